@@ -1,0 +1,75 @@
+"""onnxtop: the topology of neural networks in ONNX files.
+
+Public names are fetched on first use, so that ``import onnxtop`` loads none of the libraries behind them.
+
+>>> import numpy as np
+>>> import onnxtop
+>>> round(onnxtop.layer_persistence(np.eye(3)).normalized, 4)
+0.7746
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from onnxtop._version import __version__
+
+if TYPE_CHECKING:
+    from onnxtop.audit import AuditOptions, audit
+    from onnxtop.errors import (
+        ExternalDataError,
+        FormatError,
+        ModelError,
+        NothingToAnalyseError,
+        OnnxtopError,
+        UsageError,
+    )
+    from onnxtop.reader.layers import Layer, Skipped, read_layers
+    from onnxtop.report import Report
+    from onnxtop.topology.neural_persistence import layer_persistence, neural_persistence
+
+_HOME = {
+    "AuditOptions": "onnxtop.audit",
+    "ExternalDataError": "onnxtop.errors",
+    "FormatError": "onnxtop.errors",
+    "Layer": "onnxtop.reader.layers",
+    "ModelError": "onnxtop.errors",
+    "NothingToAnalyseError": "onnxtop.errors",
+    "OnnxtopError": "onnxtop.errors",
+    "Report": "onnxtop.report",
+    "Skipped": "onnxtop.reader.layers",
+    "UsageError": "onnxtop.errors",
+    "audit": "onnxtop.audit",
+    "layer_persistence": "onnxtop.topology.neural_persistence",
+    "neural_persistence": "onnxtop.topology.neural_persistence",
+    "read_layers": "onnxtop.reader.layers",
+}
+
+__all__ = [
+    "AuditOptions",
+    "ExternalDataError",
+    "FormatError",
+    "Layer",
+    "ModelError",
+    "NothingToAnalyseError",
+    "OnnxtopError",
+    "Report",
+    "Skipped",
+    "UsageError",
+    "__version__",
+    "audit",
+    "layer_persistence",
+    "neural_persistence",
+    "read_layers",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'onnxtop' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

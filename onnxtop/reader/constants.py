@@ -1,0 +1,255 @@
+"""Values that do not depend on the model's inputs: found by their ancestors, computed on demand.
+
+A weight often stands behind a few constant nodes (a Transpose, a Cast, a Slice of a larger tensor). Only a
+fixed list of operations of the ONNX standard is ever computed: no loop, no function, no custom domain. What
+one value may cost is bounded before it is computed.
+"""
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import onnx
+from numpy.typing import NDArray
+
+from onnxtop.reader.evaluate import bound, is_computed, is_decoder, keeps_elements, run
+from onnxtop.reader.model import Model, Node, Value
+from onnxtop.reader.tensors import dtype_name
+
+__all__ = ["Constants", "UnreadableConstantError"]
+
+Array = NDArray[Any]
+
+_KEPT_BYTES = 2**26  # computed results kept for reuse; a chain of aliases or one table used by many nodes
+
+
+class UnreadableConstantError(Exception):
+    """A constant cannot be computed; the message is the reason, written for the report."""
+
+
+class Constants:
+    """Tells which values of a model are constant, and computes them.
+
+    Initializers are read anew each time (the operating system keeps the file's pages); computed results are
+    kept up to 64 MiB in all.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._limit = max(2**28, 4 * model.byte_count)
+        self._kept: OrderedDict[Value, Array] = OrderedDict()
+        self._constant = self._find()
+
+    def _find(self) -> frozenset[Value]:
+        known = set(self._model.tensors)
+        carried: dict[Value, list[Value]] = {}
+        for inner, initial in self._model.carried.items():
+            carried.setdefault(initial, []).append(inner)
+        stack = [value for value in known if value in carried]
+        for node in self._model.nodes:
+            if is_computed(node) and all(value is None or value in known for value in node.inputs):
+                known.update(node.outputs)
+                stack += [value for value in node.outputs if value in carried]
+            while stack:  # what a body carries unchanged is as constant as what it starts with
+                inner_values = carried[stack.pop()]
+                known.update(inner_values)
+                stack += [value for value in inner_values if value in carried]
+        return frozenset(known)
+
+    def __contains__(self, value: Value | None) -> bool:
+        return value in self._constant
+
+    def origin(self, value: Value) -> Value:
+        """Return the value that holds the same elements before any movement: what a weight is known by."""
+        while value not in self._model.tensors:
+            if value in self._model.carried:
+                value = self._model.carried[value]
+                continue
+            node = self._model.producers[value]
+            source = node.inputs[0]
+            if not keeps_elements(node) or source is None:
+                return value
+            value = source
+        return value
+
+    def decoder(self, value: Value) -> Node | None:
+        """Return the operation that decodes a constant from codes, None if it is stored as it is."""
+        while value not in self._model.tensors:
+            if value in self._model.carried:
+                value = self._model.carried[value]
+                continue
+            node = self._model.producers[value]
+            source = node.inputs[0]
+            if is_decoder(node) or not keeps_elements(node) or source is None:
+                return node if is_decoder(node) else None
+            value = source
+        return None
+
+    def sources(self, value: Value) -> list[Value]:
+        """Return the tensors (and fills) whose elements end up in a constant.
+
+        Settings such as axes, shapes and scales are left out: of two operands the larger one carries the
+        elements.
+        """
+        stack, seen, found = [value], {value}, []
+        while stack:
+            item = stack.pop()
+            if item in self._model.tensors or self._is_fill(item):
+                found.append(item)
+                continue
+            for source in self._carriers(item):
+                if source not in seen:
+                    seen.add(source)
+                    stack.append(source)
+        return found
+
+    def fills(self) -> list[Value]:
+        """Return the constants that a ConstantOfShape makes."""
+        return [
+            node.outputs[0]
+            for node in self._model.nodes
+            if node.outputs and node.outputs[0] in self and self._is_fill(node.outputs[0])
+        ]
+
+    def _is_fill(self, value: Value) -> bool:
+        node = self._model.producers.get(value)
+        return node is not None and node.op_type == "ConstantOfShape"
+
+    def _carriers(self, value: Value) -> list[Value]:
+        if value in self._model.carried:
+            return [self._model.carried[value]]
+        node = self._model.producers[value]
+        inputs = [item for item in node.inputs if item is not None]
+        if node.op_type == "Concat":
+            return inputs
+        if node.op_type in ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Sum", "Mean", "Where"):
+            sizes = [self.size(item) for item in inputs]
+            return [inputs[sizes.index(max(sizes))]]
+        return inputs[:1]
+
+    def size(self, value: Value) -> int:
+        """Return how many elements a constant has, 0 if it cannot be computed."""
+        try:
+            return math.prod(self.shape(value))
+        except UnreadableConstantError:
+            return 0
+
+    def stored_as(self, value: Value) -> str:
+        """Return the type in which a constant is stored, or computed to where it is not stored."""
+        tensor = self._model.tensors.get(value)
+        if tensor is not None:
+            return dtype_name(tensor.data_type)
+        try:
+            return str(self.read(value).dtype.name)
+        except UnreadableConstantError:
+            return "float32"  # reading it again gives the reason
+
+    def shape(self, value: Value) -> tuple[int, ...]:
+        """Return the shape of a constant, without its data where its ancestors tell.
+
+        Raises
+        ------
+        UnreadableConstantError
+            It has to be computed, and cannot be.
+        """
+        orders: list[Sequence[int] | None] = []
+        while value not in self._model.tensors:
+            if value in self._model.carried:
+                value = self._model.carried[value]
+                continue
+            node = self._model.producers[value]
+            source = node.inputs[0]
+            if source is None or not (node.op_type in ("Cast", "Identity", "Transpose") or is_decoder(node)):
+                break
+            if node.op_type == "Transpose":
+                orders.append(node.attributes().get("perm"))
+            value = source
+        shape = self._own_shape(value)
+        for order in reversed(orders):
+            shape = shape[::-1] if order is None else tuple(shape[axis] for axis in order)
+        return shape
+
+    def _own_shape(self, value: Value) -> tuple[int, ...]:
+        tensor = self._model.tensors.get(value)
+        if tensor is not None:
+            return tuple(tensor.dims)
+        node = self._model.producers[value]
+        if self._is_fill(value) and node.inputs[0] is not None:
+            return tuple(self.read(node.inputs[0]).tolist())
+        return self.read(value).shape
+
+    def require_data(self, value: Value) -> None:
+        """Raise UnreadableConstantError if the value is a tensor that holds no data."""
+        tensor = self._model.tensors.get(value)
+        if tensor is not None and not self._model.files.has_data(tensor):
+            raise UnreadableConstantError("its tensor declares dims but holds no data")
+
+    def read(self, value: Value) -> Array:
+        """Compute a constant.
+
+        Raises
+        ------
+        UnreadableConstantError
+            Its data is missing, it needs more memory than the limit, or the operation fails.
+        """
+        done: dict[Value, Array] = {}
+        spent = 0
+        for node in self._ancestors(value, done):
+            inputs = [None if item is None else self._have(item, done) for item in node.inputs]
+            spent += bound(node, inputs)
+            if spent > self._limit:
+                raise UnreadableConstantError(
+                    f"computing it needs {spent} bytes or more, over the limit of {self._limit}"
+                )
+            done.update(zip(node.outputs, self._compute(node, inputs), strict=False))
+        return self._have(value, done)
+
+    def _ancestors(self, value: Value, done: dict[Value, Array]) -> list[Node]:
+        """Return the nodes that must run for the value, in order; kept results go into ``done``."""
+        needed: dict[int, Node] = {}
+        stack = [value]
+        while stack:
+            item = self._outside(stack.pop())
+            if item in self._model.tensors:
+                continue
+            if item in self._kept:
+                self._kept.move_to_end(item)
+                done[item] = self._kept[item]
+                continue
+            node = self._model.producers[item]
+            if node.index not in needed:
+                needed[node.index] = node
+                stack += [source for source in node.inputs if source is not None]
+        return [needed[index] for index in sorted(needed)]
+
+    def _outside(self, value: Value) -> Value:
+        while value in self._model.carried:
+            value = self._model.carried[value]
+        return value
+
+    def _have(self, value: Value, done: dict[Value, Array]) -> Array:
+        value = self._outside(value)
+        if value in done:
+            return done[value]
+        self.require_data(value)
+        try:
+            return self._model.files.read(self._model.tensors[value])
+        except (ValueError, TypeError, KeyError, NotImplementedError) as error:
+            raise UnreadableConstantError(f"tensor {value.name!r} cannot be read: {error}") from None
+
+    def _compute(self, node: Node, inputs: Sequence[Array | None]) -> Sequence[Array]:
+        try:
+            results = run(node, inputs, self._model.opset.get("ai.onnx", onnx.defs.onnx_opset_version()))
+        except Exception as error:  # onnx's reference operations raise whatever NumPy does
+            raise UnreadableConstantError(
+                f"the constant node {node.op} {node.name!r} fails: {error}"
+            ) from None
+        if len(self._model.users.get(node.outputs[0], ())) > 1:
+            self._keep(zip(node.outputs, results, strict=False))
+        return results
+
+    def _keep(self, results: Iterable[tuple[Value, Array]]) -> None:
+        self._kept.update(results)
+        while sum(array.nbytes for array in self._kept.values()) > _KEPT_BYTES:
+            self._kept.popitem(last=False)

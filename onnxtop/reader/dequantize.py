@@ -1,0 +1,141 @@
+"""Any quantised encoding to float weights: arithmetic on arrays, no graph.
+
+Every function computes what the runtime's own kernel computes, in the float type of the scale.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["affine", "bipolar", "blocked", "float_quant", "integer_quant", "truncated", "unpack"]
+
+Array = NDArray[Any]
+
+
+def affine(codes: Array, scale: Array, zero_point: Array | None = None, axis: int = 1) -> Array:
+    """Return ``(codes - zero_point) * scale``, per tensor or along ``axis`` (ONNX DequantizeLinear).
+
+    ``scale`` is a scalar, has one entry for each index along ``axis``, or already broadcasts to ``codes``.
+    Codes wider than a byte are subtracted as int64, so nothing overflows.
+    """
+    scale = _along(np.asarray(scale), codes, axis)
+    centred = codes
+    if zero_point is not None and np.any(zero_point):
+        centred = codes.astype(np.int64) - _along(np.asarray(zero_point), codes, axis).astype(np.int64)
+    return centred.astype(scale.dtype) * scale
+
+
+def blocked(codes: Array, scale: Array, zero_point: Array | None, axis: int, block_size: int) -> Array:
+    """Return the weights of blocks of ``block_size`` codes along ``axis`` that share a scale."""
+    length = codes.shape[axis]
+    wide = np.repeat(scale, block_size, axis=axis).take(np.arange(length), axis=axis)
+    if zero_point is not None:
+        zero_point = np.repeat(zero_point, block_size, axis=axis).take(np.arange(length), axis=axis)
+    return affine(codes, wide, zero_point)
+
+
+def _along(values: Array, codes: Array, axis: int) -> Array:
+    """Shape a scale or zero point so that it broadcasts to the codes."""
+    if values.size == 1:
+        return values.reshape(())
+    if values.ndim != 1 or codes.ndim == 1:
+        return values
+    if values.size != codes.shape[axis]:
+        raise ValueError(f"{values.size} scales or zero points for {codes.shape[axis]} channels")
+    return values.reshape([-1 if i == axis % codes.ndim else 1 for i in range(codes.ndim)])
+
+
+def unpack(packed: Array, bits: int, count: int) -> Array:
+    """Return ``count`` codes of 2, 4 or 8 bits from the bytes along the last axis, lowest bits first."""
+    if bits not in (2, 4, 8):
+        raise ValueError(f"codes of {bits} bits")
+    shifts = np.arange(0, 8, bits, dtype=np.uint8)
+    codes = (packed[..., np.newaxis] >> shifts) & np.uint8(2**bits - 1)
+    return codes.reshape(*packed.shape[:-1], -1)[..., :count]
+
+
+def integer_quant(
+    values: Array,
+    scale: Array,
+    zero_point: Array,
+    bit_width: Array,
+    *,
+    signed: int = 1,
+    narrow: int = 0,
+    rounding_mode: bytes = b"ROUND",
+) -> Array:
+    """Return the values as Quant and IntQuant of QONNX leave them: rounded to a grid and clipped."""
+    low, high = _integer_range(float(np.max(bit_width)), bool(signed), bool(narrow))
+    codes = np.clip(_round(values / scale + zero_point, rounding_mode), low, high)
+    return ((codes - zero_point) * scale).astype(values.dtype)
+
+
+def bipolar(values: Array, scale: Array) -> Array:
+    """Return +scale where the value is not negative, -scale elsewhere (BipolarQuant of QONNX)."""
+    return (np.where(values >= 0, 1.0, -1.0) * scale).astype(values.dtype)
+
+
+def truncated(
+    values: Array,
+    scale: Array,
+    zero_point: Array,
+    in_bits: Array,
+    out_bits: Array,
+    *,
+    rounding_mode: bytes = b"FLOOR",
+) -> Array:
+    """Return the values with their lowest bits cut off (Trunc of QONNX)."""
+    codes = np.round(values / scale + zero_point)
+    step = 2.0 ** (float(np.max(in_bits)) - float(np.max(out_bits)))
+    cut = _round(codes / step, rounding_mode)
+    return ((cut - zero_point) * scale).astype(values.dtype)
+
+
+def float_quant(
+    values: Array,
+    scale: Array,
+    exponent_bits: Array,
+    mantissa_bits: Array,
+    exponent_bias: Array,
+    max_value: Array | None = None,
+    *,
+    rounding_mode: bytes = b"ROUND",
+) -> Array:
+    """Return the values on the grid of a small float format, cut off at its largest (FloatQuant of QONNX)."""
+    scaled = values.astype(np.float64) / scale
+    lowest = 1.0 - float(np.max(exponent_bias))
+    with np.errstate(divide="ignore"):
+        exponent = np.floor(np.log2(np.abs(scaled)))
+    exponent = np.maximum(np.where(np.isfinite(exponent), exponent, lowest), lowest)
+    step = 2.0 ** (exponent - float(np.max(mantissa_bits)))
+    rounded = _round(scaled / step, rounding_mode) * step
+    top = 2.0 ** float(np.max(exponent_bits)) - 1 - float(np.max(exponent_bias))
+    largest = 2.0**top * (2 - 2.0 ** -float(np.max(mantissa_bits)))
+    if max_value is not None and np.size(max_value):
+        largest = min(largest, float(np.max(max_value)))
+    return (np.clip(rounded, -largest, largest) * scale).astype(values.dtype)
+
+
+def _integer_range(bits: float, signed: bool, narrow: bool) -> tuple[float, float]:
+    if signed:
+        return -(2.0 ** (bits - 1)) + narrow, 2.0 ** (bits - 1) - 1
+    return 0.0, 2.0**bits - 1 - narrow
+
+
+def _round(values: Array, mode: bytes) -> Array:
+    roundings: dict[bytes, Callable[[Array], Array]] = {
+        b"ROUND": np.round,
+        b"HALF_EVEN": np.round,
+        b"CEIL": np.ceil,
+        b"FLOOR": np.floor,
+        b"ROUND_TO_ZERO": np.trunc,
+        b"DOWN": np.trunc,
+        b"UP": lambda x: np.sign(x) * np.ceil(np.abs(x)),
+        b"HALF_UP": lambda x: np.sign(x) * np.floor(np.abs(x) + 0.5),
+        b"HALF_DOWN": lambda x: np.sign(x) * np.ceil(np.abs(x) - 0.5),
+    }
+    if mode.upper() not in roundings:
+        raise ValueError(f"rounding mode {mode.decode(errors='replace')}")
+    return np.asarray(roundings[mode.upper()](values))

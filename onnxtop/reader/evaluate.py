@@ -1,0 +1,206 @@
+"""Operations of the ONNX standard on constant arrays: a fixed list, each bounded before it runs.
+
+Movement is done by views, so that a weight costs no memory beyond its own; decoding follows the runtime's
+arithmetic; all else is left to onnx's reference operations.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
+
+from onnxtop.reader.dequantize import affine, bipolar, blocked, float_quant, integer_quant, truncated
+from onnxtop.reader.model import Node
+
+__all__ = ["MOVEMENT", "bound", "is_computed", "is_decoder", "keeps_elements", "run"]
+
+Array = NDArray[Any]
+
+MOVEMENT = frozenset({"Identity", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+"""Operations that keep every element of their first input and only move it."""
+
+# Operations that are computed. Those whose result can be far larger than their inputs have a bound below.
+_COMPUTED = MOVEMENT | frozenset(
+    """
+    Abs Add And Cast CastLike Ceil Clip Concat ConstantOfShape CumSum DepthToSpace DequantizeLinear Div Equal
+    Exp Expand EyeLike Floor Gather GatherElements GatherND Greater GreaterOrEqual Less LessOrEqual Log
+    Max Mean Min Mod Mul Neg Not Or Pad Pow QuantizeLinear Range Reciprocal ReduceL1 ReduceL2 ReduceMax
+    ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Round ScatterElements ScatterND Shape
+    Sigmoid Sign Size Slice SpaceToDepth Split Sqrt Sub Sum Tanh Tile Trilu Where Xor
+    """.split()  # noqa: SIM905 - a list of eighty words reads better as text
+)
+_QONNX = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
+
+
+def is_decoder(node: Node) -> bool:
+    """Tell whether a node turns codes, or values to be rounded, into weights."""
+    if node.op_type == "DequantizeLinear":
+        return node.domain in ("", "com.microsoft")
+    if node.op_type == "QuantizeLinear":
+        return node.domain == ""
+    return node.op_type in _DECODERS and node.domain in _QONNX
+
+
+def is_computed(node: Node) -> bool:
+    """Tell whether a node with constant inputs is computed."""
+    return bool(node.inputs) and ((node.domain == "" and node.op_type in _COMPUTED) or is_decoder(node))
+
+
+def keeps_elements(node: Node) -> bool:
+    """Tell whether a node's result holds each element of its first input once, moved or decoded."""
+    return (
+        bool(node.inputs)
+        and node.inputs[0] is not None
+        and ((node.domain == "" and (node.op_type in MOVEMENT or node.op_type == "Cast")) or is_decoder(node))
+    )
+
+
+def run(node: Node, inputs: Sequence[Array | None], opset: int) -> list[Array]:
+    """Compute a node's results; raises whatever NumPy raises where the inputs do not fit."""
+    own = _VIEWS.get(node.op_type) or _DECODERS.get(node.op_type)
+    if own is not None:
+        return [own(inputs, node.attributes())]
+    feeds = {name: array for name, array in zip(node.proto.input, inputs, strict=True) if array is not None}
+    untyped = [onnx.ValueInfoProto(name=name) for name in feeds]
+    results = [onnx.ValueInfoProto(name=name) for name in node.proto.output if name]
+    graph = onnx.helper.make_graph([node.proto], "constant", untyped, results)
+    return [np.asarray(result) for result in ReferenceEvaluator(graph, opsets={"": opset}).run(None, feeds)]
+
+
+# Movement without a copy: the reader's promise that a weight costs no memory beyond its own.
+
+
+def _identity(inputs: Sequence[Any], _: dict[str, Any]) -> Array:
+    return np.asarray(inputs[0])
+
+
+def _transpose(inputs: Sequence[Any], attributes: dict[str, Any]) -> Array:
+    return np.transpose(inputs[0], attributes.get("perm"))
+
+
+def _reshape(inputs: Sequence[Any], attributes: dict[str, Any]) -> Array:
+    array = inputs[0]
+    shape = inputs[1].tolist() if len(inputs) > 1 else attributes["shape"]  # an attribute before opset 5
+    if not attributes.get("allowzero"):
+        shape = [array.shape[axis] if size == 0 else size for axis, size in enumerate(shape)]
+    return np.asarray(array.reshape(shape))
+
+
+def _flatten(inputs: Sequence[Any], attributes: dict[str, Any]) -> Array:
+    array, axis = inputs[0], attributes.get("axis", 1)
+    return np.asarray(array.reshape(math.prod(array.shape[:axis]), -1))
+
+
+_VIEWS: dict[str, Callable[[Sequence[Any], dict[str, Any]], Array]] = {
+    "Identity": _identity,
+    "Transpose": _transpose,
+    "Reshape": _reshape,
+    "Flatten": _flatten,
+}
+
+
+# Decoding, with the arithmetic of the runtime.
+
+
+def _dequantize(inputs: Sequence[Any], attributes: dict[str, Any]) -> Array:
+    codes, scale, *rest = inputs
+    zero_point = rest[0] if rest else None
+    axis, block_size = attributes.get("axis", 1), attributes.get("block_size", 0)
+    if codes.dtype.kind not in "iu" or codes.dtype.itemsize < 1:
+        codes = codes.astype(np.float32 if codes.dtype.kind == "V" else codes.dtype)
+    if block_size:
+        return blocked(codes, scale, zero_point, axis, block_size)
+    return affine(codes, scale, zero_point, axis)
+
+
+def _options(attributes: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: attributes[name] for name in names if name in attributes}
+
+
+def _quant(inputs: Sequence[Any], attributes: dict[str, Any]) -> Array:
+    return integer_quant(*inputs, **_options(attributes, "signed", "narrow", "rounding_mode"))
+
+
+def _bipolar(inputs: Sequence[Any], _: dict[str, Any]) -> Array:
+    return bipolar(*inputs)
+
+
+def _float_quant(inputs: Sequence[Any], attributes: dict[str, Any]) -> Array:
+    return float_quant(*inputs, **_options(attributes, "rounding_mode"))
+
+
+def _trunc(inputs: Sequence[Any], attributes: dict[str, Any]) -> Array:
+    return truncated(*inputs, **_options(attributes, "rounding_mode"))
+
+
+_DECODERS: dict[str, Callable[[Sequence[Any], dict[str, Any]], Array]] = {
+    "DequantizeLinear": _dequantize,
+    "Quant": _quant,
+    "IntQuant": _quant,
+    "BipolarQuant": _bipolar,
+    "FloatQuant": _float_quant,
+    "Trunc": _trunc,
+}
+
+
+def bound(node: Node, inputs: Sequence[Array | None]) -> int:
+    """Return how many bytes the node's results can take, from its inputs' sizes alone."""
+    arrays = [array for array in inputs if array is not None]
+    given = sum(array.nbytes for array in arrays)
+    width = max((array.itemsize for array in arrays), default=8)
+    try:
+        match node.op_type:
+            case "Identity" | "Transpose" | "Reshape" | "Flatten":
+                return 0
+            case "Expand":
+                return int(math.prod(np.broadcast_shapes(arrays[0].shape, tuple(arrays[1].tolist()))) * width)
+            case "Tile":
+                return arrays[0].nbytes * int(math.prod(arrays[1].tolist()))
+            case "ConstantOfShape":
+                return int(math.prod(arrays[0].tolist())) * 8
+            case "Range":
+                start, stop, step = (array.item() for array in arrays)
+                return int(abs((stop - start) / step) + 1) * 8
+            case "Pad":
+                return _padded(node, arrays) * width
+            case "Gather" | "GatherND" | "GatherElements":
+                return _gathered(node, *arrays[:2]) * width
+            case "Cast" | "CastLike":
+                return arrays[0].size * 8
+            case "DequantizeLinear" | "Quant" | "IntQuant" | "BipolarQuant" | "FloatQuant" | "Trunc":
+                return arrays[0].size * 8
+            case "Concat" | "Slice" | "Split" | "Squeeze" | "Unsqueeze":
+                return given
+            case _:
+                return max(given, _broadcast_size(arrays) * max(width, 8))
+    except (ValueError, IndexError, ZeroDivisionError, OverflowError):
+        return given  # such inputs make the operation itself fail, with the better message
+
+
+def _gathered(node: Node, data: Array, indices: Array) -> int:
+    count = int(indices.size)
+    if node.op_type == "GatherElements":
+        return count
+    if node.op_type == "Gather":
+        return count * data.size // max(1, int(data.shape[node.attributes().get("axis", 0)]))
+    depth = int(indices.shape[-1])
+    return count // max(1, depth) * math.prod(data.shape[depth:])
+
+
+def _padded(node: Node, arrays: Sequence[Array]) -> int:
+    shape = arrays[0].shape
+    pads = arrays[1].tolist() if len(arrays) > 1 else node.attributes().get("pads", [])
+    if len(pads) == 2 * len(shape):
+        return math.prod(size + a + b for size, a, b in zip(shape, pads, pads[len(shape) :], strict=False))
+    return math.prod(size + sum(pads) for size in shape)
+
+
+def _broadcast_size(arrays: Sequence[Array]) -> int:
+    try:
+        return math.prod(np.broadcast_shapes(*(array.shape for array in arrays)))
+    except ValueError:
+        return max(array.size for array in arrays)

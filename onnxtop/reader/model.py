@@ -1,0 +1,406 @@
+"""An ONNX file as a graph of nodes and values, with weights read on demand.
+
+Functions are inlined. Subgraphs (the bodies of If, Loop and Scan) are laid out after the node that holds
+them, and a name used in a body means the nearest value of that name outward, so one walk over `Model.nodes`
+sees everything. Constant nodes are no nodes here: what they hold is a tensor, like an initializer.
+"""
+
+import hashlib
+import heapq
+import math
+import mmap
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import (
+    AttributeProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    SparseTensorProto,
+    TensorProto,
+    inliner,
+    numpy_helper,
+)
+
+from onnxtop.errors import FormatError, ModelError
+from onnxtop.reader import wire
+from onnxtop.reader.tensors import TensorFiles
+
+__all__ = ["Model", "Node", "Use", "Value", "load"]
+
+
+@dataclass(frozen=True)
+class Value:
+    """One tensor of the graph: a name in one scope (two branches may hold the same name)."""
+
+    index: int
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One operation; an input that is left out is None. ``domain`` is "" for ONNX's own operations."""
+
+    index: int
+    name: str
+    op_type: str
+    domain: str
+    inputs: tuple[Value | None, ...]
+    outputs: tuple[Value, ...]
+    proto: NodeProto
+
+    @property
+    def op(self) -> str:
+        """The operation as messages write it: ``Gemm``, ``com.microsoft.FusedGemm``."""
+        return f"{self.domain}.{self.op_type}" if self.domain else self.op_type
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the attributes' values by name; subgraphs are left out."""
+        kinds = AttributeProto
+        return {
+            attribute.name: onnx.helper.get_attribute_value(attribute)
+            for attribute in self.proto.attribute
+            if attribute.type not in (kinds.GRAPH, kinds.GRAPHS, kinds.UNDEFINED)
+        }
+
+
+@dataclass(frozen=True)
+class Use:
+    """Where a value is used: the node and the position among its inputs."""
+
+    node: Node
+    position: int
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A loaded model; nothing in it changes, and no weight is in memory until `files` reads it.
+
+    ``nodes`` stand in the order in which the graph runs. ``tensors`` holds every initializer and Constant,
+    large ones without their bytes. ``inputs`` are the graph's inputs that are no initializers, ``results``
+    the values that leave the graph or a body. ``carried`` maps a body's input that no iteration changes to
+    its value outside. ``attribute_values`` are weights that stand in attributes, by node and name, which are
+    tensors like any other. ``proto`` is the outline of the file (see `wire`).
+    """
+
+    path: Path
+    proto: ModelProto
+    files: TensorFiles
+    byte_count: int
+    opset: Mapping[str, int]
+    nodes: tuple[Node, ...]
+    inputs: tuple[Value, ...]
+    results: frozenset[Value]
+    tensors: Mapping[Value, TensorProto]
+    producers: Mapping[Value, Node]
+    users: Mapping[Value, tuple[Use, ...]]
+    carried: Mapping[Value, Value]
+    attribute_values: Mapping[tuple[int, str], Value]
+
+    @property
+    def producer(self) -> str:
+        """What wrote the file, name and version."""
+        return f"{self.proto.producer_name} {self.proto.producer_version}".strip()
+
+    def sha256(self) -> str:
+        """Return the hash of the model file (external data not included)."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load(path: str | Path, *, allow_external: Iterable[str | Path] = ()) -> Model:
+    """Load an ONNX file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    allow_external
+        Folders beside the model's own from which external weights may be read.
+
+    Raises
+    ------
+    FormatError
+        The file is not an ONNX model, is cut off, or a tensor does not fit its dims.
+    ExternalDataError
+        External weights are missing, cut off or outside the allowed folders.
+    ModelError
+        The file cannot be read.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+            _refuse_foreign(head)
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                proto = _parse(mapped)
+                byte_count = len(mapped)
+    except OSError as error:
+        raise ModelError(
+            f"wanted an ONNX file, found none to read: {error.strerror}; check the path"
+        ) from None
+    proto = _inline_functions(proto)
+    files = TensorFiles(path, allow_external)
+    graph = _Linker(proto, files).link()
+    opset = {opset.domain or "ai.onnx": opset.version for opset in sorted(proto.opset_import, key=_by_domain)}
+    return Model(path=path, proto=proto, files=files, byte_count=byte_count, opset=opset, **graph)
+
+
+def _by_domain(opset: onnx.OperatorSetIdProto) -> tuple[str, int]:
+    return opset.domain.replace("ai.onnx", ""), opset.version
+
+
+_FOREIGN = (
+    ((b"version https://git-lfs",), "a Git LFS pointer", "run 'git lfs pull' to get the model itself"),
+    ((b"<!doctype", b"<html", b"<?xml"), "a web page", "the download went wrong: get the file itself"),
+    ((b"pk\x03\x04",), "a zip archive (PyTorch and Keras save such)", "export the model to ONNX"),
+    ((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"), "a Python pickle", "export the model to ONNX"),
+    ((b"\x89hdf",), "an HDF5 file (Keras saves such)", "export the model to ONNX"),
+    ((b"\x1f\x8b",), "a gzip archive", "unpack it first"),
+)
+
+
+def _refuse_foreign(head: bytes) -> None:
+    """Name the files that are often taken for ONNX models."""
+    start = head.lstrip().lower()
+    if not head:
+        raise FormatError("wanted an ONNX model, found an empty file; export or copy it again")
+    if head[4:8] == b"ORTM":
+        raise FormatError(
+            "wanted an ONNX model, found ONNX Runtime's own .ort format; give the .onnx file it was made from"
+        )
+    if head[4:8] == b"TFL3":
+        raise FormatError("wanted an ONNX model, found a TensorFlow Lite model; convert it with tf2onnx")
+    for marks, found, advice in _FOREIGN:
+        if start.startswith(marks) or head.startswith(marks):
+            raise FormatError(f"wanted an ONNX model, found {found}; {advice}")
+
+
+def _parse(mapped: mmap.mmap) -> ModelProto:
+    with memoryview(mapped) as data:
+        try:
+            proto = ModelProto.FromString(wire.outline(data))
+        except (ValueError, RecursionError, DecodeError) as error:
+            raise FormatError(
+                f"wanted an ONNX model, found a file that breaks off or is no protocol buffer ({error}); "
+                "export or copy it again"
+            ) from None
+    if not proto.HasField("graph") or not (proto.ir_version or proto.opset_import):
+        raise FormatError(
+            "wanted an ONNX model, found a file without a graph; check that it is the right one"
+        )
+    return proto
+
+
+def _inline_functions(proto: ModelProto) -> ModelProto:
+    """Return the model with calls of its own functions replaced by their bodies, as it is if that fails."""
+    if not proto.functions:
+        return proto
+    try:
+        return inliner.inline_local_functions(proto)
+    except Exception:  # the inliner raises bare C++ errors; the calls then count as unknown operations
+        return proto
+
+
+class _Linker:
+    """Lays out the graph and its subgraphs, resolving names scope by scope."""
+
+    def __init__(self, proto: ModelProto, files: TensorFiles) -> None:
+        self._proto = proto
+        self._files = files
+        self._nodes: list[Node] = []
+        self._tensors: dict[Value, TensorProto] = {}
+        self._producers: dict[Value, Node] = {}
+        self._users: dict[Value, list[Use]] = {}
+        self._results: set[Value] = set()
+        self._carried: dict[Value, Value] = {}
+        self._attribute_values: dict[tuple[int, str], Value] = {}
+        self._count = 0
+
+    def link(self) -> dict[str, Any]:
+        graph = self._proto.graph
+        names = self._graph(graph, {})
+        initialized = {tensor.name for tensor in graph.initializer}
+        return {
+            "nodes": tuple(self._nodes),
+            "inputs": tuple(names[value.name] for value in graph.input if value.name not in initialized),
+            "results": frozenset(self._results),
+            "tensors": self._tensors,
+            "producers": self._producers,
+            "users": {value: tuple(uses) for value, uses in self._users.items()},
+            "carried": self._carried,
+            "attribute_values": self._attribute_values,
+        }
+
+    def _graph(self, graph: GraphProto, outer: Mapping[str, Value]) -> dict[str, Value]:
+        names = dict(outer)
+        for declared in graph.input:
+            names[declared.name] = self._value(declared.name)
+        for tensor in graph.initializer:
+            self._tensor(names, tensor.name, tensor)
+        for sparse in graph.sparse_initializer:
+            self._tensor(names, sparse.values.name, _dense(sparse, self._files))
+        nodes = [node for node in graph.node if not self._constant(names, node)]
+        produced = {name for node in nodes for name in node.output if name}
+        for name in sorted(produced):
+            names[name] = self._value(name)
+        for node in _in_order(nodes, produced):
+            self._node(node, names)
+        self._results.update(names[result.name] for result in graph.output if result.name in names)
+        return names
+
+    def _node(self, proto: NodeProto, names: Mapping[str, Value]) -> None:
+        domain = "" if proto.domain == "ai.onnx" else proto.domain
+        inputs = tuple(names.get(name) if name else None for name in proto.input)
+        outputs = tuple(names[name] for name in proto.output if name)
+        node = Node(len(self._nodes), proto.name, proto.op_type, domain, inputs, outputs, proto)
+        self._nodes.append(node)
+        self._producers.update(dict.fromkeys(outputs, node))
+        for position, value in enumerate(inputs):
+            if value is not None:
+                self._users.setdefault(value, []).append(Use(node, position))
+        for attribute in proto.attribute:
+            if (domain, proto.op_type, attribute.name) in _ATTRIBUTE_WEIGHTS and attribute.floats:
+                self._attribute(node, attribute)
+        for body in _bodies(proto):
+            inner = self._graph(body, names)
+            if domain == "" and proto.op_type in ("Loop", "Scan"):
+                self._carry(node, body, inner)
+
+    def _attribute(self, node: Node, attribute: AttributeProto) -> None:
+        value = self._value(f"{node.name or node.outputs[0].name}.{attribute.name}")
+        floats = list(attribute.floats)
+        self._tensors[value] = onnx.helper.make_tensor(value.name, TensorProto.FLOAT, [len(floats)], floats)
+        self._attribute_values[node.index, attribute.name] = value
+
+    def _carry(self, node: Node, body: GraphProto, names: Mapping[str, Value]) -> None:
+        """Note the state that a body hands on as it came: every iteration sees what it starts with."""
+        if node.op_type == "Loop":  # inputs: trip count, condition, state; body: iteration, condition, state
+            state = list(zip(body.input[2:], body.output[1:], node.inputs[2:], strict=False))
+        else:  # Scan's state comes first, before the inputs that it walks along
+            count = len(node.inputs) - onnx.helper.get_node_attr_value(node.proto, "num_scan_inputs")
+            state = list(zip(body.input[:count], body.output[:count], node.inputs[:count], strict=False))
+        for entry, exit_, initial in state:
+            value = names.get(exit_.name)
+            while value is not None and value in self._producers:
+                producer = self._producers[value]
+                value = producer.inputs[0] if producer.op_type == "Identity" else None
+            if initial is not None and value is not None and value == names.get(entry.name):
+                self._carried[value] = initial
+
+    def _constant(self, names: dict[str, Value], node: NodeProto) -> bool:
+        """Take a Constant node's value as a tensor; False if the node is another or holds no dense one."""
+        if node.op_type != "Constant" or node.domain not in ("", "ai.onnx") or not node.output:
+            return False
+        tensor = _constant_tensor(node)
+        if tensor is None:
+            return False
+        self._tensor(names, node.output[0], tensor)
+        return True
+
+    def _tensor(self, names: dict[str, Value], name: str, tensor: TensorProto) -> None:
+        self._files.check(tensor)
+        names[name] = self._value(name)
+        self._tensors[names[name]] = tensor
+
+    def _value(self, name: str) -> Value:
+        self._count += 1
+        return Value(self._count, name)
+
+
+_ATTRIBUTE_WEIGHTS = frozenset(
+    ("ai.onnx.ml", op, name)
+    for op, names in {
+        "LinearClassifier": ("coefficients", "intercepts"),
+        "LinearRegressor": ("coefficients", "intercepts"),
+        "SVMClassifier": ("coefficients", "support_vectors"),
+        "SVMRegressor": ("coefficients", "support_vectors"),
+        "TfIdfVectorizer": ("weights",),
+    }.items()
+    for name in names
+)
+
+
+def _constant_tensor(node: NodeProto) -> TensorProto | None:
+    for attribute in node.attribute:
+        if attribute.name == "value":
+            return attribute.t
+        if attribute.name in ("value_float", "value_floats"):
+            values = list(attribute.floats) if attribute.name.endswith("s") else [attribute.f]
+            kind = TensorProto.FLOAT
+        elif attribute.name in ("value_int", "value_ints"):
+            values = list(attribute.ints) if attribute.name.endswith("s") else [attribute.i]
+            kind = TensorProto.INT64
+        else:
+            continue
+        dims = [len(values)] if attribute.name.endswith("s") else []
+        return onnx.helper.make_tensor(node.output[0], kind, dims, values)
+    return None
+
+
+def _dense(sparse: SparseTensorProto, files: TensorFiles) -> TensorProto:
+    """Return a sparse tensor with its zeros written out; without data where that would take 256 MiB."""
+    empty = TensorProto(name=sparse.values.name, data_type=sparse.values.data_type, dims=sparse.dims)
+    try:
+        values, indices = files.read(sparse.values), files.read(sparse.indices)
+        if math.prod(sparse.dims) * values.itemsize > 2**28:
+            return empty
+        dense = np.zeros(tuple(sparse.dims), values.dtype)
+        places = np.unravel_index(indices, dense.shape) if indices.ndim == 1 else tuple(indices.T)
+        dense[places] = values
+    except (ValueError, IndexError, TypeError):
+        return empty
+    return numpy_helper.from_array(dense, sparse.values.name)
+
+
+def _bodies(node: NodeProto) -> Iterator[GraphProto]:
+    for attribute in node.attribute:
+        if attribute.type == AttributeProto.GRAPH:
+            yield attribute.g
+        elif attribute.type == AttributeProto.GRAPHS:
+            yield from attribute.graphs
+
+
+def _needs(node: NodeProto) -> Iterator[str]:
+    """Yield the names that a node reads, those read inside its bodies included."""
+    yield from node.input
+    for body in _bodies(node):
+        for inner in body.node:
+            yield from _needs(inner)
+
+
+def _in_order(nodes: list[NodeProto], produced: set[str]) -> list[NodeProto]:
+    """Return the nodes in the order in which they can run, in file order where that leaves a choice.
+
+    ONNX demands such an order and some writers do not keep it. Nodes on a cycle keep their place at the end.
+    """
+    ready: set[str] = set()
+    for node in nodes:
+        if any(name in produced and name not in ready for name in _needs(node)):
+            break
+        ready.update(node.output)
+    else:
+        return nodes
+    waiting = [{name for name in _needs(node) if name in produced} for node in nodes]
+    readers: dict[str, list[int]] = {}
+    for index, names in enumerate(waiting):
+        for name in names:
+            readers.setdefault(name, []).append(index)
+    heap = [index for index, names in enumerate(waiting) if not names]
+    order: list[int] = []
+    while heap:
+        index = heapq.heappop(heap)
+        order.append(index)
+        for name in nodes[index].output:
+            for reader in readers.pop(name, ()):
+                waiting[reader].discard(name)
+                if not waiting[reader]:
+                    heapq.heappush(heap, reader)
+    done = set(order)
+    return [nodes[index] for index in (*order, *(i for i in range(len(nodes)) if i not in done))]

@@ -1,0 +1,60 @@
+"""Names that people recognise, from what exporters leave in a file.
+
+PyTorch's exporter writes the path of the module into each node's metadata; others name their nodes after
+layers or scopes; some only number them, and then the weight's own name says more.
+"""
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from onnxtop.reader.model import Node
+
+__all__ = ["layer_name", "node_name", "numbered"]
+
+_NUMBERED = re.compile(r"(onnx::|val_|node_|_|%)?[A-Za-z]*_*\d+|")
+
+
+def layer_name(node: Node, weight: str) -> str:
+    """Return the module's path, else the node's name, else the weight's name; never an empty one."""
+    module = _module_path(node)
+    if module:
+        return module
+    weight = weight.removesuffix(".weight")
+    if _says_nothing(node) and not _NUMBERED.fullmatch(weight):
+        return weight
+    return node.name or weight or node_name(node)
+
+
+def node_name(node: Node) -> str:
+    """Return the node's name, or its operation and number where it has none."""
+    return node.name or f"{node.op_type}#{node.index}"
+
+
+def numbered(names: Iterable[str]) -> list[str]:
+    """Return the names with ``#2``, ``#3`` behind those seen before, in order."""
+    seen: Counter[str] = Counter()
+    result = []
+    for name in names:
+        seen[name] += 1
+        result.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    return result
+
+
+def _says_nothing(node: Node) -> bool:
+    """Tell whether a node's name is only its operation and a number: ``Gemm_0``, ``node_linear_3``."""
+    return bool(re.fullmatch(rf"(node_\w*|{re.escape(node.op_type)}[_\d]*|\d+|)", node.name))
+
+
+def _module_path(node: Node) -> str:
+    """Return the path of the innermost module that PyTorch's exporter noted, "" if it noted none."""
+    for entry in node.proto.metadata_props:
+        if entry.key == "pkg.torch.onnx.name_scopes":
+            try:
+                scopes = ast.literal_eval(entry.value)
+            except (ValueError, SyntaxError, MemoryError, RecursionError):
+                return ""
+            modules = scopes[:-1] if isinstance(scopes, list) else []
+            return next((str(scope) for scope in reversed(modules) if scope), "")
+    return ""

@@ -1,0 +1,59 @@
+"""Operations with weights: one function an operation, named as it, its attributes as keyword defaults.
+
+Each function is given a `Call` and yields a `Reading` for every weight that it finds, none where the node
+multiplies activations. Three sets divide all operations: `READ`, `REPORTED` (weights that this version does
+not read) and `NEUTRAL` (no weights); a constant of two or more axes in any other operation is reported too.
+The key is (domain, op_type), never op_type alone: the same word means other things in other domains.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from onnxtop.reader.ops import attention, classical, convolutions, products, quantised, recurrent
+from onnxtop.reader.ops.tables import BIASES, NEUTRAL, NORMALISATION, REPORTED
+from onnxtop.reader.reading import Reading
+
+__all__ = ["BIASES", "NEUTRAL", "NORMALISATION", "READ", "REPORTED", "Op"]
+
+Op = tuple[str, str]
+"""Domain ("" for ONNX's own) and op_type."""
+
+_MICROSOFT, _ML = "com.microsoft", "ai.onnx.ml"
+
+READ: Mapping[Op, Callable[..., Iterator[Reading]]] = {
+    ("", "Conv"): convolutions.Conv,
+    ("", "ConvInteger"): quantised.ConvInteger,
+    ("", "ConvTranspose"): convolutions.ConvTranspose,
+    ("", "DeformConv"): convolutions.DeformConv,
+    ("", "Einsum"): products.Einsum,
+    ("", "GRU"): recurrent.GRU,
+    ("", "Gather"): products.Gather,
+    ("", "Gemm"): products.Gemm,
+    ("", "LSTM"): recurrent.LSTM,
+    ("", "MatMul"): products.MatMul,
+    ("", "MatMulInteger"): quantised.MatMulInteger,
+    ("", "QLinearConv"): quantised.QLinearConv,
+    ("", "QLinearMatMul"): quantised.QLinearMatMul,
+    ("", "RNN"): recurrent.RNN,
+    (_ML, "LinearClassifier"): classical.LinearClassifier,
+    (_ML, "LinearRegressor"): classical.LinearRegressor,
+    (_ML, "SVMClassifier"): classical.SVMClassifier,
+    (_ML, "SVMRegressor"): classical.SVMRegressor,
+    (_MICROSOFT, "Attention"): attention.Attention,
+    (_MICROSOFT, "DecoderAttention"): attention.DecoderAttention,
+    (_MICROSOFT, "DynamicQuantizeLSTM"): recurrent.DynamicQuantizeLSTM,
+    (_MICROSOFT, "DynamicQuantizeMatMul"): quantised.DynamicQuantizeMatMul,
+    (_MICROSOFT, "EmbedLayerNormalization"): products.EmbedLayerNormalization,
+    (_MICROSOFT, "FusedConv"): convolutions.Conv,
+    (_MICROSOFT, "FusedGemm"): products.Gemm,
+    (_MICROSOFT, "FusedMatMul"): products.FusedMatMul,
+    (_MICROSOFT, "GatherBlockQuantized"): quantised.GatherBlockQuantized,
+    (_MICROSOFT, "LongformerAttention"): attention.LongformerAttention,
+    (_MICROSOFT, "MatMulIntegerToFloat"): quantised.MatMulIntegerToFloat,
+    (_MICROSOFT, "MatMulNBits"): quantised.MatMulNBits,
+    (_MICROSOFT, "PackedAttention"): attention.Attention,
+    (_MICROSOFT, "QAttention"): attention.QAttention,
+    (_MICROSOFT, "QEmbedLayerNormalization"): quantised.QEmbedLayerNormalization,
+    (_MICROSOFT, "QGemm"): quantised.QGemm,
+    ("qonnx.custom_op.channels_last", "Conv"): convolutions.ChannelsLastConv,
+}
+"""Operations whose weights are read."""

@@ -1,0 +1,58 @@
+"""Linear models and support vector machines of ai.onnx.ml: weights in attributes."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from onnxtop.network import Blocks
+from onnxtop.reader.reading import Array, Bias, Call, Reading
+
+__all__ = ["LinearClassifier", "LinearRegressor", "SVMClassifier", "SVMRegressor"]
+
+
+def LinearClassifier(call: Call, **attributes: Any) -> Iterator[Reading]:
+    """Read coefficients, stored class by class."""
+    classes = len(attributes.get("classlabels_ints", ())) or len(attributes.get("classlabels_strings", ()))
+    rows = len(attributes.get("intercepts", ())) or classes
+    yield from _rows(call, rows)
+
+
+def LinearRegressor(call: Call, *, targets: int = 1, **_: Any) -> Iterator[Reading]:
+    """Read coefficients, stored target by target."""
+    yield from _rows(call, targets)
+
+
+def _rows(call: Call, rows: int) -> Iterator[Reading]:
+    value = call.attribute("coefficients")
+    if value is not None:
+        bias = Bias.of(call.attribute("intercepts"))
+        yield Reading((value,), partial(_by_row, rows=rows), bias=bias)
+
+
+def SVMClassifier(call: Call, **attributes: Any) -> Iterator[Reading]:
+    """Read support vectors (inputs to kernels) and coefficients (kernels to classes)."""
+    yield from _support(call, sum(attributes.get("vectors_per_class", ())))
+
+
+def SVMRegressor(call: Call, *, n_supports: int = 0, **_: Any) -> Iterator[Reading]:
+    """Read support vectors (inputs to kernels) and coefficients (kernels to the target)."""
+    yield from _support(call, n_supports)
+
+
+def _support(call: Call, vectors: int) -> Iterator[Reading]:
+    support, coefficients = call.attribute("support_vectors"), call.attribute("coefficients")
+    if support is not None and vectors:
+        yield Reading((support,), partial(_by_row, rows=vectors), part="support_vectors")
+    if coefficients is not None:
+        part = "coefficients" if vectors else ""
+        yield Reading((coefficients,), partial(_by_column, columns=vectors), part=part)
+
+
+def _by_row(array: Array, *, rows: int) -> Blocks:
+    """Return (n_in, n_out) from numbers stored output by output."""
+    return [array.reshape(rows, -1).T]
+
+
+def _by_column(array: Array, *, columns: int) -> Blocks:
+    """Return (vectors, outputs); without support vectors the machine is linear, with one output."""
+    return [array.reshape(-1, columns).T if columns else array.reshape(-1, 1)]

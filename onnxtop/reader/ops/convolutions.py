@@ -1,0 +1,73 @@
+r"""Convolutions: kernels that move over positions."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from onnxtop.network import Blocks, Kernel
+from onnxtop.reader.reading import Array, Bias, Call, Reading
+
+__all__ = ["ChannelsLastConv", "Conv", "ConvTranspose", "DeformConv", "flattened", "kernel_form"]
+
+
+def Conv(call: Call, **attributes: Any) -> Iterator[Reading]:
+    r"""Read weights (channels out, channels in / group, \*taps)."""
+    yield from _convolution(call, 2, **attributes)
+
+
+def ConvTranspose(call: Call, **attributes: Any) -> Iterator[Reading]:
+    r"""Read weights (channels in, channels out / group, \*taps)."""
+    yield from _convolution(call, 2, transposed=True, **attributes)
+
+
+def DeformConv(call: Call, **attributes: Any) -> Iterator[Reading]:
+    """Read the weights of a convolution whose taps are moved by the data; see `Conv`."""
+    yield from _convolution(call, 3, **attributes)
+
+
+def ChannelsLastConv(call: Call, **attributes: Any) -> Iterator[Reading]:
+    r"""Read weights (channels out, \*taps, channels in / group) of QONNX's channels-last Conv."""
+    yield from _convolution(call, 2, channels_last=True, **attributes)
+
+
+def _convolution(call: Call, bias: int, **attributes: Any) -> Iterator[Reading]:
+    if call.is_constant(1) and not call.is_constant(0):
+        kernel = kernel_form(**attributes)
+        yield Reading(
+            (call.operand(1),), partial(flattened, kernel), kernel=kernel, bias=Bias.of(call.constant(bias))
+        )
+
+
+def flattened(kernel: Callable[[Array], Kernel], array: Array) -> Blocks:
+    """Return the kernel's matrices, one a group."""
+    return kernel(array).matrices()
+
+
+def kernel_form(
+    *,
+    transposed: bool = False,
+    channels_last: bool = False,
+    group: int = 1,
+    strides: Sequence[int] = (),
+    pads: Sequence[int] = (),
+    dilations: Sequence[int] = (),
+    **_: Any,
+) -> Callable[[Array], Kernel]:
+    """Return what turns the weights into a kernel, from the node's attributes."""
+
+    def kernel(array: Array) -> Kernel:
+        axes = array.ndim - 2
+        if channels_last:
+            array = np.moveaxis(array, -1, 1)
+        weights = array.reshape(group, array.shape[0] // group, *array.shape[1:])
+        return Kernel(
+            weights=weights.swapaxes(1, 2) if transposed else weights,
+            strides=tuple(strides) or (1,) * axes,
+            pads=tuple(pads[:axes]) or (0,) * axes,
+            dilations=tuple(dilations) or (1,) * axes,
+            transposed=transposed,
+        )
+
+    return kernel

@@ -1,0 +1,112 @@
+"""Products with a constant matrix: Gemm, MatMul and their fused forms, Einsum, Gather as an embedding."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from onnxtop.network import Blocks
+from onnxtop.reader.reading import Array, Bias, Call, Reading, is_weight_type, matrices
+
+__all__ = ["Einsum", "EmbedLayerNormalization", "FusedMatMul", "Gather", "Gemm", "MatMul"]
+
+
+def Gemm(
+    call: Call, *, alpha: float = 1.0, beta: float = 1.0, transA: int = 0, transB: int = 0, **_: Any
+) -> Iterator[Reading]:
+    """Read ``alpha * A' @ B' + beta * C``: the weight is B', or transposed A'."""
+    position = call.one_constant()
+    if position is None:
+        return
+    transposed = bool(transB) if position == 1 else not transA
+    bias = Bias.of(call.constant(2), lambda array: np.ravel(array) * beta)
+    yield Reading((call.operand(position),), partial(matrices, transposed=transposed), scale=alpha, bias=bias)
+
+
+def MatMul(call: Call, **_: Any) -> Iterator[Reading]:
+    """Read ``A @ B``: the weight is B, or transposed A; further axes are a batch of matrices."""
+    yield from _product(call, transposed=(True, False))
+
+
+def FusedMatMul(
+    call: Call,
+    *,
+    alpha: float = 1.0,
+    transA: int = 0,
+    transB: int = 0,
+    transBatchA: int = 0,
+    transBatchB: int = 0,
+    **_: Any,
+) -> Iterator[Reading]:
+    """Read ``alpha * A' @ B'``; transBatch brings the first axis next to the last before all else."""
+    batch = bool(transBatchA), bool(transBatchB)
+    yield from _product(call, transposed=(not transA, bool(transB)), scale=alpha, batch=batch)
+
+
+def _product(
+    call: Call,
+    *,
+    transposed: tuple[bool, bool],
+    scale: float = 1.0,
+    batch: tuple[bool, bool] = (False, False),
+) -> Iterator[Reading]:
+    """Read a product whose weight is to be transposed if it stands left, or right."""
+    position = call.one_constant()
+    if position is not None:
+        form = partial(factor, transposed=transposed[position], batch=batch[position])
+        yield Reading((call.operand(position),), form, scale=scale)
+
+
+def factor(array: Array, *, transposed: bool, batch: bool = False) -> Blocks:
+    """Return one factor of a product as matrices; a vector has one output on either side."""
+    if array.ndim == 1:
+        return [array[:, np.newaxis]]
+    return matrices(np.moveaxis(array, 0, -2) if batch else array, transposed=transposed)
+
+
+def Einsum(call: Call, *, equation: bytes = b"", **_: Any) -> Iterator[Reading]:
+    """Read a product of two operands, one constant, as the matrix that it is.
+
+    An axis of the weight that the other operand shares and the result lacks is an input, one that only the
+    result shares an output, one that both share a batch of matrices.
+    """
+    position = call.one_constant()
+    terms, _arrow, result = equation.decode().replace(" ", "").partition("->")
+    operands = terms.split(",")
+    if position is None or len(operands) != 2 or len(call.node.inputs) != 2:
+        return
+    axes, other = operands[position], operands[1 - position]
+    summed = [axis for axis in axes if axis in other and axis not in result]
+    outputs = [axis for axis in axes if axis in result and axis not in other]
+    shared = [axis for axis in axes if axis in result and axis in other]
+    if _arrow and "." not in axes and len(set(axes)) == len(summed) + len(outputs) + len(shared) == len(axes):
+        order = [axes.index(axis) for axis in (*shared, *summed, *outputs)]
+        form = partial(_contraction, order=order, shared=len(shared), summed=len(summed))
+        yield Reading((call.operand(position),), form)
+
+
+def _contraction(array: Array, *, order: Sequence[int], shared: int, summed: int) -> Blocks:
+    ordered = array.transpose(order)
+    sizes = ordered.shape
+    n_in = int(np.prod(sizes[shared : shared + summed]))
+    n_out = int(np.prod(sizes[shared + summed :]))
+    return matrices(ordered.reshape(-1, n_in, n_out))
+
+
+def Gather(call: Call, *, axis: int = 0, **_: Any) -> Iterator[Reading]:
+    """Read a table that activations index: each entry is an input (one-hot), what it holds the outputs."""
+    table = call.is_constant(0) and is_weight_type(call.dtype(0)) and len(call.shape(0)) >= 2
+    if table and not call.is_constant(1):
+        yield Reading((call.operand(0),), partial(_table, axis=axis))
+
+
+def _table(array: Array, *, axis: int = 0) -> Blocks:
+    return [np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)]
+
+
+def EmbedLayerNormalization(call: Call, **_: Any) -> Iterator[Reading]:
+    """Read the word, position and segment tables of the fused embedding (com.microsoft)."""
+    for position, part in ((2, "word"), (3, "position"), (4, "segment")):
+        if call.is_constant(position):
+            yield Reading((call.operand(position),), _table, part=part)

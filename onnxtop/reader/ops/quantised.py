@@ -1,0 +1,260 @@
+"""Operations on codes: the weight is an integer operand, its scale another operand or applied later on."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from onnxtop.reader.dequantize import affine, blocked, unpack
+from onnxtop.reader.model import Value
+from onnxtop.reader.ops.convolutions import flattened, kernel_form
+from onnxtop.reader.ops.products import factor
+from onnxtop.reader.reading import Array, Bias, Call, Reading, matrices, one_matrix
+
+__all__ = [
+    "ConvInteger",
+    "DynamicQuantizeMatMul",
+    "GatherBlockQuantized",
+    "MatMulInteger",
+    "MatMulIntegerToFloat",
+    "MatMulNBits",
+    "QEmbedLayerNormalization",
+    "QGemm",
+    "QLinearConv",
+    "QLinearMatMul",
+]
+
+
+def QLinearMatMul(call: Call, **_: Any) -> Iterator[Reading]:
+    """Read codes at either side, with a scale a tensor, a row (left) or a column (right)."""
+    position = call.one_constant(0, 3)
+    if position is not None and call.is_constant(position + 1):
+        left = position == 0
+        yield _decoded(
+            call, position, (position + 1, position + 2), partial(factor, transposed=left), -2 if left else -1
+        )
+
+
+def QGemm(call: Call, *, alpha: float = 1.0, transB: int = 0, **_: Any) -> Iterator[Reading]:
+    """Read codes B with a scale a tensor or an output."""
+    if call.is_constant(3) and call.is_constant(4) and not call.is_constant(0):
+        form = partial(matrices, transposed=bool(transB))
+        yield _decoded(
+            call,
+            3,
+            (4, 5),
+            form,
+            -2 if transB else -1,
+            scale=alpha,
+            bias=_scaled_bias(call, 6, (1, 4), alpha),
+        )
+
+
+def QLinearConv(call: Call, **attributes: Any) -> Iterator[Reading]:
+    """Read codes of a kernel with a scale a tensor or a channel out; the bias is in units of both scales."""
+    if call.is_constant(3) and call.is_constant(4) and not call.is_constant(0):
+        kernel = kernel_form(**attributes)
+        yield _decoded(
+            call, 3, (4, 5), partial(flattened, kernel), 0, kernel=kernel, bias=_scaled_bias(call, 8, (1, 4))
+        )
+
+
+def DynamicQuantizeMatMul(call: Call, **_: Any) -> Iterator[Reading]:
+    """Read codes B with a scale a tensor or a column (com.microsoft)."""
+    if call.is_constant(1) and call.is_constant(2):
+        yield _decoded(call, 1, (2, 3), partial(factor, transposed=False), -1, bias=Bias.of(call.constant(4)))
+
+
+def MatMulIntegerToFloat(call: Call, **_: Any) -> Iterator[Reading]:
+    """Read codes B with a scale a tensor or a column (com.microsoft)."""
+    if call.is_constant(1) and call.is_constant(3) and not call.is_constant(0):
+        yield _decoded(call, 1, (3, 5), partial(factor, transposed=False), -1, bias=Bias.of(call.constant(6)))
+
+
+def MatMulInteger(call: Call, **_: Any) -> Iterator[Reading]:
+    """Read codes whose scale is multiplied onto the result, as onnxruntime's dynamic quantisation does."""
+    position = call.one_constant()
+    if position is not None:
+        form = partial(factor, transposed=position == 0)
+        yield from _later_scaled(call, position, form, -2 if position == 0 else -1)
+
+
+def ConvInteger(call: Call, **attributes: Any) -> Iterator[Reading]:
+    """Read codes of a kernel whose scale is multiplied onto the result."""
+    if call.is_constant(1) and not call.is_constant(0):
+        kernel = kernel_form(**attributes)
+        yield from _later_scaled(call, 1, partial(flattened, kernel), 0, kernel=kernel)
+
+
+def _decoded(
+    call: Call, position: int, affine_by: tuple[int, int], form: Any, axis: int, **reading: Any
+) -> Reading:
+    """Read codes with their scale and zero point, the latter possibly left out."""
+    scale, zero_point = affine_by
+    return Reading(
+        (call.operand(position), call.operand(scale), call.constant(zero_point)),
+        form,
+        decode=partial(affine, axis=axis),
+        encoding=f"{call.dtype(position)} {call.granularity(scale)}",
+        **reading,
+    )
+
+
+def _scaled_bias(call: Call, position: int, scales: tuple[int, int], alpha: float = 1.0) -> Bias | None:
+    """Return a bias in 32-bit codes whose unit is the product of two scales."""
+    operands = call.constant(position), *(call.constant(scale) for scale in scales)
+    if any(value is None for value in operands):
+        return None
+    return Bias(operands, lambda codes, a, b: np.ravel(codes) * (alpha * np.ravel(a) * np.ravel(b)))
+
+
+def _later_scaled(call: Call, position: int, form: Any, axis: int, **reading: Any) -> Iterator[Reading]:
+    scales = _scales_after(call)
+    zero_point = call.constant(position + 2)
+    unit = "per-tensor" if all(_size(call, scale) == 1 for scale in scales) else "per-channel"
+    yield Reading(
+        (call.operand(position), zero_point, *scales),
+        form,
+        decode=partial(_scale_later, axis=axis),
+        encoding=f"{call.dtype(position)} {unit}" if scales else f"{call.dtype(position)} without scale",
+        **reading,
+    )
+
+
+def _scale_later(codes: Array, zero_point: Array | None, *scales: Array, axis: int) -> Array:
+    weights = affine(codes, np.ones((), np.float32), zero_point, axis)
+    for scale in scales:
+        weights = affine(weights, np.ravel(scale), None, axis)
+    return weights
+
+
+def _size(call: Call, value: Value) -> int:
+    return int(np.prod(call.constants.shape(value), dtype=int))
+
+
+def _scales_after(call: Call) -> Sequence[Value]:
+    """Return the constants that the result is multiplied by, through Cast and a chain of Mul.
+
+    The other factor of such a Mul is the activation's own scale, or its product with the weight's. A bias may
+    be added before, in units of that product.
+    """
+    scales: list[Value] = []
+    value = call.node.outputs[0] if call.node.outputs else None
+    while value is not None:
+        uses = call.model.users.get(value, ())
+        if len(uses) != 1 or uses[0].node.domain or uses[0].node.op_type not in ("Cast", "Mul", "Add"):
+            break
+        node, position = uses[0].node, uses[0].position
+        if node.op_type == "Add" and scales:
+            break
+        if node.op_type == "Mul":
+            scales += _constant_factors(call, node.inputs[1 - position])
+        value = node.outputs[0]
+    return scales
+
+
+def _constant_factors(call: Call, value: Value | None) -> list[Value]:
+    if value is None:
+        return []
+    if value in call.constants:
+        return [value]
+    node = call.model.producers.get(value)
+    if node is None or node.op_type != "Mul" or node.domain:
+        return []
+    return [factor for factor in node.inputs if factor is not None and factor in call.constants]
+
+
+def MatMulNBits(
+    call: Call, *, K: int = 0, N: int = 0, bits: int = 4, block_size: int = 32, **_: Any
+) -> Iterator[Reading]:
+    """Read codes (N, blocks, bytes) of 2, 4 or 8 bits in blocks along K (com.microsoft)."""
+    if call.is_constant(1) and call.is_constant(2):
+        yield Reading(
+            (call.operand(1), call.operand(2), call.constant(3), call.constant(4)),
+            partial(matrices, transposed=True),
+            decode=partial(_n_bits, k=K, n=N, bits=bits, block_size=block_size),
+            decoded_shape=(N, K),
+            encoding=f"uint{bits} block {block_size}",
+            bias=Bias.of(call.constant(5)),
+        )
+
+
+def _n_bits(
+    packed: Array,
+    scales: Array,
+    zero_points: Array | None = None,
+    groups: Array | None = None,
+    *,
+    k: int,
+    n: int,
+    bits: int,
+    block_size: int,
+) -> Array:
+    blocks = -(-k // block_size)
+    codes = unpack(packed.reshape(n, -1), bits, blocks * block_size)[:, :k]
+    scales = scales.reshape(n, blocks)
+    if zero_points is None:
+        zero_points = np.full((n, blocks), 2 ** (bits - 1), np.uint8)
+    elif zero_points.dtype == np.uint8:
+        zero_points = unpack(zero_points.reshape(n, -1), bits, blocks)
+    group = np.arange(k) // block_size if groups is None or not groups.size else groups.ravel()
+    centred: Array = codes.astype(scales.dtype) - zero_points.reshape(n, blocks)[:, group].astype(scales.dtype)
+    centred *= scales[:, group]
+    return centred
+
+
+def GatherBlockQuantized(
+    call: Call,
+    *,
+    gather_axis: int = 0,
+    quantize_axis: int = 1,
+    block_size: int = 128,
+    bits: int = 4,
+    **_: Any,
+) -> Iterator[Reading]:
+    """Read an embedding in blocks of codes, packed along its last axis if it is uint8 (com.microsoft)."""
+    if not (call.is_constant(0) and call.is_constant(2)) or len(call.shape(0)) != 2 or gather_axis != 0:
+        return
+    packed = call.dtype(0) == "uint8"
+    rows, columns = call.shape(0)
+    width = columns * 8 // bits if packed else columns
+    yield Reading(
+        (call.operand(0), call.operand(2), call.constant(3)),
+        one_matrix,
+        decode=partial(
+            _block_table, axis=quantize_axis, block_size=block_size, bits=bits if packed else 0, width=width
+        ),
+        decoded_shape=(rows, width),
+        encoding=f"{f'uint{bits}' if packed else call.dtype(0)} block {block_size}",
+    )
+
+
+def _block_table(
+    codes: Array,
+    scales: Array,
+    zero_points: Array | None = None,
+    *,
+    axis: int,
+    block_size: int,
+    bits: int,
+    width: int,
+) -> Array:
+    if bits:
+        codes = unpack(codes, bits, width)
+        if zero_points is None:
+            zero_points = np.full(scales.shape, 2 ** (bits - 1), np.uint8)
+        else:
+            zero_points = unpack(zero_points, bits, scales.shape[-1])
+    return blocked(codes, scales, zero_points, axis, block_size)
+
+
+def QEmbedLayerNormalization(call: Call, **_: Any) -> Iterator[Reading]:
+    """Read the word, position and segment tables in 8-bit codes (com.microsoft)."""
+    for position, part, scale, zero_point in (
+        (2, "word", 8, 13),
+        (3, "position", 9, 14),
+        (4, "segment", 10, 15),
+    ):
+        if call.is_constant(position) and call.is_constant(scale):
+            yield _decoded(call, position, (scale, zero_point), one_matrix, 0, part=part)

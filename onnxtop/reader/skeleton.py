@@ -1,0 +1,216 @@
+"""The model as ONNX's own tools take it: checker and shape inference, without the large tensors.
+
+Both tools serialise the whole model and want the data of every tensor. Here each tensor whose bytes were
+left out becomes an input of the same name, type and shape.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import onnx
+from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
+
+from onnxtop.errors import UsageError
+from onnxtop.network import Kernel
+from onnxtop.reader.layers import Layer
+from onnxtop.reader.model import Model
+
+__all__ = ["Shape", "checker_note", "infer_shapes", "placed"]
+
+Shape = tuple[int | None, ...]
+
+
+def checker_note(model: Model) -> str | None:
+    """Return what onnx.checker has against the model, first line only; None if it is content."""
+    try:
+        onnx.checker.check_model(_skeleton(model.proto))
+    except Exception as error:  # the checker raises bare C++ errors beside its own
+        return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return None
+
+
+def infer_shapes(
+    model: Model,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+) -> dict[str, Shape]:
+    """Return the shapes of the model's activations by name, None for a size that is not known.
+
+    Parameters
+    ----------
+    model
+        The model.
+    input_shapes
+        Shapes of inputs, where the model leaves them open.
+    dims
+        Sizes of named dimensions, for example ``{"batch": 1}``.
+
+    Raises
+    ------
+    UsageError
+        A name is not an input's or a dimension's, or a shape contradicts the model's.
+    """
+    proto = _skeleton(model.proto)
+    inputs = {value.name: value for value in proto.graph.input}
+    own = [value.name for value in model.inputs]
+    for name, shape in (input_shapes or {}).items():
+        if name not in own:
+            raise UsageError(f"--input-shape wants the name of an input ({', '.join(own)}), found {name!r}")
+        _set_shape(inputs[name], shape)
+    _set_dims([inputs[name] for name in own], dims or {})
+    try:
+        inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+    except Exception:  # bare C++ errors again; what is declared still holds
+        inferred = proto
+    shapes: dict[str, Shape] = {}
+    _collect(inferred.graph, shapes)
+    return shapes
+
+
+def placed(layer: Layer, shapes: Mapping[str, Shape]) -> Kernel | None:
+    """Return a convolution's kernel with its input and output sizes, None where they are not known."""
+    kernel = layer.kernel()
+    node = layer.source.node.proto
+    in_size = shapes.get(node.input[0], ())[2:]
+    if kernel is None or not in_size or len(in_size) != len(kernel.strides):
+        return None
+    known = tuple(size for size in in_size if size is not None)
+    if len(known) != len(in_size):
+        return None
+    return _transposed_sizes(kernel, known, layer) if kernel.transposed else _sizes(kernel, known, layer)
+
+
+def _sizes(kernel: Kernel, in_size: tuple[int, ...], layer: Layer) -> Kernel:
+    """Output size and leading pads of a convolution (ONNX operator Conv)."""
+    attributes = layer.source.node.attributes()
+    spans = _spans(kernel)
+    mode = attributes.get("auto_pad", b"NOTSET")
+    if mode in (b"SAME_UPPER", b"SAME_LOWER"):
+        out_size = tuple(-(-size // stride) for size, stride in zip(in_size, kernel.strides, strict=True))
+        totals = [
+            max((out - 1) * stride + span - size, 0)
+            for out, stride, span, size in zip(out_size, kernel.strides, spans, in_size, strict=True)
+        ]
+        return replace(
+            kernel, in_size=in_size, out_size=out_size, pads=_leading(totals, mode == b"SAME_UPPER")
+        )
+    pads = [0] * (2 * len(in_size)) if mode == b"VALID" else attributes.get("pads", [0] * (2 * len(in_size)))
+    out_size = tuple(
+        max((size + before + after - span) // stride + 1, 0)
+        for size, before, after, span, stride in zip(
+            in_size, pads[: len(in_size)], pads[len(in_size) :], spans, kernel.strides, strict=True
+        )
+    )
+    return replace(kernel, in_size=in_size, out_size=out_size, pads=tuple(pads[: len(in_size)]))
+
+
+def _transposed_sizes(kernel: Kernel, in_size: tuple[int, ...], layer: Layer) -> Kernel:
+    """Output size and leading pads of a transposed convolution (ONNX operator ConvTranspose)."""
+    attributes = layer.source.node.attributes()
+    axes = len(in_size)
+    extra = attributes.get("output_padding", [0] * axes)
+    full = [
+        stride * (size - 1) + more + span
+        for stride, size, more, span in zip(kernel.strides, in_size, extra, _spans(kernel), strict=True)
+    ]
+    mode = attributes.get("auto_pad", b"NOTSET")
+    wanted = attributes.get("output_shape")
+    if wanted is None and mode in (b"SAME_UPPER", b"SAME_LOWER"):
+        wanted = [size * stride for size, stride in zip(in_size, kernel.strides, strict=True)]
+    if wanted is not None:
+        out_size = tuple(wanted[-axes:])
+        totals = [size - out for size, out in zip(full, out_size, strict=True)]
+        return replace(
+            kernel, in_size=in_size, out_size=out_size, pads=_leading(totals, mode == b"SAME_UPPER")
+        )
+    pads = [0] * (2 * axes) if mode == b"VALID" else attributes.get("pads", [0] * (2 * axes))
+    out_size = tuple(
+        size - before - after for size, before, after in zip(full, pads[:axes], pads[axes:], strict=True)
+    )
+    return replace(kernel, in_size=in_size, out_size=out_size, pads=tuple(pads[:axes]))
+
+
+def _spans(kernel: Kernel) -> list[int]:
+    """Return how many positions a kernel covers along each axis."""
+    taps = kernel.weights.shape[3:]
+    return [(tap - 1) * dilation + 1 for tap, dilation in zip(taps, kernel.dilations, strict=True)]
+
+
+def _leading(totals: Iterable[int], upper: bool) -> tuple[int, ...]:
+    """Split total padding; the odd cell goes to the end where ``upper``, to the beginning where not."""
+    return tuple(total // 2 if upper else total - total // 2 for total in totals)
+
+
+def _skeleton(proto: ModelProto) -> ModelProto:
+    skeleton = ModelProto()
+    skeleton.CopyFrom(proto)
+    declared = {value.name for value in skeleton.graph.input}
+    for tensor in _take_external(skeleton.graph):
+        if tensor.name not in declared:
+            declared.add(tensor.name)
+            skeleton.graph.input.append(
+                onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+            )
+    return skeleton
+
+
+def _take_external(graph: GraphProto) -> list[TensorProto]:
+    """Remove the tensors without bytes from a graph and its subgraphs, and return them."""
+    taken = [tensor for tensor in graph.initializer if tensor.data_location == TensorProto.EXTERNAL]
+    _keep(graph.initializer, [t for t in graph.initializer if t.data_location != TensorProto.EXTERNAL])
+    kept = []
+    for node in graph.node:
+        held = [a.t for a in node.attribute if node.op_type == "Constant" and a.name == "value"]
+        if held and held[0].data_location == TensorProto.EXTERNAL:
+            taken.append(TensorProto(name=node.output[0], data_type=held[0].data_type, dims=held[0].dims))
+            continue
+        kept.append(node)
+        for attribute in node.attribute:
+            for body in (attribute.g, *attribute.graphs):
+                taken += _take_external(body)
+    if len(kept) != len(graph.node):
+        _keep(graph.node, kept)
+    return taken
+
+
+def _keep(field: Any, items: Sequence[Any]) -> None:
+    copies = [type(item).FromString(item.SerializeToString()) for item in items]
+    del field[:]
+    field.extend(copies)
+
+
+def _set_shape(value: ValueInfoProto, shape: Sequence[int]) -> None:
+    declared = value.type.tensor_type.shape.dim
+    if declared and len(declared) != len(shape):
+        raise UsageError(f"input {value.name!r} has {len(declared)} axes, --input-shape gives {len(shape)}")
+    while len(declared) < len(shape):
+        declared.add()
+    for dim, size in zip(declared, shape, strict=True):
+        if dim.HasField("dim_value") and dim.dim_value > 0 and dim.dim_value != size:
+            raise UsageError(f"input {value.name!r} is {dim.dim_value} long where --input-shape says {size}")
+        dim.dim_value = size
+
+
+def _set_dims(inputs: Iterable[ValueInfoProto], dims: Mapping[str, int]) -> None:
+    known = set()
+    for value in inputs:
+        for dim in value.type.tensor_type.shape.dim:
+            known.add(dim.dim_param)
+            if dim.dim_param in dims:
+                dim.dim_value = dims[dim.dim_param]
+    wrong = next((name for name in dims if name not in known), None)
+    if wrong is not None:
+        names = ", ".join(sorted(known - {""})) or "it has none"
+        raise UsageError(f"--dim wants the name of an open dimension of an input ({names}), found {wrong!r}")
+
+
+def _collect(graph: GraphProto, shapes: dict[str, Shape]) -> None:
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        if value.type.HasField("tensor_type") and value.type.tensor_type.HasField("shape"):
+            dims = value.type.tensor_type.shape.dim
+            shapes[value.name] = tuple(dim.dim_value if dim.dim_value > 0 else None for dim in dims)
+    for node in graph.node:
+        for attribute in node.attribute:
+            for body in (attribute.g, *attribute.graphs):
+                _collect(body, shapes)

@@ -1,0 +1,214 @@
+"""Any tensor of an ONNX file, inline or external, to a NumPy array.
+
+Large tensors are mapped from the file that holds them, never read as a whole, and never from outside the
+model's folder or a folder that the caller allows.
+"""
+
+import math
+import mmap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, numpy_helper
+
+from onnxtop.errors import ExternalDataError, FormatError
+from onnxtop.reader.wire import INLINE
+
+__all__ = ["FLOATS", "TensorFiles", "dtype_name", "element_count"]
+
+Array = NDArray[Any]
+
+FLOATS = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16})
+"""Data types whose stored values are the weights themselves."""
+
+# Types whose bytes are the array's bytes; all others are unpacked by onnx.
+_PLAIN: dict[int, np.dtype[Any]] = {
+    TensorProto.FLOAT: np.dtype("<f4"),
+    TensorProto.DOUBLE: np.dtype("<f8"),
+    TensorProto.FLOAT16: np.dtype("<f2"),
+    TensorProto.BFLOAT16: np.dtype(ml_dtypes.bfloat16),
+    TensorProto.INT8: np.dtype("i1"),
+    TensorProto.UINT8: np.dtype("u1"),
+    TensorProto.INT16: np.dtype("<i2"),
+    TensorProto.UINT16: np.dtype("<u2"),
+    TensorProto.INT32: np.dtype("<i4"),
+    TensorProto.UINT32: np.dtype("<u4"),
+    TensorProto.INT64: np.dtype("<i8"),
+    TensorProto.UINT64: np.dtype("<u8"),
+    TensorProto.BOOL: np.dtype("?"),
+}
+_BITS: dict[int, int] = {TensorProto.INT4: 4, TensorProto.UINT4: 4, TensorProto.FLOAT4E2M1: 4}
+for _name in ("INT2", "UINT2"):  # since onnx 1.20
+    if hasattr(TensorProto, _name):
+        _BITS[getattr(TensorProto, _name)] = 2
+_DATA_FIELDS = (
+    "raw_data",
+    "float_data",
+    "int32_data",
+    "int64_data",
+    "double_data",
+    "uint64_data",
+    "string_data",
+)
+
+
+def element_count(tensor: TensorProto) -> int:
+    """Return how many elements the dims declare."""
+    return math.prod(tensor.dims)
+
+
+def dtype_name(data_type: int) -> str:
+    """Return the name of an ONNX data type as its users write it: ``float32``, ``int8``, ``float8e4m3fn``."""
+    name = TensorProto.DataType.Name(data_type).lower() if data_type in TensorProto.DataType.values() else "?"
+    return {"float": "float32", "double": "float64"}.get(name, name)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a tensor's bytes stand: a mapped file, offset and length."""
+
+    path: Path
+    offset: int
+    length: int
+
+
+class TensorFiles:
+    """Reads the tensors of one model: the file itself, its folder, and folders allowed beside it.
+
+    Files are mapped when first needed and stay mapped as long as this object lives.
+    """
+
+    def __init__(self, path: Path, allow_external: Iterable[str | Path] = ()) -> None:
+        self._path = path
+        self._folders = [folder.resolve() for folder in (path.parent, *map(Path, allow_external))]
+        self._maps: dict[Path, mmap.mmap] = {}
+
+    def check(self, tensor: TensorProto) -> None:
+        """Raise unless the tensor's bytes are there, are allowed to be read, and fit its dims.
+
+        A tensor with dims and no data at all passes: real files hold such; `has_data` tells.
+        """
+        if any(dim < 0 for dim in tensor.dims):
+            raise FormatError(
+                f"tensor {tensor.name!r} has a negative dimension {tuple(tensor.dims)}; export it again"
+            )
+        wanted = _byte_count(tensor)
+        if tensor.data_location == TensorProto.EXTERNAL:
+            found: int | None = self._place(tensor).length
+        else:
+            found = len(tensor.raw_data) if tensor.HasField("raw_data") else None
+            count = _typed_count(tensor)
+            if found is None and count not in (None, element_count(tensor)):
+                raise FormatError(_misfit(tensor, f"{element_count(tensor)} values", f"{count}"))
+        if wanted is not None and found is not None and found != wanted and self.has_data(tensor):
+            raise FormatError(_misfit(tensor, f"{wanted} bytes", f"{found}"))
+
+    def has_data(self, tensor: TensorProto) -> bool:
+        """Tell whether the tensor holds values: some files declare dims and leave the data out."""
+        if element_count(tensor) == 0 or tensor.data_location == TensorProto.EXTERNAL:
+            return True
+        return any(len(getattr(tensor, name)) for name in _DATA_FIELDS)
+
+    def read(self, tensor: TensorProto) -> Array:
+        """Return the tensor as a read-only array of its own shape and type, aligned.
+
+        Large float tensors are views of the mapped file where their bytes are aligned there, copies where
+        not.
+        """
+        if tensor.data_location == TensorProto.EXTERNAL:
+            place = self._place(tensor)
+            raw = memoryview(self._map(place.path))[place.offset : place.offset + place.length]
+        elif tensor.HasField("raw_data") and tensor.data_type in _PLAIN:
+            raw = memoryview(tensor.raw_data)
+        else:
+            return numpy_helper.to_array(tensor)
+        plain = _PLAIN.get(tensor.data_type)
+        if plain is None:
+            inline = TensorProto(
+                name=tensor.name, data_type=tensor.data_type, dims=tensor.dims, raw_data=bytes(raw)
+            )
+            return numpy_helper.to_array(inline)
+        flat = np.frombuffer(raw, dtype=plain)
+        if not flat.flags.aligned:
+            flat = flat.copy()
+            flat.flags.writeable = False
+        return flat.reshape(tuple(tensor.dims))
+
+    def _place(self, tensor: TensorProto) -> _Place:
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        location = entries.get("location", "")
+        path = self._path if location == INLINE else self._allowed(tensor.name, location)
+        try:
+            size = path.stat().st_size
+            offset = int(entries.get("offset") or 0)
+            length = int(entries["length"]) if entries.get("length") else _byte_count(tensor)
+        except OSError as error:
+            raise ExternalDataError(
+                f"wanted the weights of tensor {tensor.name!r} in {location!r} beside the model: "
+                f"{error.strerror}; copy that file next to the model"
+            ) from None
+        except ValueError:
+            raise FormatError(
+                f"external data of tensor {tensor.name!r} has an offset or length that is no number"
+            ) from None
+        length = size - offset if length is None else length
+        if offset < 0 or length < 0 or offset + length > size:
+            raise ExternalDataError(
+                f"wanted bytes {offset} to {offset + length} of {location!r} for tensor {tensor.name!r}, "
+                f"found {size} bytes in all; the file was cut off or belongs to another model: copy it again"
+            )
+        return _Place(path, offset, length)
+
+    def _allowed(self, name: str, location: str) -> Path:
+        """Return the real path of an external file, refusing any that lies outside the allowed folders."""
+        if not location or "\0" in location:
+            raise FormatError(f"external data of tensor {name!r} names no file")
+        path = (self._path.parent / location).resolve()
+        if not any(path.is_relative_to(folder) for folder in self._folders):
+            raise ExternalDataError(
+                f"external data of tensor {name!r} lies outside the model's folder: {location!r}; "
+                "if you trust it, name its folder with --allow-external DIR"
+            )
+        if path.exists() and not path.is_file():
+            raise ExternalDataError(f"external data of tensor {name!r}: {location!r} is not a regular file")
+        return path
+
+    def _map(self, path: Path) -> mmap.mmap:
+        if path not in self._maps:
+            with path.open("rb") as file:
+                self._maps[path] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return self._maps[path]
+
+
+def _byte_count(tensor: TensorProto) -> int | None:
+    """Return how many bytes the dims and the type declare; None for strings and unknown types."""
+    if tensor.data_type in _BITS:
+        return -(-element_count(tensor) * _BITS[tensor.data_type] // 8)
+    if tensor.data_type in _PLAIN:
+        return element_count(tensor) * _PLAIN[tensor.data_type].itemsize
+    try:
+        return element_count(tensor) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _typed_count(tensor: TensorProto) -> int | None:
+    """Return how many values the typed field holds, None where one value is not one field entry."""
+    if tensor.data_type not in _PLAIN:
+        return None
+    held = [len(getattr(tensor, name)) for name in _DATA_FIELDS[1:-1]]
+    return max(held) or None
+
+
+def _misfit(tensor: TensorProto, wanted: str, found: str) -> str:
+    dims = " x ".join(map(str, tensor.dims)) or "scalar"
+    return (
+        f"tensor {tensor.name!r} ({dims} {dtype_name(tensor.data_type)}) wants {wanted}, found {found}; "
+        "the file is damaged: export or copy it again"
+    )

@@ -1,0 +1,138 @@
+"""The outline of an ONNX file: everything but the bytes of its large tensors.
+
+An ONNX file is a protocol buffer, and nearly all of it is tensor data. ``outline`` walks the outermost
+levels of the wire format and leaves out each long run of tensor bytes, putting in its place what ONNX itself
+uses for data kept elsewhere: ``external_data`` entries, with the location ``INLINE`` and the offset and
+length in the same file. So a model of any size loads in the time and memory of its structure, and inline
+and external weights are mapped the same way (`onnxtop.reader.tensors`).
+
+Wire format: https://protobuf.dev/programming-guides/encoding; field numbers: onnx/onnx.proto.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+__all__ = ["INLINE", "outline"]
+
+INLINE = "\0inline"
+"""Location of tensor bytes that stay in the model's own file; no file can have this name."""
+
+LARGE = 4096
+"""Bytes from which tensor data is left out, and a message is looked into."""
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+# Message types that can hold tensors: field number -> type of the message in it.
+_CHILDREN: dict[str, dict[int, str]] = {
+    "model": {7: "graph", 25: "function"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "function": {7: "node"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+}
+# TensorProto fields whose wire bytes are the array's bytes: float_data and double_data (packed), raw_data.
+_TENSOR_DATA = (4, 9, 10)
+
+
+class _Field(NamedTuple):
+    number: int
+    wire_type: int
+    begin: int  # of the tag
+    payload: int  # of the content
+    end: int
+
+
+def outline(data: memoryview) -> bytes:
+    """Return the model with every large tensor's bytes replaced by a reference into ``data``.
+
+    Raises
+    ------
+    ValueError
+        The bytes break off, or are no protocol buffer.
+    """
+    return _shrink(data, 0, len(data), "model")
+
+
+def _shrink(data: memoryview, begin: int, end: int, kind: str) -> bytes:
+    if kind == "tensor":
+        return _shrink_tensor(data, begin, end)
+    children = _CHILDREN[kind]
+    parts: list[bytes | memoryview] = []
+    copied = begin
+    for field in _fields(data, begin, end):
+        child = children.get(field.number) if field.wire_type == _BYTES else None
+        if child is not None and field.end - field.payload >= LARGE:
+            content = _shrink(data, field.payload, field.end, child)
+            parts += [data[copied : field.begin], _tag(field.number, _BYTES), _varint(len(content)), content]
+            copied = field.end
+    parts.append(data[copied:end])
+    return b"".join(parts)
+
+
+def _shrink_tensor(data: memoryview, begin: int, end: int) -> bytes:
+    large = [
+        field
+        for field in _fields(data, begin, end)
+        if field.number in _TENSOR_DATA and field.wire_type == _BYTES and field.end - field.payload >= LARGE
+    ]
+    if len(large) != 1:  # nothing to leave out, or data in several pieces: protobuf itself will join them
+        return bytes(data[begin:end])
+    (field,) = large
+    entries = (("location", INLINE), ("offset", field.payload), ("length", field.end - field.payload))
+    reference = b"".join(_delimited(13, _entry(key, str(value))) for key, value in entries)
+    external = _tag(14, _VARINT) + b"\1"
+    return b"".join([data[begin : field.begin], data[field.end : end], reference, external])
+
+
+def _fields(data: memoryview, begin: int, end: int) -> Iterator[_Field]:
+    position = begin
+    while position < end:
+        tag, payload = _read_varint(data, position, end)
+        wire_type = tag & 7
+        if wire_type == _BYTES:
+            length, payload = _read_varint(data, payload, end)
+            after = payload + length
+        elif wire_type == _VARINT:
+            _, after = _read_varint(data, payload, end)
+        elif wire_type in (_FIXED64, _FIXED32):
+            after = payload + (8 if wire_type == _FIXED64 else 4)
+        else:
+            raise ValueError(f"wire type {wire_type} at byte {position}")
+        if after > end:
+            raise ValueError(f"field at byte {position} needs {after - end} bytes more than there are")
+        yield _Field(tag >> 3, wire_type, position, payload, after)
+        position = after
+
+
+def _read_varint(data: memoryview, position: int, end: int) -> tuple[int, int]:
+    value = shift = 0
+    while position < end and shift < 70:
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7
+    raise ValueError(f"no number ends before byte {position}")
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _tag(number: int, wire_type: int) -> bytes:
+    return _varint(number << 3 | wire_type)
+
+
+def _delimited(number: int, content: bytes) -> bytes:
+    return _tag(number, _BYTES) + _varint(len(content)) + content
+
+
+def _entry(key: str, value: str) -> bytes:
+    return _delimited(1, key.encode()) + _delimited(2, value.encode())

@@ -1,0 +1,280 @@
+"""The result of an audit: frozen dataclasses that mirror the JSON report key by key.
+
+A figure that is not defined is None, and a ``reason`` stands beside it. ``Report.to_dict`` gives plain
+JSON values (floats with 12 significant digits, None for whatever is not finite); ``Report.from_dict`` reads
+them back.
+"""
+
+import dataclasses
+import hashlib
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from onnxtop.errors import UsageError
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Coverage",
+    "DeepGraphPersistence",
+    "Finding",
+    "LayerPersistence",
+    "LayerReport",
+    "ModelInfo",
+    "Network",
+    "NetworkPersistence",
+    "Report",
+    "Settings",
+    "SkippedWeight",
+    "SkipsCut",
+    "ToolInfo",
+]
+
+SCHEMA_VERSION = "1.0"
+"""Version of the report's shape: the first number changes when a key changes its meaning or goes."""
+
+
+@dataclass(frozen=True)
+class ToolInfo:
+    """What made the report; figures of two reports compare only if their ``algorithms`` are equal."""
+
+    name: str
+    version: str
+    algorithms: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """The file: ``parameters`` counts weights (analysed or not), biases and normalisation parameters."""
+
+    path: str
+    sha256: str
+    bytes: int
+    producer: str
+    ir_version: int
+    opset: Mapping[str, int]
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that the figures depend on beside the file.
+
+    ``scale`` is "global", "layer" or a number; ``p`` may be "inf"; ``layers`` is the pattern that chose the
+    rows shown.
+    """
+
+    convention: str
+    scale: str | float
+    p: float | str
+    bias: str
+    conv: str
+    seed: int
+    peepholes: bool = False
+    count_fixed: bool = False
+    layers: str | None = None
+    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    dims: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SkippedWeight:
+    """A weight tensor that was not analysed, and why; ``parameters`` are its elements."""
+
+    name: str
+    op_type: str
+    reason: str
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Where every element of every floating-point constant of the file went.
+
+    ``parameters_total`` are the elements of weight tensors, analysed plus skipped; the four groups after
+    ``fraction`` are counted apart, ``other_kinds`` by what uses them. ``fraction`` is None without weights.
+    """
+
+    parameters_total: int
+    parameters_analysed: int
+    fraction: float | None
+    biases: int
+    normalisation: int
+    other_constants: int
+    unused: int
+    other_kinds: Mapping[str, int] = field(default_factory=dict)
+    skipped: tuple[SkippedWeight, ...] = ()
+
+
+@dataclass(frozen=True)
+class NetworkPersistence:
+    """Mean of the layers' normalized neural persistence, sum of their totals, and the scale used.
+
+    ``scale`` is the largest |w| of the network where every layer is measured against it, else None.
+    """
+
+    mean_normalized: float | None
+    total: float | None
+    scale: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class SkipsCut:
+    """Deep graph persistence with the identity branches of residual joins cut."""
+
+    total: float | None = None
+    normalized: float | None = None
+
+
+@dataclass(frozen=True)
+class DeepGraphPersistence:
+    """Deep graph persistence of the whole network."""
+
+    total: float | None = None
+    normalized: float | None = None
+    skips_cut: SkipsCut = SkipsCut()
+    inputs: int | None = None
+    outputs: int | None = None
+    saturated: float | None = None
+    connectivity: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Network:
+    """Figures of the network as a whole."""
+
+    neural_persistence: NetworkPersistence
+    deep_graph_persistence: DeepGraphPersistence = DeepGraphPersistence()
+
+
+@dataclass(frozen=True)
+class LayerPersistence:
+    """Neural persistence of one layer, and what the same weights give in random places."""
+
+    total: float | None
+    normalized: float | None
+    null_mean: float | None = None
+    null_std: float | None = None
+    z: float | None = None
+    draws: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One weighted layer.
+
+    ``n_in`` and ``n_out`` count the neurons of the graph that was measured (a convolution has one graph for
+    each value of the setting ``conv``); ``shape`` is the stored weight tensor's. ``uses`` names the nodes
+    that apply the weight. ``copy_of`` names an earlier layer that holds the same weights, transposed or not;
+    ``probably_fixed`` says why the weights were probably not trained. Both kinds are left out of the
+    network's figures. ``largest`` is the largest |w|, None if the layer is not finite or not measured.
+    """
+
+    name: str
+    op_type: str
+    weight: str
+    encoding: str
+    shape: tuple[int, ...]
+    n_in: int
+    n_out: int
+    parameters: int
+    uses: tuple[str, ...]
+    neural_persistence: LayerPersistence
+    copy_of: str | None = None
+    probably_fixed: str | None = None
+    largest: float | None = None
+    nonfinite: int = 0
+    variance: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something an engineer acts on; ``severity`` is "error", "warning" or "note"."""
+
+    rule: str
+    severity: str
+    layer: str | None
+    message: str
+    fingerprint: str
+
+    @staticmethod
+    def fingerprint_of(rule: str, layer: str | None, shape: tuple[int, ...]) -> str:
+        """Identify a finding by rule, layer name and shape, never by position (16 hex digits)."""
+        key = f"{rule}\0{layer or ''}\0{'x'.join(map(str, shape))}"
+        return hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything found in one model."""
+
+    tool: ToolInfo
+    model: ModelInfo
+    settings: Settings
+    coverage: Coverage
+    network: Network
+    layers: tuple[LayerReport, ...]
+    findings: tuple[Finding, ...] = ()
+    schema_version: str = SCHEMA_VERSION
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, keys in the order of the schema.
+
+        Floats are rounded to 12 significant digits; NaN and infinity become None.
+        """
+        plain: dict[str, Any] = _plain(self)
+        return {"schema_version": plain.pop("schema_version"), **plain}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Report":
+        """Read back what ``to_dict`` gave.
+
+        Raises
+        ------
+        UsageError
+            The data is not a report of this schema version.
+        """
+        version = data.get("schema_version") if isinstance(data, Mapping) else None
+        if version != SCHEMA_VERSION:
+            raise UsageError(f"wanted a report of schema version {SCHEMA_VERSION}, found {version!r}")
+        try:
+            report: Report = _typed(cls, data)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(
+                f"this is not a whole report of schema version {SCHEMA_VERSION}: {error}"
+            ) from None
+        return report
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.12g}") if math.isfinite(value) else None
+    return value
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    """Build a value of the annotated type from plain JSON values."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        hints = typing.get_type_hints(hint)
+        return hint(**{f.name: _typed(hints[f.name], value[f.name]) for f in dataclasses.fields(hint)})
+    if origin in (typing.Union, types.UnionType):
+        return None if value is None else _typed(next(arg for arg in args if arg is not type(None)), value)
+    if origin is tuple:
+        return tuple(_typed(args[0], item) for item in value)
+    if origin is not None and issubclass(origin, Mapping):
+        return {key: _typed(args[1], item) for key, item in value.items()}
+    return value
