@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from onnxtop._version import __version__
 
 if TYPE_CHECKING:
-    from onnxtop.audit import AuditOptions, audit
+    from onnxtop.auditing import AuditOptions, audit
     from onnxtop.errors import (
         ExternalDataError,
         FormatError,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from onnxtop.topology.neural_persistence import layer_persistence, neural_persistence
 
 _HOME = {
-    "AuditOptions": "onnxtop.audit",
+    "AuditOptions": "onnxtop.auditing",
     "ExternalDataError": "onnxtop.errors",
     "FormatError": "onnxtop.errors",
     "Layer": "onnxtop.reader.layers",
@@ -38,7 +38,7 @@ _HOME = {
     "Report": "onnxtop.report",
     "Skipped": "onnxtop.reader.layers",
     "UsageError": "onnxtop.errors",
-    "audit": "onnxtop.audit",
+    "audit": "onnxtop.auditing",
     "layer_persistence": "onnxtop.topology.neural_persistence",
     "neural_persistence": "onnxtop.topology.neural_persistence",
     "read_layers": "onnxtop.reader.layers",

@@ -17,6 +17,7 @@ from typing import Any
 from onnxtop.errors import UsageError
 
 __all__ = [
+    "NOT_ASKED",
     "SCHEMA_VERSION",
     "Coverage",
     "DeepGraphPersistence",
@@ -33,6 +34,9 @@ __all__ = [
     "ToolInfo",
 ]
 
+NOT_ASKED = "topology was not asked for"
+"""The reason of every figure of layers that were only read."""
+
 SCHEMA_VERSION = "1.0"
 """Version of the report's shape: the first number changes when a key changes its meaning or goes."""
 
@@ -48,7 +52,11 @@ class ToolInfo:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """The file: ``parameters`` counts weights (analysed or not), biases and normalisation parameters."""
+    """The file.
+
+    ``parameters`` counts weights (analysed or not), biases and normalisation parameters. ``complaint`` is
+    what ONNX's own checker has against the model, None if it is content.
+    """
 
     path: str
     sha256: str
@@ -57,6 +65,7 @@ class ModelInfo:
     ir_version: int
     opset: Mapping[str, int]
     parameters: int
+    complaint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,7 @@ class Settings:
     """Everything that the figures depend on beside the file.
 
     ``scale`` is "global", "layer" or a number; ``p`` may be "inf"; ``layers`` is the pattern that chose the
-    rows shown.
+    rows shown; without ``topology`` the layers were only read.
     """
 
     convention: str
@@ -73,6 +82,7 @@ class Settings:
     bias: str
     conv: str
     seed: int
+    topology: bool = True
     peepholes: bool = False
     count_fixed: bool = False
     layers: str | None = None

@@ -32,7 +32,7 @@ from onnxtop.errors import FormatError, ModelError
 from onnxtop.reader import wire
 from onnxtop.reader.tensors import TensorFiles
 
-__all__ = ["Model", "Node", "Use", "Value", "load"]
+__all__ = ["Model", "Node", "Use", "Value", "bodies", "load"]
 
 
 @dataclass(frozen=True)
@@ -268,7 +268,7 @@ class _Linker:
         for attribute in proto.attribute:
             if (domain, proto.op_type, attribute.name) in _ATTRIBUTE_WEIGHTS and attribute.floats:
                 self._attribute(node, attribute)
-        for body in _bodies(proto):
+        for body in bodies(proto):
             inner = self._graph(body, names)
             if domain == "" and proto.op_type in ("Loop", "Scan"):
                 self._carry(node, body, inner)
@@ -359,7 +359,8 @@ def _dense(sparse: SparseTensorProto, files: TensorFiles) -> TensorProto:
     return numpy_helper.from_array(dense, sparse.values.name)
 
 
-def _bodies(node: NodeProto) -> Iterator[GraphProto]:
+def bodies(node: NodeProto) -> Iterator[GraphProto]:
+    """Yield the subgraphs that a node holds."""
     for attribute in node.attribute:
         if attribute.type == AttributeProto.GRAPH:
             yield attribute.g
@@ -370,7 +371,7 @@ def _bodies(node: NodeProto) -> Iterator[GraphProto]:
 def _needs(node: NodeProto) -> Iterator[str]:
     """Yield the names that a node reads, those read inside its bodies included."""
     yield from node.input
-    for body in _bodies(node):
+    for body in bodies(node):
         for inner in body.node:
             yield from _needs(inner)
 

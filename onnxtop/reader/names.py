@@ -21,7 +21,7 @@ def layer_name(node: Node, weight: str) -> str:
     module = _module_path(node)
     if module:
         return module
-    weight = weight.removesuffix(".weight")
+    weight = weight.removesuffix("_quantized").removesuffix(".weight")
     if _says_nothing(node) and not _NUMBERED.fullmatch(weight):
         return weight
     return node.name or weight or node_name(node)

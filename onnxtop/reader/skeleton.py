@@ -14,7 +14,7 @@ from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 from onnxtop.errors import UsageError
 from onnxtop.network import Kernel
 from onnxtop.reader.layers import Layer
-from onnxtop.reader.model import Model
+from onnxtop.reader.model import Model, bodies
 
 __all__ = ["Shape", "checker_note", "infer_shapes", "placed"]
 
@@ -166,9 +166,8 @@ def _take_external(graph: GraphProto) -> list[TensorProto]:
             taken.append(TensorProto(name=node.output[0], data_type=held[0].data_type, dims=held[0].dims))
             continue
         kept.append(node)
-        for attribute in node.attribute:
-            for body in (attribute.g, *attribute.graphs):
-                taken += _take_external(body)
+        for body in bodies(node):
+            taken += _take_external(body)
     if len(kept) != len(graph.node):
         _keep(graph.node, kept)
     return taken
@@ -211,6 +210,5 @@ def _collect(graph: GraphProto, shapes: dict[str, Shape]) -> None:
             dims = value.type.tensor_type.shape.dim
             shapes[value.name] = tuple(dim.dim_value if dim.dim_value > 0 else None for dim in dims)
     for node in graph.node:
-        for attribute in node.attribute:
-            for body in (attribute.g, *attribute.graphs):
-                _collect(body, shapes)
+        for body in bodies(node):
+            _collect(body, shapes)

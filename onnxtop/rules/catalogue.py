@@ -33,6 +33,12 @@ def no_weights_read(report: Report) -> Found:
         yield None, f"none of the {len(report.coverage.skipped)} weight tensors could be read"
 
 
+def checker_complaint(report: Report) -> Found:
+    """Find a model that ONNX's own checker rejects."""
+    if report.model.complaint:
+        yield None, f"onnx.checker rejects the model: {report.model.complaint}"
+
+
 def not_finite(report: Report) -> Found:
     """Find layers that hold NaN or infinity."""
     for layer in report.layers:
@@ -61,6 +67,14 @@ RULES = (
         what="The model holds weight tensors and none of them could be read.",
         why="A report without layers says nothing about the model; the skipped weights carry the reasons.",
         find=no_weights_read,
+    ),
+    Rule(
+        code="OT002",
+        name="checker-complaint",
+        severity="note",
+        what="ONNX's own checker rejects the model.",
+        why="Runtimes are often more lenient, and many such models run; another runtime may refuse it.",
+        find=checker_complaint,
     ),
     Rule(
         code="OT101",

@@ -199,7 +199,9 @@ def _n_bits(
     elif zero_points.dtype == np.uint8:
         zero_points = unpack(zero_points.reshape(n, -1), bits, blocks)
     group = np.arange(k) // block_size if groups is None or not groups.size else groups.ravel()
-    centred: Array = codes.astype(scales.dtype) - zero_points.reshape(n, blocks)[:, group].astype(scales.dtype)
+    centred: Array = codes.astype(scales.dtype) - zero_points.reshape(n, blocks)[:, group].astype(
+        scales.dtype
+    )
     centred *= scales[:, group]
     return centred
 

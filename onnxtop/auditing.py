@@ -18,8 +18,9 @@ from onnxtop.reader.coverage import account
 from onnxtop.reader.fixed import probably_fixed
 from onnxtop.reader.layers import Layer, Skipped, find_layers
 from onnxtop.reader.model import Model, load
-from onnxtop.reader.skeleton import Shape, infer_shapes, placed
+from onnxtop.reader.skeleton import Shape, checker_note, infer_shapes, placed
 from onnxtop.report import (
+    NOT_ASKED,
     Coverage,
     DeepGraphPersistence,
     LayerPersistence,
@@ -75,6 +76,8 @@ class AuditOptions:
         Shapes of inputs and sizes of named dimensions that the model leaves open (``unrolled`` needs them).
     allow_external
         Folders beside the model's own from which external weights may be read.
+    topology
+        Whether to measure; if not, the layers are only read, and every figure is None.
     peepholes
         Whether the peephole weights of an LSTM are layers of their own; they count as biases if not.
     count_fixed
@@ -92,6 +95,7 @@ class AuditOptions:
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     dims: Mapping[str, int] = field(default_factory=dict)
     allow_external: tuple[str, ...] = ()
+    topology: bool = True
     peepholes: bool = False
     count_fixed: bool = False
     seed: int = 0
@@ -197,12 +201,15 @@ def _measure(
     model: Model, layers: Sequence[Layer], options: AuditOptions, progress: Progress | None
 ) -> list[_Measured]:
     """Make the forest of every layer, holding one layer's weights at a time."""
-    shapes = infer_shapes(model, options.input_shapes, options.dims) if options.conv == "unrolled" else {}
+    unrolled = options.topology and options.conv == "unrolled"
+    shapes = infer_shapes(model, options.input_shapes, options.dims) if unrolled else {}
     total = sum(layer.parameters for layer in layers)
     done = 0
     measured = []
     for number, layer in enumerate(layers):
-        if layer.is_convolution and options.conv == "unrolled":
+        if not options.topology:
+            measured.append(_read_only(layer))
+        elif layer.is_convolution and unrolled:
             measured.append(_unrolled(layer, number, shapes, options))
         else:
             measured.append(_dense(layer, number, options))
@@ -210,6 +217,12 @@ def _measure(
         if progress is not None:
             progress(layer.name, done, total)
     return measured
+
+
+def _read_only(layer: Layer) -> _Measured:
+    blocks = layer.blocks()
+    marks = fingerprint(blocks), probably_fixed(blocks)
+    return _Measured(layer, layer.n_in, layer.n_out, None, NOT_ASKED, *marks)
 
 
 def _dense(layer: Layer, number: int, options: AuditOptions) -> _Measured:
@@ -286,6 +299,10 @@ def _network(
     figures: neural_persistence.NetworkPersistence,
     options: AuditOptions,
 ) -> Network:
+    if not options.topology:
+        return Network(
+            NetworkPersistence(None, None, reason=NOT_ASKED), DeepGraphPersistence(reason=NOT_ASKED)
+        )
     undefined = sum(item.forest is None or item.forest.nonfinite > 0 for item in measured)
     fixed = 0 if options.count_fixed else sum(item.fixed is not None for item in measured)
     left_out = {"not defined": undefined, "copies": len(copies), "probably fixed": fixed}
@@ -331,6 +348,7 @@ def _model_info(path: str | os.PathLike[str], model: Model, coverage: Coverage) 
         ir_version=model.proto.ir_version,
         opset=model.opset,
         parameters=coverage.parameters_total + coverage.biases + coverage.normalisation,
+        complaint=checker_note(model),
     )
 
 
@@ -341,6 +359,7 @@ def _settings(options: AuditOptions) -> Settings:
         p="inf" if math.isinf(options.p) else options.p,
         bias=options.bias,
         conv=options.conv,
+        topology=options.topology,
         peepholes=options.peepholes,
         count_fixed=options.count_fixed,
         seed=options.seed,

@@ -1,0 +1,97 @@
+"""The command line: one module a verb, imported when the verb is run.
+
+Everything heavy (numpy, onnx, rich) waits for the work itself, so that help and errors of usage are quick.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from onnxtop._version import __version__
+from onnxtop.errors import OnnxtopError
+
+__all__ = ["app", "main"]
+
+VERBS = {
+    "report": ("onnxtop.cli.report", "Neural persistence of every layer of a model."),
+    "layers": ("onnxtop.cli.layers", "List the weighted layers of a model, without topology."),
+}
+"""Verb to the module that holds its ``command``, and the line that ``--help`` shows for it."""
+
+EXIT_CODES = """\b
+Exit codes:
+  0    clean
+  1    findings at or above --fail-on
+  2    usage or configuration error
+  3    a model could not be analysed
+  4    nothing to analyse: no weight tensors, or no models
+  5    internal error
+  130  interrupted
+Several models: all are analysed; the code is the first that applies
+of 2, 5, 3, 1, 4, 0."""
+
+
+class VerbGroup(click.Group):
+    """A group that knows its verbs by name and imports one only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order of the table."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a verb."""
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(VERBS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs without importing them."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(verb, line) for verb, (_, line) in VERBS.items()])
+
+    def main(  # type: ignore[override]  # click says NoReturn where standalone_mode is true
+        self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **extra: Any
+    ) -> int:
+        """Run the command line; every error ends as a line on stderr and an exit code."""
+        try:
+            code = int(super().main(args, standalone_mode=False, **extra) or 0)
+        except (click.Abort, click.ClickException, OnnxtopError) as error:
+            code = _told(error)
+        if standalone_mode:
+            sys.exit(code)
+        return code
+
+
+def _told(error: Exception) -> int:
+    from onnxtop.cli import messages
+
+    if isinstance(error, click.Abort):
+        messages.error("interrupted")
+        return 130
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return error.exit_code
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        click.echo(error.ctx.get_usage(), err=True)
+    messages.error(error.format_message() if isinstance(error, click.ClickException) else str(error))
+    return int(getattr(error, "exit_code", 5))
+
+
+@click.group(
+    cls=VerbGroup,
+    epilog=EXIT_CODES,
+    subcommand_metavar="VERB ...",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, prog_name="onnxtop")
+def app() -> None:
+    """Inspect the neural networks in ONNX files."""
+
+
+def main() -> None:
+    """Run ``onnxtop``: the entry point."""
+    app.main(prog_name="onnxtop")

@@ -1,0 +1,39 @@
+"""What goes to stderr: one line a message, with nothing in it that a terminal would obey."""
+
+import traceback
+
+import click
+
+from onnxtop.render.text import visible
+
+__all__ = ["Voice", "error", "internal"]
+
+
+def error(message: str, path: str | None = None) -> None:
+    """Say what went wrong, and with which file."""
+    where = "" if path is None else f"{visible(path)}: "
+    click.echo(f"onnxtop: error: {where}{visible(message)}", err=True)
+
+
+def internal(error: BaseException) -> str:
+    """Describe an error that nobody foresaw."""
+    return f"internal error: {type(error).__name__}: {error} (-vv shows where)"
+
+
+class Voice:
+    """How much the user wants to hear: errors always, notes with ``-v``, tracebacks with ``-vv``."""
+
+    def __init__(self, verbose: int = 0, quiet: bool = False) -> None:
+        self.verbose = 0 if quiet else verbose
+        self.tracebacks = verbose > 1
+
+    def note(self, message: str) -> None:
+        """Say what was done."""
+        if self.verbose:
+            click.echo(f"onnxtop: {visible(message)}", err=True)
+
+    def traceback_of(self, error: BaseException) -> None:
+        """Show where an internal error came from."""
+        if self.tracebacks:
+            lines = "".join(traceback.format_exception(error)).splitlines()
+            click.echo("\n".join(map(visible, lines)), err=True)

@@ -1,0 +1,75 @@
+"""From the arguments of a verb to the models they name: files, folders and patterns."""
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from onnxtop.errors import ModelError, NothingToAnalyseError
+from onnxtop.render import FailedModel
+
+__all__ = ["find_models"]
+
+
+def find_models(arguments: Iterable[str]) -> list[str | FailedModel]:
+    """Return the paths of the models in the order of the arguments, each once.
+
+    A folder stands for every ``*.onnx`` below it, sorted. A name that exists is taken literally, even if it
+    looks like a pattern. What names no model is in the list as a failure.
+    """
+    found: dict[Path, str | FailedModel] = {}
+    for argument in arguments:
+        for model in _named_by(argument):
+            path = model.path if isinstance(model, FailedModel) else model
+            found.setdefault(_same(path), model)
+    return list(found.values())
+
+
+def _same(path: str) -> Path:
+    """Return what two names of one file have in common; a link is a file of its own."""
+    whole = Path(path)
+    return Path(os.path.realpath(whole.parent), whole.name)
+
+
+def _named_by(argument: str) -> Iterator[str | FailedModel]:
+    if os.path.lexists(argument):
+        yield from _below(argument) if Path(argument).is_dir() else (argument,)
+    elif glob.has_magic(argument):
+        yield from _matches(argument)
+    else:
+        yield FailedModel(argument, ModelError.exit_code, "no such file or folder")
+
+
+def _below(folder: str) -> Iterator[str | FailedModel]:
+    refused: list[OSError] = []
+    paths = sorted(
+        str(Path(parent, name))
+        for parent, _, names in os.walk(folder, onerror=refused.append)
+        for name in names
+        if _is_model(name)
+    )
+    yield from paths
+    for error in refused:
+        yield FailedModel(str(error.filename), ModelError.exit_code, f"cannot be read: {error.strerror}")
+    if not paths and not refused:
+        yield FailedModel(folder, NothingToAnalyseError.exit_code, "no .onnx file in this folder or below it")
+
+
+def _matches(pattern: str) -> Iterator[str | FailedModel]:
+    """Take matching files as they are, but only models of ``**``; a folder stands for the models below it."""
+    everything = Path(pattern).name == "**"
+    models: list[str | FailedModel] = []
+    for path in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 (Path.glob takes no absolute pattern)
+        if Path(path).is_dir():
+            models += [model for model in _below(path) if not _is_empty(model)]
+        elif _is_model(path) or not everything:
+            models.append(path)
+    yield from models or [FailedModel(pattern, ModelError.exit_code, "no model matches this pattern")]
+
+
+def _is_model(name: str) -> bool:
+    return name.lower().endswith(".onnx")
+
+
+def _is_empty(model: str | FailedModel) -> bool:
+    return isinstance(model, FailedModel) and model.code == NothingToAnalyseError.exit_code

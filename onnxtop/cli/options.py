@@ -1,0 +1,208 @@
+"""Options that verbs share, and the types of their values."""
+
+import functools
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, TypeVar
+
+import click
+
+from onnxtop.render import FORMATS, SUFFIXES
+
+__all__ = ["measure_options", "output_options", "read_options", "talk_options"]
+
+Callback: TypeAlias = Callable[[click.Context, click.Parameter, Any], Any]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def positive_or(**words: float | str) -> Callback:
+    """Make a callback that takes one of some words, or a positive number."""
+
+    def convert(ctx: click.Context, param: click.Parameter, value: str) -> float | str:
+        if value in words:
+            return words[value]
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not 0 < number < math.inf:
+            raise click.BadParameter(f"wanted {', '.join(words)} or a positive number, found {value!r}")
+        return number
+
+    return convert
+
+
+def pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Check that a regular expression compiles; others use it."""
+    try:
+        re.compile(value or "")
+    except (re.error, OverflowError, RecursionError) as error:
+        raise click.BadParameter(f"{value!r} is not a regular expression: {error}") from None
+    return value
+
+
+def shapes(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> Mapping[str, tuple[int, ...]]:
+    """Read NAME=SIZE[,SIZE...] of every value; a name may hold equals signs itself."""
+    pairs = [_named_sizes(value) for value in values]
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise click.BadParameter("a name was given twice")
+    return found
+
+
+def lengths(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> Mapping[str, int]:
+    """Read NAME=N of every value."""
+    found = shapes(ctx, param, values)
+    if wrong := next((name for name, sizes in found.items() if len(sizes) != 1), None):
+        raise click.BadParameter(f"wanted one length for {wrong!r}, found several")
+    return {name: sizes[0] for name, sizes in found.items()}
+
+
+def _named_sizes(value: str) -> tuple[str, tuple[int, ...]]:
+    name, _, sizes = value.rpartition("=")
+    found = sizes.split(",")
+    if not name or not all(re.fullmatch("[0-9]{1,18}", size) and int(size) for size in found):
+        raise click.BadParameter(f"wanted NAME= and whole positive sizes, found {value!r}")
+    return name, tuple(map(int, found))
+
+
+_READ = (
+    click.option(
+        "--layers",
+        metavar="REGEX",
+        callback=pattern,
+        help="Show only layers whose name it finds; figures of the network stay those of all.",
+    ),
+    click.option(
+        "--allow-external",
+        type=click.Path(exists=True, file_okay=False),
+        metavar="DIR",
+        multiple=True,
+        help="Also read external weights from this folder.",
+    ),
+    click.option(
+        "--peepholes", is_flag=True, help="Count the peepholes of an LSTM as layers, not as biases."
+    ),
+)
+
+_MEASURE = (
+    click.option(
+        "--convention",
+        type=click.Choice(["essential", "tree"]),
+        default="essential",
+        show_default=True,
+        help="Count the essential class of the diagram, or the spanning tree alone.",
+    ),
+    click.option(
+        "--scale",
+        metavar="global|layer|NUMBER",
+        callback=positive_or(**{"global": "global", "layer": "layer"}),
+        default="global",
+        show_default=True,
+        help="Divide weights by the largest of the network, of each layer, or by a number.",
+    ),
+    click.option(
+        "--p",
+        metavar="NUMBER|inf",
+        callback=positive_or(inf=math.inf),
+        default="2",
+        show_default=True,
+        help="Order of the norm that sums up a diagram.",
+    ),
+    click.option(
+        "--bias",
+        type=click.Choice(["none", "row"]),
+        default="none",
+        show_default=True,
+        help="Leave biases out, or add them as one more input.",
+    ),
+    click.option(
+        "--conv",
+        type=click.Choice(["flattened", "channels", "unrolled"]),
+        default="flattened",
+        show_default=True,
+        help="Which graph a convolution is.",
+    ),
+    click.option(
+        "--input-shape",
+        "input_shapes",
+        metavar="NAME=1,3,224,224",
+        multiple=True,
+        callback=shapes,
+        help="Shape of an input, where the model leaves it open.",
+    ),
+    click.option(
+        "--dim",
+        "dims",
+        metavar="NAME=N",
+        multiple=True,
+        callback=lengths,
+        help="Length of a named dimension, where the model leaves it open.",
+    ),
+    click.option(
+        "--count-fixed", is_flag=True, help="Count layers that were probably not trained in network figures."
+    ),
+    click.option(
+        "--seed",
+        metavar="NUMBER",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Seed of everything random.",
+    ),
+)
+
+_OUTPUT = (
+    click.option(
+        "-f",
+        "--format",
+        "formats",
+        type=click.Choice(list(FORMATS)),
+        multiple=True,
+        expose_value=False,
+        help="Write this format: to the -o that follows, else to stdout. Default: terminal.",
+    ),
+    click.option(
+        "-o",
+        "--output",
+        "files",
+        type=click.Path(),
+        metavar="FILE",
+        multiple=True,
+        expose_value=False,
+        help=f"Write to this file; without an -f of its own, its suffix is the format: {' '.join(SUFFIXES)}.",
+    ),
+    click.option("--all", "all_rows", is_flag=True, help="Show every row of a long table."),
+)
+
+_TALK = (
+    click.option(
+        "--no-progress", is_flag=True, help="Never show progress (off by itself outside a terminal)."
+    ),
+    click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors."),
+    click.option(
+        "-v", "--verbose", count=True, help="Say what is done; twice: tracebacks of internal errors."
+    ),
+)
+
+
+def _all(decorators: tuple[Callable[[Any], Any], ...], function: Function) -> Function:
+    for decorate in reversed(decorators):
+        function = decorate(function)
+    return function
+
+
+read_options = functools.partial(_all, _READ)
+"""What is read and shown; the values are named as the fields of ``AuditOptions``."""
+
+measure_options = functools.partial(_all, _MEASURE)
+"""What is measured and how; the values are named as the fields of ``AuditOptions``."""
+
+output_options = functools.partial(_all, _OUTPUT)
+"""Formats and files; see ``onnxtop.cli.outputs``, which pairs them."""
+
+talk_options = functools.partial(_all, _TALK)
+"""How much is said on stderr."""

@@ -1,0 +1,33 @@
+"""``onnxtop report``: neural persistence of every layer."""
+
+from typing import Any
+
+import click
+
+from onnxtop.cli import EXIT_CODES
+from onnxtop.cli.analysis import run
+from onnxtop.cli.options import measure_options, output_options, read_options, talk_options
+from onnxtop.cli.verb import Verb
+
+__all__ = ["command"]
+
+
+@click.command("report", cls=Verb, epilog=EXIT_CODES)
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True)
+@output_options
+@read_options
+@measure_options
+@click.option(
+    "--fail-on",
+    type=click.Choice(["error", "warning", "never"]),
+    default="never",
+    show_default=True,
+    help="Return 1 if there are findings this severe, or worse.",
+)
+@talk_options
+def command(**arguments: Any) -> int:
+    """Neural persistence of every layer of a model.
+
+    MODEL is an ONNX file, a folder (every *.onnx below it) or a pattern.
+    """
+    return run(**arguments)

@@ -1,0 +1,68 @@
+"""Comma-separated values: one row a layer, for spreadsheets and data frames.
+
+A model that failed has one row with its ``model`` and ``error`` columns alone; a model without layers has
+none. Numbers are those of the JSON report; a figure that is not defined is an empty cell, its reason in
+``np_reason`` or ``reason``. Cells with text cannot start a spreadsheet formula: such a name gets a leading
+apostrophe.
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from onnxtop.render import FailedModel, RenderOptions, Result
+from onnxtop.render.text import visible
+from onnxtop.report import Report
+
+__all__ = ["COLUMNS", "render"]
+
+_SETTINGS = ("convention", "scale", "p", "bias", "conv")
+_LAYER = ("op_type", "weight", "encoding", "shape", "n_in", "n_out", "parameters", "uses")
+_PERSISTENCE = ("total", "normalized", "null_mean", "null_std", "z", "draws", "reason")
+_REST = ("copy_of", "probably_fixed", "largest", "nonfinite", "variance", "reason")
+
+COLUMNS = ("model", "error", "layer", *_LAYER, *(f"np_{name}" for name in _PERSISTENCE), *_REST, *_SETTINGS)
+"""The header row."""
+
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 (full-width signs start formulas too)
+
+
+def render(results: Sequence[Result], options: RenderOptions) -> str:
+    """Render all layers of all models under one header row, as RFC 4180 has it."""
+    buffer = io.StringIO()
+    table = csv.DictWriter(buffer, COLUMNS, restval="")
+    table.writeheader()
+    for result in results:
+        table.writerows({name: _cell(value) for name, value in row.items()} for row in _rows(result))
+    return buffer.getvalue()
+
+
+def _rows(result: Result) -> Iterator[dict[str, Any]]:
+    if isinstance(result, FailedModel):
+        yield {"model": result.path, "error": result.message}
+    else:
+        yield from _layers(result)
+
+
+def _layers(report: Report) -> Iterator[dict[str, Any]]:
+    plain = report.to_dict()
+    settings = {name: plain["settings"][name] for name in _SETTINGS}
+    for layer in plain["layers"]:
+        persistence = layer["neural_persistence"]
+        yield {
+            "model": report.model.path,
+            "layer": layer["name"],
+            **{name: layer[name] for name in (*_LAYER, *_REST)},
+            **{f"np_{name}": persistence[name] for name in _PERSISTENCE},
+            **settings,
+            "shape": "x".join(map(str, layer["shape"])),
+            "uses": "; ".join(layer["uses"]),
+        }
+
+
+def _cell(value: Any) -> Any:
+    """Leave numbers alone; make text safe for spreadsheets and terminals."""
+    if not isinstance(value, str):
+        return value
+    return ("'" if value.startswith(_FORMULA) else "") + visible(value)

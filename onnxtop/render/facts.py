@@ -1,0 +1,207 @@
+"""What the formats for people say about a report, in plain words and before any markup.
+
+Phrases hold names as they are in the file, so each format still escapes them in its own way.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from onnxtop.render.text import counted, defined, number
+from onnxtop.report import NOT_ASKED, Coverage, Finding, LayerReport, Report, SkippedWeight
+
+__all__ = [
+    "LONG_TABLE",
+    "Gap",
+    "SkippedGroup",
+    "analysed",
+    "apart",
+    "by_severity",
+    "chosen_rows",
+    "made_by",
+    "remark",
+    "rows_note",
+    "settings",
+    "severities",
+    "size",
+    "skipped_groups",
+    "why_empty",
+]
+
+LONG_TABLE = 40
+"""A table with more layers than this is summarised."""
+
+_KINDS = 3
+"""So many kinds of other constants are named, the largest."""
+
+_FIRST, _LAST, _EXTREME, _ODD = 8, 6, 4, 6
+
+_SEVERITIES = ("error", "warning", "note")
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Layers left out of a table between two rows: ``low`` and ``high`` are their range of normalized NP."""
+
+    layers: int
+    parameters: int
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class SkippedGroup:
+    """Skipped weight tensors of one operator that share a reason."""
+
+    op_type: str
+    reason: str
+    tensors: int
+    parameters: int
+
+
+def made_by(report: Report) -> list[str]:
+    """Say what wrote the file, and in which dialect."""
+    model = report.model
+    opsets = [f"opset {domain or 'ai.onnx'} {version}" for domain, version in model.opset.items()]
+    return [model.producer or "producer unknown", f"IR version {model.ir_version}", *opsets]
+
+
+def size(report: Report) -> list[str]:
+    """Give the exact size of the model."""
+    model = report.model
+    return [counted(model.parameters, "parameter"), counted(model.bytes, "byte")]
+
+
+def analysed(coverage: Coverage) -> str:
+    """Say how much of the weights was analysed; never rounds up to 100 %."""
+    shares = f"analysed {coverage.parameters_analysed:,} of {counted(coverage.parameters_total, 'weight')}"
+    if not coverage.parameters_total:
+        return shares
+    permille = coverage.parameters_analysed * 1000 // coverage.parameters_total
+    return f"{shares} ({permille / 10:g} %)"
+
+
+def apart(coverage: Coverage) -> list[str]:
+    """List the constants that are counted apart from weights."""
+    groups = (
+        (coverage.biases, "biases"),
+        (coverage.normalisation, "normalisation"),
+        (coverage.other_constants, f"other constants{_largest_kinds(coverage)}"),
+        (coverage.unused, "unused"),
+    )
+    return [f"{count:,} {group}" for count, group in groups if count]
+
+
+def _largest_kinds(coverage: Coverage) -> str:
+    kinds = sorted(coverage.other_kinds.items(), key=lambda kind: -kind[1])
+    named = [f"{count:,} {kind}" for kind, count in kinds[:_KINDS]]
+    more = ["..."] if len(kinds) > _KINDS else []
+    return f" ({', '.join(named + more)})" if named else ""
+
+
+def settings(report: Report) -> list[str]:
+    """Name everything that the figures depend on: a value without its convention is meaningless."""
+    chosen = report.settings
+    largest = report.network.neural_persistence.scale
+    measured = f" (largest weight {largest:.6g})" if largest is not None and defined(largest) else ""
+    return [
+        f"convention {chosen.convention}",
+        f"scale {number(chosen.scale)}{measured if isinstance(chosen.scale, str) else ''}",
+        f"p {number(chosen.p)}",
+        f"bias {chosen.bias}",
+        f"conv {chosen.conv}",
+        *(["with peepholes"] if chosen.peepholes else []),
+        *(["counting what was probably not trained"] if chosen.count_fixed else []),
+        *(f"input {name}={','.join(map(str, shape))}" for name, shape in chosen.input_shapes.items()),
+        *(f"dim {name}={length}" for name, length in chosen.dims.items()),
+    ]
+
+
+def remark(layer: LayerReport) -> str:
+    """Say why a layer has no NP or stands apart from the others, empty if neither."""
+    persistence = layer.neural_persistence
+    if not defined(persistence.normalized) and persistence.reason != NOT_ASKED:
+        return persistence.reason or layer.reason or "not defined"
+    if layer.copy_of is not None:
+        return f"a copy of {layer.copy_of}, counted there"
+    return f"probably not trained: {layer.probably_fixed}" if layer.probably_fixed else ""
+
+
+def why_empty(report: Report) -> str:
+    """Say why a report has no layers to show."""
+    if report.coverage.parameters_analysed:
+        return f"no layer name matches {report.settings.layers!r}"
+    skipped = len(report.coverage.skipped)
+    if not skipped:
+        return "the model has no weight tensors"
+    lost = sum(weight.parameters for weight in report.coverage.skipped)
+    return f"{counted(skipped, 'weight tensor')} ({counted(lost, 'parameter')}), every one skipped"
+
+
+def skipped_groups(skipped: Sequence[SkippedWeight]) -> list[SkippedGroup]:
+    """Group the skipped tensors by reason and operator, the largest loss first."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    for weight in skipped:
+        groups.setdefault((weight.op_type, weight.reason), []).append(weight.parameters)
+    found = [SkippedGroup(op, reason, len(each), sum(each)) for (op, reason), each in groups.items()]
+    return sorted(found, key=lambda group: -group.parameters)
+
+
+def by_severity(findings: Sequence[Finding]) -> list[Finding]:
+    """Put errors before warnings before notes, each in its order."""
+    return sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity))
+
+
+def severities(findings: Sequence[Finding]) -> str:
+    """Count the findings by severity.
+
+    >>> severities([Finding("OT101", "error", None, "", ""), Finding("OT201", "note", None, "", "")])
+    '1 error, 1 note'
+    """
+    counts = ((sum(finding.severity == each for finding in findings), each) for each in _SEVERITIES)
+    return ", ".join(counted(count, each) for count, each in counts if count)
+
+
+def chosen_rows(report: Report, all_rows: bool) -> list[LayerReport | Gap]:
+    """Choose the rows of a long table: its ends, its extremes and its odd ones, and gaps between them."""
+    layers = report.layers
+    if all_rows or len(layers) <= LONG_TABLE:
+        return list(layers)
+    rows: list[LayerReport | Gap] = []
+    start = 0
+    for index in [*sorted(_worth_showing(report)), len(layers)]:
+        rows += _between(layers[start:index])
+        rows += layers[index : index + 1]
+        start = index + 1
+    return rows
+
+
+def rows_note(report: Report, rows: Sequence[LayerReport | Gap]) -> str:
+    """Say which part of the network's layers the rows are, empty if all of them."""
+    shown, layers = sum(isinstance(row, LayerReport) for row in rows), len(report.layers)
+    pattern = report.settings.layers
+    notes = (
+        "" if shown == layers else f"{shown} of {counted(layers, 'layer')} shown, --all shows every one",
+        "" if pattern is None else f"only layers matching {pattern!r}; network figures are over all layers",
+    )
+    return "; ".join(filter(None, notes))
+
+
+def _worth_showing(report: Report) -> set[int]:
+    layers = report.layers
+    named = {finding.layer for finding in report.findings if finding.severity != "note"}
+    odd = [i for i, layer in enumerate(layers) if layer.name in named or remark(layer)]
+    figures = [layer.neural_persistence.normalized for layer in layers]
+    ranked = sorted((value, i) for i, value in enumerate(figures) if value is not None and defined(value))
+    extreme = [i for _, i in (*ranked[:_EXTREME], *ranked[-_EXTREME:])]
+    ends = (*range(_FIRST), *range(len(layers) - _LAST, len(layers)))
+    return {*ends, *odd[:_ODD], *extreme}
+
+
+def _between(layers: Sequence[LayerReport]) -> list[LayerReport | Gap]:
+    """Fold neighbouring layers into a gap; one alone takes no more room as itself."""
+    if len(layers) < 2:
+        return list(layers)
+    figures = [layer.neural_persistence.normalized for layer in layers]
+    known = [value for value in figures if value is not None and defined(value)]
+    parameters = sum(layer.parameters for layer in layers)
+    return [Gap(len(layers), parameters, min(known, default=None), max(known, default=None))]

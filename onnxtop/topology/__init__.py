@@ -1,0 +1,1 @@
+"""Topological measures of weights: arrays in, numbers out, no ONNX."""

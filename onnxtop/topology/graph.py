@@ -1,0 +1,82 @@
+r"""Graph representations: what a vertex, an edge, a strength, a missing edge and a generator are.
+
+Every measure of this package is taken on one kind of object, a weighted graph with its strongest edges first.
+
+Vertex
+    A neuron, numbered from 0. Within a layer, row ``r`` of the weight matrix is vertex ``r``, column ``c`` is
+    vertex ``n_rows + c``, and the bias, where it takes part, is the one vertex ``n_rows + n_cols``. A layer
+    of several blocks has the rows of all its blocks first: those of block ``b`` follow those of block ``b -
+    1``, likewise the columns. All vertices are there from the start, at strength infinity.
+Edge
+    A weight, undirected. The bias vertex has an edge to every column.
+Strength
+    ``|w|``, float64, not scaled: the scale (usually the largest strength of the network) is only known when
+    all layers have been seen, and dividing by it changes no tree. The sign never matters.
+Missing edge
+    A pair of vertices without a weight, such as neurons of two groups of a convolution. Where a complete
+    graph is asked for, it counts as an edge of strength 0. A weight that is zero is an edge of strength 0
+    like any other.
+Spanning forest
+    The edges, strongest first, that join two components when they enter. Their strengths, as a multiset, do
+    not depend on how ties are broken. A graph of k components has n_vertices - k of them.
+Generator
+    The weight that made an edge of the forest, so the weight behind a bar: (layer, row, column), where row
+    and column belong to the layer's matrix (the unrolled matrix for an unrolled convolution), and the bias is
+    row ``n_rows``. A missing pair has no weight: row and column are -1.
+Not finite
+    A graph with a NaN or an infinity among its weights has no order, hence no forest. It is never an error:
+    the forest is empty and says how many such weights there are and where the first one is.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Floats", "Forest", "Indices", "empty_forest"]
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Forest:
+    """A maximum spanning forest: the strongest edges that join everything that can be joined.
+
+    Attributes
+    ----------
+    n_vertices
+        All vertices, also those without an edge.
+    edges
+        Shape (k, 2), the vertices each edge joins; k is at most ``n_vertices - 1``, and as much smaller as
+        there are further components.
+    strengths
+        Shape (k,), ``|w|`` in the unit of the weights, strongest first.
+    generators
+        Shape (k, 3), (layer, row, column) of the weight that made each edge.
+    nonfinite
+        How many weights are NaN or infinite; if there are any, the forest has no edges.
+    first_nonfinite
+        Where the first of them is: (row, column) of the layer's matrix, or an index of ``Kernel.weights``
+        for an unrolled convolution. The bias is row ``n_rows``.
+    """
+
+    n_vertices: int
+    edges: Indices
+    strengths: Floats
+    generators: Indices
+    nonfinite: int = 0
+    first_nonfinite: tuple[int, ...] | None = None
+
+    @property
+    def strongest(self) -> float:
+        """The largest strength of the whole graph, not only of the forest: it is always in the forest."""
+        return float(self.strengths[0]) if self.strengths.size else 0.0
+
+
+def empty_forest(
+    n_vertices: int, nonfinite: int = 0, first_nonfinite: tuple[int, ...] | None = None
+) -> Forest:
+    """Return a forest without edges."""
+    none = np.empty(0, np.intp)
+    return Forest(n_vertices, none.reshape(0, 2), np.empty(0), none.reshape(0, 3), nonfinite, first_nonfinite)

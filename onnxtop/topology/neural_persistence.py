@@ -1,0 +1,379 @@
+"""Neural persistence: how far a layer's weights are from joining its neurons all at once.
+
+Rieck et al., *Neural Persistence: A Complexity Measure for Deep Neural Networks Using Algebraic Topology*,
+ICLR 2019 (arXiv 1812.09764), section 3. What is computed here is what the paper's public code computes.
+
+A value means nothing without its convention, scale and p, so results carry them.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from onnxtop.errors import UsageError
+from onnxtop.network import Blocks, Matrix
+from onnxtop.topology.dense import dense_forest
+from onnxtop.topology.graph import Floats, Forest
+from onnxtop.topology.persistence import Convention, Diagram, forest_diagram
+
+__all__ = [
+    "LayerPersistence",
+    "NetworkPersistence",
+    "Scale",
+    "layer_forest",
+    "layer_persistence",
+    "network_persistence",
+    "neural_persistence",
+]
+
+Scale = Literal["global", "layer"] | float
+
+
+@dataclass(frozen=True, eq=False)
+class LayerPersistence:
+    """Neural persistence of one layer.
+
+    Attributes
+    ----------
+    total
+        p-norm of the persistences; nan if a weight is not finite.
+    normalized
+        ``total / (n_vertices - 1) ** (1 / p)``. Can exceed 1, up to ``(n_vertices / (n_vertices - 1)) ** (1 /
+        p)``.
+    diagram
+        The points, in the unit of ``scale``; empty if a weight is not finite.
+    n_vertices
+        Neurons of the layer, in and out, with the bias vertex if there is one.
+    scale
+        What strengths were divided by; 0.0 where every weight that could set it is zero, nan where none is
+        finite.
+    convention, p
+        As asked for.
+    reason
+        Why there is no value, or None.
+    """
+
+    total: float
+    normalized: float
+    diagram: Diagram
+    n_vertices: int
+    scale: float
+    convention: Convention
+    p: float
+    reason: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkPersistence:
+    """Neural persistence of a network.
+
+    Attributes
+    ----------
+    layers
+        Every layer by name, also those that are not counted or not finite.
+    total
+        Sum of the totals of the finite counted layers; nan if there are none.
+    mean_normalized
+        Mean of their normalized values, which the paper calls the neural persistence of the network.
+    scaling
+        'global', 'layer' or 'given'.
+    scale
+        What all strengths were divided by; None if each layer has its own.
+    convention, p
+        As asked for.
+    reason
+        Why there is no mean, or None.
+    """
+
+    layers: Mapping[str, LayerPersistence]
+    total: float
+    mean_normalized: float
+    scaling: Literal["global", "layer", "given"]
+    scale: float | None
+    convention: Convention
+    p: float
+    reason: str | None = None
+
+
+def layer_persistence(
+    matrix: ArrayLike, *, scale: float | None = None, convention: Convention = "essential", p: float = 2.0
+) -> LayerPersistence:
+    """Return the neural persistence of one weight matrix.
+
+    Parameters
+    ----------
+    matrix
+        Shape (n_in, n_out); transposing it, or changing signs, changes nothing. float16, float32 and float64
+        are read in place if C- or F-contiguous; integers and booleans are read as float64, bfloat16 as
+        float32.
+    scale
+        What |w| is divided by, at least the largest |w|; None for the largest |w| itself.
+    convention
+        'essential' counts the component that never ends as a bar from 1 to 0, as the paper's code does;
+        'tree' counts the edges of the spanning tree only.
+    p
+        Order of the norm, above 0; may be inf.
+
+    Returns
+    -------
+    LayerPersistence
+        Between 0 and V ** (1 / p), V = n_in + n_out; all zeros give V ** (1 / p) ('tree': (V - 1) ** (1 /
+        p)). A NaN or an infinity gives nan and a reason.
+
+    Raises
+    ------
+    UsageError
+        A ValueError: not a matrix of real numbers, an empty side, a scale below the largest |w|, or an option
+        that makes no sense.
+
+    Notes
+    -----
+    Rieck et al. 2019, definition 2 and equation 5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> result = layer_persistence(np.array([[1.0, 0.5], [0.25, -0.5]]))
+    >>> result.diagram.points[:, 1].tolist()
+    [1.0, 0.5, 0.5]
+    >>> round(result.total, 6), round(result.normalized, 6)
+    (1.224745, 0.707107)
+    """
+    _check_options(convention, p)
+    forest = dense_forest([_as_matrix(matrix, "matrix")])
+    if scale is None:
+        return _layer(forest, forest.strongest, convention, p)
+    _check_scale(scale, forest.strongest)
+    return _layer(forest, float(scale), convention, p)
+
+
+def neural_persistence(
+    matrices: Mapping[str, ArrayLike | Sequence[ArrayLike]],
+    *,
+    scale: Scale = "global",
+    convention: Convention = "essential",
+    p: float = 2.0,
+) -> NetworkPersistence:
+    """Return the neural persistence of a network given as weight matrices by layer name.
+
+    Parameters
+    ----------
+    matrices
+        For each layer a matrix as in `layer_persistence`, or a list of matrices that share no neuron (the
+        groups of a convolution). Layers are fetched one at a time.
+    scale
+        'global': the largest |w| of all finite layers, as in the paper. 'layer': each layer's own. A number:
+        that, at least the largest |w|.
+    convention, p
+        As in `layer_persistence`.
+
+    Returns
+    -------
+    NetworkPersistence
+        Layers that are not finite count neither for the scale nor for the mean; without any other the mean is
+        nan.
+
+    Raises
+    ------
+    UsageError
+        As for `layer_persistence`; the message names the layer.
+
+    Notes
+    -----
+    Rieck et al. 2019, section 3.2 and definition 3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> network = neural_persistence({"first": np.full((2, 4), -1.0), "second": np.full((2, 2), -1.0)})
+    >>> round(network.layers["first"].normalized, 6), round(network.mean_normalized, 6)
+    (0.447214, 0.512282)
+    """
+    _check_options(convention, p)
+    forests = {
+        name: layer_forest(_as_blocks(matrices[name], name), layer=layer)
+        for layer, name in enumerate(matrices)
+    }
+    return network_persistence(forests, scale=scale, convention=convention, p=p)
+
+
+def layer_forest(blocks: Blocks, *, bias: Floats | None = None, layer: int = 0) -> Forest:
+    """Return the forest of one layer: all that `network_persistence` needs to keep of it.
+
+    Parameters
+    ----------
+    blocks
+        Matrices (n_in, n_out) that share no neuron, float16, float32 or float64.
+    bias
+        Shape (n_out of all blocks,), in the unit of the weights: one more vertex, joined to every output.
+    layer
+        First entry of the generators.
+
+    Returns
+    -------
+    Forest
+        Without edges if a weight is not finite.
+
+    Raises
+    ------
+    UsageError
+        No blocks, a block that is not a matrix, an empty side, or a bias of another length.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> forest = layer_forest([np.array([[1.0, -3.0]])], bias=np.array([2.0, 0.0]), layer=7)
+    >>> forest.strengths.tolist(), forest.generators.tolist()
+    ([3.0, 2.0, 1.0], [[7, 0, 1], [7, 1, 0], [7, 0, 0]])
+    """
+    checked = [_as_matrix(block, "a block") for block in blocks]
+    if not checked:
+        raise UsageError("wanted the blocks of a layer, found none: pass at least one matrix")
+    n_out = sum(block.shape[1] for block in checked)
+    if bias is not None and np.shape(bias) != (n_out,):
+        raise UsageError(
+            f"wanted a bias of shape ({n_out},), found {np.shape(bias)}: pass one number per output"
+        )
+    return dense_forest(checked, bias=bias, layer=layer)
+
+
+def network_persistence(
+    forests: Mapping[str, Forest],
+    *,
+    scale: Scale = "global",
+    convention: Convention = "essential",
+    p: float = 2.0,
+    counted: Collection[str] | None = None,
+) -> NetworkPersistence:
+    """Return the neural persistence of a network from the forests of its layers.
+
+    Parameters
+    ----------
+    forests
+        One for each layer, by name.
+    scale, convention, p
+        As in `neural_persistence`.
+    counted
+        Names of the layers that set the global scale and enter total and mean; None for all. Strengths of the
+        others are cut off at the scale. Layers that are not finite never count.
+
+    Raises
+    ------
+    UsageError
+        A given scale below the largest |w| of the counted layers, a name in `counted` that is no layer, or an
+        option that makes no sense.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> weights = {"a": 1.0, "b": 0.5, "copy of a": 9.0}
+    >>> forests = {name: layer_forest([np.array([[w]])]) for name, w in weights.items()}
+    >>> network = network_persistence(forests, counted=["a", "b"])
+    >>> network.scale, network.layers["copy of a"].total, round(network.layers["b"].total, 6)
+    (1.0, 1.0, 1.118034)
+    """
+    _check_options(convention, p)
+    if counted is not None and set(counted) - set(forests):
+        unknown = ", ".join(sorted(set(counted) - set(forests)))
+        raise UsageError(f"wanted names of layers in counted, found {unknown}: leave them out")
+    names = [name for name in forests if counted is None or name in counted]
+    finite = [name for name in names if not forests[name].nonfinite]
+    common = _common_scale(scale, [forests[name].strongest for name in finite])
+    layers = {
+        name: _layer(forest, forest.strongest if common is None else common, convention, p)
+        for name, forest in forests.items()
+    }
+    return NetworkPersistence(
+        layers=layers,
+        total=sum(layers[name].total for name in finite) if finite else float("nan"),
+        mean_normalized=float(np.mean([layers[name].normalized for name in finite]))
+        if finite
+        else float("nan"),
+        scaling=scale if isinstance(scale, str) else "given",
+        scale=common,
+        convention=convention,
+        p=float(p),
+        reason=None if finite else _no_mean(len(names)),
+    )
+
+
+def _no_mean(n_counted: int) -> str:
+    return f"none of the {n_counted} counted layers is finite" if n_counted else "no layer is counted"
+
+
+def _common_scale(scale: Scale, strongest: Sequence[float]) -> float | None:
+    """Return what all strengths are divided by; None if every layer has its own scale."""
+    if scale == "layer":
+        return None
+    if scale == "global":
+        return max(strongest, default=float("nan"))
+    _check_scale(scale, max(strongest, default=0.0))
+    return float(scale)
+
+
+def _layer(forest: Forest, scale: float, convention: Convention, p: float) -> LayerPersistence:
+    reason = _no_value(forest, scale)
+    diagram = forest_diagram(forest, scale)
+    total = float("nan") if reason else diagram.norm(p, convention)
+    normalized = total / (forest.n_vertices - 1) ** (1 / p)
+    return LayerPersistence(
+        total, normalized, diagram, forest.n_vertices, scale, convention, float(p), reason
+    )
+
+
+def _no_value(forest: Forest, scale: float) -> str | None:
+    """Say why a layer has no value, if it has none."""
+    if forest.nonfinite:
+        are = "weight is" if forest.nonfinite == 1 else "weights are"
+        return f"{forest.nonfinite} {are} NaN or infinite, the first at {forest.first_nonfinite}"
+    return "no finite layer sets the scale" if np.isnan(scale) else None
+
+
+def _check_options(convention: str, p: float) -> None:
+    if convention not in get_args(Convention):
+        raise UsageError(f"wanted convention 'essential' or 'tree', found {convention!r}: choose one of them")
+    if not (isinstance(p, int | float | np.number) and p > 0):
+        raise UsageError(f"wanted p above 0, inf allowed, found {p!r}: the usual choice is 2")
+
+
+def _check_scale(scale: Any, strongest: float) -> None:
+    if not (isinstance(scale, int | float | np.number) and 0 < scale < np.inf):
+        raise UsageError(
+            f"wanted a positive number as scale, found {scale!r}: leave it out for the largest |w|"
+        )
+    if scale < strongest:
+        raise UsageError(
+            f"wanted a scale of at least the largest |w|, {strongest!r}, found {scale!r}: "
+            "pass a larger one, or leave it out"
+        )
+
+
+def _as_blocks(layer: ArrayLike | Sequence[ArrayLike], name: str) -> list[Matrix]:
+    if isinstance(layer, list | tuple) and layer and all(np.ndim(block) == 2 for block in layer):
+        return [_as_matrix(block, f"layer {name!r}") for block in layer]
+    return [_as_matrix(layer, f"layer {name!r}")]
+
+
+def _as_matrix(matrix: ArrayLike | Sequence[ArrayLike], what: str) -> Matrix:
+    """Return a floating matrix, in place where it already is one."""
+    try:
+        array = np.asarray(matrix)
+    except ValueError as error:
+        raise UsageError(f"wanted {what} with rows of one length, found uneven ones: fill them up") from error
+    if array.dtype.name == "bfloat16":
+        array = array.astype(np.float32)
+    if array.dtype.kind in "iub":
+        array = array.astype(np.float64)
+    if array.dtype.kind != "f" or array.itemsize > 8:
+        raise UsageError(
+            f"wanted {what} of real numbers, found dtype {array.dtype}: convert it to float first"
+        )
+    if array.ndim != 2 or not array.size:
+        raise UsageError(
+            f"wanted {what} of shape (n_in, n_out), no side empty, found shape {array.shape}: "
+            "reshape it, or leave it out"
+        )
+    return array

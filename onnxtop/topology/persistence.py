@@ -1,0 +1,73 @@
+"""Persistence diagrams of graphs whose vertices are born together and whose edges enter strongest first.
+
+All components are born at 1. An edge that joins two of them ends one, at its own scaled strength. The
+component that never ends is the essential class, a bar from 1 to 0.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from onnxtop.topology.graph import Floats, Forest, Indices
+
+__all__ = ["Convention", "Diagram", "forest_diagram"]
+
+Convention = Literal["essential", "tree"]
+"""Whether the essential point is counted (as the paper's code does) or only the edges of the tree."""
+
+
+@dataclass(frozen=True, eq=False)
+class Diagram:
+    """Points of dimension 0, earliest death (strongest edge) first.
+
+    Attributes
+    ----------
+    points
+        Shape (k, 2), birth and death in [0, 1]; k is the number of vertices less one. Each missing edge that
+        a spanning tree would need is a point (1, 0).
+    generators
+        Shape (k, 3), (layer, row, column) of the weight that ended the bar; (-1, -1, -1) for a missing edge.
+    essential
+        Birth and death of the essential class, which is not among the points.
+    """
+
+    points: Floats
+    generators: Indices
+    essential: tuple[float, float] = (1.0, 0.0)
+
+    def norm(self, p: float = 2.0, convention: Convention = "essential") -> float:
+        """Return the p-norm of the persistences, p in (0, inf]; 0.0 for no points.
+
+        Examples
+        --------
+        >>> diagram = Diagram(np.array([[1.0, 1.0], [1.0, 0.25]]), np.zeros((2, 3), np.intp))
+        >>> diagram.norm(), diagram.norm(convention="tree")
+        (1.25, 0.75)
+        """
+        points = np.vstack([self.points, self.essential]) if convention == "essential" else self.points
+        persistences = points[:, 0] - points[:, 1]
+        longest = float(persistences.max(initial=0.0))
+        if longest == 0.0 or p == np.inf:
+            return longest
+        powers = float(np.sum((persistences / longest) ** p))
+        return longest * float(powers ** (1 / p))
+
+
+def forest_diagram(forest: Forest, scale: float) -> Diagram:
+    """Return the diagram of a forest, strengths divided by a scale and cut off at 1.
+
+    A scale of 0 belongs to a network of zeros: strength 0 stays 0, and anything above is 1. The diagram of a
+    forest that is not finite is empty.
+    """
+    if forest.nonfinite:
+        return Diagram(np.empty((0, 2)), np.empty((0, 3), np.intp))
+    k = forest.n_vertices - 1
+    points = np.column_stack([np.ones(k), np.zeros(k)])
+    if scale > 0:
+        points[: forest.strengths.size, 1] = np.minimum(forest.strengths / scale, 1.0)
+    else:
+        points[: forest.strengths.size, 1] = forest.strengths > 0
+    generators = np.full((k, 3), -1)
+    generators[: len(forest.generators)] = forest.generators
+    return Diagram(points, generators)

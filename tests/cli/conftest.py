@@ -1,0 +1,82 @@
+"""A command line whose audits are planted: what a model gives is told by its file's name."""
+
+import dataclasses
+import importlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import onnxtop
+from onnxtop.cli import app
+from onnxtop.errors import ExternalDataError, FormatError, UsageError
+from onnxtop.report import Coverage, Finding, Report
+
+TYPICAL = Path(__file__).parent.parent / "render" / "golden" / "typical.json"
+
+ERRORS = {
+    "format": FormatError("cut off"),
+    "external": ExternalDataError("weights.bin is missing"),
+    "usage": UsageError("the scale is too small"),
+    "bug": ZeroDivisionError("by \x1b[31mzero"),
+    "memory": MemoryError(),
+    "denied": PermissionError(13, "Permission denied"),
+    "interrupt": KeyboardInterrupt(),
+}
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a subprocess find onnxtop from any folder, installed or not."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(onnxtop.__file__).parents[1]))
+
+
+class PlantedAudit:
+    """Stands in for ``onnxtop.auditing.audit`` and keeps what it was called with."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    def __call__(self, path: str, options: Any, *, progress: Callable[[str, int, int], None]) -> Report:
+        self.calls.append((path, options))
+        kind = Path(path).stem.split("-")[0]
+        if kind in ERRORS:
+            raise ERRORS[kind]
+        progress("layer", 1, 2)
+        report = Report.from_dict(json.loads(TYPICAL.read_text(encoding="utf-8")))
+        findings = {"clean": (), "warned": (Finding("OT001", "warning", None, "odd", "00"),)}.get(
+            kind, report.findings
+        )
+        if kind == "empty":
+            nothing = Coverage(0, 0, None, 0, 0, 0, 0)
+            report = dataclasses.replace(report, coverage=nothing, layers=())
+            findings = ()
+        model = dataclasses.replace(report.model, path=path)
+        return dataclasses.replace(report, model=model, findings=findings)
+
+
+@pytest.fixture
+def planted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> PlantedAudit:
+    audit = PlantedAudit()
+    monkeypatch.setattr(importlib.import_module("onnxtop.auditing"), "audit", audit)
+    monkeypatch.chdir(tmp_path)
+    return audit
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Callable[..., None]:
+    def make(*names: str) -> None:
+        for name in names:
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"onnx")
+
+    return make
+
+
+@pytest.fixture
+def run(planted: PlantedAudit) -> Callable[..., Result]:
+    return lambda *args: CliRunner().invoke(app, ["report", *args])

@@ -1,0 +1,84 @@
+import importlib
+import json
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from onnxtop._version import __version__
+from onnxtop.cli import EXIT_CODES, VERBS, app
+
+HEAVY = ("numpy", "onnx", "onnxruntime", "scipy", "rich", "jinja2", "networkx", "ml_dtypes", "google")
+
+
+def loaded_by(*arguments):
+    code = (
+        "import json, sys\n"
+        f"sys.argv[1:] = {list(arguments)!r}\n"
+        "from onnxtop.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], [], ["nope"], ["report", "--help"], ["report", "x", "--p", "0"]]
+)
+def test_help_and_usage_errors_load_nothing_heavy(arguments):
+    assert not loaded_by(*arguments) & set(HEAVY)
+
+
+def test_the_first_help_loads_no_verb():
+    assert not loaded_by("--help") & {module for module, _ in VERBS.values()}
+
+
+def test_the_package_itself_loads_nothing_heavy():
+    code = f"import sys, onnxtop; assert not sys.modules.keys() & set({HEAVY})"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_says_of_itself_what_the_table_says_of_it(verb):
+    module, line = VERBS[verb]
+    command = importlib.import_module(module).command
+    assert command.name == verb
+    assert command.help.splitlines()[0] == line
+    assert command.epilog == EXIT_CODES
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_option_is_explained(verb):
+    command = app.get_command(click.Context(app), verb)
+    for option in (param for param in command.params if isinstance(param, click.Option)):
+        assert option.help is not None, option.name
+        assert option.help.endswith("."), option.name
+
+
+def test_version():
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"onnxtop, version {__version__}\n")
+
+
+def test_without_arguments_there_is_help():
+    result = CliRunner().invoke(app, [])
+    assert result.exit_code == 2
+    assert "Verbs:" in result.stderr
+    assert "130  interrupted" in result.stderr
+
+
+def test_an_unknown_verb_is_a_usage_error():
+    result = CliRunner().invoke(app, ["\x1b[31mrepot"])
+    assert result.exit_code == 2
+    assert "onnxtop: error: No such command" in result.stderr
+    assert "\x1b" not in result.stderr
+
+
+def test_python_m_onnxtop():
+    done = subprocess.run(
+        [sys.executable, "-m", "onnxtop", "--version"], capture_output=True, text=True, check=True
+    )
+    assert __version__ in done.stdout

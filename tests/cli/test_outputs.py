@@ -1,0 +1,189 @@
+import io
+import os
+import stat
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from onnxtop.cli.outputs import Output, check, pair, write_all
+from onnxtop.errors import UsageError
+from onnxtop.render import FailedModel
+
+FAILED = FailedModel("bad.onnx", 3, "cut off")
+
+
+def events(line):
+    words = line.split()
+    return [
+        ("formats" if flag == "-f" else "files", word)
+        for flag, word in zip(words[::2], words[1::2], strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "outputs"),
+    [
+        ("", [("terminal", None)]),
+        ("-f json", [("json", None)]),
+        ("-f json -o a", [("json", "a")]),
+        ("-o a.json", [("json", "a.json")]),
+        (
+            "-o a.JSONL -o b.csv -o c.md -o d.txt",
+            [("jsonl", "a.JSONL"), ("csv", "b.csv"), ("markdown", "c.md"), ("terminal", "d.txt")],
+        ),
+        ("-o a.json -f csv", [("json", "a.json"), ("csv", None)]),
+        ("-f csv -o a.json", [("csv", "a.json")]),
+        ("-f json -f csv -o a", [("json", None), ("csv", "a")]),
+        ("-f json -f csv -o a -o b", [("json", "b"), ("csv", "a")]),
+        ("-f json -o a -o b.csv", [("json", "a"), ("csv", "b.csv")]),
+        ("-f json -o a -f json -o b", [("json", "a"), ("json", "b")]),
+    ],
+)
+def test_a_file_belongs_to_the_nearest_format_before_it(line, outputs):
+    assert pair(events(line)) == [Output(*each) for each in outputs]
+
+
+@pytest.mark.parametrize("line", ["-f json -f csv", "-f json -f json -f csv -o a", "-o a", "-o a.xml"])
+def test_pairs_that_make_no_sense(line):
+    with pytest.raises(click.UsageError):
+        pair(events(line))
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("gone/a.json", "there is no folder"), ("folder", "is a folder"), ("model.onnx", "overwrite a model")],
+)
+def test_files_that_cannot_be_written_are_refused(tmp_path, monkeypatch, path, reason):
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("model.onnx").touch()
+    Path("link.onnx").symlink_to("model.onnx")
+    with pytest.raises(UsageError, match=reason):
+        check([Output("json", path)], ["link.onnx"])
+
+
+def test_two_reports_to_one_file_are_refused(tmp_path):
+    outputs = [Output("json", str(tmp_path / "a")), Output("csv", str(tmp_path / "." / "a"))]
+    with pytest.raises(UsageError, match="two reports"):
+        check(outputs, [])
+
+
+def test_write_protection_is_seen_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    with pytest.raises(UsageError, match=r"folder .* is write-protected"):
+        check([Output("json", str(tmp_path / "a"))], [])
+    (tmp_path / "b").touch()
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) == tmp_path)
+    with pytest.raises(UsageError, match="file is write-protected"):
+        check([Output("json", str(tmp_path / "b"))], [])
+
+
+def test_checking_leaves_nothing_behind(tmp_path):
+    check([Output("json", str(tmp_path / "a.json"))], [])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_keeps_its_permissions_and_a_link_its_target(tmp_path):
+    target, link = tmp_path / "a.json", tmp_path / "link.json"
+    target.write_text("old")
+    target.chmod(0o640)
+    link.symlink_to(target)
+    write_all([Output("json", str(link))], [FAILED], all_rows=False)
+    assert link.is_symlink()
+    assert "cut off" in target.read_text()
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_new_file_has_the_permissions_of_any_new_file(tmp_path):
+    (tmp_path / "other").touch()
+    write_all([Output("json", str(tmp_path / "a.json"))], [FAILED], all_rows=False)
+    assert (tmp_path / "a.json").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_one_report_that_cannot_be_written_takes_no_other_along(tmp_path):
+    outputs = [Output("json", str(tmp_path / "gone" / "a")), Output("json", str(tmp_path / "b"))]
+    with pytest.raises(UsageError, match="gone"):
+        write_all(outputs, [FAILED], all_rows=False)
+    assert (tmp_path / "b").exists()
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    target = tmp_path / "a.json"
+    target.write_text("old")
+
+    def full(self, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UsageError, match=r"a\.json: cannot be written: No space left on device"):
+        write_all([Output("json", str(target))], [FAILED], all_rows=False)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_devices_are_written_to_and_stay():
+    before = Path(os.devnull).stat()
+    check([Output("json", os.devnull)], [])
+    write_all([Output("json", os.devnull)], [FAILED], all_rows=False)
+    assert Path(os.devnull).stat().st_ino == before.st_ino
+
+
+class Stream(io.TextIOWrapper):
+    """Standard output of some encoding, a terminal or not."""
+
+    def __init__(self, encoding="utf-8", terminal=False):
+        super().__init__(io.BytesIO(), encoding=encoding)
+        self.terminal = terminal
+
+    def isatty(self):
+        return self.terminal
+
+    def written(self):
+        return self.buffer.getvalue()
+
+
+@pytest.fixture
+def to_stdout(monkeypatch, report):
+    def write(stream, name="terminal"):
+        monkeypatch.setattr(sys, "stdout", stream)
+        write_all([Output(name)], [report], all_rows=False)
+        return stream.written()
+
+    return write
+
+
+@pytest.fixture
+def report(planted):
+    return planted("typical.onnx", None, progress=lambda *_: None)
+
+
+def test_a_stream_without_unicode_gets_ascii(to_stdout):
+    assert to_stdout(Stream("latin-1")).isascii()
+    assert not to_stdout(Stream("utf-8")).isascii()
+    assert to_stdout(Stream("ascii")).isascii()
+
+
+@pytest.mark.parametrize("name", ["json", "jsonl", "csv", "markdown"])
+def test_formats_for_machines_are_utf_8_everywhere(to_stdout, name):
+    assert to_stdout(Stream("latin-1"), name) == to_stdout(Stream("utf-8"), name)
+
+
+def test_colors_are_for_terminals_and_can_be_refused(to_stdout, monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert b"\x1b[" in to_stdout(Stream(terminal=True))
+    assert b"\x1b[" not in to_stdout(Stream())
+    monkeypatch.setenv("TERM", "dumb")
+    assert b"\x1b[" not in to_stdout(Stream(terminal=True))
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert b"\x1b[" not in to_stdout(Stream(terminal=True))
+
+
+def test_only_a_terminal_has_a_width(to_stdout, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert max(map(len, to_stdout(Stream()).decode().splitlines())) > 60
+    assert max(map(len, to_stdout(Stream(terminal=True)).decode().splitlines())) <= 40

@@ -1,0 +1,70 @@
+import io
+import subprocess
+import sys
+
+import pytest
+
+from onnxtop.cli import progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Make stderr a terminal; called in the test, since pytest's own capture starts after fixtures."""
+
+    def make():
+        stream = Terminal()
+        monkeypatch.setattr(sys, "stderr", stream)
+        return stream
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    return make
+
+
+def test_progress_is_for_terminals_and_can_be_refused(terminal, monkeypatch):
+    terminal()
+    assert progress.wanted(quiet=False, no_progress=False)
+    assert not progress.wanted(quiet=True, no_progress=False)
+    assert not progress.wanted(quiet=False, no_progress=True)
+    monkeypatch.setenv("TERM", "dumb")
+    assert not progress.wanted(quiet=False, no_progress=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert not progress.wanted(quiet=False, no_progress=False)
+
+
+def test_long_work_shows_the_layer_and_erases_it(terminal):
+    stream = terminal()
+    with progress.ProgressLine(enabled=True) as line:
+        line.title = "1/2 a.onnx"
+        line("[red]conv\x1b[31m", 1, 4)
+        line.drawn[0].refresh()
+        line.stop()
+        first = stream.getvalue()
+        line("again", 2, 4)
+    assert "1/2 a.onnx [red]conv\\x1b[31m" in first
+    assert "25%" in first
+    assert first.endswith("\x1b[2K")
+    assert line.drawn is None
+
+
+def test_short_work_shows_nothing(terminal, monkeypatch):
+    stream = terminal()
+    monkeypatch.setattr(progress, "PATIENCE", 1000.0)
+    with progress.ProgressLine(enabled=True) as line:
+        line("conv", 1, 4)
+    assert stream.getvalue() == ""
+
+
+def test_progress_that_is_off_never_loads_rich():
+    code = (
+        "import sys; from onnxtop.cli.progress import ProgressLine\n"
+        "with ProgressLine(False) as line: line.due = 0.0; line('conv', 1, 4)\n"
+        "assert 'rich' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

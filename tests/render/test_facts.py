@@ -1,0 +1,129 @@
+import math
+
+import pytest
+
+from onnxtop.render import facts
+from onnxtop.report import Coverage, LayerPersistence, LayerReport, Settings, SkippedWeight
+
+
+def coverage(analysed, total, skipped=()):
+    return Coverage(total, analysed, analysed / total if total else None, 0, 0, 0, 0, {}, skipped)
+
+
+@pytest.mark.parametrize(
+    ("analysed", "total", "share"),
+    [
+        (1, 1, " (100 %)"),
+        (999_999, 1_000_000, " (99.9 %)"),
+        (2, 3, " (66.6 %)"),
+        (0, 5, " (0 %)"),
+        (0, 0, ""),
+    ],
+)
+def test_analysed_never_rounds_up_to_everything(analysed, total, share):
+    assert facts.analysed(coverage(analysed, total)).endswith(f"weight{'' if total == 1 else 's'}{share}")
+
+
+def test_settings_name_everything_a_figure_depends_on(report, layer):
+    plain = facts.settings(report(layer()))
+    assert plain == [
+        "convention essential",
+        "scale global (largest weight 1.5)",
+        "p 2",
+        "bias none",
+        "conv flattened",
+    ]
+    given = Settings(
+        "tree",
+        3.5,
+        "inf",
+        "row",
+        "unrolled",
+        0,
+        peepholes=True,
+        count_fixed=True,
+        input_shapes={"x": (1, 3)},
+        dims={"n": 2},
+    )
+    assert facts.settings(report(layer(), settings=given)) == [
+        "convention tree",
+        "scale 3.5",
+        "p inf",
+        "bias row",
+        "conv unrolled",
+        "with peepholes",
+        "counting what was probably not trained",
+        "input x=1,3",
+        "dim n=2",
+    ]
+
+
+def test_a_remark_tells_why_there_is_no_figure_or_why_it_stands_apart(layer):
+    beside = LayerPersistence(1.0, 0.5, reason="no null model")
+    assert facts.remark(layer(neural_persistence=beside, reason="no variance")) == ""
+    assert facts.remark(layer(normalized=None, reason="empty")) == "empty"
+    assert facts.remark(layer(normalized=None, copy_of="a")) == "not defined"
+    assert facts.remark(layer(neural_persistence=LayerPersistence(None, math.nan))) == "not defined"
+    assert facts.remark(layer(copy_of="a")) == "a copy of a, counted there"
+    assert facts.remark(layer(probably_fixed="it is diagonal")) == "probably not trained: it is diagonal"
+
+
+def test_why_a_report_is_empty(report, layer):
+    assert facts.why_empty(report()) == "the model has no weight tensors"
+    skipped = (SkippedWeight("a", "LSTM", "why", 5), SkippedWeight("b", "GRU", "why", 7))
+    lost = report(coverage=coverage(0, 12, skipped))
+    assert facts.why_empty(lost) == "2 weight tensors (12 parameters), every one skipped"
+    filtered = Settings("essential", "global", 2.0, "none", "flattened", 0, layers="conv")
+    assert (
+        facts.why_empty(report(coverage=coverage(9, 9), settings=filtered)) == "no layer name matches 'conv'"
+    )
+
+
+def test_skipped_tensors_are_grouped_and_add_up():
+    skipped = [SkippedWeight(f"w{i}", "LSTM" if i % 2 else "GRU", "why", i) for i in range(501)]
+    groups = facts.skipped_groups(skipped)
+    assert [(group.op_type, group.tensors, group.parameters) for group in groups] == [
+        ("GRU", 251, 62_750),
+        ("LSTM", 250, 62_500),
+    ]
+
+
+def test_a_short_table_is_shown_whole(report, layer):
+    whole = report(*(layer(f"l{i}") for i in range(facts.LONG_TABLE)))
+    assert facts.chosen_rows(whole, all_rows=False) == list(whole.layers)
+    assert facts.rows_note(whole, whole.layers) == ""
+
+
+def test_rows_and_gaps_of_a_long_table_add_up(long):
+    rows = facts.chosen_rows(long, all_rows=False)
+    layers = [row for row in rows if isinstance(row, LayerReport)]
+    gaps = [row for row in rows if not isinstance(row, LayerReport)]
+    assert len(rows) <= 60
+    assert len(layers) + sum(gap.layers for gap in gaps) == 500
+    assert sum(row.parameters for row in rows) == long.coverage.parameters_analysed
+    assert {"/blocks.250/lowest", "/blocks.260/highest", "/blocks.270/odd"} <= {row.name for row in layers}
+    assert layers[:8] == list(long.layers[:8])
+    assert layers[-6:] == list(long.layers[-6:])
+
+
+def test_a_gap_tells_the_range_of_what_it_hides(long):
+    gap = next(row for row in facts.chosen_rows(long, all_rows=False) if isinstance(row, facts.Gap))
+    assert (gap.layers, gap.low, gap.high) == (242, 0.308, pytest.approx(0.549))
+
+
+def test_a_gap_without_figures_has_no_range(report, layer):
+    rows = facts.chosen_rows(report(*(layer(f"l{i}", None) for i in range(100))), all_rows=False)
+    assert [(row.low, row.high) for row in rows if isinstance(row, facts.Gap)] == [(None, None)]
+
+
+def test_all_rows(long):
+    assert facts.chosen_rows(long, all_rows=True) == list(long.layers)
+
+
+def test_a_filter_is_told(report, layer):
+    filtered = Settings("essential", "global", 2.0, "none", "flattened", 0, layers="fc.*")
+    shown = report(layer(), settings=filtered)
+    assert (
+        facts.rows_note(shown, shown.layers)
+        == "only layers matching 'fc.*'; network figures are over all layers"
+    )

@@ -1,0 +1,156 @@
+import re
+
+import pytest
+from rich.cells import cell_len
+
+from onnxtop.render import FailedModel, RenderOptions
+from onnxtop.render.cells import ASCII, UNICODE, elide, without_common_ends
+from onnxtop.render.terminal import render
+from onnxtop.render.text import DASH, TIMES
+from onnxtop.report import Coverage, Finding, LayerPersistence, Network, NetworkPersistence, SkippedWeight
+
+ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def widest(text):
+    return max(cell_len(ESCAPE.sub("", line)) for line in text.splitlines())
+
+
+def test_the_golden_file_adds_up(golden):
+    figures = re.findall(r" (\d\.\d{4})  [▏▎▍▌▋▊▉█]", golden("typical-80.txt"))
+    *layers, mean = map(float, figures)
+    assert mean == sum(layers) / len(layers)
+    skipped = re.search(r"analysed ([\d,]+) of ([\d,]+) weights", golden("typical-80.txt"))
+    lost = re.search(r"skipped: 2 weight tensors, ([\d,]+) parameters", golden("typical-80.txt"))
+    analysed, total, out = (int(n.replace(",", "")) for n in (*skipped.groups(), *lost.groups()))
+    assert total - analysed == out
+
+
+@pytest.mark.parametrize("color", [False, True])
+@pytest.mark.parametrize("unicode", [False, True])
+@pytest.mark.parametrize("width", [40, 57, 80, 120])
+def test_hostile_names_never_reach_beyond_the_page(hostile_report, width, unicode, color):
+    failed = FailedModel(hostile_report.model.path, 3, hostile_report.model.path)
+    text = render([hostile_report, failed], RenderOptions(width, color, False, unicode))
+    assert widest(text) <= width
+    assert ESCAPE.sub("", text).replace("\n", "").isprintable()
+    assert text.isascii() or unicode
+
+
+def test_every_row_stays_one_line(hostile_report):
+    lines = render([hostile_report], RenderOptions()).splitlines()
+    rules = [i for i, line in enumerate(lines) if line.startswith("──")]
+    assert len(rules) == 2
+    assert rules[1] - rules[0] == 1 + len(hostile_report.layers)
+
+
+@pytest.mark.parametrize(("asked", "drawn"), [(1, 40), (40, 40), (80, 80), (120, 120), (10_000, 120)])
+def test_the_page_has_a_least_and_a_largest_width(typical, asked, drawn):
+    assert widest(render([typical], RenderOptions(width=asked))) <= drawn
+
+
+def test_markup_in_a_name_is_a_name(report, layer):
+    assert "[red]bold[/red]" in render([report(layer("[red]bold[/red]"))], RenderOptions(color=True))
+
+
+def test_color_changes_nothing_but_escapes(typical):
+    colored = render([typical], RenderOptions(color=True))
+    assert ESCAPE.search(colored)
+    plain = [line.rstrip() for line in ESCAPE.sub("", colored).splitlines()]
+    assert plain == render([typical], RenderOptions()).splitlines()
+
+
+def test_the_environment_changes_nothing(typical, monkeypatch):
+    before = render([typical], RenderOptions(color=True))
+    for name, value in (("NO_COLOR", "1"), ("COLUMNS", "33"), ("TERM", "dumb"), ("FORCE_COLOR", "1")):
+        monkeypatch.setenv(name, value)
+    assert render([typical], RenderOptions(color=True)) == before
+
+
+def test_undefined_figures_show_a_dash_and_their_reason(report, layer):
+    figures = NetworkPersistence(None, None, reason="no layer is finite")
+    text = render(
+        [report(layer(normalized=None, reason="empty side"), network=Network(figures))], RenderOptions()
+    )
+    assert re.search(rf"fc .* {DASH}  undefined   \[1\]", text)
+    assert "[1]  empty side" in text
+    assert "[2]  no layer is finite" in text
+
+
+def test_z_appears_once_it_is_measured(report, layer):
+    assert " z" not in render([report(layer())], RenderOptions())
+    measured = layer(neural_persistence=LayerPersistence(1.0, 0.5, 0.4, 0.01, 10.04, 100))
+    assert re.search(r"0\.5000  █████ +10\.0$", render([report(measured)], RenderOptions()), re.MULTILINE)
+
+
+def test_empty_models_say_why(report):
+    assert "no layers: the model has no weight tensors" in render([report()], RenderOptions())
+
+
+def test_all_rows(long):
+    text = render([long], RenderOptions(all_rows=True))
+    assert text.count("MatMul") == 497
+    assert "more" not in text
+
+
+def test_long_lists_are_cut_and_counted(report, layer):
+    findings = tuple(Finding("OT101", "error", f"l{i}", "odd", str(i)) for i in range(100))
+    text = render([report(layer(), findings=findings)], RenderOptions())
+    assert "findings: 100 errors" in text
+    assert "and 88 more; --all lists every one" in text
+    assert "error OT101  l99: odd" in render(
+        [report(layer(), findings=findings)], RenderOptions(all_rows=True)
+    )
+
+
+def test_hundreds_of_skipped_tensors_take_one_line(report):
+    skipped = tuple(SkippedWeight(f"w{i}", "Gather", "an embedding", 1000) for i in range(500))
+    changed = Coverage(500_000, 0, 0.0, 0, 0, 0, 0, {}, skipped)
+    text = render([report(coverage=changed)], RenderOptions())
+    assert "skipped: 500 weight tensors, 500,000 parameters" in text
+    assert f"500 {TIMES} Gather  an embedding (500 k)" in text
+    assert len(text.splitlines()) < 15
+
+
+def test_elide_keeps_both_ends():
+    assert elide("abcdefghij", 10) == "abcdefghij"
+    assert elide("abcdefghij", 7) == "abc…hij"
+    assert elide("abcdefghij", 7, "..") == "abc..ij"
+    assert cell_len(elide("层" * 60, 21)) <= 21
+    assert cell_len(elide("层" * 60, 20)) <= 20
+    assert elide("abc", 1) == "…"
+
+
+def test_bars():
+    assert [UNICODE.bar(value) for value in (0.0, 0.0125, 0.5, 1.0, 1.2)] == [
+        "",
+        "▏",
+        "█████",
+        "█" * 10,
+        "█" * 10,
+    ]
+    assert ASCII.bar(0.26) == "###"
+    assert UNICODE.bar(None) == UNICODE.bar(float("nan")) == ""
+
+
+@pytest.mark.parametrize(
+    ("names", "short"),
+    [
+        (["a/b/MatMul", "a/c/MatMul"], ["…/b/…", "…/c/…"]),
+        (["a.b", "a.b.c"], ["….b", "….b.c"]),
+        (["conv1", "conv2"], ["conv1", "conv2"]),
+        (["a/b/c"], ["a/b/c"]),
+        (["a/b", "a/b"], ["a/b", "a/b"]),
+        (["", "a/b"], ["", "a/b"]),
+    ],
+)
+def test_common_ends_go_in_whole_segments(names, short):
+    assert without_common_ends(names) == short
+
+
+def test_names_that_differ_only_in_the_middle_stay_apart(report, layer):
+    names = [f"transformer/very/long/way/block{i}/another/long/way/to/the/MatMul" for i in range(12)]
+    text = render([report(*map(layer, names))], RenderOptions())
+    assert [f"…/block{i}/… " in text for i in range(12)] == [True] * 12
+    few = render([report(*map(layer, ("net.features.0.conv", "net.features.1.conv")))], RenderOptions())
+    assert "net.features.0.conv" in few
