@@ -66,7 +66,7 @@ def hard_matrices() -> list[Row]:
     for name, shape in cases:
         matrix = random_matrix(name, *shape)
         hard, usual = median_seconds(
-            lambda matrix=matrix: layer_persistence(matrix), lambda: layer_persistence(gaussian), repeat=3
+            lambda matrix=matrix: layer_persistence(matrix), lambda: layer_persistence(gaussian), repeat=5
         )
         goal = 15.0 if name == "block_hierarchy" else 3.0
         title = f"{name.replace('_', ' ')} {shape[0]} x {shape[1]}, as multiple of gaussian"

@@ -48,6 +48,7 @@ Progress = Callable[[str, int, int], None]
 _NULL_MODEL = "the null model is not measured by this version"
 _DGP = "deep graph persistence is not measured by this version"
 _VARIANCE = "the variance is not measured by this version"
+_UNROLLED_NEURONS = 2**24  # a forest takes some 160 bytes a neuron
 _SIZE_UNKNOWN = "its input size is not known; give --input-shape NAME=1,3,224,224"
 
 
@@ -241,6 +242,8 @@ def _unrolled(layer: Layer, number: int, shapes: Mapping[str, Shape], options: A
     n_in, n_out = groups * c_in * math.prod(kernel.in_size), groups * c_out * math.prod(kernel.out_size)
     if not n_in or not n_out:
         return _Measured(layer, n_in, n_out, None, "one side of its unrolled graph is empty")
+    if n_in + n_out > _UNROLLED_NEURONS:
+        return _Measured(layer, n_in, n_out, None, f"its unrolled graph has over {_UNROLLED_NEURONS} neurons")
     forest = convolution.unrolled_forest(kernel, bias=_bias(layer, options), layer=number)
     blocks = layer.blocks()
     return _Measured(layer, n_in, n_out, forest, mark=fingerprint(blocks), fixed=probably_fixed(blocks))

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import onnx
 from numpy.typing import NDArray
 
@@ -49,8 +50,9 @@ class Constants:
         stack = [value for value in known if value in carried]
         for node in self._model.nodes:
             if is_computed(node) and all(value is None or value in known for value in node.inputs):
-                known.update(node.outputs)
-                stack += [value for value in node.outputs if value in carried]
+                made = [value for value in node.outputs if self._model.producers[value] is node]
+                known.update(made)
+                stack += [value for value in made if value in carried]
             while stack:  # what a body carries unchanged is as constant as what it starts with
                 inner_values = carried[stack.pop()]
                 known.update(inner_values)
@@ -167,6 +169,10 @@ class Constants:
             value = source
         shape = self._own_shape(value)
         for order in reversed(orders):
+            if order is not None and sorted(order) != list(range(len(shape))):
+                raise UnreadableConstantError(
+                    f"a Transpose has the order {list(order)} for {len(shape)} axes"
+                )
             shape = shape[::-1] if order is None else tuple(shape[axis] for axis in order)
         return shape
 
@@ -176,7 +182,7 @@ class Constants:
             return tuple(tensor.dims)
         node = self._model.producers[value]
         if self._is_fill(value) and node.inputs[0] is not None:
-            return tuple(self.read(node.inputs[0]).tolist())
+            return tuple(int(size) for size in np.ravel(self.read(node.inputs[0])))
         return self.read(value).shape
 
     def require_data(self, value: Value) -> None:

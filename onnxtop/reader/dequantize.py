@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["affine", "bipolar", "blocked", "float_quant", "integer_quant", "truncated", "unpack"]
+__all__ = [
+    "affine",
+    "bipolar",
+    "blocked",
+    "check_scale",
+    "float_quant",
+    "integer_quant",
+    "truncated",
+    "unpack",
+]
 
 Array = NDArray[Any]
 
@@ -25,6 +34,25 @@ def affine(codes: Array, scale: Array, zero_point: Array | None = None, axis: in
     if zero_point is not None and np.any(zero_point):
         centred = codes.astype(np.int64) - _along(np.asarray(zero_point), codes, axis).astype(np.int64)
     return centred.astype(scale.dtype) * scale
+
+
+def check_scale(codes: Array, scale: Array, zero_point: Array | None, axis: int, block_size: int) -> None:
+    """Raise ValueError unless scale and zero point fit the codes as ONNX DequantizeLinear wants them."""
+    if np.dtype(scale.dtype).kind in "iub":
+        raise ValueError(f"a scale of type {scale.dtype}")
+    if scale.size != 1 and not -codes.ndim <= axis < codes.ndim:
+        raise ValueError(f"axis {axis} of codes with {codes.ndim} axes")
+    if block_size:
+        wanted = [
+            size if i != axis % codes.ndim else -(-size // block_size) for i, size in enumerate(codes.shape)
+        ]
+        fits = block_size > 0 and list(scale.shape) == wanted
+    else:
+        fits = scale.size == 1 or scale.shape == (codes.shape[axis],)
+    if not fits:
+        raise ValueError(f"scales of shape {scale.shape} for codes of shape {codes.shape}")
+    if zero_point is not None and (zero_point.shape != scale.shape or zero_point.dtype != codes.dtype):
+        raise ValueError(f"a zero point of type {zero_point.dtype}, shape {zero_point.shape}")
 
 
 def blocked(codes: Array, scale: Array, zero_point: Array | None, axis: int, block_size: int) -> Array:
@@ -68,7 +96,11 @@ def integer_quant(
 ) -> Array:
     """Return the values as Quant and IntQuant of QONNX leave them: rounded to a grid and clipped."""
     low, high = _integer_range(float(np.max(bit_width)), bool(signed), bool(narrow))
-    codes = np.clip(_round(values / scale + zero_point, rounding_mode), low, high)
+    codes = values / scale + zero_point
+    if np.max(bit_width) == 1 and signed:  # one bit with a sign has the values -1 and 1
+        codes = np.where(codes >= 0, 1.0, -1.0)
+    else:
+        codes = _round(np.clip(codes, low, high), rounding_mode)
     return ((codes - zero_point) * scale).astype(values.dtype)
 
 

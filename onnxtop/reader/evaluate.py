@@ -13,7 +13,15 @@ import onnx
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
-from onnxtop.reader.dequantize import affine, bipolar, blocked, float_quant, integer_quant, truncated
+from onnxtop.reader.dequantize import (
+    affine,
+    bipolar,
+    blocked,
+    check_scale,
+    float_quant,
+    integer_quant,
+    truncated,
+)
 from onnxtop.reader.model import Node
 
 __all__ = ["MOVEMENT", "bound", "is_computed", "is_decoder", "keeps_elements", "run"]
@@ -33,6 +41,7 @@ _COMPUTED = MOVEMENT | frozenset(
     Sigmoid Sign Size Slice SpaceToDepth Split Sqrt Sub Sum Tanh Tile Trilu Where Xor
     """.split()  # noqa: SIM905 - a list of eighty words reads better as text
 )
+_SHAPE_INPUT = {"Expand": 1, "Reshape": 1, "Tile": 1}
 _QONNX = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
 
 
@@ -61,6 +70,11 @@ def keeps_elements(node: Node) -> bool:
 
 def run(node: Node, inputs: Sequence[Array | None], opset: int) -> list[Array]:
     """Compute a node's results; raises whatever NumPy raises where the inputs do not fit."""
+    shape = inputs[_SHAPE_INPUT[node.op_type]] if node.op_type in _SHAPE_INPUT and len(inputs) > 1 else None
+    if shape is not None and (shape.ndim != 1 or shape.dtype.kind != "i"):
+        raise ValueError(f"{shape.dtype} of {shape.ndim} axes is no shape")
+    if node.op_type == "Cast" and node.attributes().get("to") == onnx.TensorProto.STRING:
+        raise ValueError("text is no weight")
     own = _VIEWS.get(node.op_type) or _DECODERS.get(node.op_type)
     if own is not None:
         return [own(inputs, node.attributes())]
@@ -110,8 +124,7 @@ def _dequantize(inputs: Sequence[Any], attributes: dict[str, Any]) -> Array:
     codes, scale, *rest = inputs
     zero_point = rest[0] if rest else None
     axis, block_size = attributes.get("axis", 1), attributes.get("block_size", 0)
-    if codes.dtype.kind not in "iu" or codes.dtype.itemsize < 1:
-        codes = codes.astype(np.float32 if codes.dtype.kind == "V" else codes.dtype)
+    check_scale(codes, scale, zero_point, axis, block_size)
     if block_size:
         return blocked(codes, scale, zero_point, axis, block_size)
     return affine(codes, scale, zero_point, axis)
@@ -177,7 +190,7 @@ def bound(node: Node, inputs: Sequence[Array | None]) -> int:
                 return given
             case _:
                 return max(given, _broadcast_size(arrays) * max(width, 8))
-    except (ValueError, IndexError, ZeroDivisionError, OverflowError):
+    except (ValueError, TypeError, IndexError, ZeroDivisionError, OverflowError):
         return given  # such inputs make the operation itself fail, with the better message
 
 

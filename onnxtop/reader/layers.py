@@ -15,11 +15,20 @@ from numpy.typing import NDArray
 from onnxtop.errors import ModelError, UsageError
 from onnxtop.network import Blocks, Kernel, Matrix
 from onnxtop.reader.constants import Constants, UnreadableConstantError
-from onnxtop.reader.evaluate import MOVEMENT
+from onnxtop.reader.evaluate import MOVEMENT, is_decoder
 from onnxtop.reader.model import Model, Node, Value, load
 from onnxtop.reader.names import layer_name, node_name, numbered
 from onnxtop.reader.ops import NEUTRAL, READ, REPORTED
-from onnxtop.reader.reading import Array, Bias, Call, Reading, is_weight_type, stored
+from onnxtop.reader.reading import (
+    Array,
+    Bias,
+    Call,
+    Reading,
+    checked_attributes,
+    is_weight_type,
+    runs_along,
+    stored,
+)
 
 __all__ = ["Layer", "Skipped", "find_layers", "read_layers"]
 
@@ -270,14 +279,14 @@ def _read(
         shape = shape or constants.shape(found.operand)
         for value in filter(None, reading.operands):
             constants.require_data(constants.origin(value))
+        if 0 in shape:
+            return f"one side is empty: its shape is {shape}"
         sizes = [block.shape for block in reading.blocks(np.broadcast_to(np.float32(0), shape))]
     except UnreadableConstantError as error:
         return str(error)
-    except (ValueError, IndexError, ZeroDivisionError):
-        return f"a weight of shape {shape} does not fit the operation {found.node.op}"
+    except (ValueError, TypeError, IndexError, ZeroDivisionError) as error:
+        return f"a weight of shape {shape} does not fit the operation {found.node.op}: {error}"
     n_in, n_out = sum(rows for rows, _ in sizes), sum(columns for _, columns in sizes)
-    if not n_in or not n_out:
-        return f"one side is empty: its shape is {shape}"
     weight = _weight_name(origin, constants)
     layer = Layer(
         name=_name(found, weight),
@@ -289,10 +298,15 @@ def _read(
         shape=shape if not found.part else (len(sizes), *sizes[0])[len(sizes) == 1 :],
         uses=_use_names(uses),
         source=Source(
-            constants, found.node, reading, reading.bias or _added_bias(found.node, n_out, model, constants)
+            constants,
+            found.node,
+            reading,
+            reading.bias or _added_bias(found.node, reading, n_out, model, constants),
         ),
     )
-    return layer if found.operand in model.tensors and reading.decode is stored else _tried(layer)
+    tensor = model.tensors.get(found.operand)
+    plain = tensor is not None and not model.files.is_sparse(tensor) and reading.decode is stored
+    return layer if plain else _tried(layer)
 
 
 def _tried(layer: Layer) -> Layer | str:
@@ -333,7 +347,7 @@ def _encoding(operand: Value, origin: Value, constants: Constants) -> str:
         sources = constants.sources(origin)
         below = constants.stored_as(sources[0]) if len(sources) == 1 else held
         return held if is_weight_type(below) or not is_weight_type(held) else f"{below} scaled"
-    if decoder.op_type != "DequantizeLinear" or is_weight_type(held):
+    if decoder.op_type != "DequantizeLinear" or held in ("float64", "float32", "float16", "bfloat16"):
         return f"{held} rounded by {decoder.op_type.replace('Dequantize', 'Quantize')}"
     block_size = decoder.attributes().get("block_size")
     scale = decoder.inputs[1]
@@ -359,8 +373,8 @@ def _readings(call: Call) -> Iterator[_Found]:
         return  # a constant computed from constants
     read = READ[node.domain, node.op_type]
     try:
-        readings = list(read(call, **node.attributes()))
-    except (UnreadableConstantError, ValueError, IndexError, ZeroDivisionError, TypeError) as error:
+        readings = list(read(call, **checked_attributes(node.attributes())))
+    except (UnreadableConstantError, ValueError, IndexError, ZeroDivisionError) as error:
         yield from _reported(
             call, range(len(node.inputs)), f"{node.op} has operands that do not fit: {error}"
         )
@@ -369,9 +383,9 @@ def _readings(call: Call) -> Iterator[_Found]:
         if reading.operands[0] is not None:
             yield _Found(node, reading.operands[0], reading)
     if not readings:
-        yield from _largest(
-            _reported(call, range(len(node.inputs)), f"this form of {node.op} is not read"), call
-        )
+        unread = f"this form of {node.op} is not read"
+        yield from _largest(_reported(call, range(len(node.inputs)), unread), call)
+        yield from filter(None, (_behind_decoder(call, value) for value in node.inputs))
 
 
 def _reported(call: Call, positions: Iterable[int], reason: str) -> Iterator[_Found]:
@@ -379,6 +393,19 @@ def _reported(call: Call, positions: Iterable[int], reason: str) -> Iterator[_Fo
         value = call.constant(position)
         if value is not None and _looks_like_weights(value, call.constants):
             yield _Found(call.node, value, reason=reason)
+
+
+def _behind_decoder(call: Call, value: Value | None) -> _Found | None:
+    """Find constant codes whose scale is computed as the model runs."""
+    node = call.model.producers.get(value) if value is not None else None
+    while node is not None and (is_decoder(node) or node.op_type in MOVEMENT) and node.inputs:
+        codes = node.inputs[0]
+        if codes is not None and codes in call.constants and is_decoder(node):
+            return _Found(
+                call.node, codes, reason=f"its codes are scaled by what the model computes ({node.op})"
+            )
+        node = call.model.producers.get(codes) if codes is not None else None
+    return None
 
 
 def _largest(found: Iterable[_Found], call: Call) -> list[_Found]:
@@ -397,30 +424,44 @@ def _looks_like_weights(value: Value, constants: Constants) -> bool:
         return True
 
 
-def _added_bias(node: Node, n_out: int, model: Model, constants: Constants) -> Bias | None:
-    """Find the constant vector that is added to the node's result next."""
+def _added_bias(node: Node, reading: Reading, n_out: int, model: Model, constants: Constants) -> Bias | None:
+    """Find the constant vector that is added to the node's result next, along its outputs."""
     value = node.outputs[0] if node.outputs else None
-    while value is not None:
+    axis: int | None = reading.output_axis
+    while value is not None and axis is not None:
         uses = model.users.get(value, ())
         if len(uses) != 1 or value in model.results:
             return None
         user, position = uses[0].node, uses[0].position
-        if user.op_type == "Add" and user.domain == "":
-            return _vector(user.inputs[1 - position], n_out, constants)
+        if (user.domain, user.op_type) == ("", "Add"):
+            return _vector(user.inputs[1 - position], n_out, axis, constants)
         if (user.domain, user.op_type) in (("com.microsoft", "BiasGelu"), ("com.microsoft", "FastGelu")):
-            return _vector(user.inputs[1] if len(user.inputs) > 1 else None, n_out, constants)
-        scaled = user.op_type == "Mul" and node.op_type in ("MatMulInteger", "ConvInteger")
-        moved = user.op_type in (*MOVEMENT, "Cast") and position == 0
-        value = user.outputs[0] if not user.domain and (scaled or moved) else None
+            return _vector(user.inputs[1] if len(user.inputs) > 1 else None, n_out, axis, constants)
+        integer = node.op_type in ("MatMulInteger", "ConvInteger")
+        axis = _axis_behind(user, position, axis, through_scales=integer)
+        value = user.outputs[0] if user.outputs else None
     return None
 
 
-def _vector(value: Value | None, n_out: int, constants: Constants) -> Bias | None:
+def _axis_behind(node: Node, position: int, axis: int, *, through_scales: bool) -> int | None:
+    """Return where an axis of a node's input is in its result, both from the end; None if that is unknown."""
+    if node.domain or (position and node.op_type != "Mul"):
+        return None
+    if node.op_type in ("Identity", "Cast") or (node.op_type == "Mul" and through_scales):
+        return axis
+    if node.op_type == "Transpose":
+        order = node.attributes().get("perm")
+        return None if not order or -axis > len(order) else order.index(len(order) + axis) - len(order)
+    return axis if node.op_type in MOVEMENT and axis == -1 else None
+
+
+def _vector(value: Value | None, n_out: int, axis: int, constants: Constants) -> Bias | None:
+    """Return the bias if it holds one number an output, along that axis."""
     if value is None or value not in constants:
         return None
     try:
         shape = constants.shape(value)
     except UnreadableConstantError:
         return None
-    long = [size for size in shape if size > 1]
-    return Bias.of(value) if long == [n_out] or (n_out == 1 and not long) else None
+    fits = runs_along(shape, axis) and len(shape) >= -axis and shape[axis] == n_out
+    return Bias.of(value) if fits or (n_out == 1 and set(shape) <= {1}) else None

@@ -7,25 +7,21 @@ sees everything. Constant nodes are no nodes here: what they hold is a tensor, l
 
 import hashlib
 import heapq
-import math
 import mmap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from onnx import (
     AttributeProto,
     GraphProto,
     ModelProto,
     NodeProto,
-    SparseTensorProto,
     TensorProto,
     inliner,
-    numpy_helper,
 )
 
 from onnxtop.errors import FormatError, ModelError
@@ -135,16 +131,22 @@ def load(path: str | Path, *, allow_external: Iterable[str | Path] = ()) -> Mode
     """
     path = Path(path)
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise ModelError(
+                "wanted an ONNX file, found a pipe or device; copy what it holds to a file first"
+            )
         with path.open("rb") as file:
             head = file.read(512)
             _refuse_foreign(head)
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                proto = _parse(mapped)
-                byte_count = len(mapped)
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            proto = _parse(mapped)
+            byte_count = len(mapped)
     except OSError as error:
         raise ModelError(
             f"wanted an ONNX file, found none to read: {error.strerror}; check the path"
         ) from None
+    except ValueError:
+        raise ModelError("wanted an ONNX file, found a path that cannot be one; check the path") from None
     proto = _inline_functions(proto)
     files = TensorFiles(path, allow_external)
     graph = _Linker(proto, files).link()
@@ -183,19 +185,31 @@ def _refuse_foreign(head: bytes) -> None:
 
 
 def _parse(mapped: mmap.mmap) -> ModelProto:
-    with memoryview(mapped) as data:
-        try:
-            proto = ModelProto.FromString(wire.outline(data))
-        except (ValueError, RecursionError, DecodeError) as error:
-            raise FormatError(
-                f"wanted an ONNX model, found a file that breaks off or is no protocol buffer ({error}); "
-                "export or copy it again"
-            ) from None
+    try:
+        proto = ModelProto.FromString(wire.outline(memoryview(mapped)))
+    except (ValueError, RecursionError, DecodeError) as error:
+        raise FormatError(
+            f"wanted an ONNX model, found a file that breaks off or is no protocol buffer ({error}); "
+            "export or copy it again"
+        ) from None
+    if not _is_text(proto):
+        raise FormatError("wanted an ONNX model, found names that are no UTF-8 text; the file is damaged")
     if not proto.HasField("graph") or not (proto.ir_version or proto.opset_import):
         raise FormatError(
             "wanted an ONNX model, found a file without a graph; check that it is the right one"
         )
     return proto
+
+
+def _is_text(message: Message) -> bool:
+    """Tell whether every string is text: protobuf hands over one that is no UTF-8 as bytes."""
+    for field, value in message.ListFields():
+        values = value if field.is_repeated else (value,)
+        if field.type == field.TYPE_STRING and any(isinstance(item, bytes) for item in values):
+            return False
+        if field.type == field.TYPE_MESSAGE and not all(map(_is_text, values)):
+            return False
+    return True
 
 
 def _inline_functions(proto: ModelProto) -> ModelProto:
@@ -245,7 +259,7 @@ class _Linker:
         for tensor in graph.initializer:
             self._tensor(names, tensor.name, tensor)
         for sparse in graph.sparse_initializer:
-            self._tensor(names, sparse.values.name, _dense(sparse, self._files))
+            self._tensor(names, sparse.values.name, self._files.register_sparse(sparse))
         nodes = [node for node in graph.node if not self._constant(names, node)]
         produced = {name for node in nodes for name in node.output if name}
         for name in sorted(produced):
@@ -298,7 +312,7 @@ class _Linker:
         """Take a Constant node's value as a tensor; False if the node is another or holds no dense one."""
         if node.op_type != "Constant" or node.domain not in ("", "ai.onnx") or not node.output:
             return False
-        tensor = _constant_tensor(node)
+        tensor = _constant_tensor(node, self._files)
         if tensor is None:
             return False
         self._tensor(names, node.output[0], tensor)
@@ -327,10 +341,12 @@ _ATTRIBUTE_WEIGHTS = frozenset(
 )
 
 
-def _constant_tensor(node: NodeProto) -> TensorProto | None:
+def _constant_tensor(node: NodeProto, files: TensorFiles) -> TensorProto | None:
     for attribute in node.attribute:
         if attribute.name == "value":
             return attribute.t
+        if attribute.name == "sparse_value":
+            return files.register_sparse(attribute.sparse_tensor)
         if attribute.name in ("value_float", "value_floats"):
             values = list(attribute.floats) if attribute.name.endswith("s") else [attribute.f]
             kind = TensorProto.FLOAT
@@ -344,21 +360,6 @@ def _constant_tensor(node: NodeProto) -> TensorProto | None:
     return None
 
 
-def _dense(sparse: SparseTensorProto, files: TensorFiles) -> TensorProto:
-    """Return a sparse tensor with its zeros written out; without data where that would take 256 MiB."""
-    empty = TensorProto(name=sparse.values.name, data_type=sparse.values.data_type, dims=sparse.dims)
-    try:
-        values, indices = files.read(sparse.values), files.read(sparse.indices)
-        if math.prod(sparse.dims) * values.itemsize > 2**28:
-            return empty
-        dense = np.zeros(tuple(sparse.dims), values.dtype)
-        places = np.unravel_index(indices, dense.shape) if indices.ndim == 1 else tuple(indices.T)
-        dense[places] = values
-    except (ValueError, IndexError, TypeError):
-        return empty
-    return numpy_helper.from_array(dense, sparse.values.name)
-
-
 def bodies(node: NodeProto) -> Iterator[GraphProto]:
     """Yield the subgraphs that a node holds."""
     for attribute in node.attribute:
@@ -369,11 +370,12 @@ def bodies(node: NodeProto) -> Iterator[GraphProto]:
 
 
 def _needs(node: NodeProto) -> Iterator[str]:
-    """Yield the names that a node reads, those read inside its bodies included."""
+    """Yield the names that a node reads, those that its bodies read from outside included."""
     yield from node.input
     for body in bodies(node):
-        for inner in body.node:
-            yield from _needs(inner)
+        own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
+        own.update(name for inner in body.node for name in inner.output)
+        yield from (name for inner in body.node for name in _needs(inner) if name not in own)
 
 
 def _in_order(nodes: list[NodeProto], produced: set[str]) -> list[NodeProto]:

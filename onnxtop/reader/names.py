@@ -4,7 +4,6 @@ PyTorch's exporter writes the path of the module into each node's metadata; othe
 layers or scopes; some only number them, and then the weight's own name says more.
 """
 
-import ast
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ from onnxtop.reader.model import Node
 
 __all__ = ["layer_name", "node_name", "numbered"]
 
+_QUOTED = re.compile(r"'([^']*)'")
 _NUMBERED = re.compile(r"(onnx::|val_|node_|_|%)?[A-Za-z]*_*\d+|")
 
 
@@ -33,12 +33,19 @@ def node_name(node: Node) -> str:
 
 
 def numbered(names: Iterable[str]) -> list[str]:
-    """Return the names with ``#2``, ``#3`` behind those seen before, in order."""
+    """Return the names with ``#2``, ``#3`` behind those seen before, in order; all differ."""
+    names = list(names)
+    taken = set(names)
     seen: Counter[str] = Counter()
     result = []
     for name in names:
         seen[name] += 1
-        result.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+        numbered_name = name if seen[name] == 1 else f"{name}#{seen[name]}"
+        while seen[name] > 1 and numbered_name in taken:
+            seen[name] += 1
+            numbered_name = f"{name}#{seen[name]}"
+        taken.add(numbered_name)
+        result.append(numbered_name)
     return result
 
 
@@ -51,10 +58,6 @@ def _module_path(node: Node) -> str:
     """Return the path of the innermost module that PyTorch's exporter noted, "" if it noted none."""
     for entry in node.proto.metadata_props:
         if entry.key == "pkg.torch.onnx.name_scopes":
-            try:
-                scopes = ast.literal_eval(entry.value)
-            except (ValueError, SyntaxError, MemoryError, RecursionError):
-                return ""
-            modules = scopes[:-1] if isinstance(scopes, list) else []
-            return next((str(scope) for scope in reversed(modules) if scope), "")
+            scopes = _QUOTED.findall(entry.value)  # a Python list of names: "['', 'layers.0', 'linear']"
+            return next((scope for scope in reversed(scopes[:-1]) if scope), "")
     return ""

@@ -11,7 +11,18 @@ from onnxtop.network import Blocks, Kernel
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.model import Model, Node, Value
 
-__all__ = ["Array", "Bias", "Call", "Reading", "is_weight_type", "matrices", "one_matrix", "stored"]
+__all__ = [
+    "Array",
+    "Bias",
+    "Call",
+    "Reading",
+    "checked_attributes",
+    "is_weight_type",
+    "matrices",
+    "one_matrix",
+    "runs_along",
+    "stored",
+]
 
 Array = NDArray[Any]
 
@@ -58,6 +69,16 @@ class Call:
         """Return which of two operands is the only constant one, None if both are or neither is."""
         constant = self.is_constant(left), self.is_constant(right)
         return None if constant[0] == constant[1] else (right if constant[1] else left)
+
+    def vector(self, position: int, axis: int) -> Value | None:
+        """Return the operand if it is constant and holds one number an entry of ``axis`` of the result."""
+        value = self.constant(position)
+        return value if value is not None and runs_along(self.shape(position), axis) else None
+
+
+def runs_along(shape: tuple[int, ...], axis: int) -> bool:
+    """Tell whether an array broadcasts along every axis of a result but one, counted from the end."""
+    return all(size == 1 or place == axis for place, size in zip(range(-len(shape), 0), shape, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +128,8 @@ class Reading:
         For convolutions: turns the weight into its kernel, before it is flattened.
     bias
         The operation's own bias.
+    output_axis
+        Axis of the result that runs along the outputs, counted from the end; None where there is no one axis.
     """
 
     operands: tuple[Value | None, ...]
@@ -118,6 +141,26 @@ class Reading:
     part: str = ""
     kernel: Callable[[Array], Kernel] | None = None
     bias: Bias | None = None
+    output_axis: int | None = -1
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("alpha", "beta"), (float, int)),
+    **dict.fromkeys(("group", "transA", "transB", "transBatchA", "transBatchB", "axis", "targets"), (int,)),
+    **dict.fromkeys(("K", "N", "bits", "block_size", "gather_axis", "quantize_axis", "n_supports"), (int,)),
+    **dict.fromkeys(("strides", "pads", "dilations", "qkv_hidden_sizes", "vectors_per_class"), (list,)),
+    "equation": (bytes,),
+}
+
+
+def checked_attributes(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return a node's attributes as keywords; raises ValueError where one that matters is of another kind."""
+    attributes.pop("call", None)  # the name of the functions' own first argument
+    for name, kinds in _KINDS.items():
+        value = attributes.get(name)
+        if value is not None and not isinstance(value, kinds):
+            raise ValueError(f"its attribute {name} is {value!r}")
+    return attributes
 
 
 def matrices(array: Array, *, transposed: bool = False) -> Blocks:

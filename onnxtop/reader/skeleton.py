@@ -20,6 +20,8 @@ __all__ = ["Shape", "checker_note", "infer_shapes", "placed"]
 
 Shape = tuple[int | None, ...]
 
+_LONGEST = 2**31
+
 
 def checker_note(model: Model) -> str | None:
     """Return what onnx.checker has against the model, first line only; None if it is content."""
@@ -78,7 +80,10 @@ def placed(layer: Layer, shapes: Mapping[str, Shape]) -> Kernel | None:
     known = tuple(size for size in in_size if size is not None)
     if len(known) != len(in_size):
         return None
-    return _transposed_sizes(kernel, known, layer) if kernel.transposed else _sizes(kernel, known, layer)
+    try:
+        return _transposed_sizes(kernel, known, layer) if kernel.transposed else _sizes(kernel, known, layer)
+    except (ValueError, TypeError):
+        return None  # attributes that contradict each other
 
 
 def _sizes(kernel: Kernel, in_size: tuple[int, ...], layer: Layer) -> Kernel:
@@ -185,6 +190,8 @@ def _set_shape(value: ValueInfoProto, shape: Sequence[int]) -> None:
         raise UsageError(f"input {value.name!r} has {len(declared)} axes, --input-shape gives {len(shape)}")
     while len(declared) < len(shape):
         declared.add()
+    if any(not 0 < size < _LONGEST for size in shape):
+        raise UsageError(f"--input-shape wants sizes from 1 to {_LONGEST - 1}, found {tuple(shape)}")
     for dim, size in zip(declared, shape, strict=True):
         if dim.HasField("dim_value") and dim.dim_value > 0 and dim.dim_value != size:
             raise UsageError(f"input {value.name!r} is {dim.dim_value} long where --input-shape says {size}")
@@ -193,6 +200,8 @@ def _set_shape(value: ValueInfoProto, shape: Sequence[int]) -> None:
 
 def _set_dims(inputs: Iterable[ValueInfoProto], dims: Mapping[str, int]) -> None:
     known = set()
+    if any(not 0 < size < _LONGEST for size in dims.values()):
+        raise UsageError(f"--dim wants sizes from 1 to {_LONGEST - 1}, found {dict(dims)}")
     for value in inputs:
         for dim in value.type.tensor_type.shape.dim:
             known.add(dim.dim_param)
@@ -204,11 +213,19 @@ def _set_dims(inputs: Iterable[ValueInfoProto], dims: Mapping[str, int]) -> None
         raise UsageError(f"--dim wants the name of an open dimension of an input ({names}), found {wrong!r}")
 
 
+def _agreed(one: Shape, other: Shape) -> Shape:
+    if len(one) != len(other):
+        return ()
+    return tuple(a if a == b else None for a, b in zip(one, other, strict=True))
+
+
 def _collect(graph: GraphProto, shapes: dict[str, Shape]) -> None:
     for value in (*graph.input, *graph.value_info, *graph.output):
         if value.type.HasField("tensor_type") and value.type.tensor_type.HasField("shape"):
             dims = value.type.tensor_type.shape.dim
-            shapes[value.name] = tuple(dim.dim_value if dim.dim_value > 0 else None for dim in dims)
+            shape = tuple(dim.dim_value if dim.dim_value > 0 else None for dim in dims)
+            known = shapes.get(value.name, shape)  # two branches may use one name: keep where they agree
+            shapes[value.name] = _agreed(known, shape)
     for node in graph.node:
         for body in bodies(node):
             _collect(body, shapes)

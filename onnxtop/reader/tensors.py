@@ -15,7 +15,7 @@ import ml_dtypes
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, numpy_helper
+from onnx import SparseTensorProto, TensorProto, numpy_helper
 
 from onnxtop.errors import ExternalDataError, FormatError
 from onnxtop.reader.wire import INLINE
@@ -47,6 +47,8 @@ _BITS: dict[int, int] = {TensorProto.INT4: 4, TensorProto.UINT4: 4, TensorProto.
 for _name in ("INT2", "UINT2"):  # since onnx 1.20
     if hasattr(TensorProto, _name):
         _BITS[getattr(TensorProto, _name)] = 2
+_SPARSE = "\0sparse"  # location of a tensor that stands for a sparse one
+_DENSE_BYTES = 2**28
 _DATA_FIELDS = (
     "raw_data",
     "float_data",
@@ -88,6 +90,20 @@ class TensorFiles:
         self._path = path
         self._folders = [folder.resolve() for folder in (path.parent, *map(Path, allow_external))]
         self._maps: dict[Path, mmap.mmap] = {}
+        self._sparse: list[SparseTensorProto] = []
+
+    def register_sparse(self, sparse: SparseTensorProto) -> TensorProto:
+        """Return a tensor that stands for a sparse one, whose zeros are written out only when it is read."""
+        self._sparse.append(sparse)
+        tensor = TensorProto(name=sparse.values.name, data_type=sparse.values.data_type, dims=sparse.dims)
+        tensor.data_location = TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value=_SPARSE)
+        tensor.external_data.add(key="offset", value=str(len(self._sparse) - 1))
+        return tensor
+
+    def is_sparse(self, tensor: TensorProto) -> bool:
+        """Tell whether a tensor stands for a sparse one."""
+        return any(entry.key == "location" and entry.value == _SPARSE for entry in tensor.external_data)
 
     def check(self, tensor: TensorProto) -> None:
         """Raise unless the tensor's bytes are there, are allowed to be read, and fit its dims.
@@ -98,6 +114,8 @@ class TensorFiles:
             raise FormatError(
                 f"tensor {tensor.name!r} has a negative dimension {tuple(tensor.dims)}; export it again"
             )
+        if self.is_sparse(tensor):
+            return
         wanted = _byte_count(tensor)
         if tensor.data_location == TensorProto.EXTERNAL:
             found: int | None = self._place(tensor).length
@@ -121,6 +139,8 @@ class TensorFiles:
         Large float tensors are views of the mapped file where their bytes are aligned there, copies where
         not.
         """
+        if self.is_sparse(tensor):
+            return self._dense(self._sparse[int(tensor.external_data[1].value)])
         if tensor.data_location == TensorProto.EXTERNAL:
             place = self._place(tensor)
             raw = memoryview(self._map(place.path))[place.offset : place.offset + place.length]
@@ -139,6 +159,17 @@ class TensorFiles:
             flat = flat.copy()
             flat.flags.writeable = False
         return flat.reshape(tuple(tensor.dims))
+
+    def _dense(self, sparse: SparseTensorProto) -> Array:
+        """Write out the zeros of a sparse tensor, up to 256 MiB of it."""
+        values, indices = self.read(sparse.values), self.read(sparse.indices)
+        if math.prod(sparse.dims) * values.itemsize > _DENSE_BYTES:
+            raise ValueError(
+                f"{tuple(sparse.dims)} with its zeros written out is more than {_DENSE_BYTES} bytes"
+            )
+        dense = np.zeros(tuple(sparse.dims), values.dtype)
+        dense[np.unravel_index(indices, dense.shape) if indices.ndim == 1 else tuple(indices.T)] = values
+        return dense
 
     def _place(self, tensor: TensorProto) -> _Place:
         entries = {entry.key: entry.value for entry in tensor.external_data}
@@ -169,13 +200,20 @@ class TensorFiles:
         """Return the real path of an external file, refusing any that lies outside the allowed folders."""
         if not location or "\0" in location:
             raise FormatError(f"external data of tensor {name!r} names no file")
-        path = (self._path.parent / location).resolve()
+        try:
+            path = (self._path.parent / location).resolve()
+            irregular = path.exists() and not path.is_file()
+        except (OSError, RuntimeError) as error:  # a name too long, a link to itself
+            raise ExternalDataError(
+                f"external data of tensor {name!r} is at a place that cannot be: {location[:80]!r} "
+                f"({error!s:.80}); export the model again"
+            ) from None
         if not any(path.is_relative_to(folder) for folder in self._folders):
             raise ExternalDataError(
                 f"external data of tensor {name!r} lies outside the model's folder: {location!r}; "
                 "if you trust it, name its folder with --allow-external DIR"
             )
-        if path.exists() and not path.is_file():
+        if irregular:
             raise ExternalDataError(f"external data of tensor {name!r}: {location!r} is not a regular file")
         return path
 

@@ -89,8 +89,7 @@ def unrolled_forest(kernel: Kernel, *, bias: Floats | None = None, layer: int = 
     Notes
     -----
     Exact. Time depends on how many taps are needed: with weights of one scale about (V log V) / 2 edges of V
-    vertices enter, whatever the number of taps. Memory is a few hundred bytes a vertex, and some
-    20 a weight.
+    vertices enter, whatever the number of taps. Memory is some 200 bytes a vertex and 20 a weight.
 
     Examples
     --------

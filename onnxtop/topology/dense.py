@@ -37,7 +37,7 @@ def dense_forest(blocks: Blocks, *, bias: Floats | None = None, layer: int = 0) 
 
     Notes
     -----
-    Deterministic. Extra memory is a few MiB and about 100 bytes a vertex.
+    Deterministic. Extra memory is a few MiB and some 200 bytes a vertex.
     """
     shapes = np.array([block.shape for block in blocks], np.intp).reshape(-1, 2)
     offsets = np.cumsum(shapes, axis=0) - shapes

@@ -1,12 +1,12 @@
-r"""Graph representations: what a vertex, an edge, a strength, a missing edge and a generator are.
+"""Graph representations: what a vertex, an edge, a strength, a missing edge and a generator are.
 
 Every measure of this package is taken on one kind of object, a weighted graph with its strongest edges first.
 
 Vertex
     A neuron, numbered from 0. Within a layer, row ``r`` of the weight matrix is vertex ``r``, column ``c`` is
     vertex ``n_rows + c``, and the bias, where it takes part, is the one vertex ``n_rows + n_cols``. A layer
-    of several blocks has the rows of all its blocks first: those of block ``b`` follow those of block ``b -
-    1``, likewise the columns. All vertices are there from the start, at strength infinity.
+    of several blocks has the rows of all its blocks first: those of block ``b`` follow those of block
+    ``b - 1``, likewise the columns. All vertices are there from the start, at strength infinity.
 Edge
     A weight, undirected. The bias vertex has an edge to every column.
 Strength

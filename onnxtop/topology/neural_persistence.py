@@ -131,7 +131,7 @@ def layer_persistence(
 
     Notes
     -----
-    Rieck et al. 2019, definition 2 and equation 5.
+    Rieck et al. 2019, section 3.
 
     Examples
     --------
@@ -183,7 +183,7 @@ def neural_persistence(
 
     Notes
     -----
-    Rieck et al. 2019, section 3.2 and definition 3.
+    Rieck et al. 2019, section 3.
 
     Examples
     --------
@@ -286,12 +286,14 @@ def network_persistence(
         name: _layer(forest, forest.strongest if common is None else common, convention, p)
         for name, forest in forests.items()
     }
+    total = mean = float("nan")
+    if finite:
+        total = sum(layers[name].total for name in finite)
+        mean = sum(layers[name].normalized for name in finite) / len(finite)
     return NetworkPersistence(
         layers=layers,
-        total=sum(layers[name].total for name in finite) if finite else float("nan"),
-        mean_normalized=float(np.mean([layers[name].normalized for name in finite]))
-        if finite
-        else float("nan"),
+        total=total,
+        mean_normalized=mean,
         scaling=scale if isinstance(scale, str) else "given",
         scale=common,
         convention=convention,
@@ -317,8 +319,10 @@ def _common_scale(scale: Scale, strongest: Sequence[float]) -> float | None:
 def _layer(forest: Forest, scale: float, convention: Convention, p: float) -> LayerPersistence:
     reason = _no_value(forest, scale)
     diagram = forest_diagram(forest, scale)
-    total = float("nan") if reason else diagram.norm(p, convention)
-    normalized = total / (forest.n_vertices - 1) ** (1 / p)
+    total = normalized = float("nan")
+    if reason is None:
+        total = diagram.norm(p, convention)
+        normalized = diagram.norm(p, convention, n=forest.n_vertices - 1)
     return LayerPersistence(
         total, normalized, diagram, forest.n_vertices, scale, convention, float(p), reason
     )

@@ -36,8 +36,10 @@ class Diagram:
     generators: Indices
     essential: tuple[float, float] = (1.0, 0.0)
 
-    def norm(self, p: float = 2.0, convention: Convention = "essential") -> float:
-        """Return the p-norm of the persistences, p in (0, inf]; 0.0 for no points.
+    def norm(self, p: float = 2.0, convention: Convention = "essential", n: float = 1) -> float:
+        """Return the p-norm of the persistences, their sum divided by n before the root is taken.
+
+        p in (0, inf]. No points give 0.0; what is too large for a float (p near 0) is inf.
 
         Examples
         --------
@@ -50,8 +52,8 @@ class Diagram:
         longest = float(persistences.max(initial=0.0))
         if longest == 0.0 or p == np.inf:
             return longest
-        powers = float(np.sum((persistences / longest) ** p))
-        return longest * float(powers ** (1 / p))
+        with np.errstate(over="ignore"):
+            return float(longest * (np.sum((persistences / longest) ** p) / n) ** (1 / p))
 
 
 def forest_diagram(forest: Forest, scale: float) -> Diagram:

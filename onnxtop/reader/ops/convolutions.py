@@ -36,7 +36,11 @@ def _convolution(call: Call, bias: int, **attributes: Any) -> Iterator[Reading]:
     if call.is_constant(1) and not call.is_constant(0):
         kernel = kernel_form(**attributes)
         yield Reading(
-            (call.operand(1),), partial(flattened, kernel), kernel=kernel, bias=Bias.of(call.constant(bias))
+            (call.operand(1),),
+            partial(flattened, kernel),
+            kernel=kernel,
+            bias=Bias.of(call.constant(bias)),
+            output_axis=1 - len(call.shape(1)),
         )
 
 
@@ -59,6 +63,11 @@ def kernel_form(
 
     def kernel(array: Array) -> Kernel:
         axes = array.ndim - 2
+        for given in (strides, dilations):
+            if given and (len(given) != axes or min(given) < 1):
+                raise ValueError(f"strides or dilations {list(given)} for {axes} axes")
+        if len(pads) not in (0, 2 * axes):
+            raise ValueError(f"pads {list(pads)} for {axes} axes")
         if channels_last:
             array = np.moveaxis(array, -1, 1)
         weights = array.reshape(group, array.shape[0] // group, *array.shape[1:])

@@ -20,8 +20,15 @@ def Gemm(
     if position is None:
         return
     transposed = bool(transB) if position == 1 else not transA
-    bias = Bias.of(call.constant(2), lambda array: np.ravel(array) * beta)
-    yield Reading((call.operand(position),), partial(matrices, transposed=transposed), scale=alpha, bias=bias)
+    outputs = -1 if position == 1 else -2
+    bias = Bias.of(call.vector(2, outputs), lambda array: np.ravel(array) * beta)
+    yield Reading(
+        (call.operand(position),),
+        partial(matrices, transposed=transposed),
+        scale=alpha,
+        bias=bias,
+        output_axis=outputs,
+    )
 
 
 def MatMul(call: Call, **_: Any) -> Iterator[Reading]:
@@ -55,7 +62,9 @@ def _product(
     position = call.one_constant()
     if position is not None:
         form = partial(factor, transposed=transposed[position], batch=batch[position])
-        yield Reading((call.operand(position),), form, scale=scale)
+        axis = -2 if position == 0 else -1
+        vector = len(call.shape(position)) == 1  # its one output has no axis in the result
+        yield Reading((call.operand(position),), form, scale=scale, output_axis=None if vector else axis)
 
 
 def factor(array: Array, *, transposed: bool, batch: bool = False) -> Blocks:

@@ -84,7 +84,8 @@ def ConvInteger(call: Call, **attributes: Any) -> Iterator[Reading]:
     """Read codes of a kernel whose scale is multiplied onto the result."""
     if call.is_constant(1) and not call.is_constant(0):
         kernel = kernel_form(**attributes)
-        yield from _later_scaled(call, 1, partial(flattened, kernel), 0, kernel=kernel)
+        axis = 1 - len(call.shape(1))
+        yield from _later_scaled(call, 1, partial(flattened, kernel), 0, kernel=kernel, output_axis=axis)
 
 
 def _decoded(

@@ -1,0 +1,345 @@
+"""What is written about the tool is checked by the tool.
+
+Run as a script, this writes the ``$ onnxtop ...`` blocks of the README and of docs anew.
+"""
+
+import ast
+import doctest
+import importlib
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import onnxtop
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [*sorted(ROOT.glob("*.md")), *DOCS, ROOT / "sample_models" / "README.md"]
+MODULES = sorted((ROOT / "onnxtop").rglob("*.py"))
+HEAVY = {"numpy", "scipy", "onnx", "onnxruntime", "networkx", "rich", "jinja2", "click"}
+
+CONSOLE = re.compile(r"(?<=^```console\n)\$ onnxtop (?P<arguments>.*)\n(?P<output>(?:(?!```).*\n)*)", re.M)
+
+
+def shown_page(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in the project's folder as in a terminal of 80 columns whose output is piped."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+    environment = {**kept, "COLUMNS": "80", "PYTHONUTF8": "1"}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+def printed(arguments: str) -> str:
+    done = run("-m", "onnxtop", *arguments.split())
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def rows(page: str, first_header: str, *, code: bool = False) -> list[list[str]]:
+    """Return the cells of the Markdown table whose first column has this header; ``code`` keeps backticks."""
+    table = page[page.index(f"| {first_header} |") :].split("\n\n")[0]
+    lines = table if code else table.replace("`", "")
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines.splitlines()[2:]]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.M | re.S)
+
+
+# Commands and their output
+
+
+@pytest.mark.parametrize("page", [README, *DOCS], ids=shown_page)
+def test_shown_output_is_the_real_output(page: Path) -> None:
+    for block in CONSOLE.finditer(text_of(page)):
+        assert block["output"] == printed(block["arguments"]), f"run: python tests/{Path(__file__).name}"
+
+
+def test_readme_shows_a_report_and_the_help() -> None:
+    shown = [block["arguments"] for block in CONSOLE.finditer(text_of(README))]
+    assert "report --help" in shown
+    assert any(arguments.startswith("report sample_models/") for arguments in shown)
+
+
+def test_readme_shows_every_verb() -> None:
+    from onnxtop.cli import VERBS
+
+    for verb in VERBS:
+        assert re.search(rf"^(\$ )?onnxtop {verb}\b", text_of(README), re.M), verb
+
+
+def test_readme_has_the_two_commands_that_ci_runs() -> None:
+    commands = re.findall(r"^pip install .+ && .+$", text_of(README), re.M)
+    assert commands == [
+        "pip install . && onnxtop report sample_models/mlp_torch_dynamo.onnx",
+        "pip install '.[test]' && pytest",
+    ]
+    assert all(f"```sh\n{command}\n```" in text_of(README) for command in commands)
+
+
+def test_python_examples_in_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    source = "".join(blocks(text_of(README), "pycon"))
+    assert "import onnxtop" in source
+    test = doctest.DocTestParser().get_doctest(source, {}, "README.md", str(README), 0)
+    complaints: list[str] = []
+    doctest.DocTestRunner(verbose=False).run(test, out=complaints.append)
+    assert not complaints, "".join(complaints)
+
+
+def _command_lines(page: str) -> Iterator[list[str]]:
+    fenced = "".join(blocks(page, "sh") + blocks(page, "console"))
+    indented = "\n".join(re.findall(r"^    (.*)$", page, re.M))
+    for line in f"{fenced}\n{indented}".splitlines():
+        found = re.search(r"\bonnxtop ([a-z].*?)(#|$)", line)
+        if found and not line.startswith("Usage"):
+            yield found[1].split()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=shown_page)
+def test_commands_in_pages_exist(page: Path) -> None:
+    from onnxtop.cli import VERBS
+
+    for verb, *arguments in _command_lines(text_of(page)):
+        assert verb in VERBS
+        known = printed(f"{verb} --help")
+        for option in (word for word in arguments if word.startswith("-")):
+            assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", known), option
+
+
+def test_options_named_in_readme_and_docs_exist() -> None:
+    known = printed("report --help") + printed("--help")
+    for page in (README, *DOCS):
+        for option in re.findall(r"`(--[a-z-]+)", text_of(page)):
+            assert option in known, f"{option} in {page.name}"
+
+
+# Tables
+
+
+def test_table_of_exit_codes() -> None:
+    from onnxtop.cli import EXIT_CODES
+
+    told = re.findall(r"^  (\d+) +(.*)$", EXIT_CODES, re.M)
+    assert rows(text_of(README), "exit code") == [list(line) for line in told]
+    (order,) = re.findall(r"the first that applies\s+of ([\d, ]+)", EXIT_CODES)
+    assert f"the first that applies of {order}" in text_of(README)
+
+
+def test_table_of_formats() -> None:
+    from onnxtop.render import FORMATS, SUFFIXES
+
+    table = rows(text_of(README), "format")
+    assert [row[0] for row in table] == list(FORMATS)
+    assert {row[1]: row[0] for row in table} == SUFFIXES
+
+
+def test_table_of_rules() -> None:
+    from onnxtop.rules.catalogue import RULES
+
+    assert rows(text_of(README), "rule") == [[rule.code, rule.severity, rule.what] for rule in RULES]
+
+
+def test_table_of_operations() -> None:
+    from onnxtop.reader.ops import READ
+
+    table = rows(text_of(ROOT / "docs" / "reading-onnx.md"), "operation")
+    named = [row[0] for row in table]
+    assert sorted(named) == sorted(f"{domain}.{op}" if domain else op for domain, op in READ)
+
+
+def test_table_of_conventions() -> None:
+    page = text_of(ROOT / "docs" / "measures.md")
+    known = printed("report --help")
+    table = rows(page, "option")
+    assert {row[0] for row in table} - {""} == {"--convention", "--scale", "--p", "--bias", "--conv"}
+    for choices in re.findall(r"--(?:convention|bias|conv) \[([a-z|]+)\]", known):
+        for choice in choices.split("|"):
+            assert any(choice in row[1].split(", ") for row in table), choice
+
+
+def test_operations_named_as_skipped_are_skipped() -> None:
+    from onnxtop.reader.ops import READ, REPORTED
+
+    page = text_of(ROOT / "docs" / "reading-onnx.md")
+    section = page[page.index("## What is skipped") :].split("\n## ")[0]
+    first, *_ = section.split("\n- ")[1:]
+    named = set(re.findall(r"`(\w+)`", first))
+    assert named <= {op for _, op in REPORTED} - {op for _, op in READ}
+
+
+def test_picture_of_the_floors() -> None:
+    settings = tomllib.loads(text_of(ROOT / "pyproject.toml"))
+    (contract,) = settings["tool"]["importlinter"]["contracts"]
+    page = text_of(ROOT / "docs" / "architecture.md")
+    (picture,) = blocks(page, "floors")
+    assert picture.splitlines() == contract["layers"]
+    named = {row[0].removesuffix(".py") for row in rows(page, "place")}
+    floors = {name for floor in contract["layers"] for name in floor.split(" | ")}
+    assert named == floors
+    assert all((ROOT / "onnxtop" / name).is_dir() or (ROOT / f"onnxtop/{name}.py").exists() for name in named)
+
+
+def test_rooms_named_in_the_architecture_exist() -> None:
+    for place, what in rows(text_of(ROOT / "docs" / "architecture.md"), "place", code=True):
+        folder = ROOT / "onnxtop" / place.strip("`")
+        for room in re.findall(r"`(\w+)`", what) if folder.is_dir() else ():
+            assert (folder / room).is_dir() or (folder / f"{room}.py").exists(), room
+
+
+# Public names
+
+
+def test_public_names() -> None:
+    assert sorted(onnxtop.__all__) == sorted([*onnxtop._HOME, "__version__"])
+    assert dir(onnxtop) == sorted(onnxtop.__all__)
+    for name, home in onnxtop._HOME.items():
+        value = getattr(onnxtop, name)
+        assert value is getattr(importlib.import_module(home), name)
+        assert value.__module__ == home
+        assert value.__doc__
+
+
+@pytest.mark.parametrize("home", sorted({"onnxtop.cli", "onnxtop.render", *onnxtop._HOME.values()}))
+def test_no_module_hides_a_public_name(home: str) -> None:
+    names = sorted(onnxtop._HOME)
+    script = (
+        f"import {home}, types; print([n for n in {names} if type(getattr(onnxtop, n)) is types.ModuleType])"
+    )
+    done = run("-c", script)
+    assert done.stdout == "[]\n", done.stderr
+
+
+def test_names_for_type_checkers_are_the_public_names() -> None:
+    tree = ast.parse(text_of(ROOT / "onnxtop" / "__init__.py"))
+    (checking,) = (node for node in tree.body if isinstance(node, ast.If))
+    imports = [node for node in checking.body if isinstance(node, ast.ImportFrom)]
+    assert {alias.name: node.module for node in imports for alias in node.names} == onnxtop._HOME
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = onnxtop.no_such_name
+
+
+def test_names_used_in_readme_exist() -> None:
+    for name in re.findall(r"\bonnxtop\.([A-Za-z_]+)\(?", " ".join(blocks(text_of(README), "pycon"))):
+        assert name in onnxtop.__all__
+
+
+def _loaded(*arguments: str) -> set[str]:
+    done = run("-X", "importtime", *arguments)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
+
+
+def test_import_is_light() -> None:
+    loaded = _loaded("-c", "import onnxtop")
+    assert "onnxtop" in loaded
+    assert not loaded & HEAVY
+
+
+@pytest.mark.parametrize("arguments", ["--help", "--version", "report --help"])
+def test_help_is_light(arguments: str) -> None:
+    loaded = _loaded("-m", "onnxtop", *arguments.split())
+    assert "click" in loaded
+    assert not loaded & (HEAVY - {"click"})
+
+
+# Modules, pages, versions
+
+
+@pytest.mark.parametrize("module", MODULES, ids=shown_page)
+def test_every_module_says_what_it_is(module: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(text_of(module)))
+    assert docstring
+    assert docstring.splitlines()[0].endswith((".", ":", "::"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=shown_page)
+def test_links_lead_to_files(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", text_of(page)):
+        if not target.startswith(("https://", "http://")):
+            assert (page.parent / target.partition("#")[0]).exists(), target
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.parent != ROOT / "sample_models"], ids=shown_page
+)
+def test_paths_named_in_pages_exist(page: Path) -> None:
+    named = re.findall(r"\b(?:onnxtop|sample_models|tests|docs)/[\w./-]*\w(?![\w/]*[<*])", text_of(page))
+    for path in named:
+        assert (ROOT / path).exists(), path
+
+
+def test_every_page_of_docs_is_linked() -> None:
+    linked = set(re.findall(r"\]\((docs/[^)]+)\)", text_of(README)))
+    assert linked == {shown_page(page) for page in DOCS}
+
+
+def test_pages_have_no_unfinished_parts() -> None:
+    for page in PAGES:
+        assert not re.search(r"\b(TODO|FIXME|XXX|TBD|lorem)\b", text_of(page), re.I), page.name
+
+
+def test_version_is_the_same_everywhere() -> None:
+    top = re.search(r"^## \[(.*?)\]", text_of(ROOT / "CHANGELOG.md"), re.M)
+    assert top is not None
+    assert top[1] == onnxtop.__version__
+    assert printed("--version").split()[-1] == onnxtop.__version__
+    settings = tomllib.loads(text_of(ROOT / "pyproject.toml"))
+    assert settings["tool"]["hatch"]["version"]["path"] == "onnxtop/_version.py"
+
+
+def test_installed_version_is_this_version() -> None:
+    try:
+        installed = importlib.metadata.version("onnxtop")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("onnxtop is run from its folder, not installed")
+    assert installed == onnxtop.__version__
+
+
+def test_licence_is_the_one_declared() -> None:
+    settings = tomllib.loads(text_of(ROOT / "pyproject.toml"))
+    assert settings["project"]["license"] == "Apache-2.0"
+    licence = text_of(ROOT / "LICENSE")
+    assert "Apache License" in licence
+    assert "Version 2.0, January 2004" in licence
+    assert "END OF TERMS AND CONDITIONS" in licence
+
+
+def rewrite() -> None:
+    """Write the shown output of every command anew."""
+    for page in (README, *DOCS):
+        old = text_of(page)
+        new = CONSOLE.sub(lambda block: f"$ onnxtop {block['arguments']}\n{printed(block['arguments'])}", old)
+        if new != old:
+            page.write_text(new, encoding="utf-8")
+            print(f"wrote {shown_page(page)}")
+
+
+if __name__ == "__main__":
+    rewrite()
