@@ -42,7 +42,7 @@ def flattened(kernel: Kernel) -> Blocks:
     >>> [block.shape for block in flattened(kernel)]
     [(27, 5), (27, 5)]
     """
-    return [group.reshape(len(group), -1).T for group in kernel.weights]
+    return kernel.matrices()
 
 
 def channels(kernel: Kernel) -> Blocks:
