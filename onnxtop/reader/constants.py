@@ -40,6 +40,7 @@ class Constants:
         self._model = model
         self._limit = max(2**28, 4 * model.byte_count)
         self._kept: OrderedDict[Value, Array] = OrderedDict()
+        self._sources: dict[Value, tuple[Value, ...]] = {}
         self._constant = self._find()
 
     def _find(self) -> frozenset[Value]:
@@ -49,7 +50,8 @@ class Constants:
             carried.setdefault(initial, []).append(inner)
         stack = [value for value in known if value in carried]
         for node in self._model.nodes:
-            if is_computed(node) and all(value is None or value in known for value in node.inputs):
+            inputs = [value for value in node.inputs if value is not None]
+            if inputs and is_computed(node) and known.issuperset(inputs):
                 made = [value for value in node.outputs if self._model.producers[value] is node]
                 known.update(made)
                 stack += [value for value in made if value in carried]
@@ -88,23 +90,27 @@ class Constants:
             value = source
         return None
 
-    def sources(self, value: Value) -> list[Value]:
+    def sources(self, value: Value) -> tuple[Value, ...]:
         """Return the tensors (and fills) whose elements end up in a constant.
 
         Settings such as axes, shapes and scales are left out: of two operands the larger one carries the
         elements.
         """
-        stack, seen, found = [value], {value}, []
+        stack = [value]
         while stack:
-            item = stack.pop()
-            if item in self._model.tensors or self._is_fill(item):
-                found.append(item)
-                continue
-            for source in self._carriers(item):
-                if source not in seen:
-                    seen.add(source)
-                    stack.append(source)
-        return found
+            item = stack[-1]
+            if item in self._sources:
+                stack.pop()
+            elif item in self._model.tensors or self._is_fill(item):
+                self._sources[item] = (item,)
+            else:
+                carriers = self._carriers(item)
+                missing = [carrier for carrier in carriers if carrier not in self._sources]
+                stack += missing
+                if not missing:
+                    found = (source for carrier in carriers for source in self._sources[carrier])
+                    self._sources[item] = tuple(dict.fromkeys(found))
+        return self._sources[value]
 
     def fills(self) -> list[Value]:
         """Return the constants that a ConstantOfShape makes."""
@@ -123,7 +129,7 @@ class Constants:
             return [self._model.carried[value]]
         node = self._model.producers[value]
         inputs = [item for item in node.inputs if item is not None]
-        if node.op_type == "Concat":
+        if node.op_type == "Concat" or not inputs:
             return inputs
         if node.op_type in ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Sum", "Mean", "Where"):
             sizes = [self.size(item) for item in inputs]

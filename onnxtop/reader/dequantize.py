@@ -134,9 +134,14 @@ def float_quant(
     max_value: Array | None = None,
     *,
     rounding_mode: bytes = b"ROUND",
+    saturation: int = 1,
+    has_inf: int = 0,
 ) -> Array:
-    """Return the values on the grid of a small float format, cut off at its largest (FloatQuant of QONNX)."""
-    scaled = values.astype(np.float64) / scale
+    """Return the values on the grid of a small float format (FloatQuant of QONNX).
+
+    What is larger than its largest becomes that, or without saturation infinity or NaN.
+    """
+    scaled = np.nan_to_num(values.astype(np.float64), posinf=1e300, neginf=-1e300, nan=np.nan) / scale
     lowest = 1.0 - float(np.max(exponent_bias))
     with np.errstate(divide="ignore"):
         exponent = np.floor(np.log2(np.abs(scaled)))
@@ -147,7 +152,12 @@ def float_quant(
     largest = 2.0**top * (2 - 2.0 ** -float(np.max(mantissa_bits)))
     if max_value is not None and np.size(max_value):
         largest = min(largest, float(np.max(max_value)))
-    return (np.clip(rounded, -largest, largest) * scale).astype(values.dtype)
+    if saturation:
+        rounded = np.clip(rounded, -largest, largest)
+    else:
+        beyond = np.copysign(np.inf, rounded) if has_inf else np.nan
+        rounded = np.where(np.abs(rounded) > largest, beyond, rounded)
+    return (rounded * scale).astype(values.dtype)
 
 
 def _integer_range(bits: float, signed: bool, narrow: bool) -> tuple[float, float]:

@@ -75,7 +75,7 @@ def run(node: Node, inputs: Sequence[Array | None], opset: int) -> list[Array]:
         raise ValueError(f"{shape.dtype} of {shape.ndim} axes is no shape")
     if node.op_type == "Cast" and node.attributes().get("to") == onnx.TensorProto.STRING:
         raise ValueError("text is no weight")
-    own = _VIEWS.get(node.op_type) or _DECODERS.get(node.op_type)
+    own = _OWN.get(node.op_type) or _DECODERS.get(node.op_type)
     if own is not None:
         return [own(inputs, node.attributes())]
     feeds = {name: array for name, array in zip(node.proto.input, inputs, strict=True) if array is not None}
@@ -109,11 +109,51 @@ def _flatten(inputs: Sequence[Any], attributes: dict[str, Any]) -> Array:
     return np.asarray(array.reshape(math.prod(array.shape[:axis]), -1))
 
 
-_VIEWS: dict[str, Callable[[Sequence[Any], dict[str, Any]], Array]] = {
+# Indexing, where onnx's reference operations loop in Python.
+
+
+def _gather_elements(inputs: Sequence[Any], attributes: dict[str, Any]) -> Array:
+    return np.asarray(inputs[0][_element_places(inputs[1], attributes.get("axis", 0))])
+
+
+def _element_places(indices: Array, axis: int) -> tuple[Array, ...]:
+    """Return the index arrays of GatherElements and ScatterElements: its own place, but along the axis."""
+    places = list(np.meshgrid(*map(np.arange, indices.shape), indexing="ij", sparse=True))
+    places[axis] = indices
+    return tuple(places)
+
+
+def _gather_nd(inputs: Sequence[Any], attributes: dict[str, Any]) -> Array:
+    if attributes.get("batch_dims"):
+        raise ValueError("GatherND with batch_dims")
+    return np.asarray(inputs[0][tuple(np.moveaxis(inputs[1], -1, 0))])
+
+
+def _scatter_nd(inputs: Sequence[Any], attributes: dict[str, Any]) -> Array:
+    if attributes.get("reduction", b"none") != b"none":
+        raise ValueError("ScatterND with a reduction")
+    result = inputs[0].copy()
+    result[tuple(np.moveaxis(inputs[1], -1, 0))] = inputs[2]
+    return np.asarray(result)
+
+
+def _scatter_elements(inputs: Sequence[Any], attributes: dict[str, Any]) -> Array:
+    if attributes.get("reduction", b"none") != b"none":
+        raise ValueError("ScatterElements with a reduction")
+    result = inputs[0].copy()
+    result[_element_places(inputs[1], attributes.get("axis", 0))] = inputs[2]
+    return np.asarray(result)
+
+
+_OWN: dict[str, Callable[[Sequence[Any], dict[str, Any]], Array]] = {
     "Identity": _identity,
     "Transpose": _transpose,
     "Reshape": _reshape,
     "Flatten": _flatten,
+    "GatherElements": _gather_elements,
+    "GatherND": _gather_nd,
+    "ScatterElements": _scatter_elements,
+    "ScatterND": _scatter_nd,
 }
 
 
@@ -143,7 +183,7 @@ def _bipolar(inputs: Sequence[Any], _: dict[str, Any]) -> Array:
 
 
 def _float_quant(inputs: Sequence[Any], attributes: dict[str, Any]) -> Array:
-    return float_quant(*inputs, **_options(attributes, "rounding_mode"))
+    return float_quant(*inputs, **_options(attributes, "rounding_mode", "saturation", "has_inf"))
 
 
 def _trunc(inputs: Sequence[Any], attributes: dict[str, Any]) -> Array:

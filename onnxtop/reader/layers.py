@@ -5,6 +5,7 @@ is called and which of its axes are inputs. An operand that packs several matric
 """
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.errors import ModelError, UsageError
-from onnxtop.network import Blocks, Kernel, Matrix
+from onnxtop.network import Blocks, Kernel, Matrix, RawCodes
 from onnxtop.reader.constants import Constants, UnreadableConstantError
+from onnxtop.reader.dequantize import unpack
 from onnxtop.reader.evaluate import MOVEMENT, is_decoder
 from onnxtop.reader.model import Model, Node, Value, load
 from onnxtop.reader.names import layer_name, node_name, numbered
-from onnxtop.reader.ops import NEUTRAL, READ, REPORTED
+from onnxtop.reader.ops import NEUTRAL, READ, REPORTED, REPORTED_ATTRIBUTES
 from onnxtop.reader.reading import (
     Array,
     Bias,
@@ -118,6 +120,15 @@ class Layer:
         """Read the bias, shape (n_out,), as float64; None if the layer has none that is constant."""
         return self.source.bias_vector(self.n_out)
 
+    def codes(self) -> RawCodes | None:
+        """Read the codes of quantised weights and their scales; None if they are not codes of 8 bits or less.
+
+        Of a packed operand these are the codes of all its parts.
+        """
+        held = re.match(r"u?int(\d+) (?:per-|block)", self.encoding)
+        bits = int(held[1]) if held else 0
+        return self.source.raw_codes(bits) if 0 < bits <= 8 else None
+
 
 @dataclass(frozen=True, eq=False)
 class Skipped:
@@ -150,6 +161,28 @@ class Source:
             return _as_floats(self.reading.decode(*arrays))
         except (UnreadableConstantError, ValueError, IndexError, TypeError) as error:
             raise ModelError(f"the weights of layer {name!r} cannot be read: {error}") from None
+
+    def raw_codes(self, bits: int) -> RawCodes | None:
+        """Read codes and scales as they stand before decoding, None if they cannot be read."""
+        weight, *more = self.reading.operands
+        decoder = None if weight is None else self.constants.decoder(weight)
+        if weight is None or (decoder is not None and decoder.op_type != "DequantizeLinear"):
+            return None
+        try:
+            codes = self.constants.read(
+                self.constants.origin(weight) if decoder is None else decoder.inputs[0]
+            )
+            others = [
+                self.constants.read(value)
+                for value in (more if decoder is None else decoder.inputs[1:])
+                if value
+            ]
+            if self.constants.stored_as(weight) == "uint8" and bits < 8:
+                codes = unpack(codes, bits, codes.shape[-1] * 8 // bits)
+        except (UnreadableConstantError, ValueError, IndexError, TypeError):
+            return None
+        scales = [np.ravel(array) for array in others if is_weight_type(array.dtype.name)]
+        return RawCodes(codes, bits, np.concatenate(scales)) if scales else None
 
     def bias_vector(self, n_out: int) -> NDArray[np.float64] | None:
         """Read the bias of every output, None if there is none or it does not fit."""
@@ -361,6 +394,11 @@ def _weights_of(call: Call) -> Iterator[_Found]:
     op = (node.domain, node.op_type)
     if op in READ:
         yield from _readings(call)
+    elif op in REPORTED_ATTRIBUTES:
+        name, reason = REPORTED_ATTRIBUTES[op]
+        value = call.attribute(name)
+        if value is not None:
+            yield _Found(node, value, reason=reason)
     elif op in REPORTED:
         yield from _reported(call, REPORTED[op], f"{node.op} is not read by this version")
     elif op not in NEUTRAL and not all(output in call.constants for output in node.outputs):
@@ -375,9 +413,8 @@ def _readings(call: Call) -> Iterator[_Found]:
     try:
         readings = list(read(call, **checked_attributes(node.attributes())))
     except (UnreadableConstantError, ValueError, IndexError, ZeroDivisionError) as error:
-        yield from _reported(
-            call, range(len(node.inputs)), f"{node.op} has operands that do not fit: {error}"
-        )
+        unfit = f"{node.op} has operands that do not fit: {error}"
+        yield from _largest(_reported(call, range(len(node.inputs)), unfit), call)
         return
     for reading in readings:
         if reading.operands[0] is not None:
@@ -433,7 +470,7 @@ def _added_bias(node: Node, reading: Reading, n_out: int, model: Model, constant
         if len(uses) != 1 or value in model.results:
             return None
         user, position = uses[0].node, uses[0].position
-        if (user.domain, user.op_type) == ("", "Add"):
+        if (user.domain, user.op_type) == ("", "Add") and len(user.inputs) == 2:
             return _vector(user.inputs[1 - position], n_out, axis, constants)
         if (user.domain, user.op_type) in (("com.microsoft", "BiasGelu"), ("com.microsoft", "FastGelu")):
             return _vector(user.inputs[1] if len(user.inputs) > 1 else None, n_out, axis, constants)

@@ -9,7 +9,7 @@ import hashlib
 import heapq
 import mmap
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class Value:
     """One tensor of the graph: a name in one scope (two branches may hold the same name)."""
 
     index: int
-    name: str
+    name: str = field(compare=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,11 +203,11 @@ def _parse(mapped: mmap.mmap) -> ModelProto:
 
 def _is_text(message: Message) -> bool:
     """Tell whether every string is text: protobuf hands over one that is no UTF-8 as bytes."""
-    for field, value in message.ListFields():
-        values = value if field.is_repeated else (value,)
-        if field.type == field.TYPE_STRING and any(isinstance(item, bytes) for item in values):
+    for kind, value in message.ListFields():
+        values = value if kind.is_repeated else (value,)
+        if kind.type == kind.TYPE_STRING and any(isinstance(item, bytes) for item in values):
             return False
-        if field.type == field.TYPE_MESSAGE and not all(map(_is_text, values)):
+        if kind.type == kind.TYPE_MESSAGE and not all(map(_is_text, values)):
             return False
     return True
 
@@ -335,10 +335,9 @@ _ATTRIBUTE_WEIGHTS = frozenset(
         "LinearRegressor": ("coefficients", "intercepts"),
         "SVMClassifier": ("coefficients", "support_vectors"),
         "SVMRegressor": ("coefficients", "support_vectors"),
-        "TfIdfVectorizer": ("weights",),
     }.items()
     for name in names
-)
+) | {("", "TfIdfVectorizer", "weights")}
 
 
 def _constant_tensor(node: NodeProto, files: TensorFiles) -> TensorProto | None:

@@ -165,10 +165,14 @@ def checked_attributes(attributes: dict[str, Any]) -> dict[str, Any]:
 
 def matrices(array: Array, *, transposed: bool = False) -> Blocks:
     """Return the operand of a product as one matrix a batch entry; its last two axes are the matrix."""
+    if array.ndim < 2:
+        raise ValueError(f"{array.ndim} axes make no matrix")
     batch = array.reshape(-1, *array.shape[-2:])
     return [matrix.T if transposed else matrix for matrix in batch]
 
 
-def one_matrix(array: Array) -> Blocks:
+def one_matrix(array: Array, *, transposed: bool = False) -> Blocks:
     """Return the array as the one matrix of its layer."""
-    return [array]
+    if array.ndim != 2:
+        raise ValueError(f"{array.ndim} axes are no matrix")
+    return [array.T if transposed else array]

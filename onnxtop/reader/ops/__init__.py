@@ -9,10 +9,10 @@ The key is (domain, op_type), never op_type alone: the same word means other thi
 from collections.abc import Callable, Iterator, Mapping
 
 from onnxtop.reader.ops import attention, classical, convolutions, products, quantised, recurrent
-from onnxtop.reader.ops.tables import BIASES, NEUTRAL, NORMALISATION, REPORTED
+from onnxtop.reader.ops.tables import BIASES, NEUTRAL, NORMALISATION, REPORTED, REPORTED_ATTRIBUTES
 from onnxtop.reader.reading import Reading
 
-__all__ = ["BIASES", "NEUTRAL", "NORMALISATION", "READ", "REPORTED", "Op"]
+__all__ = ["BIASES", "NEUTRAL", "NORMALISATION", "READ", "REPORTED", "REPORTED_ATTRIBUTES", "Op"]
 
 Op = tuple[str, str]
 """Domain ("" for ONNX's own) and op_type."""

@@ -53,7 +53,10 @@ def _packed(
     if not call.is_constant(position):
         return
     columns = call.shape(position)[-1]
-    ends = np.cumsum(sizes or [columns // len(names)] * len(names)).tolist()
+    sizes = sizes or [columns // len(names)] * len(names)
+    if len(sizes) != len(names) or sum(sizes) != columns or min(sizes) < 1:
+        raise ValueError(f"{columns} columns for the sizes {list(sizes)}")
+    ends = np.cumsum(sizes).tolist()
     for name, begin, end in zip(names, [0, *ends], ends, strict=False):
         yield Reading(
             (call.operand(position), *more),

@@ -31,21 +31,25 @@ def _rows(call: Call, rows: int) -> Iterator[Reading]:
 
 def SVMClassifier(call: Call, **attributes: Any) -> Iterator[Reading]:
     """Read support vectors (inputs to kernels) and coefficients (kernels to classes)."""
-    yield from _support(call, sum(attributes.get("vectors_per_class", ())))
+    classes = len(attributes.get("classlabels_ints", ())) or len(attributes.get("classlabels_strings", ()))
+    yield from _support(call, sum(attributes.get("vectors_per_class", ())), classes)
 
 
 def SVMRegressor(call: Call, *, n_supports: int = 0, **_: Any) -> Iterator[Reading]:
     """Read support vectors (inputs to kernels) and coefficients (kernels to the target)."""
-    yield from _support(call, n_supports)
+    yield from _support(call, n_supports, 1)
 
 
-def _support(call: Call, vectors: int) -> Iterator[Reading]:
+def _support(call: Call, vectors: int, outputs: int) -> Iterator[Reading]:
+    """Read a machine; without support vectors it is linear, its coefficients stored output by output."""
     support, coefficients = call.attribute("support_vectors"), call.attribute("coefficients")
-    if support is not None and vectors:
+    if not vectors:
+        yield from _rows(call, outputs)
+        return
+    if support is not None:
         yield Reading((support,), partial(_by_row, rows=vectors), part="support_vectors")
     if coefficients is not None:
-        part = "coefficients" if vectors else ""
-        yield Reading((coefficients,), partial(_by_column, columns=vectors), part=part)
+        yield Reading((coefficients,), partial(_by_column, columns=vectors), part="coefficients")
 
 
 def _by_row(array: Array, *, rows: int) -> Blocks:
@@ -54,5 +58,5 @@ def _by_row(array: Array, *, rows: int) -> Blocks:
 
 
 def _by_column(array: Array, *, columns: int) -> Blocks:
-    """Return (vectors, outputs); without support vectors the machine is linear, with one output."""
-    return [array.reshape(-1, columns).T if columns else array.reshape(-1, 1)]
+    """Return (vectors, outputs)."""
+    return [array.reshape(-1, columns).T]

@@ -63,6 +63,8 @@ def kernel_form(
 
     def kernel(array: Array) -> Kernel:
         axes = array.ndim - 2
+        if axes < 1:
+            raise ValueError(f"{array.ndim} axes are no kernel")
         for given in (strides, dilations):
             if given and (len(given) != axes or min(given) < 1):
                 raise ValueError(f"strides or dilations {list(given)} for {axes} axes")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from onnxtop.network import Blocks
-from onnxtop.reader.reading import Array, Bias, Call, Reading, is_weight_type, matrices
+from onnxtop.reader.reading import Array, Bias, Call, Reading, is_weight_type, matrices, one_matrix
 
 __all__ = ["Einsum", "EmbedLayerNormalization", "FusedMatMul", "Gather", "Gemm", "MatMul"]
 
@@ -24,7 +24,7 @@ def Gemm(
     bias = Bias.of(call.vector(2, outputs), lambda array: np.ravel(array) * beta)
     yield Reading(
         (call.operand(position),),
-        partial(matrices, transposed=transposed),
+        partial(one_matrix, transposed=transposed),
         scale=alpha,
         bias=bias,
         output_axis=outputs,

@@ -147,7 +147,7 @@ def _scales_after(call: Call) -> Sequence[Value]:
         if len(uses) != 1 or uses[0].node.domain or uses[0].node.op_type not in ("Cast", "Mul", "Add"):
             break
         node, position = uses[0].node, uses[0].position
-        if node.op_type == "Add" and scales:
+        if scales:  # what is multiplied or added further on is none of the weight's
             break
         if node.op_type == "Mul":
             scales += _constant_factors(call, node.inputs[1 - position])
@@ -171,6 +171,8 @@ def MatMulNBits(
 ) -> Iterator[Reading]:
     """Read codes (N, blocks, bytes) of 2, 4 or 8 bits in blocks along K (com.microsoft)."""
     if call.is_constant(1) and call.is_constant(2):
+        if min(K, N, block_size) < 1:
+            raise ValueError(f"K {K}, N {N}, block size {block_size}")
         yield Reading(
             (call.operand(1), call.operand(2), call.constant(3), call.constant(4)),
             partial(matrices, transposed=True),

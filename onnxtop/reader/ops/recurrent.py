@@ -38,7 +38,9 @@ def _gates(call: Call, gates: str) -> Iterator[Reading]:
         if not call.is_constant(position):
             continue
         directions, rows, _inputs = call.shape(position)
-        size = rows // len(gates)
+        size, rest = divmod(rows, len(gates))
+        if rest or directions > 2:
+            raise ValueError(f"weights of shape {call.shape(position)} for {len(gates)} gates")
         for direction in range(directions):
             for gate, letter in enumerate(gates):
                 yield Reading(
@@ -101,6 +103,7 @@ def DynamicQuantizeLSTM(call: Call, **_: Any) -> Iterator[Reading]:
                     part=_part(side, letter, direction),
                     bias=_bias(call, direction, gate + (0 if side == "W" else 4), size),
                 )
+    yield from _peepholes(call)
 
 
 def _quantised_gate(array: Array, *, direction: int, begin: int, end: int) -> Blocks:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-__all__ = ["BIASES", "NEUTRAL", "NORMALISATION", "REPORTED"]
+__all__ = ["BIASES", "NEUTRAL", "NORMALISATION", "REPORTED", "REPORTED_ATTRIBUTES"]
 
 _MICROSOFT = "com.microsoft"
 
@@ -39,6 +39,11 @@ REPORTED: Mapping[tuple[str, str], tuple[int, ...]] = {
     **_positions("com.microsoft.nchwc", "Conv 1"),
 }
 """Operations with weights that this version does not read, and the positions of their weights."""
+
+REPORTED_ATTRIBUTES: Mapping[tuple[str, str], tuple[str, str]] = {
+    ("", "TfIdfVectorizer"): ("weights", "weights of terms are no layer"),
+}
+"""Operations with an attribute of weights that are no layer: its name, and why."""
 
 NORMALISATION: Mapping[tuple[str, str], tuple[int, ...]] = {
     **_positions(

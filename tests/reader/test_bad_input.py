@@ -1,0 +1,407 @@
+"""Files that are no models, or damaged ones: the right error, in one line that says what to do."""
+
+import contextlib
+import gzip
+import json
+import os
+import pickle
+import random
+import threading
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import ModelProto, TensorProto
+
+from onnxtop.auditing import AuditOptions, audit
+from onnxtop.errors import FormatError, ModelError, OnnxtopError
+from onnxtop.report import Report
+from tests.models import check_consistent, graph, layers_of, mlp, model, node, save, weights
+
+
+def _message(path: Path, kind: type[OnnxtopError] = FormatError) -> str:
+    with pytest.raises(OnnxtopError) as caught:
+        audit(path)
+    assert type(caught.value) is kind
+    assert caught.value.exit_code == 3
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "want" in message
+    assert "found" in message
+    return message
+
+
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+FOREIGN: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "empty"),
+    "HTML": (b"<!DOCTYPE html>\n<html><head><title>404</title>", "web page"),
+    "html in small letters behind blanks": (b"\n\n  <html lang='en'>", "web page"),
+    "XML": (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code>", "web page"),
+    "LFS": (LFS.encode(), "git lfs pull"),
+    "ORT": (b"\x18\0\0\0ORTM" + bytes(600), ".ort"),
+    "TFLite": (b"\x1c\0\0\0TFL3" + bytes(600), "TensorFlow Lite"),
+    "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(600), "HDF5"),
+    "gzip": (gzip.compress(b"model"), "gzip"),
+    "pickle": (pickle.dumps({"weight": [1.0]}), "pickle"),
+    "old pickle": (pickle.dumps({"weight": [1.0]}, protocol=2), "pickle"),
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_files_that_are_often_taken_for_models(tmp_path: Path, what: str) -> None:
+    content, said = FOREIGN[what]
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    assert said in _message(path)
+
+
+def test_a_zip_archive(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "model.onnx", "w") as archive:
+        archive.writestr("model/data.pkl", b"...")
+    assert "zip" in _message(tmp_path / "model.onnx")
+
+
+NOT_MODELS: dict[str, bytes] = {
+    "text": b"Not a model at all, just some words about one.",
+    "JSON": b'{"model": "resnet50"}',
+    "zeros": bytes(5000),
+    "ones": b"\xff" * 5000,
+    "a PNG": b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20,
+    "one byte": b"\x08",
+    "an endless number": b"\x80" * 100,
+    "a field that promises more": b"\x3a\xff\xff\xff\xff\x0f",
+    "a model without a graph": ModelProto(ir_version=10, producer_name="nobody").SerializeToString(),
+}
+
+
+@pytest.mark.parametrize("what", NOT_MODELS)
+def test_files_that_are_no_models(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(NOT_MODELS[what])
+    _message(path)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_random_bytes(tmp_path: Path, seed: int) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(random.Random(seed).randbytes(10 ** (seed % 5)))
+    with pytest.raises(ModelError):
+        audit(path)
+
+
+@pytest.mark.parametrize("name", ["mlp_torch_dynamo", "mlp_tensorflow", "cnn_jax"])
+def test_a_real_file_cut_off(samples: Path, tmp_path: Path, name: str) -> None:
+    content = (samples / f"{name}.onnx").read_bytes()
+    path = tmp_path / "model.onnx"
+    for part in range(20):
+        path.write_bytes(content[: len(content) * part // 20])
+        _message(path)
+
+
+def test_a_file_cut_off_behind_a_large_tensor(tmp_path: Path) -> None:
+    content = mlp(100, 90, 80, 70).SerializeToString()
+    path = tmp_path / "model.onnx"
+    for part in range(40):
+        path.write_bytes(content[: len(content) * part // 40])
+        _message(path)
+    path.write_bytes(content[:-1])
+    _message(path)
+
+
+def test_a_folder_a_missing_path_and_a_name_that_is_none(tmp_path: Path) -> None:
+    _message(tmp_path, ModelError)
+    _message(tmp_path / "nowhere.onnx", ModelError)
+    _message(tmp_path / "a\0b.onnx", ModelError)
+    _message(tmp_path / ("x" * 300), ModelError)
+    (tmp_path / "loop.onnx").symlink_to(tmp_path / "loop.onnx")
+    _message(tmp_path / "loop.onnx", ModelError)
+
+
+def test_devices_are_no_models() -> None:
+    for device in ("/dev/null", "/dev/zero"):
+        with pytest.raises(ModelError):
+            audit(device)
+
+
+def test_a_pipe_is_no_model_and_does_not_block(tmp_path: Path) -> None:
+    """Opening a pipe for reading waits for a writer: here one comes late, so that a failure ends as well."""
+    pipe = tmp_path / "model.onnx"
+    os.mkfifo(pipe)
+    caught: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            audit(pipe)
+        except BaseException as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(timeout=5)
+    blocked = thread.is_alive()
+    if blocked:
+        os.close(os.open(pipe, os.O_RDWR | os.O_NONBLOCK))
+        with contextlib.suppress(OSError):
+            os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+        thread.join()
+    assert not blocked
+    assert isinstance(caught[0], ModelError)
+
+
+def _raw(count: int) -> TensorProto:
+    return TensorProto(data_type=TensorProto.FLOAT, dims=[6, 4], raw_data=bytes(4 * count))
+
+
+def _floats(count: int) -> TensorProto:
+    return TensorProto(data_type=TensorProto.FLOAT, dims=[6, 4], float_data=[0.5] * count)
+
+
+@pytest.mark.parametrize("make", [_raw, _floats])
+@pytest.mark.parametrize("count", [1, 23, 25, 2400])
+def test_dims_that_do_not_fit_the_data(
+    tmp_path: Path, make: Callable[[int], TensorProto], count: int
+) -> None:
+    message = _message(save(model([node("MatMul", "x w")], {"w": make(count)}), tmp_path))
+    assert "'w'" in message
+    assert "6 x 4" in message
+
+
+def test_negative_dims(tmp_path: Path) -> None:
+    tensor = TensorProto(data_type=TensorProto.FLOAT, dims=[-6, -4], raw_data=bytes(96))
+    with pytest.raises(FormatError, match="negative"):
+        audit(save(model([node("MatMul", "x w")], {"w": tensor}), tmp_path))
+
+
+def test_dims_beyond_all_memory(tmp_path: Path) -> None:
+    tensor = TensorProto(data_type=TensorProto.FLOAT, dims=[2**62, 2**62], raw_data=bytes(96))
+    _message(save(model([node("MatMul", "x w")], {"w": tensor}), tmp_path))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_weight_that_is_not_finite_poisons_its_layer_only(tmp_path: Path, value: float) -> None:
+    clean = mlp(6, 5, 4, 3)
+    sick = mlp(6, 5, 4, 3)
+    bad = weights(4, 5, seed=2)
+    bad[1, 2] = value
+    sick.graph.initializer[2].raw_data = bad.tobytes()
+    report = audit(save(sick, tmp_path))
+    check_consistent(report)
+    assert [layer.nonfinite for layer in report.layers] == [0, 1, 0]
+    (finding,) = [finding for finding in report.findings if finding.rule.startswith("OT1")]
+    assert (finding.rule, finding.severity, finding.layer) == ("OT101", "error", "fc2")
+    figures = report.layers[1].neural_persistence
+    assert (figures.total, figures.normalized) == (None, None)
+    assert "NaN or infinite" in (figures.reason or "")
+    healthy = audit(save(clean, tmp_path), AuditOptions(scale=8.0))
+    given = audit(save(sick, tmp_path), AuditOptions(scale=8.0))
+    for index in (0, 2):
+        assert given.layers[index].neural_persistence.total == healthy.layers[index].neural_persistence.total
+    mean = np.mean([report.layers[index].neural_persistence.normalized for index in (0, 2)])
+    assert report.network.neural_persistence.mean_normalized == pytest.approx(mean, abs=1e-14)
+    assert report.network.neural_persistence.reason
+
+
+def test_a_network_of_nothing_but_nan(tmp_path: Path) -> None:
+    proto = model([node("MatMul", "x w", name="fc")], {"w": np.full((4, 3), np.nan, np.float32)})
+    report = audit(save(proto, tmp_path))
+    assert report.network.neural_persistence.mean_normalized is None
+    assert report.network.neural_persistence.reason
+    assert "OT101" in [finding.rule for finding in report.findings]
+
+
+def test_a_layer_of_zeros_is_a_finding(tmp_path: Path) -> None:
+    proto = model([node("MatMul", "x w", name="fc")], {"w": np.zeros((4, 3), np.float32)})
+    report = audit(save(proto, tmp_path))
+    assert report.layers[0].neural_persistence.total == pytest.approx(7**0.5)
+    assert ("OT102", "fc") in [(finding.rule, finding.layer) for finding in report.findings]
+
+
+@pytest.mark.parametrize("levels", [5, 20, 30])
+def test_a_deep_nest_of_bodies_is_refused_or_read(tmp_path: Path, levels: int) -> None:
+    body = graph([node("Relu", "x", "r")], {}, {}, ["r"])
+    for _ in range(levels):
+        body = graph([node("If", "c", "r", then_branch=body)], {"pad": weights(40, 30)}, {}, ["r"])
+    path = save(model([node("If", "c", "y", then_branch=body)], {}, {"x": None, "c": ()}), tmp_path)
+    try:
+        assert audit(path).coverage.unused == levels * 1200
+    except FormatError as error:
+        assert "\n" not in str(error)
+
+
+def _mutations(content: bytes, count: int, seed: int) -> list[bytes]:
+    """Return damaged copies: bytes changed, pieces cut out or doubled, the end cut off; structure first."""
+    rng = random.Random(seed)
+    copies = []
+    for number in range(count):
+        damaged = bytearray(content)
+        for _ in range(rng.choice((1, 1, 2, 8))):
+            at = rng.randrange(len(damaged))
+            match number % 4:
+                case 0:
+                    damaged[at] ^= 1 << rng.randrange(8)
+                case 1:
+                    damaged[at] = rng.choice((0, 1, 127, 128, 255))
+                case 2:
+                    del damaged[at : at + rng.randrange(1, 20)]
+                case _:
+                    damaged[at:at] = damaged[at : at + rng.randrange(1, 200)]
+        copies.append(bytes(damaged))
+    return copies
+
+
+def _rich() -> ModelProto:
+    """Return a small model with much structure for its size."""
+    nodes = [
+        node("Conv", "x k kb", "c", group=2, pads=[1, 1, 1, 1], strides=[1, 2], name="conv"),
+        node("ConvTranspose", "c t", "d", group=2, output_padding=[0, 1], strides=[1, 2]),
+        node("Cast", "h", "hc", to=1),
+        node("Transpose", "hc", "w", perm=[1, 0]),
+        node("Slice", "w from to", "ws"),
+        node("Concat", "ws ws", "wc", axis=0),
+        node("Expand", "row size", "we"),
+        node("Gemm", "f wc b", "g", alpha=0.5, transB=1),
+        node("MatMul", "g we", "m"),
+        node("Add", "m b", "a"),
+        node("If", "q", "i", then_branch=graph([node("MatMul", "a w", "r")], {}, {}, ["r"])),
+        node("acme.Mystery", "i w", "y"),
+    ]
+    held = {
+        "k": weights(4, 2, 3, 3),
+        "kb": weights(4),
+        "t": weights(4, 2, 2, 2),
+        "h": weights(4, 4, dtype=np.float16),
+        "from": np.array([0]),
+        "to": np.array([2]),
+        "row": weights(4, 1),
+        "size": np.array([4, 4]),
+        "b": weights(4),
+    }
+    return model(nodes, held, {"x": (1, 4, 8, 8), "f": ("n", 4), "q": ()})
+
+
+@pytest.mark.parametrize("conv", ["flattened", "unrolled"])
+@pytest.mark.parametrize("what", ["rich", "mlp"])
+def test_a_damaged_model_gives_a_report_or_an_error_of_ours(tmp_path: Path, what: str, conv: str) -> None:
+    content = (_rich() if what == "rich" else mlp(5, 4, 3)).SerializeToString()
+    options = AuditOptions(conv=conv, bias="row")
+    path = tmp_path / "model.onnx"
+    outcomes = set()
+    for damaged in _mutations(content, 150, seed=len(what + conv)):
+        path.write_bytes(damaged)
+        try:
+            report = audit(path, options)
+        except OnnxtopError as error:
+            assert error.exit_code == 3, error
+            assert "\n" not in str(error)
+            outcomes.add(type(error))
+        else:
+            assert isinstance(report, Report)
+            outcomes.add(Report)
+    assert Report in outcomes
+    assert FormatError in outcomes
+
+
+@pytest.mark.parametrize("old", [b"fc1", b"w1", b"Gemm", b"tests", b"batch"])
+def test_text_that_is_no_utf_8(tmp_path: Path, old: bytes) -> None:
+    content = mlp(5, 4, 3).SerializeToString()
+    assert old in content
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content.replace(old, b"\xff" * len(old)))
+    try:
+        plain = audit(path).to_dict()
+    except FormatError as error:
+        assert "\n" not in str(error)
+    else:
+        assert json.dumps(plain, allow_nan=False)
+
+
+def test_doubled_nodes_and_tensors(tmp_path: Path) -> None:
+    """Two nodes that give the same value, two tensors of one name: broken, and still no error."""
+    proto = mlp(5, 4, 3)
+    proto.graph.node.extend(list(proto.graph.node))
+    proto.graph.initializer.extend(list(proto.graph.initializer))
+    assert layers_of(save(proto, tmp_path))
+
+
+def test_a_value_given_both_by_a_constant_and_by_another_node(tmp_path: Path) -> None:
+    nodes = [
+        node("ConstantOfShape", "s", "w"),
+        node("MatMul", "x w", "h"),
+        node("Relu", "x", "w"),
+        node("Relu", "h", "y"),
+    ]
+    check_consistent(audit(save(model(nodes, {"s": np.array([4, 4])}), tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("op", "attributes"),
+    [
+        ("Gemm", {"alpha": b"x"}),
+        ("Gemm", {"transB": [1, 2]}),
+        ("Gemm", {"call": 1, "constant": 1, "self": 1, "_": 1}),
+        ("Conv", {"group": 0.5}),
+        ("Conv", {"group": [2]}),
+        ("Conv", {"strides": 2}),
+        ("Conv", {"strides": [2]}),
+        ("Conv", {"strides": [0, 0]}),
+        ("Conv", {"strides": [-1, -1]}),
+        ("Conv", {"strides": [1, 1, 1]}),
+        ("Conv", {"dilations": [1]}),
+        ("Conv", {"pads": [1, 1]}),
+        ("Conv", {"pads": [1, 1, 1, 1, 1]}),
+        ("Conv", {"pads": [-9, -9, -9, -9]}),
+        ("Conv", {"pads": [2**40] * 4}),
+        ("Conv", {"auto_pad": 3}),
+        ("ConvTranspose", {"output_shape": [3]}),
+        ("ConvTranspose", {"output_padding": [1]}),
+        ("ConvTranspose", {"output_shape": [-4, -4]}),
+        ("ConvTranspose", {"output_shape": [2**40, 2**40]}),
+    ],
+)
+@pytest.mark.parametrize("conv", ["flattened", "channels", "unrolled"])
+def test_attributes_that_make_no_sense(
+    tmp_path: Path, op: str, attributes: dict[str, object], conv: str
+) -> None:
+    shape = (4, 4) if op == "Gemm" else (2, 2, 3, 3)
+    proto = model([node(op, "x w", **attributes)], {"w": weights(*shape)}, {"x": (1, 2, 6, 6)})
+    report = audit(save(proto, tmp_path), AuditOptions(conv=conv))
+    check_consistent(report)
+    assert len(report.layers) + len(report.coverage.skipped) == 1
+
+
+@pytest.mark.parametrize(
+    ("op", "shape"),
+    [
+        *((op, shape) for op in ("Gemm", "com.microsoft.FusedGemm") for shape in ((), (4,), (2, 4, 4))),
+        *((op, ()) for op in ("MatMul", "com.microsoft.FusedMatMul")),
+        *((op, shape) for op in ("Conv", "ConvTranspose") for shape in ((), (4,), (4, 4))),
+    ],
+)
+def test_weights_with_axes_that_the_operation_does_not_take(
+    tmp_path: Path, op: str, shape: tuple[int, ...]
+) -> None:
+    sides = ("x w",) if "Conv" in op else ("x w", "w x")
+    for inputs in sides:
+        proto = model([node(op, inputs)], {"w": weights(*shape)})
+        report = audit(save(proto, tmp_path))
+        check_consistent(report)
+        assert report.layers == ()
+        assert len(report.coverage.skipped) == 1
+
+
+def test_an_addition_with_one_operand(tmp_path: Path) -> None:
+    nodes = [node("MatMul", "x w", "h"), node("Add", "h")]
+    (layer,) = layers_of(save(model(nodes, {"w": weights(4, 4)}), tmp_path))
+    assert layer.weight == "w"
+
+
+@pytest.mark.parametrize("op", ["Mul", "Sum", "Concat", "Where", "Transpose"])
+def test_a_constant_node_without_operands(tmp_path: Path, op: str) -> None:
+    proto = model(
+        [node(op, "- -", "w"), node("MatMul", "x w", "h"), node("MatMul", "h v")], {"v": weights(4, 4)}
+    )
+    report = audit(save(proto, tmp_path))
+    check_consistent(report)
+    assert [layer.weight for layer in report.layers] == ["v"]

@@ -1,0 +1,201 @@
+"""External weights: read lazily, and never from outside the folders that the user allows."""
+
+import os
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+from onnx import TensorProto
+
+from onnxtop.auditing import AuditOptions, audit
+from onnxtop.errors import ExternalDataError, FormatError, ModelError
+from onnxtop.reader.layers import read_layers
+from tests.models import model, node, only_layer, save, weights
+
+W = weights(50, 30)
+
+
+def external(location: str, *, dtype: int = TensorProto.FLOAT, **entries: object) -> TensorProto:
+    tensor = TensorProto(data_type=dtype, dims=W.shape, data_location=TensorProto.EXTERNAL)
+    for key, value in {"location": location, **entries}.items():
+        tensor.external_data.add(key=key, value=str(value))
+    return tensor
+
+
+def build(folder: Path, tensor: TensorProto) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return save(model([node("MatMul", "x w")], {"w": tensor}), folder)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Return the model's folder, inside one that holds a file of weights it has no business with."""
+    (tmp_path / "secret.bin").write_bytes(W.tobytes())
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return folder
+
+
+def test_beside_the_model(home: Path) -> None:
+    (home / "w.data").write_bytes(W.tobytes())
+    np.testing.assert_array_equal(only_layer(build(home, external("w.data"))).matrix(), W)
+
+
+def test_in_a_folder_below(home: Path) -> None:
+    (home / "deep" / "er").mkdir(parents=True)
+    (home / "deep" / "er" / "w.data").write_bytes(W.tobytes())
+    for location in ("deep/er/w.data", "./deep/er/w.data", "deep/../deep/er/w.data"):
+        np.testing.assert_array_equal(only_layer(build(home, external(location))).matrix(), W)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 3, 4, 64, 4096])
+def test_at_an_offset_aligned_or_not(home: Path, offset: int) -> None:
+    (home / "w.data").write_bytes(b"\xff" * offset + W.tobytes() + b"rest")
+    for entries in ({"offset": offset, "length": W.nbytes}, {"offset": offset}):
+        matrix = only_layer(build(home, external("w.data", **entries))).matrix()
+        assert matrix.flags.aligned
+        assert not matrix.flags.writeable
+        np.testing.assert_array_equal(matrix, W)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, ml_dtypes.bfloat16])
+def test_in_every_float_type(home: Path, dtype: type) -> None:
+    from onnx.helper import np_dtype_to_tensor_dtype
+
+    (home / "w.data").write_bytes(W.astype(dtype).tobytes())
+    tensor = external("w.data", dtype=np_dtype_to_tensor_dtype(np.dtype(dtype)))
+    np.testing.assert_array_equal(only_layer(build(home, tensor)).matrix().astype(np.float32), W)
+
+
+def test_a_constant_node_may_be_external(home: Path) -> None:
+    (home / "w.data").write_bytes(W.tobytes())
+    proto = model([node("Constant", "", "w", value=external("w.data")), node("MatMul", "x w")])
+    np.testing.assert_array_equal(only_layer(save(proto, home)).matrix(), W)
+
+
+def test_the_working_directory_does_not_matter(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "w.data").write_bytes(W.tobytes())
+    path = build(home, external("w.data"))
+    monkeypatch.chdir(home)
+    np.testing.assert_array_equal(only_layer(path.name).matrix(), W)
+    monkeypatch.chdir(home.parent)
+    np.testing.assert_array_equal(only_layer("home/model.onnx").matrix(), W)
+    np.testing.assert_array_equal(only_layer("home/../home/model.onnx").matrix(), W)
+
+
+def _refused(path: Path) -> str:
+    with pytest.raises(ExternalDataError) as caught:
+        audit(path)
+    assert caught.value.exit_code == 3
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("location", ["../secret.bin", "deep/../../secret.bin", "./../secret.bin"])
+def test_a_path_that_climbs_out_is_refused(home: Path, location: str) -> None:
+    (home / "deep").mkdir()
+    message = _refused(build(home, external(location)))
+    assert "--allow-external" in message
+    assert location in message
+    assert "'w'" in message
+
+
+def test_an_absolute_path_is_refused(home: Path) -> None:
+    assert "--allow-external" in _refused(build(home, external(str(home.parent / "secret.bin"))))
+    assert "--allow-external" in _refused(build(home, external("/etc/passwd")))
+
+
+def test_a_folder_whose_name_begins_alike_is_another(home: Path) -> None:
+    twin = home.parent / "home2"
+    twin.mkdir()
+    (twin / "w.data").write_bytes(W.tobytes())
+    assert "--allow-external" in _refused(build(home, external("../home2/w.data")))
+
+
+def test_a_symbolic_link_that_leaves_the_folder_is_refused(home: Path) -> None:
+    (home / "w.data").symlink_to(home.parent / "secret.bin")
+    assert "--allow-external" in _refused(build(home, external("w.data")))
+    (home / "folder").symlink_to(home.parent)
+    assert "--allow-external" in _refused(build(home, external("folder/secret.bin")))
+
+
+def test_a_symbolic_link_within_the_folder_is_fine(home: Path) -> None:
+    (home / "blob").write_bytes(W.tobytes())
+    (home / "w.data").symlink_to(home / "blob")
+    np.testing.assert_array_equal(only_layer(build(home, external("w.data"))).matrix(), W)
+
+
+def test_what_the_user_allows_is_read(home: Path) -> None:
+    path = build(home, external("../secret.bin"))
+    (layer,) = read_layers(path, allow_external=[home.parent])
+    np.testing.assert_array_equal(layer.matrix(), W)
+    report = audit(path, AuditOptions(allow_external=(str(home.parent),)))
+    assert report.coverage.parameters_analysed == W.size
+    with pytest.raises(ExternalDataError):
+        read_layers(path, allow_external=[home.parent / "other"])
+
+
+def test_a_missing_file(home: Path) -> None:
+    message = _refused(build(home, external("w.data")))
+    assert "'w.data'" in message
+    assert "'w'" in message
+
+
+def test_a_file_that_is_too_short(home: Path) -> None:
+    (home / "w.data").write_bytes(W.tobytes()[:-1])
+    assert str(W.nbytes) in _refused(build(home, external("w.data")))
+    assert str(W.nbytes + 1) in _refused(build(home, external("w.data", offset=1, length=W.nbytes)))
+
+
+def test_an_offset_beyond_the_end(home: Path) -> None:
+    (home / "w.data").write_bytes(W.tobytes())
+    _refused(build(home, external("w.data", offset=2**62)))
+    _refused(build(home, external("w.data", offset=W.nbytes, length=W.nbytes)))
+
+
+def test_an_empty_file(home: Path) -> None:
+    (home / "w.data").touch()
+    _refused(build(home, external("w.data")))
+
+
+@pytest.mark.parametrize(
+    "entries", [{"offset": "x"}, {"length": "1e3"}, {"offset": "9" * 9999}, {"offset": -8}, {"length": -8}]
+)
+def test_entries_that_make_no_sense(home: Path, entries: dict[str, object]) -> None:
+    (home / "w.data").write_bytes(W.tobytes())
+    with pytest.raises((FormatError, ExternalDataError)) as caught:
+        audit(build(home, external("w.data", **entries)))
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("length", [4, W.nbytes - 4])
+def test_a_length_that_does_not_fit_the_dims(home: Path, length: int) -> None:
+    (home / "w.data").write_bytes(W.tobytes())
+    with pytest.raises(FormatError, match="50 x 30"):
+        audit(build(home, external("w.data", length=length)))
+
+
+@pytest.mark.parametrize("location", ["", "a\0b", "\0inline"])
+def test_a_location_that_is_no_file_name(home: Path, location: str) -> None:
+    with pytest.raises(ModelError):
+        audit(build(home, external(location)))
+
+
+@pytest.mark.parametrize("location", ["x" * 300, "x/" * 3000 + "y"])
+def test_a_location_that_no_file_system_takes(home: Path, location: str) -> None:
+    with pytest.raises(ModelError):
+        audit(build(home, external(location)))
+
+
+def test_a_symbolic_link_to_itself(home: Path) -> None:
+    (home / "w.data").symlink_to(home / "w.data")
+    with pytest.raises(ModelError):
+        audit(build(home, external("w.data")))
+
+
+def test_a_folder_or_a_pipe_in_place_of_a_file(home: Path) -> None:
+    (home / "folder").mkdir()
+    os.mkfifo(home / "pipe")
+    for location in ("folder", "pipe", "."):
+        assert "not a regular file" in _refused(build(home, external(location)))

@@ -1,0 +1,113 @@
+"""Weights stay in the file until they are needed, and cost no memory beyond their own."""
+
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from onnxtop.auditing import audit
+from onnxtop.reader.constants import Constants
+from onnxtop.reader.layers import Layer, find_layers
+from onnxtop.reader.model import load
+from tests.models import model, node, save
+
+MIB = 2**20
+SIZE = 4096  # squared, float32: 64 MiB
+
+
+def _peak(work: Callable[[], Any]) -> tuple[Any, int]:
+    """Return what some work gives and how many bytes it held at most; pages of mapped files do not count."""
+    tracemalloc.start()
+    try:
+        result = work()
+        return result, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def _layer(path: Path) -> Layer:
+    loaded = load(path)
+    (layer,) = find_layers(loaded, Constants(loaded))
+    assert isinstance(layer, Layer)
+    return layer
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return models with one weight of 64 MiB, inline and external, at an aligned offset or not."""
+    folder = tmp_path_factory.mktemp("large")
+    ramp = np.arange(SIZE * SIZE, dtype=np.float32).reshape(SIZE, SIZE)
+    paths = {}
+    for length in range(4):
+        proto = model([node("Gemm", "x w", name="n" * length, transB=1)], {"w": ramp})
+        content = proto.SerializeToString()
+        at = content.find(ramp[0].tobytes())
+        kind = "inline" if at % 4 == 0 else "misaligned"
+        if kind not in paths:
+            paths[kind] = folder / f"{kind}.onnx"
+            paths[kind].write_bytes(content)
+    tensor = TensorProto(data_type=1, dims=ramp.shape, data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="w.data")
+    (folder / "w.data").write_bytes(ramp.tobytes())
+    paths["external"] = save(model([node("Gemm", "x w", transB=1)], {"w": tensor}), folder, "external.onnx")
+    assert set(paths) == {"inline", "misaligned", "external"}
+    return paths
+
+
+@pytest.mark.parametrize("kind", ["inline", "misaligned", "external"])
+def test_loading_reads_no_weights(large: dict[str, Path], kind: str) -> None:
+    layer, peak = _peak(lambda: _layer(large[kind]))
+    assert layer.parameters == SIZE * SIZE
+    assert peak < 2 * MIB
+
+
+@pytest.mark.parametrize(("kind", "copies"), [("inline", 0), ("external", 0), ("misaligned", 1)])
+def test_reading_a_matrix_copies_at_most_what_is_misaligned(
+    large: dict[str, Path], kind: str, copies: int
+) -> None:
+    layer = _layer(large[kind])
+    matrix, peak = _peak(layer.matrix)
+    assert matrix.shape == (SIZE, SIZE)
+    assert matrix[1, 0] == 1
+    assert peak < copies * 64 * MIB + MIB
+
+
+def test_an_audit_holds_little_more_than_the_forest(large: dict[str, Path]) -> None:
+    """The issue's bound for the measure is 64 MiB beyond the layer."""
+    report, peak = _peak(lambda: audit(large["inline"]))
+    assert report.layers[0].largest == SIZE * SIZE - 1
+    assert peak < 64 * MIB
+
+
+@pytest.mark.parametrize("op", ["Transpose", "Identity", "Reshape", "Flatten"])
+def test_movement_copies_nothing(tmp_path: Path, op: str) -> None:
+    w = np.zeros((2048, 2048), np.float32)
+    inputs = "v s" if op == "Reshape" else "v"
+    nodes = [node(op, inputs, "w"), node("MatMul", "x w")]
+    path = save(model(nodes, {"v": w, "s": np.array([1024, 4096])}), tmp_path)
+    _, peak = _peak(lambda: _layer(path).matrix())
+    assert peak < w.nbytes + MIB  # one copy if the file holds it misaligned
+
+
+def test_bfloat16_is_widened_once(tmp_path: Path) -> None:
+    w = np.zeros((2048, 2048), ml_dtypes.bfloat16)
+    path = save(model([node("MatMul", "x w")], {"w": w}), tmp_path)
+    _, peak = _peak(lambda: _layer(path).matrix())
+    assert peak < 3 * w.nbytes + MIB
+
+
+def test_many_small_sparse_tensors_do_not_fill_the_memory(tmp_path: Path) -> None:
+    """A few bytes a tensor in the file must not become a quarter of a gigabyte each."""
+    proto = model([node("MatMul", f"x w{i}", f"y{i}") for i in range(20)], outputs=["y0"])
+    for i in range(20):
+        values = numpy_helper.from_array(np.ones(1, np.float32), f"w{i}")
+        indices = numpy_helper.from_array(np.zeros(1, np.int64), "indices")
+        proto.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [1024, 2048]))
+    loaded, peak = _peak(lambda: load(save(proto, tmp_path)))
+    held = sum(len(tensor.raw_data) for tensor in loaded.tensors.values())
+    assert peak + held < 64 * MIB

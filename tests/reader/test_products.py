@@ -1,0 +1,214 @@
+"""Gemm, MatMul and their fused forms: what the reader says of the weight is what the runtime does with it."""
+
+from itertools import product
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+from onnx import helper
+
+from tests.models import (
+    FLOAT_TYPES,
+    MICROSOFT,
+    block_diagonal,
+    layers_of,
+    model,
+    node,
+    only_layer,
+    only_skipped,
+    response,
+    run,
+    save,
+    weights,
+)
+
+RUNNABLE = (np.float64, np.float32, np.float16)
+PAIRS = list(product((0, 1), repeat=2))
+
+
+@pytest.mark.parametrize("op", ["Gemm", f"{MICROSOFT}.FusedGemm"])
+@pytest.mark.parametrize(("trans_a", "trans_b"), PAIRS)
+def test_gemm_with_the_weight_right(tmp_path: Path, op: str, trans_a: int, trans_b: int) -> None:
+    w, c = weights(*((3, 5) if trans_b else (5, 3))), weights(3, seed=1)
+    attributes = {"transA": trans_a, "transB": trans_b, "alpha": 0.5, "beta": 2.0}
+    if op != "Gemm":  # the fused form wants an activation: here one that changes nothing
+        attributes |= {"activation": "LeakyRelu", "activation_alpha": 1.0}
+    proto = model([node(op, "x w c", **attributes)], {"w": w, "c": c})
+    layer = only_layer(save(proto, tmp_path))
+    shape = (5, 1) if trans_a else (1, 5)
+    assert layer.op_type == op
+    assert (layer.n_in, layer.n_out, layer.encoding, layer.weight) == (5, 3, "float32", "w")
+    np.testing.assert_array_equal(layer.matrix(), response(proto, shape))
+    np.testing.assert_array_equal(layer.bias(), run(proto, x=np.zeros(shape, np.float32)).ravel())
+
+
+@pytest.mark.parametrize(("trans_a", "trans_b"), PAIRS)
+def test_gemm_with_the_weight_left(tmp_path: Path, trans_a: int, trans_b: int) -> None:
+    w, c = weights(*((5, 3) if trans_a else (3, 5))), weights(3, 1, seed=1)
+    attributes = {"transA": trans_a, "transB": trans_b, "alpha": -0.25, "beta": 0.5}
+    proto = model([node("Gemm", "w x c", **attributes)], {"w": w, "c": c})
+    layer = only_layer(save(proto, tmp_path))
+    shape = (1, 5) if trans_b else (5, 1)
+    assert (layer.n_in, layer.n_out) == (5, 3)
+    np.testing.assert_array_equal(layer.matrix(), response(proto, shape))
+    np.testing.assert_array_equal(layer.bias(), run(proto, x=np.zeros(shape, np.float32)).ravel())
+
+
+def test_a_square_weight_gives_no_hint_but_its_attribute(tmp_path: Path) -> None:
+    w = weights(4, 4)
+    for trans in (0, 1):
+        proto = model([node("Gemm", "x w", transB=trans)], {"w": w})
+        np.testing.assert_array_equal(only_layer(save(proto, tmp_path)).matrix(), response(proto, (1, 4)))
+    proto = model([node("MatMul", "w x")], {"w": w})
+    np.testing.assert_array_equal(only_layer(save(proto, tmp_path)).matrix(), w.T)
+
+
+@pytest.mark.parametrize("dtype", RUNNABLE)
+def test_products_in_every_type_the_runtime_has(tmp_path: Path, dtype: type) -> None:
+    w = weights(5, 3, dtype=dtype)
+    for proto in (
+        model([node("Gemm", "x w")], {"w": w}, dtype=dtype),
+        model([node("MatMul", "x w")], {"w": w}, dtype=dtype),
+    ):
+        layer = only_layer(save(proto, tmp_path))
+        assert layer.encoding == np.dtype(dtype).name
+        assert layer.matrix().dtype == dtype
+        np.testing.assert_array_equal(layer.matrix(), response(proto, (1, 5), dtype))
+
+
+@pytest.mark.parametrize("dtype", FLOAT_TYPES)
+def test_products_in_every_type_that_onnx_has(tmp_path: Path, dtype: type) -> None:
+    w = weights(5, 3, dtype=dtype)
+    layer = only_layer(save(model([node("MatMul", "x w")], {"w": w}, dtype=dtype), tmp_path))
+    assert layer.encoding == np.dtype(dtype).name
+    assert layer.matrix().dtype == (np.float32 if dtype is ml_dtypes.bfloat16 else dtype)
+    np.testing.assert_array_equal(layer.matrix().astype(float), w.astype(float))
+
+
+def test_bfloat16_keeps_every_bit(tmp_path: Path) -> None:
+    bits = np.array([[0x0001, 0x7F7F], [0xFF7F, 0x3F81], [0x8000, 0x0080]], np.uint16)
+    w = bits.view(ml_dtypes.bfloat16)
+    layer = only_layer(save(model([node("MatMul", "x w")], {"w": w}), tmp_path))
+    np.testing.assert_array_equal(layer.matrix().view(np.uint32), bits.astype(np.uint32) << 16)
+
+
+def test_matmul_right_and_left(tmp_path: Path) -> None:
+    right = model([node("MatMul", "x w")], {"w": weights(5, 3)})
+    left = model([node("MatMul", "w x")], {"w": weights(3, 5)})
+    np.testing.assert_array_equal(only_layer(save(right, tmp_path)).matrix(), response(right, (1, 5)))
+    np.testing.assert_array_equal(only_layer(save(left, tmp_path)).matrix(), response(left, (5, 1)))
+
+
+def test_matmul_with_a_vector(tmp_path: Path) -> None:
+    right = model([node("MatMul", "x w")], {"w": weights(5)})
+    left = model([node("MatMul", "w x")], {"w": weights(5)})
+    for proto, shape in ((right, (1, 5)), (left, (5, 1))):
+        layer = only_layer(save(proto, tmp_path))
+        assert (layer.n_in, layer.n_out, layer.parameters) == (5, 1, 5)
+        np.testing.assert_array_equal(layer.matrix(), response(proto, shape))
+
+
+@pytest.mark.parametrize("batch", [(3,), (2, 3), (1,), (1, 1), (2, 1, 2)])
+def test_batched_matmul_is_one_matrix_an_entry(tmp_path: Path, batch: tuple[int, ...]) -> None:
+    right = model([node("MatMul", "x w")], {"w": weights(*batch, 4, 2)})
+    left = model([node("MatMul", "w x")], {"w": weights(*batch, 2, 4)})
+    for proto, shape in ((right, (*batch, 1, 4)), (left, (*batch, 4, 1))):
+        layer = only_layer(save(proto, tmp_path))
+        blocks = layer.blocks()
+        count = int(np.prod(batch))
+        assert [block.shape for block in blocks] == [(4, 2)] * count
+        assert (layer.n_in, layer.n_out, layer.parameters) == (4 * count, 2 * count, 8 * count)
+        np.testing.assert_array_equal(block_diagonal(blocks), response(proto, shape))
+
+
+FLAGS = list(product((0, 1), repeat=4))
+
+
+def _stored(logical: np.ndarray, trans: int, batch: int) -> np.ndarray:
+    """Undo what FusedMatMul does to an operand whose last two axes are then those of the product."""
+    if trans:
+        logical = np.swapaxes(logical, -1, -2)
+    return np.ascontiguousarray(np.moveaxis(logical, -2, 0) if batch else logical)
+
+
+@pytest.mark.parametrize(("trans_a", "trans_b", "batch_a", "batch_b"), FLAGS)
+def test_fused_matmul(tmp_path: Path, trans_a: int, trans_b: int, batch_a: int, batch_b: int) -> None:
+    attributes = {
+        "transA": trans_a,
+        "transB": trans_b,
+        "transBatchA": batch_a,
+        "transBatchB": batch_b,
+        "alpha": 0.5,
+    }
+    op = f"{MICROSOFT}.FusedMatMul"
+    right = model([node(op, "x w", **attributes)], {"w": _stored(weights(2, 3, 4, 5), trans_b, batch_b)})
+    left = model([node(op, "w x", **attributes)], {"w": _stored(weights(2, 3, 5, 4), trans_a, batch_a)})
+    x_right = _stored(np.zeros((2, 3, 1, 4)), trans_a, batch_a).shape
+    x_left = _stored(np.zeros((2, 3, 4, 1)), trans_b, batch_b).shape
+    for proto, shape, undo in (
+        (right, x_right, (trans_a, batch_a)),
+        (left, x_left, (trans_b, batch_b)),
+    ):
+        layer = only_layer(save(proto, tmp_path))
+        order = _logical_order(shape, *undo)
+        np.testing.assert_array_equal(block_diagonal(layer.blocks()), response(proto, shape)[order])
+
+
+def _logical_order(stored: tuple[int, ...], trans: int, batch: int) -> np.ndarray:
+    """Return which element of the stored operand is the i-th as the product sees it."""
+    places = np.arange(np.prod(stored)).reshape(stored)
+    if batch:
+        places = np.moveaxis(places, 0, -2)
+    if trans:
+        places = np.swapaxes(places, -1, -2)
+    return places.ravel()
+
+
+@pytest.mark.parametrize(("trans_a", "trans_b"), PAIRS)
+def test_fused_matmul_of_matrices(tmp_path: Path, trans_a: int, trans_b: int) -> None:
+    w = weights(*((3, 5) if trans_b else (5, 3)))
+    op = f"{MICROSOFT}.FusedMatMul"
+    proto = model([node(op, "x w", transA=trans_a, transB=trans_b, alpha=4.0)], {"w": w})
+    layer = only_layer(save(proto, tmp_path))
+    np.testing.assert_array_equal(layer.matrix(), response(proto, (5, 1) if trans_a else (1, 5)))
+
+
+def test_the_same_name_in_another_domain_is_another_operation(tmp_path: Path) -> None:
+    for op in ("acme.MatMul", "acme.Gemm", "acme.Conv", f"{MICROSOFT}.Gemm"):
+        skipped = only_skipped(save(model([node(op, "x w")], {"w": weights(4, 4)}), tmp_path))
+        assert skipped.op_type == op
+        assert op in skipped.reason
+        assert skipped.parameters == 16
+
+
+def test_onnx_may_spell_out_its_own_domain(tmp_path: Path) -> None:
+    proto = model([helper.make_node("Gemm", ["x", "w"], ["y"], domain="ai.onnx")], {"w": weights(4, 2)})
+    assert only_layer(save(proto, tmp_path)).op_type == "Gemm"
+
+
+def test_two_activations_make_no_layer(tmp_path: Path) -> None:
+    proto = model([node("MatMul", "x x")], {"unused": weights(4, 4)})
+    assert layers_of(save(proto, tmp_path)) == []
+
+
+def test_a_product_of_two_constants_is_a_skip_with_its_reason_or_part_of_the_weight(tmp_path: Path) -> None:
+    """Neither factor is forgotten: low-rank factors that a model multiplies before use."""
+    proto = model(
+        [node("MatMul", "a b", "ab"), node("MatMul", "x ab")], {"a": weights(4, 2), "b": weights(2, 4)}
+    )
+    found = layers_of(save(proto, tmp_path))
+    assert {item.weight for item in found} & {"a", "b", "ab"}
+    for item in found:
+        if hasattr(item, "matrix"):
+            np.testing.assert_array_equal(item.matrix(), weights(4, 2) @ weights(2, 4))
+        else:
+            assert item.reason
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (4, 0), (0, 0), (2, 0, 4), (2, 4, 0), (0, 3, 4)])
+def test_an_empty_side_is_a_skip_that_says_so(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    proto = model([node("MatMul", "x w")], {"w": np.zeros(shape, np.float32)})
+    skipped = only_skipped(save(proto, tmp_path))
+    assert "empty" in skipped.reason
+    assert skipped.parameters == 0
