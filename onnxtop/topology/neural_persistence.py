@@ -8,13 +8,14 @@ A value means nothing without its convention, scale and p, so results carry them
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from onnxtop.errors import UsageError
-from onnxtop.network import Blocks, Matrix
+from onnxtop.network import Blocks
+from onnxtop.topology.arguments import as_blocks, as_matrix, check_options, check_scale
 from onnxtop.topology.dense import dense_forest
 from onnxtop.topology.graph import Floats, Forest
 from onnxtop.topology.persistence import Convention, Diagram, forest_diagram
@@ -142,11 +143,11 @@ def layer_persistence(
     >>> round(result.total, 6), round(result.normalized, 6)
     (1.224745, 0.707107)
     """
-    _check_options(convention, p)
-    forest = dense_forest([_as_matrix(matrix, "matrix")])
+    check_options(convention, p)
+    forest = dense_forest([as_matrix(matrix, "matrix")])
     if scale is None:
         return _layer(forest, forest.strongest, convention, p)
-    _check_scale(scale, forest.strongest)
+    check_scale(scale, forest.strongest)
     return _layer(forest, float(scale), convention, p)
 
 
@@ -192,9 +193,9 @@ def neural_persistence(
     >>> round(network.layers["first"].normalized, 6), round(network.mean_normalized, 6)
     (0.447214, 0.512282)
     """
-    _check_options(convention, p)
+    check_options(convention, p)
     forests = {
-        name: layer_forest(_as_blocks(matrices[name], name), layer=layer)
+        name: layer_forest(as_blocks(matrices[name], name), layer=layer)
         for layer, name in enumerate(matrices)
     }
     return network_persistence(forests, scale=scale, convention=convention, p=p)
@@ -229,7 +230,7 @@ def layer_forest(blocks: Blocks, *, bias: Floats | None = None, layer: int = 0) 
     >>> forest.strengths.tolist(), forest.generators.tolist()
     ([3.0, 2.0, 1.0], [[7, 0, 1], [7, 1, 0], [7, 0, 0]])
     """
-    checked = [_as_matrix(block, "a block") for block in blocks]
+    checked = [as_matrix(block, "a block") for block in blocks]
     if not checked:
         raise UsageError("wanted the blocks of a layer, found none: pass at least one matrix")
     n_out = sum(block.shape[1] for block in checked)
@@ -275,7 +276,7 @@ def network_persistence(
     >>> network.scale, network.layers["copy of a"].total, round(network.layers["b"].total, 6)
     (1.0, 1.0, 1.118034)
     """
-    _check_options(convention, p)
+    check_options(convention, p)
     if counted is not None and set(counted) - set(forests):
         unknown = ", ".join(sorted(set(counted) - set(forests)))
         raise UsageError(f"wanted names of layers in counted, found {unknown}: leave them out")
@@ -312,7 +313,7 @@ def _common_scale(scale: Scale, strongest: Sequence[float]) -> float | None:
         return None
     if scale == "global":
         return max(strongest, default=float("nan"))
-    _check_scale(scale, max(strongest, default=0.0))
+    check_scale(scale, max(strongest, default=0.0))
     return float(scale)
 
 
@@ -334,50 +335,3 @@ def _no_value(forest: Forest, scale: float) -> str | None:
         are = "weight is" if forest.nonfinite == 1 else "weights are"
         return f"{forest.nonfinite} {are} NaN or infinite, the first at {forest.first_nonfinite}"
     return "no finite layer sets the scale" if np.isnan(scale) else None
-
-
-def _check_options(convention: str, p: float) -> None:
-    if convention not in get_args(Convention):
-        raise UsageError(f"wanted convention 'essential' or 'tree', found {convention!r}: choose one of them")
-    if not (isinstance(p, int | float | np.number) and p > 0):
-        raise UsageError(f"wanted p above 0, inf allowed, found {p!r}: the usual choice is 2")
-
-
-def _check_scale(scale: Any, strongest: float) -> None:
-    if not (isinstance(scale, int | float | np.number) and 0 < scale < np.inf):
-        raise UsageError(
-            f"wanted a positive number as scale, found {scale!r}: leave it out for the largest |w|"
-        )
-    if scale < strongest:
-        raise UsageError(
-            f"wanted a scale of at least the largest |w|, {strongest!r}, found {scale!r}: "
-            "pass a larger one, or leave it out"
-        )
-
-
-def _as_blocks(layer: ArrayLike | Sequence[ArrayLike], name: str) -> list[Matrix]:
-    if isinstance(layer, list | tuple) and layer and all(np.ndim(block) == 2 for block in layer):
-        return [_as_matrix(block, f"layer {name!r}") for block in layer]
-    return [_as_matrix(layer, f"layer {name!r}")]
-
-
-def _as_matrix(matrix: ArrayLike | Sequence[ArrayLike], what: str) -> Matrix:
-    """Return a floating matrix, in place where it already is one."""
-    try:
-        array = np.asarray(matrix)
-    except ValueError as error:
-        raise UsageError(f"wanted {what} with rows of one length, found uneven ones: fill them up") from error
-    if array.dtype.name == "bfloat16":
-        array = array.astype(np.float32)
-    if array.dtype.kind in "iub":
-        array = array.astype(np.float64)
-    if array.dtype.kind != "f" or array.itemsize > 8:
-        raise UsageError(
-            f"wanted {what} of real numbers, found dtype {array.dtype}: convert it to float first"
-        )
-    if array.ndim != 2 or not array.size:
-        raise UsageError(
-            f"wanted {what} of shape (n_in, n_out), no side empty, found shape {array.shape}: "
-            "reshape it, or leave it out"
-        )
-    return array

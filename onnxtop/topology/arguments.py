@@ -1,0 +1,63 @@
+"""Arguments of the measures, checked once: matrices, scales, conventions."""
+
+from collections.abc import Sequence
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from onnxtop.errors import UsageError
+from onnxtop.network import Matrix
+from onnxtop.topology.persistence import Convention
+
+__all__ = ["as_blocks", "as_matrix", "check_options", "check_scale"]
+
+
+def check_options(convention: str, p: float) -> None:
+    """Raise UsageError unless convention and p make sense."""
+    if convention not in get_args(Convention):
+        raise UsageError(f"wanted convention 'essential' or 'tree', found {convention!r}: choose one of them")
+    if not (isinstance(p, int | float | np.number) and p > 0):
+        raise UsageError(f"wanted p above 0, inf allowed, found {p!r}: the usual choice is 2")
+
+
+def check_scale(scale: Any, strongest: float) -> None:
+    """Raise UsageError unless a given scale is a number that no strength exceeds."""
+    if not (isinstance(scale, int | float | np.number) and 0 < scale < np.inf):
+        raise UsageError(
+            f"wanted a positive number as scale, found {scale!r}: leave it out for the largest |w|"
+        )
+    if scale < strongest:
+        raise UsageError(
+            f"wanted a scale of at least the largest |w|, {strongest!r}, found {scale!r}: "
+            "pass a larger one, or leave it out"
+        )
+
+
+def as_blocks(layer: ArrayLike | Sequence[ArrayLike], name: str) -> list[Matrix]:
+    """Return the matrices of one layer, given as one matrix or as a list of blocks."""
+    if isinstance(layer, list | tuple) and layer and all(np.ndim(block) == 2 for block in layer):
+        return [as_matrix(block, f"layer {name!r}") for block in layer]
+    return [as_matrix(layer, f"layer {name!r}")]
+
+
+def as_matrix(matrix: ArrayLike | Sequence[ArrayLike], what: str) -> Matrix:
+    """Return a floating matrix, in place where it already is one."""
+    try:
+        array = np.asarray(matrix)
+    except ValueError as error:
+        raise UsageError(f"wanted {what} with rows of one length, found uneven ones: fill them up") from error
+    if array.dtype.name == "bfloat16":
+        array = array.astype(np.float32)
+    if array.dtype.kind in "iub":
+        array = array.astype(np.float64)
+    if array.dtype.kind != "f" or array.itemsize > 8:
+        raise UsageError(
+            f"wanted {what} of real numbers, found dtype {array.dtype}: convert it to float first"
+        )
+    if array.ndim != 2 or not array.size:
+        raise UsageError(
+            f"wanted {what} of shape (n_in, n_out), no side empty, found shape {array.shape}: "
+            "reshape it, or leave it out"
+        )
+    return array

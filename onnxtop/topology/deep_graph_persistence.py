@@ -1,0 +1,454 @@
+"""Deep graph persistence: neural persistence of a whole network, by the paths through it.
+
+Girrbach, Christensen, Winther, Akata, Koepke, *Addressing caveats of neural persistence with deep graph
+persistence*, TMLR 2023 (arXiv 2307.10865). Input i and output j are joined as strongly as the weakest weight
+on the best path from i to j; this matrix S, d_0 x d_L, is measured as a layer is. The authors form S from
+arrays d_0 x d_1 x d_2; here S is never formed, and the time is that of a few passes over the weights
+(`onnxtop.topology.bottleneck` has the theorem, which is ours, and the algorithm).
+
+The paper has stacks of matrices. Any other network graph, with skips, shared weights or cycles, is our
+extension: S is defined by paths alone.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from onnxtop.errors import UsageError
+from onnxtop.network import Block, NetworkGraph, Weights
+from onnxtop.topology.arguments import as_matrix, check_options
+from onnxtop.topology.bottleneck import Bundle, Paths, bottleneck_tree, widest_paths
+from onnxtop.topology.graph import Floats, Indices
+from onnxtop.topology.persistence import Convention, Diagram
+from onnxtop.topology.strong_weights import LayerScan, scan_layer
+
+__all__ = ["DeepGraphPersistence", "LayerRole", "Skips", "deep_graph_persistence"]
+
+Skips = Literal["keep", "cut"]
+"""Whether paths may take the earlier operand of a residual join (the definition), or not."""
+
+
+@dataclass(frozen=True, eq=False)
+class LayerRole:
+    """What each layer of a network does to its paths; arrays with one entry a layer.
+
+    Attributes
+    ----------
+    bars
+        How many bars of the network a weight of the layer limits.
+    active
+        Share of the layer's outputs that lie on a path of strength above 0 from an input to an output.
+    alpha_min, alpha_max
+        Range of alpha over the layer's outputs: the strongest path from any input.
+    beta_min, beta_max
+        Range of beta over the layer's inputs: the strongest path to any output.
+    """
+
+    bars: Indices
+    active: Floats
+    alpha_min: Floats
+    alpha_max: Floats
+    beta_min: Floats
+    beta_max: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class DeepGraphPersistence:
+    """Deep graph persistence of a network.
+
+    Attributes
+    ----------
+    total
+        p-norm of the persistences; nan if there is a reason.
+    normalized
+        ``total / (n_inputs + n_outputs - 1) ** (1 / p)``.
+    diagram
+        n_inputs + n_outputs - 1 points; generators are (layer, row, column) of the weight that limits each
+        bar, -1 where a path is structural throughout or there is none. Empty if there is a reason.
+    alpha, beta
+        Strength of the strongest path to each output, and from each input: the column and row maxima of S.
+        In [0, 1], before S is rescaled.
+    strongest
+        The largest entry of S, before it is rescaled.
+    n_inputs, n_outputs
+        All of them, also those that no path reaches.
+    saturated
+        Share of the bars that are as strong as `strongest`; nan if `strongest` is 0.
+    layers
+        What each layer does, in the order of the network's layers.
+    constant_layers
+        Names of the layers whose weights are all equal: standardised, they are 0. Empty without
+        standardisation.
+    standardise, rescale, convention, p, skips
+        As asked for.
+    reason
+        Why there is no total, or None.
+    """
+
+    total: float
+    normalized: float
+    diagram: Diagram
+    alpha: Floats
+    beta: Floats
+    strongest: float
+    n_inputs: int
+    n_outputs: int
+    saturated: float
+    layers: LayerRole
+    constant_layers: tuple[str, ...]
+    standardise: bool
+    rescale: bool
+    convention: Convention
+    p: float
+    skips: Skips
+    reason: str | None = None
+
+
+def deep_graph_persistence(
+    network: Sequence[ArrayLike] | Mapping[str, ArrayLike] | NetworkGraph,
+    *,
+    standardise: bool = True,
+    rescale: bool = True,
+    convention: Convention = "essential",
+    p: float = 2.0,
+    skips: Skips = "keep",
+) -> DeepGraphPersistence:
+    """Return the deep graph persistence of a network.
+
+    Parameters
+    ----------
+    network
+        A stack of matrices (n_in, n_out), by name or not, each as wide as the one before it is long; or a
+        network graph. Layers are read one at a time, in place where they are contiguous.
+    standardise
+        Whether the strength of a weight is ``|w - mean| / std`` with the mean and std of its layer, as in the
+        paper, or ``|w|``; both are divided by the largest value in the network.
+    rescale
+        Whether S is divided by its largest entry, as in the paper.
+    convention, p
+        As in `layer_persistence`.
+    skips
+        'cut' leaves out the skips of a network graph.
+
+    Returns
+    -------
+    DeepGraphPersistence
+        If no path has a strength above 0, S is 0 and total is (n_inputs + n_outputs) ** (1 / p). Without
+        inputs or outputs, or with a weight on a path that is not finite, there are nan and a reason.
+
+    Raises
+    ------
+    UsageError
+        A ValueError: no matrices, matrices that are none or do not fit each other, or an option that makes no
+        sense.
+
+    Notes
+    -----
+    Girrbach et al. 2023, section 5; `dnp_exact_norm` of their code is `normalized`. Takes a few passes over
+    the weights and the memory of about V log V edges for a layer of V neurons.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> stack = [rng.standard_normal(shape) for shape in [(6, 5), (5, 4)]]
+    >>> result = deep_graph_persistence(stack)
+    >>> result.n_inputs, result.n_outputs, round(result.normalized, 6)
+    (6, 4, 0.493188)
+
+    One layer is measured as its standardised matrix.
+
+    >>> matrix = np.array([[1.0, -1.0], [3.0, 5.0]])
+    >>> deep_graph_persistence([matrix]).diagram.points[:, 1].round(6).tolist()
+    [1.0, 1.0, 0.333333]
+    """
+    check_options(convention, p)
+    if skips not in ("keep", "cut"):
+        raise UsageError(f"wanted skips 'keep' or 'cut', found {skips!r}: choose one of them")
+    graph = network if isinstance(network, NetworkGraph) else _stack(network)
+    return _measure(graph, _Options(standardise, rescale, convention, p, skips))
+
+
+@dataclass(frozen=True)
+class _Options:
+    standardise: bool = True
+    rescale: bool = True
+    convention: Convention = "essential"
+    p: float = 2.0
+    skips: Skips = "keep"
+    n_wanted: int | None = None
+    """Weights listed of each layer; None for as many as are useful."""
+
+
+def _stack(matrices: Sequence[ArrayLike] | Mapping[str, ArrayLike]) -> NetworkGraph:
+    """Return the network graph of a stack of matrices."""
+    named = matrices if isinstance(matrices, Mapping) else {f"layer {k}": m for k, m in enumerate(matrices)}
+    checked = {name: as_matrix(matrix, f"layer {name!r}") for name, matrix in named.items()}
+    if not checked:
+        raise UsageError("wanted the matrices of a network, found none: pass at least one")
+    shapes = [matrix.shape for matrix in checked.values()]
+    for name, before, after in zip(list(checked)[1:], shapes, shapes[1:], strict=False):
+        if before[1] != after[0]:
+            raise UsageError(
+                f"wanted {before[1]} rows in layer {name!r}, as many as columns before it, "
+                f"found shape {after}: rows are inputs, so transpose what is stored (n_out, n_in)"
+            )
+    widths = [shapes[0][0], *(shape[1] for shape in shapes)]
+    ids = np.split(np.arange(sum(widths)), np.cumsum(widths)[:-1])
+    none = np.empty((0, 2), np.intp)
+    return NetworkGraph(
+        n_vertices=sum(widths),
+        inputs=ids[0],
+        outputs=ids[-1],
+        layers=[Weights(name, lambda matrix=matrix: [matrix]) for name, matrix in checked.items()],  # type: ignore[misc]
+        blocks=[Block(k, 0, ids[k], ids[k + 1]) for k in range(len(checked))],
+        structural=none,
+        skips=none,
+    )
+
+
+def _measure(graph: NetworkGraph, options: _Options) -> DeepGraphPersistence:
+    if not (graph.inputs.size and graph.outputs.size):
+        side = "inputs" if not graph.inputs.size else "outputs"
+        return _without_value(graph, options, f"the network has no {side} with neurons")
+    graph = _with_separate_ends(_with_skips(graph, options.skips))
+    scans = _scan(graph, options)
+    bad = {k for k, scan in scans.items() if not scan.finite}
+    broken = bad & _layers_on_paths(graph) if bad else set()
+    if broken:
+        name = graph.layers[min(broken)].name
+        return _without_value(graph, options, f"layer {name!r} has weights that are NaN or infinite")
+    bundles = list(_bundles(graph, {k: scan for k, scan in scans.items() if k not in bad}))
+    alpha = widest_paths(graph.n_vertices, bundles, graph.structural, graph.inputs)
+    backward = [bundle.reversed for bundle in reversed(bundles)]
+    beta = widest_paths(graph.n_vertices, backward, graph.structural[:, ::-1], graph.outputs)
+    bars = _bars(graph, bundles, alpha, beta)
+    constant = tuple(graph.layers[k].name for k, scan in scans.items() if scan.std == 0)
+    return _result(graph, options, bars, alpha, beta, constant)
+
+
+def _with_skips(graph: NetworkGraph, skips: Skips) -> NetworkGraph:
+    if skips == "keep" or not graph.skips.size:
+        return graph
+    skip, edge = (pairs @ [graph.n_vertices, 1] for pairs in (graph.skips, graph.structural))
+    return replace(graph, structural=graph.structural[~np.isin(edge, skip)])
+
+
+def _with_separate_ends(graph: NetworkGraph) -> NetworkGraph:
+    """Split vertices that are input and output in two, joined by a structural edge."""
+    both = np.flatnonzero(np.isin(graph.outputs, graph.inputs))
+    if not both.size:
+        return graph
+    outputs = graph.outputs.copy()
+    outputs[both] = graph.n_vertices + np.arange(both.size)
+    ties = np.column_stack([graph.outputs[both], outputs[both]])
+    structural = np.concatenate([graph.structural.reshape(-1, 2), ties])
+    return replace(graph, n_vertices=graph.n_vertices + both.size, outputs=outputs, structural=structural)
+
+
+def _scan(graph: NetworkGraph, options: _Options) -> dict[int, LayerScan]:
+    """Scan every layer that is in the graph."""
+    return {
+        k: scan_layer(graph.layers[k].read(), standardise=options.standardise, n_wanted=options.n_wanted)
+        for k in sorted({block.layer for block in graph.blocks})
+    }
+
+
+def _layers_on_paths(graph: NetworkGraph) -> set[int]:
+    """Return the layers with a weight on a path from an input to an output, whatever the weights are."""
+    forward = _reachable(
+        graph.n_vertices, [(b.rows, b.columns) for b in graph.blocks], graph.structural, graph.inputs
+    )
+    backward = _reachable(
+        graph.n_vertices,
+        [(b.columns, b.rows) for b in graph.blocks[::-1]],
+        graph.structural[:, ::-1],
+        graph.outputs,
+    )
+    return {b.layer for b in graph.blocks if forward[b.rows].any() and backward[b.columns].any()}
+
+
+def _reachable(
+    n_vertices: int, blocks: Sequence[tuple[Indices, Indices]], structural: Indices, sources: Indices
+) -> NDArray[np.bool_]:
+    reached = np.zeros(n_vertices + 1, bool)  # the last stands for padding
+    reached[sources] = True
+    n_before = 0
+    while (n_reached := int(np.count_nonzero(reached))) > n_before:
+        n_before = n_reached
+        reached[structural[reached[structural[:, 0]], 1]] = True
+        for tails, heads in blocks:
+            reached[heads] |= reached[tails].any()
+            reached[-1] = False
+    return reached
+
+
+def _bundles(graph: NetworkGraph, scans: Mapping[int, LayerScan]) -> Iterator[Bundle]:
+    """Return the edges of the network, small blocks of one layer that follow each other together."""
+    top = max((_largest(scan) for scan in scans.values()), default=0.0)
+    blocks = (block for block in graph.blocks if block.layer in scans)
+    for layer, together in groupby(blocks, key=lambda block: block.layer):
+        shapes = np.array(scans[layer].shapes)
+        places = np.cumsum(shapes, axis=0) - shapes
+        bundles = [_bundle(block, scans[layer], top, graph.layers[layer], places) for block in together]
+        yield from [_joined(bundles)] if scans[layer].cuts is None else bundles
+
+
+def _largest(scan: LayerScan) -> float:
+    """Return the largest strength of a layer before it is divided by that of the network."""
+    return float(scan.strength(1.0)(np.array([scan.low, scan.high])).max())
+
+
+def _bundle(block: Block, scan: LayerScan, top: float, weights: Weights, places: Indices) -> Bundle:
+    strength = scan.strength(top)
+    rows, cols, values = scan.cells[block.matrix]
+    first_row, first_col = places[block.matrix].tolist()
+    return Bundle(
+        tails=block.rows,
+        heads=block.columns,
+        rows=rows,
+        cols=cols,
+        strengths=strength(values),
+        layer=block.layer,
+        row_lines=np.arange(first_row, first_row + block.rows.size),
+        col_lines=np.arange(first_col, first_col + block.columns.size),
+        limit=scan.limit(top),
+        read=lambda: weights.read()[block.matrix],
+        strength=strength,
+    )
+
+
+def _joined(bundles: Sequence[Bundle]) -> Bundle:
+    """Return complete bundles of one layer as one."""
+    if len(bundles) == 1:
+        return bundles[0]
+    row_ends, col_ends = (
+        np.cumsum([ids.size for ids in side])
+        for side in zip(*((b.tails, b.heads) for b in bundles), strict=True)
+    )
+    return replace(
+        bundles[0],
+        tails=np.concatenate([b.tails for b in bundles]),
+        heads=np.concatenate([b.heads for b in bundles]),
+        rows=np.concatenate(
+            [b.rows + (end - b.tails.size) for b, end in zip(bundles, row_ends, strict=True)]
+        ),
+        cols=np.concatenate(
+            [b.cols + (end - b.heads.size) for b, end in zip(bundles, col_ends, strict=True)]
+        ),
+        strengths=np.concatenate([b.strengths for b in bundles]),
+        row_lines=np.concatenate([b.row_lines for b in bundles]),
+        col_lines=np.concatenate([b.col_lines for b in bundles]),
+    )
+
+
+class _Bars(NamedTuple):
+    """Strengths of the tree of S with what limits them, strongest first, without missing pairs."""
+
+    strengths: Floats
+    generators: Indices
+
+
+def _bars(graph: NetworkGraph, bundles: Sequence[Bundle], alpha: Paths, beta: Paths) -> _Bars:
+    """Return the tree of S: one bar for each end that is no root, and those of the tree of the roots."""
+    to_outputs = graph.outputs.size <= graph.inputs.size
+    tree = bottleneck_tree(bundles, graph.structural, alpha, beta, to_outputs=to_outputs)
+    paths, ends = (beta, graph.inputs) if to_outputs else (alpha, graph.outputs)
+    strengths = np.concatenate([paths.widths[ends], tree.strengths])
+    generators = np.concatenate([paths.generators[ends], tree.generators])
+    order = np.argsort(-strengths, kind="stable")
+    order = order[strengths[order] > 0]
+    return _Bars(strengths[order], generators[order])
+
+
+def _result(
+    graph: NetworkGraph,
+    options: _Options,
+    bars: _Bars,
+    alpha: Paths,
+    beta: Paths,
+    constant_layers: tuple[str, ...],
+) -> DeepGraphPersistence:
+    n_inputs, n_outputs = graph.inputs.size, graph.outputs.size
+    strongest = float(bars.strengths[0]) if bars.strengths.size else 0.0
+    diagram = _diagram(bars, n_inputs + n_outputs - 1, strongest if options.rescale else 1.0)
+    total = diagram.norm(options.p, options.convention)
+    saturated = np.count_nonzero(bars.strengths == strongest) / (n_inputs + n_outputs - 1)
+    return DeepGraphPersistence(
+        total=total,
+        normalized=total / (n_inputs + n_outputs - 1) ** (1 / options.p),
+        diagram=diagram,
+        alpha=alpha.widths[graph.outputs],
+        beta=beta.widths[graph.inputs],
+        strongest=strongest,
+        n_inputs=n_inputs,
+        n_outputs=n_outputs,
+        saturated=saturated if strongest else float("nan"),
+        layers=_roles(graph, bars, alpha.widths[:-1], beta.widths[:-1]),
+        constant_layers=constant_layers,
+        standardise=options.standardise,
+        rescale=options.rescale,
+        convention=options.convention,
+        p=options.p,
+        skips=options.skips,
+    )
+
+
+def _diagram(bars: _Bars, n_points: int, scale: float) -> Diagram:
+    """Return the diagram of S divided by a scale; pairs that no path joins are points (1, 0)."""
+    points = np.column_stack([np.ones(n_points), np.zeros(n_points)])
+    generators = np.full((n_points, 3), -1)
+    if bars.strengths.size:
+        points[: bars.strengths.size, 1] = bars.strengths / scale
+        generators[: bars.strengths.size] = bars.generators
+    return Diagram(points, generators)
+
+
+def _roles(graph: NetworkGraph, bars: _Bars, alpha: Floats, beta: Floats) -> LayerRole:
+    n_layers = len(graph.layers)
+    limiting = bars.generators[:, 0]
+    active, ranges = np.full(n_layers, np.nan), np.full((4, n_layers), np.nan)
+    by_layer = defaultdict(list)
+    for block in graph.blocks:
+        by_layer[block.layer].append(block)
+    for layer, blocks in by_layer.items():
+        ins, outs = _neurons([b.rows for b in blocks]), _neurons([b.columns for b in blocks])
+        if ins.size and outs.size:
+            active[layer] = np.mean(np.minimum(alpha[outs], beta[outs]) > 0)
+            ranges[:, layer] = alpha[outs].min(), alpha[outs].max(), beta[ins].min(), beta[ins].max()
+    return LayerRole(np.bincount(limiting[limiting >= 0], minlength=n_layers), active, *ranges)
+
+
+def _neurons(ids: Sequence[Indices]) -> Indices:
+    """Return each vertex once, without padding."""
+    every = np.unique(np.concatenate([*ids, np.empty(0, np.intp)]))
+    return every[every >= 0]
+
+
+def _without_value(graph: NetworkGraph, options: _Options, reason: str) -> DeepGraphPersistence:
+    n_layers = len(graph.layers)
+    unknown = np.full(n_layers, np.nan)
+    return DeepGraphPersistence(
+        total=float("nan"),
+        normalized=float("nan"),
+        diagram=Diagram(np.empty((0, 2)), np.empty((0, 3), np.intp)),
+        alpha=np.full(graph.outputs.size, np.nan),
+        beta=np.full(graph.inputs.size, np.nan),
+        strongest=float("nan"),
+        n_inputs=graph.inputs.size,
+        n_outputs=graph.outputs.size,
+        saturated=float("nan"),
+        layers=LayerRole(np.zeros(n_layers, np.intp), *[unknown] * 5),
+        constant_layers=(),
+        standardise=options.standardise,
+        rescale=options.rescale,
+        convention=options.convention,
+        p=options.p,
+        skips=options.skips,
+        reason=reason,
+    )

@@ -1,0 +1,474 @@
+"""The null model of neural persistence: a layer against the same weights in random places.
+
+Shuffle the entries of a layer over its cells. The r-th largest of them lands on a random cell, whatever its
+value; so which ranks the spanning tree is made of depends on the layer's shape alone. A *rank profile* is one
+draw of these ranks. Profiles are drawn once for a shape, shared by all layers that have it, and read off each
+layer's own sorted weights: the neural persistence of a shuffled layer, without shuffling it.
+
+Neural persistence by itself mostly tells how spread out the weights are (Girrbach et al., *Addressing caveats
+of neural persistence with deep graph persistence*, TMLR 2023). Its distance from the null model does not.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from onnxtop.errors import UsageError
+from onnxtop.network import Blocks, Matrix
+from onnxtop.topology.graph import Floats, Indices
+from onnxtop.topology.persistence import Convention
+from onnxtop.topology.spanning import GrowingForest
+
+__all__ = [
+    "BIAS_ROW",
+    "NO_SPREAD",
+    "UNROLLED",
+    "NullFigures",
+    "NullModels",
+    "RankProfiles",
+    "StrongestWeights",
+    "draw_profiles",
+    "strongest_weights",
+]
+
+BIAS_ROW = "the null model is for layers without bias row"
+"""Why a layer measured with its biases has no null model: a bias does not trade places with weights."""
+UNROLLED = "the null model is for flattened or channels graphs"
+"""Why an unrolled convolution has none: each of its weights makes many edges."""
+
+NO_SPREAD = "all arrangements of the weights have the same neural persistence"
+"""Why there is no z: stars, weights of one magnitude, or so few that are not zero that no two meet."""
+
+DRAWS = 100
+FEWER_DRAWS = 20
+"""Draws of a shape that is large by the two limits below."""
+LARGE_CELLS = 20_000_000
+LARGE_NEURONS = 1 << 16
+MOST_NEURONS = 1 << 20
+KEPT = 1 << 25
+"""Ranks that are remembered for later layers, at 4 bytes each; one shape may have more."""
+TOGETHER = 1 << 13
+"""Neurons of small draws that share one forest, for speed."""
+CHUNK = 1 << 20
+"""Weights compared at a time in the pass over all weights."""
+SAME = 1e-12
+"""Relative spread up to which all arrangements have the same value."""
+
+Shapes: TypeAlias = tuple[tuple[int, int, int], ...]
+"""Shapes of blocks as (longer side, shorter side, how many), sorted: all that the law depends on."""
+Bits: TypeAlias = NDArray[np.unsignedinteger[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class RankProfiles:
+    """Ranks of the weights that make the spanning forest of a layer of random arrangement.
+
+    Attributes
+    ----------
+    ranks
+        Shape (draws, n_vertices - n_blocks), ascending; rank 1 is the strongest weight.
+    n_vertices, n_blocks
+        Of the layer. Blocks share no vertex, so the forest has one tree a block.
+    """
+
+    ranks: NDArray[np.int32]
+    n_vertices: int
+    n_blocks: int
+
+    @property
+    def last(self) -> int:
+        """The weakest rank that any draw uses."""
+        return int(self.ranks.max(initial=0))
+
+
+@dataclass(frozen=True, eq=False)
+class StrongestWeights:
+    """What the null model keeps of a layer until the scale is known.
+
+    ``strengths`` are the largest ``|w|``, strongest first, in the layer's own precision. There are none where
+    ``reason`` says why the layer has no null model.
+    """
+
+    shapes: Shapes
+    strengths: Matrix
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class NullFigures:
+    """Normalized neural persistence of the layer in random arrangement, and how far the layer is from it.
+
+    ``mean`` and ``std`` (with n - 1) are over so many ``draws``; ``excess`` is the layer's value less the
+    mean, ``z`` that in standard deviations. What is not defined is None, and ``reason`` says why.
+    """
+
+    mean: float | None = None
+    std: float | None = None
+    z: float | None = None
+    excess: float | None = None
+    draws: int | None = None
+    reason: str | None = None
+
+
+class NullModels:
+    """The null models of one audit: draws profiles as shapes come up and shares them.
+
+    The draws of a shape depend on the seed and that shape, never on what was measured before. Layers of one
+    shape, transposed or not, share their draws: each z is right by itself, but their errors go together.
+
+    Parameters
+    ----------
+    seed
+        At least 0.
+
+    Examples
+    --------
+    >>> from onnxtop.topology.neural_persistence import layer_persistence
+    >>> models = NullModels(seed=0)
+    >>> matrix = np.random.default_rng(0).standard_normal((100, 50))
+    >>> matrix[:10] *= 4
+    >>> kept = models.read([matrix])  # while the weights are in memory
+    >>> value = layer_persistence(matrix)
+    >>> null = models.measure(kept, value.normalized, scale=value.scale)  # when the scale is known
+    >>> null.draws, null.z > 10
+    (100, True)
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        if seed < 0:
+            raise UsageError(f"wanted a seed of at least 0, found {seed}")
+        self._seed = seed
+        self._known: OrderedDict[Shapes, RankProfiles] = OrderedDict()
+
+    def read(self, blocks: Blocks) -> StrongestWeights:
+        """Return what is needed of a layer's weights: the strongest of them, some V log V.
+
+        Parameters
+        ----------
+        blocks
+            Matrices (n_in, n_out) that share no neuron, no side empty; entries trade places with those of all
+            other blocks. Read in one pass, in place where contiguous.
+        """
+        shapes = _shapes(blocks)
+        reason = _no_null(shapes)
+        if reason is None:
+            strengths = strongest_weights(blocks, self._profiles(shapes).last)
+            if np.isfinite(strengths[0]):
+                return StrongestWeights(shapes, strengths)
+            reason = "a weight is NaN or infinite"
+        return StrongestWeights(shapes, np.empty(0, blocks[0].dtype), reason)
+
+    def measure(
+        self,
+        kept: StrongestWeights,
+        normalized: float,
+        *,
+        scale: float,
+        convention: Convention = "essential",
+        p: float = 2.0,
+    ) -> NullFigures:
+        """Return the null model of a layer and its distance from it.
+
+        Parameters
+        ----------
+        kept
+            From `read`.
+        normalized
+            Normalized neural persistence of the layer, with the same scale, convention and p.
+        scale
+            What strengths are divided by; larger ones count as 1. 0.0 if all weights that set it are zero.
+        """
+        if kept.reason is not None:
+            return NullFigures(reason=kept.reason)
+        if not (np.isfinite(normalized) and np.isfinite(scale)):
+            return NullFigures(reason="the layer has no neural persistence")
+        profiles = self._profiles(kept.shapes)
+        values = _normalized(profiles, kept.strengths, scale, convention, p)
+        mean, std, excess = float(values.mean()), float(values.std(ddof=1)), normalized - float(values.mean())
+        if std <= SAME * mean:
+            return NullFigures(mean, std, None, excess, values.size, NO_SPREAD)
+        return NullFigures(mean, std, excess / std, excess, values.size)
+
+    def _profiles(self, shapes: Shapes) -> RankProfiles:
+        if shapes not in self._known:
+            self._known[shapes] = draw_profiles(shapes, self._seed)
+        self._known.move_to_end(shapes)
+        while len(self._known) > 1 and sum(known.ranks.size for known in self._known.values()) > KEPT:
+            self._known.popitem(last=False)
+        return self._known[shapes]
+
+
+def _shapes(blocks: Blocks) -> Shapes:
+    counts = Counter((max(block.shape), min(block.shape)) for block in blocks)
+    return tuple(sorted((*shape, count) for shape, count in counts.items()))
+
+
+def _no_null(shapes: Shapes) -> str | None:
+    if all(short == 1 for _, short, _ in shapes):
+        return NO_SPREAD
+    if _Layout.of(shapes).n_vertices > MOST_NEURONS:
+        return f"the null model is drawn for at most {MOST_NEURONS} neurons"
+    return None
+
+
+def _normalized(
+    profiles: RankProfiles, strengths: Matrix, scale: float, convention: Convention, p: float
+) -> Floats:
+    """Return the normalized neural persistence of every draw, as `Diagram.norm` has it."""
+    reached = np.asarray(strengths, np.float64)
+    reached = np.minimum(reached / scale, 1.0) if scale > 0 else (reached > 0).astype(np.float64)
+    persistences = 1.0 - reached
+    whole_bars = profiles.n_blocks - 1 + (convention == "essential")
+    longest = 1.0 if whole_bars else float(persistences[-1])
+    if longest == 0.0:
+        return np.zeros(len(profiles.ranks))
+    if p == np.inf:  # ranks ascend, so persistences do
+        return np.full(len(profiles.ranks), 1.0) if whole_bars else persistences[profiles.ranks[:, -1] - 1]
+    powers = (persistences / longest) ** p
+    sums = powers[profiles.ranks - 1].sum(axis=1) + whole_bars
+    with np.errstate(over="ignore"):
+        values: Floats = longest * (sums / (profiles.n_vertices - 1)) ** (1 / p)
+    return values
+
+
+# Rank profiles
+
+
+def draw_profiles(shapes: Shapes, seed: int = 0, draws: int | None = None) -> RankProfiles:
+    """Draw the ranks that the spanning forests of random arrangements are made of.
+
+    The edges of the complete graph enter in random order. As soon as most neurons are joined, most cells lie
+    within a component and can join nothing more: these are not drawn, only how many of them there are between
+    one cell and the next that can. No draw is thrown away, which would bend the law; a draw that has not
+    joined everything goes on.
+
+    Parameters
+    ----------
+    shapes
+        (longer side, shorter side, how many) of the blocks, a shorter side of more than 1 among them.
+    seed
+        With the shapes, decides everything.
+    draws
+        100 by default, 20 above 20 million cells or 65,536 neurons.
+
+    Examples
+    --------
+    >>> profiles = draw_profiles(((30, 20, 1),), seed=0)
+    >>> profiles.ranks.shape, profiles.ranks[:, :2].tolist()[0]
+    ((100, 49), [1, 2])
+    """
+    layout = _Layout.of(shapes)
+    if draws is None:
+        large = layout.n_cells > LARGE_CELLS or layout.n_vertices > LARGE_NEURONS
+        draws = FEWER_DRAWS if large else DRAWS
+    rng = np.random.default_rng([seed, *np.ravel(shapes).tolist()])
+    at_once = max(1, TOGETHER // layout.n_vertices)
+    parts = [_draw(layout, min(at_once, draws - done), rng) for done in range(0, draws, at_once)]
+    return RankProfiles(np.concatenate(parts), layout.n_vertices, layout.n_blocks)
+
+
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """Blocks along the diagonal of one matrix; rows are the shorter sides.
+
+    ``widths`` and ``starts`` tell for every row how many columns its block has and which is the first.
+    ``block_of`` is the block of every column.
+    """
+
+    widths: Indices
+    starts: Indices
+    block_of: Indices
+
+    @classmethod
+    def of(cls, shapes: Shapes) -> "_Layout":
+        longer, shorter = (np.repeat([s[side] for s in shapes], [s[2] for s in shapes]) for side in (0, 1))
+        starts = np.cumsum(longer) - longer
+        return cls(
+            np.repeat(longer, shorter), np.repeat(starts, shorter), np.repeat(np.arange(longer.size), longer)
+        )
+
+    @property
+    def n_rows(self) -> int:
+        return self.widths.size
+
+    @property
+    def n_cols(self) -> int:
+        return self.block_of.size
+
+    @property
+    def n_vertices(self) -> int:
+        return self.n_rows + self.n_cols
+
+    @property
+    def n_blocks(self) -> int:
+        return int(self.block_of[-1]) + 1
+
+    @property
+    def n_cells(self) -> int:
+        return int(self.widths.sum())
+
+
+def _draw(layout: _Layout, draws: int, rng: Generator) -> NDArray[np.int32]:
+    """Draw some profiles together: copies of the layer side by side, whose edges do not meet."""
+    growing = GrowingForest(draws * layout.n_vertices)
+    placed = np.zeros(draws, np.intp)  # how many cells of each copy have been taken
+    copies, ranks = [], []
+    while growing.n_components > draws * layout.n_blocks:
+        free = _FreeCells.of(layout, growing.labels.reshape(draws, -1))
+        takes = [
+            _take(int(n_free), layout.n_cells - int(done), n_wanted, rng)
+            for n_free, done, n_wanted in zip(free.counts, placed, _n_wanted(layout, growing), strict=True)
+        ]
+        copy = np.repeat(np.arange(draws), [take.cells.size for take in takes])
+        rank = placed[copy] + np.concatenate([take.steps for take in takes])
+        used = growing.join(*free.ends(copy, np.concatenate([take.cells for take in takes])))
+        copies.append(copy[used])
+        ranks.append(rank[used])
+        placed += [take.steps[-1] if take.steps.size else 0 for take in takes]
+    order = np.lexsort((np.concatenate(ranks), np.concatenate(copies)))
+    return np.concatenate(ranks)[order].astype(np.int32).reshape(draws, -1)
+
+
+def _n_wanted(layout: _Layout, growing: GrowingForest) -> list[int]:
+    """Return how many cells each copy should take next: few enough that most of them join something."""
+    labels = growing.labels.reshape(-1, layout.n_vertices)
+    if growing.n_components == labels.size:
+        return [layout.n_vertices] * len(labels)
+    first = np.zeros(growing.n_components, np.intp)
+    first[labels.ravel()] = np.repeat(np.arange(len(labels)), layout.n_vertices)
+    apart = np.bincount(first, minlength=len(labels)) - layout.n_blocks
+    return [2 * n + 64 if n else 0 for n in apart.tolist()]
+
+
+class _Take(NamedTuple):
+    """Free cells by number, in the order they are taken, and how many cells of any kind until each."""
+
+    cells: Indices
+    steps: Indices
+
+
+def _take(n_free: int, n_left: int, n_wanted: int, rng: Generator) -> _Take:
+    """Take cells in random order until some number of free ones is among them.
+
+    Give every cell a uniform time. That of the q-th of n free ones is Beta(q, n + 1 - q), how many others
+    come before it is binomial, and those and the first q - 1 free ones are in random order.
+    """
+    n_taken = min(n_wanted, n_free)
+    if not n_taken:
+        return _Take(np.empty(0, np.intp), np.empty(0, np.intp))
+    cells = rng.choice(n_free, n_taken, replace=False)
+    n_others = int(rng.binomial(n_left - n_free, rng.beta(n_taken, n_free + 1 - n_taken)))
+    before = rng.choice(n_others + n_taken - 1, n_taken - 1, replace=False, shuffle=False)
+    return _Take(cells, np.append(np.sort(before) + 1, n_others + n_taken))
+
+
+@dataclass(frozen=True, eq=False)
+class _FreeCells:
+    """The cells of every copy that lead from one component to another, numbered row by row.
+
+    Columns are sorted by block and component; so those of a row's block that are in other components are two
+    runs, around its own.
+    """
+
+    counts: Indices
+    ends_of_rows: Indices
+    row_skips: tuple[Indices, Indices, Indices]
+    columns: Indices
+    layout: _Layout
+
+    @classmethod
+    def of(cls, layout: _Layout, labels: Indices) -> "_FreeCells":
+        """Return them, given the component of every vertex, shape (copies, n_vertices)."""
+        rows, cols = labels[:, : layout.n_rows].ravel(), labels[:, layout.n_rows :].ravel()
+        copies, n_components = len(labels), int(labels.max()) + 1
+        blocks = (np.arange(copies)[:, None] * layout.n_blocks + layout.block_of).ravel()
+        columns = np.argsort(blocks * n_components + cols, kind="stable")
+        own = np.bincount(cols, minlength=n_components)
+        first = np.zeros(n_components, np.intp)
+        first[cols[columns[::-1]]] = np.arange(cols.size)[::-1]
+        free = np.tile(layout.widths, copies) - own[rows]
+        starts = (np.arange(copies)[:, None] * layout.n_cols + layout.starts).ravel()
+        counts = free.reshape(copies, -1).sum(axis=1)
+        return cls(counts, np.cumsum(free), (starts, first[rows], own[rows]), columns, layout)
+
+    def ends(self, copy: Indices, cells: Indices) -> tuple[Indices, Indices]:
+        """Return the vertices that cells of copies join."""
+        cells = cells + (np.cumsum(self.counts) - self.counts)[copy]
+        row = np.searchsorted(self.ends_of_rows, cells, side="right")
+        starts, first, own = (values[row] for values in self.row_skips)
+        widths = self.layout.widths[row % self.layout.n_rows]
+        slot = starts + cells - self.ends_of_rows[row] + widths - own
+        slot += own * (slot >= first)
+        offset = copy * self.layout.n_vertices
+        rows, cols = row - copy * self.layout.n_rows, self.columns[slot] - copy * self.layout.n_cols
+        return offset + rows, offset + self.layout.n_rows + cols
+
+
+# The strongest weights of a layer
+
+
+def strongest_weights(blocks: Blocks, n: int) -> Matrix:
+    """Return the n largest ``|w|`` of a layer, strongest first, in one pass and little memory.
+
+    Fewer if the layer has fewer. NaN comes before infinity, infinity before all numbers. Ties are what they
+    are: quantised layers take a second pass to count them.
+
+    Examples
+    --------
+    >>> strongest_weights([np.array([[1.0, -3.0]]), np.array([[2.0], [0.5]])], 3)
+    array([3., 2., 1.])
+    """
+    size = sum(block.size for block in blocks)
+    dtype = np.result_type(*{block.dtype for block in blocks}).newbyteorder("=")
+    n = min(n, size)
+    level = _level(blocks, dtype, n, size)
+    above = np.concatenate([chunk[chunk > level] for chunk in _magnitudes(blocks, dtype)])
+    if above.size < n and level:
+        n_equal = sum(np.count_nonzero(chunk == level) for chunk in _magnitudes(blocks, dtype))
+        if above.size + n_equal < n:  # the sample misled us
+            level = above.dtype.type(0)
+            above = np.concatenate([chunk[chunk > 0] for chunk in _magnitudes(blocks, dtype)])
+    strongest = np.full(n, level, above.dtype)
+    above.sort()
+    strongest[: above.size] = above[::-1][:n]
+    return strongest.view(dtype)
+
+
+def _magnitudes(blocks: Blocks, dtype: np.dtype[Any]) -> Iterator[Bits]:
+    """Yield all magnitudes as integers, in any order; their order is that of ``|w|``.
+
+    Without its sign bit, an IEEE 754 number read as an unsigned integer keeps its place, NaN being last.
+    """
+    unsigned = np.dtype(f"u{dtype.itemsize}")
+    no_sign = unsigned.type(np.iinfo(unsigned).max >> 1)
+    for flat in _flat(blocks):
+        for start in range(0, flat.size, CHUNK):
+            yield flat[start : start + CHUNK].astype(dtype, copy=False).view(unsigned) & no_sign
+
+
+def _flat(blocks: Blocks) -> Iterator[Matrix]:
+    if len(blocks) > 1 and sum(block.size for block in blocks) <= CHUNK:
+        yield np.concatenate([block.ravel(order="K") for block in blocks])
+    else:
+        yield from (block.ravel(order="K") for block in blocks)
+
+
+def _level(blocks: Sequence[Matrix], dtype: np.dtype[Any], n: int, size: int) -> Any:
+    """Return a magnitude that probably more than n weights exceed, though not many times as many."""
+    unsigned = np.dtype(f"u{dtype.itemsize}")
+    if 4 * n > size:
+        return unsigned.type(0)
+    rng = np.random.default_rng(size)
+    n_sampled = max(4096, 64 * size // n)
+    parts = []
+    for block in blocks:
+        places = rng.integers(0, block.size, -(-n_sampled * block.size // size))
+        lines = block.T if abs(block.strides[0]) < abs(block.strides[1]) else block
+        parts.append(lines[np.divmod(places, lines.shape[1])].astype(dtype))
+    sample = np.sort(np.abs(np.concatenate(parts)).view(unsigned))
+    return sample[-1 - int(1.5 * n * sample.size / size)]

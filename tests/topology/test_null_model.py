@@ -1,0 +1,433 @@
+import itertools
+import subprocess
+import sys
+import tracemalloc
+from collections import Counter
+
+import numpy as np
+import pytest
+from brute_force import prim_strengths
+from hard_matrices import HARD, random_matrix
+
+from onnxtop.errors import UsageError
+from onnxtop.network import Kernel
+from onnxtop.topology.convolution import channels
+from onnxtop.topology.neural_persistence import layer_forest, layer_persistence, network_persistence
+from onnxtop.topology.null_model import (
+    NO_SPREAD,
+    NullModels,
+    StrongestWeights,
+    draw_profiles,
+    strongest_weights,
+)
+
+
+def persistence(blocks, **options):
+    """Normalized neural persistence and scale of one layer."""
+    network = network_persistence({"layer": layer_forest(blocks)}, **options)
+    return network.layers["layer"].normalized, network.layers["layer"].scale
+
+
+def null_of(blocks, seed=0, **options):
+    models = NullModels(seed)
+    normalized, scale = persistence(blocks, **options)
+    return models.measure(models.read(blocks), normalized, **{**options, "scale": scale})
+
+
+def shuffled(blocks, rng):
+    """The layer with its entries over all its cells at random."""
+    entries = rng.permutation(np.concatenate([block.ravel() for block in blocks]))
+    parts = np.split(entries, np.cumsum([block.size for block in blocks])[:-1])
+    return [part.reshape(block.shape) for part, block in zip(parts, blocks, strict=True)]
+
+
+def seen_profiles(profiles):
+    return Counter(map(tuple, profiles.ranks.tolist()))
+
+
+# Profiles against the exact law
+
+
+def tree_ranks(cells, order):
+    """Kruskal by hand: which places of the order join two components."""
+    component = {vertex: {vertex} for cell in cells for vertex in cell}
+    ranks = []
+    for rank, number in enumerate(order, 1):
+        row, column = cells[number]
+        if component[row] is not component[column]:
+            component[row] |= component[column]
+            for vertex in component[column]:
+                component[vertex] = component[row]
+            ranks.append(rank)
+    return tuple(ranks)
+
+
+LAWS = {
+    "2 x 3": (((3, 2, 1),), [(("r", i), ("c", j)) for i in range(2) for j in range(3)]),
+    "2 x 2 and 1 x 3": (
+        ((2, 2, 1), (3, 1, 1)),
+        [(("r", i), ("c", j)) for i in range(2) for j in range(2)]
+        + [(("r", 2), ("c", 2 + j)) for j in range(3)],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_profiles_follow_the_law_of_all_arrangements(name):
+    shapes, cells = LAWS[name]
+    orders = list(itertools.permutations(range(len(cells))))
+    law = Counter(tree_ranks(cells, order) for order in orders)
+    draws = 20000
+    seen = seen_profiles(draw_profiles(shapes, seed=1, draws=draws))
+    assert set(seen) == set(law)
+    expected = {ranks: count * draws / len(orders) for ranks, count in law.items()}
+    distance = sum((seen[ranks] - share) ** 2 / share for ranks, share in expected.items())
+    freedom = len(law) - 1
+    assert distance < freedom + 4 * np.sqrt(2 * freedom)
+
+
+@pytest.mark.parametrize("shape", [(12, 5), (40, 3), (9, 9)])
+def test_later_ranks_follow_the_law_of_shuffles(shape):
+    rng = np.random.default_rng(0)
+    n_cells = shape[0] * shape[1]
+    real = np.array([
+        n_cells + 1 - prim_strengths(1.0 + rng.permutation(n_cells).reshape(shape))[-1] for _ in range(2000)
+    ])  # fmt: skip
+    last = draw_profiles(((max(shape), min(shape), 1),), draws=4000).ranks[:, -1]
+    assert abs(last.mean() - real.mean()) < 4 * real.std() * np.sqrt(1 / 2000 + 1 / 4000)
+    assert last.std() == pytest.approx(real.std(), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        ((300, 100, 1),),
+        ((1000, 64, 1),),
+        ((36, 4, 32),),
+        ((9, 1, 5), (20, 3, 2)),
+        ((2, 2, 1),),
+        ((5000, 2, 1),),
+    ],
+)
+def test_every_profile_is_a_set_of_ranks(shapes):
+    profiles = draw_profiles(shapes, draws=20)
+    n_blocks = sum(count for *_, count in shapes)
+    n_vertices = sum((long + short) * count for long, short, count in shapes)
+    n_cells = sum(long * short * count for long, short, count in shapes)
+    assert (profiles.n_vertices, profiles.n_blocks) == (n_vertices, n_blocks)
+    assert profiles.ranks.shape == (20, n_vertices - n_blocks)
+    assert (profiles.ranks[:, 0] == 1).all()
+    assert (np.diff(profiles.ranks) > 0).all()
+    assert profiles.last <= n_cells
+
+
+def test_number_of_draws():
+    assert len(draw_profiles(((300, 100, 1),)).ranks) == 100
+    assert len(draw_profiles(((70000, 2, 1),)).ranks) == 20
+    assert len(draw_profiles(((4480, 4480, 1),)).ranks) == 20
+
+
+# The null model against shuffling
+
+
+def normal(rng, shape):
+    return rng.standard_normal(shape)
+
+
+def heavy(rng, shape):
+    return rng.standard_t(2, shape).astype(np.float32)
+
+
+def int8(rng, shape):
+    return np.round(rng.standard_normal(shape) * 30).clip(-127, 127).astype(np.float32)
+
+
+def mostly_zero(rng, shape):
+    return rng.standard_normal(shape) * (rng.random(shape) > 0.9)
+
+
+SHUFFLES = [
+    (normal, [(300, 100)], 200),
+    (heavy, [(300, 100)], 200),
+    (int8, [(300, 100)], 200),
+    (mostly_zero, [(300, 100)], 200),
+    (normal, [(64, 1000)], 200),
+    (mostly_zero, [(64, 1000)], 200),
+    (heavy, [(64, 1000)], 200),
+    (normal, [(512, 512)], 200),
+    (int8, [(512, 512)], 200),
+    (normal, [(36, 4)] * 32, 200),
+    (int8, [(36, 4)] * 32, 200),
+    (mostly_zero, [(36, 4), (10, 40), (1, 30)], 400),
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "shapes", "n_shuffles"),
+    SHUFFLES,
+    ids=[f"{make.__name__}-{shapes[0][0]}x{shapes[0][1]}" for make, shapes, _ in SHUFFLES],
+)
+def test_mean_and_spread_are_those_of_shuffles(make, shapes, n_shuffles, monkeypatch):
+    """With more draws than usual, so that what is compared is the law and not the luck."""
+    monkeypatch.setattr("onnxtop.topology.null_model.DRAWS", 400)
+    rng = np.random.default_rng(6)
+    blocks = [make(rng, shape) for shape in shapes]
+    null = null_of(blocks)
+    real = [persistence(shuffled(blocks, rng))[0] for _ in range(n_shuffles)]
+    assert null.mean == pytest.approx(np.mean(real), abs=0.2 * null.std)
+    assert null.std == pytest.approx(np.std(real, ddof=1), rel=0.15)
+
+
+@pytest.mark.parametrize(
+    "options", [{"convention": "tree"}, {"p": 1.0}, {"p": 3.5}, {"scale": 9.0}, {"p": np.inf}]
+)
+def test_conventions(options):
+    """A layer put in the order of a profile has exactly the value of that draw."""
+    rng = np.random.default_rng(2)
+    matrix = rng.standard_normal((30, 20))
+    if options == {"p": np.inf}:
+        options = {"p": np.inf, "convention": "tree"}
+    null = null_of([matrix], **options)
+    real = np.array([persistence(shuffled([matrix], rng), **options)[0] for _ in range(300)])
+    assert null.mean == pytest.approx(real.mean(), abs=0.4 * null.std)
+    assert null.std == pytest.approx(real.std(ddof=1), rel=0.3)
+
+
+def test_z_is_excess_in_standard_deviations():
+    null = null_of([random_matrix("gaussian", 80, 60)])
+    value, _ = persistence([random_matrix("gaussian", 80, 60)])
+    assert null.excess == value - null.mean
+    assert null.z == null.excess / null.std
+    assert null.draws == 100
+
+
+def test_random_layers_are_within_chance():
+    z = [null_of([random_matrix("gaussian", 120, 80, seed)], seed).z for seed in range(30)]
+    assert abs(np.mean(z)) < 0.6
+    assert 0.7 < np.std(z) < 1.4
+
+
+@pytest.mark.parametrize("name", ["scaled_rows", "scaled_columns", "sorted_entries"])
+def test_structure_is_seen(name):
+    assert abs(null_of([random_matrix(name, 120, 80)]).z) > 10
+
+
+def test_the_cluster_of_a_sparse_layer_has_an_excess_without_a_unit():
+    """24 weights in a corner of 120 x 80: strewn at random, hardly two of them ever meet."""
+    null = null_of([random_matrix("dense_cluster", 120, 80)])
+    assert (null.z, null.reason) == (None, NO_SPREAD)
+    assert null.excess > 0.02
+
+
+# The closed form for large layers
+
+
+def closed_form_mean(strengths, n_rows, n_cols, n_ranks):
+    """Mean of the normalized value by the branching process of a sparse random bipartite graph."""
+    r = np.arange(n_ranks + 1.0)
+    u, v = np.zeros_like(r), np.zeros_like(r)
+    for _ in range(300):
+        v = np.exp(-(r / n_cols) * (1 - u))
+        u = np.exp(-(r / n_rows) * (1 - v))
+    components = n_rows * u + n_cols * v - r * u * v + (r * r > n_rows * n_cols)
+    joined = np.diff(n_rows + n_cols - components)
+    total = 1 + np.sum((1 - strengths[:n_ranks]) ** 2 * joined)
+    return np.sqrt(total / (n_rows + n_cols - 1))
+
+
+@pytest.mark.parametrize("shape", [(1024, 1024), (2048, 512)])
+def test_closed_form_of_large_layers(shape):
+    matrix = random_matrix("gaussian", *shape)
+    null = null_of([matrix])
+    strengths = np.sort(np.abs(matrix).ravel().astype(np.float64) / np.abs(matrix).max())[::-1]
+    expected = closed_form_mean(strengths, *shape, 60000)
+    chance = 3 * null.std / np.sqrt(null.draws)
+    assert null.mean == pytest.approx(expected, abs=0.1 * null.std + chance)
+
+
+# What does not matter
+
+
+def test_transposing_and_signs_change_nothing():
+    matrix = random_matrix("heavy_tails", 90, 40)
+    assert null_of([matrix]) == null_of([np.ascontiguousarray(-matrix)])
+    turned = null_of([matrix.T])
+    assert turned.z == pytest.approx(null_of([matrix]).z, rel=1e-9)
+    assert turned.mean == null_of([matrix]).mean
+
+
+def test_neither_order_nor_other_layers_matter():
+    layers = {
+        shape: [random_matrix("gaussian", *shape)] for shape in [(50, 30), (20, 70), (64, 64), (30, 50)]
+    }
+    alone = {shape: null_of(blocks, seed=3) for shape, blocks in layers.items()}
+    for order in list(itertools.permutations(layers))[::7]:
+        models = NullModels(3)
+        kept = {shape: models.read(layers[shape]) for shape in order}
+        for shape in reversed(order):
+            normalized, scale = persistence(layers[shape])
+            assert models.measure(kept[shape], normalized, scale=scale) == alone[shape]
+
+
+def test_forgetting_a_shape_changes_nothing(monkeypatch):
+    blocks, others = [random_matrix("gaussian", 50, 30)], [random_matrix("gaussian", 70, 20)]
+    normalized, scale = persistence(blocks)
+    expected = null_of(blocks)
+    monkeypatch.setattr("onnxtop.topology.null_model.KEPT", 1)
+    models = NullModels()
+    kept = models.read(blocks)
+    models.read(others)
+    assert len(models._known) == 1
+    assert models.measure(kept, normalized, scale=scale) == expected
+
+
+def test_the_seed_matters_and_nothing_else():
+    blocks = [random_matrix("gaussian", 60, 40)]
+    assert null_of(blocks, seed=4) == null_of(blocks, seed=4)
+    assert null_of(blocks, seed=4).mean != null_of(blocks, seed=5).mean
+
+
+def test_another_process_draws_the_same():
+    source = (
+        "from onnxtop.topology.null_model import draw_profiles; import hashlib;"
+        "ranks = draw_profiles(((300, 100, 1), (20, 3, 4)), 7).ranks;"
+        "print(hashlib.sha256(ranks.tobytes()).hexdigest())"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert runs[0] == runs[1] != ""
+
+
+def test_channels_of_a_convolution_are_a_layer_like_any_other():
+    taps = np.random.default_rng(0).standard_normal((1, 40, 30, 3, 3))
+    blocks = channels(Kernel(taps, (1, 1), (0, 0), (1, 1)))
+    assert null_of(blocks) == null_of([np.abs(taps[0]).max(axis=(2, 3)).T])
+
+
+# Layers without a null model, and hard ones
+
+
+@pytest.mark.parametrize("shapes", [[(1, 40)], [(40, 1)], [(1, 1)], [(9, 1)] * 30, [(1, 3), (4, 1)]])
+def test_single_rows_and_columns_have_none(shapes):
+    rng = np.random.default_rng(0)
+    models = NullModels()
+    kept = models.read([rng.standard_normal(shape) for shape in shapes])
+    null = models.measure(kept, 0.5, scale=5.0)
+    assert (null.z, null.mean, null.draws) == (None, None, None)
+    assert null.reason == NO_SPREAD
+
+
+@pytest.mark.parametrize("name", ["all_equal", "all_zero", "signs"])
+def test_layers_of_one_magnitude_have_no_z(name):
+    null = null_of([random_matrix(name, 40, 30)])
+    assert null.z is None
+    assert null.std == pytest.approx(0.0, abs=1e-15)
+    assert null.excess == pytest.approx(0.0, abs=1e-12)
+    assert null.reason == NO_SPREAD
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_not_finite(value, dtype):
+    matrix = random_matrix("gaussian", 200, 150).astype(dtype)
+    matrix[77, 33] = value
+    models = NullModels()
+    kept = models.read([matrix])
+    assert (kept.strengths.size, kept.reason) == (0, "a weight is NaN or infinite")
+    assert models.measure(kept, np.nan, scale=1.0).reason == "a weight is NaN or infinite"
+
+
+@pytest.mark.parametrize(("normalized", "scale"), [(np.nan, 1.0), (0.5, np.nan)])
+def test_without_a_value_there_is_no_z(normalized, scale):
+    models = NullModels()
+    null = models.measure(models.read([random_matrix("gaussian", 20, 10)]), normalized, scale=scale)
+    assert null.reason == "the layer has no neural persistence"
+
+
+def test_strengths_above_the_scale_count_as_one():
+    matrix = random_matrix("gaussian", 60, 40)
+    models = NullModels()
+    clipped = np.minimum(np.abs(matrix), np.float32(2.0))
+    expected = models.measure(models.read([clipped]), 0.3, scale=2.0)
+    assert models.measure(models.read([matrix]), 0.3, scale=2.0) == expected
+
+
+def test_scale_of_a_network_of_zeros():
+    models = NullModels()
+    null = models.measure(models.read([random_matrix("zeros_99", 40, 30)]), 1.0, scale=0.0)
+    assert 0.9 < null.mean < 1.0
+
+
+def test_too_many_neurons_are_not_drawn(monkeypatch):
+    monkeypatch.setattr("onnxtop.topology.null_model.MOST_NEURONS", 99)
+    kept = NullModels().read([np.ones((60, 40))])
+    assert kept.reason == "the null model is drawn for at most 99 neurons"
+
+
+def test_negative_seed():
+    with pytest.raises(UsageError, match="wanted a seed of at least 0, found -1"):
+        NullModels(-1)
+
+
+# The strongest weights
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
+@pytest.mark.parametrize("name", HARD)
+def test_strongest_weights_are_the_strongest(name, dtype):
+    matrix = random_matrix(name, 300, 200).clip(-60000, 60000).astype(dtype)
+    for view in (matrix, matrix.T, matrix[::2, ::3]):
+        wanted = np.sort(np.abs(view).ravel())[::-1]
+        for n in (1, 700, 3000, view.size, view.size + 5):
+            found = strongest_weights([view], n)
+            assert found.dtype == np.dtype(dtype).newbyteorder("=")
+            assert np.array_equal(found, wanted[:n])
+
+
+def test_strongest_weights_of_many_blocks(monkeypatch):
+    rng = np.random.default_rng(0)
+    blocks = [
+        rng.standard_normal(shape).astype(np.float32) for shape in [(9, 4)] * 500 + [(300, 1), (50, 70)]
+    ]
+    wanted = np.sort(np.abs(np.concatenate([block.ravel() for block in blocks])))[::-1]
+    assert np.array_equal(strongest_weights(blocks, 2000), wanted[:2000])
+    monkeypatch.setattr("onnxtop.topology.null_model.CHUNK", 1000)
+    assert np.array_equal(strongest_weights(blocks, 2000), wanted[:2000])
+
+
+def test_a_misleading_sample_costs_a_pass_and_nothing_else(monkeypatch):
+    monkeypatch.setattr(
+        "onnxtop.topology.null_model._level", lambda blocks, dtype, n, size: np.float32(1e9).view(np.uint32)
+    )
+    matrix = random_matrix("gaussian", 100, 100)
+    assert np.array_equal(strongest_weights([matrix], 500), np.sort(np.abs(matrix).ravel())[::-1][:500])
+
+
+def test_memory_is_bounded():
+    matrix = random_matrix("gaussian", 2000, 2000)
+    models = NullModels()
+    models._known[((2000, 2000, 1),)] = draw_profiles(((2000, 2000, 1),), draws=2)
+    tracemalloc.start()
+    try:
+        kept = models.read([matrix])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert isinstance(kept, StrongestWeights)
+    assert peak < 16 * 2**20
+    assert kept.strengths.nbytes < 2**20
+
+
+def test_value_of_a_layer_is_among_its_own_draws():
+    """Sorted weights put where a draw had them give that draw's value: reading off is exact."""
+    matrix = random_matrix("gaussian", 3, 2)
+    null_values = {
+        round(layer_persistence(np.reshape(order, (3, 2))).normalized, 9)
+        for order in itertools.permutations(np.abs(matrix).ravel().tolist())
+    }
+    models = NullModels()
+    kept = models.read([matrix])
+    drawn = models.measure(kept, 0.0, scale=float(np.abs(matrix).max()))
+    assert min(null_values) <= drawn.mean <= max(null_values)
