@@ -4,6 +4,7 @@ Everything heavy (numpy, onnx, rich) waits for the work itself, so that help and
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -93,5 +94,11 @@ def app() -> None:
 
 
 def main() -> None:
-    """Run ``onnxtop``: the entry point."""
+    """Run ``onnxtop``: the entry point.
+
+    Linear algebra runs on one thread: its sums then do not depend on how many cores a machine has, and on a
+    busy machine waking threads costs more than they bring.
+    """
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     app.main(prog_name="onnxtop")

@@ -253,7 +253,8 @@ def _sums(chunk: Values, center: float, buffer: Floats) -> tuple[float, float]:
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         if center:
             np.subtract(part, center, out=part)
-        return float(part.sum()), float(np.dot(part, part))
+        # einsum, not dot: BLAS would wake its threads for each chunk, which on a busy machine costs far more
+        return float(part.sum()), float(np.einsum("i,i->", part, part))
 
 
 def _careful_moments(matrices: Blocks, largest: float) -> tuple[float, float]:
