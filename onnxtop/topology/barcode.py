@@ -206,9 +206,10 @@ def point_cloud_barcode(
 
     Notes
     -----
-    The algorithm of arXiv:1912.00043 sweeps all points in the order of their values. Here every point is first
-    sent down to a minimum along its lowest neighbours, which changes no bar, and only the passes between
-    basins are swept. Time is n log n, memory some ten numbers a point and, without a grid, 2 a neighbour.
+    The algorithm of arXiv:1912.00043 sweeps all points in the order of their values. Here every point is
+    first sent down to a minimum along its lowest neighbours, which changes no bar, and only the passes
+    between basins are swept. Time is n log n, memory some ten numbers a point and, without a grid, two a
+    neighbour.
 
     Examples
     --------

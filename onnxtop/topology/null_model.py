@@ -52,7 +52,7 @@ LARGE_NEURONS = 1 << 16
 MOST_NEURONS = 1 << 20
 KEPT = 1 << 25
 """Ranks that are remembered for later layers, at 4 bytes each; one shape may have more."""
-TOGETHER = 1 << 13
+TOGETHER = 1 << 14
 """Neurons of small draws that share one forest, for speed."""
 CHUNK = 1 << 20
 """Weights compared at a time in the pass over all weights."""
@@ -387,7 +387,8 @@ class _FreeCells:
         rows, cols = labels[:, : layout.n_rows].ravel(), labels[:, layout.n_rows :].ravel()
         copies, n_components = len(labels), int(labels.max()) + 1
         blocks = (np.arange(copies)[:, None] * layout.n_blocks + layout.block_of).ravel()
-        columns = np.argsort(blocks * n_components + cols, kind="stable")
+        # No two keys are equal, so the quickest sort gives the same order on every machine.
+        columns = np.sort((blocks * n_components + cols) * cols.size + np.arange(cols.size)) % cols.size
         own = np.bincount(cols, minlength=n_components)
         first = np.zeros(n_components, np.intp)
         first[cols[columns[::-1]]] = np.arange(cols.size)[::-1]
