@@ -7,26 +7,30 @@
 True
 """
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import networkx as nx
 import numpy as np
-import onnx
-from onnx import TensorProto
 
-from onnxtop.errors import UsageError
 from onnxtop.network import NetworkGraph
 from onnxtop.reader.constants import Constants
-from onnxtop.reader.lanes.arrays import Ids, Unclear, distinct, filled
+from onnxtop.reader.lanes.arrays import Ids, distinct
 from onnxtop.reader.lanes.builder import Builder, Vertices
 from onnxtop.reader.lanes.finish import layer_graph, reach, skip_edges
 from onnxtop.reader.lanes.open_axes import OpenError
 from onnxtop.reader.lanes.scopes import Scope, top_scope
 from onnxtop.reader.lanes.sizes import Input, Sizes, graph_inputs, measure
-from onnxtop.reader.lanes.states import paired_states
-from onnxtop.reader.lanes.uniting import United, find_united
+from onnxtop.reader.lanes.terminals import (
+    Chosen,
+    Terminals,
+    close_state,
+    comes_from,
+    find_terminals,
+    input_lanes,
+    named_values,
+)
+from onnxtop.reader.lanes.uniting import find_united
 from onnxtop.reader.lanes.walk import Walk
 from onnxtop.reader.lanes.weights import LayerTable
 from onnxtop.reader.layers import Layer, Skipped
@@ -34,17 +38,15 @@ from onnxtop.reader.model import Model, Value
 
 __all__ = ["Connectivity", "Vertices", "connect"]
 
-_CODES = frozenset({TensorProto.INT8, TensorProto.UINT8})
-_FLOATS = frozenset(
-    {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.COMPLEX64}
-)
-_NUMBERS = _FLOATS | _CODES
-"""Element types of activations; those of eight bits are their codes. All others are indices or labels."""
-
 _ASSUMED = ((2, 64), (1, 64), (64, 64), (1, 224), (64, 224), (1, 48), (2, 7), (1, 16000))
 """Sizes tried for open axes, the first axis and the others, until nothing has to be a hub."""
-_PATIENCE = 4.0
-"""Seconds after which no further sizes are tried."""
+_COMMON = (
+    *(28, 32, 40, 80, 96, 100, 112, 128, 144, 160, 192, 227, 229, 240, 256, 288, 299, 300, 320, 384),
+    *(400, 416, 448, 480, 512, 640),
+)
+"""Sizes of images and spectrograms, tried in the end: a net that flattens them has weights for just one."""
+_EFFORT = 4000
+"""Nodes that may be measured to try common sizes; no clock, so that a model always gets the same graph."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,15 +118,14 @@ def connect(
     for name in {value.name for value in model.inputs} & set(shapes or {}):
         given.setdefault(name, (shapes or {})[name])
     given.update(input_shapes or {})
-    chosen = _Chosen(None if inputs is None else tuple(inputs), None if outputs is None else tuple(outputs))
+    chosen = Chosen(None if inputs is None else tuple(inputs), None if outputs is None else tuple(outputs))
     plan = _Plan(model, constants, layers, top_scope(model), graph_inputs(model, given), chosen)
     best: Connectivity | None = None
-    begin = time.monotonic()
     for measured in plan.measured():
         made = plan.build(measured)
         if best is None or len(made.hubs) < len(best.hubs):
             best = made
-        if best.exact or time.monotonic() - begin > _PATIENCE:
+        if best.exact and not measured.sizes.contradictions:
             break
     assert best is not None
     return best
@@ -143,28 +144,17 @@ def _named_dims(model: Model, dims: Mapping[str, int]) -> Iterator[tuple[str, tu
             )
 
 
-@dataclass(frozen=True)
-class _Chosen:
-    inputs: tuple[str, ...] | None
-    outputs: tuple[str, ...] | None
-
-
-@dataclass(frozen=True, eq=False)
-class _Terminals:
-    """What enters and leaves the network: outputs by name, and the input and output of each state."""
-
-    inputs: tuple[Value, ...]
-    outputs: Mapping[str, Value]
-    states: Mapping[Value, Value]
-
-
 @dataclass(frozen=True, eq=False)
 class _Measured:
-    """Sizes of all tensors, the open axes that a weight tells, and whether any size is an assumption."""
+    """Sizes of all tensors, and the inputs with what weights tell about their open axes."""
 
     sizes: Sizes
-    bound: frozenset[tuple[str, int]]
-    is_assumed: bool
+    inputs: Sequence[Input]
+
+    @property
+    def is_assumed(self) -> bool:
+        """Whether any size is an assumption."""
+        return any(None in (item.shape or ()) for item in self.inputs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,81 +166,71 @@ class _Plan:
     layers: Sequence[Layer | Skipped]
     scope: Scope
     inputs: Sequence[Input]
-    chosen: _Chosen
+    chosen: Chosen
 
-    def measured(self) -> list["_Measured"]:
-        """Return the sizes of all tensors under several assumptions about open axes, the best first."""
-        begin = time.monotonic()
-        found: list[tuple[int, _Measured]] = []
-        for first, others in _ASSUMED:
-            made = self._measured(first, others)
+    def measured(self) -> Iterator[_Measured]:
+        """Yield the sizes of all tensors under several assumptions about open axes.
+
+        The first comes at once; who is not content with it gets the ones that leave the fewest doubts.
+        """
+        first = self._measured(*_ASSUMED[0])
+        yield first
+        found = [(first.sizes.doubts(), first)]
+        common = _COMMON[: _EFFORT // max(len(self.model.nodes), 1)]
+        for assumed in (*_ASSUMED[1:], *((64, size) for size in common)) if first.is_assumed else ():
+            made = self._measured(*assumed)
             found.append((made.sizes.doubts(), made))
-            if not found[-1][0] or not made.is_assumed or time.monotonic() - begin > _PATIENCE:
+            if not found[-1][0]:
                 break
         fewest = min(doubts for doubts, _ in found)
-        return [made for doubts, made in found if doubts == fewest][:2]
+        yield from [made for doubts, made in found[1:] if doubts == fewest][:2]
 
-    def _measured(self, first: int, others: int) -> "_Measured":
+    def _measured(self, first: int, others: int) -> _Measured:
         """Measure all tensors, again for every open axis that a weight tells the size of."""
-        axes = {
-            (item.value.name, axis): others if axis else first
-            for item in self.inputs
-            for axis in range(len(item.shape or ()))
-        }
-        bound: set[tuple[str, int]] = set()
+        inputs = self.inputs
         while True:
             try:
-                sizes = measure(self.model, self.constants, self.scope, self.inputs, axes, others)
+                return _Measured(
+                    measure(self.model, self.constants, self.scope, inputs, (first, others)), inputs
+                )
             except OpenError as found:
-                axes |= dict.fromkeys(self._same_dim(found.key), found.size)
-                bound.update(self._same_dim(found.key))
-                continue
-            opened = any(None in (item.shape or ()) for item in self.inputs)
-            return _Measured(sizes, frozenset(bound), opened)
+                inputs = self._bound(inputs, found)
 
-    def build(self, measured: "_Measured") -> Connectivity:
-        """Build the graph with the given sizes."""
-        table = LayerTable(self.model, self.constants, self.layers)
-        sizes = measured.sizes
-        united = find_united(self.scope, sizes, table, [item.value for item in self.inputs])
-        builder = Builder()
-        lanes = self._input_lanes(builder, sizes, united, measured.bound)
-        walk = Walk(sizes, table, lanes, builder)
-        walk.scope(self.scope)
-        return self._finished(walk, table, lanes, sizes)
-
-    def _same_dim(self, key: tuple[str, int]) -> list[tuple[str, int]]:
-        """Return the axes that share the name of an open axis, itself included."""
+    def _bound(self, inputs: Sequence[Input], found: OpenError) -> list[Input]:
+        """Return the inputs with a size for an open axis, and for those that share its name."""
         names = {
             (declared.name, axis): dim.dim_param
             for declared in self.model.proto.graph.input
             for axis, dim in enumerate(declared.type.tensor_type.shape.dim)
         }
-        name = names.get(key)
-        return [key, *(other for other, own in names.items() if name and own == name and other != key)]
+        shared = names.get(found.key) or None
+        bound = []
+        for item in inputs:
+            shape = item.shape
+            if shape is not None:
+                shape = tuple(
+                    found.size
+                    if size is None
+                    and (
+                        (item.value.name, axis) == found.key
+                        or (shared and names.get((item.value.name, axis)) == shared)
+                    )
+                    else size
+                    for axis, size in enumerate(shape)
+                )
+            bound.append(replace(item, shape=shape))
+        return bound
 
-    def _input_lanes(
-        self, builder: Builder, sizes: Sizes, united: United, bound: frozenset[tuple[str, int]]
-    ) -> dict[Value, Ids]:
-        lanes: dict[Value, Ids] = {}
-        for item in self.inputs:
-            if item.dtype and item.dtype not in _NUMBERS and item.value not in united.data:
-                continue
-            if item.dtype == TensorProto.STRING:
-                continue
-            shape = sizes.of(item.value).shape
-            if shape is None or item.shape is None:
-                one = builder.new(1, "input", item.value.name)
-                lanes[item.value] = filled(int(one[0]), 1 if shape is None else len(shape))
-                continue
-            maps = [
-                np.zeros(1, np.intp)
-                if item.shape[axis] is None and (item.value.name, axis) not in bound
-                else united.lanes(item.value, axis, size)
-                for axis, size in enumerate(shape)
-            ]
-            lanes[item.value] = _numbered(builder, item.value.name, maps)
-        return lanes
+    def build(self, measured: _Measured) -> Connectivity:
+        """Build the graph with the given sizes."""
+        table = LayerTable(self.model, self.constants, self.layers)
+        sizes = measured.sizes
+        united = find_united(self.scope, sizes, table, [item.value for item in self.inputs])
+        builder = Builder()
+        lanes = input_lanes(builder, measured.inputs, sizes, united)
+        walk = Walk(sizes, table, lanes, builder)
+        walk.scope(self.scope)
+        return self._finished(walk, table, lanes, sizes)
 
     # What the walk left, as a graph.
 
@@ -258,9 +238,9 @@ class _Plan:
         self, walk: Walk, table: LayerTable, lanes: Mapping[Value, Ids], sizes: Sizes
     ) -> Connectivity:
         builder = walk.builder
-        terminals = self._terminals(walk, lanes)
+        terminals = find_terminals(self.model, self.scope, self.inputs, self.chosen, walk, lanes)
         for before, after in terminals.states.items():
-            _close(walk, before, after)
+            close_state(walk, before, after)
         inputs = [lanes[value] for value in terminals.inputs]
         inputs += [item.ids for item in builder.vocabularies if self._is_chosen(item.index)]
         entering = distinct(np.concatenate([np.ravel(ids) for ids in inputs])) if inputs else _nothing()
@@ -304,54 +284,14 @@ class _Plan:
             assumed=self._assumed(sizes),
         )
 
-    def _terminals(self, walk: Walk, lanes: Mapping[Value, Ids]) -> _Terminals:
-        """Sort inputs and outputs: states are neither, labels are no outputs unless there is nothing else."""
-        named = self._named_values()
-        declared = {item.name: item.type for item in self.model.proto.graph.output}
-        wanted = self.chosen.outputs if self.chosen.outputs is not None else tuple(declared)
-        missing = [name for name in wanted if name not in named and name not in declared]
-        own = [value.name for value in self.model.inputs]
-        missing += [name for name in self.chosen.inputs or () if name not in own]
-        if missing:
-            raise UsageError(f"wanted the name of an input or a value of the model, found {missing[0]!r}")
-        outputs = {name: named[name] for name in wanted if name in named}
-        if self.chosen.outputs is None:
-            outputs = _without_labels(outputs, declared, walk)
-        inputs = [value for value in lanes if self.chosen.inputs is None or value.name in self.chosen.inputs]
-        shapes = {item.value: item.shape for item in self.inputs}
-        shapes |= {value: _declared(declared[name]) for name, value in outputs.items() if name in declared}
-        pairs = paired_states(self.model, self.scope, inputs, list(outputs.values()), shapes)
-        free_inputs = tuple(value for value in inputs if value not in pairs)
-        free_outputs = {name: value for name, value in outputs.items() if value not in pairs.values()}
-        if not free_outputs or not (free_inputs or walk.builder.vocabularies):
-            return _Terminals(tuple(inputs), outputs, {})
-        return _Terminals(free_inputs, free_outputs, pairs)
-
-    def _named_values(self) -> dict[str, Value]:
-        named = {value.name: value for value in self.model.inputs}
-        named.update((value.name, value) for node in self.scope.nodes for value in node.outputs)
-        return named
-
     def _is_chosen(self, index: Value) -> bool:
         """Tell whether a vocabulary's index comes from an input that is taken."""
-        if self.chosen.inputs is None:
-            return True
-        stack, seen = [index], {index}
-        while stack:
-            value = stack.pop()
-            if value in self.model.inputs and value.name in self.chosen.inputs:
-                return True
-            node = self.model.producers.get(value)
-            for source in node.inputs if node is not None else ():
-                if source is not None and source not in seen:
-                    seen.add(source)
-                    stack.append(source)
-        return False
+        return self.chosen.inputs is None or comes_from(self.model, index, self.chosen.inputs)
 
-    def _notes(self, walk: Walk, terminals: _Terminals) -> tuple[str, ...]:
+    def _notes(self, walk: Walk, terminals: Terminals) -> tuple[str, ...]:
         notes = [f"{text} ({count} times)" for text, count in sorted(walk.remarks.notes.items())]
         notes += [f"state {a.name} and {b.name}, read as recurrence" for a, b in terminals.states.items()]
-        known = self._named_values()
+        known = named_values(self.model, self.scope)
         notes += [
             f"output {item.name} is made by no node"
             for item in self.model.proto.graph.output
@@ -371,55 +311,6 @@ def _nothing() -> Ids:
     return np.empty(0, np.intp)
 
 
-def _numbered(builder: Builder, name: str, maps: Sequence[Ids]) -> Ids:
-    """Make the vertices of an input, given which lane each index belongs to, axis by axis."""
-    counts = [int(index.max(initial=-1)) + 1 for index in maps]
-    total = int(np.prod(counts, dtype=float))
-    try:
-        ids = builder.new(total, "input", name)
-    except Unclear:  # beyond all bounds: then its entries share one vertex
-        return filled(int(builder.new(1, "input", name)[0]), len(maps))
-    if not maps:
-        return ids.reshape(())
-    wide = [np.zeros(1, np.intp) if count == 1 else index for index, count in zip(maps, counts, strict=True)]
-    return ids.reshape(counts)[np.ix_(*wide)]
-
-
-def _close(walk: Walk, before: Value, after: Value) -> None:
-    """Feed a state's output back to its input."""
-    start, end = walk.env[before].ids, walk.env.get(after)
-    if end is None:
-        return
-    try:
-        same = start.ndim == end.ids.ndim and np.broadcast_shapes(start.shape, end.ids.shape) is not None
-    except ValueError:
-        same = False
-    if same:
-        walk.builder.connect(end.ids, start)
-    else:
-        walk.builder.connect(walk.builder.gather([end.ids], "state", before.name), start)
-
-
 def _pairs(builder: Builder) -> Ids:
     pairs = [np.column_stack([edges.source, edges.target]) for edges in builder.edges]
     return np.concatenate(pairs) if pairs else np.empty((0, 2), np.intp)
-
-
-def _declared(kind: onnx.TypeProto) -> tuple[int | None, ...] | None:
-    if not kind.tensor_type.HasField("shape"):
-        return None
-    return tuple(dim.dim_value if dim.dim_value > 0 else None for dim in kind.tensor_type.shape.dim)
-
-
-def _without_labels(
-    outputs: Mapping[str, Value], declared: Mapping[str, onnx.TypeProto], walk: Walk
-) -> dict[str, Value]:
-    kept = {
-        name: value
-        for name, value in outputs.items()
-        if not declared[name].HasField("tensor_type")
-        or declared[name].tensor_type.elem_type in (*_NUMBERS, TensorProto.UNDEFINED)
-    }
-    if any(value in walk.env for value in kept.values()):
-        return kept
-    return dict(outputs)

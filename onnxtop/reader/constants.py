@@ -40,6 +40,9 @@ class Constants:
         self._model = model
         self._limit = max(2**28, 4 * model.byte_count)
         self._kept: OrderedDict[Value, Array] = OrderedDict()
+        self._origins: dict[Value, Value] = {}
+        self._decoders: dict[Value, Node | None] = {}
+        self._shapes: dict[Value, tuple[int, ...]] = {}
         self._sources: dict[Value, tuple[Value, ...]] = {}
         self._constant = self._find()
 
@@ -66,29 +69,34 @@ class Constants:
 
     def origin(self, value: Value) -> Value:
         """Return the value that holds the same elements before any movement: what a weight is known by."""
-        while value not in self._model.tensors:
-            if value in self._model.carried:
-                value = self._model.carried[value]
-                continue
-            node = self._model.producers[value]
-            source = node.inputs[0]
-            if not keeps_elements(node) or source is None:
-                return value
+        passed = []
+        while value not in self._origins:
+            passed.append(value)
+            source = self._model.carried.get(value) or self._moved_from(value)
+            if source is None:
+                self._origins[value] = value
+                break
             value = source
-        return value
+        self._origins.update(dict.fromkeys(passed, self._origins[value]))
+        return self._origins[value]
+
+    def _moved_from(self, value: Value) -> Value | None:
+        node = self._model.producers.get(value)
+        return node.inputs[0] if node is not None and keeps_elements(node) else None
 
     def decoder(self, value: Value) -> Node | None:
         """Return the operation that decodes a constant from codes, None if it is stored as it is."""
-        while value not in self._model.tensors:
-            if value in self._model.carried:
-                value = self._model.carried[value]
-                continue
-            node = self._model.producers[value]
-            source = node.inputs[0]
-            if is_decoder(node) or not keeps_elements(node) or source is None:
-                return node if is_decoder(node) else None
+        passed = []
+        while value not in self._decoders:
+            passed.append(value)
+            node = self._model.producers.get(value)
+            source = self._model.carried.get(value) or self._moved_from(value)
+            if source is None or (node is not None and is_decoder(node)):
+                self._decoders[value] = node if node is not None and is_decoder(node) else None
+                break
             value = source
-        return None
+        self._decoders.update(dict.fromkeys(passed, self._decoders[value]))
+        return self._decoders[value]
 
     def sources(self, value: Value) -> tuple[Value, ...]:
         """Return the tensors (and fills) whose elements end up in a constant.
@@ -161,25 +169,30 @@ class Constants:
         UnreadableConstantError
             It has to be computed, and cannot be.
         """
-        orders: list[Sequence[int] | None] = []
-        while value not in self._model.tensors:
-            if value in self._model.carried:
-                value = self._model.carried[value]
-                continue
-            node = self._model.producers[value]
-            source = node.inputs[0]
-            if source is None or not (node.op_type in ("Cast", "Identity", "Transpose") or is_decoder(node)):
+        passed: list[tuple[Value, Sequence[int] | None, bool]] = []
+        while value not in self._shapes:
+            node = self._model.producers.get(value)
+            source = self._model.carried.get(value)
+            moved = node is not None and (
+                node.op_type in ("Cast", "Identity", "Transpose") or is_decoder(node)
+            )
+            if source is None and node is not None and moved and value not in self._model.tensors:
+                source = node.inputs[0]
+            if source is None:
+                self._shapes[value] = self._own_shape(value)
                 break
-            if node.op_type == "Transpose":
-                orders.append(node.attributes().get("perm"))
+            transposed = node is not None and node.op_type == "Transpose"
+            passed.append((value, node.attributes().get("perm") if node and transposed else None, transposed))
             value = source
-        shape = self._own_shape(value)
-        for order in reversed(orders):
+        shape = self._shapes[value]
+        for value, order, transposed in reversed(passed):
             if order is not None and sorted(order) != list(range(len(shape))):
                 raise UnreadableConstantError(
                     f"a Transpose has the order {list(order)} for {len(shape)} axes"
                 )
-            shape = shape[::-1] if order is None else tuple(shape[axis] for axis in order)
+            if transposed:
+                shape = shape[::-1] if order is None else tuple(shape[axis] for axis in order)
+            self._shapes[value] = shape
         return shape
 
     def _own_shape(self, value: Value) -> tuple[int, ...]:

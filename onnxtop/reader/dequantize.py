@@ -33,6 +33,9 @@ def affine(codes: Array, scale: Array, zero_point: Array | None = None, axis: in
     centred = codes
     if zero_point is not None and np.any(zero_point):
         centred = codes.astype(np.int64) - _along(np.asarray(zero_point), codes, axis).astype(np.int64)
+    if scale.dtype.itemsize < 4:  # the runtime multiplies in single precision, and rounds once
+        product = centred.astype(np.float32) * scale.astype(np.float32)
+        return np.asarray(product.astype(scale.dtype))
     return centred.astype(scale.dtype) * scale
 
 
@@ -51,13 +54,15 @@ def check_scale(codes: Array, scale: Array, zero_point: Array | None, axis: int,
         fits = scale.size == 1 or scale.shape == (codes.shape[axis],)
     if not fits:
         raise ValueError(f"scales of shape {scale.shape} for codes of shape {codes.shape}")
-    if zero_point is not None and (zero_point.shape != scale.shape or zero_point.dtype != codes.dtype):
+    shapes_differ = zero_point is not None and zero_point.shape != scale.shape and scale.size != 1
+    if zero_point is not None and (shapes_differ or zero_point.dtype != codes.dtype):
         raise ValueError(f"a zero point of type {zero_point.dtype}, shape {zero_point.shape}")
 
 
 def blocked(codes: Array, scale: Array, zero_point: Array | None, axis: int, block_size: int) -> Array:
     """Return the weights of blocks of ``block_size`` codes along ``axis`` that share a scale."""
     length = codes.shape[axis]
+    block_size = min(block_size, length)
     wide = np.repeat(scale, block_size, axis=axis).take(np.arange(length), axis=axis)
     if zero_point is not None:
         zero_point = np.repeat(zero_point, block_size, axis=axis).take(np.arange(length), axis=axis)

@@ -159,7 +159,7 @@ class Source:
                 None if value is None else self.constants.read(value) for value in self.reading.operands
             ]
             return _as_floats(self.reading.decode(*arrays))
-        except (UnreadableConstantError, ValueError, IndexError, TypeError) as error:
+        except (UnreadableConstantError, ValueError, IndexError, TypeError, MemoryError) as error:
             raise ModelError(f"the weights of layer {name!r} cannot be read: {error}") from None
 
     def raw_codes(self, bits: int) -> RawCodes | None:
@@ -169,14 +169,8 @@ class Source:
         if weight is None or (decoder is not None and decoder.op_type != "DequantizeLinear"):
             return None
         try:
-            codes = self.constants.read(
-                self.constants.origin(weight) if decoder is None else decoder.inputs[0]
-            )
-            others = [
-                self.constants.read(value)
-                for value in (more if decoder is None else decoder.inputs[1:])
-                if value
-            ]
+            behind = (weight, *more) if decoder is None else decoder.inputs
+            codes, *others = [self.constants.read(value) for value in behind if value is not None]
             if self.constants.stored_as(weight) == "uint8" and bits < 8:
                 codes = unpack(codes, bits, codes.shape[-1] * 8 // bits)
         except (UnreadableConstantError, ValueError, IndexError, TypeError):
@@ -435,7 +429,11 @@ def _reported(call: Call, positions: Iterable[int], reason: str) -> Iterator[_Fo
 def _behind_decoder(call: Call, value: Value | None) -> _Found | None:
     """Find constant codes whose scale is computed as the model runs."""
     node = call.model.producers.get(value) if value is not None else None
+    seen: set[int] = set()
     while node is not None and (is_decoder(node) or node.op_type in MOVEMENT) and node.inputs:
+        if node.index in seen:
+            return None
+        seen.add(node.index)
         codes = node.inputs[0]
         if codes is not None and codes in call.constants and is_decoder(node):
             return _Found(

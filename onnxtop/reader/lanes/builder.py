@@ -1,0 +1,153 @@
+"""The network graph while it is made: vertices in runs, structural edges, blocks.
+
+A run is a range of vertices that one node made together. Runs, not vertices, carry names.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from onnxtop.network import Block
+from onnxtop.reader.lanes.arrays import LIMIT, NONE, Ids, Unclear, distinct, row_codes
+from onnxtop.reader.model import Value
+
+__all__ = ["Builder", "Edges", "Vertices", "Vocabulary"]
+
+
+@dataclass(frozen=True)
+class Vertices:
+    """Vertices ``first`` to ``first + count - 1`` of the network graph, and where they come from.
+
+    ``kind`` is "input", "vocabulary" (entries of a table that indices choose), "layer", "join", "state" (what
+    a loop or a recurrence carries) or "hub". ``name`` is that of the input, of the layer, or of the node. A
+    vertex's index in its run counts along the row-major order of the tensor's neuron axes.
+    """
+
+    first: int
+    count: int
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """Structural edges made together; ``sum_`` if they bring the operands of an addition."""
+
+    source: Ids
+    target: Ids
+    sum_: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """Entries of a table that indices choose, which are inputs.
+
+    ``index`` is the value that chooses, ``table`` says among what: two nodes that choose the same share them.
+    """
+
+    ids: Ids
+    index: Value
+    table: str
+
+
+class Builder:
+    """Collects vertices, edges and blocks; can be taken back to an earlier state."""
+
+    def __init__(self) -> None:
+        self.runs: list[Vertices] = []
+        self.edges: list[Edges] = []
+        self.blocks: list[Block] = []
+        self.vocabularies: list[Vocabulary] = []
+        self.count = 0
+        self.edge_count = 0
+
+    def mark(self) -> tuple[int, int, int, int, int]:
+        """Return what `back_to` needs to forget everything made from here on."""
+        return len(self.runs), len(self.edges), len(self.blocks), len(self.vocabularies), self.count
+
+    def back_to(self, mark: tuple[int, int, int, int, int]) -> None:
+        """Forget what was made since the mark."""
+        del self.runs[mark[0] :], self.edges[mark[1] :], self.blocks[mark[2] :], self.vocabularies[mark[3] :]
+        self.count = mark[4]
+        self.edge_count = sum(len(edges.source) for edges in self.edges)
+
+    def new(self, count: int, kind: str, name: str) -> Ids:
+        """Make vertices."""
+        if count > LIMIT:
+            raise Unclear(f"it would make {count} vertices")
+        ids: Ids = np.arange(self.count, self.count + count)
+        if count:
+            self.runs.append(Vertices(self.count, count, kind, name))
+        self.count += count
+        return ids
+
+    def connect(self, source: Ids, target: Ids, *, sum_: bool = False) -> None:
+        """Add structural edges; the two arrays broadcast, and missing lanes make none."""
+        source, target = (np.ravel(side) for side in np.broadcast_arrays(source, target))
+        there = (source != NONE) & (target != NONE) & (source != target)
+        if there.any():
+            self.edges.append(Edges(source[there], target[there], sum_))
+            self.edge_count += len(self.edges[-1].source)
+
+    def vocabulary(self, count: int, index: Value, table: str, name: str) -> Ids:
+        """Return the vertices of a table's entries, the same for the same index and table."""
+        for known in self.vocabularies:
+            if known.index == index and known.table == table and len(known.ids) == count:
+                return known.ids
+        ids = self.new(count, "vocabulary", name)
+        self.vocabularies.append(Vocabulary(ids, index, table))
+        return ids
+
+    def block(self, layer: int, matrix: int, rows: Ids, columns: Ids) -> None:
+        """Add one use of one matrix."""
+        self.blocks.append(Block(layer, matrix, np.ascontiguousarray(rows), np.ascontiguousarray(columns)))
+
+    def join(self, operands: Sequence[Ids], name: str, *, sum_: bool = False) -> Ids:
+        """Return lanes that hold all operands: a new vertex wherever their ids differ."""
+        shape = np.broadcast_shapes(*(ids.shape for ids in operands))
+        first = operands[0]
+        if all(ids is first or (ids.shape == first.shape and (ids == first).all()) for ids in operands[1:]):
+            return first
+        if np.prod(shape, dtype=float) * len(operands) > LIMIT:
+            raise Unclear(f"its lanes would need {np.prod(shape)} entries")
+        rows = np.stack([np.broadcast_to(ids, shape).ravel() for ids in operands], 1)
+        joined: Ids = rows.max(1)
+        mixed = ((rows != joined[:, None]) & (rows != NONE)).any(1)
+        if mixed.any():
+            joined[mixed] = self._merge(np.sort(rows[mixed], 1), name, sum_)
+        return joined.reshape(shape)
+
+    def _merge(self, rows: Ids, name: str, sum_: bool) -> Ids:
+        """Make one vertex for each kind of row (sorted), with an edge from every vertex in it."""
+        first, kinds = row_codes(rows)
+        kept = rows[first]
+        if self.edge_count + kept.size > LIMIT:
+            raise Unclear(f"the graph would need more than {LIMIT} structural edges")
+        again = np.zeros(kept.shape, bool)
+        again[:, 1:] = kept[:, 1:] == kept[:, :-1]
+        made = self.new(len(first), "join", name)
+        self.connect(np.where(again, NONE, kept), made[:, None], sum_=sum_)
+        return made[kinds]
+
+    def reduce(self, ids: Ids, axes: Sequence[int], name: str) -> Ids:
+        """Return lanes of size 1 along the axes: one new vertex for all that stood along them."""
+        wide = [axis % ids.ndim for axis in axes if ids.shape[axis] > 1]
+        if not wide:
+            return ids
+        rest = [axis for axis in range(ids.ndim) if axis not in wide]
+        rows = ids.transpose(*rest, *wide).reshape(int(np.prod([ids.shape[axis] for axis in rest])), -1)
+        rows = np.sort(rows, 1)
+        same = ((rows == rows[:, -1:]) | (rows == NONE)).all(1)
+        out = rows[:, -1].copy()
+        if not same.all():
+            out[~same] = self._merge(rows[~same], name, sum_=False)
+        return out.reshape([1 if axis in wide else size for axis, size in enumerate(ids.shape)])
+
+    def gather(self, operands: Sequence[Ids], kind: str, name: str) -> Ids:
+        """Return one new vertex with an edge from every vertex of the operands, shape (1,)."""
+        made = self.new(1, kind, name)
+        found = [distinct(ids) for ids in operands]
+        if found:
+            self.connect(distinct(np.concatenate(found)), made)
+        return made

@@ -1,0 +1,207 @@
+"""Taking entries by index: vocabularies of embeddings and codes, Gather and Scatter on activations."""
+
+from typing import Any
+
+import numpy as np
+
+from onnxtop.reader.lanes.arrays import NONE, Ids, Unclear, compressed, distinct, filled, spread
+from onnxtop.reader.lanes.pointwise import elementwise
+from onnxtop.reader.lanes.step import Lanes, Result, Step
+from onnxtop.reader.lanes.weights import Use
+
+__all__ = [
+    "Equal",
+    "Gather",
+    "GatherElements",
+    "GatherND",
+    "OneHot",
+    "ScatterElements",
+    "ScatterND",
+    "embedding",
+    "table",
+]
+
+
+def Gather(step: Step, *, axis: int = 0, **_: Any) -> Result:
+    """Take entries along an axis; from a weight, that is an embedding."""
+    if step.uses:
+        return _embedded(step, axis)
+    if step.skipped is not None:
+        raise Unclear(step.skipped)
+    rank = step.sizes.of(step.value(1)).shape
+    if rank is None:
+        raise Unclear("the shape of its indices is not known")
+    if step.lanes(0) is None:
+        return _by_computed_index(step)
+    ids = step.ids(0)
+    axis = step.along(0, axis)
+    index = step.array(1)
+    if ids.shape[axis] > 1 and index is not None:
+        return Lanes(compressed(np.take(ids, index.astype(np.intp), axis)), _statistic(step))
+    one = step.reduce(ids, [axis])
+    made = one.reshape(one.shape[:axis] + (1,) * len(rank) + one.shape[axis + 1 :])
+    if step.lanes(1) is not None:
+        chosen = step.ids(1)
+        made = step.join([made, step.reduce(chosen, range(chosen.ndim)).reshape((1,) * made.ndim)])
+    return Lanes(made, _statistic(step))
+
+
+def _statistic(step: Step) -> Ids | None:
+    lanes = step.lanes(0)
+    return None if lanes is None else lanes.of
+
+
+def _by_computed_index(step: Step) -> Result:
+    """Take entries of a constant that holds no weights: the result depends on the index alone."""
+    ids = step.ids(1)
+    shape = step.result_shape()
+    return step.reduce(ids, range(ids.ndim)).reshape((1,) * len(shape))
+
+
+def _vocabulary(step: Step, count: int, position: int, table: str) -> Ids:
+    """Make one vertex for each entry that can be chosen: inputs, or hidden where the index is computed."""
+    chosen, value = step.lanes(position), step.value(position)
+    if chosen is None and value is not None:
+        return step.builder.vocabulary(count, value, table, step.name)
+    made = step.new(count, "vocabulary", step.name)
+    if chosen is not None:
+        step.builder.connect(step.builder.gather([chosen.ids], "join", step.name), made)
+    return made
+
+
+def table(step: Step, use: Use, position: int) -> Ids:
+    """Make the vocabulary of a table and the neurons that it maps to, shape (n_out,)."""
+    entries, width = use.matrices[0]
+    name = step.table.weights[use.layer].name
+    rows = _vocabulary(step, entries, position, name)
+    made = step.new(width, name=name)
+    step.builder.block(use.layer, 0, rows, made)
+    return made
+
+
+def _embedded(step: Step, axis: int) -> Result:
+    use = step.uses[0]
+    axis %= len(use.shape)
+    rest = (*use.shape[:axis], *use.shape[axis + 1 :])
+    between = len(step.result_shape()) - len(rest)
+    made = table(step, use, 1).reshape(rest)
+    return compressed(made.reshape(*rest[:axis], *[1] * between, *rest[axis:]))
+
+
+def embedding(step: Step, **_: Any) -> Result:
+    """EmbedLayerNormalization: words, positions and segments, summed."""
+    index = {"word": 0, "position": 8, "segment": 1}
+    parts = [table(step, use, index[use.part]) for use in step.uses]
+    if not parts:
+        raise Unclear(step.skipped or "its tables are no constants")
+    joined = step.join(parts, sum_=True).reshape(1, 1, -1)
+    step.note(f"{step.node.op}, read as elementwise")
+    return [joined, None, joined]
+
+
+def OneHot(step: Step, *, axis: int = -1, **_: Any) -> Result:
+    """Each code is a vertex of its own."""
+    depth = step.numbers(1)
+    rank = len(step.result_shape())
+    if not depth:
+        raise Unclear("the number of codes is not known")
+    made = _vocabulary(step, depth[0], 0, "codes")
+    return made.reshape([depth[0] if place == axis % rank else 1 for place in range(rank)])
+
+
+def Equal(step: Step, **_: Any) -> Result:
+    """Compare; indices compared with all the codes there are is a one-hot encoding written out."""
+    if step.with_lanes():
+        return elementwise(step)
+    position = 0 if step.array(0) is None else 1
+    codes = step.array(1 - position)
+    shape = step.result_shape()
+    wide = () if codes is None else [axis for axis in range(-codes.ndim, 0) if codes.shape[axis] > 1]
+    if codes is None or len(wide) != 1 or not np.array_equal(np.ravel(codes), np.arange(codes.size)):
+        return None
+    if np.broadcast_shapes(codes.shape, step.shape(position)) == step.shape(position):
+        return None  # positions are compared with positions
+    made = _vocabulary(step, codes.size, position, "codes")
+    return made.reshape([codes.size if axis == wide[0] else 1 for axis in range(-len(shape), 0)])
+
+
+def GatherElements(step: Step, *, axis: int = 0, **_: Any) -> Result:
+    """Take an entry of the axis for every place of the result."""
+    if step.lanes(0) is None:
+        return _by_computed_index(step)
+    ids = step.ids(0)
+    axis = step.along(0, axis)
+    if ids.shape[axis] > 1 and step.array(1) is not None and step.lanes(1) is None:
+        index = np.asarray(step.array(1)).astype(np.intp)
+        places = [np.arange(size).reshape([-1 if a == b else 1 for b in range(ids.ndim)])
+                  for a, size in enumerate(index.shape)]  # fmt: skip
+        whole = spread(ids, step.shape(0))
+        return compressed(whole[tuple(index if a == axis else places[a] for a in range(ids.ndim))])
+    return step.reduce(ids, [axis])
+
+
+def GatherND(step: Step, *, batch_dims: int = 0, **_: Any) -> Result:
+    """Take the entries that rows of indices name."""
+    if step.lanes(0) is None:
+        return _by_computed_index(step)
+    ids = step.ids(0)
+    rank = len(step.result_shape())
+    depth = step.shape(1)[-1]
+    index = step.array(1)
+    if ids.size == 1:
+        return ids.reshape((1,) * rank)
+    if batch_dims:
+        raise Unclear("it takes entries batch by batch")
+    if index is not None:
+        return compressed(
+            spread(ids, step.shape(0), range(depth))[tuple(np.moveaxis(index.astype(np.intp), -1, 0))]
+        )
+    one = step.reduce(ids, range(depth))
+    return one.reshape((1,) * (rank - ids.ndim + depth) + one.shape[depth:])
+
+
+def ScatterND(step: Step, *, reduction: bytes = b"none", **_: Any) -> Result:
+    """Put entries where rows of indices say; in unknown places, they join what is there."""
+    index = step.array(1)
+    if index is None or reduction != b"none":
+        return _scattered(step, step.shape(1)[-1])
+    whole = spread(_or_none(step, 0), step.shape(0)).copy()
+    updates = spread(_or_none(step, 2), step.shape(2))
+    whole[tuple(np.moveaxis(index.astype(np.intp), -1, 0))] = updates
+    return compressed(whole)
+
+
+def _or_none(step: Step, position: int) -> Ids:
+    lanes = step.lanes(position)
+    return filled(NONE, len(step.shape(position))) if lanes is None else lanes.ids
+
+
+def _scattered(step: Step, depth: int) -> Result:
+    """Join data and updates that may land anywhere along the first axes."""
+    data = step.reduce(_or_none(step, 0), range(depth))
+    updates = _or_none(step, 2)
+    rows = len(step.shape(1)) - 1
+    updates = step.reduce(updates, range(rows))
+    return step.join([data, updates.reshape((1,) * depth + updates.shape[rows:])])
+
+
+def ScatterElements(step: Step, *, axis: int = 0, reduction: bytes = b"none", **_: Any) -> Result:
+    """Put entries along an axis; in unknown places, they join what is there."""
+    data, updates = _or_none(step, 0), _or_none(step, 2)
+    axis %= data.ndim
+    index = step.array(1)
+    if index is not None and reduction == b"none" and (data.shape[axis] > 1 or updates.shape[axis] > 1):
+        whole = spread(data, step.shape(0)).copy()
+        np.put_along_axis(whole[tuple(slice(n) for n in _beside(index.shape, whole.shape, axis))],
+                          index.astype(np.intp), spread(updates, step.shape(2)), axis)  # fmt: skip
+        return compressed(whole)
+    other = [a for a in range(data.ndim) if a != axis and data.shape[a] != 1 != updates.shape[a]]
+    if any(data.shape[a] != updates.shape[a] for a in other):
+        raise Unclear("updates and data differ in size")
+    if not distinct(updates).size:
+        return data
+    return step.join([step.reduce(data, [axis]), step.reduce(updates, [axis])])
+
+
+def _beside(index: tuple[int, ...], whole: tuple[int, ...], axis: int) -> list[int]:
+    return [whole[a] if a == axis else n for a, n in enumerate(index)]

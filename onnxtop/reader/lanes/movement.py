@@ -1,0 +1,221 @@
+"""Operations that move entries: the same on the array of lanes, axes that share neurons left at size 1."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from onnxtop.reader.lanes.arrays import (
+    NONE,
+    Ids,
+    Unclear,
+    aligned,
+    compressed,
+    filled,
+    regrouped,
+    spread,
+)
+from onnxtop.reader.lanes.step import Lanes, Result, Step
+
+__all__ = [
+    "Concat",
+    "DepthToSpace",
+    "Expand",
+    "Pad",
+    "Reshape",
+    "Slice",
+    "SpaceToDepth",
+    "Split",
+    "Squeeze",
+    "Tile",
+    "Transpose",
+    "Trilu",
+    "Unsqueeze",
+]
+
+
+def _like(step: Step, ids: Ids) -> Lanes:
+    """Return moved lanes, a statistic still if the operand was one."""
+    lanes = step.lanes(0)
+    return Lanes(ids) if lanes is None else Lanes(ids, lanes.of, lanes.negative)
+
+
+def Transpose(step: Step, *, perm: Sequence[int] | None = None, **_: Any) -> Result:
+    """Permute the axes."""
+    return _like(step, step.ids(0).transpose(perm))
+
+
+def Reshape(step: Step, **_: Any) -> Result:
+    """Reshape, Flatten: see `regrouped`."""
+    ids = step.ids(0)
+    after = step.result_shape()
+    if ids.size == 1:
+        return _like(step, ids.reshape((1,) * len(after)))
+    return _like(step, regrouped(ids, step.shape(0), after))
+
+
+def _axes(step: Step, axes: Sequence[int] | None, rank: int) -> set[int] | None:
+    chosen = axes if axes is not None else step.numbers(1)
+    return None if chosen is None else {axis % rank for axis in chosen}
+
+
+def Squeeze(step: Step, *, axes: Sequence[int] | None = None, **_: Any) -> Result:
+    """Drop axes; one that holds neurons cannot be dropped."""
+    ids = step.ids(0)
+    gone = _axes(step, axes, max(ids.ndim, 1))
+    if gone is None:
+        gone = {axis for axis, size in enumerate(step.shape(0)) if size == 1}
+    if any(ids.shape[axis] > 1 for axis in gone):
+        raise Unclear("it drops an axis that is not 1 long")
+    return _like(step, ids.reshape([size for axis, size in enumerate(ids.shape) if axis not in gone]))
+
+
+def Unsqueeze(step: Step, *, axes: Sequence[int] | None = None, **_: Any) -> Result:
+    """Put in axes of size 1."""
+    ids = step.ids(0)
+    chosen = axes if axes is not None else step.numbers(1) or []
+    return _like(step, np.expand_dims(ids, tuple(chosen)))
+
+
+def Expand(step: Step, **_: Any) -> Result:
+    """Broadcast: new axes share the neurons."""
+    return _like(step, aligned(step.ids(0), step.result_rank(step.ids(0).ndim)))
+
+
+def Tile(step: Step, **_: Any) -> Result:
+    """Repeat along axes of neurons; the others share them anyway."""
+    ids = step.ids(0)
+    repeats = step.numbers(1) or []
+    return compressed(np.tile(ids, [n if ids.shape[axis] > 1 else 1 for axis, n in enumerate(repeats)]))
+
+
+def Slice(
+    step: Step,
+    *,
+    starts: Sequence[int] | None = None,
+    ends: Sequence[int] | None = None,
+    axes: Sequence[int] | None = None,
+    **_: Any,
+) -> Result:
+    """Take a stretch of an axis; axes that share their neurons may be cut anywhere."""
+    ids = step.ids(0)
+    if starts is None:
+        axes = step.numbers(3)
+        if axes is None:
+            axes = list(range(len(step.shape(1)) and step.shape(1)[0]))
+    axes = list(range(len(starts or ()))) if axes is None else axes
+    wide = [place for place, axis in enumerate(axes) if ids.shape[axis] > 1]
+    if not wide:
+        return _like(step, ids)
+    begin = starts if starts is not None else step.numbers(1)
+    end = ends if ends is not None else step.numbers(2)
+    steps = (step.numbers(4) if starts is None else None) or [1] * len(axes)
+    cuts = [slice(None)] * ids.ndim
+    for place in wide:
+        if begin is None or end is None:
+            raise Unclear("it does not say where to cut")
+        axis, stop = axes[place] % ids.ndim, end[place]
+        whole_back = steps[place] < 0 and stop < -ids.shape[axis]
+        cuts[axis] = slice(begin[place], None if whole_back else stop, steps[place])
+    cut = ids[tuple(cuts)]
+    if not cut.size:
+        return None
+    return _like(step, compressed(cut))
+
+
+def Split(step: Step, *, axis: int = 0, split: Sequence[int] | None = None, **_: Any) -> Result:
+    """Cut an axis into stretches."""
+    ids = step.ids(0)
+    axis = step.along(0, axis)
+    count = len(step.results)
+    if ids.shape[axis] == 1:
+        return [_like(step, ids)] * count
+    parts = split if split is not None else step.numbers(1)
+    size = step.shape(0)[axis]
+    if parts is None:
+        each = -(-size // count)
+        parts = [each] * (count - 1) + [size - each * (count - 1)]
+    ends = np.cumsum(parts)
+    return [
+        _like(step, compressed(ids.take(range(end - part, end), axis)))
+        for part, end in zip(parts, ends, strict=True)
+    ]
+
+
+def Concat(step: Step, *, axis: int, positions: Sequence[int] | None = None, **_: Any) -> Result:
+    """Put operands behind each other; along an axis that shares neurons that joins them.
+
+    Where every operand is 1 long along the axis, its entries are told apart from here on.
+    """
+    places = [place for place in positions or range(len(step.node.inputs)) if step.value(place) is not None]
+    with_lanes = [place for place in places if step.lanes(place) is not None]
+    axis = step.along(with_lanes[0], axis)
+    shared = all(step.ids(place).shape[axis] == 1 for place in with_lanes)
+    if shared and (len(places) == 1 or any(step.shape(place)[axis] != 1 for place in places)):
+        return step.join([step.ids(place) for place in with_lanes])
+    parts = []
+    rank = step.ids(with_lanes[0]).ndim
+    for place in places:
+        lanes = step.lanes(place)
+        ids = filled(NONE, rank) if lanes is None else lanes.ids
+        parts.append(spread(ids, step.shape(place), [axis]))
+    others = np.broadcast_shapes(*((*part.shape[:axis], 1, *part.shape[axis + 1 :]) for part in parts))
+    whole = [np.broadcast_to(part, (*others[:axis], part.shape[axis], *others[axis + 1 :])) for part in parts]
+    return compressed(np.concatenate(whole, axis))
+
+
+def Pad(step: Step, *, pads: Sequence[int] | None = None, mode: bytes = b"constant", **more: Any) -> Result:
+    """Pad axes of neurons by entries that are none (or that repeat neurons); others stay shared."""
+    ids = step.ids(0)
+    given = pads if pads is not None else more.get("paddings")
+    wide = [axis for axis, size in enumerate(ids.shape) if size > 1]
+    axes = list(range(ids.ndim)) if given is not None else step.numbers(3) or list(range(ids.ndim))
+    if not any(axis % ids.ndim in wide for axis in axes):
+        return _like(step, ids)
+    amounts = given if given is not None else step.numbers(1)
+    if amounts is None:
+        raise Unclear("it does not say how much to pad")
+    widths = [(0, 0)] * ids.ndim
+    for place, axis in enumerate(axes):
+        if ids.shape[axis] > 1:
+            widths[axis] = amounts[place], amounts[place + len(axes)]
+    keep = tuple(slice(max(-a, 0), size - max(-b, 0)) for (a, b), size in zip(widths, ids.shape, strict=True))
+    room = [(max(a, 0), max(b, 0)) for a, b in widths]
+    if mode == b"constant":
+        return _like(step, compressed(np.pad(ids[keep], room, constant_values=NONE)))
+    kind = {b"reflect": "reflect", b"edge": "edge", b"wrap": "wrap"}[mode]
+    return _like(step, compressed(np.pad(ids[keep], room, mode=kind)))  # type: ignore[call-overload]
+
+
+def DepthToSpace(step: Step, *, blocksize: int, mode: bytes = b"DCR", **_: Any) -> Result:
+    """Spread channels over positions: the channels that meet at one become joins."""
+    batch, depth, height, width = step.shape(0)
+    inner = depth // blocksize**2
+    if mode == b"DCR":
+        split, order = (batch, blocksize, blocksize, inner, height, width), (0, 3, 4, 1, 5, 2)
+    else:
+        split, order = (batch, inner, blocksize, blocksize, height, width), (0, 1, 4, 2, 5, 3)
+    return _rearranged(step, split, order)
+
+
+def SpaceToDepth(step: Step, *, blocksize: int, **_: Any) -> Result:
+    """Gather positions into channels."""
+    batch, depth, height, width = step.shape(0)
+    split = (batch, depth, height // blocksize, blocksize, width // blocksize, blocksize)
+    return _rearranged(step, split, (0, 3, 5, 1, 2, 4))
+
+
+def Trilu(step: Step, *, upper: int = 1, **_: Any) -> Result:
+    """Drop the entries on one side of the diagonal, where both of its axes tell neurons apart."""
+    ids = step.ids(0)
+    if ids.ndim < 2 or 1 in ids.shape[-2:]:
+        return ids
+    offset = (step.numbers(1) or [0])[0]
+    rows, columns = np.ogrid[: ids.shape[-2], : ids.shape[-1]]
+    kept = columns - rows >= offset if upper else columns - rows <= offset
+    return np.where(kept, ids, NONE)
+
+
+def _rearranged(step: Step, split: Sequence[int], order: Sequence[int]) -> Ids:
+    apart = regrouped(step.ids(0), step.shape(0), split).transpose(order)
+    return regrouped(apart, [split[axis] for axis in order], step.result_shape())

@@ -1,0 +1,133 @@
+"""Sizes that a model leaves open and that its weights tell."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from onnxtop.reader.model import Node, Value
+
+__all__ = ["OpenError", "expected_sizes"]
+
+Shapes = Sequence[tuple[int, ...] | None]
+
+
+class OpenError(Exception):
+    """An axis of an input is open, and a weight tells its size."""
+
+    def __init__(self, name: str, axis: int, size: int) -> None:
+        super().__init__(f"axis {axis} of {name!r} is {size} long")
+        self.key = name, axis
+        self.size = size
+
+    @classmethod
+    def where(
+        cls, value: Value, axis: int, size: int, sizes: Any, inputs: Mapping[Value, Any]
+    ) -> "OpenError | None":
+        """Follow an axis, counted from the end, to the input that it comes from; None if it is not open."""
+        for _ in range(64):
+            if value in inputs:
+                shape = inputs[value].shape
+                if shape is None or len(shape) < -axis or shape[axis] is not None:
+                    return None
+                return cls(value.name, len(shape) + axis, size)
+            node = sizes.model.producers.get(value)
+            step = None if node is None else _before(node, axis, sizes)
+            if step is None:
+                return None
+            value, axis = step
+        return None
+
+
+_UNCHANGED = frozenset(
+    """
+    Abs Cast Clip Exp Identity Log Neg Relu Sigmoid Sqrt Tanh BatchNormalization LayerNormalization Dropout
+    DequantizeLinear QuantizeLinear Add Sub Mul Div Pow Scaler Imputer Normalizer Quant
+    """.split()  # noqa: SIM905
+)
+
+
+def _before(node: Node, axis: int, sizes: Any) -> tuple[Value, int] | None:
+    """Return the same axis one node earlier, None if it is not simply there."""
+    value = node.inputs[0] if node.inputs else None
+    if value is None:
+        return None
+    before, after = sizes.of(value).shape, sizes.of(node.outputs[0]).shape
+    if node.op_type in _UNCHANGED:
+        other = next((item for item in node.inputs[1:2] if item is not None), None)
+        if other is not None and value in sizes.constants:
+            value = other
+        return value, axis
+    if node.op_type == "Transpose":
+        order = node.attributes().get("perm")
+        return None if order is None else (value, order[axis] - len(order))
+    if node.op_type in ("Unsqueeze", "Squeeze", "Reshape") and before is not None and after is not None:
+        tail = math.prod(after[axis:])
+        for place in range(-len(before), 0):
+            if math.prod(before[place:]) == tail and before[place] == after[axis]:
+                return value, place
+    if node.op_type == "Concat" and after is not None:
+        along = node.attributes()["axis"]
+        return None if along in (axis, axis + len(after)) else (value, axis)
+    return None
+
+
+def expected_sizes(node: Node, shapes: Shapes) -> Iterator[tuple[int, int, int]]:
+    """Yield (input, axis from the end, size) wherever an operand's size differs from what a weight says."""
+    for position, axis, size in _wanted(node, shapes):
+        shape = shapes[position]
+        if shape is not None and len(shape) >= -axis and shape[axis] != size:
+            yield position, axis, size
+
+
+def _wanted(node: Node, shapes: Shapes) -> Iterator[tuple[int, int, int]]:
+    op = node.op_type
+    if op in ("MatMul", "MatMulInteger") and len(shapes) > 1:
+        yield from _product(shapes, transposed=False)
+    elif op in ("Gemm", "FusedGemm") and len(shapes) > 1:
+        yield from _product(shapes, transposed=bool(node.attributes().get("transB")))
+    elif op in ("Conv", "ConvTranspose", "FusedConv") and not node.domain.startswith("qonnx"):
+        yield from _channels(node, shapes)
+    elif op in ("LSTM", "GRU", "RNN") and shapes[1] and len(shapes[1]) == 3:
+        yield 0, -1, shapes[1][2]
+    elif op == "BatchNormalization" and shapes[0] and shapes[1]:
+        yield 0, 1 - len(shapes[0]), shapes[1][0]
+    elif op in ("Add", "Sub", "Mul", "Div") and len(shapes) == 2:
+        yield from _broadcast(shapes)
+    elif op in ("LinearClassifier", "LinearRegressor", "Scaler"):
+        yield from _features(node)
+
+
+def _product(shapes: Shapes, *, transposed: bool) -> Iterator[tuple[int, int, int]]:
+    left, right = shapes[:2]
+    if left and right and len(right) >= 2:
+        yield 0, -1, right[-1] if transposed else right[-2]
+    if left and right and len(left) >= 2 and len(right) >= 2 and not transposed:
+        yield 1, -2, left[-1]
+
+
+def _channels(node: Node, shapes: Shapes) -> Iterator[tuple[int, int, int]]:
+    data, kernel = shapes[:2]
+    if data and kernel and len(data) == len(kernel) >= 3:
+        group = node.attributes().get("group", 1)
+        transposed = node.op_type == "ConvTranspose"
+        yield 0, 1 - len(data), kernel[0] if transposed else kernel[1] * group
+
+
+def _broadcast(shapes: Shapes) -> Iterator[tuple[int, int, int]]:
+    for this, other in ((0, 1), (1, 0)):
+        own, theirs = shapes[this], shapes[other]
+        if own and theirs:
+            for axis in range(-1, -min(len(own), len(theirs)) - 1, -1):
+                if theirs[axis] > 1 and own[axis] > 1:
+                    yield this, axis, theirs[axis]
+
+
+def _features(node: Node) -> Iterator[tuple[int, int, int]]:
+    attributes = node.attributes()
+    if node.op_type == "Scaler":
+        count = len(attributes.get("scale", ()))
+    else:
+        rows = attributes.get("targets", 0) or len(attributes.get("intercepts", ()))
+        count = len(attributes.get("coefficients", ())) // max(rows, 1)
+    if count > 1:
+        yield 0, -1, count

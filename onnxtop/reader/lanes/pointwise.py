@@ -1,0 +1,205 @@
+"""Operations entry by entry, of one activation or several, and reductions: joins of neurons."""
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from onnxtop.reader.lanes.arrays import NONE, Ids, Unclear, aligned, compressed, distinct
+from onnxtop.reader.lanes.step import Lanes, Result, Step, of_all
+
+__all__ = [
+    "Where",
+    "cumulative",
+    "dynamic_quantize",
+    "elementwise",
+    "mixed",
+    "normalised",
+    "pooled",
+    "reduced",
+    "skip_norm",
+]
+
+
+def elementwise(
+    step: Step, *, sum_: bool = False, positions: Sequence[int] | None = None, **_: Any
+) -> Result:
+    """Lanes stay; where those of several operands differ, a new vertex joins them."""
+    chosen = [place for place in step.with_lanes() if positions is None or place in positions]
+    operands = [lanes for place in chosen if (lanes := step.lanes(place)) is not None]
+    if not operands:
+        return None
+    joined = _without_statistics(step, operands)
+    rank = max(step.result_rank(0), *(lanes.ids.ndim for lanes in operands))
+    ids = [aligned(lanes.ids, rank) for lanes in joined]
+    made = step.builder.join(ids, step.name, sum_=sum_) if len(ids) > 1 else ids[0]
+    if any(lanes.of is None for lanes in joined):
+        return Lanes(made)
+    return Lanes(made, of_all(joined), _is_negative(step, joined))
+
+
+def _is_negative(step: Step, operands: Sequence[Lanes]) -> bool:
+    """Tell whether a statistic is subtracted where it is added next."""
+    turned = step.node.op_type == "Neg" or (step.node.op_type == "Sub" and step.lanes(0) is None)
+    return any(lanes.negative for lanes in operands) != turned
+
+
+def _without_statistics(step: Step, operands: Sequence[Lanes]) -> Sequence[Lanes]:
+    """Leave out the statistics of the neurons that they are subtracted from, or divide.
+
+    ``x - mean(x)`` mixes all of x into each entry, as LayerNorm and Softmax do: that mixing is left out.
+    """
+    if step.node.op_type not in ("Sub", "Div", "Mul", "Add") or len(operands) != 2:
+        return operands
+    plain = [lanes for lanes in operands if lanes.of is None]
+    if len(plain) != 1:
+        return operands
+    statistic = next(lanes for lanes in operands if lanes.of is not None)
+    assert statistic.of is not None
+    if step.node.op_type == "Add" and not statistic.negative:
+        return operands
+    if not np.isin(statistic.of, plain[0].ids).all():
+        return operands
+    step.note("normalisations written out, read as elementwise")
+    return plain
+
+
+def Where(step: Step, **_: Any) -> Result:
+    """Choose where the condition is known and both sides carry neurons; join the sides where it is not."""
+    condition = step.array(0)
+    one, other = step.lanes(1), step.lanes(2)
+    if condition is None or step.lanes(0) is not None or one is None or other is None:
+        return elementwise(step)
+    rank = max(condition.ndim, one.ids.ndim, other.ids.ndim)
+    return compressed(np.where(condition, aligned(one.ids, rank), aligned(other.ids, rank)))
+
+
+def normalised(step: Step, *, noted: bool = True, **_: Any) -> Result:
+    """Read a normalisation as elementwise: what it mixes of its own operand is left out.
+
+    BatchNormalization mixes nothing once it is trained: that needs no note.
+    """
+    if noted:
+        step.note(f"{step.node.op}, read as elementwise")
+    lanes = step.lanes(0)
+    if lanes is None or any(place != 0 for place in step.with_lanes()):
+        raise Unclear("it is scaled by other activations")
+    return Lanes(lanes.ids, lanes.of)
+
+
+def skip_norm(step: Step, **_: Any) -> Result:
+    """Join input and skip; outputs 0 and 3 are the normalised sum and the sum."""
+    joined = elementwise(step, sum_=True, positions=(0, 1))
+    step.note(f"{step.node.op}, read as elementwise")
+    return [joined, None, None, joined]  # type: ignore[list-item]
+
+
+def dynamic_quantize(step: Step, **_: Any) -> Result:
+    """Only the codes carry neurons; scale and zero point are the whole tensor's."""
+    step.note("scales of DynamicQuantizeLinear, read as constants")
+    return [step.ids(0), None, None]
+
+
+def reduced(step: Step, *, axes: Sequence[int] | None = None, keepdims: int = 1, **more: Any) -> Result:
+    """Drop axes that share neurons; join along those that do not."""
+    lanes = step.required(0)
+    rank = lanes.ids.ndim
+    if axes is None:
+        axes = step.numbers(1)
+    if not axes:
+        axes = [] if more.get("noop_with_empty_axes") else list(range(rank))
+    return _reduced(step, lanes, [step.along(0, axis) for axis in axes], bool(keepdims))
+
+
+def _reduced(step: Step, lanes: Lanes, axes: Sequence[int], keep: bool) -> Lanes:
+    ids = step.reduce(lanes.ids, axes)
+    statistic = lanes.of
+    if any(lanes.ids.shape[axis] > 1 for axis in axes):
+        statistic = distinct(lanes.ids) if lanes.of is None else lanes.of
+    if not keep:
+        ids = ids.reshape([size for axis, size in enumerate(ids.shape) if axis not in axes])
+    return Lanes(compressed(ids), statistic)
+
+
+def mixed(step: Step, *, axis: int = 0, keepdims: int = 1, **_: Any) -> Result:
+    """Every entry along an axis depends on all of them: ArgMax, TopK, ReverseSequence and the like."""
+    places = len(step.results)
+    lanes = step.required(0)
+    axis = step.along(0, axis)
+    one = Lanes(step.reduce(lanes.ids, [axis]))
+    if not keepdims and one.ids.ndim > step.result_rank(one.ids.ndim):
+        one = Lanes(one.ids.squeeze(axis))
+    return [one] * places
+
+
+def cumulative(
+    step: Step, *, axis: int | None = None, reverse: int = 0, exclusive: int = 0, **_: Any
+) -> Result:
+    """Each entry along the axis takes in those before it."""
+    chosen = axis if axis is not None else (step.numbers(1) or [0])[0]
+    ids = step.ids(0)
+    axis = step.along(0, chosen)
+    if ids.shape[axis] == 1:
+        return ids
+    moved = np.moveaxis(ids, axis, 0)
+    moved = moved[::-1] if reverse else moved
+    rows = [np.full_like(moved[0], NONE) if exclusive else moved[0]]
+    for before, here in pairwise(moved):
+        rows.append(step.join([rows[-1], before if exclusive else here]))
+    made = np.stack(rows)
+    return compressed(np.moveaxis(made[::-1] if reverse else made, 0, axis))
+
+
+def pooled(step: Step, *, everywhere: bool = False, **attributes: Any) -> Result:
+    """Pool over positions that share neurons: nothing changes. Over neurons, each window is a join."""
+    ids = step.ids(0)
+    last = step.node.domain.startswith("qonnx")
+    axes = range(1, ids.ndim - 1) if last else range(2, ids.ndim)
+    wide = [axis for axis in axes if ids.shape[axis] > 1]
+    if everywhere:
+        return Lanes(compressed(step.reduce(ids, wide)), distinct(ids) if wide else None)
+    for axis in wide:
+        ids = _windows(step, ids, axis, axis - axes.start, attributes)
+    return [compressed(ids)] * len(step.results)
+
+
+def _windows(step: Step, ids: Ids, axis: int, place: int, attributes: dict[str, Any]) -> Ids:
+    """Join the lanes of every window along one axis; windows in several axes are products of these."""
+    size, result = step.shape(0)[axis], step.result_shape()[axis]
+    kernel = attributes["kernel_shape"]
+    span, axes = kernel[place], len(kernel)
+    stride = (attributes.get("strides") or [1] * axes)[place]
+    dilation = (attributes.get("dilations") or [1] * axes)[place]
+    before = (attributes.get("pads") or [0] * axes)[place]
+    mode = attributes.get("auto_pad", b"NOTSET")
+    if mode in (b"SAME_UPPER", b"SAME_LOWER"):
+        total = max((result - 1) * stride + (span - 1) * dilation + 1 - size, 0)
+        before = total // 2 if mode == b"SAME_UPPER" else total - total // 2
+    index = np.arange(result)[:, None] * stride - before + np.arange(span) * dilation
+    outside = (index < 0) | (index >= size)
+    taken = np.moveaxis(ids, axis, 0)[np.where(outside, 0, index)]
+    taken[outside] = NONE
+    joined = step.reduce(taken, [1])[:, 0]
+    return np.moveaxis(joined, 0, axis)
+
+
+def resized(step: Step, **_: Any) -> Result:
+    """Resize positions that share neurons: nothing changes."""
+    ids = step.ids(0)
+    shape, after = step.shape(0), step.result_shape()
+    wide = [axis for axis in range(ids.ndim) if ids.shape[axis] > 1 and shape[axis] != after[axis]]
+    return step.coarse(ids, wide, "it resizes an axis of neurons")
+
+
+def sampled(step: Step, **_: Any) -> Result:
+    """Take entries from positions that other operands tell: GridSample, RoiAlign."""
+    data = step.reduce(step.ids(0), range(2, step.ids(0).ndim))
+    places = [step.ids(place) for place in step.with_lanes() if place > 0]
+    rank = step.result_rank(data.ndim)
+    one = [step.reduce(ids, range(ids.ndim)).reshape((1,) * rank) for ids in places]
+    return step.join([aligned(data, rank), *one])
+
+
+add = partial(elementwise, sum_=True)

@@ -1,0 +1,46 @@
+"""LSTM, GRU, RNN: input weights, and recurrent weights as a cycle through the hidden neurons."""
+
+from typing import Any
+
+import numpy as np
+
+from onnxtop.reader.lanes.arrays import Ids, Unclear, compressed
+from onnxtop.reader.lanes.step import Result, Step
+
+__all__ = ["recurrent"]
+
+
+def recurrent(step: Step, *, layout: int = 0, **_: Any) -> Result:
+    """Every gate's matrices feed the hidden neurons, one run for each direction.
+
+    An initial state that carries neurons joins them. Peepholes join a cell to itself and say nothing here.
+    """
+    uses = [use for use in step.uses if use.part[:2] in ("W.", "R.")]
+    if not {"W", "R"} <= {use.part[0] for use in uses}:
+        raise Unclear(step.skipped or "its weights are no constants")
+    size = uses[0].matrices[0][1]
+    directions = 2 if any(use.part.endswith(".reverse") for use in uses) else 1
+    ids = step.ids(0)
+    data = step.reduce(ids, [0, 1]).reshape(-1)
+    hidden = step.new(directions * size, name=step.name).reshape(directions, size)
+    for use in uses:
+        own = hidden[int(use.part.endswith(".reverse"))]
+        rows = np.broadcast_to(data, use.matrices[0][0]) if use.part[0] == "W" else own
+        step.builder.block(use.layer, 0, rows, own)
+    for place in (5, 6):
+        if step.lanes(place) is not None:
+            _begin(step, step.ids(place), hidden, layout)
+    return _results(hidden, layout)
+
+
+def _begin(step: Step, ids: Ids, hidden: Ids, layout: int) -> None:
+    state = step.reduce(ids, [0 if layout else 1])
+    step.builder.connect(state.reshape(state.shape[1:] if layout else (state.shape[0], -1)), hidden)
+
+
+def _results(hidden: Ids, layout: int) -> Result:
+    if layout:
+        state = hidden[np.newaxis]
+        return [compressed(hidden[np.newaxis, np.newaxis]), compressed(state), compressed(state)]
+    state = compressed(hidden[:, np.newaxis])
+    return [compressed(hidden[np.newaxis, :, np.newaxis]), state, state]

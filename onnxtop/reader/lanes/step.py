@@ -1,0 +1,172 @@
+"""What a rule sees of its node: the lanes of its operands, their sizes, and the graph being made."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxtop.reader.lanes.arrays import Ids, Unclear, aligned, distinct
+from onnxtop.reader.lanes.builder import Builder
+from onnxtop.reader.lanes.sizes import Sizes
+from onnxtop.reader.lanes.weights import LayerTable, Use
+from onnxtop.reader.model import Node, Value
+from onnxtop.reader.names import node_name
+
+__all__ = ["Lanes", "Remarks", "Result", "Step"]
+
+
+@dataclass(frozen=True, eq=False)
+class Lanes:
+    """The lanes of one tensor; ``of`` are the vertices that it is a statistic of, None if it is none.
+
+    A statistic is what a reduction over neurons left (a mean, a maximum, a norm) and what was computed from
+    that alone. Subtracting it from the neurons it was taken over, or dividing by it, is a normalisation; so
+    is adding it where it is ``negative`` already.
+    """
+
+    ids: Ids
+    of: Ids | None = None
+    negative: bool = False
+
+
+Result = Lanes | Ids | None | Sequence[Lanes | Ids | None]
+"""What a rule returns: lanes of the first output, or of each by place; None for an output without lanes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Remarks:
+    """What the walk has to say: hubs with the vertices that stand for them, notes with how often."""
+
+    hubs: list[tuple[str, Ids]] = field(default_factory=list)
+    notes: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A node as its rule sees it. Operands are asked for by position; errors are `Unclear`."""
+
+    node: Node
+    results: tuple[Value | None, ...]
+    env: Mapping[Value, Lanes]
+    sizes: Sizes
+    builder: Builder
+    table: LayerTable
+    remarks: Remarks
+
+    @property
+    def name(self) -> str:
+        """The node's name."""
+        return node_name(self.node)
+
+    @property
+    def operation(self) -> str:
+        """The node as hubs and notes name it."""
+        return f"{self.node.op} {self.name}"
+
+    @property
+    def uses(self) -> tuple[Use, ...]:
+        """The layers that the node uses."""
+        return self.table.uses(self.node)
+
+    @property
+    def skipped(self) -> str | None:
+        """Why a weight of the node is not read, None if it has no such weight."""
+        return self.table.skipped(self.node)
+
+    def value(self, position: int) -> Value | None:
+        """Return the value at an input position, None where it is left out."""
+        return self.node.inputs[position] if position < len(self.node.inputs) else None
+
+    def lanes(self, position: int) -> Lanes | None:
+        """Return an operand's lanes, None if it has none: a constant, a shape, indices."""
+        value = self.value(position)
+        return None if value is None else self.env.get(value)
+
+    def required(self, position: int) -> Lanes:
+        """Return an operand's lanes; it must have some."""
+        lanes = self.lanes(position)
+        if lanes is None:
+            raise Unclear(f"input {position} carries no neurons")
+        return lanes
+
+    def ids(self, position: int) -> Ids:
+        """Return an operand's lanes as an array; it must have some."""
+        return self.required(position).ids
+
+    def with_lanes(self) -> list[int]:
+        """Return the positions of the operands that have lanes."""
+        return [place for place in range(len(self.node.inputs)) if self.lanes(place) is not None]
+
+    def shape(self, position: int) -> tuple[int, ...]:
+        """Return an operand's shape."""
+        shape = self.sizes.of(self.value(position)).shape
+        if shape is None:
+            raise Unclear(f"the shape of input {position} is not known")
+        return shape
+
+    def array(self, position: int) -> NDArray[Any] | None:
+        """Return an operand's numbers, None if they are not known or it is left out."""
+        return self.sizes.of(self.value(position)).array
+
+    def numbers(self, position: int) -> list[int] | None:
+        """Return a small operand as integers, None if it is left out."""
+        if self.value(position) is None:
+            return None
+        array = self.array(position)
+        if array is None:
+            raise Unclear(f"input {position} is computed from the data")
+        return [int(number) for number in array.ravel()]
+
+    def result_shape(self, place: int = 0) -> tuple[int, ...]:
+        """Return an output's shape."""
+        shape = self.sizes.of(self.results[place] if place < len(self.results) else None).shape
+        if shape is None:
+            raise Unclear("the shape of its result is not known")
+        return shape
+
+    def result_rank(self, default: int, place: int = 0) -> int:
+        """Return an output's rank, or the default if it is not known."""
+        shape = self.sizes.of(self.results[place] if place < len(self.results) else None).shape
+        return default if shape is None else len(shape)
+
+    def join(self, operands: Sequence[Ids], *, sum_: bool = False) -> Ids:
+        """Return lanes that hold all operands, which broadcast; see `Builder.join`."""
+        rank = max(ids.ndim for ids in operands)
+        return self.builder.join([aligned(ids, rank) for ids in operands], self.name, sum_=sum_)
+
+    def reduce(self, ids: Ids, axes: Sequence[int]) -> Ids:
+        """Return lanes of size 1 along the axes; see `Builder.reduce`."""
+        return self.builder.reduce(ids, axes, self.name)
+
+    def new(self, count: int, kind: str = "layer", name: str | None = None) -> Ids:
+        """Make vertices, a layer's unless told otherwise."""
+        if name is None:
+            name = self.table.weights[self.uses[0].layer].name if kind == "layer" and self.uses else self.name
+        return self.builder.new(count, kind, name)
+
+    def note(self, text: str) -> None:
+        """Count a note."""
+        self.remarks.notes[text] += 1
+
+    def coarse(self, ids: Ids, axes: Sequence[int], reason: str) -> Ids:
+        """Return lanes of size 1 along the axes where the truth is finer, with the reason as a hub."""
+        mixed = self.reduce(ids, axes)
+        if mixed is not ids:
+            self.remarks.hubs.append((f"{self.operation}: {reason}", distinct(mixed)))
+        return mixed
+
+    def along(self, position: int, axis: int) -> int:
+        """Return an axis of an operand counted from the front."""
+        rank = self.ids(position).ndim
+        if not -rank <= axis < max(rank, 1):
+            raise Unclear(f"axis {axis} does not fit a tensor of {rank} axes")
+        return axis % max(rank, 1)
+
+
+def of_all(lanes: Sequence[Lanes]) -> Ids:
+    """Return the vertices that several statistics were taken over."""
+    parts = [item.of for item in lanes if item.of is not None]
+    return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.intp)

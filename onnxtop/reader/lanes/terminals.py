@@ -1,0 +1,182 @@
+"""What enters and leaves the network: which inputs carry neurons, and which outputs count."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from onnxtop.errors import UsageError
+from onnxtop.reader.lanes.arrays import Ids, Unclear, filled
+from onnxtop.reader.lanes.builder import Builder
+from onnxtop.reader.lanes.scopes import Scope
+from onnxtop.reader.lanes.sizes import Input, Sizes
+from onnxtop.reader.lanes.states import paired_states
+from onnxtop.reader.lanes.uniting import United
+from onnxtop.reader.lanes.walk import Walk
+from onnxtop.reader.model import Model, Value
+
+__all__ = [
+    "Chosen",
+    "Terminals",
+    "close_state",
+    "comes_from",
+    "find_terminals",
+    "input_lanes",
+    "named_values",
+]
+
+_CODES = (TensorProto.INT8, TensorProto.UINT8)
+_FLOATS = (
+    *(TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16),
+    *(TensorProto.COMPLEX64, TensorProto.COMPLEX128),
+)
+_NUMBERS = frozenset((*_CODES, *_FLOATS, TensorProto.UNDEFINED))
+"""Element types of activations; those of eight bits are their codes. All others are indices or labels."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Names of the inputs and outputs that are asked for, None for all."""
+
+    inputs: tuple[str, ...] | None
+    outputs: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Terminals:
+    """Inputs, outputs by name, and the input and output of each state, which are neither."""
+
+    inputs: tuple[Value, ...]
+    outputs: Mapping[str, Value]
+    states: Mapping[Value, Value]
+
+
+def input_lanes(builder: Builder, inputs: Sequence[Input], sizes: Sizes, united: United) -> dict[Value, Ids]:
+    """Make the vertices of every input that carries neurons: open axes share them, and so do united ones."""
+    lanes: dict[Value, Ids] = {}
+    for item in inputs:
+        if item.dtype not in _NUMBERS and (item.value not in united.data or item.dtype == TensorProto.STRING):
+            continue
+        shape = sizes.of(item.value).shape
+        if shape is None or item.shape is None:
+            one = builder.new(1, "input", item.value.name)
+            lanes[item.value] = filled(int(one[0]), 1 if shape is None else len(shape))
+            continue
+        maps = [
+            np.zeros(1, np.intp) if declared is None else united.lanes(item.value, axis, size)
+            for axis, (declared, size) in enumerate(zip(item.shape, shape, strict=True))
+        ]
+        lanes[item.value] = _numbered(builder, item.value.name, maps)
+    return lanes
+
+
+def _numbered(builder: Builder, name: str, maps: Sequence[Ids]) -> Ids:
+    """Make the vertices of an input, given which lane each index belongs to, axis by axis."""
+    counts = [int(index.max(initial=-1)) + 1 for index in maps]
+    try:
+        ids = builder.new(int(np.prod(counts, dtype=float)), "input", name)
+    except Unclear:  # beyond all bounds: then its entries share one vertex
+        return filled(int(builder.new(1, "input", name)[0]), len(maps))
+    if not maps:
+        return ids.reshape(())
+    wide = [np.zeros(1, np.intp) if count == 1 else index for index, count in zip(maps, counts, strict=True)]
+    return ids.reshape(counts)[np.ix_(*wide)]
+
+
+def named_values(model: Model, scope: Scope) -> dict[str, Value]:
+    """Return the values of the main graph by name."""
+    named = {value.name: value for value in model.inputs}
+    named.update((value.name, value) for node in scope.nodes for value in node.outputs)
+    return named
+
+
+def find_terminals(
+    model: Model,
+    scope: Scope,
+    inputs: Sequence[Input],
+    chosen: Chosen,
+    walk: Walk,
+    lanes: Mapping[Value, Ids],
+) -> Terminals:
+    """Sort inputs and outputs: states are neither, labels are no outputs unless there is nothing else.
+
+    Raises
+    ------
+    UsageError
+        A chosen name is that of no input, or of no value.
+    """
+    named = named_values(model, scope)
+    declared = {item.name: item.type for item in model.proto.graph.output}
+    wrong = next(_wrong_names(model, chosen, named, declared), None)
+    if wrong is not None:
+        raise UsageError(f"wanted the name of an input or a value of the model, found {wrong!r}")
+    wanted = tuple(declared) if chosen.outputs is None else chosen.outputs
+    outputs = {name: named[name] for name in wanted if name in named}
+    if chosen.outputs is None:
+        outputs = _without_labels(outputs, declared, walk)
+    taken = [value for value in lanes if chosen.inputs is None or value.name in chosen.inputs]
+    shapes = {item.value: item.shape for item in inputs}
+    shapes |= {value: _declared(declared[name]) for name, value in outputs.items() if name in declared}
+    pairs = paired_states(model, scope, taken, list(outputs.values()), shapes)
+    free_inputs = tuple(value for value in taken if value not in pairs)
+    free_outputs = {name: value for name, value in outputs.items() if value not in pairs.values()}
+    if not free_outputs or not (free_inputs or walk.builder.vocabularies):
+        return Terminals(tuple(taken), outputs, {})
+    return Terminals(free_inputs, free_outputs, pairs)
+
+
+def _wrong_names(
+    model: Model, chosen: Chosen, named: Mapping[str, Value], declared: Mapping[str, onnx.TypeProto]
+) -> Iterator[str]:
+    yield from (name for name in chosen.outputs or () if name not in named and name not in declared)
+    own = {value.name for value in model.inputs}
+    yield from (name for name in chosen.inputs or () if name not in own)
+
+
+def _without_labels(
+    outputs: Mapping[str, Value], declared: Mapping[str, onnx.TypeProto], walk: Walk
+) -> dict[str, Value]:
+    kept = {
+        name: value
+        for name, value in outputs.items()
+        if not declared[name].HasField("tensor_type") or declared[name].tensor_type.elem_type in _NUMBERS
+    }
+    if any(value in walk.env for value in kept.values()):
+        return kept
+    return dict(outputs)
+
+
+def _declared(kind: onnx.TypeProto) -> tuple[int | None, ...] | None:
+    if not kind.tensor_type.HasField("shape"):
+        return None
+    return tuple(dim.dim_value if dim.dim_value > 0 else None for dim in kind.tensor_type.shape.dim)
+
+
+def comes_from(model: Model, value: Value, names: Sequence[str]) -> bool:
+    """Tell whether a value is computed from one of the inputs with these names."""
+    stack, seen = [value], {value}
+    while stack:
+        here = stack.pop()
+        if here in model.inputs and here.name in names:
+            return True
+        node = model.producers.get(here)
+        for source in node.inputs if node is not None else ():
+            if source is not None and source not in seen:
+                seen.add(source)
+                stack.append(source)
+    return False
+
+
+def close_state(walk: Walk, before: Value, after: Value) -> None:
+    """Feed a state's output back to its input: entry by entry where they fit, all to all where not."""
+    start, end = walk.env[before].ids, walk.env.get(after)
+    if end is None:
+        return
+    if start.ndim == end.ids.ndim and all(
+        1 in (a, b) or a == b for a, b in zip(start.shape, end.ids.shape, strict=True)
+    ):
+        walk.builder.connect(end.ids, start)
+    else:
+        walk.builder.connect(walk.builder.gather([end.ids], "state", before.name), start)

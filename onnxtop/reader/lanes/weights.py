@@ -1,0 +1,195 @@
+"""Which layers a node uses, as the network graph wants to know them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from onnxtop.network import Weights
+from onnxtop.reader.constants import Constants, UnreadableConstantError
+from onnxtop.reader.evaluate import keeps_elements
+from onnxtop.reader.layers import Layer, Skipped
+from onnxtop.reader.model import Model, Node, Value
+from onnxtop.reader.ops import READ
+from onnxtop.reader.reading import Call, Reading
+
+__all__ = ["LayerTable", "Use"]
+
+
+@dataclass(frozen=True, eq=False)
+class Use:
+    """One weight as one node uses it.
+
+    ``layer`` counts the network graph's layers; ``position`` is that of the operand, -1 for an attribute;
+    ``matrices`` are the sizes (n_in, n_out) of its matrices; ``shape`` is the decoded operand's, and ``taps``
+    that of the kernel.
+    """
+
+    layer: int
+    position: int
+    part: str
+    matrices: tuple[tuple[int, int], ...]
+    shape: tuple[int, ...]
+    taps: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Route:
+    """The value that holds a weight's elements, and the operations that move them, with what they read."""
+
+    origin: Value
+    steps: tuple[tuple[str, dict[str, Any], tuple[Value | None, ...]], ...] = ()
+
+
+class LayerTable:
+    """Finds the layers that a node uses.
+
+    A layer's matrices are turned as its first use wants them. A use that wants them otherwise (an embedding
+    that is also the head, transposed) gets an entry of its own at the end of ``weights``, under the same name
+    and with the same numbers.
+    """
+
+    def __init__(self, model: Model, constants: Constants, layers: Sequence[Layer | Skipped]) -> None:
+        self._model = model
+        self._constants = constants
+        self.layers = [layer for layer in layers if isinstance(layer, Layer)]
+        self.weights = [Weights(layer.name, layer.blocks) for layer in self.layers]
+        self._index = {_key(layer, constants): place for place, layer in enumerate(self.layers)}
+        self._skipped = {layer.operand: layer for layer in layers if isinstance(layer, Skipped)}
+        self._routes: dict[Value, _Route] = {}
+        self._views: dict[tuple[int, int], int] = {}
+        self._found: dict[int, tuple[Use, ...]] = {}
+
+    def uses(self, node: Node) -> tuple[Use, ...]:
+        """Return the node's uses of layers, none if it has no weights or none that is read."""
+        if node.index not in self._found:
+            self._found[node.index] = tuple(self._uses(node))
+        return self._found[node.index]
+
+    def skipped(self, node: Node) -> str | None:
+        """Return why a weight of the node is not read; None if it has no such weight."""
+        for value in node.inputs:
+            if value is not None and value in self._constants:
+                layer = self._skipped.get(self._constants.origin(value))
+                if layer is not None:
+                    return layer.reason
+        return None
+
+    def _uses(self, node: Node) -> list[Use]:
+        read = READ.get((node.domain, node.op_type))
+        if read is None or (node.outputs and all(output in self._constants for output in node.outputs)):
+            return []
+        call = Call(node, self._model, self._constants)
+        try:
+            readings = list(read(call, **node.attributes()))
+            found = [use for reading in readings if (use := self._use(node, reading)) is not None]
+            return found if found or node.op_type != "Gather" else self._codes(node)
+        except (UnreadableConstantError, ValueError, IndexError, ZeroDivisionError, TypeError):
+            return []
+
+    def _use(self, node: Node, reading: Reading) -> Use | None:
+        operand = reading.operands[0]
+        if operand is None:
+            return None
+        place = self._index.get((self._route(reading).origin, reading.part))
+        if place is None:
+            return None
+        shape = reading.decoded_shape or self._constants.shape(operand)
+        nothing = np.broadcast_to(np.float32(0), shape)
+        sizes = tuple((block.shape[0], block.shape[1]) for block in reading.blocks(nothing))
+        taps = reading.kernel(nothing).weights.shape if reading.kernel is not None else ()
+        position = node.inputs.index(operand) if operand in node.inputs else -1
+        return Use(self._turned(place, node, reading, sizes), position, reading.part, sizes, shape, taps)
+
+    def _codes(self, node: Node) -> list[Use]:
+        """Return a look-up in the codes of a weight that another node reads, turned if that one turns it."""
+        table = node.inputs[0]
+        if table is None or table not in self._constants or node.inputs[1] in self._constants:
+            return []
+        place = self._index.get((self._constants.origin(table), ""))
+        shape = self._constants.shape(table)
+        if place is None or len(shape) != 2 or node.attributes().get("axis", 0) != 0:
+            return []
+        layer = self.layers[place]
+        if (layer.n_in, layer.n_out) == shape:
+            return [Use(place, 0, "", (shape,), shape)]
+        if (layer.n_out, layer.n_in) != shape:
+            return []
+        key = place, -1
+        if key not in self._views:
+            self.weights.append(Weights(layer.name, lambda: [block.T for block in layer.blocks()]))
+            self._views[key] = len(self.weights) - 1
+        return [Use(self._views[key], 0, "", ((shape[0], shape[1]),), shape)]
+
+    def _turned(self, place: int, node: Node, reading: Reading, sizes: tuple[tuple[int, int], ...]) -> int:
+        """Return the layer, or a view of it for a use that wants its matrices turned."""
+        layer = self.layers[place]
+        source = layer.source
+        if source.node is node or (
+            source.node.op_type == node.op_type
+            and source.node.attributes() == node.attributes()
+            and self._route(source.reading) == self._route(reading)
+        ):
+            return place
+        key = place, node.index
+        if key not in self._views:
+            view = Layer(**{**vars(layer), "source": type(source)(source.constants, node, reading, None)})
+            self._views[key] = place if _same(layer, view, sizes) else self._add(view)
+        return self._views[key]
+
+    def _route(self, reading: Reading) -> "_Route":
+        """Return where the stored weight is and what moves it to its use, found once for every value."""
+        value = reading.operands[0]
+        assert value is not None
+        passed: list[tuple[Value, Node | None]] = []
+        while value not in self._routes:
+            node = self._model.producers.get(value)
+            outside = self._model.carried.get(value)
+            if outside is not None:
+                passed.append((value, None))
+                value = outside
+            elif node is not None and keeps_elements(node) and node.inputs[0] is not None:
+                passed.append((value, node))
+                value = node.inputs[0]
+            else:
+                self._routes[value] = _Route(value)
+        route = self._routes[value]
+        for here, node in reversed(passed):
+            if node is not None and node.op_type != "Identity":
+                step = node.op_type, node.attributes(), node.inputs[1:]
+                route = _Route(route.origin, (*route.steps, step))
+            self._routes[here] = route
+        return route
+
+    def _add(self, view: Layer) -> int:
+        self.weights.append(Weights(view.name, view.blocks))
+        return len(self.weights) - 1
+
+
+def _key(layer: Layer, constants: Constants) -> tuple[Value, str]:
+    operand = layer.source.reading.operands[0]
+    assert operand is not None
+    return constants.origin(operand), layer.source.reading.part
+
+
+def _same(layer: Layer, view: Layer, sizes: tuple[tuple[int, int], ...]) -> bool:
+    """Compare two readings of one weight by sizes, then by samples, which a scale leaves proportional."""
+    nothing = np.broadcast_to(np.float32(0), layer.source.reading.decoded_shape or _shape(layer))
+    if tuple(block.shape for block in layer.source.reading.blocks(nothing)) != sizes:
+        return False
+    rng = np.random.default_rng(0)
+    ours = theirs = 0.0
+    pairs = []
+    for one, other in zip(layer.blocks(), view.blocks(), strict=True):
+        rows, columns = (rng.integers(0, size, 4096) for size in one.shape)
+        pairs.append((one[rows, columns].astype(np.float64), other[rows, columns].astype(np.float64)))
+        ours, theirs = ours + float(np.abs(pairs[-1][0]).sum()), theirs + float(np.abs(pairs[-1][1]).sum())
+    ratio = ours / theirs if theirs else 1.0
+    return all(np.allclose(one, other * ratio, rtol=1e-4, equal_nan=True) for one, other in pairs)
+
+
+def _shape(layer: Layer) -> tuple[int, ...]:
+    operand = layer.source.reading.operands[0]
+    assert operand is not None
+    return layer.source.constants.shape(operand)

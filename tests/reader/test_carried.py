@@ -1,0 +1,394 @@
+"""Weights in bodies: branches, outer scopes, what loops carry unchanged, functions within functions."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, helper, numpy_helper
+
+from onnxtop.auditing import audit
+from onnxtop.errors import FormatError
+from onnxtop.reader.layers import Layer, Skipped, read_layers
+from tests.models import graph, layers_of, model, node, only_layer, save, weights
+from tests.reader.extraction import run
+
+Array = np.ndarray[Any, Any]
+
+W, V = weights(4, 4), weights(4, 4, seed=5)
+
+
+def _info(name: str, kind: int, shape: Sequence[int] | None = None) -> Any:
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def _loop_body(
+    nodes: Sequence[NodeProto], inputs: Sequence[str], outputs: Sequence[str], held: Any = None, own: str = ""
+) -> GraphProto:
+    """Return a body ``(iteration, go, *inputs) -> (go, *outputs)``; ``own`` keeps a body's names apart."""
+    return helper.make_graph(
+        [node("Identity", f"go{own}", f"on{own}"), *nodes],
+        "body",
+        [_info(f"iteration{own}", TensorProto.INT64, []), _info(f"go{own}", TensorProto.BOOL, [])]
+        + [_info(name, TensorProto.FLOAT) for name in inputs],
+        [_info(f"on{own}", TensorProto.BOOL, [])] + [_info(name, TensorProto.FLOAT) for name in outputs],
+        [numpy_helper.from_array(value, name) for name, value in (held or {}).items()],
+    )
+
+
+def _loop(
+    body: GraphProto, states: str, results: str, count: int = 2, **held: Array
+) -> tuple[NodeProto, dict[str, Array]]:
+    return (
+        node("Loop", f"count yes {states}", results, body=body, name="loop"),
+        {"count": np.array(count), "yes": np.array(True), **held},
+    )
+
+
+def _named(path: Path) -> dict[str, Layer | Skipped]:
+    return {layer.weight: layer for layer in read_layers(path)}
+
+
+def _matrix(found: Mapping[str, Layer | Skipped], name: str) -> Array:
+    layer = found[name]
+    assert isinstance(layer, Layer), layer
+    return layer.matrix()
+
+
+X = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
+
+
+# Loops
+
+
+def test_a_weight_that_a_loop_hands_on(tmp_path: Path) -> None:
+    body = _loop_body([node("MatMul", "h w", "g"), node("Identity", "w", "w2")], ["h", "w"], ["g", "w2"])
+    made, held = _loop(body, "x w0", "y last", w0=W)
+    proto = model([made], held)
+    found = _named(save(proto, tmp_path))
+    np.testing.assert_array_equal(_matrix(found, "w0"), W)
+    np.testing.assert_allclose(run(proto, {"x": X})[0], X @ W @ W, rtol=1e-6)
+    assert list(found) == ["w0"]
+    assert audit(save(proto, tmp_path)).coverage.parameters_analysed == 16
+
+
+def test_a_weight_handed_on_without_identity(tmp_path: Path) -> None:
+    body = _loop_body([node("MatMul", "h w", "g")], ["h", "w"], ["g", "w"])
+    made, held = _loop(body, "x w0", "y last", w0=W)
+    assert list(_named(save(model([made], held), tmp_path))) == ["w0"]
+
+
+def test_a_state_that_changes_is_no_weight(tmp_path: Path) -> None:
+    """It starts as a constant and is another matrix in the second round."""
+    body = _loop_body([node("MatMul", "h w", "g"), node("Add", "w w", "w2")], ["h", "w"], ["g", "w2"])
+    made, held = _loop(body, "x w0", "y last", w0=W)
+    proto = model([made], held)
+    np.testing.assert_allclose(run(proto, {"x": X})[0], X @ W @ (2 * W), rtol=1e-5)
+    found = read_layers(save(proto, tmp_path))
+    assert not any(isinstance(layer, Layer) for layer in found)
+    coverage = audit(save(proto, tmp_path)).coverage
+    assert coverage.parameters_analysed == 0
+
+
+def test_two_states_that_change_places_are_no_weights(tmp_path: Path) -> None:
+    body = _loop_body([node("MatMul", "h a", "g")], ["h", "a", "b"], ["g", "b", "a"])
+    made, held = _loop(body, "x a0 b0", "y c d", a0=W, b0=V)
+    proto = model([made], held)
+    np.testing.assert_allclose(run(proto, {"x": X})[0], X @ W @ V, rtol=1e-5)
+    assert not any(isinstance(layer, Layer) for layer in read_layers(save(proto, tmp_path)))
+
+
+def test_a_state_that_starts_with_an_activation(tmp_path: Path) -> None:
+    body = _loop_body([node("MatMul", "h w", "g")], ["h", "w"], ["g", "w"])
+    made, held = _loop(body, "x z", "y last")
+    assert read_layers(save(model([made], held, {"x": None, "z": None}), tmp_path)) == []
+
+
+@pytest.mark.parametrize("where", ["outside", "inside"])
+def test_halves_of_a_carried_weight(tmp_path: Path, where: str) -> None:
+    """Compare the result of two products with the two halves, split before the loop or in its body."""
+    both = np.concatenate([W, V])
+    split = node("Split", "w both", "a b", axis=0)
+    if where == "inside":
+        body = _loop_body(
+            [split, node("MatMul", "h a", "g"), node("MatMul", "g b", "f")],
+            ["h", "w"],
+            ["f", "w"],
+            {"both": np.array([4, 4])},
+        )
+        made, held = _loop(body, "x w0", "y last", w0=both)
+        nodes = [made]
+    else:
+        body = _loop_body(
+            [node("MatMul", "h a", "g"), node("MatMul", "g b", "f"), node("Identity", "a", "a2")],
+            ["h", "a", "b"],
+            ["f", "a2", "b"],
+        )
+        made, held = _loop(body, "x u v", "y c d", w0=both, both=np.array([4, 4]))
+        nodes = [node("Split", "w0 both", "u v", axis=0), made]
+    proto = model(nodes, held)
+    np.testing.assert_allclose(run(proto, {"x": X})[0], X @ W @ V @ W @ V, rtol=1e-4)
+    found = read_layers(save(proto, tmp_path))
+    assert [layer.weight for layer in found] == ["w0", "w0"]
+    matrices = [layer.matrix() for layer in found if isinstance(layer, Layer)]
+    np.testing.assert_array_equal(matrices, [W, V])
+    assert audit(save(proto, tmp_path)).coverage.parameters_analysed == 32
+
+
+def test_a_slice_of_a_carried_weight(tmp_path: Path) -> None:
+    body = _loop_body(
+        [node("Slice", "w two six", "s"), node("Transpose", "s", "t"), node("MatMul", "h t", "g")],
+        ["h", "w"],
+        ["g", "w"],
+        {"two": np.array([2]), "six": np.array([6])},
+    )
+    made, held = _loop(body, "x w0", "y last", w0=np.concatenate([W, V]))
+    found = _named(save(model([made], held), tmp_path))
+    np.testing.assert_array_equal(_matrix(found, "w0"), np.concatenate([W, V])[2:6].T)
+
+
+def test_loops_within_loops(tmp_path: Path) -> None:
+    inner = _loop_body([node("MatMul", "k u", "m")], ["k", "u"], ["m", "u"], own="2")
+    inner_loop = node("Loop", "count yes h w", "g used", body=inner)
+    outer = _loop_body([inner_loop], ["h", "w"], ["g", "w"])
+    made, held = _loop(outer, "x w0", "y last", w0=W)
+    proto = model([made], held)
+    np.testing.assert_allclose(run(proto, {"x": X})[0], X @ W @ W @ W @ W, rtol=1e-4)
+    np.testing.assert_array_equal(_matrix(_named(save(proto, tmp_path)), "w0"), W)
+
+
+def test_a_weight_handed_on_by_the_inner_loop(tmp_path: Path) -> None:
+    """The outer loop hands on what the inner one returns: it is the same, or nothing is read."""
+    inner = _loop_body([node("MatMul", "k u", "m")], ["k", "u"], ["m", "u"], own="2")
+    inner_loop = node("Loop", "count yes h w", "g used", body=inner)
+    outer = _loop_body([inner_loop], ["h", "w"], ["g", "used"])
+    made, held = _loop(outer, "x w0", "y last", w0=W)
+    for layer in read_layers(save(model([made], held), tmp_path)):
+        if isinstance(layer, Layer):
+            np.testing.assert_array_equal(layer.matrix(), W)
+
+
+def test_an_inner_loop_that_changes_what_the_outer_hands_on(tmp_path: Path) -> None:
+    inner = _loop_body([node("Add", "u u", "u2")], ["u"], ["u2"], own="2")
+    outer = _loop_body(
+        [node("MatMul", "h w", "g"), node("Loop", "count yes w", "used", body=inner)],
+        ["h", "w"],
+        ["g", "used"],
+    )
+    made, held = _loop(outer, "x w0", "y last", w0=W)
+    assert not any(isinstance(layer, Layer) for layer in read_layers(save(model([made], held), tmp_path)))
+
+
+def test_names_that_a_body_hides(tmp_path: Path) -> None:
+    """The body's own ``w`` is not the outer one."""
+    body = _loop_body([node("MatMul", "h w", "g")], ["h"], ["g"], {"w": V})
+    made, held = _loop(body, "x", "h1", w=W)
+    proto = model([made, node("MatMul", "h1 w")], held)
+    np.testing.assert_allclose(run(proto, {"x": X})[0], X @ V @ V @ W, rtol=1e-4)
+    first, second = read_layers(save(proto, tmp_path))
+    assert isinstance(first, Layer)
+    assert isinstance(second, Layer)
+    np.testing.assert_array_equal(first.matrix(), V)
+    np.testing.assert_array_equal(second.matrix(), W)
+
+
+def test_what_a_loop_returns_is_no_constant(tmp_path: Path) -> None:
+    body = _loop_body([node("Add", "w w", "w2")], ["w"], ["w2"])
+    made, held = _loop(body, "w0", "last", w0=W)
+    proto = model([made, node("MatMul", "x last")], held)
+    assert not any(isinstance(layer, Layer) for layer in read_layers(save(proto, tmp_path)))
+
+
+# Scan
+
+
+def _scan(nodes: Sequence[NodeProto], inputs: str, outputs: str) -> GraphProto:
+    return helper.make_graph(
+        list(nodes),
+        "body",
+        [_info(name, TensorProto.FLOAT) for name in inputs.split()],
+        [
+            _info(name, TensorProto.FLOAT, [4, 4] if name.startswith("w") else [1, 4])
+            for name in outputs.split()
+        ],
+    )
+
+
+def test_weights_as_the_state_of_a_scan(tmp_path: Path) -> None:
+    body = _scan([node("MatMul", "step w", "out"), node("Identity", "w", "w2")], "w step", "w2 out")
+    proto = model([node("Scan", "w0 x", "last y", body=body, num_scan_inputs=1)], {"w0": W})
+    x = X[:, None]
+    np.testing.assert_allclose(run(proto, {"x": x})[0], x @ W, rtol=1e-6)
+    np.testing.assert_array_equal(_matrix(_named(save(proto, tmp_path)), "w0"), W)
+
+
+def test_weights_of_a_scans_body_and_of_its_outer_scope(tmp_path: Path) -> None:
+    body = _scan([node("MatMul", "step w", "o"), node("MatMul", "o v", "out")], "h step", "h out")
+    body.initializer.append(numpy_helper.from_array(V, "v"))
+    proto = model(
+        [node("Scan", "h0 x", "last y", body=body, num_scan_inputs=1)], {"w": W, "h0": np.float32(0)}
+    )
+    found = _named(save(proto, tmp_path))
+    np.testing.assert_array_equal(_matrix(found, "w"), W)
+    np.testing.assert_array_equal(_matrix(found, "v"), V)
+
+
+def test_what_a_scan_walks_along_is_no_matrix(tmp_path: Path) -> None:
+    """Its slices meet the activation one after the other."""
+    body = _scan([node("MatMul", "h row", "g")], "h row", "g")
+    proto = model([node("Scan", "x w", "y", body=body, num_scan_inputs=1)], {"w": weights(3, 4, 4)})
+    found = layers_of(save(proto, tmp_path))
+    assert not any(isinstance(layer, Layer) for layer in found)
+    assert sum(layer.parameters for layer in found) == 48
+    assert all(isinstance(layer, Skipped) and layer.reason for layer in found)
+
+
+def test_a_changing_state_of_a_scan(tmp_path: Path) -> None:
+    body = _scan([node("MatMul", "step w", "out"), node("Add", "w w", "w2")], "w step", "w2 out")
+    proto = model([node("Scan", "w0 x", "last y", body=body, num_scan_inputs=1)], {"w0": W})
+    assert not any(isinstance(layer, Layer) for layer in read_layers(save(proto, tmp_path)))
+
+
+# If
+
+
+def test_branches_with_weights_of_the_same_name(tmp_path: Path) -> None:
+    branches = {
+        name: graph([node("MatMul", "x w", "r")], {"w": value}, {}, ["r"], name=name)
+        for name, value in (("then_branch", W), ("else_branch", V))
+    }
+    proto = model([node("If", "c", "y", **branches)], {}, {"x": None, "c": ()})
+    proto.graph.input[1].type.tensor_type.elem_type = TensorProto.BOOL
+    first, second = read_layers(save(proto, tmp_path))
+    assert isinstance(first, Layer)
+    assert isinstance(second, Layer)
+    np.testing.assert_allclose(run(proto, {"x": X, "c": np.array(True)})[0], X @ first.matrix(), rtol=1e-6)
+    np.testing.assert_allclose(run(proto, {"x": X, "c": np.array(False)})[0], X @ second.matrix(), rtol=1e-6)
+    assert first.name != second.name
+
+
+def test_outer_weights_that_only_branches_use(tmp_path: Path) -> None:
+    """One weight used as it is in one branch and transposed in the other: one layer with two uses."""
+    then = graph([node("MatMul", "x w", "r", name="a")], {}, {}, ["r"])
+    other = graph([node("Gemm", "x w", "r", transB=1, name="b")], {}, {}, ["r"])
+    proto = model([node("If", "c", "y", then_branch=then, else_branch=other)], {"w": W}, {"x": None, "c": ()})
+    layer = only_layer(save(proto, tmp_path))
+    assert layer.uses == ("a", "b")
+    np.testing.assert_array_equal(layer.matrix(), W)
+
+
+def test_constants_in_nested_branches(tmp_path: Path) -> None:
+    constant = helper.make_node("Constant", [], ["w"], value=numpy_helper.from_array(W, ""))
+    for _ in range(3):
+        inner = graph([constant, node("MatMul", "x w", "r")], {}, {}, ["r"])
+    for _ in range(3):
+        inner = graph([node("If", "c", "r", then_branch=inner, else_branch=inner)], {}, {}, ["r"])
+    proto = model([node("If", "c", "y", then_branch=inner, else_branch=inner)], {}, {"x": None, "c": ()})
+    found = read_layers(save(proto, tmp_path))
+    assert len(found) == 16
+    assert all(isinstance(layer, Layer) and np.array_equal(layer.matrix(), W) for layer in found)
+    assert audit(save(proto, tmp_path)).coverage.parameters_analysed == 16 * 16
+
+
+# Functions
+
+
+def _function(name: str, inputs: str, nodes: Sequence[NodeProto], attributes: Sequence[str] = ()) -> Any:
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("local", 1)]
+    return helper.make_function(
+        "local", name, inputs.split(), ["r"], list(nodes), opsets, attributes=list(attributes)
+    )
+
+
+def test_weights_as_arguments_of_nested_functions(tmp_path: Path) -> None:
+    inner = _function("Inner", "a b", [node("Transpose", "b", "t"), node("MatMul", "a t", "r")])
+    outer = _function("Outer", "a b", [node("local.Inner", "a b", "h"), node("local.Inner", "h b", "r")])
+    nodes = [node("local.Outer", "x w", "h"), node("local.Outer", "h v")]
+    proto = model(nodes, {"w": W, "v": V}, functions=[inner, outer])
+    np.testing.assert_allclose(run(proto, {"x": X})[0], X @ W.T @ W.T @ V.T @ V.T, rtol=1e-4)
+    found = _named(save(proto, tmp_path))
+    assert list(found) == ["w", "v"]
+    np.testing.assert_array_equal(_matrix(found, "w"), W.T)
+    np.testing.assert_array_equal(_matrix(found, "v"), V.T)
+    assert all(len(layer.uses) == 2 for layer in found.values())
+
+
+def test_weights_in_a_functions_own_constants(tmp_path: Path) -> None:
+    constant = helper.make_node("Constant", [], ["w"], value=numpy_helper.from_array(W, ""))
+    dense = _function("Dense", "a", [constant, node("MatMul", "a w", "r")])
+    proto = model([node("local.Dense", "x", "h"), node("local.Dense", "h")], {}, functions=[dense])
+    np.testing.assert_allclose(run(proto, {"x": X})[0], X @ W @ W, rtol=1e-5)
+    found = read_layers(save(proto, tmp_path))
+    assert all(isinstance(layer, Layer) and np.array_equal(layer.matrix(), W) for layer in found)
+    assert len(found) in (1, 2)
+
+
+def test_a_functions_attribute_decides_the_orientation(tmp_path: Path) -> None:
+    gemm = node("Gemm", "a b", "r")
+    gemm.attribute.append(AttributeProto(name="transB", type=AttributeProto.INT, ref_attr_name="flip"))
+    dense = _function("Dense", "a b", [gemm], ["flip"])
+    proto = model([node("local.Dense", "x w", "y", flip=1)], {"w": W}, functions=[dense])
+    np.testing.assert_allclose(run(proto, {"x": X})[0], X @ W.T, rtol=1e-6)
+    np.testing.assert_array_equal(only_layer(save(proto, tmp_path)).matrix(), W.T)
+
+
+def test_a_function_in_a_branch(tmp_path: Path) -> None:
+    dense = _function("Dense", "a b", [node("MatMul", "a b", "r")])
+    branch = graph([node("local.Dense", "x w", "r")], {}, {}, ["r"])
+    proto = model(
+        [node("If", "c", "y", then_branch=branch, else_branch=branch)],
+        {"w": W},
+        {"x": None, "c": ()},
+        functions=[dense],
+    )
+    layer = only_layer(save(proto, tmp_path))
+    np.testing.assert_array_equal(layer.matrix(), W)
+    assert len(layer.uses) >= 1
+
+
+# Deep and wide
+
+
+def test_twenty_five_branches_deep(tmp_path: Path) -> None:
+    inner = graph([node("MatMul", "x w", "r")], {"w": W}, {}, ["r"])
+    for _ in range(25):
+        inner = graph([node("If", "c", "r", then_branch=inner)], {}, {}, ["r"])
+    proto = model([node("If", "c", "y", then_branch=inner)], {}, {"x": None, "c": ()})
+    np.testing.assert_array_equal(only_layer(save(proto, tmp_path)).matrix(), W)
+
+
+@pytest.mark.parametrize("depth", [50, 1000, 20_000])
+def test_deeper_than_protocol_buffers_go(tmp_path: Path, depth: int) -> None:
+    """The libraries refuse more than 100 messages within each other, three a body: so do we, in one line."""
+    body = b""
+    for _ in range(depth):
+        attribute = _field(1, b"then_branch") + _field(6, body) + b"\xa0\x01\x05"
+        body = _field(1, _field(1, b"c") + _field(2, b"r") + _field(4, b"If") + _field(5, attribute))
+    path = tmp_path / "deep.onnx"
+    path.write_bytes(b"\x08\x0a" + _field(7, body) + _field(8, b"\x10\x15"))
+    with pytest.raises(FormatError) as caught:
+        audit(path)
+    assert "\n" not in str(caught.value)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return _varint(number << 3 | 2) + _varint(len(content)) + content
+
+
+def _varint(number: int) -> bytes:
+    content = b""
+    while number >= 128:
+        content += bytes([number & 127 | 128])
+        number >>= 7
+    return content + bytes([number])
+
+
+def test_a_branch_that_carries_a_loop(tmp_path: Path) -> None:
+    body = _loop_body([node("MatMul", "h w", "g")], ["h", "w"], ["g", "w"])
+    made, held = _loop(body, "x w0", "r last", w0=W)
+    branch = graph([made], held, {}, ["r"])
+    proto = model([node("If", "c", "y", then_branch=branch, else_branch=branch)], {}, {"x": None, "c": ()})
+    found = read_layers(save(proto, tmp_path))
+    assert len(found) == 2
+    assert all(isinstance(layer, Layer) and np.array_equal(layer.matrix(), W) for layer in found)
