@@ -77,7 +77,7 @@ def test_profiles_follow_the_law_of_all_arrangements(name):
     shapes, cells = LAWS[name]
     orders = list(itertools.permutations(range(len(cells))))
     law = Counter(tree_ranks(cells, order) for order in orders)
-    draws = 20000
+    draws = 10000
     seen = seen_profiles(draw_profiles(shapes, seed=1, draws=draws))
     assert set(seen) == set(law)
     expected = {ranks: count * draws / len(orders) for ranks, count in law.items()}
@@ -123,7 +123,7 @@ def test_every_profile_is_a_set_of_ranks(shapes):
 
 def test_number_of_draws():
     assert len(draw_profiles(((300, 100, 1),)).ranks) == 100
-    assert len(draw_profiles(((70000, 2, 1),)).ranks) == 20
+    assert len(draw_profiles(((66000, 2, 1),)).ranks) == 20
     assert len(draw_profiles(((4480, 4480, 1),)).ranks) == 20
 
 
@@ -147,17 +147,13 @@ def mostly_zero(rng, shape):
 
 
 SHUFFLES = [
-    (normal, [(300, 100)], 200),
-    (heavy, [(300, 100)], 200),
-    (int8, [(300, 100)], 200),
-    (mostly_zero, [(300, 100)], 200),
-    (normal, [(64, 1000)], 200),
-    (mostly_zero, [(64, 1000)], 200),
-    (heavy, [(64, 1000)], 200),
-    (normal, [(512, 512)], 200),
+    (normal, [(300, 100)], 300),
+    (heavy, [(300, 100)], 300),
+    (int8, [(300, 100)], 300),
+    (mostly_zero, [(300, 100)], 300),
+    (heavy, [(64, 1000)], 300),
     (int8, [(512, 512)], 200),
-    (normal, [(36, 4)] * 32, 200),
-    (int8, [(36, 4)] * 32, 200),
+    (int8, [(36, 4)] * 32, 300),
     (mostly_zero, [(36, 4), (10, 40), (1, 30)], 400),
 ]
 
@@ -202,9 +198,9 @@ def test_z_is_excess_in_standard_deviations():
 
 
 def test_random_layers_are_within_chance():
-    z = [null_of([random_matrix("gaussian", 120, 80, seed)], seed).z for seed in range(30)]
-    assert abs(np.mean(z)) < 0.6
-    assert 0.7 < np.std(z) < 1.4
+    z = [null_of([random_matrix("gaussian", 120, 80, seed)], seed).z for seed in range(20)]
+    assert abs(np.mean(z)) < 0.75
+    assert 0.65 < np.std(z) < 1.45
 
 
 @pytest.mark.parametrize("name", ["scaled_rows", "scaled_columns", "sorted_entries"])

@@ -1,0 +1,186 @@
+"""What the null model and the test of exchangeability cost, and, given folders of models, what they find.
+
+python benchmarks/null_model.py                 # the benchmark
+python benchmarks/null_model.py DIR [DIR ...]   # the census: verdicts on every *.onnx below some folders
+"""
+
+import os
+
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from _measure import Row, median_seconds, peak_mib, report
+
+from onnxtop.errors import OnnxtopError
+from onnxtop.reader.layers import Layer, read_layers
+from onnxtop.statistics.exchangeability import Verdict, exchangeability, looks_untrained, verdict
+from onnxtop.statistics.initialisers import closest_initialiser
+from onnxtop.topology.neural_persistence import layer_forest, layer_persistence, network_persistence
+from onnxtop.topology.null_model import NullModels, draw_profiles
+
+STAGES = [(64, 64, 3), (256, 128, 4), (512, 256, 6), (1024, 512, 3)]
+"""Channels that come in, width, blocks."""
+
+RESNET_50 = [(147, 64), (2048, 1000)]
+for before, width, depth in STAGES:
+    RESNET_50 += [(before, width), (before, 4 * width)]
+    RESNET_50 += [(9 * width, width), (width, 4 * width)] * depth
+    RESNET_50 += [(4 * width, width)] * (depth - 1)
+"""Matrices of a ResNet-50, flattened, with its classifier."""
+
+FRESH = {
+    "normal": lambda rng, shape: rng.standard_normal(shape),
+    "uniform": lambda rng, shape: rng.uniform(-1, 1, shape),
+    "Student's t, 3 degrees": lambda rng, shape: rng.standard_t(3, shape),
+    "normal, rounded to int8": lambda rng, shape: np.round(rng.standard_normal(shape) * 30).clip(-127, 127),
+    "normal, 90 % zeros": lambda rng, shape: rng.standard_normal(shape) * (rng.random(shape) > 0.9),
+}
+
+
+# The benchmark
+
+
+def seconds(run: object) -> float:
+    """Processor time: what a busy machine does beside does not count."""
+    times = []
+    for _ in range(3):
+        start = time.process_time()
+        run()
+        times.append(time.process_time() - start)
+    return float(np.median(times))
+
+
+def resnet() -> list[Row]:
+    rng = np.random.default_rng(0)
+    layers = [[rng.standard_normal(shape, dtype=np.float32)] for shape in RESNET_50]
+    values = [layer_persistence(matrix) for (matrix,) in layers]
+    shapes = {(max(shape), min(shape), 1) for shape in RESNET_50}
+
+    def null_models() -> NullModels:
+        models = NullModels()
+        kept = [models.read(blocks) for blocks in layers]
+        for item, value in zip(kept, values, strict=True):
+            models.measure(item, value.normalized, scale=value.scale)
+        return models
+
+    models = null_models()
+    drawn = seconds(lambda: [draw_profiles((shape,)) for shape in shapes])
+    read = sum(kept.strengths.nbytes for kept in map(models.read, layers)) / 2**20
+    return [
+        Row("forests of the layers of a ResNet-50", seconds(lambda: [*map(layer_forest, layers)]), "s"),
+        Row("their null models", seconds(null_models), "s", 2.0),
+        Row(f"of that, drawing 100 profiles of each of {len(shapes)} shapes", drawn, "s"),
+        Row("kept until the scale is known", read, "MiB", 16.0),
+        Row("exchangeability", seconds(lambda: [*map(exchangeability, layers)]), "s", 2.0),
+        Row("closest initialisers", seconds(lambda: [*map(closest_initialiser, layers)]), "s", 1.0),
+    ]
+
+
+def large() -> list[Row]:
+    matrix = np.random.default_rng(0).standard_normal((4096, 11008), dtype=np.float32)
+    models = NullModels()
+    models.read([matrix])
+    read, tested, anchor = median_seconds(
+        lambda: models.read([matrix]),
+        lambda: exchangeability([matrix]),
+        lambda: max(matrix.max(), -matrix.min()),
+        repeat=5,
+    )
+    profile = seconds(lambda: draw_profiles(((11008, 4096, 1),), draws=5)) / 5
+    return [
+        Row("4096 x 11008 float32, max(W.max(), -W.min())", anchor * 1e3, "ms"),
+        Row("reading the strongest weights, as multiple of that", read / anchor, "x", 6.0),
+        Row("exchangeability, as multiple of that", tested / anchor, "x"),
+        Row("one draw", profile * 1e3, "ms", 60.0),
+        Row("peak of extra memory of reading", peak_mib(lambda: models.read([matrix])), "MiB", 64.0),
+        Row(
+            "peak of extra memory of exchangeability",
+            peak_mib(lambda: exchangeability([matrix])),
+            "MiB",
+            128.0,
+        ),
+    ]
+
+
+def fresh() -> list[Row]:
+    """Share of freshly drawn matrices in which structure is found, a false alarm each."""
+    shapes = [(64, 64), (128, 32), (288, 64), (512, 128)]
+    rows = []
+    for name, draw in FRESH.items():
+        found = [
+            judged([draw(np.random.default_rng([seed, *shape]), shape)], seed)
+            for shape in shapes
+            for seed in range(25)
+        ]
+        share = sum(not item.exchangeable for item in found) / len(found)
+        rows.append(Row(f"structure found in {len(found)} fresh matrices, {name}", 100 * share, "%", 4.0))
+    return rows
+
+
+def judged(blocks: list[np.ndarray], seed: int) -> Verdict:
+    models = NullModels(seed)
+    kept, value = models.read(blocks), layer_persistence(blocks[0])
+    return verdict(exchangeability(blocks), models.measure(kept, value.normalized, scale=value.scale).z)
+
+
+# The census
+
+
+def verdicts(path: Path) -> Iterator[tuple[str, Verdict, str]]:
+    """Yield every layer of a file with its verdict and the closest initialiser."""
+    models, forests, kept, tested, closest = NullModels(), {}, {}, {}, {}
+    for layer in read_layers(path):
+        if not isinstance(layer, Layer):
+            continue
+        blocks = layer.blocks()
+        if not all(block.size for block in blocks):
+            continue
+        forests[layer.name] = layer_forest(blocks)
+        kept[layer.name] = models.read(blocks)
+        tested[layer.name] = exchangeability(blocks)
+        closest[layer.name] = closest_initialiser(blocks)
+    figures = network_persistence(forests)
+    for name, value in figures.layers.items():
+        null = models.measure(kept[name], value.normalized, scale=value.scale)
+        match = closest[name]
+        told = f"{match.name} ({match.distance:.3f})" if match is not None and match.fits else "none"
+        yield name, verdict(tested[name], null.z), told
+
+
+def census(folders: list[Path]) -> None:
+    totals: Counter[str] = Counter()
+    print("judged exchangeable untrained file")
+    for folder in folders:
+        for path in sorted(folder.rglob("*.onnx")):
+            try:
+                found = list(verdicts(path))
+            except OnnxtopError as error:
+                print(f"{path.relative_to(folder)}: {error}")
+                continue
+            told = [item for item in found if item[1].exchangeable is not None]
+            alike = [item for item in told if item[1].exchangeable]
+            untrained = looks_untrained(item[1] for item in found)
+            totals.update(item for _, each, _ in told for item in each.structured)
+            totals.update(
+                {"layers judged": len(told), "exchangeable": len(alike), "files untrained": untrained}
+            )
+            if told:
+                answer = "yes" if untrained else "no"
+                print(f"{len(told):6} {len(alike):12} {answer:>9} {path.relative_to(folder)}")
+            for initialiser, count in Counter(item[2] for item in alike).most_common():
+                print(f"{'':30}{count} x initialiser: {initialiser}")
+    for what, count in totals.items():
+        print(f"{what:<20} {count:6}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        census([Path(argument) for argument in sys.argv[1:]])
+        sys.exit(0)
+    sys.exit(int(sum(report(section()) for section in (resnet, large, fresh)) > 0))

@@ -1,0 +1,1 @@
+"""Statistics of weights: pure NumPy on arrays, one layer at a time."""

@@ -1,0 +1,367 @@
+"""Could the entries of a layer be shuffled and nothing would change? Then it was probably never trained.
+
+Freshly drawn weights are *exchangeable*: no place in the matrix differs from another. Training puts structure
+into the places. Two statistics look for it here, a third is the z of neural persistence; each has its own
+null, and none needs data.
+
+Concentration
+    Whether large ``|w|`` gather in some rows or columns. With N entries in M rows, row r of n_r entries with
+    mean x_r, and all of mean x and variance v (with N - 1), the ratio of sum_r n_r (x_r - x)^2 / (M - 1) to v
+    is 1 on average over all shuffles, with variance about 2 / (M - 1): the analysis of variance. So
+    ``z_rows = (ratio - 1) sqrt((M - 1) / 2)``, likewise for columns.
+Spectrum
+    Whether rows or columns go together. The largest singular value s of an m x n matrix of independent
+    entries of mean 0 and variance 1 lies at the Tracy-Widom edge: with a = sqrt(m - 1) + sqrt(n),
+    ``(s^2 - a^2) / (a (1 / sqrt(m - 1) + 1 / sqrt(n))^(1/3))`` has mean -1.2 and deviation 1.3 (I. Johnstone,
+    *On the distribution of the largest eigenvalue in principal components analysis*, Annals of Statistics
+    2001). Large entries raise the edge. So where tails are heavier than normal, the outer 2 % on either side
+    are cut off first, which leaves exchangeable what is exchangeable. What has heavy tails even then (mostly
+    zeros) is measured from the mean edge of a few shuffles.
+
+Groups of a convolution, or matrices of a batched product, are one layer: their rows and columns are pooled
+for the concentration; each has an edge of its own, and their distances from it are added as independent ones.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigvalsh, eigvalsh_tridiagonal
+
+from onnxtop.network import Blocks, Matrix
+
+__all__ = [
+    "CONCENTRATION_LIMIT",
+    "NEURAL_PERSISTENCE_LIMIT",
+    "SPECTRUM_LIMIT",
+    "Exchangeability",
+    "Verdict",
+    "exchangeability",
+    "looks_untrained",
+    "verdict",
+]
+
+Structure = Literal["neural persistence", "concentration", "spectrum"]
+Floats = NDArray[np.float64]
+
+NEURAL_PERSISTENCE_LIMIT = 3.0
+CONCENTRATION_LIMIT = 4.0
+SPECTRUM_LIMIT = 4.0
+"""How far from its null a statistic has to be to speak; calibrated on published models."""
+SMALLEST_LAYER = 1024
+SMALLEST_SIDE = 8
+"""Weights of a layer, and rows and columns of each block, below which nothing can be told."""
+
+CHUNK = 1 << 18
+"""Cells worked on at a time."""
+LONGER, SHORTER = 4096, 1024
+"""Sides of a matrix of which the spectrum is taken; of a larger one, evenly spaced rows and columns."""
+MOST_BLOCKS = 16
+"""Blocks of which the spectrum is taken, evenly spaced among all."""
+OUTER = 0.02
+"""Share of entries that are cut off on either side."""
+NORMAL = 3.5
+"""Fourth moment of standardised entries (normal: 3) above which the outer ones are cut off."""
+HEAVY, SHUFFLES = 4.0, 4
+"""Fourth moment of what is left above which the edge is that of so many shuffles."""
+SMALL_GRAM, STEPS = 64, 256
+"""Side up to which a matrix is decomposed whole; steps of Lanczos' method for larger ones."""
+EDGE_MEAN = -1.2065
+"""Mean of the Tracy-Widom law of real matrices."""
+
+
+@dataclass(frozen=True)
+class Exchangeability:
+    """What tells a layer from its own shuffles.
+
+    Attributes
+    ----------
+    variance
+        Of ``|w|``, in the square of the weights' unit: divide by the square of the scale.
+    row_share, column_share
+        Share of that variance that the means of rows, of columns, explain.
+    z_rows, z_columns
+        The same against the shuffled layer, in standard deviations.
+    spectrum
+        Largest singular value against the Tracy-Widom edge.
+    reason
+        Why figures are None, or None.
+    """
+
+    variance: float | None = None
+    row_share: float | None = None
+    column_share: float | None = None
+    z_rows: float | None = None
+    z_columns: float | None = None
+    spectrum: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a layer is exchangeable: None if that cannot be told, for the ``reason`` given.
+
+    ``structured`` names the statistics that found structure.
+    """
+
+    exchangeable: bool | None
+    structured: tuple[Structure, ...] = ()
+    reason: str | None = None
+
+
+def verdict(measured: Exchangeability, z: float | None) -> Verdict:
+    """Put the two statistics and the z of neural persistence together.
+
+    A layer is exchangeable if none of the three speaks. A statistic that is None does not; if all are, or the
+    layer is too small, there is no verdict.
+
+    Examples
+    --------
+    >>> verdict(Exchangeability(z_rows=0.5, z_columns=-1.0, spectrum=9.0), z=1.2)
+    Verdict(exchangeable=False, structured=('spectrum',), reason=None)
+    >>> verdict(Exchangeability(reason="too small to tell"), z=5.0).reason
+    'too small to tell'
+    """
+    lines = [abs(value) for value in (measured.z_rows, measured.z_columns) if value is not None]
+    if measured.spectrum is None and not lines:
+        return Verdict(None, reason=measured.reason or "all its weights are equal")
+    speak: dict[Structure, bool] = {
+        "neural persistence": z is not None and abs(z) > NEURAL_PERSISTENCE_LIMIT,
+        "concentration": max(lines, default=0.0) > CONCENTRATION_LIMIT,
+        "spectrum": measured.spectrum is not None and measured.spectrum > SPECTRUM_LIMIT,
+    }
+    structured = tuple(name for name, speaks in speak.items() if speaks)
+    return Verdict(not structured, structured)
+
+
+def looks_untrained(verdicts: Iterable[Verdict]) -> bool:
+    """Tell whether at least three layers have a verdict and 80 % of those are exchangeable.
+
+    Examples
+    --------
+    >>> looks_untrained([Verdict(True)] * 4 + [Verdict(False), Verdict(None)])
+    True
+    >>> looks_untrained([Verdict(True)] * 2)
+    False
+    """
+    told = [item.exchangeable for item in verdicts if item.exchangeable is not None]
+    return len(told) >= 3 and sum(told) >= 0.8 * len(told)
+
+
+def exchangeability(blocks: Blocks) -> Exchangeability:
+    """Measure what tells a layer from its own shuffles.
+
+    Parameters
+    ----------
+    blocks
+        Matrices (n_in, n_out) that share no neuron, float16, float32 or float64, no side empty.
+
+    Returns
+    -------
+    Exchangeability
+        Of layers too small to tell, the variance alone. Where all ``|w|`` are equal there is no
+        concentration, where all weights are, no spectrum. A NaN or an infinity leaves nothing.
+
+    Examples
+    --------
+    >>> matrix = np.random.default_rng(0).standard_normal((64, 32))
+    >>> verdict(exchangeability([matrix]), z=0.0).exchangeable
+    True
+    >>> matrix[:5] *= 2
+    >>> exchangeability([matrix]).z_rows > 10
+    True
+    """
+    largest = float(np.max([(block.max(), -block.min()) for block in blocks]))
+    if not np.isfinite(largest):
+        return Exchangeability(reason="a weight is NaN or infinite")
+    if largest == 0.0:
+        return Exchangeability(0.0, reason="all its weights are zero")
+    n_weights = sum(block.size for block in blocks)
+    if n_weights < SMALLEST_LAYER or min(min(block.shape) for block in blocks) < SMALLEST_SIDE:
+        magnitudes = np.concatenate([np.abs(block.ravel(), dtype=np.float64) for block in blocks])
+        variance = float((magnitudes / largest).var()) * largest * largest
+        return Exchangeability(variance, reason="too small to tell")
+    return _tidy(replace(_concentration(blocks, largest), spectrum=_spectrum(blocks)))
+
+
+def _tidy(measured: Exchangeability) -> Exchangeability:
+    """Cut figures off at six digits: sums of float32 have no more, and machines add in different orders."""
+    return Exchangeability(
+        variance=_six_digits(measured.variance),
+        row_share=_six_digits(measured.row_share),
+        column_share=_six_digits(measured.column_share),
+        z_rows=_six_digits(measured.z_rows),
+        z_columns=_six_digits(measured.z_columns),
+        spectrum=_six_digits(measured.spectrum),
+    )
+
+
+def _six_digits(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.6g}")
+
+
+# Concentration
+
+
+class _Sums(NamedTuple):
+    """Sums of rows, of columns and of squares of what was added up."""
+
+    rows: Floats
+    columns: Floats
+    squares: float
+
+
+def _concentration(blocks: Blocks, largest: float) -> Exchangeability:
+    # Taken about a typical value, sums lose no digits where all |w| are nearly equal.
+    centre = float(np.abs(blocks[0][0], dtype=np.float64).mean() / largest)
+    sums = [_sums(block, largest, centre) for block in blocks]
+    n_weights = sum(block.size for block in blocks)
+    mean = sum(float(part.rows.sum()) for part in sums) / n_weights
+    total = sum(part.squares for part in sums) - n_weights * mean**2
+    variance = total / n_weights
+    if variance <= 1e-12:  # of numbers up to 1, most near the same: what float32 leaves of it
+        return Exchangeability(max(variance, 0.0) * largest * largest)
+    shares: list[float] = []
+    z: list[float] = []
+    for axis in (0, 1):
+        widths = np.repeat(
+            [block.shape[1 - axis] for block in blocks], [block.shape[axis] for block in blocks]
+        )
+        means = np.concatenate([part[axis] for part in sums]) / widths
+        between = float(np.sum(widths * (means - mean) ** 2))
+        ratio = between / (widths.size - 1) / (total / (n_weights - 1))
+        shares.append(between / total)
+        z.append((ratio - 1) * float(np.sqrt((widths.size - 1) / 2)))
+    return Exchangeability(variance * largest * largest, shares[0], shares[1], z[0], z[1])
+
+
+def _sums(block: Matrix, largest: float, centre: float) -> _Sums:
+    """Add up ``|w| / largest - centre``, a strip of rows at a time."""
+    if block.strides[0] < block.strides[1]:
+        rows, columns, squares = _sums(block.T, largest, centre)
+        return _Sums(columns, rows, squares)
+    dtype = np.promote_types(block.dtype.newbyteorder("="), np.float32)
+    sums = _Sums(np.empty(len(block)), np.zeros(block.shape[1]), 0.0)
+    squares = 0.0
+    height = max(1, CHUNK // block.shape[1])
+    for start in range(0, len(block), height):
+        strip = np.abs(block[start : start + height], dtype=dtype)
+        strip /= dtype.type(largest)
+        strip -= dtype.type(centre)
+        sums.rows[start : start + height] = strip.sum(axis=1)
+        sums.columns[:] += strip.sum(axis=0)
+        squares += _sum_of_squares(strip)
+    return sums._replace(squares=squares)
+
+
+def _sum_of_squares(entries: Matrix) -> float:
+    # einsum, not vdot: BLAS would wake its threads for each strip, which on a busy machine costs far more.
+    return float(np.einsum("ij,ij->i", entries, entries).sum(dtype=np.float64))
+
+
+# Spectrum
+
+
+def _spectrum(blocks: Blocks) -> float | None:
+    chosen = np.unique(np.linspace(0, len(blocks) - 1, MOST_BLOCKS).astype(int)).tolist()
+    found = [above for above in (_above_edge(blocks[b]) for b in chosen) if above is not None]
+    if not found:
+        return None
+    return EDGE_MEAN + sum(above - EDGE_MEAN for above in found) / float(np.sqrt(len(found)))
+
+
+def _above_edge(block: Matrix) -> float | None:
+    """Return how far the largest singular value lies above the edge; None where all entries are equal."""
+    entries = _standardised(_part(block if block.shape[0] >= block.shape[1] else block.T))
+    if entries is None:
+        return None
+    above = _johnstone(entries)
+    if above <= SPECTRUM_LIMIT or _fourth_moment(entries) <= HEAVY:
+        return above
+    rng = np.random.default_rng(entries.shape)
+    shuffled = [_johnstone(rng.permutation(entries.ravel()).reshape(entries.shape)) for _ in range(SHUFFLES)]
+    return above - float(np.mean(shuffled)) + EDGE_MEAN
+
+
+def _johnstone(entries: Matrix) -> float:
+    """Return the standardised largest singular value of a matrix with at least as many rows as columns."""
+    m, n = len(entries) - 1.0, float(entries.shape[1])
+    edge = np.sqrt(m) + np.sqrt(n)
+    unit = edge * (1 / np.sqrt(m) + 1 / np.sqrt(n)) ** (1 / 3)
+    return float((_largest_eigenvalue(entries.T @ entries) - edge**2) / unit)
+
+
+def _part(block: Matrix) -> Matrix:
+    """Return evenly spaced rows and columns of a block that has more than enough of them."""
+    rows, columns = (
+        np.linspace(0, side - 1, min(side, most)).astype(int)
+        for side, most in zip(block.shape, (LONGER, SHORTER), strict=True)
+    )
+    if block.shape == (rows.size, columns.size):
+        return block
+    part: Matrix = block[rows[:, None], columns]
+    return part
+
+
+def _standardised(block: Matrix) -> Matrix | None:
+    """Return entries of mean 0 and variance 1 as float32, without their outer part if tails are heavy."""
+    entries = _scaled(block, float(block.min()), float(block.max()))
+    if entries is None or _fourth_moment(entries) <= NORMAL:
+        return entries
+    sample = block.ravel()[:: max(1, block.size >> 16)].astype(np.float64)
+    low, high = np.quantile(sample, (OUTER, 1 - OUTER)).tolist()
+    return _scaled(block, low, high) if low < high else entries
+
+
+def _scaled(block: Matrix, low: float, high: float) -> Matrix | None:
+    """Return entries between the limits at mean 0 and variance 1; None if they are all equal."""
+    largest = max(abs(low), abs(high))
+    if low == high:
+        return None
+    wide = block.astype(np.promote_types(block.dtype.newbyteorder("="), np.float32), copy=False)
+    entries: Matrix = (np.clip(wide, low, high) / wide.dtype.type(largest)).astype(np.float32)
+    entries -= entries.mean(dtype=np.float64)
+    deviation = float(np.sqrt(_sum_of_squares(entries) / entries.size))
+    if deviation < 1e-6:
+        return None
+    entries /= np.float32(deviation)
+    return entries
+
+
+def _fourth_moment(entries: Matrix) -> float:
+    return _sum_of_squares(np.square(entries)) / entries.size
+
+
+def _largest_eigenvalue(gram: NDArray[np.floating[Any]]) -> float:
+    """Return the largest eigenvalue of a symmetric matrix: by Lanczos' method where the matrix is large.
+
+    Written out because ARPACK draws random vectors of its own, and the same file must give the same report.
+    All vectors are kept orthogonal, so a value only ever rises from step to step.
+    """
+    n = len(gram)
+    if n <= SMALL_GRAM:
+        return float(eigvalsh(gram)[-1])
+    basis = np.empty((min(n, STEPS), n))
+    step = np.random.default_rng(n).standard_normal(n)
+    diagonal, beside, value = np.zeros(len(basis)), np.zeros(len(basis)), 0.0
+    for k in range(len(basis)):
+        beside[k] = np.linalg.norm(step)
+        if beside[k] <= 1e-6 * np.abs(diagonal[:k]).max(initial=0.0):  # the rank is k
+            return _tridiagonal(diagonal[:k], beside[1:k])
+        basis[k] = step / beside[k]
+        step = np.einsum("ij,j->i", gram, basis[k].astype(gram.dtype)).astype(np.float64)
+        diagonal[k] = np.einsum("i,i->", basis[k], step)
+        for _ in range(2):
+            step -= np.einsum("i,ij->j", np.einsum("ij,j->i", basis[: k + 1], step), basis[: k + 1])
+        if k % 8 == 0 or k == len(basis) - 1:
+            before, value = value, _tridiagonal(diagonal[: k + 1], beside[1 : k + 1])
+            if value - before <= 1e-6 * value:
+                break
+    return value
+
+
+def _tridiagonal(diagonal: Floats, beside: Floats) -> float:
+    last = diagonal.size - 1
+    return float(eigvalsh_tridiagonal(diagonal, beside, select="i", select_range=(last, last))[0])

@@ -1,0 +1,217 @@
+"""The common initialiser that could have drawn a layer's weights.
+
+Each initialiser says how its entries are distributed, given how many inputs and outputs a layer has. The
+distance of the entries from it is that of Kolmogorov and Smirnov: the largest difference between the share of
+entries up to a value and what the initialiser expects. It is taken half way between values, so that rounding
+to a few values (quantised weights) makes no distance. Orthogonal matrices have nearly normal entries; they
+are told by their rows or columns, which are orthonormal.
+
+K. He et al., *Delving deep into rectifiers*, ICCV 2015 (Kaiming). X. Glorot, Y. Bengio, *Understanding the
+difficulty of training deep feedforward neural networks*, AISTATS 2010 (Xavier). Y. LeCun et al., *Efficient
+BackProp*, 1998. A. Saxe et al., *Exact solutions to the nonlinear dynamics of learning in deep linear neural
+networks*, ICLR 2014 (orthogonal).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from onnxtop.errors import UsageError
+from onnxtop.network import Blocks, Matrix
+
+__all__ = ["InitialiserMatch", "closest_initialiser", "initialiser_distances"]
+
+Floats = NDArray[np.float64]
+Distribution = Callable[[Floats], Floats]
+
+SAMPLE = 1 << 14
+"""Entries that are compared, evenly spaced over the layer."""
+CRITICAL = 1.95
+"""Distance times the square root of the number of entries that chance exceeds once in a thousand times."""
+TRUNCATED = 0.8796256610342398
+"""Standard deviation of a standard normal variable cut off at 2."""
+ORTHONORMAL = 1e-3
+"""Largest difference of inner products from those of orthonormal lines, relative to their lengths."""
+LINES = 64
+"""Rows or columns whose inner products are looked at."""
+
+
+@dataclass(frozen=True)
+class InitialiserMatch:
+    """The initialiser closest to a layer's weights.
+
+    Attributes
+    ----------
+    name
+        For people: ``Kaiming uniform, fan-in``.
+    distance
+        Largest difference of the two distribution functions, from 0 to 1; for an orthogonal matrix, of its
+        inner products from those of orthonormal lines.
+    fits
+        Whether chance alone explains the distance.
+    """
+
+    name: str
+    distance: float
+    fits: bool
+
+
+def closest_initialiser(
+    blocks: Blocks, *, fan_in: int | None = None, fan_out: int | None = None
+) -> InitialiserMatch | None:
+    """Return the initialiser that comes closest to a layer's weights.
+
+    An initialiser whose scale follows from the layer's sides goes before one whose scale is fitted, if it
+    fits.
+
+    Parameters
+    ----------
+    blocks
+        Matrices (n_in, n_out) of one layer.
+    fan_in, fan_out
+        Inputs of an output and outputs of an input. By default the rows of a block and the columns of all
+        blocks: right for dense layers, and the fan-in of a convolution. The usual fan-out of a convolution is
+        its channels out times its taps.
+
+    Returns
+    -------
+    InitialiserMatch | None
+        None if there is nothing to compare: all weights are equal, or some are not finite.
+
+    Raises
+    ------
+    UsageError
+        A fan below 1.
+
+    Examples
+    --------
+    >>> matrix = np.random.default_rng(0).uniform(-0.1, 0.1, (100, 64))
+    >>> match = closest_initialiser([matrix])
+    >>> match.name, match.fits
+    ('PyTorch default', True)
+    """
+    distances = initialiser_distances(blocks, fan_in=fan_in, fan_out=fan_out)
+    if not distances:
+        return None
+    fitting = [match for match in distances if match.fits]
+    of_sides = [match for match in fitting if match.name not in FITTED]
+    return min(of_sides or fitting or distances, key=lambda match: match.distance)
+
+
+def initialiser_distances(
+    blocks: Blocks, *, fan_in: int | None = None, fan_out: int | None = None
+) -> list[InitialiserMatch]:
+    """Return how far a layer's weights are from every common initialiser.
+
+    Parameters and errors are those of `closest_initialiser`; the list is empty where that returns None.
+    """
+    n_in = max(len(block) for block in blocks) if fan_in is None else fan_in
+    n_out = sum(block.shape[1] for block in blocks) if fan_out is None else fan_out
+    if min(n_in, n_out) < 1:
+        raise UsageError(f"wanted fans of at least 1, found {n_in} in and {n_out} out")
+    entries = _sample(blocks)
+    values, counts = np.unique(entries, return_counts=True)
+    if values.size < 2 or not np.isfinite(values).all():
+        return []
+    shares = np.cumsum(counts) / entries.size
+    critical = CRITICAL / math.sqrt(entries.size)
+    found = [
+        InitialiserMatch(name, distance, distance <= critical)
+        for name, distance in (
+            (name, _distance(values, shares, distribution))
+            for name, distribution in _distributions(entries, n_in, n_out).items()
+        )
+    ]
+    skew = max(_from_orthonormal(block) for block in blocks)
+    if skew <= ORTHONORMAL:
+        return [InitialiserMatch("orthogonal", skew, True)]
+    return found
+
+
+# Distributions
+
+
+def _uniform(x: Floats, bound: float) -> Floats:
+    shares: Floats = np.clip(0.5 + x / (2 * bound), 0.0, 1.0)
+    return shares
+
+
+def _normal(x: Floats, deviation: float) -> Floats:
+    shares: Floats = ndtr(x / deviation)
+    return shares
+
+
+def _truncated(x: Floats, deviation: float) -> Floats:
+    """Cut off at 2 of its own deviations and widened, so that ``deviation`` is what remains."""
+    low, high = ndtr([-2.0, 2.0]).tolist()
+    shares: Floats = (ndtr(np.clip(x * TRUNCATED / deviation, -2.0, 2.0)) - low) / (high - low)
+    return shares
+
+
+FITTED = ("uniform", "normal", "truncated normal")
+"""Names of the distributions whose scale is taken from the weights themselves."""
+
+
+def _distributions(entries: Floats, n_in: int, n_out: int) -> dict[str, Distribution]:
+    """Return every distribution by name."""
+    found: dict[str, Distribution] = {"PyTorch default": partial(_uniform, bound=1 / math.sqrt(n_in))}
+    for name, variance in (
+        ("Kaiming {}, fan-in", 2 / n_in),
+        ("Kaiming {}, fan-out", 2 / n_out),
+        ("Xavier {}", 2 / (n_in + n_out)),
+        ("LeCun {}, fan-in", 1 / n_in),
+        ("LeCun {}, fan-out", 1 / n_out),
+    ):
+        deviation = math.sqrt(variance)
+        found[name.format("uniform")] = partial(_uniform, bound=math.sqrt(3) * deviation)
+        found[name.format("normal")] = partial(_normal, deviation=deviation)
+        found[name.format("truncated normal")] = partial(_truncated, deviation=deviation)
+    for deviation in (0.01, 0.02, 0.05):
+        found[f"normal, deviation {deviation}"] = partial(_normal, deviation=deviation)
+    found["truncated normal, deviation 0.02"] = partial(_truncated, deviation=0.02 * TRUNCATED)
+    found["Keras uniform"] = partial(_uniform, bound=0.05)
+    deviation = float(np.sqrt(np.mean(np.square(entries))))
+    found["uniform"] = partial(_uniform, bound=float(np.abs(entries).max()))
+    found["normal"] = partial(_normal, deviation=deviation)
+    found["truncated normal"] = partial(_truncated, deviation=deviation)
+    return found
+
+
+def _distance(values: Floats, shares: Floats, distribution: Distribution) -> float:
+    """Return the largest difference between shares of entries up to a value and those expected."""
+    halfway = (values[:-1] + values[1:]) / 2
+    return float(np.abs(shares[:-1] - distribution(halfway)).max())
+
+
+def _sample(blocks: Blocks) -> Floats:
+    """Return entries spread evenly over the layer."""
+    size = sum(block.size for block in blocks)
+    step = -(-size // SAMPLE)
+    parts, first = [], 0
+    for block in blocks:
+        places = np.arange(-first % step, block.size, step)
+        parts.append(block[np.divmod(places, block.shape[1])].astype(np.float64))
+        first += block.size
+    return np.concatenate(parts)
+
+
+# Orthogonal matrices
+
+
+def _from_orthonormal(block: Matrix) -> float:
+    """Return how far lines of the shorter side are from orthogonal and of one length; 1 if there are few."""
+    lines = block if block.shape[0] <= block.shape[1] else block.T
+    if len(lines) < 4:
+        return 1.0
+    chosen = lines[np.linspace(0, len(lines) - 1, min(len(lines), LINES)).astype(int)].astype(np.float64)
+    products: NDArray[np.floating[Any]] = chosen @ chosen.T
+    square = float(np.trace(products) / len(products))
+    if not (np.isfinite(square) and square > 0):
+        return 1.0
+    return float(np.abs(products / square - np.eye(len(products))).max())

@@ -1,0 +1,60 @@
+"""What the float type does to the weights: too small, too large, or wider than they need."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxtop.network import Blocks
+
+__all__ = ["is_varied", "narrower_type", "out_of_range", "sample"]
+
+SMALLEST_NORMAL, LARGEST = 2.0**-14, 65504.0
+"""Of float16."""
+
+_SAMPLE = 4096
+_FEW = 256
+"""Fewer different values than this fit many types by chance: codes, signs."""
+
+
+def out_of_range(blocks: Blocks) -> tuple[int, int]:
+    """Count the weights that are subnormal as float16, and those that are its largest number.
+
+    >>> import numpy as np
+    >>> out_of_range([np.array([[1e-7, 65504.0, 0.0, 1.0]], np.float16)])
+    (1, 1)
+    """
+    subnormal = saturated = 0
+    for block in blocks:
+        sizes = np.abs(block)
+        subnormal += int(np.count_nonzero((sizes > 0) & (sizes < SMALLEST_NORMAL)))
+        saturated += int(np.count_nonzero(sizes == LARGEST))
+    return subnormal, saturated
+
+
+def sample(blocks: Blocks) -> NDArray[np.generic]:
+    """Return entries of the largest block, spread evenly."""
+    block = max(blocks, key=lambda each: each.size)
+    places = np.linspace(0, block.size - 1, min(block.size, _SAMPLE)).astype(np.intp)
+    rows, columns = np.divmod(places, block.shape[1])
+    return np.ascontiguousarray(block[rows, columns])
+
+
+def is_varied(entries: NDArray[np.generic]) -> bool:
+    """Tell whether a sample has so many different values that no few codes can be behind it."""
+    return np.unique(entries).size >= min(_FEW, 0.9 * entries.size)
+
+
+def narrower_type(entries: NDArray[np.generic]) -> str | None:
+    """Return the narrower float type that holds a sample of float32 weights exactly, None if there is none.
+
+    >>> import numpy as np
+    >>> weights = np.random.default_rng(0).normal(size=4096).astype(np.float32)
+    >>> narrower_type(weights), narrower_type(weights.astype(np.float16).astype(np.float32))
+    (None, 'float16')
+    """
+    if entries.dtype != np.float32 or not is_varied(entries):
+        return None
+    if not np.any(entries.view(np.uint32) & np.uint32(0xFFFF)):
+        return "bfloat16"
+    with np.errstate(over="ignore"):
+        halves = entries.astype(np.float16).astype(np.float32)
+    return "float16" if np.array_equal(halves, entries) else None

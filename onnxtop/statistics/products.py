@@ -1,0 +1,61 @@
+"""Thin matrix products in small tiles, which BLAS does not spread over threads.
+
+Threads gain nothing where one side is so thin, and on a busy machine they wait for each other: ten times as
+long as the work takes. OpenBLAS starts them above 2**18 multiplications.
+"""
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["onto_columns", "onto_rows"]
+
+Float = TypeVar("Float", np.float32, np.float64)
+
+_TILE = 2**18
+_WIDE = 256
+
+
+def onto_columns(cells: NDArray[Float], right: NDArray[Float]) -> NDArray[Float]:
+    """Return ``cells @ right``; ``right`` has few columns.
+
+    >>> import numpy as np
+    >>> cells, right = np.arange(6.0).reshape(2, 3), np.eye(3)[:, :2]
+    >>> onto_columns(cells, right).tolist()
+    [[0.0, 1.0], [3.0, 4.0]]
+    """
+    n_rows, n_columns = cells.shape
+    width = min(n_columns, _WIDE)
+    height = max(_TILE // (width * right.shape[1]), 1)
+    tiles = n_columns // width
+    whole = tiles * width
+    found = np.empty((n_rows, right.shape[1]), cells.dtype)
+    for start in range(0, n_rows, height):
+        part = cells[start : start + height]
+        tiled = part[:, :whole].reshape(len(part), tiles, width).transpose(1, 0, 2)
+        sums = np.matmul(tiled, right[:whole].reshape(tiles, width, -1)).sum(axis=0)
+        found[start : start + height] = sums + part[:, whole:] @ right[whole:]
+    return found
+
+
+def onto_rows(left: NDArray[Float], cells: NDArray[Float]) -> NDArray[Float]:
+    """Return ``left.T @ cells``; ``left`` has few columns.
+
+    >>> import numpy as np
+    >>> onto_rows(np.eye(2)[:, :1], np.arange(6.0).reshape(2, 3)).tolist()
+    [[0.0, 1.0, 2.0]]
+    """
+    n_rows, n_columns = cells.shape
+    width = min(n_columns, 4 * _WIDE)
+    height = max(_TILE // (width * left.shape[1]), 1)
+    tiles = n_columns // width
+    whole = tiles * width
+    found = np.zeros((left.shape[1], n_columns), cells.dtype)
+    for start in range(0, n_rows, height):
+        part = cells[start : start + height]
+        few = np.ascontiguousarray(left[start : start + height].T)
+        tiled = part[:, :whole].reshape(len(part), tiles, width).transpose(1, 0, 2)
+        found[:, :whole] += np.matmul(few, tiled).transpose(1, 0, 2).reshape(-1, whole)
+        found[:, whole:] += few @ part[:, whole:]
+    return found
