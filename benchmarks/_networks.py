@@ -1,4 +1,4 @@
-"""Fully connected networks in NumPy: loss and gradient as callables, in float64, without onnxtop's own probe."""
+"""Fully connected networks in NumPy: loss and gradient as callables, without onnxtop's own probe."""
 
 from dataclasses import dataclass
 from typing import Any

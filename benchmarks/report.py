@@ -1,11 +1,16 @@
 """The main job on a file of ResNet-50's size, as whole processes: time and memory beside loading the file.
 
+Deep graph persistence is measured by the audit with it and without it, in this process.
+
     python benchmarks/report.py [MODEL]
 
 Without a model it makes one with ResNet-50's layers and random weights (25.5 million of them, 102 MB).
 """
 
 import os
+
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+
 import statistics
 import subprocess
 import sys
@@ -15,38 +20,78 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from _measure import Row, report
-from onnx import TensorProto, helper
+from _measure import Row, median_seconds, report
+from onnx import NodeProto, TensorProto, helper
+
+from onnxtop import deep_graph
+from onnxtop.auditing import audit
+from onnxtop.report import Connectivity, DeepGraphPersistence
 
 RUNS = 5
 LOAD = "import sys, onnx, numpy, scipy.sparse.csgraph; onnx.load(sys.argv[1])"
 STAGES = ((64, 256, 3), (128, 512, 4), (256, 1024, 6), (512, 2048, 3))
 
 
-def shapes() -> list[tuple[int, ...]]:
-    """Return the weight shapes of ResNet-50, input first."""
-    found: list[tuple[int, ...]] = [(64, 3, 7, 7)]
-    width = 64
-    for narrow, wide, repeats in STAGES:
-        for block in range(repeats):
-            found += [(narrow, width, 1, 1), (narrow, narrow, 3, 3), (wide, narrow, 1, 1)]
-            found += [(wide, width, 1, 1)] if block == 0 else []
-            width = wide
-    return [*found, (width, 1000)]
+class ResNet:
+    """Nodes and weights, made one after the other; the weights are random, the joins are ResNet-50's."""
+
+    def __init__(self) -> None:
+        self.nodes: list[NodeProto] = []
+        self.held: list[TensorProto] = []
+        self.rng = np.random.default_rng(0)
+
+    def node(self, op: str, *inputs: str, **attributes: object) -> str:
+        result = f"v{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, inputs, [result], f"{op}{len(self.nodes)}", **attributes))
+        return result
+
+    def weight(self, *shape: int) -> str:
+        weight = self.rng.standard_normal(shape, dtype=np.float32) / np.float32(np.sqrt(np.prod(shape[1:])))
+        name = f"w{len(self.held)}"
+        self.held.append(helper.make_tensor(name, TensorProto.FLOAT, shape, weight.tobytes(), raw=True))
+        return name
+
+    def conv(self, x: str, n_in: int, n_out: int, taps: int, stride: int = 1) -> str:
+        weight = self.weight(n_out, n_in, taps, taps)
+        return self.node("Conv", x, weight, strides=[stride] * 2, pads=[taps // 2] * 4)
+
+    def block(self, x: str, n_in: int, narrow: int, wide: int, stride: int) -> str:
+        a = self.node("Relu", self.conv(x, n_in, narrow, 1, stride))
+        b = self.node("Relu", self.conv(a, narrow, narrow, 3))
+        c = self.conv(b, narrow, wide, 1)
+        skip = x if n_in == wide else self.conv(x, n_in, wide, 1, stride)
+        return self.node("Relu", self.node("Add", c, skip))
 
 
 def make(path: Path) -> None:
-    """Write a model that uses every weight once."""
-    rng = np.random.default_rng(0)
-    nodes, held = [], []
-    for number, shape in enumerate(shapes()):
-        weight = rng.standard_normal(shape, dtype=np.float32) / np.float32(np.sqrt(np.prod(shape[1:])))
-        held.append(helper.make_tensor(f"w{number}", TensorProto.FLOAT, shape, weight.tobytes(), raw=True))
-        op = "Conv" if len(shape) == 4 else "MatMul"
-        nodes.append(helper.make_node(op, [f"x{number}", f"w{number}"], [f"y{number}"], f"layer{number}"))
-    inputs = [helper.make_tensor_value_info(f"x{i}", TensorProto.FLOAT, None) for i in range(len(nodes))]
-    outputs = [helper.make_tensor_value_info(f"y{i}", TensorProto.FLOAT, None) for i in range(len(nodes))]
-    onnx.save(helper.make_model(helper.make_graph(nodes, "resnet50", inputs, outputs, held)), path)
+    """Write ResNet-50 without its normalisations."""
+    net, width = ResNet(), 64
+    x = net.node("Relu", net.conv("x", 3, width, 7, 2))
+    for number, (narrow, wide, repeats) in enumerate(STAGES):
+        for block in range(repeats):
+            x = net.block(x, width, narrow, wide, 2 if number and not block else 1)
+            width = wide
+    x = net.node("Flatten", net.node("GlobalAveragePool", x))
+    y = net.node("MatMul", x, net.weight(width, 1000))
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3, 224, 224])]
+    outputs = [helper.make_tensor_value_info(y, TensorProto.FLOAT, ["batch", 1000])]
+    onnx.save(helper.make_model(helper.make_graph(net.nodes, "resnet50", inputs, outputs, net.held)), path)
+
+
+def with_and_without(path: Path) -> float:
+    """Return the time of an audit with deep graph persistence, over that without it."""
+    measure = deep_graph.measure
+
+    def without() -> None:
+        deep_graph.measure = lambda *args, **options: nothing
+        try:
+            audit(path)
+        finally:
+            deep_graph.measure = measure
+
+    nothing = deep_graph.DeepGraph(DeepGraphPersistence(reason="left out"), Connectivity(reason="left out"))
+    each = median_seconds(lambda: audit(path), without, repeat=3)
+    return each[0] / each[1]
 
 
 def run(*arguments: str) -> tuple[float, float]:
@@ -77,6 +122,7 @@ def main(arguments: list[str]) -> int:
                 runs[name].append(run(*command))
         seconds = {name: statistics.median(s for s, _ in each[1:]) for name, each in runs.items()}
         memory = {name: max(m for _, m in each[1:]) for name, each in runs.items()}
+        deep = with_and_without(path)
     return report(
         [
             Row("onnxtop report, time beside loading it", seconds["report"] / seconds["load"], "x", 3),
@@ -84,6 +130,7 @@ def main(arguments: list[str]) -> int:
             Row(
                 "onnxtop report, memory beside loading the file", memory["report"] / memory["load"], "x", 1.5
             ),
+            Row("audit with deep graph persistence, beside without it", deep, "x", 2),
             Row("loading the file with onnx", seconds["load"], "s"),
         ]
     )

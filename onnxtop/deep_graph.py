@@ -1,7 +1,7 @@
 """Deep graph persistence of a model: the reader's graph of neurons, measured, in the report's words."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import networkx as nx
@@ -41,10 +41,13 @@ def measure(
     dims: Mapping[str, int],
     inputs: Sequence[str],
     outputs: Sequence[str],
+    conv: str = "flattened",
 ) -> DeepGraph:
     """Measure the deep graph persistence of a model, with its skip connections kept and cut.
 
-    ``skips`` chooses which of the two the layers' roles belong to; all other arguments are the audit's.
+    ``skips`` chooses which of the two the layers' roles belong to; all other arguments are the audit's. Of
+    the choices for ``conv``, 'unrolled' makes each position of a convolution a neuron; by any other, positions
+    share them.
 
     Raises
     ------
@@ -59,11 +62,13 @@ def measure(
         dims=dims,
         inputs=inputs or None,
         outputs=outputs or None,
+        unrolled=conv == "unrolled",
     )
-    reason = _no_figure(connected)
+    used = _between(connected.layer_graph, inputs)
+    reason = _no_figure(connected, used, inputs)
     if reason is not None:
         figures = DeepGraphPersistence(connectivity=_connectivity(connected), reason=reason)
-        return DeepGraph(figures, _cut_off(connected, None))
+        return DeepGraph(figures, _cut_off(connected, used, None))
     graph = connected.graph
     kept = dgp.deep_graph_persistence(graph, convention=convention, p=p, skips="keep")
     cut = kept
@@ -81,26 +86,28 @@ def measure(
         notes=connected.notes,
         reason=chosen.reason,
     )
-    return DeepGraph(figures, _cut_off(connected, chosen), _roles(connected, chosen))
+    return DeepGraph(figures, _cut_off(connected, used, chosen), _roles(connected, chosen))
 
 
-def _no_figure(connected: Connectivity) -> str | None:
+def _no_figure(connected: Connectivity, used: Container[str], inputs: Sequence[str]) -> str | None:
     """Say why there is nothing to measure: no weights on the way, or a hub that every way goes through."""
-    if not connected.graph.blocks:
+    kinds = _kinds(connected.layer_graph)
+    if not any(kind == "layer" and node in used for node, kind in kinds.items()):
         return "no weight lies between an input and an output"
     if connected.exact:
         return None
     graph = connected.layer_graph
-    open_ways = graph.subgraph(node for node, kind in _kinds(graph).items() if kind != "hub")
-    if _between(open_ways):
+    open_ways = graph.subgraph(node for node, kind in kinds.items() if kind != "hub")
+    if _between(open_ways, inputs):
         return None
     return f"every way from an input to an output goes through what is not understood: {connected.hubs[0]}"
 
 
-def _between(graph: "nx.DiGraph[str]") -> set[str]:
-    """Return the nodes on a way from an input to an output."""
+def _between(graph: "nx.DiGraph[str]", inputs: Sequence[str]) -> set[str]:
+    """Return the nodes on a way to an output from an input, or from one of those named."""
     kinds = _kinds(graph)
-    sources = {node for node, kind in kinds.items() if kind in ("input", "vocabulary")}
+    named = {f"input:{name}" for name in inputs} & set(kinds)
+    sources = named or {node for node, kind in kinds.items() if kind in ("input", "vocabulary")}
     targets = {node for node, kind in kinds.items() if kind == "output"}
     behind = sources.union(*(nx.descendants(graph, node) for node in sources))
     ahead = targets.union(*(nx.ancestors(graph, node) for node in targets))
@@ -115,10 +122,11 @@ def _connectivity(connected: Connectivity) -> str:
     return "exact" if connected.exact else f"conservative ({'; '.join(connected.hubs)})"
 
 
-def _cut_off(connected: Connectivity, measured: dgp.DeepGraphPersistence | None) -> CutOff:
+def _cut_off(
+    connected: Connectivity, used: Container[str], measured: dgp.DeepGraphPersistence | None
+) -> CutOff:
     """Name the layers that nothing passes through, and the inputs and outputs that only zeros lead to."""
     graph = connected.layer_graph
-    used = _between(graph)
     unreachable = [
         str(name)
         for node, name in graph.nodes(data="name")

@@ -16,7 +16,7 @@ from onnxtop.network import Kernel
 from onnxtop.reader.layers import Layer
 from onnxtop.reader.model import Model, bodies
 
-__all__ = ["Shape", "checker_note", "infer_shapes", "placed"]
+__all__ = ["Shape", "check_sizes", "checker_note", "infer_shapes", "placed"]
 
 Shape = tuple[int | None, ...]
 
@@ -55,12 +55,7 @@ def infer_shapes(
     """
     proto = _skeleton(model.proto)
     inputs = {value.name: value for value in proto.graph.input}
-    own = [value.name for value in model.inputs]
-    for name, shape in (input_shapes or {}).items():
-        if name not in own:
-            raise UsageError(f"--input-shape wants the name of an input ({', '.join(own)}), found {name!r}")
-        _set_shape(inputs[name], shape)
-    _set_dims([inputs[name] for name in own], dims or {})
+    _set_sizes(inputs, [value.name for value in model.inputs], input_shapes or {}, dims or {})
     try:
         inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
     except Exception:  # bare C++ errors again; what is declared still holds
@@ -68,6 +63,14 @@ def infer_shapes(
     shapes: dict[str, Shape] = {}
     _collect(inferred.graph, shapes)
     return shapes
+
+
+def check_sizes(model: Model, input_shapes: Mapping[str, Sequence[int]], dims: Mapping[str, int]) -> None:
+    """Raise UsageError if a shape or a size is not one of the model's inputs, or contradicts it."""
+    inputs = {
+        value.name: ValueInfoProto.FromString(value.SerializeToString()) for value in model.proto.graph.input
+    }
+    _set_sizes(inputs, [value.name for value in model.inputs], input_shapes, dims)
 
 
 def placed(layer: Layer, shapes: Mapping[str, Shape]) -> Kernel | None:
@@ -182,6 +185,19 @@ def _keep(field: Any, items: Sequence[Any]) -> None:
     copies = [type(item).FromString(item.SerializeToString()) for item in items]
     del field[:]
     field.extend(copies)
+
+
+def _set_sizes(
+    inputs: Mapping[str, ValueInfoProto],
+    own: Sequence[str],
+    input_shapes: Mapping[str, Sequence[int]],
+    dims: Mapping[str, int],
+) -> None:
+    for name, shape in input_shapes.items():
+        if name not in own:
+            raise UsageError(f"--input-shape wants the name of an input ({', '.join(own)}), found {name!r}")
+        _set_shape(inputs[name], shape)
+    _set_dims([inputs[name] for name in own], dims)
 
 
 def _set_shape(value: ValueInfoProto, shape: Sequence[int]) -> None:

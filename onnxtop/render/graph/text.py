@@ -1,0 +1,103 @@
+"""The layer graph as a listing: one node a line in the order of the flow, with what it feeds."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from rich.cells import cell_len
+
+from onnxtop.render import RenderOptions
+from onnxtop.render.cells import ASCII, UNICODE, Signs, elide
+from onnxtop.render.graph.picture import Picture
+from onnxtop.render.text import TIMES
+
+__all__ = ["render"]
+
+_NARROWEST, _WIDEST = 40, 120
+_NAME = 28
+"""Longer names than this do not stand in a column: what they feed is told in lines of its own."""
+
+
+def render(picture: Picture, options: RenderOptions) -> str:
+    """Draw the listing, ``options.width`` cells wide; an arrow back, in a cycle, is marked with a star."""
+    signs = UNICODE if options.unicode else ASCII
+    page = _Page(picture, signs, min(max(options.width, _NARROWEST), _WIDEST))
+    return "".join(f"{line.rstrip()}\n" for line in page.lines())
+
+
+class _Page:
+    """One picture on one page."""
+
+    def __init__(self, picture: Picture, signs: Signs, width: int) -> None:
+        self.picture, self.signs, self.width = picture, signs, width
+        self.arrow = "-> " if signs.ascii_only else "→ "
+        self.names = {key: signs.shown(item.name) or '""' for key, item in picture.items.items()}
+        self.whats = {
+            key: signs.shown(item.what.replace(TIMES, signs.times)) for key, item in picture.items.items()
+        }
+        self.targets: dict[str, list[str]] = defaultdict(list)
+        for tail, head in picture.edges:
+            self.targets[tail].append(self.names[head] + ("*" if (tail, head) in picture.back else ""))
+
+    def lines(self) -> Iterator[str]:
+        """Draw everything."""
+        picture, signs = self.picture, self.signs
+        yield signs.short(picture.model, self.width)
+        for fact in (picture.counts, f"connectivity {picture.connectivity}", *picture.notes):
+            yield from self._folded(signs.shown(fact).split(" "), "  ", " ")
+        cut_off = [key for key, item in picture.items.items() if item.remark]
+        flow = [key for key, item in picture.items.items() if not item.remark]
+        if flow:
+            yield from ("", *self._listing(flow))
+        if cut_off:
+            yield from ("", "on no way from an input to an output:", *self._listing(cut_off))
+        if any({tail, head} <= set(flow) for tail, head in picture.back):
+            yield from ("", "* back: a cycle")
+
+    def _listing(self, keys: Sequence[str]) -> Iterator[str]:
+        """List some nodes, in columns if their names and what they feed leave room for them."""
+        columns = [max(cell_len(texts[key]) for key in keys) for texts in (self.names, self.whats)]
+        fed = max((cell_len(name) for key in keys for name in self.targets[key]), default=0)
+        narrow = columns[0] <= _NAME and sum(columns) + fed + 9 <= self.width
+        for key in keys:
+            yield from self._in_columns(key, columns) if narrow else self._in_lines(key)
+
+    def _in_columns(self, key: str, columns: Sequence[int]) -> Iterator[str]:
+        name, what, remark = self.names[key], self.whats[key], self._remark(key)
+        head = f"{_filled(name, columns[0])}  {_filled(what, columns[1])}  "
+        if remark:
+            yield from self._folded(remark, head, " ")
+            head = " " * cell_len(head)
+        if self.targets[key]:
+            yield from self._folded(self.targets[key], head + self.arrow, ", ")
+        elif not remark:
+            yield head
+
+    def _in_lines(self, key: str) -> Iterator[str]:
+        what = elide(self.whats[key], self.width // 3, self.signs.ellipsis)
+        room = self.width - cell_len(what) - 2
+        yield f"{elide(self.names[key], room, self.signs.ellipsis)}  {what}"
+        if remark := self._remark(key):
+            yield from self._folded(remark, "    ", " ")
+        if self.targets[key]:
+            yield from self._folded(self.targets[key], f"  {self.arrow}", ", ")
+
+    def _remark(self, key: str) -> list[str]:
+        remark = self.picture.items[key].remark
+        return self.signs.shown(remark).split(" ") if remark else []
+
+    def _folded(self, words: Sequence[str], lead: str, separator: str) -> Iterator[str]:
+        """Write words one after the other, each line after the first under its beginning."""
+        room = self.width - cell_len(lead)
+        line = ""
+        for number, word in enumerate(words):
+            last = number == len(words) - 1
+            piece = elide(word, room - len(separator), self.signs.ellipsis) + ("" if last else separator)
+            if line and cell_len(line + piece.rstrip()) > room:
+                yield lead + line
+                lead, line = " " * cell_len(lead), ""
+            line += piece
+        yield lead + line
+
+
+def _filled(text: str, width: int) -> str:
+    return text + " " * (width - cell_len(text))
