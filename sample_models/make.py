@@ -22,6 +22,7 @@ STEPS = [
     ("sklearn", "data.py"),
     ("torch", "train.py"),
     ("torch", "export_torch.py"),
+    ("torch", "minima.py"),
     ("sklearn", "export_sklearn.py"),
     ("tensorflow", "export_tensorflow.py"),
     ("jax", "export_jax.py"),

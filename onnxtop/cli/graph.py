@@ -13,12 +13,12 @@ from onnxtop.cli.models import find_models
 from onnxtop.cli.options import connect_options, file_options, talk_options
 from onnxtop.cli.outputs import (
     Output,
-    _encoding_of,
+    encoding_of,
     _is_special,
-    _look_of,
-    _temporary,
-    _write_file,
-    _write_stdout,
+    look_of,
+    temporary,
+    write_file,
+    write_stdout,
     check,
 )
 from onnxtop.cli.verb import Verb
@@ -146,13 +146,13 @@ def _write(output: Output, model: str, connected: "Connectivity", layers: "list[
     picture = describe(model, connected, layers)
     if output.path is not None:
         text = render(output.format, picture)
-        _write_file(Path(os.path.realpath(output.path)), text.encode("utf-8", "backslashreplace"))
+        write_file(Path(os.path.realpath(output.path)), text.encode("utf-8", "backslashreplace"))
     elif sys.stdout is None:  # Python's way to say so
         raise OSError("it is closed")
     else:
         human = output.format == "text"
-        text = render(output.format, picture, _look_of(sys.stdout, all_rows=True))
-        _write_stdout(text, _encoding_of(sys.stdout) if human else "utf-8")
+        text = render(output.format, picture, look_of(sys.stdout, all_rows=True))
+        write_stdout(text, encoding_of(sys.stdout) if human else "utf-8")
 
 
 def _write_neurons(target: Path, connected: "Connectivity") -> None:
@@ -163,7 +163,7 @@ def _write_neurons(target: Path, connected: "Connectivity") -> None:
         with target.open("wb") as stream:
             neurons.write(stream, connected)
         return
-    with _temporary(target) as temporary:
+    with temporary(target) as temporary:
         with temporary.open("wb") as stream:
             neurons.write(stream, connected)
         temporary.replace(target)

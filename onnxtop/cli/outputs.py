@@ -2,6 +2,7 @@
 
 import codecs
 import contextlib
+import dataclasses
 import os
 import secrets
 import shutil
@@ -17,7 +18,17 @@ import click
 from onnxtop.errors import UsageError
 from onnxtop.render import SUFFIXES, FailedModel, RenderOptions, Result, render
 
-__all__ = ["Output", "check", "pair", "write_all"]
+__all__ = [
+    "Output",
+    "check",
+    "encoding_of",
+    "look_of",
+    "pair",
+    "temporary",
+    "write_all",
+    "write_file",
+    "write_stdout",
+]
 
 
 @dataclass(frozen=True)
@@ -94,8 +105,10 @@ def _why_unwritable(target: Path) -> str:
     return ""
 
 
-def write_all(outputs: Sequence[Output], results: Sequence[Result], all_rows: bool) -> None:
-    """Write every report that can be written.
+def write_all(
+    outputs: Sequence[Output], results: Sequence[Result], all_rows: bool, fail_on: str | None = None
+) -> None:
+    """Write every report that can be written; with ``fail_on``, a verdict to the terminal.
 
     Raises
     ------
@@ -105,39 +118,41 @@ def write_all(outputs: Sequence[Output], results: Sequence[Result], all_rows: bo
     failures = []
     for output in outputs:
         try:
-            _write(output, results, all_rows)
+            _write(output, results, all_rows, fail_on)
         except OSError as error:
             failures.append(f"{output.path or 'stdout'}: cannot be written: {error.strerror or error}")
     if failures:
         raise UsageError("; ".join(failures))
 
 
-def _write(output: Output, results: Sequence[Result], all_rows: bool) -> None:
+def _write(output: Output, results: Sequence[Result], all_rows: bool, fail_on: str | None) -> None:
+    plain = RenderOptions(all_rows=all_rows, fail_on=fail_on)
     if output.path is not None:
-        text = render(output.format, results, RenderOptions(all_rows=all_rows))
-        _write_file(Path(os.path.realpath(output.path)), text.encode("utf-8", "backslashreplace"))
+        text = render(output.format, results, plain)
+        write_file(Path(os.path.realpath(output.path)), text.encode("utf-8", "backslashreplace"))
     elif sys.stdout is None:  # Python's way to say so
         raise OSError("it is closed")
     elif output.format == "terminal":
-        # What failed has been told on stderr, which shares the terminal.
-        reports = [result for result in results if not isinstance(result, FailedModel)]
-        _write_stdout(render("terminal", reports, _look_of(sys.stdout, all_rows)), _encoding_of(sys.stdout))
+        # What failed has been told on stderr, which shares the terminal; a verdict counts it all the same.
+        reports = [result for result in results if fail_on or not isinstance(result, FailedModel)]
+        look = dataclasses.replace(look_of(sys.stdout, all_rows), fail_on=fail_on)
+        write_stdout(render("terminal", reports, look), encoding_of(sys.stdout))
     else:
-        _write_stdout(render(output.format, results, RenderOptions(all_rows=all_rows)), "utf-8")
+        write_stdout(render(output.format, results, plain), "utf-8")
 
 
-def _write_file(target: Path, data: bytes) -> None:
+def write_file(target: Path, data: bytes) -> None:
     """Replace a file in one step: it is never seen half-written."""
     if _is_special(target):
         target.write_bytes(data)
         return
-    with _temporary(target) as temporary:
+    with temporary(target) as temporary:
         temporary.write_bytes(data)
         temporary.replace(target)
 
 
 @contextlib.contextmanager
-def _temporary(target: Path) -> Iterator[Path]:
+def temporary(target: Path) -> Iterator[Path]:
     """Make a file beside the target, with the target's permissions or a new file's."""
     temporary = target.with_name(f".onnxtop-{secrets.token_hex(8)}.tmp")
     temporary.touch(exist_ok=False)
@@ -154,22 +169,22 @@ def _is_special(target: Path) -> bool:
     return target.exists() and not target.is_file()
 
 
-def _look_of(stream: TextIO, all_rows: bool) -> RenderOptions:
+def look_of(stream: TextIO, all_rows: bool) -> RenderOptions:
     terminal = stream.isatty()
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return RenderOptions(
         width=shutil.get_terminal_size((80, 24)).columns if terminal else 80,
         color=terminal and not plain,
         all_rows=all_rows,
-        unicode=_encoding_of(stream).startswith("utf"),
+        unicode=encoding_of(stream).startswith("utf"),
     )
 
 
-def _encoding_of(stream: TextIO) -> str:
+def encoding_of(stream: TextIO) -> str:
     return codecs.lookup(stream.encoding or "ascii").name
 
 
-def _write_stdout(text: str, encoding: str) -> None:
+def write_stdout(text: str, encoding: str) -> None:
     """Write bytes, the same on every platform; a reader that has gone away is no error."""
     data = text.encode(encoding, "backslashreplace")
     try:

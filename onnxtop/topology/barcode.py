@@ -18,22 +18,26 @@ arXiv:1912.00043. S. Barannikov, D. Voronkova, I. Trofimov, A. Korotin, G. Sotni
 obstructions in neural networks learning. arXiv:2012.15834.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree
 
 from onnxtop.errors import UsageError
+from onnxtop.topology.basins import (
+    Batches,
+    bottoms,
+    grid_edges,
+    homes,
+    nearest_edges,
+    passes_between,
+)
 from onnxtop.topology.graph import Floats, Indices
 from onnxtop.topology.spanning import GrowingForest
 
 __all__ = ["Barcode", "ToScore", "direct_barcode", "merge_tree_barcode", "point_cloud_barcode", "to_score"]
-
-Batches: TypeAlias = Callable[[], Iterator[tuple[Indices, Indices]]]
-"""Gives the edges of a graph, tails and heads, as often as it is called; a batch at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,10 +232,10 @@ def point_cloud_barcode(
     if grid_shape is not None:
         if neighbours is not None:
             raise UsageError("wanted neighbours or grid_shape, found both")
-        return _swept(heights, _grid_edges(grid_shape, heights.size))
+        return _swept(heights, grid_edges(grid_shape, heights.size))
     if cloud is None:
         raise UsageError("wanted points or grid_shape, found neither")
-    return _swept(heights, _nearest_edges(cloud, neighbours))
+    return _swept(heights, nearest_edges(cloud, neighbours))
 
 
 def to_score(barcode: Barcode, reference: float | None = None) -> ToScore:
@@ -347,6 +351,12 @@ def _elder_rule(births: Floats, joins: Indices) -> _Deaths:
     return _Deaths(np.array(dying, np.intp), np.array(elders, np.intp))
 
 
+def _at_once(deaths: _Deaths, tops: Indices) -> _Deaths:
+    """Let all that meet at one point be lost to the oldest of them, whatever the order of the edges."""
+    _, group, count = np.unique(tops, return_inverse=True, return_counts=True)
+    return _Deaths(deaths.dying, deaths.elders[np.cumsum(count) - 1][group])
+
+
 def _subtotals(counts: Indices, dying: Indices, elders: Indices) -> Indices:
     """Add to each the counts of all that were lost to it, in the order of the deaths."""
     totals = counts.tolist()
@@ -374,105 +384,25 @@ def _assembled(births: Floats, heights: Floats, sizes: Indices, deaths: _Deaths,
     )
 
 
-def _grid_edges(shape: Sequence[int], n: int) -> Batches:
-    sizes = tuple(int(size) for size in shape)
-    if not sizes or min(sizes) < 1 or np.prod(sizes, dtype=object) != n:
-        raise UsageError(f"wanted a grid of {n} points, found shape {sizes}")
-    ids = np.arange(n).reshape(sizes)
-
-    def edges() -> Iterator[tuple[Indices, Indices]]:
-        for axis in range(ids.ndim):
-            along = np.moveaxis(ids, axis, 0)
-            yield along[:-1].ravel(), along[1:].ravel()
-
-    return edges
-
-
-def _nearest_edges(cloud: Floats, neighbours: int | None) -> Batches:
-    n, d = cloud.shape
-    k = min(4 * d if neighbours is None else neighbours, n - 1)
-    if neighbours is not None and neighbours < 1:
-        raise UsageError(f"wanted at least 1 neighbour, found {neighbours}")
-    near = np.empty((n, 0), np.intp) if k < 1 else cKDTree(cloud).query(cloud, k + 1)[1]
-    tails = np.repeat(np.arange(n), near.shape[1])
-    return lambda: iter([(tails, near.astype(np.intp).ravel())])
-
-
 def _swept(values: Floats, edges: Batches) -> Barcode:
     """Return the barcode of a function on a graph, by the passes between the basins of its minima."""
     order = np.argsort(values, kind="stable")
     rank = np.empty_like(order)
     rank[order] = np.arange(order.size)
-    basin = order[_bottoms(rank, order, edges)]  # the point at the bottom
-    bottoms = np.unique(basin)
-    label = np.searchsorted(bottoms, basin)
-    ends, tops = _between(label, rank, edges, bottoms.size)
-    joins = GrowingForest(bottoms.size).join(ends[:, 0], ends[:, 1])
-    deaths = _elder_rule(rank[bottoms].astype(np.float64), ends[joins])
-    sizes = _component_sizes(label, rank, deaths, tops[joins], bottoms.size)
+    bottom = order[bottoms(rank, order, edges)]
+    minima = np.unique(bottom)
+    basin = np.searchsorted(minima, bottom)
+    ends, tops = passes_between(basin, rank, edges, minima.size)
+    joins = GrowingForest(minima.size).join(ends[:, 0], ends[:, 1])
+    deaths = _at_once(_elder_rule(values[minima], ends[joins]), tops[joins])
+    counts = homes(basin, rank, deaths.dying, deaths.elders, tops[joins])
+    sizes = _subtotals(counts, deaths.dying, deaths.elders)
     passing = order[tops[joins]]
-    found = _assembled(values[bottoms], values[passing], sizes, deaths, passing)
+    found = _assembled(values[minima], values[passing], sizes, deaths, passing)
     named = replace(
         found,
-        minima=bottoms[found.minima],
-        essential_minima=bottoms[found.essential_minima],
-        partners=bottoms[found.partners],
+        minima=minima[found.minima],
+        essential_minima=minima[found.essential_minima],
+        partners=minima[found.partners],
     )
     return named.longer_than(0.0)
-
-
-def _bottoms(rank: Indices, order: Indices, edges: Batches) -> Indices:
-    """Return the rank of the minimum that each point runs down to by its lowest neighbours."""
-    lowest = rank.copy()
-    for tails, heads in edges():
-        np.minimum.at(lowest, tails, rank[heads])
-        np.minimum.at(lowest, heads, rank[tails])
-    down = lowest[order]  # by rank: where each runs to; never up, so doubling the steps ends
-    while True:
-        further = down[down]
-        if np.array_equal(further, down):
-            return down[rank]
-        down = further
-
-
-def _between(label: Indices, rank: Indices, edges: Batches, n_basins: int) -> tuple[Indices, Indices]:
-    """Return the lowest pass of every two basins that touch, lowest first: ends (k, 2), rank of its top."""
-    keys, tops = [], []
-    for tails, heads in edges():
-        one, two = label[tails], label[heads]
-        cut = one != two
-        one, two = one[cut], two[cut]
-        top = np.maximum(rank[tails[cut]], rank[heads[cut]])
-        by_height = np.argsort(top)
-        key = (np.minimum(one, two) * n_basins + np.maximum(one, two))[by_height]
-        unique, first = np.unique(key, return_index=True)
-        keys.append(unique)
-        tops.append(top[by_height][first])
-    top = np.concatenate(tops)
-    by_height = np.argsort(top, kind="stable")
-    unique, first = np.unique(np.concatenate(keys)[by_height], return_index=True)
-    found = np.sort(first)
-    key = np.concatenate(keys)[by_height][found]
-    return np.column_stack([key // n_basins, key % n_basins]), top[by_height][found]
-
-
-def _component_sizes(label: Indices, rank: Indices, deaths: _Deaths, tops: Indices, n_basins: int) -> Indices:
-    """Count the points that each component had when it was lost, the point of the pass not among them.
-
-    A point enters the component that its basin belongs to at that moment: the first in the chain of elders
-    that is lost later. The chain is climbed in steps of falling powers of 2.
-    """
-    lost_at = np.full(n_basins, rank.size, np.intp)
-    lost_at[deaths.dying] = tops
-    elder = np.arange(n_basins)
-    elder[deaths.dying] = deaths.elders
-    climbs = [elder]
-    while not np.array_equal(further := climbs[-1][climbs[-1]], climbs[-1]):
-        climbs.append(further)
-    late = np.flatnonzero(lost_at[label] <= rank)
-    now, when = label[late], rank[late]
-    for climb in reversed(climbs):
-        now = np.where(lost_at[climb[now]] <= when, climb[now], now)
-    home = label.copy()
-    home[late] = elder[now]
-    return _subtotals(np.bincount(home, minlength=n_basins).astype(np.intp), deaths.dying, deaths.elders)

@@ -34,6 +34,7 @@ def twins(name: str, story: str, exporters: dict[str, str]) -> list[Sample]:
 THREE = {"torch_dynamo": DYNAMO, "torch_legacy": LEGACY, "tensorflow": TENSORFLOW, "jax": JAX}
 MLP_REFERENCE = "mlp_torch_dynamo.onnx"
 LAST_EPOCH = 12
+MINIMA = 5
 
 SAMPLES = [
     *twins("mlp", MLP, {**THREE, "sklearn": SKLEARN}),
@@ -52,6 +53,10 @@ SAMPLES = [
             MLP_REFERENCE if epoch == LAST_EPOCH else None,
         )
         for epoch in range(1, LAST_EPOCH + 1)
+    ),
+    *(
+        Sample(f"minima/seed_{seed}.onnx", LEGACY, f"MLP 64-8-8-10, tanh, from seed {seed}")
+        for seed in range(1, MINIMA + 1)
     ),
 ]
 

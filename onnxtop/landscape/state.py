@@ -1,0 +1,94 @@
+"""The state file of a run: minima and paths found so far, written whole after each."""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxtop.errors import UsageError
+from onnxtop.landscape.search import Found
+
+__all__ = ["State", "key_of"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(eq=False)
+class State:
+    """What is known so far; kept in memory alone if ``path`` is None.
+
+    ``minima`` are trained points by name, ``found`` the paths in their order; ``key`` tells the run.
+    """
+
+    path: Path | None
+    key: str
+    minima: dict[str, Floats] = field(default_factory=dict)
+    found: list[Found] = field(default_factory=list)
+
+    @classmethod
+    def resume(cls, path: str | Path | None, key: str) -> "State":
+        """Open the state of an earlier run of the same kind, or start a new one.
+
+        Raises
+        ------
+        UsageError
+            The file belongs to another run, or is no state file.
+        """
+        state = cls(None if path is None else Path(path), key)
+        if state.path is None or not state.path.exists():
+            return state
+        try:
+            with np.load(state.path, allow_pickle=False) as file:
+                about = json.loads(str(file["about"]))
+                if about["key"] != key:
+                    raise UsageError(
+                        f"{path}: this state is of another run (other models, data or options); remove it or "
+                        "name another file"
+                    )
+                state.minima = {name: file[f"minimum_{i}"] for i, name in enumerate(about["minima"])}
+                state.found = [
+                    Found(**item, positions=file[f"positions_{i}"], losses=file[f"losses_{i}"])
+                    for i, item in enumerate(about["found"])
+                ]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            if isinstance(error, UsageError):
+                raise
+            raise UsageError(f"{path}: this is no state file of a loss barcode: {error}") from None
+        return state
+
+    def save(self) -> None:
+        """Write the file in one step: it is never seen half-written."""
+        if self.path is None:
+            return
+        items = [asdict(item) for item in self.found]
+        arrays: dict[str, Any] = {f"minimum_{i}": theta for i, theta in enumerate(self.minima.values())}
+        for i, item in enumerate(items):
+            arrays[f"positions_{i}"], arrays[f"losses_{i}"] = item.pop("positions"), item.pop("losses")
+        about = json.dumps({"key": self.key, "minima": list(self.minima), "found": items})
+        temporary = self.path.with_name(f".{self.path.name}-{secrets.token_hex(4)}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                np.savez(file, about=np.array(about), **arrays)
+            temporary.replace(self.path)
+        except OSError as error:
+            raise UsageError(f"{self.path}: the state cannot be written: {error.strerror or error}") from None
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def key_of(thetas: Sequence[Floats], data: Mapping[str, Any], settings: str) -> str:
+    """Return what tells one run from another: weights in any order, data and settings."""
+    digest = hashlib.sha256(settings.encode())
+    for mark in sorted(hashlib.sha256(theta.tobytes()).hexdigest() for theta in thetas):
+        digest.update(mark.encode())
+    for name in sorted(data):
+        array = np.asarray(data[name])
+        digest.update(f"{name}{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

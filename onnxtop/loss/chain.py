@@ -1,0 +1,158 @@
+"""Chains of points: what finders of paths share.
+
+A chain has shape (p, d) and is straight between its points; its ends are the two minima.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxtop.errors import UsageError
+
+__all__ = [
+    "PER_EDGE",
+    "Finder",
+    "Floats",
+    "Gradient",
+    "Loss",
+    "Meter",
+    "PathOptions",
+    "along",
+    "line",
+    "number",
+    "profile",
+    "shares_of",
+    "slopes_at",
+    "unit",
+]
+
+Floats: TypeAlias = NDArray[np.float64]
+
+Loss: TypeAlias = Callable[[Floats], float]
+"""The loss at a point, shape (d,)."""
+
+Gradient: TypeAlias = Callable[[Floats], tuple[float, Floats]]
+"""The loss and its gradient at a point, shape (d,)."""
+
+Finder: TypeAlias = Literal["neb", "bezier", "authors", "line"]
+
+PER_EDGE = 9
+"""Places an edge is evaluated at, its second end included."""
+
+
+@dataclass(frozen=True)
+class PathOptions:
+    """How a path is looked for.
+
+    Attributes
+    ----------
+    finder
+        ``neb``: nudged elastic band with redistribution, inserted pivots and a climbing top. ``bezier``: the
+        quadratic Bezier curve of lowest mean loss. ``authors``: the step of arXiv:2012.15834. ``line``: the
+        straight line, without a gradient.
+    points
+        Of the chain at the start, both ends included.
+    most_points
+        Pivots are inserted up to this number (``neb``).
+    gradients
+        At most so many are spent on one path.
+    rate
+        Learning rate of the authors' step (theirs is 2e-3). The other finders choose their own.
+    """
+
+    finder: Finder = "neb"
+    points: int = 11
+    most_points: int = 19
+    gradients: int = 2000
+    rate: float = 2e-3
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no path."""
+        if self.finder not in get_args(Finder):
+            raise UsageError(f"wanted a finder out of {', '.join(get_args(Finder))}, found {self.finder!r}")
+        if self.points < 3 or self.most_points < self.points:
+            raise UsageError(f"wanted 3 points or more on a path, found {self.points} to {self.most_points}")
+        if self.gradients < 0 or not self.rate > 0:
+            raise UsageError(f"wanted gradients >= 0 and a rate > 0, found {self.gradients} and {self.rate}")
+
+
+@dataclass
+class Meter:
+    """Counts what is spent and says when to stop: after so many gradients, at a moment, or on request.
+
+    ``deadline`` is in seconds of `time.monotonic`; ``stop`` is asked before every step.
+    """
+
+    gradients: float = math.inf
+    deadline: float = math.inf
+    stop: Callable[[], bool] = field(default=lambda: False)
+    used: int = 0
+    evaluations: int = 0
+
+    def take(self, count: int) -> bool:
+        """Spend so many gradients, if there are so many left."""
+        if self.used + count > self.gradients or time.monotonic() >= self.deadline or self.stop():
+            return False
+        self.used += count
+        return True
+
+
+def profile(loss: Loss, points: Floats, per_edge: int = PER_EDGE) -> tuple[Floats, Floats]:
+    """Return positions and losses along a chain, each shape ((p - 1) * per_edge + 1,).
+
+    A chain of length 0 has its positions evenly spread. A loss that is NaN counts as infinite.
+
+    Examples
+    --------
+    >>> positions, losses = profile(lambda x: float(x @ x), np.array([[-1.0], [1.0]]), per_edge=2)
+    >>> positions.tolist(), losses.tolist()
+    ([0.0, 0.5, 1.0], [1.0, 0.0, 1.0])
+    """
+    shares = np.arange(1, per_edge + 1) / per_edge
+    places = [points[0]]
+    for start, end in pairwise(points):
+        places += [(1 - share) * start + share * end for share in shares]
+    losses = np.array([number(loss(place)) for place in places], np.float64)
+    lengths = np.repeat(np.linalg.norm(np.diff(points, axis=0), axis=1), per_edge)
+    return shares_of(lengths), losses
+
+
+def shares_of(lengths: Floats) -> Floats:
+    """Return the share of the whole that is passed before each place and at the end, from 0 to 1."""
+    passed = np.concatenate([[0.0], np.cumsum(lengths)])
+    return passed / passed[-1] if passed[-1] > 0 else np.linspace(0, 1, passed.size)
+
+
+def number(value: float) -> float:
+    """Take NaN for infinite."""
+    return math.inf if math.isnan(value) else float(value)
+
+
+def slopes_at(gradient: Gradient, points: Floats) -> tuple[Floats, Floats]:
+    """Return losses (p - 2,) and gradients (p - 2, d) at the inner points of a chain."""
+    found = [gradient(point) for point in points[1:-1]]
+    return np.array([value for value, _ in found]), np.array([slope for _, slope in found], np.float64)
+
+
+def unit(vectors: Floats) -> Floats:
+    """Return vectors of length 1, shape (k, d); a vector of length 0 stays."""
+    units: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-300)
+    return units
+
+
+def along(vectors: Floats, directions: Floats) -> Floats:
+    """Return the part of each vector along a unit direction."""
+    part: Floats = np.sum(vectors * directions, axis=1, keepdims=True) * directions
+    return part
+
+
+def line(start: Floats, end: Floats, count: int) -> Floats:
+    """Return so many points evenly spread from start to end."""
+    shares = np.linspace(0, 1, count)[:, None]
+    return (1 - shares) * start + shares * end

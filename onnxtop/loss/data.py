@@ -1,0 +1,176 @@
+"""Data from disk: .npz, .npy files, folders of images; large files are mapped, not read.
+
+An array whose name ends in ``_test`` belongs to a split of its own: ``x_test`` and ``labels_test`` are the
+samples of the split ``test``.
+"""
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onnxtop.errors import UsageError
+from onnxtop.loss.gradient.graph import Array
+from onnxtop.loss.images import Pixels, read_images
+from onnxtop.loss.samples import TARGETS
+
+__all__ = ["MAIN", "Data", "read_data"]
+
+MAIN = ""
+"""Name of the split whose arrays have no ending."""
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Arrays by split, then by name; ``notes`` say what was assumed."""
+
+    splits: Mapping[str, Mapping[str, Any]]
+    notes: tuple[str, ...] = ()
+
+    def split(self, name: str | None) -> tuple[str, Mapping[str, Any]]:
+        """Return a split by name, the main one if None; the only one there is serves as the main one.
+
+        Raises
+        ------
+        UsageError
+            There is no such split.
+        """
+        if name is None and MAIN not in self.splits and len(self.splits) == 1:
+            return next(iter(self.splits.items()))
+        wanted = MAIN if name is None else name
+        if wanted not in self.splits:
+            names = ", ".join(repr(split) for split in self.splits if split) or "none"
+            raise UsageError(
+                f"wanted {'arrays without an ending' if name is None else f'a split {name!r}'} in the "
+                "data, found "
+                f"the splits {names}; choose with --split"
+            )
+        return wanted, self.splits[wanted]
+
+
+def read_data(path: str | Path, labels: str | Path | None = None, look: Pixels | None = None) -> Data:
+    """Read data.
+
+    Parameters
+    ----------
+    path
+        An .npz file with arrays named as the model's inputs and ``labels`` or ``target``; an .npy file with
+        the only input, beside ``labels``; a folder of .npy files; a folder with one folder of images a class.
+    labels
+        An .npy file, for a ``path`` that is one.
+    look
+        How images are turned into numbers.
+
+    Raises
+    ------
+    UsageError
+        The data cannot be read, or names no labels.
+    """
+    path = Path(path)
+    notes: tuple[str, ...] = ()
+    try:
+        if path.is_dir():
+            arrays, notes = _folder(path, look)
+        elif path.suffix.lower() == ".npy":
+            arrays = _pair(path, labels)
+        else:
+            arrays = _members(path)
+    except FileNotFoundError as error:
+        raise UsageError(f"{error.filename}: there is no such file") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(
+            f"{path}: wanted .npz, .npy or a folder of images, found what cannot be read: {error}"
+        ) from None
+    return Data(_by_split(arrays), notes)
+
+
+def _pair(path: Path, labels: str | Path | None) -> dict[str, Any]:
+    if labels is None:
+        raise UsageError(f"wanted the labels of {path.name} too: give a second .npy file with --labels")
+    return {
+        "x": _mapped(path),
+        "labels" if _are_labels(_mapped(Path(labels))) else "target": _mapped(Path(labels)),
+    }
+
+
+def _are_labels(array: Array) -> bool:
+    return array.dtype.kind in "iub"
+
+
+def _mapped(path: Path) -> Array:
+    array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
+
+
+def _folder(path: Path, look: Pixels | None) -> tuple[dict[str, Any], tuple[str, ...]]:
+    files = sorted(path.glob("*.npy"))
+    if files:
+        return {file.stem: _mapped(file) for file in files}, ()
+    images, labels, notes = read_images(path, look or Pixels())
+    return {"x": images, "labels": labels}, notes
+
+
+def _members(path: Path) -> dict[str, Any]:
+    """Return the arrays of an .npz: mapped where they are stored as they are, read where compressed."""
+    found: dict[str, Any] = {}
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if info.filename.endswith(".npy"):
+                name = info.filename.removesuffix(".npy")
+                stored = info.compress_type == zipfile.ZIP_STORED
+                found[name] = _stored(path, info) if stored else _read(archive, info)
+    if not found:
+        raise UsageError(f"{path}: wanted arrays, found none")
+    return found
+
+
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
+    with archive.open(info) as file:
+        array: Array = np.lib.format.read_array(file, allow_pickle=False)
+    return array
+
+
+def _stored(path: Path, info: zipfile.ZipInfo) -> Array:
+    with path.open("rb") as file:
+        file.seek(
+            info.header_offset + 26
+        )  # a local header: 30 bytes, name, extra field (PKWARE APPNOTE 4.3.7)
+        name, extra = np.frombuffer(file.read(4), "<u2").tolist()
+        file.seek(info.header_offset + 30 + name + extra)
+        version = np.lib.format.read_magic(file)
+        read_header = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        shape, fortran, dtype = read_header(file)
+        offset = file.tell()
+    if dtype.hasobject:
+        raise UsageError(
+            f"{path}: wanted numbers in {info.filename!r}, found Python objects, which are not loaded"
+        )
+    if not int(np.prod(shape, dtype=int)):
+        return np.zeros(shape, dtype)
+    return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
+
+
+def _by_split(arrays: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Sort arrays into splits by the endings of the labels' names."""
+    splits: dict[str, dict[str, Any]] = {}
+    for name in arrays:
+        for target in TARGETS:
+            if name == target or name.startswith(f"{target}_"):
+                splits.setdefault(name.removeprefix(target).removeprefix("_"), {})
+    if not splits:
+        raise UsageError(
+            "wanted an array 'labels' or 'target' in the data, found "
+            f"{', '.join(map(repr, arrays)) or 'none'}"
+        )
+    for name, array in arrays.items():
+        ending = next((split for split in splits if split and name.endswith(f"_{split}")), MAIN)
+        if ending in splits:
+            splits[ending][name.removesuffix(f"_{ending}") if ending else name] = array
+    return splits

@@ -1,0 +1,236 @@
+"""Losses, built from ordinary operations onto a model's output.
+
+Every head is a function from output and target to one number an element; the loss of a chunk of data is the
+sum of these numbers times weights that are fed. The weights are 1 / (elements that count), over *all* data,
+and 0 for what does not count (padding, the ignore index): so the chunks' losses add up to exactly the mean,
+whatever their size.
+
+onnxruntime's SoftmaxCrossEntropyLoss has no CPU kernel, hence LogSoftmax and GatherElements.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from onnx import NodeProto
+
+from onnxtop.errors import UsageError
+from onnxtop.loss.gradient.engine import attributes_of
+from onnxtop.loss.gradient.graph import Array, Graph, Shape, Tensor
+from onnxtop.loss.look import Look
+
+__all__ = ["HEADS", "LOSS", "TARGET", "WEIGHT", "Head", "attach", "choose"]
+
+TARGET, WEIGHT, LOSS = "onnxtop/target", "onnxtop/weight", "onnxtop/loss"
+"""Names of what is fed and of the scalar that is computed."""
+
+HEADS = ("cross-entropy", "binary", "mse", "l1", "huber")
+"""Names of the losses; ``auto`` chooses one."""
+
+_TINY = 1e-30  # below which a probability's logarithm is cut off
+
+
+@dataclass(frozen=True)
+class Head:
+    """How an output is compared with a target.
+
+    Attributes
+    ----------
+    name
+        One of `HEADS`.
+    class_axis
+        Axis of the output that holds the classes; None for other losses than cross-entropy.
+    source
+        The value that the loss is computed from: the output, or the logits before its softmax.
+    link
+        What turns ``source`` into what the loss wants: ``logits`` and ``values`` nothing, ``probabilities``
+        a logarithm.
+    threshold
+        Above which the model's own output means 1, for the loss ``binary``.
+    """
+
+    name: str
+    class_axis: int | None
+    source: str
+    link: str
+    threshold: float = 0.0
+
+
+def choose(seen: Look, target: Array, wanted: str = "auto") -> Head:
+    """Choose a loss from the output's shape and the target's type.
+
+    Parameters
+    ----------
+    seen
+        The model's first run.
+    target
+        Labels (integers) or values (floats), first axis samples.
+    wanted
+        One of `HEADS`, or ``auto``.
+
+    Raises
+    ------
+    UsageError
+        Output and target do not fit, or not the loss that was asked for.
+    """
+    if wanted not in ("auto", *HEADS):
+        raise UsageError(f"wanted a loss out of auto, {', '.join(HEADS)}, found {wanted!r}")
+    shape = (seen.size, *target.shape[1:])
+    binary = bool(np.isin(np.unique(np.asarray(target)), (0, 1)).all())
+    name = _kind(seen.values.shape, shape, target.dtype, binary) if wanted == "auto" else wanted
+    if name == "cross-entropy":
+        return _cross_entropy_head(seen, shape, target.dtype)
+    if not _same_elements(seen.values.shape, shape):
+        raise UsageError(
+            f"wanted a target of the output's shape {seen.values.shape} for the loss {name}, found {shape}"
+        )
+    if name == "binary":
+        if not binary:
+            raise UsageError("wanted labels 0 and 1 for the loss binary, found others; give --loss")
+        source = _before(seen.graph, seen.output, "Sigmoid", None)
+        probabilities = source is None and _in_unit(seen.values)
+        link = "probabilities" if probabilities else "logits"
+        return Head("binary", None, source or seen.output, link, 0.5 if source or probabilities else 0.0)
+    return Head(name, None, seen.output, "values")
+
+
+def _kind(output: Shape, target: Shape, dtype: np.dtype[Any], binary: bool) -> str:
+    if dtype.kind == "f":
+        return "mse"
+    if class_axis(output, target) is not None:
+        return "cross-entropy"
+    if binary and _same_elements(output, target):
+        return "binary"
+    raise UsageError(
+        f"wanted labels for an output of shape {output}, found integers of shape {target}: they are "
+        "neither one "
+        "class a sample (token, pixel) nor zeros and ones of that shape; check the output, or give --loss"
+    )
+
+
+def class_axis(output: Shape, target: Shape) -> int | None:
+    """Return the axis of the output that is no axis of the labels, None if there is no such.
+
+    Where two fit: the second for images (four axes and more), the last for tokens.
+    """
+    flat = (int(np.prod(target)),)
+    order = [1, *range(len(output) - 1, 1, -1)] if len(output) >= 4 else range(len(output) - 1, 0, -1)
+    for axis in order:
+        rest = (*output[:axis], *output[axis + 1 :])
+        if output[axis] > 1 and rest in (target, flat):
+            return axis
+    return None
+
+
+def _same_elements(output: Shape, target: Shape) -> bool:
+    """Tell whether output and target compare element by element: axes of length 1 do not matter."""
+    squeezed = [[size for size in shape[1:] if size != 1] for shape in (output, target)]
+    return output[:1] == target[:1] and squeezed[0] == squeezed[1]
+
+
+def _cross_entropy_head(seen: Look, target: Shape, dtype: np.dtype[Any]) -> Head:
+    axis = class_axis(seen.values.shape, target)
+    if axis is None:
+        raise UsageError(
+            f"wanted one label a sample (token, pixel) for an output of shape {seen.values.shape}, found "
+            "labels of "
+            f"shape {target}"
+        )
+    if dtype.kind not in "iub":
+        raise UsageError(f"wanted integer labels for the loss cross-entropy, found {dtype}")
+    source = _before(seen.graph, seen.output, "Softmax", axis)
+    sums = seen.values.sum(axis)
+    probabilities = source is None and _in_unit(seen.values) and bool(np.allclose(sums, 1, atol=1e-3))
+    return Head("cross-entropy", axis, source or seen.output, "probabilities" if probabilities else "logits")
+
+
+def _in_unit(values: Array) -> bool:
+    return bool(values.min() >= 0 and values.max() <= 1)
+
+
+def _before(graph: Graph, name: str, op: str, axis: int | None) -> str | None:
+    """Return the value before a final Softmax or Sigmoid, None if there is none."""
+    makers = {out: node for node in graph.nodes for out in node.output if out}
+    node = makers.get(name)
+    while node is not None and node.op_type in ("Identity", "Cast"):
+        node = makers.get(node.input[0])
+    if node is None or node.op_type != op or node.domain or not _along(node, axis, graph):
+        return None
+    return node.input[0]
+
+
+def _along(node: NodeProto, axis: int | None, graph: Graph) -> bool:
+    """Tell whether a softmax is over an axis."""
+    if axis is None:
+        return True
+    rank = len(graph.shapes[node.output[0]])
+    return int(attributes_of(node).get("axis", -1)) % rank == axis
+
+
+def attach(graph: Graph, head: Head, target: Shape) -> Tensor:
+    """Add a head to a graph; return its loss, a float64 scalar named `LOSS`.
+
+    ``target`` is the shape of a chunk's target. `TARGET` is fed with labels (int64) or values (float32),
+    `WEIGHT` with one weight for each element of the target.
+    """
+    source = graph.tensor(head.source).cast(np.float32)
+    kind = np.int64 if head.name == "cross-entropy" else np.float32
+    wanted = graph.declare(TARGET, target, kind)
+    weight = graph.declare(WEIGHT, target, np.float32)
+    if head.class_axis is not None:
+        each = _cross_entropy(source, wanted, head)
+        weight = weight.reshape(each.shape)
+    else:
+        each = _ELEMENTS[head.name](source.reshape(target), wanted, head)
+    weighted = (each * weight).cast(np.float64)  # a sum of many numbers in float32 loses three digits
+    total = weighted.sum(range(each.rank))
+    named = graph.declare(LOSS, (), np.float64)
+    graph.nodes.append(NodeProto(op_type="Identity", input=[total.name], output=[LOSS]))
+    return named
+
+
+def _cross_entropy(source: Tensor, labels: Tensor, head: Head) -> Tensor:
+    """-log p(label), shape of the labels with axes as in the output."""
+    axis = head.class_axis
+    assert axis is not None
+    shape = [1 if a == axis else size for a, size in enumerate(source.shape)]
+    logs = _floor(source).log() if head.link == "probabilities" else source.apply("LogSoftmax", axis=axis)
+    picked = source.graph.emit(
+        "GatherElements", logs, labels.reshape(shape), shape=shape, dtype=np.float32, axis=axis
+    )
+    return -picked.reshape([size for a, size in enumerate(source.shape) if a != axis])
+
+
+def _floor(p: Tensor) -> Tensor:
+    return p.apply("Max", p.like(_TINY))
+
+
+def _binary(z: Tensor, t: Tensor, head: Head) -> Tensor:
+    """-t log p - (1 - t) log(1 - p); on logits max(z, 0) - z t + log(1 + e^-|z|), which never overflows."""
+    if head.link == "probabilities":
+        return -(t * _floor(z).log() + (1.0 - t) * _floor(1.0 - z).log())
+    return z.apply("Relu") - z * t + (-z.apply("Abs")).apply("Softplus")
+
+
+def _mse(y: Tensor, t: Tensor, head: Head) -> Tensor:
+    difference = y - t
+    return difference * difference
+
+
+def _l1(y: Tensor, t: Tensor, head: Head) -> Tensor:
+    return (y - t).apply("Abs")
+
+
+def _huber(y: Tensor, t: Tensor, head: Head) -> Tensor:
+    """Half the square up to a distance of 1, the distance less 1/2 beyond."""
+    size = (y - t).apply("Abs")
+    return (size * size * 0.5).where(size < 1.0, size - 0.5)
+
+
+_ELEMENTS: dict[str, Callable[[Tensor, Tensor, Head], Tensor]] = {
+    "binary": _binary,
+    "mse": _mse,
+    "l1": _l1,
+    "huber": _huber,
+}

@@ -1,0 +1,121 @@
+"""A folder with one folder of images a class, read image by image when a run needs them (needs Pillow)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onnxtop.errors import UsageError
+from onnxtop.loss.gradient.graph import Array
+
+__all__ = ["Images", "Pixels", "read_images"]
+
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """How an image becomes numbers: (pixel / 255 - mean) / deviation, in the model's layout.
+
+    ``shape`` is that of one sample in the model: (channels, height, width) or (height, width, channels), with
+    1, 3 or 4 channels; None keeps the first image's size, channels first.
+    """
+
+    shape: tuple[int, ...] | None = None
+    mean: tuple[float, ...] = (0.0,)
+    deviation: tuple[float, ...] = (1.0,)
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """An array (images, channels, height, width) that reads its rows from files."""
+
+    files: tuple[Path, ...]
+    look: Pixels
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def ndim(self) -> int:
+        """How many axes it has."""
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        """Return how many images there are."""
+        return len(self.files)
+
+    def __getitem__(self, rows: Array | slice) -> Array:
+        """Read some images."""
+        chosen = np.arange(len(self))[rows]
+        return np.stack([_read(self.files[row], self.shape[1:], self.look) for row in chosen])
+
+
+def read_images(folder: Path, look: Pixels) -> tuple[Images, Array, tuple[str, ...]]:
+    """Find the images of a folder; return them, their labels, and what was assumed.
+
+    A class is numbered as its folder is called if all folders are numbers, else by the order of the names.
+
+    Raises
+    ------
+    UsageError
+        Pillow is not installed, or there is no folder of images.
+    """
+    _pillow()
+    classes = sorted(path for path in folder.iterdir() if path.is_dir() and _images_in(path))
+    if not classes:
+        raise UsageError(f"{folder}: wanted .npy files, or one folder of images a class, found neither")
+    names = [path.name for path in classes]
+    numbers = list(map(int, names)) if all(name.isdecimal() for name in names) else list(range(len(names)))
+    files = [
+        (file, number) for path, number in zip(classes, numbers, strict=True) for file in _images_in(path)
+    ]
+    shape = look.shape or _own_shape(files[0][0])
+    images = Images(tuple(file for file, _ in files), look, (len(files), *shape), np.dtype(np.float32))
+    shown = ", ".join(f"{number} is {name}" for number, name in zip(numbers[:5], names[:5], strict=True))
+    note = f"{len(files)} images of {len(classes)} classes ({shown}{', ...' if len(names) > 5 else ''})"
+    return images, np.array([number for _, number in files], np.int64), (note,)
+
+
+def _images_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
+
+
+def _pillow() -> Any:
+    try:
+        from PIL import Image  # type: ignore[import-not-found,unused-ignore]  # an extra
+    except ImportError:
+        raise UsageError(
+            "wanted Pillow for reading images, found it missing; install it: pip install 'onnxtop[images]'"
+        ) from None
+    return Image
+
+
+def _own_shape(file: Path) -> tuple[int, int, int]:
+    with _pillow().open(file) as image:
+        return (1 if image.mode in ("1", "L") else 3), image.height, image.width
+
+
+def _layout(shape: Sequence[int]) -> tuple[int, int, int, bool]:
+    """Return height, width, channels, and whether the channels come first."""
+    if len(shape) == 3 and shape[0] in (1, 3, 4):
+        return shape[1], shape[2], shape[0], True
+    if len(shape) == 3 and shape[2] in (1, 3, 4):
+        return shape[0], shape[1], shape[2], False
+    raise UsageError(
+        "wanted a model of images (channels x height x width, 1, 3 or 4 channels first or last), found an "
+        "input of "
+        f"shape {' x '.join(map(str, shape))}"
+    )
+
+
+def _read(file: Path, shape: Sequence[int], look: Pixels) -> Array:
+    height, width, channels, first = _layout(shape)
+    with _pillow().open(file) as image:
+        converted = image.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels])
+        if converted.size != (width, height):
+            converted = converted.resize((width, height))
+        pixels = np.asarray(converted, np.float32).reshape(height, width, channels) / 255
+    pixels = (pixels - np.asarray(look.mean, np.float32)) / np.asarray(look.deviation, np.float32)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1) if first else pixels, np.float32)

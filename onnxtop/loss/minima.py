@@ -1,0 +1,355 @@
+"""Minima of a loss: trained from a start, and certified.
+
+Training takes the loss and its gradient as callables, so any function will do; with mini-batches the gradient
+is given the rows it may look at. Everything random comes from a seed.
+
+A minimum found by training is never quite one. So each is certified: its loss, the length of its gradient,
+and what a short further descent gains. A point that gains too much is flagged, not dropped.
+
+The schedules of plain gradient descent are those of S. Barannikov et al., arXiv:2012.15834: their type 1 is a
+rate of 1e-4 throughout 2001 epochs; their type 2 a rate of 5e-2 for 10 epochs, then falling linearly to 1e-4;
+momentum 0.9, Kaiming weights, biases 0.01.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
+from onnxtop.errors import UsageError
+
+__all__ = [
+    "BatchGradient",
+    "Certificate",
+    "Draw",
+    "Training",
+    "certify",
+    "descend",
+    "fresh",
+    "lowest_curvature",
+    "perturbed",
+    "train",
+]
+
+Floats: TypeAlias = NDArray[np.float64]
+Indices: TypeAlias = NDArray[np.intp]
+Gradient: TypeAlias = Callable[[Floats], tuple[float, Floats]]
+Optimiser: TypeAlias = Literal["adam", "sgd-1", "sgd-2", "lbfgs"]
+
+
+class BatchGradient(Protocol):
+    """The loss and its gradient at a point; on some rows of the data, or on all if ``rows`` is None."""
+
+    def __call__(self, theta: Floats, rows: Indices | None = None, /) -> tuple[float, Floats]:
+        """Return the loss and the gradient, shape (d,)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a minimum is sought.
+
+    Attributes
+    ----------
+    optimiser
+        ``adam`` with a rate that falls like a cosine; ``sgd-1`` and ``sgd-2``, momentum 0.9 and the authors'
+        two schedules; ``lbfgs`` on all data at once.
+    epochs
+        Passes over the data (of L-BFGS: iterations); None for 60, the authors' 2001, 200 or 1000.
+    batch
+        Rows a step; more than there are means all.
+    rate
+        The first rate of Adam. The authors' schedules have their own.
+    polish
+        Iterations of L-BFGS on all data afterwards, towards the bottom of what mini-batches found.
+    """
+
+    optimiser: Optimiser = "adam"
+    epochs: int | None = None
+    batch: int = 64
+    rate: float = 5e-3
+    polish: int = 100
+
+    def __post_init__(self) -> None:
+        """Refuse what is no training."""
+        if self.optimiser not in get_args(Optimiser):
+            wanted = ", ".join(get_args(Optimiser))
+            raise UsageError(f"wanted an optimiser out of {wanted}, found {self.optimiser!r}")
+        if self.batch < 1 or self.length < 1 or not self.rate > 0 or self.polish < 0:
+            raise UsageError("wanted at least one epoch and one row a batch, and a rate above 0")
+
+    @property
+    def length(self) -> int:
+        """Epochs, or iterations of L-BFGS."""
+        usual = {"adam": 60, "sgd-1": 2001, "sgd-2": 200, "lbfgs": 1000}
+        return usual[self.optimiser] if self.epochs is None else self.epochs
+
+    def rate_at(self, epoch: float) -> float:
+        """Return the learning rate when so many epochs have passed.
+
+        >>> [round(Training("sgd-2", epochs=20).rate_at(epoch), 6) for epoch in (0, 10, 20)]
+        [0.05, 0.05, 0.0001]
+        """
+        if self.optimiser == "sgd-1":
+            return 1e-4
+        if self.optimiser == "sgd-2":
+            fallen = (epoch - 10) / max(self.length - 10, 1)
+            return 5e-2 + (1e-4 - 5e-2) * min(max(fallen, 0.0), 1.0)
+        return self.rate * 0.5 * (1 + math.cos(math.pi * epoch / self.length))
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What is known about a point that should be a minimum.
+
+    ``gain`` is what a short descent from it wins; ``curvature`` the lowest eigenvalue of the Hessian, None if
+    it was not asked for; ``reason`` says why the point is no minimum, None if it passes for one.
+    """
+
+    loss: float
+    gradient_norm: float
+    gain: float
+    curvature: float | None = None
+    reason: str | None = None
+
+    @property
+    def is_minimum(self) -> bool:
+        """Whether nothing speaks against it."""
+        return self.reason is None
+
+
+def train(
+    gradient: BatchGradient,
+    start: Floats,
+    training: Training | None = None,
+    *,
+    n_rows: int = 1,
+    seed: int = 0,
+    stop: Callable[[], bool] = lambda: False,
+) -> Floats:
+    """Train from a start and return where it ended, shape (d,).
+
+    Parameters
+    ----------
+    gradient
+        Loss and gradient, on rows or on all.
+    start
+        Shape (d,).
+    n_rows
+        Rows of the data, from which mini-batches are drawn without repetition within an epoch.
+    seed
+        Of the mini-batches.
+    stop
+        Asked before each step; the way so far is kept. A loss that is no longer finite ends the training too.
+
+    Examples
+    --------
+    >>> bowl = lambda x, rows=None: (float(x @ x), 2 * x)
+    >>> bool(abs(train(bowl, np.ones(2), Training("lbfgs"))).max() < 1e-6)
+    True
+    """
+    training = training or Training()
+    point = np.asarray(start, np.float64)
+    if training.optimiser == "lbfgs":
+        return descend(gradient, point, training.length, stop)
+    adam = training.optimiser == "adam"
+    state = np.zeros((2, point.size))
+    steps = -(-n_rows // training.batch)
+    for number, rows in enumerate(_batches(n_rows, training, seed), start=1):
+        if stop():
+            return point
+        loss, slope = gradient(point, rows)
+        if not np.isfinite(loss):
+            return point
+        rate = training.rate_at((number - 1) / steps)
+        point = point - (_adam(state, slope, rate, number) if adam else _momentum(state, slope, rate))
+    return descend(gradient, point, training.polish, stop) if training.polish else point
+
+
+def _batches(n_rows: int, training: Training, seed: int) -> Iterator[Indices | None]:
+    """Give the rows of each step; None for all."""
+    rng = np.random.default_rng(seed)
+    for _ in range(training.length):
+        if training.batch >= n_rows:
+            yield None
+        else:
+            rows = rng.permutation(n_rows)
+            yield from (np.sort(rows[i : i + training.batch]) for i in range(0, n_rows, training.batch))
+
+
+def _adam(state: Floats, slope: Floats, rate: float, number: int) -> Floats:
+    """Return Adam's step (Kingma and Ba, arXiv:1412.6980) and update its two moments in place."""
+    state[0] += 0.1 * (slope - state[0])
+    state[1] += 0.001 * (slope**2 - state[1])
+    mean, square = state[0] / (1 - 0.9**number), state[1] / (1 - 0.999**number)
+    step: Floats = rate * mean / (np.sqrt(square) + 1e-8)
+    return step
+
+
+def _momentum(state: Floats, slope: Floats, rate: float) -> Floats:
+    state[0] = 0.9 * state[0] + slope
+    step: Floats = rate * state[0]
+    return step
+
+
+def descend(
+    gradient: Callable[[Floats], tuple[float, Floats]],
+    start: Floats,
+    iterations: int,
+    stop: Callable[[], bool] = lambda: False,
+) -> Floats:
+    """Descend by L-BFGS on all data; return the lowest point met, which is the start if nothing is lower."""
+    lowest, point = math.inf, np.asarray(start, np.float64)
+
+    def watched(theta: Floats) -> tuple[float, Floats]:
+        nonlocal lowest, point
+        if stop():
+            raise StopIteration
+        loss, slope = gradient(theta)
+        if loss < lowest:
+            lowest, point = loss, theta.copy()
+        return loss, np.asarray(slope, np.float64)
+
+    options: Any = {"maxiter": iterations, "maxfun": 2 * iterations + 20, "ftol": 1e-13, "gtol": 1e-8}
+    with suppress(StopIteration):
+        if iterations > 0:
+            minimize(watched, point, jac=True, method="L-BFGS-B", options=options)
+    return point
+
+
+def certify(
+    gradient: Callable[[Floats], tuple[float, Floats]],
+    point: Floats,
+    *,
+    tolerance: float = 1e-3,
+    iterations: int = 20,
+    curvature: bool = False,
+    flat: float = 1e-2,
+    epsilon: float = 1e-3,
+) -> Certificate:
+    """Say how much of a minimum a point is.
+
+    Parameters
+    ----------
+    gradient
+        Loss and gradient on all data.
+    tolerance
+        A point from which the short descent gains more than this is no minimum; in the unit of the loss.
+    iterations
+        Of the short descent (L-BFGS).
+    curvature
+        Whether to look for the lowest eigenvalue of the Hessian too, see `lowest_curvature`.
+    flat
+        A curvature within this of 0 counts as flat: differences of float32 gradients tell no more.
+    epsilon
+        Of these differences.
+
+    Returns
+    -------
+    Certificate
+        Flagged where the loss is not finite, where descent gains too much, or where a curvature below
+        -flat says that a direction leads down.
+    """
+    loss, slope = gradient(point)
+    norm = float(np.linalg.norm(slope))
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        return Certificate(loss, norm, math.nan, None, "its loss or gradient is not finite")
+    gain = max(loss - gradient(descend(gradient, point, iterations))[0], 0.0)
+    lowest = lowest_curvature(gradient, point, epsilon) if curvature else None
+    reason = None
+    if gain > tolerance:
+        reason = f"a short descent lowers its loss by {gain:.2g}"
+    elif lowest is not None and lowest < -flat:
+        reason = f"its loss curves down in a direction (Hessian eigenvalue {lowest:.2g})"
+    return Certificate(loss, norm, gain, lowest, reason)
+
+
+def lowest_curvature(
+    gradient: Callable[[Floats], tuple[float, Floats]], point: Floats, epsilon: float = 1e-3, seed: int = 0
+) -> float:
+    """Return the lowest eigenvalue of the Hessian, by Lanczos on differences of gradients.
+
+    NaN if Lanczos does not converge. In float32 an epsilon of 1e-3 leaves an error of about 1e-4 of the
+    largest eigenvalue.
+
+    Examples
+    --------
+    >>> saddle = lambda x: (float(x[0] ** 2 - 3 * x[1] ** 2), np.array([2 * x[0], -6 * x[1]]))
+    >>> round(lowest_curvature(saddle, np.zeros(2)), 6)
+    -6.0
+    """
+
+    def product(direction: Floats) -> Floats:
+        flat = np.asarray(direction, np.float64).ravel()
+        size = float(np.linalg.norm(flat)) or 1.0
+        step = epsilon * flat / size
+        difference: Floats = (gradient(point + step)[1] - gradient(point - step)[1]) * (size / (2 * epsilon))
+        return difference
+
+    if point.size < 4:
+        hessian = np.array([product(row) for row in np.eye(point.size)])
+        return float(np.linalg.eigvalsh((hessian + hessian.T) / 2)[0])
+    operator = LinearOperator((point.size, point.size), matvec=product, dtype=np.float64)
+    start = np.random.default_rng(seed).standard_normal(point.size)
+    try:
+        found = eigsh(operator, k=1, which="SA", v0=start, tol=1e-3, maxiter=300, return_eigenvectors=False)
+    except ArpackNoConvergence:
+        return math.nan
+    return float(found[0])
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How one tensor starts: ``size`` numbers of this mean and standard deviation.
+
+    >>> Draw.kaiming(6, fan_in=8)
+    Draw(size=6, std=0.5, mean=0.0)
+    """
+
+    size: int
+    std: float = 0.0
+    mean: float = 0.01
+
+    @classmethod
+    def kaiming(cls, size: int, fan_in: int) -> "Draw":
+        """Draw weights of units with so many inputs, variance 2 / fan_in (He et al., arXiv:1502.01852)."""
+        return cls(size, math.sqrt(2 / fan_in) if fan_in else 0.0, 0.0)
+
+
+def fresh(draws: Sequence[Draw], seed: int) -> Floats:
+    """Return a start, shape (d,): normal numbers, tensor by tensor.
+
+    Examples
+    --------
+    >>> fresh([Draw.kaiming(6, 3), Draw(2), Draw(1, mean=1.0)], seed=0)[6:].tolist()
+    [0.01, 0.01, 1.0]
+    """
+    rng = np.random.default_rng(seed)
+    parts = [
+        draw.mean + draw.std * rng.standard_normal(draw.size) if draw.std else np.full(draw.size, draw.mean)
+        for draw in draws
+    ]
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+def perturbed(point: Floats, slices: Sequence[slice], size: float, seed: int) -> Floats:
+    """Return a point moved at random: each tensor by ``size`` times its own norm.
+
+    Examples
+    --------
+    >>> moved = perturbed(np.array([3.0, 4.0, 0.0]), [slice(0, 2), slice(2, 3)], 0.1, seed=0)
+    >>> round(float(np.linalg.norm(moved - [3, 4, 0])), 6)
+    0.5
+    """
+    rng = np.random.default_rng(seed)
+    moved = np.array(point, np.float64)
+    for part in slices:
+        noise = rng.standard_normal(moved[part].size)
+        moved[part] += size * np.linalg.norm(moved[part]) * noise / max(float(np.linalg.norm(noise)), 1e-300)
+    return moved

@@ -1,0 +1,390 @@
+"""The loss of an ONNX model as a function of its parameters, on data, and its exact gradient.
+
+The one module that imports onnxruntime, and only when a model is run.
+"""
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from onnxtop.errors import ModelError, UsageError
+from onnxtop.loss.branches import without_branches
+from onnxtop.loss.compiled import Compiled, check_options, flat
+from onnxtop.loss.gradient.graph import Array
+from onnxtop.loss.gradient.oracle import gradient_by_differences
+from onnxtop.loss.heads import TARGET, WEIGHT, choose
+from onnxtop.loss.lift import refuse_training, taken_out, unpacked, upgraded
+from onnxtop.loss.look import folded, look
+from onnxtop.loss.parameters import Parameter, find_parameters
+from onnxtop.loss.samples import match, parts
+from onnxtop.loss.targets import Targets, prepare
+from onnxtop.loss.trace import Session
+from onnxtop.reader.model import load
+
+__all__ = ["Probe"]
+
+Vector = NDArray[np.float32]
+
+_KEPT_BYTES = 2**28  # the prepared runs of the whole data are kept if they are smaller
+_KEPT_PLANS = 4
+_MOST_DIFFERENCES = 300
+_LARGE_RUN = 2**24  # bytes of values in a run from which several threads pay
+
+
+class Probe:
+    """The loss of a model over its parameters.
+
+    Parameters
+    ----------
+    path
+        The ONNX file.
+    data
+        Arrays by input name, first axis samples, and ``labels`` (integers) or ``target`` (values). A model's
+        only input may be called ``x``; samples are reshaped where their sizes match.
+    loss
+        ``auto``, ``cross-entropy``, ``binary``, ``mse``, ``l1`` or ``huber``.
+    output
+        Which output the loss is of, where the model has several.
+    batchnorm
+        ``frozen`` uses the stored statistics, as the exported model does; ``batch`` those of the samples of
+        each run (all of them, unless ``batch_size`` is smaller); ``recalibrate`` measures them at each theta,
+        as the mean over runs, and holds them fixed in the gradient.
+    l2
+        Adds l2 / 2 times the squared length of theta.
+    untie
+        Whether a tensor that is used several times becomes one parameter a use.
+    ignore_index
+        The label that does not count.
+    batch_size
+        Samples in a run; chosen by memory if None. The loss does not depend on it, unless ``batchnorm`` is
+        ``batch`` or ``recalibrate``.
+    threads
+        Threads in a run; if None, one for small models and all processors of this process for others.
+    execution
+        ``feeds``, ``rebuild`` or ``auto``, which times both once where it may matter.
+    allow_external
+        Folders beside the model's own from which external weights may be read.
+
+    Attributes
+    ----------
+    theta0
+        The model's own parameters, shape (d,), float32.
+    parameters
+        Name, role, shape and place in theta of every tensor.
+    ties
+        Tensors that are used several times, with how often.
+    loss_name
+        The loss that was chosen.
+    notes
+        What was assumed about the data.
+
+    Raises
+    ------
+    onnxtop.errors.ModelError
+        The model cannot be read, lifted or run.
+    onnxtop.errors.UsageError
+        The data does not fit the model, or an option makes no sense.
+
+    Notes
+    -----
+    ::
+
+        data = np.load("sample_models/digits.npz")
+        probe = onnxtop.Probe("sample_models/mlp_jax.onnx", data)
+        loss, gradient = probe.loss_and_gradient(probe.theta0)
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        data: Mapping[str, Any],
+        *,
+        loss: str = "auto",
+        output: str | None = None,
+        batchnorm: str = "frozen",
+        l2: float = 0.0,
+        untie: bool = False,
+        ignore_index: int = -100,
+        batch_size: int | None = None,
+        threads: int | None = None,
+        execution: str = "auto",
+        allow_external: Iterable[str | Path] = (),
+    ) -> None:
+        check_options(batchnorm, execution, l2, batch_size, threads)
+        self.threads = threads or 1
+        self._batchnorm, self._l2, self._execution = batchnorm, float(l2), execution
+        model = load(path, allow_external=allow_external)
+        found = find_parameters(model)
+        self._quantised = found.quantised
+        whole_model = unpacked(model)
+        self._samples = match(data, whole_model.inputs)
+        plain = upgraded(without_branches(whole_model, self._samples, self._open))
+        refuse_training(plain.graph, batch_statistics=batchnorm == "batch")
+        self._lifted = taken_out(plain, found.parameters, untie=untie)
+        whole = self._samples.count if batchnorm == "batch" else None
+        seen = look(self._lifted, self._samples, self._open, output, batch_size or whole)
+        self._output, self.batch_size, self._fixed = seen.output, seen.batch_size, seen.fixed
+        if threads is None and seen.bytes > _LARGE_RUN:
+            self.threads = len(os.sched_getaffinity(0))
+        self._head = choose(seen, self._samples.target, loss)
+        self._targets = prepare(self._samples.target, self._head, seen.values.shape, ignore_index)
+        self._plans: OrderedDict[int, Compiled] = OrderedDict()
+        self._ready: dict[tuple[int, int], dict[str, Array]] = {}
+        self.theta0: Vector = flat(self._lifted.values)
+        self.theta0.flags.writeable = False
+        self.parameters: tuple[Parameter, ...] = self._lifted.parameters
+        self.ties: Mapping[str, int] = self._lifted.ties
+        self.loss_name = self._head.name
+        self.notes: tuple[str, ...] = (*self._samples.notes, *self._targets.notes)
+
+    @property
+    def samples(self) -> int:
+        """How many samples the data has."""
+        return self._samples.count
+
+    @property
+    def targets(self) -> Targets:
+        """What the model should give: class numbers or values, and which of them count."""
+        return self._targets
+
+    @property
+    def class_axis(self) -> int | None:
+        """Axis of the output that holds the classes, None for a loss without classes."""
+        return self._head.class_axis
+
+    @property
+    def threshold(self) -> float:
+        """Above which an output of the loss ``binary`` means 1: 0 for logits, 1/2 for probabilities."""
+        return self._head.threshold
+
+    def tensors(self, theta: Array) -> dict[str, Vector]:
+        """Return the tensors that make up theta, by name, as views.
+
+        Raises
+        ------
+        onnxtop.errors.UsageError
+            Theta has another length than ``theta0``.
+        """
+        vector = np.ascontiguousarray(theta, np.float32)
+        if vector.shape != self.theta0.shape:
+            raise UsageError(f"wanted theta of shape {self.theta0.shape}, found {vector.shape}")
+        return {p.name: vector[p.slice].reshape(p.shape) for p in self.parameters}
+
+    def loss(self, theta: Array, rows: Array | slice | None = None) -> float:
+        """Return the loss at theta.
+
+        Parameters
+        ----------
+        theta
+            Shape (d,).
+        rows
+            Numbers of the samples to use (a mini-batch); all if None.
+        """
+        total = sum(float(results[0]) for _, _, results in self._forward(theta, self._rows(rows)))
+        return total + self._penalty(theta)
+
+    def outputs(self, theta: Array, rows: Array | slice | None = None) -> Array:
+        """Return the model's own output at theta, all samples along its first axis."""
+        found = []
+        for count, size, results in self._forward(theta, self._rows(rows)):
+            found.append(results[1][: count * (len(results[1]) // size)])
+        return np.concatenate(found)
+
+    def loss_and_gradient(self, theta: Array, rows: Array | slice | None = None) -> tuple[float, Vector]:
+        """Return the loss at theta and its gradient, shape (d,), float32.
+
+        Raises
+        ------
+        onnxtop.errors.ModelError
+            An operation has no gradient rule, or the weights are stored in codes.
+        """
+        self._require_floats()
+        tensors, chosen = self.tensors(theta), self._rows(rows)
+        statistics = self._statistics(tensors, chosen)
+        loss = 0.0
+        total: NDArray[np.floating[Any]] | None = None
+        for part, size in self._chunks(chosen):
+            feeds = {**self._feeds(part, size, chosen), **statistics}
+            results = self._compiled(size).gradient()(tensors, feeds)
+            loss += float(results[0])
+            gradient = flat(results[1:])
+            total = gradient if total is None else total + gradient.astype(np.float64)
+        assert total is not None
+        if self._l2:
+            total = total + self._l2 * np.asarray(theta, np.float64)
+        return loss + self._penalty(theta), total.astype(np.float32, copy=False)
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether every operation between the parameters and the loss has a gradient rule."""
+        try:
+            self._compiled(next(self._chunks(np.arange(self.samples)))[1]).gradient()
+        except ModelError:
+            return False
+        return True
+
+    def gradient_by_differences(self, theta: Array, rows: Array | slice | None = None) -> Vector:
+        """Return the gradient by finite differences: four losses a parameter, so for small models only.
+
+        Raises
+        ------
+        onnxtop.errors.ModelError
+            The model has more than 300 parameters.
+        """
+        self._require_floats()
+        if len(self.theta0) > _MOST_DIFFERENCES:
+            raise ModelError(
+                f"wanted at most {_MOST_DIFFERENCES} parameters for a gradient by finite differences, found "
+                f"{len(self.theta0)}"
+            )
+        point = np.asarray(theta, np.float32)
+        return gradient_by_differences(lambda at: self.loss(at, rows), point).astype(np.float32)
+
+    def _penalty(self, theta: Array) -> float:
+        return 0.5 * self._l2 * float(np.square(theta, dtype=np.float64).sum()) if self._l2 else 0.0
+
+    def _require_floats(self) -> None:
+        if not self.parameters:
+            stored = (
+                f"{self._quantised} weights are stored in codes"
+                if self._quantised
+                else "the model has no weights"
+            )
+            raise ModelError(
+                f"wanted weights stored as floats for a gradient, but {stored}; probe the float model"
+            )
+
+    def _forward(self, theta: Array, rows: Array) -> Iterator[tuple[int, int, list[Array]]]:
+        """Yield for each run how many samples it holds, the size that it is made for, loss and output."""
+        tensors = self.tensors(theta)
+        statistics = self._statistics(tensors, rows)
+        for part, size in self._chunks(rows):
+            feeds = {**self._feeds(part, size, rows), **statistics}
+            yield len(part), size, self._compiled(size).forward()(tensors, feeds)
+
+    def _statistics(self, tensors: Mapping[str, Array], rows: Array) -> dict[str, Array]:
+        """Return the statistics of BatchNormalization at theta, the mean over runs, if they are asked for."""
+        if self._batchnorm != "recalibrate":
+            return {}
+        sums: dict[str, Array] = {}
+        for part, size in self._chunks(rows):
+            for name, value in self._compiled(size).measure(tensors, self._feeds(part, size, rows)).items():
+                sums[name] = sums.get(name, np.zeros(())) + value.astype(np.float64) * len(part)
+        return {name: (total / len(rows)).astype(np.float32) for name, total in sums.items()}
+
+    def _rows(self, rows: Array | slice | None) -> Array:
+        chosen = np.arange(self.samples) if rows is None else np.arange(self.samples)[rows]
+        if chosen.ndim != 1 or not len(chosen):
+            raise UsageError(f"wanted the numbers of one sample or more, found shape {chosen.shape}")
+        return chosen
+
+    def _chunks(self, rows: Array) -> Iterator[tuple[Array, int]]:
+        """Yield the samples of each run, and the size that it is made for; smaller runs are padded."""
+        if self._fixed:
+            for start in range(0, len(rows), self.batch_size):
+                yield rows[start : start + self.batch_size], self.batch_size
+            return
+        pieces = list(parts(len(rows), self.batch_size))
+        longest = pieces[0].stop
+        for piece in pieces:
+            part = rows[piece]
+            yield part, longest if self._batchnorm == "frozen" else len(part)
+
+    def _feeds(self, part: Array, size: int, rows: Array) -> dict[str, Array]:
+        """Return inputs, target and weights of a run; those of the whole data are kept if they are small."""
+        key = int(part[0]), size
+        whole = len(rows) == self.samples
+        if whole and key in self._ready:
+            return self._ready[key]
+        order = slice(key[0], key[0] + len(part)) if whole else part
+        feeds = self._samples.rows(order, size)
+        feeds[TARGET], feeds[WEIGHT] = self._targets.chunk(order, size, self._targets.total(rows))
+        if whole and sum(array.nbytes for array in feeds.values()) * (self.samples / size) < _KEPT_BYTES:
+            self._ready[key] = feeds
+        return feeds
+
+    def _compiled(self, size: int) -> Compiled:
+        if size not in self._plans:
+            self._plans[size] = Compiled.of(
+                folded(self._lifted, self._samples, self._open, size),
+                self._batchnorm,
+                self._head,
+                self._targets.shape(size),
+                self._output,
+                tuple(p.name for p in self.parameters),
+                (*self._samples.inputs, TARGET, WEIGHT),
+                self._open,
+                self._execution,
+            )
+            while len(self._plans) > _KEPT_PLANS:
+                self._plans.popitem(last=False)
+        return self._plans[size]
+
+    def _open(self, proto: ModelProto, *, plain: bool = False) -> Session:
+        return _Session(proto, self.threads, plain)
+
+
+class _Session:
+    """A model in onnxruntime, on the processor."""
+
+    def __init__(self, proto: ModelProto, threads: int, plain: bool) -> None:
+        import onnxruntime  # type: ignore[import-untyped]
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # each weight that is fed would be a warning
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.use_deterministic_compute = True
+        options.add_session_config_entry(
+            "session.intra_op.allow_spinning", "0"
+        )  # spinning starves neighbours
+        levels = onnxruntime.GraphOptimizationLevel
+        options.graph_optimization_level = levels.ORT_DISABLE_ALL if plain else levels.ORT_ENABLE_ALL
+        try:
+            self._session = onnxruntime.InferenceSession(
+                proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's errors share no base but Exception
+            raise ModelError(f"onnxruntime cannot open the model: {_reason(error)}") from None
+        self._inputs = [value.name for value in self._session.get_inputs()]
+
+    def types(self) -> dict[str, np.dtype[Any] | None]:
+        """Return the outputs' types by name, None for what is no tensor."""
+        return {value.name: _dtype(value.type) for value in self._session.get_outputs()}
+
+    def run(self, outputs: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
+        """Compute some outputs; what the model does not use is not fed."""
+        used = {name: feeds[name] for name in self._inputs}
+        try:
+            results: list[Array] = self._session.run(list(outputs), used)
+        except Exception as error:
+            raise ModelError(f"onnxruntime cannot run the model on this data: {_reason(error)}") from None
+        return results
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).strip()
+    first = text.splitlines()[0] if text else type(error).__name__
+    return f"{first}; give a smaller batch size" if "alloc" in first.lower() else first
+
+
+_ONNXRUNTIME_TYPES = {"float": "float32", "double": "float64", "bfloat16": "bfloat16", "string": "object"}
+
+
+def _dtype(name: str) -> np.dtype[Any] | None:
+    """Return the type that onnxruntime calls ``tensor(float)``, None for sequences and maps."""
+    if not name.startswith("tensor("):
+        return None
+    inner = name.removeprefix("tensor(").removesuffix(")")
+    if inner == "bfloat16":
+        import ml_dtypes
+
+        kind: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        return kind
+    return np.dtype(_ONNXRUNTIME_TYPES.get(inner, inner))

@@ -1,0 +1,191 @@
+"""Arrays matched to a model's inputs: names, shapes and types checked before anything runs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from onnxtop.errors import UsageError
+from onnxtop.loss.gradient.graph import Array
+from onnxtop.loss.lift import Declared
+
+__all__ = ["TARGETS", "Samples", "match"]
+
+TARGETS = ("labels", "target")
+"""Names under which data holds what a model should give."""
+
+_PASS = 4096  # samples looked at in one go, so that mapped data never comes into memory as a whole
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Data as a model takes it, first axis: samples.
+
+    ``still`` are inputs that are the same for all samples (scalars such as a sampling rate). ``shapes`` and
+    ``dtypes`` say what each input is given, which may be another view of the array; ``notes`` say so.
+    """
+
+    count: int
+    inputs: Mapping[str, Array]
+    shapes: Mapping[str, tuple[int, ...]]
+    dtypes: Mapping[str, np.dtype[Any]]
+    still: Mapping[str, Array]
+    target: Array
+    notes: tuple[str, ...]
+
+    def rows(self, rows: Array | slice, size: int) -> dict[str, Array]:
+        """Return the inputs of some samples, padded with the last of them to ``size``."""
+        feeds = dict(self.still)
+        for name, array in self.inputs.items():
+            taken = _padded(np.asarray(array[rows]), size)
+            feeds[name] = np.ascontiguousarray(taken, self.dtypes[name]).reshape(size, *self.shapes[name])
+        return feeds
+
+
+def _padded(array: Array, size: int) -> Array:
+    missing = size - len(array)
+    return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
+
+
+def match(data: Mapping[str, Any], declared: Sequence[Declared]) -> Samples:
+    """Match arrays to a model's inputs.
+
+    Parameters
+    ----------
+    data
+        Arrays by input name, and ``labels`` or ``target``. The only input of a model may also be called
+        ``x``. What has another name is left out.
+    declared
+        The model's inputs.
+
+    Raises
+    ------
+    UsageError
+        An array is missing, or has a wrong shape, count or type, or holds NaN.
+    """
+    arrays = {name: array if hasattr(array, "dtype") else np.asarray(array) for name, array in data.items()}
+    target_name = next((name for name in TARGETS if name in arrays), None)
+    if target_name is None:
+        raise UsageError(f"wanted an array 'labels' or 'target' in the data, found {_listed(arrays)}")
+    target = arrays.pop(target_name)
+    if target.ndim == 0:
+        raise UsageError(f"wanted {target_name!r} with one entry a sample, found a single number")
+    notes: list[str] = []
+    chosen = _by_name(arrays, declared, notes)
+    still = {name: array for name, array in chosen.items() if array.ndim == 0}
+    inputs = {name: array for name, array in chosen.items() if array.ndim}
+    if not inputs:
+        raise UsageError("wanted at least one input with samples along its first axis, found none")
+    _check_counts(inputs, target, target_name)
+    kinds = {value.name: value for value in declared}
+    shapes, dtypes = {}, {}
+    for name, array in inputs.items():
+        shapes[name] = _sample_shape(name, array.shape[1:], kinds[name], notes)
+        dtypes[name] = _type(name, array, kinds[name].dtype, notes)
+    _check_numbers({**inputs, target_name: target})
+    still = {name: np.asarray(array, kinds[name].dtype) for name, array in still.items()}
+    return Samples(len(target), inputs, shapes, dtypes, still, target, tuple(notes))
+
+
+def _listed(names: Mapping[str, Any]) -> str:
+    return ", ".join(map(repr, names)) or "no arrays"
+
+
+def _by_name(arrays: Mapping[str, Array], declared: Sequence[Declared], notes: list[str]) -> dict[str, Array]:
+    chosen = {value.name: arrays[value.name] for value in declared if value.name in arrays}
+    missing = [value.name for value in declared if value.name not in arrays]
+    if len(missing) == 1 and len(declared) == 1:
+        others = ["x"] if "x" in arrays else list(arrays)
+        if len(others) == 1:
+            chosen[missing[0]] = arrays[others[0]]
+            notes.append(f"array {others[0]!r} is taken for input {missing[0]!r}")
+            missing = []
+    if missing:
+        raise UsageError(
+            f"wanted an array {missing[0]!r} for the model's input of that name, found {_listed(arrays)}; "
+            "rename it"
+        )
+    return chosen
+
+
+def _check_counts(inputs: Mapping[str, Array], target: Array, target_name: str) -> None:
+    counts = {name: len(array) for name, array in inputs.items()}
+    for name, count in counts.items():
+        if count != len(target):
+            raise UsageError(
+                f"wanted one entry of {target_name!r} for each sample, found {len(target)} for {count} "
+                "samples of "
+                f"{name!r}"
+            )
+    if not len(target):
+        raise UsageError("wanted at least one sample, found none")
+
+
+def _sample_shape(name: str, found: tuple[int, ...], declared: Declared, notes: list[str]) -> tuple[int, ...]:
+    """Return the shape of one sample as the model takes it."""
+    if declared.shape is None:
+        return found
+    wanted = declared.shape[1:]
+    if not declared.shape:
+        raise UsageError(f"wanted a single number for input {name!r}, found an array of samples")
+    if len(wanted) == len(found) and all(w in (None, f) for w, f in zip(wanted, found, strict=True)):
+        return found
+    known = [size for size in wanted if size is not None]
+    open_axes = len(wanted) - len(known)
+    total, rest = int(np.prod(found, dtype=int)), int(np.prod(known, dtype=int))
+    fits = rest and (total == rest if not open_axes else open_axes == 1 and total % rest == 0)
+    filled = tuple(total // rest if size is None else size for size in wanted) if fits else ()
+    same_order = [n for n in filled if n != 1] == [n for n in found if n != 1]
+    if fits and (same_order or len(found) != len(filled)):
+        notes.append(f"{name}: samples of shape {_shape(found)} are reshaped to {_shape(filled)}")
+        return filled
+    shown = tuple("?" if size is None else size for size in wanted)
+    hint = _layout_hint(found, wanted)
+    raise UsageError(
+        f"wanted samples of shape {_shape(shown)} for input {name!r}, found {_shape(found)}{hint}"
+    )
+
+
+def _layout_hint(found: tuple[int, ...], wanted: tuple[int | None, ...]) -> str:
+    if len(found) == len(wanted) == 3:
+        for order, words in (((2, 0, 1), "channels last (NHWC)"), ((1, 2, 0), "channels first (NCHW)")):
+            if all(w in (None, found[axis]) for w, axis in zip(wanted, order, strict=True)):
+                axes = (0, *(axis + 1 for axis in order))
+                return f"; the data looks {words}: transpose it with axes {axes}"
+    return ""
+
+
+def _shape(shape: Sequence[object]) -> str:
+    return " x ".join(map(str, shape)) or "a single number"
+
+
+def _type(name: str, array: Array, wanted: np.dtype[Any], notes: list[str]) -> np.dtype[Any]:
+    kinds = array.dtype.kind, wanted.kind
+    if wanted.hasobject:
+        raise UsageError(f"wanted inputs that are tensors, found {name!r}, which is none")
+    numbers = all(kind in "fiubV" for kind in kinds)
+    if not numbers or (kinds[0] == "f" and kinds[1] in "iub"):
+        raise UsageError(f"wanted {wanted} for input {name!r}, found {array.dtype}")
+    if kinds[0] in "iu" and kinds[1] == "f":
+        notes.append(f"{name}: {array.dtype} is converted to {wanted} without scaling")
+    return wanted
+
+
+def _check_numbers(arrays: Mapping[str, Array]) -> None:
+    for name, array in arrays.items():
+        if array.dtype.kind != "f" or not isinstance(array, np.ndarray):
+            continue
+        for start in range(0, len(array), _PASS):
+            bad = ~np.isfinite(array[start : start + _PASS])
+            if bad.any():
+                row = start + int(np.argmax(bad.reshape(len(bad), -1).any(axis=1)))
+                raise UsageError(f"wanted finite numbers, found NaN or infinity in {name!r}, sample {row}")
+
+
+def parts(count: int, most: int) -> Iterator[slice]:
+    """Yield runs of at most ``most`` samples, as equal as can be."""
+    pieces = -(-count // most)
+    size = -(-count // pieces)
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))

@@ -1,0 +1,360 @@
+"""Everything that a probe of a model tells, as one frozen result: what ``onnxtop probe`` shows.
+
+The work is a list of steps, each done whole or not at all; a budget or an interrupt ends the list early, and
+what was done stands.
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onnxtop.errors import ModelError, UsageError
+from onnxtop.loss.curvature import Descent, Sharpness, largest_curvature, short_descent
+from onnxtop.loss.data import Data, read_data
+from onnxtop.loss.directions import Profile, Surface, along, filter_normalised, over
+from onnxtop.loss.images import Pixels
+from onnxtop.loss.lift import unpacked
+from onnxtop.loss.probe import Probe
+from onnxtop.loss.scores import ClassScore, Scores, scores
+from onnxtop.reader.model import load
+
+__all__ = ["LayerGradient", "LossProbeResult", "ProbeOptions", "Split", "probe_summary"]
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is done next, and how many steps are done and to do."""
+
+
+@dataclass(frozen=True)
+class ProbeOptions:
+    """What to measure and how; the first block is as in `onnxtop.Probe`.
+
+    Attributes
+    ----------
+    labels
+        An .npy file of labels, where the data is an .npy file.
+    split
+        Which split of the data to take; the one without an ending if None.
+    gradient, profile, sharpness, descent
+        Whether to measure the gradient, the loss along directions, the largest curvature, and what a short
+        descent gains.
+    surface
+        Points a side of the loss surface; 0 for none.
+    points, directions, reach
+        Of the profiles: points a line, how many random lines, and how far they go in lengths of the filters.
+    budget
+        Seconds after which no further step is begun; None for no limit.
+    differences
+        Whether finite differences may stand in for a gradient without rules, up to 300 parameters.
+    image
+        How images are turned into numbers.
+    """
+
+    loss: str = "auto"
+    output: str | None = None
+    batchnorm: str = "frozen"
+    l2: float = 0.0
+    ignore_index: int = -100
+    batch_size: int | None = None
+    threads: int | None = None
+    allow_external: tuple[str | Path, ...] = ()
+    labels: str | Path | None = None
+    split: str | None = None
+    gradient: bool = True
+    profile: bool = True
+    sharpness: bool = True
+    descent: bool = True
+    surface: int = 0
+    points: int = 21
+    directions: int = 2
+    reach: float = 0.5
+    seed: int = 0
+    budget: float | None = None
+    differences: bool = False
+    image: Pixels = field(default_factory=Pixels)
+
+
+@dataclass(frozen=True)
+class LayerGradient:
+    """The gradient of one layer's parameters: its length, and as a share of the whole gradient's."""
+
+    name: str
+    parameters: int
+    gradient_norm: float
+    share: float
+    weight_norm: float
+
+
+@dataclass(frozen=True)
+class Split:
+    """Loss and scores on another split of the data."""
+
+    name: str
+    samples: int
+    loss: float
+    accuracy: float | None
+    top5: float | None
+    rmse: float | None
+
+
+@dataclass(frozen=True)
+class LossProbeResult:
+    """What a probe found; None where it was not asked for, not reached, or not defined.
+
+    ``gradient_reason`` says why there is no gradient. ``stopped`` is "budget" or "interrupt" where the work
+    ended early.
+    """
+
+    loss: float | None = None
+    loss_name: str = ""
+    samples: int = 0
+    split: str = ""
+    parameters: int = 0
+    accuracy: float | None = None
+    top5: float | None = None
+    rmse: float | None = None
+    gradient_norm: float | None = None
+    gradient_reason: str = ""
+    batchnorm: str = "frozen"
+    l2: float = 0.0
+    seed: int = 0
+    layers: tuple[LayerGradient, ...] = ()
+    classes: tuple[ClassScore, ...] = ()
+    splits: tuple[Split, ...] = ()
+    profiles: tuple[Profile, ...] = ()
+    sharpness: Sharpness | None = None
+    descent: Descent | None = None
+    surface: Surface | None = None
+    ties: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    stopped: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values: floats with 12 significant digits, None for what is not finite."""
+        plain = _plain(dataclasses.asdict(self))
+        assert isinstance(plain, dict)
+        return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.12g}") if math.isfinite(value) else None
+    return value
+
+
+Change = dict[str, Any]
+Step = tuple[str, Callable[[LossProbeResult], Change]]
+
+
+class _SpentError(Exception):
+    """The budget is spent."""
+
+
+def probe_summary(
+    path: str | Path,
+    data_path: str | Path,
+    options: ProbeOptions | None = None,
+    progress: Progress | None = None,
+) -> LossProbeResult:
+    """Probe a model on data.
+
+    Raises
+    ------
+    onnxtop.errors.UsageError
+        The data cannot be read or does not fit the model.
+    onnxtop.errors.ModelError
+        The model cannot be read or run.
+    """
+    options = options or ProbeOptions()
+    data = read_data(data_path, options.labels, _fitting(options, path, data_path))
+    name, arrays = data.split(options.split)
+    probe = _probe(path, arrays, options)
+    result = LossProbeResult(
+        loss_name=probe.loss_name,
+        samples=probe.samples,
+        split=name,
+        parameters=len(probe.theta0),
+        batchnorm=options.batchnorm,
+        l2=options.l2,
+        seed=options.seed,
+        ties=dict(probe.ties),
+        notes=(*data.notes, *probe.notes),
+    )
+    return _worked(result, list(_steps(path, probe, data, name, options)), options, progress)
+
+
+def _fitting(options: ProbeOptions, path: str | Path, data_path: str | Path) -> Pixels:
+    """Return how images become numbers: in the size that the model takes, if it takes one."""
+    if options.image.shape is not None or not Path(data_path).is_dir():
+        return options.image
+    inputs = unpacked(load(path, allow_external=options.allow_external)).inputs
+    shape = inputs[0].shape[1:] if inputs and inputs[0].shape else ()
+    known = tuple(size for size in shape if size is not None)
+    return replace(options.image, shape=known) if known and len(known) == len(shape) else options.image
+
+
+def _probe(path: str | Path, arrays: Mapping[str, Any], options: ProbeOptions) -> Probe:
+    return Probe(
+        path,
+        arrays,
+        loss=options.loss,
+        output=options.output,
+        batchnorm=options.batchnorm,
+        l2=options.l2,
+        ignore_index=options.ignore_index,
+        batch_size=options.batch_size,
+        threads=options.threads,
+        execution="feeds",  # a choice by timing could differ from run to run in the last digit
+        allow_external=options.allow_external,
+    )
+
+
+def _worked(
+    result: LossProbeResult, steps: list[Step], options: ProbeOptions, progress: Progress | None
+) -> LossProbeResult:
+    end = math.inf if options.budget is None else time.monotonic() + options.budget
+    try:
+        for number, (what, step) in enumerate(steps):
+            if number and time.monotonic() > end:
+                return replace(result, stopped="budget")
+            if progress is not None:
+                progress(what, number, len(steps))
+            result = replace(result, **step(result))
+    except _SpentError:
+        return replace(result, stopped="budget")
+    except KeyboardInterrupt:
+        return replace(result, stopped="interrupt")
+    return result
+
+
+def _steps(path: str | Path, probe: Probe, data: Data, name: str, options: ProbeOptions) -> Iterator[Step]:
+    yield "loss", lambda _: _scored(probe)
+    for other, arrays in data.splits.items():
+        if other != name:
+            yield (
+                f"split {other}",
+                lambda r, s=other, a=arrays: {  # type: ignore[misc]
+                    "splits": (*r.splits, *_other(path, s, a, options))
+                },
+            )
+    if options.gradient:
+        yield "gradient", lambda _: _gradient(probe, options)
+    if options.descent and options.gradient:
+        yield "descent", lambda r: _descended(probe, r)
+    if options.sharpness and options.gradient:
+        yield "sharpness", lambda r: _sharpness(probe, r, options)
+    if options.profile:
+        steps = np.linspace(-options.reach, options.reach, options.points).tolist()
+        for number in range(options.directions):
+            yield (
+                f"direction {number + 1}",
+                lambda r, n=number: {  # type: ignore[misc]
+                    "profiles": (*r.profiles, _random_profile(probe, steps, options.seed + n, n + 1))
+                },
+            )
+        if options.gradient:
+            yield "along the gradient", lambda r: _gradient_profile(probe, r, steps)
+    if options.surface:
+        yield "surface", lambda _: {"surface": _surface(probe, options)}
+
+
+def _scored(probe: Probe) -> Change:
+    found = _score(probe)
+    return {
+        "loss": probe.loss(probe.theta0),
+        **{k: getattr(found, k) for k in ("accuracy", "top5", "rmse", "classes")},
+    }
+
+
+def _score(probe: Probe) -> Scores:
+    return scores(
+        probe.outputs(probe.theta0),
+        probe.targets,
+        probe.class_axis,
+        probe.loss_name == "binary",
+        probe.threshold,
+    )
+
+
+def _other(path: str | Path, name: str, arrays: Mapping[str, Any], options: ProbeOptions) -> Iterable[Split]:
+    """Measure another split; one that does not fit the model is left out."""
+    try:
+        probe = _probe(path, arrays, options)
+    except UsageError:
+        return []
+    found = _score(probe)
+    loss = probe.loss(probe.theta0)
+    return [Split(name, probe.samples, loss, found.accuracy, found.top5, found.rmse)]
+
+
+def _gradient(probe: Probe, options: ProbeOptions) -> Change:
+    try:
+        _, gradient = probe.loss_and_gradient(probe.theta0)
+    except ModelError as error:
+        if not options.differences:
+            return {"gradient_reason": str(error)}
+        gradient = probe.gradient_by_differences(probe.theta0)
+    return {"gradient_norm": float(np.linalg.norm(gradient)), "layers": tuple(_by_layer(probe, gradient))}
+
+
+def _by_layer(probe: Probe, gradient: np.ndarray[Any, Any]) -> Iterator[LayerGradient]:
+    groups: dict[str, list[slice]] = {}
+    for parameter in probe.parameters:
+        groups.setdefault(parameter.layer, []).append(parameter.slice)
+    whole = float(np.linalg.norm(gradient))
+    for name, parts in groups.items():
+        own = np.concatenate([gradient[part] for part in parts]).astype(np.float64)
+        weights = np.concatenate([probe.theta0[part] for part in parts]).astype(np.float64)
+        length = float(np.linalg.norm(own))
+        share = (length / whole) ** 2 if whole else 0.0
+        yield LayerGradient(name, len(own), length, share, float(np.linalg.norm(weights)))
+
+
+def _descended(probe: Probe, result: LossProbeResult) -> Change:
+    if result.gradient_norm is None:
+        return {}
+    return {"descent": short_descent(_by_rules_or_not(probe), probe.theta0)}
+
+
+def _sharpness(probe: Probe, result: LossProbeResult, options: ProbeOptions) -> Change:
+    if result.gradient_norm is None:
+        return {}
+    both = _by_rules_or_not(probe)
+    return {"sharpness": largest_curvature(lambda theta: both(theta)[1], probe.theta0, seed=options.seed)}
+
+
+def _by_rules_or_not(probe: Probe) -> Callable[[Any], tuple[float, Any]]:
+    """Return loss and gradient, by rules or by differences, whichever served before."""
+    if probe.has_rules:
+        return probe.loss_and_gradient
+    return lambda theta: (probe.loss(theta), probe.gradient_by_differences(theta))
+
+
+def _random_profile(probe: Probe, steps: list[float], seed: int, number: int) -> Profile:
+    direction = filter_normalised(probe.theta0, probe.parameters, seed)
+    return along(probe.loss, probe.theta0, direction, steps, f"random {number}")
+
+
+def _gradient_profile(probe: Probe, result: LossProbeResult, steps: list[float]) -> Change:
+    """Go along the gradient as far as along a random direction; positive steps go downhill."""
+    if result.gradient_norm is None:
+        return {}
+    _, gradient = _by_rules_or_not(probe)(probe.theta0)
+    length = result.profiles[0].length if result.profiles else float(np.linalg.norm(probe.theta0))
+    direction = -gradient * np.float32(length / max(result.gradient_norm, 1e-30))
+    return {"profiles": (*result.profiles, along(probe.loss, probe.theta0, direction, steps, "gradient"))}
+
+
+def _surface(probe: Probe, options: ProbeOptions) -> Surface:
+    steps = np.linspace(-1.0, 1.0, options.surface).tolist()
+    first, second = (filter_normalised(probe.theta0, probe.parameters, options.seed + n) for n in (0, 1))
+    return over(probe.loss, probe.theta0, first, second, steps, lambda: None)

@@ -1,0 +1,297 @@
+"""A loss landscape for people: minima, their bars and the paths between them, drawn in the terminal."""
+
+import io
+import math
+from collections.abc import Iterator, Sequence
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from onnxtop.loss_landscape import LossLandscape, Minimum, Pass
+from onnxtop.render import RenderOptions
+from onnxtop.render.cells import ASCII, UNICODE, without_common_ends
+from onnxtop.render.text import counted, figure
+
+__all__ = ["at_most", "described", "render", "short_names"]
+
+_NARROWEST, _WIDEST = 60, 120
+
+_LEVELS = "▁▂▃▄▅▆▇█"
+_ASCII_LEVELS = ".:-=+*%#"
+
+_COLUMNS = (
+    "minimum",
+    "birth",
+    "death <=",
+    "length <=",
+    "lost to",
+    "accuracy",
+    "test",
+    "|grad|",
+    "curves",
+    "",
+)
+_GIVING_WAY = ("|grad|", "curves", "accuracy", "lost to", "test")
+
+_LISTED = 12
+"""At most so many paths are drawn; ``all_rows`` draws all."""
+
+
+def render(landscape: LossLandscape, options: RenderOptions | None = None) -> str:
+    """Draw a landscape, ``options.width`` cells wide (at least 60, at most 120)."""
+    return _Page(options or RenderOptions()).draw(landscape)
+
+
+def at_most(value: float | None, sign: str = "<=") -> str:
+    """Write an upper bound.
+
+    >>> at_most(0.12345), at_most(None), at_most(1.5e-6)
+    ('<= 0.1235', 'not known', '<= 1.5e-06')
+    """
+    return "not known" if value is None else f"{sign} {_small(value)}"
+
+
+def _small(value: float | None, undefined: str = "") -> str:
+    """Write a loss with four decimals, or two digits if it is smaller than they show."""
+    if value is not None and 0 < abs(value) < 5e-4:
+        return f"{value:.1e}"
+    return figure(value, undefined)
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Return what tells the minima apart, without the folders and the suffix they share.
+
+    >>> short_names(["a/seed_1.onnx", "a/seed_2.onnx", "seed 7"])
+    {'a/seed_1.onnx': 'seed_1', 'a/seed_2.onnx': 'seed_2', 'seed 7': 'seed 7'}
+    """
+    files = [name for name in names if name.endswith(".onnx")]
+    stems = [name.rpartition("/")[2].removesuffix(".onnx") for name in files]
+    if len(set(stems)) < len(files) or set(stems) & (set(names) - set(files)):
+        stems = without_common_ends(files)
+    return {**{name: name for name in names}, **dict(zip(files, stems, strict=True))}
+
+
+def described(landscape: LossLandscape) -> list[str]:
+    """Say in phrases what the figures depend on."""
+    phrases = [
+        f"{landscape.loss} on {counted(landscape.samples, 'sample')}",
+        counted(landscape.parameters, "parameter"),
+        f"batchnorm {landscape.batchnorm}",
+        f"finder {landscape.finder}, pairs {landscape.pairs}",
+        f"aligned ({counted(landscape.units, 'unit')})" if landscape.aligned else "not aligned",
+        f"seed {landscape.seed}",
+    ]
+    if landscape.l2:
+        phrases.append(f"l2 {landscape.l2:g}")
+    if landscape.budget is not None:
+        phrases.append(f"budget {landscape.budget}")
+    return phrases
+
+
+def scored(landscape: LossLandscape) -> list[str]:
+    """Say the TO-score with its bound, its N and its method."""
+    score = landscape.score
+    aligned = ", aligned" if landscape.aligned else ""
+    how = f"N = {score.n_minima} minima, {landscape.finder}{aligned}, upper bound"
+    lines = [f"TO-score {at_most(score.mean)}  ({how})"]
+    parts = [f"longest {at_most(score.longest)}", f"sum {at_most(score.total)}"]
+    if score.scale_free is not None:
+        parts.append(f"scale-free {at_most(score.scale_free)}")
+    if score.direct_mean is not None and landscape.pairs != "direct":
+        parts.append(f"by direct pairs {at_most(score.direct_mean)}")
+    lines.append(", ".join(parts))
+    lines.append("TO-score is onnxtop's own reading of the papers: the mean length of the finite bars")
+    return lines
+
+
+class _Page:
+    """One landscape on one page."""
+
+    def __init__(self, options: RenderOptions) -> None:
+        self.signs = UNICODE if options.unicode else ASCII
+        self.levels = _LEVELS if options.unicode else _ASCII_LEVELS
+        self.width = min(max(options.width, _NARROWEST), _WIDEST)
+        self.all_rows = options.all_rows
+        self.paper = io.StringIO()
+        self.console = Console(
+            file=self.paper,
+            width=self.width,
+            height=25,
+            color_system="standard" if options.color else None,
+            force_terminal=options.color,
+            force_jupyter=False,
+            no_color=False,
+            legacy_windows=False,
+            markup=False,
+            emoji=False,
+            highlight=False,
+        )
+
+    def draw(self, landscape: LossLandscape) -> str:
+        """Return the finished page."""
+        self.short = short_names([minimum.name for minimum in landscape.minima])
+        self.label = min(max(map(cell_len, self.short.values())), 22)
+        self._line("loss barcode" if landscape.complete else "loss barcode (incomplete)", "bold")
+        self._paragraph(self.signs.dot.join(described(landscape)))
+        score, parts, reading = scored(landscape)
+        self._paragraph(score, "bold")
+        self._paragraph(parts)
+        self._paragraph(reading, "dim")
+        self._minima(landscape)
+        self._bars(landscape)
+        self._profiles(landscape)
+        self._notes(landscape)
+        return "".join(f"{line.rstrip()}\n" for line in self.paper.getvalue().split("\n")[:-1])
+
+    def _minima(self, landscape: LossLandscape) -> None:
+        """Tabulate the minima; columns that say least give way where there is no room."""
+        notes = list(dict.fromkeys(filter(None, (minimum.reason for minimum in landscape.minima))))
+        rows = [self._row(minimum, notes) for minimum in landscape.minima]
+        columns = [
+            [title, *cells]
+            for title, *cells in zip(_COLUMNS, *rows, strict=True)
+            if any(cells) or title == "death <="
+        ]
+        for title in _GIVING_WAY:
+            if sum(_widest(column) + 2 for column in columns) - 2 > self.width:
+                columns = [column for column in columns if column[0] != title]
+        self._line("")
+        for number, cells in enumerate(zip(*columns, strict=True)):
+            line = Text(style="dim" if number == 0 else "")
+            for place, (cell, column) in enumerate(zip(cells, columns, strict=True)):
+                text = Text(cell)
+                text.align("left" if place == 0 or cell.startswith("[") else "right", _widest(column))
+                line.append("  " if line else "").append_text(text)
+            self.console.print(line, no_wrap=True, overflow="crop", crop=True)
+        passed = sum(minimum.reason is None for minimum in landscape.minima)
+        self._paragraph(
+            f"{passed} of {len(landscape.minima)} certified: a short descent gains next to nothing", "dim"
+        )
+        for number, reason in enumerate(notes, start=1):
+            self._paragraph(f"[{number}] no minimum: {reason}", "yellow")
+
+    def _row(self, minimum: Minimum, notes: list[str]) -> tuple[str, ...]:
+        return (
+            self._short(minimum.name),
+            _small(minimum.loss),
+            _small(minimum.death, "never" if minimum.length is None else ""),
+            _small(minimum.length),
+            "" if minimum.partner is None else self._short(minimum.partner),
+            _percent(minimum.accuracy),
+            _percent(minimum.test_accuracy),
+            "" if minimum.gradient_norm is None else f"{minimum.gradient_norm:.1e}",
+            "" if minimum.curvature is None else f"{minimum.curvature:.1e}",
+            f"[{notes.index(minimum.reason) + 1}]" if minimum.reason else "",
+        )
+
+    def _bars(self, landscape: LossLandscape) -> None:
+        """Draw each bar from birth to death on a common axis; the essential one has an arrow."""
+        births = [minimum.loss for minimum in landscape.minima]
+        deaths = [minimum.death for minimum in landscape.minima if minimum.death is not None]
+        low, high = min(births), max([*deaths, *births])
+        room = self.width - self.label - 2
+        self._line("")
+        self._line("barcode: from birth to death (upper bound) of every minimum", "bold")
+        for minimum in landscape.minima:
+            start = _place(minimum.loss, low, high, room)
+            end = room - 1 if minimum.death is None else _place(minimum.death, low, high, room)
+            arrow = minimum.death is None
+            self._labelled(minimum.name, " " * start + self._bar(end - start, arrow), "cyan")
+        left, right = _small(low, "-"), _small(high, "-")
+        axis = left + right.rjust(room - cell_len(left))
+        self._line(f"{' ' * self.label}  {axis}", "dim")
+
+    def _bar(self, length: int, arrow: bool) -> str:
+        unicode = not self.signs.ascii_only
+        end = ("▶" if unicode else ">") if arrow else ("┫" if unicode else "|")
+        if length < 1:
+            return "╋" if unicode else "+"
+        return ("┣" if unicode else "|") + ("━" if unicode else "=") * (length - 1) + end
+
+    def _profiles(self, landscape: LossLandscape) -> None:
+        """Draw the loss along each path, those that end a bar first, all on one scale."""
+        chosen = sorted(
+            (item for item in landscape.passes if item.in_tree or item.finder == landscape.finder),
+            key=lambda item: (not item.in_tree, math.inf if item.height is None else item.height),
+        )
+        if not chosen:
+            return
+        shown = chosen if self.all_rows else chosen[:_LISTED]
+        low = min(minimum.loss for minimum in landscape.minima)
+        high = max([item.height for item in shown if item.height is not None], default=low)
+        names = [f"{self._short(item.first)} {self.signs_to} {self._short(item.second)}" for item in shown]
+        width = max(map(cell_len, names))
+        room = max(self.width - width - 38, 12)
+        self._line("")
+        scale = f"from {_small(low, '-')} to {_small(high, '-')}"
+        self._line(f"loss along the paths, {scale}; * ends a bar", "bold")
+        head = f"{'':{width}}  {'height <=':>10}  {'straight':>10}  {'gradients':>9}"
+        self._line(head, "dim")
+        for name, item in zip(names, shown, strict=True):
+            mark = "*" if item.in_tree else " "
+            figures = f"{_small(item.height, 'no pass'):>10}  {_small(item.straight, 'no pass'):>10}"
+            line = Text(f"{name:{width}}  {figures}  {item.gradients:>9} {mark} ")
+            line.append(self._spark(item, low, high, room), "cyan" if item.in_tree else "dim")
+            self.console.print(line, no_wrap=True, overflow="crop", crop=True)
+        if len(shown) < len(chosen):
+            self._paragraph(f"and {len(chosen) - len(shown):,} more; --all draws every one", "dim")
+
+    @property
+    def signs_to(self) -> str:
+        """What stands between the two ends of a path."""
+        return "->" if self.signs.ascii_only else "→"
+
+    def _spark(self, item: Pass, low: float, high: float, room: int) -> str:
+        """Draw a profile: each cell shows the largest loss in it."""
+        tops: list[float] = [-math.inf] * room
+        for position, loss in zip(item.positions, item.losses, strict=True):
+            cell = min(int(position * room), room - 1)
+            tops[cell] = max(tops[cell], math.inf if loss is None else loss)
+        cells = list(_filled(tops))
+        span = (high - low) or 1.0
+        steps = len(self.levels) - 1
+        return "".join(self.levels[round(min(max((loss - low) / span, 0.0), 1.0) * steps)] for loss in cells)
+
+    def _notes(self, landscape: LossLandscape) -> None:
+        spent = f"{counted(landscape.gradients, 'gradient')}, {counted(landscape.evaluations, 'evaluation')}"
+        self._line("")
+        self._paragraph(f"spent on {counted(len(landscape.passes), 'path')}: {spent}", "dim")
+        for note in landscape.notes:
+            self._paragraph(f"note: {note}", "yellow")
+
+    def _labelled(self, name: str, drawing: str, style: str) -> None:
+        label = Text(self._short(name))
+        label.align("left", self.label)
+        line = label.append("  ").append(drawing, style)
+        self.console.print(line, no_wrap=True, overflow="crop", crop=True)
+
+    def _short(self, name: str) -> str:
+        return self.signs.short(self.short[name], 22)
+
+    def _paragraph(self, text: str, style: str = "") -> None:
+        self.console.print(Padding(Text(self.signs.shown(text), style, overflow="fold"), (0, 0, 0, 2)))
+
+    def _line(self, text: str, style: str = "") -> None:
+        self.console.print(Text(text, style, overflow="fold"))
+
+
+def _filled(tops: Sequence[float]) -> Iterator[float]:
+    """Give each empty cell what the one before it holds."""
+    last = next((top for top in tops if top > -math.inf), 0.0)
+    for top in tops:
+        last = top if top > -math.inf else last
+        yield last
+
+
+def _widest(cells: Sequence[str]) -> int:
+    return max(map(cell_len, cells))
+
+
+def _place(value: float, low: float, high: float, room: int) -> int:
+    return round((value - low) / (high - low) * (room - 1)) if high > low else 0
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f}%"

@@ -1,0 +1,18 @@
+"""A loss landscape as strict JSON, under the key that it has in a report."""
+
+from onnxtop._version import __version__
+from onnxtop.loss_landscape import LossLandscape
+from onnxtop.render.json import strict
+from onnxtop.report import SCHEMA_VERSION
+
+__all__ = ["ALGORITHMS", "render"]
+
+ALGORITHMS = {"loss_barcode": 1}
+"""Raised whenever the same files and options may give another value."""
+
+
+def render(landscape: LossLandscape) -> str:
+    """Render one landscape; the same landscape gives the same bytes."""
+    tool = {"name": "onnxtop", "version": __version__, "algorithms": ALGORITHMS}
+    whole = {"schema_version": SCHEMA_VERSION, "tool": tool, "loss_landscape": landscape.to_dict()}
+    return strict(whole, indent=2) + "\n"

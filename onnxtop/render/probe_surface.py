@@ -1,0 +1,185 @@
+"""The loss over a plane through a model's weights, as an SVG picture: filled contours, no library.
+
+Levels are drawn from low to high, each as the region where the loss is at least that high: cells that lie
+wholly inside are joined to runs, cells that a level crosses are cut along a straight line between the points
+where the loss, interpolated along the cell's sides, reaches it.
+"""
+
+import html
+import math
+from collections.abc import Iterator, Sequence
+
+from onnxtop.loss.directions import Surface
+from onnxtop.render.text import visible
+
+__all__ = ["svg"]
+
+_SIDE, _LEFT, _TOP = 480, 70, 56
+_BAR = 18
+_LEVELS = 16
+_LONGEST = 72  # characters of a title; a path's end tells more than its beginning
+
+_COLOURS = (
+    (0x44, 0x01, 0x54), (0x47, 0x2D, 0x7B), (0x3B, 0x52, 0x8B), (0x2C, 0x72, 0x8E), (0x21, 0x91, 0x8C),
+    (0x28, 0xAE, 0x80), (0x5E, 0xC9, 0x62), (0xAD, 0xDC, 0x30), (0xFD, 0xE7, 0x25),
+)  # fmt: skip
+"""Viridis at nine places (S. van der Walt and N. Smith, CC0)."""
+
+Point = tuple[float, float]
+
+
+def svg(surface: Surface, title: str, loss_name: str) -> str:
+    """Draw a loss surface; the model's own weights are the cross in the middle."""
+    finite = [loss for row in surface.losses for loss in row if math.isfinite(loss)]
+    low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
+    high = high if high > low else low + 1.0
+    logarithmic = low > 0 and high > 20 * low
+    levels = _levels(low, high, logarithmic)
+    grid = [[loss if math.isfinite(loss) else high for loss in row] for row in surface.losses]
+    width, height = _LEFT + _SIDE + 120, _TOP + _SIDE + 60
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} '
+        f'{height}" '
+        'font-family="sans-serif" font-size="13" fill="#222">',
+        f'<rect width="{width}" height="{height}" fill="white"/>',
+        f'<text x="{_LEFT}" y="24" font-size="15">{_text(title)}</text>',
+        f'<text x="{_LEFT}" y="43" fill="#555">loss ({_text(loss_name)}) over two random filter-normalised '
+        f"directions{', logarithmic' if logarithmic else ''}</text>",
+        f'<rect x="{_LEFT}" y="{_TOP}" width="{_SIDE}" height="{_SIDE}" fill="{_colour(0)}"/>',
+        *_regions(grid, levels),
+        *_cross(),
+        *_axes(surface),
+        *_legend(levels, low, high),
+        "</svg>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _text(text: str) -> str:
+    shown = visible(text)
+    return html.escape(shown if len(shown) <= _LONGEST else f"…{shown[1 - _LONGEST :]}")
+
+
+def _levels(low: float, high: float, logarithmic: bool) -> list[float]:
+    shares = [number / _LEVELS for number in range(1, _LEVELS)]
+    if logarithmic:
+        return [low * (high / low) ** share for share in shares]
+    return [low + (high - low) * share for share in shares]
+
+
+def _colour(share: float) -> str:
+    place = min(max(share, 0.0), 1.0) * (len(_COLOURS) - 1)
+    index = min(int(place), len(_COLOURS) - 2)
+    mixed = (
+        round(a + (b - a) * (place - index))
+        for a, b in zip(_COLOURS[index], _COLOURS[index + 1], strict=True)
+    )
+    return "#" + "".join(f"{value:02x}" for value in mixed)
+
+
+def _regions(grid: Sequence[Sequence[float]], levels: Sequence[float]) -> Iterator[str]:
+    for number, level in enumerate(levels, start=1):
+        path = "".join(_region(grid, level))
+        if path:
+            colour = _colour(number / (_LEVELS - 1))
+            yield f'<path d="{path}" fill="{colour}" stroke="{colour}" stroke-width="0.6"/>'
+        line = "".join(_lines(grid, level))
+        if line:
+            yield f'<path d="{line}" fill="none" stroke="black" stroke-opacity="0.25" stroke-width="0.8"/>'
+
+
+def _region(grid: Sequence[Sequence[float]], level: float) -> Iterator[str]:
+    """Yield the path of the region at or above a level."""
+    n = len(grid)
+    for j in range(n - 1):
+        start: int | None = None
+        for i in range(n):
+            whole = i < n - 1 and all(value >= level for value in _corners(grid, i, j))
+            if whole and start is None:
+                start = i
+            if not whole and start is not None:
+                yield _polygon([_at(start, j, n), _at(i, j, n), _at(i, j + 1, n), _at(start, j + 1, n)])
+                start = None
+            if i < n - 1 and not whole:
+                cut = _cut(grid, i, j, level)
+                if len(cut) > 2:
+                    yield _polygon(cut)
+
+
+def _lines(grid: Sequence[Sequence[float]], level: float) -> Iterator[str]:
+    """Yield the contour line: in each cell that the level crosses, the pieces that are not on its sides."""
+    n = len(grid)
+    for j in range(n - 1):
+        for i in range(n - 1):
+            crossings = [point for point, is_corner in _outline(grid, i, j, level) if not is_corner]
+            for a, b in zip(crossings[::2], crossings[1::2], strict=False):
+                yield f"M{a[0]:.1f} {a[1]:.1f}L{b[0]:.1f} {b[1]:.1f}"
+
+
+def _corners(grid: Sequence[Sequence[float]], i: int, j: int) -> tuple[float, float, float, float]:
+    return grid[j][i], grid[j][i + 1], grid[j + 1][i + 1], grid[j + 1][i]
+
+
+def _outline(grid: Sequence[Sequence[float]], i: int, j: int, level: float) -> Iterator[tuple[Point, bool]]:
+    """Walk around a cell: yield the corners at or above a level, and the crossings between."""
+    n = len(grid)
+    places = ((i, j), (i + 1, j), (i + 1, j + 1), (i, j + 1))
+    values = _corners(grid, i, j)
+    for k in range(4):
+        here, there = values[k], values[(k + 1) % 4]
+        a, b = _at(*places[k], n), _at(*places[(k + 1) % 4], n)
+        if here >= level:
+            yield a, True
+        if (here >= level) != (there >= level):
+            share = (level - here) / (there - here)
+            yield (a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share), False
+
+
+def _cut(grid: Sequence[Sequence[float]], i: int, j: int, level: float) -> list[Point]:
+    return [point for point, _ in _outline(grid, i, j, level)]
+
+
+def _at(i: int, j: int, n: int) -> Point:
+    """Return where a point of the grid is drawn; y grows upwards."""
+    return _LEFT + _SIDE * i / (n - 1), _TOP + _SIDE * (1 - j / (n - 1))
+
+
+def _polygon(points: Sequence[Point]) -> str:
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + "Z"
+
+
+def _cross() -> Iterator[str]:
+    x, y, arm = _LEFT + _SIDE / 2, _TOP + _SIDE / 2, 7
+    path = f"M{x - arm} {y}H{x + arm}M{x} {y - arm}V{y + arm}"
+    yield f'<path d="{path}" stroke="white" stroke-width="4"/>'
+    yield f'<path d="{path}" stroke="#c00" stroke-width="2"/>'
+
+
+def _axes(surface: Surface) -> Iterator[str]:
+    yield f'<rect x="{_LEFT}" y="{_TOP}" width="{_SIDE}" height="{_SIDE}" fill="none" stroke="#222"/>'
+    first, last = surface.steps[0], surface.steps[-1]
+    for number in range(5):
+        step = first + (last - first) * number / 4
+        x, y = _LEFT + _SIDE * number / 4, _TOP + _SIDE * (1 - number / 4)
+        yield f'<path d="M{x} {_TOP + _SIDE}v5M{_LEFT} {y}h-5" stroke="#222"/>'
+        yield f'<text x="{x}" y="{_TOP + _SIDE + 20}" text-anchor="middle">{step:g}</text>'
+        yield f'<text x="{_LEFT - 9}" y="{y + 4}" text-anchor="end">{step:g}</text>'
+    below = _TOP + _SIDE + 44
+    middle = f'x="{_LEFT + _SIDE / 2}" y="{below}" text-anchor="middle"'
+    yield f"<text {middle}>first direction, in lengths of the filters</text>"
+    x, y = 20, _TOP + _SIDE / 2
+    turned = f'x="{x}" y="{y}" text-anchor="middle" transform="rotate(-90 {x} {y})"'
+    yield f"<text {turned}>second direction</text>"
+
+
+def _legend(levels: Sequence[float], low: float, high: float) -> Iterator[str]:
+    x, each = _LEFT + _SIDE + 24, _SIDE / _LEVELS
+    for number in range(_LEVELS):
+        y = _TOP + _SIDE - (number + 1) * each
+        colour = _colour(number / (_LEVELS - 1))
+        yield f'<rect x="{x}" y="{y:.1f}" width="{_BAR}" height="{each + 0.5:.1f}" fill="{colour}"/>'
+    for number, value in enumerate((low, *levels, high)):
+        if number % 3 == 0 or number == _LEVELS:
+            y = _TOP + _SIDE - number * each + 4
+            if number == _LEVELS or _LEVELS - number > 1:
+                yield f'<text x="{x + _BAR + 6}" y="{y:.1f}">{value:.3g}</text>'

@@ -1,0 +1,215 @@
+"""What a probe of a model found, for people: one page a model, nothing wider than the terminal."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+from onnxtop.loss.directions import Profile
+from onnxtop.loss.scores import ClassScore
+from onnxtop.loss.summary import LayerGradient, LossProbeResult
+from onnxtop.render import FailedModel, RenderOptions
+from onnxtop.render.cells import ASCII, UNICODE, Signs
+from onnxtop.render.probe import Probed
+from onnxtop.render.text import counted, humanised
+
+__all__ = ["chart", "render"]
+
+_LISTED = 20
+"""At most so many layers and classes are listed; ``all_rows`` lists all."""
+
+_HEIGHT = 6
+"""Lines of a chart."""
+
+_BARS = {True: " ▁▂▃▄▅▆▇█", False: " #"}
+
+_GAP = 3
+
+
+def render(results: Sequence[Probed | FailedModel], options: RenderOptions) -> str:
+    """Draw a page a model, ``options.width`` cells wide (at least 40, at most 100)."""
+    pages = [_page(result, options) for result in results]
+    return "\n".join("".join(f"{line.rstrip()}\n" for line in page) for page in pages)
+
+
+def _page(found: Probed | FailedModel, options: RenderOptions) -> list[str]:
+    signs = UNICODE if options.unicode else ASCII
+    width = min(max(options.width, 40), 100)
+    if isinstance(found, FailedModel):
+        return [signs.short(found.path, width), *_wrapped(f"not probed: {signs.shown(found.message)}", width)]
+    result = found.result
+    lines = [signs.short(found.path, width), *_wrapped(signs.dot.join(_facts(result)), width)]
+    lines += _wrapped(signs.dot.join(_figures(result)), width)
+    for sentence in _sentences(result):
+        lines += _wrapped(signs.shown(sentence), width)
+    lines += _layers(result.layers, signs, width, options.all_rows)
+    lines += _classes(result.classes, signs, options.all_rows)
+    lines += _charts(result.profiles, signs, width)
+    if result.stopped:
+        why = "the budget is spent" if result.stopped == "budget" else "interrupted"
+        lines += ["", f"stopped early: {why}; what is above was finished"]
+    return lines
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, width, subsequent_indent="  ") or [""]
+
+
+def _facts(result: LossProbeResult) -> Iterator[str]:
+    yield f"{counted(result.samples, 'sample')}{f' of split {result.split}' if result.split else ''}"
+    yield f"{humanised(result.parameters)} parameters"
+    yield result.loss_name
+    if result.batchnorm != "frozen":
+        yield f"BatchNorm by {'batch' if result.batchnorm == 'batch' else 'recalibration'}"
+    if result.l2:
+        yield f"l2 {result.l2:g}"
+
+
+def _figures(result: LossProbeResult) -> Iterator[str]:
+    yield f"loss {_number(result.loss)}"
+    for name, value in (("accuracy", result.accuracy), ("top-5", result.top5)):
+        if value is not None:
+            yield f"{name} {value:.4f}"
+    if result.rmse is not None:
+        yield f"root mean squared error {_number(result.rmse)}"
+    if result.gradient_norm is not None:
+        yield f"gradient norm {_number(result.gradient_norm)}"
+
+
+def _number(value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return "not finite"
+    return f"{value:.4f}" if 0.01 <= abs(value) < 1e5 or value == 0 else f"{value:.3g}"
+
+
+def _sentences(result: LossProbeResult) -> Iterator[str]:
+    for split in result.splits:
+        scores = [f"loss {_number(split.loss)}"]
+        scores += [f"accuracy {split.accuracy:.4f}"] if split.accuracy is not None else []
+        scores += [f"error {_number(split.rmse)}"] if split.rmse is not None else []
+        yield f"split {split.name}: {counted(split.samples, 'sample')}, {', '.join(scores)}"
+    if result.descent is not None:
+        verdict = "a minimum, as far as this tells" if result.descent.minimum else "not a minimum"
+        yield (
+            f"a short descent gains {_number(result.descent.gain)} "
+            f"({counted(result.descent.gradients, 'gradient')}): "
+            f"{verdict}"
+        )
+    if result.sharpness is not None:
+        sign = "" if result.sharpness.converged else "at least "
+        yield f"sharpness (largest Hessian eigenvalue) {sign}{_number(result.sharpness.largest_eigenvalue)}"
+    if result.gradient_reason:
+        yield f"no gradient: {result.gradient_reason}"
+    if result.ties:
+        names = ", ".join(f"{name} ({count} uses)" for name, count in list(result.ties.items())[:3])
+        yield f"tied: {names}{', ...' if len(result.ties) > 3 else ''}"
+    yield from result.notes
+
+
+def _layers(layers: Sequence[LayerGradient], signs: Signs, width: int, all_rows: bool) -> Iterator[str]:
+    if not layers:
+        return
+    shown = list(layers)
+    if len(shown) > _LISTED and not all_rows:
+        largest = sorted(layers, key=lambda layer: -layer.gradient_norm)[:_LISTED]
+        shown = [layer for layer in layers if layer in largest]
+    room = min(max(len(signs.shown(layer.name)) for layer in shown), max(width - 46, 12))
+    yield ""
+    yield f"{'layer':<{room}}  parameters  gradient  share of its square"
+    for layer in shown:
+        bar = signs.bar(layer.share)
+        name = signs.short(layer.name, room)
+        length = _number(layer.gradient_norm)
+        yield f"{name:<{room}}  {layer.parameters:>10,}  {length:>8}  {layer.share:>6.1%} {bar}"
+    if len(shown) < len(layers):
+        yield f"the {len(shown)} largest of {len(layers)} layers; --all shows every one"
+
+
+def _classes(classes: Sequence[ClassScore], signs: Signs, all_rows: bool) -> Iterator[str]:
+    if not classes:
+        return
+    shown = list(classes)
+    if len(shown) > _LISTED and not all_rows:
+        worst = sorted(classes, key=lambda found: found.recall if found.recall is not None else 2)[:_LISTED]
+        shown = [found for found in classes if found in worst]
+    yield ""
+    yield " class   samples    recall  precision"
+    for found in shown:
+        shares = (
+            f"{share:.4f}" if share is not None else signs.undefined
+            for share in (found.recall, found.precision)
+        )
+        recall, precision = shares
+        yield f"{found.label:>6}  {found.samples:>8,}  {recall:>8}  {precision:>9}"
+    if len(shown) < len(classes):
+        yield f"the {len(shown)} worst of {len(classes)} classes; --all shows every one"
+
+
+def _charts(profiles: Sequence[Profile], signs: Signs, width: int) -> Iterator[str]:
+    """Draw the profiles side by side, as many as fit, with one scale."""
+    if not profiles:
+        return
+    finite = [loss for profile in profiles for loss in profile.losses if math.isfinite(loss)]
+    low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
+    logarithmic = low > 0 and high > 20 * low
+    yield ""
+    yield f"loss along directions{', logarithmic' if logarithmic else ''}; step 1 is as long as the weights"
+    label = max(len(_number(low)), len(_number(high)))
+    each = max(len(profile.losses) for profile in profiles)
+    fit = max((width - label - 1 + _GAP) // (each + _GAP), 1)
+    for start in range(0, len(profiles), fit):
+        group = profiles[start : start + fit]
+        yield from _row_of_charts(group, low, high, logarithmic, label, not signs.ascii_only)
+
+
+def _row_of_charts(
+    profiles: Sequence[Profile], low: float, high: float, logarithmic: bool, label: int, unicode: bool
+) -> Iterator[str]:
+    drawn = [
+        chart(profile.losses, low, high, logarithmic=logarithmic, unicode=unicode) for profile in profiles
+    ]
+    for row in range(_HEIGHT):
+        mark = _number(high) if row == 0 else _number(low) if row == _HEIGHT - 1 else ""
+        yield f"{mark:>{label}} " + (" " * _GAP).join(picture[row] for picture in drawn)
+    yield " " * (label + 1) + (" " * _GAP).join(_axis(profile) for profile in profiles)
+    names = [_name(profile) for profile in profiles]
+    centred = (f"{name:^{len(p.losses)}}" for name, p in zip(names, profiles, strict=True))
+    yield " " * (label + 1) + (" " * _GAP).join(centred)
+
+
+def _name(profile: Profile) -> str:
+    return "downhill: gradient" if profile.name == "gradient" else profile.name
+
+
+def _axis(profile: Profile) -> str:
+    size = len(profile.losses)
+    left, right = f"{profile.steps[0]:g}", f"{profile.steps[-1]:g}"
+    inner = size - len(left) - len(right)
+    return f"{left}{'0':^{inner}}{right}"
+
+
+def chart(
+    losses: Iterable[float], low: float, high: float, *, logarithmic: bool, unicode: bool = True
+) -> list[str]:
+    """Draw one bar a value, ``_HEIGHT`` lines, top first; the lowest value has the lowest bar there is."""
+    steps = _BARS[unicode]
+    fine = len(steps) - 1
+    heights = [_height(loss, low, high, logarithmic) * _HEIGHT * fine for loss in losses]
+    lines = []
+    for row in range(_HEIGHT - 1, -1, -1):
+        cells = (min(max(round(height) - row * fine, 0), fine) for height in heights)
+        lines.append("".join(steps[cell] for cell in cells))
+    return lines
+
+
+def _height(loss: float, low: float, high: float, logarithmic: bool) -> float:
+    """Return a height between a sliver and 1; what is not finite is as high as can be."""
+    if not math.isfinite(loss):
+        return 1.0
+    if high <= low:
+        return 0.5
+    if logarithmic:
+        share = math.log(max(loss, low) / low) / math.log(high / low)
+    else:
+        share = (loss - low) / (high - low)
+    return 0.03 + 0.97 * share

@@ -1,0 +1,121 @@
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from onnxtop.cli import app
+
+SAMPLES = Path(__file__).parents[2] / "sample_models"
+TWO = [str(SAMPLES / "minima" / f"seed_{seed}.onnx") for seed in (1, 2)]
+
+
+@pytest.fixture
+def data(tmp_path):
+    path = tmp_path / "few.npz"
+    with np.load(SAMPLES / "digits.npz") as digits:
+        np.savez(path, **{name: digits[name][:64] for name in digits})
+    return str(path)
+
+
+@pytest.fixture
+def run(data, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    return lambda *args: CliRunner().invoke(app, ["loss-barcode", *args, "--data", data, "-j", "1"])
+
+
+def test_terminal(run):
+    result = run(*TWO, "--gradients", "54")
+    assert result.exit_code == 0, result.output
+    assert "TO-score <=" in result.stdout
+    assert "N = 2 minima, neb, aligned, upper bound" in result.stdout
+    assert "seed_2 → seed_1" in result.stdout
+    assert result.stderr == ""
+
+
+def test_outputs_side_by_side(run, tmp_path):
+    result = run(*TWO, "--finder", "line", "-f", "json", "-o", "x.svg", "-o", "y.json", "-v")
+    assert result.exit_code == 0, result.output
+    assert "loss barcode" in result.stdout
+    assert json.loads((tmp_path / "x.svg").read_text())["loss_landscape"]["finder"] == "line"
+    assert (tmp_path / "x.svg").read_text() == (tmp_path / "y.json").read_text()
+    assert "wrote x.svg" in result.stderr
+    assert run(*TWO, "--finder", "line", "-o", "z.svg").exit_code == 0
+    assert ElementTree.parse(tmp_path / "z.svg").getroot().tag.endswith("svg")
+
+
+def test_json_to_stdout(run):
+    result = run(
+        TWO[0],
+        "--minima",
+        "1",
+        "--epochs",
+        "1",
+        "--finder",
+        "line",
+        "-f",
+        "json",
+        "--no-align",
+        "--l2",
+        "0.1",
+    )
+    found = json.loads(result.stdout)["loss_landscape"]
+    assert [len(found["minima"]), found["aligned"], found["l2"]] == [2, False, 0.1]
+    assert found["score"]["bound"] == "upper"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ([TWO[0]], 2, "none to train"),
+        ([TWO[0], "nowhere.onnx"], 3, "nowhere.onnx: no such file"),
+        ([*TWO, "--budget", "lots"], 2, "wanted a budget"),
+        ([*TWO, "-o", "x.csv"], 2, "wanted a format out of terminal, json, svg"),
+        ([*TWO, "-o", "none/x.svg"], 2, "there is no folder"),
+        ([TWO[0], str(SAMPLES / "mlp_jax.onnx")], 2, "difference at parameter 1"),
+        ([*TWO, "--finder", "magic"], 2, "is not one of"),
+    ],
+)
+def test_bad_input(run, arguments, code, words):
+    result = run(*arguments)
+    assert result.exit_code == code
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_missing_data(monkeypatch, tmp_path):
+    result = CliRunner().invoke(app, ["loss-barcode", *TWO, "--data", str(tmp_path / "none.npz")])
+    assert result.exit_code == 2
+    assert "found no such file" in result.stderr
+
+
+def test_interrupted(run, monkeypatch):
+    from onnxtop.cli.progress import ProgressLine
+
+    def interrupting(self, what, done, total):
+        if what.startswith("neb"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ProgressLine, "__call__", interrupting)
+    result = run(*TWO, "--gradients", "54")
+    assert result.exit_code == 130
+    assert "loss barcode (incomplete)" in result.stdout
+    assert "interrupted" in result.stderr
+
+
+def test_help_is_light():
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "onnxtop", "loss-barcode", "--help"],
+        env={**os.environ, "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert not loaded & {"numpy", "scipy", "onnx", "onnxruntime", "rich"}
+    assert max(map(len, done.stdout.splitlines())) <= 80

@@ -1,0 +1,152 @@
+"""``onnxtop probe`` from the command line: pages, formats, errors, exit codes."""
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from onnxtop.cli import app
+from onnxtop.loss import summary
+from onnxtop.loss.directions import Surface
+from onnxtop.render.probe_surface import svg
+from onnxtop.render.probe_terminal import chart
+
+SAMPLES = Path(__file__).parents[2] / "sample_models"
+MODEL, DATA = str(SAMPLES / "mlp_jax.onnx"), str(SAMPLES / "digits.npz")
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run() -> Run:
+    return lambda *args: CliRunner().invoke(app, ["probe", *map(str, args)])
+
+
+def test_page(run: Run) -> None:
+    done = run(MODEL, "--data", DATA)
+    assert done.exit_code == 0
+    lines = done.stdout.splitlines()
+    assert lines[1] == "1,297 samples · 12.1 k parameters · cross-entropy"
+    assert lines[2].startswith("loss 0.0146 · accuracy 0.9977 · top-5 1.0000 · gradient norm 0.0163")
+    assert "split test: 500 samples, loss 0.1039, accuracy 0.9720" in lines
+    assert any(re.match(r"a short descent gains .* not a minimum", line) for line in lines)
+    assert any(line.startswith("sharpness (largest Hessian eigenvalue) 1.9") for line in lines)
+    assert any(line.startswith("node_Gemm_4") for line in lines)
+    assert any(line.endswith("downhill: gradient") for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
+def test_quick_json(run: Run) -> None:
+    done = run(MODEL, "--data", DATA, "--quick", "--split", "test", "-f", "json")
+    assert done.exit_code == 0
+    found = json.loads(done.stdout)
+    assert found["model"]["path"] == MODEL
+    assert found["loss_probe"]["accuracy"] == 0.972
+    assert found["loss_probe"]["loss"] == pytest.approx(0.103861, abs=1e-5)
+    assert found["loss_probe"]["gradient_norm"] == pytest.approx(0.16149, abs=1e-4)
+    assert found["loss_probe"]["profiles"] == []
+    assert done.stdout == run(MODEL, "--data", DATA, "--quick", "--split", "test", "-f", "json").stdout
+
+
+def test_several_models_and_files(run: Run, tmp_path: Path) -> None:
+    other = SAMPLES / "mlp_torch_legacy.onnx"
+    done = run(MODEL, other, tmp_path / "none.onnx", "--data", DATA, "--quick", "-o", tmp_path / "a.json")
+    assert done.exit_code == 3
+    assert done.stdout == ""
+    reports = json.loads((tmp_path / "a.json").read_text())["reports"]
+    assert [sorted(report)[0] for report in reports] == ["loss_probe", "loss_probe", "error"]
+    assert "no such file" in done.stderr
+
+
+def test_surface_is_a_picture(run: Run, tmp_path: Path) -> None:
+    picture = tmp_path / "s.svg"
+    done = run(MODEL, "--data", DATA, "--quick", "--surface", "--surface-points", 5, "-o", picture, "-v")
+    assert done.exit_code == 0
+    assert f"wrote {picture}" in done.stderr
+    root = ET.fromstring(picture.read_text())
+    texts = [item.text or "" for item in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert any("mlp_jax.onnx" in text for text in texts)
+    assert any("cross-entropy" in text for text in texts)
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}path"))) > 20
+
+
+def test_surface_of_a_plane_has_straight_contours() -> None:
+    steps = tuple(np.linspace(-1, 1, 5).tolist())
+    plane = Surface(steps, tuple(tuple(x for x in steps) for _ in steps))
+    text = svg(plane, "a<b>\x1b.onnx", "mse")
+    assert "a&lt;b&gt;\\x1b.onnx" in text
+    drawn = "".join(re.findall(r'd="([^"]*)" fill="none" stroke="black"', text))
+    lines = re.findall(r"M([\d.]+) [\d.]+L([\d.]+) ", drawn)
+    assert lines
+    assert all(a == b for a, b in lines)
+    flat = Surface(steps, tuple(tuple(0.0 for _ in steps) for _ in steps))
+    ET.fromstring(svg(flat, "flat", "mse"))
+    ET.fromstring(svg(Surface(steps, tuple((float("inf"),) * 5 for _ in steps)), "bad", "mse"))
+
+
+def test_chart_has_one_bar_a_value() -> None:
+    lines = chart([0, 1, 2, float("inf")], 0, 2, logarithmic=False, unicode=False)
+    assert lines[0] == "  ##"
+    assert lines[2] == "  ##"
+    assert lines[3] == " ###"
+    assert lines[5] == " ###"
+    assert [len(line) for line in chart([1, 10, 100], 1, 100, logarithmic=True)] == [3] * 6
+
+
+def test_ascii_page(run: Run) -> None:
+    done = CliRunner(charset="ascii").invoke(app, ["probe", MODEL, "--data", DATA, "--quick"])
+    assert done.exit_code == 0
+    assert done.stdout.isascii()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "Missing option '--data'"),
+        (["--data", "none.npz"], 2, "there is no such file"),
+        (["--data", DATA, "--split", "val"], 2, "wanted a split 'val'"),
+        (["--data", DATA, "-f", "svg"], 2, "add --surface"),
+        (["--data", DATA, "-o", "x.pdf"], 2, "none of .txt .json .svg"),
+        (["--data", DATA, "--loss", "mse"], 2, "wanted a target of the output's shape"),
+        (["--data", DATA, "--target-output", "b"], 2, "wanted an output out of logits"),
+        (["--data", DATA, "--mean", "a"], 2, "wanted numbers with commas between"),
+        (["--data", DATA, "-o", "/none/x.json"], 2, "there is no folder"),
+    ],
+)
+def test_usage(arguments: list[str], code: int, message: str, run: Run) -> None:
+    done = run(MODEL, *arguments)
+    assert done.exit_code == code
+    assert message in done.stderr
+    assert done.stdout == ""
+
+
+def test_interrupt_prints_what_there_is(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(summary, "short_descent", interrupted)
+    done = run(MODEL, "--data", DATA)
+    assert done.exit_code == 130
+    assert "loss 0.0146" in done.stdout
+    assert "stopped early: interrupted" in done.stdout
+
+
+def test_budget(run: Run) -> None:
+    done = run(MODEL, "--data", DATA, "--budget", "0")
+    assert done.exit_code == 0
+    assert "stopped early: the budget is spent" in done.stdout
+
+
+def test_bug_is_an_internal_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(summary, "probe_summary", broken)
+    done = run(MODEL, "--data", DATA)
+    assert done.exit_code == 5
+    assert "internal error: ZeroDivisionError" in done.stderr

@@ -1,0 +1,223 @@
+"""Directions, curvature and descent on functions whose answers are known, and the whole summary."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from onnxtop.errors import UsageError
+from onnxtop.loss.curvature import hessian_product, largest_curvature, short_descent
+from onnxtop.loss.directions import along, filter_normalised, over
+from onnxtop.loss.parameters import Parameter
+from onnxtop.loss.scores import scores
+from onnxtop.loss.summary import LossProbeResult, ProbeOptions, probe_summary
+from onnxtop.loss.targets import Targets
+from tests.loss.conftest import SAMPLES, Data
+from tests.models import model, node, save, weights
+
+RNG = np.random.default_rng(0)
+
+
+def bowl(eigenvalues: np.ndarray) -> tuple[Any, np.ndarray]:
+    """Return a quadratic with these curvatures and its Hessian."""
+    basis = np.linalg.qr(RNG.standard_normal((len(eigenvalues),) * 2))[0]
+    hessian = basis @ np.diag(eigenvalues) @ basis.T
+
+    def function(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        exact = theta.astype(np.float64)
+        return float(exact @ hessian @ exact / 2), (hessian @ exact).astype(np.float32)
+
+    return function, hessian
+
+
+@pytest.mark.parametrize("d", [1, 5, 12, 40])
+def test_largest_curvature_of_a_quadratic(d: int) -> None:
+    function, hessian = bowl(np.linspace(-3, 7, d))
+    theta = RNG.standard_normal(d).astype(np.float32)
+    found = largest_curvature(lambda at: function(at)[1], theta)
+    assert found.converged
+    assert found.largest_eigenvalue == pytest.approx(np.linalg.eigvalsh(hessian)[-1], rel=2e-2)
+    direction = RNG.standard_normal(d)
+    product = hessian_product(lambda at: function(at)[1], theta, direction)
+    np.testing.assert_allclose(product, hessian @ direction, atol=1e-2 * np.abs(direction).max() * 7)
+
+
+def test_few_products_give_a_lower_bound() -> None:
+    function, _ = bowl(np.concatenate([np.linspace(9.99, 10, 50), np.linspace(0, 1, 50)]))
+    found = largest_curvature(lambda at: function(at)[1], np.ones(100, np.float32), products=10)
+    assert found.largest_eigenvalue < 10.1
+
+
+def test_descent_tells_a_minimum() -> None:
+    function, _ = bowl(np.linspace(1, 7, 20))
+
+    def raised(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        loss, gradient = function(theta)
+        return loss + 1, gradient
+
+    at_rest = short_descent(raised, np.zeros(20, np.float32))
+    assert at_rest.minimum
+    assert at_rest.gain == 0
+    away = short_descent(raised, np.ones(20, np.float32))
+    assert not away.minimum
+    assert away.loss == pytest.approx(1, abs=1e-3)
+    assert away.gain == pytest.approx(raised(np.ones(20, np.float32))[0] - 1, rel=1e-3)
+    assert away.distance == pytest.approx(np.sqrt(20), rel=1e-2)
+
+
+@pytest.mark.parametrize(("axis", "others"), [(0, (1,)), (1, (0,)), (None, (0, 1))])
+def test_filters_of_a_direction_have_the_models_lengths(axis: int | None, others: tuple[int, ...]) -> None:
+    parameters = (
+        Parameter("w", "weight", "fc", (3, 4), 0, 12, axis),
+        Parameter("b", "bias", "fc", (3,), 12, 15),
+    )
+    theta = RNG.standard_normal(15).astype(np.float32)
+    direction = filter_normalised(theta, parameters, 1)
+    own, random = theta[:12].reshape(3, 4), direction[:12].reshape(3, 4)
+    np.testing.assert_allclose(
+        np.sqrt((random**2).sum(axis=others)), np.sqrt((own**2).sum(axis=others)), rtol=1e-5
+    )
+    assert not direction[12:].any()
+    np.testing.assert_array_equal(direction, filter_normalised(theta, parameters, 1))
+
+
+def test_output_axis_of_stored_weights(digits: Data) -> None:
+    from onnxtop.loss.probe import Probe
+
+    for name, axes in (
+        ("mlp_torch_legacy", [0, 0, 0]),
+        ("mlp_tensorflow", [1, 1, 1]),
+        ("cnn_jax", [0, 0, 1]),
+    ):
+        probe = Probe(SAMPLES / f"{name}.onnx", digits)
+        assert [p.output_axis for p in probe.parameters if p.role == "weight"] == axes
+
+
+def test_lines_and_planes() -> None:
+    def square(theta: np.ndarray) -> float:
+        return float(np.sum(theta**2))
+
+    theta, one, two = np.zeros(2, np.float32), *np.eye(2, dtype=np.float32)
+    line = along(square, theta, 2 * one, [-1, 0, 0.5], "x")
+    assert (line.losses, line.length) == ((4, 0, 1), 2)
+    ticks: list[int] = []
+    plane = over(square, theta, one, 3 * two, [0, 1], lambda: ticks.append(1))
+    assert plane.losses == ((0, 1), (9, 10))
+    assert len(ticks) == 2
+
+
+def test_scores_of_classes() -> None:
+    outputs = np.eye(7)[[0, 1, 2, 2]] + np.linspace(0, 0.1, 7)
+    found = scores(outputs, Targets(np.array([0, 1, 2, 3]), None), 1, False, 0)
+    assert (found.accuracy, found.top5) == (0.75, 1.0)
+    assert [(c.label, c.samples, c.recall, c.precision) for c in found.classes] == [
+        (0, 1, 1, 1), (1, 1, 1, 1), (2, 1, 1, 0.5), (3, 1, 0, None),
+    ]  # fmt: skip
+    counted = Targets(np.array([0, 1, 2, 3]), np.array([True, True, True, False]))
+    assert scores(outputs, counted, 1, False, 0).accuracy == 1
+
+
+def test_scores_of_numbers_and_of_zeros_and_ones() -> None:
+    target = Targets(np.array([[1.0], [3.0]], np.float32), None)
+    assert scores(np.array([[2.0], [3.0]]), target, None, False, 0).rmse == pytest.approx(np.sqrt(0.5))
+    found = scores(np.array([0.2, 0.8]), Targets(np.array([1.0, 1.0], np.float32), None), None, True, 0.5)
+    assert found.accuracy == 0.5
+
+
+# The whole
+
+
+def test_summary_of_a_sample_model() -> None:
+    steps: list[tuple[str, int, int]] = []
+    options = ProbeOptions(points=5, surface=3)
+    result = probe_summary(
+        SAMPLES / "mlp_jax.onnx", SAMPLES / "digits.npz", options, lambda *step: steps.append(step)
+    )
+    assert (result.samples, result.parameters, result.loss_name) == (1297, 12060, "cross-entropy")
+    assert result.accuracy is not None
+    assert result.accuracy > 0.99
+    assert [(s.name, s.samples, s.accuracy) for s in result.splits] == [("test", 500, 0.972)]
+    assert result.gradient_norm is not None
+    assert sum(layer.share for layer in result.layers) == pytest.approx(1)
+    assert [layer.parameters for layer in result.layers] == [6500, 5050, 510]
+    assert [profile.name for profile in result.profiles] == ["random 1", "random 2", "gradient"]
+    assert all(profile.losses[2] == pytest.approx(result.loss, rel=1e-5) for profile in result.profiles)
+    assert result.descent is not None
+    assert result.descent.loss < 0.01
+    assert result.sharpness is not None
+    assert result.sharpness.largest_eigenvalue > 0
+    assert result.surface is not None
+    assert result.surface.losses[1][1] == pytest.approx(result.loss, rel=1e-5)
+    assert [number for _, number, _ in steps] == list(range(9))
+    plain = result.to_dict()
+    assert plain == json.loads(json.dumps(plain))
+    again = probe_summary(SAMPLES / "mlp_jax.onnx", SAMPLES / "digits.npz", options)
+    assert again.to_dict() == plain
+
+
+@pytest.mark.parametrize("name", ["cnn_torch_legacy", "transformer_torch_dynamo", "lstm_torch_dynamo"])
+def test_summary_gives_the_accuracy_of_the_readme(name: str) -> None:
+    options = ProbeOptions(split="test", profile=False, sharpness=False, descent=False)
+    result = probe_summary(SAMPLES / f"{name}.onnx", SAMPLES / "digits.npz", options)
+    assert result.accuracy == {"cnn": 0.994, "tra": 0.974, "lst": 0.982}[name[:3]]
+    assert result.split == "test"
+
+
+def test_budget_ends_the_work() -> None:
+    result = probe_summary(SAMPLES / "mlp_jax.onnx", SAMPLES / "digits.npz", ProbeOptions(budget=0))
+    assert result.stopped == "budget"
+    assert result.loss is not None
+    assert result.gradient_norm is None
+
+
+def test_interrupt_keeps_what_is_there() -> None:
+    def progress(what: str, done: int, total: int) -> None:
+        if what == "descent":
+            raise KeyboardInterrupt
+
+    result = probe_summary(SAMPLES / "mlp_jax.onnx", SAMPLES / "digits.npz", None, progress)
+    assert result.stopped == "interrupt"
+    assert result.gradient_norm is not None
+    assert result.descent is None
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Path:
+    """Return a model with an operation without a rule, and data beside it."""
+    nodes = [node("MatMul", "x w", "h"), node("Acosh", "h", "y", name="odd")]
+    np.savez(tmp_path / "d.npz", x=np.abs(weights(5, 4)) + 1, target=weights(5, 3))
+    return save(model(nodes, {"w": np.abs(weights(4, 3))}, {"x": ["n", 4]}), tmp_path)
+
+
+def test_reason_for_no_gradient(odd: Path) -> None:
+    result = probe_summary(odd, odd.parent / "d.npz")
+    assert "Acosh 'odd' has no gradient rule" in result.gradient_reason
+    assert result.gradient_norm is None
+    assert (result.rmse is not None, result.accuracy) == (True, None)
+    assert len(result.profiles) == 2
+
+
+def test_differences_on_request(odd: Path) -> None:
+    result = probe_summary(odd, odd.parent / "d.npz", ProbeOptions(differences=True, points=3))
+    assert result.gradient_reason == ""
+    assert result.gradient_norm is not None
+    assert result.descent is not None
+
+
+def test_plain_values_have_no_infinities() -> None:
+    result = LossProbeResult(loss=float("nan"), gradient_norm=1 / 3)
+    assert result.to_dict()["loss"] is None
+    assert result.to_dict()["gradient_norm"] == 0.333333333333
+
+
+def test_other_split_that_does_not_fit_is_left_out(tmp_path: Path) -> None:
+    with np.load(SAMPLES / "digits.npz") as data:
+        arrays = {"x": data["x_test"], "labels": data["labels_test"], "x_odd": data["x"][:5, :3]}
+    np.savez(tmp_path / "d.npz", **arrays, labels_odd=np.zeros(5, int))
+    options = ProbeOptions(gradient=False, profile=False)
+    result = probe_summary(SAMPLES / "mlp_jax.onnx", tmp_path / "d.npz", options)
+    assert result.splits == ()
+    with pytest.raises(UsageError):
+        probe_summary(SAMPLES / "mlp_jax.onnx", tmp_path / "d.npz", ProbeOptions(split="odd"))

@@ -1,0 +1,323 @@
+"""Whole models: loss, accuracy and gradient of the sample models, parameters, batches, options."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import helper, numpy_helper
+
+import onnxtop
+from onnxtop.errors import ModelError, UsageError
+from onnxtop.loss.gradient.oracle import relative_error
+from onnxtop.loss.probe import Probe
+from tests.loss.conftest import SAMPLES, Data, log_softmax, run_original
+from tests.models import graph, mlp, model, node, save, weights
+
+MODELS = sorted(SAMPLES.glob("*.onnx"))
+ACCURACY = {
+    name: float(accuracy)
+    for name, accuracy in re.findall(
+        r"^\| `(\w+\.onnx)` \|(?:[^|]*\|){3} ([\d.]+) \|", (SAMPLES / "README.md").read_text("utf-8"), re.M
+    )
+}
+
+
+def name_of(path: Path) -> str:
+    return path.stem
+
+
+@pytest.mark.parametrize("path", MODELS, ids=name_of)
+def test_loss_accuracy_and_gradient_of_sample_models(path: Path, digits: Data) -> None:
+    few = {name: array[:96] for name, array in digits.items()}
+    original = run_original(path, digits["x"])
+    probe = Probe(path, digits)
+    logs = np.log(original) if "sklearn" in path.stem else log_softmax(original)
+    expected = -logs[np.arange(500), digits["labels"]].mean()
+    assert probe.loss(probe.theta0) == pytest.approx(expected, abs=1e-6)
+    outputs = probe.outputs(probe.theta0)
+    np.testing.assert_allclose(outputs, original, atol=1e-4)
+    assert np.mean(outputs.argmax(1) == digits["labels"]) == pytest.approx(ACCURACY[path.name], abs=5e-4)
+    small = Probe(path, few)
+    loss, gradient = small.loss_and_gradient(small.theta0)
+    assert loss == pytest.approx(small.loss(small.theta0), abs=1e-6)
+    step = 1e-2 if path.stem.startswith(("lstm", "transformer")) else 2e-3
+    error = relative_error(small.loss, small.theta0, gradient, step=step)
+    assert error < (1e-4 if step == 1e-2 else 1e-3)
+
+
+@pytest.mark.parametrize("family", ["mlp", "cnn", "transformer", "lstm"])
+def test_twins_have_one_gradient(family: str, digits: Data) -> None:
+    """One set of weights through several exporters: as many parameters, and a gradient of one length."""
+    few = {name: array[:64] for name, array in digits.items()}
+    twins = [p for p in MODELS if p.stem.startswith(family) and not p.stem.endswith(("dropout", "untrained"))]
+    found = []
+    for path in twins:
+        probe = Probe(path, few)
+        loss, gradient = probe.loss_and_gradient(probe.theta0)
+        found.append((len(gradient), loss, float(np.linalg.norm(gradient))))
+    counts, losses, lengths = zip(*found, strict=True)
+    assert len(set(counts)) == 1
+    assert np.ptp(losses) < 1e-5
+    assert np.ptp(lengths) < 1e-4 * lengths[0]
+
+
+def test_public_name() -> None:
+    assert onnxtop.Probe is Probe
+
+
+def test_theta_is_named_in_graph_order(digits: Data) -> None:
+    probe = Probe(SAMPLES / "mlp_torch_legacy.onnx", digits)
+    assert [(p.role, p.shape) for p in probe.parameters] == [
+        ("weight", (100, 64)), ("bias", (100,)), ("weight", (50, 100)), ("bias", (50,)), ("weight", (10, 50)),
+        ("bias", (10,)),
+    ]  # fmt: skip
+    assert probe.parameters[-1].stop == len(probe.theta0) == 12060
+    assert all(a.stop == b.start for a, b in zip(probe.parameters, probe.parameters[1:], strict=False))
+    tensors = probe.tensors(probe.theta0)
+    assert tensors[probe.parameters[0].name].shape == (100, 64)
+    assert probe.theta0.dtype == np.float32
+
+
+def test_running_statistics_are_no_parameters(digits: Data) -> None:
+    probe = Probe(SAMPLES / "cnn_torch_legacy.onnx", digits)
+    assert not [p.name for p in probe.parameters if "running" in p.name]
+    assert {p.role for p in probe.parameters} == {"weight", "bias", "normalisation"}
+
+
+@pytest.mark.parametrize(
+    "name", ["mlp_jax", "cnn_torch_legacy", "lstm_torch_legacy", "mlp_torch_fixed_batch"]
+)
+def test_loss_does_not_depend_on_the_batch_size(name: str, digits: Data) -> None:
+    path = SAMPLES / f"{name}.onnx"
+    few = {name: array[:50] for name, array in digits.items()}
+    whole = Probe(path, few)
+    loss, gradient = whole.loss_and_gradient(whole.theta0)
+    for size in (1, 7, 49):
+        parts = Probe(path, few, batch_size=size)
+        other, in_parts = parts.loss_and_gradient(parts.theta0)
+        assert other == pytest.approx(loss, rel=1e-6)
+        assert parts.loss(parts.theta0) == pytest.approx(loss, rel=1e-6)
+        np.testing.assert_allclose(in_parts, gradient, atol=1e-6)
+        assert parts.outputs(parts.theta0).shape == (50, 10)
+
+
+def test_mini_batches(digits: Data) -> None:
+    probe = Probe(SAMPLES / "mlp_jax.onnx", digits)
+    rows = np.array([5, 3, 3, 499])
+    alone = Probe(SAMPLES / "mlp_jax.onnx", {name: array[rows] for name, array in digits.items()})
+    loss, gradient = probe.loss_and_gradient(probe.theta0, rows)
+    expected, other = alone.loss_and_gradient(alone.theta0)
+    assert loss == pytest.approx(expected, rel=1e-6)
+    np.testing.assert_allclose(gradient, other, atol=1e-7)
+    np.testing.assert_allclose(probe.outputs(probe.theta0, rows), alone.outputs(alone.theta0), rtol=1e-5)
+    assert probe.loss(probe.theta0, slice(0, 10)) != probe.loss(probe.theta0, slice(10, 20))
+    with pytest.raises(UsageError, match="one sample or more"):
+        probe.loss(probe.theta0, np.array([], int))
+
+
+def test_same_figures_twice(digits: Data) -> None:
+    probes = [Probe(SAMPLES / "cnn_jax.onnx", digits, execution="feeds") for _ in range(2)]
+    (loss, gradient), (again, same) = (probe.loss_and_gradient(probe.theta0) for probe in probes)
+    assert loss == again
+    np.testing.assert_array_equal(gradient, same)
+
+
+@pytest.mark.parametrize("name", ["mlp_jax", "cnn_torch_legacy"])
+def test_fed_and_rebuilt_sessions_agree(name: str, digits: Data) -> None:
+    few = {name: array[:64] for name, array in digits.items()}
+    fed, rebuilt = (Probe(SAMPLES / f"{name}.onnx", few, execution=how) for how in ("feeds", "rebuild"))
+    for shift in (0, 0.01):
+        theta = fed.theta0 + np.float32(shift)
+        (loss, gradient), (other, same) = fed.loss_and_gradient(theta), rebuilt.loss_and_gradient(theta)
+        assert loss == pytest.approx(other, rel=1e-5)
+        np.testing.assert_allclose(gradient, same, atol=1e-5 * float(np.abs(gradient).max()))
+
+
+def test_weight_decay(digits: Data) -> None:
+    plain, decayed = (Probe(SAMPLES / "mlp_jax.onnx", digits, l2=l2) for l2 in (0.0, 0.5))
+    theta = plain.theta0
+    (loss, gradient), (more, other) = plain.loss_and_gradient(theta), decayed.loss_and_gradient(theta)
+    assert more - loss == pytest.approx(0.25 * float(np.sum(theta.astype(np.float64) ** 2)), rel=1e-6)
+    np.testing.assert_allclose(other - gradient, 0.5 * theta, atol=1e-5)
+
+
+def test_batch_statistics_against_numpy(digits: Data) -> None:
+    few = {name: array[:40] for name, array in digits.items()}
+    probe = Probe(SAMPLES / "cnn_torch_legacy.onnx", few, batchnorm="batch")
+    loss, gradient = probe.loss_and_gradient(probe.theta0)
+    assert relative_error(probe.loss, probe.theta0, gradient, step=1e-3) < 3e-3
+    frozen = Probe(SAMPLES / "cnn_torch_legacy.onnx", few)
+    assert abs(loss - frozen.loss(frozen.theta0)) > 1e-4
+
+
+def test_recalibrated_statistics_are_those_of_the_batch(digits: Data) -> None:
+    few = {name: array[:40] for name, array in digits.items()}
+    batch, recalibrated = (
+        Probe(SAMPLES / "cnn_torch_legacy.onnx", few, batchnorm=mode) for mode in ("batch", "recalibrate")
+    )
+    assert recalibrated.loss(batch.theta0) == pytest.approx(batch.loss(batch.theta0), rel=1e-5)
+    _, gradient = recalibrated.loss_and_gradient(batch.theta0)
+    assert np.isfinite(gradient).all()
+
+
+def test_scale_before_batch_statistics_changes_nothing(tmp_path: Path) -> None:
+    """A gain on a channel before BatchNormalization is divided out by the batch's own deviation."""
+    rng = np.random.default_rng(0)
+    parts = {"w": rng.standard_normal((5, 4)).astype(np.float32), "m": np.zeros(5, np.float32)}
+    parts |= {"v": np.ones(5, np.float32), "g": np.ones(5, np.float32), "b": np.zeros(5, np.float32)}
+    nodes = [node("Gemm", "x w", "h", transB=1), node("BatchNormalization", "h g b m v", "y", epsilon=1e-12)]
+    path = save(model(nodes, parts, {"x": ["n", 4]}), tmp_path)
+    x = rng.standard_normal((30, 4)).astype(np.float32)
+    probe = Probe(path, {"x": x, "labels": rng.integers(0, 5, 30)}, batchnorm="batch")
+    larger = probe.theta0.copy()
+    larger[probe.parameters[0].slice] *= 7
+    assert probe.loss(larger) == pytest.approx(probe.loss(probe.theta0), rel=1e-4)
+
+
+def test_ties_and_untying(tmp_path: Path) -> None:
+    table = weights(6, 6) / 64
+    nodes = [node("MatMul", "x w", "h"), node("Tanh", "h", "a"), node("MatMul", "a w", "y")]
+    path = save(model(nodes, {"w": table}, {"x": ["n", 6]}), tmp_path)
+    data = {"x": weights(9, 6) / 8, "target": weights(9, 6, seed=1) / 8}
+    tied, untied = Probe(path, data), Probe(path, data, untie=True)
+    assert tied.ties == {"w": 2}
+    assert len(untied.theta0) == 2 * len(tied.theta0) == 72
+    assert [p.name for p in untied.parameters] == ["w", "w#2"]
+    assert tied.loss(tied.theta0) == pytest.approx(untied.loss(untied.theta0), rel=1e-6)
+    (_, one), (_, two) = tied.loss_and_gradient(tied.theta0), untied.loss_and_gradient(untied.theta0)
+    np.testing.assert_allclose(one, two[:36] + two[36:], rtol=1e-4)
+
+
+def test_constant_nodes_and_stored_types(tmp_path: Path) -> None:
+    """Weights in Constant nodes are lifted; float16 and float64 are fed as float32."""
+    for dtype in (np.float16, np.float64):
+        w = (weights(4, 3) / 64).astype(dtype)
+        constant = helper.make_node("Constant", [], ["w"], value=numpy_helper.from_array(w, "w"))
+        proto = model([constant, node("MatMul", "x w", "y")], {}, {"x": ["n", 4]}, dtype=dtype)
+        probe = Probe(save(proto, tmp_path), {"x": weights(5, 4) / 8, "target": weights(5, 3) / 8})
+        loss, gradient = probe.loss_and_gradient(probe.theta0)
+        assert [p.name for p in probe.parameters] == ["w"]
+        x, t = weights(5, 4).astype(float) / 8, weights(5, 3).astype(float) / 8
+        residual = x @ w.astype(float) - t
+        close = 2e-2 if dtype == np.float16 else 1e-5
+        assert loss == pytest.approx(float(np.mean(residual**2)), rel=close)
+        np.testing.assert_allclose(gradient.reshape(4, 3), 2 / 15 * x.T @ residual, rtol=close, atol=close)
+
+
+def test_branch_that_always_runs(tmp_path: Path) -> None:
+    """An If whose condition depends on shapes alone is its branch; weights in it are parameters."""
+    w = weights(4, 3) / 64
+    then = graph([node("MatMul", "x w", "a")], {"w": w}, {}, ["a"])
+    other = graph([node("MatMul", "x v", "a2")], {"v": w * 2}, {}, ["a2"])
+    rank = helper.make_node("Shape", ["x"], ["shape"])
+    columns = node("Gather", "shape one", "columns")
+    same = node("Equal", "columns four", "same")
+    choice = helper.make_node("If", ["same"], ["y"], then_branch=then, else_branch=other)
+    held = {"one": np.array(1), "four": np.array(4)}
+    for opset in (16, 21):
+        proto = model([rank, columns, same, choice], held, {"x": ["n", 4]}, opset=opset)
+        probe = Probe(save(proto, tmp_path), {"x": weights(5, 4) / 8, "target": weights(5, 3) / 8})
+        assert [p.name for p in probe.parameters] == ["w"]
+        _, gradient = probe.loss_and_gradient(probe.theta0)
+        assert relative_error(probe.loss, probe.theta0, gradient, step=1e-2) < 1e-4
+
+
+def test_batch_baked_into_a_reshape(tmp_path: Path) -> None:
+    w = weights(6, 3) / 64
+    nodes = [node("Reshape", "x shape", "h"), node("MatMul", "h w", "y")]
+    proto = model(nodes, {"w": w, "shape": np.array([4, 6])}, {"x": ["n", 2, 3]})
+    rng = np.random.default_rng(0)
+    x, labels = rng.standard_normal((10, 2, 3)).astype(np.float32), rng.integers(0, 3, 10)
+    probe = Probe(save(proto, tmp_path), {"x": x, "labels": labels})
+    assert probe.batch_size == 4
+    expected = -log_softmax(x.reshape(10, 6) @ w)[np.arange(10), labels].mean()
+    loss, gradient = probe.loss_and_gradient(probe.theta0)
+    assert loss == pytest.approx(expected, rel=1e-6)
+    assert relative_error(probe.loss, probe.theta0, gradient) < 1e-4
+
+
+def test_missing_rule_names_operation_and_node(tmp_path: Path) -> None:
+    nodes = [node("Gemm", "x w", "h", name="fc"), node("Acosh", "h", "y", name="odd one")]
+    path = save(model(nodes, {"w": np.abs(weights(4, 3))}, {"x": ["n", 4]}), tmp_path)
+    probe = Probe(path, {"x": np.abs(weights(5, 4)) + 1, "target": weights(5, 3)})
+    assert np.isfinite(probe.loss(probe.theta0))
+    assert not probe.has_rules
+    with pytest.raises(ModelError, match="Acosh 'odd one' has no gradient rule"):
+        probe.loss_and_gradient(probe.theta0)
+    assert relative_error(probe.loss, probe.theta0, probe.gradient_by_differences(probe.theta0)) < 1e-3
+
+
+def test_finite_differences_are_for_small_models(digits: Data) -> None:
+    probe = Probe(SAMPLES / "mlp_jax.onnx", digits)
+    with pytest.raises(ModelError, match="at most 300 parameters"):
+        probe.gradient_by_differences(probe.theta0)
+
+
+def test_quantised_model_has_a_loss_and_no_gradient(tmp_path: Path) -> None:
+    codes = np.arange(-6, 6, dtype=np.int8).reshape(4, 3)
+    nodes = [node("DequantizeLinear", "q s", "w"), node("MatMul", "x w", "y", name="fc")]
+    path = save(model(nodes, {"q": codes, "s": np.float32(0.1)}, {"x": ["n", 4]}), tmp_path)
+    probe = Probe(path, {"x": weights(5, 4), "labels": np.array([0, 1, 2, 0, 1])})
+    assert len(probe.theta0) == 0
+    expected = -log_softmax(weights(5, 4) @ (codes * 0.1))[np.arange(5), [0, 1, 2, 0, 1]].mean()
+    assert probe.loss(probe.theta0) == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ModelError, match="12 weights are stored in codes"):
+        probe.loss_and_gradient(probe.theta0)
+
+
+def test_training_mode_is_refused(tmp_path: Path) -> None:
+    parts = {name: np.ones(3, np.float32) for name in "gbmv"} | {"w": weights(4, 3)}
+    normal = node("BatchNormalization", "h g b m v", "y m2 v2", name="bn", training_mode=1)
+    nodes = [node("MatMul", "x w", "h"), normal]
+    path = save(model(nodes, parts, {"x": ["n", 4]}), tmp_path)
+    data = {"x": weights(5, 4), "labels": np.zeros(5, int)}
+    with pytest.raises(ModelError, match="BatchNormalization 'bn' in training mode"):
+        Probe(path, data)
+    drop = node("Dropout", "h r t", "y", name="drop")
+    held = {"w": weights(4, 3), "r": np.float32(0.5), "t": np.array(True)}
+    path = save(model([nodes[0], drop], held, {"x": ["n", 4]}), tmp_path)
+    with pytest.raises(ModelError, match="Dropout 'drop' in training mode"):
+        Probe(path, data)
+
+
+def test_wrong_theta(digits: Data) -> None:
+    probe = Probe(SAMPLES / "mlp_jax.onnx", digits)
+    with pytest.raises(UsageError, match=r"wanted theta of shape \(12060,\), found \(3,\)"):
+        probe.loss(np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batchnorm": "none"}, "wanted batchnorm out of"),
+        ({"execution": "fast"}, "wanted execution out of"),
+        ({"loss": "hinge"}, "wanted a loss out of"),
+        ({"l2": -1.0}, "wanted l2 of 0 or more"),
+        ({"batch_size": 0}, "wanted batch_size of 1 or more"),
+        ({"output": "nothing"}, "wanted an output out of logits"),
+        ({"loss": "mse"}, "wanted a target of the output's shape"),
+    ],
+)
+def test_options_that_make_no_sense(options: dict[str, object], message: str, digits: Data) -> None:
+    with pytest.raises(UsageError, match=message):
+        Probe(SAMPLES / "mlp_jax.onnx", digits, **options)  # type: ignore[arg-type]
+
+
+def test_several_outputs(tmp_path: Path, digits: Data) -> None:
+    nodes = [node("Gemm", "x w", "y"), node("Relu", "y", "z")]
+    path = save(model(nodes, {"w": weights(64, 10) / 64}, {"x": ["n", 64]}, ["y", "z"]), tmp_path)
+    with pytest.raises(UsageError, match=r"one output of floats, found 2 \(y, z\)"):
+        Probe(path, digits)
+    assert Probe(path, digits, output="z").loss_name == "cross-entropy"
+
+
+def test_model_without_rule_for_old_opsets_is_converted(tmp_path: Path, digits: Data) -> None:
+    few = {name: array[:20] for name, array in digits.items()}
+    proto = mlp(64, 12, 10)
+    for opset in (7, 9, 11, 13, 17, 20):
+        proto.opset_import[0].version = opset
+        probe = Probe(save(proto, tmp_path), few)
+        scaled = probe.theta0 / 64
+        _, gradient = probe.loss_and_gradient(scaled)
+        assert relative_error(probe.loss, scaled, gradient, step=1e-3) < 2e-3

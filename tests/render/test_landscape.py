@@ -1,0 +1,127 @@
+import dataclasses
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from rich.cells import cell_len
+
+from onnxtop.loss_landscape import LossLandscape, Minimum, Pass, Score
+from onnxtop.render import RenderOptions, landscape_json, landscape_svg
+from onnxtop.render.landscape import at_most, render, short_names
+
+NAMES = ("folder/deep & wide.onnx", "folder/\x1b[31mred.onnx", "seed 7")
+
+
+def minimum(name, loss, death=None, reason=None):
+    length = None if death is None else death - loss
+    partner = None if death is None else NAMES[0]
+    return Minimum(name, loss, 0.99, 0.9, 1e-3, 1e-5, None, reason, death, length, partner)
+
+
+def path(first, second, height, in_tree=True):
+    losses = (0.1, height, 0.3) if height is not None else (0.1, None, 0.3)
+    return Pass(first, second, "neb", height, height, 90, 40, in_tree, (0.0, 0.5, 1.0), losses)
+
+
+@pytest.fixture
+def landscape():
+    return LossLandscape(
+        score=Score(0.45, 0.6, 0.9, 0.2, 0.5, 3, 2),
+        minima=(
+            minimum(NAMES[0], 0.1),
+            minimum(NAMES[1], 0.2, 0.5, "a short descent lowers its loss by 0.1"),
+            minimum(NAMES[2], 0.3, 0.9),
+        ),
+        passes=(
+            path(NAMES[0], NAMES[1], 0.5),
+            path(NAMES[0], NAMES[2], 0.9),
+            path(NAMES[1], NAMES[2], None, False),
+        ),
+        loss="cross-entropy",
+        reference_loss=2.3,
+        samples=1297,
+        parameters=682,
+        batchnorm="batch",
+        l2=0.0,
+        finder="neb",
+        aligned=True,
+        units=16,
+        pairs="tree",
+        budget=None,
+        seed=0,
+        gradients=270,
+        evaluations=120,
+        complete=True,
+        notes=("alignment: LSTM holds units in place",),
+    )
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+@pytest.mark.parametrize("unicode", [True, False])
+def test_nothing_is_wider_than_the_terminal(landscape, width, unicode):
+    text = render(landscape, RenderOptions(width=width, unicode=unicode))
+    assert max(map(cell_len, text.splitlines())) <= max(60, min(width, 120))
+    assert unicode or text.isascii()
+    assert "\x1b" not in text
+
+
+def test_says_what_it_is(landscape):
+    text = render(landscape)
+    for words in (
+        "TO-score <= 0.4500  (N = 3 minima, neb, aligned, upper bound)",
+        "onnxtop's own reading",
+        "by direct pairs <=",
+        "2 of 3 certified",
+        "[1] no minimum: a short descent lowers its loss by 0.1",
+        "note: alignment: LSTM holds units in place",
+        "death <=",
+        "never",
+        "no pass",
+    ):
+        assert words in text, words
+
+
+def test_bars_are_drawn_to_scale(landscape):
+    lines = render(landscape).splitlines()
+    start = lines.index("barcode: from birth to death (upper bound) of every minimum")
+    first, second, third = (line[line.index("┣") :] for line in lines[start + 1 : start + 4])
+    assert first.endswith("▶")
+    assert second.endswith("┫")
+    assert len(third) == pytest.approx(2 * len(second), abs=2)  # lengths 0.3 and 0.6
+
+
+def test_incomplete_and_without_bars(landscape):
+    alone = dataclasses.replace(
+        landscape,
+        minima=landscape.minima[:1],
+        passes=(),
+        complete=False,
+        score=Score(None, None, None, None, None, 1, 0),
+    )
+    assert "loss barcode (incomplete)" in render(alone)
+    assert "TO-score not known" in render(alone)
+    assert ElementTree.fromstring(landscape_svg.render(alone)) is not None
+
+
+def test_svg_is_xml_with_every_bar_and_path(landscape):
+    root = ElementTree.fromstring(landscape_svg.render(landscape))
+    space = "{http://www.w3.org/2000/svg}"
+    words = [element.text for element in root.iter(f"{space}text")]
+    assert "deep & wide" in words
+    assert sum("≤" in word for word in words) == 1 + 2 + 2  # the score, two bars, two paths
+    assert len(list(root.iter(f"{space}circle"))) == 3
+    assert len(list(root.iter(f"{space}polyline"))) == 2
+    assert not any(c < " " for word in words for c in word)
+
+
+def test_json_is_strict_and_stable(landscape):
+    text = landscape_json.render(landscape)
+    assert text == landscape_json.render(landscape)
+    assert '"loss_landscape"' in text
+    assert "\x1b" not in text
+    assert "NaN" not in text
+
+
+def test_names():
+    assert short_names(["a/x.onnx", "b/x.onnx"]) == {"a/x.onnx": "a/…", "b/x.onnx": "b/…"}
+    assert short_names(["a/x.onnx", "x"]) == {"a/x.onnx": "a/x.onnx", "x": "x"}
+    assert at_most(0.0) == "<= 0.0000"
