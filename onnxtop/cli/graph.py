@@ -13,13 +13,13 @@ from onnxtop.cli.models import find_models
 from onnxtop.cli.options import connect_options, file_options, talk_options
 from onnxtop.cli.outputs import (
     Output,
-    encoding_of,
     _is_special,
+    check,
+    encoding_of,
     look_of,
-    temporary,
+    temporary_file,
     write_file,
     write_stdout,
-    check,
 )
 from onnxtop.cli.verb import Verb
 from onnxtop.errors import ModelError, NothingToAnalyseError, UsageError
@@ -163,7 +163,7 @@ def _write_neurons(target: Path, connected: "Connectivity") -> None:
         with target.open("wb") as stream:
             neurons.write(stream, connected)
         return
-    with temporary(target) as temporary:
+    with temporary_file(target) as temporary:
         with temporary.open("wb") as stream:
             neurons.write(stream, connected)
         temporary.replace(target)

@@ -24,7 +24,7 @@ __all__ = [
     "encoding_of",
     "look_of",
     "pair",
-    "temporary",
+    "temporary_file",
     "write_all",
     "write_file",
     "write_stdout",
@@ -146,13 +146,13 @@ def write_file(target: Path, data: bytes) -> None:
     if _is_special(target):
         target.write_bytes(data)
         return
-    with temporary(target) as temporary:
+    with temporary_file(target) as temporary:
         temporary.write_bytes(data)
         temporary.replace(target)
 
 
 @contextlib.contextmanager
-def temporary(target: Path) -> Iterator[Path]:
+def temporary_file(target: Path) -> Iterator[Path]:
     """Make a file beside the target, with the target's permissions or a new file's."""
     temporary = target.with_name(f".onnxtop-{secrets.token_hex(8)}.tmp")
     temporary.touch(exist_ok=False)
@@ -170,6 +170,7 @@ def _is_special(target: Path) -> bool:
 
 
 def look_of(stream: TextIO, all_rows: bool) -> RenderOptions:
+    """Return how a report should look on a stream: its width, colours and signs."""
     terminal = stream.isatty()
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return RenderOptions(
@@ -181,6 +182,7 @@ def look_of(stream: TextIO, all_rows: bool) -> RenderOptions:
 
 
 def encoding_of(stream: TextIO) -> str:
+    """Return the name of a stream's encoding."""
     return codecs.lookup(stream.encoding or "ascii").name
 
 
