@@ -4,10 +4,10 @@ Every height is the height of a path that was found, so deaths, lengths and scor
 "<=". Figures that are not defined are None.
 """
 
-import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Any
+
+from onnxtop.plain import plain
 
 __all__ = ["LossLandscape", "Minimum", "Pass", "Score"]
 
@@ -139,15 +139,5 @@ class LossLandscape:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; floats have 12 significant digits, None stands for what is not finite."""
-        plain: dict[str, Any] = _plain(dataclasses.asdict(self))
-        return plain
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return float(f"{value:.12g}") if math.isfinite(value) else None
-    return value
+        values: dict[str, Any] = plain(self)
+        return values

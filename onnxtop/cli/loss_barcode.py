@@ -208,7 +208,7 @@ def command(
     verbose: int,
     **options: Any,
 ) -> int:
-    """Find minima of a model's loss, low paths between them, and the barcode.
+    """Minima of the loss, passes between them, bars, TO-score.
 
     Each MODEL is a minimum: an ONNX file, a folder (every *.onnx below it) or a pattern; all of one
     architecture. Deaths, lengths and the TO-score are upper bounds.

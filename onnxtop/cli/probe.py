@@ -180,7 +180,7 @@ def command(
     verbose: int,
     **settings: Any,
 ) -> int:
-    """Loss, accuracy and gradient of a model on data, and the landscape around it.
+    """Loss, accuracy and gradient of a model on data.
 
     MODEL is an ONNX file, a folder (every *.onnx below it) or a pattern. This verb runs the model.
     """

@@ -4,7 +4,6 @@ The work is a list of steps, each done whole or not at all; a budget or an inter
 what was done stands.
 """
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,6 +21,7 @@ from onnxtop.loss.images import Pixels
 from onnxtop.loss.lift import unpacked
 from onnxtop.loss.probe import Probe
 from onnxtop.loss.scores import ClassScore, Scores, scores
+from onnxtop.plain import plain
 from onnxtop.reader.model import load
 
 __all__ = ["LayerGradient", "LossProbeResult", "ProbeOptions", "Split", "probe_summary"]
@@ -136,19 +136,8 @@ class LossProbeResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values: floats with 12 significant digits, None for what is not finite."""
-        plain = _plain(dataclasses.asdict(self))
-        assert isinstance(plain, dict)
-        return plain
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return float(f"{value:.12g}") if math.isfinite(value) else None
-    return value
+        values: dict[str, Any] = plain(self)
+        return values
 
 
 Change = dict[str, Any]
