@@ -23,8 +23,12 @@ if TYPE_CHECKING:
         OnnxtopError,
         UsageError,
     )
+    from onnxtop.landscape.story import loss_barcode
+    from onnxtop.loss.probe import Probe
     from onnxtop.reader.layers import Layer, Skipped, read_layers
     from onnxtop.report import Report
+    from onnxtop.topology.barcode import merge_tree_barcode, point_cloud_barcode
+    from onnxtop.topology.deep_graph_persistence import deep_graph_persistence
     from onnxtop.topology.neural_persistence import layer_persistence, neural_persistence
 
 _HOME = {
@@ -35,12 +39,17 @@ _HOME = {
     "ModelError": "onnxtop.errors",
     "NothingToAnalyseError": "onnxtop.errors",
     "OnnxtopError": "onnxtop.errors",
+    "Probe": "onnxtop.loss.probe",
     "Report": "onnxtop.report",
     "Skipped": "onnxtop.reader.layers",
     "UsageError": "onnxtop.errors",
     "audit": "onnxtop.auditing",
+    "deep_graph_persistence": "onnxtop.topology.deep_graph_persistence",
     "layer_persistence": "onnxtop.topology.neural_persistence",
+    "loss_barcode": "onnxtop.landscape.story",
+    "merge_tree_barcode": "onnxtop.topology.barcode",
     "neural_persistence": "onnxtop.topology.neural_persistence",
+    "point_cloud_barcode": "onnxtop.topology.barcode",
     "read_layers": "onnxtop.reader.layers",
 }
 
@@ -52,13 +61,18 @@ __all__ = [
     "ModelError",
     "NothingToAnalyseError",
     "OnnxtopError",
+    "Probe",
     "Report",
     "Skipped",
     "UsageError",
     "__version__",
     "audit",
+    "deep_graph_persistence",
     "layer_persistence",
+    "loss_barcode",
+    "merge_tree_barcode",
     "neural_persistence",
+    "point_cloud_barcode",
     "read_layers",
 ]
 

@@ -9,18 +9,21 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxtop import deep_graph
 from onnxtop._version import __version__
 from onnxtop.errors import UsageError
-from onnxtop.network import Matrix
+from onnxtop.network import Blocks, Matrix
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.copies import Fingerprint, find_copies, fingerprint
 from onnxtop.reader.coverage import account
 from onnxtop.reader.fixed import probably_fixed
 from onnxtop.reader.layers import Layer, Skipped, find_layers
 from onnxtop.reader.model import Model, load
-from onnxtop.reader.skeleton import Shape, checker_note, infer_shapes, placed
+from onnxtop.reader.names import source_line
+from onnxtop.reader.skeleton import Shape, check_sizes, checker_note, infer_shapes, placed
 from onnxtop.report import (
     NOT_ASKED,
+    Connectivity,
     Coverage,
     DeepGraphPersistence,
     LayerPersistence,
@@ -34,20 +37,19 @@ from onnxtop.report import (
     ToolInfo,
 )
 from onnxtop.rules import catalogue
+from onnxtop.structure import NO_VARIANCE, Structure, examine, null_figures, told, variance
 from onnxtop.topology import convolution, neural_persistence
 from onnxtop.topology.graph import Forest
+from onnxtop.topology.null_model import NullModels
 
 __all__ = ["ALGORITHMS", "AuditOptions", "Progress", "audit"]
 
-ALGORITHMS = {"neural_persistence": 1}
+ALGORITHMS = {"neural_persistence": 1, "deep_graph_persistence": 1}
 """Version of each measure: raised whenever the same file and options may give another value."""
 
 Progress = Callable[[str, int, int], None]
 """Called with the layer just measured, and how many weights are done and to do."""
 
-_NULL_MODEL = "the null model is not measured by this version"
-_DGP = "deep graph persistence is not measured by this version"
-_VARIANCE = "the variance is not measured by this version"
 _UNROLLED_NEURONS = 2**24  # a forest takes some 160 bytes a neuron
 _SIZE_UNKNOWN = "its input size is not known; give --input-shape NAME=1,3,224,224"
 
@@ -83,6 +85,12 @@ class AuditOptions:
         Whether the peephole weights of an LSTM are layers of their own; they count as biases if not.
     count_fixed
         Whether layers whose weights were probably never trained count in the network's figures.
+    skips
+        ``keep`` follows the skip connections of residual networks, as the definition has it; ``cut`` leaves
+        out the identity branch. Both totals are reported; this one chooses the figures of the layers.
+    inputs, outputs
+        Names of the inputs and outputs between which deep graph persistence is measured; all if empty. An
+        output may be any value.
     seed
         Seed of everything random.
     """
@@ -99,6 +107,9 @@ class AuditOptions:
     topology: bool = True
     peepholes: bool = False
     count_fixed: bool = False
+    skips: str = "keep"
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
     seed: int = 0
 
 
@@ -137,10 +148,13 @@ def audit(
     options = options or AuditOptions()
     shown = _check(options)
     model = load(os.fspath(path), allow_external=options.allow_external)
+    check_sizes(model, options.input_shapes, options.dims)
     constants = Constants(model)
     found = find_layers(model, constants, peepholes=options.peepholes)
     layers = [layer for layer in found if isinstance(layer, Layer)]
-    measured = _measure(model, layers, options, progress)
+    whole = _whole(model, constants, found, options)
+    nulls = NullModels(options.seed)
+    measured = _measure(model, layers, nulls, options, progress)
     copies = find_copies({item.layer.name: item.mark for item in measured}, _reader(layers))
     figures = neural_persistence.network_persistence(
         {item.layer.name: item.forest for item in measured if item.forest is not None},
@@ -155,8 +169,14 @@ def audit(
         model=_model_info(path, model, coverage),
         settings=_settings(options),
         coverage=coverage,
-        network=_network(measured, copies, figures, options),
-        layers=tuple(_layer_report(item, copies, figures.layers.get(item.layer.name)) for item in measured),
+        network=_network(measured, copies, figures, whole, options),
+        layers=tuple(
+            replace(
+                _layer_report(item, copies, figures.layers.get(item.layer.name), nulls),
+                deep_graph_persistence=whole.roles.get(item.layer.name),
+            )
+            for item in measured
+        ),
     )
     findings = catalogue.apply(report)
     return replace(
@@ -168,7 +188,11 @@ def audit(
 
 def _check(options: AuditOptions) -> re.Pattern[str]:
     """Refuse options that make no sense before any work; return the pattern of the layers shown."""
-    for name, allowed in (("bias", ("none", "row")), ("conv", ("flattened", "channels", "unrolled"))):
+    for name, allowed in (
+        ("bias", ("none", "row")),
+        ("conv", ("flattened", "channels", "unrolled")),
+        ("skips", ("keep", "cut")),
+    ):
         if getattr(options, name) not in allowed:
             raise UsageError(f"wanted {name} one of {', '.join(allowed)}, found {getattr(options, name)!r}")
     neural_persistence.network_persistence(  # the measure's own checks, on a network without layers
@@ -196,10 +220,15 @@ class _Measured:
     reason: str | None = None
     mark: Fingerprint | None = None
     fixed: str | None = None
+    structure: Structure | None = None
 
 
 def _measure(
-    model: Model, layers: Sequence[Layer], options: AuditOptions, progress: Progress | None
+    model: Model,
+    layers: Sequence[Layer],
+    nulls: NullModels,
+    options: AuditOptions,
+    progress: Progress | None,
 ) -> list[_Measured]:
     """Make the forest of every layer, holding one layer's weights at a time."""
     unrolled = options.topology and options.conv == "unrolled"
@@ -211,9 +240,9 @@ def _measure(
         if not options.topology:
             measured.append(_read_only(layer))
         elif layer.is_convolution and unrolled:
-            measured.append(_unrolled(layer, number, shapes, options))
+            measured.append(_unrolled(layer, number, shapes, nulls, options))
         else:
-            measured.append(_dense(layer, number, options))
+            measured.append(_dense(layer, number, nulls, options))
         done += layer.parameters
         if progress is not None:
             progress(layer.name, done, total)
@@ -226,15 +255,36 @@ def _read_only(layer: Layer) -> _Measured:
     return _Measured(layer, layer.n_in, layer.n_out, None, NOT_ASKED, *marks)
 
 
-def _dense(layer: Layer, number: int, options: AuditOptions) -> _Measured:
+def _dense(layer: Layer, number: int, nulls: NullModels, options: AuditOptions) -> _Measured:
+    weights = layer.blocks()
     kernel = layer.kernel() if options.conv == "channels" else None
-    blocks = layer.blocks() if kernel is None else convolution.channels(kernel)
-    forest = neural_persistence.layer_forest(blocks, bias=_bias(layer, options), layer=number)
+    blocks = weights if kernel is None else convolution.channels(kernel)
+    bias = _bias(layer, options)
+    forest = neural_persistence.layer_forest(blocks, bias=bias, layer=number)
     n_in, n_out = (sum(block.shape[axis] for block in blocks) for axis in (0, 1))
-    return _Measured(layer, n_in, n_out, forest, mark=fingerprint(blocks), fixed=probably_fixed(blocks))
+    return _Measured(
+        layer,
+        n_in,
+        n_out,
+        forest,
+        mark=fingerprint(blocks),
+        fixed=None if forest.nonfinite else probably_fixed(blocks),
+        structure=None
+        if forest.nonfinite
+        else _examined(layer, weights, blocks, nulls, bias=bias is not None),
+    )
 
 
-def _unrolled(layer: Layer, number: int, shapes: Mapping[str, Shape], options: AuditOptions) -> _Measured:
+def _examined(
+    layer: Layer, weights: Blocks, measured: Blocks | None, nulls: NullModels, *, bias: bool
+) -> Structure:
+    half = layer.encoding == "float16"
+    return examine(weights, measured, layer.codes(), nulls, bias=bias, half=half)
+
+
+def _unrolled(
+    layer: Layer, number: int, shapes: Mapping[str, Shape], nulls: NullModels, options: AuditOptions
+) -> _Measured:
     kernel = placed(layer, shapes)
     if kernel is None or kernel.in_size is None or kernel.out_size is None:
         return _Measured(layer, layer.n_in, layer.n_out, None, _SIZE_UNKNOWN)
@@ -246,7 +296,15 @@ def _unrolled(layer: Layer, number: int, shapes: Mapping[str, Shape], options: A
         return _Measured(layer, n_in, n_out, None, f"its unrolled graph has over {_UNROLLED_NEURONS} neurons")
     forest = convolution.unrolled_forest(kernel, bias=_bias(layer, options), layer=number)
     blocks = layer.blocks()
-    return _Measured(layer, n_in, n_out, forest, mark=fingerprint(blocks), fixed=probably_fixed(blocks))
+    return _Measured(
+        layer,
+        n_in,
+        n_out,
+        forest,
+        mark=fingerprint(blocks),
+        fixed=None if forest.nonfinite else probably_fixed(blocks),
+        structure=None if forest.nonfinite else _examined(layer, blocks, None, nulls, bias=False),
+    )
 
 
 def _bias(layer: Layer, options: AuditOptions) -> NDArray[np.float64] | None:
@@ -269,10 +327,36 @@ def _counted(measured: Sequence[_Measured], copies: Mapping[str, str], options: 
     ]
 
 
+def _whole(
+    model: Model, constants: Constants, found: Sequence[Layer | Skipped], options: AuditOptions
+) -> deep_graph.DeepGraph:
+    if options.topology:
+        return deep_graph.measure(
+            model,
+            constants,
+            found,
+            convention=options.convention,  # type: ignore[arg-type]
+            p=options.p,
+            skips=options.skips,  # type: ignore[arg-type]
+            input_shapes=options.input_shapes,
+            dims=options.dims,
+            inputs=options.inputs,
+            outputs=options.outputs,
+            conv=options.conv,
+        )
+    return deep_graph.DeepGraph(DeepGraphPersistence(reason=NOT_ASKED), Connectivity(reason=NOT_ASKED))
+
+
 def _layer_report(
-    measured: _Measured, copies: Mapping[str, str], figures: neural_persistence.LayerPersistence | None
+    measured: _Measured,
+    copies: Mapping[str, str],
+    figures: neural_persistence.LayerPersistence | None,
+    nulls: NullModels,
 ) -> LayerReport:
     layer, forest = measured.layer, measured.forest
+    structure = measured.structure
+    null = null_figures(structure, figures, nulls)
+    spread = variance(structure, figures)
     return LayerReport(
         name=layer.name,
         op_type=layer.op_type,
@@ -286,13 +370,22 @@ def _layer_report(
         neural_persistence=LayerPersistence(
             total=_defined(figures.total if figures else None),
             normalized=_defined(figures.normalized if figures else None),
-            reason=measured.reason or (figures.reason if figures else None) or _NULL_MODEL,
+            null_mean=null.mean,
+            null_std=null.std,
+            z=null.z,
+            excess=null.excess,
+            draws=null.draws,
+            reason=measured.reason or (figures.reason if figures else None) or null.reason,
         ),
         copy_of=copies.get(layer.name),
         probably_fixed=measured.fixed,
         largest=None if forest is None or forest.nonfinite else forest.strongest,
         nonfinite=forest.nonfinite if forest else 0,
-        reason=_VARIANCE,
+        variance=spread,
+        exchangeability=told(structure, null.z),
+        statistics=structure.statistics if structure else None,
+        reason=None if spread is not None else measured.reason or NO_VARIANCE,
+        source=source_line(layer.source.node),
     )
 
 
@@ -300,12 +393,11 @@ def _network(
     measured: Sequence[_Measured],
     copies: Mapping[str, str],
     figures: neural_persistence.NetworkPersistence,
+    whole: deep_graph.DeepGraph,
     options: AuditOptions,
 ) -> Network:
     if not options.topology:
-        return Network(
-            NetworkPersistence(None, None, reason=NOT_ASKED), DeepGraphPersistence(reason=NOT_ASKED)
-        )
+        return Network(NetworkPersistence(None, None, reason=NOT_ASKED), whole.figures)
     undefined = sum(item.forest is None or item.forest.nonfinite > 0 for item in measured)
     fixed = 0 if options.count_fixed else sum(item.fixed is not None for item in measured)
     left_out = {"not defined": undefined, "copies": len(copies), "probably fixed": fixed}
@@ -318,7 +410,8 @@ def _network(
             scale=_defined(figures.scale),
             reason=reason,
         ),
-        DeepGraphPersistence(reason=_DGP),
+        whole.figures,
+        whole.cut_off,
     )
 
 
@@ -365,6 +458,9 @@ def _settings(options: AuditOptions) -> Settings:
         topology=options.topology,
         peepholes=options.peepholes,
         count_fixed=options.count_fixed,
+        skips=options.skips,
+        inputs=options.inputs,
+        outputs=options.outputs,
         seed=options.seed,
         layers=options.layers,
         input_shapes=options.input_shapes,

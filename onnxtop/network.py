@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Block", "Blocks", "Kernel", "Matrix", "NetworkGraph", "Weights"]
+__all__ = ["Block", "Blocks", "Kernel", "Matrix", "NetworkGraph", "RawCodes", "Weights"]
 
 Matrix = NDArray[np.floating[Any]]
 """A weight matrix, shape (n_in, n_out), float16, float32 or float64."""
@@ -54,6 +54,18 @@ class Kernel:
         """
         outs = self.weights.shape[1]
         return [group.reshape(outs, -1).T for group in self.weights]
+
+
+@dataclass(frozen=True, eq=False)
+class RawCodes:
+    """The codes of a quantised layer before they are decoded, in any shape.
+
+    ``bits`` is the width of a code, at most 8; ``scale`` holds one number or many.
+    """
+
+    codes: NDArray[Any]
+    bits: int
+    scale: NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)

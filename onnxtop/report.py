@@ -5,9 +5,9 @@ JSON values (floats with 12 significant digits, None for whatever is not finite)
 them back.
 """
 
+import contextlib
 import dataclasses
 import hashlib
-import math
 import types
 import typing
 from collections.abc import Mapping
@@ -15,15 +15,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from onnxtop.errors import UsageError
+from onnxtop.plain import plain
+from onnxtop.statistics.facts import LayerStatistics
 
 __all__ = [
     "NOT_ASKED",
     "SCHEMA_VERSION",
+    "Connectivity",
     "Coverage",
     "DeepGraphPersistence",
+    "Exchangeability",
     "Finding",
     "LayerPersistence",
     "LayerReport",
+    "LayerRole",
+    "LayerStatistics",
     "ModelInfo",
     "Network",
     "NetworkPersistence",
@@ -85,6 +91,9 @@ class Settings:
     topology: bool = True
     peepholes: bool = False
     count_fixed: bool = False
+    skips: str = "keep"
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
     layers: str | None = None
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     dims: Mapping[str, int] = field(default_factory=dict)
@@ -142,7 +151,12 @@ class SkipsCut:
 
 @dataclass(frozen=True)
 class DeepGraphPersistence:
-    """Deep graph persistence of the whole network."""
+    """Deep graph persistence of the whole network.
+
+    ``skips_cut`` is the figure with the identity branches of residual sums cut. ``saturated`` is the share of
+    bars as strong as the strongest. ``connectivity`` is "exact", or "conservative" and what made it so;
+    ``notes`` say what was read in a way that should be known.
+    """
 
     total: float | None = None
     normalized: float | None = None
@@ -151,6 +165,21 @@ class DeepGraphPersistence:
     outputs: int | None = None
     saturated: float | None = None
     connectivity: str | None = None
+    notes: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Connectivity:
+    """What is cut off in the graph of the network; ``reason`` says why it is not known, where it is not.
+
+    ``unreachable`` names the layers on no way from an input to an output, ``inputs`` the inputs from which no
+    output can be reached, ``outputs`` the outputs that no input reaches.
+    """
+
+    unreachable: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
     reason: str | None = None
 
 
@@ -160,19 +189,65 @@ class Network:
 
     neural_persistence: NetworkPersistence
     deep_graph_persistence: DeepGraphPersistence = DeepGraphPersistence()
+    connectivity: Connectivity | None = None
 
 
 @dataclass(frozen=True)
 class LayerPersistence:
-    """Neural persistence of one layer, and what the same weights give in random places."""
+    """Neural persistence of one layer, and what the same weights give in random places.
+
+    ``null_mean`` and ``null_std`` are those of ``draws`` random arrangements, ``excess`` is how far
+    ``normalized`` is above the mean, ``z`` the same in standard deviations.
+    """
 
     total: float | None
     normalized: float | None
     null_mean: float | None = None
     null_std: float | None = None
     z: float | None = None
+    excess: float | None = None
     draws: int | None = None
     reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Exchangeability:
+    """Whether the weights of a layer could be shuffled and nothing would change: it looks untrained.
+
+    ``structured`` names the statistics that found structure. ``row_share`` and ``column_share`` are the
+    shares of the variance of |w| that the means of rows and of columns explain, ``z_rows`` and ``z_columns``
+    the same against the shuffled layer; ``spectrum`` is the largest singular value against its edge.
+    ``initialiser`` is the nearest of the common initialisers, at this ``distance`` of the two distributions;
+    it ``fits`` if chance alone explains that and its scale follows from the layer's sides. It is only looked
+    for where no structure was found. ``reason`` says why there is no verdict, where there is none.
+    """
+
+    exchangeable: bool | None = None
+    structured: tuple[str, ...] = ()
+    row_share: float | None = None
+    column_share: float | None = None
+    z_rows: float | None = None
+    z_columns: float | None = None
+    spectrum: float | None = None
+    initialiser: str | None = None
+    distance: float | None = None
+    fits: bool | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class LayerRole:
+    """What a layer does in the network's deep graph persistence.
+
+    ``bars`` of the network end at a weight of this layer. ``active`` is the share of its outputs on a way
+    from an input to an output. ``alpha`` is the range, over its outputs, of the strength of the best way from
+    an input; ``beta``, over its inputs, that of the best way to an output.
+    """
+
+    bars: int
+    active: float | None
+    alpha: tuple[float, ...] | None
+    beta: tuple[float, ...] | None
 
 
 @dataclass(frozen=True)
@@ -183,7 +258,9 @@ class LayerReport:
     each value of the setting ``conv``); ``shape`` is the stored weight tensor's. ``uses`` names the nodes
     that apply the weight. ``copy_of`` names an earlier layer that holds the same weights, transposed or not;
     ``probably_fixed`` says why the weights were probably not trained. Both kinds are left out of the
-    network's figures. ``largest`` is the largest |w|, None if the layer is not finite or not measured.
+    network's figures. ``largest`` is the largest |w|, None if the layer is not finite or not measured;
+    ``variance`` is that of |w| divided by the scale of the figures. ``source`` is the line of the source that
+    the exporter noted, ``net.py:45``.
     """
 
     name: str
@@ -196,23 +273,31 @@ class LayerReport:
     parameters: int
     uses: tuple[str, ...]
     neural_persistence: LayerPersistence
+    deep_graph_persistence: LayerRole | None = None
     copy_of: str | None = None
     probably_fixed: str | None = None
     largest: float | None = None
     nonfinite: int = 0
     variance: float | None = None
+    exchangeability: Exchangeability | None = None
+    statistics: LayerStatistics | None = None
     reason: str | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something an engineer acts on; ``severity`` is "error", "warning" or "note"."""
+    """Something an engineer acts on; ``severity`` is "error", "warning" or "note".
+
+    A ``known`` finding is in the baseline already: it fails nothing.
+    """
 
     rule: str
     severity: str
     layer: str | None
     message: str
     fingerprint: str
+    known: bool = False
 
     @staticmethod
     def fingerprint_of(rule: str, layer: str | None, shape: tuple[int, ...]) -> str:
@@ -239,8 +324,8 @@ class Report:
 
         Floats are rounded to 12 significant digits; NaN and infinity become None.
         """
-        plain: dict[str, Any] = _plain(self)
-        return {"schema_version": plain.pop("schema_version"), **plain}
+        values: dict[str, Any] = plain(self)
+        return {"schema_version": values.pop("schema_version"), **values}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Report":
@@ -257,22 +342,11 @@ class Report:
         try:
             report: Report = _typed(cls, data)
         except (KeyError, TypeError, ValueError) as error:
+            what = f"there is no {error}" if isinstance(error, KeyError) else error
             raise UsageError(
-                f"this is not a whole report of schema version {SCHEMA_VERSION}: {error}"
+                f"this is not a whole report of schema version {SCHEMA_VERSION}: {what}; make it anew"
             ) from None
         return report
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return float(f"{value:.12g}") if math.isfinite(value) else None
-    return value
 
 
 def _typed(hint: Any, value: Any) -> Any:
@@ -282,9 +356,26 @@ def _typed(hint: Any, value: Any) -> Any:
         hints = typing.get_type_hints(hint)
         return hint(**{f.name: _typed(hints[f.name], value[f.name]) for f in dataclasses.fields(hint)})
     if origin in (typing.Union, types.UnionType):
-        return None if value is None else _typed(next(arg for arg in args if arg is not type(None)), value)
+        if value is None and type(None) in args:
+            return None
+        return _one_of([arg for arg in args if arg is not type(None)], value)
     if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise TypeError(f"wanted a list, found {value!r:.40}")
         return tuple(_typed(args[0], item) for item in value)
     if origin is not None and issubclass(origin, Mapping):
         return {key: _typed(args[1], item) for key, item in value.items()}
+    if not isinstance(value, _LEAVES[hint]) or (isinstance(value, bool) and hint is not bool):
+        raise TypeError(f"wanted {hint.__name__}, found {value!r:.40}")
     return value
+
+
+_LEAVES: Mapping[type, tuple[type, ...]] = {str: (str,), int: (int,), float: (int, float), bool: (bool,)}
+
+
+def _one_of(hints: list[Any], value: Any) -> Any:
+    """Build a value of the first type that it fits."""
+    for hint in hints[:-1]:
+        with contextlib.suppress(TypeError):
+            return _typed(hint, value)
+    return _typed(hints[-1], value)

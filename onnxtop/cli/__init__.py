@@ -19,6 +19,13 @@ __all__ = ["app", "main"]
 VERBS = {
     "report": ("onnxtop.cli.report", "Neural persistence of every layer of a model."),
     "layers": ("onnxtop.cli.layers", "List the weighted layers of a model, without topology."),
+    "graph": ("onnxtop.cli.graph", "Show which layer of a model feeds which."),
+    "check": ("onnxtop.cli.check", "Judge models by rules, thresholds and a baseline: the CI gate."),
+    "rules": ("onnxtop.cli.rules", "List the rules of check."),
+    "explain": ("onnxtop.cli.explain", "Explain a rule or a figure: what it means, how it is measured."),
+    "schema": ("onnxtop.cli.schema", "Print the JSON Schema of the report."),
+    "probe": ("onnxtop.cli.probe", "Loss, accuracy and gradient of a model on data."),
+    "loss-barcode": ("onnxtop.cli.loss_barcode", "Minima of the loss, passes between them, bars, TO-score."),
 }
 """Verb to the module that holds its ``command``, and the line that ``--help`` shows for it."""
 

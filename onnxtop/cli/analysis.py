@@ -9,7 +9,7 @@ from onnxtop.cli.models import find_models
 from onnxtop.cli.outputs import Output, check, write_all
 from onnxtop.cli.progress import ProgressLine, wanted
 from onnxtop.errors import ModelError, NothingToAnalyseError, OnnxtopError
-from onnxtop.render import FailedModel, Result
+from onnxtop.render import FAILING, FailedModel, Result
 from onnxtop.render.text import counted
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ __all__ = ["analyse", "exit_code", "run"]
 _ORDER = (2, 5, 3, 1)
 """The first of these that any model has is the exit code; 4 only if every model has it."""
 
-_FAILING = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
-
 
 def run(
     models: tuple[str, ...],
@@ -31,6 +29,7 @@ def run(
     no_progress: bool,
     quiet: bool,
     verbose: int,
+    to_outputs: tuple[str, ...] = (),
     **options: Any,
 ) -> int:
     """Do what a verb was asked: audit its models with these options, write every output, return the code."""
@@ -40,7 +39,7 @@ def run(
 
     voice = Voice(verbose, quiet)
     with ProgressLine(wanted(quiet, no_progress)) as progress:
-        results = analyse(found, AuditOptions(**options), voice, progress)
+        results = analyse(found, AuditOptions(outputs=to_outputs, **options), voice, progress)
     write_all(outputs, results, all_rows)
     for path in (output.path for output in outputs if output.path is not None):
         voice.note(f"wrote {path}")
@@ -77,7 +76,7 @@ def exit_code(results: Iterable[Result], fail_on: str) -> int:
 def _code(result: Result, fail_on: str) -> int:
     if isinstance(result, FailedModel):
         return result.code
-    if any(finding.severity in _FAILING[fail_on] for finding in result.findings):
+    if any(finding.severity in FAILING[fail_on] and not finding.known for finding in result.findings):
         return 1
     return 0 if result.coverage.parameters_analysed else NothingToAnalyseError.exit_code
 

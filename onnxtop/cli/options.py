@@ -10,7 +10,14 @@ import click
 
 from onnxtop.render import FORMATS, SUFFIXES
 
-__all__ = ["measure_options", "output_options", "read_options", "talk_options"]
+__all__ = [
+    "connect_options",
+    "file_options",
+    "measure_options",
+    "output_options",
+    "read_options",
+    "talk_options",
+]
 
 Callback: TypeAlias = Callable[[click.Context, click.Parameter, Any], Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -69,13 +76,7 @@ def _named_sizes(value: str) -> tuple[str, tuple[int, ...]]:
     return name, tuple(map(int, found))
 
 
-_READ = (
-    click.option(
-        "--layers",
-        metavar="REGEX",
-        callback=pattern,
-        help="Show only layers whose name it finds; figures of the network stay those of all.",
-    ),
+_FILE = (
     click.option(
         "--allow-external",
         type=click.Path(exists=True, file_okay=False),
@@ -85,6 +86,49 @@ _READ = (
     ),
     click.option(
         "--peepholes", is_flag=True, help="Count the peepholes of an LSTM as layers, not as biases."
+    ),
+)
+
+_READ = (
+    click.option(
+        "--layers",
+        metavar="REGEX",
+        callback=pattern,
+        help="Show only layers whose name it finds; figures of the network stay those of all.",
+    ),
+    *_FILE,
+)
+
+_CONNECT = (
+    click.option(
+        "--input-shape",
+        "input_shapes",
+        metavar="NAME=1,3,224,224",
+        multiple=True,
+        callback=shapes,
+        help="Shape of an input, where the model leaves it open.",
+    ),
+    click.option(
+        "--dim",
+        "dims",
+        metavar="NAME=N",
+        multiple=True,
+        callback=lengths,
+        help="Length of a named dimension, where the model leaves it open.",
+    ),
+    click.option(
+        "--from-input",
+        "inputs",
+        metavar="NAME",
+        multiple=True,
+        help="Let the network begin at this input only, or at several.",
+    ),
+    click.option(
+        "--to-output",
+        "to_outputs",  # `outputs` are the files: see Verb
+        metavar="NAME",
+        multiple=True,
+        help="Let the network end at this value only, or at several.",
     ),
 )
 
@@ -127,21 +171,13 @@ _MEASURE = (
         help="Which graph a convolution is.",
     ),
     click.option(
-        "--input-shape",
-        "input_shapes",
-        metavar="NAME=1,3,224,224",
-        multiple=True,
-        callback=shapes,
-        help="Shape of an input, where the model leaves it open.",
+        "--skips",
+        type=click.Choice(["keep", "cut"]),
+        default="keep",
+        show_default=True,
+        help="Let the paths of the network take its skip connections, or not.",
     ),
-    click.option(
-        "--dim",
-        "dims",
-        metavar="NAME=N",
-        multiple=True,
-        callback=lengths,
-        help="Length of a named dimension, where the model leaves it open.",
-    ),
+    *_CONNECT,
     click.option(
         "--count-fixed", is_flag=True, help="Count layers that were probably not trained in network figures."
     ),
@@ -195,11 +231,17 @@ def _all(decorators: tuple[Callable[[Any], Any], ...], function: Function) -> Fu
     return function
 
 
+file_options = functools.partial(_all, _FILE)
+"""What is read of the file; the values are named as the fields of ``AuditOptions``."""
+
 read_options = functools.partial(_all, _READ)
 """What is read and shown; the values are named as the fields of ``AuditOptions``."""
 
+connect_options = functools.partial(_all, _CONNECT)
+"""How the layers are joined; named as the fields of ``AuditOptions``, but ``to_outputs`` is ``outputs``."""
+
 measure_options = functools.partial(_all, _MEASURE)
-"""What is measured and how; the values are named as the fields of ``AuditOptions``."""
+"""What is measured and how; includes ``connect_options``."""
 
 output_options = functools.partial(_all, _OUTPUT)
 """Formats and files; see ``onnxtop.cli.outputs``, which pairs them."""

@@ -8,7 +8,7 @@ apostrophe.
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from onnxtop.render import FailedModel, RenderOptions, Result
@@ -17,12 +17,18 @@ from onnxtop.report import Report
 
 __all__ = ["COLUMNS", "render"]
 
-_SETTINGS = ("convention", "scale", "p", "bias", "conv")
+_SETTINGS = ("convention", "scale", "p", "bias", "conv", "skips")
 _LAYER = ("op_type", "weight", "encoding", "shape", "n_in", "n_out", "parameters", "uses")
 _PERSISTENCE = ("total", "normalized", "null_mean", "null_std", "z", "draws", "reason")
+_ROLE = ("bars", "active", "alpha_low", "alpha_high", "beta_low", "beta_high")
 _REST = ("copy_of", "probably_fixed", "largest", "nonfinite", "variance", "reason")
 
-COLUMNS = ("model", "error", "layer", *_LAYER, *(f"np_{name}" for name in _PERSISTENCE), *_REST, *_SETTINGS)
+COLUMNS = (
+    *("model", "error", "layer", *_LAYER),
+    *(f"np_{name}" for name in _PERSISTENCE),
+    *(f"dgp_{name}" for name in _ROLE),
+    *(*_REST, *_SETTINGS),
+)
 """The header row."""
 
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 (full-width signs start formulas too)
@@ -55,10 +61,23 @@ def _layers(report: Report) -> Iterator[dict[str, Any]]:
             "layer": layer["name"],
             **{name: layer[name] for name in (*_LAYER, *_REST)},
             **{f"np_{name}": persistence[name] for name in _PERSISTENCE},
+            **_role(layer["deep_graph_persistence"]),
             **settings,
             "shape": "x".join(map(str, layer["shape"])),
             "uses": "; ".join(layer["uses"]),
         }
+
+
+def _role(role: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Spread a layer's part in the network's deep graph persistence; empty cells if it has none."""
+    if role is None:
+        return {}
+    ranges = {
+        f"{name}_{end}": value
+        for name in ("alpha", "beta")
+        for end, value in zip(("low", "high"), role[name] or (None, None), strict=True)
+    }
+    return {f"dgp_{name}": value for name, value in ({**role, **ranges}).items() if name in _ROLE}
 
 
 def _cell(value: Any) -> Any:

@@ -3,10 +3,11 @@
 Phrases hold names as they are in the file, so each format still escapes them in its own way.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from onnxtop.render.text import counted, defined, number
+from onnxtop.render.text import counted, defined, figure, number
 from onnxtop.report import NOT_ASKED, Coverage, Finding, LayerReport, Report, SkippedWeight
 
 __all__ = [
@@ -17,7 +18,10 @@ __all__ = [
     "apart",
     "by_severity",
     "chosen_rows",
+    "deep_graph",
+    "limited_bars",
     "made_by",
+    "n_bars",
     "remark",
     "rows_note",
     "settings",
@@ -40,12 +44,16 @@ _SEVERITIES = ("error", "warning", "note")
 
 @dataclass(frozen=True)
 class Gap:
-    """Layers left out of a table between two rows: ``low`` and ``high`` are their range of normalized NP."""
+    """Layers left out of a table between two rows.
+
+    ``low`` and ``high`` are the range of their normalized NP, ``bars`` the bars of the network they limit.
+    """
 
     layers: int
     parameters: int
     low: float | None
     high: float | None
+    bars: int | None = None
 
 
 @dataclass(frozen=True)
@@ -111,9 +119,48 @@ def settings(report: Report) -> list[str]:
         f"conv {chosen.conv}",
         *(["with peepholes"] if chosen.peepholes else []),
         *(["counting what was probably not trained"] if chosen.count_fixed else []),
+        *([f"skips {chosen.skips}"] if chosen.skips != "keep" else []),
+        *(f"from input {name}" for name in chosen.inputs),
+        *(f"to output {name}" for name in chosen.outputs),
         *(f"input {name}={','.join(map(str, shape))}" for name, shape in chosen.input_shapes.items()),
         *(f"dim {name}={length}" for name, length in chosen.dims.items()),
     ]
+
+
+def deep_graph(report: Report) -> list[str]:
+    """Tell the deep graph persistence of the network in two lines, or why it is not defined in one."""
+    found = report.network.deep_graph_persistence
+    if not defined(found.normalized):
+        return [f"not defined: {found.reason}" if found.reason else "not measured"]
+    chosen = "with skips cut " if report.settings.skips == "cut" else ""
+    figures = f"{chosen}{figure(found.normalized)} normalized, {figure(found.total)} total"
+    cut = found.skips_cut.normalized
+    shares = (
+        f"{counted(found.inputs or 0, 'input')}, {counted(found.outputs or 0, 'output')}",
+        f"connectivity {found.connectivity or 'unknown'}",
+        "" if found.saturated is None else f"{_percent(found.saturated)} of bars saturated",
+    )
+    other = "" if cut == found.normalized else f"; skips cut {figure(cut)}"
+    return [figures + other, "; ".join(filter(None, shares))]
+
+
+def _percent(share: float) -> str:
+    """Write a share in percent; never rounds up to 100 %."""
+    return f"{math.floor(share * 1000 + 1e-9) / 10:g} %"
+
+
+def n_bars(report: Report) -> int | None:
+    """Count the bars of the network, None without deep graph persistence."""
+    found = report.network.deep_graph_persistence
+    if not defined(found.normalized) or found.inputs is None or found.outputs is None:
+        return None
+    return found.inputs + found.outputs - 1
+
+
+def limited_bars(layers: Sequence[LayerReport]) -> int | None:
+    """Count the bars of the network that the layers limit, None if that was not measured."""
+    roles = [layer.deep_graph_persistence for layer in layers]
+    return sum(role.bars for role in roles if role is not None) if any(roles) else None
 
 
 def remark(layer: LayerReport) -> str:
@@ -193,8 +240,10 @@ def _worth_showing(report: Report) -> set[int]:
     figures = [layer.neural_persistence.normalized for layer in layers]
     ranked = sorted((value, i) for i, value in enumerate(figures) if value is not None and defined(value))
     extreme = [i for _, i in (*ranked[:_EXTREME], *ranked[-_EXTREME:])]
+    limiting = sorted((-bars, i) for i, layer in enumerate(layers) if (bars := limited_bars([layer])))
+    narrow = [i for _, i in limiting[:_EXTREME]]
     ends = (*range(_FIRST), *range(len(layers) - _LAST, len(layers)))
-    return {*ends, *odd[:_ODD], *extreme}
+    return {*ends, *odd[:_ODD], *extreme, *narrow}
 
 
 def _between(layers: Sequence[LayerReport]) -> list[LayerReport | Gap]:
@@ -204,4 +253,5 @@ def _between(layers: Sequence[LayerReport]) -> list[LayerReport | Gap]:
     figures = [layer.neural_persistence.normalized for layer in layers]
     known = [value for value in figures if value is not None and defined(value)]
     parameters = sum(layer.parameters for layer in layers)
-    return [Gap(len(layers), parameters, min(known, default=None), max(known, default=None))]
+    ends = min(known, default=None), max(known, default=None)
+    return [Gap(len(layers), parameters, *ends, limited_bars(layers))]

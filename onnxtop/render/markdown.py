@@ -54,6 +54,8 @@ def _network(report: Report) -> Iterator[str]:
     reason = f" ({_prose(network.reason)})" if network.reason else ""
     mean, total = figure(network.mean_normalized), figure(network.total)
     yield f"**Network:** mean normalized neural persistence (NP) {mean}, sum of totals {total}{reason}"
+    if report.coverage.parameters_analysed:
+        yield from ("", f"**Deep graph persistence:** {_prose('; '.join(facts.deep_graph(report)))}")
 
 
 def _table(report: Report, options: RenderOptions) -> Iterator[str]:
@@ -64,20 +66,22 @@ def _table(report: Report, options: RenderOptions) -> Iterator[str]:
     folded = len(rows) > _FOLDED
     if folded:
         yield from (f"<details><summary>{counted(len(report.layers), 'layer')}</summary>", "")
+    bars = facts.limited_bars(report.layers) is not None
     figures = ("NP", "total") if report.settings.topology else ("encoding", "uses")
-    yield f"| layer | op | in {TIMES} out | weights | {' | '.join(figures)} | note |"
-    yield "|:--|:--|--:|--:|--:|--:|:--|"
-    yield from (_row(row, report.settings.topology) for row in rows)
+    titles = (*figures, "bars") if bars else figures
+    yield f"| layer | op | in {TIMES} out | weights | {' | '.join(titles)} | note |"
+    yield f"|:--|:--|--:|--:|{'--:|' * len(titles)}:--|"
+    yield from (_row(row, report.settings.topology, bars) for row in rows)
     note = facts.rows_note(report, rows)
     yield from (("", f"{_prose(note)}.") if note else ())
     yield from (("", "</details>") if folded else ())
 
 
-def _row(row: LayerReport | facts.Gap, measured: bool) -> str:
-    return _layer(row, measured) if isinstance(row, LayerReport) else _gap(row)
+def _row(row: LayerReport | facts.Gap, measured: bool, bars: bool) -> str:
+    return _layer(row, measured, bars) if isinstance(row, LayerReport) else _gap(row, bars)
 
 
-def _layer(layer: LayerReport, measured: bool) -> str:
+def _layer(layer: LayerReport, measured: bool, bars: bool) -> str:
     persistence = layer.neural_persistence
     figures = (figure(persistence.normalized), figure(persistence.total))
     facts_of_reading = (_code(layer.encoding), str(len(layer.uses)))
@@ -87,14 +91,20 @@ def _layer(layer: LayerReport, measured: bool) -> str:
         f"{layer.n_in} {TIMES} {layer.n_out}",
         f"{layer.parameters:,}",
         *(figures if measured else facts_of_reading),
+        *([_count(facts.limited_bars([layer]))] if bars else []),
         _prose(facts.remark(layer)),
     )
     return f"| {' | '.join(cells)} |"
 
 
-def _gap(gap: facts.Gap) -> str:
+def _gap(gap: facts.Gap, bars: bool) -> str:
     known = f"{figure(gap.low)} to {figure(gap.high)}"
-    return f"| *{gap.layers:,} layers left out* | | | {gap.parameters:,} | {known} | | |"
+    limited = f" {_count(gap.bars)} |" if bars else ""
+    return f"| *{gap.layers:,} layers left out* | | | {gap.parameters:,} | {known} | |{limited} |"
+
+
+def _count(bars: int | None) -> str:
+    return "" if bars is None else f"{bars:,}"
 
 
 def _skipped(report: Report, options: RenderOptions) -> Iterator[str]:

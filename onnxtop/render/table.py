@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from onnxtop.render.cells import BAR, Signs, elide, without_common_ends
-from onnxtop.render.facts import Gap, remark
+from onnxtop.render.facts import Gap, limited_bars, n_bars, remark
 from onnxtop.render.text import TIMES, defined, humanised
 from onnxtop.report import LayerReport, Report
 
@@ -29,6 +29,7 @@ class _Row:
     persistence: str = ""
     bar: str = ""
     z: str = ""
+    bars: str = ""
     note: str = ""
     style: str = ""
     bar_style: str = "cyan"
@@ -66,6 +67,7 @@ _COLUMNS = (
     _Column("NP", "persistence"),
     _Column("", "bar", "left", 60, least=BAR),
     _Column("z", "z", from_width=70),
+    _Column("bars", "bars", from_width=70),
     _Column("", "note", "left"),
 )
 
@@ -74,6 +76,11 @@ _SHRINK = (
     *(("name", 16), ("size", 9), ("op_type", 4), ("name", 8), ("size", 5)),
 )
 """Which column gives way, and down to which width, in this order."""
+
+_LESSER = ("total", "encoding", "weights")
+"""Measured columns that go before names and operators get less room than `_ENOUGH`, in this order."""
+
+_ENOUGH = {"name": 24, "op_type": 8}
 
 _READ_SHRINK = (("name", 24), ("op_type", 8), ("name", 16), ("encoding", 8), *_SHRINK)
 """The same for layers that were only read: the encoding is what one looks for."""
@@ -95,6 +102,7 @@ def layer_table(
     chosen = _COLUMNS if measured else _READ_COLUMNS
     shrink = _SHRINK if measured else _READ_SHRINK
     columns = [column for column in chosen if _has_room(column, (*layers, *network), width)]
+    columns = _without_lesser(columns, (*layers, *network), width) if measured else columns
     widths = _widths(columns, (*layers, *network), width, shrink)
     if any(cell_len(row.name) > widths["name"] for row in layers):
         layers = _trimmed(layers, signs)
@@ -133,6 +141,7 @@ def _layer_row(layer: LayerReport, notes: Mapping[str, int], signs: Signs) -> _R
         persistence=signs.figure(persistence.normalized),
         bar=signs.bar(persistence.normalized) if measured else _flag(layer),
         z="" if persistence.z is None else f"{persistence.z:.1f}",
+        bars=_count(limited_bars([layer])),
         note=f"[{notes[reason]}]" if reason else "",
         bar_style="cyan" if measured else "red",
     )
@@ -154,9 +163,14 @@ def _gap_row(gap: Gap, signs: Signs) -> _Row:
         weights=humanised(gap.parameters),
         persistence=signs.figure(gap.low),
         bar=f"to {signs.figure(gap.high)}" if defined(gap.high) else "",
+        bars=_count(gap.bars),
         style="dim",
         bar_style="",
     )
+
+
+def _count(bars: int | None) -> str:
+    return "" if bars is None else f"{bars:,}"
 
 
 def _network_row(report: Report, notes: Mapping[str, int], signs: Signs) -> _Row:
@@ -166,6 +180,7 @@ def _network_row(report: Report, notes: Mapping[str, int], signs: Signs) -> _Row
         weights=humanised(report.coverage.parameters_analysed),
         persistence=signs.figure(network.mean_normalized),
         bar=signs.bar(network.mean_normalized),
+        bars=_count(n_bars(report)),
         note=f"[{notes[network.reason]}]" if network.reason else "",
         style="bold",
     )
@@ -173,6 +188,14 @@ def _network_row(report: Report, notes: Mapping[str, int], signs: Signs) -> _Row
 
 def _has_room(column: _Column, rows: Iterable[_Row], width: int) -> bool:
     return width >= column.from_width and any(getattr(row, column.cell) for row in rows)
+
+
+def _without_lesser(columns: list[_Column], rows: Sequence[_Row], width: int) -> list[_Column]:
+    for lesser in _LESSER if any(column.cell == "bars" for column in columns) else ():
+        enough = (min(_widest(column, rows), _ENOUGH.get(column.cell, width)) for column in columns)
+        if sum(enough) + 2 * (len(columns) - 1) > width:
+            columns = [column for column in columns if column.cell != lesser]
+    return columns
 
 
 def _widths(

@@ -17,7 +17,7 @@ from onnxtop.render.table import layer_table
 from onnxtop.render.text import counted, humanised
 from onnxtop.report import Finding, LayerReport, Report
 
-__all__ = ["render"]
+__all__ = ["Page", "render"]
 
 _NARROWEST, _WIDEST = 40, 120
 
@@ -28,11 +28,18 @@ _SEVERITY_STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 
 def render(results: Sequence[Result], options: RenderOptions) -> str:
-    """Draw a page a model, ``options.width`` cells wide (at least 40, at most 120)."""
-    return "\n".join(_Page(options).draw(result) for result in results)
+    """Draw a page a model, ``options.width`` cells wide (at least 40, at most 120).
+
+    With ``options.fail_on`` it is the verdict of ``check`` on all models instead.
+    """
+    if options.fail_on is not None:
+        from onnxtop.render import verdict
+
+        return verdict.render(results, options)
+    return "\n".join(Page(options).draw(result) for result in results)
 
 
-class _Page:
+class Page:
     """One model on one page."""
 
     def __init__(self, options: RenderOptions) -> None:
@@ -60,6 +67,10 @@ class _Page:
             self._failed(result)
         else:
             self._report(result)
+        return self.finished()
+
+    def finished(self) -> str:
+        """Return what was drawn so far, lines without blanks at their ends."""
         return "".join(f"{line.rstrip()}\n" for line in self.paper.getvalue().split("\n")[:-1])
 
     def _failed(self, failed: FailedModel) -> None:
@@ -74,6 +85,10 @@ class _Page:
             self._layers(report)
         else:
             self._paragraph(f"no layers: {facts.why_empty(report)}", "yellow")
+        if report.settings.topology and report.coverage.parameters_analysed:
+            figures, *shares = facts.deep_graph(report)
+            for line in (f"deep graph persistence {figures}", *shares):
+                self._paragraph(line)
         self._skipped(report)
         self._findings(report)
 
@@ -124,7 +139,7 @@ class _Page:
 
     def _finding(self, finding: Finding) -> tuple[str, str, str]:
         where = "" if finding.layer is None else f"{self.signs.short(finding.layer, 40)}: "
-        label = f"{finding.severity} {finding.rule}"
+        label = f"{finding.severity} {finding.rule}{' known' if finding.known else ''}"
         return label, f"{where}{finding.message}", _SEVERITY_STYLES[finding.severity]
 
     def _listed(self, rows: Sequence[tuple[str, str, str]]) -> None:

@@ -1,112 +1,105 @@
-"""All rules, in the order of their codes.
+"""All rules in the order of their codes, and how they are applied to a report.
 
-A rule looks at a report without findings and yields what it found. Families: OT0 load and coverage,
-OT1 numbers.
+Families: OT0 load and coverage, OT1 numbers, OT2 one layer, OT3 graph, OT4 topology, OT5 differences to a
+baseline, OT6 quantisation.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
-from onnxtop.report import Finding, Report
+from onnxtop.report import Finding, LayerReport, Report
+from onnxtop.rules import (
+    coverage,
+    differences,
+    graph,
+    numbers,
+    quantisation,
+    topology,
+    units,
+    untrained,
+)
+from onnxtop.rules.rule import Policy, Rule
 
-__all__ = ["RULES", "Rule", "apply"]
+__all__ = ["FAMILIES", "RULES", "Rule", "apply", "chosen", "find_rule", "severity_of"]
 
-Found = Iterator[tuple[str | None, str]]
-"""Layer name (None for the model) and message."""
+FAMILIES = {
+    "OT0": "load and coverage",
+    "OT1": "numbers",
+    "OT2": "one layer",
+    "OT3": "graph",
+    "OT4": "topology",
+    "OT5": "differences to a baseline",
+    "OT6": "quantisation",
+}
+"""What the first digit of a code means."""
 
-
-@dataclass(frozen=True)
-class Rule:
-    """One rule: ``find`` yields (layer, message) pairs, ``what`` and ``why`` explain it."""
-
-    code: str
-    name: str
-    severity: str
-    what: str
-    why: str
-    find: Callable[[Report], Found]
-
-
-def no_weights_read(report: Report) -> Found:
-    """Find a model whose weights are there and cannot be read."""
-    if report.coverage.skipped and not report.coverage.parameters_analysed:
-        yield None, f"none of the {len(report.coverage.skipped)} weight tensors could be read"
-
-
-def checker_complaint(report: Report) -> Found:
-    """Find a model that ONNX's own checker rejects."""
-    if report.model.complaint:
-        yield None, f"onnx.checker rejects the model: {report.model.complaint}"
-
-
-def not_finite(report: Report) -> Found:
-    """Find layers that hold NaN or infinity."""
-    for layer in report.layers:
-        if layer.nonfinite:
-            yield (
-                layer.name,
-                f"{layer.neural_persistence.reason}; the layer is left out of the network's figures",
-            )
-
-
-def all_zero(report: Report) -> Found:
-    """Find layers whose every weight is zero."""
-    for layer in report.layers:
-        if layer.largest == 0:
-            yield (
-                layer.name,
-                f"all {layer.parameters} weights are zero: no input reaches an output through it",
-            )
-
-
-RULES = (
-    Rule(
-        code="OT001",
-        name="no-weights-read",
-        severity="warning",
-        what="The model holds weight tensors and none of them could be read.",
-        why="A report without layers says nothing about the model; the skipped weights carry the reasons.",
-        find=no_weights_read,
-    ),
-    Rule(
-        code="OT002",
-        name="checker-complaint",
-        severity="note",
-        what="ONNX's own checker rejects the model.",
-        why="Runtimes are often more lenient, and many such models run; another runtime may refuse it.",
-        find=checker_complaint,
-    ),
-    Rule(
-        code="OT101",
-        name="not-finite",
-        severity="error",
-        what="A weight is NaN or infinite.",
-        why="Everything computed from it is NaN or infinite too: training diverged or the export went wrong.",
-        find=not_finite,
-    ),
-    Rule(
-        code="OT102",
-        name="all-zero",
-        severity="warning",
-        what="Every weight of a layer is zero.",
-        why="The layer passes nothing on but its bias: it was never filled, or was zeroed on purpose.",
-        find=all_zero,
-    ),
+RULES: tuple[Rule, ...] = (
+    *coverage.RULES,
+    *numbers.RULES,
+    *units.RULES,
+    *untrained.RULES,
+    *graph.RULES,
+    *topology.RULES,
+    *differences.RULES,
+    *quantisation.RULES,
 )
 """The catalogue."""
 
 
-def apply(report: Report) -> tuple[Finding, ...]:
-    """Return the findings of all rules, by code, then in graph order."""
-    shapes = {layer.name: layer.shape for layer in report.layers}
-    return tuple(
-        Finding(
-            rule=rule.code,
-            severity=rule.severity,
-            layer=layer,
-            message=message,
-            fingerprint=Finding.fingerprint_of(rule.code, layer, shapes.get(layer or "", ())),
-        )
-        for rule in RULES
-        for layer, message in rule.find(report)
+def apply(report: Report, policy: Policy | None = None) -> tuple[Finding, ...]:
+    """Return the findings of all rules of the policy, by code, then in graph order.
+
+    A finding that the baseline has as well, by fingerprint, is marked as known; differences to the baseline
+    never are: they are new by what they say.
+    """
+    policy = policy or Policy()
+    shapes = {layer.name: layer.shape for layer in (*_old_layers(policy), *report.layers)}
+    known = _known(policy.baseline)
+    findings = []
+    for rule in RULES:
+        severity = severity_of(rule, policy)
+        if severity == "off" or not chosen(rule, policy):
+            continue
+        for layer, message in rule.find(report, policy):
+            if not _ignored(rule, layer, policy):
+                mark = Finding.fingerprint_of(rule.code, layer, shapes.get(layer or "", ()))
+                findings.append(Finding(rule.code, severity, layer, message, mark, mark in known))
+    return tuple(findings)
+
+
+def _known(baseline: Report | None) -> set[str]:
+    findings = baseline.findings if baseline else ()
+    return {finding.fingerprint for finding in findings if not finding.rule.startswith("OT5")}
+
+
+def find_rule(name: str) -> Rule | None:
+    """Return the rule of this code or name."""
+    return next((rule for rule in RULES if name in (rule.code, rule.name)), None)
+
+
+def severity_of(rule: Rule, policy: Policy) -> str:
+    """Return the severity that the policy gives a rule, by name or code; ``off`` for none."""
+    return policy.severities.get(rule.name, policy.severities.get(rule.code, rule.severity))
+
+
+def chosen(rule: Rule, policy: Policy) -> bool:
+    """Tell whether a rule runs; of a selection and an exclusion the longer beginning of the code decides."""
+    selected = _longest(rule, policy.select) if policy.select else 0
+    return selected >= 0 and selected >= _longest(rule, policy.ignore)
+
+
+def _longest(rule: Rule, prefixes: tuple[str, ...]) -> int:
+    return max((len(prefix) for prefix in prefixes if _named(rule, prefix)), default=-1)
+
+
+def _named(rule: Rule, prefix: str) -> bool:
+    return prefix == rule.name or rule.code.startswith(prefix)
+
+
+def _ignored(rule: Rule, layer: str | None, policy: Policy) -> bool:
+    return layer is not None and any(
+        _named(rule, prefix) and fnmatchcase(layer, pattern) for prefix, pattern in policy.ignores
     )
+
+
+def _old_layers(policy: Policy) -> tuple[LayerReport, ...]:
+    return policy.baseline.layers if policy.baseline else ()

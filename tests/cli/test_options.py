@@ -18,7 +18,7 @@ def test_the_defaults_are_those_of_the_audit(run, planted, models):
 
 def test_every_option_reaches_the_audit(run, planted, models, tmp_path):
     words = "--layers ^conv --convention tree --scale 2.5 --p inf --bias row --conv unrolled --seed 7"
-    words += " --peepholes --count-fixed"
+    words += " --peepholes --count-fixed --skips cut --from-input x --to-output y --to-output z"
     words += " --input-shape x=1,3,224,224 --input-shape a=b=5 --dim n=2 --dim m=3 --allow-external"
     assert options(run, planted, models, *words.split(), str(tmp_path)) == AuditOptions(
         convention="tree",
@@ -32,6 +32,9 @@ def test_every_option_reaches_the_audit(run, planted, models, tmp_path):
         allow_external=(str(tmp_path),),
         peepholes=True,
         count_fixed=True,
+        skips="cut",
+        inputs=("x",),
+        outputs=("y", "z"),
         seed=7,
     )
 
@@ -58,6 +61,7 @@ def test_scales_by_name(run, planted, models, scale):
         "--p two",
         "--bias column",
         "--conv rolled",
+        "--skips drop",
         "--seed -1",
         "--seed 1.5",
         "--input-shape x",

@@ -10,15 +10,18 @@ import pytest
 from onnxtop.render import FailedModel, RenderOptions, render
 from onnxtop.report import (
     Coverage,
+    DeepGraphPersistence,
     Finding,
     LayerPersistence,
     LayerReport,
+    LayerRole,
     ModelInfo,
     Network,
     NetworkPersistence,
     Report,
     Settings,
     SkippedWeight,
+    SkipsCut,
     ToolInfo,
 )
 
@@ -81,7 +84,7 @@ def build_report(*layers: LayerReport, path: str = "model.onnx", **changes: Any)
         "model": ModelInfo(path, "0" * 64, 4 * parameters + 321, "pytorch 2.6.0", 10, {"": 18}, parameters),
         "settings": Settings("essential", "global", 2.0, "none", "flattened", 0),
         "coverage": Coverage(parameters, parameters, 1.0 if parameters else None, 0, 0, 0, 0),
-        "network": Network(network),
+        "network": Network(network, changes.pop("deep_graph", DeepGraphPersistence())),
         "layers": layers,
     }
     return Report(**{**values, **changes})
@@ -99,6 +102,7 @@ def build_typical() -> Report:
             n_out=32,
             shape=(32, 3, 3, 3),
             parameters=864,
+            deep_graph_persistence=LayerRole(30, 0.75, (0.25, 0.5), (0.125, 0.625)),
         ),
         build_layer(
             "/features/blocks.0/depthwise_convolution_with_a_long_name/inner/Conv",
@@ -123,7 +127,7 @@ def build_typical() -> Report:
             reason=reason,
         ),
         build_layer("/head/fc/Gemm", 1.0, n_in=4096, n_out=1000, parameters=4_096_000),
-        build_layer("/head/out/Gemm", 0.125),
+        build_layer("/head/out/Gemm", 0.125, deep_graph_persistence=LayerRole(6, 1.0, None, (1.0, 1.0))),
     )
     analysed = sum(each.parameters for each in layers)
     lost = 256 + 1_000_000
@@ -140,7 +144,8 @@ def build_typical() -> Report:
     share = analysed / (analysed + lost)
     coverage = Coverage(analysed + lost, analysed, share, 1138, 64, 5, 0, {"Mul": 2, "Pow": 3}, skipped)
     model = ModelInfo("models/typical.onnx", "ab" * 32, 20_531_201, "pytorch 2.6.0", 10, {"": 18}, 5_119_200)
-    return build_report(*layers, model=model, coverage=coverage, findings=findings)
+    deep_graph = DeepGraphPersistence(1.5, 0.25, SkipsCut(0.75, 0.125), 27, 10, 0.0625, "exact")
+    return build_report(*layers, model=model, coverage=coverage, findings=findings, deep_graph=deep_graph)
 
 
 def build_long(count: int = 500) -> Report:
@@ -207,10 +212,22 @@ def hostile_report(hostile: str) -> Report:
     )
     model = ModelInfo(hostile, "0" * 64, 1, hostile, 10, {hostile: 1}, 400)
     settings = Settings(
-        "essential", "global", 2.0, "none", "flattened", 0, input_shapes={hostile: (1, 3)}, dims={hostile: 2}
+        *("essential", "global", 2.0, "none", "flattened", 0),
+        inputs=(hostile,),
+        outputs=(hostile,),
+        input_shapes={hostile: (1, 3)},
+        dims={hostile: 2},
     )
+    figures = 1.0, 0.5, SkipsCut(), 1, 2, None, f"conservative ({hostile})", (hostile,)
     coverage = Coverage(407, 400, 400 / 407, 0, 0, 9, 0, {hostile: 9}, skipped)
-    return build_report(*layers, model=model, settings=settings, coverage=coverage, findings=findings)
+    return build_report(
+        *layers,
+        model=model,
+        settings=settings,
+        coverage=coverage,
+        findings=findings,
+        deep_graph=DeepGraphPersistence(*figures),
+    )
 
 
 @pytest.fixture

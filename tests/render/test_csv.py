@@ -56,3 +56,12 @@ def test_a_name_that_would_be_a_formula_gets_an_apostrophe(report, layer, name):
 
 def test_numbers_stay_numbers(report, layer):
     assert rows(report(layer(normalized=-0.5)))[0]["np_normalized"] == "-0.5"
+
+
+def test_the_part_of_a_layer_in_the_network(typical):
+    first, *_, last = rows(typical)
+    assert [first[f"dgp_{name}"] for name in ("bars", "active", "alpha_low", "alpha_high", "beta_low")] == [
+        *("30", "0.75", "0.25", "0.5", "0.125")
+    ]
+    assert (last["dgp_bars"], last["dgp_alpha_low"], last["dgp_beta_high"]) == ("6", "", "1.0")
+    assert rows(typical)[1]["dgp_bars"] == ""

@@ -3,7 +3,16 @@ import math
 import pytest
 
 from onnxtop.render import facts
-from onnxtop.report import Coverage, LayerPersistence, LayerReport, Settings, SkippedWeight
+from onnxtop.report import (
+    Coverage,
+    DeepGraphPersistence,
+    LayerPersistence,
+    LayerReport,
+    LayerRole,
+    Settings,
+    SkippedWeight,
+    SkipsCut,
+)
 
 
 def coverage(analysed, total, skipped=()):
@@ -42,6 +51,9 @@ def test_settings_name_everything_a_figure_depends_on(report, layer):
         0,
         peepholes=True,
         count_fixed=True,
+        skips="cut",
+        inputs=("x",),
+        outputs=("y", "z"),
         input_shapes={"x": (1, 3)},
         dims={"n": 2},
     )
@@ -53,6 +65,10 @@ def test_settings_name_everything_a_figure_depends_on(report, layer):
         "conv unrolled",
         "with peepholes",
         "counting what was probably not trained",
+        "skips cut",
+        "from input x",
+        "to output y",
+        "to output z",
         "input x=1,3",
         "dim n=2",
     ]
@@ -127,3 +143,50 @@ def test_a_filter_is_told(report, layer):
         facts.rows_note(shown, shown.layers)
         == "only layers matching 'fc.*'; network figures are over all layers"
     )
+
+
+def test_deep_graph_persistence_in_two_lines(report, layer):
+    plain = DeepGraphPersistence(1.5, 0.25, SkipsCut(1.5, 0.25), 1, 10, 0.99999, "exact")
+    assert facts.deep_graph(report(layer(), deep_graph=plain)) == [
+        "0.2500 normalized, 1.5000 total",
+        "1 input, 10 outputs; connectivity exact; 99.9 % of bars saturated",
+    ]
+    residual = DeepGraphPersistence(1.5, 0.25, SkipsCut(0.5, 0.125), 3, 1, None, "conservative (Loop a: b)")
+    assert facts.deep_graph(report(layer(), deep_graph=residual)) == [
+        "0.2500 normalized, 1.5000 total; skips cut 0.1250",
+        "3 inputs, 1 output; connectivity conservative (Loop a: b)",
+    ]
+
+
+def test_deep_graph_persistence_names_its_variant(report, layer):
+    cut = DeepGraphPersistence(0.5, 0.125, SkipsCut(0.5, 0.125), 3, 1, 1.0, "exact")
+    settings = Settings("essential", "global", 2.0, "none", "flattened", 0, skips="cut")
+    first, second = facts.deep_graph(report(layer(), deep_graph=cut, settings=settings))
+    assert first == "with skips cut 0.1250 normalized, 0.5000 total"
+    assert second.endswith("100 % of bars saturated")
+
+
+def test_why_there_is_no_deep_graph_persistence(report, layer):
+    assert facts.deep_graph(report(layer(), deep_graph=DeepGraphPersistence(reason="why"))) == [
+        "not defined: why"
+    ]
+
+
+def test_bars_add_up_over_layers_and_gaps(report, layer):
+    role = LayerRole(3, 1.0, None, None)
+    layers = [layer(f"l{i}", deep_graph_persistence=role if i % 2 else None) for i in range(100)]
+    rows = facts.chosen_rows(report(*layers), all_rows=False)
+    shown = [row for row in rows if isinstance(row, LayerReport)]
+    gaps = [row.bars for row in rows if isinstance(row, facts.Gap)]
+    assert facts.limited_bars(shown) + sum(gaps) == facts.limited_bars(layers) == 150
+    assert facts.limited_bars(layers[:1]) is None
+
+
+def test_layers_that_limit_most_bars_are_shown(report, layer):
+    bars = {40: 1, 45: 9, 50: 2, 55: 7, 60: 8}
+    layers = [
+        layer(f"l{i}", deep_graph_persistence=LayerRole(bars.get(i, 0), 1.0, None, None)) for i in range(100)
+    ]
+    shown = {row.name for row in facts.chosen_rows(report(*layers), False) if isinstance(row, LayerReport)}
+    assert {"l45", "l50", "l55", "l60"} <= shown
+    assert "l40" not in shown

@@ -59,3 +59,11 @@ def test_long_lists_end_with_their_number(report, layer):
     text = render([many], RenderOptions())
     assert "- and 10 more" in text
     assert "more;" not in render([many], RenderOptions(all_rows=True))
+
+
+def test_bars_are_a_column_where_they_are_known(typical, report, layer):
+    header, _, first, second, *_ = table_of(render([typical], RenderOptions()))
+    assert header.split(" | ")[-2] == "bars"
+    assert first.split(" | ")[-2] == "30"
+    assert second.split("|")[-3].strip() == ""
+    assert "bars" not in table_of(render([report(layer())], RenderOptions()))[0]

@@ -7,7 +7,15 @@ from onnxtop.render import FailedModel, RenderOptions
 from onnxtop.render.cells import ASCII, UNICODE, elide, without_common_ends
 from onnxtop.render.terminal import render
 from onnxtop.render.text import DASH, TIMES
-from onnxtop.report import Coverage, Finding, LayerPersistence, Network, NetworkPersistence, SkippedWeight
+from onnxtop.report import (
+    Coverage,
+    Finding,
+    LayerPersistence,
+    LayerRole,
+    Network,
+    NetworkPersistence,
+    SkippedWeight,
+)
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -154,3 +162,27 @@ def test_names_that_differ_only_in_the_middle_stay_apart(report, layer):
     assert [f"…/block{i}/… " in text for i in range(12)] == [True] * 12
     few = render([report(*map(layer, ("net.features.0.conv", "net.features.1.conv")))], RenderOptions())
     assert "net.features.0.conv" in few
+
+
+def test_bars_take_the_place_of_weights_where_names_need_it(report, layer):
+    role = LayerRole(3, 1.0, None, None)
+    figures = LayerPersistence(1.0, 0.5, 0.4, 0.01, 10.04, 100)
+    changes = {"deep_graph_persistence": role, "neural_persistence": figures, "n_in": 4096, "n_out": 10000}
+    names = [f"model/decoder/layers.{i}/mlp/up" for i in (1, 2)]
+    wide = report(*(layer(name, op_type="MatMulNBits", **changes) for name in names))
+    header = render([wide], RenderOptions(width=80)).splitlines()[7].split()
+    assert "bars" in header
+    assert "weights" not in header
+    assert {"bars", "weights"} <= set(render([wide], RenderOptions(width=100)).splitlines()[7].split())
+    short = report(layer("fc", **changes))
+    assert {"bars", "weights"} <= set(render([short], RenderOptions(width=80)).splitlines()[7].split())
+    assert "bars" not in render([short], RenderOptions(width=60))
+
+
+def test_deep_graph_persistence_stands_beneath_the_table(typical):
+    lines = render([typical], RenderOptions()).splitlines()
+    place = lines.index("  sum of the layers' totals 14.8092")
+    assert lines[place + 2 : place + 4] == [
+        "  deep graph persistence 0.2500 normalized, 1.5000 total; skips cut 0.1250",
+        "  27 inputs, 10 outputs; connectivity exact; 6.2 % of bars saturated",
+    ]

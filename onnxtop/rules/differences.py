@@ -1,0 +1,304 @@
+"""OT5: what is another than in the baseline; without a baseline these rules are silent."""
+
+from collections.abc import Callable, Iterable
+
+from onnxtop.report import LayerReport, Report
+from onnxtop.rules.matching import matched, partners, similarity
+from onnxtop.rules.rule import Found, Policy, Rule
+
+__all__ = ["RULES"]
+
+_SAME, _OTHER, _UNCHANGED = 0.9, 0.4, 0.99
+"""Cosines of sketches: above the first they are the same weights, below the second others."""
+
+
+def incomparable(report: Report, policy: Policy) -> Found:
+    """Tell that the baseline cannot be compared."""
+    if policy.incomparable:
+        yield None, policy.incomparable
+
+
+def np_changed(report: Report, policy: Policy) -> Found:
+    """Find layers whose normalized neural persistence changed."""
+    yield from _changed(report, policy, "np.normalized", lambda layer: layer.neural_persistence.normalized)
+
+
+def variance_changed(report: Report, policy: Policy) -> Found:
+    """Find layers the variance of whose scaled weights changed."""
+    yield from _changed(report, policy, "variance", lambda layer: layer.variance)
+
+
+def _changed(
+    report: Report, policy: Policy, figure: str, value: Callable[[LayerReport], float | None]
+) -> Found:
+    """Yield the layers whose figure changed; those that only follow the network's scale are told as one."""
+    scale = _scale_change(report, policy.baseline)
+    followers = 0
+    for now, then in matched(report, policy.baseline):
+        new, old = value(now), value(then)
+        if old is not None and new is None:
+            yield now.name, f"{figure} was {old:.4g} and is not defined now"
+        if new is None or old is None or not (text := change(new, old, policy.tolerance(figure))):
+            continue
+        if scale and _unchanged(now, then):
+            followers += 1
+        else:
+            yield now.name, f"{figure} {text}"
+    if followers:
+        layers = "a layer" if followers == 1 else f"{followers} layers"
+        yield None, f"{figure} changed in {layers} with the same weights as before: {scale}"
+
+
+def _unchanged(now: LayerReport, then: LayerReport) -> bool:
+    """Tell whether the weights are those of the baseline, as far as sketch and size tell."""
+    likeness = similarity(now, then)
+    if likeness is None or likeness < _UNCHANGED or now.statistics is None or then.statistics is None:
+        return False
+    return abs(now.statistics.rms - then.statistics.rms) <= 0.01 * then.statistics.rms
+
+
+def change(new: float, old: float, tolerance: float) -> str:
+    """Describe a change beyond a relative tolerance, empty if it is within.
+
+    >>> change(0.5, 0.4, 0.1), change(0.5, 0.5001, 0.1)
+    ('changed from 0.4 to 0.5 (+25%)', '')
+    """
+    if abs(new - old) <= tolerance * abs(old):
+        return ""
+    relative = f" ({(new - old) / abs(old):+.0%})" if old else ""
+    return f"changed from {old:.4g} to {new:.4g}{relative}"
+
+
+def _scale_change(report: Report, baseline: Report | None) -> str:
+    """Describe a change of what all weights are divided by, empty if there is none."""
+    new = report.network.neural_persistence.scale
+    old = baseline.network.neural_persistence.scale if baseline else None
+    if new and old and abs(new - old) > 0.01 * old:
+        return f"the network's largest |w| changed from {old:.4g} to {new:.4g}"
+    return ""
+
+
+def rescaled(report: Report, policy: Policy) -> Found:
+    """Find layers that hold the weights of the baseline times a factor."""
+    for now, then in matched(report, policy.baseline):
+        likeness = similarity(now, then)
+        if likeness is None or abs(likeness) < _SAME or not (now.statistics and then.statistics):
+            continue
+        if not then.statistics.rms:
+            continue
+        factor = now.statistics.rms / then.statistics.rms * (1 if likeness > 0 else -1)
+        if abs(factor - 1) > policy.tolerance("weights.scale"):
+            yield now.name, f"its weights are those of the baseline times {factor:.4g}"
+
+
+def vanished(report: Report, policy: Policy) -> Found:
+    """Find layers that the baseline has and the model has not."""
+    if policy.baseline is not None:
+        found = {layer.name for layer in partners(report, policy.baseline).values()}
+        for layer in policy.baseline.layers:
+            if layer.name not in found:
+                yield layer.name, f"{layer.op_type} with {layer.parameters} weights is gone"
+
+
+def appeared(report: Report, policy: Policy) -> Found:
+    """Find layers that the model has and the baseline has not."""
+    if policy.baseline is not None:
+        found = partners(report, policy.baseline)
+        for layer in report.layers:
+            if layer.name not in found:
+                yield layer.name, f"{layer.op_type} with {layer.parameters} weights is new"
+
+
+def reshaped(report: Report, policy: Policy) -> Found:
+    """Find layers of another size."""
+    for now, then in matched(report, policy.baseline):
+        new, old = (f"{layer.n_in} x {layer.n_out}" for layer in (now, then))
+        if new != old:
+            yield now.name, f"it was {old} and is {new}"
+
+
+def reencoded(report: Report, policy: Policy) -> Found:
+    """Find layers that are stored in another way."""
+    for now, then in matched(report, policy.baseline):
+        if now.encoding != then.encoding:
+            yield now.name, f"it was {then.encoding} and is {now.encoding}"
+
+
+def moved(report: Report, policy: Policy) -> Found:
+    """Find layers that hold transposed weights, or those of another layer of the baseline."""
+    for now, then in matched(report, policy.baseline):
+        likeness = similarity(now, then)
+        if likeness is None or abs(likeness) >= _SAME or now.copy_of:
+            continue
+        if (similarity(now, then, transposed=True) or 0) > _SAME:
+            yield now.name, "its weights are those of the baseline, transposed"
+            continue
+        if other := _holder(now, policy.baseline.layers if policy.baseline else ()):
+            yield now.name, f"its weights are those of the baseline's {other}"
+
+
+def _holder(now: LayerReport, layers: Iterable[LayerReport]) -> str | None:
+    for layer in layers:
+        if layer.name != now.name and (similarity(now, layer) or 0) > _SAME:
+            return layer.name
+        if layer.name != now.name and (similarity(now, layer, transposed=True) or 0) > _SAME:
+            return f"{layer.name}, transposed"
+    return None
+
+
+def replaced(report: Report, policy: Policy) -> Found:
+    """Find single layers with new weights in a network that kept its own."""
+    likenesses = [
+        (now, found)
+        for now, then in matched(report, policy.baseline)
+        if (found := similarity(now, then)) is not None
+    ]
+    kept = sum(found > _SAME for _, found in likenesses)
+    elsewhere = {name for name, _ in moved(report, policy)}
+    if 2 * kept >= len(likenesses):
+        for now, found in likenesses:
+            if abs(found) < _OTHER and now.name not in elsewhere:
+                yield (
+                    now.name,
+                    "its weights have nothing in common with the baseline's; most layers kept theirs",
+                )
+
+
+def retied(report: Report, policy: Policy) -> Found:
+    """Find weights that several nodes shared and no longer do."""
+    for now, then in matched(report, policy.baseline):
+        if len(now.uses) < len(then.uses):
+            yield (
+                now.name,
+                f"{len(then.uses)} nodes shared its weights, now {len(now.uses)}: a tie was undone",
+            )
+        elif then.copy_of is not None and now.copy_of is None:
+            yield now.name, f"it was a copy of {then.copy_of} and is no longer: a tie was undone"
+
+
+def less_coverage(report: Report, policy: Policy) -> Found:
+    """Find a model of which less can be read than before."""
+    new, old = report.coverage.fraction, policy.baseline.coverage.fraction if policy.baseline else None
+    if new is not None and old is not None and new < old * (1 - policy.tolerance("coverage.fraction")):
+        yield None, f"{old:.1%} of the weights could be read, now {new:.1%}"
+
+
+def dgp_changed(report: Report, policy: Policy) -> Found:
+    """Find a network whose deep graph persistence changed."""
+    new = report.network.deep_graph_persistence.normalized
+    old = policy.baseline.network.deep_graph_persistence.normalized if policy.baseline else None
+    if new is not None and old is not None and (text := change(new, old, policy.tolerance("dgp.normalized"))):
+        yield None, f"dgp.normalized {text}"
+
+
+def _rule(
+    number: int,
+    name: str,
+    severity: str,
+    what: str,
+    why: str,
+    how: str,
+    alarms: str,
+    find: Callable[[Report, Policy], Found],
+) -> Rule:
+    return Rule(f"OT{number}", name, severity, what, why, how, "onnxtop", alarms, find)
+
+
+_RETRAINED = "A model that was trained anew or further on purpose: take a new baseline."
+
+RULES = (
+    _rule(
+        500, "incomparable", "error",
+        "There is a baseline, and it cannot be compared with this model.",
+        "A comparison of what is not comparable would find regressions that are none, or none where "
+        "there are.",
+        "Algorithm versions, settings and names of layers of both reports; the exit code is 3.",
+        "None known.", incomparable,
+    ),
+    _rule(
+        501, "np-changed", "error",
+        "Normalized neural persistence of a layer is not that of the baseline.",
+        "The strong weights of the layer are placed otherwise, or the network's largest weight changed.",
+        "Relative change above the tolerance `np.normalized`, 0.1 by default.",
+        _RETRAINED, np_changed,
+    ),
+    _rule(
+        502, "variance-changed", "error",
+        "The variance of a layer's scaled weights is not that of the baseline.",
+        "The distribution of |w| over the network's largest changed, wherever the weights are placed.",
+        "Relative change above the tolerance `variance`, 0.1 by default.",
+        _RETRAINED, variance_changed,
+    ),
+    _rule(
+        503, "rescaled", "error",
+        "A layer holds the baseline's weights times a factor.",
+        "A scale of a quantised layer is wrong, or a normalisation was folded twice or not at all.",
+        "Sketches agree (cosine above 0.9) and the root mean square differs by more than `weights.scale`.",
+        "Normalisations folded into a layer on purpose.", rescaled,
+    ),
+    _rule(
+        504, "layer-vanished", "error",
+        "A layer of the baseline is not there any more.",
+        "It was dropped or renamed by another exporter, or can no longer be read.",
+        "Layers are matched by name, else by weight name and shape.",
+        "Another exporter gives other names; `onnxtop diff` also matches by content.", vanished,
+    ),
+    _rule(
+        505, "layer-appeared", "warning",
+        "A layer is new.",
+        "The architecture changed, a tie was undone, or an exporter renamed a layer.",
+        "Layers are matched by name, else by weight name and shape.",
+        "Another exporter gives other names; `onnxtop diff` also matches by content.", appeared,
+    ),
+    _rule(
+        506, "layer-reshaped", "error",
+        "A layer has other numbers of inputs or outputs than in the baseline.",
+        "The architecture changed.",
+        "Inputs and outputs of layers of the same name.",
+        "A class added on purpose.", reshaped,
+    ),
+    _rule(
+        507, "encoding-changed", "note",
+        "A layer is stored in another type than in the baseline.",
+        "It was quantised, or is no longer: expected after a conversion, a surprise otherwise.",
+        "Encodings of layers of the same name.",
+        "Conversions.", reencoded,
+    ),
+    _rule(
+        508, "weights-moved", "error",
+        "A layer holds the baseline's weights transposed, or those of another layer.",
+        "Two layers were swapped, or a square matrix was loaded the wrong way round; sums such as the norm "
+        "and neural persistence cannot tell.",
+        "Sketches, which depend on where weights are: cosine above 0.9 with the other, below with its own.",
+        "None known.", moved,
+    ),
+    _rule(
+        509, "weights-replaced", "warning",
+        "A layer has new weights while most layers kept theirs.",
+        "It was not loaded, was initialised anew, or was trained from another start.",
+        "Cosine of sketches below 0.4 for it and above 0.9 for at least half of the layers.",
+        "A new head for a new task.", replaced,
+    ),
+    _rule(
+        510, "tie-undone", "warning",
+        "Weights that were shared are not shared any more.",
+        "The copies drift apart in training, and the file grows.",
+        "Fewer nodes use the weight than in the baseline, or a copy is no copy now.",
+        "Exporters that fold a transposed use into a copy.", retied,
+    ),
+    _rule(
+        511, "less-coverage", "error",
+        "Less of the model can be read than of the baseline.",
+        "What is not read is not checked.",
+        "Share of weights analysed, relative loss above the tolerance `coverage.fraction`.",
+        "None known.", less_coverage,
+    ),
+    _rule(
+        512, "dgp-changed", "error",
+        "Deep graph persistence of the network is not that of the baseline.",
+        "The strongest ways through the network changed.",
+        "Relative change above the tolerance `dgp.normalized`, 0.1 by default.",
+        _RETRAINED, dgp_changed,
+    ),
+)  # fmt: skip
+"""The family."""

@@ -1,0 +1,134 @@
+"""What a rule is, and what it may know beside the report."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from onnxtop.report import Report
+
+__all__ = ["SEVERITIES", "THRESHOLDS", "TOLERANCES", "Band", "Found", "Policy", "Rule"]
+
+SEVERITIES = ("error", "warning", "note")
+"""From the worst to the mildest."""
+
+Found = Iterator[tuple[str | None, str]]
+"""Layer name (None for the model) and message."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """Where a figure should lie; None is no bound."""
+
+    min: float | None = None
+    max: float | None = None
+
+    def excludes(self, value: float) -> bool:
+        """Tell whether a value lies outside."""
+        return (self.min is not None and value < self.min) or (self.max is not None and value > self.max)
+
+    def __str__(self) -> str:
+        """Return the bounds in words."""
+        if self.min is None:
+            return f"at most {self.max:g}" if self.max is not None else "anything"
+        return f"at least {self.min:g}" if self.max is None else f"from {self.min:g} to {self.max:g}"
+
+
+THRESHOLDS: Mapping[str, Band] = {
+    "coverage.fraction": Band(min=0.5),
+    "np.normalized": Band(),
+    "np.z": Band(),
+    "np.mean_normalized": Band(),
+    "dgp.normalized": Band(),
+    "dead.inputs": Band(max=0.25),
+    "dead.outputs": Band(max=0.1),
+    "duplicates.inputs": Band(max=0.1),
+    "duplicates.outputs": Band(max=0.1),
+    "float16.subnormal": Band(max=0.25),
+    "codes.clipped": Band(max=0.02),
+    "codes.used": Band(min=0.25),
+    "untrained.share": Band(max=0.8),
+}
+"""Every figure that has a band, and its band unless the policy has another; shares are from 0 to 1."""
+
+TOLERANCES: Mapping[str, float] = {
+    "np.normalized": 0.1,
+    "variance": 0.1,
+    "weights.scale": 0.05,
+    "dgp.normalized": 0.1,
+    "coverage.fraction": 0.01,
+}
+"""Every figure that is compared with a baseline, and the relative change that is still accepted."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the rules are judged by.
+
+    Attributes
+    ----------
+    severities
+        By rule name, where they differ from the rule's own; ``off`` switches a rule off.
+    thresholds
+        By figure, such as ``np.normalized``: the band outside of which OT4 speaks.
+    tolerances
+        By figure: the relative change against the baseline above which OT5 speaks.
+    ignores
+        Pairs of a rule (name, code, or beginning of a code) and a pattern of layer names, ``fnmatch`` style.
+    select, ignore
+        Names, codes, or beginnings of codes: the rules that run (all if empty), and those that do not.
+    baseline
+        An earlier report on the model; without one, the rules of OT5 are silent.
+    incomparable
+        Why the baseline cannot be compared, if it cannot.
+    """
+
+    severities: Mapping[str, str] = field(default_factory=dict)
+    thresholds: Mapping[str, Band] = field(default_factory=dict)
+    tolerances: Mapping[str, float] = field(default_factory=dict)
+    ignores: tuple[tuple[str, str], ...] = ()
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    baseline: Report | None = None
+    incomparable: str = ""
+
+    def band(self, figure: str) -> Band:
+        """Return the band of a figure."""
+        return self.thresholds.get(figure, THRESHOLDS[figure])
+
+    def tolerance(self, figure: str) -> float:
+        """Return the relative change of a figure that is accepted."""
+        return self.tolerances.get(figure, TOLERANCES[figure])
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule.
+
+    Attributes
+    ----------
+    code
+        ``OT`` and three digits; the first is the family.
+    name
+        In words, with hyphens.
+    severity
+        ``error``, ``warning`` or ``note``, unless the policy says otherwise.
+    what, why
+        What was found, and why that matters: a sentence or two each.
+    how
+        How it is measured.
+    source
+        Where the definition comes from.
+    false_alarms
+        Known cases in which it speaks and all is well.
+    find
+        Yields (layer, message) pairs.
+    """
+
+    code: str
+    name: str
+    severity: str
+    what: str
+    why: str
+    how: str
+    source: str
+    false_alarms: str
+    find: Callable[[Report, Policy], Found]

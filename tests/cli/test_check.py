@@ -1,0 +1,196 @@
+"""``onnxtop check`` with planted audits: what fails, what passes, what is told and returned."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from onnxtop.cli import app
+from onnxtop.render import render
+from onnxtop.report import Report
+from tests.cli.conftest import TYPICAL
+
+
+@pytest.fixture
+def check(planted):
+    return lambda *args: CliRunner().invoke(app, ["check", *args])
+
+
+def write_baseline(path, **changes):
+    report = Report.from_dict(json.loads(TYPICAL.read_text(encoding="utf-8")))
+    path.write_text(render("json", [dataclasses.replace(report, **changes)]), encoding="utf-8")
+    return str(path)
+
+
+def test_what_failed_comes_first_and_the_last_line_sums_up(check, models):
+    models("clean.onnx", "format.onnx")
+    result = check("format.onnx", "clean.onnx")
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("FAIL  clean.onnx  1 error")
+    assert any("OT101" in line for line in lines)
+    assert lines[-1] == "2 models: 1 failed, 1 not analysed"
+    assert result.exit_code == 3
+    assert result.stderr == "onnxtop: error: format.onnx: cut off\n"
+
+
+def test_exit_codes(check, models):
+    models("clean.onnx", "format.onnx", "empty.onnx", "bug.onnx")
+    assert check("clean.onnx").exit_code == 1
+    assert check("clean.onnx", "--fail-on", "never").exit_code == 0
+    assert check("clean.onnx", "--ignore", "OT1").exit_code == 0
+    assert check("clean.onnx", "--select", "OT2,OT3").exit_code == 0
+    assert check("clean.onnx", "format.onnx").exit_code == 3
+    assert check("empty.onnx").exit_code == 4
+    assert check("clean.onnx", "bug.onnx").exit_code == 5
+    assert check("nowhere.onnx").exit_code == 3
+
+
+def test_a_model_is_needed(check):
+    result = check()
+    assert result.exit_code == 2
+    assert "Missing argument 'MODEL...'" in result.stderr
+
+
+@pytest.mark.parametrize("flag", ["--select", "--ignore"])
+def test_rules_that_do_not_exist(check, models, planted, flag):
+    models("clean.onnx")
+    result = check("clean.onnx", flag, "not-finit")
+    assert result.exit_code == 2
+    assert "there is no rule 'not-finit': did you mean not-finite?" in result.stderr
+    assert planted.calls == []
+
+
+def test_configuration_and_flags(check, models, tmp_path):
+    models("clean.onnx")
+    (tmp_path / "onnxtop.toml").write_text('fail-on = "never"\nconv = "channels"\n[severity]\nOT101 = "note"')
+    assert check("clean.onnx").exit_code == 0
+    assert check("clean.onnx").stdout.startswith("pass  clean.onnx  1 note")
+    other = tmp_path / "other.toml"
+    other.write_text('fail-on = "never"')
+    assert check("clean.onnx", "--config", str(other)).stdout.startswith("pass  clean.onnx  1 error")
+    assert check("clean.onnx", "--config", str(other), "--fail-on", "error").exit_code == 1
+
+
+def test_a_configuration_that_makes_no_sense_stops_before_the_work(check, models, planted, tmp_path):
+    models("clean.onnx")
+    (tmp_path / "onnxtop.toml").write_text("fale-on = 3")
+    result = check("clean.onnx")
+    assert result.exit_code == 2
+    assert "unknown key 'fale-on': did you mean fail-on?" in result.stderr
+    assert planted.calls == []
+
+
+def test_options_of_the_audit(check, models, planted, tmp_path):
+    models("clean.onnx")
+    (tmp_path / "onnxtop.toml").write_text('conv = "channels"\np = "inf"\nseed = 4')
+    check("clean.onnx", "--seed", "5", "--layers", "conv", "--to-output", "y")
+    ((_, options),) = planted.calls
+    assert (options.conv, options.p, options.seed) == ("channels", float("inf"), 5)
+    assert (options.layers, options.outputs) == (None, ("y",))
+
+
+def test_settings_and_where_they_come_from(check, tmp_path):
+    (tmp_path / "onnxtop.toml").write_text(
+        '[thresholds]\n"np.normalized" = {min = 0.05}\n[ignore-layers]\nOT2 = ["a"]'
+    )
+    result = check("--show-settings", "--fail-on", "warning")
+    assert result.exit_code == 0
+    lines = {line.split(" = ")[0]: line for line in result.stdout.splitlines()}
+    assert lines["fail-on"].endswith("# --fail-on")
+    assert lines["thresholds"].startswith('thresholds = {"np.normalized" = {"min" = 0.05}}')
+    assert lines["thresholds"].endswith(f"# {tmp_path / 'onnxtop.toml'}")
+    assert lines["ignore-layers"].startswith('ignore-layers = [["OT2", "a"]]')
+    assert lines["convention"].endswith("# default")
+
+
+def test_layers_choose_what_is_shown(check, models):
+    models("clean.onnx")
+    result = check("clean.onnx", "--layers", "nothing", "-f", "json")
+    report = json.loads(result.stdout)
+    assert report["layers"] == []
+    assert all(finding["layer"] is None for finding in report["findings"])
+
+
+# Baselines
+
+
+def test_known_findings_pass(check, models, tmp_path):
+    models("clean.onnx")
+    first = check("clean.onnx", "-o", "base.json")
+    assert first.exit_code == 1
+    second = check("clean.onnx", "--baseline", "base.json")
+    assert second.exit_code == 0
+    assert second.stdout.startswith("pass  clean.onnx  ")
+    assert "known" in second.stdout
+    (tmp_path / "onnxtop.toml").write_text('baseline = "base.json"')
+    assert check("clean.onnx").exit_code == 0
+
+
+def test_a_baseline_of_another_algorithm_version(check, models, tmp_path):
+    models("clean.onnx")
+    report = Report.from_dict(json.loads(TYPICAL.read_text(encoding="utf-8")))
+    tool = dataclasses.replace(report.tool, algorithms={"neural_persistence": 99})
+    base = write_baseline(tmp_path / "base.json", tool=tool)
+    result = check("clean.onnx", "--baseline", base)
+    assert result.exit_code == 3
+    assert "OT500" in result.stdout
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"schema_version": "0.1"}'])
+def test_a_broken_baseline_stops_before_the_work(check, models, planted, tmp_path, text):
+    models("clean.onnx")
+    (tmp_path / "base.json").write_text(text)
+    result = check("clean.onnx", "--baseline", "base.json")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("onnxtop: error: baseline base.json: ")
+    assert planted.calls == []
+
+
+def test_the_baseline_is_not_overwritten(check, models, tmp_path):
+    models("clean.onnx")
+    base = write_baseline(tmp_path / "base.json")
+    before = Path(base).read_bytes()
+    assert check("clean.onnx", "--baseline", "base.json", "-o", "base.json").exit_code == 2
+    assert Path(base).read_bytes() == before
+
+
+# Outputs
+
+
+def test_the_order_of_models_changes_nothing_in_their_reports(check, models):
+    models("clean.onnx", "warned.onnx")
+    one, two = (
+        json.loads(check(*order, "-f", "json").stdout)["reports"]
+        for order in (
+            ("clean.onnx", "warned.onnx"),
+            ("warned.onnx", "clean.onnx"),
+        )
+    )
+    assert one == two[::-1]
+
+
+def test_several_formats_in_one_run(check, models, tmp_path):
+    models("clean.onnx")
+    result = check(
+        "clean.onnx", "-f", "json", "-o", "a.json", "-f", "markdown", "-o", "a.md", "-f", "terminal"
+    )
+    assert result.stdout.startswith("FAIL  ")
+    assert json.loads((tmp_path / "a.json").read_text())["findings"]
+    assert (tmp_path / "a.md").read_text().startswith("## ")
+
+
+@pytest.mark.parametrize("width", ["40", "80"])
+def test_no_line_is_wider_than_the_page(check, models, width, monkeypatch):
+    models("clean.onnx", "warned.onnx")
+    monkeypatch.setenv("COLUMNS", width)
+    assert max(map(len, check("clean.onnx", "warned.onnx", "--all").stdout.splitlines())) <= 80
+
+
+def test_many_models_that_pass_are_counted(check, models):
+    models(*(f"clean-{number:02}.onnx" for number in range(20)))
+    result = check(".", "--ignore", "OT")
+    assert "and 8 more that pass" in result.stdout
+    assert result.stdout.endswith("20 models: 20 passed\n")
+    assert "more that pass" not in check(".", "--ignore", "OT", "--all").stdout
