@@ -2,115 +2,42 @@
 
 import math
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import replace
+from typing import Any
 
 from onnxtop import deep_graph
 from onnxtop._version import __version__
-from onnxtop.errors import UsageError
-from onnxtop.network import Blocks, Matrix
+from onnxtop.describing import coverage_of, model_info
+from onnxtop.measuring import Measured, Progress, measure_layers
+from onnxtop.network import Matrix
+from onnxtop.options import AuditOptions, check_options, settings_of
 from onnxtop.reader.constants import Constants
-from onnxtop.reader.copies import Fingerprint, find_copies, fingerprint
-from onnxtop.reader.coverage import account
-from onnxtop.reader.fixed import probably_fixed
+from onnxtop.reader.copies import find_copies
 from onnxtop.reader.layers import Layer, Skipped, find_layers
 from onnxtop.reader.model import Model, load
 from onnxtop.reader.names import source_line
-from onnxtop.reader.skeleton import Shape, check_sizes, checker_note, infer_shapes, placed
+from onnxtop.reader.skeleton import check_sizes
 from onnxtop.report import (
     NOT_ASKED,
     Connectivity,
-    Coverage,
     DeepGraphPersistence,
     LayerPersistence,
     LayerReport,
-    ModelInfo,
     Network,
     NetworkPersistence,
     Report,
-    Settings,
-    SkippedWeight,
     ToolInfo,
 )
 from onnxtop.rules import catalogue
-from onnxtop.structure import NO_VARIANCE, Structure, examine, null_figures, told, variance
-from onnxtop.topology import convolution, neural_persistence
-from onnxtop.topology.graph import Forest
+from onnxtop.structure import NO_VARIANCE, null_figures, told, variance
+from onnxtop.topology import neural_persistence
 from onnxtop.topology.null_model import NullModels
 
 __all__ = ["ALGORITHMS", "AuditOptions", "Progress", "audit"]
 
 ALGORITHMS = {"neural_persistence": 1, "deep_graph_persistence": 1}
 """Version of each measure: raised whenever the same file and options may give another value."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with the layer just measured, and how many weights are done and to do."""
-
-_UNROLLED_NEURONS = 2**24  # a forest takes some 160 bytes a neuron
-_SIZE_UNKNOWN = "its input size is not known; give --input-shape NAME=1,3,224,224"
-
-
-@dataclass(frozen=True)
-class AuditOptions:
-    """What to measure and how.
-
-    Attributes
-    ----------
-    convention
-        ``essential`` counts the essential class as the point (1, 0), as the papers' code does; ``tree`` does
-        not.
-    scale
-        ``global`` divides every |w| by the largest of the network, ``layer`` by the largest of its layer, a
-        number by that number.
-    p
-        The norm: any number above 0, or infinity.
-    bias
-        ``none``, or ``row``: the bias takes part as one more vertex joined to every output.
-    conv
-        Which graph a convolution is: ``flattened``, ``channels`` or ``unrolled``.
-    layers
-        Regular expression; only layers whose name it finds are shown. Figures of the network stay those of
-        all layers.
-    input_shapes, dims
-        Shapes of inputs and sizes of named dimensions that the model leaves open (``unrolled`` needs them).
-    allow_external
-        Folders beside the model's own from which external weights may be read.
-    topology
-        Whether to measure; if not, the layers are only read, and every figure is None.
-    peepholes
-        Whether the peephole weights of an LSTM are layers of their own; they count as biases if not.
-    count_fixed
-        Whether layers whose weights were probably never trained count in the network's figures.
-    skips
-        ``keep`` follows the skip connections of residual networks, as the definition has it; ``cut`` leaves
-        out the identity branch. Both totals are reported; this one chooses the figures of the layers.
-    inputs, outputs
-        Names of the inputs and outputs between which deep graph persistence is measured; all if empty. An
-        output may be any value.
-    seed
-        Seed of everything random.
-    """
-
-    convention: str = "essential"
-    scale: str | float = "global"
-    p: float = 2.0
-    bias: str = "none"
-    conv: str = "flattened"
-    layers: str | None = None
-    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    dims: Mapping[str, int] = field(default_factory=dict)
-    allow_external: tuple[str, ...] = ()
-    topology: bool = True
-    peepholes: bool = False
-    count_fixed: bool = False
-    skips: str = "keep"
-    inputs: tuple[str, ...] = ()
-    outputs: tuple[str, ...] = ()
-    seed: int = 0
 
 
 def audit(
@@ -146,7 +73,7 @@ def audit(
     >>> report.network.neural_persistence.mean_normalized  # doctest: +SKIP
     """
     options = options or AuditOptions()
-    shown = _check(options)
+    shown = check_options(options)
     model = load(os.fspath(path), allow_external=options.allow_external)
     check_sizes(model, options.input_shapes, options.dims)
     constants = Constants(model)
@@ -154,7 +81,7 @@ def audit(
     layers = [layer for layer in found if isinstance(layer, Layer)]
     whole = _whole(model, constants, found, options)
     nulls = NullModels(options.seed)
-    measured = _measure(model, layers, nulls, options, progress)
+    measured = measure_layers(model, layers, nulls, options, progress)
     copies = find_copies({item.layer.name: item.mark for item in measured}, _reader(layers))
     figures = neural_persistence.network_persistence(
         {item.layer.name: item.forest for item in measured if item.forest is not None},
@@ -163,11 +90,11 @@ def audit(
         p=options.p,
         counted=_counted(measured, copies, options),
     )
-    coverage = _coverage(model, constants, found)
+    coverage = coverage_of(model, constants, found)
     report = Report(
         tool=ToolInfo("onnxtop", __version__, ALGORITHMS),
-        model=_model_info(path, model, coverage),
-        settings=_settings(options),
+        model=model_info(path, model, coverage),
+        settings=settings_of(options),
         coverage=coverage,
         network=_network(measured, copies, figures, whole, options),
         layers=tuple(
@@ -181,134 +108,32 @@ def audit(
     findings = catalogue.apply(report)
     return replace(
         report,
+        **_on_data(path, options),
         layers=tuple(layer for layer in report.layers if shown.search(layer.name)),
         findings=tuple(f for f in findings if f.layer is None or shown.search(f.layer)),
     )
 
 
-def _check(options: AuditOptions) -> re.Pattern[str]:
-    """Refuse options that make no sense before any work; return the pattern of the layers shown."""
-    for name, allowed in (
-        ("bias", ("none", "row")),
-        ("conv", ("flattened", "channels", "unrolled")),
-        ("skips", ("keep", "cut")),
-    ):
-        if getattr(options, name) not in allowed:
-            raise UsageError(f"wanted {name} one of {', '.join(allowed)}, found {getattr(options, name)!r}")
-    neural_persistence.network_persistence(  # the measure's own checks, on a network without layers
-        {},
-        scale=options.scale,  # type: ignore[arg-type]
-        convention=options.convention,  # type: ignore[arg-type]
-        p=options.p,
+def _on_data(path: str | os.PathLike[str], options: AuditOptions) -> dict[str, Any]:
+    """Run the model on the data that was given, if any: the only place where an audit runs a model."""
+    if options.data is None:
+        return {}
+    from onnxtop.landscape.story import loss_barcode  # loads onnxruntime
+    from onnxtop.loss.summary import ProbeOptions, probe_summary
+
+    quick = ProbeOptions(
+        profile=False,
+        sharpness=False,
+        descent=False,
+        seed=options.seed,
+        output=options.outputs[0] if options.outputs else None,
+        allow_external=options.allow_external,
     )
-    try:
-        return re.compile(options.layers or "")
-    except re.error as error:
-        raise UsageError(
-            f"wanted a regular expression for layers, found {options.layers!r}: {error}"
-        ) from None
-
-
-@dataclass(frozen=True, eq=False)
-class _Measured:
-    """A layer and the forest of the graph that was measured; no forest where ``reason`` says why."""
-
-    layer: Layer
-    n_in: int
-    n_out: int
-    forest: Forest | None
-    reason: str | None = None
-    mark: Fingerprint | None = None
-    fixed: str | None = None
-    structure: Structure | None = None
-
-
-def _measure(
-    model: Model,
-    layers: Sequence[Layer],
-    nulls: NullModels,
-    options: AuditOptions,
-    progress: Progress | None,
-) -> list[_Measured]:
-    """Make the forest of every layer, holding one layer's weights at a time."""
-    unrolled = options.topology and options.conv == "unrolled"
-    shapes = infer_shapes(model, options.input_shapes, options.dims) if unrolled else {}
-    total = sum(layer.parameters for layer in layers)
-    done = 0
-    measured = []
-    for number, layer in enumerate(layers):
-        if not options.topology:
-            measured.append(_read_only(layer))
-        elif layer.is_convolution and unrolled:
-            measured.append(_unrolled(layer, number, shapes, nulls, options))
-        else:
-            measured.append(_dense(layer, number, nulls, options))
-        done += layer.parameters
-        if progress is not None:
-            progress(layer.name, done, total)
-    return measured
-
-
-def _read_only(layer: Layer) -> _Measured:
-    blocks = layer.blocks()
-    marks = fingerprint(blocks), probably_fixed(blocks)
-    return _Measured(layer, layer.n_in, layer.n_out, None, NOT_ASKED, *marks)
-
-
-def _dense(layer: Layer, number: int, nulls: NullModels, options: AuditOptions) -> _Measured:
-    weights = layer.blocks()
-    kernel = layer.kernel() if options.conv == "channels" else None
-    blocks = weights if kernel is None else convolution.channels(kernel)
-    bias = _bias(layer, options)
-    forest = neural_persistence.layer_forest(blocks, bias=bias, layer=number)
-    n_in, n_out = (sum(block.shape[axis] for block in blocks) for axis in (0, 1))
-    return _Measured(
-        layer,
-        n_in,
-        n_out,
-        forest,
-        mark=fingerprint(blocks),
-        fixed=None if forest.nonfinite else probably_fixed(blocks),
-        structure=None
-        if forest.nonfinite
-        else _examined(layer, weights, blocks, nulls, bias=bias is not None),
-    )
-
-
-def _examined(
-    layer: Layer, weights: Blocks, measured: Blocks | None, nulls: NullModels, *, bias: bool
-) -> Structure:
-    half = layer.encoding == "float16"
-    return examine(weights, measured, layer.codes(), nulls, bias=bias, half=half)
-
-
-def _unrolled(
-    layer: Layer, number: int, shapes: Mapping[str, Shape], nulls: NullModels, options: AuditOptions
-) -> _Measured:
-    kernel = placed(layer, shapes)
-    if kernel is None or kernel.in_size is None or kernel.out_size is None:
-        return _Measured(layer, layer.n_in, layer.n_out, None, _SIZE_UNKNOWN)
-    groups, c_out, c_in = kernel.weights.shape[:3]
-    n_in, n_out = groups * c_in * math.prod(kernel.in_size), groups * c_out * math.prod(kernel.out_size)
-    if not n_in or not n_out:
-        return _Measured(layer, n_in, n_out, None, "one side of its unrolled graph is empty")
-    if n_in + n_out > _UNROLLED_NEURONS:
-        return _Measured(layer, n_in, n_out, None, f"its unrolled graph has over {_UNROLLED_NEURONS} neurons")
-    forest = convolution.unrolled_forest(kernel, bias=_bias(layer, options), layer=number)
-    blocks = layer.blocks()
-    return _Measured(
-        layer,
-        n_in,
-        n_out,
-        forest,
-        mark=fingerprint(blocks),
-        fixed=None if forest.nonfinite else probably_fixed(blocks),
-        structure=None if forest.nonfinite else _examined(layer, blocks, None, nulls, bias=False),
-    )
-
-
-def _bias(layer: Layer, options: AuditOptions) -> NDArray[np.float64] | None:
-    return layer.bias() if options.bias == "row" else None
+    found = {"loss_probe": probe_summary(os.fspath(path), options.data, quick).to_dict()}
+    if options.minima:
+        landscape = loss_barcode(os.fspath(path), options.data, minima=options.minima, seed=options.seed)
+        found["loss_landscape"] = landscape.to_dict()
+    return found
 
 
 def _reader(layers: Sequence[Layer]) -> Callable[[str], Sequence[Matrix]]:
@@ -316,7 +141,7 @@ def _reader(layers: Sequence[Layer]) -> Callable[[str], Sequence[Matrix]]:
     return lambda name: by_name[name].blocks()
 
 
-def _counted(measured: Sequence[_Measured], copies: Mapping[str, str], options: AuditOptions) -> list[str]:
+def _counted(measured: Sequence[Measured], copies: Mapping[str, str], options: AuditOptions) -> list[str]:
     """Return the layers that set the scale and enter the network's figures."""
     return [
         item.layer.name
@@ -348,7 +173,7 @@ def _whole(
 
 
 def _layer_report(
-    measured: _Measured,
+    measured: Measured,
     copies: Mapping[str, str],
     figures: neural_persistence.LayerPersistence | None,
     nulls: NullModels,
@@ -390,7 +215,7 @@ def _layer_report(
 
 
 def _network(
-    measured: Sequence[_Measured],
+    measured: Sequence[Measured],
     copies: Mapping[str, str],
     figures: neural_persistence.NetworkPersistence,
     whole: deep_graph.DeepGraph,
@@ -412,59 +237,6 @@ def _network(
         ),
         whole.figures,
         whole.cut_off,
-    )
-
-
-def _coverage(model: Model, constants: Constants, found: Sequence[Layer | Skipped]) -> Coverage:
-    counts = account(model, constants, found)
-    skipped = [item for item in found if isinstance(item, Skipped)]
-    total = counts.analysed + sum(counts.skipped)
-    return Coverage(
-        parameters_total=total,
-        parameters_analysed=counts.analysed,
-        fraction=counts.analysed / total if total else None,
-        biases=counts.biases,
-        normalisation=counts.normalisation,
-        other_constants=sum(counts.other.values()),
-        other_kinds=counts.other,
-        unused=counts.unused,
-        skipped=tuple(
-            SkippedWeight(item.name, item.op_type, item.reason, share)
-            for item, share in zip(skipped, counts.skipped, strict=True)
-        ),
-    )
-
-
-def _model_info(path: str | os.PathLike[str], model: Model, coverage: Coverage) -> ModelInfo:
-    return ModelInfo(
-        path=os.fspath(path),
-        sha256=model.sha256(),
-        bytes=model.byte_count,
-        producer=model.producer,
-        ir_version=model.proto.ir_version,
-        opset=model.opset,
-        parameters=coverage.parameters_total + coverage.biases + coverage.normalisation,
-        complaint=checker_note(model),
-    )
-
-
-def _settings(options: AuditOptions) -> Settings:
-    return Settings(
-        convention=options.convention,
-        scale=options.scale,
-        p="inf" if math.isinf(options.p) else options.p,
-        bias=options.bias,
-        conv=options.conv,
-        topology=options.topology,
-        peepholes=options.peepholes,
-        count_fixed=options.count_fixed,
-        skips=options.skips,
-        inputs=options.inputs,
-        outputs=options.outputs,
-        seed=options.seed,
-        layers=options.layers,
-        input_shapes=options.input_shapes,
-        dims=options.dims,
     )
 
 

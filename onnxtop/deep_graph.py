@@ -45,9 +45,8 @@ def measure(
 ) -> DeepGraph:
     """Measure the deep graph persistence of a model, with its skip connections kept and cut.
 
-    ``skips`` chooses which of the two the layers' roles belong to; all other arguments are the audit's. Of
-    the choices for ``conv``, 'unrolled' makes each position of a convolution a neuron; by any other, positions
-    share them.
+    ``skips`` chooses which of the two the layers' roles belong to; all other arguments are the audit's. If
+    ``conv`` is 'unrolled', each position of a convolution is a neuron; by any other choice they share it.
 
     Raises
     ------

@@ -89,6 +89,7 @@ class Settings:
     conv: str
     seed: int
     topology: bool = True
+    structure: bool = True
     peepholes: bool = False
     count_fixed: bool = False
     skips: str = "keep"
@@ -308,7 +309,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything found in one model."""
+    """Everything found in one model.
+
+    ``loss_probe`` and ``loss_landscape`` are there only if the model was run on data: plain values, as
+    `onnxtop probe` and `onnxtop loss-barcode` write them.
+    """
 
     tool: ToolInfo
     model: ModelInfo
@@ -317,6 +322,8 @@ class Report:
     network: Network
     layers: tuple[LayerReport, ...]
     findings: tuple[Finding, ...] = ()
+    loss_probe: Mapping[str, Any] | None = None
+    loss_landscape: Mapping[str, Any] | None = None
     schema_version: str = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
@@ -325,6 +332,9 @@ class Report:
         Floats are rounded to 12 significant digits; NaN and infinity become None.
         """
         values: dict[str, Any] = plain(self)
+        for name in ("loss_probe", "loss_landscape"):
+            if values[name] is None:
+                del values[name]
         return {"schema_version": values.pop("schema_version"), **values}
 
     @classmethod

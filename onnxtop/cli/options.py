@@ -182,6 +182,13 @@ _MEASURE = (
         "--count-fixed", is_flag=True, help="Count layers that were probably not trained in network figures."
     ),
     click.option(
+        "--quick",
+        "structure",
+        flag_value=False,
+        default=True,
+        help="Leave out the null model and the statistics of the weights: most of the time goes there.",
+    ),
+    click.option(
         "--seed",
         metavar="NUMBER",
         type=click.IntRange(min=0),

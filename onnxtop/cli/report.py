@@ -24,6 +24,19 @@ __all__ = ["command"]
     show_default=True,
     help="Return 1 if there are findings this severe, or worse.",
 )
+@click.option(
+    "--data",
+    metavar="PATH",
+    type=click.Path(),
+    help="Run the model on these samples too: loss, scores, gradient.",
+)
+@click.option(
+    "--minima",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=0,
+    help="With --data: train so many minima, and report the loss barcode.",
+)
 @talk_options
 def command(**arguments: Any) -> int:
     """Neural persistence of every layer of a model.

@@ -15,7 +15,7 @@ import numpy as np
 
 from onnxtop.network import NetworkGraph
 from onnxtop.reader.constants import Constants
-from onnxtop.reader.lanes.arrays import Ids, distinct
+from onnxtop.reader.lanes.arrays import Ids, NotUnrolledError, distinct
 from onnxtop.reader.lanes.builder import Builder, Vertices
 from onnxtop.reader.lanes.finish import layer_graph, reach, skip_edges
 from onnxtop.reader.lanes.open_axes import OpenError
@@ -47,6 +47,10 @@ _COMMON = (
 """Sizes of images and spectrograms, tried in the end: a net that flattens them has weights for just one."""
 _EFFORT = 4000
 """Nodes that may be measured to try common sizes; no clock, so that a model always gets the same graph."""
+
+
+_OTHERWISE = (3, 72)
+"""Sizes that only tell whether others depend on those of open axes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +99,7 @@ def connect(
     dims: Mapping[str, int] | None = None,
     inputs: Iterable[str] | None = None,
     outputs: Iterable[str] | None = None,
+    unrolled: bool = False,
 ) -> Connectivity:
     """Build the network graph of a model.
 
@@ -108,6 +113,9 @@ def connect(
         Shapes of inputs and sizes of named dimensions where the model leaves them open.
     inputs, outputs
         Names of the inputs and outputs to take; all of them if not given. An output may be any value.
+    unrolled
+        Whether each position of a convolution is a neuron of its own. Where that is not possible (sizes are
+        not known, or the graph would be too large) positions share them all the same, and a note says why.
 
     Raises
     ------
@@ -120,6 +128,24 @@ def connect(
     given.update(input_shapes or {})
     chosen = Chosen(None if inputs is None else tuple(inputs), None if outputs is None else tuple(outputs))
     plan = _Plan(model, constants, layers, top_scope(model), graph_inputs(model, given), chosen)
+    if not unrolled:
+        return _best(plan)
+    try:
+        found = _best(replace(plan, unrolled=True))
+    except NotUnrolledError as error:
+        return _with_note(_best(plan), str(error))
+    if not found.hubs:
+        return found
+    shared = _best(plan)
+    return found if len(shared.hubs) >= len(found.hubs) else _with_note(shared, found.hubs[0])
+
+
+def _with_note(found: Connectivity, why: str) -> Connectivity:
+    return replace(found, notes=(*found.notes, f"unrolled not possible: {why}"))
+
+
+def _best(plan: "_Plan") -> Connectivity:
+    """Build the graph with the sizes that leave the fewest hubs."""
     best: Connectivity | None = None
     for measured in plan.measured():
         made = plan.build(measured)
@@ -167,6 +193,7 @@ class _Plan:
     scope: Scope
     inputs: Sequence[Input]
     chosen: Chosen
+    unrolled: bool = False
 
     def measured(self) -> Iterator[_Measured]:
         """Yield the sizes of all tensors under several assumptions about open axes.
@@ -223,14 +250,27 @@ class _Plan:
 
     def build(self, measured: _Measured) -> Connectivity:
         """Build the graph with the given sizes."""
-        table = LayerTable(self.model, self.constants, self.layers)
+        table = LayerTable(self.model, self.constants, self.layers, unrolled=self.unrolled)
         sizes = measured.sizes
+        if self.unrolled and measured.is_assumed:
+            self._check_known(measured)
         united = find_united(self.scope, sizes, table, [item.value for item in self.inputs])
-        builder = Builder()
+        builder = Builder(bounded=self.unrolled)
         lanes = input_lanes(builder, measured.inputs, sizes, united)
         walk = Walk(sizes, table, lanes, builder)
         walk.scope(self.scope)
         return self._finished(walk, table, lanes, sizes)
+
+    def _check_known(self, measured: _Measured) -> None:
+        """Look whether the size of any convolution's operand changes with what is assumed of open axes."""
+        other = self._measured(*_OTHERWISE).sizes
+        for node in self.model.nodes:
+            data = node.inputs[0] if "Conv" in node.op_type and node.inputs else None
+            if data is None or data in self.constants:
+                continue
+            here, there = measured.sizes.of(data).shape, other.of(data).shape
+            if here is None or there is None or here[1:] != there[1:]:
+                raise NotUnrolledError(f"the size of {data.name!r} is not known")
 
     # What the walk left, as a graph.
 

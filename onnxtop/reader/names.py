@@ -10,8 +10,10 @@ from collections.abc import Iterable
 
 from onnxtop.reader.model import Node
 
-__all__ = ["layer_name", "node_name", "numbered"]
+__all__ = ["layer_name", "node_name", "numbered", "source_line"]
 
+_FRAME = re.compile(r'^\s*File "([^"\n]+)", line (\d{1,9})\b', re.M)
+_INSTALLED = re.compile(r"[/\\](site|dist)-packages[/\\]|^<")
 _QUOTED = re.compile(r"'([^']*)'")
 _NUMBERED = re.compile(r"(onnx::|val_|node_|_|%)?[A-Za-z]*_*\d+|")
 
@@ -30,6 +32,19 @@ def layer_name(node: Node, weight: str) -> str:
 def node_name(node: Node) -> str:
     """Return the node's name, or its operation and number where it has none."""
     return node.name or f"{node.op_type}#{node.index}"
+
+
+def source_line(node: Node) -> str | None:
+    """Return where the source calls the operation, ``net.py:45``, as PyTorch's exporter noted it.
+
+    Of the frames that it noted this is the innermost of the user's own. Whether there is such a file here is
+    not looked at.
+    """
+    for entry in node.proto.metadata_props:
+        if entry.key == "pkg.torch.onnx.stack_trace":
+            frames = [frame for frame in _FRAME.findall(entry.value) if not _INSTALLED.search(frame[0])]
+            return f"{frames[-1][0]}:{int(frames[-1][1])}" if frames else None
+    return None
 
 
 def numbered(names: Iterable[str]) -> list[str]:

@@ -13,6 +13,7 @@ __all__ = [
     "LIMIT",
     "NONE",
     "Ids",
+    "NotUnrolledError",
     "Unclear",
     "aligned",
     "compressed",
@@ -32,6 +33,10 @@ LIMIT = 1 << 22
 
 class Unclear(Exception):  # noqa: N818 - it is no error of anybody: the message says why a node is a hub
     """What a node does to the lanes is not known; the message is the reason, written for the report."""
+
+
+class NotUnrolledError(Exception):
+    """Convolutions cannot be taken position by position; the message says why, for a note."""
 
 
 def filled(value: int, rank: int) -> Ids:

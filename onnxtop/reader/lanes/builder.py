@@ -9,10 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from onnxtop.network import Block
-from onnxtop.reader.lanes.arrays import LIMIT, NONE, Ids, Unclear, distinct, row_codes
+from onnxtop.reader.lanes.arrays import LIMIT, NONE, Ids, NotUnrolledError, Unclear, distinct, row_codes
 from onnxtop.reader.model import Value
 
 __all__ = ["Builder", "Edges", "Vertices", "Vocabulary"]
+
+_BLOCKS = 200_000
+_WEIGHTED = 1 << 24
+"""Blocks, and edges in them, that a graph may have whose convolutions are taken position by position."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +56,20 @@ class Vocabulary:
 
 
 class Builder:
-    """Collects vertices, edges and blocks; can be taken back to an earlier state."""
+    """Collects vertices, edges and blocks; can be taken back to an earlier state.
 
-    def __init__(self) -> None:
+    A ``bounded`` one refuses, by a `NotUnrolledError`, to grow beyond what is worth its time.
+    """
+
+    def __init__(self, *, bounded: bool = False) -> None:
+        self.bounded = bounded
         self.runs: list[Vertices] = []
         self.edges: list[Edges] = []
         self.blocks: list[Block] = []
         self.vocabularies: list[Vocabulary] = []
         self.count = 0
         self.edge_count = 0
+        self.weighted = 0
 
     def mark(self) -> tuple[int, int, int, int, int]:
         """Return what `back_to` needs to forget everything made from here on."""
@@ -71,9 +80,11 @@ class Builder:
         del self.runs[mark[0] :], self.edges[mark[1] :], self.blocks[mark[2] :], self.vocabularies[mark[3] :]
         self.count = mark[4]
         self.edge_count = sum(len(edges.source) for edges in self.edges)
+        self.weighted = sum(len(block.rows) * len(block.columns) for block in self.blocks)
 
     def new(self, count: int, kind: str, name: str) -> Ids:
         """Make vertices."""
+        self.check(count)
         if count > LIMIT:
             raise Unclear(f"it would make {count} vertices")
         ids: Ids = np.arange(self.count, self.count + count)
@@ -81,6 +92,17 @@ class Builder:
             self.runs.append(Vertices(self.count, count, kind, name))
         self.count += count
         return ids
+
+    def check(self, count: int, blocks: int = 0, weighted: int = 0) -> None:
+        """Look whether there is room for so many vertices, blocks, and edges in these."""
+        if not self.bounded:
+            return
+        if self.count + count > LIMIT:
+            raise NotUnrolledError(f"the graph would have more than {LIMIT} neurons")
+        if len(self.blocks) + blocks > _BLOCKS:
+            raise NotUnrolledError(f"the graph would have more than {_BLOCKS} blocks")
+        if self.weighted + weighted > _WEIGHTED:
+            raise NotUnrolledError(f"the graph would have more than {_WEIGHTED} weighted edges")
 
     def connect(self, source: Ids, target: Ids, *, sum_: bool = False) -> None:
         """Add structural edges; the two arrays broadcast, and missing lanes make none."""
@@ -101,6 +123,8 @@ class Builder:
 
     def block(self, layer: int, matrix: int, rows: Ids, columns: Ids) -> None:
         """Add one use of one matrix."""
+        self.check(0, 1, len(rows) * len(columns))
+        self.weighted += len(rows) * len(columns)
         self.blocks.append(Block(layer, matrix, np.ascontiguousarray(rows), np.ascontiguousarray(columns)))
 
     def join(self, operands: Sequence[Ids], name: str, *, sum_: bool = False) -> Ids:

@@ -1,10 +1,16 @@
-"""Convolutions by channel: one neuron a channel out, all taps are parallel edges."""
+"""Convolutions by channel: one neuron a channel out, all taps are parallel edges.
 
+Unrolled, positions are neurons of their own: each position out of a group has a block with the group's
+matrix, whose rows are the neurons that the taps meet there, padding where they meet none.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from onnxtop.reader.lanes.arrays import Ids, Unclear, compressed
+from onnxtop.reader.lanes.arrays import NONE, Ids, NotUnrolledError, Unclear, compressed
 from onnxtop.reader.lanes.products import plus
 from onnxtop.reader.lanes.step import Result, Step
 from onnxtop.reader.lanes.uniting import covers_input
@@ -16,15 +22,15 @@ _COPIES = 16
 
 
 def convolution(step: Step, *, extra: int = -1, **_: Any) -> Result:
-    """Make a neuron for each channel out; positions share it.
+    """Make a neuron for each channel out; positions share it unless they are unrolled.
 
     A kernel that covers its whole input at once is fully connected over space.
     """
-    made = _convolved(step)
+    made = _convolved(step, unrolled=step.table.unrolled)
     return plus(step, made, extra) if extra >= 0 else made
 
 
-def _convolved(step: Step) -> Ids:
+def _convolved(step: Step, *, unrolled: bool) -> Ids:
     if not step.uses:
         raise Unclear(step.skipped or "its kernel is no constant")
     use = step.uses[0]
@@ -32,14 +38,18 @@ def _convolved(step: Step) -> Ids:
     ids = np.moveaxis(step.ids(0), -1, 1) if last else step.ids(0)
     if ids.ndim != len(use.taps) - 1:
         raise Unclear(f"a kernel over {len(use.taps) - 3} axes meets a tensor of {ids.ndim} axes")
-    whole = ids[0].size > ids.shape[1] and covers_input(step.node, use, step.shape(0)[2:])
     space = range(2, ids.ndim)
+    whole = unrolled or (ids[0].size > ids.shape[1] and covers_input(step.node, use, step.shape(0)[2:]))
     if not whole:
         ids = step.reduce(ids, space)
     if ids.shape[0] > _COPIES:
         ids = step.coarse(ids, [0], f"{ids.shape[0]} images with neurons of their own share its kernel")
-    made = np.stack([_channels(step, image, use) for image in ids])
-    made = compressed(made.reshape(*made.shape, *[1] * len(space)))
+    if unrolled:
+        met = _met(step, use, last=last)
+        made = compressed(np.stack([_positions(step, image, use, met) for image in ids]))
+    else:
+        made = np.stack([_channels(step, image, use) for image in ids])
+        made = compressed(made.reshape(*made.shape, *[1] * len(space)))
     return np.moveaxis(made, 1, -1) if last else made
 
 
@@ -61,9 +71,92 @@ def _room(ids: Ids, taps: list[int]) -> list[int]:
     return space if len(space) == len(taps) else [1] * len(taps)
 
 
+def _met(step: Step, use: Use, *, last: bool) -> list[Ids]:
+    """Return, axis by axis, the position in that each position out meets by each tap, -1 for none."""
+    try:
+        before, after = step.shape(0), step.result_shape()
+    except Unclear as why:
+        raise NotUnrolledError(f"{step.operation}: {why}") from None
+    cut = slice(1, -1) if last else slice(2, None)
+    sizes = zip(before[cut], after[cut], use.taps[3:], strict=True)
+    attributes = step.node.attributes()
+    turned = step.node.op_type == "ConvTranspose"
+    computed = turned and _is_same(attributes) and not attributes.get("output_shape")
+    if computed and any(
+        attributes.get("output_padding", ())
+    ):  # runtime and shape inference differ in the size
+        raise NotUnrolledError(f"{step.operation}: it has auto_pad and output_padding")
+    return [(_sources if turned else _targets)(attributes, axis, *size) for axis, size in enumerate(sizes)]
+
+
+def _targets(attributes: Mapping[str, Any], axis: int, size: int, result: int, taps: int) -> Ids:
+    """Follow a convolution along one axis: position ``y * stride - pad + tap * dilation``."""
+    stride, dilation = (_at(attributes, name, axis) for name in ("strides", "dilations"))
+    pad = _padding(attributes, axis, (result - 1) * stride + (taps - 1) * dilation + 1 - size)
+    index = np.arange(result)[:, None] * stride - pad + np.arange(taps) * dilation
+    return np.where((index >= 0) & (index < size), index, -1)
+
+
+def _sources(attributes: Mapping[str, Any], axis: int, size: int, result: int, taps: int) -> Ids:
+    """Follow a transposed convolution: the position whose image ``x * stride - pad + tap * dilation`` is."""
+    stride, dilation = (_at(attributes, name, axis) for name in ("strides", "dilations"))
+    more = _at(attributes, "output_padding", axis, 0)
+    left_over = (size - 1) * stride + more + (taps - 1) * dilation + 1 - result
+    given = attributes.get("output_shape")
+    pad = _padding(attributes, axis, left_over, computed=bool(given))
+    index, rest = np.divmod(np.arange(result)[:, None] + pad - np.arange(taps) * dilation, stride)
+    return np.where((rest == 0) & (index >= 0) & (index < size), index, -1)
+
+
+def _at(attributes: Mapping[str, Any], name: str, axis: int, default: int = 1) -> int:
+    given: Sequence[int] = attributes.get(name) or ()
+    return given[axis] if given else default
+
+
+def _padding(attributes: Mapping[str, Any], axis: int, total: int, *, computed: bool = False) -> int:
+    """Return the padding before the first position; ``total`` is what both sides have if it is computed."""
+    mode = attributes.get("auto_pad")
+    if computed or _is_same(attributes):
+        total = max(total, 0)
+        return total // 2 if mode == b"SAME_UPPER" else total - total // 2
+    return 0 if mode == b"VALID" else _at(attributes, "pads", axis, 0)
+
+
+def _is_same(attributes: Mapping[str, Any]) -> bool:
+    return attributes.get("auto_pad") in (b"SAME_UPPER", b"SAME_LOWER")
+
+
+def _positions(step: Step, ids: Ids, use: Use, met: Sequence[Ids]) -> Ids:
+    """Make the blocks of one image, lanes (channels, *space), and return its neurons out, shaped alike."""
+    groups, outs, ins, *taps = use.taps
+    space = step.shape(0)[1:-1] if step.node.domain.startswith("qonnx") else step.shape(0)[2:]
+    if ids.shape[0] not in (1, groups * ins):
+        raise Unclear(f"{ids.shape[0]} channels meet a kernel for {groups * ins}")
+    after = [len(index) for index in met]
+    count = math.prod(after)
+    step.builder.check(groups * outs * count, groups * count, groups * outs * count * ins * math.prod(taps))
+    step.builder.check(groups * ins * math.prod(space))
+    every = np.broadcast_to(ids, (groups * ins, *space))
+    every = np.pad(every, [(0, 0), *[(0, 1)] * len(space)], constant_values=NONE)  # -1 takes the padding
+    axes = len(met)
+    places = [
+        index.reshape([size if k in (axis, axes + axis) else 1 for k, size in enumerate((*after, *taps))])
+        for axis, index in enumerate(met)
+    ]
+    channels = np.arange(groups * ins).reshape(-1, *[1] * 2 * axes)
+    taken = every[(channels, *places)].reshape(groups, ins, count, -1)
+    rows = taken.swapaxes(1, 2).reshape(groups, count, -1)
+    made = step.new(groups * outs * count)
+    columns = made.reshape(groups, outs, count)
+    for group in range(groups):
+        for place in range(count):
+            step.builder.block(use.layer, group, rows[group, place], columns[group, :, place])
+    return made.reshape(groups * outs, *after)
+
+
 def deformed(step: Step, **_: Any) -> Result:
     """DeformConv: offsets and mask reach every channel."""
-    made = _convolved(step)
+    made = _convolved(step, unrolled=False)
     more = [step.ids(place) for place in (2, 4) if step.lanes(place) is not None]
     moved = [step.reduce(ids, range(ids.ndim)).reshape((1,) * made.ndim) for ids in more]
     return step.join([made, *moved])

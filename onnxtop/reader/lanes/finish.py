@@ -1,6 +1,7 @@
 """From what the walk collected to the network graph: reach, skips, and the layer graph."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 
 import networkx as nx
 import numpy as np
@@ -64,6 +65,25 @@ def runs_of(builder: Builder, ids: Ids) -> Ids:
     return np.unique(np.searchsorted(starts, ids[ids != NONE], side="right") - 1)
 
 
+def _uses(builder: Builder, blocks: Sequence[Block]) -> Iterator[tuple[int, Ids, Ids]]:
+    """Return, for each use of a layer, the layer, and rows and columns of all blocks that it made.
+
+    A convolution's use may have a block for each of thousands of positions.
+    """
+    starts = np.array([run.first for run in builder.runs])
+
+    def use(block: Block) -> tuple[int, int]:
+        return block.layer, int(np.searchsorted(starts, block.columns[:1].max(initial=0), side="right"))
+
+    for (layer, _), group in groupby(blocks, key=use):
+        together = list(group)
+        yield (
+            layer,
+            np.concatenate([block.rows for block in together]),
+            np.concatenate([block.columns for block in together]),
+        )
+
+
 def _distinct_pairs(first: Ids, second: Ids, count: int) -> list[tuple[int, int]]:
     """Return the distinct pairs of two columns of numbers below ``count``."""
     codes = np.unique(first * count + second)
@@ -88,10 +108,10 @@ def skip_edges(builder: Builder) -> Ids:
             sums.setdefault(int(target[0]), []).append(
                 (source, np.column_stack([edges.source, edges.target]))
             )
-    for block in builder.blocks:
-        rows = np.unique(np.searchsorted(starts, block.rows[block.rows != NONE], side="right") - 1)
-        for b in np.unique(np.searchsorted(starts, block.columns, side="right") - 1).tolist():
-            entering.setdefault(b, set()).update(rows.tolist())
+    for _, rows, columns in _uses(builder, builder.blocks):
+        sources = runs_of(builder, rows).tolist()
+        for b in runs_of(builder, columns).tolist():
+            entering.setdefault(b, set()).update(sources)
     ancestors: list[int] = []
     found = [np.empty((0, 2), np.intp)]
     for run in range(len(builder.runs)):
@@ -129,9 +149,9 @@ def layer_graph(
     for run in builder.runs:
         if run.kind in ("input", "vocabulary", "state"):
             _node(graph, run.kind, run.name)
-    for block in blocks:
-        layer = _node(graph, "layer", names[block.layer])
-        for run in runs_of(builder, block.rows):
+    for number, rows, _ in _uses(builder, blocks):
+        layer = _node(graph, "layer", names[number])
+        for run in runs_of(builder, rows):
             for owner in owners[run]:
                 graph.add_edge(_node(graph, *owner), layer)
     starts = np.array([run.first for run in builder.runs])
@@ -152,9 +172,9 @@ def layer_graph(
 def _owners(builder: Builder, blocks: Sequence[Block], names: Sequence[str]) -> list[list[tuple[str, str]]]:
     """Return what stands for each run: the layers whose weights enter it, or what made it."""
     owners: list[list[tuple[str, str]]] = [[] for _ in builder.runs]
-    for block in blocks:
-        for run in runs_of(builder, block.columns):
-            owner = "layer", names[block.layer]
+    for number, _, columns in _uses(builder, blocks):
+        for run in runs_of(builder, columns):
+            owner = "layer", names[number]
             if owner not in owners[run]:
                 owners[run].append(owner)
     return [found or [(run.kind, run.name)] for found, run in zip(owners, builder.runs, strict=True)]

@@ -158,6 +158,8 @@ def pooled(step: Step, *, everywhere: bool = False, **attributes: Any) -> Result
     last = step.node.domain.startswith("qonnx")
     axes = range(1, ids.ndim - 1) if last else range(2, ids.ndim)
     wide = [axis for axis in axes if ids.shape[axis] > 1]
+    if step.node.op_type == "MaxUnpool" and step.table.unrolled:
+        return step.coarse(ids, wide, "the data tell which positions it fills")
     if everywhere:
         return Lanes(compressed(step.reduce(ids, wide)), distinct(ids) if wide else None)
     for axis in wide:
@@ -195,7 +197,11 @@ def resized(step: Step, **_: Any) -> Result:
 
 def sampled(step: Step, **_: Any) -> Result:
     """Take entries from positions that other operands tell: GridSample, RoiAlign."""
-    data = step.reduce(step.ids(0), range(2, step.ids(0).ndim))
+    space = range(2, step.ids(0).ndim)
+    if step.table.unrolled:
+        data = step.coarse(step.ids(0), space, "the data tell which positions it reads")
+    else:
+        data = step.reduce(step.ids(0), space)
     places = [step.ids(place) for place in step.with_lanes() if place > 0]
     rank = step.result_rank(data.ndim)
     one = [step.reduce(ids, range(ids.ndim)).reshape((1,) * rank) for ids in places]

@@ -55,7 +55,10 @@ def Compress(step: Step, *, axis: int | None = None, **_: Any) -> Result:
 
 def Col2Im(step: Step, **_: Any) -> Result:
     """Add blocks back into an image: positions share the neurons of a channel."""
-    ids = step.reduce(step.ids(0), [2])
+    ids = step.ids(0)
+    if step.table.unrolled:
+        ids = step.coarse(ids, [2], "its positions share the neurons of a channel")
+    ids = step.reduce(ids, [2])
     taps = math.prod(step.numbers(2) or [1])
     shape = step.result_shape()
     if ids.shape[1] > 1:

@@ -119,7 +119,7 @@ class _Finder:
             if not labels or position in held or value is None:
                 continue
             shape = self._sizes.of(value).shape
-            kept = _summed_axes(node, uses, position, shape)
+            kept = _summed_axes(node, uses, position, shape, unrolled=self._table.unrolled)
             if kept is None:
                 continue
             if value in self.alone:
@@ -285,7 +285,12 @@ _MOVES = {
 
 
 def _summed_axes(
-    node: Node, uses: tuple[Use, ...], position: int, shape: tuple[int, ...] | None
+    node: Node,
+    uses: tuple[Use, ...],
+    position: int,
+    shape: tuple[int, ...] | None,
+    *,
+    unrolled: bool,
 ) -> set[int] | None:
     op = node.op_type
     if op in _INDEXED:
@@ -293,6 +298,8 @@ def _summed_axes(
     if op in ("Conv", "ConvTranspose", "FusedConv", "QLinearConv", "ConvInteger", "DeformConv"):
         if position != 0:
             return None
+        if unrolled and shape is not None and op != "DeformConv":
+            return set(range(1, len(shape)))
         if node.domain.startswith("qonnx"):
             return {-1}
         whole = shape is not None and covers_input(node, uses[0], shape[2:])

@@ -47,10 +47,18 @@ class LayerTable:
 
     A layer's matrices are turned as its first use wants them. A use that wants them otherwise (an embedding
     that is also the head, transposed) gets an entry of its own at the end of ``weights``, under the same name
-    and with the same numbers.
+    and with the same numbers. ``unrolled`` says whether positions of convolutions are neurons of their own.
     """
 
-    def __init__(self, model: Model, constants: Constants, layers: Sequence[Layer | Skipped]) -> None:
+    def __init__(
+        self,
+        model: Model,
+        constants: Constants,
+        layers: Sequence[Layer | Skipped],
+        *,
+        unrolled: bool = False,
+    ) -> None:
+        self.unrolled = unrolled
         self._model = model
         self._constants = constants
         self.layers = [layer for layer in layers if isinstance(layer, Layer)]
