@@ -30,7 +30,7 @@ from onnxtop.report import (
     ToolInfo,
 )
 from onnxtop.rules import catalogue
-from onnxtop.structure import NO_VARIANCE, null_figures, told, variance
+from onnxtop.structure import LEFT_OUT, NO_VARIANCE, null_figures, told, variance
 from onnxtop.topology import neural_persistence
 from onnxtop.topology.null_model import NullModels
 
@@ -181,6 +181,7 @@ def _layer_report(
     layer, forest = measured.layer, measured.forest
     structure = measured.structure
     null = null_figures(structure, figures, nulls)
+    left_out = LEFT_OUT if structure is None and forest is not None and not forest.nonfinite else None
     spread = variance(structure, figures)
     return LayerReport(
         name=layer.name,
@@ -200,7 +201,7 @@ def _layer_report(
             z=null.z,
             excess=null.excess,
             draws=null.draws,
-            reason=measured.reason or (figures.reason if figures else None) or null.reason,
+            reason=measured.reason or (figures.reason if figures else None) or null.reason or left_out,
         ),
         copy_of=copies.get(layer.name),
         probably_fixed=measured.fixed,
@@ -209,7 +210,7 @@ def _layer_report(
         variance=spread,
         exchangeability=told(structure, null.z),
         statistics=structure.statistics if structure else None,
-        reason=None if spread is not None else measured.reason or NO_VARIANCE,
+        reason=None if spread is not None else measured.reason or left_out or NO_VARIANCE,
         source=source_line(layer.source.node),
     )
 

@@ -56,7 +56,7 @@ class AuditOptions:
         Samples on which the model is run: its loss, scores and gradient are reported too. Nothing of a model
         is run without.
     minima
-        With ``data``: so many further minima are trained from fresh weights, and the loss barcode is reported.
+        With ``data``: so many further minima are trained from fresh weights, for the loss barcode.
     seed
         Seed of everything random.
     """

@@ -20,6 +20,7 @@ from onnxtop.statistics.facts import LayerStatistics
 
 __all__ = [
     "NOT_ASKED",
+    "ON_DATA",
     "SCHEMA_VERSION",
     "Connectivity",
     "Coverage",
@@ -42,6 +43,9 @@ __all__ = [
 
 NOT_ASKED = "topology was not asked for"
 """The reason of every figure of layers that were only read."""
+
+ON_DATA = ("loss_probe", "loss_landscape")
+"""Keys of a report that are there only if the model was run on data."""
 
 SCHEMA_VERSION = "1.0"
 """Version of the report's shape: the first number changes when a key changes its meaning or goes."""
@@ -332,7 +336,7 @@ class Report:
         Floats are rounded to 12 significant digits; NaN and infinity become None.
         """
         values: dict[str, Any] = plain(self)
-        for name in ("loss_probe", "loss_landscape"):
+        for name in ON_DATA:
             if values[name] is None:
                 del values[name]
         return {"schema_version": values.pop("schema_version"), **values}
@@ -350,7 +354,7 @@ class Report:
         if version != SCHEMA_VERSION:
             raise UsageError(f"wanted a report of schema version {SCHEMA_VERSION}, found {version!r}")
         try:
-            report: Report = _typed(cls, data)
+            report: Report = _typed(cls, {**dict.fromkeys(ON_DATA), **data})
         except (KeyError, TypeError, ValueError) as error:
             what = f"there is no {error}" if isinstance(error, KeyError) else error
             raise UsageError(

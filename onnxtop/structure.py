@@ -14,10 +14,14 @@ from onnxtop.statistics.layer import layer_statistics
 from onnxtop.topology.neural_persistence import LayerPersistence
 from onnxtop.topology.null_model import BIAS_ROW, UNROLLED, NullFigures, NullModels, StrongestWeights
 
-__all__ = ["NO_VARIANCE", "Structure", "examine", "null_figures", "told", "variance"]
+__all__ = ["LEFT_OUT", "NO_VARIANCE", "Structure", "examine", "null_figures", "told", "variance"]
 
 NO_VARIANCE = "no finite weight that is not zero sets the scale"
 """Why the variance of a layer is not defined."""
+
+
+LEFT_OUT = "left out: a quick report was asked for"
+"""Why there is neither null model nor statistics of a layer that has a figure."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from onnxtop.report import SCHEMA_VERSION, Finding, Report
+from onnxtop.report import ON_DATA, SCHEMA_VERSION, Finding, Report
 from onnxtop.rules.rule import SEVERITIES
 
 PATH = Path(__file__).resolve().parent.parent / "onnxtop" / "schema" / "report.schema.json"
@@ -52,7 +52,7 @@ def _define(kind: type, definitions: dict[str, Any]) -> dict[str, Any]:
             "properties": {
                 name: NARROWER.get((kind, name)) or _typed(hints[name], definitions) for name in names
             },
-            "required": names,
+            "required": [name for name in names if kind is not Report or name not in ON_DATA],
             "additionalProperties": False,
         }
     return {"$ref": f"#/$defs/{kind.__name__}"}
@@ -70,7 +70,7 @@ def _typed(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
         return {"type": "array", "items": _typed(args[0], definitions)}
     if origin is not None and issubclass(origin, Mapping):
         return {"type": "object", "additionalProperties": _typed(args[1], definitions)}
-    return {"type": PLAIN[hint]}
+    return {} if hint is Any else {"type": PLAIN[hint]}
 
 
 def complaints(

@@ -15,7 +15,7 @@ from onnxtop.errors import UsageError
 if TYPE_CHECKING:
     from onnxtop.report import Report
 
-__all__ = ["FORMATS", "SUFFIXES", "FailedModel", "RenderOptions", "Result", "render"]
+__all__ = ["FAILING", "FORMATS", "SUFFIXES", "FailedModel", "RenderOptions", "Result", "render"]
 
 FORMATS = {
     "terminal": "onnxtop.render.terminal",
@@ -23,11 +23,26 @@ FORMATS = {
     "jsonl": "onnxtop.render.jsonl",
     "csv": "onnxtop.render.csv",
     "markdown": "onnxtop.render.markdown",
+    "junit": "onnxtop.render.junit",
+    "sarif": "onnxtop.render.sarif",
+    "github": "onnxtop.render.github",
 }
 """Format to the module that renders it."""
 
-SUFFIXES = {".txt": "terminal", ".json": "json", ".jsonl": "jsonl", ".csv": "csv", ".md": "markdown"}
+SUFFIXES = {
+    ".txt": "terminal",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".csv": "csv",
+    ".md": "markdown",
+    ".xml": "junit",
+    ".sarif": "sarif",
+}
 """File suffix to format, for an output file whose format is not said."""
+
+
+FAILING = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
+"""Value of ``--fail-on`` to the severities that fail."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +56,18 @@ class FailedModel:
 
 @dataclass(frozen=True)
 class RenderOptions:
-    """How a result is shown; the machine formats (json, jsonl, csv) depend on none of these.
+    """How a result is shown; json, jsonl, csv, sarif and github depend on none of these.
 
     ``width`` is in terminal cells; ``all_rows`` shows every row of a long table; ``unicode`` False keeps the
-    terminal format to ASCII.
+    terminal format to ASCII. With ``fail_on`` the terminal format is a verdict: what fails, and what passes;
+    in junit it says which findings are failures.
     """
 
     width: int = 80
     color: bool = False
     all_rows: bool = False
     unicode: bool = True
+    fail_on: str | None = None
 
 
 Result: TypeAlias = "Report | FailedModel"

@@ -20,6 +20,7 @@ __all__ = [
     "chosen_rows",
     "deep_graph",
     "limited_bars",
+    "loss",
     "made_by",
     "n_bars",
     "remark",
@@ -142,6 +143,26 @@ def deep_graph(report: Report) -> list[str]:
     )
     other = "" if cut == found.normalized else f"; skips cut {figure(cut)}"
     return [figures + other, "; ".join(filter(None, shares))]
+
+
+def loss(report: Report) -> list[str]:
+    """Tell what running the model on data gave, a line each; nothing if it was not run."""
+    lines = []
+    if (probe := report.loss_probe) is not None:
+        figures = (
+            f"loss {figure(probe['loss'])} ({probe['loss_name']}, {counted(probe['samples'], 'sample')})",
+            "" if probe["accuracy"] is None else f"accuracy {_percent(probe['accuracy'])}",
+            "" if probe["rmse"] is None else f"rmse {figure(probe['rmse'])}",
+            "" if probe["gradient_norm"] is None else f"gradient norm {probe['gradient_norm']:.4g}",
+            probe["gradient_reason"],
+        )
+        lines.append("; ".join(filter(None, figures)))
+    if (landscape := report.loss_landscape) is not None:
+        score = landscape["score"]
+        mean = "not defined" if score["mean"] is None else f"<= {score['mean']:.4g}"
+        how = f"{score['n_minima']} minima, {landscape['finder']}; {score['definition']}"
+        lines.append(f"TO-score {mean}, an upper bound ({how})")
+    return lines
 
 
 def _percent(share: float) -> str:

@@ -56,6 +56,8 @@ def _network(report: Report) -> Iterator[str]:
     yield f"**Network:** mean normalized neural persistence (NP) {mean}, sum of totals {total}{reason}"
     if report.coverage.parameters_analysed:
         yield from ("", f"**Deep graph persistence:** {_prose('; '.join(facts.deep_graph(report)))}")
+    for line in facts.loss(report):
+        yield from ("", f"**On data:** {_prose(line)}")
 
 
 def _table(report: Report, options: RenderOptions) -> Iterator[str]:

@@ -89,6 +89,8 @@ class Page:
             figures, *shares = facts.deep_graph(report)
             for line in (f"deep graph persistence {figures}", *shares):
                 self._paragraph(line)
+        for line in facts.loss(report):
+            self._paragraph(line)
         self._skipped(report)
         self._findings(report)
 

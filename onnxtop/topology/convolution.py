@@ -118,7 +118,7 @@ def unrolled_forest(kernel: Kernel, *, bias: Floats | None = None, layer: int = 
 def _taps_forest(kernel: Kernel, grid: "_Grid", layer: int) -> Forest:
     """Let taps enter, strongest first, until none can join anything."""
     strengths = np.abs(kernel.weights).reshape(-1)
-    # Equal taps enter in scattered order: in their own, the last channels would wait for all taps of the first.
+    # Equal taps enter scattered: in their own order, the last channels would wait for all of the first.
     scattered = np.random.default_rng(0).permutation(strengths.size)
     order = scattered[np.argsort(-strengths[scattered], kind="stable")][: np.count_nonzero(strengths)]
     taps = order[grid.n_edges(order) > 0]

@@ -1,0 +1,101 @@
+"""The same weights in another order: rows, columns or groups permuted, a matrix transposed.
+
+Rows are found again by a few random projections of each, columns likewise; where both are permuted, by
+projections of the sorted row, which no permutation of columns changes. A rearrangement counts only if it
+explains the weights: what is left must be less than half of them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from onnxtop.network import Blocks
+
+__all__ = ["EXPLAINED", "Aligned", "align", "residual"]
+
+EXPLAINED = 0.5
+"""Relative change below which two layers hold the same weights, changed a little."""
+
+_LARGEST = 1 << 24
+"""Weights above which a layer is compared as it stands."""
+_PROJECTIONS = 8
+
+Floats = NDArray[np.float64]
+Order = NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Aligned:
+    """The old blocks in the order of the new ones, and how they were rearranged (empty: not at all)."""
+
+    blocks: Blocks
+    order: str
+    residual: float
+
+
+def align(old: Blocks, new: Blocks) -> Aligned:
+    """Rearrange old blocks so that they fit the new ones best; as they stand if nothing fits.
+
+    The residual is infinite if the blocks cannot be compared at all.
+    """
+    same = [block.shape for block in old] == [block.shape for block in new]
+    plain = Aligned(old, "", residual(old, new) if same else np.inf)
+    if plain.residual < EXPLAINED or sum(block.size for block in new) > _LARGEST:
+        return plain
+    tries = _of_one(old[0], new[0]) if len(old) == len(new) == 1 else _of_many(old, new)
+    found = (Aligned(blocks, order, residual(blocks, new)) for order, blocks in tries)
+    return next((each for each in found if each.residual < EXPLAINED), plain)
+
+
+def residual(old: Blocks, new: Blocks) -> float:
+    """Return the relative change between blocks of equal shapes; infinite if it is not defined."""
+    size = sum(float(np.square(block, dtype=np.float64).sum()) for block in old)
+    moved = sum(
+        float(np.square(np.subtract(b, a, dtype=np.float64)).sum()) for a, b in zip(old, new, strict=True)
+    )
+    if not np.isfinite(size) or not np.isfinite(moved):
+        return float("inf")
+    return float(np.sqrt(moved / size)) if size else (0.0 if moved == 0 else float("inf"))
+
+
+def _of_one(old: NDArray[Any], new: NDArray[Any]) -> Iterator[tuple[str, Blocks]]:
+    """Try a matrix in every order that would fit."""
+    for turned, matrix in (("", old), ("transposed", old.T)):
+        if matrix.shape != new.shape or not (np.isfinite(matrix).all() and np.isfinite(new).all()):
+            continue
+        if turned:
+            yield turned, [matrix]
+        prefix = f"{turned}, " if turned else ""
+        yield f"{prefix}rows permuted", [matrix[_matching(matrix, new)]]
+        yield f"{prefix}columns permuted", [matrix[:, _matching(matrix.T, new.T)]]
+        rows = _matching(np.sort(matrix, axis=1), np.sort(new, axis=1))
+        ordered = matrix[rows]
+        both = ordered[:, _matching(ordered.T, new.T)]
+        yield f"{prefix}rows and columns permuted", [both]
+
+
+def _of_many(old: Blocks, new: Blocks) -> Iterator[tuple[str, Blocks]]:
+    """Try the groups of a layer in another order."""
+    if len(old) != len(new) or len({block.shape for block in (*old, *new)}) != 1:
+        return
+    flat_old, flat_new = (np.stack([np.ravel(block) for block in blocks]) for blocks in (old, new))
+    if np.isfinite(flat_old).all() and np.isfinite(flat_new).all():
+        yield "groups permuted", [old[group] for group in _matching(flat_old, flat_new).tolist()]
+
+
+def _matching(old: NDArray[Any], new: NDArray[Any]) -> Order:
+    """Return, for each row of new, the row of old that is most like it, each once.
+
+    Rows that are alike (zeros, duplicates) stand for each other: what is left is paired in order.
+    """
+    directions = np.random.default_rng(0).standard_normal((old.shape[1], _PROJECTIONS))
+    nearest = cKDTree(old.astype(np.float64) @ directions).query(new.astype(np.float64) @ directions)[1]
+    order = np.full(len(new), -1, np.intp)
+    taken, first = np.unique(nearest, return_index=True)
+    order[first] = taken
+    order[order < 0] = np.setdiff1d(np.arange(len(old)), taken)
+    return order

@@ -1,0 +1,56 @@
+"""Which differences count: the reasons why a layer is changed, in words."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from onnxtop.comparison.result import DiffSettings, Figure, LayerDiff
+
+__all__ = ["judged", "relative"]
+
+_SAME_FACTOR = 0.01
+"""A factor this near to 1 is none worth a word."""
+_SAME_DIRECTION = 0.999
+
+
+def judged(layer: LayerDiff, settings: DiffSettings) -> LayerDiff:
+    """Return the layer with the reasons why it counts as changed, and with what counts for nothing."""
+    notes = list(layer.notes)
+    if layer.encoding != layer.old_encoding:
+        notes.append(f"encoding {layer.old_encoding}, now {layer.encoding}")
+    order = [layer.order] if layer.order else []
+    ties = [] if layer.retied is None else [layer.retied]
+    changes = [*ties, *_weights(layer, settings), *([] if settings.permuted_ok else order)]
+    return replace(layer, changes=tuple(changes), notes=(*notes, *(order if settings.permuted_ok else ())))
+
+
+def relative(figure: Figure) -> float | None:
+    """Return the relative change of a figure, None if one of the two is not defined or the old one is 0."""
+    if figure.old is None or figure.new is None or figure.old == 0:
+        return None
+    return abs(figure.new - figure.old) / abs(figure.old)
+
+
+def _weights(layer: LayerDiff, settings: DiffSettings) -> Iterator[str]:
+    change = layer.weights
+    if change.reason is not None:
+        yield change.reason
+    if change.relative is not None and change.relative > settings.tolerance:
+        yield f"weights changed by {_share(change.relative)}{_how(layer)}"
+    moved = relative(layer.neural_persistence)
+    if change.relative and moved is not None and moved > settings.np_tolerance:
+        yield f"NP changed by {_share(moved)}"
+
+
+def _how(layer: LayerDiff) -> str:
+    """Say what kind of change it is, where that is plain."""
+    change = layer.weights
+    if change.per_output:
+        return ": a factor for each output"
+    plain = change.cosine is not None and change.cosine > _SAME_DIRECTION and change.factor is not None
+    if plain and change.factor is not None and abs(change.factor - 1) > _SAME_FACTOR:
+        return f": all of them times {change.factor:.4g}"
+    return ""
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.3g} %" if value < 10 else f"a factor of {value:.3g}"

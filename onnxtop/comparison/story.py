@@ -1,0 +1,228 @@
+"""The whole story of a comparison on one page: audit both models, match their layers, measure each pair."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from onnxtop._version import __version__
+from onnxtop.auditing import ALGORITHMS, AuditOptions, Progress, audit
+from onnxtop.comparison.alignment import EXPLAINED, align
+from onnxtop.comparison.judgement import judged
+from onnxtop.comparison.matching import Candidate, Pair, holder, match
+from onnxtop.comparison.measures import topology_change, weight_change
+from onnxtop.comparison.result import (
+    Diff,
+    DiffSettings,
+    Figure,
+    LayerDiff,
+    NetworkDiff,
+    Unmatched,
+    WeightChange,
+)
+from onnxtop.errors import NothingToAnalyseError
+from onnxtop.reader.layers import Layer, read_layers
+from onnxtop.report import LayerReport, Report, ToolInfo
+
+__all__ = ["DIFF_ALGORITHM", "CompareOptions", "compare"]
+
+DIFF_ALGORITHM = 1
+"""Raised whenever the same files and options may give another comparison."""
+
+_FOLDED = (
+    "every output of some layers has a factor of its own, as where one exporter folded a BatchNorm into the "
+    "weights before it: NP and DGP then differ without any training"
+)
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """How two models are compared: what counts as changed, and how both are read and measured."""
+
+    settings: DiffSettings = field(default_factory=DiffSettings)
+    allow_external: tuple[str, ...] = ()
+    peepholes: bool = False
+    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    dims: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """One of the two models."""
+
+    report: Report
+    candidates: Sequence[Candidate]
+
+    @property
+    def scale(self) -> float | None:
+        return self.report.network.neural_persistence.scale
+
+
+def compare(
+    old: str | os.PathLike[str],
+    new: str | os.PathLike[str],
+    options: CompareOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Diff:
+    """Compare two ONNX files, layer by layer, in weights and in topology.
+
+    Parameters
+    ----------
+    old, new
+        The files.
+    options
+        Tolerances, and how the models are read.
+    progress
+        Called after each layer of either model's audit.
+
+    Raises
+    ------
+    onnxtop.errors.ModelError
+        A file cannot be read, is not an ONNX model, or its external data is missing or unsafe.
+    onnxtop.errors.NothingToAnalyseError
+        One of the models has no weights that can be read.
+
+    Examples
+    --------
+    >>> compare("epoch_01.onnx", "epoch_12.onnx").changed  # doctest: +SKIP
+    True
+    """
+    options = options or CompareOptions()
+    sides = [_side(os.fspath(path), options, progress) for path in (old, new)]
+    before, after = sides
+    pairs = match(before.candidates, after.candidates)
+    layers = tuple(judged(_layer(pair, before, after), options.settings) for pair in pairs)
+    layers = _with_holders(layers, pairs, before, after)
+    return Diff(
+        tool=ToolInfo("onnxtop", __version__, {**ALGORITHMS, "diff": DIFF_ALGORITHM}),
+        old=before.report.model,
+        new=after.report.model,
+        settings=options.settings,
+        network=_network(before.report, after.report, layers),
+        layers=layers,
+        appeared=_unmatched(after.report, {pair.new for pair in pairs}),
+        vanished=_unmatched(before.report, {pair.old for pair in pairs}),
+    )
+
+
+def _side(path: str, options: CompareOptions, progress: Progress | None) -> _Side:
+    settings = AuditOptions(
+        input_shapes=options.input_shapes,
+        dims=options.dims,
+        allow_external=options.allow_external,
+        peepholes=options.peepholes,
+        seed=options.settings.seed,
+    )
+    report = audit(path, settings, progress=progress)
+    found = read_layers(path, allow_external=options.allow_external, peepholes=options.peepholes)
+    layers = [layer for layer in found if isinstance(layer, Layer)]
+    if not layers:
+        raise NothingToAnalyseError(f"{path}: nothing to compare: it has no weight tensor that can be read")
+    return _Side(report, [_candidate(layer) for layer in layers])
+
+
+def _candidate(layer: Layer) -> Candidate:
+    sides = tuple((int(block.shape[0]), int(block.shape[1])) for block in layer.blocks())
+    return Candidate(layer.name, layer.op_type, layer.weight, sides, layer.blocks)
+
+
+def _layer(pair: Pair, before: _Side, after: _Side) -> LayerDiff:
+    old, new = before.report.layers[pair.old], after.report.layers[pair.new]
+    ours, theirs = before.candidates[pair.old], after.candidates[pair.new]
+    base = LayerDiff(
+        name=new.name,
+        old_name=old.name,
+        matched_by=pair.by,
+        op_type=new.op_type,
+        parameters=new.parameters,
+        shape=new.shape,
+        old_shape=old.shape,
+        encoding=new.encoding,
+        old_encoding=old.encoding,
+        order="",
+        weights=WeightChange(),
+        neural_persistence=Figure(old.neural_persistence.normalized, new.neural_persistence.normalized),
+        retied=_retied(old, new),
+    )
+    return _measured(base, ours, theirs, before.scale, after.scale)
+
+
+def _measured(
+    base: LayerDiff, old: Candidate, new: Candidate, old_scale: float | None, new_scale: float | None
+) -> LayerDiff:
+    """Compare the weights of a pair, put into one order."""
+    target = new.read()
+    aligned = align(old.read(), target)
+    if [block.shape for block in aligned.blocks] != [block.shape for block in target]:
+        sizes = " to ".join(_sizes(each.sides) for each in (old, new))
+        return replace(base, weights=WeightChange(reason=f"size changed from {sizes}"), same_size=False)
+    tree_kept, bottleneck = topology_change(aligned.blocks, target, old_scale, new_scale)
+    return replace(
+        base,
+        order=aligned.order,
+        weights=weight_change(aligned.blocks, target),
+        tree_kept=tree_kept,
+        bottleneck=bottleneck,
+    )
+
+
+def _sizes(sides: Sequence[tuple[int, int]]) -> str:
+    rows, columns = sides[0]
+    return f"{rows} x {columns}" if len(sides) == 1 else f"{len(sides)} of {rows} x {columns}"
+
+
+def _retied(old: LayerReport, new: LayerReport) -> str | None:
+    """Say whether the weights are now shared by more or fewer nodes or layers."""
+    if len(old.uses) != len(new.uses):
+        return f"tie changed: weights used by {_nodes(old)}, now by {_nodes(new)}"
+    if (old.copy_of is None) != (new.copy_of is None):
+        return f"tie changed: {_copy(old)}, now {_copy(new)}"
+    return None
+
+
+def _nodes(layer: LayerReport) -> str:
+    return "1 node" if len(layer.uses) == 1 else f"{len(layer.uses)} nodes"
+
+
+def _copy(layer: LayerReport) -> str:
+    return "weights of its own" if layer.copy_of is None else f"a copy of {layer.copy_of}"
+
+
+def _with_holders(
+    layers: Sequence[LayerDiff], pairs: Sequence[Pair], before: _Side, after: _Side
+) -> tuple[LayerDiff, ...]:
+    """Name, for layers whose weights are altogether others, the old layer that held them."""
+    lost = [_is_other(layer) for layer in layers]
+    pool = [before.candidates[pair.old] for pair, is_lost in zip(pairs, lost, strict=True) if is_lost]
+    result = []
+    for layer, pair, is_lost in zip(layers, pairs, lost, strict=True):
+        others = [each for each in pool if each is not before.candidates[pair.old]]
+        held = holder(after.candidates[pair.new], others) if is_lost and others else None
+        told = () if held is None else (f"holds the weights that {held} had",)
+        result.append(replace(layer, holds=held, changes=(*layer.changes, *told)))
+    return tuple(result)
+
+
+def _is_other(layer: LayerDiff) -> bool:
+    relative = layer.weights.relative
+    return relative is not None and relative >= EXPLAINED and not layer.order
+
+
+def _unmatched(report: Report, taken: set[int]) -> tuple[Unmatched, ...]:
+    return tuple(
+        Unmatched(layer.name, layer.op_type, layer.shape, layer.parameters)
+        for number, layer in enumerate(report.layers)
+        if number not in taken
+    )
+
+
+def _network(old: Report, new: Report, layers: Sequence[LayerDiff]) -> NetworkDiff:
+    folded = any(layer.weights.per_output for layer in layers)
+    means = [report.network.neural_persistence.mean_normalized for report in (old, new)]
+    deep = [report.network.deep_graph_persistence.normalized for report in (old, new)]
+    return NetworkDiff(
+        neural_persistence=Figure(*means),
+        deep_graph_persistence=Figure(*deep),
+        parameters=(old.coverage.parameters_analysed, new.coverage.parameters_analysed),
+        notes=(_FOLDED,) if folded else (),
+    )

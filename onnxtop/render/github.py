@@ -1,0 +1,49 @@
+"""Annotations of GitHub Actions: a workflow command a finding, the worst first.
+
+GitHub shows ten errors, ten warnings and ten notices a step. A finding that is in the baseline already is a
+notice.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from onnxtop.render import FailedModel, RenderOptions, Result, facts
+from onnxtop.render.places import Place, by_path, model_place, place_of
+from onnxtop.render.text import visible
+from onnxtop.report import Finding, Report
+from onnxtop.rules.catalogue import find_rule
+
+__all__ = ["render"]
+
+_COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}
+
+_DATA = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
+_PROPERTY = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ",": "%2C"})
+
+
+def render(results: Sequence[Result], options: RenderOptions) -> str:
+    """Render a line a finding and a line a model that could not be analysed."""
+    return "".join(f"{line}\n" for result in by_path(results) for line in _lines(result))
+
+
+def _lines(result: Result) -> Iterator[str]:
+    if isinstance(result, FailedModel):
+        yield _command("error", model_place(result.path), "not analysed", f"{result.path}: {result.message}")
+        return
+    for finding in facts.by_severity(result.findings):
+        yield _annotation(result, finding)
+
+
+def _annotation(report: Report, finding: Finding) -> str:
+    rule = find_rule(finding.rule)
+    title = f"{finding.rule} {rule.name}" if rule else finding.rule
+    where = "" if finding.layer is None else f"layer {finding.layer}: "
+    known = " (known: it is in the baseline)" if finding.known else ""
+    command = "notice" if finding.known else _COMMANDS[finding.severity]
+    message = f"{report.model.path}: {where}{finding.message}{known}"
+    return _command(command, place_of(report, finding), title, message)
+
+
+def _command(name: str, place: Place, title: str, message: str) -> str:
+    properties = {"file": place.path, "line": str(place.line), "endLine": str(place.line), "title": title}
+    told = ",".join(f"{key}={visible(value).translate(_PROPERTY)}" for key, value in properties.items())
+    return f"::{name} {told}::{visible(message).translate(_DATA)}"

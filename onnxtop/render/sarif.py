@@ -1,0 +1,128 @@
+"""SARIF 2.1.0, as GitHub code scanning and editors read it.
+
+The rules are those of the catalogue. A finding is at the line of the source that the exporter noted, if that
+file is below the working directory, else at 1:1 of the model; node and weight are its logical locations.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from onnxtop._version import __version__
+from onnxtop.render import FailedModel, RenderOptions, Result
+from onnxtop.render.json import strict
+from onnxtop.render.places import Place, by_path, layer_of, model_place, place_of, uri
+from onnxtop.render.text import visible
+from onnxtop.report import Finding, LayerReport, Report
+from onnxtop.rules.catalogue import FAMILIES, RULES, Rule
+
+__all__ = ["render"]
+
+_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+
+_INDEX = {rule.code: index for index, rule in enumerate(RULES)}
+
+
+def render(results: Sequence[Result], options: RenderOptions) -> str:
+    """Render all models as one run."""
+    ordered = by_path(results)
+    failed = [result for result in ordered if isinstance(result, FailedModel)]
+    reports = [result for result in ordered if isinstance(result, Report)]
+    run = {
+        "tool": {
+            "driver": {
+                "name": "onnxtop",
+                "version": __version__,
+                "semanticVersion": __version__,
+                "rules": [_rule(rule) for rule in RULES],
+            }
+        },
+        "columnKind": "unicodeCodePoints",
+        "invocations": [
+            {
+                "executionSuccessful": not failed,
+                "toolExecutionNotifications": [_notification(each) for each in failed],
+            }
+        ],
+        "results": [_result(report, finding) for report in reports for finding in report.findings],
+    }
+    return strict({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    parts = (
+        ("Why", rule.why),
+        ("How it is measured", rule.how),
+        ("False alarms", rule.false_alarms),
+        ("Source", rule.source),
+    )
+    told = [(title, text) for title, text in parts if text]
+    return {
+        "id": rule.code,
+        "name": "".join(word.capitalize() for word in rule.name.split("-")),
+        "shortDescription": {"text": rule.what},
+        "fullDescription": {"text": f"{rule.what} {rule.why}"},
+        "help": {
+            "text": "\n\n".join(f"{title}: {text}" for title, text in told),
+            "markdown": "\n\n".join(f"**{title}.** {text}" for title, text in told),
+        },
+        "defaultConfiguration": {"level": rule.severity},
+        "properties": {"tags": ["onnx", FAMILIES[rule.code[:3]]]},
+    }
+
+
+def _result(report: Report, finding: Finding) -> dict[str, Any]:
+    place = place_of(report, finding)
+    layer = layer_of(report, finding)
+    where = "" if finding.layer is None else f"layer {finding.layer}: "
+    location = {"physicalLocation": _physical(place)}
+    if layer is not None:
+        location["logicalLocations"] = _logical(layer)  # type: ignore[assignment]
+    result: dict[str, Any] = {
+        "ruleId": finding.rule,
+        "level": finding.severity,
+        "message": {"text": visible(f"{report.model.path}: {where}{finding.message}")},
+        "locations": [location],
+        "partialFingerprints": {
+            "primaryLocationLineHash": f"{finding.fingerprint}:1",
+            "onnxtopFinding/v1": finding.fingerprint,
+        },
+    }
+    if finding.rule in _INDEX:
+        result["ruleIndex"] = _INDEX[finding.rule]
+    model = model_place(report.model.path)
+    if place != model:
+        result["relatedLocations"] = [{"id": 1, "physicalLocation": _physical(model)}]
+    if finding.known:
+        result["baselineState"] = "unchanged"
+        result["suppressions"] = [{"kind": "external", "justification": "it is in the baseline"}]
+    return result
+
+
+def _physical(place: Place) -> dict[str, Any]:
+    return {
+        "artifactLocation": {"uri": uri(place.path)},
+        "region": {
+            "startLine": place.line,
+            "startColumn": 1,
+            "endLine": place.line,
+            "endColumn": place.end_column,
+        },
+    }
+
+
+def _logical(layer: LayerReport) -> list[dict[str, str]]:
+    """Name the layer, the node that uses its weights first, and the tensor that holds them."""
+    node = layer.uses[0] if layer.uses else layer.name
+    return [
+        {"name": visible(layer.name), "kind": "module"},
+        {"name": visible(node), "fullyQualifiedName": visible(f"{layer.name}/{node}"), "kind": "function"},
+        {"name": visible(layer.weight), "kind": "variable"},
+    ]
+
+
+def _notification(failed: FailedModel) -> dict[str, Any]:
+    return {
+        "level": "error",
+        "message": {"text": visible(f"{failed.path}: {failed.message}")},
+        "locations": [{"physicalLocation": _physical(model_place(failed.path))}],
+    }
