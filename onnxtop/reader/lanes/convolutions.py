@@ -19,6 +19,7 @@ from onnxtop.reader.lanes.weights import Use
 __all__ = ["convolution", "deformed"]
 
 _COPIES = 16
+_LONGEST = 2**22  # positions along an axis, beyond which nothing is unrolled
 
 
 def convolution(step: Step, *, extra: int = -1, **_: Any) -> Result:
@@ -78,6 +79,8 @@ def _met(step: Step, use: Use, *, last: bool) -> list[Ids]:
     except Unclear as why:
         raise NotUnrolledError(f"{step.operation}: {why}") from None
     cut = slice(1, -1) if last else slice(2, None)
+    if max(*before[cut], *after[cut]) > _LONGEST:
+        raise NotUnrolledError(f"{step.operation}: over {_LONGEST} positions along an axis")
     sizes = zip(before[cut], after[cut], use.taps[3:], strict=True)
     attributes = step.node.attributes()
     turned = step.node.op_type == "ConvTranspose"

@@ -1,0 +1,136 @@
+"""SARIF against the official schema, and what GitHub asks of it beyond that."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from onnxtop.render import FailedModel, render
+from onnxtop.report import Finding
+from onnxtop.rules.catalogue import RULES
+
+SCHEMA = json.loads((Path(__file__).parent.parent / "data" / "sarif-schema-2.1.0.json").read_text("utf-8"))
+VALIDATOR = jsonschema.Draft4Validator(SCHEMA)
+
+
+@pytest.fixture
+def log():
+    def make(*results):
+        document = json.loads(render("sarif", results))
+        complaints = [f"{list(each.path)}: {each.message}" for each in VALIDATOR.iter_errors(document)]
+        assert complaints == []
+        return document["runs"][0]
+
+    return make
+
+
+def test_the_validator_is_not_content_with_anything():
+    assert VALIDATOR.is_valid({"version": "2.1.0", "runs": []})
+    assert not VALIDATOR.is_valid({"version": "2.1.0", "runs": [{"results": []}]})
+
+
+def test_typical_report(log, typical):
+    run = log(typical)
+    assert [each["ruleId"] for each in run["results"]] == ["OT201", "OT101", "OT001"]
+    assert [each["level"] for each in run["results"]] == ["note", "error", "warning"]
+    about = run["results"][1]
+    assert about["message"]["text"].startswith("models/typical.onnx: layer /head/bad/MatMul: 2 of 2,048")
+    (location,) = about["locations"]
+    assert location["physicalLocation"] == {
+        "artifactLocation": {"uri": "models/typical.onnx"},
+        "region": {"startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": 1},
+    }
+    names = {each["kind"]: each["name"] for each in location["logicalLocations"]}
+    assert names == {
+        "module": "/head/bad/MatMul",
+        "function": "/head/bad/MatMul",
+        "variable": "/head/bad/MatMul.weight",
+    }
+    fingerprint = typical.findings[1].fingerprint
+    assert about["partialFingerprints"]["onnxtopFinding/v1"] == fingerprint
+    assert about["partialFingerprints"]["primaryLocationLineHash"].startswith(fingerprint)
+    assert "logicalLocations" not in run["results"][2]["locations"][0]
+
+
+def test_every_rule_is_described(log, typical):
+    run = log(typical)
+    rules = run["tool"]["driver"]["rules"]
+    assert [rule["id"] for rule in rules] == [rule.code for rule in RULES]
+    for rule in rules:
+        assert rule["shortDescription"]["text"]
+        assert rule["fullDescription"]["text"]
+        assert rule["help"]["text"]
+        assert rule["help"]["markdown"]
+    for result in run["results"]:
+        assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
+
+
+def test_a_source_line_below_the_working_directory(log, report, layer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my nets").mkdir()
+    (tmp_path / "my nets" / "net.py").write_text("one\n  self.fc(x)\n", encoding="utf-8")
+    findings = (Finding("OT101", "error", "fc", "odd", "00"),)
+    for source, uri, line, end in (
+        ("my nets/net.py:2", "my%20nets/net.py", 2, 13),
+        (f"{tmp_path}/my nets/net.py:1", "my%20nets/net.py", 1, 4),
+        ("my nets/net.py:3", "model.onnx", 1, 1),
+        ("other.py:1", "model.onnx", 1, 1),
+        ("../net.py:1", "model.onnx", 1, 1),
+        ("/etc/passwd:1", "model.onnx", 1, 1),
+        ("my nets:1", "model.onnx", 1, 1),
+        ("nonsense", "model.onnx", 1, 1),
+        ("\0:1", "model.onnx", 1, 1),
+        (None, "model.onnx", 1, 1),
+    ):
+        (result,) = log(report(layer(source=source), findings=findings))["results"]
+        place = result["locations"][0]["physicalLocation"]
+        assert place["artifactLocation"]["uri"] == uri, source
+        region = place["region"]
+        assert (region["startLine"], region["endLine"], region["endColumn"]) == (line, line, end)
+        assert ("relatedLocations" in result) == (uri != "model.onnx")
+
+
+def test_a_link_that_leads_out_is_not_followed(log, report, layer, tmp_path, monkeypatch):
+    outside = tmp_path / "outside.py"
+    outside.write_text("secret\n", encoding="utf-8")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "net.py").symlink_to(outside)
+    monkeypatch.chdir(tmp_path / "here")
+    findings = (Finding("OT101", "error", "fc", "odd", "00"),)
+    (result,) = log(report(layer(source="net.py:1"), findings=findings))["results"]
+    assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "model.onnx"
+
+
+def test_a_model_outside_has_an_absolute_uri(log, report, layer):
+    findings = (Finding("OT101", "error", "fc", "odd", "00"),)
+    (result,) = log(report(layer(), path="/models/a#b.onnx", findings=findings))["results"]
+    uri = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+    assert uri == "file:///models/a%23b.onnx"
+
+
+def test_known_findings_are_suppressed(log, typical):
+    known = tuple(dataclasses.replace(each, known=True) for each in typical.findings)
+    run = log(dataclasses.replace(typical, findings=known))
+    assert {each["baselineState"] for each in run["results"]} == {"unchanged"}
+    assert all(each["suppressions"] for each in run["results"])
+
+
+def test_failed_models_are_notifications(log, typical):
+    run = log(typical, FailedModel("bad.onnx", 3, "cut off"))
+    (invocation,) = run["invocations"]
+    assert not invocation["executionSuccessful"]
+    (notification,) = invocation["toolExecutionNotifications"]
+    assert notification["message"]["text"] == "bad.onnx: cut off"
+    assert log(typical)["invocations"][0]["executionSuccessful"]
+
+
+def test_hostile_names(log, hostile_report):
+    run = log(hostile_report)
+    assert all(each["message"]["text"].isprintable() for each in run["results"])
+
+
+def test_the_order_of_models_does_not_matter(typical):
+    failed = FailedModel("bad.onnx", 3, "cut off")
+    assert render("sarif", [typical, failed]) == render("sarif", [failed, typical])
