@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from onnxtop._version import __version__
 
 if TYPE_CHECKING:
-    from onnxtop.auditing import AuditOptions, audit
+    from onnxtop.auditing import audit
     from onnxtop.errors import (
         ExternalDataError,
         FormatError,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from onnxtop.landscape.story import loss_barcode
     from onnxtop.loss.probe import Probe
+    from onnxtop.options import AuditOptions
     from onnxtop.reader.layers import Layer, Skipped, read_layers
     from onnxtop.report import Report
     from onnxtop.topology.barcode import merge_tree_barcode, point_cloud_barcode
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from onnxtop.topology.neural_persistence import layer_persistence, neural_persistence
 
 _HOME = {
-    "AuditOptions": "onnxtop.auditing",
+    "AuditOptions": "onnxtop.options",
     "ExternalDataError": "onnxtop.errors",
     "FormatError": "onnxtop.errors",
     "Layer": "onnxtop.reader.layers",
