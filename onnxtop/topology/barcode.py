@@ -190,7 +190,7 @@ def point_cloud_barcode(
         Shape (n, d), or (n,) for d = 1. May be None for values on a grid.
     values
         The function at these points, shape (n,), finite; or the function itself, which is given all points
-        at once.
+        at once, in the shape in which they came.
     neighbours
         How many nearest points each is joined to (an edge either way joins); 4 d by default.
     grid_shape
@@ -227,7 +227,7 @@ def point_cloud_barcode(
     if callable(values):
         if cloud is None:
             raise UsageError("wanted points to call the function on, found None")
-        values = values(cloud)
+        values = values(np.asarray(points, np.float64))
     heights = _values(values, None if cloud is None else len(cloud))
     if grid_shape is not None:
         if neighbours is not None:
