@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 
 from onnxtop.network import Blocks
 
-__all__ = ["EXPLAINED", "Aligned", "align", "residual"]
+__all__ = ["EXPLAINED", "Aligned", "align", "chunks", "residual"]
 
 EXPLAINED = 0.5
 """Relative change below which two layers hold the same weights, changed a little."""
@@ -23,6 +23,7 @@ EXPLAINED = 0.5
 _LARGEST = 1 << 24
 """Weights above which a layer is compared as it stands."""
 _PROJECTIONS = 8
+_CHUNK = 1 << 20
 
 Floats = NDArray[np.float64]
 Order = NDArray[np.intp]
@@ -53,13 +54,21 @@ def align(old: Blocks, new: Blocks) -> Aligned:
 
 def residual(old: Blocks, new: Blocks) -> float:
     """Return the relative change between blocks of equal shapes; infinite if it is not defined."""
-    size = sum(float(np.square(block, dtype=np.float64).sum()) for block in old)
-    moved = sum(
-        float(np.square(np.subtract(b, a, dtype=np.float64)).sum()) for a, b in zip(old, new, strict=True)
-    )
+    size = moved = 0.0
+    for ours, theirs in zip(old, new, strict=True):
+        for rows in chunks(theirs):
+            before, after = ours[rows].astype(np.float64), theirs[rows].astype(np.float64)
+            size += float((before**2).sum())
+            moved += float(((after - before) ** 2).sum())
     if not np.isfinite(size) or not np.isfinite(moved):
         return float("inf")
     return float(np.sqrt(moved / size)) if size else (0.0 if moved == 0 else float("inf"))
+
+
+def chunks(block: NDArray[Any]) -> Iterator[slice]:
+    """Cut the rows of a block into pieces that are small enough to be copied."""
+    step = max(_CHUNK // block.shape[1], 1)
+    return (slice(start, start + step) for start in range(0, len(block), step))
 
 
 def _of_one(old: NDArray[Any], new: NDArray[Any]) -> Iterator[tuple[str, Blocks]]:
@@ -90,12 +99,15 @@ def _of_many(old: Blocks, new: Blocks) -> Iterator[tuple[str, Blocks]]:
 def _matching(old: NDArray[Any], new: NDArray[Any]) -> Order:
     """Return, for each row of new, the row of old that is most like it, each once.
 
-    Rows that are alike (zeros, duplicates) stand for each other: what is left is paired in order.
+    Rows that are alike (zeros, duplicates) stand for each other: what is left is paired in the order of its
+    projections.
     """
     directions = np.random.default_rng(0).standard_normal((old.shape[1], _PROJECTIONS))
-    nearest = cKDTree(old.astype(np.float64) @ directions).query(new.astype(np.float64) @ directions)[1]
+    ours, theirs = old.astype(np.float64) @ directions, new.astype(np.float64) @ directions
+    taken, first = np.unique(cKDTree(ours).query(theirs)[1], return_index=True)
     order = np.full(len(new), -1, np.intp)
-    taken, first = np.unique(nearest, return_index=True)
     order[first] = taken
-    order[order < 0] = np.setdiff1d(np.arange(len(old)), taken)
+    free = np.setdiff1d(np.arange(len(old)), taken)
+    open_ = np.flatnonzero(order < 0)
+    order[open_[np.argsort(theirs[open_, 0])]] = free[np.argsort(ours[free, 0])]
     return order

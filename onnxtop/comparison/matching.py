@@ -25,6 +25,8 @@ _TRIED = 3
 _QUANTILES = np.linspace(0, 1, 65)
 
 Floats = NDArray[np.float64]
+_Marks = dict[int, tuple[Floats, Floats, Floats]]
+"""What was found of a layer's weights, by the identity of its candidate."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,10 +80,13 @@ def module_path(name: str, op_type: str) -> str:
     return ".".join([part for part in parts if not operation.fullmatch(part)] or parts)
 
 
-def holder(wanted: Candidate, others: Sequence[Candidate]) -> str | None:
-    """Return the name of the layer that holds nearly the weights of the one wanted, None if none does."""
+def holder(wanted: Candidate, others: Sequence[Candidate], marks: _Marks | None = None) -> str | None:
+    """Return the name of the layer that holds nearly the weights of the one wanted, None if none does.
+
+    ``marks`` keeps what was found of the others, for the next question.
+    """
     target = wanted.read()
-    for other in _most_alike(wanted, others):
+    for other in _most_alike(wanted, others, {} if marks is None else marks):
         if align(other.read(), target).residual < EXPLAINED:
             return other.name
     return None
@@ -112,11 +117,12 @@ def _by_key(
 
 def _by_content(old: Sequence[Candidate], new: Sequence[Candidate], pairs: Sequence[Pair]) -> list[Pair]:
     free = dict(_left(old, {pair.old for pair in pairs}))
+    marks: _Marks = {}
     found = []
     for number, layer in _left(new, {pair.new for pair in pairs}):
         numbers = {id(candidate): each for each, candidate in free.items()}
         target = layer.read()
-        for candidate in _most_alike(layer, list(free.values())):
+        for candidate in _most_alike(layer, list(free.values()), marks):
             if align(candidate.read(), target).residual < EXPLAINED:
                 found.append(Pair(numbers[id(candidate)], number, "content"))
                 del free[numbers[id(candidate)]]
@@ -139,13 +145,15 @@ def _by_place(old: Sequence[Candidate], new: Sequence[Candidate], pairs: Sequenc
     ]
 
 
-def _most_alike(layer: Candidate, others: Sequence[Candidate]) -> list[Candidate]:
+def _most_alike(layer: Candidate, others: Sequence[Candidate], marks: _Marks) -> list[Candidate]:
     """Return the few layers of fitting sides whose sorted weights and norms are nearest."""
     fitting = [other for other in others if _fits(other.sides, layer.sides)]
     if len(fitting) <= _TRIED:
         return fitting
-    mark = _mark(layer.read())
-    distances = [_distance(_mark(other.read()), mark) for other in fitting]
+    for each in (layer, *fitting):
+        if id(each) not in marks:
+            marks[id(each)] = _mark(each.read())
+    distances = [_distance(marks[id(other)], marks[id(layer)]) for other in fitting]
     return [fitting[i] for i in np.argsort(distances, kind="stable")[:_TRIED].tolist()]
 
 

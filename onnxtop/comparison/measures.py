@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxtop.comparison.alignment import chunks
 from onnxtop.comparison.result import WeightChange
 from onnxtop.network import Blocks
 from onnxtop.topology.bottleneck_distance import bottleneck_distance
@@ -16,7 +17,6 @@ from onnxtop.topology.persistence import forest_diagram
 
 __all__ = ["topology_change", "weight_change"]
 
-_CHUNK = 1 << 20
 _NUDGED = 1 << 25
 """Weights above which ties between edges are left as they fall."""
 _LEFT_OVER = 0.01
@@ -30,7 +30,9 @@ def weight_change(old: Blocks, new: Blocks) -> WeightChange:
     """Measure how weights differ; old and new blocks have the same shapes."""
     bad = [sum(int(np.count_nonzero(~np.isfinite(block))) for block in blocks) for blocks in (old, new)]
     if any(bad):
-        return WeightChange(reason=f"not finite: {bad[0]:,} old weights, {bad[1]:,} new weights")
+        counts = zip(bad, ("old", "new"), strict=True)
+        told = ", ".join(f"{count:,} of the {which} weights" for count, which in counts if count)
+        return WeightChange(reason=f"not finite: {told}")
     sums = [_column_sums(a, b) for a, b in zip(old, new, strict=True)]
     oo, nn, on, dd = (np.concatenate([each[i] for each in sums]) for i in range(4))
     differing = sum(_differing(a, b) for a, b in zip(old, new, strict=True))
@@ -52,22 +54,17 @@ def weight_change(old: Blocks, new: Blocks) -> WeightChange:
     )
 
 
-def _chunks(block: NDArray[Any]) -> Iterator[slice]:
-    step = max(_CHUNK // block.shape[1], 1)
-    return (slice(start, start + step) for start in range(0, len(block), step))
-
-
 def _column_sums(old: NDArray[Any], new: NDArray[Any]) -> tuple[Floats, Floats, Floats, Floats]:
     """Return old squared, new squared, their product and their squared difference, summed by column."""
     totals = np.zeros((4, new.shape[1]))
-    for rows in _chunks(new):
+    for rows in chunks(new):
         a, b = old[rows].astype(np.float64), new[rows].astype(np.float64)
         totals += [(a * a).sum(axis=0), (b * b).sum(axis=0), (a * b).sum(axis=0), ((b - a) ** 2).sum(axis=0)]
     return totals[0], totals[1], totals[2], totals[3]
 
 
 def _differing(old: NDArray[Any], new: NDArray[Any]) -> int:
-    return sum(int(np.count_nonzero(old[rows] != new[rows])) for rows in _chunks(new))
+    return sum(int(np.count_nonzero(old[rows] != new[rows])) for rows in chunks(new))
 
 
 def _per_output(oo: Floats, nn: Floats, on: Floats) -> bool:

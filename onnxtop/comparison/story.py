@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from onnxtop._version import __version__
 from onnxtop.auditing import ALGORITHMS, AuditOptions, Progress, audit
@@ -19,7 +20,7 @@ from onnxtop.comparison.result import (
     Unmatched,
     WeightChange,
 )
-from onnxtop.errors import NothingToAnalyseError
+from onnxtop.errors import NothingToAnalyseError, OnnxtopError
 from onnxtop.reader.layers import Layer, read_layers
 from onnxtop.report import LayerReport, Report, ToolInfo
 
@@ -81,11 +82,6 @@ def compare(
         A file cannot be read, is not an ONNX model, or its external data is missing or unsafe.
     onnxtop.errors.NothingToAnalyseError
         One of the models has no weights that can be read.
-
-    Examples
-    --------
-    >>> compare("epoch_01.onnx", "epoch_12.onnx").changed  # doctest: +SKIP
-    True
     """
     options = options or CompareOptions()
     sides = [_side(os.fspath(path), options, progress) for path in (old, new)]
@@ -113,8 +109,11 @@ def _side(path: str, options: CompareOptions, progress: Progress | None) -> _Sid
         peepholes=options.peepholes,
         seed=options.settings.seed,
     )
-    report = audit(path, settings, progress=progress)
-    found = read_layers(path, allow_external=options.allow_external, peepholes=options.peepholes)
+    try:
+        report = audit(path, settings, progress=progress)
+        found = read_layers(path, allow_external=options.allow_external, peepholes=options.peepholes)
+    except OnnxtopError as error:
+        raise type(error)(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
     layers = [layer for layer in found if isinstance(layer, Layer)]
     if not layers:
         raise NothingToAnalyseError(f"{path}: nothing to compare: it has no weight tensor that can be read")
@@ -194,10 +193,11 @@ def _with_holders(
     """Name, for layers whose weights are altogether others, the old layer that held them."""
     lost = [_is_other(layer) for layer in layers]
     pool = [before.candidates[pair.old] for pair, is_lost in zip(pairs, lost, strict=True) if is_lost]
+    marks: dict[int, Any] = {}
     result = []
     for layer, pair, is_lost in zip(layers, pairs, lost, strict=True):
         others = [each for each in pool if each is not before.candidates[pair.old]]
-        held = holder(after.candidates[pair.new], others) if is_lost and others else None
+        held = holder(after.candidates[pair.new], others, marks) if is_lost and others else None
         told = () if held is None else (f"holds the weights that {held} had",)
         result.append(replace(layer, holds=held, changes=(*layer.changes, *told)))
     return tuple(result)

@@ -23,6 +23,10 @@ _ROWS = 40
 """A table with more rows shows those that changed most."""
 
 
+_MANY = 4
+"""From so many layers on, one sentence stands for all."""
+
+
 def render(format_name: str, diff: Diff, options: "RenderOptions") -> str:
     """Render a comparison.
 
@@ -79,6 +83,12 @@ def _what_changed(diff: Diff) -> list[str]:
         told.append(f"largest relative change {percent(worst.weights.relative)} ({worst.name})")
     elif any(layer.order for layer in layers):
         told.append("every weight is still there, some in another order")
+    special = (
+        (sum(layer.same_size and layer.weights.reason is not None for layer in layers), "not comparable"),
+        (sum(layer.holds is not None for layer in layers), "with the weights of another"),
+        (sum(layer.retied is not None for layer in layers), "tied or untied"),
+    )
+    told += [f"{count:,} {what}" for count, what in special if count]
     recoded = Counter(layer.encoding for layer in layers if layer.encoding != layer.old_encoding)
     return [*told, *(f"{count:,} now {encoding}" for encoding, count in recoded.items())]
 
@@ -110,15 +120,27 @@ def _rank(layer: LayerDiff) -> tuple[int, float]:
 
 
 def remarks(diff: Diff, rows: Sequence[LayerDiff]) -> list[tuple[str, str, bool]]:
-    """Return (layer, sentence, whether it counts) for every layer of the rows with something to tell."""
-    found = []
+    """Return (layer, sentence, whether it counts) for every layer of the rows with something to tell.
+
+    What many layers have in common is told once.
+    """
+    groups: dict[tuple[str, bool], list[str]] = {}
     for layer in rows:
-        renamed = f"was {layer.old_name}" if layer.old_name != layer.name else ""
-        by = f"found by {layer.matched_by}" if layer.matched_by in ("content", "place") else ""
-        told = [*layer.changes, *layer.notes, ", ".join(filter(None, (renamed, by)))]
-        if any(told):
-            found.append((layer.name, "; ".join(filter(None, told)), bool(layer.changes)))
+        if told := _told(layer):
+            groups.setdefault((told, bool(layer.changes)), []).append(layer.name)
+    found = [
+        (name, sentence, counts)
+        for (sentence, counts), names in groups.items()
+        for name in (names if len(names) < _MANY else [counted(len(names), "layer")])
+    ]
     return sorted(found, key=lambda each: not each[2])
+
+
+def _told(layer: LayerDiff) -> str:
+    renamed = f"was {layer.old_name}" if layer.old_name != layer.name else ""
+    by = f"found by {layer.matched_by}" if layer.matched_by in ("content", "place") else ""
+    parts = [*layer.changes, *layer.notes, ", ".join(filter(None, (renamed, by)))]
+    return "; ".join(filter(None, parts))
 
 
 def tables(diff: Diff) -> list[tuple[str, str, str]]:

@@ -7,7 +7,7 @@ from rich.text import Text
 from onnxtop.comparison.judgement import relative
 from onnxtop.comparison.result import Diff, Figure, LayerDiff
 from onnxtop.render import RenderOptions
-from onnxtop.render.cells import Signs
+from onnxtop.render.cells import Signs, without_common_ends
 from onnxtop.render.diff import answer, chosen, percent, remarks, tables
 from onnxtop.render.terminal import Page
 from onnxtop.render.text import counted
@@ -19,6 +19,8 @@ _WIDE_ONLY = (4,)
 """Columns that a page narrower than `_WIDE` leaves out."""
 _WIDE = 92
 _NAME = 1
+_LABEL = 24
+"""Cells that a list of sentences has for the layer they are about."""
 _SHOWN = 0.0005
 """A relative change of NP below this is not shown in the table."""
 _SIGNS = {"more": "+", "less": "-"}
@@ -77,7 +79,13 @@ class _DiffPage(Page):
         kept = [i for i in kept if wide or i not in _WIDE_ONLY]
         widths = [max(len(_TITLES[i]), *(len(line[i]) for line in lines)) for i in range(len(_TITLES))]
         others = sum(widths[i] for i in kept if i != _NAME) + 2 * (len(kept) - 1)
-        widths[_NAME] = min(widths[_NAME], max(self.width - others, 8))
+        room = max(self.width - others, 8)
+        if widths[_NAME] > room:
+            names = without_common_ends([line[_NAME] for line in lines], self.signs.ellipsis)
+            lines = [
+                (*line[:_NAME], name, *line[_NAME + 1 :]) for line, name in zip(lines, names, strict=True)
+            ]
+        widths[_NAME] = min(max(len(line[_NAME]) for line in (_TITLES, *lines)), room)
         rule = tuple(self.signs.rule * widths[i] for i in range(len(_TITLES)))
         for line, style in ((_TITLES, "dim"), (rule, "dim")):
             self.console.print(self._row(line, kept, widths, style))
@@ -96,14 +104,15 @@ class _DiffPage(Page):
         return Text("  ", style, no_wrap=True).join(cells)
 
     def _lists(self, diff: Diff) -> None:
-        told = remarks(diff, diff.layers)
-        for title, counts, style in (("changed", True, "bold red"), ("for information", False, "bold")):
-            rows = [
-                (name, sentence, "red" if counts else "") for name, sentence, does in told if does == counts
-            ]
+        remarked = remarks(diff, diff.layers)
+        for title, counts in (("changed", True), ("for information", False)):
+            rows = [(name, told, "red" if counts else "") for name, told, does in remarked if does == counts]
+            if any(len(name) > _LABEL for name, _, _ in rows):
+                names = without_common_ends([name for name, _, _ in rows], self.signs.ellipsis)
+                rows = [(name, told, style) for name, (_, told, style) in zip(names, rows, strict=True)]
             if rows:
                 self._line("")
-                self._line(f"{title}: {counted(len(rows), 'layer')}", style)
+                self._line(title, "bold red" if counts else "bold")
                 self._listed(rows)
         if alone := tables(diff):
             self._line("")

@@ -4,6 +4,8 @@ The rules are those of the catalogue. A finding is at the line of the source tha
 file is below the working directory, else at 1:1 of the model; node and weight are its logical locations.
 """
 
+import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,7 +45,7 @@ def render(results: Sequence[Result], options: RenderOptions) -> str:
                 "toolExecutionNotifications": [_notification(each) for each in failed],
             }
         ],
-        "results": [_result(report, finding) for report in reports for finding in report.findings],
+        "results": _results(reports),
     }
     return strict({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
 
@@ -70,7 +72,21 @@ def _rule(rule: Rule) -> dict[str, Any]:
     }
 
 
-def _result(report: Report, finding: Finding) -> dict[str, Any]:
+def _results(reports: Sequence[Report]) -> list[dict[str, Any]]:
+    seen: Counter[str] = Counter()
+    results = []
+    for report in reports:
+        for finding in report.findings:
+            mark = hashlib.sha256(f"{finding.fingerprint}\0{uri(report.model.path)}".encode()).hexdigest()[
+                :16
+            ]
+            seen[mark] += 1
+            results.append(_result(report, finding, f"{mark}:{seen[mark]}"))
+    return results
+
+
+def _result(report: Report, finding: Finding, mark: str) -> dict[str, Any]:
+    """Describe a finding; ``mark`` tells it from those of other models that share its line of the source."""
     place = place_of(report, finding)
     layer = layer_of(report, finding)
     where = "" if finding.layer is None else f"layer {finding.layer}: "
@@ -83,7 +99,7 @@ def _result(report: Report, finding: Finding) -> dict[str, Any]:
         "message": {"text": visible(f"{report.model.path}: {where}{finding.message}")},
         "locations": [location],
         "partialFingerprints": {
-            "primaryLocationLineHash": f"{finding.fingerprint}:1",
+            "primaryLocationLineHash": mark,
             "onnxtopFinding/v1": finding.fingerprint,
         },
     }
