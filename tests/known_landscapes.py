@@ -39,7 +39,8 @@ def two_neuron_losses():
     target = constant + sum(a * (np.sin(n * x) + np.cos(n * x)) for n, a in enumerate(amplitudes, start=1))
     x, target = x.astype(np.float32), target.astype(np.float32)
     axes = [
-        np.linspace(*ends, size, dtype=np.float32) for ends, size in zip(grid["ranges"], grid["shape"], strict=True)
+        np.linspace(*ends, size, dtype=np.float32)
+        for ends, size in zip(grid["ranges"], grid["shape"], strict=True)
     ]
     one, two = (np.maximum(np.float32(1.5) * x + bias[:, None], 0) for bias in axes[:2])
     losses = np.empty(grid["shape"], np.float32)
@@ -47,7 +48,6 @@ def two_neuron_losses():
         output = axes[2][:, None, None, None] * one[i] + axes[3][:, None, None] * two[j] + axes[4][:, None]
         losses[i, j] = ((output - target) ** 2).mean(-1)
     return losses
-
 
 
 MINIMA = {
@@ -90,7 +90,9 @@ class TanhNet:
     def start(self, seed):
         rng = np.random.default_rng(100 + seed)
         scales = [1.2 / np.sqrt(shape[-1]) if len(shape) > 1 else 0.3 for shape in self.shapes]
-        return np.concatenate([(rng.standard_normal(s) * c).ravel() for s, c in zip(self.shapes, scales, strict=True)])
+        return np.concatenate(
+            [(rng.standard_normal(s) * c).ravel() for s, c in zip(self.shapes, scales, strict=True)]
+        )
 
     def gradient(self, theta, rows=None):
         w1, b1, w2, b2, w3, b3 = (theta[where].reshape(shape) for where, shape in self.layout.values())

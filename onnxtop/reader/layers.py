@@ -4,194 +4,29 @@ One weight used several times is one layer with several uses; its first use in g
 is called and which of its axes are inputs. An operand that packs several matrices is one layer a matrix.
 """
 
-import math
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from onnxtop.errors import ModelError, UsageError
-from onnxtop.network import Blocks, Kernel, Matrix, RawCodes
+from onnxtop.errors import ModelError
+from onnxtop.reader.bias import added_bias
 from onnxtop.reader.constants import Constants, UnreadableConstantError
-from onnxtop.reader.dequantize import unpack
 from onnxtop.reader.evaluate import MOVEMENT, is_decoder
+from onnxtop.reader.layer import Layer, Skipped, Source
 from onnxtop.reader.model import Model, Node, Value, load
 from onnxtop.reader.names import layer_name, node_name, numbered
 from onnxtop.reader.ops import NEUTRAL, READ, REPORTED, REPORTED_ATTRIBUTES
 from onnxtop.reader.reading import (
-    Array,
-    Bias,
     Call,
     Reading,
     checked_attributes,
     is_weight_type,
-    runs_along,
     stored,
 )
 
 __all__ = ["Layer", "Skipped", "find_layers", "read_layers"]
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """A weighted layer whose weights can be read.
-
-    Attributes
-    ----------
-    name
-        The module's path, the node's name or the weight's name, and the part of a packed operand; unique in
-        the model.
-    op_type
-        The operation of the first node that uses the weight, with its domain if it is not ONNX's own.
-    n_in, n_out
-        Rows and columns of the layer's matrices, over all its blocks.
-    weight
-        Name of the tensor that holds the weights.
-    encoding
-        How the tensor is stored: ``float32``, ``int8 per-channel``, ``uint4 block 32``.
-    shape
-        Shape of the weights as the operation sees them, of the matrix for a part of a packed operand.
-    uses
-        The nodes that use the weight, in graph order.
-    """
-
-    name: str
-    op_type: str
-    n_in: int
-    n_out: int
-    weight: str
-    encoding: str
-    shape: tuple[int, ...]
-    uses: tuple[str, ...]
-    source: "Source"
-
-    @property
-    def parameters(self) -> int:
-        """How many weights the layer has, biases left out."""
-        return math.prod(self.shape)
-
-    @property
-    def is_convolution(self) -> bool:
-        """Whether the weights are a kernel that moves over positions."""
-        return self.source.reading.kernel is not None
-
-    def blocks(self) -> list[Matrix]:
-        """Read the weights: one matrix (n_in, n_out) for each group or batch entry, read-only views mostly.
-
-        The matrices share no neuron: rows and columns of a later block follow those of the earlier ones. A
-        convolution's rows are its channels in times its taps. Quantised weights are decoded; others have the
-        stored float type (bfloat16 becomes float32).
-
-        Raises
-        ------
-        onnxtop.errors.ModelError
-            The weights cannot be decoded: a scale does not fit them, or the file changed.
-        """
-        reading = self.source.reading
-        return _scaled(reading.blocks(self.source.weight(self.name)), reading.scale)
-
-    def matrix(self) -> Matrix:
-        """Read the weights as one matrix, shape (n_in, n_out): rows are inputs, columns are outputs.
-
-        Raises
-        ------
-        UsageError
-            The layer has several blocks.
-        """
-        blocks = self.blocks()
-        if len(blocks) != 1:
-            raise UsageError(
-                f"layer {self.name!r} has {len(blocks)} matrices that share no neuron; use blocks()"
-            )
-        return blocks[0]
-
-    def kernel(self) -> Kernel | None:
-        """Read a convolution's weights before they are flattened; None for any other operation.
-
-        Input and output sizes are not known here (see `onnxtop.reader.skeleton`).
-        """
-        make = self.source.reading.kernel
-        return None if make is None else make(self.source.weight(self.name))
-
-    def bias(self) -> NDArray[np.float64] | None:
-        """Read the bias, shape (n_out,), as float64; None if the layer has none that is constant."""
-        return self.source.bias_vector(self.n_out)
-
-    def codes(self) -> RawCodes | None:
-        """Read the codes of quantised weights and their scales; None if they are not codes of 8 bits or less.
-
-        Of a packed operand these are the codes of all its parts.
-        """
-        held = re.match(r"u?int(\d+) (?:per-|block)", self.encoding)
-        bits = int(held[1]) if held else 0
-        return self.source.raw_codes(bits) if 0 < bits <= 8 else None
-
-
-@dataclass(frozen=True, eq=False)
-class Skipped:
-    """A weight tensor that is not read, and why."""
-
-    name: str
-    op_type: str
-    reason: str
-    weight: str
-    parameters: int
-    uses: tuple[str, ...]
-    operand: Value
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """What a layer reads its arrays from: the first node that uses the weight."""
-
-    constants: Constants
-    node: Node
-    reading: Reading
-    bias: Bias | None
-
-    def weight(self, name: str) -> Array:
-        """Read and decode the operand; types that NumPy does not know as floats become float32."""
-        try:
-            arrays = [
-                None if value is None else self.constants.read(value) for value in self.reading.operands
-            ]
-            return _as_floats(self.reading.decode(*arrays))
-        except (UnreadableConstantError, ValueError, IndexError, TypeError, MemoryError) as error:
-            raise ModelError(f"the weights of layer {name!r} cannot be read: {error}") from None
-
-    def raw_codes(self, bits: int) -> RawCodes | None:
-        """Read codes and scales as they stand before decoding, None if they cannot be read."""
-        weight, *more = self.reading.operands
-        decoder = None if weight is None else self.constants.decoder(weight)
-        if weight is None or (decoder is not None and decoder.op_type != "DequantizeLinear"):
-            return None
-        try:
-            behind = (weight, *more) if decoder is None else decoder.inputs
-            codes, *others = [self.constants.read(value) for value in behind if value is not None]
-            if self.constants.stored_as(weight) == "uint8" and bits < 8:
-                codes = unpack(codes, bits, codes.shape[-1] * 8 // bits)
-        except (UnreadableConstantError, ValueError, IndexError, TypeError):
-            return None
-        scales = [np.ravel(array) for array in others if is_weight_type(array.dtype.name)]
-        return RawCodes(codes, bits, np.concatenate(scales)) if scales else None
-
-    def bias_vector(self, n_out: int) -> NDArray[np.float64] | None:
-        """Read the bias of every output, None if there is none or it does not fit."""
-        if self.bias is None:
-            return None
-        try:
-            arrays = [None if value is None else self.constants.read(value) for value in self.bias.operands]
-            vector = np.ravel(self.bias.form(*arrays)).astype(np.float64)
-        except (UnreadableConstantError, ValueError, IndexError, TypeError):
-            return None
-        return np.broadcast_to(vector, n_out) if vector.size in (1, n_out) else None
-
-
-def _as_floats(array: Array) -> Array:
-    return array if array.dtype.kind == "f" and array.dtype.itemsize >= 2 else array.astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -328,7 +163,7 @@ def _read(
             constants,
             found.node,
             reading,
-            reading.bias or _added_bias(found.node, reading, n_out, model, constants),
+            reading.bias or added_bias(found.node, reading, n_out, model, constants),
         ),
     )
     tensor = model.tensors.get(found.operand)
@@ -356,10 +191,6 @@ def _name(found: _Found, weight: str) -> str:
 def _weight_name(origin: Value, constants: Constants) -> str:
     sources = constants.sources(origin)
     return sources[0].name if len(sources) == 1 else origin.name
-
-
-def _scaled(blocks: Blocks, scale: float) -> list[Matrix]:
-    return [block if scale == 1 else block * block.dtype.type(scale) for block in blocks]
 
 
 def _use_names(uses: Iterable[_Found]) -> tuple[str, ...]:
@@ -457,46 +288,3 @@ def _looks_like_weights(value: Value, constants: Constants) -> bool:
         return sum(size > 1 for size in constants.shape(value)) >= 2
     except UnreadableConstantError:
         return True
-
-
-def _added_bias(node: Node, reading: Reading, n_out: int, model: Model, constants: Constants) -> Bias | None:
-    """Find the constant vector that is added to the node's result next, along its outputs."""
-    value = node.outputs[0] if node.outputs else None
-    axis: int | None = reading.output_axis
-    while value is not None and axis is not None:
-        uses = model.users.get(value, ())
-        if len(uses) != 1 or value in model.results:
-            return None
-        user, position = uses[0].node, uses[0].position
-        if (user.domain, user.op_type) == ("", "Add") and len(user.inputs) == 2:
-            return _vector(user.inputs[1 - position], n_out, axis, constants)
-        if (user.domain, user.op_type) in (("com.microsoft", "BiasGelu"), ("com.microsoft", "FastGelu")):
-            return _vector(user.inputs[1] if len(user.inputs) > 1 else None, n_out, axis, constants)
-        integer = node.op_type in ("MatMulInteger", "ConvInteger")
-        axis = _axis_behind(user, position, axis, through_scales=integer)
-        value = user.outputs[0] if user.outputs else None
-    return None
-
-
-def _axis_behind(node: Node, position: int, axis: int, *, through_scales: bool) -> int | None:
-    """Return where an axis of a node's input is in its result, both from the end; None if that is unknown."""
-    if node.domain or (position and node.op_type != "Mul"):
-        return None
-    if node.op_type in ("Identity", "Cast") or (node.op_type == "Mul" and through_scales):
-        return axis
-    if node.op_type == "Transpose":
-        order = node.attributes().get("perm")
-        return None if not order or -axis > len(order) else order.index(len(order) + axis) - len(order)
-    return axis if node.op_type in MOVEMENT and axis == -1 else None
-
-
-def _vector(value: Value | None, n_out: int, axis: int, constants: Constants) -> Bias | None:
-    """Return the bias if it holds one number an output, along that axis."""
-    if value is None or value not in constants:
-        return None
-    try:
-        shape = constants.shape(value)
-    except UnreadableConstantError:
-        return None
-    fits = runs_along(shape, axis) and len(shape) >= -axis and shape[axis] == n_out
-    return Bias.of(value) if fits or (n_out == 1 and set(shape) <= {1}) else None

@@ -1,0 +1,51 @@
+"""The bias of a product that has none of its own: the constant vector that is added to its result next."""
+
+from onnxtop.reader.constants import Constants, UnreadableConstantError
+from onnxtop.reader.evaluate import MOVEMENT
+from onnxtop.reader.model import Model, Node, Value
+from onnxtop.reader.reading import Bias, Reading, runs_along
+
+__all__ = ["added_bias"]
+
+
+def added_bias(node: Node, reading: Reading, n_out: int, model: Model, constants: Constants) -> Bias | None:
+    """Find the constant vector that is added to the node's result next, along its outputs."""
+    value = node.outputs[0] if node.outputs else None
+    axis: int | None = reading.output_axis
+    while value is not None and axis is not None:
+        uses = model.users.get(value, ())
+        if len(uses) != 1 or value in model.results:
+            return None
+        user, position = uses[0].node, uses[0].position
+        if (user.domain, user.op_type) == ("", "Add") and len(user.inputs) == 2:
+            return _vector(user.inputs[1 - position], n_out, axis, constants)
+        if (user.domain, user.op_type) in (("com.microsoft", "BiasGelu"), ("com.microsoft", "FastGelu")):
+            return _vector(user.inputs[1] if len(user.inputs) > 1 else None, n_out, axis, constants)
+        integer = node.op_type in ("MatMulInteger", "ConvInteger")
+        axis = _axis_behind(user, position, axis, through_scales=integer)
+        value = user.outputs[0] if user.outputs else None
+    return None
+
+
+def _axis_behind(node: Node, position: int, axis: int, *, through_scales: bool) -> int | None:
+    """Return where an axis of a node's input is in its result, both from the end; None if that is unknown."""
+    if node.domain or (position and node.op_type != "Mul"):
+        return None
+    if node.op_type in ("Identity", "Cast") or (node.op_type == "Mul" and through_scales):
+        return axis
+    if node.op_type == "Transpose":
+        order = node.attributes().get("perm")
+        return None if not order or -axis > len(order) else order.index(len(order) + axis) - len(order)
+    return axis if node.op_type in MOVEMENT and axis == -1 else None
+
+
+def _vector(value: Value | None, n_out: int, axis: int, constants: Constants) -> Bias | None:
+    """Return the bias if it holds one number an output, along that axis."""
+    if value is None or value not in constants:
+        return None
+    try:
+        shape = constants.shape(value)
+    except UnreadableConstantError:
+        return None
+    fits = runs_along(shape, axis) and len(shape) >= -axis and shape[axis] == n_out
+    return Bias.of(value) if fits or (n_out == 1 and set(shape) <= {1}) else None
