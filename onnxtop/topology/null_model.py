@@ -10,9 +10,8 @@ of neural persistence with deep graph persistence*, TMLR 2023). Its distance fro
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.random import Generator
@@ -23,6 +22,7 @@ from onnxtop.network import Blocks, Matrix
 from onnxtop.topology.graph import Floats, Indices
 from onnxtop.topology.persistence import Convention
 from onnxtop.topology.spanning import GrowingForest
+from onnxtop.topology.top_weights import strongest_weights
 
 __all__ = [
     "BIAS_ROW",
@@ -33,7 +33,6 @@ __all__ = [
     "RankProfiles",
     "StrongestWeights",
     "draw_profiles",
-    "strongest_weights",
 ]
 
 BIAS_ROW = "the null model is for layers without bias row"
@@ -54,14 +53,11 @@ KEPT = 1 << 25
 """Ranks that are remembered for later layers, at 4 bytes each; one shape may have more."""
 TOGETHER = 1 << 14
 """Neurons of small draws that share one forest, for speed."""
-CHUNK = 1 << 20
-"""Weights compared at a time in the pass over all weights."""
 SAME = 1e-12
 """Relative spread up to which all arrangements have the same value."""
 
 Shapes: TypeAlias = tuple[tuple[int, int, int], ...]
 """Shapes of blocks as (longer side, shorter side, how many), sorted: all that the law depends on."""
-Bits: TypeAlias = NDArray[np.unsignedinteger[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -408,68 +404,3 @@ class _FreeCells:
         offset = copy * self.layout.n_vertices
         rows, cols = row - copy * self.layout.n_rows, self.columns[slot] - copy * self.layout.n_cols
         return offset + rows, offset + self.layout.n_rows + cols
-
-
-# The strongest weights of a layer
-
-
-def strongest_weights(blocks: Blocks, n: int) -> Matrix:
-    """Return the n largest ``|w|`` of a layer, strongest first, in one pass and little memory.
-
-    Fewer if the layer has fewer. NaN comes before infinity, infinity before all numbers. Ties are what they
-    are: quantised layers take a second pass to count them.
-
-    Examples
-    --------
-    >>> strongest_weights([np.array([[1.0, -3.0]]), np.array([[2.0], [0.5]])], 3)
-    array([3., 2., 1.])
-    """
-    size = sum(block.size for block in blocks)
-    dtype = np.result_type(*{block.dtype for block in blocks}).newbyteorder("=")
-    n = min(n, size)
-    level = _level(blocks, dtype, n, size)
-    above = np.concatenate([chunk[chunk > level] for chunk in _magnitudes(blocks, dtype)])
-    if above.size < n and level:
-        n_equal = sum(np.count_nonzero(chunk == level) for chunk in _magnitudes(blocks, dtype))
-        if above.size + n_equal < n:  # the sample misled us
-            level = above.dtype.type(0)
-            above = np.concatenate([chunk[chunk > 0] for chunk in _magnitudes(blocks, dtype)])
-    strongest = np.full(n, level, above.dtype)
-    above.sort()
-    strongest[: above.size] = above[::-1][:n]
-    return strongest.view(dtype)
-
-
-def _magnitudes(blocks: Blocks, dtype: np.dtype[Any]) -> Iterator[Bits]:
-    """Yield all magnitudes as integers, in any order; their order is that of ``|w|``.
-
-    Without its sign bit, an IEEE 754 number read as an unsigned integer keeps its place, NaN being last.
-    """
-    unsigned = np.dtype(f"u{dtype.itemsize}")
-    no_sign = unsigned.type(np.iinfo(unsigned).max >> 1)
-    for flat in _flat(blocks):
-        for start in range(0, flat.size, CHUNK):
-            yield flat[start : start + CHUNK].astype(dtype, copy=False).view(unsigned) & no_sign
-
-
-def _flat(blocks: Blocks) -> Iterator[Matrix]:
-    if len(blocks) > 1 and sum(block.size for block in blocks) <= CHUNK:
-        yield np.concatenate([block.ravel(order="K") for block in blocks])
-    else:
-        yield from (block.ravel(order="K") for block in blocks)
-
-
-def _level(blocks: Sequence[Matrix], dtype: np.dtype[Any], n: int, size: int) -> Any:
-    """Return a magnitude that probably more than n weights exceed, though not many times as many."""
-    unsigned = np.dtype(f"u{dtype.itemsize}")
-    if 4 * n > size:
-        return unsigned.type(0)
-    rng = np.random.default_rng(size)
-    n_sampled = max(4096, 64 * size // n)
-    parts = []
-    for block in blocks:
-        places = rng.integers(0, block.size, -(-n_sampled * block.size // size))
-        lines = block.T if abs(block.strides[0]) < abs(block.strides[1]) else block
-        parts.append(lines[np.divmod(places, lines.shape[1])].astype(dtype))
-    sample = np.sort(np.abs(np.concatenate(parts)).view(unsigned))
-    return sample[-1 - int(1.5 * n * sample.size / size)]

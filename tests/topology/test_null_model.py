@@ -18,8 +18,8 @@ from onnxtop.topology.null_model import (
     NullModels,
     StrongestWeights,
     draw_profiles,
-    strongest_weights,
 )
+from onnxtop.topology.top_weights import strongest_weights
 
 
 def persistence(blocks, **options):
@@ -389,13 +389,13 @@ def test_strongest_weights_of_many_blocks(monkeypatch):
     ]
     wanted = np.sort(np.abs(np.concatenate([block.ravel() for block in blocks])))[::-1]
     assert np.array_equal(strongest_weights(blocks, 2000), wanted[:2000])
-    monkeypatch.setattr("onnxtop.topology.null_model.CHUNK", 1000)
+    monkeypatch.setattr("onnxtop.topology.top_weights.CHUNK", 1000)
     assert np.array_equal(strongest_weights(blocks, 2000), wanted[:2000])
 
 
 def test_a_misleading_sample_costs_a_pass_and_nothing_else(monkeypatch):
     monkeypatch.setattr(
-        "onnxtop.topology.null_model._level", lambda blocks, dtype, n, size: np.float32(1e9).view(np.uint32)
+        "onnxtop.topology.top_weights._level", lambda blocks, dtype, n, size: np.float32(1e9).view(np.uint32)
     )
     matrix = random_matrix("gaussian", 100, 100)
     assert np.array_equal(strongest_weights([matrix], 500), np.sort(np.abs(matrix).ravel())[::-1][:500])
