@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from onnxtop.landscape.story import loss_barcode
     from onnxtop.loss.probe import Probe
     from onnxtop.options import AuditOptions
-    from onnxtop.reader.layers import Layer, Skipped, read_layers
+    from onnxtop.reader.layer import Layer, Skipped
+    from onnxtop.reader.layers import read_layers
     from onnxtop.report import Report
     from onnxtop.topology.barcode import merge_tree_barcode, point_cloud_barcode
     from onnxtop.topology.deep_graph_persistence import deep_graph_persistence
@@ -36,13 +37,13 @@ _HOME = {
     "AuditOptions": "onnxtop.options",
     "ExternalDataError": "onnxtop.errors",
     "FormatError": "onnxtop.errors",
-    "Layer": "onnxtop.reader.layers",
+    "Layer": "onnxtop.reader.layer",
     "ModelError": "onnxtop.errors",
     "NothingToAnalyseError": "onnxtop.errors",
     "OnnxtopError": "onnxtop.errors",
     "Probe": "onnxtop.loss.probe",
     "Report": "onnxtop.report",
-    "Skipped": "onnxtop.reader.layers",
+    "Skipped": "onnxtop.reader.layer",
     "UsageError": "onnxtop.errors",
     "audit": "onnxtop.auditing",
     "deep_graph_persistence": "onnxtop.topology.deep_graph_persistence",

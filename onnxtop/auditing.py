@@ -69,8 +69,10 @@ def audit(
 
     Examples
     --------
-    >>> report = onnxtop.audit("sample_models/mlp_torch_dynamo.onnx")  # doctest: +SKIP
-    >>> report.network.neural_persistence.mean_normalized  # doctest: +SKIP
+    ::
+
+        report = onnxtop.audit("model.onnx")
+        report.network.neural_persistence.mean_normalized
     """
     options = options or AuditOptions()
     shown = check_options(options)

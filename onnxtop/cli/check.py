@@ -78,7 +78,8 @@ def _run(models: tuple[str, ...], settings: Settings, arguments: Mapping[str, An
     """Audit, judge, write, and return the code."""
     outputs: list[Output] = arguments["outputs"]
     baseline = _baseline(settings)
-    found = find_models(models)
+    # by path: what a gate writes does not depend on the order in which models were named
+    found = sorted(find_models(models), key=lambda model: model if isinstance(model, str) else model.path)
     check(
         outputs, [model for model in found if isinstance(model, str)] + ([baseline.path] if baseline else [])
     )

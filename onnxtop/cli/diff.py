@@ -103,7 +103,7 @@ def command(
     verbose: int,
     **options: Any,
 ) -> int:
-    """Tell what changed between two models, layer by layer, in weights and in topology.
+    """Tell what changed between two models, layer by layer.
 
     OLD and NEW are ONNX files. Layers are found again under other names, transposed, permuted or quantised.
     """

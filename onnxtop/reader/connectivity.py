@@ -1,10 +1,10 @@
 """From a model to its network graph: who can reach whom, and which weights lie between (see `lanes`).
 
->>> from onnxtop.reader.model import load  # doctest: +SKIP
->>> model = load("model.onnx")  # doctest: +SKIP
->>> constants = Constants(model)  # doctest: +SKIP
->>> connect(model, constants, find_layers(model, constants)).exact  # doctest: +SKIP
-True
+::
+
+    model = load("model.onnx")
+    constants = Constants(model)
+    connect(model, constants, find_layers(model, constants)).exact
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

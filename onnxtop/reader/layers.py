@@ -70,8 +70,10 @@ def read_layers(
 
     Examples
     --------
-    >>> for layer in onnxtop.read_layers("model.onnx"):  # doctest: +SKIP
-    ...     print(layer.name, layer.op_type)
+    ::
+
+        for layer in onnxtop.read_layers("model.onnx"):
+            print(layer.name, layer.op_type)
     """
     model = load(path, allow_external=allow_external)
     return find_layers(model, Constants(model), peepholes=peepholes)
