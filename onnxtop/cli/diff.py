@@ -10,19 +10,19 @@ import click
 
 from onnxtop.cli.messages import Voice
 from onnxtop.cli.models import find_models
-from onnxtop.cli.options import file_options, lengths, shapes, talk_options
+from onnxtop.cli.options import file_options, lengths, output_options_for, shapes, talk_options
 from onnxtop.cli.outputs import Output, check, encoding_of, look_of, write_file, write_stdout
 from onnxtop.cli.progress import ProgressLine, wanted
 from onnxtop.cli.verb import Verb
 from onnxtop.errors import ModelError, NothingToAnalyseError, OnnxtopError, UsageError
 from onnxtop.render import FailedModel, RenderOptions
+from onnxtop.render.diff import FORMATS, SUFFIXES
 
 if TYPE_CHECKING:
     from onnxtop.comparison.result import Diff
 
 __all__ = ["command"]
 
-FORMATS = ("terminal", "json", "markdown")
 
 EXIT_CODES = """\b
 Exit codes:
@@ -35,29 +35,16 @@ Exit codes:
   130  interrupted"""
 
 
-@click.command("diff", cls=Verb, epilog=EXIT_CODES)
+class DiffVerb(Verb):
+    """A verb whose formats are those of a comparison."""
+
+    suffixes = SUFFIXES
+
+
+@click.command("diff", cls=DiffVerb, epilog=EXIT_CODES)
 @click.argument("old", metavar="OLD")
 @click.argument("new", metavar="NEW")
-@click.option(
-    "-f",
-    "--format",
-    "formats",
-    type=click.Choice(FORMATS),
-    multiple=True,
-    expose_value=False,
-    help="Write this format: to the -o that follows, else to stdout. Default: terminal.",
-)
-@click.option(
-    "-o",
-    "--output",
-    "files",
-    type=click.Path(),
-    metavar="FILE",
-    multiple=True,
-    expose_value=False,
-    help="Write to this file; without an -f of its own, its suffix is the format: .txt .json .md.",
-)
-@click.option("--all", "all_rows", is_flag=True, help="Show every row of a long table.")
+@output_options_for(FORMATS, SUFFIXES)
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0),
@@ -107,9 +94,6 @@ def command(
 
     OLD and NEW are ONNX files. Layers are found again under other names, transposed, permuted or quantised.
     """
-    for output in outputs:
-        if output.format not in FORMATS:
-            raise UsageError(f"{output.path}: wanted a format out of {', '.join(FORMATS)}: say one with -f")
     paths = [_one_model(argument) for argument in (old, new)]
     check(outputs, paths)
     with ProgressLine(wanted(quiet, no_progress)) as progress:

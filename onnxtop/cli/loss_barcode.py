@@ -11,7 +11,7 @@ import click
 from onnxtop.cli import EXIT_CODES, messages, outputs
 from onnxtop.cli.messages import Voice
 from onnxtop.cli.models import find_models
-from onnxtop.cli.options import talk_options
+from onnxtop.cli.options import output_options_for, talk_options
 from onnxtop.cli.outputs import Output
 from onnxtop.cli.progress import ProgressLine, wanted
 from onnxtop.cli.verb import Verb
@@ -25,53 +25,23 @@ __all__ = ["command"]
 
 FORMATS = ("terminal", "json", "svg")
 
-_SUFFIXES = {".svg": "svg"}
-"""Suffixes beside those of reports."""
+SUFFIXES = {".txt": "terminal", ".json": "json", ".svg": "svg"}
 
 
-class _Pictured(Verb):
-    """A verb whose outputs may be pictures."""
+class BarcodeVerb(Verb):
+    """A verb that also draws pictures, and always tells what it found."""
+
+    suffixes = SUFFIXES
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse, and pair formats with files in their order."""
-        given, _, order = self.make_parser(ctx).parse_args(list(args))
+        """Parse; if everything goes to files, the terminal is told as well."""
         rest = super().parse_args(ctx, args)
-        names = {"kinds": "formats", "targets": "files"}
-        values = {name: iter(given.get(name) or ()) for name in names}
-        events = [(names[p.name], str(next(values[p.name]))) for p in order if p.name in names]
-        ctx.params["outputs"] = _paired(events)
+        if all(output.path is not None for output in ctx.params["outputs"]):
+            ctx.params["outputs"].append(Output("terminal"))
         return rest
 
 
-def _paired(events: Iterable[tuple[str, str]]) -> list[Output]:
-    """Pair as reports do; the suffix of a picture tells its format too.
-
-    >>> _paired([("files", "a.svg"), ("formats", "json")])
-    [Output(format='svg', path='a.svg'), Output(format='json', path=None)]
-    """
-    told: list[tuple[str, str]] = []
-    waiting = 0
-    for kind, value in events:
-        suffix = Path(value).suffix.lower()
-        if kind == "files" and not waiting and suffix in _SUFFIXES:
-            told.append(("formats", _SUFFIXES[suffix]))
-        elif kind == "files":
-            waiting = max(waiting - 1, 0)
-        else:
-            waiting += 1
-        told.append((kind, value))
-    found = outputs.pair(told)
-    for output in found:
-        if output.format not in FORMATS:
-            raise click.UsageError(
-                f"wanted a format out of {', '.join(FORMATS)} for {output.path!r}, found {output.format}"
-            )
-    if all(output.path is not None for output in found):
-        found.append(Output("terminal"))
-    return found
-
-
-@click.command("loss-barcode", cls=_Pictured, epilog=EXIT_CODES)
+@click.command("loss-barcode", cls=BarcodeVerb, epilog=EXIT_CODES)
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.option(
     "--data",
@@ -177,26 +147,7 @@ def _paired(events: Iterable[tuple[str, str]]) -> list[Output]:
     type=click.IntRange(min=1),
     help="Paths looked for at a time. Default: one a core, at most 4.",
 )
-@click.option(
-    "-f",
-    "--format",
-    "kinds",
-    type=click.Choice(FORMATS),
-    multiple=True,
-    expose_value=False,
-    help="Write this format: to the -o that follows, else to stdout. Default: terminal.",
-)
-@click.option(
-    "-o",
-    "--output",
-    "targets",
-    type=click.Path(),
-    metavar="FILE",
-    multiple=True,
-    expose_value=False,
-    help="Write to this file too; without an -f of its own, its suffix is the format: .svg .json .txt.",
-)
-@click.option("--all", "all_rows", is_flag=True, help="Draw every path.")
+@output_options_for(FORMATS, SUFFIXES)
 @talk_options
 def command(
     models: tuple[str, ...],

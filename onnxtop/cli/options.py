@@ -3,7 +3,7 @@
 import functools
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 import click
@@ -15,6 +15,7 @@ __all__ = [
     "file_options",
     "measure_options",
     "output_options",
+    "output_options_for",
     "read_options",
     "talk_options",
 ]
@@ -198,28 +199,32 @@ _MEASURE = (
     ),
 )
 
-_OUTPUT = (
-    click.option(
-        "-f",
-        "--format",
-        "formats",
-        type=click.Choice(list(FORMATS)),
-        multiple=True,
-        expose_value=False,
-        help="Write this format: to the -o that follows, else to stdout. Default: terminal.",
-    ),
-    click.option(
-        "-o",
-        "--output",
-        "files",
-        type=click.Path(),
-        metavar="FILE",
-        multiple=True,
-        expose_value=False,
-        help=f"Write to this file; without an -f of its own, its suffix is the format: {' '.join(SUFFIXES)}.",
-    ),
-    click.option("--all", "all_rows", is_flag=True, help="Show every row of a long table."),
-)
+
+def _output(formats: Iterable[str], suffixes: Iterable[str]) -> tuple[Callable[[Any], Any], ...]:
+    return (
+        click.option(
+            "-f",
+            "--format",
+            "formats",
+            type=click.Choice(list(formats)),
+            multiple=True,
+            expose_value=False,
+            help="Write this format: to the -o that follows, else to stdout. Default: terminal.",
+        ),
+        click.option(
+            "-o",
+            "--output",
+            "files",
+            type=click.Path(),
+            metavar="FILE",
+            multiple=True,
+            expose_value=False,
+            help="Write to this file; without an -f of its own, its suffix is the format: "
+            f"{' '.join(suffixes)}.",
+        ),
+        click.option("--all", "all_rows", is_flag=True, help="Show every row of a long table."),
+    )
+
 
 _TALK = (
     click.option(
@@ -250,7 +255,13 @@ connect_options = functools.partial(_all, _CONNECT)
 measure_options = functools.partial(_all, _MEASURE)
 """What is measured and how; includes ``connect_options``."""
 
-output_options = functools.partial(_all, _OUTPUT)
+
+def output_options_for(formats: Iterable[str], suffixes: Iterable[str]) -> Callable[[Function], Function]:
+    """Return the options of formats and files for a verb with formats of its own."""
+    return functools.partial(_all, _output(formats, suffixes))
+
+
+output_options = output_options_for(FORMATS, SUFFIXES)
 """Formats and files; see ``onnxtop.cli.outputs``, which pairs them."""
 
 talk_options = functools.partial(_all, _TALK)

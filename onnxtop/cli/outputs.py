@@ -8,7 +8,7 @@ import secrets
 import shutil
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -39,11 +39,11 @@ class Output:
     path: str | None = None
 
 
-def pair(events: Iterable[tuple[str, str]]) -> list[Output]:
+def pair(events: Iterable[tuple[str, str]], suffixes: Mapping[str, str] = SUFFIXES) -> list[Output]:
     """Pair formats with files, given in their order as ("formats", name) and ("files", path).
 
-    A file belongs to the nearest format before it that has none; without one its suffix tells the format. A
-    format without a file goes to stdout, and at most one may.
+    A file belongs to the nearest format before it that has none; without one its suffix tells the format, by
+    ``suffixes``. A format without a file goes to stdout, and at most one may.
 
     >>> pair([("formats", "json"), ("files", "a.json"), ("formats", "csv")])
     [Output(format='json', path='a.json'), Output(format='csv', path=None)]
@@ -57,19 +57,19 @@ def pair(events: Iterable[tuple[str, str]]) -> list[Output]:
         if waiting:
             outputs[waiting[-1]] = Output(outputs[waiting[-1]].format, value)
         else:
-            outputs.append(Output(_by_suffix(value), value))
+            outputs.append(Output(_by_suffix(value, suffixes), value))
     if sum(output.path is None for output in outputs) > 1:
         raise click.UsageError("only one format can go to stdout: give the others a file with -o")
     return outputs or [Output("terminal")]
 
 
-def _by_suffix(path: str) -> str:
+def _by_suffix(path: str, suffixes: Mapping[str, str]) -> str:
     suffix = Path(path).suffix.lower()
-    if suffix not in SUFFIXES:
+    if suffix not in suffixes:
         raise click.UsageError(
-            f"the suffix of {path!r} is none of {' '.join(SUFFIXES)}: say the format with -f"
+            f"the suffix of {path!r} is none of {' '.join(suffixes)}: say the format with -f"
         )
-    return SUFFIXES[suffix]
+    return suffixes[suffix]
 
 
 def check(outputs: Sequence[Output], models: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ import click
 from onnxtop.cli import EXIT_CODES, messages, outputs
 from onnxtop.cli.messages import Voice
 from onnxtop.cli.models import find_models
-from onnxtop.cli.options import talk_options
+from onnxtop.cli.options import output_options_for, talk_options
 from onnxtop.cli.outputs import Output
 from onnxtop.cli.progress import ProgressLine, wanted
 from onnxtop.cli.verb import Verb
@@ -29,30 +29,7 @@ _INTERRUPTED = 130
 class ProbeVerb(Verb):
     """A verb whose formats are those of a probe."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Pair -f with -o in the order in which they were given."""
-        given, _, order = self.make_parser(ctx).parse_args(list(args))
-        rest = click.Command.parse_args(self, ctx, args)
-        values = {name: iter(given.get(name) or ()) for name in ("formats", "files")}
-        ctx.params["outputs"] = _paired(
-            [(p.name, str(next(values[p.name]))) for p in order if p.name in values]
-        )
-        return rest
-
-
-def _paired(events: list[tuple[str, str]]) -> list[Output]:
-    """Pair as `outputs.pair` does, with the suffixes of a probe."""
-    named = []
-    for number, (kind, value) in enumerate(events):
-        if kind == "files" and not (number and events[number - 1][0] == "formats"):
-            suffix = Path(value).suffix.lower()
-            if suffix not in SUFFIXES:
-                raise click.UsageError(
-                    f"the suffix of {value!r} is none of {' '.join(SUFFIXES)}: say the format with -f"
-                )
-            named.append(("formats", SUFFIXES[suffix]))
-        named.append((kind, value))
-    return outputs.pair(named)
+    suffixes = SUFFIXES
 
 
 def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...] | None:
@@ -149,26 +126,7 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
     show_default=True,
     help="Of random directions.",
 )
-@click.option(
-    "-f",
-    "--format",
-    "formats",
-    type=click.Choice(FORMATS),
-    multiple=True,
-    expose_value=False,
-    help="Write this format: to the -o that follows, else to stdout. Default: terminal.",
-)
-@click.option(
-    "-o",
-    "--output",
-    "files",
-    type=click.Path(),
-    metavar="FILE",
-    multiple=True,
-    expose_value=False,
-    help=f"Write to this file; without an -f of its own, its suffix is the format: {' '.join(SUFFIXES)}.",
-)
-@click.option("--all", "all_rows", is_flag=True, help="Show every row of a long table.")
+@output_options_for(FORMATS, SUFFIXES)
 @talk_options
 def command(
     models: tuple[str, ...],

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from onnxtop._version import __version__
-from onnxtop.cli import EXIT_CODES, VERBS, app
+from onnxtop.cli import VERBS, app
 
 HEAVY = ("numpy", "onnx", "onnxruntime", "scipy", "rich", "jinja2", "networkx", "ml_dtypes", "google")
 

@@ -44,7 +44,7 @@ def test_several_outputs_in_one_run(diff, tmp_path):
     ("arguments", "code", "said"),
     [
         ((OLD,), 2, "Missing argument 'NEW'"),
-        ((OLD, NEW, "-o", "a.csv"), 2, "wanted a format out of terminal, json, markdown"),
+        ((OLD, NEW, "-o", "a.csv"), 2, "is none of .txt .json .md"),
         ((OLD, NEW, "-f", "sarif"), 2, "'sarif' is not one of"),
         ((OLD, NEW, "--tolerance", "-1"), 2, "not in the range"),
         ((OLD, "nowhere.onnx"), 3, "nowhere.onnx: no such file or folder"),

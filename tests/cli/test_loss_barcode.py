@@ -75,7 +75,7 @@ def test_json_to_stdout(run):
         ([TWO[0]], 2, "none to train"),
         ([TWO[0], "nowhere.onnx"], 3, "nowhere.onnx: no such file"),
         ([*TWO, "--budget", "lots"], 2, "wanted a budget"),
-        ([*TWO, "-o", "x.csv"], 2, "wanted a format out of terminal, json, svg"),
+        ([*TWO, "-o", "x.csv"], 2, "is none of .txt .json .svg"),
         ([*TWO, "-o", "none/x.svg"], 2, "there is no folder"),
         ([TWO[0], str(SAMPLES / "mlp_jax.onnx")], 2, "difference at parameter 1"),
         ([*TWO, "--finder", "magic"], 2, "is not one of"),
