@@ -221,7 +221,12 @@ class TensorFiles:
         if path not in self._maps:
             with path.open("rb") as file:
                 self._maps[path] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        return self._maps[path]
+        mapped = self._maps[path]
+        if hasattr(mmap, "MADV_DONTNEED"):
+            # Pages of tensors read before are dropped: memory stays near one layer. Views still in use fetch
+            # theirs again from the system's cache.
+            mapped.madvise(mmap.MADV_DONTNEED)
+        return mapped
 
 
 def _byte_count(tensor: TensorProto) -> int | None:
