@@ -127,7 +127,8 @@ def main(arguments: list[str]) -> int:
     return report(
         [
             Row("onnxtop report --quick, time beside loading it", seconds["quick"] / seconds["load"], "x", 3),
-            Row("null model and statistics, added", seconds["report"] - seconds["quick"], "s", 3),
+            Row("onnxtop report, time beside loading it", seconds["report"] / seconds["load"], "x", 3),
+            Row("null model and statistics, added", seconds["report"] - seconds["quick"], "s", 2),
             Row("onnxtop layers, time beside loading it", seconds["layers"] / seconds["load"], "x", 3),
             Row(
                 "onnxtop report, memory beside loading the file", memory["report"] / memory["load"], "x", 1.5

@@ -16,16 +16,9 @@ def untrained_layer(report: Report, policy: Policy) -> Found:
     """Find layers that look freshly initialised in a network that does not."""
     if not _untrained(report, policy):
         for layer in _judged(report):
-            if _of(layer).exchangeable and _of(layer).fits:
-                yield layer.name, f"its weights look freshly initialised: no structure{_made_by(layer)}"
-
-
-def structureless_layer(report: Report, policy: Policy) -> Found:
-    """Find layers without structure that no initialiser explains, in a network that has some."""
-    if not _untrained(report, policy):
-        for layer in _judged(report):
-            if _of(layer).exchangeable and not _of(layer).fits:
-                yield layer.name, "its weights have no structure: shuffled, they would measure the same"
+            if _of(layer).exchangeable:
+                made_by = _made_by(layer)
+                yield layer.name, f"its weights have no structure: they look freshly initialised{made_by}"
 
 
 def untrained_network(report: Report, policy: Policy) -> Found:
@@ -71,15 +64,15 @@ RULES = (
         code="OT207",
         name="untrained-layer",
         severity="warning",
-        what="The weights of a layer have no structure, and are distributed as an initialiser draws them.",
+        what="The weights of a layer have no structure: they look freshly initialised.",
         why="The layer was never trained, never loaded, or was reset, in a network that was trained "
         "otherwise.",
         how="Three statistics against the same weights shuffled, none of which finds anything: z of neural "
         "persistence (3), concentration of large weights in rows or columns (4), largest singular value (4). "
-        "At least 1,024 weights and 8 rows and columns. Then the distribution: a common initialiser fits it, "
-        "its scale included (Kolmogorov-Smirnov).",
+        "At least 1,024 weights and 8 rows and columns.",
         source=_SOURCE,
-        false_alarms="0.4 % of the layers of trained files; layers frozen on purpose.",
+        false_alarms="2 % of the layers of trained files, mostly small convolutions; layers frozen "
+        "on purpose.",
         find=untrained_layer,
     ),
     Rule(
@@ -93,17 +86,6 @@ RULES = (
         source=_SOURCE,
         false_alarms="None in 125 published files; a network of random features is meant to be like this.",
         find=untrained_network,
-    ),
-    Rule(
-        code="OT209",
-        name="structureless-layer",
-        severity="note",
-        what="The weights of a layer have no structure, though no initialiser explains their distribution.",
-        why="Training left no trace that three statistics could find: the layer is small, or does little.",
-        how="As untrained-layer, where no initialiser of known scale fits.",
-        source=_SOURCE,
-        false_alarms="2 % of the layers of trained files, mostly small convolutions and projections.",
-        find=structureless_layer,
     ),
 )
 """The second half of the family."""

@@ -38,10 +38,6 @@ CASES = {
     "OT205": ({"near_duplicate_outputs": Units(2, (0, 1))}, {"near_duplicate_outputs": Units(1, (0,))}),
     "OT206": ({"rank": 5, "rank_limit": 10}, {"rank": 6, "rank_limit": 10}),
     "OT207": (
-        {"exchangeability": Exchangeability(exchangeable=True, initialiser="normal", fits=True)},
-        {"exchangeability": Exchangeability(exchangeable=False)},
-    ),
-    "OT209": (
         {"exchangeability": Exchangeability(exchangeable=True)},
         {"exchangeability": Exchangeability(exchangeable=False)},
     ),
@@ -112,8 +108,8 @@ def trained(layer, count, names="mnopqrs"):
     [
         (3, 0, None, "OT208"),
         (4, 1, None, "OT208"),
-        (3, 1, None, "OT209"),
-        (2, 0, None, "OT209"),
+        (3, 1, None, "OT207"),
+        (2, 0, None, "OT207"),
         (2, 0, True, "OT208"),
         (1, 0, True, "OT207"),
         (0, 3, None, None),
