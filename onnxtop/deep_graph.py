@@ -68,11 +68,7 @@ def measure(
     if reason is not None:
         figures = DeepGraphPersistence(connectivity=_connectivity(connected), reason=reason)
         return DeepGraph(figures, _cut_off(connected, used, None))
-    graph = connected.graph
-    kept = dgp.deep_graph_persistence(graph, convention=convention, p=p, skips="keep")
-    cut = kept
-    if len(graph.skips):
-        cut = dgp.deep_graph_persistence(graph, convention=convention, p=p, skips="cut")
+    kept, cut = dgp.kept_and_cut(connected.graph, convention=convention, p=p)
     chosen = cut if skips == "cut" else kept
     figures = DeepGraphPersistence(
         total=_defined(chosen.total),

@@ -27,7 +27,7 @@ from onnxtop.topology.graph import Floats, Indices
 from onnxtop.topology.persistence import Convention, Diagram
 from onnxtop.topology.strong_weights import LayerScan, scan_layer
 
-__all__ = ["DeepGraphPersistence", "LayerRole", "Skips", "deep_graph_persistence"]
+__all__ = ["DeepGraphPersistence", "LayerRole", "Skips", "deep_graph_persistence", "kept_and_cut"]
 
 Skips = Literal["keep", "cut"]
 """Whether paths may take the earlier operand of a residual join (the definition), or not."""
@@ -174,6 +174,20 @@ def deep_graph_persistence(
     return _measure(graph, _Options(standardise, rescale, convention, p, skips))
 
 
+def kept_and_cut(
+    graph: NetworkGraph, *, convention: Convention = "essential", p: float = 2.0
+) -> tuple[DeepGraphPersistence, DeepGraphPersistence]:
+    """Return the deep graph persistence with skips kept and with skips cut, reading the weights once.
+
+    Both are as `deep_graph_persistence` gives them; without skips they are one and the same.
+    """
+    check_options(convention, p)
+    options = _Options(convention=convention, p=p)
+    scans = _scan(graph, options) if graph.inputs.size and graph.outputs.size else {}
+    kept = _measure(graph, options, scans)
+    return kept, _measure(graph, replace(options, skips="cut"), scans) if graph.skips.size else kept
+
+
 @dataclass(frozen=True)
 class _Options:
     standardise: bool = True
@@ -212,12 +226,14 @@ def _stack(matrices: Sequence[ArrayLike] | Mapping[str, ArrayLike]) -> NetworkGr
     )
 
 
-def _measure(graph: NetworkGraph, options: _Options) -> DeepGraphPersistence:
+def _measure(
+    graph: NetworkGraph, options: _Options, scans: Mapping[int, LayerScan] | None = None
+) -> DeepGraphPersistence:
     if not (graph.inputs.size and graph.outputs.size):
         side = "inputs" if not graph.inputs.size else "outputs"
         return _without_value(graph, options, f"the network has no {side} with neurons")
     graph = _with_separate_ends(_with_skips(graph, options.skips))
-    scans = _scan(graph, options)
+    scans = _scan(graph, options) if scans is None else scans
     bad = {k for k, scan in scans.items() if not scan.finite}
     broken = bad & _layers_on_paths(graph) if bad else set()
     if broken:
