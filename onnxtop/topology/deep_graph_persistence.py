@@ -14,23 +14,21 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from onnxtop.errors import UsageError
 from onnxtop.network import Block, NetworkGraph, Weights
-from onnxtop.topology.arguments import as_matrix, check_options
+from onnxtop.topology.arguments import check_options
 from onnxtop.topology.bottleneck import Bundle, Paths, bottleneck_tree, widest_paths
 from onnxtop.topology.graph import Floats, Indices
+from onnxtop.topology.network_graphs import Skips, layers_on_paths, stack, with_separate_ends, with_skips
 from onnxtop.topology.persistence import Convention, Diagram
 from onnxtop.topology.strong_weights import LayerScan, scan_layer
 
 __all__ = ["DeepGraphPersistence", "LayerRole", "Skips", "deep_graph_persistence", "kept_and_cut"]
-
-Skips = Literal["keep", "cut"]
-"""Whether paths may take the earlier operand of a residual join (the definition), or not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +168,7 @@ def deep_graph_persistence(
     check_options(convention, p)
     if skips not in ("keep", "cut"):
         raise UsageError(f"wanted skips 'keep' or 'cut', found {skips!r}: choose one of them")
-    graph = network if isinstance(network, NetworkGraph) else _stack(network)
+    graph = network if isinstance(network, NetworkGraph) else stack(network)
     return _measure(graph, _Options(standardise, rescale, convention, p, skips))
 
 
@@ -199,43 +197,16 @@ class _Options:
     """Weights listed of each layer; None for as many as are useful."""
 
 
-def _stack(matrices: Sequence[ArrayLike] | Mapping[str, ArrayLike]) -> NetworkGraph:
-    """Return the network graph of a stack of matrices."""
-    named = matrices if isinstance(matrices, Mapping) else {f"layer {k}": m for k, m in enumerate(matrices)}
-    checked = {name: as_matrix(matrix, f"layer {name!r}") for name, matrix in named.items()}
-    if not checked:
-        raise UsageError("wanted the matrices of a network, found none: pass at least one")
-    shapes = [matrix.shape for matrix in checked.values()]
-    for name, before, after in zip(list(checked)[1:], shapes, shapes[1:], strict=False):
-        if before[1] != after[0]:
-            raise UsageError(
-                f"wanted {before[1]} rows in layer {name!r}, as many as columns before it, "
-                f"found shape {after}: rows are inputs, so transpose what is stored (n_out, n_in)"
-            )
-    widths = [shapes[0][0], *(shape[1] for shape in shapes)]
-    ids = np.split(np.arange(sum(widths)), np.cumsum(widths)[:-1])
-    none = np.empty((0, 2), np.intp)
-    return NetworkGraph(
-        n_vertices=sum(widths),
-        inputs=ids[0],
-        outputs=ids[-1],
-        layers=[Weights(name, lambda matrix=matrix: [matrix]) for name, matrix in checked.items()],  # type: ignore[misc]
-        blocks=[Block(k, 0, ids[k], ids[k + 1]) for k in range(len(checked))],
-        structural=none,
-        skips=none,
-    )
-
-
 def _measure(
     graph: NetworkGraph, options: _Options, scans: Mapping[int, LayerScan] | None = None
 ) -> DeepGraphPersistence:
     if not (graph.inputs.size and graph.outputs.size):
         side = "inputs" if not graph.inputs.size else "outputs"
         return _without_value(graph, options, f"the network has no {side} with neurons")
-    graph = _with_separate_ends(_with_skips(graph, options.skips))
+    graph = with_separate_ends(with_skips(graph, options.skips))
     scans = _scan(graph, options) if scans is None else scans
     bad = {k for k, scan in scans.items() if not scan.finite}
-    broken = bad & _layers_on_paths(graph) if bad else set()
+    broken = bad & layers_on_paths(graph) if bad else set()
     if broken:
         name = graph.layers[min(broken)].name
         return _without_value(graph, options, f"layer {name!r} has weights that are NaN or infinite")
@@ -248,60 +219,12 @@ def _measure(
     return _result(graph, options, bars, alpha, beta, constant)
 
 
-def _with_skips(graph: NetworkGraph, skips: Skips) -> NetworkGraph:
-    if skips == "keep" or not graph.skips.size:
-        return graph
-    skip, edge = (pairs @ [graph.n_vertices, 1] for pairs in (graph.skips, graph.structural))
-    return replace(graph, structural=graph.structural[~np.isin(edge, skip)])
-
-
-def _with_separate_ends(graph: NetworkGraph) -> NetworkGraph:
-    """Split vertices that are input and output in two, joined by a structural edge."""
-    both = np.flatnonzero(np.isin(graph.outputs, graph.inputs))
-    if not both.size:
-        return graph
-    outputs = graph.outputs.copy()
-    outputs[both] = graph.n_vertices + np.arange(both.size)
-    ties = np.column_stack([graph.outputs[both], outputs[both]])
-    structural = np.concatenate([graph.structural.reshape(-1, 2), ties])
-    return replace(graph, n_vertices=graph.n_vertices + both.size, outputs=outputs, structural=structural)
-
-
 def _scan(graph: NetworkGraph, options: _Options) -> dict[int, LayerScan]:
     """Scan every layer that is in the graph."""
     return {
         k: scan_layer(graph.layers[k].read(), standardise=options.standardise, n_wanted=options.n_wanted)
         for k in sorted({block.layer for block in graph.blocks})
     }
-
-
-def _layers_on_paths(graph: NetworkGraph) -> set[int]:
-    """Return the layers with a weight on a path from an input to an output, whatever the weights are."""
-    forward = _reachable(
-        graph.n_vertices, [(b.rows, b.columns) for b in graph.blocks], graph.structural, graph.inputs
-    )
-    backward = _reachable(
-        graph.n_vertices,
-        [(b.columns, b.rows) for b in graph.blocks[::-1]],
-        graph.structural[:, ::-1],
-        graph.outputs,
-    )
-    return {b.layer for b in graph.blocks if forward[b.rows].any() and backward[b.columns].any()}
-
-
-def _reachable(
-    n_vertices: int, blocks: Sequence[tuple[Indices, Indices]], structural: Indices, sources: Indices
-) -> NDArray[np.bool_]:
-    reached = np.zeros(n_vertices + 1, bool)  # the last stands for padding
-    reached[sources] = True
-    n_before = 0
-    while (n_reached := int(np.count_nonzero(reached))) > n_before:
-        n_before = n_reached
-        reached[structural[reached[structural[:, 0]], 1]] = True
-        for tails, heads in blocks:
-            reached[heads] |= reached[tails].any()
-            reached[-1] = False
-    return reached
 
 
 def _bundles(graph: NetworkGraph, scans: Mapping[int, LayerScan]) -> Iterator[Bundle]:
