@@ -23,9 +23,9 @@ from _measure import Row, report
 from _networks import Dense, Floats
 
 sys.path.append(str(Path(__file__).parents[1]))
-from onnxtop.loss.alignment import align
-from onnxtop.loss.minima import descend
-from onnxtop.loss.paths import PathOptions, find_path
+from onnxtop.landscape.alignment import align
+from onnxtop.landscape.minima import descend
+from onnxtop.landscape.paths import PathOptions, find_path
 from onnxtop.topology.barcode import merge_tree_barcode, point_cloud_barcode
 from tests.known_landscapes import TanhNet, two_neuron_losses
 

@@ -23,9 +23,9 @@ import onnx
 from _measure import Row, median_seconds, report
 from onnx import NodeProto, TensorProto, helper
 
-from onnxtop import deep_graph
-from onnxtop.auditing import audit
-from onnxtop.report import Connectivity, DeepGraphPersistence
+from onnxtop.auditing import network
+from onnxtop.auditing.story import audit
+from onnxtop.results.report import Connectivity, DeepGraphPersistence
 
 RUNS = 5
 LOAD = "import sys, onnx, numpy, scipy.sparse.csgraph; onnx.load(sys.argv[1])"
@@ -80,16 +80,16 @@ def make(path: Path) -> None:
 
 def with_and_without(path: Path) -> float:
     """Return the time of an audit with deep graph persistence, over that without it."""
-    measure = deep_graph.measure
+    measure = network.measure
 
     def without() -> None:
-        deep_graph.measure = lambda *args, **options: nothing
+        network.measure = lambda *args, **options: nothing
         try:
             audit(path)
         finally:
-            deep_graph.measure = measure
+            network.measure = measure
 
-    nothing = deep_graph.DeepGraph(DeepGraphPersistence(reason="left out"), Connectivity(reason="left out"))
+    nothing = network.DeepGraph(DeepGraphPersistence(reason="left out"), Connectivity(reason="left out"))
     each = median_seconds(lambda: audit(path), without, repeat=3)
     return each[0] / each[1]
 

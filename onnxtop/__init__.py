@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from onnxtop._version import __version__
 
 if TYPE_CHECKING:
-    from onnxtop.auditing import audit
+    from onnxtop.auditing.options import AuditOptions
+    from onnxtop.auditing.story import audit
     from onnxtop.errors import (
         ExternalDataError,
         FormatError,
@@ -25,16 +26,15 @@ if TYPE_CHECKING:
     )
     from onnxtop.landscape.story import loss_barcode
     from onnxtop.loss.probe import Probe
-    from onnxtop.options import AuditOptions
     from onnxtop.reader.layer import Layer, Skipped
     from onnxtop.reader.layers import read_layers
-    from onnxtop.report import Report
+    from onnxtop.results.report import Report
     from onnxtop.topology.barcode import merge_tree_barcode, point_cloud_barcode
     from onnxtop.topology.deep_graph_persistence import deep_graph_persistence
     from onnxtop.topology.neural_persistence import layer_persistence, neural_persistence
 
 _HOME = {
-    "AuditOptions": "onnxtop.options",
+    "AuditOptions": "onnxtop.auditing.options",
     "ExternalDataError": "onnxtop.errors",
     "FormatError": "onnxtop.errors",
     "Layer": "onnxtop.reader.layer",
@@ -42,10 +42,10 @@ _HOME = {
     "NothingToAnalyseError": "onnxtop.errors",
     "OnnxtopError": "onnxtop.errors",
     "Probe": "onnxtop.loss.probe",
-    "Report": "onnxtop.report",
+    "Report": "onnxtop.results.report",
     "Skipped": "onnxtop.reader.layer",
     "UsageError": "onnxtop.errors",
-    "audit": "onnxtop.auditing",
+    "audit": "onnxtop.auditing.story",
     "deep_graph_persistence": "onnxtop.topology.deep_graph_persistence",
     "layer_persistence": "onnxtop.topology.neural_persistence",
     "loss_barcode": "onnxtop.landscape.story",

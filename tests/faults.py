@@ -17,8 +17,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, helper, numpy_helper
 
-from onnxtop.auditing import audit
-from onnxtop.report import Finding, Report
+from onnxtop.auditing.story import audit
+from onnxtop.results.report import Finding, Report
 from onnxtop.rules.catalogue import RULES, apply
 from onnxtop.rules.rule import Policy
 

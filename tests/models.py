@@ -20,7 +20,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layers import Layer, Skipped, find_layers
 from onnxtop.reader.model import load
-from onnxtop.report import Report
+from onnxtop.results.report import Report
 
 Array = NDArray[Any]
 Weights = Mapping[str, Array | TensorProto]

@@ -10,9 +10,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from onnxtop.auditing import audit
+from onnxtop.auditing.story import audit
 from onnxtop.errors import ModelError
-from onnxtop.report import Report
+from onnxtop.results.report import Report
 from onnxtop.rules.catalogue import FAMILIES, RULES
 from onnxtop.rules.figures import FIGURES
 from onnxtop.rules.rule import THRESHOLDS, TOLERANCES

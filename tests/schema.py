@@ -1,6 +1,6 @@
 """The JSON Schema of the report, made from its dataclasses, and a small validator.
 
-Run as a script, this writes ``onnxtop/schema/report.schema.json``.
+Run as a script, this writes ``onnxtop/results/report.schema.json``.
 """
 
 import dataclasses
@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from onnxtop.report import ON_DATA, SCHEMA_VERSION, Finding, Report
+from onnxtop.results.report import ON_DATA, SCHEMA_VERSION, Finding, Report
 from onnxtop.rules.rule import SEVERITIES
 
-PATH = Path(__file__).resolve().parent.parent / "onnxtop" / "schema" / "report.schema.json"
+PATH = Path(__file__).resolve().parent.parent / "onnxtop" / "results" / "report.schema.json"
 
 NARROWER: Mapping[tuple[type, str], dict[str, Any]] = {
     (Report, "schema_version"): {"const": SCHEMA_VERSION},

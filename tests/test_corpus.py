@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from onnxtop.auditing import AuditOptions, audit
+from onnxtop.auditing.story import AuditOptions, audit
 from onnxtop.errors import ModelError
-from onnxtop.report import Report
+from onnxtop.results.report import Report
 from tests.models import check_consistent
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onnxtop.auditing import audit
+from onnxtop.auditing.story import audit
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.coverage import account
 from onnxtop.reader.layers import Layer, find_layers

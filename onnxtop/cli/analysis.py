@@ -13,7 +13,7 @@ from onnxtop.render import FAILING, FailedModel, Result
 from onnxtop.render.text import counted
 
 if TYPE_CHECKING:
-    from onnxtop.auditing import AuditOptions
+    from onnxtop.auditing.story import AuditOptions
 
 __all__ = ["analyse", "exit_code", "run"]
 
@@ -35,7 +35,9 @@ def run(
     """Do what a verb was asked: audit its models with these options, write every output, return the code."""
     found = find_models(models)
     check(outputs, [model for model in found if isinstance(model, str)])
-    from onnxtop.auditing import AuditOptions  # loads numpy and onnx: not for help, nor for errors of usage
+    from onnxtop.auditing.story import (
+        AuditOptions,  # loads numpy and onnx: not for help, nor for errors of usage
+    )
 
     voice = Voice(verbose, quiet)
     with ProgressLine(wanted(quiet, no_progress)) as progress:
@@ -82,7 +84,7 @@ def _code(result: Result, fail_on: str) -> int:
 
 
 def _audited(path: str, options: "AuditOptions", voice: Voice, progress: ProgressLine) -> Result:
-    from onnxtop.auditing import audit
+    from onnxtop.auditing.story import audit
 
     try:
         return audit(path, options, progress=progress)

@@ -19,9 +19,9 @@ from onnxtop.cli.verb import Verb
 from onnxtop.errors import ModelError
 
 if TYPE_CHECKING:
-    from onnxtop.baseline import Baseline
     from onnxtop.render import Result
-    from onnxtop.report import Report
+    from onnxtop.results.report import Report
+    from onnxtop.rules.baseline import Baseline
 
 __all__ = ["command"]
 
@@ -83,7 +83,9 @@ def _run(models: tuple[str, ...], settings: Settings, arguments: Mapping[str, An
     check(
         outputs, [model for model in found if isinstance(model, str)] + ([baseline.path] if baseline else [])
     )
-    from onnxtop.auditing import AuditOptions  # loads numpy and onnx: not for help, nor for errors of usage
+    from onnxtop.auditing.story import (
+        AuditOptions,  # loads numpy and onnx: not for help, nor for errors of usage
+    )
 
     voice = Voice(arguments["verbose"], arguments["quiet"])
     options = AuditOptions(**settings.measured, layers=None)
@@ -98,7 +100,7 @@ def _run(models: tuple[str, ...], settings: Settings, arguments: Mapping[str, An
 
 
 def _baseline(settings: Settings) -> "Baseline | None":
-    from onnxtop.baseline import read_baseline
+    from onnxtop.rules.baseline import read_baseline
 
     path = settings.values.get("baseline")
     return read_baseline(path) if path else None
@@ -108,7 +110,7 @@ def _judged(
     result: "Result", settings: Settings, baseline: "Baseline | None", n_models: int, layers: str | None
 ) -> "Result":
     """Apply the rules to a report; layers that were not asked for count in the network's figures only."""
-    from onnxtop.report import Report
+    from onnxtop.results.report import Report
 
     if not isinstance(result, Report):
         return result
@@ -123,9 +125,9 @@ def _judged(
 
 
 def _findings(report: "Report", settings: Settings, baseline: "Baseline | None", n_models: int) -> Any:
-    from onnxtop.baseline import incomparable
-    from onnxtop.config import policy_of
+    from onnxtop.rules.baseline import incomparable
     from onnxtop.rules.catalogue import apply
+    from onnxtop.rules.policy import policy_of
 
     if baseline is None:
         return apply(report, policy_of(settings.values))
@@ -136,7 +138,7 @@ def _findings(report: "Report", settings: Settings, baseline: "Baseline | None",
 
 def _code(results: "Sequence[Result]", fail_on: str) -> int:
     """Return the exit code; a baseline that cannot be compared is a model that could not be analysed."""
-    from onnxtop.report import Report
+    from onnxtop.results.report import Report
 
     code = exit_code(results, fail_on)
     reports = (result for result in results if isinstance(result, Report))

@@ -19,7 +19,7 @@ from onnxtop.render import FailedModel, RenderOptions
 from onnxtop.render.diff import FORMATS, SUFFIXES
 
 if TYPE_CHECKING:
-    from onnxtop.comparison.result import Diff
+    from onnxtop.results.diff import Diff
 
 __all__ = ["command"]
 
@@ -116,8 +116,8 @@ def _one_model(argument: str) -> str:
 
 
 def _compare(old: str, new: str, options: Mapping[str, Any], progress: ProgressLine) -> "Diff":
-    from onnxtop.comparison.result import DiffSettings  # loads numpy and onnx: not for help
     from onnxtop.comparison.story import CompareOptions, compare
+    from onnxtop.results.diff import DiffSettings  # loads numpy and onnx: not for help
 
     names = ("tolerance", "np_tolerance", "permuted_ok")
     settings = DiffSettings(**{name: options[name] for name in names})

@@ -19,7 +19,7 @@ from onnxtop.errors import UsageError
 from onnxtop.render import FailedModel, RenderOptions
 
 if TYPE_CHECKING:
-    from onnxtop.loss_landscape import LossLandscape
+    from onnxtop.results.landscape import LossLandscape
 
 __all__ = ["command"]
 

@@ -15,5 +15,5 @@ def command() -> int:
 
     It is that of one model: several make a list under "reports" with -f json, or one a line with -f jsonl.
     """
-    click.echo((files("onnxtop") / "schema" / "report.schema.json").read_text(encoding="utf-8"), nl=False)
+    click.echo((files("onnxtop.results") / "report.schema.json").read_text(encoding="utf-8"), nl=False)
     return 0

@@ -40,7 +40,7 @@ def resolve(context: click.Context, arguments: Mapping[str, Any]) -> Settings:
     UsageError
         The file makes no sense, or a flag names a rule that does not exist.
     """
-    from onnxtop.config import KEYS, check_rules, find_config, read_config
+    from onnxtop.rules.policy import KEYS, check_rules, find_config, read_config
 
     config = read_config(Path(arguments["config"])) if arguments["config"] else find_config(Path.cwd())
     values: dict[str, Any] = {}
@@ -65,7 +65,7 @@ def resolve(context: click.Context, arguments: Mapping[str, Any]) -> Settings:
 
 def _measured(values: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of the audit."""
-    from onnxtop.auditing import AuditOptions
+    from onnxtop.auditing.story import AuditOptions
 
     names = {field.name for field in fields(AuditOptions)} - {"layers", "outputs"}
     chosen = {name: value for name, value in arguments.items() if name in names}

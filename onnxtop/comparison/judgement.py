@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from onnxtop.comparison.result import DiffSettings, Figure, LayerDiff
+from onnxtop.results.diff import DiffSettings, Figure, LayerDiff
 
 __all__ = ["judged", "relative"]
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.comparison.alignment import chunks
-from onnxtop.comparison.result import WeightChange
 from onnxtop.network import Blocks
+from onnxtop.results.diff import WeightChange
 from onnxtop.topology.bottleneck_distance import bottleneck_distance
 from onnxtop.topology.dense import dense_forest
 from onnxtop.topology.graph import Forest, Indices

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from onnxtop._version import __version__
-from onnxtop.auditing import ALGORITHMS, AuditOptions, Progress, audit
+from onnxtop.auditing.story import ALGORITHMS, AuditOptions, Progress, audit
 from onnxtop.comparison.alignment import EXPLAINED, align
 from onnxtop.comparison.judgement import judged
 from onnxtop.comparison.matching import Candidate, Pair, holder, match
 from onnxtop.comparison.measures import topology_change, weight_change
-from onnxtop.comparison.result import (
+from onnxtop.errors import NothingToAnalyseError, OnnxtopError
+from onnxtop.reader.layers import Layer, read_layers
+from onnxtop.results.diff import (
     Diff,
     DiffSettings,
     Figure,
@@ -20,9 +22,7 @@ from onnxtop.comparison.result import (
     Unmatched,
     WeightChange,
 )
-from onnxtop.errors import NothingToAnalyseError, OnnxtopError
-from onnxtop.reader.layers import Layer, read_layers
-from onnxtop.report import LayerReport, Report, ToolInfo
+from onnxtop.results.report import LayerReport, Report, ToolInfo
 
 __all__ = ["DIFF_ALGORITHM", "CompareOptions", "compare"]
 

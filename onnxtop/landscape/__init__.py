@@ -1,1 +1,1 @@
-"""The story of a loss barcode: minima of a model, paths between them, bars."""
+"""How hard the way between minima is: minima of a loss, paths between them, bars."""

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.loss.minima import BatchGradient
+from onnxtop.landscape.minima import BatchGradient
 from onnxtop.loss.probe import Probe
 
 __all__ = ["Crew", "gradient_of"]

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.errors import UsageError
-from onnxtop.loss.alignment import Layout
+from onnxtop.landscape.alignment import Layout
+from onnxtop.landscape.minima import Draw
+from onnxtop.landscape.symmetry import Symmetries, find_groups
 from onnxtop.loss.data import read_data
-from onnxtop.loss.minima import Draw
 from onnxtop.loss.parameters import Parameter
 from onnxtop.loss.probe import Probe
-from onnxtop.loss.symmetry import Symmetries, find_groups
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layers import Layer, find_layers
 from onnxtop.reader.model import Model, load

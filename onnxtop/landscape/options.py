@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from onnxtop.errors import UsageError
+from onnxtop.landscape.minima import Training
 from onnxtop.landscape.networks import ProbeOptions
+from onnxtop.landscape.paths import PathOptions
 from onnxtop.landscape.search import Pairs
-from onnxtop.loss.minima import Training
-from onnxtop.loss.paths import PathOptions
 
 __all__ = ["BarcodeOptions", "check"]
 

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from onnxtop.landscape.minima import Certificate
 from onnxtop.landscape.search import Found
-from onnxtop.loss.minima import Certificate
-from onnxtop.loss_landscape import LossLandscape, Minimum, Pass, Score
+from onnxtop.results.landscape import LossLandscape, Minimum, Pass, Score
 from onnxtop.topology.barcode import Barcode, direct_barcode, merge_tree_barcode, to_score
 
 __all__ = ["assembled"]

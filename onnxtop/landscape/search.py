@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.errors import UsageError
-from onnxtop.loss.paths import Meter, Path, PathOptions
+from onnxtop.landscape.paths import Meter, Path, PathOptions
 from onnxtop.topology.barcode import merge_tree_barcode
 
 __all__ = ["Budget", "Found", "Pairs", "Plan", "connect", "next_pairs"]

@@ -13,19 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.errors import NothingToAnalyseError, UsageError
-from onnxtop.landscape import networks
+from onnxtop.landscape import networks, paths
+from onnxtop.landscape.alignment import align
 from onnxtop.landscape.crew import Crew, gradient_of
+from onnxtop.landscape.minima import Certificate, certify, fresh, perturbed, train
 from onnxtop.landscape.options import BarcodeOptions, check
+from onnxtop.landscape.paths import Meter, PathOptions
 from onnxtop.landscape.result import assembled
 from onnxtop.landscape.search import Budget, Found, Plan, connect
 from onnxtop.landscape.state import State, key_of
-from onnxtop.loss import paths
-from onnxtop.loss.alignment import align
-from onnxtop.loss.minima import Certificate, certify, fresh, perturbed, train
-from onnxtop.loss.paths import Meter, PathOptions
+from onnxtop.landscape.symmetry import Symmetries
 from onnxtop.loss.probe import Probe
-from onnxtop.loss.symmetry import Symmetries
-from onnxtop.loss_landscape import LossLandscape
+from onnxtop.results.landscape import LossLandscape
 
 __all__ = ["BarcodeOptions", "Progress", "loss_barcode"]
 

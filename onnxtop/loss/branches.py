@@ -10,7 +10,7 @@ from dataclasses import replace
 from onnx import GraphProto, NodeProto, helper, numpy_helper
 
 from onnxtop.errors import ModelError
-from onnxtop.loss.gradient.graph import Array, Graph
+from onnxtop.gradient.graph import Array, Graph
 from onnxtop.loss.lift import Lifted, constant_array
 from onnxtop.loss.look import feeds_of, sizes_to_try
 from onnxtop.loss.samples import Samples

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.errors import UsageError
-from onnxtop.loss.gradient.batchnorm import MODES, by_batch, fed, measured
-from onnxtop.loss.gradient.engine import differentiate
-from onnxtop.loss.gradient.expansions import EXPANSIONS, expand
-from onnxtop.loss.gradient.graph import Array, Graph, Shape
-from onnxtop.loss.gradient.rules import RULES
+from onnxtop.gradient.batchnorm import MODES, by_batch, fed, measured
+from onnxtop.gradient.engine import differentiate
+from onnxtop.gradient.expansions import EXPANSIONS, expand
+from onnxtop.gradient.graph import Array, Graph, Shape
+from onnxtop.gradient.rules import RULES
 from onnxtop.loss.heads import LOSS, Head, attach
 from onnxtop.loss.trace import Runtime, Session
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from onnxtop.errors import UsageError
-from onnxtop.loss.gradient.graph import Array
+from onnxtop.gradient.graph import Array
 from onnxtop.loss.images import Pixels, read_images
 from onnxtop.loss.samples import TARGETS
 

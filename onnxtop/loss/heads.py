@@ -16,8 +16,8 @@ import numpy as np
 from onnx import NodeProto
 
 from onnxtop.errors import UsageError
-from onnxtop.loss.gradient.engine import attributes_of
-from onnxtop.loss.gradient.graph import Array, Graph, Shape, Tensor
+from onnxtop.gradient.engine import attributes_of
+from onnxtop.gradient.graph import Array, Graph, Shape, Tensor
 from onnxtop.loss.look import Look
 
 __all__ = ["HEADS", "LOSS", "TARGET", "WEIGHT", "Head", "attach", "choose"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from onnxtop.errors import UsageError
-from onnxtop.loss.gradient.graph import Array
+from onnxtop.gradient.graph import Array
 
 __all__ = ["Images", "Pixels", "read_images"]
 

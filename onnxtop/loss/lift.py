@@ -13,7 +13,7 @@ import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper, version_converter
 
 from onnxtop.errors import ModelError
-from onnxtop.loss.gradient.graph import OPSET, Array, Graph
+from onnxtop.gradient.graph import OPSET, Array, Graph
 from onnxtop.loss.parameters import Parameter
 from onnxtop.reader.model import Model, bodies
 from onnxtop.reader.tensors import TensorFiles

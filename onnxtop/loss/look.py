@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from onnxtop.errors import ModelError, UsageError
-from onnxtop.loss.gradient.graph import Array, Graph
+from onnxtop.gradient.graph import Array, Graph
 from onnxtop.loss.lift import Declared, Lifted
 from onnxtop.loss.samples import Samples
 from onnxtop.loss.trace import Runtime, fold

@@ -18,12 +18,12 @@ import numpy as np
 
 from onnxtop.errors import ModelError
 from onnxtop.reader.constants import Constants, UnreadableConstantError
-from onnxtop.reader.fixed import probably_fixed
 from onnxtop.reader.layers import Layer, Skipped, find_layers
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.names import layer_name
 from onnxtop.reader.ops import BIASES, NORMALISATION
 from onnxtop.reader.reading import is_weight_type
+from onnxtop.statistics.fixed import probably_fixed
 
 __all__ = ["Found", "Parameter", "find_parameters"]
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from onnxtop.errors import ModelError, UsageError
+from onnxtop.gradient.graph import Array
+from onnxtop.gradient.oracle import gradient_by_differences
 from onnxtop.loss.branches import without_branches
 from onnxtop.loss.compiled import Compiled, check_options, flat
-from onnxtop.loss.gradient.graph import Array
-from onnxtop.loss.gradient.oracle import gradient_by_differences
 from onnxtop.loss.heads import TARGET, WEIGHT, choose
 from onnxtop.loss.lift import refuse_training, taken_out, unpacked, upgraded
 from onnxtop.loss.look import folded, look

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from onnxtop.errors import UsageError
-from onnxtop.loss.gradient.graph import Array
+from onnxtop.gradient.graph import Array
 from onnxtop.loss.lift import Declared
 
 __all__ = ["TARGETS", "Samples", "match"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.loss.gradient.graph import Array
+from onnxtop.gradient.graph import Array
 from onnxtop.loss.targets import Targets
 
 __all__ = ["ClassScore", "Scores", "scores"]

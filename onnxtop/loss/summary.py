@@ -21,8 +21,8 @@ from onnxtop.loss.images import Pixels
 from onnxtop.loss.lift import unpacked
 from onnxtop.loss.probe import Probe
 from onnxtop.loss.scores import ClassScore, Scores, scores
-from onnxtop.plain import plain
 from onnxtop.reader.model import load
+from onnxtop.results.plain import plain
 
 __all__ = ["LayerGradient", "LossProbeResult", "ProbeOptions", "Split", "probe_summary"]
 

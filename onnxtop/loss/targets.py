@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from onnxtop.errors import UsageError
-from onnxtop.loss.gradient.graph import Array, Shape
+from onnxtop.gradient.graph import Array, Shape
 from onnxtop.loss.heads import Head
 
 __all__ = ["Targets", "prepare"]

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from onnx import ModelProto, NodeProto, helper
 
-from onnxtop.loss.gradient.graph import Array, Graph, reads
+from onnxtop.gradient.graph import Array, Graph, reads
 
 __all__ = ["Runtime", "Session", "fold"]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from onnxtop.errors import UsageError
 
 if TYPE_CHECKING:
-    from onnxtop.report import Report
+    from onnxtop.results.report import Report
 
 __all__ = ["FAILING", "FORMATS", "SUFFIXES", "FailedModel", "RenderOptions", "Result", "render"]
 

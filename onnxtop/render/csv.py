@@ -13,7 +13,7 @@ from typing import Any
 
 from onnxtop.render import FailedModel, RenderOptions, Result
 from onnxtop.render.text import visible
-from onnxtop.report import Report
+from onnxtop.results.report import Report
 
 __all__ = ["COLUMNS", "render"]
 

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from onnxtop.comparison.result import Diff, LayerDiff
 from onnxtop.errors import UsageError
 from onnxtop.render.text import counted
+from onnxtop.results.diff import Diff, LayerDiff
 
 if TYPE_CHECKING:
     from onnxtop.render import RenderOptions
@@ -46,7 +46,7 @@ def render(format_name: str, diff: Diff, options: "RenderOptions") -> str:
 def render_json(diff: Diff) -> str:
     """Render a comparison as strict JSON; the same comparison gives the same bytes."""
     from onnxtop.render.json import strict
-    from onnxtop.report import SCHEMA_VERSION
+    from onnxtop.results.report import SCHEMA_VERSION
 
     return strict({"schema_version": SCHEMA_VERSION, **diff.to_dict()}, indent=2) + "\n"
 

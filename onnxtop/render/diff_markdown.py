@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from onnxtop.comparison.judgement import relative
-from onnxtop.comparison.result import Diff, Figure, LayerDiff
 from onnxtop.render import RenderOptions
 from onnxtop.render.diff import answer, chosen, percent, remarks, tables
 from onnxtop.render.markdown import _code, _prose
 from onnxtop.render.text import figure
+from onnxtop.results.diff import Diff, Figure, LayerDiff
 
 __all__ = ["render"]
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from onnxtop.render.text import counted, defined, figure, number
-from onnxtop.report import NOT_ASKED, Coverage, Finding, LayerReport, Report, SkippedWeight
+from onnxtop.results.report import NOT_ASKED, Coverage, Finding, LayerReport, Report, SkippedWeight
 
 __all__ = [
     "LONG_TABLE",

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from onnxtop.render import FailedModel, RenderOptions, Result, facts
 from onnxtop.render.places import Place, by_path, model_place, place_of
 from onnxtop.render.text import visible
-from onnxtop.report import Finding, Report
+from onnxtop.results.report import Finding, Report
 from onnxtop.rules.catalogue import find_rule
 
 __all__ = ["render"]

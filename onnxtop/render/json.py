@@ -7,7 +7,7 @@ from typing import Any
 
 from onnxtop._version import __version__
 from onnxtop.render import FailedModel, RenderOptions, Result
-from onnxtop.report import SCHEMA_VERSION, Report
+from onnxtop.results.report import SCHEMA_VERSION, Report
 
 __all__ = ["plain", "render", "strict"]
 

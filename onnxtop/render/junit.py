@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from onnxtop.render import FAILING, FailedModel, RenderOptions, Result, facts
 from onnxtop.render.places import by_path
 from onnxtop.render.text import visible
-from onnxtop.report import Finding, Report
+from onnxtop.results.report import Finding, Report
 from onnxtop.rules.catalogue import find_rule
 
 __all__ = ["render"]

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from onnxtop.loss_landscape import LossLandscape, Minimum, Pass
 from onnxtop.render import RenderOptions
 from onnxtop.render.cells import ASCII, UNICODE, without_common_ends
 from onnxtop.render.text import counted, figure
+from onnxtop.results.landscape import LossLandscape, Minimum, Pass
 
 __all__ = ["at_most", "described", "render", "short_names"]
 

@@ -1,9 +1,9 @@
 """A loss landscape as strict JSON, under the key that it has in a report."""
 
 from onnxtop._version import __version__
-from onnxtop.loss_landscape import LossLandscape
 from onnxtop.render.json import strict
-from onnxtop.report import SCHEMA_VERSION
+from onnxtop.results.landscape import LossLandscape
+from onnxtop.results.report import SCHEMA_VERSION
 
 __all__ = ["ALGORITHMS", "render"]
 

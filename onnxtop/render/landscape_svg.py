@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator, Sequence
 from xml.sax.saxutils import escape
 
-from onnxtop.loss_landscape import LossLandscape, Pass
 from onnxtop.render.landscape import at_most, described, short_names
 from onnxtop.render.text import visible
+from onnxtop.results.landscape import LossLandscape, Pass
 
 __all__ = ["render"]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from onnxtop.render import FailedModel, RenderOptions, Result, facts
 from onnxtop.render.text import TIMES, counted, figure, visible
-from onnxtop.report import Finding, LayerReport, Report
+from onnxtop.results.report import Finding, LayerReport, Report
 
 __all__ = ["render"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from onnxtop.render import FailedModel, Result
-from onnxtop.report import Finding, LayerReport, Report
+from onnxtop.results.report import Finding, LayerReport, Report
 
 __all__ = ["Place", "by_path", "layer_of", "model_place", "place_of", "uri"]
 

@@ -57,7 +57,7 @@ def render(format_name: str, results: Sequence[Probed | FailedModel], options: R
 def render_json(results: Sequence[Probed | FailedModel]) -> str:
     """Render one model as its object, several (or none) as a list under ``reports``."""
     from onnxtop.render.json import strict
-    from onnxtop.report import SCHEMA_VERSION
+    from onnxtop.results.report import SCHEMA_VERSION
 
     head = {"schema_version": SCHEMA_VERSION, "tool": {"name": "onnxtop", "version": __version__}}
     plain = [_plain(found) for found in results]

@@ -14,7 +14,7 @@ from onnxtop.render import FailedModel, RenderOptions, Result
 from onnxtop.render.json import strict
 from onnxtop.render.places import Place, by_path, layer_of, model_place, place_of, uri
 from onnxtop.render.text import visible
-from onnxtop.report import Finding, LayerReport, Report
+from onnxtop.results.report import Finding, LayerReport, Report
 from onnxtop.rules.catalogue import FAMILIES, RULES, Rule
 
 __all__ = ["render"]

@@ -10,7 +10,7 @@ from rich.text import Text
 from onnxtop.render.cells import BAR, Signs, elide, without_common_ends
 from onnxtop.render.facts import Gap, limited_bars, n_bars, remark
 from onnxtop.render.text import TIMES, defined, humanised
-from onnxtop.report import LayerReport, Report
+from onnxtop.results.report import LayerReport, Report
 
 __all__ = ["layer_table"]
 

@@ -15,7 +15,7 @@ from onnxtop.render import FailedModel, RenderOptions, Result, facts
 from onnxtop.render.cells import ASCII, UNICODE
 from onnxtop.render.table import layer_table
 from onnxtop.render.text import counted, humanised
-from onnxtop.report import Finding, LayerReport, Report
+from onnxtop.results.report import Finding, LayerReport, Report
 
 __all__ = ["Page", "render"]
 

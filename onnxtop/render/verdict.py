@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from onnxtop.render import FAILING, FailedModel, RenderOptions, Result, facts
 from onnxtop.render.terminal import Page
 from onnxtop.render.text import counted
-from onnxtop.report import Finding, Report
+from onnxtop.results.report import Finding, Report
 
 __all__ = ["render"]
 

@@ -6,7 +6,7 @@ baseline, OT6 quantisation.
 
 from fnmatch import fnmatchcase
 
-from onnxtop.report import Finding, LayerReport, Report
+from onnxtop.results.report import Finding, LayerReport, Report
 from onnxtop.rules import (
     coverage,
     differences,

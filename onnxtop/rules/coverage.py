@@ -1,6 +1,6 @@
 """OT0: what was read of the model at all."""
 
-from onnxtop.report import Report
+from onnxtop.results.report import Report
 from onnxtop.rules.rule import Found, Policy, Rule
 
 __all__ = ["RULES"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from onnxtop.report import LayerReport, Report
+from onnxtop.results.report import LayerReport, Report
 from onnxtop.rules.matching import matched, partners, similarity
 from onnxtop.rules.rule import Found, Policy, Rule
 

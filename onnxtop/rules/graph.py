@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.report import Connectivity, LayerReport, Report
+from onnxtop.results.report import Connectivity, LayerReport, Report
 from onnxtop.rules.rule import Found, Policy, Rule
 from onnxtop.statistics.sketch import cosine, unpack
 

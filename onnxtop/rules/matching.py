@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from onnxtop.report import LayerReport, Report
+from onnxtop.results.report import LayerReport, Report
 from onnxtop.statistics.sketch import cosine, unpack
 
 __all__ = ["matched", "partners", "similarity"]

@@ -2,7 +2,7 @@
 
 from statistics import median
 
-from onnxtop.report import Report
+from onnxtop.results.report import Report
 from onnxtop.rules.rule import Found, Policy, Rule
 
 __all__ = ["RULES"]

@@ -1,6 +1,6 @@
 """OT6: what quantisation left of the weights."""
 
-from onnxtop.report import Report
+from onnxtop.results.report import Report
 from onnxtop.rules.matching import matched, similarity
 from onnxtop.rules.rule import Found, Policy, Rule
 

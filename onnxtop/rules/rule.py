@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from onnxtop.report import Report
+from onnxtop.results.report import Report
 
 __all__ = ["SEVERITIES", "THRESHOLDS", "TOLERANCES", "Band", "Found", "Policy", "Rule"]
 

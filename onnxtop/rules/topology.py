@@ -1,6 +1,6 @@
 """OT4: topological figures outside the bands of the policy; without bands these rules are silent."""
 
-from onnxtop.report import Report
+from onnxtop.results.report import Report
 from onnxtop.rules.rule import Found, Policy, Rule
 
 __all__ = ["RULES"]

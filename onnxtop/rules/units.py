@@ -1,6 +1,6 @@
 """OT2: one layer whose units do no work, do the same work, or look untrained."""
 
-from onnxtop.report import LayerReport, Report
+from onnxtop.results.report import LayerReport, Report
 from onnxtop.rules.rule import Found, Policy, Rule
 from onnxtop.statistics.facts import Units
 

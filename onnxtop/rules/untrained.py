@@ -1,6 +1,6 @@
 """OT2, what users ask first: whether this was trained at all, and the right weights were loaded."""
 
-from onnxtop.report import Exchangeability, LayerReport, Report
+from onnxtop.results.report import Exchangeability, LayerReport, Report
 from onnxtop.rules.rule import Found, Policy, Rule
 
 __all__ = ["RULES"]

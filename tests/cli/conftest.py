@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 import onnxtop
 from onnxtop.cli import app
 from onnxtop.errors import ExternalDataError, FormatError, UsageError
-from onnxtop.report import Coverage, Finding, Report
+from onnxtop.results.report import Coverage, Finding, Report
 
 TYPICAL = Path(__file__).parent.parent / "render" / "golden" / "typical.json"
 
@@ -35,7 +35,7 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class PlantedAudit:
-    """Stands in for ``onnxtop.auditing.audit`` and keeps what it was called with."""
+    """Stands in for ``onnxtop.auditing.story.audit`` and keeps what it was called with."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []
@@ -61,7 +61,7 @@ class PlantedAudit:
 @pytest.fixture
 def planted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> PlantedAudit:
     audit = PlantedAudit()
-    monkeypatch.setattr(importlib.import_module("onnxtop.auditing"), "audit", audit)
+    monkeypatch.setattr(importlib.import_module("onnxtop.auditing.story"), "audit", audit)
     monkeypatch.chdir(tmp_path)
     return audit
 

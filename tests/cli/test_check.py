@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from onnxtop.cli import app
 from onnxtop.render import render
-from onnxtop.report import Report
+from onnxtop.results.report import Report
 from tests.cli.conftest import TYPICAL
 
 

@@ -11,7 +11,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from onnxtop.render import render
-from onnxtop.report import Report
+from onnxtop.results.report import Report
 
 
 @pytest.fixture

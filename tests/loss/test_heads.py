@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from onnxtop.errors import UsageError
-from onnxtop.loss.gradient.oracle import relative_error
+from onnxtop.gradient.oracle import relative_error
 from onnxtop.loss.heads import class_axis
 from onnxtop.loss.probe import Probe
 from tests.loss.conftest import log_softmax

@@ -9,7 +9,7 @@ from onnx import helper, numpy_helper
 
 import onnxtop
 from onnxtop.errors import ModelError, UsageError
-from onnxtop.loss.gradient.oracle import relative_error
+from onnxtop.gradient.oracle import relative_error
 from onnxtop.loss.probe import Probe
 from tests.loss.conftest import SAMPLES, Data, log_softmax, run_original
 from tests.models import graph, mlp, model, node, save, weights

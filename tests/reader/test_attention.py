@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from onnxtop.auditing import audit
+from onnxtop.auditing.story import audit
 from onnxtop.reader.layers import Layer, read_layers
 from tests.models import MICROSOFT, model, node, save
 from tests.reader.extraction import run

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto
 
-from onnxtop.auditing import AuditOptions, audit
+from onnxtop.auditing.story import AuditOptions, audit
 from onnxtop.errors import FormatError, ModelError, OnnxtopError
-from onnxtop.report import Report
+from onnxtop.results.report import Report
 from tests.models import check_consistent, graph, layers_of, mlp, model, node, save, weights
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from onnxtop.auditing import audit
+from onnxtop.auditing.story import audit
 from onnxtop.errors import OnnxtopError
 from onnxtop.reader.layers import Layer, read_layers
 from tests.models import MICROSOFT, check_consistent, graph, model, node, save, weights

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
-from onnxtop.auditing import audit
+from onnxtop.auditing.story import audit
 from onnxtop.errors import FormatError
 from onnxtop.reader.layers import Layer, Skipped, read_layers
 from tests.models import graph, layers_of, model, node, only_layer, save, weights

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto, helper
 
-from onnxtop.auditing import audit
+from onnxtop.auditing.story import audit
 from onnxtop.reader.layers import Layer, Skipped, read_layers
 from tests.models import layers_of, model, node, only_layer, only_skipped, save
 from tests.reader.extraction import run

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper
 
-from onnxtop.auditing import audit
-from onnxtop.report import Coverage
+from onnxtop.auditing.story import audit
+from onnxtop.results.report import Coverage
 from tests.models import MICROSOFT, check_consistent, graph, mlp, model, node, save, weights
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from onnxtop.auditing import AuditOptions, audit
+from onnxtop.auditing.story import AuditOptions, audit
 from onnxtop.errors import ExternalDataError, FormatError, ModelError
 from onnxtop.reader.layers import read_layers
 from tests.models import model, node, only_layer, save, weights

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxtop.auditing import audit
+from onnxtop.auditing.story import audit
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layers import Layer, find_layers
 from onnxtop.reader.model import load

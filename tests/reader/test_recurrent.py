@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto
 
-from onnxtop.auditing import AuditOptions, audit
+from onnxtop.auditing.story import AuditOptions, audit
 from onnxtop.reader.layers import Layer, read_layers
 from tests.models import MICROSOFT, model, node, save
 from tests.reader import cells

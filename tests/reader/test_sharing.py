@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto
 
-from onnxtop.auditing import AuditOptions, audit
-from onnxtop.report import Report
+from onnxtop.auditing.story import AuditOptions, audit
+from onnxtop.results.report import Report
 from tests.models import check_consistent, model, node, save, weights
 
 Array = np.ndarray[Any, Any]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from onnxtop.auditing import audit
+from onnxtop.auditing.story import audit
 from onnxtop.reader.model import load
 from onnxtop.reader.names import source_line
 from tests.faults import SAMPLES

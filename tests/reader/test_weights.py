@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxtop.auditing import audit
+from onnxtop.auditing.story import audit
 from onnxtop.reader.layers import Layer, Skipped
 from tests.models import (
     FLOAT_TYPES,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from onnxtop.render import FailedModel, RenderOptions, render
-from onnxtop.report import (
+from onnxtop.results.report import (
     Coverage,
     DeepGraphPersistence,
     Finding,

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from onnxtop.render import facts
-from onnxtop.report import (
+from onnxtop.results.report import (
     Coverage,
     DeepGraphPersistence,
     LayerPersistence,

@@ -4,7 +4,7 @@ import dataclasses
 import re
 
 from onnxtop.render import FailedModel, render
-from onnxtop.report import Finding
+from onnxtop.results.report import Finding
 
 COMMAND = re.compile(r"::(error|warning|notice) ([^:]*)::(.*)")
 

@@ -4,7 +4,7 @@ import pytest
 
 from onnxtop.render import FailedModel, RenderOptions
 from onnxtop.render.json import render, strict
-from onnxtop.report import Report
+from onnxtop.results.report import Report
 
 
 def loads(text):

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from onnxtop.render import FailedModel, RenderOptions, render
-from onnxtop.report import Finding
+from onnxtop.results.report import Finding
 
 
 def parsed(results, **options):

@@ -4,7 +4,7 @@ import pytest
 
 from onnxtop.render import RenderOptions
 from onnxtop.render.markdown import render
-from onnxtop.report import Finding
+from onnxtop.results.report import Finding
 
 
 def table_of(text):

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from onnxtop.render import FailedModel, render
-from onnxtop.report import Finding
+from onnxtop.results.report import Finding
 from onnxtop.rules.catalogue import RULES
 
 SCHEMA = json.loads((Path(__file__).parent.parent / "data" / "sarif-schema-2.1.0.json").read_text("utf-8"))

@@ -7,7 +7,7 @@ from onnxtop.render import FailedModel, RenderOptions
 from onnxtop.render.cells import ASCII, UNICODE, elide, without_common_ends
 from onnxtop.render.terminal import render
 from onnxtop.render.text import DASH, TIMES
-from onnxtop.report import (
+from onnxtop.results.report import (
     Coverage,
     Finding,
     LayerPersistence,

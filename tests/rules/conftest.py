@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from onnxtop.report import LayerReport, Report
+from onnxtop.results.report import LayerReport, Report
 from onnxtop.statistics.facts import LayerStatistics
 from tests.render.conftest import build_layer, build_report
 

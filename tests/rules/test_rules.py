@@ -5,7 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from onnxtop.report import Connectivity, DeepGraphPersistence, Exchangeability, Finding, LayerPersistence
+from onnxtop.results.report import (
+    Connectivity,
+    DeepGraphPersistence,
+    Exchangeability,
+    Finding,
+    LayerPersistence,
+)
 from onnxtop.rules.catalogue import FAMILIES, RULES, apply, find_rule
 from onnxtop.rules.figures import FIGURES, find_figure
 from onnxtop.rules.rule import SEVERITIES, Band, Policy

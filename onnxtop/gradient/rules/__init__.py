@@ -1,0 +1,53 @@
+"""Gradient rules: one function an operation, named as it, its attributes as keyword defaults.
+
+A rule is given its `Call` and the node's inputs and returns the adjoint of each input, None where there is
+none. It never walks the graph, and need not ask which adjoints are wanted: nodes that nobody needs are left
+out when the graph is written.
+"""
+
+from collections.abc import Iterable
+from types import ModuleType
+
+from onnxtop.gradient.engine import Key, Rule, Table
+from onnxtop.gradient.rules import (
+    convolution,
+    elementwise,
+    indexing,
+    linear,
+    movement,
+    normalisation,
+    pooling,
+    reduction,
+)
+
+__all__ = ["FAMILIES", "RULES"]
+
+_MICROSOFT = "com.microsoft"
+
+_CONTRIBUTED = (
+    "BiasGelu", "FastGelu", "FusedMatMul", "QuickGelu", "SkipLayerNormalization",
+    "SkipSimplifiedLayerNormalization",
+)  # fmt: skip
+
+
+def _family(module: ModuleType, names: Iterable[str]) -> dict[Key, Rule]:
+    return {(_MICROSOFT if name in _CONTRIBUTED else "", name): getattr(module, name) for name in names}
+
+
+FAMILIES: dict[str, dict[Key, Rule]] = {
+    "products": _family(linear, linear.__all__),
+    "convolutions": _family(convolution, ("Conv", "ConvTranspose", "Resize")),
+    "pooling": _family(pooling, pooling.__all__),
+    "normalisation": _family(normalisation, normalisation.__all__),
+    "element by element": {
+        **_family(elementwise, elementwise.__all__),
+        (_MICROSOFT, "Gelu"): elementwise.Gelu,
+    },
+    "sums and softmax": _family(reduction, reduction.__all__),
+    "movement": _family(movement, movement.__all__),
+    "picking by index": _family(indexing, indexing.__all__),
+}
+"""The rules by family, for the page that lists them."""
+
+RULES: Table = {key: rule for family in FAMILIES.values() for key, rule in family.items()}
+"""Every rule, by domain and op_type."""

@@ -1,0 +1,1 @@
+"""What is written to disk: frozen dataclasses of plain values that mirror the JSON, and its schema."""

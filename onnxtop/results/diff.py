@@ -1,0 +1,155 @@
+"""What a comparison found: frozen dataclasses that mirror its JSON key by key.
+
+A figure that is not defined is None, and a ``reason`` stands beside it.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from onnxtop.results.report import ModelInfo, ToolInfo
+
+__all__ = ["Diff", "DiffSettings", "Figure", "LayerDiff", "NetworkDiff", "Unmatched", "WeightChange"]
+
+
+@dataclass(frozen=True)
+class DiffSettings:
+    """What counts as changed: a relative change of weights, or of a layer's NP, above a tolerance.
+
+    With ``permuted_ok`` the same weights in another order are no change.
+    """
+
+    tolerance: float = 0.1
+    np_tolerance: float = 0.1
+    permuted_ok: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of both models."""
+
+    old: float | None
+    new: float | None
+
+
+@dataclass(frozen=True)
+class WeightChange:
+    """How the weights of a layer differ, after the old ones were put into the order of the new.
+
+    ``relative`` is the norm of the difference against that of the old weights, ``snr_db`` the same in
+    decibels (None if nothing differs), ``cosine`` that of the angle between them, ``share`` the share of
+    weights whose value differs, ``factor`` the number that brings the old weights nearest to the new.
+    ``per_output`` says that each output has a factor of its own, and that explains the rest.
+    """
+
+    relative: float | None = None
+    snr_db: float | None = None
+    cosine: float | None = None
+    share: float | None = None
+    factor: float | None = None
+    per_output: bool = False
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class LayerDiff:
+    """One layer of both models.
+
+    ``matched_by`` is "name", "module path", "weight name", "content" or "place". ``order`` says how the old
+    weights had to be rearranged, empty if they had not; ``holds`` names another layer of the old model whose
+    weights the new one holds; ``retied`` says who shares its weights now and did not, or the other way round.
+    Without ``same_size`` the two cannot be compared weight by weight. ``tree_kept`` is the share of the old
+    spanning tree's edges in the new one; ``bottleneck`` the distance of the two diagrams. ``changes`` are the
+    reasons why the layer counts as changed, empty if it does not; ``notes`` are differences that count for
+    nothing.
+    """
+
+    name: str
+    old_name: str
+    matched_by: str
+    op_type: str
+    parameters: int
+    shape: tuple[int, ...]
+    old_shape: tuple[int, ...]
+    encoding: str
+    old_encoding: str
+    order: str
+    weights: WeightChange
+    neural_persistence: Figure
+    tree_kept: float | None = None
+    bottleneck: float | None = None
+    holds: str | None = None
+    retied: str | None = None
+    same_size: bool = True
+    changes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_same(self) -> bool:
+        """Whether nothing at all differs in weights and order."""
+        return self.weights.relative == 0 and not self.order and not self.changes
+
+
+@dataclass(frozen=True)
+class Unmatched:
+    """A layer that only one of the models has."""
+
+    name: str
+    op_type: str
+    shape: tuple[int, ...]
+    parameters: int
+
+
+@dataclass(frozen=True)
+class NetworkDiff:
+    """Figures of both networks; ``notes`` say where they differ for a reason other than training."""
+
+    neural_persistence: Figure
+    deep_graph_persistence: Figure
+    parameters: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Diff:
+    """Everything that differs between two models."""
+
+    tool: ToolInfo
+    old: ModelInfo
+    new: ModelInfo
+    settings: DiffSettings
+    network: NetworkDiff
+    layers: tuple[LayerDiff, ...]
+    appeared: tuple[Unmatched, ...] = ()
+    vanished: tuple[Unmatched, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything changed beyond the tolerances."""
+        return bool(self.appeared or self.vanished or any(layer.changes for layer in self.layers))
+
+    @property
+    def same_architecture(self) -> bool:
+        """Whether every layer has its counterpart, of the same shape."""
+        return not (self.appeared or self.vanished or not all(each.same_size for each in self.layers))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; floats have 12 significant digits."""
+        plain: dict[str, Any] = _plain(self)
+        verdict = {"changed": self.changed, "same_architecture": self.same_architecture}
+        return {"tool": plain.pop("tool"), **verdict, **plain}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.12g}") if math.isfinite(value) else None
+    return value

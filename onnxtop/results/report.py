@@ -1,0 +1,395 @@
+"""The result of an audit: frozen dataclasses that mirror the JSON report key by key.
+
+A figure that is not defined is None, and a ``reason`` stands beside it. ``Report.to_dict`` gives plain
+JSON values (floats with 12 significant digits, None for whatever is not finite); ``Report.from_dict`` reads
+them back.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from onnxtop.errors import UsageError
+from onnxtop.results.plain import plain
+from onnxtop.statistics.facts import LayerStatistics
+
+__all__ = [
+    "NOT_ASKED",
+    "ON_DATA",
+    "SCHEMA_VERSION",
+    "Connectivity",
+    "Coverage",
+    "DeepGraphPersistence",
+    "Exchangeability",
+    "Finding",
+    "LayerPersistence",
+    "LayerReport",
+    "LayerRole",
+    "LayerStatistics",
+    "ModelInfo",
+    "Network",
+    "NetworkPersistence",
+    "Report",
+    "Settings",
+    "SkippedWeight",
+    "SkipsCut",
+    "ToolInfo",
+]
+
+NOT_ASKED = "topology was not asked for"
+"""The reason of every figure of layers that were only read."""
+
+ON_DATA = ("loss_probe", "loss_landscape")
+"""Keys of a report that are there only if the model was run on data."""
+
+SCHEMA_VERSION = "1.0"
+"""Version of the report's shape: the first number changes when a key changes its meaning or goes."""
+
+
+@dataclass(frozen=True)
+class ToolInfo:
+    """What made the report; figures of two reports compare only if their ``algorithms`` are equal."""
+
+    name: str
+    version: str
+    algorithms: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """The file.
+
+    ``parameters`` counts weights (analysed or not), biases and normalisation parameters. ``complaint`` is
+    what ONNX's own checker has against the model, None if it is content.
+    """
+
+    path: str
+    sha256: str
+    bytes: int
+    producer: str
+    ir_version: int
+    opset: Mapping[str, int]
+    parameters: int
+    complaint: str | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that the figures depend on beside the file.
+
+    ``scale`` is "global", "layer" or a number; ``p`` may be "inf"; ``layers`` is the pattern that chose the
+    rows shown; without ``topology`` the layers were only read.
+    """
+
+    convention: str
+    scale: str | float
+    p: float | str
+    bias: str
+    conv: str
+    seed: int
+    topology: bool = True
+    structure: bool = True
+    peepholes: bool = False
+    count_fixed: bool = False
+    skips: str = "keep"
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    layers: str | None = None
+    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    dims: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SkippedWeight:
+    """A weight tensor that was not analysed, and why; ``parameters`` are its elements."""
+
+    name: str
+    op_type: str
+    reason: str
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Where every element of every floating-point constant of the file went.
+
+    ``parameters_total`` are the elements of weight tensors, analysed plus skipped; the four groups after
+    ``fraction`` are counted apart, ``other_kinds`` by what uses them. ``fraction`` is None without weights.
+    """
+
+    parameters_total: int
+    parameters_analysed: int
+    fraction: float | None
+    biases: int
+    normalisation: int
+    other_constants: int
+    unused: int
+    other_kinds: Mapping[str, int] = field(default_factory=dict)
+    skipped: tuple[SkippedWeight, ...] = ()
+
+
+@dataclass(frozen=True)
+class NetworkPersistence:
+    """Mean of the layers' normalized neural persistence, sum of their totals, and the scale used.
+
+    ``scale`` is the largest |w| of the network where every layer is measured against it, else None.
+    """
+
+    mean_normalized: float | None
+    total: float | None
+    scale: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class SkipsCut:
+    """Deep graph persistence with the identity branches of residual joins cut."""
+
+    total: float | None = None
+    normalized: float | None = None
+
+
+@dataclass(frozen=True)
+class DeepGraphPersistence:
+    """Deep graph persistence of the whole network.
+
+    ``skips_cut`` is the figure with the identity branches of residual sums cut. ``saturated`` is the share of
+    bars as strong as the strongest. ``connectivity`` is "exact", or "conservative" and what made it so;
+    ``notes`` say what was read in a way that should be known.
+    """
+
+    total: float | None = None
+    normalized: float | None = None
+    skips_cut: SkipsCut = SkipsCut()
+    inputs: int | None = None
+    outputs: int | None = None
+    saturated: float | None = None
+    connectivity: str | None = None
+    notes: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Connectivity:
+    """What is cut off in the graph of the network; ``reason`` says why it is not known, where it is not.
+
+    ``unreachable`` names the layers on no way from an input to an output, ``inputs`` the inputs from which no
+    output can be reached, ``outputs`` the outputs that no input reaches.
+    """
+
+    unreachable: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Network:
+    """Figures of the network as a whole."""
+
+    neural_persistence: NetworkPersistence
+    deep_graph_persistence: DeepGraphPersistence = DeepGraphPersistence()
+    connectivity: Connectivity | None = None
+
+
+@dataclass(frozen=True)
+class LayerPersistence:
+    """Neural persistence of one layer, and what the same weights give in random places.
+
+    ``null_mean`` and ``null_std`` are those of ``draws`` random arrangements, ``excess`` is how far
+    ``normalized`` is above the mean, ``z`` the same in standard deviations.
+    """
+
+    total: float | None
+    normalized: float | None
+    null_mean: float | None = None
+    null_std: float | None = None
+    z: float | None = None
+    excess: float | None = None
+    draws: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Exchangeability:
+    """Whether the weights of a layer could be shuffled and nothing would change: it looks untrained.
+
+    ``structured`` names the statistics that found structure. ``row_share`` and ``column_share`` are the
+    shares of the variance of |w| that the means of rows and of columns explain, ``z_rows`` and ``z_columns``
+    the same against the shuffled layer; ``spectrum`` is the largest singular value against its edge.
+    ``initialiser`` is the nearest of the common initialisers, at this ``distance`` of the two distributions;
+    it ``fits`` if chance alone explains that and its scale follows from the layer's sides. It is only looked
+    for where no structure was found. ``reason`` says why there is no verdict, where there is none.
+    """
+
+    exchangeable: bool | None = None
+    structured: tuple[str, ...] = ()
+    row_share: float | None = None
+    column_share: float | None = None
+    z_rows: float | None = None
+    z_columns: float | None = None
+    spectrum: float | None = None
+    initialiser: str | None = None
+    distance: float | None = None
+    fits: bool | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class LayerRole:
+    """What a layer does in the network's deep graph persistence.
+
+    ``bars`` of the network end at a weight of this layer. ``active`` is the share of its outputs on a way
+    from an input to an output. ``alpha`` is the range, over its outputs, of the strength of the best way from
+    an input; ``beta``, over its inputs, that of the best way to an output.
+    """
+
+    bars: int
+    active: float | None
+    alpha: tuple[float, ...] | None
+    beta: tuple[float, ...] | None
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One weighted layer.
+
+    ``n_in`` and ``n_out`` count the neurons of the graph that was measured (a convolution has one graph for
+    each value of the setting ``conv``); ``shape`` is the stored weight tensor's. ``uses`` names the nodes
+    that apply the weight. ``copy_of`` names an earlier layer that holds the same weights, transposed or not;
+    ``probably_fixed`` says why the weights were probably not trained. Both kinds are left out of the
+    network's figures. ``largest`` is the largest |w|, None if the layer is not finite or not measured;
+    ``variance`` is that of |w| divided by the scale of the figures. ``source`` is the line of the source that
+    the exporter noted, ``net.py:45``.
+    """
+
+    name: str
+    op_type: str
+    weight: str
+    encoding: str
+    shape: tuple[int, ...]
+    n_in: int
+    n_out: int
+    parameters: int
+    uses: tuple[str, ...]
+    neural_persistence: LayerPersistence
+    deep_graph_persistence: LayerRole | None = None
+    copy_of: str | None = None
+    probably_fixed: str | None = None
+    largest: float | None = None
+    nonfinite: int = 0
+    variance: float | None = None
+    exchangeability: Exchangeability | None = None
+    statistics: LayerStatistics | None = None
+    reason: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something an engineer acts on; ``severity`` is "error", "warning" or "note".
+
+    A ``known`` finding is in the baseline already: it fails nothing.
+    """
+
+    rule: str
+    severity: str
+    layer: str | None
+    message: str
+    fingerprint: str
+    known: bool = False
+
+    @staticmethod
+    def fingerprint_of(rule: str, layer: str | None, shape: tuple[int, ...]) -> str:
+        """Identify a finding by rule, layer name and shape, never by position (16 hex digits)."""
+        key = f"{rule}\0{layer or ''}\0{'x'.join(map(str, shape))}"
+        return hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything found in one model.
+
+    ``loss_probe`` and ``loss_landscape`` are there only if the model was run on data: plain values, as
+    `onnxtop probe` and `onnxtop loss-barcode` write them.
+    """
+
+    tool: ToolInfo
+    model: ModelInfo
+    settings: Settings
+    coverage: Coverage
+    network: Network
+    layers: tuple[LayerReport, ...]
+    findings: tuple[Finding, ...] = ()
+    loss_probe: Mapping[str, Any] | None = None
+    loss_landscape: Mapping[str, Any] | None = None
+    schema_version: str = SCHEMA_VERSION
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, keys in the order of the schema.
+
+        Floats are rounded to 12 significant digits; NaN and infinity become None.
+        """
+        values: dict[str, Any] = plain(self)
+        for name in ON_DATA:
+            if values[name] is None:
+                del values[name]
+        return {"schema_version": values.pop("schema_version"), **values}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Report":
+        """Read back what ``to_dict`` gave.
+
+        Raises
+        ------
+        UsageError
+            The data is not a report of this schema version.
+        """
+        version = data.get("schema_version") if isinstance(data, Mapping) else None
+        if version != SCHEMA_VERSION:
+            raise UsageError(f"wanted a report of schema version {SCHEMA_VERSION}, found {version!r}")
+        try:
+            report: Report = _typed(cls, {**dict.fromkeys(ON_DATA), **data})
+        except (KeyError, TypeError, ValueError) as error:
+            what = f"there is no {error}" if isinstance(error, KeyError) else error
+            raise UsageError(
+                f"this is not a whole report of schema version {SCHEMA_VERSION}: {what}; make it anew"
+            ) from None
+        return report
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    """Build a value of the annotated type from plain JSON values."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        hints = typing.get_type_hints(hint)
+        return hint(**{f.name: _typed(hints[f.name], value[f.name]) for f in dataclasses.fields(hint)})
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        return _one_of([arg for arg in args if arg is not type(None)], value)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise TypeError(f"wanted a list, found {value!r:.40}")
+        return tuple(_typed(args[0], item) for item in value)
+    if origin is not None and issubclass(origin, Mapping):
+        return {key: _typed(args[1], item) for key, item in value.items()}
+    if not isinstance(value, _LEAVES[hint]) or (isinstance(value, bool) and hint is not bool):
+        raise TypeError(f"wanted {hint.__name__}, found {value!r:.40}")
+    return value
+
+
+_LEAVES: Mapping[type, tuple[type, ...]] = {str: (str,), int: (int,), float: (int, float), bool: (bool,)}
+
+
+def _one_of(hints: list[Any], value: Any) -> Any:
+    """Build a value of the first type that it fits."""
+    for hint in hints[:-1]:
+        with contextlib.suppress(TypeError):
+            return _typed(hint, value)
+    return _typed(hints[-1], value)

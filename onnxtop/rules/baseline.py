@@ -1,0 +1,119 @@
+"""Baselines: earlier JSON reports, found again for each model, and whether they can be compared at all."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path, PurePath
+from typing import Any
+
+from onnxtop.errors import UsageError
+from onnxtop.results.report import Report, Settings
+
+__all__ = ["Baseline", "incomparable", "read_baseline"]
+
+_SHOWN_ONLY = ("layers",)
+"""Settings that choose what is shown, not what is measured."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Earlier reports by model path; a model that failed then has a message in its place."""
+
+    path: str
+    reports: Mapping[str, Report | str]
+
+    def of(self, model: str, n_models: int) -> Report | str:
+        """Return the earlier report on a model, or say why there is none.
+
+        A model is found by its path, else by its file name; a single model goes with a single report.
+        """
+        if model in self.reports:
+            return self.reports[model]
+        if n_models == len(self.reports) == 1:
+            return next(iter(self.reports.values()))
+        named = [path for path in self.reports if PurePath(path).name == PurePath(model).name]
+        if len(named) == 1:
+            return self.reports[named[0]]
+        return f"{self.path} has {'several reports' if named else 'no report'} on this model"
+
+
+def read_baseline(path: str) -> Baseline:
+    """Read a JSON report, of one model or several (``-f json`` or ``jsonl``).
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read, is not JSON, is no report, or has another schema version.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"baseline {path}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"baseline {path}: this is not JSON: it is not UTF-8 text") from None
+    found: dict[str, Report | str] = {}
+    for item in _items(_parsed(text, path), path):
+        name, report = _one(item, path)
+        found[name] = report
+    if not found:
+        raise UsageError(f"baseline {path}: it holds no report; write one with -f json")
+    return Baseline(path, found)
+
+
+def _parsed(text: str, path: str) -> Sequence[Any]:
+    try:
+        return [json.loads(text)]
+    except (ValueError, RecursionError) as whole:
+        lines = [line for line in text.splitlines() if line.strip()]
+        try:
+            return [json.loads(line) for line in lines] if len(lines) > 1 else _not_json(path, whole)
+        except (ValueError, RecursionError):
+            return _not_json(path, whole)
+
+
+def _not_json(path: str, error: Exception) -> Sequence[Any]:
+    raise UsageError(f"baseline {path}: this is not JSON: {error}") from None
+
+
+def _items(data: Sequence[Any], path: str) -> list[Any]:
+    items: list[Any] = []
+    for item in data:
+        if isinstance(item, Mapping) and isinstance(item.get("reports"), list):
+            items += item["reports"]
+        else:
+            items.append(item)
+    return items
+
+
+def _one(item: Any, path: str) -> tuple[str, Report | str]:
+    if isinstance(item, Mapping) and isinstance(item.get("error"), Mapping):
+        model = item.get("model")
+        name = str(model.get("path")) if isinstance(model, Mapping) else ""
+        return name, f"{path} holds no figures of this model: it could not be analysed then"
+    try:
+        report = Report.from_dict(item)
+    except UsageError as error:
+        raise UsageError(f"baseline {path}: {error}") from None
+    return report.model.path, report
+
+
+def incomparable(report: Report, baseline: Report) -> str:
+    """Say why two reports cannot be compared, empty if they can."""
+    new, old = report.tool.algorithms, baseline.tool.algorithms
+    for name in sorted({*new, *old}):
+        if new.get(name) != old.get(name):
+            return (
+                f"{name} has version {new.get(name)}, in the baseline {old.get(name)}: their figures "
+                "differ by "
+                "definition; make a new baseline"
+            )
+    for setting in (item.name for item in fields(Settings) if item.name not in _SHOWN_ONLY):
+        mine, theirs = getattr(report.settings, setting), getattr(baseline.settings, setting)
+        if mine != theirs:
+            return f"the setting {setting} is {mine!r}, in the baseline {theirs!r}"
+    if baseline.settings.layers is not None:
+        return f"the baseline has only layers matching {baseline.settings.layers!r}"
+    names = {layer.name for layer in report.layers} | {layer.weight for layer in report.layers}
+    if report.layers and baseline.layers and not any({x.name, x.weight} & names for x in baseline.layers):
+        return f"the baseline is of another model, {baseline.model.path}: none of its layers is in this one"
+    return ""

@@ -1,0 +1,280 @@
+"""Configuration: ``onnxtop.toml``, or ``[tool.onnxtop]`` of ``pyproject.toml``; the nearest parent wins.
+
+::
+
+    fail-on = "warning"                      # what makes `check` fail: error, warning or never
+    select = ["OT1", "OT2"]                  # rules that run: names, codes or beginnings of codes
+    ignore = ["duplicated-weights"]          # rules that do not
+    baseline = "baseline.json"               # beside the file that says so
+    [severity]
+    dead-outputs = "error"                   # error, warning, note or off
+    [thresholds]
+    "np.normalized" = {min = 0.05}           # figures of `onnxtop.rules.rule.THRESHOLDS`
+    [tolerances]
+    "np.normalized" = 0.2                    # relative changes against the baseline
+    [ignore-layers]
+    untrained-layer = ["head.*"]             # a rule, and patterns of layer names
+
+In ``pyproject.toml`` the tables are ``[tool.onnxtop.severity]`` and so on. Options that decide what is
+measured may stand there as well, spelled like the flags: ``convention``, ``scale``, ``p``, ``bias``,
+``conv``, ``count-fixed``, ``peepholes``, ``seed``.
+"""
+
+import difflib
+import math
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from onnxtop.errors import UsageError
+from onnxtop.results.report import Report
+from onnxtop.rules.catalogue import RULES
+from onnxtop.rules.rule import SEVERITIES, THRESHOLDS, TOLERANCES, Band, Policy
+
+__all__ = ["KEYS", "Config", "check_rules", "did_you_mean", "find_config", "policy_of", "read_config"]
+
+FILE = "onnxtop.toml"
+_PROJECT = "pyproject.toml"
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a file sets: values by key, checked; ``path`` is None if there is no file."""
+
+    path: Path | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+def find_config(folder: Path) -> Config:
+    """Read the configuration of the folder or of its nearest parent that has one; empty if none has.
+
+    Raises
+    ------
+    UsageError
+        The file is not TOML, or holds an unknown key or a value that makes no sense.
+    """
+    for place in (folder, *folder.parents):
+        if (place / FILE).is_file():
+            return read_config(place / FILE)
+        project = place / _PROJECT
+        if project.is_file() and "onnxtop" in _table(_parsed(project), "tool"):
+            return read_config(project)
+    return Config()
+
+
+def read_config(path: Path) -> Config:
+    """Read one configuration file; of a ``pyproject.toml`` its table ``tool.onnxtop``.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read, is not TOML, or holds an unknown key or a value that makes no sense.
+    """
+    data = _parsed(path)
+    if path.name == _PROJECT:
+        data = _table(_table(data, "tool"), "onnxtop")
+    values = {}
+    for key, value in data.items():
+        if key not in KEYS:
+            raise UsageError(f"{path}: unknown key {key!r}{did_you_mean(key, KEYS)}")
+        try:
+            values[key] = KEYS[key](value)
+        except UsageError as error:
+            raise UsageError(f"{path}: {key}: {error}") from None
+    if "baseline" in values:
+        values["baseline"] = str(path.parent / values["baseline"])
+    return Config(path, values)
+
+
+def _parsed(path: Path) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{path}: this is not TOML: {error}") from None
+
+
+def _table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = data.get(key, {})
+    return value if isinstance(value, Mapping) else {}
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a hint at the nearest known name, empty if none is near.
+
+    >>> did_you_mean("tolerance", ["tolerances", "thresholds"])
+    ': did you mean tolerances?'
+    """
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f": did you mean {near[0]}?" if near else ""
+
+
+def check_rules(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names if each is a rule's name, its code, or the beginning of codes.
+
+    Raises
+    ------
+    UsageError
+        One is not.
+    """
+    checked = tuple(names)
+    for name in checked:
+        _rule(name, prefixes=True)
+    return checked
+
+
+def policy_of(values: Mapping[str, Any], baseline: Report | None = None, incomparable: str = "") -> Policy:
+    """Return the policy that checked values make."""
+    return Policy(
+        severities=values.get("severity", {}),
+        thresholds=values.get("thresholds", {}),
+        tolerances=values.get("tolerances", {}),
+        ignores=values.get("ignore-layers", ()),
+        select=tuple(values.get("select", ())),
+        ignore=tuple(values.get("ignore", ())),
+        baseline=baseline,
+        incomparable=incomparable,
+    )
+
+
+def _rule(name: str, *, prefixes: bool) -> str:
+    codes, names = [rule.code for rule in RULES], [rule.name for rule in RULES]
+    whole = name in codes or name in names
+    if not whole and not (prefixes and name and any(code.startswith(name) for code in codes)):
+        raise UsageError(f"there is no rule {name!r}{did_you_mean(name, [*names, *codes])}")
+    return name
+
+
+# One function a kind of value: it returns what the program wants, or says what is wrong.
+
+
+def _one_of(*choices: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if not (isinstance(value, str) and value in choices):
+            hint = did_you_mean(value, choices) if isinstance(value, str) else ""
+            raise UsageError(f"wanted one of {', '.join(choices)}, found {value!r}{hint}")
+        return value
+
+    return check
+
+
+def _string(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise UsageError(f"wanted a string, found {value!r}")
+    return value
+
+
+def _switch(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise UsageError(f"wanted true or false, found {value!r}")
+    return value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UsageError(f"wanted a number, found {value!r}")
+    return value
+
+
+def _not_negative(value: Any) -> float:
+    if _number(value) < 0:
+        raise UsageError(f"wanted a number of at least 0, found {value!r}")
+    return float(value)
+
+
+def _seed(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise UsageError(f"wanted a whole number of at least 0, found {value!r}")
+    return value
+
+
+def _scale(value: Any) -> str | float:
+    if value in ("global", "layer") and isinstance(value, str):
+        return value
+    return _above_zero(value)
+
+
+def _norm(value: Any) -> float:
+    return math.inf if value == "inf" else _above_zero(value)
+
+
+def _above_zero(value: Any) -> float:
+    if isinstance(value, str) or not _number(value) > 0:
+        raise UsageError(f"wanted a number above 0, found {value!r}")
+    return float(value)
+
+
+def _rules(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise UsageError(f"wanted a list of rules, found {value!r}")
+    return check_rules(value)
+
+
+def _entries(value: Any, known: Iterable[str] | None, convert: Callable[[Any], Any]) -> dict[str, Any]:
+    """Check a table whose keys are known names, or rules where ``known`` is None."""
+    if not isinstance(value, Mapping):
+        raise UsageError(f"wanted a table, found {value!r}")
+    checked = {}
+    for name, entry in value.items():
+        if known is None:
+            _rule(name, prefixes=convert is _patterns)
+        elif name not in known:
+            raise UsageError(f"unknown figure {name!r}{did_you_mean(name, known)}")
+        try:
+            checked[name] = convert(entry)
+        except UsageError as error:
+            raise UsageError(f"{name}: {error}") from None
+    return checked
+
+
+def _band(value: Any) -> Band:
+    if not isinstance(value, Mapping) or not value:
+        raise UsageError(f"wanted a table such as {{min = 0.05}}, found {value!r}")
+    for key in value:
+        if key not in ("min", "max"):
+            raise UsageError(f"wanted min or max, found {key!r}")
+    band = Band(**{key: float(_number(bound)) for key, bound in value.items()})
+    if band.min is not None and band.max is not None and band.min > band.max:
+        raise UsageError(f"its min {band.min:g} is above its max {band.max:g}")
+    return band
+
+
+def _patterns(value: Any) -> tuple[str, ...]:
+    patterns = [value] if isinstance(value, str) else value
+    if not isinstance(patterns, list):
+        raise UsageError(f"wanted a list of patterns of layer names, found {value!r}")
+    for pattern in patterns:
+        if not isinstance(pattern, str) or not pattern:
+            raise UsageError(f"wanted a pattern such as 'head.*', found {pattern!r}")
+        if pattern.count("[") > pattern.count("]"):
+            raise UsageError(f"the pattern {pattern!r} has a bracket that is not closed; [[] stands for one")
+    return tuple(patterns)
+
+
+def _ignored_layers(value: Any) -> tuple[tuple[str, str], ...]:
+    return tuple((rule, one) for rule, many in _entries(value, None, _patterns).items() for one in many)
+
+
+KEYS: Mapping[str, Callable[[Any], Any]] = {
+    "fail-on": _one_of("error", "warning", "never"),
+    "select": _rules,
+    "ignore": _rules,
+    "baseline": _string,
+    "severity": lambda value: _entries(value, None, _one_of(*SEVERITIES, "off")),
+    "thresholds": lambda value: _entries(value, THRESHOLDS, _band),
+    "tolerances": lambda value: _entries(value, TOLERANCES, _not_negative),
+    "ignore-layers": _ignored_layers,
+    "convention": _one_of("essential", "tree"),
+    "scale": _scale,
+    "p": _norm,
+    "bias": _one_of("none", "row"),
+    "conv": _one_of("flattened", "channels", "unrolled"),
+    "count-fixed": _switch,
+    "peepholes": _switch,
+    "skips": _one_of("keep", "cut"),
+    "seed": _seed,
+}
+"""Every key of the configuration, and what checks its value."""

@@ -1,0 +1,230 @@
+"""Deep graph persistence through the audit: exporters agree, and what is not defined has a reason."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import onnxtop
+from onnxtop.auditing.story import AuditOptions, audit
+from onnxtop.errors import UsageError
+from onnxtop.reader.layers import read_layers
+from onnxtop.results.report import Report
+from onnxtop.topology.deep_graph_persistence import deep_graph_persistence
+from tests.models import mlp, model, node, save, weights
+
+EXPORTERS = {
+    "mlp": ("torch_dynamo", "torch_legacy", "tensorflow", "jax", "sklearn", "torch_external"),
+    "cnn": ("torch_dynamo", "torch_legacy", "tensorflow", "jax"),
+    "transformer": ("torch_dynamo", "torch_legacy", "tensorflow", "jax"),
+    "lstm": ("torch_dynamo", "torch_legacy"),
+}
+
+
+def figures(report: Report) -> list[float]:
+    found = report.network.deep_graph_persistence
+    assert found.reason is None
+    values = (
+        *(found.total, found.normalized, found.skips_cut.total, found.skips_cut.normalized),
+        *(found.inputs, found.outputs, found.saturated),
+    )
+    return [float(value) for value in values if value is not None]
+
+
+def bars(report: Report) -> list[int]:
+    roles = (layer.deep_graph_persistence for layer in report.layers)
+    return sorted(role.bars for role in roles if role is not None)
+
+
+@pytest.mark.parametrize("network", EXPORTERS)
+def test_exporters_agree(samples: Path, network: str) -> None:
+    reports = [audit(samples / f"{network}_{name}.onnx") for name in EXPORTERS[network]]
+    for report in reports:
+        assert report.network.deep_graph_persistence.connectivity == "exact"
+        assert report.network.connectivity is not None
+        assert report.network.connectivity.unreachable == ()
+        assert len(figures(report)) == 7
+        assert figures(report) == pytest.approx(figures(reports[0]), abs=1e-6)
+        assert bars(report) == bars(reports[0])
+
+
+@pytest.mark.parametrize("convention", ["essential", "tree"])
+@pytest.mark.parametrize("p", [1.0, 2.0, math.inf])
+def test_a_stack_is_measured_as_the_library_measures_it(tmp_path: Path, convention: str, p: float) -> None:
+    path = save(mlp(9, 7, 5, 3), tmp_path)
+    matrices = [layer.matrix() for layer in read_layers(path)]  # type: ignore[union-attr]
+    wanted = deep_graph_persistence(matrices, convention=convention, p=p)  # type: ignore[arg-type]
+    report = audit(path, AuditOptions(convention=convention, p=p))
+    found = report.network.deep_graph_persistence
+    assert (found.total, found.normalized) == pytest.approx((wanted.total, wanted.normalized), abs=1e-12)
+    assert (found.inputs, found.outputs, found.saturated) == (9, 3, wanted.saturated)
+    assert found.skips_cut.total == found.total
+    roles = [layer.deep_graph_persistence for layer in report.layers]
+    assert [role.bars for role in roles if role] == wanted.layers.bars.tolist()
+    assert sum(role.bars for role in roles if role) == 9 + 3 - 1
+
+
+def residual(path: Path) -> Path:
+    """Save y = W2 W1 x + x, between two more layers."""
+    nodes = [
+        node("MatMul", "x first", "a", name="first"),
+        node("MatMul", "a up", "b", name="up"),
+        node("MatMul", "b down", "c", name="down"),
+        node("Add", "c a", "d", name="sum"),
+        node("MatMul", "d last", "y", name="last"),
+    ]
+    held = {
+        "first": weights(5, 4, seed=1),
+        "up": weights(4, 6, seed=2),
+        "down": weights(6, 4, seed=3),
+        "last": weights(4, 3, seed=4),
+    }
+    return save(model(nodes, held, {"x": ["batch", 5]}), path)
+
+
+def test_skips_kept_and_cut(tmp_path: Path) -> None:
+    path = residual(tmp_path)
+    names = {layer.name: layer.matrix() for layer in read_layers(path)}  # type: ignore[union-attr]
+    stack = deep_graph_persistence(names)
+    kept, cut = (audit(path, AuditOptions(skips=skips)) for skips in ("keep", "cut"))
+    for report in (kept, cut):
+        found = report.network.deep_graph_persistence
+        assert found.skips_cut.total == pytest.approx(stack.total, abs=1e-12)
+        assert found.skips_cut.normalized == pytest.approx(stack.normalized, abs=1e-12)
+    assert cut.network.deep_graph_persistence.total == cut.network.deep_graph_persistence.skips_cut.total
+    assert kept.network.deep_graph_persistence.total != pytest.approx(stack.total, abs=1e-3)
+    assert (kept.settings.skips, cut.settings.skips) == ("keep", "cut")
+    roles = [layer.deep_graph_persistence for layer in cut.layers]
+    assert [role.bars for role in roles if role] == stack.layers.bars.tolist()
+
+
+def test_a_hub_between_inputs_and_outputs_is_named(tmp_path: Path) -> None:
+    nodes = [
+        node("MatMul", "x w", "a"),
+        node("nobody.Knows", "a", "b", name="odd"),
+        node("MatMul", "b u", "y"),
+    ]
+    path = save(model(nodes, {"w": weights(4, 3), "u": weights(3, 2)}, {"x": [1, 4]}), tmp_path)
+    report = audit(path)
+    found = report.network.deep_graph_persistence
+    assert (found.total, found.normalized, found.saturated) == (None, None, None)
+    assert "nobody.Knows odd" in (found.reason or "")
+    assert (found.connectivity or "").startswith("conservative (nobody.Knows odd")
+    assert all(layer.neural_persistence.total is not None for layer in report.layers)
+
+
+def test_a_hub_beside_another_way_is_conservative(tmp_path: Path) -> None:
+    nodes = [
+        node("MatMul", "x w", "a"),
+        node("nobody.Knows", "x", "b", name="odd"),
+        node("MatMul", "b u", "c"),
+        node("Add", "a c", "y"),
+    ]
+    path = save(model(nodes, {"w": weights(4, 3), "u": weights(4, 3, seed=2)}, {"x": [1, 4]}), tmp_path)
+    found = audit(path).network.deep_graph_persistence
+    assert found.total is not None
+    assert (found.connectivity or "").startswith("conservative (nobody.Knows odd")
+
+
+def test_unreachable_layers_and_dead_ends(tmp_path: Path) -> None:
+    nodes = [
+        node("MatMul", "x w", "y"),
+        node("MatMul", "idle u", "lost", name="lost"),
+        node("MatMul", "z zero", "dead"),
+    ]
+    held = {
+        "w": weights(4, 3),
+        "u": weights(3, 5),
+        "zero": np.zeros((3, 2), np.float32),
+    }
+    inputs = {"x": [1, 4], "idle": [1, 3], "z": [1, 3]}
+    report = audit(save(model(nodes, held, inputs, outputs=("y", "dead")), tmp_path))
+    connectivity = report.network.connectivity
+    assert connectivity is not None
+    assert connectivity.reason is None
+    assert connectivity.unreachable == ("lost",)
+    assert connectivity.inputs == ("idle", "z")
+    assert connectivity.outputs == ("dead",)
+    found = report.network.deep_graph_persistence
+    assert (found.inputs, found.outputs) == (10, 5)
+    assert found.total is not None
+
+
+def test_no_weight_on_a_path(tmp_path: Path) -> None:
+    nodes = [node("Relu", "x"), node("MatMul", "x w", "lost")]
+    report = audit(save(model(nodes, {"w": weights(3, 3)}, {"x": [1, 3]}), tmp_path))
+    found = report.network.deep_graph_persistence
+    assert (found.total is None) == (found.reason is not None)
+    assert report.network.connectivity is not None
+    assert report.network.connectivity.unreachable == ("w",)
+    nothing = audit(save(model([node("Relu", "x")], {}, {"x": [1, 3]}), tmp_path, "relu.onnx"))
+    assert nothing.network.deep_graph_persistence.total is None
+    assert "no weight" in (nothing.network.deep_graph_persistence.reason or "")
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_layer_that_is_not_finite(tmp_path: Path, bad: float) -> None:
+    nodes = [node("MatMul", "x w", "a", name="fine"), node("MatMul", "a u", "y", name="broken")]
+    broken = weights(3, 2)
+    broken[1, 1] = bad
+    report = audit(save(model(nodes, {"w": weights(4, 3), "u": broken}, {"x": [1, 4]}), tmp_path))
+    found = report.network.deep_graph_persistence
+    assert (found.total, found.normalized, found.skips_cut.total) == (None, None, None)
+    assert "'broken'" in (found.reason or "")
+    assert report.network.connectivity is not None
+    assert report.network.connectivity.unreachable == ()
+    beside = [node("MatMul", "x w", "y"), node("MatMul", "x u", "lost")]
+    held = {"w": weights(4, 3), "u": np.full((4, 2), bad, np.float32)}
+    aside = audit(save(model(beside, held, {"x": [1, 4]}), tmp_path, "aside.onnx"))
+    assert aside.network.deep_graph_persistence.total is not None
+
+
+def test_equal_weights_are_no_error(tmp_path: Path) -> None:
+    ones = np.ones((4, 3), np.float32)
+    found = audit(
+        save(model([node("MatMul", "x w")], {"w": ones}, {"x": [1, 4]}), tmp_path)
+    ).network.deep_graph_persistence
+    assert found.total == pytest.approx(math.sqrt(7))
+    assert found.saturated is None
+
+
+def test_a_part_of_a_network(tmp_path: Path) -> None:
+    path = save(mlp(9, 7, 5, 3), tmp_path)
+    first, second, _ = (layer.matrix() for layer in read_layers(path))  # type: ignore[union-attr]
+    hidden = [value for value in _results(path) if value not in ("x", "y")]
+    report = audit(path, AuditOptions(inputs=("x",), outputs=(hidden[-1],)))
+    found = report.network.deep_graph_persistence
+    wanted = deep_graph_persistence([first, second])
+    assert (found.inputs, found.outputs) == (9, 5)
+    assert found.total != pytest.approx(audit(path).network.deep_graph_persistence.total)
+    assert found.normalized == pytest.approx(wanted.normalized, abs=1e-12)
+    assert report.settings.inputs == ("x",)
+    assert report.settings.outputs == (hidden[-1],)
+
+
+def _results(path: Path) -> list[str]:
+    return [name for each in onnx.load(path).graph.node for name in each.output]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"inputs": ("nobody",)}, {"outputs": ("nobody",)}, {"inputs": ("x", "nobody")}, {"skips": "drop"}],
+)
+def test_names_that_the_model_does_not_have(tmp_path: Path, options: dict[str, object]) -> None:
+    with pytest.raises(UsageError) as caught:
+        audit(save(mlp(9, 7, 5, 3), tmp_path), AuditOptions(**options))  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+def test_layers_alone_are_not_measured(tmp_path: Path) -> None:
+    report = audit(save(mlp(9, 7, 3), tmp_path), AuditOptions(topology=False))
+    found = report.network.deep_graph_persistence
+    assert found.total is None
+    assert found.reason == "topology was not asked for"
+    assert all(layer.deep_graph_persistence is None for layer in report.layers)
+
+
+def test_the_public_function_is_the_same() -> None:
+    assert onnxtop.deep_graph_persistence is deep_graph_persistence

@@ -1,0 +1,142 @@
+"""What a report says of a layer beside its topology, against NumPy; the codes behind a layer."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from onnxtop.auditing.story import AuditOptions, audit
+from onnxtop.reader.layers import read_layers
+from onnxtop.results.report import LayerReport
+from tests.models import MICROSOFT, mlp, model, node, only_layer, save, weights
+
+
+def layers_of(path: Path, **options: object) -> dict[str, LayerReport]:
+    return {layer.name: layer for layer in audit(path, AuditOptions(**options)).layers}  # type: ignore[arg-type]
+
+
+def test_variance_is_that_of_the_strengths(samples: Path) -> None:
+    path = samples / "mlp_torch_legacy.onnx"
+    report = audit(path)
+    scale = report.network.neural_persistence.scale
+    for layer, shown in zip(read_layers(path), report.layers, strict=True):
+        strengths = np.abs(layer.matrix().astype(np.float64)) / scale
+        assert shown.variance == pytest.approx(strengths.var(), rel=1e-5)
+        assert shown.reason is None
+
+
+def test_the_null_model_adds_up(samples: Path) -> None:
+    for layer in layers_of(samples / "mlp_torch_legacy.onnx").values():
+        figures = layer.neural_persistence
+        assert figures.draws == 100
+        assert figures.excess == pytest.approx(figures.normalized - figures.null_mean)
+        assert figures.z == pytest.approx(figures.excess / figures.null_std)
+        assert figures.reason is None
+
+
+def test_the_seed_changes_the_null_model_and_nothing_else(samples: Path) -> None:
+    one, two = (layers_of(samples / "mlp_torch_legacy.onnx", seed=seed)["/hidden1/Gemm"] for seed in (0, 1))
+    assert one.neural_persistence.null_mean != two.neural_persistence.null_mean
+    assert one.neural_persistence.normalized == two.neural_persistence.normalized
+    assert one.statistics == two.statistics
+
+
+def test_where_there_is_no_null_model(samples: Path) -> None:
+    with_bias = layers_of(samples / "mlp_torch_legacy.onnx", bias="row")["/hidden1/Gemm"]
+    assert with_bias.neural_persistence.z is None
+    assert "bias row" in str(with_bias.neural_persistence.reason)
+    unrolled = layers_of(samples / "cnn_torch_legacy.onnx", conv="unrolled")["/conv2/Conv"]
+    assert unrolled.neural_persistence.z is None
+    assert "flattened" in str(unrolled.neural_persistence.reason)
+    assert unrolled.exchangeability is not None
+
+
+def test_the_verdict_on_a_layer(samples: Path) -> None:
+    trained = layers_of(samples / "mlp_torch_legacy.onnx")["/hidden1/Gemm"].exchangeability
+    random = layers_of(samples / "mlp_untrained.onnx")["hidden1"].exchangeability
+    assert trained is not None
+    assert random is not None
+    assert trained.exchangeable is False
+    assert trained.initialiser is None
+    assert (random.exchangeable, random.initialiser, random.fits) == (True, "PyTorch default", True)
+
+
+def test_a_layer_that_is_not_finite_has_no_figures(tmp_path: Path) -> None:
+    held = {"w": weights(5, 4) * float("nan")}
+    (layer,) = layers_of(save(model([node("MatMul", "x w", name="fc")], held), tmp_path)).values()
+    assert (layer.variance, layer.statistics, layer.exchangeability) == (None, None, None)
+    assert layer.reason
+
+
+def test_layers_that_are_only_read_have_no_statistics(tmp_path: Path) -> None:
+    assert all(
+        layer.statistics is None for layer in layers_of(save(mlp(7, 5), tmp_path), topology=False).values()
+    )
+
+
+def test_statistics_do_not_depend_on_how_a_weight_is_stored(tmp_path: Path) -> None:
+    array = weights(20, 30)
+    straight = model([node("MatMul", "x w", name="fc")], {"w": array})
+    turned = model([node("Gemm", "x w", name="fc", transB=1)], {"w": array.T.copy()})
+    one, two = (
+        layers_of(save(each, tmp_path, f"{number}.onnx"))["fc"].statistics
+        for number, each in enumerate((straight, turned))
+    )
+    assert one is not None
+    assert two is not None
+    assert dataclasses.replace(one, sketch=None, rms=0) == dataclasses.replace(two, sketch=None, rms=0)
+
+
+# Codes
+
+
+CODES = np.random.default_rng(0).integers(-127, 128, (32, 6)).astype(np.int8)
+
+
+@pytest.mark.parametrize("scale", [np.float32(0.5), np.arange(1, 7, dtype=np.float32)])
+def test_codes_behind_a_decoder(tmp_path: Path, scale: np.ndarray) -> None:
+    nodes = [node("DequantizeLinear", "q s", "w", axis=1), node("MatMul", "x w", name="fc")]
+    raw = only_layer(save(model(nodes, {"q": CODES, "s": scale}), tmp_path)).codes()
+    assert raw is not None
+    assert (raw.bits, raw.scale.tolist()) == (8, np.ravel(scale).tolist())
+    assert np.array_equal(raw.codes, CODES)
+
+
+def test_codes_behind_a_transpose(tmp_path: Path) -> None:
+    nodes = [
+        node("DequantizeLinear", "q s", "d"),
+        node("Transpose", "d", "w", perm=[1, 0]),
+        node("MatMul", "x w", name="fc"),
+    ]
+    raw = only_layer(save(model(nodes, {"q": CODES, "s": np.float32(2)}), tmp_path)).codes()
+    assert raw is not None
+    assert np.array_equal(raw.codes, CODES)
+
+
+def test_codes_of_an_integer_product(tmp_path: Path) -> None:
+    nodes = [
+        node("DynamicQuantizeLinear", "x", "q qs qz"),
+        node("MatMulInteger", "q w qz z", "i", name="fc"),
+        node("Cast", "i", "f", to=1),
+        node("Mul", "qs s", "both"),
+        node("Mul", "f both"),
+    ]
+    held = {"w": CODES, "z": np.int8(0), "s": np.float32(0.25)}
+    raw = only_layer(save(model(nodes, held), tmp_path)).codes()
+    assert raw is not None
+    assert (raw.bits, raw.scale.tolist()) == (8, [0.25])
+    assert np.array_equal(raw.codes, CODES)
+
+
+def test_packed_codes(tmp_path: Path) -> None:
+    packed = np.random.default_rng(1).integers(0, 256, (6, 2, 8), np.uint8)
+    held = {"w": packed, "s": np.ones(12, np.float32)}
+    product = node(f"{MICROSOFT}.MatMulNBits", "x w s", name="fc", K=32, N=6, bits=4, block_size=16)
+    raw = only_layer(save(model([product], held), tmp_path)).codes()
+    assert raw is not None
+    assert (raw.bits, raw.codes.size, int(raw.codes.max())) == (4, 192, 15)
+
+
+def test_floats_have_no_codes(tmp_path: Path) -> None:
+    assert only_layer(save(mlp(7, 5), tmp_path)).codes() is None

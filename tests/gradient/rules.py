@@ -1,0 +1,115 @@
+"""One node, differentiated by its rule and by finite differences."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from onnx import helper
+
+from onnxtop.gradient.engine import differentiate
+from onnxtop.gradient.expansions import EXPANSIONS, expand
+from onnxtop.gradient.graph import Array, Graph
+from onnxtop.gradient.oracle import relative_error
+from onnxtop.gradient.rules import RULES
+from onnxtop.loss.probe import _Session
+from onnxtop.loss.trace import Session, fold
+
+
+def opened(proto: Any, *, plain: bool = False) -> Session:
+    return _Session(proto, 1, plain)
+
+
+def away(*shape: int, seed: int = 0, gap: float = 0.2) -> Array:
+    """Return numbers of both signs with distance from 0, where functions have kinks."""
+    rng = np.random.default_rng((seed, *shape))
+    return np.asarray(rng.uniform(gap, 1.5, shape) * rng.choice([-1, 1], shape), np.float32)
+
+
+def positive(*shape: int, seed: int = 0) -> Array:
+    return np.abs(away(*shape, seed=seed))
+
+
+def distinct(*shape: int, seed: int = 0) -> Array:
+    """Return numbers of which no two are near each other."""
+    rng = np.random.default_rng((seed, *shape))
+    count = int(np.prod(shape))
+    return ((rng.permutation(count) - count / 2) * 0.2 + 0.05).reshape(shape).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A node: inputs that are floats vary unless ``still`` names their position; None is left out."""
+
+    op: str
+    inputs: Sequence[Array | None]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    still: Sequence[int] = ()
+    outputs: int = 1
+    used: Sequence[int] = (0,)
+    domain: str = ""
+    opset: int = 23
+    note: str = ""
+
+    def __str__(self) -> str:
+        shapes = ",".join("-" if a is None else "x".join(map(str, a.shape)) for a in self.inputs)
+        settings = ",".join(f"{k}={v}" for k, v in self.attributes.items())
+        return f"{self.op}({shapes}){settings}{self.note}".replace(" ", "")
+
+    @property
+    def varying(self) -> dict[str, Array]:
+        return {
+            f"i{n}": a
+            for n, a in enumerate(self.inputs)
+            if a is not None and a.dtype.kind == "f" and n not in self.still
+        }
+
+    def graph(self) -> Graph:
+        graph = Graph(opsets={"": self.opset, "com.microsoft": 1})
+        names = ["" if a is None else f"i{n}" for n, a in enumerate(self.inputs)]
+        outputs = [f"y{n}" for n in range(self.outputs)]
+        graph.nodes.append(
+            helper.make_node(self.op, names, outputs, "node", domain=self.domain, **self.attributes)
+        )
+        for name, array in zip(names, self.inputs, strict=True):
+            if name and name not in self.varying:
+                graph.constants[name] = array
+                graph.declare(name, array.shape, array.dtype)
+        return fold(graph, self.varying, opened)
+
+    def check(self, seed: int, step: float = 1e-2) -> float:
+        """Return the relative error of the rule's gradient along a random direction."""
+        varying = self.varying
+        graph = expand(self.graph(), EXPANSIONS, list(varying))
+        rng = np.random.default_rng(seed)
+        names = [f"y{n}" for n in self.used]
+        views = {name: rng.standard_normal(graph.shapes[name]).astype(np.float32) for name in names}
+        loss = graph.constant(np.float32(0))
+        for name, view in views.items():
+            product = graph.tensor(name).cast(np.float32) * graph.constant(view)
+            loss = loss + product.sum(range(product.rank))
+        forward = opened(graph.to_proto(varying, names))
+        found = differentiate(graph, loss.name, list(varying), RULES)
+        results = opened(graph.to_proto(varying, [t.name for t in found.values()])).run(
+            [t.name for t in found.values()], _used(graph, varying, [t.name for t in found.values()])
+        )
+        gradient = np.concatenate([r.ravel() for r in results]).astype(np.float64)
+        point = np.concatenate([a.ravel() for a in varying.values()]).astype(np.float64)
+
+        def function(theta: Array) -> float:
+            feeds, start = {}, 0
+            for name, array in varying.items():
+                feeds[name] = theta[start : start + array.size].reshape(array.shape).astype(np.float32)
+                start += array.size
+            values = forward.run(names, feeds)
+            return sum(
+                float((value.astype(np.float64) * views[name]).sum())
+                for name, value in zip(names, values, strict=True)
+            )
+
+        return relative_error(function, point, gradient, seed=seed, step=step)
+
+
+def _used(graph: Graph, feeds: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
+    inputs = {value.name for value in graph.to_proto(feeds, outputs).graph.input}
+    return {name: array for name, array in feeds.items() if name in inputs}

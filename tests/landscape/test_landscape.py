@@ -1,0 +1,369 @@
+"""Loss barcodes of models, and the search for paths on functions whose passes are known."""
+
+import itertools
+import json
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+import onnxtop
+from onnxtop.errors import UsageError
+from onnxtop.landscape.paths import PathOptions, find_path
+from onnxtop.landscape.search import Budget, Found, Plan, connect, next_pairs
+from onnxtop.landscape.story import BarcodeOptions, loss_barcode
+from tests.known_landscapes import FUNCTIONS, MINIMA, TRUTH, counted_gradient, ordered
+from tests.models import mlp, model, node, save, weights
+
+SAMPLES = Path(__file__).parents[2] / "sample_models"
+FIVE = sorted(map(str, (SAMPLES / "minima").glob("*.onnx")))
+QUICK = {"gradients": 54, "jobs": 1}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    with np.load(SAMPLES / "digits.npz") as data:
+        return {name: data[name][:100] for name in data}
+
+
+@pytest.fixture(scope="module")
+def few(digits):
+    """A landscape of the five sample minima that cost little."""
+    return loss_barcode(FIVE, digits, **QUICK)
+
+
+def plain(landscape):
+    return json.dumps(landscape.to_dict(), allow_nan=False)
+
+
+class TestSampleMinima:
+    def test_bars(self, few):
+        assert [minimum.loss for minimum in few.minima] == sorted(minimum.loss for minimum in few.minima)
+        lowest, *others = few.minima
+        assert (lowest.death, lowest.length, lowest.partner) == (None, None, None)
+        for minimum in others:
+            assert minimum.death == pytest.approx(minimum.loss + minimum.length)
+            assert minimum.length > 0
+            assert minimum.partner in FIVE
+            assert minimum.accuracy > 0.9
+            assert 0.8 < minimum.test_accuracy < 1
+        assert few.score.mean == pytest.approx(np.mean([minimum.length for minimum in others]))
+        assert few.score.n_minima == 5
+        assert few.reference_loss == pytest.approx(np.log(10))
+        assert few.score.scale_free == pytest.approx(few.score.mean / (few.reference_loss - lowest.loss))
+        assert (few.aligned, few.units, few.parameters, few.samples) == (True, 16, 682, 100)
+        assert few.complete
+
+    def test_deaths_are_heights_of_paths_in_the_tree(self, few):
+        heights = sorted(item.height for item in few.passes if item.in_tree)
+        assert heights == sorted(minimum.death for minimum in few.minima[1:])
+        for item in few.passes:
+            assert item.height == max(item.losses) <= item.straight
+
+    def test_order_of_the_files_is_irrelevant(self, few, digits):
+        again = loss_barcode([FIVE[i] for i in (3, 0, 4, 1, 2)], digits, **QUICK)
+        assert plain(again) == plain(few)
+
+    def test_number_of_jobs_is_irrelevant(self, few, digits):
+        again = loss_barcode(FIVE, digits, **{**QUICK, "jobs": 2})
+        assert plain(again) == plain(few)
+
+    def test_tree_is_never_above_direct_pairs(self, digits):
+        direct = loss_barcode(FIVE[:3], digits, pairs="direct", **QUICK)
+        all_pairs = loss_barcode(FIVE[:3], digits, pairs="all", **QUICK)
+        assert len(direct.passes) == len(all_pairs.passes) == 2 + 3
+        assert all_pairs.score.mean <= direct.score.mean == all_pairs.score.direct_mean
+
+    def test_more_paths_never_lengthen_a_bar(self, few, digits):
+        all_pairs = loss_barcode(FIVE, digits, pairs="all", **QUICK)
+        lines = loss_barcode(FIVE, digits, finder="line", **QUICK)
+        for one, two, three in zip(all_pairs.minima[1:], few.minima[1:], lines.minima[1:], strict=True):
+            assert one.length <= two.length <= three.length
+
+    def test_alignment_only_helps_the_line(self, digits):
+        lines = [
+            loss_barcode(FIVE, digits, finder="line", pairs="all", align=align, jobs=1)
+            for align in (True, False)
+        ]
+        assert lines[0].score.mean < lines[1].score.mean
+        assert [landscape.aligned for landscape in lines] == [True, False]
+
+    def test_nothing_to_align_is_noted(self, digits, tmp_path):
+        path = save(model([node("Gemm", "x w")], {"w": weights(64, 10)}, {"x": ["n", 64]}), tmp_path)
+        found = loss_barcode(path, digits, minima=1, epochs=1, polish=0, finder="line", jobs=1)
+        assert not found.aligned
+        assert "alignment: found no hidden units that may be renumbered" in found.notes
+
+    def test_read_from_disk(self, tmp_path, few, digits):
+        path = tmp_path / "digits.npz"
+        np.savez(path, **digits)
+        assert plain(onnxtop.loss_barcode(FIVE, path, **QUICK)) == plain(few)
+
+
+class TestCopies:
+    @pytest.fixture
+    def copy(self, tmp_path):
+        """The first sample minimum with its units permuted and signs flipped."""
+        proto = onnx.load(FIVE[0])
+        arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
+        rng = np.random.default_rng(0)
+        order, signs = rng.permutation(8), rng.choice([-1, 1], 8).astype(np.float32)
+        (w1, b1), (w2, b2), (w3, _) = ((f"{i}.weight", f"{i}.bias") for i in (0, 2, 4))
+        arrays[w1], arrays[b1] = arrays[w1][order] * signs[:, None], arrays[b1][order] * signs
+        arrays[w2] = arrays[w2][:, order] * signs
+        order = rng.permutation(8)
+        arrays[w2], arrays[b2], arrays[w3] = arrays[w2][order], arrays[b2][order], arrays[w3][:, order]
+        for tensor in proto.graph.initializer:
+            tensor.CopyFrom(numpy_helper.from_array(arrays[tensor.name], tensor.name))
+        path = tmp_path / "copy.onnx"
+        onnx.save(proto, path)
+        return str(path)
+
+    def test_length_zero_with_alignment(self, copy, digits):
+        aligned = loss_barcode([FIVE[0], copy], digits, **QUICK)
+        assert aligned.minima[1].length < 1e-6
+        assert any("is the same network" in note and "renumbered" in note for note in aligned.notes)
+        apart = loss_barcode([FIVE[0], copy], digits, align=False, finder="line", jobs=1)
+        assert apart.minima[1].length > 0.1
+
+    def test_one_file_twice_under_two_names(self, tmp_path, digits):
+        twin = tmp_path / "twin.onnx"
+        twin.write_bytes(Path(FIVE[0]).read_bytes())
+        found = loss_barcode([FIVE[0], str(twin)], digits, align=False, **QUICK)
+        assert found.minima[1].length == 0
+        assert any("is the same network" in note for note in found.notes)
+
+    def test_exporters(self, digits):
+        names = ("torch_dynamo", "tensorflow", "sklearn")
+        files = [SAMPLES / f"mlp_{name}.onnx" for name in names]
+        found = loss_barcode(files, digits, finder="line", jobs=1)
+        assert found.score.longest < 1e-6
+        assert sum("is the same network" in note for note in found.notes) == 2
+
+
+@pytest.fixture(scope="module")
+def regression(tmp_path_factory):
+    """Softmax regression on overlapping clouds: a convex loss."""
+    folder = tmp_path_factory.mktemp("convex")
+    path = save(
+        model([node("Gemm", "x w b")], {"w": weights(4, 3), "b": weights(3)}, {"x": ["n", 4]}), folder
+    )
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 300)
+    x = rng.standard_normal((300, 4)) + np.eye(3, 4)[labels]
+    return str(path), {"x": x.astype(np.float32), "labels": labels}
+
+
+class TestTraining:
+    @pytest.mark.parametrize("finder", ["neb", "line"])
+    def test_convex(self, regression, finder):
+        path, data = regression
+        found = loss_barcode(path, data, minima=4, optimiser="lbfgs", finder=finder, **QUICK)
+        assert found.score.n_minima == 5
+        assert found.score.longest < 1e-3
+        assert "a short descent" in found.minima[-1].reason  # the weights in the file are no minimum
+        assert [minimum.name for minimum in found.minima[-1:]] == [path]
+        assert all(minimum.reason is None for minimum in found.minima[:-1])
+
+    def test_seeded(self, regression):
+        path, data = regression
+        options = {"minima": 2, "epochs": 2, "polish": 0, "finder": "line", "jobs": 1}
+        runs = [loss_barcode(path, data, seed=seed, **options) for seed in (1, 1, 2)]
+        assert plain(runs[0]) == plain(runs[1])
+        assert {m.name for m in runs[0].minima} == {path, "seed 1", "seed 2"}
+        assert {m.loss for m in runs[0].minima} != {m.loss for m in runs[2].minima}
+
+    def test_perturbed(self, regression):
+        path, data = regression
+        options = {"optimiser": "lbfgs", "epochs": 1, "polish": 0, "finder": "line", "jobs": 1}
+        near, far = (
+            loss_barcode(path, data, minima=1, start="perturbed", perturbation=size, **options)
+            for size in (1e-6, 5.0)
+        )
+        losses = [{m.name: m.loss for m in found.minima} for found in (near, far)]
+        assert losses[0]["seed 0"] < losses[0][path]
+        assert losses[0]["seed 0"] != losses[1]["seed 0"]
+
+    def test_curvature(self, regression):
+        path, data = regression
+        found = loss_barcode(path, data, minima=1, optimiser="lbfgs", finder="line", curvature=True, jobs=1)
+        assert found.minima[0].curvature == pytest.approx(0, abs=1e-3)
+
+    def test_mean_squared_error(self, tmp_path):
+        path = save(mlp(3, 5, 1), tmp_path)
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((50, 3)).astype(np.float32)
+        target = np.sin(x[:, :1])
+        found = loss_barcode(str(path), {"x": x, "target": target}, minima=2, epochs=20, gradients=90, jobs=1)
+        assert found.loss == "mse"
+        assert found.reference_loss == pytest.approx(float(target.var()), rel=1e-5)
+        assert found.minima[0].accuracy is None
+
+
+class TestBadInput:
+    def test_one_model(self, digits):
+        with pytest.raises(UsageError, match=r"found 1 and none to train: .*--minima"):
+            loss_barcode(FIVE[0], digits)
+
+    def test_another_architecture(self, digits):
+        with pytest.raises(
+            UsageError, match=r"difference at parameter 1: '0.weight' of shape 8 x 64 .*100 x 64"
+        ):
+            loss_barcode([FIVE[0], SAMPLES / "mlp_torch_legacy.onnx"], digits)
+
+    def test_more_layers(self, digits, tmp_path):
+        paths = [str(save(mlp(*sizes), tmp_path, f"{len(sizes)}.onnx")) for sizes in ((64, 10), (64, 10, 10))]
+        with pytest.raises(UsageError, match=r"found 2 parameter tensors in 2\.onnx and 4 in 3\.onnx: 'w2'"):
+            loss_barcode(paths, digits)
+
+    def test_another_activation(self, digits, tmp_path):
+        proto = onnx.load(FIVE[0])
+        next(item for item in proto.graph.node if item.op_type == "Tanh").op_type = "Relu"
+        onnx.save(proto, tmp_path / "relu.onnx")
+        with pytest.raises(UsageError, match="node 2 is Tanh and Relu"):
+            loss_barcode([FIVE[0], tmp_path / "relu.onnx"], digits)
+
+    def test_budget_too_small(self, digits):
+        found = loss_barcode(FIVE[:3], digits, budget=30, jobs=1)
+        assert not found.complete
+        assert {item.finder for item in found.passes} == {"line"}
+        assert any("too few for one path (36 at least): straight lines only" in note for note in found.notes)
+        assert found.score.n_bars == 2
+        found = loss_barcode(FIVE[:3], digits, budget=60, jobs=1)
+        assert not found.complete
+        assert 0 < found.gradients <= 60
+
+    def test_budget_in_seconds(self, digits):
+        found = loss_barcode(FIVE[:2], digits, budget="0s", jobs=1)
+        assert {item.finder for item in found.passes} == {"line"}
+
+    @pytest.mark.parametrize("budget", ["much", "-1", "3 parsecs", "nan"])
+    def test_budget_refused(self, digits, budget):
+        with pytest.raises(UsageError, match="wanted a budget like"):
+            loss_barcode(FIVE, digits, budget=budget)
+
+    def test_unknown_option(self, digits):
+        with pytest.raises(UsageError, match="found 'colour'"):
+            loss_barcode(FIVE, digits, colour="red")
+        for wrong in ({"minima": -1}, {"jobs": 0}, {"start": "over"}, {"pairs": "some"}):
+            with pytest.raises(UsageError, match="wanted"):
+                loss_barcode(FIVE, digits, **wrong)
+
+    def test_a_minimum_that_is_not_finite(self, digits, tmp_path):
+        proto = onnx.load(FIVE[0])
+        tensor = proto.graph.initializer[0]
+        tensor.CopyFrom(numpy_helper.from_array(np.full((8, 64), 3e38, np.float32), tensor.name))
+        tensor = proto.graph.initializer[4]
+        tensor.CopyFrom(numpy_helper.from_array(np.full((10, 8), np.inf, np.float32), tensor.name))
+        onnx.save(proto, tmp_path / "broken.onnx")
+        with pytest.raises(UsageError):
+            loss_barcode([FIVE[0], tmp_path / "broken.onnx"], digits)
+
+
+class TestResume:
+    def test_interrupt_and_resume(self, tmp_path, few, digits):
+        state = tmp_path / "state.npz"
+        seen = []
+
+        def interrupting(what, done, total):
+            seen.append(what)
+            if what.startswith("neb") and len(seen) < 13:
+                raise KeyboardInterrupt
+
+        cut = loss_barcode(FIVE, digits, state=state, progress=interrupting, **QUICK)
+        assert not cut.complete
+        assert "interrupted: what was found until then" in cut.notes
+        assert 4 < len(cut.passes) < len(few.passes)
+        assert cut.score.mean >= few.score.mean
+        whole = loss_barcode(FIVE, digits, state=state, progress=interrupting, **QUICK)
+        assert plain(whole) == plain(few)
+        again = loss_barcode(FIVE, digits, state=state, **QUICK)
+        assert plain(again) == plain(few)
+
+    def test_trained_minima_are_kept(self, tmp_path, digits):
+        options = {"minima": 1, "epochs": 1, "finder": "line", "jobs": 1, "state": tmp_path / "state.npz"}
+        first = loss_barcode(FIVE[0], digits, **options)
+        told = []
+        second = loss_barcode(FIVE[0], digits, **options, progress=lambda *step: told.append(step[0]))
+        assert plain(first) == plain(second)
+        assert not any("trained" in what for what in told)
+
+    def test_state_of_another_run(self, tmp_path, digits):
+        state = tmp_path / "state.npz"
+        loss_barcode(FIVE[:2], digits, finder="line", state=state, jobs=1)
+        with pytest.raises(UsageError, match="of another run"):
+            loss_barcode(FIVE[:2], digits, finder="line", seed=1, state=state, jobs=1)
+        state.write_bytes(b"no state")
+        with pytest.raises(UsageError, match="no state file"):
+            loss_barcode(FIVE[:2], digits, finder="line", state=state, jobs=1)
+
+    def test_progress_ends_at_its_total(self, digits):
+        steps = []
+        loss_barcode(FIVE[:3], digits, progress=lambda *step: steps.append(step), **QUICK)
+        assert [done for _, done, _ in steps] == list(range(1, len(steps) + 1))
+        assert all(done <= total for _, done, total in steps)
+
+
+class TestSearch:
+    def known(self, name, plan, **extra):
+        function = FUNCTIONS[name]
+        gradient = counted_gradient(function)
+        minima = sorted((np.array(start, float) for start in MINIMA[name]), key=lambda p: float(function(*p)))
+        losses = [float(function(*point)) for point in minima]
+
+        def search(i, j, options, meter):
+            return find_path(lambda p: float(function(*p)), gradient, minima[i], minima[j], options, meter)
+
+        def distance(i, j):
+            return float(np.linalg.norm(minima[i] - minima[j]))
+
+        return losses, connect(losses, distance, search, plan, **extra)
+
+    def test_tree_needs_fewer_paths(self):
+        plan = Plan(PathOptions(gradients=1000))
+        losses, (found, notes) = self.known("himmelblau", plan)
+        barcode = onnxtop.merge_tree_barcode(losses, [(f.first, f.second, f.height) for f in found])
+        truth = np.array(TRUTH["functions"]["himmelblau"]["finite"])
+        np.testing.assert_allclose(ordered(barcode.bars)[:, 1], ordered(truth)[:, 1], atol=0.5)
+        assert notes == []
+
+    def test_interrupted_from_outside(self):
+        stop = Event()
+        stop.set()
+        _, (found, _) = self.known("himmelblau", Plan(), stop=stop)
+        assert {item.finder for item in found} == {"line"}
+
+    def test_order_of_pairs(self):
+        def tried(i, j, height, finder="neb"):
+            return Found(i, j, finder, height, height, 0, 0, np.zeros(2), np.zeros(2))
+
+        def distance(i, j):
+            return abs(i - j)
+
+        losses, plan = [0.0, 1.0, 2.0, 3.0], Plan()
+        lines = [tried(0, other, 9.0, "line") for other in (1, 2, 3)]
+        assert next_pairs(losses, distance, lines, plan) == [(0, 1), (0, 2), (0, 3)]
+        found = [*lines, tried(0, 1, 8.0), tried(0, 2, 4.0), tried(0, 3, 5.0)]
+        assert next_pairs(losses, distance, found, plan) == [(1, 2), (1, 3), (2, 3)]
+        found = [*lines, tried(0, 1, 1.0), tried(0, 2, 2.0), tried(0, 3, 3.0)]
+        assert next_pairs(losses, distance, found, plan) == []
+        every = [pair for pair in itertools.combinations(range(4), 2) if pair[0]]
+        assert next_pairs(losses, distance, found, Plan(pairs="all")) == every
+
+    def test_budget(self):
+        assert Budget.read(None) == Budget()
+        assert Budget.read("1.5h").seconds == 5400
+        assert Budget.read(500).gradients == 500
+
+
+def test_options_by_name():
+    options = BarcodeOptions().changed(minima=3, finder="line", l2=0.5, epochs=7)
+    assert (options.minima, options.path.finder, options.probe.l2, options.training.epochs) == (
+        3,
+        "line",
+        0.5,
+        7,
+    )

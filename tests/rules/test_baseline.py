@@ -1,0 +1,126 @@
+"""Baselines: read, found for each model, refused where they cannot be compared."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from onnxtop.errors import UsageError
+from onnxtop.render import FailedModel, render
+from onnxtop.results.report import Report, Settings, ToolInfo
+from onnxtop.rules.baseline import incomparable, read_baseline
+from tests.render.conftest import build_layer, build_report
+
+
+def written(folder: Path, text: str) -> str:
+    path = folder / "base.json"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def of_model(path: str) -> Report:
+    return build_report(build_layer(), path=path)
+
+
+def same(found: Report | str, wanted: Report) -> bool:
+    return isinstance(found, Report) and found.to_dict() == wanted.to_dict()
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+def test_one_report_goes_with_any_single_model(tmp_path: Path, form: str) -> None:
+    base = read_baseline(written(tmp_path, render(form, [of_model("a.onnx")])))
+    assert same(base.of("elsewhere/b.onnx", 1), of_model("a.onnx"))
+    assert base.of("elsewhere/b.onnx", 2) == f"{base.path} has no report on this model"
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+def test_several_reports(tmp_path: Path, form: str) -> None:
+    failed = FailedModel("bad.onnx", 3, "cut off")
+    paths = ["x/a.onnx", "y/a.onnx", "x/b.onnx"]
+    base = read_baseline(written(tmp_path, render(form, [*map(of_model, paths), failed])))
+    assert same(base.of("y/a.onnx", 4), of_model("y/a.onnx"))
+    assert same(base.of("z/b.onnx", 4), of_model("x/b.onnx"))
+    assert "several reports" in str(base.of("z/a.onnx", 4))
+    assert "could not be analysed then" in str(base.of("bad.onnx", 4))
+
+
+BROKEN = {
+    "": "this is not JSON",
+    "{": "this is not JSON",
+    "not json\nnot json": "this is not JSON",
+    "[" * 100_000: "this is not JSON",
+    "[]": "wanted a report of schema version 1.0",
+    "3": "wanted a report of schema version 1.0",
+    "{}": "wanted a report of schema version 1.0",
+    '{"schema_version": "0.9"}': "wanted a report of schema version 1.0, found '0.9'",
+    '{"schema_version": "1.0"}': "this is not a whole report",
+    '{"reports": []}': "it holds no report",
+    '{"runs": [], "version": "2.1.0"}': "wanted a report of schema version 1.0",
+}
+
+
+@pytest.mark.parametrize("text", BROKEN, ids=range(len(BROKEN)))
+def test_a_broken_baseline(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_baseline(written(tmp_path, text))
+    assert BROKEN[text] in str(caught.value)
+    assert str(caught.value).startswith(f"baseline {tmp_path / 'base.json'}: ")
+
+
+def test_a_report_that_was_cut_off(tmp_path: Path) -> None:
+    text = render("json", [of_model("a.onnx")])
+    with pytest.raises(UsageError, match="not JSON"):
+        read_baseline(written(tmp_path, text[: len(text) // 2]))
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("layers",), 3),
+        (("layers", 0, "parameters"), "many"),
+        (("layers", 0, "neural_persistence", "normalized"), [0.5]),
+        (("layers", 0, "shape"), [1, True]),
+        (("settings", "scale"), None),
+        (("settings", "scale"), {}),
+        (("model", "path"), 7),
+        (("findings",), [3]),
+        (("layers", 0, "uses"), "abc"),
+        (("findings",), {"a": 1}),
+    ],
+)
+def test_a_report_with_a_wrong_part(tmp_path: Path, place: tuple[str | int, ...], value: object) -> None:
+    plain = json.loads(render("json", [of_model("a.onnx")]))
+    spot = plain
+    for step in place[:-1]:
+        spot = spot[step]
+    spot[place[-1]] = value
+    with pytest.raises(UsageError, match="not a whole report"):
+        read_baseline(written(tmp_path, json.dumps(plain)))
+
+
+def test_a_baseline_that_is_not_there_or_not_text(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_baseline(str(tmp_path / "none.json"))
+    (tmp_path / "b.json").write_bytes(b"\xff\x00")
+    with pytest.raises(UsageError, match="not UTF-8"):
+        read_baseline(str(tmp_path / "b.json"))
+
+
+def test_what_can_be_compared() -> None:
+    report = of_model("a.onnx")
+    assert incomparable(report, of_model("b.onnx")) == ""
+    shown = dataclasses.replace(report.settings, layers="fc")
+    assert incomparable(dataclasses.replace(report, settings=shown), report) == ""
+
+
+def test_what_cannot_be_compared() -> None:
+    report = of_model("a.onnx")
+    newer = dataclasses.replace(report, tool=ToolInfo("onnxtop", "9", {"neural_persistence": 2}))
+    assert "neural_persistence has version 1, in the baseline 2" in incomparable(report, newer)
+    other = Settings("tree", "global", 2.0, "none", "flattened", 0)
+    assert "setting convention" in incomparable(report, dataclasses.replace(report, settings=other))
+    part = dataclasses.replace(report, settings=dataclasses.replace(report.settings, layers="fc"))
+    assert "only layers matching 'fc'" in incomparable(report, part)
+    foreign = build_report(build_layer("conv"), path="c.onnx")
+    assert "another model, c.onnx" in incomparable(report, foreign)
