@@ -19,7 +19,6 @@ from onnxtop.reader.lanes.arrays import Ids, NotUnrolledError, distinct
 from onnxtop.reader.lanes.builder import Builder, Vertices
 from onnxtop.reader.lanes.finish import layer_graph, reach, skip_edges
 from onnxtop.reader.lanes.open_axes import OpenError
-from onnxtop.reader.lanes.scopes import Scope, top_scope
 from onnxtop.reader.lanes.sizes import Input, Sizes, graph_inputs, measure
 from onnxtop.reader.lanes.terminals import (
     Chosen,
@@ -34,7 +33,7 @@ from onnxtop.reader.lanes.uniting import find_united
 from onnxtop.reader.lanes.walk import Walk
 from onnxtop.reader.lanes.weights import LayerTable
 from onnxtop.reader.layers import Layer, Skipped
-from onnxtop.reader.model import Model, Value
+from onnxtop.reader.model import Model, Scope, Value
 
 __all__ = ["Connectivity", "Vertices", "connect"]
 
@@ -127,7 +126,7 @@ def connect(
         given.setdefault(name, (shapes or {})[name])
     given.update(input_shapes or {})
     chosen = Chosen(None if inputs is None else tuple(inputs), None if outputs is None else tuple(outputs))
-    plan = _Plan(model, constants, layers, top_scope(model), graph_inputs(model, given), chosen)
+    plan = _Plan(model, constants, layers, model.scope, graph_inputs(model, given), chosen)
     if not unrolled:
         return _best(plan)
     try:

@@ -2,7 +2,8 @@
 
 Functions are inlined. Subgraphs (the bodies of If, Loop and Scan) are laid out after the node that holds
 them, and a name used in a body means the nearest value of that name outward, so one walk over `Model.nodes`
-sees everything. Constant nodes are no nodes here: what they hold is a tensor, like an initializer.
+sees everything; `Model.scope` tells which of them stand in which body. Constant nodes are no nodes here: what
+they hold is a tensor, like an initializer.
 """
 
 import hashlib
@@ -28,7 +29,7 @@ from onnxtop.errors import FormatError, ModelError
 from onnxtop.reader import wire
 from onnxtop.reader.tensors import TensorFiles
 
-__all__ = ["Model", "Node", "Use", "Value", "bodies", "load"]
+__all__ = ["Body", "Model", "Node", "Scope", "Use", "Value", "bodies", "load"]
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,40 @@ class Use:
 
 
 @dataclass(frozen=True, eq=False)
+class Scope:
+    """The nodes of one graph, in the order in which it runs, and the bodies that some hold, by node index."""
+
+    nodes: tuple[Node, ...]
+    bodies: Mapping[int, tuple["Body", ...]]
+
+    def all_nodes(self) -> Iterator[Node]:
+        """Yield the nodes, each with those of its bodies behind it."""
+        for node in self.nodes:
+            yield node
+            for body in self.bodies.get(node.index, ()):
+                yield from body.scope.all_nodes()
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """One subgraph of a node: ``name`` is the attribute that holds it.
+
+    ``inputs`` and ``outputs`` are as the subgraph declares them, an output that nothing makes is None;
+    ``unchanged`` maps the place of an output that is an input to that input's place.
+    """
+
+    name: str
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value | None, ...]
+    unchanged: Mapping[int, int]
+    scope: Scope
+
+
+@dataclass(frozen=True, eq=False)
 class Model:
     """A loaded model; nothing in it changes, and no weight is in memory until `files` reads it.
 
-    ``nodes`` stand in the order in which the graph runs. ``tensors`` holds every initializer and Constant,
+    ``nodes`` stand in the order in which the graph runs, ``scope`` holds them as a tree. ``tensors`` holds every initializer and Constant,
     large ones without their bytes. ``inputs`` are the graph's inputs that are no initializers, ``results``
     the values that leave the graph or a body. ``carried`` maps a body's input that no iteration changes to
     its value outside. ``attribute_values`` are weights that stand in attributes, by node and name, which are
@@ -91,6 +122,7 @@ class Model:
     byte_count: int
     opset: Mapping[str, int]
     nodes: tuple[Node, ...]
+    scope: Scope
     inputs: tuple[Value, ...]
     results: frozenset[Value]
     tensors: Mapping[Value, TensorProto]
@@ -239,10 +271,11 @@ class _Linker:
 
     def link(self) -> dict[str, Any]:
         graph = self._proto.graph
-        names = self._graph(graph, {})
+        scope, names = self._graph(graph, {})
         initialized = {tensor.name for tensor in graph.initializer}
         return {
             "nodes": tuple(self._nodes),
+            "scope": scope,
             "inputs": tuple(names[value.name] for value in graph.input if value.name not in initialized),
             "results": frozenset(self._results),
             "tensors": self._tensors,
@@ -252,7 +285,7 @@ class _Linker:
             "attribute_values": self._attribute_values,
         }
 
-    def _graph(self, graph: GraphProto, outer: Mapping[str, Value]) -> dict[str, Value]:
+    def _graph(self, graph: GraphProto, outer: Mapping[str, Value]) -> tuple[Scope, dict[str, Value]]:
         names = dict(outer)
         for declared in graph.input:
             names[declared.name] = self._value(declared.name)
@@ -264,12 +297,12 @@ class _Linker:
         produced = {name for node in nodes for name in node.output if name}
         for name in sorted(produced):
             names[name] = self._value(name)
-        for node in _in_order(nodes, produced):
-            self._node(node, names)
+        held = [self._node(node, names) for node in _in_order(nodes, produced)]
         self._results.update(names[result.name] for result in graph.output if result.name in names)
-        return names
+        inner = {node.index: tuple(bodies) for node, bodies in held if bodies}
+        return Scope(tuple(node for node, _ in held), inner), names
 
-    def _node(self, proto: NodeProto, names: Mapping[str, Value]) -> None:
+    def _node(self, proto: NodeProto, names: Mapping[str, Value]) -> tuple[Node, list[Body]]:
         domain = "" if proto.domain == "ai.onnx" else proto.domain
         inputs = tuple(names.get(name) if name else None for name in proto.input)
         outputs = tuple(names[name] for name in proto.output if name)
@@ -282,10 +315,23 @@ class _Linker:
         for attribute in proto.attribute:
             if (domain, proto.op_type, attribute.name) in _ATTRIBUTE_WEIGHTS and attribute.floats:
                 self._attribute(node, attribute)
-        for body in bodies(proto):
-            inner = self._graph(body, names)
-            if domain == "" and proto.op_type in ("Loop", "Scan"):
-                self._carry(node, body, inner)
+        held = [self._body(name, graph, names) for name, graph in _named_bodies(proto)]
+        if domain == "" and proto.op_type in ("Loop", "Scan"):
+            for body in held:
+                self._carry(node, body)
+        return node, held
+
+    def _body(self, name: str, graph: GraphProto, outer: Mapping[str, Value]) -> Body:
+        scope, names = self._graph(graph, outer)
+        entries = [declared.name for declared in graph.input]
+        exits = [declared.name for declared in graph.output]
+        return Body(
+            name=name,
+            inputs=tuple(names[entry] for entry in entries),
+            outputs=tuple(names.get(exit_) for exit_ in exits),
+            unchanged={place: entries.index(exit_) for place, exit_ in enumerate(exits) if exit_ in entries},
+            scope=scope,
+        )
 
     def _attribute(self, node: Node, attribute: AttributeProto) -> None:
         value = self._value(f"{node.name or node.outputs[0].name}.{attribute.name}")
@@ -293,20 +339,19 @@ class _Linker:
         self._tensors[value] = onnx.helper.make_tensor(value.name, TensorProto.FLOAT, [len(floats)], floats)
         self._attribute_values[node.index, attribute.name] = value
 
-    def _carry(self, node: Node, body: GraphProto, names: Mapping[str, Value]) -> None:
+    def _carry(self, node: Node, body: Body) -> None:
         """Note the state that a body hands on as it came: every iteration sees what it starts with."""
         if node.op_type == "Loop":  # inputs: trip count, condition, state; body: iteration, condition, state
-            state = list(zip(body.input[2:], body.output[1:], node.inputs[2:], strict=False))
+            state = zip(body.inputs[2:], body.outputs[1:], node.inputs[2:], strict=False)
         else:  # Scan's state comes first, before the inputs that it walks along
             count = len(node.inputs) - onnx.helper.get_node_attr_value(node.proto, "num_scan_inputs")
-            state = list(zip(body.input[:count], body.output[:count], node.inputs[:count], strict=False))
-        for entry, exit_, initial in state:
-            value = names.get(exit_.name)
+            state = zip(body.inputs[:count], body.outputs[:count], node.inputs[:count], strict=False)
+        for entry, value, initial in state:
             while value is not None and value in self._producers:
                 producer = self._producers[value]
                 value = producer.inputs[0] if producer.op_type == "Identity" else None
-            if initial is not None and value is not None and value == names.get(entry.name):
-                self._carried[value] = initial
+            if initial is not None and value == entry:
+                self._carried[entry] = initial
 
     def _constant(self, names: dict[str, Value], node: NodeProto) -> bool:
         """Take a Constant node's value as a tensor; False if the node is another or holds no dense one."""
@@ -361,11 +406,15 @@ def _constant_tensor(node: NodeProto, files: TensorFiles) -> TensorProto | None:
 
 def bodies(node: NodeProto) -> Iterator[GraphProto]:
     """Yield the subgraphs that a node holds."""
+    yield from (graph for _, graph in _named_bodies(node))
+
+
+def _named_bodies(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
     for attribute in node.attribute:
         if attribute.type == AttributeProto.GRAPH:
-            yield attribute.g
+            yield attribute.name, attribute.g
         elif attribute.type == AttributeProto.GRAPHS:
-            yield from attribute.graphs
+            yield from ((attribute.name, graph) for graph in attribute.graphs)
 
 
 def _needs(node: NodeProto) -> Iterator[str]:

@@ -20,9 +20,8 @@ from onnxtop.reader.evaluate import bound, is_computed, run
 from onnxtop.reader.lanes.folding import quick
 from onnxtop.reader.lanes.open_axes import OpenError, expected_sizes
 from onnxtop.reader.lanes.own_shapes import OWN_SHAPES
-from onnxtop.reader.lanes.scopes import Body, Scope
 from onnxtop.reader.lanes.stand_ins import stand_in
-from onnxtop.reader.model import Model, Node, Value
+from onnxtop.reader.model import Body, Model, Node, Scope, Value
 
 __all__ = ["Input", "Size", "Sizes", "graph_inputs", "measure"]
 

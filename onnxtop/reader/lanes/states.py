@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from onnxtop.reader.lanes.scopes import Scope
-from onnxtop.reader.model import Model, Node, Value
+from onnxtop.reader.model import Model, Node, Scope, Value
 
 __all__ = ["Shapes", "paired_states"]
 

@@ -10,12 +10,11 @@ from onnx import TensorProto
 from onnxtop.errors import UsageError
 from onnxtop.reader.lanes.arrays import Ids, Unclear, filled
 from onnxtop.reader.lanes.builder import Builder
-from onnxtop.reader.lanes.scopes import Scope
 from onnxtop.reader.lanes.sizes import Input, Sizes
 from onnxtop.reader.lanes.states import paired_states
 from onnxtop.reader.lanes.uniting import United
 from onnxtop.reader.lanes.walk import Walk
-from onnxtop.reader.model import Model, Value
+from onnxtop.reader.model import Model, Scope, Value
 
 __all__ = [
     "Chosen",

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from onnxtop.reader.lanes.arrays import Ids
-from onnxtop.reader.lanes.scopes import Scope
 from onnxtop.reader.lanes.sizes import Sizes
 from onnxtop.reader.lanes.weights import LayerTable, Use
-from onnxtop.reader.model import Node, Value
+from onnxtop.reader.model import Node, Scope, Value
 from onnxtop.reader.ops.tables import NEUTRAL
 
 __all__ = ["United", "covers_input", "find_united"]

@@ -7,12 +7,11 @@ import numpy as np
 
 from onnxtop.reader.lanes.arrays import Ids, Unclear, compressed, filled
 from onnxtop.reader.lanes.builder import Builder
-from onnxtop.reader.lanes.scopes import Body, Scope
 from onnxtop.reader.lanes.sizes import Sizes
 from onnxtop.reader.lanes.step import Lanes, Remarks, Result, Step
 from onnxtop.reader.lanes.tables import RULES, SILENT, STARTING
 from onnxtop.reader.lanes.weights import LayerTable
-from onnxtop.reader.model import Node, Value
+from onnxtop.reader.model import Body, Node, Scope, Value
 from onnxtop.reader.names import node_name
 
 __all__ = ["Walk"]
@@ -116,7 +115,7 @@ class Walk:
             self.env[value] = Lanes(filled(int(made[0]), guess if shape is None else len(shape)))
 
     def _entering(self, node: Node, bodies: Sequence[Body]) -> set[Value]:
-        inner = [item for body in bodies for item in body.all_nodes()]
+        inner = [item for body in bodies for item in body.scope.all_nodes()]
         return {value for item in (node, *inner) for value in item.inputs if value is not None}
 
     # Cycles that no loop makes: a value that is used before it is made is a hub.
@@ -178,7 +177,7 @@ class Walk:
         axes = attributes.get("scan_input_axes") or [0] * (len(node.inputs) - count)
         for value, inner, axis in zip(node.inputs[count:], body.inputs[count:], axes, strict=True):
             lanes = self._lanes(value)
-            if lanes is not None and inner is not None:
+            if lanes is not None and inner in self._model.users:
                 one = self.builder.reduce(lanes.ids, [axis], node_name(node))
                 self.env[inner] = Lanes(one.squeeze(axis))
         made = self._carried(node, body, node.inputs[:count], body.inputs[:count], list(range(count)))
