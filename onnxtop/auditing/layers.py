@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.traits import Structure, examine
 from onnxtop.network import Blocks
+from onnxtop.reader.encoding import Encoding
 from onnxtop.reader.layers import Layer
 from onnxtop.reader.model import Model
 from onnxtop.reader.skeleton import Shape, infer_shapes, placed
@@ -105,7 +106,9 @@ def _examined(
 ) -> Structure | None:
     if forest.nonfinite or not options.structure:
         return None
-    return examine(weights, measured, layer.codes(), nulls, bias=bias, half=layer.encoding == "float16")
+    return examine(
+        weights, measured, layer.codes(), nulls, bias=bias, half=layer.encoding == Encoding("float16")
+    )
 
 
 def _unrolled(

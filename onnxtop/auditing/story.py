@@ -189,7 +189,7 @@ def _layer_report(
         name=layer.name,
         op_type=layer.op_type,
         weight=layer.weight,
-        encoding=layer.encoding,
+        encoding=str(layer.encoding),
         shape=layer.shape,
         n_in=measured.n_in,
         n_out=measured.n_out,

@@ -18,11 +18,11 @@ import numpy as np
 
 from onnxtop.errors import ModelError
 from onnxtop.reader.constants import Constants, UnreadableConstantError
+from onnxtop.reader.encoding import is_weight_type
 from onnxtop.reader.layers import Layer, Skipped, find_layers
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.names import layer_name
 from onnxtop.reader.ops import BIASES, NORMALISATION
-from onnxtop.reader.reading import is_weight_type
 from onnxtop.statistics.fixed import probably_fixed
 
 __all__ = ["Found", "Parameter", "find_parameters"]
@@ -113,11 +113,13 @@ def find_parameters(model: Model) -> Found:
 
 
 def _is_fixed(layer: Layer) -> bool:
-    return is_weight_type(layer.encoding) and probably_fixed(layer.blocks()) is not None
+    return layer.encoding.is_float and probably_fixed(layer.blocks()) is not None
 
 
 def _quantised(layers: Iterable[Layer | Skipped]) -> int:
-    return sum(layer.parameters for layer in layers if isinstance(layer, Layer) and " " in layer.encoding)
+    return sum(
+        layer.parameters for layer in layers if isinstance(layer, Layer) and not layer.encoding.is_plain
+    )
 
 
 def _take(

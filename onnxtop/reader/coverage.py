@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from onnxtop.reader.constants import Constants
+from onnxtop.reader.encoding import is_weight_type
 from onnxtop.reader.evaluate import is_decoder
 from onnxtop.reader.layers import Layer, Skipped
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.ops import BIASES, NORMALISATION
-from onnxtop.reader.reading import is_weight_type
 
 __all__ = ["Account", "account"]
 

@@ -1,7 +1,7 @@
 """A weighted layer, read or skipped: what the reader gives."""
 
 import math
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +11,27 @@ from onnxtop.errors import ModelError, UsageError
 from onnxtop.network import Blocks, Kernel, Matrix, RawCodes
 from onnxtop.reader.constants import Constants, UnreadableConstantError
 from onnxtop.reader.dequantize import unpack
+from onnxtop.reader.encoding import Encoding, is_weight_type
 from onnxtop.reader.model import Node, Value
-from onnxtop.reader.reading import Array, Bias, Reading, is_weight_type
+from onnxtop.reader.names import node_name
+from onnxtop.reader.reading import Array, Bias, Reading
 
-__all__ = ["Layer", "Skipped", "Source"]
+__all__ = ["Layer", "Skipped", "Source", "WeightUse"]
+
+
+@dataclass(frozen=True, eq=False)
+class WeightUse:
+    """A weight as one node uses it: ``reading`` is None where ``reason`` says why it is not read there."""
+
+    node: Node
+    operand: Value
+    reading: Reading | None = None
+    reason: str = ""
+
+    @property
+    def part(self) -> str:
+        """The part of a packed operand, "" for all of it."""
+        return self.reading.part if self.reading else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +50,13 @@ class Layer:
     weight
         Name of the tensor that holds the weights.
     encoding
-        How the tensor is stored: ``float32``, ``int8 per-channel``, ``uint4 block 32``.
+        How the tensor is stored; it prints as ``float32``, ``int8 per-channel``, ``uint4 block 32``.
     shape
         Shape of the weights as the operation sees them, of the matrix for a part of a packed operand.
-    uses
-        The nodes that use the weight, in graph order.
+    used_by
+        The nodes that use the weight and how each reads it, in graph order.
+    source
+        What the arrays are read from.
     """
 
     name: str
@@ -45,10 +64,15 @@ class Layer:
     n_in: int
     n_out: int
     weight: str
-    encoding: str
+    encoding: Encoding
     shape: tuple[int, ...]
-    uses: tuple[str, ...]
+    used_by: tuple[WeightUse, ...]
     source: "Source"
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """Names of the nodes that use the weight, in graph order."""
+        return _names(self.used_by)
 
     @property
     def parameters(self) -> int:
@@ -107,8 +131,7 @@ class Layer:
 
         Of a packed operand these are the codes of all its parts.
         """
-        held = re.match(r"u?int(\d+) (?:per-|block)", self.encoding)
-        bits = int(held[1]) if held else 0
+        bits = self.encoding.bits
         return self.source.raw_codes(bits) if 0 < bits <= 8 else None
 
 
@@ -121,8 +144,17 @@ class Skipped:
     reason: str
     weight: str
     parameters: int
-    uses: tuple[str, ...]
+    used_by: tuple[WeightUse, ...]
     operand: Value
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """Names of the nodes that use the weight, in graph order."""
+        return _names(self.used_by)
+
+
+def _names(uses: Iterable[WeightUse]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(node_name(use.node) for use in uses))
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ is called and which of its axes are inputs. An operand that packs several matric
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,34 +13,20 @@ import numpy as np
 from onnxtop.errors import ModelError
 from onnxtop.reader.bias import added_bias
 from onnxtop.reader.constants import Constants, UnreadableConstantError
+from onnxtop.reader.encoding import Encoding, is_weight_type
 from onnxtop.reader.evaluate import MOVEMENT, is_decoder
-from onnxtop.reader.layer import Layer, Skipped, Source
-from onnxtop.reader.model import Model, Node, Value, load
-from onnxtop.reader.names import layer_name, node_name, numbered
+from onnxtop.reader.layer import Layer, Skipped, Source, WeightUse
+from onnxtop.reader.model import Model, Value, load
+from onnxtop.reader.names import layer_name, numbered
 from onnxtop.reader.ops import NEUTRAL, READ, REPORTED, REPORTED_ATTRIBUTES
 from onnxtop.reader.reading import (
     Call,
     Reading,
     checked_attributes,
-    is_weight_type,
     stored,
 )
 
 __all__ = ["Layer", "Skipped", "find_layers", "read_layers"]
-
-
-@dataclass(frozen=True, eq=False)
-class _Found:
-    """A use of a weight: ``reading`` is None where ``reason`` says why it is not read."""
-
-    node: Node
-    operand: Value
-    reading: Reading | None = None
-    reason: str = ""
-
-    @property
-    def part(self) -> str:
-        return self.reading.part if self.reading else ""
 
 
 def read_layers(
@@ -81,7 +67,7 @@ def read_layers(
 
 def find_layers(model: Model, constants: Constants, *, peepholes: bool = False) -> list[Layer | Skipped]:
     """Find the weighted layers of a loaded model, in graph order; see `read_layers`."""
-    groups: dict[tuple[Value, str], list[_Found]] = {}
+    groups: dict[tuple[Value, str], list[WeightUse]] = {}
     for node in model.nodes:
         for found in _weights_of(Call(node, model, constants)):
             if found.part.startswith("P.") and not peepholes:
@@ -109,7 +95,7 @@ def _unaccounted(layers: Sequence[Layer | Skipped], constants: Constants) -> lis
     ]
 
 
-def _layer(origin: Value, uses: Sequence[_Found], model: Model, constants: Constants) -> Layer | Skipped:
+def _layer(origin: Value, uses: Sequence[WeightUse], model: Model, constants: Constants) -> Layer | Skipped:
     """Make one layer of all uses of a weight: the first use that can be read decides what it is."""
     reason = ""
     for found in uses:
@@ -124,20 +110,25 @@ def _layer(origin: Value, uses: Sequence[_Found], model: Model, constants: Const
         reason=reason,
         weight=_weight_name(origin, constants),
         parameters=constants.size(origin),
-        uses=_use_names(uses),
+        used_by=tuple(uses),
         operand=origin,
     )
 
 
 def _read(
-    origin: Value, found: _Found, reading: Reading, uses: Sequence[_Found], model: Model, constants: Constants
+    origin: Value,
+    found: WeightUse,
+    reading: Reading,
+    uses: Sequence[WeightUse],
+    model: Model,
+    constants: Constants,
 ) -> Layer | str:
     """Return the layer, or the reason why it cannot be read."""
     encoding = reading.encoding or _encoding(found.operand, origin, constants)
     if reading.decode is stored and not is_weight_type(constants.stored_as(found.operand)):
         return f"its values are {encoding}, which are no weights by themselves"
-    if encoding.endswith("without scale"):
-        return f"its {encoding.split()[0]} codes have no scale that could be found"
+    if reading.encoding is not None and reading.encoding.sharing is None:
+        return f"its {encoding.dtype} codes have no scale that could be found"
     shape = reading.decoded_shape
     try:
         shape = shape or constants.shape(found.operand)
@@ -160,7 +151,7 @@ def _read(
         weight=weight,
         encoding=encoding,
         shape=shape if not found.part else (len(sizes), *sizes[0])[len(sizes) == 1 :],
-        uses=_use_names(uses),
+        used_by=tuple(uses),
         source=Source(
             constants,
             found.node,
@@ -185,7 +176,7 @@ def _tried(layer: Layer) -> Layer | str:
     return layer
 
 
-def _name(found: _Found, weight: str) -> str:
+def _name(found: WeightUse, weight: str) -> str:
     name = layer_name(found.node, weight)
     return f"{name}.{found.part}" if found.part else name
 
@@ -195,27 +186,24 @@ def _weight_name(origin: Value, constants: Constants) -> str:
     return sources[0].name if len(sources) == 1 else origin.name
 
 
-def _use_names(uses: Iterable[_Found]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(node_name(found.node) for found in uses))
-
-
-def _encoding(operand: Value, origin: Value, constants: Constants) -> str:
+def _encoding(operand: Value, origin: Value, constants: Constants) -> Encoding:
     """Return how a weight is stored, and how its codes are scaled if it is stored in codes."""
     decoder = constants.decoder(operand)
     held = constants.stored_as(origin)
     if decoder is None:
         sources = constants.sources(origin)
         below = constants.stored_as(sources[0]) if len(sources) == 1 else held
-        return held if is_weight_type(below) or not is_weight_type(held) else f"{below} scaled"
+        scaled = is_weight_type(held) and not is_weight_type(below)
+        return Encoding(below, "scaled") if scaled else Encoding(held)
     if decoder.op_type != "DequantizeLinear" or held in ("float64", "float32", "float16", "bfloat16"):
-        return f"{held} rounded by {decoder.op_type.replace('Dequantize', 'Quantize')}"
+        return Encoding(held, rounded_by=decoder.op_type.replace("Dequantize", "Quantize"))
     block_size = decoder.attributes().get("block_size")
     scale = decoder.inputs[1]
     one = scale is not None and constants.size(scale) == 1
-    return f"{held} block {block_size}" if block_size else f"{held} {'per-tensor' if one else 'per-channel'}"
+    return Encoding(held, "block" if block_size else "per-tensor" if one else "per-channel", block_size)
 
 
-def _weights_of(call: Call) -> Iterator[_Found]:
+def _weights_of(call: Call) -> Iterator[WeightUse]:
     """Yield every use of a weight by a node."""
     node = call.node
     op = (node.domain, node.op_type)
@@ -225,14 +213,14 @@ def _weights_of(call: Call) -> Iterator[_Found]:
         name, reason = REPORTED_ATTRIBUTES[op]
         value = call.attribute(name)
         if value is not None:
-            yield _Found(node, value, reason=reason)
+            yield WeightUse(node, value, reason=reason)
     elif op in REPORTED:
         yield from _reported(call, REPORTED[op], f"{node.op} is not read by this version")
     elif op not in NEUTRAL and not all(output in call.constants for output in node.outputs):
         yield from _reported(call, range(len(node.inputs)), f"unknown operation {node.op}")
 
 
-def _readings(call: Call) -> Iterator[_Found]:
+def _readings(call: Call) -> Iterator[WeightUse]:
     node = call.node
     if node.outputs and all(output in call.constants for output in node.outputs):
         return  # a constant computed from constants
@@ -245,21 +233,21 @@ def _readings(call: Call) -> Iterator[_Found]:
         return
     for reading in readings:
         if reading.operands[0] is not None:
-            yield _Found(node, reading.operands[0], reading)
+            yield WeightUse(node, reading.operands[0], reading)
     if not readings:
         unread = f"this form of {node.op} is not read"
         yield from _largest(_reported(call, range(len(node.inputs)), unread), call)
         yield from filter(None, (_behind_decoder(call, value) for value in node.inputs))
 
 
-def _reported(call: Call, positions: Iterable[int], reason: str) -> Iterator[_Found]:
+def _reported(call: Call, positions: Iterable[int], reason: str) -> Iterator[WeightUse]:
     for position in positions:
         value = call.constant(position)
         if value is not None and _looks_like_weights(value, call.constants):
-            yield _Found(call.node, value, reason=reason)
+            yield WeightUse(call.node, value, reason=reason)
 
 
-def _behind_decoder(call: Call, value: Value | None) -> _Found | None:
+def _behind_decoder(call: Call, value: Value | None) -> WeightUse | None:
     """Find constant codes whose scale is computed as the model runs."""
     node = call.model.producers.get(value) if value is not None else None
     seen: set[int] = set()
@@ -269,14 +257,14 @@ def _behind_decoder(call: Call, value: Value | None) -> _Found | None:
         seen.add(node.index)
         codes = node.inputs[0]
         if codes is not None and codes in call.constants and is_decoder(node):
-            return _Found(
+            return WeightUse(
                 call.node, codes, reason=f"its codes are scaled by what the model computes ({node.op})"
             )
         node = call.model.producers.get(codes) if codes is not None else None
     return None
 
 
-def _largest(found: Iterable[_Found], call: Call) -> list[_Found]:
+def _largest(found: Iterable[WeightUse], call: Call) -> list[WeightUse]:
     """Return the largest of a node's operands: the weight, not what decodes it."""
     return sorted(found, key=lambda item: -call.constants.size(item.operand))[:1]
 

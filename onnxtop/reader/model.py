@@ -109,11 +109,11 @@ class Body:
 class Model:
     """A loaded model; nothing in it changes, and no weight is in memory until `files` reads it.
 
-    ``nodes`` stand in the order in which the graph runs, ``scope`` holds them as a tree. ``tensors`` holds every initializer and Constant,
-    large ones without their bytes. ``inputs`` are the graph's inputs that are no initializers, ``results``
-    the values that leave the graph or a body. ``carried`` maps a body's input that no iteration changes to
-    its value outside. ``attribute_values`` are weights that stand in attributes, by node and name, which are
-    tensors like any other. ``proto`` is the outline of the file (see `wire`).
+    ``nodes`` stand in the order in which the graph runs, ``scope`` holds them as a tree. ``tensors`` holds
+    every initializer and Constant, large ones without their bytes. ``inputs`` are the graph's inputs that are
+    no initializers, ``results`` the values that leave the graph or a body. ``carried`` maps a body's input
+    that no iteration changes to its value outside. ``attribute_values`` are weights that stand in attributes,
+    by node and name, which are tensors like any other. ``proto`` is the outline of the file (see `wire`).
     """
 
     path: Path

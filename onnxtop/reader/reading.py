@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from onnxtop.network import Blocks, Kernel
 from onnxtop.reader.constants import Constants
+from onnxtop.reader.encoding import Encoding, Sharing
 from onnxtop.reader.model import Model, Node, Value
 
 __all__ = [
@@ -17,7 +18,6 @@ __all__ = [
     "Call",
     "Reading",
     "checked_attributes",
-    "is_weight_type",
     "matrices",
     "one_matrix",
     "runs_along",
@@ -57,7 +57,7 @@ class Call:
         value = self.constant(position)
         return "" if value is None else self.constants.stored_as(value)
 
-    def granularity(self, scale: int) -> str:
+    def granularity(self, scale: int) -> Sharing:
         """Return what shares one entry of a scale."""
         return "per-tensor" if np.prod(self.shape(scale), dtype=int) == 1 else "per-channel"
 
@@ -99,11 +99,6 @@ def stored(array: Array, *_: Array) -> Array:
     return array
 
 
-def is_weight_type(name: str) -> bool:
-    """Tell whether values of this type are weights themselves, not codes or indices."""
-    return name.startswith(("float", "bfloat"))
-
-
 @dataclass(frozen=True, eq=False)
 class Reading:
     """How a node uses a constant operand as its weight.
@@ -136,7 +131,7 @@ class Reading:
     blocks: Callable[[Array], Blocks]
     decode: Callable[..., Array] = stored
     decoded_shape: tuple[int, ...] | None = None
-    encoding: str | None = None
+    encoding: Encoding | None = None
     scale: float = 1.0
     part: str = ""
     kernel: Callable[[Array], Kernel] | None = None

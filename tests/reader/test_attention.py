@@ -82,7 +82,7 @@ def test_qattention(tmp_path: Path, kind: str, per_channel: bool) -> None:
     proto = model(nodes, held)
     proto.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
     layers = _layers(save(proto, tmp_path))
-    assert {layer.encoding for layer in layers.values()} == {
+    assert {str(layer.encoding) for layer in layers.values()} == {
         f"{kind.lower()} {'per-channel' if per_channel else 'per-tensor'}"
     }
     x = np.random.default_rng(0).integers(0, 3, (TOKENS, INPUTS)).astype(np.uint8)
@@ -197,7 +197,7 @@ def test_embed_layer_normalization_in_codes(tmp_path: Path) -> None:
     nodes = [node(f"{MICROSOFT}.QEmbedLayerNormalization", order, "y mask", name="embed", epsilon=1e-12)]
     proto = _integers(model(nodes, held, {"ids": None, "seg": None}))
     layers = _layers(save(proto, tmp_path))
-    assert {layer.encoding for layer in layers.values()} == {"uint8 per-tensor"}
+    assert {str(layer.encoding) for layer in layers.values()} == {"uint8 per-tensor"}
     ids, seg = np.array([[3, 8, 0, 1, 3]], np.int32), np.array([[0, 1, 1, 0, 1]], np.int32)
     (answer,) = run(proto, {"ids": ids, "seg": seg})
     word, position, segment = (layers[f"embed.{name}"].matrix() for name in ("word", "position", "segment"))

@@ -153,7 +153,7 @@ def test_convolutions_in_every_float_type(tmp_path: Path, op: str, dtype: type) 
     w = weights(4, 4, 3, 3, dtype=dtype)
     layer = only_layer(save(model([node(op, "x w")], {"w": w}, dtype=dtype), tmp_path))
     axes = (1, 2, 3, 0) if op == "Conv" else (0, 2, 3, 1)
-    assert layer.encoding == np.dtype(dtype).name
+    assert str(layer.encoding) == np.dtype(dtype).name
     np.testing.assert_array_equal(
         layer.matrix().astype(float), w.astype(float).transpose(axes).reshape(36, 4)
     )

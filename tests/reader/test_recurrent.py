@@ -232,7 +232,7 @@ def test_dynamic_quantize_lstm(
     ]
     proto = model(nodes, held, {"x": None, "h": None, "c": None})
     parts = _parts(save(proto, tmp_path), peepholes=True)
-    assert {layer.encoding for name, layer in parts.items() if ".P." not in name} == {
+    assert {str(layer.encoding) for name, layer in parts.items() if ".P." not in name} == {
         f"{kind.lower()} {'per-channel' if per_channel else 'per-tensor'}"
     }
     units = np.eye(max(INPUTS, HIDDEN), dtype=np.float32)[: min(INPUTS, HIDDEN)]
@@ -270,6 +270,6 @@ def test_half_precision(tmp_path: Path) -> None:
         dtype=np.float16,
     )
     parts = _parts(save(proto, tmp_path))
-    assert {layer.encoding for layer in parts.values()} == {"float16"}
+    assert {str(layer.encoding) for layer in parts.values()} == {"float16"}
     gates = {name: layer.matrix() for name, layer in parts.items()}
     np.testing.assert_array_equal(gates["cell.W.h"], held["w"][0, 2 * HIDDEN :].T)

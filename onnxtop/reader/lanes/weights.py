@@ -11,8 +11,7 @@ from onnxtop.reader.constants import Constants, UnreadableConstantError
 from onnxtop.reader.evaluate import keeps_elements
 from onnxtop.reader.layers import Layer, Skipped
 from onnxtop.reader.model import Model, Node, Value
-from onnxtop.reader.ops import READ
-from onnxtop.reader.reading import Call, Reading
+from onnxtop.reader.reading import Reading
 
 __all__ = ["LayerTable", "Use"]
 
@@ -64,6 +63,11 @@ class LayerTable:
         self.layers = [layer for layer in layers if isinstance(layer, Layer)]
         self.weights = [Weights(layer.name, layer.blocks) for layer in self.layers]
         self._index = {_key(layer, constants): place for place, layer in enumerate(self.layers)}
+        self._readings: dict[int, list[tuple[int, Reading]]] = {}
+        for place, layer in enumerate(self.layers):
+            for use in layer.used_by:
+                if use.reading is not None:
+                    self._readings.setdefault(use.node.index, []).append((place, use.reading))
         self._skipped = {layer.operand: layer for layer in layers if isinstance(layer, Skipped)}
         self._routes: dict[Value, _Route] = {}
         self._views: dict[tuple[int, int], int] = {}
@@ -85,24 +89,17 @@ class LayerTable:
         return None
 
     def _uses(self, node: Node) -> list[Use]:
-        read = READ.get((node.domain, node.op_type))
-        if read is None or (node.outputs and all(output in self._constants for output in node.outputs)):
-            return []
-        call = Call(node, self._model, self._constants)
-        try:
-            readings = list(read(call, **node.attributes()))
-            found = [use for reading in readings if (use := self._use(node, reading)) is not None]
-            return found if found or node.op_type != "Gather" else self._codes(node)
-        except (UnreadableConstantError, ValueError, IndexError, ZeroDivisionError, TypeError):
-            return []
+        found = []
+        for place, reading in self._readings.get(node.index, ()):
+            try:
+                found.append(self._use(place, node, reading))
+            except (UnreadableConstantError, ValueError, IndexError, ZeroDivisionError, TypeError):
+                return []
+        return found if found or node.op_type != "Gather" else self._codes(node)
 
-    def _use(self, node: Node, reading: Reading) -> Use | None:
+    def _use(self, place: int, node: Node, reading: Reading) -> Use:
         operand = reading.operands[0]
-        if operand is None:
-            return None
-        place = self._index.get((self._route(reading).origin, reading.part))
-        if place is None:
-            return None
+        assert operand is not None
         shape = reading.decoded_shape or self._constants.shape(operand)
         nothing = np.broadcast_to(np.float32(0), shape)
         sizes = tuple((block.shape[0], block.shape[1]) for block in reading.blocks(nothing))

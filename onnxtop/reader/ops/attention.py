@@ -8,6 +8,7 @@ import numpy as np
 
 from onnxtop.network import Blocks
 from onnxtop.reader.dequantize import affine
+from onnxtop.reader.encoding import Encoding
 from onnxtop.reader.reading import Array, Bias, Call, Reading, one_matrix
 
 __all__ = ["Attention", "DecoderAttention", "LongformerAttention", "QAttention"]
@@ -21,7 +22,7 @@ def Attention(call: Call, *, qkv_hidden_sizes: Sequence[int] = (), **_: Any) -> 
 def QAttention(call: Call, **_: Any) -> Iterator[Reading]:
     """Read weights (inputs, 3 * hidden) in 8-bit codes, a scale a tensor or a column."""
     if call.is_constant(1) and call.is_constant(4):
-        encoding = f"{call.dtype(1)} {call.granularity(4)}"
+        encoding = Encoding(call.dtype(1), call.granularity(4))
         codes = (call.operand(4), call.constant(7))
         yield from _packed(call, 1, "qkv", call.constant(2), (), more=codes, decode=affine, encoding=encoding)
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from onnxtop.network import Blocks
-from onnxtop.reader.reading import Array, Bias, Call, Reading, is_weight_type, matrices, one_matrix
+from onnxtop.reader.encoding import is_weight_type
+from onnxtop.reader.reading import Array, Bias, Call, Reading, matrices, one_matrix
 
 __all__ = ["Einsum", "EmbedLayerNormalization", "FusedMatMul", "Gather", "Gemm", "MatMul"]
 

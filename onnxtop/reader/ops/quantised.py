@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from onnxtop.reader.dequantize import affine, blocked, unpack
+from onnxtop.reader.encoding import Encoding, Sharing
 from onnxtop.reader.model import Value
 from onnxtop.reader.ops.convolutions import flattened, kernel_form
 from onnxtop.reader.ops.products import factor
@@ -97,7 +98,7 @@ def _decoded(
         (call.operand(position), call.operand(scale), call.constant(zero_point)),
         form,
         decode=partial(affine, axis=axis),
-        encoding=f"{call.dtype(position)} {call.granularity(scale)}",
+        encoding=Encoding(call.dtype(position), call.granularity(scale)),
         **reading,
     )
 
@@ -113,12 +114,12 @@ def _scaled_bias(call: Call, position: int, scales: tuple[int, int], alpha: floa
 def _later_scaled(call: Call, position: int, form: Any, axis: int, **reading: Any) -> Iterator[Reading]:
     scales = _scales_after(call)
     zero_point = call.constant(position + 2)
-    unit = "per-tensor" if all(_size(call, scale) == 1 for scale in scales) else "per-channel"
+    unit: Sharing = "per-tensor" if all(_size(call, scale) == 1 for scale in scales) else "per-channel"
     yield Reading(
         (call.operand(position), zero_point, *scales),
         form,
         decode=partial(_scale_later, axis=axis),
-        encoding=f"{call.dtype(position)} {unit}" if scales else f"{call.dtype(position)} without scale",
+        encoding=Encoding(call.dtype(position), unit if scales else None),
         **reading,
     )
 
@@ -178,7 +179,7 @@ def MatMulNBits(
             partial(matrices, transposed=True),
             decode=partial(_n_bits, k=K, n=N, bits=bits, block_size=block_size),
             decoded_shape=(N, K),
-            encoding=f"uint{bits} block {block_size}",
+            encoding=Encoding(f"uint{bits}", "block", block_size),
             bias=Bias.of(call.constant(5)),
         )
 
@@ -231,7 +232,7 @@ def GatherBlockQuantized(
             _block_table, axis=quantize_axis, block_size=block_size, bits=bits if packed else 0, width=width
         ),
         decoded_shape=(rows, width),
-        encoding=f"{f'uint{bits}' if packed else call.dtype(0)} block {block_size}",
+        encoding=Encoding(f"uint{bits}" if packed else call.dtype(0), "block", block_size),
     )
 
 

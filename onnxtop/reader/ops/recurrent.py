@@ -12,6 +12,7 @@ import numpy as np
 
 from onnxtop.network import Blocks
 from onnxtop.reader.dequantize import affine
+from onnxtop.reader.encoding import Encoding, Sharing
 from onnxtop.reader.reading import Array, Bias, Call, Reading
 
 __all__ = ["GRU", "LSTM", "RNN", "DynamicQuantizeLSTM"]
@@ -92,14 +93,14 @@ def DynamicQuantizeLSTM(call: Call, **_: Any) -> Iterator[Reading]:
             continue
         directions, _inputs, columns = call.shape(position)
         size = columns // 4
-        unit = "per-channel" if len(call.shape(scale)) > 1 else "per-tensor"
+        unit: Sharing = "per-channel" if len(call.shape(scale)) > 1 else "per-tensor"
         for direction in range(directions):
             for gate, letter in enumerate("iofc"):
                 yield Reading(
                     (call.operand(position), call.operand(scale), call.constant(scale + 1)),
                     partial(_quantised_gate, direction=direction, begin=gate * size, end=(gate + 1) * size),
                     decode=_by_direction,
-                    encoding=f"{call.dtype(position)} {unit}",
+                    encoding=Encoding(call.dtype(position), unit),
                     part=_part(side, letter, direction),
                     bias=_bias(call, direction, gate + (0 if side == "W" else 4), size),
                 )
