@@ -11,6 +11,7 @@ from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, helper, num
 from onnxtop.auditing.story import audit
 from onnxtop.errors import FormatError
 from onnxtop.reader.layers import Layer, Skipped, read_layers
+from onnxtop.reader.model import load
 from tests.models import graph, layers_of, model, node, only_layer, save, weights
 from tests.reader.extraction import run
 
@@ -392,3 +393,27 @@ def test_a_branch_that_carries_a_loop(tmp_path: Path) -> None:
     found = read_layers(save(proto, tmp_path))
     assert len(found) == 2
     assert all(isinstance(layer, Layer) and np.array_equal(layer.matrix(), W) for layer in found)
+
+
+def test_scopes_are_the_linkers_own(tmp_path: Path) -> None:
+    """Every node stands in one scope, bodies know what enters and leaves, named or not."""
+    inner = _loop_body([node("MatMul", "s w", "t")], ["s", "unused"], ["t", "s"])
+    loop, held = _loop(inner, "x x", "y z", w=W)
+    loaded = load(save(model([loop], held), tmp_path))
+    assert list(loaded.scope.all_nodes()) == list(loaded.nodes)
+    (body,) = loaded.scope.bodies[loaded.nodes[0].index]
+    assert [value.name for value in body.inputs] == ["iteration", "go", "s", "unused"]
+    assert [value and value.name for value in body.outputs] == ["on", "t", "s"]
+    assert body.unchanged == {2: 2}
+
+
+def test_constant_with_a_sparse_value_is_no_node_of_a_scope(tmp_path: Path) -> None:
+    sparse = helper.make_sparse_tensor(
+        numpy_helper.from_array(np.float32([1, 2, 3]), "v"),
+        numpy_helper.from_array(np.array([0, 5, 10])),
+        [4, 4],
+    )
+    proto = model([node("Constant", "", "w", sparse_value=sparse), node("MatMul", "x w")])
+    report = audit(save(proto, tmp_path))
+    assert report.coverage.parameters_analysed == 16
+    assert report.network.deep_graph_persistence.connectivity == "exact"
