@@ -318,6 +318,29 @@ def test_installed_version_is_this_version() -> None:
     assert set(installed) <= {onnxtop.__version__}
 
 
+DISTRIBUTIONS = {"google": "protobuf", "PIL": "pillow"}
+"""Where the name one imports is not the name one installs."""
+
+FOR_PAGES = "jinja2"
+"""Declared ahead of its use: the HTML report is written with it."""
+
+
+def _imported() -> set[str]:
+    trees = (ast.parse(text_of(module)) for module in MODULES)
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    tops = {name.split(".")[0] for name in names} - {"onnxtop", *sys.stdlib_module_names}
+    return {DISTRIBUTIONS.get(name, name) for name in tops}
+
+
+def test_what_is_imported_is_declared_and_the_reverse() -> None:
+    project = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]
+    base = {re.split(r"[<>=]", item)[0] for item in project["dependencies"]}
+    extras = {re.split(r"[<>=]", item)[0] for item in project["optional-dependencies"]["images"]}
+    assert _imported() == (base - {FOR_PAGES}) | extras
+
+
 def test_licence_is_the_one_declared() -> None:
     settings = tomllib.loads(text_of(ROOT / "pyproject.toml"))
     assert settings["project"]["license"] == "Apache-2.0"
