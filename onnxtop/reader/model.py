@@ -236,11 +236,11 @@ def _parse(mapped: mmap.mmap) -> ModelProto:
 def _is_text(message: Message) -> bool:
     """Tell whether every string is text: protobuf hands over one that is no UTF-8 as bytes."""
     for kind, value in message.ListFields():
-        values = value if kind.is_repeated else (value,)
-        if kind.type == kind.TYPE_STRING and any(isinstance(item, bytes) for item in values):
-            return False
-        if kind.type == kind.TYPE_MESSAGE and not all(map(_is_text, values)):
-            return False
+        if kind.type not in (kind.TYPE_STRING, kind.TYPE_MESSAGE):
+            continue
+        for item in (value,) if isinstance(value, str | bytes | Message) else value:
+            if isinstance(item, bytes) or (isinstance(item, Message) and not _is_text(item)):
+                return False
     return True
 
 

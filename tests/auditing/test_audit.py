@@ -27,7 +27,7 @@ def tree_weights(edges: np.ndarray, n_vertices: int) -> np.ndarray:
     """Return the edges of the maximum spanning tree, strength 0 where the graph falls apart.
 
     ``edges`` has rows (vertex, vertex, strength); of parallel edges the strongest counts. The tree is made
-    of ranks: SciPy loses zeros.
+    of ranks: SciPy loses zeros, and its older versions want indices of 32 bits.
     """
     strongest: dict[tuple[int, int], float] = {}
     for tail, head, strength in edges:
@@ -35,7 +35,7 @@ def tree_weights(edges: np.ndarray, n_vertices: int) -> np.ndarray:
         strongest[key] = max(strongest.get(key, 0.0), strength)
     kept = sorted((strength, key) for key, strength in strongest.items() if strength > 0)
     ranks = np.arange(len(kept), 0, -1)
-    tails, heads = (np.array([key[side] for _, key in kept], int) for side in (0, 1))
+    tails, heads = (np.array([key[side] for _, key in kept], np.int32) for side in (0, 1))
     tree = minimum_spanning_tree(coo_array((ranks, (tails, heads)), shape=(n_vertices,) * 2).tocsr()).tocoo()
     strengths = np.array([kept[len(kept) - int(rank)][0] for rank in tree.data])
     return np.concatenate([strengths, np.zeros(n_vertices - 1 - strengths.size)])
