@@ -120,6 +120,6 @@ def _failure(result: Result) -> str:
         return result.message
     if result.coverage.parameters_analysed:
         return ""
-    from onnxtop.render.facts import why_empty
+    from onnxtop.render.report.facts import why_empty
 
     return f"nothing to analyse: {why_empty(result)}"

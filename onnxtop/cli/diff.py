@@ -16,7 +16,7 @@ from onnxtop.cli.progress import ProgressLine, wanted
 from onnxtop.cli.verb import Verb
 from onnxtop.errors import ModelError, NothingToAnalyseError, OnnxtopError, UsageError
 from onnxtop.render import FailedModel, RenderOptions
-from onnxtop.render.diff import FORMATS, SUFFIXES
+from onnxtop.render.diff.facts import FORMATS, SUFFIXES
 
 if TYPE_CHECKING:
     from onnxtop.results.diff import Diff
@@ -145,7 +145,7 @@ def _write_all(outputs: list[Output], diff: "Diff", all_rows: bool) -> None:
 
 
 def _write(output: Output, diff: "Diff", all_rows: bool) -> None:
-    from onnxtop.render.diff import render
+    from onnxtop.render.diff.facts import render
 
     if output.path is not None:
         text = render(output.format, diff, RenderOptions(all_rows=all_rows))

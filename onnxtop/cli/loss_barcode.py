@@ -225,13 +225,13 @@ def _write(output: Output, landscape: "LossLandscape", all_rows: bool) -> None:
 
 def _rendered(format_name: str, landscape: "LossLandscape", look: RenderOptions) -> str:
     if format_name == "svg":
-        from onnxtop.render import landscape_svg
+        from onnxtop.render.landscape import svg as landscape_svg
 
         return landscape_svg.render(landscape)
     if format_name == "json":
-        from onnxtop.render import landscape_json
+        from onnxtop.render.landscape import json as landscape_json
 
         return landscape_json.render(landscape)
-    from onnxtop.render import landscape as landscape_terminal
+    from onnxtop.render.landscape import terminal as landscape_terminal
 
     return landscape_terminal.render(landscape, look)

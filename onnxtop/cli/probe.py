@@ -16,7 +16,7 @@ from onnxtop.cli.progress import ProgressLine, wanted
 from onnxtop.cli.verb import Verb
 from onnxtop.errors import ModelError, OnnxtopError, UsageError
 from onnxtop.render import FailedModel, RenderOptions
-from onnxtop.render.probe import FORMATS, SUFFIXES, Probed, render
+from onnxtop.render.probe.results import FORMATS, SUFFIXES, Probed, render
 
 if TYPE_CHECKING:
     from onnxtop.loss.summary import ProbeOptions

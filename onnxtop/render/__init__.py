@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["FAILING", "FORMATS", "SUFFIXES", "FailedModel", "RenderOptions", "Result", "render"]
 
 FORMATS = {
-    "terminal": "onnxtop.render.terminal",
-    "json": "onnxtop.render.json",
-    "jsonl": "onnxtop.render.jsonl",
-    "csv": "onnxtop.render.csv",
-    "markdown": "onnxtop.render.markdown",
-    "junit": "onnxtop.render.junit",
-    "sarif": "onnxtop.render.sarif",
-    "github": "onnxtop.render.github",
+    "terminal": "onnxtop.render.report.terminal",
+    "json": "onnxtop.render.report.json",
+    "jsonl": "onnxtop.render.report.jsonl",
+    "csv": "onnxtop.render.report.csv",
+    "markdown": "onnxtop.render.report.markdown",
+    "junit": "onnxtop.render.report.junit",
+    "sarif": "onnxtop.render.report.sarif",
+    "github": "onnxtop.render.report.github",
 }
 """Format to the module that renders it."""
 

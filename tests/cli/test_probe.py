@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 from onnxtop.cli import app
 from onnxtop.loss import summary
 from onnxtop.loss.directions import Surface
-from onnxtop.render.probe_surface import svg
-from onnxtop.render.probe_terminal import chart
+from onnxtop.render.probe.svg import svg
+from onnxtop.render.probe.terminal import chart
 
 SAMPLES = Path(__file__).parents[2] / "sample_models"
 MODEL, DATA = str(SAMPLES / "mlp_jax.onnx"), str(SAMPLES / "digits.npz")

@@ -126,7 +126,7 @@ def test_all_rows(run, models, tmp_path):
 
 def test_a_bug_in_a_renderer_is_one_line(run, models, monkeypatch):
     models("clean.onnx")
-    monkeypatch.setattr(importlib.import_module("onnxtop.render.json"), "plain", lambda result: 1 / 0)
+    monkeypatch.setattr(importlib.import_module("onnxtop.render.report.json"), "plain", lambda result: 1 / 0)
     result = run("clean.onnx", "-f", "json")
     assert result.exit_code == 5
     assert (

@@ -17,7 +17,7 @@ from onnxtop.comparison.measures import topology_change, weight_change
 from onnxtop.comparison.story import CompareOptions, compare
 from onnxtop.errors import NothingToAnalyseError, UsageError
 from onnxtop.render import RenderOptions
-from onnxtop.render.diff import answer, render
+from onnxtop.render.diff.facts import answer, render
 from onnxtop.results.diff import DiffSettings
 from onnxtop.topology.bottleneck_distance import bottleneck_distance
 from onnxtop.topology.dense import dense_forest

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from onnxtop.render import FailedModel, RenderOptions
-from onnxtop.render.json import render, strict
+from onnxtop.render.report.json import render, strict
 from onnxtop.results.report import Report
 
 

@@ -4,8 +4,10 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from rich.cells import cell_len
 
-from onnxtop.render import RenderOptions, landscape_json, landscape_svg
-from onnxtop.render.landscape import at_most, render, short_names
+from onnxtop.render import RenderOptions
+from onnxtop.render.landscape import json as landscape_json
+from onnxtop.render.landscape import svg as landscape_svg
+from onnxtop.render.landscape.terminal import at_most, render, short_names
 from onnxtop.results.landscape import LossLandscape, Minimum, Pass, Score
 
 NAMES = ("folder/deep & wide.onnx", "folder/\x1b[31mred.onnx", "seed 7")

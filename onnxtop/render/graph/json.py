@@ -4,7 +4,7 @@ import dataclasses
 
 from onnxtop.render import RenderOptions
 from onnxtop.render.graph.picture import Picture
-from onnxtop.render.json import strict
+from onnxtop.render.report.json import strict
 
 __all__ = ["render"]
 

@@ -7,8 +7,8 @@ from rich.text import Text
 from onnxtop.comparison.judgement import relative
 from onnxtop.render import RenderOptions
 from onnxtop.render.cells import Signs, without_common_ends
-from onnxtop.render.diff import answer, chosen, percent, remarks, tables
-from onnxtop.render.terminal import Page
+from onnxtop.render.diff.facts import answer, chosen, percent, remarks, tables
+from onnxtop.render.report.terminal import Page
 from onnxtop.render.text import counted
 from onnxtop.results.diff import Diff, Figure, LayerDiff
 

@@ -11,9 +11,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from onnxtop.render import FailedModel, RenderOptions, Result, facts
+from onnxtop.render import FailedModel, RenderOptions, Result
 from onnxtop.render.cells import ASCII, UNICODE
-from onnxtop.render.table import layer_table
+from onnxtop.render.report import facts
+from onnxtop.render.report.layers import layer_table
 from onnxtop.render.text import counted, humanised
 from onnxtop.results.report import Finding, LayerReport, Report
 
@@ -33,7 +34,7 @@ def render(results: Sequence[Result], options: RenderOptions) -> str:
     With ``options.fail_on`` it is the verdict of ``check`` on all models instead.
     """
     if options.fail_on is not None:
-        from onnxtop.render import verdict
+        from onnxtop.render.check import terminal as verdict
 
         return verdict.render(results, options)
     return "\n".join(Page(options).draw(result) for result in results)

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from onnxtop.comparison.judgement import relative
 from onnxtop.render import RenderOptions
-from onnxtop.render.diff import answer, chosen, percent, remarks, tables
-from onnxtop.render.markdown import _code, _prose
+from onnxtop.render.diff.facts import answer, chosen, percent, remarks, tables
+from onnxtop.render.report.markdown import _code, _prose
 from onnxtop.render.text import figure
 from onnxtop.results.diff import Diff, Figure, LayerDiff
 

@@ -1,7 +1,7 @@
 """A loss landscape as strict JSON, under the key that it has in a report."""
 
 from onnxtop._version import __version__
-from onnxtop.render.json import strict
+from onnxtop.render.report.json import strict
 from onnxtop.results.landscape import LossLandscape
 from onnxtop.results.report import SCHEMA_VERSION
 

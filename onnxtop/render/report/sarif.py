@@ -11,8 +11,8 @@ from typing import Any
 
 from onnxtop._version import __version__
 from onnxtop.render import FailedModel, RenderOptions, Result
-from onnxtop.render.json import strict
-from onnxtop.render.places import Place, by_path, layer_of, model_place, place_of, uri
+from onnxtop.render.report.json import strict
+from onnxtop.render.report.places import Place, by_path, layer_of, model_place, place_of, uri
 from onnxtop.render.text import visible
 from onnxtop.results.report import Finding, LayerReport, Report
 from onnxtop.rules.catalogue import FAMILIES, RULES, Rule

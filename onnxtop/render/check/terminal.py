@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from onnxtop.render import FAILING, FailedModel, RenderOptions, Result, facts
-from onnxtop.render.terminal import Page
+from onnxtop.render import FAILING, FailedModel, RenderOptions, Result
+from onnxtop.render.report import facts
+from onnxtop.render.report.terminal import Page
 from onnxtop.render.text import counted
 from onnxtop.results.report import Finding, Report
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from onnxtop.render import RenderOptions, Result
-from onnxtop.render.json import plain, strict
+from onnxtop.render.report.json import plain, strict
 
 __all__ = ["render"]
 

@@ -6,8 +6,9 @@ notice.
 
 from collections.abc import Iterator, Sequence
 
-from onnxtop.render import FailedModel, RenderOptions, Result, facts
-from onnxtop.render.places import Place, by_path, model_place, place_of
+from onnxtop.render import FailedModel, RenderOptions, Result
+from onnxtop.render.report import facts
+from onnxtop.render.report.places import Place, by_path, model_place, place_of
 from onnxtop.render.text import visible
 from onnxtop.results.report import Finding, Report
 from onnxtop.rules.catalogue import find_rule

@@ -8,8 +8,9 @@ if the model could be analysed, and is an error if not.
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
-from onnxtop.render import FAILING, FailedModel, RenderOptions, Result, facts
-from onnxtop.render.places import by_path
+from onnxtop.render import FAILING, FailedModel, RenderOptions, Result
+from onnxtop.render.report import facts
+from onnxtop.render.report.places import by_path
 from onnxtop.render.text import visible
 from onnxtop.results.report import Finding, Report
 from onnxtop.rules.catalogue import find_rule

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from xml.sax.saxutils import escape
 
-from onnxtop.render.landscape import at_most, described, short_names
+from onnxtop.render.landscape.terminal import at_most, described, short_names
 from onnxtop.render.text import visible
 from onnxtop.results.landscape import LossLandscape, Pass
 

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from onnxtop.render.cells import BAR, Signs, elide, without_common_ends
-from onnxtop.render.facts import Gap, limited_bars, n_bars, remark
+from onnxtop.render.report.facts import Gap, limited_bars, n_bars, remark
 from onnxtop.render.text import TIMES, defined, humanised
 from onnxtop.results.report import LayerReport, Report
 

@@ -8,7 +8,7 @@ from onnxtop.loss.scores import ClassScore
 from onnxtop.loss.summary import LayerGradient, LossProbeResult
 from onnxtop.render import FailedModel, RenderOptions
 from onnxtop.render.cells import ASCII, UNICODE, Signs
-from onnxtop.render.probe import Probed
+from onnxtop.render.probe.results import Probed
 from onnxtop.render.text import counted, humanised
 
 __all__ = ["chart", "render"]

@@ -6,7 +6,8 @@ Names are shown as code, where Markdown, HTML, mentions and links mean nothing.
 import re
 from collections.abc import Iterator, Sequence
 
-from onnxtop.render import FailedModel, RenderOptions, Result, facts
+from onnxtop.render import FailedModel, RenderOptions, Result
+from onnxtop.render.report import facts
 from onnxtop.render.text import TIMES, counted, figure, visible
 from onnxtop.results.report import Finding, LayerReport, Report
 

@@ -39,13 +39,13 @@ def render(format_name: str, diff: Diff, options: "RenderOptions") -> str:
         raise UsageError(f"wanted a format out of {', '.join(FORMATS)}, found {format_name!r}")
     if format_name == "json":
         return render_json(diff)
-    text: str = importlib.import_module(f"onnxtop.render.diff_{format_name}").render(diff, options)
+    text: str = importlib.import_module(f"onnxtop.render.diff.{format_name}").render(diff, options)
     return text
 
 
 def render_json(diff: Diff) -> str:
     """Render a comparison as strict JSON; the same comparison gives the same bytes."""
-    from onnxtop.render.json import strict
+    from onnxtop.render.report.json import strict
     from onnxtop.results.report import SCHEMA_VERSION
 
     return strict({"schema_version": SCHEMA_VERSION, **diff.to_dict()}, indent=2) + "\n"

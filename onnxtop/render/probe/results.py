@@ -41,14 +41,14 @@ def render(format_name: str, results: Sequence[Probed | FailedModel], options: R
     if format_name == "json":
         return render_json(results)
     if format_name == "terminal":
-        text: str = importlib.import_module("onnxtop.render.probe_terminal").render(results, options)
+        text: str = importlib.import_module("onnxtop.render.probe.terminal").render(results, options)
         return text
     if format_name != "svg":
         raise UsageError(f"wanted a format out of {', '.join(FORMATS)}, found {format_name!r}")
     surfaces = [found for found in results if isinstance(found, Probed) and found.result.surface is not None]
     if len(surfaces) != 1:
         raise UsageError(f"wanted one model with --surface for svg, found {len(surfaces)}")
-    picture: str = importlib.import_module("onnxtop.render.probe_surface").svg(
+    picture: str = importlib.import_module("onnxtop.render.probe.svg").svg(
         surfaces[0].result.surface, surfaces[0].path, surfaces[0].result.loss_name
     )
     return picture
@@ -56,7 +56,7 @@ def render(format_name: str, results: Sequence[Probed | FailedModel], options: R
 
 def render_json(results: Sequence[Probed | FailedModel]) -> str:
     """Render one model as its object, several (or none) as a list under ``reports``."""
-    from onnxtop.render.json import strict
+    from onnxtop.render.report.json import strict
     from onnxtop.results.report import SCHEMA_VERSION
 
     head = {"schema_version": SCHEMA_VERSION, "tool": {"name": "onnxtop", "version": __version__}}

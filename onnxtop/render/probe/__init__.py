@@ -1,0 +1,1 @@
+"""What a probe of a model found: a format a module."""
