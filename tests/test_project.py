@@ -144,11 +144,11 @@ def test_table_of_exit_codes() -> None:
 
 
 def test_table_of_formats() -> None:
-    from onnxtop.render import FORMATS, SUFFIXES
+    from onnxtop.render import RENDERERS, suffixes
 
     table = rows(text_of(README), "format")
-    assert [row[0] for row in table] == list(FORMATS)
-    assert {row[1]: row[0] for row in table if row[1]} == SUFFIXES
+    assert [row[0] for row in table] == list(RENDERERS["report"])
+    assert {row[1]: row[0] for row in table if row[1]} == suffixes("report")
 
 
 def test_table_of_rules() -> None:

@@ -3,19 +3,18 @@
 import functools
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 import click
 
-from onnxtop.render import FORMATS, SUFFIXES
+from onnxtop.render import RENDERERS, suffixes
 
 __all__ = [
     "connect_options",
     "file_options",
     "measure_options",
     "output_options",
-    "output_options_for",
     "read_options",
     "talk_options",
 ]
@@ -126,7 +125,7 @@ _CONNECT = (
     ),
     click.option(
         "--to-output",
-        "to_outputs",  # `outputs` are the files: see Verb
+        "outputs",
         metavar="NAME",
         multiple=True,
         help="Let the network end at this value only, or at several.",
@@ -200,41 +199,45 @@ _MEASURE = (
 )
 
 
-def _output(formats: Iterable[str], suffixes: Iterable[str]) -> tuple[Callable[[Any], Any], ...]:
-    return (
-        click.option(
-            "-f",
-            "--format",
-            "formats",
-            type=click.Choice(list(formats)),
+def output_options(result: str) -> list[click.Option]:
+    """Return the options of formats and files for a kind of result; see ``onnxtop.cli.outputs``."""
+    formats = list(RENDERERS[result])
+    options = [
+        click.Option(
+            ["-f", "--format", "formats"],
+            type=click.Choice(formats),
             multiple=True,
             expose_value=False,
-            help="Write this format: to the -o that follows, else to stdout. Default: terminal.",
+            help=f"Write this format: to the -o that follows, else to stdout. Default: {formats[0]}.",
         ),
-        click.option(
-            "-o",
-            "--output",
-            "files",
+        click.Option(
+            ["-o", "--output", "files"],
             type=click.Path(),
             metavar="FILE",
             multiple=True,
             expose_value=False,
             help="Write to this file; without an -f of its own, its suffix is the format: "
-            f"{' '.join(suffixes)}.",
+            f"{' '.join(suffixes(result))}.",
         ),
-        click.option("--all", "all_rows", is_flag=True, help="Show every row of a long table."),
-    )
+    ]
+    if "terminal" in formats:
+        options.append(
+            click.Option(["--all", "all_rows"], is_flag=True, help="Show every row of a long table.")
+        )
+    return options
 
 
-_TALK = (
-    click.option(
-        "--no-progress", is_flag=True, help="Never show progress (off by itself outside a terminal)."
-    ),
-    click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors."),
-    click.option(
-        "-v", "--verbose", count=True, help="Say what is done; twice: tracebacks of internal errors."
-    ),
-)
+def talk_options() -> list[click.Option]:
+    """Return the options that say how much is said on stderr."""
+    return [
+        click.Option(
+            ["--no-progress"], is_flag=True, help="Never show progress (off by itself outside a terminal)."
+        ),
+        click.Option(["-q", "--quiet"], is_flag=True, help="Say nothing on stderr but errors."),
+        click.Option(
+            ["-v", "--verbose"], count=True, help="Say what is done; twice: tracebacks of internal errors."
+        ),
+    ]
 
 
 def _all(decorators: tuple[Callable[[Any], Any], ...], function: Function) -> Function:
@@ -250,19 +253,7 @@ read_options = functools.partial(_all, _READ)
 """What is read and shown; the values are named as the fields of ``AuditOptions``."""
 
 connect_options = functools.partial(_all, _CONNECT)
-"""How the layers are joined; named as the fields of ``AuditOptions``, but ``to_outputs`` is ``outputs``."""
+"""How the layers are joined; the values are named as the fields of ``AuditOptions``."""
 
 measure_options = functools.partial(_all, _MEASURE)
 """What is measured and how; includes ``connect_options``."""
-
-
-def output_options_for(formats: Iterable[str], suffixes: Iterable[str]) -> Callable[[Function], Function]:
-    """Return the options of formats and files for a verb with formats of its own."""
-    return functools.partial(_all, _output(formats, suffixes))
-
-
-output_options = output_options_for(FORMATS, SUFFIXES)
-"""Formats and files; see ``onnxtop.cli.outputs``, which pairs them."""
-
-talk_options = functools.partial(_all, _TALK)
-"""How much is said on stderr."""

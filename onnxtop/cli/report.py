@@ -5,16 +5,15 @@ from typing import Any
 import click
 
 from onnxtop.cli import EXIT_CODES
-from onnxtop.cli.analysis import run
-from onnxtop.cli.options import measure_options, output_options, read_options, talk_options
-from onnxtop.cli.verb import Verb
+from onnxtop.cli.analysis import audited
+from onnxtop.cli.options import measure_options, read_options
+from onnxtop.cli.verb import Run, Verb
 
 __all__ = ["command"]
 
 
-@click.command("report", cls=Verb, epilog=EXIT_CODES)
+@click.command("report", cls=Verb, result="report", epilog=EXIT_CODES)
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
-@output_options
 @read_options
 @measure_options
 @click.option(
@@ -37,10 +36,9 @@ __all__ = ["command"]
     default=0,
     help="With --data: train so many minima, and report the loss barcode.",
 )
-@talk_options
-def command(**arguments: Any) -> int:
+def command(run: Run, models: tuple[str, ...], fail_on: str, **options: Any) -> int:
     """Neural persistence of every layer of a model.
 
     MODEL is an ONNX file, a folder (every *.onnx below it) or a pattern.
     """
-    return run(**arguments)
+    return audited(run, models, fail_on, **options)

@@ -67,9 +67,8 @@ def _measured(values: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[s
     """Return the options of the audit."""
     from onnxtop.auditing.story import AuditOptions
 
-    names = {field.name for field in fields(AuditOptions)} - {"layers", "outputs"}
+    names = {field.name for field in fields(AuditOptions)} - {"layers"}
     chosen = {name: value for name, value in arguments.items() if name in names}
-    chosen["outputs"] = arguments["to_outputs"]  # of the model: ``outputs`` are the files
     from_file = {key.replace("-", "_"): value for key, value in values.items() if key not in _JUDGING}
     return chosen | {name: value for name, value in from_file.items() if name in names}
 

@@ -61,7 +61,7 @@ def test_several_reports_from_one_run(identity, tmp_path):
     assert json.loads(done.stdout)["model"]["path"] == "identity.onnx"
     assert (tmp_path / "a.md").read_text(encoding="utf-8").startswith("model,")
     report = Report.from_dict(json.loads((tmp_path / "b.json").read_text(encoding="utf-8")))
-    assert render("json", [report]).encode() == (tmp_path / "b.json").read_bytes()
+    assert render("report", "json", [report]).encode() == (tmp_path / "b.json").read_bytes()
 
 
 def test_a_reader_who_leaves_early_is_no_error(identity):

@@ -1,18 +1,15 @@
-"""A comparison of two models as GitHub-flavoured Markdown, fit for a pull-request comment."""
+"""A comparison of two models as Markdown."""
 
 from collections.abc import Iterator
 
 from onnxtop.comparison.judgement import relative
 from onnxtop.render import RenderOptions
-from onnxtop.render.diff.facts import answer, chosen, percent, remarks, tables
-from onnxtop.render.report.markdown import _code, _prose
-from onnxtop.render.text import figure
+from onnxtop.render.diff.facts import answer, chosen, direction, percent, remarks, tables
+from onnxtop.render.markdown import code, listed, prose, row, table
+from onnxtop.render.text import counted, figure
 from onnxtop.results.diff import Diff, Figure, LayerDiff
 
 __all__ = ["render"]
-
-_FOLDED = 15
-"""A table with more rows than this starts folded."""
 
 
 def render(diff: Diff, options: RenderOptions) -> str:
@@ -21,15 +18,15 @@ def render(diff: Diff, options: RenderOptions) -> str:
 
 
 def _head(diff: Diff) -> Iterator[str]:
-    yield f"## {_code(diff.old.path)} to {_code(diff.new.path)}"
+    yield f"## {code(diff.old.path)} to {code(diff.new.path)}"
     yield ""
-    yield f"**{'Changed' if diff.changed else 'Not changed'}:** {_prose(answer(diff))}."
+    yield f"**{'Changed' if diff.changed else 'Not changed'}:** {prose(answer(diff))}."
     yield ""
     yield f"- Mean NP: {_pair(diff.network.neural_persistence)}"
     yield f"- Deep graph persistence: {_pair(diff.network.deep_graph_persistence)}"
     old, new = diff.network.parameters
     yield f"- Weights: {old:,}" if old == new else f"- Weights: {old:,}, now {new:,}"
-    yield from (f"- {_prose(note)}" for note in diff.network.notes)
+    yield from (f"- {prose(note)}" for note in diff.network.notes)
     yield ""
 
 
@@ -37,31 +34,31 @@ def _pair(both: Figure) -> str:
     change = relative(both)
     if change == 0:
         return figure(both.new)
-    word = "more" if (both.new or 0.0) > (both.old or 0.0) else "less"
-    told = f" ({_prose(percent(change))} {word})" if change else ""
+    told = f" ({prose(percent(change))} {direction(both)})" if change else ""
     return f"{figure(both.old)}, now {figure(both.new)}{told}"
 
 
+_COLUMNS = {
+    "layer": ":--",
+    **dict.fromkeys(("change", "SNR dB", "cosine", "NP", "was", "tree kept", "distance"), "--:"),
+    "": ":--",
+}
+
+
 def _table(diff: Diff, options: RenderOptions) -> Iterator[str]:
-    rows = chosen(diff, options.all_rows)
-    if not rows:
-        return
-    folded = len(rows) > _FOLDED
-    if folded:
-        yield from (f"<details><summary>{len(diff.layers):,} layers</summary>", "")
-    yield "| layer | change | SNR dB | cosine | NP | was | tree kept | distance | |"
-    yield "|:--|--:|--:|--:|--:|--:|--:|--:|:--|"
-    yield from (_row(row) for row in rows)
-    if len(rows) < len(diff.layers):
-        yield from ("", f"{len(diff.layers) - len(rows):,} layers that changed least left out.")
-    yield from (("", "</details>", "") if folded else ("",))
+    shown = chosen(diff, options.all_rows)
+    if shown:
+        left_out = len(diff.layers) - len(shown)
+        note = f"{left_out:,} layers that changed least left out." if left_out else ""
+        yield from table(_COLUMNS, list(map(_row, shown)), counted(len(diff.layers), "layer"), note)
+        yield ""
 
 
 def _row(layer: LayerDiff) -> str:
     change, both = layer.weights, layer.neural_persistence
     cells = (
-        _code(layer.name),
-        _prose(percent(change.relative)),
+        code(layer.name),
+        prose(percent(change.relative)),
         "" if change.snr_db is None else f"{change.snr_db:.1f}",
         "" if change.cosine is None else f"{change.cosine:.4f}",
         figure(both.new),
@@ -70,13 +67,10 @@ def _row(layer: LayerDiff) -> str:
         "" if layer.bottleneck is None else f"{layer.bottleneck:.4f}",
         "**changed**" if layer.changes else "" if layer.is_same else "within tolerance",
     )
-    return f"| {' | '.join(cells)} |"
+    return row(cells)
 
 
 def _lists(diff: Diff, options: RenderOptions) -> Iterator[str]:
-    lines = [f"- {_code(name)}: {_prose(sentence)}" for name, sentence, _ in remarks(diff, diff.layers)]
-    lines += [f"- **{word}** {_code(name)}: {_prose(what)}" for word, name, what in tables(diff)]
-    shown = lines if options.all_rows else lines[:20]
-    yield from shown
-    if len(shown) < len(lines):
-        yield f"- and {len(lines) - len(shown):,} more; --all lists every one"
+    lines = [f"- {code(name)}: {prose(sentence)}" for name, sentence, _ in remarks(diff, diff.layers)]
+    lines += [f"- **{word}** {code(name)}: {prose(what)}" for word, name, what in tables(diff)]
+    yield from listed(lines, options)

@@ -1,24 +1,30 @@
 """A comparison of two models on one page of the terminal."""
 
-from collections.abc import Sequence
-
-from rich.text import Text
-
 from onnxtop.comparison.judgement import relative
 from onnxtop.render import RenderOptions
 from onnxtop.render.cells import Signs, without_common_ends
-from onnxtop.render.diff.facts import answer, chosen, percent, remarks, tables
-from onnxtop.render.report.terminal import Page
+from onnxtop.render.diff.facts import answer, chosen, direction, percent, remarks, tables
+from onnxtop.render.page import Page
+from onnxtop.render.table import Column, Layout, Row, table
 from onnxtop.render.text import counted
 from onnxtop.results.diff import Diff, Figure, LayerDiff
 
 __all__ = ["render"]
 
-_TITLES = ("", "layer", "change", "SNR dB", "cosine", "NP", "", "tree kept", "distance")
-_WIDE_ONLY = (4,)
-"""Columns that a page narrower than `_WIDE` leaves out."""
-_WIDE = 92
-_NAME = 1
+_COLUMNS = {
+    "mark": Column("", "left"),
+    "layer": Column("layer", "left"),
+    "change": Column("change"),
+    "snr": Column("SNR dB"),
+    "cosine": Column("cosine", from_width=92),
+    "persistence": Column("NP"),
+    "moved": Column(""),
+    "kept": Column("tree kept"),
+    "distance": Column("distance"),
+}
+
+_LAYOUT = Layout(shrink=(("layer", 8),), names="layer")
+
 _LABEL = 24
 """Cells that a list of sentences has for the layer they are about."""
 _SHOWN = 0.0005
@@ -40,18 +46,18 @@ class _DiffPage(Page):
         word, style = ("CHANGED", "bold red") if diff.changed else ("SAME", "bold green")
         if not diff.changed and not all(layer.is_same for layer in diff.layers):
             word = "WITHIN TOLERANCE"
-        self._line(f"{word}: {self.signs.shown(answer(diff))}", style)
+        self.line(f"{word}: {self.signs.shown(answer(diff))}", style)
         self._network(diff)
         if diff.layers:
-            self._line("")
-            self._table(diff, chosen(diff, self.all_rows))
+            self.line()
+            self._table(diff)
         self._lists(diff)
         return self.finished()
 
     def _paths(self, diff: Diff) -> None:
         room = self.width - 5
         for word, model in (("old", diff.old), ("new", diff.new)):
-            self._line(f"{word}  {self.signs.short(model.path, room)}", "bold")
+            self.line(f"{word}  {self.signs.short(model.path, room)}", "bold")
 
     def _network(self, diff: Diff) -> None:
         network = diff.network
@@ -60,48 +66,25 @@ class _DiffPage(Page):
             f"deep graph persistence {self._pair(network.deep_graph_persistence)}",
         )
         for figure in figures:
-            self._paragraph(figure)
+            self.paragraph(figure)
         old, new = (counted(count, "weight") for count in network.parameters)
-        self._paragraph(old if old == new else f"{old}, now {new}")
+        self.paragraph(old if old == new else f"{old}, now {new}")
         for note in network.notes:
-            self._paragraph(note, "yellow")
+            self.paragraph(note, "yellow")
 
     def _pair(self, figure: Figure) -> str:
         change = relative(figure)
         old, new = (self.signs.figure(value) for value in (figure.old, figure.new))
-        moved = "" if not change else f" ({percent(change)} {_direction(figure)})"
+        moved = "" if not change else f" ({percent(change)} {direction(figure)})"
         return old if old == new and not moved else f"{old}, now {new}{moved}"
 
-    def _table(self, diff: Diff, rows: Sequence[LayerDiff]) -> None:
-        lines = [_cells(row, self.signs) for row in rows]
-        wide = self.width >= _WIDE
-        kept = [i for i, cells in enumerate(zip(*lines, strict=True)) if any(cells)]
-        kept = [i for i in kept if wide or i not in _WIDE_ONLY]
-        widths = [max(len(_TITLES[i]), *(len(line[i]) for line in lines)) for i in range(len(_TITLES))]
-        others = sum(widths[i] for i in kept if i != _NAME) + 2 * (len(kept) - 1)
-        room = max(self.width - others, 8)
-        if widths[_NAME] > room:
-            names = without_common_ends([line[_NAME] for line in lines], self.signs.ellipsis)
-            lines = [
-                (*line[:_NAME], name, *line[_NAME + 1 :]) for line, name in zip(lines, names, strict=True)
-            ]
-        widths[_NAME] = min(max(len(line[_NAME]) for line in (_TITLES, *lines)), room)
-        rule = tuple(self.signs.rule * widths[i] for i in range(len(_TITLES)))
-        for line, style in ((_TITLES, "dim"), (rule, "dim")):
-            self.console.print(self._row(line, kept, widths, style))
-        for row, line in zip(rows, lines, strict=True):
-            self.console.print(self._row(line, kept, widths, "bold" if row.changes else ""))
-        if len(rows) < len(diff.layers):
-            left = len(diff.layers) - len(rows)
-            self._paragraph(f"{counted(left, 'layer')} that changed least left out; --all shows all", "dim")
-
-    def _row(self, line: Sequence[str], kept: Sequence[int], widths: Sequence[int], style: str) -> Text:
-        cells = []
-        for i in kept:
-            text = Text(self.signs.short(line[i], widths[i]))
-            text.align("left" if i <= _NAME else "right", widths[i])
-            cells.append(text)
-        return Text("  ", style, no_wrap=True).join(cells)
+    def _table(self, diff: Diff) -> None:
+        shown = chosen(diff, self.all_rows)
+        rows = [Row(_cells(layer, self.signs), "bold" if layer.changes else "") for layer in shown]
+        self.lines(table(_COLUMNS, [rows], _LAYOUT, self.signs, self.width))
+        if left_out := len(diff.layers) - len(shown):
+            told = counted(left_out, "layer")
+            self.paragraph(f"{told} that changed least left out; --all shows all", "dim")
 
     def _lists(self, diff: Diff) -> None:
         remarked = remarks(diff, diff.layers)
@@ -111,30 +94,26 @@ class _DiffPage(Page):
                 names = without_common_ends([name for name, _, _ in rows], self.signs.ellipsis)
                 rows = [(name, told, style) for name, (_, told, style) in zip(names, rows, strict=True)]
             if rows:
-                self._line("")
-                self._line(title, "bold red" if counts else "bold")
-                self._listed(rows)
+                self.line()
+                self.line(title, "bold red" if counts else "bold")
+                self.listed(rows)
         if alone := tables(diff):
-            self._line("")
-            self._line("only in one model", "bold red")
-            self._listed([(word, f"{name}: {what}", "red") for word, name, what in alone])
+            self.line()
+            self.line("only in one model", "bold red")
+            self.listed([(word, f"{name}: {what}", "red") for word, name, what in alone])
 
 
-def _direction(figure: Figure) -> str:
-    return "more" if (figure.new or 0.0) > (figure.old or 0.0) else "less"
-
-
-def _cells(layer: LayerDiff, signs: Signs) -> tuple[str, ...]:
+def _cells(layer: LayerDiff, signs: Signs) -> dict[str, str]:
     change, figure = layer.weights, layer.neural_persistence
     moved = relative(figure)
-    return (
-        "!" if layer.changes else "=" if layer.is_same else "~",
-        signs.shown(layer.name),
-        percent(change.relative, signs.undefined),
-        "" if change.snr_db is None else f"{change.snr_db:.1f}",
-        "" if change.cosine is None else f"{change.cosine:.4f}",
-        signs.figure(figure.new),
-        "" if moved is None or moved < _SHOWN else f"{_SIGNS[_direction(figure)]}{percent(moved)}",
-        percent(layer.tree_kept, signs.undefined),
-        "" if layer.bottleneck is None else f"{layer.bottleneck:.4f}",
-    )
+    return {
+        "mark": "!" if layer.changes else "=" if layer.is_same else "~",
+        "layer": signs.shown(layer.name),
+        "change": percent(change.relative, signs.undefined),
+        "snr": "" if change.snr_db is None else f"{change.snr_db:.1f}",
+        "cosine": "" if change.cosine is None else f"{change.cosine:.4f}",
+        "persistence": signs.figure(figure.new),
+        "moved": "" if moved is None or moved < _SHOWN else f"{_SIGNS[direction(figure)]}{percent(moved)}",
+        "kept": percent(layer.tree_kept, signs.undefined),
+        "distance": "" if layer.bottleneck is None else f"{layer.bottleneck:.4f}",
+    }

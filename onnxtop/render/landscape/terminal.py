@@ -1,47 +1,45 @@
 """A loss landscape for people: minima, their bars and the paths between them, drawn in the terminal."""
 
-import io
 import math
 from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len
-from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from onnxtop.render import RenderOptions
-from onnxtop.render.cells import ASCII, UNICODE, without_common_ends
+from onnxtop.render.cells import without_common_ends
+from onnxtop.render.page import Page
+from onnxtop.render.table import Column, Layout, Row, table
 from onnxtop.render.text import counted, figure
 from onnxtop.results.landscape import LossLandscape, Minimum, Pass
 
 __all__ = ["at_most", "described", "render", "short_names"]
 
-_NARROWEST, _WIDEST = 60, 120
-
 _LEVELS = "▁▂▃▄▅▆▇█"
 _ASCII_LEVELS = ".:-=+*%#"
 
-_COLUMNS = (
-    "minimum",
-    "birth",
-    "death <=",
-    "length <=",
-    "lost to",
-    "accuracy",
-    "test",
-    "|grad|",
-    "curves",
-    "",
-)
-_GIVING_WAY = ("|grad|", "curves", "accuracy", "lost to", "test")
+_COLUMNS = {
+    "minimum": Column("minimum", "left"),
+    "birth": Column("birth"),
+    "death": Column("death <="),
+    "length": Column("length <="),
+    "partner": Column("lost to"),
+    "accuracy": Column("accuracy"),
+    "test": Column("test"),
+    "gradient": Column("|grad|"),
+    "curvature": Column("curves"),
+    "note": Column("", "left"),
+}
+
+_LAYOUT = Layout(lesser=("gradient", "curvature", "accuracy", "partner", "test"), ruled=False)
 
 _LISTED = 12
 """At most so many paths are drawn; ``all_rows`` draws all."""
 
 
-def render(landscape: LossLandscape, options: RenderOptions | None = None) -> str:
+def render(landscape: LossLandscape, options: RenderOptions) -> str:
     """Draw a landscape, ``options.width`` cells wide (at least 60, at most 120)."""
-    return _Page(options or RenderOptions()).draw(landscape)
+    return _LandscapePage(options).draw(landscape)
 
 
 def at_most(value: float | None, sign: str = "<=") -> str:
@@ -106,85 +104,57 @@ def scored(landscape: LossLandscape) -> list[str]:
     return lines
 
 
-class _Page:
+class _LandscapePage(Page):
     """One landscape on one page."""
 
+    narrowest = 60
+
     def __init__(self, options: RenderOptions) -> None:
-        self.signs = UNICODE if options.unicode else ASCII
+        super().__init__(options)
         self.levels = _LEVELS if options.unicode else _ASCII_LEVELS
-        self.width = min(max(options.width, _NARROWEST), _WIDEST)
-        self.all_rows = options.all_rows
-        self.paper = io.StringIO()
-        self.console = Console(
-            file=self.paper,
-            width=self.width,
-            height=25,
-            color_system="standard" if options.color else None,
-            force_terminal=options.color,
-            force_jupyter=False,
-            no_color=False,
-            legacy_windows=False,
-            markup=False,
-            emoji=False,
-            highlight=False,
-        )
 
     def draw(self, landscape: LossLandscape) -> str:
         """Return the finished page."""
         self.short = short_names([minimum.name for minimum in landscape.minima])
         self.label = min(max(map(cell_len, self.short.values())), 22)
-        self._line("loss barcode" if landscape.complete else "loss barcode (incomplete)", "bold")
-        self._paragraph(self.signs.dot.join(described(landscape)))
+        self.line("loss barcode" if landscape.complete else "loss barcode (incomplete)", "bold")
+        self.paragraph(self.signs.dot.join(described(landscape)))
         score, parts, reading = scored(landscape)
-        self._paragraph(score, "bold")
-        self._paragraph(parts)
-        self._paragraph(reading, "dim")
+        self.paragraph(score, "bold")
+        self.paragraph(parts)
+        self.paragraph(reading, "dim")
         self._minima(landscape)
         self._bars(landscape)
         self._profiles(landscape)
         self._notes(landscape)
-        return "".join(f"{line.rstrip()}\n" for line in self.paper.getvalue().split("\n")[:-1])
+        return self.finished()
 
     def _minima(self, landscape: LossLandscape) -> None:
         """Tabulate the minima; columns that say least give way where there is no room."""
         notes = list(dict.fromkeys(filter(None, (minimum.reason for minimum in landscape.minima))))
-        rows = [self._row(minimum, notes) for minimum in landscape.minima]
-        columns = [
-            [title, *cells]
-            for title, *cells in zip(_COLUMNS, *rows, strict=True)
-            if any(cells) or title == "death <="
-        ]
-        for title in _GIVING_WAY:
-            if sum(_widest(column) + 2 for column in columns) - 2 > self.width:
-                columns = [column for column in columns if column[0] != title]
-        self._line("")
-        for number, cells in enumerate(zip(*columns, strict=True)):
-            line = Text(style="dim" if number == 0 else "")
-            for place, (cell, column) in enumerate(zip(cells, columns, strict=True)):
-                text = Text(cell)
-                text.align("left" if place == 0 or cell.startswith("[") else "right", _widest(column))
-                line.append("  " if line else "").append_text(text)
-            self.console.print(line, no_wrap=True, overflow="crop", crop=True)
+        rows = [Row(self._cells(minimum, notes)) for minimum in landscape.minima]
+        self.line()
+        self.lines(table(_COLUMNS, [rows], _LAYOUT, self.signs, self.width))
         passed = sum(minimum.reason is None for minimum in landscape.minima)
-        self._paragraph(
+        self.paragraph(
             f"{passed} of {len(landscape.minima)} certified: a short descent gains next to nothing", "dim"
         )
         for number, reason in enumerate(notes, start=1):
-            self._paragraph(f"[{number}] no minimum: {reason}", "yellow")
+            self.paragraph(f"[{number}] no minimum: {reason}", "yellow")
 
-    def _row(self, minimum: Minimum, notes: list[str]) -> tuple[str, ...]:
-        return (
-            self._short(minimum.name),
-            _small(minimum.loss),
-            _small(minimum.death, "never" if minimum.length is None else ""),
-            _small(minimum.length),
-            "" if minimum.partner is None else self._short(minimum.partner),
-            _percent(minimum.accuracy),
-            _percent(minimum.test_accuracy),
-            "" if minimum.gradient_norm is None else f"{minimum.gradient_norm:.1e}",
-            "" if minimum.curvature is None else f"{minimum.curvature:.1e}",
-            f"[{notes.index(minimum.reason) + 1}]" if minimum.reason else "",
-        )
+    def _cells(self, minimum: Minimum, notes: list[str]) -> dict[str, str]:
+        return {
+            "minimum": self._short(minimum.name),
+            "birth": _small(minimum.loss),
+            "death": _small(minimum.death, "never" if minimum.length is None else ""),
+            "length": _small(minimum.length),
+            "partner": "" if minimum.partner is None else self._short(minimum.partner),
+            "accuracy": _percent(minimum.accuracy),
+            "test": _percent(minimum.test_accuracy),
+            "gradient": "" if minimum.gradient_norm is None else f"{minimum.gradient_norm:.1e}",
+            "curvature": "" if minimum.curvature is None else f"{minimum.curvature:.1e}",
+            "note": f"[{notes.index(minimum.reason) + 1}]" if minimum.reason else "",
+        }
 
     def _bars(self, landscape: LossLandscape) -> None:
         """Draw each bar from birth to death on a common axis; the essential one has an arrow."""
@@ -192,8 +162,8 @@ class _Page:
         deaths = [minimum.death for minimum in landscape.minima if minimum.death is not None]
         low, high = min(births), max([*deaths, *births])
         room = self.width - self.label - 2
-        self._line("")
-        self._line("barcode: from birth to death (upper bound) of every minimum", "bold")
+        self.line()
+        self.line("barcode: from birth to death (upper bound) of every minimum", "bold")
         for minimum in landscape.minima:
             start = _place(minimum.loss, low, high, room)
             end = room - 1 if minimum.death is None else _place(minimum.death, low, high, room)
@@ -201,7 +171,7 @@ class _Page:
             self._labelled(minimum.name, " " * start + self._bar(end - start, arrow), "cyan")
         left, right = _small(low, "-"), _small(high, "-")
         axis = left + right.rjust(room - cell_len(left))
-        self._line(f"{' ' * self.label}  {axis}", "dim")
+        self.line(f"{' ' * self.label}  {axis}", "dim")
 
     def _bar(self, length: int, arrow: bool) -> str:
         unicode = not self.signs.ascii_only
@@ -224,19 +194,20 @@ class _Page:
         names = [f"{self._short(item.first)} {self.signs_to} {self._short(item.second)}" for item in shown]
         width = max(map(cell_len, names))
         room = max(self.width - width - 38, 12)
-        self._line("")
+        self.line()
         scale = f"from {_small(low, '-')} to {_small(high, '-')}"
-        self._line(f"loss along the paths, {scale}; * ends a bar", "bold")
+        self.line(f"loss along the paths, {scale}; * ends a bar", "bold")
         head = f"{'':{width}}  {'height <=':>10}  {'straight':>10}  {'gradients':>9}"
-        self._line(head, "dim")
+        self.line(head, "dim")
+        lines = []
         for name, item in zip(names, shown, strict=True):
             mark = "*" if item.in_tree else " "
             figures = f"{_small(item.height, 'no pass'):>10}  {_small(item.straight, 'no pass'):>10}"
             line = Text(f"{name:{width}}  {figures}  {item.gradients:>9} {mark} ")
-            line.append(self._spark(item, low, high, room), "cyan" if item.in_tree else "dim")
-            self.console.print(line, no_wrap=True, overflow="crop", crop=True)
+            lines.append(line.append(self._spark(item, low, high, room), "cyan" if item.in_tree else "dim"))
+        self.lines(lines)
         if len(shown) < len(chosen):
-            self._paragraph(f"and {len(chosen) - len(shown):,} more; --all draws every one", "dim")
+            self.paragraph(f"and {len(chosen) - len(shown):,} more; --all draws every one", "dim")
 
     @property
     def signs_to(self) -> str:
@@ -256,25 +227,18 @@ class _Page:
 
     def _notes(self, landscape: LossLandscape) -> None:
         spent = f"{counted(landscape.gradients, 'gradient')}, {counted(landscape.evaluations, 'evaluation')}"
-        self._line("")
-        self._paragraph(f"spent on {counted(len(landscape.passes), 'path')}: {spent}", "dim")
+        self.line()
+        self.paragraph(f"spent on {counted(len(landscape.passes), 'path')}: {spent}", "dim")
         for note in landscape.notes:
-            self._paragraph(f"note: {note}", "yellow")
+            self.paragraph(f"note: {note}", "yellow")
 
     def _labelled(self, name: str, drawing: str, style: str) -> None:
         label = Text(self._short(name))
         label.align("left", self.label)
-        line = label.append("  ").append(drawing, style)
-        self.console.print(line, no_wrap=True, overflow="crop", crop=True)
+        self.lines([label.append("  ").append(drawing, style)])
 
     def _short(self, name: str) -> str:
         return self.signs.short(self.short[name], 22)
-
-    def _paragraph(self, text: str, style: str = "") -> None:
-        self.console.print(Padding(Text(self.signs.shown(text), style, overflow="fold"), (0, 0, 0, 2)))
-
-    def _line(self, text: str, style: str = "") -> None:
-        self.console.print(Text(text, style, overflow="fold"))
 
 
 def _filled(tops: Sequence[float]) -> Iterator[float]:
@@ -283,10 +247,6 @@ def _filled(tops: Sequence[float]) -> Iterator[float]:
     for top in tops:
         last = top if top > -math.inf else last
         yield last
-
-
-def _widest(cells: Sequence[str]) -> int:
-    return max(map(cell_len, cells))
 
 
 def _place(value: float, low: float, high: float, room: int) -> int:
