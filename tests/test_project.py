@@ -177,6 +177,20 @@ def test_table_of_conventions() -> None:
             assert any(choice in row[1].split(", ") for row in table), choice
 
 
+def test_keys_of_the_configuration() -> None:
+    from onnxtop.auditing.options import AuditOptions
+    from onnxtop.options import declared
+    from onnxtop.rules.policy import KEYS
+
+    page = text_of(ROOT / "docs" / "check.md")
+    section = page[page.index("## Configuration") :].split("\n## ")[0]
+    (measured,) = re.findall(r"spelled like the flags: (.*?)\. ", section)
+    in_file = {each.key for each in declared(AuditOptions).values() if each.option.in_file}
+    assert set(re.findall(r"`([a-z-]+)`", measured)) == in_file
+    (example,) = blocks(section, "toml")
+    assert set(tomllib.loads(example)) == set(KEYS)
+
+
 def test_operations_named_as_skipped_are_skipped() -> None:
     from onnxtop.reader.ops import READ, REPORTED
 

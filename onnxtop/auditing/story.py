@@ -94,8 +94,8 @@ def audit(
     copies = find_copies({item.layer.name: item.mark for item in measured}, _reader(layers))
     figures = neural_persistence.network_persistence(
         {item.layer.name: item.forest for item in measured if item.forest is not None},
-        scale=options.scale,  # type: ignore[arg-type]
-        convention=options.convention,  # type: ignore[arg-type]
+        scale=options.scale,
+        convention=options.convention,
         p=options.p,
         counted=_counted(measured, copies, options),
     )
@@ -169,9 +169,9 @@ def _whole(
             model,
             constants,
             found,
-            convention=options.convention,  # type: ignore[arg-type]
+            convention=options.convention,
             p=options.p,
-            skips=options.skips,  # type: ignore[arg-type]
+            skips=options.skips,
             input_shapes=options.input_shapes,
             dims=options.dims,
             inputs=options.inputs,

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import messages
 from onnxtop.cli.models import find_models
 from onnxtop.cli.verb import Run
@@ -12,7 +13,6 @@ from onnxtop.render import FailedModel, Result, fails
 from onnxtop.render.text import counted
 
 if TYPE_CHECKING:
-    from onnxtop.auditing.story import AuditOptions
     from onnxtop.results.report import Report
     from onnxtop.rules.rule import Policy
 
@@ -28,8 +28,6 @@ def audited(run: Run, models: Iterable[str], fail_on: str, **options: Any) -> in
     """Audit the models that the arguments name, write every output, return the code."""
     found = find_models(models)
     run.check(found)
-    from onnxtop.auditing.story import AuditOptions  # loads numpy and onnx: not for errors of usage
-
     results = analyse(run, found, AuditOptions(**options))
     run.write(results)
     return exit_code(code_of(result, fail_on) for result in results)
@@ -38,7 +36,7 @@ def audited(run: Run, models: Iterable[str], fail_on: str, **options: Any) -> in
 def analyse(
     run: Run,
     models: Sequence[str | FailedModel],
-    options: "AuditOptions",
+    options: AuditOptions,
     policy: "Callable[[str], Policy | None]" = lambda path: None,
 ) -> list[Result]:
     """Audit every model; that it gave no figures is told on stderr."""

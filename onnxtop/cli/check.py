@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import EXIT_CODES
 from onnxtop.cli.analysis import analyse, code_of, exit_code
 from onnxtop.cli.models import find_models
-from onnxtop.cli.options import measure_options, read_options
-from onnxtop.cli.settings import Settings, resolve, shown
+from onnxtop.cli.options import MEASURED, READ, options_of
+from onnxtop.cli.settings import configured, resolve, shown
 from onnxtop.cli.verb import Run, Verb
+from onnxtop.rules.options import CheckOptions
 
 if TYPE_CHECKING:
     from onnxtop.rules.baseline import Baseline
@@ -18,66 +20,51 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_JUDGING = ("fail_on", "baseline", "select", "ignore")
+
 
 @click.command("check", cls=Verb, result="check", epilog=EXIT_CODES)
 @click.argument("models", metavar="MODEL...", nargs=-1)
-@click.option(
-    "--fail-on",
-    type=click.Choice(["error", "warning", "never"]),
-    default="error",
-    show_default=True,
-    help="Return 1 if there are findings this severe, or worse.",
-)
-@click.option(
-    "--baseline",
-    type=click.Path(),
-    metavar="FILE",
-    help="Compare with this earlier JSON report; what it has found already is known and fails nothing.",
-)
-@click.option(
-    "--select", metavar="RULE", multiple=True, help="Run only these rules: a name, OT101, or OT1; may repeat."
-)
-@click.option("--ignore", metavar="RULE", multiple=True, help="Leave these rules out; may repeat.")
+@options_of(CheckOptions, *_JUDGING)
 @click.option(
     "--config",
     type=click.Path(),
     metavar="FILE",
+    callback=configured,
+    is_eager=True,
+    expose_value=False,
     help="Read this configuration instead of the nearest onnxtop.toml or pyproject.toml.",
 )
 @click.option("--show-settings", is_flag=True, help="Print every setting and where it comes from, and stop.")
-@read_options
-@measure_options
-def command(run: Run, models: tuple[str, ...], show_settings: bool, **arguments: Any) -> int:
+@options_of(AuditOptions, *READ, *MEASURED)
+def command(run: Run, models: tuple[str, ...], show_settings: bool, **options: Any) -> int:
     """Judge models by rules, thresholds and a baseline: the CI gate.
 
     MODEL is an ONNX file, a folder (every *.onnx below it) or a pattern. Rules, severities, thresholds and
     exceptions are set in onnxtop.toml, or in [tool.onnxtop] of pyproject.toml; flags go before files.
     """
+    ctx = click.get_current_context()
     if not models and not show_settings:
-        raise click.UsageError("Missing argument 'MODEL...'.", click.get_current_context())
-    settings = resolve(click.get_current_context(), arguments)
+        raise click.UsageError("Missing argument 'MODEL...'.", ctx)
+    settings = resolve(ctx)
     if show_settings:
         click.echo(shown(settings), nl=False)
         return 0
-    return _judge(run, models, settings, arguments["layers"])
+    measured = AuditOptions(**{name: value for name, value in options.items() if name not in _JUDGING})
+    return _judge(run, models, settings.values, measured)
 
 
-def _judge(run: Run, models: tuple[str, ...], settings: Settings, layers: str | None) -> int:
+def _judge(run: Run, models: tuple[str, ...], settings: Mapping[str, Any], options: AuditOptions) -> int:
     """Audit, judge, write, and return the code."""
     from onnxtop.rules.baseline import read_baseline
 
-    path = settings.values.get("baseline")
-    baseline = read_baseline(path) if path else None
+    baseline = read_baseline(settings["baseline"]) if settings["baseline"] else None
     # by path: what a gate writes does not depend on the order in which models were named
     found = sorted(find_models(models), key=lambda model: model if isinstance(model, str) else model.path)
-    run.check([*found, *([path] if path else [])])
-    from onnxtop.auditing.story import AuditOptions  # loads numpy and onnx: not for errors of usage
-
-    options = AuditOptions(**settings.measured, layers=layers)
-    results = analyse(run, found, options, _policies(settings.values, baseline, len(found)))
-    fail_on = settings.values["fail-on"]
-    run.write(results, fail_on)
-    return exit_code(code_of(result, fail_on) for result in results)
+    run.check([*found, *([baseline.path] if baseline else [])])
+    results = analyse(run, found, options, _policies(settings, baseline, len(found)))
+    run.write(results, settings["fail-on"])
+    return exit_code(code_of(result, settings["fail-on"]) for result in results)
 
 
 def _policies(

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import EXIT_CODES, messages
 from onnxtop.cli.analysis import readable
 from onnxtop.cli.models import one_model
-from onnxtop.cli.options import connect_options, file_options
+from onnxtop.cli.options import CONNECTED, options_of
 from onnxtop.cli.outputs import Output
 from onnxtop.cli.verb import Run, Verb
 from onnxtop.errors import NothingToAnalyseError
@@ -40,8 +41,7 @@ class GraphVerb(Verb):
 @click.option(
     "--neurons", is_flag=True, help="Write the graph of all neurons with its weights, as arrays: needs -o."
 )
-@file_options
-@connect_options
+@options_of(AuditOptions, "allow_external", "peepholes", *CONNECTED)
 def command(run: Run, model: str, neurons: bool, **options: Any) -> int:
     """Show which layer of a model feeds which.
 

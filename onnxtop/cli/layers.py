@@ -4,9 +4,10 @@ from typing import Any
 
 import click
 
+from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import EXIT_CODES
 from onnxtop.cli.analysis import audited
-from onnxtop.cli.options import read_options
+from onnxtop.cli.options import READ, options_of
 from onnxtop.cli.verb import Run, Verb
 
 __all__ = ["command"]
@@ -14,7 +15,7 @@ __all__ = ["command"]
 
 @click.command("layers", cls=Verb, result="report", epilog=EXIT_CODES)
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
-@read_options
+@options_of(AuditOptions, *READ)
 def command(run: Run, models: tuple[str, ...], **options: Any) -> int:
     """List the weighted layers of a model, without topology.
 
