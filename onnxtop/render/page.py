@@ -59,7 +59,7 @@ class Page:
     def lines(self, lines: Iterable[Text]) -> None:
         """Draw lines, of a table or a picture, that are cut where the page ends."""
         for line in lines:
-            self.console.print(line, no_wrap=True, overflow="crop", crop=True)
+            self.console.print(line, no_wrap=True)
 
     def listed(self, rows: Sequence[tuple[str, str, str]]) -> None:
         """List a label and a sentence a line, and the label's style; long sentences fold under themselves."""

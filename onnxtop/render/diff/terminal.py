@@ -23,7 +23,9 @@ _COLUMNS = {
     "distance": Column("distance"),
 }
 
-_LAYOUT = Layout(shrink=(("layer", 8),), names="layer")
+_LAYOUT = Layout(
+    lesser=("distance", "kept", "snr", "moved"), enough={"layer": 8}, shrink=(("layer", 8),), names="layer"
+)
 
 _LABEL = 24
 """Cells that a list of sentences has for the layer they are about."""
