@@ -19,6 +19,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from onnxtop.errors import UsageError
@@ -243,7 +244,7 @@ def _switch(value: Any) -> bool:
 Seed = Annotated[int, Option("Seed of everything random.", metavar="NUMBER", least=0, in_file=True)]
 
 AllowExternal = Annotated[
-    tuple[str, ...],
+    tuple[str | Path, ...],
     Option("Also read external weights from this folder.", metavar="DIR", form="folder"),
 ]
 

@@ -2,6 +2,7 @@
 
 import functools
 import re
+import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
@@ -60,10 +61,10 @@ def _values(each: Declared) -> dict[str, Any]:
         return {"flag_value": False, "default": True} if each.default else {"is_flag": True}
     if reader := _MANY.get(each.kind):
         return {"multiple": True, "callback": reader}
-    if each.kind == tuple[str, ...]:
-        return {"multiple": True, "type": _FORMS[each.option.form]}
     if each.kind == tuple[float, ...]:
         return {"callback": _numbers(each)}
+    if typing.get_origin(each.kind) is tuple:
+        return {"multiple": True, "type": _FORMS[each.option.form]}
     shown = {"default": each.default, "show_default": True}
     if each.is_measure:
         return {"callback": _measure(each), "default": number(each.default), "show_default": True}
