@@ -253,9 +253,7 @@ Peepholes = Annotated[bool, Option("Count the peepholes of an LSTM as layers, no
 InputShapes = Annotated[
     Mapping[str, tuple[int, ...]],
     Option(
-        "Shape of an input, where the model leaves it open.",
-        flag="--input-shape",
-        metavar="NAME=1,3,224,224",
+        "Shape of an input, where the model leaves it open.", flag="--input-shape", metavar="NAME=1,3,224,224"
     ),
 ]
 

@@ -30,10 +30,7 @@ class AuditOptions:
 
     convention: Annotated[
         Literal["essential", "tree"],
-        Option(
-            "Count the essential class of the diagram, or the spanning tree alone.",
-            in_file=True,
-        ),
+        Option("Count the essential class of the diagram, or the spanning tree alone.", in_file=True),
     ] = "essential"
     scale: Annotated[
         Literal["global", "layer"] | float,
@@ -48,12 +45,10 @@ class AuditOptions:
         Option("Order of the norm that sums up a diagram.", metavar="NUMBER|inf", endless=True, in_file=True),
     ] = 2.0
     bias: Annotated[
-        Literal["none", "row"],
-        Option("Leave biases out, or add them as one more input.", in_file=True),
+        Literal["none", "row"], Option("Leave biases out, or add them as one more input.", in_file=True)
     ] = "none"
     conv: Annotated[
-        Literal["flattened", "channels", "unrolled"],
-        Option("Which graph a convolution is.", in_file=True),
+        Literal["flattened", "channels", "unrolled"], Option("Which graph a convolution is.", in_file=True)
     ] = "flattened"
     layers: Annotated[
         str | None,
@@ -78,8 +73,7 @@ class AuditOptions:
         Option("Run the model on these samples too: loss, scores, gradient.", metavar="PATH", form="file"),
     ] = None
     minima: Annotated[
-        int,
-        Option("With --data: train so many minima, and report the loss barcode.", metavar="N", least=0),
+        int, Option("With --data: train so many minima, and report the loss barcode.", metavar="N", least=0)
     ] = 0
     topology: bool = True
     count_fixed: Annotated[
@@ -93,9 +87,7 @@ class AuditOptions:
     inputs: Annotated[
         tuple[str, ...],
         Option(
-            "Let the network begin at this input only, or at several.",
-            flag="--from-input",
-            metavar="NAME",
+            "Let the network begin at this input only, or at several.", flag="--from-input", metavar="NAME"
         ),
     ] = ()
     outputs: Annotated[
