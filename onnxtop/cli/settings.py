@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.options import declared
+from onnxtop.render.json import strict
 
 __all__ = ["Settings", "configured", "resolve", "shown"]
 
@@ -67,22 +68,19 @@ def resolve(ctx: click.Context) -> Settings:
 
 def shown(settings: Settings) -> str:
     """Return every setting as a line of TOML with its source behind it."""
-    rows = [(f"{key} = {_toml(value)}", settings.sources[key]) for key, value in _rows(settings)]
+    rows = [
+        (f"{key} = {_toml(value)}", settings.sources[key])
+        for key, value in settings.values.items()
+        if value is not None
+    ]
     width = max(len(text) for text, _ in rows)
     return "".join(f"{text:{width}}  # {source}\n" for text, source in rows)
 
 
-def _rows(settings: Settings) -> list[tuple[str, Any]]:
-    return [(key, value) for key, value in settings.values.items() if value is not None]
-
-
 def _toml(value: Any) -> str:
     """Write a value as TOML, tables inline."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+    if isinstance(value, bool | str):
+        return strict(value)  # TOML writes these as JSON does
     if isinstance(value, float | int):
         return '"inf"' if math.isinf(value) else f"{value:g}"
     if isinstance(value, Mapping):

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from onnxtop.render import RenderOptions
-from onnxtop.render.landscape.terminal import at_most, described, short_names
+from onnxtop.render.landscape.facts import at_most, described, short_names
 from onnxtop.render.svg import Scale, clipped, document, element, text
 from onnxtop.results.landscape import LossLandscape, Pass
 

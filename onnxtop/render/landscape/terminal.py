@@ -7,13 +7,13 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from onnxtop.render import RenderOptions
-from onnxtop.render.cells import without_common_ends
+from onnxtop.render.landscape.facts import described, scored, short_names, small
 from onnxtop.render.page import Page
 from onnxtop.render.table import Column, Layout, Row, table
-from onnxtop.render.text import counted, figure
+from onnxtop.render.text import counted
 from onnxtop.results.landscape import LossLandscape, Minimum, Pass
 
-__all__ = ["at_most", "described", "render", "short_names"]
+__all__ = ["render"]
 
 _LEVELS = "▁▂▃▄▅▆▇█"
 _ASCII_LEVELS = ".:-=+*%#"
@@ -40,68 +40,6 @@ _LISTED = 12
 def render(landscape: LossLandscape, options: RenderOptions) -> str:
     """Draw a landscape, ``options.width`` cells wide (at least 60, at most 120)."""
     return _LandscapePage(options).draw(landscape)
-
-
-def at_most(value: float | None, sign: str = "<=") -> str:
-    """Write an upper bound.
-
-    >>> at_most(0.12345), at_most(None), at_most(1.5e-6)
-    ('<= 0.1235', 'not known', '<= 1.5e-06')
-    """
-    return "not known" if value is None else f"{sign} {_small(value)}"
-
-
-def _small(value: float | None, undefined: str = "") -> str:
-    """Write a loss with four decimals, or two digits if it is smaller than they show."""
-    if value is not None and 0 < abs(value) < 5e-4:
-        return f"{value:.1e}"
-    return figure(value, undefined)
-
-
-def short_names(names: Sequence[str]) -> dict[str, str]:
-    """Return what tells the minima apart, without the folders and the suffix they share.
-
-    >>> short_names(["a/seed_1.onnx", "a/seed_2.onnx", "seed 7"])
-    {'a/seed_1.onnx': 'seed_1', 'a/seed_2.onnx': 'seed_2', 'seed 7': 'seed 7'}
-    """
-    files = [name for name in names if name.endswith(".onnx")]
-    stems = [name.rpartition("/")[2].removesuffix(".onnx") for name in files]
-    if len(set(stems)) < len(files) or set(stems) & (set(names) - set(files)):
-        stems = without_common_ends(files)
-    return {**{name: name for name in names}, **dict(zip(files, stems, strict=True))}
-
-
-def described(landscape: LossLandscape) -> list[str]:
-    """Say in phrases what the figures depend on."""
-    phrases = [
-        f"{landscape.loss} on {counted(landscape.samples, 'sample')}",
-        counted(landscape.parameters, "parameter"),
-        f"batchnorm {landscape.batchnorm}",
-        f"finder {landscape.finder}, pairs {landscape.pairs}",
-        f"aligned ({counted(landscape.units, 'unit')})" if landscape.aligned else "not aligned",
-        f"seed {landscape.seed}",
-    ]
-    if landscape.l2:
-        phrases.append(f"l2 {landscape.l2:g}")
-    if landscape.budget is not None:
-        phrases.append(f"budget {landscape.budget}")
-    return phrases
-
-
-def scored(landscape: LossLandscape) -> list[str]:
-    """Say the TO-score with its bound, its N and its method."""
-    score = landscape.score
-    aligned = ", aligned" if landscape.aligned else ""
-    how = f"N = {score.n_minima} minima, {landscape.finder}{aligned}, upper bound"
-    lines = [f"TO-score {at_most(score.mean)}  ({how})"]
-    parts = [f"longest {at_most(score.longest)}", f"sum {at_most(score.total)}"]
-    if score.scale_free is not None:
-        parts.append(f"scale-free {at_most(score.scale_free)}")
-    if score.direct_mean is not None and landscape.pairs != "direct":
-        parts.append(f"by direct pairs {at_most(score.direct_mean)}")
-    lines.append(", ".join(parts))
-    lines.append("TO-score is onnxtop's own reading of the papers: the mean length of the finite bars")
-    return lines
 
 
 class _LandscapePage(Page):
@@ -145,9 +83,9 @@ class _LandscapePage(Page):
     def _cells(self, minimum: Minimum, notes: list[str]) -> dict[str, str]:
         return {
             "minimum": self._short(minimum.name),
-            "birth": _small(minimum.loss),
-            "death": _small(minimum.death, "never" if minimum.length is None else ""),
-            "length": _small(minimum.length),
+            "birth": small(minimum.loss),
+            "death": small(minimum.death, "never" if minimum.length is None else ""),
+            "length": small(minimum.length),
             "partner": "" if minimum.partner is None else self._short(minimum.partner),
             "accuracy": _percent(minimum.accuracy),
             "test": _percent(minimum.test_accuracy),
@@ -169,7 +107,7 @@ class _LandscapePage(Page):
             end = room - 1 if minimum.death is None else _place(minimum.death, low, high, room)
             arrow = minimum.death is None
             self._labelled(minimum.name, " " * start + self._bar(end - start, arrow), "cyan")
-        left, right = _small(low, "-"), _small(high, "-")
+        left, right = small(low, "-"), small(high, "-")
         axis = left + right.rjust(room - cell_len(left))
         self.line(f"{' ' * self.label}  {axis}", "dim")
 
@@ -195,14 +133,14 @@ class _LandscapePage(Page):
         width = max(map(cell_len, names))
         room = max(self.width - width - 38, 12)
         self.line()
-        scale = f"from {_small(low, '-')} to {_small(high, '-')}"
+        scale = f"from {small(low, '-')} to {small(high, '-')}"
         self.line(f"loss along the paths, {scale}; * ends a bar", "bold")
         head = f"{'':{width}}  {'height <=':>10}  {'straight':>10}  {'gradients':>9}"
         self.line(head, "dim")
         lines = []
         for name, item in zip(names, shown, strict=True):
             mark = "*" if item.in_tree else " "
-            figures = f"{_small(item.height, 'no pass'):>10}  {_small(item.straight, 'no pass'):>10}"
+            figures = f"{small(item.height, 'no pass'):>10}  {small(item.straight, 'no pass'):>10}"
             line = Text(f"{name:{width}}  {figures}  {item.gradients:>9} {mark} ")
             lines.append(line.append(self._spark(item, low, high, room), "cyan" if item.in_tree else "dim"))
         self.lines(lines)
