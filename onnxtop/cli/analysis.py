@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from onnxtop.results.report import Report
     from onnxtop.rules.rule import Policy
 
-__all__ = ["analyse", "attempts", "audited", "code_of", "exit_code", "readable"]
+__all__ = ["analyse", "attempts", "code_of", "exit_code", "readable", "run_audit"]
 
 Found = TypeVar("Found")
 
@@ -24,7 +24,7 @@ _ORDER = (2, 5, 3, 1)
 """The first of these that any model has is the exit code; 4 only if every model has it."""
 
 
-def audited(run: Run, models: Iterable[str], fail_on: str, **options: Any) -> int:
+def run_audit(run: Run, models: Iterable[str], fail_on: str, **options: Any) -> int:
     """Audit the models that the arguments name, write every output, return the code."""
     found = find_models(models)
     run.check(found)

@@ -10,7 +10,7 @@ from onnxtop.cli import EXIT_CODES
 from onnxtop.cli.analysis import analyse, code_of, exit_code
 from onnxtop.cli.models import find_models
 from onnxtop.cli.options import MEASURED, READ, options_of
-from onnxtop.cli.settings import configured, resolve, shown
+from onnxtop.cli.settings import resolve, shown, use_configuration
 from onnxtop.cli.verb import Run, Verb
 from onnxtop.rules.options import CheckOptions
 
@@ -30,7 +30,7 @@ _JUDGING = ("fail_on", "baseline", "select", "ignore")
     "--config",
     type=click.Path(),
     metavar="FILE",
-    callback=configured,
+    callback=use_configuration,
     is_eager=True,
     expose_value=False,
     help="Read this configuration instead of the nearest onnxtop.toml or pyproject.toml.",

@@ -6,7 +6,7 @@ import click
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import EXIT_CODES
-from onnxtop.cli.analysis import audited
+from onnxtop.cli.analysis import run_audit
 from onnxtop.cli.options import READ, options_of
 from onnxtop.cli.verb import Run, Verb
 
@@ -21,4 +21,4 @@ def command(run: Run, models: tuple[str, ...], **options: Any) -> int:
 
     MODEL is an ONNX file, a folder (every *.onnx below it) or a pattern.
     """
-    return audited(run, models, "never", topology=False, **options)
+    return run_audit(run, models, "never", topology=False, **options)

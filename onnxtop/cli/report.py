@@ -6,7 +6,7 @@ import click
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import EXIT_CODES
-from onnxtop.cli.analysis import audited
+from onnxtop.cli.analysis import run_audit
 from onnxtop.cli.options import MEASURED, READ, options_of
 from onnxtop.cli.verb import Run, Verb
 from onnxtop.rules.options import CheckOptions
@@ -24,4 +24,4 @@ def command(run: Run, models: tuple[str, ...], fail_on: str, **options: Any) -> 
 
     MODEL is an ONNX file, a folder (every *.onnx below it) or a pattern.
     """
-    return audited(run, models, fail_on, **options)
+    return run_audit(run, models, fail_on, **options)

@@ -13,7 +13,7 @@ from onnxtop.auditing.options import AuditOptions
 from onnxtop.options import declared
 from onnxtop.render.json import strict
 
-__all__ = ["Settings", "configured", "resolve", "shown"]
+__all__ = ["Settings", "resolve", "shown", "use_configuration"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Settings:
     sources: Mapping[str, str]
 
 
-def configured(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+def use_configuration(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     """Make the values of the configuration the defaults of the command line.
 
     Raises
