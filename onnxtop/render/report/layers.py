@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from rich.text import Text
 
 from onnxtop.render.cells import BAR, Signs
-from onnxtop.render.report.facts import Gap, limited_bars, n_bars, remark
+from onnxtop.render.report.facts import Gap, bars_told, limited_bars, n_bars, remark
 from onnxtop.render.table import Column, Layout, Row, table
 from onnxtop.render.text import TIMES, defined, humanised
 from onnxtop.results.report import LayerReport, Report
@@ -84,7 +84,7 @@ def _layer_row(layer: LayerReport, notes: Mapping[str, int], signs: Signs) -> Ro
         "persistence": signs.figure(persistence.normalized),
         "bar": signs.bar(persistence.normalized) if measured else _flag(layer),
         "z": "" if persistence.z is None else f"{persistence.z:.1f}",
-        "bars": _count(limited_bars([layer])),
+        "bars": bars_told(limited_bars([layer])),
         "note": f"[{notes[reason]}]" if reason else "",
     }
     return Row(cells, styles={"bar": "cyan" if measured else "red"})
@@ -100,13 +100,9 @@ def _gap_row(gap: Gap, signs: Signs) -> Row:
         "weights": humanised(gap.parameters),
         "persistence": signs.figure(gap.low),
         "bar": f"to {signs.figure(gap.high)}" if defined(gap.high) else "",
-        "bars": _count(gap.bars),
+        "bars": bars_told(gap.bars),
     }
     return Row(cells, "dim", named=False)
-
-
-def _count(bars: int | None) -> str:
-    return "" if bars is None else f"{bars:,}"
 
 
 def _network_row(report: Report, notes: Mapping[str, int], signs: Signs) -> Row:
@@ -116,7 +112,7 @@ def _network_row(report: Report, notes: Mapping[str, int], signs: Signs) -> Row:
         "weights": humanised(report.coverage.parameters_analysed),
         "persistence": signs.figure(network.mean_normalized),
         "bar": signs.bar(network.mean_normalized),
-        "bars": _count(n_bars(report)),
+        "bars": bars_told(n_bars(report)),
         "note": f"[{notes[network.reason]}]" if network.reason else "",
     }
     return Row(cells, "bold", {"bar": "cyan"}, named=False)

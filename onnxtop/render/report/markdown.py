@@ -81,7 +81,7 @@ def _layer(layer: LayerReport, measured: bool, bars: bool) -> str:
         f"{layer.n_in} {TIMES} {layer.n_out}",
         f"{layer.parameters:,}",
         *(figures if measured else facts_of_reading),
-        *([_count(facts.limited_bars([layer]))] if bars else []),
+        *([facts.bars_told(facts.limited_bars([layer]))] if bars else []),
         prose(facts.remark(layer)),
     )
     return row(cells)
@@ -89,12 +89,8 @@ def _layer(layer: LayerReport, measured: bool, bars: bool) -> str:
 
 def _gap(gap: facts.Gap, bars: bool) -> str:
     known = f"{figure(gap.low)} to {figure(gap.high)}"
-    limited = f" {_count(gap.bars)} |" if bars else ""
+    limited = f" {facts.bars_told(gap.bars)} |" if bars else ""
     return f"| *{gap.layers:,} layers left out* | | | {gap.parameters:,} | {known} | |{limited} |"
-
-
-def _count(bars: int | None) -> str:
-    return "" if bars is None else f"{bars:,}"
 
 
 def _skipped(report: Report, options: RenderOptions) -> Iterator[str]:
