@@ -3,11 +3,13 @@
 import math
 import re
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from onnxtop.errors import UsageError
 from onnxtop.options import AllowExternal, Dims, InputShapes, Option, Peepholes, Seed, check
-from onnxtop.results.report import Settings
+
+if TYPE_CHECKING:
+    from onnxtop.results.report import Settings
 
 __all__ = ["AuditOptions", "check_options", "settings_of"]
 
@@ -108,7 +110,9 @@ def check_options(options: AuditOptions) -> re.Pattern[str]:
         ) from None
 
 
-def settings_of(options: AuditOptions) -> Settings:
+def settings_of(options: AuditOptions) -> "Settings":
     """Return the options as the report tells them: those that its figures depend on."""
+    from onnxtop.results.report import Settings  # not for help
+
     told = {each.name: getattr(options, each.name) for each in fields(Settings)}
     return Settings(**(told | {"p": "inf" if math.isinf(options.p) else options.p}))

@@ -4,7 +4,6 @@ import codecs
 import contextlib
 import dataclasses
 import os
-import secrets
 import shutil
 import stat
 import sys
@@ -154,7 +153,7 @@ def write_file(path: str, write: Callable[[IO[bytes]], object]) -> None:
 @contextlib.contextmanager
 def _beside(target: Path) -> Iterator[Path]:
     """Make a file beside the target, with the target's permissions or a new file's."""
-    temporary = target.with_name(f".onnxtop-{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f".onnxtop-{os.urandom(8).hex()}.tmp")
     temporary.touch(exist_ok=False)
     try:
         if target.exists():
