@@ -125,6 +125,20 @@ def test_usage(arguments: list[str], code: int, message: str, run: Run) -> None:
     assert done.stdout == ""
 
 
+def test_one_picture_that_cannot_be_drawn_takes_no_other_output_along(run: Run, tmp_path: Path) -> None:
+    other = SAMPLES / "mlp_torch_legacy.onnx"
+    flags = ["--quick", "--surface", "--surface-points", 3]
+    done = run(MODEL, other, "--data", DATA, *flags, "-o", tmp_path / "a.svg", "-o", tmp_path / "b.json")
+    assert done.exit_code == 2
+    assert "wanted one model with --surface for svg, found 2" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["b.json"]
+
+
+def test_what_is_read_is_never_overwritten(run: Run) -> None:
+    for path in (MODEL, DATA):
+        assert "would overwrite" in run(MODEL, "--data", DATA, "-f", "json", "-o", path).stderr
+
+
 def test_interrupt_prints_what_there_is(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
