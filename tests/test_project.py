@@ -144,11 +144,11 @@ def test_table_of_exit_codes() -> None:
 
 
 def test_table_of_formats() -> None:
-    from onnxtop.render import FORMATS, SUFFIXES
+    from onnxtop.render import RENDERERS, suffixes
 
     table = rows(text_of(README), "format")
-    assert [row[0] for row in table] == list(FORMATS)
-    assert {row[1]: row[0] for row in table if row[1]} == SUFFIXES
+    assert [row[0] for row in table] == list(RENDERERS["report"])
+    assert {row[1]: row[0] for row in table if row[1]} == suffixes("report")
 
 
 def test_table_of_rules() -> None:
@@ -175,6 +175,20 @@ def test_table_of_conventions() -> None:
     for choices in re.findall(r"--(?:convention|bias|conv) \[([a-z|]+)\]", known):
         for choice in choices.split("|"):
             assert any(choice in row[1].split(", ") for row in table), choice
+
+
+def test_keys_of_the_configuration() -> None:
+    from onnxtop.auditing.options import AuditOptions
+    from onnxtop.options import declared
+    from onnxtop.rules.policy import KEYS
+
+    page = text_of(ROOT / "docs" / "check.md")
+    section = page[page.index("## Configuration") :].split("\n## ")[0]
+    (measured,) = re.findall(r"spelled like the flags: (.*?)\. ", section)
+    in_file = {each.key for each in declared(AuditOptions).values() if each.option.in_file}
+    assert set(re.findall(r"`([a-z-]+)`", measured)) == in_file
+    (example,) = blocks(section, "toml")
+    assert set(tomllib.loads(example)) == set(KEYS)
 
 
 def test_operations_named_as_skipped_are_skipped() -> None:

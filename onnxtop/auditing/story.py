@@ -30,6 +30,7 @@ from onnxtop.results.report import (
     ToolInfo,
 )
 from onnxtop.rules import catalogue
+from onnxtop.rules.rule import Policy
 from onnxtop.statistics.copies import find_copies
 from onnxtop.topology import neural_persistence
 from onnxtop.topology.null_model import NullModels
@@ -41,7 +42,11 @@ ALGORITHMS = {"neural_persistence": 1, "deep_graph_persistence": 1}
 
 
 def audit(
-    path: str | os.PathLike[str], options: AuditOptions | None = None, *, progress: Progress | None = None
+    path: str | os.PathLike[str],
+    options: AuditOptions | None = None,
+    *,
+    policy: Policy | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Audit one ONNX file.
 
@@ -51,6 +56,8 @@ def audit(
         The file.
     options
         What to measure and how; the papers' definitions by default.
+    policy
+        Which rules run, and what they are judged by; all of them, without a baseline, by default.
     progress
         Called after each layer.
 
@@ -87,8 +94,8 @@ def audit(
     copies = find_copies({item.layer.name: item.mark for item in measured}, _reader(layers))
     figures = neural_persistence.network_persistence(
         {item.layer.name: item.forest for item in measured if item.forest is not None},
-        scale=options.scale,  # type: ignore[arg-type]
-        convention=options.convention,  # type: ignore[arg-type]
+        scale=options.scale,
+        convention=options.convention,
         p=options.p,
         counted=_counted(measured, copies, options),
     )
@@ -107,7 +114,7 @@ def audit(
             for item in measured
         ),
     )
-    findings = catalogue.apply(report)
+    findings = catalogue.apply(report, policy)
     return replace(
         report,
         **_on_data(path, options),
@@ -162,9 +169,9 @@ def _whole(
             model,
             constants,
             found,
-            convention=options.convention,  # type: ignore[arg-type]
+            convention=options.convention,
             p=options.p,
-            skips=options.skips,  # type: ignore[arg-type]
+            skips=options.skips,
             input_shapes=options.input_shapes,
             dims=options.dims,
             inputs=options.inputs,

@@ -1,125 +1,141 @@
-"""Models in, results and an exit code out: what every verb that audits has in common."""
+"""Models in, results and an exit code out: what verbs that take several models have in common."""
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import messages
-from onnxtop.cli.messages import Voice
 from onnxtop.cli.models import find_models
-from onnxtop.cli.outputs import Output, check, write_all
-from onnxtop.cli.progress import ProgressLine, wanted
+from onnxtop.cli.verb import Run
 from onnxtop.errors import ModelError, NothingToAnalyseError, OnnxtopError
-from onnxtop.render import FAILING, FailedModel, Result
+from onnxtop.render import FailedModel, Result, fails
 from onnxtop.render.text import counted
 
 if TYPE_CHECKING:
-    from onnxtop.auditing.story import AuditOptions
+    from onnxtop.results.report import Report
+    from onnxtop.rules.rule import Policy
 
-__all__ = ["analyse", "exit_code", "run"]
+__all__ = ["analyse", "attempts", "code_of", "exit_code", "readable", "run_audit"]
+
+Found = TypeVar("Found")
 
 _ORDER = (2, 5, 3, 1)
 """The first of these that any model has is the exit code; 4 only if every model has it."""
 
 
-def run(
-    models: tuple[str, ...],
-    outputs: list[Output],
-    all_rows: bool,
-    fail_on: str,
-    no_progress: bool,
-    quiet: bool,
-    verbose: int,
-    to_outputs: tuple[str, ...] = (),
-    **options: Any,
-) -> int:
-    """Do what a verb was asked: audit its models with these options, write every output, return the code."""
+def run_audit(run: Run, models: Iterable[str], fail_on: str, **options: Any) -> int:
+    """Audit the models that the arguments name, write every output, return the code."""
     found = find_models(models)
-    check(outputs, [model for model in found if isinstance(model, str)])
-    from onnxtop.auditing.story import (
-        AuditOptions,  # loads numpy and onnx: not for help, nor for errors of usage
-    )
-
-    voice = Voice(verbose, quiet)
-    with ProgressLine(wanted(quiet, no_progress)) as progress:
-        results = analyse(found, AuditOptions(outputs=to_outputs, **options), voice, progress)
-    write_all(outputs, results, all_rows)
-    for path in (output.path for output in outputs if output.path is not None):
-        voice.note(f"wrote {path}")
-    return exit_code(results, fail_on)
+    run.check(found)
+    results = analyse(run, found, AuditOptions(**options))
+    run.write(results)
+    return exit_code(code_of(result, fail_on) for result in results)
 
 
 def analyse(
-    models: Sequence[str | FailedModel], options: "AuditOptions", voice: Voice, progress: ProgressLine
+    run: Run,
+    models: Sequence[str | FailedModel],
+    options: AuditOptions,
+    policy: "Callable[[str], Policy | None]" = lambda path: None,
 ) -> list[Result]:
-    """Audit every model; a failure is told on stderr, takes the model's place and stops no other."""
+    """Audit every model; that it gave no figures is told on stderr."""
+    from onnxtop.auditing.story import audit  # loads numpy and onnx: not for errors of usage
+
     results: list[Result] = []
-    for number, model in enumerate(models, start=1):
-        if isinstance(model, str):
-            progress.title = f"{number}/{len(models)} {model}"
-            result = _audited(model, options, voice, progress)
-        else:
-            result = model
+    for result in attempts(
+        run, models, lambda path: audit(path, options, policy=policy(path), progress=run.progress)
+    ):
         results.append(result)
-        if _failure(result) or voice.verbose:
-            progress.stop()
-            _tell(result, voice)
+        if not isinstance(result, FailedModel):
+            _tell(result, run)
     return results
 
 
-def exit_code(results: Iterable[Result], fail_on: str) -> int:
-    """Return the exit code of a run."""
-    codes = {_code(result, fail_on) for result in results}
+def attempts(
+    run: Run,
+    models: Sequence[str | FailedModel],
+    work: Callable[[str], Found],
+    fatal: tuple[type[Exception], ...] = (),
+) -> Iterator[Found | FailedModel]:
+    """Do the work for every model; a failure is told on stderr, takes its place and stops no other.
+
+    Errors of a ``fatal`` kind are not failures of the one model: they end the run.
+    """
+    for number, model in enumerate(models, start=1):
+        if isinstance(model, str):
+            run.progress.title = f"{number}/{len(models)} {model}"
+            result = _attempt(run, model, work, fatal)
+        else:
+            result = model
+        if isinstance(result, FailedModel):
+            run.progress.stop()
+            messages.error(result.message, result.path)
+        yield result
+
+
+def _attempt(
+    run: Run, path: str, work: Callable[[str], Found], fatal: tuple[type[Exception], ...]
+) -> Found | FailedModel:
+    try:
+        with readable(path):
+            return work(path)
+    except fatal:
+        raise
+    except OnnxtopError as error:
+        return FailedModel(path, error.exit_code, str(error).removeprefix(f"{path}: "))
+    except Exception as error:
+        run.progress.stop()
+        run.voice.traceback_of(error)
+        return FailedModel(path, OnnxtopError.exit_code, messages.internal(error))
+
+
+@contextlib.contextmanager
+def readable(path: str, work: str = "analyse this model") -> Iterator[None]:
+    """Say of which model it was that it could not be read, or took too much memory.
+
+    Raises
+    ------
+    ModelError
+        Instead of errors of the operating system.
+    """
+    try:
+        yield
+    except MemoryError:
+        raise ModelError(f"{path}: there is not enough memory to {work}") from None
+    except OSError as error:
+        raise ModelError(f"{error.filename or path}: cannot be read: {error.strerror or error}") from None
+
+
+def exit_code(codes: Iterable[int]) -> int:
+    """Return the exit code of a run from those of its models."""
+    found = set(codes)
     for code in _ORDER:
-        if code in codes:
+        if code in found:
             return code
-    return NothingToAnalyseError.exit_code if codes == {NothingToAnalyseError.exit_code} else 0
+    return NothingToAnalyseError.exit_code if found == {NothingToAnalyseError.exit_code} else 0
 
 
-def _code(result: Result, fail_on: str) -> int:
+def code_of(result: Result, fail_on: str) -> int:
+    """Return the exit code of one model; one that cannot be compared with its baseline is not analysed."""
     if isinstance(result, FailedModel):
         return result.code
-    if any(finding.severity in FAILING[fail_on] and not finding.known for finding in result.findings):
+    if any(finding.rule == "OT500" for finding in result.findings):
+        return ModelError.exit_code
+    if any(fails(finding, fail_on) for finding in result.findings):
         return 1
     return 0 if result.coverage.parameters_analysed else NothingToAnalyseError.exit_code
 
 
-def _audited(path: str, options: "AuditOptions", voice: Voice, progress: ProgressLine) -> Result:
-    from onnxtop.auditing.story import audit
+def _tell(result: "Report", run: Run) -> None:
+    if not result.coverage.parameters_analysed:
+        from onnxtop.render.report.facts import why_empty
 
-    try:
-        return audit(path, options, progress=progress)
-    except OnnxtopError as error:
-        return FailedModel(path, error.exit_code, _without(path, str(error)))
-    except MemoryError:
-        return FailedModel(path, ModelError.exit_code, "there is not enough memory to analyse this model")
-    except OSError as error:
-        return FailedModel(path, ModelError.exit_code, f"cannot be read: {error.strerror or error}")
-    except Exception as error:
-        progress.stop()
-        voice.traceback_of(error)
-        return FailedModel(path, OnnxtopError.exit_code, messages.internal(error))
-
-
-def _without(path: str, message: str) -> str:
-    """Leave out the path at the head of a message: it is told beside it."""
-    return message.removeprefix(f"{path}: ")
-
-
-def _tell(result: Result, voice: Voice) -> None:
-    path = result.path if isinstance(result, FailedModel) else result.model.path
-    if failure := _failure(result):
-        messages.error(failure, path)
-    elif not isinstance(result, FailedModel):
+        run.progress.stop()
+        messages.error(f"nothing to analyse: {why_empty(result)}", result.model.path)
+    elif run.voice.verbose:
+        run.progress.stop()
         weights = counted(result.coverage.parameters_analysed, "weight")
-        voice.note(f"{path}: {counted(len(result.layers), 'layer')} shown, {weights} analysed")
-
-
-def _failure(result: Result) -> str:
-    """Say why a model gave no figures, empty if it gave some."""
-    if isinstance(result, FailedModel):
-        return result.message
-    if result.coverage.parameters_analysed:
-        return ""
-    from onnxtop.render.facts import why_empty
-
-    return f"nothing to analyse: {why_empty(result)}"
+        run.voice.note(
+            f"{result.model.path}: {counted(len(result.layers), 'layer')} shown, {weights} analysed"
+        )

@@ -36,7 +36,7 @@ def command(name: str) -> int:
         title = f"{figure.name}: {figure.title}"
         parts = {"what": figure.what, "how": figure.how, "limits": figure.limits, "source": figure.source}
     else:
-        from onnxtop.rules.policy import did_you_mean
+        from onnxtop.options import did_you_mean
 
         known = [word for rule in RULES for word in (rule.code, rule.name)]
         known += [word for each in FIGURES for word in (each.name, *each.also)]

@@ -4,22 +4,21 @@ from typing import Any
 
 import click
 
+from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import EXIT_CODES
-from onnxtop.cli.analysis import run
-from onnxtop.cli.options import output_options, read_options, talk_options
-from onnxtop.cli.verb import Verb
+from onnxtop.cli.analysis import run_audit
+from onnxtop.cli.options import READ, options_of
+from onnxtop.cli.verb import Run, Verb
 
 __all__ = ["command"]
 
 
-@click.command("layers", cls=Verb, epilog=EXIT_CODES)
+@click.command("layers", cls=Verb, result="report", epilog=EXIT_CODES)
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
-@output_options
-@read_options
-@talk_options
-def command(**arguments: Any) -> int:
+@options_of(AuditOptions, *READ)
+def command(run: Run, models: tuple[str, ...], **options: Any) -> int:
     """List the weighted layers of a model, without topology.
 
     MODEL is an ONNX file, a folder (every *.onnx below it) or a pattern.
     """
-    return run(fail_on="never", topology=False, **arguments)
+    return run_audit(run, models, "never", topology=False, **options)

@@ -5,10 +5,10 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from onnxtop.errors import ModelError, NothingToAnalyseError
+from onnxtop.errors import ModelError, NothingToAnalyseError, UsageError
 from onnxtop.render import FailedModel
 
-__all__ = ["find_models"]
+__all__ = ["all_models", "find_models", "one_model"]
 
 
 def find_models(arguments: Iterable[str]) -> list[str | FailedModel]:
@@ -23,6 +23,37 @@ def find_models(arguments: Iterable[str]) -> list[str | FailedModel]:
             path = model.path if isinstance(model, FailedModel) else model
             found.setdefault(_same(path), model)
     return list(found.values())
+
+
+def all_models(arguments: Iterable[str]) -> list[str]:
+    """Return the paths of the models, for a verb that needs every one of them.
+
+    Raises
+    ------
+    ModelError, NothingToAnalyseError
+        An argument names no model.
+    """
+    found = find_models(arguments)
+    for failed in (model for model in found if isinstance(model, FailedModel)):
+        kind = NothingToAnalyseError if failed.code == NothingToAnalyseError.exit_code else ModelError
+        raise kind(f"{failed.path}: {failed.message}")
+    return [model for model in found if isinstance(model, str)]
+
+
+def one_model(argument: str) -> str:
+    """Return the path of the one model that an argument names.
+
+    Raises
+    ------
+    UsageError
+        It names several.
+    ModelError, NothingToAnalyseError
+        It names none.
+    """
+    found = all_models((argument,))
+    if len(found) != 1:
+        raise UsageError(f"wanted one model, found {len(found)} in {argument}: name one of them")
+    return found[0]
 
 
 def _same(path: str) -> Path:

@@ -1,47 +1,99 @@
-"""Options that verbs share, and the types of their values."""
+"""Options of the command line: those of outputs and of talking, and any that a dataclass declares."""
 
 import functools
-import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+import typing
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 import click
 
-from onnxtop.render import FORMATS, SUFFIXES
+from onnxtop.errors import UsageError
+from onnxtop.options import Declared, declared
+from onnxtop.render import RENDERERS, suffixes
+from onnxtop.render.text import number
 
-__all__ = [
-    "connect_options",
-    "file_options",
-    "measure_options",
-    "output_options",
-    "output_options_for",
-    "read_options",
-    "talk_options",
-]
+__all__ = ["CONNECTED", "MEASURED", "READ", "options_of", "output_options", "talk_options"]
 
 Callback: TypeAlias = Callable[[click.Context, click.Parameter, Any], Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def positive_or(**words: float | str) -> Callback:
-    """Make a callback that takes one of some words, or a positive number."""
+READ = ("layers", "allow_external", "peepholes")
+"""Options of an audit that say what is read and shown."""
 
-    def convert(ctx: click.Context, param: click.Parameter, value: str) -> float | str:
-        if value in words:
-            return words[value]
+CONNECTED = ("input_shapes", "dims", "inputs", "outputs")
+"""Options of an audit that say how the layers are joined."""
+
+MEASURED = (
+    *("convention", "scale", "p", "bias", "conv", "skips"),
+    *CONNECTED,
+    *("count_fixed", "structure", "seed"),
+)
+"""Options of an audit that say what is measured and how."""
+
+
+def options_of(options: Any, *names: str) -> Callable[[Function], Function]:
+    """Return a decorator that adds declared options, of these names or all, as they are declared.
+
+    ``options`` is a dataclass of options, or an instance whose values are the defaults.
+    """
+    known = declared(options)
+    return functools.partial(_all, [_option(known[name]) for name in names or known])
+
+
+def _all(decorators: list[Callable[[Any], Any]], function: Function) -> Function:
+    for decorate in reversed(decorators):
+        function = decorate(function)
+    return function
+
+
+def _option(each: Declared) -> Callable[[Any], Any]:
+    option = each.option
+    flags = [*filter(None, (option.short, option.flag or f"--{each.key}")), each.name]
+    return click.option(*flags, metavar=option.metavar, help=option.help, **_values(each))
+
+
+def _values(each: Declared) -> dict[str, Any]:
+    """Say which values an option has, and which without being asked."""
+    least = each.option.least
+    if each.kind is bool:
+        return {"flag_value": False, "default": True} if each.default else {"is_flag": True}
+    if reader := _MANY.get(each.kind):
+        return {"multiple": True, "callback": reader}
+    if each.kind == tuple[float, ...]:
+        return {"callback": _numbers(each)}
+    if typing.get_origin(each.kind) is tuple:
+        return {"multiple": True, "type": _FORMS[each.option.form]}
+    shown = {"default": each.default, "show_default": True}
+    if each.is_measure:
+        return {"callback": _measure(each), "default": number(each.default), "show_default": True}
+    if each.choices:
+        return {"type": click.Choice(each.choices), **shown}
+    if each.kind is int:
+        return {"type": int if least is None else click.IntRange(min=least), **shown}
+    if each.kind is float:
+        return {"type": click.FloatRange(min=least), **shown}
+    check = {"callback": _pattern} if each.option.form == "pattern" else {}
+    return {"type": _FORMS[each.option.form], **shown, **check}
+
+
+def _measure(each: Declared) -> Callback:
+    """Make a callback that reads one of some words, or a positive number."""
+    words = [*each.choices, *(["inf"] if each.option.endless else [])]
+
+    def convert(ctx: click.Context, param: click.Parameter, value: str) -> Any:
         try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if not 0 < number < math.inf:
-            raise click.BadParameter(f"wanted {', '.join(words)} or a positive number, found {value!r}")
-        return number
+            return each.checked(value if value in words else float(value))
+        except (ValueError, UsageError):
+            raise click.BadParameter(
+                f"wanted {', '.join(words)} or a positive number, found {value!r}"
+            ) from None
 
     return convert
 
 
-def pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """Check that a regular expression compiles; others use it."""
     try:
         re.compile(value or "")
@@ -50,7 +102,27 @@ def pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> st
     return value
 
 
-def shapes(
+def _numbers(each: Declared) -> Callback:
+    """Make a callback that reads numbers with commas between."""
+
+    def convert(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...]:
+        try:
+            return each.default if value is None else tuple(map(float, value.split(",")))
+        except ValueError:
+            raise click.BadParameter(f"wanted numbers with commas between, found {value!r}") from None
+
+    return convert
+
+
+_FORMS: Mapping[str, Any] = {
+    "text": click.STRING,
+    "pattern": click.STRING,
+    "file": click.Path(),
+    "folder": click.Path(exists=True, file_okay=False),
+}
+
+
+def _shapes(
     ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
 ) -> Mapping[str, tuple[int, ...]]:
     """Read NAME=SIZE[,SIZE...] of every value; a name may hold equals signs itself."""
@@ -61,9 +133,9 @@ def shapes(
     return found
 
 
-def lengths(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> Mapping[str, int]:
+def _lengths(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> Mapping[str, int]:
     """Read NAME=N of every value."""
-    found = shapes(ctx, param, values)
+    found = _shapes(ctx, param, values)
     if wrong := next((name for name, sizes in found.items() if len(sizes) != 1), None):
         raise click.BadParameter(f"wanted one length for {wrong!r}, found several")
     return {name: sizes[0] for name, sizes in found.items()}
@@ -77,192 +149,46 @@ def _named_sizes(value: str) -> tuple[str, tuple[int, ...]]:
     return name, tuple(map(int, found))
 
 
-_FILE = (
-    click.option(
-        "--allow-external",
-        type=click.Path(exists=True, file_okay=False),
-        metavar="DIR",
-        multiple=True,
-        help="Also read external weights from this folder.",
-    ),
-    click.option(
-        "--peepholes", is_flag=True, help="Count the peepholes of an LSTM as layers, not as biases."
-    ),
-)
-
-_READ = (
-    click.option(
-        "--layers",
-        metavar="REGEX",
-        callback=pattern,
-        help="Show only layers whose name it finds; figures of the network stay those of all.",
-    ),
-    *_FILE,
-)
-
-_CONNECT = (
-    click.option(
-        "--input-shape",
-        "input_shapes",
-        metavar="NAME=1,3,224,224",
-        multiple=True,
-        callback=shapes,
-        help="Shape of an input, where the model leaves it open.",
-    ),
-    click.option(
-        "--dim",
-        "dims",
-        metavar="NAME=N",
-        multiple=True,
-        callback=lengths,
-        help="Length of a named dimension, where the model leaves it open.",
-    ),
-    click.option(
-        "--from-input",
-        "inputs",
-        metavar="NAME",
-        multiple=True,
-        help="Let the network begin at this input only, or at several.",
-    ),
-    click.option(
-        "--to-output",
-        "to_outputs",  # `outputs` are the files: see Verb
-        metavar="NAME",
-        multiple=True,
-        help="Let the network end at this value only, or at several.",
-    ),
-)
-
-_MEASURE = (
-    click.option(
-        "--convention",
-        type=click.Choice(["essential", "tree"]),
-        default="essential",
-        show_default=True,
-        help="Count the essential class of the diagram, or the spanning tree alone.",
-    ),
-    click.option(
-        "--scale",
-        metavar="global|layer|NUMBER",
-        callback=positive_or(**{"global": "global", "layer": "layer"}),
-        default="global",
-        show_default=True,
-        help="Divide weights by the largest of the network, of each layer, or by a number.",
-    ),
-    click.option(
-        "--p",
-        metavar="NUMBER|inf",
-        callback=positive_or(inf=math.inf),
-        default="2",
-        show_default=True,
-        help="Order of the norm that sums up a diagram.",
-    ),
-    click.option(
-        "--bias",
-        type=click.Choice(["none", "row"]),
-        default="none",
-        show_default=True,
-        help="Leave biases out, or add them as one more input.",
-    ),
-    click.option(
-        "--conv",
-        type=click.Choice(["flattened", "channels", "unrolled"]),
-        default="flattened",
-        show_default=True,
-        help="Which graph a convolution is.",
-    ),
-    click.option(
-        "--skips",
-        type=click.Choice(["keep", "cut"]),
-        default="keep",
-        show_default=True,
-        help="Let the paths of the network take its skip connections, or not.",
-    ),
-    *_CONNECT,
-    click.option(
-        "--count-fixed", is_flag=True, help="Count layers that were probably not trained in network figures."
-    ),
-    click.option(
-        "--quick",
-        "structure",
-        flag_value=False,
-        default=True,
-        help="Leave out the null model and the statistics of the weights: most of the time goes there.",
-    ),
-    click.option(
-        "--seed",
-        metavar="NUMBER",
-        type=click.IntRange(min=0),
-        default=0,
-        show_default=True,
-        help="Seed of everything random.",
-    ),
-)
+_MANY = {Mapping[str, tuple[int, ...]]: _shapes, Mapping[str, int]: _lengths}
+"""Options that may repeat, and what puts their values together."""
 
 
-def _output(formats: Iterable[str], suffixes: Iterable[str]) -> tuple[Callable[[Any], Any], ...]:
-    return (
-        click.option(
-            "-f",
-            "--format",
-            "formats",
-            type=click.Choice(list(formats)),
+def output_options(result: str) -> list[click.Option]:
+    """Return the options of formats and files for a kind of result; see ``onnxtop.cli.outputs``."""
+    formats = list(RENDERERS[result])
+    options = [
+        click.Option(
+            ["-f", "--format", "formats"],
+            type=click.Choice(formats),
             multiple=True,
             expose_value=False,
-            help="Write this format: to the -o that follows, else to stdout. Default: terminal.",
+            help=f"Write this format: to the -o that follows, else to stdout. Default: {formats[0]}.",
         ),
-        click.option(
-            "-o",
-            "--output",
-            "files",
+        click.Option(
+            ["-o", "--output", "files"],
             type=click.Path(),
             metavar="FILE",
             multiple=True,
             expose_value=False,
             help="Write to this file; without an -f of its own, its suffix is the format: "
-            f"{' '.join(suffixes)}.",
+            f"{' '.join(suffixes(result))}.",
         ),
-        click.option("--all", "all_rows", is_flag=True, help="Show every row of a long table."),
-    )
+    ]
+    if "terminal" in formats:
+        options.append(
+            click.Option(["--all", "all_rows"], is_flag=True, help="Show every row of a long table.")
+        )
+    return options
 
 
-_TALK = (
-    click.option(
-        "--no-progress", is_flag=True, help="Never show progress (off by itself outside a terminal)."
-    ),
-    click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors."),
-    click.option(
-        "-v", "--verbose", count=True, help="Say what is done; twice: tracebacks of internal errors."
-    ),
-)
-
-
-def _all(decorators: tuple[Callable[[Any], Any], ...], function: Function) -> Function:
-    for decorate in reversed(decorators):
-        function = decorate(function)
-    return function
-
-
-file_options = functools.partial(_all, _FILE)
-"""What is read of the file; the values are named as the fields of ``AuditOptions``."""
-
-read_options = functools.partial(_all, _READ)
-"""What is read and shown; the values are named as the fields of ``AuditOptions``."""
-
-connect_options = functools.partial(_all, _CONNECT)
-"""How the layers are joined; named as the fields of ``AuditOptions``, but ``to_outputs`` is ``outputs``."""
-
-measure_options = functools.partial(_all, _MEASURE)
-"""What is measured and how; includes ``connect_options``."""
-
-
-def output_options_for(formats: Iterable[str], suffixes: Iterable[str]) -> Callable[[Function], Function]:
-    """Return the options of formats and files for a verb with formats of its own."""
-    return functools.partial(_all, _output(formats, suffixes))
-
-
-output_options = output_options_for(FORMATS, SUFFIXES)
-"""Formats and files; see ``onnxtop.cli.outputs``, which pairs them."""
-
-talk_options = functools.partial(_all, _TALK)
-"""How much is said on stderr."""
+def talk_options() -> list[click.Option]:
+    """Return the options that say how much is said on stderr."""
+    return [
+        click.Option(
+            ["--no-progress"], is_flag=True, help="Never show progress (off by itself outside a terminal)."
+        ),
+        click.Option(["-q", "--quiet"], is_flag=True, help="Say nothing on stderr but errors."),
+        click.Option(
+            ["-v", "--verbose"], count=True, help="Say what is done; twice: tracebacks of internal errors."
+        ),
+    ]

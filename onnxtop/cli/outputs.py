@@ -1,51 +1,44 @@
-"""Where reports go: formats paired with files, checked before the work and written whole after it."""
+"""Where results go: formats paired with files, checked before the work and written whole after it."""
 
 import codecs
 import contextlib
 import dataclasses
 import os
-import secrets
 import shutil
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import IO, Any, TextIO
 
 import click
 
 from onnxtop.errors import UsageError
-from onnxtop.render import SUFFIXES, FailedModel, RenderOptions, Result, render
+from onnxtop.render import RENDERERS, RenderOptions, render, suffixes
 
-__all__ = [
-    "Output",
-    "check",
-    "encoding_of",
-    "look_of",
-    "pair",
-    "temporary_file",
-    "write_all",
-    "write_file",
-    "write_stdout",
-]
+__all__ = ["Output", "check", "pair", "write_all", "write_file", "writing"]
+
+_DRAWN = ("terminal", "text")
+"""Formats that look as the stream needs it; the others are the same bytes everywhere."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """One report to write: ``path`` None is stdout."""
+    """One result to write: ``path`` None is stdout."""
 
     format: str
     path: str | None = None
 
 
-def pair(events: Iterable[tuple[str, str]], suffixes: Mapping[str, str] = SUFFIXES) -> list[Output]:
-    """Pair formats with files, given in their order as ("formats", name) and ("files", path).
+def pair(events: Iterable[tuple[str, str]], result: str, hint: str = "") -> list[Output]:
+    """Pair formats of a result with files, given in their order as ("formats", name) and ("files", path).
 
-    A file belongs to the nearest format before it that has none; without one its suffix tells the format, by
-    ``suffixes``. A format without a file goes to stdout, and at most one may.
+    A file belongs to the nearest format before it that has none; without one its suffix tells the format. A
+    format without a file goes to stdout, and at most one may. A ``hint`` says what else to do where a suffix
+    is not known.
 
-    >>> pair([("formats", "json"), ("files", "a.json"), ("formats", "csv")])
+    >>> pair([("formats", "json"), ("files", "a.json"), ("formats", "csv")], "report")
     [Output(format='json', path='a.json'), Output(format='csv', path=None)]
     """
     outputs: list[Output] = []
@@ -57,22 +50,22 @@ def pair(events: Iterable[tuple[str, str]], suffixes: Mapping[str, str] = SUFFIX
         if waiting:
             outputs[waiting[-1]] = Output(outputs[waiting[-1]].format, value)
         else:
-            outputs.append(Output(_by_suffix(value, suffixes), value))
+            outputs.append(Output(_by_suffix(value, result, hint), value))
     if sum(output.path is None for output in outputs) > 1:
         raise click.UsageError("only one format can go to stdout: give the others a file with -o")
-    return outputs or [Output("terminal")]
+    return outputs or [Output(next(iter(RENDERERS[result])))]
 
 
-def _by_suffix(path: str, suffixes: Mapping[str, str]) -> str:
-    suffix = Path(path).suffix.lower()
-    if suffix not in suffixes:
+def _by_suffix(path: str, result: str, hint: str) -> str:
+    suffix, known = Path(path).suffix.lower(), suffixes(result)
+    if suffix not in known:
         raise click.UsageError(
-            f"the suffix of {path!r} is none of {' '.join(suffixes)}: say the format with -f"
+            f"the suffix of {path!r} is none of {' '.join(known)}: say the format with -f{hint}"
         )
-    return suffixes[suffix]
+    return known[suffix]
 
 
-def check(outputs: Sequence[Output], models: Iterable[str]) -> None:
+def check(outputs: Sequence[Output], inputs: Iterable[str]) -> None:
     """Refuse before the work what could not be written after it.
 
     Raises
@@ -80,11 +73,11 @@ def check(outputs: Sequence[Output], models: Iterable[str]) -> None:
     UsageError
         A file cannot be written, is one of the models, or is named twice.
     """
-    inputs = {os.path.realpath(model) for model in models}
+    read = {os.path.realpath(path) for path in inputs}
     seen: set[str] = set()
     for path in (output.path for output in outputs if output.path is not None):
         target = os.path.realpath(path)
-        if target in inputs:
+        if target in read:
             raise UsageError(f"{path}: this output would overwrite a model")
         if target in seen:
             raise UsageError(f"{path}: two reports cannot go to one file")
@@ -105,56 +98,62 @@ def _why_unwritable(target: Path) -> str:
     return ""
 
 
-def write_all(
-    outputs: Sequence[Output], results: Sequence[Result], all_rows: bool, fail_on: str | None = None
-) -> None:
-    """Write every report that can be written; with ``fail_on``, a verdict to the terminal.
+def write_all(outputs: Sequence[Output], result: str, found: Any, options: RenderOptions) -> None:
+    """Write everything that can be written, of results of one kind.
 
     Raises
     ------
     UsageError
-        A report could not be written; the others are.
+        A format has nothing to show, or an output could not be written; the others are.
     """
     failures = []
     for output in outputs:
         try:
-            _write(output, results, all_rows, fail_on)
-        except OSError as error:
-            failures.append(f"{output.path or 'stdout'}: cannot be written: {error.strerror or error}")
+            with writing(output):
+                _write(output, result, found, options)
+        except UsageError as error:
+            failures.append(str(error))
     if failures:
         raise UsageError("; ".join(failures))
 
 
-def _write(output: Output, results: Sequence[Result], all_rows: bool, fail_on: str | None) -> None:
-    plain = RenderOptions(all_rows=all_rows, fail_on=fail_on)
+@contextlib.contextmanager
+def writing(output: Output) -> Iterator[None]:
+    """Say which output it was that could not be written."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{output.path or 'stdout'}: cannot be written: {error.strerror or error}") from None
+
+
+def _write(output: Output, result: str, found: Any, options: RenderOptions) -> None:
     if output.path is not None:
-        text = render(output.format, results, plain)
-        write_file(Path(os.path.realpath(output.path)), text.encode("utf-8", "backslashreplace"))
+        data = render(result, output.format, found, options).encode("utf-8", "backslashreplace")
+        write_file(output.path, lambda stream: stream.write(data))
     elif sys.stdout is None:  # Python's way to say so
         raise OSError("it is closed")
-    elif output.format == "terminal":
-        # What failed has been told on stderr, which shares the terminal; a verdict counts it all the same.
-        reports = [result for result in results if fail_on or not isinstance(result, FailedModel)]
-        look = dataclasses.replace(look_of(sys.stdout, all_rows), fail_on=fail_on)
-        write_stdout(render("terminal", reports, look), encoding_of(sys.stdout))
+    elif output.format in _DRAWN:
+        look = _look_of(sys.stdout, options)
+        _write_stdout(render(result, output.format, found, look), _encoding_of(sys.stdout))
     else:
-        write_stdout(render(output.format, results, plain), "utf-8")
+        _write_stdout(render(result, output.format, found, options), "utf-8")
 
 
-def write_file(target: Path, data: bytes) -> None:
-    """Replace a file in one step: it is never seen half-written."""
-    if _is_special(target):
-        target.write_bytes(data)
-        return
-    with temporary_file(target) as temporary:
-        temporary.write_bytes(data)
-        temporary.replace(target)
+def write_file(path: str, write: Callable[[IO[bytes]], object]) -> None:
+    """Replace a file in one step: it is never seen half-written; a device is written to as it is."""
+    target = Path(os.path.realpath(path))
+    with contextlib.ExitStack() as stack:
+        place = target if _is_special(target) else stack.enter_context(_beside(target))
+        with place.open("wb") as stream:
+            write(stream)
+        if place is not target:
+            place.replace(target)
 
 
 @contextlib.contextmanager
-def temporary_file(target: Path) -> Iterator[Path]:
+def _beside(target: Path) -> Iterator[Path]:
     """Make a file beside the target, with the target's permissions or a new file's."""
-    temporary = target.with_name(f".onnxtop-{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f".onnxtop-{os.urandom(8).hex()}.tmp")
     temporary.touch(exist_ok=False)
     try:
         if target.exists():
@@ -169,24 +168,27 @@ def _is_special(target: Path) -> bool:
     return target.exists() and not target.is_file()
 
 
-def look_of(stream: TextIO, all_rows: bool) -> RenderOptions:
-    """Return how a report should look on a stream: its width, colours and signs."""
+def _look_of(stream: TextIO, options: RenderOptions) -> RenderOptions:
+    """Return how a page should look on a stream: its width, colours and signs.
+
+    What failed has been told on stderr, which shares the terminal.
+    """
     terminal = stream.isatty()
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return RenderOptions(
+    return dataclasses.replace(
+        options,
         width=shutil.get_terminal_size((80, 24)).columns if terminal else 80,
         color=terminal and not plain,
-        all_rows=all_rows,
-        unicode=encoding_of(stream).startswith("utf"),
+        unicode=_encoding_of(stream).startswith("utf"),
+        failed=False,
     )
 
 
-def encoding_of(stream: TextIO) -> str:
-    """Return the name of a stream's encoding."""
+def _encoding_of(stream: TextIO) -> str:
     return codecs.lookup(stream.encoding or "ascii").name
 
 
-def write_stdout(text: str, encoding: str) -> None:
+def _write_stdout(text: str, encoding: str) -> None:
     """Write bytes, the same on every platform; a reader that has gone away is no error."""
     data = text.encode(encoding, "backslashreplace")
     try:

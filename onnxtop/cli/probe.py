@@ -1,22 +1,17 @@
 """``onnxtop probe``: loss, accuracy and gradient of a model on data, and the landscape around it."""
 
-import os
-import sys
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from onnxtop.cli import EXIT_CODES, messages, outputs
-from onnxtop.cli.messages import Voice
+from onnxtop.cli import EXIT_CODES
+from onnxtop.cli.analysis import attempts, exit_code
 from onnxtop.cli.models import find_models
-from onnxtop.cli.options import output_options_for, talk_options
-from onnxtop.cli.outputs import Output
-from onnxtop.cli.progress import ProgressLine, wanted
-from onnxtop.cli.verb import Verb
-from onnxtop.errors import ModelError, OnnxtopError, UsageError
-from onnxtop.render import FailedModel, RenderOptions
-from onnxtop.render.probe import FORMATS, SUFFIXES, Probed, render
+from onnxtop.cli.verb import Run, Verb
+from onnxtop.errors import ModelError, UsageError
+from onnxtop.render import FailedModel
+from onnxtop.render.probe import Probed
 
 if TYPE_CHECKING:
     from onnxtop.loss.summary import ProbeOptions
@@ -24,12 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _INTERRUPTED = 130
-
-
-class ProbeVerb(Verb):
-    """A verb whose formats are those of a probe."""
-
-    suffixes = SUFFIXES
 
 
 def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...] | None:
@@ -41,7 +30,7 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
         raise click.BadParameter(f"wanted numbers with commas between, found {value!r}") from None
 
 
-@click.command("probe", cls=ProbeVerb, epilog=EXIT_CODES)
+@click.command("probe", cls=Verb, result="probe", epilog=EXIT_CODES)
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.option(
     "--data",
@@ -126,52 +115,26 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
     show_default=True,
     help="Of random directions.",
 )
-@output_options_for(FORMATS, SUFFIXES)
-@talk_options
-def command(
-    models: tuple[str, ...],
-    data: str,
-    outputs: list[Output],
-    all_rows: bool,
-    no_progress: bool,
-    quiet: bool,
-    verbose: int,
-    **settings: Any,
-) -> int:
+def command(run: Run, models: tuple[str, ...], data: str, **settings: Any) -> int:
     """Loss, accuracy and gradient of a model on data.
 
     MODEL is an ONNX file, a folder (every *.onnx below it) or a pattern. This verb runs the model.
     """
     found = find_models(models)
-    writes_surface = any(output.format == "svg" for output in outputs)
-    if writes_surface and not settings["surface"]:
+    if not settings["surface"] and any(output.format == "svg" for output in run.outputs):
         raise UsageError("svg draws the loss surface: add --surface")
-    _check(outputs, [model for model in found if isinstance(model, str)])
-    options = _options(**settings)
-    voice = Voice(verbose, quiet)
+    run.check([*found, data])
+    work = _work(run, data, _options(**settings))
     results: list[Probed | FailedModel] = []
-    with ProgressLine(wanted(quiet, no_progress)) as progress:
-        for number, model in enumerate(found, start=1):
-            if isinstance(model, str):
-                progress.title = f"{number}/{len(found)} {model}"
-                results.append(_probed(model, data, options, voice, progress))
-            else:
-                results.append(model)
-            last = results[-1]
-            if isinstance(last, FailedModel):
-                progress.stop()
-                messages.error(last.message, last.path)
-            elif last.result.stopped == "interrupt":
-                break
-    _write(outputs, results, all_rows)
-    for output in outputs:
-        if output.path is not None:
-            voice.note(f"wrote {output.path}")
-    return _exit_code(results)
-
-
-def _check(chosen: list[Output], models: list[str]) -> None:
-    outputs.check(chosen, models)
+    # data that does not fit ends the run: no other model is likely to do better
+    for result in attempts(run, found, work, fatal=(UsageError,)):
+        results.append(result)
+        if _interrupted(result):
+            break
+    run.write(results)
+    if any(map(_interrupted, results)):
+        return _INTERRUPTED
+    return exit_code(result.code if isinstance(result, FailedModel) else 0 for result in results)
 
 
 def _options(
@@ -197,57 +160,20 @@ def _options(
     )
 
 
-def _probed(
-    path: str, data: str, options: "ProbeOptions", voice: Voice, progress: ProgressLine
-) -> Probed | FailedModel:
-    from onnxtop.loss.summary import probe_summary
+def _work(run: Run, data: str, options: "ProbeOptions") -> Callable[[str], Probed]:
+    from onnxtop.loss import summary
     from onnxtop.reader.model import load
 
-    try:
-        result = probe_summary(path, data, options, progress)
+    def work(path: str) -> Probed:
+        try:
+            result = summary.probe_summary(path, data, options, run.progress)
+        except MemoryError:
+            raise ModelError("there is not enough memory; give a smaller --batch-size") from None
         model = load(path, allow_external=options.allow_external)
         return Probed(path, model.sha256(), model.byte_count, result)
-    except UsageError:
-        raise  # the data does not fit: no other model is likely to do better
-    except OnnxtopError as error:
-        return FailedModel(path, error.exit_code, str(error))
-    except MemoryError:
-        return FailedModel(
-            path, ModelError.exit_code, "there is not enough memory; give a smaller --batch-size"
-        )
-    except OSError as error:
-        return FailedModel(path, ModelError.exit_code, f"cannot be read: {error.strerror or error}")
-    except Exception as error:
-        progress.stop()
-        voice.traceback_of(error)
-        return FailedModel(path, OnnxtopError.exit_code, messages.internal(error))
+
+    return work
 
 
-def _write(chosen: list[Output], results: list[Probed | FailedModel], all_rows: bool) -> None:
-    for output in chosen:
-        try:
-            if output.path is not None:
-                text = render(output.format, results, RenderOptions(all_rows=all_rows))
-                outputs.write_file(
-                    Path(os.path.realpath(output.path)), text.encode("utf-8", "backslashreplace")
-                )
-            elif output.format == "terminal":
-                pages = [found for found in results if isinstance(found, Probed)]
-                text = render("terminal", pages, outputs.look_of(sys.stdout, all_rows))
-                outputs.write_stdout(text, outputs.encoding_of(sys.stdout))
-            else:
-                outputs.write_stdout(render(output.format, results, RenderOptions()), "utf-8")
-        except OSError as error:
-            raise UsageError(
-                f"{output.path or 'stdout'}: cannot be written: {error.strerror or error}"
-            ) from None
-
-
-def _exit_code(results: list[Probed | FailedModel]) -> int:
-    if any(isinstance(found, Probed) and found.result.stopped == "interrupt" for found in results):
-        return _INTERRUPTED
-    codes = {found.code if isinstance(found, FailedModel) else 0 for found in results}
-    for code in (2, 5, 3, 1):
-        if code in codes:
-            return code
-    return 4 if codes == {4} else 0
+def _interrupted(result: Probed | FailedModel) -> bool:
+    return isinstance(result, Probed) and result.result.stopped == "interrupt"

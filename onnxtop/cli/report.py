@@ -4,43 +4,24 @@ from typing import Any
 
 import click
 
+from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import EXIT_CODES
-from onnxtop.cli.analysis import run
-from onnxtop.cli.options import measure_options, output_options, read_options, talk_options
-from onnxtop.cli.verb import Verb
+from onnxtop.cli.analysis import run_audit
+from onnxtop.cli.options import MEASURED, READ, options_of
+from onnxtop.cli.verb import Run, Verb
+from onnxtop.rules.options import CheckOptions
 
 __all__ = ["command"]
 
 
-@click.command("report", cls=Verb, epilog=EXIT_CODES)
+@click.command("report", cls=Verb, result="report", epilog=EXIT_CODES)
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
-@output_options
-@read_options
-@measure_options
-@click.option(
-    "--fail-on",
-    type=click.Choice(["error", "warning", "never"]),
-    default="never",
-    show_default=True,
-    help="Return 1 if there are findings this severe, or worse.",
-)
-@click.option(
-    "--data",
-    metavar="PATH",
-    type=click.Path(),
-    help="Run the model on these samples too: loss, scores, gradient.",
-)
-@click.option(
-    "--minima",
-    metavar="N",
-    type=click.IntRange(min=0),
-    default=0,
-    help="With --data: train so many minima, and report the loss barcode.",
-)
-@talk_options
-def command(**arguments: Any) -> int:
+@options_of(AuditOptions, *READ, *MEASURED)
+@options_of(CheckOptions(fail_on="never"), "fail_on")
+@options_of(AuditOptions, "data", "minima")
+def command(run: Run, models: tuple[str, ...], fail_on: str, **options: Any) -> int:
     """Neural persistence of every layer of a model.
 
     MODEL is an ONNX file, a folder (every *.onnx below it) or a pattern.
     """
-    return run(**arguments)
+    return run_audit(run, models, fail_on, **options)

@@ -2,96 +2,85 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
-__all__ = ["Settings", "resolve", "shown"]
+from onnxtop.auditing.options import AuditOptions
+from onnxtop.options import declared
+from onnxtop.render.json import strict
 
-_JUDGING = (
-    "fail-on",
-    "baseline",
-    "select",
-    "ignore",
-    "severity",
-    "thresholds",
-    "tolerances",
-    "ignore-layers",
-)
+__all__ = ["Settings", "resolve", "shown", "use_configuration"]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Values by key as in the configuration, where each comes from, and the options of the audit."""
+    """Values by key as in the configuration, and where each comes from."""
 
     values: Mapping[str, Any]
     sources: Mapping[str, str]
-    measured: Mapping[str, Any]
 
 
-def resolve(context: click.Context, arguments: Mapping[str, Any]) -> Settings:
+def use_configuration(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    """Make the values of the configuration the defaults of the command line.
+
+    Raises
+    ------
+    UsageError
+        The file makes no sense.
+    """
+    from onnxtop.rules.policy import find_config, read_config  # loads numpy: not for help
+
+    known = declared(AuditOptions)
+    ctx.obj = read_config(Path(value), known) if value else find_config(Path.cwd(), known)
+    ctx.default_map = {key.replace("-", "_"): setting for key, setting in ctx.obj.values.items()}
+
+
+def resolve(ctx: click.Context) -> Settings:
     """Put flags, file and defaults together.
 
     Raises
     ------
     UsageError
-        The file makes no sense, or a flag names a rule that does not exist.
+        A flag names a rule that does not exist.
     """
-    from onnxtop.rules.policy import KEYS, check_rules, find_config, read_config
+    from onnxtop.rules.policy import KEYS, check_rules
 
-    config = read_config(Path(arguments["config"])) if arguments["config"] else find_config(Path.cwd())
+    measured = (each.key for each in declared(AuditOptions).values() if each.option.in_file)
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    for key in KEYS:
+    for key in (*KEYS, *measured):
         name = key.replace("-", "_")
-        given = name in arguments and context.get_parameter_source(name) is not ParameterSource.DEFAULT
-        if given:
-            values[key], sources[key] = arguments[name], f"--{key}"
-        elif key in config.values:
-            values[key], sources[key] = config.values[key], str(config.path)
-        else:
-            values[key], sources[key] = arguments.get(name), "default"
+        values[key] = ctx.params[name] if name in ctx.params else ctx.obj.values.get(key)
+        given = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        sources[key] = f"--{key}" if given else str(ctx.obj.path) if key in ctx.obj.values else "default"
     for key in ("select", "ignore"):
-        names = (name.strip() for value in values[key] or () for name in value.split(","))
+        names = (name.strip() for value in values[key] for name in value.split(","))
         values[key] = check_rules(filter(None, names))
     for key in ("severity", "thresholds", "tolerances"):
         values[key] = values[key] or {}
     values["ignore-layers"] = values["ignore-layers"] or ()
-    return Settings(values, sources, _measured(values, arguments))
-
-
-def _measured(values: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of the audit."""
-    from onnxtop.auditing.story import AuditOptions
-
-    names = {field.name for field in fields(AuditOptions)} - {"layers", "outputs"}
-    chosen = {name: value for name, value in arguments.items() if name in names}
-    chosen["outputs"] = arguments["to_outputs"]  # of the model: ``outputs`` are the files
-    from_file = {key.replace("-", "_"): value for key, value in values.items() if key not in _JUDGING}
-    return chosen | {name: value for name, value in from_file.items() if name in names}
+    return Settings(values, sources)
 
 
 def shown(settings: Settings) -> str:
     """Return every setting as a line of TOML with its source behind it."""
-    rows = [(f"{key} = {_toml(value)}", settings.sources[key]) for key, value in _rows(settings)]
+    rows = [
+        (f"{key} = {_toml(value)}", settings.sources[key])
+        for key, value in settings.values.items()
+        if value is not None
+    ]
     width = max(len(text) for text, _ in rows)
     return "".join(f"{text:{width}}  # {source}\n" for text, source in rows)
 
 
-def _rows(settings: Settings) -> list[tuple[str, Any]]:
-    return [(key, value) for key, value in settings.values.items() if value is not None]
-
-
 def _toml(value: Any) -> str:
     """Write a value as TOML, tables inline."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+    if isinstance(value, bool | str):
+        return strict(value)  # TOML writes these as JSON does
     if isinstance(value, float | int):
         return '"inf"' if math.isinf(value) else f"{value:g}"
     if isinstance(value, Mapping):

@@ -1,43 +1,100 @@
-"""What every verb is: a click command that pairs its outputs and survives its own bugs."""
+"""What every verb is: a click command that pairs its outputs, can talk, and survives its own bugs."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
 
 import click
 
 from onnxtop.cli import messages
-from onnxtop.cli.outputs import pair
+from onnxtop.cli.options import output_options, talk_options
+from onnxtop.cli.outputs import Output, check, pair, write_all, write_file, writing
+from onnxtop.cli.progress import ProgressLine, wanted
 from onnxtop.errors import OnnxtopError
-from onnxtop.render import SUFFIXES
+from onnxtop.render import FailedModel, RenderOptions
 
-__all__ = ["Verb"]
+__all__ = ["Run", "Verb"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a verb: which result it writes and where to, and how it talks meanwhile."""
+
+    result: str
+    outputs: Sequence[Output]
+    all_rows: bool
+    voice: messages.Voice
+    progress: ProgressLine
+
+    def check(self, inputs: Iterable[str | FailedModel]) -> None:
+        """Refuse before the work outputs that could not be written, or would overwrite what is read."""
+        check(self.outputs, [path for path in inputs if isinstance(path, str)])
+
+    def write(self, found: Any, fail_on: str | None = None) -> None:
+        """Write what was found to every output."""
+        self.progress.stop()
+        options = RenderOptions(all_rows=self.all_rows, fail_on=fail_on)
+        write_all(self.outputs, self.result, found, options)
+        self._note()
+
+    def save(self, write: Callable[[IO[bytes]], object]) -> None:
+        """Write every output, a file, by a function of its own."""
+        for output in self.outputs:
+            with writing(output):
+                write_file(output.path or "", write)
+        self._note()
+
+    def _note(self) -> None:
+        for path in (output.path for output in self.outputs if output.path is not None):
+            self.voice.note(f"wrote {path}")
 
 
 class Verb(click.Command):
-    """A command with the options of ``output_options`` and ``talk_options``.
+    """A command that writes one kind of result, in any of its formats.
 
-    The order of ``-f`` and ``-o`` matters: the parameter ``outputs`` of the callback gets them in pairs. The
-    callback returns the exit code. ``suffixes`` tells the formats that it writes, by the suffix of a file.
+    It has the options of outputs before its own, and those of talking behind them; its callback gets what
+    they say as a ``run``, and returns the exit code.
     """
 
-    suffixes: ClassVar[Mapping[str, str]] = SUFFIXES
+    hint = ""
+    """What else to do where the suffix of a file tells no format."""
+
+    def __init__(self, name: str, *, result: str, params: Sequence[click.Parameter], **rest: Any) -> None:
+        named = [each for each in params if isinstance(each, click.Argument)]
+        own = [each for each in params if each not in named]
+        self.result = result
+        whole: list[click.Parameter] = [*named, *output_options(result), *own, *talk_options()]
+        super().__init__(name, params=whole, **rest)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse as click does, and once more for the order, which click forgets."""
+        """Parse as click does, and once more for the order of ``-f`` and ``-o``, which click forgets."""
         given, _, order = self.make_parser(ctx).parse_args(list(args))
         rest = super().parse_args(ctx, args)
         values = {name: iter(given.get(name) or ()) for name in ("formats", "files")}
         events = [(p.name, str(next(values[p.name]))) for p in order if p.name in values]
-        ctx.params["outputs"] = pair(events, self.suffixes)
+        quiet, verbose = ctx.params.pop("quiet"), ctx.params.pop("verbose")
+        ctx.params["run"] = Run(
+            result=self.result,
+            outputs=self.outputs_of(ctx, events),
+            all_rows=ctx.params.pop("all_rows", True),
+            voice=messages.Voice(verbose, quiet),
+            progress=ProgressLine(wanted(quiet, ctx.params.pop("no_progress"))),
+        )
         return rest
+
+    def outputs_of(self, ctx: click.Context, events: Sequence[tuple[str, str]]) -> list[Output]:
+        """Return the outputs that were asked for."""
+        return pair(events, self.result, self.hint)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb; an error that nobody foresaw is a line on stderr, and a traceback with ``-vv``."""
+        run: Run = ctx.params["run"]
         try:
-            return super().invoke(ctx)
+            with run.progress:
+                return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, OnnxtopError):
             raise
         except Exception as error:
-            messages.Voice(ctx.params["verbose"]).traceback_of(error)
+            run.voice.traceback_of(error)
             messages.error(messages.internal(error))
             return OnnxtopError.exit_code

@@ -1,8 +1,8 @@
 """The whole story of a comparison on one page: audit both models, match their layers, measure each pair."""
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from onnxtop._version import __version__
@@ -11,11 +11,11 @@ from onnxtop.comparison.alignment import EXPLAINED, align
 from onnxtop.comparison.judgement import judged
 from onnxtop.comparison.matching import Candidate, Pair, holder, match
 from onnxtop.comparison.measures import topology_change, weight_change
+from onnxtop.comparison.options import CompareOptions
 from onnxtop.errors import NothingToAnalyseError, OnnxtopError
 from onnxtop.reader.layers import Layer, read_layers
 from onnxtop.results.diff import (
     Diff,
-    DiffSettings,
     Figure,
     LayerDiff,
     NetworkDiff,
@@ -33,17 +33,6 @@ _FOLDED = (
     "every output of some layers has a factor of its own, as where one exporter folded a BatchNorm into the "
     "weights before it: NP and DGP then differ without any training"
 )
-
-
-@dataclass(frozen=True)
-class CompareOptions:
-    """How two models are compared: what counts as changed, and how both are read and measured."""
-
-    settings: DiffSettings = field(default_factory=DiffSettings)
-    allow_external: tuple[str, ...] = ()
-    peepholes: bool = False
-    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    dims: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,48 +1,68 @@
 """Renderers: results in, one string out.
 
-Every format is a module here with one function, ``render(results, options) -> str``. The modules are
-imported on first use, so that JSON never waits for rich. Nothing here prints: the command line is one
-caller among others.
+Every format of a result is a module of its own with one function, ``render(found, options) -> str``; they
+are all in ``RENDERERS``, and imported on first use, so that JSON never waits for rich. Nothing here prints:
+the command line is one caller among others.
 """
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from onnxtop.errors import UsageError
 
 if TYPE_CHECKING:
-    from onnxtop.results.report import Report
+    from onnxtop.results.report import Finding, Report
 
-__all__ = ["FAILING", "FORMATS", "SUFFIXES", "FailedModel", "RenderOptions", "Result", "render"]
+__all__ = [
+    "RENDERERS",
+    "FailedModel",
+    "RenderOptions",
+    "Result",
+    "fails",
+    "path_of",
+    "render",
+    "suffixes",
+]
 
-FORMATS = {
-    "terminal": "onnxtop.render.terminal",
-    "json": "onnxtop.render.json",
-    "jsonl": "onnxtop.render.jsonl",
-    "csv": "onnxtop.render.csv",
-    "markdown": "onnxtop.render.markdown",
-    "junit": "onnxtop.render.junit",
-    "sarif": "onnxtop.render.sarif",
-    "github": "onnxtop.render.github",
+
+def _modules(result: str, *formats: str) -> Mapping[str, str]:
+    return {name: f"onnxtop.render.{result}.{name}" for name in formats}
+
+
+_REPORT = _modules("report", "terminal", "json", "jsonl", "csv", "markdown", "junit", "sarif", "github")
+
+RENDERERS: Mapping[str, Mapping[str, str]] = {
+    "report": _REPORT,
+    "check": {**_REPORT, **_modules("check", "terminal")},
+    "diff": _modules("diff", "terminal", "json", "markdown"),
+    "graph": _modules("graph", "text", "dot", "graphml", "json", "mermaid"),
+    "probe": _modules("probe", "terminal", "json", "svg"),
+    "landscape": _modules("landscape", "terminal", "json", "svg"),
 }
-"""Format to the module that renders it."""
+"""Result to its formats, the first of them the default; format to the module that renders it.
 
-SUFFIXES = {
-    ".txt": "terminal",
-    ".json": "json",
-    ".jsonl": "jsonl",
-    ".csv": "csv",
-    ".md": "markdown",
-    ".xml": "junit",
-    ".sarif": "sarif",
+Reports, verdicts and probes are rendered many at a time, as a sequence; of the others there is one.
+"""
+
+_SUFFIXES = {
+    "terminal": (".txt",),
+    "text": (".txt",),
+    "json": (".json",),
+    "jsonl": (".jsonl",),
+    "csv": (".csv",),
+    "markdown": (".md",),
+    "junit": (".xml",),
+    "sarif": (".sarif",),
+    "svg": (".svg",),
+    "dot": (".dot", ".gv"),
+    "graphml": (".graphml",),
+    "mermaid": (".mmd",),
 }
-"""File suffix to format, for an output file whose format is not said."""
+"""Format to the suffixes of its files; what GitHub reads off the output of a step is never a file."""
 
-
-FAILING = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
-"""Value of ``--fail-on`` to the severities that fail."""
+_FAILING = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
 
 
 @dataclass(frozen=True)
@@ -59,8 +79,8 @@ class RenderOptions:
     """How a result is shown; json, jsonl, csv, sarif and github depend on none of these.
 
     ``width`` is in terminal cells; ``all_rows`` shows every row of a long table; ``unicode`` False keeps the
-    terminal format to ASCII. With ``fail_on`` the terminal format is a verdict: what fails, and what passes;
-    in junit it says which findings are failures.
+    terminal format to ASCII. ``fail_on`` says which findings are failures, in junit and in the verdict of a
+    check. Without ``failed`` the terminal format leaves out models that could not be analysed.
     """
 
     width: int = 80
@@ -68,20 +88,41 @@ class RenderOptions:
     all_rows: bool = False
     unicode: bool = True
     fail_on: str | None = None
+    failed: bool = True
 
 
 Result: TypeAlias = "Report | FailedModel"
 
 
-def render(format_name: str, results: Sequence[Result], options: RenderOptions | None = None) -> str:
-    """Render the results of one or several models, in their order.
+def path_of(result: Result) -> str:
+    """Return the path of a model, analysed or not."""
+    return result.path if isinstance(result, FailedModel) else result.model.path
+
+
+def fails(finding: "Finding", fail_on: str | None) -> bool:
+    """Tell whether a finding fails a run with this ``--fail-on``; errors do where that was not said."""
+    return finding.severity in _FAILING[fail_on or "error"] and not finding.known
+
+
+def suffixes(result: str) -> dict[str, str]:
+    """Return the format of each file suffix, for an output file whose format is not said.
+
+    >>> suffixes("diff")
+    {'.txt': 'terminal', '.json': 'json', '.md': 'markdown'}
+    """
+    return {suffix: name for name in RENDERERS[result] for suffix in _SUFFIXES.get(name, ())}
+
+
+def render(result: str, format_name: str, found: Any, options: RenderOptions | None = None) -> str:
+    """Render what was found, a result of this kind, or a sequence of them in their order.
 
     Raises
     ------
     UsageError
-        There is no such format.
+        The result has no such format.
     """
-    if format_name not in FORMATS:
-        raise UsageError(f"wanted a format out of {', '.join(FORMATS)}, found {format_name!r}")
-    text: str = importlib.import_module(FORMATS[format_name]).render(results, options or RenderOptions())
+    formats = RENDERERS[result]
+    if format_name not in formats:
+        raise UsageError(f"wanted a format out of {', '.join(formats)}, found {format_name!r}")
+    text: str = importlib.import_module(formats[format_name]).render(found, options or RenderOptions())
     return text

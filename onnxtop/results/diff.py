@@ -7,8 +7,9 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from onnxtop.options import Option
 from onnxtop.results.report import ModelInfo, ToolInfo
 
 __all__ = ["Diff", "DiffSettings", "Figure", "LayerDiff", "NetworkDiff", "Unmatched", "WeightChange"]
@@ -16,14 +17,20 @@ __all__ = ["Diff", "DiffSettings", "Figure", "LayerDiff", "NetworkDiff", "Unmatc
 
 @dataclass(frozen=True)
 class DiffSettings:
-    """What counts as changed: a relative change of weights, or of a layer's NP, above a tolerance.
+    """What counts as changed: a relative change of weights, or of a layer's NP, above a tolerance."""
 
-    With ``permuted_ok`` the same weights in another order are no change.
-    """
-
-    tolerance: float = 0.1
-    np_tolerance: float = 0.1
-    permuted_ok: bool = False
+    tolerance: Annotated[
+        float,
+        Option(
+            "Relative change of a layer's weights that is still the same; 0.1 is 20 dB.",
+            metavar="SHARE",
+            least=0,
+        ),
+    ] = 0.1
+    np_tolerance: Annotated[
+        float, Option("Relative change of a layer's NP that is still the same.", metavar="SHARE", least=0)
+    ] = 0.1
+    permuted_ok: Annotated[bool, Option("Let the same weights in another order count as the same.")] = False
     seed: int = 0
 
 

@@ -4,6 +4,7 @@ Families: OT0 load and coverage, OT1 numbers, OT2 one layer, OT3 graph, OT4 topo
 baseline, OT6 quantisation.
 """
 
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from onnxtop.results.report import Finding, LayerReport, Report
@@ -17,6 +18,7 @@ from onnxtop.rules import (
     units,
     untrained,
 )
+from onnxtop.rules.baseline import incomparable
 from onnxtop.rules.rule import Policy, Rule
 
 __all__ = ["FAMILIES", "RULES", "Rule", "apply", "chosen", "find_rule", "severity_of"]
@@ -49,9 +51,9 @@ def apply(report: Report, policy: Policy | None = None) -> tuple[Finding, ...]:
     """Return the findings of all rules of the policy, by code, then in graph order.
 
     A finding that the baseline has as well, by fingerprint, is marked as known; differences to the baseline
-    never are: they are new by what they say.
+    never are: they are new by what they say. A baseline that cannot be compared is a finding itself.
     """
-    policy = policy or Policy()
+    policy = _comparable(policy or Policy(), report)
     shapes = {layer.name: layer.shape for layer in (*_old_layers(policy), *report.layers)}
     known = _known(policy.baseline)
     findings = []
@@ -64,6 +66,12 @@ def apply(report: Report, policy: Policy | None = None) -> tuple[Finding, ...]:
                 mark = Finding.fingerprint_of(rule.code, layer, shapes.get(layer or "", ()))
                 findings.append(Finding(rule.code, severity, layer, message, mark, mark in known))
     return tuple(findings)
+
+
+def _comparable(policy: Policy, report: Report) -> Policy:
+    """Leave out a baseline that the report cannot be compared with, and say why."""
+    why = incomparable(report, policy.baseline) if policy.baseline else ""
+    return replace(policy, baseline=None, incomparable=why) if why else policy
 
 
 def _known(baseline: Report | None) -> set[str]:

@@ -16,12 +16,9 @@
     untrained-layer = ["head.*"]             # a rule, and patterns of layer names
 
 In ``pyproject.toml`` the tables are ``[tool.onnxtop.severity]`` and so on. Options that decide what is
-measured may stand there as well, spelled like the flags: ``convention``, ``scale``, ``p``, ``bias``,
-``conv``, ``count-fixed``, ``peepholes``, ``seed``.
+measured may stand there as well, spelled like the flags: those that are declared so (`onnxtop.options`).
 """
 
-import difflib
-import math
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -29,11 +26,13 @@ from pathlib import Path
 from typing import Any
 
 from onnxtop.errors import UsageError
+from onnxtop.options import Declared, at_least, declared, did_you_mean, number, one_of
 from onnxtop.results.report import Report
 from onnxtop.rules.catalogue import RULES
+from onnxtop.rules.options import CheckOptions
 from onnxtop.rules.rule import SEVERITIES, THRESHOLDS, TOLERANCES, Band, Policy
 
-__all__ = ["KEYS", "Config", "check_rules", "did_you_mean", "find_config", "policy_of", "read_config"]
+__all__ = ["KEYS", "Config", "check_rules", "find_config", "policy_of", "read_config"]
 
 FILE = "onnxtop.toml"
 _PROJECT = "pyproject.toml"
@@ -47,8 +46,10 @@ class Config:
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
-def find_config(folder: Path) -> Config:
+def find_config(folder: Path, options: Mapping[str, Declared]) -> Config:
     """Read the configuration of the folder or of its nearest parent that has one; empty if none has.
+
+    Those of the options that may stand in it can be set beside `KEYS`.
 
     Raises
     ------
@@ -57,15 +58,15 @@ def find_config(folder: Path) -> Config:
     """
     for place in (folder, *folder.parents):
         if (place / FILE).is_file():
-            return read_config(place / FILE)
+            return read_config(place / FILE, options)
         project = place / _PROJECT
         if project.is_file() and "onnxtop" in _table(_parsed(project), "tool"):
-            return read_config(project)
+            return read_config(project, options)
     return Config()
 
 
-def read_config(path: Path) -> Config:
-    """Read one configuration file; of a ``pyproject.toml`` its table ``tool.onnxtop``.
+def read_config(path: Path, options: Mapping[str, Declared]) -> Config:
+    """Read one configuration file, see `find_config`; of a ``pyproject.toml`` its table ``tool.onnxtop``.
 
     Raises
     ------
@@ -75,12 +76,13 @@ def read_config(path: Path) -> Config:
     data = _parsed(path)
     if path.name == _PROJECT:
         data = _table(_table(data, "tool"), "onnxtop")
+    known = {**KEYS, **{each.key: each.checked for each in options.values() if each.option.in_file}}
     values = {}
     for key, value in data.items():
-        if key not in KEYS:
-            raise UsageError(f"{path}: unknown key {key!r}{did_you_mean(key, KEYS)}")
+        if key not in known:
+            raise UsageError(f"{path}: unknown key {key!r}{did_you_mean(key, known)}")
         try:
-            values[key] = KEYS[key](value)
+            values[key] = known[key](value)
         except UsageError as error:
             raise UsageError(f"{path}: {key}: {error}") from None
     if "baseline" in values:
@@ -100,16 +102,6 @@ def _parsed(path: Path) -> Mapping[str, Any]:
 def _table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = data.get(key, {})
     return value if isinstance(value, Mapping) else {}
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a hint at the nearest known name, empty if none is near.
-
-    >>> did_you_mean("tolerance", ["tolerances", "thresholds"])
-    ': did you mean tolerances?'
-    """
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f": did you mean {near[0]}?" if near else ""
 
 
 def check_rules(names: Iterable[str]) -> tuple[str, ...]:
@@ -151,60 +143,10 @@ def _rule(name: str, *, prefixes: bool) -> str:
 # One function a kind of value: it returns what the program wants, or says what is wrong.
 
 
-def _one_of(*choices: str) -> Callable[[Any], str]:
-    def check(value: Any) -> str:
-        if not (isinstance(value, str) and value in choices):
-            hint = did_you_mean(value, choices) if isinstance(value, str) else ""
-            raise UsageError(f"wanted one of {', '.join(choices)}, found {value!r}{hint}")
-        return value
-
-    return check
-
-
 def _string(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise UsageError(f"wanted a string, found {value!r}")
     return value
-
-
-def _switch(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise UsageError(f"wanted true or false, found {value!r}")
-    return value
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UsageError(f"wanted a number, found {value!r}")
-    return value
-
-
-def _not_negative(value: Any) -> float:
-    if _number(value) < 0:
-        raise UsageError(f"wanted a number of at least 0, found {value!r}")
-    return float(value)
-
-
-def _seed(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise UsageError(f"wanted a whole number of at least 0, found {value!r}")
-    return value
-
-
-def _scale(value: Any) -> str | float:
-    if value in ("global", "layer") and isinstance(value, str):
-        return value
-    return _above_zero(value)
-
-
-def _norm(value: Any) -> float:
-    return math.inf if value == "inf" else _above_zero(value)
-
-
-def _above_zero(value: Any) -> float:
-    if isinstance(value, str) or not _number(value) > 0:
-        raise UsageError(f"wanted a number above 0, found {value!r}")
-    return float(value)
 
 
 def _rules(value: Any) -> tuple[str, ...]:
@@ -236,7 +178,7 @@ def _band(value: Any) -> Band:
     for key in value:
         if key not in ("min", "max"):
             raise UsageError(f"wanted min or max, found {key!r}")
-    band = Band(**{key: float(_number(bound)) for key, bound in value.items()})
+    band = Band(**{key: float(number(bound)) for key, bound in value.items()})
     if band.min is not None and band.max is not None and band.min > band.max:
         raise UsageError(f"its min {band.min:g} is above its max {band.max:g}")
     return band
@@ -259,22 +201,13 @@ def _ignored_layers(value: Any) -> tuple[tuple[str, str], ...]:
 
 
 KEYS: Mapping[str, Callable[[Any], Any]] = {
-    "fail-on": _one_of("error", "warning", "never"),
+    "fail-on": declared(CheckOptions)["fail_on"].checked,
     "select": _rules,
     "ignore": _rules,
     "baseline": _string,
-    "severity": lambda value: _entries(value, None, _one_of(*SEVERITIES, "off")),
+    "severity": lambda value: _entries(value, None, lambda entry: one_of(entry, (*SEVERITIES, "off"))),
     "thresholds": lambda value: _entries(value, THRESHOLDS, _band),
-    "tolerances": lambda value: _entries(value, TOLERANCES, _not_negative),
+    "tolerances": lambda value: _entries(value, TOLERANCES, lambda entry: at_least(entry, 0)),
     "ignore-layers": _ignored_layers,
-    "convention": _one_of("essential", "tree"),
-    "scale": _scale,
-    "p": _norm,
-    "bias": _one_of("none", "row"),
-    "conv": _one_of("flattened", "channels", "unrolled"),
-    "count-fixed": _switch,
-    "peepholes": _switch,
-    "skips": _one_of("keep", "cut"),
-    "seed": _seed,
 }
-"""Every key of the configuration, and what checks its value."""
+"""Every key of the configuration that says how to judge, and what checks its value."""

@@ -14,6 +14,8 @@ import onnxtop
 from onnxtop.cli import app
 from onnxtop.errors import ExternalDataError, FormatError, UsageError
 from onnxtop.results.report import Coverage, Finding, Report
+from onnxtop.rules.catalogue import apply
+from onnxtop.rules.rule import Policy
 
 TYPICAL = Path(__file__).parent.parent / "render" / "golden" / "typical.json"
 
@@ -40,7 +42,9 @@ class PlantedAudit:
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []
 
-    def __call__(self, path: str, options: Any, *, progress: Callable[[str, int, int], None]) -> Report:
+    def __call__(
+        self, path: str, options: Any, *, policy: Policy | None, progress: Callable[[str, int, int], None]
+    ) -> Report:
         self.calls.append((path, options))
         kind = Path(path).stem.split("-")[0]
         if kind in ERRORS:
@@ -55,7 +59,8 @@ class PlantedAudit:
             report = dataclasses.replace(report, coverage=nothing, layers=())
             findings = ()
         model = dataclasses.replace(report.model, path=path)
-        return dataclasses.replace(report, model=model, findings=findings)
+        report = dataclasses.replace(report, model=model, findings=findings)
+        return dataclasses.replace(report, findings=apply(report, policy)) if policy else report
 
 
 @pytest.fixture

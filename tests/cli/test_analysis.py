@@ -1,6 +1,6 @@
 import pytest
 
-from onnxtop.cli.analysis import exit_code
+from onnxtop.cli.analysis import code_of, exit_code
 from onnxtop.render import FailedModel
 
 
@@ -9,7 +9,8 @@ from onnxtop.render import FailedModel
     [((2, 5, 3, 4), 2), ((3, 5, 4), 5), ((4, 3), 3), ((4, 4), 4), ((), 0)],
 )
 def test_the_first_code_that_applies(codes, code):
-    assert exit_code([FailedModel("m.onnx", each, "") for each in codes], "never") == code
+    assert exit_code(codes) == code
+    assert exit_code(code_of(FailedModel("m.onnx", each, ""), "never") for each in codes) == code
 
 
 @pytest.mark.parametrize(

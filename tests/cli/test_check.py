@@ -12,6 +12,8 @@ from onnxtop.render import render
 from onnxtop.results.report import Report
 from tests.cli.conftest import TYPICAL
 
+SAMPLES = Path(__file__).parents[2] / "sample_models"
+
 
 @pytest.fixture
 def check(planted):
@@ -20,7 +22,7 @@ def check(planted):
 
 def write_baseline(path, **changes):
     report = Report.from_dict(json.loads(TYPICAL.read_text(encoding="utf-8")))
-    path.write_text(render("json", [dataclasses.replace(report, **changes)]), encoding="utf-8")
+    path.write_text(render("report", "json", [dataclasses.replace(report, **changes)]), encoding="utf-8")
     return str(path)
 
 
@@ -88,7 +90,7 @@ def test_options_of_the_audit(check, models, planted, tmp_path):
     check("clean.onnx", "--seed", "5", "--layers", "conv", "--to-output", "y")
     ((_, options),) = planted.calls
     assert (options.conv, options.p, options.seed) == ("channels", float("inf"), 5)
-    assert (options.layers, options.outputs) == (None, ("y",))
+    assert (options.layers, options.outputs) == ("conv", ("y",))
 
 
 def test_settings_and_where_they_come_from(check, tmp_path):
@@ -105,12 +107,22 @@ def test_settings_and_where_they_come_from(check, tmp_path):
     assert lines["convention"].endswith("# default")
 
 
-def test_layers_choose_what_is_shown(check, models):
-    models("clean.onnx")
-    result = check("clean.onnx", "--layers", "nothing", "-f", "json")
-    report = json.loads(result.stdout)
-    assert report["layers"] == []
-    assert all(finding["layer"] is None for finding in report["findings"])
+def test_layers_choose_what_is_shown(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = str(SAMPLES / "mlp_jax.onnx")
+    (tmp_path / "onnxtop.toml").write_text('[thresholds]\n"np.normalized" = {min = 1.5}')
+
+    def report(*args):
+        return json.loads(CliRunner().invoke(app, ["check", model, "-f", "json", *args]).stdout)
+
+    everything, nothing = report(), report("--layers", "nothing")
+    assert {layer["name"] for layer in everything["layers"]} <= {
+        each["layer"] for each in everything["findings"]
+    }
+    assert nothing["layers"] == []
+    assert nothing["settings"]["layers"] == "nothing"
+    assert nothing["network"] == everything["network"]
+    assert all(finding["layer"] is None for finding in nothing["findings"])
 
 
 # Baselines

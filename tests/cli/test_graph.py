@@ -58,6 +58,14 @@ def test_the_format_goes_before_the_suffix(tmp_path):
     assert json.loads(graph(MLP, "-f", "json").stdout) == json.loads((tmp_path / "a.txt").read_text())
 
 
+def test_several_formats_in_one_run(tmp_path):
+    result = graph(MLP, "-f", "dot", "-f", "json", "-o", tmp_path / "a", "-o", tmp_path / "b", "-f", "text")
+    assert result.exit_code == 0
+    assert result.stdout == graph(MLP).stdout
+    assert json.loads((tmp_path / "a").read_text())["directed"]
+    assert (tmp_path / "b").read_text().startswith("digraph layers {")
+
+
 @pytest.mark.parametrize("arguments", [[], ["-f", "json"], ["-f", "graphml"]])
 def test_the_same_bytes_in_another_process(arguments):
     outputs = {

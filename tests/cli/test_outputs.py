@@ -9,7 +9,7 @@ import pytest
 
 from onnxtop.cli.outputs import Output, check, pair, write_all
 from onnxtop.errors import UsageError
-from onnxtop.render import FailedModel
+from onnxtop.render import FailedModel, RenderOptions
 
 FAILED = FailedModel("bad.onnx", 3, "cut off")
 
@@ -42,13 +42,13 @@ def events(line):
     ],
 )
 def test_a_file_belongs_to_the_nearest_format_before_it(line, outputs):
-    assert pair(events(line)) == [Output(*each) for each in outputs]
+    assert pair(events(line), "report") == [Output(*each) for each in outputs]
 
 
 @pytest.mark.parametrize("line", ["-f json -f csv", "-f json -f json -f csv -o a", "-o a", "-o a.pdf"])
 def test_pairs_that_make_no_sense(line):
     with pytest.raises(click.UsageError):
-        pair(events(line))
+        pair(events(line), "report")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_file_keeps_its_permissions_and_a_link_its_target(tmp_path):
     target.write_text("old")
     target.chmod(0o640)
     link.symlink_to(target)
-    write_all([Output("json", str(link))], [FAILED], all_rows=False)
+    write_all([Output("json", str(link))], "report", [FAILED], RenderOptions())
     assert link.is_symlink()
     assert "cut off" in target.read_text()
     assert stat.S_IMODE(target.stat().st_mode) == 0o640
@@ -99,14 +99,14 @@ def test_a_file_keeps_its_permissions_and_a_link_its_target(tmp_path):
 
 def test_a_new_file_has_the_permissions_of_any_new_file(tmp_path):
     (tmp_path / "other").touch()
-    write_all([Output("json", str(tmp_path / "a.json"))], [FAILED], all_rows=False)
+    write_all([Output("json", str(tmp_path / "a.json"))], "report", [FAILED], RenderOptions())
     assert (tmp_path / "a.json").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
 def test_one_report_that_cannot_be_written_takes_no_other_along(tmp_path):
     outputs = [Output("json", str(tmp_path / "gone" / "a")), Output("json", str(tmp_path / "b"))]
     with pytest.raises(UsageError, match="gone"):
-        write_all(outputs, [FAILED], all_rows=False)
+        write_all(outputs, "report", [FAILED], RenderOptions())
     assert (tmp_path / "b").exists()
 
 
@@ -114,19 +114,19 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     target = tmp_path / "a.json"
     target.write_text("old")
 
-    def full(self, data):
+    def full(self, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(UsageError, match=r"a\.json: cannot be written: No space left on device"):
-        write_all([Output("json", str(target))], [FAILED], all_rows=False)
+        write_all([Output("json", str(target))], "report", [FAILED], RenderOptions())
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
 def test_devices_are_written_to_and_stay():
     before = Path(os.devnull).stat()
     check([Output("json", os.devnull)], [])
-    write_all([Output("json", os.devnull)], [FAILED], all_rows=False)
+    write_all([Output("json", os.devnull)], "report", [FAILED], RenderOptions())
     assert Path(os.devnull).stat().st_ino == before.st_ino
 
 
@@ -148,7 +148,7 @@ class Stream(io.TextIOWrapper):
 def to_stdout(monkeypatch, report):
     def write(stream, name="terminal"):
         monkeypatch.setattr(sys, "stdout", stream)
-        write_all([Output(name)], [report], all_rows=False)
+        write_all([Output(name)], "report", [report], RenderOptions())
         return stream.written()
 
     return write
@@ -156,7 +156,7 @@ def to_stdout(monkeypatch, report):
 
 @pytest.fixture
 def report(planted):
-    return planted("typical.onnx", None, progress=lambda *_: None)
+    return planted("typical.onnx", None, policy=None, progress=lambda *_: None)
 
 
 def test_a_stream_without_unicode_gets_ascii(to_stdout):

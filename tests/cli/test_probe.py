@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 from onnxtop.cli import app
 from onnxtop.loss import summary
 from onnxtop.loss.directions import Surface
-from onnxtop.render.probe_surface import svg
-from onnxtop.render.probe_terminal import chart
+from onnxtop.render.probe.svg import svg
+from onnxtop.render.probe.terminal import chart
 
 SAMPLES = Path(__file__).parents[2] / "sample_models"
 MODEL, DATA = str(SAMPLES / "mlp_jax.onnx"), str(SAMPLES / "digits.npz")
@@ -123,6 +123,20 @@ def test_usage(arguments: list[str], code: int, message: str, run: Run) -> None:
     assert done.exit_code == code
     assert message in done.stderr
     assert done.stdout == ""
+
+
+def test_one_picture_that_cannot_be_drawn_takes_no_other_output_along(run: Run, tmp_path: Path) -> None:
+    other = SAMPLES / "mlp_torch_legacy.onnx"
+    flags = ["--quick", "--surface", "--surface-points", 3]
+    done = run(MODEL, other, "--data", DATA, *flags, "-o", tmp_path / "a.svg", "-o", tmp_path / "b.json")
+    assert done.exit_code == 2
+    assert "wanted one model with --surface for svg, found 2" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["b.json"]
+
+
+def test_what_is_read_is_never_overwritten(run: Run) -> None:
+    for path in (MODEL, DATA):
+        assert "would overwrite" in run(MODEL, "--data", DATA, "-f", "json", "-o", path).stderr
 
 
 def test_interrupt_prints_what_there_is(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

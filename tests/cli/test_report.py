@@ -61,7 +61,7 @@ def test_several_reports_from_one_run(identity, tmp_path):
     assert json.loads(done.stdout)["model"]["path"] == "identity.onnx"
     assert (tmp_path / "a.md").read_text(encoding="utf-8").startswith("model,")
     report = Report.from_dict(json.loads((tmp_path / "b.json").read_text(encoding="utf-8")))
-    assert render("json", [report]).encode() == (tmp_path / "b.json").read_bytes()
+    assert render("report", "json", [report]).encode() == (tmp_path / "b.json").read_bytes()
 
 
 def test_a_reader_who_leaves_early_is_no_error(identity):
@@ -126,7 +126,7 @@ def test_all_rows(run, models, tmp_path):
 
 def test_a_bug_in_a_renderer_is_one_line(run, models, monkeypatch):
     models("clean.onnx")
-    monkeypatch.setattr(importlib.import_module("onnxtop.render.json"), "plain", lambda result: 1 / 0)
+    monkeypatch.setattr(importlib.import_module("onnxtop.render.report.json"), "plain", lambda result: 1 / 0)
     result = run("clean.onnx", "-f", "json")
     assert result.exit_code == 5
     assert (

@@ -16,8 +16,8 @@ from onnxtop.comparison.matching import Candidate, match, module_path
 from onnxtop.comparison.measures import topology_change, weight_change
 from onnxtop.comparison.story import CompareOptions, compare
 from onnxtop.errors import NothingToAnalyseError, UsageError
-from onnxtop.render import RenderOptions
-from onnxtop.render.diff import answer, render
+from onnxtop.render import RenderOptions, render
+from onnxtop.render.diff.facts import answer
 from onnxtop.results.diff import DiffSettings
 from onnxtop.topology.bottleneck_distance import bottleneck_distance
 from onnxtop.topology.dense import dense_forest
@@ -363,15 +363,15 @@ def diffs(tmp_path_factory):
 @pytest.mark.parametrize("unicode", [True, False])
 def test_the_page_is_never_too_wide(diffs, width, unicode):
     for diff in diffs:
-        page = render("terminal", diff, RenderOptions(width=width, unicode=unicode))
+        page = render("diff", "terminal", diff, RenderOptions(width=width, unicode=unicode))
         assert max(map(len, page.splitlines())) <= width
         assert unicode or page.isascii()
 
 
 def test_json_is_strict_and_whole(diffs):
     for diff in diffs:
-        text = render("json", diff, RenderOptions())
-        assert text == render("json", diff, RenderOptions())
+        text = render("diff", "json", diff, RenderOptions())
+        assert text == render("diff", "json", diff, RenderOptions())
         data = json.loads(text, parse_constant=lambda name: pytest.fail(name))
         assert data["changed"] == diff.changed
         assert len(data["layers"]) == len(diff.layers)
@@ -381,7 +381,7 @@ def test_json_is_strict_and_whole(diffs):
 
 def test_markdown_tables_are_whole(diffs):
     for diff in diffs:
-        lines = render("markdown", diff, RenderOptions(all_rows=True)).splitlines()
+        lines = render("diff", "markdown", diff, RenderOptions(all_rows=True)).splitlines()
         rows = [line for line in lines if line.startswith("|")]
         assert len(rows) == (len(diff.layers) + 2 if diff.layers else 0)
         assert len({line.count("|") for line in rows}) <= 1
@@ -391,7 +391,7 @@ def test_long_tables_show_what_changed_most(diffs):
     layers = tuple(dataclasses.replace(diffs[1].layers[0], name=f"l{i}", changes=()) for i in range(99))
     worst = dataclasses.replace(layers[70], changes=("odd",))
     long = dataclasses.replace(diffs[1], layers=(*layers[:70], worst, *layers[71:]))
-    page = render("terminal", long, RenderOptions())
+    page = render("diff", "terminal", long, RenderOptions())
     assert "!  l70" in page
     assert "59 layers that changed least left out" in page
-    assert render("terminal", long, RenderOptions(all_rows=True)).count("\n=  l") == 98
+    assert render("diff", "terminal", long, RenderOptions(all_rows=True)).count("\n=  l") == 98

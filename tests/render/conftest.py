@@ -161,13 +161,13 @@ def render_golden() -> dict[str, str]:
     """Render every golden file, by its name."""
     typical, failed = build_typical(), FailedModel("bad.onnx", 3, "cut off")
     return {
-        "typical.json": render("json", [typical]),
-        "typical.csv": render("csv", [typical, failed]),
-        "typical.md": render("markdown", [typical, failed]),
-        "typical-80.txt": render("terminal", [typical, failed]),
-        "typical-120.txt": render("terminal", [typical, failed], RenderOptions(width=120)),
-        "typical-ascii.txt": render("terminal", [typical, failed], RenderOptions(unicode=False)),
-        "long-80.txt": render("terminal", [build_long()]),
+        "typical.json": render("report", "json", [typical]),
+        "typical.csv": render("report", "csv", [typical, failed]),
+        "typical.md": render("report", "markdown", [typical, failed]),
+        "typical-80.txt": render("report", "terminal", [typical, failed]),
+        "typical-120.txt": render("report", "terminal", [typical, failed], RenderOptions(width=120)),
+        "typical-ascii.txt": render("report", "terminal", [typical, failed], RenderOptions(unicode=False)),
+        "long-80.txt": render("report", "terminal", [build_long()]),
     }
 
 

@@ -4,7 +4,7 @@ import io
 import pytest
 
 from onnxtop.render import FailedModel, RenderOptions
-from onnxtop.render.csv import COLUMNS, render
+from onnxtop.render.report.csv import COLUMNS, render
 
 
 def rows(*results):

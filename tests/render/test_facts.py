@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from onnxtop.render import facts
+from onnxtop.render.report import facts
 from onnxtop.results.report import (
     Coverage,
     DeepGraphPersistence,

@@ -17,7 +17,7 @@ def unescape(text):
 
 def commands(results):
     found = []
-    for line in render("github", results).splitlines():
+    for line in render("report", "github", results).splitlines():
         kind, properties, message = COMMAND.fullmatch(line).groups()
         pairs = dict(part.split("=", 1) for part in properties.split(","))
         found.append((kind, {key: unescape(value) for key, value in pairs.items()}, unescape(message)))
@@ -39,7 +39,7 @@ def test_one_command_a_finding_the_worst_first(typical):
 
 def test_percent_signs_and_line_breaks_are_escaped(report, layer):
     findings = (Finding("OT101", "error", "a:b,c%", "50 % of\r\n::error::it", "00"),)
-    text = render("github", [report(layer(), path="a,b:c%.onnx", findings=findings)])
+    text = render("report", "github", [report(layer(), path="a,b:c%.onnx", findings=findings)])
     assert text.count("\n") == 1
     assert "50 %25 of" in text
     assert "file=a%2Cb%3Ac%25.onnx,line=1" in text
@@ -68,4 +68,4 @@ def test_hostile_names(hostile_report):
 
 
 def test_a_clean_model_says_nothing(report, layer):
-    assert render("github", [report(layer())]) == ""
+    assert render("report", "github", [report(layer())]) == ""

@@ -16,8 +16,7 @@ from onnxtop.reader.connectivity import connect
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import load
-from onnxtop.render import RenderOptions
-from onnxtop.render.graph import FORMATS, SUFFIXES, render
+from onnxtop.render import RENDERERS, RenderOptions, render, suffixes
 from onnxtop.render.graph.picture import describe
 from onnxtop.render.text import TIMES, visible
 from tests.models import model, node, save, weights
@@ -85,7 +84,10 @@ def render_golden(folder):
         "transformer.mmd": transformer,
         **{f"hostile{suffix}": hostile for suffix in (".txt", ".dot", ".mmd", ".json")},
     }
-    return {name: render(SUFFIXES[Path(name).suffix], picture) for name, picture in pictures.items()}
+    return {
+        name: render("graph", suffixes("graph")[Path(name).suffix], picture)
+        for name, picture in pictures.items()
+    }
 
 
 @pytest.fixture
@@ -164,22 +166,22 @@ def test_a_skipped_layer_stands_with_its_reason(tmp_path):
 
 def test_an_unknown_format():
     with pytest.raises(UsageError, match="yaml"):
-        render("yaml", sample("mlp_torch_dynamo"))
+        render("graph", "yaml", sample("mlp_torch_dynamo"))
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", RENDERERS["graph"])
 def test_the_same_text_again(tmp_path, name):
-    first, second = (render(name, hostile_picture(tmp_path)) for _ in range(2))
+    first, second = (render("graph", name, hostile_picture(tmp_path)) for _ in range(2))
     assert first == second
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", RENDERERS["graph"])
 def test_nothing_in_a_name_reaches_a_terminal(hostile, name):
-    assert render(name, hostile).replace("\n", "").isprintable()
+    assert render("graph", name, hostile).replace("\n", "").isprintable()
 
 
 def test_json_is_what_networkx_reads(hostile):
-    data = json.loads(render("json", hostile))
+    data = json.loads(render("graph", "json", hostile))
     graph = nx.node_link_graph(data, edges="edges")
     assert list(graph) == list(hostile.items)
     assert list(graph.edges) == list(hostile.edges)
@@ -190,7 +192,7 @@ def test_json_is_what_networkx_reads(hostile):
 
 def test_graphml_is_what_networkx_reads(hostile, tmp_path):
     path = tmp_path / "net.graphml"
-    path.write_text(render("graphml", hostile), encoding="utf-8")
+    path.write_text(render("graph", "graphml", hostile), encoding="utf-8")
     graph = nx.read_graphml(path)
     ids = {key: f"n{number}" for number, key in enumerate(hostile.items)}
     assert graph.is_directed()
@@ -218,7 +220,7 @@ def first_line(label):
 
 def test_dot_keeps_to_its_grammar(hostile):
     """Tokens as in Graphviz's scanner: a quote ends a string unless a backslash stands before it."""
-    text = render("dot", hostile)
+    text = render("graph", "dot", hostile)
     assert DOT.fullmatch(text)
     labels = re.findall(rf"^  n\d+ \[label={QUOTED}", text, re.MULTILINE)
     assert [first_line(label) for label in labels] == [visible(item.name) for item in hostile.items.values()]
@@ -237,26 +239,26 @@ MERMAID = re.compile(
 
 
 def test_mermaid_keeps_to_its_grammar(hostile):
-    text = render("mermaid", hostile)
+    text = render("graph", "mermaid", hostile)
     assert MERMAID.fullmatch(text)
     names = [label.split("<br/>")[0] for label in re.findall(LABEL, text)]
     plain = [re.sub(r"#(\d+);", lambda match: chr(int(match[1])), name) for name in names]
     assert plain == [visible(item.name) for item in hostile.items.values()]
-    assert MERMAID.fullmatch(render("mermaid", sample("transformer_torch_dynamo")))
+    assert MERMAID.fullmatch(render("graph", "mermaid", sample("transformer_torch_dynamo")))
 
 
 @pytest.mark.parametrize("unicode", [False, True])
 @pytest.mark.parametrize("width", [1, 40, 57, 80, 200])
 def test_a_listing_never_reaches_beyond_the_page(hostile, width, unicode):
     for picture in (hostile, sample("lstm_torch_dynamo")):
-        text = render("text", picture, RenderOptions(width=width, unicode=unicode))
+        text = render("graph", "text", picture, RenderOptions(width=width, unicode=unicode))
         assert max(map(cell_len, text.splitlines())) <= min(max(width, 40), 120)
         assert text.isascii() or unicode
 
 
 def test_every_edge_is_in_the_listing():
     picture = sample("transformer_torch_dynamo")
-    text = re.sub(r",\n +", ", ", render("text", picture))
+    text = re.sub(r",\n +", ", ", render("graph", "text", picture))
     for line in text.splitlines():
         if "→" in line:
             name, targets = line.split()[0], line.split("→ ")[1].split(", ")

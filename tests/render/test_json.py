@@ -3,7 +3,8 @@ import json
 import pytest
 
 from onnxtop.render import FailedModel, RenderOptions
-from onnxtop.render.json import render, strict
+from onnxtop.render.json import strict
+from onnxtop.render.report.json import render
 from onnxtop.results.report import Report
 
 

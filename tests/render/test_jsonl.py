@@ -1,7 +1,7 @@
 import json
 
 from onnxtop.render import FailedModel, RenderOptions
-from onnxtop.render.jsonl import render
+from onnxtop.render.report.jsonl import render
 
 
 def test_one_model_a_line(typical, hostile_report):

@@ -10,7 +10,7 @@ from onnxtop.results.report import Finding
 
 
 def parsed(results, **options):
-    return ET.fromstring(render("junit", results, RenderOptions(**options)))
+    return ET.fromstring(render("report", "junit", results, RenderOptions(**options)))
 
 
 def names(suite, kind):

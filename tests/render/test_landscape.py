@@ -4,8 +4,11 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from rich.cells import cell_len
 
-from onnxtop.render import RenderOptions, landscape_json, landscape_svg
-from onnxtop.render.landscape import at_most, render, short_names
+from onnxtop.render import RenderOptions
+from onnxtop.render.landscape import json as landscape_json
+from onnxtop.render.landscape import svg as landscape_svg
+from onnxtop.render.landscape.facts import at_most, short_names
+from onnxtop.render.landscape.terminal import render
 from onnxtop.results.landscape import LossLandscape, Minimum, Pass, Score
 
 NAMES = ("folder/deep & wide.onnx", "folder/\x1b[31mred.onnx", "seed 7")
@@ -65,7 +68,7 @@ def test_nothing_is_wider_than_the_terminal(landscape, width, unicode):
 
 
 def test_says_what_it_is(landscape):
-    text = render(landscape)
+    text = render(landscape, RenderOptions())
     for words in (
         "TO-score <= 0.4500  (N = 3 minima, neb, aligned, upper bound)",
         "onnxtop's own reading",
@@ -81,7 +84,7 @@ def test_says_what_it_is(landscape):
 
 
 def test_bars_are_drawn_to_scale(landscape):
-    lines = render(landscape).splitlines()
+    lines = render(landscape, RenderOptions()).splitlines()
     start = lines.index("barcode: from birth to death (upper bound) of every minimum")
     first, second, third = (line[line.index("┣") :] for line in lines[start + 1 : start + 4])
     assert first.endswith("▶")
@@ -97,13 +100,13 @@ def test_incomplete_and_without_bars(landscape):
         complete=False,
         score=Score(None, None, None, None, None, 1, 0),
     )
-    assert "loss barcode (incomplete)" in render(alone)
-    assert "TO-score not known" in render(alone)
-    assert ElementTree.fromstring(landscape_svg.render(alone)) is not None
+    assert "loss barcode (incomplete)" in render(alone, RenderOptions())
+    assert "TO-score not known" in render(alone, RenderOptions())
+    assert ElementTree.fromstring(landscape_svg.render(alone, RenderOptions())) is not None
 
 
 def test_svg_is_xml_with_every_bar_and_path(landscape):
-    root = ElementTree.fromstring(landscape_svg.render(landscape))
+    root = ElementTree.fromstring(landscape_svg.render(landscape, RenderOptions()))
     space = "{http://www.w3.org/2000/svg}"
     words = [element.text for element in root.iter(f"{space}text")]
     assert "deep & wide" in words
@@ -114,8 +117,8 @@ def test_svg_is_xml_with_every_bar_and_path(landscape):
 
 
 def test_json_is_strict_and_stable(landscape):
-    text = landscape_json.render(landscape)
-    assert text == landscape_json.render(landscape)
+    text = landscape_json.render(landscape, RenderOptions())
+    assert text == landscape_json.render(landscape, RenderOptions())
     assert '"loss_landscape"' in text
     assert "\x1b" not in text
     assert "NaN" not in text

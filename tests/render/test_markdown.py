@@ -3,7 +3,7 @@ import re
 import pytest
 
 from onnxtop.render import RenderOptions
-from onnxtop.render.markdown import render
+from onnxtop.render.report.markdown import render
 from onnxtop.results.report import Finding
 
 

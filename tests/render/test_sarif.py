@@ -21,7 +21,7 @@ VALIDATOR = jsonschema.Draft4Validator(SCHEMA)
 @pytest.fixture
 def log():
     def make(*results):
-        document = json.loads(render("sarif", results))
+        document = json.loads(render("report", "sarif", results))
         complaints = [f"{list(each.path)}: {each.message}" for each in VALIDATOR.iter_errors(document)]
         assert complaints == []
         return document["runs"][0]
@@ -144,4 +144,4 @@ def test_hostile_names(log, hostile_report):
 
 def test_the_order_of_models_does_not_matter(typical):
     failed = FailedModel("bad.onnx", 3, "cut off")
-    assert render("sarif", [typical, failed]) == render("sarif", [failed, typical])
+    assert render("report", "sarif", [typical, failed]) == render("report", "sarif", [failed, typical])

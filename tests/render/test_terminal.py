@@ -5,7 +5,7 @@ from rich.cells import cell_len
 
 from onnxtop.render import FailedModel, RenderOptions
 from onnxtop.render.cells import ASCII, UNICODE, elide, without_common_ends
-from onnxtop.render.terminal import render
+from onnxtop.render.report.terminal import render
 from onnxtop.render.text import DASH, TIMES
 from onnxtop.results.report import (
     Coverage,

@@ -29,7 +29,7 @@ def same(found: Report | str, wanted: Report) -> bool:
 
 @pytest.mark.parametrize("form", ["json", "jsonl"])
 def test_one_report_goes_with_any_single_model(tmp_path: Path, form: str) -> None:
-    base = read_baseline(written(tmp_path, render(form, [of_model("a.onnx")])))
+    base = read_baseline(written(tmp_path, render("report", form, [of_model("a.onnx")])))
     assert same(base.of("elsewhere/b.onnx", 1), of_model("a.onnx"))
     assert base.of("elsewhere/b.onnx", 2) == f"{base.path} has no report on this model"
 
@@ -38,7 +38,7 @@ def test_one_report_goes_with_any_single_model(tmp_path: Path, form: str) -> Non
 def test_several_reports(tmp_path: Path, form: str) -> None:
     failed = FailedModel("bad.onnx", 3, "cut off")
     paths = ["x/a.onnx", "y/a.onnx", "x/b.onnx"]
-    base = read_baseline(written(tmp_path, render(form, [*map(of_model, paths), failed])))
+    base = read_baseline(written(tmp_path, render("report", form, [*map(of_model, paths), failed])))
     assert same(base.of("y/a.onnx", 4), of_model("y/a.onnx"))
     assert same(base.of("z/b.onnx", 4), of_model("x/b.onnx"))
     assert "several reports" in str(base.of("z/a.onnx", 4))
@@ -69,7 +69,7 @@ def test_a_broken_baseline(tmp_path: Path, text: str) -> None:
 
 
 def test_a_report_that_was_cut_off(tmp_path: Path) -> None:
-    text = render("json", [of_model("a.onnx")])
+    text = render("report", "json", [of_model("a.onnx")])
     with pytest.raises(UsageError, match="not JSON"):
         read_baseline(written(tmp_path, text[: len(text) // 2]))
 
@@ -90,7 +90,7 @@ def test_a_report_that_was_cut_off(tmp_path: Path) -> None:
     ],
 )
 def test_a_report_with_a_wrong_part(tmp_path: Path, place: tuple[str | int, ...], value: object) -> None:
-    plain = json.loads(render("json", [of_model("a.onnx")]))
+    plain = json.loads(render("report", "json", [of_model("a.onnx")]))
     spot = plain
     for step in place[:-1]:
         spot = spot[step]

@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from onnxtop.auditing.options import AuditOptions
 from onnxtop.errors import UsageError
+from onnxtop.options import declared
 from onnxtop.rules.policy import KEYS, check_rules, find_config, policy_of, read_config
 from onnxtop.rules.rule import Band
+
+OPTIONS = declared(AuditOptions)
 
 WHOLE = """
 fail-on = "warning"
@@ -48,8 +52,8 @@ def write(folder: Path, text: str, name: str = "onnxtop.toml") -> Path:
 
 
 def test_every_key(tmp_path: Path) -> None:
-    values = read_config(write(tmp_path, WHOLE)).values
-    assert set(values) == set(KEYS)
+    values = read_config(write(tmp_path, WHOLE), OPTIONS).values
+    assert set(values) == {*KEYS, *(each.key for each in OPTIONS.values() if each.option.in_file)}
     assert values["baseline"] == str(tmp_path / "old.json")
     assert values["p"] == math.inf
     policy = policy_of(values)
@@ -66,21 +70,21 @@ def test_the_nearest_parent_wins(tmp_path: Path) -> None:
     write(tmp_path / "a", '[tool.onnxtop]\nfail-on = "error"', "pyproject.toml")
     write(tmp_path / "a" / "b", "[tool.other]\n[project]\nname = 'x'", "pyproject.toml")
     (tmp_path / "a" / "b" / "c").mkdir()
-    found = find_config(tmp_path / "a" / "b" / "c")
+    found = find_config(tmp_path / "a" / "b" / "c", OPTIONS)
     assert found.path == tmp_path / "a" / "pyproject.toml"
     assert found.values == {"fail-on": "error"}
-    assert find_config(tmp_path).values == {"fail-on": "never"}
+    assert find_config(tmp_path, OPTIONS).values == {"fail-on": "never"}
 
 
 def test_the_file_of_its_own_goes_before_the_project(tmp_path: Path) -> None:
     write(tmp_path, "seed = 1")
     write(tmp_path, "[tool.onnxtop]\nseed = 2", "pyproject.toml")
-    assert find_config(tmp_path).values == {"seed": 1}
+    assert find_config(tmp_path, OPTIONS).values == {"seed": 1}
 
 
 def test_an_empty_table_is_a_configuration(tmp_path: Path) -> None:
     write(tmp_path, "[tool.onnxtop]", "pyproject.toml")
-    assert find_config(tmp_path).path == tmp_path / "pyproject.toml"
+    assert find_config(tmp_path, OPTIONS).path == tmp_path / "pyproject.toml"
 
 
 WRONG = {
@@ -123,7 +127,7 @@ WRONG = {
 def test_what_makes_no_sense(tmp_path: Path, text: str) -> None:
     path = write(tmp_path, text)
     with pytest.raises(UsageError) as caught:
-        read_config(path)
+        read_config(path, OPTIONS)
     assert str(caught.value).startswith(f"{path}: ")
     assert WRONG[text] in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -131,14 +135,14 @@ def test_what_makes_no_sense(tmp_path: Path, text: str) -> None:
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read: No such file"):
-        read_config(tmp_path / "none.toml")
+        read_config(tmp_path / "none.toml", OPTIONS)
 
 
 def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     path = tmp_path / "onnxtop.toml"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="not TOML"):
-        read_config(path)
+        read_config(path, OPTIONS)
 
 
 def test_rules_by_name_code_and_beginning() -> None:

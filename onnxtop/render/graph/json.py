@@ -4,7 +4,7 @@ import dataclasses
 
 from onnxtop.render import RenderOptions
 from onnxtop.render.graph.picture import Picture
-from onnxtop.render.json import strict
+from onnxtop.render.json import document
 
 __all__ = ["render"]
 
@@ -15,4 +15,4 @@ def render(picture: Picture, options: RenderOptions) -> str:
     edges = [{"source": tail, "target": head} for tail, head in picture.edges]
     about = {"model": picture.model, "connectivity": picture.connectivity, "notes": picture.notes}
     whole = {"directed": True, "multigraph": False, "graph": about, "nodes": nodes, "edges": edges}
-    return strict(whole, indent=2) + "\n"
+    return document(whole)

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from onnxtop.render import FailedModel, Result
+from onnxtop.render import Result, path_of
 from onnxtop.results.report import Finding, LayerReport, Report
+from onnxtop.rules.catalogue import find_rule
 
-__all__ = ["Place", "by_path", "layer_of", "model_place", "place_of", "uri"]
+__all__ = ["Place", "by_path", "layer_of", "message_of", "model_place", "place_of", "title_of", "uri"]
 
 _LONGEST = 1 << 24
 """Bytes of a source file above which it is not looked into."""
@@ -30,7 +31,19 @@ class Place:
 
 def by_path(results: Sequence[Result]) -> list[Result]:
     """Return the results by path, whichever order the models were named in."""
-    return sorted(results, key=lambda each: each.path if isinstance(each, FailedModel) else each.model.path)
+    return sorted(results, key=path_of)
+
+
+def title_of(finding: Finding) -> str:
+    """Return the code of the rule that found it, and its name, if there still is such a rule."""
+    rule = find_rule(finding.rule)
+    return f"{finding.rule} {rule.name}" if rule else finding.rule
+
+
+def message_of(report: Report, finding: Finding) -> str:
+    """Say what was found where, for a reader who sees the message alone."""
+    where = "" if finding.layer is None else f"layer {finding.layer}: "
+    return f"{report.model.path}: {where}{finding.message}"
 
 
 def layer_of(report: Report, finding: Finding) -> LayerReport | None:

@@ -6,11 +6,11 @@ notice.
 
 from collections.abc import Iterator, Sequence
 
-from onnxtop.render import FailedModel, RenderOptions, Result, facts
-from onnxtop.render.places import Place, by_path, model_place, place_of
+from onnxtop.render import FailedModel, RenderOptions, Result
+from onnxtop.render.report import facts
+from onnxtop.render.report.places import Place, by_path, message_of, model_place, place_of, title_of
 from onnxtop.render.text import visible
 from onnxtop.results.report import Finding, Report
-from onnxtop.rules.catalogue import find_rule
 
 __all__ = ["render"]
 
@@ -34,13 +34,10 @@ def _lines(result: Result) -> Iterator[str]:
 
 
 def _annotation(report: Report, finding: Finding) -> str:
-    rule = find_rule(finding.rule)
-    title = f"{finding.rule} {rule.name}" if rule else finding.rule
-    where = "" if finding.layer is None else f"layer {finding.layer}: "
     known = " (known: it is in the baseline)" if finding.known else ""
     command = "notice" if finding.known else _COMMANDS[finding.severity]
-    message = f"{report.model.path}: {where}{finding.message}{known}"
-    return _command(command, place_of(report, finding), title, message)
+    message = f"{message_of(report, finding)}{known}"
+    return _command(command, place_of(report, finding), title_of(finding), message)
 
 
 def _command(name: str, place: Place, title: str, message: str) -> str:

@@ -16,6 +16,7 @@ __all__ = [
     "SkippedGroup",
     "analysed",
     "apart",
+    "bars_told",
     "by_severity",
     "chosen_rows",
     "deep_graph",
@@ -182,6 +183,11 @@ def limited_bars(layers: Sequence[LayerReport]) -> int | None:
     """Count the bars of the network that the layers limit, None if that was not measured."""
     roles = [layer.deep_graph_persistence for layer in layers]
     return sum(role.bars for role in roles if role is not None) if any(roles) else None
+
+
+def bars_told(bars: int | None) -> str:
+    """Write a count of bars, empty if it was not measured."""
+    return "" if bars is None else f"{bars:,}"
 
 
 def remark(layer: LayerReport) -> str:

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from onnxtop.render import FAILING, FailedModel, RenderOptions, Result, facts
-from onnxtop.render.terminal import Page
+from onnxtop.render import FailedModel, RenderOptions, Result, fails
+from onnxtop.render.report import facts
+from onnxtop.render.report.terminal import ReportPage
 from onnxtop.render.text import counted
 from onnxtop.results.report import Finding, Report
 
@@ -18,12 +19,12 @@ def render(results: Sequence[Result], options: RenderOptions) -> str:
     return _Verdict(options).draw_all(results)
 
 
-class _Verdict(Page):
+class _Verdict(ReportPage):
     """All models on one page."""
 
     def __init__(self, options: RenderOptions) -> None:
         super().__init__(options)
-        self.failing = FAILING[options.fail_on or "error"]
+        self.fail_on = options.fail_on
 
     def draw_all(self, results: Sequence[Result]) -> str:
         """Return the finished page."""
@@ -37,18 +38,18 @@ class _Verdict(Page):
             self._judged("FAIL", "bold red", report)
         for model in lost:
             self._title("LOST", "bold red", model.path, "not analysed")
-            self._paragraph(model.message)
+            self.paragraph(model.message)
         for report in (*noisy, *(quiet if self.all_rows else quiet[:_PASSED])):
             self._judged("pass", "green", report)
         if len(quiet) > _PASSED and not self.all_rows:
-            self._paragraph(f"and {len(quiet) - _PASSED:,} more that pass; --all names every one", "dim")
+            self.paragraph(f"and {len(quiet) - _PASSED:,} more that pass; --all names every one", "dim")
         counts = ((len(failed), "failed"), (len(lost), "not analysed"), (len(passed), "passed"))
         told = ", ".join(f"{count:,} {what}" for count, what in counts if count)
-        self._line(f"{counted(len(results), 'model')}: {told or 'nothing to check'}", "bold")
+        self.line(f"{counted(len(results), 'model')}: {told or 'nothing to check'}", "bold")
         return self.finished()
 
     def _fails(self, report: Report) -> bool:
-        return any(finding.severity in self.failing and not finding.known for finding in report.findings)
+        return any(fails(finding, self.fail_on) for finding in report.findings)
 
     def _shown(self, report: Report) -> list[Finding]:
         """Return the findings to list, the worst first; those that are known, and notes, wait for --all."""
@@ -61,8 +62,8 @@ class _Verdict(Page):
         counts = filter(None, (facts.severities(new), f"{known} known" if known else ""))
         self._title(word, style, report.model.path, ", ".join(counts) or facts.analysed(report.coverage))
         if shown := self._shown(report):
-            self._listed([self._finding(each) for each in shown])
+            self.listed([self.finding(each) for each in shown])
 
     def _title(self, word: str, style: str, path: str, remark: str) -> None:
         room = max(self.width - len(word) - len(remark) - 4, 16)
-        self._line(f"{word}  {self.signs.short(path, room)}  {remark}", style)
+        self.line(f"{word}  {self.signs.short(path, room)}  {remark}", style)

@@ -1,18 +1,20 @@
-"""The loss over a plane through a model's weights, as an SVG picture: filled contours, no library.
+"""The loss over a plane through a model's weights as a picture: filled contours, no library.
 
 Levels are drawn from low to high, each as the region where the loss is at least that high: cells that lie
 wholly inside are joined to runs, cells that a level crosses are cut along a straight line between the points
 where the loss, interpolated along the cell's sides, reaches it.
 """
 
-import html
 import math
 from collections.abc import Iterator, Sequence
 
+from onnxtop.errors import UsageError
 from onnxtop.loss.directions import Surface
-from onnxtop.render.text import visible
+from onnxtop.render import FailedModel, RenderOptions
+from onnxtop.render.probe import Probed
+from onnxtop.render.svg import clipped, document, element, path, text
 
-__all__ = ["svg"]
+__all__ = ["render", "svg"]
 
 _SIDE, _LEFT, _TOP = 480, 70, 56
 _BAR = 18
@@ -28,6 +30,22 @@ _COLOURS = (
 Point = tuple[float, float]
 
 
+def render(results: Sequence[Probed | FailedModel], options: RenderOptions) -> str:
+    """Draw the surface of the one model that has one.
+
+    Raises
+    ------
+    UsageError
+        None has, or several.
+    """
+    surfaces = [found for found in results if isinstance(found, Probed) and found.result.surface is not None]
+    if len(surfaces) != 1:
+        raise UsageError(f"wanted one model with --surface for svg, found {len(surfaces)}")
+    (found,) = surfaces
+    assert found.result.surface is not None
+    return svg(found.result.surface, found.path, found.result.loss_name)
+
+
 def svg(surface: Surface, title: str, loss_name: str) -> str:
     """Draw a loss surface; the model's own weights are the cross in the middle."""
     finite = [loss for row in surface.losses for loss in row if math.isfinite(loss)]
@@ -37,27 +55,26 @@ def svg(surface: Surface, title: str, loss_name: str) -> str:
     levels = _levels(low, high, logarithmic)
     grid = [[loss if math.isfinite(loss) else high for loss in row] for row in surface.losses]
     width, height = _LEFT + _SIDE + 120, _TOP + _SIDE + 60
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} '
-        f'{height}" '
-        'font-family="sans-serif" font-size="13" fill="#222">',
-        f'<rect width="{width}" height="{height}" fill="white"/>',
-        f'<text x="{_LEFT}" y="24" font-size="15">{_text(title)}</text>',
-        f'<text x="{_LEFT}" y="43" fill="#555">loss ({_text(loss_name)}) over two random filter-normalised '
-        f"directions{', logarithmic' if logarithmic else ''}</text>",
-        f'<rect x="{_LEFT}" y="{_TOP}" width="{_SIDE}" height="{_SIDE}" fill="{_colour(0)}"/>',
+    about = f"loss ({_named(loss_name)}) over two random filter-normalised directions"
+    parts = (
+        element("rect", width=width, height=height, fill="white"),
+        text(_LEFT, 24, _named(title), font_size=15),
+        text(_LEFT, 43, about + (", logarithmic" if logarithmic else ""), fill="#555"),
+        _square(fill=_colour(0)),
         *_regions(grid, levels),
         *_cross(),
         *_axes(surface),
         *_legend(levels, low, high),
-        "</svg>",
-    ]
-    return "\n".join(parts) + "\n"
+    )
+    return document(width, height, parts, font_family="sans-serif", font_size=13, fill="#222")
 
 
-def _text(text: str) -> str:
-    shown = visible(text)
-    return html.escape(shown if len(shown) <= _LONGEST else f"…{shown[1 - _LONGEST :]}")
+def _named(name: str) -> str:
+    return clipped(name, _LONGEST, _LONGEST - 1)
+
+
+def _square(**attributes: str) -> str:
+    return element("rect", x=_LEFT, y=_TOP, width=_SIDE, height=_SIDE, **attributes)
 
 
 def _levels(low: float, high: float, logarithmic: bool) -> list[float]:
@@ -79,13 +96,13 @@ def _colour(share: float) -> str:
 
 def _regions(grid: Sequence[Sequence[float]], levels: Sequence[float]) -> Iterator[str]:
     for number, level in enumerate(levels, start=1):
-        path = "".join(_region(grid, level))
-        if path:
+        if region := "".join(_region(grid, level)):
             colour = _colour(number / (_LEVELS - 1))
-            yield f'<path d="{path}" fill="{colour}" stroke="{colour}" stroke-width="0.6"/>'
-        line = "".join(_lines(grid, level))
-        if line:
-            yield f'<path d="{line}" fill="none" stroke="black" stroke-opacity="0.25" stroke-width="0.8"/>'
+            yield element("path", d=region, fill=colour, stroke=colour, stroke_width=0.6)
+        if line := "".join(_lines(grid, level)):
+            yield element(
+                "path", d=line, fill="none", stroke="black", stroke_opacity="0.25", stroke_width=0.8
+            )
 
 
 def _region(grid: Sequence[Sequence[float]], level: float) -> Iterator[str]:
@@ -113,7 +130,7 @@ def _lines(grid: Sequence[Sequence[float]], level: float) -> Iterator[str]:
         for i in range(n - 1):
             crossings = [point for point, is_corner in _outline(grid, i, j, level) if not is_corner]
             for a, b in zip(crossings[::2], crossings[1::2], strict=False):
-                yield f"M{a[0]:.1f} {a[1]:.1f}L{b[0]:.1f} {b[1]:.1f}"
+                yield path([a, b])
 
 
 def _corners(grid: Sequence[Sequence[float]], i: int, j: int) -> tuple[float, float, float, float]:
@@ -145,31 +162,29 @@ def _at(i: int, j: int, n: int) -> Point:
 
 
 def _polygon(points: Sequence[Point]) -> str:
-    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + "Z"
+    return path(points) + "Z"
 
 
 def _cross() -> Iterator[str]:
     x, y, arm = _LEFT + _SIDE / 2, _TOP + _SIDE / 2, 7
-    path = f"M{x - arm} {y}H{x + arm}M{x} {y - arm}V{y + arm}"
-    yield f'<path d="{path}" stroke="white" stroke-width="4"/>'
-    yield f'<path d="{path}" stroke="#c00" stroke-width="2"/>'
+    arms = f"M{x - arm} {y}H{x + arm}M{x} {y - arm}V{y + arm}"
+    yield element("path", d=arms, stroke="white", stroke_width=4)
+    yield element("path", d=arms, stroke="#c00", stroke_width=2)
 
 
 def _axes(surface: Surface) -> Iterator[str]:
-    yield f'<rect x="{_LEFT}" y="{_TOP}" width="{_SIDE}" height="{_SIDE}" fill="none" stroke="#222"/>'
+    yield _square(fill="none", stroke="#222")
     first, last = surface.steps[0], surface.steps[-1]
     for number in range(5):
-        step = first + (last - first) * number / 4
+        step = f"{first + (last - first) * number / 4:g}"
         x, y = _LEFT + _SIDE * number / 4, _TOP + _SIDE * (1 - number / 4)
-        yield f'<path d="M{x} {_TOP + _SIDE}v5M{_LEFT} {y}h-5" stroke="#222"/>'
-        yield f'<text x="{x}" y="{_TOP + _SIDE + 20}" text-anchor="middle">{step:g}</text>'
-        yield f'<text x="{_LEFT - 9}" y="{y + 4}" text-anchor="end">{step:g}</text>'
-    below = _TOP + _SIDE + 44
-    middle = f'x="{_LEFT + _SIDE / 2}" y="{below}" text-anchor="middle"'
-    yield f"<text {middle}>first direction, in lengths of the filters</text>"
+        yield element("path", d=f"M{x} {_TOP + _SIDE}v5M{_LEFT} {y}h-5", stroke="#222")
+        yield text(x, _TOP + _SIDE + 20, step, text_anchor="middle")
+        yield text(_LEFT - 9, y + 4, step, text_anchor="end")
+    below = "first direction, in lengths of the filters"
+    yield text(_LEFT + _SIDE / 2, _TOP + _SIDE + 44, below, text_anchor="middle")
     x, y = 20, _TOP + _SIDE / 2
-    turned = f'x="{x}" y="{y}" text-anchor="middle" transform="rotate(-90 {x} {y})"'
-    yield f"<text {turned}>second direction</text>"
+    yield text(x, y, "second direction", text_anchor="middle", transform=f"rotate(-90 {x} {y})")
 
 
 def _legend(levels: Sequence[float], low: float, high: float) -> Iterator[str]:
@@ -177,9 +192,9 @@ def _legend(levels: Sequence[float], low: float, high: float) -> Iterator[str]:
     for number in range(_LEVELS):
         y = _TOP + _SIDE - (number + 1) * each
         colour = _colour(number / (_LEVELS - 1))
-        yield f'<rect x="{x}" y="{y:.1f}" width="{_BAR}" height="{each + 0.5:.1f}" fill="{colour}"/>'
+        yield element("rect", x=x, y=y, width=_BAR, height=each + 0.5, fill=colour)
     for number, value in enumerate((low, *levels, high)):
         if number % 3 == 0 or number == _LEVELS:
             y = _TOP + _SIDE - number * each + 4
             if number == _LEVELS or _LEVELS - number > 1:
-                yield f'<text x="{x + _BAR + 6}" y="{y:.1f}">{value:.3g}</text>'
+                yield text(x + _BAR + 6, y, f"{value:.3g}")

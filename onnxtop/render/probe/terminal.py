@@ -9,6 +9,7 @@ from onnxtop.loss.summary import LayerGradient, LossProbeResult
 from onnxtop.render import FailedModel, RenderOptions
 from onnxtop.render.cells import ASCII, UNICODE, Signs
 from onnxtop.render.probe import Probed
+from onnxtop.render.table import Column, Columns, Layout, Row, table
 from onnxtop.render.text import counted, humanised
 
 __all__ = ["chart", "render"]
@@ -23,10 +24,27 @@ _BARS = {True: " ▁▂▃▄▅▆▇█", False: " #"}
 
 _GAP = 3
 
+_LAYERS = {
+    "layer": Column("layer", "left"),
+    "parameters": Column("parameters"),
+    "gradient": Column("gradient"),
+    "share": Column("share of its square", "left"),
+}
+
+_LAYOUT = Layout(shrink=(("layer", 12),), ruled=False)
+
+_CLASSES = {
+    "class": Column("class", least=6),
+    "samples": Column("samples", least=8),
+    "recall": Column("recall", least=8),
+    "precision": Column("precision"),
+}
+
 
 def render(results: Sequence[Probed | FailedModel], options: RenderOptions) -> str:
     """Draw a page a model, ``options.width`` cells wide (at least 40, at most 100)."""
-    pages = [_page(result, options) for result in results]
+    shown = [result for result in results if options.failed or not isinstance(result, FailedModel)]
+    pages = [_page(result, options) for result in shown]
     return "\n".join("".join(f"{line.rstrip()}\n" for line in page) for page in pages)
 
 
@@ -41,7 +59,7 @@ def _page(found: Probed | FailedModel, options: RenderOptions) -> list[str]:
     for sentence in _sentences(result):
         lines += _wrapped(signs.shown(sentence), width)
     lines += _layers(result.layers, signs, width, options.all_rows)
-    lines += _classes(result.classes, signs, options.all_rows)
+    lines += _classes(result.classes, signs, width, options.all_rows)
     lines += _charts(result.profiles, signs, width)
     if result.stopped:
         why = "the budget is spent" if result.stopped == "budget" else "interrupted"
@@ -113,36 +131,45 @@ def _layers(layers: Sequence[LayerGradient], signs: Signs, width: int, all_rows:
     if len(shown) > _LISTED and not all_rows:
         largest = sorted(layers, key=lambda layer: -layer.gradient_norm)[:_LISTED]
         shown = [layer for layer in layers if layer in largest]
-    room = min(max(len(signs.shown(layer.name)) for layer in shown), max(width - 46, 12))
-    yield ""
-    yield f"{'layer':<{room}}  parameters  gradient  share of its square"
-    for layer in shown:
-        bar = signs.bar(layer.share)
-        name = signs.short(layer.name, room)
-        length = _number(layer.gradient_norm)
-        yield f"{name:<{room}}  {layer.parameters:>10,}  {length:>8}  {layer.share:>6.1%} {bar}"
+    rows = [_layer_row(layer, signs) for layer in shown]
+    yield from ("", *_plain(_LAYERS, rows, signs, width))
     if len(shown) < len(layers):
         yield f"the {len(shown)} largest of {len(layers)} layers; --all shows every one"
 
 
-def _classes(classes: Sequence[ClassScore], signs: Signs, all_rows: bool) -> Iterator[str]:
+def _layer_row(layer: LayerGradient, signs: Signs) -> Row:
+    cells = {
+        "layer": signs.shown(layer.name),
+        "parameters": f"{layer.parameters:,}",
+        "gradient": _number(layer.gradient_norm),
+        "share": f"{layer.share:>6.1%} {signs.bar(layer.share)}",
+    }
+    return Row(cells)
+
+
+def _plain(columns: Columns, rows: Sequence[Row], signs: Signs, width: int) -> Iterator[str]:
+    return (line.plain for line in table(columns, [rows], _LAYOUT, signs, width))
+
+
+def _classes(classes: Sequence[ClassScore], signs: Signs, width: int, all_rows: bool) -> Iterator[str]:
     if not classes:
         return
     shown = list(classes)
     if len(shown) > _LISTED and not all_rows:
         worst = sorted(classes, key=lambda found: found.recall if found.recall is not None else 2)[:_LISTED]
         shown = [found for found in classes if found in worst]
-    yield ""
-    yield " class   samples    recall  precision"
-    for found in shown:
-        shares = (
-            f"{share:.4f}" if share is not None else signs.undefined
-            for share in (found.recall, found.precision)
-        )
-        recall, precision = shares
-        yield f"{found.label:>6}  {found.samples:>8,}  {recall:>8}  {precision:>9}"
+    rows = [_class_row(found, signs) for found in shown]
+    yield from ("", *_plain(_CLASSES, rows, signs, width))
     if len(shown) < len(classes):
         yield f"the {len(shown)} worst of {len(classes)} classes; --all shows every one"
+
+
+def _class_row(found: ClassScore, signs: Signs) -> Row:
+    recall, precision = (
+        signs.undefined if share is None else f"{share:.4f}" for share in (found.recall, found.precision)
+    )
+    cells = {"class": f"{found.label}", "samples": f"{found.samples:,}"}
+    return Row({**cells, "recall": recall, "precision": precision})
 
 
 def _charts(profiles: Sequence[Profile], signs: Signs, width: int) -> Iterator[str]:

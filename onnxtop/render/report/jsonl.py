@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from onnxtop.render import RenderOptions, Result
-from onnxtop.render.json import plain, strict
+from onnxtop.render.json import strict
+from onnxtop.render.report.json import plain
 
 __all__ = ["render"]
 

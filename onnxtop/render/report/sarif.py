@@ -11,8 +11,8 @@ from typing import Any
 
 from onnxtop._version import __version__
 from onnxtop.render import FailedModel, RenderOptions, Result
-from onnxtop.render.json import strict
-from onnxtop.render.places import Place, by_path, layer_of, model_place, place_of, uri
+from onnxtop.render.json import document
+from onnxtop.render.report.places import Place, by_path, layer_of, message_of, model_place, place_of, uri
 from onnxtop.render.text import visible
 from onnxtop.results.report import Finding, LayerReport, Report
 from onnxtop.rules.catalogue import FAMILIES, RULES, Rule
@@ -47,7 +47,7 @@ def render(results: Sequence[Result], options: RenderOptions) -> str:
         ],
         "results": _results(reports),
     }
-    return strict({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
+    return document({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]})
 
 
 def _rule(rule: Rule) -> dict[str, Any]:
@@ -89,14 +89,13 @@ def _result(report: Report, finding: Finding, mark: str) -> dict[str, Any]:
     """Describe a finding; ``mark`` tells it from those of other models that share its line of the source."""
     place = place_of(report, finding)
     layer = layer_of(report, finding)
-    where = "" if finding.layer is None else f"layer {finding.layer}: "
     location = {"physicalLocation": _physical(place)}
     if layer is not None:
         location["logicalLocations"] = _logical(layer)  # type: ignore[assignment]
     result: dict[str, Any] = {
         "ruleId": finding.rule,
         "level": finding.severity,
-        "message": {"text": visible(f"{report.model.path}: {where}{finding.message}")},
+        "message": {"text": visible(message_of(report, finding))},
         "locations": [location],
         "partialFingerprints": {
             "primaryLocationLineHash": mark,

@@ -1,23 +1,12 @@
-"""What a comparison of two models found: the answer in a sentence, then the table; or all of it as JSON."""
+"""What the formats for people say about a comparison: the answer in a sentence, then what to show of it."""
 
-import importlib
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from onnxtop.errors import UsageError
 from onnxtop.render.text import counted
-from onnxtop.results.diff import Diff, LayerDiff
+from onnxtop.results.diff import Diff, Figure, LayerDiff
 
-if TYPE_CHECKING:
-    from onnxtop.render import RenderOptions
-
-__all__ = ["FORMATS", "SUFFIXES", "answer", "chosen", "percent", "remarks", "render", "render_json", "tables"]
-
-FORMATS = ("terminal", "json", "markdown")
-"""Formats of ``onnxtop diff``."""
-
-SUFFIXES = {".txt": "terminal", ".json": "json", ".md": "markdown"}
+__all__ = ["answer", "chosen", "direction", "percent", "remarks", "tables"]
 
 _ROWS = 40
 """A table with more rows shows those that changed most."""
@@ -25,30 +14,6 @@ _ROWS = 40
 
 _MANY = 4
 """From so many layers on, one sentence stands for all."""
-
-
-def render(format_name: str, diff: Diff, options: "RenderOptions") -> str:
-    """Render a comparison.
-
-    Raises
-    ------
-    UsageError
-        There is no such format.
-    """
-    if format_name not in FORMATS:
-        raise UsageError(f"wanted a format out of {', '.join(FORMATS)}, found {format_name!r}")
-    if format_name == "json":
-        return render_json(diff)
-    text: str = importlib.import_module(f"onnxtop.render.diff_{format_name}").render(diff, options)
-    return text
-
-
-def render_json(diff: Diff) -> str:
-    """Render a comparison as strict JSON; the same comparison gives the same bytes."""
-    from onnxtop.render.json import strict
-    from onnxtop.results.report import SCHEMA_VERSION
-
-    return strict({"schema_version": SCHEMA_VERSION, **diff.to_dict()}, indent=2) + "\n"
 
 
 def answer(diff: Diff) -> str:
@@ -105,6 +70,11 @@ def percent(share: float | None, undefined: str = "") -> str:
     if 0 < value < 0.01:
         return "< 0.01 %"
     return f"{value:.0f} %" if value >= 100 or value == 0 else f"{value:.3g} %"
+
+
+def direction(figure: Figure) -> str:
+    """Say which way a figure went."""
+    return "more" if (figure.new or 0.0) > (figure.old or 0.0) else "less"
 
 
 def chosen(diff: Diff, all_rows: bool) -> tuple[LayerDiff, ...]:

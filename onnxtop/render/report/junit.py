@@ -8,11 +8,11 @@ if the model could be analysed, and is an error if not.
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
-from onnxtop.render import FAILING, FailedModel, RenderOptions, Result, facts
-from onnxtop.render.places import by_path
+from onnxtop.render import FailedModel, RenderOptions, Result, fails, path_of
+from onnxtop.render.report import facts
+from onnxtop.render.report.places import by_path, title_of
 from onnxtop.render.text import visible
 from onnxtop.results.report import Finding, Report
-from onnxtop.rules.catalogue import find_rule
 
 __all__ = ["render"]
 
@@ -25,15 +25,15 @@ def render(results: Sequence[Result], options: RenderOptions) -> str:
     """Render all models as one document; it holds no times, so that equal results give equal bytes."""
     suites = ET.Element("testsuites", name="onnxtop")
     for result in by_path(results):
-        suites.append(_suite(result, FAILING[options.fail_on or "error"]))
+        suites.append(_suite(result, options.fail_on))
     for name in _COUNTS:
         suites.set(name, str(sum(int(suite.get(name, "0")) for suite in suites)))
     ET.indent(suites)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(suites, encoding="unicode")}\n'
 
 
-def _suite(result: Result, failing: Sequence[str]) -> ET.Element:
-    path = result.path if isinstance(result, FailedModel) else result.model.path
+def _suite(result: Result, fail_on: str | None) -> ET.Element:
+    path = path_of(result)
     suite = ET.Element("testsuite", name=visible(path))
     case = ET.SubElement(suite, "testcase", classname=visible(path), name=_ANALYSIS)
     if isinstance(result, FailedModel):
@@ -41,7 +41,7 @@ def _suite(result: Result, failing: Sequence[str]) -> ET.Element:
         error.text = visible(result.message)
     else:
         ET.SubElement(case, "system-out").text = visible(facts.analysed(result.coverage))
-        suite.extend(_cases(result, failing))
+        suite.extend(_cases(result, fail_on))
     counts = {
         "tests": len(suite),
         "failures": len(suite.findall("testcase/failure")),
@@ -53,21 +53,20 @@ def _suite(result: Result, failing: Sequence[str]) -> ET.Element:
     return suite
 
 
-def _cases(report: Report, failing: Sequence[str]) -> list[ET.Element]:
+def _cases(report: Report, fail_on: str | None) -> list[ET.Element]:
     """Make one case of all findings of a rule about a layer."""
     groups: dict[tuple[str, str | None], list[Finding]] = {}
     for finding in report.findings:
         groups.setdefault((finding.rule, finding.layer), []).append(finding)
-    return [_case(report, found, failing) for found in groups.values()]
+    return [_case(report, found, fail_on) for found in groups.values()]
 
 
-def _case(report: Report, found: Sequence[Finding], failing: Sequence[str]) -> ET.Element:
+def _case(report: Report, found: Sequence[Finding], fail_on: str | None) -> ET.Element:
     first = found[0]
-    rule = find_rule(first.rule)
-    title = f"{first.rule} {rule.name}" if rule else first.rule
+    title = title_of(first)
     name = title if first.layer is None else f"{title}: {first.layer}"
     case = ET.Element("testcase", classname=visible(report.model.path), name=visible(name))
-    failures = [each for each in found if each.severity in failing and not each.known]
+    failures = [each for each in found if fails(each, fail_on)]
     if failures:
         failure = ET.SubElement(
             case, "failure", message=visible(failures[0].message), type=failures[0].severity

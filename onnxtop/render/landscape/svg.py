@@ -1,41 +1,38 @@
-"""A loss landscape as a picture: the barcode above, the loss along the paths below (SVG 1.1, no script)."""
+"""A loss landscape as a picture: the barcode above, the loss along the paths below."""
 
 import math
 from collections.abc import Iterator, Sequence
-from xml.sax.saxutils import escape
 
-from onnxtop.render.landscape import at_most, described, short_names
-from onnxtop.render.text import visible
+from onnxtop.render import RenderOptions
+from onnxtop.render.landscape.facts import at_most, described, short_names
+from onnxtop.render.svg import Scale, clipped, document, element, text
 from onnxtop.results.landscape import LossLandscape, Pass
 
 __all__ = ["render"]
 
 _WIDTH, _LEFT, _RIGHT = 860, 170, 40
 _BAR, _CURVES = 26, 260
-_INK, _FAINT, _BACK = "#24292f", "#8b949e", "#ffffff"
+_INK, _FAINT, _GRID, _BACK = "#24292f", "#8b949e", "#eaeef2", "#ffffff"
 _COLOURS = ("#0969da", "#cf222e", "#1a7f37", "#8250df", "#bf8700", "#1b7c83", "#bc4c00", "#6e40c9")
 
 
-def render(landscape: LossLandscape) -> str:
+def render(landscape: LossLandscape, options: RenderOptions) -> str:
     """Draw a landscape; wide enough for its names, as high as it has minima."""
     names = short_names([minimum.name for minimum in landscape.minima])
-    short = {name: _clipped(visible(text)) for name, text in names.items()}
+    short = {name: clipped(words, 22, 11) for name, words in names.items()}
     top = 104
     axis = top + _BAR * len(landscape.minima) + 8
     curves = axis + 76
     chosen = [item for item in landscape.passes if item.in_tree]
     height = curves + _CURVES + 60 + 18 * math.ceil(len(chosen) / 3)
-    lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '
-        f'viewBox="0 0 {_WIDTH} {height}" font-family="system-ui, sans-serif" font-size="12">',
-        f"<title>Loss barcode of {len(landscape.minima)} minima</title>",
-        f'<rect width="{_WIDTH}" height="{height}" fill="{_BACK}"/>',
+    parts = (
+        element("title", f"Loss barcode of {len(landscape.minima)} minima"),
+        element("rect", width=_WIDTH, height=height, fill=_BACK),
         *_head(landscape),
         *_bars(landscape, short, top, axis),
         *_curves(landscape, chosen, short, curves),
-        "</svg>",
-    ]
-    return "\n".join(lines) + "\n"
+    )
+    return document(_WIDTH, height, parts, font_family="system-ui, sans-serif", font_size=12)
 
 
 def _head(landscape: LossLandscape) -> Iterator[str]:
@@ -51,22 +48,22 @@ def _head(landscape: LossLandscape) -> Iterator[str]:
 def _bars(landscape: LossLandscape, short: dict[str, str], top: int, axis: int) -> Iterator[str]:
     births = [minimum.loss for minimum in landscape.minima]
     deaths = [minimum.death for minimum in landscape.minima if minimum.death is not None]
-    scale = _Scale(min(births), max([*births, *deaths]), _LEFT, _WIDTH - _RIGHT - 20)
+    scale = Scale(min(births), max([*births, *deaths]), _LEFT, _WIDTH - _RIGHT - 20)
     for value in scale.ticks():
         x = scale(value)
-        yield f'<line x1="{x:.1f}" y1="{top - 6}" x2="{x:.1f}" y2="{axis}" stroke="#eaeef2"/>'
+        yield element("line", x1=x, y1=top - 6, x2=x, y2=axis, stroke=_GRID)
         yield _text(x, axis + 16, f"{value:g}", anchor="middle", colour=_FAINT)
     yield _text((_LEFT + _WIDTH - _RIGHT) / 2, axis + 36, "loss", anchor="middle", colour=_FAINT)
     for number, minimum in enumerate(landscape.minima):
         y = top + _BAR * number + 8
         start = scale(minimum.loss)
-        end = _WIDTH - _RIGHT if minimum.death is None else max(scale(minimum.death), start + 1)
+        end = float(_WIDTH - _RIGHT) if minimum.death is None else max(scale(minimum.death), start + 1)
         colour = _FAINT if minimum.reason else _COLOURS[0]
         yield _text(_LEFT - 14, y + 4, short[minimum.name], anchor="end")
-        yield f'<line x1="{start:.1f}" y1="{y}" x2="{end:.1f}" y2="{y}" stroke="{colour}" stroke-width="7"/>'
-        yield f'<circle cx="{start:.1f}" cy="{y}" r="4.5" fill="{colour}"/>'
+        yield element("line", x1=start, y1=y, x2=end, y2=y, stroke=colour, stroke_width=7)
+        yield element("circle", cx=start, cy=y, r=4.5, fill=colour)
         if minimum.death is None:
-            yield f'<path d="M {end:.1f} {y - 8} l 14 8 l -14 8 z" fill="{colour}"/>'
+            yield element("path", d=f"M {end:.1f} {y - 8} l 14 8 l -14 8 z", fill=colour)
         if minimum.length is not None:
             yield _beside(end, y, at_most(minimum.length, "≤"))
     if any(minimum.reason for minimum in landscape.minima):
@@ -88,20 +85,20 @@ def _curves(
     if not finite:
         return
     low = min(minimum.loss for minimum in landscape.minima)
-    scale = _Scale(low, max(finite), top + _CURVES, top)
-    across = _Scale(0.0, 1.0, _LEFT, _WIDTH - _RIGHT)
+    scale = Scale(low, max(finite), top + _CURVES, top)
+    across = Scale(0.0, 1.0, _LEFT, _WIDTH - _RIGHT)
     yield _text(_LEFT, top - 14, "Loss along the paths that end a bar")
     for value in scale.ticks():
         y = scale(value)
-        yield f'<line x1="{_LEFT}" y1="{y:.1f}" x2="{_WIDTH - _RIGHT}" y2="{y:.1f}" stroke="#eaeef2"/>'
+        yield element("line", x1=_LEFT, y1=y, x2=_WIDTH - _RIGHT, y2=y, stroke=_GRID)
         yield _text(_LEFT - 10, y + 4, f"{value:g}", anchor="end", colour=_FAINT)
     for number, item in enumerate(chosen):
         colour = _COLOURS[number % len(_COLOURS)]
         for run in _runs(item):
             points = " ".join(f"{across(x):.1f},{scale(y):.1f}" for x, y in run)
-            yield f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.8"/>'
+            yield element("polyline", points=points, fill="none", stroke=colour, stroke_width=1.8)
         x, y = 20 + 280 * (number % 3), top + _CURVES + 44 + 18 * (number // 3)
-        yield f'<rect x="{x}" y="{y - 5}" width="14" height="3" fill="{colour}"/>'
+        yield element("rect", x=x, y=y - 5, width=14, height=3, fill=colour)
         words = f"{short[item.first]} → {short[item.second]}, {at_most(item.height, '≤')}"
         yield _text(x + 20, y, words, size=11)
     caption = "from the lower end of the path to the higher"
@@ -121,36 +118,7 @@ def _runs(item: Pass) -> Iterator[list[tuple[float, float]]]:
         yield run
 
 
-class _Scale:
-    """Values to places on the page."""
-
-    def __init__(self, low: float, high: float, start: float, end: float) -> None:
-        self.low, self.start, self.end = low, start, end
-        self.span = high - low if high > low else abs(low) or 1.0
-
-    def __call__(self, value: float) -> float:
-        return self.start + (value - self.low) / self.span * (self.end - self.start)
-
-    def ticks(self) -> list[float]:
-        """Return round values, about five."""
-        raw = self.span / 5
-        power = 10.0 ** math.floor(math.log10(raw))
-        step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw)
-        first = math.ceil(self.low / step - 1e-9)
-        return [
-            float(f"{n * step:.10g}")
-            for n in range(first, math.floor((self.low + self.span) / step + 1e-9) + 1)
-        ]
-
-
-def _clipped(name: str) -> str:
-    return name if len(name) <= 22 else f"{name[:10]}…{name[-11:]}"
-
-
 def _text(
     x: float, y: float, words: str, *, anchor: str = "start", colour: str = _INK, size: int = 12
 ) -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}" font-size="{size}">'
-        f"{escape(words)}</text>"
-    )
+    return text(float(x), float(y), words, text_anchor=anchor, fill=colour, font_size=size)

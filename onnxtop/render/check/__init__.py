@@ -1,0 +1,1 @@
+"""The verdict of ``check`` where it differs from a report: for people."""

@@ -1,0 +1,71 @@
+"""What the formats for people say about a landscape, in plain words and before any markup."""
+
+from collections.abc import Sequence
+
+from onnxtop.render.cells import without_common_ends
+from onnxtop.render.text import counted, figure
+from onnxtop.results.landscape import LossLandscape
+
+__all__ = ["at_most", "described", "scored", "short_names", "small"]
+
+
+def at_most(value: float | None, sign: str = "<=") -> str:
+    """Write an upper bound.
+
+    >>> at_most(0.12345), at_most(None), at_most(1.5e-6)
+    ('<= 0.1235', 'not known', '<= 1.5e-06')
+    """
+    return "not known" if value is None else f"{sign} {small(value)}"
+
+
+def small(value: float | None, undefined: str = "") -> str:
+    """Write a loss with four decimals, or two digits if it is smaller than they show."""
+    if value is not None and 0 < abs(value) < 5e-4:
+        return f"{value:.1e}"
+    return figure(value, undefined)
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Return what tells the minima apart, without the folders and the suffix they share.
+
+    >>> short_names(["a/seed_1.onnx", "a/seed_2.onnx", "seed 7"])
+    {'a/seed_1.onnx': 'seed_1', 'a/seed_2.onnx': 'seed_2', 'seed 7': 'seed 7'}
+    """
+    files = [name for name in names if name.endswith(".onnx")]
+    stems = [name.rpartition("/")[2].removesuffix(".onnx") for name in files]
+    if len(set(stems)) < len(files) or set(stems) & (set(names) - set(files)):
+        stems = without_common_ends(files)
+    return {**{name: name for name in names}, **dict(zip(files, stems, strict=True))}
+
+
+def described(landscape: LossLandscape) -> list[str]:
+    """Say in phrases what the figures depend on."""
+    phrases = [
+        f"{landscape.loss} on {counted(landscape.samples, 'sample')}",
+        counted(landscape.parameters, "parameter"),
+        f"batchnorm {landscape.batchnorm}",
+        f"finder {landscape.finder}, pairs {landscape.pairs}",
+        f"aligned ({counted(landscape.units, 'unit')})" if landscape.aligned else "not aligned",
+        f"seed {landscape.seed}",
+    ]
+    if landscape.l2:
+        phrases.append(f"l2 {landscape.l2:g}")
+    if landscape.budget is not None:
+        phrases.append(f"budget {landscape.budget}")
+    return phrases
+
+
+def scored(landscape: LossLandscape) -> list[str]:
+    """Say the TO-score with its bound, its N and its method."""
+    score = landscape.score
+    aligned = ", aligned" if landscape.aligned else ""
+    how = f"N = {score.n_minima} minima, {landscape.finder}{aligned}, upper bound"
+    lines = [f"TO-score {at_most(score.mean)}  ({how})"]
+    parts = [f"longest {at_most(score.longest)}", f"sum {at_most(score.total)}"]
+    if score.scale_free is not None:
+        parts.append(f"scale-free {at_most(score.scale_free)}")
+    if score.direct_mean is not None and landscape.pairs != "direct":
+        parts.append(f"by direct pairs {at_most(score.direct_mean)}")
+    lines.append(", ".join(parts))
+    lines.append("TO-score is onnxtop's own reading of the papers: the mean length of the finite bars")
+    return lines

@@ -1,0 +1,1 @@
+"""The result of an audit, of one model or several: a format a module; what they share stands in ``facts``."""

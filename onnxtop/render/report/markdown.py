@@ -1,0 +1,117 @@
+"""The report as Markdown: a section a model."""
+
+from collections.abc import Iterator, Sequence
+
+from onnxtop.render import FailedModel, RenderOptions, Result
+from onnxtop.render.markdown import code, listed, prose, row, table
+from onnxtop.render.report import facts
+from onnxtop.render.text import TIMES, counted, figure
+from onnxtop.results.report import Finding, LayerReport, Report
+
+__all__ = ["render"]
+
+
+def render(results: Sequence[Result], options: RenderOptions) -> str:
+    """Render a section a model."""
+    return "\n".join("\n".join(_section(result, options)) + "\n" for result in results)
+
+
+def _section(result: Result, options: RenderOptions) -> Iterator[str]:
+    if isinstance(result, FailedModel):
+        yield from (f"## {code(result.path)}", "", f"**Not analysed:** {prose(result.message)}")
+        return
+    yield from (f"## {code(result.model.path)}", "")
+    yield from _facts(result)
+    yield from (("", *_network(result), "") if result.settings.topology else ("",))
+    yield from _table(result, options)
+    yield from _skipped(result, options)
+    yield from _findings(result, options)
+
+
+def _facts(report: Report) -> Iterator[str]:
+    yield f"- Made by: {prose(', '.join(facts.made_by(report)))}"
+    yield f"- Size: {', '.join(facts.size(report))}"
+    yield f"- Weights: {prose('; apart: '.join(_weights(report)))}"
+    if report.settings.topology:
+        yield f"- Settings: {prose(', '.join(facts.settings(report)))}"
+
+
+def _weights(report: Report) -> list[str]:
+    apart = ", ".join(facts.apart(report.coverage))
+    return [facts.analysed(report.coverage), *([apart] if apart else [])]
+
+
+def _network(report: Report) -> Iterator[str]:
+    network = report.network.neural_persistence
+    reason = f" ({prose(network.reason)})" if network.reason else ""
+    mean, total = figure(network.mean_normalized), figure(network.total)
+    yield f"**Network:** mean normalized neural persistence (NP) {mean}, sum of totals {total}{reason}"
+    if report.coverage.parameters_analysed:
+        yield from ("", f"**Deep graph persistence:** {prose('; '.join(facts.deep_graph(report)))}")
+    for line in facts.loss(report):
+        yield from ("", f"**On data:** {prose(line)}")
+
+
+def _table(report: Report, options: RenderOptions) -> Iterator[str]:
+    if not report.layers:
+        yield f"No layers: {prose(facts.why_empty(report))}."
+        return
+    rows = facts.chosen_rows(report, options.all_rows)
+    bars = facts.limited_bars(report.layers) is not None
+    figures = ("NP", "total") if report.settings.topology else ("encoding", "uses")
+    titles = (f"in {TIMES} out", "weights", *figures, *(["bars"] if bars else []))
+    columns = {"layer": ":--", "op": ":--", **dict.fromkeys(titles, "--:"), "note": ":--"}
+    lines = [_row(each, report.settings.topology, bars) for each in rows]
+    note = facts.rows_note(report, rows)
+    summary = counted(len(report.layers), "layer")
+    yield from table(columns, lines, summary, f"{prose(note)}." if note else "")
+
+
+def _row(each: LayerReport | facts.Gap, measured: bool, bars: bool) -> str:
+    return _layer(each, measured, bars) if isinstance(each, LayerReport) else _gap(each, bars)
+
+
+def _layer(layer: LayerReport, measured: bool, bars: bool) -> str:
+    persistence = layer.neural_persistence
+    figures = (figure(persistence.normalized), figure(persistence.total))
+    facts_of_reading = (code(layer.encoding), str(len(layer.uses)))
+    cells = (
+        code(layer.name),
+        code(layer.op_type),
+        f"{layer.n_in} {TIMES} {layer.n_out}",
+        f"{layer.parameters:,}",
+        *(figures if measured else facts_of_reading),
+        *([facts.bars_told(facts.limited_bars([layer]))] if bars else []),
+        prose(facts.remark(layer)),
+    )
+    return row(cells)
+
+
+def _gap(gap: facts.Gap, bars: bool) -> str:
+    known = f"{figure(gap.low)} to {figure(gap.high)}"
+    limited = f" {facts.bars_told(gap.bars)} |" if bars else ""
+    return f"| *{gap.layers:,} layers left out* | | | {gap.parameters:,} | {known} | |{limited} |"
+
+
+def _skipped(report: Report, options: RenderOptions) -> Iterator[str]:
+    groups = facts.skipped_groups(report.coverage.skipped)
+    if not groups:
+        return
+    yield from ("", f"**Skipped:** {counted(len(report.coverage.skipped), 'weight tensor')}", "")
+    lines = [
+        f"- {group.tensors:,} {TIMES} {code(group.op_type)}, {counted(group.parameters, 'parameter')}: "
+        f"{prose(group.reason)}"
+        for group in groups
+    ]
+    yield from listed(lines, options)
+
+
+def _findings(report: Report, options: RenderOptions) -> Iterator[str]:
+    if report.findings:
+        yield from ("", f"**Findings:** {facts.severities(report.findings)}", "")
+        yield from listed([_finding(each) for each in facts.by_severity(report.findings)], options)
+
+
+def _finding(finding: Finding) -> str:
+    place = f" {code(finding.layer)}" if finding.layer is not None else ""
+    return f"- **{finding.severity}** {prose(finding.rule)}{place}: {prose(finding.message)}"

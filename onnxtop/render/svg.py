@@ -1,0 +1,75 @@
+"""SVG 1.1 without scripts: elements, and values to places on the page."""
+
+import html
+import math
+from collections.abc import Iterable
+
+from onnxtop.render.text import visible
+
+__all__ = ["Scale", "clipped", "document", "element", "path", "text"]
+
+
+def document(width: int, height: int, parts: Iterable[str], **attributes: str | float) -> str:
+    """Write a page on a white ground."""
+    size = {"width": width, "height": height}
+    about = {"xmlns": "http://www.w3.org/2000/svg", **size, "viewBox": f"0 0 {width} {height}", **attributes}
+    return "\n".join([f"{_opened('svg', about)}>", *parts, "</svg>"]) + "\n"
+
+
+def element(name: str, words: str | None = None, **attributes: str | float) -> str:
+    """Write an element; an underscore in an attribute's name is a hyphen.
+
+    >>> element("text", "a < b", x=1, stroke_width=0.5)
+    '<text x="1" stroke-width="0.5">a &lt; b</text>'
+    """
+    opened = _opened(name, attributes)
+    return f"{opened}/>" if words is None else f"{opened}>{html.escape(words, quote=False)}</{name}>"
+
+
+def text(x: float, y: float, words: str, **attributes: str | float) -> str:
+    """Write words; what does not print in them is escaped."""
+    return element("text", visible(words), x=x, y=y, **attributes)
+
+
+def _opened(name: str, attributes: dict[str, str | float]) -> str:
+    told = (f'{key.replace("_", "-")}="{_written(value)}"' for key, value in attributes.items())
+    return " ".join([f"<{name}", *told])
+
+
+def _written(value: str | float) -> str:
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
+
+
+def path(points: Iterable[tuple[float, float]]) -> str:
+    """Write the data of a path along points.
+
+    >>> path([(0, 0.5), (1, 2)])
+    'M0.0 0.5L1.0 2.0'
+    """
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+
+
+def clipped(name: str, longest: int, tail: int) -> str:
+    """Shorten a name to so many characters, of which these are its end."""
+    shown = visible(name)
+    return shown if len(shown) <= longest else f"{shown[: longest - tail - 1]}…{shown[-tail:]}"
+
+
+class Scale:
+    """Values to places on the page."""
+
+    def __init__(self, low: float, high: float, start: float, end: float) -> None:
+        self.low, self.start, self.end = low, start, end
+        self.span = high - low if high > low else abs(low) or 1.0
+
+    def __call__(self, value: float) -> float:
+        """Return the place of a value."""
+        return self.start + (value - self.low) / self.span * (self.end - self.start)
+
+    def ticks(self) -> list[float]:
+        """Return round values, about five."""
+        raw = self.span / 5
+        power = 10.0 ** math.floor(math.log10(raw))
+        step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw)
+        first, last = math.ceil(self.low / step - 1e-9), math.floor((self.low + self.span) / step + 1e-9)
+        return [float(f"{n * step:.10g}") for n in range(first, last + 1)]

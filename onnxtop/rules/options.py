@@ -1,0 +1,38 @@
+"""What `check` is told beside what to measure: which rules run, what they are judged by, what fails."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from onnxtop.options import Option
+
+__all__ = ["CheckOptions"]
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """Which rules run, and what they are judged by; what has no `Option` stands in the configuration alone.
+
+    ``thresholds`` and ``tolerances`` are bands and relative changes by the name of a figure, ``severity`` is
+    by rule; ``ignore_layers`` are pairs of a rule and a pattern of layer names.
+    """
+
+    fail_on: Annotated[
+        Literal["error", "warning", "never"], Option("Return 1 if there are findings this severe, or worse.")
+    ] = "error"
+    select: Annotated[
+        tuple[str, ...], Option("Run only these rules: a name, OT101, or OT1; may repeat.", metavar="RULE")
+    ] = ()
+    ignore: Annotated[tuple[str, ...], Option("Leave these rules out; may repeat.", metavar="RULE")] = ()
+    baseline: Annotated[
+        str | None,
+        Option(
+            "Compare with this earlier JSON report; what it has found already is known and fails nothing.",
+            metavar="FILE",
+            form="file",
+        ),
+    ] = None
+    severity: Mapping[str, str] = field(default_factory=dict)
+    thresholds: Mapping[str, Any] = field(default_factory=dict)
+    tolerances: Mapping[str, float] = field(default_factory=dict)
+    ignore_layers: tuple[tuple[str, str], ...] = ()
