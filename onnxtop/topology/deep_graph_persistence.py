@@ -24,9 +24,9 @@ from onnxtop.network import Block, NetworkGraph, Weights
 from onnxtop.topology.arguments import check_options
 from onnxtop.topology.bottleneck import Bundle, Paths, bottleneck_tree, widest_paths
 from onnxtop.topology.graph import Floats, Indices
+from onnxtop.topology.layer_scan import LayerScan, scan_layer
 from onnxtop.topology.network_graphs import Skips, layers_on_paths, stack, with_separate_ends, with_skips
 from onnxtop.topology.persistence import Convention, Diagram
-from onnxtop.topology.strong_weights import LayerScan, scan_layer
 
 __all__ = ["DeepGraphPersistence", "LayerRole", "Skips", "deep_graph_persistence", "kept_and_cut"]
 

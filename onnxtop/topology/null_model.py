@@ -22,7 +22,7 @@ from onnxtop.network import Blocks, Matrix
 from onnxtop.topology.graph import Floats, Indices
 from onnxtop.topology.persistence import Convention
 from onnxtop.topology.spanning import GrowingForest
-from onnxtop.topology.top_weights import strongest_weights
+from onnxtop.topology.strongest import strongest_weights
 
 __all__ = [
     "BIAS_ROW",

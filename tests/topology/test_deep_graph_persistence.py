@@ -10,10 +10,10 @@ from hard_matrices import HARD, random_matrix
 
 from onnxtop.errors import UsageError
 from onnxtop.network import Block, NetworkGraph, Weights
-from onnxtop.topology import strong_weights
+from onnxtop.topology import layer_scan
 from onnxtop.topology.deep_graph_persistence import _measure, _Options, deep_graph_persistence
+from onnxtop.topology.layer_scan import scan_layer, strongest_in_lines
 from onnxtop.topology.neural_persistence import layer_persistence
-from onnxtop.topology.strong_weights import scan_layer, strongest_in_lines
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "data" / "deep_graph_persistence.json").read_text())
 NO_EDGES = np.empty((0, 2), np.intp)
@@ -308,7 +308,7 @@ def test_what_is_not_listed_is_below_the_limit(name):
 @pytest.mark.parametrize("name", ["gaussian", "signs", "int4_uniform"])
 def test_a_sample_that_misleads(name, monkeypatch):
     """Nothing of the sample is near the strong weights, so that far too many are beyond the first cuts."""
-    monkeypatch.setattr(strong_weights, "_sample", lambda *_: np.linspace(-0.01, 0.01, 99, dtype=np.float32))
+    monkeypatch.setattr(layer_scan, "sample", lambda *_: np.linspace(-0.01, 0.01, 99, dtype=np.float32))
     matrices = [random_matrix(name, 250, 200, seed=7), random_matrix(name, 200, 220, seed=8)]
     scan = scan_layer(matrices, n_wanted=300)
     n_listed = sum(cells.weights.size for cells in scan.cells)
@@ -318,7 +318,7 @@ def test_a_sample_that_misleads(name, monkeypatch):
 
 def test_lines_without_a_way_out():
     columns, values = strongest_in_lines(
-        np.ones((2, 3)), strong_weights.Strength(0.0, 1.0, 1.0), np.arange(2), np.zeros(3)
+        np.ones((2, 3)), layer_scan.Strength(0.0, 1.0, 1.0), np.arange(2), np.zeros(3)
     )
     assert (columns.tolist(), values.tolist()) == ([0, 0], [0.0, 0.0])
 
