@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from onnxtop._version import __version__
-from onnxtop.auditing.story import ALGORITHMS, AuditOptions, Progress, audit
+from onnxtop.auditing.story import ALGORITHMS, AuditOptions, Progress, audited
 from onnxtop.comparison.alignment import EXPLAINED, align
 from onnxtop.comparison.judgement import judged
 from onnxtop.comparison.matching import Candidate, Pair, holder, match
 from onnxtop.comparison.measures import topology_change, weight_change
 from onnxtop.errors import NothingToAnalyseError, OnnxtopError
-from onnxtop.reader.layers import Layer, read_layers
+from onnxtop.reader.layers import Layer
 from onnxtop.results.diff import (
     Diff,
     DiffSettings,
@@ -110,14 +110,12 @@ def _side(path: str, options: CompareOptions, progress: Progress | None) -> _Sid
         seed=options.settings.seed,
     )
     try:
-        report = audit(path, settings, progress=progress)
-        found = read_layers(path, allow_external=options.allow_external, peepholes=options.peepholes)
+        found = audited(path, settings, progress=progress)
     except OnnxtopError as error:
         raise type(error)(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
-    layers = [layer for layer in found if isinstance(layer, Layer)]
-    if not layers:
+    if not found.layers:
         raise NothingToAnalyseError(f"{path}: nothing to compare: it has no weight tensor that can be read")
-    return _Side(report, [_candidate(layer) for layer in layers])
+    return _Side(found.report, [_candidate(layer) for layer in found.layers])
 
 
 def _candidate(layer: Layer) -> Candidate:

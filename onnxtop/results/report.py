@@ -16,7 +16,8 @@ from typing import Any
 
 from onnxtop.errors import UsageError
 from onnxtop.results.plain import plain
-from onnxtop.statistics.facts import LayerStatistics
+from onnxtop.statistics.facts import Exchangeability, LayerStatistics
+from onnxtop.topology.facts import LayerRole
 
 __all__ = [
     "NOT_ASKED",
@@ -213,46 +214,6 @@ class LayerPersistence:
     excess: float | None = None
     draws: int | None = None
     reason: str | None = None
-
-
-@dataclass(frozen=True)
-class Exchangeability:
-    """Whether the weights of a layer could be shuffled and nothing would change: it looks untrained.
-
-    ``structured`` names the statistics that found structure. ``row_share`` and ``column_share`` are the
-    shares of the variance of |w| that the means of rows and of columns explain, ``z_rows`` and ``z_columns``
-    the same against the shuffled layer; ``spectrum`` is the largest singular value against its edge.
-    ``initialiser`` is the nearest of the common initialisers, at this ``distance`` of the two distributions;
-    it ``fits`` if chance alone explains that and its scale follows from the layer's sides. It is only looked
-    for where no structure was found. ``reason`` says why there is no verdict, where there is none.
-    """
-
-    exchangeable: bool | None = None
-    structured: tuple[str, ...] = ()
-    row_share: float | None = None
-    column_share: float | None = None
-    z_rows: float | None = None
-    z_columns: float | None = None
-    spectrum: float | None = None
-    initialiser: str | None = None
-    distance: float | None = None
-    fits: bool | None = None
-    reason: str | None = None
-
-
-@dataclass(frozen=True)
-class LayerRole:
-    """What a layer does in the network's deep graph persistence.
-
-    ``bars`` of the network end at a weight of this layer. ``active`` is the share of its outputs on a way
-    from an input to an output. ``alpha`` is the range, over its outputs, of the strength of the best way from
-    an input; ``beta``, over its inputs, that of the best way to an output.
-    """
-
-    bars: int
-    active: float | None
-    alpha: tuple[float, ...] | None
-    beta: tuple[float, ...] | None
 
 
 @dataclass(frozen=True)

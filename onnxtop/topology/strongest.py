@@ -283,7 +283,7 @@ def _beyond_cut(blocks: Blocks, n: int, wanted: int) -> Bits:
         collector.add(start, chunk)
     _, level = collector.cuts
     values = collector.cells().values
-    above = values[values > level]
+    above: Bits = values[values > level]
     if above.size >= n:
         return above
     n_equal = sum(np.count_nonzero(chunk == level) for _, chunk in _all_magnitudes(blocks))
