@@ -103,9 +103,8 @@ def incomparable(report: Report, baseline: Report) -> str:
     for name in sorted({*new, *old}):
         if new.get(name) != old.get(name):
             return (
-                f"{name} has version {new.get(name)}, in the baseline {old.get(name)}: their figures "
-                "differ by "
-                "definition; make a new baseline"
+                f"{name} has version {new.get(name)}, in the baseline {old.get(name)}: their figures differ "
+                "by definition; make a new baseline"
             )
     for setting in (item.name for item in fields(Settings) if item.name not in _SHOWN_ONLY):
         mine, theirs = getattr(report.settings, setting), getattr(baseline.settings, setting)

@@ -190,9 +190,8 @@ RULES = (
         severity="warning",
         what="A layer lets at most half as many directions through as it could, or fewer than 16 of many.",
         why="Its outputs all live in a small space: part of the network before it cannot matter.",
-        how="Numerical rank of the weights on 32 random directions, singular values below 1e-5 of "
-        "the largest "
-        "counted as zero; dead units do not count.",
+        how="Numerical rank of the weights on 32 random directions, singular values below 1e-5 of the "
+        "largest counted as zero; dead units do not count.",
         source="Halko, Martinsson, Tropp, SIAM Review 2011",
         false_alarms="Layers that were made by multiplying a narrow pair of layers together.",
         find=rank_collapse,
