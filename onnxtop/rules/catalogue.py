@@ -32,15 +32,10 @@ FAMILIES = {
 }
 """What the first digit of a code means."""
 
-RULES: tuple[Rule, ...] = (
-    *coverage.RULES,
-    *numbers.RULES,
-    *units.RULES,
-    *untrained.RULES,
-    *graph.RULES,
-    *topology.RULES,
-    *differences.RULES,
-    *quantisation.RULES,
+_MODULES = (coverage, numbers, units, untrained, graph, topology, differences, quantisation)
+
+RULES: tuple[Rule, ...] = tuple(
+    item for module in _MODULES for item in vars(module).values() if isinstance(item, Rule)
 )
 """The catalogue."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from onnxtop.results.report import Report
 
-__all__ = ["SEVERITIES", "THRESHOLDS", "TOLERANCES", "Band", "Found", "Policy", "Rule"]
+__all__ = ["SEVERITIES", "THRESHOLDS", "TOLERANCES", "Band", "Found", "Policy", "Rule", "rule"]
 
 SEVERITIES = ("error", "warning", "note")
 """From the worst to the mildest."""
@@ -115,12 +115,12 @@ class Rule:
         What was found, and why that matters: a sentence or two each.
     how
         How it is measured.
-    source
-        Where the definition comes from.
-    false_alarms
-        Known cases in which it speaks and all is well.
     find
         Yields (layer, message) pairs.
+    false_alarms
+        Known cases in which it speaks and all is well.
+    source
+        Where the definition comes from.
     """
 
     code: str
@@ -129,6 +129,11 @@ class Rule:
     what: str
     why: str
     how: str
-    source: str
-    false_alarms: str
     find: Callable[[Report, Policy], Found]
+    false_alarms: str = "None known."
+    source: str = "onnxtop"
+
+
+def rule(code: str, severity: str, **texts: str) -> Callable[[Callable[[Report, Policy], Found]], Rule]:
+    """Return a decorator that makes a rule of the function that finds what it speaks of, under its name."""
+    return lambda find: Rule(code, find.__name__.replace("_", "-"), severity, find=find, **texts)

@@ -1,18 +1,23 @@
 """OT2: one layer whose units do no work, do the same work, or look untrained."""
 
 from onnxtop.results.report import LayerReport, Report
-from onnxtop.rules.rule import Found, Policy, Rule
+from onnxtop.rules.rule import Found, Policy, rule
 from onnxtop.statistics.facts import Units
-
-__all__ = ["RULES"]
 
 _SHOWN = 8
 _COLLAPSED = 0.5
 _SMALLEST = 8
 
 
+@rule(
+    "OT201",
+    "warning",
+    what="More outputs of a layer than `dead.outputs` allows have nothing but zeros as weights.",
+    why="They give their bias whatever the input: parameters and time for nothing, or a part that was lost.",
+    how="Columns of the weight matrix that are all zero.",
+    false_alarms="Networks pruned by whole units that were not made smaller afterwards.",
+)
 def dead_outputs(report: Report, policy: Policy) -> Found:
-    """Find layers with many outputs that no input reaches."""
     for layer in report.layers:
         if layer.statistics and layer.largest and not layer.probably_fixed:
             yield from _too_many(
@@ -20,8 +25,15 @@ def dead_outputs(report: Report, policy: Policy) -> Found:
             )
 
 
+@rule(
+    "OT202",
+    "warning",
+    what="More inputs of a layer than `dead.inputs` allows have nothing but zeros as weights.",
+    why="Whatever arrives there is not used: the units before it work for nothing.",
+    how="Rows of the weight matrix that are all zero.",
+    false_alarms="Inputs that are the same for all data, such as the dark corners of pictures.",
+)
 def dead_inputs(report: Report, policy: Policy) -> Found:
-    """Find layers with many inputs that reach no output."""
     for layer in report.layers:
         if layer.statistics and layer.largest and not layer.probably_fixed:
             yield from _too_many(layer, layer.statistics.dead_inputs, layer_inputs(layer), "inputs", policy)
@@ -38,13 +50,27 @@ def _too_many(layer: LayerReport, dead: Units, n_units: int, side: str, policy: 
         )
 
 
+@rule(
+    "OT203",
+    "warning",
+    what="More outputs than `duplicates.outputs` allows have exactly the weights of another one.",
+    why="The units compute the same: a weight was copied over another, or training never told them apart.",
+    how="Columns equal entry by entry; zero columns, and those with fewer than 8 weights, do not count.",
+    false_alarms="Binary and ternary networks with few inputs; units widened by copying to be trained on.",
+)
 def duplicate_outputs(report: Report, policy: Policy) -> Found:
-    """Find layers many of whose outputs repeat others."""
     yield from _repeated(report, policy, "outputs")
 
 
+@rule(
+    "OT204",
+    "note",
+    what="More inputs than `duplicates.inputs` allows have exactly the weights of another one.",
+    why="The layer cannot tell these inputs apart: one would do, with the sum of the signals.",
+    how="Rows equal entry by entry; zero rows, and those with fewer than 8 weights, do not count.",
+    false_alarms="Embedding tables whose unused entries were never trained.",
+)
 def duplicate_inputs(report: Report, policy: Policy) -> Found:
-    """Find layers many of whose inputs are treated as others are."""
     yield from _repeated(report, policy, "inputs")
 
 
@@ -63,8 +89,15 @@ def _repeated(report: Report, policy: Policy, side: str) -> Found:
             )
 
 
-def near_duplicates(report: Report, policy: Policy) -> Found:
-    """Find layers many of whose outputs hardly differ from others."""
+@rule(
+    "OT205",
+    "warning",
+    what="More outputs than `duplicates.outputs` allows hardly differ from another one.",
+    why="Copies that were trained or rounded a little further do nearly the same work.",
+    how="Columns apart by less than 0.1 % of their length, found by random projections; a few may be missed.",
+    false_alarms="Units widened by copying.",
+)
+def near_duplicate_outputs(report: Report, policy: Policy) -> Found:
     for layer in report.layers:
         near = layer.statistics.near_duplicate_outputs if layer.statistics else Units()
         if layer.probably_fixed:
@@ -78,8 +111,17 @@ def near_duplicates(report: Report, policy: Policy) -> Found:
             )
 
 
+@rule(
+    "OT206",
+    "warning",
+    what="A layer lets at most half as many directions through as it could, or fewer than 16 of many.",
+    why="Its outputs all live in a small space: part of the network before it cannot matter.",
+    how="Numerical rank of the weights on 32 random directions, singular values below 1e-5 of the "
+    "largest counted as zero; dead units do not count.",
+    false_alarms="Layers that were made by multiplying a narrow pair of layers together.",
+    source="Halko, Martinsson, Tropp, SIAM Review 2011",
+)
 def rank_collapse(report: Report, policy: Policy) -> Found:
-    """Find layers that let far fewer directions through than they have units."""
     for layer in report.layers:
         numbers = layer.statistics
         if numbers is None or numbers.rank is None or numbers.rank_limit is None or layer.probably_fixed:
@@ -122,79 +164,3 @@ def listed(units: Units) -> str:
     words = [f"{first}-{last}" if last > first else f"{first}" for first, last in runs]
     more = len(words) > _SHOWN or units.count > len(units.indices)
     return ", ".join(words[:_SHOWN]) + (", ..." if more else "")
-
-
-RULES = (
-    Rule(
-        code="OT201",
-        name="dead-outputs",
-        severity="warning",
-        what="More outputs of a layer than `dead.outputs` allows have nothing but zeros as weights.",
-        why="They give their bias whatever the input: parameters and time for nothing, or a part "
-        "that was lost.",
-        how="Columns of the weight matrix that are all zero.",
-        source="onnxtop",
-        false_alarms="Networks pruned by whole units that were not made smaller afterwards.",
-        find=dead_outputs,
-    ),
-    Rule(
-        code="OT202",
-        name="dead-inputs",
-        severity="warning",
-        what="More inputs of a layer than `dead.inputs` allows have nothing but zeros as weights.",
-        why="Whatever arrives there is not used: the units before it work for nothing.",
-        how="Rows of the weight matrix that are all zero.",
-        source="onnxtop",
-        false_alarms="Inputs that are the same for all data, such as the dark corners of pictures.",
-        find=dead_inputs,
-    ),
-    Rule(
-        code="OT203",
-        name="duplicate-outputs",
-        severity="warning",
-        what="More outputs than `duplicates.outputs` allows have exactly the weights of another one.",
-        why="The units compute the same: a weight was copied over another, or training never told "
-        "them apart.",
-        how="Columns equal entry by entry; zero columns, and those with fewer than 8 weights, do not count.",
-        source="onnxtop",
-        false_alarms="Binary and ternary networks with few inputs; units widened by copying to be "
-        "trained on.",
-        find=duplicate_outputs,
-    ),
-    Rule(
-        code="OT204",
-        name="duplicate-inputs",
-        severity="note",
-        what="More inputs than `duplicates.inputs` allows have exactly the weights of another one.",
-        why="The layer cannot tell these inputs apart: one would do, with the sum of the signals.",
-        how="Rows equal entry by entry; zero rows, and those with fewer than 8 weights, do not count.",
-        source="onnxtop",
-        false_alarms="Embedding tables whose unused entries were never trained.",
-        find=duplicate_inputs,
-    ),
-    Rule(
-        code="OT205",
-        name="near-duplicate-outputs",
-        severity="warning",
-        what="More outputs than `duplicates.outputs` allows hardly differ from another one.",
-        why="Copies that were trained or rounded a little further do nearly the same work.",
-        how="Columns apart by less than 0.1 % of their length, found by random projections; a few "
-        "may be missed.",
-        source="onnxtop",
-        false_alarms="Units widened by copying.",
-        find=near_duplicates,
-    ),
-    Rule(
-        code="OT206",
-        name="rank-collapse",
-        severity="warning",
-        what="A layer lets at most half as many directions through as it could, or fewer than 16 of many.",
-        why="Its outputs all live in a small space: part of the network before it cannot matter.",
-        how="Numerical rank of the weights on 32 random directions, singular values below 1e-5 of the "
-        "largest counted as zero; dead units do not count.",
-        source="Halko, Martinsson, Tropp, SIAM Review 2011",
-        false_alarms="Layers that were made by multiplying a narrow pair of layers together.",
-        find=rank_collapse,
-    ),
-)
-"""The family."""

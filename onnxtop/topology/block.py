@@ -20,7 +20,17 @@ from numpy.typing import NDArray
 from onnxtop.network import Matrix
 from onnxtop.topology.graph import Floats, Indices
 from onnxtop.topology.spanning import GrowingForest
-from onnxtop.topology.strongest import Bits, Cells, Collector, chunks, joined, magnitudes, sample, submatrix
+from onnxtop.topology.strongest import (
+    CHUNK,
+    Bits,
+    Cells,
+    Collector,
+    chunks,
+    joined,
+    magnitudes,
+    sample,
+    submatrix,
+)
 
 __all__ = ["BlockForest", "NonFinite", "block_forest"]
 
@@ -111,7 +121,7 @@ def _scan(lines: Matrix) -> _Scan | None:
     else:
         some = np.minimum(magnitudes(sample([lines], wanted)), infinity - 1)
     collector = Collector(some, lines.size, wanted)
-    for start, chunk in chunks(lines):
+    for start, chunk in chunks(lines, CHUNK):
         if collector.add(start, magnitudes(chunk)).max(initial=0) >= infinity:
             return None
     return _Scan(collector.cells(), int(collector.cuts[1]))

@@ -18,7 +18,6 @@ from onnxtop.network import Blocks, Matrix
 from onnxtop.topology.graph import Floats, Indices
 from onnxtop.topology.strongest import (
     ALL,
-    CHUNK,
     Cells,
     Collector,
     Values,
@@ -29,6 +28,9 @@ from onnxtop.topology.strongest import (
 )
 
 __all__ = ["LayerScan", "Strength", "StrongCells", "scan_layer", "strongest_in_lines"]
+
+CHUNK = 1 << 17
+"""Cells worked on at a time: they and what is made of them stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ def _working(chunk: Matrix) -> Matrix:
 
 def _chunks(matrix: Matrix) -> Iterator[tuple[int, Values]]:
     """Yield all weights in the order of memory, with the position of the first of each chunk."""
-    return ((start, _working(chunk)) for start, chunk in chunks(matrix))
+    return ((start, _working(chunk)) for start, chunk in chunks(matrix, CHUNK))
 
 
 # First pass: mean, std, extremes

@@ -44,7 +44,7 @@ Values = NDArray[Any]
 """Weights, or their magnitudes as integers, shape (k,)."""
 
 CHUNK = 1 << 18
-"""Cells worked on at a time: they and what is made of them stay in the cache."""
+"""Magnitudes compared at a time: they stay in the cache."""
 ALL = 1 << 14
 """Cells up to which a layer is not worth a sample."""
 RUN = 16
@@ -63,16 +63,16 @@ def lines_of(matrix: Matrix) -> Matrix:
     return matrix.T if abs(matrix.strides[0]) < abs(matrix.strides[1]) else matrix
 
 
-def chunks(matrix: Matrix) -> Iterator[tuple[int, Matrix]]:
-    """Yield all weights in the order of memory, with the position of the first of each chunk."""
+def chunks(matrix: Matrix, cells: int) -> Iterator[tuple[int, Matrix]]:
+    """Yield all weights in the order of memory, so many at a time, with the position of the first of each."""
     lines = lines_of(matrix)
     if lines.flags.c_contiguous:
         flat = lines.reshape(-1)
-        for start in range(0, flat.size, CHUNK):
-            yield start, flat[start : start + CHUNK]
+        for start in range(0, flat.size, cells):
+            yield start, flat[start : start + cells]
         return
     width = lines.shape[1]
-    height = max(1, CHUNK // width)
+    height = max(1, cells // width)
     for line in range(0, lines.shape[0], height):
         yield line * width, lines[line : line + height].reshape(-1)
 
@@ -293,7 +293,7 @@ def _beyond_cut(blocks: Blocks, n: int, wanted: int) -> Bits:
 def _all_magnitudes(blocks: Blocks) -> Iterator[tuple[int, Bits]]:
     dtype, offset = _dtype(blocks), 0
     for block in blocks:
-        for start, chunk in chunks(block):
+        for start, chunk in chunks(block, CHUNK):
             yield offset + start, magnitudes(chunk.astype(dtype, copy=False))
         offset += block.size
 
