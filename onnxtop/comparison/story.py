@@ -3,13 +3,12 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from onnxtop._version import __version__
 from onnxtop.auditing.story import ALGORITHMS, AuditOptions, Progress, audited
 from onnxtop.comparison.alignment import EXPLAINED, align
 from onnxtop.comparison.judgement import judged
-from onnxtop.comparison.matching import Candidate, Pair, holder, match
+from onnxtop.comparison.matching import Candidate, Marks, Pair, holder, match
 from onnxtop.comparison.measures import topology_change, weight_change
 from onnxtop.errors import NothingToAnalyseError, OnnxtopError
 from onnxtop.reader.layers import Layer
@@ -191,13 +190,15 @@ def _with_holders(
     """Name, for layers whose weights are altogether others, the old layer that held them."""
     lost = [_is_other(layer) for layer in layers]
     pool = [before.candidates[pair.old] for pair, is_lost in zip(pairs, lost, strict=True) if is_lost]
-    marks: dict[int, Any] = {}
+    marks: Marks = {}
     result = []
     for layer, pair, is_lost in zip(layers, pairs, lost, strict=True):
         others = [each for each in pool if each is not before.candidates[pair.old]]
         held = holder(after.candidates[pair.new], others, marks) if is_lost and others else None
-        told = () if held is None else (f"holds the weights that {held} had",)
-        result.append(replace(layer, holds=held, changes=(*layer.changes, *told)))
+        if held is not None:
+            change = f"holds the weights that {held.name} had"
+            layer = replace(layer, holds=held.name, changes=(*layer.changes, change))
+        result.append(layer)
     return tuple(result)
 
 

@@ -1,10 +1,10 @@
 """OT5: what is another than in the baseline; without a baseline these rules are silent."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from onnxtop.results.report import LayerReport, Report
 from onnxtop.rules.matching import matched, partners, similarity
-from onnxtop.rules.rule import Found, Policy, rule
+from onnxtop.rules.rule import Found, Policy, pair_rule, rule
 
 _RETRAINED = "A model that was trained anew or further on purpose: take a new baseline."
 
@@ -99,7 +99,7 @@ def _scale_change(report: Report, baseline: Report | None) -> str:
     return ""
 
 
-@rule(
+@pair_rule(
     "OT503",
     "error",
     what="A layer holds the baseline's weights times a factor.",
@@ -107,16 +107,14 @@ def _scale_change(report: Report, baseline: Report | None) -> str:
     how="Sketches agree (cosine above 0.9) and the root mean square differs by more than `weights.scale`.",
     false_alarms="Normalisations folded into a layer on purpose.",
 )
-def rescaled(report: Report, policy: Policy) -> Found:
-    for now, then in matched(report, policy.baseline):
-        likeness = similarity(now, then)
-        if likeness is None or abs(likeness) < _SAME or not (now.statistics and then.statistics):
-            continue
-        if not then.statistics.rms:
-            continue
+def rescaled(now: LayerReport, then: LayerReport, policy: Policy) -> Iterator[str]:
+    likeness = similarity(now, then)
+    if likeness is None or abs(likeness) < _SAME or not (now.statistics and then.statistics):
+        return
+    if then.statistics.rms:
         factor = now.statistics.rms / then.statistics.rms * (1 if likeness > 0 else -1)
         if abs(factor - 1) > policy.tolerance("weights.scale"):
-            yield now.name, f"its weights are those of the baseline times {factor:.4g}"
+            yield f"its weights are those of the baseline times {factor:.4g}"
 
 
 @rule(
@@ -151,7 +149,7 @@ def layer_appeared(report: Report, policy: Policy) -> Found:
                 yield layer.name, f"{layer.op_type} with {layer.parameters} weights is new"
 
 
-@rule(
+@pair_rule(
     "OT506",
     "error",
     what="A layer has other numbers of inputs or outputs than in the baseline.",
@@ -159,14 +157,13 @@ def layer_appeared(report: Report, policy: Policy) -> Found:
     how="Inputs and outputs of layers of the same name.",
     false_alarms="A class added on purpose.",
 )
-def layer_reshaped(report: Report, policy: Policy) -> Found:
-    for now, then in matched(report, policy.baseline):
-        new, old = (f"{layer.n_in} x {layer.n_out}" for layer in (now, then))
-        if new != old:
-            yield now.name, f"it was {old} and is {new}"
+def layer_reshaped(now: LayerReport, then: LayerReport, policy: Policy) -> Iterator[str]:
+    new, old = (f"{layer.n_in} x {layer.n_out}" for layer in (now, then))
+    if new != old:
+        yield f"it was {old} and is {new}"
 
 
-@rule(
+@pair_rule(
     "OT507",
     "note",
     what="A layer is stored in another type than in the baseline.",
@@ -174,13 +171,12 @@ def layer_reshaped(report: Report, policy: Policy) -> Found:
     how="Encodings of layers of the same name.",
     false_alarms="Conversions.",
 )
-def encoding_changed(report: Report, policy: Policy) -> Found:
-    for now, then in matched(report, policy.baseline):
-        if now.encoding != then.encoding:
-            yield now.name, f"it was {then.encoding} and is {now.encoding}"
+def encoding_changed(now: LayerReport, then: LayerReport, policy: Policy) -> Iterator[str]:
+    if now.encoding != then.encoding:
+        yield f"it was {then.encoding} and is {now.encoding}"
 
 
-@rule(
+@pair_rule(
     "OT508",
     "error",
     what="A layer holds the baseline's weights transposed, or those of another layer.",
@@ -188,16 +184,14 @@ def encoding_changed(report: Report, policy: Policy) -> Found:
     "and neural persistence cannot tell.",
     how="Sketches, which depend on where weights are: cosine above 0.9 with the other, below with its own.",
 )
-def weights_moved(report: Report, policy: Policy) -> Found:
-    for now, then in matched(report, policy.baseline):
-        likeness = similarity(now, then)
-        if likeness is None or abs(likeness) >= _SAME or now.copy_of:
-            continue
-        if (similarity(now, then, transposed=True) or 0) > _SAME:
-            yield now.name, "its weights are those of the baseline, transposed"
-            continue
-        if other := _holder(now, policy.baseline.layers if policy.baseline else ()):
-            yield now.name, f"its weights are those of the baseline's {other}"
+def weights_moved(now: LayerReport, then: LayerReport, policy: Policy) -> Iterator[str]:
+    likeness = similarity(now, then)
+    if likeness is None or abs(likeness) >= _SAME or now.copy_of:
+        return
+    if (similarity(now, then, transposed=True) or 0) > _SAME:
+        yield "its weights are those of the baseline, transposed"
+    elif other := _holder(now, policy.baseline.layers if policy.baseline else ()):
+        yield f"its weights are those of the baseline's {other}"
 
 
 def _holder(now: LayerReport, layers: Iterable[LayerReport]) -> str | None:
@@ -234,7 +228,7 @@ def weights_replaced(report: Report, policy: Policy) -> Found:
                 )
 
 
-@rule(
+@pair_rule(
     "OT510",
     "warning",
     what="Weights that were shared are not shared any more.",
@@ -242,15 +236,11 @@ def weights_replaced(report: Report, policy: Policy) -> Found:
     how="Fewer nodes use the weight than in the baseline, or a copy is no copy now.",
     false_alarms="Exporters that fold a transposed use into a copy.",
 )
-def tie_undone(report: Report, policy: Policy) -> Found:
-    for now, then in matched(report, policy.baseline):
-        if len(now.uses) < len(then.uses):
-            yield (
-                now.name,
-                f"{len(then.uses)} nodes shared its weights, now {len(now.uses)}: a tie was undone",
-            )
-        elif then.copy_of is not None and now.copy_of is None:
-            yield now.name, f"it was a copy of {then.copy_of} and is no longer: a tie was undone"
+def tie_undone(now: LayerReport, then: LayerReport, policy: Policy) -> Iterator[str]:
+    if len(now.uses) < len(then.uses):
+        yield f"{len(then.uses)} nodes shared its weights, now {len(now.uses)}: a tie was undone"
+    elif then.copy_of is not None and now.copy_of is None:
+        yield f"it was a copy of {then.copy_of} and is no longer: a tie was undone"
 
 
 @rule(

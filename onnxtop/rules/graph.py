@@ -1,12 +1,13 @@
 """OT3: weights that are used by nobody or held twice, layers that nothing passes through."""
 
+from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.results.report import Connectivity, LayerReport, Report
-from onnxtop.rules.rule import Found, Policy, rule
+from onnxtop.rules.rule import Found, Policy, layer_rule, rule
 from onnxtop.statistics.sketch import cosine, unpack
 
 _ALIKE = 0.98
@@ -27,7 +28,7 @@ def unused_weights(report: Report, policy: Policy) -> Found:
         yield None, f"{report.coverage.unused:,} numbers are stored in tensors that nothing uses"
 
 
-@rule(
+@layer_rule(
     "OT302",
     "note",
     what="Two layers hold the same weights, transposed or not.",
@@ -35,10 +36,9 @@ def unused_weights(report: Report, policy: Policy) -> Found:
     how="Fingerprints of some entries find the pairs, the whole arrays decide.",
     false_alarms="Exporters fold a transposed use of a tied weight into a tensor of its own: common.",
 )
-def duplicated_weights(report: Report, policy: Policy) -> Found:
-    for layer in report.layers:
-        if layer.copy_of is not None:
-            yield layer.name, f"its {layer.parameters} weights are those of {layer.copy_of}, stored twice"
+def duplicated_weights(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    if layer.copy_of is not None:
+        yield f"its {layer.parameters} weights are those of {layer.copy_of}, stored twice"
 
 
 @rule(

@@ -1,9 +1,10 @@
 """OT1: numbers that are no weights, or no longer the weights they were."""
 
+from collections.abc import Iterator
 from statistics import median
 
-from onnxtop.results.report import Report
-from onnxtop.rules.rule import Found, Policy, rule
+from onnxtop.results.report import LayerReport, Report
+from onnxtop.rules.rule import Found, Policy, layer_rule, rule
 
 _FEW = 16
 """A layer with fewer weights may be constant, or reach its limits, by chance."""
@@ -13,7 +14,7 @@ _TIED = 0.001
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
 
 
-@rule(
+@layer_rule(
     "OT101",
     "error",
     what="A weight is NaN or infinite.",
@@ -22,16 +23,12 @@ _FLOATS = ("float64", "float32", "float16", "bfloat16")
     false_alarms="None known; a constant mask is no layer.",
     source="IEEE 754",
 )
-def not_finite(report: Report, policy: Policy) -> Found:
-    for layer in report.layers:
-        if layer.nonfinite:
-            yield (
-                layer.name,
-                f"{layer.neural_persistence.reason}; the layer is left out of the network's figures",
-            )
+def not_finite(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    if layer.nonfinite:
+        yield f"{layer.neural_persistence.reason}; the layer is left out of the network's figures"
 
 
-@rule(
+@layer_rule(
     "OT102",
     "warning",
     what="Every weight of a layer is zero.",
@@ -39,16 +36,12 @@ def not_finite(report: Report, policy: Policy) -> Found:
     how="The largest |w| of the layer is 0.",
     false_alarms="Last layers of residual branches and of diffusion models start at zero on purpose.",
 )
-def all_zero(report: Report, policy: Policy) -> Found:
-    for layer in report.layers:
-        if layer.largest == 0:
-            yield (
-                layer.name,
-                f"all {layer.parameters} weights are zero: no input reaches an output through it",
-            )
+def all_zero(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    if layer.largest == 0:
+        yield f"all {layer.parameters} weights are zero: no input reaches an output through it"
 
 
-@rule(
+@layer_rule(
     "OT103",
     "warning",
     what="All weights of a layer are one number other than zero.",
@@ -56,14 +49,13 @@ def all_zero(report: Report, policy: Policy) -> Found:
     how="Smallest and largest weight are equal, at least 16 weights.",
     false_alarms="Averages written as a product or convolution with ones.",
 )
-def constant_layer(report: Report, policy: Policy) -> Found:
-    for layer in report.layers:
-        numbers = layer.statistics
-        if numbers and layer.parameters >= _FEW and numbers.minimum == numbers.maximum != 0:
-            yield layer.name, f"all {layer.parameters} weights are {numbers.minimum:.6g}"
+def constant_layer(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    numbers = layer.statistics
+    if numbers and layer.parameters >= _FEW and numbers.minimum == numbers.maximum != 0:
+        yield f"all {layer.parameters} weights are {numbers.minimum:.6g}"
 
 
-@rule(
+@layer_rule(
     "OT104",
     "warning",
     what="Many float16 weights are too small for the type's full precision.",
@@ -72,17 +64,15 @@ def constant_layer(report: Report, policy: Policy) -> Found:
     false_alarms="Layers that were pushed towards zero by weight decay.",
     source="IEEE 754-2008, binary16",
 )
-def subnormal(report: Report, policy: Policy) -> Found:
-    band = policy.band("float16.subnormal")
-    for layer in report.layers:
-        numbers = layer.statistics
-        filled = layer.parameters - numbers.zeros if numbers else 0
-        if numbers and filled and band.excludes(numbers.subnormal / filled):
-            share = numbers.subnormal / filled
-            yield layer.name, f"{share:.1%} of its weights are below 6.1e-5, where float16 loses digits"
+def subnormal(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    numbers = layer.statistics
+    filled = layer.parameters - numbers.zeros if numbers else 0
+    share = numbers.subnormal / filled if numbers and filled else 0.0
+    if filled and policy.band("float16.subnormal").excludes(share):
+        yield f"{share:.1%} of its weights are below 6.1e-5, where float16 loses digits"
 
 
-@rule(
+@layer_rule(
     "OT105",
     "warning",
     what="Weights pile up at exactly the largest magnitude: they were cut off.",
@@ -93,19 +83,18 @@ def subnormal(report: Report, policy: Policy) -> Found:
     false_alarms="Networks trained with weight clipping.",
     source="onnxconverter-common, float16.py: `max_finite_val`",
 )
-def clipped_weights(report: Report, policy: Policy) -> Found:
-    for layer in report.layers:
-        numbers = layer.statistics
-        if numbers is None or layer.encoding not in _FLOATS or layer.probably_fixed:
-            continue
-        limit = max(numbers.maximum, -numbers.minimum)
-        share = numbers.at_limit / max(layer.parameters, 1)
-        piled_up = numbers.varied and numbers.at_limit >= 3 and share >= _TIED and limit != 1
-        if numbers.saturated or piled_up:
-            yield layer.name, f"{numbers.at_limit} weights are exactly ±{limit:.6g}: cut off there"
+def clipped_weights(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    numbers = layer.statistics
+    if numbers is None or layer.encoding not in _FLOATS or layer.probably_fixed:
+        return
+    limit = max(numbers.maximum, -numbers.minimum)
+    share = numbers.at_limit / max(layer.parameters, 1)
+    piled_up = numbers.varied and numbers.at_limit >= 3 and share >= _TIED and limit != 1
+    if numbers.saturated or piled_up:
+        yield f"{numbers.at_limit} weights are exactly ±{limit:.6g}: cut off there"
 
 
-@rule(
+@layer_rule(
     "OT106",
     "error",
     what="A scale of a quantised layer is zero, negative or not finite.",
@@ -114,12 +103,11 @@ def clipped_weights(report: Report, policy: Policy) -> Found:
     false_alarms="A channel of nothing but zeros needs no scale; some tools write 0 there.",
     source="ONNX DequantizeLinear",
 )
-def bad_scale(report: Report, policy: Policy) -> Found:
-    for layer in report.layers:
-        codes = layer.statistics.codes if layer.statistics else None
-        if codes and (codes.zero_scales or codes.odd_scales):
-            kinds = ((codes.zero_scales, "zero"), (codes.odd_scales, "negative or not finite"))
-            yield layer.name, "scales: " + ", ".join(f"{count} {kind}" for count, kind in kinds if count)
+def bad_scale(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    codes = layer.statistics.codes if layer.statistics else None
+    if codes and (codes.zero_scales or codes.odd_scales):
+        kinds = ((codes.zero_scales, "zero"), (codes.odd_scales, "negative or not finite"))
+        yield "scales: " + ", ".join(f"{count} {kind}" for count, kind in kinds if count)
 
 
 @rule(

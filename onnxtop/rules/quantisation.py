@@ -1,8 +1,10 @@
 """OT6: what quantisation left of the weights."""
 
-from onnxtop.results.report import Report
-from onnxtop.rules.matching import matched, similarity
-from onnxtop.rules.rule import Found, Policy, rule
+from collections.abc import Iterator
+
+from onnxtop.results.report import LayerReport
+from onnxtop.rules.matching import similarity
+from onnxtop.rules.rule import Policy, layer_rule, pair_rule
 
 _ENOUGH = 16
 """So many weights a code are needed before an unused code says anything."""
@@ -11,7 +13,7 @@ _SPREAD = 50.0
 _NOISY = 0.98
 
 
-@rule(
+@layer_rule(
     "OT601",
     "warning",
     what="A quantised layer uses a smaller share of its codes than `codes.used` asks for.",
@@ -20,17 +22,15 @@ _NOISY = 0.98
     false_alarms="Weights that were binary or ternary before; per-tensor scales beside one outlier.",
     source="Nagel et al., A White Paper on Neural Network Quantization, 2021",
 )
-def unused_codes(report: Report, policy: Policy) -> Found:
-    band = policy.band("codes.used")
-    for layer in report.layers:
-        codes = layer.statistics.codes if layer.statistics else None
-        if codes is None or layer.parameters < _ENOUGH * 2**codes.bits or not layer.largest:
-            continue
-        if band.excludes(codes.distinct / 2**codes.bits):
-            yield layer.name, f"it uses {codes.distinct} of {2**codes.bits} codes: its scale is too coarse"
+def unused_codes(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    codes = layer.statistics.codes if layer.statistics else None
+    if codes is None or layer.parameters < _ENOUGH * 2**codes.bits or not layer.largest:
+        return
+    if policy.band("codes.used").excludes(codes.distinct / 2**codes.bits):
+        yield f"it uses {codes.distinct} of {2**codes.bits} codes: its scale is too coarse"
 
 
-@rule(
+@layer_rule(
     "OT602",
     "warning",
     what="More codes than `codes.clipped` allows are the largest or the smallest there is.",
@@ -39,18 +39,14 @@ def unused_codes(report: Report, policy: Policy) -> Found:
     false_alarms="Scales chosen to minimise the error rather than to cover the range clip on purpose.",
     source="Nagel et al., A White Paper on Neural Network Quantization, 2021",
 )
-def clipped_codes(report: Report, policy: Policy) -> Found:
-    band = policy.band("codes.clipped")
-    for layer in report.layers:
-        codes = layer.statistics.codes if layer.statistics else None
-        if codes and codes.bits > 4 and codes.distinct > 16 and band.excludes(codes.clipped):
-            yield (
-                layer.name,
-                f"{codes.clipped:.1%} of its codes are the largest or smallest: its scale is too fine",
-            )
+def clipped_codes(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    codes = layer.statistics.codes if layer.statistics else None
+    beyond = codes and codes.bits > 4 and codes.distinct > 16
+    if codes and beyond and policy.band("codes.clipped").excludes(codes.clipped):
+        yield f"{codes.clipped:.1%} of its codes are the largest or smallest: its scale is too fine"
 
 
-@rule(
+@layer_rule(
     "OT603",
     "note",
     what="One scale of a quantised layer is far larger than most.",
@@ -58,14 +54,13 @@ def clipped_codes(report: Report, policy: Policy) -> Found:
     how="Largest scale over the median scale, above 50.",
     false_alarms="Channels that are really that different, common behind a folded normalisation.",
 )
-def stray_scale(report: Report, policy: Policy) -> Found:
-    for layer in report.layers:
-        codes = layer.statistics.codes if layer.statistics else None
-        if codes and codes.scale_spread is not None and codes.scale_spread > _SPREAD:
-            yield layer.name, f"its largest scale is {codes.scale_spread:.0f} times the median scale"
+def stray_scale(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    codes = layer.statistics.codes if layer.statistics else None
+    if codes and codes.scale_spread is not None and codes.scale_spread > _SPREAD:
+        yield f"its largest scale is {codes.scale_spread:.0f} times the median scale"
 
 
-@rule(
+@pair_rule(
     "OT604",
     "warning",
     what="Quantised weights differ much from those of the baseline.",
@@ -74,10 +69,9 @@ def stray_scale(report: Report, policy: Policy) -> Found:
     false_alarms="Baselines of another training run.",
     source="onnxtop; `onnxtop diff` measures the whole arrays",
 )
-def quantisation_noise(report: Report, policy: Policy) -> Found:
-    for now, then in matched(report, policy.baseline):
-        if now.encoding == then.encoding or not (now.statistics and now.statistics.codes):
-            continue
-        found = similarity(now, then)
-        if found is not None and 0.5 < found < _NOISY:
-            yield now.name, f"cosine with its {then.encoding} baseline is {found:.2f}: quantised too coarsely"
+def quantisation_noise(now: LayerReport, then: LayerReport, policy: Policy) -> Iterator[str]:
+    if now.encoding == then.encoding or not (now.statistics and now.statistics.codes):
+        return
+    likeness = similarity(now, then)
+    if likeness is not None and 0.5 < likeness < _NOISY:
+        yield f"cosine with its {then.encoding} baseline is {likeness:.2f}: quantised too coarsely"

@@ -2,10 +2,23 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
 
-from onnxtop.results.report import Report
+from onnxtop.results.report import LayerReport, Report
+from onnxtop.rules.matching import matched
 
-__all__ = ["SEVERITIES", "THRESHOLDS", "TOLERANCES", "Band", "Found", "Policy", "Rule", "rule"]
+__all__ = [
+    "SEVERITIES",
+    "THRESHOLDS",
+    "TOLERANCES",
+    "Band",
+    "Found",
+    "Policy",
+    "Rule",
+    "layer_rule",
+    "pair_rule",
+    "rule",
+]
 
 SEVERITIES = ("error", "warning", "note")
 """From the worst to the mildest."""
@@ -137,3 +150,30 @@ class Rule:
 def rule(code: str, severity: str, **texts: str) -> Callable[[Callable[[Report, Policy], Found]], Rule]:
     """Return a decorator that makes a rule of the function that finds what it speaks of, under its name."""
     return lambda find: Rule(code, find.__name__.replace("_", "-"), severity, find=find, **texts)
+
+
+def layer_rule(code: str, severity: str, **texts: str) -> Callable[[Callable[..., Iterator[str]]], Rule]:
+    """Return a decorator as `rule` does, of a function that yields messages on one layer."""
+
+    def made(find: Callable[[LayerReport, Policy], Iterator[str]]) -> Rule:
+        @wraps(find)
+        def every(report: Report, policy: Policy) -> Found:
+            return ((layer.name, message) for layer in report.layers for message in find(layer, policy))
+
+        return rule(code, severity, **texts)(every)
+
+    return made
+
+
+def pair_rule(code: str, severity: str, **texts: str) -> Callable[[Callable[..., Iterator[str]]], Rule]:
+    """Return a decorator as `rule` does, of a function that yields messages on a layer now and then."""
+
+    def made(find: Callable[[LayerReport, LayerReport, Policy], Iterator[str]]) -> Rule:
+        @wraps(find)
+        def every(report: Report, policy: Policy) -> Found:
+            pairs = matched(report, policy.baseline)
+            return ((now.name, message) for now, then in pairs for message in find(now, then, policy))
+
+        return rule(code, severity, **texts)(every)
+
+    return made

@@ -1,10 +1,12 @@
 """OT4: topological figures outside the bands of the policy; without bands these rules are silent."""
 
-from onnxtop.results.report import Report
-from onnxtop.rules.rule import Found, Policy, rule
+from collections.abc import Iterator
+
+from onnxtop.results.report import LayerReport, Report
+from onnxtop.rules.rule import Found, Policy, layer_rule, rule
 
 
-@rule(
+@layer_rule(
     "OT401",
     "error",
     what="Neural persistence or z of a layer is outside the band that the configuration sets.",
@@ -13,12 +15,11 @@ from onnxtop.rules.rule import Found, Policy, rule
     false_alarms="A band taken from another architecture, or from other settings.",
     source="Rieck et al. 2019",
 )
-def layer_outside_band(report: Report, policy: Policy) -> Found:
-    for layer in report.layers:
-        figures = layer.neural_persistence
-        for figure, value in (("np.normalized", figures.normalized), ("np.z", figures.z)):
-            if value is not None and policy.band(figure).excludes(value):
-                yield layer.name, f"{figure} is {value:.4f}, wanted {policy.band(figure)}"
+def layer_outside_band(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    figures = layer.neural_persistence
+    for figure, value in (("np.normalized", figures.normalized), ("np.z", figures.z)):
+        if value is not None and policy.band(figure).excludes(value):
+            yield f"{figure} is {value:.4f}, wanted {policy.band(figure)}"
 
 
 @rule(

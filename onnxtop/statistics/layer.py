@@ -29,7 +29,6 @@ _SHORT = 8
 _RANK_TOLERANCE = 1e-5
 """Singular values below this share of the largest count as zero."""
 
-Booleans = NDArray[np.bool_]
 Floats = NDArray[np.float32]
 
 

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -178,6 +178,10 @@ class _Options:
     n_wanted: int | None = None
     """Weights listed of each layer; None for as many as are useful."""
 
+    def asked(self) -> dict[str, Any]:
+        """Return what a result tells of them."""
+        return {name: value for name, value in vars(self).items() if name != "n_wanted"}
+
 
 def _measure(
     graph: NetworkGraph, options: _Options, scans: Mapping[int, LayerScan] | None = None
@@ -317,11 +321,7 @@ def _result(
         saturated=saturated if strongest else float("nan"),
         layers=_roles(graph, bars, alpha.widths[:-1], beta.widths[:-1]),
         constant_layers=constant_layers,
-        standardise=options.standardise,
-        rescale=options.rescale,
-        convention=options.convention,
-        p=options.p,
-        skips=options.skips,
+        **options.asked(),
     )
 
 
@@ -375,10 +375,6 @@ def _without_value(graph: NetworkGraph, options: _Options, reason: str) -> DeepG
         saturated=float("nan"),
         layers=(None,) * len(graph.layers),
         constant_layers=(),
-        standardise=options.standardise,
-        rescale=options.rescale,
-        convention=options.convention,
-        p=options.p,
-        skips=options.skips,
+        **options.asked(),
         reason=reason,
     )
