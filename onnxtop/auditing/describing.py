@@ -11,7 +11,7 @@ from onnxtop.reader.coverage import account
 from onnxtop.reader.layers import Layer, Skipped
 from onnxtop.reader.model import Model
 from onnxtop.reader.skeleton import checker_note
-from onnxtop.results.plain import defined
+from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import (
     Coverage,
     LayerPersistence,
@@ -83,8 +83,8 @@ def layer_report(
     return replace(
         measured.row,
         neural_persistence=LayerPersistence(
-            total=defined(figures.total if figures else None),
-            normalized=defined(figures.normalized if figures else None),
+            total=finite_or_none(figures.total if figures else None),
+            normalized=finite_or_none(figures.normalized if figures else None),
             null_mean=null.mean,
             null_std=null.std,
             z=null.z,

@@ -12,7 +12,7 @@ from onnxtop.reader.connectivity import Connectivity, connect
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layers import Layer, Skipped
 from onnxtop.reader.model import Model
-from onnxtop.results.plain import defined
+from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import Connectivity as CutOff
 from onnxtop.results.report import DeepGraphPersistence, LayerRole, SkipsCut
 from onnxtop.topology import deep_graph_persistence as dgp
@@ -79,12 +79,12 @@ def measure(connected: Connectivity, scans: Mapping[int, LayerScan], options: Au
     )
     chosen = cut if options.skips == "cut" else kept
     figures = DeepGraphPersistence(
-        total=defined(chosen.total),
-        normalized=defined(chosen.normalized),
-        skips_cut=SkipsCut(defined(cut.total), defined(cut.normalized)),
+        total=finite_or_none(chosen.total),
+        normalized=finite_or_none(chosen.normalized),
+        skips_cut=SkipsCut(finite_or_none(cut.total), finite_or_none(cut.normalized)),
         inputs=chosen.n_inputs,
         outputs=chosen.n_outputs,
-        saturated=defined(chosen.saturated),
+        saturated=finite_or_none(chosen.saturated),
         connectivity=_connectivity(connected),
         notes=connected.notes,
         reason=chosen.reason,

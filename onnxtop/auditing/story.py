@@ -16,7 +16,7 @@ from onnxtop.reader.constants import Constants
 from onnxtop.reader.layers import Layer, find_layers
 from onnxtop.reader.model import load
 from onnxtop.reader.skeleton import check_sizes
-from onnxtop.results.plain import defined
+from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import (
     NOT_ASKED,
     DeepGraphPersistence,
@@ -129,7 +129,7 @@ def _figures(
         scale=options.scale,  # type: ignore[arg-type]
         convention=options.convention,  # type: ignore[arg-type]
         p=options.p,
-        counted=_counted(measured, copies, options),
+        counted=_counting(measured, copies, options),
     )
     scans = {number: item.scan for number, item in enumerate(measured) if item.scan is not None}
     whole = network.measure(connected, scans, options) if connected else _NOT_MEASURED
@@ -171,7 +171,7 @@ def _reader(layers: Sequence[Layer]) -> Callable[[str], Blocks]:
     return lambda name: by_name[name].blocks()
 
 
-def _counted(measured: Sequence[Measured], copies: Mapping[str, str], options: AuditOptions) -> list[str]:
+def _counting(measured: Sequence[Measured], copies: Mapping[str, str], options: AuditOptions) -> list[str]:
     """Return the layers that set the scale and enter the network's figures."""
     return [
         item.row.name
@@ -198,9 +198,9 @@ def _network(
     reason = figures.reason or (f"left out of {len(measured)} layers: {named}" if named else None)
     return Network(
         NetworkPersistence(
-            mean_normalized=defined(figures.mean_normalized),
-            total=defined(figures.total),
-            scale=defined(figures.scale),
+            mean_normalized=finite_or_none(figures.mean_normalized),
+            total=finite_or_none(figures.total),
+            scale=finite_or_none(figures.scale),
             reason=reason,
         ),
         whole.figures,

@@ -94,7 +94,7 @@ def holder(wanted: Candidate, others: Sequence[Candidate], marks: Marks) -> Cand
     return next(alike, None)
 
 
-def _left(layers: Sequence[Candidate], taken: set[int]) -> Iterator[tuple[int, Candidate]]:
+def _unpaired(layers: Sequence[Candidate], taken: set[int]) -> Iterator[tuple[int, Candidate]]:
     return ((number, layer) for number, layer in enumerate(layers) if number not in taken)
 
 
@@ -106,8 +106,8 @@ def _by_key(
     key: Callable[[Candidate], Hashable],
 ) -> list[Pair]:
     """Pair the layers whose key occurs once among what is left of either model."""
-    free_old = list(_left(old, {pair.old for pair in pairs}))
-    free_new = list(_left(new, {pair.new for pair in pairs}))
+    free_old = list(_unpaired(old, {pair.old for pair in pairs}))
+    free_new = list(_unpaired(new, {pair.new for pair in pairs}))
     counts = [Counter(key(layer) for _, layer in free) for free in (free_old, free_new)]
     numbers = {key(layer): number for number, layer in free_old}
     return [
@@ -118,10 +118,10 @@ def _by_key(
 
 
 def _by_content(old: Sequence[Candidate], new: Sequence[Candidate], pairs: Sequence[Pair]) -> list[Pair]:
-    free = {id(layer): (number, layer) for number, layer in _left(old, {pair.old for pair in pairs})}
+    free = {id(layer): (number, layer) for number, layer in _unpaired(old, {pair.old for pair in pairs})}
     marks: Marks = {}
     found = []
-    for number, layer in _left(new, {pair.new for pair in pairs}):
+    for number, layer in _unpaired(new, {pair.new for pair in pairs}):
         held = holder(layer, [candidate for _, candidate in free.values()], marks)
         if held is not None:
             found.append(Pair(free.pop(id(held))[0], number, "content"))
@@ -133,7 +133,7 @@ def _by_place(old: Sequence[Candidate], new: Sequence[Candidate], pairs: Sequenc
     groups: dict[Hashable, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for side, layers in enumerate((old, new)):
         taken = {(pair.old, pair.new)[side] for pair in pairs}
-        for number, layer in _left(layers, taken):
+        for number, layer in _unpaired(layers, taken):
             groups[layer.sides][side].append(number)
     return [
         Pair(a, b, "place")

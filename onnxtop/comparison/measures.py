@@ -93,10 +93,10 @@ def topology_change(
         forest_diagram(forest, forest.strongest if scale is None else scale)
         for forest, scale in ((before, old_scale), (after, new_scale))
     ]
-    return _kept(before, after), bottleneck_distance(*diagrams)
+    return _share_kept(before, after), bottleneck_distance(*diagrams)
 
 
-def _kept(before: Forest, after: Forest) -> float:
+def _share_kept(before: Forest, after: Forest) -> float:
     edges = [forest.edges[:, 0] * forest.n_vertices + forest.edges[:, 1] for forest in (before, after)]
     return float(np.isin(edges[0], edges[1]).mean()) if edges[0].size else 1.0
 

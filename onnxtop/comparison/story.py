@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from onnxtop._version import __version__
 from onnxtop.auditing.story import ALGORITHMS, AuditOptions, Progress, audited
 from onnxtop.comparison.alignment import EXPLAINED, align
-from onnxtop.comparison.judgement import judged
+from onnxtop.comparison.judgement import judge
 from onnxtop.comparison.matching import Candidate, Marks, Pair, holder, match
 from onnxtop.comparison.measures import topology_change, weight_change
 from onnxtop.errors import NothingToAnalyseError, OnnxtopError
@@ -86,7 +86,7 @@ def compare(
     sides = [_side(os.fspath(path), options, progress) for path in (old, new)]
     before, after = sides
     pairs = match(before.candidates, after.candidates)
-    layers = tuple(judged(_layer(pair, before, after), options.settings) for pair in pairs)
+    layers = tuple(judge(_layer(pair, before, after), options.settings) for pair in pairs)
     layers = _with_holders(layers, pairs, before, after)
     return Diff(
         tool=ToolInfo("onnxtop", __version__, {**ALGORITHMS, "diff": DIFF_ALGORITHM}),
@@ -138,12 +138,12 @@ def _layer(pair: Pair, before: _Side, after: _Side) -> LayerDiff:
         order="",
         weights=WeightChange(),
         neural_persistence=Figure(old.neural_persistence.normalized, new.neural_persistence.normalized),
-        retied=_retied(old, new),
+        retied=_tie_change(old, new),
     )
-    return _measured(base, ours, theirs, before.scale, after.scale)
+    return _compare_weights(base, ours, theirs, before.scale, after.scale)
 
 
-def _measured(
+def _compare_weights(
     base: LayerDiff, old: Candidate, new: Candidate, old_scale: float | None, new_scale: float | None
 ) -> LayerDiff:
     """Compare the weights of a pair, put into one order."""
@@ -167,7 +167,7 @@ def _sizes(sides: Sequence[tuple[int, int]]) -> str:
     return f"{rows} x {columns}" if len(sides) == 1 else f"{len(sides)} of {rows} x {columns}"
 
 
-def _retied(old: LayerReport, new: LayerReport) -> str | None:
+def _tie_change(old: LayerReport, new: LayerReport) -> str | None:
     """Say whether the weights are now shared by more or fewer nodes or layers."""
     if len(old.uses) != len(new.uses):
         return f"tie changed: weights used by {_nodes(old)}, now by {_nodes(new)}"

@@ -5,10 +5,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["defined", "plain"]
+__all__ = ["finite_or_none", "plain"]
 
 
-def defined(value: float | None) -> float | None:
+def finite_or_none(value: float | None) -> float | None:
     """Return a figure as a float, None where it is not defined or not finite."""
     return None if value is None or not math.isfinite(value) else float(value)
 

@@ -315,7 +315,7 @@ class Report:
         if version != SCHEMA_VERSION:
             raise UsageError(f"wanted a report of schema version {SCHEMA_VERSION}, found {version!r}")
         try:
-            report: Report = _typed(cls, {**dict.fromkeys(ON_DATA), **data})
+            report: Report = _build(cls, {**dict.fromkeys(ON_DATA), **data})
         except (KeyError, TypeError, ValueError) as error:
             what = f"there is no {error}" if isinstance(error, KeyError) else error
             raise UsageError(
@@ -324,12 +324,12 @@ class Report:
         return report
 
 
-def _typed(hint: Any, value: Any) -> Any:
+def _build(hint: Any, value: Any) -> Any:
     """Build a value of the annotated type from plain JSON values."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         hints = typing.get_type_hints(hint)
-        return hint(**{f.name: _typed(hints[f.name], value[f.name]) for f in dataclasses.fields(hint)})
+        return hint(**{f.name: _build(hints[f.name], value[f.name]) for f in dataclasses.fields(hint)})
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in args:
             return None
@@ -337,9 +337,9 @@ def _typed(hint: Any, value: Any) -> Any:
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise TypeError(f"wanted a list, found {value!r:.40}")
-        return tuple(_typed(args[0], item) for item in value)
+        return tuple(_build(args[0], item) for item in value)
     if origin is not None and issubclass(origin, Mapping):
-        return {key: _typed(args[1], item) for key, item in value.items()}
+        return {key: _build(args[1], item) for key, item in value.items()}
     if not isinstance(value, _LEAVES[hint]) or (isinstance(value, bool) and hint is not bool):
         raise TypeError(f"wanted {hint.__name__}, found {value!r:.40}")
     return value
@@ -352,5 +352,5 @@ def _one_of(hints: list[Any], value: Any) -> Any:
     """Build a value of the first type that it fits."""
     for hint in hints[:-1]:
         with contextlib.suppress(TypeError):
-            return _typed(hint, value)
-    return _typed(hints[-1], value)
+            return _build(hint, value)
+    return _build(hints[-1], value)

@@ -52,7 +52,7 @@ def read_baseline(path: str) -> Baseline:
     except UnicodeDecodeError:
         raise UsageError(f"baseline {path}: this is not JSON: it is not UTF-8 text") from None
     found: dict[str, Report | str] = {}
-    for item in _items(_parsed(text, path), path):
+    for item in _items(_parse(text, path), path):
         name, report = _one(item, path)
         found[name] = report
     if not found:
@@ -60,7 +60,7 @@ def read_baseline(path: str) -> Baseline:
     return Baseline(path, found)
 
 
-def _parsed(text: str, path: str) -> Sequence[Any]:
+def _parse(text: str, path: str) -> Sequence[Any]:
     try:
         return [json.loads(text)]
     except (ValueError, RecursionError) as whole:

@@ -55,7 +55,7 @@ def apply(report: Report, policy: Policy | None = None) -> tuple[Finding, ...]:
         if severity == "off" or not chosen(rule, policy):
             continue
         for layer, message in rule.find(report, policy):
-            if not _ignored(rule, layer, policy):
+            if not _is_ignored(rule, layer, policy):
                 mark = Finding.fingerprint_of(rule.code, layer, shapes.get(layer or "", ()))
                 findings.append(Finding(rule.code, severity, layer, message, mark, mark in known))
     return tuple(findings)
@@ -83,16 +83,16 @@ def chosen(rule: Rule, policy: Policy) -> bool:
 
 
 def _longest(rule: Rule, prefixes: tuple[str, ...]) -> int:
-    return max((len(prefix) for prefix in prefixes if _named(rule, prefix)), default=-1)
+    return max((len(prefix) for prefix in prefixes if _matches(rule, prefix)), default=-1)
 
 
-def _named(rule: Rule, prefix: str) -> bool:
+def _matches(rule: Rule, prefix: str) -> bool:
     return prefix == rule.name or rule.code.startswith(prefix)
 
 
-def _ignored(rule: Rule, layer: str | None, policy: Policy) -> bool:
+def _is_ignored(rule: Rule, layer: str | None, policy: Policy) -> bool:
     return layer is not None and any(
-        _named(rule, prefix) and fnmatchcase(layer, pattern) for prefix, pattern in policy.ignores
+        _matches(rule, prefix) and fnmatchcase(layer, pattern) for prefix, pattern in policy.ignores
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from onnxtop.results.report import LayerReport, Report
-from onnxtop.rules.matching import matched, partners, similarity
+from onnxtop.rules.matching import layer_pairs, partners, similarity
 from onnxtop.rules.rule import Found, Policy, pair_rule, rule
 
 _RETRAINED = "A model that was trained anew or further on purpose: take a new baseline."
@@ -34,7 +34,7 @@ def incomparable(report: Report, policy: Policy) -> Found:
     false_alarms=_RETRAINED,
 )
 def np_changed(report: Report, policy: Policy) -> Found:
-    yield from _changed(report, policy, "np.normalized", lambda layer: layer.neural_persistence.normalized)
+    yield from _changes(report, policy, "np.normalized", lambda layer: layer.neural_persistence.normalized)
 
 
 @rule(
@@ -46,22 +46,22 @@ def np_changed(report: Report, policy: Policy) -> Found:
     false_alarms=_RETRAINED,
 )
 def variance_changed(report: Report, policy: Policy) -> Found:
-    yield from _changed(report, policy, "variance", lambda layer: layer.variance)
+    yield from _changes(report, policy, "variance", lambda layer: layer.variance)
 
 
-def _changed(
+def _changes(
     report: Report, policy: Policy, figure: str, value: Callable[[LayerReport], float | None]
 ) -> Found:
     """Yield the layers whose figure changed; those that only follow the network's scale are told as one."""
     scale = _scale_change(report, policy.baseline)
     followers = 0
-    for now, then in matched(report, policy.baseline):
+    for now, then in layer_pairs(report, policy.baseline):
         new, old = value(now), value(then)
         if old is not None and new is None:
             yield now.name, f"{figure} was {old:.4g} and is not defined now"
         if new is None or old is None or not (text := change(new, old, policy.tolerance(figure))):
             continue
-        if scale and _unchanged(now, then):
+        if scale and _is_unchanged(now, then):
             followers += 1
         else:
             yield now.name, f"{figure} {text}"
@@ -70,7 +70,7 @@ def _changed(
         yield None, f"{figure} changed in {layers} with the same weights as before: {scale}"
 
 
-def _unchanged(now: LayerReport, then: LayerReport) -> bool:
+def _is_unchanged(now: LayerReport, then: LayerReport) -> bool:
     """Tell whether the weights are those of the baseline, as far as sketch and size tell."""
     likeness = similarity(now, then)
     if likeness is None or likeness < _UNCHANGED or now.statistics is None or then.statistics is None:
@@ -214,7 +214,7 @@ def _holder(now: LayerReport, layers: Iterable[LayerReport]) -> str | None:
 def weights_replaced(report: Report, policy: Policy) -> Found:
     likenesses = [
         (now, found)
-        for now, then in matched(report, policy.baseline)
+        for now, then in layer_pairs(report, policy.baseline)
         if (found := similarity(now, then)) is not None
     ]
     kept = sum(found > _SAME for _, found in likenesses)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 
 from onnxtop.results.report import LayerReport, Report
-from onnxtop.rules.matching import matched
+from onnxtop.rules.matching import layer_pairs
 
 __all__ = [
     "SEVERITIES",
@@ -155,25 +155,25 @@ def rule(code: str, severity: str, **texts: str) -> Callable[[Callable[[Report, 
 def layer_rule(code: str, severity: str, **texts: str) -> Callable[[Callable[..., Iterator[str]]], Rule]:
     """Return a decorator as `rule` does, of a function that yields messages on one layer."""
 
-    def made(find: Callable[[LayerReport, Policy], Iterator[str]]) -> Rule:
+    def decorate(find: Callable[[LayerReport, Policy], Iterator[str]]) -> Rule:
         @wraps(find)
         def every(report: Report, policy: Policy) -> Found:
             return ((layer.name, message) for layer in report.layers for message in find(layer, policy))
 
         return rule(code, severity, **texts)(every)
 
-    return made
+    return decorate
 
 
 def pair_rule(code: str, severity: str, **texts: str) -> Callable[[Callable[..., Iterator[str]]], Rule]:
     """Return a decorator as `rule` does, of a function that yields messages on a layer now and then."""
 
-    def made(find: Callable[[LayerReport, LayerReport, Policy], Iterator[str]]) -> Rule:
+    def decorate(find: Callable[[LayerReport, LayerReport, Policy], Iterator[str]]) -> Rule:
         @wraps(find)
         def every(report: Report, policy: Policy) -> Found:
-            pairs = matched(report, policy.baseline)
+            pairs = layer_pairs(report, policy.baseline)
             return ((now.name, message) for now, then in pairs for message in find(now, then, policy))
 
         return rule(code, severity, **texts)(every)
 
-    return made
+    return decorate

@@ -22,8 +22,8 @@ _SOURCE = (
     source=_SOURCE,
 )
 def untrained_layer(report: Report, policy: Policy) -> Found:
-    if not _untrained(report, policy):
-        for layer in _judged(report):
+    if not _is_untrained(report, policy):
+        for layer in _with_verdict(report):
             if _of(layer).exchangeable:
                 made_by = _made_by(layer)
                 yield layer.name, f"its weights have no structure: they look freshly initialised{made_by}"
@@ -40,8 +40,8 @@ def untrained_layer(report: Report, policy: Policy) -> Found:
     source=_SOURCE,
 )
 def looks_untrained(report: Report, policy: Policy) -> Found:
-    if _untrained(report, policy):
-        judged = _judged(report)
+    if _is_untrained(report, policy):
+        judged = _with_verdict(report)
         alike = [layer for layer in judged if _of(layer).exchangeable]
         yield (
             None,
@@ -50,7 +50,7 @@ def looks_untrained(report: Report, policy: Policy) -> Found:
         )
 
 
-def _judged(report: Report) -> list[LayerReport]:
+def _with_verdict(report: Report) -> list[LayerReport]:
     return [
         layer
         for layer in report.layers
@@ -58,8 +58,8 @@ def _judged(report: Report) -> list[LayerReport]:
     ]
 
 
-def _untrained(report: Report, policy: Policy) -> bool:
-    judged = _judged(report)
+def _is_untrained(report: Report, policy: Policy) -> bool:
+    judged = _with_verdict(report)
     alike = [_of(layer) for layer in judged if _of(layer).exchangeable]
     most = policy.band("untrained.share").max
     if most is None or len(report.layers) < _LAYERS or len(alike) < max(most * len(judged), _FEWEST):

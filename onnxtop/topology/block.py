@@ -26,7 +26,7 @@ from onnxtop.topology.strongest import (
     Cells,
     Collector,
     chunks,
-    joined,
+    join_cells,
     magnitudes,
     sample,
     submatrix,
@@ -160,7 +160,7 @@ class _GrowingBlock:
 
     def forest(self) -> BlockForest:
         """Return the edges so far."""
-        cells = joined(self._cells)
+        cells = join_cells(self._cells)
         rows, cols = np.divmod(cells.positions, self._n_cols)
         return BlockForest(rows, cols, cells.values.view(self._matrix.dtype).astype(np.float64))
 
@@ -198,7 +198,7 @@ class _GrowingBlock:
         else:
             of_rows = _strongest(self._matrix, rows, every_col, labels)[0]
             of_cols = _strongest(self._matrix, every_row, cols, labels)[1]
-        return joined([of_rows, of_cols])
+        return join_cells([of_rows, of_cols])
 
 
 def _strongest_of_each(groups: Indices, values: Bits) -> Indices:

@@ -226,7 +226,7 @@ def _bundles(graph: NetworkGraph, scans: Mapping[int, LayerScan]) -> Iterator[Bu
         shapes = np.array(scans[layer].shapes)
         places = np.cumsum(shapes, axis=0) - shapes
         bundles = [_bundle(block, scans[layer], top, graph.layers[layer], places) for block in together]
-        yield from [_joined(bundles)] if scans[layer].cuts is None else bundles
+        yield from [_join(bundles)] if scans[layer].cuts is None else bundles
 
 
 def _largest(scan: LayerScan) -> float:
@@ -253,7 +253,7 @@ def _bundle(block: Block, scan: LayerScan, top: float, weights: Weights, places:
     )
 
 
-def _joined(bundles: Sequence[Bundle]) -> Bundle:
+def _join(bundles: Sequence[Bundle]) -> Bundle:
     """Return complete bundles of one layer as one."""
     if len(bundles) == 1:
         return bundles[0]

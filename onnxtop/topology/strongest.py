@@ -31,7 +31,7 @@ __all__ = [
     "Collector",
     "Values",
     "chunks",
-    "joined",
+    "join_cells",
     "lines_of",
     "magnitudes",
     "sample",
@@ -115,7 +115,7 @@ class Cells(NamedTuple):
         return Cells(self.positions[chosen], self.values[chosen])
 
 
-def joined(parts: Sequence[Cells]) -> Cells:
+def join_cells(parts: Sequence[Cells]) -> Cells:
     """Return the cells of all parts."""
     return Cells(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
@@ -170,7 +170,7 @@ class Collector:
 
     def cells(self) -> Cells:
         """Return what is listed."""
-        return joined(self._cells)
+        return join_cells(self._cells)
 
     def _raise_cuts(self, done: float) -> None:
         """Drop the weaker cells, of a layer of which this share is done."""
