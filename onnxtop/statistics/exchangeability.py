@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigvalsh, eigvalsh_tridiagonal
 
-from onnxtop.network import Blocks, Matrix
+from onnxtop.network import Blocks, Matrix, strips
 from onnxtop.statistics.facts import Exchangeability
 from onnxtop.statistics.initialisers import FITTED, InitialiserMatch
 
@@ -228,12 +228,11 @@ def _sums(block: Matrix, largest: float, centre: float) -> _Sums:
     dtype = np.promote_types(block.dtype.newbyteorder("="), np.float32)
     sums = _Sums(np.empty(len(block)), np.zeros(block.shape[1]), 0.0)
     squares = 0.0
-    height = max(1, CHUNK // block.shape[1])
-    for start in range(0, len(block), height):
-        strip = np.abs(block[start : start + height], dtype=dtype)
+    for part in strips(block.shape, CHUNK):
+        strip = np.abs(block[part], dtype=dtype)
         strip /= dtype.type(largest)
         strip -= dtype.type(centre)
-        sums.rows[start : start + height] = strip.sum(axis=1)
+        sums.rows[part] = strip.sum(axis=1)
         sums.columns[:] += strip.sum(axis=0)
         squares += _sum_of_squares(strip)
     return sums._replace(squares=squares)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.network import Blocks, Matrix, RawCodes
+from onnxtop.network import Blocks, Matrix, RawCodes, strips
 from onnxtop.statistics.duplicates import Repeats, find_repeats
 from onnxtop.statistics.facts import LISTED, LayerStatistics, Units
 from onnxtop.statistics.numbers import is_varied, narrower_type, out_of_range, sample
@@ -205,9 +205,7 @@ def _take_together(blocks: Blocks, total: _Total) -> None:
 
 
 def _chunks(base: Matrix) -> Iterator[tuple[slice, Matrix]]:
-    step = max(_CHUNK // base.shape[1], 1)
-    for start in range(0, len(base), step):
-        rows = slice(start, start + step)
+    for rows in strips(base.shape, _CHUNK):
         cells = np.ascontiguousarray(base[rows])
         yield rows, cells.astype(np.float32) if cells.itemsize < 4 else cells  # float16 has no fast product
 

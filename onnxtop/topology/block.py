@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.network import Matrix
+from onnxtop.network import Matrix, strips
 from onnxtop.topology.graph import Floats, Indices
 from onnxtop.topology.spanning import GrowingForest
 from onnxtop.topology.strongest import (
@@ -81,11 +81,10 @@ def block_forest(matrix: Matrix) -> BlockForest | NonFinite:
 
 def _nonfinite(matrix: Matrix) -> NonFinite:
     count, first = 0, (0, 0)
-    height = max(1, STRIP // matrix.shape[1])
-    for start in range(0, matrix.shape[0], height):
-        bad = np.argwhere(~np.isfinite(matrix[start : start + height]))
+    for rows in strips(matrix.shape, STRIP):
+        bad = np.argwhere(~np.isfinite(matrix[rows]))
         if len(bad) and not count:
-            first = (start + int(bad[0, 0]), int(bad[0, 1]))
+            first = (rows.start + int(bad[0, 0]), int(bad[0, 1]))
         count += len(bad)
     return NonFinite(count, first)
 

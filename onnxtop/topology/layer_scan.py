@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.network import Blocks, Matrix
+from onnxtop.network import Blocks, Matrix, strips
 from onnxtop.topology.graph import Floats, Indices
 from onnxtop.topology.strongest import (
     ALL,
@@ -315,13 +315,12 @@ def strongest_in_lines(
     columns, values = np.zeros(lines.size, np.intp), np.zeros(lines.size)
     if not useful.size:
         return columns, values
-    height = max(1, CHUNK // useful.size)
-    for start in range(0, lines.size, height):
-        some = lines[start : start + height]
+    for part in strips((lines.size, useful.size), CHUNK):
+        some = lines[part]
         found = np.minimum(strength(submatrix(matrix, some, useful)), caps[useful])
         if groups is not None:
             found *= groups[0][some, None] != groups[1][useful]
         best = found.argmax(axis=1)
-        columns[start : start + height] = useful[best]
-        values[start : start + height] = found[np.arange(some.size), best]
+        columns[part] = useful[best]
+        values[part] = found[np.arange(some.size), best]
     return columns, values

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.network import Blocks, Matrix
+from onnxtop.network import Blocks, Matrix, strips
 from onnxtop.topology.graph import Indices
 
 __all__ = [
@@ -71,10 +71,8 @@ def chunks(matrix: Matrix, cells: int) -> Iterator[tuple[int, Matrix]]:
         for start in range(0, flat.size, cells):
             yield start, flat[start : start + cells]
         return
-    width = lines.shape[1]
-    height = max(1, cells // width)
-    for line in range(0, lines.shape[0], height):
-        yield line * width, lines[line : line + height].reshape(-1)
+    for rows in strips(lines.shape, cells):
+        yield rows.start * lines.shape[1], lines[rows].reshape(-1)
 
 
 def sample(matrices: Blocks, wanted: int) -> Matrix:
