@@ -156,11 +156,12 @@ def layer_rule(code: str, severity: str, **texts: str) -> Callable[[Callable[...
     """Return a decorator as `rule` does, of a function that yields messages on one layer."""
 
     def decorate(find: Callable[[LayerReport, Policy], Iterator[str]]) -> Rule:
+        @rule(code, severity, **texts)
         @wraps(find)
         def every(report: Report, policy: Policy) -> Found:
             return ((layer.name, message) for layer in report.layers for message in find(layer, policy))
 
-        return rule(code, severity, **texts)(every)
+        return every
 
     return decorate
 
@@ -169,11 +170,12 @@ def pair_rule(code: str, severity: str, **texts: str) -> Callable[[Callable[...,
     """Return a decorator as `rule` does, of a function that yields messages on a layer now and then."""
 
     def decorate(find: Callable[[LayerReport, LayerReport, Policy], Iterator[str]]) -> Rule:
+        @rule(code, severity, **texts)
         @wraps(find)
         def every(report: Report, policy: Policy) -> Found:
             pairs = layer_pairs(report, policy.baseline)
             return ((now.name, message) for now, then in pairs for message in find(now, then, policy))
 
-        return rule(code, severity, **texts)(every)
+        return every
 
     return decorate
