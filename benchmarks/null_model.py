@@ -19,7 +19,8 @@ from _measure import Row, median_seconds, peak_mib, report
 
 from onnxtop.errors import OnnxtopError
 from onnxtop.reader.layers import Layer, read_layers
-from onnxtop.statistics.exchangeability import Verdict, exchangeability, looks_untrained, verdict
+from onnxtop.statistics.exchangeability import evidence, verdict
+from onnxtop.statistics.facts import Exchangeability
 from onnxtop.statistics.initialisers import closest_initialiser
 from onnxtop.topology.neural_persistence import layer_forest, layer_persistence, network_persistence
 from onnxtop.topology.null_model import NullModels, draw_profiles
@@ -77,7 +78,7 @@ def resnet() -> list[Row]:
         Row("their null models", seconds(null_models), "s", 2.0),
         Row(f"of that, drawing 100 profiles of each of {len(shapes)} shapes", drawn, "s"),
         Row("kept until the scale is known", read, "MiB", 16.0),
-        Row("exchangeability", seconds(lambda: [*map(exchangeability, layers)]), "s", 2.0),
+        Row("exchangeability", seconds(lambda: [*map(evidence, layers)]), "s", 2.0),
         Row("closest initialisers", seconds(lambda: [*map(closest_initialiser, layers)]), "s", 1.0),
     ]
 
@@ -88,7 +89,7 @@ def large() -> list[Row]:
     models.read([matrix])
     read, tested, anchor = median_seconds(
         lambda: models.read([matrix]),
-        lambda: exchangeability([matrix]),
+        lambda: evidence([matrix]),
         lambda: max(matrix.max(), -matrix.min()),
         repeat=5,
     )
@@ -101,7 +102,7 @@ def large() -> list[Row]:
         Row("peak of extra memory of reading", peak_mib(lambda: models.read([matrix])), "MiB", 64.0),
         Row(
             "peak of extra memory of exchangeability",
-            peak_mib(lambda: exchangeability([matrix])),
+            peak_mib(lambda: evidence([matrix])),
             "MiB",
             128.0,
         ),
@@ -123,16 +124,16 @@ def fresh() -> list[Row]:
     return rows
 
 
-def judged(blocks: list[np.ndarray], seed: int) -> Verdict:
+def judged(blocks: list[np.ndarray], seed: int) -> Exchangeability:
     models = NullModels(seed)
     kept, value = models.read(blocks), layer_persistence(blocks[0])
-    return verdict(exchangeability(blocks), models.measure(kept, value.normalized, scale=value.scale).z)
+    return verdict(evidence(blocks), models.measure(kept, value.normalized, scale=value.scale).z)
 
 
 # The census
 
 
-def verdicts(path: Path) -> Iterator[tuple[str, Verdict, str]]:
+def verdicts(path: Path) -> Iterator[tuple[str, Exchangeability, str]]:
     """Yield every layer of a file with its verdict and the closest initialiser."""
     models, forests, kept, tested, closest = NullModels(), {}, {}, {}, {}
     for layer in read_layers(path):
@@ -143,7 +144,7 @@ def verdicts(path: Path) -> Iterator[tuple[str, Verdict, str]]:
             continue
         forests[layer.name] = layer_forest(blocks)
         kept[layer.name] = models.read(blocks)
-        tested[layer.name] = exchangeability(blocks)
+        tested[layer.name] = evidence(blocks)
         closest[layer.name] = closest_initialiser(blocks)
     figures = network_persistence(forests)
     for name, value in figures.layers.items():
@@ -165,7 +166,7 @@ def census(folders: list[Path]) -> None:
                 continue
             told = [item for item in found if item[1].exchangeable is not None]
             alike = [item for item in told if item[1].exchangeable]
-            untrained = looks_untrained(item[1] for item in found)
+            untrained = len(told) >= 3 and len(alike) >= 0.8 * len(told)
             totals.update(item for _, each, _ in told for item in each.structured)
             totals.update(
                 {"layers judged": len(told), "exchangeable": len(alike), "files untrained": untrained}

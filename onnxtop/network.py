@@ -6,20 +6,26 @@ of block ``b`` follow those of block ``b - 1``, likewise the columns, so that ev
 one row and one column.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Block", "Blocks", "Kernel", "Matrix", "NetworkGraph", "RawCodes", "Weights"]
+__all__ = ["Block", "Blocks", "Kernel", "Matrix", "NetworkGraph", "RawCodes", "Weights", "strips"]
 
 Matrix = NDArray[np.floating[Any]]
 """A weight matrix, shape (n_in, n_out), float16, float32 or float64."""
 
 Blocks = Sequence[Matrix]
 """The matrices of one layer; no two share a neuron."""
+
+
+def strips(shape: tuple[int, ...], cells: int) -> Iterator[slice]:
+    """Cut the rows of a matrix of this shape into strips of at most so many cells, of a row at least."""
+    height = max(1, cells // max(shape[1], 1))
+    return (slice(start, start + height) for start in range(0, shape[0], height))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,16 +1,36 @@
-"""What a model file is and what of it was read, in the report's words."""
+"""What a model file is, what of it was read, and what was measured of each layer, in the report's words."""
 
+import math
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 
+from onnxtop.auditing.layers import Measured
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.coverage import account
 from onnxtop.reader.layers import Layer, Skipped
 from onnxtop.reader.model import Model
 from onnxtop.reader.skeleton import checker_note
-from onnxtop.results.report import Coverage, ModelInfo, SkippedWeight
+from onnxtop.results.plain import finite_or_none
+from onnxtop.results.report import (
+    Coverage,
+    LayerPersistence,
+    LayerReport,
+    LayerRole,
+    ModelInfo,
+    SkippedWeight,
+)
+from onnxtop.statistics.exchangeability import verdict
+from onnxtop.topology import neural_persistence
+from onnxtop.topology.null_model import NullFigures, NullModels
 
-__all__ = ["coverage_of", "model_info"]
+__all__ = ["coverage_of", "layer_report", "model_info"]
+
+_LEFT_OUT = "left out: a quick report was asked for"
+"""Why there is neither null model nor statistics of a layer that has a figure."""
+
+_NO_VARIANCE = "no finite weight that is not zero sets the scale"
+"""Why the variance of a layer is not defined."""
 
 
 def coverage_of(model: Model, constants: Constants, found: Sequence[Layer | Skipped]) -> Coverage:
@@ -46,3 +66,59 @@ def model_info(path: str | os.PathLike[str], model: Model, coverage: Coverage) -
         parameters=coverage.parameters_total + coverage.biases + coverage.normalisation,
         complaint=checker_note(model),
     )
+
+
+def layer_report(
+    measured: Measured,
+    figures: neural_persistence.LayerPersistence | None,
+    nulls: NullModels,
+    copy_of: str | None,
+    role: LayerRole | None,
+) -> LayerReport:
+    """Complete a layer's row by what depends on the network: its scale, its other layers, its ways."""
+    structure, forest = measured.structure, measured.forest
+    null = _null_figures(measured, figures, nulls)
+    left_out = _LEFT_OUT if structure is None and forest is not None and not forest.nonfinite else None
+    spread = _variance(measured, figures)
+    return replace(
+        measured.row,
+        neural_persistence=LayerPersistence(
+            total=finite_or_none(figures.total if figures else None),
+            normalized=finite_or_none(figures.normalized if figures else None),
+            null_mean=null.mean,
+            null_std=null.std,
+            z=null.z,
+            excess=null.excess,
+            draws=null.draws,
+            reason=measured.reason or (figures.reason if figures else None) or null.reason or left_out,
+        ),
+        deep_graph_persistence=role,
+        copy_of=copy_of,
+        variance=spread,
+        exchangeability=verdict(structure.evidence, null.z, structure.made_by) if structure else None,
+        reason=None if spread is not None else measured.reason or left_out or _NO_VARIANCE,
+    )
+
+
+def _null_figures(
+    measured: Measured, figures: neural_persistence.LayerPersistence | None, nulls: NullModels
+) -> NullFigures:
+    """Compare a layer's neural persistence with its null model."""
+    if measured.structure is None or figures is None:
+        return NullFigures()
+    return nulls.measure(
+        measured.structure.strongest,
+        figures.normalized,
+        scale=figures.scale,
+        convention=figures.convention,
+        p=figures.p,
+    )
+
+
+def _variance(measured: Measured, figures: neural_persistence.LayerPersistence | None) -> float | None:
+    """Return the variance of |w| in units of the scale, None where it is not defined."""
+    raw = measured.structure.evidence.variance if measured.structure else None
+    if raw is None or figures is None or not figures.scale > 0:
+        return None
+    scaled = raw / figures.scale / figures.scale
+    return scaled if math.isfinite(scaled) else None

@@ -1,27 +1,31 @@
 """The layers of a model, measured one at a time: what is kept of each when its weights are gone."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.auditing.options import AuditOptions
-from onnxtop.auditing.traits import Structure, examine
-from onnxtop.network import Blocks
+from onnxtop.network import Blocks, Kernel
 from onnxtop.reader.encoding import Encoding
 from onnxtop.reader.layers import Layer
 from onnxtop.reader.model import Model
+from onnxtop.reader.names import source_line
 from onnxtop.reader.skeleton import Shape, infer_shapes, placed
-from onnxtop.results.report import NOT_ASKED
+from onnxtop.results.report import NOT_ASKED, LayerPersistence, LayerReport
 from onnxtop.statistics.copies import Fingerprint, fingerprint
+from onnxtop.statistics.exchangeability import Evidence, evidence, verdict
 from onnxtop.statistics.fixed import probably_fixed
+from onnxtop.statistics.initialisers import InitialiserMatch, closest_initialiser
+from onnxtop.statistics.layer import layer_statistics
 from onnxtop.topology import convolution, neural_persistence
 from onnxtop.topology.graph import Forest
-from onnxtop.topology.null_model import NullModels
+from onnxtop.topology.layer_scan import LayerScan, scan_layer
+from onnxtop.topology.null_model import BIAS_ROW, UNROLLED, NullModels, StrongestWeights
 
-__all__ = ["Measured", "Progress", "measure_layers"]
+__all__ = ["Measured", "Progress", "Structure", "measure_layers"]
 
 Progress = Callable[[str, int, int], None]
 """Called with the layer just measured, and how many weights are done and to do."""
@@ -31,17 +35,38 @@ _SIZE_UNKNOWN = "its input size is not known; give --input-shape NAME=1,3,224,22
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
-    """A layer and the forest of the graph that was measured; no forest where ``reason`` says why."""
+class Structure:
+    """What tells a layer from its shuffles, as far as its weights tell before the scale is known."""
 
-    layer: Layer
-    n_in: int
-    n_out: int
+    evidence: Evidence
+    made_by: InitialiserMatch | None
+    strongest: StrongestWeights
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What a layer leaves behind: facts and arrays, no handle on the file, so that it pickles.
+
+    Attributes
+    ----------
+    row
+        Its row of the report, without what depends on the other layers.
+    forest
+        Of the graph that was measured; None where ``reason`` says why.
+    mark
+        Fingerprint, by which copies are found.
+    structure
+        None if it was not asked for, or a weight is not finite.
+    scan
+        The strongest weights, for deep graph persistence; None if that does not need them.
+    """
+
+    row: LayerReport
     forest: Forest | None
     reason: str | None = None
     mark: Fingerprint | None = None
-    fixed: str | None = None
     structure: Structure | None = None
+    scan: LayerScan | None = None
 
 
 def measure_layers(
@@ -50,89 +75,124 @@ def measure_layers(
     nulls: NullModels,
     options: AuditOptions,
     progress: Progress | None,
+    scanned: Container[int] = (),
 ) -> list[Measured]:
-    """Make the forest of every layer, holding one layer's weights at a time; call ``progress`` after each."""
+    """Measure every layer, reading and decoding its weights once, and holding those of one layer at a time.
+
+    ``scanned`` are the numbers of the layers whose strongest weights are kept; ``progress`` is called after
+    each layer.
+    """
     unrolled = options.topology and options.conv == "unrolled"
     shapes = infer_shapes(model, options.input_shapes, options.dims) if unrolled else {}
     total = sum(layer.parameters for layer in layers)
     done = 0
     measured = []
     for number, layer in enumerate(layers):
-        if not options.topology:
-            measured.append(_read_only(layer))
-        elif layer.is_convolution and unrolled:
-            measured.append(_unrolled(layer, number, shapes, nulls, options))
-        else:
-            measured.append(_dense(layer, number, nulls, options))
+        kernel = _kernel(layer, shapes, options)
+        weights = layer.blocks() if kernel is None else kernel.matrices()
+        found = _measure(layer, number, weights, kernel, nulls, options)
+        measured.append(replace(found, scan=scan_layer(weights) if number in scanned else None))
         done += layer.parameters
         if progress is not None:
             progress(layer.name, done, total)
     return measured
 
 
-def _read_only(layer: Layer) -> Measured:
-    blocks = layer.blocks()
-    marks = fingerprint(blocks), probably_fixed(blocks)
-    return Measured(layer, layer.n_in, layer.n_out, None, NOT_ASKED, *marks)
+def _kernel(layer: Layer, shapes: Mapping[str, Shape], options: AuditOptions) -> Kernel | None:
+    """Read a convolution before it is flattened, where its graph needs that."""
+    if not (options.topology and layer.is_convolution) or options.conv == "flattened":
+        return None
+    return placed(layer, shapes) if options.conv == "unrolled" else layer.kernel()
 
 
-def _dense(layer: Layer, number: int, nulls: NullModels, options: AuditOptions) -> Measured:
-    weights = layer.blocks()
-    kernel = layer.kernel() if options.conv == "channels" else None
+def _measure(
+    layer: Layer,
+    number: int,
+    weights: Blocks,
+    kernel: Kernel | None,
+    nulls: NullModels,
+    options: AuditOptions,
+) -> Measured:
+    row = _row(layer)
+    if not options.topology:
+        fixed = probably_fixed(weights)
+        return Measured(replace(row, probably_fixed=fixed), None, NOT_ASKED, fingerprint(weights))
+    if layer.is_convolution and options.conv == "unrolled":
+        return _measure_unrolled(row, layer, number, weights, kernel, nulls, options)
     blocks = weights if kernel is None else convolution.channels(kernel)
     bias = _bias(layer, options)
     forest = neural_persistence.layer_forest(blocks, bias=bias, layer=number)
     n_in, n_out = (sum(block.shape[axis] for block in blocks) for axis in (0, 1))
-    return Measured(
-        layer,
-        n_in,
-        n_out,
-        forest,
-        mark=fingerprint(blocks),
-        fixed=None if forest.nonfinite else probably_fixed(blocks),
-        structure=_examined(layer, weights, blocks, forest, nulls, options, bias=bias is not None),
-    )
+    row = replace(row, n_in=n_in, n_out=n_out)
+    if forest.nonfinite or not options.structure:
+        strongest = None
+    else:
+        strongest = nulls.read(blocks) if bias is None else StrongestWeights(reason=BIAS_ROW)
+    return _with_facts(row, layer, weights, blocks, forest, strongest)
 
 
-def _examined(
+def _measure_unrolled(
+    row: LayerReport,
     layer: Layer,
+    number: int,
     weights: Blocks,
-    measured: Blocks | None,
-    forest: Forest,
+    kernel: Kernel | None,
     nulls: NullModels,
     options: AuditOptions,
-    *,
-    bias: bool,
-) -> Structure | None:
-    if forest.nonfinite or not options.structure:
-        return None
-    return examine(
-        weights, measured, layer.codes(), nulls, bias=bias, half=layer.encoding == Encoding("float16")
+) -> Measured:
+    if kernel is None or kernel.in_size is None or kernel.out_size is None:
+        return Measured(row, None, _SIZE_UNKNOWN)
+    groups, c_out, c_in = kernel.weights.shape[:3]
+    n_in, n_out = groups * c_in * math.prod(kernel.in_size), groups * c_out * math.prod(kernel.out_size)
+    row = replace(row, n_in=n_in, n_out=n_out)
+    if not n_in or not n_out:
+        return Measured(row, None, "one side of its unrolled graph is empty")
+    if n_in + n_out > _UNROLLED_NEURONS:
+        return Measured(row, None, f"its unrolled graph has over {_UNROLLED_NEURONS} neurons")
+    forest = convolution.unrolled_forest(kernel, bias=_bias(layer, options), layer=number)
+    strongest = None if forest.nonfinite or not options.structure else StrongestWeights(reason=UNROLLED)
+    return _with_facts(row, layer, weights, weights, forest, strongest)
+
+
+def _with_facts(
+    row: LayerReport,
+    layer: Layer,
+    weights: Blocks,
+    blocks: Blocks,
+    forest: Forest,
+    strongest: StrongestWeights | None,
+) -> Measured:
+    """Add what the weights say beside their forest, or how many of them are not finite."""
+    mark = fingerprint(blocks)
+    if forest.nonfinite:
+        return Measured(replace(row, nonfinite=forest.nonfinite), forest, mark=mark)
+    row = replace(row, largest=forest.strongest, probably_fixed=probably_fixed(blocks))
+    if strongest is None:
+        return Measured(row, forest, mark=mark)
+    found = evidence(weights)
+    made_by = closest_initialiser(weights) if verdict(found, None).exchangeable else None
+    statistics = layer_statistics(weights, layer.codes(), half=layer.encoding == Encoding("float16"))
+    return Measured(
+        replace(row, statistics=statistics),
+        forest,
+        mark=mark,
+        structure=Structure(found, made_by, strongest),
     )
 
 
-def _unrolled(
-    layer: Layer, number: int, shapes: Mapping[str, Shape], nulls: NullModels, options: AuditOptions
-) -> Measured:
-    kernel = placed(layer, shapes)
-    if kernel is None or kernel.in_size is None or kernel.out_size is None:
-        return Measured(layer, layer.n_in, layer.n_out, None, _SIZE_UNKNOWN)
-    groups, c_out, c_in = kernel.weights.shape[:3]
-    n_in, n_out = groups * c_in * math.prod(kernel.in_size), groups * c_out * math.prod(kernel.out_size)
-    if not n_in or not n_out:
-        return Measured(layer, n_in, n_out, None, "one side of its unrolled graph is empty")
-    if n_in + n_out > _UNROLLED_NEURONS:
-        return Measured(layer, n_in, n_out, None, f"its unrolled graph has over {_UNROLLED_NEURONS} neurons")
-    forest = convolution.unrolled_forest(kernel, bias=_bias(layer, options), layer=number)
-    blocks = layer.blocks()
-    return Measured(
-        layer,
-        n_in,
-        n_out,
-        forest,
-        mark=fingerprint(blocks),
-        fixed=None if forest.nonfinite else probably_fixed(blocks),
-        structure=_examined(layer, blocks, None, forest, nulls, options, bias=False),
+def _row(layer: Layer) -> LayerReport:
+    return LayerReport(
+        name=layer.name,
+        op_type=layer.op_type,
+        weight=layer.weight,
+        encoding=str(layer.encoding),
+        shape=layer.shape,
+        n_in=layer.n_in,
+        n_out=layer.n_out,
+        parameters=layer.parameters,
+        uses=layer.uses,
+        neural_persistence=LayerPersistence(None, None),
+        source=source_line(layer.source.node),
     )
 
 

@@ -1,6 +1,5 @@
 """Deep graph persistence of a model: the reader's graph of neurons, measured, in the report's words."""
 
-import math
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -8,16 +7,18 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxtop.auditing.options import AuditOptions
 from onnxtop.reader.connectivity import Connectivity, connect
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layers import Layer, Skipped
 from onnxtop.reader.model import Model
+from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import Connectivity as CutOff
 from onnxtop.results.report import DeepGraphPersistence, LayerRole, SkipsCut
 from onnxtop.topology import deep_graph_persistence as dgp
-from onnxtop.topology.persistence import Convention
+from onnxtop.topology.layer_scan import LayerScan
 
-__all__ = ["DeepGraph", "measure"]
+__all__ = ["DeepGraph", "measure", "measured_layers", "neurons"]
 
 
 @dataclass(frozen=True)
@@ -29,54 +30,61 @@ class DeepGraph:
     roles: Mapping[str, LayerRole] = field(default_factory=dict)
 
 
-def measure(
-    model: Model,
-    constants: Constants,
-    layers: Sequence[Layer | Skipped],
-    *,
-    convention: Convention,
-    p: float,
-    skips: dgp.Skips,
-    input_shapes: Mapping[str, tuple[int, ...]],
-    dims: Mapping[str, int],
-    inputs: Sequence[str],
-    outputs: Sequence[str],
-    conv: str = "flattened",
-) -> DeepGraph:
-    """Measure the deep graph persistence of a model, with its skip connections kept and cut.
-
-    ``skips`` chooses which of the two the layers' roles belong to; all other arguments are the audit's. If
-    ``conv`` is 'unrolled', each position of a convolution is a neuron; by any other choice they share it.
+def neurons(
+    model: Model, constants: Constants, layers: Sequence[Layer | Skipped], options: AuditOptions
+) -> Connectivity:
+    """Return the graph of a model's neurons, with each position of a convolution if it is to be unrolled.
 
     Raises
     ------
     UsageError
         An input, output or dimension that is named is not the model's.
     """
-    connected = connect(
+    return connect(
         model,
         constants,
         layers,
-        input_shapes=input_shapes,
-        dims=dims,
-        inputs=inputs or None,
-        outputs=outputs or None,
-        unrolled=conv == "unrolled",
+        input_shapes=options.input_shapes,
+        dims=options.dims,
+        inputs=options.inputs or None,
+        outputs=options.outputs or None,
+        unrolled=options.conv == "unrolled",
     )
-    used = _between(connected.layer_graph, inputs)
-    reason = _no_figure(connected, used, inputs)
+
+
+def measured_layers(connected: Connectivity, options: AuditOptions) -> set[int]:
+    """Return the numbers of the layers whose weights make the figures; none if there are no figures."""
+    used = _between(connected.layer_graph, options.inputs)
+    if _no_figure(connected, used, options.inputs) is not None:
+        return set()
+    return {block.layer for block in connected.graph.blocks}
+
+
+def measure(connected: Connectivity, scans: Mapping[int, LayerScan], options: AuditOptions) -> DeepGraph:
+    """Measure the deep graph persistence of a model, with its skip connections kept and cut.
+
+    ``scans`` are those of the layers that were scanned when they were read. The option ``skips`` chooses
+    which of the two figures the layers' roles belong to.
+    """
+    used = _between(connected.layer_graph, options.inputs)
+    reason = _no_figure(connected, used, options.inputs)
     if reason is not None:
         figures = DeepGraphPersistence(connectivity=_connectivity(connected), reason=reason)
         return DeepGraph(figures, _cut_off(connected, used, None))
-    kept, cut = dgp.kept_and_cut(connected.graph, convention=convention, p=p)
-    chosen = cut if skips == "cut" else kept
+    kept, cut = dgp.kept_and_cut(
+        connected.graph,
+        convention=options.convention,
+        p=options.p,
+        scans=scans,
+    )
+    chosen = cut if options.skips == "cut" else kept
     figures = DeepGraphPersistence(
-        total=_defined(chosen.total),
-        normalized=_defined(chosen.normalized),
-        skips_cut=SkipsCut(_defined(cut.total), _defined(cut.normalized)),
+        total=finite_or_none(chosen.total),
+        normalized=finite_or_none(chosen.normalized),
+        skips_cut=SkipsCut(finite_or_none(cut.total), finite_or_none(cut.normalized)),
         inputs=chosen.n_inputs,
         outputs=chosen.n_outputs,
-        saturated=_defined(chosen.saturated),
+        saturated=finite_or_none(chosen.saturated),
         connectivity=_connectivity(connected),
         notes=connected.notes,
         reason=chosen.reason,
@@ -146,22 +154,6 @@ def _dead(connected: Connectivity, kind: str, vertices: NDArray[np.intp]) -> tup
 
 
 def _roles(connected: Connectivity, measured: dgp.DeepGraphPersistence) -> dict[str, LayerRole]:
-    roles: dict[str, LayerRole] = {}
-    each = measured.layers
-    for number, layer in enumerate(connected.graph.layers):
-        if layer.name not in roles and not math.isnan(each.active[number]):
-            roles[layer.name] = LayerRole(
-                bars=int(each.bars[number]),
-                active=_defined(float(each.active[number])),
-                alpha=_range(each.alpha_min[number], each.alpha_max[number]),
-                beta=_range(each.beta_min[number], each.beta_max[number]),
-            )
-    return roles
-
-
-def _range(low: float, high: float) -> tuple[float, ...] | None:
-    return (float(low), float(high)) if math.isfinite(low) and math.isfinite(high) else None
-
-
-def _defined(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
+    """Return the role of each layer, of the first use where a weight is used transposed as well."""
+    pairs = zip(connected.graph.layers, measured.layers, strict=True)
+    return {layer.name: role for layer, role in reversed(list(pairs)) if role is not None}

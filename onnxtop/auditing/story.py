@@ -1,41 +1,38 @@
 """The whole story of an audit on one page: read a model, measure its layers, report."""
 
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from onnxtop._version import __version__
 from onnxtop.auditing import network
-from onnxtop.auditing.describing import coverage_of, model_info
+from onnxtop.auditing.describing import coverage_of, layer_report, model_info
 from onnxtop.auditing.layers import Measured, Progress, measure_layers
 from onnxtop.auditing.options import AuditOptions, check_options, settings_of
-from onnxtop.auditing.traits import LEFT_OUT, NO_VARIANCE, null_figures, told, variance
-from onnxtop.network import Matrix
+from onnxtop.network import Blocks
+from onnxtop.reader.connectivity import Connectivity
 from onnxtop.reader.constants import Constants
-from onnxtop.reader.layers import Layer, Skipped, find_layers
-from onnxtop.reader.model import Model, load
-from onnxtop.reader.names import source_line
+from onnxtop.reader.layers import Layer, find_layers
+from onnxtop.reader.model import load
 from onnxtop.reader.skeleton import check_sizes
+from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import (
     NOT_ASKED,
-    Connectivity,
     DeepGraphPersistence,
-    LayerPersistence,
-    LayerReport,
     Network,
     NetworkPersistence,
     Report,
     ToolInfo,
 )
+from onnxtop.results.report import Connectivity as Cut
 from onnxtop.rules import catalogue
 from onnxtop.rules.rule import Policy
 from onnxtop.statistics.copies import find_copies
 from onnxtop.topology import neural_persistence
 from onnxtop.topology.null_model import NullModels
 
-__all__ = ["ALGORITHMS", "AuditOptions", "Progress", "audit"]
+__all__ = ["ALGORITHMS", "AuditOptions", "Audited", "Progress", "audit", "audited"]
 
 ALGORITHMS = {"neural_persistence": 1, "deep_graph_persistence": 1}
 """Version of each measure: raised whenever the same file and options may give another value."""
@@ -81,6 +78,25 @@ def audit(
         report = onnxtop.audit("model.onnx")
         report.network.neural_persistence.mean_normalized
     """
+    return audited(path, options, policy=policy, progress=progress).report
+
+
+@dataclass(frozen=True, eq=False)
+class Audited:
+    """A report, and the layers it is about, for those who go on from there."""
+
+    report: Report
+    layers: Sequence[Layer]
+
+
+def audited(
+    path: str | os.PathLike[str],
+    options: AuditOptions | None = None,
+    *,
+    policy: Policy | None = None,
+    progress: Progress | None = None,
+) -> Audited:
+    """Audit one ONNX file as `audit` does, and keep its layers."""
     options = options or AuditOptions()
     shown = check_options(options)
     model = load(os.fspath(path), allow_external=options.allow_external)
@@ -88,39 +104,55 @@ def audit(
     constants = Constants(model)
     found = find_layers(model, constants, peepholes=options.peepholes)
     layers = [layer for layer in found if isinstance(layer, Layer)]
-    whole = _whole(model, constants, found, options)
+    connected = network.neurons(model, constants, found, options) if options.topology else None
+    scanned = network.measured_layers(connected, options) if connected else set()
     nulls = NullModels(options.seed)
-    measured = measure_layers(model, layers, nulls, options, progress)
-    copies = find_copies({item.layer.name: item.mark for item in measured}, _reader(layers))
-    figures = neural_persistence.network_persistence(
-        {item.layer.name: item.forest for item in measured if item.forest is not None},
-        scale=options.scale,
-        convention=options.convention,
-        p=options.p,
-        counted=_counted(measured, copies, options),
-    )
+    measured = measure_layers(model, layers, nulls, options, progress, scanned)
     coverage = coverage_of(model, constants, found)
     report = Report(
         tool=ToolInfo("onnxtop", __version__, ALGORITHMS),
         model=model_info(path, model, coverage),
         settings=settings_of(options),
         coverage=coverage,
-        network=_network(measured, copies, figures, whole, options),
-        layers=tuple(
-            replace(
-                _layer_report(item, copies, figures.layers.get(item.layer.name), nulls),
-                deep_graph_persistence=whole.roles.get(item.layer.name),
-            )
-            for item in measured
-        ),
+        **_figures(measured, connected, _reader(layers), nulls, options),
     )
     findings = catalogue.apply(report, policy)
-    return replace(
+    report = replace(
         report,
         **_on_data(path, options),
         layers=tuple(layer for layer in report.layers if shown.search(layer.name)),
         findings=tuple(f for f in findings if f.layer is None or shown.search(f.layer)),
     )
+    return Audited(report, layers)
+
+
+def _figures(
+    measured: Sequence[Measured],
+    connected: Connectivity | None,
+    read: Callable[[str], Blocks],
+    nulls: NullModels,
+    options: AuditOptions,
+) -> dict[str, Any]:
+    """Return what is reported of the network and its layers, from what the layers left behind."""
+    copies = find_copies({item.row.name: item.mark for item in measured}, read)
+    figures = neural_persistence.network_persistence(
+        {item.row.name: item.forest for item in measured if item.forest is not None},
+        scale=options.scale,
+        convention=options.convention,
+        p=options.p,
+        counted=_counting(measured, copies, options),
+    )
+    scans = {number: item.scan for number, item in enumerate(measured) if item.scan is not None}
+    whole = network.measure(connected, scans, options) if connected else _NOT_MEASURED
+    rows = (
+        layer_report(item, figures.layers.get(name), nulls, copies.get(name), whole.roles.get(name))
+        for item in measured
+        for name in (item.row.name,)
+    )
+    return {"network": _network(measured, copies, figures, whole, options), "layers": tuple(rows)}
+
+
+_NOT_MEASURED = network.DeepGraph(DeepGraphPersistence(reason=NOT_ASKED), Cut(reason=NOT_ASKED))
 
 
 def _on_data(path: str | os.PathLike[str], options: AuditOptions) -> dict[str, Any]:
@@ -145,83 +177,20 @@ def _on_data(path: str | os.PathLike[str], options: AuditOptions) -> dict[str, A
     return found
 
 
-def _reader(layers: Sequence[Layer]) -> Callable[[str], Sequence[Matrix]]:
+def _reader(layers: Sequence[Layer]) -> Callable[[str], Blocks]:
     by_name = {layer.name: layer for layer in layers}
     return lambda name: by_name[name].blocks()
 
 
-def _counted(measured: Sequence[Measured], copies: Mapping[str, str], options: AuditOptions) -> list[str]:
+def _counting(measured: Sequence[Measured], copies: Mapping[str, str], options: AuditOptions) -> list[str]:
     """Return the layers that set the scale and enter the network's figures."""
     return [
-        item.layer.name
+        item.row.name
         for item in measured
         if item.forest is not None
-        and item.layer.name not in copies
-        and (item.fixed is None or options.count_fixed)
+        and item.row.name not in copies
+        and (item.row.probably_fixed is None or options.count_fixed)
     ]
-
-
-def _whole(
-    model: Model, constants: Constants, found: Sequence[Layer | Skipped], options: AuditOptions
-) -> network.DeepGraph:
-    if options.topology:
-        return network.measure(
-            model,
-            constants,
-            found,
-            convention=options.convention,
-            p=options.p,
-            skips=options.skips,
-            input_shapes=options.input_shapes,
-            dims=options.dims,
-            inputs=options.inputs,
-            outputs=options.outputs,
-            conv=options.conv,
-        )
-    return network.DeepGraph(DeepGraphPersistence(reason=NOT_ASKED), Connectivity(reason=NOT_ASKED))
-
-
-def _layer_report(
-    measured: Measured,
-    copies: Mapping[str, str],
-    figures: neural_persistence.LayerPersistence | None,
-    nulls: NullModels,
-) -> LayerReport:
-    layer, forest = measured.layer, measured.forest
-    structure = measured.structure
-    null = null_figures(structure, figures, nulls)
-    left_out = LEFT_OUT if structure is None and forest is not None and not forest.nonfinite else None
-    spread = variance(structure, figures)
-    return LayerReport(
-        name=layer.name,
-        op_type=layer.op_type,
-        weight=layer.weight,
-        encoding=str(layer.encoding),
-        shape=layer.shape,
-        n_in=measured.n_in,
-        n_out=measured.n_out,
-        parameters=layer.parameters,
-        uses=layer.uses,
-        neural_persistence=LayerPersistence(
-            total=_defined(figures.total if figures else None),
-            normalized=_defined(figures.normalized if figures else None),
-            null_mean=null.mean,
-            null_std=null.std,
-            z=null.z,
-            excess=null.excess,
-            draws=null.draws,
-            reason=measured.reason or (figures.reason if figures else None) or null.reason or left_out,
-        ),
-        copy_of=copies.get(layer.name),
-        probably_fixed=measured.fixed,
-        largest=None if forest is None or forest.nonfinite else forest.strongest,
-        nonfinite=forest.nonfinite if forest else 0,
-        variance=spread,
-        exchangeability=told(structure, null.z),
-        statistics=structure.statistics if structure else None,
-        reason=None if spread is not None else measured.reason or left_out or NO_VARIANCE,
-        source=source_line(layer.source.node),
-    )
 
 
 def _network(
@@ -234,21 +203,17 @@ def _network(
     if not options.topology:
         return Network(NetworkPersistence(None, None, reason=NOT_ASKED), whole.figures)
     undefined = sum(item.forest is None or item.forest.nonfinite > 0 for item in measured)
-    fixed = 0 if options.count_fixed else sum(item.fixed is not None for item in measured)
+    fixed = 0 if options.count_fixed else sum(item.row.probably_fixed is not None for item in measured)
     left_out = {"not defined": undefined, "copies": len(copies), "probably fixed": fixed}
     named = ", ".join(f"{count} {what}" for what, count in left_out.items() if count)
     reason = figures.reason or (f"left out of {len(measured)} layers: {named}" if named else None)
     return Network(
         NetworkPersistence(
-            mean_normalized=_defined(figures.mean_normalized),
-            total=_defined(figures.total),
-            scale=_defined(figures.scale),
+            mean_normalized=finite_or_none(figures.mean_normalized),
+            total=finite_or_none(figures.total),
+            scale=finite_or_none(figures.scale),
             reason=reason,
         ),
         whole.figures,
         whole.cut_off,
     )
-
-
-def _defined(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from onnxtop.network import Blocks
+from onnxtop.network import Blocks, strips
 
-__all__ = ["EXPLAINED", "Aligned", "align", "chunks", "residual"]
+__all__ = ["CHUNK", "EXPLAINED", "Aligned", "align", "residual"]
 
 EXPLAINED = 0.5
 """Relative change below which two layers hold the same weights, changed a little."""
@@ -23,7 +23,8 @@ EXPLAINED = 0.5
 _LARGEST = 1 << 24
 """Weights above which a layer is compared as it stands."""
 _PROJECTIONS = 8
-_CHUNK = 1 << 20
+CHUNK = 1 << 20
+"""Weights worked on at a time."""
 
 Floats = NDArray[np.float64]
 Order = NDArray[np.intp]
@@ -56,19 +57,13 @@ def residual(old: Blocks, new: Blocks) -> float:
     """Return the relative change between blocks of equal shapes; infinite if it is not defined."""
     size = moved = 0.0
     for ours, theirs in zip(old, new, strict=True):
-        for rows in chunks(theirs):
+        for rows in strips(theirs.shape, CHUNK):
             before, after = ours[rows].astype(np.float64), theirs[rows].astype(np.float64)
             size += float((before**2).sum())
             moved += float(((after - before) ** 2).sum())
     if not np.isfinite(size) or not np.isfinite(moved):
         return float("inf")
     return float(np.sqrt(moved / size)) if size else (0.0 if moved == 0 else float("inf"))
-
-
-def chunks(block: NDArray[Any]) -> Iterator[slice]:
-    """Cut the rows of a block into pieces that are small enough to be copied."""
-    step = max(_CHUNK // block.shape[1], 1)
-    return (slice(start, start + step) for start in range(0, len(block), step))
 
 
 def _of_one(old: NDArray[Any], new: NDArray[Any]) -> Iterator[tuple[str, Blocks]]:

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 from onnxtop.results.diff import DiffSettings, Figure, LayerDiff
 
-__all__ = ["judged", "relative"]
+__all__ = ["judge", "relative"]
 
 _SAME_FACTOR = 0.01
 """A factor this near to 1 is none worth a word."""
 _SAME_DIRECTION = 0.999
 
 
-def judged(layer: LayerDiff, settings: DiffSettings) -> LayerDiff:
+def judge(layer: LayerDiff, settings: DiffSettings) -> LayerDiff:
     """Return the layer with the reasons why it counts as changed, and with what counts for nothing."""
     notes = list(layer.notes)
     if layer.encoding != layer.old_encoding:

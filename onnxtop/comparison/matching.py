@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from onnxtop.comparison.alignment import EXPLAINED, align
 from onnxtop.network import Blocks
 
-__all__ = ["Candidate", "Pair", "holder", "match", "module_path"]
+__all__ = ["Candidate", "Marks", "Pair", "holder", "match", "module_path"]
 
 _TRIED = 3
 """So many of the layers that look most alike are compared weight by weight."""
 _QUANTILES = np.linspace(0, 1, 65)
 
 Floats = NDArray[np.float64]
-_Marks = dict[int, tuple[Floats, Floats, Floats]]
+Marks = dict[int, tuple[Floats, Floats, Floats]]
 """What was found of a layer's weights, by the identity of its candidate."""
 
 
@@ -80,19 +80,21 @@ def module_path(name: str, op_type: str) -> str:
     return ".".join([part for part in parts if not operation.fullmatch(part)] or parts)
 
 
-def holder(wanted: Candidate, others: Sequence[Candidate], marks: _Marks | None = None) -> str | None:
-    """Return the name of the layer that holds nearly the weights of the one wanted, None if none does.
+def holder(wanted: Candidate, others: Sequence[Candidate], marks: Marks) -> Candidate | None:
+    """Return the layer that holds nearly the weights of the one wanted, None if none does.
 
     ``marks`` keeps what was found of the others, for the next question.
     """
     target = wanted.read()
-    for other in _most_alike(wanted, others, {} if marks is None else marks):
-        if align(other.read(), target).residual < EXPLAINED:
-            return other.name
-    return None
+    alike = (
+        other
+        for other in _most_alike(wanted, others, marks)
+        if align(other.read(), target).residual < EXPLAINED
+    )
+    return next(alike, None)
 
 
-def _left(layers: Sequence[Candidate], taken: set[int]) -> Iterator[tuple[int, Candidate]]:
+def _unpaired(layers: Sequence[Candidate], taken: set[int]) -> Iterator[tuple[int, Candidate]]:
     return ((number, layer) for number, layer in enumerate(layers) if number not in taken)
 
 
@@ -104,8 +106,8 @@ def _by_key(
     key: Callable[[Candidate], Hashable],
 ) -> list[Pair]:
     """Pair the layers whose key occurs once among what is left of either model."""
-    free_old = list(_left(old, {pair.old for pair in pairs}))
-    free_new = list(_left(new, {pair.new for pair in pairs}))
+    free_old = list(_unpaired(old, {pair.old for pair in pairs}))
+    free_new = list(_unpaired(new, {pair.new for pair in pairs}))
     counts = [Counter(key(layer) for _, layer in free) for free in (free_old, free_new)]
     numbers = {key(layer): number for number, layer in free_old}
     return [
@@ -116,17 +118,13 @@ def _by_key(
 
 
 def _by_content(old: Sequence[Candidate], new: Sequence[Candidate], pairs: Sequence[Pair]) -> list[Pair]:
-    free = dict(_left(old, {pair.old for pair in pairs}))
-    marks: _Marks = {}
+    free = {id(layer): (number, layer) for number, layer in _unpaired(old, {pair.old for pair in pairs})}
+    marks: Marks = {}
     found = []
-    for number, layer in _left(new, {pair.new for pair in pairs}):
-        numbers = {id(candidate): each for each, candidate in free.items()}
-        target = layer.read()
-        for candidate in _most_alike(layer, list(free.values()), marks):
-            if align(candidate.read(), target).residual < EXPLAINED:
-                found.append(Pair(numbers[id(candidate)], number, "content"))
-                del free[numbers[id(candidate)]]
-                break
+    for number, layer in _unpaired(new, {pair.new for pair in pairs}):
+        held = holder(layer, [candidate for _, candidate in free.values()], marks)
+        if held is not None:
+            found.append(Pair(free.pop(id(held))[0], number, "content"))
     return found
 
 
@@ -135,7 +133,7 @@ def _by_place(old: Sequence[Candidate], new: Sequence[Candidate], pairs: Sequenc
     groups: dict[Hashable, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for side, layers in enumerate((old, new)):
         taken = {(pair.old, pair.new)[side] for pair in pairs}
-        for number, layer in _left(layers, taken):
+        for number, layer in _unpaired(layers, taken):
             groups[layer.sides][side].append(number)
     return [
         Pair(a, b, "place")
@@ -145,7 +143,7 @@ def _by_place(old: Sequence[Candidate], new: Sequence[Candidate], pairs: Sequenc
     ]
 
 
-def _most_alike(layer: Candidate, others: Sequence[Candidate], marks: _Marks) -> list[Candidate]:
+def _most_alike(layer: Candidate, others: Sequence[Candidate], marks: Marks) -> list[Candidate]:
     """Return the few layers of fitting sides whose sorted weights and norms are nearest."""
     fitting = [other for other in others if _fits(other.sides, layer.sides)]
     if len(fitting) <= _TRIED:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.comparison.alignment import chunks
-from onnxtop.network import Blocks
+from onnxtop.comparison.alignment import CHUNK
+from onnxtop.network import Blocks, strips
 from onnxtop.results.diff import WeightChange
 from onnxtop.topology.bottleneck_distance import bottleneck_distance
 from onnxtop.topology.dense import dense_forest
@@ -57,14 +57,14 @@ def weight_change(old: Blocks, new: Blocks) -> WeightChange:
 def _column_sums(old: NDArray[Any], new: NDArray[Any]) -> tuple[Floats, Floats, Floats, Floats]:
     """Return old squared, new squared, their product and their squared difference, summed by column."""
     totals = np.zeros((4, new.shape[1]))
-    for rows in chunks(new):
+    for rows in strips(new.shape, CHUNK):
         a, b = old[rows].astype(np.float64), new[rows].astype(np.float64)
         totals += [(a * a).sum(axis=0), (b * b).sum(axis=0), (a * b).sum(axis=0), ((b - a) ** 2).sum(axis=0)]
     return totals[0], totals[1], totals[2], totals[3]
 
 
 def _differing(old: NDArray[Any], new: NDArray[Any]) -> int:
-    return sum(int(np.count_nonzero(old[rows] != new[rows])) for rows in chunks(new))
+    return sum(int(np.count_nonzero(old[rows] != new[rows])) for rows in strips(new.shape, CHUNK))
 
 
 def _per_output(oo: Floats, nn: Floats, on: Floats) -> bool:
@@ -93,10 +93,10 @@ def topology_change(
         forest_diagram(forest, forest.strongest if scale is None else scale)
         for forest, scale in ((before, old_scale), (after, new_scale))
     ]
-    return _kept(before, after), bottleneck_distance(*diagrams)
+    return _share_kept(before, after), bottleneck_distance(*diagrams)
 
 
-def _kept(before: Forest, after: Forest) -> float:
+def _share_kept(before: Forest, after: Forest) -> float:
     edges = [forest.edges[:, 0] * forest.n_vertices + forest.edges[:, 1] for forest in (before, after)]
     return float(np.isin(edges[0], edges[1]).mean()) if edges[0].size else 1.0
 

@@ -3,17 +3,16 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from onnxtop._version import __version__
-from onnxtop.auditing.story import ALGORITHMS, AuditOptions, Progress, audit
+from onnxtop.auditing.story import ALGORITHMS, AuditOptions, Progress, audited
 from onnxtop.comparison.alignment import EXPLAINED, align
-from onnxtop.comparison.judgement import judged
-from onnxtop.comparison.matching import Candidate, Pair, holder, match
+from onnxtop.comparison.judgement import judge
+from onnxtop.comparison.matching import Candidate, Marks, Pair, holder, match
 from onnxtop.comparison.measures import topology_change, weight_change
 from onnxtop.comparison.options import CompareOptions
 from onnxtop.errors import NothingToAnalyseError, OnnxtopError
-from onnxtop.reader.layers import Layer, read_layers
+from onnxtop.reader.layers import Layer
 from onnxtop.results.diff import (
     Diff,
     Figure,
@@ -76,7 +75,7 @@ def compare(
     sides = [_side(os.fspath(path), options, progress) for path in (old, new)]
     before, after = sides
     pairs = match(before.candidates, after.candidates)
-    layers = tuple(judged(_layer(pair, before, after), options.settings) for pair in pairs)
+    layers = tuple(judge(_layer(pair, before, after), options.settings) for pair in pairs)
     layers = _with_holders(layers, pairs, before, after)
     return Diff(
         tool=ToolInfo("onnxtop", __version__, {**ALGORITHMS, "diff": DIFF_ALGORITHM}),
@@ -99,14 +98,12 @@ def _side(path: str, options: CompareOptions, progress: Progress | None) -> _Sid
         seed=options.settings.seed,
     )
     try:
-        report = audit(path, settings, progress=progress)
-        found = read_layers(path, allow_external=options.allow_external, peepholes=options.peepholes)
+        found = audited(path, settings, progress=progress)
     except OnnxtopError as error:
         raise type(error)(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
-    layers = [layer for layer in found if isinstance(layer, Layer)]
-    if not layers:
+    if not found.layers:
         raise NothingToAnalyseError(f"{path}: nothing to compare: it has no weight tensor that can be read")
-    return _Side(report, [_candidate(layer) for layer in layers])
+    return _Side(found.report, [_candidate(layer) for layer in found.layers])
 
 
 def _candidate(layer: Layer) -> Candidate:
@@ -130,12 +127,12 @@ def _layer(pair: Pair, before: _Side, after: _Side) -> LayerDiff:
         order="",
         weights=WeightChange(),
         neural_persistence=Figure(old.neural_persistence.normalized, new.neural_persistence.normalized),
-        retied=_retied(old, new),
+        retied=_tie_change(old, new),
     )
-    return _measured(base, ours, theirs, before.scale, after.scale)
+    return _compare_weights(base, ours, theirs, before.scale, after.scale)
 
 
-def _measured(
+def _compare_weights(
     base: LayerDiff, old: Candidate, new: Candidate, old_scale: float | None, new_scale: float | None
 ) -> LayerDiff:
     """Compare the weights of a pair, put into one order."""
@@ -159,7 +156,7 @@ def _sizes(sides: Sequence[tuple[int, int]]) -> str:
     return f"{rows} x {columns}" if len(sides) == 1 else f"{len(sides)} of {rows} x {columns}"
 
 
-def _retied(old: LayerReport, new: LayerReport) -> str | None:
+def _tie_change(old: LayerReport, new: LayerReport) -> str | None:
     """Say whether the weights are now shared by more or fewer nodes or layers."""
     if len(old.uses) != len(new.uses):
         return f"tie changed: weights used by {_nodes(old)}, now by {_nodes(new)}"
@@ -182,13 +179,15 @@ def _with_holders(
     """Name, for layers whose weights are altogether others, the old layer that held them."""
     lost = [_is_other(layer) for layer in layers]
     pool = [before.candidates[pair.old] for pair, is_lost in zip(pairs, lost, strict=True) if is_lost]
-    marks: dict[int, Any] = {}
+    marks: Marks = {}
     result = []
     for layer, pair, is_lost in zip(layers, pairs, lost, strict=True):
         others = [each for each in pool if each is not before.candidates[pair.old]]
         held = holder(after.candidates[pair.new], others, marks) if is_lost and others else None
-        told = () if held is None else (f"holds the weights that {held} had",)
-        result.append(replace(layer, holds=held, changes=(*layer.changes, *told)))
+        if held is not None:
+            change = f"holds the weights that {held.name} had"
+            layer = replace(layer, holds=held.name, changes=(*layer.changes, change))
+        result.append(layer)
     return tuple(result)
 
 

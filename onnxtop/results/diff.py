@@ -3,13 +3,11 @@
 A figure that is not defined is None, and a ``reason`` stands beside it.
 """
 
-import dataclasses
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from onnxtop.options import Option
+from onnxtop.results.plain import plain
 from onnxtop.results.report import ModelInfo, ToolInfo
 
 __all__ = ["Diff", "DiffSettings", "Figure", "LayerDiff", "NetworkDiff", "Unmatched", "WeightChange"]
@@ -145,18 +143,6 @@ class Diff:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; floats have 12 significant digits."""
-        plain: dict[str, Any] = _plain(self)
+        values: dict[str, Any] = plain(self)
         verdict = {"changed": self.changed, "same_architecture": self.same_architecture}
-        return {"tool": plain.pop("tool"), **verdict, **plain}
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return float(f"{value:.12g}") if math.isfinite(value) else None
-    return value
+        return {"tool": values.pop("tool"), **verdict, **values}

@@ -16,7 +16,8 @@ from typing import Any
 
 from onnxtop.errors import UsageError
 from onnxtop.results.plain import plain
-from onnxtop.statistics.facts import LayerStatistics
+from onnxtop.statistics.facts import Exchangeability, LayerStatistics
+from onnxtop.topology.facts import LayerRole
 
 __all__ = [
     "NOT_ASKED",
@@ -216,46 +217,6 @@ class LayerPersistence:
 
 
 @dataclass(frozen=True)
-class Exchangeability:
-    """Whether the weights of a layer could be shuffled and nothing would change: it looks untrained.
-
-    ``structured`` names the statistics that found structure. ``row_share`` and ``column_share`` are the
-    shares of the variance of |w| that the means of rows and of columns explain, ``z_rows`` and ``z_columns``
-    the same against the shuffled layer; ``spectrum`` is the largest singular value against its edge.
-    ``initialiser`` is the nearest of the common initialisers, at this ``distance`` of the two distributions;
-    it ``fits`` if chance alone explains that and its scale follows from the layer's sides. It is only looked
-    for where no structure was found. ``reason`` says why there is no verdict, where there is none.
-    """
-
-    exchangeable: bool | None = None
-    structured: tuple[str, ...] = ()
-    row_share: float | None = None
-    column_share: float | None = None
-    z_rows: float | None = None
-    z_columns: float | None = None
-    spectrum: float | None = None
-    initialiser: str | None = None
-    distance: float | None = None
-    fits: bool | None = None
-    reason: str | None = None
-
-
-@dataclass(frozen=True)
-class LayerRole:
-    """What a layer does in the network's deep graph persistence.
-
-    ``bars`` of the network end at a weight of this layer. ``active`` is the share of its outputs on a way
-    from an input to an output. ``alpha`` is the range, over its outputs, of the strength of the best way from
-    an input; ``beta``, over its inputs, that of the best way to an output.
-    """
-
-    bars: int
-    active: float | None
-    alpha: tuple[float, ...] | None
-    beta: tuple[float, ...] | None
-
-
-@dataclass(frozen=True)
 class LayerReport:
     """One weighted layer.
 
@@ -354,7 +315,7 @@ class Report:
         if version != SCHEMA_VERSION:
             raise UsageError(f"wanted a report of schema version {SCHEMA_VERSION}, found {version!r}")
         try:
-            report: Report = _typed(cls, {**dict.fromkeys(ON_DATA), **data})
+            report: Report = _build(cls, {**dict.fromkeys(ON_DATA), **data})
         except (KeyError, TypeError, ValueError) as error:
             what = f"there is no {error}" if isinstance(error, KeyError) else error
             raise UsageError(
@@ -363,12 +324,12 @@ class Report:
         return report
 
 
-def _typed(hint: Any, value: Any) -> Any:
+def _build(hint: Any, value: Any) -> Any:
     """Build a value of the annotated type from plain JSON values."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         hints = typing.get_type_hints(hint)
-        return hint(**{f.name: _typed(hints[f.name], value[f.name]) for f in dataclasses.fields(hint)})
+        return hint(**{f.name: _build(hints[f.name], value[f.name]) for f in dataclasses.fields(hint)})
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in args:
             return None
@@ -376,9 +337,9 @@ def _typed(hint: Any, value: Any) -> Any:
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise TypeError(f"wanted a list, found {value!r:.40}")
-        return tuple(_typed(args[0], item) for item in value)
+        return tuple(_build(args[0], item) for item in value)
     if origin is not None and issubclass(origin, Mapping):
-        return {key: _typed(args[1], item) for key, item in value.items()}
+        return {key: _build(args[1], item) for key, item in value.items()}
     if not isinstance(value, _LEAVES[hint]) or (isinstance(value, bool) and hint is not bool):
         raise TypeError(f"wanted {hint.__name__}, found {value!r:.40}")
     return value
@@ -391,5 +352,5 @@ def _one_of(hints: list[Any], value: Any) -> Any:
     """Build a value of the first type that it fits."""
     for hint in hints[:-1]:
         with contextlib.suppress(TypeError):
-            return _typed(hint, value)
-    return _typed(hints[-1], value)
+            return _build(hint, value)
+    return _build(hints[-1], value)

@@ -52,7 +52,7 @@ def read_baseline(path: str) -> Baseline:
     except UnicodeDecodeError:
         raise UsageError(f"baseline {path}: this is not JSON: it is not UTF-8 text") from None
     found: dict[str, Report | str] = {}
-    for item in _items(_parsed(text, path), path):
+    for item in _items(_parse(text, path), path):
         name, report = _one(item, path)
         found[name] = report
     if not found:
@@ -60,7 +60,7 @@ def read_baseline(path: str) -> Baseline:
     return Baseline(path, found)
 
 
-def _parsed(text: str, path: str) -> Sequence[Any]:
+def _parse(text: str, path: str) -> Sequence[Any]:
     try:
         return [json.loads(text)]
     except (ValueError, RecursionError) as whole:
@@ -103,9 +103,8 @@ def incomparable(report: Report, baseline: Report) -> str:
     for name in sorted({*new, *old}):
         if new.get(name) != old.get(name):
             return (
-                f"{name} has version {new.get(name)}, in the baseline {old.get(name)}: their figures "
-                "differ by "
-                "definition; make a new baseline"
+                f"{name} has version {new.get(name)}, in the baseline {old.get(name)}: their figures differ "
+                "by definition; make a new baseline"
             )
     for setting in (item.name for item in fields(Settings) if item.name not in _SHOWN_ONLY):
         mine, theirs = getattr(report.settings, setting), getattr(baseline.settings, setting)

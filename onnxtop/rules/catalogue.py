@@ -34,15 +34,10 @@ FAMILIES = {
 }
 """What the first digit of a code means."""
 
-RULES: tuple[Rule, ...] = (
-    *coverage.RULES,
-    *numbers.RULES,
-    *units.RULES,
-    *untrained.RULES,
-    *graph.RULES,
-    *topology.RULES,
-    *differences.RULES,
-    *quantisation.RULES,
+_MODULES = (coverage, numbers, units, untrained, graph, topology, differences, quantisation)
+
+RULES: tuple[Rule, ...] = tuple(
+    item for module in _MODULES for item in vars(module).values() if isinstance(item, Rule)
 )
 """The catalogue."""
 
@@ -62,7 +57,7 @@ def apply(report: Report, policy: Policy | None = None) -> tuple[Finding, ...]:
         if severity == "off" or not chosen(rule, policy):
             continue
         for layer, message in rule.find(report, policy):
-            if not _ignored(rule, layer, policy):
+            if not _is_ignored(rule, layer, policy):
                 mark = Finding.fingerprint_of(rule.code, layer, shapes.get(layer or "", ()))
                 findings.append(Finding(rule.code, severity, layer, message, mark, mark in known))
     return tuple(findings)
@@ -96,16 +91,16 @@ def chosen(rule: Rule, policy: Policy) -> bool:
 
 
 def _longest(rule: Rule, prefixes: tuple[str, ...]) -> int:
-    return max((len(prefix) for prefix in prefixes if _named(rule, prefix)), default=-1)
+    return max((len(prefix) for prefix in prefixes if _matches(rule, prefix)), default=-1)
 
 
-def _named(rule: Rule, prefix: str) -> bool:
+def _matches(rule: Rule, prefix: str) -> bool:
     return prefix == rule.name or rule.code.startswith(prefix)
 
 
-def _ignored(rule: Rule, layer: str | None, policy: Policy) -> bool:
+def _is_ignored(rule: Rule, layer: str | None, policy: Policy) -> bool:
     return layer is not None and any(
-        _named(rule, prefix) and fnmatchcase(layer, pattern) for prefix, pattern in policy.ignores
+        _matches(rule, prefix) and fnmatchcase(layer, pattern) for prefix, pattern in policy.ignores
     )
 
 

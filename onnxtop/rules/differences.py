@@ -1,46 +1,67 @@
 """OT5: what is another than in the baseline; without a baseline these rules are silent."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from onnxtop.results.report import LayerReport, Report
-from onnxtop.rules.matching import matched, partners, similarity
-from onnxtop.rules.rule import Found, Policy, Rule
+from onnxtop.rules.matching import layer_pairs, partners, similarity
+from onnxtop.rules.rule import Found, Policy, pair_rule, rule
 
-__all__ = ["RULES"]
+_RETRAINED = "A model that was trained anew or further on purpose: take a new baseline."
 
 _SAME, _OTHER, _UNCHANGED = 0.9, 0.4, 0.99
 """Cosines of sketches: above the first they are the same weights, below the second others."""
 
 
+@rule(
+    "OT500",
+    "error",
+    what="There is a baseline, and it cannot be compared with this model.",
+    why="A comparison of what is not comparable would find regressions that are none, or none where "
+    "there are.",
+    how="Algorithm versions, settings and names of layers of both reports; the exit code is 3.",
+)
 def incomparable(report: Report, policy: Policy) -> Found:
-    """Tell that the baseline cannot be compared."""
     if policy.incomparable:
         yield None, policy.incomparable
 
 
+@rule(
+    "OT501",
+    "error",
+    what="Normalized neural persistence of a layer is not that of the baseline.",
+    why="The strong weights of the layer are placed otherwise, or the network's largest weight changed.",
+    how="Relative change above the tolerance `np.normalized`, 0.1 by default.",
+    false_alarms=_RETRAINED,
+)
 def np_changed(report: Report, policy: Policy) -> Found:
-    """Find layers whose normalized neural persistence changed."""
-    yield from _changed(report, policy, "np.normalized", lambda layer: layer.neural_persistence.normalized)
+    yield from _changes(report, policy, "np.normalized", lambda layer: layer.neural_persistence.normalized)
 
 
+@rule(
+    "OT502",
+    "error",
+    what="The variance of a layer's scaled weights is not that of the baseline.",
+    why="The distribution of |w| over the network's largest changed, wherever the weights are placed.",
+    how="Relative change above the tolerance `variance`, 0.1 by default.",
+    false_alarms=_RETRAINED,
+)
 def variance_changed(report: Report, policy: Policy) -> Found:
-    """Find layers the variance of whose scaled weights changed."""
-    yield from _changed(report, policy, "variance", lambda layer: layer.variance)
+    yield from _changes(report, policy, "variance", lambda layer: layer.variance)
 
 
-def _changed(
+def _changes(
     report: Report, policy: Policy, figure: str, value: Callable[[LayerReport], float | None]
 ) -> Found:
     """Yield the layers whose figure changed; those that only follow the network's scale are told as one."""
     scale = _scale_change(report, policy.baseline)
     followers = 0
-    for now, then in matched(report, policy.baseline):
+    for now, then in layer_pairs(report, policy.baseline):
         new, old = value(now), value(then)
         if old is not None and new is None:
             yield now.name, f"{figure} was {old:.4g} and is not defined now"
         if new is None or old is None or not (text := change(new, old, policy.tolerance(figure))):
             continue
-        if scale and _unchanged(now, then):
+        if scale and _is_unchanged(now, then):
             followers += 1
         else:
             yield now.name, f"{figure} {text}"
@@ -49,7 +70,7 @@ def _changed(
         yield None, f"{figure} changed in {layers} with the same weights as before: {scale}"
 
 
-def _unchanged(now: LayerReport, then: LayerReport) -> bool:
+def _is_unchanged(now: LayerReport, then: LayerReport) -> bool:
     """Tell whether the weights are those of the baseline, as far as sketch and size tell."""
     likeness = similarity(now, then)
     if likeness is None or likeness < _UNCHANGED or now.statistics is None or then.statistics is None:
@@ -78,21 +99,33 @@ def _scale_change(report: Report, baseline: Report | None) -> str:
     return ""
 
 
-def rescaled(report: Report, policy: Policy) -> Found:
-    """Find layers that hold the weights of the baseline times a factor."""
-    for now, then in matched(report, policy.baseline):
-        likeness = similarity(now, then)
-        if likeness is None or abs(likeness) < _SAME or not (now.statistics and then.statistics):
-            continue
-        if not then.statistics.rms:
-            continue
+@pair_rule(
+    "OT503",
+    "error",
+    what="A layer holds the baseline's weights times a factor.",
+    why="A scale of a quantised layer is wrong, or a normalisation was folded twice or not at all.",
+    how="Sketches agree (cosine above 0.9) and the root mean square differs by more than `weights.scale`.",
+    false_alarms="Normalisations folded into a layer on purpose.",
+)
+def rescaled(now: LayerReport, then: LayerReport, policy: Policy) -> Iterator[str]:
+    likeness = similarity(now, then)
+    if likeness is None or abs(likeness) < _SAME or not (now.statistics and then.statistics):
+        return
+    if then.statistics.rms:
         factor = now.statistics.rms / then.statistics.rms * (1 if likeness > 0 else -1)
         if abs(factor - 1) > policy.tolerance("weights.scale"):
-            yield now.name, f"its weights are those of the baseline times {factor:.4g}"
+            yield f"its weights are those of the baseline times {factor:.4g}"
 
 
-def vanished(report: Report, policy: Policy) -> Found:
-    """Find layers that the baseline has and the model has not."""
+@rule(
+    "OT504",
+    "error",
+    what="A layer of the baseline is not there any more.",
+    why="It was dropped or renamed by another exporter, or can no longer be read.",
+    how="Layers are matched by name, else by weight name and shape.",
+    false_alarms="Another exporter gives other names; `onnxtop diff` also matches by content.",
+)
+def layer_vanished(report: Report, policy: Policy) -> Found:
     if policy.baseline is not None:
         found = {layer.name for layer in partners(report, policy.baseline).values()}
         for layer in policy.baseline.layers:
@@ -100,8 +133,15 @@ def vanished(report: Report, policy: Policy) -> Found:
                 yield layer.name, f"{layer.op_type} with {layer.parameters} weights is gone"
 
 
-def appeared(report: Report, policy: Policy) -> Found:
-    """Find layers that the model has and the baseline has not."""
+@rule(
+    "OT505",
+    "warning",
+    what="A layer is new.",
+    why="The architecture changed, a tie was undone, or an exporter renamed a layer.",
+    how="Layers are matched by name, else by weight name and shape.",
+    false_alarms="Another exporter gives other names; `onnxtop diff` also matches by content.",
+)
+def layer_appeared(report: Report, policy: Policy) -> Found:
     if policy.baseline is not None:
         found = partners(report, policy.baseline)
         for layer in report.layers:
@@ -109,32 +149,49 @@ def appeared(report: Report, policy: Policy) -> Found:
                 yield layer.name, f"{layer.op_type} with {layer.parameters} weights is new"
 
 
-def reshaped(report: Report, policy: Policy) -> Found:
-    """Find layers of another size."""
-    for now, then in matched(report, policy.baseline):
-        new, old = (f"{layer.n_in} x {layer.n_out}" for layer in (now, then))
-        if new != old:
-            yield now.name, f"it was {old} and is {new}"
+@pair_rule(
+    "OT506",
+    "error",
+    what="A layer has other numbers of inputs or outputs than in the baseline.",
+    why="The architecture changed.",
+    how="Inputs and outputs of layers of the same name.",
+    false_alarms="A class added on purpose.",
+)
+def layer_reshaped(now: LayerReport, then: LayerReport, policy: Policy) -> Iterator[str]:
+    new, old = (f"{layer.n_in} x {layer.n_out}" for layer in (now, then))
+    if new != old:
+        yield f"it was {old} and is {new}"
 
 
-def reencoded(report: Report, policy: Policy) -> Found:
-    """Find layers that are stored in another way."""
-    for now, then in matched(report, policy.baseline):
-        if now.encoding != then.encoding:
-            yield now.name, f"it was {then.encoding} and is {now.encoding}"
+@pair_rule(
+    "OT507",
+    "note",
+    what="A layer is stored in another type than in the baseline.",
+    why="It was quantised, or is no longer: expected after a conversion, a surprise otherwise.",
+    how="Encodings of layers of the same name.",
+    false_alarms="Conversions.",
+)
+def encoding_changed(now: LayerReport, then: LayerReport, policy: Policy) -> Iterator[str]:
+    if now.encoding != then.encoding:
+        yield f"it was {then.encoding} and is {now.encoding}"
 
 
-def moved(report: Report, policy: Policy) -> Found:
-    """Find layers that hold transposed weights, or those of another layer of the baseline."""
-    for now, then in matched(report, policy.baseline):
-        likeness = similarity(now, then)
-        if likeness is None or abs(likeness) >= _SAME or now.copy_of:
-            continue
-        if (similarity(now, then, transposed=True) or 0) > _SAME:
-            yield now.name, "its weights are those of the baseline, transposed"
-            continue
-        if other := _holder(now, policy.baseline.layers if policy.baseline else ()):
-            yield now.name, f"its weights are those of the baseline's {other}"
+@pair_rule(
+    "OT508",
+    "error",
+    what="A layer holds the baseline's weights transposed, or those of another layer.",
+    why="Two layers were swapped, or a square matrix was loaded the wrong way round; sums such as the norm "
+    "and neural persistence cannot tell.",
+    how="Sketches, which depend on where weights are: cosine above 0.9 with the other, below with its own.",
+)
+def weights_moved(now: LayerReport, then: LayerReport, policy: Policy) -> Iterator[str]:
+    likeness = similarity(now, then)
+    if likeness is None or abs(likeness) >= _SAME or now.copy_of:
+        return
+    if (similarity(now, then, transposed=True) or 0) > _SAME:
+        yield "its weights are those of the baseline, transposed"
+    elif other := _holder(now, policy.baseline.layers if policy.baseline else ()):
+        yield f"its weights are those of the baseline's {other}"
 
 
 def _holder(now: LayerReport, layers: Iterable[LayerReport]) -> str | None:
@@ -146,15 +203,22 @@ def _holder(now: LayerReport, layers: Iterable[LayerReport]) -> str | None:
     return None
 
 
-def replaced(report: Report, policy: Policy) -> Found:
-    """Find single layers with new weights in a network that kept its own."""
+@rule(
+    "OT509",
+    "warning",
+    what="A layer has new weights while most layers kept theirs.",
+    why="It was not loaded, was initialised anew, or was trained from another start.",
+    how="Cosine of sketches below 0.4 for it and above 0.9 for at least half of the layers.",
+    false_alarms="A new head for a new task.",
+)
+def weights_replaced(report: Report, policy: Policy) -> Found:
     likenesses = [
         (now, found)
-        for now, then in matched(report, policy.baseline)
+        for now, then in layer_pairs(report, policy.baseline)
         if (found := similarity(now, then)) is not None
     ]
     kept = sum(found > _SAME for _, found in likenesses)
-    elsewhere = {name for name, _ in moved(report, policy)}
+    elsewhere = {name for name, _ in weights_moved.find(report, policy)}
     if 2 * kept >= len(likenesses):
         for now, found in likenesses:
             if abs(found) < _OTHER and now.name not in elsewhere:
@@ -164,141 +228,44 @@ def replaced(report: Report, policy: Policy) -> Found:
                 )
 
 
-def retied(report: Report, policy: Policy) -> Found:
-    """Find weights that several nodes shared and no longer do."""
-    for now, then in matched(report, policy.baseline):
-        if len(now.uses) < len(then.uses):
-            yield (
-                now.name,
-                f"{len(then.uses)} nodes shared its weights, now {len(now.uses)}: a tie was undone",
-            )
-        elif then.copy_of is not None and now.copy_of is None:
-            yield now.name, f"it was a copy of {then.copy_of} and is no longer: a tie was undone"
+@pair_rule(
+    "OT510",
+    "warning",
+    what="Weights that were shared are not shared any more.",
+    why="The copies drift apart in training, and the file grows.",
+    how="Fewer nodes use the weight than in the baseline, or a copy is no copy now.",
+    false_alarms="Exporters that fold a transposed use into a copy.",
+)
+def tie_undone(now: LayerReport, then: LayerReport, policy: Policy) -> Iterator[str]:
+    if len(now.uses) < len(then.uses):
+        yield f"{len(then.uses)} nodes shared its weights, now {len(now.uses)}: a tie was undone"
+    elif then.copy_of is not None and now.copy_of is None:
+        yield f"it was a copy of {then.copy_of} and is no longer: a tie was undone"
 
 
+@rule(
+    "OT511",
+    "error",
+    what="Less of the model can be read than of the baseline.",
+    why="What is not read is not checked.",
+    how="Share of weights analysed, relative loss above the tolerance `coverage.fraction`.",
+)
 def less_coverage(report: Report, policy: Policy) -> Found:
-    """Find a model of which less can be read than before."""
     new, old = report.coverage.fraction, policy.baseline.coverage.fraction if policy.baseline else None
     if new is not None and old is not None and new < old * (1 - policy.tolerance("coverage.fraction")):
         yield None, f"{old:.1%} of the weights could be read, now {new:.1%}"
 
 
+@rule(
+    "OT512",
+    "error",
+    what="Deep graph persistence of the network is not that of the baseline.",
+    why="The strongest ways through the network changed.",
+    how="Relative change above the tolerance `dgp.normalized`, 0.1 by default.",
+    false_alarms=_RETRAINED,
+)
 def dgp_changed(report: Report, policy: Policy) -> Found:
-    """Find a network whose deep graph persistence changed."""
     new = report.network.deep_graph_persistence.normalized
     old = policy.baseline.network.deep_graph_persistence.normalized if policy.baseline else None
     if new is not None and old is not None and (text := change(new, old, policy.tolerance("dgp.normalized"))):
         yield None, f"dgp.normalized {text}"
-
-
-def _rule(
-    number: int,
-    name: str,
-    severity: str,
-    what: str,
-    why: str,
-    how: str,
-    alarms: str,
-    find: Callable[[Report, Policy], Found],
-) -> Rule:
-    return Rule(f"OT{number}", name, severity, what, why, how, "onnxtop", alarms, find)
-
-
-_RETRAINED = "A model that was trained anew or further on purpose: take a new baseline."
-
-RULES = (
-    _rule(
-        500, "incomparable", "error",
-        "There is a baseline, and it cannot be compared with this model.",
-        "A comparison of what is not comparable would find regressions that are none, or none where "
-        "there are.",
-        "Algorithm versions, settings and names of layers of both reports; the exit code is 3.",
-        "None known.", incomparable,
-    ),
-    _rule(
-        501, "np-changed", "error",
-        "Normalized neural persistence of a layer is not that of the baseline.",
-        "The strong weights of the layer are placed otherwise, or the network's largest weight changed.",
-        "Relative change above the tolerance `np.normalized`, 0.1 by default.",
-        _RETRAINED, np_changed,
-    ),
-    _rule(
-        502, "variance-changed", "error",
-        "The variance of a layer's scaled weights is not that of the baseline.",
-        "The distribution of |w| over the network's largest changed, wherever the weights are placed.",
-        "Relative change above the tolerance `variance`, 0.1 by default.",
-        _RETRAINED, variance_changed,
-    ),
-    _rule(
-        503, "rescaled", "error",
-        "A layer holds the baseline's weights times a factor.",
-        "A scale of a quantised layer is wrong, or a normalisation was folded twice or not at all.",
-        "Sketches agree (cosine above 0.9) and the root mean square differs by more than `weights.scale`.",
-        "Normalisations folded into a layer on purpose.", rescaled,
-    ),
-    _rule(
-        504, "layer-vanished", "error",
-        "A layer of the baseline is not there any more.",
-        "It was dropped or renamed by another exporter, or can no longer be read.",
-        "Layers are matched by name, else by weight name and shape.",
-        "Another exporter gives other names; `onnxtop diff` also matches by content.", vanished,
-    ),
-    _rule(
-        505, "layer-appeared", "warning",
-        "A layer is new.",
-        "The architecture changed, a tie was undone, or an exporter renamed a layer.",
-        "Layers are matched by name, else by weight name and shape.",
-        "Another exporter gives other names; `onnxtop diff` also matches by content.", appeared,
-    ),
-    _rule(
-        506, "layer-reshaped", "error",
-        "A layer has other numbers of inputs or outputs than in the baseline.",
-        "The architecture changed.",
-        "Inputs and outputs of layers of the same name.",
-        "A class added on purpose.", reshaped,
-    ),
-    _rule(
-        507, "encoding-changed", "note",
-        "A layer is stored in another type than in the baseline.",
-        "It was quantised, or is no longer: expected after a conversion, a surprise otherwise.",
-        "Encodings of layers of the same name.",
-        "Conversions.", reencoded,
-    ),
-    _rule(
-        508, "weights-moved", "error",
-        "A layer holds the baseline's weights transposed, or those of another layer.",
-        "Two layers were swapped, or a square matrix was loaded the wrong way round; sums such as the norm "
-        "and neural persistence cannot tell.",
-        "Sketches, which depend on where weights are: cosine above 0.9 with the other, below with its own.",
-        "None known.", moved,
-    ),
-    _rule(
-        509, "weights-replaced", "warning",
-        "A layer has new weights while most layers kept theirs.",
-        "It was not loaded, was initialised anew, or was trained from another start.",
-        "Cosine of sketches below 0.4 for it and above 0.9 for at least half of the layers.",
-        "A new head for a new task.", replaced,
-    ),
-    _rule(
-        510, "tie-undone", "warning",
-        "Weights that were shared are not shared any more.",
-        "The copies drift apart in training, and the file grows.",
-        "Fewer nodes use the weight than in the baseline, or a copy is no copy now.",
-        "Exporters that fold a transposed use into a copy.", retied,
-    ),
-    _rule(
-        511, "less-coverage", "error",
-        "Less of the model can be read than of the baseline.",
-        "What is not read is not checked.",
-        "Share of weights analysed, relative loss above the tolerance `coverage.fraction`.",
-        "None known.", less_coverage,
-    ),
-    _rule(
-        512, "dgp-changed", "error",
-        "Deep graph persistence of the network is not that of the baseline.",
-        "The strongest ways through the network changed.",
-        "Relative change above the tolerance `dgp.normalized`, 0.1 by default.",
-        _RETRAINED, dgp_changed,
-    ),
-)  # fmt: skip
-"""The family."""

@@ -28,13 +28,11 @@ FIGURES = (
         what="How much weaker than the strongest weight of the network the edges are that join a "
         "layer's neurons "
         "to one piece. Small if all are joined by strong weights, near 1 if most are joined by weak ones.",
-        how="Strengths are |w| over the largest |w| of the network. The maximum spanning tree of the "
-        "layer gives "
-        "a bar from 1 to t for every edge of strength t; the total is the p-norm of their lengths, p = 2. "
-        "Normalized divides by (V - 1) ** (1 / p), V neurons.",
-        limits="Mostly mirrors the variance of the weights; one outlier anywhere raises all layers. "
-        "No value is "
-        "good or bad by itself, and two architectures do not compare.",
+        how="Strengths are |w| over the largest |w| of the network. The maximum spanning tree of the layer "
+        "gives a bar from 1 to t for every edge of strength t; the total is the p-norm of their lengths, p = "
+        "2. Normalized divides by (V - 1) ** (1 / p), V neurons.",
+        limits="Mostly mirrors the variance of the weights; one outlier anywhere raises all layers. No value "
+        "is good or bad by itself, and two architectures do not compare.",
         source=f"{_RIECK}; {_GIRRBACH}",
         also=("np.normalized", "normalized", "neural_persistence", "total", "neural-persistence"),
     ),
@@ -65,12 +63,10 @@ FIGURES = (
         what="A layer is exchangeable if its weights could be shuffled and no statistic would notice: it was "
         "never trained, never loaded, or was reset.",
         how="None of three statistics finds structure: |z| above 3; concentration of |w| in rows or columns "
-        "above 4; the largest singular value above its Tracy-Widom edge by more than 4. Then the "
-        "nearest of the "
-        "common initialisers is named.",
-        limits="Not told below 1,024 weights or 8 rows or columns. 2 % of the layers of trained "
-        "files have none "
-        "of the three, mostly small convolutions.",
+        "above 4; the largest singular value above its Tracy-Widom edge by more than 4. Then the nearest of "
+        "the common initialisers is named.",
+        limits="Not told below 1,024 weights or 8 rows or columns. 2 % of the layers of trained files have "
+        "none of the three, mostly small convolutions.",
         source="Johnstone, Annals of Statistics 2001; measured on 604 layers of 125 published files",
         also=("exchangeable", "untrained", "spectrum", "concentration", "z_rows", "z_columns", "initialiser"),
     ),
@@ -98,9 +94,8 @@ FIGURES = (
         name="to-score",
         title="topological obstructions of the loss",
         what="How high one has to climb from a minimum of the loss to reach a lower one.",
-        how="Minima are joined by paths whose highest point is made as low as possible; the merge "
-        "tree of these "
-        "heights gives a bar a minimum.",
+        how="Minima are joined by paths whose highest point is made as low as possible; the merge tree of "
+        "these heights gives a bar a minimum.",
         limits="Found paths are upper bounds; with few minima it says little. Needs data.",
         source="Barannikov et al., Topological obstructions in neural networks' learning (arXiv 2012.15834)",
         also=("to_score", "loss-barcode", "barcode"),
@@ -117,9 +112,8 @@ FIGURES = (
     Figure(
         name="sketch",
         title="a layer in short",
-        what="64 random projections of the weights, in text: enough to tell from two reports whether "
-        "two layers "
-        "hold the same weights, transposed ones, or others.",
+        what="64 random projections of the weights, in text: enough to tell from two reports whether two "
+        "layers hold the same weights, transposed ones, or others.",
         how="The weights between 8 random directions of the rows and 8 of the columns, rounded to 8 bits.",
         limits="Gives the cosine of two layers to about 0.1 if they differ, closely if they are alike.",
         source="onnxtop",

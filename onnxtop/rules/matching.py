@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from onnxtop.results.report import LayerReport, Report
 from onnxtop.statistics.sketch import cosine, unpack
 
-__all__ = ["matched", "partners", "similarity"]
+__all__ = ["layer_pairs", "partners", "similarity"]
 
 
-def matched(report: Report, baseline: Report | None) -> Iterator[tuple[LayerReport, LayerReport]]:
+def layer_pairs(report: Report, baseline: Report | None) -> Iterator[tuple[LayerReport, LayerReport]]:
     """Yield the pairs of layers that are the same one, in the order of the report."""
     if baseline is None:
         return
@@ -25,12 +25,12 @@ def partners(report: Report, baseline: Report) -> dict[str, LayerReport]:
     found = {layer.name: then[layer.name] for layer in report.layers if layer.name in then}
     left = [layer for layer in baseline.layers if layer.name not in found]
     mine = [layer for layer in report.layers if layer.name not in found]
-    counts = Counter(_held(layer) for layer in (*left, *mine))
-    by_weight = {_held(layer): layer for layer in left if counts[_held(layer)] == 2}
-    return found | {layer.name: by_weight[_held(layer)] for layer in mine if _held(layer) in by_weight}
+    counts = Counter(_key(layer) for layer in (*left, *mine))
+    by_weight = {_key(layer): layer for layer in left if counts[_key(layer)] == 2}
+    return found | {layer.name: by_weight[_key(layer)] for layer in mine if _key(layer) in by_weight}
 
 
-def _held(layer: LayerReport) -> tuple[str, tuple[int, ...]]:
+def _key(layer: LayerReport) -> tuple[str, tuple[int, ...]]:
     return layer.weight, layer.shape
 
 

@@ -1,11 +1,10 @@
 """OT1: numbers that are no weights, or no longer the weights they were."""
 
+from collections.abc import Iterator
 from statistics import median
 
-from onnxtop.results.report import Report
-from onnxtop.rules.rule import Found, Policy, Rule
-
-__all__ = ["RULES"]
+from onnxtop.results.report import LayerReport, Report
+from onnxtop.rules.rule import Found, Policy, layer_rule, rule
 
 _FEW = 16
 """A layer with fewer weights may be constant, or reach its limits, by chance."""
@@ -15,69 +14,112 @@ _TIED = 0.001
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
 
 
-def not_finite(report: Report, policy: Policy) -> Found:
-    """Find layers that hold NaN or infinity."""
-    for layer in report.layers:
-        if layer.nonfinite:
-            yield (
-                layer.name,
-                f"{layer.neural_persistence.reason}; the layer is left out of the network's figures",
-            )
+@layer_rule(
+    "OT101",
+    "error",
+    what="A weight is NaN or infinite.",
+    why="Everything computed from it is NaN or infinite too: training diverged or the export went wrong.",
+    how="Every analysed weight is looked at.",
+    false_alarms="None known; a constant mask is no layer.",
+    source="IEEE 754",
+)
+def not_finite(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    if layer.nonfinite:
+        yield f"{layer.neural_persistence.reason}; the layer is left out of the network's figures"
 
 
-def all_zero(report: Report, policy: Policy) -> Found:
-    """Find layers whose every weight is zero."""
-    for layer in report.layers:
-        if layer.largest == 0:
-            yield (
-                layer.name,
-                f"all {layer.parameters} weights are zero: no input reaches an output through it",
-            )
+@layer_rule(
+    "OT102",
+    "warning",
+    what="Every weight of a layer is zero.",
+    why="The layer passes nothing on but its bias: it was never filled, or was zeroed on purpose.",
+    how="The largest |w| of the layer is 0.",
+    false_alarms="Last layers of residual branches and of diffusion models start at zero on purpose.",
+)
+def all_zero(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    if layer.largest == 0:
+        yield f"all {layer.parameters} weights are zero: no input reaches an output through it"
 
 
-def constant_layer(report: Report, policy: Policy) -> Found:
-    """Find layers whose weights are all one number other than zero."""
-    for layer in report.layers:
-        numbers = layer.statistics
-        if numbers and layer.parameters >= _FEW and numbers.minimum == numbers.maximum != 0:
-            yield layer.name, f"all {layer.parameters} weights are {numbers.minimum:.6g}"
+@layer_rule(
+    "OT103",
+    "warning",
+    what="All weights of a layer are one number other than zero.",
+    why="Every output is the same sum of the inputs: the layer was filled and never trained.",
+    how="Smallest and largest weight are equal, at least 16 weights.",
+    false_alarms="Averages written as a product or convolution with ones.",
+)
+def constant_layer(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    numbers = layer.statistics
+    if numbers and layer.parameters >= _FEW and numbers.minimum == numbers.maximum != 0:
+        yield f"all {layer.parameters} weights are {numbers.minimum:.6g}"
 
 
-def subnormal(report: Report, policy: Policy) -> Found:
-    """Find float16 layers whose weights are too small for the type."""
-    band = policy.band("float16.subnormal")
-    for layer in report.layers:
-        numbers = layer.statistics
-        filled = layer.parameters - numbers.zeros if numbers else 0
-        if numbers and filled and band.excludes(numbers.subnormal / filled):
-            share = numbers.subnormal / filled
-            yield layer.name, f"{share:.1%} of its weights are below 6.1e-5, where float16 loses digits"
+@layer_rule(
+    "OT104",
+    "warning",
+    what="Many float16 weights are too small for the type's full precision.",
+    why="Below 6.1e-5 float16 loses a binary digit at every halving, and below 3e-8 everything.",
+    how="Share of subnormal numbers among the weights that are not zero, against `float16.subnormal`.",
+    false_alarms="Layers that were pushed towards zero by weight decay.",
+    source="IEEE 754-2008, binary16",
+)
+def subnormal(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    numbers = layer.statistics
+    filled = layer.parameters - numbers.zeros if numbers else 0
+    share = numbers.subnormal / filled if numbers and filled else 0.0
+    if filled and policy.band("float16.subnormal").excludes(share):
+        yield f"{share:.1%} of its weights are below 6.1e-5, where float16 loses digits"
 
 
-def clipped_weights(report: Report, policy: Policy) -> Found:
-    """Find layers whose weights pile up at the largest, as a cast or a converter cuts them off."""
-    for layer in report.layers:
-        numbers = layer.statistics
-        if numbers is None or layer.encoding not in _FLOATS or layer.probably_fixed:
-            continue
-        limit = max(numbers.maximum, -numbers.minimum)
-        share = numbers.at_limit / max(layer.parameters, 1)
-        piled_up = numbers.varied and numbers.at_limit >= 3 and share >= _TIED and limit != 1
-        if numbers.saturated or piled_up:
-            yield layer.name, f"{numbers.at_limit} weights are exactly ±{limit:.6g}: cut off there"
+@layer_rule(
+    "OT105",
+    "warning",
+    what="Weights pile up at exactly the largest magnitude: they were cut off.",
+    why="A cast to float16 saturates at 65504, and converters cut at a limit: the largest weights are lost.",
+    how="65504 in float16; or at least 3 weights and 0.1 % equal the largest |w| of a layer that "
+    "otherwise "
+    "has many different values. A largest of exactly 1 does not count: so have tables of sinusoids.",
+    false_alarms="Networks trained with weight clipping.",
+    source="onnxconverter-common, float16.py: `max_finite_val`",
+)
+def clipped_weights(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    numbers = layer.statistics
+    if numbers is None or layer.encoding not in _FLOATS or layer.probably_fixed:
+        return
+    limit = max(numbers.maximum, -numbers.minimum)
+    share = numbers.at_limit / max(layer.parameters, 1)
+    piled_up = numbers.varied and numbers.at_limit >= 3 and share >= _TIED and limit != 1
+    if numbers.saturated or piled_up:
+        yield f"{numbers.at_limit} weights are exactly ±{limit:.6g}: cut off there"
 
 
-def zero_scale(report: Report, policy: Policy) -> Found:
-    """Find quantised layers with a scale that decodes every code to zero, or to nonsense."""
-    for layer in report.layers:
-        codes = layer.statistics.codes if layer.statistics else None
-        if codes and (codes.zero_scales or codes.odd_scales):
-            kinds = ((codes.zero_scales, "zero"), (codes.odd_scales, "negative or not finite"))
-            yield layer.name, "scales: " + ", ".join(f"{count} {kind}" for count, kind in kinds if count)
+@layer_rule(
+    "OT106",
+    "error",
+    what="A scale of a quantised layer is zero, negative or not finite.",
+    why="Its codes all decode to zero, change sign, or to nothing: the calibration went wrong.",
+    how="Every scale is looked at; zero means below 1e-30.",
+    false_alarms="A channel of nothing but zeros needs no scale; some tools write 0 there.",
+    source="ONNX DequantizeLinear",
+)
+def bad_scale(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    codes = layer.statistics.codes if layer.statistics else None
+    if codes and (codes.zero_scales or codes.odd_scales):
+        kinds = ((codes.zero_scales, "zero"), (codes.odd_scales, "negative or not finite"))
+        yield "scales: " + ", ".join(f"{count} {kind}" for count, kind in kinds if count)
 
 
+@rule(
+    "OT107",
+    "note",
+    what="The largest weight of the network is far above that of most layers.",
+    why="Neural persistence divides by it, so one weight moves the figures of all layers.",
+    how="More than 20 times the median of the layers' largest |w|.",
+    false_alarms="Common in networks whose normalisation was folded into convolutions.",
+    source="Rieck et al. 2019, section 3: the scale is global",
+)
 def outlier_sets_scale(report: Report, policy: Policy) -> Found:
-    """Find a layer whose largest weight decides the figures of all others."""
     scale = report.network.neural_persistence.scale
     counted = [x for x in report.layers if x.largest and x.copy_of is None and x.probably_fixed is None]
     if scale is None or len(counted) < 3:
@@ -92,107 +134,18 @@ def outlier_sets_scale(report: Report, policy: Policy) -> Found:
         )
 
 
+@rule(
+    "OT108",
+    "note",
+    what="A float32 layer holds only float16 or bfloat16 numbers, unlike most layers.",
+    why="It went through a narrower type that the others did not: a stray cast.",
+    how="The low bits of 4096 of its weights are all zero.",
+    false_alarms="Layers loaded from a half-precision checkpoint on purpose.",
+)
 def fewer_digits(report: Report, policy: Policy) -> Found:
-    """Find single layers that were stored in fewer bits before."""
     floats = [x for x in report.layers if x.statistics and x.encoding == "float32" and x.statistics.varied]
     narrow = [x for x in floats if x.statistics and x.statistics.precision]
     if 0 < len(narrow) < len(floats) / 2:
         for layer in narrow:
             kind = layer.statistics.precision if layer.statistics else ""
             yield layer.name, f"its float32 weights all fit into {kind}, those of most layers do not"
-
-
-RULES = (
-    Rule(
-        code="OT101",
-        name="not-finite",
-        severity="error",
-        what="A weight is NaN or infinite.",
-        why="Everything computed from it is NaN or infinite too: training diverged or the export went wrong.",
-        how="Every analysed weight is looked at.",
-        source="IEEE 754",
-        false_alarms="None known; a constant mask is no layer.",
-        find=not_finite,
-    ),
-    Rule(
-        code="OT102",
-        name="all-zero",
-        severity="warning",
-        what="Every weight of a layer is zero.",
-        why="The layer passes nothing on but its bias: it was never filled, or was zeroed on purpose.",
-        how="The largest |w| of the layer is 0.",
-        source="onnxtop",
-        false_alarms="Last layers of residual branches and of diffusion models start at zero on purpose.",
-        find=all_zero,
-    ),
-    Rule(
-        code="OT103",
-        name="constant-layer",
-        severity="warning",
-        what="All weights of a layer are one number other than zero.",
-        why="Every output is the same sum of the inputs: the layer was filled and never trained.",
-        how="Smallest and largest weight are equal, at least 16 weights.",
-        source="onnxtop",
-        false_alarms="Averages written as a product or convolution with ones.",
-        find=constant_layer,
-    ),
-    Rule(
-        code="OT104",
-        name="subnormal",
-        severity="warning",
-        what="Many float16 weights are too small for the type's full precision.",
-        why="Below 6.1e-5 float16 loses a binary digit at every halving, and below 3e-8 everything.",
-        how="Share of subnormal numbers among the weights that are not zero, against `float16.subnormal`.",
-        source="IEEE 754-2008, binary16",
-        false_alarms="Layers that were pushed towards zero by weight decay.",
-        find=subnormal,
-    ),
-    Rule(
-        code="OT105",
-        name="clipped-weights",
-        severity="warning",
-        what="Weights pile up at exactly the largest magnitude: they were cut off.",
-        why="A cast to float16 saturates at 65504, and converters cut at a limit: the largest "
-        "weights are lost.",
-        how="65504 in float16; or at least 3 weights and 0.1 % equal the largest |w| of a layer that "
-        "otherwise "
-        "has many different values. A largest of exactly 1 does not count: so have tables of sinusoids.",
-        source="onnxconverter-common, float16.py: `max_finite_val`",
-        false_alarms="Networks trained with weight clipping.",
-        find=clipped_weights,
-    ),
-    Rule(
-        code="OT106",
-        name="bad-scale",
-        severity="error",
-        what="A scale of a quantised layer is zero, negative or not finite.",
-        why="Its codes all decode to zero, change sign, or to nothing: the calibration went wrong.",
-        how="Every scale is looked at; zero means below 1e-30.",
-        source="ONNX DequantizeLinear",
-        false_alarms="A channel of nothing but zeros needs no scale; some tools write 0 there.",
-        find=zero_scale,
-    ),
-    Rule(
-        code="OT107",
-        name="outlier-sets-scale",
-        severity="note",
-        what="The largest weight of the network is far above that of most layers.",
-        why="Neural persistence divides by it, so one weight moves the figures of all layers.",
-        how="More than 20 times the median of the layers' largest |w|.",
-        source="Rieck et al. 2019, section 3: the scale is global",
-        false_alarms="Common in networks whose normalisation was folded into convolutions.",
-        find=outlier_sets_scale,
-    ),
-    Rule(
-        code="OT108",
-        name="fewer-digits",
-        severity="note",
-        what="A float32 layer holds only float16 or bfloat16 numbers, unlike most layers.",
-        why="It went through a narrower type that the others did not: a stray cast.",
-        how="The low bits of 4096 of its weights are all zero.",
-        source="onnxtop",
-        false_alarms="Layers loaded from a half-precision checkpoint on purpose.",
-        find=fewer_digits,
-    ),
-)
-"""The family."""

@@ -1,10 +1,10 @@
 """OT6: what quantisation left of the weights."""
 
-from onnxtop.results.report import Report
-from onnxtop.rules.matching import matched, similarity
-from onnxtop.rules.rule import Found, Policy, Rule
+from collections.abc import Iterator
 
-__all__ = ["RULES"]
+from onnxtop.results.report import LayerReport
+from onnxtop.rules.matching import similarity
+from onnxtop.rules.rule import Policy, layer_rule, pair_rule
 
 _ENOUGH = 16
 """So many weights a code are needed before an unused code says anything."""
@@ -13,91 +13,65 @@ _SPREAD = 50.0
 _NOISY = 0.98
 
 
-def unused_codes(report: Report, policy: Policy) -> Found:
-    """Find layers that use few of the codes they pay for."""
-    band = policy.band("codes.used")
-    for layer in report.layers:
-        codes = layer.statistics.codes if layer.statistics else None
-        if codes is None or layer.parameters < _ENOUGH * 2**codes.bits or not layer.largest:
-            continue
-        if band.excludes(codes.distinct / 2**codes.bits):
-            yield layer.name, f"it uses {codes.distinct} of {2**codes.bits} codes: its scale is too coarse"
-
-
-def clipped_codes(report: Report, policy: Policy) -> Found:
-    """Find layers many of whose weights were beyond the range of the codes."""
-    band = policy.band("codes.clipped")
-    for layer in report.layers:
-        codes = layer.statistics.codes if layer.statistics else None
-        if codes and codes.bits > 4 and codes.distinct > 16 and band.excludes(codes.clipped):
-            yield (
-                layer.name,
-                f"{codes.clipped:.1%} of its codes are the largest or smallest: its scale is too fine",
-            )
-
-
-def stray_scale(report: Report, policy: Policy) -> Found:
-    """Find layers with a channel scaled unlike all others."""
-    for layer in report.layers:
-        codes = layer.statistics.codes if layer.statistics else None
-        if codes and codes.scale_spread is not None and codes.scale_spread > _SPREAD:
-            yield layer.name, f"its largest scale is {codes.scale_spread:.0f} times the median scale"
-
-
-def quantisation_noise(report: Report, policy: Policy) -> Found:
-    """Find layers whose quantised weights point elsewhere than those of the float baseline."""
-    for now, then in matched(report, policy.baseline):
-        if now.encoding == then.encoding or not (now.statistics and now.statistics.codes):
-            continue
-        found = similarity(now, then)
-        if found is not None and 0.5 < found < _NOISY:
-            yield now.name, f"cosine with its {then.encoding} baseline is {found:.2f}: quantised too coarsely"
-
-
-RULES = (
-    Rule(
-        code="OT601",
-        name="unused-codes",
-        severity="warning",
-        what="A quantised layer uses a smaller share of its codes than `codes.used` asks for.",
-        why="A scale that is too coarse throws bits away: an outlier or a wrong calibration set it.",
-        how="Different codes that occur over those there are; layers with at least 16 weights a code.",
-        source="Nagel et al., A White Paper on Neural Network Quantization, 2021",
-        false_alarms="Weights that were binary or ternary before; per-tensor scales beside one outlier.",
-        find=unused_codes,
-    ),
-    Rule(
-        code="OT602",
-        name="clipped-codes",
-        severity="warning",
-        what="More codes than `codes.clipped` allows are the largest or the smallest there is.",
-        why="A scale that is too fine cuts the largest weights off.",
-        how="Share of codes at either end, less two a scale; at least 5 bits and 17 different codes.",
-        source="Nagel et al., A White Paper on Neural Network Quantization, 2021",
-        false_alarms="Scales chosen to minimise the error rather than to cover the range clip on purpose.",
-        find=clipped_codes,
-    ),
-    Rule(
-        code="OT603",
-        name="stray-scale",
-        severity="note",
-        what="One scale of a quantised layer is far larger than most.",
-        why="One channel is multiplied by a factor of its own: an outlier, or a scale gone wrong.",
-        how="Largest scale over the median scale, above 50.",
-        source="onnxtop",
-        false_alarms="Channels that are really that different, common behind a folded normalisation.",
-        find=stray_scale,
-    ),
-    Rule(
-        code="OT604",
-        name="quantisation-noise",
-        severity="warning",
-        what="Quantised weights differ much from those of the baseline.",
-        why="Below a cosine of 0.98 the noise has a fifth of the signal's length: the layer is another one.",
-        how="Cosine of the layer's sketch with the baseline's, where the encoding changed.",
-        source="onnxtop; `onnxtop diff` measures the whole arrays",
-        false_alarms="Baselines of another training run.",
-        find=quantisation_noise,
-    ),
+@layer_rule(
+    "OT601",
+    "warning",
+    what="A quantised layer uses a smaller share of its codes than `codes.used` asks for.",
+    why="A scale that is too coarse throws bits away: an outlier or a wrong calibration set it.",
+    how="Different codes that occur over those there are; layers with at least 16 weights a code.",
+    false_alarms="Weights that were binary or ternary before; per-tensor scales beside one outlier.",
+    source="Nagel et al., A White Paper on Neural Network Quantization, 2021",
 )
-"""The family."""
+def unused_codes(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    codes = layer.statistics.codes if layer.statistics else None
+    if codes is None or layer.parameters < _ENOUGH * 2**codes.bits or not layer.largest:
+        return
+    if policy.band("codes.used").excludes(codes.distinct / 2**codes.bits):
+        yield f"it uses {codes.distinct} of {2**codes.bits} codes: its scale is too coarse"
+
+
+@layer_rule(
+    "OT602",
+    "warning",
+    what="More codes than `codes.clipped` allows are the largest or the smallest there is.",
+    why="A scale that is too fine cuts the largest weights off.",
+    how="Share of codes at either end, less two a scale; at least 5 bits and 17 different codes.",
+    false_alarms="Scales chosen to minimise the error rather than to cover the range clip on purpose.",
+    source="Nagel et al., A White Paper on Neural Network Quantization, 2021",
+)
+def clipped_codes(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    codes = layer.statistics.codes if layer.statistics else None
+    beyond = codes and codes.bits > 4 and codes.distinct > 16
+    if codes and beyond and policy.band("codes.clipped").excludes(codes.clipped):
+        yield f"{codes.clipped:.1%} of its codes are the largest or smallest: its scale is too fine"
+
+
+@layer_rule(
+    "OT603",
+    "note",
+    what="One scale of a quantised layer is far larger than most.",
+    why="One channel is multiplied by a factor of its own: an outlier, or a scale gone wrong.",
+    how="Largest scale over the median scale, above 50.",
+    false_alarms="Channels that are really that different, common behind a folded normalisation.",
+)
+def stray_scale(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    codes = layer.statistics.codes if layer.statistics else None
+    if codes and codes.scale_spread is not None and codes.scale_spread > _SPREAD:
+        yield f"its largest scale is {codes.scale_spread:.0f} times the median scale"
+
+
+@pair_rule(
+    "OT604",
+    "warning",
+    what="Quantised weights differ much from those of the baseline.",
+    why="Below a cosine of 0.98 the noise has a fifth of the signal's length: the layer is another one.",
+    how="Cosine of the layer's sketch with the baseline's, where the encoding changed.",
+    false_alarms="Baselines of another training run.",
+    source="onnxtop; `onnxtop diff` measures the whole arrays",
+)
+def quantisation_noise(now: LayerReport, then: LayerReport, policy: Policy) -> Iterator[str]:
+    if now.encoding == then.encoding or not (now.statistics and now.statistics.codes):
+        return
+    likeness = similarity(now, then)
+    if likeness is not None and 0.5 < likeness < _NOISY:
+        yield f"cosine with its {then.encoding} baseline is {likeness:.2f}: quantised too coarsely"

@@ -2,10 +2,23 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
 
-from onnxtop.results.report import Report
+from onnxtop.results.report import LayerReport, Report
+from onnxtop.rules.matching import layer_pairs
 
-__all__ = ["SEVERITIES", "THRESHOLDS", "TOLERANCES", "Band", "Found", "Policy", "Rule"]
+__all__ = [
+    "SEVERITIES",
+    "THRESHOLDS",
+    "TOLERANCES",
+    "Band",
+    "Found",
+    "Policy",
+    "Rule",
+    "layer_rule",
+    "pair_rule",
+    "rule",
+]
 
 SEVERITIES = ("error", "warning", "note")
 """From the worst to the mildest."""
@@ -115,12 +128,12 @@ class Rule:
         What was found, and why that matters: a sentence or two each.
     how
         How it is measured.
-    source
-        Where the definition comes from.
-    false_alarms
-        Known cases in which it speaks and all is well.
     find
         Yields (layer, message) pairs.
+    false_alarms
+        Known cases in which it speaks and all is well.
+    source
+        Where the definition comes from.
     """
 
     code: str
@@ -129,6 +142,40 @@ class Rule:
     what: str
     why: str
     how: str
-    source: str
-    false_alarms: str
     find: Callable[[Report, Policy], Found]
+    false_alarms: str = "None known."
+    source: str = "onnxtop"
+
+
+def rule(code: str, severity: str, **texts: str) -> Callable[[Callable[[Report, Policy], Found]], Rule]:
+    """Return a decorator that makes a rule of the function that finds what it speaks of, under its name."""
+    return lambda find: Rule(code, find.__name__.replace("_", "-"), severity, find=find, **texts)
+
+
+def layer_rule(code: str, severity: str, **texts: str) -> Callable[[Callable[..., Iterator[str]]], Rule]:
+    """Return a decorator as `rule` does, of a function that yields messages on one layer."""
+
+    def decorate(find: Callable[[LayerReport, Policy], Iterator[str]]) -> Rule:
+        @rule(code, severity, **texts)
+        @wraps(find)
+        def every(report: Report, policy: Policy) -> Found:
+            return ((layer.name, message) for layer in report.layers for message in find(layer, policy))
+
+        return every
+
+    return decorate
+
+
+def pair_rule(code: str, severity: str, **texts: str) -> Callable[[Callable[..., Iterator[str]]], Rule]:
+    """Return a decorator as `rule` does, of a function that yields messages on a layer now and then."""
+
+    def decorate(find: Callable[[LayerReport, LayerReport, Policy], Iterator[str]]) -> Rule:
+        @rule(code, severity, **texts)
+        @wraps(find)
+        def every(report: Report, policy: Policy) -> Found:
+            pairs = layer_pairs(report, policy.baseline)
+            return ((now.name, message) for now, then in pairs for message in find(now, then, policy))
+
+        return every
+
+    return decorate

@@ -1,22 +1,37 @@
 """OT4: topological figures outside the bands of the policy; without bands these rules are silent."""
 
-from onnxtop.results.report import Report
-from onnxtop.rules.rule import Found, Policy, Rule
+from collections.abc import Iterator
 
-__all__ = ["RULES"]
-
-
-def layer_outside_band(report: Report, policy: Policy) -> Found:
-    """Find layers whose neural persistence, or its distance from the null model, is outside its band."""
-    for layer in report.layers:
-        figures = layer.neural_persistence
-        for figure, value in (("np.normalized", figures.normalized), ("np.z", figures.z)):
-            if value is not None and policy.band(figure).excludes(value):
-                yield layer.name, f"{figure} is {value:.4f}, wanted {policy.band(figure)}"
+from onnxtop.results.report import LayerReport, Report
+from onnxtop.rules.rule import Found, Policy, layer_rule, rule
 
 
+@layer_rule(
+    "OT401",
+    "error",
+    what="Neural persistence or z of a layer is outside the band that the configuration sets.",
+    why="You said so: there is no band that would fit all networks.",
+    how="`np.normalized` and `np.z` of each layer against their thresholds; none by default.",
+    false_alarms="A band taken from another architecture, or from other settings.",
+    source="Rieck et al. 2019",
+)
+def layer_outside_band(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    figures = layer.neural_persistence
+    for figure, value in (("np.normalized", figures.normalized), ("np.z", figures.z)):
+        if value is not None and policy.band(figure).excludes(value):
+            yield f"{figure} is {value:.4f}, wanted {policy.band(figure)}"
+
+
+@rule(
+    "OT402",
+    "error",
+    what="A figure of the network is outside the band that the configuration sets.",
+    why="You said so: there is no band that would fit all networks.",
+    how="`np.mean_normalized` and `dgp.normalized` against their thresholds; none by default.",
+    false_alarms="A band taken from another architecture, or from other settings.",
+    source="Rieck et al. 2019; Girrbach et al. 2023",
+)
 def network_outside_band(report: Report, policy: Policy) -> Found:
-    """Find a network whose figures are outside their bands."""
     network = report.network
     for figure, value in (
         ("np.mean_normalized", network.neural_persistence.mean_normalized),
@@ -24,30 +39,3 @@ def network_outside_band(report: Report, policy: Policy) -> Found:
     ):
         if value is not None and policy.band(figure).excludes(value):
             yield None, f"{figure} is {value:.4f}, wanted {policy.band(figure)}"
-
-
-RULES = (
-    Rule(
-        code="OT401",
-        name="layer-outside-band",
-        severity="error",
-        what="Neural persistence or z of a layer is outside the band that the configuration sets.",
-        why="You said so: there is no band that would fit all networks.",
-        how="`np.normalized` and `np.z` of each layer against their thresholds; none by default.",
-        source="Rieck et al. 2019",
-        false_alarms="A band taken from another architecture, or from other settings.",
-        find=layer_outside_band,
-    ),
-    Rule(
-        code="OT402",
-        name="network-outside-band",
-        severity="error",
-        what="A figure of the network is outside the band that the configuration sets.",
-        why="You said so: there is no band that would fit all networks.",
-        how="`np.mean_normalized` and `dgp.normalized` against their thresholds; none by default.",
-        source="Rieck et al. 2019; Girrbach et al. 2023",
-        false_alarms="A band taken from another architecture, or from other settings.",
-        find=network_outside_band,
-    ),
-)
-"""The family."""

@@ -1,110 +1,124 @@
 """OT2: one layer whose units do no work, do the same work, or look untrained."""
 
-from onnxtop.results.report import LayerReport, Report
-from onnxtop.rules.rule import Found, Policy, Rule
-from onnxtop.statistics.facts import Units
+from collections.abc import Iterator
 
-__all__ = ["RULES"]
+from onnxtop.results.report import LayerReport
+from onnxtop.rules.rule import Policy, layer_rule
+from onnxtop.statistics.facts import Units
 
 _SHOWN = 8
 _COLLAPSED = 0.5
 _SMALLEST = 8
 
 
-def dead_outputs(report: Report, policy: Policy) -> Found:
-    """Find layers with many outputs that no input reaches."""
-    for layer in report.layers:
-        if layer.statistics and layer.largest and not layer.probably_fixed:
-            yield from _too_many(
-                layer, layer.statistics.dead_outputs, layer_outputs(layer), "outputs", policy
-            )
+@layer_rule(
+    "OT201",
+    "warning",
+    what="More outputs of a layer than `dead.outputs` allows have nothing but zeros as weights.",
+    why="They give their bias whatever the input: parameters and time for nothing, or a part that was lost.",
+    how="Columns of the weight matrix that are all zero.",
+    false_alarms="Networks pruned by whole units that were not made smaller afterwards.",
+)
+def dead_outputs(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    if layer.statistics:
+        yield from _dead(layer, layer.statistics.dead_outputs, layer.statistics.n_out, "outputs", policy)
 
 
-def dead_inputs(report: Report, policy: Policy) -> Found:
-    """Find layers with many inputs that reach no output."""
-    for layer in report.layers:
-        if layer.statistics and layer.largest and not layer.probably_fixed:
-            yield from _too_many(layer, layer.statistics.dead_inputs, layer_inputs(layer), "inputs", policy)
+@layer_rule(
+    "OT202",
+    "warning",
+    what="More inputs of a layer than `dead.inputs` allows have nothing but zeros as weights.",
+    why="Whatever arrives there is not used: the units before it work for nothing.",
+    how="Rows of the weight matrix that are all zero.",
+    false_alarms="Inputs that are the same for all data, such as the dark corners of pictures.",
+)
+def dead_inputs(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    if layer.statistics:
+        yield from _dead(layer, layer.statistics.dead_inputs, layer.statistics.n_in, "inputs", policy)
 
 
-def _too_many(layer: LayerReport, dead: Units, n_units: int, side: str, policy: Policy) -> Found:
+def _dead(layer: LayerReport, dead: Units, n_units: int, side: str, policy: Policy) -> Iterator[str]:
     share = dead.count / max(n_units, 1)
+    if not layer.largest or layer.probably_fixed:
+        return
     if dead.count > 1 and policy.band(f"dead.{side}").excludes(share):
         lost = dead.count * layer.parameters // max(n_units, 1)
         yield (
-            layer.name,
             f"{dead.count} of {n_units} {side} have no weight but zeros ({listed(dead)}): "
-            f"{lost} parameters, {share:.0%} of the layer",
+            f"{lost} parameters, {share:.0%} of the layer"
         )
 
 
-def duplicate_outputs(report: Report, policy: Policy) -> Found:
-    """Find layers many of whose outputs repeat others."""
-    yield from _repeated(report, policy, "outputs")
+@layer_rule(
+    "OT203",
+    "warning",
+    what="More outputs than `duplicates.outputs` allows have exactly the weights of another one.",
+    why="The units compute the same: a weight was copied over another, or training never told them apart.",
+    how="Columns equal entry by entry; zero columns, and those with fewer than 8 weights, do not count.",
+    false_alarms="Binary and ternary networks with few inputs; units widened by copying to be trained on.",
+)
+def duplicate_outputs(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    if layer.statistics and layer.statistics.minimum != layer.statistics.maximum:
+        same = layer.statistics.duplicate_outputs
+        yield from _alike(layer, same, layer.statistics.n_out, "outputs have exactly the weights of", policy)
 
 
-def duplicate_inputs(report: Report, policy: Policy) -> Found:
-    """Find layers many of whose inputs are treated as others are."""
-    yield from _repeated(report, policy, "inputs")
+@layer_rule(
+    "OT204",
+    "note",
+    what="More inputs than `duplicates.inputs` allows have exactly the weights of another one.",
+    why="The layer cannot tell these inputs apart: one would do, with the sum of the signals.",
+    how="Rows equal entry by entry; zero rows, and those with fewer than 8 weights, do not count.",
+    false_alarms="Embedding tables whose unused entries were never trained.",
+)
+def duplicate_inputs(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    if layer.statistics and layer.statistics.minimum != layer.statistics.maximum:
+        same = layer.statistics.duplicate_inputs
+        yield from _alike(layer, same, layer.statistics.n_in, "inputs have exactly the weights of", policy)
 
 
-def _repeated(report: Report, policy: Policy, side: str) -> Found:
-    for layer in report.layers:
-        if layer.statistics is None or layer.probably_fixed or is_constant(layer):
-            continue
-        outputs = side == "outputs"
-        same = layer.statistics.duplicate_outputs if outputs else layer.statistics.duplicate_inputs
-        n_units = layer_outputs(layer) if outputs else layer_inputs(layer)
-        if same.count and policy.band(f"duplicates.{side}").excludes(same.count / max(n_units, 1)):
-            yield (
-                layer.name,
-                f"{same.count} of {n_units} {side} have exactly the weights of an earlier one "
-                f"({listed(same)})",
-            )
+@layer_rule(
+    "OT205",
+    "warning",
+    what="More outputs than `duplicates.outputs` allows hardly differ from another one.",
+    why="Copies that were trained or rounded a little further do nearly the same work.",
+    how="Columns apart by less than 0.1 % of their length, found by random projections; a few may be missed.",
+    false_alarms="Units widened by copying.",
+)
+def near_duplicate_outputs(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    if layer.statistics:
+        near = layer.statistics.near_duplicate_outputs
+        yield from _alike(
+            layer, near, layer.statistics.n_out, "outputs differ from", policy, " by less than 0.1 %"
+        )
 
 
-def near_duplicates(report: Report, policy: Policy) -> Found:
-    """Find layers many of whose outputs hardly differ from others."""
-    for layer in report.layers:
-        near = layer.statistics.near_duplicate_outputs if layer.statistics else Units()
-        if layer.probably_fixed:
-            continue
-        n_units = layer_outputs(layer)
-        if near.count and policy.band("duplicates.outputs").excludes(near.count / max(n_units, 1)):
-            yield (
-                layer.name,
-                f"{near.count} of {n_units} outputs differ from an earlier one by less than 0.1 % "
-                f"({listed(near)})",
-            )
+def _alike(
+    layer: LayerReport, same: Units, n_units: int, how: str, policy: Policy, by: str = ""
+) -> Iterator[str]:
+    side = how.split()[0]
+    enough = same.count and policy.band(f"duplicates.{side}").excludes(same.count / max(n_units, 1))
+    if enough and not layer.probably_fixed:
+        yield f"{same.count} of {n_units} {how} an earlier one{by} ({listed(same)})"
 
 
-def rank_collapse(report: Report, policy: Policy) -> Found:
-    """Find layers that let far fewer directions through than they have units."""
-    for layer in report.layers:
-        numbers = layer.statistics
-        if numbers is None or numbers.rank is None or numbers.rank_limit is None or layer.probably_fixed:
-            continue
-        same = numbers.duplicate_inputs.count + numbers.duplicate_outputs.count
-        if numbers.rank_limit >= _SMALLEST and not same and numbers.rank <= _COLLAPSED * numbers.rank_limit:
-            yield (
-                layer.name,
-                f"its rank is {numbers.rank}, with {layer.n_in} inputs and {layer.n_out} outputs",
-            )
-
-
-def is_constant(layer: LayerReport) -> bool:
-    """Tell whether all weights are one number: then every unit repeats every other."""
-    return layer.statistics is not None and layer.statistics.minimum == layer.statistics.maximum
-
-
-def layer_outputs(layer: LayerReport) -> int:
-    """Return how many columns the weights have, whatever graph was measured."""
-    return layer.statistics.n_out if layer.statistics else layer.n_out
-
-
-def layer_inputs(layer: LayerReport) -> int:
-    """Return how many rows the weights have, whatever graph was measured."""
-    return layer.statistics.n_in if layer.statistics else layer.n_in
+@layer_rule(
+    "OT206",
+    "warning",
+    what="A layer lets at most half as many directions through as it could, or fewer than 16 of many.",
+    why="Its outputs all live in a small space: part of the network before it cannot matter.",
+    how="Numerical rank of the weights on 32 random directions, singular values below 1e-5 of the "
+    "largest counted as zero; dead units do not count.",
+    false_alarms="Layers that were made by multiplying a narrow pair of layers together.",
+    source="Halko, Martinsson, Tropp, SIAM Review 2011",
+)
+def rank_collapse(layer: LayerReport, policy: Policy) -> Iterator[str]:
+    numbers = layer.statistics
+    if numbers is None or numbers.rank is None or numbers.rank_limit is None or layer.probably_fixed:
+        return
+    same = numbers.duplicate_inputs.count + numbers.duplicate_outputs.count
+    if numbers.rank_limit >= _SMALLEST and not same and numbers.rank <= _COLLAPSED * numbers.rank_limit:
+        yield f"its rank is {numbers.rank}, with {layer.n_in} inputs and {layer.n_out} outputs"
 
 
 def listed(units: Units) -> str:
@@ -122,80 +136,3 @@ def listed(units: Units) -> str:
     words = [f"{first}-{last}" if last > first else f"{first}" for first, last in runs]
     more = len(words) > _SHOWN or units.count > len(units.indices)
     return ", ".join(words[:_SHOWN]) + (", ..." if more else "")
-
-
-RULES = (
-    Rule(
-        code="OT201",
-        name="dead-outputs",
-        severity="warning",
-        what="More outputs of a layer than `dead.outputs` allows have nothing but zeros as weights.",
-        why="They give their bias whatever the input: parameters and time for nothing, or a part "
-        "that was lost.",
-        how="Columns of the weight matrix that are all zero.",
-        source="onnxtop",
-        false_alarms="Networks pruned by whole units that were not made smaller afterwards.",
-        find=dead_outputs,
-    ),
-    Rule(
-        code="OT202",
-        name="dead-inputs",
-        severity="warning",
-        what="More inputs of a layer than `dead.inputs` allows have nothing but zeros as weights.",
-        why="Whatever arrives there is not used: the units before it work for nothing.",
-        how="Rows of the weight matrix that are all zero.",
-        source="onnxtop",
-        false_alarms="Inputs that are the same for all data, such as the dark corners of pictures.",
-        find=dead_inputs,
-    ),
-    Rule(
-        code="OT203",
-        name="duplicate-outputs",
-        severity="warning",
-        what="More outputs than `duplicates.outputs` allows have exactly the weights of another one.",
-        why="The units compute the same: a weight was copied over another, or training never told "
-        "them apart.",
-        how="Columns equal entry by entry; zero columns, and those with fewer than 8 weights, do not count.",
-        source="onnxtop",
-        false_alarms="Binary and ternary networks with few inputs; units widened by copying to be "
-        "trained on.",
-        find=duplicate_outputs,
-    ),
-    Rule(
-        code="OT204",
-        name="duplicate-inputs",
-        severity="note",
-        what="More inputs than `duplicates.inputs` allows have exactly the weights of another one.",
-        why="The layer cannot tell these inputs apart: one would do, with the sum of the signals.",
-        how="Rows equal entry by entry; zero rows, and those with fewer than 8 weights, do not count.",
-        source="onnxtop",
-        false_alarms="Embedding tables whose unused entries were never trained.",
-        find=duplicate_inputs,
-    ),
-    Rule(
-        code="OT205",
-        name="near-duplicate-outputs",
-        severity="warning",
-        what="More outputs than `duplicates.outputs` allows hardly differ from another one.",
-        why="Copies that were trained or rounded a little further do nearly the same work.",
-        how="Columns apart by less than 0.1 % of their length, found by random projections; a few "
-        "may be missed.",
-        source="onnxtop",
-        false_alarms="Units widened by copying.",
-        find=near_duplicates,
-    ),
-    Rule(
-        code="OT206",
-        name="rank-collapse",
-        severity="warning",
-        what="A layer lets at most half as many directions through as it could, or fewer than 16 of many.",
-        why="Its outputs all live in a small space: part of the network before it cannot matter.",
-        how="Numerical rank of the weights on 32 random directions, singular values below 1e-5 of "
-        "the largest "
-        "counted as zero; dead units do not count.",
-        source="Halko, Martinsson, Tropp, SIAM Review 2011",
-        false_alarms="Layers that were made by multiplying a narrow pair of layers together.",
-        find=rank_collapse,
-    ),
-)
-"""The family."""

@@ -1,9 +1,7 @@
 """OT2, what users ask first: whether this was trained at all, and the right weights were loaded."""
 
 from onnxtop.results.report import Exchangeability, LayerReport, Report
-from onnxtop.rules.rule import Found, Policy, Rule
-
-__all__ = ["RULES"]
+from onnxtop.rules.rule import Found, Policy, rule
 
 _LAYERS, _FEWEST = 3, 2
 _SOURCE = (
@@ -12,19 +10,38 @@ _SOURCE = (
 )
 
 
+@rule(
+    "OT207",
+    "warning",
+    what="The weights of a layer have no structure: they look freshly initialised.",
+    why="The layer was never trained, never loaded, or was reset, in a network that was trained otherwise.",
+    how="Three statistics against the same weights shuffled, none of which finds anything: z of neural "
+    "persistence (3), concentration of large weights in rows or columns (4), largest singular value (4). "
+    "At least 1,024 weights and 8 rows and columns.",
+    false_alarms="2 % of the layers of trained files, mostly small convolutions; layers frozen on purpose.",
+    source=_SOURCE,
+)
 def untrained_layer(report: Report, policy: Policy) -> Found:
-    """Find layers that look freshly initialised in a network that does not."""
-    if not _untrained(report, policy):
-        for layer in _judged(report):
+    if not _is_untrained(report, policy):
+        for layer in _with_verdict(report):
             if _of(layer).exchangeable:
                 made_by = _made_by(layer)
                 yield layer.name, f"its weights have no structure: they look freshly initialised{made_by}"
 
 
-def untrained_network(report: Report, policy: Policy) -> Found:
-    """Find networks nearly all of whose layers look freshly initialised."""
-    if _untrained(report, policy):
-        judged = _judged(report)
+@rule(
+    "OT208",
+    "error",
+    what="Nearly all layers of the network look freshly initialised.",
+    why="The file holds a network before its training: the checkpoint was never loaded.",
+    how="As untrained-layer, for a share of `untrained.share` of the layers that can be judged: "
+    "at least 3, or 2 that fit an initialiser.",
+    false_alarms="None in 125 published files; a network of random features is meant to be like this.",
+    source=_SOURCE,
+)
+def looks_untrained(report: Report, policy: Policy) -> Found:
+    if _is_untrained(report, policy):
+        judged = _with_verdict(report)
         alike = [layer for layer in judged if _of(layer).exchangeable]
         yield (
             None,
@@ -33,7 +50,7 @@ def untrained_network(report: Report, policy: Policy) -> Found:
         )
 
 
-def _judged(report: Report) -> list[LayerReport]:
+def _with_verdict(report: Report) -> list[LayerReport]:
     return [
         layer
         for layer in report.layers
@@ -41,8 +58,8 @@ def _judged(report: Report) -> list[LayerReport]:
     ]
 
 
-def _untrained(report: Report, policy: Policy) -> bool:
-    judged = _judged(report)
+def _is_untrained(report: Report, policy: Policy) -> bool:
+    judged = _with_verdict(report)
     alike = [_of(layer) for layer in judged if _of(layer).exchangeable]
     most = policy.band("untrained.share").max
     if most is None or len(report.layers) < _LAYERS or len(alike) < max(most * len(judged), _FEWEST):
@@ -57,35 +74,3 @@ def _of(layer: LayerReport) -> Exchangeability:
 def _made_by(layer: LayerReport) -> str:
     found = _of(layer)
     return f", as by {found.initialiser}" if found.fits else ""
-
-
-RULES = (
-    Rule(
-        code="OT207",
-        name="untrained-layer",
-        severity="warning",
-        what="The weights of a layer have no structure: they look freshly initialised.",
-        why="The layer was never trained, never loaded, or was reset, in a network that was trained "
-        "otherwise.",
-        how="Three statistics against the same weights shuffled, none of which finds anything: z of neural "
-        "persistence (3), concentration of large weights in rows or columns (4), largest singular value (4). "
-        "At least 1,024 weights and 8 rows and columns.",
-        source=_SOURCE,
-        false_alarms="2 % of the layers of trained files, mostly small convolutions; layers frozen "
-        "on purpose.",
-        find=untrained_layer,
-    ),
-    Rule(
-        code="OT208",
-        name="looks-untrained",
-        severity="error",
-        what="Nearly all layers of the network look freshly initialised.",
-        why="The file holds a network before its training: the checkpoint was never loaded.",
-        how="As untrained-layer, for a share of `untrained.share` of the layers that can be judged: "
-        "at least 3, or 2 that fit an initialiser.",
-        source=_SOURCE,
-        false_alarms="None in 125 published files; a network of random features is meant to be like this.",
-        find=untrained_network,
-    ),
-)
-"""The second half of the family."""

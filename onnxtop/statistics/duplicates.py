@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.network import Matrix
+from onnxtop.network import Matrix, strips
 
 __all__ = ["NEAR", "Repeats", "find_repeats"]
 
@@ -91,18 +91,15 @@ def _compare(matrix: Matrix, left: Indices, right: Indices) -> tuple[NDArray[np.
     """Tell which pairs of rows are equal, and which are nearly equal."""
     equal, near = np.zeros(left.size, np.bool_), np.zeros(left.size, np.bool_)
     if matrix.flags.c_contiguous or matrix.shape[1] <= 1:
-        step = max(_BATCH // max(matrix.shape[1], 1), 1)
-        for start in range(0, left.size, step):
-            part = slice(start, start + step)
+        for part in strips((left.size, matrix.shape[1]), _BATCH):
             a, b = matrix[left[part]], matrix[right[part]]
             equal[part] = (a == b).all(axis=1)
             near[part] = _distance(a, b).sum(axis=1) <= NEAR**2 * _distance(a).sum(axis=1)
         return equal, near
     equal[:] = True
     apart, length = np.zeros(left.size), np.zeros(left.size)
-    step = max(_BATCH // max(left.size, 1), 1)
-    for start in range(0, matrix.shape[1] if left.size else 0, step):
-        columns = matrix.T[start : start + step]
+    for part in strips((matrix.shape[1] if left.size else 0, left.size), _BATCH):
+        columns = matrix.T[part]
         a, b = columns[:, left], columns[:, right]
         equal &= (a == b).all(axis=0)
         apart += _distance(a, b).sum(axis=0)

@@ -22,28 +22,26 @@ Groups of a convolution, or matrices of a batched product, are one layer: their 
 for the concentration; each has an edge of its own, and their distances from it are added as independent ones.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigvalsh, eigvalsh_tridiagonal
 
-from onnxtop.network import Blocks, Matrix
+from onnxtop.network import Blocks, Matrix, strips
+from onnxtop.statistics.facts import Exchangeability
+from onnxtop.statistics.initialisers import FITTED, InitialiserMatch
 
 __all__ = [
     "CONCENTRATION_LIMIT",
     "NEURAL_PERSISTENCE_LIMIT",
     "SPECTRUM_LIMIT",
-    "Exchangeability",
-    "Verdict",
-    "exchangeability",
-    "looks_untrained",
+    "Evidence",
+    "evidence",
     "verdict",
 ]
 
-Structure = Literal["neural persistence", "concentration", "spectrum"]
 Floats = NDArray[np.float64]
 
 NEURAL_PERSISTENCE_LIMIT = 3.0
@@ -73,7 +71,7 @@ EDGE_MEAN = -1.2065
 
 
 @dataclass(frozen=True)
-class Exchangeability:
+class Evidence:
     """What tells a layer from its own shuffles.
 
     Attributes
@@ -99,19 +97,7 @@ class Exchangeability:
     reason: str | None = None
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Whether a layer is exchangeable: None if that cannot be told, for the ``reason`` given.
-
-    ``structured`` names the statistics that found structure.
-    """
-
-    exchangeable: bool | None
-    structured: tuple[Structure, ...] = ()
-    reason: str | None = None
-
-
-def verdict(measured: Exchangeability, z: float | None) -> Verdict:
+def verdict(found: Evidence, z: float | None, made_by: InitialiserMatch | None = None) -> Exchangeability:
     """Put the two statistics and the z of neural persistence together.
 
     A layer is exchangeable if none of the three speaks. A statistic that is None does not; if all are, or the
@@ -119,38 +105,35 @@ def verdict(measured: Exchangeability, z: float | None) -> Verdict:
 
     Examples
     --------
-    >>> verdict(Exchangeability(z_rows=0.5, z_columns=-1.0, spectrum=9.0), z=1.2)
-    Verdict(exchangeable=False, structured=('spectrum',), reason=None)
-    >>> verdict(Exchangeability(reason="too small to tell"), z=5.0).reason
+    >>> verdict(Evidence(z_rows=0.5, z_columns=-1.0, spectrum=9.0), z=1.2).structured
+    ('spectrum',)
+    >>> verdict(Evidence(reason="too small to tell"), z=5.0).reason
     'too small to tell'
     """
-    lines = [abs(value) for value in (measured.z_rows, measured.z_columns) if value is not None]
-    if measured.spectrum is None and not lines:
-        return Verdict(None, reason=measured.reason or "all its weights are equal")
-    speak: dict[Structure, bool] = {
+    lines = [abs(value) for value in (found.z_rows, found.z_columns) if value is not None]
+    silent = found.spectrum is None and not lines
+    speak = {
         "neural persistence": z is not None and abs(z) > NEURAL_PERSISTENCE_LIMIT,
         "concentration": max(lines, default=0.0) > CONCENTRATION_LIMIT,
-        "spectrum": measured.spectrum is not None and measured.spectrum > SPECTRUM_LIMIT,
+        "spectrum": found.spectrum is not None and found.spectrum > SPECTRUM_LIMIT,
     }
-    structured = tuple(name for name, speaks in speak.items() if speaks)
-    return Verdict(not structured, structured)
+    structured = () if silent else tuple(name for name, speaks in speak.items() if speaks)
+    return Exchangeability(
+        exchangeable=None if silent else not structured,
+        structured=structured,
+        row_share=found.row_share,
+        column_share=found.column_share,
+        z_rows=found.z_rows,
+        z_columns=found.z_columns,
+        spectrum=found.spectrum,
+        initialiser=made_by.name if made_by else None,
+        distance=made_by.distance if made_by else None,
+        fits=made_by.fits and made_by.name not in FITTED if made_by else None,
+        reason=(found.reason or "all its weights are equal") if silent else None,
+    )
 
 
-def looks_untrained(verdicts: Iterable[Verdict]) -> bool:
-    """Tell whether at least three layers have a verdict and 80 % of those are exchangeable.
-
-    Examples
-    --------
-    >>> looks_untrained([Verdict(True)] * 4 + [Verdict(False), Verdict(None)])
-    True
-    >>> looks_untrained([Verdict(True)] * 2)
-    False
-    """
-    told = [item.exchangeable for item in verdicts if item.exchangeable is not None]
-    return len(told) >= 3 and sum(told) >= 0.8 * len(told)
-
-
-def exchangeability(blocks: Blocks) -> Exchangeability:
+def evidence(blocks: Blocks) -> Evidence:
     """Measure what tells a layer from its own shuffles.
 
     Parameters
@@ -160,35 +143,35 @@ def exchangeability(blocks: Blocks) -> Exchangeability:
 
     Returns
     -------
-    Exchangeability
+    Evidence
         Of layers too small to tell, the variance alone. Where all ``|w|`` are equal there is no
         concentration, where all weights are, no spectrum. A NaN or an infinity leaves nothing.
 
     Examples
     --------
     >>> matrix = np.random.default_rng(0).standard_normal((64, 32))
-    >>> verdict(exchangeability([matrix]), z=0.0).exchangeable
+    >>> verdict(evidence([matrix]), z=0.0).exchangeable
     True
     >>> matrix[:5] *= 2
-    >>> exchangeability([matrix]).z_rows > 10
+    >>> evidence([matrix]).z_rows > 10
     True
     """
     largest = float(np.max([(block.max(), -block.min()) for block in blocks]))
     if not np.isfinite(largest):
-        return Exchangeability(reason="a weight is NaN or infinite")
+        return Evidence(reason="a weight is NaN or infinite")
     if largest == 0.0:
-        return Exchangeability(0.0, reason="all its weights are zero")
+        return Evidence(0.0, reason="all its weights are zero")
     n_weights = sum(block.size for block in blocks)
     if n_weights < SMALLEST_LAYER or min(min(block.shape) for block in blocks) < SMALLEST_SIDE:
         magnitudes = np.concatenate([np.abs(block.ravel(), dtype=np.float64) for block in blocks])
         variance = float((magnitudes / largest).var()) * largest * largest
-        return Exchangeability(variance, reason="too small to tell")
+        return Evidence(variance, reason="too small to tell")
     return _tidy(replace(_concentration(blocks, largest), spectrum=_spectrum(blocks)))
 
 
-def _tidy(measured: Exchangeability) -> Exchangeability:
+def _tidy(measured: Evidence) -> Evidence:
     """Cut figures off at six digits: sums of float32 have no more, and machines add in different orders."""
-    return Exchangeability(
+    return Evidence(
         variance=_six_digits(measured.variance),
         row_share=_six_digits(measured.row_share),
         column_share=_six_digits(measured.column_share),
@@ -213,7 +196,7 @@ class _Sums(NamedTuple):
     squares: float
 
 
-def _concentration(blocks: Blocks, largest: float) -> Exchangeability:
+def _concentration(blocks: Blocks, largest: float) -> Evidence:
     # Taken about a typical value, sums lose no digits where all |w| are nearly equal.
     centre = float(np.abs(blocks[0][0], dtype=np.float64).mean() / largest)
     sums = [_sums(block, largest, centre) for block in blocks]
@@ -222,7 +205,7 @@ def _concentration(blocks: Blocks, largest: float) -> Exchangeability:
     total = sum(part.squares for part in sums) - n_weights * mean**2
     variance = total / n_weights
     if variance <= 1e-12:  # of numbers up to 1, most near the same: what float32 leaves of it
-        return Exchangeability(max(variance, 0.0) * largest * largest)
+        return Evidence(max(variance, 0.0) * largest * largest)
     shares: list[float] = []
     z: list[float] = []
     for axis in (0, 1):
@@ -234,7 +217,7 @@ def _concentration(blocks: Blocks, largest: float) -> Exchangeability:
         ratio = between / (widths.size - 1) / (total / (n_weights - 1))
         shares.append(between / total)
         z.append((ratio - 1) * float(np.sqrt((widths.size - 1) / 2)))
-    return Exchangeability(variance * largest * largest, shares[0], shares[1], z[0], z[1])
+    return Evidence(variance * largest * largest, shares[0], shares[1], z[0], z[1])
 
 
 def _sums(block: Matrix, largest: float, centre: float) -> _Sums:
@@ -245,12 +228,11 @@ def _sums(block: Matrix, largest: float, centre: float) -> _Sums:
     dtype = np.promote_types(block.dtype.newbyteorder("="), np.float32)
     sums = _Sums(np.empty(len(block)), np.zeros(block.shape[1]), 0.0)
     squares = 0.0
-    height = max(1, CHUNK // block.shape[1])
-    for start in range(0, len(block), height):
-        strip = np.abs(block[start : start + height], dtype=dtype)
+    for part in strips(block.shape, CHUNK):
+        strip = np.abs(block[part], dtype=dtype)
         strip /= dtype.type(largest)
         strip -= dtype.type(centre)
-        sums.rows[start : start + height] = strip.sum(axis=1)
+        sums.rows[part] = strip.sum(axis=1)
         sums.columns[:] += strip.sum(axis=0)
         squares += _sum_of_squares(strip)
     return sums._replace(squares=squares)

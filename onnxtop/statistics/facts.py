@@ -1,8 +1,8 @@
-"""What the statistics of one layer say: plain data, part of the report, no numpy needed to read it."""
+"""What the statistics of one layer say: plain data, part of the report, no NumPy needed to read it."""
 
 from dataclasses import dataclass
 
-__all__ = ["LISTED", "Codes", "LayerStatistics", "Units"]
+__all__ = ["LISTED", "Codes", "Exchangeability", "LayerStatistics", "Units"]
 
 LISTED = 64
 """So many indices of units are kept, the first."""
@@ -103,3 +103,28 @@ class LayerStatistics:
     precision: str | None = None
     codes: Codes | None = None
     sketch: str | None = None
+
+
+@dataclass(frozen=True)
+class Exchangeability:
+    """Whether the weights of a layer could be shuffled and nothing would change: it looks untrained.
+
+    ``structured`` names the statistics that found structure. ``row_share`` and ``column_share`` are the
+    shares of the variance of |w| that the means of rows and of columns explain, ``z_rows`` and ``z_columns``
+    the same against the shuffled layer; ``spectrum`` is the largest singular value against its edge.
+    ``initialiser`` is the nearest of the common initialisers, at this ``distance`` of the two distributions;
+    it ``fits`` if chance alone explains that and its scale follows from the layer's sides. It is only looked
+    for where no structure was found. ``reason`` says why there is no verdict, where there is none.
+    """
+
+    exchangeable: bool | None = None
+    structured: tuple[str, ...] = ()
+    row_share: float | None = None
+    column_share: float | None = None
+    z_rows: float | None = None
+    z_columns: float | None = None
+    spectrum: float | None = None
+    initialiser: str | None = None
+    distance: float | None = None
+    fits: bool | None = None
+    reason: str | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.network import Blocks, Matrix, RawCodes
+from onnxtop.network import Blocks, Matrix, RawCodes, strips
 from onnxtop.statistics.duplicates import Repeats, find_repeats
 from onnxtop.statistics.facts import LISTED, LayerStatistics, Units
 from onnxtop.statistics.numbers import is_varied, narrower_type, out_of_range, sample
@@ -29,7 +29,6 @@ _SHORT = 8
 _RANK_TOLERANCE = 1e-5
 """Singular values below this share of the largest count as zero."""
 
-Booleans = NDArray[np.bool_]
 Floats = NDArray[np.float32]
 
 
@@ -85,9 +84,9 @@ def layer_statistics(
         zeros=total.zeros,
         dead_inputs=_units(np.concatenate(total.dead_rows)),
         dead_outputs=_units(np.concatenate(total.dead_columns)),
-        duplicate_inputs=_units(_joined([each.equal for each in total.repeated_rows])),
-        duplicate_outputs=_units(_joined([each.equal for each in total.repeated_columns])),
-        near_duplicate_outputs=_units(_joined([each.near for each in total.repeated_columns])),
+        duplicate_inputs=_units(_join([each.equal for each in total.repeated_rows])),
+        duplicate_outputs=_units(_join([each.equal for each in total.repeated_columns])),
+        near_duplicate_outputs=_units(_join([each.near for each in total.repeated_columns])),
         rank=total.rank,
         rank_limit=total.rank_limit,
         subnormal=subnormal,
@@ -154,7 +153,7 @@ def _take(block: Matrix, total: _Total) -> None:
     filled_rows, filled_columns = np.zeros(base.shape[0], np.intp), np.zeros(base.shape[1], np.intp)
     on_left, on_right = np.zeros((NARROW, base.shape[1]), np.float32), np.empty((len(base), WIDE), np.float32)
     for rows, cells in _chunks(base):
-        in_row, in_column = _filled(cells)
+        in_row, in_column = _count_filled(cells)
         filled_rows[rows] = in_row
         filled_columns += in_column
         scaled = total.scaled(cells)
@@ -176,7 +175,7 @@ def _take(block: Matrix, total: _Total) -> None:
     total.close(filled_rows, filled_columns)
 
 
-def _filled(cells: Matrix) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _count_filled(cells: Matrix) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Count the weights that are not zero in every row and every column."""
     n_rows, n_columns = cells.shape
     if np.count_nonzero(cells) == cells.size:
@@ -206,9 +205,7 @@ def _take_together(blocks: Blocks, total: _Total) -> None:
 
 
 def _chunks(base: Matrix) -> Iterator[tuple[slice, Matrix]]:
-    step = max(_CHUNK // base.shape[1], 1)
-    for start in range(0, len(base), step):
-        rows = slice(start, start + step)
+    for rows in strips(base.shape, _CHUNK):
         cells = np.ascontiguousarray(base[rows])
         yield rows, cells.astype(np.float32) if cells.itemsize < 4 else cells  # float16 has no fast product
 
@@ -235,7 +232,7 @@ def _repeats(units: Matrix, projections: Floats, filled: NDArray[np.intp], offse
     return Repeats(found.equal + offset, found.near + offset)
 
 
-def _joined(parts: Sequence[NDArray[np.intp]]) -> NDArray[np.intp]:
+def _join(parts: Sequence[NDArray[np.intp]]) -> NDArray[np.intp]:
     return np.concatenate(parts) if parts else np.empty(0, np.intp)
 
 

@@ -79,13 +79,13 @@ class Barcode:
 
     def larger_than(self, size: int) -> "Barcode":
         """Return the barcode without the finite bars of clusters of at most so many vertices (noise)."""
-        return self._kept(self.cluster_sizes > size)
+        return self._select(self.cluster_sizes > size)
 
     def longer_than(self, length: float) -> "Barcode":
         """Return the barcode without the finite bars of at most this length."""
-        return self._kept(self.lengths > length)
+        return self._select(self.lengths > length)
 
-    def _kept(self, chosen: NDArray[np.bool_]) -> "Barcode":
+    def _select(self, chosen: NDArray[np.bool_]) -> "Barcode":
         per_bar = ("bars", "cluster_sizes", "minima", "partners", "edges")
         return replace(self, **{name: getattr(self, name)[chosen] for name in per_bar})
 
@@ -141,12 +141,12 @@ def merge_tree_barcode(losses: ArrayLike, passes: ArrayLike) -> Barcode:
     >>> barcode.bars.tolist(), barcode.essential.tolist()
     ([[0.5, 2.0], [1.0, 3.0]], [0.0])
     """
-    births, ends, heights = _checked(losses, passes)
+    births, ends, heights = _check_passes(losses, passes)
     order = np.argsort(heights, kind="stable")
     joins = order[GrowingForest(births.size).join(ends[order, 0], ends[order, 1])]
     deaths = _elder_rule(births, ends[joins])
     sizes = _subtotals(np.ones(births.size, np.intp), deaths.dying, deaths.elders)
-    return _assembled(births, heights[joins], sizes, deaths, joins)
+    return _assemble(births, heights[joins], sizes, deaths, joins)
 
 
 def direct_barcode(losses: ArrayLike, passes: ArrayLike) -> Barcode:
@@ -162,7 +162,7 @@ def direct_barcode(losses: ArrayLike, passes: ArrayLike) -> Barcode:
     >>> direct_barcode([0.0, 1.0, 0.5], [[1, 2, 3.0], [0, 1, 5.0], [0, 2, 4.0]]).bars.tolist()
     [[0.5, 4.0], [1.0, 3.0]]
     """
-    births, ends, heights = _checked(losses, passes)
+    births, ends, heights = _check_passes(losses, passes)
     age = _ranks(births)
     order = np.argsort(heights, kind="stable")
     swap = age[ends[:, 0]] < age[ends[:, 1]]
@@ -170,9 +170,7 @@ def direct_barcode(losses: ArrayLike, passes: ArrayLike) -> Barcode:
     order = order[young[order] != old[order]]
     dying, first = np.unique(young[order], return_index=True)
     edges = order[first]
-    return _assembled(
-        births, heights[edges], np.ones(births.size, np.intp), _Deaths(dying, old[edges]), edges
-    )
+    return _assemble(births, heights[edges], np.ones(births.size, np.intp), _Deaths(dying, old[edges]), edges)
 
 
 def point_cloud_barcode(
@@ -232,10 +230,10 @@ def point_cloud_barcode(
     if grid_shape is not None:
         if neighbours is not None:
             raise UsageError("wanted neighbours or grid_shape, found both")
-        return _swept(heights, grid_edges(grid_shape, heights.size))
+        return _sweep(heights, grid_edges(grid_shape, heights.size))
     if cloud is None:
         raise UsageError("wanted points or grid_shape, found neither")
-    return _swept(heights, nearest_edges(cloud, neighbours))
+    return _sweep(heights, nearest_edges(cloud, neighbours))
 
 
 def to_score(barcode: Barcode, reference: float | None = None) -> ToScore:
@@ -284,7 +282,7 @@ class _Deaths:
     elders: Indices
 
 
-def _checked(losses: ArrayLike, passes: ArrayLike) -> tuple[Floats, Indices, Floats]:
+def _check_passes(losses: ArrayLike, passes: ArrayLike) -> tuple[Floats, Indices, Floats]:
     """Return births, ends (m, 2) and heights (m,) of passes; rows without a pass stay, at infinity."""
     births = _values(losses, None)
     table = np.asarray(passes, np.float64)
@@ -365,7 +363,7 @@ def _subtotals(counts: Indices, dying: Indices, elders: Indices) -> Indices:
     return np.array(totals, np.intp)
 
 
-def _assembled(births: Floats, heights: Floats, sizes: Indices, deaths: _Deaths, edges: Indices) -> Barcode:
+def _assemble(births: Floats, heights: Floats, sizes: Indices, deaths: _Deaths, edges: Indices) -> Barcode:
     bars = np.column_stack([births[deaths.dying], heights])
     alive = np.ones(births.size, bool)
     alive[deaths.dying] = False
@@ -384,7 +382,7 @@ def _assembled(births: Floats, heights: Floats, sizes: Indices, deaths: _Deaths,
     )
 
 
-def _swept(values: Floats, edges: Batches) -> Barcode:
+def _sweep(values: Floats, edges: Batches) -> Barcode:
     """Return the barcode of a function on a graph, by the passes between the basins of its minima."""
     order = np.argsort(values, kind="stable")
     rank = np.empty_like(order)
@@ -398,7 +396,7 @@ def _swept(values: Floats, edges: Batches) -> Barcode:
     counts = homes(basin, rank, deaths.dying, deaths.elders, tops[joins])
     sizes = _subtotals(counts, deaths.dying, deaths.elders)
     passing = order[tops[joins]]
-    found = _assembled(values[minima], values[passing], sizes, deaths, passing)
+    found = _assemble(values[minima], values[passing], sizes, deaths, passing)
     named = replace(
         found,
         minima=minima[found.minima],

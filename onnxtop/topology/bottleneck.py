@@ -17,7 +17,7 @@ so v can be taken for its root. What remains is a tree of the outputs, with an e
 strength w'(u, v) for every weight; and each input adds a bar at beta. By symmetry, roots may as well be
 inputs, and outputs add bars at alpha: the smaller side is taken.
 
-Only strong weights are listed (`onnxtop.topology.strong_weights`). Whatever a weight that is not listed could
+Only strong weights are listed (`onnxtop.topology.layer_scan`). Whatever a weight that is not listed could
 change is below a known limit; where a result is not above it, the lines of the matrix that decide are read.
 """
 
@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 
 from onnxtop.network import Matrix
 from onnxtop.topology.graph import Floats, Indices
+from onnxtop.topology.layer_scan import Strength, strongest_in_lines
 from onnxtop.topology.spanning import GrowingForest
-from onnxtop.topology.strong_weights import Strength, strongest_in_lines
 
 __all__ = ["Bundle", "Links", "Paths", "bottleneck_tree", "widest_paths"]
 

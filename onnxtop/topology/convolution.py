@@ -1,8 +1,8 @@
 """The three graphs of a convolution, by name.
 
 flattened
-    (channels in per group x taps) rows, channels out per group columns, one block per group: the common
-    practice.
+    (channels in per group x taps) rows, channels out per group columns, one block per group
+    (`Kernel.matrices`): the common practice.
 channels
     Channels in x channels out, one block per group; the strength of an edge is the largest tap.
 unrolled
@@ -25,24 +25,10 @@ from onnxtop.network import Blocks, Kernel
 from onnxtop.topology.graph import Floats, Forest, Indices, empty_forest
 from onnxtop.topology.spanning import GrowingForest, with_bias
 
-__all__ = ["channels", "flattened", "unrolled_forest"]
+__all__ = ["channels", "unrolled_forest"]
 
 BATCH = 1 << 18
 """Edges that enter together, at least; a graph with more vertices takes as many as it has vertices."""
-
-
-def flattened(kernel: Kernel) -> Blocks:
-    """Return the blocks of the flattened graph, shape (channels in per group x taps, channels out per group).
-
-    Views of the weights, F-contiguous where the weights are C-contiguous.
-
-    Examples
-    --------
-    >>> kernel = Kernel(np.zeros((2, 5, 3, 3, 3)), strides=(1, 1), pads=(0, 0), dilations=(1, 1))
-    >>> [block.shape for block in flattened(kernel)]
-    [(27, 5), (27, 5)]
-    """
-    return kernel.matrices()
 
 
 def channels(kernel: Kernel) -> Blocks:

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,36 +23,13 @@ from onnxtop.errors import UsageError
 from onnxtop.network import Block, NetworkGraph, Weights
 from onnxtop.topology.arguments import check_options
 from onnxtop.topology.bottleneck import Bundle, Paths, bottleneck_tree, widest_paths
+from onnxtop.topology.facts import LayerRole
 from onnxtop.topology.graph import Floats, Indices
+from onnxtop.topology.layer_scan import LayerScan, scan_layer
 from onnxtop.topology.network_graphs import Skips, layers_on_paths, stack, with_separate_ends, with_skips
 from onnxtop.topology.persistence import Convention, Diagram
-from onnxtop.topology.strong_weights import LayerScan, scan_layer
 
-__all__ = ["DeepGraphPersistence", "LayerRole", "Skips", "deep_graph_persistence", "kept_and_cut"]
-
-
-@dataclass(frozen=True, eq=False)
-class LayerRole:
-    """What each layer of a network does to its paths; arrays with one entry a layer.
-
-    Attributes
-    ----------
-    bars
-        How many bars of the network a weight of the layer limits.
-    active
-        Share of the layer's outputs that lie on a path of strength above 0 from an input to an output.
-    alpha_min, alpha_max
-        Range of alpha over the layer's outputs: the strongest path from any input.
-    beta_min, beta_max
-        Range of beta over the layer's inputs: the strongest path to any output.
-    """
-
-    bars: Indices
-    active: Floats
-    alpha_min: Floats
-    alpha_max: Floats
-    beta_min: Floats
-    beta_max: Floats
+__all__ = ["DeepGraphPersistence", "Skips", "deep_graph_persistence", "kept_and_cut"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +55,7 @@ class DeepGraphPersistence:
     saturated
         Share of the bars that are as strong as `strongest`; nan if `strongest` is 0.
     layers
-        What each layer does, in the order of the network's layers.
+        What each layer does, in the order of the network's layers; None for one that joins no neurons.
     constant_layers
         Names of the layers whose weights are all equal: standardised, they are 0. Empty without
         standardisation.
@@ -97,7 +74,7 @@ class DeepGraphPersistence:
     n_inputs: int
     n_outputs: int
     saturated: float
-    layers: LayerRole
+    layers: tuple[LayerRole | None, ...]
     constant_layers: tuple[str, ...]
     standardise: bool
     rescale: bool
@@ -173,15 +150,20 @@ def deep_graph_persistence(
 
 
 def kept_and_cut(
-    graph: NetworkGraph, *, convention: Convention = "essential", p: float = 2.0
+    graph: NetworkGraph,
+    *,
+    convention: Convention = "essential",
+    p: float = 2.0,
+    scans: Mapping[int, LayerScan] | None = None,
 ) -> tuple[DeepGraphPersistence, DeepGraphPersistence]:
     """Return the deep graph persistence with skips kept and with skips cut, reading the weights once.
 
-    Both are as `deep_graph_persistence` gives them; without skips they are one and the same.
+    Both are as `deep_graph_persistence` gives them; without skips they are one and the same. ``scans`` are
+    those of layers, by number, that were scanned already.
     """
     check_options(convention, p)
     options = _Options(convention=convention, p=p)
-    scans = _scan(graph, options) if graph.inputs.size and graph.outputs.size else {}
+    scans = _scan(graph, options, scans) if graph.inputs.size and graph.outputs.size else {}
     kept = _measure(graph, options, scans)
     return kept, _measure(graph, replace(options, skips="cut"), scans) if graph.skips.size else kept
 
@@ -195,6 +177,10 @@ class _Options:
     skips: Skips = "keep"
     n_wanted: int | None = None
     """Weights listed of each layer; None for as many as are useful."""
+
+    def asked(self) -> dict[str, Any]:
+        """Return what a result tells of them."""
+        return {name: value for name, value in vars(self).items() if name != "n_wanted"}
 
 
 def _measure(
@@ -219,10 +205,15 @@ def _measure(
     return _result(graph, options, bars, alpha, beta, constant)
 
 
-def _scan(graph: NetworkGraph, options: _Options) -> dict[int, LayerScan]:
-    """Scan every layer that is in the graph."""
+def _scan(
+    graph: NetworkGraph, options: _Options, known: Mapping[int, LayerScan] | None = None
+) -> dict[int, LayerScan]:
+    """Scan every layer that is in the graph, or take what is known of it."""
+    known = known or {}
     return {
-        k: scan_layer(graph.layers[k].read(), standardise=options.standardise, n_wanted=options.n_wanted)
+        k: known[k]
+        if k in known
+        else scan_layer(graph.layers[k].read(), standardise=options.standardise, n_wanted=options.n_wanted)
         for k in sorted({block.layer for block in graph.blocks})
     }
 
@@ -235,7 +226,7 @@ def _bundles(graph: NetworkGraph, scans: Mapping[int, LayerScan]) -> Iterator[Bu
         shapes = np.array(scans[layer].shapes)
         places = np.cumsum(shapes, axis=0) - shapes
         bundles = [_bundle(block, scans[layer], top, graph.layers[layer], places) for block in together]
-        yield from [_joined(bundles)] if scans[layer].cuts is None else bundles
+        yield from [_join(bundles)] if scans[layer].cuts is None else bundles
 
 
 def _largest(scan: LayerScan) -> float:
@@ -262,7 +253,7 @@ def _bundle(block: Block, scan: LayerScan, top: float, weights: Weights, places:
     )
 
 
-def _joined(bundles: Sequence[Bundle]) -> Bundle:
+def _join(bundles: Sequence[Bundle]) -> Bundle:
     """Return complete bundles of one layer as one."""
     if len(bundles) == 1:
         return bundles[0]
@@ -330,11 +321,7 @@ def _result(
         saturated=saturated if strongest else float("nan"),
         layers=_roles(graph, bars, alpha.widths[:-1], beta.widths[:-1]),
         constant_layers=constant_layers,
-        standardise=options.standardise,
-        rescale=options.rescale,
-        convention=options.convention,
-        p=options.p,
-        skips=options.skips,
+        **options.asked(),
     )
 
 
@@ -348,19 +335,25 @@ def _diagram(bars: _Bars, n_points: int, scale: float) -> Diagram:
     return Diagram(points, generators)
 
 
-def _roles(graph: NetworkGraph, bars: _Bars, alpha: Floats, beta: Floats) -> LayerRole:
-    n_layers = len(graph.layers)
+def _roles(graph: NetworkGraph, bars: _Bars, alpha: Floats, beta: Floats) -> tuple[LayerRole | None, ...]:
     limiting = bars.generators[:, 0]
-    active, ranges = np.full(n_layers, np.nan), np.full((4, n_layers), np.nan)
+    counts = np.bincount(limiting[limiting >= 0], minlength=len(graph.layers)).tolist()
     by_layer = defaultdict(list)
     for block in graph.blocks:
         by_layer[block.layer].append(block)
-    for layer, blocks in by_layer.items():
-        ins, outs = _neurons([b.rows for b in blocks]), _neurons([b.columns for b in blocks])
-        if ins.size and outs.size:
-            active[layer] = np.mean(np.minimum(alpha[outs], beta[outs]) > 0)
-            ranges[:, layer] = alpha[outs].min(), alpha[outs].max(), beta[ins].min(), beta[ins].max()
-    return LayerRole(np.bincount(limiting[limiting >= 0], minlength=n_layers), active, *ranges)
+    return tuple(_role(by_layer[layer], count, alpha, beta) for layer, count in enumerate(counts))
+
+
+def _role(blocks: Sequence[Block], bars: int, alpha: Floats, beta: Floats) -> LayerRole | None:
+    ins, outs = _neurons([b.rows for b in blocks]), _neurons([b.columns for b in blocks])
+    if not (ins.size and outs.size):
+        return None
+    return LayerRole(
+        bars=bars,
+        active=float(np.mean(np.minimum(alpha[outs], beta[outs]) > 0)),
+        alpha=(float(alpha[outs].min()), float(alpha[outs].max())),
+        beta=(float(beta[ins].min()), float(beta[ins].max())),
+    )
 
 
 def _neurons(ids: Sequence[Indices]) -> Indices:
@@ -370,8 +363,6 @@ def _neurons(ids: Sequence[Indices]) -> Indices:
 
 
 def _without_value(graph: NetworkGraph, options: _Options, reason: str) -> DeepGraphPersistence:
-    n_layers = len(graph.layers)
-    unknown = np.full(n_layers, np.nan)
     return DeepGraphPersistence(
         total=float("nan"),
         normalized=float("nan"),
@@ -382,12 +373,8 @@ def _without_value(graph: NetworkGraph, options: _Options, reason: str) -> DeepG
         n_inputs=graph.inputs.size,
         n_outputs=graph.outputs.size,
         saturated=float("nan"),
-        layers=LayerRole(np.zeros(n_layers, np.intp), *[unknown] * 5),
+        layers=(None,) * len(graph.layers),
         constant_layers=(),
-        standardise=options.standardise,
-        rescale=options.rescale,
-        convention=options.convention,
-        p=options.p,
-        skips=options.skips,
+        **options.asked(),
         reason=reason,
     )

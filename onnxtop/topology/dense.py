@@ -44,7 +44,7 @@ def dense_forest(blocks: Blocks, *, bias: Floats | None = None, layer: int = 0) 
     n_rows, n_cols = shapes.sum(axis=0).tolist()
     large = [b for b, block in enumerate(blocks) if min(block.shape) > 1 and block.size > SMALL]
     parts = _small_blocks(blocks, shapes, offsets, large)
-    parts += [_shifted(block_forest(blocks[b]), offsets[b]) for b in large]
+    parts += [_shift(block_forest(blocks[b]), offsets[b]) for b in large]
     forest = _layer(parts, n_rows, n_cols, layer)
     return forest if bias is None else with_bias(forest, n_rows, bias, layer)
 
@@ -63,7 +63,7 @@ def _layer(parts: Sequence[BlockForest | NonFinite], n_rows: int, n_cols: int, l
     return Forest(n_rows + n_cols, edges, strengths[order], generators)
 
 
-def _shifted(part: BlockForest | NonFinite, offset: Indices) -> BlockForest | NonFinite:
+def _shift(part: BlockForest | NonFinite, offset: Indices) -> BlockForest | NonFinite:
     """Move a block to its place in the layer."""
     row, col = offset.tolist()
     if isinstance(part, NonFinite):
@@ -71,7 +71,7 @@ def _shifted(part: BlockForest | NonFinite, offset: Indices) -> BlockForest | No
     return BlockForest(part.rows + row, part.cols + col, part.strengths)
 
 
-def _checked(cells: BlockForest) -> BlockForest | NonFinite:
+def _check_finite(cells: BlockForest) -> BlockForest | NonFinite:
     """Return the cells, or how many of them are not finite."""
     bad = np.flatnonzero(~np.isfinite(cells.strengths))
     if not bad.size:
@@ -85,7 +85,7 @@ def _small_blocks(
     """Forests of all blocks but the large ones: of many in one tree, for blocks can be many and tiny."""
     small = np.delete(np.arange(len(blocks)), large)
     is_line = shapes[small].min(axis=1) == 1
-    parts = [_checked(_every_cell(blocks, shapes, offsets, small[is_line]))] if is_line.any() else []
+    parts = [_check_finite(_every_cell(blocks, shapes, offsets, small[is_line]))] if is_line.any() else []
     full = small[~is_line]
     joint = np.cumsum(shapes[full].prod(axis=1)) // JOINT
     groups = np.split(full, np.flatnonzero(np.diff(joint)) + 1) if full.size else []
@@ -105,7 +105,7 @@ def _every_cell(blocks: Blocks, shapes: Indices, offsets: Indices, chosen: Indic
 
 
 def _joint_tree(cells: BlockForest) -> BlockForest | NonFinite:
-    checked = _checked(cells)
+    checked = _check_finite(cells)
     if isinstance(checked, NonFinite):
         return checked
     order = np.argsort(-cells.strengths, kind="stable")

@@ -10,7 +10,7 @@ of neural persistence with deep graph persistence*, TMLR 2023). Its distance fro
 """
 
 from collections import Counter, OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -22,7 +22,7 @@ from onnxtop.network import Blocks, Matrix
 from onnxtop.topology.graph import Floats, Indices
 from onnxtop.topology.persistence import Convention
 from onnxtop.topology.spanning import GrowingForest
-from onnxtop.topology.top_weights import strongest_weights
+from onnxtop.topology.strongest import strongest_weights
 
 __all__ = [
     "BIAS_ROW",
@@ -90,8 +90,8 @@ class StrongestWeights:
     ``reason`` says why the layer has no null model.
     """
 
-    shapes: Shapes
-    strengths: Matrix
+    shapes: Shapes = ()
+    strengths: Matrix = field(default_factory=lambda: np.empty(0))
     reason: str | None = None
 
 
@@ -157,7 +157,7 @@ class NullModels:
             if np.isfinite(strengths[0]):
                 return StrongestWeights(shapes, strengths)
             reason = "a weight is NaN or infinite"
-        return StrongestWeights(shapes, np.empty(0, blocks[0].dtype), reason)
+        return StrongestWeights(reason=reason)
 
     def measure(
         self,

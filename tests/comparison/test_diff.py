@@ -11,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import numpy_helper
 
+from onnxtop.auditing import story as auditing_story
 from onnxtop.comparison.alignment import align
 from onnxtop.comparison.matching import Candidate, match, module_path
 from onnxtop.comparison.measures import topology_change, weight_change
 from onnxtop.comparison.story import CompareOptions, compare
 from onnxtop.errors import NothingToAnalyseError, UsageError
+from onnxtop.reader import layers as reader_layers
+from onnxtop.reader.model import load
 from onnxtop.render import RenderOptions, render
 from onnxtop.render.diff.facts import answer
 from onnxtop.results.diff import DiffSettings
@@ -395,3 +398,17 @@ def test_long_tables_show_what_changed_most(diffs):
     assert "!  l70" in page
     assert "59 layers that changed least left out" in page
     assert render("diff", "terminal", long, RenderOptions(all_rows=True)).count("\n=  l") == 98
+
+
+def test_each_file_is_loaded_once(tmp_path, monkeypatch):
+    loaded = []
+
+    def counting(path, **options):
+        loaded.append(path)
+        return load(path, **options)
+
+    for module in (auditing_story, reader_layers):
+        monkeypatch.setattr(module, "load", counting)
+    paths = [str(save(mlp(6, 5, 4, seed=seed), tmp_path, f"{seed}.onnx")) for seed in range(2)]
+    compare(*paths)
+    assert loaded == paths

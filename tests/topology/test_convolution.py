@@ -8,7 +8,7 @@ from brute_force import is_forest, prim_strengths, unrolled
 from onnxtop.errors import UsageError
 from onnxtop.network import Kernel
 from onnxtop.topology import convolution
-from onnxtop.topology.convolution import channels, flattened, unrolled_forest
+from onnxtop.topology.convolution import channels, unrolled_forest
 from onnxtop.topology.neural_persistence import network_persistence
 
 DATA = Path(__file__).parents[1] / "data"
@@ -154,7 +154,7 @@ def test_taps_that_are_not_finite():
 
 def test_flattened_blocks_are_views_with_a_row_for_every_tap():
     weights = np.random.default_rng(0).standard_normal((2, 5, 3, 2, 4))
-    blocks = flattened(Kernel(weights, (1, 1), (0, 0), (1, 1)))
+    blocks = Kernel(weights, (1, 1), (0, 0), (1, 1)).matrices()
     for group, block in enumerate(blocks):
         assert block.shape == (24, 5)
         assert np.shares_memory(block, weights)

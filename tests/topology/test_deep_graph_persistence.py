@@ -10,10 +10,11 @@ from hard_matrices import HARD, random_matrix
 
 from onnxtop.errors import UsageError
 from onnxtop.network import Block, NetworkGraph, Weights
-from onnxtop.topology import strong_weights
+from onnxtop.topology import layer_scan
 from onnxtop.topology.deep_graph_persistence import _measure, _Options, deep_graph_persistence
+from onnxtop.topology.facts import LayerRole
+from onnxtop.topology.layer_scan import scan_layer, strongest_in_lines
 from onnxtop.topology.neural_persistence import layer_persistence
-from onnxtop.topology.strong_weights import scan_layer, strongest_in_lines
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "data" / "deep_graph_persistence.json").read_text())
 NO_EDGES = np.empty((0, 2), np.intp)
@@ -84,7 +85,8 @@ def check_generators(graph, result, scale, rel, standardise=True):
             row, col = row - matrix.shape[0], col - matrix.shape[1]
         assert matrix[row, col] == pytest.approx(death * scale, rel=rel)
     limiting = result.diagram.generators[:, 0]
-    assert result.layers.bars.tolist() == [np.sum(limiting == k) for k in range(len(graph.layers))]
+    bars = [role.bars if role else 0 for role in result.layers]
+    assert bars == [np.sum(limiting == k) for k in range(len(graph.layers))]
 
 
 # Random networks
@@ -308,7 +310,7 @@ def test_what_is_not_listed_is_below_the_limit(name):
 @pytest.mark.parametrize("name", ["gaussian", "signs", "int4_uniform"])
 def test_a_sample_that_misleads(name, monkeypatch):
     """Nothing of the sample is near the strong weights, so that far too many are beyond the first cuts."""
-    monkeypatch.setattr(strong_weights, "_sample", lambda *_: np.linspace(-0.01, 0.01, 99, dtype=np.float32))
+    monkeypatch.setattr(layer_scan, "sample", lambda *_: np.linspace(-0.01, 0.01, 99, dtype=np.float32))
     matrices = [random_matrix(name, 250, 200, seed=7), random_matrix(name, 200, 220, seed=8)]
     scan = scan_layer(matrices, n_wanted=300)
     n_listed = sum(cells.weights.size for cells in scan.cells)
@@ -318,7 +320,7 @@ def test_a_sample_that_misleads(name, monkeypatch):
 
 def test_lines_without_a_way_out():
     columns, values = strongest_in_lines(
-        np.ones((2, 3)), strong_weights.Strength(0.0, 1.0, 1.0), np.arange(2), np.zeros(3)
+        np.ones((2, 3)), layer_scan.Strength(0.0, 1.0, 1.0), np.arange(2), np.zeros(3)
     )
     assert (columns.tolist(), values.tolist()) == ([0, 0], [0.0, 0.0])
 
@@ -344,7 +346,7 @@ def test_zeros_and_constants():
     assert result.strongest == 0.0
     assert np.isnan(result.saturated)
     assert result.constant_layers == ("a", "b")
-    assert result.layers.active.tolist() == [0.0, 0.0]
+    assert [role.active for role in result.layers] == [0.0, 0.0]
     assert result.reason is None
     tree = deep_graph_persistence([np.zeros((3, 4)), np.ones((4, 2))], convention="tree", standardise=False)
     assert tree.total == 2.0
@@ -425,10 +427,7 @@ def test_a_broken_layer_behind_structural_edges_and_in_a_cycle():
 def test_roles_of_layers():
     first, second = np.array([[4.0, 0.0], [0.0, 3.0]]), np.array([[2.0], [0.0]])
     roles = deep_graph_persistence([first, second], standardise=False).layers
-    assert roles.bars.tolist() == [0, 1]
-    assert roles.active.tolist() == [0.5, 1.0]
-    assert (roles.alpha_min.tolist(), roles.alpha_max.tolist()) == ([0.75, 0.5], [1.0, 0.5])
-    assert (roles.beta_min.tolist(), roles.beta_max.tolist()) == ([0.0, 0.0], [0.5, 0.5])
+    assert roles == (LayerRole(0, 0.5, (0.75, 1.0), (0.0, 0.5)), LayerRole(1, 1.0, (0.5, 0.5), (0.0, 0.5)))
 
 
 def test_a_mapping_keeps_names_and_a_layer_of_several_matrices_its_places():
@@ -457,7 +456,7 @@ def test_layers_are_read_one_at_a_time_and_only_those_of_blocks():
     graph = NetworkGraph(150, ids[0], ids[2], layers, blocks, NO_EDGES, NO_EDGES)
     result = _measure(graph, _Options(n_wanted=60))
     assert len(read) > 2  # some again, for what the strongest weights do not decide
-    assert np.isnan(result.layers.active[2])
+    assert result.layers[2] is None
     read.clear()
     deep_graph_persistence(graph)
     assert len(read) == 2

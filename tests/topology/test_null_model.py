@@ -19,7 +19,7 @@ from onnxtop.topology.null_model import (
     StrongestWeights,
     draw_profiles,
 )
-from onnxtop.topology.top_weights import strongest_weights
+from onnxtop.topology.strongest import strongest_weights
 
 
 def persistence(blocks, **options):
@@ -372,7 +372,8 @@ def test_negative_seed():
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
 @pytest.mark.parametrize("name", HARD)
-def test_strongest_weights_are_the_strongest(name, dtype):
+def test_strongest_weights_are_the_strongest(name, dtype, monkeypatch):
+    monkeypatch.setattr("onnxtop.topology.strongest.ALL", 5000)
     matrix = random_matrix(name, 300, 200).clip(-60000, 60000).astype(dtype)
     for view in (matrix, matrix.T, matrix[::2, ::3]):
         wanted = np.sort(np.abs(view).ravel())[::-1]
@@ -389,16 +390,20 @@ def test_strongest_weights_of_many_blocks(monkeypatch):
     ]
     wanted = np.sort(np.abs(np.concatenate([block.ravel() for block in blocks])))[::-1]
     assert np.array_equal(strongest_weights(blocks, 2000), wanted[:2000])
-    monkeypatch.setattr("onnxtop.topology.top_weights.CHUNK", 1000)
+    monkeypatch.setattr("onnxtop.topology.strongest.CHUNK", 1000)
+    monkeypatch.setattr("onnxtop.topology.strongest.ALL", 1000)
     assert np.array_equal(strongest_weights(blocks, 2000), wanted[:2000])
 
 
-def test_a_misleading_sample_costs_a_pass_and_nothing_else(monkeypatch):
-    monkeypatch.setattr(
-        "onnxtop.topology.top_weights._level", lambda blocks, dtype, n, size: np.float32(1e9).view(np.uint32)
-    )
-    matrix = random_matrix("gaussian", 100, 100)
-    assert np.array_equal(strongest_weights([matrix], 500), np.sort(np.abs(matrix).ravel())[::-1][:500])
+@pytest.mark.parametrize("level", [0.0, 1e-3, 1e9])
+@pytest.mark.parametrize("name", ["gaussian", "int4_uniform", "zeros_99"])
+def test_a_misleading_sample_costs_a_pass_and_nothing_else(name, level, monkeypatch):
+    monkeypatch.setattr("onnxtop.topology.strongest.CHUNK", 1000)
+    monkeypatch.setattr("onnxtop.topology.strongest.ALL", 1000)
+    monkeypatch.setattr("onnxtop.topology.strongest.sample", lambda *_: np.full(99, level, np.float32))
+    matrix = random_matrix(name, 100, 100)
+    for n in (1, 500, 2000):
+        assert np.array_equal(strongest_weights([matrix], n), np.sort(np.abs(matrix).ravel())[::-1][:n])
 
 
 def test_memory_is_bounded():

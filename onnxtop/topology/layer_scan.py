@@ -9,24 +9,28 @@ themselves are float64.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.network import Blocks, Matrix
+from onnxtop.network import Blocks, Matrix, strips
 from onnxtop.topology.graph import Floats, Indices
+from onnxtop.topology.strongest import (
+    ALL,
+    Cells,
+    Collector,
+    Values,
+    chunks,
+    lines_of,
+    sample,
+    submatrix,
+)
 
 __all__ = ["LayerScan", "Strength", "StrongCells", "scan_layer", "strongest_in_lines"]
 
 CHUNK = 1 << 17
 """Cells worked on at a time: they and what is made of them stay in the cache."""
-ALL = 1 << 14
-"""Cells up to which a layer is listed whole."""
-RUN = 16
-"""Neighbouring weights read for each sampled position: a cache line of float32."""
-
-Values = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -117,21 +121,20 @@ def scan_layer(matrices: Blocks, *, standardise: bool = True, n_wanted: int | No
     wanted = n_wanted or sum(_n_wanted(*matrix.shape) for matrix in matrices)
     if not n_wanted and (size <= ALL or 3 * wanted > size):
         return _scan_whole(matrices, standardise)
-    sample = _sample(matrices, wanted)
-    moments = _moments(matrices, sample, standardise)
+    some = _working(sample(matrices, wanted))
+    moments = _moments(matrices, some, standardise)
     shapes = [matrix.shape for matrix in matrices]
     if not (np.isfinite(moments.low) and moments.std > 0):
-        nothing = [
-            StrongCells(*_cell_places(matrix, np.empty(0, np.intp)), sample[:0]) for matrix in matrices
-        ]
+        nothing = _by_matrix(Cells(np.empty(0, np.intp), some[:0]), matrices)
         return LayerScan(*moments, shapes, nothing, None)
-    collector = _Collector(sample, moments.mean, size, wanted)
+    collector = Collector(some, size, wanted, moments.mean)
     offset = 0
     for matrix in matrices:
         for start, chunk in _chunks(matrix):
             collector.add(offset + start, chunk)
         offset += matrix.size
-    return LayerScan(*moments, shapes, collector.cells(matrices), collector.cuts)
+    low, high = collector.cuts
+    return LayerScan(*moments, shapes, _by_matrix(collector.cells(), matrices), (float(low), float(high)))
 
 
 def _scan_whole(matrices: Blocks, standardise: bool) -> LayerScan:
@@ -155,11 +158,6 @@ def _n_wanted(n_rows: int, n_cols: int) -> int:
     return int(max(n_rows * (np.log(n_rows) + 4), n_cols * (np.log(n_cols) + 4)))
 
 
-def _by_memory(matrix: Matrix) -> Matrix:
-    """Return the matrix, transposed if its columns are what lies together in memory."""
-    return matrix.T if abs(matrix.strides[0]) < abs(matrix.strides[1]) else matrix
-
-
 def _working(chunk: Matrix) -> Matrix:
     """Return native float32 or float64: comparing float16 is slower than converting it."""
     return chunk.astype(np.promote_types(chunk.dtype.newbyteorder("="), np.float32), copy=False)
@@ -167,30 +165,7 @@ def _working(chunk: Matrix) -> Matrix:
 
 def _chunks(matrix: Matrix) -> Iterator[tuple[int, Values]]:
     """Yield all weights in the order of memory, with the position of the first of each chunk."""
-    lines = _by_memory(matrix)
-    if lines.flags.c_contiguous:
-        flat = lines.reshape(-1)
-        for start in range(0, flat.size, CHUNK):
-            yield start, _working(flat[start : start + CHUNK])
-        return
-    width = lines.shape[1]
-    height = max(1, CHUNK // width)
-    for line in range(0, lines.shape[0], height):
-        yield line * width, _working(lines[line : line + height]).reshape(-1)
-
-
-def _sample(matrices: Blocks, wanted: int) -> Values:
-    """Return some weights, in short runs, enough to place the cuts; each matrix has its share."""
-    size = sum(matrix.size for matrix in matrices)
-    n_runs = min(size, max(4096, 96 * size // max(wanted, 1))) // RUN + 1
-    rng = np.random.default_rng(size)
-    parts = []
-    for matrix in matrices:
-        lines = _by_memory(matrix)
-        first = rng.integers(0, matrix.size, 1 + n_runs * matrix.size // size)
-        positions = np.minimum(first[:, None] + np.arange(RUN), matrix.size - 1)
-        parts.append(_working(lines[np.divmod(positions.reshape(-1), lines.shape[1])]))
-    return np.concatenate(parts)
+    return ((start, _working(chunk)) for start, chunk in chunks(matrix, CHUNK))
 
 
 # First pass: mean, std, extremes
@@ -275,113 +250,24 @@ def _careful_moments(matrices: Blocks, largest: float) -> tuple[float, float]:
 # Second pass: the cells beyond the cuts
 
 
-class _Cuts(NamedTuple):
-    """Weights below ``low`` or above ``high`` are taken, and this share of those equal to either."""
-
-    low: Any
-    high: Any
-    equal_share: float
-
-    def beyond(self, weights: Values) -> NDArray[np.bool_]:
-        """Tell which weights are taken."""
-        taken: NDArray[np.bool_] = weights > self.high
-        taken |= weights < self.low
-        return taken
-
-    def at(self, weights: Values) -> NDArray[np.bool_]:
-        """Tell which weights are at a cut."""
-        at: NDArray[np.bool_] = (weights == self.low) | (weights == self.high)
-        return at
-
-
-def _first_cuts(sample: Values, mean: float, size: int, wanted: int) -> _Cuts:
-    """Return cuts with about as many weights beyond as wanted.
-
-    Cuts are values of the sample, so that one that is common (int8, int4, binary weights) is met exactly. If
-    all cells that have it would be too many, some of them do: they are interchangeable.
-    """
-    to = sample.dtype.type
-    distances = np.abs(np.subtract(sample, mean, dtype=np.float64))
-    rank = min(sample.size - 1, wanted * sample.size // size)
-    level = np.partition(distances, -1 - rank)[-1 - rank]
-    below = _cut_below(sample, distances, mean, level)
-    above = -_cut_below(-sample, distances, -mean, level)
-    cuts = _Cuts(below, above, 0.0)
-    expected = size / sample.size
-    if np.count_nonzero(cuts.beyond(sample) | cuts.at(sample)) * expected > 3 * wanted:
-        share = wanted / (np.count_nonzero(distances == level) * expected)
-        return _Cuts(below, above, min(1.0, share))
-    return _Cuts(np.nextafter(below, to(np.inf)), np.nextafter(above, to(-np.inf)), 0.0)
-
-
-def _cut_below(sample: Values, distances: Floats, mean: float, level: float) -> Any:
-    """Return the nearest value below the mean that is as far as the level; the farthest if none is."""
-    here = sample <= mean
-    far = sample[here & (distances >= level)]
-    if far.size:
-        return far.max()
-    return sample[here].min() if here.any() else sample.dtype.type(2 * mean - float(sample.max()))
-
-
-class _Collector:
-    """Takes chunk after chunk and keeps the cells beyond the cuts; positions are in the order of memory."""
-
-    def __init__(self, sample: Values, mean: float, size: int, wanted: int) -> None:
-        self._rng = np.random.default_rng(size)
-        self._mean, self._size, self._wanted = mean, size, wanted
-        self._cuts = _first_cuts(sample, mean, size, wanted)
-        self._positions = [np.empty(0, np.intp)]
-        self._weights = [sample[:0]]
-        self._n_found = 0
-
-    @property
-    def cuts(self) -> tuple[float, float]:
-        """What all that is not listed lies between."""
-        return float(self._cuts.low), float(self._cuts.high)
-
-    def add(self, start: int, chunk: Values) -> None:
-        """Take a chunk of weights that begins at a position of the layer."""
-        found = np.flatnonzero(self._cuts.beyond(chunk))
-        if self._cuts.equal_share:
-            some = self._rng.integers(0, chunk.size, int(self._cuts.equal_share * chunk.size) + 1)
-            found = np.concatenate([found, some[self._cuts.at(chunk[some])]])
-        self._positions.append(found + start)
-        self._weights.append(chunk[found])
-        self._n_found += found.size
-        if self._n_found > 8 * self._wanted + 1024:  # the sample misled us: go on with fewer
-            self._raise_cuts((start + chunk.size) / self._size)
-
-    def _raise_cuts(self, done: float) -> None:
-        """Drop the weaker cells, of a layer of which this share is done."""
-        positions, weights = np.concatenate(self._positions), np.concatenate(self._weights)
-        distances = np.abs(np.subtract(weights, self._mean, dtype=np.float64))
-        level = np.partition(distances, -self._wanted)[-self._wanted]
-        dropped = weights[distances <= level]
-        n_at = np.count_nonzero(distances == level)
-        share = min(1.0, self._wanted * done / n_at)
-        low, high = min(self._cuts.low, dropped.min()), max(self._cuts.high, dropped.max())
-        self._cuts = _Cuts(low, high, share if n_at > self._wanted else 0.0)
-        kept = (distances > level) | ((distances == level) & (self._rng.random(distances.size) < share))
-        self._positions, self._weights = [positions[kept]], [weights[kept]]
-        self._n_found = int(np.count_nonzero(kept))
-
-    def cells(self, matrices: Blocks) -> list[StrongCells]:
-        """Return the cells of each matrix."""
-        positions, weights = np.concatenate(self._positions), np.concatenate(self._weights)
-        ends = np.cumsum([matrix.size for matrix in matrices])
-        matrix_of = np.searchsorted(ends, positions, side="right")
-        order = np.argsort(matrix_of, kind="stable") if len(matrices) > 1 else slice(None)
-        splits = np.cumsum(np.bincount(matrix_of, minlength=len(matrices)))[:-1]
-        places = np.split((positions - (ends - [m.size for m in matrices])[matrix_of])[order], splits)
-        return [
-            StrongCells(*_cell_places(matrix, place), found)
-            for matrix, place, found in zip(matrices, places, np.split(weights[order], splits), strict=True)
-        ]
+def _by_matrix(cells: Cells, matrices: Blocks) -> list[StrongCells]:
+    """Return the cells of each matrix."""
+    ends = np.cumsum([matrix.size for matrix in matrices])
+    matrix_of = np.searchsorted(ends, cells.positions, side="right")
+    order = np.argsort(matrix_of, kind="stable") if len(matrices) > 1 else slice(None)
+    splits = np.cumsum(np.bincount(matrix_of, minlength=len(matrices)))[:-1]
+    places = np.split((cells.positions - (ends - [m.size for m in matrices])[matrix_of])[order], splits)
+    return [
+        StrongCells(*_cell_places(matrix, place), weights)
+        for matrix, place, weights in zip(
+            matrices, places, np.split(cells.values[order], splits), strict=True
+        )
+    ]
 
 
 def _cell_places(matrix: Matrix, positions: Indices) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return rows and columns of positions in the order of memory."""
-    lines = _by_memory(matrix)
+    lines = lines_of(matrix)
     line, place = (part.astype(np.int32) for part in np.divmod(positions, lines.shape[1]))
     return (line, place) if lines is matrix else (place, line)
 
@@ -429,21 +315,12 @@ def strongest_in_lines(
     columns, values = np.zeros(lines.size, np.intp), np.zeros(lines.size)
     if not useful.size:
         return columns, values
-    height = max(1, CHUNK // useful.size)
-    for start in range(0, lines.size, height):
-        some = lines[start : start + height]
-        found = np.minimum(strength(_submatrix(matrix, some, useful)), caps[useful])
+    for part in strips((lines.size, useful.size), CHUNK):
+        some = lines[part]
+        found = np.minimum(strength(submatrix(matrix, some, useful)), caps[useful])
         if groups is not None:
             found *= groups[0][some, None] != groups[1][useful]
         best = found.argmax(axis=1)
-        columns[start : start + height] = useful[best]
-        values[start : start + height] = found[np.arange(some.size), best]
+        columns[part] = useful[best]
+        values[part] = found[np.arange(some.size), best]
     return columns, values
-
-
-def _submatrix(matrix: Matrix, rows: Indices, cols: Indices) -> Matrix:
-    """Return some rows and columns, both ascending, as a view if possible."""
-    if rows[-1] - rows[0] + 1 == rows.size:
-        matrix = matrix[rows[0] : rows[-1] + 1]
-        return matrix if cols.size == matrix.shape[1] else matrix[:, cols]
-    return matrix[rows] if cols.size == matrix.shape[1] else matrix[rows[:, None], cols]

@@ -1,0 +1,80 @@
+"""What is kept of a layer when its weights are gone: no handle on the file, and read once."""
+
+import pickle
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from onnxtop.auditing import story
+from onnxtop.auditing.layers import Measured, measure_layers
+from onnxtop.auditing.story import AuditOptions, audit
+from onnxtop.reader.layers import Layer, find_layers
+from tests.models import model, node, save
+
+WAYS = [{}, {"bias": "row"}, {"conv": "channels"}, {"conv": "unrolled"}, {"structure": False}]
+
+
+def quantised(folder: Path) -> Path:
+    """Save a convolution and a product behind DequantizeLinear: x -> conv -> fc -> y."""
+    rng = np.random.default_rng(0)
+    nodes = [
+        node("DequantizeLinear", "qk sk", "k", axis=0),
+        node("Conv", "x k", "c", name="conv"),
+        node("Flatten", "c", "f"),
+        node("DequantizeLinear", "qw sw", "w", axis=1),
+        node("MatMul", "f w", name="fc"),
+    ]
+    held = {
+        "qk": rng.integers(-127, 128, (8, 3, 3, 3)).astype(np.int8),
+        "sk": np.arange(1, 9, dtype=np.float32),
+        "qw": rng.integers(-127, 128, (8 * 4 * 4, 20)).astype(np.int8),
+        "sw": np.arange(1, 21, dtype=np.float32),
+    }
+    return save(model(nodes, held, {"x": [1, 3, 6, 6]}), folder, "quantised.onnx")
+
+
+def pickled(*arguments: Any) -> list[Measured]:
+    return [pickle.loads(pickle.dumps(item)) for item in measure_layers(*arguments)]
+
+
+@pytest.mark.parametrize("options", WAYS)
+def test_a_report_goes_on_from_what_was_pickled(
+    options: dict[str, Any], samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in (*sorted(samples.glob("*.onnx")), quantised(tmp_path)):
+        wanted = audit(path, AuditOptions(**options))
+        with monkeypatch.context() as patched:
+            patched.setattr(story, "measure_layers", pickled)
+            assert audit(path, AuditOptions(**options)) == wanted, path.name
+
+
+@pytest.mark.parametrize("options", WAYS)
+def test_weights_are_decoded_once(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: Counter[str] = Counter()
+
+    def counted(read: Callable[[Layer], Any]) -> Callable[[Layer], Any]:
+        def reading(layer: Layer) -> Any:
+            weights = read(layer)
+            decoded[layer.name] += weights is not None
+            return weights
+
+        return reading
+
+    def found(*arguments: Any, **keywords: Any) -> Any:
+        layers = find_layers(*arguments, **keywords)  # which tries whether they can be decoded
+        decoded.clear()
+        return layers
+
+    monkeypatch.setattr(Layer, "blocks", counted(Layer.blocks))
+    monkeypatch.setattr(Layer, "kernel", counted(Layer.kernel))
+    monkeypatch.setattr(story, "find_layers", found)
+    report = audit(quantised(tmp_path), AuditOptions(**options))
+    assert report.network.deep_graph_persistence.reason is None
+    assert report.layers[0].encoding == "int8 per-channel"
+    assert decoded == {"conv": 1, "fc": 1}
