@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from onnxtop.errors import ModelError, UsageError
-from onnxtop.loss.curvature import Descent, Sharpness, largest_curvature, short_descent
 from onnxtop.loss.data import Data, read_data
+from onnxtop.loss.descent import Gradient, descend, extreme_eigenvalue
 from onnxtop.loss.directions import Profile, Surface, along, filter_normalised, over
 from onnxtop.loss.images import Pixels
 from onnxtop.loss.lift import unpacked
@@ -24,10 +24,21 @@ from onnxtop.loss.scores import ClassScore, Scores, scores
 from onnxtop.reader.model import load
 from onnxtop.results.plain import plain
 
-__all__ = ["LayerGradient", "LossProbeResult", "ProbeOptions", "Split", "probe_summary"]
+__all__ = [
+    "LayerGradient",
+    "LossProbeResult",
+    "ProbeOptions",
+    "Sharpness",
+    "ShortDescent",
+    "Split",
+    "probe_summary",
+]
 
 Progress = Callable[[str, int, int], None]
 """Called with what is done next, and how many steps are done and to do."""
+
+_GRADIENTS, _LITTLE = 30, 0.01
+"""Of the short descent, and the share of the loss that one from a minimum may gain."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,33 @@ class LayerGradient:
 
 
 @dataclass(frozen=True)
+class Sharpness:
+    """The largest eigenvalue of the Hessian; ``products`` is how many Hessian-vector products it took.
+
+    ``converged`` False means that the value is a lower bound.
+    """
+
+    largest_eigenvalue: float
+    products: int
+    converged: bool
+
+
+@dataclass(frozen=True)
+class ShortDescent:
+    """What a short descent (L-BFGS) from the point gains.
+
+    ``loss`` is the loss after it, ``gain`` the loss before minus that, ``gradients`` how many gradients it
+    took, ``distance`` how far it went. ``minimum`` says whether the gain is below one percent of the loss.
+    """
+
+    loss: float
+    gain: float
+    gradients: int
+    distance: float
+    minimum: bool
+
+
+@dataclass(frozen=True)
 class Split:
     """Loss and scores on another split of the data."""
 
@@ -128,7 +166,7 @@ class LossProbeResult:
     splits: tuple[Split, ...] = ()
     profiles: tuple[Profile, ...] = ()
     sharpness: Sharpness | None = None
-    descent: Descent | None = None
+    descent: ShortDescent | None = None
     surface: Surface | None = None
     ties: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -311,17 +349,21 @@ def _by_layer(probe: Probe, gradient: np.ndarray[Any, Any]) -> Iterator[LayerGra
 def _descended(probe: Probe, result: LossProbeResult) -> Change:
     if result.gradient_norm is None:
         return {}
-    return {"descent": short_descent(_by_rules_or_not(probe), probe.theta0)}
+    start = probe.theta0.astype(np.float64)
+    down = descend(_by_rules_or_not(probe), start, gradients=_GRADIENTS)
+    distance = float(np.linalg.norm(down.point - start))
+    minimum = down.gain <= _LITTLE * abs(down.before)
+    return {"descent": ShortDescent(down.before - down.gain, down.gain, down.gradients, distance, minimum)}
 
 
 def _sharpness(probe: Probe, result: LossProbeResult, options: ProbeOptions) -> Change:
     if result.gradient_norm is None:
         return {}
-    both = _by_rules_or_not(probe)
-    return {"sharpness": largest_curvature(lambda theta: both(theta)[1], probe.theta0, seed=options.seed)}
+    found = extreme_eigenvalue(_by_rules_or_not(probe), probe.theta0, "largest", seed=options.seed)
+    return {"sharpness": Sharpness(found.value, found.products, found.converged)}
 
 
-def _by_rules_or_not(probe: Probe) -> Callable[[Any], tuple[float, Any]]:
+def _by_rules_or_not(probe: Probe) -> Gradient:
     """Return loss and gradient, by rules or by differences, whichever served before."""
     if probe.has_rules:
         return probe.loss_and_gradient
