@@ -24,7 +24,8 @@ from _networks import Dense, Floats
 
 sys.path.append(str(Path(__file__).parents[1]))
 from onnxtop.landscape.alignment import align
-from onnxtop.landscape.paths import PathOptions, find_path
+from onnxtop.landscape.options import PathOptions
+from onnxtop.landscape.paths import find_path
 from onnxtop.loss.descent import descend
 from onnxtop.topology.barcode import merge_tree_barcode, point_cloud_barcode
 from tests.known_landscapes import TanhNet, two_neuron_losses

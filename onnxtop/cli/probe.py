@@ -19,7 +19,7 @@ from onnxtop.render import FailedModel, RenderOptions
 from onnxtop.render.probe import FORMATS, SUFFIXES, Probed, render
 
 if TYPE_CHECKING:
-    from onnxtop.loss.summary import ProbeOptions
+    from onnxtop.loss.options import ProbeOptions
 
 __all__ = ["command"]
 
@@ -183,8 +183,7 @@ def _options(
     deviation: tuple[float, ...] | None,
     **settings: Any,
 ) -> "ProbeOptions":
-    from onnxtop.loss.images import Pixels
-    from onnxtop.loss.summary import ProbeOptions
+    from onnxtop.loss.options import Pixels, ProbeOptions
 
     return ProbeOptions(
         surface=surface_points if surface else 0,
@@ -204,8 +203,8 @@ def _probed(
     from onnxtop.reader.model import load
 
     try:
-        result = probe_summary(path, data, options, progress)
         model = load(path, allow_external=options.allow_external)
+        result = probe_summary(model, data, options, progress)
         return Probed(path, model.sha256(), model.byte_count, result)
     except UsageError:
         raise  # the data does not fit: no other model is likely to do better

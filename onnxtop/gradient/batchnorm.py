@@ -8,10 +8,7 @@ from onnxtop.gradient.engine import Call, key_of
 from onnxtop.gradient.expansions import expand
 from onnxtop.gradient.graph import Graph, Tensor
 
-__all__ = ["MODES", "by_batch", "fed", "measured"]
-
-MODES = ("frozen", "batch", "recalibrate")
-"""The stored statistics, those of the batch, or those measured at theta."""
+__all__ = ["by_batch", "fed", "measured"]
 
 _KEY = ("", "BatchNormalization")
 
@@ -57,17 +54,15 @@ def measured(graph: Graph) -> tuple[Graph, dict[str, str]]:
     return by_batch(graph, note), found
 
 
-def fed(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
-    """Return the graph with its statistics fed, and the names of what is fed."""
+def fed(graph: Graph) -> Graph:
+    """Return the graph with its statistics fed, under the names that `measured` gives."""
     changed = graph.copy()
-    names: list[str] = []
     for node in changed.nodes:
         if key_of(node) == _KEY:
             for position, name in zip((3, 4), _names(node), strict=True):
                 changed.declare(name, graph.shapes[node.input[position]], graph.dtypes[node.input[position]])
                 node.input[position] = name
-                names.append(name)
-    return changed, tuple(names)
+    return changed
 
 
 def _names(node: NodeProto) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, ValueInfoProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, OperatorSetIdProto, ValueInfoProto, helper, numpy_helper
 
 __all__ = ["OPSET", "Array", "Graph", "Operand", "Shape", "Tensor", "onnx_type", "reads"]
 
@@ -88,14 +88,18 @@ class Graph:
         self.dtypes[name] = np.dtype(dtype)
         return self.tensor(name)
 
+    def hold(self, name: str, array: Array) -> "Tensor":
+        """Note a constant under a name of its own."""
+        self.constants[name] = array
+        return self.declare(name, array.shape, array.dtype)
+
     def constant(self, value: Any, dtype: Any = None) -> "Tensor":
         """Return a constant; equal constants are one."""
         array = np.asarray(value, dtype)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._known:
             self._known[key] = self.fresh("constant")
-            self.constants[self._known[key]] = array
-            self.declare(self._known[key], array.shape, array.dtype)
+            self.hold(self._known[key], array)
         return self.tensor(self._known[key])
 
     def integers(self, values: Iterable[int]) -> "Tensor":
@@ -150,8 +154,13 @@ class Graph:
                 if name in used
             ],
         )
-        opsets = [helper.make_opsetid(domain, version) for domain, version in self.opsets.items()]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=10, producer_name="onnxtop")
+        return helper.make_model(
+            graph, opset_imports=self.opset_imports(), ir_version=10, producer_name="onnxtop"
+        )
+
+    def opset_imports(self) -> list[OperatorSetIdProto]:
+        """Return the opsets as a model lists them."""
+        return [helper.make_opsetid(domain, version) for domain, version in self.opsets.items()]
 
     def _info(self, name: str) -> ValueInfoProto:
         if name not in self.dtypes:

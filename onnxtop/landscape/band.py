@@ -11,20 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onnxtop.landscape.chain import (
-    PER_EDGE,
-    Floats,
-    Gradient,
-    Loss,
-    Meter,
-    PathOptions,
-    along,
-    line,
-    profile,
-    shares_of,
-    slopes_at,
-    unit,
-)
+from onnxtop.landscape.chain import PER_EDGE, Loss, Meter, along, line, profile, shares_of, slopes_at, unit
+from onnxtop.landscape.options import PathOptions
+from onnxtop.loss.descent import Floats, Gradient
 
 __all__ = ["relax"]
 

@@ -14,79 +14,25 @@ momentum 0.9, Kaiming weights, biases 0.01.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, get_args
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.errors import UsageError
+from onnxtop.landscape.options import Training
 from onnxtop.loss.descent import Floats, Gradient, descend, extreme_eigenvalue
 
-__all__ = ["BatchGradient", "Certificate", "Draw", "Training", "certify", "fresh", "perturbed", "train"]
+__all__ = ["BatchGradient", "Certificate", "Draw", "Point", "certify", "fresh", "perturbed", "train"]
 
 Indices: TypeAlias = NDArray[np.intp]
-Optimiser: TypeAlias = Literal["adam", "sgd-1", "sgd-2", "lbfgs"]
 
 
 class BatchGradient(Protocol):
     """The loss and its gradient at a point; on some rows of the data, or on all if ``rows`` is None."""
 
-    def __call__(self, theta: Floats, rows: Indices | None = None, /) -> tuple[float, Floats]:
+    def __call__(self, theta: Floats, rows: Indices | None = None, /) -> tuple[float, NDArray[Any]]:
         """Return the loss and the gradient, shape (d,)."""
         ...
-
-
-@dataclass(frozen=True)
-class Training:
-    """How a minimum is sought.
-
-    Attributes
-    ----------
-    optimiser
-        ``adam`` with a rate that falls like a cosine; ``sgd-1`` and ``sgd-2``, momentum 0.9 and the authors'
-        two schedules; ``lbfgs`` on all data at once.
-    epochs
-        Passes over the data (of L-BFGS: iterations); None for 60, the authors' 2001, 200 or 1000.
-    batch
-        Rows a step; more than there are means all.
-    rate
-        The first rate of Adam. The authors' schedules have their own.
-    polish
-        Iterations of L-BFGS on all data afterwards, towards the bottom of what mini-batches found.
-    """
-
-    optimiser: Optimiser = "adam"
-    epochs: int | None = None
-    batch: int = 64
-    rate: float = 5e-3
-    polish: int = 100
-
-    def __post_init__(self) -> None:
-        """Refuse what is no training."""
-        if self.optimiser not in get_args(Optimiser):
-            wanted = ", ".join(get_args(Optimiser))
-            raise UsageError(f"wanted an optimiser out of {wanted}, found {self.optimiser!r}")
-        if self.batch < 1 or self.length < 1 or not self.rate > 0 or self.polish < 0:
-            raise UsageError("wanted at least one epoch and one row a batch, and a rate above 0")
-
-    @property
-    def length(self) -> int:
-        """Epochs, or iterations of L-BFGS."""
-        usual = {"adam": 60, "sgd-1": 2001, "sgd-2": 200, "lbfgs": 1000}
-        return usual[self.optimiser] if self.epochs is None else self.epochs
-
-    def rate_at(self, epoch: float) -> float:
-        """Return the learning rate when so many epochs have passed.
-
-        >>> [round(Training("sgd-2", epochs=20).rate_at(epoch), 6) for epoch in (0, 10, 20)]
-        [0.05, 0.05, 0.0001]
-        """
-        if self.optimiser == "sgd-1":
-            return 1e-4
-        if self.optimiser == "sgd-2":
-            fallen = (epoch - 10) / max(self.length - 10, 1)
-            return 5e-2 + (1e-4 - 5e-2) * min(max(fallen, 0.0), 1.0)
-        return self.rate * 0.5 * (1 + math.cos(math.pi * epoch / self.length))
 
 
 @dataclass(frozen=True)
@@ -102,6 +48,18 @@ class Certificate:
     gain: float
     curvature: float | None = None
     reason: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """A minimum: where it is, what its loss is, what is known of it; accuracies None where there are none."""
+
+    name: str
+    theta: Floats
+    loss: float
+    certificate: Certificate
+    accuracy: float | None = None
+    test_accuracy: float | None = None
 
 
 def train(
@@ -147,7 +105,7 @@ def train(
         loss, slope = gradient(point, rows)
         if not np.isfinite(loss):
             return point
-        rate = training.rate_at((number - 1) / steps)
+        slope, rate = np.asarray(slope, np.float64), training.rate_at((number - 1) / steps)
         point = point - (_adam(state, slope, rate, number) if adam else _momentum(state, slope, rate))
     return descend(gradient, point, iterations=training.polish, stop=stop).point
 
@@ -209,7 +167,7 @@ def certify(
         -flat says that a direction leads down.
     """
     loss, slope = gradient(point)
-    norm = float(np.linalg.norm(slope))
+    norm = float(np.linalg.norm(np.asarray(slope, np.float64)))
     if not (math.isfinite(loss) and math.isfinite(norm)):
         return Certificate(loss, norm, math.nan, None, "its loss or gradient is not finite")
     gain = descend(gradient, point, iterations=iterations).gain

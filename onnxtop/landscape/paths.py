@@ -30,12 +30,8 @@ from onnxtop.errors import UsageError
 from onnxtop.landscape import band
 from onnxtop.landscape.chain import (
     PER_EDGE,
-    Finder,
-    Floats,
-    Gradient,
     Loss,
     Meter,
-    PathOptions,
     along,
     line,
     number,
@@ -44,8 +40,10 @@ from onnxtop.landscape.chain import (
     slopes_at,
     unit,
 )
+from onnxtop.landscape.options import PathOptions
+from onnxtop.loss.descent import Floats, Gradient
 
-__all__ = ["Finder", "Floats", "Gradient", "Loss", "Meter", "Path", "PathOptions", "find_path", "profile"]
+__all__ = ["Path", "find_path"]
 
 _FLAT = 1e-7
 """A path this little (relative to 1 + loss) above its higher end is as low as float32 can tell."""
@@ -215,7 +213,7 @@ def _bezier(
         if not meter.take(nodes.size):
             raise StopIteration
         found = [gradient(place) for place in _curve(start, middle, end, nodes)]
-        slope = sum(w * p * slope for w, p, (_, slope) in zip(weights, pull, found, strict=True))
+        slope = sum(w * p * np.float64(slope) for w, p, (_, slope) in zip(weights, pull, found, strict=True))
         return float(weights @ [value for value, _ in found]), np.asarray(slope)
 
     lowest = [(start + end) / 2]

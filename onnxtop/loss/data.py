@@ -14,7 +14,8 @@ import numpy as np
 
 from onnxtop.errors import UsageError
 from onnxtop.gradient.graph import Array
-from onnxtop.loss.images import Pixels, read_images
+from onnxtop.loss.images import read_images
+from onnxtop.loss.options import Pixels
 from onnxtop.loss.samples import TARGETS
 
 __all__ = ["MAIN", "Data", "read_data"]
@@ -51,14 +52,17 @@ class Data:
         return wanted, self.splits[wanted]
 
 
-def read_data(path: str | Path, labels: str | Path | None = None, look: Pixels | None = None) -> Data:
-    """Read data.
+def read_data(
+    path: str | Path | Mapping[str, Any], labels: str | Path | None = None, look: Pixels | None = None
+) -> Data:
+    """Read data, or sort arrays that are there already into their splits.
 
     Parameters
     ----------
     path
         An .npz file with arrays named as the model's inputs and ``labels`` or ``target``; an .npy file with
-        the only input, beside ``labels``; a folder of .npy files; a folder with one folder of images a class.
+        the only input, beside ``labels``; a folder of .npy files; a folder with one folder of images a class;
+        or arrays by name.
     labels
         An .npy file, for a ``path`` that is one.
     look
@@ -69,6 +73,8 @@ def read_data(path: str | Path, labels: str | Path | None = None, look: Pixels |
     UsageError
         The data cannot be read, or names no labels.
     """
+    if isinstance(path, Mapping):
+        return Data(_by_split({name: np.asarray(path[name]) for name in path}))
     path = Path(path)
     notes: tuple[str, ...] = ()
     try:

@@ -19,14 +19,12 @@ from onnxtop.errors import UsageError
 from onnxtop.gradient.engine import attributes_of
 from onnxtop.gradient.graph import Array, Graph, Shape, Tensor
 from onnxtop.loss.look import Look
+from onnxtop.loss.options import LossName
 
-__all__ = ["HEADS", "LOSS", "TARGET", "WEIGHT", "Head", "attach", "choose"]
+__all__ = ["LOSS", "TARGET", "WEIGHT", "Head", "attach", "choose"]
 
 TARGET, WEIGHT, LOSS = "onnxtop/target", "onnxtop/weight", "onnxtop/loss"
 """Names of what is fed and of the scalar that is computed."""
-
-HEADS = ("cross-entropy", "binary", "mse", "l1", "huber")
-"""Names of the losses; ``auto`` chooses one."""
 
 _TINY = 1e-30  # below which a probability's logarithm is cut off
 
@@ -38,7 +36,7 @@ class Head:
     Attributes
     ----------
     name
-        One of `HEADS`.
+        Of the loss: a `LossName` other than ``auto``.
     class_axis
         Axis of the output that holds the classes; None for other losses than cross-entropy.
     source
@@ -57,7 +55,7 @@ class Head:
     threshold: float = 0.0
 
 
-def choose(seen: Look, target: Array, wanted: str = "auto") -> Head:
+def choose(seen: Look, target: Array, wanted: LossName = "auto") -> Head:
     """Choose a loss from the output's shape and the target's type.
 
     Parameters
@@ -67,15 +65,13 @@ def choose(seen: Look, target: Array, wanted: str = "auto") -> Head:
     target
         Labels (integers) or values (floats), first axis samples.
     wanted
-        One of `HEADS`, or ``auto``.
+        A `LossName`.
 
     Raises
     ------
     UsageError
         Output and target do not fit, or not the loss that was asked for.
     """
-    if wanted not in ("auto", *HEADS):
-        raise UsageError(f"wanted a loss out of auto, {', '.join(HEADS)}, found {wanted!r}")
     shape = (seen.size, *target.shape[1:])
     binary = bool(np.isin(np.unique(np.asarray(target)), (0, 1)).all())
     name = _kind(seen.values.shape, shape, target.dtype, binary) if wanted == "auto" else wanted

@@ -9,23 +9,11 @@ import numpy as np
 
 from onnxtop.errors import UsageError
 from onnxtop.gradient.graph import Array
+from onnxtop.loss.options import Pixels
 
-__all__ = ["Images", "Pixels", "read_images"]
+__all__ = ["Images", "read_images"]
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """How an image becomes numbers: (pixel / 255 - mean) / deviation, in the model's layout.
-
-    ``shape`` is that of one sample in the model: (channels, height, width) or (height, width, channels), with
-    1, 3 or 4 channels; None keeps the first image's size, channels first.
-    """
-
-    shape: tuple[int, ...] | None = None
-    mean: tuple[float, ...] = (0.0,)
-    deviation: tuple[float, ...] = (1.0,)
 
 
 @dataclass(frozen=True, eq=False)

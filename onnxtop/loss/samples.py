@@ -8,7 +8,7 @@ import numpy as np
 
 from onnxtop.errors import UsageError
 from onnxtop.gradient.graph import Array
-from onnxtop.loss.lift import Declared
+from onnxtop.loss.prepare.prepared import Declared
 
 __all__ = ["TARGETS", "Samples", "match"]
 

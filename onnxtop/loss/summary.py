@@ -17,11 +17,11 @@ from onnxtop.errors import ModelError, UsageError
 from onnxtop.loss.data import Data, read_data
 from onnxtop.loss.descent import Gradient, descend, extreme_eigenvalue
 from onnxtop.loss.directions import Profile, Surface, along, filter_normalised, over
-from onnxtop.loss.images import Pixels
-from onnxtop.loss.lift import unpacked
+from onnxtop.loss.options import Pixels, ProbeOptions
+from onnxtop.loss.prepare.unpack import inputs_of, opened
 from onnxtop.loss.probe import Probe
-from onnxtop.loss.scores import ClassScore, Scores, scores
-from onnxtop.reader.model import load
+from onnxtop.loss.scores import ClassScore
+from onnxtop.reader.model import Model
 from onnxtop.results.plain import plain
 
 __all__ = [
@@ -39,55 +39,6 @@ Progress = Callable[[str, int, int], None]
 
 _GRADIENTS, _LITTLE = 30, 0.01
 """Of the short descent, and the share of the loss that one from a minimum may gain."""
-
-
-@dataclass(frozen=True)
-class ProbeOptions:
-    """What to measure and how; the first block is as in `onnxtop.Probe`.
-
-    Attributes
-    ----------
-    labels
-        An .npy file of labels, where the data is an .npy file.
-    split
-        Which split of the data to take; the one without an ending if None.
-    gradient, profile, sharpness, descent
-        Whether to measure the gradient, the loss along directions, the largest curvature, and what a short
-        descent gains.
-    surface
-        Points a side of the loss surface; 0 for none.
-    points, directions, reach
-        Of the profiles: points a line, how many random lines, and how far they go in lengths of the filters.
-    budget
-        Seconds after which no further step is begun; None for no limit.
-    differences
-        Whether finite differences may stand in for a gradient without rules, up to 300 parameters.
-    image
-        How images are turned into numbers.
-    """
-
-    loss: str = "auto"
-    output: str | None = None
-    batchnorm: str = "frozen"
-    l2: float = 0.0
-    ignore_index: int = -100
-    batch_size: int | None = None
-    threads: int | None = None
-    allow_external: tuple[str | Path, ...] = ()
-    labels: str | Path | None = None
-    split: str | None = None
-    gradient: bool = True
-    profile: bool = True
-    sharpness: bool = True
-    descent: bool = True
-    surface: int = 0
-    points: int = 21
-    directions: int = 2
-    reach: float = 0.5
-    seed: int = 0
-    budget: float | None = None
-    differences: bool = False
-    image: Pixels = field(default_factory=Pixels)
 
 
 @dataclass(frozen=True)
@@ -187,12 +138,12 @@ class _SpentError(Exception):
 
 
 def probe_summary(
-    path: str | Path,
+    path: str | Path | Model,
     data_path: str | Path,
     options: ProbeOptions | None = None,
     progress: Progress | None = None,
 ) -> LossProbeResult:
-    """Probe a model on data.
+    """Probe a model, a file or one that is loaded already, on data.
 
     Raises
     ------
@@ -202,9 +153,10 @@ def probe_summary(
         The model cannot be read or run.
     """
     options = options or ProbeOptions()
-    data = read_data(data_path, options.labels, _fitting(options, path, data_path))
+    model = opened(path, options)
+    data = read_data(data_path, options.labels, _fitting(options.image, model))
     name, arrays = data.split(options.split)
-    probe = _probe(path, arrays, options)
+    probe = Probe(model, arrays, options)
     result = LossProbeResult(
         loss_name=probe.loss_name,
         samples=probe.samples,
@@ -216,33 +168,16 @@ def probe_summary(
         ties=dict(probe.ties),
         notes=(*data.notes, *probe.notes),
     )
-    return _worked(result, list(_steps(path, probe, data, name, options)), options, progress)
+    return _worked(result, list(_steps(model, probe, data, name, options)), options, progress)
 
 
-def _fitting(options: ProbeOptions, path: str | Path, data_path: str | Path) -> Pixels:
+def _fitting(image: Pixels, model: Model) -> Pixels:
     """Return how images become numbers: in the size that the model takes, if it takes one."""
-    if options.image.shape is not None or not Path(data_path).is_dir():
-        return options.image
-    inputs = unpacked(load(path, allow_external=options.allow_external)).inputs
+    inputs = inputs_of(model)
     shape = inputs[0].shape[1:] if inputs and inputs[0].shape else ()
     known = tuple(size for size in shape if size is not None)
-    return replace(options.image, shape=known) if known and len(known) == len(shape) else options.image
-
-
-def _probe(path: str | Path, arrays: Mapping[str, Any], options: ProbeOptions) -> Probe:
-    return Probe(
-        path,
-        arrays,
-        loss=options.loss,
-        output=options.output,
-        batchnorm=options.batchnorm,
-        l2=options.l2,
-        ignore_index=options.ignore_index,
-        batch_size=options.batch_size,
-        threads=options.threads,
-        execution="feeds",  # a choice by timing could differ from run to run in the last digit
-        allow_external=options.allow_external,
-    )
+    fits = image.shape is None and known and len(known) == len(shape)
+    return replace(image, shape=known) if fits else image
 
 
 def _worked(
@@ -263,14 +198,14 @@ def _worked(
     return result
 
 
-def _steps(path: str | Path, probe: Probe, data: Data, name: str, options: ProbeOptions) -> Iterator[Step]:
+def _steps(model: Model, probe: Probe, data: Data, name: str, options: ProbeOptions) -> Iterator[Step]:
     yield "loss", lambda _: _scored(probe)
     for other, arrays in data.splits.items():
         if other != name:
             yield (
                 f"split {other}",
                 lambda r, s=other, a=arrays: {  # type: ignore[misc]
-                    "splits": (*r.splits, *_other(path, s, a, options))
+                    "splits": (*r.splits, *_other(model, s, a, options))
                 },
             )
     if options.gradient:
@@ -295,30 +230,20 @@ def _steps(path: str | Path, probe: Probe, data: Data, name: str, options: Probe
 
 
 def _scored(probe: Probe) -> Change:
-    found = _score(probe)
+    found = probe.scores(probe.theta0)
     return {
         "loss": probe.loss(probe.theta0),
         **{k: getattr(found, k) for k in ("accuracy", "top5", "rmse", "classes")},
     }
 
 
-def _score(probe: Probe) -> Scores:
-    return scores(
-        probe.outputs(probe.theta0),
-        probe.targets,
-        probe.class_axis,
-        probe.loss_name == "binary",
-        probe.threshold,
-    )
-
-
-def _other(path: str | Path, name: str, arrays: Mapping[str, Any], options: ProbeOptions) -> Iterable[Split]:
+def _other(model: Model, name: str, arrays: Mapping[str, Any], options: ProbeOptions) -> Iterable[Split]:
     """Measure another split; one that does not fit the model is left out."""
     try:
-        probe = _probe(path, arrays, options)
+        probe = Probe(model, arrays, options)
     except UsageError:
         return []
-    found = _score(probe)
+    found = probe.scores(probe.theta0)
     loss = probe.loss(probe.theta0)
     return [Split(name, probe.samples, loss, found.accuracy, found.top5, found.rmse)]
 
@@ -388,4 +313,4 @@ def _gradient_profile(probe: Probe, result: LossProbeResult, steps: list[float])
 def _surface(probe: Probe, options: ProbeOptions) -> Surface:
     steps = np.linspace(-1.0, 1.0, options.surface).tolist()
     first, second = (filter_normalised(probe.theta0, probe.parameters, options.seed + n) for n in (0, 1))
-    return over(probe.loss, probe.theta0, first, second, steps, lambda: None)
+    return over(probe.loss, probe.theta0, first, second, steps)

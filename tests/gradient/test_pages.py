@@ -3,12 +3,13 @@
 import ast
 import re
 from pathlib import Path
+from typing import get_args
 
 from onnxtop.cli.probe import command
 from onnxtop.gradient.expansions import EXPANSIONS
 from onnxtop.gradient.page import page
 from onnxtop.gradient.rules import RULES
-from onnxtop.loss.heads import HEADS
+from onnxtop.loss.options import LossName
 
 ROOT = Path(__file__).parents[2]
 SPECIFIED = [
@@ -106,4 +107,4 @@ def test_page_of_the_verb_names_its_options_and_losses() -> None:
     talk = {"--no-progress", "--quiet", "--verbose", "--format", "--all", "--seed"}
     assert {option for option in options - talk if option not in text} == set()
     assert set(re.findall(r"--[a-z0-9]+(?:-[a-z0-9]+)*", text)) <= options
-    assert all(f"`{name}`" in text for name in HEADS)
+    assert all(f"`{name}`" in text for name in get_args(LossName)[1:])

@@ -3,7 +3,8 @@ import pytest
 
 from onnxtop.errors import UsageError
 from onnxtop.landscape.alignment import Member, UnitGroup, align, renumbered
-from onnxtop.landscape.paths import PathOptions, find_path
+from onnxtop.landscape.options import PathOptions
+from onnxtop.landscape.paths import find_path
 from onnxtop.loss.descent import descend
 from tests.known_landscapes import TanhNet
 

@@ -4,12 +4,12 @@ import pytest
 from onnxtop.errors import UsageError
 from onnxtop.landscape.minima import (
     Draw,
-    Training,
     certify,
     fresh,
     perturbed,
     train,
 )
+from onnxtop.landscape.options import Training
 from tests.known_landscapes import TanhNet
 
 

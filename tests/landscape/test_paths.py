@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from onnxtop.errors import UsageError
-from onnxtop.landscape.paths import Meter, PathOptions, find_path, profile
+from onnxtop.landscape.chain import Meter, profile
+from onnxtop.landscape.options import PathOptions
+from onnxtop.landscape.paths import find_path
 from onnxtop.loss.descent import descend
 from onnxtop.topology.barcode import direct_barcode, merge_tree_barcode
 from tests.known_landscapes import FUNCTIONS, MINIMA, TRUTH, TanhNet, counted_gradient, ordered
