@@ -5,7 +5,7 @@ shape here is a tuple of numbers.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -13,7 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, OperatorSetIdProto, ValueInfoProto, helper, numpy_helper
 
-__all__ = ["OPSET", "Array", "Graph", "Operand", "Shape", "Tensor", "onnx_type", "reads"]
+__all__ = [
+    "OPSET",
+    "Array",
+    "Graph",
+    "Operand",
+    "Shape",
+    "Tensor",
+    "ancestors",
+    "descendants",
+    "onnx_type",
+    "reads",
+]
 
 OPSET = 21
 """The opset of what is written here; older models are converted to it first."""
@@ -138,7 +149,7 @@ class Graph:
     def to_proto(self, inputs: Iterable[str], outputs: Iterable[str]) -> ModelProto:
         """Return the model that computes some values; what they do not need is left out."""
         outputs = list(outputs)
-        nodes, used = _needed(self.nodes, outputs)
+        nodes, used = ancestors(self.nodes, outputs)
         graph = helper.make_graph(
             nodes,
             "onnxtop",
@@ -168,15 +179,29 @@ class Graph:
         return helper.make_tensor_value_info(name, onnx_type(self.dtypes[name]), list(self.shapes[name]))
 
 
-def _needed(nodes: Sequence[NodeProto], outputs: Iterable[str]) -> tuple[list[NodeProto], set[str]]:
-    """Return the nodes that the outputs need, in order, and the names that are used."""
-    used = set(outputs)
+def ancestors(
+    nodes: Sequence[NodeProto], names: Iterable[str], through: Callable[[str], bool] = bool
+) -> tuple[list[NodeProto], set[str]]:
+    """Return the nodes that some values are made by, in order, and all values on the way.
+
+    ``through`` says which values the way back may take.
+    """
+    reached = set(filter(through, names))
     kept = []
     for node in reversed(nodes):
-        if any(name in used for name in node.output if name):
+        if any(name in reached for name in node.output if name):
             kept.append(node)
-            used.update(name for name in reads(node) if name)
-    return kept[::-1], used
+            reached.update(filter(through, reads(node)))
+    return kept[::-1], reached
+
+
+def descendants(nodes: Iterable[NodeProto], names: Iterable[str]) -> set[str]:
+    """Return some values and all that depend on one of them; nodes come in the order in which they run."""
+    reached = set(names)
+    for node in nodes:
+        if any(name in reached for name in reads(node)):
+            reached.update(filter(None, node.output))
+    return reached
 
 
 def reads(node: NodeProto) -> Iterable[str]:

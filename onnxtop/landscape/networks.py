@@ -58,7 +58,8 @@ def draws(model: Model, probe: Probe) -> list[Draw]:
     Weights of layers are Kaiming normal, biases 0.01, gains of normalisation 1, its shifts 0; other tables
     (embeddings, positions, slopes) are as spread out as the given ones, about the same mean.
     """
-    fan_in = {layer.weight: max(block.shape[0] for block in layer.blocks()) for layer in _layers(model)}
+    layers = [layer for layer in find_layers(model, Constants(model)) if isinstance(layer, Layer)]
+    fan_in = {layer.weight: max(block.shape[0] for block in layer.blocks()) for layer in layers}
     tensors = probe.tensors(probe.theta0)
     return [_draw(parameter, tensors[parameter.name], fan_in) for parameter in probe.parameters]
 
@@ -91,9 +92,8 @@ def translated(first: Model, probe: Probe, other: Model, theirs: Probe) -> Float
     tensors = [theirs.tensors(theirs.theta0)[parameter.name] for parameter in yours]
     if [(p.name, p.shape) for p in mine] != [(p.name, p.shape) for p in yours]:
         _refuse_difference(here, mine, there, yours)
-        ours, turned = _turned(first), _turned(other)
         tensors = [
-            _fitted(tensor, p.shape, ours.get(p.name) != turned.get(q.name))
+            _fitted(tensor, p.shape, p.output_axis != q.output_axis)
             for tensor, p, q in zip(tensors, mine, yours, strict=True)
         ]
     theta = np.concatenate([tensor.ravel() for tensor in tensors]).astype(np.float64)
@@ -133,19 +133,6 @@ def _fitted(tensor: NDArray[np.float32], shape: tuple[int, ...], turned: bool) -
     if turned if square else _long(tensor.shape) != _long(shape):
         tensor = tensor.T
     return tensor.reshape(shape)
-
-
-def _turned(model: Model) -> dict[str, bool]:
-    """Tell of each matrix whether it is stored with its outputs first."""
-    return {
-        layer.weight: bool(layer.source.node.attributes().get("transB", 0))
-        for layer in _layers(model)
-        if len(layer.shape) == 2
-    }
-
-
-def _layers(model: Model) -> list[Layer]:
-    return [layer for layer in find_layers(model, Constants(model)) if isinstance(layer, Layer)]
 
 
 def _first_operation(first: Model, other: Model) -> str:

@@ -45,9 +45,8 @@ class Data:
         if wanted not in self.splits:
             names = ", ".join(repr(split) for split in self.splits if split) or "none"
             raise UsageError(
-                f"wanted {'arrays without an ending' if name is None else f'a split {name!r}'} in the "
-                "data, found "
-                f"the splits {names}; choose with --split"
+                f"wanted {'arrays without an ending' if name is None else f'a split {name!r}'} in the data, "
+                f"found the splits {names}; choose with --split"
             )
         return wanted, self.splits[wanted]
 
@@ -143,9 +142,8 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
 
 def _stored(path: Path, info: zipfile.ZipInfo) -> Array:
     with path.open("rb") as file:
-        file.seek(
-            info.header_offset + 26
-        )  # a local header: 30 bytes, name, extra field (PKWARE APPNOTE 4.3.7)
+        # a local header: 30 bytes, name, extra field (PKWARE APPNOTE 4.3.7)
+        file.seek(info.header_offset + 26)
         name, extra = np.frombuffer(file.read(4), "<u2").tolist()
         file.seek(info.header_offset + 30 + name + extra)
         version = np.lib.format.read_magic(file)

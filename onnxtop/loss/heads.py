@@ -99,9 +99,9 @@ def _kind(output: Shape, target: Shape, dtype: np.dtype[Any], binary: bool) -> s
     if binary and _same_elements(output, target):
         return "binary"
     raise UsageError(
-        f"wanted labels for an output of shape {output}, found integers of shape {target}: they are "
-        "neither one "
-        "class a sample (token, pixel) nor zeros and ones of that shape; check the output, or give --loss"
+        f"wanted labels for an output of shape {output}, found integers of shape {target}: they are neither "
+        "one class a sample (token, pixel) nor zeros and ones of that shape; check the output, or give "
+        "--loss"
     )
 
 
@@ -130,8 +130,7 @@ def _cross_entropy_head(seen: Look, target: Shape, dtype: np.dtype[Any]) -> Head
     if axis is None:
         raise UsageError(
             f"wanted one label a sample (token, pixel) for an output of shape {seen.values.shape}, found "
-            "labels of "
-            f"shape {target}"
+            f"labels of shape {target}"
         )
     if dtype.kind not in "iub":
         raise UsageError(f"wanted integer labels for the loss cross-entropy, found {dtype}")

@@ -93,8 +93,7 @@ def _layout(shape: Sequence[int]) -> tuple[int, int, int, bool]:
         return shape[0], shape[1], shape[2], False
     raise UsageError(
         "wanted a model of images (channels x height x width, 1, 3 or 4 channels first or last), found an "
-        "input of "
-        f"shape {' x '.join(map(str, shape))}"
+        f"input of shape {' x '.join(map(str, shape))}"
     )
 
 

@@ -133,10 +133,6 @@ Change = dict[str, Any]
 Step = tuple[str, Callable[[LossProbeResult], Change]]
 
 
-class _SpentError(Exception):
-    """The budget is spent."""
-
-
 def probe_summary(
     path: str | Path | Model,
     data_path: str | Path,
@@ -191,8 +187,6 @@ def _worked(
             if progress is not None:
                 progress(what, number, len(steps))
             result = replace(result, **step(result))
-    except _SpentError:
-        return replace(result, stopped="budget")
     except KeyboardInterrupt:
         return replace(result, stopped="interrupt")
     return result

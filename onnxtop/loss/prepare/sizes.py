@@ -7,10 +7,10 @@ bounds of Slice, masks) is constant. One run of the model itself tells both, wha
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from onnx import NodeProto, helper
+from onnx import helper
 
 from onnxtop.errors import UsageError
-from onnxtop.gradient.graph import Array, Graph, reads
+from onnxtop.gradient.graph import Array, Graph, descendants
 from onnxtop.loss.prepare.prepared import Prepared
 from onnxtop.loss.runtime import Runtime
 from onnxtop.loss.samples import Samples
@@ -18,14 +18,7 @@ from onnxtop.loss.samples import Samples
 __all__ = ["feeds_of", "fold", "numbers_to_try", "sized"]
 
 _SHAPES = ("Shape", "Size")
-_RANDOM = (
-    "RandomNormal",
-    "RandomNormalLike",
-    "RandomUniform",
-    "RandomUniformLike",
-    "Bernoulli",
-    "Multinomial",
-)
+_RANDOM = ("Random", "Bernoulli", "Multinomial")  # how their names begin
 
 
 def sized(model: Prepared, samples: Samples, runtime: Runtime, number: int) -> Prepared:
@@ -83,14 +76,16 @@ def fold(graph: Graph, feeds: Mapping[str, Array], runtime: Runtime, still: Iter
     folded = graph.copy()
     for name, array in feeds.items():
         folded.declare(name, array.shape, array.dtype)
-    fixed = _fixed(folded.nodes, {*still, *folded.constants})
+    chance = (node for node in folded.nodes if node.op_type.startswith(_RANDOM))
+    varying = {*feeds, *(name for node in chance for name in node.output if name)} - {*still}
+    varying = descendants((node for node in folded.nodes if node.op_type not in _SHAPES), varying)
     names = [name for node in folded.nodes for name in node.output if name]
     types = runtime.open(folded.to_proto(feeds, names), plain=True).types()
     tensors = [name for name in names if types[name] is not None]
-    shapes = {name: f"{name}/shape" for name in tensors if name not in fixed}
+    shapes = {name: f"{name}/shape" for name in tensors if name in varying}
     probe = folded.copy()
     probe.nodes += [helper.make_node("Shape", [name], [shape]) for name, shape in shapes.items()]
-    constant = [name for name in tensors if name in fixed]
+    constant = [name for name in tensors if name not in varying]
     wanted = [*shapes.values(), *constant]
     results = runtime.open(probe.to_proto(feeds, wanted), plain=True).run(wanted, feeds)
     for name, shape in zip(shapes, results, strict=False):
@@ -103,14 +98,3 @@ def fold(graph: Graph, feeds: Mapping[str, Array], runtime: Runtime, still: Iter
         node for node in folded.nodes if not all(name in folded.constants for name in node.output if name)
     ]
     return folded
-
-
-def _fixed(nodes: Iterable[NodeProto], constants: Iterable[str]) -> set[str]:
-    """Return the values that depend on constants and shapes alone."""
-    fixed = set(constants)
-    for node in nodes:
-        if node.op_type in _SHAPES or (
-            node.op_type not in _RANDOM and all(name in fixed for name in reads(node) if name)
-        ):
-            fixed.update(name for name in node.output if name)
-    return fixed
