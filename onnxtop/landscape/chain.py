@@ -19,6 +19,7 @@ __all__ = [
     "Loss",
     "Meter",
     "along",
+    "between",
     "line",
     "number",
     "profile",
@@ -79,6 +80,15 @@ def shares_of(lengths: Floats) -> Floats:
     """Return the share of the whole that is passed before each place and at the end, from 0 to 1."""
     passed = np.concatenate([[0.0], np.cumsum(lengths)])
     return passed / passed[-1] if passed[-1] > 0 else np.linspace(0, 1, passed.size)
+
+
+def between(points: Floats, places: Floats, shares: Floats) -> Floats:
+    """Return the points at some shares of a chain's length; ``places`` are the shares of its own points."""
+    edge = np.clip(np.searchsorted(places, shares, side="right") - 1, 0, len(points) - 2)
+    width = places[edge + 1] - places[edge]
+    part = np.divide(shares - places[edge], width, out=np.zeros_like(width), where=width > 0)[:, None]
+    found: Floats = (1 - part) * points[edge] + part * points[edge + 1]
+    return found
 
 
 def number(value: float) -> float:

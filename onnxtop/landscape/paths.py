@@ -33,6 +33,7 @@ from onnxtop.landscape.chain import (
     Loss,
     Meter,
     along,
+    between,
     line,
     number,
     profile,
@@ -87,7 +88,7 @@ def _measured(loss: Loss, points: Floats, per_edge: int = PER_EDGE) -> Path:
         return Path(points, positions, losses)
     places = shares_of(np.linalg.norm(np.diff(points, axis=0), axis=1))
     found = minimize_scalar(
-        lambda share: -number(loss(_place(points, places, share))),
+        lambda share: -number(loss(between(points, places, np.array([share]))[0])),
         bounds=(low, high),
         method="bounded",
         options={"maxiter": 12, "xatol": 1e-3 * (high - low)},
@@ -96,15 +97,6 @@ def _measured(loss: Loss, points: Floats, per_edge: int = PER_EDGE) -> Path:
         return Path(points, positions, losses)
     at = int(np.searchsorted(positions, found.x))
     return Path(points, np.insert(positions, at, found.x), np.insert(losses, at, -found.fun))
-
-
-def _place(points: Floats, places: Floats, share: float) -> Floats:
-    """Return the point at a share of the chain's length."""
-    edge = int(np.clip(np.searchsorted(places, share, side="right") - 1, 0, len(points) - 2))
-    width = places[edge + 1] - places[edge]
-    part = (share - places[edge]) / width if width > 0 else 0.0
-    between: Floats = (1 - part) * points[edge] + part * points[edge + 1]
-    return between
 
 
 def find_path(

@@ -6,8 +6,9 @@ what was done stands.
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -193,56 +194,47 @@ def _worked(
 
 
 def _steps(model: Model, probe: Probe, data: Data, name: str, options: ProbeOptions) -> Iterator[Step]:
-    yield "loss", lambda _: _scored(probe)
+    yield "loss", partial(_scored, probe)
     for other, arrays in data.splits.items():
         if other != name:
-            yield (
-                f"split {other}",
-                lambda r, s=other, a=arrays: {  # type: ignore[misc]
-                    "splits": (*r.splits, *_other(model, s, a, options))
-                },
-            )
+            yield f"split {other}", partial(_other, model, other, arrays, options)
     if options.gradient:
-        yield "gradient", lambda _: _gradient(probe, options)
+        yield "gradient", partial(_gradient, probe, options)
     if options.descent and options.gradient:
-        yield "descent", lambda r: _descended(probe, r)
+        yield "descent", partial(_descended, probe)
     if options.sharpness and options.gradient:
-        yield "sharpness", lambda r: _sharpness(probe, r, options)
+        yield "sharpness", partial(_sharpness, probe, options.seed)
     if options.profile:
         steps = np.linspace(-options.reach, options.reach, options.points).tolist()
         for number in range(options.directions):
-            yield (
-                f"direction {number + 1}",
-                lambda r, n=number: {  # type: ignore[misc]
-                    "profiles": (*r.profiles, _random_profile(probe, steps, options.seed + n, n + 1))
-                },
-            )
+            line = f"random {number + 1}"
+            yield f"direction {number + 1}", partial(_random, probe, steps, options.seed + number, line)
         if options.gradient:
-            yield "along the gradient", lambda r: _gradient_profile(probe, r, steps)
+            yield "along the gradient", partial(_along_gradient, probe, steps)
     if options.surface:
-        yield "surface", lambda _: {"surface": _surface(probe, options)}
+        yield "surface", partial(_surface, probe, options)
 
 
-def _scored(probe: Probe) -> Change:
+def _scored(probe: Probe, result: LossProbeResult) -> Change:
     found = probe.scores(probe.theta0)
-    return {
-        "loss": probe.loss(probe.theta0),
-        **{k: getattr(found, k) for k in ("accuracy", "top5", "rmse", "classes")},
-    }
+    return {"loss": probe.loss(probe.theta0), **vars(found)}
 
 
-def _other(model: Model, name: str, arrays: Mapping[str, Any], options: ProbeOptions) -> Iterable[Split]:
+def _other(
+    model: Model, name: str, arrays: Mapping[str, Any], options: ProbeOptions, result: LossProbeResult
+) -> Change:
     """Measure another split; one that does not fit the model is left out."""
     try:
         probe = Probe(model, arrays, options)
     except UsageError:
-        return []
+        return {}
     found = probe.scores(probe.theta0)
     loss = probe.loss(probe.theta0)
-    return [Split(name, probe.samples, loss, found.accuracy, found.top5, found.rmse)]
+    split = Split(name, probe.samples, loss, found.accuracy, found.top5, found.rmse)
+    return {"splits": (*result.splits, split)}
 
 
-def _gradient(probe: Probe, options: ProbeOptions) -> Change:
+def _gradient(probe: Probe, options: ProbeOptions, result: LossProbeResult) -> Change:
     try:
         _, gradient = probe.loss_and_gradient(probe.theta0)
     except ModelError as error:
@@ -275,10 +267,10 @@ def _descended(probe: Probe, result: LossProbeResult) -> Change:
     return {"descent": ShortDescent(down.before - down.gain, down.gain, down.gradients, distance, minimum)}
 
 
-def _sharpness(probe: Probe, result: LossProbeResult, options: ProbeOptions) -> Change:
+def _sharpness(probe: Probe, seed: int, result: LossProbeResult) -> Change:
     if result.gradient_norm is None:
         return {}
-    found = extreme_eigenvalue(_by_rules_or_not(probe), probe.theta0, "largest", seed=options.seed)
+    found = extreme_eigenvalue(_by_rules_or_not(probe), probe.theta0, "largest", seed=seed)
     return {"sharpness": Sharpness(found.value, found.products, found.converged)}
 
 
@@ -289,12 +281,12 @@ def _by_rules_or_not(probe: Probe) -> Gradient:
     return lambda theta: (probe.loss(theta), probe.gradient_by_differences(theta))
 
 
-def _random_profile(probe: Probe, steps: list[float], seed: int, number: int) -> Profile:
+def _random(probe: Probe, steps: list[float], seed: int, name: str, result: LossProbeResult) -> Change:
     direction = filter_normalised(probe.theta0, probe.parameters, seed)
-    return along(probe.loss, probe.theta0, direction, steps, f"random {number}")
+    return {"profiles": (*result.profiles, along(probe.loss, probe.theta0, direction, steps, name))}
 
 
-def _gradient_profile(probe: Probe, result: LossProbeResult, steps: list[float]) -> Change:
+def _along_gradient(probe: Probe, steps: list[float], result: LossProbeResult) -> Change:
     """Go along the gradient as far as along a random direction; positive steps go downhill."""
     if result.gradient_norm is None:
         return {}
@@ -304,7 +296,7 @@ def _gradient_profile(probe: Probe, result: LossProbeResult, steps: list[float])
     return {"profiles": (*result.profiles, along(probe.loss, probe.theta0, direction, steps, "gradient"))}
 
 
-def _surface(probe: Probe, options: ProbeOptions) -> Surface:
+def _surface(probe: Probe, options: ProbeOptions, result: LossProbeResult) -> Change:
     steps = np.linspace(-1.0, 1.0, options.surface).tolist()
     first, second = (filter_normalised(probe.theta0, probe.parameters, options.seed + n) for n in (0, 1))
-    return over(probe.loss, probe.theta0, first, second, steps)
+    return {"surface": over(probe.loss, probe.theta0, first, second, steps)}
