@@ -21,6 +21,7 @@ __all__ = [
     "Shape",
     "Tensor",
     "ancestors",
+    "copied",
     "descendants",
     "onnx_type",
     "reads",
@@ -67,12 +68,8 @@ class Graph:
 
     def copy(self) -> "Graph":
         """Return a graph that grows apart from this one; arrays are shared."""
-        nodes = []
-        for node in self.nodes:
-            nodes.append(NodeProto())
-            nodes[-1].CopyFrom(node)
         return Graph(
-            nodes,
+            [copied(node) for node in self.nodes],
             dict(self.constants),
             dict(self.shapes),
             dict(self.dtypes),
@@ -177,6 +174,13 @@ class Graph:
         if name not in self.dtypes:
             return ValueInfoProto(name=name)  # onnxruntime finds out by itself
         return helper.make_tensor_value_info(name, onnx_type(self.dtypes[name]), list(self.shapes[name]))
+
+
+def copied(node: NodeProto) -> NodeProto:
+    """Return a node that can be changed apart from this one."""
+    copy = NodeProto()
+    copy.CopyFrom(node)
+    return copy
 
 
 def ancestors(

@@ -31,7 +31,6 @@ def assembled(
     rows = [(item.first, item.second, item.height) for item in found]
     merged, direct = merge_tree_barcode(losses, rows), direct_barcode(losses, rows)
     barcode = direct if settings["pairs"] == "direct" else merged
-    scores, direct_scores = to_score(barcode, reference), to_score(direct)
     gaps = [
         f"a loss is not finite on the path from {names[item.first]} to {names[item.second]}"
         for item in found
@@ -42,15 +41,7 @@ def assembled(
         number for item in found if item.finder == settings["finder"] for number in (item.first, item.second)
     }
     return LossLandscape(
-        score=Score(
-            mean=scores.mean,
-            longest=scores.longest,
-            total=scores.total,
-            scale_free=scores.scale_free,
-            direct_mean=direct_scores.mean,
-            n_minima=len(names),
-            n_bars=scores.n_bars,
-        ),
+        score=Score(**vars(to_score(barcode, reference)), direct_mean=to_score(direct).mean),
         minima=tuple(_minimum(number, points, barcode) for number in range(len(points))),
         passes=tuple(_pass(item, names, number in ends) for number, item in enumerate(found)),
         reference_loss=reference,

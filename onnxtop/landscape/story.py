@@ -3,10 +3,12 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from queue import SimpleQueue
 from threading import Event
 from typing import Any, TypeAlias
 
@@ -16,7 +18,6 @@ from onnxtop.errors import NothingToAnalyseError, UsageError
 from onnxtop.landscape import networks, paths
 from onnxtop.landscape.alignment import align
 from onnxtop.landscape.chain import Meter
-from onnxtop.landscape.crew import Crew
 from onnxtop.landscape.minima import Draw, Point, certify, fresh, perturbed, train
 from onnxtop.landscape.options import BarcodeOptions, PathOptions
 from onnxtop.landscape.result import assembled
@@ -112,13 +113,17 @@ def loss_barcode(
 
 @dataclass(eq=False)
 class _Run:
-    """One run: what is asked for, and what is found so far; minima are sorted once they are all there."""
+    """One run: what is asked for, and what is found so far; minima are sorted once they are all there.
+
+    ``probe`` is for work of one thread; several take theirs from ``idle``.
+    """
 
     model: Model
     data: Data
     options: BarcodeOptions
     progress: Progress
-    crew: Crew
+    probe: Probe
+    idle: SimpleQueue[Probe]
     found: list[tuple[str, Floats]]
     state: State
     reference: float | None
@@ -139,8 +144,7 @@ class _Run:
         model, arrays = loaded[0], data.split(None)[1]
         threads = 1 if model.byte_count < _SMALL else max(processors() // options.workers, 1)
         told = replace(options.probe, threads=options.probe.threads or threads)
-        crew = Crew([Probe(model, arrays, told) for _ in range(options.workers)])
-        first = crew.probes[0]
+        first = Probe(model, arrays, told)
         if not first.theta0.size:
             raise NothingToAnalyseError(f"{names[0]}: there are no weights to train")
         thetas = [first.theta0.astype(np.float64)]
@@ -156,13 +160,17 @@ class _Run:
             notes += [f"alignment: {note}" for note in symmetries.notes]
             if not symmetries.groups:
                 notes.append("alignment: found no hidden units that may be renumbered")
+        idle: SimpleQueue[Probe] = SimpleQueue()
+        for probe in (first, *(Probe(model, arrays, told) for _ in range(options.workers - 1))):
+            idle.put(probe)
         key = "" if options.state is None else key_of(thetas, data, settings)
         return cls(
             model=model,
             data=data,
             options=options,
             progress=progress,
-            crew=crew,
+            probe=first,
+            idle=idle,
             found=list(zip(names, thetas, strict=True)),
             state=State.resume(options.state, key),
             reference=networks.reference_loss(first),
@@ -170,10 +178,14 @@ class _Run:
             notes=notes,
         )
 
-    @property
-    def probe(self) -> Probe:
-        """The probe of the first model, for work of one thread."""
-        return self.crew.probes[0]
+    @contextmanager
+    def lent(self) -> Iterator[Probe]:
+        """Lend a probe to a thread: each is used by one at a time, for one model caches what it runs."""
+        probe = self.idle.get()
+        try:
+            yield probe
+        finally:
+            self.idle.put(probe)
 
     def tell(self, what: str, more: int) -> None:
         """Report one step done, and how many are still to come."""
@@ -188,7 +200,7 @@ class _Run:
 
         def one(name: str) -> Floats:
             seed = int(name.removeprefix("seed "))
-            with self.crew.one() as probe:
+            with self.lent() as probe:
                 return train(
                     probe.loss_and_gradient, self._start(draw, seed), self.options.training,
                     n_rows=probe.samples, seed=seed, stop=self.stop.is_set,
@@ -212,7 +224,7 @@ class _Run:
 
         def one(item: tuple[str, Floats]) -> Point:
             name, theta = item
-            with self.crew.one() as probe:
+            with self.lent() as probe:
                 certificate = certify(
                     probe.loss_and_gradient, theta, tolerance=tolerance, curvature=self.options.curvature
                 )
@@ -255,7 +267,7 @@ class _Run:
 
         def search(i: int, j: int, chosen: PathOptions, meter: Meter) -> paths.Path:
             start, end = self.points[i].theta, self._aligned(i, j)
-            with self.crew.one() as probe:
+            with self.lent() as probe:
                 if not networks.confirmed(probe, end, self.points[j].theta):
                     self.notes.append(f"alignment changed what {names[j]} computes and was left out")
                     end = self.points[j].theta

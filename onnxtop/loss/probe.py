@@ -26,7 +26,7 @@ from onnxtop.loss.prepare.upgrade import upgraded
 from onnxtop.loss.runtime import Runtime
 from onnxtop.loss.samples import match, parts
 from onnxtop.loss.scores import Scores, scores
-from onnxtop.loss.targets import Targets, prepare
+from onnxtop.loss.targets import prepare
 from onnxtop.reader.model import Model
 
 __all__ = ["Probe"]
@@ -62,8 +62,13 @@ class Probe:
         Name, role, shape and place in theta of every tensor.
     ties
         Tensors that are used several times, with how often.
+    samples, targets
+        How many samples the data has, and what the model should give for them.
     loss_name
         The loss that was chosen.
+    class_axis, threshold
+        Axis of the output that holds the classes, None for a loss without classes; above which an output of
+        the loss ``binary`` means 1: 0 for logits, 1/2 for probabilities.
     notes
         What was assumed about the data.
 
@@ -107,7 +112,9 @@ class Probe:
         if options.threads is None and seen.bytes > _LARGE_RUN:
             self._runtime = Runtime(processors())
         self._head = choose(seen, self._samples.target, options.loss)
-        self._targets = prepare(self._samples.target, self._head, seen.values.shape, options.ignore_index)
+        self.samples = self._samples.count
+        self.targets = prepare(self._samples.target, self._head, seen.values.shape, options.ignore_index)
+        self.class_axis, self.threshold = self._head.class_axis, self._head.threshold
         self._plans: OrderedDict[int, Compiled] = OrderedDict()
         self._ready: dict[tuple[int, int], dict[str, Array]] = {}
         self.theta0: Vector = flat(self._model.values)
@@ -115,27 +122,7 @@ class Probe:
         self.parameters: tuple[Parameter, ...] = self._model.parameters
         self.ties: Mapping[str, int] = self._model.ties
         self.loss_name = self._head.name
-        self.notes: tuple[str, ...] = (*self._samples.notes, *self._targets.notes)
-
-    @property
-    def samples(self) -> int:
-        """How many samples the data has."""
-        return self._samples.count
-
-    @property
-    def targets(self) -> Targets:
-        """What the model should give: class numbers or values, and which of them count."""
-        return self._targets
-
-    @property
-    def class_axis(self) -> int | None:
-        """Axis of the output that holds the classes, None for a loss without classes."""
-        return self._head.class_axis
-
-    @property
-    def threshold(self) -> float:
-        """Above which an output of the loss ``binary`` means 1: 0 for logits, 1/2 for probabilities."""
-        return self._head.threshold
+        self.notes: tuple[str, ...] = (*self._samples.notes, *self.targets.notes)
 
     def scores(self, theta: Array) -> Scores:
         """Return how good the model's answers are at theta."""
@@ -284,7 +271,7 @@ class Probe:
             return self._ready[key]
         order = slice(key[0], key[0] + len(part)) if whole else part
         feeds = self._samples.rows(order, size)
-        feeds[TARGET], feeds[WEIGHT] = self._targets.chunk(order, size, self._targets.total(rows))
+        feeds[TARGET], feeds[WEIGHT] = self.targets.chunk(order, size, self.targets.total(rows))
         if whole and sum(array.nbytes for array in feeds.values()) * (self.samples / size) < _KEPT_BYTES:
             self._ready[key] = feeds
         return feeds
@@ -294,7 +281,7 @@ class Probe:
             self._plans[size] = Compiled(
                 graph=sized(self._model, self._samples, self._runtime, size).graph,
                 head=self._head,
-                target=self._targets.shape(size),
+                target=self.targets.shape(size),
                 output=self._output,
                 parameters=tuple(p.name for p in self.parameters),
                 inputs=tuple(self._samples.inputs),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from onnx import NodeProto, TensorProto, numpy_helper
 
-from onnxtop.gradient.graph import Array, Graph
+from onnxtop.gradient.graph import Array, Graph, copied
 from onnxtop.loss.parameters import Parameter
 from onnxtop.reader.model import bodies
 
@@ -72,8 +72,7 @@ def constant_array(node: NodeProto) -> Array | None:
 
 def renamed(node: NodeProto, names: Mapping[str, str]) -> NodeProto:
     """Return a copy of a node with other names for some values, in its bodies too."""
-    copy = NodeProto()
-    copy.CopyFrom(node)
+    copy = copied(node)
     for side in (copy.input, copy.output):
         side[:] = [names.get(name, name) for name in side]
     for body in bodies(copy):

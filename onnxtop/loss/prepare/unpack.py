@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from onnxtop.gradient.graph import OPSET, Graph
+from onnxtop.gradient.graph import OPSET, Graph, copied
 from onnxtop.loss.options import LossOptions
 from onnxtop.loss.prepare.prepared import Declared, Prepared, tensors_in
 from onnxtop.reader.model import Model, load
@@ -57,8 +57,7 @@ def _declared(value: ValueInfoProto) -> Declared:
 
 def _complete(node: NodeProto, files: TensorFiles) -> NodeProto:
     """Return a copy of a node whose tensors, those in its bodies included, hold their bytes."""
-    whole = NodeProto()
-    whole.CopyFrom(node)
+    whole = copied(node)
     for tensor in tensors_in(whole):
         if tensor.data_location == TensorProto.EXTERNAL:
             tensor.CopyFrom(numpy_helper.from_array(np.asarray(files.read(tensor)), tensor.name))
