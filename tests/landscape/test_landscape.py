@@ -204,6 +204,18 @@ class TestTraining:
         assert found.minima[0].accuracy is None
 
 
+    def test_two_classes_in_one_output(self, tmp_path):
+        path = save(mlp(3, 5, 1), tmp_path)
+        x = np.random.default_rng(0).standard_normal((60, 3)).astype(np.float32)
+        labels = (x[:, 0] > 0).astype(np.int64)
+        data = {"x": x[:40], "labels": labels[:40], "x_test": x[40:], "labels_test": labels[40:]}
+        found = loss_barcode(str(path), data, minima=2, epochs=20, finder="line", jobs=1)
+        assert found.loss == "binary"
+        assert found.reference_loss == pytest.approx(np.log(2))
+        assert found.minima[0].accuracy > 0.9
+        assert 0.5 < found.minima[0].test_accuracy <= 1
+
+
 class TestBadInput:
     def test_one_model(self, digits):
         with pytest.raises(UsageError, match=r"found 1 and none to train: .*--minima"):
