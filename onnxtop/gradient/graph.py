@@ -110,6 +110,11 @@ class Graph:
             self.hold(self._known[key], array)
         return self.tensor(self._known[key])
 
+    def name(self, tensor: "Tensor", name: str) -> "Tensor":
+        """Give a value a name of its own beside the one it has."""
+        self.nodes.append(NodeProto(op_type="Identity", input=[tensor.name], output=[name]))
+        return self.declare(name, tensor.shape, tensor.dtype)
+
     def integers(self, values: Iterable[int]) -> "Tensor":
         """Return a constant vector of int64: axes, sizes, indices."""
         return self.constant(np.array(list(values), np.int64))

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.gradient.batchnorm import by_batch, fed, measured
+from onnxtop.gradient.batchnorm import by_batch, fed, statistics
 from onnxtop.gradient.engine import differentiate
 from onnxtop.gradient.expansions import EXPANSIONS, expand
 from onnxtop.gradient.graph import Array, Graph, Shape
@@ -128,9 +128,9 @@ class Compiled:
 
     @cached_property
     def _measuring(self) -> tuple[Runner, tuple[str, ...]]:
-        graph, values = measured(self.graph) if self.batchnorm == "recalibrate" else (self.graph, {})
-        runner = Runner(graph, self.inputs, list(values.values()), self.runtime, self.execution)
-        return runner, tuple(values)
+        names = tuple(statistics(self.graph)) if self.batchnorm == "recalibrate" else ()
+        graph = by_batch(self.graph) if names else self.graph
+        return Runner(graph, self.inputs, names, self.runtime, self.execution), names
 
     @cached_property
     def _whole(self) -> Graph:

@@ -180,9 +180,7 @@ def attach(graph: Graph, head: Head, target: Shape) -> Tensor:
         each = _ELEMENTS[head.name](source.reshape(target), wanted, head)
     weighted = (each * weight).cast(np.float64)  # a sum of many numbers in float32 loses three digits
     total = weighted.sum(range(each.rank))
-    named = graph.declare(LOSS, (), np.float64)
-    graph.nodes.append(NodeProto(op_type="Identity", input=[total.name], output=[LOSS]))
-    return named
+    return graph.name(total, LOSS)
 
 
 def _cross_entropy(source: Tensor, labels: Tensor, head: Head) -> Tensor:

@@ -203,7 +203,6 @@ class TestTraining:
         assert found.reference_loss == pytest.approx(float(target.var()), rel=1e-5)
         assert found.minima[0].accuracy is None
 
-
     def test_two_classes_in_one_output(self, tmp_path):
         path = save(mlp(3, 5, 1), tmp_path)
         x = np.random.default_rng(0).standard_normal((60, 3)).astype(np.float32)

@@ -25,15 +25,7 @@ def upgraded(model: Prepared) -> Prepared:
     old = model.graph
     if old.opsets[""] >= OPSET:
         return model
-    try:
-        converted: ModelProto = version_converter.convert_version(_header(model), OPSET)
-    except Exception as error:  # bare C++ errors, one for each thing it cannot do
-        reason = str(error).strip().splitlines()
-        raise ModelError(
-            f"wanted a model of opset {OPSET} or one that onnx can convert to it, found opset "
-            f"{old.opsets['']}: {reason[0] if reason else type(error).__name__}; export the model in a newer "
-            "opset"
-        ) from None
+    converted = _converted(_header(model), old.opsets[""])
     graph = Graph(opsets={**old.opsets, "": OPSET})
     for name, array in old.constants.items():
         graph.hold(name, array)
@@ -43,6 +35,18 @@ def upgraded(model: Prepared) -> Prepared:
     for node in converted.graph.node:
         take_in(graph, node)
     return replace(model, graph=graph)
+
+
+def _converted(header: ModelProto, opset: int) -> ModelProto:
+    try:
+        converted: ModelProto = version_converter.convert_version(header, OPSET)
+    except Exception as error:  # bare C++ errors, one for each thing it cannot do
+        reason = str(error).strip().splitlines()
+        raise ModelError(
+            f"wanted a model of opset {OPSET} or one that onnx can convert to it, found opset {opset}: "
+            f"{reason[0] if reason else type(error).__name__}; export the model in a newer opset"
+        ) from None
+    return converted
 
 
 def _header(model: Prepared) -> ModelProto:
