@@ -7,9 +7,9 @@ from typing import get_args
 
 from onnxtop.cli.probe import command
 from onnxtop.gradient.expansions import EXPANSIONS
-from onnxtop.gradient.page import page
 from onnxtop.gradient.rules import RULES
 from onnxtop.loss.options import LossName
+from tests.gradient_page import page
 
 ROOT = Path(__file__).parents[2]
 SPECIFIED = [
@@ -82,7 +82,7 @@ SPECIFIED = [
 
 def test_page_of_operations_is_current() -> None:
     told = (ROOT / "docs" / "gradient-ops.md").read_text(encoding="utf-8")
-    assert told == page(), "run: python -m onnxtop.gradient.page > docs/gradient-ops.md"
+    assert told == page(), "run: python -m tests.gradient_page > docs/gradient-ops.md"
 
 
 def test_specified_operations_have_gradients() -> None:
