@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from onnx import NodeProto, TensorProto, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from onnxtop.gradient.graph import Array, Graph, copied
 from onnxtop.loss.parameters import Parameter
@@ -60,13 +60,13 @@ def constant_array(node: NodeProto) -> Array | None:
     if node.op_type != "Constant" or node.domain not in ("", "ai.onnx"):
         return None
     for attribute in node.attribute:
+        value = helper.get_attribute_value(attribute)
         if attribute.name == "value":
-            return numpy_helper.to_array(attribute.t)
+            return numpy_helper.to_array(value)
         if attribute.name in ("value_float", "value_floats"):
-            values = attribute.f if attribute.name == "value_float" else list(attribute.floats)
-            return np.array(values, np.float32)
+            return np.array(value, np.float32)
         if attribute.name in ("value_int", "value_ints"):
-            return np.array(attribute.i if attribute.name == "value_int" else list(attribute.ints), np.int64)
+            return np.array(value, np.int64)
     return None
 
 
