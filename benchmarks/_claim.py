@@ -14,8 +14,9 @@ import numpy as np
 from _networks import Dense, Floats
 
 from onnxtop.landscape.alignment import Layout, Member, UnitGroup, align
-from onnxtop.landscape.minima import Draw, Training, fresh, train
-from onnxtop.landscape.paths import PathOptions, find_path
+from onnxtop.landscape.minima import Draw, fresh, train
+from onnxtop.landscape.options import PathOptions, Training
+from onnxtop.landscape.paths import find_path
 from onnxtop.topology.barcode import Barcode, merge_tree_barcode
 
 DIGITS = Path(__file__).parents[1] / "sample_models" / "digits.npz"

@@ -24,8 +24,9 @@ from _networks import Dense, Floats
 
 sys.path.append(str(Path(__file__).parents[1]))
 from onnxtop.landscape.alignment import align
-from onnxtop.landscape.minima import descend
-from onnxtop.landscape.paths import PathOptions, find_path
+from onnxtop.landscape.options import PathOptions
+from onnxtop.landscape.paths import find_path
+from onnxtop.loss.descent import descend
 from onnxtop.topology.barcode import merge_tree_barcode, point_cloud_barcode
 from tests.known_landscapes import TanhNet, two_neuron_losses
 
@@ -53,7 +54,7 @@ CLAIM = (
 def tanh_test(width: int) -> tuple[Dense, list[Floats]]:
     data = TanhNet(width)
     net = Dense((6, width, width, 4), data.x, data.labels, "tanh", data.l2)
-    return net, [descend(net.loss_and_gradient, data.start(seed), 3000) for seed in range(6)]
+    return net, [descend(net.loss_and_gradient, data.start(seed), iterations=3000).point for seed in range(6)]
 
 
 def sums(net: Dense, ends: list[Floats]) -> dict[str, float]:

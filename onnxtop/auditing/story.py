@@ -119,7 +119,7 @@ def audited(
     findings = catalogue.apply(report, policy)
     report = replace(
         report,
-        **_on_data(path, options),
+        **_on_data(model, options),
         layers=tuple(layer for layer in report.layers if shown.search(layer.name)),
         findings=tuple(f for f in findings if f.layer is None or shown.search(f.layer)),
     )
@@ -155,12 +155,13 @@ def _figures(
 _NOT_MEASURED = network.DeepGraph(DeepGraphPersistence(reason=NOT_ASKED), Cut(reason=NOT_ASKED))
 
 
-def _on_data(path: str | os.PathLike[str], options: AuditOptions) -> dict[str, Any]:
+def _on_data(model: Model, options: AuditOptions) -> dict[str, Any]:
     """Run the model on the data that was given, if any: the only place where an audit runs a model."""
     if options.data is None:
         return {}
     from onnxtop.landscape.story import loss_barcode  # loads onnxruntime
-    from onnxtop.loss.summary import ProbeOptions, probe_summary
+    from onnxtop.loss.options import ProbeOptions
+    from onnxtop.loss.summary import probe_summary
 
     quick = ProbeOptions(
         profile=False,
@@ -168,11 +169,10 @@ def _on_data(path: str | os.PathLike[str], options: AuditOptions) -> dict[str, A
         descent=False,
         seed=options.seed,
         output=options.outputs[0] if options.outputs else None,
-        allow_external=options.allow_external,
     )
-    found = {"loss_probe": probe_summary(os.fspath(path), options.data, quick).to_dict()}
+    found = {"loss_probe": probe_summary(model, options.data, quick).to_dict()}
     if options.minima:
-        landscape = loss_barcode(os.fspath(path), options.data, minima=options.minima, seed=options.seed)
+        landscape = loss_barcode(model, options.data, minima=options.minima, seed=options.seed)
         found["loss_landscape"] = landscape.to_dict()
     return found
 

@@ -14,7 +14,7 @@ from onnxtop.render import FailedModel
 from onnxtop.render.probe import Probed
 
 if TYPE_CHECKING:
-    from onnxtop.loss.summary import ProbeOptions
+    from onnxtop.loss.options import ProbeOptions
 
 __all__ = ["command"]
 
@@ -146,8 +146,7 @@ def _options(
     deviation: tuple[float, ...] | None,
     **settings: Any,
 ) -> "ProbeOptions":
-    from onnxtop.loss.images import Pixels
-    from onnxtop.loss.summary import ProbeOptions
+    from onnxtop.loss.options import Pixels, ProbeOptions
 
     return ProbeOptions(
         surface=surface_points if surface else 0,
@@ -165,11 +164,11 @@ def _work(run: Run, data: str, options: "ProbeOptions") -> Callable[[str], Probe
     from onnxtop.reader.model import load
 
     def work(path: str) -> Probed:
+        model = load(path, allow_external=options.allow_external)
         try:
-            result = summary.probe_summary(path, data, options, run.progress)
+            result = summary.probe_summary(model, data, options, run.progress)
         except MemoryError:
             raise ModelError("there is not enough memory; give a smaller --batch-size") from None
-        model = load(path, allow_external=options.allow_external)
         return Probed(path, model.sha256(), model.byte_count, result)
 
     return work

@@ -1,25 +1,20 @@
 """BatchNormalization with other statistics than the stored ones, which fit the exported weights alone."""
 
-from collections.abc import Callable
-
 from onnx import NodeProto
 
 from onnxtop.gradient.engine import Call, key_of
 from onnxtop.gradient.expansions import expand
 from onnxtop.gradient.graph import Graph, Tensor
 
-__all__ = ["MODES", "by_batch", "fed", "measured"]
-
-MODES = ("frozen", "batch", "recalibrate")
-"""The stored statistics, those of the batch, or those measured at theta."""
+__all__ = ["by_batch", "fed", "statistics"]
 
 _KEY = ("", "BatchNormalization")
 
 
-def by_batch(graph: Graph, note: Callable[[NodeProto, Tensor, Tensor], None] | None = None) -> Graph:
+def by_batch(graph: Graph) -> Graph:
     """Return the graph with the mean and variance of the batch, over all axes but the channels.
 
-    ``note`` is told each node with its mean and variance, both of shape (channels,).
+    Both are values of the graph, of shape (channels,), under the names that `statistics` gives.
     """
 
     def BatchNormalization(
@@ -39,35 +34,28 @@ def by_batch(graph: Graph, note: Callable[[NodeProto, Tensor, Tensor], None] | N
         own_mean = x.mean(axes, keepdims=True)
         centred = x - own_mean
         own_variance = (centred * centred).mean(axes, keepdims=True)
-        if note is not None:
-            note(call.node, own_mean.reshape((-1,)), own_variance.reshape((-1,)))
+        for name, own in zip(_names(call.node), (own_mean, own_variance), strict=True):
+            call.graph.name(own.reshape((-1,)), name)
         normal = centred / (own_variance + epsilon).sqrt()
         return [normal * gain.reshape(channels) + shift.reshape(channels)]
 
     return expand(graph, {_KEY: BatchNormalization})
 
 
-def measured(graph: Graph) -> tuple[Graph, dict[str, str]]:
-    """Return a graph that measures the batch's statistics; which value is fed as which (see `fed`)."""
-    found: dict[str, str] = {}
-
-    def note(node: NodeProto, mean: Tensor, variance: Tensor) -> None:
-        found.update(zip(_names(node), (mean.name, variance.name), strict=True))
-
-    return by_batch(graph, note), found
-
-
-def fed(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
-    """Return the graph with its statistics fed, and the names of what is fed."""
+def fed(graph: Graph) -> Graph:
+    """Return the graph with its statistics fed, under the names that `statistics` gives."""
     changed = graph.copy()
-    names: list[str] = []
     for node in changed.nodes:
         if key_of(node) == _KEY:
             for position, name in zip((3, 4), _names(node), strict=True):
                 changed.declare(name, graph.shapes[node.input[position]], graph.dtypes[node.input[position]])
                 node.input[position] = name
-                names.append(name)
-    return changed, tuple(names)
+    return changed
+
+
+def statistics(graph: Graph) -> list[str]:
+    """Return the names of the means and variances that normalise a graph."""
+    return [name for node in graph.nodes if key_of(node) == _KEY for name in _names(node)]
 
 
 def _names(node: NodeProto) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from onnx import AttributeProto, NodeProto, helper
 
 from onnxtop.errors import ModelError
-from onnxtop.gradient.graph import Array, Graph, Tensor, reads
+from onnxtop.gradient.graph import Array, Graph, Tensor, ancestors, descendants
 
 __all__ = [
     "Adjoints",
@@ -105,10 +105,10 @@ def differentiate(graph: Graph, loss: str, parameters: Sequence[str], rules: Tab
     ModelError
         An operation between a parameter and the loss has no rule; names all of them, before any work.
     """
-    path = _path(graph, loss, parameters)
+    varying = descendants(graph.nodes, parameters)
+    path, _ = ancestors(graph.nodes, [loss], lambda name: name in varying and _is_float(graph, name))
     if problems := _problems(path, rules):
         raise ModelError(problems[0] + (f" (and {len(problems) - 1} more)" if problems[1:] else ""))
-    varying = _varying(graph, parameters)
     adjoints: dict[str, list[Tensor]] = {loss: [graph.constant(1.0, graph.dtypes[loss])]}
     for node in reversed(path):
         call = Call(graph, node, tuple(_total(adjoints.get(name)) for name in node.output))
@@ -120,33 +120,10 @@ def differentiate(graph: Graph, loss: str, parameters: Sequence[str], rules: Tab
             elif name in varying and _is_float(graph, name):
                 raise ModelError(
                     f"wanted the gradient of {_describe(node)} for its input {position} ({name!r}), which "
-                    "the "
-                    "rule of this operation does not give; try finite differences"
+                    "the rule of this operation does not give; try finite differences"
                 )
     totals = {name: _total(adjoints.get(name)) for name in parameters}
     return {name: graph.tensor(name).zeros() if t is None else t for name, t in totals.items()}
-
-
-def _varying(graph: Graph, parameters: Iterable[str]) -> set[str]:
-    """Return the names of all values that depend on a parameter."""
-    varying = set(parameters)
-    for node in graph.nodes:
-        if any(name in varying for name in reads(node)):
-            varying.update(name for name in node.output if name)
-    return varying
-
-
-def _path(graph: Graph, loss: str, parameters: Iterable[str]) -> list[NodeProto]:
-    """Return the nodes between the parameters and the loss, through floats only, in order."""
-    varying = _varying(graph, parameters)
-    wanted = {loss}
-    path = []
-    for node in reversed(graph.nodes):
-        made = [name for name in node.output if name in wanted and _is_float(graph, name)]
-        if made and any(name in varying for name in made):
-            path.append(node)
-            wanted.update(name for name in reads(node) if name in varying)
-    return path[::-1]
 
 
 def _problems(path: Iterable[NodeProto], rules: Table) -> list[str]:

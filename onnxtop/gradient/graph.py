@@ -5,15 +5,27 @@ shape here is a tuple of numbers.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, ValueInfoProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, OperatorSetIdProto, ValueInfoProto, helper, numpy_helper
 
-__all__ = ["OPSET", "Array", "Graph", "Operand", "Shape", "Tensor", "onnx_type", "reads"]
+__all__ = [
+    "OPSET",
+    "Array",
+    "Graph",
+    "Operand",
+    "Shape",
+    "Tensor",
+    "ancestors",
+    "copied",
+    "descendants",
+    "onnx_type",
+    "reads",
+]
 
 OPSET = 21
 """The opset of what is written here; older models are converted to it first."""
@@ -56,12 +68,8 @@ class Graph:
 
     def copy(self) -> "Graph":
         """Return a graph that grows apart from this one; arrays are shared."""
-        nodes = []
-        for node in self.nodes:
-            nodes.append(NodeProto())
-            nodes[-1].CopyFrom(node)
         return Graph(
-            nodes,
+            [copied(node) for node in self.nodes],
             dict(self.constants),
             dict(self.shapes),
             dict(self.dtypes),
@@ -88,15 +96,24 @@ class Graph:
         self.dtypes[name] = np.dtype(dtype)
         return self.tensor(name)
 
+    def hold(self, name: str, array: Array) -> "Tensor":
+        """Note a constant under a name of its own."""
+        self.constants[name] = array
+        return self.declare(name, array.shape, array.dtype)
+
     def constant(self, value: Any, dtype: Any = None) -> "Tensor":
         """Return a constant; equal constants are one."""
         array = np.asarray(value, dtype)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._known:
             self._known[key] = self.fresh("constant")
-            self.constants[self._known[key]] = array
-            self.declare(self._known[key], array.shape, array.dtype)
+            self.hold(self._known[key], array)
         return self.tensor(self._known[key])
+
+    def name(self, tensor: "Tensor", name: str) -> "Tensor":
+        """Give a value a name of its own beside the one it has."""
+        self.nodes.append(NodeProto(op_type="Identity", input=[tensor.name], output=[name]))
+        return self.declare(name, tensor.shape, tensor.dtype)
 
     def integers(self, values: Iterable[int]) -> "Tensor":
         """Return a constant vector of int64: axes, sizes, indices."""
@@ -134,7 +151,7 @@ class Graph:
     def to_proto(self, inputs: Iterable[str], outputs: Iterable[str]) -> ModelProto:
         """Return the model that computes some values; what they do not need is left out."""
         outputs = list(outputs)
-        nodes, used = _needed(self.nodes, outputs)
+        nodes, used = ancestors(self.nodes, outputs)
         graph = helper.make_graph(
             nodes,
             "onnxtop",
@@ -150,8 +167,13 @@ class Graph:
                 if name in used
             ],
         )
-        opsets = [helper.make_opsetid(domain, version) for domain, version in self.opsets.items()]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=10, producer_name="onnxtop")
+        return helper.make_model(
+            graph, opset_imports=self.opset_imports(), ir_version=10, producer_name="onnxtop"
+        )
+
+    def opset_imports(self) -> list[OperatorSetIdProto]:
+        """Return the opsets as a model lists them."""
+        return [helper.make_opsetid(domain, version) for domain, version in self.opsets.items()]
 
     def _info(self, name: str) -> ValueInfoProto:
         if name not in self.dtypes:
@@ -159,15 +181,36 @@ class Graph:
         return helper.make_tensor_value_info(name, onnx_type(self.dtypes[name]), list(self.shapes[name]))
 
 
-def _needed(nodes: Sequence[NodeProto], outputs: Iterable[str]) -> tuple[list[NodeProto], set[str]]:
-    """Return the nodes that the outputs need, in order, and the names that are used."""
-    used = set(outputs)
+def copied(node: NodeProto) -> NodeProto:
+    """Return a node that can be changed apart from this one."""
+    copy = NodeProto()
+    copy.CopyFrom(node)
+    return copy
+
+
+def ancestors(
+    nodes: Sequence[NodeProto], names: Iterable[str], through: Callable[[str], bool] = bool
+) -> tuple[list[NodeProto], set[str]]:
+    """Return the nodes that some values are made by, in order, and all values on the way.
+
+    ``through`` says which values the way back may take.
+    """
+    reached = set(filter(through, names))
     kept = []
     for node in reversed(nodes):
-        if any(name in used for name in node.output if name):
+        if any(name in reached for name in node.output if name):
             kept.append(node)
-            used.update(name for name in reads(node) if name)
-    return kept[::-1], used
+            reached.update(filter(through, reads(node)))
+    return kept[::-1], reached
+
+
+def descendants(nodes: Iterable[NodeProto], names: Iterable[str]) -> set[str]:
+    """Return some values and all that depend on one of them; nodes come in the order in which they run."""
+    reached = set(names)
+    for node in nodes:
+        if any(name in reached for name in reads(node)):
+            reached.update(filter(None, node.output))
+    return reached
 
 
 def reads(node: NodeProto) -> Iterable[str]:

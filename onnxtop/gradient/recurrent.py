@@ -169,8 +169,7 @@ def _refuse(call: Call, parameters: Sequence[float], clip: float) -> None:
     if found:
         raise ModelError(
             f"wanted a gradient, but {call.node.op_type} {call.node.name!r} has {found}, which is not "
-            "unrolled; "
-            "the loss can still be computed"
+            "unrolled; the loss can still be computed"
         )
 
 

@@ -13,18 +13,18 @@ import numpy as np
 
 from onnxtop.landscape.chain import (
     PER_EDGE,
-    Floats,
-    Gradient,
     Loss,
     Meter,
-    PathOptions,
     along,
+    between,
     line,
     profile,
     shares_of,
     slopes_at,
     unit,
 )
+from onnxtop.landscape.options import PathOptions
+from onnxtop.loss.descent import Floats, Gradient
 
 __all__ = ["relax"]
 
@@ -147,10 +147,7 @@ def _redistributed(band: Floats, shares: Floats, fixed: int | None) -> Floats:
         before = shares[: fixed + 1] / shares[fixed] * places[fixed]
         after = 1 - (1 - shares[fixed:]) / (1 - shares[fixed]) * (1 - places[fixed])
         wanted = np.concatenate([before, after[1:]])
-    edge = np.clip(np.searchsorted(places, wanted, side="right") - 1, 0, len(band) - 2)
-    width = places[edge + 1] - places[edge]
-    share = np.divide(wanted - places[edge], width, out=np.zeros_like(width), where=width > 0)[:, None]
-    moved = (1 - share) * band[edge] + share * band[edge + 1]
+    moved = between(band, places, wanted)
     kept = [0, -1] if fixed is None else [0, fixed, -1]
     moved[kept] = band[kept]
     return moved

@@ -8,22 +8,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal, TypeAlias, get_args
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from onnxtop.errors import UsageError
+from onnxtop.loss.descent import Floats, Gradient
 
 __all__ = [
     "PER_EDGE",
-    "Finder",
-    "Floats",
-    "Gradient",
     "Loss",
     "Meter",
-    "PathOptions",
     "along",
+    "between",
     "line",
     "number",
     "profile",
@@ -32,54 +28,11 @@ __all__ = [
     "unit",
 ]
 
-Floats: TypeAlias = NDArray[np.float64]
-
 Loss: TypeAlias = Callable[[Floats], float]
 """The loss at a point, shape (d,)."""
 
-Gradient: TypeAlias = Callable[[Floats], tuple[float, Floats]]
-"""The loss and its gradient at a point, shape (d,)."""
-
-Finder: TypeAlias = Literal["neb", "bezier", "authors", "line"]
-
 PER_EDGE = 9
 """Places an edge is evaluated at, its second end included."""
-
-
-@dataclass(frozen=True)
-class PathOptions:
-    """How a path is looked for.
-
-    Attributes
-    ----------
-    finder
-        ``neb``: nudged elastic band with redistribution, inserted pivots and a climbing top. ``bezier``: the
-        quadratic Bezier curve of lowest mean loss. ``authors``: the step of arXiv:2012.15834. ``line``: the
-        straight line, without a gradient.
-    points
-        Of the chain at the start, both ends included.
-    most_points
-        Pivots are inserted up to this number (``neb``).
-    gradients
-        At most so many are spent on one path.
-    rate
-        Learning rate of the authors' step (theirs is 2e-3). The other finders choose their own.
-    """
-
-    finder: Finder = "neb"
-    points: int = 11
-    most_points: int = 19
-    gradients: int = 2000
-    rate: float = 2e-3
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no path."""
-        if self.finder not in get_args(Finder):
-            raise UsageError(f"wanted a finder out of {', '.join(get_args(Finder))}, found {self.finder!r}")
-        if self.points < 3 or self.most_points < self.points:
-            raise UsageError(f"wanted 3 points or more on a path, found {self.points} to {self.most_points}")
-        if self.gradients < 0 or not self.rate > 0:
-            raise UsageError(f"wanted gradients >= 0 and a rate > 0, found {self.gradients} and {self.rate}")
 
 
 @dataclass
@@ -127,6 +80,15 @@ def shares_of(lengths: Floats) -> Floats:
     """Return the share of the whole that is passed before each place and at the end, from 0 to 1."""
     passed = np.concatenate([[0.0], np.cumsum(lengths)])
     return passed / passed[-1] if passed[-1] > 0 else np.linspace(0, 1, passed.size)
+
+
+def between(points: Floats, places: Floats, shares: Floats) -> Floats:
+    """Return the points at some shares of a chain's length; ``places`` are the shares of its own points."""
+    edge = np.clip(np.searchsorted(places, shares, side="right") - 1, 0, len(points) - 2)
+    width = places[edge + 1] - places[edge]
+    part = np.divide(shares - places[edge], width, out=np.zeros_like(width), where=width > 0)[:, None]
+    found: Floats = (1 - part) * points[edge] + part * points[edge + 1]
+    return found
 
 
 def number(value: float) -> float:

@@ -13,95 +13,26 @@ momentum 0.9, Kaiming weights, biases 0.01.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias, get_args
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
-from onnxtop.errors import UsageError
+from onnxtop.landscape.options import Training
+from onnxtop.loss.descent import Floats, Gradient, descend, extreme_eigenvalue
 
-__all__ = [
-    "BatchGradient",
-    "Certificate",
-    "Draw",
-    "Training",
-    "certify",
-    "descend",
-    "fresh",
-    "lowest_curvature",
-    "perturbed",
-    "train",
-]
+__all__ = ["BatchGradient", "Certificate", "Draw", "Point", "certify", "fresh", "perturbed", "train"]
 
-Floats: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.intp]
-Gradient: TypeAlias = Callable[[Floats], tuple[float, Floats]]
-Optimiser: TypeAlias = Literal["adam", "sgd-1", "sgd-2", "lbfgs"]
 
 
 class BatchGradient(Protocol):
     """The loss and its gradient at a point; on some rows of the data, or on all if ``rows`` is None."""
 
-    def __call__(self, theta: Floats, rows: Indices | None = None, /) -> tuple[float, Floats]:
+    def __call__(self, theta: Floats, rows: Indices | None = None, /) -> tuple[float, NDArray[Any]]:
         """Return the loss and the gradient, shape (d,)."""
         ...
-
-
-@dataclass(frozen=True)
-class Training:
-    """How a minimum is sought.
-
-    Attributes
-    ----------
-    optimiser
-        ``adam`` with a rate that falls like a cosine; ``sgd-1`` and ``sgd-2``, momentum 0.9 and the authors'
-        two schedules; ``lbfgs`` on all data at once.
-    epochs
-        Passes over the data (of L-BFGS: iterations); None for 60, the authors' 2001, 200 or 1000.
-    batch
-        Rows a step; more than there are means all.
-    rate
-        The first rate of Adam. The authors' schedules have their own.
-    polish
-        Iterations of L-BFGS on all data afterwards, towards the bottom of what mini-batches found.
-    """
-
-    optimiser: Optimiser = "adam"
-    epochs: int | None = None
-    batch: int = 64
-    rate: float = 5e-3
-    polish: int = 100
-
-    def __post_init__(self) -> None:
-        """Refuse what is no training."""
-        if self.optimiser not in get_args(Optimiser):
-            wanted = ", ".join(get_args(Optimiser))
-            raise UsageError(f"wanted an optimiser out of {wanted}, found {self.optimiser!r}")
-        if self.batch < 1 or self.length < 1 or not self.rate > 0 or self.polish < 0:
-            raise UsageError("wanted at least one epoch and one row a batch, and a rate above 0")
-
-    @property
-    def length(self) -> int:
-        """Epochs, or iterations of L-BFGS."""
-        usual = {"adam": 60, "sgd-1": 2001, "sgd-2": 200, "lbfgs": 1000}
-        return usual[self.optimiser] if self.epochs is None else self.epochs
-
-    def rate_at(self, epoch: float) -> float:
-        """Return the learning rate when so many epochs have passed.
-
-        >>> [round(Training("sgd-2", epochs=20).rate_at(epoch), 6) for epoch in (0, 10, 20)]
-        [0.05, 0.05, 0.0001]
-        """
-        if self.optimiser == "sgd-1":
-            return 1e-4
-        if self.optimiser == "sgd-2":
-            fallen = (epoch - 10) / max(self.length - 10, 1)
-            return 5e-2 + (1e-4 - 5e-2) * min(max(fallen, 0.0), 1.0)
-        return self.rate * 0.5 * (1 + math.cos(math.pi * epoch / self.length))
 
 
 @dataclass(frozen=True)
@@ -118,10 +49,17 @@ class Certificate:
     curvature: float | None = None
     reason: str | None = None
 
-    @property
-    def is_minimum(self) -> bool:
-        """Whether nothing speaks against it."""
-        return self.reason is None
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """A minimum: where it is, what its loss is, what is known of it; accuracies None where there are none."""
+
+    name: str
+    theta: Floats
+    loss: float
+    certificate: Certificate
+    accuracy: float | None = None
+    test_accuracy: float | None = None
 
 
 def train(
@@ -157,7 +95,7 @@ def train(
     training = training or Training()
     point = np.asarray(start, np.float64)
     if training.optimiser == "lbfgs":
-        return descend(gradient, point, training.length, stop)
+        return descend(gradient, point, iterations=training.length, stop=stop).point
     adam = training.optimiser == "adam"
     state = np.zeros((2, point.size))
     steps = -(-n_rows // training.batch)
@@ -167,9 +105,9 @@ def train(
         loss, slope = gradient(point, rows)
         if not np.isfinite(loss):
             return point
-        rate = training.rate_at((number - 1) / steps)
+        slope, rate = np.asarray(slope, np.float64), training.rate_at((number - 1) / steps)
         point = point - (_adam(state, slope, rate, number) if adam else _momentum(state, slope, rate))
-    return descend(gradient, point, training.polish, stop) if training.polish else point
+    return descend(gradient, point, iterations=training.polish, stop=stop).point
 
 
 def _batches(n_rows: int, training: Training, seed: int) -> Iterator[Indices | None]:
@@ -198,40 +136,14 @@ def _momentum(state: Floats, slope: Floats, rate: float) -> Floats:
     return step
 
 
-def descend(
-    gradient: Callable[[Floats], tuple[float, Floats]],
-    start: Floats,
-    iterations: int,
-    stop: Callable[[], bool] = lambda: False,
-) -> Floats:
-    """Descend by L-BFGS on all data; return the lowest point met, which is the start if nothing is lower."""
-    lowest, point = math.inf, np.asarray(start, np.float64)
-
-    def watched(theta: Floats) -> tuple[float, Floats]:
-        nonlocal lowest, point
-        if stop():
-            raise StopIteration
-        loss, slope = gradient(theta)
-        if loss < lowest:
-            lowest, point = loss, theta.copy()
-        return loss, np.asarray(slope, np.float64)
-
-    options: Any = {"maxiter": iterations, "maxfun": 2 * iterations + 20, "ftol": 1e-13, "gtol": 1e-8}
-    with suppress(StopIteration):
-        if iterations > 0:
-            minimize(watched, point, jac=True, method="L-BFGS-B", options=options)
-    return point
-
-
 def certify(
-    gradient: Callable[[Floats], tuple[float, Floats]],
+    gradient: Gradient,
     point: Floats,
     *,
     tolerance: float = 1e-3,
     iterations: int = 20,
     curvature: bool = False,
     flat: float = 1e-2,
-    epsilon: float = 1e-3,
 ) -> Certificate:
     """Say how much of a minimum a point is.
 
@@ -244,11 +156,9 @@ def certify(
     iterations
         Of the short descent (L-BFGS).
     curvature
-        Whether to look for the lowest eigenvalue of the Hessian too, see `lowest_curvature`.
+        Whether to look for the lowest eigenvalue of the Hessian too; NaN where the search does not converge.
     flat
         A curvature within this of 0 counts as flat: differences of float32 gradients tell no more.
-    epsilon
-        Of these differences.
 
     Returns
     -------
@@ -257,11 +167,11 @@ def certify(
         -flat says that a direction leads down.
     """
     loss, slope = gradient(point)
-    norm = float(np.linalg.norm(slope))
+    norm = float(np.linalg.norm(np.asarray(slope, np.float64)))
     if not (math.isfinite(loss) and math.isfinite(norm)):
         return Certificate(loss, norm, math.nan, None, "its loss or gradient is not finite")
-    gain = max(loss - gradient(descend(gradient, point, iterations))[0], 0.0)
-    lowest = lowest_curvature(gradient, point, epsilon) if curvature else None
+    gain = descend(gradient, point, iterations=iterations).gain
+    lowest = _lowest_curvature(gradient, point) if curvature else None
     reason = None
     if gain > tolerance:
         reason = f"a short descent lowers its loss by {gain:.2g}"
@@ -270,38 +180,9 @@ def certify(
     return Certificate(loss, norm, gain, lowest, reason)
 
 
-def lowest_curvature(
-    gradient: Callable[[Floats], tuple[float, Floats]], point: Floats, epsilon: float = 1e-3, seed: int = 0
-) -> float:
-    """Return the lowest eigenvalue of the Hessian, by Lanczos on differences of gradients.
-
-    NaN if Lanczos does not converge. In float32 an epsilon of 1e-3 leaves an error of about 1e-4 of the
-    largest eigenvalue.
-
-    Examples
-    --------
-    >>> saddle = lambda x: (float(x[0] ** 2 - 3 * x[1] ** 2), np.array([2 * x[0], -6 * x[1]]))
-    >>> round(lowest_curvature(saddle, np.zeros(2)), 6)
-    -6.0
-    """
-
-    def product(direction: Floats) -> Floats:
-        flat = np.asarray(direction, np.float64).ravel()
-        size = float(np.linalg.norm(flat)) or 1.0
-        step = epsilon * flat / size
-        difference: Floats = (gradient(point + step)[1] - gradient(point - step)[1]) * (size / (2 * epsilon))
-        return difference
-
-    if point.size < 4:
-        hessian = np.array([product(row) for row in np.eye(point.size)])
-        return float(np.linalg.eigvalsh((hessian + hessian.T) / 2)[0])
-    operator = LinearOperator((point.size, point.size), matvec=product, dtype=np.float64)
-    start = np.random.default_rng(seed).standard_normal(point.size)
-    try:
-        found = eigsh(operator, k=1, which="SA", v0=start, tol=1e-3, maxiter=300, return_eigenvectors=False)
-    except ArpackNoConvergence:
-        return math.nan
-    return float(found[0])
+def _lowest_curvature(gradient: Gradient, point: Floats) -> float:
+    found = extreme_eigenvalue(gradient, point, "lowest", products=6000, vectors=20, tolerance=1e-3)
+    return found.value if found.converged else math.nan
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,147 @@
-"""What may be asked of a loss barcode."""
+"""What may be asked of a loss barcode: of one path, of training, of all; nothing heavy is imported."""
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 from onnxtop.errors import UsageError
-from onnxtop.landscape.minima import Training
-from onnxtop.landscape.networks import ProbeOptions
-from onnxtop.landscape.paths import PathOptions
-from onnxtop.landscape.search import Pairs
+from onnxtop.loss.options import LossOptions, processors
 
-__all__ = ["BarcodeOptions", "check"]
+__all__ = [
+    "BarcodeOptions",
+    "Budget",
+    "Finder",
+    "Optimiser",
+    "Pairs",
+    "PathOptions",
+    "Start",
+    "Training",
+]
+
+Finder: TypeAlias = Literal["neb", "bezier", "authors", "line"]
+Optimiser: TypeAlias = Literal["adam", "sgd-1", "sgd-2", "lbfgs"]
+Pairs: TypeAlias = Literal["tree", "all", "direct"]
+Start: TypeAlias = Literal["fresh", "perturbed"]
+
+_SECONDS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True)
+class PathOptions:
+    """How a path is looked for.
+
+    Attributes
+    ----------
+    finder
+        ``neb``: nudged elastic band with redistribution, inserted pivots and a climbing top. ``bezier``: the
+        quadratic Bezier curve of lowest mean loss. ``authors``: the step of arXiv:2012.15834. ``line``: the
+        straight line, without a gradient.
+    points
+        Of the chain at the start, both ends included.
+    most_points
+        Pivots are inserted up to this number (``neb``).
+    gradients
+        At most so many are spent on one path.
+    rate
+        Learning rate of the authors' step (theirs is 2e-3). The other finders choose their own.
+    """
+
+    finder: Finder = "neb"
+    points: int = 11
+    most_points: int = 19
+    gradients: int = 2000
+    rate: float = 2e-3
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no path."""
+        if self.finder not in get_args(Finder):
+            raise UsageError(f"wanted a finder out of {', '.join(get_args(Finder))}, found {self.finder!r}")
+        if self.points < 3 or self.most_points < self.points:
+            raise UsageError(f"wanted 3 points or more on a path, found {self.points} to {self.most_points}")
+        if self.gradients < 0 or not self.rate > 0:
+            raise UsageError(f"wanted gradients >= 0 and a rate > 0, found {self.gradients} and {self.rate}")
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a minimum is sought.
+
+    Attributes
+    ----------
+    optimiser
+        ``adam`` with a rate that falls like a cosine; ``sgd-1`` and ``sgd-2``, momentum 0.9 and the authors'
+        two schedules; ``lbfgs`` on all data at once.
+    epochs
+        Passes over the data (of L-BFGS: iterations); None for 60, the authors' 2001, 200 or 1000.
+    batch
+        Rows a step; more than there are means all.
+    rate
+        The first rate of Adam. The authors' schedules have their own.
+    polish
+        Iterations of L-BFGS on all data afterwards, towards the bottom of what mini-batches found.
+    """
+
+    optimiser: Optimiser = "adam"
+    epochs: int | None = None
+    batch: int = 64
+    rate: float = 5e-3
+    polish: int = 100
+
+    def __post_init__(self) -> None:
+        """Refuse what is no training."""
+        if self.optimiser not in get_args(Optimiser):
+            wanted = ", ".join(get_args(Optimiser))
+            raise UsageError(f"wanted an optimiser out of {wanted}, found {self.optimiser!r}")
+        if self.batch < 1 or self.length < 1 or not self.rate > 0 or self.polish < 0:
+            raise UsageError("wanted at least one epoch and one row a batch, and a rate above 0")
+
+    @property
+    def length(self) -> int:
+        """Epochs, or iterations of L-BFGS."""
+        usual = {"adam": 60, "sgd-1": 2001, "sgd-2": 200, "lbfgs": 1000}
+        return usual[self.optimiser] if self.epochs is None else self.epochs
+
+    def rate_at(self, epoch: float) -> float:
+        """Return the learning rate when so many epochs have passed.
+
+        >>> [round(Training("sgd-2", epochs=20).rate_at(epoch), 6) for epoch in (0, 10, 20)]
+        [0.05, 0.05, 0.0001]
+        """
+        if self.optimiser == "sgd-1":
+            return 1e-4
+        if self.optimiser == "sgd-2":
+            fallen = (epoch - 10) / max(self.length - 10, 1)
+            return 5e-2 + (1e-4 - 5e-2) * min(max(fallen, 0.0), 1.0)
+        return self.rate * 0.5 * (1 + math.cos(math.pi * epoch / self.length))
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What all paths together may cost: gradients, or seconds."""
+
+    gradients: float = math.inf
+    seconds: float = math.inf
+
+    @classmethod
+    def read(cls, text: str | int | None) -> "Budget":
+        """Read a number of gradients, or of seconds, minutes or hours.
+
+        >>> Budget.read("20000").gradients, Budget.read("90s").seconds, Budget.read("5min").seconds
+        (20000.0, 90.0, 300.0)
+        """
+        if text is None:
+            return cls()
+        words = str(text).strip().replace("_", "")
+        number = words.rstrip("abcdefghijklmnopqrstuvwxyz")
+        unit = words[len(number) :]
+        try:
+            amount = float(number)
+        except ValueError:
+            amount = math.nan
+        if not 0 <= amount < math.inf or (unit and unit not in _SECONDS):
+            raise UsageError(f"wanted a budget like 20000 (gradients), 90s, 5min or 2h, found {str(text)!r}")
+        return cls(seconds=amount * _SECONDS[unit]) if unit else cls(gradients=amount)
 
 
 @dataclass(frozen=True)
@@ -35,7 +165,7 @@ class BarcodeOptions:
         ``tree``: the pairs that can shorten a bar; ``all``: every pair; ``direct``: every pair, and bars that
         end at the lowest direct path to a lower minimum, as the papers' code has it.
     probe
-        The loss.
+        Which loss, and how it is run.
     budget
         Of all paths together: gradients (20000) or time (``90s``, ``5min``); training is not counted. Without
         one, the tree gets twice its edges.
@@ -51,18 +181,40 @@ class BarcodeOptions:
     """
 
     minima: int = 0
-    start: Literal["fresh", "perturbed"] = "fresh"
+    start: Start = "fresh"
     perturbation: float = 0.5
     training: Training = field(default_factory=Training)
     path: PathOptions = field(default_factory=lambda: PathOptions(gradients=1000))
     align: bool = True
     pairs: Pairs = "tree"
-    probe: ProbeOptions = field(default_factory=ProbeOptions)
+    probe: LossOptions = field(default_factory=lambda: LossOptions(batchnorm="batch"))
     budget: str | int | None = None
     seed: int = 0
     curvature: bool = False
     jobs: int | None = None
     state: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be done, before any work."""
+        if self.minima < 0 or self.seed < 0:
+            raise UsageError(f"wanted minima >= 0 and a seed >= 0, found {self.minima} and {self.seed}")
+        if self.start not in get_args(Start) or not self.perturbation > 0:
+            raise UsageError("wanted a start that is fresh, or perturbed by more than 0")
+        if self.pairs not in get_args(Pairs):
+            raise UsageError(f"wanted pairs out of {', '.join(get_args(Pairs))}, found {self.pairs!r}")
+        if self.jobs is not None and self.jobs < 1:
+            raise UsageError(f"wanted at least one job, found {self.jobs}")
+        Budget.read(self.budget)
+
+    @property
+    def limit(self) -> Budget:
+        """What all paths together may cost."""
+        return Budget.read(self.budget)
+
+    @property
+    def workers(self) -> int:
+        """Paths looked for at a time."""
+        return self.jobs or min(processors(), 4)
 
     def changed(self, **changes: Any) -> "BarcodeOptions":
         """Return other options; those of ``path``, ``probe`` and ``training`` are called by their own names.
@@ -83,23 +235,8 @@ class BarcodeOptions:
             owner = next((part for part, held in parts.items() if hasattr(held, name)), None)
             if owner is not None:
                 parts[owner] = replace(parts[owner], **{name: value})
-            elif hasattr(self, name) and name != "changed":
+            elif name in self.__dataclass_fields__:
                 own[name] = value
             else:
                 raise UsageError(f"wanted an option of the loss barcode, found {name!r}")
         return replace(self, **{**parts, **own})
-
-
-def check(models: Sequence[str], options: BarcodeOptions) -> None:
-    """Refuse what cannot be done before any work."""
-    if options.minima < 0 or options.seed < 0:
-        raise UsageError(f"wanted minima >= 0 and a seed >= 0, found {options.minima} and {options.seed}")
-    if len(models) + options.minima < 2:
-        raise UsageError(
-            f"wanted two minima or more, found {len(models)} and none to train: name more files of one "
-            "architecture, or train some with --minima N"
-        )
-    if options.start not in ("fresh", "perturbed") or not options.perturbation > 0:
-        raise UsageError("wanted a start that is fresh, or perturbed by more than 0")
-    if options.jobs is not None and options.jobs < 1:
-        raise UsageError(f"wanted at least one job, found {options.jobs}")

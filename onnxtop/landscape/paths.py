@@ -30,13 +30,10 @@ from onnxtop.errors import UsageError
 from onnxtop.landscape import band
 from onnxtop.landscape.chain import (
     PER_EDGE,
-    Finder,
-    Floats,
-    Gradient,
     Loss,
     Meter,
-    PathOptions,
     along,
+    between,
     line,
     number,
     profile,
@@ -44,8 +41,10 @@ from onnxtop.landscape.chain import (
     slopes_at,
     unit,
 )
+from onnxtop.landscape.options import PathOptions
+from onnxtop.loss.descent import Floats, Gradient
 
-__all__ = ["Finder", "Floats", "Gradient", "Loss", "Meter", "Path", "PathOptions", "find_path", "profile"]
+__all__ = ["Path", "find_path"]
 
 _FLAT = 1e-7
 """A path this little (relative to 1 + loss) above its higher end is as low as float32 can tell."""
@@ -89,7 +88,7 @@ def _measured(loss: Loss, points: Floats, per_edge: int = PER_EDGE) -> Path:
         return Path(points, positions, losses)
     places = shares_of(np.linalg.norm(np.diff(points, axis=0), axis=1))
     found = minimize_scalar(
-        lambda share: -number(loss(_place(points, places, share))),
+        lambda share: -number(loss(between(points, places, np.array([share]))[0])),
         bounds=(low, high),
         method="bounded",
         options={"maxiter": 12, "xatol": 1e-3 * (high - low)},
@@ -98,15 +97,6 @@ def _measured(loss: Loss, points: Floats, per_edge: int = PER_EDGE) -> Path:
         return Path(points, positions, losses)
     at = int(np.searchsorted(positions, found.x))
     return Path(points, np.insert(positions, at, found.x), np.insert(losses, at, -found.fun))
-
-
-def _place(points: Floats, places: Floats, share: float) -> Floats:
-    """Return the point at a share of the chain's length."""
-    edge = int(np.clip(np.searchsorted(places, share, side="right") - 1, 0, len(points) - 2))
-    width = places[edge + 1] - places[edge]
-    part = (share - places[edge]) / width if width > 0 else 0.0
-    between: Floats = (1 - part) * points[edge] + part * points[edge + 1]
-    return between
 
 
 def find_path(
@@ -215,7 +205,7 @@ def _bezier(
         if not meter.take(nodes.size):
             raise StopIteration
         found = [gradient(place) for place in _curve(start, middle, end, nodes)]
-        slope = sum(w * p * slope for w, p, (_, slope) in zip(weights, pull, found, strict=True))
+        slope = sum(w * p * np.float64(slope) for w, p, (_, slope) in zip(weights, pull, found, strict=True))
         return float(weights @ [value for value, _ in found]), np.asarray(slope)
 
     lowest = [(start + end) / 2]

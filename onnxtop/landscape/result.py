@@ -1,10 +1,10 @@
 """From minima and paths to the finished landscape."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from onnxtop.landscape.minima import Certificate
+from onnxtop.landscape.minima import Point
 from onnxtop.landscape.search import Found
 from onnxtop.results.landscape import LossLandscape, Minimum, Pass, Score
 from onnxtop.topology.barcode import Barcode, direct_barcode, merge_tree_barcode, to_score
@@ -13,52 +13,36 @@ __all__ = ["assembled"]
 
 
 def assembled(
-    *,
-    names: Sequence[str],
-    certificates: Sequence[Certificate],
+    points: Sequence[Point],
     found: Sequence[Found],
-    accuracies: Sequence[float | None],
-    test_accuracies: Sequence[float | None],
     reference: float | None,
-    direct: bool,
+    *,
     interrupted: bool,
-    settings: Mapping[str, Any],
     notes: Sequence[str],
+    **settings: Any,
 ) -> LossLandscape:
     """Build the result; minima come lowest first, paths by their numbers.
 
     It is complete if nothing interrupted it and the finder was tried on the path behind every bar, or on none
     of the pairs because only lines were asked for.
     """
-    losses = [certificate.loss for certificate in certificates]
+    names = [point.name for point in points]
+    losses = [point.loss for point in points]
     rows = [(item.first, item.second, item.height) for item in found]
-    merged, straight = merge_tree_barcode(losses, rows), direct_barcode(losses, rows)
-    barcode = straight if direct else merged
-    scores, direct_scores = to_score(barcode, reference), to_score(straight)
+    merged, direct = merge_tree_barcode(losses, rows), direct_barcode(losses, rows)
+    barcode = direct if settings["pairs"] == "direct" else merged
     gaps = [
         f"a loss is not finite on the path from {names[item.first]} to {names[item.second]}"
         for item in found
         if not math.isfinite(item.height)
     ]
     ends = set(barcode.edges.tolist())
-    tried = {(item.first, item.second) for item in found if item.finder == settings["finder"]}
-    reached = {number for pair in tried for number in pair}
+    reached = {
+        number for item in found if item.finder == settings["finder"] for number in (item.first, item.second)
+    }
     return LossLandscape(
-        score=Score(
-            mean=scores.mean,
-            longest=scores.longest,
-            total=scores.total,
-            scale_free=scores.scale_free,
-            direct_mean=direct_scores.mean,
-            n_minima=len(names),
-            n_bars=scores.n_bars,
-        ),
-        minima=tuple(
-            _minimum(
-                number, names, certificates[number], barcode, accuracies[number], test_accuracies[number]
-            )
-            for number in range(len(names))
-        ),
+        score=Score(**vars(to_score(barcode, reference)), direct_mean=to_score(direct).mean),
+        minima=tuple(_minimum(number, points, barcode) for number in range(len(points))),
         passes=tuple(_pass(item, names, number in ends) for number, item in enumerate(found)),
         reference_loss=reference,
         gradients=sum(item.gradients for item in found),
@@ -69,28 +53,21 @@ def assembled(
     )
 
 
-def _minimum(
-    number: int,
-    names: Sequence[str],
-    certificate: Certificate,
-    barcode: Barcode,
-    accuracy: float | None,
-    test_accuracy: float | None,
-) -> Minimum:
-    bars = barcode.minima.tolist()
+def _minimum(number: int, points: Sequence[Point], barcode: Barcode) -> Minimum:
+    point, bars = points[number], barcode.minima.tolist()
     bar = bars.index(number) if number in bars else None
     return Minimum(
-        name=names[number],
-        loss=certificate.loss,
-        accuracy=accuracy,
-        test_accuracy=test_accuracy,
-        gradient_norm=_finite(certificate.gradient_norm),
-        gain=_finite(certificate.gain),
-        curvature=None if certificate.curvature is None else _finite(certificate.curvature),
-        reason=certificate.reason,
+        name=point.name,
+        loss=point.loss,
+        accuracy=point.accuracy,
+        test_accuracy=point.test_accuracy,
+        gradient_norm=_finite(point.certificate.gradient_norm),
+        gain=_finite(point.certificate.gain),
+        curvature=_finite(point.certificate.curvature),
+        reason=point.certificate.reason,
         death=None if bar is None else float(barcode.bars[bar, 1]),
         length=None if bar is None else float(barcode.lengths[bar]),
-        partner=None if bar is None else names[int(barcode.partners[bar])],
+        partner=None if bar is None else points[int(barcode.partners[bar])].name,
     )
 
 
@@ -109,5 +86,5 @@ def _pass(item: Found, names: Sequence[str], in_tree: bool) -> Pass:
     )
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

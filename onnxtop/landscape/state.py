@@ -3,20 +3,19 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onnxtop.errors import UsageError
 from onnxtop.landscape.search import Found
+from onnxtop.loss.data import Data
+from onnxtop.loss.descent import Floats
 
 __all__ = ["State", "key_of"]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(eq=False)
@@ -82,13 +81,14 @@ class State:
             temporary.unlink(missing_ok=True)
 
 
-def key_of(thetas: Sequence[Floats], data: Mapping[str, Any], settings: str) -> str:
+def key_of(thetas: Sequence[Floats], data: Data, settings: str) -> str:
     """Return what tells one run from another: weights in any order, data and settings."""
     digest = hashlib.sha256(settings.encode())
     for mark in sorted(hashlib.sha256(theta.tobytes()).hexdigest() for theta in thetas):
         digest.update(mark.encode())
-    for name in sorted(data):
-        array = np.asarray(data[name])
-        digest.update(f"{name}{array.dtype}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
+    for split, arrays in sorted(data.splits.items()):
+        for name in sorted(arrays):
+            array = np.asarray(arrays[name])
+            digest.update(f"{name}_{split}{array.dtype}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

@@ -3,32 +3,38 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from queue import SimpleQueue
 from threading import Event
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onnxtop.errors import NothingToAnalyseError, UsageError
 from onnxtop.landscape import networks, paths
 from onnxtop.landscape.alignment import align
-from onnxtop.landscape.crew import Crew, gradient_of
-from onnxtop.landscape.minima import Certificate, certify, fresh, perturbed, train
-from onnxtop.landscape.options import BarcodeOptions, check
-from onnxtop.landscape.paths import Meter, PathOptions
+from onnxtop.landscape.chain import Meter
+from onnxtop.landscape.minima import Draw, Point, certify, fresh, perturbed, train
+from onnxtop.landscape.options import BarcodeOptions, PathOptions
 from onnxtop.landscape.result import assembled
-from onnxtop.landscape.search import Budget, Found, Plan, connect
+from onnxtop.landscape.search import Found, connect
 from onnxtop.landscape.state import State, key_of
-from onnxtop.landscape.symmetry import Symmetries
+from onnxtop.landscape.symmetry import Symmetries, find_groups
+from onnxtop.loss.data import Data, read_data
+from onnxtop.loss.descent import Floats
+from onnxtop.loss.options import processors
+from onnxtop.loss.prepare.unpack import opened
 from onnxtop.loss.probe import Probe
+from onnxtop.reader.model import Model
 from onnxtop.results.landscape import LossLandscape
 
-__all__ = ["BarcodeOptions", "Progress", "loss_barcode"]
+__all__ = ["Progress", "loss_barcode"]
 
-Floats: TypeAlias = NDArray[np.float64]
+OneModel: TypeAlias = str | os.PathLike[str] | Model
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with what was just done, and how many steps are done and to do."""
@@ -41,7 +47,7 @@ _CERTAIN = 1e-3
 
 
 def loss_barcode(
-    models: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    models: OneModel | Sequence[OneModel],
     data: Mapping[str, Any] | str | os.PathLike[str],
     options: BarcodeOptions | None = None,
     *,
@@ -53,8 +59,8 @@ def loss_barcode(
     Parameters
     ----------
     models
-        ONNX files of one architecture, each a minimum; also from different exporters. One file will do if
-        more minima are to be trained.
+        ONNX files of one architecture, each a minimum, or models that are loaded already; also from different
+        exporters. One will do if more minima are to be trained.
     data
         Arrays as `onnxtop.Probe` takes them, or where they lie. Arrays called ``*_test`` beside them are a
         test split, on which accuracies are measured.
@@ -91,9 +97,14 @@ def loss_barcode(
         landscape.score.mean, landscape.minima[0].name
     """
     options = (options or BarcodeOptions()).changed(**changes)
-    named = [models] if isinstance(models, (str, os.PathLike)) else list(models)
-    arrays = networks.arrays_of(data)
-    run = _Run.begin([os.fspath(model) for model in named], arrays, options, progress)
+    named = [models] if isinstance(models, (str, os.PathLike, Model)) else list(models)
+    if len(named) + options.minima < 2:
+        raise UsageError(
+            f"wanted two minima or more, found {len(named)} and none to train: name more files of one "
+            "architecture, or train some with --minima N"
+        )
+    read = read_data(os.fspath(data) if isinstance(data, os.PathLike) else data)
+    run = _Run.begin(named, read, options, progress or (lambda what, done, total: None))
     run.train()
     run.certify()
     run.connect()
@@ -102,75 +113,79 @@ def loss_barcode(
 
 @dataclass(eq=False)
 class _Run:
-    """One run: what is asked for, and what is found so far; minima are sorted once they are all there."""
+    """One run: what is asked for, and what is found so far; minima are sorted once they are all there.
 
-    models: Sequence[str]
-    data: Mapping[str, Any]
+    ``probe`` is for work of one thread; several take theirs from ``idle``.
+    """
+
+    model: Model
+    data: Data
     options: BarcodeOptions
     progress: Progress
-    crew: Crew
-    plan: Plan
-    names: list[str]
-    thetas: list[Floats]
+    probe: Probe
+    idle: SimpleQueue[Probe]
+    found: list[tuple[str, Floats]]
     state: State
     reference: float | None
     symmetries: Symmetries
     notes: list[str]
-    certificates: list[Certificate] = field(default_factory=list)
+    points: list[Point] = field(default_factory=list)
     stop: Event = field(default_factory=Event)
     done: int = 0
 
     @classmethod
     def begin(
-        cls,
-        models: Sequence[str],
-        data: Mapping[str, Any],
-        options: BarcodeOptions,
-        progress: Progress | None,
+        cls, models: Sequence[OneModel], data: Data, options: BarcodeOptions, progress: Progress
     ) -> "_Run":
-        """Check what is asked for and read the models."""
-        check(models, options)
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        jobs = options.jobs or min(cores, 4)
-        plan = Plan(options.path, options.pairs, Budget.read(options.budget), jobs)
-        small = Path(models[0]).is_file() and Path(models[0]).stat().st_size < _SMALL
-        threads = 1 if small else max(cores // jobs, 1)
-        crew = Crew([options.probe.open(models[0], data, threads) for _ in range(jobs)])
-        first = crew.probes[0]
+        """Read the models, each file once."""
+        given = [item if isinstance(item, Model) else os.fspath(item) for item in models]
+        names = [str(item.path) if isinstance(item, Model) else item for item in given]
+        loaded = [opened(item, options.probe) for item in given]
+        model, arrays = loaded[0], data.split(None)[1]
+        threads = 1 if model.byte_count < _SMALL else max(processors() // options.workers, 1)
+        told = replace(options.probe, threads=options.probe.threads or threads)
+        first = Probe(model, arrays, told)
         if not first.theta0.size:
-            raise NothingToAnalyseError(f"{models[0]}: there are no weights to train")
+            raise NothingToAnalyseError(f"{names[0]}: there are no weights to train")
         thetas = [first.theta0.astype(np.float64)]
-        for model in models[1:]:
-            theirs = options.probe.open(model, data, threads)
-            thetas.append(networks.translated(models[0], first, model, theirs))
+        thetas += [
+            networks.translated(model, first, other, Probe(other, arrays, told)) for other in loaded[1:]
+        ]
         settings = repr(replace(options, jobs=None, state=None))
         symmetries = Symmetries((), ())
+        notes = list(first.notes)
         if options.align:
-            symmetries = networks.symmetries(models[0], networks.layout_of(first), options.probe.batchnorm)
-        notes = [*first.notes, *(f"alignment: {note}" for note in symmetries.notes)]
-        if options.align and not symmetries.groups:
-            notes.append("alignment: found no hidden units that may be renumbered")
+            by_batch = options.probe.batchnorm != "frozen"
+            symmetries = find_groups(model, networks.layout_of(first), batch_statistics=by_batch)
+            notes += [f"alignment: {note}" for note in symmetries.notes]
+            if not symmetries.groups:
+                notes.append("alignment: found no hidden units that may be renumbered")
+        idle: SimpleQueue[Probe] = SimpleQueue()
+        for probe in (first, *(Probe(model, arrays, told) for _ in range(options.workers - 1))):
+            idle.put(probe)
+        key = "" if options.state is None else key_of(thetas, data, settings)
         return cls(
-            models=models,
+            model=model,
             data=data,
             options=options,
-            progress=progress or (lambda what, done, total: None),
-            crew=crew,
-            plan=plan,
-            names=list(models),
-            thetas=thetas,
-            state=State.resume(
-                options.state, "" if options.state is None else key_of(thetas, data, settings)
-            ),
+            progress=progress,
+            probe=first,
+            idle=idle,
+            found=list(zip(names, thetas, strict=True)),
+            state=State.resume(options.state, key),
             reference=networks.reference_loss(first),
             symmetries=symmetries,
             notes=notes,
         )
 
-    @property
-    def probe(self) -> Probe:
-        """The probe of the first model, for work of one thread."""
-        return self.crew.probes[0]
+    @contextmanager
+    def lent(self) -> Iterator[Probe]:
+        """Lend a probe to a thread: each is used by one at a time, for one model caches what it runs."""
+        probe = self.idle.get()
+        try:
+            yield probe
+        finally:
+            self.idle.put(probe)
 
     def tell(self, what: str, more: int) -> None:
         """Report one step done, and how many are still to come."""
@@ -181,154 +196,135 @@ class _Run:
         """Train the minima that are asked for; an earlier run's are taken over."""
         wanted = [f"seed {self.options.seed + number}" for number in range(self.options.minima)]
         starts = [name for name in wanted if name not in self.state.minima]
-        draw = networks.draws(self.models[0], self.probe) if starts else []
+        draw = networks.draws(self.model, self.probe) if starts else []
 
         def one(name: str) -> Floats:
             seed = int(name.removeprefix("seed "))
-            with self.crew.one() as probe:
-                start = self._start(draw, seed)
+            with self.lent() as probe:
                 return train(
-                    gradient_of(probe), start, self.options.training,
+                    probe.loss_and_gradient, self._start(draw, seed), self.options.training,
                     n_rows=probe.samples, seed=seed, stop=self.stop.is_set,
                 )  # fmt: skip
 
         for number, (name, theta) in enumerate(zip(starts, self._each(one, starts), strict=True)):
             self.state.minima[name] = theta
             self.state.save()
-            self.tell(f"trained {name}", len(starts) - number - 1 + len(self.names) + len(wanted))
-        self.names += wanted
-        self.thetas += [self.state.minima[name] for name in wanted]
+            self.tell(f"trained {name}", len(starts) - number - 1 + len(self.found) + len(wanted))
+        self.found += [(name, self.state.minima[name]) for name in wanted]
 
-    def _start(self, draw: Any, seed: int) -> Floats:
+    def _start(self, draw: Sequence[Draw], seed: int) -> Floats:
         if self.options.start == "fresh":
             return fresh(draw, seed)
         slices = [parameter.slice for parameter in self.probe.parameters]
-        return perturbed(self.thetas[0], slices, self.options.perturbation, seed)
+        return perturbed(self.found[0][1], slices, self.options.perturbation, seed)
 
     def certify(self) -> None:
         """Say of each minimum what it is, leave out what is not finite, and sort them."""
         tolerance = _CERTAIN * (self.reference or 1.0)
 
-        def one(number: int) -> Certificate:
-            with self.crew.one() as probe:
-                return certify(
-                    gradient_of(probe),
-                    self.thetas[number],
-                    tolerance=tolerance,
-                    curvature=self.options.curvature,
+        def one(item: tuple[str, Floats]) -> Point:
+            name, theta = item
+            with self.lent() as probe:
+                certificate = certify(
+                    probe.loss_and_gradient, theta, tolerance=tolerance, curvature=self.options.curvature
                 )
+                return Point(name, theta, probe.loss(theta), certificate)
 
-        found = []
-        numbers = range(len(self.thetas))
-        for number, certificate in zip(numbers, self._each(one, numbers), strict=True):
-            found.append(certificate)
-            self.tell(f"certified {self.names[number]}", len(numbers) - number - 1 + 2 * len(numbers))
-        losses = [self.probe.loss(theta) for theta in self.thetas]
-        finite = [number for number in numbers if np.isfinite(losses[number])]
-        self.notes += [
-            f"{self.names[i]} is left out: its loss is not finite" for i in set(numbers) - set(finite)
-        ]
-        if len(finite) < 2:
+        total = len(self.found)
+        for number, point in enumerate(self._each(one, self.found)):
+            self.points.append(point)
+            self.tell(f"certified {point.name}", total - number - 1 + 2 * total)
+        lost = [point.name for point in self.points if not np.isfinite(point.loss)]
+        self.notes += [f"{name} is left out: its loss is not finite" for name in lost]
+        self.points = [point for point in self.points if np.isfinite(point.loss)]
+        if len(self.points) < 2:
             raise UsageError(
                 "wanted two minima or more with finite losses, found fewer; train more (--minima)"
             )
-        finite.sort(key=lambda number: (losses[number], self.thetas[number].tobytes()))
-        self.names = [self.names[number] for number in finite]
-        self.thetas = [self.thetas[number] for number in finite]
-        self.certificates = [replace(found[number], loss=losses[number]) for number in finite]
+        self.points.sort(key=lambda point: (point.loss, point.theta.tobytes()))
         self._note_same()
 
     def _note_same(self) -> None:
         """Note neighbours that are one network."""
-        for i, j in pairwise(range(len(self.thetas))):
-            close = abs(self.certificates[i].loss - self.certificates[j].loss) <= 1e-6
-            if close and self.distance(i, j) <= 1e-6 * (1 + float(np.linalg.norm(self.thetas[i]))):
-                way = ", its units renumbered" if not np.array_equal(self.thetas[i], self.thetas[j]) else ""
-                self.notes.append(f"{self.names[j]} is the same network as {self.names[i]}{way}")
+        for i, (one, two) in enumerate(pairwise(self.points)):
+            close = abs(one.loss - two.loss) <= 1e-6
+            if close and self.distance(i, i + 1) <= 1e-6 * (1 + float(np.linalg.norm(one.theta))):
+                way = "" if np.array_equal(one.theta, two.theta) else ", its units renumbered"
+                self.notes.append(f"{two.name} is the same network as {one.name}{way}")
 
     def distance(self, i: int, j: int) -> float:
         """Return how far two minima are apart after alignment."""
-        return float(np.linalg.norm(self.thetas[i] - self._aligned(i, j)))
+        return float(np.linalg.norm(self.points[i].theta - self._aligned(i, j)))
 
     def _aligned(self, i: int, j: int) -> Floats:
         """Return the second minimum with its units renumbered to lie near the first."""
-        groups = self.symmetries.groups
-        return (
-            align(self.thetas[i], self.thetas[j], groups, networks.layout_of(self.probe))
-            if groups
-            else self.thetas[j]
-        )
+        layout = networks.layout_of(self.probe)
+        return align(self.points[i].theta, self.points[j].theta, self.symmetries.groups, layout)
 
     def connect(self) -> None:
         """Look for the paths; an earlier run's are taken over."""
-        distances: dict[tuple[int, int], float] = {}
-
-        def distance(i: int, j: int) -> float:
-            if (i, j) not in distances:
-                distances[i, j] = self.distance(i, j)
-            return distances[i, j]
+        names = [point.name for point in self.points]
 
         def search(i: int, j: int, chosen: PathOptions, meter: Meter) -> paths.Path:
-            with self.crew.one() as probe:
-                end = self._aligned(i, j)
-                if not networks.confirmed(probe, end, self.thetas[j]):
-                    self.notes.append(f"alignment changed what {self.names[j]} computes and was left out")
-                    end = self.thetas[j]
-                return paths.find_path(
-                    lambda theta: probe.loss(theta), gradient_of(probe), self.thetas[i], end, chosen, meter
-                )
+            start, end = self.points[i].theta, self._aligned(i, j)
+            with self.lent() as probe:
+                if not networks.confirmed(probe, end, self.points[j].theta):
+                    self.notes.append(f"alignment changed what {names[j]} computes and was left out")
+                    end = self.points[j].theta
+                return paths.find_path(probe.loss, probe.loss_and_gradient, start, end, chosen, meter)
 
         def tell(item: Found, expected: int) -> None:
             self.state.found.append(item)
             self.state.save()
-            what = (
-                f"{item.finder} {Path(self.names[item.first]).name} to {Path(self.names[item.second]).name}"
-            )
-            self.tell(what, max(expected - len(self.state.found), 0))
+            ends = (Path(names[number]).name for number in (item.first, item.second))
+            self.tell(f"{item.finder} {' to '.join(ends)}", max(expected - len(self.state.found), 0))
 
-        losses = [certificate.loss for certificate in self.certificates]
+        losses = [point.loss for point in self.points]
         known = list(self.state.found)
-        _, notes = connect(losses, distance, search, self.plan, known=known, stop=self.stop, tell=tell)
+        _, notes = connect(
+            losses, cache(self.distance), search, self.options, known=known, stop=self.stop, tell=tell
+        )
         self.notes += notes
 
     def result(self) -> LossLandscape:
         """Put everything together."""
         if self.stop.is_set():
             self.notes.append("interrupted: what was found until then")
+        options = self.options
         return assembled(
-            names=self.names,
-            certificates=self.certificates,
-            found=self.state.found,
-            accuracies=self._accuracies(self.data),
-            test_accuracies=self._accuracies(networks.test_split(self.data)),
-            reference=self.reference,
-            direct=self.plan.pairs == "direct",
+            self._scored(),
+            self.state.found,
+            self.reference,
             interrupted=self.stop.is_set(),
-            settings={
-                "loss": self.probe.loss_name,
-                "samples": self.probe.samples,
-                "parameters": int(self.probe.theta0.size),
-                "batchnorm": self.options.probe.batchnorm,
-                "l2": self.options.probe.l2,
-                "finder": self.plan.path.finder,
-                "aligned": bool(self.symmetries.groups),
-                "units": sum(group.size for group in self.symmetries.groups),
-                "pairs": self.plan.pairs,
-                "budget": None if self.options.budget is None else str(self.options.budget),
-                "seed": self.options.seed,
-            },
             notes=self.notes,
+            loss=self.probe.loss_name,
+            samples=self.probe.samples,
+            parameters=int(self.probe.theta0.size),
+            batchnorm=options.probe.batchnorm,
+            l2=options.probe.l2,
+            finder=options.path.finder,
+            aligned=bool(self.symmetries.groups),
+            units=sum(group.size for group in self.symmetries.groups),
+            pairs=options.pairs,
+            budget=None if options.budget is None else str(options.budget),
+            seed=options.seed,
         )
 
-    def _accuracies(self, data: Mapping[str, Any] | None) -> list[float | None]:
-        if data is None:
-            return [None] * len(self.thetas)
-        probe = self.probe if data is self.data else self.options.probe.open(self.models[0], data)
-        return [networks.accuracy(probe, theta) for theta in self.thetas]
+    def _scored(self) -> list[Point]:
+        """Return the minima with their accuracies, on the data and on its test split if there is one."""
+        own = [self.probe.scores(point.theta).accuracy for point in self.points]
+        test: list[float | None] = [None] * len(own)
+        if "test" in self.data.splits:
+            probe = Probe(self.model, self.data.splits["test"], self.options.probe)
+            test = [probe.scores(point.theta).accuracy for point in self.points]
+        return [
+            replace(point, accuracy=one, test_accuracy=two)
+            for point, one, two in zip(self.points, own, test, strict=True)
+        ]
 
     def _each(self, work: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
         """Do work on several items at a time; an interrupt ends it."""
-        with ThreadPoolExecutor(self.plan.jobs) as pool:
+        with ThreadPoolExecutor(self.options.workers) as pool:
             try:
                 yield from pool.map(work, items)
             except KeyboardInterrupt:

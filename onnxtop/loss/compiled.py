@@ -6,23 +6,21 @@ parameters as constants, which lets onnxruntime pack and fuse them: worth it for
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.errors import UsageError
-from onnxtop.gradient.batchnorm import MODES, by_batch, fed, measured
+from onnxtop.gradient.batchnorm import by_batch, fed, statistics
 from onnxtop.gradient.engine import differentiate
 from onnxtop.gradient.expansions import EXPANSIONS, expand
 from onnxtop.gradient.graph import Array, Graph, Shape
 from onnxtop.gradient.rules import RULES
-from onnxtop.loss.heads import LOSS, Head, attach
-from onnxtop.loss.trace import Runtime, Session
+from onnxtop.loss.heads import LOSS, TARGET, WEIGHT, Head, attach
+from onnxtop.loss.runtime import Runtime, Session
 
-__all__ = ["EXECUTION", "Compiled", "Runner", "check_options", "flat"]
-
-EXECUTION = ("auto", "feeds", "rebuild")
+__all__ = ["Compiled", "Runner", "flat"]
 
 _WORTH_TRYING = 0.05
 """Seconds that a run must take before building sessions anew can pay."""
@@ -33,7 +31,7 @@ class Runner:
     """Runs one graph at any theta; finds out once whether to feed the parameters or to build them in."""
 
     graph: Graph
-    feeds: Sequence[str]
+    inputs: Sequence[str]
     outputs: Sequence[str]
     runtime: Runtime
     execution: str
@@ -45,25 +43,19 @@ class Runner:
         if self.execution == "auto":
             return self._try_both(parameters, feeds)
         if self.execution == "rebuild":
-            return self._rebuilt(parameters).run(self.outputs, {name: feeds[name] for name in self.feeds})
+            return self._rebuilt(parameters).run(self.outputs, feeds)
         return self._fed(parameters, feeds)
 
     def _fed(self, parameters: Mapping[str, Array], feeds: Mapping[str, Array]) -> list[Array]:
         if self._session is None:
-            self._session = self.runtime(self.graph.to_proto([*parameters, *self.feeds], self.outputs))
-        return self._session.run(self.outputs, {**parameters, **{name: feeds[name] for name in self.feeds}})
+            self._session = self.runtime.open(self.graph.to_proto([*parameters, *self.inputs], self.outputs))
+        return self._session.run(self.outputs, {**parameters, **feeds})
 
     def _rebuilt(self, parameters: Mapping[str, Array]) -> Session:
         mark = b"".join(array.tobytes() for array in parameters.values())
         if self._built is None or self._built[0] != mark:
-            graph = Graph(
-                self.graph.nodes,
-                {**self.graph.constants, **parameters},
-                self.graph.shapes,
-                self.graph.dtypes,
-                self.graph.opsets,
-            )
-            self._built = mark, self.runtime(graph.to_proto(self.feeds, self.outputs))
+            graph = replace(self.graph, constants={**self.graph.constants, **parameters})
+            self._built = mark, self.runtime.open(graph.to_proto(self.inputs, self.outputs))
         return self._built[1]
 
     def _try_both(self, parameters: Mapping[str, Array], feeds: Mapping[str, Array]) -> list[Array]:
@@ -71,8 +63,7 @@ class Runner:
         fed, results = _timed(lambda: self._fed(parameters, feeds))
         self.execution = "feeds"
         if fed > _WORTH_TRYING:
-            needed = {name: feeds[name] for name in self.feeds}
-            built, _ = _timed(lambda: self._rebuilt(parameters).run(self.outputs, needed))
+            built, _ = _timed(lambda: self._rebuilt(parameters).run(self.outputs, feeds))
             self.execution = "rebuild" if built < fed else "feeds"
         self._built = None
         return results
@@ -84,113 +75,76 @@ def _timed(work: Callable[[], list[Array]]) -> tuple[float, list[Array]]:
     return time.perf_counter() - start, results
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Compiled:
     """A model with its loss for one number of samples.
 
     Attributes
     ----------
-    folded
-        The model's graph with every shape known, in the form that ``batchnorm`` asks for.
+    graph
+        The model with every shape known.
     head, target
         The loss, and the shape of a chunk's target.
     output
         Name of the model's output.
-    parameters
-        Names of the values that make up theta.
-    inputs
-        Names of what is fed beside them.
-    measuring, statistics
-        What measures the statistics of BatchNormalization, and which of its outputs is fed as which.
+    parameters, inputs
+        Names of the values that make up theta, and of the model's inputs.
+    batchnorm, execution
+        As in `LossOptions`.
     """
 
-    folded: Graph
+    graph: Graph
     head: Head
     target: Shape
     output: str
     parameters: tuple[str, ...]
     inputs: tuple[str, ...]
     runtime: Runtime
+    batchnorm: str
     execution: str
-    measuring: Runner | None = None
-    statistics: Mapping[str, str] = field(default_factory=dict)
-    _forward: Runner | None = None
-    _gradient: Runner | None = None
-    _graph: Graph | None = None
-
-    @classmethod
-    def of(
-        cls,
-        folded: Graph,
-        mode: str,
-        head: Head,
-        target: Shape,
-        output: str,
-        parameters: tuple[str, ...],
-        inputs: tuple[str, ...],
-        runtime: Runtime,
-        execution: str,
-    ) -> "Compiled":
-        """Return a compiled model with BatchNormalization in the form asked for (`MODES`)."""
-        rest = (head, target, output, parameters)
-        if mode == "batch":
-            return cls(by_batch(folded), *rest, inputs, runtime, execution)
-        if mode == "recalibrate":
-            graph, names = measured(folded)
-            measuring = Runner(graph, inputs[:-2], list(names.values()), runtime, execution)
-            changed, statistics = fed(folded)
-            return cls(changed, *rest, (*inputs, *statistics), runtime, execution, measuring, names)
-        return cls(folded, *rest, inputs, runtime, execution)
 
     def measure(self, parameters: Mapping[str, Array], feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Return the batch's statistics under the names by which they are fed."""
-        if self.measuring is None or not self.statistics:
-            return {}
-        return dict(zip(self.statistics, self.measuring(parameters, feeds), strict=True))
+        """Return the batch's statistics under the names by which they are fed, if they are to be fed."""
+        runner, names = self._measuring
+        return dict(zip(names, runner(parameters, feeds), strict=True)) if names else {}
 
+    @cached_property
     def forward(self) -> Runner:
-        """Return what computes the loss and the model's output."""
-        if self._forward is None:
-            outputs = [LOSS, self.output]
-            self._forward = Runner(self._with_loss(), self.inputs, outputs, self.runtime, self.execution)
-        return self._forward
+        """What computes the loss and the model's output."""
+        return self._runner(self._whole, [LOSS, self.output])
 
+    @cached_property
     def gradient(self) -> Runner:
-        """Return what computes the loss and its gradient, one output a parameter.
+        """What computes the loss and its gradient, one output a parameter.
 
         Raises
         ------
         ModelError
             An operation between a parameter and the loss has no rule.
         """
-        if self._gradient is None:
-            graph = expand(self._with_loss(), EXPANSIONS, self.parameters)
-            found = differentiate(graph, LOSS, self.parameters, RULES)
-            outputs = [LOSS, *(found[name].name for name in self.parameters)]
-            self._gradient = Runner(graph, self.inputs, outputs, self.runtime, self.execution)
-        return self._gradient
+        graph = expand(self._whole, EXPANSIONS, self.parameters)
+        found = differentiate(graph, LOSS, self.parameters, RULES)
+        return self._runner(graph, [LOSS, *(found[name].name for name in self.parameters)])
 
-    def _with_loss(self) -> Graph:
-        if self._graph is None:
-            self._graph = self.folded.copy()
-            attach(self._graph, self.head, self.target)
-        return self._graph
+    @cached_property
+    def _measuring(self) -> tuple[Runner, tuple[str, ...]]:
+        names = tuple(statistics(self.graph)) if self.batchnorm == "recalibrate" else ()
+        graph = by_batch(self.graph) if names else self.graph
+        return Runner(graph, self.inputs, names, self.runtime, self.execution), names
+
+    @cached_property
+    def _whole(self) -> Graph:
+        """The model with its loss, and BatchNormalization in the form that is asked for."""
+        forms: dict[str, Callable[[Graph], Graph]] = {"batch": by_batch, "recalibrate": fed}
+        graph = forms.get(self.batchnorm, Graph.copy)(self.graph)
+        attach(graph, self.head, self.target)
+        return graph
+
+    def _runner(self, graph: Graph, outputs: Sequence[str]) -> Runner:
+        inputs = (*self.inputs, TARGET, WEIGHT, *self._measuring[1])
+        return Runner(graph, inputs, outputs, self.runtime, self.execution)
 
 
 def flat(arrays: Sequence[Array]) -> NDArray[np.float32]:
     """Return arrays of float32 as one vector."""
     return np.concatenate([np.ravel(array) for array in arrays]) if arrays else np.zeros(0, np.float32)
-
-
-def check_options(
-    batchnorm: str, execution: str, l2: float, batch_size: int | None, threads: int | None
-) -> None:
-    """Raise UsageError for an option that makes no sense."""
-    for name, value, known in (("batchnorm", batchnorm, MODES), ("execution", execution, EXECUTION)):
-        if value not in known:
-            raise UsageError(f"wanted {name} out of {', '.join(known)}, found {value!r}")
-    if not 0 <= l2 < float("inf"):
-        raise UsageError(f"wanted l2 of 0 or more, found {l2}")
-    for name, number in (("batch_size", batch_size), ("threads", threads)):
-        if number is not None and number < 1:
-            raise UsageError(f"wanted {name} of 1 or more, found {number}")

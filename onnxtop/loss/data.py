@@ -14,7 +14,8 @@ import numpy as np
 
 from onnxtop.errors import UsageError
 from onnxtop.gradient.graph import Array
-from onnxtop.loss.images import Pixels, read_images
+from onnxtop.loss.images import read_images
+from onnxtop.loss.options import Pixels
 from onnxtop.loss.samples import TARGETS
 
 __all__ = ["MAIN", "Data", "read_data"]
@@ -44,21 +45,23 @@ class Data:
         if wanted not in self.splits:
             names = ", ".join(repr(split) for split in self.splits if split) or "none"
             raise UsageError(
-                f"wanted {'arrays without an ending' if name is None else f'a split {name!r}'} in the "
-                "data, found "
-                f"the splits {names}; choose with --split"
+                f"wanted {'arrays without an ending' if name is None else f'a split {name!r}'} in the data, "
+                f"found the splits {names}; choose with --split"
             )
         return wanted, self.splits[wanted]
 
 
-def read_data(path: str | Path, labels: str | Path | None = None, look: Pixels | None = None) -> Data:
-    """Read data.
+def read_data(
+    path: str | Path | Mapping[str, Any], labels: str | Path | None = None, look: Pixels | None = None
+) -> Data:
+    """Read data, or sort arrays that are there already into their splits.
 
     Parameters
     ----------
     path
         An .npz file with arrays named as the model's inputs and ``labels`` or ``target``; an .npy file with
-        the only input, beside ``labels``; a folder of .npy files; a folder with one folder of images a class.
+        the only input, beside ``labels``; a folder of .npy files; a folder with one folder of images a class;
+        or arrays by name.
     labels
         An .npy file, for a ``path`` that is one.
     look
@@ -69,6 +72,8 @@ def read_data(path: str | Path, labels: str | Path | None = None, look: Pixels |
     UsageError
         The data cannot be read, or names no labels.
     """
+    if isinstance(path, Mapping):
+        return Data(_by_split({name: np.asarray(path[name]) for name in path}))
     path = Path(path)
     notes: tuple[str, ...] = ()
     try:
@@ -137,9 +142,8 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
 
 def _stored(path: Path, info: zipfile.ZipInfo) -> Array:
     with path.open("rb") as file:
-        file.seek(
-            info.header_offset + 26
-        )  # a local header: 30 bytes, name, extra field (PKWARE APPNOTE 4.3.7)
+        # a local header: 30 bytes, name, extra field (PKWARE APPNOTE 4.3.7)
+        file.seek(info.header_offset + 26)
         name, extra = np.frombuffer(file.read(4), "<u2").tolist()
         file.seek(info.header_offset + 30 + name + extra)
         version = np.lib.format.read_magic(file)

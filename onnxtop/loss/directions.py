@@ -60,12 +60,7 @@ def along(loss: Loss, theta: Vector, direction: Vector, steps: Sequence[float], 
     return Profile(name, float(np.linalg.norm(direction)), tuple(steps), losses)
 
 
-def over(
-    loss: Loss, theta: Vector, first: Vector, second: Vector, steps: Sequence[float], tick: Callable[[], None]
-) -> Surface:
-    """Return the loss over a square; ``tick`` is called after each row."""
-    rows = []
-    for y in steps:
-        rows.append(tuple(loss(theta + np.float32(x) * first + np.float32(y) * second) for x in steps))
-        tick()
+def over(loss: Loss, theta: Vector, first: Vector, second: Vector, steps: Sequence[float]) -> Surface:
+    """Return the loss over a square."""
+    rows = (tuple(loss(theta + np.float32(x) * first + np.float32(y) * second) for x in steps) for y in steps)
     return Surface(tuple(steps), tuple(rows))

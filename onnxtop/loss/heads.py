@@ -19,14 +19,12 @@ from onnxtop.errors import UsageError
 from onnxtop.gradient.engine import attributes_of
 from onnxtop.gradient.graph import Array, Graph, Shape, Tensor
 from onnxtop.loss.look import Look
+from onnxtop.loss.options import LossName
 
-__all__ = ["HEADS", "LOSS", "TARGET", "WEIGHT", "Head", "attach", "choose"]
+__all__ = ["LOSS", "TARGET", "WEIGHT", "Head", "attach", "choose"]
 
 TARGET, WEIGHT, LOSS = "onnxtop/target", "onnxtop/weight", "onnxtop/loss"
 """Names of what is fed and of the scalar that is computed."""
-
-HEADS = ("cross-entropy", "binary", "mse", "l1", "huber")
-"""Names of the losses; ``auto`` chooses one."""
 
 _TINY = 1e-30  # below which a probability's logarithm is cut off
 
@@ -38,7 +36,7 @@ class Head:
     Attributes
     ----------
     name
-        One of `HEADS`.
+        Of the loss: a `LossName` other than ``auto``.
     class_axis
         Axis of the output that holds the classes; None for other losses than cross-entropy.
     source
@@ -57,7 +55,7 @@ class Head:
     threshold: float = 0.0
 
 
-def choose(seen: Look, target: Array, wanted: str = "auto") -> Head:
+def choose(seen: Look, target: Array, wanted: LossName = "auto") -> Head:
     """Choose a loss from the output's shape and the target's type.
 
     Parameters
@@ -67,15 +65,13 @@ def choose(seen: Look, target: Array, wanted: str = "auto") -> Head:
     target
         Labels (integers) or values (floats), first axis samples.
     wanted
-        One of `HEADS`, or ``auto``.
+        A `LossName`.
 
     Raises
     ------
     UsageError
         Output and target do not fit, or not the loss that was asked for.
     """
-    if wanted not in ("auto", *HEADS):
-        raise UsageError(f"wanted a loss out of auto, {', '.join(HEADS)}, found {wanted!r}")
     shape = (seen.size, *target.shape[1:])
     binary = bool(np.isin(np.unique(np.asarray(target)), (0, 1)).all())
     name = _kind(seen.values.shape, shape, target.dtype, binary) if wanted == "auto" else wanted
@@ -103,9 +99,9 @@ def _kind(output: Shape, target: Shape, dtype: np.dtype[Any], binary: bool) -> s
     if binary and _same_elements(output, target):
         return "binary"
     raise UsageError(
-        f"wanted labels for an output of shape {output}, found integers of shape {target}: they are "
-        "neither one "
-        "class a sample (token, pixel) nor zeros and ones of that shape; check the output, or give --loss"
+        f"wanted labels for an output of shape {output}, found integers of shape {target}: they are neither "
+        "one class a sample (token, pixel) nor zeros and ones of that shape; check the output, or give "
+        "--loss"
     )
 
 
@@ -134,8 +130,7 @@ def _cross_entropy_head(seen: Look, target: Shape, dtype: np.dtype[Any]) -> Head
     if axis is None:
         raise UsageError(
             f"wanted one label a sample (token, pixel) for an output of shape {seen.values.shape}, found "
-            "labels of "
-            f"shape {target}"
+            f"labels of shape {target}"
         )
     if dtype.kind not in "iub":
         raise UsageError(f"wanted integer labels for the loss cross-entropy, found {dtype}")
@@ -185,9 +180,7 @@ def attach(graph: Graph, head: Head, target: Shape) -> Tensor:
         each = _ELEMENTS[head.name](source.reshape(target), wanted, head)
     weighted = (each * weight).cast(np.float64)  # a sum of many numbers in float32 loses three digits
     total = weighted.sum(range(each.rank))
-    named = graph.declare(LOSS, (), np.float64)
-    graph.nodes.append(NodeProto(op_type="Identity", input=[total.name], output=[LOSS]))
-    return named
+    return graph.name(total, LOSS)
 
 
 def _cross_entropy(source: Tensor, labels: Tensor, head: Head) -> Tensor:

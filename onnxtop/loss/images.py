@@ -9,23 +9,11 @@ import numpy as np
 
 from onnxtop.errors import UsageError
 from onnxtop.gradient.graph import Array
+from onnxtop.loss.options import Pixels
 
-__all__ = ["Images", "Pixels", "read_images"]
+__all__ = ["Images", "read_images"]
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """How an image becomes numbers: (pixel / 255 - mean) / deviation, in the model's layout.
-
-    ``shape`` is that of one sample in the model: (channels, height, width) or (height, width, channels), with
-    1, 3 or 4 channels; None keeps the first image's size, channels first.
-    """
-
-    shape: tuple[int, ...] | None = None
-    mean: tuple[float, ...] = (0.0,)
-    deviation: tuple[float, ...] = (1.0,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +93,7 @@ def _layout(shape: Sequence[int]) -> tuple[int, int, int, bool]:
         return shape[0], shape[1], shape[2], False
     raise UsageError(
         "wanted a model of images (channels x height x width, 1, 3 or 4 channels first or last), found an "
-        "input of "
-        f"shape {' x '.join(map(str, shape))}"
+        f"input of shape {' x '.join(map(str, shape))}"
     )
 
 

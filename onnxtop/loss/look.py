@@ -1,18 +1,19 @@
 """The first run of a model: which output, how many samples at a time, what the output looks like."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from onnxtop.errors import ModelError, UsageError
 from onnxtop.gradient.graph import Array, Graph
-from onnxtop.loss.lift import Declared, Lifted
+from onnxtop.loss.prepare.prepared import Declared, Prepared
+from onnxtop.loss.prepare.sizes import feeds_of, numbers_to_try, sized
+from onnxtop.loss.runtime import Runtime
 from onnxtop.loss.samples import Samples
-from onnxtop.loss.trace import Runtime, fold
 
-__all__ = ["Look", "feeds_of", "folded", "look", "sizes_to_try"]
+__all__ = ["Look", "look"]
 
 _CHUNK_BYTES = 2**26
 """What the values of one run may take; larger chunks fall out of the processor's caches and win nothing."""
@@ -52,7 +53,7 @@ class Look:
 
 
 def look(
-    lifted: Lifted, samples: Samples, runtime: Runtime, output: str | None, batch_size: int | None
+    model: Prepared, samples: Samples, runtime: Runtime, output: str | None, batch_size: int | None
 ) -> Look:
     """Run a model on its first samples.
 
@@ -63,12 +64,12 @@ def look(
     ModelError
         onnxruntime cannot run the model on these samples.
     """
-    chosen = _choose_output(lifted.outputs, output)
-    sizes, own = sizes_to_try(lifted, samples, batch_size)
+    chosen = _choose_output(model.outputs, output)
+    sizes, own = numbers_to_try(model, samples, batch_size)
     failure: Exception | None = None
     for size in sizes:
         try:
-            graph, values = _run(lifted, samples, runtime, chosen, size)
+            graph, values = _run(model, samples, runtime, chosen, size)
         except ModelError as error:
             failure = failure or error
             continue
@@ -88,23 +89,6 @@ def look(
     return Look(chosen, values, graph, size, chosen_size, fixed, each * chosen_size)
 
 
-def sizes_to_try(lifted: Lifted, samples: Samples, batch_size: int | None) -> tuple[list[int], bool]:
-    """Return numbers of samples that the model may take, best first; whether it declares the only one.
-
-    Raises
-    ------
-    UsageError
-        Its inputs declare different numbers.
-    """
-    declared = {v.shape[0] for v in lifted.inputs if v.shape and v.name in samples.inputs} - {None}
-    if len(declared) > 1:
-        raise UsageError(f"wanted inputs with one number of samples, found {sorted(map(str, declared))}")
-    own = next(iter(declared), None)
-    if own:
-        return [own], True
-    return list(dict.fromkeys([batch_size or min(samples.count, 2), *_baked(lifted.graph), 1])), False
-
-
 def _choose_output(outputs: Sequence[Declared], wanted: str | None) -> str:
     names = [value.name for value in outputs]
     if wanted is not None:
@@ -120,32 +104,12 @@ def _choose_output(outputs: Sequence[Declared], wanted: str | None) -> str:
     return floats[0]
 
 
-def _baked(graph: Graph) -> Iterator[int]:
-    """Yield numbers of samples that targets of Reshape fix."""
-    for node in graph.nodes:
-        if node.op_type == "Reshape" and len(node.input) > 1:
-            shape = graph.constants.get(node.input[1])
-            if shape is not None and shape.ndim == 1 and shape.size > 1 and int(shape[0]) > 1:
-                yield int(shape[0])
-
-
-def folded(lifted: Lifted, samples: Samples, runtime: Runtime, size: int) -> Graph:
-    """Return the model's graph with every shape known, for a number of samples."""
-    return fold(lifted.graph, feeds_of(lifted, samples, size), runtime, tuple(samples.still))
-
-
-def feeds_of(lifted: Lifted, samples: Samples, size: int) -> dict[str, Array]:
-    """Return what a graph is fed for its first samples: inputs and parameters."""
-    values = dict(zip((p.name for p in lifted.parameters), lifted.values, strict=True))
-    return {**samples.rows(slice(0, min(size, samples.count)), size), **values}
-
-
-def _run(lifted: Lifted, samples: Samples, runtime: Runtime, output: str, size: int) -> tuple[Graph, Array]:
-    graph = folded(lifted, samples, runtime, size)
-    feeds = feeds_of(lifted, samples, size)
+def _run(model: Prepared, samples: Samples, runtime: Runtime, output: str, size: int) -> tuple[Graph, Array]:
+    graph = sized(model, samples, runtime, size).graph
+    feeds = feeds_of(model, samples, size)
     if output in graph.constants:
         raise UsageError(f"wanted an output that depends on the data, found {output!r}, which is constant")
-    return graph, runtime(graph.to_proto(feeds, [output])).run([output], feeds)[0]
+    return graph, runtime.open(graph.to_proto(feeds, [output])).run([output], feeds)[0]
 
 
 def _bytes(graph: Graph, samples: Samples) -> int:

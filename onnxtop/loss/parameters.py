@@ -25,7 +25,7 @@ from onnxtop.reader.names import layer_name
 from onnxtop.reader.ops import BIASES, NORMALISATION
 from onnxtop.statistics.fixed import probably_fixed
 
-__all__ = ["Found", "Parameter", "find_parameters"]
+__all__ = ["Parameter", "Parameters", "find_parameters"]
 
 _STATISTICS = ("BatchNormalization", (3, 4))
 _LARGEST = 1e3
@@ -72,7 +72,7 @@ class Parameter:
 
 
 @dataclass(frozen=True)
-class Found:
+class Parameters:
     """The parameters of a model in graph order, tensors with several uses, and tables that are left out.
 
     ``quantised`` counts the weights that are stored in codes, and so are no parameters.
@@ -92,7 +92,7 @@ class _Candidate:
     source: Layer | None = None
 
 
-def find_parameters(model: Model) -> Found:
+def find_parameters(model: Model) -> Parameters:
     """Find the parameters of a model.
 
     Raises
@@ -109,7 +109,7 @@ def find_parameters(model: Model) -> Found:
     for candidate in _tables(model, constants, set(chosen)):
         _take(candidate, chosen, constants, fixed)
     ordered = sorted(chosen.values(), key=lambda found: found.order)
-    return Found(tuple(_placed(ordered, constants)), tuple(sorted(fixed)), _quantised(layers))
+    return Parameters(tuple(_placed(ordered, constants)), tuple(sorted(fixed)), _quantised(layers))
 
 
 def _is_fixed(layer: Layer) -> bool:

@@ -1,31 +1,33 @@
-"""The loss of an ONNX model as a function of its parameters, on data, and its exact gradient.
+"""The loss of an ONNX model as a function of its parameters, on data, and its exact gradient."""
 
-The one module that imports onnxruntime, and only when a model is run.
-"""
-
-import os
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto
 
 from onnxtop.errors import ModelError, UsageError
 from onnxtop.gradient.graph import Array
 from onnxtop.gradient.oracle import gradient_by_differences
-from onnxtop.loss.branches import without_branches
-from onnxtop.loss.compiled import Compiled, check_options, flat
+from onnxtop.loss.compiled import Compiled, flat
 from onnxtop.loss.heads import TARGET, WEIGHT, choose
-from onnxtop.loss.lift import refuse_training, taken_out, unpacked, upgraded
-from onnxtop.loss.look import folded, look
+from onnxtop.loss.look import look
+from onnxtop.loss.options import LossOptions, processors
 from onnxtop.loss.parameters import Parameter, find_parameters
+from onnxtop.loss.prepare.branches import without_branches
+from onnxtop.loss.prepare.evaluation import for_evaluation
+from onnxtop.loss.prepare.parameters import taken_out
+from onnxtop.loss.prepare.sizes import sized
+from onnxtop.loss.prepare.unpack import opened, unpacked
+from onnxtop.loss.prepare.upgrade import upgraded
+from onnxtop.loss.runtime import Runtime
 from onnxtop.loss.samples import match, parts
-from onnxtop.loss.targets import Targets, prepare
-from onnxtop.loss.trace import Session
-from onnxtop.reader.model import load
+from onnxtop.loss.scores import Scores, scores
+from onnxtop.loss.targets import prepare
+from onnxtop.reader.model import Model
 
 __all__ = ["Probe"]
 
@@ -43,33 +45,14 @@ class Probe:
     Parameters
     ----------
     path
-        The ONNX file.
+        The ONNX file, or one that is loaded already.
     data
         Arrays by input name, first axis samples, and ``labels`` (integers) or ``target`` (values). A model's
         only input may be called ``x``; samples are reshaped where their sizes match.
-    loss
-        ``auto``, ``cross-entropy``, ``binary``, ``mse``, ``l1`` or ``huber``.
-    output
-        Which output the loss is of, where the model has several.
-    batchnorm
-        ``frozen`` uses the stored statistics, as the exported model does; ``batch`` those of the samples of
-        each run (all of them, unless ``batch_size`` is smaller); ``recalibrate`` measures them at each theta,
-        as the mean over runs, and holds them fixed in the gradient.
-    l2
-        Adds l2 / 2 times the squared length of theta.
-    untie
-        Whether a tensor that is used several times becomes one parameter a use.
-    ignore_index
-        The label that does not count.
-    batch_size
-        Samples in a run; chosen by memory if None. The loss does not depend on it, unless ``batchnorm`` is
-        ``batch`` or ``recalibrate``.
-    threads
-        Threads in a run; if None, one for small models and all processors of this process for others.
-    execution
-        ``feeds``, ``rebuild`` or ``auto``, which times both once where it may matter.
-    allow_external
-        Folders beside the model's own from which external weights may be read.
+    options
+        Which loss, and how it is run.
+    **changes
+        Single options instead or on top, see `LossOptions`: ``loss="mse"``, ``batchnorm="batch"``.
 
     Attributes
     ----------
@@ -79,8 +62,13 @@ class Probe:
         Name, role, shape and place in theta of every tensor.
     ties
         Tensors that are used several times, with how often.
+    samples, targets
+        How many samples the data has, and what the model should give for them.
     loss_name
         The loss that was chosen.
+    class_axis, threshold
+        Axis of the output that holds the classes, None for a loss without classes; above which an output of
+        the loss ``binary`` means 1: 0 for logits, 1/2 for probabilities.
     notes
         What was assumed about the data.
 
@@ -102,66 +90,44 @@ class Probe:
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | Model,
         data: Mapping[str, Any],
-        *,
-        loss: str = "auto",
-        output: str | None = None,
-        batchnorm: str = "frozen",
-        l2: float = 0.0,
-        untie: bool = False,
-        ignore_index: int = -100,
-        batch_size: int | None = None,
-        threads: int | None = None,
-        execution: str = "auto",
-        allow_external: Iterable[str | Path] = (),
+        options: LossOptions | None = None,
+        **changes: Any,
     ) -> None:
-        check_options(batchnorm, execution, l2, batch_size, threads)
-        self.threads = threads or 1
-        self._batchnorm, self._l2, self._execution = batchnorm, float(l2), execution
-        model = load(path, allow_external=allow_external)
+        self._options = options = replace(options or LossOptions(), **changes)
+        model = opened(path, options)
         found = find_parameters(model)
         self._quantised = found.quantised
-        whole_model = unpacked(model)
-        self._samples = match(data, whole_model.inputs)
-        plain = upgraded(without_branches(whole_model, self._samples, self._open))
-        refuse_training(plain.graph, batch_statistics=batchnorm == "batch")
-        self._lifted = taken_out(plain, found.parameters, untie=untie)
-        whole = self._samples.count if batchnorm == "batch" else None
-        seen = look(self._lifted, self._samples, self._open, output, batch_size or whole)
+        self._runtime = Runtime(options.threads or 1)
+        plain = unpacked(model)
+        self._samples = match(data, plain.inputs)
+        plain = upgraded(without_branches(plain, self._samples, self._runtime))
+        plain = for_evaluation(plain, batch_statistics=options.batchnorm == "batch")
+        self._model = taken_out(plain, found.parameters, untie=options.untie)
+        whole = self._samples.count if options.batchnorm == "batch" else None
+        size = options.batch_size or whole
+        seen = look(self._model, self._samples, self._runtime, options.output, size)
         self._output, self.batch_size, self._fixed = seen.output, seen.batch_size, seen.fixed
-        if threads is None and seen.bytes > _LARGE_RUN:
-            self.threads = len(os.sched_getaffinity(0))
-        self._head = choose(seen, self._samples.target, loss)
-        self._targets = prepare(self._samples.target, self._head, seen.values.shape, ignore_index)
+        if options.threads is None and seen.bytes > _LARGE_RUN:
+            self._runtime = Runtime(processors())
+        self._head = choose(seen, self._samples.target, options.loss)
+        self.samples = self._samples.count
+        self.targets = prepare(self._samples.target, self._head, seen.values.shape, options.ignore_index)
+        self.class_axis, self.threshold = self._head.class_axis, self._head.threshold
         self._plans: OrderedDict[int, Compiled] = OrderedDict()
         self._ready: dict[tuple[int, int], dict[str, Array]] = {}
-        self.theta0: Vector = flat(self._lifted.values)
+        self.theta0: Vector = flat(self._model.values)
         self.theta0.flags.writeable = False
-        self.parameters: tuple[Parameter, ...] = self._lifted.parameters
-        self.ties: Mapping[str, int] = self._lifted.ties
+        self.parameters: tuple[Parameter, ...] = self._model.parameters
+        self.ties: Mapping[str, int] = self._model.ties
         self.loss_name = self._head.name
-        self.notes: tuple[str, ...] = (*self._samples.notes, *self._targets.notes)
+        self.notes: tuple[str, ...] = (*self._samples.notes, *self.targets.notes)
 
-    @property
-    def samples(self) -> int:
-        """How many samples the data has."""
-        return self._samples.count
-
-    @property
-    def targets(self) -> Targets:
-        """What the model should give: class numbers or values, and which of them count."""
-        return self._targets
-
-    @property
-    def class_axis(self) -> int | None:
-        """Axis of the output that holds the classes, None for a loss without classes."""
-        return self._head.class_axis
-
-    @property
-    def threshold(self) -> float:
-        """Above which an output of the loss ``binary`` means 1: 0 for logits, 1/2 for probabilities."""
-        return self._head.threshold
+    def scores(self, theta: Array) -> Scores:
+        """Return how good the model's answers are at theta."""
+        binary = self.loss_name == "binary"
+        return scores(self.outputs(theta), self.targets, self.class_axis, binary, self.threshold)
 
     def tensors(self, theta: Array) -> dict[str, Vector]:
         """Return the tensors that make up theta, by name, as views.
@@ -211,20 +177,20 @@ class Probe:
         total: NDArray[np.floating[Any]] | None = None
         for part, size in self._chunks(chosen):
             feeds = {**self._feeds(part, size, chosen), **statistics}
-            results = self._compiled(size).gradient()(tensors, feeds)
+            results = self._compiled(size).gradient(tensors, feeds)
             loss += float(results[0])
             gradient = flat(results[1:])
             total = gradient if total is None else total + gradient.astype(np.float64)
         assert total is not None
-        if self._l2:
-            total = total + self._l2 * np.asarray(theta, np.float64)
+        if self._options.l2:
+            total = total + self._options.l2 * np.asarray(theta, np.float64)
         return loss + self._penalty(theta), total.astype(np.float32, copy=False)
 
     @property
     def has_rules(self) -> bool:
         """Whether every operation between the parameters and the loss has a gradient rule."""
         try:
-            self._compiled(next(self._chunks(np.arange(self.samples)))[1]).gradient()
+            _ = self._compiled(next(self._chunks(np.arange(self.samples)))[1]).gradient
         except ModelError:
             return False
         return True
@@ -247,7 +213,8 @@ class Probe:
         return gradient_by_differences(lambda at: self.loss(at, rows), point).astype(np.float32)
 
     def _penalty(self, theta: Array) -> float:
-        return 0.5 * self._l2 * float(np.square(theta, dtype=np.float64).sum()) if self._l2 else 0.0
+        l2 = self._options.l2
+        return 0.5 * l2 * float(np.square(theta, dtype=np.float64).sum()) if l2 else 0.0
 
     def _require_floats(self) -> None:
         if not self.parameters:
@@ -266,11 +233,11 @@ class Probe:
         statistics = self._statistics(tensors, rows)
         for part, size in self._chunks(rows):
             feeds = {**self._feeds(part, size, rows), **statistics}
-            yield len(part), size, self._compiled(size).forward()(tensors, feeds)
+            yield len(part), size, self._compiled(size).forward(tensors, feeds)
 
     def _statistics(self, tensors: Mapping[str, Array], rows: Array) -> dict[str, Array]:
         """Return the statistics of BatchNormalization at theta, the mean over runs, if they are asked for."""
-        if self._batchnorm != "recalibrate":
+        if self._options.batchnorm != "recalibrate":
             return {}
         sums: dict[str, Array] = {}
         for part, size in self._chunks(rows):
@@ -294,7 +261,7 @@ class Probe:
         longest = pieces[0].stop
         for piece in pieces:
             part = rows[piece]
-            yield part, longest if self._batchnorm == "frozen" else len(part)
+            yield part, longest if self._options.batchnorm == "frozen" else len(part)
 
     def _feeds(self, part: Array, size: int, rows: Array) -> dict[str, Array]:
         """Return inputs, target and weights of a run; those of the whole data are kept if they are small."""
@@ -304,87 +271,24 @@ class Probe:
             return self._ready[key]
         order = slice(key[0], key[0] + len(part)) if whole else part
         feeds = self._samples.rows(order, size)
-        feeds[TARGET], feeds[WEIGHT] = self._targets.chunk(order, size, self._targets.total(rows))
+        feeds[TARGET], feeds[WEIGHT] = self.targets.chunk(order, size, self.targets.total(rows))
         if whole and sum(array.nbytes for array in feeds.values()) * (self.samples / size) < _KEPT_BYTES:
             self._ready[key] = feeds
         return feeds
 
     def _compiled(self, size: int) -> Compiled:
         if size not in self._plans:
-            self._plans[size] = Compiled.of(
-                folded(self._lifted, self._samples, self._open, size),
-                self._batchnorm,
-                self._head,
-                self._targets.shape(size),
-                self._output,
-                tuple(p.name for p in self.parameters),
-                (*self._samples.inputs, TARGET, WEIGHT),
-                self._open,
-                self._execution,
+            self._plans[size] = Compiled(
+                graph=sized(self._model, self._samples, self._runtime, size).graph,
+                head=self._head,
+                target=self.targets.shape(size),
+                output=self._output,
+                parameters=tuple(p.name for p in self.parameters),
+                inputs=tuple(self._samples.inputs),
+                runtime=self._runtime,
+                batchnorm=self._options.batchnorm,
+                execution=self._options.execution,
             )
             while len(self._plans) > _KEPT_PLANS:
                 self._plans.popitem(last=False)
         return self._plans[size]
-
-    def _open(self, proto: ModelProto, *, plain: bool = False) -> Session:
-        return _Session(proto, self.threads, plain)
-
-
-class _Session:
-    """A model in onnxruntime, on the processor."""
-
-    def __init__(self, proto: ModelProto, threads: int, plain: bool) -> None:
-        import onnxruntime  # type: ignore[import-untyped]
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # each weight that is fed would be a warning
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.use_deterministic_compute = True
-        options.add_session_config_entry(
-            "session.intra_op.allow_spinning", "0"
-        )  # spinning starves neighbours
-        levels = onnxruntime.GraphOptimizationLevel
-        options.graph_optimization_level = levels.ORT_DISABLE_ALL if plain else levels.ORT_ENABLE_ALL
-        try:
-            self._session = onnxruntime.InferenceSession(
-                proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime's errors share no base but Exception
-            raise ModelError(f"onnxruntime cannot open the model: {_reason(error)}") from None
-        self._inputs = [value.name for value in self._session.get_inputs()]
-
-    def types(self) -> dict[str, np.dtype[Any] | None]:
-        """Return the outputs' types by name, None for what is no tensor."""
-        return {value.name: _dtype(value.type) for value in self._session.get_outputs()}
-
-    def run(self, outputs: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
-        """Compute some outputs; what the model does not use is not fed."""
-        used = {name: feeds[name] for name in self._inputs}
-        try:
-            results: list[Array] = self._session.run(list(outputs), used)
-        except Exception as error:
-            raise ModelError(f"onnxruntime cannot run the model on this data: {_reason(error)}") from None
-        return results
-
-
-def _reason(error: Exception) -> str:
-    text = str(error).strip()
-    first = text.splitlines()[0] if text else type(error).__name__
-    return f"{first}; give a smaller batch size" if "alloc" in first.lower() else first
-
-
-_ONNXRUNTIME_TYPES = {"float": "float32", "double": "float64", "bfloat16": "bfloat16", "string": "object"}
-
-
-def _dtype(name: str) -> np.dtype[Any] | None:
-    """Return the type that onnxruntime calls ``tensor(float)``, None for sequences and maps."""
-    if not name.startswith("tensor("):
-        return None
-    inner = name.removeprefix("tensor(").removesuffix(")")
-    if inner == "bfloat16":
-        import ml_dtypes
-
-        kind: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
-        return kind
-    return np.dtype(_ONNXRUNTIME_TYPES.get(inner, inner))

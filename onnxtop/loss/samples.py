@@ -8,7 +8,7 @@ import numpy as np
 
 from onnxtop.errors import UsageError
 from onnxtop.gradient.graph import Array
-from onnxtop.loss.lift import Declared
+from onnxtop.loss.prepare.prepared import Declared
 
 __all__ = ["TARGETS", "Samples", "match"]
 
@@ -115,8 +115,7 @@ def _check_counts(inputs: Mapping[str, Array], target: Array, target_name: str) 
         if count != len(target):
             raise UsageError(
                 f"wanted one entry of {target_name!r} for each sample, found {len(target)} for {count} "
-                "samples of "
-                f"{name!r}"
+                f"samples of {name!r}"
             )
     if not len(target):
         raise UsageError("wanted at least one sample, found none")

@@ -6,77 +6,40 @@ what was done stands.
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from onnxtop.errors import ModelError, UsageError
-from onnxtop.loss.curvature import Descent, Sharpness, largest_curvature, short_descent
 from onnxtop.loss.data import Data, read_data
+from onnxtop.loss.descent import Gradient, descend, extreme_eigenvalue
 from onnxtop.loss.directions import Profile, Surface, along, filter_normalised, over
-from onnxtop.loss.images import Pixels
-from onnxtop.loss.lift import unpacked
+from onnxtop.loss.options import Pixels, ProbeOptions
+from onnxtop.loss.prepare.unpack import inputs_of, opened
 from onnxtop.loss.probe import Probe
-from onnxtop.loss.scores import ClassScore, Scores, scores
-from onnxtop.reader.model import load
+from onnxtop.loss.scores import ClassScore
+from onnxtop.reader.model import Model
 from onnxtop.results.plain import plain
 
-__all__ = ["LayerGradient", "LossProbeResult", "ProbeOptions", "Split", "probe_summary"]
+__all__ = [
+    "LayerGradient",
+    "LossProbeResult",
+    "ProbeOptions",
+    "Sharpness",
+    "ShortDescent",
+    "Split",
+    "probe_summary",
+]
 
 Progress = Callable[[str, int, int], None]
 """Called with what is done next, and how many steps are done and to do."""
 
-
-@dataclass(frozen=True)
-class ProbeOptions:
-    """What to measure and how; the first block is as in `onnxtop.Probe`.
-
-    Attributes
-    ----------
-    labels
-        An .npy file of labels, where the data is an .npy file.
-    split
-        Which split of the data to take; the one without an ending if None.
-    gradient, profile, sharpness, descent
-        Whether to measure the gradient, the loss along directions, the largest curvature, and what a short
-        descent gains.
-    surface
-        Points a side of the loss surface; 0 for none.
-    points, directions, reach
-        Of the profiles: points a line, how many random lines, and how far they go in lengths of the filters.
-    budget
-        Seconds after which no further step is begun; None for no limit.
-    differences
-        Whether finite differences may stand in for a gradient without rules, up to 300 parameters.
-    image
-        How images are turned into numbers.
-    """
-
-    loss: str = "auto"
-    output: str | None = None
-    batchnorm: str = "frozen"
-    l2: float = 0.0
-    ignore_index: int = -100
-    batch_size: int | None = None
-    threads: int | None = None
-    allow_external: tuple[str | Path, ...] = ()
-    labels: str | Path | None = None
-    split: str | None = None
-    gradient: bool = True
-    profile: bool = True
-    sharpness: bool = True
-    descent: bool = True
-    surface: int = 0
-    points: int = 21
-    directions: int = 2
-    reach: float = 0.5
-    seed: int = 0
-    budget: float | None = None
-    differences: bool = False
-    image: Pixels = field(default_factory=Pixels)
+_GRADIENTS, _LITTLE = 30, 0.01
+"""Of the short descent, and the share of the loss that one from a minimum may gain."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +51,33 @@ class LayerGradient:
     gradient_norm: float
     share: float
     weight_norm: float
+
+
+@dataclass(frozen=True)
+class Sharpness:
+    """The largest eigenvalue of the Hessian; ``products`` is how many Hessian-vector products it took.
+
+    ``converged`` False means that the value is a lower bound.
+    """
+
+    largest_eigenvalue: float
+    products: int
+    converged: bool
+
+
+@dataclass(frozen=True)
+class ShortDescent:
+    """What a short descent (L-BFGS) from the point gains.
+
+    ``loss`` is the loss after it, ``gain`` the loss before minus that, ``gradients`` how many gradients it
+    took, ``distance`` how far it went. ``minimum`` says whether the gain is below one percent of the loss.
+    """
+
+    loss: float
+    gain: float
+    gradients: int
+    distance: float
+    minimum: bool
 
 
 @dataclass(frozen=True)
@@ -128,7 +118,7 @@ class LossProbeResult:
     splits: tuple[Split, ...] = ()
     profiles: tuple[Profile, ...] = ()
     sharpness: Sharpness | None = None
-    descent: Descent | None = None
+    descent: ShortDescent | None = None
     surface: Surface | None = None
     ties: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -144,17 +134,13 @@ Change = dict[str, Any]
 Step = tuple[str, Callable[[LossProbeResult], Change]]
 
 
-class _SpentError(Exception):
-    """The budget is spent."""
-
-
 def probe_summary(
-    path: str | Path,
+    path: str | Path | Model,
     data_path: str | Path,
     options: ProbeOptions | None = None,
     progress: Progress | None = None,
 ) -> LossProbeResult:
-    """Probe a model on data.
+    """Probe a model, a file or one that is loaded already, on data.
 
     Raises
     ------
@@ -164,9 +150,10 @@ def probe_summary(
         The model cannot be read or run.
     """
     options = options or ProbeOptions()
-    data = read_data(data_path, options.labels, _fitting(options, path, data_path))
+    model = opened(path, options)
+    data = read_data(data_path, options.labels, _fitting(options.image, model))
     name, arrays = data.split(options.split)
-    probe = _probe(path, arrays, options)
+    probe = Probe(model, arrays, options)
     result = LossProbeResult(
         loss_name=probe.loss_name,
         samples=probe.samples,
@@ -178,33 +165,16 @@ def probe_summary(
         ties=dict(probe.ties),
         notes=(*data.notes, *probe.notes),
     )
-    return _worked(result, list(_steps(path, probe, data, name, options)), options, progress)
+    return _worked(result, list(_steps(model, probe, data, name, options)), options, progress)
 
 
-def _fitting(options: ProbeOptions, path: str | Path, data_path: str | Path) -> Pixels:
+def _fitting(image: Pixels, model: Model) -> Pixels:
     """Return how images become numbers: in the size that the model takes, if it takes one."""
-    if options.image.shape is not None or not Path(data_path).is_dir():
-        return options.image
-    inputs = unpacked(load(path, allow_external=options.allow_external)).inputs
+    inputs = inputs_of(model)
     shape = inputs[0].shape[1:] if inputs and inputs[0].shape else ()
     known = tuple(size for size in shape if size is not None)
-    return replace(options.image, shape=known) if known and len(known) == len(shape) else options.image
-
-
-def _probe(path: str | Path, arrays: Mapping[str, Any], options: ProbeOptions) -> Probe:
-    return Probe(
-        path,
-        arrays,
-        loss=options.loss,
-        output=options.output,
-        batchnorm=options.batchnorm,
-        l2=options.l2,
-        ignore_index=options.ignore_index,
-        batch_size=options.batch_size,
-        threads=options.threads,
-        execution="feeds",  # a choice by timing could differ from run to run in the last digit
-        allow_external=options.allow_external,
-    )
+    fits = image.shape is None and known and len(known) == len(shape)
+    return replace(image, shape=known) if fits else image
 
 
 def _worked(
@@ -218,74 +188,53 @@ def _worked(
             if progress is not None:
                 progress(what, number, len(steps))
             result = replace(result, **step(result))
-    except _SpentError:
-        return replace(result, stopped="budget")
     except KeyboardInterrupt:
         return replace(result, stopped="interrupt")
     return result
 
 
-def _steps(path: str | Path, probe: Probe, data: Data, name: str, options: ProbeOptions) -> Iterator[Step]:
-    yield "loss", lambda _: _scored(probe)
+def _steps(model: Model, probe: Probe, data: Data, name: str, options: ProbeOptions) -> Iterator[Step]:
+    yield "loss", partial(_scored, probe)
     for other, arrays in data.splits.items():
         if other != name:
-            yield (
-                f"split {other}",
-                lambda r, s=other, a=arrays: {  # type: ignore[misc]
-                    "splits": (*r.splits, *_other(path, s, a, options))
-                },
-            )
+            yield f"split {other}", partial(_other, model, other, arrays, options)
     if options.gradient:
-        yield "gradient", lambda _: _gradient(probe, options)
+        yield "gradient", partial(_gradient, probe, options)
     if options.descent and options.gradient:
-        yield "descent", lambda r: _descended(probe, r)
+        yield "descent", partial(_descended, probe)
     if options.sharpness and options.gradient:
-        yield "sharpness", lambda r: _sharpness(probe, r, options)
+        yield "sharpness", partial(_sharpness, probe, options.seed)
     if options.profile:
         steps = np.linspace(-options.reach, options.reach, options.points).tolist()
         for number in range(options.directions):
-            yield (
-                f"direction {number + 1}",
-                lambda r, n=number: {  # type: ignore[misc]
-                    "profiles": (*r.profiles, _random_profile(probe, steps, options.seed + n, n + 1))
-                },
-            )
+            line = f"random {number + 1}"
+            yield f"direction {number + 1}", partial(_random, probe, steps, options.seed + number, line)
         if options.gradient:
-            yield "along the gradient", lambda r: _gradient_profile(probe, r, steps)
+            yield "along the gradient", partial(_along_gradient, probe, steps)
     if options.surface:
-        yield "surface", lambda _: {"surface": _surface(probe, options)}
+        yield "surface", partial(_surface, probe, options)
 
 
-def _scored(probe: Probe) -> Change:
-    found = _score(probe)
-    return {
-        "loss": probe.loss(probe.theta0),
-        **{k: getattr(found, k) for k in ("accuracy", "top5", "rmse", "classes")},
-    }
+def _scored(probe: Probe, result: LossProbeResult) -> Change:
+    found = probe.scores(probe.theta0)
+    return {"loss": probe.loss(probe.theta0), **vars(found)}
 
 
-def _score(probe: Probe) -> Scores:
-    return scores(
-        probe.outputs(probe.theta0),
-        probe.targets,
-        probe.class_axis,
-        probe.loss_name == "binary",
-        probe.threshold,
-    )
-
-
-def _other(path: str | Path, name: str, arrays: Mapping[str, Any], options: ProbeOptions) -> Iterable[Split]:
+def _other(
+    model: Model, name: str, arrays: Mapping[str, Any], options: ProbeOptions, result: LossProbeResult
+) -> Change:
     """Measure another split; one that does not fit the model is left out."""
     try:
-        probe = _probe(path, arrays, options)
+        probe = Probe(model, arrays, options)
     except UsageError:
-        return []
-    found = _score(probe)
+        return {}
+    found = probe.scores(probe.theta0)
     loss = probe.loss(probe.theta0)
-    return [Split(name, probe.samples, loss, found.accuracy, found.top5, found.rmse)]
+    split = Split(name, probe.samples, loss, found.accuracy, found.top5, found.rmse)
+    return {"splits": (*result.splits, split)}
 
 
-def _gradient(probe: Probe, options: ProbeOptions) -> Change:
+def _gradient(probe: Probe, options: ProbeOptions, result: LossProbeResult) -> Change:
     try:
         _, gradient = probe.loss_and_gradient(probe.theta0)
     except ModelError as error:
@@ -311,29 +260,33 @@ def _by_layer(probe: Probe, gradient: np.ndarray[Any, Any]) -> Iterator[LayerGra
 def _descended(probe: Probe, result: LossProbeResult) -> Change:
     if result.gradient_norm is None:
         return {}
-    return {"descent": short_descent(_by_rules_or_not(probe), probe.theta0)}
+    start = probe.theta0.astype(np.float64)
+    down = descend(_by_rules_or_not(probe), start, gradients=_GRADIENTS)
+    distance = float(np.linalg.norm(down.point - start))
+    minimum = down.gain <= _LITTLE * abs(down.before)
+    return {"descent": ShortDescent(down.before - down.gain, down.gain, down.gradients, distance, minimum)}
 
 
-def _sharpness(probe: Probe, result: LossProbeResult, options: ProbeOptions) -> Change:
+def _sharpness(probe: Probe, seed: int, result: LossProbeResult) -> Change:
     if result.gradient_norm is None:
         return {}
-    both = _by_rules_or_not(probe)
-    return {"sharpness": largest_curvature(lambda theta: both(theta)[1], probe.theta0, seed=options.seed)}
+    found = extreme_eigenvalue(_by_rules_or_not(probe), probe.theta0, "largest", seed=seed)
+    return {"sharpness": Sharpness(found.value, found.products, found.converged)}
 
 
-def _by_rules_or_not(probe: Probe) -> Callable[[Any], tuple[float, Any]]:
+def _by_rules_or_not(probe: Probe) -> Gradient:
     """Return loss and gradient, by rules or by differences, whichever served before."""
     if probe.has_rules:
         return probe.loss_and_gradient
     return lambda theta: (probe.loss(theta), probe.gradient_by_differences(theta))
 
 
-def _random_profile(probe: Probe, steps: list[float], seed: int, number: int) -> Profile:
+def _random(probe: Probe, steps: list[float], seed: int, name: str, result: LossProbeResult) -> Change:
     direction = filter_normalised(probe.theta0, probe.parameters, seed)
-    return along(probe.loss, probe.theta0, direction, steps, f"random {number}")
+    return {"profiles": (*result.profiles, along(probe.loss, probe.theta0, direction, steps, name))}
 
 
-def _gradient_profile(probe: Probe, result: LossProbeResult, steps: list[float]) -> Change:
+def _along_gradient(probe: Probe, steps: list[float], result: LossProbeResult) -> Change:
     """Go along the gradient as far as along a random direction; positive steps go downhill."""
     if result.gradient_norm is None:
         return {}
@@ -343,7 +296,7 @@ def _gradient_profile(probe: Probe, result: LossProbeResult, steps: list[float])
     return {"profiles": (*result.profiles, along(probe.loss, probe.theta0, direction, steps, "gradient"))}
 
 
-def _surface(probe: Probe, options: ProbeOptions) -> Surface:
+def _surface(probe: Probe, options: ProbeOptions, result: LossProbeResult) -> Change:
     steps = np.linspace(-1.0, 1.0, options.surface).tolist()
     first, second = (filter_normalised(probe.theta0, probe.parameters, options.seed + n) for n in (0, 1))
-    return over(probe.loss, probe.theta0, first, second, steps, lambda: None)
+    return {"surface": over(probe.loss, probe.theta0, first, second, steps)}

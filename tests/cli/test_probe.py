@@ -143,7 +143,7 @@ def test_interrupt_prints_what_there_is(run: Run, monkeypatch: pytest.MonkeyPatc
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(summary, "short_descent", interrupted)
+    monkeypatch.setattr(summary, "descend", interrupted)
     done = run(MODEL, "--data", DATA)
     assert done.exit_code == 130
     assert "loss 0.0146" in done.stdout

@@ -12,12 +12,10 @@ from onnxtop.gradient.expansions import EXPANSIONS, expand
 from onnxtop.gradient.graph import Array, Graph
 from onnxtop.gradient.oracle import relative_error
 from onnxtop.gradient.rules import RULES
-from onnxtop.loss.probe import _Session
-from onnxtop.loss.trace import Session, fold
+from onnxtop.loss.prepare.sizes import fold
+from onnxtop.loss.runtime import Runtime
 
-
-def opened(proto: Any, *, plain: bool = False) -> Session:
-    return _Session(proto, 1, plain)
+opened = Runtime().open
 
 
 def away(*shape: int, seed: int = 0, gap: float = 0.2) -> Array:
@@ -75,7 +73,7 @@ class Case:
             if name and name not in self.varying:
                 graph.constants[name] = array
                 graph.declare(name, array.shape, array.dtype)
-        return fold(graph, self.varying, opened)
+        return fold(graph, self.varying, Runtime())
 
     def check(self, seed: int, step: float = 1e-2) -> float:
         """Return the relative error of the rule's gradient along a random direction."""

@@ -3,8 +3,9 @@ import pytest
 
 from onnxtop.errors import UsageError
 from onnxtop.landscape.alignment import Member, UnitGroup, align, renumbered
-from onnxtop.landscape.minima import descend
-from onnxtop.landscape.paths import PathOptions, find_path
+from onnxtop.landscape.options import PathOptions
+from onnxtop.landscape.paths import find_path
+from onnxtop.loss.descent import descend
 from tests.known_landscapes import TanhNet
 
 NET = TanhNet(6)
@@ -32,7 +33,7 @@ def test_a_permuted_sign_flipped_copy_comes_back(seed):
 
 
 def test_length_of_a_copy_is_zero():
-    theta = descend(NET.gradient, NET.start(0), 500)
+    theta = descend(NET.gradient, NET.start(0), iterations=500).point
     copy = shuffled(theta, 5)
     straight = find_path(NET.loss, NET.gradient, theta, copy, PathOptions("line"))
     assert straight.height > NET.loss(theta) + 0.1

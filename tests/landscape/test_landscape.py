@@ -12,9 +12,10 @@ from onnx import numpy_helper
 
 import onnxtop
 from onnxtop.errors import UsageError
-from onnxtop.landscape.paths import PathOptions, find_path
-from onnxtop.landscape.search import Budget, Found, Plan, connect, next_pairs
-from onnxtop.landscape.story import BarcodeOptions, loss_barcode
+from onnxtop.landscape.options import BarcodeOptions, Budget, PathOptions
+from onnxtop.landscape.paths import find_path
+from onnxtop.landscape.search import Found, connect, next_pairs
+from onnxtop.landscape.story import loss_barcode
 from tests.known_landscapes import FUNCTIONS, MINIMA, TRUTH, counted_gradient, ordered
 from tests.models import mlp, model, node, save, weights
 
@@ -202,6 +203,17 @@ class TestTraining:
         assert found.reference_loss == pytest.approx(float(target.var()), rel=1e-5)
         assert found.minima[0].accuracy is None
 
+    def test_two_classes_in_one_output(self, tmp_path):
+        path = save(mlp(3, 5, 1), tmp_path)
+        x = np.random.default_rng(0).standard_normal((60, 3)).astype(np.float32)
+        labels = (x[:, 0] > 0).astype(np.int64)
+        data = {"x": x[:40], "labels": labels[:40], "x_test": x[40:], "labels_test": labels[40:]}
+        found = loss_barcode(str(path), data, minima=2, epochs=20, finder="line", jobs=1)
+        assert found.loss == "binary"
+        assert found.reference_loss == pytest.approx(np.log(2))
+        assert found.minima[0].accuracy > 0.9
+        assert 0.5 < found.minima[0].test_accuracy <= 1
+
 
 class TestBadInput:
     def test_one_model(self, digits):
@@ -323,7 +335,7 @@ class TestSearch:
         return losses, connect(losses, distance, search, plan, **extra)
 
     def test_tree_needs_fewer_paths(self):
-        plan = Plan(PathOptions(gradients=1000))
+        plan = BarcodeOptions(path=PathOptions(gradients=1000), jobs=1)
         losses, (found, notes) = self.known("himmelblau", plan)
         barcode = onnxtop.merge_tree_barcode(losses, [(f.first, f.second, f.height) for f in found])
         truth = np.array(TRUTH["functions"]["himmelblau"]["finite"])
@@ -333,7 +345,7 @@ class TestSearch:
     def test_interrupted_from_outside(self):
         stop = Event()
         stop.set()
-        _, (found, _) = self.known("himmelblau", Plan(), stop=stop)
+        _, (found, _) = self.known("himmelblau", BarcodeOptions(jobs=1), stop=stop)
         assert {item.finder for item in found} == {"line"}
 
     def test_order_of_pairs(self):
@@ -343,7 +355,7 @@ class TestSearch:
         def distance(i, j):
             return abs(i - j)
 
-        losses, plan = [0.0, 1.0, 2.0, 3.0], Plan()
+        losses, plan = [0.0, 1.0, 2.0, 3.0], BarcodeOptions(jobs=1)
         lines = [tried(0, other, 9.0, "line") for other in (1, 2, 3)]
         assert next_pairs(losses, distance, lines, plan) == [(0, 1), (0, 2), (0, 3)]
         found = [*lines, tried(0, 1, 8.0), tried(0, 2, 4.0), tried(0, 3, 5.0)]
@@ -351,7 +363,7 @@ class TestSearch:
         found = [*lines, tried(0, 1, 1.0), tried(0, 2, 2.0), tried(0, 3, 3.0)]
         assert next_pairs(losses, distance, found, plan) == []
         every = [pair for pair in itertools.combinations(range(4), 2) if pair[0]]
-        assert next_pairs(losses, distance, found, Plan(pairs="all")) == every
+        assert next_pairs(losses, distance, found, BarcodeOptions(pairs="all")) == every
 
     def test_budget(self):
         assert Budget.read(None) == Budget()

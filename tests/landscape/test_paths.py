@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from onnxtop.errors import UsageError
-from onnxtop.landscape.minima import descend
-from onnxtop.landscape.paths import Meter, PathOptions, find_path, profile
+from onnxtop.landscape.chain import Meter, profile
+from onnxtop.landscape.options import PathOptions
+from onnxtop.landscape.paths import find_path
+from onnxtop.loss.descent import descend
 from onnxtop.topology.barcode import direct_barcode, merge_tree_barcode
 from tests.known_landscapes import FUNCTIONS, MINIMA, TRUTH, TanhNet, counted_gradient, ordered
 
@@ -26,7 +28,7 @@ LEFT, RIGHT = np.array([-1.0, 0.0]), np.array([1.0, 0.1])
 def test_benchmark_functions(name):
     function, truth = FUNCTIONS[name], TRUTH["functions"][name]
     gradient = counted_gradient(function)
-    minima = [descend(gradient, np.array(start, float), 200) for start in MINIMA[name]]
+    minima = [descend(gradient, np.array(start, float), iterations=200).point for start in MINIMA[name]]
     losses = [function(*point) for point in minima]
     passes = []
     for i, j in itertools.combinations(range(len(minima)), 2):
@@ -67,7 +69,7 @@ def test_more_gradients_never_harm():
 
 def test_band_beats_line_and_authors_step_at_equal_gradients():
     net = TanhNet(4)
-    minima = [descend(net.gradient, net.start(seed), 500) for seed in range(3)]
+    minima = [descend(net.gradient, net.start(seed), iterations=500).point for seed in range(3)]
     losses = [net.loss(theta) for theta in minima]
 
     def total(options, barcode=merge_tree_barcode):

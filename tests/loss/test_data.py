@@ -10,8 +10,8 @@ import pytest
 
 from onnxtop.errors import UsageError
 from onnxtop.loss.data import read_data
-from onnxtop.loss.images import Pixels
-from onnxtop.loss.lift import Declared
+from onnxtop.loss.options import Pixels
+from onnxtop.loss.prepare.prepared import Declared
 from onnxtop.loss.probe import Probe
 from onnxtop.loss.samples import match, parts
 from tests.loss.conftest import SAMPLES

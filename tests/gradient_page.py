@@ -1,6 +1,6 @@
 """The page of operations that have gradients, written from the tables of rules.
 
-``python -m onnxtop.gradient.page > docs/gradient-ops.md``
+``python -m tests.gradient_page > docs/gradient-ops.md``
 """
 
 import inspect
@@ -18,7 +18,7 @@ __all__ = ["page"]
 _HEAD = """\
 # Operations with a gradient
 
-<!-- written by python -m onnxtop.gradient.page from the tables of rules; a test compares them -->
+<!-- written by python -m tests.gradient_page from the tables of rules; a test compares them -->
 
 `onnxtop.Probe` differentiates a model whose operations between the parameters and the loss all stand here.
 An operation elsewhere (of the input alone, of shapes) needs no rule. Models older than opset {opset} are

@@ -1,0 +1,193 @@
+"""The way down from a point, and how the loss curves there: L-BFGS, Hessian products, extreme eigenvalues.
+
+A loss comes with its gradient as one callable, so any function will do: nothing here knows about models.
+"""
+
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Descent", "Eigenvalue", "Floats", "Gradient", "descend", "extreme_eigenvalue", "hessian_product"]
+
+Floats: TypeAlias = NDArray[np.float64]
+
+Gradient: TypeAlias = Callable[[NDArray[Any]], tuple[float, NDArray[Any]]]
+"""The loss and its gradient at a point, shape (d,)."""
+
+STEP = 1e-2
+"""How far a Hessian product goes to either side.
+
+The error of a smooth loss grows with the square of the step, that of float32's rounding with its inverse, and
+so does that of ReLU's kinks, of which a short step meets a few and takes their jumps for curvature. Measured,
+largest eigenvalue: sample tanh networks are 1 to 4 percent off (at 1e-3 nothing, at 2e-2 4 to 13 percent),
+the sample ReLU network 2 percent (at 1e-3 37 percent, at 3e-2 4); tests/loss/test_descent.py has both kinds.
+"""
+
+_DENSE = 12  # parameters up to which the whole Hessian is made: Lanczos needs more dimensions than vectors
+
+
+@dataclass(frozen=True, eq=False)
+class Descent:
+    """The lowest point met on the way down, shape (d,); the start if nothing was lower.
+
+    ``before`` is the loss at the start, ``loss`` that at the point, ``gradients`` how many gradients it took.
+    """
+
+    point: Floats
+    before: float
+    loss: float
+    gradients: int
+
+    @property
+    def gain(self) -> float:
+        """How much lower the point lies than the start."""
+        return max(self.before - self.loss, 0.0)
+
+
+@dataclass(frozen=True)
+class Eigenvalue:
+    """An extreme eigenvalue of the Hessian; ``products`` is how many Hessian-vector products it took.
+
+    Where not ``converged``, the eigenvalue itself lies further out.
+    """
+
+    value: float
+    products: int
+    converged: bool
+
+
+def descend(
+    gradient: Gradient,
+    start: NDArray[Any],
+    *,
+    iterations: int | None = None,
+    gradients: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Descent:
+    """Descend by L-BFGS (SciPy).
+
+    Parameters
+    ----------
+    gradient
+        Loss and gradient on all data. Where the loss is not finite, the point does not count.
+    start
+        Shape (d,).
+    iterations
+        How many there may be, about two gradients each: towards the very bottom.
+    gradients
+        How many there may be instead, one more or less: a short look that ends where SciPy sees no more gain.
+    stop
+        Asked before each gradient; the way so far is kept.
+
+    Examples
+    --------
+    >>> down = descend(lambda x: (float(x @ x), 2 * x), np.ones(2), iterations=5)
+    >>> bool(abs(down.point).max() < 1e-6), down.gain
+    (True, 2.0)
+    """
+    from scipy.optimize import minimize
+
+    losses: list[float] = []
+    lowest, point = math.inf, np.asarray(start, np.float64)
+
+    def watched(theta: Floats) -> tuple[float, Floats]:
+        nonlocal lowest, point
+        if stop():
+            raise StopIteration
+        loss, slope = gradient(theta)
+        losses.append(loss)
+        if loss < lowest:
+            lowest, point = loss, theta.copy()
+        return loss, np.asarray(slope, np.float64)
+
+    limits: Any = {"maxfun": gradients}
+    if iterations is not None:
+        limits = {"maxiter": iterations, "maxfun": 2 * iterations + 20, "ftol": 1e-13, "gtol": 1e-8}
+    with suppress(StopIteration):
+        if iterations != 0:
+            minimize(watched, point, jac=True, method="L-BFGS-B", options=limits)
+    before = losses[0] if losses else math.nan
+    return Descent(point, before, lowest if lowest < math.inf else before, len(losses))
+
+
+def hessian_product(gradient: Gradient, point: NDArray[Any], direction: Floats) -> Floats:
+    """Return the Hessian times a direction, by a central difference of gradients, `STEP` to either side."""
+    length = float(np.linalg.norm(direction))
+    if length == 0:
+        return np.zeros_like(direction)
+    shift = STEP / length * direction
+    ahead, behind = (np.asarray(gradient(place)[1], np.float64) for place in (point + shift, point - shift))
+    product: Floats = (ahead - behind) * (length / (2 * STEP))
+    return product
+
+
+def extreme_eigenvalue(
+    gradient: Gradient,
+    point: NDArray[Any],
+    which: Literal["largest", "lowest"],
+    *,
+    seed: int = 0,
+    products: int = 60,
+    vectors: int = 10,
+    tolerance: float = 1e-2,
+) -> Eigenvalue:
+    """Return the largest or the lowest eigenvalue of the Hessian, by Lanczos's method (SciPy).
+
+    Parameters
+    ----------
+    gradient
+        Loss and gradient on all data.
+    point
+        Shape (d,).
+    seed
+        Of the first vector.
+    products
+        How many Hessian-vector products may be spent, about; each takes two gradients.
+    vectors
+        That are kept, each as long as theta; an eigenvalue among others near 0 takes more of them.
+    tolerance
+        Relative to the eigenvalue.
+
+    Returns
+    -------
+    Eigenvalue
+        Without convergence the most extreme curvature met, a bound of the eigenvalue. 0 without parameters.
+
+    Examples
+    --------
+    >>> saddle = lambda x: (float(x[0] ** 2 - 3 * x[1] ** 2), np.array([2 * x[0], -6 * x[1]]))
+    >>> [round(extreme_eigenvalue(saddle, np.zeros(2), side).value, 6) for side in ("largest", "lowest")]
+    [2.0, -6.0]
+    """
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
+    point = np.asarray(point, np.float64)
+    d = point.size
+    curvatures: list[float] = []
+    extreme = max if which == "largest" else min
+
+    def multiply(vector: Floats) -> Floats:
+        direction = np.ravel(vector)
+        image = hessian_product(gradient, point, direction)
+        curvatures.append(float(direction @ image) / max(float(direction @ direction), 1e-300))
+        return image
+
+    if d <= _DENSE:
+        hessian = np.array([multiply(axis) for axis in np.eye(d)]).reshape(d, d)
+        ends = np.linalg.eigvalsh((hessian + hessian.T) / 2).tolist()
+        return Eigenvalue(extreme(ends, default=0.0), d, True)
+    vectors = min(vectors, d - 1)
+    operator = LinearOperator((d, d), matvec=multiply, dtype=np.float64)
+    start = np.random.default_rng(seed).standard_normal(d)
+    rounds = max(products // vectors, 1)
+    side: Literal["LA", "SA"] = "LA" if which == "largest" else "SA"
+    try:
+        values = eigsh(operator, 1, which=side, v0=start, ncv=vectors, maxiter=rounds, tol=tolerance)[0]
+    except ArpackNoConvergence:
+        return Eigenvalue(extreme(curvatures), len(curvatures), False)
+    return Eigenvalue(float(values[0]), len(curvatures), True)

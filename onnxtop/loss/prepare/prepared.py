@@ -1,0 +1,95 @@
+"""A model on its way to being run, and what its passes share."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from onnxtop.gradient.graph import Array, Graph, copied
+from onnxtop.loss.parameters import Parameter
+from onnxtop.reader.model import bodies
+
+__all__ = ["Declared", "Prepared", "constant_array", "renamed", "take_in", "tensors_in"]
+
+
+@dataclass(frozen=True)
+class Declared:
+    """An input or output as the model declares it; None for a size that is open, or for all if unknown."""
+
+    name: str
+    dtype: np.dtype[np.generic]
+    shape: tuple[int | None, ...] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A model as a graph of this package.
+
+    Attributes
+    ----------
+    graph
+        Nodes, and all constants but the parameters.
+    inputs, outputs
+        As the model declares them.
+    parameters, values
+        The parameters that were taken out, and their arrays as float32.
+    ties
+        Parameters that are used several times, with how often.
+    """
+
+    graph: Graph
+    inputs: tuple[Declared, ...]
+    outputs: tuple[Declared, ...]
+    parameters: tuple[Parameter, ...] = ()
+    values: tuple[Array, ...] = ()
+    ties: Mapping[str, int] = field(default_factory=dict)
+
+
+def take_in(graph: Graph, node: NodeProto) -> None:
+    """Add a node to a graph; what a Constant node holds becomes a constant."""
+    held = constant_array(node)
+    if held is None:
+        graph.nodes.append(node)
+    else:
+        graph.hold(node.output[0], held)
+
+
+def constant_array(node: NodeProto) -> Array | None:
+    """Return what a Constant node holds, None for any other node and for texts."""
+    if node.op_type != "Constant" or node.domain not in ("", "ai.onnx"):
+        return None
+    for attribute in node.attribute:
+        value = helper.get_attribute_value(attribute)
+        if attribute.name == "value":
+            return numpy_helper.to_array(value)
+        if attribute.name in ("value_float", "value_floats"):
+            return np.array(value, np.float32)
+        if attribute.name in ("value_int", "value_ints"):
+            return np.array(value, np.int64)
+    return None
+
+
+def renamed(node: NodeProto, names: Mapping[str, str]) -> NodeProto:
+    """Return a copy of a node with other names for some values, in its bodies too."""
+    copy = copied(node)
+    for side in (copy.input, copy.output):
+        side[:] = [names.get(name, name) for name in side]
+    for body in bodies(copy):
+        inner = [renamed(item, names) for item in body.node]
+        del body.node[:]
+        body.node.extend(inner)
+        for result in body.output:
+            result.name = names.get(result.name, result.name)
+    return copy
+
+
+def tensors_in(node: NodeProto) -> Iterator[TensorProto]:
+    """Yield the tensors in a node's attributes and bodies."""
+    for attribute in node.attribute:
+        if attribute.HasField("t"):
+            yield attribute.t
+    for body in bodies(node):
+        yield from body.initializer
+        for inner in body.node:
+            yield from tensors_in(inner)

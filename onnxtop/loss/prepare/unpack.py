@@ -1,0 +1,64 @@
+"""The pass that comes first: a loaded model as a graph of this package, in the model's own opset."""
+
+from pathlib import Path
+
+import numpy as np
+from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+
+from onnxtop.gradient.graph import OPSET, Graph, copied
+from onnxtop.loss.options import LossOptions
+from onnxtop.loss.prepare.prepared import Declared, Prepared, tensors_in
+from onnxtop.reader.model import Model, load
+from onnxtop.reader.tensors import TensorFiles
+
+__all__ = ["inputs_of", "opened", "unpacked"]
+
+
+def opened(model: str | Path | Model, options: LossOptions) -> Model:
+    """Return a model that is loaded already, or load a file."""
+    return model if isinstance(model, Model) else load(model, allow_external=options.allow_external)
+
+
+def unpacked(model: Model) -> Prepared:
+    """Return a model's nodes and constants; all tensors, those in bodies included, hold their bytes."""
+    proto = model.proto
+    opsets = {"" if item.domain == "ai.onnx" else item.domain: item.version for item in proto.opset_import}
+    graph = Graph(opsets={"": OPSET, **opsets})
+    main = {value.name: tensor for value, tensor in reversed(list(model.tensors.items()))}  # bodies come last
+    constants = [tensor.name for tensor in proto.graph.initializer]
+    constants += [sparse.values.name for sparse in proto.graph.sparse_initializer]
+    for node in proto.graph.node:
+        if node.op_type == "Constant" and node.output[0] in main:
+            constants.append(node.output[0])
+        else:
+            graph.nodes.append(_complete(node, model.files))
+    for name in constants:
+        graph.hold(name, model.files.read(main[name]))
+    return Prepared(graph, inputs_of(model), tuple(map(_declared, proto.graph.output)))
+
+
+def inputs_of(model: Model) -> tuple[Declared, ...]:
+    """Return the inputs that a model declares, without those that have values of their own."""
+    declared = {value.name: value for value in model.proto.graph.input}
+    return tuple(_declared(declared[value.name]) for value in model.inputs if value.name in declared)
+
+
+def _declared(value: ValueInfoProto) -> Declared:
+    kind = value.type.tensor_type
+    shape = None
+    if kind.HasField("shape"):
+        shape = tuple(dim.dim_value if dim.dim_value > 0 else None for dim in kind.shape.dim)
+    try:
+        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type))
+    except (KeyError, TypeError, ValueError):
+        dtype = np.dtype(object)  # a sequence or a map
+    return Declared(value.name, dtype, shape)
+
+
+def _complete(node: NodeProto, files: TensorFiles) -> NodeProto:
+    """Return a copy of a node whose tensors, those in its bodies included, hold their bytes."""
+    whole = copied(node)
+    for tensor in tensors_in(whole):
+        if tensor.data_location == TensorProto.EXTERNAL:
+            tensor.CopyFrom(numpy_helper.from_array(np.asarray(files.read(tensor)), tensor.name))
+    return whole

@@ -1,0 +1,69 @@
+"""The pass to the opset of this package: onnx's converter sees the structure and small constants only."""
+
+from dataclasses import replace
+
+import numpy as np
+from onnx import ModelProto, helper, numpy_helper, version_converter
+
+from onnxtop.errors import ModelError
+from onnxtop.gradient.graph import OPSET, Graph, onnx_type
+from onnxtop.loss.prepare.prepared import Prepared, take_in
+
+__all__ = ["upgraded"]
+
+_SMALL = 1024  # elements up to which a constant is shown to the version converter, which may need its value
+
+
+def upgraded(model: Prepared) -> Prepared:
+    """Return the model in the opset of this package, if its own is older.
+
+    Raises
+    ------
+    ModelError
+        The version converter cannot convert it.
+    """
+    old = model.graph
+    if old.opsets[""] >= OPSET:
+        return model
+    converted = _converted(_header(model), old.opsets[""])
+    graph = Graph(opsets={**old.opsets, "": OPSET})
+    for name, array in old.constants.items():
+        graph.hold(name, array)
+    for tensor in converted.graph.initializer:
+        if tensor.name not in old.constants:
+            graph.hold(tensor.name, numpy_helper.to_array(tensor))
+    for node in converted.graph.node:
+        take_in(graph, node)
+    return replace(model, graph=graph)
+
+
+def _converted(header: ModelProto, opset: int) -> ModelProto:
+    try:
+        converted: ModelProto = version_converter.convert_version(header, OPSET)
+    except Exception as error:  # bare C++ errors, one for each thing it cannot do
+        reason = str(error).strip().splitlines()
+        raise ModelError(
+            f"wanted a model of opset {OPSET} or one that onnx can convert to it, found opset {opset}: "
+            f"{reason[0] if reason else type(error).__name__}; export the model in a newer opset"
+        ) from None
+    return converted
+
+
+def _header(model: Prepared) -> ModelProto:
+    """Return a model with its small constants; large ones are inputs, so that nothing copies them."""
+    info, old = helper.make_tensor_value_info, model.graph
+    large = {name: array for name, array in old.constants.items() if array.size > _SMALL}
+    inputs = [info(value.name, onnx_type(value.dtype), value.shape) for value in model.inputs]
+    inputs += [info(name, onnx_type(array.dtype), array.shape) for name, array in large.items()]
+    outputs = [
+        info(value.name, onnx_type(value.dtype), value.shape)
+        for value in model.outputs
+        if value.dtype != object
+    ]
+    small = [
+        numpy_helper.from_array(np.asarray(array), name)
+        for name, array in old.constants.items()
+        if name not in large
+    ]
+    graph = helper.make_graph(old.nodes, "model", inputs, outputs, small)
+    return helper.make_model(graph, opset_imports=old.opset_imports(), ir_version=10)

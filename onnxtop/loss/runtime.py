@@ -1,0 +1,94 @@
+"""onnxruntime's one door: sessions on the processor, their types, their errors made ours.
+
+Imported only when a model is opened.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from onnx import ModelProto
+
+from onnxtop.errors import ModelError
+from onnxtop.gradient.graph import Array
+
+__all__ = ["Runtime", "Session"]
+
+_TYPES: dict[str, Any] = {"float": np.float32, "double": np.float64, "bfloat16": ml_dtypes.bfloat16}
+_TYPES["string"] = object
+
+
+class Session:
+    """A model ready to run; see `Runtime.open`."""
+
+    def __init__(self, proto: ModelProto, threads: int, plain: bool) -> None:
+        import onnxruntime  # type: ignore[import-untyped]
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # each weight that is fed would be a warning
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.use_deterministic_compute = True
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # it starves neighbours
+        levels = onnxruntime.GraphOptimizationLevel
+        options.graph_optimization_level = levels.ORT_DISABLE_ALL if plain else levels.ORT_ENABLE_ALL
+        try:
+            self._session = onnxruntime.InferenceSession(
+                proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's errors share no base but Exception
+            raise ModelError(f"onnxruntime cannot open the model: {_reason(error)}") from None
+        self._inputs = [value.name for value in self._session.get_inputs()]
+
+    def types(self) -> dict[str, np.dtype[Any] | None]:
+        """Return the outputs' types by name, None for what is no tensor."""
+        return {value.name: _dtype(value.type) for value in self._session.get_outputs()}
+
+    def run(self, outputs: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
+        """Compute some outputs; what the model does not use is not fed.
+
+        Raises
+        ------
+        ModelError
+            The model fails on this data.
+        """
+        used = {name: feeds[name] for name in self._inputs}
+        try:
+            results: list[Array] = self._session.run(list(outputs), used)
+        except Exception as error:
+            raise ModelError(f"onnxruntime cannot run the model on this data: {_reason(error)}") from None
+        return results
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Opens models, each run of which has so many threads."""
+
+    threads: int = 1
+
+    def open(self, proto: ModelProto, *, plain: bool = False) -> Session:
+        """Open a model; ``plain`` leaves out all optimisation.
+
+        Raises
+        ------
+        ModelError
+            onnxruntime does not take it.
+        """
+        return Session(proto, self.threads, plain)
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).strip()
+    first = text.splitlines()[0] if text else type(error).__name__
+    return f"{first}; give a smaller batch size" if "alloc" in first.lower() else first
+
+
+def _dtype(name: str) -> np.dtype[Any] | None:
+    """Return the type that onnxruntime calls ``tensor(float)``, None for sequences and maps."""
+    if not name.startswith("tensor("):
+        return None
+    inner = name.removeprefix("tensor(").removesuffix(")")
+    kind: np.dtype[Any] = np.dtype(_TYPES.get(inner, inner))
+    return kind

@@ -1,0 +1,58 @@
+"""A file is parsed once a call, whatever is asked of it."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import onnxtop
+from onnxtop.cli import app
+from onnxtop.loss.options import ProbeOptions
+from onnxtop.loss.summary import probe_summary
+from onnxtop.reader import model as reader
+from tests.loss.conftest import SAMPLES
+
+DIGITS = SAMPLES / "digits.npz"
+MINIMA = sorted(map(str, (SAMPLES / "minima").glob("*.onnx")))[:2]
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Count how often each file is parsed: all go through the one place where a model is linked."""
+    counts: Counter[str] = Counter()
+    plain = reader.TensorFiles
+
+    class Counted(plain):
+        def __init__(self, path: Path, *rest: object) -> None:
+            counts[Path(path).name] += 1
+            super().__init__(path, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(reader, "TensorFiles", Counted)
+    return counts
+
+
+def test_probe_of_all_splits(parsed: Counter[str]) -> None:
+    probe_summary(SAMPLES / "mlp_jax.onnx", DIGITS, ProbeOptions(profile=False, sharpness=False))
+    assert parsed == {"mlp_jax.onnx": 1}
+
+
+def test_probe_on_the_command_line(parsed: Counter[str], capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["mlp_jax.onnx", "mlp_sklearn.onnx"]
+    argv = ["probe", *(str(SAMPLES / name) for name in names), "--data", str(DIGITS), "--quick", "-f", "json"]
+    app.main(argv, standalone_mode=False)
+    assert parsed == dict.fromkeys(names, 1)
+
+
+def test_loss_barcode(parsed: Counter[str]) -> None:
+    with np.load(DIGITS) as data:
+        few = {name: data[name][:50] for name in data}
+    onnxtop.loss_barcode(MINIMA, few, finder="line", minima=1, epochs=1, polish=0, jobs=2)
+    assert parsed == {Path(name).name: 1 for name in MINIMA}
+
+
+def test_report_on_data(parsed: Counter[str]) -> None:
+    options = onnxtop.AuditOptions(data=DIGITS, minima=1, topology=False)
+    report = onnxtop.audit(MINIMA[0], options)
+    assert report.loss_landscape is not None
+    assert parsed == {Path(MINIMA[0]).name: 1}
