@@ -15,6 +15,8 @@ from onnxtop.auditing.options import AuditOptions, check_options, settings_of
 from onnxtop.cli import VERBS
 from onnxtop.comparison.options import CompareOptions
 from onnxtop.errors import UsageError
+from onnxtop.landscape.options import BarcodeOptions
+from onnxtop.loss.options import ProbeOptions
 from onnxtop.options import Option, check, declared, with_values
 from onnxtop.results.diff import DiffSettings
 from onnxtop.results.report import Settings
@@ -110,7 +112,9 @@ def test_an_audit_refuses_options_before_any_work(changes: dict[str, Any]) -> No
         check_options(AuditOptions(**changes))
 
 
-@pytest.mark.parametrize("options", [AuditOptions, CompareOptions, CheckOptions])
+@pytest.mark.parametrize(
+    "options", [AuditOptions, BarcodeOptions, CheckOptions, CompareOptions, ProbeOptions]
+)
 def test_every_declared_option_is_on_some_command_line(options: type) -> None:
     commands = [importlib.import_module(module).command for module, _ in VERBS.values()]
     shown = {
@@ -123,7 +127,7 @@ def test_every_declared_option_is_on_some_command_line(options: type) -> None:
         assert (each.name, each.option.flag or f"--{each.key}", each.option.help) in shown
 
 
-@pytest.mark.parametrize("room", ["auditing", "comparison", "rules"])
+@pytest.mark.parametrize("room", ["auditing", "comparison", "landscape", "loss", "rules"])
 def test_modules_that_declare_options_load_nothing_heavy(room: str) -> None:
     code = f"import sys, onnxtop.{room}.options"
     code += "; assert not {'numpy', 'scipy', 'onnx', 'click'} & set(sys.modules)"

@@ -3,10 +3,11 @@
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, TypeAlias
 
 from onnxtop.errors import UsageError
 from onnxtop.loss.options import LossOptions, processors
+from onnxtop.options import Option, Seed, check
 
 __all__ = [
     "BarcodeOptions",
@@ -31,6 +32,8 @@ _SECONDS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 class PathOptions:
     """How a path is looked for.
 
+    What the option of a field says is not said twice.
+
     Attributes
     ----------
     finder
@@ -41,26 +44,26 @@ class PathOptions:
         Of the chain at the start, both ends included.
     most_points
         Pivots are inserted up to this number (``neb``).
-    gradients
-        At most so many are spent on one path.
     rate
         Learning rate of the authors' step (theirs is 2e-3). The other finders choose their own.
     """
 
-    finder: Finder = "neb"
+    finder: Annotated[
+        Finder,
+        Option("How a path is found: elastic band, Bezier curve, the papers' step, straight line."),
+    ] = "neb"
     points: int = 11
     most_points: int = 19
-    gradients: int = 2000
+    gradients: Annotated[int, Option("At most so many gradients for one path.", least=0)] = 2000
     rate: float = 2e-3
 
     def __post_init__(self) -> None:
         """Refuse what makes no path."""
-        if self.finder not in get_args(Finder):
-            raise UsageError(f"wanted a finder out of {', '.join(get_args(Finder))}, found {self.finder!r}")
+        check(self)
         if self.points < 3 or self.most_points < self.points:
             raise UsageError(f"wanted 3 points or more on a path, found {self.points} to {self.most_points}")
-        if self.gradients < 0 or not self.rate > 0:
-            raise UsageError(f"wanted gradients >= 0 and a rate > 0, found {self.gradients} and {self.rate}")
+        if not self.rate > 0:
+            raise UsageError(f"wanted a rate > 0, found {self.rate}")
 
 
 @dataclass(frozen=True)
@@ -82,19 +85,22 @@ class Training:
         Iterations of L-BFGS on all data afterwards, towards the bottom of what mini-batches found.
     """
 
-    optimiser: Optimiser = "adam"
-    epochs: int | None = None
+    optimiser: Annotated[Optimiser, Option("How to train; sgd-1 and sgd-2 are the papers' schedules.")] = (
+        "adam"
+    )
+    epochs: Annotated[
+        int | None,
+        Option("Passes over the data, or iterations of lbfgs. Default: 60, 2001, 200, 1000.", least=1),
+    ] = None
     batch: int = 64
     rate: float = 5e-3
     polish: int = 100
 
     def __post_init__(self) -> None:
         """Refuse what is no training."""
-        if self.optimiser not in get_args(Optimiser):
-            wanted = ", ".join(get_args(Optimiser))
-            raise UsageError(f"wanted an optimiser out of {wanted}, found {self.optimiser!r}")
-        if self.batch < 1 or self.length < 1 or not self.rate > 0 or self.polish < 0:
-            raise UsageError("wanted at least one epoch and one row a batch, and a rate above 0")
+        check(self)
+        if self.batch < 1 or not self.rate > 0 or self.polish < 0:
+            raise UsageError("wanted at least one row a batch, and a rate above 0")
 
     @property
     def length(self) -> int:
@@ -148,62 +154,67 @@ class Budget:
 class BarcodeOptions:
     """How the minima of a model are found and joined.
 
+    What the option of a field says is not said twice.
+
     Attributes
     ----------
-    minima
-        How many more minima are trained, each with a seed of its own.
     start
         ``fresh``: from new random weights; ``perturbed``: from the model's own, moved by ``perturbation``
         times the norm of each tensor.
-    training
-        How they are trained.
-    path
-        How one path is looked for.
-    align
-        Whether hidden units are renumbered first, so that the two ends lie near each other.
     pairs
         ``tree``: the pairs that can shorten a bar; ``all``: every pair; ``direct``: every pair, and bars that
         end at the lowest direct path to a lower minimum, as the papers' code has it.
-    probe
-        Which loss, and how it is run.
     budget
         Of all paths together: gradients (20000) or time (``90s``, ``5min``); training is not counted. Without
         one, the tree gets twice its edges.
-    seed
-        Of everything random.
-    curvature
-        Whether to look for the lowest eigenvalue of the Hessian at each minimum.
     jobs
         Paths looked for at a time; None for the number of cores, at most 4. The result does not depend on
         it, but for the rounding of models so large that a run has several threads.
-    state
-        A file that keeps what is found, for another run to go on from.
     """
 
-    minima: int = 0
-    start: Start = "fresh"
+    minima: Annotated[int, Option("Train so many more minima, each with a seed of its own.", least=0)] = 0
+    start: Annotated[Start, Option("Train from new random weights, or from the model's own, perturbed.")] = (
+        "fresh"
+    )
     perturbation: float = 0.5
     training: Training = field(default_factory=Training)
     path: PathOptions = field(default_factory=lambda: PathOptions(gradients=1000))
-    align: bool = True
-    pairs: Pairs = "tree"
+    align: Annotated[
+        bool,
+        Option("Do not renumber hidden units to lie near each other first.", flag="--no-align"),
+    ] = True
+    pairs: Annotated[
+        Pairs,
+        Option(
+            "Join the pairs that can shorten a bar, or all; direct: all, and bars as in the papers' code."
+        ),
+    ] = "tree"
     probe: LossOptions = field(default_factory=lambda: LossOptions(batchnorm="batch"))
-    budget: str | int | None = None
-    seed: int = 0
-    curvature: bool = False
-    jobs: int | None = None
-    state: str | Path | None = None
+    budget: Annotated[
+        str | int | None,
+        Option(
+            "All paths together cost at most so many gradients (20000) or so much time (90s, 5min).",
+            metavar="NUMBER|TIME",
+        ),
+    ] = None
+    seed: Seed = 0
+    curvature: Annotated[bool, Option("Also find the lowest eigenvalue of the Hessian at each minimum.")] = (
+        False
+    )
+    jobs: Annotated[
+        int | None,
+        Option("Paths looked for at a time. Default: one a core, at most 4.", short="-j", least=1),
+    ] = None
+    state: Annotated[
+        str | Path | None,
+        Option("Keep what is found here, and go on from it if it exists.", metavar="FILE", form="file"),
+    ] = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be done, before any work."""
-        if self.minima < 0 or self.seed < 0:
-            raise UsageError(f"wanted minima >= 0 and a seed >= 0, found {self.minima} and {self.seed}")
-        if self.start not in get_args(Start) or not self.perturbation > 0:
-            raise UsageError("wanted a start that is fresh, or perturbed by more than 0")
-        if self.pairs not in get_args(Pairs):
-            raise UsageError(f"wanted pairs out of {', '.join(get_args(Pairs))}, found {self.pairs!r}")
-        if self.jobs is not None and self.jobs < 1:
-            raise UsageError(f"wanted at least one job, found {self.jobs}")
+        check(self)
+        if not self.perturbation > 0:
+            raise UsageError("wanted a start that is perturbed by more than 0")
         Budget.read(self.budget)
 
     @property

@@ -6,9 +6,10 @@ Each option is declared here once; nothing heavy is imported.
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Annotated, Literal, TypeAlias, get_args
 
 from onnxtop.errors import UsageError
+from onnxtop.options import AllowExternal, Option, Seed, check
 
 __all__ = ["BatchNorm", "Execution", "LossName", "LossOptions", "Pixels", "ProbeOptions", "processors"]
 
@@ -26,22 +27,16 @@ def processors() -> int:
 class LossOptions:
     """Which loss of a model, and how it is run.
 
+    What the option of a field says is not said twice.
+
     Attributes
     ----------
-    loss
-        ``auto`` chooses by the output's shape and the target's type.
-    output
-        Which output the loss is of, where the model has several.
     batchnorm
         ``frozen`` uses the stored statistics, as the exported model does; ``batch`` those of the samples of
         each run (all of them, unless ``batch_size`` is smaller); ``recalibrate`` measures them at each theta,
         as the mean over runs, and holds them fixed in the gradient.
-    l2
-        Adds l2 / 2 times the squared length of theta.
     untie
         Whether a tensor that is used several times becomes one parameter a use.
-    ignore_index
-        The label that does not count.
     batch_size
         Samples in a run; chosen by memory if None. The loss does not depend on it, unless ``batchnorm`` is
         ``batch`` or ``recalibrate``.
@@ -49,35 +44,44 @@ class LossOptions:
         Threads in a run; if None, one for small models and all processors of this process for others.
     execution
         ``feeds``, ``rebuild`` or ``auto``, which times both once where it may matter.
-    allow_external
-        Folders beside the model's own from which external weights may be read.
     """
 
-    loss: LossName = "auto"
-    output: str | None = None
-    batchnorm: BatchNorm = "frozen"
-    l2: float = 0.0
+    loss: Annotated[LossName, Option("Which loss; by the output's shape and the target's type if auto.")] = (
+        "auto"
+    )
+    output: Annotated[
+        str | None,
+        Option(
+            "Which output the loss is of, where the model has several.",
+            flag="--target-output",
+            metavar="NAME",
+        ),
+    ] = None
+    batchnorm: Annotated[
+        BatchNorm,
+        Option("Statistics of BatchNormalization: stored, of each batch, or measured anew."),
+    ] = "frozen"
+    l2: Annotated[
+        float,
+        Option("Add L2 / 2 times the squared length of the weights to the loss.", metavar="NUMBER", least=0),
+    ] = 0.0
     untie: bool = False
-    ignore_index: int = -100
-    batch_size: int | None = None
-    threads: int | None = None
+    ignore_index: Annotated[int, Option("The label that does not count.", metavar="LABEL")] = -100
+    batch_size: Annotated[
+        int | None, Option("Samples in a run; by memory if not given.", metavar="N", least=1)
+    ] = None
+    threads: Annotated[
+        int | None, Option("Threads in a run; by size if not given.", metavar="N", least=1)
+    ] = None
     execution: Execution = "auto"
-    allow_external: tuple[str | Path, ...] = ()
+    allow_external: AllowExternal = ()
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        for name, value, known in (
-            ("a loss", self.loss, LossName),
-            ("batchnorm", self.batchnorm, BatchNorm),
-            ("execution", self.execution, Execution),
-        ):
-            if value not in get_args(known):
-                raise UsageError(f"wanted {name} out of {', '.join(get_args(known))}, found {value!r}")
-        if not 0 <= self.l2 < float("inf"):
-            raise UsageError(f"wanted l2 of 0 or more, found {self.l2}")
-        for name, number in (("batch_size", self.batch_size), ("threads", self.threads)):
-            if number is not None and number < 1:
-                raise UsageError(f"wanted {name} of 1 or more, found {number}")
+        check(self)
+        if self.execution not in get_args(Execution):
+            known = ", ".join(get_args(Execution))
+            raise UsageError(f"execution: wanted one of {known}, found {self.execution!r}")
 
 
 @dataclass(frozen=True)
@@ -89,18 +93,20 @@ class Pixels:
     """
 
     shape: tuple[int, ...] | None = None
-    mean: tuple[float, ...] = (0.0,)
-    deviation: tuple[float, ...] = (1.0,)
+    mean: Annotated[
+        tuple[float, ...], Option("Subtract from pixels (0 to 1) of images.", metavar="M[,M,M]")
+    ] = (0.0,)
+    deviation: Annotated[tuple[float, ...], Option("Divide pixels of images by.", metavar="S[,S,S]")] = (1.0,)
 
 
 @dataclass(frozen=True)
 class ProbeOptions(LossOptions):
     """What to measure of a loss, and how.
 
+    What the option of a field says is not said twice.
+
     Attributes
     ----------
-    labels
-        An .npy file of labels, where the data is an .npy file.
     split
         Which split of the data to take; the one without an ending if None.
     gradient, profile, sharpness, descent
@@ -110,19 +116,14 @@ class ProbeOptions(LossOptions):
         Points a side of the loss surface; 0 for none.
     points, directions, reach
         Of the profiles: points a line, how many random lines, and how far they go in lengths of the filters.
-    seed
-        Of random directions.
-    budget
-        Seconds after which no further step is begun; None for no limit.
-    differences
-        Whether finite differences may stand in for a gradient without rules, up to 300 parameters.
-    image
-        How images are turned into numbers.
     """
 
     execution: Execution = "feeds"  # a choice by timing could differ from run to run in the last digit
-    labels: str | Path | None = None
-    split: str | None = None
+    labels: Annotated[
+        str | Path | None,
+        Option("Labels or targets, where --data is an .npy file.", metavar="FILE", form="file"),
+    ] = None
+    split: Annotated[str | None, Option("Use the arrays whose names end in _NAME.", metavar="NAME")] = None
     gradient: bool = True
     profile: bool = True
     sharpness: bool = True
@@ -131,7 +132,15 @@ class ProbeOptions(LossOptions):
     points: int = 21
     directions: int = 2
     reach: float = 0.5
-    seed: int = 0
-    budget: float | None = None
-    differences: bool = False
+    seed: Seed = 0
+    budget: Annotated[
+        float | None, Option("Begin no further step after so long.", metavar="SECONDS", least=0)
+    ] = None
+    differences: Annotated[
+        bool,
+        Option(
+            "Allow them where an operation has no rule (up to 300 parameters).",
+            flag="--finite-differences",
+        ),
+    ] = False
     image: Pixels = field(default_factory=Pixels)

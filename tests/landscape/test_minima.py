@@ -99,7 +99,7 @@ def test_perturbed_by_the_norm_of_each_tensor():
 
 
 def test_refused():
-    with pytest.raises(UsageError, match="optimiser out of"):
+    with pytest.raises(UsageError, match="optimiser: wanted one of"):
         Training("newton")
-    with pytest.raises(UsageError, match="at least one epoch"):
+    with pytest.raises(UsageError, match="epochs: wanted a whole number of at least 1"):
         Training(epochs=0)

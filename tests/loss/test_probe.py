@@ -290,11 +290,11 @@ def test_wrong_theta(digits: Data) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batchnorm": "none"}, "wanted batchnorm out of"),
-        ({"execution": "fast"}, "wanted execution out of"),
-        ({"loss": "hinge"}, "wanted a loss out of"),
-        ({"l2": -1.0}, "wanted l2 of 0 or more"),
-        ({"batch_size": 0}, "wanted batch_size of 1 or more"),
+        ({"batchnorm": "none"}, "batchnorm: wanted one of"),
+        ({"execution": "fast"}, "execution: wanted one of"),
+        ({"loss": "hinge"}, "loss: wanted one of"),
+        ({"l2": -1.0}, "l2: wanted a number of at least 0"),
+        ({"batch_size": 0}, "batch_size: wanted a whole number of at least 1"),
         ({"output": "nothing"}, "wanted an output out of logits"),
         ({"loss": "mse"}, "wanted a target of the output's shape"),
     ],
