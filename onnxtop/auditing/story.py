@@ -14,7 +14,7 @@ from onnxtop.network import Blocks
 from onnxtop.reader.connectivity import Connectivity
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layers import Layer, find_layers
-from onnxtop.reader.model import load
+from onnxtop.reader.model import Model, load
 from onnxtop.reader.skeleton import check_sizes
 from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import (
