@@ -1,8 +1,8 @@
 """From a loaded model to a graph of this package: one opset, every parameter a value that is fed.
 
 In three steps: the model's nodes and constants as they are (`unpacked`); in the opset of this package
-(`upgraded`), by onnx's version converter, which sees the structure and the small constants only; and without
-the parameters (`taken_out`), since only the inputs of a graph can be fed.
+(`upgraded`), by onnx's version converter, which sees the structure and the small constants only, with fused
+operations written out; and without the parameters (`taken_out`), since only the inputs of a graph can be fed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,8 +13,10 @@ import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper, version_converter
 
 from onnxtop.errors import ModelError
+from onnxtop.gradient.engine import key_of
 from onnxtop.gradient.graph import OPSET, Array, Graph
 from onnxtop.loss.parameters import Parameter
+from onnxtop.reader.fused import FUSED, write_out
 from onnxtop.reader.model import Model, bodies
 from onnxtop.reader.tensors import TensorFiles
 
@@ -240,7 +242,7 @@ def _tensors(node: NodeProto) -> Iterator[TensorProto]:
 
 
 def upgraded(lifted: Lifted) -> Lifted:
-    """Return the model in the opset of this package, if its own is older.
+    """Return the model in the opset of this package, if its own is older, without fused operations.
 
     Raises
     ------
@@ -248,21 +250,14 @@ def upgraded(lifted: Lifted) -> Lifted:
         The version converter cannot convert it.
     """
     old = lifted.graph
-    if old.opsets[""] >= OPSET:
+    fused = any(key_of(node) in FUSED for node in old.nodes)
+    if old.opsets[""] >= OPSET and not fused:
         return lifted
     small = {name: array for name, array in old.constants.items() if array.size <= _SMALL}
     large = {name: array for name, array in old.constants.items() if array.size > _SMALL}
     header = _header(lifted, small, large)
-    try:
-        converted: ModelProto = version_converter.convert_version(header, OPSET)
-    except Exception as error:  # bare C++ errors, one for each thing it cannot do
-        reason = str(error).strip().splitlines()
-        raise ModelError(
-            f"wanted a model of opset {OPSET} or one that onnx can convert to it, found opset "
-            f"{old.opsets['']}: "
-            f"{reason[0] if reason else type(error).__name__}; export the model in a newer opset"
-        ) from None
-    graph = Graph(opsets={**old.opsets, "": OPSET})
+    converted, _ = write_out(_converted(header, old.opsets[""]))
+    graph = Graph(opsets={**old.opsets, "": max(OPSET, old.opsets[""])})
     arrays = dict(old.constants)
     arrays.update(
         (t.name, numpy_helper.to_array(t)) for t in converted.graph.initializer if t.name not in arrays
@@ -277,6 +272,20 @@ def upgraded(lifted: Lifted) -> Lifted:
         graph.constants[name] = array
         graph.declare(name, array.shape, array.dtype)
     return replace(lifted, graph=graph)
+
+
+def _converted(header: ModelProto, opset: int) -> ModelProto:
+    if opset >= OPSET:
+        return header
+    try:
+        converted: ModelProto = version_converter.convert_version(header, OPSET)
+    except Exception as error:  # bare C++ errors, one for each thing it cannot do
+        reason = str(error).strip().splitlines()
+        raise ModelError(
+            f"wanted a model of opset {OPSET} or one that onnx can convert to it, found opset {opset}: "
+            f"{reason[0] if reason else type(error).__name__}; export the model in a newer opset"
+        ) from None
+    return converted
 
 
 def _header(lifted: Lifted, small: Mapping[str, Array], large: Mapping[str, Array]) -> ModelProto:

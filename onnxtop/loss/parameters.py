@@ -21,7 +21,7 @@ from onnxtop.reader.constants import Constants, UnreadableConstantError
 from onnxtop.reader.layers import Layer, Skipped, find_layers
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.names import layer_name
-from onnxtop.reader.ops import BIASES, NORMALISATION
+from onnxtop.reader.ops import NORMALISATION, bias_positions
 from onnxtop.reader.reading import is_weight_type
 from onnxtop.statistics.fixed import probably_fixed
 
@@ -156,7 +156,7 @@ def _named(model: Model, constants: Constants, layers: Iterable[Layer | Skipped]
             yield _Candidate(bias.operands[0], "bias", layer.name, (index, 100))
     for node in model.nodes:
         op = (node.domain, node.op_type)
-        yield from _at(node, BIASES.get(op, ()), "bias", constants)
+        yield from _at(node, bias_positions(node), "bias", constants)
         positions = [
             p
             for p in NORMALISATION.get(op, ())

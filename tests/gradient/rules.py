@@ -12,6 +12,7 @@ from onnxtop.gradient.expansions import EXPANSIONS, expand
 from onnxtop.gradient.graph import Array, Graph
 from onnxtop.gradient.oracle import relative_error
 from onnxtop.gradient.rules import RULES
+from onnxtop.loss.lift import Lifted, upgraded
 from onnxtop.loss.probe import _Session
 from onnxtop.loss.trace import Session, fold
 
@@ -75,6 +76,8 @@ class Case:
             if name and name not in self.varying:
                 graph.constants[name] = array
                 graph.declare(name, array.shape, array.dtype)
+        if self.domain:
+            graph = upgraded(Lifted(graph, (), ())).graph
         return fold(graph, self.varying, opened)
 
     def check(self, seed: int, step: float = 1e-2) -> float:

@@ -22,16 +22,9 @@ from onnxtop.gradient.rules import (
 
 __all__ = ["FAMILIES", "RULES"]
 
-_MICROSOFT = "com.microsoft"
-
-_CONTRIBUTED = (
-    "BiasGelu", "FastGelu", "FusedMatMul", "QuickGelu", "SkipLayerNormalization",
-    "SkipSimplifiedLayerNormalization",
-)  # fmt: skip
-
 
 def _family(module: ModuleType, names: Iterable[str]) -> dict[Key, Rule]:
-    return {(_MICROSOFT if name in _CONTRIBUTED else "", name): getattr(module, name) for name in names}
+    return {("", name): getattr(module, name) for name in names}
 
 
 FAMILIES: dict[str, dict[Key, Rule]] = {
@@ -39,10 +32,7 @@ FAMILIES: dict[str, dict[Key, Rule]] = {
     "convolutions": _family(convolution, ("Conv", "ConvTranspose", "Resize")),
     "pooling": _family(pooling, pooling.__all__),
     "normalisation": _family(normalisation, normalisation.__all__),
-    "element by element": {
-        **_family(elementwise, elementwise.__all__),
-        (_MICROSOFT, "Gelu"): elementwise.Gelu,
-    },
+    "element by element": _family(elementwise, elementwise.__all__),
     "sums and softmax": _family(reduction, reduction.__all__),
     "movement": _family(movement, movement.__all__),
     "picking by index": _family(indexing, indexing.__all__),

@@ -46,7 +46,7 @@ def _inside(scope: Scope) -> Iterator[Node]:
 
 def top_scope(model: Model) -> Scope:
     """Return the nodes of the model as a tree of scopes."""
-    return _Reader(model).scope(model.proto.graph, [])[0]
+    return _Reader(model).scope(model.written.graph, [])[0]
 
 
 _HELD = frozenset({"value", "value_float", "value_floats", "value_int", "value_ints"})

@@ -66,8 +66,6 @@ NORMALISATION: Mapping[tuple[str, str], tuple[int, ...]] = {
         GroupNorm 1 2
         QEmbedLayerNormalization 5 6
         SkipGroupNorm 1 2
-        SkipLayerNormalization 2 3
-        SkipSimplifiedLayerNormalization 2
         """,
     ),
 }
@@ -93,15 +91,11 @@ BIASES: Mapping[tuple[str, str], tuple[int, ...]] = {
         Attention 2
         BiasAdd 1
         BiasDropout 1
-        BiasGelu 1
         BiasSoftmax 1
         BiasSplitGelu 1
         DecoderAttention 4
         DynamicQuantizeLSTM 3 7
         DynamicQuantizeMatMul 4
-        FastGelu 1
-        FusedConv 2
-        FusedGemm 2
         LongformerAttention 2 5
         MatMulIntegerToFloat 6
         MatMulNBits 5
@@ -109,8 +103,6 @@ BIASES: Mapping[tuple[str, str], tuple[int, ...]] = {
         PackedAttention 2
         QAttention 2
         QGemm 6
-        SkipLayerNormalization 4
-        SkipSimplifiedLayerNormalization 3
         """,
     ),
     **_positions("com.microsoft.nchwc", "Conv 2"),
@@ -147,12 +139,11 @@ NEUTRAL: frozenset[tuple[str, str]] = (
     | _names(
         _MICROSOFT,
         """
-        BiasAdd BiasDropout BiasGelu BiasSoftmax BiasSplitGelu DequantizeLinear FastGelu Gelu GridSample
+        BiasAdd BiasDropout BiasSoftmax BiasSplitGelu DequantizeLinear GridSample
         GroupNorm GroupQueryAttention Inverse MultiHeadAttention NGramRepeatBlock PackedMultiHeadAttention Pad
         QLinearAdd QLinearAveragePool QLinearConcat QLinearGlobalAveragePool QLinearLeakyRelu QLinearMul
-        QLinearReduceMean QLinearSigmoid QLinearSoftmax QLinearWhere QuantizeLinear QuickGelu RemovePadding
-        RestorePadding RotaryEmbedding SkipGroupNorm SkipLayerNormalization SkipSimplifiedLayerNormalization
-        Trilu Unique
+        QLinearReduceMean QLinearSigmoid QLinearSoftmax QLinearWhere QuantizeLinear RemovePadding
+        RestorePadding RotaryEmbedding SkipGroupNorm Trilu Unique
         """,
     )
     | _names("qonnx.custom_op.channels_last", "BatchNormalization MaxPool")

@@ -1,0 +1,193 @@
+"""Fused operations written out: the ordinary operations compute what onnxruntime's own kernel computes."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import ModelProto, TensorProto, helper
+
+from onnxtop.auditing.story import audit
+from onnxtop.reader.fused import FUSED, write_out
+from onnxtop.reader.layers import Layer
+from onnxtop.reader.model import load
+from tests.models import MICROSOFT, graph, layers_of, model, node, save, weights
+from tests.reader.extraction import run
+
+Array = np.ndarray[Any, Any]
+
+
+def _random(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng((seed, *shape)).normal(size=shape).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One node: arrays named ``x...`` are fed, all others initializers."""
+
+    op: str
+    inputs: str
+    arrays: Mapping[str, Any]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    outputs: str = "y"
+    domain: str = MICROSOFT
+
+    def __str__(self) -> str:
+        settings = ",".join(f"{key}={value}" for key, value in self.attributes.items())
+        shapes = ",".join("x".join(map(str, np.shape(array))) for array in self.arrays.values())
+        return f"{self.op}({self.inputs};{shapes}){settings}->{self.outputs}".replace(" ", ",")
+
+    @property
+    def fed(self) -> dict[str, Array]:
+        return {name: np.asarray(array) for name, array in self.arrays.items() if name.startswith("x")}
+
+    def proto(self) -> ModelProto:
+        op = f"{self.domain}.{self.op}" if self.domain else self.op
+        held = {name: array for name, array in self.arrays.items() if name not in self.fed}
+        made = node(op, self.inputs, self.outputs, name="fused", **self.attributes)
+        outputs = [name for name in self.outputs.split() if name != "-"]
+        made.output[:] = ["" if name == "-" else name for name in made.output]
+        proto = model([made], held, {name: list(array.shape) for name, array in self.fed.items()}, outputs)
+        for value in proto.graph.input:
+            kind = helper.np_dtype_to_tensor_dtype(self.fed[value.name].dtype)
+            value.type.tensor_type.elem_type = kind
+        for value in proto.graph.output:
+            value.ClearField("type")
+        return proto
+
+
+def products() -> Iterator[Case]:
+    for ta, tb, alpha in ((0, 0, 1.0), (0, 1, 0.5), (1, 0, 2.0), (1, 1, 0.25)):
+        a, b = ((5, 2) if ta else (2, 5)), ((3, 5) if tb else (5, 3))
+        settings = {"transA": ta, "transB": tb, "alpha": alpha}
+        yield Case("FusedMatMul", "x w", {"x": _random(4, *a), "w": _random(*b)}, settings)
+        yield Case("FusedMatMul", "x x1", {"x": _random(4, *a), "x1": _random(4, *b)}, settings)
+        batched = settings | {"transBatchA": 1, "transBatchB": 1}
+        yield Case(
+            "FusedMatMul", "x x1", {"x": _random(*a[:1], 4, a[1]), "x1": _random(b[0], 4, b[1])}, batched
+        )
+        gemm = settings | {"activation": "LeakyRelu", "activation_alpha": 0.2}
+        yield Case("FusedGemm", "x w", {"x": _random(*a), "w": _random(*b)}, gemm)
+        yield Case(
+            "FusedGemm", "x w b", {"x": _random(*a), "w": _random(*b), "b": _random(3)}, gemm | {"beta": 2.0}
+        )
+    for activation in ("Relu", "Tanh", "Sigmoid", "Softplus"):
+        given = {"x": _random(2, 5), "w": _random(5, 3), "b": _random(3)}
+        yield Case("FusedGemm", "x w b", given, {"activation": activation})
+    kernel = {"x": _random(1, 4, 6, 5), "w": _random(6, 2, 3, 2), "b": _random(6)}
+    options = {"group": 2, "strides": [2, 1], "pads": [1, 0, 1, 1]}
+    for activation, parameters in (
+        ("Relu", None), ("LeakyRelu", [0.3]), ("Clip", [-0.5, 0.5]), ("HardSigmoid", [0.3, 0.4]),
+        ("Tanh", None),
+    ):  # fmt: skip
+        settings = options | {"activation": activation}
+        settings |= {"activation_params": parameters} if parameters else {}
+        yield Case("FusedConv", "x w", {**kernel}, settings)
+        yield Case("FusedConv", "x w b", kernel, settings)
+    yield Case(
+        "FusedConv", "x w b x1", kernel | {"x1": _random(1, 6, 3, 5)}, options | {"activation": "Relu"}
+    )
+
+
+def activations() -> Iterator[Case]:
+    yield Case("Gelu", "x", {"x": _random(2, 5)})
+    yield Case("BiasGelu", "x b", {"x": _random(2, 5), "b": _random(5)})
+    yield Case("FastGelu", "x", {"x": _random(2, 5)})
+    yield Case("FastGelu", "x b", {"x": _random(2, 5), "b": _random(5)})
+    yield Case("QuickGelu", "x", {"x": _random(2, 5)})
+    yield Case("QuickGelu", "x", {"x": _random(2, 5)}, {"alpha": 1.0})
+
+
+def normalisation() -> Iterator[Case]:
+    given = {"x": _random(2, 3, 6), "x1": _random(2, 3, 6, seed=1)}
+    names = ("gamma", "beta", "bias")
+    vectors = {name: _random(6, seed=seed) for seed, name in enumerate(names)}
+    for inputs in ("gamma", "gamma beta", "gamma beta bias", "gamma - bias"):
+        held = given | {name: vectors[name] for name in inputs.split() if name != "-"}
+        for outputs in ("y", "y - - total"):
+            yield Case("SkipLayerNormalization", f"x x1 {inputs}", held, {"epsilon": 1e-3}, outputs)
+    for inputs in ("gamma", "gamma bias"):
+        held = given | {name: vectors[name] for name in inputs.split()}
+        yield Case(
+            "SkipSimplifiedLayerNormalization", f"x x1 {inputs}", held, {"epsilon": 1e-3}, "y - - total"
+        )
+
+
+CASES = [*products(), *activations(), *normalisation()]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_body_computes_what_the_kernel_computes(case: Case) -> None:
+    proto = case.proto()
+    written, calls = write_out(proto)
+    assert [call.op_type for call in calls.values()] == [case.op]
+    assert not any((made.domain, made.op_type) in FUSED for made in written.graph.node)
+    for ours, theirs in zip(run(written, case.fed), run(proto, case.fed), strict=True):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_every_operation_that_is_written_out_has_a_case() -> None:
+    assert {(case.domain, case.op) for case in CASES} == set(FUSED)
+
+
+REFUSED = {
+    "an attribute that is not known": node(f"{MICROSOFT}.FusedMatMul", "x w", "y", flavour=1),
+    "an input too many": node(f"{MICROSOFT}.BiasGelu", "x b x"),
+    "an input too few": node(f"{MICROSOFT}.BiasGelu", "x"),
+    "an attribute of another kind": node(f"{MICROSOFT}.QuickGelu", "x", "y", alpha="much"),
+    "an output that no body makes": node(f"{MICROSOFT}.SkipSimplifiedLayerNormalization", "x x b", "z y"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_form_that_is_not_written_out_stays_and_is_reported(what: str, tmp_path: Path) -> None:
+    proto = model([REFUSED[what]], {"w": weights(4, 4), "b": weights(4)})
+    written, calls = write_out(proto)
+    assert written is not proto or not calls
+    assert [made.op_type for made in written.graph.node] == [made.op_type for made in proto.graph.node]
+    assert layers_of(save(proto, tmp_path)) == [] or not isinstance(
+        layers_of(tmp_path / "model.onnx")[0], Layer
+    )
+
+
+def test_the_file_stays_as_it_is(tmp_path: Path) -> None:
+    proto = model([node(f"{MICROSOFT}.BiasGelu", "x b")], {"b": weights(4)})
+    found = load(save(proto, tmp_path))
+    assert found.proto == proto
+    assert [made.op_type for made in found.written.graph.node] == ["Add", "Gelu"]
+    assert {made.op for made in found.nodes} == {f"{MICROSOFT}.BiasGelu"}
+
+
+def test_names_and_numbers_are_those_of_the_file(tmp_path: Path) -> None:
+    """A node without a name is called after its place in the file, whatever stands before it."""
+    nodes = [node(f"{MICROSOFT}.QuickGelu", "x", "h"), node(f"{MICROSOFT}.FusedMatMul", "h w", alpha=0.5)]
+    (layer,) = layers_of(save(model(nodes, {"w": weights(4, 3)}), tmp_path))
+    assert isinstance(layer, Layer)
+    assert (layer.name, layer.op_type, layer.uses) == ("w", f"{MICROSOFT}.FusedMatMul", ("FusedMatMul#1",))
+
+
+def test_constants_of_a_body_are_not_the_files(tmp_path: Path) -> None:
+    nodes = [node(f"{MICROSOFT}.QuickGelu", "x", "h"), node(f"{MICROSOFT}.FusedMatMul", "h w", alpha=0.5)]
+    coverage = audit(save(model(nodes, {"w": weights(4, 3)}), tmp_path)).coverage
+    assert (coverage.parameters_analysed, coverage.other_constants) == (12, 0)
+
+
+def test_a_bias_of_a_fused_operation_counts_as_one(tmp_path: Path) -> None:
+    """Also where it is the bias of no layer: the sum before a normalisation."""
+    nodes = [node(f"{MICROSOFT}.SkipLayerNormalization", "x x g b c")]
+    held = {"g": weights(4), "b": weights(4, seed=1), "c": weights(4, seed=2)}
+    coverage = audit(save(model(nodes, held, {"x": [2, 4]}), tmp_path)).coverage
+    assert (coverage.normalisation, coverage.biases) == (8, 4)
+
+
+def test_in_a_body_of_an_if(tmp_path: Path) -> None:
+    branch = graph([node(f"{MICROSOFT}.FusedMatMul", "x w", "r", transB=1)], {"w": weights(3, 4)}, {}, ["r"])
+    other = graph([node(f"{MICROSOFT}.BiasGelu", "x b", "r")], {"b": weights(4)}, {}, ["r"])
+    proto = model([node("If", "c", "y", then_branch=branch, else_branch=other)], {}, {"x": None, "c": ()})
+    proto.graph.input[1].type.tensor_type.elem_type = TensorProto.BOOL
+    (layer,) = layers_of(save(proto, tmp_path))
+    assert isinstance(layer, Layer)
+    np.testing.assert_array_equal(layer.matrix(), weights(3, 4).T)
