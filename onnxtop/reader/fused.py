@@ -10,6 +10,7 @@ here run, whatever opset the model is in: onnxruntime too writes LayerNormalizat
 """
 
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -22,16 +23,19 @@ _CALL, _PART = "onnxtop.call", "onnxtop.part"
 _MICROSOFT = "com.microsoft"
 
 
+Shape = tuple[int, ...]
+
+
 class Body:
     """The body of a function as it is written; called with an operation and its inputs, it adds a node.
 
-    ``ranks`` are the ranks of the function's inputs where the model tells, ``held`` those of its inputs that
-    are initializers.
+    ``shapes`` are those of the function's inputs where the model tells (0 for an open size), ``held`` those
+    of its inputs that are constants.
     """
 
-    def __init__(self, ranks: Mapping[str, int], held: Sequence[str]) -> None:
+    def __init__(self, shapes: Mapping[str, Shape], held: Sequence[str]) -> None:
         self.nodes: list[NodeProto] = []
-        self.ranks = ranks
+        self.shapes = shapes
         self.held = held
 
     def __call__(self, op_type: str, *inputs: str | None, part: str = "", **attributes: Any) -> str:
@@ -136,10 +140,10 @@ def FusedMatMul(
 
 def _turned(f: Body, x: str, transposed: int, batch: int) -> str:
     """Return a factor as the product sees it, by an Einsum where nothing tells its rank."""
-    rank = f.ranks.get(x)
-    if not (transposed or batch) or (rank is not None and rank < 2):
+    rank = len(f.shapes.get(x, ()))
+    if not (transposed or batch) or rank == 1:
         return x
-    if rank is None:
+    if not rank:
         letters = {(1, 0): "...ij->...ji", (0, 1): "i...j->...ij", (1, 1): "j...i->...ij"}
         return f("Einsum", x, equation=letters[bool(transposed), bool(batch)])
     order = [*range(1, rank - 1), 0, rank - 1] if batch else list(range(rank))
@@ -195,12 +199,158 @@ def SkipSimplifiedLayerNormalization(
     return [f("SimplifiedLayerNormalization", total, gamma, epsilon=epsilon), None, None, total]
 
 
+# Operations on codes: decoded, the ordinary operation, and encoded again where the result is codes too.
+
+
+def _decoded(
+    f: Body, codes: str | None, scale: str | None, zero_point: str | None = None, axis: int = 1
+) -> str:
+    """Decode; one zero point for many scales is written out, since DequantizeLinear wants one each."""
+    shapes = [f.shapes.get(name or "") for name in (scale, zero_point)]
+    if None not in shapes and [math.prod(shape or ()) == 1 for shape in shapes] == [False, True]:
+        zero_point = f("Expand", zero_point, f("Shape", scale))
+    return f("DequantizeLinear", codes, scale, zero_point, axis=axis)
+
+
+def DequantizeLinear(f: Body, x: str, scale: str, zero_point: str | None = None, *, axis: int = 1) -> Written:
+    """DequantizeLinear, before the standard had all its types."""
+    return f("DequantizeLinear", x, scale, zero_point, axis=axis)
+
+
+def QuantizeLinear(f: Body, x: str, scale: str, zero_point: str | None = None, *, axis: int = 1) -> Written:
+    """QuantizeLinear, before the standard had all its types."""
+    return f("QuantizeLinear", x, scale, zero_point, axis=axis)
+
+
+def QLinearMatMul(
+    f: Body, a: str, a_scale: str, a_zero: str, b: str, b_scale: str, b_zero: str, *y: str
+) -> Written:
+    """MatMul of codes, with a scale a tensor, a row (left) or a column (right)."""
+    left, right = _decoded(f, a, a_scale, a_zero, -2), _decoded(f, b, b_scale, b_zero, -1)
+    return f("QuantizeLinear", f("MatMul", left, right), *y)
+
+
+def QLinearConv(
+    f: Body,
+    x: str,
+    x_scale: str,
+    x_zero: str,
+    w: str,
+    w_scale: str,
+    w_zero: str,
+    y_scale: str,
+    y_zero: str,
+    bias: str | None = None,
+    **attributes: Any,
+) -> Written:
+    """Conv with a kernel scale a tensor or a channel out; the bias is in units of both scales."""
+    data, kernel = _decoded(f, x, x_scale, x_zero), _decoded(f, w, w_scale, w_zero, 0)
+    shift = bias and _decoded(f, bias, f("Mul", x_scale, w_scale), axis=0)
+    return f("QuantizeLinear", f("Conv", data, kernel, shift, **attributes), y_scale, y_zero)
+
+
+def QGemm(
+    f: Body,
+    a: str,
+    a_scale: str,
+    a_zero: str,
+    b: str,
+    b_scale: str,
+    b_zero: str,
+    c: str | None = None,
+    y_scale: str | None = None,
+    y_zero: str | None = None,
+    *,
+    alpha: float = 1.0,
+    transA: int = 0,
+    transB: int = 0,
+) -> Written:
+    """Gemm with a scale of B a tensor or an output; C is in units of alpha and both scales."""
+    left, right = _decoded(f, a, a_scale, a_zero), _decoded(f, b, b_scale, b_zero, 0 if transB else 1)
+    shift = c and _decoded(f, c, f("Mul", a_scale, b_scale), axis=-1)
+    y = f("Gemm", left, right, shift, alpha=alpha, beta=alpha, transA=transA, transB=transB)
+    return y if y_scale is None else f("QuantizeLinear", y, y_scale, y_zero)
+
+
+def DynamicQuantizeMatMul(
+    f: Body, a: str, b: str, scale: str, zero_point: str | None = None, bias: str | None = None
+) -> Written:
+    """MatMul of an activation, rounded to codes on its own range, with decoded codes."""
+    data = f("DequantizeLinear", *f.several(3, "DynamicQuantizeLinear", a))
+    return f.biased(f("MatMul", data, _decoded(f, b, scale, zero_point, -1)), bias)
+
+
+def MatMulIntegerToFloat(
+    f: Body,
+    a: str,
+    b: str,
+    a_scale: str,
+    b_scale: str,
+    a_zero: str | None = None,
+    b_zero: str | None = None,
+    bias: str | None = None,
+) -> Written:
+    """MatMul of codes, with a scale of B a tensor or a column, to floats."""
+    left, right = _decoded(f, a, a_scale, a_zero, -2), _decoded(f, b, b_scale, b_zero, -1)
+    return f.biased(f("MatMul", left, right), bias)
+
+
+def QLinearWhere(
+    f: Body, condition: str, x: str, x_scale: str, x_zero: str, y: str, y_scale: str, y_zero: str, *z: str
+) -> Written:
+    """Where on two tensors of codes."""
+    sides = _decoded(f, x, x_scale, x_zero), _decoded(f, y, y_scale, y_zero)
+    return f("QuantizeLinear", f("Where", condition, *sides), *z)
+
+
+def QLinearConcat(f: Body, y_scale: str, y_zero: str, *parts: str, axis: int) -> Written:
+    """Concat of tensors of codes, each with its scale and zero point."""
+    decoded = [_decoded(f, *part) for part in zip(parts[::3], parts[1::3], parts[2::3], strict=True)]
+    return f("QuantizeLinear", f("Concat", *decoded, axis=axis), y_scale, y_zero)
+
+
+def QLinearSoftmax(
+    f: Body, x: str, scale: str, zero_point: str, *y: str, axis: int = -1, opset: int
+) -> Written:
+    """Softmax of codes; before opset 13 over the axis and all behind it."""
+    data = _decoded(f, x, scale, zero_point)
+    if opset >= 13:
+        return f("QuantizeLinear", f("Softmax", data, axis=axis), *y)
+    flat = f("Softmax", f("Flatten", data, axis=axis), axis=1)
+    return f("QuantizeLinear", f("Reshape", flat, f("Shape", data)), *y)
+
+
+def _on_codes(op_type: str, operands: int = 1) -> Callable[..., Written]:
+    """Return what writes an ordinary operation on codes; each operand is followed by scale and zero point."""
+
+    def write(f: Body, *names: str | None, channels_last: int = 0, **attributes: Any) -> Written:
+        if channels_last:
+            return None
+        given, y = names[: 3 * operands], names[3 * operands :]
+        triples = zip(given[::3], given[1::3], given[2::3], strict=True)
+        decoded = [_decoded(f, codes, scale, zero) for codes, scale, zero in triples]
+        return f("QuantizeLinear", f(op_type, *decoded, **attributes), *y)
+
+    return write
+
+
 FUSED: Mapping[tuple[str, str], Callable[..., Written]] = {
     (_MICROSOFT, write.__name__): write
     for write in (
         *(BiasGelu, FastGelu, FusedConv, FusedGemm, FusedMatMul, Gelu, QuickGelu),
         *(SkipLayerNormalization, SkipSimplifiedLayerNormalization),
+        *(DequantizeLinear, DynamicQuantizeMatMul, MatMulIntegerToFloat, QGemm, QuantizeLinear),
+        *(QLinearConcat, QLinearSoftmax, QLinearWhere),
     )
+} | {
+    ("", "QLinearConv"): QLinearConv,
+    ("", "QLinearMatMul"): QLinearMatMul,
+    (_MICROSOFT, "QLinearAdd"): _on_codes("Add", 2),
+    (_MICROSOFT, "QLinearAveragePool"): _on_codes("AveragePool"),
+    (_MICROSOFT, "QLinearGlobalAveragePool"): _on_codes("GlobalAveragePool"),
+    (_MICROSOFT, "QLinearLeakyRelu"): _on_codes("LeakyRelu"),
+    (_MICROSOFT, "QLinearMul"): _on_codes("Mul", 2),
+    (_MICROSOFT, "QLinearSigmoid"): _on_codes("Sigmoid"),
 }
 """What is written out, by domain and op_type."""
 
@@ -259,12 +409,12 @@ def _bodies(node: NodeProto) -> Iterator[GraphProto]:
 
 
 class _Known(NamedTuple):
-    """What a model tells of its values by name: declared ranks, which are constants, which something takes.
+    """What a model tells of its values by name: declared shapes, which are constants, which something takes.
 
-    A name that stands for values of different ranks in different scopes has none here.
+    A name that stands for values of different shapes in different scopes has none here.
     """
 
-    ranks: Mapping[str, int]
+    shapes: Mapping[str, Shape]
     held: frozenset[str]
     taken: frozenset[str]
 
@@ -272,25 +422,25 @@ class _Known(NamedTuple):
     def of(cls, proto: GraphProto) -> "_Known":
         graphs = [proto, *(body for node in _nodes(proto) for body in _bodies(node))]
         declared = [
-            (value.name, len(value.type.tensor_type.shape.dim))
+            (value.name, tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim))
             for graph in graphs
             for value in (*graph.input, *graph.value_info, *graph.output)
             if value.type.tensor_type.HasField("shape")
         ]
-        held = [(tensor.name, len(tensor.dims)) for graph in graphs for tensor in graph.initializer]
+        held = [(tensor.name, tuple(tensor.dims)) for graph in graphs for tensor in graph.initializer]
         held += [
-            (node.output[0], len(attribute.t.dims))
+            (node.output[0], tuple(attribute.t.dims))
             for node in _nodes(proto)
             for attribute in node.attribute
             if node.op_type == "Constant" and attribute.name == "value" and node.output
         ]
-        ranks = dict([*declared, *held])
-        for name, rank in (*declared, *held):
-            if ranks.get(name) != rank:
-                ranks.pop(name, None)
+        shapes = dict([*declared, *held])
+        for name, shape in (*declared, *held):
+            if shapes.get(name) != shape:
+                shapes.pop(name, None)
         taken = {name for node in _nodes(proto) for name in node.input if name}
         taken.update(value.name for graph in graphs for value in graph.output)
-        return cls(ranks, frozenset(name for name, _ in held), frozenset(taken))
+        return cls(shapes, frozenset(name for name, _ in held), frozenset(taken))
 
 
 def _function(node: NodeProto, mark: str, known: _Known) -> FunctionProto | None:
@@ -299,7 +449,7 @@ def _function(node: NodeProto, mark: str, known: _Known) -> FunctionProto | None
     names = [f"i{place}" if name else None for place, name in enumerate(node.input)]
     sources = {name: node.input[place] for place, name in enumerate(names) if name}
     f = Body(
-        {name: known.ranks[source] for name, source in sources.items() if source in known.ranks},
+        {name: known.shapes[source] for name, source in sources.items() if source in known.shapes},
         [name for name, source in sources.items() if source in known.held],
     )
     try:

@@ -81,7 +81,6 @@ BIASES: Mapping[tuple[str, str], tuple[int, ...]] = {
         GRU 3
         Gemm 2
         LSTM 3 7
-        QLinearConv 8
         RNN 3
         """,
     ),
@@ -95,14 +94,11 @@ BIASES: Mapping[tuple[str, str], tuple[int, ...]] = {
         BiasSplitGelu 1
         DecoderAttention 4
         DynamicQuantizeLSTM 3 7
-        DynamicQuantizeMatMul 4
         LongformerAttention 2 5
-        MatMulIntegerToFloat 6
         MatMulNBits 5
         MultiHeadAttention 3
         PackedAttention 2
         QAttention 2
-        QGemm 6
         """,
     ),
     **_positions("com.microsoft.nchwc", "Conv 2"),
@@ -139,10 +135,9 @@ NEUTRAL: frozenset[tuple[str, str]] = (
     | _names(
         _MICROSOFT,
         """
-        BiasAdd BiasDropout BiasSoftmax BiasSplitGelu DequantizeLinear GridSample
+        BiasAdd BiasDropout BiasSoftmax BiasSplitGelu GridSample
         GroupNorm GroupQueryAttention Inverse MultiHeadAttention NGramRepeatBlock PackedMultiHeadAttention Pad
-        QLinearAdd QLinearAveragePool QLinearConcat QLinearGlobalAveragePool QLinearLeakyRelu QLinearMul
-        QLinearReduceMean QLinearSigmoid QLinearSoftmax QLinearWhere QuantizeLinear RemovePadding
+        QLinearReduceMean RemovePadding
         RestorePadding RotaryEmbedding SkipGroupNorm Trilu Unique
         """,
     )
