@@ -1,18 +1,19 @@
 """Fused operations written out in ordinary ones, as ONNX functions that onnx's own inliner inlines.
 
 One function an operation, named exactly as it, its attributes as keyword defaults: it is given the `Body` to
-write and the names of its inputs (None for one that is left out), and returns the names of its outputs. So
+write and the names of its inputs, "" for one that is left out, and returns the names of its outputs. So
 whatever knows ordinary operations knows fused ones. A form that a function does not take (an attribute or
 input that it has no name for, an output that it does not make) stays the one operation that it is.
 
-Definitions: onnxruntime, docs/ContribOperators.md. Bodies use operations of the newest opset that all tools
-here run, whatever opset the model is in: onnxruntime too writes LayerNormalization into old models.
+Definitions: onnxruntime, docs/ContribOperators.md. ``sx`` and ``zx`` are the scale and zero point of x. A
+body may use operations that are newer than the model's opset: onnxruntime too writes LayerNormalization into
+old models.
 """
 
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, helper, inliner
 
@@ -20,127 +21,101 @@ __all__ = ["FUSED", "Body", "inlined", "mark_of", "write_out"]
 
 _DOMAIN = "onnxtop"
 _CALL, _PART = "onnxtop.call", "onnxtop.part"
-_MICROSOFT = "com.microsoft"
 
+V = str
+"""A value of a body, by name."""
 
-Shape = tuple[int, ...]
+Written = Sequence[V] | V
+"""Names of the outputs, "" for one that is not made; "" alone for a form that is not written out."""
 
 
 class Body:
     """The body of a function as it is written; called with an operation and its inputs, it adds a node.
 
-    ``shapes`` are those of the function's inputs where the model tells (0 for an open size), ``held`` those
-    of its inputs that are constants.
+    ``held`` are the shapes of those inputs of the function that are constants.
     """
 
-    def __init__(self, shapes: Mapping[str, Shape], held: Sequence[str]) -> None:
+    def __init__(self, held: Mapping[V, tuple[int, ...]]) -> None:
         self.nodes: list[NodeProto] = []
-        self.shapes = shapes
         self.held = held
 
-    def __call__(self, op_type: str, *inputs: str | None, part: str = "", **attributes: Any) -> str:
+    def __call__(self, op_type: str, *inputs: V, part: str = "", **attributes: Any) -> V:
         """Add a node with one output, and return the output's name; ``part`` says what the node is for."""
         return self.several(1, op_type, *inputs, part=part, **attributes)[0]
 
-    def several(
-        self, count: int, op_type: str, *inputs: str | None, part: str = "", **attributes: Any
-    ) -> list[str]:
+    def several(self, count: int, op_type: str, *inputs: V, part: str = "", **attributes: Any) -> list[V]:
         """Add a node with several outputs."""
         outputs = [f"v{len(self.nodes)}_{place}" for place in range(count)]
-        while inputs and inputs[-1] is None:
+        while inputs and not inputs[-1]:
             inputs = inputs[:-1]
-        node = helper.make_node(op_type, [name or "" for name in inputs], outputs, **attributes)
+        node = helper.make_node(op_type, inputs, outputs, **attributes)
         if part:
             node.metadata_props.add(key=_PART, value=part)
         self.nodes.append(node)
         return outputs
 
-    def constant(self, **value: Any) -> str:
-        """Return a constant, given as a Constant node's attribute."""
-        return self("Constant", **value)
+    def scaled(self, x: V, factor: float) -> V:
+        """Multiply by a number."""
+        return x if factor == 1 else self("Mul", x, self("Constant", value_float=float(factor)))
 
-    def scaled(self, value: str, factor: float) -> str:
-        """Multiply a value by a number."""
-        return value if factor == 1 else self("Mul", value, self.constant(value_float=float(factor)))
-
-    def biased(self, value: str, bias: str | None) -> str:
+    def biased(self, x: V, bias: V) -> V:
         """Add a bias if there is one."""
-        return value if bias is None else self("Add", value, bias, part="bias")
+        return self("Add", x, bias, part="bias") if bias else x
 
+    def decoded(self, x: V, scale: V, zero: V = "", axis: int = 1) -> V:
+        """Decode codes; one zero point for many scales is repeated: DequantizeLinear wants one each."""
+        one, many = (math.prod(self.held.get(name, (0,))) for name in (zero, scale))
+        if one == 1 < many:
+            zero = self("Expand", zero, self("Shape", scale))
+        return self("DequantizeLinear", x, scale, zero, axis=axis)
 
-Written = Sequence[str | None] | str | None
-"""Names of the outputs, None for one that is not made; None for a form that is not written out."""
+    def encoded(self, x: V, *affine: V) -> V:
+        """Return codes of a scale and a zero point."""
+        return self("QuantizeLinear", x, *affine)
 
 
 # Products and convolutions with what comes after them.
 
 
 def FusedGemm(
-    f: Body,
-    a: str,
-    b: str,
-    c: str | None = None,
-    *,
-    activation: str = "",
-    activation_alpha: float | None = None,
-    activation_beta: float | None = None,
-    activation_gamma: float | None = None,
-    **attributes: Any,
-) -> Written:
+    f: Body, a: V, b: V, c: V = "", *, activation: str, activation_alpha: float | None = None,
+    activation_beta: float | None = None, activation_gamma: float | None = None, **attributes: Any,
+) -> Written:  # fmt: skip
     """Gemm, then an activation function."""
-    settings = {"alpha": activation_alpha, "beta": activation_beta, "gamma": activation_gamma}
-    return _activated(f, f("Gemm", a, b, c, **attributes), activation, settings)
+    given = {"alpha": activation_alpha, "beta": activation_beta, "gamma": activation_gamma}
+    settings: Any = {name: value for name, value in given.items() if value is not None}
+    return f(activation, f("Gemm", a, b, c, **attributes), **settings)
 
 
 def FusedConv(
-    f: Body,
-    x: str,
-    w: str,
-    b: str | None = None,
-    z: str | None = None,
-    *,
-    activation: str = "",
-    activation_params: Sequence[float] = (),
-    **attributes: Any,
-) -> Written:
+    f: Body, x: V, w: V, b: V = "", z: V = "", *, activation: str = "",
+    activation_params: Sequence[float] = (), **attributes: Any,
+) -> Written:  # fmt: skip
     """Conv, plus another activation, then an activation function."""
     y = f("Conv", x, w, b, **attributes)
-    names = ("min", "max") if activation == "Clip" else ("alpha", "beta")
-    settings = dict(zip(names, activation_params, strict=False))
-    return _activated(f, y if z is None else f("Add", y, z), activation, settings)
-
-
-def _activated(f: Body, y: str, activation: str, settings: Mapping[str, float | None]) -> str:
-    given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
+    y = f("Add", y, z) if z else y
     if activation == "Clip":
-        return f("Clip", y, *(f.constant(value_float=bound) for bound in given.values()))
-    return f(activation, y, **given) if activation else y
+        return f("Clip", y, *(f("Constant", value_float=bound) for bound in activation_params))
+    settings: Any = dict(zip(("alpha", "beta"), activation_params, strict=False))
+    return f(activation, y, **settings) if activation else y
 
 
 def FusedMatMul(
-    f: Body,
-    a: str,
-    b: str,
-    *,
-    alpha: float = 1.0,
-    transA: int = 0,
-    transB: int = 0,
-    transBatchA: int = 0,
+    f: Body, a: V, b: V, *, alpha: float = 1.0, transA: int = 0, transB: int = 0, transBatchA: int = 0,
     transBatchB: int = 0,
-) -> Written:
+) -> Written:  # fmt: skip
     """``alpha * A' @ B'``; transBatch brings the first axis next to the last before all else."""
     left, right = _turned(f, a, transA, transBatchA), _turned(f, b, transB, transBatchB)
     if b in f.held:
-        right = f.scaled(right, alpha)
-    elif a in f.held:
-        left = f.scaled(left, alpha)
-    product = f("MatMul", left, right)
-    return product if a in f.held or b in f.held else f.scaled(product, alpha)
+        return f("MatMul", left, f.scaled(right, alpha))
+    if a in f.held:
+        return f("MatMul", f.scaled(left, alpha), right)
+    return f.scaled(f("MatMul", left, right), alpha)
 
 
-def _turned(f: Body, x: str, transposed: int, batch: int) -> str:
+def _turned(f: Body, x: V, transposed: int, batch: int) -> V:
     """Return a factor as the product sees it, by an Einsum where nothing tells its rank."""
-    rank = len(f.shapes.get(x, ()))
+    rank = len(f.held.get(x, ()))
     if not (transposed or batch) or rank == 1:
         return x
     if not rank:
@@ -150,41 +125,31 @@ def _turned(f: Body, x: str, transposed: int, batch: int) -> str:
     return f("Transpose", x, perm=[*order[:-2], *order[:-3:-1]] if transposed else order)
 
 
-# Activation functions.
+# Activation functions and normalisation.
 
 
-def Gelu(f: Body, x: str) -> Written:
+def Gelu(f: Body, x: V) -> Written:
     """Gelu, before the standard had it."""
     return f("Gelu", x)
 
 
-def BiasGelu(f: Body, x: str, bias: str) -> Written:
+def BiasGelu(f: Body, x: V, bias: V) -> Written:
     """Gelu of x + bias."""
     return f("Gelu", f.biased(x, bias))
 
 
-def FastGelu(f: Body, x: str, bias: str | None = None) -> Written:
+def FastGelu(f: Body, x: V, bias: V = "") -> Written:
     """Gelu of x + bias, approximated by tanh."""
     return f("Gelu", f.biased(x, bias), approximate="tanh")
 
 
-def QuickGelu(f: Body, x: str, *, alpha: float = 1.702) -> Written:
+def QuickGelu(f: Body, x: V, *, alpha: float = 1.702) -> Written:
     """``x * sigmoid(alpha * x)``."""
     return f("Mul", x, f("Sigmoid", f.scaled(x, alpha)))
 
 
-# Normalisation.
-
-
 def SkipLayerNormalization(
-    f: Body,
-    x: str,
-    skip: str,
-    gamma: str,
-    beta: str | None = None,
-    bias: str | None = None,
-    *,
-    epsilon: float = 1e-12,
+    f: Body, x: V, skip: V, gamma: V, beta: V = "", bias: V = "", *, epsilon: float = 1e-12
 ) -> Written:
     """Layer normalisation of x + skip + bias; the last output is that sum."""
     total = f.biased(f("Add", x, skip), bias)
@@ -192,165 +157,146 @@ def SkipLayerNormalization(
 
 
 def SkipSimplifiedLayerNormalization(
-    f: Body, x: str, skip: str, gamma: str, bias: str | None = None, *, epsilon: float = 1e-12
+    f: Body, x: V, skip: V, gamma: V, bias: V = "", *, epsilon: float = 1e-12
 ) -> Written:
     """Normalisation around 0 of x + skip + bias; the last output is that sum."""
     total = f.biased(f("Add", x, skip), bias)
-    return [f("SimplifiedLayerNormalization", total, gamma, epsilon=epsilon), None, None, total]
+    return [f("SimplifiedLayerNormalization", total, gamma, epsilon=epsilon), "", "", total]
+
+
+# Embeddings.
+
+
+def EmbedLayerNormalization(
+    f: Body, ids: V, segments: V, word: V, position: V, segment: V, gamma: V, beta: V, mask: V = "",
+    positions: V = "", *, epsilon: float = 1e-12, mask_index_type: int = 0,
+) -> Written:  # fmt: skip
+    """Words, positions and segments are looked up, summed and normalised; how many tokens count is told."""
+    if not positions:
+        zero, one = (f("Constant", value_int=number) for number in (0, 1))
+        positions = f("Range", zero, f("Gather", f("Shape", ids), one), one)
+    total = f("Gather", word, ids, part="word")
+    total = f("Add", total, f("Gather", position, positions, part="position"))
+    if segment:
+        total = f("Add", total, f("Gather", segment, segments, part="segment"))
+    count = f("Einsum", mask or f("Sub", ids, ids), equation="bs->b")
+    return [f("LayerNormalization", total, gamma, beta, epsilon=epsilon), count, total]
+
+
+def QEmbedLayerNormalization(
+    f: Body, ids: V, segments: V, word: V, position: V, segment: V, gamma: V, beta: V, mask: V, *affine: V,
+    epsilon: float = 1e-12,
+) -> Written:  # fmt: skip
+    """EmbedLayerNormalization of tables in codes; all scales stand before all zero points."""
+    coded = zip((word, position, segment, gamma, beta), affine[:5], affine[5:], strict=True)
+    word, position, segment, gamma, beta = (
+        codes and f.decoded(codes, scale, zero) for codes, scale, zero in coded
+    )
+    return EmbedLayerNormalization(
+        f, ids, segments, word, position, segment, gamma, beta, mask, epsilon=epsilon
+    )[:2]
 
 
 # Operations on codes: decoded, the ordinary operation, and encoded again where the result is codes too.
 
 
-def _decoded(
-    f: Body, codes: str | None, scale: str | None, zero_point: str | None = None, axis: int = 1
-) -> str:
-    """Decode; one zero point for many scales is written out, since DequantizeLinear wants one each."""
-    shapes = [f.shapes.get(name or "") for name in (scale, zero_point)]
-    if None not in shapes and [math.prod(shape or ()) == 1 for shape in shapes] == [False, True]:
-        zero_point = f("Expand", zero_point, f("Shape", scale))
-    return f("DequantizeLinear", codes, scale, zero_point, axis=axis)
-
-
-def DequantizeLinear(f: Body, x: str, scale: str, zero_point: str | None = None, *, axis: int = 1) -> Written:
+def DequantizeLinear(f: Body, x: V, scale: V, zero: V = "", *, axis: int = 1) -> Written:
     """DequantizeLinear, before the standard had all its types."""
-    return f("DequantizeLinear", x, scale, zero_point, axis=axis)
+    return f("DequantizeLinear", x, scale, zero, axis=axis)
 
 
-def QuantizeLinear(f: Body, x: str, scale: str, zero_point: str | None = None, *, axis: int = 1) -> Written:
+def QuantizeLinear(f: Body, x: V, scale: V, zero: V = "", *, axis: int = 1) -> Written:
     """QuantizeLinear, before the standard had all its types."""
-    return f("QuantizeLinear", x, scale, zero_point, axis=axis)
+    return f("QuantizeLinear", x, scale, zero, axis=axis)
 
 
-def QLinearMatMul(
-    f: Body, a: str, a_scale: str, a_zero: str, b: str, b_scale: str, b_zero: str, *y: str
-) -> Written:
+def QLinearMatMul(f: Body, a: V, sa: V, za: V, b: V, sb: V, zb: V, sy: V, zy: V) -> Written:
     """MatMul of codes, with a scale a tensor, a row (left) or a column (right)."""
-    left, right = _decoded(f, a, a_scale, a_zero, -2), _decoded(f, b, b_scale, b_zero, -1)
-    return f("QuantizeLinear", f("MatMul", left, right), *y)
+    return f.encoded(f("MatMul", f.decoded(a, sa, za, -2), f.decoded(b, sb, zb, -1)), sy, zy)
 
 
 def QLinearConv(
-    f: Body,
-    x: str,
-    x_scale: str,
-    x_zero: str,
-    w: str,
-    w_scale: str,
-    w_zero: str,
-    y_scale: str,
-    y_zero: str,
-    bias: str | None = None,
-    **attributes: Any,
+    f: Body, x: V, sx: V, zx: V, w: V, sw: V, zw: V, sy: V, zy: V, bias: V = "", **attributes: Any
 ) -> Written:
     """Conv with a kernel scale a tensor or a channel out; the bias is in units of both scales."""
-    data, kernel = _decoded(f, x, x_scale, x_zero), _decoded(f, w, w_scale, w_zero, 0)
-    shift = bias and _decoded(f, bias, f("Mul", x_scale, w_scale), axis=0)
-    return f("QuantizeLinear", f("Conv", data, kernel, shift, **attributes), y_scale, y_zero)
+    data, kernel = f.decoded(x, sx, zx), f.decoded(w, sw, zw, 0)
+    bias = bias and f.decoded(bias, f("Mul", sx, sw), axis=0)
+    return f.encoded(f("Conv", data, kernel, bias, **attributes), sy, zy)
 
 
 def QGemm(
-    f: Body,
-    a: str,
-    a_scale: str,
-    a_zero: str,
-    b: str,
-    b_scale: str,
-    b_zero: str,
-    c: str | None = None,
-    y_scale: str | None = None,
-    y_zero: str | None = None,
-    *,
-    alpha: float = 1.0,
-    transA: int = 0,
-    transB: int = 0,
-) -> Written:
+    f: Body, a: V, sa: V, za: V, b: V, sb: V, zb: V, c: V = "", sy: V = "", zy: V = "", *,
+    alpha: float = 1.0, transA: int = 0, transB: int = 0,
+) -> Written:  # fmt: skip
     """Gemm with a scale of B a tensor or an output; C is in units of alpha and both scales."""
-    left, right = _decoded(f, a, a_scale, a_zero), _decoded(f, b, b_scale, b_zero, 0 if transB else 1)
-    shift = c and _decoded(f, c, f("Mul", a_scale, b_scale), axis=-1)
-    y = f("Gemm", left, right, shift, alpha=alpha, beta=alpha, transA=transA, transB=transB)
-    return y if y_scale is None else f("QuantizeLinear", y, y_scale, y_zero)
+    left, right = f.decoded(a, sa, za), f.decoded(b, sb, zb, 0 if transB else 1)
+    c = c and f.decoded(c, f("Mul", sa, sb), axis=-1)
+    y = f("Gemm", left, right, c, alpha=alpha, beta=alpha, transA=transA, transB=transB)
+    return f.encoded(y, sy, zy) if sy else y
 
 
-def DynamicQuantizeMatMul(
-    f: Body, a: str, b: str, scale: str, zero_point: str | None = None, bias: str | None = None
-) -> Written:
+def DynamicQuantizeMatMul(f: Body, a: V, b: V, sb: V, zb: V = "", bias: V = "") -> Written:
     """MatMul of an activation, rounded to codes on its own range, with decoded codes."""
-    data = f("DequantizeLinear", *f.several(3, "DynamicQuantizeLinear", a))
-    return f.biased(f("MatMul", data, _decoded(f, b, scale, zero_point, -1)), bias)
+    codes, scale, zero = f.several(3, "DynamicQuantizeLinear", a)
+    return f.biased(f("MatMul", f.decoded(codes, scale, zero), f.decoded(b, sb, zb, -1)), bias)
 
 
-def MatMulIntegerToFloat(
-    f: Body,
-    a: str,
-    b: str,
-    a_scale: str,
-    b_scale: str,
-    a_zero: str | None = None,
-    b_zero: str | None = None,
-    bias: str | None = None,
-) -> Written:
+def MatMulIntegerToFloat(f: Body, a: V, b: V, sa: V, sb: V, za: V = "", zb: V = "", bias: V = "") -> Written:
     """MatMul of codes, with a scale of B a tensor or a column, to floats."""
-    left, right = _decoded(f, a, a_scale, a_zero, -2), _decoded(f, b, b_scale, b_zero, -1)
-    return f.biased(f("MatMul", left, right), bias)
+    return f.biased(f("MatMul", f.decoded(a, sa, za, -2), f.decoded(b, sb, zb, -1)), bias)
 
 
-def QLinearWhere(
-    f: Body, condition: str, x: str, x_scale: str, x_zero: str, y: str, y_scale: str, y_zero: str, *z: str
-) -> Written:
+def QLinearWhere(f: Body, condition: V, a: V, sa: V, za: V, b: V, sb: V, zb: V, sy: V, zy: V) -> Written:
     """Where on two tensors of codes."""
-    sides = _decoded(f, x, x_scale, x_zero), _decoded(f, y, y_scale, y_zero)
-    return f("QuantizeLinear", f("Where", condition, *sides), *z)
+    return f.encoded(f("Where", condition, f.decoded(a, sa, za), f.decoded(b, sb, zb)), sy, zy)
 
 
-def QLinearConcat(f: Body, y_scale: str, y_zero: str, *parts: str, axis: int) -> Written:
+def QLinearConcat(f: Body, sy: V, zy: V, *parts: V, axis: int) -> Written:
     """Concat of tensors of codes, each with its scale and zero point."""
-    decoded = [_decoded(f, *part) for part in zip(parts[::3], parts[1::3], parts[2::3], strict=True)]
-    return f("QuantizeLinear", f("Concat", *decoded, axis=axis), y_scale, y_zero)
+    decoded = [f.decoded(*part) for part in zip(parts[::3], parts[1::3], parts[2::3], strict=True)]
+    return f.encoded(f("Concat", *decoded, axis=axis), sy, zy)
 
 
-def QLinearSoftmax(
-    f: Body, x: str, scale: str, zero_point: str, *y: str, axis: int = -1, opset: int
-) -> Written:
+def QLinearSoftmax(f: Body, x: V, sx: V, zx: V, sy: V, zy: V, *, axis: int = -1, opset: int) -> Written:
     """Softmax of codes; before opset 13 over the axis and all behind it."""
-    data = _decoded(f, x, scale, zero_point)
+    data = f.decoded(x, sx, zx)
     if opset >= 13:
-        return f("QuantizeLinear", f("Softmax", data, axis=axis), *y)
+        return f.encoded(f("Softmax", data, axis=axis), sy, zy)
     flat = f("Softmax", f("Flatten", data, axis=axis), axis=1)
-    return f("QuantizeLinear", f("Reshape", flat, f("Shape", data)), *y)
+    return f.encoded(f("Reshape", flat, f("Shape", data)), sy, zy)
 
 
 def _on_codes(op_type: str, operands: int = 1) -> Callable[..., Written]:
     """Return what writes an ordinary operation on codes; each operand is followed by scale and zero point."""
 
-    def write(f: Body, *names: str | None, channels_last: int = 0, **attributes: Any) -> Written:
-        if channels_last:
-            return None
+    def write(f: Body, *names: V, channels_last: int = 0, **attributes: Any) -> Written:
         given, y = names[: 3 * operands], names[3 * operands :]
         triples = zip(given[::3], given[1::3], given[2::3], strict=True)
-        decoded = [_decoded(f, codes, scale, zero) for codes, scale, zero in triples]
-        return f("QuantizeLinear", f(op_type, *decoded, **attributes), *y)
+        made = f(op_type, *(f.decoded(*triple) for triple in triples), **attributes)
+        return "" if channels_last else f.encoded(made, *y)
 
     return write
 
 
+_MICROSOFT = "com.microsoft"
+
 FUSED: Mapping[tuple[str, str], Callable[..., Written]] = {
-    (_MICROSOFT, write.__name__): write
-    for write in (
-        *(BiasGelu, FastGelu, FusedConv, FusedGemm, FusedMatMul, Gelu, QuickGelu),
-        *(SkipLayerNormalization, SkipSimplifiedLayerNormalization),
-        *(DequantizeLinear, DynamicQuantizeMatMul, MatMulIntegerToFloat, QGemm, QuantizeLinear),
-        *(QLinearConcat, QLinearSoftmax, QLinearWhere),
-    )
-} | {
+    **{
+        (_MICROSOFT, write.__name__): write
+        for write in (
+            *(BiasGelu, DequantizeLinear, DynamicQuantizeMatMul, EmbedLayerNormalization, FastGelu),
+            *(FusedConv, FusedGemm, FusedMatMul, Gelu, MatMulIntegerToFloat, QEmbedLayerNormalization),
+            *(QGemm, QLinearConcat, QLinearSoftmax, QLinearWhere, QuantizeLinear, QuickGelu),
+            *(SkipLayerNormalization, SkipSimplifiedLayerNormalization),
+        )
+    },
+    **{
+        (_MICROSOFT, f"QLinear{name}"): _on_codes(name)
+        for name in ("AveragePool", "GlobalAveragePool", "LeakyRelu", "Sigmoid")
+    },
+    **{(_MICROSOFT, f"QLinear{name}"): _on_codes(name, 2) for name in ("Add", "Mul")},
     ("", "QLinearConv"): QLinearConv,
     ("", "QLinearMatMul"): QLinearMatMul,
-    (_MICROSOFT, "QLinearAdd"): _on_codes("Add", 2),
-    (_MICROSOFT, "QLinearAveragePool"): _on_codes("AveragePool"),
-    (_MICROSOFT, "QLinearGlobalAveragePool"): _on_codes("GlobalAveragePool"),
-    (_MICROSOFT, "QLinearLeakyRelu"): _on_codes("LeakyRelu"),
-    (_MICROSOFT, "QLinearMul"): _on_codes("Mul", 2),
-    (_MICROSOFT, "QLinearSigmoid"): _on_codes("Sigmoid"),
 }
 """What is written out, by domain and op_type."""
 
@@ -365,17 +311,18 @@ def write_out(proto: ModelProto) -> tuple[ModelProto, Mapping[str, NodeProto]]:
         return proto, {}
     written = ModelProto()
     written.CopyFrom(proto)
-    known = _Known.of(written.graph)
+    held = dict(_held(written.graph))
     calls: dict[str, NodeProto] = {}
     for node in [node for node in _nodes(written.graph) if (node.domain, node.op_type) in FUSED]:
-        mark, call = str(len(calls)), NodeProto.FromString(node.SerializeToString())
-        function = _function(node, mark, known)
+        mark = str(len(calls))
+        function = _function(node, mark, held)
         if function is not None:
-            calls[mark] = call
+            calls[mark] = NodeProto.FromString(node.SerializeToString())
             function.opset_import.extend(proto.opset_import)
             written.functions.append(function)
             node.domain, node.op_type = function.domain, function.name
-            node.input[:] = filter(None, node.input)
+            for names in (node.input, node.output):
+                names[:] = filter(None, names)
             del node.attribute[:]
     written.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
     result = inlined(written)
@@ -392,7 +339,7 @@ def inlined(proto: ModelProto) -> ModelProto:
 
 def mark_of(node: NodeProto) -> tuple[str, str]:
     """Return the mark of the call that a node was written out from, and what it is for; "" for neither."""
-    marks = {entry.key: entry.value for entry in node.metadata_props if entry.key in (_CALL, _PART)}
+    marks = {entry.key: entry.value for entry in node.metadata_props}
     return marks.get(_CALL, ""), marks.get(_PART, "")
 
 
@@ -408,65 +355,36 @@ def _bodies(node: NodeProto) -> Iterator[GraphProto]:
         yield from (attribute.g, *attribute.graphs)
 
 
-class _Known(NamedTuple):
-    """What a model tells of its values by name: declared shapes, which are constants, which something takes.
-
-    A name that stands for values of different shapes in different scopes has none here.
-    """
-
-    shapes: Mapping[str, Shape]
-    held: frozenset[str]
-    taken: frozenset[str]
-
-    @classmethod
-    def of(cls, proto: GraphProto) -> "_Known":
-        graphs = [proto, *(body for node in _nodes(proto) for body in _bodies(node))]
-        declared = [
-            (value.name, tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim))
-            for graph in graphs
-            for value in (*graph.input, *graph.value_info, *graph.output)
-            if value.type.tensor_type.HasField("shape")
-        ]
-        held = [(tensor.name, tuple(tensor.dims)) for graph in graphs for tensor in graph.initializer]
-        held += [
-            (node.output[0], tuple(attribute.t.dims))
-            for node in _nodes(proto)
-            for attribute in node.attribute
-            if node.op_type == "Constant" and attribute.name == "value" and node.output
-        ]
-        shapes = dict([*declared, *held])
-        for name, shape in (*declared, *held):
-            if shapes.get(name) != shape:
-                shapes.pop(name, None)
-        taken = {name for node in _nodes(proto) for name in node.input if name}
-        taken.update(value.name for graph in graphs for value in graph.output)
-        return cls(shapes, frozenset(name for name, _ in held), frozenset(taken))
+def _held(graph: GraphProto) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield name and shape of the constants of a graph and its bodies."""
+    yield from ((tensor.name, tuple(tensor.dims)) for tensor in graph.initializer)
+    for node in graph.node:
+        if node.op_type == "Constant" and node.output:
+            yield from (
+                (node.output[0], tuple(item.t.dims)) for item in node.attribute if item.name == "value"
+            )
+        for body in _bodies(node):
+            yield from _held(body)
 
 
-def _function(node: NodeProto, mark: str, known: _Known) -> FunctionProto | None:
+def _function(node: NodeProto, mark: str, held: Mapping[str, tuple[int, ...]]) -> FunctionProto | None:
     """Write out one node; None for a form that its function does not take."""
     write = FUSED[node.domain, node.op_type]
-    names = [f"i{place}" if name else None for place, name in enumerate(node.input)]
-    sources = {name: node.input[place] for place, name in enumerate(names) if name}
-    f = Body(
-        {name: known.shapes[source] for name, source in sources.items() if source in known.shapes},
-        [name for name, source in sources.items() if source in known.held],
-    )
+    names = [f"i{place}" if name else "" for place, name in enumerate(node.input)]
+    f = Body({name: held[source] for name, source in zip(names, node.input, strict=True) if source in held})
     try:
         arguments = inspect.signature(write).bind(f, *names, **_attributes(node))
         results = write(*arguments.args, **arguments.kwargs)
     except (TypeError, ValueError):  # inputs and attributes that it does not take, or of another kind
         return None
-    results = [results] if isinstance(results, str) else list(results or ())
-    results += [None] * (len(node.output) - len(results))
-    made = {name: result for name, result in zip(node.output, results, strict=False) if name and result}
-    if not known.taken.intersection(node.output) <= made.keys():
+    results = [results] if isinstance(results, str) else results
+    outputs = [result for result, name in zip(results, node.output, strict=False) if name]
+    if not all(outputs) or len(outputs) < sum(map(bool, node.output)):
         return None
-    node.output[:] = made
     for inner in f.nodes:
         inner.metadata_props.add(key=_CALL, value=mark)
-    name = f"{node.op_type}{mark}"
-    return helper.make_function(_DOMAIN, name, list(sources), list(made.values()), f.nodes, [])
+    inputs = [name for name in names if name]
+    return helper.make_function(_DOMAIN, f"{node.op_type}{mark}", inputs, outputs, f.nodes, [])
 
 
 def _attributes(node: NodeProto) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class Case:
     def graph(self) -> Graph:
         graph = Graph(opsets={"": self.opset, "com.microsoft": 1})
         names = ["" if a is None else f"i{n}" for n, a in enumerate(self.inputs)]
-        outputs = [f"y{n}" for n in range(self.outputs)]
+        outputs = [f"y{n}" if n in self.used or not self.domain else "" for n in range(self.outputs)]
         graph.nodes.append(
             helper.make_node(self.op, names, outputs, "node", domain=self.domain, **self.attributes)
         )

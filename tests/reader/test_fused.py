@@ -142,7 +142,7 @@ def codes() -> Iterator[Case]:
         yield Case("QLinearConcat", "ys yz x s z x1 s1 z1", both, {"axis": 1})
         same = both | {"x1": _codes(kind, 2, 3, 5, seed=1), "c": np.arange(30).reshape(2, 3, 5) % 3 > 0}
         yield Case("QLinearWhere", "c x s z x1 s1 z1 ys yz", same)
-        images = given | {"x": _codes(kind, 1, 2, 4, 6)}
+        images = given | {"x": _codes(kind, 1, 2, 16, 24)}
         yield Case("QLinearGlobalAveragePool", "x s z ys yz", images)
         yield Case("QLinearAveragePool", "x s z ys yz", images, {"kernel_shape": [2, 3], "strides": [2, 2]})
         w = {"w": _codes(kind, 5, 4), "ws": np.float32(0.02), "wz": kind(2)}
@@ -184,7 +184,35 @@ def codes() -> Iterator[Case]:
     yield Case("QuantizeLinear", "x s z", {"x": _random(3, 5), "s": np.float32(0.1), "z": np.int16(7)})
 
 
-CASES = [*products(), *activations(), *normalisation(), *codes()]
+def embeddings() -> Iterator[Case]:
+    ids = np.array([[3, 8, 0, 1], [1, 2, 2, 7]], np.int32)
+    tables = {"word": _random(9, 6), "position": _random(5, 6, seed=1), "segment": _random(2, 6, seed=2)}
+    vectors = {"gamma": _random(6), "beta": _random(6, seed=1)}
+    mask = {"xm": np.array([[1, 1, 1, 0], [1, 0, 0, 0]], np.int32)}
+    segments = {"xs": np.array([[0, 1, 1, 0], [1, 1, 0, 0]], np.int32)}
+    held = {"x": ids} | segments | tables | vectors
+    plain = {name: array for name, array in held.items() if name not in ("xs", "segment")}
+    for outputs in ("y m", "y m sum"):
+        yield Case("EmbedLayerNormalization", "x xs word position segment gamma beta", held, {}, outputs)
+        for settings in ({}, {"epsilon": 0.01}):
+            inputs = "x xs word position segment gamma beta xm"
+            yield Case("EmbedLayerNormalization", inputs, held | mask, settings, outputs)
+    yield Case("EmbedLayerNormalization", "x - word position - gamma beta", plain, {}, "y m")
+    places = plain | {"xp": np.array([[4, 3, 2, 1]], np.int32)}
+    yield Case("EmbedLayerNormalization", "x - word position - gamma beta - xp", places, {}, "y m")
+    coded: dict[str, Any] = {
+        name: _codes(np.uint8, *array.shape) for name, array in (tables | vectors).items()
+    }
+    coded |= {f"s{name[0]}": np.float32(0.01 + 0.01 * place) for place, name in enumerate(coded)}
+    coded |= {f"z{name}": np.uint8(100 + place) for place, name in enumerate("wpsgb")}
+    scales = "sw sp ss sg sb zw zp zs zg zb"
+    inputs = f"x xs word position segment gamma beta - {scales}"
+    yield Case("QEmbedLayerNormalization", inputs, {"x": ids} | segments | coded, {}, "y m")
+    inputs = f"x xs word position segment gamma beta xm {scales}"
+    yield Case("QEmbedLayerNormalization", inputs, {"x": ids} | segments | coded | mask, {}, "y m")
+
+
+CASES = [*embeddings(), *products(), *activations(), *normalisation(), *codes()]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -197,7 +225,7 @@ def test_the_body_computes_what_the_kernel_computes(case: Case) -> None:
         assert ours.dtype == theirs.dtype
         step = 1 if ours.dtype.kind in "iu" else 1e-5  # codes at a tie may be rounded either way
         np.testing.assert_allclose(ours.astype(float), theirs.astype(float), rtol=1e-5, atol=step)
-        assert step < 1 or (ours == theirs).mean() > 0.8
+        assert step < 1 or (ours == theirs).mean() > 0.9
 
 
 def test_every_operation_that_is_written_out_has_a_case() -> None:

@@ -40,13 +40,11 @@ READ: Mapping[Op, Callable[..., Iterator[Reading]]] = {
     (_MICROSOFT, "Attention"): attention.Attention,
     (_MICROSOFT, "DecoderAttention"): attention.DecoderAttention,
     (_MICROSOFT, "DynamicQuantizeLSTM"): recurrent.DynamicQuantizeLSTM,
-    (_MICROSOFT, "EmbedLayerNormalization"): products.EmbedLayerNormalization,
     (_MICROSOFT, "GatherBlockQuantized"): quantised.GatherBlockQuantized,
     (_MICROSOFT, "LongformerAttention"): attention.LongformerAttention,
     (_MICROSOFT, "MatMulNBits"): quantised.MatMulNBits,
     (_MICROSOFT, "PackedAttention"): attention.Attention,
     (_MICROSOFT, "QAttention"): attention.QAttention,
-    (_MICROSOFT, "QEmbedLayerNormalization"): quantised.QEmbedLayerNormalization,
     ("qonnx.custom_op.channels_last", "Conv"): convolutions.ChannelsLastConv,
 }
 """Operations whose weights are read."""

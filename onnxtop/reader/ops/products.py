@@ -9,7 +9,7 @@ import numpy as np
 from onnxtop.network import Blocks
 from onnxtop.reader.reading import Array, Bias, Call, Reading, is_weight_type, matrices, one_matrix
 
-__all__ = ["Einsum", "EmbedLayerNormalization", "Gather", "Gemm", "MatMul"]
+__all__ = ["Einsum", "Gather", "Gemm", "MatMul"]
 
 
 def Gemm(
@@ -86,10 +86,3 @@ def Gather(call: Call, *, axis: int = 0, **_: Any) -> Iterator[Reading]:
 
 def _table(array: Array, *, axis: int = 0) -> Blocks:
     return [np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)]
-
-
-def EmbedLayerNormalization(call: Call, **_: Any) -> Iterator[Reading]:
-    """Read the word, position and segment tables of the fused embedding (com.microsoft)."""
-    for position, part in ((2, "word"), (3, "position"), (4, "segment")):
-        if call.is_constant(position):
-            yield Reading((call.operand(position),), _table, part=part)

@@ -17,7 +17,6 @@ __all__ = [
     "GatherBlockQuantized",
     "MatMulInteger",
     "MatMulNBits",
-    "QEmbedLayerNormalization",
 ]
 
 
@@ -35,20 +34,6 @@ def ConvInteger(call: Call, **attributes: Any) -> Iterator[Reading]:
         kernel = kernel_form(**attributes)
         axis = 1 - len(call.shape(1))
         yield from _later_scaled(call, 1, partial(flattened, kernel), 0, kernel=kernel, output_axis=axis)
-
-
-def _decoded(
-    call: Call, position: int, affine_by: tuple[int, int], form: Any, axis: int, **reading: Any
-) -> Reading:
-    """Read codes with their scale and zero point, the latter possibly left out."""
-    scale, zero_point = affine_by
-    return Reading(
-        (call.operand(position), call.operand(scale), call.constant(zero_point)),
-        form,
-        decode=partial(affine, axis=axis),
-        encoding=f"{call.dtype(position)} {call.granularity(scale)}",
-        **reading,
-    )
 
 
 def _later_scaled(call: Call, position: int, form: Any, axis: int, **reading: Any) -> Iterator[Reading]:
@@ -193,14 +178,3 @@ def _block_table(
         else:
             zero_points = unpack(zero_points, bits, scales.shape[-1])
     return blocked(codes, scales, zero_points, axis, block_size)
-
-
-def QEmbedLayerNormalization(call: Call, **_: Any) -> Iterator[Reading]:
-    """Read the word, position and segment tables in 8-bit codes (com.microsoft)."""
-    for position, part, scale, zero_point in (
-        (2, "word", 8, 13),
-        (3, "position", 9, 14),
-        (4, "segment", 10, 15),
-    ):
-        if call.is_constant(position) and call.is_constant(scale):
-            yield _decoded(call, position, (scale, zero_point), one_matrix, 0, part=part)

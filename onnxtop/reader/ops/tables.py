@@ -62,9 +62,7 @@ NORMALISATION: Mapping[tuple[str, str], tuple[int, ...]] = {
     **_positions(
         _MICROSOFT,
         """
-        EmbedLayerNormalization 5 6
         GroupNorm 1 2
-        QEmbedLayerNormalization 5 6
         SkipGroupNorm 1 2
         """,
     ),
