@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from onnxtop.reader.lanes.arrays import NONE, Ids, NotUnrolledError, Unclear, compressed
-from onnxtop.reader.lanes.products import plus
 from onnxtop.reader.lanes.step import Result, Step
 from onnxtop.reader.lanes.uniting import covers_input
 from onnxtop.reader.lanes.weights import Use
@@ -22,13 +21,12 @@ _COPIES = 16
 _LONGEST = 2**22  # positions along an axis, beyond which nothing is unrolled
 
 
-def convolution(step: Step, *, extra: int = -1, **_: Any) -> Result:
+def convolution(step: Step, **_: Any) -> Result:
     """Make a neuron for each channel out; positions share it unless they are unrolled.
 
     A kernel that covers its whole input at once is fully connected over space.
     """
-    made = _convolved(step, unrolled=step.table.unrolled)
-    return plus(step, made, extra) if extra >= 0 else made
+    return _convolved(step, unrolled=step.table.unrolled)
 
 
 def _convolved(step: Step, *, unrolled: bool) -> Ids:

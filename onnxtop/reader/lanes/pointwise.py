@@ -19,7 +19,6 @@ __all__ = [
     "normalised",
     "pooled",
     "reduced",
-    "skip_norm",
 ]
 
 
@@ -87,13 +86,6 @@ def normalised(step: Step, *, noted: bool = True, **_: Any) -> Result:
     if lanes is None or any(place != 0 for place in step.with_lanes()):
         raise Unclear("it is scaled by other activations")
     return Lanes(lanes.ids, lanes.of)
-
-
-def skip_norm(step: Step, **_: Any) -> Result:
-    """Join input and skip; outputs 0 and 3 are the normalised sum and the sum."""
-    joined = elementwise(step, sum_=True, positions=(0, 1))
-    step.note(f"{step.node.op}, read as elementwise")
-    return [joined, None, None, joined]  # type: ignore[list-item]
 
 
 def dynamic_quantize(step: Step, **_: Any) -> Result:
