@@ -151,9 +151,8 @@ def _named(model: Model, constants: Constants, layers: Iterable[Layer | Skipped]
         position = layer.source.node.inputs.index(layer.source.reading.operands[0])
         if layer.source.reading.operands[0] is not None:
             yield _Candidate(layer.source.reading.operands[0], "weight", layer.name, (index, position), layer)
-        bias = layer.source.bias
-        if bias is not None and bias.operands[0] is not None:
-            yield _Candidate(bias.operands[0], "bias", layer.name, (index, 100))
+        if layer.source.bias is not None:
+            yield _Candidate(layer.source.bias.value, "bias", layer.name, (index, 100))
     for node in model.nodes:
         op = (node.domain, node.op_type)
         yield from _at(node, bias_positions(node), "bias", constants)

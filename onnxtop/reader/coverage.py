@@ -99,10 +99,7 @@ def _marks(model: Model, constants: Constants, layers: Iterable[Layer | Skipped]
             yield _Mark(_Role.ANALYSED, weight)
         yield from (_Mark(_Role.OTHER, value, kind=_QUANTISATION) for value in more if value is not None)
         if layer.source.bias is not None:
-            first, *more = layer.source.bias.operands
-            if first is not None:
-                yield _Mark(_Role.BIAS, first)
-            yield from (_Mark(_Role.OTHER, value, kind=_QUANTISATION) for value in more if value is not None)
+            yield _Mark(_Role.BIAS, layer.source.bias.value)
     for node in model.nodes:
         normalisation = NORMALISATION.get((node.domain, node.op_type), ())
         yield from _at(node, bias_positions(node), _Role.BIAS, constants)

@@ -128,11 +128,6 @@ def _turned(f: Body, x: V, transposed: int, batch: int) -> V:
 # Activation functions and normalisation.
 
 
-def Gelu(f: Body, x: V) -> Written:
-    """Gelu, before the standard had it."""
-    return f("Gelu", x)
-
-
 def BiasGelu(f: Body, x: V, bias: V) -> Written:
     """Gelu of x + bias."""
     return f("Gelu", f.biased(x, bias))
@@ -198,16 +193,6 @@ def QEmbedLayerNormalization(
 
 
 # Operations on codes: decoded, the ordinary operation, and encoded again where the result is codes too.
-
-
-def DequantizeLinear(f: Body, x: V, scale: V, zero: V = "", *, axis: int = 1) -> Written:
-    """DequantizeLinear, before the standard had all its types."""
-    return f("DequantizeLinear", x, scale, zero, axis=axis)
-
-
-def QuantizeLinear(f: Body, x: V, scale: V, zero: V = "", *, axis: int = 1) -> Written:
-    """QuantizeLinear, before the standard had all its types."""
-    return f("QuantizeLinear", x, scale, zero, axis=axis)
 
 
 def QLinearMatMul(f: Body, a: V, sa: V, za: V, b: V, sb: V, zb: V, sy: V, zy: V) -> Written:
@@ -278,18 +263,28 @@ def _on_codes(op_type: str, operands: int = 1) -> Callable[..., Written]:
     return write
 
 
+def _same(op_type: str) -> Callable[..., Written]:
+    """Return what writes an operation that the standard took over later, or with more types."""
+
+    def write(f: Body, *names: V, **attributes: Any) -> Written:
+        return f(op_type, *names, **attributes)
+
+    return write
+
+
 _MICROSOFT = "com.microsoft"
 
 FUSED: Mapping[tuple[str, str], Callable[..., Written]] = {
     **{
         (_MICROSOFT, write.__name__): write
         for write in (
-            *(BiasGelu, DequantizeLinear, DynamicQuantizeMatMul, EmbedLayerNormalization, FastGelu),
-            *(FusedConv, FusedGemm, FusedMatMul, Gelu, MatMulIntegerToFloat, QEmbedLayerNormalization),
-            *(QGemm, QLinearConcat, QLinearSoftmax, QLinearWhere, QuantizeLinear, QuickGelu),
-            *(SkipLayerNormalization, SkipSimplifiedLayerNormalization),
+            *(BiasGelu, DynamicQuantizeMatMul, EmbedLayerNormalization, FastGelu, FusedConv, FusedGemm),
+            *(FusedMatMul, MatMulIntegerToFloat, QEmbedLayerNormalization, QGemm, QLinearConcat),
+            *(QLinearSoftmax, QLinearWhere, QuickGelu, SkipLayerNormalization),
+            *(SkipSimplifiedLayerNormalization,),
         )
     },
+    **{(_MICROSOFT, name): _same(name) for name in ("DequantizeLinear", "Gelu", "QuantizeLinear", "Trilu")},
     **{
         (_MICROSOFT, f"QLinear{name}"): _on_codes(name)
         for name in ("AveragePool", "GlobalAveragePool", "LeakyRelu", "Sigmoid")

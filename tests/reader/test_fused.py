@@ -106,6 +106,8 @@ def activations() -> Iterator[Case]:
     yield Case("FastGelu", "x", {"x": _random(2, 5)})
     yield Case("FastGelu", "x b", {"x": _random(2, 5), "b": _random(5)})
     yield Case("QuickGelu", "x", {"x": _random(2, 5)})
+    yield Case("Trilu", "x", {"x": _random(3, 3)})
+    yield Case("Trilu", "x k", {"x": _random(2, 4, 3), "k": np.array(1)}, {"upper": 0})
     yield Case("QuickGelu", "x", {"x": _random(2, 5)}, {"alpha": 1.0})
 
 

@@ -258,7 +258,7 @@ class _Measurer:
         """Return shape and element type of a node's outputs by place, as ONNX infers them."""
         domain = "" if proto.domain == "ai.onnx" else proto.domain
         try:
-            schema = onnx.defs.get_schema(proto.op_type, self._opset, domain)
+            schema = _schema(proto.op_type, self._opset, domain)
             types = {
                 name: helper.make_tensor_type_proto(dtype, shape)
                 for name, (shape, dtype, _) in zip(proto.input, before, strict=True)
@@ -358,6 +358,14 @@ class _Measurer:
 
 
 _CONTROL = {"If": _Measurer._if, "Loop": _Measurer._loop, "Scan": _Measurer._scan}
+
+
+def _schema(op_type: str, opset: int, domain: str) -> onnx.defs.OpSchema:
+    """Return an operation as the opset has it, or the newest where the opset is older than the operation."""
+    try:
+        return onnx.defs.get_schema(op_type, opset, domain)
+    except onnx.defs.SchemaError:
+        return onnx.defs.get_schema(op_type, domain)
 
 
 def _of_array(array: Array) -> Size:

@@ -83,7 +83,6 @@ RULES: Mapping[tuple[str, str], Rule] = {
         signals.STFT,
         signals.TensorScatter,
     ),
-    **_rows(_MICROSOFT, "Trilu", movement.Trilu),
     **_modules("", *(getattr(sequences, name) for name in sequences.__all__)),
     **_rows("", "MatMul MatMulInteger", products.product),
     **_modules("", products.Gemm, products.Einsum),

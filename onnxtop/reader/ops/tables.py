@@ -133,10 +133,9 @@ NEUTRAL: frozenset[tuple[str, str]] = (
     | _names(
         _MICROSOFT,
         """
-        BiasAdd BiasDropout BiasSoftmax BiasSplitGelu GridSample
-        GroupNorm GroupQueryAttention Inverse MultiHeadAttention NGramRepeatBlock PackedMultiHeadAttention Pad
-        QLinearReduceMean RemovePadding
-        RestorePadding RotaryEmbedding SkipGroupNorm Trilu Unique
+        BiasAdd BiasDropout BiasSoftmax BiasSplitGelu GridSample GroupNorm GroupQueryAttention Inverse
+        MultiHeadAttention NGramRepeatBlock PackedMultiHeadAttention Pad QLinearReduceMean RemovePadding
+        RestorePadding RotaryEmbedding SkipGroupNorm Unique
         """,
     )
     | _names("qonnx.custom_op.channels_last", "BatchNormalization MaxPool")
