@@ -20,7 +20,7 @@ from onnxtop.gradient.rules import (
     reduction,
 )
 
-__all__ = ["FAMILIES", "RULES"]
+__all__ = ["FAMILIES", "RULES", "WITHOUT"]
 
 
 def _family(module: ModuleType, names: Iterable[str]) -> dict[Key, Rule]:
@@ -41,3 +41,27 @@ FAMILIES: dict[str, dict[Key, Rule]] = {
 
 RULES: Table = {key: rule for family in FAMILIES.values() for key, rule in family.items()}
 """Every rule, by domain and op_type."""
+
+_MICROSOFT, _ML = "com.microsoft", "ai.onnx.ml"
+
+WITHOUT: dict[Key, str] = {
+    ("", "DeformConv"): "its derivative by the offsets is not written",
+    ("qonnx.custom_op.channels_last", "Conv"): "onnxruntime does not run it",
+    **dict.fromkeys(
+        (
+            *(("", name) for name in ("ConvInteger", "MatMulInteger")),
+            *((_MICROSOFT, name) for name in ("DynamicQuantizeLSTM", "GatherBlockQuantized")),
+            *((_MICROSOFT, name) for name in ("MatMulNBits", "QAttention")),
+        ),
+        "its weights are codes, which a gradient does not move",
+    ),
+    **dict.fromkeys(
+        ((_ML, f"{kind}{what}") for kind in ("Linear", "SVM") for what in ("Classifier", "Regressor")),
+        "its weights are attributes, which are not fed",
+    ),
+    **dict.fromkeys(
+        ((_MICROSOFT, f"{kind}Attention") for kind in ("", "Decoder", "Longformer", "Packed")),
+        "projections packed into one weight are not written out",
+    ),
+}
+"""Operations with weights that have no rule, and why."""

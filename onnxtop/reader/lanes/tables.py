@@ -16,7 +16,7 @@ from onnxtop.reader.lanes import (
 )
 from onnxtop.reader.lanes.step import Result
 
-__all__ = ["RULES", "SILENT", "STARTING"]
+__all__ = ["RULES", "SILENT", "STARTING", "WITHOUT"]
 
 Rule = Callable[..., Result]
 _MICROSOFT, _ML = "com.microsoft", "ai.onnx.ml"
@@ -128,6 +128,11 @@ RULES: Mapping[tuple[str, str], Rule] = {
     **_rows(_ML, "FeatureVectorizer", partial(movement.Concat, axis=1)),
 }
 """The rule of every operation that is known; any other is a hub."""
+
+WITHOUT: Mapping[tuple[str, str], str] = {
+    (_MICROSOFT, "DecoderAttention"): "which of its operands are caches depends on flags that are computed",
+}
+"""Operations with weights that have no rule, and why: each is a hub."""
 
 STARTING = frozenset(
     {
