@@ -263,6 +263,20 @@ def _on_codes(op_type: str, operands: int = 1) -> Callable[..., Written]:
     return write
 
 
+def _channels_second(op_type: str) -> Callable[..., Written]:
+    """Return what writes an operation of QONNX that keeps channels last, in data and in a kernel."""
+
+    def write(f: Body, x: V, w: V = "", bias: V = "", **attributes: Any) -> Written:
+        rank = len(attributes["kernel_shape"]) + 2 if "kernel_shape" in attributes else len(f.held.get(w, ()))
+        if not rank:
+            return ""
+        second, last = [0, rank - 1, *range(1, rank - 1)], [0, *range(2, rank), 1]
+        data, kernel = (name and f("Transpose", name, perm=second) for name in (x, w))
+        return f("Transpose", f(op_type, data, kernel, bias, **attributes), perm=last)
+
+    return write
+
+
 def _same(op_type: str) -> Callable[..., Written]:
     """Return what writes an operation that the standard took over later, or with more types."""
 
@@ -272,7 +286,7 @@ def _same(op_type: str) -> Callable[..., Written]:
     return write
 
 
-_MICROSOFT = "com.microsoft"
+_MICROSOFT, _LAST = "com.microsoft", "qonnx.custom_op.channels_last"
 
 FUSED: Mapping[tuple[str, str], Callable[..., Written]] = {
     **{
@@ -290,6 +304,7 @@ FUSED: Mapping[tuple[str, str], Callable[..., Written]] = {
         for name in ("AveragePool", "GlobalAveragePool", "LeakyRelu", "Sigmoid")
     },
     **{(_MICROSOFT, f"QLinear{name}"): _on_codes(name, 2) for name in ("Add", "Mul")},
+    **{(_LAST, name): _channels_second(name) for name in ("Conv", "MaxPool")},
     ("", "QLinearConv"): QLinearConv,
     ("", "QLinearMatMul"): QLinearMatMul,
 }

@@ -17,6 +17,7 @@ from tests.models import MICROSOFT, graph, layers_of, model, node, save, weights
 from tests.reader.extraction import run
 
 Array = np.ndarray[Any, Any]
+LAST = "qonnx.custom_op.channels_last"
 
 
 def _random(*shape: int, seed: int = 0) -> Array:
@@ -231,7 +232,25 @@ def test_the_body_computes_what_the_kernel_computes(case: Case) -> None:
 
 
 def test_every_operation_that_is_written_out_has_a_case() -> None:
-    assert {(case.domain, case.op) for case in CASES} == set(FUSED)
+    cases = {(case.domain, case.op) for case in CASES} | {(LAST, "Conv"), (LAST, "MaxPool")}
+    assert cases == set(FUSED)
+
+
+@pytest.mark.parametrize("bias", ["", " b"])
+def test_channels_last_are_channels_second_turned(bias: str) -> None:
+    """QONNX's operations run nowhere: compare with the standard's on data with the channels second."""
+    x, w = _random(2, 6, 5, 4), _random(6, 3, 2, 2)
+    settings: dict[str, Any] = {"group": 2, "strides": [2, 1], "pads": [1, 0, 1, 1], "kernel_shape": [3, 2]}
+    pool = {"kernel_shape": [2, 2], "strides": [1, 2]}
+    held = {"b": _random(6)} if bias else {}
+    shape = list(x.shape)
+    nodes = [node(f"{LAST}.Conv", f"x w{bias}", "h", **settings), node(f"{LAST}.MaxPool", "h", **pool)]
+    last, calls = write_out(model(nodes, held | {"w": w}, {"x": shape}))
+    assert len(calls) == 2
+    nodes = [node("Conv", f"x w{bias}", "h", **settings), node("MaxPool", "h", **pool)]
+    second = model(nodes, held | {"w": np.moveaxis(w, -1, 1)}, {"x": [shape[0], shape[3], *shape[1:3]]})
+    (ours,), (theirs,) = run(last, {"x": x}), run(second, {"x": np.moveaxis(x, -1, 1)})
+    np.testing.assert_allclose(ours, np.moveaxis(theirs, 1, -1), rtol=1e-6)
 
 
 REFUSED = {

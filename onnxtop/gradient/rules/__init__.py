@@ -46,7 +46,6 @@ _MICROSOFT, _ML = "com.microsoft", "ai.onnx.ml"
 
 WITHOUT: dict[Key, str] = {
     ("", "DeformConv"): "its derivative by the offsets is not written",
-    ("qonnx.custom_op.channels_last", "Conv"): "onnxruntime does not run it",
     **dict.fromkeys(
         (
             *(("", name) for name in ("ConvInteger", "MatMulInteger")),

@@ -147,8 +147,7 @@ def cumulative(
 def pooled(step: Step, *, everywhere: bool = False, **attributes: Any) -> Result:
     """Pool over positions that share neurons: nothing changes. Over neurons, each window is a join."""
     ids = step.ids(0)
-    last = step.node.domain.startswith("qonnx")
-    axes = range(1, ids.ndim - 1) if last else range(2, ids.ndim)
+    axes = range(2, ids.ndim)
     wide = [axis for axis in axes if ids.shape[axis] > 1]
     if step.node.op_type == "MaxUnpool" and step.table.unrolled:
         return step.coarse(ids, wide, "the data tell which positions it fills")

@@ -241,7 +241,7 @@ class _Measurer:
             shape = OWN_SHAPES[node.op_type](node, before[0].shape, [item.array for item in before])
             if shape is not None or node.op_type == "Slice":
                 return [Size(shape, before[0].dtype)]
-        answers = stand_in(node, [item.shape for item in before], [item.dtype for item in before], self._ask)
+        answers = stand_in(node, [item.shape for item in before])
         if answers is None:
             answers = self._ask(node.proto, [(item.shape, item.dtype, item.array) for item in before])
         names = [name for name in node.proto.output if name]

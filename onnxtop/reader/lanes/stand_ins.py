@@ -1,9 +1,7 @@
-"""Sizes of operations that ONNX does not define, by an operation of the standard that has the same sizes."""
+"""Sizes of operations that ONNX does not define."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-import onnx
 from onnx import TensorProto
 
 from onnxtop.reader.model import Node
@@ -12,17 +10,14 @@ __all__ = ["stand_in"]
 
 Shape = tuple[int, ...] | None
 Answers = dict[int, tuple[Shape, int]]
-Asked = Callable[[onnx.NodeProto, Sequence[tuple[Shape, int, Any]]], Answers]
 
 _FLOAT = TensorProto.FLOAT
 
 
-def stand_in(node: Node, shapes: Sequence[Shape], dtypes: Sequence[int], ask: Asked) -> Answers | None:
+def stand_in(node: Node, shapes: Sequence[Shape]) -> Answers | None:
     """Return shape and type of the outputs by place; None if ONNX knows the operation itself."""
     if node.domain in ("", "ai.onnx.ml") and node.op_type not in _OLD:
         return None
-    if node.domain.startswith("qonnx.custom_op.channels_last"):
-        return _channels_last(node, shapes, ask)
     rule = _RULES.get(node.op_type, _first)
     return rule(node, shapes)
 
@@ -87,20 +82,3 @@ _RULES: dict[str, Callable[[Node, Sequence[Shape]], Answers]] = {
     "MultiHeadAttention": _query,
     "QAttention": _attention,
 }
-
-
-def _channels_last(node: Node, shapes: Sequence[Shape], ask: Asked) -> Answers:
-    """Ask for the standard's operation with the channels second, and put them last again."""
-    moved = [_second(shape) if place < 2 else shape for place, shape in enumerate(shapes)]
-    proto = onnx.NodeProto()
-    proto.CopyFrom(node.proto)
-    proto.domain = ""
-    answers = ask(proto, [(shape, _FLOAT, None) for shape in moved])
-    return {
-        place: ((shape[0], *shape[2:], shape[1]) if shape and len(shape) > 2 else shape, dtype)
-        for place, (shape, dtype) in answers.items()
-    }
-
-
-def _second(shape: Shape) -> Shape:
-    return shape if shape is None or len(shape) < 3 else (shape[0], shape[-1], *shape[1:-1])

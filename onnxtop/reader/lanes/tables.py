@@ -112,8 +112,6 @@ RULES: Mapping[tuple[str, str], Rule] = {
     **_rows(_MICROSOFT, "GatherBlockQuantized", lookups.Gather),
     **_rows(_MICROSOFT, "RotaryEmbedding", attention.rotary),
     **_rows(_LAST, "BatchNormalization", partial(pointwise.normalised, noted=False)),
-    **_rows(_LAST, "Conv", convolutions.convolution),
-    **_rows(_LAST, "MaxPool", pointwise.pooled),
     **{
         (domain, name): partial(pointwise.elementwise, positions=(0,))
         for domain in ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")

@@ -300,8 +300,6 @@ def _summed_axes(
             return None
         if unrolled and shape is not None and op != "DeformConv":
             return set(range(1, len(shape)))
-        if node.domain.startswith("qonnx"):
-            return {-1}
         whole = shape is not None and covers_input(node, uses[0], shape[2:])
         return {1, *range(2, len(shape))} if whole and shape is not None else {1}
     if op in ("LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"):

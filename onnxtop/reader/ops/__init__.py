@@ -45,7 +45,6 @@ READ: Mapping[Op, Callable[..., Iterator[Reading]]] = {
     (_MICROSOFT, "MatMulNBits"): quantised.MatMulNBits,
     (_MICROSOFT, "PackedAttention"): attention.Attention,
     (_MICROSOFT, "QAttention"): attention.QAttention,
-    ("qonnx.custom_op.channels_last", "Conv"): convolutions.ChannelsLastConv,
 }
 """Operations whose weights are read."""
 

@@ -100,7 +100,6 @@ BIASES: Mapping[tuple[str, str], tuple[int, ...]] = {
         """,
     ),
     **_positions("com.microsoft.nchwc", "Conv 2"),
-    **_positions("qonnx.custom_op.channels_last", "Conv 2"),
 }
 """Operations with biases (peepholes among them: one number a neuron), and their positions."""
 
@@ -138,7 +137,7 @@ NEUTRAL: frozenset[tuple[str, str]] = (
         RestorePadding RotaryEmbedding SkipGroupNorm Unique
         """,
     )
-    | _names("qonnx.custom_op.channels_last", "BatchNormalization MaxPool")
+    | _names("qonnx.custom_op.channels_last", "BatchNormalization")
     | _names("qonnx.custom_op.general", "BipolarQuant FloatQuant IntQuant Quant Trunc")
     | _names("onnx.brevitas", "BipolarQuant FloatQuant IntQuant Quant Trunc")
     | _names("finn.custom_op.general", "BipolarQuant Quant Trunc")
