@@ -5,6 +5,10 @@ write and the names of its inputs, "" for one that is left out, and returns the 
 whatever knows ordinary operations knows fused ones. A form that a function does not take (an attribute or
 input that it has no name for, an output that it does not make) stays the one operation that it is.
 
+Not written out: attention whose weight packs three projections (slices of one weight would be three weights,
+and no longer be shared between nodes as the one is), and weights in blocks of codes or packed gates, for
+which ordinary operations have no layout. These are readings (`ops`).
+
 Definitions: onnxruntime, docs/ContribOperators.md. ``sx`` and ``zx`` are the scale and zero point of x. A
 body may use operations that are newer than the model's opset: onnxruntime too writes LayerNormalization into
 old models.
@@ -78,13 +82,14 @@ class Body:
 
 
 def FusedGemm(
-    f: Body, a: V, b: V, c: V = "", *, activation: str, activation_alpha: float | None = None,
+    f: Body, a: V, b: V, c: V = "", *, activation: str = "", activation_alpha: float | None = None,
     activation_beta: float | None = None, activation_gamma: float | None = None, **attributes: Any,
 ) -> Written:  # fmt: skip
     """Gemm, then an activation function."""
     given = {"alpha": activation_alpha, "beta": activation_beta, "gamma": activation_gamma}
     settings: Any = {name: value for name, value in given.items() if value is not None}
-    return f(activation, f("Gemm", a, b, c, **attributes), **settings)
+    y = f("Gemm", a, b, c, **attributes)
+    return f(activation, y, **settings) if activation else y
 
 
 def FusedConv(

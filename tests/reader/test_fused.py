@@ -13,6 +13,7 @@ from onnxtop.auditing.story import audit
 from onnxtop.reader.fused import FUSED, write_out
 from onnxtop.reader.layers import Layer
 from onnxtop.reader.model import load
+from tests.connectivity_truth import connected
 from tests.models import MICROSOFT, graph, layers_of, model, node, save, weights
 from tests.reader.extraction import run
 
@@ -311,3 +312,59 @@ def test_in_a_body_of_an_if(tmp_path: Path) -> None:
     (layer,) = layers_of(save(proto, tmp_path))
     assert isinstance(layer, Layer)
     np.testing.assert_array_equal(layer.matrix(), weights(3, 4).T)
+
+
+TWINS = {
+    "products": (
+        [node(f"{MICROSOFT}.FusedGemm", "x w b", "h", activation="Relu"),
+         node(f"{MICROSOFT}.FusedMatMul", "h v")],
+        [node("Gemm", "x w b", "g"), node("Relu", "g", "h"), node("MatMul", "h v")],
+    ),
+    "a sum before a normalisation": (
+        [node("MatMul", "x w", "h"), node(f"{MICROSOFT}.SkipLayerNormalization", "h x g b", "n"),
+         node("MatMul", "n v")],
+        [node("MatMul", "x w", "h"), node("Add", "h x", "s"), node("LayerNormalization", "s g b", "n"),
+         node("MatMul", "n v")],
+    ),
+    "codes": (
+        [node("QLinearMatMul", "x s z q s z s z", "h"), node("QLinearMatMul", "h s z p s z s z")],
+        [node("DequantizeLinear", "x s z", "a"), node("DequantizeLinear", "q s z", "w"),
+         node("MatMul", "a w", "m"), node("QuantizeLinear", "m s z", "h"),
+         node("DequantizeLinear", "h s z", "e"), node("DequantizeLinear", "p s z", "v"),
+         node("MatMul", "e v", "n"), node("QuantizeLinear", "n s z", "y")],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("opset", [13, 21])
+@pytest.mark.parametrize("what", TWINS)
+def test_neurons_and_weights_are_those_of_the_ordinary_operations(
+    what: str, opset: int, tmp_path: Path
+) -> None:
+    """Also in a model whose opset is older than some operations of the bodies."""
+    arrays = {"w": weights(4, 4), "v": weights(4, 3, seed=1), "b": weights(4), "g": weights(4, seed=1)}
+    arrays |= {
+        "q": _codes(np.uint8, 4, 4),
+        "p": _codes(np.uint8, 4, 3),
+        "s": np.float32(0.1),
+        "z": np.uint8(9),
+    }
+    graphs = []
+    for nodes in TWINS[what]:
+        held = {name: arrays[name] for each in nodes for name in each.input if name in arrays}
+        path = save(model(nodes, held, {"x": [2, 4]}, opset=opset), tmp_path)
+        found = connected(path)
+        assert found.hubs == ()
+        graphs.append((found.graph, layers_of(path)))
+    (one, ours), (other, theirs) = graphs
+    assert (one.n_vertices, one.inputs.tolist(), one.outputs.tolist()) == (
+        other.n_vertices, other.inputs.tolist(), other.outputs.tolist()
+    )  # fmt: skip
+    np.testing.assert_array_equal(one.structural, other.structural)
+    for mine, yours in zip(one.blocks, other.blocks, strict=True):
+        assert (mine.rows.tolist(), mine.columns.tolist()) == (yours.rows.tolist(), yours.columns.tolist())
+    for layer, twin in zip(ours, theirs, strict=True):
+        assert isinstance(layer, Layer)
+        assert isinstance(twin, Layer)
+        assert (layer.weight, layer.encoding) == (twin.weight, twin.encoding)
+        np.testing.assert_array_equal(layer.matrix(), twin.matrix())
