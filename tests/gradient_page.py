@@ -11,7 +11,7 @@ import onnx
 from onnxtop.gradient.engine import Key, Rule
 from onnxtop.gradient.expansions import EXPANSIONS
 from onnxtop.gradient.graph import OPSET
-from onnxtop.gradient.rules import FAMILIES
+from onnxtop.gradient.rules import FAMILIES, WITHOUT
 
 __all__ = ["page"]
 
@@ -23,8 +23,9 @@ _HEAD = """\
 `onnxtop.Probe` differentiates a model whose operations between the parameters and the loss all stand here.
 An operation elsewhere (of the input alone, of shapes) needs no rule. Models older than opset {opset} are
 converted to it first, so every version of an operation counts that onnx can convert; the column lists the
-versions in which ONNX changed it. A setting that stands in none of the attributes below is refused by name.
-Every rule is compared with finite differences in `tests/gradient/test_rules.py`.
+versions in which ONNX changed it. Fused operations of onnxruntime (see reading-onnx.md) are written out
+first, and have the gradient of their parts. A setting that stands in none of the attributes below is refused
+by name. Every rule is compared with finite differences in `tests/gradient/test_rules.py`.
 """
 
 _EXPANDED = """\
@@ -42,6 +43,8 @@ def page() -> str:
     for family, rules in FAMILIES.items():
         parts.append(f"## {family[0].upper()}{family[1:]}\n\n" + "".join(_table(rules)))
     parts.append(_EXPANDED + "\n" + "".join(_table(EXPANSIONS)))
+    reasons = (f"| {_shown(key)} | {reason} |\n" for key, reason in sorted(WITHOUT.items()))
+    parts.append("## Without a gradient\n\n| operation | because |\n| --- | --- |\n" + "".join(reasons))
     return "\n".join(parts)
 
 
@@ -53,10 +56,14 @@ def _table(rules: Mapping[Key, Rule]) -> Iterator[str]:
             for parameter in inspect.signature(rule).parameters.values()
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY
         ]
-        shown = f"`{domain}.{name}`" if domain else f"`{name}`"
         what = (inspect.getdoc(rule) or "").splitlines()[0].replace("|", "\\|")
         attributes = ", ".join(f"`{keyword}`" for keyword in keywords)
-        yield f"| {shown} | {_versions(domain, name)} | {attributes} | {what} |\n"
+        yield f"| {_shown((domain, name))} | {_versions(domain, name)} | {attributes} | {what} |\n"
+
+
+def _shown(key: Key) -> str:
+    domain, name = key
+    return f"`{domain}.{name}`" if domain else f"`{name}`"
 
 
 def _versions(domain: str, name: str) -> str:

@@ -160,11 +160,12 @@ def test_table_of_rules() -> None:
 
 
 def test_table_of_operations() -> None:
+    from onnxtop.reader.fused import FUSED
     from onnxtop.reader.ops import READ
 
-    table = rows(text_of(ROOT / "docs" / "reading-onnx.md"), "operation")
-    named = [row[0] for row in table]
-    assert sorted(named) == sorted(f"{domain}.{op}" if domain else op for domain, op in READ)
+    for heading, known in (("operation", READ), ("fused operation", FUSED)):
+        named = [row[0] for row in rows(text_of(ROOT / "docs" / "reading-onnx.md"), heading)]
+        assert sorted(named) == sorted(f"{domain}.{op}" if domain else op for domain, op in known)
 
 
 def test_table_of_conventions() -> None:

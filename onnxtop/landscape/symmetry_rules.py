@@ -7,10 +7,11 @@ the node are then held in place.
 import math
 from collections.abc import Callable, Sequence
 
+from onnxtop.gradient import rules as gradient
 from onnxtop.landscape.units import Marks, Units, Walk
 from onnxtop.reader.model import Node, Value
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "WITHOUT"]
 
 
 def _matrix(walk: Walk, node: Node, data: Value, weight: Value, *, into: int) -> Units | None:
@@ -317,3 +318,15 @@ RULES: dict[tuple[str, str], Callable[[Walk, Node], bool]] = {
         )
     },
 }
+"""The rule of every operation that is known; any other holds its units in place."""
+
+WITHOUT: dict[tuple[str, str], str] = {
+    **gradient.WITHOUT,
+    ("", "Einsum"): "which axes its letters name is not followed",
+    ("", "Gather"): "the entries of its table are inputs, which have their places",
+    **dict.fromkeys(
+        (("", name) for name in ("GRU", "LSTM", "RNN")),
+        "units of the hidden state stand in every gate, which is not followed",
+    ),
+}
+"""Operations with weights that have no rule, and why: what has no gradient is not searched either."""

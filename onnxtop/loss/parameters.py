@@ -22,7 +22,7 @@ from onnxtop.reader.encoding import is_weight_type
 from onnxtop.reader.layers import Layer, Skipped, find_layers
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.names import layer_name
-from onnxtop.reader.ops import BIASES, NORMALISATION
+from onnxtop.reader.ops import NORMALISATION, bias_positions
 from onnxtop.statistics.fixed import probably_fixed
 
 __all__ = ["Parameter", "Parameters", "find_parameters"]
@@ -153,12 +153,11 @@ def _named(model: Model, constants: Constants, layers: Iterable[Layer | Skipped]
         position = layer.source.node.inputs.index(layer.source.reading.operands[0])
         if layer.source.reading.operands[0] is not None:
             yield _Candidate(layer.source.reading.operands[0], "weight", layer.name, (index, position), layer)
-        bias = layer.source.bias
-        if bias is not None and bias.operands[0] is not None:
-            yield _Candidate(bias.operands[0], "bias", layer.name, (index, 100))
+        if layer.source.bias is not None:
+            yield _Candidate(layer.source.bias.value, "bias", layer.name, (index, 100))
     for node in model.nodes:
         op = (node.domain, node.op_type)
-        yield from _at(node, BIASES.get(op, ()), "bias", constants)
+        yield from _at(node, bias_positions(node), "bias", constants)
         positions = [
             p
             for p in NORMALISATION.get(op, ())

@@ -19,8 +19,6 @@ def added_bias(node: Node, reading: Reading, n_out: int, model: Model, constants
         user, position = uses[0].node, uses[0].position
         if (user.domain, user.op_type) == ("", "Add") and len(user.inputs) == 2:
             return _vector(user.inputs[1 - position], n_out, axis, constants)
-        if (user.domain, user.op_type) in (("com.microsoft", "BiasGelu"), ("com.microsoft", "FastGelu")):
-            return _vector(user.inputs[1] if len(user.inputs) > 1 else None, n_out, axis, constants)
         integer = node.op_type in ("MatMulInteger", "ConvInteger")
         axis = _axis_behind(user, position, axis, through_scales=integer)
         value = user.outputs[0] if user.outputs else None

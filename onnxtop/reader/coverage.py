@@ -16,7 +16,7 @@ from onnxtop.reader.encoding import is_weight_type
 from onnxtop.reader.evaluate import is_decoder
 from onnxtop.reader.layers import Layer, Skipped
 from onnxtop.reader.model import Model, Node, Value
-from onnxtop.reader.ops import BIASES, NORMALISATION
+from onnxtop.reader.ops import NORMALISATION, bias_positions
 
 __all__ = ["Account", "account"]
 
@@ -66,6 +66,8 @@ def account(model: Model, constants: Constants, layers: Sequence[Layer | Skipped
     shares = [0] * sum(isinstance(layer, Skipped) for layer in layers)
     for source in (*model.tensors, *constants.fills()):
         mark = marks.get(source) or _unmarked(source, model)
+        if source in model.added:
+            continue
         if source not in marks and not is_weight_type(constants.stored_as(source)):
             continue
         count = decoded.get(source, constants.size(source))
@@ -97,13 +99,11 @@ def _marks(model: Model, constants: Constants, layers: Iterable[Layer | Skipped]
             yield _Mark(_Role.ANALYSED, weight)
         yield from (_Mark(_Role.OTHER, value, kind=_QUANTISATION) for value in more if value is not None)
         if layer.source.bias is not None:
-            first, *more = layer.source.bias.operands
-            if first is not None:
-                yield _Mark(_Role.BIAS, first)
-            yield from (_Mark(_Role.OTHER, value, kind=_QUANTISATION) for value in more if value is not None)
+            yield _Mark(_Role.BIAS, layer.source.bias.value)
     for node in model.nodes:
-        yield from _at(node, BIASES, _Role.BIAS, constants)
-        yield from _at(node, NORMALISATION, _Role.NORMALISATION, constants)
+        normalisation = NORMALISATION.get((node.domain, node.op_type), ())
+        yield from _at(node, bias_positions(node), _Role.BIAS, constants)
+        yield from _at(node, normalisation, _Role.NORMALISATION, constants)
         if is_decoder(node):
             for position, value in enumerate(node.inputs):
                 if value is not None and value in constants:
@@ -111,10 +111,8 @@ def _marks(model: Model, constants: Constants, layers: Iterable[Layer | Skipped]
                     yield _Mark(_Role.OTHER, value, kind=kind)
 
 
-def _at(
-    node: Node, table: Mapping[tuple[str, str], tuple[int, ...]], role: _Role, constants: Constants
-) -> Iterator[_Mark]:
-    for position in table.get((node.domain, node.op_type), ()):
+def _at(node: Node, positions: Iterable[int], role: _Role, constants: Constants) -> Iterator[_Mark]:
+    for position in positions:
         value = node.inputs[position] if position < len(node.inputs) else None
         if value is not None and value in constants:
             yield _Mark(role, value)

@@ -47,9 +47,7 @@ _QONNX = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
 
 def is_decoder(node: Node) -> bool:
     """Tell whether a node turns codes, or values to be rounded, into weights."""
-    if node.op_type == "DequantizeLinear":
-        return node.domain in ("", "com.microsoft")
-    if node.op_type == "QuantizeLinear":
+    if node.op_type in ("DequantizeLinear", "QuantizeLinear"):
         return node.domain == ""
     return node.op_type in _DECODERS and node.domain in _QONNX
 

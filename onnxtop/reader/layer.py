@@ -197,8 +197,7 @@ class Source:
         if self.bias is None:
             return None
         try:
-            arrays = [None if value is None else self.constants.read(value) for value in self.bias.operands]
-            vector = np.ravel(self.bias.form(*arrays)).astype(np.float64)
+            vector = np.ravel(self.bias.form(self.constants.read(self.bias.value))).astype(np.float64)
         except (UnreadableConstantError, ValueError, IndexError, TypeError):
             return None
         return np.broadcast_to(vector, n_out) if vector.size in (1, n_out) else None

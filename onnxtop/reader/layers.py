@@ -177,8 +177,8 @@ def _tried(layer: Layer) -> Layer | str:
 
 
 def _name(found: WeightUse, weight: str) -> str:
-    name = layer_name(found.node, weight)
-    return f"{name}.{found.part}" if found.part else name
+    name, part = layer_name(found.node, weight), found.part or found.node.part
+    return f"{name}.{part}" if part else name
 
 
 def _weight_name(origin: Value, constants: Constants) -> str:

@@ -22,11 +22,11 @@ from onnx import (
     ModelProto,
     NodeProto,
     TensorProto,
-    inliner,
 )
 
 from onnxtop.errors import FormatError, ModelError
 from onnxtop.reader import wire
+from onnxtop.reader.fused import inlined, mark_of, write_out
 from onnxtop.reader.tensors import TensorFiles
 
 __all__ = ["Body", "Model", "Node", "Scope", "Use", "Value", "bodies", "load"]
@@ -42,20 +42,30 @@ class Value:
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """One operation; an input that is left out is None. ``domain`` is "" for ONNX's own operations."""
+    """One operation; an input that is left out is None. ``domain`` is "" for ONNX's own operations.
+
+    ``origin`` is the node as it stands in the file: ``proto`` itself, or the fused operation of which this
+    is a part, written out (see `fused`). What people read (``name``, ``op``, ``number``: the place among the
+    file's nodes) is the origin's. ``part`` says what a node of a fused operation is for: a table's name,
+    ``bias``.
+    """
 
     index: int
+    number: int
     name: str
     op_type: str
     domain: str
     inputs: tuple[Value | None, ...]
     outputs: tuple[Value, ...]
     proto: NodeProto
+    origin: NodeProto
+    part: str = ""
 
     @property
     def op(self) -> str:
         """The operation as messages write it: ``Gemm``, ``com.microsoft.FusedGemm``."""
-        return f"{self.domain}.{self.op_type}" if self.domain else self.op_type
+        domain = self.origin.domain
+        return self.origin.op_type if domain in ("", "ai.onnx") else f"{domain}.{self.origin.op_type}"
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes' values by name; subgraphs are left out."""
@@ -118,6 +128,7 @@ class Model:
 
     path: Path
     proto: ModelProto
+    written: ModelProto
     files: TensorFiles
     byte_count: int
     opset: Mapping[str, int]
@@ -130,6 +141,7 @@ class Model:
     users: Mapping[Value, tuple[Use, ...]]
     carried: Mapping[Value, Value]
     attribute_values: Mapping[tuple[int, str], Value]
+    added: frozenset[Value]
 
     @property
     def producer(self) -> str:
@@ -179,11 +191,14 @@ def load(path: str | Path, *, allow_external: Iterable[str | Path] = ()) -> Mode
         ) from None
     except ValueError:
         raise ModelError("wanted an ONNX file, found a path that cannot be one; check the path") from None
-    proto = _inline_functions(proto)
+    proto = inlined(proto)
+    written, calls = write_out(proto)
     files = TensorFiles(path, allow_external)
-    graph = _Linker(proto, files).link()
+    graph = _Linker(written, calls, files).link()
     opset = {opset.domain or "ai.onnx": opset.version for opset in sorted(proto.opset_import, key=_by_domain)}
-    return Model(path=path, proto=proto, files=files, byte_count=byte_count, opset=opset, **graph)
+    return Model(
+        path=path, proto=proto, written=written, files=files, byte_count=byte_count, opset=opset, **graph
+    )
 
 
 def _by_domain(opset: onnx.OperatorSetIdProto) -> tuple[str, int]:
@@ -244,21 +259,12 @@ def _is_text(message: Message) -> bool:
     return True
 
 
-def _inline_functions(proto: ModelProto) -> ModelProto:
-    """Return the model with calls of its own functions replaced by their bodies, as it is if that fails."""
-    if not proto.functions:
-        return proto
-    try:
-        return inliner.inline_local_functions(proto)
-    except Exception:  # the inliner raises bare C++ errors; the calls then count as unknown operations
-        return proto
-
-
 class _Linker:
     """Lays out the graph and its subgraphs, resolving names scope by scope."""
 
-    def __init__(self, proto: ModelProto, files: TensorFiles) -> None:
+    def __init__(self, proto: ModelProto, calls: Mapping[str, NodeProto], files: TensorFiles) -> None:
         self._proto = proto
+        self._calls = calls
         self._files = files
         self._nodes: list[Node] = []
         self._tensors: dict[Value, TensorProto] = {}
@@ -267,6 +273,8 @@ class _Linker:
         self._results: set[Value] = set()
         self._carried: dict[Value, Value] = {}
         self._attribute_values: dict[tuple[int, str], Value] = {}
+        self._added: set[Value] = set()
+        self._numbers: dict[str, int] = {}
         self._count = 0
 
     def link(self) -> dict[str, Any]:
@@ -283,6 +291,7 @@ class _Linker:
             "users": {value: tuple(uses) for value, uses in self._users.items()},
             "carried": self._carried,
             "attribute_values": self._attribute_values,
+            "added": frozenset(self._added),
         }
 
     def _graph(self, graph: GraphProto, outer: Mapping[str, Value]) -> tuple[Scope, dict[str, Value]]:
@@ -306,7 +315,12 @@ class _Linker:
         domain = "" if proto.domain == "ai.onnx" else proto.domain
         inputs = tuple(names.get(name) if name else None for name in proto.input)
         outputs = tuple(names[name] for name in proto.output if name)
-        node = Node(len(self._nodes), proto.name, proto.op_type, domain, inputs, outputs, proto)
+        mark, part = mark_of(proto)
+        origin = self._calls.get(mark, proto)
+        number = self._numbers.setdefault(mark or f"#{len(self._nodes)}", len(self._numbers))
+        node = Node(
+            len(self._nodes), number, origin.name, proto.op_type, domain, inputs, outputs, proto, origin, part
+        )
         self._nodes.append(node)
         self._producers.update(dict.fromkeys(outputs, node))
         for position, value in enumerate(inputs):
@@ -361,6 +375,8 @@ class _Linker:
         if tensor is None:
             return False
         self._tensor(names, node.output[0], tensor)
+        if mark_of(node)[0] in self._calls:
+            self._added.add(names[node.output[0]])
         return True
 
     def _tensor(self, names: dict[str, Value], name: str, tensor: TensorProto) -> None:

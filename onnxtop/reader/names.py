@@ -31,7 +31,7 @@ def layer_name(node: Node, weight: str) -> str:
 
 def node_name(node: Node) -> str:
     """Return the node's name, or its operation and number where it has none."""
-    return node.name or f"{node.op_type}#{node.index}"
+    return node.name or f"{node.origin.op_type}#{node.number}"
 
 
 def source_line(node: Node) -> str | None:
@@ -40,7 +40,7 @@ def source_line(node: Node) -> str | None:
     Of the frames that it noted this is the innermost of the user's own. Whether there is such a file here is
     not looked at.
     """
-    for entry in node.proto.metadata_props:
+    for entry in node.origin.metadata_props:
         if entry.key == "pkg.torch.onnx.stack_trace":
             frames = [frame for frame in _FRAME.findall(entry.value) if not _INSTALLED.search(frame[0])]
             return f"{frames[-1][0]}:{int(frames[-1][1])}" if frames else None
@@ -66,12 +66,12 @@ def numbered(names: Iterable[str]) -> list[str]:
 
 def _says_nothing(node: Node) -> bool:
     """Tell whether a node's name is only its operation and a number: ``Gemm_0``, ``node_linear_3``."""
-    return bool(re.fullmatch(rf"(node_\w*|{re.escape(node.op_type)}[_\d]*|\d+|)", node.name))
+    return bool(re.fullmatch(rf"(node_\w*|{re.escape(node.origin.op_type)}[_\d]*|\d+|)", node.name))
 
 
 def _module_path(node: Node) -> str:
     """Return the path of the innermost module that PyTorch's exporter noted, "" if it noted none."""
-    for entry in node.proto.metadata_props:
+    for entry in node.origin.metadata_props:
         if entry.key == "pkg.torch.onnx.name_scopes":
             scopes = _QUOTED.findall(entry.value)  # a Python list of names: "['', 'layers.0', 'linear']"
             return next((scope for scope in reversed(scopes[:-1]) if scope), "")

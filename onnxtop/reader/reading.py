@@ -65,10 +65,10 @@ class Call:
         """Return an attribute that holds weights, as a value."""
         return self.model.attribute_values.get((self.node.index, name))
 
-    def one_constant(self, left: int = 0, right: int = 1) -> int | None:
-        """Return which of two operands is the only constant one, None if both are or neither is."""
-        constant = self.is_constant(left), self.is_constant(right)
-        return None if constant[0] == constant[1] else (right if constant[1] else left)
+    def one_constant(self) -> int | None:
+        """Return which of the first two operands is the only constant one, None if both or neither is."""
+        left, right = self.is_constant(0), self.is_constant(1)
+        return None if left == right else int(right)
 
     def vector(self, position: int, axis: int) -> Value | None:
         """Return the operand if it is constant and holds one number an entry of ``axis`` of the result."""
@@ -83,15 +83,15 @@ def runs_along(shape: tuple[int, ...], axis: int) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Bias:
-    """A bias: its operands, and what turns their arrays into one number an output."""
+    """A bias: the constant that holds it, and what turns its array into one number an output."""
 
-    operands: tuple[Value | None, ...]
-    form: Callable[..., Array] = np.ravel
+    value: Value
+    form: Callable[[Array], Array] = np.ravel
 
     @classmethod
-    def of(cls, value: Value | None, form: Callable[..., Array] = np.ravel) -> "Bias | None":
-        """Return the bias held by one constant, None if there is none."""
-        return None if value is None else cls((value,), form)
+    def of(cls, value: Value | None, form: Callable[[Array], Array] = np.ravel) -> "Bias | None":
+        """Return the bias held by a constant, None if there is none."""
+        return None if value is None else cls(value, form)
 
 
 def stored(array: Array, *_: Array) -> Array:
@@ -141,7 +141,7 @@ class Reading:
 
 _KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("alpha", "beta"), (float, int)),
-    **dict.fromkeys(("group", "transA", "transB", "transBatchA", "transBatchB", "axis", "targets"), (int,)),
+    **dict.fromkeys(("group", "transA", "transB", "axis", "targets"), (int,)),
     **dict.fromkeys(("K", "N", "bits", "block_size", "gather_axis", "quantize_axis", "n_supports"), (int,)),
     **dict.fromkeys(("strides", "pads", "dilations", "qkv_hidden_sizes", "vectors_per_class"), (list,)),
     "equation": (bytes,),

@@ -53,7 +53,7 @@ def infer_shapes(
     UsageError
         A name is not an input's or a dimension's, or a shape contradicts the model's.
     """
-    proto = _skeleton(model.proto)
+    proto = _skeleton(model.written)
     inputs = {value.name: value for value in proto.graph.input}
     _set_sizes(inputs, [value.name for value in model.inputs], input_shapes or {}, dims or {})
     try:

@@ -12,7 +12,9 @@ from onnxtop.gradient.expansions import EXPANSIONS, expand
 from onnxtop.gradient.graph import Array, Graph
 from onnxtop.gradient.oracle import relative_error
 from onnxtop.gradient.rules import RULES
+from onnxtop.loss.prepare.prepared import Prepared
 from onnxtop.loss.prepare.sizes import fold
+from onnxtop.loss.prepare.upgrade import upgraded
 from onnxtop.loss.runtime import Runtime
 
 opened = Runtime().open
@@ -65,7 +67,7 @@ class Case:
     def graph(self) -> Graph:
         graph = Graph(opsets={"": self.opset, "com.microsoft": 1})
         names = ["" if a is None else f"i{n}" for n, a in enumerate(self.inputs)]
-        outputs = [f"y{n}" for n in range(self.outputs)]
+        outputs = [f"y{n}" if n in self.used or not self.domain else "" for n in range(self.outputs)]
         graph.nodes.append(
             helper.make_node(self.op, names, outputs, "node", domain=self.domain, **self.attributes)
         )
@@ -73,6 +75,8 @@ class Case:
             if name and name not in self.varying:
                 graph.constants[name] = array
                 graph.declare(name, array.shape, array.dtype)
+        if self.domain:
+            graph = upgraded(Prepared(graph, (), ())).graph
         return fold(graph, self.varying, Runtime())
 
     def check(self, seed: int, step: float = 1e-2) -> float:

@@ -10,7 +10,9 @@ from onnx import helper, numpy_helper
 import onnxtop
 from onnxtop.errors import ModelError, UsageError
 from onnxtop.gradient.oracle import relative_error
+from onnxtop.landscape.symmetry import find_groups
 from onnxtop.loss.probe import Probe
+from onnxtop.reader.model import load
 from tests.loss.conftest import SAMPLES, Data, log_softmax, run_original
 from tests.models import graph, mlp, model, node, save, weights
 
@@ -321,3 +323,38 @@ def test_model_without_rule_for_old_opsets_is_converted(tmp_path: Path, digits: 
         scaled = probe.theta0 / 64
         _, gradient = probe.loss_and_gradient(scaled)
         assert relative_error(probe.loss, scaled, gradient, step=1e-3) < 2e-3
+
+
+def test_fused_operations_give_the_loss_and_gradient_of_ordinary_ones(tmp_path: Path) -> None:
+    held = {"w": (6, 4), "b": (6,), "g": (6,), "v": (6, 3)}
+    arrays = {name: weights(*shape, seed=seed) / 8 for seed, (name, shape) in enumerate(held.items())}
+    plain = [
+        node("Gemm", "x w b", "p", transB=1), node("Tanh", "p", "h"), node("Gelu", "h", "k"),
+        node("Add", "h k", "s"), node("LayerNormalization", "s g", "n", epsilon=1e-3),
+        node("MatMul", "n v"),
+    ]  # fmt: skip
+    fused = [
+        node("com.microsoft.FusedGemm", "x w b", "h", transB=1, activation="Tanh"),
+        node("com.microsoft.Gelu", "h", "k"),
+        node("com.microsoft.SkipLayerNormalization", "h k g", "n", epsilon=1e-3),
+        node("com.microsoft.FusedMatMul", "n v"),
+    ]
+    rng = np.random.default_rng(0)
+    data = {"x": rng.standard_normal((9, 4)).astype(np.float32), "labels": np.arange(9) % 3}
+    found = []
+    for name, nodes in (("plain", plain), ("fused", fused)):
+        path = save(model(nodes, arrays, {"x": ["n", 4]}), tmp_path, f"{name}.onnx")
+        probe = Probe(path, data, threads=1)
+        assert [p.name for p in probe.parameters] == ["w", "b", "g", "v"]
+        assert [p.role for p in probe.parameters] == ["weight", "bias", "normalisation", "weight"]
+        found.append((*probe.loss_and_gradient(probe.theta0), find_groups_of(path, probe)))
+    (loss, gradient, groups), (fused_loss, fused_gradient, fused_groups) = found
+    assert fused_loss == pytest.approx(loss, rel=1e-6)
+    np.testing.assert_allclose(fused_gradient, gradient, rtol=1e-5, atol=1e-7)
+    assert fused_groups == groups == [(6, False, 4)]
+
+
+def find_groups_of(path: Path, probe: Probe) -> list[tuple[int, bool, int]]:
+    layout = {p.name: (p.slice, p.shape) for p in probe.parameters}
+    groups = find_groups(load(path), layout).groups
+    return [(group.size, group.odd, len(group.members)) for group in groups]

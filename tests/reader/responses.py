@@ -430,11 +430,11 @@ def check_model(path: Path) -> tuple[int, list[str]]:
         places[_key(node)].append((node, scope))
     groups: dict[int, list[Layer]] = defaultdict(list)
     for layer in layers:
-        groups[layer.source.node.index].append(layer)
+        groups[layer.source.node.number].append(layer)
     wrong = []
     for _, group in sorted(groups.items()):
-        proto = group[0].source.node.proto
-        parts = {layer.source.reading.part: layer for layer in group}
+        proto = group[0].source.node.origin
+        parts = {layer.source.node.part or layer.source.reading.part: layer for layer in group}
         reason = _check_at(model, parts, group[0].op_type, places[_key(proto)])
         if reason:
             wrong.append(f"{group[0].name} ({group[0].op_type}, {group[0].encoding}): {reason}")

@@ -20,18 +20,11 @@ from onnxtop.gradient.rules import (
     reduction,
 )
 
-__all__ = ["FAMILIES", "RULES"]
-
-_MICROSOFT = "com.microsoft"
-
-_CONTRIBUTED = (
-    "BiasGelu", "FastGelu", "FusedMatMul", "QuickGelu", "SkipLayerNormalization",
-    "SkipSimplifiedLayerNormalization",
-)  # fmt: skip
+__all__ = ["FAMILIES", "RULES", "WITHOUT"]
 
 
 def _family(module: ModuleType, names: Iterable[str]) -> dict[Key, Rule]:
-    return {(_MICROSOFT if name in _CONTRIBUTED else "", name): getattr(module, name) for name in names}
+    return {("", name): getattr(module, name) for name in names}
 
 
 FAMILIES: dict[str, dict[Key, Rule]] = {
@@ -39,10 +32,7 @@ FAMILIES: dict[str, dict[Key, Rule]] = {
     "convolutions": _family(convolution, ("Conv", "ConvTranspose", "Resize")),
     "pooling": _family(pooling, pooling.__all__),
     "normalisation": _family(normalisation, normalisation.__all__),
-    "element by element": {
-        **_family(elementwise, elementwise.__all__),
-        (_MICROSOFT, "Gelu"): elementwise.Gelu,
-    },
+    "element by element": _family(elementwise, elementwise.__all__),
     "sums and softmax": _family(reduction, reduction.__all__),
     "movement": _family(movement, movement.__all__),
     "picking by index": _family(indexing, indexing.__all__),
@@ -51,3 +41,26 @@ FAMILIES: dict[str, dict[Key, Rule]] = {
 
 RULES: Table = {key: rule for family in FAMILIES.values() for key, rule in family.items()}
 """Every rule, by domain and op_type."""
+
+_MICROSOFT, _ML = "com.microsoft", "ai.onnx.ml"
+
+WITHOUT: dict[Key, str] = {
+    ("", "DeformConv"): "its derivative by the offsets is not written",
+    **dict.fromkeys(
+        (
+            *(("", name) for name in ("ConvInteger", "MatMulInteger")),
+            *((_MICROSOFT, name) for name in ("DynamicQuantizeLSTM", "GatherBlockQuantized")),
+            *((_MICROSOFT, name) for name in ("MatMulNBits", "QAttention")),
+        ),
+        "its weights are codes, which a gradient does not move",
+    ),
+    **dict.fromkeys(
+        ((_ML, f"{kind}{what}") for kind in ("Linear", "SVM") for what in ("Classifier", "Regressor")),
+        "its weights are attributes, which are not fed",
+    ),
+    **dict.fromkeys(
+        ((_MICROSOFT, f"{kind}Attention") for kind in ("", "Decoder", "Longformer", "Packed")),
+        "projections packed into one weight are not written out",
+    ),
+}
+"""Operations with weights that have no rule, and why."""

@@ -10,9 +10,9 @@ from onnxtop.gradient.engine import Adjoints, Call
 from onnxtop.gradient.graph import Tensor
 
 __all__ = [
-    "Abs", "Add", "Atan", "BiasGelu", "Cast", "Celu", "Clip", "Cos", "Div", "Elu", "Erf", "Exp", "FastGelu",
+    "Abs", "Add", "Atan", "Cast", "Celu", "Clip", "Cos", "Div", "Elu", "Erf", "Exp",
     "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "Max", "Mean", "Min", "Mish", "Mul", "Neg",
-    "PRelu", "Pow", "QuickGelu", "Reciprocal", "Relu", "Selu", "Sigmoid", "Sin", "Softplus", "Softsign",
+    "PRelu", "Pow", "Reciprocal", "Relu", "Selu", "Sigmoid", "Sin", "Softplus", "Softsign",
     "Sqrt", "Sub", "Sum", "Swish", "Tanh", "ThresholdedRelu", "Where",
 ]  # fmt: skip
 
@@ -222,23 +222,6 @@ def Gelu(call: Call, x: Tensor, *, approximate: str = "none") -> Adjoints:
     below = ((x * math.sqrt(0.5)).apply("Erf") + 1.0) * 0.5
     density = (x * x * -0.5).exp() * (1 / math.sqrt(2 * math.pi))
     return (call.dy * (below + x * density),)
-
-
-def FastGelu(call: Call, x: Tensor, bias: Tensor | None = None) -> Adjoints:
-    """Gelu of x + bias, approximated by tanh (com.microsoft)."""
-    (dx,) = Gelu(call, x if bias is None else x + bias, approximate="tanh")
-    return dx, None if bias is None or dx is None else dx.sum_to(bias.shape)
-
-
-def BiasGelu(call: Call, x: Tensor, bias: Tensor) -> Adjoints:
-    """Gelu of x + bias (com.microsoft)."""
-    (dx,) = Gelu(call, x + bias)
-    return dx, None if dx is None else dx.sum_to(bias.shape)
-
-
-def QuickGelu(call: Call, x: Tensor, *, alpha: float = 1.702) -> Adjoints:
-    """Of x s(alpha x), the name that onnxruntime gives to Swish."""
-    return Swish(call, x, alpha=alpha)
 
 
 # Choices

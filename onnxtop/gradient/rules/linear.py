@@ -6,7 +6,7 @@ from onnxtop.errors import ModelError
 from onnxtop.gradient.engine import Adjoints, Call
 from onnxtop.gradient.graph import Tensor
 
-__all__ = ["Einsum", "FusedMatMul", "Gemm", "MatMul"]
+__all__ = ["Einsum", "Gemm", "MatMul"]
 
 
 def MatMul(call: Call, a: Tensor, b: Tensor) -> Adjoints:
@@ -57,26 +57,6 @@ def Gemm(
     else:
         db = _gemm(a, dy, transA=1 - transA, alpha=alpha)
     return da, db, None if c is None else dy.sum_to(c.shape) * float(beta)
-
-
-def FusedMatMul(
-    call: Call,
-    a: Tensor,
-    b: Tensor,
-    *,
-    alpha: float = 1.0,
-    transA: int = 0,
-    transB: int = 0,
-    transBatchA: int = 0,
-    transBatchB: int = 0,
-) -> Adjoints:
-    """Of alpha A' B' (com.microsoft): as MatMul, with the operands put as they were."""
-    if transBatchA or transBatchB:
-        raise ModelError(f"wanted FusedMatMul without transBatchA and transBatchB, found {call.node.name!r}")
-    left, right = (a.mT if transA else a), (b.mT if transB else b)
-    dy = call.dy * float(alpha)
-    da, db = _matmul_to(dy, right.mT, left), _matmul_to(left.mT, dy, right)
-    return (da.mT if transA else da), (db.mT if transB else db)
 
 
 def Einsum(call: Call, *inputs: Tensor, equation: str) -> Adjoints:

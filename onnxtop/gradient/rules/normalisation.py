@@ -16,7 +16,6 @@ from onnxtop.gradient.graph import Tensor
 __all__ = [
     "LRN", "BatchNormalization", "GroupNormalization", "InstanceNormalization", "LayerNormalization",
     "LpNormalization", "MeanVarianceNormalization", "RMSNormalization", "SimplifiedLayerNormalization",
-    "SkipLayerNormalization", "SkipSimplifiedLayerNormalization",
 ]  # fmt: skip
 
 
@@ -85,43 +84,6 @@ def SimplifiedLayerNormalization(
 ) -> Adjoints:
     """Apply RMSNormalization, which onnxruntime calls so."""
     return RMSNormalization(call, x, gain, axis=axis, epsilon=epsilon)
-
-
-def SkipLayerNormalization(
-    call: Call,
-    x: Tensor,
-    skip: Tensor,
-    gain: Tensor,
-    shift: Tensor | None = None,
-    bias: Tensor | None = None,
-    *,
-    epsilon: float = 1e-5,
-) -> Adjoints:
-    """Layer normalisation of x + skip + bias (com.microsoft)."""
-    total = x + skip if bias is None else x + skip + bias
-    dx, dgain = _whitened(total, call.dy, gain, [x.rank - 1], epsilon)
-    if len(call.adjoints) > 3 and call.adjoints[3] is not None:
-        dx = dx + call.adjoints[3]
-    dshift = None if shift is None else call.dy.sum_to(shift.shape)
-    return dx, dx.sum_to(skip.shape), dgain, dshift, None if bias is None else dx.sum_to(bias.shape)
-
-
-def SkipSimplifiedLayerNormalization(
-    call: Call,
-    x: Tensor,
-    skip: Tensor,
-    gain: Tensor,
-    bias: Tensor | None = None,
-    *,
-    epsilon: float = 1e-5,
-) -> Adjoints:
-    """Normalisation around 0 of x + skip + bias (com.microsoft)."""
-    total = x + skip if bias is None else x + skip + bias
-    dx, dgain = RMSNormalization(call, total, gain, epsilon=epsilon)
-    assert dx is not None
-    if len(call.adjoints) > 3 and call.adjoints[3] is not None:
-        dx = dx + call.adjoints[3]
-    return dx, dx.sum_to(skip.shape), dgain, None if bias is None else dx.sum_to(bias.shape)
 
 
 def MeanVarianceNormalization(call: Call, x: Tensor, *, axes: Sequence[int] = (0, 2, 3)) -> Adjoints:

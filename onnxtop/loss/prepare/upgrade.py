@@ -1,4 +1,7 @@
-"""The pass to the opset of this package: onnx's converter sees the structure and small constants only."""
+"""The pass to the opset of this package, with fused operations written out.
+
+onnx's converter sees the structure and small constants only.
+"""
 
 from dataclasses import replace
 
@@ -6,8 +9,10 @@ import numpy as np
 from onnx import ModelProto, helper, numpy_helper, version_converter
 
 from onnxtop.errors import ModelError
+from onnxtop.gradient.engine import key_of
 from onnxtop.gradient.graph import OPSET, Graph, onnx_type
 from onnxtop.loss.prepare.prepared import Prepared, take_in
+from onnxtop.reader.fused import FUSED, write_out
 
 __all__ = ["upgraded"]
 
@@ -15,7 +20,7 @@ _SMALL = 1024  # elements up to which a constant is shown to the version convert
 
 
 def upgraded(model: Prepared) -> Prepared:
-    """Return the model in the opset of this package, if its own is older.
+    """Return the model in the opset of this package, if its own is older, without fused operations.
 
     Raises
     ------
@@ -23,10 +28,10 @@ def upgraded(model: Prepared) -> Prepared:
         The version converter cannot convert it.
     """
     old = model.graph
-    if old.opsets[""] >= OPSET:
+    if old.opsets[""] >= OPSET and not any(key_of(node) in FUSED for node in old.nodes):
         return model
-    converted = _converted(_header(model), old.opsets[""])
-    graph = Graph(opsets={**old.opsets, "": OPSET})
+    converted, _ = write_out(_converted(_header(model), old.opsets[""]))
+    graph = Graph(opsets={**old.opsets, "": max(OPSET, old.opsets[""])})
     for name, array in old.constants.items():
         graph.hold(name, array)
     for tensor in converted.graph.initializer:
@@ -38,6 +43,8 @@ def upgraded(model: Prepared) -> Prepared:
 
 
 def _converted(header: ModelProto, opset: int) -> ModelProto:
+    if opset >= OPSET:
+        return header
     try:
         converted: ModelProto = version_converter.convert_version(header, OPSET)
     except Exception as error:  # bare C++ errors, one for each thing it cannot do

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from onnxtop.reader.lanes.arrays import NONE, Ids, NotUnrolledError, Unclear, compressed
-from onnxtop.reader.lanes.products import plus
 from onnxtop.reader.lanes.step import Result, Step
 from onnxtop.reader.lanes.uniting import covers_input
 from onnxtop.reader.lanes.weights import Use
@@ -22,21 +21,19 @@ _COPIES = 16
 _LONGEST = 2**22  # positions along an axis, beyond which nothing is unrolled
 
 
-def convolution(step: Step, *, extra: int = -1, **_: Any) -> Result:
+def convolution(step: Step, **_: Any) -> Result:
     """Make a neuron for each channel out; positions share it unless they are unrolled.
 
     A kernel that covers its whole input at once is fully connected over space.
     """
-    made = _convolved(step, unrolled=step.table.unrolled)
-    return plus(step, made, extra) if extra >= 0 else made
+    return _convolved(step, unrolled=step.table.unrolled)
 
 
 def _convolved(step: Step, *, unrolled: bool) -> Ids:
     if not step.uses:
         raise Unclear(step.skipped or "its kernel is no constant")
     use = step.uses[0]
-    last = step.node.domain.startswith("qonnx")
-    ids = np.moveaxis(step.ids(0), -1, 1) if last else step.ids(0)
+    ids = step.ids(0)
     if ids.ndim != len(use.taps) - 1:
         raise Unclear(f"a kernel over {len(use.taps) - 3} axes meets a tensor of {ids.ndim} axes")
     space = range(2, ids.ndim)
@@ -46,12 +43,12 @@ def _convolved(step: Step, *, unrolled: bool) -> Ids:
     if ids.shape[0] > _COPIES:
         ids = step.coarse(ids, [0], f"{ids.shape[0]} images with neurons of their own share its kernel")
     if unrolled:
-        met = _met(step, use, last=last)
+        met = _met(step, use)
         made = compressed(np.stack([_positions(step, image, use, met) for image in ids]))
     else:
         made = np.stack([_channels(step, image, use) for image in ids])
         made = compressed(made.reshape(*made.shape, *[1] * len(space)))
-    return np.moveaxis(made, 1, -1) if last else made
+    return made
 
 
 def _channels(step: Step, ids: Ids, use: Use) -> Ids:
@@ -72,16 +69,15 @@ def _room(ids: Ids, taps: list[int]) -> list[int]:
     return space if len(space) == len(taps) else [1] * len(taps)
 
 
-def _met(step: Step, use: Use, *, last: bool) -> list[Ids]:
+def _met(step: Step, use: Use) -> list[Ids]:
     """Return, axis by axis, the position in that each position out meets by each tap, -1 for none."""
     try:
-        before, after = step.shape(0), step.result_shape()
+        before, after = step.shape(0)[2:], step.result_shape()[2:]
     except Unclear as why:
         raise NotUnrolledError(f"{step.operation}: {why}") from None
-    cut = slice(1, -1) if last else slice(2, None)
-    if max(*before[cut], *after[cut]) > _LONGEST:
+    if max(*before, *after) > _LONGEST:
         raise NotUnrolledError(f"{step.operation}: over {_LONGEST} positions along an axis")
-    sizes = zip(before[cut], after[cut], use.taps[3:], strict=True)
+    sizes = zip(before, after, use.taps[3:], strict=True)
     attributes = step.node.attributes()
     turned = step.node.op_type == "ConvTranspose"
     computed = turned and _is_same(attributes) and not attributes.get("output_shape")
@@ -132,7 +128,7 @@ def _is_same(attributes: Mapping[str, Any]) -> bool:
 def _positions(step: Step, ids: Ids, use: Use, met: Sequence[Ids]) -> Ids:
     """Make the blocks of one image, lanes (channels, *space), and return its neurons out, shaped alike."""
     groups, outs, ins, *taps = use.taps
-    space = step.shape(0)[1:-1] if step.node.domain.startswith("qonnx") else step.shape(0)[2:]
+    space = step.shape(0)[2:]
     if ids.shape[0] not in (1, groups * ins):
         raise Unclear(f"{ids.shape[0]} channels meet a kernel for {groups * ins}")
     after = [len(index) for index in met]

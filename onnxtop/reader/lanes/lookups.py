@@ -17,7 +17,6 @@ __all__ = [
     "OneHot",
     "ScatterElements",
     "ScatterND",
-    "embedding",
     "table",
 ]
 
@@ -86,17 +85,6 @@ def _embedded(step: Step, axis: int) -> Result:
     between = len(step.result_shape()) - len(rest)
     made = table(step, use, 1).reshape(rest)
     return compressed(made.reshape(*rest[:axis], *[1] * between, *rest[axis:]))
-
-
-def embedding(step: Step, **_: Any) -> Result:
-    """EmbedLayerNormalization: words, positions and segments, summed."""
-    index = {"word": 0, "position": 8, "segment": 1}
-    parts = [table(step, use, index[use.part]) for use in step.uses]
-    if not parts:
-        raise Unclear(step.skipped or "its tables are no constants")
-    joined = step.join(parts, sum_=True).reshape(1, 1, -1)
-    step.note(f"{step.node.op}, read as elementwise")
-    return [joined, None, joined]
 
 
 def OneHot(step: Step, *, axis: int = -1, **_: Any) -> Result:

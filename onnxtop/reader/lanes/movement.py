@@ -142,12 +142,12 @@ def Split(step: Step, *, axis: int = 0, split: Sequence[int] | None = None, **_:
     ]
 
 
-def Concat(step: Step, *, axis: int, positions: Sequence[int] | None = None, **_: Any) -> Result:
+def Concat(step: Step, *, axis: int, **_: Any) -> Result:
     """Put operands behind each other; along an axis that shares neurons that joins them.
 
     Where every operand is 1 long along the axis, its entries are told apart from here on.
     """
-    places = [place for place in positions or range(len(step.node.inputs)) if step.value(place) is not None]
+    places = [place for place in range(len(step.node.inputs)) if step.value(place) is not None]
     with_lanes = [place for place in places if step.lanes(place) is not None]
     axis = step.along(with_lanes[0], axis)
     shared = all(step.ids(place).shape[axis] == 1 for place in with_lanes)

@@ -83,9 +83,9 @@ def _wanted(node: Node, shapes: Shapes) -> Iterator[tuple[int, int, int]]:
     op = node.op_type
     if op in ("MatMul", "MatMulInteger") and len(shapes) > 1:
         yield from _product(shapes, transposed=False)
-    elif op in ("Gemm", "FusedGemm") and len(shapes) > 1:
+    elif op == "Gemm" and len(shapes) > 1:
         yield from _product(shapes, transposed=bool(node.attributes().get("transB")))
-    elif op in ("Conv", "ConvTranspose", "FusedConv") and not node.domain.startswith("qonnx"):
+    elif op in ("Conv", "ConvTranspose"):
         yield from _channels(node, shapes)
     elif op in ("LSTM", "GRU", "RNN") and shapes[1] and len(shapes[1]) == 3:
         yield 0, -1, shapes[1][2]

@@ -19,7 +19,6 @@ __all__ = [
     "normalised",
     "pooled",
     "reduced",
-    "skip_norm",
 ]
 
 
@@ -89,13 +88,6 @@ def normalised(step: Step, *, noted: bool = True, **_: Any) -> Result:
     return Lanes(lanes.ids, lanes.of)
 
 
-def skip_norm(step: Step, **_: Any) -> Result:
-    """Join input and skip; outputs 0 and 3 are the normalised sum and the sum."""
-    joined = elementwise(step, sum_=True, positions=(0, 1))
-    step.note(f"{step.node.op}, read as elementwise")
-    return [joined, None, None, joined]  # type: ignore[list-item]
-
-
 def dynamic_quantize(step: Step, **_: Any) -> Result:
     """Only the codes carry neurons; scale and zero point are the whole tensor's."""
     step.note("scales of DynamicQuantizeLinear, read as constants")
@@ -155,8 +147,7 @@ def cumulative(
 def pooled(step: Step, *, everywhere: bool = False, **attributes: Any) -> Result:
     """Pool over positions that share neurons: nothing changes. Over neurons, each window is a join."""
     ids = step.ids(0)
-    last = step.node.domain.startswith("qonnx")
-    axes = range(1, ids.ndim - 1) if last else range(2, ids.ndim)
+    axes = range(2, ids.ndim)
     wide = [axis for axis in axes if ids.shape[axis] > 1]
     if step.node.op_type == "MaxUnpool" and step.table.unrolled:
         return step.coarse(ids, wide, "the data tell which positions it fills")

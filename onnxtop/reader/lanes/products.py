@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -60,43 +59,30 @@ def plus(step: Step, ids: Ids, *positions: int) -> Ids:
     return step.join([ids, *more], sum_=True) if more else ids
 
 
-def straight(step: Step, *, bias: int = -1, **_: Any) -> Result:
+def straight(step: Step, **_: Any) -> Result:
     """Contract the last axis of the first operand with the one weight that the node has."""
     if not step.uses:
         raise Unclear("its weight is not read" if step.skipped is None else step.skipped)
-    return plus(step, compressed(linear(step, step.ids(0), step.uses[0])), *([bias] if bias >= 0 else []))
+    return compressed(linear(step, step.ids(0), step.uses[0]))
 
 
 def Gemm(step: Step, *, transA: int = 0, transB: int = 0, **_: Any) -> Result:
     """Follow ``A' @ B' + C``; the weight is A or B."""
-    return plus(step, _factors(step, (0, 1), (bool(transA), bool(transB)), (False, False)), 2)
+    return plus(step, _factors(step, (bool(transA), bool(transB))), 2)
 
 
-def product(
-    step: Step,
-    *,
-    positions: tuple[int, int] = (0, 1),
-    transA: int = 0,
-    transB: int = 0,
-    transBatchA: int = 0,
-    transBatchB: int = 0,
-    **_: Any,
-) -> Result:
-    """Follow ``A' @ B'``, batched; the weight is A, B or neither."""
-    turned, batch = (bool(transA), bool(transB)), (bool(transBatchA), bool(transBatchB))
-    return _factors(step, positions, turned, batch)
+def product(step: Step, **_: Any) -> Result:
+    """Follow ``A @ B``, batched; the weight is A, B or neither."""
+    return _factors(step, (False, False))
 
 
-def _factors(
-    step: Step, positions: tuple[int, int], turned: tuple[bool, bool], batch: tuple[bool, bool]
-) -> Ids:
-    sides = [
-        None if step.lanes(place) is None else _turned(step.ids(place), flip, first, right=side == 1)
-        for side, (place, flip, first) in enumerate(zip(positions, turned, batch, strict=True))
-    ]
-    left, right = sides
+def _factors(step: Step, turned: tuple[bool, bool]) -> Ids:
+    left, right = (
+        None if step.lanes(place) is None else _turned(step.ids(place), flip, right=place == 1)
+        for place, flip in enumerate(turned)
+    )
     if step.uses and left is not None and right is None:
-        return _weighted(step, left, len(step.ids(positions[0]).shape) == 1)
+        return _weighted(step, left, len(step.ids(0).shape) == 1)
     if step.uses and right is not None and left is None:
         flipped = _weighted(step, np.swapaxes(right, -1, -2), vector=False)
         made = np.swapaxes(flipped, -1, -2)
@@ -104,17 +90,15 @@ def _factors(
         return made.reshape(made.shape[made.ndim - rank :]) if rank < made.ndim else made
     if step.skipped is not None:
         raise Unclear(step.skipped)
-    return _joined(step, left, right, [len(step.shape(place)) == 1 for place in positions])
+    return _joined(step, left, right, [len(step.shape(place)) == 1 for place in (0, 1)])
 
 
-def _turned(ids: Ids, flip: bool, first: bool, *, right: bool) -> Ids:
+def _turned(ids: Ids, flip: bool, *, right: bool) -> Ids:
     """Return a factor with its matrix in the last two axes; a vector becomes a row, or a column."""
     if ids.ndim == 0:
         raise Unclear("a factor of the product has no axes")
     if ids.ndim == 1:
         return ids[:, np.newaxis] if right else ids[np.newaxis, :]
-    if first:
-        ids = np.moveaxis(ids, 0, -2)
     return np.swapaxes(ids, -1, -2) if flip else ids
 
 
@@ -236,6 +220,3 @@ def SVMRegressor(step: Step, **_: Any) -> Result:
     if not step.uses:
         raise Unclear("its weight is not read")
     return ids
-
-
-quantised_product = partial(product, positions=(0, 3))

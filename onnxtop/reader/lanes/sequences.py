@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from onnxtop.reader.lanes.arrays import Unclear, compressed
-from onnxtop.reader.lanes.movement import Concat
 from onnxtop.reader.lanes.step import Result, Step
 
 __all__ = [
@@ -71,8 +70,3 @@ def SplitToSequence(step: Step, *, axis: int = 0, keepdims: int = 1, **_: Any) -
     if not keepdims and step.value(1) is None:
         return ids.squeeze(axis)
     return ids
-
-
-def QLinearConcat(step: Step, *, axis: int, **_: Any) -> Result:
-    """Concatenate codes; each operand brings its scale and zero point."""
-    return Concat(step, axis=axis, positions=range(2, len(step.node.inputs), 3))

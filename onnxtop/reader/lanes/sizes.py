@@ -240,7 +240,7 @@ class _Measurer:
             shape = OWN_SHAPES[node.op_type](node, before[0].shape, [item.array for item in before])
             if shape is not None or node.op_type == "Slice":
                 return [Size(shape, before[0].dtype)]
-        answers = stand_in(node, [item.shape for item in before], [item.dtype for item in before], self._ask)
+        answers = stand_in(node, [item.shape for item in before])
         if answers is None:
             answers = self._ask(node.proto, [(item.shape, item.dtype, item.array) for item in before])
         names = [name for name in node.proto.output if name]
@@ -257,7 +257,7 @@ class _Measurer:
         """Return shape and element type of a node's outputs by place, as ONNX infers them."""
         domain = "" if proto.domain == "ai.onnx" else proto.domain
         try:
-            schema = onnx.defs.get_schema(proto.op_type, self._opset, domain)
+            schema = _schema(proto.op_type, self._opset, domain)
             types = {
                 name: helper.make_tensor_type_proto(dtype, shape)
                 for name, (shape, dtype, _) in zip(proto.input, before, strict=True)
@@ -357,6 +357,14 @@ class _Measurer:
 
 
 _CONTROL = {"If": _Measurer._if, "Loop": _Measurer._loop, "Scan": _Measurer._scan}
+
+
+def _schema(op_type: str, opset: int, domain: str) -> onnx.defs.OpSchema:
+    """Return an operation as the opset has it, or the newest where the opset is older than the operation."""
+    try:
+        return onnx.defs.get_schema(op_type, opset, domain)
+    except onnx.defs.SchemaError:
+        return onnx.defs.get_schema(op_type, domain)
 
 
 def _of_array(array: Array) -> Size:

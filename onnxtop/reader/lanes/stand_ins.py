@@ -1,9 +1,7 @@
-"""Sizes of operations that ONNX does not define, by an operation of the standard that has the same sizes."""
+"""Sizes of operations that ONNX does not define."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-import onnx
 from onnx import TensorProto
 
 from onnxtop.reader.model import Node
@@ -12,57 +10,20 @@ __all__ = ["stand_in"]
 
 Shape = tuple[int, ...] | None
 Answers = dict[int, tuple[Shape, int]]
-Asked = Callable[[onnx.NodeProto, Sequence[tuple[Shape, int, Any]]], Answers]
 
 _FLOAT = TensorProto.FLOAT
 
 
-def stand_in(node: Node, shapes: Sequence[Shape], dtypes: Sequence[int], ask: Asked) -> Answers | None:
+def stand_in(node: Node, shapes: Sequence[Shape]) -> Answers | None:
     """Return shape and type of the outputs by place; None if ONNX knows the operation itself."""
     if node.domain in ("", "ai.onnx.ml") and node.op_type not in _OLD:
         return None
-    if node.domain.startswith("qonnx.custom_op.channels_last"):
-        return _channels_last(node, shapes, ask)
-    like = _LIKE.get(node.op_type)
-    if like is not None:
-        op_type, positions = like
-        return ask(
-            onnx.helper.make_node(
-                op_type,
-                [f"i{place}" for place in range(len(positions))],
-                list(node.proto.output),
-                **_kept(node, op_type),
-            ),
-            [(_at(shapes, place), _FLOAT, None) for place in positions if place < len(shapes)],
-        )
     rule = _RULES.get(node.op_type, _first)
     return rule(node, shapes)
 
 
 _OLD = frozenset({"SimplifiedLayerNormalization"})
 """Operations that onnxruntime writes into the standard's domain."""
-
-_LIKE: dict[str, tuple[str, tuple[int, ...]]] = {
-    "FusedConv": ("Conv", (0, 1)),
-    "QLinearAveragePool": ("AveragePool", (0,)),
-    "QLinearGlobalAveragePool": ("GlobalAveragePool", (0,)),
-    "DynamicQuantizeMatMul": ("MatMul", (0, 1)),
-    "MatMulIntegerToFloat": ("MatMul", (0, 1)),
-    "QLinearAdd": ("Add", (0, 3)),
-    "QLinearMul": ("Mul", (0, 3)),
-    "FusedGemm": ("Gemm", (0, 1)),
-    "QGemm": ("Gemm", (0, 3)),
-}
-_ATTRIBUTES = {
-    "Conv": {"auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"},
-    "AveragePool": {"auto_pad", "ceil_mode", "count_include_pad", "kernel_shape", "pads", "strides"},
-    "Gemm": {"transA", "transB"},
-}
-
-
-def _kept(node: Node, op_type: str) -> dict[str, Any]:
-    wanted = _ATTRIBUTES.get(op_type, set())
-    return {name: value for name, value in node.attributes().items() if name in wanted}
 
 
 def _at(shapes: Sequence[Shape], place: int) -> Shape:
@@ -72,23 +33,6 @@ def _at(shapes: Sequence[Shape], place: int) -> Shape:
 def _first(node: Node, shapes: Sequence[Shape]) -> Answers:
     """Every output has the size of the first input."""
     return {place: (_at(shapes, 0), _FLOAT) for place in range(len(node.proto.output))}
-
-
-def _product(node: Node, shapes: Sequence[Shape]) -> Answers:
-    left, right = _at(shapes, 0), _at(shapes, 1)
-    attributes = node.attributes()
-    if left is None or right is None or len(left) < 2 or len(right) < 2:
-        return {}
-    left = _turned(left, attributes.get("transA", 0), attributes.get("transBatchA", 0))
-    right = _turned(right, attributes.get("transB", 0), attributes.get("transBatchB", 0))
-    batch = left[:-2] if len(left) >= len(right) else right[:-2]
-    return {0: ((*batch, left[-2], right[-1]), _FLOAT)}
-
-
-def _turned(shape: tuple[int, ...], transposed: int, batch: int) -> tuple[int, ...]:
-    if batch:
-        shape = (*shape[1:-1], shape[0], shape[-1])
-    return (*shape[:-2], shape[-1], shape[-2]) if transposed else shape
 
 
 def _n_bits(node: Node, shapes: Sequence[Shape]) -> Answers:
@@ -103,18 +47,6 @@ def _attention(node: Node, shapes: Sequence[Shape]) -> Answers:
         return {}
     sizes = node.attributes().get("qkv_hidden_sizes") or [weight[-1] // 3] * 3
     return {0: ((*data[:-1], sizes[2]), _FLOAT)}
-
-
-def _skip(node: Node, shapes: Sequence[Shape]) -> Answers:
-    return {0: (_at(shapes, 0), _FLOAT), 3: (_at(shapes, 0), _FLOAT)}
-
-
-def _embedding(node: Node, shapes: Sequence[Shape]) -> Answers:
-    tokens, words = _at(shapes, 0), _at(shapes, 2)
-    if tokens is None or words is None:
-        return {}
-    whole = (*tokens, words[-1])
-    return {0: (whole, _FLOAT), 1: (tokens[:1], TensorProto.INT32), 2: (whole, _FLOAT)}
 
 
 def _lstm(node: Node, shapes: Sequence[Shape]) -> Answers:
@@ -142,42 +74,11 @@ def _query(node: Node, shapes: Sequence[Shape]) -> Answers:
     return {0: ((*query[:2], value[-1]), _FLOAT)}
 
 
-def _concat(node: Node, shapes: Sequence[Shape]) -> Answers:
-    parts = shapes[2::3]
-    if not parts or any(part is None for part in parts) or parts[0] is None:
-        return {}
-    axis = node.attributes()["axis"] % len(parts[0])
-    total = sum(part[axis] for part in parts if part is not None)
-    return {0: ((*parts[0][:axis], total, *parts[0][axis + 1 :]), _FLOAT)}
-
-
 _RULES: dict[str, Callable[[Node, Sequence[Shape]], Answers]] = {
     "Attention": _attention,
     "DynamicQuantizeLSTM": _lstm,
-    "EmbedLayerNormalization": _embedding,
-    "FusedMatMul": _product,
     "GatherBlockQuantized": _gather,
     "MatMulNBits": _n_bits,
     "MultiHeadAttention": _query,
     "QAttention": _attention,
-    "QLinearConcat": _concat,
-    "SkipLayerNormalization": _skip,
-    "SkipSimplifiedLayerNormalization": _skip,
 }
-
-
-def _channels_last(node: Node, shapes: Sequence[Shape], ask: Asked) -> Answers:
-    """Ask for the standard's operation with the channels second, and put them last again."""
-    moved = [_second(shape) if place < 2 else shape for place, shape in enumerate(shapes)]
-    proto = onnx.NodeProto()
-    proto.CopyFrom(node.proto)
-    proto.domain = ""
-    answers = ask(proto, [(shape, _FLOAT, None) for shape in moved])
-    return {
-        place: ((shape[0], *shape[2:], shape[1]) if shape and len(shape) > 2 else shape, dtype)
-        for place, (shape, dtype) in answers.items()
-    }
-
-
-def _second(shape: Shape) -> Shape:
-    return shape if shape is None or len(shape) < 3 else (shape[0], shape[-1], *shape[1:-1])

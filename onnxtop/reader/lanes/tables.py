@@ -16,7 +16,7 @@ from onnxtop.reader.lanes import (
 )
 from onnxtop.reader.lanes.step import Result
 
-__all__ = ["RULES", "SILENT", "STARTING"]
+__all__ = ["RULES", "SILENT", "STARTING", "WITHOUT"]
 
 Rule = Callable[..., Result]
 _MICROSOFT, _ML = "com.microsoft", "ai.onnx.ml"
@@ -83,12 +83,10 @@ RULES: Mapping[tuple[str, str], Rule] = {
         signals.STFT,
         signals.TensorScatter,
     ),
-    **_rows(_MICROSOFT, "Trilu", movement.Trilu),
     **_modules("", *(getattr(sequences, name) for name in sequences.__all__)),
     **_rows("", "MatMul MatMulInteger", products.product),
-    **_rows("", "QLinearMatMul", products.quantised_product),
     **_modules("", products.Gemm, products.Einsum),
-    **_rows("", "Conv ConvInteger ConvTranspose QLinearConv", convolutions.convolution),
+    **_rows("", "Conv ConvInteger ConvTranspose", convolutions.convolution),
     **_rows("", "DeformConv", convolutions.deformed),
     **_rows("", "GRU LSTM RNN", recurrent.recurrent),
     **_modules(
@@ -104,34 +102,16 @@ RULES: Mapping[tuple[str, str], Rule] = {
     **_rows("", "Scatter", lookups.ScatterElements),
     **_rows("", "Attention", attention.attention),
     **_rows("", "RotaryEmbedding", attention.rotary),
-    **_rows(
-        _MICROSOFT,
-        "BiasGelu DequantizeLinear FastGelu Gelu QLinearLeakyRelu QLinearSigmoid QuantizeLinear QuickGelu",
-        partial(pointwise.elementwise, positions=(0,)),
-    ),
     **_rows(_MICROSOFT, "BiasAdd", pointwise.add),
-    **_rows(_MICROSOFT, "QLinearAdd", partial(pointwise.elementwise, sum_=True, positions=(0, 3))),
-    **_rows(_MICROSOFT, "QLinearMul", partial(pointwise.elementwise, positions=(0, 3))),
-    **_rows(_MICROSOFT, "BiasSoftmax GroupNorm QLinearSoftmax", pointwise.normalised),
-    **_rows(_MICROSOFT, "SkipLayerNormalization SkipSimplifiedLayerNormalization", pointwise.skip_norm),
-    **_rows(_MICROSOFT, "QLinearAveragePool", pointwise.pooled),
-    **_rows(_MICROSOFT, "QLinearGlobalAveragePool", partial(pointwise.pooled, everywhere=True)),
-    **_rows(_MICROSOFT, "QLinearConcat", sequences.QLinearConcat),
-    **_rows(_MICROSOFT, "FusedConv", partial(convolutions.convolution, extra=3)),
-    **_rows(_MICROSOFT, "FusedGemm", products.Gemm),
-    **_rows(_MICROSOFT, "FusedMatMul", products.product),
-    **_rows(_MICROSOFT, "DynamicQuantizeMatMul MatMulIntegerToFloat MatMulNBits", products.straight),
-    **_rows(_MICROSOFT, "QGemm", partial(products.straight, bias=6)),
+    **_rows(_MICROSOFT, "BiasSoftmax GroupNorm", pointwise.normalised),
+    **_rows(_MICROSOFT, "MatMulNBits", products.straight),
     **_rows(_MICROSOFT, "DynamicQuantizeLSTM", recurrent.recurrent),
     **_rows(_MICROSOFT, "Attention QAttention PackedAttention", attention.packed),
     **_rows(_MICROSOFT, "LongformerAttention", attention.longformer),
     **_rows(_MICROSOFT, "GroupQueryAttention MultiHeadAttention", attention.attention),
     **_rows(_MICROSOFT, "GatherBlockQuantized", lookups.Gather),
-    **_rows(_MICROSOFT, "EmbedLayerNormalization QEmbedLayerNormalization", lookups.embedding),
     **_rows(_MICROSOFT, "RotaryEmbedding", attention.rotary),
     **_rows(_LAST, "BatchNormalization", partial(pointwise.normalised, noted=False)),
-    **_rows(_LAST, "Conv", convolutions.convolution),
-    **_rows(_LAST, "MaxPool", pointwise.pooled),
     **{
         (domain, name): partial(pointwise.elementwise, positions=(0,))
         for domain in ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
@@ -147,13 +127,16 @@ RULES: Mapping[tuple[str, str], Rule] = {
 }
 """The rule of every operation that is known; any other is a hub."""
 
+WITHOUT: Mapping[tuple[str, str], str] = {
+    (_MICROSOFT, "DecoderAttention"): "which of its operands are caches depends on flags that are computed",
+}
+"""Operations with weights that have no rule, and why: each is a hub."""
+
 STARTING = frozenset(
     {
         ("", "Equal"),
         ("", "Gather"),
         ("", "OneHot"),
-        (_MICROSOFT, "EmbedLayerNormalization"),
-        (_MICROSOFT, "QEmbedLayerNormalization"),
         (_MICROSOFT, "GatherBlockQuantized"),
     }
 )

@@ -294,41 +294,32 @@ def _summed_axes(
     op = node.op_type
     if op in _INDEXED:
         return None
-    if op in ("Conv", "ConvTranspose", "FusedConv", "QLinearConv", "ConvInteger", "DeformConv"):
+    if op in ("Conv", "ConvTranspose", "ConvInteger", "DeformConv"):
         if position != 0:
             return None
         if unrolled and shape is not None and op != "DeformConv":
             return set(range(1, len(shape)))
-        if node.domain.startswith("qonnx"):
-            return {-1}
         whole = shape is not None and covers_input(node, uses[0], shape[2:])
         return {1, *range(2, len(shape))} if whole and shape is not None else {1}
     if op in ("LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"):
         return {2} if position == 0 else {-1}
-    if op in ("Gemm", "FusedGemm") and position < 2:
+    if op == "Gemm" and position < 2:
         turned = node.attributes().get("transB" if position else "transA", 0)
         return {-1 if bool(turned) == bool(position) else -2}
     if op == "Einsum":
         return _letters(node, position, uses[0].position)
-    if op in ("MatMul", "MatMulInteger", "QLinearMatMul", "FusedMatMul"):
-        return _product_axes(node, uses[0], position, shape)
+    if op in ("MatMul", "MatMulInteger"):
+        return _product_axes(uses[0], position, shape)
     return {-1} if position == 0 else None
 
 
-_INDEXED = frozenset(
-    {"Gather", "EmbedLayerNormalization", "GatherBlockQuantized", "QEmbedLayerNormalization"}
-)
+_INDEXED = frozenset({"Gather", "GatherBlockQuantized"})
 
 
-def _product_axes(node: Node, use: Use, position: int, shape: tuple[int, ...] | None) -> set[int] | None:
-    other = 3 if node.op_type == "QLinearMatMul" else 1
-    if position not in (0, other):
+def _product_axes(use: Use, position: int, shape: tuple[int, ...] | None) -> set[int] | None:
+    if position not in (0, 1):
         return None
-    attributes = node.attributes()
-    turned = attributes.get("transA" if position == 0 else "transB", 0)
-    last = -1 if bool(turned) == (position != 0) else -2
-    if len(shape or ()) == 1:
-        last = -1
+    last = -1 if position == 0 or len(shape or ()) == 1 else -2
     batch = use.shape[:-2]
     return {last, *(axis - len(batch) - 2 for axis, size in enumerate(batch) if size > 1)} & set(
         range(-len(shape or ()), 0)

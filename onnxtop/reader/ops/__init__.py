@@ -8,11 +8,12 @@ The key is (domain, op_type), never op_type alone: the same word means other thi
 
 from collections.abc import Callable, Iterator, Mapping
 
+from onnxtop.reader.model import Node
 from onnxtop.reader.ops import attention, classical, convolutions, products, quantised, recurrent
 from onnxtop.reader.ops.tables import BIASES, NEUTRAL, NORMALISATION, REPORTED, REPORTED_ATTRIBUTES
 from onnxtop.reader.reading import Reading
 
-__all__ = ["BIASES", "NEUTRAL", "NORMALISATION", "READ", "REPORTED", "REPORTED_ATTRIBUTES", "Op"]
+__all__ = ["NEUTRAL", "NORMALISATION", "READ", "REPORTED", "REPORTED_ATTRIBUTES", "Op", "bias_positions"]
 
 Op = tuple[str, str]
 """Domain ("" for ONNX's own) and op_type."""
@@ -31,8 +32,6 @@ READ: Mapping[Op, Callable[..., Iterator[Reading]]] = {
     ("", "LSTM"): recurrent.LSTM,
     ("", "MatMul"): products.MatMul,
     ("", "MatMulInteger"): quantised.MatMulInteger,
-    ("", "QLinearConv"): quantised.QLinearConv,
-    ("", "QLinearMatMul"): quantised.QLinearMatMul,
     ("", "RNN"): recurrent.RNN,
     (_ML, "LinearClassifier"): classical.LinearClassifier,
     (_ML, "LinearRegressor"): classical.LinearRegressor,
@@ -41,19 +40,15 @@ READ: Mapping[Op, Callable[..., Iterator[Reading]]] = {
     (_MICROSOFT, "Attention"): attention.Attention,
     (_MICROSOFT, "DecoderAttention"): attention.DecoderAttention,
     (_MICROSOFT, "DynamicQuantizeLSTM"): recurrent.DynamicQuantizeLSTM,
-    (_MICROSOFT, "DynamicQuantizeMatMul"): quantised.DynamicQuantizeMatMul,
-    (_MICROSOFT, "EmbedLayerNormalization"): products.EmbedLayerNormalization,
-    (_MICROSOFT, "FusedConv"): convolutions.Conv,
-    (_MICROSOFT, "FusedGemm"): products.Gemm,
-    (_MICROSOFT, "FusedMatMul"): products.FusedMatMul,
     (_MICROSOFT, "GatherBlockQuantized"): quantised.GatherBlockQuantized,
     (_MICROSOFT, "LongformerAttention"): attention.LongformerAttention,
-    (_MICROSOFT, "MatMulIntegerToFloat"): quantised.MatMulIntegerToFloat,
     (_MICROSOFT, "MatMulNBits"): quantised.MatMulNBits,
     (_MICROSOFT, "PackedAttention"): attention.Attention,
     (_MICROSOFT, "QAttention"): attention.QAttention,
-    (_MICROSOFT, "QEmbedLayerNormalization"): quantised.QEmbedLayerNormalization,
-    (_MICROSOFT, "QGemm"): quantised.QGemm,
-    ("qonnx.custom_op.channels_last", "Conv"): convolutions.ChannelsLastConv,
 }
 """Operations whose weights are read."""
+
+
+def bias_positions(node: Node) -> tuple[int, ...]:
+    """Return where a node takes biases: what a fused operation adds as its bias is one too."""
+    return (0, 1) if node.part == "bias" else BIASES.get((node.domain, node.op_type), ())

@@ -4,12 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from onnxtop.network import Blocks, Kernel
 from onnxtop.reader.reading import Array, Bias, Call, Reading
 
-__all__ = ["ChannelsLastConv", "Conv", "ConvTranspose", "DeformConv", "flattened", "kernel_form"]
+__all__ = ["Conv", "ConvTranspose", "DeformConv", "flattened", "kernel_form"]
 
 
 def Conv(call: Call, **attributes: Any) -> Iterator[Reading]:
@@ -25,11 +23,6 @@ def ConvTranspose(call: Call, **attributes: Any) -> Iterator[Reading]:
 def DeformConv(call: Call, **attributes: Any) -> Iterator[Reading]:
     """Read the weights of a convolution whose taps are moved by the data; see `Conv`."""
     yield from _convolution(call, 3, **attributes)
-
-
-def ChannelsLastConv(call: Call, **attributes: Any) -> Iterator[Reading]:
-    r"""Read weights (channels out, \*taps, channels in / group) of QONNX's channels-last Conv."""
-    yield from _convolution(call, 2, channels_last=True, **attributes)
 
 
 def _convolution(call: Call, bias: int, **attributes: Any) -> Iterator[Reading]:
@@ -52,7 +45,6 @@ def flattened(kernel: Callable[[Array], Kernel], array: Array) -> Blocks:
 def kernel_form(
     *,
     transposed: bool = False,
-    channels_last: bool = False,
     group: int = 1,
     strides: Sequence[int] = (),
     pads: Sequence[int] = (),
@@ -70,8 +62,6 @@ def kernel_form(
                 raise ValueError(f"strides or dilations {list(given)} for {axes} axes")
         if len(pads) not in (0, 2 * axes):
             raise ValueError(f"pads {list(pads)} for {axes} axes")
-        if channels_last:
-            array = np.moveaxis(array, -1, 1)
         weights = array.reshape(group, array.shape[0] // group, *array.shape[1:])
         return Kernel(
             weights=weights.swapaxes(1, 2) if transposed else weights,

@@ -1,4 +1,4 @@
-"""Products with a constant matrix: Gemm, MatMul and their fused forms, Einsum, Gather as an embedding."""
+"""Products with a constant matrix: Gemm, MatMul, Einsum, Gather as an embedding."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -10,7 +10,7 @@ from onnxtop.network import Blocks
 from onnxtop.reader.encoding import is_weight_type
 from onnxtop.reader.reading import Array, Bias, Call, Reading, matrices, one_matrix
 
-__all__ = ["Einsum", "EmbedLayerNormalization", "FusedMatMul", "Gather", "Gemm", "MatMul"]
+__all__ = ["Einsum", "Gather", "Gemm", "MatMul"]
 
 
 def Gemm(
@@ -34,45 +34,19 @@ def Gemm(
 
 def MatMul(call: Call, **_: Any) -> Iterator[Reading]:
     """Read ``A @ B``: the weight is B, or transposed A; further axes are a batch of matrices."""
-    yield from _product(call, transposed=(True, False))
-
-
-def FusedMatMul(
-    call: Call,
-    *,
-    alpha: float = 1.0,
-    transA: int = 0,
-    transB: int = 0,
-    transBatchA: int = 0,
-    transBatchB: int = 0,
-    **_: Any,
-) -> Iterator[Reading]:
-    """Read ``alpha * A' @ B'``; transBatch brings the first axis next to the last before all else."""
-    batch = bool(transBatchA), bool(transBatchB)
-    yield from _product(call, transposed=(not transA, bool(transB)), scale=alpha, batch=batch)
-
-
-def _product(
-    call: Call,
-    *,
-    transposed: tuple[bool, bool],
-    scale: float = 1.0,
-    batch: tuple[bool, bool] = (False, False),
-) -> Iterator[Reading]:
-    """Read a product whose weight is to be transposed if it stands left, or right."""
     position = call.one_constant()
     if position is not None:
-        form = partial(factor, transposed=transposed[position], batch=batch[position])
         axis = -2 if position == 0 else -1
         vector = len(call.shape(position)) == 1  # its one output has no axis in the result
-        yield Reading((call.operand(position),), form, scale=scale, output_axis=None if vector else axis)
+        form = partial(factor, transposed=position == 0)
+        yield Reading((call.operand(position),), form, output_axis=None if vector else axis)
 
 
-def factor(array: Array, *, transposed: bool, batch: bool = False) -> Blocks:
+def factor(array: Array, *, transposed: bool) -> Blocks:
     """Return one factor of a product as matrices; a vector has one output on either side."""
     if array.ndim == 1:
         return [array[:, np.newaxis]]
-    return matrices(np.moveaxis(array, 0, -2) if batch else array, transposed=transposed)
+    return matrices(array, transposed=transposed)
 
 
 def Einsum(call: Call, *, equation: bytes = b"", **_: Any) -> Iterator[Reading]:
@@ -113,10 +87,3 @@ def Gather(call: Call, *, axis: int = 0, **_: Any) -> Iterator[Reading]:
 
 def _table(array: Array, *, axis: int = 0) -> Blocks:
     return [np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)]
-
-
-def EmbedLayerNormalization(call: Call, **_: Any) -> Iterator[Reading]:
-    """Read the word, position and segment tables of the fused embedding (com.microsoft)."""
-    for position, part in ((2, "word"), (3, "position"), (4, "segment")):
-        if call.is_constant(position):
-            yield Reading((call.operand(position),), _table, part=part)

@@ -15,62 +15,10 @@ from onnxtop.reader.reading import Array, Bias, Call, Reading, matrices, one_mat
 
 __all__ = [
     "ConvInteger",
-    "DynamicQuantizeMatMul",
     "GatherBlockQuantized",
     "MatMulInteger",
-    "MatMulIntegerToFloat",
     "MatMulNBits",
-    "QEmbedLayerNormalization",
-    "QGemm",
-    "QLinearConv",
-    "QLinearMatMul",
 ]
-
-
-def QLinearMatMul(call: Call, **_: Any) -> Iterator[Reading]:
-    """Read codes at either side, with a scale a tensor, a row (left) or a column (right)."""
-    position = call.one_constant(0, 3)
-    if position is not None and call.is_constant(position + 1):
-        left = position == 0
-        yield _decoded(
-            call, position, (position + 1, position + 2), partial(factor, transposed=left), -2 if left else -1
-        )
-
-
-def QGemm(call: Call, *, alpha: float = 1.0, transB: int = 0, **_: Any) -> Iterator[Reading]:
-    """Read codes B with a scale a tensor or an output."""
-    if call.is_constant(3) and call.is_constant(4) and not call.is_constant(0):
-        form = partial(matrices, transposed=bool(transB))
-        yield _decoded(
-            call,
-            3,
-            (4, 5),
-            form,
-            -2 if transB else -1,
-            scale=alpha,
-            bias=_scaled_bias(call, 6, (1, 4), alpha),
-        )
-
-
-def QLinearConv(call: Call, **attributes: Any) -> Iterator[Reading]:
-    """Read codes of a kernel with a scale a tensor or a channel out; the bias is in units of both scales."""
-    if call.is_constant(3) and call.is_constant(4) and not call.is_constant(0):
-        kernel = kernel_form(**attributes)
-        yield _decoded(
-            call, 3, (4, 5), partial(flattened, kernel), 0, kernel=kernel, bias=_scaled_bias(call, 8, (1, 4))
-        )
-
-
-def DynamicQuantizeMatMul(call: Call, **_: Any) -> Iterator[Reading]:
-    """Read codes B with a scale a tensor or a column (com.microsoft)."""
-    if call.is_constant(1) and call.is_constant(2):
-        yield _decoded(call, 1, (2, 3), partial(factor, transposed=False), -1, bias=Bias.of(call.constant(4)))
-
-
-def MatMulIntegerToFloat(call: Call, **_: Any) -> Iterator[Reading]:
-    """Read codes B with a scale a tensor or a column (com.microsoft)."""
-    if call.is_constant(1) and call.is_constant(3) and not call.is_constant(0):
-        yield _decoded(call, 1, (3, 5), partial(factor, transposed=False), -1, bias=Bias.of(call.constant(6)))
 
 
 def MatMulInteger(call: Call, **_: Any) -> Iterator[Reading]:
@@ -87,28 +35,6 @@ def ConvInteger(call: Call, **attributes: Any) -> Iterator[Reading]:
         kernel = kernel_form(**attributes)
         axis = 1 - len(call.shape(1))
         yield from _later_scaled(call, 1, partial(flattened, kernel), 0, kernel=kernel, output_axis=axis)
-
-
-def _decoded(
-    call: Call, position: int, affine_by: tuple[int, int], form: Any, axis: int, **reading: Any
-) -> Reading:
-    """Read codes with their scale and zero point, the latter possibly left out."""
-    scale, zero_point = affine_by
-    return Reading(
-        (call.operand(position), call.operand(scale), call.constant(zero_point)),
-        form,
-        decode=partial(affine, axis=axis),
-        encoding=Encoding(call.dtype(position), call.granularity(scale)),
-        **reading,
-    )
-
-
-def _scaled_bias(call: Call, position: int, scales: tuple[int, int], alpha: float = 1.0) -> Bias | None:
-    """Return a bias in 32-bit codes whose unit is the product of two scales."""
-    operands = call.constant(position), *(call.constant(scale) for scale in scales)
-    if any(value is None for value in operands):
-        return None
-    return Bias(operands, lambda codes, a, b: np.ravel(codes) * (alpha * np.ravel(a) * np.ravel(b)))
 
 
 def _later_scaled(call: Call, position: int, form: Any, axis: int, **reading: Any) -> Iterator[Reading]:
@@ -253,14 +179,3 @@ def _block_table(
         else:
             zero_points = unpack(zero_points, bits, scales.shape[-1])
     return blocked(codes, scales, zero_points, axis, block_size)
-
-
-def QEmbedLayerNormalization(call: Call, **_: Any) -> Iterator[Reading]:
-    """Read the word, position and segment tables in 8-bit codes (com.microsoft)."""
-    for position, part, scale, zero_point in (
-        (2, "word", 8, 13),
-        (3, "position", 9, 14),
-        (4, "segment", 10, 15),
-    ):
-        if call.is_constant(position) and call.is_constant(scale):
-            yield _decoded(call, position, (scale, zero_point), one_matrix, 0, part=part)

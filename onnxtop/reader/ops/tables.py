@@ -62,12 +62,8 @@ NORMALISATION: Mapping[tuple[str, str], tuple[int, ...]] = {
     **_positions(
         _MICROSOFT,
         """
-        EmbedLayerNormalization 5 6
         GroupNorm 1 2
-        QEmbedLayerNormalization 5 6
         SkipGroupNorm 1 2
-        SkipLayerNormalization 2 3
-        SkipSimplifiedLayerNormalization 2
         """,
     ),
 }
@@ -83,7 +79,6 @@ BIASES: Mapping[tuple[str, str], tuple[int, ...]] = {
         GRU 3
         Gemm 2
         LSTM 3 7
-        QLinearConv 8
         RNN 3
         """,
     ),
@@ -93,28 +88,18 @@ BIASES: Mapping[tuple[str, str], tuple[int, ...]] = {
         Attention 2
         BiasAdd 1
         BiasDropout 1
-        BiasGelu 1
         BiasSoftmax 1
         BiasSplitGelu 1
         DecoderAttention 4
         DynamicQuantizeLSTM 3 7
-        DynamicQuantizeMatMul 4
-        FastGelu 1
-        FusedConv 2
-        FusedGemm 2
         LongformerAttention 2 5
-        MatMulIntegerToFloat 6
         MatMulNBits 5
         MultiHeadAttention 3
         PackedAttention 2
         QAttention 2
-        QGemm 6
-        SkipLayerNormalization 4
-        SkipSimplifiedLayerNormalization 3
         """,
     ),
     **_positions("com.microsoft.nchwc", "Conv 2"),
-    **_positions("qonnx.custom_op.channels_last", "Conv 2"),
 }
 """Operations with biases (peepholes among them: one number a neuron), and their positions."""
 
@@ -147,15 +132,12 @@ NEUTRAL: frozenset[tuple[str, str]] = (
     | _names(
         _MICROSOFT,
         """
-        BiasAdd BiasDropout BiasGelu BiasSoftmax BiasSplitGelu DequantizeLinear FastGelu Gelu GridSample
-        GroupNorm GroupQueryAttention Inverse MultiHeadAttention NGramRepeatBlock PackedMultiHeadAttention Pad
-        QLinearAdd QLinearAveragePool QLinearConcat QLinearGlobalAveragePool QLinearLeakyRelu QLinearMul
-        QLinearReduceMean QLinearSigmoid QLinearSoftmax QLinearWhere QuantizeLinear QuickGelu RemovePadding
-        RestorePadding RotaryEmbedding SkipGroupNorm SkipLayerNormalization SkipSimplifiedLayerNormalization
-        Trilu Unique
+        BiasAdd BiasDropout BiasSoftmax BiasSplitGelu GridSample GroupNorm GroupQueryAttention Inverse
+        MultiHeadAttention NGramRepeatBlock PackedMultiHeadAttention Pad QLinearReduceMean RemovePadding
+        RestorePadding RotaryEmbedding SkipGroupNorm Unique
         """,
     )
-    | _names("qonnx.custom_op.channels_last", "BatchNormalization MaxPool")
+    | _names("qonnx.custom_op.channels_last", "BatchNormalization")
     | _names("qonnx.custom_op.general", "BipolarQuant FloatQuant IntQuant Quant Trunc")
     | _names("onnx.brevitas", "BipolarQuant FloatQuant IntQuant Quant Trunc")
     | _names("finn.custom_op.general", "BipolarQuant Quant Trunc")
