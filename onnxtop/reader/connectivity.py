@@ -18,9 +18,11 @@ from onnxtop.reader.constants import Constants
 from onnxtop.reader.lanes.arrays import Ids, NotUnrolledError, distinct
 from onnxtop.reader.lanes.builder import Builder, Vertices
 from onnxtop.reader.lanes.finish import layer_graph, reach, skip_edges
+from onnxtop.reader.lanes.neurons import Neurons
 from onnxtop.reader.lanes.open_axes import OpenError
 from onnxtop.reader.lanes.scopes import Scope, top_scope
-from onnxtop.reader.lanes.sizes import Input, Sizes, graph_inputs, measure
+from onnxtop.reader.lanes.sizes import Input, Sizes, graph_inputs
+from onnxtop.reader.lanes.survey import Survey
 from onnxtop.reader.lanes.terminals import (
     Chosen,
     Terminals,
@@ -30,8 +32,6 @@ from onnxtop.reader.lanes.terminals import (
     input_lanes,
     named_values,
 )
-from onnxtop.reader.lanes.uniting import find_united
-from onnxtop.reader.lanes.walk import Walk
 from onnxtop.reader.lanes.weights import LayerTable
 from onnxtop.reader.layers import Layer, Skipped
 from onnxtop.reader.model import Model, Value
@@ -127,11 +127,13 @@ def connect(
         given.setdefault(name, (shapes or {})[name])
     given.update(input_shapes or {})
     chosen = Chosen(None if inputs is None else tuple(inputs), None if outputs is None else tuple(outputs))
-    plan = _Plan(model, constants, layers, top_scope(model), graph_inputs(model, given), chosen)
+    table = LayerTable(model, constants, layers)
+    plan = _Plan(model, constants, layers, table, top_scope(model), graph_inputs(model, given), chosen)
     if not unrolled:
         return _best(plan)
     try:
-        found = _best(replace(plan, unrolled=True))
+        unrolled_table = LayerTable(model, constants, layers, unrolled=True)
+        found = _best(replace(plan, table=unrolled_table))
     except NotUnrolledError as error:
         return _with_note(_best(plan), str(error))
     if not found.hubs:
@@ -147,11 +149,11 @@ def _with_note(found: Connectivity, why: str) -> Connectivity:
 def _best(plan: "_Plan") -> Connectivity:
     """Build the graph with the sizes that leave the fewest hubs."""
     best: Connectivity | None = None
-    for measured in plan.measured():
-        made = plan.build(measured)
+    for survey in plan.surveys():
+        made = plan.build(survey)
         if best is None or len(made.hubs) < len(best.hubs):
             best = made
-        if best.exact and not measured.sizes.contradictions:
+        if best.exact and not survey.sizes.contradictions:
             break
     assert best is not None
     return best
@@ -171,57 +173,45 @@ def _named_dims(model: Model, dims: Mapping[str, int]) -> Iterator[tuple[str, tu
 
 
 @dataclass(frozen=True, eq=False)
-class _Measured:
-    """Sizes of all tensors, and the inputs with what weights tell about their open axes."""
-
-    sizes: Sizes
-    inputs: Sequence[Input]
-
-    @property
-    def is_assumed(self) -> bool:
-        """Whether any size is an assumption."""
-        return any(None in (item.shape or ()) for item in self.inputs)
-
-
-@dataclass(frozen=True, eq=False)
 class _Plan:
     """Everything that does not depend on the sizes of open axes."""
 
     model: Model
     constants: Constants
     layers: Sequence[Layer | Skipped]
+    table: LayerTable
     scope: Scope
     inputs: Sequence[Input]
     chosen: Chosen
-    unrolled: bool = False
 
-    def measured(self) -> Iterator[_Measured]:
-        """Yield the sizes of all tensors under several assumptions about open axes.
+    def surveys(self) -> Iterator[Survey]:
+        """Yield surveys of the model under several assumptions about open axes.
 
         The first comes at once; who is not content with it gets the ones that leave the fewest doubts.
         """
-        first = self._measured(*_ASSUMED[0])
+        first = self._survey(*_ASSUMED[0])
         yield first
         found = [(first.sizes.doubts(), first)]
         common = _COMMON[: _EFFORT // max(len(self.model.nodes), 1)]
-        for assumed in (*_ASSUMED[1:], *((64, size) for size in common)) if first.is_assumed else ():
-            made = self._measured(*assumed)
+        for assumed in (*_ASSUMED[1:], *((64, size) for size in common)) if first.sizes.are_assumed else ():
+            made = self._survey(*assumed)
             found.append((made.sizes.doubts(), made))
             if not found[-1][0]:
                 break
         fewest = min(doubts for doubts, _ in found)
         yield from [made for doubts, made in found[1:] if doubts == fewest][:2]
 
-    def _measured(self, first: int, others: int) -> _Measured:
-        """Measure all tensors, again for every open axis that a weight tells the size of."""
+    def _survey(self, first: int, others: int) -> Survey:
+        """Survey the model, again for every open axis that a weight tells the size of."""
         inputs = self.inputs
         while True:
+            survey = Survey(Sizes(self.model, self.constants, inputs, (first, others)), self.table)
             try:
-                return _Measured(
-                    measure(self.model, self.constants, self.scope, inputs, (first, others)), inputs
-                )
+                survey.scope(self.scope)
             except OpenError as found:
                 inputs = self._bound(inputs, found)
+            else:
+                return survey
 
     def _bound(self, inputs: Sequence[Input], found: OpenError) -> list[Input]:
         """Return the inputs with a size for an open axis, and for those that share its name."""
@@ -248,35 +238,30 @@ class _Plan:
             bound.append(replace(item, shape=shape))
         return bound
 
-    def build(self, measured: _Measured) -> Connectivity:
-        """Build the graph with the given sizes."""
-        table = LayerTable(self.model, self.constants, self.layers, unrolled=self.unrolled)
-        sizes = measured.sizes
-        if self.unrolled and measured.is_assumed:
-            self._check_known(measured)
-        united = find_united(self.scope, sizes, table, [item.value for item in self.inputs])
-        builder = Builder(bounded=self.unrolled)
-        lanes = input_lanes(builder, measured.inputs, sizes, united)
-        walk = Walk(sizes, table, lanes, builder)
+    def build(self, survey: Survey) -> Connectivity:
+        """Build the graph with the sizes of a survey."""
+        if self.table.unrolled and survey.sizes.are_assumed:
+            self._check_known(survey.sizes)
+        builder = Builder(bounded=self.table.unrolled)
+        lanes = input_lanes(builder, survey)
+        walk = Neurons(survey.sizes, self.table, lanes, builder)
         walk.scope(self.scope)
-        return self._finished(walk, table, lanes, sizes)
+        return self._finished(walk, lanes)
 
-    def _check_known(self, measured: _Measured) -> None:
+    def _check_known(self, sizes: Sizes) -> None:
         """Look whether the size of any convolution's operand changes with what is assumed of open axes."""
-        other = self._measured(*_OTHERWISE).sizes
+        other = self._survey(*_OTHERWISE).sizes
         for node in self.model.nodes:
             data = node.inputs[0] if "Conv" in node.op_type and node.inputs else None
             if data is None or data in self.constants:
                 continue
-            here, there = measured.sizes.of(data).shape, other.of(data).shape
+            here, there = sizes.of(data).shape, other.of(data).shape
             if here is None or there is None or here[1:] != there[1:]:
                 raise NotUnrolledError(f"the size of {data.name!r} is not known")
 
     # What the walk left, as a graph.
 
-    def _finished(
-        self, walk: Walk, table: LayerTable, lanes: Mapping[Value, Ids], sizes: Sizes
-    ) -> Connectivity:
+    def _finished(self, walk: Neurons, lanes: Mapping[Value, Ids]) -> Connectivity:
         builder = walk.builder
         terminals = find_terminals(self.model, self.scope, self.inputs, self.chosen, walk, lanes)
         for before, after in terminals.states.items():
@@ -300,7 +285,7 @@ class _Plan:
             n_vertices=builder.count,
             inputs=entering,
             outputs=leaving,
-            layers=tuple(table.weights),
+            layers=tuple(self.table.weights),
             blocks=tuple(builder.blocks),
             structural=structural[kept],
             skips=np.unique(skips[backward[skips[:, 1]]], axis=0) if len(skips) else skips,
@@ -317,18 +302,18 @@ class _Plan:
                 builder,
                 builder.blocks,
                 graph.structural,
-                [weights.name for weights in table.weights],
+                [weights.name for weights in self.table.weights],
                 [layer.name for layer in self.layers if isinstance(layer, Skipped)],
                 leaving_by_name,
             ),
-            assumed=self._assumed(sizes),
+            assumed=self._assumed(walk.sizes),
         )
 
     def _is_chosen(self, index: Value) -> bool:
         """Tell whether a vocabulary's index comes from an input that is taken."""
         return self.chosen.inputs is None or comes_from(self.model, index, self.chosen.inputs)
 
-    def _notes(self, walk: Walk, terminals: Terminals) -> tuple[str, ...]:
+    def _notes(self, walk: Neurons, terminals: Terminals) -> tuple[str, ...]:
         notes = [f"{text} ({count} times)" for text, count in sorted(walk.remarks.notes.items())]
         notes += [f"state {a.name} and {b.name}, read as recurrence" for a, b in terminals.states.items()]
         known = named_values(self.model, self.scope)

@@ -13,8 +13,8 @@ import numpy as np
 from onnxtop.reader.lanes.arrays import NONE, Ids, NotUnrolledError, Unclear, compressed
 from onnxtop.reader.lanes.products import plus
 from onnxtop.reader.lanes.step import Result, Step
-from onnxtop.reader.lanes.uniting import covers_input
 from onnxtop.reader.lanes.weights import Use
+from onnxtop.reader.model import Node
 
 __all__ = ["convolution", "deformed"]
 
@@ -40,7 +40,8 @@ def _convolved(step: Step, *, unrolled: bool) -> Ids:
     if ids.ndim != len(use.taps) - 1:
         raise Unclear(f"a kernel over {len(use.taps) - 3} axes meets a tensor of {ids.ndim} axes")
     space = range(2, ids.ndim)
-    whole = unrolled or (ids[0].size > ids.shape[1] and covers_input(step.node, use, step.shape(0)[2:]))
+    whole = unrolled or (ids[0].size > ids.shape[1] and _covers_input(step.node, use, step.shape(0)[2:]))
+    step.builder.alike(ids, [0] if whole else [0, *space])
     if not whole:
         ids = step.reduce(ids, space)
     if ids.shape[0] > _COPIES:
@@ -163,3 +164,17 @@ def deformed(step: Step, **_: Any) -> Result:
     more = [step.ids(place) for place in (2, 4) if step.lanes(place) is not None]
     moved = [step.reduce(ids, range(ids.ndim)).reshape((1,) * made.ndim) for ids in more]
     return step.join([made, *moved])
+
+
+def _covers_input(node: Node, use: Use, size: Sequence[int]) -> bool:
+    """Tell whether a convolution's kernel sees its whole input at once, so that it is fully connected."""
+    attributes: Mapping[str, Sequence[int]] = node.attributes()
+    taps = use.taps[3:]
+    return (
+        node.op_type not in ("ConvTranspose", "DeformConv")
+        and len(taps) == len(size)
+        and tuple(taps) == tuple(size)
+        and not any(attributes.get("pads", ()))
+        and all(step == 1 for step in attributes.get("dilations", ()))
+        and (attributes.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID") or math.prod(size) == 1)
+    )

@@ -25,6 +25,8 @@ def linear(step: Step, ids: Ids, use: Use, batch: Sequence[int] = ()) -> Ids:
     others do not is an axis of positions: the weight mixes positions, and the lanes stay.
     """
     n_in, n_out = use.matrices[0]
+    stack = [-3 - place for place, count in enumerate(reversed(batch)) if count > 1]
+    step.builder.alike(ids, [axis for axis in range(-ids.ndim, -1) if axis not in stack])
     size = ids.shape[-1]
     if size == 1 and n_in > 1 and ids.size > 1:
         step.note("weights that mix positions, left out: " + step.table.weights[use.layer].name)

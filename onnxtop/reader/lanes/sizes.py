@@ -1,13 +1,12 @@
 """The size of every value, and the numbers of the small ones that no data reaches (shapes, axes, indices).
 
 ONNX's own inference is asked node by node, each with the sizes and numbers found before it, so that a shape
-that the model computes (Shape, Gather, Concat, Reshape) is known where it is used. Dimensions that the model
-leaves open take a value; `OpenError` asks for another where a weight tells it.
+that the model computes (Shape, Gather, Concat, Reshape) is known where it is used. `walk` says in which order.
 """
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,13 +17,11 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference
 from onnxtop.reader.constants import Constants, UnreadableConstantError
 from onnxtop.reader.evaluate import bound, is_computed, run
 from onnxtop.reader.lanes.folding import quick
-from onnxtop.reader.lanes.open_axes import OpenError, expected_sizes
 from onnxtop.reader.lanes.own_shapes import OWN_SHAPES
-from onnxtop.reader.lanes.scopes import Body, Scope
 from onnxtop.reader.lanes.stand_ins import stand_in
 from onnxtop.reader.model import Model, Node, Value
 
-__all__ = ["Input", "Size", "Sizes", "graph_inputs", "measure"]
+__all__ = ["UNKNOWN", "Input", "Size", "Sizes", "graph_inputs"]
 
 Array = NDArray[Any]
 
@@ -95,30 +92,55 @@ def _guessed(model: Model, value: Value) -> tuple[None, ...] | None:
     return None
 
 
-@dataclass(frozen=True, eq=False)
 class Sizes:
     """What is known of every value of a model.
 
-    ``dead`` are the bodies of If nodes that never run, ``contradictions`` the nodes whose weight wants
-    another size than their operand has.
+    ``inputs`` are its inputs, whose open axes take the sizes ``assumed``: the first axis, and the others.
+    Sizes that only the data tells (how many entries are not zero) are taken like the latter.
+    ``contradictions`` are the nodes whose weight wants another size than their operand has.
     """
 
-    model: Model
-    constants: Constants
-    known: dict[Value, Size] = field(default_factory=dict)
-    dead: set[tuple[int, str]] = field(default_factory=set)
-    contradictions: list[Node] = field(default_factory=list)
+    def __init__(
+        self, model: Model, constants: Constants, inputs: Sequence[Input], assumed: tuple[int, int]
+    ) -> None:
+        self.model = model
+        self.constants = constants
+        self.inputs = inputs
+        self.contradictions: list[Node] = []
+        self._assumed = assumed
+        self._opset = model.opset.get("ai.onnx", onnx.defs.onnx_opset_version())
+        self._imports = [helper.make_opsetid("", self._opset)]
+        self._declared = dict(_declared_shapes(model))
+        self._known = {item.value: self._of_input(item) for item in inputs}
+
+    @property
+    def are_assumed(self) -> bool:
+        """Whether any size is an assumption."""
+        return any(None in (item.shape or ()) for item in self.inputs)
+
+    def _of_input(self, item: Input) -> Size:
+        shape = None
+        if item.shape is not None:
+            shape = tuple(
+                self._assumed[min(axis, 1)] if size is None else size for axis, size in enumerate(item.shape)
+            )
+        return Size(shape, item.dtype or TensorProto.FLOAT)
 
     def of(self, value: Value | None) -> Size:
         """Return what is known of a value."""
         if value is None:
             return UNKNOWN
-        found = self.known.get(value)
+        found = self._known.get(value)
         if found is None:
             outside = self.model.carried.get(value)
             found = self.of(outside) if outside is not None else self._stored(value)
-            self.known[value] = found
+            self._known[value] = found
         return found
+
+    def put(self, value: Value | None, size: Size) -> None:
+        """Note what is known of a value."""
+        if value is not None:
+            self._known[value] = size
 
     def doubts(self) -> int:
         """Return how many sizes are unknown, empty or contradicted: signs that open axes have others."""
@@ -138,83 +160,13 @@ class Sizes:
                 array = None
         return Size(shape, tensor.data_type, array)
 
-
-def measure(
-    model: Model,
-    constants: Constants,
-    scope: Scope,
-    inputs: Sequence[Input],
-    assumed: tuple[int, int],
-) -> Sizes:
-    """Return the sizes of all values, with the sizes assumed for open first axes, and for all others.
-
-    Sizes that only the data tells (how many entries are not zero) are taken like the latter.
-
-    Raises
-    ------
-    OpenError
-        A weight shows that an open axis has another size.
-    """
-    sizes = Sizes(model, constants)
-    for item in inputs:
-        shape = None
-        if item.shape is not None:
-            shape = tuple(
-                assumed[min(axis, 1)] if size is None else size for axis, size in enumerate(item.shape)
-            )
-        sizes.known[item.value] = Size(shape, item.dtype or TensorProto.FLOAT)
-    _Measurer(sizes, {item.value: item for item in inputs}, assumed[1]).scope(scope)
-    return sizes
-
-
-def _declared_shapes(model: Model) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Yield the shapes that the main graph declares in full."""
-    for item in (*model.proto.graph.value_info, *model.proto.graph.output):
-        kind = item.type.tensor_type
-        if kind.HasField("shape") and all(dim.dim_value > 0 for dim in kind.shape.dim):
-            yield item.name, tuple(dim.dim_value for dim in kind.shape.dim)
-
-
-class _Measurer:
-    def __init__(self, sizes: Sizes, inputs: Mapping[Value, Input], spare: int) -> None:
-        self._sizes = sizes
-        self._spare = spare
-        self._inputs = inputs
-        model = sizes.model
-        self._opset = model.opset.get("ai.onnx", onnx.defs.onnx_opset_version())
-        self._imports = [helper.make_opsetid("", self._opset)]
-        self._ir_version = model.proto.ir_version
-        self._declared = dict(_declared_shapes(model))
-
-    def scope(self, scope: Scope) -> None:
-        for node in scope.nodes:
-            bodies = scope.bodies.get(node.index, ())
-            visit = _CONTROL.get(node.op_type) if bodies and not node.domain else None
-            try:
-                if visit is not None:
-                    visit(self, node, bodies)
-                else:
-                    self._node(node)
-            except (ValueError, IndexError, TypeError, KeyError, AttributeError, ArithmeticError):
-                continue  # operands that do not fit the operation: the sizes of its results stay unknown
-
-    def _node(self, node: Node) -> None:
-        before = [self._sizes.of(value) for value in node.inputs]
-        self._check_open(node, before)
+    def measure(self, node: Node) -> None:
+        """Find out what is known of a node's results from what is known of its operands."""
+        before = [self.of(value) for value in node.inputs]
         found = self._folded(node, before)
         if found is None:
             found = self._inferred(node, before)
-        for value, size in zip(node.outputs, found, strict=False):
-            self._sizes.known[value] = size
-
-    def _check_open(self, node: Node, before: Sequence[Size]) -> None:
-        for position, axis, size in expected_sizes(node, [item.shape for item in before]):
-            value = node.inputs[position]
-            if value is not None:
-                raise_if_open = OpenError.where(value, axis, size, self._sizes, self._inputs)
-                if raise_if_open is not None:
-                    raise raise_if_open
-                self._sizes.contradictions.append(node)
+        self._known.update(zip(node.outputs, found, strict=False))
 
     def _folded(self, node: Node, before: Sequence[Size]) -> list[Size] | None:
         """Compute a node whose inputs are all known numbers; None if they are not."""
@@ -244,12 +196,11 @@ class _Measurer:
         answers = stand_in(node, [item.shape for item in before], [item.dtype for item in before], self._ask)
         if answers is None:
             answers = self._ask(node.proto, [(item.shape, item.dtype, item.array) for item in before])
-        names = [name for name in node.proto.output if name]
-        places = {name: place for place, name in enumerate(node.proto.output)}
         sizes = []
-        for name in names:
-            shape, dtype = answers.get(places[name], (None, TensorProto.FLOAT))
-            sizes.append(Size(self._declared.get(name) if shape is None else shape, dtype))
+        for place, name in enumerate(node.proto.output):
+            if name:
+                shape, dtype = answers.get(place, (None, TensorProto.FLOAT))
+                sizes.append(Size(self._declared.get(name) if shape is None else shape, dtype))
         return sizes
 
     def _ask(
@@ -270,94 +221,28 @@ class _Measurer:
                 if name and array is not None and array.dtype.kind in "iufb"
             }
             answers = shape_inference.infer_node_outputs(
-                schema, proto, types, data, opset_imports=self._imports, ir_version=self._ir_version
+                schema,
+                proto,
+                types,
+                data,
+                opset_imports=self._imports,
+                ir_version=self.model.proto.ir_version,
             )
         except Exception:  # bare C++ errors: the operands contradict each other, or the operation is unknown
             return {}
         return {
-            place: _answer(answers[name], self._spare)
+            place: _answer(answers[name], self._assumed[1])
             for place, name in enumerate(proto.output)
             if name and name in answers
         }
 
-    # Bodies: an If runs one branch if its condition is known; a loop is measured in its first iteration.
 
-    def _if(self, node: Node, bodies: Sequence[Body]) -> None:
-        condition = self._sizes.of(node.inputs[0]).array
-        alive = list(bodies)
-        if condition is not None and condition.size == 1:
-            wanted = "then_branch" if bool(condition.ravel()[0]) else "else_branch"
-            alive = [body for body in bodies if body.name == wanted]
-            self._sizes.dead.update((node.index, body.name) for body in bodies if body.name != wanted)
-        for body in alive:
-            self.scope(body.scope)
-        for place, value in enumerate(node.outputs):
-            options = [self._sizes.of(body.outputs[place]) for body in alive if place < len(body.outputs)]
-            self._sizes.known[value] = _agreed(options)
-
-    def _loop(self, node: Node, bodies: Sequence[Body]) -> None:
-        body = bodies[0]
-        trips = self._sizes.of(node.inputs[0] if node.inputs else None).array
-        self._set(body.inputs[0:1], Size((), TensorProto.INT64))
-        self._set(body.inputs[1:2], Size((), TensorProto.BOOL))
-        states = len(node.inputs) - 2
-        self._states(node.inputs[2:], body.inputs[2:])
-        self.scope(body.scope)
-        length = (
-            int(trips.ravel()[0])
-            if trips is not None and trips.size and 0 < trips.ravel()[0] < 1 << 30
-            else 2
-        )
-        self._results(node, body, states, 1, [length] * len(node.outputs), [0] * len(node.outputs))
-
-    def _scan(self, node: Node, bodies: Sequence[Body]) -> None:
-        body, attributes = bodies[0], node.attributes()
-        scanned = attributes["num_scan_inputs"]
-        states = len(node.inputs) - scanned
-        axes = attributes.get("scan_input_axes") or [0] * scanned
-        self._states(node.inputs[:states], body.inputs)
-        length = 2
-        for value, inner, axis in zip(node.inputs[states:], body.inputs[states:], axes, strict=False):
-            size = self._sizes.of(value)
-            if size.shape is not None:
-                length = size.shape[axis]
-                rest = tuple(np.delete(size.shape, axis).tolist())
-                size = Size(rest, size.dtype)
-            self._set([inner], size)
-        self.scope(body.scope)
-        results = len(node.outputs) - states
-        out_axes = attributes.get("scan_output_axes") or [0] * results
-        self._results(node, body, states, 0, [length] * results, out_axes)
-
-    def _states(self, outside: Sequence[Value | None], inside: Sequence[Value | None]) -> None:
-        for value, inner in zip(outside, inside, strict=False):
-            if inner is not None and inner not in self._sizes.model.carried:
-                size = self._sizes.of(value)
-                self._set([inner], Size(size.shape, size.dtype))
-
-    def _set(self, values: Sequence[Value | None], size: Size) -> None:
-        for value in values:
-            if value is not None:
-                self._sizes.known[value] = size
-
-    def _results(
-        self, node: Node, body: Body, states: int, skip: int, lengths: Sequence[int], axes: Sequence[int]
-    ) -> None:
-        places = {name: place for place, name in enumerate(node.proto.output)}
-        for value in node.outputs:
-            place = places[value.name]
-            exit_ = body.outputs[place + skip] if place + skip < len(body.outputs) else None
-            size = self._sizes.of(exit_)
-            if place < states and size.shape is None:
-                outside = node.inputs[place + 2 * skip]
-                size = self._sizes.of(outside)
-            if place >= states and size.shape is not None:
-                axis = axes[place - states] % (len(size.shape) + 1)
-                size = Size((*size.shape[:axis], lengths[place - states], *size.shape[axis:]), size.dtype)
-            self._sizes.known[value] = Size(size.shape, size.dtype)
-
-
-_CONTROL = {"If": _Measurer._if, "Loop": _Measurer._loop, "Scan": _Measurer._scan}
+def _declared_shapes(model: Model) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield the shapes that the main graph declares in full."""
+    for item in (*model.proto.graph.value_info, *model.proto.graph.output):
+        kind = item.type.tensor_type
+        if kind.HasField("shape") and all(dim.dim_value > 0 for dim in kind.shape.dim):
+            yield item.name, tuple(dim.dim_value for dim in kind.shape.dim)
 
 
 def _of_array(array: Array) -> Size:
@@ -374,14 +259,3 @@ def _answer(answer: onnx.TypeProto, spare: int) -> tuple[tuple[int, ...] | None,
         return None, kind.elem_type or TensorProto.FLOAT
     dims = (dim.dim_value if dim.HasField("dim_value") else spare for dim in kind.shape.dim)
     return tuple(dims), kind.elem_type
-
-
-def _agreed(options: Sequence[Size]) -> Size:
-    """Return what the branches of an If agree on; never numbers, the shape of the first if ranks agree."""
-    known = [option for option in options if option.shape is not None]
-    if len(options) == 1:
-        return options[0]
-    if not known:
-        return UNKNOWN
-    ranks = {len(option.shape or ()) for option in known}
-    return Size(known[0].shape if len(ranks) == 1 else None, known[0].dtype)
