@@ -66,9 +66,7 @@ class Survey(Walk):
     def united(self, value: Value, axis: int, size: int) -> Ids:
         """Return, for each index along an axis of an input, the index of the lane that it belongs to."""
         ids = self._axes.get((value, axis))
-        if ids is None:
-            return np.zeros(min(size, 1), np.intp)
-        return np.unique(self._scout.labels()[ids], return_inverse=True)[1]
+        return np.zeros(min(size, 1), np.intp) if ids is None else self._scout.classes(ids)
 
     # Sizes.
 
@@ -195,12 +193,14 @@ class _Scout(Builder):
 
     def __init__(self) -> None:
         super().__init__()
+        self._spans: list[tuple[int, int]] = []
         self._pairs: list[tuple[Ids, Ids]] = []
 
     def take(self, count: int) -> Ids:
         """Return numbers for the indices along an axis."""
+        ids: Ids = np.arange(self.count, self.count + count)
         self.count += count
-        return np.arange(self.count - count, self.count)
+        return ids
 
     def new(self, count: int, kind: str, name: str) -> Ids:
         """Make no vertices: indices go no further."""
@@ -217,26 +217,42 @@ class _Scout(Builder):
         raise _ArrivedError
 
     def unite(self, ids: Ids, axes: Sequence[int]) -> None:
-        """Unite the indices along the axes."""
-        first = ids.max(tuple(axes), keepdims=True) if axes else ids
-        one, other = np.broadcast_arrays(first, ids)
-        there = (one != other) & (other != NONE)
-        if there.any():
-            self._pairs.append((one[there], other[there]))
+        """Unite the indices along the axes, and those that a stretch of one axis leaves out between them."""
+        wide = tuple(axis for axis in axes if ids.shape[axis] > 1)
+        first = ids.max(wide, keepdims=True) if wide else ids
+        if first.size == 1:
+            low = ids.min() if ids.min() != NONE else ids[ids != NONE].min()
+            self._spans.append((int(low), int(ids.max()) + 1))
+        elif wide:
+            one, other = np.broadcast_arrays(first, ids)
+            different = (one != other) & (other != NONE)
+            self._pairs.append((one[different], other[different]))
 
-    def labels(self) -> Ids:
-        """Return the smallest index that each index is united with."""
-        labels: Ids = np.arange(self.count)
-        while self._pairs:
-            before = labels.copy()
-            for one, other in self._pairs:
-                low = np.minimum(labels[one], labels[other])
-                np.minimum.at(labels, one, low)
-                np.minimum.at(labels, other, low)
-            labels = labels[labels]
-            if np.array_equal(labels, before):
-                break
-        return labels
+    def classes(self, ids: Ids) -> Ids:
+        """Return, for each index along an axis, the number of the class that it is united to."""
+        begin, end = int(ids[0]), int(ids[-1]) + 1
+        spans = [(low - begin, high - begin) for low, high in self._spans if begin <= low < end]
+        pairs = [(a - begin, b - begin) for a, b in self._pairs if a.size and begin <= a[0] < end]
+        if (0, end - begin) in spans:
+            return np.zeros(1, np.intp)
+        return np.unique(_smallest(end - begin, spans, pairs), return_inverse=True)[1]
+
+
+def _smallest(count: int, spans: Sequence[tuple[int, int]], pairs: Sequence[tuple[Ids, Ids]]) -> Ids:
+    """Return the smallest index that each index is united with, by spans from and to, and by pairs."""
+    labels: Ids = np.arange(count)
+    while spans or pairs:
+        before = labels.copy()
+        for one, other in pairs:
+            low = np.minimum(labels[one], labels[other])
+            np.minimum.at(labels, one, low)
+            np.minimum.at(labels, other, low)
+        for begin, end in spans:
+            labels[begin:end] = labels[begin:end].min()
+        labels = labels[labels]
+        if np.array_equal(labels, before):
+            break
+    return labels
 
 
 def _without_numbers(size: Size) -> Size:
