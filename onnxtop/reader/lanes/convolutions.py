@@ -5,7 +5,7 @@ matrix, whose rows are the neurons that the taps meet there, padding where they 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from onnxtop.reader.lanes.products import plus
 from onnxtop.reader.lanes.step import Result, Step
 from onnxtop.reader.lanes.weights import Use
 from onnxtop.reader.model import Node
+from onnxtop.reader.windows import windows
 
 __all__ = ["convolution", "deformed"]
 
@@ -82,52 +83,15 @@ def _met(step: Step, use: Use, *, last: bool) -> list[Ids]:
     cut = slice(1, -1) if last else slice(2, None)
     if max(*before[cut], *after[cut]) > _LONGEST:
         raise NotUnrolledError(f"{step.operation}: over {_LONGEST} positions along an axis")
-    sizes = zip(before[cut], after[cut], use.taps[3:], strict=True)
-    attributes = step.node.attributes()
-    turned = step.node.op_type == "ConvTranspose"
-    computed = turned and _is_same(attributes) and not attributes.get("output_shape")
-    if computed and any(
-        attributes.get("output_padding", ())
+    along = windows(step.node.attributes(), use.taps[3:])
+    sizes = list(zip(along, before[cut], after[cut], strict=True))
+    if step.node.op_type != "ConvTranspose":
+        return [window.read(size, result) for window, size, result in sizes]
+    if any(window.is_same and window.wanted is None for window in along) and any(
+        window.more for window in along
     ):  # runtime and shape inference differ in the size
         raise NotUnrolledError(f"{step.operation}: it has auto_pad and output_padding")
-    return [(_sources if turned else _targets)(attributes, axis, *size) for axis, size in enumerate(sizes)]
-
-
-def _targets(attributes: Mapping[str, Any], axis: int, size: int, result: int, taps: int) -> Ids:
-    """Follow a convolution along one axis: position ``y * stride - pad + tap * dilation``."""
-    stride, dilation = (_at(attributes, name, axis) for name in ("strides", "dilations"))
-    pad = _padding(attributes, axis, (result - 1) * stride + (taps - 1) * dilation + 1 - size)
-    index = np.arange(result)[:, None] * stride - pad + np.arange(taps) * dilation
-    return np.where((index >= 0) & (index < size), index, -1)
-
-
-def _sources(attributes: Mapping[str, Any], axis: int, size: int, result: int, taps: int) -> Ids:
-    """Follow a transposed convolution: the position whose image ``x * stride - pad + tap * dilation`` is."""
-    stride, dilation = (_at(attributes, name, axis) for name in ("strides", "dilations"))
-    more = _at(attributes, "output_padding", axis, 0)
-    left_over = (size - 1) * stride + more + (taps - 1) * dilation + 1 - result
-    given = attributes.get("output_shape")
-    pad = _padding(attributes, axis, left_over, computed=bool(given))
-    index, rest = np.divmod(np.arange(result)[:, None] + pad - np.arange(taps) * dilation, stride)
-    return np.where((rest == 0) & (index >= 0) & (index < size), index, -1)
-
-
-def _at(attributes: Mapping[str, Any], name: str, axis: int, default: int = 1) -> int:
-    given: Sequence[int] = attributes.get(name) or ()
-    return given[axis] if given else default
-
-
-def _padding(attributes: Mapping[str, Any], axis: int, total: int, *, computed: bool = False) -> int:
-    """Return the padding before the first position; ``total`` is what both sides have if it is computed."""
-    mode = attributes.get("auto_pad")
-    if computed or _is_same(attributes):
-        total = max(total, 0)
-        return total // 2 if mode == b"SAME_UPPER" else total - total // 2
-    return 0 if mode == b"VALID" else _at(attributes, "pads", axis, 0)
-
-
-def _is_same(attributes: Mapping[str, Any]) -> bool:
-    return attributes.get("auto_pad") in (b"SAME_UPPER", b"SAME_LOWER")
+    return [window.turned_read(size, result) for window, size, result in sizes]
 
 
 def _positions(step: Step, ids: Ids, use: Use, met: Sequence[Ids]) -> Ids:
@@ -168,13 +132,9 @@ def deformed(step: Step, **_: Any) -> Result:
 
 def _covers_input(node: Node, use: Use, size: Sequence[int]) -> bool:
     """Tell whether a convolution's kernel sees its whole input at once, so that it is fully connected."""
-    attributes: Mapping[str, Sequence[int]] = node.attributes()
     taps = use.taps[3:]
     return (
         node.op_type not in ("ConvTranspose", "DeformConv")
         and len(taps) == len(size)
-        and tuple(taps) == tuple(size)
-        and not any(attributes.get("pads", ()))
-        and all(step == 1 for step in attributes.get("dilations", ()))
-        and (attributes.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID") or math.prod(size) == 1)
+        and all(window.covers(n) for window, n in zip(windows(node.attributes(), taps), size, strict=True))
     )

@@ -16,8 +16,6 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from onnxtop.reader.constants import Constants, UnreadableConstantError
 from onnxtop.reader.evaluate import bound, is_computed, run
-from onnxtop.reader.lanes.folding import quick
-from onnxtop.reader.lanes.own_shapes import OWN_SHAPES
 from onnxtop.reader.lanes.stand_ins import stand_in
 from onnxtop.reader.model import Model, Node, Value
 
@@ -182,16 +180,16 @@ class Sizes:
         try:
             if bound(node, arrays) > 8 * _SMALL:
                 return None
-            results = quick(node, arrays) or run(node, arrays, self._opset)
+            results = run(node, arrays, self._opset)
         except Exception:  # whatever NumPy and onnx raise: then only the shape is asked for
             return None
         return [_of_array(np.asarray(result)) for result in results]
 
     def _inferred(self, node: Node, before: Sequence[Size]) -> list[Size]:
         """Ask ONNX, or the table of operations that it does not know."""
-        if not node.domain and node.op_type in OWN_SHAPES:
-            shape = OWN_SHAPES[node.op_type](node, before[0].shape, [item.array for item in before])
-            if shape is not None or node.op_type == "Slice":
+        if not node.domain and node.op_type in _OWN_SHAPES and before[0].shape is not None:
+            shape = _OWN_SHAPES[node.op_type](node, before[0].shape, [item.array for item in before])
+            if shape is not None:
                 return [Size(shape, before[0].dtype)]
         answers = stand_in(node, [item.shape for item in before], [item.dtype for item in before], self._ask)
         if answers is None:
@@ -235,6 +233,28 @@ class Sizes:
             for place, name in enumerate(proto.output)
             if name and name in answers
         }
+
+
+def _squeezed(node: Node, shape: Sequence[int], arrays: Sequence[Array | None]) -> tuple[int, ...] | None:
+    """Drop the given axes whatever their sizes: one that is not 1 is the assumed size of an open axis."""
+    axes = node.attributes().get("axes")
+    if axes is None and len(arrays) > 1 and arrays[1] is not None:
+        axes = arrays[1].ravel().tolist()
+    if axes is None or not shape:
+        return None
+    gone = {axis % len(shape) for axis in axes}
+    return tuple(size for axis, size in enumerate(shape) if axis not in gone)
+
+
+def _cut(node: Node, shape: Sequence[int], arrays: Sequence[Array | None]) -> tuple[int, ...]:
+    """Cut an array that holds nothing; where the data tells the place, the size stays as good as any."""
+    if any(array is None and value for array, value in zip(arrays[1:], node.inputs[1:], strict=True)):
+        return tuple(shape)
+    return run(node, [np.broadcast_to(np.int8(0), shape), *arrays[1:]], 0)[0].shape
+
+
+_OWN_SHAPES = {"Compress": _cut, "Slice": _cut, "Squeeze": _squeezed}
+"""Operations whose shape is counted here: ONNX's inference is too strict, or (Slice, on an empty axis) crashes."""
 
 
 def _declared_shapes(model: Model) -> Iterator[tuple[str, tuple[int, ...]]]:

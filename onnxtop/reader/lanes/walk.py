@@ -15,7 +15,7 @@ from onnxtop.reader.model import Node, Value
 
 __all__ = ["MISFITS", "Cycle", "Slices", "State", "Walk", "answers", "results_of"]
 
-MISFITS = (ValueError, IndexError, TypeError, KeyError, AttributeError, ArithmeticError)
+MISFITS = (ValueError, IndexError, TypeError, KeyError, AttributeError, ArithmeticError, RuntimeError)
 """What NumPy and Python raise where operands do not fit the operation."""
 
 
