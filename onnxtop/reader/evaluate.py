@@ -93,6 +93,8 @@ def _is_own(node: Node, inputs: Sequence[Array | None]) -> bool:
     if node.op_type in MOVEMENT or node.op_type == "Slice":
         return True
     kinds = [array.dtype for array in inputs if array is not None]
+    if node.op_type in ("Add", "Div", "Equal", "Mul", "Sub") and node.proto.attribute:
+        return False  # before opset 7 they broadcast in a way of their own
     if node.op_type == "Cast":
         kinds.append(onnx.helper.tensor_dtype_to_np_dtype(node.attributes()["to"]))
     return len(kinds) >= len(inputs) and all(kind.kind in "iufb" for kind in kinds)
@@ -123,7 +125,7 @@ def _squeeze(data: Array, where: Array | None = None, *, axes: Sequence[int] | N
 
 def _slice(data: Array, *where: Array | None, **attributes: Any) -> Array:
     """Take a stretch of some axes; what says where is an attribute before opset 10."""
-    given = [None if array is None else array.ravel().tolist() for array in where]
+    given: list[Any] = [None if array is None else array.ravel().tolist() for array in where]
     given = given or [attributes[name] for name in ("starts", "ends", "axes") if name in attributes]
     starts, ends, axes, steps = [*given, None, None][:4]
     axes = range(len(starts)) if axes is None else axes

@@ -71,7 +71,7 @@ def straight(step: Step, *, bias: int = -1, **_: Any) -> Result:
 
 def Gemm(step: Step, *, transA: int = 0, transB: int = 0, **_: Any) -> Result:
     """Follow ``A' @ B' + C``; the weight is A or B."""
-    return plus(step, _factors(step, (0, 1), (bool(transA), bool(transB)), (False, False)), 2)
+    return plus(step, product(step, transA=transA, transB=transB), 2)
 
 
 def product(
@@ -83,86 +83,59 @@ def product(
     transBatchA: int = 0,
     transBatchB: int = 0,
     **_: Any,
-) -> Result:
-    """Follow ``A' @ B'``, batched; the weight is A, B or neither."""
-    turned, batch = (bool(transA), bool(transB)), (bool(transBatchA), bool(transBatchB))
-    return _factors(step, positions, turned, batch)
-
-
-def _factors(
-    step: Step, positions: tuple[int, int], turned: tuple[bool, bool], batch: tuple[bool, bool]
 ) -> Ids:
-    sides = [
-        None if step.lanes(place) is None else _turned(step.ids(place), flip, first, right=side == 1)
-        for side, (place, flip, first) in enumerate(zip(positions, turned, batch, strict=True))
-    ]
-    left, right = sides
-    if step.uses and left is not None and right is None:
-        return _weighted(step, left, len(step.ids(positions[0]).shape) == 1)
-    if step.uses and right is not None and left is None:
-        flipped = _weighted(step, np.swapaxes(right, -1, -2), vector=False)
-        made = np.swapaxes(flipped, -1, -2)
-        rank = step.result_rank(made.ndim)
-        return made.reshape(made.shape[made.ndim - rank :]) if rank < made.ndim else made
-    if step.skipped is not None:
-        raise Unclear(step.skipped)
-    return _joined(step, left, right, [len(step.shape(place)) == 1 for place in positions])
-
-
-def _turned(ids: Ids, flip: bool, first: bool, *, right: bool) -> Ids:
-    """Return a factor with its matrix in the last two axes; a vector becomes a row, or a column."""
-    if ids.ndim == 0:
+    """Follow ``A' @ B'``, batched, as the Einsum that it is; the weight is A, B or neither."""
+    ranks = [_rank(step, place) for place in positions]
+    if min(ranks) == 0:
         raise Unclear("a factor of the product has no axes")
-    if ids.ndim == 1:
-        return ids[:, np.newaxis] if right else ids[np.newaxis, :]
-    if first:
-        ids = np.moveaxis(ids, 0, -2)
-    return np.swapaxes(ids, -1, -2) if flip else ids
+    batch = _SPARE[: max(2, *ranks) - 2]
+    left = _term(batch, ranks[0], "ij", bool(transA), bool(transBatchA))
+    right = _term(batch, ranks[1], "jk", bool(transB), bool(transBatchB))
+    result = batch + "i" * (ranks[0] > 1) + "k" * (ranks[1] > 1)
+    return _contracted(step, positions, [left, right], result, batch)
 
 
-def _weighted(step: Step, ids: Ids, vector: bool) -> Ids:
-    use = step.uses[0]
-    stack = use.shape[:-2] if len(use.matrices) > 1 else ()
-    made = compressed(linear(step, ids, use, stack))
-    rank = step.result_rank(made.ndim)
-    if len(use.shape) == 1 and made.ndim > rank:
-        made = made[..., 0]
-    if vector and made.ndim > rank:
-        made = made.reshape(made.shape[1:])
-    return aligned(made, rank) if made.ndim <= rank else made.reshape(made.shape[made.ndim - rank :])
+def _rank(step: Step, place: int) -> int:
+    if any(use.position == place for use in step.uses):
+        return len(step.uses[0].shape)
+    return step.ids(place).ndim if step.lanes(place) is not None else len(step.shape(place))
 
 
-def _joined(step: Step, left: Ids | None, right: Ids | None, vectors: Sequence[bool]) -> Ids:
-    """Join what each entry sums: row i of the left factor, column j of the right one."""
-    rank = max(2, *(ids.ndim for ids in (left, right) if ids is not None))
-    parts = []
-    if left is not None:
-        parts.append(aligned(step.reduce(left, [-1]), rank))
-    if right is not None:
-        parts.append(aligned(step.reduce(right, [-2]), rank))
-    made = step.join(parts)
-    if vectors[1]:
-        made = made[..., 0]
-    if vectors[0]:
-        made = made[..., 0, :] if not vectors[1] else made[..., 0]
-    return aligned(compressed(made), step.result_rank(made.ndim))
+def _term(batch: str, rank: int, matrix: str, turned: bool, first: bool) -> str:
+    """Return the letters of a factor; ``first`` if the rows stand before the batch."""
+    if rank == 1:
+        return "j"
+    own = batch[len(batch) - rank + 2 :]
+    rows, columns = matrix[::-1] if turned else matrix
+    return rows + own + columns if first else own + rows + columns
 
 
 def Einsum(step: Step, *, equation: bytes, **_: Any) -> Result:
     """Sum over the letters that the result lacks; a weight among two operands makes neurons."""
     terms, result = _terms(step, equation.decode().replace(" ", ""))
-    if step.uses and len(terms) == 2:
-        held = step.uses[0].position
-        return _einsum_weight(step, terms[1 - held], terms[held], result, 1 - held)
+    return _contracted(step, range(len(terms)), terms, result)
+
+
+def _contracted(
+    step: Step, positions: Sequence[int], terms: Sequence[str], result: str, batch: str = ""
+) -> Ids:
+    """Sum over the letters that the result lacks; those in ``batch`` number a weight's matrices."""
+    held = [place for place, position in enumerate(positions) if step.uses[:1] and position == step.uses[0].position]
+    if held and len(terms) == 2:
+        place = 1 - held[0]
+        data, ids = terms[place], step.ids(positions[place])
+        missing = "".join(letter for letter in terms[held[0]] if letter in batch and letter not in data)
+        ids = ids.reshape((1,) * len(missing) + ids.shape)
+        return _weighted(step, ids, missing + data, terms[held[0]], result)
     if step.skipped is not None:
         raise Unclear(step.skipped)
     parts = []
-    for place in step.with_lanes():
-        letters = terms[place]
-        if len(set(letters)) != len(letters):
-            raise Unclear("it takes a diagonal")
-        ids = step.reduce(step.ids(place), [axis for axis, c in enumerate(letters) if c not in result])
-        parts.append(_placed(ids, letters, result))
+    for letters, position in zip(terms, positions, strict=True):
+        if step.lanes(position) is not None:
+            if len(set(letters)) != len(letters):
+                raise Unclear("it takes a diagonal")
+            lost = [axis for axis, letter in enumerate(letters) if letter not in result]
+            parts.append(_placed(step.reduce(step.ids(position), lost), letters, result))
     return compressed(step.join(parts))
 
 
@@ -172,13 +145,12 @@ def _terms(step: Step, equation: str) -> tuple[list[str], str]:
     terms = before.split(",")
     if "." in equation:
         ranks = [len(step.shape(place)) - len(term.replace("...", "")) for place, term in enumerate(terms)]
-        spare = [chr(code) for code in range(0x391, 0x3A0)]
         widest = max(rank for rank, term in zip(ranks, terms, strict=True) if "." in term)
         terms = [
-            term.replace("...", "".join(spare[widest - rank : widest]))
+            term.replace("...", _SPARE[widest - rank : widest])
             for rank, term in zip(ranks, terms, strict=True)
         ]
-        result = result.replace("...", "".join(spare[:widest]))
+        result = result.replace("...", _SPARE[:widest])
     if not arrow:
         whole = "".join(terms)
         result = "".join(sorted(letter for letter in set(whole) if whole.count(letter) == 1))
@@ -194,31 +166,26 @@ def _placed(ids: Ids, letters: str, result: str) -> Ids:
     return ids.reshape([next(sizes) if letter in kept else 1 for letter in result])
 
 
-def _einsum_weight(step: Step, data: str, weight: str, result: str, place: int) -> Ids:
+def _weighted(step: Step, ids: Ids, data: str, weight: str, result: str) -> Ids:
     use = step.uses[0]
     summed = [letter for letter in weight if letter in data and letter not in result]
     made = [letter for letter in weight if letter in result and letter not in data]
     stack = [letter for letter in weight if letter in result and letter in data]
-    lost = [axis for axis, letter in enumerate(data) if letter not in result and letter not in summed]
     if not summed and not made:
-        return _placed(step.ids(place), data, result)  # a constant factor
+        return _placed(ids, data, result)  # a constant factor
     sizes = dict(zip(weight, use.shape, strict=True))
+    lost = [axis for axis, letter in enumerate(data) if letter not in result and letter not in summed]
     lead = [letter for letter in data if letter in result and letter not in stack]
-    ids = step.reduce(step.ids(place), lost)
-    order = [data.index(letter) for letter in (*stack, *lead, *summed)]
-    ids = ids.reshape([n for axis, n in enumerate(ids.shape) if axis not in lost]) if lost else ids
-    kept = [letter for axis, letter in enumerate(data) if axis not in lost]
-    ids = ids.transpose([kept.index(data[axis]) for axis in order])
+    ids = _placed(step.reduce(ids, lost), data, "".join((*stack, *lead, *summed)))
     front = ids.shape[: len(stack) + len(lead)]
-    if ids[(0,) * len(front)].size > 1:
+    if len(summed) > 1 and math.prod(ids.shape[len(front) :]) > 1:
         ids = np.broadcast_to(ids, (*front, *(sizes[letter] for letter in summed)))
     ids = ids.reshape(*front[: len(stack)], math.prod(front[len(stack) :]), -1)
     out = linear(step, ids, use, [sizes[letter] for letter in stack])
-    if out is ids:
-        raise Unclear("it mixes positions")
-    out = out.reshape(*out.shape[: len(stack)], *front[len(stack) :], *(sizes[letter] for letter in made))
-    letters = [*stack, *lead, *made]
-    return compressed(out.transpose([letters.index(letter) for letter in result]))
+    mixed = out is ids  # positions, whose neurons stay
+    shape = (*out.shape[: len(stack)], *front[len(stack) :])
+    out = out.reshape(*shape, *(1 if mixed else sizes[letter] for letter in made))
+    return compressed(_placed(out, "".join((*stack, *lead, *made)), result))
 
 
 def LinearClassifier(step: Step, **_: Any) -> Result:
@@ -239,5 +206,8 @@ def SVMRegressor(step: Step, **_: Any) -> Result:
         raise Unclear("its weight is not read")
     return ids
 
+
+_SPARE = "".join(chr(code) for code in range(0x391, 0x3A0))
+"""Letters of axes that an equation does not name."""
 
 quantised_product = partial(product, positions=(0, 3))
