@@ -105,7 +105,7 @@ class Builder:
             raise NotUnrolledError(f"the graph would have more than {_WEIGHTED} weighted edges")
 
     def alike(self, ids: Ids, axes: Sequence[int]) -> None:
-        """Hear that a weight reads lanes alike along the axes; where they differ, each has a use of its own."""
+        """Hear that a weight reads lanes alike along the axes; each that differs is a use of its own."""
 
     def connect(self, source: Ids, target: Ids, *, sum_: bool = False) -> None:
         """Add structural edges; the two arrays broadcast, and missing lanes make none."""

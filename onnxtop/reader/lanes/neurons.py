@@ -40,9 +40,7 @@ class Neurons(Walk):
 
     def node(self, node: Node) -> None:
         """Ask the node's rule."""
-        step = Step(
-            node, results_of(node), self.env, self.sizes, self.builder, self._table, self.remarks
-        )
+        step = Step(node, results_of(node), self.env, self.sizes, self.builder, self._table, self.remarks)
         for name, value in zip(node.proto.input, node.inputs, strict=True):
             if name and value is None:
                 raise Unclear(f"its input {name!r} is made by no node")
@@ -178,9 +176,7 @@ class Neurons(Walk):
             return
         self.builder.connect(self._hub(node, [lanes.ids], "its state changes its form"), state)
 
-    def _leave(
-        self, cycle: Cycle, begins: Sequence[Lanes | None], carried: Sequence[Ids | None]
-    ) -> None:
+    def _leave(self, cycle: Cycle, begins: Sequence[Lanes | None], carried: Sequence[Ids | None]) -> None:
         for state, begin, ids in zip(cycle.states, begins, carried, strict=True):
             made = begin.ids if state.unchanged and begin is not None else ids
             if state.after is not None and made is not None:

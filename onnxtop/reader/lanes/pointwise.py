@@ -20,7 +20,7 @@ __all__ = [
     "normalised",
     "pooled",
     "reduced",
-    "skip_norm",
+    "reversed_",
 ]
 
 
@@ -90,13 +90,6 @@ def normalised(step: Step, *, noted: bool = True, **_: Any) -> Result:
     return Lanes(lanes.ids, lanes.of)
 
 
-def skip_norm(step: Step, **_: Any) -> Result:
-    """Join input and skip; outputs 0 and 3 are the normalised sum and the sum."""
-    joined = elementwise(step, sum_=True, positions=(0, 1))
-    step.note(f"{step.node.op}, read as elementwise")
-    return [joined, None, None, joined]  # type: ignore[list-item]
-
-
 def dynamic_quantize(step: Step, **_: Any) -> Result:
     """Only the codes carry neurons; scale and zero point are the whole tensor's."""
     step.note("scales of DynamicQuantizeLinear, read as constants")
@@ -133,6 +126,11 @@ def mixed(step: Step, *, axis: int = 0, keepdims: int = 1, **_: Any) -> Result:
     if not keepdims and one.ids.ndim > step.result_rank(one.ids.ndim):
         one = Lanes(one.ids.squeeze(axis))
     return [one] * places
+
+
+def reversed_(step: Step, *, time_axis: int = 0, **_: Any) -> Result:
+    """Reverse along time: positions share their neurons, and others are mixed, as lengths differ."""
+    return mixed(step, axis=time_axis)
 
 
 def cumulative(

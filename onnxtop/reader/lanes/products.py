@@ -106,7 +106,7 @@ def _term(batch: str, rank: int, matrix: str, turned: bool, first: bool) -> str:
     if rank == 1:
         return "j"
     own = batch[len(batch) - rank + 2 :]
-    rows, columns = matrix[::-1] if turned else matrix
+    rows, columns = (matrix[1], matrix[0]) if turned else (matrix[0], matrix[1])
     return rows + own + columns if first else own + rows + columns
 
 
@@ -120,7 +120,11 @@ def _contracted(
     step: Step, positions: Sequence[int], terms: Sequence[str], result: str, batch: str = ""
 ) -> Ids:
     """Sum over the letters that the result lacks; those in ``batch`` number a weight's matrices."""
-    held = [place for place, position in enumerate(positions) if step.uses[:1] and position == step.uses[0].position]
+    held = [
+        place
+        for place, position in enumerate(positions)
+        if step.uses[:1] and position == step.uses[0].position
+    ]
     if held and len(terms) == 2:
         place = 1 - held[0]
         data, ids = terms[place], step.ids(positions[place])

@@ -1,7 +1,7 @@
 """The size of every value, and the numbers of the small ones that no data reaches (shapes, axes, indices).
 
 ONNX's own inference is asked node by node, each with the sizes and numbers found before it, so that a shape
-that the model computes (Shape, Gather, Concat, Reshape) is known where it is used. `walk` says in which order.
+that the model computes (Shape, Gather, Concat, Reshape) is known where it is used.
 """
 
 import math
@@ -18,6 +18,7 @@ from onnxtop.reader.constants import Constants, UnreadableConstantError
 from onnxtop.reader.evaluate import bound, is_computed, run
 from onnxtop.reader.lanes.stand_ins import stand_in
 from onnxtop.reader.model import Model, Node, Value
+from onnxtop.reader.search import reached
 
 __all__ = ["UNKNOWN", "Input", "Size", "Sizes", "graph_inputs"]
 
@@ -72,22 +73,28 @@ _RANKS = {"Gemm": 2, "LSTM": 3, "GRU": 3, "RNN": 3, "LinearClassifier": 2, "Line
 
 
 def _guessed(model: Model, value: Value) -> tuple[None, ...] | None:
-    """Return as many open axes as the first operation that tells wants to see; None if none does."""
-    values, seen = [value], {value}
-    for here in values:
+    """Return as many open axes as the nearest operation that tells wants to see; None if none does."""
+
+    def passed_on(here: Value) -> list[Value]:
+        users = [use.node for use in model.users.get(here, ())]
+        like = [
+            node for node in users if len(node.inputs) == 1 or node.op_type in ("Add", "Sub", "Mul", "Div")
+        ]
+        return [output for node in like for output in node.outputs[:1]]
+
+    for here in reached([value], passed_on):
         for use in model.users.get(here, ()):
-            node = use.node
-            kernel = model.tensors.get(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] else None
-            if use.position == 0 and node.op_type in ("Conv", "ConvTranspose") and kernel is not None:
-                return (None,) * len(kernel.dims)
-            if use.position == 0 and node.op_type in _RANKS:
-                return (None,) * _RANKS[node.op_type]
-            if use.position == 0 and node.op_type == "MatMul" and kernel is not None:
-                return (None,) * max(2, len(kernel.dims))
-            if len(node.inputs) == 1 or node.op_type in ("Add", "Sub", "Mul", "Div"):
-                values += [output for output in node.outputs[:1] if output not in seen]
-                seen.update(node.outputs)
+            rank = _wanted_rank(model, use.node) if use.position == 0 else None
+            if rank is not None:
+                return (None,) * rank
     return None
+
+
+def _wanted_rank(model: Model, node: Node) -> int | None:
+    kernel = model.tensors.get(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] else None
+    if node.op_type in ("Conv", "ConvTranspose", "MatMul") and kernel is not None:
+        return max(2, len(kernel.dims))
+    return _RANKS.get(node.op_type)
 
 
 class Sizes:
@@ -106,8 +113,8 @@ class Sizes:
         self.inputs = inputs
         self.contradictions: list[Node] = []
         self._assumed = assumed
-        self._opset = model.opset.get("ai.onnx", onnx.defs.onnx_opset_version())
-        self._imports = [helper.make_opsetid("", self._opset)]
+        self.opset = model.opset.get("ai.onnx", onnx.defs.onnx_opset_version())
+        self._imports = [helper.make_opsetid("", self.opset)]
         self._declared = dict(_declared_shapes(model))
         self._known = {item.value: self._of_input(item) for item in inputs}
 
@@ -180,7 +187,7 @@ class Sizes:
         try:
             if bound(node, arrays) > 8 * _SMALL:
                 return None
-            results = run(node, arrays, self._opset)
+            results = run(node, arrays, self.opset)
         except Exception:  # whatever NumPy and onnx raise: then only the shape is asked for
             return None
         return [_of_array(np.asarray(result)) for result in results]
@@ -207,7 +214,7 @@ class Sizes:
         """Return shape and element type of a node's outputs by place, as ONNX infers them."""
         domain = "" if proto.domain == "ai.onnx" else proto.domain
         try:
-            schema = onnx.defs.get_schema(proto.op_type, self._opset, domain)
+            schema = onnx.defs.get_schema(proto.op_type, self.opset, domain)
             types = {
                 name: helper.make_tensor_type_proto(dtype, shape)
                 for name, (shape, dtype, _) in zip(proto.input, before, strict=True)
@@ -254,7 +261,7 @@ def _cut(node: Node, shape: Sequence[int], arrays: Sequence[Array | None]) -> tu
 
 
 _OWN_SHAPES = {"Compress": _cut, "Slice": _cut, "Squeeze": _squeezed}
-"""Operations whose shape is counted here: ONNX's inference is too strict, or (Slice, on an empty axis) crashes."""
+"""Operations whose shape is counted here: ONNX is too strict, or ends the process (Slice)."""
 
 
 def _declared_shapes(model: Model) -> Iterator[tuple[str, tuple[int, ...]]]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from onnxtop.reader.lanes.scopes import Scope
 from onnxtop.reader.model import Model, Node, Value
+from onnxtop.reader.search import reached
 
 __all__ = ["Shapes", "paired_states"]
 
@@ -55,7 +56,7 @@ def _fits(shapes: Shapes, before: Value, after: Value) -> bool:
     return len(one) == len(other) and all(None in (a, b) or a == b for a, b in zip(one, other, strict=True))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class _Trace:
     """Where a value comes from by movement: an input or a node, and whether anything joined it on the way."""
 
@@ -82,17 +83,8 @@ class _Tracer:
 
     def back(self, value: Value) -> Iterator[_Trace]:
         """Yield the inputs and the other operations' results that movement alone brings here."""
-        stack, seen = [_Trace(value, grown=False)], set()
-        while stack:
-            here = stack.pop()
-            if (here.origin, here.grown) in seen:
-                continue
-            seen.add((here.origin, here.grown))
-            sources = self._sources(here)
-            if sources is None:
-                yield here
-            else:
-                stack += sources
+        traces = reached([_Trace(value, grown=False)], lambda here: self._sources(here) or ())
+        return (here for here in traces if self._sources(here) is None)
 
     def _sources(self, here: _Trace) -> list[_Trace] | None:
         if here.origin in self._exits:

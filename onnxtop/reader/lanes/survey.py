@@ -1,9 +1,9 @@
 """The walk before the walk: the size of every value, and which entries of the inputs share a neuron.
 
-Every axis of an input sends its indices through the graph, by the same rules as neurons, as far as no weight
-is met. An operation with weights uses the same ones all along the axes that it does not sum over: the indices
-that it reads alike are united, and so are the entries of the inputs. An index that meets a weight in its place
-also tells of which size its axis is, where the model leaves that open.
+Every axis of an input sends its indices through the graph, by the same rules as neurons, as far as no
+weight is met. An operation with weights uses the same ones all along the axes that it does not sum over: the
+indices that it reads alike are united, and so are the entries of the inputs. Where a model leaves the size of
+an axis open, the weight that its indices meet tells it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,8 +30,8 @@ _WAYS = 8
 class Survey(Walk):
     """Measures a model, and finds what its weights unite.
 
-    ``data`` are the inputs whose values reach a weight alone, by way of movement: an integer input among those
-    is data (an image in bytes, a row of counts), not indices.
+    ``data`` are the inputs whose values reach a weight alone, by way of movement: an integer input among
+    those is data (an image in bytes, a row of counts), not indices.
 
     Raises
     ------
@@ -78,7 +78,9 @@ class Survey(Walk):
             self._follow(node)
 
     def _check_open(self, node: Node) -> None:
-        for position, axis, size in expected_sizes(node, [self.sizes.of(value).shape for value in node.inputs]):
+        for position, axis, size in expected_sizes(
+            node, [self.sizes.of(value).shape for value in node.inputs]
+        ):
             value = node.inputs[position]
             if value is not None:
                 for item, place in self._open_axes(value, axis):
@@ -87,12 +89,12 @@ class Survey(Walk):
 
     def _open_axes(self, value: Value, axis: int) -> Iterator[tuple[Input, int]]:
         """Yield the open axis of an input that an axis of a value, counted from the end, simply is."""
-        for ids in self._indices.get(value, ()):
-            for item in self.sizes.inputs:
-                for place, size in enumerate(item.shape or ()):
-                    own = self._axes.get((item.value, place))
-                    if size is None and own is not None and ids.shape[axis:][:1] == own.shape:
-                        if np.array_equal(ids.ravel(), own):
+        for item in self.sizes.inputs:
+            for place, size in enumerate(item.shape or ()):
+                own = self._axes.get((item.value, place))
+                if size is None and own is not None:
+                    for ids in self._indices.get(value, ()):
+                        if ids.shape[axis] == len(own) and np.array_equal(ids.ravel(), own):
                             yield item, place
 
     def branches(self, node: Node, value: Value, exits: Sequence[Value | None]) -> None:
@@ -151,7 +153,7 @@ class Survey(Walk):
         rule = RULES.get((node.domain, node.op_type))
         if rule is None or (node.domain, node.op_type) in SILENT or node.op_type in ("OneHot", "Equal"):
             return
-        results = results_of(node)
+        results, attributes = results_of(node), node.attributes()
         sources = [value for value in dict.fromkeys(node.inputs) if value in self._indices]
         for source in sources:
             assert source is not None
@@ -160,7 +162,7 @@ class Survey(Walk):
                     node, results, {source: Lanes(ids)}, self.sizes, self._scout, self._table, Remarks()
                 )
                 try:
-                    for value, lanes in answers(step, rule(step, **node.attributes())):
+                    for value, lanes in answers(step, rule(step, **attributes)):
                         self._add(value, compressed(lanes.ids))
                 except _ArrivedError:
                     if source in self._alone:

@@ -16,6 +16,7 @@ from onnxtop.reader.lanes.sizes import Input
 from onnxtop.reader.lanes.states import paired_states
 from onnxtop.reader.lanes.survey import Survey
 from onnxtop.reader.model import Model, Value
+from onnxtop.reader.search import reached
 
 __all__ = [
     "Chosen",
@@ -156,17 +157,12 @@ def _declared(kind: onnx.TypeProto) -> tuple[int | None, ...] | None:
 
 def comes_from(model: Model, value: Value, names: Sequence[str]) -> bool:
     """Tell whether a value is computed from one of the inputs with these names."""
-    stack, seen = [value], {value}
-    while stack:
-        here = stack.pop()
-        if here in model.inputs and here.name in names:
-            return True
+
+    def operands(here: Value) -> list[Value]:
         node = model.producers.get(here)
-        for source in node.inputs if node is not None else ():
-            if source is not None and source not in seen:
-                seen.add(source)
-                stack.append(source)
-    return False
+        return [] if node is None else [source for source in node.inputs if source is not None]
+
+    return any(here in model.inputs and here.name in names for here in reached([value], operands))
 
 
 def close_state(walk: Neurons, before: Value, after: Value) -> None:
