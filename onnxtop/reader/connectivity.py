@@ -122,18 +122,14 @@ def connect(
     UsageError
         A name is that of no input, or of no value.
     """
-    given: dict[str, Sequence[int | None]] = dict(_named_dims(model, dims or {}))
-    for name in {value.name for value in model.inputs} & set(shapes or {}):
-        given.setdefault(name, (shapes or {})[name])
-    given.update(input_shapes or {})
+    own = graph_inputs(model, shapes or {}, input_shapes or {}, dims or {})
     chosen = Chosen(None if inputs is None else tuple(inputs), None if outputs is None else tuple(outputs))
     table = LayerTable(model, constants, layers)
-    plan = _Plan(model, constants, layers, table, top_scope(model), graph_inputs(model, given), chosen)
+    plan = _Plan(model, constants, layers, table, top_scope(model), own, chosen)
     if not unrolled:
         return _best(plan)
     try:
-        unrolled_table = LayerTable(model, constants, layers, unrolled=True)
-        found = _best(replace(plan, table=unrolled_table))
+        found = _best(replace(plan, table=LayerTable(model, constants, layers, unrolled=True)))
     except NotUnrolledError as error:
         return _with_note(_best(plan), str(error))
     if not found.hubs:
@@ -157,19 +153,6 @@ def _best(plan: "_Plan") -> Connectivity:
             break
     assert best is not None
     return best
-
-
-def _named_dims(model: Model, dims: Mapping[str, int]) -> Iterator[tuple[str, tuple[int | None, ...]]]:
-    for declared in model.proto.graph.input:
-        kind = declared.type.tensor_type
-        if kind.HasField("shape"):
-            yield (
-                declared.name,
-                tuple(
-                    dims.get(dim.dim_param, dim.dim_value if dim.dim_value > 0 else None)
-                    for dim in kind.shape.dim
-                ),
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,34 +192,10 @@ class _Plan:
             try:
                 survey.scope(self.scope)
             except OpenError as found:
-                inputs = self._bound(inputs, found)
+                shared = next(item.names[found.axis] for item in inputs if item.value.name == found.name)
+                inputs = [item.told(found.name, found.axis, found.size, shared) for item in inputs]
             else:
                 return survey
-
-    def _bound(self, inputs: Sequence[Input], found: OpenError) -> list[Input]:
-        """Return the inputs with a size for an open axis, and for those that share its name."""
-        names = {
-            (declared.name, axis): dim.dim_param
-            for declared in self.model.proto.graph.input
-            for axis, dim in enumerate(declared.type.tensor_type.shape.dim)
-        }
-        shared = names.get(found.key) or None
-        bound = []
-        for item in inputs:
-            shape = item.shape
-            if shape is not None:
-                shape = tuple(
-                    found.size
-                    if size is None
-                    and (
-                        (item.value.name, axis) == found.key
-                        or (shared and names.get((item.value.name, axis)) == shared)
-                    )
-                    else size
-                    for axis, size in enumerate(shape)
-                )
-            bound.append(replace(item, shape=shape))
-        return bound
 
     def build(self, survey: Survey) -> Connectivity:
         """Build the graph with the sizes of a survey."""
@@ -266,19 +225,14 @@ class _Plan:
         terminals = find_terminals(self.model, self.scope, self.inputs, self.chosen, walk, lanes)
         for before, after in terminals.states.items():
             close_state(walk, before, after)
-        inputs = [lanes[value] for value in terminals.inputs]
-        inputs += [item.ids for item in builder.vocabularies if self._is_chosen(item.index)]
-        entering = distinct(np.concatenate([np.ravel(ids) for ids in inputs])) if inputs else _nothing()
-        leaving_by_name = {
-            name: distinct(walk.env[value].ids)
-            for name, value in terminals.outputs.items()
-            if value in walk.env
-        }
-        leaving = distinct(np.concatenate(list(leaving_by_name.values()))) if leaving_by_name else _nothing()
+        vocabularies = [item.ids for item in builder.vocabularies if self._is_chosen(item.index)]
+        entering = distinct(*(lanes[value] for value in terminals.inputs), *vocabularies)
+        made = {name: walk.env[value].ids for name, value in terminals.outputs.items() if value in walk.env}
+        leaving = distinct(*made.values())
         forward, backward = reach(builder, entering, leaving)
         live = forward & backward
         hubs = tuple(dict.fromkeys(text for text, ids in walk.remarks.hubs if live[ids].any()))
-        structural = _pairs(builder)
+        structural = builder.structural()
         kept = backward[structural[:, 1]]
         skips = skip_edges(builder)
         graph = NetworkGraph(
@@ -296,15 +250,14 @@ class _Plan:
             hubs=hubs,
             notes=self._notes(walk, terminals),
             vertices=tuple(builder.runs),
-            lanes={value.name: ids for value, ids in lanes.items()}
-            | {name: walk.env[value].ids for name, value in terminals.outputs.items() if value in walk.env},
+            lanes={value.name: ids for value, ids in lanes.items()} | made,
             layer_graph=layer_graph(
                 builder,
                 builder.blocks,
                 graph.structural,
                 [weights.name for weights in self.table.weights],
                 [layer.name for layer in self.layers if isinstance(layer, Skipped)],
-                leaving_by_name,
+                {name: distinct(ids) for name, ids in made.items()},
             ),
             assumed=self._assumed(walk.sizes),
         )
@@ -330,12 +283,3 @@ class _Plan:
             for item in self.inputs
             if item.shape is not None and None in item.shape
         }
-
-
-def _nothing() -> Ids:
-    return np.empty(0, np.intp)
-
-
-def _pairs(builder: Builder) -> Ids:
-    pairs = [np.column_stack([edges.source, edges.target]) for edges in builder.edges]
-    return np.concatenate(pairs) if pairs else np.empty((0, 2), np.intp)

@@ -14,7 +14,8 @@ class OpenError(Exception):
 
     def __init__(self, name: str, axis: int, size: int) -> None:
         super().__init__(f"axis {axis} of {name!r} is {size} long")
-        self.key = name, axis
+        self.name = name
+        self.axis = axis
         self.size = size
 
 

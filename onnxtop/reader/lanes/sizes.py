@@ -6,7 +6,7 @@ that the model computes (Shape, Gather, Concat, Reshape) is known where it is us
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,30 +42,49 @@ UNKNOWN = Size()
 
 @dataclass(frozen=True, eq=False)
 class Input:
-    """An input of the model: its value, its axes (None where they are open) and its element type.
+    """An input of the model: its value, its axes (None where they are open), their names, its element type.
 
     ``dtype`` is 0 for a sequence or a map, ``shape`` None where the model does not say it.
     """
 
     value: Value
     shape: tuple[int | None, ...] | None
+    names: tuple[str, ...]
     dtype: int
 
+    def told(self, name: str, axis: int, size: int, shared: str) -> "Input":
+        """Return the input with the size of an open axis of the input ``name``, or of that name."""
+        shape = tuple(
+            size
+            if known is None and ((self.value.name, place) == (name, axis) or (shared and own == shared))
+            else known
+            for place, (known, own) in enumerate(zip(self.shape or (), self.names, strict=True))
+        )
+        return replace(self, shape=None if self.shape is None else shape)
 
-def graph_inputs(model: Model, given: Mapping[str, Sequence[int | None]]) -> list[Input]:
-    """Return the model's inputs with the shapes that are given, or else declared."""
-    declared = {item.name: item.type for item in model.proto.graph.input}
+
+def graph_inputs(
+    model: Model,
+    shapes: Mapping[str, Sequence[int | None]],
+    input_shapes: Mapping[str, Sequence[int]],
+    dims: Mapping[str, int],
+) -> list[Input]:
+    """Return the model's inputs; for the parameters see `onnxtop.reader.connectivity.connect`."""
+    declared = {item.name: item.type.tensor_type for item in model.proto.graph.input}
     found = []
     for value in model.inputs:
-        kind = declared[value.name].tensor_type
-        shape: tuple[int | None, ...] | None = None
+        kind = declared[value.name]
+        shape: Sequence[int | None] | None = shapes.get(value.name)
         if kind.HasField("shape"):
-            shape = tuple(dim.dim_value if dim.dim_value > 0 else None for dim in kind.shape.dim)
-        if value.name in given and (shape is None or len(given[value.name]) == len(shape)):
-            shape = tuple(given[value.name])
+            shape = [dims.get(dim.dim_param, dim.dim_value or None) for dim in kind.shape.dim]
+            shape = [None if size is None or size < 0 else size for size in shape]
+        given = input_shapes.get(value.name)
+        if given is not None and (shape is None or len(given) == len(shape)):
+            shape = given
         if shape is None:
             shape = _guessed(model, value)
-        found.append(Input(value, shape, kind.elem_type))
+        names = [dim.dim_param for dim in kind.shape.dim] or [""] * len(shape or ())
+        found.append(Input(value, None if shape is None else tuple(shape), tuple(names), kind.elem_type))
     return found
 
 

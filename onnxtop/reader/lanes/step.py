@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.reader.evaluate import run
@@ -180,5 +179,4 @@ class Step:
 
 def of_all(lanes: Sequence[Lanes]) -> Ids:
     """Return the vertices that several statistics were taken over."""
-    parts = [item.of for item in lanes if item.of is not None]
-    return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.intp)
+    return distinct(*(item.of for item in lanes if item.of is not None))
