@@ -17,7 +17,7 @@ from onnxtop.network import NetworkGraph
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.lanes.arrays import Ids, NotUnrolledError, distinct
 from onnxtop.reader.lanes.builder import Builder, Vertices
-from onnxtop.reader.lanes.finish import layer_graph, reach, skip_edges
+from onnxtop.reader.lanes.finish import Runs, reach
 from onnxtop.reader.lanes.neurons import Neurons
 from onnxtop.reader.lanes.open_axes import OpenError
 from onnxtop.reader.lanes.scopes import Scope, top_scope
@@ -234,7 +234,8 @@ class _Plan:
         hubs = tuple(dict.fromkeys(text for text, ids in walk.remarks.hubs if live[ids].any()))
         structural = builder.structural()
         kept = backward[structural[:, 1]]
-        skips = skip_edges(builder)
+        runs = Runs(builder)
+        skips = runs.skip_edges()
         graph = NetworkGraph(
             n_vertices=builder.count,
             inputs=entering,
@@ -251,9 +252,7 @@ class _Plan:
             notes=self._notes(walk, terminals),
             vertices=tuple(builder.runs),
             lanes={value.name: ids for value, ids in lanes.items()} | made,
-            layer_graph=layer_graph(
-                builder,
-                builder.blocks,
+            layer_graph=runs.layer_graph(
                 graph.structural,
                 [weights.name for weights in self.table.weights],
                 [layer.name for layer in self.layers if isinstance(layer, Skipped)],

@@ -10,7 +10,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from onnxtop.reader.lanes import movement
 from onnxtop.reader.lanes.scopes import Scope
+from onnxtop.reader.lanes.tables import RULES
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.search import reached
 
@@ -18,11 +20,6 @@ __all__ = ["Shapes", "paired_states"]
 
 Shapes = Mapping[Value, tuple[int | None, ...] | None]
 
-_MOVED = frozenset(
-    """
-    Identity Cast Transpose Reshape Flatten Squeeze Unsqueeze Slice Split Gather Expand Concat Pad
-    """.split()  # noqa: SIM905
-)
 _GROWN = frozenset({"Concat", "ScatterND", "ScatterElements", "TensorScatter"})
 _RECURRENT = frozenset({"LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"})
 _WORDS = frozenset(
@@ -90,11 +87,20 @@ class _Tracer:
         if here.origin in self._exits:
             return [_Trace(exit_, grown=True) for exit_ in self._exits[here.origin]]
         node = self.model.producers.get(here.origin)
-        if node is None or node.domain or node.op_type not in _MOVED | _GROWN:
+        if node is None or not _is_moved(node):
             return None
         moved = node.inputs if node.op_type == "Concat" else node.inputs[:1]
         grown = here.grown or node.op_type in _GROWN
         return [_Trace(value, grown) for value in moved if value is not None]
+
+
+def _is_moved(node: Node) -> bool:
+    """Tell whether a node only moves entries: it has a rule of `movement`, or none is needed."""
+    rule = RULES.get((node.domain, node.op_type))
+    return (
+        node.op_type in _GROWN | {"Cast", "Gather", "Identity"}
+        or getattr(rule, "__module__", "") == movement.__name__
+    )
 
 
 def _caches(tracer: _Tracer, outputs: Sequence[Value]) -> Iterator[tuple[Value, Value]]:
