@@ -190,6 +190,13 @@ def test_bytes_that_meet_weights_are_data(tmp_path: Path) -> None:
         assert len(build(proto, tmp_path).graph.inputs) == 3
 
 
+def test_one_number_that_meets_a_weight_is_data(tmp_path: Path) -> None:
+    nodes = [node("Cast", "x", "f", to=1), node("Gemm", "f w", "y")]
+    proto = model(nodes, {"w": weights(1, 2)}, {"x": [1, 1]})
+    proto.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    assert len(build(proto, tmp_path).graph.inputs) == 1
+
+
 def test_labels_are_no_outputs(tmp_path: Path) -> None:
     nodes = [node("Gemm", "x w", "y"), node("ArgMax", "y", "label", axis=1)]
     proto = model(nodes, {"w": weights(3, 4)}, {"x": [1, 3]}, ["y", "label"])

@@ -56,6 +56,8 @@ class Survey(Walk):
             return
         self._alone[item.value] = item.value
         self._indices[item.value] = []
+        if all(size == 1 for size in shape):
+            self._indices[item.value].append(self._scout.take(1).reshape(shape))
         for axis, size in enumerate(shape):
             if 1 < size <= LIMIT:
                 ids = self._scout.take(size)
@@ -163,7 +165,9 @@ class Survey(Walk):
                 )
                 try:
                     for value, lanes in answers(step, rule(step, **attributes)):
-                        self._add(value, compressed(lanes.ids))
+                        made = compressed(lanes.ids)
+                        if made.size > 1 or ids.size == 1:
+                            self._add(value, made)
                 except _ArrivedError:
                     if source in self._alone:
                         self.data.add(self._alone[source])
@@ -176,7 +180,7 @@ class Survey(Walk):
 
     def _add(self, value: Value, ids: Ids) -> None:
         known = self._indices.setdefault(value, [])
-        if ids.size > 1 and len(known) < _WAYS and not any(np.array_equal(ids, other) for other in known):
+        if len(known) < _WAYS and not any(np.array_equal(ids, other) for other in known):
             known.append(ids)
 
     def _is_alone(self, node: Node, source: Value | None) -> bool:
