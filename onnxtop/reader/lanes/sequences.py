@@ -14,9 +14,12 @@ __all__ = [
 ]
 
 
-def SequenceConstruct(step: Step, **_: Any) -> Result:
-    """Join tensors, which may differ in size along an axis: its entries are then not told apart."""
-    parts = [step.ids(place) for place in step.with_lanes()]
+def SequenceConstruct(step: Step, *, count: int | None = None, **_: Any) -> Result:
+    """Join tensors, which may differ in size along an axis: its entries are then not told apart.
+
+    ``count`` is how many of the operands are tensors, all if it is None.
+    """
+    parts = [step.ids(place) for place in step.with_lanes() if count is None or place < count]
     if len({ids.ndim for ids in parts}) > 1:
         raise Unclear("its tensors differ in rank")
     sizes = [

@@ -81,7 +81,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
     ),
     **rows(_MICROSOFT, "Trilu", movement.Trilu),
     **rows("", "SequenceAt SequenceErase", partial(pointwise.elementwise, positions=(0,))),
-    **rows("", "SequenceInsert", sequences.SequenceConstruct),
+    **rows("", "SequenceInsert", partial(sequences.SequenceConstruct, count=2)),
     **_modules("", *(getattr(sequences, name) for name in sequences.__all__)),
     **rows("", "MatMul MatMulInteger", products.product),
     **rows("", "QLinearMatMul", products.quantised_product),
