@@ -17,9 +17,11 @@ from onnxtop.network import NetworkGraph
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.lanes.arrays import Ids, NotUnrolledError, distinct
 from onnxtop.reader.lanes.builder import Builder, Vertices
-from onnxtop.reader.lanes.finish import layer_graph, reach, skip_edges
+from onnxtop.reader.lanes.finish import Runs, reach
+from onnxtop.reader.lanes.neurons import Neurons
 from onnxtop.reader.lanes.open_axes import OpenError
-from onnxtop.reader.lanes.sizes import Input, Sizes, graph_inputs, measure
+from onnxtop.reader.lanes.sizes import Input, Sizes, graph_inputs
+from onnxtop.reader.lanes.survey import Survey
 from onnxtop.reader.lanes.terminals import (
     Chosen,
     Terminals,
@@ -29,8 +31,6 @@ from onnxtop.reader.lanes.terminals import (
     input_lanes,
     named_values,
 )
-from onnxtop.reader.lanes.uniting import find_united
-from onnxtop.reader.lanes.walk import Walk
 from onnxtop.reader.lanes.weights import LayerTable
 from onnxtop.reader.layers import Layer, Skipped
 from onnxtop.reader.model import Model, Scope, Value
@@ -121,16 +121,14 @@ def connect(
     UsageError
         A name is that of no input, or of no value.
     """
-    given: dict[str, Sequence[int | None]] = dict(_named_dims(model, dims or {}))
-    for name in {value.name for value in model.inputs} & set(shapes or {}):
-        given.setdefault(name, (shapes or {})[name])
-    given.update(input_shapes or {})
+    own = graph_inputs(model, shapes or {}, input_shapes or {}, dims or {})
     chosen = Chosen(None if inputs is None else tuple(inputs), None if outputs is None else tuple(outputs))
-    plan = _Plan(model, constants, layers, model.scope, graph_inputs(model, given), chosen)
+    table = LayerTable(model, constants, layers)
+    plan = _Plan(model, constants, layers, table, model.scope, own, chosen)
     if not unrolled:
         return _best(plan)
     try:
-        found = _best(replace(plan, unrolled=True))
+        found = _best(replace(plan, table=LayerTable(model, constants, layers, unrolled=True)))
     except NotUnrolledError as error:
         return _with_note(_best(plan), str(error))
     if not found.hubs:
@@ -146,40 +144,14 @@ def _with_note(found: Connectivity, why: str) -> Connectivity:
 def _best(plan: "_Plan") -> Connectivity:
     """Build the graph with the sizes that leave the fewest hubs."""
     best: Connectivity | None = None
-    for measured in plan.measured():
-        made = plan.build(measured)
+    for survey in plan.surveys():
+        made = plan.build(survey)
         if best is None or len(made.hubs) < len(best.hubs):
             best = made
-        if best.exact and not measured.sizes.contradictions:
+        if best.exact and not survey.sizes.contradictions:
             break
     assert best is not None
     return best
-
-
-def _named_dims(model: Model, dims: Mapping[str, int]) -> Iterator[tuple[str, tuple[int | None, ...]]]:
-    for declared in model.proto.graph.input:
-        kind = declared.type.tensor_type
-        if kind.HasField("shape"):
-            yield (
-                declared.name,
-                tuple(
-                    dims.get(dim.dim_param, dim.dim_value if dim.dim_value > 0 else None)
-                    for dim in kind.shape.dim
-                ),
-            )
-
-
-@dataclass(frozen=True, eq=False)
-class _Measured:
-    """Sizes of all tensors, and the inputs with what weights tell about their open axes."""
-
-    sizes: Sizes
-    inputs: Sequence[Input]
-
-    @property
-    def is_assumed(self) -> bool:
-        """Whether any size is an assumption."""
-        return any(None in (item.shape or ()) for item in self.inputs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,117 +161,85 @@ class _Plan:
     model: Model
     constants: Constants
     layers: Sequence[Layer | Skipped]
+    table: LayerTable
     scope: Scope
     inputs: Sequence[Input]
     chosen: Chosen
-    unrolled: bool = False
 
-    def measured(self) -> Iterator[_Measured]:
-        """Yield the sizes of all tensors under several assumptions about open axes.
+    def surveys(self) -> Iterator[Survey]:
+        """Yield surveys of the model under several assumptions about open axes.
 
         The first comes at once; who is not content with it gets the ones that leave the fewest doubts.
         """
-        first = self._measured(*_ASSUMED[0])
+        first = self._survey(*_ASSUMED[0])
         yield first
         found = [(first.sizes.doubts(), first)]
         common = _COMMON[: _EFFORT // max(len(self.model.nodes), 1)]
-        for assumed in (*_ASSUMED[1:], *((64, size) for size in common)) if first.is_assumed else ():
-            made = self._measured(*assumed)
+        for assumed in (*_ASSUMED[1:], *((64, size) for size in common)) if first.sizes.are_assumed else ():
+            made = self._survey(*assumed)
             found.append((made.sizes.doubts(), made))
             if not found[-1][0]:
                 break
         fewest = min(doubts for doubts, _ in found)
         yield from [made for doubts, made in found[1:] if doubts == fewest][:2]
 
-    def _measured(self, first: int, others: int) -> _Measured:
-        """Measure all tensors, again for every open axis that a weight tells the size of."""
+    def _survey(self, first: int, others: int) -> Survey:
+        """Survey the model, again for every open axis that a weight tells the size of."""
         inputs = self.inputs
         while True:
+            survey = Survey(Sizes(self.model, self.constants, inputs, (first, others)), self.table)
             try:
-                return _Measured(
-                    measure(self.model, self.constants, self.scope, inputs, (first, others)), inputs
-                )
+                survey.scope(self.scope)
             except OpenError as found:
-                inputs = self._bound(inputs, found)
+                shared = next(item.names[found.axis] for item in inputs if item.value.name == found.name)
+                inputs = [item.told(found.name, found.axis, found.size, shared) for item in inputs]
+            else:
+                return survey
 
-    def _bound(self, inputs: Sequence[Input], found: OpenError) -> list[Input]:
-        """Return the inputs with a size for an open axis, and for those that share its name."""
-        names = {
-            (declared.name, axis): dim.dim_param
-            for declared in self.model.proto.graph.input
-            for axis, dim in enumerate(declared.type.tensor_type.shape.dim)
-        }
-        shared = names.get(found.key) or None
-        bound = []
-        for item in inputs:
-            shape = item.shape
-            if shape is not None:
-                shape = tuple(
-                    found.size
-                    if size is None
-                    and (
-                        (item.value.name, axis) == found.key
-                        or (shared and names.get((item.value.name, axis)) == shared)
-                    )
-                    else size
-                    for axis, size in enumerate(shape)
-                )
-            bound.append(replace(item, shape=shape))
-        return bound
-
-    def build(self, measured: _Measured) -> Connectivity:
-        """Build the graph with the given sizes."""
-        table = LayerTable(self.model, self.constants, self.layers, unrolled=self.unrolled)
-        sizes = measured.sizes
-        if self.unrolled and measured.is_assumed:
-            self._check_known(measured)
-        united = find_united(self.scope, sizes, table, [item.value for item in self.inputs])
-        builder = Builder(bounded=self.unrolled)
-        lanes = input_lanes(builder, measured.inputs, sizes, united)
-        walk = Walk(sizes, table, lanes, builder)
+    def build(self, survey: Survey) -> Connectivity:
+        """Build the graph with the sizes of a survey."""
+        if self.table.unrolled and survey.sizes.are_assumed:
+            self._check_known(survey.sizes)
+        builder = Builder(bounded=self.table.unrolled)
+        lanes = input_lanes(builder, survey)
+        walk = Neurons(survey.sizes, self.table, lanes, builder)
         walk.scope(self.scope)
-        return self._finished(walk, table, lanes, sizes)
+        return self._finished(walk, lanes)
 
-    def _check_known(self, measured: _Measured) -> None:
+    def _check_known(self, sizes: Sizes) -> None:
         """Look whether the size of any convolution's operand changes with what is assumed of open axes."""
-        other = self._measured(*_OTHERWISE).sizes
+        other = self._survey(*_OTHERWISE).sizes
         for node in self.model.nodes:
             data = node.inputs[0] if "Conv" in node.op_type and node.inputs else None
             if data is None or data in self.constants:
                 continue
-            here, there = measured.sizes.of(data).shape, other.of(data).shape
+            here, there = sizes.of(data).shape, other.of(data).shape
             if here is None or there is None or here[1:] != there[1:]:
                 raise NotUnrolledError(f"the size of {data.name!r} is not known")
 
     # What the walk left, as a graph.
 
-    def _finished(
-        self, walk: Walk, table: LayerTable, lanes: Mapping[Value, Ids], sizes: Sizes
-    ) -> Connectivity:
+    def _finished(self, walk: Neurons, lanes: Mapping[Value, Ids]) -> Connectivity:
         builder = walk.builder
         terminals = find_terminals(self.model, self.scope, self.inputs, self.chosen, walk, lanes)
         for before, after in terminals.states.items():
             close_state(walk, before, after)
-        inputs = [lanes[value] for value in terminals.inputs]
-        inputs += [item.ids for item in builder.vocabularies if self._is_chosen(item.index)]
-        entering = distinct(np.concatenate([np.ravel(ids) for ids in inputs])) if inputs else _nothing()
-        leaving_by_name = {
-            name: distinct(walk.env[value].ids)
-            for name, value in terminals.outputs.items()
-            if value in walk.env
-        }
-        leaving = distinct(np.concatenate(list(leaving_by_name.values()))) if leaving_by_name else _nothing()
+        vocabularies = [item.ids for item in builder.vocabularies if self._is_chosen(item.index)]
+        entering = distinct(*(lanes[value] for value in terminals.inputs), *vocabularies)
+        made = {name: walk.env[value].ids for name, value in terminals.outputs.items() if value in walk.env}
+        leaving = distinct(*made.values())
         forward, backward = reach(builder, entering, leaving)
         live = forward & backward
         hubs = tuple(dict.fromkeys(text for text, ids in walk.remarks.hubs if live[ids].any()))
-        structural = _pairs(builder)
+        structural = builder.structural()
         kept = backward[structural[:, 1]]
-        skips = skip_edges(builder)
+        runs = Runs(builder)
+        skips = runs.skip_edges()
         graph = NetworkGraph(
             n_vertices=builder.count,
             inputs=entering,
             outputs=leaving,
-            layers=tuple(table.weights),
+            layers=tuple(self.table.weights),
             blocks=tuple(builder.blocks),
             structural=structural[kept],
             skips=np.unique(skips[backward[skips[:, 1]]], axis=0) if len(skips) else skips,
@@ -310,24 +250,21 @@ class _Plan:
             hubs=hubs,
             notes=self._notes(walk, terminals),
             vertices=tuple(builder.runs),
-            lanes={value.name: ids for value, ids in lanes.items()}
-            | {name: walk.env[value].ids for name, value in terminals.outputs.items() if value in walk.env},
-            layer_graph=layer_graph(
-                builder,
-                builder.blocks,
+            lanes={value.name: ids for value, ids in lanes.items()} | made,
+            layer_graph=runs.layer_graph(
                 graph.structural,
-                [weights.name for weights in table.weights],
+                [weights.name for weights in self.table.weights],
                 [layer.name for layer in self.layers if isinstance(layer, Skipped)],
-                leaving_by_name,
+                {name: distinct(ids) for name, ids in made.items()},
             ),
-            assumed=self._assumed(sizes),
+            assumed=self._assumed(walk.sizes),
         )
 
     def _is_chosen(self, index: Value) -> bool:
         """Tell whether a vocabulary's index comes from an input that is taken."""
         return self.chosen.inputs is None or comes_from(self.model, index, self.chosen.inputs)
 
-    def _notes(self, walk: Walk, terminals: Terminals) -> tuple[str, ...]:
+    def _notes(self, walk: Neurons, terminals: Terminals) -> tuple[str, ...]:
         notes = [f"{text} ({count} times)" for text, count in sorted(walk.remarks.notes.items())]
         notes += [f"state {a.name} and {b.name}, read as recurrence" for a, b in terminals.states.items()]
         known = named_values(self.model, self.scope)
@@ -344,12 +281,3 @@ class _Plan:
             for item in self.inputs
             if item.shape is not None and None in item.shape
         }
-
-
-def _nothing() -> Ids:
-    return np.empty(0, np.intp)
-
-
-def _pairs(builder: Builder) -> Ids:
-    pairs = [np.column_stack([edges.source, edges.target]) for edges in builder.edges]
-    return np.concatenate(pairs) if pairs else np.empty((0, 2), np.intp)

@@ -73,9 +73,10 @@ def run(node: Node, inputs: Sequence[Array | None], opset: int) -> list[Array]:
         raise ValueError(f"{shape.dtype} of {shape.ndim} axes is no shape")
     if node.op_type == "Cast" and node.attributes().get("to") == onnx.TensorProto.STRING:
         raise ValueError("text is no weight")
-    own = _OWN.get(node.op_type) or _DECODERS.get(node.op_type)
-    if own is not None:
-        return [own(inputs, node.attributes())]
+    if node.op_type in _DECODERS:
+        return [_DECODERS[node.op_type](inputs, node.attributes())]
+    if _is_own(node, inputs):
+        return [_OWN[node.op_type](*inputs, **node.attributes())]
     feeds = {name: array for name, array in zip(node.proto.input, inputs, strict=True) if array is not None}
     untyped = [onnx.ValueInfoProto(name=name) for name in feeds]
     results = [onnx.ValueInfoProto(name=name) for name in node.proto.output if name]
@@ -83,35 +84,63 @@ def run(node: Node, inputs: Sequence[Array | None], opset: int) -> list[Array]:
     return [np.asarray(result) for result in ReferenceEvaluator(graph, opsets={"": opset}).run(None, feeds)]
 
 
+def _is_own(node: Node, inputs: Sequence[Array | None]) -> bool:
+    """Tell whether a node is computed here: movement, or NumPy's own types throughout."""
+    if node.domain or node.op_type not in _OWN:
+        return False
+    if node.op_type in MOVEMENT or node.op_type == "Slice":
+        return True
+    kinds = [array.dtype for array in inputs if array is not None]
+    if node.op_type in ("Add", "Div", "Equal", "Mul", "Sub") and node.proto.attribute:
+        return False  # before opset 7 they broadcast in a way of their own
+    if node.op_type == "Cast":
+        kinds.append(onnx.helper.tensor_dtype_to_np_dtype(node.attributes()["to"]))
+    return len(kinds) >= len(inputs) and all(kind.kind in "iufb" for kind in kinds)
+
+
 # Movement without a copy: the reader's promise that a weight costs no memory beyond its own.
 
 
-def _identity(inputs: Sequence[Any], _: dict[str, Any]) -> Array:
-    return np.asarray(inputs[0])
+def _reshape(data: Array, shape: Any = None, *, allowzero: int = 0) -> Array:
+    sizes = np.ravel(shape).tolist()
+    if not allowzero:
+        sizes = [data.shape[axis] if size == 0 else size for axis, size in enumerate(sizes)]
+    return data.reshape(sizes)
 
 
-def _transpose(inputs: Sequence[Any], attributes: dict[str, Any]) -> Array:
-    return np.transpose(inputs[0], attributes.get("perm"))
+def _flatten(data: Array, *, axis: int = 1) -> Array:
+    return data.reshape(math.prod(data.shape[:axis]), -1)
 
 
-def _reshape(inputs: Sequence[Any], attributes: dict[str, Any]) -> Array:
-    array = inputs[0]
-    shape = inputs[1].tolist() if len(inputs) > 1 else attributes["shape"]  # an attribute before opset 5
-    if not attributes.get("allowzero"):
-        shape = [array.shape[axis] if size == 0 else size for axis, size in enumerate(shape)]
-    return np.asarray(array.reshape(shape))
+def _unsqueeze(data: Array, where: Array | None = None, *, axes: Sequence[int] = ()) -> Array:
+    return np.expand_dims(data, tuple(axes if where is None else where.ravel().tolist()))
 
 
-def _flatten(inputs: Sequence[Any], attributes: dict[str, Any]) -> Array:
-    array, axis = inputs[0], attributes.get("axis", 1)
-    return np.asarray(array.reshape(math.prod(array.shape[:axis]), -1))
+def _squeeze(data: Array, where: Array | None = None, *, axes: Sequence[int] | None = None) -> Array:
+    chosen = axes if where is None else where.ravel().tolist()
+    return np.squeeze(data, None if chosen is None else tuple(chosen))
 
 
-# Indexing, where onnx's reference operations loop in Python.
+def _slice(data: Array, *where: Array | None, **attributes: Any) -> Array:
+    """Take a stretch of some axes; what says where is an attribute before opset 10."""
+    given: list[Any] = [None if array is None else array.ravel().tolist() for array in where]
+    given = given or [attributes[name] for name in ("starts", "ends", "axes") if name in attributes]
+    starts, ends, axes, steps = [*given, None, None][:4]
+    axes = range(len(starts)) if axes is None else axes
+    steps = [1] * len(starts) if steps is None else steps
+    cuts = [slice(None)] * data.ndim
+    for begin, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        whole_back = step < 0 and end < -data.shape[axis]
+        cuts[axis] = slice(begin, None if whole_back else end, step)
+    return data[tuple(cuts)]
 
 
-def _gather_elements(inputs: Sequence[Any], attributes: dict[str, Any]) -> Array:
-    return np.asarray(inputs[0][_element_places(inputs[1], attributes.get("axis", 0))])
+# Indexing and arithmetic: onnx's reference operations loop in Python, or take a third of a millisecond each,
+# where the arithmetic of shapes has thousands of nodes.
+
+
+def _gather_elements(data: Array, indices: Array, *, axis: int = 0) -> Array:
+    return np.asarray(data[_element_places(indices, axis)])
 
 
 def _element_places(indices: Array, axis: int) -> tuple[Array, ...]:
@@ -121,37 +150,65 @@ def _element_places(indices: Array, axis: int) -> tuple[Array, ...]:
     return tuple(places)
 
 
-def _gather_nd(inputs: Sequence[Any], attributes: dict[str, Any]) -> Array:
-    if attributes.get("batch_dims"):
+def _gather_nd(data: Array, indices: Array, *, batch_dims: int = 0) -> Array:
+    if batch_dims:
         raise ValueError("GatherND with batch_dims")
-    return np.asarray(inputs[0][tuple(np.moveaxis(inputs[1], -1, 0))])
+    return np.asarray(data[tuple(np.moveaxis(indices, -1, 0))])
 
 
-def _scatter_nd(inputs: Sequence[Any], attributes: dict[str, Any]) -> Array:
-    if attributes.get("reduction", b"none") != b"none":
+def _scatter_nd(data: Array, indices: Array, updates: Array, *, reduction: bytes = b"none") -> Array:
+    if reduction != b"none":
         raise ValueError("ScatterND with a reduction")
-    result = inputs[0].copy()
-    result[tuple(np.moveaxis(inputs[1], -1, 0))] = inputs[2]
+    result = data.copy()
+    result[tuple(np.moveaxis(indices, -1, 0))] = updates
     return np.asarray(result)
 
 
-def _scatter_elements(inputs: Sequence[Any], attributes: dict[str, Any]) -> Array:
-    if attributes.get("reduction", b"none") != b"none":
+def _scatter_elements(
+    data: Array, indices: Array, updates: Array, *, axis: int = 0, reduction: bytes = b"none"
+) -> Array:
+    if reduction != b"none":
         raise ValueError("ScatterElements with a reduction")
-    result = inputs[0].copy()
-    result[_element_places(inputs[1], attributes.get("axis", 0))] = inputs[2]
+    result = data.copy()
+    result[_element_places(indices, axis)] = updates
     return np.asarray(result)
 
 
-_OWN: dict[str, Callable[[Sequence[Any], dict[str, Any]], Array]] = {
-    "Identity": _identity,
-    "Transpose": _transpose,
-    "Reshape": _reshape,
+def _div(a: Array, b: Array) -> Array:
+    if a.dtype.kind in "iu":
+        return np.asarray((np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b))).astype(a.dtype))
+    return np.asarray(a / b)
+
+
+def _constant_of_shape(shape: Array, *, value: Any = None) -> Array:
+    fill = np.float32(0) if value is None else onnx.numpy_helper.to_array(value).ravel()[0]
+    return np.full(tuple(shape.tolist()), fill)
+
+
+_OWN: dict[str, Callable[..., Array]] = {
+    "Add": lambda a, b: np.asarray(a + b),
+    "Cast": lambda data, *, to, **_: data.astype(onnx.helper.tensor_dtype_to_np_dtype(to)),
+    "Compress": lambda data, kept, *, axis=None: np.compress(kept, data, axis),
+    "Concat": lambda *arrays, axis: np.concatenate(arrays, axis),
+    "ConstantOfShape": _constant_of_shape,
+    "Div": _div,
+    "Equal": lambda a, b: np.asarray(a == b),
     "Flatten": _flatten,
+    "Gather": lambda data, indices, *, axis=0: np.asarray(np.take(data, indices, axis)),
     "GatherElements": _gather_elements,
     "GatherND": _gather_nd,
+    "Identity": lambda data: data,
+    "Mul": lambda a, b: np.asarray(a * b),
+    "Range": lambda a, b, c: np.arange(a.item(), b.item(), c.item(), dtype=a.dtype),
+    "Reshape": _reshape,
     "ScatterElements": _scatter_elements,
     "ScatterND": _scatter_nd,
+    "Slice": _slice,
+    "Squeeze": _squeeze,
+    "Sub": lambda a, b: np.asarray(a - b),
+    "Transpose": lambda data, *, perm=None: np.transpose(data, perm),
+    "Unsqueeze": _unsqueeze,
+    "Where": lambda a, b, c: np.asarray(np.where(a, b, c)),
 }
 
 

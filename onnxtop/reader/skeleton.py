@@ -15,6 +15,7 @@ from onnxtop.errors import UsageError
 from onnxtop.network import Kernel
 from onnxtop.reader.layers import Layer
 from onnxtop.reader.model import Model, bodies
+from onnxtop.reader.windows import windows
 
 __all__ = ["Shape", "check_sizes", "checker_note", "infer_shapes", "placed"]
 
@@ -84,70 +85,17 @@ def placed(layer: Layer, shapes: Mapping[str, Shape]) -> Kernel | None:
     if len(known) != len(in_size):
         return None
     try:
-        return _transposed_sizes(kernel, known, layer) if kernel.transposed else _sizes(kernel, known, layer)
+        along = windows(layer.source.node.attributes(), kernel.weights.shape[3:])
+        sizes = list(zip(along, known, strict=True))
+        if kernel.transposed:
+            out_size = tuple(window.turned_result(size) for window, size in sizes)
+            starts = [w.turned_start(size, out) for (w, size), out in zip(sizes, out_size, strict=True)]
+        else:
+            out_size = tuple(window.result(size) for window, size in sizes)
+            starts = [w.start(size, out) for (w, size), out in zip(sizes, out_size, strict=True)]
     except (ValueError, TypeError):
         return None  # attributes that contradict each other
-
-
-def _sizes(kernel: Kernel, in_size: tuple[int, ...], layer: Layer) -> Kernel:
-    """Output size and leading pads of a convolution (ONNX operator Conv)."""
-    attributes = layer.source.node.attributes()
-    spans = _spans(kernel)
-    mode = attributes.get("auto_pad", b"NOTSET")
-    if mode in (b"SAME_UPPER", b"SAME_LOWER"):
-        out_size = tuple(-(-size // stride) for size, stride in zip(in_size, kernel.strides, strict=True))
-        totals = [
-            max((out - 1) * stride + span - size, 0)
-            for out, stride, span, size in zip(out_size, kernel.strides, spans, in_size, strict=True)
-        ]
-        return replace(
-            kernel, in_size=in_size, out_size=out_size, pads=_leading(totals, mode == b"SAME_UPPER")
-        )
-    pads = [0] * (2 * len(in_size)) if mode == b"VALID" else attributes.get("pads", [0] * (2 * len(in_size)))
-    out_size = tuple(
-        max((size + before + after - span) // stride + 1, 0)
-        for size, before, after, span, stride in zip(
-            in_size, pads[: len(in_size)], pads[len(in_size) :], spans, kernel.strides, strict=True
-        )
-    )
-    return replace(kernel, in_size=in_size, out_size=out_size, pads=tuple(pads[: len(in_size)]))
-
-
-def _transposed_sizes(kernel: Kernel, in_size: tuple[int, ...], layer: Layer) -> Kernel:
-    """Output size and leading pads of a transposed convolution (ONNX operator ConvTranspose)."""
-    attributes = layer.source.node.attributes()
-    axes = len(in_size)
-    extra = attributes.get("output_padding", [0] * axes)
-    full = [
-        stride * (size - 1) + more + span
-        for stride, size, more, span in zip(kernel.strides, in_size, extra, _spans(kernel), strict=True)
-    ]
-    mode = attributes.get("auto_pad", b"NOTSET")
-    wanted = attributes.get("output_shape")
-    if wanted is None and mode in (b"SAME_UPPER", b"SAME_LOWER"):
-        wanted = [size * stride for size, stride in zip(in_size, kernel.strides, strict=True)]
-    if wanted is not None:
-        out_size = tuple(wanted[-axes:])
-        totals = [size - out for size, out in zip(full, out_size, strict=True)]
-        return replace(
-            kernel, in_size=in_size, out_size=out_size, pads=_leading(totals, mode == b"SAME_UPPER")
-        )
-    pads = [0] * (2 * axes) if mode == b"VALID" else attributes.get("pads", [0] * (2 * axes))
-    out_size = tuple(
-        size - before - after for size, before, after in zip(full, pads[:axes], pads[axes:], strict=True)
-    )
-    return replace(kernel, in_size=in_size, out_size=out_size, pads=tuple(pads[:axes]))
-
-
-def _spans(kernel: Kernel) -> list[int]:
-    """Return how many positions a kernel covers along each axis."""
-    taps = kernel.weights.shape[3:]
-    return [(tap - 1) * dilation + 1 for tap, dilation in zip(taps, kernel.dilations, strict=True)]
-
-
-def _leading(totals: Iterable[int], upper: bool) -> tuple[int, ...]:
-    """Split total padding; the odd cell goes to the end where ``upper``, to the beginning where not."""
-    return tuple(total // 2 if upper else total - total // 2 for total in totals)
+    return replace(kernel, in_size=known, out_size=out_size, pads=tuple(starts))
 
 
 def _skeleton(proto: ModelProto) -> ModelProto:

@@ -190,6 +190,13 @@ def test_bytes_that_meet_weights_are_data(tmp_path: Path) -> None:
         assert len(build(proto, tmp_path).graph.inputs) == 3
 
 
+def test_one_number_that_meets_a_weight_is_data(tmp_path: Path) -> None:
+    nodes = [node("Cast", "x", "f", to=1), node("Gemm", "f w", "y")]
+    proto = model(nodes, {"w": weights(1, 2)}, {"x": [1, 1]})
+    proto.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    assert len(build(proto, tmp_path).graph.inputs) == 1
+
+
 def test_labels_are_no_outputs(tmp_path: Path) -> None:
     nodes = [node("Gemm", "x w", "y"), node("ArgMax", "y", "label", axis=1)]
     proto = model(nodes, {"w": weights(3, 4)}, {"x": [1, 3]}, ["y", "label"])
@@ -221,6 +228,65 @@ def test_a_cache_that_grows_is_a_state(tmp_path: Path) -> None:
     found = build(proto, tmp_path)
     assert (len(found.graph.inputs), len(found.graph.outputs)) == (3, 2)
     assert found.exact
+
+
+def test_states_of_layers_are_told_apart(tmp_path: Path) -> None:
+    """No weight reads the first layer's state and the second's alike."""
+    held = {
+        "w": weights(1, 6, 4), "r": weights(1, 6, 2), "v": weights(1, 6, 2), "q": weights(1, 6, 2, seed=1),
+        "0": np.array([0]), "1": np.array([1]), "2": np.array([2]), "s": np.array([1]),
+    }  # fmt: skip
+    nodes = [
+        node("Slice", "h 0 1 0", "h1"), node("Slice", "h 1 2 0", "h2"),
+        node("GRU", "x w r - - h1", "a", hidden_size=2), node("Squeeze", "a s", "b"),
+        node("GRU", "b v q - - h2", "y", hidden_size=2),
+    ]  # fmt: skip
+    proto = model(nodes, held, {"x": [5, 3, 4], "h": [2, 3, 2]})
+    found = build(proto, tmp_path)
+    assert (found.exact, len(found.graph.inputs)) == (True, 4 + 2 * 2)
+    assert found.lanes["h"].shape == (2, 1, 2)
+
+
+def test_lengths_of_sequences_are_no_data(tmp_path: Path) -> None:
+    held = {"w": weights(1, 6, 4), "r": weights(1, 6, 2)}
+    proto = model([node("GRU", "x w r - n", "y", hidden_size=2)], held, {"x": [5, 3, 4], "n": [3]})
+    proto.graph.input[1].type.tensor_type.elem_type = TensorProto.INT32
+    found = build(proto, tmp_path)
+    assert (found.exact, set(found.lanes)) == (True, {"x", "y"})
+
+
+def test_a_stem_of_slices_keeps_its_channels(tmp_path: Path) -> None:
+    """Every other row and column, four times, is how some write a convolution with a stride of 2."""
+    held = {"w": weights(4, 12, 3, 3), "a": np.array([2, 3]), "e": np.array([8, 8]), "t": np.array([2, 2])}
+    cuts = []
+    for place, begin in enumerate(((0, 0), (1, 0), (0, 1), (1, 1))):
+        held[f"b{place}"] = np.array(begin)
+        cuts.append(node("Slice", f"x b{place} e a t", f"s{place}"))
+    nodes = [*cuts, node("Concat", "s0 s1 s2 s3", "m", axis=1), node("Conv", "m w")]
+    found = build(model(nodes, held, {"x": [1, 3, 8, 8]}), tmp_path)
+    assert len(found.graph.inputs) == 3
+
+
+def test_rows_that_a_later_weight_shares(tmp_path: Path) -> None:
+    """Two activations are multiplied; the weight behind them tells that the batch shares its neurons."""
+    nodes = [node("MatMul", "x z", "m"), node("Gemm", "m w")]
+    found = build(model(nodes, {"w": weights(4, 2)}, {"x": [5, 3], "z": [3, 4]}), tmp_path)
+    assert found.lanes["x"].shape == (1, 3)
+    assert found.lanes["y"].shape == (1, 2)
+    assert found.notes == ()
+
+
+def test_an_open_axis_that_is_told_behind_a_reshape(tmp_path: Path) -> None:
+    held = {"s": np.array([0, -1, 1, 1]), "w": weights(5, 3, 1, 1), "k": weights(2, 5, 1, 1)}
+    nodes = [
+        node("Conv", "x w", "h"),
+        node("Reshape", "d s", "r"),
+        node("Mul", "h r", "m"),
+        node("Conv", "m k"),
+    ]
+    found = build(model(nodes, held, {"x": ["N", 3, 8, 8], "d": ["N", "bits"]}), tmp_path)
+    assert (found.exact, len(found.graph.inputs)) == (True, 3 + 5)
+    assert found.assumed["d"] == (2, 5)
 
 
 def test_skips_are_the_earlier_operands(tmp_path: Path) -> None:

@@ -70,9 +70,9 @@ def spread(ids: Ids, shape: Sequence[int], axes: Iterable[int] | None = None) ->
     return np.broadcast_to(ids, target)
 
 
-def distinct(ids: Ids) -> Ids:
+def distinct(*lanes: Ids) -> Ids:
     """Return the vertices among the lanes, sorted, each once."""
-    kept: Ids = ids[ids != NONE]
+    kept: Ids = np.concatenate([ids[ids != NONE] for ids in lanes]) if lanes else np.empty(0, np.intp)
     if kept.size < 2:
         return kept
     there = np.zeros(int(kept.max()) + 1, bool)  # much quicker than sorting: ids are small numbers

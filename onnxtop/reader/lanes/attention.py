@@ -5,35 +5,9 @@ from typing import Any
 import numpy as np
 
 from onnxtop.reader.lanes.arrays import Ids, Unclear
-from onnxtop.reader.lanes.products import linear
 from onnxtop.reader.lanes.step import Result, Step
 
-__all__ = ["attention", "longformer", "packed", "rotary"]
-
-
-def packed(step: Step, *, num_heads: int, **_: Any) -> Result:
-    """Attention and QAttention of com.microsoft: the projections are packed into one weight."""
-    parts = {use.part: use for use in step.uses}
-    if set(parts) != {"q", "k", "v"}:
-        raise Unclear(step.skipped or "its weight is no constant")
-    if len(step.with_lanes()) > 1:
-        raise Unclear("it takes past keys, or a mask that is computed")
-    ids = step.ids(0)
-    query, key, value = (linear(step, ids, parts[name]) for name in "qkv")
-    result, kept_key, kept_value = _attend(step, query, key, value, (num_heads, num_heads))
-    return [result, np.stack(np.broadcast_arrays(kept_key, kept_value))]
-
-
-def longformer(step: Step, *, num_heads: int, **_: Any) -> Result:
-    """LongformerAttention: local and global attention, each with its own projections."""
-    parts = {use.part: use for use in step.uses}
-    if len(parts) != 6 or step.with_lanes() != [0]:
-        raise Unclear(step.skipped or "its weights are no constants, or a mask is computed")
-    results = []
-    for prefix in ("", "global."):
-        query, key, value = (linear(step, step.ids(0), parts[prefix + name]) for name in "qkv")
-        results.append(_attend(step, query, key, value, (num_heads, num_heads))[0])
-    return step.join(results)
+__all__ = ["attend", "attention", "rotary"]
 
 
 def attention(
@@ -57,11 +31,11 @@ def attention(
     if query.ndim == 4:
         heads = step.shape(0)[1], step.shape(1)[1]
     old_key, old_value = (None if step.lanes(place) is None else step.ids(place) for place in past)
-    result, kept_key, kept_value = _attend(step, query, key, value, heads, old_key, old_value)
+    result, kept_key, kept_value = attend(step, query, key, value, heads, old_key, old_value)
     return [result, kept_key, kept_value]
 
 
-def _attend(
+def attend(
     step: Step,
     query: Ids,
     key: Ids,

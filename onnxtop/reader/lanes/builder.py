@@ -71,6 +71,11 @@ class Builder:
         self.edge_count = 0
         self.weighted = 0
 
+    def structural(self) -> Ids:
+        """Return the structural edges, from and to, shape (k, 2)."""
+        pairs = [np.column_stack([edges.source, edges.target]) for edges in self.edges]
+        return np.concatenate(pairs) if pairs else np.empty((0, 2), np.intp)
+
     def mark(self) -> tuple[int, int, int, int, int]:
         """Return what `back_to` needs to forget everything made from here on."""
         return len(self.runs), len(self.edges), len(self.blocks), len(self.vocabularies), self.count
@@ -103,6 +108,9 @@ class Builder:
             raise NotUnrolledError(f"the graph would have more than {_BLOCKS} blocks")
         if self.weighted + weighted > _WEIGHTED:
             raise NotUnrolledError(f"the graph would have more than {_WEIGHTED} weighted edges")
+
+    def alike(self, ids: Ids, axes: Sequence[int]) -> None:
+        """Hear that a weight reads lanes alike along the axes; each that differs is a use of its own."""
 
     def connect(self, source: Ids, target: Ids, *, sum_: bool = False) -> None:
         """Add structural edges; the two arrays broadcast, and missing lanes make none."""
@@ -171,7 +179,5 @@ class Builder:
     def gather(self, operands: Sequence[Ids], kind: str, name: str) -> Ids:
         """Return one new vertex with an edge from every vertex of the operands, shape (1,)."""
         made = self.new(1, kind, name)
-        found = [distinct(ids) for ids in operands]
-        if found:
-            self.connect(distinct(np.concatenate(found)), made)
+        self.connect(distinct(*operands), made)
         return made

@@ -5,15 +5,16 @@ matrix, whose rows are the neurons that the taps meet there, padding where they 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from onnxtop.reader.lanes.arrays import NONE, Ids, NotUnrolledError, Unclear, compressed
 from onnxtop.reader.lanes.step import Result, Step
-from onnxtop.reader.lanes.uniting import covers_input
 from onnxtop.reader.lanes.weights import Use
+from onnxtop.reader.model import Node
+from onnxtop.reader.windows import windows
 
 __all__ = ["convolution", "deformed"]
 
@@ -37,7 +38,8 @@ def _convolved(step: Step, *, unrolled: bool) -> Ids:
     if ids.ndim != len(use.taps) - 1:
         raise Unclear(f"a kernel over {len(use.taps) - 3} axes meets a tensor of {ids.ndim} axes")
     space = range(2, ids.ndim)
-    whole = unrolled or (ids[0].size > ids.shape[1] and covers_input(step.node, use, step.shape(0)[2:]))
+    whole = unrolled or (ids[0].size > ids.shape[1] and _covers_input(step.node, use, step.shape(0)[2:]))
+    step.builder.alike(ids, [0] if whole else [0, *space])
     if not whole:
         ids = step.reduce(ids, space)
     if ids.shape[0] > _COPIES:
@@ -72,57 +74,20 @@ def _room(ids: Ids, taps: list[int]) -> list[int]:
 def _met(step: Step, use: Use) -> list[Ids]:
     """Return, axis by axis, the position in that each position out meets by each tap, -1 for none."""
     try:
-        before, after = step.shape(0)[2:], step.result_shape()[2:]
+        before, after = step.shape(0), step.result_shape()
     except Unclear as why:
         raise NotUnrolledError(f"{step.operation}: {why}") from None
-    if max(*before, *after) > _LONGEST:
+    if max(*before[2:], *after[2:]) > _LONGEST:
         raise NotUnrolledError(f"{step.operation}: over {_LONGEST} positions along an axis")
-    sizes = zip(before, after, use.taps[3:], strict=True)
-    attributes = step.node.attributes()
-    turned = step.node.op_type == "ConvTranspose"
-    computed = turned and _is_same(attributes) and not attributes.get("output_shape")
-    if computed and any(
-        attributes.get("output_padding", ())
+    along = windows(step.node.attributes(), use.taps[3:])
+    sizes = list(zip(along, before[2:], after[2:], strict=True))
+    if step.node.op_type != "ConvTranspose":
+        return [window.read(size, result) for window, size, result in sizes]
+    if any(window.is_same and window.wanted is None for window in along) and any(
+        window.more for window in along
     ):  # runtime and shape inference differ in the size
         raise NotUnrolledError(f"{step.operation}: it has auto_pad and output_padding")
-    return [(_sources if turned else _targets)(attributes, axis, *size) for axis, size in enumerate(sizes)]
-
-
-def _targets(attributes: Mapping[str, Any], axis: int, size: int, result: int, taps: int) -> Ids:
-    """Follow a convolution along one axis: position ``y * stride - pad + tap * dilation``."""
-    stride, dilation = (_at(attributes, name, axis) for name in ("strides", "dilations"))
-    pad = _padding(attributes, axis, (result - 1) * stride + (taps - 1) * dilation + 1 - size)
-    index = np.arange(result)[:, None] * stride - pad + np.arange(taps) * dilation
-    return np.where((index >= 0) & (index < size), index, -1)
-
-
-def _sources(attributes: Mapping[str, Any], axis: int, size: int, result: int, taps: int) -> Ids:
-    """Follow a transposed convolution: the position whose image ``x * stride - pad + tap * dilation`` is."""
-    stride, dilation = (_at(attributes, name, axis) for name in ("strides", "dilations"))
-    more = _at(attributes, "output_padding", axis, 0)
-    left_over = (size - 1) * stride + more + (taps - 1) * dilation + 1 - result
-    given = attributes.get("output_shape")
-    pad = _padding(attributes, axis, left_over, computed=bool(given))
-    index, rest = np.divmod(np.arange(result)[:, None] + pad - np.arange(taps) * dilation, stride)
-    return np.where((rest == 0) & (index >= 0) & (index < size), index, -1)
-
-
-def _at(attributes: Mapping[str, Any], name: str, axis: int, default: int = 1) -> int:
-    given: Sequence[int] = attributes.get(name) or ()
-    return given[axis] if given else default
-
-
-def _padding(attributes: Mapping[str, Any], axis: int, total: int, *, computed: bool = False) -> int:
-    """Return the padding before the first position; ``total`` is what both sides have if it is computed."""
-    mode = attributes.get("auto_pad")
-    if computed or _is_same(attributes):
-        total = max(total, 0)
-        return total // 2 if mode == b"SAME_UPPER" else total - total // 2
-    return 0 if mode == b"VALID" else _at(attributes, "pads", axis, 0)
-
-
-def _is_same(attributes: Mapping[str, Any]) -> bool:
-    return attributes.get("auto_pad") in (b"SAME_UPPER", b"SAME_LOWER")
+    return [window.turned_read(size, result) for window, size, result in sizes]
 
 
 def _positions(step: Step, ids: Ids, use: Use, met: Sequence[Ids]) -> Ids:
@@ -159,3 +124,13 @@ def deformed(step: Step, **_: Any) -> Result:
     more = [step.ids(place) for place in (2, 4) if step.lanes(place) is not None]
     moved = [step.reduce(ids, range(ids.ndim)).reshape((1,) * made.ndim) for ids in more]
     return step.join([made, *moved])
+
+
+def _covers_input(node: Node, use: Use, size: Sequence[int]) -> bool:
+    """Tell whether a convolution's kernel sees its whole input at once, so that it is fully connected."""
+    taps = use.taps[3:]
+    return (
+        node.op_type not in ("ConvTranspose", "DeformConv")
+        and len(taps) == len(size)
+        and all(window.covers(n) for window, n in zip(windows(node.attributes(), taps), size, strict=True))
+    )

@@ -8,9 +8,9 @@ import numpy as np
 
 from onnxtop.network import Block
 from onnxtop.reader.lanes.arrays import NONE, Ids
-from onnxtop.reader.lanes.builder import Builder
+from onnxtop.reader.lanes.builder import Builder, Edges
 
-__all__ = ["layer_graph", "reach", "skip_edges"]
+__all__ = ["Runs", "reach"]
 
 
 def reach(builder: Builder, sources: Ids, targets: Ids) -> tuple[Ids, Ids]:
@@ -59,125 +59,116 @@ def _each_once(ids: Ids, count: int) -> Ids:
     return np.flatnonzero(there)
 
 
-def runs_of(builder: Builder, ids: Ids) -> Ids:
-    """Return the indices of the runs that hold the vertices, each once."""
-    starts = np.array([run.first for run in builder.runs])
-    return np.unique(np.searchsorted(starts, ids[ids != NONE], side="right") - 1)
+class Runs:
+    """Which runs of vertices feed which, by structural edges and by uses of layers.
 
-
-def _uses(builder: Builder, blocks: Sequence[Block]) -> Iterator[tuple[int, Ids, Ids]]:
-    """Return, for each use of a layer, the layer, and rows and columns of all blocks that it made.
-
-    A convolution's use may have a block for each of thousands of positions.
+    ``uses`` has a row for each use of a layer (a convolution's may have a block for each of thousands of
+    positions): the layer, and the runs that hold its rows and its columns.
     """
-    starts = np.array([run.first for run in builder.runs])
 
-    def use(block: Block) -> tuple[int, int]:
-        return block.layer, int(np.searchsorted(starts, block.columns[:1].max(initial=0), side="right"))
+    def __init__(self, builder: Builder) -> None:
+        self._builder = builder
+        self._starts = np.array([run.first for run in builder.runs])
+        self.uses = list(self._by_use())
 
-    for (layer, _), group in groupby(blocks, key=use):
-        together = list(group)
-        yield (
-            layer,
-            np.concatenate([block.rows for block in together]),
-            np.concatenate([block.columns for block in together]),
-        )
+    def of(self, ids: Ids) -> list[int]:
+        """Return the runs that hold the vertices, each once."""
+        runs: list[int] = np.unique(self._run(ids[ids != NONE])).tolist()
+        return runs
 
+    def pairs(self, source: Ids, target: Ids) -> list[tuple[int, int]]:
+        """Return the distinct pairs of runs that edges join."""
+        count = len(self._starts)
+        codes = np.unique(self._run(source) * count + self._run(target))
+        return list(zip((codes // count).tolist(), (codes % count).tolist(), strict=True))
 
-def _distinct_pairs(first: Ids, second: Ids, count: int) -> list[tuple[int, int]]:
-    """Return the distinct pairs of two columns of numbers below ``count``."""
-    codes = np.unique(first * count + second)
-    return list(zip((codes // count).tolist(), (codes % count).tolist(), strict=True))
+    def _run(self, ids: Ids) -> Ids:
+        return np.searchsorted(self._starts, ids, side="right") - 1
 
+    def _by_use(self) -> Iterator[tuple[int, list[int], list[int]]]:
+        def use(block: Block) -> tuple[int, int]:
+            return block.layer, int(self._run(block.columns[:1].max(initial=0)))
 
-def skip_edges(builder: Builder) -> Ids:
-    """Return the edges that bring the earlier operand to a residual sum, shape (k, 2).
-
-    An operand is earlier if the other one was computed from it. Runs stand in the order in which they were
-    made, so that one pass finds all ancestors; a bit for each run is its set.
-    """
-    starts = np.array([run.first for run in builder.runs])
-    entering: dict[int, set[int]] = {}
-    sums: dict[int, list[tuple[Ids, Ids]]] = {}
-    for edges in builder.edges:
-        source = np.searchsorted(starts, edges.source, side="right") - 1
-        target = np.searchsorted(starts, edges.target, side="right") - 1
-        for a, b in _distinct_pairs(source, target, len(starts)):
-            entering.setdefault(b, set()).add(a)
-        if edges.sum_:
-            sums.setdefault(int(target[0]), []).append(
-                (source, np.column_stack([edges.source, edges.target]))
+        for (layer, _), group in groupby(self._builder.blocks, key=use):
+            together = list(group)
+            rows, columns = (
+                np.concatenate([getattr(block, side) for block in together]) for side in ("rows", "columns")
             )
-    for _, rows, columns in _uses(builder, builder.blocks):
-        sources = runs_of(builder, rows).tolist()
-        for b in runs_of(builder, columns).tolist():
-            entering.setdefault(b, set()).update(sources)
-    ancestors: list[int] = []
-    found = [np.empty((0, 2), np.intp)]
-    for run in range(len(builder.runs)):
-        parents = [parent for parent in entering.get(run, ()) if parent < run]
-        before = 0
-        for parent in parents:
-            before |= ancestors[parent]
-        for source, pairs in sums.get(run, ()):
-            own = [parent for parent in np.unique(source).tolist() if before >> parent & 1]
-            found.append(pairs[np.isin(source, own)])
-        for parent in parents:
-            before |= 1 << parent
-        ancestors.append(before)
-    return np.concatenate(found)
+            yield layer, self.of(rows), self.of(columns)
 
+    def skip_edges(self) -> Ids:
+        """Return the edges that bring the earlier operand to a residual sum, shape (k, 2).
 
-def layer_graph(
-    builder: Builder,
-    blocks: Sequence[Block],
-    structural: Ids,
-    names: Sequence[str],
-    skipped: Sequence[str],
-    outputs: Mapping[str, Ids],
-) -> "nx.DiGraph[str]":
-    """Return the layers, inputs, outputs and the joins between them; an edge where neurons feed neurons.
+        An operand is earlier if the other one was computed from it. Runs stand in the order in which they
+        were made, so that one pass finds all ancestors; a bit for each run is its set.
+        """
+        entering: dict[int, set[int]] = {}
+        sums: dict[int, list[Edges]] = {}
+        for edges in self._builder.edges:
+            for a, b in self.pairs(edges.source, edges.target):
+                entering.setdefault(b, set()).add(a)
+            if edges.sum_:
+                sums.setdefault(int(self._run(edges.target[0])), []).append(edges)
+        for _, rows, columns in self.uses:
+            for b in columns:
+                entering.setdefault(b, set()).update(rows)
+        ancestors: list[int] = []
+        found = [np.empty((0, 2), np.intp)]
+        for run in range(len(self._starts)):
+            parents = [parent for parent in entering.get(run, ()) if parent < run]
+            before = 0
+            for parent in parents:
+                before |= ancestors[parent]
+            for edges in sums.get(run, ()):
+                source = self._run(edges.source)
+                own = [parent for parent in np.unique(source).tolist() if before >> parent & 1]
+                kept = np.isin(source, own)
+                found.append(np.column_stack([edges.source[kept], edges.target[kept]]))
+            for parent in parents:
+                before |= 1 << parent
+            ancestors.append(before)
+        return np.concatenate(found)
 
-    Nodes are named ``kind:name`` and have the attributes ``kind`` and ``name``; every layer is there, whether
-    or not anything reaches it. ``names`` are those of the blocks' layers.
-    """
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    for kind, given in (("layer", names), ("skipped", skipped)):
-        for name in given:
-            _node(graph, kind, name)
-    owners = _owners(builder, blocks, names)
-    for run in builder.runs:
-        if run.kind in ("input", "vocabulary", "state"):
-            _node(graph, run.kind, run.name)
-    for number, rows, _ in _uses(builder, blocks):
-        layer = _node(graph, "layer", names[number])
-        for run in runs_of(builder, rows):
-            for owner in owners[run]:
-                graph.add_edge(_node(graph, *owner), layer)
-    starts = np.array([run.first for run in builder.runs])
-    if structural.size:
-        pairs = np.searchsorted(starts, structural, side="right") - 1
-        for a, b in _distinct_pairs(pairs[:, 0], pairs[:, 1], len(starts)):
+    def layer_graph(
+        self, structural: Ids, names: Sequence[str], skipped: Sequence[str], outputs: Mapping[str, Ids]
+    ) -> "nx.DiGraph[str]":
+        """Return the layers, inputs, outputs and the joins between them; an edge where neurons feed neurons.
+
+        Nodes are named ``kind:name`` and have the attributes ``kind`` and ``name``; every layer is there,
+        whether or not anything reaches it. ``names`` are those of the blocks' layers.
+        """
+        graph: nx.DiGraph[str] = nx.DiGraph()
+        for kind, given in (("layer", names), ("skipped", skipped)):
+            for name in given:
+                _node(graph, kind, name)
+        owners = self._owners(names)
+        for run in self._builder.runs:
+            if run.kind in ("input", "vocabulary", "state"):
+                _node(graph, run.kind, run.name)
+        for number, rows, _ in self.uses:
+            layer = _node(graph, "layer", names[number])
+            graph.add_edges_from((_node(graph, *owner), layer) for run in rows for owner in owners[run])
+        for a, b in self.pairs(structural[:, 0], structural[:, 1]):
             for source in owners[a]:
                 for target in owners[b]:
                     graph.add_edge(_node(graph, *source), _node(graph, *target))
-    for name, ids in outputs.items():
-        node = _node(graph, "output", name)
-        for run in runs_of(builder, ids) if ids.size else ():
-            for owner in owners[run]:
-                graph.add_edge(_node(graph, *owner), node)
-    return graph
+        for name, ids in outputs.items():
+            node = _node(graph, "output", name)
+            graph.add_edges_from(
+                (_node(graph, *owner), node) for run in self.of(ids) for owner in owners[run]
+            )
+        return graph
 
-
-def _owners(builder: Builder, blocks: Sequence[Block], names: Sequence[str]) -> list[list[tuple[str, str]]]:
-    """Return what stands for each run: the layers whose weights enter it, or what made it."""
-    owners: list[list[tuple[str, str]]] = [[] for _ in builder.runs]
-    for number, _, columns in _uses(builder, blocks):
-        for run in runs_of(builder, columns):
-            owner = "layer", names[number]
-            if owner not in owners[run]:
-                owners[run].append(owner)
-    return [found or [(run.kind, run.name)] for found, run in zip(owners, builder.runs, strict=True)]
+    def _owners(self, names: Sequence[str]) -> list[list[tuple[str, str]]]:
+        """Return what stands for each run: the layers whose weights enter it, or what made it."""
+        owners: list[dict[tuple[str, str], None]] = [{} for _ in self._builder.runs]
+        for number, _, columns in self.uses:
+            for run in columns:
+                owners[run]["layer", names[number]] = None
+        return [
+            list(found) or [(run.kind, run.name)]
+            for found, run in zip(owners, self._builder.runs, strict=True)
+        ]
 
 
 def _node(graph: "nx.DiGraph[str]", kind: str, name: str) -> str:

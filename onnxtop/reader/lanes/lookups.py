@@ -120,11 +120,7 @@ def GatherElements(step: Step, *, axis: int = 0, **_: Any) -> Result:
     ids = step.ids(0)
     axis = step.along(0, axis)
     if ids.shape[axis] > 1 and step.array(1) is not None and step.lanes(1) is None:
-        index = np.asarray(step.array(1)).astype(np.intp)
-        places = [np.arange(size).reshape([-1 if a == b else 1 for b in range(ids.ndim)])
-                  for a, size in enumerate(index.shape)]  # fmt: skip
-        whole = spread(ids, step.shape(0))
-        return compressed(whole[tuple(index if a == axis else places[a] for a in range(ids.ndim))])
+        return step.run(spread(ids, step.shape(0)), step.array(1))
     return step.reduce(ids, [axis])
 
 
@@ -141,9 +137,7 @@ def GatherND(step: Step, *, batch_dims: int = 0, **_: Any) -> Result:
     if batch_dims:
         raise Unclear("it takes entries batch by batch")
     if index is not None:
-        return compressed(
-            spread(ids, step.shape(0), range(depth))[tuple(np.moveaxis(index.astype(np.intp), -1, 0))]
-        )
+        return step.run(spread(ids, step.shape(0), range(depth)), index)
     one = step.reduce(ids, range(depth))
     return one.reshape((1,) * (rank - ids.ndim + depth) + one.shape[depth:])
 
@@ -153,10 +147,13 @@ def ScatterND(step: Step, *, reduction: bytes = b"none", **_: Any) -> Result:
     index = step.array(1)
     if index is None or reduction != b"none":
         return _scattered(step, step.shape(1)[-1])
-    whole = spread(_or_none(step, 0), step.shape(0)).copy()
-    updates = spread(_or_none(step, 2), step.shape(2))
-    whole[tuple(np.moveaxis(index.astype(np.intp), -1, 0))] = updates
-    return compressed(whole)
+    return _put(step)
+
+
+def _put(step: Step) -> Ids:
+    """Run the operation on the lanes of data and updates, all written out."""
+    data, updates = (spread(_or_none(step, place), step.shape(place)) for place in (0, 2))
+    return step.run(data, step.array(1), updates)
 
 
 def _or_none(step: Step, position: int) -> Ids:
@@ -179,17 +176,10 @@ def ScatterElements(step: Step, *, axis: int = 0, reduction: bytes = b"none", **
     axis %= data.ndim
     index = step.array(1)
     if index is not None and reduction == b"none" and (data.shape[axis] > 1 or updates.shape[axis] > 1):
-        whole = spread(data, step.shape(0)).copy()
-        np.put_along_axis(whole[tuple(slice(n) for n in _beside(index.shape, whole.shape, axis))],
-                          index.astype(np.intp), spread(updates, step.shape(2)), axis)  # fmt: skip
-        return compressed(whole)
+        return _put(step)
     other = [a for a in range(data.ndim) if a != axis and data.shape[a] != 1 != updates.shape[a]]
     if any(data.shape[a] != updates.shape[a] for a in other):
         raise Unclear("updates and data differ in size")
     if not distinct(updates).size:
         return data
     return step.join([step.reduce(data, [axis]), step.reduce(updates, [axis])])
-
-
-def _beside(index: tuple[int, ...], whole: tuple[int, ...], axis: int) -> list[int]:
-    return [whole[a] if a == axis else n for a, n in enumerate(index)]

@@ -90,37 +90,21 @@ def Tile(step: Step, **_: Any) -> Result:
 
 
 def Slice(
-    step: Step,
-    *,
-    starts: Sequence[int] | None = None,
-    ends: Sequence[int] | None = None,
-    axes: Sequence[int] | None = None,
-    **_: Any,
+    step: Step, *, starts: Sequence[int] | None = None, axes: Sequence[int] | None = None, **_: Any
 ) -> Result:
     """Take a stretch of an axis; axes that share their neurons may be cut anywhere."""
     ids = step.ids(0)
     if starts is None:
         axes = step.numbers(3)
-        if axes is None:
-            axes = list(range(len(step.shape(1)) and step.shape(1)[0]))
-    axes = list(range(len(starts or ()))) if axes is None else axes
-    wide = [place for place, axis in enumerate(axes) if ids.shape[axis] > 1]
-    if not wide:
+    count = step.shape(1)[0] if starts is None else len(starts)
+    chosen = range(count) if axes is None else axes
+    if all(ids.shape[axis] == 1 for axis in chosen):
         return _like(step, ids)
-    begin = starts if starts is not None else step.numbers(1)
-    end = ends if ends is not None else step.numbers(2)
-    steps = (step.numbers(4) if starts is None else None) or [1] * len(axes)
-    cuts = [slice(None)] * ids.ndim
-    for place in wide:
-        if begin is None or end is None:
-            raise Unclear("it does not say where to cut")
-        axis, stop = axes[place] % ids.ndim, end[place]
-        whole_back = steps[place] < 0 and stop < -ids.shape[axis]
-        cuts[axis] = slice(begin[place], None if whole_back else stop, steps[place])
-    cut = ids[tuple(cuts)]
-    if not cut.size:
-        return None
-    return _like(step, compressed(cut))
+    where = range(1, len(step.node.inputs))
+    if any(step.array(place) is None and step.value(place) is not None for place in where):
+        raise Unclear("it does not say where to cut")
+    cut = step.run(spread(ids, step.shape(0), chosen), *(step.array(place) for place in where))
+    return _like(step, cut) if cut.size else None
 
 
 def Split(step: Step, *, axis: int = 0, split: Sequence[int] | None = None, **_: Any) -> Result:

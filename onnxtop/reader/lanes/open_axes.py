@@ -1,10 +1,8 @@
 """Sizes that a model leaves open and that its weights tell."""
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from onnxtop.reader.model import Node, Value
+from onnxtop.reader.model import Node
 
 __all__ = ["OpenError", "expected_sizes"]
 
@@ -16,59 +14,9 @@ class OpenError(Exception):
 
     def __init__(self, name: str, axis: int, size: int) -> None:
         super().__init__(f"axis {axis} of {name!r} is {size} long")
-        self.key = name, axis
+        self.name = name
+        self.axis = axis
         self.size = size
-
-    @classmethod
-    def where(
-        cls, value: Value, axis: int, size: int, sizes: Any, inputs: Mapping[Value, Any]
-    ) -> "OpenError | None":
-        """Follow an axis, counted from the end, to the input that it comes from; None if it is not open."""
-        for _ in range(64):
-            if value in inputs:
-                shape = inputs[value].shape
-                if shape is None or len(shape) < -axis or shape[axis] is not None:
-                    return None
-                return cls(value.name, len(shape) + axis, size)
-            node = sizes.model.producers.get(value)
-            step = None if node is None else _before(node, axis, sizes)
-            if step is None:
-                return None
-            value, axis = step
-        return None
-
-
-_UNCHANGED = frozenset(
-    """
-    Abs Cast Clip Exp Identity Log Neg Relu Sigmoid Sqrt Tanh BatchNormalization LayerNormalization Dropout
-    DequantizeLinear QuantizeLinear Add Sub Mul Div Pow Scaler Imputer Normalizer Quant
-    """.split()  # noqa: SIM905
-)
-
-
-def _before(node: Node, axis: int, sizes: Any) -> tuple[Value, int] | None:
-    """Return the same axis one node earlier, None if it is not simply there."""
-    value = node.inputs[0] if node.inputs else None
-    if value is None:
-        return None
-    before, after = sizes.of(value).shape, sizes.of(node.outputs[0]).shape
-    if node.op_type in _UNCHANGED:
-        other = next((item for item in node.inputs[1:2] if item is not None), None)
-        if other is not None and value in sizes.constants:
-            value = other
-        return value, axis
-    if node.op_type == "Transpose":
-        order = node.attributes().get("perm")
-        return None if order is None else (value, order[axis] - len(order))
-    if node.op_type in ("Unsqueeze", "Squeeze", "Reshape") and before is not None and after is not None:
-        tail = math.prod(after[axis:])
-        for place in range(-len(before), 0):
-            if math.prod(before[place:]) == tail and before[place] == after[axis]:
-                return value, place
-    if node.op_type == "Concat" and after is not None:
-        along = node.attributes()["axis"]
-        return None if along in (axis, axis + len(after)) else (value, axis)
-    return None
 
 
 def expected_sizes(node: Node, shapes: Shapes) -> Iterator[tuple[int, int, int]]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from onnxtop.reader.lanes.arrays import NONE, Ids, Unclear, aligned, compressed, distinct
 from onnxtop.reader.lanes.step import Lanes, Result, Step, of_all
+from onnxtop.reader.windows import Window, windows
 
 __all__ = [
     "Where",
@@ -19,6 +20,7 @@ __all__ = [
     "normalised",
     "pooled",
     "reduced",
+    "reversed_",
 ]
 
 
@@ -126,6 +128,11 @@ def mixed(step: Step, *, axis: int = 0, keepdims: int = 1, **_: Any) -> Result:
     return [one] * places
 
 
+def reversed_(step: Step, *, time_axis: int = 0, **_: Any) -> Result:
+    """Reverse along time: positions share their neurons, and others are mixed, as lengths differ."""
+    return mixed(step, axis=time_axis)
+
+
 def cumulative(
     step: Step, *, axis: int | None = None, reverse: int = 0, exclusive: int = 0, **_: Any
 ) -> Result:
@@ -147,33 +154,22 @@ def cumulative(
 def pooled(step: Step, *, everywhere: bool = False, **attributes: Any) -> Result:
     """Pool over positions that share neurons: nothing changes. Over neurons, each window is a join."""
     ids = step.ids(0)
-    axes = range(2, ids.ndim)
-    wide = [axis for axis in axes if ids.shape[axis] > 1]
+    wide = [axis for axis in range(2, ids.ndim) if ids.shape[axis] > 1]
     if step.node.op_type == "MaxUnpool" and step.table.unrolled:
         return step.coarse(ids, wide, "the data tell which positions it fills")
     if everywhere:
         return Lanes(compressed(step.reduce(ids, wide)), distinct(ids) if wide else None)
+    along = windows(attributes, attributes["kernel_shape"]) if wide else []
     for axis in wide:
-        ids = _windows(step, ids, axis, axis - axes.start, attributes)
+        ids = _pooled(step, ids, axis, along[axis - 2])
     return [compressed(ids)] * len(step.results)
 
 
-def _windows(step: Step, ids: Ids, axis: int, place: int, attributes: dict[str, Any]) -> Ids:
+def _pooled(step: Step, ids: Ids, axis: int, window: Window) -> Ids:
     """Join the lanes of every window along one axis; windows in several axes are products of these."""
-    size, result = step.shape(0)[axis], step.result_shape()[axis]
-    kernel = attributes["kernel_shape"]
-    span, axes = kernel[place], len(kernel)
-    stride = (attributes.get("strides") or [1] * axes)[place]
-    dilation = (attributes.get("dilations") or [1] * axes)[place]
-    before = (attributes.get("pads") or [0] * axes)[place]
-    mode = attributes.get("auto_pad", b"NOTSET")
-    if mode in (b"SAME_UPPER", b"SAME_LOWER"):
-        total = max((result - 1) * stride + (span - 1) * dilation + 1 - size, 0)
-        before = total // 2 if mode == b"SAME_UPPER" else total - total // 2
-    index = np.arange(result)[:, None] * stride - before + np.arange(span) * dilation
-    outside = (index < 0) | (index >= size)
-    taken = np.moveaxis(ids, axis, 0)[np.where(outside, 0, index)]
-    taken[outside] = NONE
+    index = window.read(step.shape(0)[axis], step.result_shape()[axis])
+    taken = np.moveaxis(ids, axis, 0)[index]
+    taken[index == NONE] = NONE
     joined = step.reduce(taken, [1])[:, 0]
     return np.moveaxis(joined, 0, axis)
 

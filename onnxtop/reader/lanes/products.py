@@ -24,6 +24,8 @@ def linear(step: Step, ids: Ids, use: Use, batch: Sequence[int] = ()) -> Ids:
     others do not is an axis of positions: the weight mixes positions, and the lanes stay.
     """
     n_in, n_out = use.matrices[0]
+    stack = [-3 - place for place, count in enumerate(reversed(batch)) if count > 1]
+    step.builder.alike(ids, [axis for axis in range(-ids.ndim, -1) if axis not in stack])
     size = ids.shape[-1]
     if size == 1 and n_in > 1 and ids.size > 1:
         step.note("weights that mix positions, left out: " + step.table.weights[use.layer].name)
@@ -68,83 +70,53 @@ def straight(step: Step, **_: Any) -> Result:
 
 def Gemm(step: Step, *, transA: int = 0, transB: int = 0, **_: Any) -> Result:
     """Follow ``A' @ B' + C``; the weight is A or B."""
-    return plus(step, _factors(step, (bool(transA), bool(transB))), 2)
+    return plus(step, product(step, transA=transA, transB=transB), 2)
 
 
-def product(step: Step, **_: Any) -> Result:
-    """Follow ``A @ B``, batched; the weight is A, B or neither."""
-    return _factors(step, (False, False))
-
-
-def _factors(step: Step, turned: tuple[bool, bool]) -> Ids:
-    left, right = (
-        None if step.lanes(place) is None else _turned(step.ids(place), flip, right=place == 1)
-        for place, flip in enumerate(turned)
-    )
-    if step.uses and left is not None and right is None:
-        return _weighted(step, left, len(step.ids(0).shape) == 1)
-    if step.uses and right is not None and left is None:
-        flipped = _weighted(step, np.swapaxes(right, -1, -2), vector=False)
-        made = np.swapaxes(flipped, -1, -2)
-        rank = step.result_rank(made.ndim)
-        return made.reshape(made.shape[made.ndim - rank :]) if rank < made.ndim else made
-    if step.skipped is not None:
-        raise Unclear(step.skipped)
-    return _joined(step, left, right, [len(step.shape(place)) == 1 for place in (0, 1)])
-
-
-def _turned(ids: Ids, flip: bool, *, right: bool) -> Ids:
-    """Return a factor with its matrix in the last two axes; a vector becomes a row, or a column."""
-    if ids.ndim == 0:
+def product(step: Step, *, transA: int = 0, transB: int = 0, **_: Any) -> Ids:
+    """Follow ``A' @ B'``, batched, as the Einsum that it is; the weight is A, B or neither."""
+    ranks = _rank(step, 0), _rank(step, 1)
+    if min(ranks) == 0:
         raise Unclear("a factor of the product has no axes")
-    if ids.ndim == 1:
-        return ids[:, np.newaxis] if right else ids[np.newaxis, :]
-    return np.swapaxes(ids, -1, -2) if flip else ids
+    batch = _SPARE[: max(2, *ranks) - 2]
+    left, right = _term(batch, ranks[0], "ij", bool(transA)), _term(batch, ranks[1], "jk", bool(transB))
+    return _contracted(step, [left, right], batch + "i" * (ranks[0] > 1) + "k" * (ranks[1] > 1), batch)
 
 
-def _weighted(step: Step, ids: Ids, vector: bool) -> Ids:
-    use = step.uses[0]
-    stack = use.shape[:-2] if len(use.matrices) > 1 else ()
-    made = compressed(linear(step, ids, use, stack))
-    rank = step.result_rank(made.ndim)
-    if len(use.shape) == 1 and made.ndim > rank:
-        made = made[..., 0]
-    if vector and made.ndim > rank:
-        made = made.reshape(made.shape[1:])
-    return aligned(made, rank) if made.ndim <= rank else made.reshape(made.shape[made.ndim - rank :])
+def _rank(step: Step, place: int) -> int:
+    if any(use.position == place for use in step.uses):
+        return len(step.uses[0].shape)
+    return step.ids(place).ndim if step.lanes(place) is not None else len(step.shape(place))
 
 
-def _joined(step: Step, left: Ids | None, right: Ids | None, vectors: Sequence[bool]) -> Ids:
-    """Join what each entry sums: row i of the left factor, column j of the right one."""
-    rank = max(2, *(ids.ndim for ids in (left, right) if ids is not None))
-    parts = []
-    if left is not None:
-        parts.append(aligned(step.reduce(left, [-1]), rank))
-    if right is not None:
-        parts.append(aligned(step.reduce(right, [-2]), rank))
-    made = step.join(parts)
-    if vectors[1]:
-        made = made[..., 0]
-    if vectors[0]:
-        made = made[..., 0, :] if not vectors[1] else made[..., 0]
-    return aligned(compressed(made), step.result_rank(made.ndim))
+def _term(batch: str, rank: int, matrix: str, turned: bool) -> str:
+    """Return the letters of a factor."""
+    return "j" if rank == 1 else batch[len(batch) - rank + 2 :] + (matrix[::-1] if turned else matrix)
 
 
 def Einsum(step: Step, *, equation: bytes, **_: Any) -> Result:
     """Sum over the letters that the result lacks; a weight among two operands makes neurons."""
     terms, result = _terms(step, equation.decode().replace(" ", ""))
+    return _contracted(step, terms, result)
+
+
+def _contracted(step: Step, terms: Sequence[str], result: str, batch: str = "") -> Ids:
+    """Sum over the letters that the result lacks; those in ``batch`` number a weight's matrices."""
     if step.uses and len(terms) == 2:
         held = step.uses[0].position
-        return _einsum_weight(step, terms[1 - held], terms[held], result, 1 - held)
+        data, ids = terms[1 - held], step.ids(1 - held)
+        missing = "".join(letter for letter in terms[held] if letter in batch and letter not in data)
+        ids = ids.reshape((1,) * len(missing) + ids.shape)
+        return _weighted(step, ids, missing + data, terms[held], result)
     if step.skipped is not None:
         raise Unclear(step.skipped)
     parts = []
-    for place in step.with_lanes():
-        letters = terms[place]
-        if len(set(letters)) != len(letters):
-            raise Unclear("it takes a diagonal")
-        ids = step.reduce(step.ids(place), [axis for axis, c in enumerate(letters) if c not in result])
-        parts.append(_placed(ids, letters, result))
+    for position, letters in enumerate(terms):
+        if step.lanes(position) is not None:
+            if len(set(letters)) != len(letters):
+                raise Unclear("it takes a diagonal")
+            lost = [axis for axis, letter in enumerate(letters) if letter not in result]
+            parts.append(_placed(step.reduce(step.ids(position), lost), letters, result))
     return compressed(step.join(parts))
 
 
@@ -154,13 +126,12 @@ def _terms(step: Step, equation: str) -> tuple[list[str], str]:
     terms = before.split(",")
     if "." in equation:
         ranks = [len(step.shape(place)) - len(term.replace("...", "")) for place, term in enumerate(terms)]
-        spare = [chr(code) for code in range(0x391, 0x3A0)]
         widest = max(rank for rank, term in zip(ranks, terms, strict=True) if "." in term)
         terms = [
-            term.replace("...", "".join(spare[widest - rank : widest]))
+            term.replace("...", _SPARE[widest - rank : widest])
             for rank, term in zip(ranks, terms, strict=True)
         ]
-        result = result.replace("...", "".join(spare[:widest]))
+        result = result.replace("...", _SPARE[:widest])
     if not arrow:
         whole = "".join(terms)
         result = "".join(sorted(letter for letter in set(whole) if whole.count(letter) == 1))
@@ -176,31 +147,26 @@ def _placed(ids: Ids, letters: str, result: str) -> Ids:
     return ids.reshape([next(sizes) if letter in kept else 1 for letter in result])
 
 
-def _einsum_weight(step: Step, data: str, weight: str, result: str, place: int) -> Ids:
+def _weighted(step: Step, ids: Ids, data: str, weight: str, result: str) -> Ids:
     use = step.uses[0]
     summed = [letter for letter in weight if letter in data and letter not in result]
     made = [letter for letter in weight if letter in result and letter not in data]
     stack = [letter for letter in weight if letter in result and letter in data]
-    lost = [axis for axis, letter in enumerate(data) if letter not in result and letter not in summed]
     if not summed and not made:
-        return _placed(step.ids(place), data, result)  # a constant factor
+        return _placed(ids, data, result)  # a constant factor
     sizes = dict(zip(weight, use.shape, strict=True))
+    lost = [axis for axis, letter in enumerate(data) if letter not in result and letter not in summed]
     lead = [letter for letter in data if letter in result and letter not in stack]
-    ids = step.reduce(step.ids(place), lost)
-    order = [data.index(letter) for letter in (*stack, *lead, *summed)]
-    ids = ids.reshape([n for axis, n in enumerate(ids.shape) if axis not in lost]) if lost else ids
-    kept = [letter for axis, letter in enumerate(data) if axis not in lost]
-    ids = ids.transpose([kept.index(data[axis]) for axis in order])
+    ids = _placed(step.reduce(ids, lost), data, "".join((*stack, *lead, *summed)))
     front = ids.shape[: len(stack) + len(lead)]
-    if ids[(0,) * len(front)].size > 1:
+    if len(summed) > 1 and math.prod(ids.shape[len(front) :]) > 1:
         ids = np.broadcast_to(ids, (*front, *(sizes[letter] for letter in summed)))
     ids = ids.reshape(*front[: len(stack)], math.prod(front[len(stack) :]), -1)
     out = linear(step, ids, use, [sizes[letter] for letter in stack])
-    if out is ids:
-        raise Unclear("it mixes positions")
-    out = out.reshape(*out.shape[: len(stack)], *front[len(stack) :], *(sizes[letter] for letter in made))
-    letters = [*stack, *lead, *made]
-    return compressed(out.transpose([letters.index(letter) for letter in result]))
+    mixed = out is ids  # positions, whose neurons stay
+    shape = (*out.shape[: len(stack)], *front[len(stack) :])
+    out = out.reshape(*shape, *(1 if mixed else sizes[letter] for letter in made))
+    return compressed(_placed(out, "".join((*stack, *lead, *made)), result))
 
 
 def LinearClassifier(step: Step, **_: Any) -> Result:
@@ -220,3 +186,7 @@ def SVMRegressor(step: Step, **_: Any) -> Result:
     if not step.uses:
         raise Unclear("its weight is not read")
     return ids
+
+
+_SPARE = "".join(chr(code) for code in range(0x391, 0x3A0))
+"""Letters of axes that an equation does not name."""

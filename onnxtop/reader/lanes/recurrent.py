@@ -18,6 +18,9 @@ def recurrent(step: Step, *, layout: int = 0, **_: Any) -> Result:
     uses = [use for use in step.uses if use.part[:2] in ("W.", "R.")]
     if not {"W", "R"} <= {use.part[0] for use in uses}:
         raise Unclear(step.skipped or "its weights are no constants")
+    for place in step.with_lanes():
+        if place in (0, 5, 6):
+            step.builder.alike(step.ids(place), [0, 1])
     size = uses[0].matrices[0][1]
     directions = 2 if any(use.part.endswith(".reverse") for use in uses) else 1
     ids = step.ids(0)

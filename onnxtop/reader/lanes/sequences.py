@@ -1,42 +1,25 @@
 """Sequences of tensors, read as one tensor that joins them all."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from onnxtop.reader.lanes.arrays import Unclear, compressed
+from onnxtop.reader.lanes.arrays import Unclear
 from onnxtop.reader.lanes.step import Result, Step
 
 __all__ = [
     "ConcatFromSequence",
-    "ReverseSequence",
-    "SequenceAt",
     "SequenceConstruct",
-    "SequenceErase",
-    "SequenceInsert",
     "SplitToSequence",
 ]
 
 
-def ReverseSequence(step: Step, *, time_axis: int = 0, **_: Any) -> Result:
-    """Reverse along time: positions share their neurons, and others are mixed, as lengths differ."""
-    return compressed(step.reduce(step.ids(0), [time_axis]))
+def SequenceConstruct(step: Step, *, count: int | None = None, **_: Any) -> Result:
+    """Join tensors, which may differ in size along an axis: its entries are then not told apart.
 
-
-def SequenceConstruct(step: Step, **_: Any) -> Result:
-    """Every tensor of the sequence is read as the join of all."""
-    return _together(step, step.with_lanes())
-
-
-def SequenceInsert(step: Step, **_: Any) -> Result:
-    """Join the sequence with one more tensor."""
-    return _together(step, [place for place in step.with_lanes() if place < 2])
-
-
-def _together(step: Step, places: Sequence[int]) -> Result:
-    """Join tensors, which may differ in size along an axis: its entries are then not told apart."""
-    parts = [step.ids(place) for place in places]
+    ``count`` is how many of the operands are tensors, all if it is None.
+    """
+    parts = [step.ids(place) for place in step.with_lanes() if count is None or place < count]
     if len({ids.ndim for ids in parts}) > 1:
         raise Unclear("its tensors differ in rank")
     sizes = [
@@ -44,16 +27,6 @@ def _together(step: Step, places: Sequence[int]) -> Result:
     ]
     odd = [axis for axis, different in enumerate(sizes) if len(different) > 1]
     return step.join([step.coarse(ids, odd, "its tensors differ in size") for ids in parts])
-
-
-def SequenceAt(step: Step, **_: Any) -> Result:
-    """Any tensor of the sequence is the join of all."""
-    return step.ids(0)
-
-
-def SequenceErase(step: Step, **_: Any) -> Result:
-    """Keep the join of all."""
-    return step.ids(0)
 
 
 def ConcatFromSequence(step: Step, *, axis: int, new_axis: int = 0, **_: Any) -> Result:

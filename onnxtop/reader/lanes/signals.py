@@ -3,9 +3,7 @@
 import math
 from typing import Any
 
-import numpy as np
-
-from onnxtop.reader.lanes.arrays import Unclear, compressed
+from onnxtop.reader.lanes.arrays import Unclear, compressed, spread
 from onnxtop.reader.lanes.products import linear
 from onnxtop.reader.lanes.step import Result, Step
 
@@ -15,7 +13,6 @@ __all__ = [
     "Col2Im",
     "Compress",
     "Det",
-    "Multinomial",
     "SVMClassifier",
     "TensorScatter",
     "loss",
@@ -50,7 +47,7 @@ def Compress(step: Step, *, axis: int | None = None, **_: Any) -> Result:
     kept = step.array(1)
     if kept is None:
         return step.reduce(ids, [axis])
-    return compressed(ids.take(np.flatnonzero(kept), axis))
+    return step.run(spread(ids, step.shape(0), [axis]), kept)
 
 
 def Col2Im(step: Step, **_: Any) -> Result:
@@ -70,11 +67,6 @@ def TensorScatter(step: Step, *, axis: int = -2, **_: Any) -> Result:
     """Write new entries into a cache, somewhere along an axis."""
     operands = [step.ids(place) for place in (0, 1) if step.lanes(place) is not None]
     return step.join([step.reduce(ids, [axis]) for ids in operands])
-
-
-def Multinomial(step: Step, **_: Any) -> Result:
-    """Draw from all probabilities of a row."""
-    return step.reduce(step.ids(0), [1])
 
 
 def loss(step: Step, *, reduction: bytes = b"mean", **_: Any) -> Result:

@@ -10,17 +10,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from onnxtop.reader.lanes import movement
+from onnxtop.reader.lanes.tables import RULES
 from onnxtop.reader.model import Model, Node, Scope, Value
+from onnxtop.reader.search import reached
 
 __all__ = ["Shapes", "paired_states"]
 
 Shapes = Mapping[Value, tuple[int | None, ...] | None]
 
-_MOVED = frozenset(
-    """
-    Identity Cast Transpose Reshape Flatten Squeeze Unsqueeze Slice Split Gather Expand Concat Pad
-    """.split()  # noqa: SIM905
-)
 _GROWN = frozenset({"Concat", "ScatterND", "ScatterElements", "TensorScatter"})
 _RECURRENT = frozenset({"LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"})
 _WORDS = frozenset(
@@ -54,7 +52,7 @@ def _fits(shapes: Shapes, before: Value, after: Value) -> bool:
     return len(one) == len(other) and all(None in (a, b) or a == b for a, b in zip(one, other, strict=True))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class _Trace:
     """Where a value comes from by movement: an input or a node, and whether anything joined it on the way."""
 
@@ -81,27 +79,27 @@ class _Tracer:
 
     def back(self, value: Value) -> Iterator[_Trace]:
         """Yield the inputs and the other operations' results that movement alone brings here."""
-        stack, seen = [_Trace(value, grown=False)], set()
-        while stack:
-            here = stack.pop()
-            if (here.origin, here.grown) in seen:
-                continue
-            seen.add((here.origin, here.grown))
-            sources = self._sources(here)
-            if sources is None:
-                yield here
-            else:
-                stack += sources
+        traces = reached([_Trace(value, grown=False)], lambda here: self._sources(here) or ())
+        return (here for here in traces if self._sources(here) is None)
 
     def _sources(self, here: _Trace) -> list[_Trace] | None:
         if here.origin in self._exits:
             return [_Trace(exit_, grown=True) for exit_ in self._exits[here.origin]]
         node = self.model.producers.get(here.origin)
-        if node is None or node.domain or node.op_type not in _MOVED | _GROWN:
+        if node is None or not _is_moved(node):
             return None
         moved = node.inputs if node.op_type == "Concat" else node.inputs[:1]
         grown = here.grown or node.op_type in _GROWN
         return [_Trace(value, grown) for value in moved if value is not None]
+
+
+def _is_moved(node: Node) -> bool:
+    """Tell whether a node only moves entries: it has a rule of `movement`, or none is needed."""
+    rule = RULES.get((node.domain, node.op_type))
+    return (
+        node.op_type in _GROWN | {"Cast", "Gather", "Identity"}
+        or getattr(rule, "__module__", "") == movement.__name__
+    )
 
 
 def _caches(tracer: _Tracer, outputs: Sequence[Value]) -> Iterator[tuple[Value, Value]]:

@@ -1,21 +1,21 @@
 """What a rule sees of its node: the lanes of its operands, their sizes, and the graph being made."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.reader.lanes.arrays import Ids, Unclear, aligned, distinct
+from onnxtop.reader.evaluate import run
+from onnxtop.reader.lanes.arrays import Ids, Unclear, aligned, compressed, distinct
 from onnxtop.reader.lanes.builder import Builder
 from onnxtop.reader.lanes.sizes import Sizes
 from onnxtop.reader.lanes.weights import LayerTable, Use
 from onnxtop.reader.model import Node, Value
 from onnxtop.reader.names import node_name
 
-__all__ = ["Lanes", "Remarks", "Result", "Step"]
+__all__ = ["Lanes", "Remarks", "Result", "Rule", "Step", "of_all", "rows"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +34,13 @@ class Lanes:
 
 Result = Lanes | Ids | None | Sequence[Lanes | Ids | None]
 """What a rule returns: lanes of the first output, or of each by place; None for an output without lanes."""
+
+Rule = Callable[..., Result]
+
+
+def rows(domain: str, names: str, rule: Rule) -> dict[tuple[str, str], Rule]:
+    """Return one rule for several operations of a domain."""
+    return {(domain, name): rule for name in names.split()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +139,10 @@ class Step:
         shape = self.sizes.of(self.results[place] if place < len(self.results) else None).shape
         return default if shape is None else len(shape)
 
+    def run(self, *arrays: NDArray[Any] | None) -> Ids:
+        """Run the operation itself, which only moves entries, on lanes in the place of its operands."""
+        return compressed(run(self.node, arrays, self.sizes.opset)[0])
+
     def join(self, operands: Sequence[Ids], *, sum_: bool = False) -> Ids:
         """Return lanes that hold all operands, which broadcast; see `Builder.join`."""
         rank = max(ids.ndim for ids in operands)
@@ -168,5 +179,4 @@ class Step:
 
 def of_all(lanes: Sequence[Lanes]) -> Ids:
     """Return the vertices that several statistics were taken over."""
-    parts = [item.of for item in lanes if item.of is not None]
-    return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.intp)
+    return distinct(*(item.of for item in lanes if item.of is not None))

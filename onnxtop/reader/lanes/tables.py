@@ -1,11 +1,12 @@
 """Which rule reads which operation. The key is (domain, op_type), as in `onnxtop.reader.ops`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from onnxtop.reader.lanes import (
     attention,
     convolutions,
+    fused,
     lookups,
     movement,
     pointwise,
@@ -14,17 +15,12 @@ from onnxtop.reader.lanes import (
     sequences,
     signals,
 )
-from onnxtop.reader.lanes.step import Result
+from onnxtop.reader.lanes.step import Rule, rows
 
 __all__ = ["RULES", "SILENT", "STARTING", "WITHOUT"]
 
-Rule = Callable[..., Result]
 _MICROSOFT, _ML = "com.microsoft", "ai.onnx.ml"
 _LAST = "qonnx.custom_op.channels_last"
-
-
-def _rows(domain: str, names: str, rule: Rule) -> dict[tuple[str, str], Rule]:
-    return {(domain, name): rule for name in names.split()}
 
 
 def _modules(domain: str, *rules: Rule) -> dict[tuple[str, str], Rule]:
@@ -50,45 +46,47 @@ _REDUCED = """
 """
 
 RULES: Mapping[tuple[str, str], Rule] = {
-    **_rows("", _ELEMENTWISE, pointwise.elementwise),
-    **_rows("", "Add Sum Mean", pointwise.add),
-    **_rows("", "Where", pointwise.Where),
-    **_rows("", _NORMALISED, pointwise.normalised),
-    **_rows("", "BatchNormalization", partial(pointwise.normalised, noted=False)),
-    **_rows("", _REDUCED, pointwise.reduced),
-    **_rows("", "AveragePool LpPool MaxPool", pointwise.pooled),
-    **_rows(
+    **rows("", _ELEMENTWISE, pointwise.elementwise),
+    **rows("", "Add Sum Mean", pointwise.add),
+    **rows("", "Where", pointwise.Where),
+    **rows("", _NORMALISED, pointwise.normalised),
+    **rows("", "BatchNormalization", partial(pointwise.normalised, noted=False)),
+    **rows("", _REDUCED, pointwise.reduced),
+    **rows("", "AveragePool LpPool MaxPool", pointwise.pooled),
+    **rows(
         "",
         "GlobalAveragePool GlobalLpPool GlobalMaxPool MaxUnpool",
         partial(pointwise.pooled, everywhere=True),
     ),
-    **_rows("", "Resize Upsample", pointwise.resized),
-    **_rows("", "GridSample RoiAlign MaxRoiPool", pointwise.sampled),
-    **_rows("", "ArgMax ArgMin", pointwise.mixed),
-    **_rows("", "TopK", partial(pointwise.mixed, axis=-1)),
-    **_rows("", "ReverseSequence", sequences.ReverseSequence),
-    **_rows("", "CumSum CumProd", pointwise.cumulative),
-    **_rows("", "DynamicQuantizeLinear", pointwise.dynamic_quantize),
+    **rows("", "Resize Upsample", pointwise.resized),
+    **rows("", "GridSample RoiAlign MaxRoiPool", pointwise.sampled),
+    **rows("", "ArgMax ArgMin", pointwise.mixed),
+    **rows("", "TopK", partial(pointwise.mixed, axis=-1)),
+    **rows("", "Multinomial", partial(pointwise.mixed, axis=1)),
+    **rows("", "ReverseSequence", pointwise.reversed_),
+    **rows("", "CumSum CumProd", pointwise.cumulative),
+    **rows("", "DynamicQuantizeLinear", pointwise.dynamic_quantize),
     **_modules("", *(getattr(movement, name) for name in movement.__all__)),
-    **_rows("", "Flatten", movement.Reshape),
-    **_rows("", "CenterCropPad", pointwise.resized),
-    **_rows("", "NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss", signals.loss),
+    **rows("", "Flatten", movement.Reshape),
+    **rows("", "CenterCropPad", pointwise.resized),
+    **rows("", "NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss", signals.loss),
     **_modules(
         "",
         signals.Col2Im,
         signals.Compress,
         signals.DFT,
         signals.Det,
-        signals.Multinomial,
         signals.STFT,
         signals.TensorScatter,
     ),
+    **rows("", "SequenceAt SequenceErase", partial(pointwise.elementwise, positions=(0,))),
+    **rows("", "SequenceInsert", partial(sequences.SequenceConstruct, count=2)),
     **_modules("", *(getattr(sequences, name) for name in sequences.__all__)),
-    **_rows("", "MatMul MatMulInteger", products.product),
+    **rows("", "MatMul MatMulInteger", products.product),
     **_modules("", products.Gemm, products.Einsum),
-    **_rows("", "Conv ConvInteger ConvTranspose", convolutions.convolution),
-    **_rows("", "DeformConv", convolutions.deformed),
-    **_rows("", "GRU LSTM RNN", recurrent.recurrent),
+    **rows("", "Conv ConvInteger ConvTranspose", convolutions.convolution),
+    **rows("", "DeformConv", convolutions.deformed),
+    **rows("", "GRU LSTM RNN", recurrent.recurrent),
     **_modules(
         "",
         lookups.Gather,
@@ -99,31 +97,23 @@ RULES: Mapping[tuple[str, str], Rule] = {
         lookups.ScatterElements,
         lookups.ScatterND,
     ),
-    **_rows("", "Scatter", lookups.ScatterElements),
-    **_rows("", "Attention", attention.attention),
-    **_rows("", "RotaryEmbedding", attention.rotary),
-    **_rows(_MICROSOFT, "BiasAdd", pointwise.add),
-    **_rows(_MICROSOFT, "BiasSoftmax GroupNorm", pointwise.normalised),
-    **_rows(_MICROSOFT, "MatMulNBits", products.straight),
-    **_rows(_MICROSOFT, "DynamicQuantizeLSTM", recurrent.recurrent),
-    **_rows(_MICROSOFT, "Attention QAttention PackedAttention", attention.packed),
-    **_rows(_MICROSOFT, "LongformerAttention", attention.longformer),
-    **_rows(_MICROSOFT, "GroupQueryAttention MultiHeadAttention", attention.attention),
-    **_rows(_MICROSOFT, "GatherBlockQuantized", lookups.Gather),
-    **_rows(_MICROSOFT, "RotaryEmbedding", attention.rotary),
-    **_rows(_LAST, "BatchNormalization", partial(pointwise.normalised, noted=False)),
+    **rows("", "Scatter", lookups.ScatterElements),
+    **rows("", "Attention", attention.attention),
+    **rows("", "RotaryEmbedding", attention.rotary),
+    **fused.RULES,
+    **rows(_LAST, "BatchNormalization", partial(pointwise.normalised, noted=False)),
     **{
         (domain, name): partial(pointwise.elementwise, positions=(0,))
         for domain in ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
         for name in ("Quant", "IntQuant", "BipolarQuant", "FloatQuant", "Trunc", "MultiThreshold")
     },
-    **_rows(_ML, "Binarizer CastMap Imputer LabelEncoder Scaler ZipMap", pointwise.elementwise),
-    **_rows(_ML, "Normalizer", pointwise.normalised),
-    **_rows(_ML, "LinearClassifier", products.LinearClassifier),
-    **_rows(_ML, "LinearRegressor", products.straight),
-    **_rows(_ML, "SVMClassifier", signals.SVMClassifier),
-    **_rows(_ML, "SVMRegressor", products.SVMRegressor),
-    **_rows(_ML, "FeatureVectorizer", partial(movement.Concat, axis=1)),
+    **rows(_ML, "Binarizer CastMap Imputer LabelEncoder Scaler ZipMap", pointwise.elementwise),
+    **rows(_ML, "Normalizer", pointwise.normalised),
+    **rows(_ML, "LinearClassifier", products.LinearClassifier),
+    **rows(_ML, "LinearRegressor", products.straight),
+    **rows(_ML, "SVMClassifier", signals.SVMClassifier),
+    **rows(_ML, "SVMRegressor", products.SVMRegressor),
+    **rows(_ML, "FeatureVectorizer", partial(movement.Concat, axis=1)),
 }
 """The rule of every operation that is known; any other is a hub."""
 
@@ -143,7 +133,7 @@ STARTING = frozenset(
 """Operations that make neurons of operands without lanes: indices choose among the entries of a table."""
 
 SILENT = frozenset(
-    _rows(
+    rows(
         "",
         """
         BlackmanWindow ConstantOfShape EyeLike HammingWindow HannWindow MelWeightMatrix

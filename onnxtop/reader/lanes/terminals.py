@@ -10,11 +10,12 @@ from onnx import TensorProto
 from onnxtop.errors import UsageError
 from onnxtop.reader.lanes.arrays import Ids, Unclear, filled
 from onnxtop.reader.lanes.builder import Builder
-from onnxtop.reader.lanes.sizes import Input, Sizes
+from onnxtop.reader.lanes.neurons import Neurons
+from onnxtop.reader.lanes.sizes import Input
 from onnxtop.reader.lanes.states import paired_states
-from onnxtop.reader.lanes.uniting import United
-from onnxtop.reader.lanes.walk import Walk
+from onnxtop.reader.lanes.survey import Survey
 from onnxtop.reader.model import Model, Scope, Value
+from onnxtop.reader.search import reached
 
 __all__ = [
     "Chosen",
@@ -52,19 +53,19 @@ class Terminals:
     states: Mapping[Value, Value]
 
 
-def input_lanes(builder: Builder, inputs: Sequence[Input], sizes: Sizes, united: United) -> dict[Value, Ids]:
+def input_lanes(builder: Builder, survey: Survey) -> dict[Value, Ids]:
     """Make the vertices of every input that carries neurons: open axes share them, and so do united ones."""
     lanes: dict[Value, Ids] = {}
-    for item in inputs:
-        if item.dtype not in _NUMBERS and (item.value not in united.data or item.dtype == TensorProto.STRING):
+    for item in survey.sizes.inputs:
+        if item.dtype not in _NUMBERS and (item.value not in survey.data or item.dtype == TensorProto.STRING):
             continue
-        shape = sizes.of(item.value).shape
+        shape = survey.sizes.of(item.value).shape
         if shape is None or item.shape is None:
             one = builder.new(1, "input", item.value.name)
             lanes[item.value] = filled(int(one[0]), 1 if shape is None else len(shape))
             continue
         maps = [
-            np.zeros(1, np.intp) if declared is None else united.lanes(item.value, axis, size)
+            np.zeros(1, np.intp) if declared is None else survey.united(item.value, axis, size)
             for axis, (declared, size) in enumerate(zip(item.shape, shape, strict=True))
         ]
         lanes[item.value] = _numbered(builder, item.value.name, maps)
@@ -96,7 +97,7 @@ def find_terminals(
     scope: Scope,
     inputs: Sequence[Input],
     chosen: Chosen,
-    walk: Walk,
+    walk: Neurons,
     lanes: Mapping[Value, Ids],
 ) -> Terminals:
     """Sort inputs and outputs: states are neither, labels are no outputs unless there is nothing else.
@@ -135,7 +136,7 @@ def _wrong_names(
 
 
 def _without_labels(
-    outputs: Mapping[str, Value], declared: Mapping[str, onnx.TypeProto], walk: Walk
+    outputs: Mapping[str, Value], declared: Mapping[str, onnx.TypeProto], walk: Neurons
 ) -> dict[str, Value]:
     kept = {
         name: value
@@ -155,20 +156,15 @@ def _declared(kind: onnx.TypeProto) -> tuple[int | None, ...] | None:
 
 def comes_from(model: Model, value: Value, names: Sequence[str]) -> bool:
     """Tell whether a value is computed from one of the inputs with these names."""
-    stack, seen = [value], {value}
-    while stack:
-        here = stack.pop()
-        if here in model.inputs and here.name in names:
-            return True
+
+    def operands(here: Value) -> list[Value]:
         node = model.producers.get(here)
-        for source in node.inputs if node is not None else ():
-            if source is not None and source not in seen:
-                seen.add(source)
-                stack.append(source)
-    return False
+        return [] if node is None else [source for source in node.inputs if source is not None]
+
+    return any(here in model.inputs and here.name in names for here in reached([value], operands))
 
 
-def close_state(walk: Walk, before: Value, after: Value) -> None:
+def close_state(walk: Neurons, before: Value, after: Value) -> None:
     """Feed a state's output back to its input: entry by entry where they fit, all to all where not."""
     start, end = walk.env[before].ids, walk.env.get(after)
     if end is None:
