@@ -18,7 +18,8 @@ import numpy as np
 from _measure import Row, median_seconds, peak_mib, report
 
 from onnxtop.errors import OnnxtopError
-from onnxtop.reader.layers import Layer, read_layers
+from onnxtop.reader.layer import Layer
+from onnxtop.reader.layers import read_layers
 from onnxtop.statistics.exchangeability import evidence, verdict
 from onnxtop.statistics.facts import Exchangeability
 from onnxtop.statistics.initialisers import closest_initialiser

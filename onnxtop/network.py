@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Block", "Blocks", "Kernel", "Matrix", "NetworkGraph", "RawCodes", "Weights", "strips"]
-
 Matrix = NDArray[np.floating[Any]]
 """A weight matrix, shape (n_in, n_out), float16, float32 or float64."""
 

@@ -24,24 +24,6 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from onnxtop.errors import UsageError
 
-__all__ = [
-    "AllowExternal",
-    "Declared",
-    "Dims",
-    "InputShapes",
-    "Option",
-    "Peepholes",
-    "Seed",
-    "above_zero",
-    "at_least",
-    "check",
-    "declared",
-    "did_you_mean",
-    "number",
-    "one_of",
-    "with_values",
-]
-
 
 @dataclass(frozen=True)
 class Option:

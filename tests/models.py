@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from onnxtop.reader.constants import Constants
-from onnxtop.reader.layers import Layer, Skipped, find_layers
+from onnxtop.reader.layer import Layer, Skipped
+from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import load
 from onnxtop.results.report import Report
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from onnxtop.auditing.story import AuditOptions, audit
+from onnxtop.auditing.options import AuditOptions
+from onnxtop.auditing.story import audit
 from onnxtop.errors import ModelError
 from onnxtop.results.report import Report
 from tests.models import check_consistent

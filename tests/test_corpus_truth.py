@@ -11,7 +11,8 @@ import pytest
 from onnxtop.auditing.story import audit
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.coverage import account
-from onnxtop.reader.layers import Layer, find_layers
+from onnxtop.reader.layer import Layer
+from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import load
 from tests.reader.counting import count
 from tests.reader.responses import check_model

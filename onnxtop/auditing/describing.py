@@ -8,23 +8,15 @@ from dataclasses import replace
 from onnxtop.auditing.layers import Measured
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.coverage import account
-from onnxtop.reader.layers import Layer, Skipped
+from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.model import Model
 from onnxtop.reader.skeleton import checker_note
 from onnxtop.results.plain import finite_or_none
-from onnxtop.results.report import (
-    Coverage,
-    LayerPersistence,
-    LayerReport,
-    LayerRole,
-    ModelInfo,
-    SkippedWeight,
-)
+from onnxtop.results.report import Coverage, LayerPersistence, LayerReport, ModelInfo, SkippedWeight
 from onnxtop.statistics.exchangeability import verdict
 from onnxtop.topology import neural_persistence
+from onnxtop.topology.facts import LayerRole
 from onnxtop.topology.null_model import NullFigures, NullModels
-
-__all__ = ["coverage_of", "layer_report", "model_info"]
 
 _LEFT_OUT = "left out: a quick report was asked for"
 """Why there is neither null model nor statistics of a layer that has a figure."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.network import Blocks, Kernel
 from onnxtop.reader.encoding import Encoding
-from onnxtop.reader.layers import Layer
+from onnxtop.reader.layer import Layer
 from onnxtop.reader.model import Model
 from onnxtop.reader.names import source_line
 from onnxtop.reader.skeleton import Shape, infer_shapes, placed
@@ -24,8 +24,6 @@ from onnxtop.topology import convolution, neural_persistence
 from onnxtop.topology.graph import Forest
 from onnxtop.topology.layer_scan import LayerScan, scan_layer
 from onnxtop.topology.null_model import BIAS_ROW, UNROLLED, NullModels, StrongestWeights
-
-__all__ = ["Measured", "Progress", "Structure", "measure_layers"]
 
 Progress = Callable[[str, int, int], None]
 """Called with the layer just measured, and how many weights are done and to do."""

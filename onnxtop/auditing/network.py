@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.reader.connectivity import Connectivity, connect
 from onnxtop.reader.constants import Constants
-from onnxtop.reader.layers import Layer, Skipped
+from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.model import Model
 from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import Connectivity as CutOff
-from onnxtop.results.report import DeepGraphPersistence, LayerRole, SkipsCut
+from onnxtop.results.report import DeepGraphPersistence, SkipsCut
 from onnxtop.topology import deep_graph_persistence as dgp
+from onnxtop.topology.facts import LayerRole
 from onnxtop.topology.layer_scan import LayerScan
-
-__all__ = ["DeepGraph", "measure", "measured_layers", "neurons"]
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,6 @@ from onnxtop.options import AllowExternal, Dims, InputShapes, Option, Peepholes,
 if TYPE_CHECKING:
     from onnxtop.results.report import Settings
 
-__all__ = ["AuditOptions", "check_options", "settings_of"]
-
 
 @dataclass(frozen=True)
 class AuditOptions:

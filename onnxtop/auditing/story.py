@@ -13,7 +13,8 @@ from onnxtop.auditing.options import AuditOptions, check_options, settings_of
 from onnxtop.network import Blocks
 from onnxtop.reader.connectivity import Connectivity
 from onnxtop.reader.constants import Constants
-from onnxtop.reader.layers import Layer, find_layers
+from onnxtop.reader.layer import Layer
+from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import Model, load
 from onnxtop.reader.skeleton import check_sizes
 from onnxtop.results.plain import finite_or_none
@@ -31,8 +32,6 @@ from onnxtop.rules.rule import Policy
 from onnxtop.statistics.copies import find_copies
 from onnxtop.topology import neural_persistence
 from onnxtop.topology.null_model import NullModels
-
-__all__ = ["ALGORITHMS", "AuditOptions", "Audited", "Progress", "audit", "audited"]
 
 ALGORITHMS = {"neural_persistence": 1, "deep_graph_persistence": 1}
 """Version of each measure: raised whenever the same file and options may give another value."""

@@ -14,8 +14,6 @@ import click
 from onnxtop._version import __version__
 from onnxtop.errors import OnnxtopError
 
-__all__ = ["app", "main"]
-
 VERBS = {
     "report": ("onnxtop.cli.report", "Neural persistence of every layer of a model."),
     "layers": ("onnxtop.cli.layers", "List the weighted layers of a model, without topology."),

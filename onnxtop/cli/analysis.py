@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from onnxtop.results.report import Report
     from onnxtop.rules.rule import Policy
 
-__all__ = ["analyse", "attempts", "code_of", "exit_code", "readable", "run_audit"]
-
 Found = TypeVar("Found")
 
 _ORDER = (2, 5, 3, 1)

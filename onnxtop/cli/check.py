@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from onnxtop.rules.baseline import Baseline
     from onnxtop.rules.rule import Policy
 
-__all__ = ["command"]
-
 _JUDGING = ("fail_on", "baseline", "select", "ignore")
 
 

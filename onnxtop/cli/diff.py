@@ -11,9 +11,6 @@ from onnxtop.cli.verb import Run, Verb
 from onnxtop.comparison.options import CompareOptions
 from onnxtop.options import with_values
 
-__all__ = ["command"]
-
-
 EXIT_CODES = """\b
 Exit codes:
   0    no change beyond the tolerances

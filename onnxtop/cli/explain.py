@@ -7,8 +7,6 @@ import click
 from onnxtop.cli import EXIT_CODES
 from onnxtop.errors import UsageError
 
-__all__ = ["command"]
-
 _WIDTH = 80
 
 

@@ -17,9 +17,7 @@ from onnxtop.errors import NothingToAnalyseError
 
 if TYPE_CHECKING:
     from onnxtop.reader.connectivity import Connectivity
-    from onnxtop.reader.layers import Layer, Skipped
-
-__all__ = ["command"]
+    from onnxtop.reader.layer import Layer, Skipped
 
 
 class GraphVerb(Verb):
@@ -85,7 +83,7 @@ def _connect(path: str, options: Mapping[str, Any]) -> "tuple[Connectivity, list
 
 
 def _code(path: str, layers: "list[Layer | Skipped]") -> int:
-    from onnxtop.reader.layers import Layer
+    from onnxtop.reader.layer import Layer
 
     if any(isinstance(each, Layer) for each in layers):
         return 0

@@ -10,8 +10,6 @@ from onnxtop.cli.analysis import run_audit
 from onnxtop.cli.options import READ, options_of
 from onnxtop.cli.verb import Run, Verb
 
-__all__ = ["command"]
-
 
 @click.command("layers", cls=Verb, result="report", epilog=EXIT_CODES)
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)

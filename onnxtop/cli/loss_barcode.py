@@ -14,8 +14,6 @@ from onnxtop.cli.verb import Run, Verb
 from onnxtop.errors import UsageError
 from onnxtop.landscape.options import BarcodeOptions
 
-__all__ = ["command"]
-
 _INTERRUPTED = 130
 
 

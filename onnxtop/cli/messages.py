@@ -6,8 +6,6 @@ import click
 
 from onnxtop.render.text import visible
 
-__all__ = ["Voice", "error", "internal"]
-
 
 def error(message: str, path: str | None = None) -> None:
     """Say what went wrong, and with which file."""

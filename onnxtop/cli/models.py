@@ -8,8 +8,6 @@ from pathlib import Path
 from onnxtop.errors import ModelError, NothingToAnalyseError, UsageError
 from onnxtop.render import FailedModel
 
-__all__ = ["all_models", "find_models", "one_model"]
-
 
 def find_models(arguments: Iterable[str]) -> list[str | FailedModel]:
     """Return the paths of the models in the order of the arguments, each once.

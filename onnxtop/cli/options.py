@@ -13,8 +13,6 @@ from onnxtop.options import Declared, declared
 from onnxtop.render import RENDERERS, suffixes
 from onnxtop.render.text import number
 
-__all__ = ["CONNECTED", "MEASURED", "READ", "options_of", "output_options", "talk_options"]
-
 Callback: TypeAlias = Callable[[click.Context, click.Parameter, Any], Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -17,8 +17,6 @@ import click
 from onnxtop.errors import UsageError
 from onnxtop.render import RENDERERS, RenderOptions, render, suffixes
 
-__all__ = ["Output", "check", "pair", "write_all", "write_file", "writing"]
-
 _DRAWN = ("terminal", "text")
 """Formats that look as the stream needs it; the others are the same bytes everywhere."""
 

@@ -16,8 +16,6 @@ from onnxtop.options import with_values
 from onnxtop.render import FailedModel
 from onnxtop.render.probe import Probed
 
-__all__ = ["command"]
-
 _INTERRUPTED = 130
 
 

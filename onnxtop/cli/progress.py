@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = ["ProgressLine", "wanted"]
-
 PATIENCE = 0.5
 """Seconds without a sign: shorter work shows none, and never loads rich."""
 

@@ -11,8 +11,6 @@ from onnxtop.cli.options import MEASURED, READ, options_of
 from onnxtop.cli.verb import Run, Verb
 from onnxtop.rules.options import CheckOptions
 
-__all__ = ["command"]
-
 
 @click.command("report", cls=Verb, result="report", epilog=EXIT_CODES)
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)

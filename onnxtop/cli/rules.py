@@ -4,8 +4,6 @@ import click
 
 from onnxtop.cli import EXIT_CODES
 
-__all__ = ["command"]
-
 
 @click.command("rules", epilog=EXIT_CODES)
 def command() -> int:

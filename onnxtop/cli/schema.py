@@ -6,8 +6,6 @@ import click
 
 from onnxtop.cli import EXIT_CODES
 
-__all__ = ["command"]
-
 
 @click.command("schema", epilog=EXIT_CODES)
 def command() -> int:

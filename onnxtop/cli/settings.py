@@ -13,8 +13,6 @@ from onnxtop.auditing.options import AuditOptions
 from onnxtop.options import declared
 from onnxtop.render.json import strict
 
-__all__ = ["Settings", "resolve", "shown", "use_configuration"]
-
 
 @dataclass(frozen=True)
 class Settings:

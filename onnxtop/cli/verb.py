@@ -13,8 +13,6 @@ from onnxtop.cli.progress import ProgressLine, wanted
 from onnxtop.errors import OnnxtopError
 from onnxtop.render import FailedModel, RenderOptions
 
-__all__ = ["Run", "Verb"]
-
 
 @dataclass(frozen=True)
 class Run:

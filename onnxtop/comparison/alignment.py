@@ -15,8 +15,6 @@ from scipy.spatial import cKDTree
 
 from onnxtop.network import Blocks, strips
 
-__all__ = ["CHUNK", "EXPLAINED", "Aligned", "align", "residual"]
-
 EXPLAINED = 0.5
 """Relative change below which two layers hold the same weights, changed a little."""
 

@@ -5,8 +5,6 @@ from dataclasses import replace
 
 from onnxtop.results.diff import DiffSettings, Figure, LayerDiff
 
-__all__ = ["judge", "relative"]
-
 _SAME_FACTOR = 0.01
 """A factor this near to 1 is none worth a word."""
 _SAME_DIRECTION = 0.999

@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 from onnxtop.comparison.alignment import EXPLAINED, align
 from onnxtop.network import Blocks
 
-__all__ = ["Candidate", "Marks", "Pair", "holder", "match", "module_path"]
-
 _TRIED = 3
 """So many of the layers that look most alike are compared weight by weight."""
 _QUANTILES = np.linspace(0, 1, 65)

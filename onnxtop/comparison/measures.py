@@ -15,8 +15,6 @@ from onnxtop.topology.dense import dense_forest
 from onnxtop.topology.graph import Forest, Indices
 from onnxtop.topology.persistence import forest_diagram
 
-__all__ = ["topology_change", "weight_change"]
-
 _NUDGED = 1 << 25
 """Weights above which ties between edges are left as they fall."""
 _LEFT_OVER = 0.01

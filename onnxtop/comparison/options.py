@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from onnxtop.options import AllowExternal, Dims, InputShapes, Peepholes
 from onnxtop.results.diff import DiffSettings
 
-__all__ = ["CompareOptions"]
-
 
 @dataclass(frozen=True)
 class CompareOptions:

@@ -5,14 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from onnxtop._version import __version__
-from onnxtop.auditing.story import ALGORITHMS, AuditOptions, Progress, audited
+from onnxtop.auditing.layers import Progress
+from onnxtop.auditing.options import AuditOptions
+from onnxtop.auditing.story import ALGORITHMS, audited
 from onnxtop.comparison.alignment import EXPLAINED, align
 from onnxtop.comparison.judgement import judge
 from onnxtop.comparison.matching import Candidate, Marks, Pair, holder, match
 from onnxtop.comparison.measures import topology_change, weight_change
 from onnxtop.comparison.options import CompareOptions
 from onnxtop.errors import NothingToAnalyseError, OnnxtopError
-from onnxtop.reader.layers import Layer
+from onnxtop.reader.layer import Layer
 from onnxtop.results.diff import (
     Diff,
     Figure,
@@ -22,8 +24,6 @@ from onnxtop.results.diff import (
     WeightChange,
 )
 from onnxtop.results.report import LayerReport, Report, ToolInfo
-
-__all__ = ["DIFF_ALGORITHM", "CompareOptions", "compare"]
 
 DIFF_ALGORITHM = 1
 """Raised whenever the same files and options may give another comparison."""

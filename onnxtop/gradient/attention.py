@@ -8,8 +8,6 @@ from onnxtop.errors import ModelError
 from onnxtop.gradient.engine import Call
 from onnxtop.gradient.graph import Tensor
 
-__all__ = ["Attention"]
-
 _LOWEST = float(np.finfo(np.float32).min)
 
 

@@ -6,8 +6,6 @@ from onnxtop.gradient.engine import Call, key_of
 from onnxtop.gradient.expansions import expand
 from onnxtop.gradient.graph import Graph, Tensor
 
-__all__ = ["by_batch", "fed", "statistics"]
-
 _KEY = ("", "BatchNormalization")
 
 

@@ -10,17 +10,6 @@ from onnx import AttributeProto, NodeProto, helper
 from onnxtop.errors import ModelError
 from onnxtop.gradient.graph import Array, Graph, Tensor, ancestors, descendants
 
-__all__ = [
-    "Adjoints",
-    "Call",
-    "Key",
-    "Rule",
-    "Table",
-    "attributes_of",
-    "differentiate",
-    "key_of",
-]
-
 Adjoints: TypeAlias = "Sequence[Tensor | None]"
 """What a rule returns: d loss / d input for each input; None where there is none (indices, shapes)."""
 

@@ -12,8 +12,6 @@ from onnxtop.gradient import attention, recurrent
 from onnxtop.gradient.engine import Call, Table, attributes_of, key_of
 from onnxtop.gradient.graph import Graph, reads
 
-__all__ = ["EXPANSIONS", "expand"]
-
 
 def expand(graph: Graph, table: Table, parameters: Iterable[str] | None = None) -> Graph:
     """Return the graph with some operations written out.

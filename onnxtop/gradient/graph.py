@@ -13,20 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, OperatorSetIdProto, ValueInfoProto, helper, numpy_helper
 
-__all__ = [
-    "OPSET",
-    "Array",
-    "Graph",
-    "Operand",
-    "Shape",
-    "Tensor",
-    "ancestors",
-    "copied",
-    "descendants",
-    "onnx_type",
-    "reads",
-]
-
 OPSET = 21
 """The opset of what is written here; older models are converted to it first."""
 

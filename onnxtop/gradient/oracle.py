@@ -5,8 +5,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["directional_derivative", "gradient_by_differences", "relative_error"]
-
 Vector = NDArray[np.floating]
 Function = Callable[[Vector], float]
 

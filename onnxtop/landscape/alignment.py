@@ -21,8 +21,6 @@ from scipy.optimize import linear_sum_assignment
 
 from onnxtop.errors import UsageError
 
-__all__ = ["Layout", "Member", "UnitGroup", "align", "renumbered"]
-
 Floats: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.intp]
 Layout: TypeAlias = Mapping[str, tuple[slice, tuple[int, ...]]]

@@ -26,8 +26,6 @@ from onnxtop.landscape.chain import (
 from onnxtop.landscape.options import PathOptions
 from onnxtop.loss.descent import Floats, Gradient
 
-__all__ = ["relax"]
-
 ROUNDS = 4
 """Rounds of the elastic band, each with its own pivots."""
 

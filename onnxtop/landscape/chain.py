@@ -14,20 +14,6 @@ import numpy as np
 
 from onnxtop.loss.descent import Floats, Gradient
 
-__all__ = [
-    "PER_EDGE",
-    "Loss",
-    "Meter",
-    "along",
-    "between",
-    "line",
-    "number",
-    "profile",
-    "shares_of",
-    "slopes_at",
-    "unit",
-]
-
 Loss: TypeAlias = Callable[[Floats], float]
 """The loss at a point, shape (d,)."""
 

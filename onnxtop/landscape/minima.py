@@ -22,8 +22,6 @@ from numpy.typing import NDArray
 from onnxtop.landscape.options import Training
 from onnxtop.loss.descent import Floats, Gradient, descend, extreme_eigenvalue
 
-__all__ = ["BatchGradient", "Certificate", "Draw", "Point", "certify", "fresh", "perturbed", "train"]
-
 Indices: TypeAlias = NDArray[np.intp]
 
 

@@ -13,10 +13,9 @@ from onnxtop.loss.descent import Floats
 from onnxtop.loss.parameters import Parameter
 from onnxtop.loss.probe import Probe
 from onnxtop.reader.constants import Constants
-from onnxtop.reader.layers import Layer, find_layers
+from onnxtop.reader.layer import Layer
+from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import Model
-
-__all__ = ["confirmed", "draws", "layout_of", "reference_loss", "translated"]
 
 _SAME = 1e-4
 """Two readings of one network may differ by this share of 1 + loss (float32, other order of sums)."""

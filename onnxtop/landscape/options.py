@@ -9,17 +9,6 @@ from onnxtop.errors import UsageError
 from onnxtop.loss.options import LossOptions, processors
 from onnxtop.options import Option, Seed, check
 
-__all__ = [
-    "BarcodeOptions",
-    "Budget",
-    "Finder",
-    "Optimiser",
-    "Pairs",
-    "PathOptions",
-    "Start",
-    "Training",
-]
-
 Finder: TypeAlias = Literal["neb", "bezier", "authors", "line"]
 Optimiser: TypeAlias = Literal["adam", "sgd-1", "sgd-2", "lbfgs"]
 Pairs: TypeAlias = Literal["tree", "all", "direct"]

@@ -44,8 +44,6 @@ from onnxtop.landscape.chain import (
 from onnxtop.landscape.options import PathOptions
 from onnxtop.loss.descent import Floats, Gradient
 
-__all__ = ["Path", "find_path"]
-
 _FLAT = 1e-7
 """A path this little (relative to 1 + loss) above its higher end is as low as float32 can tell."""
 

@@ -9,8 +9,6 @@ from onnxtop.landscape.search import Found
 from onnxtop.results.landscape import LossLandscape, Minimum, Pass, Score
 from onnxtop.topology.barcode import Barcode, direct_barcode, merge_tree_barcode, to_score
 
-__all__ = ["assembled"]
-
 
 def assembled(
     points: Sequence[Point],

@@ -21,8 +21,6 @@ from onnxtop.landscape.paths import Path
 from onnxtop.loss.descent import Floats
 from onnxtop.topology.barcode import merge_tree_barcode
 
-__all__ = ["Found", "connect", "next_pairs"]
-
 Pair: TypeAlias = tuple[int, int]
 
 _AT_ONCE = 2

@@ -15,8 +15,6 @@ from onnxtop.landscape.search import Found
 from onnxtop.loss.data import Data
 from onnxtop.loss.descent import Floats
 
-__all__ = ["State", "key_of"]
-
 
 @dataclass(eq=False)
 class State:

@@ -32,8 +32,6 @@ from onnxtop.loss.probe import Probe
 from onnxtop.reader.model import Model
 from onnxtop.results.landscape import LossLandscape
 
-__all__ = ["Progress", "loss_barcode"]
-
 OneModel: TypeAlias = str | os.PathLike[str] | Model
 
 Progress: TypeAlias = Callable[[str, int, int], None]

@@ -17,8 +17,6 @@ from onnxtop.landscape.units import Walk
 from onnxtop.reader.model import Model, Node
 from onnxtop.reader.skeleton import infer_shapes
 
-__all__ = ["Symmetries", "find_groups"]
-
 
 @dataclass(frozen=True, eq=False)
 class Symmetries:

@@ -9,8 +9,6 @@ import numpy as np
 from onnxtop.landscape.alignment import Layout, Member, UnitGroup
 from onnxtop.reader.model import Model, Value
 
-__all__ = ["Marks", "Units", "Walk"]
-
 
 @dataclass(frozen=True)
 class Units:

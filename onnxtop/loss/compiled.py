@@ -20,8 +20,6 @@ from onnxtop.gradient.rules import RULES
 from onnxtop.loss.heads import LOSS, TARGET, WEIGHT, Head, attach
 from onnxtop.loss.runtime import Runtime, Session
 
-__all__ = ["Compiled", "Runner", "flat"]
-
 _WORTH_TRYING = 0.05
 """Seconds that a run must take before building sessions anew can pay."""
 

@@ -18,8 +18,6 @@ from onnxtop.loss.images import read_images
 from onnxtop.loss.options import Pixels
 from onnxtop.loss.samples import TARGETS
 
-__all__ = ["MAIN", "Data", "read_data"]
-
 MAIN = ""
 """Name of the split whose arrays have no ending."""
 

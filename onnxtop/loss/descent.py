@@ -12,8 +12,6 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Descent", "Eigenvalue", "Floats", "Gradient", "descend", "extreme_eigenvalue", "hessian_product"]
-
 Floats: TypeAlias = NDArray[np.float64]
 
 Gradient: TypeAlias = Callable[[NDArray[Any]], tuple[float, NDArray[Any]]]

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from onnxtop.loss.parameters import Parameter
 
-__all__ = ["Profile", "Surface", "along", "filter_normalised", "over"]
-
 Vector = NDArray[np.float32]
 Loss = Callable[[Vector], float]
 

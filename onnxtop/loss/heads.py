@@ -21,8 +21,6 @@ from onnxtop.gradient.graph import Array, Graph, Shape, Tensor
 from onnxtop.loss.look import Look
 from onnxtop.loss.options import LossName
 
-__all__ = ["LOSS", "TARGET", "WEIGHT", "Head", "attach", "choose"]
-
 TARGET, WEIGHT, LOSS = "onnxtop/target", "onnxtop/weight", "onnxtop/loss"
 """Names of what is fed and of the scalar that is computed."""
 

@@ -11,8 +11,6 @@ from onnxtop.errors import UsageError
 from onnxtop.gradient.graph import Array
 from onnxtop.loss.options import Pixels
 
-__all__ = ["Images", "read_images"]
-
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 

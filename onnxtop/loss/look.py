@@ -13,8 +13,6 @@ from onnxtop.loss.prepare.sizes import feeds_of, numbers_to_try, sized
 from onnxtop.loss.runtime import Runtime
 from onnxtop.loss.samples import Samples
 
-__all__ = ["Look", "look"]
-
 _CHUNK_BYTES = 2**26
 """What the values of one run may take; larger chunks fall out of the processor's caches and win nothing."""
 

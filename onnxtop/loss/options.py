@@ -11,8 +11,6 @@ from typing import Annotated, Literal, TypeAlias, get_args
 from onnxtop.errors import UsageError
 from onnxtop.options import AllowExternal, Option, Seed, check
 
-__all__ = ["BatchNorm", "Execution", "LossName", "LossOptions", "Pixels", "ProbeOptions", "processors"]
-
 LossName: TypeAlias = Literal["auto", "cross-entropy", "binary", "mse", "l1", "huber"]
 BatchNorm: TypeAlias = Literal["frozen", "batch", "recalibrate"]
 Execution: TypeAlias = Literal["auto", "feeds", "rebuild"]

@@ -19,13 +19,12 @@ import numpy as np
 from onnxtop.errors import ModelError
 from onnxtop.reader.constants import Constants, UnreadableConstantError
 from onnxtop.reader.encoding import is_weight_type
-from onnxtop.reader.layers import Layer, Skipped, find_layers
+from onnxtop.reader.layer import Layer, Skipped
+from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.names import layer_name
 from onnxtop.reader.ops import NORMALISATION, bias_positions
 from onnxtop.statistics.fixed import probably_fixed
-
-__all__ = ["Parameter", "Parameters", "find_parameters"]
 
 _STATISTICS = ("BatchNormalization", (3, 4))
 _LARGEST = 1e3

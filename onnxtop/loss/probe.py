@@ -29,8 +29,6 @@ from onnxtop.loss.scores import Scores, scores
 from onnxtop.loss.targets import prepare
 from onnxtop.reader.model import Model
 
-__all__ = ["Probe"]
-
 Vector = NDArray[np.float32]
 
 _KEPT_BYTES = 2**28  # the prepared runs of the whole data are kept if they are smaller

@@ -14,8 +14,6 @@ from onnx import ModelProto
 from onnxtop.errors import ModelError
 from onnxtop.gradient.graph import Array
 
-__all__ = ["Runtime", "Session"]
-
 _TYPES: dict[str, Any] = {"float": np.float32, "double": np.float64, "bfloat16": ml_dtypes.bfloat16}
 _TYPES["string"] = object
 

@@ -10,8 +10,6 @@ from onnxtop.errors import UsageError
 from onnxtop.gradient.graph import Array
 from onnxtop.loss.prepare.prepared import Declared
 
-__all__ = ["TARGETS", "Samples", "match"]
-
 TARGETS = ("labels", "target")
 """Names under which data holds what a model should give."""
 

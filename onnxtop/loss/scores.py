@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from onnxtop.gradient.graph import Array
 from onnxtop.loss.targets import Targets
 
-__all__ = ["ClassScore", "Scores", "scores"]
-
 
 @dataclass(frozen=True)
 class ClassScore:

@@ -25,16 +25,6 @@ from onnxtop.loss.scores import ClassScore
 from onnxtop.reader.model import Model
 from onnxtop.results.plain import plain
 
-__all__ = [
-    "LayerGradient",
-    "LossProbeResult",
-    "ProbeOptions",
-    "Sharpness",
-    "ShortDescent",
-    "Split",
-    "probe_summary",
-]
-
 Progress = Callable[[str, int, int], None]
 """Called with what is done next, and how many steps are done and to do."""
 

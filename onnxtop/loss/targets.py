@@ -8,8 +8,6 @@ from onnxtop.errors import UsageError
 from onnxtop.gradient.graph import Array, Shape
 from onnxtop.loss.heads import Head
 
-__all__ = ["Targets", "prepare"]
-
 
 @dataclass(frozen=True, eq=False)
 class Targets:

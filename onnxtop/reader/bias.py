@@ -5,8 +5,6 @@ from onnxtop.reader.evaluate import MOVEMENT
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.reading import Bias, Reading, runs_along
 
-__all__ = ["added_bias"]
-
 
 def added_bias(node: Node, reading: Reading, n_out: int, model: Model, constants: Constants) -> Bias | None:
     """Find the constant vector that is added to the node's result next, along its outputs."""

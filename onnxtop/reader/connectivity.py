@@ -32,10 +32,8 @@ from onnxtop.reader.lanes.terminals import (
     named_values,
 )
 from onnxtop.reader.lanes.weights import LayerTable
-from onnxtop.reader.layers import Layer, Skipped
+from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.model import Model, Scope, Value
-
-__all__ = ["Connectivity", "Vertices", "connect"]
 
 _ASSUMED = ((2, 64), (1, 64), (64, 64), (1, 224), (64, 224), (1, 48), (2, 7), (1, 16000))
 """Sizes tried for open axes, the first axis and the others, until nothing has to be a hub."""

@@ -18,8 +18,6 @@ from onnxtop.reader.evaluate import bound, is_computed, is_decoder, keeps_elemen
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.tensors import dtype_name
 
-__all__ = ["Constants", "UnreadableConstantError"]
-
 Array = NDArray[Any]
 
 _KEPT_BYTES = 2**26  # computed results kept for reuse; a chain of aliases or one table used by many nodes

@@ -14,11 +14,9 @@ from enum import IntEnum
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.encoding import is_weight_type
 from onnxtop.reader.evaluate import is_decoder
-from onnxtop.reader.layers import Layer, Skipped
+from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.ops import NORMALISATION, bias_positions
-
-__all__ = ["Account", "account"]
 
 _QUANTISATION = "quantisation"
 

@@ -9,17 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "affine",
-    "bipolar",
-    "blocked",
-    "check_scale",
-    "float_quant",
-    "integer_quant",
-    "truncated",
-    "unpack",
-]
-
 Array = NDArray[Any]
 
 

@@ -4,8 +4,6 @@ import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = ["Encoding", "Sharing", "is_weight_type"]
-
 Sharing: TypeAlias = Literal["per-tensor", "per-channel", "block", "scaled"]
 """Which codes share one scale; ``scaled`` where ordinary arithmetic applies it."""
 

@@ -24,8 +24,6 @@ from onnxtop.reader.dequantize import (
 )
 from onnxtop.reader.model import Node
 
-__all__ = ["MOVEMENT", "bound", "is_computed", "is_decoder", "keeps_elements", "run"]
-
 Array = NDArray[Any]
 
 MOVEMENT = frozenset({"Identity", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})

@@ -16,8 +16,6 @@ from onnxtop.reader.model import Node, Value
 from onnxtop.reader.names import node_name
 from onnxtop.reader.reading import Array, Bias, Reading
 
-__all__ = ["Layer", "Skipped", "Source", "WeightUse"]
-
 
 @dataclass(frozen=True, eq=False)
 class WeightUse:

@@ -26,8 +26,6 @@ from onnxtop.reader.reading import (
     stored,
 )
 
-__all__ = ["Layer", "Skipped", "find_layers", "read_layers"]
-
 
 def read_layers(
     path: str | Path, *, allow_external: Iterable[str | Path] = (), peepholes: bool = False

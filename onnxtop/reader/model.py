@@ -29,8 +29,6 @@ from onnxtop.reader import wire
 from onnxtop.reader.fused import inlined, mark_of, write_out
 from onnxtop.reader.tensors import TensorFiles
 
-__all__ = ["Body", "Model", "Node", "Scope", "Use", "Value", "bodies", "load"]
-
 
 @dataclass(frozen=True)
 class Value:

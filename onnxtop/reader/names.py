@@ -10,8 +10,6 @@ from collections.abc import Iterable
 
 from onnxtop.reader.model import Node
 
-__all__ = ["layer_name", "node_name", "numbered", "source_line"]
-
 _FRAME = re.compile(r'^\s*File "([^"\n]+)", line (\d{1,9})\b', re.M)
 _INSTALLED = re.compile(r"[/\\](site|dist)-packages[/\\]|^<")
 _QUOTED = re.compile(r"'([^']*)'")

@@ -12,18 +12,6 @@ from onnxtop.reader.constants import Constants
 from onnxtop.reader.encoding import Encoding, Sharing
 from onnxtop.reader.model import Model, Node, Value
 
-__all__ = [
-    "Array",
-    "Bias",
-    "Call",
-    "Reading",
-    "checked_attributes",
-    "matrices",
-    "one_matrix",
-    "runs_along",
-    "stored",
-]
-
 Array = NDArray[Any]
 
 

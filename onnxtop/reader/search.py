@@ -3,8 +3,6 @@
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TypeVar
 
-__all__ = ["reached"]
-
 T = TypeVar("T", bound=Hashable)
 
 

@@ -13,11 +13,9 @@ from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
 from onnxtop.errors import UsageError
 from onnxtop.network import Kernel
-from onnxtop.reader.layers import Layer
+from onnxtop.reader.layer import Layer
 from onnxtop.reader.model import Model, bodies
 from onnxtop.reader.windows import windows
-
-__all__ = ["Shape", "check_sizes", "checker_note", "infer_shapes", "placed"]
 
 Shape = tuple[int | None, ...]
 

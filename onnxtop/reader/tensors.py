@@ -20,12 +20,7 @@ from onnx import SparseTensorProto, TensorProto, numpy_helper
 from onnxtop.errors import ExternalDataError, FormatError
 from onnxtop.reader.wire import INLINE
 
-__all__ = ["FLOATS", "TensorFiles", "dtype_name", "element_count"]
-
 Array = NDArray[Any]
-
-FLOATS = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16})
-"""Data types whose stored values are the weights themselves."""
 
 # Types whose bytes are the array's bytes; all others are unpacked by onnx.
 _PLAIN: dict[int, np.dtype[Any]] = {

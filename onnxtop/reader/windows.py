@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Window", "windows"]
-
 
 @dataclass(frozen=True)
 class Window:

@@ -12,8 +12,6 @@ Wire format: https://protobuf.dev/programming-guides/encoding; field numbers: on
 from collections.abc import Iterator
 from typing import NamedTuple
 
-__all__ = ["INLINE", "outline"]
-
 INLINE = "\0inline"
 """Location of tensor bytes that stay in the model's own file; no file can have this name."""
 

@@ -15,17 +15,6 @@ from onnxtop.errors import UsageError
 if TYPE_CHECKING:
     from onnxtop.results.report import Finding, Report
 
-__all__ = [
-    "RENDERERS",
-    "FailedModel",
-    "RenderOptions",
-    "Result",
-    "fails",
-    "path_of",
-    "render",
-    "suffixes",
-]
-
 
 def _modules(result: str, *formats: str) -> Mapping[str, str]:
     return {name: f"onnxtop.render.{result}.{name}" for name in formats}

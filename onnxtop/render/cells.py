@@ -9,8 +9,6 @@ from rich.cells import cell_len
 
 from onnxtop.render.text import DASH, TIMES, defined, figure, visible
 
-__all__ = ["ASCII", "BAR", "UNICODE", "Signs", "elide", "without_common_ends"]
-
 BAR = 10
 """Cells of a full bar, normalized NP 1."""
 

@@ -6,8 +6,6 @@ from typing import Any
 
 from onnxtop.render import FailedModel
 
-__all__ = ["document", "failure", "strict"]
-
 _UNSAFE = re.compile(
     "[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb]"
 )

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from onnxtop.render import RenderOptions
 from onnxtop.render.text import visible
 
-__all__ = ["code", "listed", "prose", "row", "table"]
-
 _FOLDED = 15
 """A table with more rows than this starts folded."""
 

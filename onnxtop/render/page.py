@@ -14,8 +14,6 @@ from rich.text import Text
 from onnxtop.render import RenderOptions
 from onnxtop.render.cells import ASCII, UNICODE
 
-__all__ = ["Page"]
-
 _LISTED = 12
 """At most so many entries of a list are shown; ``all_rows`` shows all."""
 

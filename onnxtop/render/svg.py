@@ -6,8 +6,6 @@ from collections.abc import Iterable
 
 from onnxtop.render.text import visible
 
-__all__ = ["Scale", "clipped", "document", "element", "path", "text"]
-
 
 def document(width: int, height: int, parts: Iterable[str], **attributes: str | float) -> str:
     """Write a page on a white ground."""

@@ -13,8 +13,6 @@ from rich.text import Text
 from onnxtop.render.cells import Signs, elide, without_common_ends
 from onnxtop.render.text import TIMES
 
-__all__ = ["Column", "Columns", "Layout", "Row", "table"]
-
 
 @dataclass(frozen=True)
 class Column:

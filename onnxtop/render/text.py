@@ -6,9 +6,6 @@ reverse the direction of writing.
 
 import math
 
-__all__ = ["DASH", "TIMES", "counted", "defined", "figure", "humanised", "number", "visible"]
-
-
 DASH = "\N{EN DASH}"
 """Stands for a figure that is not defined."""
 

@@ -10,8 +10,6 @@ from onnxtop.options import Option
 from onnxtop.results.plain import plain
 from onnxtop.results.report import ModelInfo, ToolInfo
 
-__all__ = ["Diff", "DiffSettings", "Figure", "LayerDiff", "NetworkDiff", "Unmatched", "WeightChange"]
-
 
 @dataclass(frozen=True)
 class DiffSettings:

@@ -9,8 +9,6 @@ from typing import Any
 
 from onnxtop.results.plain import plain
 
-__all__ = ["LossLandscape", "Minimum", "Pass", "Score"]
-
 
 @dataclass(frozen=True)
 class Minimum:

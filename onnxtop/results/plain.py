@@ -5,8 +5,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["finite_or_none", "plain"]
-
 
 def finite_or_none(value: float | None) -> float | None:
     """Return a figure as a float, None where it is not defined or not finite."""

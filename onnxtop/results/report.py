@@ -19,29 +19,6 @@ from onnxtop.results.plain import plain
 from onnxtop.statistics.facts import Exchangeability, LayerStatistics
 from onnxtop.topology.facts import LayerRole
 
-__all__ = [
-    "NOT_ASKED",
-    "ON_DATA",
-    "SCHEMA_VERSION",
-    "Connectivity",
-    "Coverage",
-    "DeepGraphPersistence",
-    "Exchangeability",
-    "Finding",
-    "LayerPersistence",
-    "LayerReport",
-    "LayerRole",
-    "LayerStatistics",
-    "ModelInfo",
-    "Network",
-    "NetworkPersistence",
-    "Report",
-    "Settings",
-    "SkippedWeight",
-    "SkipsCut",
-    "ToolInfo",
-]
-
 NOT_ASKED = "topology was not asked for"
 """The reason of every figure of layers that were only read."""
 

@@ -9,8 +9,6 @@ from typing import Any
 from onnxtop.errors import UsageError
 from onnxtop.results.report import Report, Settings
 
-__all__ = ["Baseline", "incomparable", "read_baseline"]
-
 _SHOWN_ONLY = ("layers",)
 """Settings that choose what is shown, not what is measured."""
 

@@ -21,8 +21,6 @@ from onnxtop.rules import (
 from onnxtop.rules.baseline import incomparable
 from onnxtop.rules.rule import Policy, Rule
 
-__all__ = ["FAMILIES", "RULES", "Rule", "apply", "chosen", "find_rule", "severity_of"]
-
 FAMILIES = {
     "OT0": "load and coverage",
     "OT1": "numbers",

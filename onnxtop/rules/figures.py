@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-__all__ = ["FIGURES", "Figure", "find_figure"]
-
 
 @dataclass(frozen=True)
 class Figure:

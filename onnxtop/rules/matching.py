@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from onnxtop.results.report import LayerReport, Report
 from onnxtop.statistics.sketch import cosine, unpack
 
-__all__ = ["layer_pairs", "partners", "similarity"]
-
 
 def layer_pairs(report: Report, baseline: Report | None) -> Iterator[tuple[LayerReport, LayerReport]]:
     """Yield the pairs of layers that are the same one, in the order of the report."""

@@ -6,8 +6,6 @@ from typing import Annotated, Any, Literal
 
 from onnxtop.options import Option
 
-__all__ = ["CheckOptions"]
-
 
 @dataclass(frozen=True)
 class CheckOptions:

@@ -32,8 +32,6 @@ from onnxtop.rules.catalogue import RULES
 from onnxtop.rules.options import CheckOptions
 from onnxtop.rules.rule import SEVERITIES, THRESHOLDS, TOLERANCES, Band, Policy
 
-__all__ = ["KEYS", "Config", "check_rules", "find_config", "policy_of", "read_config"]
-
 FILE = "onnxtop.toml"
 _PROJECT = "pyproject.toml"
 

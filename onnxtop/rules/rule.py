@@ -7,19 +7,6 @@ from functools import wraps
 from onnxtop.results.report import LayerReport, Report
 from onnxtop.rules.matching import layer_pairs
 
-__all__ = [
-    "SEVERITIES",
-    "THRESHOLDS",
-    "TOLERANCES",
-    "Band",
-    "Found",
-    "Policy",
-    "Rule",
-    "layer_rule",
-    "pair_rule",
-    "rule",
-]
-
 SEVERITIES = ("error", "warning", "note")
 """From the worst to the mildest."""
 

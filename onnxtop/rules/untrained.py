@@ -1,7 +1,8 @@
 """OT2, what users ask first: whether this was trained at all, and the right weights were loaded."""
 
-from onnxtop.results.report import Exchangeability, LayerReport, Report
+from onnxtop.results.report import LayerReport, Report
 from onnxtop.rules.rule import Found, Policy, rule
+from onnxtop.statistics.facts import Exchangeability
 
 _LAYERS, _FEWEST = 3, 2
 _SOURCE = (

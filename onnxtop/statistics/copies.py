@@ -11,8 +11,6 @@ import numpy as np
 
 from onnxtop.network import Blocks, Matrix
 
-__all__ = ["Fingerprint", "find_copies", "fingerprint"]
-
 Fingerprint = tuple[object, ...]
 """Equal for layers that may hold the same weights, transposed or not."""
 

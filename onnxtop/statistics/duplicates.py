@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from onnxtop.network import Matrix, strips
 
-__all__ = ["NEAR", "Repeats", "find_repeats"]
-
 NEAR = 1e-3
 """Two units are nearly equal if they differ by less than this share of their length."""
 

@@ -33,15 +33,6 @@ from onnxtop.network import Blocks, Matrix, strips
 from onnxtop.statistics.facts import Exchangeability
 from onnxtop.statistics.initialisers import FITTED, InitialiserMatch
 
-__all__ = [
-    "CONCENTRATION_LIMIT",
-    "NEURAL_PERSISTENCE_LIMIT",
-    "SPECTRUM_LIMIT",
-    "Evidence",
-    "evidence",
-    "verdict",
-]
-
 Floats = NDArray[np.float64]
 
 NEURAL_PERSISTENCE_LIMIT = 3.0

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-__all__ = ["LISTED", "Codes", "Exchangeability", "LayerStatistics", "Units"]
-
 LISTED = 64
 """So many indices of units are kept, the first."""
 

@@ -9,8 +9,6 @@ import numpy as np
 
 from onnxtop.network import Blocks, Matrix
 
-__all__ = ["probably_fixed"]
-
 _SMALLEST = 16  # weights below which structure may be chance
 _WAVE = 32  # length from which a sinusoid is told from noise
 

@@ -25,8 +25,6 @@ from scipy.special import ndtr
 from onnxtop.errors import UsageError
 from onnxtop.network import Blocks, Matrix
 
-__all__ = ["FITTED", "InitialiserMatch", "closest_initialiser", "initialiser_distances"]
-
 Floats = NDArray[np.float64]
 Distribution = Callable[[Floats], Floats]
 

@@ -15,8 +15,6 @@ from onnxtop.statistics.products import onto_columns, onto_rows
 from onnxtop.statistics.quantisation import code_statistics
 from onnxtop.statistics.sketch import NARROW, SIDE, WIDE, directions, pack
 
-__all__ = ["layer_statistics"]
-
 _CHUNK = 2**18
 """Cells that stay in the cache while several things are asked of them."""
 

@@ -5,8 +5,6 @@ from numpy.typing import NDArray
 
 from onnxtop.network import Blocks
 
-__all__ = ["is_varied", "narrower_type", "out_of_range", "sample"]
-
 SMALLEST_NORMAL, LARGEST = 2.0**-14, 65504.0
 """Of float16."""
 

@@ -9,8 +9,6 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["onto_columns", "onto_rows"]
-
 Float = TypeVar("Float", np.float32, np.float64)
 
 _TILE = 2**18

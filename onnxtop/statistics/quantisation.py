@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from onnxtop.network import RawCodes
 from onnxtop.statistics.facts import Codes
 
-__all__ = ["code_statistics"]
-
 _CHUNK = 2**20
 
 _VANISHING = 1e-30

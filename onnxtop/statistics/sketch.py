@@ -10,8 +10,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NARROW", "SIDE", "WIDE", "cosine", "directions", "pack", "unpack"]
-
 Floats = NDArray[np.float32]
 
 SIDE = 8

@@ -10,8 +10,6 @@ from onnxtop.errors import UsageError
 from onnxtop.network import Matrix
 from onnxtop.topology.persistence import Convention
 
-__all__ = ["as_blocks", "as_matrix", "check_options", "check_scale"]
-
 
 def check_options(convention: str, p: float) -> None:
     """Raise UsageError unless convention and p make sense."""

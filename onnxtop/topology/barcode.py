@@ -37,8 +37,6 @@ from onnxtop.topology.basins import (
 from onnxtop.topology.graph import Floats, Indices
 from onnxtop.topology.spanning import GrowingForest
 
-__all__ = ["Barcode", "ToScore", "direct_barcode", "merge_tree_barcode", "point_cloud_barcode", "to_score"]
-
 
 @dataclass(frozen=True, eq=False)
 class Barcode:

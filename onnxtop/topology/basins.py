@@ -13,8 +13,6 @@ from scipy.spatial import cKDTree
 from onnxtop.errors import UsageError
 from onnxtop.topology.graph import Floats, Indices
 
-__all__ = ["Batches", "bottoms", "grid_edges", "homes", "nearest_edges", "passes_between"]
-
 Batches: TypeAlias = Callable[[], Iterator[tuple[Indices, Indices]]]
 """Gives the edges of a graph, tails and heads, as often as it is called; a batch at a time."""
 

@@ -32,8 +32,6 @@ from onnxtop.topology.strongest import (
     submatrix,
 )
 
-__all__ = ["BlockForest", "NonFinite", "block_forest"]
-
 Labels = NDArray[np.int32]
 
 STRIP = 1 << 18

@@ -33,8 +33,6 @@ from onnxtop.topology.graph import Floats, Indices
 from onnxtop.topology.layer_scan import Strength, strongest_in_lines
 from onnxtop.topology.spanning import GrowingForest
 
-__all__ = ["Bundle", "Links", "Paths", "bottleneck_tree", "widest_paths"]
-
 Places = NDArray[np.signedinteger[Any]]
 
 

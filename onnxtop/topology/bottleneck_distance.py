@@ -10,8 +10,6 @@ import numpy as np
 from onnxtop.errors import UsageError
 from onnxtop.topology.persistence import Diagram
 
-__all__ = ["bottleneck_distance"]
-
 
 def bottleneck_distance(first: Diagram, second: Diagram) -> float:
     """Return the bottleneck distance of two diagrams, their essential points left out; exact.

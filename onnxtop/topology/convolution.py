@@ -25,8 +25,6 @@ from onnxtop.network import Blocks, Kernel
 from onnxtop.topology.graph import Floats, Forest, Indices, empty_forest
 from onnxtop.topology.spanning import GrowingForest, with_bias
 
-__all__ = ["channels", "unrolled_forest"]
-
 BATCH = 1 << 18
 """Edges that enter together, at least; a graph with more vertices takes as many as it has vertices."""
 

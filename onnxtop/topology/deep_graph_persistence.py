@@ -29,8 +29,6 @@ from onnxtop.topology.layer_scan import LayerScan, scan_layer
 from onnxtop.topology.network_graphs import Skips, layers_on_paths, stack, with_separate_ends, with_skips
 from onnxtop.topology.persistence import Convention, Diagram
 
-__all__ = ["DeepGraphPersistence", "Skips", "deep_graph_persistence", "kept_and_cut"]
-
 
 @dataclass(frozen=True, eq=False)
 class DeepGraphPersistence:

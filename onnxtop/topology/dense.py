@@ -14,8 +14,6 @@ from onnxtop.topology.block import BlockForest, NonFinite, block_forest
 from onnxtop.topology.graph import Floats, Forest, Indices, empty_forest
 from onnxtop.topology.spanning import GrowingForest, with_bias
 
-__all__ = ["dense_forest"]
-
 SMALL = 4096
 """Cells up to which a block is not worth a threshold of its own."""
 JOINT = 1 << 18

@@ -33,8 +33,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Floats", "Forest", "Indices", "empty_forest"]
-
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 

@@ -27,8 +27,6 @@ from onnxtop.topology.strongest import (
     submatrix,
 )
 
-__all__ = ["LayerScan", "Strength", "StrongCells", "scan_layer", "strongest_in_lines"]
-
 CHUNK = 1 << 17
 """Cells worked on at a time: they and what is made of them stay in the cache."""
 

@@ -12,8 +12,6 @@ from onnxtop.network import Block, NetworkGraph, Weights
 from onnxtop.topology.arguments import as_matrix
 from onnxtop.topology.graph import Indices
 
-__all__ = ["Skips", "layers_on_paths", "stack", "with_separate_ends", "with_skips"]
-
 Skips = Literal["keep", "cut"]
 """Whether paths may take the earlier operand of a residual join (the definition), or not."""
 

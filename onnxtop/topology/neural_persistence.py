@@ -20,16 +20,6 @@ from onnxtop.topology.dense import dense_forest
 from onnxtop.topology.graph import Floats, Forest
 from onnxtop.topology.persistence import Convention, Diagram, forest_diagram
 
-__all__ = [
-    "LayerPersistence",
-    "NetworkPersistence",
-    "Scale",
-    "layer_forest",
-    "layer_persistence",
-    "network_persistence",
-    "neural_persistence",
-]
-
 Scale = Literal["global", "layer"] | float
 
 

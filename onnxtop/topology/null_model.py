@@ -24,17 +24,6 @@ from onnxtop.topology.persistence import Convention
 from onnxtop.topology.spanning import GrowingForest
 from onnxtop.topology.strongest import strongest_weights
 
-__all__ = [
-    "BIAS_ROW",
-    "NO_SPREAD",
-    "UNROLLED",
-    "NullFigures",
-    "NullModels",
-    "RankProfiles",
-    "StrongestWeights",
-    "draw_profiles",
-]
-
 BIAS_ROW = "the null model is for layers without bias row"
 """Why a layer measured with its biases has no null model: a bias does not trade places with weights."""
 UNROLLED = "the null model is for flattened or channels graphs"

@@ -11,8 +11,6 @@ import numpy as np
 
 from onnxtop.topology.graph import Floats, Forest, Indices
 
-__all__ = ["Convention", "Diagram", "forest_diagram"]
-
 Convention = Literal["essential", "tree"]
 """Whether the essential point is counted (as the paper's code does) or only the edges of the tree."""
 

@@ -13,8 +13,6 @@ from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 from onnxtop.topology.graph import Floats, Forest, Indices, empty_forest
 
-__all__ = ["GrowingForest", "edge_forest", "with_bias"]
-
 
 class GrowingForest:
     """A maximum spanning forest that is fed edges and remembers only which vertices it has joined.

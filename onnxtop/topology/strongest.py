@@ -23,22 +23,6 @@ from numpy.typing import NDArray
 from onnxtop.network import Blocks, Matrix, strips
 from onnxtop.topology.graph import Indices
 
-__all__ = [
-    "ALL",
-    "CHUNK",
-    "Bits",
-    "Cells",
-    "Collector",
-    "Values",
-    "chunks",
-    "join_cells",
-    "lines_of",
-    "magnitudes",
-    "sample",
-    "strongest_weights",
-    "submatrix",
-]
-
 Bits = NDArray[np.unsignedinteger[Any]]
 Values = NDArray[Any]
 """Weights, or their magnitudes as integers, shape (k,)."""

@@ -16,9 +16,11 @@ import pytest
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import minimum_spanning_tree
 
-from onnxtop.auditing.story import AuditOptions, audit
+from onnxtop.auditing.options import AuditOptions
+from onnxtop.auditing.story import audit
 from onnxtop.errors import UsageError
-from onnxtop.reader.layers import Layer, read_layers
+from onnxtop.reader.layer import Layer
+from onnxtop.reader.layers import read_layers
 from onnxtop.results.report import Report
 from tests.models import check_consistent, mlp, model, node, response, save, weights
 

@@ -11,8 +11,10 @@ import pytest
 
 from onnxtop.auditing import story
 from onnxtop.auditing.layers import Measured, measure_layers
-from onnxtop.auditing.story import AuditOptions, audit
-from onnxtop.reader.layers import Layer, find_layers
+from onnxtop.auditing.options import AuditOptions
+from onnxtop.auditing.story import audit
+from onnxtop.reader.layer import Layer
+from onnxtop.reader.layers import find_layers
 from tests.models import model, node, save
 
 WAYS = [{}, {"bias": "row"}, {"conv": "channels"}, {"conv": "unrolled"}, {"structure": False}]

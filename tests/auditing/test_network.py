@@ -8,7 +8,8 @@ import onnx
 import pytest
 
 import onnxtop
-from onnxtop.auditing.story import AuditOptions, audit
+from onnxtop.auditing.options import AuditOptions
+from onnxtop.auditing.story import audit
 from onnxtop.errors import UsageError
 from onnxtop.reader.layers import read_layers
 from onnxtop.results.report import Report

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onnxtop.auditing.story import AuditOptions, audit
+from onnxtop.auditing.options import AuditOptions
+from onnxtop.auditing.story import audit
 from onnxtop.reader.layers import read_layers
 from onnxtop.results.report import LayerReport
 from tests.models import MICROSOFT, mlp, model, node, only_layer, save, weights

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from onnxtop.auditing.story import AuditOptions
+from onnxtop.auditing.options import AuditOptions
 
 
 def options(run, planted, models, *args):

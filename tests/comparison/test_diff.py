@@ -15,7 +15,8 @@ from onnxtop.auditing import story as auditing_story
 from onnxtop.comparison.alignment import align
 from onnxtop.comparison.matching import Candidate, match, module_path
 from onnxtop.comparison.measures import topology_change, weight_change
-from onnxtop.comparison.story import CompareOptions, compare
+from onnxtop.comparison.options import CompareOptions
+from onnxtop.comparison.story import compare
 from onnxtop.errors import NothingToAnalyseError, UsageError
 from onnxtop.reader import layers as reader_layers
 from onnxtop.reader.model import load

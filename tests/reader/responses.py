@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper
 
-from onnxtop.reader.layers import Layer, Skipped, read_layers
+from onnxtop.reader.layer import Layer, Skipped
+from onnxtop.reader.layers import read_layers
 from tests.reader import cells
 from tests.reader.extraction import Scope, load, run_nodes
 

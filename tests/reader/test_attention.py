@@ -10,7 +10,8 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from onnxtop.auditing.story import audit
-from onnxtop.reader.layers import Layer, read_layers
+from onnxtop.reader.layer import Layer
+from onnxtop.reader.layers import read_layers
 from tests.models import MICROSOFT, model, node, save
 from tests.reader.extraction import run
 from tests.reader.quantised_models import codes, scales

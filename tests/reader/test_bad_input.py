@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto
 
-from onnxtop.auditing.story import AuditOptions, audit
+from onnxtop.auditing.options import AuditOptions
+from onnxtop.auditing.story import audit
 from onnxtop.errors import FormatError, ModelError, OnnxtopError
 from onnxtop.results.report import Report
 from tests.models import check_consistent, graph, layers_of, mlp, model, node, save, weights

@@ -16,7 +16,8 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from onnxtop.auditing.story import audit
 from onnxtop.errors import OnnxtopError
-from onnxtop.reader.layers import Layer, read_layers
+from onnxtop.reader.layer import Layer
+from onnxtop.reader.layers import read_layers
 from tests.models import MICROSOFT, check_consistent, graph, model, node, save, weights
 from tests.reader.quantised_models import codes, newest, scales
 

@@ -10,7 +10,8 @@ from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, helper, num
 
 from onnxtop.auditing.story import audit
 from onnxtop.errors import FormatError
-from onnxtop.reader.layers import Layer, Skipped, read_layers
+from onnxtop.reader.layer import Layer, Skipped
+from onnxtop.reader.layers import read_layers
 from onnxtop.reader.model import load
 from tests.models import graph, layers_of, model, node, only_layer, save, weights
 from tests.reader.extraction import run

@@ -8,7 +8,8 @@ import pytest
 from onnx import ModelProto, TensorProto, helper
 
 from onnxtop.auditing.story import audit
-from onnxtop.reader.layers import Layer, Skipped, read_layers
+from onnxtop.reader.layer import Layer, Skipped
+from onnxtop.reader.layers import read_layers
 from tests.models import layers_of, model, node, only_layer, only_skipped, save
 from tests.reader.extraction import run
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from onnxtop.reader.layers import Layer
+from onnxtop.reader.layer import Layer
 from tests.models import (
     MICROSOFT,
     block_diagonal,

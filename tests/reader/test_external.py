@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from onnxtop.auditing.story import AuditOptions, audit
+from onnxtop.auditing.options import AuditOptions
+from onnxtop.auditing.story import audit
 from onnxtop.errors import ExternalDataError, FormatError, ModelError
 from onnxtop.reader.layers import read_layers
 from tests.models import model, node, only_layer, save, weights

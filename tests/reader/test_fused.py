@@ -11,7 +11,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from onnxtop.auditing.story import audit
 from onnxtop.reader.fused import FUSED, write_out
-from onnxtop.reader.layers import Layer
+from onnxtop.reader.layer import Layer
 from onnxtop.reader.model import load
 from tests.connectivity_truth import connected
 from tests.models import MICROSOFT, graph, layers_of, model, node, save, weights

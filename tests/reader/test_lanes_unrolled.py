@@ -9,7 +9,8 @@ import onnx
 import pytest
 from onnx import NodeProto
 
-from onnxtop.auditing.story import AuditOptions, audit
+from onnxtop.auditing.options import AuditOptions
+from onnxtop.auditing.story import audit
 from onnxtop.reader.connectivity import Connectivity
 from onnxtop.topology.deep_graph_persistence import deep_graph_persistence
 from tests.connectivity_truth import changed, connected, reachable, runnable

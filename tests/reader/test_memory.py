@@ -12,7 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from onnxtop.auditing.story import audit
 from onnxtop.reader.constants import Constants
-from onnxtop.reader.layers import Layer, find_layers
+from onnxtop.reader.layer import Layer
+from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import load
 from tests.models import model, node, save
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from onnxtop.reader.layers import Layer
+from onnxtop.reader.layer import Layer
 from tests.models import MICROSOFT, layers_of, model, node, only_layer, only_skipped, save, weights
 from tests.reader.extraction import run
 from tests.reader.quantised_models import codes, newest, scales

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from onnx import ModelProto
 
-from onnxtop.auditing.story import AuditOptions, audit
-from onnxtop.reader.layers import Layer, read_layers
+from onnxtop.auditing.options import AuditOptions
+from onnxtop.auditing.story import audit
+from onnxtop.reader.layer import Layer
+from onnxtop.reader.layers import read_layers
 from tests.models import MICROSOFT, model, node, save
 from tests.reader import cells
 from tests.reader.extraction import run

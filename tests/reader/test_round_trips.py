@@ -23,7 +23,8 @@ from onnxruntime.quantization import (
 )
 
 from onnxtop.auditing.story import audit
-from onnxtop.reader.layers import Layer, read_layers
+from onnxtop.reader.layer import Layer
+from onnxtop.reader.layers import read_layers
 from tests.models import save
 from tests.reader.responses import check_model
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto
 
-from onnxtop.auditing.story import AuditOptions, audit
+from onnxtop.auditing.options import AuditOptions
+from onnxtop.auditing.story import audit
 from onnxtop.results.report import Report
 from tests.models import check_consistent, model, node, save, weights
 

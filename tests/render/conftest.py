@@ -14,7 +14,6 @@ from onnxtop.results.report import (
     Finding,
     LayerPersistence,
     LayerReport,
-    LayerRole,
     ModelInfo,
     Network,
     NetworkPersistence,
@@ -24,6 +23,7 @@ from onnxtop.results.report import (
     SkipsCut,
     ToolInfo,
 )
+from onnxtop.topology.facts import LayerRole
 
 GOLDEN = Path(__file__).parent / "golden"
 

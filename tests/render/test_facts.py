@@ -8,11 +8,11 @@ from onnxtop.results.report import (
     DeepGraphPersistence,
     LayerPersistence,
     LayerReport,
-    LayerRole,
     Settings,
     SkippedWeight,
     SkipsCut,
 )
+from onnxtop.topology.facts import LayerRole
 
 
 def coverage(analysed, total, skipped=()):

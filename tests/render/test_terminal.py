@@ -11,11 +11,11 @@ from onnxtop.results.report import (
     Coverage,
     Finding,
     LayerPersistence,
-    LayerRole,
     Network,
     NetworkPersistence,
     SkippedWeight,
 )
+from onnxtop.topology.facts import LayerRole
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 

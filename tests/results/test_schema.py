@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from onnxtop.auditing.story import AuditOptions, audit
+from onnxtop.auditing.options import AuditOptions
+from onnxtop.auditing.story import audit
 from onnxtop.results.report import SCHEMA_VERSION
 from tests.schema import PATH, complaints, schema, text
 

@@ -5,18 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from onnxtop.results.report import (
-    Connectivity,
-    DeepGraphPersistence,
-    Exchangeability,
-    Finding,
-    LayerPersistence,
-)
+from onnxtop.results.report import Connectivity, DeepGraphPersistence, Finding, LayerPersistence
 from onnxtop.rules.catalogue import FAMILIES, RULES, apply, find_rule
 from onnxtop.rules.figures import FIGURES, find_figure
 from onnxtop.rules.rule import SEVERITIES, Band, Policy
 from onnxtop.rules.units import listed
-from onnxtop.statistics.facts import Codes, Units
+from onnxtop.statistics.facts import Codes, Exchangeability, Units
 from onnxtop.statistics.sketch import pack
 
 

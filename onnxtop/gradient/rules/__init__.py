@@ -20,8 +20,6 @@ from onnxtop.gradient.rules import (
     reduction,
 )
 
-__all__ = ["FAMILIES", "RULES", "WITHOUT"]
-
 
 def _family(module: ModuleType, names: Iterable[str]) -> dict[Key, Rule]:
     return {("", name): getattr(module, name) for name in names}

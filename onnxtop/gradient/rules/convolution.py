@@ -17,8 +17,6 @@ from onnxtop.gradient.graph import Array, Shape, Tensor
 
 _MOST_COPIES = 2**25  # elements that the copies for a kernel's adjoint may take (128 MiB)
 
-__all__ = ["Conv", "ConvTranspose", "Resize", "Window", "spans", "window"]
-
 
 @dataclass(frozen=True)
 class Window:

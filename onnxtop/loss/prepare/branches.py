@@ -15,8 +15,6 @@ from onnxtop.loss.prepare.sizes import numbers_to_try, sized
 from onnxtop.loss.runtime import Runtime
 from onnxtop.loss.samples import Samples
 
-__all__ = ["without_branches"]
-
 
 def without_branches(model: Prepared, samples: Samples, runtime: Runtime) -> Prepared:
     """Return the model with every If whose condition is the same for all data replaced by its branch."""

@@ -3,8 +3,6 @@
 from onnxtop.errors import ModelError
 from onnxtop.loss.prepare.prepared import Prepared
 
-__all__ = ["for_evaluation"]
-
 
 def for_evaluation(model: Prepared, *, batch_statistics: bool) -> Prepared:
     """Return a model in which no node behaves as in training.

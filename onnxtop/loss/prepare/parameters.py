@@ -11,8 +11,6 @@ from onnxtop.gradient.graph import Array, Graph, onnx_type
 from onnxtop.loss.parameters import Parameter
 from onnxtop.loss.prepare.prepared import Prepared, renamed, tensors_in
 
-__all__ = ["taken_out"]
-
 
 def taken_out(model: Prepared, parameters: Iterable[Parameter], *, untie: bool = False) -> Prepared:
     """Take the parameters out of a graph's constants; those of branches that never run are left out.

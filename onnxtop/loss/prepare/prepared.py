@@ -10,8 +10,6 @@ from onnxtop.gradient.graph import Array, Graph, copied
 from onnxtop.loss.parameters import Parameter
 from onnxtop.reader.model import bodies
 
-__all__ = ["Declared", "Prepared", "constant_array", "renamed", "take_in", "tensors_in"]
-
 
 @dataclass(frozen=True)
 class Declared:

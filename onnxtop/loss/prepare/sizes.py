@@ -15,8 +15,6 @@ from onnxtop.loss.prepare.prepared import Prepared
 from onnxtop.loss.runtime import Runtime
 from onnxtop.loss.samples import Samples
 
-__all__ = ["feeds_of", "fold", "numbers_to_try", "sized"]
-
 _SHAPES = ("Shape", "Size")
 _RANDOM = ("Random", "Bernoulli", "Multinomial")  # how their names begin
 

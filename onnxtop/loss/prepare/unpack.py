@@ -11,8 +11,6 @@ from onnxtop.loss.prepare.prepared import Declared, Prepared, tensors_in
 from onnxtop.reader.model import Model, load
 from onnxtop.reader.tensors import TensorFiles
 
-__all__ = ["inputs_of", "opened", "unpacked"]
-
 
 def opened(model: str | Path | Model, options: LossOptions) -> Model:
     """Return a model that is loaded already, or load a file."""

@@ -14,8 +14,6 @@ from onnxtop.gradient.graph import OPSET, Graph, onnx_type
 from onnxtop.loss.prepare.prepared import Prepared, take_in
 from onnxtop.reader.fused import FUSED, write_out
 
-__all__ = ["upgraded"]
-
 _SMALL = 1024  # elements up to which a constant is shown to the version converter, which may need its value
 
 

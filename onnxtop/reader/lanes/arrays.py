@@ -9,21 +9,6 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "LIMIT",
-    "NONE",
-    "Ids",
-    "NotUnrolledError",
-    "Unclear",
-    "aligned",
-    "compressed",
-    "distinct",
-    "filled",
-    "regrouped",
-    "row_codes",
-    "spread",
-]
-
 Ids = NDArray[np.intp]
 
 NONE = -1

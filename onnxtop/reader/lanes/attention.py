@@ -7,8 +7,6 @@ import numpy as np
 from onnxtop.reader.lanes.arrays import Ids, Unclear
 from onnxtop.reader.lanes.step import Result, Step
 
-__all__ = ["attend", "attention", "rotary"]
-
 
 def attention(
     step: Step,

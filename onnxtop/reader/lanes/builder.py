@@ -12,8 +12,6 @@ from onnxtop.network import Block
 from onnxtop.reader.lanes.arrays import LIMIT, NONE, Ids, NotUnrolledError, Unclear, distinct, row_codes
 from onnxtop.reader.model import Value
 
-__all__ = ["Builder", "Edges", "Vertices", "Vocabulary"]
-
 _BLOCKS = 200_000
 _WEIGHTED = 1 << 24
 """Blocks, and edges in them, that a graph may have whose convolutions are taken position by position."""

@@ -16,8 +16,6 @@ from onnxtop.reader.lanes.weights import Use
 from onnxtop.reader.model import Node
 from onnxtop.reader.windows import windows
 
-__all__ = ["convolution", "deformed"]
-
 _COPIES = 16
 _LONGEST = 2**22  # positions along an axis, beyond which nothing is unrolled
 

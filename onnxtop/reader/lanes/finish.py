@@ -10,8 +10,6 @@ from onnxtop.network import Block
 from onnxtop.reader.lanes.arrays import NONE, Ids
 from onnxtop.reader.lanes.builder import Builder, Edges
 
-__all__ = ["Runs", "reach"]
-
 
 def reach(builder: Builder, sources: Ids, targets: Ids) -> tuple[Ids, Ids]:
     """Return masks of the vertices that the sources reach, and of those that reach the targets."""

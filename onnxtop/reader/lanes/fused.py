@@ -9,8 +9,6 @@ from onnxtop.reader.lanes import attention, lookups, pointwise, products, recurr
 from onnxtop.reader.lanes.arrays import Unclear
 from onnxtop.reader.lanes.step import Result, Rule, Step, rows
 
-__all__ = ["RULES"]
-
 _MICROSOFT = "com.microsoft"
 
 

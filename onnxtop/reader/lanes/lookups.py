@@ -9,17 +9,6 @@ from onnxtop.reader.lanes.pointwise import elementwise
 from onnxtop.reader.lanes.step import Lanes, Result, Step
 from onnxtop.reader.lanes.weights import Use
 
-__all__ = [
-    "Equal",
-    "Gather",
-    "GatherElements",
-    "GatherND",
-    "OneHot",
-    "ScatterElements",
-    "ScatterND",
-    "table",
-]
-
 
 def Gather(step: Step, *, axis: int = 0, **_: Any) -> Result:
     """Take entries along an axis; from a weight, that is an embedding."""

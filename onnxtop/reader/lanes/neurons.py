@@ -15,8 +15,6 @@ from onnxtop.reader.lanes.weights import LayerTable
 from onnxtop.reader.model import Body, Node, Value
 from onnxtop.reader.names import node_name
 
-__all__ = ["Neurons"]
-
 _ROUNDS = 4
 """Rounds in which the lanes of a loop's state may grow before they are joined to one."""
 

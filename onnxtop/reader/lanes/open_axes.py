@@ -4,8 +4,6 @@ from collections.abc import Iterator, Sequence
 
 from onnxtop.reader.model import Node
 
-__all__ = ["OpenError", "expected_sizes"]
-
 Shapes = Sequence[tuple[int, ...] | None]
 
 

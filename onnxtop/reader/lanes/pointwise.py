@@ -11,18 +11,6 @@ from onnxtop.reader.lanes.arrays import NONE, Ids, Unclear, aligned, compressed,
 from onnxtop.reader.lanes.step import Lanes, Result, Step, of_all
 from onnxtop.reader.windows import Window, windows
 
-__all__ = [
-    "Where",
-    "cumulative",
-    "dynamic_quantize",
-    "elementwise",
-    "mixed",
-    "normalised",
-    "pooled",
-    "reduced",
-    "reversed_",
-]
-
 
 def elementwise(
     step: Step, *, sum_: bool = False, positions: Sequence[int] | None = None, **_: Any

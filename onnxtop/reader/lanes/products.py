@@ -10,8 +10,6 @@ from onnxtop.reader.lanes.arrays import Ids, Unclear, aligned, compressed, row_c
 from onnxtop.reader.lanes.step import Result, Step
 from onnxtop.reader.lanes.weights import Use
 
-__all__ = ["Einsum", "Gemm", "LinearClassifier", "SVMRegressor", "linear", "plus", "product", "straight"]
-
 _COPIES = 4096
 _COPIED_WEIGHTS = 1 << 24
 

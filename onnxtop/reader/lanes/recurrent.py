@@ -7,8 +7,6 @@ import numpy as np
 from onnxtop.reader.lanes.arrays import Ids, Unclear, compressed
 from onnxtop.reader.lanes.step import Result, Step
 
-__all__ = ["recurrent"]
-
 
 def recurrent(step: Step, *, layout: int = 0, **_: Any) -> Result:
     """Every gate's matrices feed the hidden neurons, one run for each direction.

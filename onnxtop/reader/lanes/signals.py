@@ -7,17 +7,6 @@ from onnxtop.reader.lanes.arrays import Unclear, compressed, spread
 from onnxtop.reader.lanes.products import linear
 from onnxtop.reader.lanes.step import Result, Step
 
-__all__ = [
-    "DFT",
-    "STFT",
-    "Col2Im",
-    "Compress",
-    "Det",
-    "SVMClassifier",
-    "TensorScatter",
-    "loss",
-]
-
 
 def DFT(step: Step, *, axis: int | None = None, **_: Any) -> Result:
     """Every frequency depends on the whole axis, real and imaginary part on both."""

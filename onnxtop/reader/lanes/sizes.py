@@ -20,8 +20,6 @@ from onnxtop.reader.lanes.stand_ins import stand_in
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.search import reached
 
-__all__ = ["UNKNOWN", "Input", "Size", "Sizes", "graph_inputs"]
-
 Array = NDArray[Any]
 
 _SMALL = 1 << 14

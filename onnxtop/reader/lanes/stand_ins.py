@@ -6,8 +6,6 @@ from onnx import TensorProto
 
 from onnxtop.reader.model import Node
 
-__all__ = ["stand_in"]
-
 Shape = tuple[int, ...] | None
 Answers = dict[int, tuple[Shape, int]]
 

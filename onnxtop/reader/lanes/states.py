@@ -15,8 +15,6 @@ from onnxtop.reader.lanes.tables import RULES
 from onnxtop.reader.model import Model, Node, Scope, Value
 from onnxtop.reader.search import reached
 
-__all__ = ["Shapes", "paired_states"]
-
 Shapes = Mapping[Value, tuple[int | None, ...] | None]
 
 _GROWN = frozenset({"Concat", "ScatterND", "ScatterElements", "TensorScatter"})

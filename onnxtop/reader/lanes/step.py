@@ -15,8 +15,6 @@ from onnxtop.reader.lanes.weights import LayerTable, Use
 from onnxtop.reader.model import Node, Value
 from onnxtop.reader.names import node_name
 
-__all__ = ["Lanes", "Remarks", "Result", "Rule", "Step", "of_all", "rows"]
-
 
 @dataclass(frozen=True, eq=False)
 class Lanes:

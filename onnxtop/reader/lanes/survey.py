@@ -21,8 +21,6 @@ from onnxtop.reader.lanes.walk import MISFITS, Cycle, Slices, Walk, answers, res
 from onnxtop.reader.lanes.weights import LayerTable
 from onnxtop.reader.model import Node, Value
 
-__all__ = ["Survey"]
-
 _WAYS = 8
 """Arrays of indices that a value may have: each is one way from an input's axis to it."""
 

@@ -17,8 +17,6 @@ from onnxtop.reader.lanes import (
 )
 from onnxtop.reader.lanes.step import Rule, rows
 
-__all__ = ["RULES", "SILENT", "STARTING", "WITHOUT"]
-
 _MICROSOFT, _ML = "com.microsoft", "ai.onnx.ml"
 _LAST = "qonnx.custom_op.channels_last"
 

@@ -17,16 +17,6 @@ from onnxtop.reader.lanes.survey import Survey
 from onnxtop.reader.model import Model, Scope, Value
 from onnxtop.reader.search import reached
 
-__all__ = [
-    "Chosen",
-    "Terminals",
-    "close_state",
-    "comes_from",
-    "find_terminals",
-    "input_lanes",
-    "named_values",
-]
-
 _CODES = (TensorProto.INT8, TensorProto.UINT8)
 _FLOATS = (
     *(TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16),

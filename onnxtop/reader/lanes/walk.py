@@ -12,8 +12,6 @@ from onnxtop.reader.lanes.sizes import Sizes
 from onnxtop.reader.lanes.step import Lanes, Result, Step
 from onnxtop.reader.model import Body, Node, Scope, Value
 
-__all__ = ["MISFITS", "Cycle", "Slices", "State", "Walk", "answers", "results_of"]
-
 MISFITS = (ValueError, IndexError, TypeError, KeyError, AttributeError, ArithmeticError, RuntimeError)
 """What NumPy and Python raise where operands do not fit the operation."""
 

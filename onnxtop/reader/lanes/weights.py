@@ -9,11 +9,9 @@ import numpy as np
 from onnxtop.network import Weights
 from onnxtop.reader.constants import Constants, UnreadableConstantError
 from onnxtop.reader.evaluate import keeps_elements
-from onnxtop.reader.layers import Layer, Skipped
+from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.reading import Reading
-
-__all__ = ["LayerTable", "Use"]
 
 
 @dataclass(frozen=True, eq=False)

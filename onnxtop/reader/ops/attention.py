@@ -11,8 +11,6 @@ from onnxtop.reader.dequantize import affine
 from onnxtop.reader.encoding import Encoding
 from onnxtop.reader.reading import Array, Bias, Call, Reading, one_matrix
 
-__all__ = ["Attention", "DecoderAttention", "LongformerAttention", "QAttention"]
-
 
 def Attention(call: Call, *, qkv_hidden_sizes: Sequence[int] = (), **_: Any) -> Iterator[Reading]:
     """Read weights (inputs, query + key + value)."""

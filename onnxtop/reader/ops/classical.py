@@ -7,8 +7,6 @@ from typing import Any
 from onnxtop.network import Blocks
 from onnxtop.reader.reading import Array, Bias, Call, Reading
 
-__all__ = ["LinearClassifier", "LinearRegressor", "SVMClassifier", "SVMRegressor"]
-
 
 def LinearClassifier(call: Call, **attributes: Any) -> Iterator[Reading]:
     """Read coefficients, stored class by class."""

@@ -7,8 +7,6 @@ from typing import Any
 from onnxtop.network import Blocks, Kernel
 from onnxtop.reader.reading import Array, Bias, Call, Reading
 
-__all__ = ["Conv", "ConvTranspose", "DeformConv", "flattened", "kernel_form"]
-
 
 def Conv(call: Call, **attributes: Any) -> Iterator[Reading]:
     r"""Read weights (channels out, channels in / group, \*taps)."""

@@ -10,8 +10,6 @@ from onnxtop.network import Blocks
 from onnxtop.reader.encoding import is_weight_type
 from onnxtop.reader.reading import Array, Bias, Call, Reading, matrices, one_matrix
 
-__all__ = ["Einsum", "Gather", "Gemm", "MatMul"]
-
 
 def Gemm(
     call: Call, *, alpha: float = 1.0, beta: float = 1.0, transA: int = 0, transB: int = 0, **_: Any

@@ -13,13 +13,6 @@ from onnxtop.reader.ops.convolutions import flattened, kernel_form
 from onnxtop.reader.ops.products import factor
 from onnxtop.reader.reading import Array, Bias, Call, Reading, matrices, one_matrix
 
-__all__ = [
-    "ConvInteger",
-    "GatherBlockQuantized",
-    "MatMulInteger",
-    "MatMulNBits",
-]
-
 
 def MatMulInteger(call: Call, **_: Any) -> Iterator[Reading]:
     """Read codes whose scale is multiplied onto the result, as onnxruntime's dynamic quantisation does."""

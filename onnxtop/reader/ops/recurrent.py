@@ -15,8 +15,6 @@ from onnxtop.reader.dequantize import affine
 from onnxtop.reader.encoding import Encoding, Sharing
 from onnxtop.reader.reading import Array, Bias, Call, Reading
 
-__all__ = ["GRU", "LSTM", "RNN", "DynamicQuantizeLSTM"]
-
 
 def LSTM(call: Call, **_: Any) -> Iterator[Reading]:
     """Read W, R (directions, 4 * hidden, inputs), gates in the order input, output, forget, cell."""

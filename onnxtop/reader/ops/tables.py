@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-__all__ = ["BIASES", "NEUTRAL", "NORMALISATION", "REPORTED", "REPORTED_ATTRIBUTES"]
-
 _MICROSOFT = "com.microsoft"
 
 

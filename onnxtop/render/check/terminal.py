@@ -8,8 +8,6 @@ from onnxtop.render.report.terminal import ReportPage
 from onnxtop.render.text import counted
 from onnxtop.results.report import Finding, Report
 
-__all__ = ["render"]
-
 _PASSED = 12
 """At most so many models that passed without a word are named; ``all_rows`` names all."""
 

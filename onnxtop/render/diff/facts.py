@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from onnxtop.render.text import counted
 from onnxtop.results.diff import Diff, Figure, LayerDiff
 
-__all__ = ["answer", "chosen", "direction", "percent", "remarks", "tables"]
-
 _ROWS = 40
 """A table with more rows shows those that changed most."""
 

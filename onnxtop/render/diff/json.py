@@ -5,8 +5,6 @@ from onnxtop.render.json import document
 from onnxtop.results.diff import Diff
 from onnxtop.results.report import SCHEMA_VERSION
 
-__all__ = ["render"]
-
 
 def render(diff: Diff, options: RenderOptions) -> str:
     """Render everything that was found."""

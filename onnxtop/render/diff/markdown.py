@@ -9,8 +9,6 @@ from onnxtop.render.markdown import code, listed, prose, row, table
 from onnxtop.render.text import counted, figure
 from onnxtop.results.diff import Diff, Figure, LayerDiff
 
-__all__ = ["render"]
-
 
 def render(diff: Diff, options: RenderOptions) -> str:
     """Render the answer, the figures of the network, the table, and what is to be said of single layers."""

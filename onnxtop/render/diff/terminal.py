@@ -9,8 +9,6 @@ from onnxtop.render.table import Column, Layout, Row, table
 from onnxtop.render.text import counted
 from onnxtop.results.diff import Diff, Figure, LayerDiff
 
-__all__ = ["render"]
-
 _COLUMNS = {
     "mark": Column("", "left"),
     "layer": Column("layer", "left"),

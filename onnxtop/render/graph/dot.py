@@ -8,8 +8,6 @@ from onnxtop.render import RenderOptions
 from onnxtop.render.graph.picture import Item, Picture
 from onnxtop.render.text import visible
 
-__all__ = ["render"]
-
 _SHAPES = {
     "input": "ellipse",
     "vocabulary": "ellipse",

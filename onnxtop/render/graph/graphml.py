@@ -11,8 +11,6 @@ from onnxtop.render import RenderOptions
 from onnxtop.render.graph.picture import Item, Picture
 from onnxtop.render.text import visible
 
-__all__ = ["render"]
-
 
 def render(picture: Picture, options: RenderOptions) -> str:
     """Write the graph as networkx does; a node has the attributes of `Item` that are known."""

@@ -6,8 +6,6 @@ from onnxtop.render import RenderOptions
 from onnxtop.render.graph.picture import Picture
 from onnxtop.render.json import document
 
-__all__ = ["render"]
-
 
 def render(picture: Picture, options: RenderOptions) -> str:
     """Write strict JSON; a node's id is "kind:name", a fact that is not known is null."""

@@ -7,8 +7,6 @@ from onnxtop.render import RenderOptions
 from onnxtop.render.graph.picture import Item, Picture
 from onnxtop.render.text import TIMES, visible
 
-__all__ = ["render"]
-
 _PLAIN = frozenset(f" .,:/_-{TIMES}")
 _ENDS = {
     "input": ("([", "])"),

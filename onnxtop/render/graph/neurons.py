@@ -14,8 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 from onnxtop.network import NetworkGraph
 from onnxtop.reader.connectivity import Connectivity
 
-__all__ = ["write"]
-
 _VERSION = 1
 _DATE = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3

@@ -8,11 +8,10 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.reader.connectivity import Connectivity, Vertices
-from onnxtop.reader.layers import Layer, Skipped
+from onnxtop.reader.connectivity import Connectivity
+from onnxtop.reader.lanes.builder import Vertices
+from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.render.text import TIMES, counted
-
-__all__ = ["Item", "Picture", "describe"]
 
 _NOUNS = {
     "layer": "layer",

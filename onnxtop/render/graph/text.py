@@ -10,8 +10,6 @@ from onnxtop.render.cells import ASCII, UNICODE, Signs, elide
 from onnxtop.render.graph.picture import Picture
 from onnxtop.render.text import TIMES
 
-__all__ = ["render"]
-
 _NARROWEST, _WIDEST = 40, 120
 _NAME = 28
 """Longer names than this do not stand in a column: what they feed is told in lines of its own."""

@@ -6,8 +6,6 @@ from onnxtop.render.cells import without_common_ends
 from onnxtop.render.text import counted, figure
 from onnxtop.results.landscape import LossLandscape
 
-__all__ = ["at_most", "described", "scored", "short_names", "small"]
-
 
 def at_most(value: float | None, sign: str = "<=") -> str:
     """Write an upper bound.

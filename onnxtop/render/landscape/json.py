@@ -6,8 +6,6 @@ from onnxtop.render.json import document
 from onnxtop.results.landscape import LossLandscape
 from onnxtop.results.report import SCHEMA_VERSION
 
-__all__ = ["ALGORITHMS", "render"]
-
 ALGORITHMS = {"loss_barcode": 1}
 """Raised whenever the same files and options may give another value."""
 

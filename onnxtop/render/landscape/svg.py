@@ -8,8 +8,6 @@ from onnxtop.render.landscape.facts import at_most, described, short_names
 from onnxtop.render.svg import Scale, clipped, document, element, text
 from onnxtop.results.landscape import LossLandscape, Pass
 
-__all__ = ["render"]
-
 _WIDTH, _LEFT, _RIGHT = 860, 170, 40
 _BAR, _CURVES = 26, 260
 _INK, _FAINT, _GRID, _BACK = "#24292f", "#8b949e", "#eaeef2", "#ffffff"

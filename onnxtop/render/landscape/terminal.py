@@ -13,8 +13,6 @@ from onnxtop.render.table import Column, Layout, Row, table
 from onnxtop.render.text import counted
 from onnxtop.results.landscape import LossLandscape, Minimum, Pass
 
-__all__ = ["render"]
-
 _LEVELS = "▁▂▃▄▅▆▇█"
 _ASCII_LEVELS = ".:-=+*%#"
 

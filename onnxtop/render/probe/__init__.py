@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from onnxtop.loss.summary import LossProbeResult
 
-__all__ = ["Probed"]
-
 
 @dataclass(frozen=True)
 class Probed:

@@ -9,8 +9,6 @@ from onnxtop.render.json import document, failure
 from onnxtop.render.probe import Probed
 from onnxtop.results.report import SCHEMA_VERSION
 
-__all__ = ["render"]
-
 
 def render(results: Sequence[Probed | FailedModel], options: RenderOptions) -> str:
     """Render one model as its object, several (or none) as a list under ``reports``."""

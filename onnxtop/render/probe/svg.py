@@ -14,8 +14,6 @@ from onnxtop.render import FailedModel, RenderOptions
 from onnxtop.render.probe import Probed
 from onnxtop.render.svg import clipped, document, element, path, text
 
-__all__ = ["render", "svg"]
-
 _SIDE, _LEFT, _TOP = 480, 70, 56
 _BAR = 18
 _LEVELS = 16

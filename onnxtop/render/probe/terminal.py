@@ -12,8 +12,6 @@ from onnxtop.render.probe import Probed
 from onnxtop.render.table import Column, Columns, Layout, Row, table
 from onnxtop.render.text import counted, humanised
 
-__all__ = ["chart", "render"]
-
 _LISTED = 20
 """At most so many layers and classes are listed; ``all_rows`` lists all."""
 

@@ -15,8 +15,6 @@ from onnxtop.render import FailedModel, RenderOptions, Result
 from onnxtop.render.text import visible
 from onnxtop.results.report import Report
 
-__all__ = ["COLUMNS", "render"]
-
 _SETTINGS = ("convention", "scale", "p", "bias", "conv", "skips")
 _LAYER = ("op_type", "weight", "encoding", "shape", "n_in", "n_out", "parameters", "uses")
 _PERSISTENCE = ("total", "normalized", "null_mean", "null_std", "z", "draws", "reason")

@@ -10,29 +10,6 @@ from dataclasses import dataclass
 from onnxtop.render.text import counted, defined, figure, number
 from onnxtop.results.report import NOT_ASKED, Coverage, Finding, LayerReport, Report, SkippedWeight
 
-__all__ = [
-    "LONG_TABLE",
-    "Gap",
-    "SkippedGroup",
-    "analysed",
-    "apart",
-    "bars_told",
-    "by_severity",
-    "chosen_rows",
-    "deep_graph",
-    "limited_bars",
-    "loss",
-    "made_by",
-    "n_bars",
-    "remark",
-    "rows_note",
-    "settings",
-    "severities",
-    "size",
-    "skipped_groups",
-    "why_empty",
-]
-
 LONG_TABLE = 40
 """A table with more layers than this is summarised."""
 

@@ -12,8 +12,6 @@ from onnxtop.render.report.places import Place, by_path, message_of, model_place
 from onnxtop.render.text import visible
 from onnxtop.results.report import Finding, Report
 
-__all__ = ["render"]
-
 _COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}
 
 _DATA = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})

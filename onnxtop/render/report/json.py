@@ -8,8 +8,6 @@ from onnxtop.render import FailedModel, RenderOptions, Result
 from onnxtop.render.json import document, failure
 from onnxtop.results.report import SCHEMA_VERSION
 
-__all__ = ["plain", "render"]
-
 
 def render(results: Sequence[Result], options: RenderOptions) -> str:
     """Render one model as its object, several (or none) as a list under ``reports``."""

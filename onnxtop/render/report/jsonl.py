@@ -6,8 +6,6 @@ from onnxtop.render import RenderOptions, Result
 from onnxtop.render.json import strict
 from onnxtop.render.report.json import plain
 
-__all__ = ["render"]
-
 
 def render(results: Sequence[Result], options: RenderOptions) -> str:
     """Render each model, analysed or failed, as the object that ``json`` gives for it alone."""

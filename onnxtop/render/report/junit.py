@@ -14,8 +14,6 @@ from onnxtop.render.report.places import by_path, title_of
 from onnxtop.render.text import visible
 from onnxtop.results.report import Finding, Report
 
-__all__ = ["render"]
-
 _ANALYSIS = "analysis"
 
 _COUNTS = ("tests", "failures", "errors", "skipped")

@@ -10,8 +10,6 @@ from onnxtop.render.table import Column, Layout, Row, table
 from onnxtop.render.text import TIMES, defined, humanised
 from onnxtop.results.report import LayerReport, Report
 
-__all__ = ["layer_table"]
-
 _READ_COLUMNS = {
     "name": Column("layer", "left"),
     "op_type": Column("op", "left"),

@@ -8,8 +8,6 @@ from onnxtop.render.report import facts
 from onnxtop.render.text import TIMES, counted, figure
 from onnxtop.results.report import Finding, LayerReport, Report
 
-__all__ = ["render"]
-
 
 def render(results: Sequence[Result], options: RenderOptions) -> str:
     """Render a section a model."""

@@ -14,8 +14,6 @@ from onnxtop.render import Result, path_of
 from onnxtop.results.report import Finding, LayerReport, Report
 from onnxtop.rules.catalogue import find_rule
 
-__all__ = ["Place", "by_path", "layer_of", "message_of", "model_place", "place_of", "title_of", "uri"]
-
 _LONGEST = 1 << 24
 """Bytes of a source file above which it is not looked into."""
 

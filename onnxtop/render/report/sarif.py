@@ -15,9 +15,8 @@ from onnxtop.render.json import document
 from onnxtop.render.report.places import Place, by_path, layer_of, message_of, model_place, place_of, uri
 from onnxtop.render.text import visible
 from onnxtop.results.report import Finding, LayerReport, Report
-from onnxtop.rules.catalogue import FAMILIES, RULES, Rule
-
-__all__ = ["render"]
+from onnxtop.rules.catalogue import FAMILIES, RULES
+from onnxtop.rules.rule import Rule
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 

@@ -9,8 +9,6 @@ from onnxtop.render.report.layers import layer_table
 from onnxtop.render.text import counted, humanised
 from onnxtop.results.report import Finding, LayerReport, Report
 
-__all__ = ["ReportPage", "render"]
-
 _SEVERITY_STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 
