@@ -33,7 +33,7 @@ from onnxtop.statistics.copies import find_copies
 from onnxtop.topology import neural_persistence
 from onnxtop.topology.null_model import NullModels
 
-ALGORITHMS = {"neural_persistence": 1, "deep_graph_persistence": 1}
+ALGORITHMS = {"neural_persistence": 1, "deep_graph_persistence": 2}
 """Version of each measure: raised whenever the same file and options may give another value."""
 
 

@@ -1,0 +1,9 @@
+"""Print what pyproject.toml declares, each at its oldest version: constraints for pip."""
+
+import re
+import tomllib
+from pathlib import Path
+
+project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+for item in (*project["dependencies"], *project["optional-dependencies"]["test"]):
+    print(re.sub(">=", "==", item))
