@@ -1,6 +1,7 @@
 """onnxtop: the topology of neural networks in ONNX files.
 
 Public names are fetched on first use, so that ``import onnxtop`` loads none of the libraries behind them.
+That a name is imported ``as`` itself tells type checkers that it is public.
 
 >>> import numpy as np
 >>> import onnxtop
@@ -11,27 +12,33 @@ Public names are fetched on first use, so that ``import onnxtop`` loads none of 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from onnxtop._version import __version__
+from onnxtop._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from onnxtop.auditing.options import AuditOptions
-    from onnxtop.auditing.story import audit
+    from onnxtop.auditing.options import AuditOptions as AuditOptions
+    from onnxtop.auditing.story import audit as audit
     from onnxtop.errors import (
-        ExternalDataError,
-        FormatError,
-        ModelError,
-        NothingToAnalyseError,
-        OnnxtopError,
-        UsageError,
+        ExternalDataError as ExternalDataError,
+        FormatError as FormatError,
+        ModelError as ModelError,
+        NothingToAnalyseError as NothingToAnalyseError,
+        OnnxtopError as OnnxtopError,
+        UsageError as UsageError,
     )
-    from onnxtop.landscape.story import loss_barcode
-    from onnxtop.loss.probe import Probe
-    from onnxtop.reader.layer import Layer, Skipped
-    from onnxtop.reader.layers import read_layers
-    from onnxtop.results.report import Report
-    from onnxtop.topology.barcode import merge_tree_barcode, point_cloud_barcode
-    from onnxtop.topology.deep_graph_persistence import deep_graph_persistence
-    from onnxtop.topology.neural_persistence import layer_persistence, neural_persistence
+    from onnxtop.landscape.story import loss_barcode as loss_barcode
+    from onnxtop.loss.probe import Probe as Probe
+    from onnxtop.reader.layer import Layer as Layer, Skipped as Skipped
+    from onnxtop.reader.layers import read_layers as read_layers
+    from onnxtop.results.report import Report as Report
+    from onnxtop.topology.barcode import (
+        merge_tree_barcode as merge_tree_barcode,
+        point_cloud_barcode as point_cloud_barcode,
+    )
+    from onnxtop.topology.deep_graph_persistence import deep_graph_persistence as deep_graph_persistence
+    from onnxtop.topology.neural_persistence import (
+        layer_persistence as layer_persistence,
+        neural_persistence as neural_persistence,
+    )
 
 _HOME = {
     "AuditOptions": "onnxtop.auditing.options",
@@ -55,28 +62,7 @@ _HOME = {
     "read_layers": "onnxtop.reader.layers",
 }
 
-__all__ = [
-    "AuditOptions",
-    "ExternalDataError",
-    "FormatError",
-    "Layer",
-    "ModelError",
-    "NothingToAnalyseError",
-    "OnnxtopError",
-    "Probe",
-    "Report",
-    "Skipped",
-    "UsageError",
-    "__version__",
-    "audit",
-    "deep_graph_persistence",
-    "layer_persistence",
-    "loss_barcode",
-    "merge_tree_barcode",
-    "neural_persistence",
-    "point_cloud_barcode",
-    "read_layers",
-]
+__all__ = [*_HOME, "__version__"]
 
 
 def __getattr__(name: str) -> Any:

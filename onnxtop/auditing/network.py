@@ -13,8 +13,7 @@ from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.model import Model
 from onnxtop.results.plain import finite_or_none
-from onnxtop.results.report import Connectivity as CutOff
-from onnxtop.results.report import DeepGraphPersistence, SkipsCut
+from onnxtop.results.report import Connectivity as CutOff, DeepGraphPersistence, SkipsCut
 from onnxtop.topology import deep_graph_persistence as dgp
 from onnxtop.topology.facts import LayerRole
 from onnxtop.topology.layer_scan import LayerScan

@@ -20,13 +20,13 @@ from onnxtop.reader.skeleton import check_sizes
 from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import (
     NOT_ASKED,
+    Connectivity as Cut,
     DeepGraphPersistence,
     Network,
     NetworkPersistence,
     Report,
     ToolInfo,
 )
-from onnxtop.results.report import Connectivity as Cut
 from onnxtop.rules import catalogue
 from onnxtop.rules.rule import Policy
 from onnxtop.statistics.copies import find_copies

@@ -7,7 +7,7 @@ shape left over.
 """
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from onnxtop.comparison.alignment import EXPLAINED, align
 from onnxtop.network import Blocks
+from onnxtop.rules.matching import paired
 
 _TRIED = 3
 """So many of the layers that look most alike are compared weight by weight."""
@@ -106,13 +107,8 @@ def _by_key(
     """Pair the layers whose key occurs once among what is left of either model."""
     free_old = list(_unpaired(old, {pair.old for pair in pairs}))
     free_new = list(_unpaired(new, {pair.new for pair in pairs}))
-    counts = [Counter(key(layer) for _, layer in free) for free in (free_old, free_new)]
-    numbers = {key(layer): number for number, layer in free_old}
-    return [
-        Pair(numbers[key(layer)], number, by)
-        for number, layer in free_new
-        if counts[0][key(layer)] == counts[1][key(layer)] == 1
-    ]
+    found = paired(free_old, free_new, lambda numbered: key(numbered[1]))
+    return [Pair(before, after, by) for (before, _), (after, _) in found]
 
 
 def _by_content(old: Sequence[Candidate], new: Sequence[Candidate], pairs: Sequence[Pair]) -> list[Pair]:

@@ -38,8 +38,7 @@ class Constants:
         self._model = model
         self._limit = max(2**28, 4 * model.byte_count)
         self._kept: OrderedDict[Value, Array] = OrderedDict()
-        self._origins: dict[Value, Value] = {}
-        self._decoders: dict[Value, Node | None] = {}
+        self._traces: dict[Value, tuple[Value, Node | None]] = {}
         self._shapes: dict[Value, tuple[int, ...]] = {}
         self._sources: dict[Value, tuple[Value, ...]] = {}
         self._constant = self._find()
@@ -67,34 +66,29 @@ class Constants:
 
     def origin(self, value: Value) -> Value:
         """Return the value that holds the same elements before any movement: what a weight is known by."""
+        return self._trace(value)[0]
+
+    def decoder(self, value: Value) -> Node | None:
+        """Return the operation that decodes a constant from codes, None if it is stored as it is."""
+        return self._trace(value)[1]
+
+    def _trace(self, value: Value) -> tuple[Value, Node | None]:
+        """Return the origin of a value, and the decoder that is nearest to it on the way there."""
         passed = []
-        while value not in self._origins:
-            passed.append(value)
-            source = self._model.carried.get(value) or self._moved_from(value)
-            if source is None:
-                self._origins[value] = value
-                break
-            value = source
-        self._origins.update(dict.fromkeys(passed, self._origins[value]))
-        return self._origins[value]
+        source: Value | None = value
+        while source is not None and source not in self._traces:
+            passed.append(source)
+            source = self._model.carried.get(source) or self._moved_from(source)
+        origin, decoder = (passed[-1], None) if source is None else self._traces[source]
+        for here in reversed(passed):
+            node = self._model.producers.get(here)
+            decoder = node if node is not None and is_decoder(node) else decoder
+            self._traces[here] = origin, decoder
+        return self._traces[value]
 
     def _moved_from(self, value: Value) -> Value | None:
         node = self._model.producers.get(value)
         return node.inputs[0] if node is not None and keeps_elements(node) else None
-
-    def decoder(self, value: Value) -> Node | None:
-        """Return the operation that decodes a constant from codes, None if it is stored as it is."""
-        passed = []
-        while value not in self._decoders:
-            passed.append(value)
-            node = self._model.producers.get(value)
-            source = self._model.carried.get(value) or self._moved_from(value)
-            if source is None or (node is not None and is_decoder(node)):
-                self._decoders[value] = node if node is not None and is_decoder(node) else None
-                break
-            value = source
-        self._decoders.update(dict.fromkeys(passed, self._decoders[value]))
-        return self._decoders[value]
 
     def sources(self, value: Value) -> tuple[Value, ...]:
         """Return the tensors (and fills) whose elements end up in a constant.

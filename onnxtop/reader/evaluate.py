@@ -275,9 +275,7 @@ def bound(node: Node, inputs: Sequence[Array | None]) -> int:
                 return _padded(node, arrays) * width
             case "Gather" | "GatherND" | "GatherElements":
                 return _gathered(node, *arrays[:2]) * width
-            case "Cast" | "CastLike":
-                return arrays[0].size * 8
-            case "DequantizeLinear" | "Quant" | "IntQuant" | "BipolarQuant" | "FloatQuant" | "Trunc":
+            case op if op in ("Cast", "CastLike", *_DECODERS):
                 return arrays[0].size * 8
             case "Concat" | "Slice" | "Split" | "Squeeze" | "Unsqueeze":
                 return given

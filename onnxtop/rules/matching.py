@@ -1,10 +1,13 @@
 """Which layer of a report is which layer of its baseline, and how alike the two are."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import TypeVar
 
 from onnxtop.results.report import LayerReport, Report
 from onnxtop.statistics.sketch import cosine, unpack
+
+_T = TypeVar("_T")
 
 
 def layer_pairs(report: Report, baseline: Report | None) -> Iterator[tuple[LayerReport, LayerReport]]:
@@ -19,17 +22,22 @@ def layer_pairs(report: Report, baseline: Report | None) -> Iterator[tuple[Layer
 
 def partners(report: Report, baseline: Report) -> dict[str, LayerReport]:
     """Return for each layer's name the baseline's layer: by name, else by its weight's name and shape."""
-    then = {layer.name: layer for layer in baseline.layers}
-    found = {layer.name: then[layer.name] for layer in report.layers if layer.name in then}
-    left = [layer for layer in baseline.layers if layer.name not in found]
-    mine = [layer for layer in report.layers if layer.name not in found]
-    counts = Counter(_key(layer) for layer in (*left, *mine))
-    by_weight = {_key(layer): layer for layer in left if counts[_key(layer)] == 2}
-    return found | {layer.name: by_weight[_key(layer)] for layer in mine if _key(layer) in by_weight}
+    found: dict[str, LayerReport] = {}
+    keys: tuple[Callable[[LayerReport], Hashable], ...] = (
+        lambda layer: layer.name,
+        lambda layer: (layer.weight, layer.shape),
+    )
+    for key in keys:
+        then, now = ([x for x in each.layers if x.name not in found] for each in (baseline, report))
+        found |= {new.name: old for old, new in paired(then, now, key)}
+    return found
 
 
-def _key(layer: LayerReport) -> tuple[str, tuple[int, ...]]:
-    return layer.weight, layer.shape
+def paired(old: Sequence[_T], new: Sequence[_T], key: Callable[[_T], Hashable]) -> list[tuple[_T, _T]]:
+    """Pair what has a key that occurs once on either side, in the order of the new."""
+    counts = [Counter(key(item) for item in side) for side in (old, new)]
+    olds = {key(item): item for item in old}
+    return [(olds[key(item)], item) for item in new if all(count[key(item)] == 1 for count in counts)]
 
 
 def similarity(now: LayerReport, then: LayerReport, *, transposed: bool = False) -> float | None:

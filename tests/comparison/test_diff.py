@@ -7,8 +7,7 @@ import json
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from onnx import numpy_helper
 
 from onnxtop.auditing import story as auditing_story

@@ -5,8 +5,7 @@ import pytest
 from rich.cells import cell_len
 
 from onnxtop.render import RenderOptions
-from onnxtop.render.landscape import json as landscape_json
-from onnxtop.render.landscape import svg as landscape_svg
+from onnxtop.render.landscape import json as landscape_json, svg as landscape_svg
 from onnxtop.render.landscape.facts import at_most, short_names
 from onnxtop.render.landscape.terminal import render
 from onnxtop.results.landscape import LossLandscape, Minimum, Pass, Score

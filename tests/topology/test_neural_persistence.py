@@ -6,8 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from brute_force import on_diagonal, prim_strengths
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
 
 from onnxtop.errors import UsageError

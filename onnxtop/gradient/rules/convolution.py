@@ -31,7 +31,7 @@ class Window:
     @property
     def span(self) -> list[int]:
         """How many positions the kernel covers."""
-        return [(taps - 1) * gap + 1 for taps, gap in zip(self.kernel, self.dilations, strict=True)]
+        return spans(self.kernel, self.dilations)
 
 
 def _is_product(frame: Window, group: int) -> bool:

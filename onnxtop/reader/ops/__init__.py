@@ -8,9 +8,10 @@ The key is (domain, op_type), never op_type alone: the same word means other thi
 
 from collections.abc import Callable, Iterator, Mapping
 
+from onnxtop.reader.lanes.tables import RULES, SILENT
 from onnxtop.reader.model import Node
 from onnxtop.reader.ops import attention, classical, convolutions, products, quantised, recurrent
-from onnxtop.reader.ops.tables import BIASES, NEUTRAL, NORMALISATION, REPORTED, REPORTED_ATTRIBUTES
+from onnxtop.reader.ops.tables import BIASES, NORMALISATION, REPORTED, REPORTED_ATTRIBUTES, UNRULED
 from onnxtop.reader.reading import Reading
 
 __all__ = ["NEUTRAL", "NORMALISATION", "READ", "REPORTED", "REPORTED_ATTRIBUTES", "Op", "bias_positions"]
@@ -47,6 +48,12 @@ READ: Mapping[Op, Callable[..., Iterator[Reading]]] = {
     (_MICROSOFT, "QAttention"): attention.QAttention,
 }
 """Operations whose weights are read."""
+
+NEUTRAL: frozenset[Op] = frozenset(
+    op for op in {*RULES, *SILENT, *UNRULED} - set(READ) if op[1] != "MultiThreshold"
+)
+"""Operations without weights, which are most that have a rule of their lanes: their constants are biases,
+normalisation parameters or settings. Thresholds are numbers that training or conversion made."""
 
 
 def bias_positions(node: Node) -> tuple[int, ...]:

@@ -101,51 +101,24 @@ BIASES: Mapping[tuple[str, str], tuple[int, ...]] = {
 }
 """Operations with biases (peepholes among them: one number a neuron), and their positions."""
 
-NEUTRAL: frozenset[tuple[str, str]] = (
+UNRULED: frozenset[tuple[str, str]] = (
     _names(
         "",
-        """
-        Abs Acos Acosh Add AffineGrid And ArgMax ArgMin Asin Asinh Atan Atanh Attention AveragePool
-        BatchNormalization Bernoulli BitCast BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor
-        BlackmanWindow Cast CastLike Ceil Celu CenterCropPad Clip Col2Im Compress Concat
-        ConcatFromSequence Constant ConstantOfShape Cos Cosh CumProd CumSum DFT DepthToSpace
-        DequantizeLinear Det Div Dropout DynamicQuantizeLinear Elu Equal Erf Exp Expand EyeLike Flatten
-        Floor GatherElements GatherND Gelu GlobalAveragePool GlobalLpPool GlobalMaxPool Greater
-        GreaterOrEqual GridSample GroupNormalization HammingWindow HannWindow HardSigmoid HardSwish
-        Hardmax Identity If ImageDecoder InstanceNormalization IsInf IsNaN LRN LayerNormalization
-        LeakyRelu Less LessOrEqual Log LogSoftmax LpNormalization LpPool Max MaxPool MaxRoiPool MaxUnpool
-        Mean MeanVarianceNormalization MelWeightMatrix Min Mish Mod Mul Multinomial Neg
-        NegativeLogLikelihoodLoss NonMaxSuppression NonZero Not OneHot Optional OptionalGetElement
-        OptionalHasElement Or PRelu Pad Pow QuantizeLinear RMSNormalization RandomNormal RandomNormalLike
-        RandomUniform RandomUniformLike Range Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp
-        ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare RegexFullMatch Relu Reshape
-        Resize ReverseSequence RoiAlign RotaryEmbedding Round STFT Scatter ScatterElements ScatterND Selu
-        SequenceAt SequenceConstruct SequenceEmpty SequenceErase SequenceInsert SequenceLength SequenceMap
-        Shape Shrink Sigmoid Sign SimplifiedLayerNormalization Sin Sinh Size Slice Softmax
-        SoftmaxCrossEntropyLoss Softplus Softsign SpaceToDepth Split SplitToSequence Sqrt Squeeze
-        StringConcat StringNormalizer StringSplit Sub Sum Swish Tan Tanh TensorScatter ThresholdedRelu
-        Tile TopK Transpose Trilu Unique Unsqueeze Upsample Where Xor
-        """,
+        "AffineGrid Constant If ImageDecoder NonMaxSuppression NonZero SequenceMap StringSplit Unique",
     )
     | _names(
         _MICROSOFT,
         """
-        BiasAdd BiasDropout BiasSoftmax BiasSplitGelu GridSample GroupNorm GroupQueryAttention Inverse
-        MultiHeadAttention NGramRepeatBlock PackedMultiHeadAttention Pad QLinearReduceMean RemovePadding
-        RestorePadding RotaryEmbedding SkipGroupNorm Unique
+        BiasDropout BiasSplitGelu GridSample Inverse NGramRepeatBlock PackedMultiHeadAttention Pad
+        QLinearReduceMean RemovePadding RestorePadding SkipGroupNorm Unique
         """,
     )
-    | _names("qonnx.custom_op.channels_last", "BatchNormalization")
-    | _names("qonnx.custom_op.general", "BipolarQuant FloatQuant IntQuant Quant Trunc")
-    | _names("onnx.brevitas", "BipolarQuant FloatQuant IntQuant Quant Trunc")
-    | _names("finn.custom_op.general", "BipolarQuant Quant Trunc")
     | _names(
         "ai.onnx.ml",
         """
-        ArrayFeatureExtractor Binarizer CastMap CategoryMapper DictVectorizer FeatureVectorizer Imputer
-        LabelEncoder Normalizer OneHotEncoder Scaler TreeEnsemble TreeEnsembleClassifier TreeEnsembleRegressor
-        ZipMap
+        ArrayFeatureExtractor CategoryMapper DictVectorizer OneHotEncoder TreeEnsemble TreeEnsembleClassifier
+        TreeEnsembleRegressor
         """,
     )
 )
-"""Operations without weights: their constants are biases, normalisation parameters or settings."""
+"""Operations without weights that have no rule of their lanes either."""

@@ -123,16 +123,19 @@ def _sentences(result: LossProbeResult) -> Iterator[str]:
 
 
 def _layers(layers: Sequence[LayerGradient], signs: Signs, width: int, all_rows: bool) -> Iterator[str]:
-    if not layers:
-        return
-    shown = list(layers)
-    if len(shown) > _LISTED and not all_rows:
-        largest = sorted(layers, key=lambda layer: -layer.gradient_norm)[:_LISTED]
-        shown = [layer for layer in layers if layer in largest]
-    rows = [_layer_row(layer, signs) for layer in shown]
-    yield from ("", *_plain(_LAYERS, rows, signs, width))
-    if len(shown) < len(layers):
-        yield f"the {len(shown)} largest of {len(layers)} layers; --all shows every one"
+    largest = sorted(layers, key=lambda layer: -layer.gradient_norm)[:_LISTED]
+    rows = [_layer_row(layer, signs) for layer in layers if all_rows or layer in largest]
+    yield from _listed(_LAYERS, rows, f"largest of {len(layers)} layers", len(layers), signs, width)
+
+
+def _listed(
+    columns: Columns, rows: Sequence[Row], which: str, of: int, signs: Signs, width: int
+) -> Iterator[str]:
+    """Draw a table, and say which rows it shows if that is not all of them."""
+    if rows:
+        yield from ("", *(line.plain for line in table(columns, [rows], _LAYOUT, signs, width)))
+    if len(rows) < of:
+        yield f"the {len(rows)} {which}; --all shows every one"
 
 
 def _layer_row(layer: LayerGradient, signs: Signs) -> Row:
@@ -145,21 +148,10 @@ def _layer_row(layer: LayerGradient, signs: Signs) -> Row:
     return Row(cells)
 
 
-def _plain(columns: Columns, rows: Sequence[Row], signs: Signs, width: int) -> Iterator[str]:
-    return (line.plain for line in table(columns, [rows], _LAYOUT, signs, width))
-
-
 def _classes(classes: Sequence[ClassScore], signs: Signs, width: int, all_rows: bool) -> Iterator[str]:
-    if not classes:
-        return
-    shown = list(classes)
-    if len(shown) > _LISTED and not all_rows:
-        worst = sorted(classes, key=lambda found: found.recall if found.recall is not None else 2)[:_LISTED]
-        shown = [found for found in classes if found in worst]
-    rows = [_class_row(found, signs) for found in shown]
-    yield from ("", *_plain(_CLASSES, rows, signs, width))
-    if len(shown) < len(classes):
-        yield f"the {len(shown)} worst of {len(classes)} classes; --all shows every one"
+    worst = sorted(classes, key=lambda found: found.recall if found.recall is not None else 2)[:_LISTED]
+    rows = [_class_row(found, signs) for found in classes if all_rows or found in worst]
+    yield from _listed(_CLASSES, rows, f"worst of {len(classes)} classes", len(classes), signs, width)
 
 
 def _class_row(found: ClassScore, signs: Signs) -> Row:
