@@ -4,8 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
-project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))[
-    "project"
-]
+settings = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))
+project = settings["project"]
 for item in (*project["dependencies"], *project["optional-dependencies"]["test"]):
     print(re.sub(">=", "==", item))
