@@ -1,6 +1,7 @@
 """Options of the command line: those of outputs and of talking, and any that a dataclass declares."""
 
 import functools
+import math
 import re
 import typing
 from collections.abc import Callable, Mapping
@@ -82,7 +83,8 @@ def _measure(each: Declared) -> Callback:
 
     def convert(ctx: click.Context, param: click.Parameter, value: str) -> Any:
         try:
-            return each.checked(value if value in words else float(value))
+            given = value if value in words else float(value)
+            return each.checked(math.nan if given == math.inf else given)  # 1e400 does not mean inf
         except (ValueError, UsageError):
             raise click.BadParameter(
                 f"wanted {', '.join(words)} or a positive number, found {value!r}"
