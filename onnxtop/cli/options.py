@@ -1,7 +1,6 @@
 """Options of the command line: those of outputs and of talking, and any that a dataclass declares."""
 
 import functools
-import math
 import re
 import typing
 from collections.abc import Callable, Mapping
@@ -83,8 +82,7 @@ def _measure(each: Declared) -> Callback:
 
     def convert(ctx: click.Context, param: click.Parameter, value: str) -> Any:
         try:
-            given = value if value in words else float(value)
-            return each.checked(math.nan if given == math.inf else given)  # 1e400 does not mean inf
+            return each.read(value if value in words else float(value))
         except (ValueError, UsageError):
             raise click.BadParameter(
                 f"wanted {', '.join(words)} or a positive number, found {value!r}"
