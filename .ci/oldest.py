@@ -4,6 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
-project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+about = Path(__file__).parent.parent / "pyproject.toml"
+project = tomllib.loads(about.read_text(encoding="utf-8"))["project"]
 for item in (*project["dependencies"], *project["optional-dependencies"]["test"]):
     print(re.sub(">=", "==", item))
