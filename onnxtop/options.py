@@ -102,6 +102,22 @@ class Declared:
             return at_least(value, self.option.least, whole=self.kind is int)
         return value
 
+    def read(self, value: Any) -> Any:
+        """Return what a value means in the configuration file or on the command line.
+
+        There a word says that a number is infinite; one that is so by itself was too large for a float.
+
+        Raises
+        ------
+        UsageError
+            The option cannot have it.
+        """
+        if self.option.endless and value == "inf":
+            return math.inf
+        if self.is_measure and isinstance(value, float):
+            number(value)
+        return self.checked(value)
+
 
 Options = TypeVar("Options", bound=Any)
 
@@ -210,7 +226,7 @@ def above_zero(value: Any) -> float:
 def _measure(value: Any, words: tuple[str, ...], endless: bool) -> Any:
     if isinstance(value, str) and value in words:
         return value
-    if endless and value in ("inf", math.inf):
+    if endless and value == math.inf:
         return math.inf
     return above_zero(value)
 

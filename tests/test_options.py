@@ -56,7 +56,6 @@ def test_what_a_field_says_and_what_its_option_says() -> None:
         ("word", "b", "b"),
         ("mixed", "all", "all"),
         ("mixed", 2, 2.0),
-        ("norm", "inf", math.inf),
         ("norm", math.inf, math.inf),
         ("switch", True, True),
         ("text", None, None),
@@ -68,6 +67,18 @@ def test_values_as_they_are_meant(name: str, value: Any, kept: Any) -> None:
     assert declared(Whole)[name].checked(value) == kept
 
 
+def test_infinity_is_a_word_where_options_are_written() -> None:
+    norm = declared(Whole)["norm"]
+    assert (norm.read("inf"), norm.read(3)) == (math.inf, 3.0)
+    for wrong, found in (
+        (math.inf, "wanted a number, found inf"),
+        ("2", "wanted a number above 0, found '2'"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            norm.read(wrong)
+        assert str(caught.value) == found
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -75,6 +86,7 @@ def test_values_as_they_are_meant(name: str, value: Any, kept: Any) -> None:
         ({"mixed": "some"}, "mixed: wanted a number above 0, found 'some'"),
         ({"mixed": math.inf}, "mixed: wanted a number, found inf"),
         ({"norm": 0}, "norm: wanted a number above 0, found 0"),
+        ({"norm": "inf"}, "norm: wanted a number above 0, found 'inf'"),
         ({"switch": 1}, "switch: wanted true or false, found 1"),
         ({"part": Part(0)}, "least: wanted a whole number of at least 1, found 0"),
         ({"part": Part(True)}, "least: wanted a whole number of at least 1, found True"),
@@ -105,7 +117,16 @@ def test_the_report_tells_every_option_that_its_figures_depend_on() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"conv": "rolled"}, {"scale": -1}, {"p": 0}, {"seed": -1}, {"layers": "("}, {"skips": "no"}]
+    "changes",
+    [
+        {"conv": "rolled"},
+        {"scale": -1},
+        {"p": 0},
+        {"p": "inf"},
+        {"seed": -1},
+        {"layers": "("},
+        {"skips": "no"},
+    ],
 )
 def test_an_audit_refuses_options_before_any_work(changes: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=rf"{next(iter(changes))}\b.*wanted|wanted .*layers"):

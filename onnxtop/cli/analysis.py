@@ -40,6 +40,7 @@ def analyse(
     """Audit every model; that it gave no figures is told on stderr."""
     from onnxtop.auditing.story import audit  # loads numpy and onnx: not for errors of usage
 
+    run.progress.wait()
     results: list[Result] = []
     for result in attempts(
         run, models, lambda path: audit(path, options, policy=policy(path), progress=run.progress)

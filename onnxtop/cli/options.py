@@ -82,7 +82,7 @@ def _measure(each: Declared) -> Callback:
 
     def convert(ctx: click.Context, param: click.Parameter, value: str) -> Any:
         try:
-            return each.checked(value if value in words else float(value))
+            return each.read(value if value in words else float(value))
         except (ValueError, UsageError):
             raise click.BadParameter(
                 f"wanted {', '.join(words)} or a positive number, found {value!r}"

@@ -26,8 +26,8 @@ class ProgressLine:
     def __init__(self, enabled: bool) -> None:
         self.enabled = enabled
         self.title = ""
-        self.due = time.monotonic() + PATIENCE
         self.drawn: tuple[Progress, TaskID] | None = None
+        self.wait()
 
     def __enter__(self) -> "ProgressLine":
         """Start to wait."""
@@ -38,6 +38,10 @@ class ProgressLine:
     ) -> None:
         """Erase the line, whatever happened."""
         self.stop()
+
+    def wait(self) -> None:
+        """Begin to wait, once more where the libraries that the work needs are loaded by now."""
+        self.due = time.monotonic() + PATIENCE
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` weights are measured and ``what`` is next."""

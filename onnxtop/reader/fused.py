@@ -316,17 +316,19 @@ FUSED: Mapping[tuple[str, str], Callable[..., Written]] = {
 """What is written out, by domain and op_type."""
 
 
-def write_out(proto: ModelProto) -> tuple[ModelProto, Mapping[str, NodeProto]]:
+def write_out(
+    proto: ModelProto, elsewhere: Mapping[str, tuple[int, ...]] | None = None
+) -> tuple[ModelProto, Mapping[str, NodeProto]]:
     """Return a model with its fused operations written out, and those operations by the mark of their nodes.
 
     A model without any is returned as it is. The opset imports stay: a body may hold operations that are
-    newer.
+    newer. ``elsewhere`` are the shapes of constants that the model has as inputs.
     """
     if not any((node.domain, node.op_type) in FUSED for node in _nodes(proto.graph)):
         return proto, {}
     written = ModelProto()
     written.CopyFrom(proto)
-    held = dict(_held(written.graph))
+    held = {**(elsewhere or {}), **dict(_held(written.graph))}
     calls: dict[str, NodeProto] = {}
     for node in [node for node in _nodes(written.graph) if (node.domain, node.op_type) in FUSED]:
         mark = str(len(calls))

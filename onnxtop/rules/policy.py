@@ -74,7 +74,7 @@ def read_config(path: Path, options: Mapping[str, Declared]) -> Config:
     data = _parsed(path)
     if path.name == _PROJECT:
         data = _table(_table(data, "tool"), "onnxtop")
-    known = {**KEYS, **{each.key: each.checked for each in options.values() if each.option.in_file}}
+    known = {**KEYS, **{each.key: each.read for each in options.values() if each.option.in_file}}
     values = {}
     for key, value in data.items():
         if key not in known:

@@ -58,6 +58,8 @@ def test_scales_by_name(run, planted, models, scale):
         "--p 0",
         "--p -2",
         "--p nan",
+        "--p 1e400",
+        "--p Infinity",
         "--p two",
         "--bias column",
         "--conv rolled",

@@ -4,7 +4,10 @@ import sys
 
 import pytest
 
-from onnxtop.cli import progress
+from onnxtop.auditing.options import AuditOptions
+from onnxtop.cli import messages, progress
+from onnxtop.cli.analysis import analyse
+from onnxtop.cli.verb import Run
 
 
 class Terminal(io.StringIO):
@@ -59,6 +62,16 @@ def test_short_work_shows_nothing(terminal, monkeypatch):
     with progress.ProgressLine(enabled=True) as line:
         line("conv", 1, 4)
     assert stream.getvalue() == ""
+
+
+def test_libraries_that_load_slowly_are_no_long_work(terminal, monkeypatch):
+    terminal()
+    line = progress.ProgressLine(enabled=True)
+    monkeypatch.setattr(progress, "PATIENCE", 1000.0)
+    voice = messages.Voice(0, quiet=False)
+    analyse(Run("report", [], all_rows=False, voice=voice, progress=line), [], AuditOptions())
+    line("conv", 1, 4)
+    assert line.drawn is None
 
 
 def test_progress_that_is_off_never_loads_rich():

@@ -354,6 +354,23 @@ def test_fused_operations_give_the_loss_and_gradient_of_ordinary_ones(tmp_path: 
     assert fused_groups == groups == [(6, False, 4)]
 
 
+def test_one_zero_point_for_more_scales_than_the_version_converter_sees(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {
+        "w": rng.integers(-127, 127, (4, 1100)).astype(np.int8),
+        "s": rng.uniform(0.01, 0.02, 1100).astype(np.float32),
+        "v": (rng.standard_normal((1100, 3)) / 30).astype(np.float32),
+    }
+    data = {"x": rng.standard_normal((9, 4)).astype(np.float32), "labels": np.arange(9) % 3}
+    nodes = [node("com.microsoft.DynamicQuantizeMatMul", "x w s z", "h"), node("MatMul", "h v")]
+    losses = []
+    for name, zero in (("one", np.int8(3)), ("many", np.full(1100, 3, np.int8))):
+        proto = model(nodes, {**arrays, "z": np.array(zero)}, {"x": ["n", 4]})
+        probe = Probe(save(proto, tmp_path, f"{name}.onnx"), data, threads=1)
+        losses.append(probe.loss(probe.theta0))
+    assert losses[0] == losses[1]
+
+
 def find_groups_of(path: Path, probe: Probe) -> list[tuple[int, bool, int]]:
     layout = {p.name: (p.slice, p.shape) for p in probe.parameters}
     groups = find_groups(load(path), layout).groups

@@ -114,6 +114,7 @@ WRONG = {
     "scale = 0": "wanted a number above 0",
     "scale = 'local'": "wanted a number above 0",
     "p = -1": "wanted a number above 0",
+    "p = inf": "wanted a number, found inf",
     "seed = 1.5": "wanted a whole number",
     "seed = true": "wanted a whole number",
     "count-fixed = 1": "wanted true or false",

@@ -28,7 +28,8 @@ def upgraded(model: Prepared) -> Prepared:
     old = model.graph
     if old.opsets[""] >= OPSET and not any(key_of(node) in FUSED for node in old.nodes):
         return model
-    converted, _ = write_out(_converted(_header(model), old.opsets[""]))
+    shapes = {name: array.shape for name, array in old.constants.items()}
+    converted, _ = write_out(_converted(_header(model), old.opsets[""]), shapes)
     graph = Graph(opsets={**old.opsets, "": max(OPSET, old.opsets[""])})
     for name, array in old.constants.items():
         graph.hold(name, array)
