@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError, Message
 from onnx import (
     AttributeProto,
     GraphProto,
@@ -24,8 +23,8 @@ from onnx import (
     TensorProto,
 )
 
-from onnxtop.errors import FormatError, ModelError
-from onnxtop.reader import wire
+from onnxtop.errors import ModelError
+from onnxtop.reader.file import parse, refuse_foreign
 from onnxtop.reader.fused import inlined, mark_of, write_out
 from onnxtop.reader.tensors import TensorFiles
 
@@ -179,9 +178,9 @@ def load(path: str | Path, *, allow_external: Iterable[str | Path] = ()) -> Mode
             )
         with path.open("rb") as file:
             head = file.read(512)
-            _refuse_foreign(head)
+            refuse_foreign(head)
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            proto = _parse(mapped)
+            proto = parse(mapped)
             byte_count = len(mapped)
     except OSError as error:
         raise ModelError(
@@ -201,60 +200,6 @@ def load(path: str | Path, *, allow_external: Iterable[str | Path] = ()) -> Mode
 
 def _by_domain(opset: onnx.OperatorSetIdProto) -> tuple[str, int]:
     return opset.domain.replace("ai.onnx", ""), opset.version
-
-
-_FOREIGN = (
-    ((b"version https://git-lfs",), "a Git LFS pointer", "run 'git lfs pull' to get the model itself"),
-    ((b"<!doctype", b"<html", b"<?xml"), "a web page", "the download went wrong: get the file itself"),
-    ((b"pk\x03\x04",), "a zip archive (PyTorch and Keras save such)", "export the model to ONNX"),
-    ((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"), "a Python pickle", "export the model to ONNX"),
-    ((b"\x89hdf",), "an HDF5 file (Keras saves such)", "export the model to ONNX"),
-    ((b"\x1f\x8b",), "a gzip archive", "unpack it first"),
-)
-
-
-def _refuse_foreign(head: bytes) -> None:
-    """Name the files that are often taken for ONNX models."""
-    start = head.lstrip().lower()
-    if not head:
-        raise FormatError("wanted an ONNX model, found an empty file; export or copy it again")
-    if head[4:8] == b"ORTM":
-        raise FormatError(
-            "wanted an ONNX model, found ONNX Runtime's own .ort format; give the .onnx file it was made from"
-        )
-    if head[4:8] == b"TFL3":
-        raise FormatError("wanted an ONNX model, found a TensorFlow Lite model; convert it with tf2onnx")
-    for marks, found, advice in _FOREIGN:
-        if start.startswith(marks) or head.startswith(marks):
-            raise FormatError(f"wanted an ONNX model, found {found}; {advice}")
-
-
-def _parse(mapped: mmap.mmap) -> ModelProto:
-    try:
-        proto = ModelProto.FromString(wire.outline(memoryview(mapped)))
-    except (ValueError, RecursionError, DecodeError) as error:
-        raise FormatError(
-            f"wanted an ONNX model, found a file that breaks off or is no protocol buffer ({error}); "
-            "export or copy it again"
-        ) from None
-    if not _is_text(proto):
-        raise FormatError("wanted an ONNX model, found names that are no UTF-8 text; the file is damaged")
-    if not proto.HasField("graph") or not (proto.ir_version or proto.opset_import):
-        raise FormatError(
-            "wanted an ONNX model, found a file without a graph; check that it is the right one"
-        )
-    return proto
-
-
-def _is_text(message: Message) -> bool:
-    """Tell whether every string is text: protobuf hands over one that is no UTF-8 as bytes."""
-    for kind, value in message.ListFields():
-        if kind.type not in (kind.TYPE_STRING, kind.TYPE_MESSAGE):
-            continue
-        for item in (value,) if isinstance(value, str | bytes | Message) else value:
-            if isinstance(item, bytes) or (isinstance(item, Message) and not _is_text(item)):
-                return False
-    return True
 
 
 class _Linker:

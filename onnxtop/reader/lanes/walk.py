@@ -4,6 +4,7 @@ It is gone twice: by `survey`, which measures every value and follows the entrie
 weights, and by `neurons`, which carries the lanes.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -48,7 +49,7 @@ class Cycle:
     counters: tuple[Value | None, ...] = ()
 
 
-class Walk:
+class Walk(ABC):
     """Goes through a model; what it does there is its children's."""
 
     def __init__(self, sizes: Sizes) -> None:
@@ -115,27 +116,27 @@ class Walk:
             made.append(State(node.inputs[place], begin, body.outputs[exit_], results[count], same))
         return tuple(made)
 
-    # What a child does.
+    # What a child does: the first, and the last two, only if it needs to.
 
-    def before(self, node: Node) -> None:
+    def before(self, node: Node) -> None:  # noqa: B027 - a child may need none
         """Get ready for a node."""
 
+    @abstractmethod
     def node(self, node: Node) -> None:
         """Visit a node without bodies."""
-        raise NotImplementedError
 
+    @abstractmethod
     def branches(self, node: Node, value: Value, exits: Sequence[Value | None]) -> None:
         """Make an output of an If of what its branches end with."""
-        raise NotImplementedError
 
+    @abstractmethod
     def cycle(self, node: Node, cycle: Cycle) -> None:
         """Visit the body of a Loop or a Scan."""
-        raise NotImplementedError
 
-    def lost(self, node: Node, bodies: Sequence[Body], reason: str) -> None:
+    def lost(self, node: Node, bodies: Sequence[Body], reason: str) -> None:  # noqa: B027 - a child may need none
         """Give up on a node."""
 
-    def after(self, node: Node) -> None:
+    def after(self, node: Node) -> None:  # noqa: B027 - a child may need none
         """Finish a node."""
 
 
