@@ -10,7 +10,7 @@ import pytest
 
 from onnxtop.auditing.story import audit
 from onnxtop.reader.constants import Constants
-from onnxtop.reader.coverage import account
+from onnxtop.reader.account import account
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import load

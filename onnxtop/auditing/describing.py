@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from onnxtop.auditing.layers import Measured
+from onnxtop.reader.account import account
 from onnxtop.reader.constants import Constants
-from onnxtop.reader.coverage import account
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.model import Model
 from onnxtop.reader.skeleton import checker_note

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from onnxtop.errors import ModelError
+from onnxtop.reader.carriers import Carriers
 from onnxtop.reader.constants import Constants, UnreadableConstantError
 from onnxtop.reader.encoding import is_weight_type
 from onnxtop.reader.layer import Layer, Skipped
@@ -100,13 +101,14 @@ def find_parameters(model: Model) -> Parameters:
         A weight's data is missing.
     """
     constants = Constants(model)
+    carriers = Carriers(model, constants)
     layers = find_layers(model, constants)
     fixed = {layer.weight for layer in layers if isinstance(layer, Layer) and _is_fixed(layer)}
     chosen: dict[Value, _Candidate] = {}
     for candidate in _named(model, constants, layers):
-        _take(candidate, chosen, constants, fixed)
-    for candidate in _tables(model, constants, set(chosen)):
-        _take(candidate, chosen, constants, fixed)
+        _take(candidate, chosen, carriers, fixed)
+    for candidate in _tables(model, carriers, set(chosen)):
+        _take(candidate, chosen, carriers, fixed)
     ordered = sorted(chosen.values(), key=lambda found: found.order)
     return Parameters(tuple(_placed(ordered, constants)), tuple(sorted(fixed)), _quantised(layers))
 
@@ -122,11 +124,12 @@ def _quantised(layers: Iterable[Layer | Skipped]) -> int:
 
 
 def _take(
-    candidate: _Candidate, chosen: dict[Value, _Candidate], constants: Constants, fixed: set[str]
+    candidate: _Candidate, chosen: dict[Value, _Candidate], carriers: Carriers, fixed: set[str]
 ) -> None:
     """Choose the tensors that a constant's elements come from, if they are floats."""
+    constants = carriers.constants
     filled = constants.fills()  # a ConstantOfShape was never trained
-    for source in constants.sources(candidate.value):
+    for source in carriers.leaves(candidate.value):
         if (
             source in chosen
             or source.name in fixed
@@ -172,8 +175,9 @@ def _at(node: Node, positions: Iterable[int], role: str, constants: Constants) -
             yield _Candidate(value, role, layer_name(node, value.name), (node.index, position))
 
 
-def _tables(model: Model, constants: Constants, parameters: set[Value]) -> Iterator[_Candidate]:
+def _tables(model: Model, carriers: Carriers, parameters: set[Value]) -> Iterator[_Candidate]:
     """Yield constants that look trained and meet, in plain arithmetic, what depends on a parameter."""
+    constants = carriers.constants
     depends = set(parameters)
     for node in model.nodes:
         if not any(value in depends for value in node.inputs):
@@ -187,13 +191,13 @@ def _tables(model: Model, constants: Constants, parameters: set[Value]) -> Itera
                 value in constants
                 and other not in constants
                 and value is not None
-                and _looks_trained(value, constants)
+                and _looks_trained(value, carriers)
             ):
                 yield _Candidate(value, "table", layer_name(node, value.name), (node.index, position))
 
 
-def _looks_trained(value: Value, constants: Constants) -> bool:
-    sources = constants.sources(value)
+def _looks_trained(value: Value, carriers: Carriers) -> bool:
+    sources, constants = carriers.leaves(value), carriers.constants
     if len(sources) != 1 or not _is_stored_float(sources[0], constants):
         return False
     try:

@@ -7,7 +7,7 @@ one value may cost is bounded before it is computed.
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,8 @@ class Constants:
         self._kept: OrderedDict[Value, Array] = OrderedDict()
         self._traces: dict[Value, tuple[Value, Node | None]] = {}
         self._shapes: dict[Value, tuple[int, ...]] = {}
-        self._sources: dict[Value, tuple[Value, ...]] = {}
+        self._keys: dict[Any, Value] = {}
+        self._derived: dict[Value, tuple[Value, Mapping[Value, Array]]] = {}
         self._constant = self._find()
 
     def _find(self) -> frozenset[Value]:
@@ -62,7 +63,22 @@ class Constants:
         return frozenset(known)
 
     def __contains__(self, value: Value | None) -> bool:
-        return value in self._constant
+        return value in self._constant or value in self._derived
+
+    def derive(self, value: Value, given: Mapping[Value, Array]) -> Value:
+        """Return a new constant: what a value is where others are as given."""
+        key = value, tuple((item.index, array.shape, array.tobytes()) for item, array in given.items())
+        if key not in self._keys:
+            derived = Value(-1 - len(self._keys), value.name)
+            self._keys[key] = derived
+            self._derived[derived] = value, given
+            origin, decoder = self._trace(value)
+            self._traces[derived] = (origin if origin in self._constant else derived), decoder
+        return self._keys[key]
+
+    def base(self, value: Value) -> Value:
+        """Return the value of the graph that a constant is, or is derived from."""
+        return self._derived[value][0] if value in self._derived else value
 
     def origin(self, value: Value) -> Value:
         """Return the value that holds the same elements before any movement: what a weight is known by."""
@@ -90,51 +106,18 @@ class Constants:
         node = self._model.producers.get(value)
         return node.inputs[0] if node is not None and keeps_elements(node) else None
 
-    def sources(self, value: Value) -> tuple[Value, ...]:
-        """Return the tensors (and fills) whose elements end up in a constant.
-
-        Settings such as axes, shapes and scales are left out: of two operands the larger one carries the
-        elements.
-        """
-        stack = [value]
-        while stack:
-            item = stack[-1]
-            if item in self._sources:
-                stack.pop()
-            elif item in self._model.tensors or self._is_fill(item):
-                self._sources[item] = (item,)
-            else:
-                carriers = self._carriers(item)
-                missing = [carrier for carrier in carriers if carrier not in self._sources]
-                stack += missing
-                if not missing:
-                    found = (source for carrier in carriers for source in self._sources[carrier])
-                    self._sources[item] = tuple(dict.fromkeys(found))
-        return self._sources[value]
-
     def fills(self) -> list[Value]:
         """Return the constants that a ConstantOfShape makes."""
         return [
             node.outputs[0]
             for node in self._model.nodes
-            if node.outputs and node.outputs[0] in self and self._is_fill(node.outputs[0])
+            if node.outputs and node.outputs[0] in self and self.is_fill(node.outputs[0])
         ]
 
-    def _is_fill(self, value: Value) -> bool:
+    def is_fill(self, value: Value) -> bool:
+        """Tell whether a ConstantOfShape makes the value."""
         node = self._model.producers.get(value)
         return node is not None and node.op_type == "ConstantOfShape"
-
-    def _carriers(self, value: Value) -> list[Value]:
-        if value in self._model.carried:
-            return [self._model.carried[value]]
-        node = self._model.producers[value]
-        inputs = [item for item in node.inputs if item is not None]
-        if node.op_type == "Concat" or not inputs:
-            return inputs
-        if node.op_type in ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Sum", "Mean", "Where"):
-            sizes = [self.size(item) for item in inputs]
-            return [inputs[sizes.index(max(sizes))]]
-        return inputs[:1]
 
     def size(self, value: Value) -> int:
         """Return how many elements a constant has, 0 if it cannot be computed."""
@@ -191,8 +174,10 @@ class Constants:
         tensor = self._model.tensors.get(value)
         if tensor is not None:
             return tuple(tensor.dims)
+        if value in self._derived:
+            return self.read(value).shape
         node = self._model.producers[value]
-        if self._is_fill(value) and node.inputs[0] is not None:
+        if self.is_fill(value) and node.inputs[0] is not None:
             return tuple(int(size) for size in np.ravel(self.read(node.inputs[0])))
         return self.read(value).shape
 
@@ -210,7 +195,12 @@ class Constants:
         UnreadableConstantError
             Its data is missing, it needs more memory than the limit, or the operation fails.
         """
-        done: dict[Value, Array] = {}
+        value, given = self._derived.get(value, (value, {}))
+        return self.compute(value, given)
+
+    def compute(self, value: Value, given: Mapping[Value, Array]) -> Array:
+        """Compute a value where others are as given; see `read`."""
+        done = dict(given)
         spent = 0
         for node in self._ancestors(value, done):
             inputs = [None if item is None else self._have(item, done) for item in node.inputs]
@@ -227,26 +217,29 @@ class Constants:
         needed: dict[int, Node] = {}
         stack = [value]
         while stack:
-            item = self._outside(stack.pop())
-            if item in self._model.tensors:
+            item = self.outside(stack.pop())
+            if item in self._model.tensors or item in done:
                 continue
             if item in self._kept:
                 self._kept.move_to_end(item)
                 done[item] = self._kept[item]
                 continue
-            node = self._model.producers[item]
+            node = self._model.producers.get(item)
+            if node is None:
+                raise UnreadableConstantError(f"it depends on {item.name!r}")
             if node.index not in needed:
                 needed[node.index] = node
                 stack += [source for source in node.inputs if source is not None]
         return [needed[index] for index in sorted(needed)]
 
-    def _outside(self, value: Value) -> Value:
+    def outside(self, value: Value) -> Value:
+        """Return what a loop's body sees unchanged as the value outside that it is."""
         while value in self._model.carried:
             value = self._model.carried[value]
         return value
 
     def _have(self, value: Value, done: dict[Value, Array]) -> Array:
-        value = self._outside(value)
+        value = self.outside(value)
         if value in done:
             return done[value]
         self.require_data(value)
@@ -262,7 +255,7 @@ class Constants:
             raise UnreadableConstantError(
                 f"the constant node {node.op} {node.name!r} fails: {error}"
             ) from None
-        if len(self._model.users.get(node.outputs[0], ())) > 1:
+        if len(self._model.users.get(node.outputs[0], ())) > 1 and node.outputs[0] in self._constant:
             self._keep(zip(node.outputs, results, strict=False))
         return results
 

@@ -12,13 +12,14 @@ import numpy as np
 
 from onnxtop.errors import ModelError
 from onnxtop.reader.bias import added_bias
+from onnxtop.reader.carriers import Carriers, Operand
 from onnxtop.reader.constants import Constants, UnreadableConstantError
 from onnxtop.reader.encoding import Encoding, is_weight_type
-from onnxtop.reader.evaluate import MOVEMENT, is_decoder
 from onnxtop.reader.layer import Layer, Skipped, Source, WeightUse
-from onnxtop.reader.model import Model, Value, load
+from onnxtop.reader.model import Model, Node, Value, load
 from onnxtop.reader.names import layer_name, numbered
-from onnxtop.reader.ops import NEUTRAL, READ, REPORTED, REPORTED_ATTRIBUTES
+from onnxtop.reader.ops import IN_BODIES, NEUTRAL, READ, REPORTED_ATTRIBUTES
+from onnxtop.reader.ops.tables import LOOKUPS, SIDES
 from onnxtop.reader.reading import (
     Call,
     Reading,
@@ -65,64 +66,61 @@ def read_layers(
 
 def find_layers(model: Model, constants: Constants, *, peepholes: bool = False) -> list[Layer | Skipped]:
     """Find the weighted layers of a loaded model, in graph order; see `read_layers`."""
+    carriers = Carriers(model, constants)
+    operands = carriers.find()
     groups: dict[tuple[Value, str], list[WeightUse]] = {}
     for node in model.nodes:
-        for found in _weights_of(Call(node, model, constants)):
+        for found in _weights_of(node, operands.get(node.index, ()), carriers):
             if found.part.startswith("P.") and not peepholes:
                 continue
             groups.setdefault((constants.origin(found.operand), found.part), []).append(found)
-    layers = _unaccounted(
-        [_layer(origin, uses, model, constants) for (origin, _), uses in groups.items()], constants
-    )
+    layers = _unaccounted([_layer(origin, uses, carriers) for (origin, _), uses in groups.items()], carriers)
     names = numbered(layer.name for layer in layers)
     return [replace(layer, name=name) for layer, name in zip(layers, names, strict=True)]
 
 
-def _unaccounted(layers: Sequence[Layer | Skipped], constants: Constants) -> list[Layer | Skipped]:
+def _unaccounted(layers: Sequence[Layer | Skipped], carriers: Carriers) -> list[Layer | Skipped]:
     """Leave out the skipped uses of tensors that other uses read whole, in parts, or slice by slice."""
     read = {
         source
         for layer in layers
         if isinstance(layer, Layer) and layer.source.reading.operands[0] is not None
-        for source in constants.sources(layer.source.reading.operands[0])
+        for source in carriers.leaves(layer.source.reading.operands[0])
     }
     return [
         layer
         for layer in layers
-        if isinstance(layer, Layer) or not read.issuperset(constants.sources(layer.operand))
+        if isinstance(layer, Layer) or not read.issuperset(carriers.leaves(layer.operand) or (layer.operand,))
     ]
 
 
-def _layer(origin: Value, uses: Sequence[WeightUse], model: Model, constants: Constants) -> Layer | Skipped:
+def _layer(origin: Value, uses: Sequence[WeightUse], carriers: Carriers) -> Layer | Skipped:
     """Make one layer of all uses of a weight: the first use that can be read decides what it is."""
     reason = ""
     for found in uses:
-        made = _read(origin, found, found.reading, uses, model, constants) if found.reading else found.reason
+        made = _read(origin, found, found.reading, uses, carriers) if found.reading else found.reason
         if isinstance(made, Layer):
             return made
         reason = reason or made
-    node = uses[0].node
+    weight = _weight_name(origin, carriers)
+    sizes = map(carriers.constants.size, carriers.leaves(origin) or (origin,))
     return Skipped(
-        name=_name(uses[0], _weight_name(origin, constants)),
-        op_type=node.op,
+        name=_name(uses[0], weight),
+        op_type=uses[0].node.op,
         reason=reason,
-        weight=_weight_name(origin, constants),
-        parameters=constants.size(origin),
+        weight=weight,
+        parameters=sum(sizes),
         used_by=tuple(uses),
         operand=origin,
     )
 
 
 def _read(
-    origin: Value,
-    found: WeightUse,
-    reading: Reading,
-    uses: Sequence[WeightUse],
-    model: Model,
-    constants: Constants,
+    origin: Value, found: WeightUse, reading: Reading, uses: Sequence[WeightUse], carriers: Carriers
 ) -> Layer | str:
     """Return the layer, or the reason why it cannot be read."""
-    encoding = reading.encoding or _encoding(found.operand, origin, constants)
+    model, constants = carriers.model, carriers.constants
+    encoding = reading.encoding or _encoding(found.operand, origin, carriers)
     if reading.decode is stored and not is_weight_type(constants.stored_as(found.operand)):
         return f"its values are {encoding}, which are no weights by themselves"
     if reading.encoding is not None and reading.encoding.sharing is None:
@@ -140,7 +138,7 @@ def _read(
     except (ValueError, TypeError, IndexError, ZeroDivisionError) as error:
         return f"a weight of shape {shape} does not fit the operation {found.node.op}: {error}"
     n_in, n_out = sum(rows for rows, _ in sizes), sum(columns for _, columns in sizes)
-    weight = _weight_name(origin, constants)
+    weight = _weight_name(origin, carriers)
     layer = Layer(
         name=_name(found, weight),
         op_type=found.node.op,
@@ -179,17 +177,18 @@ def _name(found: WeightUse, weight: str) -> str:
     return f"{name}.{part}" if part else name
 
 
-def _weight_name(origin: Value, constants: Constants) -> str:
-    sources = constants.sources(origin)
+def _weight_name(origin: Value, carriers: Carriers) -> str:
+    sources = carriers.leaves(origin)
     return sources[0].name if len(sources) == 1 else origin.name
 
 
-def _encoding(operand: Value, origin: Value, constants: Constants) -> Encoding:
+def _encoding(operand: Value, origin: Value, carriers: Carriers) -> Encoding:
     """Return how a weight is stored, and how its codes are scaled if it is stored in codes."""
+    constants = carriers.constants
     decoder = constants.decoder(operand)
     held = constants.stored_as(origin)
     if decoder is None:
-        sources = constants.sources(origin)
+        sources = carriers.leaves(origin)
         below = constants.stored_as(sources[0]) if len(sources) == 1 else held
         scaled = is_weight_type(held) and not is_weight_type(below)
         return Encoding(below, "scaled") if scaled else Encoding(held)
@@ -201,70 +200,58 @@ def _encoding(operand: Value, origin: Value, constants: Constants) -> Encoding:
     return Encoding(held, "block" if block_size else "per-tensor" if one else "per-channel", block_size)
 
 
-def _weights_of(call: Call) -> Iterator[WeightUse]:
+def _weights_of(node: Node, operands: Sequence[Operand], carriers: Carriers) -> Iterator[WeightUse]:
     """Yield every use of a weight by a node."""
-    node = call.node
     op = (node.domain, node.op_type)
+    made = bool(node.outputs) and all(output in carriers.constants for output in node.outputs)
+    for operand in operands:
+        if operand.reason or op not in READ:
+            reason = operand.reason or f"{node.op} is not read by this version"
+            yield WeightUse(node, operand.value, reason=reason)
     if op in READ:
-        yield from _readings(call)
+        parts: dict[str, dict[int, Value]] = {} if op in SIDES or op in LOOKUPS else {"": {}}
+        for operand in operands:
+            if not operand.reason:
+                parts.setdefault(operand.part, {})[operand.position] = operand.value
+        for part, weights in parts.items():
+            yield from _readings(Call(node, carriers.model, carriers.constants, weights), part)
     elif op in REPORTED_ATTRIBUTES:
         name, reason = REPORTED_ATTRIBUTES[op]
-        value = call.attribute(name)
+        value = carriers.model.attribute_values.get((node.index, name))
         if value is not None:
             yield WeightUse(node, value, reason=reason)
-    elif op in REPORTED:
-        yield from _reported(call, REPORTED[op], f"{node.op} is not read by this version")
-    elif op not in NEUTRAL and not all(output in call.constants for output in node.outputs):
-        yield from _reported(call, range(len(node.inputs)), f"unknown operation {node.op}")
+    elif op in IN_BODIES:
+        yield from _reported(node, IN_BODIES[op], f"{node.op} is not read by this version", carriers)
+    elif op not in NEUTRAL and op not in SIDES and not made:
+        yield from _reported(node, range(len(node.inputs)), f"unknown operation {node.op}", carriers)
 
 
-def _readings(call: Call) -> Iterator[WeightUse]:
+def _readings(call: Call, part: str) -> Iterator[WeightUse]:
     node = call.node
-    if node.outputs and all(output in call.constants for output in node.outputs):
-        return  # a constant computed from constants
     read = READ[node.domain, node.op_type]
     try:
         readings = list(read(call, **checked_attributes(node.attributes())))
+        reason = f"this form of {node.op} is not read"
     except (UnreadableConstantError, ValueError, IndexError, ZeroDivisionError) as error:
-        unfit = f"{node.op} has operands that do not fit: {error}"
-        yield from _largest(_reported(call, range(len(node.inputs)), unfit), call)
-        return
+        readings, reason = [], f"{node.op} has operands that do not fit: {error}"
     for reading in readings:
-        if reading.operands[0] is not None:
-            yield WeightUse(node, reading.operands[0], reading)
+        operand = reading.operands[0]
+        if operand is not None:
+            whole = ".".join(filter(None, (part, reading.part)))
+            yield WeightUse(node, operand, replace(reading, part=whole))
     if not readings:
-        unread = f"this form of {node.op} is not read"
-        yield from _largest(_reported(call, range(len(node.inputs)), unread), call)
-        yield from filter(None, (_behind_decoder(call, value) for value in node.inputs))
+        yield from (WeightUse(node, value, reason=reason) for value in call.weights.values())
 
 
-def _reported(call: Call, positions: Iterable[int], reason: str) -> Iterator[WeightUse]:
+def _reported(node: Node, positions: Iterable[int], reason: str, carriers: Carriers) -> Iterator[WeightUse]:
     for position in positions:
-        value = call.constant(position)
-        if value is not None and _looks_like_weights(value, call.constants):
-            yield WeightUse(call.node, value, reason=reason)
-
-
-def _behind_decoder(call: Call, value: Value | None) -> WeightUse | None:
-    """Find constant codes whose scale is computed as the model runs."""
-    node = call.model.producers.get(value) if value is not None else None
-    seen: set[int] = set()
-    while node is not None and (is_decoder(node) or node.op_type in MOVEMENT) and node.inputs:
-        if node.index in seen:
-            return None
-        seen.add(node.index)
-        codes = node.inputs[0]
-        if codes is not None and codes in call.constants and is_decoder(node):
-            return WeightUse(
-                call.node, codes, reason=f"its codes are scaled by what the model computes ({node.op})"
-            )
-        node = call.model.producers.get(codes) if codes is not None else None
-    return None
-
-
-def _largest(found: Iterable[WeightUse], call: Call) -> list[WeightUse]:
-    """Return the largest of a node's operands: the weight, not what decodes it."""
-    return sorted(found, key=lambda item: -call.constants.size(item.operand))[:1]
+        value = node.inputs[position] if position < len(node.inputs) else None
+        if (
+            value is not None
+            and value in carriers.constants
+            and _looks_like_weights(value, carriers.constants)
+        ):
+            yield WeightUse(node, value, reason=reason)
 
 
 def _looks_like_weights(value: Value, constants: Constants) -> bool:

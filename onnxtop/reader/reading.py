@@ -1,6 +1,6 @@
 """How a node uses a constant operand as its weight: what every function in `onnxtop.reader.ops` returns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,14 +17,20 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A node as its function sees it: its operands, and which of them are constant."""
+    """A node as its function sees it: its operands, and which of them are constant.
+
+    ``weights`` are the operands that carry weights, by position, as what can be read of them.
+    """
 
     node: Node
     model: Model
     constants: Constants
+    weights: Mapping[int, Value]
 
     def operand(self, position: int) -> Value | None:
         """Return the value at an input position, None where it is left out."""
+        if position in self.weights:
+            return self.weights[position]
         return self.node.inputs[position] if position < len(self.node.inputs) else None
 
     def is_constant(self, position: int) -> bool:
@@ -53,10 +59,9 @@ class Call:
         """Return an attribute that holds weights, as a value."""
         return self.model.attribute_values.get((self.node.index, name))
 
-    def one_constant(self) -> int | None:
-        """Return which of the first two operands is the only constant one, None if both or neither is."""
-        left, right = self.is_constant(0), self.is_constant(1)
-        return None if left == right else int(right)
+    def weight_side(self) -> int:
+        """Return which of the first two operands is the weight."""
+        return max(position for position in self.weights if position < 2)
 
     def vector(self, position: int, axis: int) -> Value | None:
         """Return the operand if it is constant and holds one number an entry of ``axis`` of the result."""

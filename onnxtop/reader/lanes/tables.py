@@ -115,6 +115,11 @@ RULES: Mapping[tuple[str, str], Rule] = {
 }
 """The rule of every operation that is known; any other is a hub."""
 
+ELEMENTWISE = frozenset(
+    op for op, rule in RULES.items() if rule in (pointwise.elementwise, pointwise.add, pointwise.Where)
+) - {("", "CastLike")}
+"""Operations whose results hold, in each place, what their operands hold there."""
+
 WITHOUT: Mapping[tuple[str, str], str] = {
     (_MICROSOFT, "DecoderAttention"): "which of its operands are caches depends on flags that are computed",
 }

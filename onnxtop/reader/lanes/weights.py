@@ -102,7 +102,8 @@ class LayerTable:
         nothing = np.broadcast_to(np.float32(0), shape)
         sizes = tuple((block.shape[0], block.shape[1]) for block in reading.blocks(nothing))
         taps = reading.kernel(nothing).weights.shape if reading.kernel is not None else ()
-        position = node.inputs.index(operand) if operand in node.inputs else -1
+        base = self._constants.base(operand)
+        position = node.inputs.index(base) if base in node.inputs else -1
         return Use(self._turned(place, node, reading, sizes), position, reading.part, sizes, shape, taps)
 
     def _codes(self, node: Node) -> list[Use]:

@@ -11,10 +11,26 @@ from collections.abc import Callable, Iterator, Mapping
 from onnxtop.reader.lanes.tables import RULES, SILENT
 from onnxtop.reader.model import Node
 from onnxtop.reader.ops import attention, classical, convolutions, products, quantised, recurrent
-from onnxtop.reader.ops.tables import BIASES, NORMALISATION, REPORTED, REPORTED_ATTRIBUTES, UNRULED
+from onnxtop.reader.ops.tables import (
+    BIASES,
+    IN_BODIES,
+    NORMALISATION,
+    REPORTED_ATTRIBUTES,
+    SIDES,
+    UNRULED,
+)
 from onnxtop.reader.reading import Reading
 
-__all__ = ["NEUTRAL", "NORMALISATION", "READ", "REPORTED", "REPORTED_ATTRIBUTES", "Op", "bias_positions"]
+__all__ = [
+    "IN_BODIES",
+    "NEUTRAL",
+    "NORMALISATION",
+    "READ",
+    "REPORTED",
+    "REPORTED_ATTRIBUTES",
+    "Op",
+    "bias_positions",
+]
 
 Op = tuple[str, str]
 """Domain ("" for ONNX's own) and op_type."""
@@ -49,8 +65,11 @@ READ: Mapping[Op, Callable[..., Iterator[Reading]]] = {
 }
 """Operations whose weights are read."""
 
+REPORTED: frozenset[Op] = frozenset({*SIDES, *IN_BODIES} - set(READ))
+"""Operations with weights that this version does not read."""
+
 NEUTRAL: frozenset[Op] = frozenset(
-    op for op in {*RULES, *SILENT, *UNRULED} - set(READ) if op[1] != "MultiThreshold"
+    op for op in {*RULES, *SILENT, *UNRULED} - {*READ, *REPORTED} if op[1] != "MultiThreshold"
 )
 """Operations without weights, which are most that have a rule of their lanes: their constants are biases,
 normalisation parameters or settings. Thresholds are numbers that training or conversion made."""

@@ -24,15 +24,14 @@ def DeformConv(call: Call, **attributes: Any) -> Iterator[Reading]:
 
 
 def _convolution(call: Call, bias: int, **attributes: Any) -> Iterator[Reading]:
-    if call.is_constant(1) and not call.is_constant(0):
-        kernel = kernel_form(**attributes)
-        yield Reading(
-            (call.operand(1),),
-            partial(flattened, kernel),
-            kernel=kernel,
-            bias=Bias.of(call.constant(bias)),
-            output_axis=1 - len(call.shape(1)),
-        )
+    kernel = kernel_form(**attributes)
+    yield Reading(
+        (call.operand(1),),
+        partial(flattened, kernel),
+        kernel=kernel,
+        bias=Bias.of(call.constant(bias)),
+        output_axis=1 - len(call.shape(1)),
+    )
 
 
 def flattened(kernel: Callable[[Array], Kernel], array: Array) -> Blocks:

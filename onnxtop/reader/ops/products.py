@@ -15,9 +15,7 @@ def Gemm(
     call: Call, *, alpha: float = 1.0, beta: float = 1.0, transA: int = 0, transB: int = 0, **_: Any
 ) -> Iterator[Reading]:
     """Read ``alpha * A' @ B' + beta * C``: the weight is B', or transposed A'."""
-    position = call.one_constant()
-    if position is None:
-        return
+    position = call.weight_side()
     transposed = bool(transB) if position == 1 else not transA
     outputs = -1 if position == 1 else -2
     bias = Bias.of(call.vector(2, outputs), lambda array: np.ravel(array) * beta)
@@ -32,12 +30,11 @@ def Gemm(
 
 def MatMul(call: Call, **_: Any) -> Iterator[Reading]:
     """Read ``A @ B``: the weight is B, or transposed A; further axes are a batch of matrices."""
-    position = call.one_constant()
-    if position is not None:
-        axis = -2 if position == 0 else -1
-        vector = len(call.shape(position)) == 1  # its one output has no axis in the result
-        form = partial(factor, transposed=position == 0)
-        yield Reading((call.operand(position),), form, output_axis=None if vector else axis)
+    position = call.weight_side()
+    axis = -2 if position == 0 else -1
+    vector = len(call.shape(position)) == 1  # its one output has no axis in the result
+    form = partial(factor, transposed=position == 0)
+    yield Reading((call.operand(position),), form, output_axis=None if vector else axis)
 
 
 def factor(array: Array, *, transposed: bool) -> Blocks:
@@ -53,11 +50,11 @@ def Einsum(call: Call, *, equation: bytes = b"", **_: Any) -> Iterator[Reading]:
     An axis of the weight that the other operand shares and the result lacks is an input, one that only the
     result shares an output, one that both share a batch of matrices.
     """
-    position = call.one_constant()
     terms, _arrow, result = equation.decode().replace(" ", "").partition("->")
     operands = terms.split(",")
-    if position is None or len(operands) != 2 or len(call.node.inputs) != 2:
+    if len(operands) != 2 or len(call.node.inputs) != 2:
         return
+    position = call.weight_side()
     axes, other = operands[position], operands[1 - position]
     summed = [axis for axis in axes if axis in other and axis not in result]
     outputs = [axis for axis in axes if axis in result and axis not in other]
@@ -79,7 +76,7 @@ def _contraction(array: Array, *, order: Sequence[int], shared: int, summed: int
 def Gather(call: Call, *, axis: int = 0, **_: Any) -> Iterator[Reading]:
     """Read a table that activations index: each entry is an input (one-hot), what it holds the outputs."""
     table = call.is_constant(0) and is_weight_type(call.dtype(0)) and len(call.shape(0)) >= 2
-    if table and not call.is_constant(1):
+    if table:
         yield Reading((call.operand(0),), partial(_table, axis=axis))
 
 

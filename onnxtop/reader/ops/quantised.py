@@ -16,18 +16,16 @@ from onnxtop.reader.reading import Array, Bias, Call, Reading, matrices, one_mat
 
 def MatMulInteger(call: Call, **_: Any) -> Iterator[Reading]:
     """Read codes whose scale is multiplied onto the result, as onnxruntime's dynamic quantisation does."""
-    position = call.one_constant()
-    if position is not None:
-        form = partial(factor, transposed=position == 0)
-        yield from _later_scaled(call, position, form, -2 if position == 0 else -1)
+    position = call.weight_side()
+    form = partial(factor, transposed=position == 0)
+    yield from _later_scaled(call, position, form, -2 if position == 0 else -1)
 
 
 def ConvInteger(call: Call, **attributes: Any) -> Iterator[Reading]:
     """Read codes of a kernel whose scale is multiplied onto the result."""
-    if call.is_constant(1) and not call.is_constant(0):
-        kernel = kernel_form(**attributes)
-        axis = 1 - len(call.shape(1))
-        yield from _later_scaled(call, 1, partial(flattened, kernel), 0, kernel=kernel, output_axis=axis)
+    kernel = kernel_form(**attributes)
+    axis = 1 - len(call.shape(1))
+    yield from _later_scaled(call, 1, partial(flattened, kernel), 0, kernel=kernel, output_axis=axis)
 
 
 def _later_scaled(call: Call, position: int, form: Any, axis: int, **reading: Any) -> Iterator[Reading]:

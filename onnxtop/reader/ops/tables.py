@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from onnxtop.reader.lanes.tables import SILENT
+
 _MICROSOFT = "com.microsoft"
 
 
@@ -15,28 +17,62 @@ def _names(domain: str, table: str) -> frozenset[tuple[str, str]]:
     return frozenset((domain, op) for op in table.split())
 
 
-REPORTED: Mapping[tuple[str, str], tuple[int, ...]] = {
-    **_positions(
+def _sides(domain: str, table: str) -> dict[tuple[str, str], tuple[tuple[int, ...], ...]]:
+    """Read lines of an operation and its sides, each a position or several of which any may be the weight."""
+    rows = (line.split() for line in table.strip().splitlines())
+    return {(domain, op): tuple(tuple(map(int, side.split("|"))) for side in sides) for op, *sides in rows}
+
+
+SIDES: Mapping[tuple[str, str], tuple[tuple[int, ...], ...]] = {
+    **_sides(
         "",
         """
-        Loop 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20
-        Scan 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20
+        Conv 1
+        ConvInteger 1
+        ConvTranspose 1
+        DeformConv 1
+        Einsum 0|1|2|3
+        GRU 1 2
+        Gemm 0|1
+        LSTM 1 2
+        MatMul 0|1
+        MatMulInteger 0|1
+        RNN 1 2
         """,
     ),
-    **_positions(
+    **_sides(
         _MICROSOFT,
         """
+        Attention 1
+        DecoderAttention 2 3
+        DynamicQuantizeLSTM 1 2
+        LongformerAttention 1 4
         MatMulBnb4 1
         MatMulFpQ4 1
+        MatMulNBits 1
         MoE 2 4 6
+        PackedAttention 1
+        QAttention 1
         QMoE 2 5 8
         QOrderedMatMul 3
         WordConvEmbedding 1 3
         """,
     ),
-    **_positions("com.microsoft.nchwc", "Conv 1"),
+    **_sides("com.microsoft.nchwc", "Conv 1"),
 }
-"""Operations with weights that this version does not read, and the positions of their weights."""
+"""Operations with weights, and where they take them: one of a side's positions."""
+
+LOOKUPS = frozenset({("", "Gather"), ("", "GatherND"), (_MICROSOFT, "GatherBlockQuantized")})
+"""Operations that take entries of their first operand by their second."""
+
+IN_BODIES: Mapping[tuple[str, str], tuple[int, ...]] = _positions(
+    "",
+    """
+    Loop 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20
+    Scan 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20
+    """,
+)
+"""Operations whose bodies may use their operands as weights that change, and the positions of these."""
 
 REPORTED_ATTRIBUTES: Mapping[tuple[str, str], tuple[str, str]] = {
     ("", "TfIdfVectorizer"): ("weights", "weights of terms are no layer"),
@@ -122,3 +158,12 @@ UNRULED: frozenset[tuple[str, str]] = (
     )
 )
 """Operations without weights that have no rule of their lanes either."""
+
+CARRY_NOTHING: frozenset[tuple[str, str]] = SILENT | _names(
+    "",
+    """
+    ArgMax ArgMin Bernoulli DFT Loop Multinomial NonMaxSuppression NonZero OneHot STFT Scan StringNormalizer
+    TfIdfVectorizer
+    """,
+)
+"""Operations whose results hold none of what their operands hold."""

@@ -1,8 +1,8 @@
-"""Where every element of every floating-point or quantised constant goes: none forgotten, none counted twice.
+"""Where every element of every constant goes: none forgotten, none counted twice.
 
-Weights, biases and normalisation parameters are followed from the operand back to the tensors that hold
-them, through the constant nodes between. A tensor with several roles has the first of: analysed weight,
-skipped weight, bias, normalisation parameter, other constant.
+Weights, biases and normalisation parameters are followed from the operand back to the tensors that carry
+them (see `carriers`). A tensor with several roles has the first of: analysed weight, skipped weight, bias,
+normalisation parameter; all else is other, named after the operation that takes it, or unused.
 """
 
 import math
@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from onnxtop.reader.carriers import Carriers
 from onnxtop.reader.constants import Constants
-from onnxtop.reader.encoding import is_weight_type
 from onnxtop.reader.evaluate import is_decoder
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.model import Model, Node, Value
@@ -30,7 +30,8 @@ class Account:
     """Counts of elements; ``skipped`` holds, in order, how many each skipped weight accounts for.
 
     ``other`` counts constants that are no parameters by what uses them, scales and zero points as
-    "quantisation".
+    "quantisation". The bins add up to the elements of all constants of the file, codes that share a byte
+    counted each.
     """
 
     analysed: int
@@ -52,10 +53,11 @@ class _Mark:
 
 
 def account(model: Model, constants: Constants, layers: Sequence[Layer | Skipped]) -> Account:
-    """Count the elements of all floating-point constants, and of all codes, by role."""
+    """Count the elements of all constants by role."""
+    carriers = Carriers(model, constants)
     marks: dict[Value, _Mark] = {}
     for mark in _marks(model, constants, layers):
-        for source in constants.sources(mark.value):
+        for source in carriers.leaves(mark.value):
             if source not in marks or mark.role < marks[source].role:
                 marks[source] = mark
     decoded = _decoded_sizes(layers)
@@ -63,11 +65,9 @@ def account(model: Model, constants: Constants, layers: Sequence[Layer | Skipped
     other: Counter[str] = Counter()
     shares = [0] * sum(isinstance(layer, Skipped) for layer in layers)
     for source in (*model.tensors, *constants.fills()):
-        mark = marks.get(source) or _unmarked(source, model)
         if source in model.added:
             continue
-        if source not in marks and not is_weight_type(constants.stored_as(source)):
-            continue
+        mark = marks.get(source) or _unmarked(source, model)
         count = decoded.get(source, constants.size(source))
         sums[mark.role] += count
         if mark.role is _Role.SKIPPED:

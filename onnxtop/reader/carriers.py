@@ -1,0 +1,523 @@
+"""What carries an operand back to constants: the rule that tells weights from what only modulates.
+
+An operand of a weighted operation is a weight if every way from it back through its carriers ends in
+constants, whatever operations lie between. A carrier of a node is an input that spans its result: the data of
+a movement or an activation function, of an elementwise operation every operand whose axes another does not
+contain. So a scale of each row carries nothing, W + B A is carried by all three, and a position table that is
+added to an activation of its own shape is no weight.
+
+If every other input on the way is constant, or comes out the same whatever the sizes that the model leaves
+open, the weight can be computed: `Constants` holds it as a derived constant. A table of matrices that the
+model chooses from (experts) is one derived constant a matrix. All else is skipped: it changes with the input.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxtop.reader.constants import Constants, UnreadableConstantError
+from onnxtop.reader.evaluate import is_computed, is_decoder
+from onnxtop.reader.lanes.tables import ELEMENTWISE
+from onnxtop.reader.model import Body, Model, Node, Value
+from onnxtop.reader.ops.tables import CARRY_NOTHING, LOOKUPS, SIDES
+from onnxtop.reader.search import reached
+from onnxtop.reader.skeleton import Shape, infer_shapes
+
+_STAND_INS = (7919, 104729)
+"""Two sizes for every one that is not known: what comes out the same with both does not depend on it."""
+
+_EXPERTS = 4096
+"""Matrices of one table that are read as layers of their own."""
+
+Claim = Literal["wide", "known", "certain"]
+"""How an operand comes to be a weight: by its width alone, beside operands of open sizes, by definition."""
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """The way from an operand back to the constants that carry it."""
+
+    leaves: tuple[Value, ...]
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Operand:
+    """An operand that carries weights: a constant, given or derived, or why it cannot be computed.
+
+    ``part`` names a matrix of a table of several.
+    """
+
+    position: int
+    value: Value
+    reason: str = ""
+    part: str = ""
+
+
+@dataclass(eq=False)
+class Carriers:
+    """Finds the operands of a model that carry weights."""
+
+    model: Model
+    constants: Constants
+    _ends: dict[tuple[Value, Claim], bool] = field(default_factory=dict)
+    _passed: set[int] = field(default_factory=set)
+    _taken: set[Value] = field(default_factory=set)
+    _settings: dict[Value, NDArray[Any] | None] = field(default_factory=dict)
+
+    def find(self) -> dict[int, list[Operand]]:
+        """Return the operands that carry weights, by the index of the node that uses them."""
+        found: dict[int, list[Operand]] = {}
+        nodes = [node for node in self.model.nodes if node.outputs]
+        for node in nodes:
+            if self._is_weighted(node) and not self._is_made(node):
+                found[node.index] = list(self._operands(node))
+        for node in nodes:
+            if self._is_lookup(node) and node.index not in self._passed and self._is_embedding(node):
+                found[node.index] = self._settled(0, node, "certain")
+        for node in nodes:
+            if self._is_weighted(node) and self._is_made(node) and node.index not in self._passed:
+                found[node.index] = list(self._modulating(node))
+            if (node.domain, node.op_type) == ("", "Mul") and not self._is_made(node):
+                found[node.index] = list(self._contracted(node))
+        return found
+
+    # Which operands.
+
+    def _operands(self, node: Node) -> Iterator[Operand]:
+        for side in SIDES[node.domain, node.op_type]:
+            claim: Claim = "certain" if len(side) == 1 else "wide"
+            given = [place for place in side if place < len(node.inputs) and node.inputs[place] is not None]
+            for place, how in self._weights(node, given, claim):
+                yield from self._settled(place, node, how)
+
+    def _weights(self, node: Node, places: Sequence[int], claim: Claim) -> list[tuple[int, Claim]]:
+        """Return which of some operands, of which any may be the weight, carry weights."""
+        values = {place: value for place in places if (value := node.inputs[place]) is not None}
+        held = [p for p, value in values.items() if value in self.constants and self.chain(value)]
+        if not held:
+            moving = [
+                place
+                for place, value in values.items()
+                if value not in self.constants and self._carries(value, claim)
+            ]
+            held = [p for p in moving if not self._reason(values[p], claim)] or moving
+        if not held and any(None in (self._dims(value) or ()) for value in values.values()):
+            claim = "known"
+            held = [
+                place
+                for place, value in values.items()
+                if (dims := self._dims(value)) and None not in dims and self._carries(value, claim)
+            ]
+        return [(place, claim) for place in (held[-1:] if len(places) == 2 else held)]
+
+    def _carries(self, value: Value, claim: Claim) -> bool:
+        chain = self.chain(value, claim)
+        return chain is not None and (claim == "certain" or self._spread(chain) > 1)
+
+    def _spread(self, chain: Chain) -> int:
+        """Return how many axes of more than one entry the widest leaf has."""
+        return max(_wide(self._dims(leaf) or (2, 2)) for leaf in chain.leaves)
+
+    def _settled(self, position: int, node: Node, claim: Claim) -> list[Operand]:
+        """Return the operand as what can be read of it, a matrix of a table each for itself."""
+        value = node.inputs[position]
+        assert value is not None
+        chain = self.chain(value, claim)
+        if chain is None:
+            return []
+        self._passed.update(passed.index for passed in chain.nodes)
+        self._taken.update(chain.leaves)
+        if value in self.constants:
+            return [Operand(position, value)]
+        reason = self._reason(value, claim)
+        if reason:
+            return [Operand(position, value, reason)]
+        given = self._given(chain, claim)
+        experts = self._experts(chain)
+        if not experts:
+            return [Operand(position, self.constants.derive(value, given))]
+        (count,) = {self._count(expert) for expert in experts}
+        return [
+            Operand(
+                position,
+                self.constants.derive(value, given | self._chosen(experts, entry)),
+                part=f"expert{entry}",
+            )
+            for entry in range(count)
+        ]
+
+    # The chain.
+
+    def chain(self, value: Value, claim: Claim = "wide") -> Chain | None:
+        """Follow the carriers of a value to constants; None if any of them ends in an activation.
+
+        Where a side is a weight by definition, a constant that ties with what the input makes carries alone.
+        """
+        if not self._ends_in_constants(value, claim):
+            return None
+        leaves: dict[Value, None] = {}
+        nodes: dict[Node, None] = {}
+        for here in reached([value], lambda here: self._followed(here, claim)):
+            here = self.constants.outside(here)
+            node = self.model.producers.get(here)
+            if self._is_leaf(here):
+                leaves[here] = None
+            elif node is not None:
+                nodes[node] = None
+        return Chain(tuple(leaves), tuple(nodes)) if leaves else None
+
+    def _followed(self, value: Value, claim: Claim) -> list[Value]:
+        value = self.constants.outside(value)
+        node = self.model.producers.get(value)
+        if self._is_leaf(value) or node is None:
+            return []
+        carriers = self.carriers(node)
+        if claim != "wide" and len(carriers) > 1 and (node.domain, node.op_type) in ELEMENTWISE:
+            return [item for item in carriers if self._ends_in_constants(item, claim)]
+        return carriers
+
+    def _ends_in_constants(self, value: Value, claim: Claim) -> bool:
+        """Tell whether all carriers end in constants; what stands on a cycle does not."""
+        ends, stack, open_ = self._ends, [value], set()
+        while stack:
+            item = stack[-1]
+            key = item, claim
+            if key in ends:
+                stack.pop()
+                continue
+            carriers = self._ways(item, claim)
+            missing = [carrier for carrier in carriers or () if (carrier, claim) not in ends]
+            if missing and item not in open_:
+                open_.add(item)
+                stack += missing
+                continue
+            reach = [ends.get((carrier, claim), False) for carrier in carriers or ()]
+            tie = claim != "wide" and self._is_tie(item)
+            ends[key] = carriers is not None and (any(reach) if tie and reach else all(reach))
+        return ends[value, claim]
+
+    def _is_tie(self, value: Value) -> bool:
+        node = self.model.producers.get(self.constants.outside(value))
+        return node is not None and (node.domain, node.op_type) in ELEMENTWISE
+
+    def _ways(self, value: Value, claim: Claim) -> list[Value] | None:
+        """Return the carriers to follow from a value, none at a constant's end; None from an activation."""
+        value = self.constants.outside(value)
+        node = self.model.producers.get(value)
+        if self._is_leaf(value):
+            return []
+        if node is None or (claim != "certain" and self._is_lookup(node) and not self._is_choice(node)):
+            return None
+        carriers = self.carriers(node)
+        return carriers if carriers or value in self.constants else None
+
+    def _is_leaf(self, value: Value) -> bool:
+        return value in self.model.tensors or self.constants.is_fill(value)
+
+    def carriers(self, node: Node) -> list[Value]:
+        """Return the inputs that span a node's result; none where it makes something new."""
+        key = node.domain, node.op_type
+        given = [value for value in node.inputs if value is not None]
+        if key in CARRY_NOTHING or (self._is_weighted(node) and not self._is_made(node)):
+            return []
+        if key == ("", "If"):
+            return self._branches(node)
+        if key in (("", "Concat"), ("", "SequenceConstruct")):
+            return given
+        if self._is_weighted(node):
+            return given[:2]
+        if key[0] == "" and node.op_type.startswith("Scatter"):
+            return given[::2]
+        if key in ELEMENTWISE and not is_decoder(node) and len(given) > 1:
+            return self._widest(given[node.op_type == "Where" :])
+        return given[:1]
+
+    def _branches(self, node: Node) -> list[Value]:
+        """Return what the branches of an If end with; nothing for other nodes."""
+        bodies = self._bodies.get(node.index, ()) if node.op_type == "If" else ()
+        return [value for body in bodies for value in body.outputs if value is not None]
+
+    @cached_property
+    def _bodies(self) -> dict[int, tuple[Body, ...]]:
+        scopes = reached(
+            [self.model.scope], lambda scope: [b.scope for bs in scope.bodies.values() for b in bs]
+        )
+        return {index: bodies for scope in scopes for index, bodies in scope.bodies.items()}
+
+    def leaves(self, value: Value) -> tuple[Value, ...]:
+        """Return the tensors and fills whose elements end up in an operand, constant or not."""
+        chain = self.chain(self.constants.base(value), "certain")
+        return chain.leaves if chain else ()
+
+    def _widest(self, values: Sequence[Value]) -> list[Value]:
+        """Return the operands whose axes of more than one entry another one does not have too, and more."""
+        shapes = [self._dims(value) for value in values]
+        if any(dims is None for dims in shapes):  # what the input changes is taken to span all
+            return [value for value in values if value not in self.constants] or list(values)
+        axes = [
+            {place - len(dims or ()) for place, size in enumerate(dims or ()) if size != 1} for dims in shapes
+        ]
+        return [
+            value for value, own in zip(values, axes, strict=True) if not any(own < other for other in axes)
+        ]
+
+    # What is known of shapes: which axes have one entry is all that matters.
+
+    @cached_property
+    def _shapes(self) -> dict[str, Shape]:
+        return infer_shapes(self.model)
+
+    def _dims(self, value: Value) -> Shape | None:
+        """Return the shape of a value, None for an open size; None where not even the rank is known."""
+        if value not in self.constants:
+            return self._shapes.get(value.name)
+        try:
+            return self.constants.shape(value)
+        except UnreadableConstantError:
+            return None
+
+    # What else is on the way.
+
+    def _reason(self, value: Value, claim: Claim) -> str:
+        """Return why a weight cannot be computed, "" if it can."""
+        chain = self.chain(value, claim)
+        for node in chain.nodes if chain else ():
+            if self._is_made(node) or _repeats(node):
+                continue
+            if node.op_type == "If":
+                return f"changes with the input in {node.op}"
+            if not is_computed(node):
+                return f"goes through {node.op}, which is not computed"
+            if not self._is_choice(node) and any(
+                self._setting(item) is None for item in self._others(node, claim)
+            ):
+                return f"changes with the input in {node.op}"
+        experts = self._experts(chain) if chain else []
+        counts = {self._count(expert) for expert in experts}
+        if len({expert.inputs[1] for expert in experts}) > 1 or len(counts) > 1 or not all(counts):
+            return f"changes with the input in {experts[0].op}"
+        if counts and max(counts) > _EXPERTS:
+            return f"{experts[0].op} chooses from {max(counts)} matrices, more than {_EXPERTS}"
+        return ""
+
+    def _others(self, node: Node, claim: Claim) -> list[Value]:
+        """Return the inputs of a node that neither are constant nor carry the weight."""
+        carriers = self._followed(node.outputs[0], claim)
+        return [
+            value
+            for value in node.inputs
+            if value is not None and value not in self.constants and value not in carriers
+        ]
+
+    def _given(self, chain: Chain, claim: Claim) -> dict[Value, NDArray[Any]]:
+        """Return the settings on a chain that no size of the input changes."""
+        given = {}
+        for node in chain.nodes:
+            if self._is_made(node) or self._is_choice(node):
+                continue
+            for value in self._others(node, claim):
+                setting = self._setting(value)
+                if setting is None:  # how often a weight is repeated: not at all
+                    setting = np.ones(_length(self._dims(value)), np.int64)
+                given[value] = setting
+        return given
+
+    def _setting(self, value: Value) -> NDArray[Any] | None:
+        """Return a setting that comes out the same for two stand-ins of every size that is not known."""
+        if value not in self._settings:
+            try:
+                one, other = (self._with_sizes(value, size) for size in _STAND_INS)
+                same = one.shape == other.shape and bool(np.array_equal(one, other))
+            except (UnreadableConstantError, ValueError, IndexError, KeyError):
+                same = False
+            self._settings[value] = one if same else None
+        return self._settings[value]
+
+    def _with_sizes(self, value: Value, stand_in: int) -> NDArray[Any]:
+        given = {}
+        for here in reached([value], self._behind):
+            node = self.model.producers.get(here)
+            if here in self.constants or here in self.model.carried:
+                continue
+            if node is None:
+                raise UnreadableConstantError("it depends on the input")
+            if (node.domain, node.op_type) == ("", "Shape") and node.inputs[0] is not None:
+                dims = self._dims(node.inputs[0])
+                if dims is None:
+                    raise UnreadableConstantError("its rank is not known")
+                sizes = np.array([stand_in if size is None else size for size in dims], np.int64)
+                attributes = node.attributes()
+                given[here] = sizes[attributes.get("start", 0) : attributes.get("end")]
+        return self.constants.compute(value, given)
+
+    def _behind(self, value: Value) -> list[Value]:
+        node = self.model.producers.get(value)
+        if value in self.constants or value in self.model.carried or node is None or node.op_type == "Shape":
+            return []
+        return [item for item in node.inputs if item is not None]
+
+    # Lookups: a table of rows is an embedding or it modulates; a table of matrices holds experts.
+
+    def _is_lookup(self, node: Node) -> bool:
+        """Tell whether a node takes entries by an index that is not constant."""
+        if (node.domain, node.op_type) not in LOOKUPS or len(node.inputs) < 2:
+            return False
+        return node.inputs[0] is not None and node.inputs[1] not in self.constants
+
+    def _is_choice(self, node: Node) -> bool:
+        return self._is_lookup(node) and len(self._table(node)) >= 3
+
+    def _table(self, node: Node) -> Shape:
+        value = node.inputs[0]
+        return (value is not None and self._dims(value)) or ()
+
+    def _experts(self, chain: Chain) -> list[Node]:
+        return [node for node in chain.nodes if self._is_choice(node)]
+
+    def _count(self, node: Node) -> int:
+        """Return how many matrices a lookup chooses from, 0 if that cannot be told."""
+        table, index = self._table(node), self._dims(node.inputs[1]) if node.inputs[1] else None
+        attributes = node.attributes()
+        by_row = node.op_type == "GatherND"
+        if index is None or attributes.get("batch_dims", 0) or (by_row and index[-1:] != (1,)):
+            return 0
+        axis = 0 if by_row else attributes.get("axis", 0)
+        return (table[axis] or 0) if -len(table) <= axis < len(table) else 0
+
+    def _chosen(self, experts: Iterable[Node], entry: int) -> dict[Value, NDArray[Any]]:
+        """Return the index that chooses one matrix."""
+        indices = {value: self._dims(value) for node in experts if (value := node.inputs[1])}
+        return {value: np.full((1,) * len(dims or ()), entry, np.int64) for value, dims in indices.items()}
+
+    def _is_embedding(self, node: Node) -> bool:
+        """Tell whether a table of rows is looked up to be carried into a product, or as the result itself."""
+        table, index = node.inputs[0], node.inputs[1]
+        if table is None or index is None or len(self._dims(table) or (0, 0)) < 2 or not self.chain(table):
+            return False
+        before, ends = self._ancestors(index)
+        chosen = any(map(self._is_weighted, before))
+        if ends == {"Shape"} and not chosen and any(n.op_type in _COUNTERS for n in before):
+            return False  # the index is a position
+        result = False
+        for value in reached(node.outputs, self._carried_on):
+            result |= value in self.model.results
+            for use in self.model.users.get(value, ()):
+                if self._is_weighted(use.node) or use.node.domain or use.node.op_type in _MIXERS:
+                    return True
+        return result and not chosen
+
+    def _carried_on(self, value: Value) -> list[Value]:
+        """Return what a value carries, unless there it only modulates another."""
+        outputs: list[Value] = []
+        for use in self.model.users.get(value, ()):
+            carriers = self.carriers(use.node)
+            others = [item for item in carriers if item is not value]
+            if value in carriers and not any(self._outranks(use.node, other) for other in others):
+                outputs += use.node.outputs
+        return outputs
+
+    def _outranks(self, node: Node, other: Value) -> bool:
+        """Tell whether a lookup only modulates what it ties with: an activation by Mul, scores by Add."""
+        if node.op_type in ("Mul", "Div"):
+            return self.chain(other) is None and "input" in self._ancestors(other)[1]
+        for value in reached([other], self._first_carrier):
+            producer = self.model.producers.get(value)
+            if producer is not None and self._is_weighted(producer):
+                return not any(item in self.constants for item in producer.inputs[:2])
+        return False
+
+    def _first_carrier(self, value: Value) -> list[Value]:
+        node = self.model.producers.get(value)
+        return self.carriers(node)[:1] if node is not None else []
+
+    def _ancestors(self, value: Value) -> tuple[list[Node], set[str]]:
+        """Return the nodes that a value is made by, and where it comes from: the input, sizes."""
+        nodes, ends = [], set()
+        for here in reached([value], self._made_of):
+            node = self.model.producers.get(here)
+            if here in self.constants:
+                continue
+            if node is not None:
+                nodes.append(node)
+            ends |= {"input"} if node is None else {"Shape"} if node.op_type in ("Shape", "Size") else set()
+        return nodes, ends
+
+    def _made_of(self, value: Value) -> list[Value]:
+        node = self.model.producers.get(value)
+        if value in self.constants or node is None or node.op_type in ("Shape", "Size"):
+            return []
+        return [item for item in (*node.inputs, *self._branches(node)) if item is not None]
+
+    # Constants that multiply constants, and products written out in ordinary arithmetic.
+
+    def _modulating(self, node: Node) -> Iterator[Operand]:
+        """Yield the right factor of a product of constants that no weight is made of."""
+        value = node.inputs[1] if len(node.inputs) > 1 else None
+        chain = self.chain(value) if value is not None else None
+        if value is None or chain is None or self._taken.intersection(chain.leaves):
+            return
+        if _wide(self._dims(node.outputs[0]) or ()) > 1 and self._spread(chain) > 1:
+            yield Operand(1, value, "multiplies a constant, and the result only modulates")
+
+    def _contracted(self, node: Node) -> Iterator[Operand]:
+        """Yield the constant factors of a Mul that is summed over axes that both factors span."""
+        users = self.model.users.get(node.outputs[0], ())
+        if len(users) != 1 or (users[0].node.domain, users[0].node.op_type) != ("", "ReduceSum"):
+            return
+        shapes = [self._dims(value) or () if value is not None else () for value in node.inputs]
+        rank = max(map(len, shapes), default=0)
+        axes = self._summed(users[0].node)
+        both = set.intersection(*map(_wide_axes, shapes))
+        if rank and axes and {axis % rank - rank for axis in axes} <= both:
+            for position, value in enumerate(node.inputs):
+                if value is not None and value in self.constants and self.chain(value):
+                    yield Operand(position, value, "a product written as Mul and ReduceSum is not read")
+
+    def _summed(self, node: Node) -> list[int]:
+        value = node.inputs[1] if len(node.inputs) > 1 else None
+        if value is None:
+            return list(node.attributes().get("axes", ()))
+        try:
+            return (
+                [int(axis) for axis in self.constants.read(value).ravel()] if value in self.constants else []
+            )
+        except UnreadableConstantError:
+            return []
+
+    def _is_weighted(self, node: Node) -> bool:
+        return (node.domain, node.op_type) in SIDES
+
+    def _is_made(self, node: Node) -> bool:
+        """Tell whether a node is computed from constants alone."""
+        return bool(node.outputs) and node.outputs[0] in self.constants
+
+
+_COUNTERS = frozenset({"CumSum", "NonZero", "Range"})
+"""Operations that number positions."""
+
+_MIXERS = frozenset({"Attention", "Loop", "Scan"})
+"""Operations that multiply their operands, or may."""
+
+
+def _repeats(node: Node) -> bool:
+    """Tell whether a node only repeats its operand, which changes no weight."""
+    return node.domain == "" and node.op_type in ("Expand", "Tile")
+
+
+def _wide(dims: Shape) -> int:
+    return len(_wide_axes(dims))
+
+
+def _wide_axes(dims: Shape) -> set[int]:
+    """Return the axes of more than one entry, counted from the end."""
+    return {place - len(dims) for place, size in enumerate(dims) if size != 1}
+
+
+def _length(dims: Shape | None) -> int:
+    """Return how many entries a vector has, 0 if that is not known."""
+    return (dims[0] or 0) if dims else 0
