@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.reader.constants import Constants, UnreadableConstantError
+from onnxtop.reader.encoding import may_hold_weights
 from onnxtop.reader.evaluate import is_computed, is_decoder
 from onnxtop.reader.lanes.tables import ELEMENTWISE
 from onnxtop.reader.model import Body, Model, Node, Value
@@ -60,12 +61,12 @@ class Operand:
 
 @dataclass(eq=False)
 class Carriers:
-    """Finds the operands of a model that carry weights."""
+    """Finds the operands of a model that carry weights; ``passed`` are the nodes between them and constants."""
 
     model: Model
     constants: Constants
     _ends: dict[tuple[Value, Claim], bool] = field(default_factory=dict)
-    _passed: set[int] = field(default_factory=set)
+    passed: set[int] = field(default_factory=set)
     _taken: set[Value] = field(default_factory=set)
     _settings: dict[Value, NDArray[Any] | None] = field(default_factory=dict)
 
@@ -77,10 +78,10 @@ class Carriers:
             if self._is_weighted(node) and not self._is_made(node):
                 found[node.index] = list(self._operands(node))
         for node in nodes:
-            if self._is_lookup(node) and node.index not in self._passed and self._is_embedding(node):
+            if self._is_lookup(node) and node.index not in self.passed and self._is_embedding(node):
                 found[node.index] = self._settled(0, node, "certain")
         for node in nodes:
-            if self._is_weighted(node) and self._is_made(node) and node.index not in self._passed:
+            if self._is_weighted(node) and self._is_made(node) and node.index not in self.passed:
                 found[node.index] = list(self._modulating(node))
             if (node.domain, node.op_type) == ("", "Mul") and not self._is_made(node):
                 found[node.index] = list(self._contracted(node))
@@ -121,7 +122,7 @@ class Carriers:
 
     def _spread(self, chain: Chain) -> int:
         """Return how many axes of more than one entry the widest leaf has."""
-        return max(_wide(self._dims(leaf) or (2, 2)) for leaf in chain.leaves)
+        return max((_wide(self._dims(leaf) or (2, 2)) for leaf in chain.leaves), default=0)
 
     def _settled(self, position: int, node: Node, claim: Claim) -> list[Operand]:
         """Return the operand as what can be read of it, a matrix of a table each for itself."""
@@ -130,7 +131,7 @@ class Carriers:
         chain = self.chain(value, claim)
         if chain is None:
             return []
-        self._passed.update(passed.index for passed in chain.nodes)
+        self.passed.update(passed.index for passed in chain.nodes)
         self._taken.update(chain.leaves)
         if value in self.constants:
             return [Operand(position, value)]
@@ -169,7 +170,7 @@ class Carriers:
                 leaves[here] = None
             elif node is not None:
                 nodes[node] = None
-        return Chain(tuple(leaves), tuple(nodes)) if leaves else None
+        return Chain(tuple(leaves), tuple(nodes)) if leaves or value in self.constants else None
 
     def _followed(self, value: Value, claim: Claim) -> list[Value]:
         value = self.constants.outside(value)
@@ -396,8 +397,13 @@ class Carriers:
 
     def _is_embedding(self, node: Node) -> bool:
         """Tell whether a table of rows is looked up to be carried into a product, or as the result itself."""
+        if node.part:
+            return True  # the table of a fused operation
         table, index = node.inputs[0], node.inputs[1]
-        if table is None or index is None or len(self._dims(table) or (0, 0)) < 2 or not self.chain(table):
+        chain = self.chain(table) if table is not None else None
+        if table is None or index is None or chain is None or len(self._dims(table) or (0, 0)) < 2:
+            return False
+        if not any(may_hold_weights(self.constants.stored_as(leaf)) for leaf in chain.leaves):
             return False
         before, ends = self._ancestors(index)
         chosen = any(map(self._is_weighted, before))

@@ -13,6 +13,11 @@ def is_weight_type(name: str) -> bool:
     return name.startswith(("float", "bfloat"))
 
 
+def may_hold_weights(name: str) -> bool:
+    """Tell whether values of this type are weights or narrow codes of weights, not indices or settings."""
+    return is_weight_type(name) or name.lstrip("u") in ("int8", "int4", "int2")
+
+
 @dataclass(frozen=True)
 class Encoding:
     """How weights are stored.

@@ -14,7 +14,7 @@ from onnxtop.errors import ModelError
 from onnxtop.reader.bias import added_bias
 from onnxtop.reader.carriers import Carriers, Operand
 from onnxtop.reader.constants import Constants, UnreadableConstantError
-from onnxtop.reader.encoding import Encoding, is_weight_type
+from onnxtop.reader.encoding import Encoding, is_weight_type, may_hold_weights
 from onnxtop.reader.layer import Layer, Skipped, Source, WeightUse
 from onnxtop.reader.model import Model, Node, Value, load
 from onnxtop.reader.names import layer_name, numbered
@@ -222,7 +222,7 @@ def _weights_of(node: Node, operands: Sequence[Operand], carriers: Carriers) -> 
             yield WeightUse(node, value, reason=reason)
     elif op in IN_BODIES:
         yield from _reported(node, IN_BODIES[op], f"{node.op} is not read by this version", carriers)
-    elif op not in NEUTRAL and op not in SIDES and not made:
+    elif op not in NEUTRAL and op not in SIDES and node.index not in carriers.passed and not made:
         yield from _reported(node, range(len(node.inputs)), f"unknown operation {node.op}", carriers)
 
 
@@ -256,8 +256,7 @@ def _reported(node: Node, positions: Iterable[int], reason: str, carriers: Carri
 
 def _looks_like_weights(value: Value, constants: Constants) -> bool:
     """Tell a weight from a setting: floats or narrow codes along at least two axes."""
-    stored_as = constants.stored_as(constants.origin(value))
-    if not (is_weight_type(stored_as) or stored_as.lstrip("u") in ("int8", "int4", "int2")):
+    if not may_hold_weights(constants.stored_as(constants.origin(value))):
         return False
     try:
         return sum(size > 1 for size in constants.shape(value)) >= 2

@@ -1,7 +1,8 @@
 """The walk that carries lanes: one rule a node, and a hub wherever a rule has no answer."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -47,7 +48,22 @@ class Neurons(Walk):
         rule = RULES.get(key)
         if rule is None:
             raise Unclear("it is no operation that can be followed")
-        self.env.update(answers(step, rule(step, **node.attributes())))
+        experts = self._table.experts(node)
+        if experts:
+            steps = [replace(step, expert=uses) for uses in experts]
+            made = [dict(answers(one, rule(one, **node.attributes()))) for one in steps]
+            self.env.update(self._joined(step, made))
+        else:
+            self.env.update(answers(step, rule(step, **node.attributes())))
+
+    def _joined(self, step: Step, made: Sequence[Mapping[Value, Lanes]]) -> Iterator[tuple[Value, Lanes]]:
+        """Yield what experts make together, which depends on how one of them is chosen too."""
+        chosen = [step.ids(use.position) for use in step.uses[:1] if step.lanes(use.position) is not None]
+        for value in made[0]:
+            operands = [lanes[value].ids for lanes in made]
+            ones = (1,) * operands[0].ndim
+            operands += [step.reduce(ids, range(ids.ndim)).reshape(ones) for ids in chosen]
+            yield value, Lanes(step.join(operands, sum_=True))
 
     def _starts(self, step: Step) -> bool:
         """Tell whether a table is looked up by indices that are not constant."""

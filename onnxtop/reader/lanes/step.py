@@ -60,6 +60,7 @@ class Step:
     builder: Builder
     table: LayerTable
     remarks: Remarks
+    expert: tuple[Use, ...] = ()
 
     @property
     def name(self) -> str:
@@ -73,8 +74,8 @@ class Step:
 
     @property
     def uses(self) -> tuple[Use, ...]:
-        """The layers that the node uses."""
-        return self.table.uses(self.node)
+        """The layers that the node uses, those of one expert if it chooses between several."""
+        return self.expert or self.table.uses(self.node)
 
     @property
     def skipped(self) -> str | None:

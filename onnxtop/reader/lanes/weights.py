@@ -1,7 +1,7 @@
 """Which layers a node uses, as the network graph wants to know them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -76,6 +76,15 @@ class LayerTable:
         if node.index not in self._found:
             self._found[node.index] = tuple(self._uses(node))
         return self._found[node.index]
+
+    def experts(self, node: Node) -> list[tuple[Use, ...]]:
+        """Return the uses of each expert that the node chooses between, under the names that its parts have."""
+        experts: dict[str, list[Use]] = {}
+        for use in self.uses(node):
+            if use.part.startswith("expert"):
+                name, _, part = use.part.partition(".")
+                experts.setdefault(name, []).append(replace(use, part=part))
+        return [tuple(uses) for uses in experts.values()]
 
     def skipped(self, node: Node) -> str | None:
         """Return why a weight of the node is not read; None if it has no such weight."""
