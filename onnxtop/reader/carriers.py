@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from onnxtop.reader.constants import Constants, UnreadableConstantError
@@ -26,13 +27,15 @@ from onnxtop.reader.lanes.tables import ELEMENTWISE
 from onnxtop.reader.model import Body, Model, Node, Value
 from onnxtop.reader.ops.tables import CARRY_NOTHING, LOOKUPS, SIDES
 from onnxtop.reader.search import reached
-from onnxtop.reader.skeleton import Shape, infer_shapes
+from onnxtop.reader.skeleton import Shape, infer_shapes, infer_types
 
 _STAND_INS = (7919, 104729)
 """Two sizes for every one that is not known: what comes out the same with both does not depend on it."""
 
 _EXPERTS = 4096
 """Matrices of one table that are read as layers of their own."""
+
+Setting = NDArray[Any]
 
 Claim = Literal["wide", "known", "certain"]
 """How an operand comes to be a weight: by its width alone, beside operands of open sizes, by definition."""
@@ -61,14 +64,17 @@ class Operand:
 
 @dataclass(eq=False)
 class Carriers:
-    """Finds the operands of a model that carry weights; ``passed`` are the nodes between them and constants."""
+    """Finds the operands of a model that carry weights.
+
+    ``passed`` are the nodes between them and the constants that they are made of.
+    """
 
     model: Model
     constants: Constants
     _ends: dict[tuple[Value, Claim], bool] = field(default_factory=dict)
     passed: set[int] = field(default_factory=set)
     _taken: set[Value] = field(default_factory=set)
-    _settings: dict[Value, NDArray[Any] | None] = field(default_factory=dict)
+    _settings: dict[Value, Setting | None] = field(default_factory=dict)
 
     def find(self) -> dict[int, list[Operand]]:
         """Return the operands that carry weights, by the index of the node that uses them."""
@@ -288,15 +294,12 @@ class Carriers:
         """Return why a weight cannot be computed, "" if it can."""
         chain = self.chain(value, claim)
         for node in chain.nodes if chain else ():
-            if self._is_made(node) or _repeats(node):
+            if self._is_made(node):
                 continue
-            if node.op_type == "If":
-                return f"changes with the input in {node.op}"
-            if not is_computed(node):
+            if node.op_type != "If" and not is_computed(node):
                 return f"goes through {node.op}, which is not computed"
-            if not self._is_choice(node) and any(
-                self._setting(item) is None for item in self._others(node, claim)
-            ):
+            settings = self._settings_of(node, claim).values()
+            if node.op_type == "If" or any(setting is None for setting in settings):
                 return f"changes with the input in {node.op}"
         experts = self._experts(chain) if chain else []
         counts = {self._count(expert) for expert in experts}
@@ -306,29 +309,31 @@ class Carriers:
             return f"{experts[0].op} chooses from {max(counts)} matrices, more than {_EXPERTS}"
         return ""
 
-    def _others(self, node: Node, claim: Claim) -> list[Value]:
-        """Return the inputs of a node that neither are constant nor carry the weight."""
+    def _settings_of(self, node: Node, claim: Claim) -> dict[Value, Setting | None]:
+        """Return the inputs that neither are constant nor carry the weight, None where they change."""
+        if self._is_choice(node):
+            return {}
         carriers = self._followed(node.outputs[0], claim)
-        return [
-            value
-            for value in node.inputs
-            if value is not None and value not in self.constants and value not in carriers
-        ]
-
-    def _given(self, chain: Chain, claim: Claim) -> dict[Value, NDArray[Any]]:
-        """Return the settings on a chain that no size of the input changes."""
-        given = {}
-        for node in chain.nodes:
-            if self._is_made(node) or self._is_choice(node):
+        settings: dict[Value, Setting | None] = {}
+        for value in node.inputs:
+            if value is None or value in self.constants or value in carriers:
                 continue
-            for value in self._others(node, claim):
-                setting = self._setting(value)
-                if setting is None:  # how often a weight is repeated: not at all
-                    setting = np.ones(_length(self._dims(value)), np.int64)
-                given[value] = setting
-        return given
+            settings[value] = self._typed(value) if node.op_type == "CastLike" else self._setting(value)
+            if settings[value] is None and node.domain == "" and node.op_type in ("Expand", "Tile"):
+                settings[value] = np.ones(_length(self._dims(value)), np.int64)  # copies change no weight
+        return settings
 
-    def _setting(self, value: Value) -> NDArray[Any] | None:
+    def _given(self, chain: Chain, claim: Claim) -> dict[Value, Setting]:
+        """Return the settings on a chain, which no size of the input changes."""
+        moving = [self._settings_of(node, claim) for node in chain.nodes if not self._is_made(node)]
+        return {value: held for own in moving for value, held in own.items() if held is not None}
+
+    def _typed(self, value: Value) -> Setting | None:
+        """Return an array without entries of the type that a value has, None if that is not known."""
+        kind = infer_types(self.model).get(value.name)
+        return None if kind is None else np.empty(0, onnx.helper.tensor_dtype_to_np_dtype(kind))
+
+    def _setting(self, value: Value) -> Setting | None:
         """Return a setting that comes out the same for two stand-ins of every size that is not known."""
         if value not in self._settings:
             try:
@@ -339,7 +344,7 @@ class Carriers:
             self._settings[value] = one if same else None
         return self._settings[value]
 
-    def _with_sizes(self, value: Value, stand_in: int) -> NDArray[Any]:
+    def _with_sizes(self, value: Value, stand_in: int) -> Setting:
         given = {}
         for here in reached([value], self._behind):
             node = self.model.producers.get(here)
@@ -390,7 +395,7 @@ class Carriers:
         axis = 0 if by_row else attributes.get("axis", 0)
         return (table[axis] or 0) if -len(table) <= axis < len(table) else 0
 
-    def _chosen(self, experts: Iterable[Node], entry: int) -> dict[Value, NDArray[Any]]:
+    def _chosen(self, experts: Iterable[Node], entry: int) -> dict[Value, Setting]:
         """Return the index that chooses one matrix."""
         indices = {value: self._dims(value) for node in experts if (value := node.inputs[1])}
         return {value: np.full((1,) * len(dims or ()), entry, np.int64) for value, dims in indices.items()}
@@ -508,11 +513,6 @@ _COUNTERS = frozenset({"CumSum", "NonZero", "Range"})
 
 _MIXERS = frozenset({"Attention", "Loop", "Scan"})
 """Operations that multiply their operands, or may."""
-
-
-def _repeats(node: Node) -> bool:
-    """Tell whether a node only repeats its operand, which changes no weight."""
-    return node.domain == "" and node.op_type in ("Expand", "Tile")
 
 
 def _wide(dims: Shape) -> int:

@@ -4,7 +4,7 @@ Both tools serialise the whole model and want the data of every tensor. Here eac
 left out becomes an input of the same name, type and shape.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -55,13 +55,33 @@ def infer_shapes(
     proto = _skeleton(model.written)
     inputs = {value.name: value for value in proto.graph.input}
     _set_sizes(inputs, [value.name for value in model.inputs], input_shapes or {}, dims or {})
-    try:
-        inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
-    except Exception:  # bare C++ errors again; what is declared still holds
-        inferred = proto
     shapes: dict[str, Shape] = {}
-    _collect(inferred.graph, shapes)
+    _collect(_inferred(proto).graph, shapes)
     return shapes
+
+
+def infer_types(model: Model) -> dict[str, int]:
+    """Return the types of the model's activations by name, as far as they are known."""
+    return {
+        value.name: value.type.tensor_type.elem_type
+        for graph in _graphs(_inferred(_skeleton(model.written)).graph)
+        for value in (*graph.input, *graph.value_info, *graph.output)
+        if value.type.tensor_type.elem_type
+    }
+
+
+def _inferred(proto: ModelProto) -> ModelProto:
+    try:
+        return onnx.shape_inference.infer_shapes(proto, data_prop=True)
+    except Exception:  # bare C++ errors again; what is declared still holds
+        return proto
+
+
+def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
+    yield graph
+    for node in graph.node:
+        for body in bodies(node):
+            yield from _graphs(body)
 
 
 def check_sizes(model: Model, input_shapes: Mapping[str, Sequence[int]], dims: Mapping[str, int]) -> None:
@@ -182,12 +202,11 @@ def _agreed(one: Shape, other: Shape) -> Shape:
 
 
 def _collect(graph: GraphProto, shapes: dict[str, Shape]) -> None:
-    for value in (*graph.input, *graph.value_info, *graph.output):
+    for value in (
+        value for each in _graphs(graph) for value in (*each.input, *each.value_info, *each.output)
+    ):
         if value.type.HasField("tensor_type") and value.type.tensor_type.HasField("shape"):
             dims = value.type.tensor_type.shape.dim
             shape = tuple(dim.dim_value if dim.dim_value > 0 else None for dim in dims)
             known = shapes.get(value.name, shape)  # two branches may use one name: keep where they agree
             shapes[value.name] = _agreed(known, shape)
-    for node in graph.node:
-        for body in bodies(node):
-            _collect(body, shapes)

@@ -78,7 +78,7 @@ class LayerTable:
         return self._found[node.index]
 
     def experts(self, node: Node) -> list[tuple[Use, ...]]:
-        """Return the uses of each expert that the node chooses between, under the names that its parts have."""
+        """Return the uses of each expert that the node chooses between, with the parts' own names."""
         experts: dict[str, list[Use]] = {}
         for use in self.uses(node):
             if use.part.startswith("expert"):
