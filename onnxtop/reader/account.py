@@ -117,6 +117,9 @@ def _at(node: Node, positions: Iterable[int], role: _Role, constants: Constants)
 
 
 def _unmarked(source: Value, model: Model) -> _Mark:
+    holder = next((index for (index, _), value in model.attribute_values.items() if value == source), None)
+    if holder is not None:
+        return _Mark(_Role.OTHER, source, kind=model.nodes[holder].op)
     if source not in model.users and source not in model.results:
         return _Mark(_Role.UNUSED, source)
     return _Mark(_Role.OTHER, source, kind=_use(source, model))

@@ -271,7 +271,11 @@ class _Linker:
                 self._users.setdefault(value, []).append(Use(node, position))
         for attribute in proto.attribute:
             if (domain, proto.op_type, attribute.name) in _ATTRIBUTE_WEIGHTS and attribute.floats:
-                self._attribute(node, attribute)
+                floats = list(attribute.floats)
+                tensor = onnx.helper.make_tensor("", TensorProto.FLOAT, [len(floats)], floats)
+                self._attribute(node, attribute.name, tensor)
+            elif attribute.type == AttributeProto.TENSOR and proto.op_type != "ConstantOfShape":
+                self._attribute(node, attribute.name, attribute.t)
         held = [self._body(name, graph, names) for name, graph in _named_bodies(proto)]
         if domain == "" and proto.op_type in ("Loop", "Scan"):
             for body in held:
@@ -290,11 +294,12 @@ class _Linker:
             scope=scope,
         )
 
-    def _attribute(self, node: Node, attribute: AttributeProto) -> None:
-        value = self._value(f"{node.name or node.outputs[0].name}.{attribute.name}")
-        floats = list(attribute.floats)
-        self._tensors[value] = onnx.helper.make_tensor(value.name, TensorProto.FLOAT, [len(floats)], floats)
-        self._attribute_values[node.index, attribute.name] = value
+    def _attribute(self, node: Node, name: str, tensor: TensorProto) -> None:
+        """Take what an attribute holds as a tensor; a ConstantOfShape's is counted as what it makes."""
+        names: dict[str, Value] = {}
+        whole = f"{node.name or node.outputs[0].name}.{name}"
+        self._tensor(names, whole, tensor)
+        self._attribute_values[node.index, name] = names[whole]
 
     def _carry(self, node: Node, body: Body) -> None:
         """Note the state that a body hands on as it came: every iteration sees what it starts with."""
@@ -351,11 +356,14 @@ def _constant_tensor(node: NodeProto, files: TensorFiles) -> TensorProto | None:
         if attribute.name == "sparse_value":
             return files.register_sparse(attribute.sparse_tensor)
         if attribute.name in ("value_float", "value_floats"):
-            values = list(attribute.floats) if attribute.name.endswith("s") else [attribute.f]
+            values: list[Any] = list(attribute.floats) if attribute.name.endswith("s") else [attribute.f]
             kind = TensorProto.FLOAT
         elif attribute.name in ("value_int", "value_ints"):
             values = list(attribute.ints) if attribute.name.endswith("s") else [attribute.i]
             kind = TensorProto.INT64
+        elif attribute.name in ("value_string", "value_strings"):
+            values = list(attribute.strings) if attribute.name.endswith("s") else [attribute.s]
+            kind = TensorProto.STRING
         else:
             continue
         dims = [len(values)] if attribute.name.endswith("s") else []

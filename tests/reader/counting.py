@@ -1,24 +1,16 @@
-"""How many elements a model's floating-point constants and codes have, counted without the reader.
+"""How many elements a model's constants have, counted without the reader.
 
-Floats are all counted. Of the integers, codes are: tensors that reach, through operations that only move
-them, an operand of a quantised operation. The weights' and biases' have to be counted; scales' companions
-(zero points of activations) may be.
+Codes that share a byte are counted each, of a ConstantOfShape what it makes, of sparse tensors everything.
 """
 
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
-from onnx import ModelProto, NodeProto, TensorProto
+from onnx import AttributeProto, ModelProto, NodeProto, TensorProto
 
 from tests.reader.extraction import Scope, load
 
-FLOATS = frozenset(
-    value
-    for name, value in TensorProto.DataType.items()
-    if name.startswith(("FLOAT", "DOUBLE", "BFLOAT")) and not name.startswith("FLOAT_")
-)
 MOVES = frozenset(
     [
         "Identity",
@@ -33,7 +25,6 @@ MOVES = frozenset(
         "Concat",
     ]
 )
-NARROW = frozenset({TensorProto.INT8, TensorProto.UINT8, TensorProto.INT4, TensorProto.UINT4})
 ATTRIBUTES = {
     "LinearClassifier": ("coefficients", "intercepts"),
     "LinearRegressor": ("coefficients", "intercepts"),
@@ -42,42 +33,12 @@ ATTRIBUTES = {
     "TfIdfVectorizer": ("weights",),
 }
 
-# Operands that are codes of weights or biases, and those that are companions.
-CODES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
-    "DequantizeLinear": ((0,), (2,)),
-    "QuantizeLinear": ((), (2,)),
-    "QLinearMatMul": ((0, 3), (2, 5, 7)),
-    "QLinearConv": ((3, 8), (2, 5, 7)),
-    "QGemm": ((3, 6), (2, 5, 8)),
-    "MatMulInteger": ((0, 1), (2, 3)),
-    "ConvInteger": ((1,), (2, 3)),
-    "DynamicQuantizeLSTM": ((1, 2), (9, 11)),
-    "DynamicQuantizeMatMul": ((1,), (3,)),
-    "MatMulIntegerToFloat": ((1,), (4, 5)),
-    "MatMulNBits": ((), (3, 4)),
-    "GatherBlockQuantized": ((), (3,)),
-    "QAttention": ((1,), (6, 7)),
-    "QEmbedLayerNormalization": ((2, 3, 4, 5, 6), (13, 14, 15, 16, 17)),
-}
 
-
-class Count(NamedTuple):
-    """What has to be counted, and what may be on top of that."""
-
-    least: int
-    most: int
-
-
-def count(path: Path) -> Count:
+def count(path: Path) -> int:
+    """Return the elements of all constants."""
     scopes = _scopes(load(path))
-    codes, companions = _codes(scopes)
-    least = most = 0
-    for key, elements, is_float in _tensors(scopes):
-        if is_float or key in codes:
-            least += codes.get(key) or elements
-        elif key in companions:
-            most += elements
-    return Count(least, least + most)
+    codes = _packed(scopes)
+    return sum(codes.get(key, elements) for key, elements in _tensors(scopes))
 
 
 Key = tuple[int, str]
@@ -94,56 +55,56 @@ def _scopes(model: ModelProto) -> Scopes:
     return list(nodes.values())
 
 
-def _tensors(scopes: Scopes) -> Iterator[tuple[Key, int, bool]]:
-    """Yield each constant, its elements, whether it is of floats."""
+def _tensors(scopes: Scopes) -> Iterator[tuple[Key, int]]:
+    """Yield each constant and its elements."""
     for scope, nodes in scopes:
         for tensor in scope.graph.initializer:
-            yield (id(scope), tensor.name), math.prod(tensor.dims), tensor.data_type in FLOATS
+            yield (id(scope), tensor.name), math.prod(tensor.dims)
         for sparse in scope.graph.sparse_initializer:
-            yield (id(scope), sparse.values.name), math.prod(sparse.dims), sparse.values.data_type in FLOATS
+            yield (id(scope), sparse.values.name), math.prod(sparse.dims)
         for node in nodes:
             yield from _in_attributes(scope, node)
             if node.op_type == "ConstantOfShape":
                 shape = scope.constant(node.input[0])
-                held = [a.t.data_type for a in node.attribute if a.name == "value"]
                 if shape is not None:
-                    key = id(scope), node.output[0]
-                    yield key, math.prod(shape.tolist()), (held or [TensorProto.FLOAT])[0] in FLOATS
+                    yield (id(scope), node.output[0]), math.prod(shape.tolist())
 
 
-def _in_attributes(scope: Scope, node: NodeProto) -> Iterator[tuple[Key, int, bool]]:
+def _in_attributes(scope: Scope, node: NodeProto) -> Iterator[tuple[Key, int]]:
     key = id(scope), node.output[0] if node.output else ""
     for attribute in node.attribute:
-        if node.op_type == "Constant" and attribute.name == "value":
-            yield key, math.prod(attribute.t.dims), attribute.t.data_type in FLOATS
-        elif node.op_type == "Constant" and attribute.name in ("value_float", "value_floats"):
-            yield key, 1 if attribute.name == "value_float" else len(attribute.floats), True
-        elif node.domain == "ai.onnx.ml" and attribute.name in ATTRIBUTES.get(node.op_type, ()):
-            yield (id(scope), f"{key[1]}.{attribute.name}"), len(attribute.floats), True
+        if node.op_type == "Constant":
+            yield key, _held(attribute)
+        elif attribute.name in ATTRIBUTES.get(node.op_type, ()):
+            yield (id(scope), f"{key[1]}.{attribute.name}"), len(attribute.floats)
 
 
-def _codes(scopes: Scopes) -> tuple[dict[Key, int], set[Key]]:
-    """Return the codes of weights, with how many they are where several share a byte, and the companions."""
+def _held(attribute: AttributeProto) -> int:
+    match attribute.name:
+        case "value":
+            return math.prod(attribute.t.dims)
+        case "sparse_value":
+            return math.prod(attribute.sparse_tensor.dims)
+        case "value_floats" | "value_ints" | "value_strings":
+            return len(attribute.floats) + len(attribute.ints) + len(attribute.strings)
+        case "value_float" | "value_int" | "value_string":
+            return 1
+    return 0
+
+
+def _packed(scopes: Scopes) -> dict[Key, int]:
+    """Return how many codes there are in the tensors of which several share a byte."""
     codes: dict[Key, int] = {}
-    companions: set[Key] = set()
     for scope, nodes in scopes:
         for node in nodes:
-            weights, more = CODES.get(node.op_type, ((), ()))
-            for position in weights:
-                codes.update(dict.fromkeys(_reached(scope, node, position), 0))
-            for position in more:
-                companions.update(_reached(scope, node, position))
             options = {item.name: item.i for item in node.attribute}
             if node.op_type == "MatMulNBits":
                 codes.update(dict.fromkeys(_reached(scope, node, 1), options["K"] * options["N"]))
-            if node.op_type == "Cast":  # some exporters spell decoding out: Cast, Mul, Add
-                narrow = {k: t for k, t in _reached(scope, node, 0).items() if t.data_type in NARROW}
-                codes.update(dict.fromkeys(narrow, 0))
             if node.op_type == "GatherBlockQuantized":
                 for key, tensor in _reached(scope, node, 0).items():
                     packed = tensor.data_type == TensorProto.UINT8
                     codes[key] = math.prod(tensor.dims) * (8 // options.get("bits", 4) if packed else 1)
-    return codes, companions
+    return codes
 
 
 def _reached(scope: Scope, node: NodeProto, position: int) -> dict[Key, TensorProto]:

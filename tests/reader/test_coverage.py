@@ -1,10 +1,10 @@
-"""Every element of every floating constant is counted once, in the group it belongs to."""
+"""Every element of every constant is counted once, in the group it belongs to."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from onnxtop.auditing.story import audit
 from onnxtop.results.report import Coverage
@@ -59,14 +59,16 @@ def test_every_group_at_once(tmp_path: Path) -> None:
         "axes": np.arange(9),
     }
     coverage = _coverage(tmp_path, nodes, held)
-    assert _counts(coverage) == (72 + 80, 30, 4 + 5, 16, 1, 9)
+    assert _counts(coverage) == (72 + 80, 30, 4 + 5, 16, 1, 9 + 9)
     assert [(item.op_type, item.parameters) for item in coverage.skipped] == [("acme.Mystery", 30)]
 
 
-def test_integers_are_counted_only_as_weights(tmp_path: Path) -> None:
+def test_settings_are_other_constants(tmp_path: Path) -> None:
     nodes = [node("Reshape", "x s", "r"), node("MatMul", "r w")]
     held = {"s": np.array([-1, 4]), "w": weights(4, 3), "i": np.arange(100)}
-    assert _counts(_coverage(tmp_path, nodes, held)) == (12, 0, 0, 0, 0, 0)
+    coverage = _coverage(tmp_path, nodes, held)
+    assert _counts(coverage) == (12, 0, 0, 0, 2, 100)
+    assert coverage.other_kinds == {"Reshape": 2}
 
 
 def test_a_tensor_of_which_two_layers_use_slices_is_counted_once(tmp_path: Path) -> None:
@@ -78,7 +80,7 @@ def test_a_tensor_of_which_two_layers_use_slices_is_counted_once(tmp_path: Path)
     ]
     held = {"w": weights(8, 4), "zero": np.array([0]), "four": np.array([4]), "eight": np.array([8])}
     report = audit(save(model(nodes, held), tmp_path))
-    assert _counts(report.coverage) == (32, 0, 0, 0, 0, 0)
+    assert _counts(report.coverage) == (32, 0, 0, 0, 3, 0)
     assert [layer.parameters for layer in report.layers] == [16, 16]
 
 
@@ -128,7 +130,7 @@ def test_weights_without_data_are_skipped_and_counted(tmp_path: Path) -> None:
 def test_a_fill_is_counted(tmp_path: Path) -> None:
     fill = node("ConstantOfShape", "s", "w", value=helper.make_tensor("v", 1, [1], [0.5]))
     coverage = _coverage(tmp_path, [fill, node("MatMul", "x w")], {"s": np.array([6, 4])})
-    assert _counts(coverage) == (24, 0, 0, 0, 0, 0)
+    assert _counts(coverage) == (24, 0, 0, 0, 2, 0)
 
 
 def test_biases_of_fused_operations(tmp_path: Path) -> None:
@@ -163,3 +165,17 @@ def test_zero_size_tensors_count_nothing(tmp_path: Path) -> None:
     coverage = _coverage(tmp_path, nodes, held)
     assert _counts(coverage) == (0, 0, 0, 0, 0, 0)
     assert len(coverage.skipped) == 2
+
+
+def test_tensors_in_attributes_and_text_are_counted(tmp_path: Path) -> None:
+    """None is a weight; the label encoder holds two tensors of three."""
+    pairs = {"keys_tensor": np.arange(3), "values_tensor": weights(3)}
+    attributes = {name: numpy_helper.from_array(array, name) for name, array in pairs.items()}
+    nodes = [
+        node("ai.onnx.ml.LabelEncoder", "x", "l", **attributes, default_tensor=attributes["values_tensor"]),
+        node("Constant", "", "text", value_strings=["a", "b"]),
+        node("Add", "l text"),
+    ]
+    coverage = _coverage(tmp_path, nodes, {})
+    assert _counts(coverage) == (0, 0, 0, 0, 3 + 3 + 3 + 2, 0)
+    assert coverage.other_kinds == {"Add": 2, "ai.onnx.ml.LabelEncoder": 9}

@@ -1,0 +1,445 @@
+"""What is a weight, and what only modulates: small networks whose weights are known.
+
+Every network is tried with an open batch, with a batch of 1 (where all sizes are known) and without shapes.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper, parser
+
+from onnxtop.reader.carriers import Carriers
+from onnxtop.reader.constants import Constants
+from onnxtop.reader.model import load
+from tests.models import weights
+
+READ, SKIPPED = "read", "skipped"
+SETTINGS = ("open batch", "batch of 1", "no shapes")
+
+
+class Net(NamedTuple):
+    """Inputs and nodes as ONNX text, the shapes or arrays of its constants, and what its weights become.
+
+    ``open_in`` are settings in which too little is known of shapes to tell.
+    """
+
+    inputs: str
+    nodes: str
+    held: dict[str, Any]
+    weights: dict[str, str]
+    open_in: tuple[str, ...] = ()
+
+
+_SCORES = """
+    q = MatMul (x, wq)
+    k = MatMul (x, wk)
+    kt = Transpose <perm = [0, 2, 1]> (k)
+    s = MatMul (q, kt)
+"""
+_ATTENDED = """
+    p = Softmax (sb)
+    o = MatMul (p, x)
+    y = MatMul (o, wo)
+"""
+_PROJECTIONS = {"wq": (16, 16), "wk": (16, 16), "wo": (16, 16)}
+_ALL_READ = dict.fromkeys(_PROJECTIONS, READ)
+
+NETS = {
+    "rotary tables of a fixed length": Net(
+        "float[N,6,16] x",
+        """
+        q0 = MatMul (x, wq)
+        left, right = Split <axis = 2> (q0, halves)
+        turned = Neg (right)
+        rolled = Concat <axis = 2> (turned, left)
+        a = Mul (q0, cos)
+        b = Mul (rolled, sin)
+        q = Add (a, b)
+        k = MatMul (x, wk)
+        kt = Transpose <perm = [0, 2, 1]> (k)
+        s = MatMul (q, kt)
+        sb = Add (s, mask)
+        """
+        + _ATTENDED,
+        {**_PROJECTIONS, "cos": (6, 16), "sin": (6, 16), "halves": np.array([8, 8]), "mask": (6, 6)},
+        _ALL_READ,
+    ),
+    "rotary tables by position": Net(
+        "float[N,6,16] x, int64[N,6] places",
+        """
+        q0 = MatMul (x, wq)
+        c = Gather (cos, places)
+        s0 = Gather (sin, places)
+        a = Mul (q0, c)
+        n = Neg (q0)
+        b = Mul (n, s0)
+        q = Add (a, b)
+        k = MatMul (x, wk)
+        kt = Transpose <perm = [0, 2, 1]> (k)
+        sb = MatMul (q, kt)
+        """
+        + _ATTENDED,
+        {**_PROJECTIONS, "cos": (32, 16), "sin": (32, 16)},
+        _ALL_READ,
+    ),
+    "linear biases of attention": Net(
+        "float[N,6,16] x",
+        _SCORES + "b = Mul (slope, distance) sb = Add (s, b)" + _ATTENDED,
+        {**_PROJECTIONS, "slope": (1, 1, 1), "distance": (6, 6)},
+        _ALL_READ,
+    ),
+    "linear biases of an open length": Net(
+        "float[N,T,16] x",
+        _SCORES
+        + """
+        whole = Shape (x)
+        length = Gather <axis = 0> (whole, one)
+        zero = Constant <value = int64 {0}> ()
+        step = Constant <value = int64 {1}> ()
+        places = Range (zero, length, step)
+        far = Cast <to = 1> (places)
+        b = Mul (slope, far)
+        sb = Add (s, b)
+        """
+        + _ATTENDED,
+        {**_PROJECTIONS, "slope": (1, 1, 1), "one": np.array(1)},
+        _ALL_READ,
+    ),
+    "relative biases by a constant index": Net(
+        "float[N,6,16] x",
+        _SCORES + "g = Gather (table, pairs) b = Reshape (g, to) sb = Add (s, b)" + _ATTENDED,
+        {
+            **_PROJECTIONS,
+            "table": (11, 1),
+            "pairs": np.arange(36).reshape(6, 6) % 11,
+            "to": np.array([1, 6, 6]),
+        },
+        _ALL_READ,
+    ),
+    "relative biases by an index of the length": Net(
+        "float[N,T,16] x, int64[T,T] pairs",
+        _SCORES
+        + "g = Gather (table, pairs) b = Transpose <perm = [2, 0, 1]> (g) sb = Add (s, b)"
+        + _ATTENDED,
+        {**_PROJECTIONS, "table": (32, 1)},
+        _ALL_READ,
+    ),
+    "relative keys, which are multiplied": Net(
+        "float[N,6,16] x, int64[6,6] pairs",
+        """
+        q = MatMul (x, wq)
+        qt = Transpose <perm = [1, 0, 2]> (q)
+        e = Gather (table, pairs)
+        et = Transpose <perm = [0, 2, 1]> (e)
+        s = MatMul (qt, et)
+        y = MatMul (s, w)
+        """,
+        {"wq": (16, 16), "table": (32, 16), "w": (6, 4)},
+        {"wq": READ, "table": READ, "w": READ},
+    ),
+    "squeeze and excitation": Net(
+        "float[N,8,6,6] x",
+        """
+        c = Conv <pads = [1, 1, 1, 1]> (x, k)
+        g = GlobalAveragePool (c)
+        a = Conv (g, down)
+        r = Relu (a)
+        b = Conv (r, up)
+        s = Sigmoid (b)
+        m = Mul (c, s)
+        y = Conv (m, last)
+        """,
+        {"k": (8, 8, 3, 3), "down": (2, 8, 1, 1), "up": (8, 2, 1, 1), "last": (4, 8, 1, 1)},
+        dict.fromkeys(("k", "down", "up", "last"), READ),
+    ),
+    "feature-wise modulation": Net(
+        "float[N,6,16] x, float[N,1,4] z",
+        """
+        g = MatMul (z, wg)
+        b = MatMul (z, wb)
+        n = LayerNormalization (x, gain)
+        m = Mul (n, g)
+        a = Add (m, b)
+        y = MatMul (a, w)
+        """,
+        {"wg": (4, 16), "wb": (4, 16), "gain": (16,), "w": (16, 8)},
+        {"wg": READ, "wb": READ, "w": READ},
+    ),
+    "gates, a scale of the branch and learned positions": Net(
+        "float[N,6,16] x",
+        """
+        g = MatMul (x, wg)
+        s = Sigmoid (g)
+        u = MatMul (x, wu)
+        h = Mul (s, u)
+        d = MatMul (h, wd)
+        l = Mul (d, gamma)
+        r = Add (x, l)
+        p = Add (r, places)
+        y = MatMul (p, w)
+        """,
+        {"wg": (16, 32), "wu": (16, 32), "wd": (32, 16), "gamma": (16,), "places": (1, 6, 16), "w": (16, 4)},
+        dict.fromkeys(("wg", "wu", "wd", "w"), READ),
+    ),
+    "scales of an activation that is multiplied with itself": Net(
+        "float[N,6,16] x",
+        """
+        a = Mul (x, one)
+        b = Mul (x, two)
+        bt = Transpose <perm = [0, 2, 1]> (b)
+        s = MatMul (a, bt)
+        y = MatMul (s, w)
+        """,
+        {"one": (1, 6, 16), "two": (1, 6, 16), "w": (6, 4)},
+        {"w": READ},
+    ),
+    "weights that another network makes": Net(
+        "float[N,16] x, float[1,4] z",
+        "wz = MatMul (z, wh) w = Reshape (wz, to) h = MatMul (x, w) y = MatMul (h, last)",
+        {"wh": (4, 128), "to": np.array([16, 8]), "last": (8, 2)},
+        {"wh": READ, "last": READ},
+    ),
+    "a weight that another network adds to": Net(
+        "float[N,16] x, float[1,4] z",
+        "wz = MatMul (z, wh) dw = Reshape (wz, to) w = Add (base, dw) h = MatMul (x, w) y = MatMul (h, last)",
+        {"wh": (4, 128), "to": np.array([16, 8]), "base": (16, 8), "last": (8, 2)},
+        {"wh": READ, "last": READ, "base": SKIPPED},
+        open_in=("batch of 1", "no shapes"),
+    ),
+    "a weight with a gain that the input makes": Net(
+        "float[N,16] x",
+        """
+        m = ReduceMean <keepdims = 1> (x, both)
+        unit = LpNormalization <axis = 0> (w)
+        scaled = Mul (unit, m)
+        h = MatMul (x, scaled)
+        y = MatMul (h, last)
+        """,
+        {"both": np.array([0, 1]), "w": (16, 8), "last": (8, 2)},
+        {"w": SKIPPED, "last": READ},
+        open_in=("no shapes",),
+    ),
+    "a product written as Mul and ReduceSum": Net(
+        "float[N,1,16] x",
+        "m = Mul (x, w) s = ReduceSum <keepdims = 0> (m, last_axis) y = MatMul (s, last)",
+        {"w": (1, 8, 16), "last_axis": np.array([2]), "last": (8, 2)},
+        {"w": SKIPPED, "last": READ},
+        open_in=("no shapes",),
+    ),
+    "taps that are multiplied one by one": Net(
+        "float[N,8,6] x",
+        """
+        a = Mul (x, here)
+        padded = Pad (x, pads)
+        moved = Slice (padded, zero, six, along)
+        b = Mul (moved, there)
+        c = Add (a, b)
+        y = Conv (c, k)
+        """,
+        {
+            "here": (8, 1),
+            "there": (8, 1),
+            "pads": np.array([0, 0, 1, 0, 0, 0]),
+            "zero": np.array([0]),
+            "six": np.array([6]),
+            "along": np.array([2]),
+            "k": (4, 8, 1),
+        },
+        {"k": READ},
+    ),
+    "an embedding of time": Net(
+        "float[N,1] t, float[N,16] x",
+        """
+        a = Mul (t, rates)
+        s = Sin (a)
+        c = Cos (a)
+        e = Concat <axis = 1> (s, c)
+        h = MatMul (e, wt)
+        g = Add (x, h)
+        y = MatMul (g, w)
+        """,
+        {"rates": (1, 8), "wt": (16, 16), "w": (16, 4)},
+        {"wt": READ, "w": READ},
+    ),
+    "an embedding of time in a product of activations": Net(
+        "float[N,1] t, float[N,8,16] x",
+        """
+        a = Mul (t, rates)
+        s = Sin (a)
+        u = Unsqueeze (s, last_axis)
+        v = MatMul (x, u)
+        f = Squeeze (v, last_axis)
+        y = MatMul (f, w)
+        """,
+        {"rates": (1, 16), "last_axis": np.array([2]), "w": (8, 4)},
+        {"w": READ},
+    ),
+    "learned queries, one copy a sample": Net(
+        "float[N,6,16] x",
+        """
+        count = Shape <start = 0, end = 1> (x)
+        sizes = Concat <axis = 0> (count, rest)
+        copies = Expand (queries, sizes)
+        q = MatMul (copies, wq)
+        kt = Transpose <perm = [0, 2, 1]> (x)
+        s = MatMul (q, kt)
+        p = Softmax (s)
+        o = MatMul (p, x)
+        y = MatMul (o, w)
+        """,
+        {"queries": (1, 3, 16), "rest": np.array([3, 16]), "wq": (16, 16), "w": (16, 4)},
+        {"wq": READ, "w": READ},
+    ),
+    "a first token and positions": Net(
+        "float[N,6,16] x",
+        """
+        count = Shape <start = 0, end = 1> (x)
+        sizes = Concat <axis = 0> (count, rest)
+        first = Expand (token, sizes)
+        all = Concat <axis = 1> (first, x)
+        a = Add (all, places)
+        kt = Transpose <perm = [0, 2, 1]> (a)
+        s = MatMul (a, kt)
+        p = Softmax (s)
+        o = MatMul (p, a)
+        y = MatMul (o, w)
+        """,
+        {"token": (1, 1, 16), "rest": np.array([1, 16]), "places": (1, 7, 16), "w": (16, 4)},
+        {"w": READ},
+    ),
+    "a pruned weight": Net(
+        "float[N,16] x",
+        "kept = Mul (w, mask) h = MatMul (x, kept) y = MatMul (h, last)",
+        {"w": (16, 8), "mask": (16, 8), "last": (8, 2)},
+        {"w": READ, "mask": READ, "last": READ},
+    ),
+    "tables of words and of places": Net(
+        "int64[N,6] words, int64[N,6] places",
+        """
+        e = Gather (table, words)
+        p = Gather (positions, places)
+        x = Add (e, p)
+        n = LayerNormalization (x, gain)
+        y = MatMul (n, w)
+        """,
+        {"table": (50, 16), "positions": (8, 16), "gain": (16,), "w": (16, 4)},
+        {"table": READ, "positions": READ, "w": READ},
+    ),
+    "an embedding that is averaged and given out": Net(
+        "int64[N,6] words",
+        "e = Gather (table, words) y = ReduceMean <keepdims = 0> (e, one)",
+        {"table": (50, 16), "one": np.array([1])},
+        {"table": READ},
+    ),
+    "a code book": Net(
+        "float[N,16] x",
+        "d = MatMul (x, wc) i = ArgMin <axis = 1, keepdims = 0> (d) e = Gather (codes, i) y = MatMul (e, w)",
+        {"wc": (16, 20), "codes": (20, 16), "w": (16, 4)},
+        {"wc": READ, "codes": READ, "w": READ},
+    ),
+    "a palette that the network's choice is looked up in": Net(
+        "float[N,16] x",
+        "d = MatMul (x, wc) i = ArgMax <axis = 1, keepdims = 0> (d) y = Gather (palette, i)",
+        {"wc": (16, 20), "palette": (20, 3)},
+        {"wc": READ},
+    ),
+    "anchors of the best scores": Net(
+        "float[N,16] x",
+        "d = MatMul (x, wc) v, i = TopK (d, two) p = Gather (anchors, i) y = Mul (p, size)",
+        {"wc": (16, 20), "two": np.array([2]), "anchors": (20, 4), "size": (1,)},
+        {"wc": READ},
+    ),
+    "a modulated kernel": Net(
+        "float[1,8,6,6] x, float[1,4] style",
+        "s = MatMul (style, a) s5 = Reshape (s, to) k2 = Mul (k, s5) y = Conv (x, k2)",
+        {"a": (4, 8), "to": np.array([1, 8, 1, 1]), "k": (6, 8, 3, 3)},
+        {"a": READ, "k": SKIPPED},
+    ),
+    "a mixture of kernels": Net(
+        "float[1,8,6,6] x, float[1,4] r",
+        "p = Softmax (r) p5 = Reshape (p, to) m = Mul (k, p5) mixed = ReduceSum <keepdims = 0> (m, zero) "
+        "y = Conv (x, mixed)",
+        {"to": np.array([4, 1, 1, 1, 1]), "k": (4, 6, 8, 3, 3), "zero": np.array([0])},
+        {"k": SKIPPED},
+    ),
+    "a mixture of kernels by a product": Net(
+        "float[1,8,6,6] x, float[1,4] r",
+        "p = Softmax (r) m = MatMul (p, k) mixed = Reshape (m, to) y = Conv (x, mixed)",
+        {"to": np.array([6, 8, 3, 3]), "k": (4, 432)},
+        {"k": READ},
+    ),
+    "filters before a filter bank": Net(
+        "float[N,1,64] x",
+        "c = Conv <strides = [4]> (x, filters) y = MatMul (c, bank)",
+        {"filters": (8, 1, 8), "bank": (15, 4)},
+        {"filters": READ, "bank": READ},
+    ),
+    "a projection cut by bounds that are computed from a size": Net(
+        "float[N,6,16] x",
+        """
+        sizes = Shape (w)
+        rows = Gather <axis = 0> (sizes, zero)
+        width = Shape <start = 2, end = 3> (x)
+        part = Slice (w, zeros, width, ones)
+        y = MatMul (x, part)
+        """,
+        {"w": (16, 48), "zero": np.array(0), "zeros": np.array([0]), "ones": np.array([1])},
+        {"w": READ},
+        open_in=("no shapes",),
+    ),
+    "low-rank additions": Net(
+        "float[N,16] x",
+        "ba = MatMul (b, a) scaled = Mul (ba, alpha) sum = Add (w, scaled) y = MatMul (x, sum)",
+        {"b": (16, 2), "a": (2, 8), "alpha": (1,), "w": (16, 8)},
+        {"b": READ, "a": READ, "w": READ},
+    ),
+    "a weight divided by its norm, found by power iteration": Net(
+        "float[N,16] x",
+        "v1 = MatMul (w, v) norm = MatMul (u, v1) unit = Div (w, norm) y = MatMul (x, unit)",
+        {"w": (16, 8), "u": (16,), "v": (8,)},
+        {"w": READ},
+    ),
+    "a product of constants that is only added": Net(
+        "float[N,6,16] x",
+        "places = MatMul (a, b) p = Add (x, places) y = MatMul (p, w)",
+        {"a": (6, 2), "b": (2, 16), "w": (16, 4)},
+        {"b": SKIPPED, "w": READ},
+    ),
+}
+
+
+def _found(net: Net, setting: str, folder: Path) -> dict[str, str]:
+    inputs = net.inputs.replace("[N,", "[1,") if setting == "batch of 1" else net.inputs
+    text = f'<ir_version: 9, opset_import: ["": 18]> net ({inputs}) => (float y) {{ {net.nodes} }}'
+    proto = parser.parse_model(text)
+    proto.graph.output[0].type.tensor_type.ClearField("shape")
+    for name, held in net.held.items():
+        array = held if isinstance(held, np.ndarray) else weights(*held)
+        proto.graph.initializer.append(numpy_helper.from_array(array, name))
+    if setting == "no shapes":
+        for value in proto.graph.input:
+            value.type.tensor_type.ClearField("shape")
+    onnx.save(proto, folder / "net.onnx")
+    model = load(folder / "net.onnx")
+    carriers = Carriers(model, Constants(model))
+    return {
+        leaf.name: SKIPPED if operand.reason else READ
+        for operands in carriers.find().values()
+        for operand in operands
+        for leaf in carriers.leaves(operand.value)
+    }
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("name", NETS)
+def test_weights_are_told_from_what_modulates(name: str, setting: str, tmp_path: Path) -> None:
+    net = NETS[name]
+    found = _found(net, setting, tmp_path)
+    if setting in net.open_in:  # what cannot be told is skipped or found nowhere, nothing else is a weight
+        assert found.keys() <= net.weights.keys()
+        assert all(what in (net.weights[name], SKIPPED) for name, what in found.items())
+    else:
+        assert found == net.weights
