@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from onnxtop.auditing.story import audit
-from onnxtop.reader.account import account
+from onnxtop.reader.account import Role, account
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import find_layers
@@ -52,8 +52,7 @@ def _check_coverage(path: Path) -> None:
     model = load(path)
     constants = Constants(model)
     sums = account(model, constants, find_layers(model, constants))
-    found = sums.analysed + sum(sums.skipped) + sums.biases + sums.normalisation + sums.unused
-    assert found + sum(sums.other.values()) == count(path)
+    assert sum(sums.total(role) for role in Role) == count(path)
 
 
 @pytest.mark.corpus

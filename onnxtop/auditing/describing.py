@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from onnxtop.auditing.layers import Measured
-from onnxtop.reader.account import account
+from onnxtop.reader.account import Role, account
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.model import Model
@@ -29,19 +29,19 @@ def coverage_of(model: Model, constants: Constants, found: Sequence[Layer | Skip
     """Say where every element of the model's constants went."""
     counts = account(model, constants, found)
     skipped = [item for item in found if isinstance(item, Skipped)]
-    total = counts.analysed + sum(counts.skipped)
+    analysed = counts.total(Role.ANALYSED)
+    total = analysed + counts.total(Role.SKIPPED)
     return Coverage(
         parameters_total=total,
-        parameters_analysed=counts.analysed,
-        fraction=counts.analysed / total if total else None,
-        biases=counts.biases,
-        normalisation=counts.normalisation,
-        other_constants=sum(counts.other.values()),
+        parameters_analysed=analysed,
+        fraction=analysed / total if total else None,
+        biases=counts.total(Role.BIAS),
+        normalisation=counts.total(Role.NORMALISATION),
+        other_constants=counts.total(Role.OTHER),
         other_kinds=counts.other,
-        unused=counts.unused,
+        unused=counts.total(Role.UNUSED),
         skipped=tuple(
-            SkippedWeight(item.name, item.op_type, item.reason, share)
-            for item, share in zip(skipped, counts.skipped, strict=True)
+            SkippedWeight(item.name, item.op_type, item.reason, counts.skipped(item)) for item in skipped
         ),
     )
 

@@ -21,39 +21,81 @@ from onnxtop.reader.ops import NORMALISATION, bias_positions
 _QUANTISATION = "quantisation"
 
 
-class _Role(IntEnum):
+class Role(IntEnum):
+    """What a constant is to the network; of several, the first counts."""
+
     ANALYSED, SKIPPED, BIAS, NORMALISATION, OTHER, UNUSED = range(6)
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """What became of one tensor.
+
+    Attributes
+    ----------
+    value
+        The tensor, or what a ConstantOfShape makes.
+    role
+        Its bin.
+    elements
+        How many it has; codes that share a byte count each.
+    node, position
+        The first node that takes it in this role, and where; a bias that is added behind a node is that
+        node's.
+    layer
+        The layer that it is a weight or the bias of, if it is one.
+    kind
+        What an other constant is called: the operation that takes it, or "quantisation".
+    """
+
+    value: Value
+    role: Role
+    elements: int
+    node: Node | None = None
+    position: int = 0
+    layer: Layer | Skipped | None = None
+    kind: str = ""
 
 
 @dataclass(frozen=True)
 class Account:
-    """Counts of elements; ``skipped`` holds, in order, how many each skipped weight accounts for.
+    """Every constant of a model; the bins add up to the elements of all of them."""
 
-    ``other`` counts constants that are no parameters by what uses them, scales and zero points as
-    "quantisation". The bins add up to the elements of all constants of the file, codes that share a byte
-    counted each.
-    """
+    entries: tuple[Entry, ...]
 
-    analysed: int
-    skipped: tuple[int, ...]
-    biases: int
-    normalisation: int
-    other: Mapping[str, int]
-    unused: int
+    def total(self, role: Role) -> int:
+        """Return the elements in one bin."""
+        return sum(entry.elements for entry in self.entries if entry.role is role)
+
+    def skipped(self, layer: Skipped) -> int:
+        """Return the elements that a skipped weight accounts for."""
+        mine = (entry for entry in self.entries if entry.role is Role.SKIPPED and entry.layer is layer)
+        return sum(entry.elements for entry in mine)
+
+    @property
+    def other(self) -> Mapping[str, int]:
+        """The constants that are no parameters, by kind."""
+        kinds: Counter[str] = Counter()
+        for entry in self.entries:
+            if entry.role is Role.OTHER:
+                kinds[entry.kind] += entry.elements
+        return dict(sorted(kinds.items()))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Mark:
-    """The role of one operand; ``owner`` numbers the skipped weight, ``kind`` names an other constant."""
+    """A role that an operand gives to the tensors that carry it; see `Entry`."""
 
-    role: _Role
     value: Value
-    owner: int = 0
+    role: Role
+    node: Node | None = None
+    position: int = 0
+    layer: Layer | Skipped | None = None
     kind: str = ""
 
 
 def account(model: Model, constants: Constants, layers: Sequence[Layer | Skipped]) -> Account:
-    """Count the elements of all constants by role."""
+    """Say what became of every constant of a model."""
     carriers = Carriers(model, constants)
     marks: dict[Value, _Mark] = {}
     for mark in _marks(model, constants, layers):
@@ -61,68 +103,59 @@ def account(model: Model, constants: Constants, layers: Sequence[Layer | Skipped
             if source not in marks or mark.role < marks[source].role:
                 marks[source] = mark
     decoded = _decoded_sizes(layers)
-    sums: Counter[_Role] = Counter()
-    other: Counter[str] = Counter()
-    shares = [0] * sum(isinstance(layer, Skipped) for layer in layers)
+    holders = {value: model.nodes[index] for (index, _), value in model.attribute_values.items()}
+    entries = []
     for source in (*model.tensors, *constants.fills()):
-        if source in model.added:
-            continue
-        mark = marks.get(source) or _unmarked(source, model)
-        count = decoded.get(source, constants.size(source))
-        sums[mark.role] += count
-        if mark.role is _Role.SKIPPED:
-            shares[mark.owner] += count
-        if mark.role is _Role.OTHER:
-            other[mark.kind] += count
-    return Account(
-        analysed=sums[_Role.ANALYSED],
-        skipped=tuple(shares),
-        biases=sums[_Role.BIAS],
-        normalisation=sums[_Role.NORMALISATION],
-        other=dict(sorted(other.items())),
-        unused=sums[_Role.UNUSED],
-    )
+        if source not in model.added:
+            mark = marks.get(source) or _unmarked(source, model, holders.get(source))
+            elements = decoded.get(source, constants.size(source))
+            entries.append(
+                Entry(source, mark.role, elements, mark.node, mark.position, mark.layer, mark.kind)
+            )
+    return Account(tuple(entries))
 
 
 def _marks(model: Model, constants: Constants, layers: Iterable[Layer | Skipped]) -> Iterator[_Mark]:
-    """Yield the role of every constant operand that is known to have one."""
-    number = 0
+    """Yield the role of every operand that is known to have one."""
     for layer in layers:
         if isinstance(layer, Skipped):
-            yield _Mark(_Role.SKIPPED, layer.operand, owner=number)
-            number += 1
+            yield _Mark(layer.operand, Role.SKIPPED, layer.used_by[0].node, 0, layer)
             continue
-        weight, *more = layer.source.reading.operands
+        node, (weight, *more) = layer.source.node, layer.source.reading.operands
         if weight is not None:
-            yield _Mark(_Role.ANALYSED, weight)
-        yield from (_Mark(_Role.OTHER, value, kind=_QUANTISATION) for value in more if value is not None)
+            base = constants.base(weight)
+            position = node.inputs.index(base) if base in node.inputs else 0
+            yield _Mark(weight, Role.ANALYSED, node, position, layer)
+        for value in filter(None, more):
+            yield _Mark(value, Role.OTHER, kind=_QUANTISATION)
         if layer.source.bias is not None:
-            yield _Mark(_Role.BIAS, layer.source.bias.value)
+            yield _Mark(layer.source.bias.value, Role.BIAS, node, len(node.inputs), layer)
     for node in model.nodes:
         normalisation = NORMALISATION.get((node.domain, node.op_type), ())
-        yield from _at(node, bias_positions(node), _Role.BIAS, constants)
-        yield from _at(node, normalisation, _Role.NORMALISATION, constants)
+        yield from _at(node, bias_positions(node), Role.BIAS, constants)
+        yield from _at(node, normalisation, Role.NORMALISATION, constants)
         if is_decoder(node):
             for position, value in enumerate(node.inputs):
                 if value is not None and value in constants:
                     kind = _QUANTISATION if position else _use(node.outputs[0], model)
-                    yield _Mark(_Role.OTHER, value, kind=kind)
+                    yield _Mark(value, Role.OTHER, node, position, kind=kind)
 
 
-def _at(node: Node, positions: Iterable[int], role: _Role, constants: Constants) -> Iterator[_Mark]:
+def _at(node: Node, positions: Iterable[int], role: Role, constants: Constants) -> Iterator[_Mark]:
     for position in positions:
         value = node.inputs[position] if position < len(node.inputs) else None
         if value is not None and value in constants:
-            yield _Mark(role, value)
+            yield _Mark(value, role, node, position)
 
 
-def _unmarked(source: Value, model: Model) -> _Mark:
-    holder = next((index for (index, _), value in model.attribute_values.items() if value == source), None)
+def _unmarked(source: Value, model: Model, holder: Node | None) -> _Mark:
     if holder is not None:
-        return _Mark(_Role.OTHER, source, kind=model.nodes[holder].op)
-    if source not in model.users and source not in model.results:
-        return _Mark(_Role.UNUSED, source)
-    return _Mark(_Role.OTHER, source, kind=_use(source, model))
+        return _Mark(source, Role.OTHER, holder, kind=holder.op)
+    users = model.users.get(source, ())
+    if not users and source not in model.results:
+        return _Mark(source, Role.UNUSED)
+    node, position = (users[0].node, users[0].position) if users else (None, 0)
+    return _Mark(source, Role.OTHER, node, position, kind=_use(source, model))
 
 
 def _use(value: Value, model: Model) -> str:
