@@ -11,23 +11,25 @@ probably never trained (filter banks) are no parameters.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from onnxtop.errors import ModelError
+from onnxtop.gradient.expansions import EXPANSIONS
+from onnxtop.gradient.rules import RULES
+from onnxtop.reader.account import Entry, Role, account
 from onnxtop.reader.carriers import Carriers
 from onnxtop.reader.constants import Constants, UnreadableConstantError
 from onnxtop.reader.encoding import is_weight_type
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.layers import find_layers
-from onnxtop.reader.model import Model, Node, Value
+from onnxtop.reader.model import Model, Value
 from onnxtop.reader.names import layer_name
-from onnxtop.reader.ops import NORMALISATION, bias_positions
 from onnxtop.statistics.fixed import probably_fixed
 
-_STATISTICS = ("BatchNormalization", (3, 4))
+_STATISTICS = (("BatchNormalization", 3), ("BatchNormalization", 4))
 _LARGEST = 1e3
 
 
@@ -73,23 +75,35 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Parameters:
-    """The parameters of a model in graph order, tensors with several uses, and tables that are left out.
+    """The parameters of a model in graph order.
 
-    ``quantised`` counts the weights that are stored in codes, and so are no parameters.
+    ``left_out`` holds the other tensors of floats that may have been trained, by why they are no parameters;
+    ``quantised`` counts the weights that are stored in codes, and so are none.
     """
 
     parameters: tuple[Parameter, ...]
-    fixed: tuple[str, ...]
+    left_out: Mapping[str, tuple[str, ...]]
     quantised: int
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is no parameter, and why."""
+        codes = [f"{self.quantised} weights are stored in codes"] if self.quantised else []
+        others = [f"{_few(names)}: {reason}" for reason, names in self.left_out.items()]
+        return tuple(f"not among the parameters: {what}" for what in (*codes, *others))
 
 
 @dataclass(frozen=True)
 class _Candidate:
-    value: Value
+    entry: Entry
     role: str
     layer: str
-    order: tuple[int, int]
-    source: Layer | None = None
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Where the tensor is used first."""
+        node = self.entry.node
+        return (node.index if node else 0), self.entry.position
 
 
 def find_parameters(model: Model) -> Parameters:
@@ -104,13 +118,42 @@ def find_parameters(model: Model) -> Parameters:
     carriers = Carriers(model, constants)
     layers = find_layers(model, constants)
     fixed = {layer.weight for layer in layers if isinstance(layer, Layer) and _is_fixed(layer)}
-    chosen: dict[Value, _Candidate] = {}
-    for candidate in _named(model, constants, layers):
-        _take(candidate, chosen, carriers, fixed)
-    for candidate in _tables(model, carriers, set(chosen)):
-        _take(candidate, chosen, carriers, fixed)
-    ordered = sorted(chosen.values(), key=lambda found: found.order)
-    return Parameters(tuple(_placed(ordered, constants)), tuple(sorted(fixed)), _quantised(layers))
+    entries = [
+        entry for entry in account(model, constants, layers).entries if _is_stored_float(entry, constants)
+    ]
+    left_out: dict[str, list[str]] = {}
+    chosen: list[_Candidate] = []
+    for entry in entries:
+        if entry.role in _ROLES and not _is_statistic(entry):
+            reason = _why_not(entry, fixed, carriers)
+            if reason:
+                left_out.setdefault(reason, []).append(entry.value.name)
+            else:
+                chosen.append(_Candidate(entry, _ROLES[entry.role], _layer_of(entry)))
+    known = {candidate.entry.value for candidate in chosen}
+    others = {entry.value: entry for entry in entries if entry.role is Role.OTHER}
+    chosen += _tables(model, carriers, known, others)
+    ordered = sorted(chosen, key=lambda candidate: candidate.order)
+    return Parameters(
+        tuple(_placed(ordered, constants)),
+        {reason: tuple(names) for reason, names in sorted(left_out.items())},
+        _quantised(layers),
+    )
+
+
+def _few(names: Sequence[str]) -> str:
+    """Return up to three names, and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+_ROLES = {
+    Role.ANALYSED: "weight",
+    Role.SKIPPED: "weight",
+    Role.BIAS: "bias",
+    Role.NORMALISATION: "normalisation",
+}
+"""What the bins of the account that hold parameters are called."""
 
 
 def _is_fixed(layer: Layer) -> bool:
@@ -123,62 +166,52 @@ def _quantised(layers: Iterable[Layer | Skipped]) -> int:
     )
 
 
-def _take(
-    candidate: _Candidate, chosen: dict[Value, _Candidate], carriers: Carriers, fixed: set[str]
-) -> None:
-    """Choose the tensors that a constant's elements come from, if they are floats."""
-    constants = carriers.constants
-    filled = constants.fills()  # a ConstantOfShape was never trained
-    for source in carriers.leaves(candidate.value):
-        if (
-            source in chosen
-            or source.name in fixed
-            or source in filled
-            or not _is_stored_float(source, constants)
-        ):
-            continue
-        chosen[source] = replace(candidate, value=source)
+def _is_statistic(entry: Entry) -> bool:
+    """Tell whether a tensor holds a running mean or variance, which no gradient moves."""
+    return entry.node is not None and (entry.node.op_type, entry.position) in _STATISTICS
 
 
-def _is_stored_float(source: Value, constants: Constants) -> bool:
-    return is_weight_type(constants.stored_as(source)) and not constants.stored_as(source).startswith(
-        "float8"
-    )
+def _why_not(entry: Entry, fixed: Container[str], carriers: Carriers) -> str:
+    """Return why a weight, bias or normalisation parameter is none of theta, "" if it is one."""
+    if carriers.constants.is_fill(entry.value):
+        return "filled with one number"
+    if entry.value.name in fixed:
+        return "probably never trained"
+    operand = _operand(entry)
+    chain = carriers.chain(carriers.constants.base(operand), "certain") if operand else None
+    for node in chain.nodes if chain else ():
+        if not {(node.domain, node.op_type)} & {*RULES, *EXPANSIONS}:
+            return f"no gradient goes through {node.op}, which changes it"
+    return ""
 
 
-def _named(model: Model, constants: Constants, layers: Iterable[Layer | Skipped]) -> Iterator[_Candidate]:
-    """Yield what the reader knows as weights, biases and normalisation parameters."""
-    for layer in layers:
-        if isinstance(layer, Skipped):
-            continue
-        index = layer.source.node.index
-        position = layer.source.node.inputs.index(layer.source.reading.operands[0])
-        if layer.source.reading.operands[0] is not None:
-            yield _Candidate(layer.source.reading.operands[0], "weight", layer.name, (index, position), layer)
-        if layer.source.bias is not None:
-            yield _Candidate(layer.source.bias.value, "bias", layer.name, (index, 100))
-    for node in model.nodes:
-        op = (node.domain, node.op_type)
-        yield from _at(node, bias_positions(node), "bias", constants)
-        positions = [
-            p
-            for p in NORMALISATION.get(op, ())
-            if not (node.op_type == _STATISTICS[0] and p in _STATISTICS[1])
-        ]
-        yield from _at(node, positions, "normalisation", constants)
+def _operand(entry: Entry) -> Value | None:
+    """Return the operand that a weight carries."""
+    if isinstance(entry.layer, Skipped):
+        return entry.layer.operand
+    if entry.role is Role.ANALYSED and entry.layer is not None:
+        return entry.layer.source.reading.operands[0]
+    return None
 
 
-def _at(node: Node, positions: Iterable[int], role: str, constants: Constants) -> Iterator[_Candidate]:
-    for position in positions:
-        value = node.inputs[position] if position < len(node.inputs) else None
-        if value is not None and value in constants:
-            yield _Candidate(value, role, layer_name(node, value.name), (node.index, position))
+def _layer_of(entry: Entry) -> str:
+    if entry.layer is not None:
+        return entry.layer.name
+    assert entry.node is not None
+    return layer_name(entry.node, entry.value.name)
 
 
-def _tables(model: Model, carriers: Carriers, parameters: set[Value]) -> Iterator[_Candidate]:
+def _is_stored_float(entry: Entry, constants: Constants) -> bool:
+    held = constants.stored_as(entry.value)
+    return is_weight_type(held) and not held.startswith("float8")
+
+
+def _tables(
+    model: Model, carriers: Carriers, parameters: Iterable[Value], others: Mapping[Value, Entry]
+) -> Iterator[_Candidate]:
     """Yield constants that look trained and meet, in plain arithmetic, what depends on a parameter."""
-    constants = carriers.constants
     depends = set(parameters)
+    seen: set[Value] = set()
     for node in model.nodes:
         if not any(value in depends for value in node.inputs):
             continue
@@ -187,21 +220,24 @@ def _tables(model: Model, carriers: Carriers, parameters: set[Value]) -> Iterato
             continue
         for position, value in enumerate(node.inputs):
             other = node.inputs[1 - position]
+            if value is None or value not in carriers.constants or other in carriers.constants:
+                continue
+            sources = [source for source in carriers.leaves(value) if source in others]
             if (
-                value in constants
-                and other not in constants
-                and value is not None
-                and _looks_trained(value, carriers)
+                len(sources) == 1
+                and sources[0] not in seen
+                and _looks_trained(sources[0], carriers.constants)
             ):
-                yield _Candidate(value, "table", layer_name(node, value.name), (node.index, position))
+                seen.add(sources[0])
+                entry = replace(others[sources[0]], node=node, position=position)
+                yield _Candidate(entry, "table", layer_name(node, value.name))
 
 
-def _looks_trained(value: Value, carriers: Carriers) -> bool:
-    sources, constants = carriers.leaves(value), carriers.constants
-    if len(sources) != 1 or not _is_stored_float(sources[0], constants):
+def _looks_trained(source: Value, constants: Constants) -> bool:
+    if constants.is_fill(source):
         return False
     try:
-        array = np.asarray(constants.read(sources[0]), np.float64)
+        array = np.asarray(constants.read(source), np.float64)
     except UnreadableConstantError:
         return False
     if array.size < 2 or not np.isfinite(array).all() or np.abs(array).max() >= _LARGEST:
@@ -212,14 +248,16 @@ def _looks_trained(value: Value, carriers: Carriers) -> bool:
 def _placed(candidates: Iterable[_Candidate], constants: Constants) -> Iterator[Parameter]:
     start = 0
     for found in candidates:
+        value, layer = found.entry.value, found.entry.layer
         try:
-            constants.require_data(found.value)
+            constants.require_data(value)
         except UnreadableConstantError as error:
-            raise ModelError(f"wanted the weights {found.value.name!r}, but {error}") from None
-        shape = constants.shape(found.value)
+            raise ModelError(f"wanted the weights {value.name!r}, but {error}") from None
+        shape = constants.shape(value)
         stop = start + math.prod(shape)
-        axis = None if found.source is None else _output_axis(found.source, shape, found.value, constants)
-        yield Parameter(found.value.name, found.role, found.layer, shape, start, stop, axis)
+        weight = isinstance(layer, Layer) and found.entry.role is Role.ANALYSED
+        axis = _output_axis(layer, shape, value, constants) if isinstance(layer, Layer) and weight else None
+        yield Parameter(value.name, found.role, found.layer, shape, start, stop, axis)
         start = stop
 
 

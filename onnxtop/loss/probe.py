@@ -120,7 +120,7 @@ class Probe:
         self.parameters: tuple[Parameter, ...] = self._model.parameters
         self.ties: Mapping[str, int] = self._model.ties
         self.loss_name = self._head.name
-        self.notes: tuple[str, ...] = (*self._samples.notes, *self.targets.notes)
+        self.notes: tuple[str, ...] = (*self._samples.notes, *self.targets.notes, *found.notes)
 
     def scores(self, theta: Array) -> Scores:
         """Return how good the model's answers are at theta."""

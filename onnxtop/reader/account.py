@@ -126,8 +126,7 @@ def _marks(model: Model, constants: Constants, layers: Iterable[Layer | Skipped]
             base = constants.base(weight)
             position = node.inputs.index(base) if base in node.inputs else 0
             yield _Mark(weight, Role.ANALYSED, node, position, layer)
-        for value in filter(None, more):
-            yield _Mark(value, Role.OTHER, kind=_QUANTISATION)
+        yield from (_Mark(value, Role.OTHER, kind=_QUANTISATION) for value in more if value is not None)
         if layer.source.bias is not None:
             yield _Mark(layer.source.bias.value, Role.BIAS, node, len(node.inputs), layer)
     for node in model.nodes:
