@@ -184,6 +184,8 @@ def check_consistent(report: Report) -> None:
     coverage = report.coverage
     skipped = sum(item.parameters for item in coverage.skipped)
     assert coverage.parameters_total == coverage.parameters_analysed + skipped
+    apart = coverage.biases + coverage.normalisation + coverage.other_constants + coverage.unused
+    assert coverage.constants == coverage.parameters_total + apart
     if coverage.parameters_total:
         assert coverage.fraction == coverage.parameters_analysed / coverage.parameters_total
     else:

@@ -40,6 +40,7 @@ def coverage_of(model: Model, constants: Constants, found: Sequence[Layer | Skip
         other_constants=counts.total(Role.OTHER),
         other_kinds=counts.other,
         unused=counts.total(Role.UNUSED),
+        constants=sum(entry.elements for entry in counts.entries),
         skipped=tuple(
             SkippedWeight(item.name, item.op_type, item.reason, counts.skipped(item)) for item in skipped
         ),

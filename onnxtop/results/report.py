@@ -94,10 +94,11 @@ class SkippedWeight:
 
 @dataclass(frozen=True)
 class Coverage:
-    """Where every element of every floating-point constant of the file went.
+    """Where every element of every constant of the file went.
 
     ``parameters_total`` are the elements of weight tensors, analysed plus skipped; the four groups after
-    ``fraction`` are counted apart, ``other_kinds`` by what uses them. ``fraction`` is None without weights.
+    ``fraction`` are counted apart, ``other_kinds`` by what uses them. ``constants`` are all elements, which
+    the total and the four groups add up to. ``fraction`` is None without weights.
     """
 
     parameters_total: int
@@ -107,6 +108,7 @@ class Coverage:
     normalisation: int
     other_constants: int
     unused: int
+    constants: int
     other_kinds: Mapping[str, int] = field(default_factory=dict)
     skipped: tuple[SkippedWeight, ...] = ()
 

@@ -55,7 +55,7 @@ class PlantedAudit:
             kind, report.findings
         )
         if kind == "empty":
-            nothing = Coverage(0, 0, None, 0, 0, 0, 0)
+            nothing = Coverage(0, 0, None, 0, 0, 0, 0, 0)
             report = dataclasses.replace(report, coverage=nothing, layers=())
             findings = ()
         model = dataclasses.replace(report.model, path=path)

@@ -83,7 +83,7 @@ def build_report(*layers: LayerReport, path: str = "model.onnx", **changes: Any)
         "tool": ToolInfo("onnxtop", "0.1.0", {"neural_persistence": 1}),
         "model": ModelInfo(path, "0" * 64, 4 * parameters + 321, "pytorch 2.6.0", 10, {"": 18}, parameters),
         "settings": Settings("essential", "global", 2.0, "none", "flattened", 0),
-        "coverage": Coverage(parameters, parameters, 1.0 if parameters else None, 0, 0, 0, 0),
+        "coverage": Coverage(parameters, parameters, 1.0 if parameters else None, 0, 0, 0, 0, parameters),
         "network": Network(network, changes.pop("deep_graph", DeepGraphPersistence())),
         "layers": layers,
     }
@@ -142,7 +142,7 @@ def build_typical() -> Report:
         Finding("OT001", "warning", None, "2 weight tensors were skipped", "01"),
     )
     share = analysed / (analysed + lost)
-    coverage = Coverage(analysed + lost, analysed, share, 1138, 64, 5, 0, {"Mul": 2, "Pow": 3}, skipped)
+    coverage = Coverage(analysed + lost, analysed, share, 1138, 64, 5, 0, analysed + lost + 1138 + 64 + 5, {"Mul": 2, "Pow": 3}, skipped)
     model = ModelInfo("models/typical.onnx", "ab" * 32, 20_531_201, "pytorch 2.6.0", 10, {"": 18}, 5_119_200)
     deep_graph = DeepGraphPersistence(1.5, 0.25, SkipsCut(0.75, 0.125), 27, 10, 0.0625, "exact")
     return build_report(*layers, model=model, coverage=coverage, findings=findings, deep_graph=deep_graph)
@@ -219,7 +219,7 @@ def hostile_report(hostile: str) -> Report:
         dims={hostile: 2},
     )
     figures = 1.0, 0.5, SkipsCut(), 1, 2, None, f"conservative ({hostile})", (hostile,)
-    coverage = Coverage(407, 400, 400 / 407, 0, 0, 9, 0, {hostile: 9}, skipped)
+    coverage = Coverage(407, 400, 400 / 407, 0, 0, 9, 0, 416, {hostile: 9}, skipped)
     return build_report(
         *layers,
         model=model,

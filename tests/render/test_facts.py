@@ -16,7 +16,7 @@ from onnxtop.topology.facts import LayerRole
 
 
 def coverage(analysed, total, skipped=()):
-    return Coverage(total, analysed, analysed / total if total else None, 0, 0, 0, 0, {}, skipped)
+    return Coverage(total, analysed, analysed / total if total else None, 0, 0, 0, 0, total, {}, skipped)
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_long_lists_are_cut_and_counted(report, layer):
 
 def test_hundreds_of_skipped_tensors_take_one_line(report):
     skipped = tuple(SkippedWeight(f"w{i}", "Gather", "an embedding", 1000) for i in range(500))
-    changed = Coverage(500_000, 0, 0.0, 0, 0, 0, 0, {}, skipped)
+    changed = Coverage(500_000, 0, 0.0, 0, 0, 0, 0, 500_000, {}, skipped)
     text = render([report(coverage=changed)], RenderOptions())
     assert "skipped: 500 weight tensors, 500,000 parameters" in text
     assert f"500 {TIMES} Gather  an embedding (500 k)" in text

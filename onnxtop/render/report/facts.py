@@ -75,7 +75,8 @@ def apart(coverage: Coverage) -> list[str]:
         (coverage.other_constants, f"other constants{_largest_kinds(coverage)}"),
         (coverage.unused, "unused"),
     )
-    return [f"{count:,} {group}" for count, group in groups if count]
+    held = [f"{count:,} {group}" for count, group in groups if count]
+    return [*held, f"{coverage.constants:,} constants in all"] if held else []
 
 
 def _largest_kinds(coverage: Coverage) -> str:
