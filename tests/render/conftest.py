@@ -142,7 +142,18 @@ def build_typical() -> Report:
         Finding("OT001", "warning", None, "2 weight tensors were skipped", "01"),
     )
     share = analysed / (analysed + lost)
-    coverage = Coverage(analysed + lost, analysed, share, 1138, 64, 5, 0, analysed + lost + 1138 + 64 + 5, {"Mul": 2, "Pow": 3}, skipped)
+    coverage = Coverage(
+        analysed + lost,
+        analysed,
+        share,
+        1138,
+        64,
+        5,
+        0,
+        analysed + lost + 1138 + 64 + 5,
+        {"Mul": 2, "Pow": 3},
+        skipped,
+    )
     model = ModelInfo("models/typical.onnx", "ab" * 32, 20_531_201, "pytorch 2.6.0", 10, {"": 18}, 5_119_200)
     deep_graph = DeepGraphPersistence(1.5, 0.25, SkipsCut(0.75, 0.125), 27, 10, 0.0625, "exact")
     return build_report(*layers, model=model, coverage=coverage, findings=findings, deep_graph=deep_graph)

@@ -44,11 +44,12 @@ _MICROSOFT, _ML = "com.microsoft", "ai.onnx.ml"
 
 WITHOUT: dict[Key, str] = {
     ("", "DeformConv"): "its derivative by the offsets is not written",
+    (_MICROSOFT, "MoE"): "which experts are chosen, and how they are weighed, is not written out",
     **dict.fromkeys(
         (
             *(("", name) for name in ("ConvInteger", "MatMulInteger")),
             *((_MICROSOFT, name) for name in ("DynamicQuantizeLSTM", "GatherBlockQuantized")),
-            *((_MICROSOFT, name) for name in ("MatMulNBits", "QAttention")),
+            *((_MICROSOFT, name) for name in ("MatMulNBits", "QAttention", "QMoE")),
         ),
         "its weights are codes, which a gradient does not move",
     ),

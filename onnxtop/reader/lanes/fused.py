@@ -37,6 +37,25 @@ def longformer(step: Step, *, num_heads: int, **_: Any) -> Result:
     return step.join(results)
 
 
+def experts(step: Step, *, swiglu_fusion: int = 0, **_: Any) -> Result:
+    """One expert of a MoE: up, the activation, down; all that routes may choose it or not."""
+    parts = {use.part: use for use in step.uses}
+    if not {"fc1", "fc2"} <= set(parts):
+        raise Unclear(step.skipped or "its weights are no constants")
+    ids = step.ids(0)
+    hidden = products.linear(step, ids, parts["fc1"])
+    if "fc3" in parts:
+        hidden = step.join([hidden, products.linear(step, ids, parts["fc3"])])
+    if swiglu_fusion:  # gate and linear part stand side by side, one by one or half by half
+        pairs = (-1, 2) if swiglu_fusion == 1 else (2, -1)
+        hidden = hidden.reshape(*hidden.shape[:-1], *pairs)
+        hidden = step.reduce(hidden, [pairs.index(2) - 2]).reshape(*hidden.shape[:-2], -1)
+    result = products.linear(step, hidden, parts["fc2"])
+    routes = [step.ids(place) for place in step.with_lanes() if place]
+    routed = [step.reduce(ids, range(ids.ndim)).reshape((1,) * result.ndim) for ids in routes]
+    return step.join([result, *routed])
+
+
 RULES: Mapping[tuple[str, str], Rule] = {
     **rows(_MICROSOFT, "BiasAdd", pointwise.add),
     **rows(_MICROSOFT, "BiasSoftmax GroupNorm", pointwise.normalised),
@@ -44,6 +63,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
     **rows(_MICROSOFT, "DynamicQuantizeLSTM", recurrent.recurrent),
     **rows(_MICROSOFT, "Attention QAttention PackedAttention", packed),
     **rows(_MICROSOFT, "LongformerAttention", longformer),
+    **rows(_MICROSOFT, "MoE QMoE", experts),
     **rows(_MICROSOFT, "GroupQueryAttention MultiHeadAttention", attention.attention),
     **rows(_MICROSOFT, "GatherBlockQuantized", lookups.Gather),
     **rows(_MICROSOFT, "RotaryEmbedding", attention.rotary),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from onnxtop.reader.lanes.tables import RULES, SILENT
 from onnxtop.reader.model import Node
-from onnxtop.reader.ops import attention, classical, convolutions, products, quantised, recurrent
+from onnxtop.reader.ops import attention, classical, convolutions, experts, products, quantised, recurrent
 from onnxtop.reader.ops.tables import (
     BIASES,
     IN_BODIES,
@@ -60,8 +60,10 @@ READ: Mapping[Op, Callable[..., Iterator[Reading]]] = {
     (_MICROSOFT, "GatherBlockQuantized"): quantised.GatherBlockQuantized,
     (_MICROSOFT, "LongformerAttention"): attention.LongformerAttention,
     (_MICROSOFT, "MatMulNBits"): quantised.MatMulNBits,
+    (_MICROSOFT, "MoE"): experts.MoE,
     (_MICROSOFT, "PackedAttention"): attention.Attention,
     (_MICROSOFT, "QAttention"): attention.QAttention,
+    (_MICROSOFT, "QMoE"): experts.QMoE,
 }
 """Operations whose weights are read."""
 

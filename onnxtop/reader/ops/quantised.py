@@ -94,14 +94,14 @@ def MatMulNBits(
         yield Reading(
             (call.operand(1), call.operand(2), call.constant(3), call.constant(4)),
             partial(matrices, transposed=True),
-            decode=partial(_n_bits, k=K, n=N, bits=bits, block_size=block_size),
+            decode=partial(packed_blocks, k=K, n=N, bits=bits, block_size=block_size),
             decoded_shape=(N, K),
             encoding=Encoding(f"uint{bits}", "block", block_size),
             bias=Bias.of(call.constant(5)),
         )
 
 
-def _n_bits(
+def packed_blocks(
     packed: Array,
     scales: Array,
     zero_points: Array | None = None,
@@ -112,6 +112,7 @@ def _n_bits(
     bits: int,
     block_size: int,
 ) -> Array:
+    """Return weights (n, k) from bytes of codes, in blocks of k that share a scale."""
     blocks = -(-k // block_size)
     codes = unpack(packed.reshape(n, -1), bits, blocks * block_size)[:, :k]
     scales = scales.reshape(n, blocks)
