@@ -19,7 +19,7 @@ _SMALLEST = 256
     "note",
     what="Some tensors are stored and used by no node.",
     why="They make the file larger; or a node that should use them was lost.",
-    how="Elements of float tensors that are no operand and no result.",
+    how="Elements of tensors that are no operand and no result.",
     false_alarms="Leftovers of optimisers that fold constants.",
     source="onnxtop's coverage account",
 )
