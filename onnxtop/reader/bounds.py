@@ -1,4 +1,4 @@
-"""What an operation can cost, told before it runs from its operands' sizes: bytes and arithmetic, no clock."""
+"""What an operation can cost, told from its operands' sizes before it runs: bytes and steps, no clock."""
 
 import math
 import sys
@@ -141,6 +141,8 @@ def _own_bytes(call: Today, arrays: Sequence[Array]) -> int | None:
                 return arrays[0].size * 8
             case "Concat" | "Slice" | "Split" | "Compress" | "ScatterND" | "ScatterElements":
                 return given
+            case "Pad":
+                return _padded(arrays[0], attributes, arrays) * width
             case "GroupNormalization" | "MeanVarianceNormalization":  # functions, which ONNX does not enter
                 return arrays[0].nbytes
             case "NonZero" | "Unique":  # as many as there are entries, and the places of each
@@ -208,7 +210,7 @@ def infer(
     opset: int,
     ir_version: int = onnx.IR_VERSION,
 ) -> dict[str, TypeProto]:
-    """Return the types of a node's results as ONNX infers them from its operands' shapes, types and numbers."""
+    """Return the types of a node's results as ONNX infers them from its operands' types and numbers."""
     domain = "" if proto.domain == "ai.onnx" else proto.domain
     given = [(name, *operand) for name, operand in zip(proto.input, operands, strict=True) if name]
     _refuse_deadly(proto)
@@ -227,7 +229,7 @@ def infer(
 
 
 def _refuse_deadly(proto: NodeProto) -> None:
-    """Refuse what ends the process in ONNX's inference: more memory than there is, places before the start."""
+    """Refuse what ends the process in ONNX's inference: more memory than there is, negative places."""
     attributes = _attributes(proto) if proto.op_type in ("GatherND", "Split") else {}
     if attributes.get("batch_dims", 0) < 0 or attributes.get("num_outputs", 0) > 2 * len(proto.output):
         raise ValueError(f"{proto.op_type} with attributes {attributes}")
@@ -284,16 +286,19 @@ def _per_output(kernel: Array, dilations: Sequence[int] = ()) -> int:
     """Return how many products make an output; the reference writes out the zeros between dilated taps."""
     steps = [*map(abs, dilations), *[1] * kernel.ndim]
     taps = [(size - 1) * step + 1 for size, step in zip(kernel.shape[2:], steps, strict=False)]
-    return math.prod(kernel.shape[1:2]) * math.prod(taps)
+    return int(math.prod([*kernel.shape[1:2], *taps]))
 
 
-def _padded(data: Array, attributes: Mapping[str, Any]) -> int:
-    """Return how many numbers an image has with its padding."""
-    pads = [abs(size) for size in attributes.get("pads", ())]
+def _padded(data: Array, attributes: Mapping[str, Any], operands: Sequence[Array] = ()) -> int:
+    """Return how many numbers an image has with its padding, at most."""
+    given = operands[1].ravel().tolist() if len(operands) > 1 else attributes.get("pads", ())
+    pads = [abs(size) for size in given or attributes.get("paddings", ())]
     around = [a + b for a, b in zip(pads, pads[len(pads) // 2 :], strict=False)]
+    if len(operands) > 3 or (len(around) < data.ndim and operands):  # along axes that are chosen
+        return int(math.prod(size + sum(pads) for size in data.shape))
     space = data.shape[data.ndim - len(around) :] if around else ()
     padded = [size + pad for size, pad in zip(space, around, strict=False)]
-    return math.prod((*data.shape[: data.ndim - len(space)], *padded))
+    return int(math.prod([*data.shape[: data.ndim - len(space)], *padded]))
 
 
 def _einsum_steps(equation: str, arrays: Sequence[Array]) -> int:

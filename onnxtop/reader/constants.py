@@ -9,12 +9,14 @@ import math
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from textwrap import shorten
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import TensorProto, helper
 
 from onnxtop.reader.bounds import Budget, OverBudgetError
 from onnxtop.reader.evaluate import is_computed, is_decoder, keeps_elements, run
@@ -50,12 +52,12 @@ class Constants:
         self._sources: dict[Value, tuple[Value, ...]] = {}
         self._same = dict(model.carried)  # what a body carries, or an If hands on, and the value that it is
         self._branches = {node.index: bodies for node, bodies in _branches(model)}
-        self._constant = self._find()
+        self._constant: set[Value] = set()
+        self._find()
 
-    def _find(self) -> frozenset[Value]:
+    def _find(self) -> None:
         """Find what follows from constants: each node once, when the last of its inputs is known."""
-        known: set[Value] = set()
-        missing = {node.index: sum(value is not None for value in node.inputs) for node in self._model.nodes}
+        missing = {node.index: len(_told_by(node)) for node in self._model.nodes}
         others: dict[Value, list[Value]] = {}  # what a value is called in a body, or outside of one
         for inner, outside in self._model.carried.items():
             others.setdefault(outside, []).append(inner)
@@ -63,26 +65,25 @@ class Constants:
         stack = list(self._model.tensors)
         while stack:
             value = stack.pop()
-            if value in known:
+            if value in self:
                 continue
-            known.add(value)
+            self._constant.add(value)
             stack += others.get(value, ())
             ready = []
             for outcome in waiting.pop(value, ()):
                 outcome.missing.discard(value)
                 stack += self._settle(outcome)
             for use in self._model.users.get(value, ()):
-                missing[use.node.index] -= 1
-                if not missing[use.node.index]:
+                missing[use.node.index] -= use.position in _told_by(use.node)
+                if not missing[use.node.index] and use.position in _told_by(use.node):
                     ready.append(use.node)
             for node in ready:
                 if self._is_computed(node):
                     stack += [made for made in node.outputs if self._model.producers[made] is node]
-                for outcome in self._outcomes(node, known):
+                for outcome in self._outcomes(node):
                     for inner in outcome.missing:
                         waiting.setdefault(inner, []).append(outcome)
                     stack += self._settle(outcome)
-        return frozenset(known)
 
     def _is_computed(self, node: Node) -> bool:
         """Tell whether a node with constant inputs is computed: Dropout is not if one says that it trains."""
@@ -92,7 +93,7 @@ class Constants:
         except UnreadableConstantError:
             return False
 
-    def _outcomes(self, node: Node, known: set[Value]) -> Iterator["_Outcome"]:
+    def _outcomes(self, node: Node) -> Iterator["_Outcome"]:
         """Yield what the results of an If are whose condition is constant, if it is one."""
         bodies: Sequence[Body] = self._branches.get(node.index, ())
         reason = ""
@@ -107,7 +108,7 @@ class Constants:
             inner = [body.outputs[place] for body in bodies if place < len(body.outputs)]
             if self._model.producers[value] is node and inner and None not in inner:
                 held = [item for item in inner if item is not None]
-                yield _Outcome(value, held, reason, {item for item in held if item not in known})
+                yield _Outcome(value, held, reason, {item for item in held if item not in self})
 
     def _settle(self, outcome: "_Outcome") -> list[Value]:
         """Return the value of an outcome that has become constant, noting what it is."""
@@ -211,7 +212,7 @@ class Constants:
         if tensor is not None:
             return dtype_name(tensor.data_type)
         try:
-            return str(self.read(value).dtype.name)
+            return dtype_name(helper.np_dtype_to_tensor_dtype(self.read(value).dtype))
         except UnreadableConstantError:
             return "float32"  # reading it again gives the reason
 
@@ -228,7 +229,7 @@ class Constants:
             node = self._model.producers.get(value)
             source = self._same.get(value)
             moved = node is not None and (
-                node.op_type in ("Cast", "Identity", "Transpose") or is_decoder(node)
+                node.op_type in ("Cast", "CastLike", "Identity", "Transpose") or is_decoder(node)
             )
             if source is None and node is not None and moved and value not in self._model.tensors:
                 source = node.inputs[0]
@@ -282,7 +283,7 @@ class Constants:
         done: dict[Value, Array] = {}
         budget = Budget(self._limit)
         for node in self._ancestors(value, done):
-            inputs = [None if item is None else self._have(item, done) for item in node.inputs]
+            inputs = [self._operand(item, done) for item in node.inputs]
             done.update(zip(node.outputs, self._compute(node, inputs, budget), strict=False))
         return self._have(value, done)
 
@@ -303,13 +304,46 @@ class Constants:
             node = self._model.producers[item]
             if node.index not in needed:
                 needed[node.index] = node
-                stack += [source for source in node.inputs if source is not None]
+                stack += [source for source in node.inputs if source is not None and source in self]
         return [needed[index] for index in sorted(needed)]
 
     def _outside(self, value: Value) -> Value:
         while value in self._same:
             value = self._same[value]
         return value
+
+    def _operand(self, value: Value | None, done: dict[Value, Array]) -> Array | None:
+        """Return an operand, None where it is left out; CastLike wants the type alone of another."""
+        if value is None or value in self:
+            return None if value is None else self._have(value, done)
+        kind = self._type_of(value)
+        if not kind:
+            raise UnreadableConstantError(f"the type of {value.name!r}, which it is cast to, is not known")
+        return np.empty(0, helper.tensor_dtype_to_np_dtype(kind))
+
+    @cached_property
+    def _declared(self) -> dict[Value, int]:
+        """Element types that the file declares for values of the main graph."""
+        graph, model = self._model.proto.graph, self._model
+        kinds = {item.name: item.type.tensor_type.elem_type for item in (*graph.input, *graph.value_info)}
+        values = (*model.inputs, *(output for node in model.scope.nodes for output in node.outputs))
+        return {value: kinds[value.name] for value in values if kinds.get(value.name)}
+
+    def _type_of(self, value: Value) -> int:
+        """Return the element type of any value, 0 where neither the file nor what made it tells."""
+        seen: set[Value] = set()
+        while value not in seen:
+            seen.add(value)
+            if value in self._model.tensors:
+                return self._model.tensors[value].data_type
+            if value in self._declared:
+                return self._declared[value]
+            node = self._model.producers.get(value)
+            if node is not None and node.op_type == "Cast":
+                return int(node.attributes().get("to", 0))
+            source = self._model.carried.get(value) if node is None else _typed_like(node, value)
+            value = value if source is None else source
+        return TensorProto.UNDEFINED
 
     def _have(self, value: Value, done: dict[Value, Array]) -> Array:
         value = self._outside(value)
@@ -358,6 +392,24 @@ class _Outcome:
     inner: Sequence[Value]
     reason: str
     missing: set[Value]
+
+
+def _told_by(node: Node) -> tuple[int, ...]:
+    """Return which inputs tell a node's results: CastLike takes no more than the type of its second."""
+    like = 1 if node.op_type == "CastLike" and not node.domain else None
+    return tuple(place for place, value in enumerate(node.inputs) if value is not None and place != like)
+
+
+def _typed_like(node: Node, value: Value) -> Value | None:
+    """Return an operand that has the type of a node's result; None where no operand need have it."""
+    if node.domain or not onnx.defs.has(node.op_type):
+        return None
+    schema = onnx.defs.get_schema(node.op_type)
+    result = schema.outputs[min(node.outputs.index(value), len(schema.outputs) - 1)].type_str
+    for place, item in enumerate(node.inputs):
+        if item is not None and schema.inputs[min(place, len(schema.inputs) - 1)].type_str == result:
+            return item
+    return None
 
 
 def _branches(model: Model) -> Iterator[tuple[Node, tuple[Body, ...]]]:

@@ -126,7 +126,10 @@ def _batch_normalization(node: Node, inputs: Inputs, opset: int) -> Today:
 
 
 def _resize(node: Node, inputs: Inputs, _: int) -> Today:
-    """Write Upsample, and Resize of opset 10, as the Resize since opset 11."""
+    """Write Upsample, and Resize of opset 10, as the Resize since opset 11.
+
+    The nearest entry is the one before; onnxruntime takes the one behind where it makes an axis smaller.
+    """
     attributes = node.attributes()
     data, *more = inputs
     scales = more[0] if more else None
@@ -136,6 +139,9 @@ def _resize(node: Node, inputs: Inputs, _: int) -> Today:
         scales = np.array(attributes["scales"], np.float32)
     elif "height_scale" in attributes:
         scales = np.array([1, 1, attributes["height_scale"], attributes["width_scale"]], np.float32)
+    smaller = scales is not None and bool((scales < 1).any())
+    if smaller and scales is not None and bool((scales > 1).any()):
+        raise ValueError(f"{node.op_type} with scales {scales.tolist()}")
     proto = _with(
         node,
         3,
@@ -145,7 +151,7 @@ def _resize(node: Node, inputs: Inputs, _: int) -> Today:
             attributes.get("mode", b"nearest"), attributes.get("mode", b"nearest")
         ),
         coordinate_transformation_mode="asymmetric",
-        nearest_mode="floor",
+        nearest_mode="ceil" if smaller else "floor",
     )
     proto.input[1] = ""
     return Today(proto, [data, None, scales], 13)

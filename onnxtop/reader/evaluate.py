@@ -76,7 +76,7 @@ def keeps_elements(node: Node) -> bool:
     return (
         bool(node.inputs)
         and node.inputs[0] is not None
-        and ((node.domain == "" and (node.op_type in MOVEMENT or node.op_type == "Cast")) or is_decoder(node))
+        and ((node.domain == "" and node.op_type in (*MOVEMENT, "Cast", "CastLike")) or is_decoder(node))
     )
 
 
@@ -288,12 +288,15 @@ def _dropout(data: Array, _: Array | None = None, training: Array | None = None,
 
 
 def _pad(
-    data: Array, pads: Array | None = None, value: Array | None = None, *more: Array, **attributes: Any
+    data: Array,
+    pads: Any = None,
+    value: Any = None,
+    *more: Array,
+    mode: bytes = b"constant",
+    paddings: Any = (),
 ) -> Array:
-    """Add to both ends of the axes, or take away where a number is below zero."""
-    given = list(
-        attributes.get("pads", attributes.get("paddings", ())) if pads is None else pads.ravel().tolist()
-    )
+    """Add to both ends of the axes, or take away where a number is below zero; attributes before opset 11."""
+    given = np.ravel(paddings if pads is None else pads).tolist()
     axes = more[0].ravel().tolist() if more else list(range(data.ndim))
     if len(given) != 2 * len(axes):
         raise ValueError(f"{len(given)} pads for {len(axes)} axes")
@@ -303,10 +306,10 @@ def _pad(
     kept = tuple(
         slice(max(0, -a), size - max(0, -b)) for (a, b), size in zip(widths, data.shape, strict=True)
     )
-    mode = attributes.get("mode", b"constant").decode()
-    fill = {"constant_values": attributes.get("value", 0) if value is None else value.item()}
     around = [(max(0, a), max(0, b)) for a, b in widths]
-    return np.pad(data[kept], around, mode, **(fill if mode == "constant" else {}))
+    if mode == b"constant":
+        return np.pad(data[kept], around, constant_values=0 if value is None else np.asarray(value).item())
+    return np.pad(data[kept], around, {b"edge": "edge", b"reflect": "reflect", b"wrap": "wrap"}[mode])
 
 
 # Operations that onnx 1.23's reference computes wrongly, or one entry at a time.
@@ -403,9 +406,13 @@ def _dequantize(inputs: Sequence[Any], attributes: dict[str, Any]) -> Array:
     zero_point = rest[0] if rest else None
     axis, block_size = attributes.get("axis", 1), attributes.get("block_size", 0)
     check_scale(codes, scale, zero_point, axis, block_size)
+    kind = attributes.get("output_dtype", 0)
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind) if kind else scale.dtype
+    if dtype == ml_dtypes.float8_e8m0fnu:
+        raise ValueError(f"a result of type {dtype}, which has no sign")
     if block_size:
-        return blocked(codes, scale, zero_point, axis, block_size)
-    return affine(codes, scale, zero_point, axis)
+        return blocked(codes, scale, zero_point, axis, block_size, dtype)
+    return affine(codes, scale, zero_point, axis, dtype)
 
 
 def _options(attributes: dict[str, Any], *names: str) -> dict[str, Any]:
