@@ -309,7 +309,8 @@ def _pad(
     around = [(max(0, a), max(0, b)) for a, b in widths]
     if mode == b"constant":
         return np.pad(data[kept], around, constant_values=0 if value is None else np.asarray(value).item())
-    return np.pad(data[kept], around, {b"edge": "edge", b"reflect": "reflect", b"wrap": "wrap"}[mode])
+    modes: dict[bytes, Any] = {b"edge": "edge", b"reflect": "reflect", b"wrap": "wrap"}
+    return np.asarray(np.pad(data[kept], around, modes[mode]))
 
 
 # Operations that onnx 1.23's reference computes wrongly, or one entry at a time.
