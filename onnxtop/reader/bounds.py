@@ -18,9 +18,9 @@ from onnxtop.reader.earlier import Today
 
 Array = NDArray[Any]
 
-_WORK = 2**29
+_WORK = 2**30
 """Additions of two numbers, or what takes as long, that one evaluation may need: seconds."""
-_LINES = 2**20
+_LINES = 2**21
 """Lines of Python that one evaluation may run: onnx's reference operations that go entry by entry."""
 _UNKNOWN = "its size is not known beforehand"
 
@@ -137,7 +137,9 @@ def _own_bytes(call: Today, arrays: Sequence[Array]) -> int | None:
                 return int(abs((stop - start) / step) + 1) * 8
             case "Gather" | "GatherND" | "GatherElements":
                 return _gathered(call.proto.op_type, attributes, *arrays[:2]) * width
-            case "Cast" | "CastLike" | "DequantizeLinear" | "QuantizeLinear":
+            case "Cast":
+                return arrays[0].size * helper.tensor_dtype_to_np_dtype(attributes["to"]).itemsize
+            case "CastLike" | "DequantizeLinear" | "QuantizeLinear":
                 return arrays[0].size * 8
             case "Concat" | "Slice" | "Split" | "Compress" | "ScatterND" | "ScatterElements":
                 return given
@@ -148,10 +150,10 @@ def _own_bytes(call: Today, arrays: Sequence[Array]) -> int | None:
             case "NonZero" | "Unique":  # as many as there are entries, and the places of each
                 return arrays[0].size * 8 * max(8, arrays[0].ndim)
             case "Add" | "And" | "Div" | "Equal" | "Mul" | "Or" | "Pow" | "Sub" | "Where":
-                return _broadcast([array.shape for array in arrays]) * max(width, 8)
+                return _broadcast([array.shape for array in arrays]) * width
             case _ if call.proto.domain:  # a quantiser: as large as what it rounds
                 return _broadcast([array.shape for array in arrays]) * 8
-    except (ValueError, TypeError, IndexError, ZeroDivisionError, OverflowError):
+    except (ValueError, TypeError, LookupError, ZeroDivisionError, OverflowError):
         return given  # such operands make the operation itself fail, with the better message
     return None
 

@@ -273,6 +273,8 @@ def _split(data: Array, sizes: Array | None = None, **attributes: Any) -> list[A
     lengths = given if sizes is None else sizes.ravel().tolist()
     if lengths is None:
         count = attributes["num_outputs"]
+        if not 0 < count <= max(1, data.shape[axis]):
+            raise ValueError(f"{count} pieces of an axis of {data.shape[axis]}")
         size = -(-data.shape[axis] // count)
         lengths = [size] * (count - 1)
         lengths.append(data.shape[axis] - sum(lengths))
