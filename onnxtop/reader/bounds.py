@@ -2,10 +2,11 @@
 
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import zip_longest
 from types import FrameType
 from typing import Any
 
@@ -126,10 +127,11 @@ def _own_bytes(call: Today, arrays: Sequence[Array]) -> int | None:
     attributes = _attributes(call.proto)
     try:
         match call.proto.op_type:
-            case "Expand":
-                return _broadcast([arrays[0].shape, tuple(arrays[1].tolist())]) * width
+            case "Expand" if len(arrays) == 2:
+                own, wanted = arrays[0].shape[::-1], arrays[1].tolist()[::-1]
+                return _times(max(sizes) for sizes in zip_longest(own, map(abs, wanted), fillvalue=1)) * width
             case "Tile" if len(arrays) == 2:
-                return arrays[0].nbytes * int(math.prod(map(abs, arrays[1].tolist())))
+                return arrays[0].nbytes * _times(map(abs, arrays[1].tolist()))
             case "ConstantOfShape":
                 return int(math.prod(arrays[0].tolist())) * 8
             case "Range":
@@ -160,6 +162,11 @@ def _own_bytes(call: Today, arrays: Sequence[Array]) -> int | None:
 
 def _attributes(proto: NodeProto) -> dict[str, Any]:
     return {item.name: helper.get_attribute_value(item) for item in proto.attribute}
+
+
+def _times(sizes: Iterable[int]) -> int:
+    """Return the product of sizes; a zero among them does not keep NumPy from making the rest."""
+    return math.prod(max(1, size) for size in sizes)
 
 
 def _broadcast(shapes: Sequence[tuple[int, ...]]) -> int:

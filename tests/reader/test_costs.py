@@ -53,6 +53,8 @@ def reason(tmp_path: Path, example: Example, opset: int = 24) -> str:
 TOO_LARGE: dict[str, Example] = {
     "Expand": ([node("Expand", "w d")], {"w": f32(1), "d": ints(HUGE, HUGE)}),
     "Tile": ([node("Tile", "w d")], {"w": weights(2, 2), "d": ints(2**40, 2**40)}),
+    "Tile to nothing": ([node("Tile", "w d")], {"w": weights(2, 2), "d": ints(2**31, 0)}),
+    "Expand to nothing": ([node("Expand", "w d")], {"w": f32(1), "d": ints(2**31, 0)}),
     "Range": (
         [node("Range", "a b c")],
         {"a": np.float32(0), "b": np.float32(1e30), "c": np.float32(1)},
