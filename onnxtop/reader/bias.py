@@ -1,8 +1,9 @@
 """The bias of a product that has none of its own: the constant vector that is added to its result next."""
 
 from onnxtop.reader.constants import Constants, UnreadableConstantError
+from onnxtop.reader.earlier import second_shape
 from onnxtop.reader.evaluate import MOVEMENT
-from onnxtop.reader.model import Model, Node, Value
+from onnxtop.reader.model import Model, Node
 from onnxtop.reader.reading import Bias, Reading, runs_along
 
 
@@ -16,7 +17,7 @@ def added_bias(node: Node, reading: Reading, n_out: int, model: Model, constants
             return None
         user, position = uses[0].node, uses[0].position
         if (user.domain, user.op_type) == ("", "Add") and len(user.inputs) == 2:
-            return _vector(user.inputs[1 - position], n_out, axis, constants)
+            return _vector(user, 1 - position, n_out, axis, constants)
         integer = node.op_type in ("MatMulInteger", "ConvInteger")
         axis = _axis_behind(user, position, axis, through_scales=integer)
         value = user.outputs[0] if user.outputs else None
@@ -35,13 +36,16 @@ def _axis_behind(node: Node, position: int, axis: int, *, through_scales: bool) 
     return axis if node.op_type in MOVEMENT and axis == -1 else None
 
 
-def _vector(value: Value | None, n_out: int, axis: int, constants: Constants) -> Bias | None:
+def _vector(node: Node, position: int, n_out: int, axis: int, constants: Constants) -> Bias | None:
     """Return the bias if it holds one number an output, along that axis."""
+    value = node.inputs[position]
     if value is None or value not in constants:
         return None
     try:
         shape = constants.shape(value)
     except UnreadableConstantError:
         return None
+    if position == 1:  # the result has two axes, or those of a convolution, whose second one it is
+        shape = second_shape(node, max(2, 1 - axis), shape)
     fits = runs_along(shape, axis) and len(shape) >= -axis and shape[axis] == n_out
     return Bias.of(value) if fits or (n_out == 1 and set(shape) <= {1}) else None

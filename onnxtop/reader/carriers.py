@@ -17,17 +17,16 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
-from onnxtop.reader.constants import Constants, UnreadableConstantError
+from onnxtop.reader.constants import Constants, UnreadableConstantError, told_by
 from onnxtop.reader.encoding import may_hold_weights
 from onnxtop.reader.evaluate import is_computed, is_decoder
 from onnxtop.reader.lanes.tables import ELEMENTWISE
-from onnxtop.reader.model import Body, Model, Node, Value
+from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.ops.tables import CARRY_NOTHING, LOOKUPS, SIDES
 from onnxtop.reader.search import reached
-from onnxtop.reader.skeleton import Shape, infer_shapes, infer_types
+from onnxtop.reader.skeleton import Shape, infer_shapes
 
 _STAND_INS = (7919, 104729)
 """Two sizes for every one that is not known: what comes out the same with both does not depend on it."""
@@ -183,7 +182,7 @@ class Carriers:
         node = self.model.producers.get(value)
         if self._is_leaf(value) or node is None:
             return []
-        carriers = self.carriers(node)
+        carriers = self.constants.exits(value) or self.carriers(node)
         if claim != "wide" and len(carriers) > 1 and (node.domain, node.op_type) in ELEMENTWISE:
             return [item for item in carriers if self._ends_in_constants(item, claim)]
         return carriers
@@ -220,7 +219,7 @@ class Carriers:
             return []
         if node is None or (claim != "certain" and self._is_lookup(node) and not self._is_choice(node)):
             return None
-        carriers = self.carriers(node)
+        carriers = self.constants.exits(value) or self.carriers(node)
         return carriers if carriers or value in self.constants else None
 
     def _is_leaf(self, value: Value) -> bool:
@@ -232,8 +231,6 @@ class Carriers:
         given = [value for value in node.inputs if value is not None]
         if key in CARRY_NOTHING or (self._is_weighted(node) and not self._is_made(node)):
             return []
-        if key == ("", "If"):
-            return self._branches(node)
         if key in (("", "Concat"), ("", "SequenceConstruct")):
             return given
         if self._is_weighted(node):
@@ -243,18 +240,6 @@ class Carriers:
         if key in ELEMENTWISE and not is_decoder(node) and len(given) > 1:
             return self._widest(given[node.op_type == "Where" :])
         return given[:1]
-
-    def _branches(self, node: Node) -> list[Value]:
-        """Return what the branches of an If end with; nothing for other nodes."""
-        bodies = self._bodies.get(node.index, ()) if node.op_type == "If" else ()
-        return [value for body in bodies for value in body.outputs if value is not None]
-
-    @cached_property
-    def _bodies(self) -> dict[int, tuple[Body, ...]]:
-        scopes = reached(
-            [self.model.scope], lambda scope: [b.scope for bs in scope.bodies.values() for b in bs]
-        )
-        return {index: bodies for scope in scopes for index, bodies in scope.bodies.items()}
 
     def leaves(self, value: Value) -> tuple[Value, ...]:
         """Return the tensors and fills whose elements end up in an operand, constant or not."""
@@ -315,10 +300,10 @@ class Carriers:
             return {}
         carriers = self._followed(node.outputs[0], claim)
         settings: dict[Value, Setting | None] = {}
-        for value in node.inputs:
+        for value in (node.inputs[place] for place in told_by(node)):
             if value is None or value in self.constants or value in carriers:
                 continue
-            settings[value] = self._typed(value) if node.op_type == "CastLike" else self._setting(value)
+            settings[value] = self._setting(value)
             if settings[value] is None and node.domain == "" and node.op_type in ("Expand", "Tile"):
                 settings[value] = np.ones(_length(self._dims(value)), np.int64)  # copies change no weight
         return settings
@@ -327,11 +312,6 @@ class Carriers:
         """Return the settings on a chain, which no size of the input changes."""
         moving = [self._settings_of(node, claim) for node in chain.nodes if not self._is_made(node)]
         return {value: held for own in moving for value, held in own.items() if held is not None}
-
-    def _typed(self, value: Value) -> Setting | None:
-        """Return an array without entries of the type that a value has, None if that is not known."""
-        kind = infer_types(self.model).get(value.name)
-        return None if kind is None else np.empty(0, onnx.helper.tensor_dtype_to_np_dtype(kind))
 
     def _setting(self, value: Value) -> Setting | None:
         """Return a setting that comes out the same for two stand-ins of every size that is not known."""
@@ -462,7 +442,7 @@ class Carriers:
         node = self.model.producers.get(value)
         if value in self.constants or node is None or node.op_type in ("Shape", "Size"):
             return []
-        return [item for item in (*node.inputs, *self._branches(node)) if item is not None]
+        return [item for item in (*node.inputs, *self.constants.exits(value)) if item is not None]
 
     # Constants that multiply constants, and products written out in ordinary arithmetic.
 

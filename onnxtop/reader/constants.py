@@ -1,25 +1,31 @@
 """Values that do not depend on the model's inputs: found by their ancestors, computed on demand.
 
-A weight often stands behind a few constant nodes (a Transpose, a Cast, a Slice of a larger tensor). Only a
-fixed list of operations of the ONNX standard is ever computed: no loop, no function, no custom domain. What
-one value may cost is bounded before it is computed.
+A weight often stands behind a few constant nodes (a Transpose, a Cast, a Slice of a larger tensor). Any
+operation of the ONNX standard is computed: nothing random, no loop, no custom domain. The result of an If
+whose condition is constant is that of the branch it takes. What one value may cost is bounded beforehand.
 """
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import TensorProto, helper
 
-from onnxtop.reader.evaluate import bound, is_computed, is_decoder, keeps_elements, run
-from onnxtop.reader.model import Model, Node, Value
+from onnxtop.reader.bounds import Budget, OverBudgetError
+from onnxtop.reader.evaluate import is_computed, is_decoder, keeps_elements, run
+from onnxtop.reader.model import Body, Model, Node, Value
 from onnxtop.reader.tensors import dtype_name
 
 Array = NDArray[Any]
 
+_SMALL_BYTES = 2**10  # results that are kept whoever uses them
 _KEPT_BYTES = 2**26  # computed results kept for reuse; a chain of aliases or one table used by many nodes
 
 
@@ -37,30 +43,83 @@ class Constants:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._limit = max(2**28, 4 * model.byte_count)
+        self._opset = model.opset.get("ai.onnx", onnx.defs.onnx_opset_version())
         self._kept: OrderedDict[Value, Array] = OrderedDict()
+        self._kept_bytes = 0
+        self._failed: dict[Value, str] = {}
         self._traces: dict[Value, tuple[Value, Node | None]] = {}
         self._shapes: dict[Value, tuple[int, ...]] = {}
         self._keys: dict[Any, Value] = {}
         self._derived: dict[Value, tuple[Value, Mapping[Value, Array]]] = {}
-        self._constant = self._find()
+        self._same = dict(model.carried)  # what a body carries, or an If hands on, and the value that it is
+        self._branches = {node.index: bodies for node, bodies in _branches(model)}
+        self._constant: set[Value] = set()
+        self._find()
 
-    def _find(self) -> frozenset[Value]:
-        known = set(self._model.tensors)
-        carried: dict[Value, list[Value]] = {}
-        for inner, initial in self._model.carried.items():
-            carried.setdefault(initial, []).append(inner)
-        stack = [value for value in known if value in carried]
-        for node in self._model.nodes:
-            inputs = [value for value in node.inputs if value is not None]
-            if inputs and is_computed(node) and known.issuperset(inputs):
-                made = [value for value in node.outputs if self._model.producers[value] is node]
-                known.update(made)
-                stack += [value for value in made if value in carried]
-            while stack:  # what a body carries unchanged is as constant as what it starts with
-                inner_values = carried[stack.pop()]
-                known.update(inner_values)
-                stack += [value for value in inner_values if value in carried]
-        return frozenset(known)
+    def _find(self) -> None:
+        """Find what follows from constants: each node once, when the last of its inputs is known."""
+        missing = {node.index: len(told_by(node)) for node in self._model.nodes}
+        others: dict[Value, list[Value]] = {}  # what a value is called in a body, or outside of one
+        for inner, outside in self._model.carried.items():
+            others.setdefault(outside, []).append(inner)
+        waiting: dict[Value, list[_Outcome]] = {}
+        stack = list(self._model.tensors)
+        while stack:
+            value = stack.pop()
+            if value in self:
+                continue
+            self._constant.add(value)
+            stack += others.get(value, ())
+            ready = []
+            for outcome in waiting.pop(value, ()):
+                outcome.missing.discard(value)
+                stack += self._settle(outcome)
+            for use in self._model.users.get(value, ()):
+                missing[use.node.index] -= use.position in told_by(use.node)
+                if not missing[use.node.index] and use.position in told_by(use.node):
+                    ready.append(use.node)
+            for node in ready:
+                if self._is_computed(node):
+                    stack += [made for made in node.outputs if self._model.producers[made] is node]
+                for outcome in self._outcomes(node):
+                    for inner in outcome.missing:
+                        waiting.setdefault(inner, []).append(outcome)
+                    stack += self._settle(outcome)
+
+    def _is_computed(self, node: Node) -> bool:
+        """Tell whether a node with constant inputs is computed: Dropout is not if one says that it trains."""
+        training = node.inputs[2] if node.op_type == "Dropout" and len(node.inputs) > 2 else None
+        try:
+            return is_computed(node) and (training is None or not self.read(training).any())
+        except UnreadableConstantError:
+            return False
+
+    def _outcomes(self, node: Node) -> Iterator["_Outcome"]:
+        """Yield what the results of an If are whose condition is constant, if it is one."""
+        bodies: Sequence[Body] = self._branches.get(node.index, ())
+        reason = ""
+        if bodies and node.inputs[0] is not None:
+            try:
+                taken = "then_branch" if _truth(self.read(node.inputs[0])) else "else_branch"
+                bodies = [body for body in bodies if body.name == taken]
+            except UnreadableConstantError as error:
+                reason = f"the condition of {node.op} {node.name!r} cannot be computed: {error}"
+        places = [place for place, name in enumerate(node.proto.output) if name]
+        for value, place in zip(node.outputs if bodies else (), places, strict=False):
+            inner = [body.outputs[place] for body in bodies if place < len(body.outputs)]
+            if self._model.producers[value] is node and inner and None not in inner:
+                held = [item for item in inner if item is not None]
+                yield _Outcome(value, held, reason, {item for item in held if item not in self})
+
+    def _settle(self, outcome: "_Outcome") -> list[Value]:
+        """Return the value of an outcome that has become constant, noting what it is."""
+        if outcome.missing:
+            return []
+        if outcome.reason:
+            self._failed[outcome.value] = outcome.reason
+        else:
+            self._same[outcome.value] = outcome.inner[0]
+        return [outcome.value]
 
     def __contains__(self, value: Value | None) -> bool:
         return value in self._constant or value in self._derived
@@ -94,7 +153,7 @@ class Constants:
         source: Value | None = value
         while source is not None and source not in self._traces:
             passed.append(source)
-            source = self._model.carried.get(source) or self._moved_from(source)
+            source = self._same.get(source) or self._moved_from(source)
         origin, decoder = (passed[-1], None) if source is None else self._traces[source]
         for here in reversed(passed):
             node = self._model.producers.get(here)
@@ -119,6 +178,15 @@ class Constants:
         node = self._model.producers.get(value)
         return node is not None and node.op_type == "ConstantOfShape"
 
+    def exits(self, value: Value) -> list[Value]:
+        """Return what the branches end with of the If that makes a value; nothing for other values."""
+        node = self._model.producers.get(value)
+        if node is None or node.index not in self._branches:
+            return []
+        place = [place for place, name in enumerate(node.proto.output) if name][node.outputs.index(value)]
+        exits = (body.outputs[place] for body in self._branches[node.index] if place < len(body.outputs))
+        return [item for item in exits if item is not None]
+
     def size(self, value: Value) -> int:
         """Return how many elements a constant has, 0 if it cannot be computed."""
         try:
@@ -132,7 +200,7 @@ class Constants:
         if tensor is not None:
             return dtype_name(tensor.data_type)
         try:
-            return str(self.read(value).dtype.name)
+            return dtype_name(helper.np_dtype_to_tensor_dtype(self.read(value).dtype))
         except UnreadableConstantError:
             return "float32"  # reading it again gives the reason
 
@@ -147,9 +215,9 @@ class Constants:
         passed: list[tuple[Value, Sequence[int] | None, bool]] = []
         while value not in self._shapes:
             node = self._model.producers.get(value)
-            source = self._model.carried.get(value)
+            source = self._same.get(value)
             moved = node is not None and (
-                node.op_type in ("Cast", "Identity", "Transpose") or is_decoder(node)
+                node.op_type in ("Cast", "CastLike", "Identity", "Transpose") or is_decoder(node)
             )
             if source is None and node is not None and moved and value not in self._model.tensors:
                 source = node.inputs[0]
@@ -195,21 +263,19 @@ class Constants:
         UnreadableConstantError
             Its data is missing, it needs more memory than the limit, or the operation fails.
         """
-        value, given = self._derived.get(value, (value, {}))
-        return self.compute(value, given)
+        try:
+            return self.compute(*self._derived.get(value, (value, {})))
+        except UnreadableConstantError as error:
+            self._failed[value] = str(error)  # it is asked for again: by its size, its type, each of its uses
+            raise
 
     def compute(self, value: Value, given: Mapping[Value, Array]) -> Array:
         """Compute a value where others are as given; see `read`."""
         done = dict(given)
-        spent = 0
+        budget = Budget(self._limit)
         for node in self._ancestors(value, done):
-            inputs = [None if item is None else self._have(item, done) for item in node.inputs]
-            spent += bound(node, inputs)
-            if spent > self._limit:
-                raise UnreadableConstantError(
-                    f"computing it needs {spent} bytes or more, over the limit of {self._limit}"
-                )
-            done.update(zip(node.outputs, self._compute(node, inputs), strict=False))
+            inputs = [self._operand(item, done) for item in node.inputs]
+            done.update(zip(node.outputs, self._compute(node, inputs, budget), strict=False))
         return self._have(value, done)
 
     def _ancestors(self, value: Value, done: dict[Value, Array]) -> list[Node]:
@@ -218,6 +284,8 @@ class Constants:
         stack = [value]
         while stack:
             item = self.outside(stack.pop())
+            if item in self._failed and item in self._constant:
+                raise UnreadableConstantError(self._failed[item])
             if item in self._model.tensors or item in done:
                 continue
             if item in self._kept:
@@ -229,37 +297,129 @@ class Constants:
                 raise UnreadableConstantError(f"it depends on {item.name!r}")
             if node.index not in needed:
                 needed[node.index] = node
-                stack += [source for source in node.inputs if source is not None]
+                stack += [source for place in told_by(node) if (source := node.inputs[place]) is not None]
         return [needed[index] for index in sorted(needed)]
 
     def outside(self, value: Value) -> Value:
-        """Return what a loop's body sees unchanged as the value outside that it is."""
-        while value in self._model.carried:
-            value = self._model.carried[value]
+        """Return what a loop's body sees unchanged, or an If hands on, as the value that it is."""
+        while value in self._same:
+            value = self._same[value]
         return value
+
+    def _operand(self, value: Value | None, done: dict[Value, Array]) -> Array | None:
+        """Return an operand, None where it is left out; CastLike wants the type alone of another."""
+        if value is None or value in self or value in done:
+            return None if value is None else self._have(value, done)
+        kind = self._type_of(value)
+        if not kind:
+            raise UnreadableConstantError(f"the type of {value.name!r}, which it is cast to, is not known")
+        return np.empty(0, helper.tensor_dtype_to_np_dtype(kind))
+
+    @cached_property
+    def _declared(self) -> dict[Value, int]:
+        """Element types that the file declares for values of the main graph."""
+        graph, model = self._model.proto.graph, self._model
+        kinds = {item.name: item.type.tensor_type.elem_type for item in (*graph.input, *graph.value_info)}
+        values = (*model.inputs, *(output for node in model.scope.nodes for output in node.outputs))
+        return {value: kinds[value.name] for value in values if kinds.get(value.name)}
+
+    def _type_of(self, value: Value) -> int:
+        """Return the element type of any value, 0 where neither the file nor what made it tells."""
+        seen: set[Value] = set()
+        while value not in seen:
+            seen.add(value)
+            if value in self._model.tensors:
+                return self._model.tensors[value].data_type
+            if value in self._declared:
+                return self._declared[value]
+            node = self._model.producers.get(value)
+            if node is not None and node.op_type == "Cast":
+                return int(node.attributes().get("to", 0))
+            source = self._model.carried.get(value) if node is None else _typed_like(node, value)
+            value = value if source is None else source
+        return TensorProto.UNDEFINED
 
     def _have(self, value: Value, done: dict[Value, Array]) -> Array:
         value = self.outside(value)
         if value in done:
             return done[value]
+        if value not in self._model.tensors:
+            raise UnreadableConstantError(f"the node that makes {value.name!r} gives no such result")
         self.require_data(value)
         try:
             return self._model.files.read(self._model.tensors[value])
         except (ValueError, TypeError, KeyError, NotImplementedError) as error:
             raise UnreadableConstantError(f"tensor {value.name!r} cannot be read: {error}") from None
 
-    def _compute(self, node: Node, inputs: Sequence[Array | None]) -> Sequence[Array]:
+    def _compute(self, node: Node, inputs: Sequence[Array | None], budget: Budget) -> Sequence[Array]:
         try:
-            results = run(node, inputs, self._model.opset.get("ai.onnx", onnx.defs.onnx_opset_version()))
+            results = run(node, inputs, self._opset, budget)
+        except OverBudgetError as error:
+            raise UnreadableConstantError(str(error)) from None
         except Exception as error:  # onnx's reference operations raise whatever NumPy does
+            reason = shorten(str(error) or type(error).__name__, 240)
             raise UnreadableConstantError(
-                f"the constant node {node.op} {node.name!r} fails: {error}"
+                f"the constant node {node.op} {node.name!r} fails: {reason}"
             ) from None
-        if len(self._model.users.get(node.outputs[0], ())) > 1 and node.outputs[0] in self._constant:
+        small = sum(array.nbytes for array in results) <= _SMALL_BYTES
+        if node.outputs[0] in self._constant and (
+            small or len(self._model.users.get(node.outputs[0], ())) > 1
+        ):
             self._keep(zip(node.outputs, results, strict=False))
         return results
 
     def _keep(self, results: Iterable[tuple[Value, Array]]) -> None:
-        self._kept.update(results)
-        while sum(array.nbytes for array in self._kept.values()) > _KEPT_BYTES:
-            self._kept.popitem(last=False)
+        for value, array in results:
+            if value not in self._kept:
+                self._kept[value] = array
+                self._kept_bytes += array.nbytes + _SMALL_BYTES
+        while self._kept_bytes > _KEPT_BYTES:
+            self._kept_bytes -= self._kept.popitem(last=False)[1].nbytes + _SMALL_BYTES
+
+
+@dataclass(frozen=True, eq=False)
+class _Outcome:
+    """A result of an If: what it is in the branch that is taken, or in each where a reason forbids to tell.
+
+    ``missing`` are those that are not known to be constant yet.
+    """
+
+    value: Value
+    inner: Sequence[Value]
+    reason: str
+    missing: set[Value]
+
+
+def told_by(node: Node) -> tuple[int, ...]:
+    """Return which inputs tell a node's results: CastLike takes no more than the type of its second."""
+    like = 1 if node.op_type == "CastLike" and not node.domain else None
+    return tuple(place for place, value in enumerate(node.inputs) if value is not None and place != like)
+
+
+def _typed_like(node: Node, value: Value) -> Value | None:
+    """Return an operand that has the type of a node's result; None where no operand need have it."""
+    if node.domain or not onnx.defs.has(node.op_type):
+        return None
+    schema = onnx.defs.get_schema(node.op_type)
+    result = schema.outputs[min(node.outputs.index(value), len(schema.outputs) - 1)].type_str
+    for place, item in enumerate(node.inputs):
+        if item is not None and schema.inputs[min(place, len(schema.inputs) - 1)].type_str == result:
+            return item
+    return None
+
+
+def _branches(model: Model) -> Iterator[tuple[Node, tuple[Body, ...]]]:
+    """Yield every If of the model with its two bodies."""
+    scopes = [model.scope]
+    while scopes:
+        for index, bodies in scopes.pop().bodies.items():
+            scopes += [body.scope for body in bodies]
+            node = model.nodes[index]
+            if (node.domain, node.op_type) == ("", "If"):
+                yield node, bodies
+
+
+def _truth(condition: Array) -> bool:
+    if condition.size != 1:
+        raise UnreadableConstantError(f"it has the shape {condition.shape}")
+    return bool(condition.ravel()[0])

@@ -12,8 +12,12 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
-def affine(codes: Array, scale: Array, zero_point: Array | None = None, axis: int = 1) -> Array:
+def affine(
+    codes: Array, scale: Array, zero_point: Array | None = None, axis: int = 1, dtype: Any = None
+) -> Array:
     """Return ``(codes - zero_point) * scale``, per tensor or along ``axis`` (ONNX DequantizeLinear).
+
+    The result is of the type of the scale unless ``dtype`` is given.
 
     ``scale`` is a scalar, has one entry for each index along ``axis``, or already broadcasts to ``codes``.
     Codes wider than a byte are subtracted as int64, so nothing overflows.
@@ -22,10 +26,9 @@ def affine(codes: Array, scale: Array, zero_point: Array | None = None, axis: in
     centred = codes
     if zero_point is not None and np.any(zero_point):
         centred = codes.astype(np.int64) - _along(np.asarray(zero_point), codes, axis).astype(np.int64)
-    if scale.dtype.itemsize < 4:  # the runtime multiplies in single precision, and rounds once
-        product = centred.astype(np.float32) * scale.astype(np.float32)
-        return np.asarray(product.astype(scale.dtype))
-    return centred.astype(scale.dtype) * scale
+    wide = np.float32 if scale.dtype.itemsize < 4 else scale.dtype
+    product = centred.astype(wide) * scale.astype(wide)  # as the runtime, which rounds once
+    return np.asarray(product.astype(dtype or scale.dtype, copy=False))
 
 
 def check_scale(codes: Array, scale: Array, zero_point: Array | None, axis: int, block_size: int) -> None:
@@ -48,14 +51,16 @@ def check_scale(codes: Array, scale: Array, zero_point: Array | None, axis: int,
         raise ValueError(f"a zero point of type {zero_point.dtype}, shape {zero_point.shape}")
 
 
-def blocked(codes: Array, scale: Array, zero_point: Array | None, axis: int, block_size: int) -> Array:
+def blocked(
+    codes: Array, scale: Array, zero_point: Array | None, axis: int, block_size: int, dtype: Any = None
+) -> Array:
     """Return the weights of blocks of ``block_size`` codes along ``axis`` that share a scale."""
     length = codes.shape[axis]
     block_size = min(block_size, length)
     wide = np.repeat(scale, block_size, axis=axis).take(np.arange(length), axis=axis)
     if zero_point is not None:
         zero_point = np.repeat(zero_point, block_size, axis=axis).take(np.arange(length), axis=axis)
-    return affine(codes, wide, zero_point)
+    return affine(codes, wide, zero_point, dtype=dtype)
 
 
 def _along(values: Array, codes: Array, axis: int) -> Array:

@@ -60,16 +60,6 @@ def infer_shapes(
     return shapes
 
 
-def infer_types(model: Model) -> dict[str, int]:
-    """Return the types of the model's activations by name, as far as they are known."""
-    return {
-        value.name: value.type.tensor_type.elem_type
-        for graph in _graphs(_inferred(_skeleton(model.written)).graph)
-        for value in (*graph.input, *graph.value_info, *graph.output)
-        if value.type.tensor_type.elem_type
-    }
-
-
 def _inferred(proto: ModelProto) -> ModelProto:
     try:
         return onnx.shape_inference.infer_shapes(proto, data_prop=True)

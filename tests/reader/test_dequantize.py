@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
-from onnx import TensorProto, numpy_helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from onnxtop.reader.layer import Layer
 from tests.models import (
@@ -262,6 +264,91 @@ def test_quantised_to_other_types_in_the_graph(tmp_path: Path, kind: str) -> Non
         node("MatMul", "x w"),
     ]
     _checked(tmp_path, newest(nodes, held), (1, 6))
+
+
+TO = ["INT8", "UINT8", "INT16", "UINT16", "INT4", "UINT4", "INT2", "UINT2", *SMALL_FLOATS]
+SPREAD: dict[str, tuple[tuple[int, ...], dict[str, int]]] = {
+    "per tensor": ((), {}),
+    "per row": ((6,), {"axis": 0}),
+    "per column": ((4,), {"axis": 1}),
+    "in blocks": ((3, 4), {"axis": 0, "block_size": 2}),
+}
+
+
+@pytest.mark.parametrize("spread", SPREAD)
+@pytest.mark.parametrize("kind", TO)
+def test_quantised_to_any_type_in_the_graph(tmp_path: Path, kind: str, spread: str) -> None:
+    unit, options = SPREAD[spread]
+    held = {"v": weights(6, 4), "s": scales(*unit), "z": as_tensor(kind, np.zeros(unit))}
+    nodes = [
+        node("QuantizeLinear", "v s z", "q", **options),
+        node("DequantizeLinear", "q s z", "w", **options),
+        node("MatMul", "x w"),
+    ]
+    _checked(tmp_path, newest(nodes, held), (1, 6))
+
+
+# Block scales that are powers of two (OCP Microscaling Formats).
+
+
+def _powers(*shape: int) -> TensorProto:
+    """Return scales of type float8e8m0: an exponent in a byte, 255 is NaN."""
+    rng = np.random.default_rng(shape)
+    exponents = rng.integers(120, 132, shape).astype(np.uint8)
+    return TensorProto(data_type=TensorProto.FLOAT8E8M0, dims=shape, raw_data=exponents.tobytes())
+
+
+def _by_the_reference(proto: ModelProto, name: str) -> np.ndarray:
+    """Return a value inside a model as onnx computes it: onnxruntime has no kernel for these types."""
+    proto.graph.output.append(onnx.ValueInfoProto(name=name))
+    (found,) = ReferenceEvaluator(proto).run([name], {"x": np.zeros((1, 64), np.float32)})
+    return found
+
+
+@pytest.mark.parametrize("result", ["FLOAT", "FLOAT16", "BFLOAT16"])
+@pytest.mark.parametrize("kind", ["FLOAT4E2M1", "FLOAT8E4M3FN", "FLOAT8E5M2", "INT8", "INT4"])
+def test_scales_that_are_powers_of_two(tmp_path: Path, kind: str, result: str) -> None:
+    to = getattr(TensorProto, result)
+    held = {"q": codes(kind, 64, 8), "s": _powers(2, 8)}
+    nodes = [
+        node("DequantizeLinear", "q s", "w", axis=0, block_size=32, output_dtype=to),
+        node("Cast", "w", "v", to=TensorProto.FLOAT),
+        node("MatMul", "x v"),
+    ]
+    proto = newest(nodes, held)
+    layer = only_layer(save(proto, tmp_path))
+    assert np.isfinite(layer.matrix()).all()
+    np.testing.assert_array_equal(layer.matrix(), _by_the_reference(proto, "v"))
+    assert str(layer.encoding) == f"{kind.lower()} block 32"
+
+
+@pytest.mark.parametrize("unit", [(), (8,)])
+def test_powers_of_two_per_tensor_and_channel(tmp_path: Path, unit: tuple[int, ...]) -> None:
+    held = {"q": codes("INT8", 64, 8), "s": _powers(*unit)}
+    nodes = [node("DequantizeLinear", "q s", "w", output_dtype=TensorProto.FLOAT), node("MatMul", "x w")]
+    proto = newest(nodes, held)
+    np.testing.assert_array_equal(only_layer(save(proto, tmp_path)).matrix(), _by_the_reference(proto, "w"))
+
+
+def test_a_result_without_a_sign_is_a_reason(tmp_path: Path) -> None:
+    """Without an output type the result would be of the scale's, which no weight can be."""
+    held = {"q": codes("INT8", 64, 8), "s": _powers(8)}
+    proto = newest([node("DequantizeLinear", "q s", "w"), node("MatMul", "x w")], held)
+    assert "no sign" in only_skipped(save(proto, tmp_path)).reason
+
+
+@pytest.mark.parametrize("result", [TensorProto.FLOAT16, TensorProto.BFLOAT16])
+def test_a_narrower_result_is_rounded_once(tmp_path: Path, result: int) -> None:
+    held = {"q": codes("INT16", 6, 4), "s": np.float32(1 / 3)}
+    nodes = [
+        node("DequantizeLinear", "q s", "h", output_dtype=result),
+        node("Cast", "h", "w", to=TensorProto.FLOAT),
+        node("MatMul", "x w"),
+    ]
+    layer = only_layer(save(newest(nodes, held), tmp_path))
+    exact = numpy_helper.to_array(held["q"]).astype(np.float32) * held["s"]
+    wanted = exact.astype(helper.tensor_dtype_to_np_dtype(result)).astype(np.float32)
+    np.testing.assert_array_equal(layer.matrix(), wanted)
 
 
 # Codes that do not fit: never a guess.

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from onnxtop.reader.earlier import second_shape
 from onnxtop.reader.model import Node
 
 Shapes = Sequence[tuple[int, ...] | None]
@@ -38,7 +39,8 @@ def _wanted(node: Node, shapes: Shapes) -> Iterator[tuple[int, int, int]]:
     elif op == "BatchNormalization" and shapes[0] and shapes[1]:
         yield 0, 1 - len(shapes[0]), shapes[1][0]
     elif op in ("Add", "Sub", "Mul", "Div") and len(shapes) == 2:
-        yield from _broadcast(shapes)
+        left, right = shapes
+        yield from _broadcast([left, right and second_shape(node, len(left or ()), right)])
     elif op in ("LinearClassifier", "LinearRegressor", "Scaler"):
         yield from _features(node)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from onnxtop.reader.earlier import second_shape
 from onnxtop.reader.lanes.arrays import NONE, Ids, Unclear, aligned, compressed, distinct
 from onnxtop.reader.lanes.step import Lanes, Result, Step, of_all
 from onnxtop.reader.windows import Window, windows
@@ -17,7 +18,7 @@ def elementwise(
 ) -> Result:
     """Lanes stay; where those of several operands differ, a new vertex joins them."""
     chosen = [place for place in step.with_lanes() if positions is None or place in positions]
-    operands = [lanes for place in chosen if (lanes := step.lanes(place)) is not None]
+    operands = [_placed(step, place) for place in chosen]
     if not operands:
         return None
     joined = _without_statistics(step, operands)
@@ -27,6 +28,15 @@ def elementwise(
     if any(lanes.of is None for lanes in joined):
         return Lanes(made)
     return Lanes(made, of_all(joined), _is_negative(step, joined))
+
+
+def _placed(step: Step, place: int) -> Lanes:
+    """Return an operand's lanes as they broadcast from the right: a second one was once laid elsewhere."""
+    lanes = step.required(place)
+    if place != 1 or not step.node.proto.attribute:
+        return lanes
+    shape = second_shape(step.node, len(step.shape(0)), lanes.ids.shape)
+    return Lanes(lanes.ids.reshape(shape), lanes.of, lanes.negative)
 
 
 def _is_negative(step: Step, operands: Sequence[Lanes]) -> bool:

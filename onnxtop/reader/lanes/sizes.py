@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper, shape_inference
+from onnx import TensorProto, helper
 
+from onnxtop.reader.bounds import Budget, infer
 from onnxtop.reader.constants import Constants, UnreadableConstantError
-from onnxtop.reader.evaluate import bound, is_computed, run
+from onnxtop.reader.evaluate import is_computed, run
 from onnxtop.reader.lanes.stand_ins import stand_in
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.search import reached
@@ -131,7 +132,6 @@ class Sizes:
         self.contradictions: list[Node] = []
         self._assumed = assumed
         self.opset = model.opset.get("ai.onnx", onnx.defs.onnx_opset_version())
-        self._imports = [helper.make_opsetid("", self.opset)]
         self._declared = dict(_declared_shapes(model))
         self._known = {item.value: self._of_input(item) for item in inputs}
 
@@ -202,9 +202,7 @@ class Sizes:
         if any(array is None and value is not None for array, value in zip(arrays, node.inputs, strict=True)):
             return None
         try:
-            if bound(node, arrays) > 8 * _SMALL:
-                return None
-            results = run(node, arrays, self.opset)
+            results = run(node, arrays, self.opset, Budget(64 * _SMALL))
         except Exception:  # whatever NumPy and onnx raise: then only the shape is asked for
             return None
         return [_of_array(np.asarray(result)) for result in results]
@@ -229,27 +227,8 @@ class Sizes:
         self, proto: onnx.NodeProto, before: Sequence[tuple[tuple[int, ...] | None, int, Array | None]]
     ) -> dict[int, tuple[tuple[int, ...] | None, int]]:
         """Return shape and element type of a node's outputs by place, as ONNX infers them."""
-        domain = "" if proto.domain == "ai.onnx" else proto.domain
         try:
-            schema = _schema(proto.op_type, self.opset, domain)
-            types = {
-                name: helper.make_tensor_type_proto(dtype, shape)
-                for name, (shape, dtype, _) in zip(proto.input, before, strict=True)
-                if name
-            }
-            data = {
-                name: numpy_helper.from_array(np.ascontiguousarray(array), name)
-                for name, (_, _, array) in zip(proto.input, before, strict=True)
-                if name and array is not None and array.dtype.kind in "iufb"
-            }
-            answers = shape_inference.infer_node_outputs(
-                schema,
-                proto,
-                types,
-                data,
-                opset_imports=self._imports,
-                ir_version=self.model.proto.ir_version,
-            )
+            answers = infer(proto, before, self.opset, self.model.proto.ir_version)
         except Exception:  # bare C++ errors: the operands contradict each other, or the operation is unknown
             return {}
         return {
@@ -257,14 +236,6 @@ class Sizes:
             for place, name in enumerate(proto.output)
             if name and name in answers
         }
-
-
-def _schema(op_type: str, opset: int, domain: str) -> onnx.defs.OpSchema:
-    """Return an operation as the opset has it, or the newest where the opset is older than the operation."""
-    try:
-        return onnx.defs.get_schema(op_type, opset, domain)
-    except onnx.defs.SchemaError:
-        return onnx.defs.get_schema(op_type, domain)
 
 
 def _squeezed(node: Node, shape: Sequence[int], arrays: Sequence[Array | None]) -> tuple[int, ...] | None:
