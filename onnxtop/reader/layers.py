@@ -215,7 +215,8 @@ def _weights_of(call: Call) -> Iterator[WeightUse]:
     elif op in REPORTED:
         yield from _reported(call, REPORTED[op], f"{node.op} is not read by this version")
     elif op not in NEUTRAL and not all(output in call.constants for output in node.outputs):
-        yield from _reported(call, range(len(node.inputs)), f"unknown operation {node.op}")
+        reason = call.model.closed.get(op, f"unknown operation {node.op}")
+        yield from _reported(call, range(len(node.inputs)), reason)
 
 
 def _readings(call: Call) -> Iterator[WeightUse]:
