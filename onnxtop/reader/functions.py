@@ -50,8 +50,9 @@ def inlined(proto: ModelProto) -> ModelProto:
     while keys := _called(nodes_in(result.graph), functions) - kept:
         outermost = keys.difference(*(_reached(inner[key], inner) for key in keys))
         _give_defaults(result.graph, functions)
-        result, failed = _inline(result, [_aligned(functions[key], imports) for key in sorted(outermost)])
-        kept |= failed
+        whole = {key for key in outermost if _is_whole(functions[key])}
+        result, failed = _inline(result, [_aligned(functions[key], imports) for key in sorted(whole)])
+        kept |= failed | (outermost - whole)
     called = _reached(_called(nodes_in(proto.graph), functions), inner)
     needed = _reached(kept, inner) | (set(functions) - called)
     del result.functions[:]
@@ -157,10 +158,6 @@ def _aligned(function: FunctionProto, imports: Mapping[str, int]) -> FunctionPro
 
 def _inline(proto: ModelProto, functions: list[FunctionProto]) -> tuple[ModelProto, set[Key]]:
     """Inline functions into the graph, one by one if together they fail; return those that stay calls."""
-    if not all(_is_whole(function.node, function.input, function.output) for function in functions):
-        whole = [item for item in functions if _is_whole(item.node, item.input, item.output)]
-        proto, failed = _inline(proto, whole)
-        return proto, failed | {_key(function) for function in functions if function not in whole}
     trial = ModelProto()
     trial.CopyFrom(proto)
     del trial.functions[:]
@@ -181,18 +178,26 @@ def _inline(proto: ModelProto, functions: list[FunctionProto]) -> tuple[ModelPro
     return proto, failed
 
 
-def _is_whole(nodes: Iterable[NodeProto], inputs: Iterable[str], outputs: Iterable[str]) -> bool:
+def _is_whole(function: FunctionProto) -> bool:
     """Tell whether all that a body reads and returns is made before: the converter crashes on what is not."""
-    known = {"", *inputs}
+    return _makes(function.node, function.input, function.output)
+
+
+def _makes(nodes: Iterable[NodeProto], inputs: Iterable[str], outputs: Iterable[str]) -> bool:
+    made = {"", *inputs}
     for node in nodes:
-        for body in bodies_in(node):
-            own = [item.name for item in (*body.input, *body.initializer)]
-            if not _is_whole(body.node, (*known, *own), [item.name for item in body.output]):
-                return False
-        if not known.issuperset(node.input):
+        inside = all(
+            _makes(body.node, made.union(*_names(body)), [item.name for item in body.output])
+            for body in bodies_in(node)
+        )
+        if not inside or not made.issuperset(node.input):
             return False
-        known.update(node.output)
-    return known.issuperset(outputs)
+        made.update(node.output)
+    return made.issuperset(outputs)
+
+
+def _names(body: GraphProto) -> tuple[list[str], list[str]]:
+    return [item.name for item in body.input], [item.name for item in body.initializer]
 
 
 def _guess_types(graph: GraphProto) -> None:
