@@ -15,6 +15,7 @@ from onnxtop.reader.bias import added_bias
 from onnxtop.reader.constants import Constants, UnreadableConstantError
 from onnxtop.reader.encoding import Encoding, is_weight_type
 from onnxtop.reader.evaluate import MOVEMENT, is_decoder
+from onnxtop.reader.identity import weights_of_uses
 from onnxtop.reader.layer import Layer, Skipped, Source, WeightUse
 from onnxtop.reader.model import Model, Value, load
 from onnxtop.reader.names import layer_name, numbered
@@ -65,15 +66,10 @@ def read_layers(
 
 def find_layers(model: Model, constants: Constants, *, peepholes: bool = False) -> list[Layer | Skipped]:
     """Find the weighted layers of a loaded model, in graph order; see `read_layers`."""
-    groups: dict[tuple[Value, str], list[WeightUse]] = {}
-    for node in model.nodes:
-        for found in _weights_of(Call(node, model, constants)):
-            if found.part.startswith("P.") and not peepholes:
-                continue
-            groups.setdefault((constants.origin(found.operand), found.part), []).append(found)
-    layers = _unaccounted(
-        [_layer(origin, uses, model, constants) for (origin, _), uses in groups.items()], constants
-    )
+    every = (found for node in model.nodes for found in _weights_of(Call(node, model, constants)))
+    uses = (found for found in every if peepholes or not found.part.startswith("P."))
+    groups = weights_of_uses(uses, model, constants)
+    layers = _unaccounted([_layer(origin, each, model, constants) for origin, each in groups], constants)
     names = numbered(layer.name for layer in layers)
     return [replace(layer, name=name) for layer, name in zip(layers, names, strict=True)]
 
@@ -94,9 +90,9 @@ def _unaccounted(layers: Sequence[Layer | Skipped], constants: Constants) -> lis
 
 
 def _layer(origin: Value, uses: Sequence[WeightUse], model: Model, constants: Constants) -> Layer | Skipped:
-    """Make one layer of all uses of a weight: the first use that can be read decides what it is."""
+    """Make one layer of all uses of a weight: the first that can be read, and scaled, decides what it is."""
     reason = ""
-    for found in uses:
+    for found in sorted(uses, key=_has_no_scale):
         made = _read(origin, found, found.reading, uses, model, constants) if found.reading else found.reason
         if isinstance(made, Layer):
             return made
@@ -111,6 +107,11 @@ def _layer(origin: Value, uses: Sequence[WeightUse], model: Model, constants: Co
         used_by=tuple(uses),
         operand=origin,
     )
+
+
+def _has_no_scale(found: WeightUse) -> bool:
+    encoding = found.reading.encoding if found.reading else None
+    return encoding is not None and not encoding.has_known_scale
 
 
 def _read(

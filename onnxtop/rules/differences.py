@@ -239,7 +239,7 @@ def weights_replaced(report: Report, policy: Policy) -> Found:
 def tie_undone(now: LayerReport, then: LayerReport, policy: Policy) -> Iterator[str]:
     if len(now.uses) < len(then.uses):
         yield f"{len(then.uses)} nodes shared its weights, now {len(now.uses)}: a tie was undone"
-    elif then.copy_of is not None and now.copy_of is None:
+    elif then.copy_of is not None and now.copy_of is None and then.encoding == now.encoding:
         yield f"it was a copy of {then.copy_of} and is no longer: a tie was undone"
 
 

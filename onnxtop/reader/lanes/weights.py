@@ -60,7 +60,8 @@ class LayerTable:
         self._constants = constants
         self.layers = [layer for layer in layers if isinstance(layer, Layer)]
         self.weights = [Weights(layer.name, layer.blocks) for layer in self.layers]
-        self._index = {_key(layer, constants): place for place, layer in enumerate(self.layers)}
+        places = reversed(list(enumerate(self.layers)))  # of several decodings of one origin, the first
+        self._index = {_key(layer, constants): place for place, layer in places}
         self._readings: dict[int, list[tuple[int, Reading]]] = {}
         for place, layer in enumerate(self.layers):
             for use in layer.used_by:
