@@ -75,12 +75,13 @@ def find_layers(model: Model, constants: Constants, *, peepholes: bool = False) 
 
 
 def _unaccounted(layers: Sequence[Layer | Skipped], constants: Constants) -> list[Layer | Skipped]:
-    """Leave out the skipped uses of tensors that other uses read whole, in parts, or slice by slice."""
+    """Leave out the skipped uses of tensors that others read whole, in parts, or as scales."""
     read = {
         source
         for layer in layers
-        if isinstance(layer, Layer) and layer.source.reading.operands[0] is not None
-        for source in constants.sources(layer.source.reading.operands[0])
+        if isinstance(layer, Layer)
+        for value in filter(None, layer.source.reading.operands)
+        for source in constants.sources(value)
     }
     return [
         layer

@@ -84,11 +84,10 @@ def _multipliers(call: Call) -> Iterator[Value]:
         if len(uses) != 1 or uses[0].node.domain:
             return
         node, position = uses[0].node, uses[0].position
-        if node.op_type not in ("Add", "Cast", "Identity", "Mul"):
+        if node.op_type not in ("Add", "Cast", "DequantizeLinear", "Identity", "Mul"):
             return
-        other = node.inputs[1 - position] if node.op_type == "Mul" else None
-        if other is not None:
-            yield other
+        if node.op_type in ("DequantizeLinear", "Mul") and (factor := node.inputs[1 - position]) is not None:
+            yield factor
         value = node.outputs[0]
 
 

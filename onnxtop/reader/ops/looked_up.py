@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from onnxtop.reader.dequantize import affine, blocked
-from onnxtop.reader.encoding import Encoding, Sharing
+from onnxtop.reader.encoding import Encoding, Sharing, is_code_type
 from onnxtop.reader.evaluate import MOVEMENT, run
 from onnxtop.reader.model import Node, Value
 from onnxtop.reader.ops.later_scale import factors_after
@@ -82,6 +82,20 @@ def decoding_after(call: Call, axis: int) -> Decoding | None:
     operands = tuple(dict.fromkeys(source for source in steps.stored.values() if source != table))
     decode = partial(_decoded, steps=steps, sources=(table, *operands))
     return Decoding(operands, decode, _encoding(call, decoder))
+
+
+def is_part_of_a_decoding(call: Call) -> bool:
+    """Tell whether a table is looked up to decode the codes that the same index looks up in another."""
+    table, index = call.constant(0), call.operand(1)
+    uses = call.model.users.get(index, ()) if index is not None else ()
+    others = (use.node for use in uses if use.node is not call.node and use.node.op_type == "Gather")
+    for node in others:
+        other = Call(node, call.model, call.constants)
+        if other.is_constant(0) and is_code_type(other.dtype(0)):
+            found = decoding_after(other, node.attributes().get("axis", 0))
+            if found is not None and table in found.operands:
+                return True
+    return False
 
 
 def _next(steps: _Steps, value: Value, decoder: Node | None) -> _Steps | None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from onnxtop.network import Blocks
 from onnxtop.reader.encoding import is_code_type, is_weight_type
-from onnxtop.reader.ops.looked_up import decoding_after
+from onnxtop.reader.ops.looked_up import decoding_after, is_part_of_a_decoding
 from onnxtop.reader.reading import Array, Bias, Call, Reading, matrices, one_matrix
 
 
@@ -80,6 +80,8 @@ def _contraction(array: Array, *, order: Sequence[int], shared: int, summed: int
 def Gather(call: Call, *, axis: int = 0, **_: Any) -> Iterator[Reading]:
     """Read a table that activations index: each entry is an input (one-hot), what it holds the outputs."""
     if not call.is_constant(0) or len(call.shape(0)) < 2 or call.is_constant(1):
+        return
+    if is_part_of_a_decoding(call):
         return
     form = partial(_table, axis=axis)
     if is_code_type(call.dtype(0)):
