@@ -56,6 +56,8 @@ def _changes(
     scale = _scale_change(report, policy.baseline)
     followers = 0
     for now, then in layer_pairs(report, policy.baseline):
+        if bool(now.apart) != bool(then.apart):
+            continue  # the two have no scale in common
         new, old = value(now), value(then)
         if old is not None and new is None:
             yield now.name, f"{figure} was {old:.4g} and is not defined now"
