@@ -510,6 +510,17 @@ def test_signed_scales_are_healthy(tmp_path: Path) -> None:
     assert not [finding for finding in report.findings if finding.rule in ("OT101", "OT106")]
 
 
+@pytest.mark.parametrize("bits", [4, 8])
+def test_what_fills_up_the_last_block_is_no_code(tmp_path: Path, bits: int) -> None:
+    packed = np.full((5, 3, 2 * bits), 0b00110011, np.uint8)
+    packed[:, 2, bits // 4 :] = 0  # 34 weights a row, in blocks of 16
+    nodes = [node(f"{MICROSOFT}.MatMulNBits", "x q s", K=34, N=5, bits=bits, block_size=16)]
+    raw = only_layer(save(model(nodes, {"q": packed, "s": scales(5, 3)}), tmp_path)).codes()
+    assert raw is not None
+    assert raw.codes.shape == (5, 34)
+    assert (raw.codes == (0b0011 if bits == 4 else 0b00110011)).all()
+
+
 @pytest.mark.parametrize(
     ("bad", "rules"), [(-0.5, []), (0.0, ["OT106"]), (np.inf, ["OT101"]), (np.nan, ["OT101"])]
 )
