@@ -26,6 +26,7 @@ Key = tuple[str, str, str]
 """Domain, name and overload: what a call and its function agree in."""
 
 _GUESS = "onnxtop.guess"
+_MOST_NODES = 2**20
 
 
 def inlined(proto: ModelProto) -> ModelProto:
@@ -42,7 +43,7 @@ def inlined(proto: ModelProto) -> ModelProto:
         return proto
     functions = {_key(function): function for function in proto.functions}
     inner = {key: _called(function.node, functions) for key, function in functions.items()}
-    _refuse_cycles(inner)
+    _check_size(proto.graph, functions, _bottom_up(inner))
     result = ModelProto()
     result.CopyFrom(proto)
     imports = {_domain(item.domain): item.version for item in proto.opset_import}
@@ -85,10 +86,7 @@ def with_constants_outside(proto: ModelProto) -> tuple[ModelProto, Mapping[tuple
 
 def nodes_in(graph: GraphProto) -> Iterator[NodeProto]:
     """Yield the nodes of a graph, each with those of its subgraphs behind it."""
-    for node in graph.node:
-        yield node
-        for body in bodies_in(node):
-            yield from nodes_in(body)
+    yield from _everything(graph.node)
 
 
 def bodies_in(node: NodeProto) -> Iterator[GraphProto]:
@@ -107,10 +105,14 @@ def _domain(name: str) -> str:
 
 def _called(nodes: Iterable[NodeProto], functions: Collection[Key]) -> set[Key]:
     """Return the functions that nodes and the subgraphs that they hold call."""
-    everything = (
-        item for node in nodes for item in (node, *(n for body in bodies_in(node) for n in nodes_in(body)))
-    )
-    return {_key(node) for node in everything if _key(node) in functions}
+    return {_key(node) for node in _everything(nodes) if _key(node) in functions}
+
+
+def _everything(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
+    for node in nodes:
+        yield node
+        for body in bodies_in(node):
+            yield from nodes_in(body)
 
 
 def _reached(keys: Iterable[Key], inner: Mapping[Key, set[Key]]) -> set[Key]:
@@ -125,13 +127,39 @@ def _reached(keys: Iterable[Key], inner: Mapping[Key, set[Key]]) -> set[Key]:
     return reached
 
 
-def _refuse_cycles(inner: Mapping[Key, set[Key]]) -> None:
-    for key, called in inner.items():
-        if key in _reached(called, inner):
+def _bottom_up(inner: Mapping[Key, set[Key]]) -> list[Key]:
+    """Return the functions, each behind those that it calls; raises ModelError where one calls itself."""
+    done: dict[Key, None] = {}
+    opened: set[Key] = set()
+    stack = sorted(inner, reverse=True)
+    while stack:
+        key = stack[-1]
+        waiting = sorted(inner[key] - set(done))
+        if not waiting:
+            done[stack.pop()] = None
+            opened.discard(key)
+            continue
+        opened.add(key)
+        if opened.intersection(waiting):
             raise ModelError(
                 f"wanted functions that can be written out, found that {key[0]}.{key[1]} calls itself; "
                 "export the model again"
             )
+        stack += waiting
+    return list(done)
+
+
+def _check_size(graph: GraphProto, functions: Mapping[Key, FunctionProto], order: Iterable[Key]) -> None:
+    """Raise ModelError where functions that call functions make more operations than any model has."""
+    sizes: dict[Key, int] = {}
+    for key in order:
+        sizes[key] = sum(1 + sizes.get(_key(node), 0) for node in _everything(functions[key].node))
+    size = sum(1 + sizes.get(_key(node), 0) for node in nodes_in(graph))
+    if size > _MOST_NODES:
+        raise ModelError(
+            f"wanted at most {_MOST_NODES} operations with all functions written out, found {size}; "
+            "export the model without functions"
+        )
 
 
 def _give_defaults(graph: GraphProto, functions: Mapping[Key, FunctionProto]) -> None:
@@ -157,7 +185,7 @@ def _aligned(function: FunctionProto, imports: Mapping[str, int]) -> FunctionPro
 
 
 def _inline(proto: ModelProto, functions: list[FunctionProto]) -> tuple[ModelProto, set[Key]]:
-    """Inline functions into the graph, one by one if together they fail; return those that stay calls."""
+    """Inline functions into the graph, in halves if together they fail; return those that stay calls."""
     trial = ModelProto()
     trial.CopyFrom(proto)
     del trial.functions[:]
@@ -171,11 +199,10 @@ def _inline(proto: ModelProto, functions: list[FunctionProto]) -> tuple[ModelPro
     else:
         _forget_guesses(result.graph)
         return result, {_key(function) for function in result.functions}
-    failed: set[Key] = set()
-    for function in functions:
-        proto, more = _inline(proto, [function])
-        failed |= more
-    return proto, failed
+    half = len(functions) // 2
+    proto, failed = _inline(proto, functions[:half])
+    proto, more = _inline(proto, functions[half:])
+    return proto, failed | more
 
 
 def _is_whole(function: FunctionProto) -> bool:

@@ -229,6 +229,31 @@ def test_a_function_that_calls_itself(tmp_path: Path, bodies: tuple[str, ...]) -
         load(save(proto, tmp_path))
 
 
+def test_functions_that_multiply(tmp_path: Path) -> None:
+    """Forty functions that each call the next twice are a million million operations."""
+    bodies = [f"L{n} (X) => (Y) {{ Z = acme.L{n + 1}(X) Y = acme.L{n + 1}(Z) }}" for n in range(40)]
+    bodies.append("L40 (X) => (Y) { Y = Relu(X) }")
+    proto = parsed(f"g {IN_OUT} {{ y = acme.L0(x) }} {' '.join(f'{CALLER} {body}' for body in bodies)}", {})
+    with pytest.raises(ModelError, match="operations with all functions written out"):
+        load(save(proto, tmp_path))
+
+
+def test_one_of_many_functions_cannot_be_converted(tmp_path: Path) -> None:
+    """The others are inlined all the same."""
+    calls = " ".join(f"h{n + 1} = acme.L{n}(h{n}, w)" for n in range(9))
+    body = "(X, W) => (Y) { Y = MatMul(X, W) }"
+    bodies = [
+        f"{LINEAR} L{n} {body}"
+        if n != 4
+        else '<domain: "acme", opset_import: ["": 20]> L4 (X, W) => (Y) { G = Gelu(X) Y = MatMul(G, W) }'
+        for n in range(9)
+    ]
+    text = f"g {IN_OUT} {{ h0 = Relu(x) {calls} y = Relu(h9) }} {' '.join(bodies)}"
+    model = load(save(parsed(text, {"w": weights(40, 40)}), tmp_path))
+    kinds = [node.op_type for node in model.nodes]
+    assert (kinds.count("MatMul"), kinds.count("L4")) == (8, 1)
+
+
 def test_a_function_that_is_not_there(tmp_path: Path) -> None:
     """It may be an operation that somebody registers: what it takes is skipped by its name."""
     text = f"""g {IN_OUT} {{ y = acme.L(x, w) }}

@@ -31,7 +31,7 @@ from tests.models import (
     save,
     weights,
 )
-from tests.reader.quantised_models import codes, newest, scales
+from tests.reader.quantised_models import codes, scales
 
 SX = np.float32(0.0625)
 Q, T = (numpy_helper.to_array(codes("INT8", *shape)) for shape in ((6, 4), (9, 6)))
@@ -314,9 +314,8 @@ def test_a_table_that_is_decoded_behind_its_look_up(tmp_path: Path, how: str, ki
     after, more, sharing = LOOKED_UP[how]
     if "z" in more:
         more = {**more, "z": codes(kind, *np.shape(more["z"]), seed=1)}
-    proto = newest(
-        [node("Gather", "q x", "g"), *after], {"q": codes(kind, 9, 4), **more}, inputs={"x": [3, 3]}
-    )
+    held = {"q": codes(kind, 9, 4), **more}
+    proto = model([node("Gather", "q x", "g"), *after], held, {"x": [3, 3]})
     proto.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
     layer = only_layer(save(proto, tmp_path))
     assert (layer.n_in, layer.n_out) == (9, 4)
