@@ -78,7 +78,8 @@ def _decoders(value: Value, model: Model) -> Iterator[_Step]:
     for place, node in enumerate(passed):
         if is_decoder(node):
             axis = node.attributes().get("axis", 1) if node.op_type == "DequantizeLinear" else 0
-            yield _Step(_kind(node), node.inputs[1:], _before(axis, passed[place + 1 :]))
+            where = _before(axis, passed[place + 1 :]) if isinstance(axis, int) else 0
+            yield _Step(_kind(node), node.inputs[1:], where)
 
 
 def _kind(node: Node) -> str:
@@ -91,7 +92,7 @@ def _before(axis: int, nodes: Iterable[Node]) -> int:
     """Return which axis it was before the transpositions."""
     for node in nodes:
         order = node.attributes().get("perm") if node.op_type == "Transpose" else None
-        if order and -len(order) <= axis < len(order):
+        if isinstance(order, list) and -len(order) <= axis < len(order):
             axis = int(order[axis])
         elif node.op_type == "Transpose":
             axis = -1 - axis
@@ -103,7 +104,7 @@ def _alike(one: _Decoding | None, other: _Decoding | None, constants: Constants)
         return True
     try:
         return [_content(step, constants) for step in one] == [_content(step, constants) for step in other]
-    except UnreadableConstantError:
+    except (UnreadableConstantError, ValueError):  # each is read, or skipped with its own reason
         return False
 
 

@@ -198,7 +198,7 @@ def _encoding(operand: Value, origin: Value, constants: Constants) -> Encoding:
     if decoder.op_type != "DequantizeLinear" or held in ("float64", "float32", "float16", "bfloat16"):
         return Encoding(held, rounded_by=decoder.op_type.replace("Dequantize", "Quantize"))
     block_size = decoder.attributes().get("block_size")
-    scale = decoder.inputs[1]
+    scale = (*decoder.inputs, None)[1]
     one = scale is not None and constants.size(scale) == 1
     return Encoding(held, "block" if block_size else "per-tensor" if one else "per-channel", block_size)
 

@@ -17,6 +17,7 @@ from onnxtop.reader.evaluate import MOVEMENT, run
 from onnxtop.reader.model import Node, Value
 from onnxtop.reader.ops.later_scale import factors_after
 from onnxtop.reader.reading import Array, Call
+from onnxtop.reader.tensors import dtype_name
 
 _DECODERS = ("DequantizeLinear", "Div", "Mul")
 _STEPS = (*_DECODERS, "Add", "Cast", "Identity", "Sub")
@@ -41,17 +42,17 @@ class _Steps:
     stored: Mapping[Value, Value]
     nodes: tuple[Node, ...] = ()
 
-    def including(self, value: Value | None) -> "_Steps | None":
+    def including(self, value: Value | None, left: int) -> "_Steps | None":
         """Return the steps with those that a value needs, None if it depends on more than the index."""
         if value is None or value in self.stored or any(value in node.outputs for node in self.nodes):
             return self
         if value in self.call.constants:
             return self._with(value, value)
         node = self.call.model.producers.get(value)
-        if node is None or node.domain:
+        if node is None or node.domain or not left:
             return None
         if node.op_type != "Gather":
-            return self.taking(node) if node.op_type in (*_STEPS, "Unsqueeze") else None
+            return self.taking(node, left - 1) if node.op_type in (*_STEPS, "Unsqueeze") else None
         table, index = node.inputs[:2]
         same = index == self.call.operand(1) and node.attributes().get("axis", 0) == self.axis
         return self._with(value, table) if same and table in self.call.constants else None
@@ -60,11 +61,12 @@ class _Steps:
         assert constant is not None
         return _Steps(self.call, self.axis, {**self.stored, value: constant}, self.nodes)
 
-    def taking(self, node: Node) -> "_Steps | None":
-        """Return the steps with a node, behind all that it needs."""
+    def taking(self, node: Node, left: int = _LONGEST) -> "_Steps | None":
+        """Return the steps with a node, behind all that it needs, from at most so many nodes away."""
         steps: _Steps | None = self
         for value in node.inputs:
-            steps = steps.including(value) if steps is not None and len(steps.nodes) < _LONGEST else None
+            near = steps is not None and len(steps.nodes) < _LONGEST
+            steps = steps.including(value, left) if steps is not None and near else None
         return steps and _Steps(self.call, self.axis, steps.stored, (*steps.nodes, node))
 
 
@@ -91,11 +93,18 @@ def is_part_of_a_decoding(call: Call) -> bool:
     others = (use.node for use in uses if use.node is not call.node and use.node.op_type == "Gather")
     for node in others:
         other = Call(node, call.model, call.constants)
-        if other.is_constant(0) and is_code_type(other.dtype(0)):
+        if _holds_codes(other):
             found = decoding_after(other, node.attributes().get("axis", 0))
             if found is not None and table in found.operands:
                 return True
     return False
+
+
+def _holds_codes(call: Call) -> bool:
+    """Tell whether a Gather looks up stored codes; nothing is computed to find out."""
+    table = call.constant(0)
+    stored = None if table is None else call.model.tensors.get(call.constants.origin(table))
+    return stored is not None and is_code_type(dtype_name(stored.data_type))
 
 
 def _next(steps: _Steps, value: Value, decoder: Node | None) -> _Steps | None:
@@ -119,7 +128,7 @@ def _encoding(call: Call, decoder: Node) -> Encoding:
     dtype = call.dtype(0)
     if decoder.op_type != "DequantizeLinear":
         return Encoding(dtype, "scaled")
-    scale, size = decoder.inputs[1], decoder.attributes().get("block_size")
+    scale, size = (*decoder.inputs, None)[1], decoder.attributes().get("block_size")
     one = scale in call.constants and scale is not None and call.constants.size(scale) == 1
     return Encoding(dtype, "block" if size else "per-tensor" if one else "per-channel", size or None)
 
@@ -130,7 +139,9 @@ def _decoded(*arrays: Array, steps: _Steps, sources: tuple[Value, ...]) -> Array
     have = {value: held[source] for value, source in steps.stored.items()}
     for node in steps.nodes:
         inputs = [None if value is None else have[value] for value in node.inputs]
-        chosen = [place for place, value in enumerate(node.inputs) if value not in steps.call.constants]
+        chosen = [
+            place for place, value in enumerate(node.inputs) if value and value not in steps.call.constants
+        ]
         have[node.outputs[0]] = _computed(steps, node, inputs, chosen)
     return have[steps.nodes[-1].outputs[0]]
 
@@ -151,7 +162,10 @@ def _computed(steps: _Steps, node: Node, inputs: list[Array | None], chosen: lis
         fits = array.ndim == first.ndim if place in chosen else _spans(array) <= free
         if not fits:
             raise ValueError(f"{node.op_type} takes an array of shape {array.shape} that is none an entry")
-    return run(node, inputs, steps.call.model.opset.get("ai.onnx", 1))[0]
+    try:
+        return run(node, inputs, steps.call.model.opset.get("ai.onnx", 1))[0]
+    except Exception as error:  # onnx's reference operations raise whatever NumPy does
+        raise ValueError(f"the node {node.op} {node.name!r} fails: {error}") from None
 
 
 def _spans(array: Array) -> int:
@@ -160,6 +174,8 @@ def _spans(array: Array) -> int:
 
 
 def _dequantized(node: Node, arrays: Mapping[int, Array], chosen: list[int], gathered: int) -> Array:
+    if 0 not in chosen or 1 not in arrays:
+        raise ValueError("what the index chooses is decoded by nothing")
     codes, scale, zero_point = arrays[0], arrays[1], arrays.get(2)
     axis, size = node.attributes().get("axis", 1), node.attributes().get("block_size", 0)
     if size:
