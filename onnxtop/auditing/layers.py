@@ -29,6 +29,7 @@ Progress = Callable[[str, int, int], None]
 """Called with the layer just measured, and how many weights are done and to do."""
 
 _UNROLLED_NEURONS = 2**24  # a forest takes some 160 bytes a neuron
+_NO_SCALE = "the scale of its codes cannot be told from the activation's"
 _SIZE_UNKNOWN = "its input size is not known; give --input-shape NAME=1,3,224,224"
 
 
@@ -191,6 +192,7 @@ def _row(layer: Layer) -> LayerReport:
         uses=layer.uses,
         neural_persistence=LayerPersistence(None, None),
         source=source_line(layer.source.node),
+        apart=None if layer.encoding.has_known_scale else _NO_SCALE,
     )
 
 

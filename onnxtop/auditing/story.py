@@ -140,6 +140,7 @@ def _figures(
         convention=options.convention,
         p=options.p,
         counted=_counting(measured, copies, options),
+        apart=[item.row.name for item in measured if item.row.apart],
     )
     scans = {number: item.scan for number, item in enumerate(measured) if item.scan is not None}
     whole = network.measure(connected, scans, options) if connected else _NOT_MEASURED
@@ -188,6 +189,7 @@ def _counting(measured: Sequence[Measured], copies: Mapping[str, str], options: 
         for item in measured
         if item.forest is not None
         and item.row.name not in copies
+        and not item.row.apart
         and (item.row.probably_fixed is None or options.count_fixed)
     ]
 
@@ -203,7 +205,13 @@ def _network(
         return Network(NetworkPersistence(None, None, reason=NOT_ASKED), whole.figures)
     undefined = sum(item.forest is None or item.forest.nonfinite > 0 for item in measured)
     fixed = 0 if options.count_fixed else sum(item.row.probably_fixed is not None for item in measured)
-    left_out = {"not defined": undefined, "copies": len(copies), "probably fixed": fixed}
+    apart = sum(item.row.apart is not None for item in measured)
+    left_out = {
+        "not defined": undefined,
+        "copies": len(copies),
+        "probably fixed": fixed,
+        "of unknown scale": apart,
+    }
     named = ", ".join(f"{count} {what}" for what, count in left_out.items() if count)
     reason = figures.reason or (f"left out of {len(measured)} layers: {named}" if named else None)
     return Network(

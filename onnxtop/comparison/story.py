@@ -129,7 +129,19 @@ def _layer(pair: Pair, before: _Side, after: _Side) -> LayerDiff:
         neural_persistence=Figure(old.neural_persistence.normalized, new.neural_persistence.normalized),
         retied=_tie_change(old, new),
     )
+    if old.apart or new.apart:
+        return _compare_directions(base, ours, theirs, alone=not (old.apart and new.apart))
     return _compare_weights(base, ours, theirs, before.scale, after.scale)
+
+
+def _compare_directions(base: LayerDiff, old: Candidate, new: Candidate, *, alone: bool) -> LayerDiff:
+    """Compare weights that have no common unit, up to the factor that brings them nearest."""
+    found = _compare_weights(base, old, new, None, None)
+    factor = found.weights.factor
+    if factor and found.weights.relative:
+        nearest = replace(new, read=lambda: [block / block.dtype.type(factor) for block in new.read()])
+        found = _compare_weights(base, old, nearest, None, None)
+    return replace(found, neural_persistence=Figure(None, None)) if alone else found
 
 
 def _compare_weights(
@@ -157,10 +169,13 @@ def _sizes(sides: Sequence[tuple[int, int]]) -> str:
 
 
 def _tie_change(old: LayerReport, new: LayerReport) -> str | None:
-    """Say whether the weights are now shared by more or fewer nodes or layers."""
+    """Say whether the weights are now shared by more or fewer nodes or layers.
+
+    Copies that are rounded to codes one by one are no copies any more, which says nothing of a tie.
+    """
     if len(old.uses) != len(new.uses):
         return f"tie changed: weights used by {_nodes(old)}, now by {_nodes(new)}"
-    if (old.copy_of is None) != (new.copy_of is None):
+    if (old.copy_of is None) != (new.copy_of is None) and old.encoding == new.encoding:
         return f"tie changed: {_copy(old)}, now {_copy(new)}"
     return None
 

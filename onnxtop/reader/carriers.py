@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.reader.constants import Constants, UnreadableConstantError, told_by
-from onnxtop.reader.encoding import may_hold_weights
+from onnxtop.reader.encoding import is_code_type, is_weight_type
 from onnxtop.reader.evaluate import is_computed, is_decoder
 from onnxtop.reader.lanes.tables import ELEMENTWISE
 from onnxtop.reader.model import Model, Node, Value
@@ -388,7 +388,8 @@ class Carriers:
         chain = self.chain(table) if table is not None else None
         if table is None or index is None or chain is None or len(self._dims(table) or (0, 0)) < 2:
             return False
-        if not any(may_hold_weights(self.constants.stored_as(leaf)) for leaf in chain.leaves):
+        held = [self.constants.stored_as(leaf) for leaf in chain.leaves]
+        if not any(is_weight_type(each) or is_code_type(each) for each in held):
             return False
         before, ends = self._ancestors(index)
         chosen = any(map(self._is_weighted, before))

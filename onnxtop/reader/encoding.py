@@ -4,8 +4,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Sharing: TypeAlias = Literal["per-tensor", "per-channel", "block", "scaled"]
-"""Which codes share one scale; ``scaled`` where ordinary arithmetic applies it."""
+Sharing: TypeAlias = Literal["per-tensor", "per-channel", "block", "scaled", "of unknown scale"]
+"""Which codes share one scale; ``scaled`` where ordinary arithmetic applies it, ``of unknown scale`` where
+the weights are right up to one factor."""
 
 
 def is_weight_type(name: str) -> bool:
@@ -13,9 +14,9 @@ def is_weight_type(name: str) -> bool:
     return name.startswith(("float", "bfloat"))
 
 
-def may_hold_weights(name: str) -> bool:
-    """Tell whether values of this type are weights or narrow codes of weights, not indices or settings."""
-    return is_weight_type(name) or name.lstrip("u") in ("int8", "int4", "int2")
+def is_code_type(name: str) -> bool:
+    """Tell whether values of this type are codes that a scale makes weights of."""
+    return bool(re.fullmatch(r"u?int(2|4|8|16)|float[48]e.*", name))
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Encoding:
     dtype
         Type of the stored values: ``float32``, ``int8``, ``uint4``.
     sharing
-        For codes: what shares one scale. None for floats, and for codes whose scale is not known.
+        For codes: what shares one scale. None for floats.
     block_size
         How many codes share a scale where a block does.
     rounded_by
@@ -64,6 +65,11 @@ class Encoding:
     def is_plain(self) -> bool:
         """Whether the weights are stored floats, as they are."""
         return self.is_float and self.sharing is None and self.rounded_by is None
+
+    @property
+    def has_known_scale(self) -> bool:
+        """Whether the weights can be compared in size with those of other layers."""
+        return self.sharing != "of unknown scale"
 
     @property
     def bits(self) -> int:

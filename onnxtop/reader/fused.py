@@ -19,9 +19,11 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, helper, inliner
+from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, helper
 
-__all__ = ["FUSED", "Body", "inlined", "mark_of", "write_out"]
+from onnxtop.reader.functions import bodies_in, inlined, nodes_in
+
+__all__ = ["FUSED", "Body", "mark_of", "write_out"]
 
 _DOMAIN = "onnxtop"
 _CALL, _PART = "onnxtop.call", "onnxtop.part"
@@ -324,13 +326,13 @@ def write_out(
     A model without any is returned as it is. The opset imports stay: a body may hold operations that are
     newer. ``elsewhere`` are the shapes of constants that the model has as inputs.
     """
-    if not any((node.domain, node.op_type) in FUSED for node in _nodes(proto.graph)):
+    if not any((node.domain, node.op_type) in FUSED for node in nodes_in(proto.graph)):
         return proto, {}
     written = ModelProto()
     written.CopyFrom(proto)
     held = {**(elsewhere or {}), **dict(_held(written.graph))}
     calls: dict[str, NodeProto] = {}
-    for node in [node for node in _nodes(written.graph) if (node.domain, node.op_type) in FUSED]:
+    for node in [node for node in nodes_in(written.graph) if (node.domain, node.op_type) in FUSED]:
         mark = str(len(calls))
         function = _function(node, mark, held)
         if function is not None:
@@ -343,33 +345,13 @@ def write_out(
             del node.attribute[:]
     written.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
     result = inlined(written)
-    return (proto, {}) if result is written else (result, calls)
-
-
-def inlined(proto: ModelProto) -> ModelProto:
-    """Return the model with calls of its own functions replaced by their bodies, as it is if that fails."""
-    try:
-        return inliner.inline_local_functions(proto) if proto.functions else proto
-    except Exception:  # the inliner raises bare C++ errors; the calls then count as unknown operations
-        return proto
+    return (proto, {}) if result.functions else (result, calls)
 
 
 def mark_of(node: NodeProto) -> tuple[str, str]:
     """Return the mark of the call that a node was written out from, and what it is for; "" for neither."""
     marks = {entry.key: entry.value for entry in node.metadata_props}
     return marks.get(_CALL, ""), marks.get(_PART, "")
-
-
-def _nodes(graph: GraphProto) -> Iterator[NodeProto]:
-    for node in graph.node:
-        yield node
-        for body in _bodies(node):
-            yield from _nodes(body)
-
-
-def _bodies(node: NodeProto) -> Iterator[GraphProto]:
-    for attribute in node.attribute:
-        yield from (attribute.g, *attribute.graphs)
 
 
 def _held(graph: GraphProto) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -380,7 +362,7 @@ def _held(graph: GraphProto) -> Iterator[tuple[str, tuple[int, ...]]]:
             yield from (
                 (node.output[0], tuple(item.t.dims)) for item in node.attribute if item.name == "value"
             )
-        for body in _bodies(node):
+        for body in bodies_in(node):
             yield from _held(body)
 
 

@@ -185,6 +185,9 @@ class Source:
             codes, *others = [self.constants.read(value) for value in behind if value is not None]
             if self.constants.stored_as(weight) == "uint8" and bits < 8:
                 codes = unpack(codes, bits, codes.shape[-1] * 8 // bits)
+            if self.reading.decoded_shape is not None:  # the last block of a row may be filled up
+                rows, columns = self.reading.decoded_shape
+                codes = codes.reshape(rows, -1)[:, :columns]
         except (UnreadableConstantError, ValueError, IndexError, TypeError):
             return None
         scales = [np.ravel(array) for array in others if is_weight_type(array.dtype.name)]

@@ -14,7 +14,8 @@ from onnxtop.errors import ModelError
 from onnxtop.reader.bias import added_bias
 from onnxtop.reader.carriers import Carriers, Operand
 from onnxtop.reader.constants import Constants, UnreadableConstantError
-from onnxtop.reader.encoding import Encoding, is_weight_type, may_hold_weights
+from onnxtop.reader.encoding import Encoding, is_code_type, is_weight_type
+from onnxtop.reader.identity import weights_of_uses
 from onnxtop.reader.layer import Layer, Skipped, Source, WeightUse
 from onnxtop.reader.model import Model, Node, Value, load
 from onnxtop.reader.names import layer_name, numbered
@@ -68,24 +69,22 @@ def find_layers(model: Model, constants: Constants, *, peepholes: bool = False) 
     """Find the weighted layers of a loaded model, in graph order; see `read_layers`."""
     carriers = Carriers(model, constants)
     operands = carriers.find()
-    groups: dict[tuple[Value, str], list[WeightUse]] = {}
-    for node in model.nodes:
-        for found in _weights_of(node, operands.get(node.index, ()), carriers):
-            if found.part.startswith("P.") and not peepholes:
-                continue
-            groups.setdefault((constants.origin(found.operand), found.part), []).append(found)
-    layers = _unaccounted([_layer(origin, uses, carriers) for (origin, _), uses in groups.items()], carriers)
+    every = (use for node in model.nodes for use in _weights_of(node, operands.get(node.index, ()), carriers))
+    uses = (use for use in every if peepholes or not use.part.startswith("P."))
+    groups = weights_of_uses(uses, model, constants)
+    layers = _unaccounted([_layer(origin, each, carriers) for origin, each in groups], carriers)
     names = numbered(layer.name for layer in layers)
     return [replace(layer, name=name) for layer, name in zip(layers, names, strict=True)]
 
 
 def _unaccounted(layers: Sequence[Layer | Skipped], carriers: Carriers) -> list[Layer | Skipped]:
-    """Leave out the skipped uses of tensors that other uses read whole, in parts, or slice by slice."""
+    """Leave out the skipped uses of tensors that others read whole, in parts, or as scales."""
     read = {
         source
         for layer in layers
-        if isinstance(layer, Layer) and layer.source.reading.operands[0] is not None
-        for source in carriers.leaves(layer.source.reading.operands[0])
+        if isinstance(layer, Layer)
+        for value in filter(None, layer.source.reading.operands)
+        for source in carriers.leaves(value)
     }
     return [
         layer
@@ -95,9 +94,9 @@ def _unaccounted(layers: Sequence[Layer | Skipped], carriers: Carriers) -> list[
 
 
 def _layer(origin: Value, uses: Sequence[WeightUse], carriers: Carriers) -> Layer | Skipped:
-    """Make one layer of all uses of a weight: the first use that can be read decides what it is."""
+    """Make one layer of all uses of a weight: the first that can be read, and scaled, decides what it is."""
     reason = ""
-    for found in uses:
+    for found in sorted(uses, key=_has_no_scale):
         made = _read(origin, found, found.reading, uses, carriers) if found.reading else found.reason
         if isinstance(made, Layer):
             return made
@@ -113,6 +112,11 @@ def _layer(origin: Value, uses: Sequence[WeightUse], carriers: Carriers) -> Laye
         used_by=tuple(uses),
         operand=origin,
     )
+
+
+def _has_no_scale(found: WeightUse) -> bool:
+    encoding = found.reading.encoding if found.reading else None
+    return encoding is not None and not encoding.has_known_scale
 
 
 def _read(
@@ -195,7 +199,7 @@ def _encoding(operand: Value, origin: Value, carriers: Carriers) -> Encoding:
     if decoder.op_type != "DequantizeLinear" or held in ("float64", "float32", "float16", "bfloat16"):
         return Encoding(held, rounded_by=decoder.op_type.replace("Dequantize", "Quantize"))
     block_size = decoder.attributes().get("block_size")
-    scale = decoder.inputs[1]
+    scale = (*decoder.inputs, None)[1]
     one = scale is not None and constants.size(scale) == 1
     return Encoding(held, "block" if block_size else "per-tensor" if one else "per-channel", block_size)
 
@@ -223,7 +227,8 @@ def _weights_of(node: Node, operands: Sequence[Operand], carriers: Carriers) -> 
     elif op in IN_BODIES:
         yield from _reported(node, IN_BODIES[op], f"{node.op} is not read by this version", carriers)
     elif op not in NEUTRAL and op not in SIDES and node.index not in carriers.passed and not made:
-        yield from _reported(node, range(len(node.inputs)), f"unknown operation {node.op}", carriers)
+        reason = carriers.model.closed.get(op, f"unknown operation {node.op}")
+        yield from _reported(node, range(len(node.inputs)), reason, carriers)
 
 
 def _readings(call: Call, part: str) -> Iterator[WeightUse]:
@@ -256,7 +261,8 @@ def _reported(node: Node, positions: Iterable[int], reason: str, carriers: Carri
 
 def _looks_like_weights(value: Value, constants: Constants) -> bool:
     """Tell a weight from a setting: floats or narrow codes along at least two axes."""
-    if not may_hold_weights(constants.stored_as(constants.origin(value))):
+    held = constants.stored_as(constants.origin(value))
+    if not (is_weight_type(held) or is_code_type(held)):
         return False
     try:
         return sum(size > 1 for size in constants.shape(value)) >= 2

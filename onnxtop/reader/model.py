@@ -25,7 +25,8 @@ from onnx import (
 
 from onnxtop.errors import ModelError
 from onnxtop.reader.file import parse, refuse_foreign
-from onnxtop.reader.fused import inlined, mark_of, write_out
+from onnxtop.reader.functions import inlined, with_constants_outside
+from onnxtop.reader.fused import mark_of, write_out
 from onnxtop.reader.tensors import TensorFiles
 
 
@@ -121,6 +122,7 @@ class Model:
     no initializers, ``results`` the values that leave the graph or a body. ``carried`` maps a body's input
     that no iteration changes to its value outside. ``attribute_values`` are weights that stand in attributes,
     by node and name, which are tensors like any other. ``proto`` is the outline of the file (see `wire`).
+    ``closed`` says of functions that could not be inlined why, by domain and name.
     """
 
     path: Path
@@ -129,6 +131,7 @@ class Model:
     files: TensorFiles
     byte_count: int
     opset: Mapping[str, int]
+    closed: Mapping[tuple[str, str], str]
     nodes: tuple[Node, ...]
     scope: Scope
     inputs: tuple[Value, ...]
@@ -189,12 +192,20 @@ def load(path: str | Path, *, allow_external: Iterable[str | Path] = ()) -> Mode
     except ValueError:
         raise ModelError("wanted an ONNX file, found a path that cannot be one; check the path") from None
     proto = inlined(proto)
-    written, calls = write_out(proto)
+    whole, closed = with_constants_outside(proto)
+    written, calls = write_out(whole)
     files = TensorFiles(path, allow_external)
     graph = _Linker(written, calls, files).link()
     opset = {opset.domain or "ai.onnx": opset.version for opset in sorted(proto.opset_import, key=_by_domain)}
     return Model(
-        path=path, proto=proto, written=written, files=files, byte_count=byte_count, opset=opset, **graph
+        path=path,
+        proto=proto,
+        written=written,
+        files=files,
+        byte_count=byte_count,
+        opset=opset,
+        closed=closed,
+        **graph,
     )
 
 

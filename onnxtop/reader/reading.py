@@ -1,7 +1,7 @@
 """How a node uses a constant operand as its weight: what every function in `onnxtop.reader.ops` returns."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ class Call:
     node: Node
     model: Model
     constants: Constants
-    weights: Mapping[int, Value]
+    weights: Mapping[int, Value] = field(default_factory=dict)
 
     def operand(self, position: int) -> Value | None:
         """Return the value at an input position, None where it is left out."""

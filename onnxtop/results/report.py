@@ -203,9 +203,10 @@ class LayerReport:
     each value of the setting ``conv``); ``shape`` is the stored weight tensor's. ``uses`` names the nodes
     that apply the weight. ``copy_of`` names an earlier layer that holds the same weights, transposed or not;
     ``probably_fixed`` says why the weights were probably not trained. Both kinds are left out of the
-    network's figures. ``largest`` is the largest |w|, None if the layer is not finite or not measured;
-    ``variance`` is that of |w| divided by the scale of the figures. ``source`` is the line of the source that
-    the exporter noted, ``net.py:45``.
+    network's figures; so is a layer with a reason why it stands ``apart``, which is measured by itself, with
+    its own largest |w| as the scale. ``largest`` is the largest |w|, None if the layer is not finite or not
+    measured; ``variance`` is that of |w| divided by the scale of the figures. ``source`` is the line of the
+    source that the exporter noted, ``net.py:45``.
     """
 
     name: str
@@ -221,6 +222,7 @@ class LayerReport:
     deep_graph_persistence: LayerRole | None = None
     copy_of: str | None = None
     probably_fixed: str | None = None
+    apart: str | None = None
     largest: float | None = None
     nonfinite: int = 0
     variance: float | None = None

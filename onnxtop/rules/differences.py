@@ -56,6 +56,8 @@ def _changes(
     scale = _scale_change(report, policy.baseline)
     followers = 0
     for now, then in layer_pairs(report, policy.baseline):
+        if bool(now.apart) != bool(then.apart):
+            continue  # the two have no scale in common
         new, old = value(now), value(then)
         if old is not None and new is None:
             yield now.name, f"{figure} was {old:.4g} and is not defined now"
@@ -239,7 +241,7 @@ def weights_replaced(report: Report, policy: Policy) -> Found:
 def tie_undone(now: LayerReport, then: LayerReport, policy: Policy) -> Iterator[str]:
     if len(now.uses) < len(then.uses):
         yield f"{len(then.uses)} nodes shared its weights, now {len(now.uses)}: a tie was undone"
-    elif then.copy_of is not None and now.copy_of is None:
+    elif then.copy_of is not None and now.copy_of is None and then.encoding == now.encoding:
         yield f"it was a copy of {then.copy_of} and is no longer: a tie was undone"
 
 

@@ -97,8 +97,9 @@ def clipped_weights(layer: LayerReport, policy: Policy) -> Iterator[str]:
 @layer_rule(
     "OT106",
     "error",
-    what="A scale of a quantised layer is zero, negative or not finite.",
-    why="Its codes all decode to zero, change sign, or to nothing: the calibration went wrong.",
+    what="A scale of a quantised layer is zero or not finite.",
+    why="Its codes all decode to zero, or to nothing: the calibration went wrong. Below zero is as good as "
+    "above: onnxruntime's symmetric quantisers of 4 and 8 bits write such scales.",
     how="Every scale is looked at; zero means below 1e-30.",
     false_alarms="A channel of nothing but zeros needs no scale; some tools write 0 there.",
     source="ONNX DequantizeLinear",
@@ -106,7 +107,7 @@ def clipped_weights(layer: LayerReport, policy: Policy) -> Iterator[str]:
 def bad_scale(layer: LayerReport, policy: Policy) -> Iterator[str]:
     codes = layer.statistics.codes if layer.statistics else None
     if codes and (codes.zero_scales or codes.odd_scales):
-        kinds = ((codes.zero_scales, "zero"), (codes.odd_scales, "negative or not finite"))
+        kinds = ((codes.zero_scales, "zero"), (codes.odd_scales, "not finite"))
         yield "scales: " + ", ".join(f"{count} {kind}" for count, kind in kinds if count)
 
 
@@ -121,7 +122,7 @@ def bad_scale(layer: LayerReport, policy: Policy) -> Iterator[str]:
 )
 def outlier_sets_scale(report: Report, policy: Policy) -> Found:
     scale = report.network.neural_persistence.scale
-    counted = [x for x in report.layers if x.largest and x.copy_of is None and x.probably_fixed is None]
+    counted = [x for x in report.layers if x.largest and not (x.copy_of or x.probably_fixed or x.apart)]
     if scale is None or len(counted) < 3:
         return
     top = max(counted, key=lambda layer: layer.largest or 0.0)

@@ -29,7 +29,7 @@ class Codes:
     clipped
         Share of the codes that are the largest or the smallest possible.
     zero_scales, odd_scales
-        How many scales are zero or so small that they vanish; how many are negative or not finite.
+        How many scales are zero or so small that they vanish; how many are not finite.
     scale_spread
         The largest scale over the median scale; None for a single scale.
     """

@@ -35,7 +35,7 @@ def code_statistics(raw: RawCodes) -> Codes:
         reach=_reach(used, top, signed=lowest < 0),
         clipped=_clipped(counts, lowest, top, bottom, scales.size),
         zero_scales=int(np.count_nonzero(scales < _VANISHING)),
-        odd_scales=int(np.count_nonzero(~np.isfinite(np.ravel(raw.scale)) | (np.ravel(raw.scale) < 0))),
+        odd_scales=int(np.count_nonzero(~np.isfinite(scales))),
         scale_spread=_spread(scales),
     )
 

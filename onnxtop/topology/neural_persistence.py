@@ -238,6 +238,7 @@ def network_persistence(
     convention: Convention = "essential",
     p: float = 2.0,
     counted: Collection[str] | None = None,
+    apart: Collection[str] = (),
 ) -> NetworkPersistence:
     """Return the neural persistence of a network from the forests of its layers.
 
@@ -250,6 +251,9 @@ def network_persistence(
     counted
         Names of the layers that set the global scale and enter total and mean; None for all. Strengths of the
         others are cut off at the scale. Layers that are not finite never count.
+    apart
+        Names of layers whose weights have no common unit with the others: each has its own scale, and none of
+        them counts.
 
     Raises
     ------
@@ -265,16 +269,18 @@ def network_persistence(
     >>> network = network_persistence(forests, counted=["a", "b"])
     >>> network.scale, network.layers["copy of a"].total, round(network.layers["b"].total, 6)
     (1.0, 1.0, 1.118034)
+    >>> network_persistence(forests, apart=["copy of a"]).layers["copy of a"].scale
+    9.0
     """
     check_options(convention, p)
     if counted is not None and set(counted) - set(forests):
         unknown = ", ".join(sorted(set(counted) - set(forests)))
         raise UsageError(f"wanted names of layers in counted, found {unknown}: leave them out")
-    names = [name for name in forests if counted is None or name in counted]
+    names = [name for name in forests if name not in apart and (counted is None or name in counted)]
     finite = [name for name in names if not forests[name].nonfinite]
     common = _common_scale(scale, [forests[name].strongest for name in finite])
     layers = {
-        name: _layer(forest, forest.strongest if common is None else common, convention, p)
+        name: _layer(forest, forest.strongest if common is None or name in apart else common, convention, p)
         for name, forest in forests.items()
     }
     total = mean = float("nan")

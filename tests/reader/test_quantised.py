@@ -334,15 +334,16 @@ WITHOUT: dict[str, tuple[list[Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("how", WITHOUT)
-def test_codes_without_a_scale_are_skipped(tmp_path: Path, how: str) -> None:
+def test_codes_without_a_scale_are_read_as_codes(tmp_path: Path, how: str) -> None:
+    """They are the weights up to one factor, and say so."""
     behind, more = WITHOUT[how]
     proto = _dynamic(*behind, more=more)
     if not behind:
         del proto.graph.output[:]
         proto.graph.output.append(helper.make_tensor_value_info("f", 1, None))
-    skipped = only_skipped(save(proto, tmp_path))
-    assert "no scale" in skipped.reason
-    assert (skipped.parameters, skipped.weight) == (24, "q")
+    layer = only_layer(save(proto, tmp_path))
+    np.testing.assert_array_equal(layer.matrix(), _by_hand(proto, 1.0))
+    assert str(layer.encoding) == "int8 of unknown scale"
 
 
 def test_scales_that_do_not_fit_the_columns(tmp_path: Path) -> None:

@@ -60,7 +60,6 @@ class LayerTable:
         self._constants = constants
         self.layers = [layer for layer in layers if isinstance(layer, Layer)]
         self.weights = [Weights(layer.name, layer.blocks) for layer in self.layers]
-        self._index = {_key(layer, constants): place for place, layer in enumerate(self.layers)}
         self._readings: dict[int, list[tuple[int, Reading]]] = {}
         for place, layer in enumerate(self.layers):
             for use in layer.used_by:
@@ -102,7 +101,7 @@ class LayerTable:
                 found.append(self._use(place, node, reading))
             except (UnreadableConstantError, ValueError, IndexError, ZeroDivisionError, TypeError):
                 return []
-        return found if found or node.op_type != "Gather" else self._codes(node)
+        return found
 
     def _use(self, place: int, node: Node, reading: Reading) -> Use:
         operand = reading.operands[0]
@@ -114,26 +113,6 @@ class LayerTable:
         base = self._constants.base(operand)
         position = node.inputs.index(base) if base in node.inputs else -1
         return Use(self._turned(place, node, reading, sizes), position, reading.part, sizes, shape, taps)
-
-    def _codes(self, node: Node) -> list[Use]:
-        """Return a look-up in the codes of a weight that another node reads, turned if that one turns it."""
-        table = node.inputs[0]
-        if table is None or table not in self._constants or node.inputs[1] in self._constants:
-            return []
-        place = self._index.get((self._constants.origin(table), ""))
-        shape = self._constants.shape(table)
-        if place is None or len(shape) != 2 or node.attributes().get("axis", 0) != 0:
-            return []
-        layer = self.layers[place]
-        if (layer.n_in, layer.n_out) == shape:
-            return [Use(place, 0, "", (shape,), shape)]
-        if (layer.n_out, layer.n_in) != shape:
-            return []
-        key = place, -1
-        if key not in self._views:
-            self.weights.append(Weights(layer.name, lambda: [block.T for block in layer.blocks()]))
-            self._views[key] = len(self.weights) - 1
-        return [Use(self._views[key], 0, "", ((shape[0], shape[1]),), shape)]
 
     def _turned(self, place: int, node: Node, reading: Reading, sizes: tuple[tuple[int, int], ...]) -> int:
         """Return the layer, or a view of it for a use that wants its matrices turned."""
@@ -178,12 +157,6 @@ class LayerTable:
     def _add(self, view: Layer) -> int:
         self.weights.append(Weights(view.name, view.blocks))
         return len(self.weights) - 1
-
-
-def _key(layer: Layer, constants: Constants) -> tuple[Value, str]:
-    operand = layer.source.reading.operands[0]
-    assert operand is not None
-    return constants.origin(operand), layer.source.reading.part
 
 
 def _same(layer: Layer, view: Layer, sizes: tuple[tuple[int, int], ...]) -> bool:

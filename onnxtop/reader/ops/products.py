@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from onnxtop.network import Blocks
-from onnxtop.reader.encoding import is_weight_type
+from onnxtop.reader.encoding import is_code_type, is_weight_type
+from onnxtop.reader.ops.looked_up import decoding_after, is_part_of_a_decoding
 from onnxtop.reader.reading import Array, Bias, Call, Reading, matrices, one_matrix
 
 
@@ -75,9 +76,16 @@ def _contraction(array: Array, *, order: Sequence[int], shared: int, summed: int
 
 def Gather(call: Call, *, axis: int = 0, **_: Any) -> Iterator[Reading]:
     """Read a table that activations index: each entry is an input (one-hot), what it holds the outputs."""
-    table = call.is_constant(0) and is_weight_type(call.dtype(0)) and len(call.shape(0)) >= 2
-    if table:
-        yield Reading((call.operand(0),), partial(_table, axis=axis))
+    if len(call.shape(0)) < 2 or is_part_of_a_decoding(call):
+        return
+    form = partial(_table, axis=axis)
+    if is_code_type(call.dtype(0)):
+        found = decoding_after(call, axis)
+        if found is not None:
+            operands = (call.operand(0), *found.operands)
+            yield Reading(operands, form, decode=found.decode, encoding=found.encoding)
+    elif is_weight_type(call.dtype(0)):
+        yield Reading((call.operand(0),), form)
 
 
 def _table(array: Array, *, axis: int = 0) -> Blocks:

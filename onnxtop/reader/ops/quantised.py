@@ -1,6 +1,6 @@
 """Operations on codes: the weight is an integer operand, its scale another operand or applied later on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -10,6 +10,7 @@ from onnxtop.reader.dequantize import affine, blocked, unpack
 from onnxtop.reader.encoding import Encoding, Sharing
 from onnxtop.reader.model import Value
 from onnxtop.reader.ops.convolutions import flattened, kernel_form
+from onnxtop.reader.ops.later_scale import factors_after
 from onnxtop.reader.ops.products import factor
 from onnxtop.reader.reading import Array, Bias, Call, Reading, matrices, one_matrix
 
@@ -29,14 +30,14 @@ def ConvInteger(call: Call, **attributes: Any) -> Iterator[Reading]:
 
 
 def _later_scaled(call: Call, position: int, form: Any, axis: int, **reading: Any) -> Iterator[Reading]:
-    scales = _scales_after(call)
+    found = factors_after(call, position)
     zero_point = call.constant(position + 2)
-    unit: Sharing = "per-tensor" if all(_size(call, scale) == 1 for scale in scales) else "per-channel"
+    unit: Sharing = "per-tensor" if all(_size(call, scale) == 1 for scale in found.weight) else "per-channel"
     yield Reading(
-        (call.operand(position), zero_point, *scales),
+        (call.operand(position), zero_point, *found.weight),
         form,
         decode=partial(_scale_later, axis=axis),
-        encoding=Encoding(call.dtype(position), unit if scales else None),
+        encoding=Encoding(call.dtype(position), unit if found.known else "of unknown scale"),
         **reading,
     )
 
@@ -50,38 +51,6 @@ def _scale_later(codes: Array, zero_point: Array | None, *scales: Array, axis: i
 
 def _size(call: Call, value: Value) -> int:
     return int(np.prod(call.constants.shape(value), dtype=int))
-
-
-def _scales_after(call: Call) -> Sequence[Value]:
-    """Return the constants that the result is multiplied by, through Cast and a chain of Mul.
-
-    The other factor of such a Mul is the activation's own scale, or its product with the weight's. A bias may
-    be added before, in units of that product.
-    """
-    scales: list[Value] = []
-    value = call.node.outputs[0] if call.node.outputs else None
-    while value is not None:
-        uses = call.model.users.get(value, ())
-        if len(uses) != 1 or uses[0].node.domain or uses[0].node.op_type not in ("Cast", "Mul", "Add"):
-            break
-        node, position = uses[0].node, uses[0].position
-        if scales:  # what is multiplied or added further on is none of the weight's
-            break
-        if node.op_type == "Mul":
-            scales += _constant_factors(call, node.inputs[1 - position])
-        value = node.outputs[0]
-    return scales
-
-
-def _constant_factors(call: Call, value: Value | None) -> list[Value]:
-    if value is None:
-        return []
-    if value in call.constants:
-        return [value]
-    node = call.model.producers.get(value)
-    if node is None or node.op_type != "Mul" or node.domain:
-        return []
-    return [factor for factor in node.inputs if factor is not None and factor in call.constants]
 
 
 def MatMulNBits(

@@ -175,6 +175,8 @@ def remark(layer: LayerReport) -> str:
         return persistence.reason or layer.reason or "not defined"
     if layer.copy_of is not None:
         return f"a copy of {layer.copy_of}, counted there"
+    if layer.apart is not None:
+        return f"measured by itself: {layer.apart}"
     return f"probably not trained: {layer.probably_fixed}" if layer.probably_fixed else ""
 
 

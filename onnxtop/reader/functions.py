@@ -1,0 +1,292 @@
+"""Functions of a model's own, replaced by their bodies; onnx's inliner does it, and converts other opsets.
+
+Two things are added. A call that leaves an attribute out gets the default that the function declares. A
+function that cannot be inlined stays an operation that nobody knows, and the constants of its body become
+inputs of its calls, so that they are counted like any other constant.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from onnx import (
+    AttributeProto,
+    FunctionProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    helper,
+    inliner,
+)
+
+from onnxtop.errors import ModelError
+
+__all__ = ["Key", "bodies_in", "inlined", "nodes_in", "with_constants_outside"]
+
+Key = tuple[str, str, str]
+"""Domain, name and overload: what a call and its function agree in."""
+
+_GUESS = "onnxtop.guess"
+_MOST_NODES = 2**20
+
+
+def inlined(proto: ModelProto) -> ModelProto:
+    """Return the model with the calls of its own functions replaced by their bodies, from the outermost in.
+
+    What stays in its functions could not be inlined, is called by one that could not, or is never called.
+
+    Raises
+    ------
+    ModelError
+        A function calls itself.
+    """
+    if not proto.functions:
+        return proto
+    functions = {_key(function): function for function in proto.functions}
+    inner = {key: _called(function.node, functions) for key, function in functions.items()}
+    _check_size(proto.graph, functions, _bottom_up(inner))
+    result = ModelProto()
+    result.CopyFrom(proto)
+    imports = {_domain(item.domain): item.version for item in proto.opset_import}
+    kept: set[Key] = set()
+    while keys := _called(nodes_in(result.graph), functions) - kept:
+        outermost = keys.difference(*(_reached(inner[key], inner) for key in keys))
+        _give_defaults(result.graph, functions)
+        whole = {key for key in outermost if _is_whole(functions[key])}
+        result, failed = _inline(result, [_aligned(functions[key], imports) for key in sorted(whole)])
+        kept |= failed | (outermost - whole)
+    called = _reached(_called(nodes_in(proto.graph), functions), inner)
+    needed = _reached(kept, inner) | (set(functions) - called)
+    del result.functions[:]
+    result.functions.extend(functions[key] for key in functions if key in needed)
+    return result
+
+
+def with_constants_outside(proto: ModelProto) -> tuple[ModelProto, Mapping[tuple[str, str], str]]:
+    """Return a model without functions, and by domain and name why calls of them remain.
+
+    Every constant of a body is a Constant node of the graph, named after its function, and an input of every
+    call; a function that nobody calls leaves constants that nobody uses.
+    """
+    if not proto.functions:
+        return proto, {}
+    functions = {_key(function): function for function in proto.functions}
+    inner = {key: _called(function.node, functions) for key, function in functions.items()}
+    result = ModelProto()
+    result.CopyFrom(proto)
+    del result.functions[:]
+    outside = {key: list(_constants(function)) for key, function in functions.items()}
+    for node in nodes_in(result.graph):
+        for key in sorted(_reached({_key(node)} & set(functions), inner)):
+            node.input.extend(constant.output[0] for constant in outside[key])
+    own = [NodeProto.FromString(node.SerializeToString()) for node in result.graph.node]
+    del result.graph.node[:]
+    result.graph.node.extend([*(constant for nodes in outside.values() for constant in nodes), *own])
+    return result, {key[:2]: _why(function, proto) for key, function in functions.items()}
+
+
+def nodes_in(graph: GraphProto) -> Iterator[NodeProto]:
+    """Yield the nodes of a graph, each with those of its subgraphs behind it."""
+    yield from _everything(graph.node)
+
+
+def bodies_in(node: NodeProto) -> Iterator[GraphProto]:
+    """Yield the subgraphs that a node holds."""
+    for attribute in node.attribute:
+        yield from [attribute.g] if attribute.HasField("g") else attribute.graphs
+
+
+def _key(item: NodeProto | FunctionProto) -> Key:
+    return item.domain, item.op_type if isinstance(item, NodeProto) else item.name, item.overload
+
+
+def _domain(name: str) -> str:
+    return "" if name == "ai.onnx" else name
+
+
+def _called(nodes: Iterable[NodeProto], functions: Collection[Key]) -> set[Key]:
+    """Return the functions that nodes and the subgraphs that they hold call."""
+    return {_key(node) for node in _everything(nodes) if _key(node) in functions}
+
+
+def _everything(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
+    for node in nodes:
+        yield node
+        for body in bodies_in(node):
+            yield from nodes_in(body)
+
+
+def _reached(keys: Iterable[Key], inner: Mapping[Key, set[Key]]) -> set[Key]:
+    """Return functions and all that their bodies call."""
+    reached: set[Key] = set()
+    stack = list(keys)
+    while stack:
+        key = stack.pop()
+        if key not in reached:
+            reached.add(key)
+            stack += inner[key]
+    return reached
+
+
+def _bottom_up(inner: Mapping[Key, set[Key]]) -> list[Key]:
+    """Return the functions, each behind those that it calls; raises ModelError where one calls itself."""
+    done: dict[Key, None] = {}
+    opened: set[Key] = set()
+    stack = sorted(inner, reverse=True)
+    while stack:
+        key = stack[-1]
+        waiting = sorted(inner[key] - set(done))
+        if not waiting:
+            done[stack.pop()] = None
+            opened.discard(key)
+            continue
+        opened.add(key)
+        if opened.intersection(waiting):
+            raise ModelError(
+                f"wanted functions that can be written out, found that {key[0]}.{key[1]} calls itself; "
+                "export the model again"
+            )
+        stack += waiting
+    return list(done)
+
+
+def _check_size(graph: GraphProto, functions: Mapping[Key, FunctionProto], order: Iterable[Key]) -> None:
+    """Raise ModelError where functions that call functions make more operations than any model has."""
+    sizes: dict[Key, int] = {}
+    for key in order:
+        sizes[key] = sum(1 + sizes.get(_key(node), 0) for node in _everything(functions[key].node))
+    size = sum(1 + sizes.get(_key(node), 0) for node in nodes_in(graph))
+    if size > _MOST_NODES:
+        raise ModelError(
+            f"wanted at most {_MOST_NODES} operations with all functions written out, found {size}; "
+            "export the model without functions"
+        )
+
+
+def _give_defaults(graph: GraphProto, functions: Mapping[Key, FunctionProto]) -> None:
+    """Write the attributes that calls leave out and functions declare with a default."""
+    for node in nodes_in(graph):
+        function = functions.get(_key(node))
+        given = {attribute.name for attribute in node.attribute}
+        if function is not None:
+            node.attribute.extend(item for item in function.attribute_proto if item.name not in given)
+
+
+def _aligned(function: FunctionProto, imports: Mapping[str, int]) -> FunctionProto:
+    """Return a function whose imports differ from the model's in ONNX's own operations alone.
+
+    Only those change with their version in a way that matters here, and only those can be converted.
+    """
+    result = FunctionProto()
+    result.CopyFrom(function)
+    for item in result.opset_import:
+        item.domain = _domain(item.domain)
+        item.version = imports.get(item.domain, item.version) if item.domain else item.version
+    return result
+
+
+def _inline(proto: ModelProto, functions: list[FunctionProto]) -> tuple[ModelProto, set[Key]]:
+    """Inline functions into the graph, in halves if together they fail; return those that stay calls."""
+    trial = ModelProto()
+    trial.CopyFrom(proto)
+    del trial.functions[:]
+    trial.functions.extend(functions)
+    _guess_types(trial.graph)
+    try:
+        result = inliner.inline_local_functions(trial, convert_version=True)
+    except Exception:  # the inliner raises bare C++ errors
+        if len(functions) == 1:
+            return proto, {_key(functions[0])}
+    else:
+        _forget_guesses(result.graph)
+        return result, {_key(function) for function in result.functions}
+    half = len(functions) // 2
+    proto, failed = _inline(proto, functions[:half])
+    proto, more = _inline(proto, functions[half:])
+    return proto, failed | more
+
+
+def _is_whole(function: FunctionProto) -> bool:
+    """Tell whether all that a body reads and returns is made before: the converter crashes on what is not."""
+    return _makes(function.node, function.input, function.output)
+
+
+def _makes(nodes: Iterable[NodeProto], inputs: Iterable[str], outputs: Iterable[str]) -> bool:
+    made = {"", *inputs}
+    for node in nodes:
+        inside = all(
+            _makes(body.node, made.union(*_names(body)), [item.name for item in body.output])
+            for body in bodies_in(node)
+        )
+        if not inside or not made.issuperset(node.input):
+            return False
+        made.update(node.output)
+    return made.issuperset(outputs)
+
+
+def _names(body: GraphProto) -> tuple[list[str], list[str]]:
+    return [item.name for item in body.input], [item.name for item in body.initializer]
+
+
+def _guess_types(graph: GraphProto) -> None:
+    """Declare what the graph leaves undeclared: the converter wants a type, whatever it is, of all values."""
+    declared = {item.name for item in (*graph.input, *graph.output, *graph.value_info)}
+    for node in graph.node:
+        for name in dict.fromkeys(node.output):
+            if name and name not in declared:
+                guess = helper.make_tensor_value_info(name, TensorProto.FLOAT, None, _GUESS)
+                graph.value_info.append(guess)
+        for body in bodies_in(node):
+            _guess_types(body)
+
+
+def _forget_guesses(graph: GraphProto) -> None:
+    kept = [item for item in graph.value_info if item.doc_string != _GUESS]
+    del graph.value_info[:]
+    graph.value_info.extend(kept)
+    for node in graph.node:
+        for body in bodies_in(node):
+            _forget_guesses(body)
+
+
+def _constants(function: FunctionProto) -> Iterator[NodeProto]:
+    """Yield what a body holds as Constant nodes: its own, tensors of subgraphs, of other attributes."""
+    graph = GraphProto()
+    graph.node.extend(function.node)
+    prefix = ".".join(filter(None, _key(function)))
+    for number, (name, value) in enumerate(_held(graph)):
+        constant = helper.make_node("Constant", [], [f"{prefix}.{name or number}"])
+        constant.attribute.append(value)
+        yield constant
+
+
+def _held(graph: GraphProto) -> Iterator[tuple[str, AttributeProto]]:
+    for tensor in graph.initializer:
+        yield tensor.name, helper.make_attribute("value", tensor)
+    for sparse in graph.sparse_initializer:
+        yield sparse.values.name, helper.make_attribute("sparse_value", sparse)
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from _tensors(node, attribute)
+        for body in bodies_in(node):
+            yield from _held(body)
+
+
+def _tensors(node: NodeProto, attribute: AttributeProto) -> Iterator[tuple[str, AttributeProto]]:
+    if node.op_type == "Constant" and node.output and attribute.name.startswith(("value", "sparse_value")):
+        yield node.output[0], attribute
+    elif attribute.HasField("t"):
+        yield attribute.name, helper.make_attribute("value", attribute.t)
+    elif attribute.floats:
+        yield attribute.name, helper.make_attribute("value_floats", list(attribute.floats))
+
+
+def _why(function: FunctionProto, proto: ModelProto) -> str:
+    versions = (
+        {_domain(item.domain): item.version for item in imports}.get("", 0)
+        for imports in (function.opset_import, proto.opset_import)
+    )
+    theirs, ours = versions
+    name = f"the function {function.domain}.{function.name}"
+    if theirs == ours:
+        return f"{name} cannot be written out by onnx"
+    return f"{name} is written in opset {theirs}, the model in {ours}, and onnx cannot convert it"

@@ -1,0 +1,127 @@
+"""Which uses of a constant are one layer: those of the same elements, decoded in the same way.
+
+Codes that two nodes decode by different scales are two weights. Decodings are compared by what they compute
+with: two nodes with equal scales and zero points decode alike, wherever a transposition stands. A use whose
+scale is not known says nothing against any other.
+"""
+
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from onnxtop.reader.constants import Constants, UnreadableConstantError
+from onnxtop.reader.encoding import is_weight_type
+from onnxtop.reader.evaluate import is_decoder, keeps_elements
+from onnxtop.reader.layer import WeightUse
+from onnxtop.reader.model import Model, Node, Value
+from onnxtop.reader.reading import Array
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One decoding: what does it, the constants that it takes, the axis along which they run."""
+
+    kind: str
+    values: tuple[Value | None, ...]
+    axis: int
+
+
+_Decoding = tuple[_Step, ...]
+
+
+def weights_of_uses(
+    uses: Iterable[WeightUse], model: Model, constants: Constants
+) -> list[tuple[Value, list[WeightUse]]]:
+    """Return the origin of each weight and its uses, in the order of their first uses."""
+    groups: list[tuple[Value, list[WeightUse]]] = []
+    known: dict[tuple[Value, str], list[tuple[_Decoding | None, list[WeightUse]]]] = {}
+    for use in uses:
+        origin = constants.origin(use.operand)
+        decoding = _decoding(use, model, constants)
+        same = known.setdefault((origin, use.part), [])
+        found = next((group for other, group in same if _alike(decoding, other, constants)), None)
+        if found is None:
+            found = []
+            same.append((decoding, found))
+            groups.append((origin, found))
+        found.append(use)
+    return groups
+
+
+def _decoding(use: WeightUse, model: Model, constants: Constants) -> _Decoding | None:
+    """Return how a use decodes what is stored, None where that is not known."""
+    reading = use.reading
+    if reading is None or (reading.encoding is not None and not reading.encoding.has_known_scale):
+        return None
+    steps = list(_decoders(use.operand, model))
+    if len(reading.operands) > 1:
+        options: dict[str, Any] = getattr(reading.decode, "keywords", {})
+        steps.insert(0, _Step("affine", reading.operands[1:], options.get("axis", 0)))
+    return tuple(steps)
+
+
+def _decoders(value: Value, model: Model) -> Iterator[_Step]:
+    """Yield the decodings between a value and its origin, the last one first; axes are the origin's."""
+    passed: list[Node] = []
+    while (outside := model.carried.get(value)) is not None or (
+        (node := model.producers.get(value)) is not None and keeps_elements(node)
+    ):
+        if outside is not None:
+            value = outside
+            continue
+        assert node is not None
+        assert node.inputs[0] is not None
+        passed.append(node)
+        value = node.inputs[0]
+    for place, node in enumerate(passed):
+        if is_decoder(node):
+            axis = node.attributes().get("axis", 1) if node.op_type == "DequantizeLinear" else 0
+            where = _before(axis, passed[place + 1 :]) if isinstance(axis, int) else 0
+            yield _Step(_kind(node), node.inputs[1:], where)
+
+
+def _kind(node: Node) -> str:
+    options = {name: value for name, value in node.attributes().items() if name != "axis"}
+    plain = node.op_type == "DequantizeLinear" and not options.get("block_size")
+    return "affine" if plain else f"{node.op} {sorted(options.items())}"
+
+
+def _before(axis: int, nodes: Iterable[Node]) -> int:
+    """Return which axis it was before the transpositions."""
+    for node in nodes:
+        order = node.attributes().get("perm") if node.op_type == "Transpose" else None
+        if isinstance(order, list) and -len(order) <= axis < len(order):
+            axis = int(order[axis])
+        elif node.op_type == "Transpose":
+            axis = -1 - axis
+    return axis
+
+
+def _alike(one: _Decoding | None, other: _Decoding | None, constants: Constants) -> bool:
+    if one is None or other is None or one == other:
+        return True
+    try:
+        return [_content(step, constants) for step in one] == [_content(step, constants) for step in other]
+    except (UnreadableConstantError, ValueError):  # each is read, or skipped with its own reason
+        return False
+
+
+def _content(step: _Step, constants: Constants) -> Hashable:
+    """Return what a decoding computes with: scales multiplied, zero points unless all are zero."""
+    arrays = [constants.read(value) for value in step.values if value is not None]
+    scales = [array for array in arrays if is_weight_type(array.dtype.name)]
+    others = [array for array in arrays if not is_weight_type(array.dtype.name) and np.any(array)]
+    if step.kind == "affine":
+        scales = [np.prod(np.broadcast_arrays(*map(np.ravel, scales)), axis=0)] if len(scales) > 1 else scales
+    sizes = {array.size for array in map(_shortest, (*scales, *others))}
+    axis = 0 if step.kind == "affine" and sizes <= {1} else step.axis
+    return step.kind, axis, *(_shortest(array).tobytes() for array in (*scales, *others))
+
+
+def _shortest(array: Array) -> Array:
+    """Return the numbers of a scale or zero point, one number if all are equal."""
+    wide = np.float64 if is_weight_type(array.dtype.name) else np.int64
+    numbers = np.ravel(array).astype(wide)
+    return numbers[:1] if numbers.size and (numbers == numbers[0]).all() else numbers

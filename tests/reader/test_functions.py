@@ -1,0 +1,278 @@
+"""Functions of a model's own: what is inlined computes what the runtime computes, what is not is counted."""
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx.parser
+import pytest
+from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from onnxtop.errors import ModelError
+from onnxtop.reader.account import Role, account
+from onnxtop.reader.constants import Constants
+from onnxtop.reader.layer import Layer, Skipped
+from onnxtop.reader.layers import find_layers
+from onnxtop.reader.model import load
+from onnxtop.reader.skeleton import checker_note
+from tests.models import Array, layers_of, run, save, weights
+
+LARGE = (40, 30)
+"""Over 4096 bytes: such a weight stays in the file when the model is loaded."""
+
+
+def parsed(text: str, held: Mapping[str, Array], opset: int = 18) -> ModelProto:
+    """Return a model of ONNX text; ``held`` are initializers, or the value of a Constant of that name."""
+    proto = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["": {opset}, "acme": 1]> {text}')
+    nodes: list[NodeProto] = [node for function in proto.functions for node in function.node]
+    nodes += [inner for node in nodes for item in node.attribute for inner in item.g.node]
+    filled = {node.output[0] for node in nodes if node.op_type == "Constant"}
+    for node in nodes:
+        if node.op_type == "Constant" and node.output[0] in held:
+            del node.attribute[:]
+            node.attribute.append(
+                helper.make_attribute("value", numpy_helper.from_array(held[node.output[0]]))
+            )
+    proto.graph.initializer.extend(
+        numpy_helper.from_array(array, name) for name, array in held.items() if name not in filled
+    )
+    return proto
+
+
+def whole(found: list[Layer | Skipped]) -> Array:
+    """Return the product of all layers."""
+    product = np.eye(LARGE[0], dtype=np.float32)
+    for layer in found:
+        assert isinstance(layer, Layer), layer
+        product = product @ layer.matrix()
+    return product
+
+
+W, V = weights(*LARGE), weights(LARGE[1], 6)
+IN_OUT = "(float[N, 40] x) => (float[N, M] y)"
+LINEAR = '<domain: "acme", opset_import: ["": 18]>'
+CALLER = '<domain: "acme", opset_import: ["": 18, "acme": 1]>'
+
+DEFAULTS = {
+    "left out": f"""g {IN_OUT} {{ y = acme.L(x, w) }}
+        {LINEAR} L <a: float = 0.5> (X, W) => (Y) {{ Y = Gemm <alpha: float = @a> (X, W) }}""",
+    "given": f"""g {IN_OUT} {{ y = acme.L <a = 0.25> (x, w) }}
+        {LINEAR} L <a: float = 0.5> (X, W) => (Y) {{ Y = Gemm <alpha: float = @a> (X, W) }}""",
+    "without a default": f"""g {IN_OUT} {{ y = acme.L(x, w) }}
+        {LINEAR} L <a> (X, W) => (Y) {{ Y = Gemm <alpha: float = @a> (X, W) }}""",
+    "of the caller": f"""g {IN_OUT} {{ y = acme.O(x, w) }}
+        {LINEAR} L <a: float = 0.5> (X, W) => (Y) {{ Y = Gemm <alpha: float = @a> (X, W) }}
+        {CALLER} O <b: float = 0.25> (X, W) => (Y) {{ Y = acme.L <a: float = @b> (X, W) }}""",
+    "of the called": f"""g {IN_OUT} {{ y = acme.O(x, w) }}
+        {LINEAR} L <a: float = 0.5> (X, W) => (Y) {{ Y = Gemm <alpha: float = @a> (X, W) }}
+        {CALLER} O (X, W) => (Y) {{ Y = acme.L(X, W) }}""",
+    "in one of two": f"""g {IN_OUT} {{ h = acme.L(x, w) y = acme.L <a = 4.0> (h, v) }}
+        {LINEAR} L <a: float = 0.5> (X, W) => (Y) {{ Y = Gemm <alpha: float = @a> (X, W) }}""",
+    "in a branch": f"""g {IN_OUT} {{
+        c = Constant <value = bool {{1}}> ()
+        y = If (c) <then_branch = t () => (float[N, M] r) {{ r = acme.L(x, w) }},
+                    else_branch = e () => (float[N, M] s) {{ s = acme.L <a = 0.5> (x, w) }}>
+        }}
+        {LINEAR} L <a: float = 0.5> (X, W) => (Y) {{ Y = Gemm <alpha: float = @a> (X, W) }}""",
+    "of a whole number": f"""g {IN_OUT} {{ y = acme.L(x, wt) }}
+        {LINEAR} L <t: int = 1> (X, W) => (Y) {{ Y = Gemm <transB: int = @t> (X, W) }}""",
+}
+
+
+@pytest.mark.parametrize("how", DEFAULTS)
+def test_attributes_that_a_call_leaves_out(tmp_path: Path, how: str) -> None:
+    """What the runtime computes for unit vectors is the product of the layers."""
+    used = {name for name in ("w", "v", "wt") if f" {name})" in DEFAULTS[how].partition("<domain")[0]}
+    held = {name: array for name, array in {"w": W, "v": V, "wt": W.T.copy()}.items() if name in used}
+    proto = parsed(DEFAULTS[how], held)
+    wanted = run(proto, x=np.eye(40, dtype=np.float32))
+    np.testing.assert_array_equal(whole(layers_of(save(proto, tmp_path))), wanted)
+
+
+def test_a_caller_that_was_not_given_it_hands_on_nothing(tmp_path: Path) -> None:
+    """The default is then that of the function that is called, as the standard says of what is left out."""
+    text = f"""g {IN_OUT} {{ y = acme.O(x, w) }}
+        {LINEAR} L <a: float = 0.5> (X, W) => (Y) {{ Y = Gemm <alpha: float = @a> (X, W) }}
+        {CALLER} O <b> (X, W) => (Y) {{ Y = acme.L <a: float = @b> (X, W) }}"""
+    (layer,) = layers_of(save(parsed(text, {"w": W}), tmp_path))
+    assert isinstance(layer, Layer)
+    np.testing.assert_array_equal(layer.matrix(), W / 2)
+
+
+OTHER = {
+    "a weight inside": """L (X) => (Y) { W = Constant <value_int = 0> () Y = MatMul(X, W) }""",
+    "operations that changed": """L (X) => (Y) { W = Constant <value_int = 0> ()
+        M = ReduceMean <axes = [1], keepdims = 1> (X) C = Sub(X, M) Y = MatMul(C, W) }""",
+    "an attribute of the call": """L <axes> (X) => (Y) { W = Constant <value_int = 0> ()
+        M = ReduceMean <axes: ints = @axes, keepdims = 1> (X) C = Sub(X, M) Y = MatMul(C, W) }""",
+    "a branch": """L (X) => (Y) { C = Constant <value = bool {1}> ()
+        Y = If (C) <
+            then_branch = t () => (float[N, M] r) {
+                W = Constant <value_int = 0> () M = ReduceMean <axes = [1]> (X) D = Sub(X, M)
+                r = MatMul(D, W) },
+            else_branch = e () => (float[N, M] s) { s = ReduceMean <axes = [1]> (X) }> }""",
+}
+
+
+@pytest.mark.parametrize("opset", [13, 17])
+@pytest.mark.parametrize("how", OTHER)
+def test_a_function_of_an_older_opset(tmp_path: Path, how: str, opset: int) -> None:
+    """It means what the opset says that it names: so it is converted."""
+    call = "acme.L <axes = [1]> (x)" if "<axes>" in OTHER[how] else "acme.L(x)"
+    text = f"""g {IN_OUT} {{ h = {call} r = Relu(h) y = MatMul(r, v) }}
+        <domain: "acme", opset_import: ["": {opset}]> {OTHER[how]}"""
+    proto = parsed(text, {"W": W, "v": V})
+    model = load(save(proto, tmp_path))
+    found = [layer for layer in find_layers(model, Constants(model)) if isinstance(layer, Layer)]
+    np.testing.assert_array_equal(found[0].matrix(), W)
+    np.testing.assert_array_equal(found[1].matrix(), V)
+    assert checker_note(model) is None
+    assert not model.proto.functions
+    x = weights(5, 40)
+    inlined = onnx.load_from_string(model.proto.SerializeToString())
+    for node in inlined.graph.node:
+        bodies = [item.g.node for item in node.attribute if item.HasField("g")]
+        for inner in (node, *(n for body in bodies for n in body)):
+            if inner.op_type == "Constant" and inner.attribute[0].t.external_data:
+                inner.attribute[0].t.CopyFrom(numpy_helper.from_array(W))
+    again, wanted = (ReferenceEvaluator(item).run(None, {"x": x})[0] for item in (inlined, proto))
+    np.testing.assert_allclose(again, wanted, rtol=1e-5, atol=1e-3)
+
+
+def test_the_same_as_in_the_opset_of_the_model(tmp_path: Path) -> None:
+    """Names and numbers are those of a function that needs no conversion."""
+    texts = [
+        f'g {IN_OUT} {{ h = acme.L(x) y = MatMul(h, v) }} <domain: "acme", opset_import: ["": {opset}]> '
+        f"{OTHER['operations that changed']}".replace("<axes = [1], keepdims = 1> (X)", reduced)
+        for opset, reduced in ((17, "<axes = [1], keepdims = 1> (X)"), (18, "<keepdims = 1> (X, A)"))
+    ]
+    texts[1] = texts[1].replace("M = Reduce", "A = Constant <value_ints = [1]> () M = Reduce")
+    one, other = (
+        [
+            (layer.name, layer.n_in, layer.n_out)
+            for layer in layers_of(save(parsed(text, {"W": W, "v": V}), tmp_path))
+        ]
+        for text in texts
+    )
+    assert one == other
+
+
+def test_another_version_of_a_domain_that_is_not_converted(tmp_path: Path) -> None:
+    text = f"""g {IN_OUT} {{ y = acme.L(x, w) }}
+        <domain: "acme", opset_import: ["ai.onnx": 18, "acme": 7]> L (X, W) => (Y) {{ Y = MatMul(X, W) }}"""
+    np.testing.assert_array_equal(whole(layers_of(save(parsed(text, {"w": W}), tmp_path))), W)
+
+
+CLOSED = f"""g {IN_OUT} {{ h = acme.L(x) i = acme.L(h) y = MatMul(i, v) }}
+    <domain: "acme", opset_import: ["": 20, "acme": 1]> L (X) => (Y) {{
+        W = Constant <value_int = 0> () B = Constant <value_floats = [1.0, 2.0, 3.0]> ()
+        H = acme.I(X) G = Gelu(H) M = MatMul(G, W) Y = Add(M, B) }}
+    <domain: "acme", opset_import: ["": 20]> I (X) => (Y) {{
+        U = Constant <value_int = 0> () C = Constant <value = bool {{1}}> ()
+        Y = If (C) <then_branch = t () => (float[N, M] r) {{ r = MatMul(X, U) }},
+                    else_branch = e () => (float[N, M] s)
+                        <float[2, 3] T = {{1, 2, 3, 4, 5, 6}}> {{ s = MatMul(X, T) }}> }}"""
+
+
+def test_a_function_that_cannot_be_converted_is_skipped(tmp_path: Path) -> None:
+    """Its weights, and those of functions inside, are counted once, though it is called twice."""
+    held = {"W": weights(40, 40), "U": weights(40, 40, seed=1), "v": weights(40, 6)}
+    model = load(save(parsed(CLOSED, held), tmp_path))
+    constants = Constants(model)
+    layers = find_layers(model, constants)
+    skipped = {layer.weight: layer for layer in layers if isinstance(layer, Skipped)}
+    assert {name: layer.parameters for name, layer in skipped.items()} == {
+        "acme.L.W": 1600,
+        "acme.I.U": 1600,
+        "acme.I.T": 6,
+    }
+    for layer in skipped.values():
+        assert layer.op_type == "acme.L"
+        assert "acme.L is written in opset 20, the model in 18" in layer.reason
+    assert [layer.weight for layer in layers if isinstance(layer, Layer)] == ["v"]
+    counted = account(model, constants, layers)
+    assert sorted(counted.skipped(item) for item in layers if isinstance(item, Skipped)) == [6, 1600, 1600]
+    assert counted.other == {"acme.L": 4}
+
+
+def test_constants_of_a_function_that_nobody_calls_are_unused(tmp_path: Path) -> None:
+    text = f"""g {IN_OUT} {{ y = MatMul(x, w) }}
+        {LINEAR} L (X) => (Y) {{ W = Constant <value_int = 0> () Y = MatMul(X, W) }}"""
+    model = load(save(parsed(text, {"w": W, "W": weights(7, 5)}), tmp_path))
+    constants = Constants(model)
+    assert account(model, constants, find_layers(model, constants)).total(Role.UNUSED) == 35
+
+
+def test_a_function_that_returns_what_nothing_makes(tmp_path: Path) -> None:
+    """Converters crash on it: it stays a call."""
+    text = f"""g {IN_OUT} {{ y = acme.L(x, w) }}
+        <domain: "acme", opset_import: ["": 17]> L (X, W) => (Y) {{ Z = MatMul(X, W) }}"""
+    (skipped,) = layers_of(save(parsed(text, {"w": W}), tmp_path))
+    assert isinstance(skipped, Skipped)
+    assert (skipped.op_type, skipped.weight) == ("acme.L", "w")
+
+
+@pytest.mark.parametrize(
+    "bodies",
+    [("acme.L(X)",), ("acme.I(X)", "acme.L(X)"), ("If (X) <then_branch = t () => (r) { r = acme.L(X) }>",)],
+    ids=["itself", "by way of another", "in a branch"],
+)
+def test_a_function_that_calls_itself(tmp_path: Path, bodies: tuple[str, ...]) -> None:
+    functions = "".join(
+        f"{CALLER} {name} (X) => (Y) {{ Y = {body} }}" for name, body in zip("LI", bodies, strict=False)
+    )
+    proto = parsed(f"g {IN_OUT} {{ y = acme.L(x) }} {functions}", {})
+    with pytest.raises(ModelError, match=r"acme\.\w calls itself"):
+        load(save(proto, tmp_path))
+
+
+def test_functions_that_multiply(tmp_path: Path) -> None:
+    """Forty functions that each call the next twice are a million million operations."""
+    bodies = [f"L{n} (X) => (Y) {{ Z = acme.L{n + 1}(X) Y = acme.L{n + 1}(Z) }}" for n in range(40)]
+    bodies.append("L40 (X) => (Y) { Y = Relu(X) }")
+    proto = parsed(f"g {IN_OUT} {{ y = acme.L0(x) }} {' '.join(f'{CALLER} {body}' for body in bodies)}", {})
+    with pytest.raises(ModelError, match="operations with all functions written out"):
+        load(save(proto, tmp_path))
+
+
+def test_one_of_many_functions_cannot_be_converted(tmp_path: Path) -> None:
+    """The others are inlined all the same."""
+    calls = " ".join(f"h{n + 1} = acme.L{n}(h{n}, w)" for n in range(9))
+    body = "(X, W) => (Y) { Y = MatMul(X, W) }"
+    bodies = [
+        f"{LINEAR} L{n} {body}"
+        if n != 4
+        else '<domain: "acme", opset_import: ["": 20]> L4 (X, W) => (Y) { G = Gelu(X) Y = MatMul(G, W) }'
+        for n in range(9)
+    ]
+    text = f"g {IN_OUT} {{ h0 = Relu(x) {calls} y = Relu(h9) }} {' '.join(bodies)}"
+    model = load(save(parsed(text, {"w": weights(40, 40)}), tmp_path))
+    kinds = [node.op_type for node in model.nodes]
+    assert (kinds.count("MatMul"), kinds.count("L4")) == (8, 1)
+
+
+def test_a_function_that_is_not_there(tmp_path: Path) -> None:
+    """It may be an operation that somebody registers: what it takes is skipped by its name."""
+    text = f"""g {IN_OUT} {{ y = acme.L(x, w) }}
+        {CALLER} L (X, W) => (Y) {{ Y = acme.Missing(X, W) }}"""
+    (skipped,) = layers_of(save(parsed(text, {"w": W}), tmp_path))
+    assert isinstance(skipped, Skipped)
+    assert (skipped.weight, skipped.reason) == ("w", "unknown operation acme.Missing")
+
+
+def test_damaged_functions(tmp_path: Path) -> None:
+    """Whatever a function holds, the model is read or refused, with nothing but a message."""
+    rng = np.random.default_rng(0)
+    whole_file = parsed(CLOSED, {"W": weights(9, 9), "U": weights(9, 9), "v": weights(9, 2)})
+    good: Any = bytearray(whole_file.SerializeToString())
+    for _ in range(200):
+        bad = bytearray(good)
+        for place in rng.integers(0, len(bad), 4):
+            bad[place] = rng.integers(0, 256)
+        path = tmp_path / "bad.onnx"
+        path.write_bytes(bad)
+        with contextlib.suppress(ModelError):
+            layers_of(path)
