@@ -25,9 +25,9 @@ REASONS = {
     "GlobalLpPool": "no registered implementation",
     "MaxRoiPool": "no registered implementation",
     "NonMaxSuppression": "not known beforehand",
-    "Optional": "not known beforehand",
-    "SequenceConstruct": "not known beforehand",
-    "SplitToSequence": "not known beforehand",
+    "Optional": "no tensor",
+    "SequenceConstruct": "no tensor",
+    "SplitToSequence": "no tensor",
     "ConvTranspose in groups": "could not broadcast",
 }
 """What onnx's reference does not compute, and why; any other reason is a fault."""
