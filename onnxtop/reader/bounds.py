@@ -170,7 +170,7 @@ def _attributes(proto: NodeProto) -> dict[str, Any]:
 
 
 def _times(sizes: Iterable[int]) -> int:
-    """Return the product of sizes; a zero among them does not keep NumPy from making the rest."""
+    """Return the product of sizes; a zero among them keeps nobody from making the rest."""
     return math.prod(max(1, size) for size in sizes)
 
 
@@ -212,8 +212,7 @@ def _size(answer: TypeProto | None) -> tuple[int, int]:
     sizes = [dim.dim_value for dim in kind.shape.dim]
     if min(sizes, default=0) < 0:
         raise ValueError(f"its size would be {sizes}")
-    count = math.prod(sizes)
-    return count, helper.tensor_dtype_to_np_dtype(kind.elem_type).itemsize if kind.elem_type else 8
+    return _times(sizes), helper.tensor_dtype_to_np_dtype(kind.elem_type).itemsize if kind.elem_type else 8
 
 
 def infer(
