@@ -91,7 +91,9 @@ def _check_reason(example: Example, tmp_path: Path, reason: str) -> None:
 
 
 def test_every_example_is_of_an_operation() -> None:
-    assert {op_type for op_type, _, _ in WRITTEN} <= set(operations())
+    """An onnx that is older than the examples does not know all of them."""
+    unknown = {op_type for op_type, _, _ in WRITTEN} - set(operations())
+    assert not unknown or onnx.defs.onnx_opset_version() < 28
 
 
 EXTREMES = np.array([0, -0.0, 1e-30, 100, -100, 3e38, -3e38, np.inf, -np.inf, np.nan], np.float32)
