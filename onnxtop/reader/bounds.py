@@ -23,7 +23,8 @@ _WORK = 2**30
 """Additions of two numbers, or what takes as long, that one evaluation may need: seconds."""
 _LINES = 2**21
 """Lines of Python that one evaluation may run: onnx's reference operations that go entry by entry."""
-_UNKNOWN = "its size is not known beforehand"
+_BESIDE = 3
+"""What is laid out in between may be so many times what the results may be: it is gone with its operation."""
 
 
 class OverBudgetError(ValueError):
@@ -52,7 +53,7 @@ class Budget:
         """Take a cost off; raises OverBudgetError where that is more than is left."""
         self._bytes += cost.results
         self._work += cost.work
-        needed = max(self._bytes, cost.between // 3)
+        needed = max(self._bytes, cost.between // _BESIDE)
         if needed > self._limit:
             raise OverBudgetError(
                 f"computing it needs {needed} bytes or more, over the limit of {self._limit}"
@@ -141,9 +142,13 @@ def _own_bytes(call: Today, arrays: Sequence[Array]) -> int | None:
                 return _gathered(call.proto.op_type, attributes, *arrays[:2]) * width
             case "Cast":
                 return arrays[0].size * helper.tensor_dtype_to_np_dtype(attributes["to"]).itemsize
-            case "CastLike" | "DequantizeLinear" | "QuantizeLinear":
-                return arrays[0].size * 8
-            case "Concat" | "Slice" | "Split" | "Compress" | "ScatterND" | "ScatterElements":
+            case "CastLike":
+                return arrays[0].size * arrays[1].itemsize
+            case "DequantizeLinear":
+                return arrays[0].size * max(4, arrays[1].itemsize)
+            case (
+                "Concat" | "QuantizeLinear" | "Slice" | "Split" | "Compress" | "ScatterND" | "ScatterElements"
+            ):
                 return given
             case "Pad":
                 return _padded(arrays[0], attributes, arrays) * width
@@ -165,7 +170,7 @@ def _attributes(proto: NodeProto) -> dict[str, Any]:
 
 
 def _times(sizes: Iterable[int]) -> int:
-    """Return the product of sizes; a zero among them does not keep NumPy from making the rest."""
+    """Return the product of sizes; a zero among them keeps nobody from making the rest."""
     return math.prod(max(1, size) for size in sizes)
 
 
@@ -185,32 +190,29 @@ def _gathered(op_type: str, attributes: Mapping[str, Any], data: Array, indices:
 
 def _inferred(call: Today) -> list[tuple[int, int]]:
     """Return how many entries each result has, and the bytes of one."""
-    operands = [
-        (None, 0, None)
-        if array is None
-        else (
-            array.shape,
-            helper.np_dtype_to_tensor_dtype(array.dtype),
-            array if array.size < 2**14 else None,
-        )
-        for array in call.inputs
-    ]
+    operands: list[tuple[tuple[int, ...] | None, int, Array | None]] = []
+    for array in call.inputs:
+        kind = 0 if array is None else helper.np_dtype_to_tensor_dtype(array.dtype)
+        small = array is not None and array.size < 2**14  # shapes, axes: what sizes are told by
+        operands.append((None if array is None else array.shape, kind, array if small else None))
     answers = infer(call.proto, operands, call.opset)
     return [_size(answers.get(name)) for name in call.proto.output if name]
 
 
 def _size(answer: TypeProto | None) -> tuple[int, int]:
     kind = answer.tensor_type if answer is not None else None
+    if answer is not None and not answer.HasField("tensor_type"):
+        raise ValueError("its result is no tensor")
     if (
         kind is None
         or not kind.HasField("shape")
         or not all(dim.HasField("dim_value") for dim in kind.shape.dim)
     ):
-        raise ValueError(_UNKNOWN)
-    if any(dim.dim_value < 0 for dim in kind.shape.dim):
-        raise ValueError("its size is below zero")
-    count = math.prod(dim.dim_value for dim in kind.shape.dim)
-    return count, helper.tensor_dtype_to_np_dtype(kind.elem_type).itemsize if kind.elem_type else 8
+        raise ValueError("its size is not known beforehand")
+    sizes = [dim.dim_value for dim in kind.shape.dim]
+    if min(sizes, default=0) < 0:
+        raise ValueError(f"its size would be {sizes}")
+    return _times(sizes), helper.tensor_dtype_to_np_dtype(kind.elem_type).itemsize if kind.elem_type else 8
 
 
 def infer(
@@ -255,7 +257,7 @@ def schema(op_type: str, opset: int, domain: str = "") -> onnx.defs.OpSchema:
 def _arithmetic(call: Today, arrays: Sequence[Array], count: int) -> tuple[int, int]:
     """Return how many numbers an operation lays out in between, and its arithmetic beyond a step an entry."""
     attributes = _attributes(call.proto)
-    kernel = arrays[1] if len(arrays) > 1 else None
+    dilations = attributes.get("dilations", ())
     match call.proto.op_type:
         case "MatMul" | "Gemm":
             depth = arrays[0].shape[0 if attributes.get("transA") else -1] if arrays[0].ndim else 1
@@ -266,16 +268,12 @@ def _arithmetic(call: Today, arrays: Sequence[Array], count: int) -> tuple[int, 
         case "Einsum":
             steps = _einsum_steps(attributes["equation"].decode(), arrays)
             return (0 if len(arrays) < 3 else steps), steps
-        case "Conv" | "ConvInteger" | "DeformConv" | "CausalConvWithState" if kernel is not None:
-            return _padded(arrays[0], attributes) + count * _per_output(
-                kernel, attributes.get("dilations", ())
-            ), 0
+        case "Conv" | "ConvInteger" | "DeformConv" | "CausalConvWithState":
+            return _padded(arrays[0], attributes) + count * _per_output(arrays[1], dilations), 0
         case "QLinearConv":
-            return _padded(arrays[0], attributes) + count * _per_output(
-                arrays[3], attributes.get("dilations", ())
-            ), 0
-        case "ConvTranspose" if kernel is not None:
-            return arrays[0].size * _per_output(kernel), 0
+            return _padded(arrays[0], attributes) + count * _per_output(arrays[3], dilations), 0
+        case "ConvTranspose":
+            return arrays[0].size * _per_output(arrays[1], dilations), 0
         case "AveragePool" | "LpPool" | "MaxPool":
             return _padded(arrays[0], attributes), count * math.prod(map(abs, attributes["kernel_shape"]))
         case "LSTM" | "GRU" | "RNN":

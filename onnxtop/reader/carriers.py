@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.reader.constants import Constants, UnreadableConstantError, told_by
+from onnxtop.reader.constants import Constants, UnreadableConstantError, tells
 from onnxtop.reader.encoding import is_code_type, is_weight_type
 from onnxtop.reader.evaluate import is_computed, is_decoder
 from onnxtop.reader.lanes.tables import ELEMENTWISE
@@ -300,8 +300,8 @@ class Carriers:
             return {}
         carriers = self._followed(node.outputs[0], claim)
         settings: dict[Value, Setting | None] = {}
-        for value in (node.inputs[place] for place in told_by(node)):
-            if value is None or value in self.constants or value in carriers:
+        for place, value in enumerate(node.inputs):
+            if value is None or not tells(node, place) or value in self.constants or value in carriers:
                 continue
             settings[value] = self._setting(value)
             if settings[value] is None and node.domain == "" and node.op_type in ("Expand", "Tile"):

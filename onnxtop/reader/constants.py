@@ -21,7 +21,7 @@ from onnx import TensorProto, helper
 from onnxtop.reader.bounds import Budget, OverBudgetError
 from onnxtop.reader.evaluate import is_computed, is_decoder, keeps_elements, run
 from onnxtop.reader.model import Body, Model, Node, Value
-from onnxtop.reader.tensors import dtype_name
+from onnxtop.reader.tensors import dtype_name, stored_bytes
 
 Array = NDArray[Any]
 
@@ -42,7 +42,7 @@ class Constants:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._limit = max(2**28, 4 * model.byte_count)
+        self._limit = max(2**28, 4 * model.byte_count, 4 * _largest_tensor(model))
         self._opset = model.opset.get("ai.onnx", onnx.defs.onnx_opset_version())
         self._kept: OrderedDict[Value, Array] = OrderedDict()
         self._kept_bytes = 0
@@ -58,7 +58,10 @@ class Constants:
 
     def _find(self) -> None:
         """Find what follows from constants: each node once, when the last of its inputs is known."""
-        missing = {node.index: len(told_by(node)) for node in self._model.nodes}
+        missing = {
+            node.index: sum(value is not None and tells(node, at) for at, value in enumerate(node.inputs))
+            for node in self._model.nodes
+        }
         others: dict[Value, list[Value]] = {}  # what a value is called in a body, or outside of one
         for inner, outside in self._model.carried.items():
             others.setdefault(outside, []).append(inner)
@@ -70,21 +73,23 @@ class Constants:
                 continue
             self._constant.add(value)
             stack += others.get(value, ())
-            ready = []
             for outcome in waiting.pop(value, ()):
                 outcome.missing.discard(value)
                 stack += self._settle(outcome)
-            for use in self._model.users.get(value, ()):
-                missing[use.node.index] -= use.position in told_by(use.node)
-                if not missing[use.node.index] and use.position in told_by(use.node):
-                    ready.append(use.node)
-            for node in ready:
+            for node in self._completed(value, missing):
                 if self._is_computed(node):
                     stack += [made for made in node.outputs if self._model.producers[made] is node]
                 for outcome in self._outcomes(node):
                     for inner in outcome.missing:
                         waiting.setdefault(inner, []).append(outcome)
                     stack += self._settle(outcome)
+
+    def _completed(self, value: Value, missing: dict[int, int]) -> list[Node]:
+        """Return the nodes whose last missing input a value is."""
+        uses = [use for use in self._model.users.get(value, ()) if tells(use.node, use.position)]
+        for use in uses:
+            missing[use.node.index] -= 1
+        return list(dict.fromkeys(use.node for use in uses if not missing[use.node.index]))
 
     def _is_computed(self, node: Node) -> bool:
         """Tell whether a node with constant inputs is computed: Dropout is not if one says that it trains."""
@@ -297,7 +302,7 @@ class Constants:
                 raise UnreadableConstantError(f"it depends on {item.name!r}")
             if node.index not in needed:
                 needed[node.index] = node
-                stack += [source for place in told_by(node) if (source := node.inputs[place]) is not None]
+                stack += [item for at, item in enumerate(node.inputs) if item is not None and tells(node, at)]
         return [needed[index] for index in sorted(needed)]
 
     def outside(self, value: Value) -> Value:
@@ -390,10 +395,15 @@ class _Outcome:
     missing: set[Value]
 
 
-def told_by(node: Node) -> tuple[int, ...]:
-    """Return which inputs tell a node's results: CastLike takes no more than the type of its second."""
-    like = 1 if node.op_type == "CastLike" and not node.domain else None
-    return tuple(place for place, value in enumerate(node.inputs) if value is not None and place != like)
+def tells(node: Node, position: int) -> bool:
+    """Tell whether a node's results depend on an input: CastLike wants no more than the type of another."""
+    return (node.domain, node.op_type, position) != ("", "CastLike", 1)
+
+
+def _largest_tensor(model: Model) -> int:
+    """Return the bytes of the largest tensor that is stored, in the file or beside it."""
+    held = (tensor for tensor in model.tensors.values() if not model.files.is_sparse(tensor))
+    return max((stored_bytes(tensor) or 0 for tensor in held if model.files.has_data(tensor)), default=0)
 
 
 def _typed_like(node: Node, value: Value) -> Value | None:

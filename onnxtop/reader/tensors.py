@@ -111,7 +111,7 @@ class TensorFiles:
             )
         if self.is_sparse(tensor):
             return
-        wanted = _byte_count(tensor)
+        wanted = stored_bytes(tensor)
         if tensor.data_location == TensorProto.EXTERNAL:
             found: int | None = self._place(tensor).length
         else:
@@ -173,7 +173,7 @@ class TensorFiles:
         try:
             size = path.stat().st_size
             offset = int(entries.get("offset") or 0)
-            length = int(entries["length"]) if entries.get("length") else _byte_count(tensor)
+            length = int(entries["length"]) if entries.get("length") else stored_bytes(tensor)
         except OSError as error:
             raise ExternalDataError(
                 f"wanted the weights of tensor {tensor.name!r} in {location!r} beside the model: "
@@ -224,7 +224,7 @@ class TensorFiles:
         return mapped
 
 
-def _byte_count(tensor: TensorProto) -> int | None:
+def stored_bytes(tensor: TensorProto) -> int | None:
     """Return how many bytes the dims and the type declare; None for strings and unknown types."""
     if tensor.data_type in _BITS:
         return -(-element_count(tensor) * _BITS[tensor.data_type] // 8)

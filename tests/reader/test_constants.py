@@ -161,7 +161,7 @@ FAILING: dict[str, tuple[list[Any], Mapping[str, Any], str]] = {
         {"a": weights(1, 3, 4), "b": weights(1, 1, 3)},
         "not known",
     ),
-    "a sequence": ([node("SplitToSequence", "a")], {"a": W}, "not known"),
+    "a sequence": ([node("SplitToSequence", "a")], {"a": W}, "no tensor"),
     "text": ([node("Cast", "a", to=TensorProto.STRING)], {"a": W}, "text"),
     "what the reference lacks": ([node("GlobalLpPool", "a")], {"a": weights(1, 2, 3, 3)}, "GlobalLpPool"),
     "pieces that do not add up": ([node("Split", "a b", "y z")], {"a": W, "b": ints(1, 2)}, "pieces"),

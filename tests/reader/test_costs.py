@@ -88,6 +88,10 @@ TOO_LARGE: dict[str, Example] = {
     ),
     "Einsum": ([node("Einsum", "w w w w", equation="a,b,c,d->abcd")], {"w": weights(2**10)}),
     "AffineGrid": ([node("AffineGrid", "t s")], {"t": weights(1, 2, 3), "s": ints(1, 1, HUGE, HUGE)}),
+    "AffineGrid of nothing": (
+        [node("AffineGrid", "t s")],
+        {"t": np.zeros((0, 2, 3), np.float32), "s": ints(0, 1, HUGE, HUGE)},
+    ),
     "MelWeightMatrix": (
         [node("MelWeightMatrix", "a a c d e")],
         {"a": np.array(HUGE), "c": np.array(8000), "d": np.float32(0), "e": np.float32(4000)},
