@@ -17,6 +17,7 @@ from onnxtop.results.report import Connectivity as CutOff, DeepGraphPersistence,
 from onnxtop.topology import deep_graph_persistence as dgp
 from onnxtop.topology.facts import LayerRole
 from onnxtop.topology.layer_scan import LayerScan
+from onnxtop.topology.reach import Filled, reach
 
 
 @dataclass(frozen=True)
@@ -58,17 +59,25 @@ def measured_layers(connected: Connectivity, options: AuditOptions) -> set[int]:
     return {block.layer for block in connected.graph.blocks}
 
 
-def measure(connected: Connectivity, scans: Mapping[int, LayerScan], options: AuditOptions) -> DeepGraph:
+def measure(
+    connected: Connectivity,
+    scans: Mapping[int, LayerScan],
+    filled: Mapping[int, Sequence[Filled]],
+    options: AuditOptions,
+) -> DeepGraph:
     """Measure the deep graph persistence of a model, with its skip connections kept and cut.
 
-    ``scans`` are those of the layers that were scanned when they were read. The option ``skips`` chooses
-    which of the two figures the layers' roles belong to.
+    ``scans`` are those of the layers that were scanned when they were read, ``filled`` what was counted of
+    them then. The option ``skips`` chooses which of the two figures the layers' roles belong to.
     """
+    cut_off = _cut_off(connected, filled)
     used = _between(connected.layer_graph, options.inputs)
     reason = _no_figure(connected, used, options.inputs)
     if reason is not None:
-        figures = DeepGraphPersistence(connectivity=_connectivity(connected), reason=reason)
-        return DeepGraph(figures, _cut_off(connected, used, None))
+        figures = DeepGraphPersistence(
+            connectivity=_connectivity(connected), notes=connected.notes, reason=reason
+        )
+        return DeepGraph(figures, cut_off)
     kept, cut = dgp.kept_and_cut(
         connected.graph,
         convention=options.convention,
@@ -87,7 +96,7 @@ def measure(connected: Connectivity, scans: Mapping[int, LayerScan], options: Au
         notes=connected.notes,
         reason=chosen.reason,
     )
-    return DeepGraph(figures, _cut_off(connected, used, chosen), _roles(connected, chosen))
+    return DeepGraph(figures, cut_off, _roles(connected, chosen))
 
 
 def _no_figure(connected: Connectivity, used: Container[str], inputs: Sequence[str]) -> str | None:
@@ -123,22 +132,23 @@ def _connectivity(connected: Connectivity) -> str:
     return "exact" if connected.exact else f"conservative ({'; '.join(connected.hubs)})"
 
 
-def _cut_off(
-    connected: Connectivity, used: Container[str], measured: dgp.DeepGraphPersistence | None
-) -> CutOff:
-    """Name the layers that nothing passes through, and the inputs and outputs that only zeros lead to."""
-    graph = connected.layer_graph
-    unreachable = [
-        str(name)
-        for node, name in graph.nodes(data="name")
-        if graph.nodes[node]["kind"] == "layer" and node not in used
-    ]
-    if measured is None or measured.reason is not None:
-        return CutOff(tuple(unreachable), reason="the network's figure is not defined")
+def _cut_off(connected: Connectivity, filled: Mapping[int, Sequence[Filled]]) -> CutOff:
+    """Name the layers that nothing passes through, and the inputs and outputs that only zeros lead to.
+
+    A layer on the way may be all zeros itself: its weights would change a result.
+    """
+    graph = connected.graph
+    found = reach(graph, filled, connected.mixed)
+    live = {block.layer for block in graph.blocks if found.passes(block)}
+    live |= {layer for layer, ids in connected.beside if (found.forward & found.backward)[ids].any()}
+    names = {graph.layers[number].name for number in live}
+    unreachable = tuple(dict.fromkeys(layer.name for layer in graph.layers if layer.name not in names))
+    if not (graph.inputs.size and graph.outputs.size):
+        return CutOff(unreachable, reason="the network has no inputs or no outputs with neurons")
     return CutOff(
-        tuple(unreachable),
-        inputs=_dead(connected, "input", connected.graph.inputs[measured.beta == 0]),
-        outputs=_dead(connected, "output", connected.graph.outputs[measured.alpha == 0]),
+        unreachable,
+        inputs=_dead(connected, "input", graph.inputs[~found.backward[graph.inputs]]),
+        outputs=_dead(connected, "output", graph.outputs[~found.forward[graph.outputs]]),
     )
 
 

@@ -142,7 +142,8 @@ def _figures(
         counted=_counting(measured, copies, options),
     )
     scans = {number: item.scan for number, item in enumerate(measured) if item.scan is not None}
-    whole = network.measure(connected, scans, options) if connected else _NOT_MEASURED
+    filled = {number: item.filled for number, item in enumerate(measured)}
+    whole = network.measure(connected, scans, filled, options) if connected else _NOT_MEASURED
     rows = (
         layer_report(item, figures.layers.get(name), nulls, copies.get(name), whole.roles.get(name))
         for item in measured

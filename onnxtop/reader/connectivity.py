@@ -25,6 +25,7 @@ from onnxtop.reader.lanes.survey import Survey
 from onnxtop.reader.lanes.terminals import (
     Chosen,
     Terminals,
+    check_names,
     close_state,
     comes_from,
     find_terminals,
@@ -74,6 +75,11 @@ class Connectivity:
         Inputs, layers, joins and outputs, an edge where neurons of one feed the other.
     assumed
         Shapes of the inputs with open axes, as they were assumed.
+    mixed
+        Groups of vertices that a normalisation mixes, which the graph reads as elementwise.
+    beside
+        Numbers of layers of the graph whose weights are used without a block (by a hub, or along positions),
+        with the vertices behind them.
     """
 
     graph: NetworkGraph
@@ -84,6 +90,8 @@ class Connectivity:
     lanes: Mapping[str, Ids]
     layer_graph: "nx.DiGraph[str]"
     assumed: Mapping[str, tuple[int, ...]]
+    mixed: tuple[Ids, ...]
+    beside: tuple[tuple[int, Ids], ...]
 
 
 def connect(
@@ -121,6 +129,7 @@ def connect(
     """
     own = graph_inputs(model, shapes or {}, input_shapes or {}, dims or {})
     chosen = Chosen(None if inputs is None else tuple(inputs), None if outputs is None else tuple(outputs))
+    check_names(model, chosen)
     table = LayerTable(model, constants, layers)
     plan = _Plan(model, constants, layers, table, model.scope, own, chosen)
     if not unrolled:
@@ -256,6 +265,8 @@ class _Plan:
                 {name: distinct(ids) for name, ids in made.items()},
             ),
             assumed=self._assumed(walk.sizes),
+            mixed=tuple(walk.remarks.mixed),
+            beside=tuple(walk.remarks.beside),
         )
 
     def _is_chosen(self, index: Value) -> bool:

@@ -30,7 +30,7 @@ def convolution(step: Step, **_: Any) -> Result:
 
 def _convolved(step: Step, *, unrolled: bool) -> Ids:
     if not step.uses:
-        raise Unclear(step.skipped or "its kernel is no constant")
+        raise Unclear("its kernel is no constant")
     use = step.uses[0]
     ids = step.ids(0)
     if ids.ndim != len(use.taps) - 1:

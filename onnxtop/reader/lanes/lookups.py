@@ -14,8 +14,6 @@ def Gather(step: Step, *, axis: int = 0, **_: Any) -> Result:
     """Take entries along an axis; from a weight, that is an embedding."""
     if step.uses:
         return _embedded(step, axis)
-    if step.skipped is not None:
-        raise Unclear(step.skipped)
     rank = step.sizes.of(step.value(1)).shape
     if rank is None:
         raise Unclear("the shape of its indices is not known")

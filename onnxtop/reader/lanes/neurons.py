@@ -1,11 +1,11 @@
 """The walk that carries lanes: one rule a node, and a hub wherever a rule has no answer."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 
-from onnxtop.reader.lanes.arrays import Ids, Unclear, compressed, filled
+from onnxtop.reader.lanes.arrays import Ids, Unclear, compressed, distinct, filled
 from onnxtop.reader.lanes.builder import Builder
 from onnxtop.reader.lanes.sizes import Sizes
 from onnxtop.reader.lanes.step import Lanes, Remarks, Step
@@ -30,7 +30,7 @@ class Neurons(Walk):
         super().__init__(sizes)
         self._table = table
         self.builder = builder
-        self.remarks = Remarks([])
+        self.remarks = Remarks()
         self.env = {value: Lanes(ids) for value, ids in inputs.items()}
         self._done: set[int] = set()
         self._awaited: dict[Value, Ids] = {}
@@ -47,7 +47,20 @@ class Neurons(Walk):
         rule = RULES.get(key)
         if rule is None:
             raise Unclear("it is no operation that can be followed")
-        self.env.update(answers(step, rule(step, **node.attributes())))
+        unread = self._table.skipped(node)
+        if unread is not None:
+            raise Unclear(unread)
+        blocks = len(self.builder.blocks)
+        made = dict(answers(step, rule(step, **node.attributes())))
+        self.env.update(made)
+        with_blocks = {block.layer for block in self.builder.blocks[blocks:]}
+        self._beside(node, [lanes.ids for lanes in made.values()], with_blocks)
+
+    def _beside(self, node: Node, made: Sequence[Ids], with_blocks: Container[int] = ()) -> None:
+        """Remember the layers that a node uses without a block: what it makes goes through their weights."""
+        for layer in dict.fromkeys(use.layer for use in self._table.uses(node)):
+            if layer not in with_blocks:
+                self.remarks.beside.append((layer, distinct(*made)))
 
     def _starts(self, step: Step) -> bool:
         """Tell whether a table is looked up by indices that are not constant."""
@@ -55,7 +68,7 @@ class Neurons(Walk):
             known = [step.array(place) is not None for place in range(len(step.node.inputs))]
             return not known[0] if step.node.op_type == "OneHot" else known.count(True) == 1
         return bool(step.uses) or (
-            step.skipped is not None and step.node.inputs[1] not in self.sizes.constants
+            self._table.skipped(step.node) is not None and step.node.inputs[1] not in self.sizes.constants
         )
 
     # Hubs: one vertex between all that enters and all that leaves.
@@ -64,6 +77,7 @@ class Neurons(Walk):
         """Make a hub of a node."""
         entering = [lanes.ids for value in _entering(node, bodies) if (lanes := self.env.get(value))]
         made = self._hub(node, entering, reason)
+        self._beside(node, [made])
         guess = max((ids.ndim for ids in entering), default=1)
         for value in node.outputs:
             shape = self.sizes.of(value).shape
@@ -137,7 +151,7 @@ class Neurons(Walk):
             for state, begin in zip(cycle.states, begins, strict=True)
         ]
         for last in [False] * _ROUNDS + [True]:
-            mark, hubs = self.builder.mark(), len(self.remarks.hubs)
+            mark, remarks = self.builder.mark(), self.remarks.mark()
             carried = [self._enter(node, *item) for item in zip(cycle.states, begins, forms, strict=True)]
             self.scope(cycle.body.scope)
             ends = [self._lanes(state.end) for state in cycle.states]
@@ -149,7 +163,7 @@ class Neurons(Walk):
                 break
             forms = grown
             self.builder.back_to(mark)
-            del self.remarks.hubs[hubs:]
+            self.remarks.back_to(remarks)
         for ids, end in zip(carried, ends, strict=True):
             self._feed(node, ids, end)
         self._leave(cycle, begins, carried)

@@ -51,7 +51,7 @@ def _without_statistics(step: Step, operands: Sequence[Lanes]) -> Sequence[Lanes
         return operands
     if not np.isin(statistic.of, plain[0].ids).all():
         return operands
-    step.note("normalisations written out, read as elementwise")
+    step.note("normalisations written out, read as elementwise", plain[0].ids, statistic.of)
     return plain
 
 
@@ -70,9 +70,9 @@ def normalised(step: Step, *, noted: bool = True, **_: Any) -> Result:
 
     BatchNormalization mixes nothing once it is trained: that needs no note.
     """
-    if noted:
-        step.note(f"{step.node.op}, read as elementwise")
     lanes = step.lanes(0)
+    if noted:
+        step.note(f"{step.node.op}, read as elementwise", *([] if lanes is None else [lanes.ids]))
     if lanes is None or any(place != 0 for place in step.with_lanes()):
         raise Unclear("it is scaled by other activations")
     return Lanes(lanes.ids, lanes.of)
@@ -80,7 +80,7 @@ def normalised(step: Step, *, noted: bool = True, **_: Any) -> Result:
 
 def dynamic_quantize(step: Step, **_: Any) -> Result:
     """Only the codes carry neurons; scale and zero point are the whole tensor's."""
-    step.note("scales of DynamicQuantizeLinear, read as constants")
+    step.note("scales of DynamicQuantizeLinear, read as constants", step.ids(0))
     return [step.ids(0), None, None]
 
 

@@ -62,7 +62,7 @@ def plus(step: Step, ids: Ids, *positions: int) -> Ids:
 def straight(step: Step, **_: Any) -> Result:
     """Contract the last axis of the first operand with the one weight that the node has."""
     if not step.uses:
-        raise Unclear("its weight is not read" if step.skipped is None else step.skipped)
+        raise Unclear("its weight is not read")
     return compressed(linear(step, step.ids(0), step.uses[0]))
 
 
@@ -106,8 +106,6 @@ def _contracted(step: Step, terms: Sequence[str], result: str, batch: str = "") 
         missing = "".join(letter for letter in terms[held] if letter in batch and letter not in data)
         ids = ids.reshape((1,) * len(missing) + ids.shape)
         return _weighted(step, ids, missing + data, terms[held], result)
-    if step.skipped is not None:
-        raise Unclear(step.skipped)
     parts = []
     for position, letters in enumerate(terms):
         if step.lanes(position) is not None:

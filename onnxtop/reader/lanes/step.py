@@ -43,10 +43,32 @@ def rows(domain: str, names: str, rule: Rule) -> dict[tuple[str, str], Rule]:
 
 @dataclass(frozen=True, eq=False)
 class Remarks:
-    """What the walk has to say: hubs with the vertices that stand for them, notes with how often."""
+    """What the walk has to say beside the graph.
+
+    Attributes
+    ----------
+    hubs
+        Why there is each, with the vertex that stands for it.
+    notes
+        What was read in a way that should be known, with how often.
+    mixed
+        Groups of vertices that a normalisation mixes, though its lanes do not say so.
+    beside
+        Numbers of layers that a node uses without a block, with the vertices that the node ends with.
+    """
 
     hubs: list[tuple[str, Ids]] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
+    mixed: list[Ids] = field(default_factory=list)
+    beside: list[tuple[int, Ids]] = field(default_factory=list)
+
+    def mark(self) -> tuple[int, int, int]:
+        """Return what `back_to` needs to forget everything about vertices made from here on."""
+        return len(self.hubs), len(self.mixed), len(self.beside)
+
+    def back_to(self, mark: tuple[int, int, int]) -> None:
+        """Forget what was said of vertices since the mark."""
+        del self.hubs[mark[0] :], self.mixed[mark[1] :], self.beside[mark[2] :]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,11 +97,6 @@ class Step:
     def uses(self) -> tuple[Use, ...]:
         """The layers that the node uses."""
         return self.table.uses(self.node)
-
-    @property
-    def skipped(self) -> str | None:
-        """Why a weight of the node is not read, None if it has no such weight."""
-        return self.table.skipped(self.node)
 
     def value(self, position: int) -> Value | None:
         """Return the value at an input position, None where it is left out."""
@@ -156,9 +173,11 @@ class Step:
             name = self.table.weights[self.uses[0].layer].name if kind == "layer" and self.uses else self.name
         return self.builder.new(count, kind, name)
 
-    def note(self, text: str) -> None:
-        """Count a note."""
+    def note(self, text: str, *mixed: Ids) -> None:
+        """Count a note; the lanes that come with it are mixed where the graph does not say so."""
         self.remarks.notes[text] += 1
+        if mixed:
+            self.remarks.mixed.append(distinct(*mixed))
 
     def coarse(self, ids: Ids, axes: Sequence[int], reason: str) -> Ids:
         """Return lanes of size 1 along the axes where the truth is finer, with the reason as a hub."""

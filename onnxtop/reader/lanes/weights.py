@@ -66,7 +66,13 @@ class LayerTable:
             for use in layer.used_by:
                 if use.reading is not None:
                     self._readings.setdefault(use.node.index, []).append((place, use.reading))
-        self._skipped = {layer.operand: layer for layer in layers if isinstance(layer, Skipped)}
+        self._unread: dict[int, str] = {}
+        for each in layers:
+            for use in each.used_by:
+                if isinstance(each, Skipped):
+                    self._unread[use.node.index] = use.reason or each.reason
+                elif use.reading is None:
+                    self._unread[use.node.index] = use.reason
         self._routes: dict[Value, _Route] = {}
         self._views: dict[tuple[int, int], int] = {}
         self._found: dict[int, tuple[Use, ...]] = {}
@@ -78,13 +84,8 @@ class LayerTable:
         return self._found[node.index]
 
     def skipped(self, node: Node) -> str | None:
-        """Return why a weight of the node is not read; None if it has no such weight."""
-        for value in node.inputs:
-            if value is not None and value in self._constants:
-                layer = self._skipped.get(self._constants.origin(value))
-                if layer is not None:
-                    return layer.reason
-        return None
+        """Return why a weight that reaches the node is not read; None if there is none."""
+        return self._unread.get(node.index)
 
     def _uses(self, node: Node) -> list[Use]:
         found = []
