@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.reader.connectivity import Connectivity, connect
 from onnxtop.reader.constants import Constants
+from onnxtop.reader.lanes.terminals import Chosen, check_names
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.model import Model
 from onnxtop.results.plain import finite_or_none
@@ -18,6 +19,8 @@ from onnxtop.topology import deep_graph_persistence as dgp
 from onnxtop.topology.facts import LayerRole
 from onnxtop.topology.layer_scan import LayerScan
 from onnxtop.topology.reach import Filled, reach
+
+_NO_WEIGHT = "no weight lies between an input and an output"
 
 
 @dataclass(frozen=True)
@@ -31,28 +34,36 @@ class DeepGraph:
 
 def neurons(
     model: Model, constants: Constants, layers: Sequence[Layer | Skipped], options: AuditOptions
-) -> Connectivity:
+) -> Connectivity | None:
     """Return the graph of a model's neurons, with each position of a convolution if it is to be unrolled.
+
+    None if the model has no weights: then it is no network.
 
     Raises
     ------
     UsageError
         An input, output or dimension that is named is not the model's.
     """
+    chosen = Chosen(options.inputs or None, options.outputs or None)
+    check_names(model, chosen)
+    if not layers:
+        return None
     return connect(
         model,
         constants,
         layers,
         input_shapes=options.input_shapes,
         dims=options.dims,
-        inputs=options.inputs or None,
-        outputs=options.outputs or None,
+        inputs=chosen.inputs,
+        outputs=chosen.outputs,
         unrolled=options.conv == "unrolled",
     )
 
 
-def measured_layers(connected: Connectivity, options: AuditOptions) -> set[int]:
+def measured_layers(connected: Connectivity | None, options: AuditOptions) -> set[int]:
     """Return the numbers of the layers whose weights make the figures; none if there are no figures."""
+    if connected is None:
+        return set()
     used = _between(connected.layer_graph, options.inputs)
     if _no_figure(connected, used, options.inputs) is not None:
         return set()
@@ -60,7 +71,7 @@ def measured_layers(connected: Connectivity, options: AuditOptions) -> set[int]:
 
 
 def measure(
-    connected: Connectivity,
+    connected: Connectivity | None,
     scans: Mapping[int, LayerScan],
     filled: Mapping[int, Sequence[Filled]],
     options: AuditOptions,
@@ -70,6 +81,8 @@ def measure(
     ``scans`` are those of the layers that were scanned when they were read, ``filled`` what was counted of
     them then. The option ``skips`` chooses which of the two figures the layers' roles belong to.
     """
+    if connected is None:
+        return DeepGraph(DeepGraphPersistence(reason=_NO_WEIGHT), CutOff(reason=_NO_WEIGHT))
     cut_off = _cut_off(connected, filled)
     used = _between(connected.layer_graph, options.inputs)
     reason = _no_figure(connected, used, options.inputs)
@@ -103,7 +116,7 @@ def _no_figure(connected: Connectivity, used: Container[str], inputs: Sequence[s
     """Say why there is nothing to measure: no weights on the way, or a hub that every way goes through."""
     kinds = _kinds(connected.layer_graph)
     if not any(kind == "layer" and node in used for node, kind in kinds.items()):
-        return "no weight lies between an input and an output"
+        return _NO_WEIGHT
     if connected.exact:
         return None
     graph = connected.layer_graph

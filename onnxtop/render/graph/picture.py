@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.reader.connectivity import Connectivity
+from onnxtop.reader.lanes.arrays import distinct
 from onnxtop.reader.lanes.builder import Vertices
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.render.text import TIMES, counted
@@ -137,7 +138,7 @@ def _neurons(connected: Connectivity) -> dict[str, int]:
         kind, name = (connected.layer_graph.nodes[key][what] for what in ("kind", "name"))
         if kind == "output" and name in connected.lanes:
             ids = connected.lanes[name]
-            found[key] = len(np.unique(ids[ids >= 0]))
+            found[key] = distinct(ids).size
     return dict(found)
 
 
