@@ -153,13 +153,15 @@ def _cut_off(connected: Connectivity, filled: Mapping[int, Sequence[Filled]]) ->
     graph = connected.graph
     found = reach(graph, filled, connected.mixed)
     live = {block.layer for block in graph.blocks if found.passes(block)}
-    live |= {layer for layer, ids in connected.beside if (found.forward & found.backward)[ids].any()}
+    on_a_way = found.forward & found.backward
+    live |= connected.late | {layer for layer, ids in connected.beside if on_a_way[ids].any()}
     names = {graph.layers[number].name for number in live}
     unreachable = tuple(dict.fromkeys(layer.name for layer in graph.layers if layer.name not in names))
     if not (graph.inputs.size and graph.outputs.size):
         return CutOff(unreachable, reason="the network has no inputs or no outputs with neurons")
     return CutOff(
         unreachable,
+        doubt=connected.doubt,
         inputs=_dead(connected, "input", graph.inputs[~found.backward[graph.inputs]]),
         outputs=_dead(connected, "output", graph.outputs[~found.forward[graph.outputs]]),
     )

@@ -51,6 +51,10 @@ _OTHERWISE = (3, 72)
 """Sizes that only tell whether others depend on those of open axes."""
 
 
+_EXTREME = ((2, 7), (1, 16000))
+"""Sizes with which layers may be used that are not with others."""
+
+
 @dataclass(frozen=True, eq=False)
 class Connectivity:
     """The network graph of a model, and what is known about it.
@@ -75,6 +79,10 @@ class Connectivity:
         Inputs, layers, joins and outputs, an edge where neurons of one feed the other.
     assumed
         Shapes of the inputs with open axes, as they were assumed.
+    misfit
+        Whether sizes that were assumed do not fit.
+    late
+        Numbers of layers that only other sizes than the assumed ones bring into the graph.
     mixed
         Groups of vertices that a normalisation mixes, which the graph reads as elementwise.
     beside
@@ -90,8 +98,28 @@ class Connectivity:
     lanes: Mapping[str, Ids]
     layer_graph: "nx.DiGraph[str]"
     assumed: Mapping[str, tuple[int, ...]]
+    misfit: bool
+    late: frozenset[int]
     mixed: tuple[Ids, ...]
     beside: tuple[tuple[int, Ids], ...]
+
+    @property
+    def used(self) -> frozenset[int]:
+        """Numbers of the layers that neurons go through, on a way or not."""
+        return frozenset(
+            (*(block.layer for block in self.graph.blocks), *(layer for layer, _ in self.beside))
+        )
+
+    @property
+    def doubt(self) -> str | None:
+        """What to say if the graph rests on sizes that were assumed, and not rightly."""
+        if not (self.misfit or self.late):
+            return None
+        shapes = [f"{name}={','.join(map(str, shape))}" for name, shape in self.assumed.items()]
+        return (
+            f"it rests on sizes of open axes that were assumed ({' '.join(shapes)}) and may be wrong: "
+            f"give them, --input-shape {next(iter(self.assumed))}=..."
+        )
 
 
 def connect(
@@ -150,15 +178,16 @@ def _with_note(found: Connectivity, why: str) -> Connectivity:
 
 def _best(plan: "_Plan") -> Connectivity:
     """Build the graph with the sizes that leave the fewest hubs."""
-    best: Connectivity | None = None
+    best: tuple[Connectivity, Survey] | None = None
     for survey in plan.surveys():
         made = plan.build(survey)
-        if best is None or len(made.hubs) < len(best.hubs):
-            best = made
-        if best.exact and not survey.sizes.contradictions:
+        if best is None or len(made.hubs) < len(best[0].hubs):
+            best = made, survey
+        if best[0].exact and not survey.sizes.contradictions:
             break
     assert best is not None
-    return best
+    found = replace(best[0], late=plan.late(*best))
+    return found if found.doubt is None else replace(found, notes=(*found.notes, found.doubt))
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,6 +218,14 @@ class _Plan:
                 break
         fewest = min(doubts for doubts, _ in found)
         yield from [made for doubts, made in found[1:] if doubts == fewest][:2]
+
+    def late(self, found: Connectivity, survey: Survey) -> frozenset[int]:
+        """Return the layers out of use only because assumed sizes leave a tensor empty, or a branch out."""
+        unused = frozenset(range(len(self.table.layers))) - found.used
+        if not (unused and survey.sizes.are_assumed and (survey.sizes.doubts() or survey.left_out)):
+            return frozenset()
+        other = (self.build(self._survey(*sizes)).used for sizes in _EXTREME)
+        return unused.intersection(frozenset().union(*other))
 
     def _survey(self, first: int, others: int) -> Survey:
         """Survey the model, again for every open axis that a weight tells the size of."""
@@ -237,7 +274,7 @@ class _Plan:
         leaving = distinct(*made.values())
         forward, backward = reach(builder, entering, leaving)
         live = forward & backward
-        hubs = tuple(dict.fromkeys(text for text, ids in walk.remarks.hubs if live[ids].any()))
+        hubs = [hub for hub in walk.remarks.hubs if live[hub.ids].any()]
         structural = builder.structural()
         kept = backward[structural[:, 1]]
         runs = Runs(builder)
@@ -254,7 +291,7 @@ class _Plan:
         return Connectivity(
             graph=graph,
             exact=not hubs,
-            hubs=hubs,
+            hubs=tuple(dict.fromkeys(hub.why for hub in hubs)),
             notes=self._notes(walk, terminals),
             vertices=tuple(builder.runs),
             lanes={value.name: ids for value, ids in lanes.items()} | made,
@@ -265,6 +302,8 @@ class _Plan:
                 {name: distinct(ids) for name, ids in made.items()},
             ),
             assumed=self._assumed(walk.sizes),
+            misfit=walk.sizes.are_assumed and any(hub.misfit for hub in hubs),
+            late=frozenset(),
             mixed=tuple(walk.remarks.mixed),
             beside=tuple(walk.remarks.beside),
         )
@@ -274,7 +313,10 @@ class _Plan:
         return self.chosen.inputs is None or comes_from(self.model, index, self.chosen.inputs)
 
     def _notes(self, walk: Neurons, terminals: Terminals) -> tuple[str, ...]:
-        notes = [f"{text} ({count} times)" for text, count in sorted(walk.remarks.notes.items())]
+        counts = dict(walk.remarks.notes)
+        if walk.left_out:
+            counts["branches of If left out, as sizes decide which one runs"] = walk.left_out
+        notes = [f"{text} ({count} times)" for text, count in sorted(counts.items())]
         notes += [f"state {a.name} and {b.name}, read as recurrence" for a, b in terminals.states.items()]
         known = named_values(self.model, self.scope)
         notes += [

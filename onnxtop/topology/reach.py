@@ -173,7 +173,8 @@ class _Search:
         self._reached[ids] = True
         order: Indices = np.arange(ids.size)
         self._place[ids] = order
-        return ids[self._place[ids] == order]
+        once: Indices = ids[self._place[ids] == order]
+        return once
 
     def _cross(self, number: int) -> Indices:
         """Return what a block reaches for sure, by the number of its tails that are reached."""

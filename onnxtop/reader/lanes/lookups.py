@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxtop.reader.lanes.arrays import NONE, Ids, Unclear, compressed, distinct, filled, spread
+from onnxtop.reader.lanes.arrays import NONE, Ids, Misfit, Unclear, compressed, distinct, filled, spread
 from onnxtop.reader.lanes.pointwise import elementwise
 from onnxtop.reader.lanes.step import Lanes, Result, Step
 from onnxtop.reader.lanes.weights import Use
@@ -166,7 +166,7 @@ def ScatterElements(step: Step, *, axis: int = 0, reduction: bytes = b"none", **
         return _put(step)
     other = [a for a in range(data.ndim) if a != axis and data.shape[a] != 1 != updates.shape[a]]
     if any(data.shape[a] != updates.shape[a] for a in other):
-        raise Unclear("updates and data differ in size")
+        raise Misfit("updates and data differ in size")
     if not distinct(updates).size:
         return data
     return step.join([step.reduce(data, [axis]), step.reduce(updates, [axis])])

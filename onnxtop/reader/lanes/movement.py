@@ -8,6 +8,7 @@ import numpy as np
 from onnxtop.reader.lanes.arrays import (
     NONE,
     Ids,
+    Misfit,
     Unclear,
     aligned,
     compressed,
@@ -66,7 +67,7 @@ def Squeeze(step: Step, *, axes: Sequence[int] | None = None, **_: Any) -> Resul
     if gone is None:
         gone = {axis for axis, size in enumerate(step.shape(0)) if size == 1}
     if any(ids.shape[axis] > 1 for axis in gone):
-        raise Unclear("it drops an axis that is not 1 long")
+        raise Misfit("it drops an axis that is not 1 long")
     return _like(step, ids.reshape([size for axis, size in enumerate(ids.shape) if axis not in gone]))
 
 

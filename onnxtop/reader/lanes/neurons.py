@@ -5,10 +5,10 @@ from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 
-from onnxtop.reader.lanes.arrays import Ids, Unclear, compressed, distinct, filled
+from onnxtop.reader.lanes.arrays import Ids, Misfit, Unclear, compressed, distinct, filled
 from onnxtop.reader.lanes.builder import Builder
 from onnxtop.reader.lanes.sizes import Sizes
-from onnxtop.reader.lanes.step import Lanes, Remarks, Step
+from onnxtop.reader.lanes.step import Hub, Lanes, Remarks, Step
 from onnxtop.reader.lanes.tables import RULES, SILENT, STARTING
 from onnxtop.reader.lanes.walk import Cycle, State, Walk, answers, results_of
 from onnxtop.reader.lanes.weights import LayerTable
@@ -73,7 +73,7 @@ class Neurons(Walk):
 
     # Hubs: one vertex between all that enters and all that leaves.
 
-    def lost(self, node: Node, bodies: Sequence[Body], reason: str) -> None:
+    def lost(self, node: Node, bodies: Sequence[Body], reason: Unclear) -> None:
         """Make a hub of a node."""
         entering = [lanes.ids for value in _entering(node, bodies) if (lanes := self.env.get(value))]
         made = self._hub(node, entering, reason)
@@ -83,9 +83,10 @@ class Neurons(Walk):
             shape = self.sizes.of(value).shape
             self.env[value] = Lanes(filled(int(made[0]), guess if shape is None else len(shape)))
 
-    def _hub(self, node: Node, entering: Sequence[Ids], reason: str) -> Ids:
+    def _hub(self, node: Node, entering: Sequence[Ids], reason: Unclear) -> Ids:
         made = self.builder.gather(entering, "hub", node_name(node))
-        self.remarks.hubs.append((f"{node.op} {node_name(node)}: {reason}", made))
+        misfit = isinstance(reason, Misfit)
+        self.remarks.hubs.append(Hub(f"{node.op} {node_name(node)}: {reason}", made, misfit))
         return made
 
     # Cycles that no loop makes: a value that is used before it is made is a hub.
@@ -97,7 +98,7 @@ class Neurons(Walk):
                 continue
             producer = self.sizes.model.producers.get(value)
             if producer is not None and producer.index >= node.index and producer.index not in self._done:
-                made = self._hub(node, [], "it stands on a cycle without a state")
+                made = self._hub(node, [], Unclear("it stands on a cycle without a state"))
                 shape = self.sizes.of(value).shape
                 self._awaited[value] = made
                 self.env[value] = Lanes(filled(int(made[0]), 1 if shape is None else len(shape)))
@@ -121,12 +122,6 @@ class Neurons(Walk):
             if len({item.ids.ndim for item in lanes}) > 1:
                 raise Unclear("its branches differ in rank")
             self.env[value] = Lanes(self.builder.join([item.ids for item in lanes], node_name(node)))
-
-    def _alive(self, node: Node, bodies: Sequence[Body]) -> list[Body]:
-        alive = super()._alive(node, bodies)
-        if len(alive) < len(bodies) and node.inputs[0] not in self.sizes.constants:
-            self.remarks.notes["branches of If left out, as sizes decide which one runs"] += 1
-        return alive
 
     def _lanes(self, value: Value | None) -> Lanes | None:
         return None if value is None else self.env.get(value)
@@ -185,7 +180,7 @@ class Neurons(Walk):
         if lanes.ids.ndim == state.ndim and np.broadcast_shapes(lanes.ids.shape, state.shape) == state.shape:
             self.builder.connect(lanes.ids, state)
             return
-        self.builder.connect(self._hub(node, [lanes.ids], "its state changes its form"), state)
+        self.builder.connect(self._hub(node, [lanes.ids], Unclear("its state changes its form")), state)
 
     def _leave(self, cycle: Cycle, begins: Sequence[Lanes | None], carried: Sequence[Ids | None]) -> None:
         for state, begin, ids in zip(cycle.states, begins, carried, strict=True):

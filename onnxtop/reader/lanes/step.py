@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
 from onnxtop.reader.evaluate import run
-from onnxtop.reader.lanes.arrays import Ids, Unclear, aligned, compressed, distinct
+from onnxtop.reader.lanes.arrays import Ids, Misfit, Unclear, aligned, compressed, distinct
 from onnxtop.reader.lanes.builder import Builder
 from onnxtop.reader.lanes.sizes import Sizes
 from onnxtop.reader.lanes.weights import LayerTable, Use
@@ -41,6 +41,14 @@ def rows(domain: str, names: str, rule: Rule) -> dict[tuple[str, str], Rule]:
     return {(domain, name): rule for name in names.split()}
 
 
+class Hub(NamedTuple):
+    """Why there is a hub, the vertices that stand for it, and whether that is sizes that do not fit."""
+
+    why: str
+    ids: Ids
+    misfit: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class Remarks:
     """What the walk has to say beside the graph.
@@ -48,7 +56,7 @@ class Remarks:
     Attributes
     ----------
     hubs
-        Why there is each, with the vertex that stands for it.
+        All hubs.
     notes
         What was read in a way that should be known, with how often.
     mixed
@@ -57,7 +65,7 @@ class Remarks:
         Numbers of layers that a node uses without a block, with the vertices that the node ends with.
     """
 
-    hubs: list[tuple[str, Ids]] = field(default_factory=list)
+    hubs: list[Hub] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
     mixed: list[Ids] = field(default_factory=list)
     beside: list[tuple[int, Ids]] = field(default_factory=list)
@@ -183,14 +191,14 @@ class Step:
         """Return lanes of size 1 along the axes where the truth is finer, with the reason as a hub."""
         mixed = self.reduce(ids, axes)
         if mixed is not ids:
-            self.remarks.hubs.append((f"{self.operation}: {reason}", distinct(mixed)))
+            self.remarks.hubs.append(Hub(f"{self.operation}: {reason}", distinct(mixed)))
         return mixed
 
     def along(self, position: int, axis: int) -> int:
         """Return an axis of an operand counted from the front."""
         rank = self.ids(position).ndim
         if not -rank <= axis < max(rank, 1):
-            raise Unclear(f"axis {axis} does not fit a tensor of {rank} axes")
+            raise Misfit(f"axis {axis} does not fit a tensor of {rank} axes")
         return axis % max(rank, 1)
 
 

@@ -152,7 +152,9 @@ def _cut_off(graph: "nx.DiGraph[str]", connected: Connectivity) -> dict[str, str
         for key in graph
         if key not in reached
     }
-    return remarks | {key: NOT_USED for key in graph if key not in used}
+    remarks |= {key: NOT_USED for key in graph if key not in used}
+    beside = {f"layer:{connected.graph.layers[number].name}" for number, _ in connected.beside}
+    return {key: remark for key, remark in remarks.items() if key not in beside}
 
 
 def _runs(vertices: Sequence[Vertices], ids: NDArray[np.intp]) -> list[Vertices]:
