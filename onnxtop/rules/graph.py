@@ -100,7 +100,7 @@ def disconnected_output(report: Report, policy: Policy) -> Found:
     for name in _connectivity(report).outputs:
         yield (
             None,
-            f"output {name!r} depends on no input: no way leads to it through weights that are not zero",
+            f"output {name!r} depends on no input through weights that are not zero",
         )
 
 

@@ -116,11 +116,17 @@ class Neurons(Walk):
     def branches(self, node: Node, value: Value, exits: Sequence[Value | None]) -> None:
         """Join what the branches of an If end with."""
         lanes = [item for exit_ in exits if (item := self._lanes(exit_)) is not None]
+        condition = self._lanes(node.inputs[0]) if len(exits) > 1 else None
+        if condition is not None:
+            shape = self.sizes.of(value).shape
+            rank = max((item.ids.ndim for item in lanes), default=0 if shape is None else len(shape))
+            one = self.builder.reduce(condition.ids, range(condition.ids.ndim), node_name(node))
+            lanes.append(Lanes(one.reshape((1,) * rank)))
+        if len({item.ids.ndim for item in lanes}) > 1:
+            raise Unclear("its branches differ in rank")
         if len(lanes) == 1:
             self.env[value] = lanes[0]
         elif lanes:
-            if len({item.ids.ndim for item in lanes}) > 1:
-                raise Unclear("its branches differ in rank")
             self.env[value] = Lanes(self.builder.join([item.ids for item in lanes], node_name(node)))
 
     def _lanes(self, value: Value | None) -> Lanes | None:

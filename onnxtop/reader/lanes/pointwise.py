@@ -56,13 +56,21 @@ def _without_statistics(step: Step, operands: Sequence[Lanes]) -> Sequence[Lanes
 
 
 def Where(step: Step, **_: Any) -> Result:
-    """Choose where the condition is known and both sides carry neurons; join the sides where it is not."""
+    """Choose where the condition is known, join the sides where it is not.
+
+    A neuron that positions share is there if any of them chooses it.
+    """
     condition = step.array(0)
-    one, other = step.lanes(1), step.lanes(2)
-    if condition is None or step.lanes(0) is not None or one is None or other is None:
+    if condition is None or step.lanes(0) is not None:
         return elementwise(step)
-    rank = max(condition.ndim, one.ids.ndim, other.ids.ndim)
-    return compressed(np.where(condition, aligned(one.ids, rank), aligned(other.ids, rank)))
+    rank = max(condition.ndim, step.result_rank(0), *(step.ids(place).ndim for place in step.with_lanes()))
+    condition = condition.astype(bool).reshape((1,) * (rank - condition.ndim) + condition.shape)
+    chosen = {1: condition, 2: ~condition}
+    sides = {place: aligned(step.ids(place), rank) for place in step.with_lanes()}
+    sizes = np.broadcast_shapes(*(ids.shape for ids in sides.values()))
+    shared = tuple(axis for axis, size in enumerate(sizes) if size == 1)
+    parts = [np.where(chosen[place].any(shared, keepdims=True), ids, NONE) for place, ids in sides.items()]
+    return compressed(step.join(parts))
 
 
 def normalised(step: Step, *, noted: bool = True, **_: Any) -> Result:
@@ -106,7 +114,7 @@ def _reduced(step: Step, lanes: Lanes, axes: Sequence[int], keep: bool) -> Lanes
 
 
 def mixed(step: Step, *, axis: int = 0, keepdims: int = 1, **_: Any) -> Result:
-    """Every entry along an axis depends on all of them: ArgMax, TopK, ReverseSequence and the like."""
+    """Every entry along an axis depends on all of them: ArgMax, TopK and the like."""
     places = len(step.results)
     lanes = step.required(0)
     axis = step.along(0, axis)
@@ -114,11 +122,6 @@ def mixed(step: Step, *, axis: int = 0, keepdims: int = 1, **_: Any) -> Result:
     if not keepdims and one.ids.ndim > step.result_rank(one.ids.ndim):
         one = Lanes(one.ids.squeeze(axis))
     return [one] * places
-
-
-def reversed_(step: Step, *, time_axis: int = 0, **_: Any) -> Result:
-    """Reverse along time: positions share their neurons, and others are mixed, as lengths differ."""
-    return mixed(step, axis=time_axis)
 
 
 def cumulative(

@@ -61,7 +61,6 @@ RULES: Mapping[tuple[str, str], Rule] = {
     **rows("", "ArgMax ArgMin", pointwise.mixed),
     **rows("", "TopK", partial(pointwise.mixed, axis=-1)),
     **rows("", "Multinomial", partial(pointwise.mixed, axis=1)),
-    **rows("", "ReverseSequence", pointwise.reversed_),
     **rows("", "CumSum CumProd", pointwise.cumulative),
     **rows("", "DynamicQuantizeLinear", pointwise.dynamic_quantize),
     **_modules("", *(getattr(movement, name) for name in movement.__all__)),
