@@ -302,7 +302,7 @@ class _Plan:
                 {name: distinct(ids) for name, ids in made.items()},
             ),
             assumed=self._assumed(walk.sizes),
-            misfit=walk.sizes.are_assumed and any(hub.misfit for hub in hubs),
+            misfit=any(hub.misfit for hub in hubs) and any(None in (x.shape or ())[1:] for x in self.inputs),
             late=frozenset(),
             mixed=tuple(walk.remarks.mixed),
             beside=tuple(walk.remarks.beside),

@@ -199,8 +199,7 @@ def Trilu(step: Step, *, upper: int = 1, **_: Any) -> Result:
     offset = (step.numbers(1) or [0])[0]
     rows, columns = np.ogrid[tuple(slice(size) for size in step.shape(0)[-2:])]
     kept = columns - rows >= offset if upper else columns - rows <= offset
-    shared = tuple(axis for axis in (-2, -1) if ids.shape[axis] == 1)
-    return np.where(kept.any(shared, keepdims=True), ids, NONE)
+    return step.masked(ids, kept, [axis for axis in (-2, -1) if ids.shape[axis] == 1])
 
 
 def ReverseSequence(step: Step, *, time_axis: int = 0, batch_axis: int = 1, **_: Any) -> Result:

@@ -68,9 +68,8 @@ def Where(step: Step, **_: Any) -> Result:
     chosen = {1: condition, 2: ~condition}
     sides = {place: aligned(step.ids(place), rank) for place in step.with_lanes()}
     sizes = np.broadcast_shapes(*(ids.shape for ids in sides.values()))
-    shared = tuple(axis for axis, size in enumerate(sizes) if size == 1)
-    parts = [np.where(chosen[place].any(shared, keepdims=True), ids, NONE) for place, ids in sides.items()]
-    return compressed(step.join(parts))
+    shared = [axis for axis, size in enumerate(sizes) if size == 1]
+    return compressed(step.join([step.masked(ids, chosen[place], shared) for place, ids in sides.items()]))
 
 
 def normalised(step: Step, *, noted: bool = True, **_: Any) -> Result:

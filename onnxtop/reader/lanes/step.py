@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.reader.evaluate import run
-from onnxtop.reader.lanes.arrays import Ids, Misfit, Unclear, aligned, compressed, distinct
+from onnxtop.reader.lanes.arrays import NONE, Ids, Misfit, Unclear, aligned, compressed, distinct
 from onnxtop.reader.lanes.builder import Builder
 from onnxtop.reader.lanes.sizes import Sizes
 from onnxtop.reader.lanes.weights import LayerTable, Use
@@ -193,6 +194,13 @@ class Step:
         if mixed is not ids:
             self.remarks.hubs.append(Hub(f"{self.operation}: {reason}", distinct(mixed)))
         return mixed
+
+    def masked(self, ids: Ids, kept: NDArray[np.bool_], shared: Sequence[int]) -> Ids:
+        """Return the lanes of the entries that are kept; along the ``shared`` axes, if any of them is."""
+        somewhere = kept.any(tuple(shared), keepdims=True)
+        if not np.array_equal(somewhere, kept.all(tuple(shared), keepdims=True)):
+            self.note(f"{self.node.op} that drops a neuron at some of its positions, read as keeping it")
+        return np.where(somewhere, ids, NONE).astype(np.intp)
 
     def along(self, position: int, axis: int) -> int:
         """Return an axis of an operand counted from the front."""

@@ -66,13 +66,11 @@ class LayerTable:
             for use in layer.used_by:
                 if use.reading is not None:
                     self._readings.setdefault(use.node.index, []).append((place, use.reading))
-        self._unread: dict[int, str] = {}
-        for each in layers:
-            for use in each.used_by:
-                if isinstance(each, Skipped):
-                    self._unread[use.node.index] = use.reason or each.reason
-                elif use.reading is None:
-                    self._unread[use.node.index] = use.reason
+        uses = [(layer, use) for layer in layers for use in layer.used_by]
+        self._unread = {
+            use.node.index: use.reason or layer.reason for layer, use in uses if isinstance(layer, Skipped)
+        }
+        self._unread_here = {use.node.index: use.reason for _, use in uses if use.reading is None}
         self._routes: dict[Value, _Route] = {}
         self._views: dict[tuple[int, int], int] = {}
         self._found: dict[int, tuple[Use, ...]] = {}
@@ -85,7 +83,9 @@ class LayerTable:
 
     def skipped(self, node: Node) -> str | None:
         """Return why a weight that reaches the node is not read; None if there is none."""
-        return self._unread.get(node.index)
+        if node.index in self._unread or self.uses(node):
+            return self._unread.get(node.index)
+        return self._unread_here.get(node.index)
 
     def _uses(self, node: Node) -> list[Use]:
         found = []
