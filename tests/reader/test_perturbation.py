@@ -151,12 +151,12 @@ def triangle(net: Net) -> None:
 
 
 def best(net: Net) -> None:
-    """Take the best of every row to a dense layer: which is first is no matter of neurons."""
-    name, (rows, columns) = net.any()
-    made = net.add("TopK", f"{name} {net.hold(ints(2))}", (rows, 2), axis=1)
+    """Take the best of every row to a dense layer."""
+    name, (rows, _) = net.any()
+    made = net.add("TopK", f"{name} {net.hold(ints(1))}", (rows, 1), axis=1)
     net.nodes[-1].output.append(f"{made}_places")
     del net.shapes[made]
-    net.add("MatMul", f"{made} {weight(net, 2, 3)}", (rows, 3))
+    net.add("MatMul", f"{made} {weight(net, 1, 3)}", (rows, 3))
 
 
 def where(net: Net) -> None:
