@@ -190,6 +190,11 @@ def _best(plan: "_Plan") -> Connectivity:
     return found if found.doubt is None else replace(found, notes=(*found.notes, found.doubt))
 
 
+def _gaps(survey: Survey) -> tuple[set[tuple[int, str]], set[str]]:
+    """Return what its sizes leave out of a model: branches, and tensors that hold nothing."""
+    return set(survey.left_out), survey.sizes.empty()
+
+
 @dataclass(frozen=True, eq=False)
 class _Plan:
     """Everything that does not depend on the sizes of open axes."""
@@ -222,10 +227,11 @@ class _Plan:
     def late(self, found: Connectivity, survey: Survey) -> frozenset[int]:
         """Return the layers out of use only because assumed sizes leave a tensor empty, or a branch out."""
         unused = frozenset(range(len(self.table.layers))) - found.used
-        if not (unused and survey.sizes.are_assumed and (survey.sizes.doubts() or survey.left_out)):
+        if not unused or not survey.sizes.are_guessed or not (survey.left_out or survey.sizes.empty()):
             return frozenset()
-        other = (self.build(self._survey(*sizes)).used for sizes in _EXTREME)
-        return unused.intersection(frozenset().union(*other))
+        others = [self._survey(*sizes) for sizes in _EXTREME]
+        differ = [other for other in others if _gaps(other) != _gaps(survey)]
+        return unused.intersection(frozenset().union(*(self.build(other).used for other in differ)))
 
     def _survey(self, first: int, others: int) -> Survey:
         """Survey the model, again for every open axis that a weight tells the size of."""
@@ -302,7 +308,7 @@ class _Plan:
                 {name: distinct(ids) for name, ids in made.items()},
             ),
             assumed=self._assumed(walk.sizes),
-            misfit=any(hub.misfit for hub in hubs) and any(None in (x.shape or ())[1:] for x in self.inputs),
+            misfit=walk.sizes.are_guessed and any(hub.misfit for hub in hubs),
             late=frozenset(),
             mixed=tuple(walk.remarks.mixed),
             beside=tuple(walk.remarks.beside),
@@ -315,7 +321,7 @@ class _Plan:
     def _notes(self, walk: Neurons, terminals: Terminals) -> tuple[str, ...]:
         counts = dict(walk.remarks.notes)
         if walk.left_out:
-            counts["branches of If left out, as sizes decide which one runs"] = walk.left_out
+            counts["branches of If left out, as sizes decide which one runs"] = len(walk.left_out)
         notes = [f"{text} ({count} times)" for text, count in sorted(counts.items())]
         notes += [f"state {a.name} and {b.name}, read as recurrence" for a, b in terminals.states.items()]
         known = named_values(self.model, self.scope)
