@@ -52,6 +52,9 @@ class Neurons(Walk):
             raise Unclear(unread)
         blocks = len(self.builder.blocks)
         made = dict(answers(step, rule(step, **node.attributes())))
+        ignored = [place for place in step.with_lanes() if place not in step.asked]
+        if ignored:
+            raise Unclear(f"its input {ignored[0]} is computed, which is not followed")
         self.env.update(made)
         with_blocks = {block.layer for block in self.builder.blocks[blocks:]}
         self._beside(node, [lanes.ids for lanes in made.values()], with_blocks)

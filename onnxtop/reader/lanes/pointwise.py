@@ -16,8 +16,8 @@ def elementwise(
     step: Step, *, sum_: bool = False, positions: Sequence[int] | None = None, **_: Any
 ) -> Result:
     """Lanes stay; where those of several operands differ, a new vertex joins them."""
-    chosen = [place for place in step.with_lanes() if positions is None or place in positions]
-    operands = [lanes for place in chosen if (lanes := step.lanes(place)) is not None]
+    lanes_of = {place: step.required(place) for place in step.with_lanes()}
+    operands = [lanes for place, lanes in lanes_of.items() if positions is None or place in positions]
     if not operands:
         return None
     joined = _without_statistics(step, operands)

@@ -82,7 +82,10 @@ class Remarks:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A node as its rule sees it. Operands are asked for by position; errors are `Unclear`."""
+    """A node as its rule sees it. Operands are asked for by position; errors are `Unclear`.
+
+    ``asked`` are the positions whose lanes the rule has looked at.
+    """
 
     node: Node
     results: tuple[Value | None, ...]
@@ -91,6 +94,7 @@ class Step:
     builder: Builder
     table: LayerTable
     remarks: Remarks
+    asked: set[int] = field(default_factory=set)
 
     @property
     def name(self) -> str:
@@ -113,6 +117,7 @@ class Step:
 
     def lanes(self, position: int) -> Lanes | None:
         """Return an operand's lanes, None if it has none: a constant, a shape, indices."""
+        self.asked.add(position)
         value = self.value(position)
         return None if value is None else self.env.get(value)
 
@@ -129,7 +134,7 @@ class Step:
 
     def with_lanes(self) -> list[int]:
         """Return the positions of the operands that have lanes."""
-        return [place for place in range(len(self.node.inputs)) if self.lanes(place) is not None]
+        return [place for place, value in enumerate(self.node.inputs) if value in self.env]
 
     def shape(self, position: int) -> tuple[int, ...]:
         """Return an operand's shape."""
