@@ -47,9 +47,7 @@ class Neurons(Walk):
         rule = RULES.get(key)
         if rule is None:
             raise Unclear("it is no operation that can be followed")
-        unread = self._table.skipped(node)
-        if unread is not None:
-            raise Unclear(unread)
+        self._check_read(node)
         blocks = len(self.builder.blocks)
         made = dict(answers(step, rule(step, **node.attributes())))
         ignored = [place for place in step.with_lanes() if place not in step.asked]
@@ -58,6 +56,11 @@ class Neurons(Walk):
         self.env.update(made)
         with_blocks = {block.layer for block in self.builder.blocks[blocks:]}
         self._beside(node, [lanes.ids for lanes in made.values()], with_blocks)
+
+    def _check_read(self, node: Node) -> None:
+        unread = self._table.skipped(node)
+        if unread is not None:
+            raise Unclear(unread)
 
     def _beside(self, node: Node, made: Sequence[Ids], with_blocks: Container[int] = ()) -> None:
         """Remember the layers that a node uses without a block: what it makes goes through their weights."""
@@ -141,6 +144,7 @@ class Neurons(Walk):
         The state's lanes are those it starts with; where the body tells more of them apart, it is walked
         again with that many.
         """
+        self._check_read(node)
         for part in cycle.taken:
             lanes = self._lanes(part.whole)
             if lanes is not None and part.one is not None:
