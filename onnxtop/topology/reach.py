@@ -128,10 +128,7 @@ class _Search:
         sides = [(block.rows, block.columns) for block in graph.blocks]
         self._sides = [side[::-1] for side in sides] if backwards else sides
         self._counts = self._fillings(filled)
-        self._open = [
-            None if count is None else np.flatnonzero((count > 0) & (heads >= 0))
-            for count, (_, heads) in zip(self._counts, self._sides, strict=True)
-        ]
+        self._open: dict[int, Indices] = {}
         self._done = np.zeros(len(sides), bool)
         ends = edges[:, ::-1] if backwards else edges
         self._edges = _Table(ends[:, 0], ends[:, 1], count)
@@ -144,14 +141,12 @@ class _Search:
         """Return for each block how many weights are not zero on the way to each head, None for all."""
         if filled is None:
             return [None] * len(self._sides)
-        known = dict(filled)
-        counts: list[Indices | None] = []
-        for block, (tails, _) in zip(self._graph.blocks, self._sides, strict=True):
-            if block.layer not in known:
-                known[block.layer] = filled_lines(self._graph.layers[block.layer].read())
-            count = known[block.layer][block.matrix][0 if self._turned else 1]
-            counts.append(None if (count == tails.size).all() else count)
-        return counts
+        known: dict[int, list[Indices | None]] = {}
+        for number in dict.fromkeys(block.layer for block in self._graph.blocks):
+            lines = filled[number] if number in filled else filled_lines(self._graph.layers[number].read())
+            sides = [each if self._turned else each[::-1] for each in lines]
+            known[number] = [None if (to == from_.size).all() else to for to, from_ in sides]
+        return [known[block.layer][block.matrix] for block in self._graph.blocks]
 
     def spread(self, start: Indices) -> Mask:
         """Return a mask of what the start reaches, and the start itself."""
@@ -179,15 +174,22 @@ class _Search:
     def _cross(self, number: int) -> Indices:
         """Return what a block reaches for sure, by the number of its tails that are reached."""
         tails, heads = self._sides[number]
-        open_, counts = self._open[number], self._counts[number]
-        if open_ is None or counts is None:
+        counts = self._counts[number]
+        if counts is None:
             self._done[number] = True
             return heads
-        open_ = open_[~self._reached[heads[open_]]]
+        if number not in self._open:
+            self._open[number] = np.flatnonzero((counts > 0) & (heads >= 0))
+        open_ = self._still_open(number)
         sure = np.count_nonzero(self._reached[tails]) > tails.size - counts[open_]
         self._open[number] = open_[~sure]
         self._done[number] = sure.all()
         return heads[open_[sure]]
+
+    def _still_open(self, number: int) -> Indices:
+        open_ = self._open[number]
+        left: Indices = open_[~self._reached[self._sides[number][1][open_]]]
+        return left
 
     def _look(self, numbers: Sequence[int]) -> Iterator[Indices]:
         """Yield what blocks reach that their counts leave open, read a layer at a time."""
@@ -196,9 +198,7 @@ class _Search:
             matrices: Blocks | None = None
             for number in group:
                 tails, heads = self._sides[number]
-                open_ = self._open[number]
-                assert open_ is not None
-                open_ = open_[~self._reached[heads[open_]]]
+                open_ = self._still_open(number)
                 if open_.size:
                     matrices = matrices or self._graph.layers[layer].read()
                     matrix = matrices[blocks[number].matrix]
