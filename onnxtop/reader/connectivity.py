@@ -51,10 +51,6 @@ _OTHERWISE = (3, 72)
 """Sizes that only tell whether others depend on those of open axes."""
 
 
-_EXTREME = ((2, 7), (1, 16000))
-"""Sizes with which layers may be used that are not with others."""
-
-
 @dataclass(frozen=True, eq=False)
 class Connectivity:
     """The network graph of a model, and what is known about it.
@@ -82,7 +78,7 @@ class Connectivity:
     misfit
         Whether sizes that were assumed do not fit.
     late
-        Numbers of layers that only other sizes than the assumed ones bring into the graph.
+        Numbers of layers that other sizes than the assumed ones may bring into the graph.
     mixed
         Groups of vertices that a normalisation mixes, which the graph reads as elementwise.
     beside
@@ -190,11 +186,6 @@ def _best(plan: "_Plan") -> Connectivity:
     return found if found.doubt is None else replace(found, notes=(*found.notes, found.doubt))
 
 
-def _gaps(survey: Survey) -> tuple[set[tuple[int, str]], set[str]]:
-    """Return what its sizes leave out of a model: branches, and tensors that hold nothing."""
-    return set(survey.left_out), survey.sizes.empty()
-
-
 @dataclass(frozen=True, eq=False)
 class _Plan:
     """Everything that does not depend on the sizes of open axes."""
@@ -225,13 +216,10 @@ class _Plan:
         yield from [made for doubts, made in found[1:] if doubts == fewest][:2]
 
     def late(self, found: Connectivity, survey: Survey) -> frozenset[int]:
-        """Return the layers out of use only because assumed sizes leave a tensor empty, or a branch out."""
-        unused = frozenset(range(len(self.table.layers))) - found.used
-        if not unused or not survey.sizes.are_guessed or not (survey.left_out or survey.sizes.empty()):
+        """Return the layers out of use where assumed sizes leave tensors empty, or branches out."""
+        if not survey.sizes.are_guessed or not (survey.left_out or survey.sizes.any_empty()):
             return frozenset()
-        others = [self._survey(*sizes) for sizes in _EXTREME]
-        differ = [other for other in others if _gaps(other) != _gaps(survey)]
-        return unused.intersection(frozenset().union(*(self.build(other).used for other in differ)))
+        return frozenset(range(len(self.table.layers))) - found.used
 
     def _survey(self, first: int, others: int) -> Survey:
         """Survey the model, again for every open axis that a weight tells the size of."""
@@ -321,7 +309,7 @@ class _Plan:
     def _notes(self, walk: Neurons, terminals: Terminals) -> tuple[str, ...]:
         counts = dict(walk.remarks.notes)
         if walk.left_out:
-            counts["branches of If left out, as sizes decide which one runs"] = len(walk.left_out)
+            counts["branches of If left out, as sizes decide which one runs"] = walk.left_out
         notes = [f"{text} ({count} times)" for text, count in sorted(counts.items())]
         notes += [f"state {a.name} and {b.name}, read as recurrence" for a, b in terminals.states.items()]
         known = named_values(self.model, self.scope)

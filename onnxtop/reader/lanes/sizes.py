@@ -169,10 +169,10 @@ class Sizes:
         if value is not None:
             self._known[value] = size
 
-    def empty(self) -> set[str]:
-        """Return the names of values that hold nothing."""
+    def any_empty(self) -> bool:
+        """Tell whether a value that a node makes holds nothing."""
         made = (value for node in self.model.nodes for value in node.outputs)
-        return {value.name for value in made if 0 in (self.of(value).shape or ())}
+        return any(0 in (self.of(value).shape or ()) for value in made)
 
     def doubts(self) -> int:
         """Return how many sizes are unknown, empty or contradicted: signs that open axes have others."""

@@ -52,12 +52,12 @@ class Cycle:
 class Walk(ABC):
     """Goes through a model; what it does there is its children's.
 
-    ``left_out`` are the If of which a branch is left out, as sizes tell which one runs, and that one.
+    ``left_out`` counts the If of which a branch is left out, as sizes tell which one runs.
     """
 
     def __init__(self, sizes: Sizes) -> None:
         self.sizes = sizes
-        self.left_out: list[tuple[int, str]] = []
+        self.left_out = 0
 
     def scope(self, scope: Scope) -> None:
         """Visit the nodes of a scope, and the bodies that they hold."""
@@ -93,8 +93,7 @@ class Walk(ABC):
         if condition is None or condition.size != 1:
             return list(bodies)
         wanted = "then_branch" if bool(condition.ravel()[0]) else "else_branch"
-        if node.inputs[0] not in self.sizes.constants:
-            self.left_out.append((node.index, wanted))
+        self.left_out += node.inputs[0] not in self.sizes.constants
         return [body for body in bodies if body.name == wanted]
 
     def _loop(self, node: Node, body: Body) -> Cycle:
