@@ -151,7 +151,7 @@ def _cut_off(connected: Connectivity, filled: Mapping[int, Sequence[Filled]]) ->
     A layer on the way may be all zeros itself: its weights would change a result.
     """
     graph = connected.graph
-    found = reach(graph, filled, connected.mixed)
+    found = reach(connected.whole, filled, connected.mixed)
     live = {block.layer for block in graph.blocks if found.passes(block)}
     on_a_way = found.forward & found.backward
     live |= connected.late | {layer for layer, ids in connected.beside if on_a_way[ids].any()}

@@ -60,6 +60,8 @@ class Connectivity:
     graph
         Vertices, blocks and structural edges. ``graph.layers`` starts with the model's layers in order; a
         weight that is also used transposed stands once more behind them, under the same name.
+    whole
+        The same with labels among the outputs, for what is cut off: a layer that only makes a label is not.
     exact
         Whether no hub lies between an input and an output.
     hubs
@@ -87,6 +89,7 @@ class Connectivity:
     """
 
     graph: NetworkGraph
+    whole: NetworkGraph
     exact: bool
     hubs: tuple[str, ...]
     notes: tuple[str, ...]
@@ -284,6 +287,7 @@ class _Plan:
         )
         return Connectivity(
             graph=graph,
+            whole=self._whole(graph, structural, walk, terminals),
             exact=not hubs,
             hubs=tuple(dict.fromkeys(hub.why for hub in hubs)),
             notes=self._notes(walk, terminals),
@@ -301,6 +305,19 @@ class _Plan:
             mixed=tuple(walk.remarks.mixed),
             beside=tuple(walk.remarks.beside),
         )
+
+    def _whole(
+        self, graph: NetworkGraph, structural: Ids, walk: Neurons, terminals: Terminals
+    ) -> NetworkGraph:
+        known = named_values(self.model, self.scope)
+        taken = {*terminals.outputs.values(), *terminals.states.values()}
+        declared = [known.get(item.name) for item in self.model.proto.graph.output]
+        labels = [walk.env[value].ids for value in declared if value in walk.env and value not in taken]
+        if self.chosen.outputs is not None or not labels:
+            return graph
+        outputs = distinct(graph.outputs, *labels)
+        useful = reach(walk.builder, graph.inputs, outputs)[1]
+        return replace(graph, outputs=outputs, structural=structural[useful[structural[:, 1]]])
 
     def _is_chosen(self, index: Value) -> bool:
         """Tell whether a vocabulary's index comes from an input that is taken."""

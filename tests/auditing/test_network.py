@@ -386,3 +386,18 @@ def test_no_network_is_built_without_weights(tmp_path: Path, monkeypatch: pytest
     assert found.reason == "no weight lies between an input and an output"
     with pytest.raises(UsageError):
         audit(path, AuditOptions(inputs=("nobody",)))
+
+
+def test_labels_are_results_as_well(tmp_path: Path) -> None:
+    nodes = [
+        node("MatMul", "x a", "y", name="a"),
+        node("MatMul", "z b", "scores", name="b"),
+        node("Softmax", "scores", "p"),
+        node("ArgMax", "p", "label", axis=-1),
+    ]
+    proto = model(nodes, {"a": weights(3, 2), "b": weights(4, 5)}, {"x": [1, 3], "z": [1, 4]}, ("y", "label"))
+    proto.graph.output[1].type.tensor_type.elem_type = onnx.TensorProto.INT64
+    path = save(proto, tmp_path)
+    assert audit(path).network.deep_graph_persistence.outputs == 2
+    assert cut_off(path) == NOTHING
+    assert cut_off(path, outputs=("y",)) == (("b",), ("z",), ())
