@@ -66,9 +66,9 @@ def nearly_tied(report: Report, policy: Policy) -> Found:
     "OT304",
     "note",
     what="A layer is on no way from an input to an output.",
-    why="Its weights cannot change any result.",
+    why="What it makes reaches no result, or no input changes what it makes.",
     how="Search from the inputs and from the outputs in the graph of neurons, zeros left out.",
-    false_alarms="Layers fed by constants: positions, tables of an initial state.",
+    false_alarms="Layers fed by constants: positions, learned queries, tables of an initial state.",
 )
 def unreachable_layer(report: Report, policy: Policy) -> Found:
     for name in _connectivity(report).unreachable:
