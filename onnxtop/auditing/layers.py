@@ -24,6 +24,7 @@ from onnxtop.topology import convolution, neural_persistence
 from onnxtop.topology.graph import Forest
 from onnxtop.topology.layer_scan import LayerScan, scan_layer
 from onnxtop.topology.null_model import BIAS_ROW, UNROLLED, NullModels, StrongestWeights
+from onnxtop.topology.reach import Filled, filled_lines
 
 Progress = Callable[[str, int, int], None]
 """Called with the layer just measured, and how many weights are done and to do."""
@@ -58,6 +59,8 @@ class Measured:
         None if it was not asked for, or a weight is not finite.
     scan
         The strongest weights, for deep graph persistence; None if that does not need them.
+    filled
+        How many weights are not zero in every row and column of each matrix.
     """
 
     row: LayerReport
@@ -66,6 +69,7 @@ class Measured:
     mark: Fingerprint | None = None
     structure: Structure | None = None
     scan: LayerScan | None = None
+    filled: tuple[Filled, ...] = ()
 
 
 def measure_layers(
@@ -90,7 +94,13 @@ def measure_layers(
         kernel = _kernel(layer, shapes, options)
         weights = layer.blocks() if kernel is None else kernel.matrices()
         found = _measure(layer, number, weights, kernel, nulls, options)
-        measured.append(replace(found, scan=scan_layer(weights) if number in scanned else None))
+        if options.topology:
+            found = replace(
+                found,
+                scan=scan_layer(weights) if number in scanned else None,
+                filled=filled_lines(weights),
+            )
+        measured.append(found)
         done += layer.parameters
         if progress is not None:
             progress(layer.name, done, total)

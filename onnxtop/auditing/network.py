@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.reader.connectivity import Connectivity, connect
 from onnxtop.reader.constants import Constants
+from onnxtop.reader.lanes.terminals import Chosen, check_names
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.model import Model
 from onnxtop.results.plain import finite_or_none
@@ -17,6 +18,9 @@ from onnxtop.results.report import Connectivity as CutOff, DeepGraphPersistence,
 from onnxtop.topology import deep_graph_persistence as dgp
 from onnxtop.topology.facts import LayerRole
 from onnxtop.topology.layer_scan import LayerScan
+from onnxtop.topology.reach import Filled, reach
+
+_NO_WEIGHT = "no weight lies between an input and an output"
 
 
 @dataclass(frozen=True)
@@ -30,45 +34,63 @@ class DeepGraph:
 
 def neurons(
     model: Model, constants: Constants, layers: Sequence[Layer | Skipped], options: AuditOptions
-) -> Connectivity:
+) -> Connectivity | None:
     """Return the graph of a model's neurons, with each position of a convolution if it is to be unrolled.
+
+    None if the model has no weights: then it is no network.
 
     Raises
     ------
     UsageError
         An input, output or dimension that is named is not the model's.
     """
+    chosen = Chosen(options.inputs or None, options.outputs or None)
+    check_names(model, chosen)
+    if not layers:
+        return None
     return connect(
         model,
         constants,
         layers,
         input_shapes=options.input_shapes,
         dims=options.dims,
-        inputs=options.inputs or None,
-        outputs=options.outputs or None,
+        inputs=chosen.inputs,
+        outputs=chosen.outputs,
         unrolled=options.conv == "unrolled",
     )
 
 
-def measured_layers(connected: Connectivity, options: AuditOptions) -> set[int]:
+def measured_layers(connected: Connectivity | None, options: AuditOptions) -> set[int]:
     """Return the numbers of the layers whose weights make the figures; none if there are no figures."""
+    if connected is None:
+        return set()
     used = _between(connected.layer_graph, options.inputs)
     if _no_figure(connected, used, options.inputs) is not None:
         return set()
     return {block.layer for block in connected.graph.blocks}
 
 
-def measure(connected: Connectivity, scans: Mapping[int, LayerScan], options: AuditOptions) -> DeepGraph:
+def measure(
+    connected: Connectivity | None,
+    scans: Mapping[int, LayerScan],
+    filled: Mapping[int, Sequence[Filled]],
+    options: AuditOptions,
+) -> DeepGraph:
     """Measure the deep graph persistence of a model, with its skip connections kept and cut.
 
-    ``scans`` are those of the layers that were scanned when they were read. The option ``skips`` chooses
-    which of the two figures the layers' roles belong to.
+    ``scans`` are those of the layers that were scanned when they were read, ``filled`` what was counted of
+    them then. The option ``skips`` chooses which of the two figures the layers' roles belong to.
     """
+    if connected is None:
+        return DeepGraph(DeepGraphPersistence(reason=_NO_WEIGHT), CutOff(reason=_NO_WEIGHT))
+    cut_off = _cut_off(connected, filled)
     used = _between(connected.layer_graph, options.inputs)
     reason = _no_figure(connected, used, options.inputs)
     if reason is not None:
-        figures = DeepGraphPersistence(connectivity=_connectivity(connected), reason=reason)
-        return DeepGraph(figures, _cut_off(connected, used, None))
+        figures = DeepGraphPersistence(
+            connectivity=_connectivity(connected), notes=connected.notes, reason=reason
+        )
+        return DeepGraph(figures, cut_off)
     kept, cut = dgp.kept_and_cut(
         connected.graph,
         convention=options.convention,
@@ -87,14 +109,14 @@ def measure(connected: Connectivity, scans: Mapping[int, LayerScan], options: Au
         notes=connected.notes,
         reason=chosen.reason,
     )
-    return DeepGraph(figures, _cut_off(connected, used, chosen), _roles(connected, chosen))
+    return DeepGraph(figures, cut_off, _roles(connected, chosen))
 
 
 def _no_figure(connected: Connectivity, used: Container[str], inputs: Sequence[str]) -> str | None:
     """Say why there is nothing to measure: no weights on the way, or a hub that every way goes through."""
     kinds = _kinds(connected.layer_graph)
     if not any(kind == "layer" and node in used for node, kind in kinds.items()):
-        return "no weight lies between an input and an output"
+        return _NO_WEIGHT
     if connected.exact:
         return None
     graph = connected.layer_graph
@@ -123,22 +145,25 @@ def _connectivity(connected: Connectivity) -> str:
     return "exact" if connected.exact else f"conservative ({'; '.join(connected.hubs)})"
 
 
-def _cut_off(
-    connected: Connectivity, used: Container[str], measured: dgp.DeepGraphPersistence | None
-) -> CutOff:
-    """Name the layers that nothing passes through, and the inputs and outputs that only zeros lead to."""
-    graph = connected.layer_graph
-    unreachable = [
-        str(name)
-        for node, name in graph.nodes(data="name")
-        if graph.nodes[node]["kind"] == "layer" and node not in used
-    ]
-    if measured is None or measured.reason is not None:
-        return CutOff(tuple(unreachable), reason="the network's figure is not defined")
+def _cut_off(connected: Connectivity, filled: Mapping[int, Sequence[Filled]]) -> CutOff:
+    """Name the layers that nothing passes through, and the inputs and outputs that only zeros lead to.
+
+    A layer on the way may be all zeros itself: its weights would change a result.
+    """
+    graph = connected.graph
+    found = reach(connected.whole, filled, connected.mixed)
+    live = {block.layer for block in graph.blocks if found.passes(block)}
+    on_a_way = found.forward & found.backward
+    live |= connected.late | {layer for layer, ids in connected.beside if on_a_way[ids].any()}
+    names = {graph.layers[number].name for number in live}
+    unreachable = tuple(dict.fromkeys(layer.name for layer in graph.layers if layer.name not in names))
+    if not (graph.inputs.size and graph.outputs.size):
+        return CutOff(unreachable, reason="the network has no inputs or no outputs with neurons")
     return CutOff(
-        tuple(unreachable),
-        inputs=_dead(connected, "input", connected.graph.inputs[measured.beta == 0]),
-        outputs=_dead(connected, "output", connected.graph.outputs[measured.alpha == 0]),
+        unreachable,
+        doubt=connected.doubt,
+        inputs=_dead(connected, "input", graph.inputs[~found.backward[graph.inputs]]),
+        outputs=_dead(connected, "output", graph.outputs[~found.forward[graph.outputs]]),
     )
 
 

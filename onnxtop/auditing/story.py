@@ -104,7 +104,7 @@ def audited(
     found = find_layers(model, constants, peepholes=options.peepholes)
     layers = [layer for layer in found if isinstance(layer, Layer)]
     connected = network.neurons(model, constants, found, options) if options.topology else None
-    scanned = network.measured_layers(connected, options) if connected else set()
+    scanned = network.measured_layers(connected, options)
     nulls = NullModels(options.seed)
     measured = measure_layers(model, layers, nulls, options, progress, scanned)
     coverage = coverage_of(model, constants, found)
@@ -143,7 +143,8 @@ def _figures(
         apart=[item.row.name for item in measured if item.row.apart],
     )
     scans = {number: item.scan for number, item in enumerate(measured) if item.scan is not None}
-    whole = network.measure(connected, scans, options) if connected else _NOT_MEASURED
+    filled = {number: item.filled for number, item in enumerate(measured)}
+    whole = network.measure(connected, scans, filled, options) if options.topology else _NOT_MEASURED
     rows = (
         layer_report(item, figures.layers.get(name), nulls, copies.get(name), whole.roles.get(name))
         for item in measured

@@ -25,6 +25,7 @@ from onnxtop.reader.lanes.survey import Survey
 from onnxtop.reader.lanes.terminals import (
     Chosen,
     Terminals,
+    check_names,
     close_state,
     comes_from,
     find_terminals,
@@ -59,6 +60,8 @@ class Connectivity:
     graph
         Vertices, blocks and structural edges. ``graph.layers`` starts with the model's layers in order; a
         weight that is also used transposed stands once more behind them, under the same name.
+    whole
+        The same with labels among the outputs, for what is cut off: a layer that only makes a label is not.
     exact
         Whether no hub lies between an input and an output.
     hubs
@@ -74,9 +77,19 @@ class Connectivity:
         Inputs, layers, joins and outputs, an edge where neurons of one feed the other.
     assumed
         Shapes of the inputs with open axes, as they were assumed.
+    misfit
+        Whether sizes that were assumed do not fit.
+    late
+        Numbers of layers that other sizes than the assumed ones may bring into the graph.
+    mixed
+        Groups of vertices that a normalisation mixes, which the graph reads as elementwise.
+    beside
+        Numbers of layers of the graph whose weights are used without a block (by a hub, or along positions),
+        with the vertices behind them.
     """
 
     graph: NetworkGraph
+    whole: NetworkGraph
     exact: bool
     hubs: tuple[str, ...]
     notes: tuple[str, ...]
@@ -84,6 +97,28 @@ class Connectivity:
     lanes: Mapping[str, Ids]
     layer_graph: "nx.DiGraph[str]"
     assumed: Mapping[str, tuple[int, ...]]
+    misfit: bool
+    late: frozenset[int]
+    mixed: tuple[Ids, ...]
+    beside: tuple[tuple[int, Ids], ...]
+
+    @property
+    def used(self) -> frozenset[int]:
+        """Numbers of the layers that neurons go through, on a way or not."""
+        return frozenset(
+            (*(block.layer for block in self.graph.blocks), *(layer for layer, _ in self.beside))
+        )
+
+    @property
+    def doubt(self) -> str | None:
+        """What to say if the graph rests on sizes that were assumed, and not rightly."""
+        if not (self.misfit or self.late):
+            return None
+        shapes = [f"{name}={','.join(map(str, shape))}" for name, shape in self.assumed.items()]
+        return (
+            f"it rests on sizes of open axes that were assumed ({' '.join(shapes)}) and may be wrong: "
+            f"give them, --input-shape {next(iter(self.assumed))}=..."
+        )
 
 
 def connect(
@@ -121,6 +156,7 @@ def connect(
     """
     own = graph_inputs(model, shapes or {}, input_shapes or {}, dims or {})
     chosen = Chosen(None if inputs is None else tuple(inputs), None if outputs is None else tuple(outputs))
+    check_names(model, chosen)
     table = LayerTable(model, constants, layers)
     plan = _Plan(model, constants, layers, table, model.scope, own, chosen)
     if not unrolled:
@@ -141,15 +177,16 @@ def _with_note(found: Connectivity, why: str) -> Connectivity:
 
 def _best(plan: "_Plan") -> Connectivity:
     """Build the graph with the sizes that leave the fewest hubs."""
-    best: Connectivity | None = None
+    best: tuple[Connectivity, Survey] | None = None
     for survey in plan.surveys():
         made = plan.build(survey)
-        if best is None or len(made.hubs) < len(best.hubs):
-            best = made
-        if best.exact and not survey.sizes.contradictions:
+        if best is None or len(made.hubs) < len(best[0].hubs):
+            best = made, survey
+        if best[0].exact and not survey.sizes.contradictions:
             break
     assert best is not None
-    return best
+    found = replace(best[0], late=plan.late(*best))
+    return found if found.doubt is None else replace(found, notes=(*found.notes, found.doubt))
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,6 +217,12 @@ class _Plan:
                 break
         fewest = min(doubts for doubts, _ in found)
         yield from [made for doubts, made in found[1:] if doubts == fewest][:2]
+
+    def late(self, found: Connectivity, survey: Survey) -> frozenset[int]:
+        """Return the layers out of use where assumed sizes leave tensors empty, or branches out."""
+        if not survey.sizes.are_guessed or not (survey.left_out or survey.sizes.any_empty()):
+            return frozenset()
+        return frozenset(range(len(self.table.layers))) - found.used
 
     def _survey(self, first: int, others: int) -> Survey:
         """Survey the model, again for every open axis that a weight tells the size of."""
@@ -228,7 +271,7 @@ class _Plan:
         leaving = distinct(*made.values())
         forward, backward = reach(builder, entering, leaving)
         live = forward & backward
-        hubs = tuple(dict.fromkeys(text for text, ids in walk.remarks.hubs if live[ids].any()))
+        hubs = [hub for hub in walk.remarks.hubs if live[hub.ids].any()]
         structural = builder.structural()
         kept = backward[structural[:, 1]]
         runs = Runs(builder)
@@ -244,8 +287,9 @@ class _Plan:
         )
         return Connectivity(
             graph=graph,
+            whole=self._whole(graph, structural, walk, terminals),
             exact=not hubs,
-            hubs=hubs,
+            hubs=tuple(dict.fromkeys(hub.why for hub in hubs)),
             notes=self._notes(walk, terminals),
             vertices=tuple(builder.runs),
             lanes={value.name: ids for value, ids in lanes.items()} | made,
@@ -256,14 +300,34 @@ class _Plan:
                 {name: distinct(ids) for name, ids in made.items()},
             ),
             assumed=self._assumed(walk.sizes),
+            misfit=walk.sizes.are_guessed and any(hub.misfit for hub in hubs),
+            late=frozenset(),
+            mixed=tuple(walk.remarks.mixed),
+            beside=tuple(walk.remarks.beside),
         )
+
+    def _whole(
+        self, graph: NetworkGraph, structural: Ids, walk: Neurons, terminals: Terminals
+    ) -> NetworkGraph:
+        known = named_values(self.model, self.scope)
+        taken = {*terminals.outputs.values(), *terminals.states.values()}
+        declared = [known.get(item.name) for item in self.model.proto.graph.output]
+        labels = [walk.env[value].ids for value in declared if value in walk.env and value not in taken]
+        if self.chosen.outputs is not None or not labels:
+            return graph
+        outputs = distinct(graph.outputs, *labels)
+        useful = reach(walk.builder, graph.inputs, outputs)[1]
+        return replace(graph, outputs=outputs, structural=structural[useful[structural[:, 1]]])
 
     def _is_chosen(self, index: Value) -> bool:
         """Tell whether a vocabulary's index comes from an input that is taken."""
         return self.chosen.inputs is None or comes_from(self.model, index, self.chosen.inputs)
 
     def _notes(self, walk: Neurons, terminals: Terminals) -> tuple[str, ...]:
-        notes = [f"{text} ({count} times)" for text, count in sorted(walk.remarks.notes.items())]
+        counts = dict(walk.remarks.notes)
+        if walk.left_out:
+            counts["branches of If left out, as sizes decide which one runs"] = walk.left_out
+        notes = [f"{text} ({count} times)" for text, count in sorted(counts.items())]
         notes += [f"state {a.name} and {b.name}, read as recurrence" for a, b in terminals.states.items()]
         known = named_values(self.model, self.scope)
         notes += [

@@ -66,9 +66,9 @@ def nearly_tied(report: Report, policy: Policy) -> Found:
     "OT304",
     "note",
     what="A layer is on no way from an input to an output.",
-    why="Its weights cannot change any result.",
-    how="Search from the inputs and from the outputs in the graph of layers.",
-    false_alarms="Layers fed by constants: positions, tables of an initial state.",
+    why="What it makes reaches no result, or no input changes what it makes.",
+    how="Search from the inputs and from the outputs in the graph of neurons, zeros left out.",
+    false_alarms="Layers fed by constants: positions, learned queries, tables of an initial state.",
 )
 def unreachable_layer(report: Report, policy: Policy) -> Found:
     for name in _connectivity(report).unreachable:
@@ -98,7 +98,24 @@ def disconnected_input(report: Report, policy: Policy) -> Found:
 )
 def disconnected_output(report: Report, policy: Policy) -> Found:
     for name in _connectivity(report).outputs:
-        yield None, f"output {name!r} depends on no input: every way is cut by zeros"
+        yield (
+            None,
+            f"output {name!r} depends on no input through weights that are not zero",
+        )
+
+
+@rule(
+    "OT307",
+    "warning",
+    what="The graph of the network rests on sizes that were assumed, and these do not fit the model.",
+    why="Where the model leaves sizes open and nothing tells them, what is connected is not known exactly.",
+    how="Shapes of tensors and weights contradict each other, or only other sizes reach a layer.",
+    false_alarms="Models that contradict themselves whatever the sizes.",
+)
+def assumed_sizes(report: Report, policy: Policy) -> Found:
+    doubt = _connectivity(report).doubt
+    if doubt:
+        yield None, f"what is connected is not sure: {doubt}"
 
 
 def _connectivity(report: Report) -> Connectivity:

@@ -78,8 +78,8 @@ def subnormal(layer: LayerReport, policy: Policy) -> Iterator[str]:
     what="Weights pile up at exactly the largest magnitude: they were cut off.",
     why="A cast to float16 saturates at 65504, and converters cut at a limit: the largest weights are lost.",
     how="65504 in float16; or at least 3 weights and 0.1 % equal the largest |w| of a layer that "
-    "otherwise "
-    "has many different values. A largest of exactly 1 does not count: so have tables of sinusoids.",
+    "otherwise has many different values. Copies of whole lines, channels or kernels count once. A largest "
+    "of exactly 1 does not count: so have tables of sinusoids.",
     false_alarms="Networks trained with weight clipping.",
     source="onnxconverter-common, float16.py: `max_finite_val`",
 )

@@ -69,7 +69,7 @@ class LayerStatistics:
         How many weights stored as float16 are too small for full precision, and how many are the largest
         finite number.
     at_limit
-        How many weights are as large as the largest, by magnitude.
+        How many weights are as large as the largest, by magnitude; copies of a whole line count once.
     varied
         Whether a sample of the weights has more than a few different values.
     precision

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnxtop.network import Blocks, Matrix, RawCodes, strips
 from onnxtop.statistics.duplicates import Repeats, find_repeats
 from onnxtop.statistics.facts import LISTED, LayerStatistics, Units
-from onnxtop.statistics.numbers import is_varied, narrower_type, out_of_range, sample
+from onnxtop.statistics.numbers import count_apart, is_varied, narrower_type, out_of_range, sample
 from onnxtop.statistics.products import onto_columns, onto_rows
 from onnxtop.statistics.quantisation import code_statistics
 from onnxtop.statistics.sketch import NARROW, SIDE, WIDE, directions, pack
@@ -73,6 +73,9 @@ def layer_statistics(
             _take(block, total)
     subnormal, saturated = out_of_range(blocks) if half else (0, 0)
     entries = sample(blocks)
+    at_limit = total.at_limit
+    if at_limit > 2 and not codes and is_varied(entries):
+        at_limit = count_apart(blocks, largest)
     return LayerStatistics(
         n_in=n_in,
         n_out=n_out,
@@ -89,7 +92,7 @@ def layer_statistics(
         rank_limit=total.rank_limit,
         subnormal=subnormal,
         saturated=saturated,
-        at_limit=total.at_limit,
+        at_limit=at_limit,
         varied=is_varied(entries),
         precision=None if codes else narrower_type(entries),
         codes=code_statistics(codes) if codes else None,

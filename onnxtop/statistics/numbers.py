@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.network import Blocks
+from onnxtop.network import Blocks, Matrix
 
 SMALLEST_NORMAL, LARGEST = 2.0**-14, 65504.0
 """Of float16."""
@@ -11,6 +11,8 @@ SMALLEST_NORMAL, LARGEST = 2.0**-14, 65504.0
 _SAMPLE = 4096
 _FEW = 256
 """Fewer different values than this fit many types by chance: codes, signs."""
+_LINE = 3
+"""Weights that a line has at least if the neighbours of one can tell it from others."""
 
 
 def out_of_range(blocks: Blocks) -> tuple[int, int]:
@@ -39,6 +41,44 @@ def sample(blocks: Blocks) -> NDArray[np.generic]:
 def is_varied(entries: NDArray[np.generic]) -> bool:
     """Tell whether a sample has so many different values that no few codes can be behind it."""
     return np.unique(entries).size >= min(_FEW, 0.9 * entries.size)
+
+
+def count_apart(blocks: Blocks, size: float) -> int:
+    """Count the weights of a magnitude that are not there because whole lines, channels or kernels repeat.
+
+    Copies of a line have the same neighbours. So the weights are told apart by those that stand before and
+    behind them, along the rows or along the columns, whichever tells fewer apart; magnitudes only, so that
+    mirrored and negated copies are copies. Of very many weights, a sample is looked at.
+
+    >>> import numpy as np
+    >>> kernel = np.random.default_rng(0).uniform(-1, 1, size=(25, 1))
+    >>> count_apart([kernel] * 32, np.abs(kernel).max())
+    1
+    """
+    found = [np.argwhere(np.abs(block) == size) for block in blocks]
+    total = sum(len(places) for places in found)
+    step = -(-total // _SAMPLE) or 1
+    apart = [total]
+    for axis in (0, 1):
+        pairs = [
+            _neighbours(block, places[::step], axis)
+            for block, places in zip(blocks, found, strict=True)
+            if len(places)
+        ]
+        if pairs and all(block.shape[axis] >= _LINE for block in blocks):
+            apart.append(step * len(np.unique(np.concatenate(pairs), axis=0)))
+    return min(apart)
+
+
+def _neighbours(block: Matrix, places: NDArray[np.intp], axis: int) -> NDArray[np.generic]:
+    """Return the magnitudes of the two weights beside each place along an axis, in order; lines are rings."""
+    length = block.shape[axis]
+    beside = []
+    for move in (-1, 1):
+        moved = places.copy()
+        moved[:, axis] = (moved[:, axis] + move) % length
+        beside.append(np.abs(block[moved[:, 0], moved[:, 1]]))
+    return np.sort(np.stack(beside, axis=1), axis=1)
 
 
 def narrower_type(entries: NDArray[np.generic]) -> str | None:

@@ -5,12 +5,12 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from onnxtop.errors import UsageError
 from onnxtop.network import Block, NetworkGraph, Weights
 from onnxtop.topology.arguments import as_matrix
-from onnxtop.topology.graph import Indices
+from onnxtop.topology.reach import reach
 
 Skips = Literal["keep", "cut"]
 """Whether paths may take the earlier operand of a residual join (the definition), or not."""
@@ -65,28 +65,5 @@ def with_separate_ends(graph: NetworkGraph) -> NetworkGraph:
 
 def layers_on_paths(graph: NetworkGraph) -> set[int]:
     """Return the layers with a weight on a path from an input to an output, whatever the weights are."""
-    forward = _reachable(
-        graph.n_vertices, [(b.rows, b.columns) for b in graph.blocks], graph.structural, graph.inputs
-    )
-    backward = _reachable(
-        graph.n_vertices,
-        [(b.columns, b.rows) for b in graph.blocks[::-1]],
-        graph.structural[:, ::-1],
-        graph.outputs,
-    )
-    return {b.layer for b in graph.blocks if forward[b.rows].any() and backward[b.columns].any()}
-
-
-def _reachable(
-    n_vertices: int, blocks: Sequence[tuple[Indices, Indices]], structural: Indices, sources: Indices
-) -> NDArray[np.bool_]:
-    reached = np.zeros(n_vertices + 1, bool)  # the last stands for padding
-    reached[sources] = True
-    n_before = 0
-    while (n_reached := int(np.count_nonzero(reached))) > n_before:
-        n_before = n_reached
-        reached[structural[reached[structural[:, 0]], 1]] = True
-        for tails, heads in blocks:
-            reached[heads] |= reached[tails].any()
-            reached[-1] = False
-    return reached
+    found = reach(graph)
+    return {block.layer for block in graph.blocks if found.passes(block)}

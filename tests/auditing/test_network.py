@@ -14,7 +14,7 @@ from onnxtop.errors import UsageError
 from onnxtop.reader.layers import read_layers
 from onnxtop.results.report import Report
 from onnxtop.topology.deep_graph_persistence import deep_graph_persistence
-from tests.models import mlp, model, node, save, weights
+from tests.models import graph, mlp, model, node, save, weights
 
 EXPORTERS = {
     "mlp": ("torch_dynamo", "torch_legacy", "tensorflow", "jax", "sklearn", "torch_external"),
@@ -229,3 +229,175 @@ def test_layers_alone_are_not_measured(tmp_path: Path) -> None:
 
 def test_the_public_function_is_the_same() -> None:
     assert onnxtop.deep_graph_persistence is deep_graph_persistence
+
+
+def cut_off(path: Path, **options: object) -> tuple[tuple[str, ...], ...]:
+    """Return the layers, inputs and outputs that are cut off."""
+    found = audit(path, AuditOptions(**options)).network.connectivity  # type: ignore[arg-type]
+    assert found is not None
+    assert found.reason is None
+    return found.unreachable, found.inputs, found.outputs
+
+
+NOTHING: tuple[tuple[str, ...], ...] = ((), (), ())
+
+
+@pytest.mark.parametrize("value", [2.5, -0.25, math.nan])
+@pytest.mark.parametrize("shape", [(1, 1), (4, 3)])
+def test_equal_weights_are_connected(tmp_path: Path, value: float, shape: tuple[int, int]) -> None:
+    held = {"w": np.full(shape, value, np.float32), "u": weights(shape[1], 2)}
+    nodes = [node("MatMul", "x w", "h"), node("MatMul", "h u", "y")]
+    assert cut_off(save(model(nodes, held, {"x": [1, shape[0]]}), tmp_path)) == NOTHING
+
+
+def test_an_output_behind_zeros_is_cut_off(tmp_path: Path) -> None:
+    first = weights(6, 8)
+    first[:, 4:] = 0  # standardised, these are not 0
+    nodes = [
+        node("MatMul", "x first", "h", name="first"),
+        node("Split", "h", "a b", axis=1, num_outputs=2),
+        node("MatMul", "a up", "y1", name="up"),
+        node("MatMul", "b down", "y2", name="down"),
+    ]
+    held = {"first": first, "up": weights(4, 3), "down": weights(4, 3, seed=1)}
+    path = save(model(nodes, held, {"x": [1, 6]}, outputs=("y1", "y2")), tmp_path)
+    assert cut_off(path) == (("down",), (), ("y2",))
+    assert cut_off(path, structure=False) == (("down",), (), ("y2",))
+    assert {each.rule for each in audit(path).findings} >= {"OT201", "OT304", "OT306"}
+    held["first"] = first + np.where(np.arange(8) == 5, 1e-30, 0).astype(np.float32)
+    assert cut_off(save(model(nodes, held, {"x": [1, 6]}, outputs=("y1", "y2")), tmp_path)) == NOTHING
+
+
+def test_patterns_of_zeros_are_followed(tmp_path: Path) -> None:
+    """No row and no column is all zeros, and x still does not reach y."""
+    first, second = weights(4, 4), weights(4, 4, seed=1)
+    first[:2, 2:] = first[2:, :2] = second[:2, 2:] = second[2:, :2] = 0
+    nodes = [
+        node("Concat", "x z", "in", axis=1),
+        node("MatMul", "in first", "h"),
+        node("MatMul", "h second", "out"),
+        node("Split", "out", "y v", axis=1, num_outputs=2),
+    ]
+    held = {"first": first, "second": second}
+    inputs = {"x": [1, 2], "z": [1, 2]}
+    path = save(model(nodes, held, inputs, outputs=("v",)), tmp_path)
+    assert cut_off(path) == ((), ("x",), ())
+    nodes.insert(2, node("LayerNormalization", "h s", "n"))
+    nodes[3] = node("MatMul", "n second", "out")
+    held["s"] = np.ones(4, np.float32)
+    assert cut_off(save(model(nodes, held, inputs, outputs=("v",)), tmp_path)) == NOTHING
+
+
+def test_layers_without_a_block_are_on_a_way_all_the_same(tmp_path: Path) -> None:
+    """One that mixes positions, and one in a hub."""
+    nodes = [
+        node("Transpose", "x", "t", perm=[0, 2, 1]), node("MatMul", "t a", "m"),
+        node("Transpose", "m", "u", perm=[0, 2, 1]), node("MatMul", "u b", "y"),
+    ]  # fmt: skip
+    held = {"a": weights(4, 4), "b": weights(3, 2)}
+    assert cut_off(save(model(nodes, held, {"x": [1, 4, 3]}), tmp_path)) == NOTHING
+    nodes = [node("MatMul", "x a", "h"), node("Conv", "h k", "y", name="odd")]
+    held = {"a": weights(4, 4), "k": weights(3, 1, 3, 3)}
+    path = save(model(nodes, held, {"x": [1, 4]}), tmp_path)
+    assert cut_off(path) == NOTHING
+    assert "conservative (Conv odd: " in (audit(path).network.deep_graph_persistence.connectivity or "")
+
+
+def flat(path: Path, sizes: list[object]) -> Path:
+    nodes = [
+        node("Conv", "image k", "c", name="conv", pads=[1, 1, 1, 1]),
+        node("Flatten", "c", "f"),
+        node("Gemm", "f w", "y", name="fc"),
+    ]
+    held = {"k": weights(2, 3, 3, 3), "w": weights(2 * 8 * 8, 5)}
+    return save(model(nodes, held, {"image": ["n", 3, *sizes]}), path)
+
+
+def test_sizes_that_were_assumed_and_do_not_fit_say_so(tmp_path: Path) -> None:
+    path = flat(tmp_path, ["h", "w"])
+    report = audit(path)
+    (finding,) = (each for each in report.findings if each.rule.startswith("OT3"))
+    assert finding.rule == "OT307"
+    assert "image=2,3,64,64" in finding.message
+    assert "--input-shape image=" in finding.message
+    assert any("--input-shape image=" in note for note in report.network.deep_graph_persistence.notes)
+    for told in (
+        audit(path, AuditOptions(input_shapes={"image": (1, 3, 8, 8)})),
+        audit(path, AuditOptions(dims={"h": 8, "w": 8})),
+        audit(flat(tmp_path, [8, 8])),
+    ):
+        assert [each.rule for each in told.findings if each.rule.startswith("OT3")] == []
+        assert told.network.connectivity is not None
+        assert told.network.connectivity.doubt is None
+        assert told.network.deep_graph_persistence.connectivity == "exact"
+
+
+def late(path: Path, begin: int, sizes: list[object]) -> Path:
+    """Save a model whose layer "a" sees the entries of a picture from one on."""
+    nodes = [
+        node("Flatten", "x", "f"),
+        node("Slice", "f begin end axis", "late"),
+        node("ReduceMax", "late axis", "m"),
+        node("MatMul", "m a", "p", name="a"),
+        node("ReduceMax", "f axis", "n"),
+        node("MatMul", "n b", "q"),
+        node("Add", "p q", "y"),
+    ]
+    places = {"begin": begin, "end": 2**40, "axis": 1}
+    held = {name: np.array([place], np.int64) for name, place in places.items()}
+    held |= {"a": weights(1, 2), "b": weights(1, 2, seed=1)}
+    return save(model(nodes, held, {"x": [1, 3, *sizes]}), path)
+
+
+def test_a_layer_that_only_other_sizes_reach_is_no_finding(tmp_path: Path) -> None:
+    report = audit(late(tmp_path, 20000, ["h", "w"]))
+    (finding,) = (each for each in report.findings if each.rule.startswith("OT3"))
+    assert (finding.rule, "--input-shape x=" in finding.message) == ("OT307", True)
+    assert cut_off(late(tmp_path, 20000, ["h", "w"]), input_shapes={"x": (1, 3, 100, 100)}) == NOTHING
+    assert cut_off(late(tmp_path, 20000, [64, 64]))[0] == ("a",)
+
+
+def test_a_branch_that_only_other_sizes_run_is_no_finding(tmp_path: Path) -> None:
+    small = graph([node("MatMul", "m a", "s", name="a")], None, {}, ["s"], name="small")
+    large = graph([node("MatMul", "m b", "l", name="b")], None, {}, ["l"], name="large")
+    nodes = [
+        node("ReduceMax", "x axes", "m", keepdims=0),
+        node("Shape", "x", "n", start=2, end=3),
+        node("Less", "n limit", "c"),
+        node("If", "c", "y", then_branch=small, else_branch=large),
+    ]
+    held = {
+        "axes": np.array([2, 3], np.int64),
+        "limit": np.array([32], np.int64),
+        "a": weights(3, 2),
+        "b": weights(3, 2, seed=1),
+    }
+    path = save(model(nodes, held, {"x": [1, 3, "h", "w"]}), tmp_path)
+    assert [each.rule for each in audit(path).findings if each.rule.startswith("OT3")] == ["OT307"]
+    assert cut_off(path, input_shapes={"x": (1, 3, 9, 9)})[0] == ("b",)
+    assert cut_off(path, input_shapes={"x": (1, 3, 99, 9)})[0] == ("a",)
+
+
+def test_no_network_is_built_without_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    proto = model([node("Add", "x z")], {}, {"x": [32, 8, 128, 64], "z": [32, 8, 128, 64]})
+    path = save(proto, tmp_path)
+    monkeypatch.setattr("onnxtop.auditing.network.connect", None)
+    found = audit(path).network.deep_graph_persistence
+    assert found.reason == "no weight lies between an input and an output"
+    with pytest.raises(UsageError):
+        audit(path, AuditOptions(inputs=("nobody",)))
+
+
+def test_labels_are_results_as_well(tmp_path: Path) -> None:
+    nodes = [
+        node("MatMul", "x a", "y", name="a"),
+        node("MatMul", "z b", "scores", name="b"),
+        node("Softmax", "scores", "p"),
+        node("ArgMax", "p", "label", axis=-1),
+    ]
+    proto = model(nodes, {"a": weights(3, 2), "b": weights(4, 5)}, {"x": [1, 3], "z": [1, 4]}, ("y", "label"))
+    proto.graph.output[1].type.tensor_type.elem_type = onnx.TensorProto.INT64
+    path = save(proto, tmp_path)
+    assert audit(path).network.deep_graph_persistence.outputs == 2
+    assert cut_off(path) == NOTHING
+    assert cut_off(path, outputs=("y",)) == (("b",), ("z",), ())

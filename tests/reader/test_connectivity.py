@@ -1,5 +1,6 @@
 """Whole models: the same network from every exporter, inputs and outputs, states, hubs, bad input."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,14 @@ import pytest
 from onnx import ModelProto, TensorProto, helper
 
 from onnxtop.errors import UsageError
-from onnxtop.reader.connectivity import Connectivity
+from onnxtop.reader.connectivity import Connectivity, connect
+from onnxtop.reader.constants import Constants
+from onnxtop.reader.layer import Layer, Skipped, WeightUse
+from onnxtop.reader.layers import find_layers
+from onnxtop.reader.model import load
 from tests.conftest import SAMPLES
 from tests.connectivity_truth import check_truth, connected, reach_table, reachable
-from tests.models import MICROSOFT, mlp, model, node, save, weights
+from tests.models import MICROSOFT, graph, mlp, model, node, save, weights
 from tests.test_connectivity_corpus import check_graph
 
 ALL = sorted(SAMPLES.glob("*.onnx"))
@@ -334,6 +339,126 @@ def test_an_unknown_operation_is_a_hub(tmp_path: Path) -> None:
     assert found.hubs[0].startswith("house.Mystery what: ")
     assert {len(ends) for ends in reach_table(found.graph).values()} == {2}
     assert "hub:what" in found.layer_graph
+
+
+@pytest.mark.parametrize(
+    ("op", "operands"),
+    [
+        ("MatMul", "x m"),
+        ("Gemm", "x m b"),
+        ("Conv", "p m"),
+        ("Einsum", "x m"),
+        ("Add", "x m"),
+        ("MatMul", "m x"),
+    ],
+)
+def test_weights_that_are_not_read_are_a_hub_wherever_they_come_from(
+    op: str, operands: str, tmp_path: Path
+) -> None:
+    """The operand is no constant: it changes with another input, and carries weights all the same."""
+    attributes = {"equation": "ij,jk->ik"} if op == "Einsum" else {}
+    nodes = [
+        node("Mul", "w s", "m"),
+        node("Reshape", "x shape", "p"),
+        node(op, operands, "y", name="user", **attributes),
+    ]
+    held = {"w": weights(*((4, 4, 1) if op == "Conv" else (4, 4))), "b": weights(4)}
+    held["shape"] = np.array([1, 4, 4], np.int64)
+    path = save(model(nodes, held, {"x": [4, 4], "s": [1]}), tmp_path)
+    loaded = load(path)
+    constants = Constants(loaded)
+    user = next(each for each in loaded.nodes if each.origin.name == "user")
+    moving = next(value for value in user.inputs if value is not None and value.name == "m")
+    use = WeightUse(user, moving, reason="it changes as the model runs")
+    unread = Skipped("w", op, "another reason", "w", 16, (use,), moving)
+    found = connect(loaded, constants, [*find_layers(loaded, constants), unread])
+    assert found.hubs == (f"{op} user: it changes as the model runs",)
+    assert set(reach_table(found.graph)) == {*found.lanes["x"].ravel().tolist(), *found.lanes["s"].tolist()}
+
+
+def test_a_use_that_is_not_read_is_a_hub_though_others_are(tmp_path: Path) -> None:
+    nodes = [node("MatMul", "x w", "h"), node("MatMul", "h w", "y", name="other")]
+    path = save(model(nodes, {"w": weights(3, 3)}, {"x": [1, 3]}), tmp_path)
+    loaded = load(path)
+    constants = Constants(loaded)
+    (layer,) = find_layers(loaded, constants)
+    assert isinstance(layer, Layer)
+    one, other = layer.used_by
+    odd = replace(layer, used_by=(one, replace(other, reading=None, reason="who knows how")))
+    found = connect(loaded, constants, [odd])
+    assert found.hubs == ("MatMul other: who knows how",)
+    assert connect(loaded, constants, [layer]).exact
+
+
+def test_a_loop_that_changes_weights_is_a_hub(tmp_path: Path) -> None:
+    body = graph(
+        [node("Identity", "c", "d"), node("Sin", "s", "t"), node("MatMul", "x s", "p")],
+        None, {"i": [], "c": [], "s": [3, 3]}, ["d", "t", "p"], name="body",
+    )  # fmt: skip
+    for item, kind in zip((*body.input[:2], body.output[0]), (7, 9, 9), strict=True):
+        item.type.tensor_type.elem_type = kind
+    held = {"m": np.array(3, np.int64), "go": np.array(True), "w": weights(3, 3)}
+    nodes = [node("Loop", "m go w", "last y", name="loop", body=body)]
+    found = build(model(nodes, held, {"x": [1, 3]}), tmp_path)
+    assert not found.exact
+    assert found.hubs[0].startswith("Loop loop: ")
+
+
+def test_what_a_rule_does_not_follow_is_a_hub(tmp_path: Path) -> None:
+    """The lengths are computed from z, the number that is padded with as well."""
+    nodes = [
+        node("Cast", "z", "n", to=TensorProto.INT64),
+        node("ReverseSequence", "x n", "r", time_axis=1, batch_axis=0, name="turn"),
+        node("Pad", "r p v", "y", name="pad"),
+    ]
+    held = {"p": np.array([0, 0, 0, 2], np.int64)}
+    found = build(model(nodes, held, {"x": [2, 3], "z": [2], "v": []}), tmp_path)
+    assert [hub.split(":")[0] for hub in found.hubs] == ["ReverseSequence turn", "Pad pad"]
+    everything = {vertex for ids in found.lanes.values() for vertex in ids.ravel().tolist()}
+    assert set(reach_table(found.graph)) == everything - set(found.graph.outputs.tolist())
+    assert all(len(ends) > 0 for ends in reach_table(found.graph).values())
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        [node("Gather", "x i", "y", axis=1)],
+        [node("GatherElements", "x i", "y", axis=1)],
+        [node("Unsqueeze", "i one", "k"), node("GatherND", "t k", "y")],
+        [node("ScatterElements", "x i u", "y", axis=1)],
+        [node("ScatterND", "t i v", "y")],
+    ],
+    ids=lambda nodes: nodes[-1].op_type,
+)
+def test_an_index_that_is_computed_counts(chosen: list[Any], tmp_path: Path) -> None:
+    nodes = [node("ArgMax", "z", "i", axis=1), node("Transpose", "x", "t", perm=[1, 0]), *chosen]
+    held = {
+        "u": np.ones((1, 1), np.float32),
+        "v": np.ones((1, 1), np.float32),
+        "one": np.array([1], np.int64),
+    }
+    found = build(model(nodes, held, {"x": [1, 4], "z": [1, 3]}), tmp_path)
+    ends = set(found.graph.outputs.tolist())
+    assert found.exact
+    for name in ("x", "z"):
+        for vertex in found.lanes[name].ravel().tolist():
+            assert reachable(found.graph, vertex) & ends
+
+
+def test_the_condition_of_an_if_counts(tmp_path: Path) -> None:
+    branches = {
+        "then_branch": graph([node("MatMul", "x w", "t")], None, {}, ["t"], name="then"),
+        "else_branch": graph([node("Identity", "x", "e")], None, {}, ["e"], name="else"),
+    }
+    nodes = [
+        node("ReduceSum", "z", "s", keepdims=0),
+        node("Greater", "s zero", "c"),
+        node("If", "c", "y", **branches),
+    ]
+    held = {"w": weights(3, 3), "zero": np.float32(0)}
+    found = build(model(nodes, held, {"x": [1, 3], "z": [2]}), tmp_path)
+    table = reach_table(found.graph)
+    assert {len(table[vertex]) for vertex in found.lanes["z"].tolist()} == {3}
 
 
 def test_a_hub_beside_the_way_does_not_matter(tmp_path: Path) -> None:

@@ -87,6 +87,18 @@ MOVEMENT = {
     "depth to space crd": one(node("DepthToSpace", "x", "y", blocksize=2, mode="CRD"), x=[1, 8, 2, 2]),
     "space to depth": one(node("SpaceToDepth", "x", "y", blocksize=2), x=[1, 2, 4, 4]),
     "trilu": one(node("Trilu", "x", "y"), x=[3, 3]),
+    "trilu drops a row": one(node("Trilu", "x k", "y"), x=[3, 4], held={"k": np.array(2, np.int64)}),
+    "trilu drops columns": one(
+        dense("x", 5, 4, "m")[0], node("Trilu", "m k", "y", upper=0), x=[3, 5],
+        held={**dense("x", 5, 4, "m")[1], "k": np.array(-1, np.int64)},
+    ),
+    "reverse sequence": one(
+        node("ReverseSequence", "x n", "y"), x=[4, 3, 2], held={"n": np.array([2, 4, 1], np.int64)}
+    ),
+    "reverse sequence by rows": after(
+        [node("ReverseSequence", "x n", "m", time_axis=1, batch_axis=0)], [2, 5], 5, {"n": ints(5, 3)}
+    ),
+    "pad both": after([node("Pad", "x p v", "m")], [2, 3], 5, {"p": ints(0, 1, 0, 1), "v": np.float32(2.0)}),
     "cumsum": one(node("CumSum", "x a", "y"), x=[1, 4], held={"a": np.array(1, np.int64)}),
     "cumsum back": one(
         node("CumSum", "x a", "y", reverse=1, exclusive=1), x=[1, 4], held={"a": np.array(1, np.int64)}
@@ -99,6 +111,16 @@ JOINS = {
     "constant factor": one(node("Mul", "x c", "y"), x=[1, 3], held={"c": weights(1, 3)}),
     "sum": one(node("Sum", "x z v", "y"), x=[3], more={"z": [3], "v": [1]}),
     "where": one(node("Where", "c x z", "y"), x=[2], more={"z": [2]}, held={"c": np.array([True, False])}),
+    "where one side is constant": one(
+        node("Where", "c x z", "y"), x=[1, 3], held={"c": np.array([True, False, True]), "z": weights(1)}
+    ),
+    "where rows choose": one(
+        node("Where", "c x z", "y"), x=[2, 3], more={"z": [2, 3]}, held={"c": np.array([[True], [False]])}
+    ),
+    "where one side is broadcast": one(
+        node("Where", "c x z", "y"), x=[2, 3], more={"z": [3]}, held={"c": np.array([[True], [False]])}
+    ),
+    "cast like": one(node("CastLike", "x z", "y"), x=[3], more={"z": [3]}),
     "reduce": one(node("ReduceSum", "x a", "y", keepdims=0), x=[2, 3], held={"a": ints(1)}),
     "reduce all": one(node("ReduceMean", "x", "y"), x=[2, 3]),
     "matmul": one(node("MatMul", "x z", "y"), x=[2, 3], more={"z": [3, 4]}),

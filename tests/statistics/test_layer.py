@@ -195,3 +195,38 @@ def test_float32_that_was_narrower_before():
     cut = (matrix.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
     found = [layer_statistics([each]).precision for each in (matrix, halves, cut, np.sign(matrix))]
     assert found == [None, "float16", "bfloat16", None]
+
+
+def test_weights_that_were_cut_off_pile_up(order):
+    for shape in [(40, 30), (700, 600), (2000, 1), (1, 2000), (2, 900)]:
+        matrix = gaussian(*shape).clip(-1.5, 1.5)
+        found = layer_statistics([order(matrix)])
+        assert found.at_limit == pytest.approx(np.count_nonzero(np.abs(matrix) == 1.5), rel=0.1)
+    kernels = [gaussian(25, 1).clip(-1, 1) * sign for sign in (1, -1)] + [gaussian(25, 2).clip(-1, 1)[:, :1]]
+    assert layer_statistics(kernels).at_limit >= 3
+
+
+COPIES: dict[str, Callable[[np.ndarray], list[np.ndarray]]] = {
+    "a kernel for every channel": lambda kernel: [kernel.reshape(-1, 1)] * 32,
+    "a kernel for more channels": lambda kernel: [kernel.reshape(-1, 1)] * 100,
+    "a kernel and its negative": lambda kernel: [kernel.reshape(-1, 1), -kernel.reshape(-1, 1)] * 8,
+    "some kernels of many": lambda kernel: (
+        [kernel.reshape(-1, 1)] * 8
+        + [gaussian(25, 2)[:, 1:] * shrunk for shrunk in np.linspace(0.1, 0.2, 24, dtype=np.float32)]
+    ),
+    "channels in": lambda kernel: [np.tile(kernel.reshape(-1, 1) * [[1, 0.5, 0.3]], (16, 1))],
+    "channels out": lambda kernel: [np.tile(gaussian(64, 4), (1, 16))],
+    "rows": lambda kernel: [np.repeat(gaussian(4, 64), 16, axis=0)],
+    "columns": lambda kernel: [np.repeat(gaussian(64, 4), 16, axis=1)],
+    "matrices": lambda kernel: [gaussian(16, 16)] * 12,
+    "frames": lambda kernel: [np.repeat(kernel[None], 7, axis=0).reshape(-1, 1)],
+}
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_weights_that_are_there_as_copies_count_once(name, order):
+    blocks = [order(np.asarray(each, np.float32)) for each in COPIES[name](gaussian(5, 5))]
+    largest = max(np.abs(each).max() for each in blocks)
+    assert sum(np.count_nonzero(np.abs(each) == largest) for each in blocks) >= 4
+    found = layer_statistics(blocks)
+    assert found.at_limit == 1 or not found.varied

@@ -20,6 +20,10 @@ class Unclear(Exception):  # noqa: N818 - it is no error of anybody: the message
     """What a node does to the lanes is not known; the message is the reason, written for the report."""
 
 
+class Misfit(Unclear):
+    """Sizes contradict each other: where some were assumed, others may fit."""
+
+
 class NotUnrolledError(Exception):
     """Convolutions cannot be taken position by position; the message says why, for a note."""
 
@@ -42,7 +46,7 @@ def compressed(ids: Ids) -> Ids:
 def aligned(ids: Ids, rank: int) -> Ids:
     """Return the lanes with axes of size 1 before them, as broadcasting puts them."""
     if ids.ndim > rank:
-        raise Unclear(f"a tensor of {ids.ndim} axes stands where {rank} were found")
+        raise Misfit(f"a tensor of {ids.ndim} axes stands where {rank} were found")
     return ids.reshape((1,) * (rank - ids.ndim) + ids.shape)
 
 
@@ -72,7 +76,7 @@ def regrouped(ids: Ids, before: Sequence[int], after: Sequence[int]) -> Ids:
     axis stays at size 1.
     """
     if math.prod(before) != math.prod(after) or 0 in (*before, *after):
-        raise Unclear(f"a tensor of shape {tuple(before)} does not fit into {tuple(after)}")
+        raise Misfit(f"a tensor of shape {tuple(before)} does not fit into {tuple(after)}")
     taken: list[int] = []
     made: list[int] = []
     for run_in, run_out in _runs(before, after):

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxtop.reader.lanes.arrays import Ids, Unclear
+from onnxtop.reader.lanes.arrays import Ids, Misfit, Unclear
 from onnxtop.reader.lanes.step import Result, Step
 
 
@@ -67,7 +67,7 @@ def _by_head(step: Step, ids: Ids, heads: int, place: int) -> Ids:
     if width == 1:
         return ids.reshape(1, 1, 1, 1)
     if width % heads:
-        raise Unclear(f"{width} neurons do not divide among {heads} heads")
+        raise Misfit(f"{width} neurons do not divide among {heads} heads")
     return ids.reshape(1, heads, 1, -1)
 
 

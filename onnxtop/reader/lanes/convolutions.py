@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxtop.reader.lanes.arrays import NONE, Ids, NotUnrolledError, Unclear, compressed
+from onnxtop.reader.lanes.arrays import NONE, Ids, Misfit, NotUnrolledError, Unclear, compressed
 from onnxtop.reader.lanes.step import Result, Step
 from onnxtop.reader.lanes.weights import Use
 from onnxtop.reader.model import Node
@@ -30,7 +30,7 @@ def convolution(step: Step, **_: Any) -> Result:
 
 def _convolved(step: Step, *, unrolled: bool) -> Ids:
     if not step.uses:
-        raise Unclear(step.skipped or "its kernel is no constant")
+        raise Unclear("its kernel is no constant")
     use = step.uses[0]
     ids = step.ids(0)
     if ids.ndim != len(use.taps) - 1:
@@ -55,7 +55,7 @@ def _channels(step: Step, ids: Ids, use: Use) -> Ids:
     """Make the blocks of one image, lanes (channels, *space), and return its channels out."""
     groups, outs, ins, *taps = use.taps
     if ids.shape[0] not in (1, groups * ins):
-        raise Unclear(f"{ids.shape[0]} channels meet a kernel for {groups * ins}")
+        raise Misfit(f"{ids.shape[0]} channels meet a kernel for {groups * ins}")
     made = step.new(groups * outs).reshape(groups, outs)
     channels = np.broadcast_to(ids, (groups * ins, *ids.shape[1:])).reshape(groups, ins, *ids.shape[1:])
     rows = np.broadcast_to(channels.reshape(groups, ins, *_room(ids, taps)), (groups, ins, *taps))
@@ -93,7 +93,7 @@ def _positions(step: Step, ids: Ids, use: Use, met: Sequence[Ids]) -> Ids:
     groups, outs, ins, *taps = use.taps
     space = step.shape(0)[2:]
     if ids.shape[0] not in (1, groups * ins):
-        raise Unclear(f"{ids.shape[0]} channels meet a kernel for {groups * ins}")
+        raise Misfit(f"{ids.shape[0]} channels meet a kernel for {groups * ins}")
     after = [len(index) for index in met]
     count = math.prod(after)
     step.builder.check(groups * outs * count, groups * count, groups * outs * count * ins * math.prod(taps))

@@ -7,7 +7,7 @@ import networkx as nx
 import numpy as np
 
 from onnxtop.network import Block
-from onnxtop.reader.lanes.arrays import NONE, Ids
+from onnxtop.reader.lanes.arrays import NONE, Ids, distinct
 from onnxtop.reader.lanes.builder import Builder, Edges
 
 
@@ -33,12 +33,11 @@ def _all_edges(builder: Builder) -> tuple[Ids, Ids, int]:
     return np.concatenate(here), np.concatenate(there), builder.count + len(builder.blocks)
 
 
-def _spread(here: Ids, there: Ids, start: Ids, count: int) -> Ids:
+def _spread(here: Ids, there: Ids, front: Ids, count: int) -> Ids:
     order = np.argsort(here, kind="stable")
     ends = there[order]
     first = np.searchsorted(here[order], np.arange(count + 1))
     reached = np.zeros(count, bool)
-    front = np.unique(start)
     while front.size:
         reached[front] = True
         lengths = first[front + 1] - first[front]
@@ -71,7 +70,7 @@ class Runs:
 
     def of(self, ids: Ids) -> list[int]:
         """Return the runs that hold the vertices, each once."""
-        runs: list[int] = np.unique(self._run(ids[ids != NONE])).tolist()
+        runs: list[int] = distinct(self._run(ids[ids != NONE])).tolist()
         return runs
 
     def pairs(self, source: Ids, target: Ids) -> list[tuple[int, int]]:

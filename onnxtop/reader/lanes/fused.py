@@ -16,7 +16,7 @@ def packed(step: Step, *, num_heads: int, **_: Any) -> Result:
     """Attention and QAttention of com.microsoft: the projections are packed into one weight."""
     parts = {use.part: use for use in step.uses}
     if set(parts) != {"q", "k", "v"}:
-        raise Unclear(step.skipped or "its weight is no constant")
+        raise Unclear("its weight is no constant")
     if len(step.with_lanes()) > 1:
         raise Unclear("it takes past keys, or a mask that is computed")
     ids = step.ids(0)
@@ -29,7 +29,7 @@ def longformer(step: Step, *, num_heads: int, **_: Any) -> Result:
     """LongformerAttention: local and global attention, each with its own projections."""
     parts = {use.part: use for use in step.uses}
     if len(parts) != 6 or step.with_lanes() != [0]:
-        raise Unclear(step.skipped or "its weights are no constants, or a mask is computed")
+        raise Unclear("its weights are no constants, or a mask is computed")
     results = []
     for prefix in ("", "global."):
         query, key, value = (products.linear(step, step.ids(0), parts[prefix + name]) for name in "qkv")
@@ -41,7 +41,7 @@ def experts(step: Step, *, swiglu_fusion: int = 0, **_: Any) -> Result:
     """One expert of a MoE: up, the activation, down; all that routes may choose it or not."""
     parts = {use.part: use for use in step.uses}
     if not {"fc1", "fc2"} <= set(parts):
-        raise Unclear(step.skipped or "its weights are no constants")
+        raise Unclear("its weights are no constants")
     ids = step.ids(0)
     hidden = products.linear(step, ids, parts["fc1"])
     if "fc3" in parts:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxtop.reader.lanes.arrays import NONE, Ids, Unclear, compressed, distinct, filled, spread
+from onnxtop.reader.lanes.arrays import NONE, Ids, Misfit, Unclear, compressed, distinct, filled, spread
 from onnxtop.reader.lanes.pointwise import elementwise
 from onnxtop.reader.lanes.step import Lanes, Result, Step
 from onnxtop.reader.lanes.weights import Use
@@ -14,8 +14,6 @@ def Gather(step: Step, *, axis: int = 0, **_: Any) -> Result:
     """Take entries along an axis; from a weight, that is an embedding."""
     if step.uses:
         return _embedded(step, axis)
-    if step.skipped is not None:
-        raise Unclear(step.skipped)
     rank = step.sizes.of(step.value(1)).shape
     if rank is None:
         raise Unclear("the shape of its indices is not known")
@@ -28,10 +26,7 @@ def Gather(step: Step, *, axis: int = 0, **_: Any) -> Result:
         return Lanes(compressed(np.take(ids, index.astype(np.intp), axis)), _statistic(step))
     one = step.reduce(ids, [axis])
     made = one.reshape(one.shape[:axis] + (1,) * len(rank) + one.shape[axis + 1 :])
-    if step.lanes(1) is not None:
-        chosen = step.ids(1)
-        made = step.join([made, step.reduce(chosen, range(chosen.ndim)).reshape((1,) * made.ndim)])
-    return Lanes(made, _statistic(step))
+    return Lanes(_chosen_by(step, made), _statistic(step))
 
 
 def _statistic(step: Step) -> Ids | None:
@@ -108,9 +103,11 @@ def GatherElements(step: Step, *, axis: int = 0, **_: Any) -> Result:
         return _by_computed_index(step)
     ids = step.ids(0)
     axis = step.along(0, axis)
-    if ids.shape[axis] > 1 and step.array(1) is not None and step.lanes(1) is None:
+    chosen = step.lanes(1)
+    if ids.shape[axis] > 1 and step.array(1) is not None and chosen is None:
         return step.run(spread(ids, step.shape(0)), step.array(1))
-    return step.reduce(ids, [axis])
+    one = step.reduce(ids, [axis])
+    return one if chosen is None else step.join([one, chosen.ids])
 
 
 def GatherND(step: Step, *, batch_dims: int = 0, **_: Any) -> Result:
@@ -122,13 +119,14 @@ def GatherND(step: Step, *, batch_dims: int = 0, **_: Any) -> Result:
     depth = step.shape(1)[-1]
     index = step.array(1)
     if ids.size == 1:
-        return ids.reshape((1,) * rank)
+        return _chosen_by(step, ids.reshape((1,) * rank))
     if batch_dims:
         raise Unclear("it takes entries batch by batch")
     if index is not None:
         return step.run(spread(ids, step.shape(0), range(depth)), index)
     one = step.reduce(ids, range(depth))
-    return one.reshape((1,) * (rank - ids.ndim + depth) + one.shape[depth:])
+    one = one.reshape((1,) * (rank - ids.ndim + depth) + one.shape[depth:])
+    return _chosen_by(step, one)
 
 
 def ScatterND(step: Step, *, reduction: bytes = b"none", **_: Any) -> Result:
@@ -156,7 +154,15 @@ def _scattered(step: Step, depth: int) -> Result:
     updates = _or_none(step, 2)
     rows = len(step.shape(1)) - 1
     updates = step.reduce(updates, range(rows))
-    return step.join([data, updates.reshape((1,) * depth + updates.shape[rows:])])
+    return _chosen_by(step, step.join([data, updates.reshape((1,) * depth + updates.shape[rows:])]))
+
+
+def _chosen_by(step: Step, ids: Ids) -> Ids:
+    """Join the lanes with all of the index that chose them, if that is computed."""
+    if step.lanes(1) is None:
+        return ids
+    index = step.ids(1)
+    return step.join([ids, step.reduce(index, range(index.ndim)).reshape((1,) * ids.ndim)])
 
 
 def ScatterElements(step: Step, *, axis: int = 0, reduction: bytes = b"none", **_: Any) -> Result:
@@ -168,7 +174,7 @@ def ScatterElements(step: Step, *, axis: int = 0, reduction: bytes = b"none", **
         return _put(step)
     other = [a for a in range(data.ndim) if a != axis and data.shape[a] != 1 != updates.shape[a]]
     if any(data.shape[a] != updates.shape[a] for a in other):
-        raise Unclear("updates and data differ in size")
+        raise Misfit("updates and data differ in size")
     if not distinct(updates).size:
-        return data
-    return step.join([step.reduce(data, [axis]), step.reduce(updates, [axis])])
+        return _chosen_by(step, data)
+    return _chosen_by(step, step.join([step.reduce(data, [axis]), step.reduce(updates, [axis])]))

@@ -8,6 +8,7 @@ import numpy as np
 from onnxtop.reader.lanes.arrays import (
     NONE,
     Ids,
+    Misfit,
     Unclear,
     aligned,
     compressed,
@@ -23,6 +24,7 @@ __all__ = [
     "Expand",
     "Pad",
     "Reshape",
+    "ReverseSequence",
     "Slice",
     "SpaceToDepth",
     "Split",
@@ -66,7 +68,7 @@ def Squeeze(step: Step, *, axes: Sequence[int] | None = None, **_: Any) -> Resul
     if gone is None:
         gone = {axis for axis, size in enumerate(step.shape(0)) if size == 1}
     if any(ids.shape[axis] > 1 for axis in gone):
-        raise Unclear("it drops an axis that is not 1 long")
+        raise Misfit("it drops an axis that is not 1 long")
     return _like(step, ids.reshape([size for axis, size in enumerate(ids.shape) if axis not in gone]))
 
 
@@ -156,6 +158,8 @@ def Pad(step: Step, *, pads: Sequence[int] | None = None, mode: bytes = b"consta
     axes = list(range(ids.ndim)) if given is not None else step.numbers(3) or list(range(ids.ndim))
     if not any(axis % ids.ndim in wide for axis in axes):
         return _like(step, ids)
+    if step.lanes(2) is not None:
+        raise Unclear("what it pads with is computed")
     amounts = given if given is not None else step.numbers(1)
     if amounts is None:
         raise Unclear("it does not say how much to pad")
@@ -190,14 +194,23 @@ def SpaceToDepth(step: Step, *, blocksize: int, **_: Any) -> Result:
 
 
 def Trilu(step: Step, *, upper: int = 1, **_: Any) -> Result:
-    """Drop the entries on one side of the diagonal, where both of its axes tell neurons apart."""
+    """Drop the entries on one side of the diagonal, and neurons all of whose entries are there."""
     ids = step.ids(0)
-    if ids.ndim < 2 or 1 in ids.shape[-2:]:
-        return ids
     offset = (step.numbers(1) or [0])[0]
-    rows, columns = np.ogrid[: ids.shape[-2], : ids.shape[-1]]
+    rows, columns = np.ogrid[tuple(slice(size) for size in step.shape(0)[-2:])]
     kept = columns - rows >= offset if upper else columns - rows <= offset
-    return np.where(kept, ids, NONE)
+    return step.masked(ids, kept, [axis for axis in (-2, -1) if ids.shape[axis] == 1])
+
+
+def ReverseSequence(step: Step, *, time_axis: int = 0, batch_axis: int = 1, **_: Any) -> Result:
+    """Turn each sequence of a batch round as far as it is long."""
+    ids = step.ids(0)
+    if ids.shape[time_axis] == 1:
+        return ids
+    lengths = step.array(1)
+    if lengths is None:
+        return step.coarse(ids, [time_axis], "the data tell how long its sequences are")
+    return step.run(spread(ids, step.shape(0), [time_axis, batch_axis]), lengths)
 
 
 def _rearranged(step: Step, split: Sequence[int], order: Sequence[int]) -> Ids:

@@ -1,15 +1,15 @@
 """The walk that carries lanes: one rule a node, and a hub wherever a rule has no answer."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from onnxtop.reader.lanes.arrays import Ids, Unclear, compressed, filled
+from onnxtop.reader.lanes.arrays import Ids, Misfit, Unclear, compressed, distinct, filled
 from onnxtop.reader.lanes.builder import Builder
 from onnxtop.reader.lanes.sizes import Sizes
-from onnxtop.reader.lanes.step import Lanes, Remarks, Step
+from onnxtop.reader.lanes.step import Hub, Lanes, Remarks, Rule, Step
 from onnxtop.reader.lanes.tables import RULES, SILENT, STARTING
 from onnxtop.reader.lanes.walk import Cycle, State, Walk, answers, results_of
 from onnxtop.reader.lanes.weights import LayerTable
@@ -31,7 +31,7 @@ class Neurons(Walk):
         super().__init__(sizes)
         self._table = table
         self.builder = builder
-        self.remarks = Remarks([])
+        self.remarks = Remarks()
         self.env = {value: Lanes(ids) for value, ids in inputs.items()}
         self._done: set[int] = set()
         self._awaited: dict[Value, Ids] = {}
@@ -48,16 +48,25 @@ class Neurons(Walk):
         rule = RULES.get(key)
         if rule is None:
             raise Unclear("it is no operation that can be followed")
-        experts = self._table.experts(node)
-        if experts:
-            steps = [replace(step, expert=uses) for uses in experts]
-            made = [dict(answers(one, rule(one, **node.attributes()))) for one in steps]
-            self.env.update(self._joined(step, made))
-        else:
-            self.env.update(answers(step, rule(step, **node.attributes())))
+        self._check_read(node)
+        blocks = len(self.builder.blocks)
+        made = dict(self._made(step, rule))
+        ignored = [place for place in step.with_lanes() if place not in step.asked]
+        if ignored:
+            raise Unclear(f"its input {ignored[0]} is computed, which is not followed")
+        self.env.update(made)
+        with_blocks = {block.layer for block in self.builder.blocks[blocks:]}
+        self._beside(node, [lanes.ids for lanes in made.values()], with_blocks)
 
-    def _joined(self, step: Step, made: Sequence[Mapping[Value, Lanes]]) -> Iterator[tuple[Value, Lanes]]:
-        """Yield what experts make together, which depends on how one of them is chosen too."""
+    def _made(self, step: Step, rule: Rule) -> Iterator[tuple[Value, Lanes]]:
+        """Yield what a node makes; where it chooses between experts, what all of them may."""
+        attributes = step.node.attributes()
+        experts = self._table.experts(step.node)
+        if not experts:
+            yield from answers(step, rule(step, **attributes))
+            return
+        steps = [replace(step, expert=uses) for uses in experts]
+        made = [dict(answers(one, rule(one, **attributes))) for one in steps]
         chosen = [step.ids(use.position) for use in step.uses[:1] if step.lanes(use.position) is not None]
         for value in made[0]:
             operands = [lanes[value].ids for lanes in made]
@@ -65,29 +74,42 @@ class Neurons(Walk):
             operands += [step.reduce(ids, range(ids.ndim)).reshape(ones) for ids in chosen]
             yield value, Lanes(step.join(operands, sum_=True))
 
+    def _check_read(self, node: Node) -> None:
+        unread = self._table.skipped(node)
+        if unread is not None:
+            raise Unclear(unread)
+
+    def _beside(self, node: Node, made: Sequence[Ids], with_blocks: Container[int] = ()) -> None:
+        """Remember the layers that a node uses without a block: what it makes goes through their weights."""
+        for layer in dict.fromkeys(use.layer for use in self._table.uses(node)):
+            if layer not in with_blocks:
+                self.remarks.beside.append((layer, distinct(*made)))
+
     def _starts(self, step: Step) -> bool:
         """Tell whether a table is looked up by indices that are not constant."""
         if step.node.op_type in ("OneHot", "Equal"):
             known = [step.array(place) is not None for place in range(len(step.node.inputs))]
             return not known[0] if step.node.op_type == "OneHot" else known.count(True) == 1
         return bool(step.uses) or (
-            step.skipped is not None and step.node.inputs[1] not in self.sizes.constants
+            self._table.skipped(step.node) is not None and step.node.inputs[1] not in self.sizes.constants
         )
 
     # Hubs: one vertex between all that enters and all that leaves.
 
-    def lost(self, node: Node, bodies: Sequence[Body], reason: str) -> None:
+    def lost(self, node: Node, bodies: Sequence[Body], reason: Unclear) -> None:
         """Make a hub of a node."""
         entering = [lanes.ids for value in _entering(node, bodies) if (lanes := self.env.get(value))]
         made = self._hub(node, entering, reason)
+        self._beside(node, [made])
         guess = max((ids.ndim for ids in entering), default=1)
         for value in node.outputs:
             shape = self.sizes.of(value).shape
             self.env[value] = Lanes(filled(int(made[0]), guess if shape is None else len(shape)))
 
-    def _hub(self, node: Node, entering: Sequence[Ids], reason: str) -> Ids:
+    def _hub(self, node: Node, entering: Sequence[Ids], reason: Unclear) -> Ids:
         made = self.builder.gather(entering, "hub", node_name(node))
-        self.remarks.hubs.append((f"{node.op} {node_name(node)}: {reason}", made))
+        misfit = isinstance(reason, Misfit)
+        self.remarks.hubs.append(Hub(f"{node.op} {node_name(node)}: {reason}", made, misfit))
         return made
 
     # Cycles that no loop makes: a value that is used before it is made is a hub.
@@ -99,7 +121,7 @@ class Neurons(Walk):
                 continue
             producer = self.sizes.model.producers.get(value)
             if producer is not None and producer.index >= node.index and producer.index not in self._done:
-                made = self._hub(node, [], "it stands on a cycle without a state")
+                made = self._hub(node, [], Unclear("it stands on a cycle without a state"))
                 shape = self.sizes.of(value).shape
                 self._awaited[value] = made
                 self.env[value] = Lanes(filled(int(made[0]), 1 if shape is None else len(shape)))
@@ -117,18 +139,18 @@ class Neurons(Walk):
     def branches(self, node: Node, value: Value, exits: Sequence[Value | None]) -> None:
         """Join what the branches of an If end with."""
         lanes = [item for exit_ in exits if (item := self._lanes(exit_)) is not None]
+        condition = self._lanes(node.inputs[0]) if len(exits) > 1 else None
+        if condition is not None:
+            shape = self.sizes.of(value).shape
+            rank = max((item.ids.ndim for item in lanes), default=0 if shape is None else len(shape))
+            one = self.builder.reduce(condition.ids, range(condition.ids.ndim), node_name(node))
+            lanes.append(Lanes(one.reshape((1,) * rank)))
+        if len({item.ids.ndim for item in lanes}) > 1:
+            raise Unclear("its branches differ in rank")
         if len(lanes) == 1:
             self.env[value] = lanes[0]
         elif lanes:
-            if len({item.ids.ndim for item in lanes}) > 1:
-                raise Unclear("its branches differ in rank")
             self.env[value] = Lanes(self.builder.join([item.ids for item in lanes], node_name(node)))
-
-    def _alive(self, node: Node, bodies: Sequence[Body]) -> list[Body]:
-        alive = super()._alive(node, bodies)
-        if len(alive) < len(bodies) and node.inputs[0] not in self.sizes.constants:
-            self.remarks.notes["branches of If left out, as sizes decide which one runs"] += 1
-        return alive
 
     def _lanes(self, value: Value | None) -> Lanes | None:
         return None if value is None else self.env.get(value)
@@ -139,6 +161,7 @@ class Neurons(Walk):
         The state's lanes are those it starts with; where the body tells more of them apart, it is walked
         again with that many.
         """
+        self._check_read(node)
         for part in cycle.taken:
             lanes = self._lanes(part.whole)
             if lanes is not None and part.one is not None:
@@ -153,7 +176,7 @@ class Neurons(Walk):
             for state, begin in zip(cycle.states, begins, strict=True)
         ]
         for last in [False] * _ROUNDS + [True]:
-            mark, hubs = self.builder.mark(), len(self.remarks.hubs)
+            mark, remarks = self.builder.mark(), self.remarks.mark()
             carried = [self._enter(node, *item) for item in zip(cycle.states, begins, forms, strict=True)]
             self.scope(cycle.body.scope)
             ends = [self._lanes(state.end) for state in cycle.states]
@@ -165,7 +188,7 @@ class Neurons(Walk):
                 break
             forms = grown
             self.builder.back_to(mark)
-            del self.remarks.hubs[hubs:]
+            self.remarks.back_to(remarks)
         for ids, end in zip(carried, ends, strict=True):
             self._feed(node, ids, end)
         self._leave(cycle, begins, carried)
@@ -187,7 +210,7 @@ class Neurons(Walk):
         if lanes.ids.ndim == state.ndim and np.broadcast_shapes(lanes.ids.shape, state.shape) == state.shape:
             self.builder.connect(lanes.ids, state)
             return
-        self.builder.connect(self._hub(node, [lanes.ids], "its state changes its form"), state)
+        self.builder.connect(self._hub(node, [lanes.ids], Unclear("its state changes its form")), state)
 
     def _leave(self, cycle: Cycle, begins: Sequence[Lanes | None], carried: Sequence[Ids | None]) -> None:
         for state, begin, ids in zip(cycle.states, begins, carried, strict=True):

@@ -17,8 +17,8 @@ def elementwise(
     step: Step, *, sum_: bool = False, positions: Sequence[int] | None = None, **_: Any
 ) -> Result:
     """Lanes stay; where those of several operands differ, a new vertex joins them."""
-    chosen = [place for place in step.with_lanes() if positions is None or place in positions]
-    operands = [_placed(step, place) for place in chosen]
+    lanes_of = {place: _placed(step, place) for place in step.with_lanes()}
+    operands = [lanes for place, lanes in lanes_of.items() if positions is None or place in positions]
     if not operands:
         return None
     joined = _without_statistics(step, operands)
@@ -61,18 +61,25 @@ def _without_statistics(step: Step, operands: Sequence[Lanes]) -> Sequence[Lanes
         return operands
     if not np.isin(statistic.of, plain[0].ids).all():
         return operands
-    step.note("normalisations written out, read as elementwise")
+    step.note("normalisations written out, read as elementwise", plain[0].ids, statistic.of)
     return plain
 
 
 def Where(step: Step, **_: Any) -> Result:
-    """Choose where the condition is known and both sides carry neurons; join the sides where it is not."""
+    """Choose where the condition is known, join the sides where it is not.
+
+    A neuron that positions share is there if any of them chooses it.
+    """
     condition = step.array(0)
-    one, other = step.lanes(1), step.lanes(2)
-    if condition is None or step.lanes(0) is not None or one is None or other is None:
+    if condition is None or step.lanes(0) is not None:
         return elementwise(step)
-    rank = max(condition.ndim, one.ids.ndim, other.ids.ndim)
-    return compressed(np.where(condition, aligned(one.ids, rank), aligned(other.ids, rank)))
+    rank = max(condition.ndim, step.result_rank(0), *(step.ids(place).ndim for place in step.with_lanes()))
+    condition = condition.astype(bool).reshape((1,) * (rank - condition.ndim) + condition.shape)
+    chosen = {1: condition, 2: ~condition}
+    sides = {place: aligned(step.ids(place), rank) for place in step.with_lanes()}
+    sizes = np.broadcast_shapes(*(ids.shape for ids in sides.values()))
+    shared = [axis for axis, size in enumerate(sizes) if size == 1]
+    return compressed(step.join([step.masked(ids, chosen[place], shared) for place, ids in sides.items()]))
 
 
 def normalised(step: Step, *, noted: bool = True, **_: Any) -> Result:
@@ -80,9 +87,9 @@ def normalised(step: Step, *, noted: bool = True, **_: Any) -> Result:
 
     BatchNormalization mixes nothing once it is trained: that needs no note.
     """
-    if noted:
-        step.note(f"{step.node.op}, read as elementwise")
     lanes = step.lanes(0)
+    if noted:
+        step.note(f"{step.node.op}, read as elementwise", *([] if lanes is None else [lanes.ids]))
     if lanes is None or any(place != 0 for place in step.with_lanes()):
         raise Unclear("it is scaled by other activations")
     return Lanes(lanes.ids, lanes.of)
@@ -90,7 +97,7 @@ def normalised(step: Step, *, noted: bool = True, **_: Any) -> Result:
 
 def dynamic_quantize(step: Step, **_: Any) -> Result:
     """Only the codes carry neurons; scale and zero point are the whole tensor's."""
-    step.note("scales of DynamicQuantizeLinear, read as constants")
+    step.note("scales of DynamicQuantizeLinear, read as constants", step.ids(0))
     return [step.ids(0), None, None]
 
 
@@ -116,7 +123,7 @@ def _reduced(step: Step, lanes: Lanes, axes: Sequence[int], keep: bool) -> Lanes
 
 
 def mixed(step: Step, *, axis: int = 0, keepdims: int = 1, **_: Any) -> Result:
-    """Every entry along an axis depends on all of them: ArgMax, TopK, ReverseSequence and the like."""
+    """Every entry along an axis depends on all of them: ArgMax, TopK and the like."""
     places = len(step.results)
     lanes = step.required(0)
     axis = step.along(0, axis)
@@ -124,11 +131,6 @@ def mixed(step: Step, *, axis: int = 0, keepdims: int = 1, **_: Any) -> Result:
     if not keepdims and one.ids.ndim > step.result_rank(one.ids.ndim):
         one = Lanes(one.ids.squeeze(axis))
     return [one] * places
-
-
-def reversed_(step: Step, *, time_axis: int = 0, **_: Any) -> Result:
-    """Reverse along time: positions share their neurons, and others are mixed, as lengths differ."""
-    return mixed(step, axis=time_axis)
 
 
 def cumulative(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxtop.reader.lanes.arrays import Ids, Unclear, aligned, compressed, row_codes
+from onnxtop.reader.lanes.arrays import Ids, Misfit, Unclear, aligned, compressed, row_codes
 from onnxtop.reader.lanes.step import Result, Step
 from onnxtop.reader.lanes.weights import Use
 
@@ -29,7 +29,7 @@ def linear(step: Step, ids: Ids, use: Use, batch: Sequence[int] = ()) -> Ids:
         step.note("weights that mix positions, left out: " + step.table.weights[use.layer].name)
         return ids
     if size not in (1, n_in):
-        raise Unclear(f"{size} neurons meet a weight with {n_in} rows")
+        raise Misfit(f"{size} neurons meet a weight with {n_in} rows")
     ids = _few(step, aligned(ids, max(ids.ndim, len(batch) + 2 if batch else 1)), use)
     lead = np.broadcast_shapes(ids.shape[:-1], (*batch, 1) if batch else ())
     rows = np.broadcast_to(ids, (*lead, ids.shape[-1])).reshape(-1, ids.shape[-1])
@@ -62,7 +62,7 @@ def plus(step: Step, ids: Ids, *positions: int) -> Ids:
 def straight(step: Step, **_: Any) -> Result:
     """Contract the last axis of the first operand with the one weight that the node has."""
     if not step.uses:
-        raise Unclear("its weight is not read" if step.skipped is None else step.skipped)
+        raise Unclear("its weight is not read")
     return compressed(linear(step, step.ids(0), step.uses[0]))
 
 
@@ -106,8 +106,6 @@ def _contracted(step: Step, terms: Sequence[str], result: str, batch: str = "") 
         missing = "".join(letter for letter in terms[held] if letter in batch and letter not in data)
         ids = ids.reshape((1,) * len(missing) + ids.shape)
         return _weighted(step, ids, missing + data, terms[held], result)
-    if step.skipped is not None:
-        raise Unclear(step.skipped)
     parts = []
     for position, letters in enumerate(terms):
         if step.lanes(position) is not None:

@@ -15,7 +15,7 @@ def recurrent(step: Step, *, layout: int = 0, **_: Any) -> Result:
     """
     uses = [use for use in step.uses if use.part[:2] in ("W.", "R.")]
     if not {"W", "R"} <= {use.part[0] for use in uses}:
-        raise Unclear(step.skipped or "its weights are no constants")
+        raise Unclear("its weights are no constants")
     for place in step.with_lanes():
         if place in (0, 5, 6):
             step.builder.alike(step.ids(place), [0, 1])

@@ -70,7 +70,7 @@ def SVMClassifier(step: Step, **_: Any) -> Result:
     """Support vectors make one neuron each, coefficients join them; label and scores are a vote."""
     ids = step.ids(0)
     if not step.uses:
-        raise Unclear(step.skipped or "its weight is not read")
+        raise Unclear("its weight is not read")
     for use in step.uses:
         ids = linear(step, ids, use)
     vote = step.coarse(ids, [-1], "classes are told by a vote among pairs")

@@ -140,6 +140,11 @@ class Sizes:
         """Whether any size is an assumption."""
         return any(None in (item.shape or ()) for item in self.inputs)
 
+    @property
+    def are_guessed(self) -> bool:
+        """Whether any size is an assumption that matters: not only that of a batch."""
+        return any(None in (item.shape or ())[1:] for item in self.inputs)
+
     def _of_input(self, item: Input) -> Size:
         shape = None
         if item.shape is not None:
@@ -163,6 +168,11 @@ class Sizes:
         """Note what is known of a value."""
         if value is not None:
             self._known[value] = size
+
+    def any_empty(self) -> bool:
+        """Tell whether a value that a node makes holds nothing."""
+        made = (value for node in self.model.nodes for value in node.outputs)
+        return any(0 in (self.of(value).shape or ()) for value in made)
 
     def doubts(self) -> int:
         """Return how many sizes are unknown, empty or contradicted: signs that open axes have others."""

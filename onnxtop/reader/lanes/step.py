@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.reader.evaluate import run
-from onnxtop.reader.lanes.arrays import Ids, Unclear, aligned, compressed, distinct
+from onnxtop.reader.lanes.arrays import NONE, Ids, Misfit, Unclear, aligned, compressed, distinct
 from onnxtop.reader.lanes.builder import Builder
 from onnxtop.reader.lanes.sizes import Sizes
 from onnxtop.reader.lanes.weights import LayerTable, Use
@@ -41,17 +42,50 @@ def rows(domain: str, names: str, rule: Rule) -> dict[tuple[str, str], Rule]:
     return {(domain, name): rule for name in names.split()}
 
 
+class Hub(NamedTuple):
+    """Why there is a hub, the vertices that stand for it, and whether that is sizes that do not fit."""
+
+    why: str
+    ids: Ids
+    misfit: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class Remarks:
-    """What the walk has to say: hubs with the vertices that stand for them, notes with how often."""
+    """What the walk has to say beside the graph.
 
-    hubs: list[tuple[str, Ids]] = field(default_factory=list)
+    Attributes
+    ----------
+    hubs
+        All hubs.
+    notes
+        What was read in a way that should be known, with how often.
+    mixed
+        Groups of vertices that a normalisation mixes, though its lanes do not say so.
+    beside
+        Numbers of layers that a node uses without a block, with the vertices that the node ends with.
+    """
+
+    hubs: list[Hub] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
+    mixed: list[Ids] = field(default_factory=list)
+    beside: list[tuple[int, Ids]] = field(default_factory=list)
+
+    def mark(self) -> tuple[int, int, int]:
+        """Return what `back_to` needs to forget everything about vertices made from here on."""
+        return len(self.hubs), len(self.mixed), len(self.beside)
+
+    def back_to(self, mark: tuple[int, int, int]) -> None:
+        """Forget what was said of vertices since the mark."""
+        del self.hubs[mark[0] :], self.mixed[mark[1] :], self.beside[mark[2] :]
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A node as its rule sees it. Operands are asked for by position; errors are `Unclear`."""
+    """A node as its rule sees it. Operands are asked for by position; errors are `Unclear`.
+
+    ``asked`` are the positions whose lanes the rule has looked at.
+    """
 
     node: Node
     results: tuple[Value | None, ...]
@@ -61,6 +95,7 @@ class Step:
     table: LayerTable
     remarks: Remarks
     expert: tuple[Use, ...] = ()
+    asked: set[int] = field(default_factory=set)
 
     @property
     def name(self) -> str:
@@ -77,17 +112,13 @@ class Step:
         """The layers that the node uses, those of one expert if it chooses between several."""
         return self.expert or self.table.uses(self.node)
 
-    @property
-    def skipped(self) -> str | None:
-        """Why a weight of the node is not read, None if it has no such weight."""
-        return self.table.skipped(self.node)
-
     def value(self, position: int) -> Value | None:
         """Return the value at an input position, None where it is left out."""
         return self.node.inputs[position] if position < len(self.node.inputs) else None
 
     def lanes(self, position: int) -> Lanes | None:
         """Return an operand's lanes, None if it has none: a constant, a shape, indices."""
+        self.asked.add(position)
         value = self.value(position)
         return None if value is None else self.env.get(value)
 
@@ -104,7 +135,7 @@ class Step:
 
     def with_lanes(self) -> list[int]:
         """Return the positions of the operands that have lanes."""
-        return [place for place in range(len(self.node.inputs)) if self.lanes(place) is not None]
+        return [place for place, value in enumerate(self.node.inputs) if value in self.env]
 
     def shape(self, position: int) -> tuple[int, ...]:
         """Return an operand's shape."""
@@ -157,22 +188,31 @@ class Step:
             name = self.table.weights[self.uses[0].layer].name if kind == "layer" and self.uses else self.name
         return self.builder.new(count, kind, name)
 
-    def note(self, text: str) -> None:
-        """Count a note."""
+    def note(self, text: str, *mixed: Ids) -> None:
+        """Count a note; the lanes that come with it are mixed where the graph does not say so."""
         self.remarks.notes[text] += 1
+        if mixed:
+            self.remarks.mixed.append(distinct(*mixed))
 
     def coarse(self, ids: Ids, axes: Sequence[int], reason: str) -> Ids:
         """Return lanes of size 1 along the axes where the truth is finer, with the reason as a hub."""
         mixed = self.reduce(ids, axes)
         if mixed is not ids:
-            self.remarks.hubs.append((f"{self.operation}: {reason}", distinct(mixed)))
+            self.remarks.hubs.append(Hub(f"{self.operation}: {reason}", distinct(mixed)))
         return mixed
+
+    def masked(self, ids: Ids, kept: NDArray[np.bool_], shared: Sequence[int]) -> Ids:
+        """Return the lanes of the entries that are kept; along the ``shared`` axes, if any of them is."""
+        somewhere = kept.any(tuple(shared), keepdims=True)
+        if not np.array_equal(somewhere, kept.all(tuple(shared), keepdims=True)):
+            self.note(f"{self.node.op} that drops a neuron at some of its positions, read as keeping it")
+        return np.where(somewhere, ids, NONE).astype(np.intp)
 
     def along(self, position: int, axis: int) -> int:
         """Return an axis of an operand counted from the front."""
         rank = self.ids(position).ndim
         if not -rank <= axis < max(rank, 1):
-            raise Unclear(f"axis {axis} does not fit a tensor of {rank} axes")
+            raise Misfit(f"axis {axis} does not fit a tensor of {rank} axes")
         return axis % max(rank, 1)
 
 

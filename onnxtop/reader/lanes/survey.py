@@ -153,6 +153,8 @@ class Survey(Walk):
         rule = RULES.get((node.domain, node.op_type))
         if rule is None or (node.domain, node.op_type) in SILENT or node.op_type in ("OneHot", "Equal"):
             return
+        if self._table.skipped(node) is not None:
+            return
         results, attributes = results_of(node), node.attributes()
         sources = [value for value in dict.fromkeys(node.inputs) if value in self._indices]
         for source in sources:

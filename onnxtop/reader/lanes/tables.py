@@ -27,7 +27,7 @@ def _modules(domain: str, *rules: Rule) -> dict[tuple[str, str], Rule]:
 
 _ELEMENTWISE = """
     Abs Acos Acosh Affine And Asin Asinh Atan Atanh Bernoulli BitCast BitShift BitwiseAnd BitwiseNot
-    BitwiseOr BitwiseXor Cast CastLike Ceil Celu Clip Cos Cosh DequantizeLinear Div Dropout Elu Erf Exp
+    BitwiseOr BitwiseXor Cast Ceil Celu Clip Cos Cosh DequantizeLinear Div Dropout Elu Erf Exp
     Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish Identity ImageScaler IsInf IsNaN LeakyRelu
     Less LessOrEqual Log Max Min Mish Mod Mul Neg Not Optional OptionalGetElement Or PRelu
     ParametricSoftplus Pow QuantizeLinear Reciprocal RegexFullMatch Relu Round Scale ScaledTanh Selu
@@ -45,6 +45,7 @@ _REDUCED = """
 
 RULES: Mapping[tuple[str, str], Rule] = {
     **rows("", _ELEMENTWISE, pointwise.elementwise),
+    **rows("", "CastLike", partial(pointwise.elementwise, positions=(0,))),
     **rows("", "Add Sum Mean", pointwise.add),
     **rows("", "Where", pointwise.Where),
     **rows("", _NORMALISED, pointwise.normalised),
@@ -61,7 +62,6 @@ RULES: Mapping[tuple[str, str], Rule] = {
     **rows("", "ArgMax ArgMin", pointwise.mixed),
     **rows("", "TopK", partial(pointwise.mixed, axis=-1)),
     **rows("", "Multinomial", partial(pointwise.mixed, axis=1)),
-    **rows("", "ReverseSequence", pointwise.reversed_),
     **rows("", "CumSum CumProd", pointwise.cumulative),
     **rows("", "DynamicQuantizeLinear", pointwise.dynamic_quantize),
     **_modules("", *(getattr(movement, name) for name in movement.__all__)),

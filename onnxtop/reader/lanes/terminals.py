@@ -1,6 +1,6 @@
 """What enters and leaves the network: which inputs carry neurons, and which outputs count."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,6 +82,16 @@ def named_values(model: Model, scope: Scope) -> dict[str, Value]:
     return named
 
 
+def check_names(model: Model, chosen: Chosen) -> None:
+    """Raise UsageError if a chosen name is that of no input, or of no value."""
+    values = {*named_values(model, model.scope), *(item.name for item in model.proto.graph.output)}
+    wrong = [name for name in chosen.outputs or () if name not in values]
+    own = {value.name for value in model.inputs}
+    wrong += [name for name in chosen.inputs or () if name not in own]
+    if wrong:
+        raise UsageError(f"wanted the name of an input or a value of the model, found {wrong[0]!r}")
+
+
 def find_terminals(
     model: Model,
     scope: Scope,
@@ -90,18 +100,9 @@ def find_terminals(
     walk: Neurons,
     lanes: Mapping[Value, Ids],
 ) -> Terminals:
-    """Sort inputs and outputs: states are neither, labels are no outputs unless there is nothing else.
-
-    Raises
-    ------
-    UsageError
-        A chosen name is that of no input, or of no value.
-    """
+    """Sort inputs and outputs: states are neither, labels are no outputs unless there is nothing else."""
     named = named_values(model, scope)
     declared = {item.name: item.type for item in model.proto.graph.output}
-    wrong = next(_wrong_names(model, chosen, named, declared), None)
-    if wrong is not None:
-        raise UsageError(f"wanted the name of an input or a value of the model, found {wrong!r}")
     wanted = tuple(declared) if chosen.outputs is None else chosen.outputs
     outputs = {name: named[name] for name in wanted if name in named}
     if chosen.outputs is None:
@@ -115,14 +116,6 @@ def find_terminals(
     if not free_outputs or not (free_inputs or walk.builder.vocabularies):
         return Terminals(tuple(taken), outputs, {})
     return Terminals(free_inputs, free_outputs, pairs)
-
-
-def _wrong_names(
-    model: Model, chosen: Chosen, named: Mapping[str, Value], declared: Mapping[str, onnx.TypeProto]
-) -> Iterator[str]:
-    yield from (name for name in chosen.outputs or () if name not in named and name not in declared)
-    own = {value.name for value in model.inputs}
-    yield from (name for name in chosen.inputs or () if name not in own)
 
 
 def _without_labels(

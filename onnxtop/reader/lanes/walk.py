@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from onnxtop.reader.lanes.arrays import Unclear
+from onnxtop.reader.lanes.arrays import Misfit, Unclear
 from onnxtop.reader.lanes.sizes import Sizes
 from onnxtop.reader.lanes.step import Lanes, Result, Step
 from onnxtop.reader.model import Body, Node, Scope, Value
@@ -50,10 +50,14 @@ class Cycle:
 
 
 class Walk(ABC):
-    """Goes through a model; what it does there is its children's."""
+    """Goes through a model; what it does there is its children's.
+
+    ``left_out`` counts the If of which a branch is left out, as sizes tell which one runs.
+    """
 
     def __init__(self, sizes: Sizes) -> None:
         self.sizes = sizes
+        self.left_out = 0
 
     def scope(self, scope: Scope) -> None:
         """Visit the nodes of a scope, and the bodies that they hold."""
@@ -63,9 +67,11 @@ class Walk(ABC):
             try:
                 self._visit(node, bodies)
             except Unclear as reason:
-                self.lost(node, bodies, str(reason))
+                self.lost(node, bodies, reason)
             except MISFITS as error:
-                self.lost(node, bodies, f"its operands do not fit it ({type(error).__name__}: {error})")
+                self.lost(
+                    node, bodies, Misfit(f"its operands do not fit it ({type(error).__name__}: {error})")
+                )
             self.after(node)
 
     def _visit(self, node: Node, bodies: Sequence[Body]) -> None:
@@ -87,6 +93,7 @@ class Walk(ABC):
         if condition is None or condition.size != 1:
             return list(bodies)
         wanted = "then_branch" if bool(condition.ravel()[0]) else "else_branch"
+        self.left_out += node.inputs[0] not in self.sizes.constants
         return [body for body in bodies if body.name == wanted]
 
     def _loop(self, node: Node, body: Body) -> Cycle:
@@ -133,7 +140,7 @@ class Walk(ABC):
     def cycle(self, node: Node, cycle: Cycle) -> None:
         """Visit the body of a Loop or a Scan."""
 
-    def lost(self, node: Node, bodies: Sequence[Body], reason: str) -> None:  # noqa: B027 - a child may need none
+    def lost(self, node: Node, bodies: Sequence[Body], reason: Unclear) -> None:  # noqa: B027 - a child may need none
         """Give up on a node."""
 
     def after(self, node: Node) -> None:  # noqa: B027 - a child may need none
@@ -156,8 +163,8 @@ def answers(step: Step, result: Result) -> Iterator[tuple[Value, Lanes]]:
         shape = step.sizes.of(value).shape
         if shape is not None:
             if len(shape) != lanes.ids.ndim:
-                raise Unclear(f"its result has {lanes.ids.ndim} axes where {len(shape)} are declared")
+                raise Misfit(f"its result has {lanes.ids.ndim} axes where {len(shape)} are declared")
             if any(have not in (1, want) for have, want in zip(lanes.ids.shape, shape, strict=True)):
-                raise Unclear(f"neurons {lanes.ids.shape} do not fit its result of shape {shape}")
+                raise Misfit(f"neurons {lanes.ids.shape} do not fit its result of shape {shape}")
         if (lanes.ids >= 0).any():
             yield value, lanes

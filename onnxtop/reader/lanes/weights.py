@@ -65,7 +65,11 @@ class LayerTable:
             for use in layer.used_by:
                 if use.reading is not None:
                     self._readings.setdefault(use.node.index, []).append((place, use.reading))
-        self._skipped = {layer.operand: layer for layer in layers if isinstance(layer, Skipped)}
+        uses = [(layer, use) for layer in layers for use in layer.used_by]
+        self._unread = {
+            use.node.index: use.reason or layer.reason for layer, use in uses if isinstance(layer, Skipped)
+        }
+        self._unread_here = {use.node.index: use.reason for _, use in uses if use.reading is None}
         self._routes: dict[Value, _Route] = {}
         self._views: dict[tuple[int, int], int] = {}
         self._found: dict[int, tuple[Use, ...]] = {}
@@ -86,13 +90,10 @@ class LayerTable:
         return [tuple(uses) for uses in experts.values()]
 
     def skipped(self, node: Node) -> str | None:
-        """Return why a weight of the node is not read; None if it has no such weight."""
-        for value in node.inputs:
-            if value is not None and value in self._constants:
-                layer = self._skipped.get(self._constants.origin(value))
-                if layer is not None:
-                    return layer.reason
-        return None
+        """Return why a weight that reaches the node is not read; None if there is none."""
+        if node.index in self._unread or self.uses(node):
+            return self._unread.get(node.index)
+        return self._unread_here.get(node.index)
 
     def _uses(self, node: Node) -> list[Use]:
         found = []

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.reader.connectivity import Connectivity
+from onnxtop.reader.lanes.arrays import distinct
 from onnxtop.reader.lanes.builder import Vertices
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.render.text import TIMES, counted
@@ -137,7 +138,7 @@ def _neurons(connected: Connectivity) -> dict[str, int]:
         kind, name = (connected.layer_graph.nodes[key][what] for what in ("kind", "name"))
         if kind == "output" and name in connected.lanes:
             ids = connected.lanes[name]
-            found[key] = len(np.unique(ids[ids >= 0]))
+            found[key] = distinct(ids).size
     return dict(found)
 
 
@@ -151,7 +152,9 @@ def _cut_off(graph: "nx.DiGraph[str]", connected: Connectivity) -> dict[str, str
         for key in graph
         if key not in reached
     }
-    return remarks | {key: NOT_USED for key in graph if key not in used}
+    remarks |= {key: NOT_USED for key in graph if key not in used}
+    beside = {f"layer:{connected.graph.layers[number].name}" for number, _ in connected.beside}
+    return {key: remark for key, remark in remarks.items() if key not in beside}
 
 
 def _runs(vertices: Sequence[Vertices], ids: NDArray[np.intp]) -> list[Vertices]:
