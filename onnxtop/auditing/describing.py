@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from onnxtop.auditing.layers import Measured
-from onnxtop.reader.account import Role, account
-from onnxtop.reader.constants import Constants
+from onnxtop.reader.account import Account, Role
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.model import Model
 from onnxtop.reader.skeleton import checker_note
@@ -25,9 +24,8 @@ _NO_VARIANCE = "no finite weight that is not zero sets the scale"
 """Why the variance of a layer is not defined."""
 
 
-def coverage_of(model: Model, constants: Constants, found: Sequence[Layer | Skipped]) -> Coverage:
+def coverage_of(counts: Account, found: Sequence[Layer | Skipped]) -> Coverage:
     """Say where every element of the model's constants went."""
-    counts = account(model, constants, found)
     skipped = [item for item in found if isinstance(item, Skipped)]
     analysed = counts.total(Role.ANALYSED)
     total = analysed + counts.total(Role.SKIPPED)

@@ -7,10 +7,12 @@ from typing import Any
 
 from onnxtop._version import __version__
 from onnxtop.auditing import network
+from onnxtop.auditing.constants import bad_constants
 from onnxtop.auditing.describing import coverage_of, layer_report, model_info
 from onnxtop.auditing.layers import Measured, Progress, measure_layers
 from onnxtop.auditing.options import AuditOptions, check_options, settings_of
 from onnxtop.network import Blocks
+from onnxtop.reader.account import account
 from onnxtop.reader.connectivity import Connectivity
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Layer
@@ -107,12 +109,14 @@ def audited(
     scanned = network.measured_layers(connected, options)
     nulls = NullModels(options.seed)
     measured = measure_layers(model, layers, nulls, options, progress, scanned)
-    coverage = coverage_of(model, constants, found)
+    counts = account(model, constants, found)
+    coverage = coverage_of(counts, found)
     report = Report(
         tool=ToolInfo("onnxtop", __version__, ALGORITHMS),
         model=model_info(path, model, coverage),
         settings=settings_of(options),
         coverage=coverage,
+        constants=bad_constants(model, constants, found, counts),
         **_figures(measured, connected, _reader(layers), nulls, options),
     )
     findings = catalogue.apply(report, policy)

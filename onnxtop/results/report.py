@@ -114,6 +114,23 @@ class Coverage:
 
 
 @dataclass(frozen=True)
+class BadConstant:
+    """A constant beside the weights with which a model computes nothing useful.
+
+    ``role`` is its bin in the coverage, ``node`` takes it, ``layer`` is that of the node or the nearest one
+    before it; ``count`` entries have the ``problem``.
+    """
+
+    name: str
+    role: str
+    op_type: str
+    node: str
+    layer: str | None
+    problem: str
+    count: int
+
+
+@dataclass(frozen=True)
 class NetworkPersistence:
     """Mean of the layers' normalized neural persistence, sum of their totals, and the scale used.
 
@@ -269,6 +286,7 @@ class Report:
     coverage: Coverage
     network: Network
     layers: tuple[LayerReport, ...]
+    constants: tuple[BadConstant, ...] = ()
     findings: tuple[Finding, ...] = ()
     loss_probe: Mapping[str, Any] | None = None
     loss_landscape: Mapping[str, Any] | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from statistics import median
 
-from onnxtop.results.report import LayerReport, Report
+from onnxtop.results.report import BadConstant, LayerReport, Report
 from onnxtop.rules.rule import Found, Policy, layer_rule, rule
 
 _FEW = 16
@@ -150,3 +150,49 @@ def fewer_digits(report: Report, policy: Policy) -> Found:
         for layer in narrow:
             kind = layer.statistics.precision if layer.statistics else ""
             yield layer.name, f"its float32 weights all fit into {kind}, those of most layers do not"
+
+
+@rule(
+    "OT109",
+    "error",
+    what="A bias, a parameter of a normalisation or another constant is NaN or infinite.",
+    why="One such number on the way makes every output NaN or infinite.",
+    how="Every constant operand that reaches an output, as it is taken: stored or computed. Infinite bounds "
+    "and masks are healthy: what operations choose from or compare with, and -inf that is added.",
+    false_alarms="None known.",
+    source="IEEE 754",
+)
+def constant_not_finite(report: Report, policy: Policy) -> Found:
+    for bad in report.constants:
+        if bad.problem in _NOT_FINITE:
+            yield bad.layer, f"{_entries(bad)} of {_place(bad)}: {bad.problem}"
+
+
+@rule(
+    "OT110",
+    "error",
+    what="A normalisation divides by nothing, or multiplies by it.",
+    why="A variance that is negative, or zero without an epsilon, gives NaN or infinity; a scale of nothing "
+    "but zeros hides all that stands before it.",
+    how="Running variance plus epsilon of BatchNormalization is 0 or less; all entries of the scale of "
+    "another normalisation are 0.",
+    false_alarms="None known in trained models.",
+    source="ONNX BatchNormalization, LayerNormalization",
+)
+def broken_normalisation(report: Report, policy: Policy) -> Found:
+    for bad in report.constants:
+        if bad.problem not in _NOT_FINITE:
+            yield bad.layer, f"{bad.problem} ({_entries(bad)}): {_place(bad)}"
+
+
+_NOT_FINITE = ("NaN", "infinite")
+
+
+def _entries(bad: BadConstant) -> str:
+    return f"{bad.count} entr{'y' if bad.count == 1 else 'ies'}"
+
+
+def _place(bad: BadConstant) -> str:
+    """Say what the constant is and what takes it."""
+    kind = {"bias": "bias ", "normalisation": "normalisation parameter "}.get(bad.role, "constant ")
+    return f"{kind}{bad.name}, taken by {bad.op_type} {bad.node}"

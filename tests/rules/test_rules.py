@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from onnxtop.results.report import Connectivity, DeepGraphPersistence, Finding, LayerPersistence
+from onnxtop.results.report import BadConstant, Connectivity, DeepGraphPersistence, Finding, LayerPersistence
 from onnxtop.rules.catalogue import FAMILIES, RULES, apply, find_rule
 from onnxtop.rules.figures import FIGURES, find_figure
 from onnxtop.rules.rule import SEVERITIES, Band, Policy
@@ -49,6 +49,18 @@ CASES = {
     ),
 }
 """What makes a rule speak of a layer, and what does not."""
+
+
+@pytest.mark.parametrize(
+    ("problem", "code"),
+    [("NaN", "OT109"), ("infinite", "OT109"), ("a variance that is not positive", "OT110")],
+)
+def test_bad_constants_are_errors_of_the_layer_behind(report, layer, problem, code):
+    bad = BadConstant("b1", "bias", "Gemm", "fc", "layer", problem, 2)
+    (finding,) = apply(dataclasses.replace(report(layer(name="layer")), constants=(bad,)))
+    assert (finding.rule, finding.severity, finding.layer) == (code, "error", "layer")
+    assert "2 entries" in finding.message
+    assert "bias b1, taken by Gemm fc" in finding.message
 
 
 @pytest.mark.parametrize("code", CASES)

@@ -1,0 +1,151 @@
+"""Constants beside the weights that ruin what a model computes: not finite, or a normalisation of nothing."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxtop.reader.account import Account, Role
+from onnxtop.reader.constants import Constants, UnreadableConstantError
+from onnxtop.reader.encoding import is_weight_type
+from onnxtop.reader.layer import Layer, Skipped
+from onnxtop.reader.model import Model, Node, Value
+from onnxtop.reader.names import node_name
+from onnxtop.reader.ops import NORMALISATION
+from onnxtop.reader.search import reached
+from onnxtop.results.report import BadConstant
+
+Array = NDArray[Any]
+
+_BATCH = ("", "BatchNormalization")
+_VARIANCE = 4
+_SCALE = 1
+_EPSILON = 1e-5
+
+
+def bad_constants(
+    model: Model, constants: Constants, layers: Sequence[Layer | Skipped], counts: Account
+) -> tuple[BadConstant, ...]:
+    """Look at every constant that reaches an output, but for the analysed weights, which have figures.
+
+    What is looked at is what an operation takes: a constant that is computed (folded by the exporter or not)
+    may overflow where its tensors do not. Infinite bounds and masks are healthy: those that operations choose
+    from or compare with, and -inf that is added.
+    """
+    return tuple(_Look(model, constants, layers, counts).all())
+
+
+class _Look:
+    def __init__(
+        self, model: Model, constants: Constants, layers: Sequence[Layer | Skipped], counts: Account
+    ) -> None:
+        self._model, self._constants = model, constants
+        self._roles = {entry.value: entry.role for entry in counts.entries}
+        uses = [(use, layer) for layer in layers for use in layer.used_by]
+        self._layers = {use.node.index: layer.name for use, layer in reversed(uses)}
+        self._weights = {
+            (use.node.index, use.operand) for use, layer in uses if isinstance(layer, Layer) and use.reading
+        }
+
+    def all(self) -> Iterator[BadConstant]:
+        for node in self._model.nodes:
+            if not any(value in self._living for value in node.outputs):
+                continue
+            if node.outputs[0] in self._constants:
+                continue
+            held = [
+                value for (index, _), value in self._model.attribute_values.items() if index == node.index
+            ]
+            for position, value in enumerate((*node.inputs, *held)):
+                if value is not None and value in self._constants and not self._is_weight(node, value):
+                    yield from self._faults(node, position, value)
+
+    def _is_weight(self, node: Node, value: Value) -> bool:
+        return (node.index, value) in self._weights
+
+    @cached_property
+    def _living(self) -> frozenset[Value]:
+        """Values that reach an output of the model."""
+        ends = {output.name for output in self._model.proto.graph.output}
+        starts = [value for value in self._model.results if value.name in ends]
+        return frozenset(reached(starts, self._behind))
+
+    def _behind(self, value: Value) -> list[Value]:
+        node = self._model.producers.get(value)
+        if node is None:
+            return [self._model.carried[value]] if value in self._model.carried else []
+        return [item for item in node.inputs if item is not None] + self._inside.get(node.index, [])
+
+    @cached_property
+    def _inside(self) -> Mapping[int, list[Value]]:
+        """What the bodies of a node end with, by its index."""
+        found: dict[int, list[Value]] = {}
+        scopes = [self._model.scope]
+        while scopes:
+            for index, bodies in scopes.pop().bodies.items():
+                scopes += [body.scope for body in bodies]
+                found[index] = [value for body in bodies for value in body.outputs if value is not None]
+        return found
+
+    def _faults(self, node: Node, position: int, value: Value) -> Iterator[BadConstant]:
+        if not is_weight_type(self._constants.stored_as(value)):
+            return
+        try:
+            array = self._constants.read(value)
+        except UnreadableConstantError:
+            return  # the account says what could not be read
+        role = self._roles.get(self._constants.origin(value), Role.OTHER)
+        for problem, bad in _problems(node, position, array, role):
+            if count := int(np.count_nonzero(bad)):
+                yield BadConstant(
+                    name=value.name,
+                    role=role.name.lower(),
+                    op_type=node.op,
+                    node=node_name(node),
+                    layer=self._layer_behind(node),
+                    problem=problem,
+                    count=count,
+                )
+
+    def _layer_behind(self, node: Node) -> str | None:
+        """Return the layer of a node, else the nearest one that it takes results of."""
+
+        def before(node: Node) -> list[Node]:
+            values = (value for value in node.inputs if value is not None)
+            made = (self._model.producers.get(value) for value in values if value not in self._constants)
+            return [producer for producer in made if producer is not None]
+
+        return next(
+            (self._layers[near.index] for near in reached([node], before) if near.index in self._layers), None
+        )
+
+
+def _problems(node: Node, position: int, array: Array, role: Role) -> Iterator[tuple[str, Any]]:
+    """Yield what may be wrong with a constant operand, and with which of its entries."""
+    op = node.domain, node.op_type
+    yield "NaN", np.isnan(array)
+    yield "infinite", np.isinf(array) & _spreads(op, position, array, role)
+    attributes = node.attributes()
+    if op == _BATCH and position == _VARIANCE and not attributes.get("training_mode"):
+        yield "a variance that is not positive", array + attributes.get("epsilon", _EPSILON) <= 0
+    scaled = op != _BATCH and position == _SCALE and node.op_type.endswith("Normalization")
+    if scaled and op in NORMALISATION and array.size and not array.any():
+        yield "a scale of nothing but zeros", array == 0
+
+
+def _spreads(op: tuple[str, str], position: int, array: Array, role: Role) -> Any:
+    """Tell which entries, were they infinite, would make a result infinite that is no mask."""
+    if role is not Role.OTHER:
+        return True
+    match op:
+        case ("", "Mul"):
+            return True
+        case ("", "Div"):
+            return position == 0
+        case ("", "Add" | "Sum"):
+            return array > 0
+        case ("", "Sub"):
+            return array > 0 if position == 0 else array < 0
+    return False
