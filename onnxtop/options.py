@@ -73,6 +73,11 @@ class Declared:
         return self.name.replace("_", "-")
 
     @property
+    def flag(self) -> str:
+        """Its name on the command line."""
+        return self.option.flag or f"--{self.key}"
+
+    @property
     def choices(self) -> tuple[str, ...]:
         """The words that it may be, none if it is no choice."""
         return tuple(word for each in _members(self.kind) for word in _words(each))

@@ -12,6 +12,7 @@ from onnxtop.auditing.describing import coverage_of, layer_report, model_info
 from onnxtop.auditing.layers import Measured, Progress, measure_layers
 from onnxtop.auditing.options import AuditOptions, check_options, settings_of
 from onnxtop.network import Blocks
+from onnxtop.options import declared
 from onnxtop.reader.account import account
 from onnxtop.reader.connectivity import Connectivity
 from onnxtop.reader.constants import Constants
@@ -119,7 +120,8 @@ def audited(
         constants=bad_constants(model, constants, found, counts),
         **_figures(measured, connected, _reader(layers), nulls, options),
     )
-    findings = catalogue.apply(report, policy)
+    flags = {name: each.flag for name, each in declared(AuditOptions).items()}
+    findings = catalogue.apply(report, policy, flags)
     report = replace(
         report,
         **_on_data(model, options),

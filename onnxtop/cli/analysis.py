@@ -1,7 +1,7 @@
 """Models in, results and an exit code out: what verbs that take several models have in common."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from onnxtop.auditing.options import AuditOptions
@@ -22,11 +22,16 @@ _ORDER = (2, 5, 3, 1)
 """The first of these that any model has is the exit code; 4 only if every model has it."""
 
 
-def run_audit(run: Run, models: Iterable[str], fail_on: str, **options: Any) -> int:
-    """Audit the models that the arguments name, write every output, return the code."""
+def run_audit(
+    run: Run, models: Iterable[str], fail_on: str, configured: Mapping[str, Any], **options: Any
+) -> int:
+    """Audit the models that the arguments name, as configured, write every output, return the code."""
+    from onnxtop.rules.policy import policy_of  # loads numpy: not for help
+
+    policy = policy_of(configured) if configured else None
     found = find_models(models)
     run.check(found)
-    results = analyse(run, found, AuditOptions(**options))
+    results = analyse(run, found, AuditOptions(**options), lambda path: policy)
     run.write(results)
     return exit_code(code_of(result, fail_on) for result in results)
 

@@ -9,30 +9,24 @@ from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import EXIT_CODES
 from onnxtop.cli.analysis import analyse, code_of, exit_code
 from onnxtop.cli.models import find_models
-from onnxtop.cli.options import MEASURED, READ, options_of
+from onnxtop.cli.options import MEASURED, READ, config_option, options_of
+from onnxtop.cli.outputs import Output, check, write_all
 from onnxtop.cli.settings import resolve, shown, use_configuration
 from onnxtop.cli.verb import Run, Verb
+from onnxtop.render import RenderOptions
 from onnxtop.rules.options import CheckOptions
 
 if TYPE_CHECKING:
     from onnxtop.rules.baseline import Baseline
     from onnxtop.rules.rule import Policy
 
-_JUDGING = ("fail_on", "baseline", "select", "ignore")
+_JUDGING = ("fail_on", "baseline", "compare", "write_baseline", "select", "ignore")
 
 
 @click.command("check", cls=Verb, result="check", epilog=EXIT_CODES)
 @click.argument("models", metavar="MODEL...", nargs=-1)
 @options_of(CheckOptions, *_JUDGING)
-@click.option(
-    "--config",
-    type=click.Path(),
-    metavar="FILE",
-    callback=use_configuration,
-    is_eager=True,
-    expose_value=False,
-    help="Read this configuration instead of the nearest onnxtop.toml or pyproject.toml.",
-)
+@config_option(use_configuration)
 @click.option("--show-settings", is_flag=True, help="Print every setting and where it comes from, and stop.")
 @options_of(AuditOptions, *READ, *MEASURED)
 def command(run: Run, models: tuple[str, ...], show_settings: bool, **options: Any) -> int:
@@ -49,10 +43,16 @@ def command(run: Run, models: tuple[str, ...], show_settings: bool, **options: A
         click.echo(shown(settings), nl=False)
         return 0
     measured = AuditOptions(**{name: value for name, value in options.items() if name not in _JUDGING})
-    return _judge(run, models, settings.values, measured)
+    return _judge(run, models, settings.values, measured, options["write_baseline"])
 
 
-def _judge(run: Run, models: tuple[str, ...], settings: Mapping[str, Any], options: AuditOptions) -> int:
+def _judge(
+    run: Run,
+    models: tuple[str, ...],
+    settings: Mapping[str, Any],
+    options: AuditOptions,
+    written: str | None,
+) -> int:
     """Audit, judge, write, and return the code."""
     from onnxtop.rules.baseline import read_baseline
 
@@ -60,8 +60,12 @@ def _judge(run: Run, models: tuple[str, ...], settings: Mapping[str, Any], optio
     # by path: what a gate writes does not depend on the order in which models were named
     found = sorted(find_models(models), key=lambda model: model if isinstance(model, str) else model.path)
     run.check([*found, *([baseline.path] if baseline else [])])
+    new = [Output("json", written)] if written else []
+    check([*run.outputs, *new], [path for path in found if isinstance(path, str)])
     results = analyse(run, found, options, _policies(settings, baseline, len(found)))
     run.write(results, settings["fail-on"])
+    write_all(new, "report", results, RenderOptions())
+    run.note(new)
     return exit_code(code_of(result, settings["fail-on"]) for result in results)
 
 
@@ -74,7 +78,7 @@ def _policies(
     def policy(path: str) -> "Policy":
         earlier = baseline.of(path, n_models) if baseline else None
         if isinstance(earlier, str):
-            return policy_of(values, incomparable=earlier)
+            return policy_of(values, unknown=earlier)
         return policy_of(values, earlier)
 
     return policy

@@ -19,4 +19,4 @@ def command(run: Run, models: tuple[str, ...], **options: Any) -> int:
 
     MODEL is an ONNX file, a folder (every *.onnx below it) or a pattern.
     """
-    return run_audit(run, models, "never", topology=False, **options)
+    return run_audit(run, models, "never", {}, topology=False, **options)

@@ -48,7 +48,7 @@ def _all(decorators: list[Callable[[Any], Any]], function: Function) -> Function
 
 def _option(each: Declared) -> Callable[[Any], Any]:
     option = each.option
-    flags = [*filter(None, (option.short, option.flag or f"--{each.key}")), each.name]
+    flags = [*filter(None, (option.short, each.flag)), each.name]
     return click.option(*flags, metavar=option.metavar, help=option.help, **_values(each))
 
 
@@ -149,6 +149,19 @@ def _named_sizes(value: str) -> tuple[str, tuple[int, ...]]:
 
 _MANY = {Mapping[str, tuple[int, ...]]: _shapes, Mapping[str, int]: _lengths}
 """Options that may repeat, and what puts their values together."""
+
+
+def config_option(callback: Callback) -> Callable[[Function], Function]:
+    """Return a decorator that adds the option that names a configuration, for a callback that reads it."""
+    return click.option(
+        "--config",
+        type=click.Path(),
+        metavar="FILE",
+        callback=callback,
+        is_eager=True,
+        expose_value=False,
+        help="Read this configuration instead of the nearest onnxtop.toml or pyproject.toml.",
+    )
 
 
 def output_options(result: str) -> list[click.Option]:

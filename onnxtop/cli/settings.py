@@ -37,6 +37,22 @@ def use_configuration(ctx: click.Context, param: click.Parameter, value: str | N
     ctx.default_map = {key.replace("-", "_"): setting for key, setting in ctx.obj.values.items()}
 
 
+def use_measures(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    """As `use_configuration`, but only for what is measured: a report fails nothing by itself."""
+    if value is None and not any(_may_configure(folder) for folder in (Path.cwd(), *Path.cwd().parents)):
+        return
+    use_configuration(ctx, param, value)
+    measured = {each.name for each in declared(AuditOptions).values() if each.option.in_file}
+    ctx.default_map = {name: held for name, held in (ctx.default_map or {}).items() if name in measured}
+
+
+def _may_configure(folder: Path) -> bool:
+    """Tell whether a folder may hold a configuration, without what reads it: so that usage stays quick."""
+    project = folder / "pyproject.toml"
+    named = project.is_file() and "tool.onnxtop" in project.read_text(encoding="utf-8", errors="replace")
+    return named or (folder / "onnxtop.toml").is_file()
+
+
 def resolve(ctx: click.Context) -> Settings:
     """Put flags, file and defaults together.
 

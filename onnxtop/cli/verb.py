@@ -33,17 +33,18 @@ class Run:
         self.progress.stop()
         options = RenderOptions(all_rows=self.all_rows, fail_on=fail_on)
         write_all(self.outputs, self.result, found, options)
-        self._note()
+        self.note(self.outputs)
 
     def save(self, write: Callable[[IO[bytes]], object]) -> None:
         """Write every output, a file, by a function of its own."""
         for output in self.outputs:
             with writing(output):
                 write_file(output.path or "", write)
-        self._note()
+        self.note(self.outputs)
 
-    def _note(self) -> None:
-        for path in (output.path for output in self.outputs if output.path is not None):
+    def note(self, outputs: Iterable[Output]) -> None:
+        """Say which files were written, if it is to be said."""
+        for path in (output.path for output in outputs if output.path is not None):
             self.voice.note(f"wrote {path}")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path, PurePath
 from typing import Any
 
-from onnxtop.errors import UsageError
+from onnxtop.errors import ModelError, UsageError
 from onnxtop.results.report import Report, Settings
 
 _SHOWN_ONLY = ("layers",)
@@ -24,6 +24,11 @@ class Baseline:
         """Return the earlier report on a model, or say why there is none.
 
         A model is found by its path, else by its file name; a single model goes with a single report.
+
+        Raises
+        ------
+        ModelError
+            Several reports may be meant.
         """
         if model in self.reports:
             return self.reports[model]
@@ -32,7 +37,9 @@ class Baseline:
         named = [path for path in self.reports if PurePath(path).name == PurePath(model).name]
         if len(named) == 1:
             return self.reports[named[0]]
-        return f"{self.path} has {'several reports' if named else 'no report'} on this model"
+        if named:
+            raise ModelError(f"baseline {self.path}: it has several reports on {PurePath(model).name}")
+        return f"{self.path} has no report on this model"
 
 
 def read_baseline(path: str) -> Baseline:
@@ -44,7 +51,7 @@ def read_baseline(path: str) -> Baseline:
         The file cannot be read, is not JSON, is no report, or has another schema version.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(f"baseline {path}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
@@ -95,8 +102,19 @@ def _one(item: Any, path: str) -> tuple[str, Report | str]:
     return report.model.path, report
 
 
-def incomparable(report: Report, baseline: Report) -> str:
-    """Say why two reports cannot be compared, empty if they can."""
+_DEFAULTS = {item.name: item.default for item in fields(Settings)}
+
+
+def _differs(flag: str, mine: object, theirs: object, default: object) -> str:
+    """Say how a setting differs; what can only be given or not is called by its flag alone."""
+    if isinstance(mine, bool):
+        made = "with" if theirs != default else "without"
+        return f"the baseline was made {made} {flag}, this report {'without' if made == 'with' else 'with'}"
+    return f"{flag} is {mine!r}, in the baseline {theirs!r}"
+
+
+def incomparable(report: Report, baseline: Report, flags: Mapping[str, str] | None = None) -> str:
+    """Say why two reports cannot be compared, empty if they can; ``flags`` are those of settings, by name."""
     new, old = report.tool.algorithms, baseline.tool.algorithms
     for name in sorted({*new, *old}):
         if new.get(name) != old.get(name):
@@ -107,7 +125,8 @@ def incomparable(report: Report, baseline: Report) -> str:
     for setting in (item.name for item in fields(Settings) if item.name not in _SHOWN_ONLY):
         mine, theirs = getattr(report.settings, setting), getattr(baseline.settings, setting)
         if mine != theirs:
-            return f"the setting {setting} is {mine!r}, in the baseline {theirs!r}"
+            flag = (flags or {}).get(setting, setting)
+            return f"{_differs(flag, mine, theirs, _DEFAULTS.get(setting))}: give both the same"
     if baseline.settings.layers is not None:
         return f"the baseline has only layers matching {baseline.settings.layers!r}"
     names = {layer.name for layer in report.layers} | {layer.weight for layer in report.layers}

@@ -4,6 +4,7 @@ Families: OT0 load and coverage, OT1 numbers, OT2 one layer, OT3 graph, OT4 topo
 baseline, OT6 quantisation.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
@@ -40,19 +41,22 @@ RULES: tuple[Rule, ...] = tuple(
 """The catalogue."""
 
 
-def apply(report: Report, policy: Policy | None = None) -> tuple[Finding, ...]:
+def apply(
+    report: Report, policy: Policy | None = None, flags: Mapping[str, str] | None = None
+) -> tuple[Finding, ...]:
     """Return the findings of all rules of the policy, by code, then in graph order.
 
     A finding that the baseline has as well, by fingerprint, is marked as known; differences to the baseline
-    never are: they are new by what they say. A baseline that cannot be compared is a finding itself.
+    never are: they are new by what they say. A baseline that cannot be compared is a finding itself, which
+    calls settings by their ``flags``.
     """
-    policy = _comparable(policy or Policy(), report)
+    policy = _comparable(policy or Policy(), report, flags)
     shapes = {layer.name: layer.shape for layer in (*_old_layers(policy), *report.layers)}
     known = _known(policy.baseline)
     findings = []
     for rule in RULES:
         severity = severity_of(rule, policy)
-        if severity == "off" or not chosen(rule, policy):
+        if severity == "off" or not chosen(rule, policy) or (rule.on_values and policy.structure_only):
             continue
         for layer, message in rule.find(report, policy):
             if not _is_ignored(rule, layer, policy):
@@ -61,9 +65,9 @@ def apply(report: Report, policy: Policy | None = None) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def _comparable(policy: Policy, report: Report) -> Policy:
+def _comparable(policy: Policy, report: Report, flags: Mapping[str, str] | None) -> Policy:
     """Leave out a baseline that the report cannot be compared with, and say why."""
-    why = incomparable(report, policy.baseline) if policy.baseline else ""
+    why = incomparable(report, policy.baseline, flags) if policy.baseline else ""
     return replace(policy, baseline=None, incomparable=why) if why else policy
 
 

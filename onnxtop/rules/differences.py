@@ -32,6 +32,7 @@ def incomparable(report: Report, policy: Policy) -> Found:
     why="The strong weights of the layer are placed otherwise, or the network's largest weight changed.",
     how="Relative change above the tolerance `np.normalized`, 0.1 by default.",
     false_alarms=_RETRAINED,
+    on_values=True,
 )
 def np_changed(report: Report, policy: Policy) -> Found:
     yield from _changes(report, policy, "np.normalized", lambda layer: layer.neural_persistence.normalized)
@@ -44,6 +45,7 @@ def np_changed(report: Report, policy: Policy) -> Found:
     why="The distribution of |w| over the network's largest changed, wherever the weights are placed.",
     how="Relative change above the tolerance `variance`, 0.1 by default.",
     false_alarms=_RETRAINED,
+    on_values=True,
 )
 def variance_changed(report: Report, policy: Policy) -> Found:
     yield from _changes(report, policy, "variance", lambda layer: layer.variance)
@@ -108,6 +110,7 @@ def _scale_change(report: Report, baseline: Report | None) -> str:
     why="A scale of a quantised layer is wrong, or a normalisation was folded twice or not at all.",
     how="Sketches agree (cosine above 0.9) and the root mean square differs by more than `weights.scale`.",
     false_alarms="Normalisations folded into a layer on purpose.",
+    on_values=True,
 )
 def rescaled(now: LayerReport, then: LayerReport, policy: Policy) -> Iterator[str]:
     likeness = similarity(now, then)
@@ -185,6 +188,7 @@ def encoding_changed(now: LayerReport, then: LayerReport, policy: Policy) -> Ite
     why="Two layers were swapped, or a square matrix was loaded the wrong way round; sums such as the norm "
     "and neural persistence cannot tell.",
     how="Sketches, which depend on where weights are: cosine above 0.9 with the other, below with its own.",
+    on_values=True,
 )
 def weights_moved(now: LayerReport, then: LayerReport, policy: Policy) -> Iterator[str]:
     likeness = similarity(now, then)
@@ -212,6 +216,7 @@ def _holder(now: LayerReport, layers: Iterable[LayerReport]) -> str | None:
     why="It was not loaded, was initialised anew, or was trained from another start.",
     how="Cosine of sketches below 0.4 for it and above 0.9 for at least half of the layers.",
     false_alarms="A new head for a new task.",
+    on_values=True,
 )
 def weights_replaced(report: Report, policy: Policy) -> Found:
     likenesses = [
@@ -265,9 +270,23 @@ def less_coverage(report: Report, policy: Policy) -> Found:
     why="The strongest ways through the network changed.",
     how="Relative change above the tolerance `dgp.normalized`, 0.1 by default.",
     false_alarms=_RETRAINED,
+    on_values=True,
 )
 def dgp_changed(report: Report, policy: Policy) -> Found:
     new = report.network.deep_graph_persistence.normalized
     old = policy.baseline.network.deep_graph_persistence.normalized if policy.baseline else None
     if new is not None and old is not None and (text := change(new, old, policy.tolerance("dgp.normalized"))):
         yield None, f"dgp.normalized {text}"
+
+
+@rule(
+    "OT513",
+    "note",
+    what="There is a baseline, and it does not know this model.",
+    why="The model is judged by itself: nothing is compared.",
+    how="Models are found by path, else by file name.",
+    false_alarms="A model that was added.",
+)
+def not_in_baseline(report: Report, policy: Policy) -> Found:
+    if policy.unknown:
+        yield None, f"{policy.unknown}: it is judged by itself"

@@ -30,6 +30,14 @@ class CheckOptions:
             form="file",
         ),
     ] = None
+    compare: Annotated[
+        Literal["values", "structure"],
+        Option("Compare all with the baseline, or shapes, encodings and findings: for a model trained anew."),
+    ] = "values"
+    write_baseline: Annotated[
+        str | None,
+        Option("Write the reports as a baseline, whatever was found.", metavar="FILE", form="file"),
+    ] = None
     severity: Mapping[str, str] = field(default_factory=dict)
     thresholds: Mapping[str, Any] = field(default_factory=dict)
     tolerances: Mapping[str, float] = field(default_factory=dict)

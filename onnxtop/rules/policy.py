@@ -6,10 +6,11 @@
     select = ["OT1", "OT2"]                  # rules that run: names, codes or beginnings of codes
     ignore = ["duplicated-weights"]          # rules that do not
     baseline = "baseline.json"               # beside the file that says so
+    compare = "structure"                    # shapes, encodings, findings: for a model trained anew
     [severity]
     dead-outputs = "error"                   # error, warning, note or off
     [thresholds]
-    "np.normalized" = {min = 0.05}           # figures of `onnxtop.rules.rule.THRESHOLDS`
+    np.normalized = {min = 0.05}             # figures of `onnxtop.rules.rule.THRESHOLDS`
     [tolerances]
     "np.normalized" = 0.2                    # relative changes against the baseline
     [ignore-layers]
@@ -20,7 +21,7 @@ measured may stand there as well, spelled like the flags: those that are declare
 """
 
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ def read_config(path: Path, options: Mapping[str, Declared]) -> Config:
 
 def _parsed(path: Path) -> Mapping[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -116,8 +117,8 @@ def check_rules(names: Iterable[str]) -> tuple[str, ...]:
     return checked
 
 
-def policy_of(values: Mapping[str, Any], baseline: Report | None = None, incomparable: str = "") -> Policy:
-    """Return the policy that checked values make."""
+def policy_of(values: Mapping[str, Any], baseline: Report | None = None, unknown: str = "") -> Policy:
+    """Return the policy that checked values make; ``unknown`` says why there is no baseline of the model."""
     return Policy(
         severities=values.get("severity", {}),
         thresholds=values.get("thresholds", {}),
@@ -126,7 +127,8 @@ def policy_of(values: Mapping[str, Any], baseline: Report | None = None, incompa
         select=tuple(values.get("select", ())),
         ignore=tuple(values.get("ignore", ())),
         baseline=baseline,
-        incomparable=incomparable,
+        structure_only=values.get("compare") == "structure",
+        unknown=unknown,
     )
 
 
@@ -158,7 +160,7 @@ def _entries(value: Any, known: Iterable[str] | None, convert: Callable[[Any], A
     if not isinstance(value, Mapping):
         raise UsageError(f"wanted a table, found {value!r}")
     checked = {}
-    for name, entry in value.items():
+    for name, entry in _joined(value, known or ()):
         if known is None:
             _rule(name, prefixes=convert is _patterns)
         elif name not in known:
@@ -168,6 +170,17 @@ def _entries(value: Any, known: Iterable[str] | None, convert: Callable[[Any], A
         except UsageError as error:
             raise UsageError(f"{name}: {error}") from None
     return checked
+
+
+def _joined(value: Mapping[str, Any], known: Iterable[str]) -> Iterator[tuple[str, Any]]:
+    """Yield the entries of a table; TOML makes tables of names with a dot that are not quoted."""
+    for name, entry in value.items():
+        inner = entry.items() if isinstance(entry, Mapping) and name not in known else ()
+        parts = [(f"{name}.{part}", held) for part, held in inner]
+        if parts and any(joined in known for joined, _ in parts):
+            yield from parts
+        else:
+            yield name, entry
 
 
 def _band(value: Any) -> Band:
@@ -203,6 +216,7 @@ KEYS: Mapping[str, Callable[[Any], Any]] = {
     "select": _rules,
     "ignore": _rules,
     "baseline": _string,
+    "compare": declared(CheckOptions)["compare"].checked,
     "severity": lambda value: _entries(value, None, lambda entry: one_of(entry, (*SEVERITIES, "off"))),
     "thresholds": lambda value: _entries(value, THRESHOLDS, _band),
     "tolerances": lambda value: _entries(value, TOLERANCES, lambda entry: at_least(entry, 0)),

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
+from typing import Any
 
 from onnxtop.results.report import LayerReport, Report
 from onnxtop.rules.matching import layer_pairs
@@ -77,6 +78,10 @@ class Policy:
         Names, codes, or beginnings of codes: the rules that run (all if empty), and those that do not.
     baseline
         An earlier report on the model; without one, the rules of OT5 are silent.
+    structure_only
+        Whether to compare shapes, encodings and findings with the baseline, and no values.
+    unknown
+        Why there is no baseline of the model though there is one of others.
     incomparable
         Why the baseline cannot be compared, if it cannot.
     """
@@ -88,6 +93,8 @@ class Policy:
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     baseline: Report | None = None
+    structure_only: bool = False
+    unknown: str = ""
     incomparable: str = ""
 
     def band(self, figure: str) -> Band:
@@ -121,6 +128,8 @@ class Rule:
         Known cases in which it speaks and all is well.
     source
         Where the definition comes from.
+    on_values
+        Whether it compares values with those of a baseline, which differ in a model that is trained anew.
     """
 
     code: str
@@ -132,14 +141,15 @@ class Rule:
     find: Callable[[Report, Policy], Found]
     false_alarms: str = "None known."
     source: str = "onnxtop"
+    on_values: bool = False
 
 
-def rule(code: str, severity: str, **texts: str) -> Callable[[Callable[[Report, Policy], Found]], Rule]:
+def rule(code: str, severity: str, **texts: Any) -> Callable[[Callable[[Report, Policy], Found]], Rule]:
     """Return a decorator that makes a rule of the function that finds what it speaks of, under its name."""
     return lambda find: Rule(code, find.__name__.replace("_", "-"), severity, find=find, **texts)
 
 
-def layer_rule(code: str, severity: str, **texts: str) -> Callable[[Callable[..., Iterator[str]]], Rule]:
+def layer_rule(code: str, severity: str, **texts: Any) -> Callable[[Callable[..., Iterator[str]]], Rule]:
     """Return a decorator as `rule` does, of a function that yields messages on one layer."""
 
     def decorate(find: Callable[[LayerReport, Policy], Iterator[str]]) -> Rule:
@@ -153,7 +163,7 @@ def layer_rule(code: str, severity: str, **texts: str) -> Callable[[Callable[...
     return decorate
 
 
-def pair_rule(code: str, severity: str, **texts: str) -> Callable[[Callable[..., Iterator[str]]], Rule]:
+def pair_rule(code: str, severity: str, **texts: Any) -> Callable[[Callable[..., Iterator[str]]], Rule]:
     """Return a decorator as `rule` does, of a function that yields messages on a layer now and then."""
 
     def decorate(find: Callable[[LayerReport, LayerReport, Policy], Iterator[str]]) -> Rule:

@@ -168,6 +168,80 @@ def test_the_baseline_is_not_overwritten(check, models, tmp_path):
     assert Path(base).read_bytes() == before
 
 
+def test_a_baseline_names_the_flag_that_differs(tmp_path):
+    model, base = str(SAMPLES / "mlp_jax.onnx"), str(tmp_path / "base.json")
+    runner = CliRunner()
+    assert runner.invoke(app, ["report", model, "--quick", "-f", "json", "-o", base]).exit_code == 0
+    result = runner.invoke(app, ["check", model, "--baseline", base])
+    assert result.exit_code == 3
+    told = " ".join(result.stdout.split())
+    assert "OT500 the baseline was made with --quick, this report without: give both the same" in told
+    assert runner.invoke(app, ["check", model, "--baseline", base, "--quick"]).exit_code == 0
+
+
+def test_a_baseline_is_written_whatever_was_found(check, models, tmp_path):
+    models("clean.onnx")
+    assert check("clean.onnx", "--write-baseline", "base.json").exit_code == 1
+    assert check("clean.onnx", "--baseline", "base.json").exit_code == 0
+    assert check("clean.onnx", "--baseline", "base.json", "--write-baseline", "base.json").exit_code == 0
+    assert check("clean.onnx", "--write-baseline", "clean.onnx").exit_code == 2
+    assert check("clean.onnx", "-o", "a.json", "--write-baseline", "a.json").exit_code == 2
+    assert not (tmp_path / "a.json").exists()
+
+
+def test_a_model_that_the_baseline_does_not_know_is_judged_by_itself(check, models):
+    models("clean.onnx", "warned.onnx")
+    assert check("clean.onnx", "--write-baseline", "base.json").exit_code == 1
+    result = check("clean.onnx", "warned.onnx", "--baseline", "base.json", "--all")
+    assert result.exit_code == 1
+    known, new = result.stdout.split("pass  ")
+    assert "note OT513 base.json has no report on this model: it is judged by itself" in " ".join(
+        known.split()
+    )
+    assert "known" in new
+
+
+def test_a_model_trained_anew_is_compared_by_structure(tmp_path):
+    """The same network from another start: every value differs, shapes and encodings do not."""
+    minima = SAMPLES / "minima"
+    old, new = sorted(minima.glob("*.onnx"))[:2]
+    base = str(tmp_path / "base.json")
+    runner = CliRunner()
+    runner.invoke(app, ["check", str(old), "--write-baseline", base, "--fail-on", "never"])
+    values = runner.invoke(app, ["check", str(new), "--baseline", base, "--select", "OT5", "-f", "json"])
+    assert {each["rule"] for each in json.loads(values.stdout)["findings"]} >= {"OT501"}
+    (tmp_path / "onnxtop.toml").write_text('compare = "structure"')
+    arguments = [
+        "check",
+        str(new),
+        "--baseline",
+        base,
+        "--select",
+        "OT5",
+        "--config",
+        str(tmp_path / "onnxtop.toml"),
+    ]
+    structure = runner.invoke(app, [*arguments, "-f", "json"])
+    assert json.loads(structure.stdout)["findings"] == []
+    assert structure.exit_code == 0
+
+
+def test_a_report_reads_the_configuration_of_a_check(tmp_path, monkeypatch):
+    """What is measured and how it is judged are the same, so a report can be the baseline of a check."""
+    monkeypatch.chdir(tmp_path)
+    model = str(SAMPLES / "mlp_jax.onnx")
+    text = 'scale = "layer"\nfail-on = "error"\n[thresholds]\nnp.normalized = {min = 0.99}\n'
+    (tmp_path / "onnxtop.toml").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    runner = CliRunner()
+    done = runner.invoke(app, ["report", model, "-f", "json", "-o", "base.json"])
+    assert done.exit_code == 0
+    report = json.loads((tmp_path / "base.json").read_text())
+    assert report["settings"]["scale"] == "layer"
+    assert {finding["rule"] for finding in report["findings"]} == {"OT401"}
+    assert runner.invoke(app, ["check", model]).exit_code == 1
+    assert runner.invoke(app, ["check", model, "--baseline", "base.json"]).exit_code == 0
+
+
 # Outputs
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from onnxtop.errors import UsageError
+from onnxtop.errors import ModelError, UsageError
 from onnxtop.render import FailedModel, render
 from onnxtop.results.report import Report, Settings, ToolInfo
 from onnxtop.rules.baseline import incomparable, read_baseline
@@ -41,7 +41,8 @@ def test_several_reports(tmp_path: Path, form: str) -> None:
     base = read_baseline(written(tmp_path, render("report", form, [*map(of_model, paths), failed])))
     assert same(base.of("y/a.onnx", 4), of_model("y/a.onnx"))
     assert same(base.of("z/b.onnx", 4), of_model("x/b.onnx"))
-    assert "several reports" in str(base.of("z/a.onnx", 4))
+    with pytest.raises(ModelError, match=r"several reports on a\.onnx"):
+        base.of("z/a.onnx", 4)
     assert "could not be analysed then" in str(base.of("bad.onnx", 4))
 
 
@@ -99,6 +100,12 @@ def test_a_report_with_a_wrong_part(tmp_path: Path, place: tuple[str | int, ...]
         read_baseline(written(tmp_path, json.dumps(plain)))
 
 
+def test_a_byte_order_mark_is_no_part_of_a_baseline(tmp_path: Path) -> None:
+    text = render("report", "json", [of_model("a.onnx")])
+    (tmp_path / "base.json").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert same(read_baseline(str(tmp_path / "base.json")).of("a.onnx", 1), of_model("a.onnx"))
+
+
 def test_a_baseline_that_is_not_there_or_not_text(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         read_baseline(str(tmp_path / "none.json"))
@@ -119,7 +126,18 @@ def test_what_cannot_be_compared() -> None:
     newer = dataclasses.replace(report, tool=ToolInfo("onnxtop", "9", {"neural_persistence": 2}))
     assert "neural_persistence has version 1, in the baseline 2" in incomparable(report, newer)
     other = Settings("tree", "global", 2.0, "none", "flattened", 0)
-    assert "setting convention" in incomparable(report, dataclasses.replace(report, settings=other))
+    convention = incomparable(
+        report, dataclasses.replace(report, settings=other), {"convention": "--convention"}
+    )
+    assert convention == "--convention is 'essential', in the baseline 'tree': give both the same"
+    quick = dataclasses.replace(report, settings=dataclasses.replace(report.settings, structure=False))
+    flags = {"structure": "--quick"}
+    assert incomparable(report, quick, flags).startswith(
+        "the baseline was made with --quick, this report without"
+    )
+    assert incomparable(quick, report, flags).startswith(
+        "the baseline was made without --quick, this report with"
+    )
     part = dataclasses.replace(report, settings=dataclasses.replace(report.settings, layers="fc"))
     assert "only layers matching 'fc'" in incomparable(report, part)
     foreign = build_report(build_layer("conv"), path="c.onnx")

@@ -18,6 +18,7 @@ fail-on = "warning"
 select = ["OT1", "dead-outputs"]
 ignore = ["OT108"]
 baseline = "old.json"
+compare = "structure"
 convention = "tree"
 scale = 2
 p = "inf"
@@ -57,12 +58,21 @@ def test_every_key(tmp_path: Path) -> None:
     assert values["baseline"] == str(tmp_path / "old.json")
     assert values["p"] == math.inf
     policy = policy_of(values)
+    assert policy.structure_only
     assert policy.severities == {"dead-outputs": "error", "OT302": "off"}
     assert policy.band("np.normalized") == Band(0.05, 1.0)
     assert policy.band("dead.outputs") == Band(max=0.1)
     assert policy.tolerance("variance") == 0.5
     assert policy.tolerance("np.normalized") == 0.1
     assert policy.ignores == (("untrained-layer", "head.*"), ("untrained-layer", "embed"), ("OT2", "x"))
+
+
+@pytest.mark.parametrize("key", ['"np.normalized"', "np.normalized", "'np.normalized'"])
+def test_names_with_a_dot_need_no_quotes(tmp_path: Path, key: str) -> None:
+    text = f"[thresholds]\n{key} = {{min = 0.05}}\n[tolerances]\n{key} = 0.2\nvariance = 0.3\n"
+    policy = policy_of(read_config(write(tmp_path, text), OPTIONS).values)
+    assert policy.band("np.normalized") == Band(min=0.05)
+    assert (policy.tolerance("np.normalized"), policy.tolerance("variance")) == (0.2, 0.3)
 
 
 def test_the_nearest_parent_wins(tmp_path: Path) -> None:
