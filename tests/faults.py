@@ -130,6 +130,20 @@ def reinitialised(array: Array, _: int) -> Array:
     return np.random.default_rng(7).uniform(-bound, bound, array.shape)
 
 
+def reset(model: ModelProto, subject: Subject) -> None:
+    """Initialise a layer anew: its weights as PyTorch does, its bias to zeros as most do."""
+    in_the_weights(reinitialised)(model, subject)
+    (node,) = (node for node in model.graph.node if node.name == subject.layer)
+    (added,) = (
+        [each for each in model.graph.node if node.output[0] in each.input]
+        if node.op_type == "MatMul"
+        else [node]
+    )
+    held = {tensor.name for tensor in model.graph.initializer} - {weight_of(subject)}
+    (bias,) = held.intersection(added.input)
+    change(model, bias, np.zeros_like)
+
+
 def transposed(array: Array, _: int) -> Array:
     return array.T
 
@@ -217,8 +231,8 @@ FAULTS = (
     Fault("zero", "all weights zero", in_the_weights(zero)),
     Fault("dead", "half of the neurons dead", in_the_weights(half_dead)),
     Fault("duplicated", "half of the neurons copies of the other half", in_the_weights(half_duplicated)),
-    Fault("reset", "initialised anew", in_the_weights(reinitialised)),
-    Fault("reset-known", "initialised anew, baseline at hand", in_the_weights(reinitialised), baseline=True),
+    Fault("reset", "initialised anew", reset),
+    Fault("reset-known", "initialised anew, baseline at hand", reset, baseline=True),
     Fault("swapped", "swapped with a layer of its shape", swapped, baseline=True, pair=True),
     Fault("transposed", "transposed, square", in_the_weights(transposed), baseline=True, pair=True),
     Fault("scale-up", "int8 scale times 1.5", rescaled(1.5), quantised, baseline=True),

@@ -37,6 +37,19 @@ def bad_constants(
     return tuple(_Look(model, constants, layers, counts).all())
 
 
+def moved_normalisation(constants: Constants, counts: Account) -> str | None:
+    """Return the name of a parameter of normalisation with entries that differ; None if there is none."""
+    for entry in counts.entries:
+        if entry.role is Role.NORMALISATION and entry.elements > 1:
+            try:
+                array = constants.read(entry.value).ravel()
+            except UnreadableConstantError:
+                continue
+            if (array != array[0]).any():
+                return entry.value.name
+    return None
+
+
 class _Look:
     def __init__(
         self, model: Model, constants: Constants, layers: Sequence[Layer | Skipped], counts: Account

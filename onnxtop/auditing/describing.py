@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from onnxtop.auditing.layers import Measured
+from onnxtop.auditing.layers import Measured, Structure
 from onnxtop.reader.account import Account, Role
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.model import Model
@@ -13,6 +13,7 @@ from onnxtop.reader.skeleton import checker_note
 from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import Coverage, LayerPersistence, LayerReport, ModelInfo, SkippedWeight
 from onnxtop.statistics.exchangeability import verdict
+from onnxtop.statistics.facts import Exchangeability
 from onnxtop.topology import neural_persistence
 from onnxtop.topology.facts import LayerRole
 from onnxtop.topology.null_model import NullFigures, NullModels
@@ -86,9 +87,13 @@ def layer_report(
         deep_graph_persistence=role,
         copy_of=copy_of,
         variance=spread,
-        exchangeability=verdict(structure.evidence, null.z, structure.made_by) if structure else None,
+        exchangeability=_exchangeability(structure, null.z) if structure else None,
         reason=None if spread is not None else measured.reason or left_out or _NO_VARIANCE,
     )
+
+
+def _exchangeability(structure: Structure, z: float | None) -> Exchangeability:
+    return verdict(structure.evidence, z, structure.made_by, structure.bias_moved)
 
 
 def _null_figures(

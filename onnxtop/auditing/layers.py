@@ -18,7 +18,12 @@ from onnxtop.results.report import NOT_ASKED, LayerPersistence, LayerReport
 from onnxtop.statistics.copies import Fingerprint, fingerprint
 from onnxtop.statistics.exchangeability import Evidence, evidence, verdict
 from onnxtop.statistics.fixed import probably_fixed
-from onnxtop.statistics.initialisers import InitialiserMatch, closest_initialiser
+from onnxtop.statistics.initialisers import (
+    InitialiserMatch,
+    bias_was_moved,
+    closest_initialiser,
+    orthonormal_lines,
+)
 from onnxtop.statistics.layer import layer_statistics
 from onnxtop.topology import convolution, neural_persistence
 from onnxtop.topology.graph import Forest
@@ -40,6 +45,7 @@ class Structure:
 
     evidence: Evidence
     made_by: InitialiserMatch | None
+    bias_moved: bool | None
     strongest: StrongestWeights
 
 
@@ -163,6 +169,11 @@ def _measure_unrolled(
     return _with_facts(row, layer, weights, weights, forest, strongest)
 
 
+def _bias_moved(layer: Layer, weights: Blocks, made_by: InitialiserMatch | None) -> bool | None:
+    bias = layer.bias()
+    return None if bias is None else bias_was_moved(bias, max(len(block) for block in weights), made_by)
+
+
 def _with_facts(
     row: LayerReport,
     layer: Layer,
@@ -179,13 +190,14 @@ def _with_facts(
     if strongest is None:
         return Measured(row, forest, mark=mark)
     found = evidence(weights)
-    made_by = closest_initialiser(weights) if verdict(found, None).exchangeable else None
+    alike = verdict(found, None).exchangeable
+    made_by = closest_initialiser(weights) if alike else orthonormal_lines(weights)
     statistics = layer_statistics(weights, layer.codes(), half=layer.encoding == Encoding("float16"))
     return Measured(
         replace(row, statistics=statistics),
         forest,
         mark=mark,
-        structure=Structure(found, made_by, strongest),
+        structure=Structure(found, made_by, _bias_moved(layer, weights, made_by), strongest),
     )
 
 

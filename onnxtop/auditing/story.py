@@ -7,7 +7,7 @@ from typing import Any
 
 from onnxtop._version import __version__
 from onnxtop.auditing import network
-from onnxtop.auditing.constants import bad_constants
+from onnxtop.auditing.constants import bad_constants, moved_normalisation
 from onnxtop.auditing.describing import coverage_of, layer_report, model_info
 from onnxtop.auditing.layers import Measured, Progress, measure_layers
 from onnxtop.auditing.options import AuditOptions, check_options, settings_of
@@ -112,13 +112,15 @@ def audited(
     measured = measure_layers(model, layers, nulls, options, progress, scanned)
     counts = account(model, constants, found)
     coverage = coverage_of(counts, found)
+    figures = _figures(measured, connected, _reader(layers), nulls, options)
+    figures["network"] = replace(figures["network"], moved=moved_normalisation(constants, counts))
     report = Report(
         tool=ToolInfo("onnxtop", __version__, ALGORITHMS),
         model=model_info(path, model, coverage),
         settings=settings_of(options),
         coverage=coverage,
         constants=bad_constants(model, constants, found, counts),
-        **_figures(measured, connected, _reader(layers), nulls, options),
+        **figures,
     )
     flags = {name: each.flag for name, each in declared(AuditOptions).items()}
     findings = catalogue.apply(report, policy, flags)

@@ -189,11 +189,15 @@ class Connectivity:
 
 @dataclass(frozen=True)
 class Network:
-    """Figures of the network as a whole."""
+    """Figures of the network as a whole.
+
+    ``moved`` names a parameter of normalisation whose entries differ, which they do not before training.
+    """
 
     neural_persistence: NetworkPersistence
     deep_graph_persistence: DeepGraphPersistence = DeepGraphPersistence()
     connectivity: Connectivity | None = None
+    moved: str | None = None
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,12 @@ class Evidence:
     reason: str | None = None
 
 
-def verdict(found: Evidence, z: float | None, made_by: InitialiserMatch | None = None) -> Exchangeability:
+def verdict(
+    found: Evidence,
+    z: float | None,
+    made_by: InitialiserMatch | None = None,
+    bias_moved: bool | None = None,
+) -> Exchangeability:
     """Put the two statistics and the z of neural persistence together.
 
     A layer is exchangeable if none of the three speaks. A statistic that is None does not; if all are, or the
@@ -120,6 +125,7 @@ def verdict(found: Evidence, z: float | None, made_by: InitialiserMatch | None =
         initialiser=made_by.name if made_by else None,
         distance=made_by.distance if made_by else None,
         fits=made_by.fits and made_by.name not in FITTED if made_by else None,
+        bias_moved=bias_moved,
         reason=(found.reason or "all its weights are equal") if silent else None,
     )
 

@@ -112,7 +112,9 @@ class Exchangeability:
     the same against the shuffled layer; ``spectrum`` is the largest singular value against its edge.
     ``initialiser`` is the nearest of the common initialisers, at this ``distance`` of the two distributions;
     it ``fits`` if chance alone explains that and its scale follows from the layer's sides. It is only looked
-    for where no structure was found. ``reason`` says why there is no verdict, where there is none.
+    for where no structure was found, or where its lines are orthonormal. ``bias_moved`` says whether the
+    layer's bias is other than training starts with, None without a bias. ``reason`` says why there is no
+    verdict, where there is none.
     """
 
     exchangeable: bool | None = None
@@ -125,4 +127,5 @@ class Exchangeability:
     initialiser: str | None = None
     distance: float | None = None
     fits: bool | None = None
+    bias_moved: bool | None = None
     reason: str | None = None

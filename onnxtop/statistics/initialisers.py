@@ -34,8 +34,13 @@ CRITICAL = 1.95
 """Distance times the square root of the number of entries that chance exceeds once in a thousand times."""
 TRUNCATED = 0.8796256610342398
 """Standard deviation of a standard normal variable cut off at 2."""
-ORTHONORMAL = 1e-3
-"""Largest difference of inner products from those of orthonormal lines, relative to their lengths."""
+_PYTORCH = "PyTorch default"
+_FEW = 64
+"""Entries of a bias from which on its distribution says something."""
+ORTHOGONAL = "orthogonal"
+ORTHONORMAL = 1e-5
+"""Largest difference of inner products from those of orthonormal lines, relative to their lengths: what
+float32 leaves. One step of training leaves more."""
 LINES = 64
 """Rows or columns whose inner products are looked at."""
 
@@ -126,10 +131,38 @@ def initialiser_distances(
             for name, distribution in _distributions(entries, n_in, n_out).items()
         )
     ]
+    orthonormal = orthonormal_lines(blocks)
+    return [orthonormal] if orthonormal else found
+
+
+def orthonormal_lines(blocks: Blocks) -> InitialiserMatch | None:
+    """Return the match of blocks whose rows or columns are orthonormal, up to one factor a block."""
     skew = max(_from_orthonormal(block) for block in blocks)
-    if skew <= ORTHONORMAL:
-        return [InitialiserMatch("orthogonal", skew, True)]
-    return found
+    return InitialiserMatch(ORTHOGONAL, skew, True) if skew <= ORTHONORMAL else None
+
+
+def bias_was_moved(bias: Floats, fan_in: int, made_by: InitialiserMatch | None = None) -> bool | None:
+    """Tell whether a bias is neither one number, as most start, nor as PyTorch draws it from so many inputs.
+
+    PyTorch draws a bias only where it draws the weights the same way: ``made_by`` says what drew those. Of a
+    few numbers that it may have drawn nothing can be told: None.
+
+    >>> bias_was_moved(np.zeros(8), 4), bias_was_moved(np.linspace(-0.5, 0.5, 64), 4)
+    (False, False)
+    >>> bias_was_moved(np.linspace(-0.1, 3, 8), 4)
+    True
+    """
+    if not np.isfinite(bias).all() or (bias == bias[:1]).all():
+        return False
+    if made_by is not None and made_by.name != _PYTORCH:
+        return True
+    bound = 1 / math.sqrt(fan_in)
+    values, counts = np.unique(bias, return_counts=True)
+    shares = np.cumsum(counts) / bias.size
+    distance = _distance(values, shares, partial(_uniform, bound=bound))
+    if np.abs(bias).max() > 1.001 * bound or distance > CRITICAL / math.sqrt(bias.size):
+        return True
+    return None if bias.size < _FEW else False
 
 
 # Distributions
@@ -158,7 +191,7 @@ FITTED = ("uniform", "normal", "truncated normal")
 
 def _distributions(entries: Floats, n_in: int, n_out: int) -> dict[str, Distribution]:
     """Return every distribution by name."""
-    found: dict[str, Distribution] = {"PyTorch default": partial(_uniform, bound=1 / math.sqrt(n_in))}
+    found: dict[str, Distribution] = {_PYTORCH: partial(_uniform, bound=1 / math.sqrt(n_in))}
     for name, variance in (
         ("Kaiming {}, fan-in", 2 / n_in),
         ("Kaiming {}, fan-out", 2 / n_out),

@@ -38,7 +38,7 @@ CASES = {
     "OT205": ({"near_duplicate_outputs": Units(2, (0, 1))}, {"near_duplicate_outputs": Units(1, (0,))}),
     "OT206": ({"rank": 5, "rank_limit": 10}, {"rank": 6, "rank_limit": 10}),
     "OT207": (
-        {"exchangeability": Exchangeability(exchangeable=True)},
+        {"exchangeability": Exchangeability(exchangeable=True, fits=True, bias_moved=False)},
         {"exchangeability": Exchangeability(exchangeable=False)},
     ),
     "OT106": ({"codes": Codes(8, 100, 1.0, 0.0, zero_scales=1)}, {"codes": Codes(8, 100, 1.0, 0.0)}),
@@ -106,8 +106,8 @@ def test_fewer_digits_only_where_most_layers_have_more(layer, report):
     assert codes(report(narrow, dataclasses.replace(narrow, name="other"), *wide)) == []
 
 
-def untrained(layer, count, fits=None, names="abcdefgh"):
-    found = Exchangeability(exchangeable=True, initialiser="PyTorch default", fits=fits)
+def untrained(layer, count, fits=None, names="abcdefgh", **more):
+    found = Exchangeability(exchangeable=True, initialiser="PyTorch default", fits=fits, **more)
     return [layer(name, exchangeability=found) for name in names[:count]]
 
 
@@ -120,10 +120,10 @@ def trained(layer, count, names="mnopqrs"):
     [
         (3, 0, None, "OT208"),
         (4, 1, None, "OT208"),
-        (3, 1, None, "OT207"),
-        (2, 0, None, "OT207"),
+        (3, 1, None, "OT209"),
+        (2, 0, None, "OT209"),
         (2, 0, True, "OT208"),
-        (1, 0, True, "OT207"),
+        (1, 0, True, "OT209"),
         (0, 3, None, None),
     ],
 )
@@ -131,7 +131,36 @@ def test_untrained(layer, report, random, structured, fits, code):
     too_small = layer("z")
     found = apply(report(*untrained(layer, random, fits), *trained(layer, structured), too_small))
     assert {finding.rule for finding in found} == ({code} if code else set())
-    assert ("PyTorch default" in "".join(finding.message for finding in found)) == bool(fits)
+    told = "PyTorch default" in "".join(finding.message for finding in found)
+    assert told == (code == "OT208" and bool(fits))
+
+
+def test_a_bias_as_at_the_start_speaks_for_a_reset(layer, report):
+    (reset,) = untrained(layer, 1, fits=True, bias_moved=False)
+    (moved,) = untrained(layer, 1, fits=True, bias_moved=True)
+    assert codes(report(reset, *trained(layer, 3))) == ["OT207"]
+    assert codes(report(moved, *trained(layer, 3))) == ["OT209"]
+
+
+def test_what_training_moved_beside_the_weights_speaks_against(layer, report):
+    """Few steps leave no trace in small weights, but move biases and gains from where they start."""
+    start = report(*untrained(layer, 4, fits=True))
+    assert codes(start) == ["OT208"]
+    gains = dataclasses.replace(start, network=dataclasses.replace(start.network, moved="norm.weight"))
+    assert codes(gains) == ["OT209"] * 4
+    assert (
+        codes(report(*untrained(layer, 4, fits=True), *untrained(layer, 1, names="z", bias_moved=True)))
+        == ["OT209"] * 5
+    )
+
+
+def test_orthonormal_weights_are_proof(layer, report):
+    found = Exchangeability(exchangeable=False, initialiser="orthogonal", fits=True, distance=1e-7)
+    small = Exchangeability(exchangeable=None, initialiser="orthogonal", fits=True, distance=1e-7)
+    near = Exchangeability(exchangeable=False, initialiser="orthogonal", fits=True, distance=1e-3)
+    assert codes(report(layer("a", exchangeability=found), layer("b", exchangeability=small))) == ["OT208"]
+    assert codes(report(layer("a", exchangeability=found), *trained(layer, 3))) == ["OT207"]
+    assert codes(report(layer("a", exchangeability=near), *trained(layer, 3))) == []
 
 
 def test_coverage(report, layer):

@@ -1,0 +1,116 @@
+"""What the rules on untrained layers say of small networks while they are trained, from seeds alone.
+
+The sample networks start from common initialisers, and are trained by Adam on the digits beside them. After
+0, 1, 3, 10 ... steps every network is judged as `onnxtop check` does.
+"""
+
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+import onnxtop
+from onnxtop.landscape.minima import fresh
+from onnxtop.landscape.networks import draws
+from onnxtop.reader.model import load
+
+Floats = NDArray[np.floating]
+
+SAMPLES = Path(__file__).parents[1] / "sample_models"
+NETWORKS = ("mlp_torch_dynamo", "cnn_torch_dynamo", "transformer_torch_dynamo")
+STARTS = ("Kaiming", "PyTorch", "orthogonal")
+STEPS = (0, 1, 3, 10, 30, 100, 300)
+SEEDS = range(3)
+RATE, BATCH = 3e-3, 128
+STATISTICS = ("running_mean", "running_var")
+"""Not moved by a gradient: 0 and 1, as they are before training."""
+
+
+def trained(probe: onnxtop.Probe, theta: Floats, seed: int) -> Iterator[tuple[int, Floats]]:
+    """Yield the parameters after each number of steps of Adam."""
+    rng = np.random.default_rng(seed)
+    mean, square = np.zeros(theta.size), np.zeros(theta.size)
+    point = theta.astype(np.float64)
+    for step in range(STEPS[-1] + 1):
+        if step in STEPS:
+            yield step, point
+        rows = rng.choice(probe.samples, BATCH, replace=False)
+        _, gradient = probe.loss_and_gradient(point, rows)
+        mean = 0.9 * mean + 0.1 * gradient
+        square = 0.999 * square + 0.001 * np.square(gradient, dtype=np.float64)
+        unbiased = mean / (1 - 0.9 ** (step + 1)), square / (1 - 0.999 ** (step + 1))
+        point = point - RATE * unbiased[0] / (np.sqrt(unbiased[1]) + 1e-8)
+
+
+def started(probe: onnxtop.Probe, model: str, start: str, seed: int) -> Floats:
+    """Return the parameters of a network that was never trained."""
+    theta = fresh(draws(load(SAMPLES / f"{model}.onnx"), probe), seed)
+    if start == "PyTorch":
+        rng = np.random.default_rng(seed)
+        weights = [each for each in probe.parameters if each.role == "weight"]
+        tall = {each.layer: each.size // each.shape[each.output_axis or 0] for each in weights}
+        for parameter in probe.parameters:
+            if parameter.role in ("weight", "bias") and parameter.layer in tall:
+                bound = tall[parameter.layer] ** -0.5
+                theta[parameter.slice] = rng.uniform(-bound, bound, parameter.size)
+    if start == "orthogonal":
+        rng = np.random.default_rng(seed)
+        for parameter in probe.parameters:
+            if parameter.role == "weight" and len(parameter.shape) >= 2:
+                flat = rng.standard_normal((parameter.shape[0], parameter.size // parameter.shape[0]))
+                tall = flat if flat.shape[0] >= flat.shape[1] else flat.T
+                q = np.linalg.qr(tall)[0]
+                theta[parameter.slice] = (q if tall is flat else q.T).ravel()
+    return theta
+
+
+def written(model: str, tensors: Mapping[str, Floats], folder: str) -> str:
+    """Write the model with other numbers; return its path."""
+    proto = onnx.load(SAMPLES / f"{model}.onnx")
+    for tensor in proto.graph.initializer:
+        if tensor.name in tensors or tensor.name.endswith(STATISTICS):
+            held = tensors.get(tensor.name, np.full(tensor.dims, tensor.name.endswith("var")))
+            array = held.astype(np.float32).reshape(list(tensor.dims))
+            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+    path = f"{folder}/{model}.onnx"
+    onnx.save(proto, path)
+    return path
+
+
+def said_of(model: str, start: str) -> Iterator[tuple[int, Counter[str], float]]:
+    """Yield steps, how often each rule spoke and how many layers were judged, and the accuracy."""
+    probe = onnxtop.Probe(SAMPLES / f"{model}.onnx", np.load(SAMPLES / "digits.npz"))
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in SEEDS:
+            for step, point in trained(probe, started(probe, model, start, seed), seed):
+                report = onnxtop.audit(written(model, probe.tensors(point), folder))
+                verdicts = [layer.exchangeability for layer in report.layers if layer.exchangeability]
+                count = Counter(finding.rule for finding in report.findings)
+                count["judged"] = sum(verdict.exchangeable is not None for verdict in verdicts)
+                yield step, count, probe.scores(point).accuracy or 0.0
+
+
+def main() -> int:
+    """Print a row for every start and number of steps; 1 if a network above 80 % is called untrained."""
+    columns = ("OT208", "judged", "OT207", "OT209")
+    print(f"{'start':<12}{'steps':>6}{'networks':>10}", *(f"{name:>7}" for name in columns), "  accuracy")
+    false_alarms = 0
+    for start in STARTS:
+        rows = [row for model in NETWORKS for row in said_of(model, start)]
+        for step in STEPS:
+            here = [(count, right) for at, count, right in rows if at == step]
+            sums = [sum(count[name] for count, _ in here) for name in columns]
+            mean = np.mean([right for _, right in here])
+            print(f"{start:<12}{step:6}{len(here):10}", *(f"{number:7}" for number in sums), f"{mean:10.1%}")
+            false_alarms += sum(count["OT208"] for count, right in here if right > 0.8)
+    return int(false_alarms > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
