@@ -43,8 +43,8 @@ HOLD_NOTHING = {
 LATEST = {"Scatter": 10, "Upsample": 9}
 
 
-OLD = {("Gemm", op_type) for op_type in LATEST}
-"""Gemm needs a bias in the opsets that these operations are of."""
+OLD = {(use, op_type) for op_type in LATEST for use in ("Einsum", "Gemm")}
+"""In the opsets that these operations are of, there is no Einsum, and Gemm needs a bias."""
 
 
 class Use(NamedTuple):
