@@ -2,9 +2,9 @@
 
 Parameters are the operands and biases of weighted operations, the gain and shift of normalisation, the slopes
 of PRelu and embeddings, found by the reader. An exporter that writes normalisation out in plain arithmetic
-leaves gain, shift and learned positions as constants that are multiplied with or added to an activation;
-such a table counts if the activation depends on a parameter already (which leaves out the scaling of the
-input) and its values look trained: finite, below 1000, and no mask of two values.
+leaves gain, shift and learned positions as constants that are multiplied with or added to an activation, or
+to a weight (the gain of weight norm); such a table counts if what it meets depends on a parameter already
+(which leaves out the scaling of the input) and its values look trained: finite, below 1000, and no mask.
 
 Running statistics of BatchNormalization, shapes, axes, quantisation scales, integers and tables that were
 probably never trained (filter banks) are no parameters.
@@ -179,10 +179,21 @@ def _why_not(entry: Entry, fixed: Container[str], carriers: Carriers) -> str:
         return "probably never trained"
     operand = _operand(entry)
     chain = carriers.chain(carriers.constants.base(operand), "certain") if operand else None
+    if chain and len(chain.leaves) > 1 and _is_mask(entry.value, carriers.constants):
+        return "a mask of zeros and ones"
     for node in chain.nodes if chain else ():
         if not {(node.domain, node.op_type)} & {*RULES, *EXPANSIONS}:
             return f"no gradient goes through {node.op}, which changes it"
     return ""
+
+
+def _is_mask(value: Value, constants: Constants) -> bool:
+    """Tell whether a tensor says which entries of another are kept; zeros alone may be a low-rank factor."""
+    try:
+        array = constants.read(value)
+    except UnreadableConstantError:
+        return False
+    return bool(array.any() and ((array == 0) | (array == 1)).all())
 
 
 def _operand(entry: Entry) -> Value | None:
@@ -220,7 +231,9 @@ def _tables(
             continue
         for position, value in enumerate(node.inputs):
             other = node.inputs[1 - position]
-            if value is None or value not in carriers.constants or other in carriers.constants:
+            if value is None or value not in carriers.constants or value in depends:
+                continue
+            if other in carriers.constants and other not in depends:
                 continue
             sources = [source for source in carriers.leaves(value) if source in others]
             if (
@@ -241,6 +254,8 @@ def _looks_trained(source: Value, constants: Constants) -> bool:
     except UnreadableConstantError:
         return False
     if array.size < 2 or not np.isfinite(array).all() or np.abs(array).max() >= _LARGEST:
+        return False
+    if _is_mask(source, constants) and not array.all():
         return False
     return sum(size > 1 for size in array.shape) < 2 or len(np.unique(array)) > 2
 

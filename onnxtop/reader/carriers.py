@@ -25,7 +25,7 @@ from onnxtop.reader.evaluate import is_computed, is_decoder
 from onnxtop.reader.lanes.tables import ELEMENTWISE
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.ops.tables import CARRY_NOTHING, LOOKUPS, SIDES
-from onnxtop.reader.search import reached
+from onnxtop.reader.search import gathered, reached
 from onnxtop.reader.skeleton import Shape, infer_shapes
 
 _STAND_INS = (7919, 104729)
@@ -74,6 +74,9 @@ class Carriers:
     passed: set[int] = field(default_factory=set)
     _taken: set[Value] = field(default_factory=set)
     _settings: dict[Value, Setting | None] = field(default_factory=dict)
+    _before: dict[Value, frozenset[str]] = field(default_factory=dict)
+    _scored: dict[Value, frozenset[str]] = field(default_factory=dict)
+    _ahead: dict[Value, frozenset[str]] = field(default_factory=dict)
 
     def find(self) -> dict[int, list[Operand]]:
         """Return the operands that carry weights, by the index of the node that uses them."""
@@ -287,6 +290,9 @@ class Carriers:
             if node.op_type == "If" or any(setting is None for setting in settings):
                 return f"changes with the input in {node.op}"
         experts = self._experts(chain) if chain else []
+        copied = [node for node in (chain.nodes if chain else ()) if self._is_copied(node)]
+        if chain and copied and not experts and not self._is_repeated(value, chain, claim, copied):
+            return f"changes with the input in {copied[0].op}"
         counts = {self._count(expert) for expert in experts}
         if len({expert.inputs[1] for expert in experts}) > 1 or len(counts) > 1 or not all(counts):
             return f"changes with the input in {experts[0].op}"
@@ -304,9 +310,38 @@ class Carriers:
             if value is None or not tells(node, place) or value in self.constants or value in carriers:
                 continue
             settings[value] = self._setting(value)
-            if settings[value] is None and node.domain == "" and node.op_type in ("Expand", "Tile"):
-                settings[value] = np.ones(_length(self._dims(value)), np.int64)  # copies change no weight
+            if settings[value] is None and _copies(node):
+                settings[value] = np.ones(_length(self._dims(value)), np.int64)  # one copy
         return settings
+
+    def _is_copied(self, node: Node) -> bool:
+        """Tell whether how many copies a node makes depends on the input."""
+        count = node.inputs[1] if _copies(node) and len(node.inputs) > 1 else None
+        return count is not None and count not in self.constants and self._setting(count) is None
+
+    def _is_repeated(self, value: Value, chain: Chain, claim: Claim, copied: Iterable[Node]) -> bool:
+        """Tell whether several copies on the way give several copies of an operand, and nothing else."""
+        given = self._given(chain, claim)
+        try:
+            one = self.constants.compute(value, given)
+            several = self.constants.compute(value, given | dict(map(self._twice, copied)))
+            times = [new // old for new, old in zip(several.shape, one.shape, strict=True)]
+            return np.tile(one, times).tobytes() == several.tobytes()
+        except (UnreadableConstantError, ValueError, ZeroDivisionError):
+            return False
+
+    def _twice(self, node: Node) -> tuple[Value, Setting]:
+        """Return how many copies a node makes where every size that is not known is 2."""
+        count = node.inputs[1]
+        assert count is not None
+        try:
+            return count, self._with_sizes(count, 2)
+        except (UnreadableConstantError, ValueError, IndexError, KeyError):
+            length = _length(self._dims(count))
+            dims = (self._dims(node.inputs[0]) if node.inputs[0] is not None else None) or ()
+            own = (1,) * (length - len(dims)) + dims
+            one = [size if node.op_type == "Expand" else 1 for size in own[:length]]
+            return count, np.array([2 if size == 1 else 1 for size in one], np.int64)
 
     def _given(self, chain: Chain, claim: Claim) -> dict[Value, Setting]:
         """Return the settings on a chain, which no size of the input changes."""
@@ -315,6 +350,8 @@ class Carriers:
 
     def _setting(self, value: Value) -> Setting | None:
         """Return a setting that comes out the same for two stand-ins of every size that is not known."""
+        if value not in self._sized:
+            return None
         if value not in self._settings:
             try:
                 one, other = (self._with_sizes(value, size) for size in _STAND_INS)
@@ -324,36 +361,50 @@ class Carriers:
             self._settings[value] = one if same else None
         return self._settings[value]
 
+    @cached_property
+    def _sized(self) -> set[Value]:
+        """The values that are made of sizes and constants alone."""
+        found: set[Value] = set()
+        for node in self.model.nodes:
+            inputs = [value for at, value in enumerate(node.inputs) if value is not None and tells(node, at)]
+            made = is_computed(node) and all(
+                value in self.constants or self.constants.outside(value) in found for value in inputs
+            )
+            if _is_size(node) or made:
+                found.update(value for value in node.outputs if value not in self.constants)
+        return found
+
     def _with_sizes(self, value: Value, stand_in: int) -> Setting:
         given = {}
         for here in reached([value], self._behind):
             node = self.model.producers.get(here)
             if here in self.constants or here in self.model.carried:
                 continue
-            if node is None:
-                raise UnreadableConstantError("it depends on the input")
-            if (node.domain, node.op_type) == ("", "Shape") and node.inputs[0] is not None:
+            if node is not None and _is_size(node) and node.inputs[0] is not None:
                 dims = self._dims(node.inputs[0])
                 if dims is None:
                     raise UnreadableConstantError("its rank is not known")
                 sizes = np.array([stand_in if size is None else size for size in dims], np.int64)
-                attributes = node.attributes()
-                given[here] = sizes[attributes.get("start", 0) : attributes.get("end")]
+                part = slice(node.attributes().get("start", 0), node.attributes().get("end"))
+                given[here] = sizes[part] if node.op_type == "Shape" else np.asarray(sizes.prod())
         return self.constants.compute(value, given)
 
     def _behind(self, value: Value) -> list[Value]:
         node = self.model.producers.get(value)
-        if value in self.constants or value in self.model.carried or node is None or node.op_type == "Shape":
+        if value in self.constants or value in self.model.carried or node is None or _is_size(node):
             return []
         return [item for item in node.inputs if item is not None]
 
     # Lookups: a table of rows is an embedding or it modulates; a table of matrices holds experts.
 
     def _is_lookup(self, node: Node) -> bool:
-        """Tell whether a node takes entries by an index that is not constant."""
+        """Tell whether a node takes entries by an index that is not the same for all inputs."""
         if (node.domain, node.op_type) not in LOOKUPS or len(node.inputs) < 2:
             return False
-        return node.inputs[0] is not None and node.inputs[1] not in self.constants
+        table, index = node.inputs[:2]
+        if table is None or index is None or index in self.constants:
+            return False
+        return self._setting(index) is None
 
     def _is_choice(self, node: Node) -> bool:
         return self._is_lookup(node) and len(self._table(node)) >= 3
@@ -391,21 +442,27 @@ class Carriers:
         held = [self.constants.stored_as(leaf) for leaf in chain.leaves]
         if not any(is_weight_type(each) or is_code_type(each) for each in held):
             return False
-        before, ends = self._ancestors(index)
-        chosen = any(map(self._is_weighted, before))
-        if ends == {"Shape"} and not chosen and any(n.op_type in _COUNTERS for n in before):
+        before = self._made_by(index)
+        if before == {"size", "counter"}:
             return False  # the index is a position
-        result = False
-        for value in reached(node.outputs, self._carried_on):
-            result |= value in self.model.results
-            for use in self.model.users.get(value, ()):
-                if self._is_weighted(use.node) or use.node.domain or use.node.op_type in _MIXERS:
-                    return True
-        return result and not chosen
+        ahead = frozenset[str]().union(
+            *(gathered(made, self._carried_on, self._end, self._ahead) for made in node.outputs)
+        )
+        return "product" in ahead or ("result" in ahead and "product" not in before)
+
+    def _end(self, value: Value) -> frozenset[str]:
+        """Return whether a value is a result, and whether it goes into what multiplies it, or may."""
+        ends = {"result"} if value in self.model.results else set()
+        for use in self.model.users.get(value, ()):
+            if self._is_weighted(use.node) or use.node.domain or use.node.op_type in _MIXERS:
+                ends.add("product")
+        return frozenset(ends)
 
     def _carried_on(self, value: Value) -> list[Value]:
-        """Return what a value carries, unless there it only modulates another."""
+        """Return what a value carries, unless there it only modulates another or is multiplied."""
         outputs: list[Value] = []
+        if "product" in self._end(value):
+            return outputs
         for use in self.model.users.get(value, ()):
             carriers = self.carriers(use.node)
             others = [item for item in carriers if item is not value]
@@ -416,32 +473,40 @@ class Carriers:
     def _outranks(self, node: Node, other: Value) -> bool:
         """Tell whether a lookup only modulates what it ties with: an activation by Mul, scores by Add."""
         if node.op_type in ("Mul", "Div"):
-            return self.chain(other) is None and "input" in self._ancestors(other)[1]
-        for value in reached([other], self._first_carrier):
-            producer = self.model.producers.get(value)
-            if producer is not None and self._is_weighted(producer):
-                return not any(item in self.constants for item in producer.inputs[:2])
-        return False
+            return self.chain(other) is None and "input" in self._made_by(other)
+        return "scores" in gathered(other, self._first_carrier, self._scores, self._scored)
+
+    def _scores(self, value: Value) -> frozenset[str]:
+        """Return whether a value is the product of two activations."""
+        node = self.model.producers.get(value)
+        weighted = node is not None and self._is_weighted(node)
+        held = any(item in self.constants for item in node.inputs[:2]) if node is not None else True
+        return frozenset({"scores"} if weighted and not held else ())
 
     def _first_carrier(self, value: Value) -> list[Value]:
         node = self.model.producers.get(value)
-        return self.carriers(node)[:1] if node is not None else []
+        return [] if node is None or self._is_weighted(node) else self.carriers(node)[:1]
 
-    def _ancestors(self, value: Value) -> tuple[list[Node], set[str]]:
-        """Return the nodes that a value is made by, and where it comes from: the input, sizes."""
-        nodes, ends = [], set()
-        for here in reached([value], self._made_of):
-            node = self.model.producers.get(here)
-            if here in self.constants:
-                continue
-            if node is not None:
-                nodes.append(node)
-            ends |= {"input"} if node is None else {"Shape"} if node.op_type in ("Shape", "Size") else set()
-        return nodes, ends
+    def _made_by(self, value: Value) -> frozenset[str]:
+        """Return what a value is made of and by: the input, sizes; products, what numbers positions."""
+        return gathered(value, self._made_of, self._making, self._before)
+
+    def _making(self, value: Value) -> frozenset[str]:
+        node = self.model.producers.get(value)
+        if value in self.constants:
+            return frozenset()
+        if node is None:
+            return frozenset({"input"})
+        kinds = {
+            "size": _is_size(node),
+            "product": self._is_weighted(node),
+            "counter": node.op_type in _COUNTERS,
+        }
+        return frozenset(kind for kind, holds in kinds.items() if holds)
 
     def _made_of(self, value: Value) -> list[Value]:
         node = self.model.producers.get(value)
-        if value in self.constants or node is None or node.op_type in ("Shape", "Size"):
+        if value in self.constants or node is None or _is_size(node):
             return []
         return [item for item in (*node.inputs, *self.constants.exits(value)) if item is not None]
 
@@ -494,6 +559,15 @@ _COUNTERS = frozenset({"CumSum", "NonZero", "Range"})
 
 _MIXERS = frozenset({"Attention", "Loop", "Scan"})
 """Operations that multiply their operands, or may."""
+
+
+def _is_size(node: Node) -> bool:
+    return node.domain == "" and node.op_type in ("Shape", "Size")
+
+
+def _copies(node: Node) -> bool:
+    """Tell whether a node makes copies of its first input, as many as its second says."""
+    return node.domain == "" and node.op_type in ("Expand", "Tile")
 
 
 def _wide(dims: Shape) -> int:

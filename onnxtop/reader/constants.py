@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from onnxtop.reader.bounds import Budget, OverBudgetError
+from onnxtop.reader.encoding import is_code_type
 from onnxtop.reader.evaluate import is_computed, is_decoder, keeps_elements, run
 from onnxtop.reader.model import Body, Model, Node, Value
 from onnxtop.reader.tensors import dtype_name, stored_bytes
@@ -191,6 +192,19 @@ class Constants:
         place = [place for place, name in enumerate(node.proto.output) if name][node.outputs.index(value)]
         exits = (body.outputs[place] for body in self._branches[node.index] if place < len(body.outputs))
         return [item for item in exits if item is not None]
+
+    @cached_property
+    def lookups_of_codes(self) -> Mapping[Value, Sequence[Node]]:
+        """The Gathers that look up stored codes, by their index; nothing is computed to find them."""
+        found: dict[Value, list[Node]] = {}
+        for node in self._model.nodes:
+            table, index = (*node.inputs[:2], None, None)[:2]
+            if node.op_type != "Gather" or table is None or index is None or table not in self:
+                continue
+            stored = self._model.tensors.get(self.origin(table))
+            if stored is not None and is_code_type(dtype_name(stored.data_type)):
+                found.setdefault(index, []).append(node)
+        return found
 
     def size(self, value: Value) -> int:
         """Return how many elements a constant has, 0 if it cannot be computed."""

@@ -1,4 +1,4 @@
-"""Who reaches whom: one breadth-first search."""
+"""Who reaches whom: one breadth-first search, and what is known of all that a thing reaches."""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TypeVar
@@ -20,3 +20,29 @@ def reached(starts: Iterable[T], beyond: Callable[[T], Iterable[T]]) -> Iterator
             item for item in dict.fromkeys(n for here in front for n in beyond(here)) if item not in seen
         ]
         seen.update(dict.fromkeys(front))
+
+
+def gathered(
+    start: T,
+    beyond: Callable[[T], Iterable[T]],
+    own: Callable[[T], frozenset[str]],
+    known: dict[T, frozenset[str]],
+) -> frozenset[str]:
+    """Return what is said of a thing and of all that lies beyond it; ``known`` spares later walks.
+
+    On a cycle, what is walked into twice says nothing the second time.
+
+    >>> gathered(6, lambda n: [n // 2] if n else [], lambda n: frozenset({"odd"} if n % 2 else ()), {})
+    frozenset({'odd'})
+    """
+    stack, entered = [start], set()
+    while stack:
+        here = stack[-1]
+        if here in known:
+            stack.pop()
+        elif here not in entered:
+            entered.add(here)
+            stack += [item for item in beyond(here) if item not in known and item not in entered]
+        else:
+            known[here] = own(here).union(*(known.get(item, ()) for item in beyond(here)))
+    return known[start]

@@ -50,6 +50,7 @@ def elementwise() -> Iterator[Case]:
     yield Case("ThresholdedRelu", [away(3, 4)], {"alpha": 0.1})
     yield Case("HardSigmoid", [away(3, 4)], {"alpha": 0.3, "beta": 0.55})
     yield Case("Cast", [away(3, 4)], {"to": 11})
+    yield Case("CastLike", [away(3, 4), away(1)])
     for slope in (away(4), away(1), away(3, 1), positive(3, 4)):
         yield Case("PRelu", [away(3, 4), slope])
     for op in ("Add", "Sub", "Mul", "Div"):
@@ -189,6 +190,8 @@ def normalisation() -> Iterator[Case]:
         channels = [away(3, seed=i) for i in range(3)]
         statistics = [channels[2], positive(3, seed=4)]
         yield Case("BatchNormalization", [away(*shape), *channels[:2], *statistics], still=[3, 4])
+        trained = [away(*shape), *channels[:2], *statistics]
+        yield Case("BatchNormalization", trained, {"training_mode": 1}, still=[3, 4])
         if len(shape) > 2:
             yield Case("InstanceNormalization", [away(*shape), *channels[:2]], {"epsilon": 1e-3})
     yield Case("LayerNormalization", [away(3, 6), away(6, seed=1), away(6, seed=2)])

@@ -10,7 +10,7 @@ from onnxtop.gradient.engine import Adjoints, Call
 from onnxtop.gradient.graph import Tensor
 
 __all__ = [
-    "Abs", "Add", "Atan", "Cast", "Celu", "Clip", "Cos", "Div", "Elu", "Erf", "Exp",
+    "Abs", "Add", "Atan", "Cast", "CastLike", "Celu", "Clip", "Cos", "Div", "Elu", "Erf", "Exp",
     "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "Max", "Mean", "Min", "Mish", "Mul", "Neg",
     "PRelu", "Pow", "Reciprocal", "Relu", "Selu", "Sigmoid", "Sin", "Softplus", "Softsign",
     "Sqrt", "Sub", "Sum", "Swish", "Tanh", "ThresholdedRelu", "Where",
@@ -120,6 +120,11 @@ def Abs(call: Call, x: Tensor) -> Adjoints:
 def Cast(call: Call, x: Tensor, *, to: int, saturate: int = 1, round_mode: str = "up") -> Adjoints:
     """Convert the adjoint back."""
     return (call.dy.cast(x.dtype),)
+
+
+def CastLike(call: Call, x: Tensor, like: Tensor, *, saturate: int = 1, round_mode: str = "up") -> Adjoints:
+    """Convert the adjoint back; of the other operand, the type alone counts."""
+    return call.dy.cast(x.dtype), like.zeros()
 
 
 # Activations

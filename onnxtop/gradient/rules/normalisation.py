@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from onnxtop.errors import ModelError
 from onnxtop.gradient.engine import Adjoints, Call
 from onnxtop.gradient.graph import Tensor
 
@@ -31,16 +30,19 @@ def BatchNormalization(
     momentum: float = 0.9,
     training_mode: int = 0,
 ) -> Adjoints:
-    """With stored statistics: a gain and a shift for every channel."""
-    if training_mode:
-        raise ModelError(
-            f"wanted BatchNormalization outside training, found {call.node.name!r} in training mode"
-        )
+    """With stored statistics: a gain and a shift for every channel. In training mode those of x."""
     dy = call.dy
-    inverse = (variance + epsilon).apply("Sqrt").apply("Reciprocal")
     channels = (-1, *[1] * (x.rank - 2))
     axes = [0, *range(2, x.rank)]
     total = dy.sum(axes)
+    if training_mode:
+        centred = x - x.mean(axes, keepdims=True)
+        scale = ((centred * centred).mean(axes, keepdims=True) + epsilon).sqrt().apply("Reciprocal")
+        normal = centred * scale
+        across = dy - dy.mean(axes, keepdims=True) - normal * (dy * normal).mean(axes, keepdims=True)
+        dx = gain.reshape(channels) * scale * across
+        return dx, (dy * normal).sum(axes), total, mean.zeros(), variance.zeros()
+    inverse = (variance + epsilon).apply("Sqrt").apply("Reciprocal")
     dgain = inverse * ((dy * x).sum(axes) - mean * total)
     return dy * (gain * inverse).reshape(channels), dgain, total, None, None
 

@@ -12,12 +12,11 @@ from functools import partial
 import numpy as np
 
 from onnxtop.reader.dequantize import affine, blocked
-from onnxtop.reader.encoding import Encoding, Sharing, is_code_type
+from onnxtop.reader.encoding import Encoding, Sharing
 from onnxtop.reader.evaluate import MOVEMENT, run
 from onnxtop.reader.model import Node, Value
 from onnxtop.reader.ops.later_scale import factors_after
 from onnxtop.reader.reading import Array, Call
-from onnxtop.reader.tensors import dtype_name
 
 _DECODERS = ("DequantizeLinear", "Div", "Mul")
 _STEPS = (*_DECODERS, "Add", "Cast", "Identity", "Sub")
@@ -89,22 +88,13 @@ def decoding_after(call: Call, axis: int) -> Decoding | None:
 def is_part_of_a_decoding(call: Call) -> bool:
     """Tell whether a table is looked up to decode the codes that the same index looks up in another."""
     table, index = call.constant(0), call.operand(1)
-    uses = call.model.users.get(index, ()) if index is not None else ()
-    others = (use.node for use in uses if use.node is not call.node and use.node.op_type == "Gather")
-    for node in others:
-        other = Call(node, call.model, call.constants)
-        if _holds_codes(other):
+    for node in call.constants.lookups_of_codes.get(index, ()) if index is not None else ():
+        if node is not call.node:
+            other = Call(node, call.model, call.constants)
             found = decoding_after(other, node.attributes().get("axis", 0))
             if found is not None and table in found.operands:
                 return True
     return False
-
-
-def _holds_codes(call: Call) -> bool:
-    """Tell whether a Gather looks up stored codes; nothing is computed to find out."""
-    table = call.constant(0)
-    stored = None if table is None else call.model.tensors.get(call.constants.origin(table))
-    return stored is not None and is_code_type(dtype_name(stored.data_type))
 
 
 def _next(steps: _Steps, value: Value, decoder: Node | None) -> _Steps | None:

@@ -162,7 +162,7 @@ UNRULED: frozenset[tuple[str, str]] = (
 CARRY_NOTHING: frozenset[tuple[str, str]] = SILENT | _names(
     "",
     """
-    ArgMax ArgMin Bernoulli DFT Loop Multinomial NonMaxSuppression NonZero OneHot STFT Scan StringNormalizer
+    ArgMax ArgMin Bernoulli Loop Multinomial NonMaxSuppression NonZero OneHot Scan StringNormalizer
     TfIdfVectorizer
     """,
 )

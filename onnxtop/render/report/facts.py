@@ -141,7 +141,8 @@ def loss(report: Report) -> list[str]:
         mean = "not defined" if score["mean"] is None else f"<= {score['mean']:.4g}"
         how = f"{score['n_minima']} minima, {landscape['finder']}; {score['definition']}"
         lines.append(f"TO-score {mean}, an upper bound ({how})")
-    return lines
+    runs = (run for run in (probe, landscape) if run is not None)
+    return [*lines, *dict.fromkeys(note for run in runs for note in run["notes"])]
 
 
 def _percent(share: float) -> str:
