@@ -11,7 +11,7 @@ open, the weight can be computed: `Constants` holds it as a derived constant. A 
 model chooses from (experts) is one derived constant a matrix. All else is skipped: it changes with the input.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -88,7 +88,8 @@ class Carriers:
         for node in nodes:
             if self._is_weighted(node) and self._is_made(node) and node.index not in self.passed:
                 found[node.index] = list(self._modulating(node))
-            if (node.domain, node.op_type) == ("", "Mul") and not self._is_made(node):
+            written_out = (node.domain, node.op_type) == ("", "Mul") and not self._is_made(node)
+            if written_out and node.index not in self.passed:
                 found[node.index] = list(self._contracted(node))
         return found
 
@@ -262,12 +263,25 @@ class Carriers:
 
     @cached_property
     def _shapes(self) -> dict[str, Shape]:
-        return infer_shapes(self.model)
+        """Return the shapes that are inferred; of an axis of one entry, a Slice of any bounds leaves one."""
+        shapes = infer_shapes(self.model)
+        for node in self.model.nodes:
+            if (node.domain, node.op_type) == ("", "Slice") and node.outputs and node.inputs[0] is not None:
+                before, name = self._known(node.inputs[0], shapes), node.outputs[0].name
+                after = shapes.get(name, ())
+                if before and len(before) == len(after):
+                    shapes[name] = tuple(
+                        1 if own == 1 else size for own, size in zip(before, after, strict=True)
+                    )
+        return shapes
 
     def _dims(self, value: Value) -> Shape | None:
         """Return the shape of a value, None for an open size; None where not even the rank is known."""
+        return self._known(value, None)
+
+    def _known(self, value: Value, shapes: Mapping[str, Shape] | None) -> Shape | None:
         if value not in self.constants:
-            return self._shapes.get(value.name)
+            return (self._shapes if shapes is None else shapes).get(value.name)
         try:
             return self.constants.shape(value)
         except UnreadableConstantError:

@@ -108,6 +108,19 @@ NETS = {
         {**_PROJECTIONS, "slope": (1, 1, 1), "one": np.array(1)},
         _ALL_READ,
     ),
+    "linear biases of an open length, cut along an axis that is computed": Net(
+        "float[N,T,16] x",
+        f"""
+        {_SCORES}
+        length = Shape <start = 1, end = 2> (x)
+        axis = Unsqueeze (two, zero)
+        cut = Slice (bias, zero, length, axis)
+        sb = Add (s, cut)
+        {_ATTENDED}
+        """,
+        {**_PROJECTIONS, "two": np.array(2), "zero": np.array([0]), "bias": (1, 6, 12)},
+        _ALL_READ,
+    ),
     "relative biases by a constant index": Net(
         "float[N,6,16] x",
         _SCORES + "g = Gather (table, pairs) b = Reshape (g, to) sb = Add (s, b)" + _ATTENDED,

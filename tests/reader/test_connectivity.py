@@ -419,6 +419,18 @@ def test_what_a_rule_does_not_follow_is_a_hub(tmp_path: Path) -> None:
     assert all(len(ends) > 0 for ends in reach_table(found.graph).values())
 
 
+def test_a_sequence_that_is_put_together_joins_what_was_cut(tmp_path: Path) -> None:
+    nodes = [
+        node("SplitToSequence", "x n", "s", axis=1, name="cut"),
+        node("ConcatFromSequence", "s", "c", axis=1),
+        node("MatMul", "c w", "y"),
+    ]
+    held = {"n": np.array(3), "w": weights(6, 2)}
+    found = build(model(nodes, held, {"x": [1, 6]}), tmp_path)
+    assert not found.exact
+    assert any(hub.startswith("SplitToSequence cut") for hub in found.hubs)
+
+
 @pytest.mark.parametrize(
     "chosen",
     [
