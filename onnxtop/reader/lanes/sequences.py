@@ -65,9 +65,9 @@ def SequenceAt(step: Step, **_: Any) -> Result:
 
 def _stretch(step: Step, cut: Node) -> Ids | None:
     """Return a tensor that a SplitToSequence cuts off, None if it is not known which."""
-    data, given, chosen = step.env.get(cut.inputs[0]), (*cut.inputs, None)[1], step.array(1)
-    shape = step.sizes.of(cut.inputs[0]).shape
-    parts = None if given is None else step.sizes.of(given).array
+    whole, given, *_ = (*cut.inputs, None)
+    chosen, shape, parts = step.array(1), step.sizes.of(whole).shape, step.sizes.of(given).array
+    data = None if whole is None else step.env.get(whole)
     if data is None or shape is None or chosen is None or (parts is None and given is not None):
         return None
     attributes = cut.attributes()
