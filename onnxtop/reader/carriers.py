@@ -100,7 +100,20 @@ class Carriers:
             claim: Claim = "certain" if len(side) == 1 else "wide"
             given = [place for place in side if place < len(node.inputs) and node.inputs[place] is not None]
             for place, how in self._weights(node, given, claim):
-                yield from self._settled(place, node, how)
+                if len(side) == 1 or not self._are_frequencies(node, place):
+                    yield from self._settled(place, node, how)
+
+    def _are_frequencies(self, node: Node, place: int) -> bool:
+        """Tell whether a vector is spread over positions, each entry times each, as in rotary embeddings.
+
+        The same on the right of a MatMul is a layer of one input.
+        """
+        value, other = node.inputs[place], node.inputs[1 - place] if len(node.inputs) == 2 else None
+        if value is None or other is None or (place and node.op_type != "Einsum"):
+            return False
+        dims = self._dims(value) or (2, 2)
+        across = node.op_type == "Einsum" or dims[-1:] == (1,)
+        return across and _wide(dims) < 2 and self._numbers_positions(other)
 
     def _weights(self, node: Node, places: Sequence[int], claim: Claim) -> list[tuple[int, Claim]]:
         """Return which of some operands, of which any may be the weight, carry weights."""
@@ -405,10 +418,9 @@ class Carriers:
         held = [self.constants.stored_as(leaf) for leaf in chain.leaves]
         if not any(is_weight_type(each) or is_code_type(each) for each in held):
             return False
-        before, ends = self._ancestors(index)
-        chosen = any(map(self._is_weighted, before))
-        if ends == {"Shape"} and not chosen and any(n.op_type in _COUNTERS for n in before):
-            return False  # the index is a position
+        if self._numbers_positions(index):
+            return False
+        chosen = any(map(self._is_weighted, self._ancestors(index)[0]))
         result = False
         for value in reached(node.outputs, self._carried_on):
             result |= value in self.model.results
@@ -416,6 +428,12 @@ class Carriers:
                 if self._is_weighted(use.node) or use.node.domain or use.node.op_type in _MIXERS:
                     return True
         return result and not chosen
+
+    def _numbers_positions(self, value: Value) -> bool:
+        """Tell whether sizes alone make a value, counting."""
+        before, ends = self._ancestors(value)
+        counted = any(node.op_type in _COUNTERS for node in before)
+        return counted and ends == {"Shape"} and not any(map(self._is_weighted, before))
 
     def _carried_on(self, value: Value) -> list[Value]:
         """Return what a value carries, unless there it only modulates another."""

@@ -85,6 +85,44 @@ NETS = {
         {**_PROJECTIONS, "cos": (32, 16), "sin": (32, 16)},
         _ALL_READ,
     ),
+    "rotary frequencies that positions are multiplied with": Net(
+        "float[N,T,16] x",
+        f"""
+        {_SCORES}
+        length = Shape <start = 1, end = 2> (x)
+        end = Squeeze (length)
+        start = Constant <value = int64 {{0}}> ()
+        step = Constant <value = int64 {{1}}> ()
+        places = Range (start, end, step)
+        far = Cast <to = 1> (places)
+        row = Reshape (far, in_a_row)
+        angles = MatMul (frequencies, row)
+        turned = Transpose (angles)
+        cos = Cos (turned)
+        last = Mul (x, cos)
+        y = MatMul (last, wo)
+        """,
+        {**_PROJECTIONS, "in_a_row": np.array([1, -1]), "frequencies": (16, 1)},
+        _ALL_READ,
+    ),
+    "positions in a layer of their own": Net(
+        "float[N,T,16] x",
+        f"""
+        {_SCORES}
+        length = Shape <start = 1, end = 2> (x)
+        end = Squeeze (length)
+        start = Constant <value = int64 {{0}}> ()
+        step = Constant <value = int64 {{1}}> ()
+        places = Range (start, end, step)
+        far = Cast <to = 1> (places)
+        column = Reshape (far, in_a_column)
+        there = MatMul (column, w)
+        last = Add (x, there)
+        y = MatMul (last, wo)
+        """,
+        {**_PROJECTIONS, "in_a_column": np.array([-1, 1]), "w": (1, 16)},
+        _ALL_READ | {"w": READ},
+    ),
     "linear biases of attention": Net(
         "float[N,6,16] x",
         _SCORES + "b = Mul (slope, distance) sb = Add (s, b)" + _ATTENDED,
