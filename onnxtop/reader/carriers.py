@@ -448,16 +448,27 @@ class Carriers:
     def _outranks(self, node: Node, other: Value) -> bool:
         """Tell whether a lookup only modulates what it ties with: an activation by Mul, scores by Add."""
         if node.op_type in ("Mul", "Div"):
-            return self.chain(other) is None and "input" in self._ancestors(other)[1]
+            moves = self.chain(other) is None and "input" in self._ancestors(other)[1]
+            return moves and not self._is_looked_up(other)
         for value in reached([other], self._first_carrier):
             producer = self.model.producers.get(value)
             if producer is not None and self._is_weighted(producer):
                 return not any(item in self.constants for item in producer.inputs[:2])
         return False
 
+    def _is_looked_up(self, value: Value) -> bool:
+        """Tell whether a value is carried by tables alone: two embeddings are multiplied as equals."""
+        return all(
+            here in self.constants or self._is_leaf(here) or self._behind_carriers(here)
+            for here in reached([value], self._behind_carriers)
+        )
+
+    def _behind_carriers(self, value: Value) -> list[Value]:
+        node = None if value in self.constants else self.model.producers.get(value)
+        return self.carriers(node) if node is not None else []
+
     def _first_carrier(self, value: Value) -> list[Value]:
-        node = self.model.producers.get(value)
-        return self.carriers(node)[:1] if node is not None else []
+        return self._behind_carriers(value)[:1]
 
     def _ancestors(self, value: Value) -> tuple[list[Node], set[str]]:
         """Return the nodes that a value is made by, and where it comes from: the input, sizes."""

@@ -385,6 +385,19 @@ NETS = {
         {"table": (50, 16), "one": np.array([1])},
         {"table": READ},
     ),
+    "two embeddings that are multiplied with each other": Net(
+        "int64[N] users, int64[N] items",
+        "u = Gather (table, users) v = Gather (other, items) m = Mul (u, v) "
+        "y = ReduceSum <keepdims = 0> (m, one)",
+        {"table": (50, 16), "other": (40, 16), "one": np.array([1])},
+        {"table": READ, "other": READ},
+    ),
+    "products of embeddings beside a product": Net(
+        "int64[N] users, int64[N] items",
+        "u = Gather (table, users) v = Gather (other, items) n = Neg (v) m = Mul (u, n) y = MatMul (m, w)",
+        {"table": (50, 16), "other": (40, 16), "w": (16, 2)},
+        {"table": READ, "other": READ, "w": READ},
+    ),
     "a code book": Net(
         "float[N,16] x",
         "d = MatMul (x, wc) i = ArgMin <axis = 1, keepdims = 0> (d) e = Gather (codes, i) y = MatMul (e, w)",
