@@ -73,6 +73,7 @@ class Carriers:
     _ends: dict[tuple[Value, Claim], bool] = field(default_factory=dict)
     passed: set[int] = field(default_factory=set)
     _taken: set[Value] = field(default_factory=set)
+    _seen: set[Value] = field(default_factory=set)
     _settings: dict[Value, Setting | None] = field(default_factory=dict)
 
     def find(self) -> dict[int, list[Operand]]:
@@ -118,7 +119,11 @@ class Carriers:
     def _weights(self, node: Node, places: Sequence[int], claim: Claim) -> list[tuple[int, Claim]]:
         """Return which of some operands, of which any may be the weight, carry weights."""
         values = {place: value for place in places if (value := node.inputs[place]) is not None}
-        held = [p for p, value in values.items() if value in self.constants and self.chain(value)]
+        held = [
+            place
+            for place, value in values.items()
+            if value in self.constants and self._ends_in_constants(value, "wide")
+        ]
         if not held:
             moving = [
                 place
@@ -147,13 +152,16 @@ class Carriers:
         """Return the operand as what can be read of it, a matrix of a table each for itself."""
         value = node.inputs[position]
         assert value is not None
+        if value in self.constants:
+            if not self._ends_in_constants(value, claim):
+                return []
+            self._pass(value)
+            return [Operand(position, value)]
         chain = self.chain(value, claim)
         if chain is None:
             return []
         self.passed.update(passed.index for passed in chain.nodes)
         self._taken.update(chain.leaves)
-        if value in self.constants:
-            return [Operand(position, value)]
         reason = self._reason(value, claim)
         if reason:
             return [Operand(position, value, reason)]
@@ -170,6 +178,21 @@ class Carriers:
             )
             for entry in range(count)
         ]
+
+    def _pass(self, value: Value) -> None:
+        """Remember what a constant is made of, each value once: thousands may be aliases of each other."""
+        for here in reached([value], self._not_passed):
+            here = self.constants.outside(here)
+            node = self.model.producers.get(here)
+            if self._is_leaf(here):
+                self._taken.add(here)
+            elif node is not None:
+                self.passed.add(node.index)
+
+    def _not_passed(self, value: Value) -> list[Value]:
+        ahead = [item for item in self._followed(value, "wide") if item not in self._seen]
+        self._seen.update(ahead)
+        return ahead
 
     # The chain.
 
