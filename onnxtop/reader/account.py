@@ -98,7 +98,7 @@ def account(model: Model, constants: Constants, layers: Sequence[Layer | Skipped
     """Say what became of every constant of a model."""
     carriers = Carriers(model, constants)
     marks: dict[Value, _Mark] = {}
-    for mark in _marks(model, constants, layers):
+    for mark in _marks(carriers, layers):
         for source in carriers.leaves(mark.value):
             if source not in marks or mark.role < marks[source].role:
                 marks[source] = mark
@@ -115,8 +115,9 @@ def account(model: Model, constants: Constants, layers: Sequence[Layer | Skipped
     return Account(tuple(entries))
 
 
-def _marks(model: Model, constants: Constants, layers: Iterable[Layer | Skipped]) -> Iterator[_Mark]:
+def _marks(carriers: Carriers, layers: Iterable[Layer | Skipped]) -> Iterator[_Mark]:
     """Yield the role of every operand that is known to have one."""
+    model, constants = carriers.model, carriers.constants
     for layer in layers:
         if isinstance(layer, Skipped):
             yield _Mark(layer.operand, Role.SKIPPED, layer.used_by[0].node, 0, layer)
@@ -131,8 +132,8 @@ def _marks(model: Model, constants: Constants, layers: Iterable[Layer | Skipped]
             yield _Mark(layer.source.bias.value, Role.BIAS, node, len(node.inputs), layer)
     for node in model.nodes:
         normalisation = NORMALISATION.get((node.domain, node.op_type), ())
-        yield from _at(node, bias_positions(node), Role.BIAS, constants)
-        yield from _at(node, normalisation, Role.NORMALISATION, constants)
+        yield from _at(node, bias_positions(node), Role.BIAS, carriers)
+        yield from _at(node, normalisation, Role.NORMALISATION, carriers)
         if is_decoder(node):
             for position, value in enumerate(node.inputs):
                 if value is not None and value in constants:
@@ -140,10 +141,11 @@ def _marks(model: Model, constants: Constants, layers: Iterable[Layer | Skipped]
                     yield _Mark(value, Role.OTHER, node, position, kind=kind)
 
 
-def _at(node: Node, positions: Iterable[int], role: Role, constants: Constants) -> Iterator[_Mark]:
+def _at(node: Node, positions: Iterable[int], role: Role, carriers: Carriers) -> Iterator[_Mark]:
+    """Yield the operands that constants carry, be it that sizes decide how these are cut or copied."""
     for position in positions:
         value = node.inputs[position] if position < len(node.inputs) else None
-        if value is not None and value in constants:
+        if value is not None and carriers.chain(value) is not None:
             yield _Mark(value, role, node, position)
 
 

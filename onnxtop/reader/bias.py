@@ -6,6 +6,9 @@ from onnxtop.reader.evaluate import MOVEMENT
 from onnxtop.reader.model import Model, Node
 from onnxtop.reader.reading import Bias, Reading, runs_along
 
+_ALIKE = frozenset({"Cast", "DequantizeLinear", "Identity", "QuantizeLinear"})
+"""Operations that leave a result what it is; those of quantisation stand between all others."""
+
 
 def added_bias(node: Node, reading: Reading, n_out: int, model: Model, constants: Constants) -> Bias | None:
     """Find the constant vector that is added to the node's result next, along its outputs."""
@@ -28,7 +31,7 @@ def _axis_behind(node: Node, position: int, axis: int, *, through_scales: bool) 
     """Return where an axis of a node's input is in its result, both from the end; None if that is unknown."""
     if node.domain or (position and node.op_type != "Mul"):
         return None
-    if node.op_type in ("Identity", "Cast") or (node.op_type == "Mul" and through_scales):
+    if node.op_type in _ALIKE or (node.op_type == "Mul" and through_scales):
         return axis
     if node.op_type == "Transpose":
         order = node.attributes().get("perm")

@@ -11,7 +11,7 @@ open, the weight can be computed: `Constants` holds it as a derived constant. A 
 model chooses from (experts) is one derived constant a matrix. All else is skipped: it changes with the input.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -73,6 +73,7 @@ class Carriers:
     _ends: dict[tuple[Value, Claim], bool] = field(default_factory=dict)
     passed: set[int] = field(default_factory=set)
     _taken: set[Value] = field(default_factory=set)
+    _seen: set[Value] = field(default_factory=set)
     _settings: dict[Value, Setting | None] = field(default_factory=dict)
     _before: dict[Value, frozenset[str]] = field(default_factory=dict)
     _scored: dict[Value, frozenset[str]] = field(default_factory=dict)
@@ -91,7 +92,8 @@ class Carriers:
         for node in nodes:
             if self._is_weighted(node) and self._is_made(node) and node.index not in self.passed:
                 found[node.index] = list(self._modulating(node))
-            if (node.domain, node.op_type) == ("", "Mul") and not self._is_made(node):
+            written_out = (node.domain, node.op_type) == ("", "Mul") and not self._is_made(node)
+            if written_out and node.index not in self.passed:
                 found[node.index] = list(self._contracted(node))
         return found
 
@@ -102,12 +104,29 @@ class Carriers:
             claim: Claim = "certain" if len(side) == 1 else "wide"
             given = [place for place in side if place < len(node.inputs) and node.inputs[place] is not None]
             for place, how in self._weights(node, given, claim):
-                yield from self._settled(place, node, how)
+                if len(side) == 1 or not self._are_frequencies(node, place):
+                    yield from self._settled(place, node, how)
+
+    def _are_frequencies(self, node: Node, place: int) -> bool:
+        """Tell whether a vector is spread over positions, each entry times each, as in rotary embeddings.
+
+        The same on the right of a MatMul is a layer of one input.
+        """
+        value, other = node.inputs[place], node.inputs[1 - place] if len(node.inputs) == 2 else None
+        if value is None or other is None or (place and node.op_type != "Einsum"):
+            return False
+        dims = self._dims(value) or (2, 2)
+        across = node.op_type == "Einsum" or dims[-1:] == (1,)
+        return across and _wide(dims) < 2 and self._numbers_positions(other)
 
     def _weights(self, node: Node, places: Sequence[int], claim: Claim) -> list[tuple[int, Claim]]:
         """Return which of some operands, of which any may be the weight, carry weights."""
         values = {place: value for place in places if (value := node.inputs[place]) is not None}
-        held = [p for p, value in values.items() if value in self.constants and self.chain(value)]
+        held = [
+            place
+            for place, value in values.items()
+            if value in self.constants and self._ends_in_constants(value, "wide")
+        ]
         if not held:
             moving = [
                 place
@@ -136,13 +155,16 @@ class Carriers:
         """Return the operand as what can be read of it, a matrix of a table each for itself."""
         value = node.inputs[position]
         assert value is not None
+        if value in self.constants:
+            if not self._ends_in_constants(value, claim):
+                return []
+            self._pass(value)
+            return [Operand(position, value)]
         chain = self.chain(value, claim)
         if chain is None:
             return []
         self.passed.update(passed.index for passed in chain.nodes)
         self._taken.update(chain.leaves)
-        if value in self.constants:
-            return [Operand(position, value)]
         reason = self._reason(value, claim)
         if reason:
             return [Operand(position, value, reason)]
@@ -159,6 +181,21 @@ class Carriers:
             )
             for entry in range(count)
         ]
+
+    def _pass(self, value: Value) -> None:
+        """Remember what a constant is made of, each value once: thousands may be aliases of each other."""
+        for here in reached([value], self._not_passed):
+            here = self.constants.outside(here)
+            node = self.model.producers.get(here)
+            if self._is_leaf(here):
+                self._taken.add(here)
+            elif node is not None:
+                self.passed.add(node.index)
+
+    def _not_passed(self, value: Value) -> list[Value]:
+        ahead = [item for item in self._followed(value, "wide") if item not in self._seen]
+        self._seen.update(ahead)
+        return ahead
 
     # The chain.
 
@@ -265,12 +302,25 @@ class Carriers:
 
     @cached_property
     def _shapes(self) -> dict[str, Shape]:
-        return infer_shapes(self.model)
+        """Return the shapes that are inferred; of an axis of one entry, a Slice of any bounds leaves one."""
+        shapes = infer_shapes(self.model)
+        for node in self.model.nodes:
+            if (node.domain, node.op_type) == ("", "Slice") and node.outputs and node.inputs[0] is not None:
+                before, name = self._known(node.inputs[0], shapes), node.outputs[0].name
+                after = shapes.get(name, ())
+                if before and len(before) == len(after):
+                    shapes[name] = tuple(
+                        1 if own == 1 else size for own, size in zip(before, after, strict=True)
+                    )
+        return shapes
 
     def _dims(self, value: Value) -> Shape | None:
         """Return the shape of a value, None for an open size; None where not even the rank is known."""
+        return self._known(value, None)
+
+    def _known(self, value: Value, shapes: Mapping[str, Shape] | None) -> Shape | None:
         if value not in self.constants:
-            return self._shapes.get(value.name)
+            return (self._shapes if shapes is None else shapes).get(value.name)
         try:
             return self.constants.shape(value)
         except UnreadableConstantError:
@@ -442,13 +492,12 @@ class Carriers:
         held = [self.constants.stored_as(leaf) for leaf in chain.leaves]
         if not any(is_weight_type(each) or is_code_type(each) for each in held):
             return False
-        before = self._made_by(index)
-        if before == {"size", "counter"}:
-            return False  # the index is a position
+        if self._numbers_positions(index):
+            return False
         ahead = frozenset[str]().union(
             *(gathered(made, self._carried_on, self._end, self._ahead) for made in node.outputs)
         )
-        return "product" in ahead or ("result" in ahead and "product" not in before)
+        return "product" in ahead or ("result" in ahead and "product" not in self._made_by(index))
 
     def _end(self, value: Value) -> frozenset[str]:
         """Return whether a value is a result, and whether it goes into what multiplies it, or may."""
@@ -457,6 +506,10 @@ class Carriers:
             if self._is_weighted(use.node) or use.node.domain or use.node.op_type in _MIXERS:
                 ends.add("product")
         return frozenset(ends)
+
+    def _numbers_positions(self, value: Value) -> bool:
+        """Tell whether sizes alone make a value, counting."""
+        return self._made_by(value) == {"size", "counter"}
 
     def _carried_on(self, value: Value) -> list[Value]:
         """Return what a value carries, unless there it only modulates another or is multiplied."""
@@ -473,7 +526,8 @@ class Carriers:
     def _outranks(self, node: Node, other: Value) -> bool:
         """Tell whether a lookup only modulates what it ties with: an activation by Mul, scores by Add."""
         if node.op_type in ("Mul", "Div"):
-            return self.chain(other) is None and "input" in self._made_by(other)
+            moves = self.chain(other) is None and "input" in self._made_by(other)
+            return moves and not self._is_looked_up(other)
         return "scores" in gathered(other, self._first_carrier, self._scores, self._scored)
 
     def _scores(self, value: Value) -> frozenset[str]:
@@ -482,6 +536,17 @@ class Carriers:
         weighted = node is not None and self._is_weighted(node)
         held = any(item in self.constants for item in node.inputs[:2]) if node is not None else True
         return frozenset({"scores"} if weighted and not held else ())
+
+    def _is_looked_up(self, value: Value) -> bool:
+        """Tell whether a value is carried by tables alone: two embeddings are multiplied as equals."""
+        return all(
+            here in self.constants or self._is_leaf(here) or self._behind_carriers(here)
+            for here in reached([value], self._behind_carriers)
+        )
+
+    def _behind_carriers(self, value: Value) -> list[Value]:
+        node = None if value in self.constants else self.model.producers.get(value)
+        return self.carriers(node) if node is not None else []
 
     def _first_carrier(self, value: Value) -> list[Value]:
         node = self.model.producers.get(value)

@@ -63,7 +63,7 @@ class Connectivity:
     whole
         The same with labels among the outputs, for what is cut off: a layer that only makes a label is not.
     exact
-        Whether no hub lies between an input and an output.
+        Whether no hub lies between an input and an output, and no weight that is not read beside that way.
     hubs
         The hubs that do, "op node: why".
     notes
@@ -271,7 +271,7 @@ class _Plan:
         leaving = distinct(*made.values())
         forward, backward = reach(builder, entering, leaving)
         live = forward & backward
-        hubs = [hub for hub in walk.remarks.hubs if live[hub.ids].any()]
+        hubs = [hub for hub in walk.remarks.hubs if (backward if hub.unread else live)[hub.ids].any()]
         structural = builder.structural()
         kept = backward[structural[:, 1]]
         runs = Runs(builder)

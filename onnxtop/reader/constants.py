@@ -377,9 +377,8 @@ class Constants:
             raise UnreadableConstantError(str(error)) from None
         except Exception as error:  # onnx's reference operations raise whatever NumPy does
             reason = shorten(str(error) or type(error).__name__, 240)
-            raise UnreadableConstantError(
-                f"the constant node {node.op} {node.name!r} fails: {reason}"
-            ) from None
+            name = f"{node.op} {node.name!r}" if node.name else node.op
+            raise UnreadableConstantError(f"the constant node {name} fails: {reason}") from None
         small = sum(array.nbytes for array in results) <= _SMALL_BYTES
         if node.outputs[0] in self._constant and (
             small or len(self._model.users.get(node.outputs[0], ())) > 1

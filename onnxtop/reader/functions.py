@@ -230,11 +230,12 @@ def _names(body: GraphProto) -> tuple[list[str], list[str]]:
 def _guess_types(graph: GraphProto) -> None:
     """Declare what the graph leaves undeclared: the converter wants a type, whatever it is, of all values."""
     declared = {item.name for item in (*graph.input, *graph.output, *graph.value_info)}
+    kinds = {sparse.values.name: sparse.values.data_type for sparse in graph.sparse_initializer}
+    kinds.update({tensor.name: tensor.data_type for tensor in graph.initializer})
+    kinds.update({name: TensorProto.FLOAT for node in graph.node for name in node.output if name})
+    for name in sorted(kinds.keys() - declared):
+        graph.value_info.append(helper.make_tensor_value_info(name, kinds[name], None, _GUESS))
     for node in graph.node:
-        for name in dict.fromkeys(node.output):
-            if name and name not in declared:
-                guess = helper.make_tensor_value_info(name, TensorProto.FLOAT, None, _GUESS)
-                graph.value_info.append(guess)
         for body in bodies_in(node):
             _guess_types(body)
 

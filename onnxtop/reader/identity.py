@@ -55,7 +55,9 @@ def _decoding(use: WeightUse, model: Model, constants: Constants) -> _Decoding |
     reading = use.reading
     if reading is None or (reading.encoding is not None and not reading.encoding.has_known_scale):
         return None
-    steps = list(_decoders(use.operand, model))
+    decoder = constants.decoder(use.operand)
+    given = decoder is not None and constants.base(use.operand) is use.operand
+    steps = list(_decoders(decoder.outputs[0], model)) if decoder is not None and given else []
     if len(reading.operands) > 1:
         options: dict[str, Any] = getattr(reading.decode, "keywords", {})
         steps.insert(0, _Step("affine", reading.operands[1:], options.get("axis", 0)))

@@ -191,9 +191,11 @@ def _encoding(operand: Value, origin: Value, carriers: Carriers) -> Encoding:
     constants = carriers.constants
     decoder = constants.decoder(operand)
     held = constants.stored_as(origin)
+    sources = carriers.leaves(origin)
+    below = constants.stored_as(sources[0]) if len(sources) == 1 else held
+    if decoder is not None and is_code_type(below):
+        held = below  # one expert of a table of codes
     if decoder is None:
-        sources = carriers.leaves(origin)
-        below = constants.stored_as(sources[0]) if len(sources) == 1 else held
         scaled = is_weight_type(held) and not is_weight_type(below)
         return Encoding(below, "scaled") if scaled else Encoding(held)
     if decoder.op_type != "DequantizeLinear" or held in ("float64", "float32", "float16", "bfloat16"):
@@ -237,7 +239,9 @@ def _readings(call: Call, part: str) -> Iterator[WeightUse]:
     try:
         readings = list(read(call, **checked_attributes(node.attributes())))
         reason = f"this form of {node.op} is not read"
-    except (UnreadableConstantError, ValueError, IndexError, ZeroDivisionError) as error:
+    except UnreadableConstantError as error:
+        readings, reason = [], str(error)
+    except (ValueError, IndexError, ZeroDivisionError) as error:
         readings, reason = [], f"{node.op} has operands that do not fit: {error}"
     for reading in readings:
         operand = reading.operands[0]

@@ -1,5 +1,7 @@
 """OT0: what was read of the model at all."""
 
+import math
+
 from onnxtop.results.report import Report
 from onnxtop.rules.rule import Found, Policy, rule
 
@@ -43,4 +45,5 @@ def checker_complaint(report: Report, policy: Policy) -> Found:
 def low_coverage(report: Report, policy: Policy) -> Found:
     fraction, band = report.coverage.fraction, policy.band("coverage.fraction")
     if fraction and band.excludes(fraction):
-        yield None, f"{fraction:.1%} of the weights could be read, wanted {band}: the figures are of a part"
+        share = math.floor(fraction * 1000) / 10  # never rounded up to what is wanted
+        yield None, f"{share}% of the weights could be read, wanted {band}: the figures are of a part"

@@ -53,6 +53,15 @@ FOUND: dict[str, tuple[list[Any], dict[str, Any], np.ndarray]] = {
         {"w": KERNEL, "b": B.reshape(4, 1, 1)},
         B,
     ),
+    "Add of codes, after codes": (
+        [
+            *(node("MatMul", "x w", "h"), node("QuantizeLinear", "h s", "q")),
+            *(node("DequantizeLinear", "q s", "d"), node("DequantizeLinear", "c s", "b")),
+            node("Add", "b d"),
+        ],
+        {"w": W, "c": np.array([3, -4, 0, 7], np.int32), "s": np.float32(0.25)},
+        np.array([0.75, -1, 0, 1.75]),
+    ),
     "BiasGelu": (
         [node("MatMul", "x w", "h"), node(f"{MICROSOFT}.BiasGelu", "h b")],
         {"w": W, "b": B},

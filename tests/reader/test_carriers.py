@@ -85,6 +85,44 @@ NETS = {
         {**_PROJECTIONS, "cos": (32, 16), "sin": (32, 16)},
         _ALL_READ,
     ),
+    "rotary frequencies that positions are multiplied with": Net(
+        "float[N,T,16] x",
+        f"""
+        {_SCORES}
+        length = Shape <start = 1, end = 2> (x)
+        end = Squeeze (length)
+        start = Constant <value = int64 {{0}}> ()
+        step = Constant <value = int64 {{1}}> ()
+        places = Range (start, end, step)
+        far = Cast <to = 1> (places)
+        row = Reshape (far, in_a_row)
+        angles = MatMul (frequencies, row)
+        turned = Transpose (angles)
+        cos = Cos (turned)
+        last = Mul (x, cos)
+        y = MatMul (last, wo)
+        """,
+        {**_PROJECTIONS, "in_a_row": np.array([1, -1]), "frequencies": (16, 1)},
+        _ALL_READ,
+    ),
+    "positions in a layer of their own": Net(
+        "float[N,T,16] x",
+        f"""
+        {_SCORES}
+        length = Shape <start = 1, end = 2> (x)
+        end = Squeeze (length)
+        start = Constant <value = int64 {{0}}> ()
+        step = Constant <value = int64 {{1}}> ()
+        places = Range (start, end, step)
+        far = Cast <to = 1> (places)
+        column = Reshape (far, in_a_column)
+        there = MatMul (column, w)
+        last = Add (x, there)
+        y = MatMul (last, wo)
+        """,
+        {**_PROJECTIONS, "in_a_column": np.array([-1, 1]), "w": (1, 16)},
+        _ALL_READ | {"w": READ},
+    ),
     "linear biases of attention": Net(
         "float[N,6,16] x",
         _SCORES + "b = Mul (slope, distance) sb = Add (s, b)" + _ATTENDED,
@@ -106,6 +144,19 @@ NETS = {
         """
         + _ATTENDED,
         {**_PROJECTIONS, "slope": (1, 1, 1), "one": np.array(1)},
+        _ALL_READ,
+    ),
+    "linear biases of an open length, cut along an axis that is computed": Net(
+        "float[N,T,16] x",
+        f"""
+        {_SCORES}
+        length = Shape <start = 1, end = 2> (x)
+        axis = Unsqueeze (two, zero)
+        cut = Slice (bias, zero, length, axis)
+        sb = Add (s, cut)
+        {_ATTENDED}
+        """,
+        {**_PROJECTIONS, "two": np.array(2), "zero": np.array([0]), "bias": (1, 6, 12)},
         _ALL_READ,
     ),
     "relative biases by a constant index": Net(
@@ -333,6 +384,19 @@ NETS = {
         "e = Gather (table, words) y = ReduceMean <keepdims = 0> (e, one)",
         {"table": (50, 16), "one": np.array([1])},
         {"table": READ},
+    ),
+    "two embeddings that are multiplied with each other": Net(
+        "int64[N] users, int64[N] items",
+        "u = Gather (table, users) v = Gather (other, items) m = Mul (u, v) "
+        "y = ReduceSum <keepdims = 0> (m, one)",
+        {"table": (50, 16), "other": (40, 16), "one": np.array([1])},
+        {"table": READ, "other": READ},
+    ),
+    "products of embeddings beside a product": Net(
+        "int64[N] users, int64[N] items",
+        "u = Gather (table, users) v = Gather (other, items) n = Neg (v) m = Mul (u, n) y = MatMul (m, w)",
+        {"table": (50, 16), "other": (40, 16), "w": (16, 2)},
+        {"table": READ, "other": READ, "w": READ},
     ),
     "a code book": Net(
         "float[N,16] x",

@@ -376,6 +376,27 @@ def test_weights_that_are_not_read_are_a_hub_wherever_they_come_from(
     assert set(reach_table(found.graph)) == {*found.lanes["x"].ravel().tolist(), *found.lanes["s"].tolist()}
 
 
+def test_weights_that_are_not_read_count_though_no_input_leads_through_them(tmp_path: Path) -> None:
+    """They are factors of what the input makes, and may be zeros."""
+    body = graph(
+        [node("Identity", "c", "d"), node("Sin", "s", "t")],
+        None, {"i": [], "c": [], "s": [4, 3]}, ["d", "t"], name="body",
+    )  # fmt: skip
+    for item, kind in zip((*body.input[:2], body.output[0]), (7, 9, 9), strict=True):
+        item.type.tensor_type.elem_type = kind
+    held = {"m": np.array(3, np.int64), "go": np.array(True), "w": weights(4, 3), "u": weights(3, 2)}
+    loop, mystery = (
+        node("Loop", "m go w", "v", name="maker", body=body),
+        node("acme.Op", "w", "v", name="maker"),
+    )
+    product, end = node("MatMul", "x v", "h"), node("MatMul", "h u", "y")
+    looped = build(model([loop, product, end], held, {"x": [1, 4]}), tmp_path)
+    scaled = build(model([mystery, node("Mul", "x v", "h"), end], held, {"x": [4, 3]}), tmp_path)
+    assert [hub.split(":")[0] for hub in (*looped.hubs, *scaled.hubs)] == ["Loop maker", "acme.Op maker"]
+    unused = build(model([mystery, node("MatMul", "x u", "y")], held, {"x": [1, 3]}), tmp_path)
+    assert unused.exact
+
+
 def test_a_use_that_is_not_read_is_a_hub_though_others_are(tmp_path: Path) -> None:
     nodes = [node("MatMul", "x w", "h"), node("MatMul", "h w", "y", name="other")]
     path = save(model(nodes, {"w": weights(3, 3)}, {"x": [1, 3]}), tmp_path)
@@ -417,6 +438,18 @@ def test_what_a_rule_does_not_follow_is_a_hub(tmp_path: Path) -> None:
     everything = {vertex for ids in found.lanes.values() for vertex in ids.ravel().tolist()}
     assert set(reach_table(found.graph)) == everything - set(found.graph.outputs.tolist())
     assert all(len(ends) > 0 for ends in reach_table(found.graph).values())
+
+
+def test_a_sequence_that_is_put_together_joins_what_was_cut(tmp_path: Path) -> None:
+    nodes = [
+        node("SplitToSequence", "x n", "s", axis=1, name="cut"),
+        node("ConcatFromSequence", "s", "c", axis=1),
+        node("MatMul", "c w", "y"),
+    ]
+    held = {"n": np.array(3), "w": weights(6, 2)}
+    found = build(model(nodes, held, {"x": [1, 6]}), tmp_path)
+    assert not found.exact
+    assert any(hub.startswith("SplitToSequence cut") for hub in found.hubs)
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,18 @@ def test_biases_of_fused_operations(tmp_path: Path) -> None:
     assert _counts(_coverage(tmp_path, nodes, {"w": weights(6, 4), "b": weights(4)})) == (24, 0, 4, 0, 0, 0)
 
 
+def test_a_bias_that_is_copied_as_often_as_a_size_says(tmp_path: Path) -> None:
+    nodes = [
+        node("Shape", "x", "n", start=0, end=1),
+        node("Concat", "n width", "s", axis=0),
+        node("Expand", "b s", "c"),
+        node("Gemm", "x w c"),
+    ]
+    held = {"b": weights(4), "width": np.array([4]), "w": weights(6, 4)}
+    coverage = _coverage(tmp_path, nodes, held, inputs={"x": ["n", 6]})
+    assert _counts(coverage) == (24, 0, 4, 0, 1, 0)
+
+
 def test_weights_in_bodies_are_counted(tmp_path: Path) -> None:
     body = graph([node("MatMul", "x v", "r")], {"v": weights(4, 3), "u": weights(5)}, {}, ["r"])
     proto = model([node("If", "c", "y", then_branch=body, else_branch=body)], {}, {"x": None, "c": ()})

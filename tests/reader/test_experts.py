@@ -84,6 +84,29 @@ def test_the_network_is_that_of_all_experts_written_out(tmp_path: Path, form: st
     assert chosen.coverage.parameters_analysed == all_of_them.coverage.parameters_analysed
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_experts_in_codes(first: bool, tmp_path: Path) -> None:
+    """Decoded before one is chosen, or after: the same layers, which say how they are stored."""
+    coded = RNG.integers(-127, 128, (4, 16, 8)).astype(np.int8)
+    order = (("q", "d"), ("d", "own")) if first else (("q", "own_q"), ("own_q", "own"))
+    decoded, chosen = (order[0], order[1]) if first else (order[1], order[0])
+    decode = node("DequantizeLinear", f"{decoded[0]} scale", decoded[1])
+    choose = node("Gather", f"{chosen[0]} best", chosen[1])
+    nodes = [
+        node("ArgMax", "x", "best", axis=1, keepdims=0),
+        *((decode, choose) if first else (choose, decode)),
+        node("Unsqueeze", "x one", "u"),
+        node("MatMul", "u own", "y", name="mix"),
+    ]
+    held = {"q": coded, "scale": np.float32(0.5), "one": np.array([1])}
+    layers = read_layers(save(model(nodes, held, {"x": ("n", 16)}), tmp_path))
+    assert [layer.name for layer in layers] == [f"mix.expert{number}" for number in range(4)]
+    for layer, codes in zip(layers, coded, strict=True):
+        assert isinstance(layer, Layer)
+        assert layer.encoding.dtype == "int8"
+        np.testing.assert_array_equal(layer.matrix(), codes / 2)
+
+
 def test_experts_of_different_choices_are_skipped(tmp_path: Path) -> None:
     """Two tables, each with a choice of its own, make 16 products: none of them is a layer."""
     nodes = [

@@ -142,6 +142,19 @@ def test_a_function_of_an_older_opset(tmp_path: Path, how: str, opset: int) -> N
     np.testing.assert_allclose(again, wanted, rtol=1e-5, atol=1e-3)
 
 
+@pytest.mark.parametrize("opset", [13, 17])
+def test_weights_that_a_function_of_an_older_opset_is_given(tmp_path: Path, opset: int) -> None:
+    """They are initializers, whose types the graph does not declare."""
+    text = f"""g {IN_OUT} {{ u = acme.L(w) h = MatMul(x, u) y = MatMul(h, v) }}
+        <domain: "acme", opset_import: ["": {opset}]> L (W) => (C) {{
+            M = ReduceMean <axes = [0], keepdims = 1> (W) C = Sub(W, M) }}"""
+    first, last = layers_of(save(parsed(text, {"w": W, "v": V}), tmp_path))
+    assert isinstance(first, Layer)
+    assert isinstance(last, Layer)
+    np.testing.assert_allclose(first.matrix(), W - W.mean(0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(last.matrix(), V)
+
+
 def test_the_same_as_in_the_opset_of_the_model(tmp_path: Path) -> None:
     """Names and numbers are those of a function that needs no conversion."""
     texts = [

@@ -223,6 +223,19 @@ WEIGHTED = {
     "reused": one(
         node("MatMul", "x w", "h"), node("MatMul", "h w", "y"), x=[1, 3], held={"w": weights(3, 3)}
     ),
+    "a sequence": one(
+        node("SplitToSequence", "x n", "s", axis=1), node("SequenceAt", "s last", "a"),
+        node("SequenceAt", "s first", "b"), node("MatMul", "a w", "c"), node("Add", "b c", "y"),
+        x=[1, 8], held={"n": np.array(3), "last": np.array(-1), "first": np.array(0), "w": weights(2, 3)},
+    ),
+    "a sequence of lengths": after(
+        [node("SplitToSequence", "x n", "s", axis=-1), node("SequenceAt", "s i", "m")], [2, 8], 5,
+        {"n": ints(1, 5, 2), "i": np.array(1)},
+    ),
+    "a sequence of entries": after(
+        [node("SplitToSequence", "x", "s", axis=1, keepdims=0), node("SequenceAt", "s i", "m")], [2, 3, 4], 4,
+        {"i": np.array(2)},
+    ),
     "tied": one(
         node("MatMul", "x w", "h"), node("Transpose", "w", "v"), node("MatMul", "h v", "y"),
         x=[1, 3], held={"w": weights(3, 4)},

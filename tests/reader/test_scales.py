@@ -300,6 +300,14 @@ LOOKED_UP: dict[str, tuple[list[Any], dict[str, Any], str]] = {
         {"s": scales(9, 2)},
         "block 2",
     ),
+    "moved first": (
+        [
+            *(node("Reshape", "g flat", "r"), node("Unsqueeze", "r one", "u")),
+            node("DequantizeLinear", "u s z"),
+        ],
+        {"flat": np.array([-1, 4]), "one": np.array([1]), "s": np.float32(0.5), "z": np.uint8(7)},
+        "per-tensor",
+    ),
     "positions added": (
         [node("DequantizeLinear", "g s", "d"), node("Add", "d p")],
         {"s": np.float32(0.5), "p": np.zeros((3, 4), np.float32)},
@@ -332,6 +340,10 @@ NOT_ENTRIES: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "a scale of another index": (
         [node("Gather", "s other", "gs"), node("Cast", "g", "f", to=1), node("Mul", "f gs")],
         {"s": ROW[:, None]},
+    ),
+    "a scale a column, which moved": (
+        [node("Transpose", "g", "t", perm=[1, 0]), node("DequantizeLinear", "t s", axis=0)],
+        {"s": scales(4)},
     ),
     "a scale along the index": ([node("DequantizeLinear", "g s", axis=0)], {"s": scales(9)}),
     "no scale": ([node("Cast", "g", "f", to=1), node("Relu", "f")], {}),

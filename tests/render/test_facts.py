@@ -190,3 +190,17 @@ def test_layers_that_limit_most_bars_are_shown(report, layer):
     shown = {row.name for row in facts.chosen_rows(report(*layers), False) if isinstance(row, LayerReport)}
     assert {"l45", "l50", "l55", "l60"} <= shown
     assert "l40" not in shown
+
+
+def test_what_stands_apart_from_weights_is_counted_in_words():
+    some = Coverage(9, 9, 1.0, 2, 3, 6, 4, 24, {"Mul": 4, "Pow": 1, "Clip": 1})
+    assert facts.apart(some) == [
+        "2 biases",
+        "3 normalisation",
+        "6 other constants (4 Mul, 1 Pow, 1 Clip)",
+        "4 unused",
+        "24 constants in all",
+    ]
+    one = Coverage(9, 9, 1.0, 1, 0, 1, 0, 11, {"Unsqueeze": 1})
+    assert facts.apart(one) == ["1 bias", "1 other constant (Unsqueeze)", "11 constants in all"]
+    assert facts.apart(Coverage(9, 9, 1.0, 0, 0, 0, 0, 9)) == []

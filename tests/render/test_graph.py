@@ -268,6 +268,30 @@ def test_every_edge_is_in_the_listing():
     assert len(re.findall("→|, (?=[bn])", text)) == len(picture.edges)
 
 
+def experts(count, folder):
+    table = model(
+        [
+            *(node("MatMul", "x r", "s", name="router"), node("ArgMax", "s", "i", axis=1, keepdims=0)),
+            *(node("Gather", "t i", "g"), node("MatMul", "u g", "m", name="e")),
+            *(node("Unsqueeze", "x one", "u"), node("Squeeze", "m one", "y")),
+        ],
+        {"r": weights(6, count), "t": weights(count, 6, 5), "one": [1]},
+        {"x": ["n", 6]},
+    )
+    return picture_of(save(table, folder, f"{count}.onnx"))
+
+
+def test_many_experts_share_an_entry(tmp_path):
+    lines = render("graph", "text", experts(40, tmp_path)).splitlines()
+    assert sum("expert" in line for line in lines) == 2
+    assert any("router, e.expert0…39 (40)" in line for line in lines)
+    assert [line.split()[:4] for line in lines if line.startswith("e.expert")] == [
+        ["e.expert0…39", "(40)", "MatMul", "6"]
+    ]
+    assert render("graph", "text", experts(40, tmp_path), RenderOptions(unicode=False)).isascii()
+    assert "(3)" not in render("graph", "text", experts(3, tmp_path))
+
+
 if __name__ == "__main__":
     GOLDEN.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:

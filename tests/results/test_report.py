@@ -13,7 +13,8 @@ from tests.models import mlp, model, node, save, weights
 
 KEYS = {
     "": {
-        "schema_version", "tool", "model", "settings", "coverage", "network", "layers", "constants", "findings",
+        "schema_version", "tool", "model", "settings", "coverage", "network", "layers", "constants",
+        "findings",
     },
     "tool": {"name", "version", "algorithms"},
     "model": {"path", "sha256", "bytes", "producer", "ir_version", "opset", "parameters"},

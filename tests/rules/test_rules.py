@@ -168,6 +168,9 @@ def test_coverage(report, layer):
     for fraction, wanted in ((0.4, ["OT003"]), (0.6, []), (None, [])):
         coverage = dataclasses.replace(whole.coverage, fraction=fraction)
         assert codes(dataclasses.replace(whole, coverage=coverage)) == wanted
+    almost = dataclasses.replace(whole.coverage, fraction=0.49999)
+    (found,) = apply(dataclasses.replace(whole, coverage=almost))
+    assert found.message.startswith("49.9% of the weights")
     unused = dataclasses.replace(whole.coverage, unused=5)
     assert codes(dataclasses.replace(whole, coverage=unused)) == ["OT301"]
 

@@ -20,6 +20,10 @@ class Unclear(Exception):  # noqa: N818 - it is no error of anybody: the message
     """What a node does to the lanes is not known; the message is the reason, written for the report."""
 
 
+class Unread(Unclear):
+    """It uses weights that are not read: nobody knows which of them are zeros."""
+
+
 class Misfit(Unclear):
     """Sizes contradict each other: where some were assumed, others may fit."""
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from onnxtop.reader.lanes.arrays import Ids, Misfit, Unclear, compressed, distinct, filled
+from onnxtop.reader.lanes.arrays import Ids, Misfit, Unclear, Unread, compressed, distinct, filled
 from onnxtop.reader.lanes.builder import Builder
 from onnxtop.reader.lanes.sizes import Sizes
 from onnxtop.reader.lanes.step import Hub, Lanes, Remarks, Rule, Step
@@ -43,7 +43,11 @@ class Neurons(Walk):
             if name and value is None:
                 raise Unclear(f"its input {name!r} is made by no node")
         key = node.domain, node.op_type
-        if key in SILENT or (not step.with_lanes() and not (key in STARTING and self._starts(step))):
+        if key in SILENT:
+            return
+        if not step.with_lanes() and not (key in STARTING and self._starts(step)):
+            if not all(value in self.sizes.constants for value in node.outputs):
+                self._check_read(node)
             return
         rule = RULES.get(key)
         if rule is None:
@@ -77,7 +81,7 @@ class Neurons(Walk):
     def _check_read(self, node: Node) -> None:
         unread = self._table.skipped(node)
         if unread is not None:
-            raise Unclear(unread)
+            raise Unread(unread)
 
     def _beside(self, node: Node, made: Sequence[Ids], with_blocks: Container[int] = ()) -> None:
         """Remember the layers that a node uses without a block: what it makes goes through their weights."""
@@ -108,8 +112,8 @@ class Neurons(Walk):
 
     def _hub(self, node: Node, entering: Sequence[Ids], reason: Unclear) -> Ids:
         made = self.builder.gather(entering, "hub", node_name(node))
-        misfit = isinstance(reason, Misfit)
-        self.remarks.hubs.append(Hub(f"{node.op} {node_name(node)}: {reason}", made, misfit))
+        misfit, unread = isinstance(reason, Misfit), isinstance(reason, Unread)
+        self.remarks.hubs.append(Hub(f"{node.op} {node_name(node)}: {reason}", made, misfit, unread))
         return made
 
     # Cycles that no loop makes: a value that is used before it is made is a hub.

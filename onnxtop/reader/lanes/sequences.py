@@ -1,14 +1,20 @@
-"""Sequences of tensors, read as one tensor that joins them all."""
+"""Sequences of tensors, read as one tensor that joins them all.
+
+A stretch that is taken from an axis that was cut is that stretch, as if a Slice had made it.
+"""
 
 from typing import Any
 
 import numpy as np
 
-from onnxtop.reader.lanes.arrays import Unclear
+from onnxtop.reader.lanes.arrays import Ids, Unclear, compressed
+from onnxtop.reader.lanes.pointwise import elementwise
 from onnxtop.reader.lanes.step import Result, Step
+from onnxtop.reader.model import Node
 
 __all__ = [
     "ConcatFromSequence",
+    "SequenceAt",
     "SequenceConstruct",
     "SplitToSequence",
 ]
@@ -39,7 +45,38 @@ def ConcatFromSequence(step: Step, *, axis: int, new_axis: int = 0, **_: Any) ->
 
 def SplitToSequence(step: Step, *, axis: int = 0, keepdims: int = 1, **_: Any) -> Result:
     """Cut an axis into tensors that are read as the join of all."""
-    ids = step.reduce(step.ids(0), [axis])
+    ids = step.coarse(step.ids(0), [axis], "it cuts an axis of neurons into a sequence")
     if not keepdims and step.value(1) is None:
         return ids.squeeze(axis)
     return ids
+
+
+def SequenceAt(step: Step, **_: Any) -> Result:
+    """Take one tensor of a sequence: the stretch that it is, or what all tensors are joined to."""
+    sequence = step.value(0)
+    cut = step.sizes.model.producers.get(sequence) if sequence is not None else None
+    if cut is not None and (cut.domain, cut.op_type) == ("", "SplitToSequence"):
+        stretch = _stretch(step, cut)
+        if stretch is not None:
+            step.asked.add(0)  # not the join, but what the stretch is cut from
+            return stretch
+    return elementwise(step, positions=(0,))
+
+
+def _stretch(step: Step, cut: Node) -> Ids | None:
+    """Return a tensor that a SplitToSequence cuts off, None if it is not known which."""
+    whole, given, *_ = (*cut.inputs, None)
+    chosen, shape, parts = step.array(1), step.sizes.of(whole).shape, step.sizes.of(given).array
+    data = None if whole is None else step.env.get(whole)
+    if data is None or shape is None or chosen is None or (parts is None and given is not None):
+        return None
+    attributes = cut.attributes()
+    axis = attributes.get("axis", 0) % len(shape)
+    each = 1 if parts is None else parts
+    lengths = np.ravel(each) if np.ndim(each) else np.full(-(-shape[axis] // int(each)), each)
+    starts = np.cumsum(lengths) - lengths
+    place = int(chosen)
+    ids = data.ids
+    if ids.shape[axis] > 1:
+        ids = compressed(ids[(slice(None),) * axis + (slice(starts[place], starts[place] + lengths[place]),)])
+    return ids.squeeze(axis) if given is None and not attributes.get("keepdims", 1) else ids

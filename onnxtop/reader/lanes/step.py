@@ -43,11 +43,12 @@ def rows(domain: str, names: str, rule: Rule) -> dict[tuple[str, str], Rule]:
 
 
 class Hub(NamedTuple):
-    """Why there is a hub, the vertices that stand for it, and whether that is sizes that do not fit."""
+    """Why there is a hub, its vertices, and whether that is sizes that do not fit or weights not read."""
 
     why: str
     ids: Ids
     misfit: bool = False
+    unread: bool = False
 
 
 @dataclass(frozen=True, eq=False)

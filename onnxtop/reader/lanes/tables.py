@@ -77,7 +77,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
         signals.STFT,
         signals.TensorScatter,
     ),
-    **rows("", "SequenceAt SequenceErase", partial(pointwise.elementwise, positions=(0,))),
+    **rows("", "SequenceErase", partial(pointwise.elementwise, positions=(0,))),
     **rows("", "SequenceInsert", partial(sequences.SequenceConstruct, count=2)),
     **_modules("", *(getattr(sequences, name) for name in sequences.__all__)),
     **rows("", "MatMul MatMulInteger", products.product),

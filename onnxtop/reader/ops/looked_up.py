@@ -17,6 +17,7 @@ from onnxtop.reader.evaluate import MOVEMENT, run
 from onnxtop.reader.model import Node, Value
 from onnxtop.reader.ops.later_scale import factors_after
 from onnxtop.reader.reading import Array, Call
+from onnxtop.reader.search import reached
 
 _DECODERS = ("DequantizeLinear", "Div", "Mul")
 _STEPS = (*_DECODERS, "Add", "Cast", "Identity", "Sub")
@@ -71,15 +72,32 @@ class _Steps:
 
 def decoding_after(call: Call, axis: int) -> Decoding | None:
     """Return how the codes that a Gather looks up are decoded, None if nothing does so."""
-    table, value = call.constant(0), call.node.outputs[0]
+    table, entries = call.constant(0), call.node.outputs[0]
     if table is None:
         return None
-    steps, decoder = _Steps(call, axis, {value: table}), None
+    for value in reached([entries], partial(_moved, call)):
+        found = _decoding(_Steps(call, axis, {value: table}), value)
+        if found is not None:
+            whole = value is entries or all(call.constants.size(item) == 1 for item in found.operands)
+            return found if whole else None  # a scale of each entry does not move with it
+    return _of_an_activation(call, entries)
+
+
+def _moved(call: Call, value: Value) -> list[Value]:
+    """Return what the entries are called where they have only been moved."""
+    uses = call.model.users.get(value, ())
+    moves = (use.node for use in uses if use.position == 0 and not use.node.domain)
+    return [node.outputs[0] for node in moves if node.op_type in MOVEMENT and node.outputs]
+
+
+def _decoding(steps: _Steps, value: Value) -> Decoding | None:
+    """Return how the nodes that take a value decode it."""
+    call, table, decoder = steps.call, steps.stored[value], None
     while (found := _next(steps, value, decoder)) is not None:
         steps, value = found, found.nodes[-1].outputs[0]
         decoder = steps.nodes[-1] if steps.nodes[-1].op_type in _DECODERS else decoder
     if decoder is None:
-        return _of_an_activation(call, call.node.outputs[0])
+        return None
     operands = tuple(dict.fromkeys(source for source in steps.stored.values() if source != table))
     decode = partial(_decoded, steps=steps, sources=(table, *operands))
     return Decoding(operands, decode, _encoding(call, decoder))

@@ -131,6 +131,7 @@ BIASES: Mapping[tuple[str, str], tuple[int, ...]] = {
         MultiHeadAttention 3
         PackedAttention 2
         QAttention 2
+        SkipGroupNorm 4
         """,
     ),
     **_positions("com.microsoft.nchwc", "Conv 2"),

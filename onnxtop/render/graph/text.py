@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from rich.cells import cell_len
 
@@ -13,6 +14,9 @@ from onnxtop.render.text import TIMES
 _NARROWEST, _WIDEST = 40, 120
 _NAME = 28
 """Longer names than this do not stand in a column: what they feed is told in lines of its own."""
+
+_MANY = 4
+"""So many nodes side by side that differ by a number alone (the experts of a layer) share an entry."""
 
 
 def render(picture: Picture, options: RenderOptions) -> str:
@@ -29,12 +33,19 @@ class _Page:
         self.picture, self.signs, self.width = picture, signs, width
         self.arrow = "-> " if signs.ascii_only else "→ "
         self.names = {key: signs.shown(item.name) or '""' for key, item in picture.items.items()}
+        self.first: dict[str, str] = {}
+        for run in _runs(picture):
+            self.first.update(dict.fromkeys(run, run[0]))
+            if len(run) > 1:
+                number = self.names[run[-1]][len(_stem(self.names[run[-1]])) :]
+                self.names[run[0]] += f"{signs.ellipsis}{number} ({len(run)})"
         self.whats = {
             key: signs.shown(item.what.replace(TIMES, signs.times)) for key, item in picture.items.items()
         }
         self.targets: dict[str, list[str]] = defaultdict(list)
         for tail, head in picture.edges:
-            self.targets[tail].append(self.names[head] + ("*" if (tail, head) in picture.back else ""))
+            if self.first[tail] == tail and self.first[head] == head:
+                self.targets[tail].append(self.names[head] + ("*" if (tail, head) in picture.back else ""))
 
     def lines(self) -> Iterator[str]:
         """Draw everything."""
@@ -42,8 +53,8 @@ class _Page:
         yield signs.short(picture.model, self.width)
         for fact in (picture.counts, f"connectivity {picture.connectivity}", *picture.notes):
             yield from self._folded(signs.shown(fact).split(" "), "  ", " ")
-        cut_off = [key for key, item in picture.items.items() if item.remark]
-        flow = [key for key, item in picture.items.items() if not item.remark]
+        cut_off = [key for key, item in picture.items.items() if item.remark and self.first[key] == key]
+        flow = [key for key, item in picture.items.items() if not item.remark and self.first[key] == key]
         if flow:
             yield from ("", *self._listing(flow))
         if cut_off:
@@ -95,6 +106,26 @@ class _Page:
                 lead, line = " " * cell_len(lead), ""
             line += piece
         yield lead + line
+
+
+def _runs(picture: Picture) -> Iterator[list[str]]:
+    """Yield the nodes in order, many together where they differ by the number at the end alone."""
+    tails, heads = defaultdict(set), defaultdict(set)
+    for tail, head in picture.edges:
+        heads[tail].add(head)
+        tails[head].add(tail)
+
+    def alike(key: str) -> tuple[object, ...]:
+        item = picture.items[key]
+        return _stem(item.name), item.what, item.remark, frozenset(tails[key]), frozenset(heads[key])
+
+    for _, run in groupby(picture.items, alike):
+        keys = list(run)
+        yield from [keys] if len(keys) >= _MANY else ([key] for key in keys)
+
+
+def _stem(name: str) -> str:
+    return name.rstrip("0123456789")
 
 
 def _filled(text: str, width: int) -> str:

@@ -70,20 +70,22 @@ def analysed(coverage: Coverage) -> str:
 def apart(coverage: Coverage) -> list[str]:
     """List the constants that are counted apart from weights."""
     groups = (
-        (coverage.biases, "biases"),
+        (coverage.biases, "bias" if coverage.biases == 1 else "biases"),
         (coverage.normalisation, "normalisation"),
-        (coverage.other_constants, f"other constants{_largest_kinds(coverage)}"),
+        (coverage.other_constants, _others(coverage)),
         (coverage.unused, "unused"),
     )
     held = [f"{count:,} {group}" for count, group in groups if count]
     return [*held, f"{coverage.constants:,} constants in all"] if held else []
 
 
-def _largest_kinds(coverage: Coverage) -> str:
+def _others(coverage: Coverage) -> str:
+    """Name the largest kinds of other constants."""
+    noun = "other constant" if coverage.other_constants == 1 else "other constants"
     kinds = sorted(coverage.other_kinds.items(), key=lambda kind: -kind[1])
-    named = [f"{count:,} {kind}" for kind, count in kinds[:_KINDS]]
+    named = [f"{count:,} {kind}" if len(kinds) > 1 else kind for kind, count in kinds[:_KINDS]]
     more = ["..."] if len(kinds) > _KINDS else []
-    return f" ({', '.join(named + more)})" if named else ""
+    return f"{noun} ({', '.join(named + more)})" if named else noun
 
 
 def settings(report: Report) -> list[str]:
