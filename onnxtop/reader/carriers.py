@@ -34,6 +34,9 @@ _STAND_INS = (7919, 104729)
 _EXPERTS = 4096
 """Matrices of one table that are read as layers of their own."""
 
+_SMALL_BYTES = 2**10
+"""Settings that are kept for those that are made of them."""
+
 Setting = NDArray[Any]
 
 Claim = Literal["wide", "known", "certain"]
@@ -75,6 +78,7 @@ class Carriers:
     _taken: set[Value] = field(default_factory=set)
     _seen: set[Value] = field(default_factory=set)
     _settings: dict[Value, Setting | None] = field(default_factory=dict)
+    _with: dict[int, dict[Value, Setting]] = field(default_factory=dict)
     _before: dict[Value, frozenset[str]] = field(default_factory=dict)
     _scored: dict[Value, frozenset[str]] = field(default_factory=dict)
     _ahead: dict[Value, frozenset[str]] = field(default_factory=dict)
@@ -425,10 +429,13 @@ class Carriers:
         return found
 
     def _with_sizes(self, value: Value, stand_in: int) -> Setting:
+        known = self._with.setdefault(stand_in, {})
         given = {}
-        for here in reached([value], self._behind):
+        for here in reached([value], lambda here: () if here in known else self._behind(here)):
             node = self.model.producers.get(here)
-            if here in self.constants or here in self.model.carried:
+            if here in known:
+                given[here] = known[here]
+            if here in known or here in self.constants or here in self.model.carried:
                 continue
             if node is not None and _is_size(node) and node.inputs[0] is not None:
                 dims = self._dims(node.inputs[0])
@@ -437,7 +444,10 @@ class Carriers:
                 sizes = np.array([stand_in if size is None else size for size in dims], np.int64)
                 part = slice(node.attributes().get("start", 0), node.attributes().get("end"))
                 given[here] = sizes[part] if node.op_type == "Shape" else np.asarray(sizes.prod())
-        return self.constants.compute(value, given)
+        result = self.constants.compute(value, given)
+        if result.nbytes <= _SMALL_BYTES:
+            known[value] = result
+        return result
 
     def _behind(self, value: Value) -> list[Value]:
         node = self.model.producers.get(value)

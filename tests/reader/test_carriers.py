@@ -3,18 +3,20 @@
 Every network is tried with an open batch, with a batch of 1 (where all sizes are known) and without shapes.
 """
 
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper, parser
+from onnx import ModelProto, numpy_helper, parser
 
 from onnxtop.reader.carriers import Carriers
 from onnxtop.reader.constants import Constants
+from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import load
-from tests.models import weights
+from tests.models import model, node, save, weights
 
 READ, SKIPPED = "read", "skipped"
 SETTINGS = ("open batch", "batch of 1", "no shapes")
@@ -487,8 +489,8 @@ def _found(net: Net, setting: str, folder: Path) -> dict[str, str]:
         for value in proto.graph.input:
             value.type.tensor_type.ClearField("shape")
     onnx.save(proto, folder / "net.onnx")
-    model = load(folder / "net.onnx")
-    carriers = Carriers(model, Constants(model))
+    loaded = load(folder / "net.onnx")
+    carriers = Carriers(loaded, Constants(loaded))
     return {
         leaf.name: SKIPPED if operand.reason else READ
         for operands in carriers.find().values()
@@ -507,3 +509,26 @@ def test_weights_are_told_from_what_modulates(name: str, setting: str, tmp_path:
         assert all(what in (net.weights[name], SKIPPED) for name, what in found.items())
     else:
         assert found == net.weights
+
+
+def _lookups(how: str, count: int) -> ModelProto:
+    held = {"t": weights(8, 4), "w": weights(4, 4), "one": np.array([1])}
+    nodes = [node("Shape", "x", "n0", start=0, end=1), node("ArgMax", "x", "a0", axis=1, keepdims=0)]
+    for number in range(count):
+        index = {"one index": "a0", "a chain": f"a{number}", "sizes": f"n{number}"}[how]
+        nodes += [
+            node("Add", f"n{number} one", f"n{number + 1}"),
+            node("Gather", f"t {index}", f"e{number}"),
+            node("MatMul", f"e{number} w", f"y{number}"),
+            node("ArgMax", f"e{number}", f"a{number + 1}", axis=1, keepdims=0),
+        ]
+    return model(nodes, held, {"x": ["N", 4]}, ["y0"])
+
+
+@pytest.mark.parametrize("how", ["one index", "a chain", "sizes"])
+def test_thousands_of_lookups(how: str, tmp_path: Path) -> None:
+    """Each is judged by what lies before and ahead of it, which is gathered once: no quadratic walk."""
+    loaded = load(save(_lookups(how, 1500), tmp_path))
+    start = time.process_time()
+    assert [layer.weight for layer in find_layers(loaded, Constants(loaded))] == ["t", "w"]
+    assert time.process_time() - start < 6
