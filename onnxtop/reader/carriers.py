@@ -11,7 +11,7 @@ open, the weight can be computed: `Constants` holds it as a derived constant. A 
 model chooses from (experts) is one derived constant a matrix. All else is skipped: it changes with the input.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -180,11 +180,22 @@ class Carriers:
         return [
             Operand(
                 position,
-                self.constants.derive(value, given | self._chosen(experts, entry)),
+                self.constants.derive(value, given | self._chosen(experts, entry), self._form(chain)),
                 part=f"expert{entry}",
             )
             for entry in range(count)
         ]
+
+    def _form(self, chain: Chain) -> Hashable:
+        """Return what makes a value of its leaves: two top experts are chosen from one table in one way."""
+        return tuple(
+            (
+                node.op_type,
+                str(node.attributes()),
+                *(value in self.constants and value for value in node.inputs),
+            )
+            for node in chain.nodes
+        )
 
     def _pass(self, value: Value) -> None:
         """Remember what a constant is made of, each value once: thousands may be aliases of each other."""

@@ -7,7 +7,7 @@ whose condition is constant is that of the branch it takes. What one value may c
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from textwrap import shorten
@@ -51,6 +51,7 @@ class Constants:
         self._traces: dict[Value, tuple[Value, Node | None]] = {}
         self._shapes: dict[Value, tuple[int, ...]] = {}
         self._keys: dict[Any, Value] = {}
+        self._firsts: dict[Any, Value] = {}
         self._derived: dict[Value, tuple[Value, Mapping[Value, Array]]] = {}
         self._same = dict(model.carried)  # what a body carries, or an If hands on, and the value that it is
         self._branches = {node.index: bodies for node, bodies in _branches(model)}
@@ -130,15 +131,21 @@ class Constants:
     def __contains__(self, value: Value | None) -> bool:
         return value in self._constant or value in self._derived
 
-    def derive(self, value: Value, given: Mapping[Value, Array]) -> Value:
-        """Return a new constant: what a value is where others are as given."""
-        key = value, tuple((item.index, array.shape, array.tobytes()) for item, array in given.items())
+    def derive(self, value: Value, given: Mapping[Value, Array], form: Hashable = None) -> Value:
+        """Return a new constant: what a value is where others are as given.
+
+        Constants of the same ``form``, where the same is given, hold the same elements: their origin is the
+        first of them.
+        """
+        numbers = tuple((array.shape, array.tobytes()) for array in given.values())
+        key = value, tuple(item.index for item in given), numbers
         if key not in self._keys:
             derived = Value(-1 - len(self._keys), value.name)
             self._keys[key] = derived
             self._derived[derived] = value, given
+            first = self._firsts.setdefault((form or value, numbers), derived)
             origin, decoder = self._trace(value)
-            self._traces[derived] = (origin if origin in self._constant else derived), decoder
+            self._traces[derived] = (origin if origin in self._constant else first), decoder
         return self._keys[key]
 
     def base(self, value: Value) -> Value:

@@ -123,6 +123,36 @@ def test_experts_of_different_choices_are_skipped(tmp_path: Path) -> None:
     assert (found.reason, found.parameters) == ("changes with the input in Gather", EXPERTS.size)
 
 
+def test_two_choices_from_one_table_share_its_experts(tmp_path: Path) -> None:
+    """The best and the second best expert of each sample: four layers with two uses each."""
+    nodes = [
+        node("MatMul", "x router", "scores", name="router"),
+        node("TopK", "scores two", "v i", axis=1),
+        node("Split", "i", "i0 i1", axis=1, num_outputs=2),
+        node("Squeeze", "i0 one", "best"),
+        node("Squeeze", "i1 one", "next"),
+        node("Unsqueeze", "x one", "u"),
+        node("Gather", "table best", "own", axis=0),
+        node("MatMul", "u own", "v0", name="first"),
+        node("Gather", "table next", "other", axis=0),
+        node("MatMul", "u other", "v1", name="second"),
+        node("Add", "v0 v1", "sum"),
+        node("Squeeze", "sum one", "h"),
+        *END,
+    ]
+    path = save(model(nodes, {**HELD, "table": EXPERTS, "two": np.array([2])}, {"x": ("n", 16)}), tmp_path)
+    layers = read_layers(path)
+    assert [item.name for item in layers] == [
+        "router",
+        *(f"first.expert{number}" for number in range(4)),
+        "out",
+    ]
+    assert {item.uses for item in layers[1:5]} == {("first", "second")}
+    report = audit(path)
+    check_consistent(report)
+    assert report.network.deep_graph_persistence.connectivity == "exact"
+
+
 def test_a_table_of_rows_is_no_table_of_experts(tmp_path: Path) -> None:
     """What a lookup in two axes gives is an activation, though it stands where a weight may stand."""
     nodes = [node("Gather", "table i", "row", axis=0), node("MatMul", "x row")]
