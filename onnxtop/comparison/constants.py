@@ -1,4 +1,4 @@
-"""Two constants at one place of two models: rounding, a small change spread over all elements, or another one."""
+"""Two constants at one place of two models: rounding, a small change spread out, or another constant."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -85,7 +85,9 @@ def _compared(old: Constant, new: Constant) -> Change:
         return Change(relative, told, relative <= _SINGLE)
     spread = near or not _is_concentrated(np.concatenate(blocks))
     order = _order(old, new) if relative >= EXPLAINED and old.size <= _ALIGNED else ""
-    share = f"changed by {100 * relative:.3g} %" if relative < 10 else f"changed by a factor of {relative:.3g}"
+    share = (
+        f"changed by {100 * relative:.3g} %" if relative < 10 else f"changed by a factor of {relative:.3g}"
+    )
     told = f"the same in another order ({order})" if order else share
     few = "" if spread or relative > 0.1 else ", most of it in few elements"
     return Change(relative, f"{_listed(old.shape)} {told}{few}", spread, order)

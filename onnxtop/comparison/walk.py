@@ -39,7 +39,7 @@ Pairing = tuple[int | None, int | None, int | None, int | None, int]
 class Difference:
     """One place where the models differ; ``cost`` is how much it takes to explain it.
 
-    ``kind`` is "inserted", "removed", "replaced", "unmatched" (several operations for several others), "edge",
+    ``kind`` is "inserted", "removed", "replaced", "unmatched" (several operations for others), "edge",
     "attribute", "version" or "constant", whose ``change`` says how.
     """
 
@@ -67,9 +67,9 @@ class Walk:
         self._anchor_of: dict[int, int] = {}
         self._anchored: dict[int, int] = {}
         self._find_anchors()
-        self._stack: list[Pairing] = [
-            (a, b, None, None, place) for place, (a, b) in enumerate(zip(*whole.outputs, strict=True))
-        ][::-1]
+        self._stack: list[Pairing] = []
+        for place, (a, b) in enumerate(zip(*whole.outputs, strict=True)):
+            self._stack.insert(0, (a, b, None, None, place))
         self._run()
 
     @property
@@ -231,7 +231,9 @@ class Walk:
         names = sorted(name for name in before.keys() | after.keys() if _differs(before, after, name))
         shown = [name for name in names if not name.startswith(MARK)]
         if names == [VERSION] or names == [f"{MARK}opset"]:
-            what = f"as opset {before.get(names[0], 'of today')} has it, now {after.get(names[0], 'of today')}"
+            what = (
+                f"as opset {before.get(names[0], 'of today')} has it, now {after.get(names[0], 'of today')}"
+            )
             self._say("version", self._name(0, old), what)
         elif names:
             told = [f"{n} {_value(before.get(n))}, now {_value(after.get(n))}" for n in shown or names]
@@ -257,8 +259,8 @@ class Walk:
         """Compare the operations that stand between two pairs that belong together."""
         self._ours.update(dict.fromkeys(old, -1))
         self._theirs.update(dict.fromkeys(new, -1))
-        operations = [[self._term(item).op for item in items] for items in (old, new)]
-        steps = SequenceMatcher(None, *operations, autojunk=False).get_opcodes()
+        ours, theirs = ([self._term(item).op for item in items] for items in (old, new))
+        steps = SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes()
         chain_old, chain_new = [*old, old_end], [*new, new_end]
         for kind, a, b, c, d in steps:
             if kind == "equal":
@@ -282,7 +284,9 @@ class Walk:
         for number, (x, y) in enumerate(zip(left, right, strict=True)):
             self._stack.append((x, y, old[i], new[j], number + 1 if places[0] <= number else number))
 
-    def _parted(self, old: Sequence[int], new: Sequence[int], chain_old: set[int], chain_new: set[int]) -> None:
+    def _parted(
+        self, old: Sequence[int], new: Sequence[int], chain_old: set[int], chain_new: set[int]
+    ) -> None:
         """Tell of operations that only one model has on the way; pair what else they take."""
         only = {*old, *new}
         if only and only <= self._assumed:
@@ -361,4 +365,10 @@ def _differs(before: dict[str, object], after: dict[str, object], name: str) -> 
 
 
 def _value(value: object) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else "unset" if value is None else f"{value}"
+    return (
+        value.decode(errors="replace")
+        if isinstance(value, bytes)
+        else "unset"
+        if value is None
+        else f"{value}"
+    )

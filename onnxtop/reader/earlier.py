@@ -219,4 +219,4 @@ _OTHERWISE: dict[str, int] = {
     "SoftmaxCrossEntropyLoss": 13,
     "Tile": 6,
 }
-"""Operations that meant something else before, and are not written as today's: the opset that changed them."""
+"""Operations that meant something else, and are not written as today's: the opset that changed them."""

@@ -150,6 +150,11 @@ class Model:
         """What wrote the file, name and version."""
         return f"{self.proto.producer_name} {self.proto.producer_version}".strip()
 
+    @property
+    def has_files_beside(self) -> bool:
+        """Whether some of its weights stand in other files."""
+        return any(self.files.is_beside(tensor) for tensor in self.tensors.values())
+
     def sha256(self) -> str:
         """Return the hash of the model file (external data not included)."""
         with self.path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Arithmetic in one form: what adds nothing is left out, numbers are joined and stand outside of movements."""
+"""Arithmetic in one form: what adds nothing is left out, numbers are joined and go before movements."""
 
 from math import isfinite
 

@@ -83,8 +83,7 @@ class Builder:
         """Return the term of a constant; on level 2 all floats are of one type."""
         held = constant if isinstance(constant, Constant) else constant_of(np.asarray(constant))
         if self.level > 1 and held.is_float and held.dtype != np.float32:
-            read = lambda: held.read().astype(np.float32)  # noqa: E731
-            held = constant_of(read(), read)
+            held = _single(held)
         return self.table.constant(held)
 
     def source(self, item: int) -> Term:
@@ -103,3 +102,12 @@ class Builder:
     def drop(self, what: str) -> None:
         """Note something that is left out and changes results a little."""
         self.dropped[what] = self.dropped.get(what, 0) + 1
+
+
+def _single(held: Constant) -> Constant:
+    """Return a constant in single precision."""
+
+    def read() -> Array:
+        return held.read().astype(np.float32)
+
+    return constant_of(read(), read)

@@ -28,7 +28,7 @@ class Encoded:
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """An operation (its domain before a dot, unless it is ONNX's own), attributes, operands, opset, results."""
+    """An operation (its domain before a dot, unless it is ONNX's), attributes, operands, opset, results."""
 
     op: str
     attributes: Mapping[str, Any]

@@ -130,12 +130,13 @@ def _operands(call: Call, changed: Mapping[int, int | None]) -> Call:
 
 def _clipped(table: Table, call: Call) -> Call:
     """Leave out bounds that no number exceeds."""
-    free = {}
+    free: dict[int, int | None] = {}
     for place in (1, 2):
         held = table.held(call.operand(place))
         if held is not None and held.is_number and held.dtype == np.float32:
-            limit = np.finfo(np.float32).max
-            free.update({place: None} if (held.number, place) in ((-limit, 1), (limit, 2)) else {})
+            limit = float(np.finfo(np.float32).max)
+            if held.number == (-limit if place == 1 else limit):
+                free[place] = None
     return _operands(call, free)
 
 
@@ -166,7 +167,7 @@ def _sliced(table: Table, call: Call) -> Call:
 def _cast(table: Table, call: Call) -> Call:
     """Leave out what is said of 8-bit floats alone."""
     to = call.get("to")
-    narrow = isinstance(to, int) and "FLOAT8" in onnx.TensorProto.DataType.Name(to)  # type: ignore[arg-type]
+    narrow = isinstance(to, int) and "FLOAT8" in onnx.TensorProto.DataType.Name(to)
     return call if narrow else _without(call, "saturate", "round_mode")
 
 
@@ -211,13 +212,11 @@ def _window(table: Table, call: Call) -> Call:
 _POOLS = frozenset({"AveragePool", "MaxPool"})
 
 
-def _pads(
-    shape: Any, kernel: tuple[int, ...], attributes: Mapping[str, Any], op: str
-) -> tuple[int, ...] | None:
+def _pads(shape: Any, kernel: Any, attributes: Mapping[str, Any], op: str) -> tuple[int, ...] | None:
     """Return the padding as numbers, None where the sizes that tell it are not known."""
     rule = attributes.get("auto_pad", b"NOTSET")
     if rule in (b"NOTSET", b""):
-        return attributes.get("pads", (0,) * 2 * len(kernel))
+        return tuple(attributes.get("pads", (0,) * 2 * len(kernel)))
     if rule == b"VALID":
         return (0,) * 2 * len(kernel)
     if op == "ConvTranspose" or shape is None or None in shape[2:] or len(shape) != len(kernel) + 2:

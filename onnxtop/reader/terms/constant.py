@@ -69,12 +69,12 @@ def _digest(array: Array) -> str:
         state.update(repr(array.tolist()).encode())
         return state.hexdigest()
     if array.flags.c_contiguous:
-        state.update(array.reshape(-1).view(np.uint8))
+        state.update(array.reshape(-1).view(np.uint8).data)
         return state.hexdigest()
     if array.nbytes <= _CHUNK or array.ndim < 2:
-        state.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        state.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
         return state.hexdigest()
     rows = max(1, _CHUNK * len(array) // array.nbytes)
     for start in range(0, len(array), rows):
-        state.update(np.ascontiguousarray(array[start : start + rows]).reshape(-1).view(np.uint8))
+        state.update(np.ascontiguousarray(array[start : start + rows]).reshape(-1).view(np.uint8).data)
     return state.hexdigest()

@@ -80,7 +80,9 @@ class Graphs:
         builder = Builder(level, _RULES[level], self._folding)
         shapes = self._shapes()
         sizes = self._pin(shapes, pinned) if pinned else {}
-        shapes.update({place: sizes.get(self.inputs.old[place].name, shape) for place, shape in shapes.items()})
+        shapes.update(
+            {place: sizes.get(self.inputs.old[place].name, shape) for place, shape in shapes.items()}
+        )
         outputs = []
         defaults: list[str] = []
         for side, model in enumerate(self.models):
@@ -115,7 +117,9 @@ class Graphs:
             )
         return sizes
 
-    def _given(self, side: int, shapes: Mapping[int, Shape | None]) -> dict[str, tuple[str, Declared, Shape | None]]:
+    def _given(
+        self, side: int, shapes: Mapping[int, Shape | None]
+    ) -> dict[str, tuple[str, Declared, Shape | None]]:
         """Return, by its name in one model, an input's own key, and its type and shape."""
         mine = (self.inputs.old, self.inputs.new)[side]
         old = {pair[side]: pair[0] for pair in self.inputs.pairs}
@@ -275,7 +279,7 @@ def _named(node: Node) -> str:
 
 
 def _is_random(node: Node) -> bool:
-    """Tell whether results may differ from run to run: a seed among the attributes, another domain's unknown."""
+    """Tell whether results may differ from run to run: it has a seed, or nobody knows the operation."""
     if not onnx.defs.has(node.op_type, node.domain):
         return True
     if node.op_type == "Dropout" and len(node.inputs) < 3:

@@ -7,13 +7,13 @@ import numpy as np
 from onnx import TensorProto, ValueInfoProto, helper
 
 from onnxtop.reader.model import Model
-from onnxtop.reader.terms.constant import Shape, is_float
 from onnxtop.reader.tensors import dtype_name
+from onnxtop.reader.terms.constant import Shape, is_float
 
 
 @dataclass(frozen=True)
 class Declared:
-    """An input or output as a model declares it; sizes that are open are None, ``names`` what they are called."""
+    """An input or output as a model declares it; open sizes are None, ``names`` what they are called."""
 
     name: str
     data_type: int
@@ -127,7 +127,9 @@ def _fits(old: Shape | None, new: Shape | None) -> bool:
     """Tell whether some shape is one of both."""
     if old is None or new is None:
         return True
-    return len(old) == len(new) and all(a is None or b is None or a == b for a, b in zip(old, new, strict=True))
+    return len(old) == len(new) and all(
+        a is None or b is None or a == b for a, b in zip(old, new, strict=True)
+    )
 
 
 def is_recast(old: Declared, new: Declared) -> bool:

@@ -1,4 +1,4 @@
-"""Level 2: what rounds is left out, and named: casts between floats, codes of activations, a BatchNormalization."""
+"""Level 2: what rounds is left out, and named: casts, codes of activations, a folded normalisation."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Elements that only change places: any chain of such operations is one map of places, its source's to its own.
+"""Elements that only change places: any chain of such operations is one map of places.
 
 Functions of one number go before the movement, so that chains meet. Where sizes are open, what stays is a
 chain of transpositions and shapes.
@@ -7,7 +7,6 @@ chain of transpositions and shapes.
 import hashlib
 from collections.abc import Callable
 from math import prod
-from typing import Any
 
 import numpy as np
 
@@ -21,8 +20,11 @@ _MOST = 2**20
 """Elements whose places are followed."""
 
 FUNCTIONS = frozenset(
-    "Abs Ceil Celu Clip Cos Elu Erf Exp Floor Gelu HardSigmoid HardSwish LeakyRelu Log Mish Neg Reciprocal Relu "
-    "Round Selu Sigmoid Sign Sin Softplus Softsign Sqrt Tanh ThresholdedRelu".split()
+    (
+        *("Abs", "Ceil", "Celu", "Clip", "Cos", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid"),
+        *("HardSwish", "LeakyRelu", "Log", "Mish", "Neg", "Reciprocal", "Relu", "Round", "Selu", "Sigmoid"),
+        *("Sign", "Sin", "Softplus", "Softsign", "Sqrt", "Tanh", "ThresholdedRelu"),
+    )
 )
 """Functions of one number, with constants beside it at most."""
 
@@ -35,9 +37,7 @@ def reshaped(b: Builder, item: int, shape: Shape) -> int:
     if term.constant is not None and None not in shape:
         held = term.constant
         sizes = tuple(size or 0 for size in shape)
-        return b.constant(
-            Constant(held.dtype, sizes, held.digest, lambda: np.reshape(held.read(), sizes))
-        )
+        return b.constant(Constant(held.dtype, sizes, held.digest, lambda: np.reshape(held.read(), sizes)))
     if table.shape(item) == shape and shape.count(None) <= 1:
         return item
     source = term.operands[0] if term.operands else None
@@ -55,7 +55,7 @@ def reshaped(b: Builder, item: int, shape: Shape) -> int:
 
 
 def viewed(b: Builder, item: int, move: Callable[[Places], Places]) -> int | None:
-    """Return a term's elements moved, as a view of what they come from; None where sizes are open or large."""
+    """Return a term's elements moved, as a view of their source; None where sizes are open or large."""
     chain, base = [], item
     while b.source(base).op in _CHAIN:
         chain.append(b.source(base))
@@ -83,7 +83,7 @@ def _view(b: Builder, base: int, places: Places, sizes: tuple[int, ...]) -> int:
     shape = tuple(map(int, places.shape))
     if places.size == prod(sizes) and bool((np.diff(places.ravel()) == 1).all()):
         return reshaped(b, base, shape)
-    digest = hashlib.blake2b(np.ascontiguousarray(places), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(np.ascontiguousarray(places).data, digest_size=16).hexdigest()
     kind = b.source(base).type
     attributes = [("places", digest), ("shape", shape)]
     return b.table.term(VIEW, attributes, [base], None if kind is None else Type(kind.dtype, shape), places)
@@ -108,8 +108,7 @@ def again(b: Builder, like: int, item: int) -> int | None:
     places = term.places
     if places is None:
         return None
-    made = viewed(b, item, lambda own: own.reshape(-1)[places])
-    return made
+    return viewed(b, item, lambda own: own.reshape(-1)[places])
 
 
 def _factor(b: Builder, term: Term) -> int | None:
@@ -203,9 +202,3 @@ RULES: dict[str, tuple[Rule, ...]] = {
     ),
     **dict.fromkeys(FUNCTIONS, (function_before,)),
 }
-
-
-def rank_of(b: Builder, item: int | None) -> Any:
-    """Return how many axes a term has, None where that is not known."""
-    shape = b.table.shape(item)
-    return None if shape is None else len(shape)

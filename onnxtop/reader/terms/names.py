@@ -2,7 +2,7 @@
 
 import onnx
 
-_SAY_NOTHING = frozenset("A B X Y T data input input1 input2 tensor".split())
+_SAY_NOTHING = frozenset(["A", "B", "X", "Y", "T", "data", "input", "input1", "input2", "tensor"])
 
 
 def operand_name(op: str, place: int) -> str:

@@ -1,4 +1,4 @@
-"""Types and shapes of results, inferred by ONNX while terms are made: what a file declares is not believed."""
+"""Types of results, inferred by ONNX while terms are made: what a file declares is not believed."""
 
 import onnx
 from onnx import TypeProto, helper

@@ -1,4 +1,4 @@
-"""Operations that exporters also write out in others, written out: LayerNormalization, Gelu and their like."""
+"""Operations that exporters also write out in others, written out: LayerNormalization, Gelu and such."""
 
 import math
 from typing import Any
