@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.comparison.alignment import CHUNK, EXPLAINED, align
+from onnxtop.comparison.alignment import CHUNK, align
 from onnxtop.reader.terms.constant import Array, Constant
 
 ROUNDING = 1e-5
@@ -20,6 +20,8 @@ _NEAR = 0.01
 """Elements that all stay within this share of themselves are rounded, not edited."""
 _SINGLE = 1e-3
 """Relative change of a single number that is still rounding (to float16)."""
+_SLICES = 4
+"""Axes of fewer entries do not tell whether a change sits in few of them."""
 _BLOCK = 64
 _SORTED = 2**22
 _ALIGNED = 2**22
@@ -46,9 +48,7 @@ class Change:
 
 def compare_constants(old: Constant, new: Constant) -> Change:
     """Compare two constants element by element."""
-    if old.size == new.size == 1 and old.shape != new.shape:
-        old = Constant(old.dtype, new.shape, old.digest, lambda: old.read().reshape(new.shape))
-    if old.shape != new.shape:
+    if old.shape != new.shape and not old.size == new.size == 1:
         return Change(np.inf, f"shape {_listed(old.shape)}, now {_listed(new.shape)}")
     if not (old.is_float and new.is_float):
         kinds = f" {old.dtype}" if old.dtype == new.dtype else ""
@@ -83,13 +83,12 @@ def _compared(old: Constant, new: Constant) -> Change:
     if old.size == 1:
         told = f"{_number(old)}, now {_number(new)}"
         return Change(relative, told, relative <= _SINGLE)
-    spread = near or not _is_concentrated(np.concatenate(blocks))
-    order = _order(old, new) if relative >= EXPLAINED and old.size <= _ALIGNED else ""
-    share = (
-        f"changed by {100 * relative:.3g} %" if relative < 10 else f"changed by a factor of {relative:.3g}"
-    )
-    told = f"the same in another order ({order})" if order else share
-    few = "" if spread or relative > 0.1 else ", most of it in few elements"
+    order = _order(old, new) if relative > ROUNDING and old.size <= _ALIGNED else ""
+    spread = not order and (near or not _is_concentrated(np.concatenate(blocks)))
+    spread = spread and (near or not _is_in_slices(old, new))
+    share = f"{100 * relative:.3g} %" if relative < 10 else f"a factor of {relative:.3g}"
+    told = f"the same in another order ({order})" if order else f"changed by {share}"
+    few = "" if order or spread or relative > 0.1 else ", most of it in few elements"
     return Change(relative, f"{_listed(old.shape)} {told}{few}", spread, order)
 
 
@@ -116,11 +115,23 @@ def _is_concentrated(squares: NDArray[Any]) -> bool:
     return bool(largest.sum() > _MOST * squares.sum())
 
 
+def _is_in_slices(old: Constant, new: Constant) -> bool:
+    """Tell whether a change sits in few of the slices along some axis."""
+    if old.size > _SORTED:
+        return False
+    squares = np.square(new.read().astype(np.float64) - old.read().astype(np.float64))
+    sums = (
+        squares.sum(axis=tuple(other for other in range(squares.ndim) if other != axis))
+        for axis in range(squares.ndim)
+    )
+    return any(each.size >= _SLICES and _is_concentrated(each) for each in sums)
+
+
 def _order(old: Constant, new: Constant) -> str:
     """Return how a constant was rearranged, empty if it was not."""
     before, after = old.read(), new.read()
-    if before.ndim < 2:
-        same = np.array_equal(np.sort(before.ravel()), np.sort(after.ravel()))
-        return "permuted" if same else ""
-    matrices = [array.reshape(array.shape[0], -1) for array in (before, after)]
-    return align([matrices[0]], [matrices[1]]).order
+    order = ""
+    if before.ndim > 1:
+        order = align([before.reshape(len(before), -1)], [after.reshape(len(after), -1)]).order
+    moved = np.array_equal(np.sort(before, axis=None), np.sort(after, axis=None))
+    return order or ("permuted" if moved else "")

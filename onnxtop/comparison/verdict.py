@@ -14,6 +14,8 @@ from onnxtop.results.diff import Change, DiffSettings, Verdict, WholeDiff
 _ORDER = ("removed", "inserted", "replaced", "unmatched", "edge", "attribute", "version", "constant")
 """What differs, the most important first."""
 _UNCERTAIN = ("unmatched", "version")
+_REMARK = 100
+"""What a difference of the interface costs: no reading of the graphs explains it away."""
 _LEVELS = (
     "the same operations on the same constants",
     "equal in real arithmetic",
@@ -29,10 +31,11 @@ class _Attempt:
     whole: Whole
     walk: Walk
     counting: tuple[Difference, ...]
+    remarks: int
 
     @property
     def cost(self) -> float:
-        return sum(each.cost for each in self.counting)
+        return sum(each.cost for each in self.counting) + _REMARK * self.remarks
 
 
 def judge_whole(old: Model, new: Model, settings: DiffSettings) -> WholeDiff:
@@ -48,7 +51,8 @@ def judge_whole(old: Model, new: Model, settings: DiffSettings) -> WholeDiff:
         if whole.is_equal:
             return _equal(graphs, level, whole)
         walk = Walk(whole)
-        attempts.append(_Attempt(level, whole, walk, tuple(_counting(walk, settings))))
+        remarks = sum(each.counts for each in _remarks(graphs, level))
+        attempts.append(_Attempt(level, whole, walk, tuple(_counting(walk, settings)), remarks))
     return _different(graphs, min(attempts, key=lambda each: each.cost), settings)
 
 

@@ -139,7 +139,9 @@ class Walk:
         ours, theirs = self._term(old), self._term(new)
         below_old, below_new, (value, x, y) = self._best(old, new)
         if (x, y) == (old, new) and ours.op == theirs.op:
-            if ours.op == INPUT:
+            if ours.op == INPUT and _key(ours) == _key(theirs):
+                self._ours[old], self._theirs[new] = new, old  # the interface says how they differ
+            elif ours.op == INPUT:
                 self._edge(old, new, above_old, None, place)
             else:
                 self._matched(old, new)
@@ -319,12 +321,15 @@ class Walk:
         before, after = self._table.held(old), self._table.held(new)
         assert before is not None
         assert after is not None
-        change = compare_constants(before, after)
         above = above_old
         where = f"output {place}" if above is None else self._name(0, above)
         operand = "" if above is None else operand_name(self._term(above).op, place)
-        what = f"constant {operand}: {change.what}" if operand else f"constant: {change.what}"
-        self._say("constant", where, what, change=change)
+        told = f"constant {operand}".strip()
+        if new in self._old and after.size >= _ANCHOR:
+            self._say("edge", where, f"{told} is now one that the old model takes elsewhere")
+            return
+        change = compare_constants(before, after)
+        self._say("constant", where, f"{told}: {change.what}", change=change)
 
     def _say(self, kind: str, where: str, what: str, cost: float = 1.0, change: Change | None = None) -> None:
         self.found.append(Difference(kind, where, what, cost, change))
@@ -354,6 +359,10 @@ def _path(ways: dict[int, int | None], end: int, start: int) -> list[int]:
         passed.append(here)
         here = ways[here]
     return passed[::-1]
+
+
+def _key(term: Term) -> object:
+    return dict(term.attributes).get("key")
 
 
 def _same_set(ours: Term, theirs: Term) -> bool:

@@ -47,8 +47,15 @@ class Builder:
             computed = self._computed(call)
             if computed is not None:
                 return computed
-        rules = () if VERSION in call.attributes else self.rules.get(op, ())
-        return next((made for rule in rules if (made := rule(self, call)) is not None), self.plain(call))
+        try:
+            made = self._ruled(call)
+        except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError):
+            made = None  # what does not fit its operands stays the operation that it is
+        return self.plain(call) if made is None else made
+
+    def _ruled(self, call: Call) -> Results | None:
+        rules = () if VERSION in call.attributes else self.rules.get(call.op, ())
+        return next((made for rule in rules if (made := rule(self, call)) is not None), None)
 
     def one(
         self, op: str, *operands: int | None, attributes: Mapping[str, Any] | None = None, opset: int = NEWEST

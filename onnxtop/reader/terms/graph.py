@@ -16,7 +16,7 @@ from onnxtop.reader.terms.builder import Builder, Results, Rule
 from onnxtop.reader.terms.call import MARK, attribute_value
 from onnxtop.reader.terms.constant import Constant, Shape, constant_of, is_float
 from onnxtop.reader.terms.folding import Folding
-from onnxtop.reader.terms.interface import Declared, Ports, inputs_of, outputs_of, ports
+from onnxtop.reader.terms.interface import Declared, Ports, fits, inputs_of, outputs_of, ports
 from onnxtop.reader.terms.table import INPUT, Origin, Table, Type
 
 PINNED = (13, 29)
@@ -124,7 +124,11 @@ class Graphs:
         mine = (self.inputs.old, self.inputs.new)[side]
         old = {pair[side]: pair[0] for pair in self.inputs.pairs}
         return {
-            item.name: (f"{old[place]}", item, shapes[old[place]])
+            item.name: (
+                f"{old[place]}",
+                item,
+                shapes[old[place]] if fits(item.shape, shapes[old[place]]) else item.shape,
+            )
             if place in old
             else (f"{side}:{item.name}", item, item.shape)
             for place, item in enumerate(mine)
@@ -163,9 +167,8 @@ class _Walk:
                 dtype = np.dtype(np.float32)
             kind = None if dtype is None else Type(dtype, shape)
             self._builder.table.origin = Origin(value.name, "Input")
-            self._terms[value] = self._builder.table.term(
-                INPUT, [("key", key), ("type", str(dtype))], [], kind
-            )
+            attributes = [("key", key), ("type", str(dtype)), ("shape", shape)]
+            self._terms[value] = self._builder.table.term(INPUT, attributes, [], kind)
 
     def outputs(self) -> list[int | None]:
         """Make the terms of all nodes, and return those of the outputs."""

@@ -115,7 +115,7 @@ def _compared(kind: str, old: Declared, new: Declared) -> list[Remark]:
     if old.data_type != new.data_type:
         remarks.append(Remark(where, f"{old}, now {new}", True))
     elif not _agree(old, new):
-        remarks.append(Remark(where, f"{old}, now {new}", not _fits(old.shape, new.shape)))
+        remarks.append(Remark(where, f"{old}, now {new}", not fits(old.shape, new.shape)))
     return remarks
 
 
@@ -123,7 +123,7 @@ def _agree(old: Declared, new: Declared) -> bool:
     return (old.data_type, old.shape) == (new.data_type, new.shape)
 
 
-def _fits(old: Shape | None, new: Shape | None) -> bool:
+def fits(old: Shape | None, new: Shape | None) -> bool:
     """Tell whether some shape is one of both."""
     if old is None or new is None:
         return True
