@@ -21,18 +21,25 @@ def judge(layer: LayerDiff, settings: DiffSettings) -> LayerDiff:
     return replace(layer, changes=tuple(changes), notes=(*notes, *(order if settings.permuted_ok else ())))
 
 
-def with_layers(whole: WholeDiff, layers: Sequence[LayerDiff], settings: DiffSettings) -> WholeDiff:
-    """Return the verdict with what the topology of layers says against it, where weights differ at all."""
+def with_layers(
+    whole: WholeDiff, layers: Sequence[LayerDiff], settings: DiffSettings, *, recoded: bool
+) -> WholeDiff:
+    """Return the verdict with what layers say against it, where weights differ at all: topology, and ties.
+
+    Of weights that are ``recoded``, a copy that is rounded by itself says nothing of a tie.
+    """
     if whole.verdict is not Verdict.WITHIN or any(layer.weights.per_output for layer in layers):
         return whole
-    found = tuple(
-        Change("layer", layer.name, f"NP changed by {_share(moved)}", moved, counts=True)
-        for layer in layers
-        if (moved := _moved(layer, settings)) is not None
-    )
+    found = []
+    for layer in layers:
+        moved = _moved(layer, settings)
+        if moved is not None:
+            found.append(Change("layer", layer.name, f"NP changed by {_share(moved)}", moved, counts=True))
+        if layer.retied is not None and not recoded:
+            found.append(Change("layer", layer.name, layer.retied, None, counts=True))
     if not found:
         return whole
-    reason = f"{whole.reason}, but NP does not: see the layers"
+    reason = f"{whole.reason}, but not what became of layers"
     return replace(whole, verdict=Verdict.CHANGED, reason=reason, changes=(*found, *whole.changes))
 
 

@@ -88,12 +88,13 @@ def compare(
     layers = tuple(judge(_layer(pair, before, after), options.settings) for pair in pairs)
     layers = _with_holders(layers, pairs, before, after)
     whole = judge_whole(before.model, after.model, options.settings)
+    encodings = [{layer.encoding for layer in side.report.layers} for side in (before, after)]
     return Diff(
         tool=_TOOL,
         old=before.report.model,
         new=after.report.model,
         settings=options.settings,
-        whole=with_layers(whole, layers, options.settings),
+        whole=with_layers(whole, layers, options.settings, recoded=encodings[0] != encodings[1]),
         network=_network(before.report, after.report, layers),
         layers=layers,
         appeared=_unmatched(after.report, {pair.new for pair in pairs}),

@@ -73,7 +73,7 @@ def _rounds(graphs: Graphs, whole: Whole) -> bool:
     """Tell whether the models differ in what level 2 leaves out."""
     kinds = [_rounding(whole, side) for side in (0, 1)]
     pairs = ((graphs.inputs.old[a], graphs.inputs.new[b]) for a, b in graphs.inputs.pairs)
-    return kinds[0] != kinds[1] or any(a.data_type != b.data_type and is_recast(a, b) for a, b in pairs)
+    return kinds[0] != kinds[1] or any(is_recast(a, b) for a, b in pairs)
 
 
 def _rounding(whole: Whole, side: int) -> Counter[str]:
@@ -107,13 +107,9 @@ def _remarks(graphs: Graphs, level: int) -> list[Remark]:
         f"{ports.kind} {ports.old[a].name}"
         for ports in (graphs.inputs, graphs.outputs)
         for a, b in ports.pairs
-        if is_recast(ports.old[a], ports.new[b]) and _same_rank(ports.old[a].shape, ports.new[b].shape)
+        if is_recast(ports.old[a], ports.new[b])
     }
     return [Remark(each.where, each.what, each.counts and each.where not in recast) for each in remarks]
-
-
-def _same_rank(old: Sequence[int | None] | None, new: Sequence[int | None] | None) -> bool:
-    return old is None or new is None or len(old) == len(new)
 
 
 def _equal(graphs: Graphs, level: int, whole: Whole) -> WholeDiff:
@@ -153,8 +149,8 @@ def _dropped(whole: Whole, walk: Walk | None = None) -> tuple[str, ...]:
     if whole.defaults:
         told.append(f"that nothing overrides the defaults of {', '.join(whole.defaults)}")
     if whole.sizes:
-        names = sorted(whole.sizes)
-        told.append(f"sizes of {', '.join(names)}: those tried were {PINNED[0]}, {PINNED[1]} and like them")
+        names = ", ".join(sorted(whole.sizes))
+        told.append(f"open sizes of {names}: tried from {PINNED[0]} and from {PINNED[1]} on")
     return tuple(told)
 
 

@@ -133,6 +133,8 @@ def fits(old: Shape | None, new: Shape | None) -> bool:
 
 
 def is_recast(old: Declared, new: Declared) -> bool:
-    """Tell whether two are the same but for the type of their floats."""
+    """Tell whether two differ in nothing but the type of their floats."""
     kinds = old.dtype, new.dtype
-    return kinds[0] is not None and kinds[1] is not None and is_float(kinds[0]) and is_float(kinds[1])
+    if kinds[0] is None or kinds[1] is None or kinds[0] == kinds[1]:
+        return False
+    return is_float(kinds[0]) and is_float(kinds[1]) and fits(old.shape, new.shape)
