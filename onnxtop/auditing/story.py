@@ -85,9 +85,10 @@ def audit(
 
 @dataclass(frozen=True, eq=False)
 class Audited:
-    """A report, and the layers it is about, for those who go on from there."""
+    """A report, and the model and layers it is about, for those who go on from there."""
 
     report: Report
+    model: Model
     layers: Sequence[Layer]
 
 
@@ -130,7 +131,7 @@ def audited(
         layers=tuple(layer for layer in report.layers if shown.search(layer.name)),
         findings=tuple(f for f in findings if f.layer is None or shown.search(f.layer)),
     )
-    return Audited(report, layers)
+    return Audited(report, model, layers)
 
 
 def _figures(

@@ -19,7 +19,7 @@ VERBS = {
     "layers": ("onnxtop.cli.layers", "List the weighted layers of a model, without topology."),
     "graph": ("onnxtop.cli.graph", "Show which layer of a model feeds which."),
     "check": ("onnxtop.cli.check", "Judge models by rules, thresholds and a baseline: the CI gate."),
-    "diff": ("onnxtop.cli.diff", "Tell what changed between two models, layer by layer."),
+    "diff": ("onnxtop.cli.diff", "Tell whether two models are one function, and what changed."),
     "rules": ("onnxtop.cli.rules", "List the rules of check."),
     "explain": ("onnxtop.cli.explain", "Explain a rule or a figure: what it means, how it is measured."),
     "schema": ("onnxtop.cli.schema", "Print the JSON Schema of the report."),

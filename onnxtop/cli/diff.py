@@ -1,4 +1,4 @@
-"""``onnxtop diff``: what changed between two models, layer by layer."""
+"""``onnxtop diff``: what changed between two models, as wholes and layer by layer."""
 
 from typing import Any
 
@@ -13,11 +13,11 @@ from onnxtop.options import with_values
 
 EXIT_CODES = """\b
 Exit codes:
-  0    no change beyond the tolerances
-  1    changed
+  0    SAME, EQUIVALENT or WITHIN TOLERANCE
+  1    CHANGED, or UNPROVEN
   2    usage error
   3    a model could not be analysed
-  4    nothing to compare: no weight tensors
+  4    nothing to compare: only one of the models has weight tensors
   5    internal error
   130  interrupted"""
 
@@ -27,9 +27,10 @@ Exit codes:
 @click.argument("new", metavar="NEW")
 @options_of(CompareOptions)
 def command(run: Run, old: str, new: str, **options: Any) -> int:
-    """Tell what changed between two models, layer by layer.
+    """Tell whether two models are one function, and what changed.
 
-    OLD and NEW are ONNX files. Layers are found again under other names, transposed, permuted or quantised.
+    OLD and NEW are ONNX files. Every operation, attribute, edge and constant is compared; then the layers, in
+    weights and topology: they are found again under other names, transposed, permuted or quantised.
     """
     before, after = one_model(old), one_model(new)
     run.check((before, after))

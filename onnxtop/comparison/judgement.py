@@ -1,9 +1,9 @@
 """Which differences count: the reasons why a layer is changed, in words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from onnxtop.results.diff import DiffSettings, Figure, LayerDiff
+from onnxtop.results.diff import Change, DiffSettings, Figure, LayerDiff, Verdict, WholeDiff
 
 _SAME_FACTOR = 0.01
 """A factor this near to 1 is none worth a word."""
@@ -21,6 +21,34 @@ def judge(layer: LayerDiff, settings: DiffSettings) -> LayerDiff:
     return replace(layer, changes=tuple(changes), notes=(*notes, *(order if settings.permuted_ok else ())))
 
 
+def with_layers(
+    whole: WholeDiff, layers: Sequence[LayerDiff], settings: DiffSettings, *, recoded: bool
+) -> WholeDiff:
+    """Return the verdict with what layers say against it, where weights differ at all: topology, and ties.
+
+    Of weights that are ``recoded``, a copy that is rounded by itself says nothing of a tie.
+    """
+    if whole.verdict is not Verdict.WITHIN or any(layer.weights.per_output for layer in layers):
+        return whole
+    found = []
+    for layer in layers:
+        moved = _moved(layer, settings)
+        if moved is not None:
+            found.append(Change("layer", layer.name, f"NP changed by {_share(moved)}", moved, counts=True))
+        if layer.retied is not None and not recoded:
+            found.append(Change("layer", layer.name, layer.retied, None, counts=True))
+    if not found:
+        return whole
+    reason = f"{whole.reason}, but not what became of layers"
+    return replace(whole, verdict=Verdict.CHANGED, reason=reason, changes=(*found, *whole.changes))
+
+
+def _moved(layer: LayerDiff, settings: DiffSettings) -> float | None:
+    """Return how far the NP of a layer whose weights differ moved, if that is more than it may."""
+    moved = relative(layer.neural_persistence)
+    return moved if layer.weights.relative and moved is not None and moved > settings.np_tolerance else None
+
+
 def relative(figure: Figure) -> float | None:
     """Return the relative change of a figure, None if one of the two is not defined or the old one is 0."""
     if figure.old is None or figure.new is None or figure.old == 0:
@@ -34,8 +62,8 @@ def _weights(layer: LayerDiff, settings: DiffSettings) -> Iterator[str]:
         yield change.reason
     if change.relative is not None and change.relative > settings.tolerance:
         yield f"weights changed by {_share(change.relative)}{_how(layer)}"
-    moved = relative(layer.neural_persistence)
-    if change.relative and moved is not None and moved > settings.np_tolerance:
+    moved = _moved(layer, settings)
+    if moved is not None:
         yield f"NP changed by {_share(moved)}"
 
 

@@ -1,11 +1,13 @@
 """Which layer of the old model is which of the new one.
 
-First by name and shape, then by the module's path (exporters spell it differently), then by the weight's
-name; then by content: what holds nearly the same weights, in whatever order, is the same layer. What is left
-is paired by name although its shape differs, and at last by place, if both models have as many layers of a
-shape left over.
+First what holds the same weights bit by bit: by name, by the module's path (exporters spell it differently),
+by the weight's name, then by a name that differs in its numbers alone: those move when a layer is inserted.
+What is left is matched by the same names, then by content: what holds nearly the same weights, in whatever
+order, is the same layer. At last it is paired by name although its shape differs, and by place, if both
+models have as many layers of a shape left over.
 """
 
+import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -15,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.comparison.alignment import EXPLAINED, align
-from onnxtop.network import Blocks
+from onnxtop.comparison.alignment import CHUNK, EXPLAINED, align
+from onnxtop.network import Blocks, strips
 from onnxtop.rules.matching import paired
 
 _TRIED = 3
@@ -51,13 +53,16 @@ class Pair:
 def match(old: Sequence[Candidate], new: Sequence[Candidate]) -> list[Pair]:
     """Pair the layers of two models, each at most once, in the order of the new model."""
     pairs: list[Pair] = []
+    digests = {id(layer): _digest(layer) for layer in (*old, *new)}
     keys: tuple[tuple[str, Callable[[Candidate], Hashable]], ...] = (
-        ("name", lambda layer: (layer.name, layer.sides)),
-        ("module path", lambda layer: (module_path(layer.name, layer.op_type), layer.sides)),
-        ("weight name", lambda layer: (layer.weight, layer.sides)),
+        ("name", lambda layer: layer.name),
+        ("module path", lambda layer: module_path(layer.name, layer.op_type)),
+        ("weight name", lambda layer: layer.weight),
     )
+    for by, key in (*keys, ("content", _unnumbered)):
+        pairs += _by_key(old, new, pairs, by, _both(key, lambda layer: digests[id(layer)]))
     for by, key in keys:
-        pairs += _by_key(old, new, pairs, by, key)
+        pairs += _by_key(old, new, pairs, by, _both(key, lambda layer: layer.sides))
     pairs += _by_content(old, new, pairs)
     for by, key in (
         ("name", lambda layer: layer.name),
@@ -66,6 +71,27 @@ def match(old: Sequence[Candidate], new: Sequence[Candidate]) -> list[Pair]:
         pairs += _by_key(old, new, pairs, by, key)
     pairs += _by_place(old, new, pairs)
     return sorted(pairs, key=lambda pair: pair.new)
+
+
+Key = Callable[[Candidate], Hashable]
+
+
+def _both(one: Key, other: Key) -> Key:
+    return lambda layer: (one(layer), other(layer))
+
+
+def _unnumbered(layer: Candidate) -> str:
+    """Return a layer's path without its numbers."""
+    return re.sub(r"\d+", "", module_path(layer.name, layer.op_type))
+
+
+def _digest(layer: Candidate) -> str:
+    """Return a digest of a layer's weights as they stand, whatever their type."""
+    state = hashlib.blake2b(repr(layer.sides).encode(), digest_size=16)
+    for block in layer.read():
+        for rows in strips(block.shape, CHUNK):
+            state.update(np.ascontiguousarray(block[rows], np.float64).data)
+    return state.hexdigest()
 
 
 def module_path(name: str, op_type: str) -> str:

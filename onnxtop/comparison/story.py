@@ -1,20 +1,24 @@
-"""The whole story of a comparison on one page: audit both models, match their layers, measure each pair."""
+"""The whole story of a comparison on one page: audit both models, judge them, match their layers."""
 
+import filecmp
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from onnxtop._version import __version__
 from onnxtop.auditing.layers import Progress
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import ALGORITHMS, audited
 from onnxtop.comparison.alignment import EXPLAINED, align
-from onnxtop.comparison.judgement import judge
+from onnxtop.comparison.judgement import judge, with_layers
 from onnxtop.comparison.matching import Candidate, Marks, Pair, holder, match
 from onnxtop.comparison.measures import topology_change, weight_change
 from onnxtop.comparison.options import CompareOptions
+from onnxtop.comparison.verdict import judge_whole, same_bytes
 from onnxtop.errors import NothingToAnalyseError, OnnxtopError
 from onnxtop.reader.layer import Layer
+from onnxtop.reader.model import Model
 from onnxtop.results.diff import (
     Diff,
     Figure,
@@ -25,7 +29,7 @@ from onnxtop.results.diff import (
 )
 from onnxtop.results.report import LayerReport, Report, ToolInfo
 
-DIFF_ALGORITHM = 1
+DIFF_ALGORITHM = 2
 """Raised whenever the same files and options may give another comparison."""
 
 _FOLDED = (
@@ -39,6 +43,7 @@ class _Side:
     """One of the two models."""
 
     report: Report
+    model: Model
     candidates: Sequence[Candidate]
 
     @property
@@ -53,7 +58,7 @@ def compare(
     *,
     progress: Progress | None = None,
 ) -> Diff:
-    """Compare two ONNX files, layer by layer, in weights and in topology.
+    """Compare two ONNX files: as whole models, then layer by layer, in weights and in topology.
 
     Parameters
     ----------
@@ -69,19 +74,27 @@ def compare(
     onnxtop.errors.ModelError
         A file cannot be read, is not an ONNX model, or its external data is missing or unsafe.
     onnxtop.errors.NothingToAnalyseError
-        One of the models has no weights that can be read.
+        One of the models has weights and the other has none.
     """
     options = options or CompareOptions()
-    sides = [_side(os.fspath(path), options, progress) for path in (old, new)]
-    before, after = sides
+    paths = os.fspath(old), os.fspath(new)
+    same = _same(*paths, options) if _hold_the_same(*paths) else None
+    if same is not None:
+        return same
+    before, after = (_side(path, options, progress) for path in paths)
+    if bool(before.candidates) != bool(after.candidates):
+        _check_weights(before, after)
     pairs = match(before.candidates, after.candidates)
     layers = tuple(judge(_layer(pair, before, after), options.settings) for pair in pairs)
     layers = _with_holders(layers, pairs, before, after)
+    whole = judge_whole(before.model, after.model, options.settings)
+    encodings = [{layer.encoding for layer in side.report.layers} for side in (before, after)]
     return Diff(
-        tool=ToolInfo("onnxtop", __version__, {**ALGORITHMS, "diff": DIFF_ALGORITHM}),
+        tool=_TOOL,
         old=before.report.model,
         new=after.report.model,
         settings=options.settings,
+        whole=with_layers(whole, layers, options.settings, recoded=encodings[0] != encodings[1]),
         network=_network(before.report, after.report, layers),
         layers=layers,
         appeared=_unmatched(after.report, {pair.new for pair in pairs}),
@@ -89,21 +102,60 @@ def compare(
     )
 
 
-def _side(path: str, options: CompareOptions, progress: Progress | None) -> _Side:
+_TOOL = ToolInfo("onnxtop", __version__, {**ALGORITHMS, "diff": DIFF_ALGORITHM})
+
+
+def _hold_the_same(old: str, new: str) -> bool:
+    try:
+        return filecmp.cmp(old, new, shallow=False)
+    except OSError:  # loading them says what is wrong
+        return False
+
+
+def _same(old: str, new: str, options: CompareOptions) -> Diff | None:
+    """Return what is told at once of files that hold the same bytes; no layer is measured.
+
+    None if weights stand in other files: those may differ.
+    """
+    side = _side(old, options, None, topology=False)
+    folders = [Path(path).resolve().parent for path in (old, new)]
+    if side.model.has_files_beside and folders[0] != folders[1]:
+        return None
+    parameters = (side.report.coverage.parameters_analysed,) * 2
+    return Diff(
+        tool=_TOOL,
+        old=side.report.model,
+        new=replace(side.report.model, path=new),
+        settings=options.settings,
+        whole=same_bytes(),
+        network=NetworkDiff(Figure(None, None), Figure(None, None), parameters),
+        layers=(),
+    )
+
+
+def _check_weights(before: _Side, after: _Side) -> None:
+    """Refuse to compare a model that has weights with one that has none."""
+    for side in (before, after):
+        if not side.report.coverage.parameters_total:
+            raise NothingToAnalyseError(
+                f"{side.report.model.path}: nothing to compare: it has no weight tensor that can be read"
+            )
+
+
+def _side(path: str, options: CompareOptions, progress: Progress | None, *, topology: bool = True) -> _Side:
     settings = AuditOptions(
         input_shapes=options.input_shapes,
         dims=options.dims,
         allow_external=options.allow_external,
         peepholes=options.peepholes,
         seed=options.settings.seed,
+        topology=topology,
     )
     try:
         found = audited(path, settings, progress=progress)
     except OnnxtopError as error:
         raise type(error)(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
-    if not found.layers:
-        raise NothingToAnalyseError(f"{path}: nothing to compare: it has no weight tensor that can be read")
-    return _Side(found.report, [_candidate(layer) for layer in found.layers])
+    return _Side(found.report, found.model, [_candidate(layer) for layer in found.layers])
 
 
 def _candidate(layer: Layer) -> Candidate:

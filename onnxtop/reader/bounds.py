@@ -217,7 +217,7 @@ def _size(answer: TypeProto | None) -> tuple[int, int]:
 
 def infer(
     proto: NodeProto,
-    operands: Sequence[tuple[tuple[int, ...] | None, int, Array | None]],
+    operands: Sequence[tuple[tuple[int | None, ...] | None, int, Array | None]],
     opset: int,
     ir_version: int = onnx.IR_VERSION,
 ) -> dict[str, TypeProto]:

@@ -63,6 +63,17 @@ def today(node: Node, inputs: Inputs, opset: int) -> Today:
     return Today(node.proto, inputs, opset)
 
 
+def meaning(op_type: str, opset: int) -> int:
+    """Return 0 for an operation that means what today's does, else the version that tells it apart."""
+    until = max(_REWRITTEN.get(op_type, (0, None))[0], _OTHERWISE.get(op_type, 0))
+    if opset >= until or not onnx.defs.has(op_type):
+        return 0
+    try:
+        return int(onnx.defs.get_schema(op_type, opset).since_version)
+    except onnx.defs.SchemaError:  # written out of a fused operation, newer than the model
+        return 0
+
+
 def _with(
     node: Node, count: int, *, without: Sequence[str] = (), op_type: str = "", **attributes: Any
 ) -> NodeProto:
@@ -188,3 +199,24 @@ _REWRITTEN: dict[str, tuple[int, Callable[[Node, Inputs, int], Today]]] = {
     "Upsample": (_NOW, _resize),
 }
 """Operations that the evaluation takes as today's, and the opset since which they mean the same."""
+
+_OTHERWISE: dict[str, int] = {
+    "Attention": 24,
+    "ConvTranspose": 11,
+    "DFT": 20,
+    "GRU": 7,
+    "GlobalLpPool": 2,
+    "GridSample": 20,
+    "GroupNormalization": 21,
+    "LSTM": 7,
+    "LpPool": 18,
+    "MaxUnpool": 11,
+    "NegativeLogLikelihoodLoss": 13,
+    "NonMaxSuppression": 11,
+    "OneHot": 11,
+    "RNN": 7,
+    "Scan": 9,
+    "SoftmaxCrossEntropyLoss": 13,
+    "Tile": 6,
+}
+"""Operations that meant something else, and are not written as today's: the opset that changed them."""

@@ -119,7 +119,8 @@ class Model:
 
     ``nodes`` stand in the order in which the graph runs, ``scope`` holds them as a tree. ``tensors`` holds
     every initializer and Constant, large ones without their bytes. ``inputs`` are the graph's inputs that are
-    no initializers, ``results`` the values that leave the graph or a body. ``carried`` maps a body's input
+    no initializers, ``outputs`` its outputs (None: nothing makes it), ``results`` the values that leave the
+    graph or a body. ``carried`` maps a body's input
     that no iteration changes to its value outside. ``attribute_values`` are weights that stand in attributes,
     by node and name, which are tensors like any other. ``proto`` is the outline of the file (see `wire`).
     ``closed`` says of functions that could not be inlined why, by domain and name.
@@ -135,6 +136,7 @@ class Model:
     nodes: tuple[Node, ...]
     scope: Scope
     inputs: tuple[Value, ...]
+    outputs: tuple[Value | None, ...]
     results: frozenset[Value]
     tensors: Mapping[Value, TensorProto]
     producers: Mapping[Value, Node]
@@ -147,6 +149,11 @@ class Model:
     def producer(self) -> str:
         """What wrote the file, name and version."""
         return f"{self.proto.producer_name} {self.proto.producer_version}".strip()
+
+    @property
+    def has_files_beside(self) -> bool:
+        """Whether some of its weights stand in other files."""
+        return any(self.files.is_beside(tensor) for tensor in self.tensors.values())
 
     def sha256(self) -> str:
         """Return the hash of the model file (external data not included)."""
@@ -239,6 +246,7 @@ class _Linker:
             "nodes": tuple(self._nodes),
             "scope": scope,
             "inputs": tuple(names[value.name] for value in graph.input if value.name not in initialized),
+            "outputs": tuple(names.get(value.name) for value in graph.output),
             "results": frozenset(self._results),
             "tensors": self._tensors,
             "producers": self._producers,

@@ -100,6 +100,11 @@ class TensorFiles:
         """Tell whether a tensor stands for a sparse one."""
         return any(entry.key == "location" and entry.value == _SPARSE for entry in tensor.external_data)
 
+    def is_beside(self, tensor: TensorProto) -> bool:
+        """Tell whether a tensor's bytes stand in another file than the model."""
+        locations = [entry.value for entry in tensor.external_data if entry.key == "location"]
+        return tensor.data_location == TensorProto.EXTERNAL and locations[:1] not in ([INLINE], [_SPARSE])
+
     def check(self, tensor: TensorProto) -> None:
         """Raise unless the tensor's bytes are there, are allowed to be read, and fit its dims.
 

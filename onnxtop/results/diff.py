@@ -4,6 +4,7 @@ A figure that is not defined is None, and a ``reason`` stands beside it.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, Any
 
 from onnxtop.options import Option
@@ -28,6 +29,57 @@ class DiffSettings:
     ] = 0.1
     permuted_ok: Annotated[bool, Option("Let the same weights in another order count as the same.")] = False
     seed: int = 0
+
+
+class Verdict(StrEnum):
+    """What was found of two whole models, from the strongest claim to none."""
+
+    SAME = "SAME"
+    EQUIVALENT = "EQUIVALENT"
+    WITHIN = "WITHIN TOLERANCE"
+    CHANGED = "CHANGED"
+    UNPROVEN = "UNPROVEN"
+
+    @property
+    def passes(self) -> bool:
+        """Whether the exit code is 0."""
+        return self not in (Verdict.CHANGED, Verdict.UNPROVEN)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference of the whole models.
+
+    ``kind`` is "interface", "removed", "inserted", "replaced", "unmatched", "edge", "attribute", "version",
+    "constant" or "layer"; ``where`` the operation it is at, by the name of its node; ``relative`` how far a
+    constant moved against its norm. One that does not count stands within the tolerances.
+    """
+
+    kind: str
+    where: str
+    what: str
+    relative: float | None
+    counts: bool
+
+
+@dataclass(frozen=True)
+class WholeDiff:
+    """Two whole models compared as functions: every operation, attribute, edge and constant.
+
+    ``level`` is how they were written for it: 0 as they stand, 1 in one normal form, 2 without what rounds;
+    None where the bytes are the same. ``changes`` stand in the order of their importance, ``interface`` are
+    the differences of inputs and outputs. ``dropped`` names what was left out or assumed. ``operations`` are
+    those that outputs depend on, in that writing, and ``matched`` those of the old model found in the new.
+    """
+
+    verdict: Verdict
+    reason: str
+    level: int | None = None
+    changes: tuple[Change, ...] = ()
+    interface: tuple[Change, ...] = ()
+    dropped: tuple[str, ...] = ()
+    operations: tuple[int, ...] = ()
+    matched: int = 0
 
 
 @dataclass(frozen=True)
@@ -124,6 +176,7 @@ class Diff:
     old: ModelInfo
     new: ModelInfo
     settings: DiffSettings
+    whole: WholeDiff
     network: NetworkDiff
     layers: tuple[LayerDiff, ...]
     appeared: tuple[Unmatched, ...] = ()
@@ -131,8 +184,8 @@ class Diff:
 
     @property
     def changed(self) -> bool:
-        """Whether anything changed beyond the tolerances."""
-        return bool(self.appeared or self.vanished or any(layer.changes for layer in self.layers))
+        """Whether anything changed beyond the tolerances, or nothing was proved."""
+        return not self.whole.verdict.passes
 
     @property
     def same_architecture(self) -> bool:
@@ -142,5 +195,9 @@ class Diff:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; floats have 12 significant digits."""
         values: dict[str, Any] = plain(self)
-        verdict = {"changed": self.changed, "same_architecture": self.same_architecture}
+        verdict = {
+            "verdict": self.whole.verdict.value,
+            "changed": self.changed,
+            "same_architecture": self.same_architecture,
+        }
         return {"tool": values.pop("tool"), **verdict, **values}

@@ -279,6 +279,7 @@ def test_scale_of_codes(tmp_path):
 def test_tie_undone(tmp_path):
     diff = planted(tmp_path, faults.untied, faults.tied)
     assert diff.changed
+    assert ("layer", True) in [(each.kind, each.counts) for each in diff.whole.changes]
     (layer,) = (layer for layer in diff.layers if layer.retied)
     assert layer.retied == "tie changed: weights used by 2 nodes, now by 1 node"
     assert [each.name for each in diff.appeared] == [TRANSFORMER.other]

@@ -1,10 +1,10 @@
 """What the formats for people say about a comparison: the answer in a sentence, then what to show of it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from onnxtop.render.text import counted
-from onnxtop.results.diff import Diff, Figure, LayerDiff
+from onnxtop.results.diff import Diff, Figure, LayerDiff, Verdict
 
 _ROWS = 40
 """A table with more rows shows those that changed most."""
@@ -17,6 +17,58 @@ _MANY = 4
 def answer(diff: Diff) -> str:
     """Say in one sentence what became of the model."""
     return "; ".join([_architecture(diff), *_what_changed(diff)])
+
+
+def headline(diff: Diff) -> str:
+    """Say what the verdict rests on: what became of the layers where that tells it, else the reason."""
+    told = diff.layers and (
+        diff.whole.verdict is Verdict.WITHIN
+        or (diff.whole.verdict is Verdict.CHANGED and not (diff.same_architecture and not _changed(diff)))
+    )
+    return answer(diff) if told else diff.whole.reason
+
+
+def grounds(diff: Diff) -> Iterator[str]:
+    """Yield what else is to be said of the whole: its reason or layers, how it was compared, what was not."""
+    whole = diff.whole
+    if headline(diff) != whole.reason:
+        yield f"whole model: {whole.reason}"
+    elif diff.layers:
+        yield f"layers: {answer(diff)}"
+    if whole.operations:
+        old, new = whole.operations
+        sizes = f"{old:,}" if old == new else f"{old:,} and {new:,}"
+        yield f"{whole.matched:,} of {sizes} operations matched, {_WRITTEN[whole.level or 0]}"
+    for what in whole.dropped:
+        yield f"left out or assumed: {what}"
+
+
+_WRITTEN = ("as they stand", "in one normal form", "in one normal form, without what rounds")
+
+
+def counting(diff: Diff) -> list[tuple[str, str]]:
+    """Return (kind, sentence) of every difference of the whole that counts, the most important first."""
+    whole = diff.whole
+    return [
+        (each.kind, f"{each.where}: {each.what}")
+        for each in (*whole.interface, *whole.changes)
+        if each.counts
+    ]
+
+
+def tolerated(diff: Diff) -> list[tuple[str, str]]:
+    """Return (kind, sentence) of every difference of the whole that does not count."""
+    return _sentences(diff, counts=False)
+
+
+def _sentences(diff: Diff, *, counts: bool) -> list[tuple[str, str]]:
+    whole = diff.whole
+    found = [each for each in (*whole.interface, *whole.changes) if each.counts == counts]
+    return [(each.kind, f"{each.where}: {each.what}") for each in found]
+
+
+def _changed(diff: Diff) -> bool:
+    return any(layer.changes for layer in diff.layers)
 
 
 def _architecture(diff: Diff) -> str:

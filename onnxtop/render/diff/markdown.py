@@ -4,7 +4,17 @@ from collections.abc import Iterator
 
 from onnxtop.comparison.judgement import relative
 from onnxtop.render import RenderOptions
-from onnxtop.render.diff.facts import answer, chosen, direction, percent, remarks, tables
+from onnxtop.render.diff.facts import (
+    chosen,
+    counting,
+    direction,
+    grounds,
+    headline,
+    percent,
+    remarks,
+    tables,
+    tolerated,
+)
 from onnxtop.render.markdown import code, listed, prose, row, table
 from onnxtop.render.text import counted, figure
 from onnxtop.results.diff import Diff, Figure, LayerDiff
@@ -18,8 +28,13 @@ def render(diff: Diff, options: RenderOptions) -> str:
 def _head(diff: Diff) -> Iterator[str]:
     yield f"## {code(diff.old.path)} to {code(diff.new.path)}"
     yield ""
-    yield f"**{'Changed' if diff.changed else 'Not changed'}:** {prose(answer(diff))}."
+    yield f"**{diff.whole.verdict}:** {prose(headline(diff))}."
     yield ""
+    yield from (f"- {prose(ground)}" for ground in grounds(diff))
+    yield from (f"- **{kind}** {prose(what)}" for kind, what in counting(diff))
+    yield from (f"- {kind}: {prose(what)}" for kind, what in tolerated(diff))
+    if not diff.layers:
+        return
     yield f"- Mean NP: {_pair(diff.network.neural_persistence)}"
     yield f"- Deep graph persistence: {_pair(diff.network.deep_graph_persistence)}"
     old, new = diff.network.parameters

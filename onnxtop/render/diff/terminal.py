@@ -3,7 +3,17 @@
 from onnxtop.comparison.judgement import relative
 from onnxtop.render import RenderOptions
 from onnxtop.render.cells import Signs, without_common_ends
-from onnxtop.render.diff.facts import answer, chosen, direction, percent, remarks, tables
+from onnxtop.render.diff.facts import (
+    chosen,
+    counting,
+    direction,
+    grounds,
+    headline,
+    percent,
+    remarks,
+    tables,
+    tolerated,
+)
 from onnxtop.render.page import Page
 from onnxtop.render.table import Column, Layout, Row, table
 from onnxtop.render.text import counted
@@ -27,6 +37,8 @@ _LAYOUT = Layout(
 
 _LABEL = 24
 """Cells that a list of sentences has for the layer they are about."""
+_ITEMS = 12
+"""Differences of the whole model that are listed."""
 _SHOWN = 0.0005
 """A relative change of NP below this is not shown in the table."""
 _SIGNS = {"more": "+", "less": "-"}
@@ -43,11 +55,12 @@ class _DiffPage(Page):
     def draw_diff(self, diff: Diff) -> str:
         """Return the finished page."""
         self._paths(diff)
-        word, style = ("CHANGED", "bold red") if diff.changed else ("SAME", "bold green")
-        if not diff.changed and not all(layer.is_same for layer in diff.layers):
-            word = "WITHIN TOLERANCE"
-        self.line(f"{word}: {self.signs.shown(answer(diff))}", style)
+        style = "bold red" if diff.changed else "bold green"
+        self.line(f"{diff.whole.verdict}: {self.signs.shown(headline(diff))}", style)
+        for ground in grounds(diff):
+            self.paragraph(ground)
         self._network(diff)
+        self._whole(diff)
         if diff.layers:
             self.line()
             self._table(diff)
@@ -59,8 +72,23 @@ class _DiffPage(Page):
         for word, model in (("old", diff.old), ("new", diff.new)):
             self.line(f"{word}  {self.signs.short(model.path, room)}", "bold")
 
+    def _whole(self, diff: Diff) -> None:
+        for title, found, style in (
+            ("what changed", counting(diff), "red"),
+            ("within the tolerance" if not diff.changed else "beside that", tolerated(diff), ""),
+        ):
+            shown = found if self.all_rows else found[:_ITEMS]
+            if shown:
+                self.line()
+                self.line(title, f"bold {style}".strip())
+                self.listed([(kind, what, style) for kind, what in shown])
+            if len(found) > len(shown):
+                self.paragraph(f"{len(found) - len(shown):,} more; --all shows all", "dim")
+
     def _network(self, diff: Diff) -> None:
         network = diff.network
+        if not diff.layers:
+            return
         figures = (
             f"mean NP {self._pair(network.neural_persistence)}",
             f"deep graph persistence {self._pair(network.deep_graph_persistence)}",

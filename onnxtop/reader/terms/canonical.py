@@ -1,0 +1,265 @@
+"""One way to write an operation: attributes that say the same in another way, or in another opset.
+
+Defaults are filled in, attributes that became operands are operands, axes count from the front, padding is
+explicit. An operation whose meaning moved with the opset keeps its version (see `earlier.meaning`).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import onnx
+
+from onnxtop.reader.bounds import schema
+from onnxtop.reader.earlier import meaning
+from onnxtop.reader.terms.call import MARK, NEWEST, Call
+from onnxtop.reader.terms.table import Table
+from onnxtop.reader.terms.types import types_of
+
+VERSION = MARK + "version"
+
+_CALLED = {("Pad", "value"): "constant_value", ("Pad", "paddings"): "pads"}
+"""Operands that were attributes of another name."""
+_NOT_ALONG = frozenset({"ConcatFromSequence", "OneHot"})
+"""Operations whose ``axis`` is not one of their first operand."""
+
+
+def canonical(table: Table, call: Call) -> Call:
+    """Return an operation of the standard in its one form; others as they are."""
+    if not call.is_standard or not onnx.defs.has(call.op):
+        return call
+    call = replace(call, attributes={k: v for k, v in call.attributes.items() if k != "consumed_inputs"})
+    version = _version(table, call)
+    call = _with_defaults(call, schema(call.op, call.opset).attributes)
+    if version:
+        return replace(call, attributes={**call.attributes, VERSION: version})
+    newest = schema(call.op, NEWEST)
+    call = _without(call, "broadcast")
+    call = _with_operands(table, call, newest)
+    call = replace(_with_defaults(call, newest.attributes), opset=NEWEST)
+    call = _with_axis(table, call)
+    for change in _OWN.get(call.op, ()):
+        call = change(table, call)
+    return call
+
+
+def _version(table: Table, call: Call) -> int:
+    """Return what tells an operation apart from today's, 0 if nothing does."""
+    if call.get("broadcast") and "axis" in call.attributes:
+        return 6
+    version = meaning(call.op, call.opset)
+    if call.op in ("Softmax", "LogSoftmax", "Hardmax") and version:
+        shape = table.shape(call.operand(0))
+        last = (-1,) if shape is None else (-1, len(shape) - 1)
+        return 0 if call.get("axis", 1) in last else version
+    if call.op == "BatchNormalization" and version:
+        plain = call.results == 1 and call.get("spatial", 1) and (call.opset >= 7 or call.get("is_test"))
+        return 0 if plain else version
+    if call.op == "AveragePool" and call.get("ceil_mode") and call.opset < 19:
+        return 10
+    return 0 if call.op == "Split" else version
+
+
+def _with_defaults(call: Call, known: Mapping[str, Any]) -> Call:
+    defaults = {
+        name: onnx.helper.get_attribute_value(item.default_value)
+        for name, item in known.items()
+        if item.default_value.name
+    }
+    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in defaults.items()}
+    return replace(call, attributes={**plain, **call.attributes})
+
+
+def _with_operands(table: Table, call: Call, newest: onnx.defs.OpSchema) -> Call:
+    """Make operands of the attributes that are operands today."""
+    places = {item.name.lower(): place for place, item in enumerate(newest.inputs)}
+    attributes, operands = dict(call.attributes), list(call.operands)
+    for name in sorted(call.attributes):
+        place = places.get(_CALLED.get((call.op, name), name).lower())
+        if name in newest.attributes or place is None:
+            continue
+        value = attributes.pop(name)
+        operands += [None] * (place + 1 - len(operands))
+        operands[place] = table.constant(_number(table, call, value))
+    return replace(call, attributes=attributes, operands=tuple(operands))
+
+
+def _number(table: Table, call: Call, value: Any) -> Any:
+    if isinstance(value, float):
+        return np.array(value, table.dtype(call.operand(0)) or np.float32)
+    return np.array([value] if call.op == "TopK" else value, np.int64)
+
+
+def _with_axis(table: Table, call: Call) -> Call:
+    """Count the axis from the front."""
+    shape, axis = table.shape(call.operand(0)), call.get("axis")
+    if shape is None or not isinstance(axis, int) or axis >= 0 or call.op in _NOT_ALONG:
+        return call
+    return replace(call, attributes={**call.attributes, "axis": axis + len(shape)})
+
+
+def _without(call: Call, *names: str) -> Call:
+    return replace(call, attributes={k: v for k, v in call.attributes.items() if k not in names})
+
+
+def _normalised(table: Table, call: Call) -> Call:
+    if call.results > 1 or call.get("training_mode"):
+        return call
+    return _without(call, "momentum", "spatial", "is_test")
+
+
+def _reduced(table: Table, call: Call) -> Call:
+    """Name the axes, in order."""
+    shape, held = table.shape(call.operand(0)), table.held(call.operand(1))
+    named = call.operand(1) is not None and (held is None or held.size > 0)
+    if shape is None or (named and held is None) or (not named and call.get("noop_with_empty_axes")):
+        return call
+    axes = sorted(int(axis) % len(shape) for axis in held.read()) if held and named else range(len(shape))
+    operands = (call.operands[0], table.constant(np.array(list(axes), np.int64)))
+    return replace(call, operands=operands, attributes={**call.attributes, "noop_with_empty_axes": 0})
+
+
+def _operands(call: Call, changed: Mapping[int, int | None]) -> Call:
+    """Return a call with some operands changed, and none that are left out at its end."""
+    operands = [changed.get(place, item) for place, item in enumerate(call.operands)]
+    while operands and operands[-1] is None:
+        operands.pop()
+    return replace(call, operands=tuple(operands))
+
+
+def _clipped(table: Table, call: Call) -> Call:
+    """Leave out bounds that no number exceeds."""
+    free: dict[int, int | None] = {}
+    for place in (1, 2):
+        held = table.held(call.operand(place))
+        if held is not None and held.is_number and held.dtype == np.float32:
+            limit = float(np.finfo(np.float32).max)
+            if held.number == (-limit if place == 1 else limit):
+                free[place] = None
+    return _operands(call, free)
+
+
+def _padded(table: Table, call: Call) -> Call:
+    """Leave out a value of 0, and any where none is added."""
+    held = table.held(call.operand(2))
+    idle = call.get("mode") != b"constant" or (held is not None and held.is_number and held.number == 0)
+    return _operands(call, {2: None} if idle else {})
+
+
+def _sliced(table: Table, call: Call) -> Call:
+    """Name the axes, from the front where the rank is known; steps of 1 go without saying."""
+    shape = table.shape(call.operand(0))
+    starts, axes, steps = (table.held(call.operand(place)) for place in (1, 3, 4))
+    if call.operand(3) is not None and axes is None:
+        return call
+    count = starts.size if starts is not None else 0
+    named = axes.read().ravel() if axes is not None else np.arange(count)
+    if shape is not None and len(shape):
+        named = named % len(shape)
+    operands = list(call.operands) + [None] * (5 - len(call.operands))
+    operands[3] = table.constant(named.astype(np.int64)) if named.size else operands[3]
+    if steps is not None and (steps.read() == 1).all():
+        operands[4] = None
+    return _operands(replace(call, operands=tuple(operands)), {})
+
+
+def _cast(table: Table, call: Call) -> Call:
+    """Leave out what is said of 8-bit floats alone."""
+    to = call.get("to")
+    narrow = isinstance(to, int) and "FLOAT8" in onnx.TensorProto.DataType.Name(to)
+    return call if narrow else _without(call, "saturate", "round_mode")
+
+
+def _split(table: Table, call: Call) -> Call:
+    """Name the sizes of the pieces, where they are known."""
+    attributes = {**_without(call, "num_outputs").attributes, MARK + "results": call.results}
+    call = replace(call, attributes=attributes)
+    shape, axis = table.shape(call.operand(0)), call.get("axis", 0)
+    size = shape[axis] if shape is not None and 0 <= axis < len(shape) else None
+    if call.operand(1) is not None or not size:
+        return call
+    piece = -(-size // call.results)
+    sizes = [piece] * (call.results - 1)
+    sizes.append(size - sum(sizes))
+    if sizes[-1] < 0:
+        return call
+    return replace(call, operands=(call.operands[0], table.constant(np.array(sizes, np.int64))))
+
+
+def _scaled(table: Table, call: Call) -> Call:
+    """Leave out the axis of one scale for all."""
+    held = table.held(call.operand(1))
+    return _without(call, "axis") if held is not None and not held.shape else call
+
+
+def _window(table: Table, call: Call) -> Call:
+    """Write strides, dilations and padding out."""
+    weight = table.shape(call.operand(1)) if call.op not in _POOLS else None
+    kernel = call.get("kernel_shape") if weight is None else weight[2:]
+    if not kernel or None in kernel:
+        return call
+    ones = (1,) * len(kernel)
+    attributes = {"strides": ones, "dilations": ones, **call.attributes}
+    pads = _pads(table.shape(call.operand(0)), kernel, attributes, call.op)
+    if pads is not None:
+        attributes.update(auto_pad=b"NOTSET", pads=pads)
+    if weight is not None and attributes.get("kernel_shape", kernel) == kernel:
+        attributes.pop("kernel_shape", None)
+    return replace(call, attributes=attributes)
+
+
+_POOLS = frozenset({"AveragePool", "MaxPool"})
+
+
+def _pads(shape: Any, kernel: Any, attributes: Mapping[str, Any], op: str) -> tuple[int, ...] | None:
+    """Return the padding as numbers, None where the sizes that tell it are not known."""
+    rule = attributes.get("auto_pad", b"NOTSET")
+    if rule in (b"NOTSET", b""):
+        return tuple(attributes.get("pads", (0,) * 2 * len(kernel)))
+    if rule == b"VALID":
+        return (0,) * 2 * len(kernel)
+    if op == "ConvTranspose" or shape is None or None in shape[2:] or len(shape) != len(kernel) + 2:
+        return None
+    steps = zip(shape[2:], kernel, attributes["strides"], attributes["dilations"], strict=True)
+    total = [max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0) for n, k, s, d in steps]
+    less, more = [n // 2 for n in total], [n - n // 2 for n in total]
+    return tuple(less + more if rule == b"SAME_UPPER" else more + less)
+
+
+def _pooled(table: Table, call: Call) -> Call:
+    """Leave out what makes no difference: an order of places that no result tells, a border that is empty."""
+    if call.op == "AveragePool" and not any(call.get("pads", (1,))) and not call.get("ceil_mode"):
+        return replace(call, attributes={**call.attributes, "count_include_pad": 0})
+    if call.op != "MaxPool" or call.results > 1:
+        return call
+    call = _without(call, "storage_order")
+    floor = replace(call, attributes={**call.attributes, "ceil_mode": 0})
+    if call.get("ceil_mode"):
+        sizes = [kind[0] for kind in (types_of(table, call), types_of(table, floor))]
+        if sizes[0] is None or sizes[0].shape is None or None in sizes[0].shape or sizes[0] != sizes[1]:
+            return call
+    return floor
+
+
+_Change = Callable[[Table, Call], Call]
+_OWN: dict[str, tuple[_Change, ...]] = {
+    "AveragePool": (_window, _pooled),
+    "BatchNormalization": (_normalised,),
+    "Cast": (_cast,),
+    "Clip": (_clipped,),
+    "Conv": (_window,),
+    "ConvInteger": (_window,),
+    "ConvTranspose": (_window,),
+    "DequantizeLinear": (_scaled,),
+    "MaxPool": (_window, _pooled),
+    "QuantizeLinear": (_scaled,),
+    "Pad": (_padded,),
+    "Slice": (_sliced,),
+    "Split": (_split,),
+    **{
+        name: (_reduced,)
+        for name in (item.name for item in onnx.defs.get_all_schemas())
+        if name.startswith("Reduce")
+    },
+}

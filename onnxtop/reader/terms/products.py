@@ -1,0 +1,123 @@
+"""Matrix products in one form: no Gemm, numbers and changes of shape outside of the product."""
+
+from math import isfinite, prod
+
+import numpy as np
+
+from onnxtop.reader.terms.builder import Builder, Results, Rule
+from onnxtop.reader.terms.call import Call
+from onnxtop.reader.terms.movement import reshaped, viewed
+from onnxtop.reader.terms.table import RESHAPED, VIEW
+
+
+def gemm(b: Builder, call: Call) -> Results | None:
+    """Write Gemm as a product, its factors and a sum."""
+    left, right, bias = (call.operand(place) for place in range(3))
+    turned = {"perm": (1, 0)}
+    if call.get("transA"):
+        left = b.one("Transpose", left, attributes=turned)
+    if call.get("transB"):
+        right = b.one("Transpose", right, attributes=turned)
+    made = times(b, b.one("MatMul", left, right), call.get("alpha", 1.0))
+    beta = call.get("beta", 1.0)
+    if bias is None or beta == 0:
+        return [made]
+    return [b.one("Add", made, times(b, bias, beta))]
+
+
+def times(b: Builder, item: int, factor: float) -> int:
+    """Multiply by a number, in the type of the term."""
+    if factor == 1:
+        return item
+    return b.one("Mul", item, b.constant(np.array(factor, b.table.dtype(item) or np.float32)))
+
+
+def matmul(b: Builder, call: Call) -> Results | None:
+    """Take numbers, then changes of the leading axes, out of a product."""
+    left, right = call.operands
+    assert left is not None
+    assert right is not None
+    return _numbers_outside(b, left, right) or _rows_outside(b, left, right)
+
+
+def _numbers_outside(b: Builder, left: int, right: int) -> Results | None:
+    factor, plain = 1.0, []
+    for item in (left, right):
+        term = b.source(item)
+        number = b.number(term.operands[1]) if term.op == "Mul" else None
+        shape = b.table.shape(term.operands[1]) if number is not None else None
+        if number is None or shape is None or len(shape) > 1 or b.is_constant(term.operands[0]):
+            plain.append(item)
+            continue
+        factor *= number
+        plain.append(term.operands[0] or 0)
+    if plain == [left, right] or not _is_plain(factor):
+        return None
+    return [times(b, b.one("MatMul", *plain), factor)]
+
+
+def _is_plain(factor: float) -> bool:
+    """Tell whether a number is one that float32 holds with all its digits."""
+    return isfinite(factor) and 1e-30 < abs(factor) < 1e30
+
+
+def _rows_outside(b: Builder, left: int, right: int) -> Results | None:
+    """Multiply rows by a matrix before the rows are moved or put into other axes."""
+    weight, term = b.table.held(right), b.source(left)
+    if weight is None or len(weight.shape) != 2 or term.op not in (RESHAPED, VIEW):
+        return None
+    source = term.operands[0]
+    assert source is not None
+    before, after = b.table.shape(source), b.table.shape(left)
+    if not before or not after or min(len(before), len(after)) < 2:
+        return None
+    if term.op == RESHAPED:
+        if before[-1] != after[-1] or before[-1] is None:
+            return None
+        return [reshaped(b, b.one("MatMul", source, right), (*after[:-1], weight.shape[1]))]
+    return _rows_moved(b, left, right, "MatMul")
+
+
+def _rows_moved(b: Builder, item: int, other: int, op: str) -> Results | None:
+    """Compute along whole rows first, then move the rows."""
+    term, held = b.source(item), b.table.held(other)
+    source, places = term.operands[0], term.places
+    if source is None or held is None or places is None or not places.size or places.ndim < 2:
+        return None
+    before, size, made = b.table.sizes(source), held.shape[0], held.shape[-1]
+    if not before or len(before) < 2 or before[-1] != size or places.shape[-1] != size:
+        return None
+    first = places[..., :1]
+    if (first % size).any() or (places != first + np.arange(size, dtype=np.int32)).any():
+        return None
+    moved = first // size * made + np.arange(made, dtype=np.int32)
+    computed = b.one(op, source, other)
+    if b.table.sizes(computed) != (*before[:-1], made) or prod(before[:-1]) * made > 2**31:
+        return None
+    result = viewed(b, computed, lambda own: own.reshape(-1)[moved])
+    return None if result is None else [result]
+
+
+def along_rows(b: Builder, call: Call) -> Results | None:
+    """Add or multiply a vector along whole rows before the rows are moved."""
+    for place in (0, 1) if len(call.operands) == 2 else ():
+        item, other = call.operands[place], call.operands[1 - place]
+        held = b.table.held(other)
+        if item is None or other is None or held is None or len(held.shape) != 1 or held.size < 2:
+            continue
+        term = b.source(item)
+        if term.op == VIEW:
+            return _rows_moved(b, item, other, call.op)
+        source = term.operands[0] if term.op == RESHAPED else None
+        before, after = b.table.shape(source), b.table.shape(item)
+        if source is not None and before and after and before[-1] == after[-1] == held.size:
+            return [reshaped(b, b.one(call.op, source, other), after)]
+    return None
+
+
+RULES: dict[str, tuple[Rule, ...]] = {
+    "Gemm": (gemm,),
+    "MatMul": (matmul,),
+    "Add": (along_rows,),
+    "Mul": (along_rows,),
+}

@@ -1,0 +1,354 @@
+"""Verdicts on whole models, each checked against the outputs that onnxruntime gives on seeded inputs."""
+
+import copy
+import dataclasses
+import functools
+import itertools
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+from onnx import ModelProto, TensorProto, helper, numpy_helper, parser
+
+from onnxtop.cli import app
+from onnxtop.comparison.options import CompareOptions
+from onnxtop.comparison.story import compare
+from onnxtop.comparison.verdict import judge_whole
+from onnxtop.reader.model import load
+from onnxtop.results.diff import DiffSettings, Verdict, WholeDiff
+from tests import harmless, ruins
+from tests.faults import SAMPLES
+from tests.models import mlp, save
+
+EQUAL = (Verdict.SAME, Verdict.EQUIVALENT)
+
+
+def judged(old: ModelProto, new: ModelProto, folder: Path, **settings: object) -> WholeDiff:
+    models = [load(save(proto, folder, f"{name}.onnx")) for name, proto in (("old", old), ("new", new))]
+    return judge_whole(*models, dataclasses.replace(DiffSettings(), **settings))
+
+
+def counting(whole: WholeDiff) -> list[tuple[str, str]]:
+    return [(each.kind, each.where) for each in (*whole.interface, *whole.changes) if each.counts]
+
+
+@functools.cache
+def small(name: str) -> ModelProto:
+    return ruins.small(name)
+
+
+def check_ruins(model: ModelProto, folder: Path, every: int = 1) -> tuple[int, int]:
+    """Ruin a model in all ways; return how many change outputs, and how many are told in one item."""
+    before = ruins.outputs(model)
+    assert before is not None
+    changed = single = 0
+    for number, (told, ruined) in enumerate(ruins.ruins(model)):
+        after = ruins.outputs(ruined) if number % every == 0 else None
+        if after is None or not ruins.differ(before, after):
+            continue
+        whole = judged(model, ruined, folder)
+        named = whole.verdict is Verdict.WITHIN and bool(whole.dropped)
+        assert not whole.verdict.passes or named, f"{told}: {whole.verdict} ({whole.reason})"
+        changed += 1
+        single += len(counting(whole)) == 1
+    return changed, single
+
+
+@pytest.mark.parametrize("name", ruins.SOURCES)
+def test_no_ruined_model_is_called_equal(name, tmp_path):
+    changed, single = check_ruins(small(name), tmp_path)
+    assert changed > 25
+    assert single > 0.8 * changed
+
+
+@pytest.mark.parametrize(("name", "every"), [("mlp_torch_legacy", 1), ("transformer_torch_dynamo", 23)])
+def test_no_ruined_sample_is_called_equal(name, every, tmp_path):
+    changed, _ = check_ruins(onnx.load(SAMPLES / f"{name}.onnx"), tmp_path, every)
+    assert changed > 15
+
+
+@pytest.mark.parametrize("name", ruins.SOURCES)
+@pytest.mark.parametrize("change", harmless.SAME, ids=lambda change: change.__name__)
+def test_the_same_terms(name, change, tmp_path):
+    model, changed = small(name), change(small(name))
+    assert not ruins.differ(ruins.outputs(model), ruins.outputs(changed))
+    assert judged(model, changed, tmp_path).verdict is Verdict.SAME
+
+
+@pytest.mark.parametrize("name", ruins.SOURCES)
+@pytest.mark.parametrize("change", harmless.EQUIVALENT, ids=lambda change: change.__name__)
+def test_equal_in_real_arithmetic(name, change, tmp_path):
+    model, changed = small(name), change(small(name))
+    assert not ruins.differ(ruins.outputs(model), ruins.outputs(changed))
+    assert judged(model, changed, tmp_path).verdict in EQUAL
+
+
+@pytest.mark.parametrize("name", ["convolutional", "attention", "recurrent"])
+@pytest.mark.parametrize("change", harmless.ROUNDED, ids=lambda change: change.__name__)
+def test_rounded(name, change, tmp_path):
+    whole = judged(small(name), change(small(name)), tmp_path)
+    assert whole.verdict is Verdict.WITHIN
+    assert whole.dropped or whole.changes or whole.interface
+
+
+def test_a_folded_normalisation_is_named(tmp_path):
+    model = small("convolutional")
+    folded = harmless.with_folded_normalisation(model)
+    assert not ruins.differ(ruins.outputs(model), ruins.outputs(folded))
+    whole = judged(model, folded, tmp_path)
+    assert whole.verdict is Verdict.WITHIN
+    assert whole.dropped == ("BatchNormalization folded into the weights before it (1)",)
+    tensor = next(item for item in folded.graph.initializer if item.name == "folded_kernel")
+    tensor.CopyFrom(numpy_helper.from_array(2 * numpy_helper.to_array(tensor), tensor.name))
+    assert judged(model, folded, tmp_path).verdict is Verdict.CHANGED
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "verdicts"),
+    [
+        ("mlp_torch_legacy", "mlp_torch_dynamo", EQUAL),
+        ("mlp_torch_legacy", "mlp_tensorflow", EQUAL),
+        ("mlp_torch_legacy", "mlp_jax", EQUAL),
+        ("mlp_torch_dynamo", "mlp_torch_external", (Verdict.SAME,)),
+        ("mlp_torch_legacy", "mlp_torch_fixed_batch", (Verdict.EQUIVALENT,)),
+        ("cnn_torch_legacy", "cnn_torch_dynamo", EQUAL),
+        ("cnn_tensorflow", "cnn_jax", EQUAL),
+        ("transformer_torch_legacy", "transformer_torch_dynamo", EQUAL),
+        ("lstm_torch_legacy", "lstm_torch_dynamo", EQUAL),
+        ("checkpoints/epoch_11", "checkpoints/epoch_12", (Verdict.WITHIN,)),
+        ("checkpoints/epoch_01", "checkpoints/epoch_12", (Verdict.CHANGED,)),
+        ("mlp_torch_legacy", "mlp_untrained", (Verdict.CHANGED,)),
+        ("cnn_torch_legacy", "cnn_jax", (Verdict.CHANGED,)),
+    ],
+)
+def test_sample_models(old, new, verdicts):
+    models = [load(SAMPLES / f"{name}.onnx") for name in (old, new)]
+    assert judge_whole(*models, DiffSettings()).verdict in verdicts
+    assert judge_whole(*models[::-1], DiffSettings()).verdict in verdicts
+
+
+# What is said
+
+
+def edited(model: ModelProto, edit) -> ModelProto:
+    made = copy.deepcopy(model)
+    edit(made)
+    return made
+
+
+def test_what_changed_is_named_with_its_layer(tmp_path):
+    old = mlp(6, 5, 4)
+
+    def bias(model):
+        tensor = next(item for item in model.graph.initializer if item.name == "b2")
+        tensor.CopyFrom(numpy_helper.from_array(100 * numpy_helper.to_array(tensor), "b2"))
+
+    whole = judged(old, edited(old, bias), tmp_path)
+    assert (whole.verdict, counting(whole)) == (Verdict.CHANGED, [("constant", "Gemm fc2")])
+    assert whole.changes[0].what == "constant C: 4 changed by a factor of 99"
+
+    def activation(model):
+        next(node for node in model.graph.node if node.op_type == "Relu").op_type = "Sigmoid"
+
+    whole = judged(old, edited(old, activation), tmp_path)
+    assert whole.verdict is Verdict.CHANGED
+    assert [each.kind for each in whole.changes] == ["replaced"]
+    assert "now Sigmoid" in whole.changes[0].what
+
+
+def test_a_small_change_must_be_spread_out(tmp_path):
+    old = mlp(16, 16, 4)
+    rng = np.random.default_rng(0)
+
+    def moved(change):
+        def edit(model):
+            tensor = model.graph.initializer[0]
+            array = numpy_helper.to_array(tensor).copy()
+            tensor.CopyFrom(numpy_helper.from_array(change(array).astype(np.float32), tensor.name))
+
+        return edited(old, edit)
+
+    def one(array):
+        array[3, 3] += 0.05 * np.linalg.norm(array)
+        return array
+
+    def row(array):
+        array[3] *= 1.2
+        return array
+
+    assert judged(
+        old, moved(lambda array: array + 0.05 * rng.normal(size=array.shape)), tmp_path
+    ).verdict.passes
+    for change in (one, row):
+        assert judged(old, moved(change), tmp_path).verdict is Verdict.CHANGED
+    whole = judged(old, moved(lambda array: array[::-1]), tmp_path)
+    assert whole.verdict is Verdict.CHANGED
+    assert "in another order" in whole.changes[0].what
+    assert judged(old, moved(lambda array: array[::-1]), tmp_path, permuted_ok=True).verdict is Verdict.WITHIN
+
+
+TEXT = '<ir_version: 8, opset_import: ["" : 17]> g ({inputs}) => ({outputs}) {body}'
+
+
+def text(body, inputs="float[2, 3] a, float[2, 3] b", outputs="float[2, 3] y, float[2, 3] z"):
+    return parser.parse_model(TEXT.format(inputs=inputs, outputs=outputs, body=f"{{ {body} }}"))
+
+
+BOTH = "y = Sub (a, b)  z = Mul (a, b)"
+
+
+@pytest.mark.parametrize(
+    ("new", "verdict"),
+    [
+        (
+            text(
+                "p = Sub (q, r)  s = Mul (r, q)",
+                "float[2, 3] q, float[2, 3] r",
+                "float[2, 3] p, float[2, 3] s",
+            ),
+            "SAME",
+        ),
+        (text(BOTH, "float[2, 3] b, float[2, 3] a"), "CHANGED"),
+        (text(BOTH, outputs="float[2, 3] z, float[2, 3] y"), "CHANGED"),
+        (text("y = Mul (a, b)  z = Sub (a, b)"), "CHANGED"),
+        (text("y = Sub (b, a)  z = Mul (a, b)"), "CHANGED"),
+        (text(BOTH, "float[2, 3] a, float[2, 3] b, float c"), "CHANGED"),
+        (text("y = Sub (a, b)", outputs="float[2, 3] y"), "CHANGED"),
+        (text(BOTH, "float[2, 4] a, float[2, 4] b", "float[2, 4] y, float[2, 4] z"), "CHANGED"),
+        (text(BOTH, "float[N, 3] a, float[N, 3] b", "float[N, 3] y, float[N, 3] z"), "EQUIVALENT"),
+        (text(BOTH, "double[2, 3] a, double[2, 3] b", "double[2, 3] y, double[2, 3] z"), "WITHIN TOLERANCE"),
+        (text(BOTH, "int32[2, 3] a, int32[2, 3] b", "int32[2, 3] y, int32[2, 3] z"), "CHANGED"),
+    ],
+)
+def test_interface(new, verdict, tmp_path):
+    whole = judged(text(BOTH), new, tmp_path)
+    assert whole.verdict.value == verdict
+    assert whole.interface or verdict in ("SAME", "CHANGED")
+
+
+def test_an_input_with_a_default_is_no_constant(tmp_path):
+    def model(default, overridable):
+        made = text("y = Mul (a, w)", "float[2, 3] a", "float[2, 3] y")
+        made.graph.initializer.append(numpy_helper.from_array(np.full(3, default, np.float32), "w"))
+        if overridable:
+            made.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [3]))
+        return made
+
+    assert judged(model(2, True), model(2, True), tmp_path).verdict is Verdict.SAME
+    whole = judged(model(2, True), model(2, False), tmp_path)
+    assert whole.verdict is Verdict.EQUIVALENT
+    assert whole.dropped == ("that nothing overrides the defaults of w",)
+    assert judged(model(2, True), model(3, True), tmp_path).verdict is Verdict.CHANGED
+
+
+def test_open_sizes_are_tried_at_two_and_named(tmp_path):
+    def model(body):
+        return text(body, "float[N, 4] a", "float[M, 4] y")
+
+    old = model("s = Shape (a)  r = Reshape (a, s)  y = Tanh (r)")
+    whole = judged(old, model("y = Tanh (a)"), tmp_path)
+    assert whole.verdict is Verdict.EQUIVALENT
+    assert whole.dropped == ("open sizes of a: tried from 13 and from 29 on",)
+    cut = model("n = Constant <value_ints = [0]> ()  m = Constant <value_ints = [20]> () "
+                "c = Slice (a, n, m, n)  y = Tanh (c)")  # fmt: skip
+    assert (
+        judged(cut, model("y = Tanh (a)"), tmp_path).verdict is Verdict.CHANGED
+    )  # all of 13 rows, not of 29
+
+
+def test_random_operations_are_never_one(tmp_path):
+    one = "r = RandomNormalLike (a)  y = Add (r, b)  z = Sub (r, b)"
+    two = "r = RandomNormalLike (a)  s = RandomNormalLike (a)  y = Add (r, b)  z = Sub (s, b)"
+    assert judged(text(one), text(one), tmp_path).verdict is Verdict.SAME
+    assert not judged(text(one), text(two), tmp_path).verdict.passes
+
+
+def test_unknown_operations_are_unproven(tmp_path):
+    def model(first, second):
+        made = text(f"h = {first} (a, b)  k = {second} (h)  y = Tanh (k)", outputs="float[2, 3] y")
+        made.opset_import.append(helper.make_opsetid("vendor", 1))
+        return made
+
+    old, new = model("vendor.Join", "vendor.Bend"), model("vendor.Fused", "vendor.Curve")
+    assert judged(old, old, tmp_path).verdict is Verdict.SAME
+    whole = judged(old, new, tmp_path)
+    assert whole.verdict is Verdict.UNPROVEN
+    assert "vendor.Fused" in " ".join(each.what for each in whole.changes)
+
+
+def test_a_damaged_graph_is_compared_without_a_traceback(tmp_path):
+    old = text("c = Constant <value_ints = [5]> ()  t = Squeeze (a, c)  y = Transpose <perm = [1, 0, 2]> (t)",
+               outputs="float[2, 3] y")  # fmt: skip
+    assert judged(old, old, tmp_path).verdict is Verdict.SAME
+    assert not judged(old, text("y = Tanh (a)", outputs="float[2, 3] y"), tmp_path).verdict.passes
+
+
+# Through the command
+
+
+@pytest.fixture
+def diff(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(app, ["diff", *map(str, arguments)])
+
+
+def test_the_exit_code_follows_the_verdict(diff, tmp_path):
+    old = mlp(6, 5, 4)
+    renamed = harmless.renamed(old)
+    relu = edited(old, lambda model: setattr(model.graph.node[1], "op_type", "Sigmoid"))
+    paths = [save(proto, tmp_path, f"{i}.onnx") for i, proto in enumerate((old, renamed, relu))]
+    for other, code, word in (
+        (0, 0, "SAME: the files hold the same bytes"),
+        (1, 0, "SAME: "),
+        (2, 1, "CHANGED: "),
+    ):
+        result = diff(paths[0], paths[other])
+        assert result.exit_code == code, result.stderr
+        assert result.stdout.splitlines()[2].startswith(word)
+
+
+def test_equal_bytes_are_told_without_measuring(tmp_path):
+    path = save(mlp(6, 5, 4), tmp_path, "a.onnx")
+    (tmp_path / "b").mkdir()
+    other = save(mlp(6, 5, 4), tmp_path / "b", "a.onnx")
+    found = compare(path, other)
+    assert (found.whole.verdict, found.whole.level, found.layers) == (Verdict.SAME, None, ())
+    assert found.to_dict()["verdict"] == "SAME"
+
+
+def test_models_without_weights_are_compared(tmp_path):
+    paths = [save(text(body, outputs="float[2, 3] y"), tmp_path, f"{i}.onnx")
+             for i, body in enumerate(("y = Add (a, b)", "y = Add (b, a)", "y = Sub (a, b)"))]  # fmt: skip
+    assert compare(paths[0], paths[1]).whole.verdict is Verdict.SAME
+    assert compare(paths[0], paths[2]).changed
+
+
+def test_an_inserted_layer_leaves_the_others_their_weights(tmp_path):
+    """Numbered names move behind an inserted layer; the weights tell which is which."""
+    sizes = (8, 8, 8, 8, 8)
+    rng = np.random.default_rng(3)
+    arrays = [rng.normal(size=pair).astype(np.float32) for pair in itertools.pairwise(sizes)]
+
+    def model(held):
+        nodes, value = [], "x"
+        for number in range(len(held)):
+            nodes.append(helper.make_node("MatMul", [value, f"w{number}"], [f"h{number}"], name=f"l{number}"))
+            nodes.append(helper.make_node("Tanh", [f"h{number}"], [f"t{number}"]))
+            value = f"t{number}"
+        ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 8]) for name in ("x", value)]
+        tensors = [numpy_helper.from_array(array, f"w{i}") for i, array in enumerate(held)]
+        graph = helper.make_graph(nodes, "g", ports[:1], ports[1:], tensors)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+    more = [*arrays[:2], rng.normal(size=(8, 8)).astype(np.float32), *arrays[2:]]
+    paths = [save(model(held), tmp_path, f"{i}.onnx") for i, held in enumerate((arrays, more))]
+    found = compare(*paths, CompareOptions(settings=DiffSettings(permuted_ok=True)))
+    assert [each.name for each in found.appeared] == ["l2"]
+    assert [(layer.old_name, layer.name) for layer in found.layers if layer.old_name != layer.name] == [
+        ("l2", "l3"),
+        ("l3", "l4"),
+    ]
+    assert all(layer.is_same for layer in found.layers)
+    assert [each.kind for each in found.whole.changes] == ["inserted"]
