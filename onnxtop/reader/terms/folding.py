@@ -49,7 +49,8 @@ class Folding:
 
 def _made(call: Call, operands: Sequence[Constant | None]) -> str:
     """Return a digest of how the results of an operation are computed from what is stored."""
-    before = [item.made for item in operands if item is not None]
+    decodes = call.op == "DequantizeLinear"  # by a scale, which may be computed
+    before = [item.made for item in (operands[:1] if decodes else operands) if item is not None]
     if call.op in _KEEPING and len(computed := list(filter(None, before))) < 2:
         return "".join(computed)
     said = repr((call.op, sorted(call.attributes.items()), before))

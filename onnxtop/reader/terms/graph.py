@@ -168,7 +168,7 @@ class _Walk:
                 dtype = np.dtype(np.float32)
             kind = None if dtype is None else Type(dtype, shape)
             self._builder.table.origin = Origin(value.name, "Input")
-            attributes = [("key", key), ("type", str(dtype)), ("shape", shape)]
+            attributes = [("key", key), ("type", f"{dtype}{item.kind}"), ("shape", shape)]
             self._terms[value] = self._builder.table.term(INPUT, attributes, [], kind)
 
     def outputs(self) -> list[int | None]:

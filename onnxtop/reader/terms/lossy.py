@@ -1,10 +1,13 @@
 """Level 2: what rounds is left out, and named: casts, codes of activations, a folded normalisation."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from onnxtop.reader.terms.builder import Builder, Results, Rule
 from onnxtop.reader.terms.call import Call
 from onnxtop.reader.terms.constant import is_float
+from onnxtop.reader.terms.movement import again, moved_from
 
 ROUNDING = frozenset(
     (
@@ -93,6 +96,13 @@ def product_of_codes(b: Builder, call: Call) -> Results | None:
 def scaled(b: Builder, call: Call) -> Results | None:
     """Multiply the weights by what their product is multiplied by, one number or one an output."""
     for place in (0, 1):
+        found = (
+            moved_from(b, call.operands[place]) if b.number(call.operands[1 - place]) is not None else None
+        )
+        if found is not None and b.source(found[1]).op == "MatMul":
+            before = scaled(b, replace(call, operands=(found[1], call.operands[1 - place])))
+            made = None if before is None or before[0] is None else again(b, found[0], before[0])
+            return None if made is None else [made]
         item, factor = call.operands[place], b.table.held(call.operands[1 - place])
         term = None if item is None else b.source(item)
         if term is None or factor is None or term.op not in ("MatMul", "Conv") or len(term.operands) != 2:

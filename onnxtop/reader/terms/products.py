@@ -120,9 +120,26 @@ def along_rows(b: Builder, call: Call) -> Results | None:
     return None
 
 
+def with_bias(b: Builder, call: Call) -> Results | None:
+    """Let a convolution add what is added to its channels."""
+    for place in (0, 1):
+        item, held = call.operands[place], b.table.held(call.operands[1 - place])
+        term = None if item is None else b.source(item)
+        if term is None or term.op != "Conv" or len(term.operands) != 2 or held is None:
+            continue
+        kernel = b.table.shape(term.operands[1])
+        channels = None if kernel is None else kernel[0]
+        shape = (channels, *[1] * (len(kernel or ()) - 2))
+        if channels is None or held.shape not in (shape, (1, *shape)):
+            continue
+        bias = reshaped(b, call.operands[1 - place] or 0, (channels,))
+        return b.make("Conv", [*term.operands, bias], dict(term.attributes))
+    return None
+
+
 RULES: dict[str, tuple[Rule, ...]] = {
     "Gemm": (gemm,),
     "MatMul": (matmul,),
-    "Add": (along_rows,),
+    "Add": (with_bias, along_rows),
     "Mul": (along_rows,),
 }
