@@ -80,6 +80,8 @@ def _compared(old: Constant, new: Constant) -> Change:
     relative = float(np.sqrt(moved / size)) if size else (0.0 if moved == 0 else np.inf)
     if not np.isfinite(size) or not np.isfinite(moved):
         return Change(np.inf, "numbers that are not finite")
+    if old.made != new.made and relative > ROUNDING:
+        return Change(relative, f"{_listed(old.shape)} computed from others, or in another way")
     if old.size == 1:
         told = f"{_number(old)}, now {_number(new)}"
         return Change(relative, told, relative <= _SINGLE)

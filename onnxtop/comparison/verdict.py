@@ -53,7 +53,15 @@ def judge_whole(old: Model, new: Model, settings: DiffSettings) -> WholeDiff:
         walk = Walk(whole)
         remarks = sum(each.counts for each in _remarks(graphs, level))
         attempts.append(_Attempt(level, whole, walk, tuple(_counting(walk, settings)), remarks))
-    return _different(graphs, min(attempts, key=lambda each: each.cost), settings)
+    plain = attempts[0]
+    best = plain if _is_decisive(plain) else min(attempts, key=lambda each: each.cost)
+    return _different(graphs, best)
+
+
+def _is_decisive(plain: _Attempt) -> bool:
+    """Tell whether models differ in constants of floats alone as they stand, which computing may hide."""
+    changes = [each.change for each in plain.counting]
+    return bool(changes) and all(each is not None and each.relative < float("inf") for each in changes)
 
 
 def same_bytes() -> WholeDiff:
@@ -81,7 +89,7 @@ def _rounding(whole: Whole, side: int) -> Counter[str]:
     found: Counter[str] = Counter()
     for item in whole.table.reached(whole.outputs[side]):
         term = whole.table.terms[item]
-        if term.op in lossy.RULES or term.op == "QuantizeLinear":
+        if term.op in lossy.ROUNDING:
             found[term.op] += 1
         if term.constant is not None and term.constant.is_float:
             found[str(term.constant.dtype)] = 1
@@ -163,7 +171,7 @@ def _operations(whole: Whole) -> tuple[int, int]:
     return counts[0], counts[1]
 
 
-def _different(graphs: Graphs, best: _Attempt, settings: DiffSettings) -> WholeDiff:
+def _different(graphs: Graphs, best: _Attempt) -> WholeDiff:
     remarks = _remarks(graphs, best.level)
     found = sorted(best.walk.found, key=lambda each: (_ORDER.index(each.kind), -_size(each)))
     counting = set(map(id, best.counting))

@@ -116,6 +116,20 @@ FIGURES = (
         limits="Gives the cosine of two layers to about 0.1 if they differ, closely if they are alike.",
         source="onnxtop",
     ),
+    Figure(
+        name="verdict",
+        title="whether two models are one function",
+        what="SAME: the same operations on the same constants. EQUIVALENT: equal in real arithmetic. WITHIN "
+        "TOLERANCE: equal but for rounding that is named, or constants that differ little and everywhere. "
+        "CHANGED: what is listed. UNPROVEN: operations that cannot be matched, so that both may still agree.",
+        how="Both models become terms of one table, in which equal operations on equal operands are one "
+        "entry: as they stand, in one normal form, then without casts, codes and normalisations. Where "
+        "outputs differ, the graphs are walked down to where they part.",
+        limits="Nothing is run. Open sizes are tried at two values, and what rounding to codes does to "
+        "activations cannot be read off a model; both are said.",
+        source="onnxtop",
+        also=("same", "equivalent", "within tolerance", "changed", "unproven", "matched"),
+    ),
 )
 """In the order in which the documentation tells them."""
 

@@ -116,6 +116,8 @@ def test_a_folded_normalisation_is_named(tmp_path):
         ("cnn_torch_legacy", "cnn_torch_dynamo", EQUAL),
         ("cnn_tensorflow", "cnn_jax", EQUAL),
         ("transformer_torch_legacy", "transformer_torch_dynamo", EQUAL),
+        ("transformer_jax", "transformer_torch_dynamo", EQUAL),
+        ("transformer_tensorflow", "transformer_jax", EQUAL),
         ("lstm_torch_legacy", "lstm_torch_dynamo", EQUAL),
         ("checkpoints/epoch_11", "checkpoints/epoch_12", (Verdict.WITHIN,)),
         ("checkpoints/epoch_01", "checkpoints/epoch_12", (Verdict.CHANGED,)),
@@ -156,6 +158,24 @@ def test_what_changed_is_named_with_its_layer(tmp_path):
     assert whole.verdict is Verdict.CHANGED
     assert [each.kind for each in whole.changes] == ["replaced"]
     assert "now Sigmoid" in whole.changes[0].what
+
+
+def test_a_small_change_of_computed_weights_is_told_by_what_was_edited(tmp_path):
+    """An edit on the way to computed weights counts, however little it moves them."""
+    body = "c = {op} (w)  d = Add (c, e)  y = MatMul (a, d)"
+
+    def model(op="Identity", small=1e-3):
+        made = text(body.format(op=op), "float[2, 3] a", "float[2, 5] y")
+        rng = np.random.default_rng(0)
+        arrays = {"w": 0.3 * rng.normal(size=(3, 5)), "e": np.array(small)}
+        made.graph.initializer.extend(
+            numpy_helper.from_array(array.astype(np.float32), name) for name, array in arrays.items()
+        )
+        return made
+
+    assert judged(model(), model(op="Tanh"), tmp_path).verdict is Verdict.CHANGED
+    assert judged(model(), model(small=3e-3), tmp_path).verdict is Verdict.CHANGED
+    assert judged(model(), model(), tmp_path).verdict is Verdict.SAME
 
 
 def test_a_small_change_must_be_spread_out(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 
 from onnxtop.reader.terms.builder import Builder, Results, Rule
 from onnxtop.reader.terms.call import Call
-from onnxtop.reader.terms.movement import again
+from onnxtop.reader.terms.movement import again, moved_from, reshaped
 from onnxtop.reader.terms.table import RESHAPED, VIEW
 
 _SAME = 1e-6
@@ -143,16 +143,80 @@ def factor_last(b: Builder, call: Call) -> Results | None:
 def number_before(b: Builder, call: Call) -> Results | None:
     """Add a number before elements are moved."""
     for place in (0, 1):
-        item, other = call.operands[place], call.operands[1 - place]
-        held, term = b.table.held(other), None if item is None else b.source(item)
-        if held is None or not held.is_number or term is None or term.op not in (RESHAPED, "Transpose", VIEW):
+        held = b.table.held(call.operands[1 - place])
+        found = moved_from(b, call.operands[place]) if held is not None and held.is_number else None
+        if held is None or found is None:
             continue
-        ranks = [b.table.shape(each) for each in (item, term.operands[0])]
+        ranks = [b.table.shape(each) for each in found]
         if any(rank is None or len(rank) < len(held.shape) for rank in ranks):
             continue
-        before = b.one(call.op, term.operands[0], other)
-        made = again(b, item or 0, before)
+        moved, source = found
+        made = again(b, moved, b.one(call.op, source, call.operands[1 - place]))
         return None if made is None else [made]
+    return None
+
+
+def trimmed(b: Builder, call: Call) -> Results | None:
+    """Leave out the leading axes of size 1 of a constant that meets as many axes or more."""
+    for place in (0, 1):
+        held, rank = b.table.held(call.operands[place]), b.table.shape(call.operands[1 - place])
+        if (
+            held is None
+            or rank is None
+            or not held.shape
+            or held.shape[0] != 1
+            or len(held.shape) > len(rank)
+        ):
+            continue
+        count = next((at for at, size in enumerate(held.shape) if size != 1), len(held.shape))
+        operands = list(call.operands)
+        operands[place] = reshaped(b, call.operands[place] or 0, held.shape[count:])
+        return b.make(call.op, operands)
+    return None
+
+
+def before_movement(b: Builder, call: Call) -> Results | None:
+    """Compute with two terms before both are moved alike."""
+    left, right = (moved_from(b, item) for item in call.operands)
+    if left is None or right is None:
+        return None
+    (moved, source), (other, second) = left, right
+    one, two = b.source(moved), b.source(other)
+    sizes = b.table.sizes(source)
+    if (
+        (one.op, one.attributes) != (two.op, two.attributes)
+        or sizes is None
+        or sizes != b.table.sizes(second)
+    ):
+        return None
+    made = again(b, moved, b.one(call.op, source, second))
+    return None if made is None else [made]
+
+
+def reduced(b: Builder, call: Call) -> Results | None:
+    """Keep the axes that are reduced, and take them away after."""
+    known, axes = b.table.shape(call.operands[0]), b.table.held(call.operand(1))
+    if known is None or axes is None or call.get("keepdims", 1) or call.get("noop_with_empty_axes"):
+        return None
+    gone = set(axes.read().tolist())
+    left = tuple(size for axis, size in enumerate(known) if axis not in gone)
+    if left.count(None) > 1 or not gone:
+        return None
+    kept = b.make(call.op, call.operands, {**call.attributes, "keepdims": 1})
+    return None if kept[0] is None else [reshaped(b, kept[0], left)]
+
+
+def largest(b: Builder, call: Call) -> Results | None:
+    """Write the larger one of 0 and a term as Relu."""
+    if len(call.operands) != 2:
+        return one_operand(b, call)
+    for place in (0, 1):
+        item, other = call.operands[place], b.table.held(call.operands[1 - place])
+        known = b.table.shape(item)
+        if other is None or known is None or len(other.shape) > len(known):
+            continue
+        if b.number(call.operands[1 - place]) == 0 and item is not None:
+            return [b.one("Relu", item)]
     return None
 
 
@@ -166,7 +230,11 @@ def is_never_negative(b: Builder, item: int | None) -> bool:
     passing = ("AveragePool", "MaxPool", RESHAPED, VIEW, "Transpose", "GlobalMaxPool", "ReduceMean")
     while item is not None and b.source(item).op in passing:
         item = b.source(item).operands[0]
-    return item is not None and b.source(item).op in ("Abs", "Exp", "Relu", "Sigmoid", "Softmax")
+    if item is None:
+        return False
+    term = b.source(item)
+    square = term.op == "Mul" and term.operands[0] == term.operands[1]
+    return square or term.op in ("Abs", "Exp", "Relu", "Sigmoid", "Softmax")
 
 
 def power(b: Builder, call: Call) -> Results | None:
@@ -184,14 +252,16 @@ def power(b: Builder, call: Call) -> Results | None:
 
 RULES: dict[str, tuple[Rule, ...]] = {
     "Dropout": (dropout,),
-    **dict.fromkeys(("Concat", "Max", "Mean", "Min", "Sum"), (one_operand,)),
+    **dict.fromkeys(("Concat", "Mean", "Min", "Sum"), (one_operand,)),
     **dict.fromkeys(("Cast", "CastLike"), (cast,)),
     **dict.fromkeys(("Shape", "Size"), (shape,)),
     "GlobalAveragePool": (average,),
-    "Add": (idle, number_before),
-    "Sub": (idle, difference),
-    "Mul": (idle, joined, factor_last),
-    "Div": (idle, quotient),
+    "Add": (trimmed, idle, number_before, before_movement),
+    "Sub": (trimmed, idle, difference, before_movement),
+    "Mul": (trimmed, idle, joined, factor_last, before_movement),
+    "Div": (trimmed, idle, quotient),
+    "Max": (largest,),
+    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"), (reduced,)),
     "Pow": (power,),
     "Relu": (relu,),
 }

@@ -117,4 +117,4 @@ def _single(held: Constant) -> Constant:
     def read() -> Array:
         return held.read().astype(np.float32)
 
-    return constant_of(read(), read)
+    return constant_of(read(), read, held.made)

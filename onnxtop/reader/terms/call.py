@@ -52,10 +52,13 @@ class Call:
 
 def attribute_value(attribute: AttributeProto, files: TensorFiles) -> Any:
     """Return what an attribute holds, as a value that `repr` tells apart; a tensor as a Constant."""
-    if attribute.type == AttributeProto.TENSOR:
-        return _tensor(attribute.t, files)
-    if attribute.type == AttributeProto.SPARSE_TENSOR:
-        return _tensor(files.register_sparse(attribute.sparse_tensor), files)
+    try:
+        if attribute.type == AttributeProto.TENSOR:
+            return _tensor(attribute.t, files)
+        if attribute.type == AttributeProto.SPARSE_TENSOR:
+            return _tensor(files.register_sparse(attribute.sparse_tensor), files)
+    except (KeyError, NotImplementedError, TypeError, ValueError):  # no data, or of a type that nobody knows
+        return Encoded(attribute.SerializeToString(deterministic=True))
     value = helper.get_attribute_value(attribute)
     if isinstance(value, int | float | bytes):
         return value

@@ -17,12 +17,17 @@ _SMALL_BYTES = 2**16  # arrays that are kept, and not read or computed again
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """One constant; ``read`` gives its elements, from the file or computed anew."""
+    """One constant; ``read`` gives its elements, from the file or computed anew.
+
+    ``made`` is a digest of the operations that computed it, but for those that move or decode elements; ""
+    for what is stored.
+    """
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     digest: str
     read: Callable[[], Array]
+    made: str = ""
 
     @property
     def size(self) -> int:
@@ -53,13 +58,13 @@ def is_float(dtype: np.dtype[Any]) -> bool:
     return dtype.kind == "f" or dtype.name.startswith(("bfloat", "float"))
 
 
-def constant_of(array: Array, read: Callable[[], Array] | None = None) -> Constant:
+def constant_of(array: Array, read: Callable[[], Array] | None = None, made: str = "") -> Constant:
     """Return an array as a constant; a large one is read again by ``read``, if that is given."""
     digest = _digest(array)
     if read is None or array.nbytes <= _SMALL_BYTES:
         kept = np.array(array)
         read = lambda: kept  # noqa: E731
-    return Constant(array.dtype, tuple(array.shape), digest, read)
+    return Constant(array.dtype, tuple(array.shape), digest, read, made)
 
 
 def _digest(array: Array) -> str:

@@ -1,14 +1,17 @@
 """Operations on constants, computed: once for all tables, and by content, so that equal ones are one."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 from onnxtop.reader.bounds import Budget
-from onnxtop.reader.evaluate import is_computed, run
+from onnxtop.reader.evaluate import MOVEMENT, is_computed, run
 from onnxtop.reader.terms.call import Call, node_of
 from onnxtop.reader.terms.constant import Array, Constant, constant_of
 
 _LIMIT = 2**28
+_KEEPING = MOVEMENT | {"Cast", "CastLike", "Concat", "DequantizeLinear", "Expand", "Gather", "Slice", "Split"}
+"""Operations that move, pick or decode elements."""
 
 
 class Folding:
@@ -37,7 +40,18 @@ class Folding:
             made = arrays()
         except Exception:  # onnx's reference operations raise whatever NumPy does; then it stays a term
             return None
+        operations = _made(call, operands)
         return [
-            constant_of(array, lambda place=place: arrays()[place])  # type: ignore[misc]
+            constant_of(array, lambda place=place: arrays()[place], operations)  # type: ignore[misc]
             for place, array in enumerate(made)
         ]
+
+
+def _made(call: Call, operands: Sequence[Constant | None]) -> str:
+    """Return a digest of how the results of an operation are computed from what is stored."""
+    decodes = call.op == "DequantizeLinear"  # by a scale, which may be computed
+    before = [item.made for item in (operands[:1] if decodes else operands) if item is not None]
+    if call.op in _KEEPING and len(computed := list(filter(None, before))) < 2:
+        return "".join(computed)
+    said = repr((call.op, sorted(call.attributes.items()), before))
+    return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()

@@ -32,7 +32,8 @@ def _joined(*tables: Mapping[str, Sequence[Rule]]) -> dict[str, tuple[Rule, ...]
     return {name: tuple(rule for table in tables for rule in table.get(name, ())) for name in names}
 
 
-_EXACT = _joined(_IDENTITY, written.RULES, arithmetic.RULES, products.RULES, movement.RULES)
+_FUNCTIONS = {name: movement.RULES[name] for name in movement.FUNCTIONS}
+_EXACT = _joined(_IDENTITY, _FUNCTIONS, written.RULES, arithmetic.RULES, products.RULES, movement.RULES)
 _RULES = (_IDENTITY, _EXACT, _joined(lossy.RULES, _EXACT))
 
 
@@ -167,7 +168,7 @@ class _Walk:
                 dtype = np.dtype(np.float32)
             kind = None if dtype is None else Type(dtype, shape)
             self._builder.table.origin = Origin(value.name, "Input")
-            attributes = [("key", key), ("type", str(dtype)), ("shape", shape)]
+            attributes = [("key", key), ("type", f"{dtype}{item.kind}"), ("shape", shape)]
             self._terms[value] = self._builder.table.term(INPUT, attributes, [], kind)
 
     def outputs(self) -> list[int | None]:
@@ -226,7 +227,10 @@ class _Walk:
         if taken is None:
             attributes = self._attributes(node, operands, place)
             for body in sorted(bodies, key=lambda body: body.name):
-                inner = self._body(body, f"{place}/{node.op_type}" if node.op_type != "If" else place)
+                started = _started(builder.table, operands) if node.op_type == "Loop" else ()
+                inner = self._body(
+                    body, f"{place}/{node.op_type}" if node.op_type != "If" else place, started
+                )
                 attributes[f"{MARK}{body.name}"] = len(inner)
                 operands += inner
                 builder.table.origin = origin
@@ -246,10 +250,13 @@ class _Walk:
         wanted = "then_branch" if held.read().any() else "else_branch"
         return next((self._body(body, place) for body in bodies if body.name == wanted), None)
 
-    def _body(self, body: Body, place: str) -> Results:
+    def _body(self, body: Body, place: str, started: Sequence[Type | None] = ()) -> Results:
+        """Make the terms of a body, whose inputs are of the types that it is ``started`` with."""
         for number, value in enumerate(body.inputs):
-            attributes = [("body", body.name), ("place", place), ("number", number)]
-            self._terms[value] = self._builder.table.term(_INNER, attributes, [])
+            kind = started[number] if number < len(started) else None
+            said = "" if kind is None else str(kind.dtype)
+            attributes = [("body", body.name), ("place", place), ("number", number), ("type", said)]
+            self._terms[value] = self._builder.table.term(_INNER, attributes, [], kind)
         self._scope(body.scope, place)
         return [None if value is None else self._term(value) for value in body.outputs]
 
@@ -275,6 +282,13 @@ class _Walk:
         if not since or not onnx.defs.has(node.op_type, node.domain):
             return opset
         return int(schema(node.op_type, opset, node.domain).since_version)
+
+
+def _started(table: Table, operands: Sequence[int | None]) -> list[Type | None]:
+    """Return the types of a Loop's iteration, condition and states, whose shapes may change."""
+    kinds = [table.dtype(item) for item in operands[2:]]
+    states = [None if kind is None else Type(kind, None) for kind in kinds]
+    return [Type(np.dtype(np.int64), ()), Type(np.dtype(np.bool_), ()), *states]
 
 
 def _named(node: Node) -> str:

@@ -13,21 +13,26 @@ from onnxtop.reader.terms.constant import Shape, is_float
 
 @dataclass(frozen=True)
 class Declared:
-    """An input or output as a model declares it; open sizes are None, ``names`` what they are called."""
+    """An input or output as a model declares it; open sizes are None, ``names`` what they are called.
+
+    ``kind`` is the whole type of what is no tensor.
+    """
 
     name: str
     data_type: int
     shape: Shape | None
     names: tuple[str, ...] = ()
+    kind: str = ""
 
     @property
     def dtype(self) -> np.dtype[np.generic] | None:
         """The element type, None for what is no tensor."""
-        return helper.tensor_dtype_to_np_dtype(self.data_type) if self.data_type else None
+        known = self.data_type in TensorProto.DataType.values() and self.data_type
+        return helper.tensor_dtype_to_np_dtype(self.data_type) if known else None
 
     def __str__(self) -> str:
         if not self.data_type:
-            return "no tensor"
+            return f"no tensor ({self.kind})"
         if self.shape is None:
             return dtype_name(self.data_type)
         sizes = (
@@ -79,7 +84,7 @@ def outputs_of(model: Model) -> tuple[Declared, ...]:
 def _declared(item: ValueInfoProto) -> Declared:
     tensor = item.type.tensor_type
     if not item.type.HasField("tensor_type") or not tensor.elem_type:
-        return Declared(item.name, TensorProto.UNDEFINED, None)
+        return Declared(item.name, TensorProto.UNDEFINED, None, kind=" ".join(str(item.type).split()))
     if not tensor.HasField("shape"):
         return Declared(item.name, tensor.elem_type, None)
     sizes = tuple(dim.dim_value if dim.dim_value > 0 else None for dim in tensor.shape.dim)
@@ -112,7 +117,7 @@ def _pairs(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
 def _compared(kind: str, old: Declared, new: Declared) -> list[Remark]:
     where = f"{kind} {old.name}"
     remarks = [] if old.name == new.name else [Remark(where, f"is called {new.name}", False)]
-    if old.data_type != new.data_type:
+    if (old.data_type, old.kind) != (new.data_type, new.kind):
         remarks.append(Remark(where, f"{old}, now {new}", True))
     elif not _agree(old, new):
         remarks.append(Remark(where, f"{old}, now {new}", not fits(old.shape, new.shape)))
@@ -120,7 +125,7 @@ def _compared(kind: str, old: Declared, new: Declared) -> list[Remark]:
 
 
 def _agree(old: Declared, new: Declared) -> bool:
-    return (old.data_type, old.shape) == (new.data_type, new.shape)
+    return (old.data_type, old.shape, old.kind) == (new.data_type, new.shape, new.kind)
 
 
 def fits(old: Shape | None, new: Shape | None) -> bool:

@@ -1,10 +1,21 @@
 """Level 2: what rounds is left out, and named: casts, codes of activations, a folded normalisation."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from onnxtop.reader.terms.builder import Builder, Results, Rule
 from onnxtop.reader.terms.call import Call
 from onnxtop.reader.terms.constant import is_float
+from onnxtop.reader.terms.movement import again, moved_from
+
+ROUNDING = frozenset(
+    (
+        *("BatchNormalization", "Cast", "CastLike", "ConvInteger", "DequantizeLinear"),
+        *("DynamicQuantizeLinear", "MatMulInteger", "QuantizeLinear"),
+    )
+)
+"""Operations that level 2 is for: where both models hold as many of each, it has nothing to say."""
 
 CASTS = "casts between float types"
 CODES = "rounding of activations to codes"
@@ -23,25 +34,89 @@ def cast(b: Builder, call: Call) -> Results | None:
     return [item]
 
 
-def decoded(b: Builder, call: Call) -> Results | None:
-    """Leave out codes that are made and decoded by one scale; a quantiser that begins at 0 is a Relu too."""
-    term = b.source(call.operands[0] or 0)
-    if call.operands[0] is None or term.op != "QuantizeLinear" or term.operands[1:] != call.operands[1:]:
-        return None
-    item = term.operands[0]
-    zero = b.table.held(call.operand(2))
-    kind = b.table.dtype(call.operands[0])
+def dynamic(b: Builder, call: Call) -> Results | None:
+    """Leave out codes whose scale is told from the values: they are the values, at scale 1 from 0 on."""
+    item = call.operands[0]
     b.drop(CODES)
-    if kind is None or kind.kind not in "iu" or item is None:
-        return [item]
-    lowest = np.iinfo(kind).min
+    return [item, b.constant(np.array(1, np.float32)), b.constant(np.array(0, np.uint8))][: call.results]
+
+
+def decoded(b: Builder, call: Call) -> Results | None:
+    """Leave out codes that are made and decoded by one scale; a quantiser that starts at 0 is a Relu."""
+    item = call.operands[0]
+    if item is None:
+        return None
+    kind = b.table.dtype(item)
+    if kind is not None and is_float(kind):  # values that `dynamic` left as they are
+        return [b.one("Mul", item, call.operands[1])]
+    term = b.source(item)
+    if term.op != "QuantizeLinear" or term.operands[1:] != call.operands[1:]:
+        return _decoded_first(b, call)
+    source = term.operands[0]
+    b.drop(CODES)
+    if kind is None or kind.kind not in "iu" or source is None:
+        return [source]
+    zero, lowest = b.table.held(call.operand(2)), np.iinfo(kind).min
     begins = (lowest == 0) if zero is None else bool((zero.read() == lowest).all())
     if not begins:
-        return [item]
-    made = b.one("Relu", item)
-    if made != item and b.source(item).op != "Relu":
+        return [source]
+    made = b.one("Relu", source)
+    if made != source and b.source(source).op != "Relu":
         b.assumed.add(made)
     return [made]
+
+
+def _decoded_first(b: Builder, call: Call) -> Results | None:
+    """Decode a table by one scale before it is looked up."""
+    term, scale = b.source(call.operands[0] or 0), b.table.shape(call.operands[1])
+    if term.op != "Gather" or not b.is_constant(term.operands[0]) or scale != ():
+        return None
+    table = b.make("DequantizeLinear", [term.operands[0], *call.operands[1:]], call.attributes, call.opset)
+    return b.make("Gather", [table[0], *term.operands[1:]], dict(term.attributes))
+
+
+def product_of_codes(b: Builder, call: Call) -> Results | None:
+    """Multiply by weights in codes, or convolve with them, less their zero point; the rest is floats."""
+    item, codes, above, zero = (call.operand(place) for place in range(4))
+    kind, held, start = b.table.dtype(item), b.table.held(codes), b.table.held(zero)
+    if kind is None or not is_float(kind) or held is None or (zero is not None and start is None):
+        return None
+    begin = b.table.held(above)
+    if above is not None and (begin is None or begin.read().any()):
+        return None
+    numbers = held.read().astype(np.float32)
+    if start is not None:
+        offset = start.read().astype(np.float32)
+        convolves = call.op == "ConvInteger" and offset.size > 1
+        numbers = numbers - (offset.reshape(-1, *[1] * (numbers.ndim - 1)) if convolves else offset)
+    op = "Conv" if call.op == "ConvInteger" else "MatMul"
+    return b.make(op, [item, b.constant(numbers)], call.attributes if op == "Conv" else {})
+
+
+def scaled(b: Builder, call: Call) -> Results | None:
+    """Multiply the weights by what their product is multiplied by, one number or one an output."""
+    for place in (0, 1):
+        found = (
+            moved_from(b, call.operands[place]) if b.number(call.operands[1 - place]) is not None else None
+        )
+        if found is not None and b.source(found[1]).op == "MatMul":
+            before = scaled(b, replace(call, operands=(found[1], call.operands[1 - place])))
+            made = None if before is None or before[0] is None else again(b, found[0], before[0])
+            return None if made is None else [made]
+        item, factor = call.operands[place], b.table.held(call.operands[1 - place])
+        term = None if item is None else b.source(item)
+        if term is None or factor is None or term.op not in ("MatMul", "Conv") or len(term.operands) != 2:
+            continue
+        weights = b.table.held(term.operands[1])
+        if weights is None or not factor.is_float:
+            continue
+        if factor.size > 1 and (term.op == "Conv" or factor.shape != weights.shape[-1:]):
+            continue
+        if len(factor.shape) > 1:
+            continue
+        product = b.constant(weights.read() * factor.read())
+        return b.make(term.op, [term.operands[0], product], dict(term.attributes))
+    return None
 
 
 def normalised(b: Builder, call: Call) -> Results | None:
@@ -75,5 +150,8 @@ def normalised(b: Builder, call: Call) -> Results | None:
 RULES: dict[str, tuple[Rule, ...]] = {
     **dict.fromkeys(("Cast", "CastLike"), (cast,)),
     "DequantizeLinear": (decoded,),
+    "DynamicQuantizeLinear": (dynamic,),
+    **dict.fromkeys(("ConvInteger", "MatMulInteger"), (product_of_codes,)),
+    "Mul": (scaled,),
     "BatchNormalization": (normalised,),
 }

@@ -37,7 +37,9 @@ def reshaped(b: Builder, item: int, shape: Shape) -> int:
     if term.constant is not None and None not in shape:
         held = term.constant
         sizes = tuple(size or 0 for size in shape)
-        return b.constant(Constant(held.dtype, sizes, held.digest, lambda: np.reshape(held.read(), sizes)))
+        return b.constant(
+            Constant(held.dtype, sizes, held.digest, lambda: np.reshape(held.read(), sizes), held.made)
+        )
     if table.shape(item) == shape and shape.count(None) <= 1:
         return item
     source = term.operands[0] if term.operands else None
@@ -182,15 +184,30 @@ def _taken(result: Constant) -> Callable[[Places], Places]:
     return lambda places: places.reshape(-1)[result.read()]
 
 
+def moved_from(b: Builder, item: int | None) -> tuple[int, int] | None:
+    """Return the movement that a term is, and what is moved; a number it is multiplied by goes before."""
+    if item is None:
+        return None
+    factor = _factor(b, b.source(item))
+    moved = item if factor is None else b.source(item).operands[0]
+    if moved is None or b.source(moved).op not in _CHAIN:
+        return None
+    source = b.source(moved).operands[0]
+    if factor is not None:
+        source = b.one("Mul", source, reshaped(b, factor, ()))
+    return None if source is None else (moved, source)
+
+
 def function_before(b: Builder, call: Call) -> Results | None:
     """Apply a function of one number before elements are moved."""
-    item = call.operands[0]
-    if item is None or b.source(item).op not in _CHAIN:
-        return None
     if not all(other is None or b.is_constant(other) for other in call.operands[1:]):
         return None
-    before = b.make(call.op, [b.source(item).operands[0], *call.operands[1:]], call.attributes, call.opset)
-    made = None if before[0] is None else again(b, item, before[0])
+    found = moved_from(b, call.operands[0])
+    if found is None:
+        return None
+    moved, source = found
+    before = b.make(call.op, [source, *call.operands[1:]], call.attributes, call.opset)
+    made = None if before[0] is None else again(b, moved, before[0])
     return None if made is None else [made]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from onnxtop.reader.terms.builder import Builder, Results, Rule
 from onnxtop.reader.terms.call import Call
-from onnxtop.reader.terms.movement import reshaped, viewed
+from onnxtop.reader.terms.movement import moved_from, reshaped, viewed
 from onnxtop.reader.terms.table import RESHAPED, VIEW
 
 
@@ -71,18 +71,20 @@ def _rows_outside(b: Builder, left: int, right: int) -> Results | None:
     before, after = b.table.shape(source), b.table.shape(left)
     if not before or not after or min(len(before), len(after)) < 2:
         return None
-    if term.op == RESHAPED:
-        if before[-1] != after[-1] or before[-1] is None:
-            return None
-        return [reshaped(b, b.one("MatMul", source, right), (*after[:-1], weight.shape[1]))]
-    return _rows_moved(b, left, right, "MatMul")
+    shape = (*after[:-1], weight.shape[1])
+    if term.op == RESHAPED and before[-1] == after[-1] is not None:
+        return [reshaped(b, b.one("MatMul", source, right), shape)]
+    made = _rows_moved(b, left, source, right, "MatMul")
+    if made is not None or len(after) == 2 or None in after:
+        return made
+    flat = reshaped(b, left, (prod(size or 0 for size in after[:-1]), after[-1]))
+    return [reshaped(b, b.one("MatMul", flat, right), shape)]
 
 
-def _rows_moved(b: Builder, item: int, other: int, op: str) -> Results | None:
+def _rows_moved(b: Builder, item: int, source: int, other: int, op: str) -> Results | None:
     """Compute along whole rows first, then move the rows."""
-    term, held = b.source(item), b.table.held(other)
-    source, places = term.operands[0], term.places
-    if source is None or held is None or places is None or not places.size or places.ndim < 2:
+    places, held = b.source(item).places, b.table.held(other)
+    if held is None or places is None or not places.size or places.ndim < 2:
         return None
     before, size, made = b.table.sizes(source), held.shape[0], held.shape[-1]
     if not before or len(before) < 2 or before[-1] != size or places.shape[-1] != size:
@@ -101,23 +103,43 @@ def _rows_moved(b: Builder, item: int, other: int, op: str) -> Results | None:
 def along_rows(b: Builder, call: Call) -> Results | None:
     """Add or multiply a vector along whole rows before the rows are moved."""
     for place in (0, 1) if len(call.operands) == 2 else ():
-        item, other = call.operands[place], call.operands[1 - place]
+        other = call.operands[1 - place]
         held = b.table.held(other)
-        if item is None or other is None or held is None or len(held.shape) != 1 or held.size < 2:
+        if other is None or held is None or len(held.shape) != 1 or held.size < 2:
             continue
-        term = b.source(item)
-        if term.op == VIEW:
-            return _rows_moved(b, item, other, call.op)
-        source = term.operands[0] if term.op == RESHAPED else None
-        before, after = b.table.shape(source), b.table.shape(item)
-        if source is not None and before and after and before[-1] == after[-1] == held.size:
+        found = moved_from(b, call.operands[place])
+        if found is None:
+            continue
+        moved, source = found
+        before, after = b.table.shape(source), b.table.shape(moved)
+        if b.source(moved).op == VIEW:
+            return _rows_moved(b, moved, source, other, call.op)
+        whole = before and after and before[-1] == after[-1] == held.size
+        if whole and b.source(moved).op == RESHAPED and after is not None:
             return [reshaped(b, b.one(call.op, source, other), after)]
+    return None
+
+
+def with_bias(b: Builder, call: Call) -> Results | None:
+    """Let a convolution add what is added to its channels."""
+    for place in (0, 1):
+        item, held = call.operands[place], b.table.held(call.operands[1 - place])
+        term = None if item is None else b.source(item)
+        if term is None or term.op != "Conv" or len(term.operands) != 2 or held is None:
+            continue
+        kernel = b.table.shape(term.operands[1])
+        channels = None if kernel is None else kernel[0]
+        shape = (channels, *[1] * (len(kernel or ()) - 2))
+        if channels is None or held.shape not in (shape, (1, *shape)):
+            continue
+        bias = reshaped(b, call.operands[1 - place] or 0, (channels,))
+        return b.make("Conv", [*term.operands, bias], dict(term.attributes))
     return None
 
 
 RULES: dict[str, tuple[Rule, ...]] = {
     "Gemm": (gemm,),
     "MatMul": (matmul,),
-    "Add": (along_rows,),
+    "Add": (with_bias, along_rows),
     "Mul": (along_rows,),
 }

@@ -1,10 +1,12 @@
 """Types of results, inferred by ONNX while terms are made: what a file declares is not believed."""
 
+from collections.abc import Callable
+
 import onnx
 from onnx import TypeProto, helper
 
 from onnxtop.reader.bounds import infer
-from onnxtop.reader.terms.call import Call, proto_of
+from onnxtop.reader.terms.call import MARK, Call, proto_of
 from onnxtop.reader.terms.constant import Array, Shape
 from onnxtop.reader.terms.table import Table, Type
 
@@ -15,6 +17,8 @@ _TOLD = 2**12
 def types_of(table: Table, call: Call) -> list[Type | None]:
     """Return the types of an operation's results, None for what cannot be told."""
     unknown: list[Type | None] = [None] * call.results
+    if call.op in _WITH_BODIES:
+        return _WITH_BODIES[call.op](table, call)
     if not call.is_standard or any(
         item is not None and table.terms[item].type is None for item in call.operands
     ):
@@ -46,3 +50,27 @@ def _type(answer: TypeProto | None) -> Type | None:
     return Type(
         dtype, tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim)
     )
+
+
+def _of_branches(table: Table, call: Call) -> list[Type | None]:
+    """Return what both branches of an If agree in; the condition and the results of both are its operands."""
+    results = call.operands[1:]
+    if len(results) != 2 * call.results:
+        return [None] * call.results
+    kinds = [None if item is None else table.terms[item].type for item in results]
+    pairs = zip(kinds[: call.results], kinds[call.results :], strict=True)
+    return [
+        None if a is None or b is None or a.dtype != b.dtype else Type(a.dtype, a.shape if a == b else None)
+        for a, b in pairs
+    ]
+
+
+def _of_loop(table: Table, call: Call) -> list[Type | None]:
+    """Return the element types of what a Loop hands on: those that it starts with; its shapes may change."""
+    count = len(call.operands) - call.get(f"{MARK}body", 0) - 2
+    kinds = [table.dtype(item) for item in call.operands[2 : 2 + count]]
+    known = [None if kind is None else Type(kind, None) for kind in kinds]
+    return [*known, *[None] * call.results][: call.results]
+
+
+_WITH_BODIES: dict[str, Callable[[Table, Call], list[Type | None]]] = {"If": _of_branches, "Loop": _of_loop}

@@ -88,18 +88,68 @@ def _rounded(b: Builder, item: int | None, value: float) -> float:
     return float(np.array(value, b.table.dtype(item)))
 
 
-def shifted_product(b: Builder, call: Call) -> Results | None:
-    """Write ``x * s + (b - mean * s)`` as ``(x - mean) * s + b``, as a normalisation is written elsewhere."""
-    for place in (0, 1):
-        scaled, shift = call.operands[place], call.operands[1 - place]
-        if scaled is None or shift is None:
-            continue
-        for item, scale in _factors(b, scaled):
-            found = _less(b, shift, scale)
-            if found is not None:
-                mean, bias = found
-                return [b.one("Add", b.one("Mul", b.one("Sub", item, mean), scale), bias)]
+def variance(b: Builder, call: Call) -> Results | None:
+    """Write ``mean(x * x) - mean(x) * mean(x)`` as the mean of ``(x - mean(x))`` squared."""
+    squares, product = (None if item is None else b.source(item) for item in call.operands)
+    if squares is None or product is None or (squares.op, product.op) != ("ReduceMean", "Mul"):
+        return None
+    mean, other = product.operands
+    if mean is None or mean != other or squares.operands[0] is None:
+        return None
+    square, taken = b.source(squares.operands[0]), b.source(mean)
+    item = taken.operands[0] if taken.op == "ReduceMean" else None
+    alike = (taken.operands[1:], taken.attributes) == (squares.operands[1:], squares.attributes)
+    if item is None or square.op != "Mul" or square.operands != (item, item) or not alike:
+        return None
+    if not dict(squares.attributes).get("keepdims"):
+        return None
+    centred = b.one("Sub", item, mean)
+    return b.make(
+        "ReduceMean", [b.one("Mul", centred, centred), *squares.operands[1:]], dict(squares.attributes)
+    )
+
+
+def gathered(b: Builder, call: Call) -> Results | None:
+    """Write ``a * s + b * s`` as ``(a + b) * s``, also with a third summand: normalisations come so, too."""
+    first, second = call.operands
+    if first is None or second is None:
+        return None
+    found = _common(b, first, second)
+    if found is not None:
+        one, other, factor = found
+        return [b.one("Mul", b.one(call.op, one, other), factor)]
+    for place in (0, 1) if call.op == "Add" else (0,):
+        product, rest = (first, second) if not place else (second, first)
+        for inner, last, sign in _summands(b, rest):
+            found = _common(b, product, inner)
+            if found is not None and call.op == "Add":
+                one, other, factor = found
+                return [b.one("Add", b.one("Mul", b.one(sign, one, other), factor), last)]
     return None
+
+
+def _summands(b: Builder, item: int) -> list[tuple[int, int, str]]:
+    """Return one summand of a sum, the rest, and with which sign the one is added."""
+    term = b.source(item)
+    if term.op not in ("Add", "Sub") or len(term.operands) != 2:
+        return []
+    first, second = term.operands
+    if first is None or second is None:
+        return []
+    return [(second, first, "Sub")] if term.op == "Sub" else [(first, second, "Add"), (second, first, "Add")]
+
+
+def _common(b: Builder, one: int, other: int) -> tuple[int, int, int] | None:
+    """Return what two products have beside a factor in common, and that factor."""
+    return next(
+        (
+            (first, second, factor)
+            for first, factor in _factors(b, one)
+            for second, same in _factors(b, other)
+            if factor == same
+        ),
+        None,
+    )
 
 
 def _factors(b: Builder, item: int) -> list[tuple[int, int]]:
@@ -109,33 +159,22 @@ def _factors(b: Builder, item: int) -> list[tuple[int, int]]:
     return [] if first is None or second is None else [(first, second), (second, first)]
 
 
-def _less(b: Builder, shift: int, scale: int) -> tuple[int, int] | None:
-    """Return (mean, bias) of a shift that is ``bias - mean * scale``."""
-    term = b.source(shift)
-    if term.op == "Sub" and None not in term.operands:
-        bias, product = term.operands
-        mean = _other_factor(b, product, scale)
-        return None if mean is None or bias is None else (mean, bias)
-    if term.op == "Add" and None not in term.operands:
-        for place in (0, 1):
-            product, bias = term.operands[place], term.operands[1 - place]
-            negative = _other_factor(b, product, scale)
-            inner = None if negative is None else b.source(negative)
-            if inner is not None and inner.op == "Neg" and bias is not None and inner.operands[0] is not None:
-                return inner.operands[0], bias
+def negative(b: Builder, call: Call) -> Results | None:
+    """Write the sum with a negative as a difference."""
+    for place in (0, 1):
+        item, other = call.operands[place], call.operands[1 - place]
+        term = None if item is None else b.source(item)
+        if term is not None and term.op == "Neg":
+            return [b.one("Sub", other, term.operands[0])]
     return None
 
 
-def _other_factor(b: Builder, product: int | None, scale: int) -> int | None:
-    pairs = [] if product is None else _factors(b, product)
-    return next((other for other, factor in pairs if factor == scale), None)
-
-
 RULES: dict[str, tuple[Rule, ...]] = {
-    "Add": (shifted_product,),
+    "Add": (negative, gathered),
     "Gelu": (gelu,),
     "HardSwish": (hard_swish,),
     "LayerNormalization": (layer_normalization,),
     "Mul": (reciprocal_root,),
+    "Sub": (variance, gathered),
     "RMSNormalization": (rms_normalization,),
 }
