@@ -278,6 +278,14 @@ def test_open_sizes_are_tried_at_two_and_named(tmp_path):
     )  # all of 13 rows, not of 29
 
 
+def test_how_many_results_an_operation_declares(tmp_path):
+    def model(results):
+        return text(f"{results} = Split <axis = 1> (a)  y = Tanh (p)", "float[2, 12] a", "float[2, N] y")
+
+    assert judged(model("p, q"), model("p, q, r"), tmp_path).verdict is Verdict.CHANGED
+    assert judged(model("p, q"), model("p, s"), tmp_path).verdict is Verdict.SAME
+
+
 def test_random_operations_are_never_one(tmp_path):
     one = "r = RandomNormalLike (a)  y = Add (r, b)  z = Sub (r, b)"
     two = "r = RandomNormalLike (a)  s = RandomNormalLike (a)  y = Add (r, b)  z = Sub (s, b)"

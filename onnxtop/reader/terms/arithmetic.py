@@ -117,8 +117,10 @@ def joined(b: Builder, call: Call) -> Results | None:
         if held is None or inner is None or not _holds(first * second):
             continue
         rank = max(len(held.shape), len(inner.shape))
-        product = np.full((1,) * rank, first * second, held.dtype)
-        return [b.one("Mul", term.operands[0], b.constant(product))]
+        with np.errstate(over="ignore"):
+            product = np.full((1,) * rank, first * second).astype(held.dtype)
+        if product.any() and np.isfinite(product).all():
+            return [b.one("Mul", term.operands[0], b.constant(product))]
     return None
 
 

@@ -229,7 +229,8 @@ def _pads(shape: Any, kernel: Any, attributes: Mapping[str, Any], op: str) -> tu
 
 def _pooled(table: Table, call: Call) -> Call:
     """Leave out what makes no difference: an order of places that no result tells, a border that is empty."""
-    if call.op == "AveragePool" and not any(call.get("pads", (1,))) and not call.get("ceil_mode"):
+    explicit = call.get("auto_pad", b"NOTSET") == b"NOTSET" and not call.get("ceil_mode")
+    if call.op == "AveragePool" and explicit and not any(call.get("pads", (1,))):
         return replace(call, attributes={**call.attributes, "count_include_pad": 0})
     if call.op != "MaxPool" or call.results > 1:
         return call

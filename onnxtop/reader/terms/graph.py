@@ -222,7 +222,8 @@ class _Walk:
             else item
             for item, name in zip(operands, node.proto.input, strict=True)
         ]
-        results = max((at + 1 for at, name in enumerate(node.proto.output) if name), default=1)
+        named = max((at + 1 for at, name in enumerate(node.proto.output) if name), default=1)
+        results = max(1, len(node.proto.output)) if _is_told_by_results(node) else named
         taken = self._branch(node, operands, bodies, place)
         if taken is None:
             attributes = self._attributes(node, operands, place)
@@ -269,6 +270,8 @@ class _Walk:
         }
         if not self._builder.level or node.domain:
             found[MARK + "opset"] = self._opset(node, since=True)
+        if _is_told_by_results(node):
+            found[f"{MARK}results"] = len(node.proto.output)
         if (node.domain, node.op_type) in self._model.closed:
             found[MARK + "functions"] = self._closed
         if _is_random(node):  # no two are one; which is which says their count
@@ -282,6 +285,11 @@ class _Walk:
         if not since or not onnx.defs.has(node.op_type, node.domain):
             return opset
         return int(schema(node.op_type, opset, node.domain).since_version)
+
+
+def _is_told_by_results(node: Node) -> bool:
+    """Tell whether what an operation computes depends on how many results it declares."""
+    return not node.domain and node.op_type in ("BatchNormalization", "Split")
 
 
 def _started(table: Table, operands: Sequence[int | None]) -> list[Type | None]:

@@ -50,7 +50,8 @@ def decoded(b: Builder, call: Call) -> Results | None:
     if kind is not None and is_float(kind):  # values that `dynamic` left as they are
         return [b.one("Mul", item, call.operands[1])]
     term = b.source(item)
-    if term.op != "QuantizeLinear" or term.operands[1:] != call.operands[1:]:
+    along = dict(term.attributes).get("axis")
+    if term.op != "QuantizeLinear" or (term.operands[1:], along) != (call.operands[1:], call.get("axis")):
         return _decoded_first(b, call)
     source = term.operands[0]
     b.drop(CODES)
