@@ -55,8 +55,8 @@ constant.
 - OT201 and OT202 speak of quantised models with more than a quarter of a layer at zero.
 - OT206 speaks of one layer of 512 inputs and 128 outputs with rank 4; that is what it has.
 - OT207 speaks of {alone} of the {judged} layers that can be judged in files that pass OT208: a layer of \
-a network that was never trained, whose normalisations hold random numbers. What it says of small networks while \
-they are trained stands in [null-model.md](null-model.md).
+a network that was never trained, whose normalisations hold random numbers. What it says of small networks \
+while they are trained stands in [null-model.md](null-model.md).
 - OT208 speaks of random networks only; of networks of random numbers that no initialiser draws, biases \
 among them, OT209 says what can be said.
 - OT304 and OT305 are notes: they depend on the graph of layers, which is not known exactly for every \
