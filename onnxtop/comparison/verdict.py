@@ -204,7 +204,10 @@ def _judged(best: _Attempt, interface: bool) -> tuple[Verdict, str]:
 
 def _is_open(counting: Sequence[Difference], kinds: Counter[str]) -> bool:
     """Tell whether what differs may be one function written in two ways."""
-    if not (any(kinds[kind] for kind in _UNCERTAIN) or (kinds["removed"] and kinds["inserted"])):
+    alone = {operation for each in counting for operation in each.operations}
+    closed = any("." in operation for operation in alone) or bool(alone & lossy.CODING)
+    rearranged = bool(kinds["removed"] and kinds["inserted"])
+    if not (closed or rearranged or any(kinds[kind] for kind in _UNCERTAIN)):
         return False
     return not any(each.change is not None and _size(each) < float("inf") for each in counting)
 

@@ -40,7 +40,8 @@ class Difference:
     """One place where the models differ; ``cost`` is how much it takes to explain it.
 
     ``kind`` is "inserted", "removed", "replaced", "unmatched" (several operations for others), "edge",
-    "attribute", "version" or "constant", whose ``change`` says how.
+    "attribute", "version" or "constant", whose ``change`` says how. ``operations`` are those that only one
+    model has there.
     """
 
     kind: str
@@ -48,6 +49,7 @@ class Difference:
     what: str
     cost: float = 1.0
     change: Change | None = None
+    operations: tuple[str, ...] = ()
 
 
 class Walk:
@@ -295,13 +297,13 @@ class Walk:
             self.cut += [self._name(side, item) for side, items in enumerate((old, new)) for item in items]
             return
         was, now = self._listed(0, old), self._listed(1, new)
-        if not new:
-            self._say("removed", self._name(0, old[0]), was, len(old))
-        elif not old:
-            self._say("inserted", self._name(1, new[0]), now, len(new))
-        else:
-            kind = "replaced" if len(old) == len(new) == 1 else "unmatched"
-            self._say(kind, self._name(0, old[0]), f"{was}, now {now}", len(old) + len(new))
+        kind = "replaced" if len(old) == len(new) == 1 else "unmatched"
+        where = self._name(0, old[0]) if old else self._name(1, new[0])
+        what = f"{was}, now {now}"
+        if not old or not new:
+            kind, what = ("removed", was) if old else ("inserted", now)
+        operations = tuple(self._term(item).op for item in (*old, *new))
+        self.found.append(Difference(kind, where, what, len(operations), None, operations))
         left = [x for item in old for x in self._term(item).operands if x is not None and x not in chain_old]
         right = [y for item in new for y in self._term(item).operands if y is not None and y not in chain_new]
         for x in left:

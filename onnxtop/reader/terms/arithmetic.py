@@ -128,17 +128,16 @@ def _holds(number: float) -> bool:
     return isfinite(number) and 1e-30 < abs(number) < 1e30
 
 
-def factor_last(b: Builder, call: Call) -> Results | None:
+def constant_last(b: Builder, call: Call) -> Results | None:
     """Multiply two terms before a constant that one of them is multiplied by."""
     for place in (0, 1):
         item, other = call.operands[place], call.operands[1 - place]
         term = None if item is None else b.source(item)
-        if term is None or term.op != "Mul" or b.is_constant(other) or other == item:
+        if term is None or term.op != call.op or b.is_constant(other) or other == item:
             continue
         if not b.is_constant(term.operands[1]) or b.is_constant(term.operands[0]):
             continue
-        product = b.one("Mul", term.operands[0], other)
-        return [b.one("Mul", product, term.operands[1])]
+        return [b.one(call.op, b.one(call.op, term.operands[0], other), term.operands[1])]
     return None
 
 
@@ -260,7 +259,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "GlobalAveragePool": (average,),
     "Add": (trimmed, idle, number_before, before_movement),
     "Sub": (trimmed, idle, difference, before_movement),
-    "Mul": (trimmed, idle, joined, factor_last, before_movement),
+    "Mul": (trimmed, idle, joined, constant_last, before_movement),
     "Div": (trimmed, idle, quotient),
     "Max": (largest,),
     **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"), (reduced,)),

@@ -9,12 +9,12 @@ from onnxtop.reader.terms.call import Call
 from onnxtop.reader.terms.constant import is_float
 from onnxtop.reader.terms.movement import again, moved_from
 
-ROUNDING = frozenset(
-    (
-        *("BatchNormalization", "Cast", "CastLike", "ConvInteger", "DequantizeLinear"),
-        *("DynamicQuantizeLinear", "MatMulInteger", "QuantizeLinear"),
-    )
+CODING = frozenset(
+    ("ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QuantizeLinear")
 )
+"""Operations that make codes, decode them, or compute with them."""
+
+ROUNDING = CODING | {"BatchNormalization", "Cast", "CastLike"}
 """Operations that level 2 is for: where both models hold as many of each, it has nothing to say."""
 
 CASTS = "casts between float types"

@@ -120,6 +120,36 @@ def along_rows(b: Builder, call: Call) -> Results | None:
     return None
 
 
+def bias_first(b: Builder, call: Call) -> Results | None:
+    """Add a constant to a product before something else is added."""
+    for place in (0, 1):
+        item, other = call.operands[place], call.operands[1 - place]
+        term = None if item is None else b.source(item)
+        if (
+            term is None
+            or term.op != "Add"
+            or not b.is_constant(other)
+            or any(map(b.is_constant, term.operands))
+        ):
+            continue
+        made = [each for each in term.operands if _is_product(b, each)]
+        rest = [each for each in term.operands if not _is_product(b, each)]
+        if len(made) == len(rest) == 1:
+            return [b.one("Add", b.one("Add", made[0], other), rest[0])]
+    return None
+
+
+def _is_product(b: Builder, item: int | None) -> bool:
+    """Tell whether a term is a matrix product, moved or times a number."""
+    while item is not None:
+        term = b.source(item)
+        scaled = term.op == "Mul" and b.number(term.operands[1]) is not None
+        if not scaled and term.op not in (RESHAPED, VIEW, "Transpose"):
+            return term.op == "MatMul"
+        item = term.operands[0]
+    return False
+
+
 def with_bias(b: Builder, call: Call) -> Results | None:
     """Let a convolution add what is added to its channels."""
     for place in (0, 1):
@@ -140,6 +170,6 @@ def with_bias(b: Builder, call: Call) -> Results | None:
 RULES: dict[str, tuple[Rule, ...]] = {
     "Gemm": (gemm,),
     "MatMul": (matmul,),
-    "Add": (with_bias, along_rows),
+    "Add": (with_bias, bias_first, along_rows),
     "Mul": (along_rows,),
 }

@@ -25,14 +25,15 @@ def layer_normalization(b: Builder, call: Call) -> Results | None:
     """``(x - mean) / sqrt(variance + epsilon) * scale + bias``, over the axes from one on."""
     item, scale, bias = (call.operand(place) for place in range(3))
     shape, axis = b.table.shape(item), call.get("axis", -1)
-    if call.results > 1 or shape is None or not _is_exact(b, item) or not 0 <= axis < len(shape):
+    if shape is None or not _is_exact(b, item) or not 0 <= axis < len(shape):
         return None
     axes = b.constant(np.arange(axis, len(shape), dtype=np.int64))
     mean = _mean(b, item, axes)
     centred = b.one("Sub", item, mean)
     normal = _divided(b, centred, axes, call.get("epsilon"))
     scaled = b.one("Mul", normal, scale)
-    return [scaled if bias is None else b.one("Add", scaled, bias)]
+    made = scaled if bias is None else b.one("Add", scaled, bias)
+    return [made, *(b.plain(call)[1:] if call.results > 1 else ())]
 
 
 def rms_normalization(b: Builder, call: Call) -> Results | None:
