@@ -79,6 +79,14 @@ class _Look:
         return (node.index, value) in self._weights
 
     @cached_property
+    def _held(self) -> Mapping[int, list[Value]]:
+        """What a node holds in its attributes, by its index."""
+        held: dict[int, list[Value]] = {}
+        for (index, _), value in self._model.attribute_values.items():
+            held.setdefault(index, []).append(value)
+        return held
+
+    @cached_property
     def _living(self) -> frozenset[Value]:
         """Values that reach an output of the model."""
         ends = {output.name for output in self._model.proto.graph.output}
