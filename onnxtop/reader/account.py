@@ -134,7 +134,7 @@ def _marks(carriers: Carriers, layers: Iterable[Layer | Skipped]) -> Iterator[_M
         normalisation = NORMALISATION.get((node.domain, node.op_type), ())
         yield from _at(node, bias_positions(node), Role.BIAS, carriers)
         yield from _at(node, normalisation, Role.NORMALISATION, carriers)
-        if is_decoder(node):
+        if is_decoder(node) and node.outputs:
             for position, value in enumerate(node.inputs):
                 if value is not None and value in constants:
                     kind = _QUANTISATION if position else _use(node.outputs[0], model)

@@ -325,12 +325,17 @@ class _Linker:
         if node.op_type == "Loop":  # inputs: trip count, condition, state; body: iteration, condition, state
             state = zip(body.inputs[2:], body.outputs[1:], node.inputs[2:], strict=False)
         else:  # Scan's state comes first, before the inputs that it walks along
-            count = len(node.inputs) - onnx.helper.get_node_attr_value(node.proto, "num_scan_inputs")
+            taken = next((each.i for each in node.proto.attribute if each.name == "num_scan_inputs"), None)
+            if taken is None:
+                return  # it says of nothing that it is a state
+            count = len(node.inputs) - taken
             state = zip(body.inputs[:count], body.outputs[:count], node.inputs[:count], strict=False)
         for entry, value, initial in state:
-            while value is not None and value in self._producers:
+            passed: set[Value] = set()
+            while value is not None and value in self._producers and value not in passed:
+                passed.add(value)  # a damaged body may hand on what it never makes
                 producer = self._producers[value]
-                value = producer.inputs[0] if producer.op_type == "Identity" else None
+                value = producer.inputs[0] if producer.op_type == "Identity" and producer.inputs else None
             if initial is not None and value == entry:
                 self._carried[entry] = initial
 

@@ -406,3 +406,31 @@ def test_a_constant_node_without_operands(tmp_path: Path, op: str) -> None:
     report = audit(save(proto, tmp_path))
     check_consistent(report)
     assert [layer.weight for layer in report.layers] == ["v"]
+
+
+@pytest.mark.parametrize("handed_on", ["same", "nothing"])
+def test_a_loop_that_hands_on_what_it_never_makes(tmp_path: Path, handed_on: str) -> None:
+    """An Identity of its own result, and one without an operand: neither is a state that stays."""
+    made = node("Identity", "s" if handed_on == "same" else "", "s")
+    if handed_on == "nothing":
+        del made.input[:]
+    body = graph([made, node("Identity", "c", "d")], {}, {"i": (), "c": (), "w": (4, 4)}, ["d", "s"])
+    nodes = [node("Loop", "n c0 v", "w", body=body), node("MatMul", "x w")]
+    held = {"n": np.int64(3), "c0": np.array(True), "v": weights(4, 4)}
+    report = audit(save(model(nodes, held, {"x": (2, 4)}), tmp_path))
+    assert report.coverage.parameters_analysed == 0
+
+
+def test_a_scan_that_does_not_say_what_it_takes(tmp_path: Path) -> None:
+    body = graph([node("MatMul", "s w", "t")], {}, {"s": (4, 4), "w": (4, 4)}, ["t"])
+    proto = model([node("Scan", "x v", "y", body=body)], {"v": weights(4, 4)}, {"x": (4, 4)})
+    report = audit(save(proto, tmp_path))
+    assert report.coverage.parameters_analysed == 0
+
+
+def test_a_decoder_without_a_result(tmp_path: Path) -> None:
+    lost = node("DequantizeLinear", "q s", "y")
+    del lost.output[:]
+    held = {"q": np.ones((4, 4), np.int8), "s": np.float32(0.5), "w": weights(4, 4)}
+    report = audit(save(model([lost, node("MatMul", "x w")], held, {"x": (2, 4)}), tmp_path))
+    assert report.coverage.parameters_analysed == 16
