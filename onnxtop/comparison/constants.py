@@ -20,8 +20,8 @@ _NEAR = 0.01
 """Elements that all stay within this share of themselves are rounded, not edited."""
 _SINGLE = 1e-3
 """Relative change of a single number that is still rounding (to float16)."""
-_SLICES = 4
-"""Axes of fewer entries do not tell whether a change sits in few of them."""
+_TOLD = 8
+"""Of fewer elements or slices, a change is an edit only where it is one of them alone."""
 _BLOCK = 64
 _SORTED = 2**22
 _ALIGNED = 2**22
@@ -112,6 +112,8 @@ def _energies(difference: Floats, blocked: bool) -> Floats:
 
 
 def _is_concentrated(squares: NDArray[Any]) -> bool:
+    if squares.size < _TOLD:
+        return int(np.count_nonzero(squares)) == 1
     count = max(1, squares.size // round(1 / _FEW))
     largest = np.partition(squares, squares.size - count)[squares.size - count :] if squares.size else squares
     return bool(largest.sum() > _MOST * squares.sum())
@@ -126,7 +128,7 @@ def _is_in_slices(old: Constant, new: Constant) -> bool:
         squares.sum(axis=tuple(other for other in range(squares.ndim) if other != axis))
         for axis in range(squares.ndim)
     )
-    return any(each.size >= _SLICES and _is_concentrated(each) for each in sums)
+    return any(each.size > 1 and _is_concentrated(each) for each in sums)
 
 
 def _order(old: Constant, new: Constant) -> str:

@@ -64,7 +64,10 @@ def tolerated(diff: Diff) -> list[tuple[str, str]]:
 def _sentences(diff: Diff, *, counts: bool) -> list[tuple[str, str]]:
     whole = diff.whole
     found = [each for each in (*whole.interface, *whole.changes) if each.counts == counts]
-    return [(each.kind, f"{each.where}: {each.what}") for each in found]
+    return [
+        (each.kind, each.what if each.what.startswith(each.where) else f"{each.where}: {each.what}")
+        for each in found
+    ]
 
 
 def _changed(diff: Diff) -> bool:

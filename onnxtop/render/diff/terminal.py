@@ -37,8 +37,6 @@ _LAYOUT = Layout(
 
 _LABEL = 24
 """Cells that a list of sentences has for the layer they are about."""
-_ITEMS = 12
-"""Differences of the whole model that are listed."""
 _SHOWN = 0.0005
 """A relative change of NP below this is not shown in the table."""
 _SIGNS = {"more": "+", "less": "-"}
@@ -77,13 +75,10 @@ class _DiffPage(Page):
             ("what changed", counting(diff), "red"),
             ("within the tolerance" if not diff.changed else "beside that", tolerated(diff), ""),
         ):
-            shown = found if self.all_rows else found[:_ITEMS]
-            if shown:
+            if found:
                 self.line()
                 self.line(title, f"bold {style}".strip())
-                self.listed([(kind, what, style) for kind, what in shown])
-            if len(found) > len(shown):
-                self.paragraph(f"{len(found) - len(shown):,} more; --all shows all", "dim")
+                self.listed([(kind, what, style) for kind, what in found])
 
     def _network(self, diff: Diff) -> None:
         network = diff.network
