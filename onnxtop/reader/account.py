@@ -8,7 +8,7 @@ normalisation parameter; all else is other, named after the operation that takes
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from onnxtop.reader.carriers import Carriers
@@ -37,8 +37,6 @@ class Entry:
         The tensor, or what a ConstantOfShape makes.
     role
         Its bin.
-    elements
-        How many it has; codes that share a byte count each.
     node, position
         The first node that takes it in this role, and where; a bias that is added behind a node is that
         node's.
@@ -46,15 +44,17 @@ class Entry:
         The layer that it is a weight or the bias of, if it is one.
     kind
         What an other constant is called: the operation that takes it, or "quantisation".
+    elements
+        How many it has; codes that share a byte count each.
     """
 
     value: Value
     role: Role
-    elements: int
     node: Node | None = None
     position: int = 0
     layer: Layer | Skipped | None = None
     kind: str = ""
+    elements: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,22 +82,10 @@ class Account:
         return dict(sorted(kinds.items()))
 
 
-@dataclass(frozen=True, eq=False)
-class _Mark:
-    """A role that an operand gives to the tensors that carry it; see `Entry`."""
-
-    value: Value
-    role: Role
-    node: Node | None = None
-    position: int = 0
-    layer: Layer | Skipped | None = None
-    kind: str = ""
-
-
 def account(model: Model, constants: Constants, layers: Sequence[Layer | Skipped]) -> Account:
     """Say what became of every constant of a model."""
     carriers = Carriers(model, constants)
-    marks: dict[Value, _Mark] = {}
+    marks: dict[Value, Entry] = {}
     for mark in _marks(carriers, layers):
         for source in carriers.leaves(mark.value):
             if source not in marks or mark.role < marks[source].role:
@@ -109,27 +97,25 @@ def account(model: Model, constants: Constants, layers: Sequence[Layer | Skipped
         if source not in model.added:
             mark = marks.get(source) or _unmarked(source, model, holders.get(source))
             elements = decoded.get(source, constants.size(source))
-            entries.append(
-                Entry(source, mark.role, elements, mark.node, mark.position, mark.layer, mark.kind)
-            )
+            entries.append(replace(mark, value=source, elements=elements))
     return Account(tuple(entries))
 
 
-def _marks(carriers: Carriers, layers: Iterable[Layer | Skipped]) -> Iterator[_Mark]:
-    """Yield the role of every operand that is known to have one."""
+def _marks(carriers: Carriers, layers: Iterable[Layer | Skipped]) -> Iterator[Entry]:
+    """Yield an entry for every operand that is known to have a role: one for the tensors that carry it."""
     model, constants = carriers.model, carriers.constants
     for layer in layers:
         if isinstance(layer, Skipped):
-            yield _Mark(layer.operand, Role.SKIPPED, layer.used_by[0].node, 0, layer)
+            yield Entry(layer.operand, Role.SKIPPED, layer.used_by[0].node, 0, layer)
             continue
         node, (weight, *more) = layer.source.node, layer.source.reading.operands
         if weight is not None:
             base = constants.base(weight)
             position = node.inputs.index(base) if base in node.inputs else 0
-            yield _Mark(weight, Role.ANALYSED, node, position, layer)
-        yield from (_Mark(value, Role.OTHER, kind=_QUANTISATION) for value in more if value is not None)
+            yield Entry(weight, Role.ANALYSED, node, position, layer)
+        yield from (Entry(value, Role.OTHER, kind=_QUANTISATION) for value in more if value is not None)
         if layer.source.bias is not None:
-            yield _Mark(layer.source.bias.value, Role.BIAS, node, len(node.inputs), layer)
+            yield Entry(layer.source.bias.value, Role.BIAS, node, len(node.inputs), layer)
     for node in model.nodes:
         normalisation = NORMALISATION.get((node.domain, node.op_type), ())
         yield from _at(node, bias_positions(node), Role.BIAS, carriers)
@@ -138,25 +124,25 @@ def _marks(carriers: Carriers, layers: Iterable[Layer | Skipped]) -> Iterator[_M
             for position, value in enumerate(node.inputs):
                 if value is not None and value in constants:
                     kind = _QUANTISATION if position else _use(node.outputs[0], model)
-                    yield _Mark(value, Role.OTHER, node, position, kind=kind)
+                    yield Entry(value, Role.OTHER, node, position, kind=kind)
 
 
-def _at(node: Node, positions: Iterable[int], role: Role, carriers: Carriers) -> Iterator[_Mark]:
+def _at(node: Node, positions: Iterable[int], role: Role, carriers: Carriers) -> Iterator[Entry]:
     """Yield the operands that constants carry, be it that sizes decide how these are cut or copied."""
     for position in positions:
         value = node.inputs[position] if position < len(node.inputs) else None
         if value is not None and carriers.chain(value) is not None:
-            yield _Mark(value, role, node, position)
+            yield Entry(value, role, node, position)
 
 
-def _unmarked(source: Value, model: Model, holder: Node | None) -> _Mark:
+def _unmarked(source: Value, model: Model, holder: Node | None) -> Entry:
     if holder is not None:
-        return _Mark(source, Role.OTHER, holder, kind=holder.op)
+        return Entry(source, Role.OTHER, holder, kind=holder.op)
     users = model.users.get(source, ())
     if not users and source not in model.results:
-        return _Mark(source, Role.UNUSED)
+        return Entry(source, Role.UNUSED)
     node, position = (users[0].node, users[0].position) if users else (None, 0)
-    return _Mark(source, Role.OTHER, node, position, kind=_use(source, model))
+    return Entry(source, Role.OTHER, node, position, kind=_use(source, model))
 
 
 def _use(value: Value, model: Model) -> str:
