@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 import onnxtop
+from onnxtop._version import HOME
 from onnxtop.cli import EXIT_CODES, VERBS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -325,6 +326,7 @@ def test_version_is_the_same_everywhere() -> None:
     assert printed("--version").split()[-1] == onnxtop.__version__
     settings = tomllib.loads(text_of(ROOT / "pyproject.toml"))
     assert settings["tool"]["hatch"]["version"]["path"] == "onnxtop/_version.py"
+    assert settings["project"]["urls"]["Homepage"] == HOME
 
 
 def test_installed_version_is_this_version() -> None:
