@@ -192,9 +192,14 @@ def ruins(model: ModelProto) -> Iterator[tuple[str, ModelProto]]:
     """Yield ruined copies of a model, each in one place, and what was done."""
     for change in (constants, operations, attributes, edges, nodes, ports):
         for told, ruin in change(model):
-            ruined = copy.deepcopy(model)
-            ruin(ruined)
-            yield told, ruined
+            yield told, ruined(model, ruin)
+
+
+def ruined(model: ModelProto, ruin: Callable[[ModelProto], None]) -> ModelProto:
+    """Return a ruined copy."""
+    made = copy.deepcopy(model)
+    ruin(made)
+    return made
 
 
 Ruin = tuple[str, Callable[[ModelProto], None]]

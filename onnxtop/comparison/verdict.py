@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from onnxtop.comparison.walk import Difference, Walk
 from onnxtop.reader.model import Model
+from onnxtop.reader.skeleton import types_note
 from onnxtop.reader.terms import lossy
 from onnxtop.reader.terms.graph import PINNED, Graphs, Whole
 from onnxtop.reader.terms.interface import Remark, is_recast
@@ -40,6 +41,17 @@ class _Attempt:
 
 def judge_whole(old: Model, new: Model, settings: DiffSettings) -> WholeDiff:
     """Compare two models as functions; what is not proved is never called the same."""
+    whole = _compared(old, new, settings)
+    if whole.verdict.passes and whole.level:  # operations were written anew, as if their types were right
+        notes = {word: types_note(model) for word, model in (("old", old), ("new", new))}
+        refused = [(word, note) for word, note in notes.items() if note]
+        if len(refused) == 1:
+            reason = f"only the {refused[0][0]} model is refused by ONNX's type inference: {refused[0][1]}"
+            return replace(whole, verdict=Verdict.UNPROVEN, reason=reason)
+    return whole
+
+
+def _compared(old: Model, new: Model, settings: DiffSettings) -> WholeDiff:
     graphs = Graphs(old, new)
     attempts: list[_Attempt] = []
     for level, pinned in _levels(graphs):

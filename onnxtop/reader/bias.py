@@ -34,8 +34,9 @@ def _axis_behind(node: Node, position: int, axis: int, *, through_scales: bool) 
     if node.op_type in _ALIKE or (node.op_type == "Mul" and through_scales):
         return axis
     if node.op_type == "Transpose":
-        order = node.attributes().get("perm")
-        return None if not order or -axis > len(order) else order.index(len(order) + axis) - len(order)
+        order = node.attributes().get("perm") or ()
+        place = len(order) + axis
+        return order.index(place) - len(order) if place in order else None
     return axis if node.op_type in MOVEMENT and axis == -1 else None
 
 

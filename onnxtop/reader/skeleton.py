@@ -4,7 +4,7 @@ Both tools serialise the whole model and want the data of every tensor. Here eac
 left out becomes an input of the same name, type and shape.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,9 +24,18 @@ _LONGEST = 2**31
 
 def checker_note(model: Model) -> str | None:
     """Return what onnx.checker has against the model, first line only; None if it is content."""
+    return _complaint(lambda: onnx.checker.check_model(_skeleton(model.proto)))
+
+
+def types_note(model: Model) -> str | None:
+    """Return what ONNX's inference has against the types of the operations' inputs, None if it is content."""
+    return _complaint(lambda: onnx.shape_inference.infer_shapes(_skeleton(model.proto), check_type=True))
+
+
+def _complaint(check: Callable[[], object]) -> str | None:
     try:
-        onnx.checker.check_model(_skeleton(model.proto))
-    except Exception as error:  # the checker raises bare C++ errors beside its own
+        check()
+    except Exception as error:  # bare C++ errors beside ONNX's own
         return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return None
 
