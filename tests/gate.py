@@ -166,7 +166,8 @@ RUINS = (
     Row("inputs or outputs in another order", _ruined(ruins.ports)),
     Row("two layers exchanged", _other_layer_of_the_shape),
     Row("a scale of codes off by half", _codes_off(1.5)),
-    Row("training cut short", _samples(*((f"checkpoints/epoch_{12:02}", f"checkpoints/epoch_{e:02}") for e in (1, 2, 4)))),
+    Row("training cut short", _samples(*(("checkpoints/epoch_12", f"checkpoints/epoch_0{at}")
+                                         for at in (1, 2, 4)))),
     Row("the checkpoint of another run", _samples(*(("minima/seed_1", f"minima/seed_{s}") for s in (2, 3)))),
     Row("never trained", _samples(("mlp_torch_dynamo", "mlp_untrained"))),
 )  # fmt: skip

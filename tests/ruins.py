@@ -328,7 +328,7 @@ def edges(model: ModelProto) -> Iterator[Ruin]:
                     _input(place, number, other),
                 )
         if len(node.input) > 1 and node.input[0] != node.input[1]:
-            yield f"{node.op_type} {node.output[0]} operands swapped", _swapped(place)
+            yield f"{node.op_type} {node.output[0]} operands swapped", swapped(place)
 
 
 def _shapes(model: ModelProto) -> dict[str, Any]:
@@ -351,7 +351,7 @@ def _input(place: int, number: int, other: str) -> Callable[[ModelProto], None]:
     return ruin
 
 
-def _swapped(place: int) -> Callable[[ModelProto], None]:
+def swapped(place: int) -> Callable[[ModelProto], None]:
     def ruin(model: ModelProto) -> None:
         names = all_nodes(model)[place].input
         names[0], names[1] = names[1], names[0]

@@ -42,7 +42,6 @@ _BITS: dict[int, int] = {TensorProto.INT4: 4, TensorProto.UINT4: 4, TensorProto.
 for _name in ("INT2", "UINT2"):  # since onnx 1.20
     if hasattr(TensorProto, _name):
         _BITS[getattr(TensorProto, _name)] = 2
-_SPARSE = "\0sparse"  # location of a tensor that stands for a sparse one
 _DENSE_BYTES = 2**28
 _DATA_FIELDS = (
     "raw_data",
@@ -85,25 +84,24 @@ class TensorFiles:
         self._path = path
         self._folders = [folder.resolve() for folder in (path.parent, *map(Path, allow_external))]
         self._maps: dict[Path, mmap.mmap] = {}
-        self._sparse: list[SparseTensorProto] = []
+        self._sparse: dict[int, tuple[TensorProto, SparseTensorProto]] = {}  # by id
 
     def register_sparse(self, sparse: SparseTensorProto) -> TensorProto:
         """Return a tensor that stands for a sparse one, whose zeros are written out only when it is read."""
-        self._sparse.append(sparse)
         tensor = TensorProto(name=sparse.values.name, data_type=sparse.values.data_type, dims=sparse.dims)
         tensor.data_location = TensorProto.EXTERNAL
-        tensor.external_data.add(key="location", value=_SPARSE)
-        tensor.external_data.add(key="offset", value=str(len(self._sparse) - 1))
+        self._sparse[id(tensor)] = tensor, sparse
         return tensor
 
     def is_sparse(self, tensor: TensorProto) -> bool:
         """Tell whether a tensor stands for a sparse one."""
-        return any(entry.key == "location" and entry.value == _SPARSE for entry in tensor.external_data)
+        return id(tensor) in self._sparse
 
     def is_beside(self, tensor: TensorProto) -> bool:
         """Tell whether a tensor's bytes stand in another file than the model."""
         locations = [entry.value for entry in tensor.external_data if entry.key == "location"]
-        return tensor.data_location == TensorProto.EXTERNAL and locations[:1] not in ([INLINE], [_SPARSE])
+        beside = tensor.data_location == TensorProto.EXTERNAL and locations[:1] != [INLINE]
+        return beside and not self.is_sparse(tensor)
 
     def check(self, tensor: TensorProto) -> None:
         """Raise unless the tensor's bytes are there, are allowed to be read, and fit its dims.
@@ -140,7 +138,7 @@ class TensorFiles:
         not.
         """
         if self.is_sparse(tensor):
-            return self._dense(self._sparse[int(tensor.external_data[1].value)])
+            return self._dense(self._sparse[id(tensor)][1])
         if tensor.data_location == TensorProto.EXTERNAL:
             place = self._place(tensor)
             raw = memoryview(self._map(place.path))[place.offset : place.offset + place.length]
@@ -161,14 +159,17 @@ class TensorFiles:
         return flat.reshape(tuple(tensor.dims))
 
     def _dense(self, sparse: SparseTensorProto) -> Array:
-        """Write out the zeros of a sparse tensor, up to 256 MiB of it."""
+        """Write out the zeros of a sparse tensor, up to 256 MiB of it; ValueError if it makes no sense."""
         values, indices = self.read(sparse.values), self.read(sparse.indices)
         if math.prod(sparse.dims) * values.itemsize > _DENSE_BYTES:
             raise ValueError(
                 f"{tuple(sparse.dims)} with its zeros written out is more than {_DENSE_BYTES} bytes"
             )
         dense = np.zeros(tuple(sparse.dims), values.dtype)
-        dense[np.unravel_index(indices, dense.shape) if indices.ndim == 1 else tuple(indices.T)] = values
+        try:
+            dense[np.unravel_index(indices, dense.shape) if indices.ndim == 1 else tuple(indices.T)] = values
+        except (IndexError, TypeError) as error:
+            raise ValueError(f"its indices do not fit {dense.shape}: {error}") from None
         return dense
 
     def _place(self, tensor: TensorProto) -> _Place:

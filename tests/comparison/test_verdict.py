@@ -293,6 +293,18 @@ def test_random_operations_are_never_one(tmp_path):
     assert not judged(text(one), text(two), tmp_path).verdict.passes
 
 
+def test_what_onnx_refuses_is_not_called_equal(tmp_path):
+    """Scale and codes exchanged: one product in real arithmetic, and no model that runs."""
+    old = small("quantised")
+    new = edited(old, lambda model: ruins.swapped(2)(model))
+    assert new.graph.node[2].op_type == "DequantizeLinear"
+    whole = judged(old, new, tmp_path)
+    assert whole.verdict is Verdict.UNPROVEN
+    assert "only the new model is refused" in whole.reason
+    assert "DequantizeLinear" in whole.reason
+    assert judged(new, new, tmp_path).verdict is Verdict.SAME
+
+
 def test_unknown_operations_are_unproven(tmp_path):
     def model(first, second):
         made = text(f"h = {first} (a, b)  k = {second} (h)  y = Tanh (k)", outputs="float[2, 3] y")

@@ -107,6 +107,10 @@ NONE: dict[str, tuple[list[Any], dict[str, Any]]] = {
         [node("Conv", "x w", "h"), node("Add", "h b")],
         {"w": KERNEL, "b": B},
     ),
+    "behind a Transpose whose perm is none": (
+        [node("Conv", "x w", "h"), node("Transpose", "h", "r", perm=[0, 2, 3, 0]), node("Add", "r b")],
+        {"w": KERNEL, "b": B},
+    ),
     "another domain's Add": ([node("MatMul", "x w", "h"), node("acme.Add", "h b")], {"w": W, "b": B}),
 }
 

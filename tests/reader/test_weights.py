@@ -9,6 +9,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from onnxtop.auditing.story import audit
+from onnxtop.comparison.options import CompareOptions
+from onnxtop.comparison.story import compare
+from onnxtop.errors import ModelError
 from onnxtop.reader.layer import Layer, Skipped
 from tests.models import (
     FLOAT_TYPES,
@@ -116,6 +119,28 @@ def test_a_sparse_constant_is_not_forgotten(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found.matrix(), w)
     else:
         assert found.reason
+
+
+@pytest.mark.parametrize("indices", [[[7, 0]], [[0, 0, 0]], [99], [[0.5, 1.0]]])
+def test_a_sparse_tensor_whose_places_do_not_fit_is_skipped(tmp_path: Path, indices: list[Any]) -> None:
+    places = np.array(indices)
+    sparse = helper.make_sparse_tensor(
+        numpy_helper.from_array(np.ones(1, np.float32), "w"), numpy_helper.from_array(places, "at"), [6, 4]
+    )
+    proto = model([node("MatMul", "x w")])
+    proto.graph.sparse_initializer.append(sparse)
+    path = save(proto, tmp_path)
+    assert "w" in only_skipped(path).reason
+    assert compare(path, save(proto, tmp_path, "other.onnx"), CompareOptions()).whole.verdict.passes
+
+
+def test_no_file_can_name_a_sparse_tensor_by_its_location(tmp_path: Path) -> None:
+    proto = model([node("MatMul", "x w")])
+    proto.graph.initializer.append(TensorProto(name="w", data_type=1, dims=[6, 4], data_location=1))
+    for key, value in (("location", "\0sparse"), ("offset", "0")):
+        proto.graph.initializer[0].external_data.add(key=key, value=value)
+    with pytest.raises(ModelError, match="external data of tensor 'w'"):
+        layers_of(save(proto, tmp_path))
 
 
 def test_initializers_that_are_inputs_as_well(tmp_path: Path) -> None:
