@@ -247,10 +247,10 @@ def _refuse_deadly(proto: NodeProto) -> None:
 
 
 def schema(op_type: str, opset: int, domain: str = "") -> onnx.defs.OpSchema:
-    """Return an operation as the opset has it, or the newest where the opset is older than the operation."""
+    """Return an operation as the opset has it, or the newest where the opset has none, or is none."""
     try:
         return onnx.defs.get_schema(op_type, opset, domain)
-    except onnx.defs.SchemaError:
+    except (onnx.defs.SchemaError, TypeError):  # TypeError: a damaged file's opset of 64 bits
         return onnx.defs.get_schema(op_type, domain)
 
 

@@ -325,6 +325,18 @@ def test_a_damaged_graph_is_compared_without_a_traceback(tmp_path):
     assert not judged(old, text("y = Tanh (a)", outputs="float[2, 3] y"), tmp_path).verdict.passes
 
 
+@pytest.mark.parametrize("opset", [2**40, -1])
+def test_an_opset_that_there_cannot_be_is_compared_without_a_traceback(opset, tmp_path):
+    old = text("y = Gemm (a, b)", inputs="float[2, 3] a, float[3, 3] b", outputs="float[2, 3] y")
+    old.opset_import[0].version = opset
+    assert judged(old, edited(old, lambda model: model.graph.node[0].input.reverse()), tmp_path).changes
+
+
+def test_a_cast_to_no_type_is_compared_without_a_traceback(tmp_path):
+    old = text("h = Cast <to = 999> (a)  y = Tanh (h)", outputs="float[2, 3] y")
+    assert not judged(old, text("y = Tanh (a)", outputs="float[2, 3] y"), tmp_path).verdict.passes
+
+
 # Through the command
 
 

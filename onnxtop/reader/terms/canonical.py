@@ -164,11 +164,13 @@ def _sliced(table: Table, call: Call) -> Call:
     return _operands(replace(call, operands=tuple(operands)), {})
 
 
+_FLOATS_OF_8_BITS = [kind for name, kind in onnx.TensorProto.DataType.items() if name.startswith("FLOAT8")]
+
+
 def _cast(table: Table, call: Call) -> Call:
     """Leave out what is said of 8-bit floats alone."""
     to = call.get("to")
-    narrow = isinstance(to, int) and "FLOAT8" in onnx.TensorProto.DataType.Name(to)
-    return call if narrow else _without(call, "saturate", "round_mode")
+    return call if to in _FLOATS_OF_8_BITS else _without(call, "saturate", "round_mode")
 
 
 def _split(table: Table, call: Call) -> Call:
