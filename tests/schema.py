@@ -1,131 +1,226 @@
-"""The JSON Schema of the report, made from its dataclasses, and a small validator.
+"""The JSON Schemas of everything that verbs write as JSON, made from the dataclasses behind it.
 
-Run as a script, this writes ``onnxtop/results/report.schema.json``.
+Run as a script, this writes ``onnxtop/results/*.schema.json``.
 """
 
 import dataclasses
 import json
-import re
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from onnxtop.results.report import ON_DATA, SCHEMA_VERSION, Finding, Report
+from onnxtop.loss.summary import LossProbeResult
+from onnxtop.render.graph.picture import Item
+from onnxtop.results.diff import Diff
+from onnxtop.results.landscape import LossLandscape
+from onnxtop.results.outcome import ModelCounts, Outcome, RunCounts
+from onnxtop.results.report import ON_DATA, SCHEMA_VERSION, Finding, NotRun, Report, Settings, ToolInfo
 from onnxtop.rules.rule import SEVERITIES
 
-PATH = Path(__file__).resolve().parent.parent / "onnxtop" / "results" / "report.schema.json"
+FOLDER = Path(__file__).resolve().parent.parent / "onnxtop" / "results"
 
-NARROWER: Mapping[tuple[type, str], dict[str, Any]] = {
-    (Report, "schema_version"): {"const": SCHEMA_VERSION},
+Schema = dict[str, Any]
+
+CODE = {"type": "string", "pattern": "^OT[0-9]{3}$"}
+
+NARROWER: Mapping[tuple[type, str], Schema] = {
     (Finding, "severity"): {"enum": list(SEVERITIES)},
-    (Finding, "rule"): {"type": "string", "pattern": "^OT[0-9]{3}$"},
+    (Finding, "rule"): CODE,
+    (NotRun, "rule"): CODE,
     (Finding, "fingerprint"): {"type": "string", "pattern": "^[0-9a-f]{16}$"},
 }
 """What the types do not say."""
 
+WIDER: Mapping[tuple[type, str], type] = {
+    (Report, "loss_probe"): LossProbeResult,
+    (Report, "loss_landscape"): LossLandscape,
+}
+"""Plain values in a report, and what they were made from."""
+
 PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
+MEASURED = ("onnxtop.loss.", "onnxtop.results.diff", "onnxtop.results.landscape")
+"""Modules whose numbers may turn out not to be finite: null stands for these."""
 
-def schema() -> dict[str, Any]:
-    definitions: dict[str, Any] = {}
-    _define(Report, definitions)
-    whole = definitions.pop("Report")
+_PATH = {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}
+_ERROR = {
+    "type": "object",
+    "properties": {"code": {"type": "integer"}, "message": {"type": "string"}},
+    "required": ["code", "message"],
+    "additionalProperties": False,
+}
+
+
+class _Definitions:
+    """The schemas of dataclasses, each once, by their names."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Schema] = {}
+
+    def of(self, kind: type) -> Schema:
+        """Return the reference to the schema of a dataclass."""
+        if kind.__name__ not in self.known:
+            self.known[kind.__name__] = {}
+            hints = typing.get_type_hints(kind)
+            names = [field.name for field in dataclasses.fields(kind)]
+            doc = (kind.__doc__ or "").split("\n\n")[0]
+            self.known[kind.__name__] = {
+                "description": " ".join(doc.split()),
+                **_closed({name: self._field(kind, name, hints[name]) for name in names}),
+            }
+        return {"$ref": f"#/$defs/{kind.__name__}"}
+
+    def _field(self, kind: type, name: str, hint: Any) -> Schema:
+        if wider := WIDER.get((kind, name)):
+            return self.of(wider)
+        nullable = kind.__module__.startswith(MEASURED)
+        return NARROWER.get((kind, name)) or self._typed(hint, nullable)
+
+    def _typed(self, hint: Any, nullable: bool) -> Schema:
+        origin, args = typing.get_origin(hint), typing.get_args(hint)
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            return self.of(hint)
+        if origin is typing.Annotated:
+            return self._typed(args[0], nullable)
+        if origin in (typing.Union, types.UnionType):
+            return {"anyOf": [self._typed(arg, nullable) for arg in args]}
+        if hint is types.NoneType:
+            return {"type": "null"}
+        if origin is tuple:
+            return {"type": "array", "items": self._typed(args[0], nullable)}
+        if origin is not None and issubclass(origin, Mapping):
+            return {"type": "object", "additionalProperties": self._typed(args[1], nullable)}
+        if isinstance(hint, type) and issubclass(hint, StrEnum):
+            return {"enum": [each.value for each in hint]}
+        return {"type": ["number", "null"] if hint is float and nullable else PLAIN[hint]}
+
+    def failure(self) -> Schema:
+        """Return the reference to the schema of a model that could not be analysed."""
+        self.known["Failure"] = {
+            "description": "A model that could not be analysed, in its place.",
+            **_closed({"model": {**_PATH, "additionalProperties": False}, "error": _ERROR}),
+        }
+        return {"$ref": "#/$defs/Failure"}
+
+
+def _closed(properties: Schema, optional: typing.Sequence[str] = ()) -> Schema:
+    """Describe an object of these keys and no other."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [name for name in properties if name not in optional],
+        "additionalProperties": False,
+    }
+
+
+def _or_null(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _array(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+_VERSION = {"const": SCHEMA_VERSION}
+_INCOMPLETE = {"complete": {"const": False}, "not_reached": _array({"type": "string"})}
+_VERDICT = {"enum": [each.value for each in Outcome]}
+
+
+def report(definitions: _Definitions) -> Schema:
+    """Describe the envelope around reports."""
+    definitions.of(Report)
+    entry = definitions.known["Report"]
+    fields = {**entry["properties"], "verdict": _VERDICT, "counts": definitions.of(ModelCounts)}
+    del fields["tool"], fields["settings"]
+    entry |= _closed(fields, ON_DATA)
+    keys = {
+        "schema_version": _VERSION,
+        "tool": definitions.of(ToolInfo),
+        "settings": _or_null(definitions.of(Settings)),
+        "verdict": _VERDICT,
+        **_INCOMPLETE,
+        "counts": definitions.of(RunCounts),
+        "reports": _array({"anyOf": [{"$ref": "#/$defs/Report"}, definitions.failure()]}),
+    }
+    return _closed(keys, list(_INCOMPLETE))
+
+
+def diff(definitions: _Definitions) -> Schema:
+    """Describe a comparison."""
+    definitions.of(Diff)
+    whole = definitions.known.pop("Diff")["properties"]
+    verdict = definitions.known["WholeDiff"]["properties"]["verdict"]
+    told = {"verdict": verdict, "changed": {"type": "boolean"}, "same_architecture": {"type": "boolean"}}
+    return _closed({"schema_version": _VERSION, "tool": whole.pop("tool"), **told, **whole})
+
+
+def probe(definitions: _Definitions) -> Schema:
+    """Describe the probes of models."""
+    model = _closed({"path": {"type": "string"}, "sha256": {"type": "string"}, "bytes": {"type": "integer"}})
+    probed = _closed({"model": model, "loss_probe": definitions.of(LossProbeResult)})
+    keys = {
+        "schema_version": _VERSION,
+        "tool": definitions.of(ToolInfo),
+        **_INCOMPLETE,
+        "reports": _array({"anyOf": [probed, definitions.failure()]}),
+    }
+    return _closed(keys, list(_INCOMPLETE))
+
+
+def loss_barcode(definitions: _Definitions) -> Schema:
+    """Describe the loss barcode of a network."""
+    found = definitions.of(LossLandscape)
+    tool = definitions.of(ToolInfo)
+    return _closed({"schema_version": _VERSION, "tool": tool, "loss_landscape": found})
+
+
+def graph(definitions: _Definitions) -> Schema:
+    """Describe the graph of layers, in the node-link form of networkx."""
+    definitions.of(Item)
+    item = definitions.known.pop("Item")["properties"]
+    text = {"type": "string"}
+    about = _closed({"model": text, "connectivity": text, "notes": _array(text)})
+    return _closed(
+        {
+            "schema_version": _VERSION,
+            "directed": {"const": True},
+            "multigraph": {"const": False},
+            "graph": about,
+            "nodes": _array(_closed({"id": text, **item})),
+            "edges": _array(_closed({"source": text, "target": text})),
+        }
+    )
+
+
+MAKERS = {"report": report, "diff": diff, "graph": graph, "probe": probe, "loss-barcode": loss_barcode}
+
+
+def schema(verb: str) -> Schema:
+    """Return the schema of what a verb writes."""
+    definitions = _Definitions()
+    whole = MAKERS[verb](definitions)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "onnxtop report",
+        "$id": f"urn:onnxtop:schema:{verb}:{SCHEMA_VERSION}",
+        "title": f"onnxtop {verb}",
         **whole,
-        "$defs": dict(sorted(definitions.items())),
+        **({"$defs": dict(sorted(definitions.known.items()))} if definitions.known else {}),
     }
 
 
-def _define(kind: type, definitions: dict[str, Any]) -> dict[str, Any]:
-    if kind.__name__ not in definitions:
-        definitions[kind.__name__] = {}
-        hints = typing.get_type_hints(kind)
-        names = [field.name for field in dataclasses.fields(kind)]
-        doc = (kind.__doc__ or "").split("\n\n")[0]
-        definitions[kind.__name__] = {
-            "description": " ".join(doc.split()),
-            "type": "object",
-            "properties": {
-                name: NARROWER.get((kind, name)) or _typed(hints[name], definitions) for name in names
-            },
-            "required": [name for name in names if kind is not Report or name not in ON_DATA],
-            "additionalProperties": False,
-        }
-    return {"$ref": f"#/$defs/{kind.__name__}"}
+def path(verb: str) -> Path:
+    """Return the file that is shipped."""
+    return FOLDER / f"{verb}.schema.json"
 
 
-def _typed(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint):
-        return _define(hint, definitions)
-    if origin in (typing.Union, types.UnionType):
-        return {"anyOf": [_typed(arg, definitions) for arg in args]}
-    if hint is types.NoneType:
-        return {"type": "null"}
-    if origin is tuple:
-        return {"type": "array", "items": _typed(args[0], definitions)}
-    if origin is not None and issubclass(origin, Mapping):
-        return {"type": "object", "additionalProperties": _typed(args[1], definitions)}
-    return {} if hint is Any else {"type": PLAIN[hint]}
-
-
-def complaints(
-    value: Any, rule: Mapping[str, Any], root: Mapping[str, Any], place: str = "$"
-) -> Iterator[str]:
-    """Yield what is wrong with a value, for the keywords that `schema` uses."""
-    if "$ref" in rule:
-        rule = root["$defs"][rule["$ref"].rpartition("/")[2]]
-    if "anyOf" in rule:
-        if not any(not list(complaints(value, each, root, place)) for each in rule["anyOf"]):
-            yield f"{place}: {value!r:.60} fits nothing"
-        return
-    if "const" in rule and value != rule["const"]:
-        yield f"{place}: {value!r} is not {rule['const']!r}"
-    if "enum" in rule and value not in rule["enum"]:
-        yield f"{place}: {value!r} is none of {rule['enum']}"
-    if "pattern" in rule and not (isinstance(value, str) and re.search(rule["pattern"], value)):
-        yield f"{place}: {value!r} does not match {rule['pattern']}"
-    if "type" in rule and not _is(value, rule["type"]):
-        yield f"{place}: {value!r:.60} is no {rule['type']}"
-        return
-    if isinstance(value, dict):
-        known = rule.get("properties", {})
-        yield from (f"{place}: no {key}" for key in rule.get("required", ()) if key not in value)
-        for key, item in value.items():
-            more = rule.get("additionalProperties", True)
-            if key in known:
-                yield from complaints(item, known[key], root, f"{place}.{key}")
-            elif more is False:
-                yield f"{place}: {key} is unknown"
-            elif isinstance(more, Mapping):
-                yield from complaints(item, more, root, f"{place}.{key}")
-    if isinstance(value, list):
-        for number, item in enumerate(value):
-            yield from complaints(item, rule.get("items", {}), root, f"{place}[{number}]")
-
-
-def _is(value: Any, kind: str) -> bool:
-    if isinstance(value, bool):
-        return kind == "boolean"
-    kinds: Mapping[str, Any] = {
-        "object": dict,
-        "array": list,
-        "string": str,
-        "integer": int,
-        "number": (int, float),
-        "null": types.NoneType,
-        "boolean": bool,
-    }
-    return isinstance(value, kinds[kind])
-
-
-def text() -> str:
-    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+def text(verb: str) -> str:
+    """Return what should stand in it."""
+    return json.dumps(schema(verb), indent=2, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":
-    PATH.write_text(text(), encoding="utf-8")
+    for verb in MAKERS:
+        path(verb).write_text(text(verb), encoding="utf-8")

@@ -20,6 +20,7 @@ from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import Model, load
 from onnxtop.reader.skeleton import check_sizes
+from onnxtop.results.envelope import Head
 from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import (
     NOT_ASKED,
@@ -38,6 +39,8 @@ from onnxtop.topology.null_model import NullModels
 
 ALGORITHMS = {"neural_persistence": 1, "deep_graph_persistence": 2}
 """Version of each measure: raised whenever the same file and options may give another value."""
+
+_TOOL = ToolInfo("onnxtop", __version__, ALGORITHMS)
 
 
 def audit(
@@ -92,6 +95,11 @@ class Audited:
     layers: Sequence[Layer]
 
 
+def head_of(options: AuditOptions) -> Head:
+    """Return what all reports with these options have in common."""
+    return Head(_TOOL, settings_of(options))
+
+
 def audited(
     path: str | os.PathLike[str],
     options: AuditOptions | None = None,
@@ -116,7 +124,7 @@ def audited(
     figures = _figures(measured, connected, _reader(layers), nulls, options)
     figures["network"] = replace(figures["network"], moved=moved_normalisation(constants, counts))
     report = Report(
-        tool=ToolInfo("onnxtop", __version__, ALGORITHMS),
+        tool=_TOOL,
         model=model_info(path, model, coverage),
         settings=settings_of(options),
         coverage=coverage,
@@ -124,12 +132,12 @@ def audited(
         **figures,
     )
     flags = {name: each.flag for name, each in declared(AuditOptions).items()}
-    findings = catalogue.apply(report, policy, flags)
+    report = catalogue.judged(report, policy, flags)
     report = replace(
         report,
         **_on_data(model, options),
         layers=tuple(layer for layer in report.layers if shown.search(layer.name)),
-        findings=tuple(f for f in findings if f.layer is None or shown.search(f.layer)),
+        findings=tuple(f for f in report.findings if f.layer is None or shown.search(f.layer)),
     )
     return Audited(report, model, layers)
 

@@ -8,18 +8,15 @@ from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import messages
 from onnxtop.cli.models import find_models
 from onnxtop.cli.verb import Run
-from onnxtop.errors import ModelError, NothingToAnalyseError, OnnxtopError
-from onnxtop.render import FailedModel, Result, fails
+from onnxtop.errors import ModelError, OnnxtopError
 from onnxtop.render.text import counted
+from onnxtop.results.outcome import FailedModel, Result, code_of, exit_code
 
 if TYPE_CHECKING:
     from onnxtop.results.report import Report
     from onnxtop.rules.rule import Policy
 
 Found = TypeVar("Found")
-
-_ORDER = (2, 5, 3, 1)
-"""The first of these that any model has is the exit code; 4 only if every model has it."""
 
 
 def run_audit(
@@ -31,8 +28,12 @@ def run_audit(
     policy = policy_of(configured) if configured else None
     found = find_models(models)
     run.check(found)
-    results = analyse(run, found, AuditOptions(**options), lambda path: policy)
-    run.write(results)
+    chosen = AuditOptions(**options)
+    results = analyse(run, found, chosen, lambda path: policy)
+    from onnxtop.auditing.story import head_of
+
+    # a report fails nothing unless asked, and yet says what a check would say of the errors
+    run.write(results, None if fail_on == "never" else fail_on, head_of(chosen))
     return exit_code(code_of(result, fail_on) for result in results)
 
 
@@ -109,26 +110,6 @@ def readable(path: str, work: str = "analyse this model") -> Iterator[None]:
         raise ModelError(f"{path}: there is not enough memory to {work}") from None
     except OSError as error:
         raise ModelError(f"{error.filename or path}: cannot be read: {error.strerror or error}") from None
-
-
-def exit_code(codes: Iterable[int]) -> int:
-    """Return the exit code of a run from those of its models."""
-    found = set(codes)
-    for code in _ORDER:
-        if code in found:
-            return code
-    return NothingToAnalyseError.exit_code if found == {NothingToAnalyseError.exit_code} else 0
-
-
-def code_of(result: Result, fail_on: str) -> int:
-    """Return the exit code of one model; one that cannot be compared with its baseline is not analysed."""
-    if isinstance(result, FailedModel):
-        return result.code
-    if any(finding.rule == "OT500" for finding in result.findings):
-        return ModelError.exit_code
-    if any(fails(finding, fail_on) for finding in result.findings):
-        return 1
-    return 0 if result.coverage.parameters_analysed else NothingToAnalyseError.exit_code
 
 
 def _tell(result: "Report", run: Run) -> None:

@@ -7,13 +7,14 @@ import click
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import EXIT_CODES
-from onnxtop.cli.analysis import analyse, code_of, exit_code
+from onnxtop.cli.analysis import analyse
 from onnxtop.cli.models import find_models
 from onnxtop.cli.options import MEASURED, READ, config_option, options_of
 from onnxtop.cli.outputs import Output, check, write_all
 from onnxtop.cli.settings import resolve, shown, use_configuration
 from onnxtop.cli.verb import Run, Verb
 from onnxtop.render import RenderOptions
+from onnxtop.results.outcome import code_of, exit_code
 from onnxtop.rules.options import CheckOptions
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def _judge(
     written: str | None,
 ) -> int:
     """Audit, judge, write, and return the code."""
+    from onnxtop.auditing.story import head_of
     from onnxtop.rules.baseline import read_baseline
 
     baseline = read_baseline(settings["baseline"]) if settings["baseline"] else None
@@ -63,8 +65,8 @@ def _judge(
     new = [Output("json", written)] if written else []
     check([*run.outputs, *new], [path for path in found if isinstance(path, str)])
     results = analyse(run, found, options, _policies(settings, baseline, len(found)))
-    run.write(results, settings["fail-on"])
-    write_all(new, "report", results, RenderOptions())
+    run.write(results, settings["fail-on"], head_of(options))
+    write_all(new, "report", results, RenderOptions(fail_on=settings["fail-on"], head=head_of(options)))
     run.note(new)
     return exit_code(code_of(result, settings["fail-on"]) for result in results)
 

@@ -11,7 +11,7 @@ from onnxtop.cli.options import READ, options_of
 from onnxtop.cli.verb import Run, Verb
 
 
-@click.command("layers", cls=Verb, result="report", epilog=EXIT_CODES)
+@click.command("layers", cls=Verb, result="layers", epilog=EXIT_CODES)
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @options_of(AuditOptions, *READ)
 def command(run: Run, models: tuple[str, ...], **options: Any) -> int:

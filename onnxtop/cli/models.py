@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from onnxtop.errors import ModelError, NothingToAnalyseError, UsageError
-from onnxtop.render import FailedModel
+from onnxtop.results.outcome import FailedModel
 
 
 def find_models(arguments: Iterable[str]) -> list[str | FailedModel]:

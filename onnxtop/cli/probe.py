@@ -6,15 +6,15 @@ from typing import Any
 import click
 
 from onnxtop.cli import EXIT_CODES
-from onnxtop.cli.analysis import attempts, exit_code
+from onnxtop.cli.analysis import attempts
 from onnxtop.cli.models import find_models
 from onnxtop.cli.options import options_of
 from onnxtop.cli.verb import Run, Verb
 from onnxtop.errors import ModelError, UsageError
 from onnxtop.loss.options import ProbeOptions
 from onnxtop.options import with_values
-from onnxtop.render import FailedModel
 from onnxtop.render.probe import Probed
+from onnxtop.results.outcome import FailedModel, exit_code
 
 _INTERRUPTED = 130
 

@@ -1,4 +1,4 @@
-"""``onnxtop schema``: the JSON Schema of the report, as shipped."""
+"""``onnxtop schema``: the JSON Schema of what a verb writes, as shipped."""
 
 from importlib.resources import files
 
@@ -6,12 +6,27 @@ import click
 
 from onnxtop.cli import EXIT_CODES
 
+_SHIPPED = {
+    "report": "report",
+    "check": "report",
+    "layers": "report",
+    "diff": "diff",
+    "graph": "graph",
+    "probe": "probe",
+    "loss-barcode": "loss-barcode",
+}
+"""Verb to the one whose schema it has; reports, checks and layers have one shape."""
+
 
 @click.command("schema", epilog=EXIT_CODES)
-def command() -> int:
-    """Print the JSON Schema of the report.
+@click.argument("verb", metavar="[VERB]", type=click.Choice(list(_SHIPPED)), default="report")
+def command(verb: str) -> int:
+    """Print the JSON Schema of what a verb writes.
 
-    It is that of one model: several make a list under "reports" with -f json, or one a line with -f jsonl.
+    VERB is one that writes JSON; report, check and layers have one shape, the default. A line of -f jsonl
+    is a whole document of that shape.
     """
-    click.echo((files("onnxtop.results") / "report.schema.json").read_text(encoding="utf-8"), nl=False)
+    shipped = _SHIPPED[verb]
+    text = (files("onnxtop.results") / f"{shipped}.schema.json").read_text(encoding="utf-8")
+    click.echo(text.replace(f"onnxtop:schema:{shipped}:", f"onnxtop:schema:{verb}:"), nl=False)
     return 0

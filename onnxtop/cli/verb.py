@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -11,7 +11,11 @@ from onnxtop.cli.options import output_options, talk_options
 from onnxtop.cli.outputs import Output, check, pair, write_all, write_file, writing
 from onnxtop.cli.progress import ProgressLine, wanted
 from onnxtop.errors import OnnxtopError
-from onnxtop.render import FailedModel, RenderOptions
+from onnxtop.render import RenderOptions
+from onnxtop.results.outcome import FailedModel
+
+if TYPE_CHECKING:
+    from onnxtop.results.envelope import Head
 
 
 @dataclass(frozen=True)
@@ -28,10 +32,10 @@ class Run:
         """Refuse before the work outputs that could not be written, or would overwrite what is read."""
         check(self.outputs, [path for path in inputs if isinstance(path, str)])
 
-    def write(self, found: Any, fail_on: str | None = None) -> None:
+    def write(self, found: Any, fail_on: str | None = None, head: "Head | None" = None) -> None:
         """Write what was found to every output."""
         self.progress.stop()
-        options = RenderOptions(all_rows=self.all_rows, fail_on=fail_on)
+        options = RenderOptions(all_rows=self.all_rows, fail_on=fail_on, head=head)
         write_all(self.outputs, self.result, found, options)
         self.note(self.outputs)
 

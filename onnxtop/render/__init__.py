@@ -8,12 +8,12 @@ the command line is one caller among others.
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from onnxtop.errors import UsageError
 
 if TYPE_CHECKING:
-    from onnxtop.results.report import Finding, Report
+    from onnxtop.results.envelope import Head
 
 
 def _modules(result: str, *formats: str) -> Mapping[str, str]:
@@ -24,6 +24,7 @@ _REPORT = _modules("report", "terminal", "json", "jsonl", "csv", "markdown", "ju
 
 RENDERERS: Mapping[str, Mapping[str, str]] = {
     "report": _REPORT,
+    "layers": {name: _REPORT[name] for name in ("terminal", "json", "jsonl", "csv", "markdown")},
     "check": {**_REPORT, **_modules("check", "terminal")},
     "diff": _modules("diff", "terminal", "json", "markdown"),
     "graph": _modules("graph", "text", "dot", "graphml", "json", "mermaid"),
@@ -32,7 +33,7 @@ RENDERERS: Mapping[str, Mapping[str, str]] = {
 }
 """Result to its formats, the first of them the default; format to the module that renders it.
 
-Reports, verdicts and probes are rendered many at a time, as a sequence; of the others there is one.
+Reports, layers, checks and probes are rendered many at a time, as a sequence; of the others there is one.
 """
 
 _SUFFIXES = {
@@ -51,25 +52,15 @@ _SUFFIXES = {
 }
 """Format to the suffixes of its files; what GitHub reads off the output of a step is never a file."""
 
-_FAILING = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
-
-
-@dataclass(frozen=True)
-class FailedModel:
-    """A model that could not be analysed; ``code`` is the exit code that this failure alone would give."""
-
-    path: str
-    code: int
-    message: str
-
 
 @dataclass(frozen=True)
 class RenderOptions:
-    """How a result is shown; json, jsonl, csv, sarif and github depend on none of these.
+    """How a result is shown.
 
     ``width`` is in terminal cells; ``all_rows`` shows every row of a long table; ``unicode`` False keeps the
-    terminal format to ASCII. ``fail_on`` says which findings are failures, in junit and in the verdict of a
-    check. Without ``failed`` the terminal format leaves out models that could not be analysed.
+    terminal format to ASCII. ``fail_on`` says which findings are failures: the verdict depends on it. Without
+    ``failed`` the terminal format leaves out models that could not be analysed. ``head`` is what the reports
+    of the run have in common, for where no report tells it.
     """
 
     width: int = 80
@@ -78,19 +69,7 @@ class RenderOptions:
     unicode: bool = True
     fail_on: str | None = None
     failed: bool = True
-
-
-Result: TypeAlias = "Report | FailedModel"
-
-
-def path_of(result: Result) -> str:
-    """Return the path of a model, analysed or not."""
-    return result.path if isinstance(result, FailedModel) else result.model.path
-
-
-def fails(finding: "Finding", fail_on: str | None) -> bool:
-    """Tell whether a finding fails a run with this ``--fail-on``; errors do where that was not said."""
-    return finding.severity in _FAILING[fail_on or "error"] and not finding.known
+    head: "Head | None" = None
 
 
 def suffixes(result: str) -> dict[str, str]:

@@ -4,8 +4,6 @@ import json
 import re
 from typing import Any
 
-from onnxtop.render import FailedModel
-
 _UNSAFE = re.compile(
     "[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb]"
 )
@@ -27,8 +25,3 @@ def strict(value: Any, indent: int | None = None) -> str:
 def document(value: Any) -> str:
     """Write one indented document."""
     return strict(value, indent=2) + "\n"
-
-
-def failure(failed: FailedModel) -> dict[str, Any]:
-    """Return what stands in the place of a model that could not be analysed."""
-    return {"model": {"path": failed.path}, "error": {"code": failed.code, "message": failed.message}}

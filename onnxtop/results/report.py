@@ -25,8 +25,8 @@ NOT_ASKED = "topology was not asked for"
 ON_DATA = ("loss_probe", "loss_landscape")
 """Keys of a report that are there only if the model was run on data."""
 
-SCHEMA_VERSION = "1.0"
-"""Version of the report's shape: the first number changes when a key changes its meaning or goes."""
+SCHEMA_VERSION = "2.0"
+"""Version of the shape of all JSON: the first number changes when a key changes its meaning or goes."""
 
 
 @dataclass(frozen=True)
@@ -277,6 +277,22 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class NotRun:
+    """A rule that did not run, by its code, and why."""
+
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RulesRun:
+    """The codes of the rules that ran, and the rules that did not."""
+
+    run: tuple[str, ...] = ()
+    not_run: tuple[NotRun, ...] = ()
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything found in one model.
 
@@ -292,12 +308,12 @@ class Report:
     layers: tuple[LayerReport, ...]
     constants: tuple[BadConstant, ...] = ()
     findings: tuple[Finding, ...] = ()
+    rules: RulesRun = RulesRun()
     loss_probe: Mapping[str, Any] | None = None
     loss_landscape: Mapping[str, Any] | None = None
-    schema_version: str = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values, keys in the order of the schema.
+        """Return plain JSON values, keys in the order of the fields.
 
         Floats are rounded to 12 significant digits; NaN and infinity become None.
         """
@@ -305,7 +321,7 @@ class Report:
         for name in ON_DATA:
             if values[name] is None:
                 del values[name]
-        return {"schema_version": values.pop("schema_version"), **values}
+        return values
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Report":
@@ -314,11 +330,8 @@ class Report:
         Raises
         ------
         UsageError
-            The data is not a report of this schema version.
+            The data is not a report of this version.
         """
-        version = data.get("schema_version") if isinstance(data, Mapping) else None
-        if version != SCHEMA_VERSION:
-            raise UsageError(f"wanted a report of schema version {SCHEMA_VERSION}, found {version!r}")
         try:
             report: Report = _build(cls, {**dict.fromkeys(ON_DATA), **data})
         except (KeyError, TypeError, ValueError) as error:

@@ -1,5 +1,6 @@
 """Baselines: earlier JSON reports, found again for each model, and whether they can be compared at all."""
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -7,6 +8,8 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from onnxtop.errors import ModelError, UsageError
+from onnxtop.results.envelope import read_envelope
+from onnxtop.results.outcome import FailedModel, path_of
 from onnxtop.results.report import Report, Settings
 
 _SHOWN_ONLY = ("layers",)
@@ -56,50 +59,28 @@ def read_baseline(path: str) -> Baseline:
         raise UsageError(f"baseline {path}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise UsageError(f"baseline {path}: this is not JSON: it is not UTF-8 text") from None
-    found: dict[str, Report | str] = {}
-    for item in _items(_parse(text, path), path):
-        name, report = _one(item, path)
-        found[name] = report
-    if not found:
+    try:
+        results = [each for data in _parse(text) for each in read_envelope(data)]
+    except UsageError as error:
+        raise UsageError(f"baseline {path}: {error}") from None
+    if not results:
         raise UsageError(f"baseline {path}: it holds no report; write one with -f json")
-    return Baseline(path, found)
+    lost = f"{path} holds no figures of this model: it could not be analysed then"
+    return Baseline(
+        path, {path_of(each): lost if isinstance(each, FailedModel) else each for each in results}
+    )
 
 
-def _parse(text: str, path: str) -> Sequence[Any]:
+def _parse(text: str) -> Sequence[Any]:
+    """Return the one document, or those of the lines."""
     try:
         return [json.loads(text)]
     except (ValueError, RecursionError) as whole:
         lines = [line for line in text.splitlines() if line.strip()]
-        try:
-            return [json.loads(line) for line in lines] if len(lines) > 1 else _not_json(path, whole)
-        except (ValueError, RecursionError):
-            return _not_json(path, whole)
-
-
-def _not_json(path: str, error: Exception) -> Sequence[Any]:
-    raise UsageError(f"baseline {path}: this is not JSON: {error}") from None
-
-
-def _items(data: Sequence[Any], path: str) -> list[Any]:
-    items: list[Any] = []
-    for item in data:
-        if isinstance(item, Mapping) and isinstance(item.get("reports"), list):
-            items += item["reports"]
-        else:
-            items.append(item)
-    return items
-
-
-def _one(item: Any, path: str) -> tuple[str, Report | str]:
-    if isinstance(item, Mapping) and isinstance(item.get("error"), Mapping):
-        model = item.get("model")
-        name = str(model.get("path")) if isinstance(model, Mapping) else ""
-        return name, f"{path} holds no figures of this model: it could not be analysed then"
-    try:
-        report = Report.from_dict(item)
-    except UsageError as error:
-        raise UsageError(f"baseline {path}: {error}") from None
-    return report.model.path, report
+        with contextlib.suppress(ValueError, RecursionError):
+            if len(lines) > 1:
+                return [json.loads(line) for line in lines]
+        raise UsageError(f"this is not JSON: {whole}") from None
 
 
 _DEFAULTS = {item.name: item.default for item in fields(Settings)}

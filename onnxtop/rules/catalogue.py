@@ -4,11 +4,11 @@ Families: OT0 load and coverage, OT1 numbers, OT2 one layer, OT3 graph, OT4 topo
 baseline, OT6 quantisation.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from onnxtop.results.report import Finding, LayerReport, Report
+from onnxtop.results.report import Finding, LayerReport, NotRun, Report, RulesRun
 from onnxtop.rules import (
     coverage,
     differences,
@@ -41,28 +41,46 @@ RULES: tuple[Rule, ...] = tuple(
 """The catalogue."""
 
 
-def apply(
-    report: Report, policy: Policy | None = None, flags: Mapping[str, str] | None = None
-) -> tuple[Finding, ...]:
-    """Return the findings of all rules of the policy, by code, then in graph order.
+def judged(report: Report, policy: Policy | None = None, flags: Mapping[str, str] | None = None) -> Report:
+    """Return the report with the findings of all rules of the policy, by code, then in graph order.
 
     A finding that the baseline has as well, by fingerprint, is marked as known; differences to the baseline
     never are: they are new by what they say. A baseline that cannot be compared is a finding itself, which
-    calls settings by their ``flags``.
+    calls settings by their ``flags``. Rules that do not run are noted with the reason.
     """
     policy = _comparable(policy or Policy(), report, flags)
-    shapes = {layer.name: layer.shape for layer in (*_old_layers(policy), *report.layers)}
     known = _known(policy.baseline)
-    findings = []
+    findings: list[Finding] = []
+    run, not_run = [], []
     for rule in RULES:
-        severity = severity_of(rule, policy)
-        if severity == "off" or not chosen(rule, policy) or (rule.on_values and policy.structure_only):
-            continue
-        for layer, message in rule.find(report, policy):
-            if not _is_ignored(rule, layer, policy):
-                mark = Finding.fingerprint_of(rule.code, layer, shapes.get(layer or "", ()))
-                findings.append(Finding(rule.code, severity, layer, message, mark, mark in known))
-    return tuple(findings)
+        if why := why_not(rule, report, policy):
+            not_run.append(NotRun(rule.code, why))
+        else:
+            run.append(rule.code)
+            findings += _findings(rule, report, policy, known)
+    return replace(report, findings=tuple(findings), rules=RulesRun(tuple(run), tuple(not_run)))
+
+
+def apply(report: Report, policy: Policy | None = None) -> tuple[Finding, ...]:
+    """Return the findings of all rules of the policy; see `judged`."""
+    return judged(report, policy).findings
+
+
+def why_not(rule: Rule, report: Report, policy: Policy) -> str:
+    """Say why a rule does not run: it was not chosen, or lacks what it needs; empty if it runs."""
+    if not chosen(rule, policy):
+        return "ignored" if chosen(rule, replace(policy, ignore=())) else "not selected"
+    if severity_of(rule, policy) == "off":
+        return "switched off"
+    return next(filter(None, (need(report, policy) for need in rule.needs)), "")
+
+
+def _findings(rule: Rule, report: Report, policy: Policy, known: Container[str]) -> Iterator[Finding]:
+    shapes = {layer.name: layer.shape for layer in (*_old_layers(policy), *report.layers)}
+    for layer, message in rule.find(report, policy):
+        if not _is_ignored(rule, layer, policy):
+            mark = Finding.fingerprint_of(rule.code, layer, shapes.get(layer or "", ()))
+            yield Finding(rule.code, severity_of(rule, policy), layer, message, mark, mark in known)
 
 
 def _comparable(policy: Policy, report: Report, flags: Mapping[str, str] | None) -> Policy:

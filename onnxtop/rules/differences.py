@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from onnxtop.results.report import LayerReport, Report
+from onnxtop.rules import needs
 from onnxtop.rules.matching import layer_pairs, partners, similarity
 from onnxtop.rules.rule import Found, Policy, pair_rule, rule
 
@@ -15,6 +16,7 @@ _SAME, _OTHER, _UNCHANGED = 0.9, 0.4, 0.99
 @rule(
     "OT500",
     "error",
+    needs=(needs.some_baseline,),
     what="There is a baseline, and it cannot be compared with this model.",
     why="A comparison of what is not comparable would find regressions that are none, or none where "
     "there are.",
@@ -28,11 +30,11 @@ def incomparable(report: Report, policy: Policy) -> Found:
 @rule(
     "OT501",
     "error",
+    needs=(needs.values, needs.topology),
     what="Normalized neural persistence of a layer is not that of the baseline.",
     why="The strong weights of the layer are placed otherwise, or the network's largest weight changed.",
     how="Relative change above the tolerance `np.normalized`, 0.1 by default.",
     false_alarms=_RETRAINED,
-    on_values=True,
 )
 def np_changed(report: Report, policy: Policy) -> Found:
     yield from _changes(report, policy, "np.normalized", lambda layer: layer.neural_persistence.normalized)
@@ -41,11 +43,11 @@ def np_changed(report: Report, policy: Policy) -> Found:
 @rule(
     "OT502",
     "error",
+    needs=(needs.values, needs.topology),
     what="The variance of a layer's scaled weights is not that of the baseline.",
     why="The distribution of |w| over the network's largest changed, wherever the weights are placed.",
     how="Relative change above the tolerance `variance`, 0.1 by default.",
     false_alarms=_RETRAINED,
-    on_values=True,
 )
 def variance_changed(report: Report, policy: Policy) -> Found:
     yield from _changes(report, policy, "variance", lambda layer: layer.variance)
@@ -106,11 +108,11 @@ def _scale_change(report: Report, baseline: Report | None) -> str:
 @pair_rule(
     "OT503",
     "error",
+    needs=(needs.values, needs.statistics),
     what="A layer holds the baseline's weights times a factor.",
     why="A scale of a quantised layer is wrong, or a normalisation was folded twice or not at all.",
     how="Sketches agree (cosine above 0.9) and the root mean square differs by more than `weights.scale`.",
     false_alarms="Normalisations folded into a layer on purpose.",
-    on_values=True,
 )
 def rescaled(now: LayerReport, then: LayerReport, policy: Policy) -> Iterator[str]:
     likeness = similarity(now, then)
@@ -125,6 +127,7 @@ def rescaled(now: LayerReport, then: LayerReport, policy: Policy) -> Iterator[st
 @rule(
     "OT504",
     "error",
+    needs=(needs.baseline,),
     what="A layer of the baseline is not there any more.",
     why="It was dropped or renamed by another exporter, or can no longer be read.",
     how="Layers are matched by name, else by weight name and shape.",
@@ -141,6 +144,7 @@ def layer_vanished(report: Report, policy: Policy) -> Found:
 @rule(
     "OT505",
     "warning",
+    needs=(needs.baseline,),
     what="A layer is new.",
     why="The architecture changed, a tie was undone, or an exporter renamed a layer.",
     how="Layers are matched by name, else by weight name and shape.",
@@ -157,6 +161,7 @@ def layer_appeared(report: Report, policy: Policy) -> Found:
 @pair_rule(
     "OT506",
     "error",
+    needs=(needs.baseline,),
     what="A layer has other numbers of inputs or outputs than in the baseline.",
     why="The architecture changed.",
     how="Inputs and outputs of layers of the same name.",
@@ -171,6 +176,7 @@ def layer_reshaped(now: LayerReport, then: LayerReport, policy: Policy) -> Itera
 @pair_rule(
     "OT507",
     "note",
+    needs=(needs.baseline,),
     what="A layer is stored in another type than in the baseline.",
     why="It was quantised, or is no longer: expected after a conversion, a surprise otherwise.",
     how="Encodings of layers of the same name.",
@@ -184,11 +190,11 @@ def encoding_changed(now: LayerReport, then: LayerReport, policy: Policy) -> Ite
 @pair_rule(
     "OT508",
     "error",
+    needs=(needs.values, needs.statistics),
     what="A layer holds the baseline's weights transposed, or those of another layer.",
     why="Two layers were swapped, or a square matrix was loaded the wrong way round; sums such as the norm "
     "and neural persistence cannot tell.",
     how="Sketches, which depend on where weights are: cosine above 0.9 with the other, below with its own.",
-    on_values=True,
 )
 def weights_moved(now: LayerReport, then: LayerReport, policy: Policy) -> Iterator[str]:
     likeness = similarity(now, then)
@@ -212,11 +218,11 @@ def _holder(now: LayerReport, layers: Iterable[LayerReport]) -> str | None:
 @rule(
     "OT509",
     "warning",
+    needs=(needs.values, needs.statistics),
     what="A layer has new weights while most layers kept theirs.",
     why="It was not loaded, was initialised anew, or was trained from another start.",
     how="Cosine of sketches below 0.4 for it and above 0.9 for at least half of the layers.",
     false_alarms="A new head for a new task.",
-    on_values=True,
 )
 def weights_replaced(report: Report, policy: Policy) -> Found:
     likenesses = [
@@ -238,6 +244,7 @@ def weights_replaced(report: Report, policy: Policy) -> Found:
 @pair_rule(
     "OT510",
     "warning",
+    needs=(needs.baseline,),
     what="Weights that were shared are not shared any more.",
     why="The copies drift apart in training, and the file grows.",
     how="Fewer nodes use the weight than in the baseline, or a copy is no copy now.",
@@ -253,6 +260,7 @@ def tie_undone(now: LayerReport, then: LayerReport, policy: Policy) -> Iterator[
 @rule(
     "OT511",
     "error",
+    needs=(needs.baseline,),
     what="Less of the model can be read than of the baseline.",
     why="What is not read is not checked.",
     how="Share of weights analysed, relative loss above the tolerance `coverage.fraction`.",
@@ -266,11 +274,11 @@ def less_coverage(report: Report, policy: Policy) -> Found:
 @rule(
     "OT512",
     "error",
+    needs=(needs.values, needs.topology),
     what="Deep graph persistence of the network is not that of the baseline.",
     why="The strongest ways through the network changed.",
     how="Relative change above the tolerance `dgp.normalized`, 0.1 by default.",
     false_alarms=_RETRAINED,
-    on_values=True,
 )
 def dgp_changed(report: Report, policy: Policy) -> Found:
     new = report.network.deep_graph_persistence.normalized
@@ -282,6 +290,7 @@ def dgp_changed(report: Report, policy: Policy) -> Found:
 @rule(
     "OT513",
     "note",
+    needs=(needs.some_baseline,),
     what="There is a baseline, and it does not know this model.",
     why="The model is judged by itself: nothing is compared.",
     how="Models are found by path, else by file name.",

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.results.report import Connectivity, LayerReport, Report
+from onnxtop.rules import needs
 from onnxtop.rules.rule import Found, Policy, layer_rule, rule
 from onnxtop.statistics.sketch import cosine, unpack
 
@@ -44,6 +45,7 @@ def duplicated_weights(layer: LayerReport, policy: Policy) -> Iterator[str]:
 @rule(
     "OT303",
     "note",
+    needs=(needs.statistics,),
     what="Two layers hold almost the same weights.",
     why="A tie came undone, or one of the two copies was quantised, rounded or trained a little further.",
     how="Cosine of the layers' sketches above 0.98, same sides, not equal.",
@@ -65,6 +67,7 @@ def nearly_tied(report: Report, policy: Policy) -> Found:
 @rule(
     "OT304",
     "note",
+    needs=(needs.topology,),
     what="A layer is on no way from an input to an output.",
     why="What it makes reaches no result, or no input changes what it makes.",
     how="Search from the inputs and from the outputs in the graph of neurons, zeros left out.",
@@ -78,6 +81,7 @@ def unreachable_layer(report: Report, policy: Policy) -> Found:
 @rule(
     "OT305",
     "note",
+    needs=(needs.connectivity,),
     what="No output depends on an input through weights that are not zero.",
     why="The network ignores what it is told there.",
     how="Search in the graph of neurons, zeros left out.",
@@ -91,6 +95,7 @@ def disconnected_input(report: Report, policy: Policy) -> Found:
 @rule(
     "OT306",
     "warning",
+    needs=(needs.connectivity,),
     what="An output depends on no input.",
     why="It is the same for all data.",
     how="Search in the graph of neurons, zeros left out.",
@@ -107,6 +112,7 @@ def disconnected_output(report: Report, policy: Policy) -> Found:
 @rule(
     "OT307",
     "warning",
+    needs=(needs.connectivity,),
     what="The graph of the network rests on sizes that were assumed, and these do not fit the model.",
     why="Where the model leaves sizes open and nothing tells them, what is connected is not known exactly.",
     how="Shapes of tensors and weights contradict each other, or only other sizes reach a layer.",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from statistics import median
 
 from onnxtop.results.report import BadConstant, LayerReport, Report
+from onnxtop.rules import needs
 from onnxtop.rules.rule import Found, Policy, layer_rule, rule
 
 _FEW = 16
@@ -17,6 +18,7 @@ _FLOATS = ("float64", "float32", "float16", "bfloat16")
 @layer_rule(
     "OT101",
     "error",
+    needs=(needs.topology,),
     what="A weight is NaN or infinite.",
     why="Everything computed from it is NaN or infinite too: training diverged or the export went wrong.",
     how="Every analysed weight is looked at.",
@@ -31,6 +33,7 @@ def not_finite(layer: LayerReport, policy: Policy) -> Iterator[str]:
 @layer_rule(
     "OT102",
     "warning",
+    needs=(needs.topology,),
     what="Every weight of a layer is zero.",
     why="The layer passes nothing on but its bias: it was never filled, or was zeroed on purpose.",
     how="The largest |w| of the layer is 0.",
@@ -44,6 +47,7 @@ def all_zero(layer: LayerReport, policy: Policy) -> Iterator[str]:
 @layer_rule(
     "OT103",
     "warning",
+    needs=(needs.statistics,),
     what="All weights of a layer are one number other than zero.",
     why="Every output is the same sum of the inputs: the layer was filled and never trained.",
     how="Smallest and largest weight are equal, at least 16 weights.",
@@ -58,6 +62,7 @@ def constant_layer(layer: LayerReport, policy: Policy) -> Iterator[str]:
 @layer_rule(
     "OT104",
     "warning",
+    needs=(needs.statistics,),
     what="Many float16 weights are too small for the type's full precision.",
     why="Below 6.1e-5 float16 loses a binary digit at every halving, and below 3e-8 everything.",
     how="Share of subnormal numbers among the weights that are not zero, against `float16.subnormal`.",
@@ -75,6 +80,7 @@ def subnormal(layer: LayerReport, policy: Policy) -> Iterator[str]:
 @layer_rule(
     "OT105",
     "warning",
+    needs=(needs.statistics,),
     what="Weights pile up at exactly the largest magnitude: they were cut off.",
     why="A cast to float16 saturates at 65504, and converters cut at a limit: the largest weights are lost.",
     how="65504 in float16; or at least 3 weights and 0.1 % equal the largest |w| of a layer that "
@@ -97,6 +103,7 @@ def clipped_weights(layer: LayerReport, policy: Policy) -> Iterator[str]:
 @layer_rule(
     "OT106",
     "error",
+    needs=(needs.statistics,),
     what="A scale of a quantised layer is zero or not finite.",
     why="Its codes all decode to zero, or to nothing: the calibration went wrong. Below zero is as good as "
     "above: onnxruntime's symmetric quantisers of 4 and 8 bits write such scales.",
@@ -114,6 +121,7 @@ def bad_scale(layer: LayerReport, policy: Policy) -> Iterator[str]:
 @rule(
     "OT107",
     "note",
+    needs=(needs.one_scale,),
     what="The largest weight of the network is far above that of most layers.",
     why="Neural persistence divides by it, so one weight moves the figures of all layers.",
     how="More than 20 times the median of the layers' largest |w|.",
@@ -138,6 +146,7 @@ def outlier_sets_scale(report: Report, policy: Policy) -> Found:
 @rule(
     "OT108",
     "note",
+    needs=(needs.statistics,),
     what="A float32 layer holds only float16 or bfloat16 numbers, unlike most layers.",
     why="It went through a narrower type that the others did not: a stray cast.",
     how="The low bits of 4096 of its weights are all zero.",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from onnxtop.results.report import LayerReport
+from onnxtop.rules import needs
 from onnxtop.rules.matching import similarity
 from onnxtop.rules.rule import Policy, layer_rule, pair_rule
 
@@ -16,6 +17,7 @@ _NOISY = 0.98
 @layer_rule(
     "OT601",
     "warning",
+    needs=(needs.statistics,),
     what="A quantised layer uses a smaller share of its codes than `codes.used` asks for.",
     why="A scale that is too coarse throws bits away: an outlier or a wrong calibration set it.",
     how="Different codes that occur over those there are; layers with at least 16 weights a code.",
@@ -33,6 +35,7 @@ def unused_codes(layer: LayerReport, policy: Policy) -> Iterator[str]:
 @layer_rule(
     "OT602",
     "warning",
+    needs=(needs.statistics,),
     what="More codes than `codes.clipped` allows are the largest or the smallest there is.",
     why="A scale that is too fine cuts the largest weights off.",
     how="Share of codes at either end, less two a scale; at least 5 bits and 17 different codes.",
@@ -49,6 +52,7 @@ def clipped_codes(layer: LayerReport, policy: Policy) -> Iterator[str]:
 @layer_rule(
     "OT603",
     "note",
+    needs=(needs.statistics,),
     what="One scale of a quantised layer is far larger than most.",
     why="One channel is multiplied by a factor of its own: an outlier, or a scale gone wrong.",
     how="Largest scale over the median scale, above 50.",
@@ -63,6 +67,7 @@ def stray_scale(layer: LayerReport, policy: Policy) -> Iterator[str]:
 @pair_rule(
     "OT604",
     "warning",
+    needs=(needs.baseline, needs.statistics),
     what="Quantised weights differ much from those of the baseline.",
     why="Below a cosine of 0.98 the noise has a fifth of the signal's length: the layer is another one.",
     how="Cosine of the layer's sketch with the baseline's, where the encoding changed.",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any
+from typing import Any, TypeAlias
 
 from onnxtop.results.report import LayerReport, Report
 from onnxtop.rules.matching import layer_pairs
@@ -21,6 +21,11 @@ class Band:
 
     min: float | None = None
     max: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing lies outside."""
+        return self.min is None and self.max is None
 
     def excludes(self, value: float) -> bool:
         """Tell whether a value lies outside."""
@@ -106,6 +111,10 @@ class Policy:
         return self.tolerances.get(figure, TOLERANCES[figure])
 
 
+Need: TypeAlias = Callable[[Report, Policy], str]
+"""Says why something is missing, nothing if it is not; see ``onnxtop.rules.needs``."""
+
+
 @dataclass(frozen=True)
 class Rule:
     """One rule.
@@ -128,8 +137,8 @@ class Rule:
         Known cases in which it speaks and all is well.
     source
         Where the definition comes from.
-    on_values
-        Whether it compares values with those of a baseline, which differ in a model that is trained anew.
+    needs
+        What there must be for it to run; the first that is missing says why it did not.
     """
 
     code: str
@@ -141,7 +150,7 @@ class Rule:
     find: Callable[[Report, Policy], Found]
     false_alarms: str = "None known."
     source: str = "onnxtop"
-    on_values: bool = False
+    needs: tuple[Need, ...] = ()
 
 
 def rule(code: str, severity: str, **texts: Any) -> Callable[[Callable[[Report, Policy], Found]], Rule]:

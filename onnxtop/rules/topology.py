@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 
 from onnxtop.results.report import LayerReport, Report
+from onnxtop.rules import needs
 from onnxtop.rules.rule import Found, Policy, layer_rule, rule
 
 
 @layer_rule(
     "OT401",
     "error",
+    needs=(needs.band("np.normalized", "np.z"),),
     what="Neural persistence or z of a layer is outside the band that the configuration sets.",
     why="You said so: there is no band that would fit all networks.",
     how="`np.normalized` and `np.z` of each layer against their thresholds; none by default.",
@@ -25,6 +27,7 @@ def layer_outside_band(layer: LayerReport, policy: Policy) -> Iterator[str]:
 @rule(
     "OT402",
     "error",
+    needs=(needs.band("np.mean_normalized", "dgp.normalized"),),
     what="A figure of the network is outside the band that the configuration sets.",
     why="You said so: there is no band that would fit all networks.",
     how="`np.mean_normalized` and `dgp.normalized` against their thresholds; none by default.",

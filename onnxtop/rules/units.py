@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from onnxtop.results.report import LayerReport
+from onnxtop.rules import needs
 from onnxtop.rules.rule import Policy, layer_rule
 from onnxtop.statistics.facts import Units
 
@@ -14,6 +15,7 @@ _SMALLEST = 8
 @layer_rule(
     "OT201",
     "warning",
+    needs=(needs.statistics,),
     what="More outputs of a layer than `dead.outputs` allows have nothing but zeros as weights.",
     why="They give their bias whatever the input: parameters and time for nothing, or a part that was lost.",
     how="Columns of the weight matrix that are all zero.",
@@ -27,6 +29,7 @@ def dead_outputs(layer: LayerReport, policy: Policy) -> Iterator[str]:
 @layer_rule(
     "OT202",
     "warning",
+    needs=(needs.statistics,),
     what="More inputs of a layer than `dead.inputs` allows have nothing but zeros as weights.",
     why="Whatever arrives there is not used: the units before it work for nothing.",
     how="Rows of the weight matrix that are all zero.",
@@ -52,6 +55,7 @@ def _dead(layer: LayerReport, dead: Units, n_units: int, side: str, policy: Poli
 @layer_rule(
     "OT203",
     "warning",
+    needs=(needs.statistics,),
     what="More outputs than `duplicates.outputs` allows have exactly the weights of another one.",
     why="The units compute the same: a weight was copied over another, or training never told them apart.",
     how="Columns equal entry by entry; zero columns, and those with fewer than 8 weights, do not count.",
@@ -66,6 +70,7 @@ def duplicate_outputs(layer: LayerReport, policy: Policy) -> Iterator[str]:
 @layer_rule(
     "OT204",
     "note",
+    needs=(needs.statistics,),
     what="More inputs than `duplicates.inputs` allows have exactly the weights of another one.",
     why="The layer cannot tell these inputs apart: one would do, with the sum of the signals.",
     how="Rows equal entry by entry; zero rows, and those with fewer than 8 weights, do not count.",
@@ -80,6 +85,7 @@ def duplicate_inputs(layer: LayerReport, policy: Policy) -> Iterator[str]:
 @layer_rule(
     "OT205",
     "warning",
+    needs=(needs.statistics,),
     what="More outputs than `duplicates.outputs` allows hardly differ from another one.",
     why="Copies that were trained or rounded a little further do nearly the same work.",
     how="Columns apart by less than 0.1 % of their length, found by random projections; a few may be missed.",
@@ -105,6 +111,7 @@ def _alike(
 @layer_rule(
     "OT206",
     "warning",
+    needs=(needs.statistics,),
     what="A layer lets at most half as many directions through as it could, or fewer than 16 of many.",
     why="Its outputs all live in a small space: part of the network before it cannot matter.",
     how="Numerical rank of the weights on 32 random directions, singular values below 1e-5 of the "

@@ -1,6 +1,7 @@
 """OT2, what users ask first: whether this was trained at all, and the right weights were loaded."""
 
 from onnxtop.results.report import LayerReport, Report
+from onnxtop.rules import needs
 from onnxtop.rules.rule import Found, Policy, rule
 from onnxtop.statistics.facts import Exchangeability
 from onnxtop.statistics.initialisers import ORTHOGONAL, ORTHONORMAL
@@ -15,6 +16,7 @@ _SOURCE = (
 @rule(
     "OT207",
     "warning",
+    needs=(needs.statistics,),
     what="The weights of a layer are as an initialiser draws them: it looks freshly initialised.",
     why="The layer was never trained, never loaded, or was reset, in a network that was trained otherwise.",
     how="Three statistics against the same weights shuffled, none of which finds anything: z of neural "
@@ -38,6 +40,7 @@ def untrained_layer(report: Report, policy: Policy) -> Found:
 @rule(
     "OT208",
     "error",
+    needs=(needs.statistics,),
     what="Nearly all layers of the network look freshly initialised.",
     why="The file holds a network before its training: the checkpoint was never loaded.",
     how="No structure in the weights, or orthonormal ones, as untrained-layer, for a share of "
@@ -62,6 +65,7 @@ def looks_untrained(report: Report, policy: Policy) -> Found:
 @rule(
     "OT209",
     "note",
+    needs=(needs.statistics,),
     what="The weights of a layer cannot be told from their own shuffles.",
     why="Nothing in them shows that the layer was trained; nothing shows that it was not.",
     how="The three statistics of untrained-layer find nothing, and nothing else speaks for a fresh start.",

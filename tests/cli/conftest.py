@@ -13,8 +13,9 @@ from click.testing import CliRunner, Result
 import onnxtop
 from onnxtop.cli import app
 from onnxtop.errors import ExternalDataError, FormatError, UsageError
+from onnxtop.results.envelope import read_envelope
 from onnxtop.results.report import Coverage, Finding, Report
-from onnxtop.rules.catalogue import apply
+from onnxtop.rules.catalogue import judged
 from onnxtop.rules.rule import Policy
 
 TYPICAL = Path(__file__).parent.parent / "render" / "golden" / "typical.json"
@@ -28,6 +29,13 @@ ERRORS = {
     "denied": PermissionError(13, "Permission denied"),
     "interrupt": KeyboardInterrupt(),
 }
+
+
+def read_typical() -> Report:
+    """Return the typical report as it stands on disk."""
+    (report,) = read_envelope(json.loads(TYPICAL.read_text(encoding="utf-8")))
+    assert isinstance(report, Report)
+    return report
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +58,7 @@ class PlantedAudit:
         if kind in ERRORS:
             raise ERRORS[kind]
         progress("layer", 1, 2)
-        report = Report.from_dict(json.loads(TYPICAL.read_text(encoding="utf-8")))
+        report = read_typical()
         findings = {"clean": (), "warned": (Finding("OT001", "warning", None, "odd", "00"),)}.get(
             kind, report.findings
         )
@@ -60,7 +68,7 @@ class PlantedAudit:
             findings = ()
         model = dataclasses.replace(report.model, path=path)
         report = dataclasses.replace(report, model=model, findings=findings)
-        return dataclasses.replace(report, findings=apply(report, policy)) if policy else report
+        return judged(report, policy) if policy else report
 
 
 @pytest.fixture

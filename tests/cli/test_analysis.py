@@ -1,12 +1,11 @@
 import pytest
 
-from onnxtop.cli.analysis import code_of, exit_code
-from onnxtop.render import FailedModel
+from onnxtop.results.outcome import FailedModel, code_of, exit_code
 
 
 @pytest.mark.parametrize(
     ("codes", "code"),
-    [((2, 5, 3, 4), 2), ((3, 5, 4), 5), ((4, 3), 3), ((4, 4), 4), ((), 0)],
+    [((2, 5, 3, 4), 2), ((3, 5, 4), 5), ((4, 3), 3), ((4, 4), 4), ((), 4)],
 )
 def test_the_first_code_that_applies(codes, code):
     assert exit_code(codes) == code

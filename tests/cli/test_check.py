@@ -9,8 +9,7 @@ from click.testing import CliRunner
 
 from onnxtop.cli import app
 from onnxtop.render import render
-from onnxtop.results.report import Report
-from tests.cli.conftest import TYPICAL
+from tests.cli.conftest import read_typical
 
 SAMPLES = Path(__file__).parents[2] / "sample_models"
 
@@ -20,8 +19,14 @@ def check(planted):
     return lambda *args: CliRunner().invoke(app, ["check", *args])
 
 
+def only(text):
+    """Return the entry of the one model of a report."""
+    (entry,) = json.loads(text)["reports"]
+    return entry
+
+
 def write_baseline(path, **changes):
-    report = Report.from_dict(json.loads(TYPICAL.read_text(encoding="utf-8")))
+    report = read_typical()
     path.write_text(render("report", "json", [dataclasses.replace(report, **changes)]), encoding="utf-8")
     return str(path)
 
@@ -113,14 +118,15 @@ def test_layers_choose_what_is_shown(tmp_path, monkeypatch):
     (tmp_path / "onnxtop.toml").write_text('[thresholds]\n"np.normalized" = {min = 1.5}')
 
     def report(*args):
-        return json.loads(CliRunner().invoke(app, ["check", model, "-f", "json", *args]).stdout)
+        return only(CliRunner().invoke(app, ["check", model, "-f", "json", *args]).stdout)
 
     everything, nothing = report(), report("--layers", "nothing")
     assert {layer["name"] for layer in everything["layers"]} <= {
         each["layer"] for each in everything["findings"]
     }
     assert nothing["layers"] == []
-    assert nothing["settings"]["layers"] == "nothing"
+    whole = json.loads(CliRunner().invoke(app, ["check", model, "-f", "json", "--layers", "nothing"]).stdout)
+    assert whole["settings"]["layers"] == "nothing"
     assert nothing["network"] == everything["network"]
     assert all(finding["layer"] is None for finding in nothing["findings"])
 
@@ -142,7 +148,7 @@ def test_known_findings_pass(check, models, tmp_path):
 
 def test_a_baseline_of_another_algorithm_version(check, models, tmp_path):
     models("clean.onnx")
-    report = Report.from_dict(json.loads(TYPICAL.read_text(encoding="utf-8")))
+    report = read_typical()
     tool = dataclasses.replace(report.tool, algorithms={"neural_persistence": 99})
     base = write_baseline(tmp_path / "base.json", tool=tool)
     result = check("clean.onnx", "--baseline", base)
@@ -209,7 +215,7 @@ def test_a_model_trained_anew_is_compared_by_structure(tmp_path):
     runner = CliRunner()
     runner.invoke(app, ["check", str(old), "--write-baseline", base, "--fail-on", "never"])
     values = runner.invoke(app, ["check", str(new), "--baseline", base, "--select", "OT5", "-f", "json"])
-    assert {each["rule"] for each in json.loads(values.stdout)["findings"]} >= {"OT501"}
+    assert {each["rule"] for each in only(values.stdout)["findings"]} >= {"OT501"}
     (tmp_path / "onnxtop.toml").write_text('compare = "structure"')
     arguments = [
         "check",
@@ -222,7 +228,7 @@ def test_a_model_trained_anew_is_compared_by_structure(tmp_path):
         str(tmp_path / "onnxtop.toml"),
     ]
     structure = runner.invoke(app, [*arguments, "-f", "json"])
-    assert json.loads(structure.stdout)["findings"] == []
+    assert only(structure.stdout)["findings"] == []
     assert structure.exit_code == 0
 
 
@@ -237,7 +243,7 @@ def test_a_report_reads_the_configuration_of_a_check(tmp_path, monkeypatch):
     assert done.exit_code == 0
     report = json.loads((tmp_path / "base.json").read_text())
     assert report["settings"]["scale"] == "layer"
-    assert {finding["rule"] for finding in report["findings"]} == {"OT401"}
+    assert {finding["rule"] for finding in report["reports"][0]["findings"]} == {"OT401"}
     assert runner.invoke(app, ["check", model]).exit_code == 1
     assert runner.invoke(app, ["check", model, "--baseline", "base.json"]).exit_code == 0
 
@@ -263,7 +269,7 @@ def test_several_formats_in_one_run(check, models, tmp_path):
         "clean.onnx", "-f", "json", "-o", "a.json", "-f", "markdown", "-o", "a.md", "-f", "terminal"
     )
     assert result.stdout.startswith("FAIL  ")
-    assert json.loads((tmp_path / "a.json").read_text())["findings"]
+    assert only((tmp_path / "a.json").read_text())["findings"]
     assert (tmp_path / "a.md").read_text().startswith("## ")
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from onnxtop.cli.models import find_models
-from onnxtop.render import FailedModel
+from onnxtop.results.outcome import FailedModel
 
 
 @pytest.fixture(autouse=True)

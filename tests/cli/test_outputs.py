@@ -9,7 +9,8 @@ import pytest
 
 from onnxtop.cli.outputs import Output, check, pair, write_all
 from onnxtop.errors import UsageError
-from onnxtop.render import FailedModel, RenderOptions
+from onnxtop.render import RenderOptions
+from onnxtop.results.outcome import FailedModel
 
 FAILED = FailedModel("bad.onnx", 3, "cut off")
 

@@ -44,7 +44,7 @@ def test_page(run: Run) -> None:
 def test_quick_json(run: Run) -> None:
     done = run(MODEL, "--data", DATA, "--quick", "--split", "test", "-f", "json")
     assert done.exit_code == 0
-    found = json.loads(done.stdout)
+    (found,) = json.loads(done.stdout)["reports"]
     assert found["model"]["path"] == MODEL
     assert found["loss_probe"]["accuracy"] == 0.972
     assert found["loss_probe"]["loss"] == pytest.approx(0.103861, abs=1e-5)

@@ -11,7 +11,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from onnxtop.render import render
-from onnxtop.results.report import Report
+from onnxtop.results.envelope import read_envelope
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_a_model_from_end_to_end(identity):
     """The tree of the identity has 3 edges of strength 1 and 2 of strength 0; one essential point (1, 0)."""
     done = onnxtop(identity, "-f", "json")
     assert (done.returncode, done.stderr) == (0, b"")
-    (layer,) = json.loads(done.stdout)["layers"]
+    (layer,) = json.loads(done.stdout)["reports"][0]["layers"]
     assert layer["name"] == "[red]fc\x1b[31m"
     assert layer["neural_persistence"]["total"] == pytest.approx(np.sqrt(3))
     assert layer["neural_persistence"]["normalized"] == pytest.approx(np.sqrt(3 / 5))
@@ -58,10 +58,10 @@ def test_the_terminal_never_gets_an_escape_from_a_name(identity):
 def test_several_reports_from_one_run(identity, tmp_path):
     done = onnxtop("identity.onnx", "-o", "b.json", "-f", "csv", "-o", "a.md", "-f", "jsonl", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert json.loads(done.stdout)["model"]["path"] == "identity.onnx"
+    assert json.loads(done.stdout)["reports"][0]["model"]["path"] == "identity.onnx"
     assert (tmp_path / "a.md").read_text(encoding="utf-8").startswith("model,")
-    report = Report.from_dict(json.loads((tmp_path / "b.json").read_text(encoding="utf-8")))
-    assert render("report", "json", [report]).encode() == (tmp_path / "b.json").read_bytes()
+    reports = read_envelope(json.loads((tmp_path / "b.json").read_text(encoding="utf-8")))
+    assert render("report", "json", reports).encode() == (tmp_path / "b.json").read_bytes()
 
 
 def test_a_reader_who_leaves_early_is_no_error(identity):
@@ -110,7 +110,10 @@ def test_failed_models_stand_in_every_file(run, models, tmp_path):
     models("format.onnx")
     result = run("format.onnx", "-f", "json", "-o", "a.txt", "-f", "terminal", "-o", "b.txt")
     assert (result.exit_code, result.stdout) == (3, "")
-    assert json.loads((tmp_path / "a.txt").read_text())["error"] == {"code": 3, "message": "cut off"}
+    assert json.loads((tmp_path / "a.txt").read_text())["reports"][0]["error"] == {
+        "code": 3,
+        "message": "cut off",
+    }
     assert "not analysed: cut off" in (tmp_path / "b.txt").read_text()
 
 
@@ -126,7 +129,9 @@ def test_all_rows(run, models, tmp_path):
 
 def test_a_bug_in_a_renderer_is_one_line(run, models, monkeypatch):
     models("clean.onnx")
-    monkeypatch.setattr(importlib.import_module("onnxtop.render.report.json"), "plain", lambda result: 1 / 0)
+    monkeypatch.setattr(
+        importlib.import_module("onnxtop.render.report.json"), "envelope", lambda *given: 1 / 0
+    )
     result = run("clean.onnx", "-f", "json")
     assert result.exit_code == 5
     assert (

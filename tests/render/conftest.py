@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from onnxtop.render import FailedModel, RenderOptions, render
+from onnxtop.render import RenderOptions, render
+from onnxtop.results.outcome import FailedModel
 from onnxtop.results.report import (
     Coverage,
     DeepGraphPersistence,
@@ -17,7 +18,9 @@ from onnxtop.results.report import (
     ModelInfo,
     Network,
     NetworkPersistence,
+    NotRun,
     Report,
+    RulesRun,
     Settings,
     SkippedWeight,
     SkipsCut,
@@ -86,6 +89,7 @@ def build_report(*layers: LayerReport, path: str = "model.onnx", **changes: Any)
         "coverage": Coverage(parameters, parameters, 1.0 if parameters else None, 0, 0, 0, 0, parameters),
         "network": Network(network, changes.pop("deep_graph", DeepGraphPersistence())),
         "layers": layers,
+        "rules": RulesRun(("OT001", "OT101", "OT102", "OT201"), (NotRun("OT501", "no baseline"),)),
     }
     return Report(**{**values, **changes})
 

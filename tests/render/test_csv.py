@@ -3,8 +3,9 @@ import io
 
 import pytest
 
-from onnxtop.render import FailedModel, RenderOptions
+from onnxtop.render import RenderOptions
 from onnxtop.render.report.csv import COLUMNS, render
+from onnxtop.results.outcome import FailedModel
 
 
 def rows(*results):

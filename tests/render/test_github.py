@@ -3,7 +3,8 @@
 import dataclasses
 import re
 
-from onnxtop.render import FailedModel, render
+from onnxtop.render import render
+from onnxtop.results.outcome import FailedModel
 from onnxtop.results.report import Finding
 
 COMMAND = re.compile(r"::(error|warning|notice) ([^:]*)::(.*)")

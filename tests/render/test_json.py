@@ -1,11 +1,14 @@
+import dataclasses
 import json
 
 import pytest
 
-from onnxtop.render import FailedModel, RenderOptions
+from onnxtop.errors import UsageError
+from onnxtop.render import RenderOptions
 from onnxtop.render.json import strict
 from onnxtop.render.report.json import render
-from onnxtop.results.report import Report
+from onnxtop.results.envelope import Head, read_envelope
+from onnxtop.results.outcome import FailedModel
 
 
 def loads(text):
@@ -13,7 +16,7 @@ def loads(text):
 
 
 def test_the_golden_file_adds_up(golden):
-    data = loads(golden("typical.json"))
+    (data,) = loads(golden("typical.json"))["reports"]
     coverage, layers = data["coverage"], data["layers"]
     skipped = sum(weight["parameters"] for weight in coverage["skipped"])
     assert coverage["parameters_analysed"] == sum(layer["parameters"] for layer in layers)
@@ -22,32 +25,53 @@ def test_the_golden_file_adds_up(golden):
     network = data["network"]["neural_persistence"]
     assert network["mean_normalized"] == sum(each["normalized"] for each in figures) / len(figures)
     assert network["total"] == pytest.approx(sum(each["total"] for each in figures), rel=1e-11)
+    counts = data["counts"]
+    assert counts["errors"] + counts["warnings"] + counts["notes"] + counts["known"] == len(data["findings"])
+    assert counts["rules_run"] == len(data["rules"]["run"])
+    assert counts["rules_not_run"] == len(data["rules"]["not_run"])
 
 
 def test_a_report_comes_back_whole(typical, golden):
-    back = Report.from_dict(loads(golden("typical.json")))
+    (back,) = read_envelope(loads(golden("typical.json")))
     assert back.to_dict() == typical.to_dict()
 
 
-def test_one_model_is_a_plain_object_and_several_are_a_list(typical):
-    assert loads(render([typical], RenderOptions())) == typical.to_dict()
-    whole = loads(render([typical, typical], RenderOptions()))
-    assert list(whole) == ["schema_version", "tool", "reports"]
-    assert whole["tool"] == typical.to_dict()["tool"]
-    assert whole["reports"] == [typical.to_dict()] * 2
+KEYS = ["schema_version", "tool", "settings", "verdict", "counts", "reports"]
+
+
+@pytest.mark.parametrize("many", [1, 2, 3])
+def test_one_model_and_many_have_one_shape(typical, many):
+    whole = loads(render([typical] * many, RenderOptions()))
+    assert list(whole) == KEYS
+    plain = typical.to_dict()
+    assert (whole["tool"], whole["settings"]) == (plain.pop("tool"), plain.pop("settings"))
+    assert len(whole["reports"]) == many
+    for entry in whole["reports"]:
+        assert (entry.pop("verdict"), entry.pop("counts")["errors"]) == ("failed", 1)
+        assert entry == plain
 
 
 def test_a_failed_model_stands_in_its_place(typical):
     failed = FailedModel("bad.onnx", 3, "cut off")
     expected = {"model": {"path": "bad.onnx"}, "error": {"code": 3, "message": "cut off"}}
-    assert loads(render([failed], RenderOptions())) == expected
+    assert loads(render([failed], RenderOptions()))["reports"] == [expected]
     assert loads(render([failed, typical], RenderOptions()))["reports"][0] == expected
-    assert loads(render([failed, failed], RenderOptions()))["tool"]["name"] == "onnxtop"
+    assert list(loads(render([failed], RenderOptions()))) == KEYS
+    head = Head(typical.tool, typical.settings)
+    alone = loads(render([failed], RenderOptions(head=head)))
+    assert (alone["tool"], alone["settings"]) == tuple(typical.to_dict()[key] for key in ("tool", "settings"))
+
+
+def test_reports_with_other_settings_are_not_one_run(typical):
+    other = dataclasses.replace(typical, settings=dataclasses.replace(typical.settings, conv="channels"))
+    with pytest.raises(UsageError, match="reports of one run"):
+        render([typical, other], RenderOptions())
 
 
 def test_figures_that_are_not_numbers_are_null(report, layer):
     nan = float("nan")
-    data = loads(render([report(layer(normalized=nan, variance=float("inf")))], RenderOptions()))
+    text = render([report(layer(normalized=nan, variance=float("inf")))], RenderOptions())
+    (data,) = loads(text)["reports"]
     assert data["layers"][0]["neural_persistence"]["normalized"] is None
     assert data["layers"][0]["variance"] is None
 
@@ -59,6 +83,6 @@ def test_a_bare_nan_is_refused():
 
 def test_hostile_names_come_back_as_they_are(hostile_report, hostile):
     text = render([hostile_report], RenderOptions())
-    assert loads(text.encode().decode())["layers"][0]["name"] == hostile
+    assert loads(text.encode().decode())["reports"][0]["layers"][0]["name"] == hostile
     assert "\x1b" not in text
     assert "\u202e" not in text

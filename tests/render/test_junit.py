@@ -5,7 +5,8 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from onnxtop.render import FailedModel, RenderOptions, render
+from onnxtop.render import RenderOptions, render
+from onnxtop.results.outcome import FailedModel
 from onnxtop.results.report import Finding
 
 

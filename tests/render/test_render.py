@@ -5,7 +5,8 @@ import sys
 import pytest
 
 from onnxtop.errors import UsageError
-from onnxtop.render import RENDERERS, FailedModel, RenderOptions, render, suffixes
+from onnxtop.render import RENDERERS, RenderOptions, render, suffixes
+from onnxtop.results.outcome import FailedModel
 
 FORMATS = RENDERERS["report"]
 

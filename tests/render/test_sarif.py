@@ -10,7 +10,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from onnxtop.render import FailedModel, render
+from onnxtop.render import render
+from onnxtop.results.outcome import FailedModel
 from onnxtop.results.report import Finding
 from onnxtop.rules.catalogue import RULES
 

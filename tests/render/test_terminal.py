@@ -3,10 +3,11 @@ import re
 import pytest
 from rich.cells import cell_len
 
-from onnxtop.render import FailedModel, RenderOptions
+from onnxtop.render import RenderOptions
 from onnxtop.render.cells import ASCII, UNICODE, elide, without_common_ends
 from onnxtop.render.report.terminal import render
 from onnxtop.render.text import DASH, TIMES
+from onnxtop.results.outcome import FailedModel
 from onnxtop.results.report import (
     Coverage,
     Finding,

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from onnxtop.errors import ModelError, UsageError
-from onnxtop.render import FailedModel, render
+from onnxtop.render import render
+from onnxtop.results.outcome import FailedModel
 from onnxtop.results.report import Report, Settings, ToolInfo
 from onnxtop.rules.baseline import incomparable, read_baseline
 from tests.render.conftest import build_layer, build_report
@@ -51,13 +52,16 @@ BROKEN = {
     "{": "this is not JSON",
     "not json\nnot json": "this is not JSON",
     "[" * 100_000: "this is not JSON",
-    "[]": "wanted a report of schema version 1.0",
-    "3": "wanted a report of schema version 1.0",
-    "{}": "wanted a report of schema version 1.0",
-    '{"schema_version": "0.9"}': "wanted a report of schema version 1.0, found '0.9'",
-    '{"schema_version": "1.0"}': "this is not a whole report",
-    '{"reports": []}': "it holds no report",
-    '{"runs": [], "version": "2.1.0"}': "wanted a report of schema version 1.0",
+    "[]": "wanted reports of schema version 2.0",
+    "3": "wanted reports of schema version 2.0",
+    "{}": "wanted reports of schema version 2.0",
+    '{"schema_version": "1.0", "model": {}}': "wanted reports of schema version 2.0, found '1.0': make it "
+    "anew with onnxtop check --write-baseline",
+    '{"schema_version": "2.0"}': "wanted a list of reports, found None",
+    '{"schema_version": "2.0", "reports": [3]}': "wanted a report, found 3",
+    '{"schema_version": "2.0", "reports": [{}]}': "this is not a whole report",
+    '{"schema_version": "2.0", "reports": []}': "it holds no report",
+    '{"runs": [], "version": "2.1.0"}': "wanted reports of schema version 2.0",
 }
 
 
@@ -78,16 +82,37 @@ def test_a_report_that_was_cut_off(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        (("layers",), 3),
-        (("layers", 0, "parameters"), "many"),
-        (("layers", 0, "neural_persistence", "normalized"), [0.5]),
-        (("layers", 0, "shape"), [1, True]),
+        (
+            (
+                "reports",
+                0,
+                "layers",
+            ),
+            3,
+        ),
+        (("reports", 0, "layers", 0, "parameters"), "many"),
+        (("reports", 0, "layers", 0, "neural_persistence", "normalized"), [0.5]),
+        (("reports", 0, "layers", 0, "shape"), [1, True]),
         (("settings", "scale"), None),
         (("settings", "scale"), {}),
-        (("model", "path"), 7),
-        (("findings",), [3]),
-        (("layers", 0, "uses"), "abc"),
-        (("findings",), {"a": 1}),
+        (("reports", 0, "model", "path"), 7),
+        (
+            (
+                "reports",
+                0,
+                "findings",
+            ),
+            [3],
+        ),
+        (("reports", 0, "layers", 0, "uses"), "abc"),
+        (
+            (
+                "reports",
+                0,
+                "findings",
+            ),
+            {"a": 1},
+        ),
     ],
 )
 def test_a_report_with_a_wrong_part(tmp_path: Path, place: tuple[str | int, ...], value: object) -> None:

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from onnxtop.render import FailedModel, RenderOptions, Result, fails
+from onnxtop.render import RenderOptions
 from onnxtop.render.report import facts
 from onnxtop.render.report.terminal import ReportPage
 from onnxtop.render.text import counted
+from onnxtop.results.outcome import FailedModel, Result, fails
 from onnxtop.results.report import Finding, Report
 
 _PASSED = 12

@@ -4,17 +4,31 @@ from collections.abc import Sequence
 from typing import Any
 
 from onnxtop._version import __version__
-from onnxtop.render import FailedModel, RenderOptions
-from onnxtop.render.json import document, failure
+from onnxtop.render import RenderOptions
+from onnxtop.render.json import document
 from onnxtop.render.probe import Probed
+from onnxtop.results.envelope import failure, incomplete
+from onnxtop.results.outcome import INTERRUPTED, FailedModel
 from onnxtop.results.report import SCHEMA_VERSION
 
 
 def render(results: Sequence[Probed | FailedModel], options: RenderOptions) -> str:
-    """Render one model as its object, several (or none) as a list under ``reports``."""
-    head = {"schema_version": SCHEMA_VERSION, "tool": {"name": "onnxtop", "version": __version__}}
-    plain = [_plain(found) for found in results]
-    return document({**head, **plain[0]} if len(plain) == 1 else {**head, "reports": plain})
+    """Render all models as one document, one of them or many."""
+    missed = [each.path for each in results if _is_cut_short(each)]
+    return document(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "tool": {"name": "onnxtop", "version": __version__, "algorithms": {}},
+            **incomplete(missed),
+            "reports": [_plain(each) for each in results],
+        }
+    )
+
+
+def _is_cut_short(found: Probed | FailedModel) -> bool:
+    if isinstance(found, FailedModel):
+        return found.code == INTERRUPTED
+    return found.result.stopped == "interrupt"
 
 
 def _plain(found: Probed | FailedModel) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 
 from onnxtop.errors import UsageError
 from onnxtop.loss.directions import Surface
-from onnxtop.render import FailedModel, RenderOptions
+from onnxtop.render import RenderOptions
 from onnxtop.render.probe import Probed
 from onnxtop.render.svg import clipped, document, element, path, text
+from onnxtop.results.outcome import FailedModel
 
 _SIDE, _LEFT, _TOP = 480, 70, 56
 _BAR = 18

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from onnxtop.loss.directions import Profile
 from onnxtop.loss.scores import ClassScore
 from onnxtop.loss.summary import LayerGradient, LossProbeResult
-from onnxtop.render import FailedModel, RenderOptions
+from onnxtop.render import RenderOptions
 from onnxtop.render.cells import ASCII, UNICODE, Signs
 from onnxtop.render.probe import Probed
 from onnxtop.render.table import Column, Columns, Layout, Row, table
 from onnxtop.render.text import counted, humanised
+from onnxtop.results.outcome import FailedModel
 
 _LISTED = 20
 """At most so many layers and classes are listed; ``all_rows`` lists all."""

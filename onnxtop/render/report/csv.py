@@ -11,8 +11,9 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from onnxtop.render import FailedModel, RenderOptions, Result
+from onnxtop.render import RenderOptions
 from onnxtop.render.text import visible
+from onnxtop.results.outcome import FailedModel, Result
 from onnxtop.results.report import Report
 
 _SETTINGS = ("convention", "scale", "p", "bias", "conv", "skips")

@@ -6,10 +6,11 @@ notice.
 
 from collections.abc import Iterator, Sequence
 
-from onnxtop.render import FailedModel, RenderOptions, Result
+from onnxtop.render import RenderOptions
 from onnxtop.render.report import facts
 from onnxtop.render.report.places import Place, by_path, message_of, model_place, place_of, title_of
 from onnxtop.render.text import visible
+from onnxtop.results.outcome import FailedModel, Result
 from onnxtop.results.report import Finding, Report
 
 _COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}

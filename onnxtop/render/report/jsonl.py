@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from onnxtop.render import RenderOptions, Result
+from onnxtop.render import RenderOptions
 from onnxtop.render.json import strict
-from onnxtop.render.report.json import plain
+from onnxtop.results.envelope import envelope
+from onnxtop.results.outcome import Result
 
 
 def render(results: Sequence[Result], options: RenderOptions) -> str:
-    """Render each model, analysed or failed, as the object that ``json`` gives for it alone."""
-    return "".join(strict(plain(result)) + "\n" for result in results)
+    """Render each model, analysed or failed, as the envelope that ``json`` gives for it alone."""
+    return "".join(strict(envelope([each], options.fail_on, options.head)) + "\n" for each in results)

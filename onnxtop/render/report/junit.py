@@ -8,10 +8,11 @@ if the model could be analysed, and is an error if not.
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
-from onnxtop.render import FailedModel, RenderOptions, Result, fails, path_of
+from onnxtop.render import RenderOptions
 from onnxtop.render.report import facts
 from onnxtop.render.report.places import by_path, title_of
 from onnxtop.render.text import visible
+from onnxtop.results.outcome import FailedModel, Result, fails, path_of
 from onnxtop.results.report import Finding, Report
 
 _ANALYSIS = "analysis"

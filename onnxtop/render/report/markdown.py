@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-from onnxtop.render import FailedModel, RenderOptions, Result
+from onnxtop.render import RenderOptions
 from onnxtop.render.markdown import code, listed, prose, row, table
 from onnxtop.render.report import facts
 from onnxtop.render.text import TIMES, counted, figure
+from onnxtop.results.outcome import FailedModel, Result
 from onnxtop.results.report import Finding, LayerReport, Report
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from onnxtop.render import Result, path_of
+from onnxtop.results.outcome import Result, path_of
 from onnxtop.results.report import Finding, LayerReport, Report
 from onnxtop.rules.catalogue import find_rule
 

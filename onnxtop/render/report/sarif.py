@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from onnxtop._version import __version__
-from onnxtop.render import FailedModel, RenderOptions, Result
+from onnxtop.render import RenderOptions
 from onnxtop.render.json import document
 from onnxtop.render.report.places import Place, by_path, layer_of, message_of, model_place, place_of, uri
 from onnxtop.render.text import visible
+from onnxtop.results.outcome import FailedModel, Result
 from onnxtop.results.report import Finding, LayerReport, Report
 from onnxtop.rules.catalogue import FAMILIES, RULES
 from onnxtop.rules.rule import Rule

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
-from onnxtop.render import FailedModel, RenderOptions, Result
+from onnxtop.render import RenderOptions
 from onnxtop.render.page import Page
 from onnxtop.render.report import facts
 from onnxtop.render.report.layers import layer_table
 from onnxtop.render.text import counted, humanised
+from onnxtop.results.outcome import FailedModel, Result
 from onnxtop.results.report import Finding, LayerReport, Report
 
 _SEVERITY_STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
