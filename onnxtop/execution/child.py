@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping
 from typing import IO, Any
 
-from onnxtop.errors import OnnxtopError, UsageError
+from onnxtop.errors import UsageError
 from onnxtop.execution.job import Answer, Job
 from onnxtop.results.plain import built, plain
 from onnxtop.results.run import RunFailure
@@ -53,8 +53,8 @@ def _done(job: Job, tell: Any, at: list[str]) -> Answer:
         return Answer(misuse=str(error))
     except MemoryError:
         return Answer(failure=RunFailure("memory", "there is not enough memory", at[0]))
-    except (OnnxtopError, ArithmeticError, OSError, RuntimeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+    except Exception as error:  # whatever it is, the model is not accused of it
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         kind = "memory" if _is_memory(reason) else "inputs"
         return Answer(failure=RunFailure(kind, reason, at[0]))
 

@@ -19,15 +19,23 @@ Array = NDArray[Any]
 
 MOST_SAMPLES = 256
 _BATCH = 16
-_KINDS = 3
-_WIDE = 10.0
+_UNIT = 0.0
+SCALES = (1.0, _UNIT, 10.0)
+"""Of the normal draws of floats, in turn; that from 0 to 1 has none."""
+MORE_SCALES = (0.01, 0.1, 100.0)
+"""Where all of those give one answer: what is saturated in the middle need not be so everywhere."""
 
 
 @dataclass(frozen=True, eq=False)
 class Feed:
-    """The inputs of one run by the first name each has; ``rows`` of ``size`` samples count, if it is data."""
+    """The inputs of one run by the first name each has, drawn in one ``scale``, integers below ``most``.
+
+    If they are data, ``rows`` of ``size`` samples count.
+    """
 
     arrays: Mapping[str, Array]
+    scale: float = 1.0
+    most: int | None = None
     rows: int | None = None
     size: int | None = None
 
@@ -44,12 +52,12 @@ class Feed:
         now = self.arrays[name]
         if self.rows is None:
             place = [each.name for each in inputs].index(name)
-            again = draw(inputs[place], now.shape, job.seed, place, job.draws + turn)
+            again = draw(inputs[place], now.shape, [job.seed, place, 1 + turn, 1], self.scale, self.most)
         else:
             again = np.concatenate([np.roll(now[: self.rows], turn + 1, axis=0), now[self.rows :]])
         if np.array_equal(again, now):
             return None
-        return Feed({**self.arrays, name: again}, self.rows, self.size)
+        return Feed({**self.arrays, name: again}, self.scale, self.most, self.rows, self.size)
 
 
 class Seeded:
@@ -63,12 +71,20 @@ class Seeded:
     def feeds(self, chosen: int) -> Iterator[Feed]:
         """Yield what each run is fed."""
         for number in range(self._job.draws):
-            yield Feed(
-                {
-                    each.name: draw(each, each.tries[chosen], self._job.seed, place, number, chosen > 0)
-                    for place, each in enumerate(self._job.inputs)
-                }
-            )
+            yield self._feed(chosen, number, SCALES[number % len(SCALES)])
+
+    def more(self, chosen: int) -> Iterator[Feed]:
+        """Yield inputs of other scales."""
+        for number, scale in enumerate(MORE_SCALES, start=self._job.draws):
+            yield self._feed(chosen, number, scale)
+
+    def _feed(self, chosen: int, number: int, scale: float) -> Feed:
+        most = None if not chosen else 1 if chosen == self.tries - 1 else 2
+        arrays = {
+            each.name: draw(each, each.tries[chosen], [self._job.seed, place, number], scale, most)
+            for place, each in enumerate(self._job.inputs)
+        }
+        return Feed(arrays, scale, most)
 
 
 class Sampled:
@@ -93,7 +109,11 @@ class Sampled:
         size = self._sizes[chosen] or 1
         for start in range(0, self._used, size):
             rows = min(size, self._used - start)
-            yield Feed(self._samples.rows(slice(start, start + rows), size), rows, size)
+            yield Feed(self._samples.rows(slice(start, start + rows), size), rows=rows, size=size)
+
+    def more(self, chosen: int) -> Iterator[Feed]:
+        """Yield nothing: the data is what it is."""
+        yield from ()
 
 
 def source(job: Job) -> Seeded | Sampled:
@@ -116,22 +136,21 @@ def _dtype(name: str) -> np.dtype[Any]:
 
 
 def draw(
-    each: Given, shape: tuple[int, ...], seed: int, place: int, number: int, plain: bool = False
+    each: Given, shape: tuple[int, ...], key: Sequence[int], scale: float, most: int | None = None
 ) -> Array:
-    """Return one draw of an input; ``plain`` keeps integers at 0 and 1."""
-    rng = np.random.default_rng([seed, place, number])
+    """Return one draw of an input; integers are below ``most``, if that is given."""
+    rng, number = np.random.default_rng(key), key[2]
     dtype = _dtype(each.types[0])
     if dtype.kind == "b":
         return np.ones(shape, bool) if number == 0 else rng.integers(0, 2, shape).astype(bool)
     if dtype.kind in "iu" or "int" in dtype.name:
-        return _integers(rng, each, dtype, shape, number, plain)
+        return _integers(rng, each, dtype, shape, number, most)
     if dtype.hasobject:
         words = np.array(["a", "onnx", "2", "the model"], object)
         return np.asarray(words[rng.integers(0, len(words), shape)], object)
     if dtype.kind == "c":
         return (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(dtype)
-    kind = number % _KINDS
-    values = rng.random(shape) if kind == 1 else rng.normal(size=shape) * (_WIDE if kind == 2 else 1.0)
+    values = rng.random(shape) if scale == _UNIT else rng.normal(size=shape) * scale
     return np.asarray(values).astype(dtype)
 
 
@@ -141,12 +160,12 @@ def _integers(
     dtype: np.dtype[Any],
     shape: tuple[int, ...],
     number: int,
-    plain: bool,
+    most: int | None,
 ) -> Array:
     """Draw below the bound; without one all of a narrow type, else small numbers, and first nothing but 1."""
     low, high = 0, 2 + number % 3
-    if plain:
-        high = min(2, each.bound or 2)
+    if most is not None:
+        high = min(most, each.bound or most)
     elif each.bound is not None:
         high = each.bound
     elif dtype.kind in "iu" and dtype.itemsize == 1:

@@ -14,12 +14,20 @@ from onnxtop.reader.terms.constant import Shape
 from onnxtop.reader.terms.interface import Declared
 from onnxtop.results.run import RunInput
 
-_GUESSES = ((64, 8), (224, 16), (32, 1), (256, 128), (1, 2))
-"""Sizes tried for what is open beside the batch: along images, and along anything else."""
+_GUESSES = (
+    *((1, 64, 8), (1, 224, 16), (1, 32, 1), (1, 256, 128)),
+    *((1, 512, 512), (1, 64, 4000), (64, 64, 64), (128, 128, 128)),
+)
+"""Sizes tried for what is open: along the first axis, mostly the batch, along images, along anything else."""
+_LONG = 100
+"""Of the first axis where the others fit the weights, as in a network over time without a batch."""
 _CHANNELS = 3
-_RANKS = ((1, 3, 64, 64), (1, 8), (8,), (1, 8, 8), ())
+_RANKS = ((1, 3, 64, 64), (1, 8), (8,), (1, 8, 8), (), (1, 512), (64, 64), (128, 128))
 """Shapes tried where not even the rank is declared."""
+_MOST_HINTS = 12
 _KNOWN = ("Shape", "Size")
+_UNKNOWN = 2
+"""Entries that are taken to be there where nobody knows how many are."""
 
 
 def ranges(model: Model) -> dict[str, int]:
@@ -27,19 +35,28 @@ def ranges(model: Model) -> dict[str, int]:
     shapes = infer_shapes(model)
     found = {}
     for start in model.inputs:
-        sizes = [size for size in _picked_from(model, start, shapes) if size]
-        if sizes:
-            found[start.name] = min(sizes)
+        least = min(_picked_from(model, start, shapes), default=None)
+        if least is not None:
+            found[start.name] = least
     return found
 
 
-def _picked_from(model: Model, start: Value, shapes: Mapping[str, Shape]) -> Iterator[int | None]:
+def hints(model: Model) -> tuple[int, ...]:
+    """Return sizes that open axes may have to fit: those of the first weights."""
+    weights = (
+        model.tensors[value] for node in model.nodes for value in node.inputs if value in model.tensors
+    )
+    sizes = dict.fromkeys(dim for weight in weights if len(weight.dims) > 1 for dim in weight.dims if dim > 1)
+    return tuple(sizes)[:_MOST_HINTS]
+
+
+def _picked_from(model: Model, start: Value, shapes: Mapping[str, Shape]) -> Iterator[int]:
     """Yield the length of every axis that an input, or what is made of it, picks entries of."""
     reached = {start}
     for node in model.nodes:
         if (node.domain, node.op_type) in LOOKUPS | {("", "GatherElements")}:
             if len(node.inputs) > 1 and node.inputs[1] in reached:
-                yield _length(model, node, shapes)
+                yield _length(model, node, shapes) or _UNKNOWN
             if node.inputs and node.inputs[0] in reached:
                 reached.update(node.outputs)
         elif node.op_type not in _KNOWN and any(value in reached for value in node.inputs):
@@ -59,10 +76,13 @@ def given(
     inputs: Sequence[tuple[Declared | None, ...]],
     shapes: Sequence[Shape | None],
     bounds: Mapping[str, int],
+    sizes: Sequence[int],
     input_shapes: Mapping[str, tuple[int, ...]],
     dims: Mapping[str, int],
 ) -> tuple[Given, ...]:
     """Return what to give each input, declared by one or two models, in one of several sets of shapes.
+
+    ``sizes`` are tried where axes are open, behind those that are tried always.
 
     Raises
     ------
@@ -70,13 +90,16 @@ def given(
         An input is no tensor, or of a type that is not known.
     """
     firsts = [next(each for each in pair if each is not None) for pair in inputs]
+    fitting = [(first, size) for first in (1, _LONG) for size in sizes]
+    guesses = [*_GUESSES, *((first, size, size) for first, size in fitting)]
+    ranks = [*_RANKS, *fitting]
     tries = [
         _sized(firsts, shapes, guess, input_shapes, dims, rank)
-        for guess, rank in zip(_GUESSES, _RANKS, strict=True)
+        for guess, rank in zip(guesses, ranks, strict=True)
     ]
     different = list(dict.fromkeys(tuple(each) for each in tries))
-    if len(different) == 1 and any(each.dtype is not None and each.dtype.kind in "iu" for each in firsts):
-        different *= 2  # the second time with integers of 0 and 1
+    if any(each.dtype is not None and each.dtype.kind in "iu" for each in firsts):
+        different += different[:1] * 2  # once more with integers of 0 and 1, and of 0
     return tuple(
         Given(
             names=tuple(None if each is None else each.name for each in pair),
@@ -98,7 +121,7 @@ def _type(declared: Declared) -> str:
 def _sized(
     declared: Sequence[Declared],
     shapes: Sequence[Shape | None],
-    guess: tuple[int, int],
+    guess: tuple[int, int, int],
     input_shapes: Mapping[str, tuple[int, ...]],
     dims: Mapping[str, int],
     rank: tuple[int, ...],
@@ -123,10 +146,10 @@ def _sized(
     return found
 
 
-def _guessed(declared: Declared, shape: Shape, axis: int, guess: tuple[int, int]) -> int:
-    along, other = guess
+def _guessed(declared: Declared, shape: Shape, axis: int, guess: tuple[int, int, int]) -> int:
+    first, along, other = guess
     if axis == 0:
-        return 1
+        return first
     if (
         len(shape) < 4
         or declared.dtype is None
@@ -154,11 +177,18 @@ def told(inputs: Sequence[Given], declared: Sequence[Declared], chosen: int, dat
             each.name,
             each.types[0],
             each.tries[min(chosen, len(each.tries) - 1)],
-            "samples" if data else _drawn(each, chosen > 0),
+            "samples" if data else _drawn(each, chosen),
             () if data else tuple(_assumed(each, own, chosen)),
+            not data and _is_guess(each),
         )
         for each, own in zip(inputs, declared, strict=True)
     ]
+
+
+def _is_guess(each: Given) -> bool:
+    """Tell whether the values may be others than the model wants: integers of which nothing is known."""
+    dtype = np.dtype(each.types[0])
+    return dtype.kind in "iu" and dtype.itemsize > 1 and each.bound is None
 
 
 def _assumed(each: Given, declared: Declared, chosen: int) -> Iterator[str]:
@@ -172,15 +202,15 @@ def _assumed(each: Given, declared: Declared, chosen: int) -> Iterator[str]:
             yield f"{name or f'axis {axis}'}={size}"
 
 
-def _drawn(each: Given, plain: bool) -> str:
+def _drawn(each: Given, chosen: int) -> str:
     dtype = np.dtype(each.types[0])
     if dtype.kind == "b":
         return "true, and both"
     if dtype.hasobject:
         return "words"
     if dtype.kind in "iu" or "int" in dtype.name:
-        if plain:
-            return "0 and 1"
+        if chosen:
+            return "0" if chosen == len(each.tries) - 1 else "0 and 1"
         if each.bound is not None:
             return f"whole numbers below {each.bound}"
         return "every number of the type" if dtype.itemsize == 1 else "small whole numbers"

@@ -17,7 +17,8 @@ Array = NDArray[Any]
 _SAME = 1e-6
 """Numbers that differ by no more than this share of them are one number, rounded."""
 _MOST_INPUTS = 32
-_TURNS = 2
+_BASES = 6
+"""An input is moved from so many places before it is said to change nothing: each may be saturated."""
 
 
 def run_single(job: Job, tell: Tell) -> Answer:
@@ -27,45 +28,46 @@ def run_single(job: Job, tell: Tell) -> Answer:
     names = list(session.types())
     chosen, first = started(job, given, [session], [names], tell)
     tallies = [_Tally(name) for name in names]
-    runs, base = 0, None
-    for feed in given.feeds(chosen):
-        results = first if base is None else run(job, session, 0, feed, names, tell)
-        base = base or feed
-        for tally, result in zip(tallies, results, strict=True):
-            tally.add(result, feed)
-        runs += 1
-    assert base is not None
+    base, *others = given.feeds(chosen)
+    _take(tallies, first, base)
+    for feed in others:
+        _take(tallies, run(job, session, 0, feed, names, tell), feed)
+    runs = 1 + len(others)
     again = run(job, session, 0, base, names, tell)
     for tally, old, new in zip(tallies, first, again, strict=True):
         tally.random = not equal(old, new)
+    for feed in given.more(chosen):
+        if any(tally.is_constant for tally in tallies):
+            _take(tallies, run(job, session, 0, feed, names, tell), feed)
+            runs += 1
     notes = list(given.notes)
     if len(job.inputs) > _MOST_INPUTS:
         notes.append(f"only the first {_MOST_INPUTS} of {len(job.inputs)} inputs were changed one by one")
-    deaf = _ignored(job, session, base, first, tallies, tell)
+    deaf = _ignored(job, session, [base, *others, *given.more(chosen)][:_BASES], tallies, tell)
     outputs = tuple(tally.told(deaf[place]) for place, tally in enumerate(tallies))
     return Answer(runs=runs, chosen=chosen, outputs=outputs, notes=tuple(notes))
 
 
+def _take(tallies: Sequence["_Tally"], results: Sequence[Array | None], feed: Feed) -> None:
+    for tally, result in zip(tallies, results, strict=True):
+        tally.add(result, feed)
+
+
 def _ignored(
-    job: Job,
-    session: Session,
-    base: Feed,
-    first: Sequence[Array | None],
-    tallies: Sequence["_Tally"],
-    tell: Tell,
+    job: Job, session: Session, bases: Sequence[Feed], tallies: Sequence["_Tally"], tell: Tell
 ) -> list[tuple[str, ...]]:
-    """Return for each output the inputs that change nothing of it."""
+    """Return for each output the inputs that change nothing of it, from wherever they start."""
     found: list[tuple[str, ...]] = [() for _ in tallies]
-    judged = {place for place, tally in enumerate(tallies) if tally.is_sound and not tally.random}
     names = [tally.name for tally in tallies]
-    for each in job.inputs[:_MOST_INPUTS]:
-        still, made = set(judged), 0
-        for turn in range(_TURNS):
+    judged = {place for place, tally in enumerate(tallies) if tally.is_sound and not tally.is_constant}
+    for each in job.inputs[:_MOST_INPUTS] if len(job.inputs) > 1 else ():
+        still, made = {place for place in judged if not tallies[place].random}, 0
+        for turn, base in enumerate(bases):
             other = base.other(job.inputs, each.name, job, turn) if still else None
             if other is None:
                 continue
             try:
-                results = run(job, session, 0, other, names, tell)
+                first, results = (run(job, session, 0, feed, names, tell) for feed in (base, other))
             except EndedError:  # as it may where the values of inputs depend on each other
                 still.clear()
                 break
@@ -92,6 +94,11 @@ class _Tally:
     def is_sound(self) -> bool:
         """Whether the first run gave numbers, or words."""
         return self._first is not None and self._first.size > 0 and not self._nan
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether all runs gave the same numbers."""
+        return bool(self._constant and self._compared and self.is_sound and not self.random)
 
     def add(self, result: Array | None, feed: Feed) -> None:
         """Take what a run gave."""
@@ -120,7 +127,6 @@ class _Tally:
 
     def told(self, ignores: tuple[str, ...]) -> RunOutput:
         """Return what was counted."""
-        constant = bool(self._constant and self._compared and self.is_sound and not self.random)
         return RunOutput(
             name=self.name,
             type=self._type,
@@ -128,7 +134,7 @@ class _Tally:
             nan=self._nan,
             infinite=self._infinite,
             unsound=self._unsound,
-            constant=constant,
+            constant=self.is_constant,
             ignores=ignores,
             random=self.random,
         )

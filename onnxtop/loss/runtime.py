@@ -3,6 +3,7 @@
 Imported only when a model is opened.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,8 +83,22 @@ def _held(model: ModelProto | Path) -> bytes | str:
     return str(model) if isinstance(model, Path) else bytes(model.SerializeToString())
 
 
+_NOISE = (
+    (r"\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*? failed: ?)?", ""),
+    (
+        r"Non-zero status code returned while running (\S+) node\. Name:'([^']*)' Status Message: ",
+        r"\1 '\2': ",
+    ),
+    (r"/onnxruntime_src/\S+ ", ""),
+)
+"""What onnxruntime says around its reasons, and what is left of it."""
+
+
 def _reason(error: Exception) -> str:
-    text = str(error).strip()
+    text = str(error)
+    for noise, left in _NOISE:
+        text = re.sub(noise, left, text)
+    text = text.strip()
     first = text.splitlines()[0] if text else type(error).__name__
     return f"{first}; give a smaller batch size" if "alloc" in first.lower() else first
 

@@ -20,13 +20,17 @@ class RunFailure:
 
 @dataclass(frozen=True)
 class RunInput:
-    """An input and what it was given; ``assumed`` are the sizes that nothing tells, as ``batch=1``."""
+    """An input and what it was given; ``assumed`` are the sizes that nothing tells, as ``batch=1``.
+
+    ``guessed`` says that nothing tells which values it wants.
+    """
 
     name: str
     type: str
     shape: tuple[int, ...]
     given: str
     assumed: tuple[str, ...] = ()
+    guessed: bool = False
 
 
 @dataclass(frozen=True)

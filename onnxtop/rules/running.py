@@ -142,10 +142,10 @@ def ignored_input(report: Report, policy: Policy) -> Found:
 
 def _is_ignored(given: RunInput, run: ModelRun) -> bool:
     """Tell whether no output that the input leads to changes, and none is constant or random anyway."""
-    others = [each for each in run.outputs if given.name not in each.ignores]
-    return not any(each.random for each in run.outputs) and not any(
-        given.name in each.follows for each in others
-    )
+    if given.guessed:
+        return False
+    led = [each for each in run.outputs if given.name in each.follows]
+    return all(given.name in each.ignores and not (each.random or each.constant) for each in led)
 
 
 @rule(
