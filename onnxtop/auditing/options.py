@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from onnxtop.errors import UsageError
+from onnxtop.execution.options import RunOptions
 from onnxtop.options import AllowExternal, Dims, InputShapes, Option, Peepholes, Seed, check
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class AuditOptions:
     With ``skips`` cut, the identity branches of residual networks are left out; both totals are reported, the
     option chooses the figures of the layers. ``input_shapes`` and ``dims`` matter where a convolution is
     ``unrolled`` and where they decide how neurons are joined. An output may be any value of the model.
-    Nothing of a model is run without ``data``; the minima are trained from fresh weights.
+    Nothing of a model is run without ``data`` or ``running``; the minima are trained from fresh weights.
     """
 
     convention: Annotated[
@@ -95,6 +96,7 @@ class AuditOptions:
         Option("Let the network end at this value only, or at several.", flag="--to-output", metavar="NAME"),
     ] = ()
     seed: Seed = 0
+    running: RunOptions = field(default_factory=RunOptions)
 
 
 def check_options(options: AuditOptions) -> re.Pattern[str]:

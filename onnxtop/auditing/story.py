@@ -31,6 +31,7 @@ from onnxtop.results.report import (
     Report,
     ToolInfo,
 )
+from onnxtop.results.run import ModelRun
 from onnxtop.rules import catalogue
 from onnxtop.rules.rule import Policy
 from onnxtop.statistics.copies import find_copies
@@ -129,6 +130,7 @@ def audited(
         settings=settings_of(options),
         coverage=coverage,
         constants=bad_constants(model, constants, found, counts),
+        run=_run(model, options),
         **figures,
     )
     flags = {name: each.flag for name, each in declared(AuditOptions).items()}
@@ -173,8 +175,18 @@ def _figures(
 _NOT_MEASURED = network.DeepGraph(DeepGraphPersistence(reason=NOT_ASKED), Cut(reason=NOT_ASKED))
 
 
+def _run(model: Model, options: AuditOptions) -> ModelRun | None:
+    """Run the model in a process of its own, if that is asked for."""
+    if not options.running.asked:
+        return None
+    from onnxtop.execution.story import Frame, run_model  # loads what reads data
+
+    frame = Frame(options.seed, options.input_shapes, options.dims, options.allow_external)
+    return run_model(model, options.running, frame)
+
+
 def _on_data(model: Model, options: AuditOptions) -> dict[str, Any]:
-    """Run the model on the data that was given, if any: the only place where an audit runs a model."""
+    """Measure the loss on the data that was given, if any: here and in `_run` alone an audit runs a model."""
     if options.data is None:
         return {}
     from onnxtop.landscape.story import loss_barcode  # loads onnxruntime

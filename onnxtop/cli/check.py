@@ -13,6 +13,8 @@ from onnxtop.cli.options import MEASURED, READ, config_option, options_of
 from onnxtop.cli.outputs import Output, check, write_all
 from onnxtop.cli.settings import resolve, shown, use_configuration
 from onnxtop.cli.verb import Run, Verb
+from onnxtop.execution.options import RunOptions
+from onnxtop.options import with_values
 from onnxtop.render import RenderOptions
 from onnxtop.results.outcome import code_of, exit_code
 from onnxtop.rules.options import CheckOptions
@@ -30,6 +32,7 @@ _JUDGING = ("fail_on", "baseline", "compare", "write_baseline", "select", "ignor
 @config_option(use_configuration)
 @click.option("--show-settings", is_flag=True, help="Print every setting and where it comes from, and stop.")
 @options_of(AuditOptions, *READ, *MEASURED)
+@options_of(RunOptions)
 def command(run: Run, models: tuple[str, ...], show_settings: bool, **options: Any) -> int:
     """Judge models by rules, thresholds and a baseline: the CI gate.
 
@@ -43,7 +46,7 @@ def command(run: Run, models: tuple[str, ...], show_settings: bool, **options: A
     if show_settings:
         click.echo(shown(settings), nl=False)
         return 0
-    measured = AuditOptions(**{name: value for name, value in options.items() if name not in _JUDGING})
+    measured = with_values(AuditOptions(), options)
     return _judge(run, models, settings.values, measured, options["write_baseline"])
 
 
@@ -61,7 +64,8 @@ def _judge(
     baseline = read_baseline(settings["baseline"]) if settings["baseline"] else None
     # by path: what a gate writes does not depend on the order in which models were named
     found = sorted(find_models(models), key=lambda model: model if isinstance(model, str) else model.path)
-    run.check([*found, *([baseline.path] if baseline else [])])
+    data = options.running.samples
+    run.check([*found, *([baseline.path] if baseline else []), *([data] if data else [])])
     new = [Output("json", written)] if written else []
     check([*run.outputs, *new], [path for path in found if isinstance(path, str)])
     results = analyse(run, found, options, _policies(settings, baseline, len(found)))

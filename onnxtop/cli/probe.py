@@ -1,11 +1,11 @@
 """``onnxtop probe``: loss, accuracy and gradient of a model on data, and the landscape around it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
-from onnxtop.cli import EXIT_CODES
+from onnxtop.cli import EXIT_CODES, messages
 from onnxtop.cli.analysis import attempts
 from onnxtop.cli.models import find_models
 from onnxtop.cli.options import options_of
@@ -42,11 +42,13 @@ _INTERRUPTED = 130
     metavar="N",
     help="Points a side.",
 )
+@options_of(ProbeOptions, "max_loss", "min_accuracy")
 @options_of(ProbeOptions, "differences", "mean", "deviation", "budget", "allow_external", "seed")
 def command(run: Run, models: tuple[str, ...], data: str, **settings: Any) -> int:
     """Loss, accuracy and gradient of a model on data.
 
-    MODEL is an ONNX file, a folder (every *.onnx below it) or a pattern. This verb runs the model.
+    MODEL is an ONNX file, a folder (every *.onnx below it) or a pattern. This verb runs the model. A loss
+    that is not finite fails as one above --max-loss does: the exit code is 1.
     """
     found = find_models(models)
     if not settings["surface"] and any(output.format == "svg" for output in run.outputs):
@@ -60,9 +62,23 @@ def command(run: Run, models: tuple[str, ...], data: str, **settings: Any) -> in
         if _interrupted(result):
             break
     run.write(results)
+    _tell(run, results)
     if any(map(_interrupted, results)):
         return _INTERRUPTED
-    return exit_code(result.code if isinstance(result, FailedModel) else 0 for result in results)
+    return exit_code(map(_code, results))
+
+
+def _code(result: Probed | FailedModel) -> int:
+    return result.code if isinstance(result, FailedModel) else int(bool(result.result.failed))
+
+
+def _tell(run: Run, results: Sequence[Probed | FailedModel]) -> None:
+    """Say on stderr what failed, unless a page on stdout says so already."""
+    if any(output.format == "terminal" and output.path is None for output in run.outputs):
+        return
+    for result in results:
+        for failure in () if isinstance(result, FailedModel) else result.result.failed:
+            messages.error(failure, result.path)
 
 
 def _options(quick: bool, surface: bool, surface_points: int, **settings: Any) -> ProbeOptions:

@@ -50,7 +50,11 @@ class Data:
 
 
 def read_data(
-    path: str | Path | Mapping[str, Any], labels: str | Path | None = None, look: Pixels | None = None
+    path: str | Path | Mapping[str, Any],
+    labels: str | Path | None = None,
+    look: Pixels | None = None,
+    *,
+    labelled: bool = True,
 ) -> Data:
     """Read data, or sort arrays that are there already into their splits.
 
@@ -64,21 +68,23 @@ def read_data(
         An .npy file, for a ``path`` that is one.
     look
         How images are turned into numbers.
+    labelled
+        Whether there have to be labels or targets.
 
     Raises
     ------
     UsageError
-        The data cannot be read, or names no labels.
+        The data cannot be read, or names no labels though it has to.
     """
     if isinstance(path, Mapping):
-        return Data(_by_split({name: np.asarray(path[name]) for name in path}))
+        return Data(_by_split({name: np.asarray(path[name]) for name in path}, labelled))
     path = Path(path)
     notes: tuple[str, ...] = ()
     try:
         if path.is_dir():
             arrays, notes = _folder(path, look)
         elif path.suffix.lower() == ".npy":
-            arrays = _pair(path, labels)
+            arrays = _pair(path, labels) if labels or labelled else {"x": _mapped(path)}
         else:
             arrays = _members(path)
     except FileNotFoundError as error:
@@ -89,7 +95,7 @@ def read_data(
         raise UsageError(
             f"{path}: wanted .npz, .npy or a folder of images, found what cannot be read: {error}"
         ) from None
-    return Data(_by_split(arrays), notes)
+    return Data(_by_split(arrays, labelled), notes)
 
 
 def _pair(path: Path, labels: str | Path | None) -> dict[str, Any]:
@@ -159,13 +165,15 @@ def _stored(path: Path, info: zipfile.ZipInfo) -> Array:
     return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
 
 
-def _by_split(arrays: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _by_split(arrays: Mapping[str, Any], labelled: bool) -> dict[str, dict[str, Any]]:
     """Sort arrays into splits by the endings of the labels' names."""
     splits: dict[str, dict[str, Any]] = {}
     for name in arrays:
         for target in TARGETS:
             if name == target or name.startswith(f"{target}_"):
                 splits.setdefault(name.removeprefix(target).removeprefix("_"), {})
+    if not splits and not labelled:
+        return {MAIN: dict(arrays)}
     if not splits:
         raise UsageError(
             "wanted an array 'labels' or 'target' in the data, found "

@@ -112,6 +112,8 @@ class ProbeOptions(LossOptions):
         descent gains.
     surface
         Points a side of the loss surface; 0 for none.
+    max_loss, min_accuracy
+        What the split has to reach; a loss that is not finite never does.
     points, directions, reach
         Of the profiles: points a line, how many random lines, and how far they go in lengths of the filters.
     """
@@ -141,4 +143,16 @@ class ProbeOptions(LossOptions):
             flag="--finite-differences",
         ),
     ] = False
+    max_loss: Annotated[
+        float | None, Option("Return 1 if the loss is above this, or not finite.", metavar="NUMBER", least=0)
+    ] = None
+    min_accuracy: Annotated[
+        float | None, Option("Return 1 if the accuracy, a share, is below this.", metavar="SHARE", least=0)
+    ] = None
     image: Pixels = field(default_factory=Pixels)
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        super().__post_init__()
+        if self.min_accuracy is not None and self.min_accuracy > 1:
+            raise UsageError(f"min_accuracy: wanted a share from 0 to 1, found {self.min_accuracy:g}")

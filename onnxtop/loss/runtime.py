@@ -3,8 +3,10 @@
 Imported only when a model is opened.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -21,7 +23,7 @@ _TYPES["string"] = object
 class Session:
     """A model ready to run; see `Runtime.open`."""
 
-    def __init__(self, proto: ModelProto, threads: int, plain: bool) -> None:
+    def __init__(self, model: ModelProto | Path, threads: int, plain: bool) -> None:
         import onnxruntime  # type: ignore[import-untyped]
 
         options = onnxruntime.SessionOptions()
@@ -34,7 +36,7 @@ class Session:
         options.graph_optimization_level = levels.ORT_DISABLE_ALL if plain else levels.ORT_ENABLE_ALL
         try:
             self._session = onnxruntime.InferenceSession(
-                proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+                _held(model), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime's errors share no base but Exception
             raise ModelError(f"onnxruntime cannot open the model: {_reason(error)}") from None
@@ -66,19 +68,37 @@ class Runtime:
 
     threads: int = 1
 
-    def open(self, proto: ModelProto, *, plain: bool = False) -> Session:
-        """Open a model; ``plain`` leaves out all optimisation.
+    def open(self, model: ModelProto | Path, *, plain: bool = False) -> Session:
+        """Open a model, or the file that holds one; ``plain`` leaves out all optimisation.
 
         Raises
         ------
         ModelError
             onnxruntime does not take it.
         """
-        return Session(proto, self.threads, plain)
+        return Session(model, self.threads, plain)
+
+
+def _held(model: ModelProto | Path) -> bytes | str:
+    return str(model) if isinstance(model, Path) else bytes(model.SerializeToString())
+
+
+_NOISE = (
+    (r"\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*? failed: ?)?", ""),
+    (
+        r"Non-zero status code returned while running (\S+) node\. Name:'([^']*)' Status Message: ",
+        r"\1 '\2': ",
+    ),
+    (r"/onnxruntime_src/\S+ ", ""),
+)
+"""What onnxruntime says around its reasons, and what is left of it."""
 
 
 def _reason(error: Exception) -> str:
-    text = str(error).strip()
+    text = str(error)
+    for noise, left in _NOISE:
+        text = re.sub(noise, left, text)
+    text = text.strip()
     first = text.splitlines()[0] if text else type(error).__name__
     return f"{first}; give a smaller batch size" if "alloc" in first.lower() else first
 

@@ -46,7 +46,7 @@ def _padded(array: Array, size: int) -> Array:
     return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
 
 
-def match(data: Mapping[str, Any], declared: Sequence[Declared]) -> Samples:
+def match(data: Mapping[str, Any], declared: Sequence[Declared], *, labelled: bool = True) -> Samples:
     """Match arrays to a model's inputs.
 
     Parameters
@@ -56,6 +56,8 @@ def match(data: Mapping[str, Any], declared: Sequence[Declared]) -> Samples:
         ``x``. What has another name is left out.
     declared
         The model's inputs.
+    labelled
+        Whether there have to be labels; without them the target is nothing.
 
     Raises
     ------
@@ -64,26 +66,37 @@ def match(data: Mapping[str, Any], declared: Sequence[Declared]) -> Samples:
     """
     arrays = {name: array if hasattr(array, "dtype") else np.asarray(array) for name, array in data.items()}
     target_name = next((name for name in TARGETS if name in arrays), None)
-    if target_name is None:
-        raise UsageError(f"wanted an array 'labels' or 'target' in the data, found {_listed(arrays)}")
-    target = arrays.pop(target_name)
-    if target.ndim == 0:
-        raise UsageError(f"wanted {target_name!r} with one entry a sample, found a single number")
+    target = _target(arrays, target_name) if labelled else None
+    for name in () if labelled else TARGETS:
+        if name not in {value.name for value in declared}:
+            arrays.pop(name, None)
     notes: list[str] = []
     chosen = _by_name(arrays, declared, notes)
     still = {name: array for name, array in chosen.items() if array.ndim == 0}
     inputs = {name: array for name, array in chosen.items() if array.ndim}
     if not inputs:
         raise UsageError("wanted at least one input with samples along its first axis, found none")
-    _check_counts(inputs, target, target_name)
+    if target is None:
+        target_name = next(iter(inputs))
+        target = np.zeros(len(inputs[target_name]), np.int64)
+    _check_counts(inputs, target, str(target_name))
     kinds = {value.name: value for value in declared}
     shapes, dtypes = {}, {}
     for name, array in inputs.items():
         shapes[name] = _sample_shape(name, array.shape[1:], kinds[name], notes)
         dtypes[name] = _type(name, array, kinds[name].dtype, notes)
-    _check_numbers({**inputs, target_name: target})
+    _check_numbers({**inputs, **({str(target_name): target} if labelled else {})})
     still = {name: np.asarray(array, kinds[name].dtype) for name, array in still.items()}
     return Samples(len(target), inputs, shapes, dtypes, still, target, tuple(notes))
+
+
+def _target(arrays: dict[str, Array], name: str | None) -> Array:
+    if name is None:
+        raise UsageError(f"wanted an array 'labels' or 'target' in the data, found {_listed(arrays)}")
+    target = arrays.pop(name)
+    if target.ndim == 0:
+        raise UsageError(f"wanted {name!r} with one entry a sample, found a single number")
+    return target
 
 
 def _listed(names: Mapping[str, Any]) -> str:

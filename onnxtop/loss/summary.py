@@ -21,7 +21,7 @@ from onnxtop.loss.directions import Profile, Surface, along, filter_normalised, 
 from onnxtop.loss.options import Pixels, ProbeOptions
 from onnxtop.loss.prepare.unpack import inputs_of, opened
 from onnxtop.loss.probe import Probe
-from onnxtop.loss.scores import ClassScore
+from onnxtop.loss.scores import ClassScore, Scores
 from onnxtop.reader.model import Model
 from onnxtop.results.plain import plain
 
@@ -76,7 +76,7 @@ class Split:
 
     name: str
     samples: int
-    loss: float
+    loss: float | None
     accuracy: float | None
     top5: float | None
     rmse: float | None
@@ -86,11 +86,13 @@ class Split:
 class LossProbeResult:
     """What a probe found; None where it was not asked for, not reached, or not defined.
 
-    ``gradient_reason`` says why there is no gradient. ``stopped`` is "budget" or "interrupt" where the work
-    ended early.
+    ``reason`` says why there is no loss, ``gradient_reason`` why there is no gradient. ``failed`` says of
+    every figure that is not what it has to be why it is not, in a sentence. ``stopped`` is "budget" or
+    "interrupt" where the work ended early.
     """
 
     loss: float | None = None
+    reason: str | None = None
     loss_name: str = ""
     samples: int = 0
     split: str = ""
@@ -112,6 +114,7 @@ class LossProbeResult:
     surface: Surface | None = None
     ties: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
     stopped: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -184,7 +187,7 @@ def _worked(
 
 
 def _steps(model: Model, probe: Probe, data: Data, name: str, options: ProbeOptions) -> Iterator[Step]:
-    yield "loss", partial(_scored, probe)
+    yield "loss", partial(_scored, probe, options)
     for other, arrays in data.splits.items():
         if other != name:
             yield f"split {other}", partial(_other, model, other, arrays, options)
@@ -205,9 +208,40 @@ def _steps(model: Model, probe: Probe, data: Data, name: str, options: ProbeOpti
         yield "surface", partial(_surface, probe, options)
 
 
-def _scored(probe: Probe, result: LossProbeResult) -> Change:
-    found = probe.scores(probe.theta0)
-    return {"loss": probe.loss(probe.theta0), **vars(found)}
+def _scored(probe: Probe, options: ProbeOptions, result: LossProbeResult) -> Change:
+    loss, reason = _finite_loss(probe)
+    scores = {} if loss is None else vars(probe.scores(probe.theta0))
+    reasons = {"reason": reason, "gradient_reason": "there is no finite loss"} if loss is None else {}
+    failed = tuple(_failed(loss, reason, scores.get("accuracy"), options))
+    return {"loss": loss, **scores, **reasons, "failed": failed}
+
+
+def _finite_loss(probe: Probe) -> tuple[float | None, str]:
+    """Return the loss; None if it is not finite, and what makes it so."""
+    with np.errstate(all="ignore"):
+        loss = probe.loss(probe.theta0)
+        if math.isfinite(loss):
+            return loss, ""
+        outputs = probe.outputs(probe.theta0)
+        sound = np.isfinite(outputs.astype(np.float64)).reshape(len(outputs), -1)
+    count = len(outputs) - int(np.count_nonzero(sound.all(axis=1)))
+    shares = f"for {count:,} of {len(outputs):,} rows"
+    told = f"the output is not finite {shares}" if count else "outputs are too large"
+    return None, f"the loss is {'NaN' if math.isnan(loss) else 'infinite'}: {told}"
+
+
+def _failed(loss: float | None, reason: str, accuracy: float | None, options: ProbeOptions) -> Iterator[str]:
+    """Yield what is not as it has to be."""
+    if loss is None:
+        yield reason
+    elif options.max_loss is not None and loss > options.max_loss:
+        yield f"loss {loss:.6g} is above {options.max_loss:g} (--max-loss)"
+    if options.min_accuracy is None:
+        return
+    if accuracy is None:
+        yield f"there is no accuracy, wanted at least {options.min_accuracy:g} (--min-accuracy)"
+    elif accuracy < options.min_accuracy:
+        yield f"accuracy {accuracy:.6g} is below {options.min_accuracy:g} (--min-accuracy)"
 
 
 def _other(
@@ -218,19 +252,26 @@ def _other(
         probe = Probe(model, arrays, options)
     except UsageError:
         return {}
-    found = probe.scores(probe.theta0)
-    loss = probe.loss(probe.theta0)
+    loss, reason = _finite_loss(probe)
+    found = Scores() if loss is None else probe.scores(probe.theta0)
     split = Split(name, probe.samples, loss, found.accuracy, found.top5, found.rmse)
-    return {"splits": (*result.splits, split)}
+    failed = () if loss is not None else (f"split {name}: {reason}",)
+    return {"splits": (*result.splits, split), "failed": (*result.failed, *failed)}
 
 
 def _gradient(probe: Probe, options: ProbeOptions, result: LossProbeResult) -> Change:
+    if result.loss is None:
+        return {}
     try:
         _, gradient = probe.loss_and_gradient(probe.theta0)
     except ModelError as error:
         if not options.differences:
             return {"gradient_reason": str(error)}
         gradient = probe.gradient_by_differences(probe.theta0)
+    if not np.isfinite(gradient).all():
+        odd = [p.name for p in probe.parameters if not np.isfinite(gradient[p.slice]).all()]
+        shares = f"{len(odd)} of {len(probe.parameters)} parameters, the first {odd[0]}"
+        return {"gradient_reason": f"it is not finite for {shares}"}
     return {"gradient_norm": float(np.linalg.norm(gradient)), "layers": tuple(_by_layer(probe, gradient))}
 
 
@@ -272,6 +313,8 @@ def _by_rules_or_not(probe: Probe) -> Gradient:
 
 
 def _random(probe: Probe, steps: list[float], seed: int, name: str, result: LossProbeResult) -> Change:
+    if result.loss is None:
+        return {}
     direction = filter_normalised(probe.theta0, probe.parameters, seed)
     return {"profiles": (*result.profiles, along(probe.loss, probe.theta0, direction, steps, name))}
 
@@ -287,6 +330,8 @@ def _along_gradient(probe: Probe, steps: list[float], result: LossProbeResult) -
 
 
 def _surface(probe: Probe, options: ProbeOptions, result: LossProbeResult) -> Change:
+    if result.loss is None:
+        return {}
     steps = np.linspace(-1.0, 1.0, options.surface).tolist()
     first, second = (filter_normalised(probe.theta0, probe.parameters, options.seed + n) for n in (0, 1))
     return {"surface": over(probe.loss, probe.theta0, first, second, steps)}

@@ -1,7 +1,10 @@
 """Results as plain JSON values: the one way in which every report writes its numbers."""
 
+import contextlib
 import dataclasses
 import math
+import types
+import typing
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,3 +33,41 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.12g}") if math.isfinite(value) else None
     return value
+
+
+def built(hint: Any, value: Any) -> Any:
+    """Build a value of the annotated type from plain JSON values: the way back.
+
+    Raises
+    ------
+    TypeError, KeyError
+        A value is of another type, or a field is missing.
+    """
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        hints = typing.get_type_hints(hint)
+        return hint(**{f.name: built(hints[f.name], value[f.name]) for f in dataclasses.fields(hint)})
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        return _one_of([arg for arg in args if arg is not type(None)], value)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise TypeError(f"wanted a list, found {value!r:.40}")
+        return tuple(built(args[0], item) for item in value)
+    if origin is not None and issubclass(origin, Mapping):
+        return {key: built(args[1], item) for key, item in value.items()}
+    if not isinstance(value, _LEAVES[hint]) or (isinstance(value, bool) and hint is not bool):
+        raise TypeError(f"wanted {hint.__name__}, found {value!r:.40}")
+    return value
+
+
+_LEAVES: Mapping[type, tuple[type, ...]] = {str: (str,), int: (int,), float: (int, float), bool: (bool,)}
+
+
+def _one_of(hints: list[Any], value: Any) -> Any:
+    """Build a value of the first type that it fits."""
+    for hint in hints[:-1]:
+        with contextlib.suppress(TypeError):
+            return built(hint, value)
+    return built(hints[-1], value)

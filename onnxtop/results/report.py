@@ -5,25 +5,22 @@ JSON values (floats with 12 significant digits, None for whatever is not finite)
 them back.
 """
 
-import contextlib
-import dataclasses
 import hashlib
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from onnxtop.errors import UsageError
-from onnxtop.results.plain import plain
+from onnxtop.results.plain import built, plain
+from onnxtop.results.run import ModelRun
 from onnxtop.statistics.facts import Exchangeability, LayerStatistics
 from onnxtop.topology.facts import LayerRole
 
 NOT_ASKED = "topology was not asked for"
 """The reason of every figure of layers that were only read."""
 
-ON_DATA = ("loss_probe", "loss_landscape")
-"""Keys of a report that are there only if the model was run on data."""
+ON_DATA = ("run", "loss_probe", "loss_landscape")
+"""Keys of a report that are there only if the model was run."""
 
 SCHEMA_VERSION = "2.0"
 """Version of the shape of all JSON: the first number changes when a key changes its meaning or goes."""
@@ -296,8 +293,8 @@ class RulesRun:
 class Report:
     """Everything found in one model.
 
-    ``loss_probe`` and ``loss_landscape`` are there only if the model was run on data: plain values, as
-    `onnxtop probe` and `onnxtop loss-barcode` write them.
+    ``run`` is there only if the model was run by itself, ``loss_probe`` and ``loss_landscape`` only if it was
+    run on data: plain values, as `onnxtop probe` and `onnxtop loss-barcode` write them.
     """
 
     tool: ToolInfo
@@ -309,6 +306,7 @@ class Report:
     constants: tuple[BadConstant, ...] = ()
     findings: tuple[Finding, ...] = ()
     rules: RulesRun = RulesRun()
+    run: ModelRun | None = None
     loss_probe: Mapping[str, Any] | None = None
     loss_landscape: Mapping[str, Any] | None = None
 
@@ -333,42 +331,10 @@ class Report:
             The data is not a report of this version.
         """
         try:
-            report: Report = _build(cls, {**dict.fromkeys(ON_DATA), **data})
+            report: Report = built(cls, {**dict.fromkeys(ON_DATA), **data})
         except (KeyError, TypeError, ValueError) as error:
             what = f"there is no {error}" if isinstance(error, KeyError) else error
             raise UsageError(
                 f"this is not a whole report of schema version {SCHEMA_VERSION}: {what}; make it anew"
             ) from None
         return report
-
-
-def _build(hint: Any, value: Any) -> Any:
-    """Build a value of the annotated type from plain JSON values."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        hints = typing.get_type_hints(hint)
-        return hint(**{f.name: _build(hints[f.name], value[f.name]) for f in dataclasses.fields(hint)})
-    if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in args:
-            return None
-        return _one_of([arg for arg in args if arg is not type(None)], value)
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise TypeError(f"wanted a list, found {value!r:.40}")
-        return tuple(_build(args[0], item) for item in value)
-    if origin is not None and issubclass(origin, Mapping):
-        return {key: _build(args[1], item) for key, item in value.items()}
-    if not isinstance(value, _LEAVES[hint]) or (isinstance(value, bool) and hint is not bool):
-        raise TypeError(f"wanted {hint.__name__}, found {value!r:.40}")
-    return value
-
-
-_LEAVES: Mapping[type, tuple[type, ...]] = {str: (str,), int: (int,), float: (int, float), bool: (bool,)}
-
-
-def _one_of(hints: list[Any], value: Any) -> Any:
-    """Build a value of the first type that it fits."""
-    for hint in hints[:-1]:
-        with contextlib.suppress(TypeError):
-            return _build(hint, value)
-    return _build(hints[-1], value)

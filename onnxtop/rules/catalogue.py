@@ -1,7 +1,7 @@
 """All rules in the order of their codes, and how they are applied to a report.
 
 Families: OT0 load and coverage, OT1 numbers, OT2 one layer, OT3 graph, OT4 topology, OT5 differences to a
-baseline, OT6 quantisation.
+baseline, OT6 quantisation, OT7 runs.
 """
 
 from collections.abc import Container, Iterator, Mapping
@@ -15,6 +15,7 @@ from onnxtop.rules import (
     graph,
     numbers,
     quantisation,
+    running,
     topology,
     units,
     untrained,
@@ -30,10 +31,11 @@ FAMILIES = {
     "OT4": "topology",
     "OT5": "differences to a baseline",
     "OT6": "quantisation",
+    "OT7": "runs of the model",
 }
 """What the first digit of a code means."""
 
-_MODULES = (coverage, numbers, units, untrained, graph, topology, differences, quantisation)
+_MODULES = (coverage, numbers, units, untrained, graph, topology, differences, quantisation, running)
 
 RULES: tuple[Rule, ...] = tuple(
     item for module in _MODULES for item in vars(module).values() if isinstance(item, Rule)

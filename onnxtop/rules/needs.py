@@ -57,3 +57,8 @@ def some_baseline(report: Report, policy: Policy) -> str:
 def values(report: Report, policy: Policy) -> str:
     """Say why values are not compared with those of a baseline."""
     return baseline(report, policy) or ("--compare structure" if policy.structure_only else "")
+
+
+def run(report: Report, policy: Policy) -> str:
+    """Say why the model was not run."""
+    return "no --run" if report.run is None else ""

@@ -29,7 +29,7 @@ def unpacked(model: Model) -> Prepared:
         if node.op_type == "Constant" and node.output[0] in main:
             constants.append(node.output[0])
         else:
-            graph.nodes.append(_complete(node, model.files))
+            graph.nodes.append(complete(node, model.files))
     for name in constants:
         graph.hold(name, model.files.read(main[name]))
     return Prepared(graph, inputs_of(model), tuple(map(_declared, proto.graph.output)))
@@ -53,7 +53,7 @@ def _declared(value: ValueInfoProto) -> Declared:
     return Declared(value.name, dtype, shape)
 
 
-def _complete(node: NodeProto, files: TensorFiles) -> NodeProto:
+def complete(node: NodeProto, files: TensorFiles) -> NodeProto:
     """Return a copy of a node whose tensors, those in its bodies included, hold their bytes."""
     whole = copied(node)
     for tensor in tensors_in(whole):

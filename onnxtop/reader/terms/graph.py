@@ -101,7 +101,7 @@ class Graphs:
             place: None if item.data_type == 0 else item.shape for place, item in enumerate(self.inputs.old)
         }
         for old, new in self.inputs.pairs:
-            shapes[old] = _agreed(shapes[old], self.inputs.new[new].shape)
+            shapes[old] = agreed(shapes[old], self.inputs.new[new].shape)
         return shapes
 
     def _pin(self, shapes: Mapping[int, Shape | None], first: int) -> dict[str, Shape]:
@@ -136,7 +136,8 @@ class Graphs:
         }
 
 
-def _agreed(old: Shape | None, new: Shape | None) -> Shape | None:
+def agreed(old: Shape | None, new: Shape | None) -> Shape | None:
+    """Return a shape with the sizes that either of two tells."""
     if old is None or new is None or len(old) != len(new):
         return new if old is None else old
     return tuple(b if a is None else a for a, b in zip(old, new, strict=True))
@@ -274,7 +275,7 @@ class _Walk:
             found[f"{MARK}results"] = len(node.proto.output)
         if (node.domain, node.op_type) in self._model.closed:
             found[MARK + "functions"] = self._closed
-        if _is_random(node):  # no two are one; which is which says their count
+        if is_random(node):  # no two are one; which is which says their count
             key = repr((_named(node), sorted(found.items()), operands, place))
             self._times[key] = self._times.get(key, -1) + 1
             found[MARK + "random"] = f"{place} {self._times[key]}"
@@ -303,7 +304,7 @@ def _named(node: Node) -> str:
     return f"{node.domain}.{node.op_type}" if node.domain else node.op_type
 
 
-def _is_random(node: Node) -> bool:
+def is_random(node: Node) -> bool:
     """Tell whether results may differ from run to run: it has a seed, or nobody knows the operation."""
     if not onnx.defs.has(node.op_type, node.domain):
         return True

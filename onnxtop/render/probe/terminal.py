@@ -57,6 +57,8 @@ def _page(found: Probed | FailedModel, options: RenderOptions) -> list[str]:
     lines += _wrapped(signs.dot.join(_figures(result)), width)
     for sentence in _sentences(result):
         lines += _wrapped(signs.shown(sentence), width)
+    for failure in result.failed:
+        lines += _wrapped(f"FAILED: {signs.shown(failure)}", width)
     lines += _layers(result.layers, signs, width, options.all_rows)
     lines += _classes(result.classes, signs, width, options.all_rows)
     lines += _charts(result.profiles, signs, width)
@@ -115,7 +117,7 @@ def _sentences(result: LossProbeResult) -> Iterator[str]:
     if result.sharpness is not None:
         sign = "" if result.sharpness.converged else "at least "
         yield f"sharpness (largest Hessian eigenvalue) {sign}{_number(result.sharpness.largest_eigenvalue)}"
-    if result.gradient_reason:
+    if result.gradient_reason and result.loss is not None:
         yield f"no gradient: {result.gradient_reason}"
     if result.ties:
         names = ", ".join(f"{name} ({count} uses)" for name, count in list(result.ties.items())[:3])

@@ -132,6 +132,7 @@ def loss(report: Report) -> list[str]:
     if (probe := report.loss_probe) is not None:
         figures = (
             f"loss {figure(probe['loss'])} ({probe['loss_name']}, {counted(probe['samples'], 'sample')})",
+            probe["reason"],
             "" if probe["accuracy"] is None else f"accuracy {_percent(probe['accuracy'])}",
             "" if probe["rmse"] is None else f"rmse {figure(probe['rmse'])}",
             "" if probe["gradient_norm"] is None else f"gradient norm {probe['gradient_norm']:.4g}",

@@ -1,0 +1,49 @@
+"""What may be asked of a run of a model."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from onnxtop.options import Option
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Whether a model is run, on what, and within which limits.
+
+    Data alone asks for a run too. The memory is address space, where the system can limit that.
+    """
+
+    execute: Annotated[
+        bool,
+        Option(
+            "Run the model too, in a process of its own, on inputs made from the seed or --data.",
+            flag="--run",
+        ),
+    ] = False
+    samples: Annotated[
+        str | None,
+        Option(
+            "Run on these samples instead: .npz, .npy or a folder as probe reads them.",
+            flag="--data",
+            metavar="PATH",
+            form="file",
+        ),
+    ] = None
+    draws: Annotated[int, Option("With --run: how many inputs are made.", metavar="N", least=2)] = 4
+    time_limit: Annotated[
+        float, Option("With --run: end a run after so long.", metavar="SECONDS", least=0, in_file=True)
+    ] = 120.0
+    memory_limit: Annotated[
+        float | None,
+        Option(
+            "With --run: memory for a run; 4 and eight times the model if not given.",
+            metavar="GIB",
+            least=0,
+            in_file=True,
+        ),
+    ] = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether the model is to be run at all."""
+        return self.execute or self.samples is not None

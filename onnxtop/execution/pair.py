@@ -1,0 +1,214 @@
+"""Two models run on the same inputs: how far their outputs are apart, and the first place where they part."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxtop.execution.feeds import Feed, source
+from onnxtop.execution.job import Answer, Job, Places
+from onnxtop.execution.sessions import EndedError, Tell, equal, opened, run, started
+from onnxtop.loss.runtime import Session
+from onnxtop.results.run import PairOutput, Parting
+
+Array = NDArray[Any]
+
+_LEAST_SPREAD = 1e-6
+_FLIPPED = 1e-3
+"""Share of whole numbers that rounding may turn over, as where two classes are as good as tied."""
+_AT_ONCE = 48
+"""So many places are compared in one run."""
+
+
+def run_pair(job: Job, tell: Tell) -> Answer:
+    """Open both models, run both on every feed, and where they differ find out where they part."""
+    sessions = [opened(job, number, tell, plain=True) for number in (0, 1)]
+    given = source(job)
+    names = [[pair[number] for pair in job.outputs] for number in (0, 1)]
+    chosen, first = started(job, given, sessions, names, tell)
+    base = next(given.feeds(chosen))
+    again = run(job, sessions[0], 0, base, names[0], tell)
+    chance = [not equal(old, new) for old, new in zip(first, again, strict=True)]
+    tallies = [_Tally(job, old, new) for old, new in job.outputs]
+    worst, most, runs = base, -1.0, 0
+    for feed in given.feeds(chosen):
+        both = [
+            run(job, session, number, feed, names[number], tell) for number, session in enumerate(sessions)
+        ]
+        apart = [
+            tally.add(old, new, feed)
+            for tally, old, new, random in zip(tallies, *both, chance, strict=True)
+            if not random
+        ]
+        if max(apart, default=-1.0) > most:
+            worst, most = feed, max(apart)
+        runs += 1
+    pairs = tuple(tally.told(random) for tally, random in zip(tallies, chance, strict=True))
+    parting, notes = None, list(given.notes)
+    if any(pair.differs for pair in pairs) and job.places:
+        del sessions
+        try:
+            parting = _parting(job, worst, tell)
+        except EndedError as ended:
+            notes.append(f"where they part was not found: {ended.failure.reason}")
+    return Answer(runs=runs, chosen=chosen, pairs=pairs, parting=parting, notes=tuple(notes))
+
+
+@dataclass(frozen=True)
+class Apart:
+    """How far two arrays are apart: ``share`` and ``most`` are root mean square and largest by the spread."""
+
+    largest: float
+    total: float
+    count: int
+    share: float
+    most: float
+    reason: str = ""
+
+    def exceeds(self, job: Job, flips: bool) -> bool:
+        """Tell whether that is more than it may be."""
+        if self.reason:
+            return True
+        if flips:  # whole numbers, whose share that differs counts
+            return self.share > (_FLIPPED if job.rounding else job.limit)
+        return (self.most if job.rounding else self.share) > job.limit
+
+
+def apart(old: Array, new: Array) -> Apart:
+    """Compare two arrays, of numbers or words."""
+    if old.shape != new.shape:
+        sizes = " and ".join(" x ".join(map(str, each.shape)) or "a number" for each in (old, new))
+        return Apart(0.0, 0.0, 0, 0.0, 0.0, f"of sizes {sizes}")
+    if old.dtype.kind not in "fc" or new.dtype.kind not in "fc":
+        return _whole(old, new)
+    kind = np.complex128 if "c" in (old.dtype.kind, new.dtype.kind) else np.float64
+    old, new = old.astype(kind), new.astype(kind)
+    sound = [np.isfinite(each) for each in (old, new)]
+    odd = ~(sound[0] & sound[1])
+    if not equal(old[odd], new[odd]):
+        return Apart(0.0, 0.0, 0, 0.0, 0.0, "NaN or infinite in one model and not so in the other")
+    old, new = old[~odd], new[~odd]
+    if not old.size:
+        return Apart(0.0, 0.0, 0, 0.0, 0.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        difference = np.abs(new - old)
+        spread = max(float(np.std(old)), _LEAST_SPREAD * max(float(np.max(np.abs(old))), 1.0))
+        largest = float(difference.max())
+        mean_square = math.sqrt(float(np.mean(np.square(difference / spread))))
+    return Apart(largest, float(difference.sum()), old.size, mean_square, largest / spread)
+
+
+def _whole(old: Array, new: Array) -> Apart:
+    differs = old != new
+    share = float(np.mean(differs)) if differs.size else 0.0
+    if old.dtype.kind not in "biu" or new.dtype.kind not in "biu":
+        return Apart(float(share > 0), float(np.sum(differs)), differs.size, share, share)
+    far = np.abs(old.astype(np.float64) - new.astype(np.float64))
+    return Apart(float(far.max(initial=0.0)), float(far.sum()), far.size, share, share)
+
+
+class _Tally:
+    """What is counted of one output of both models over all runs."""
+
+    def __init__(self, job: Job, old: str, new: str) -> None:
+        self._names = old, new
+        self._job = job
+        self._runs: list[Apart] = []
+        self._same_top = self._rows = 0
+        self._differs = False
+
+    def add(self, old: Array | None, new: Array | None, feed: Feed) -> float:
+        """Take what both gave; return how far that is apart, by the spread."""
+        if old is None or new is None:
+            return 0.0
+        if feed.rows is not None and old.shape[:1] == new.shape[:1] == (feed.size,):
+            old, new = old[: feed.rows], new[: feed.rows]
+        found = apart(old, new)
+        self._runs.append(found)
+        self._differs = self._differs or found.exceeds(self._job, old.dtype.kind in "biuO")
+        if _are_classes(old) and _are_classes(new) and old.shape == new.shape:
+            self._rows += len(old)
+            self._same_top += int(np.count_nonzero(old.argmax(axis=1) == new.argmax(axis=1)))
+        return math.inf if found.reason else found.most
+
+    def told(self, random: bool) -> PairOutput:
+        """Return what was counted."""
+        old, new = self._names
+        if random or not self._runs:
+            what = "it is random: the same inputs give something else" if random else "it is no tensor"
+            return PairOutput(new, old, reason=what)
+        reason = next((each.reason for each in self._runs if each.reason), None)
+        counted = sum(each.count for each in self._runs)
+        return PairOutput(
+            name=new,
+            old_name=old,
+            largest=max(each.largest for each in self._runs),
+            mean=sum(each.total for each in self._runs) / max(counted, 1),
+            largest_relative=max(each.most for each in self._runs),
+            relative=max(each.share for each in self._runs),
+            top=self._same_top / self._rows if self._rows else None,
+            rows=self._rows,
+            differs=self._differs,
+            reason=reason,
+        )
+
+
+def _are_classes(array: Array) -> bool:
+    return array.dtype.kind == "f" and array.ndim == 2 and array.shape[1] > 1
+
+
+def _parting(job: Job, feed: Feed, tell: Tell) -> Parting | None:
+    """Return the first place whose values differ by more than outputs may."""
+    wanted = [
+        list(dict.fromkeys(name for names in side for name in names))
+        for side in ([place.old for place in job.places], [place.new for place in job.places])
+    ]
+    sessions = [opened(job, number, tell, plain=True, outputs=wanted[number]) for number in (0, 1)]
+    compared = 0
+    for start in range(0, len(job.places), _AT_ONCE):
+        places = job.places[start : start + _AT_ONCE]
+        old = _values(job, sessions[0], 0, feed, [name for each in places for name in each.old], tell)
+        new = _values(job, sessions[1], 1, feed, [name for each in places for name in each.new], tell)
+        for place in places:
+            compared += 1
+            pairs = list(_pairs(place, old, new))
+            if pairs and all(found.exceeds(job, flips) for found, flips in pairs):
+                nearest = min((found for found, _ in pairs), key=lambda each: each.share)
+                return _told(place, nearest, compared)
+    return None
+
+
+def _values(
+    job: Job, session: Session, number: int, feed: Feed, names: Sequence[str], tell: Tell
+) -> dict[str, Array | None]:
+    wanted = list(dict.fromkeys(names))
+    return dict(zip(wanted, run(job, session, number, feed, wanted, tell), strict=True))
+
+
+def _pairs(
+    place: Places, old: Mapping[str, Array | None], new: Mapping[str, Array | None]
+) -> Iterator[tuple[Apart, bool]]:
+    """Yield how far the values are apart, each of one model from each of the other that holds as much."""
+    for ours in (old[name] for name in place.old):
+        for theirs in (new[name] for name in place.new):
+            if ours is None or theirs is None or ours.size != theirs.size or not ours.size:
+                continue
+            flips = ours.dtype.kind in "biuO"
+            if ours.shape == theirs.shape:
+                yield apart(ours, theirs), flips
+            elif not ours.dtype.hasobject:  # in another layout: the same numbers in some order
+                yield apart(np.sort(ours, axis=None), np.sort(theirs, axis=None)), flips
+
+
+def _told(place: Places, found: Apart, compared: int) -> Parting:
+    return Parting(
+        place.name,
+        place.old_name,
+        place.op_type,
+        None if found.reason else found.largest,
+        None if found.reason else found.share,
+        compared,
+    )

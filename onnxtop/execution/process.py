@@ -1,0 +1,130 @@
+"""A process for one job: started, watched, ended; nothing of it stays."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from onnxtop.errors import UsageError
+from onnxtop.execution.job import Answer, Job
+from onnxtop.results.plain import built, plain
+from onnxtop.results.run import RunFailure
+
+_TAIL = 4000
+"""Characters of what a process said last that are looked at."""
+
+
+def ask(job: Job, seconds: float) -> Answer:
+    """Have a job done in a process of its own; that it did not end well is an answer too.
+
+    Raises
+    ------
+    UsageError
+        The data cannot be read, or does not fit.
+    """
+    with _process() as process:
+        heard, said = _Listener(process.stdout), _Listener(process.stderr)
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(json.dumps(plain(job)) + "\n")
+            process.stdin.flush()
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            late = RunFailure("time", f"not done after {seconds:g} s; see --time-limit", heard.model(job))
+            return Answer(failure=late)
+        answer = heard.answer()
+        if answer is None:
+            failure = _death(process.returncode, said.text(), heard.model(job))
+            return Answer(failure=failure)
+    if answer.misuse is not None:
+        raise UsageError(answer.misuse)
+    return answer
+
+
+@contextlib.contextmanager
+def _process() -> Iterator["subprocess.Popen[str]"]:
+    """Start the process, in a group of its own; end it, whatever happens."""
+    # the same modules as here, and none from the folder that one happens to stand in
+    places = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "onnxtop.execution.child"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": places, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if hasattr(os, "killpg"):
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            with contextlib.suppress(BrokenPipeError):
+                if pipe is not None:
+                    pipe.close()
+
+
+@dataclass(eq=False)
+class _Listener:
+    """Hears what a process says while it runs, so that it never waits for us; keeps the end of it."""
+
+    pipe: IO[str] | None
+    lines: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Begin."""
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def _listen(self) -> None:
+        assert self.pipe is not None
+        with contextlib.suppress(ValueError):  # closed meanwhile
+            for line in self.pipe:
+                self.lines.append(line)
+                del self.lines[:-100]
+
+    def text(self) -> str:
+        self._thread.join(5)
+        return "".join(self.lines)[-_TAIL:]
+
+    def answer(self) -> Answer | None:
+        """Return the answer, None if there was none."""
+        self._thread.join(5)
+        if not self.lines or not self.lines[-1].startswith('{"answer"'):
+            return None
+        answer: Answer = built(Answer, json.loads(self.lines[-1])["answer"])
+        return answer
+
+    def model(self, job: Job) -> str:
+        """Return the model that was worked on last."""
+        told = [line for line in list(self.lines) if line.startswith('{"model"')]
+        return str(json.loads(told[-1])["model"]) if told else job.models[0]
+
+
+def _death(code: int, said: str, model: str) -> RunFailure:
+    """Say how a process ended that gave no answer."""
+    if any(word in said for word in ("bad_alloc", "MemoryError", "Cannot allocate", "out of memory")):
+        return RunFailure("memory", "the process ran out of memory; see --memory-limit", model)
+    if code >= 0:
+        return RunFailure("died", f"the process ended itself with code {code}", model)
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    hint = ", as a system does that runs out of memory" if name == "SIGKILL" else ""
+    return RunFailure("died", f"the process was ended by {name}{hint}", model)
