@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from onnxtop.errors import UsageError
+from onnxtop.results.function import Function
 from onnxtop.results.plain import plain
 from onnxtop.statistics.facts import Exchangeability, LayerStatistics
 from onnxtop.topology.facts import LayerRole
@@ -280,8 +281,8 @@ class Finding:
 class Report:
     """Everything found in one model.
 
-    ``loss_probe`` and ``loss_landscape`` are there only if the model was run on data: plain values, as
-    `onnxtop probe` and `onnxtop loss-barcode` write them.
+    ``function`` is None where layers were only read. ``loss_probe`` and ``loss_landscape`` are there only if
+    the model was run on data: plain values, as `onnxtop probe` and `onnxtop loss-barcode` write them.
     """
 
     tool: ToolInfo
@@ -292,6 +293,7 @@ class Report:
     layers: tuple[LayerReport, ...]
     constants: tuple[BadConstant, ...] = ()
     findings: tuple[Finding, ...] = ()
+    function: Function | None = None
     loss_probe: Mapping[str, Any] | None = None
     loss_landscape: Mapping[str, Any] | None = None
     schema_version: str = SCHEMA_VERSION
@@ -320,7 +322,7 @@ class Report:
         if version != SCHEMA_VERSION:
             raise UsageError(f"wanted a report of schema version {SCHEMA_VERSION}, found {version!r}")
         try:
-            report: Report = _build(cls, {**dict.fromkeys(ON_DATA), **data})
+            report: Report = _build(cls, {**dict.fromkeys((*ON_DATA, "function")), **data})
         except (KeyError, TypeError, ValueError) as error:
             what = f"there is no {error}" if isinstance(error, KeyError) else error
             raise UsageError(

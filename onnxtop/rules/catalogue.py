@@ -12,6 +12,7 @@ from onnxtop.results.report import Finding, LayerReport, Report
 from onnxtop.rules import (
     coverage,
     differences,
+    function,
     graph,
     numbers,
     quantisation,
@@ -19,7 +20,9 @@ from onnxtop.rules import (
     units,
     untrained,
 )
-from onnxtop.rules.baseline import incomparable
+from onnxtop.rules.baseline import foreign, incomparable
+from onnxtop.rules.function import is_settled
+from onnxtop.rules.matching import partners
 from onnxtop.rules.rule import Policy, Rule
 
 FAMILIES = {
@@ -33,7 +36,7 @@ FAMILIES = {
 }
 """What the first digit of a code means."""
 
-_MODULES = (coverage, numbers, units, untrained, graph, topology, differences, quantisation)
+_MODULES = (coverage, numbers, units, untrained, graph, topology, differences, function, quantisation)
 
 RULES: tuple[Rule, ...] = tuple(
     item for module in _MODULES for item in vars(module).values() if isinstance(item, Rule)
@@ -53,21 +56,36 @@ def apply(
     policy = _comparable(policy or Policy(), report, flags)
     shapes = {layer.name: layer.shape for layer in (*_old_layers(policy), *report.layers)}
     known = _known(policy.baseline)
+    earlier = partners(report, policy.baseline) if policy.baseline else {}
+    settled = is_settled(report, policy)
     findings = []
     for rule in RULES:
         severity = severity_of(rule, policy)
-        if severity == "off" or not chosen(rule, policy) or (rule.on_values and policy.structure_only):
+        if severity == "off" or not chosen(rule, policy) or _is_moot(rule, policy, settled):
             continue
         for layer, message in rule.find(report, policy):
             if not _is_ignored(rule, layer, policy):
                 mark = Finding.fingerprint_of(rule.code, layer, shapes.get(layer or "", ()))
-                findings.append(Finding(rule.code, severity, layer, message, mark, mark in known))
+                marks = {mark, *_then(rule, earlier.get(layer or ""))}
+                findings.append(Finding(rule.code, severity, layer, message, mark, bool(marks & known)))
     return tuple(findings)
+
+
+def _is_moot(rule: Rule, policy: Policy, settled: bool) -> bool:
+    """Tell whether a rule compares what differs on purpose, or what is known to be the same as a whole."""
+    return (rule.on_values and (policy.structure_only or settled)) or (rule.on_layers and settled)
+
+
+def _then(rule: Rule, layer: LayerReport | None) -> tuple[str, ...]:
+    """Return the fingerprint of a finding on the baseline's layer, which may have another name."""
+    return () if layer is None else (Finding.fingerprint_of(rule.code, layer.name, layer.shape),)
 
 
 def _comparable(policy: Policy, report: Report, flags: Mapping[str, str] | None) -> Policy:
     """Leave out a baseline that the report cannot be compared with, and say why."""
     why = incomparable(report, policy.baseline, flags) if policy.baseline else ""
+    if policy.baseline and not why and policy.verdict is None and not is_settled(report, policy):
+        why = foreign(report, policy.baseline)
     return replace(policy, baseline=None, incomparable=why) if why else policy
 
 

@@ -129,6 +129,7 @@ def rescaled(now: LayerReport, then: LayerReport, policy: Policy) -> Iterator[st
     why="It was dropped or renamed by another exporter, or can no longer be read.",
     how="Layers are matched by name, else by weight name and shape.",
     false_alarms="Another exporter gives other names; `onnxtop diff` also matches by content.",
+    on_layers=True,
 )
 def layer_vanished(report: Report, policy: Policy) -> Found:
     if policy.baseline is not None:
@@ -145,6 +146,7 @@ def layer_vanished(report: Report, policy: Policy) -> Found:
     why="The architecture changed, a tie was undone, or an exporter renamed a layer.",
     how="Layers are matched by name, else by weight name and shape.",
     false_alarms="Another exporter gives other names; `onnxtop diff` also matches by content.",
+    on_layers=True,
 )
 def layer_appeared(report: Report, policy: Policy) -> Found:
     if policy.baseline is not None:
@@ -161,6 +163,7 @@ def layer_appeared(report: Report, policy: Policy) -> Found:
     why="The architecture changed.",
     how="Inputs and outputs of layers of the same name.",
     false_alarms="A class added on purpose.",
+    on_layers=True,
 )
 def layer_reshaped(now: LayerReport, then: LayerReport, policy: Policy) -> Iterator[str]:
     new, old = (f"{layer.n_in} x {layer.n_out}" for layer in (now, then))

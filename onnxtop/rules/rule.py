@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
+from onnxtop.results.diff import WholeDiff
 from onnxtop.results.report import LayerReport, Report
 from onnxtop.rules.matching import layer_pairs
 
@@ -56,6 +57,7 @@ TOLERANCES: Mapping[str, float] = {
     "weights.scale": 0.05,
     "dgp.normalized": 0.1,
     "coverage.fraction": 0.01,
+    "constants": 0.1,
 }
 """Every figure that is compared with a baseline, and the relative change that is still accepted."""
 
@@ -78,6 +80,8 @@ class Policy:
         Names, codes, or beginnings of codes: the rules that run (all if empty), and those that do not.
     baseline
         An earlier report on the model; without one, the rules of OT5 are silent.
+    verdict
+        What the comparison says of the model against the baseline's, where that is a model.
     structure_only
         Whether to compare shapes, encodings and findings with the baseline, and no values.
     unknown
@@ -93,6 +97,7 @@ class Policy:
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     baseline: Report | None = None
+    verdict: WholeDiff | None = None
     structure_only: bool = False
     unknown: str = ""
     incomparable: str = ""
@@ -130,6 +135,9 @@ class Rule:
         Where the definition comes from.
     on_values
         Whether it compares values with those of a baseline, which differ in a model that is trained anew.
+    on_layers
+        Whether it compares which layers there are, and of which sizes. Neither kind has anything to say where
+        the whole is known to be the baseline's function.
     """
 
     code: str
@@ -142,6 +150,7 @@ class Rule:
     false_alarms: str = "None known."
     source: str = "onnxtop"
     on_values: bool = False
+    on_layers: bool = False
 
 
 def rule(code: str, severity: str, **texts: Any) -> Callable[[Callable[[Report, Policy], Found]], Rule]:
