@@ -3,13 +3,16 @@
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from onnxtop.auditing.layers import Measured, Structure
 from onnxtop.reader.account import Account, Role
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.model import Model
 from onnxtop.reader.skeleton import checker_note
+from onnxtop.reader.terms.digests import VERSION, digests_of
+from onnxtop.reader.terms.interface import Declared
+from onnxtop.results.function import Function, Port
 from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import Coverage, LayerPersistence, LayerReport, ModelInfo, SkippedWeight
 from onnxtop.statistics.exchangeability import verdict
@@ -58,6 +61,22 @@ def model_info(path: str | os.PathLike[str], model: Model, coverage: Coverage) -
         parameters=coverage.parameters_total + coverage.biases + coverage.normalisation,
         complaint=checker_note(model),
     )
+
+
+def function_of(model: Model, counts: Account) -> Function:
+    """Say what a model computes, in digests."""
+    found = digests_of(model, counts)
+    ports = {side: tuple(map(_port, getattr(found, side))) for side in ("inputs", "outputs")}
+    plain = {each.name: getattr(found, each.name) for each in fields(found)}
+    return Function(**{**plain, **ports, "version": VERSION})
+
+
+def _port(declared: Declared) -> Port:
+    if declared.shape is None:
+        return Port(declared.name, declared.type, None)
+    sizes = zip(declared.shape, declared.names, strict=True)
+    shape = tuple(name if size is None else size for size, name in sizes)
+    return Port(declared.name, declared.type, shape)
 
 
 def layer_report(

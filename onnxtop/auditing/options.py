@@ -18,7 +18,8 @@ class AuditOptions:
     """What to measure and how.
 
     Each option says below what it is. ``onnxtop report --help`` shows the same, but for ``topology``: without
-    it the layers are only read, and every figure is None.
+    it the layers are only read, and every figure is None; and ``function``: without it nothing is said of the
+    whole.
 
     Notes
     -----
@@ -77,6 +78,7 @@ class AuditOptions:
         int, Option("With --data: train so many minima, and report the loss barcode.", metavar="N", least=0)
     ] = 0
     topology: bool = True
+    function: bool = True
     count_fixed: Annotated[
         bool, Option("Count layers that were probably not trained in network figures.", in_file=True)
     ] = False

@@ -8,7 +8,7 @@ from typing import Any
 from onnxtop._version import __version__
 from onnxtop.auditing import network
 from onnxtop.auditing.constants import bad_constants, moved_normalisation
-from onnxtop.auditing.describing import coverage_of, layer_report, model_info
+from onnxtop.auditing.describing import coverage_of, function_of, layer_report, model_info
 from onnxtop.auditing.layers import Measured, Progress, measure_layers
 from onnxtop.auditing.options import AuditOptions, check_options, settings_of
 from onnxtop.network import Blocks
@@ -131,6 +131,7 @@ def audited(
         coverage=coverage,
         constants=bad_constants(model, constants, found, counts),
         run=_run(model, options),
+        function=function_of(model, counts) if options.topology and options.function else None,
         **figures,
     )
     flags = {name: each.flag for name, each in declared(AuditOptions).items()}

@@ -1,13 +1,14 @@
 """``onnxtop check``: models judged by rules, thresholds and a baseline: the gate of a build."""
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import EXIT_CODES
 from onnxtop.cli.analysis import analyse
+from onnxtop.cli.baselines import judge
 from onnxtop.cli.models import find_models
 from onnxtop.cli.options import MEASURED, READ, config_option, options_of
 from onnxtop.cli.outputs import Output, check, write_all
@@ -18,10 +19,6 @@ from onnxtop.options import with_values
 from onnxtop.render import RenderOptions
 from onnxtop.results.outcome import code_of, exit_code
 from onnxtop.rules.options import CheckOptions
-
-if TYPE_CHECKING:
-    from onnxtop.rules.baseline import Baseline
-    from onnxtop.rules.rule import Policy
 
 _JUDGING = ("fail_on", "baseline", "compare", "write_baseline", "select", "ignore")
 
@@ -59,32 +56,16 @@ def _judge(
 ) -> int:
     """Audit, judge, write, and return the code."""
     from onnxtop.auditing.story import head_of
-    from onnxtop.rules.baseline import read_baseline
 
-    baseline = read_baseline(settings["baseline"]) if settings["baseline"] else None
     # by path: what a gate writes does not depend on the order in which models were named
     found = sorted(find_models(models), key=lambda model: model if isinstance(model, str) else model.path)
+    judged = judge(settings, options, len(found), run.progress)
     data = options.running.samples
-    run.check([*found, *([baseline.path] if baseline else []), *([data] if data else [])])
+    run.check([*found, *judged.read, *([data] if data else [])])
     new = [Output("json", written)] if written else []
     check([*run.outputs, *new], [path for path in found if isinstance(path, str)])
-    results = analyse(run, found, options, _policies(settings, baseline, len(found)))
+    results = analyse(run, found, options, judged.policy)
     run.write(results, settings["fail-on"], head_of(options))
     write_all(new, "report", results, RenderOptions(fail_on=settings["fail-on"], head=head_of(options)))
     run.note(new)
     return exit_code(code_of(result, settings["fail-on"]) for result in results)
-
-
-def _policies(
-    values: Mapping[str, Any], baseline: "Baseline | None", n_models: int
-) -> "Callable[[str], Policy]":
-    """Return the policy of each model by its path."""
-    from onnxtop.rules.policy import policy_of
-
-    def policy(path: str) -> "Policy":
-        earlier = baseline.of(path, n_models) if baseline else None
-        if isinstance(earlier, str):
-            return policy_of(values, unknown=earlier)
-        return policy_of(values, earlier)
-
-    return policy

@@ -75,7 +75,7 @@ def _below(folder: str) -> Iterator[str | FailedModel]:
         str(Path(parent, name))
         for parent, _, names in os.walk(folder, onerror=refused.append)
         for name in names
-        if _is_model(name)
+        if is_model(name)
     )
     yield from paths
     for error in refused:
@@ -91,12 +91,13 @@ def _matches(pattern: str) -> Iterator[str | FailedModel]:
     for path in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 (Path.glob takes no absolute pattern)
         if Path(path).is_dir():
             models += [model for model in _below(path) if not _is_empty(model)]
-        elif _is_model(path) or not everything:
+        elif is_model(path) or not everything:
             models.append(path)
     yield from models or [FailedModel(pattern, ModelError.exit_code, "no model matches this pattern")]
 
 
-def _is_model(name: str) -> bool:
+def is_model(name: str) -> bool:
+    """Tell whether a file is a model by its name."""
     return name.lower().endswith(".onnx")
 
 

@@ -1,8 +1,9 @@
 """The whole story of a comparison on one page: audit both models, judge them, match their layers."""
 
+import contextlib
 import filecmp
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,14 +19,17 @@ from onnxtop.comparison.options import CompareOptions
 from onnxtop.comparison.verdict import judge_whole, same_bytes
 from onnxtop.errors import NothingToAnalyseError, OnnxtopError
 from onnxtop.reader.layer import Layer
-from onnxtop.reader.model import Model
+from onnxtop.reader.model import Model, load
+from onnxtop.reader.skeleton import check_sizes
 from onnxtop.results.diff import (
     Diff,
     Figure,
     LayerDiff,
     NetworkDiff,
     Unmatched,
+    Verdict,
     WeightChange,
+    WholeDiff,
 )
 from onnxtop.results.report import LayerReport, Report, ToolInfo
 
@@ -102,6 +106,39 @@ def compare(
     )
 
 
+def verdict(
+    old: str | os.PathLike[str],
+    new: str | os.PathLike[str],
+    options: CompareOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> WholeDiff:
+    """Return what `compare` says of two models as wholes; layers are measured only where that decides."""
+    options = options or CompareOptions()
+    paths = os.fspath(old), os.fspath(new)
+    same = _same(*paths, options) if _hold_the_same(*paths) else None
+    if same is not None:
+        return same.whole
+    whole = judge_whole(_loaded(paths[0], options), _loaded(paths[1], options), options.settings)
+    return compare(*paths, options, progress=progress).whole if whole.verdict is Verdict.WITHIN else whole
+
+
+def _loaded(path: str, options: CompareOptions) -> Model:
+    with _named(path):
+        model = load(path, allow_external=options.allow_external)
+        check_sizes(model, options.input_shapes, options.dims)
+        return model
+
+
+@contextlib.contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Say of which of the two models an error is."""
+    try:
+        yield
+    except OnnxtopError as error:
+        raise type(error)(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
+
+
 _TOOL = ToolInfo("onnxtop", __version__, {**ALGORITHMS, "diff": DIFF_ALGORITHM})
 
 
@@ -150,11 +187,10 @@ def _side(path: str, options: CompareOptions, progress: Progress | None, *, topo
         peepholes=options.peepholes,
         seed=options.settings.seed,
         topology=topology,
+        function=False,
     )
-    try:
+    with _named(path):
         found = audited(path, settings, progress=progress)
-    except OnnxtopError as error:
-        raise type(error)(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
     return _Side(found.report, found.model, [_candidate(layer) for layer in found.layers])
 
 

@@ -18,7 +18,8 @@ from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.ops import NORMALISATION, bias_positions
 
-_QUANTISATION = "quantisation"
+QUANTISATION = "quantisation"
+"""The kind of scales and zero points."""
 
 
 class Role(IntEnum):
@@ -113,7 +114,7 @@ def _marks(carriers: Carriers, layers: Iterable[Layer | Skipped]) -> Iterator[En
             base = constants.base(weight)
             position = node.inputs.index(base) if base in node.inputs else 0
             yield Entry(weight, Role.ANALYSED, node, position, layer)
-        yield from (Entry(value, Role.OTHER, kind=_QUANTISATION) for value in more if value is not None)
+        yield from (Entry(value, Role.OTHER, kind=QUANTISATION) for value in more if value is not None)
         if layer.source.bias is not None:
             yield Entry(layer.source.bias.value, Role.BIAS, node, len(node.inputs), layer)
     for node in model.nodes:
@@ -123,7 +124,7 @@ def _marks(carriers: Carriers, layers: Iterable[Layer | Skipped]) -> Iterator[En
         if is_decoder(node) and node.outputs:
             for position, value in enumerate(node.inputs):
                 if value is not None and value in constants:
-                    kind = _QUANTISATION if position else _use(node.outputs[0], model)
+                    kind = QUANTISATION if position else _use(node.outputs[0], model)
                     yield Entry(value, Role.OTHER, node, position, kind=kind)
 
 
@@ -151,7 +152,7 @@ def _use(value: Value, model: Model) -> str:
     if not users:
         return "result"
     quantises = users[0].node.op_type in ("QuantizeLinear", "DequantizeLinear") or is_decoder(users[0].node)
-    return _QUANTISATION if quantises and users[0].position else users[0].node.op
+    return QUANTISATION if quantises and users[0].position else users[0].node.op
 
 
 def _decoded_sizes(layers: Iterable[Layer | Skipped]) -> dict[Value, int]:

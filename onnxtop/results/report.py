@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from onnxtop.errors import UsageError
+from onnxtop.results.function import Function
 from onnxtop.results.plain import built, plain
 from onnxtop.results.run import ModelRun
 from onnxtop.statistics.facts import Exchangeability, LayerStatistics
@@ -293,8 +294,9 @@ class RulesRun:
 class Report:
     """Everything found in one model.
 
-    ``run`` is there only if the model was run by itself, ``loss_probe`` and ``loss_landscape`` only if it was
-    run on data: plain values, as `onnxtop probe` and `onnxtop loss-barcode` write them.
+    ``function`` is None where layers were only read. ``run`` is there only if the model was run by itself,
+    ``loss_probe`` and ``loss_landscape`` only if it was run on data: plain values, as `onnxtop probe` and
+    `onnxtop loss-barcode` write them.
     """
 
     tool: ToolInfo
@@ -306,6 +308,7 @@ class Report:
     constants: tuple[BadConstant, ...] = ()
     findings: tuple[Finding, ...] = ()
     rules: RulesRun = RulesRun()
+    function: Function | None = None
     run: ModelRun | None = None
     loss_probe: Mapping[str, Any] | None = None
     loss_landscape: Mapping[str, Any] | None = None
@@ -331,7 +334,7 @@ class Report:
             The data is not a report of this version.
         """
         try:
-            report: Report = built(cls, {**dict.fromkeys(ON_DATA), **data})
+            report: Report = built(cls, {**dict.fromkeys((*ON_DATA, "function")), **data})
         except (KeyError, TypeError, ValueError) as error:
             what = f"there is no {error}" if isinstance(error, KeyError) else error
             raise UsageError(

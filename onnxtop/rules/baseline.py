@@ -1,8 +1,9 @@
 """Baselines: earlier JSON reports, found again for each model, and whether they can be compared at all."""
 
 import contextlib
+import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePath
 from typing import Any
@@ -24,25 +25,37 @@ class Baseline:
     reports: Mapping[str, Report | str]
 
     def of(self, model: str, n_models: int) -> Report | str:
-        """Return the earlier report on a model, or say why there is none.
+        """Return the earlier report on a model, see `counterpart`, or say why there is none."""
+        found = counterpart(model, self.reports, n_models, self.path)
+        return f"{self.path} has no report on this model" if found is None else self.reports[found]
 
-        A model is found by its path, else by its file name; a single model goes with a single report.
 
-        Raises
-        ------
-        ModelError
-            Several reports may be meant.
-        """
-        if model in self.reports:
-            return self.reports[model]
-        if n_models == len(self.reports) == 1:
-            return next(iter(self.reports.values()))
-        named = [path for path in self.reports if PurePath(path).name == PurePath(model).name]
-        if len(named) == 1:
-            return self.reports[named[0]]
-        if named:
-            raise ModelError(f"baseline {self.path}: it has several reports on {PurePath(model).name}")
-        return f"{self.path} has no report on this model"
+def counterpart(model: str, known: Collection[str], n_models: int, baseline: str) -> str | None:
+    """Return which of the known paths is meant by that of a model, None if none is.
+
+    It is the same path, else one that ends alike, at least in the file's name; of several the one that is
+    alike the furthest. A single model goes with a single one.
+
+    Raises
+    ------
+    ModelError
+        Several may be meant.
+    """
+    if model in known:
+        return model
+    if n_models == len(known) == 1:
+        return next(iter(known))
+    alike = {path: _common(path, model) for path in known}
+    furthest = [path for path in known if alike[path] == max(alike.values()) > 0]
+    if len(furthest) > 1:
+        raise ModelError(f"baseline {baseline}: it has several models called {PurePath(model).name}")
+    return furthest[0] if furthest else None
+
+
+def _common(one: str, other: str) -> int:
+    """Return how many last parts two paths have in common."""
+    pairs = zip(reversed(PurePath(one).parts), reversed(PurePath(other).parts), strict=False)
+    return len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)))
 
 
 def read_baseline(path: str) -> Baseline:
@@ -58,7 +71,9 @@ def read_baseline(path: str) -> Baseline:
     except OSError as error:
         raise UsageError(f"baseline {path}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
-        raise UsageError(f"baseline {path}: this is not JSON: it is not UTF-8 text") from None
+        raise UsageError(
+            f"baseline {path}: this is not JSON: it is not UTF-8 text; the name of a model ends in .onnx"
+        ) from None
     try:
         results = [each for data in _parse(text) for each in read_envelope(data)]
     except UsageError as error:
@@ -110,6 +125,11 @@ def incomparable(report: Report, baseline: Report, flags: Mapping[str, str] | No
             return f"{_differs(flag, mine, theirs, _DEFAULTS.get(setting))}: give both the same"
     if baseline.settings.layers is not None:
         return f"the baseline has only layers matching {baseline.settings.layers!r}"
+    return ""
+
+
+def foreign(report: Report, baseline: Report) -> str:
+    """Say that a baseline is of another model if they have no layer in common, by name or weight."""
     names = {layer.name for layer in report.layers} | {layer.weight for layer in report.layers}
     if report.layers and baseline.layers and not any({x.name, x.weight} & names for x in baseline.layers):
         return f"the baseline is of another model, {baseline.model.path}: none of its layers is in this one"

@@ -4,7 +4,7 @@ Families: OT0 load and coverage, OT1 numbers, OT2 one layer, OT3 graph, OT4 topo
 baseline, OT6 quantisation, OT7 runs.
 """
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set as AbstractSet
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
@@ -12,6 +12,7 @@ from onnxtop.results.report import Finding, LayerReport, NotRun, Report, RulesRu
 from onnxtop.rules import (
     coverage,
     differences,
+    function,
     graph,
     numbers,
     quantisation,
@@ -20,7 +21,9 @@ from onnxtop.rules import (
     units,
     untrained,
 )
-from onnxtop.rules.baseline import incomparable
+from onnxtop.rules.baseline import foreign, incomparable
+from onnxtop.rules.function import is_settled
+from onnxtop.rules.matching import partners
 from onnxtop.rules.rule import Policy, Rule
 
 FAMILIES = {
@@ -35,7 +38,10 @@ FAMILIES = {
 }
 """What the first digit of a code means."""
 
-_MODULES = (coverage, numbers, units, untrained, graph, topology, differences, quantisation, running)
+_MODULES = (
+    *(coverage, numbers, units, untrained, graph, topology),
+    *(differences, function, quantisation, running),
+)
 
 RULES: tuple[Rule, ...] = tuple(
     item for module in _MODULES for item in vars(module).values() if isinstance(item, Rule)
@@ -77,18 +83,32 @@ def why_not(rule: Rule, report: Report, policy: Policy) -> str:
     return next(filter(None, (need(report, policy) for need in rule.needs)), "")
 
 
-def _findings(rule: Rule, report: Report, policy: Policy, known: Container[str]) -> Iterator[Finding]:
+def _findings(rule: Rule, report: Report, policy: Policy, known: AbstractSet[str]) -> Iterator[Finding]:
     shapes = {layer.name: layer.shape for layer in (*_old_layers(policy), *report.layers)}
+    earlier = partners(report, policy.baseline) if policy.baseline else {}
     for layer, message in rule.find(report, policy):
         if not _is_ignored(rule, layer, policy):
             mark = Finding.fingerprint_of(rule.code, layer, shapes.get(layer or "", ()))
-            yield Finding(rule.code, severity_of(rule, policy), layer, message, mark, mark in known)
+            then = _then(rule, earlier.get(layer or ""))
+            yield Finding(
+                rule.code, severity_of(rule, policy), layer, message, mark, bool({mark, then} & known)
+            )
+
+
+def _then(rule: Rule, layer: LayerReport | None) -> str:
+    """Return the fingerprint of a finding on the baseline's layer, which may have another name."""
+    return "" if layer is None else Finding.fingerprint_of(rule.code, layer.name, layer.shape)
 
 
 def _comparable(policy: Policy, report: Report, flags: Mapping[str, str] | None) -> Policy:
-    """Leave out a baseline that the report cannot be compared with, and say why."""
-    why = incomparable(report, policy.baseline, flags) if policy.baseline else ""
-    return replace(policy, baseline=None, incomparable=why) if why else policy
+    """Leave out a baseline that the report cannot be compared with, and say why; note what is settled."""
+    if policy.baseline is None:
+        return policy
+    settled = is_settled(report, policy)
+    why = incomparable(report, policy.baseline, flags)
+    if not why and policy.verdict is None and not settled:
+        why = foreign(report, policy.baseline)
+    return replace(policy, baseline=None, incomparable=why) if why else replace(policy, settled=settled)
 
 
 def _known(baseline: Report | None) -> set[str]:

@@ -127,7 +127,7 @@ def rescaled(now: LayerReport, then: LayerReport, policy: Policy) -> Iterator[st
 @rule(
     "OT504",
     "error",
-    needs=(needs.baseline,),
+    needs=(needs.layers,),
     what="A layer of the baseline is not there any more.",
     why="It was dropped or renamed by another exporter, or can no longer be read.",
     how="Layers are matched by name, else by weight name and shape.",
@@ -144,7 +144,7 @@ def layer_vanished(report: Report, policy: Policy) -> Found:
 @rule(
     "OT505",
     "warning",
-    needs=(needs.baseline,),
+    needs=(needs.layers,),
     what="A layer is new.",
     why="The architecture changed, a tie was undone, or an exporter renamed a layer.",
     how="Layers are matched by name, else by weight name and shape.",
@@ -161,7 +161,7 @@ def layer_appeared(report: Report, policy: Policy) -> Found:
 @pair_rule(
     "OT506",
     "error",
-    needs=(needs.baseline,),
+    needs=(needs.layers,),
     what="A layer has other numbers of inputs or outputs than in the baseline.",
     why="The architecture changed.",
     how="Inputs and outputs of layers of the same name.",

@@ -21,16 +21,25 @@ def layer_pairs(report: Report, baseline: Report | None) -> Iterator[tuple[Layer
 
 
 def partners(report: Report, baseline: Report) -> dict[str, LayerReport]:
-    """Return for each layer's name the baseline's layer: by name, else by its weight's name and shape."""
+    """Return for each layer's name the baseline's layer: by name, its weight's name and shape, or content."""
     found: dict[str, LayerReport] = {}
     keys: tuple[Callable[[LayerReport], Hashable], ...] = (
         lambda layer: layer.name,
         lambda layer: (layer.weight, layer.shape),
+        _content,
     )
     for key in keys:
-        then, now = ([x for x in each.layers if x.name not in found] for each in (baseline, report))
+        taken = {layer.name for layer in found.values()}
+        then = [layer for layer in baseline.layers if layer.name not in taken]
+        now = [layer for layer in report.layers if layer.name not in found]
         found |= {new.name: old for old, new in paired(then, now, key)}
     return found
+
+
+def _content(layer: LayerReport) -> Hashable:
+    """Return what layers of the same weights have in common; the name if nothing is known of these."""
+    sketch = layer.statistics.sketch if layer.statistics else None
+    return layer.name if sketch is None else (layer.shape, sketch)
 
 
 def paired(old: Sequence[_T], new: Sequence[_T], key: Callable[[_T], Hashable]) -> list[tuple[_T, _T]]:

@@ -54,9 +54,20 @@ def some_baseline(report: Report, policy: Policy) -> str:
     return "" if policy.incomparable or policy.unknown else baseline(report, policy)
 
 
+def layers(report: Report, policy: Policy) -> str:
+    """Say why layers are not compared with those of a baseline."""
+    settled = "the whole is the baseline's function" if policy.settled else ""
+    return baseline(report, policy) or settled
+
+
 def values(report: Report, policy: Policy) -> str:
-    """Say why values are not compared with those of a baseline."""
-    return baseline(report, policy) or ("--compare structure" if policy.structure_only else "")
+    """Say why values are not compared with those of a baseline, which training changes."""
+    return layers(report, policy) or ("--compare structure" if policy.structure_only else "")
+
+
+def earlier_model(report: Report, policy: Policy) -> str:
+    """Say why there is no verdict on two models."""
+    return baseline(report, policy) or ("" if policy.verdict else "the baseline is no model")
 
 
 def run(report: Report, policy: Policy) -> str:

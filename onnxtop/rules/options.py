@@ -25,8 +25,9 @@ class CheckOptions:
     baseline: Annotated[
         str | None,
         Option(
-            "Compare with this earlier JSON report; what it has found already is known and fails nothing.",
-            metavar="FILE",
+            "Compare with this earlier JSON report, model, or folder of models; what was found in it already "
+            "is known and fails nothing.",
+            metavar="PATH",
             form="file",
         ),
     ] = None

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, TypeAlias
 
+from onnxtop.results.diff import WholeDiff
 from onnxtop.results.report import LayerReport, Report
 from onnxtop.rules.matching import layer_pairs
 
@@ -61,6 +62,7 @@ TOLERANCES: Mapping[str, float] = {
     "weights.scale": 0.05,
     "dgp.normalized": 0.1,
     "coverage.fraction": 0.01,
+    "constants": 0.1,
 }
 """Every figure that is compared with a baseline, and the relative change that is still accepted."""
 
@@ -83,6 +85,10 @@ class Policy:
         Names, codes, or beginnings of codes: the rules that run (all if empty), and those that do not.
     baseline
         An earlier report on the model; without one, the rules of OT5 are silent.
+    verdict
+        What the comparison says of the model against the baseline's, where that is a model.
+    settled
+        Whether the whole is known to be the baseline's function, so that no more is to be said of its layers.
     structure_only
         Whether to compare shapes, encodings and findings with the baseline, and no values.
     unknown
@@ -98,6 +104,8 @@ class Policy:
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     baseline: Report | None = None
+    verdict: WholeDiff | None = None
+    settled: bool = False
     structure_only: bool = False
     unknown: str = ""
     incomparable: str = ""

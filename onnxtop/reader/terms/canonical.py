@@ -4,6 +4,7 @@ Defaults are filled in, attributes that became operands are operands, axes count
 explicit. An operation whose meaning moved with the opset keeps its version (see `earlier.meaning`).
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,27 @@ _CALLED = {("Pad", "value"): "constant_value", ("Pad", "paddings"): "pads"}
 """Operands that were attributes of another name."""
 _NOT_ALONG = frozenset({"ConcatFromSequence", "OneHot"})
 """Operations whose ``axis`` is not one of their first operand."""
+
+
+def was_attribute(op: str, place: int) -> bool:
+    """Tell whether an operand was an attribute in an earlier opset: a setting, as the bounds of Clip.
+
+    >>> was_attribute("Clip", 1), was_attribute("Add", 1)
+    (True, False)
+    """
+    if not onnx.defs.has(op) or place >= len(inputs := schema(op, NEWEST).inputs):
+        return False
+    return any(_CALLED.get((op, name), name) == inputs[place].name for name in _attributes_ever()[op])
+
+
+@functools.cache
+def _attributes_ever() -> Mapping[str, set[str]]:
+    """Return the attributes that each operation has or had."""
+    found: dict[str, set[str]] = {}
+    for each in onnx.defs.get_all_schemas_with_history():
+        if not each.domain:
+            found.setdefault(each.name, set()).update(each.attributes)
+    return found
 
 
 def canonical(table: Table, call: Call) -> Call:

@@ -22,7 +22,8 @@ from onnxtop.reader.terms.table import INPUT, Origin, Table, Type
 PINNED = (13, 29)
 """Sizes that stand for open ones: what is equal at one size alone may be a coincidence."""
 
-_DEFAULT, _INNER, _UNKNOWN = "default", "body input", "unreadable"
+_DEFAULT, _INNER, UNKNOWN = "default", "body input", "unreadable"
+"""Terms of our own: an input's default, an input of a body, a constant without content."""
 
 _IDENTITY: dict[str, tuple[Rule, ...]] = {"Identity": (arithmetic.identity,)}
 
@@ -62,14 +63,20 @@ class Whole:
 
 
 class Graphs:
-    """Makes the terms of two models, level by level; constants are hashed once."""
+    """Makes the terms of two models, level by level; constants are hashed once.
 
-    def __init__(self, old: Model, new: Model) -> None:
+    One model alone is given twice. Constants that are ``held`` already are not read.
+    """
+
+    def __init__(
+        self, old: Model, new: Model, held: Mapping[tuple[int, Value], Constant | None] | None = None
+    ) -> None:
         self.models = (old, new)
         self.inputs: Ports = ports("input", inputs_of(old), inputs_of(new))
         self.outputs: Ports = ports("output", outputs_of(old), outputs_of(new))
         self._folding = Folding(max(old.byte_count, new.byte_count))
-        self._constants: dict[tuple[int, Value], Constant | None] = {}
+        self.constants: dict[tuple[int, Value], Constant | None] = dict(held or {})
+        """Those that were read, by the place of their model; None for one without content."""
 
     @property
     def is_open(self) -> bool:
@@ -84,11 +91,14 @@ class Graphs:
         shapes.update(
             {place: sizes.get(self.inputs.old[place].name, shape) for place, shape in shapes.items()}
         )
-        outputs = []
+        outputs: list[list[int | None]] = []
         defaults: list[str] = []
         for side, model in enumerate(self.models):
+            if side and model is self.models[0]:
+                outputs.append(outputs[0])
+                continue
             builder.table.side = side
-            walk = _Walk(builder, model, side, self._constants)
+            walk = _Walk(builder, model, side, self.constants)
             walk.give(self._given(side, shapes))
             outputs.append(walk.outputs())
             defaults += walk.defaults if level else []
@@ -192,7 +202,7 @@ class _Walk:
         constant = self._constant(value)
         table = self._builder.table
         if constant is None:  # no data, or a type that cannot be read: like nothing else
-            return table.term(_UNKNOWN, [("name", value.name), ("side", self._side)], [])
+            return table.term(UNKNOWN, [("name", value.name), ("side", self._side)], [])
         item = self._builder.constant(constant)
         if value.name not in self._overridable:
             return item
@@ -218,7 +228,7 @@ class _Walk:
         builder.table.origin = origin
         operands = [None if item is None else self._term(item) for item in node.inputs]
         operands = [
-            builder.table.term(_UNKNOWN, [("name", name), ("side", self._side)], [])
+            builder.table.term(UNKNOWN, [("name", name), ("side", self._side)], [])
             if item is None and name
             else item
             for item, name in zip(operands, node.proto.input, strict=True)
@@ -265,7 +275,7 @@ class _Walk:
     def _attributes(self, node: Node, operands: Sequence[int | None], place: str) -> dict[str, Any]:
         kinds = (AttributeProto.GRAPH, AttributeProto.GRAPHS, AttributeProto.UNDEFINED)
         found: dict[str, Any] = {
-            item.name: attribute_value(item, self._model.files)
+            item.name: self._weights(node, item.name) or attribute_value(item, self._model.files)
             for item in node.proto.attribute
             if item.type not in kinds
         }
@@ -280,6 +290,11 @@ class _Walk:
             self._times[key] = self._times.get(key, -1) + 1
             found[MARK + "random"] = f"{place} {self._times[key]}"
         return found
+
+    def _weights(self, node: Node, name: str) -> Constant | None:
+        """Return the weights in an attribute, where these are held."""
+        value = self._model.attribute_values.get((node.index, name))
+        return None if value is None else self._constants.get((self._side, value))
 
     def _opset(self, node: Node, since: bool = False) -> int:
         opset = int(self._model.opset.get(node.domain or "ai.onnx", 1))

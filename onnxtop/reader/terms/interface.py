@@ -30,6 +30,21 @@ class Declared:
         known = self.data_type in TensorProto.DataType.values() and self.data_type
         return helper.tensor_dtype_to_np_dtype(self.data_type) if known else None
 
+    @property
+    def type(self) -> str:
+        """What ONNX calls the type of the elements; the whole type of what is no tensor."""
+        known = self.data_type in TensorProto.DataType.values() and self.data_type
+        return TensorProto.DataType.Name(self.data_type) if known else self.kind or str(self.data_type)
+
+    @staticmethod
+    def of(name: str, type_: str, shape: Sequence[int | str] | None) -> "Declared":
+        """Return what was declared so, open sizes by their names."""
+        known = type_ in TensorProto.DataType.keys()  # noqa: SIM118 (no mapping)
+        data_type = TensorProto.DataType.Value(type_) if known else TensorProto.UNDEFINED
+        sizes = None if shape is None else tuple(size if isinstance(size, int) else None for size in shape)
+        names = tuple("" if isinstance(size, int) else size for size in shape or ())
+        return Declared(name, data_type, sizes, names, "" if known else type_)
+
     def __str__(self) -> str:
         if not self.data_type:
             return f"no tensor ({self.kind})"

@@ -20,6 +20,11 @@ Attributes = tuple[tuple[str, Any], ...]
 Places = NDArray[np.int32]
 
 
+def is_unordered(op: str, attributes: Attributes) -> bool:
+    """Tell whether the order of operands says nothing; before opset 7 an axis may be that of the second."""
+    return op in COMMUTATIVE and all(name not in ("axis", "broadcast") for name, _ in attributes)
+
+
 class Type(NamedTuple):
     """What a term's values are; a size that is not known is None, as is a shape."""
 
@@ -79,8 +84,7 @@ class Table:
     ) -> int:
         """Return the term of an operation; operands whose order says nothing are put in one order."""
         held = tuple(sorted(attributes))
-        ordered = all(name not in ("axis", "broadcast") for name, _ in held)  # as before opset 7
-        if op in COMMUTATIVE and ordered and None not in operands:
+        if is_unordered(op, held) and None not in operands:
             operands = sorted(operands, key=self._rank)  # type: ignore[arg-type]
         made = Term(op, held, tuple(operands), type_, None, places)
         said = repr(held)
