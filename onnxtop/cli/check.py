@@ -8,7 +8,7 @@ import click
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import EXIT_CODES
 from onnxtop.cli.analysis import analyse, code_of, exit_code
-from onnxtop.cli.models import find_models
+from onnxtop.cli.models import find_models, without_strays
 from onnxtop.cli.options import MEASURED, READ, config_option, options_of
 from onnxtop.cli.outputs import Output, check, write_all
 from onnxtop.cli.settings import resolve, shown, use_configuration
@@ -28,11 +28,19 @@ _JUDGING = ("fail_on", "baseline", "compare", "write_baseline", "select", "ignor
 @options_of(CheckOptions, *_JUDGING)
 @config_option(use_configuration)
 @click.option("--show-settings", is_flag=True, help="Print every setting and where it comes from, and stop.")
+@click.option(
+    "--skip-strays",
+    is_flag=True,
+    help="Pass over files that are neither a model nor a model's data: for hooks, which name what changed.",
+)
 @options_of(AuditOptions, *READ, *MEASURED)
-def command(run: Run, models: tuple[str, ...], show_settings: bool, **options: Any) -> int:
+def command(
+    run: Run, models: tuple[str, ...], show_settings: bool, skip_strays: bool, **options: Any
+) -> int:
     """Judge models by rules, thresholds and a baseline: the CI gate.
 
-    MODEL is an ONNX file, a folder (every *.onnx below it) or a pattern. Rules, severities, thresholds and
+    MODEL is an ONNX file, a folder (every *.onnx below it) or a pattern; a file of external data stands for
+    the models beside or above it that keep weights in it. Rules, severities, thresholds and
     exceptions are set in onnxtop.toml, or in [tool.onnxtop] of pyproject.toml; flags go before files.
     """
     ctx = click.get_current_context()
@@ -42,6 +50,8 @@ def command(run: Run, models: tuple[str, ...], show_settings: bool, **options: A
     if show_settings:
         click.echo(shown(settings), nl=False)
         return 0
+    if skip_strays:
+        models = _without_strays(run, models)
     measured = AuditOptions(**{name: value for name, value in options.items() if name not in _JUDGING})
     return _judge(run, models, settings.values, measured, options["write_baseline"])
 
@@ -67,6 +77,13 @@ def _judge(
     write_all(new, "report", results, RenderOptions())
     run.note(new)
     return exit_code(code_of(result, settings["fail-on"]) for result in results)
+
+
+def _without_strays(run: Run, models: tuple[str, ...]) -> tuple[str, ...]:
+    kept, strays = without_strays(models)
+    for path in strays:
+        run.voice.note(f"{path}: passed over: neither a model nor the data of one beside or above it")
+    return tuple(kept)
 
 
 def _policies(
