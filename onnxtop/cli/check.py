@@ -34,9 +34,7 @@ _JUDGING = ("fail_on", "baseline", "compare", "write_baseline", "select", "ignor
     help="Pass over files that are neither a model nor a model's data: for hooks, which name what changed.",
 )
 @options_of(AuditOptions, *READ, *MEASURED)
-def command(
-    run: Run, models: tuple[str, ...], show_settings: bool, skip_strays: bool, **options: Any
-) -> int:
+def command(run: Run, models: tuple[str, ...], show_settings: bool, skip_strays: bool, **options: Any) -> int:
     """Judge models by rules, thresholds and a baseline: the CI gate.
 
     MODEL is an ONNX file, a folder (every *.onnx below it) or a pattern; a file of external data stands for

@@ -1,7 +1,7 @@
 """What a shell completes beside verbs, options and choices: models, rules, what can be explained.
 
-click asks the type of a parameter, and hands what it says to bash, zsh or fish. A folder is never an answer by
-itself, since shells would end the word behind it: its models and the folders with models in it are.
+click asks the type of a parameter, and hands what it says to bash, zsh or fish. A folder is never an answer
+by itself, since shells would end the word behind it: its models and the folders with models in it are.
 """
 
 import os

@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from onnxtop.cli import app
 from onnxtop.rules.catalogue import RULES
-from onnxtop.rules.figures import FIGURES
+from onnxtop.glossary.measures import FIGURES
 
 
 def invoke(*args):

@@ -1,0 +1,236 @@
+"""Every word that is printed, found by printing: results filled by their types, in every format there is.
+
+A new field of a result is filled by itself, so what a renderer makes of it is looked at without being listed
+here. Names of a model's own stand as `OWN`, which no word of ours is.
+"""
+
+import dataclasses
+import enum
+import html
+import importlib
+import inspect
+import json
+import re
+import types
+import typing
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from onnxtop.auditing.options import AuditOptions
+from onnxtop.auditing.story import audit
+from onnxtop.cli.words import _marked
+from onnxtop.comparison.options import CompareOptions
+from onnxtop.comparison.story import compare
+from onnxtop.landscape.options import BarcodeOptions
+from onnxtop.loss.directions import Surface
+from onnxtop.loss.options import ProbeOptions
+from onnxtop.loss.summary import LossProbeResult
+from onnxtop.options import declared
+from onnxtop.render import RENDERERS, FailedModel, RenderOptions, render
+from onnxtop.render.graph.picture import NOT_REACHED, Item, Picture
+from onnxtop.render.probe import Probed
+from onnxtop.render.table import Column
+from onnxtop.results.diff import Diff
+from onnxtop.results.landscape import LossLandscape
+from onnxtop.results.report import Report
+from onnxtop.rules.options import CheckOptions
+
+OWN = "ownname0"
+"""Stands where a model has a name of its own; words with digits are no words."""
+
+VARIANTS = 12
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLES = ROOT / "sample_models"
+OPTIONS = [
+    each
+    for kind in (AuditOptions, CheckOptions, CompareOptions, ProbeOptions, BarcodeOptions)
+    for each in declared(kind).values()
+]
+
+
+class Filler:
+    """Makes dataclasses of any kind; where several values are possible, other ones each time."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def make(self, hint: Any, name: str = "", owner: type | None = None) -> Any:
+        """Return a value of the annotated type: of the field of this name, if it is one's."""
+        origin, args = typing.get_origin(hint), typing.get_args(hint)
+        if origin is typing.Annotated:
+            return self.make(args[0], name, owner)
+        if origin is typing.Literal:
+            return self.one_of(args)
+        if origin in (typing.Union, types.UnionType):
+            return self.make(self.one_of(args), name, owner)
+        if origin is tuple:
+            kinds = args[:1] * 2 if args[1:] == (...,) else args
+            return tuple(Filler(self.number + i).make(kind, name, owner) for i, kind in enumerate(kinds))
+        if origin is not None and issubclass(origin, Mapping):
+            return {OWN: self.make(args[1], name, owner)}
+        if dataclasses.is_dataclass(hint):
+            return self.instance(hint)
+        if issubclass(hint, enum.Enum):
+            return self.one_of(list(hint))
+        values = {bool: self.number % 2 == 0, int: self.number % 3, float: 0.25, type(None): None, Any: 0}
+        if hint in values:
+            return values[hint]
+        return self.one_of(values_of(owner, name) or choices(name) or [OWN])
+
+    def instance(self, kind: Any) -> Any:
+        hints = typing.get_type_hints(kind, include_extras=True)
+        made = {each.name: self.make(hints[each.name], each.name, kind) for each in dataclasses.fields(kind)}
+        return kind(**made)
+
+    def one_of(self, values: Any) -> Any:
+        return values[self.number % len(values)]
+
+
+def values_of(owner: type | None, name: str) -> list[str]:
+    """Return the values that a docstring gives a field in quotes."""
+    doc = " ".join((inspect.getdoc(owner) or "").split()) if owner else ""
+    found = re.search(rf"``{name}``[^.;]*?\bis ([^.;]*)", doc)
+    return [word for word in _marked(found[1]) if f'"{word}"' in found[1]] if found else []
+
+
+def choices(name: str) -> list[str]:
+    """Return the words that an option of this name may be."""
+    found = (getattr(each, "choices", ()) for each in OPTIONS if each.name == name)
+    return [word for words in found for word in words]
+
+
+def reports(number: int) -> Report:
+    """Return a report with what running the model on data gave, as the verbs that do so write it."""
+    extra = {"loss_probe": None, "loss_landscape": None}
+    if number % 2 == 0:
+        landscape = Filler(number).instance(LossLandscape)
+        extra = {"loss_probe": probes(number).to_dict(), "loss_landscape": landscape.to_dict()}
+    return dataclasses.replace(Filler(number).instance(Report), **extra)
+
+
+def probes(number: int) -> LossProbeResult:
+    """Return a probe; its profiles have as many points as real ones, which is more than two."""
+    result: LossProbeResult = Filler(number).instance(LossProbeResult)
+    line = tuple(-0.5 + step / 20 for step in range(21))
+    profiles = tuple(dataclasses.replace(each, steps=line, losses=line) for each in result.profiles)
+    return dataclasses.replace(
+        result, profiles=profiles, surface=result.surface or Filler(0).instance(Surface)
+    )
+
+
+def pictures(number: int) -> Picture:
+    """Return a layer graph with a node of every kind."""
+    kinds = values_of(Item, "kind")
+    made = [dataclasses.replace(Filler(number + i).instance(Item), kind=kind) for i, kind in enumerate(kinds)]
+    items = {f"{item.kind}:{item.name}": dataclasses.replace(item, remark=NOT_REACHED) for item in made}
+    first, second = list(items)[:2]
+    return Picture(
+        OWN,
+        Filler(number).one_of(("exact", f"conservative ({OWN})")),
+        (OWN,),
+        items,
+        [(first, second)],
+        frozenset(),
+    )
+
+
+def exemplars(result: str, format_name: str, number: int) -> Any:
+    """Return what may be rendered as a result of this kind."""
+    failed = FailedModel(OWN, 3, OWN)
+    one = {
+        "diff": lambda: Filler(number).instance(Diff),
+        "landscape": lambda: Filler(number).instance(LossLandscape),
+        "graph": lambda: pictures(number),
+        "probe": lambda: [Probed(OWN, OWN, 3, probes(number)), failed][: 1 if format_name == "svg" else 2],
+    }
+    return one.get(result, lambda: [reports(number), failed])()
+
+
+def filled() -> Iterator[tuple[str, str, str]]:
+    """Yield (result, format, what is printed) of filled results."""
+    for result, formats in RENDERERS.items():
+        for name in formats:
+            for number in range(VARIANTS):
+                options = RenderOptions(width=120, all_rows=number % 2 == 0, fail_on="warning")
+                yield result, name, render(result, name, exemplars(result, name, number), options)
+
+
+def real() -> Iterator[tuple[str, str, str]]:
+    """Yield (result, format, what is printed) of sample models, without what their files say themselves."""
+    reports = [nameless(audit(SAMPLES / f"{name}.onnx")) for name in ("mlp_untrained", "lstm_torch_legacy")]
+    found = {"report": reports, "check": reports, "diff": compare(*sorted(SAMPLES.glob("minima/*.onnx"))[:2])}
+    for result, results in found.items():
+        for name in RENDERERS[result]:
+            yield result, name, render(result, name, results, RenderOptions(width=120))
+
+
+def nameless(report: Report) -> Report:
+    """Take out of a report what its file says: producer, operations."""
+    model = dataclasses.replace(report.model, producer=OWN, opset={OWN: 1})
+    coverage = dataclasses.replace(report.coverage, other_kinds={OWN: 1})
+    layers = tuple(dataclasses.replace(layer, op_type=OWN) for layer in report.layers)
+    return dataclasses.replace(report, model=model, coverage=coverage, layers=layers)
+
+
+def labels(format_name: str, text: str) -> Iterator[str]:
+    """Yield what stands for something by itself: keys, titles of columns, what is bold, what is in capitals."""
+    if format_name in ("json", "jsonl"):
+        for line in text.splitlines() if format_name == "jsonl" else [text]:
+            yield from keys(json.loads(line))
+    elif format_name == "csv":
+        yield from text.splitlines()[0].split(",")
+    elif format_name == "graphml":
+        yield from re.findall(r'attr.name="([^"]*)"', text)
+    elif format_name == "markdown":
+        yield from (bold.strip(":") for bold in re.findall(r"\*\*([^*\n]+)\*\*", text))
+        yield from re.findall(r"^- ([\w ]+):", text, re.M)
+        for head in re.findall(r"^(.*)\n\|:?-", text, re.M):
+            yield from filter(None, (cell.strip() for cell in head.strip("|").split("|")))
+    yield from re.findall(r"\b[A-Z]{2,}(?:[ -][A-Za-z]{4,})*\b", shown(format_name, text))
+
+
+def keys(value: Any) -> Iterator[str]:
+    """Yield the keys of a JSON value, but for those that are names of a model's own."""
+    if isinstance(value, dict):
+        yield from (key for key in value if key != OWN)
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from keys(item)
+
+
+def columns() -> Iterator[tuple[str, str]]:
+    """Yield (module, title) of the columns of all tables of the terminal."""
+    for result in RENDERERS.values():
+        for module in map(importlib.import_module, result.values()):
+            for value in vars(module).values():
+                if isinstance(value, dict):
+                    yield from (
+                        (module.__name__, each.title) for each in value.values() if isinstance(each, Column)
+                    )
+
+
+def shown(format_name: str, text: str) -> str:
+    """Return what people read of a text, without markup and names; empty if programs read it."""
+    if format_name in ("terminal", "text", "markdown"):
+        found = text
+    elif format_name == "github":
+        found = re.sub(r"^::\w+ [^:]*::", "", text, flags=re.M)
+    elif format_name == "svg":
+        found = "\n".join(re.findall(r">([^<]+)<", text))
+    elif format_name in ("dot", "mermaid"):
+        found = "\n".join(re.findall(r'"([^"]*)"', text)).replace(r"\n", " ").replace("<br/>", " ")
+    elif format_name == "junit":
+        root = ET.fromstring(text)
+        found = "\n".join([*root.itertext(), *(each.get("message", "") for each in root.iter())])
+    elif format_name == "sarif":
+        found = "\n".join(each["message"]["text"] for each in json.loads(text)["runs"][0]["results"])
+    else:
+        return ""
+    plain = html.unescape(found).replace("\u200b", "")
+    return re.sub(rf"{OWN}|`[^`]*`|<[^>]*>|(?<![A-Za-z])[\w./:+-]*\d[\w./:+-]*", " ", plain)
+
+
+def words(text: str) -> Iterator[str]:
+    """Yield the words of a text for people."""
+    return (word.lower() for word in re.findall(r"[A-Za-z][A-Za-z-]*[A-Za-z]", text))
