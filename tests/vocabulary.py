@@ -10,6 +10,7 @@ import html
 import importlib
 import inspect
 import json
+import pkgutil
 import re
 import types
 import typing
@@ -18,11 +19,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import onnxtop.render
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import audit
 from onnxtop.cli.words import _marked
 from onnxtop.comparison.options import CompareOptions
-from onnxtop.comparison.story import compare
 from onnxtop.landscape.options import BarcodeOptions
 from onnxtop.loss.directions import Surface
 from onnxtop.loss.options import ProbeOptions
@@ -160,22 +161,27 @@ def filled() -> Iterator[tuple[str, str, str]]:
 def real() -> Iterator[tuple[str, str, str]]:
     """Yield (result, format, what is printed) of sample models, without what their files say themselves."""
     reports = [nameless(audit(SAMPLES / f"{name}.onnx")) for name in ("mlp_untrained", "lstm_torch_legacy")]
-    found = {"report": reports, "check": reports, "diff": compare(*sorted(SAMPLES.glob("minima/*.onnx"))[:2])}
-    for result, results in found.items():
+    for result in ("report", "check"):
         for name in RENDERERS[result]:
-            yield result, name, render(result, name, results, RenderOptions(width=120))
+            yield result, name, render(result, name, reports, RenderOptions(width=120))
 
 
 def nameless(report: Report) -> Report:
-    """Take out of a report what its file says: producer, operations."""
-    model = dataclasses.replace(report.model, producer=OWN, opset={OWN: 1})
-    coverage = dataclasses.replace(report.coverage, other_kinds={OWN: 1})
-    layers = tuple(dataclasses.replace(layer, op_type=OWN) for layer in report.layers)
-    return dataclasses.replace(report, model=model, coverage=coverage, layers=layers)
+    """Take out of a report what its file says, and messages, which their rules explain."""
+    return dataclasses.replace(
+        report,
+        model=dataclasses.replace(report.model, producer=OWN, opset={OWN: 1}),
+        coverage=dataclasses.replace(report.coverage, other_kinds={OWN: 1}),
+        layers=tuple(
+            dataclasses.replace(layer, name=f"{OWN}{number}", op_type=OWN)
+            for number, layer in enumerate(report.layers)
+        ),
+        findings=tuple(dataclasses.replace(finding, message=OWN) for finding in report.findings),
+    )
 
 
 def labels(format_name: str, text: str) -> Iterator[str]:
-    """Yield what stands for something by itself: keys, titles of columns, what is bold, what is in capitals."""
+    """Yield what stands for something by itself: keys, titles of columns, what is bold or in capitals."""
     if format_name in ("json", "jsonl"):
         for line in text.splitlines() if format_name == "jsonl" else [text]:
             yield from keys(json.loads(line))
@@ -201,13 +207,10 @@ def keys(value: Any) -> Iterator[str]:
 
 def columns() -> Iterator[tuple[str, str]]:
     """Yield (module, title) of the columns of all tables of the terminal."""
-    for result in RENDERERS.values():
-        for module in map(importlib.import_module, result.values()):
-            for value in vars(module).values():
-                if isinstance(value, dict):
-                    yield from (
-                        (module.__name__, each.title) for each in value.values() if isinstance(each, Column)
-                    )
+    for found in pkgutil.walk_packages(onnxtop.render.__path__, "onnxtop.render."):
+        for value in vars(importlib.import_module(found.name)).values():
+            held = value.values() if isinstance(value, dict) else ()
+            yield from ((found.name, each.title) for each in held if isinstance(each, Column))
 
 
 def shown(format_name: str, text: str) -> str:

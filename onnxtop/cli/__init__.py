@@ -21,7 +21,7 @@ VERBS = {
     "check": ("onnxtop.cli.check", "Judge models by rules, thresholds and a baseline: the CI gate."),
     "diff": ("onnxtop.cli.diff", "Tell whether two models are one function, and what changed."),
     "rules": ("onnxtop.cli.rules", "List the rules of check."),
-    "explain": ("onnxtop.cli.explain", "Explain a rule or a figure: what it means, how it is measured."),
+    "explain": ("onnxtop.cli.explain", "Explain a rule, a figure, any word that is printed."),
     "schema": ("onnxtop.cli.schema", "Print the JSON Schema of the report."),
     "probe": ("onnxtop.cli.probe", "Loss, accuracy and gradient of a model on data."),
     "loss-barcode": ("onnxtop.cli.loss_barcode", "Minima of the loss, passes between them, bars, TO-score."),

@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Iterable, Iterator
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 import click
@@ -17,17 +16,17 @@ if TYPE_CHECKING:
 _WIDTH = 80
 
 
-@click.command("explain", epilog=EXIT_CODES)
+@click.command("explain", epilog=EXIT_CODES, context_settings={"ignore_unknown_options": True})
 @click.argument("names", metavar="[NAME]...", nargs=-1, type=Explained())
 def command(names: tuple[str, ...]) -> int:
     """Explain a rule, a figure, any word that is printed.
 
-    NAME is a code or a name that ``onnxtop rules`` lists, a figure such as np, z, dgp or variance, the title of
-    a column, an option, a key of the JSON: in small or capital letters, with spaces, hyphens or neither. Without
-    NAME, list what can be asked.
+    NAME is a code or a name that ``onnxtop rules`` lists, a figure such as np, z, dgp or variance, the title
+    of a column, an option, a key of the JSON: in small or capital letters, with spaces, hyphens or neither.
+    Without NAME, list what can be asked.
     """
     if not names:
-        click.echo("\n".join(_listed()))
+        click.echo("\n".join(_listed()).rstrip("\n"))
         return 0
     from onnxtop.cli.words import find  # loads the rules: not for help
 
@@ -59,22 +58,26 @@ def _part(label: str, text: str) -> str:
 
 
 def _listed() -> Iterator[str]:
-    """Yield the names that can be asked for, by their group."""
-    from onnxtop.cli.words import entries
+    """Yield the names that can be asked for, by their group; each by the first name that it has."""
+    from onnxtop.cli.words import KEYS, entries, find
 
-    for group, members in groupby(entries(), lambda entry: entry.group):
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries():
+        if entry.group != KEYS or entry in find(entry.names[0]):
+            groups.setdefault(entry.group, []).append(entry)
+    for group, members in groups.items():
+        yield f"{group}:"
         names = [" ".join(entry.names) if group == "rules" else entry.names[0] for entry in members]
-        yield from (*([""] if group != entries()[0].group else []), f"{group}:")
-        yield from _wrapped(names, "\n" if group == "rules" else ", ")
+        yield from (f"  {name}" for name in (names if group == "rules" else _wrapped(names)))
+        yield ""
 
 
-def _wrapped(names: Iterable[str], separator: str) -> Iterator[str]:
+def _wrapped(names: Iterable[str]) -> Iterator[str]:
     """Put names on lines, none broken in two."""
-    if separator == "\n":
-        yield from (f"  {name}" for name in names)
-        return
-    unbroken = separator.join(name.replace(" ", "\N{NO-BREAK SPACE}") for name in names)
-    for line in textwrap.wrap(
-        unbroken, _WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
-    ):
-        yield line.replace("\N{NO-BREAK SPACE}", " ")
+    line = ""
+    for name in names:
+        if line and len(line) + len(name) + 2 > _WIDTH - 4:
+            yield f"{line},"
+            line = ""
+        line += f", {name}" if line else name
+    yield line

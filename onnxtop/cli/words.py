@@ -1,7 +1,7 @@
 """Everything that ``onnxtop explain`` knows, by its names: rules, terms, options, keys of the JSON.
 
-Nothing is said twice: what a rule or an option tells is read off it, what a key of a result or the value of an
-option means off the docstring of its dataclass: the sentence that names it.
+Nothing is said twice: what a rule or an option tells is read off it, what a key of a result or the value of
+an option means off the docstring of its dataclass: the sentence that names it.
 """
 
 import dataclasses
@@ -78,7 +78,7 @@ def find(name: str) -> list[Entry]:
     for spelling in (name, own, name.rpartition(".")[2]):
         if found := _index().get(normal(spelling)):
             better = [entry for entry in found if entry.group != KEYS]
-            named = any(spelling in entry.names for entry in better)
+            named = any(spelling.casefold() in map(str.casefold, entry.names) for entry in better)
             return better if named else [*better, *(entry for entry in found if entry.group == KEYS)]
     return []
 
@@ -187,11 +187,10 @@ def _kinds() -> list[type]:
 
 def _collect(hint: object, found: dict[type, None]) -> None:
     """Collect a dataclass and all that its fields may hold."""
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        if hint not in found:
-            found[hint] = None
-            for each in typing.get_type_hints(hint).values():
-                _collect(each, found)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint) and hint not in found:
+        found[hint] = None
+        for each in typing.get_type_hints(hint).values():
+            _collect(each, found)
     for part in typing.get_args(hint):
         _collect(part, found)
 

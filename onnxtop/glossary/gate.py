@@ -61,7 +61,7 @@ TERMS = (
         what="Findings in it are known; the rules OT5 tell what moved beyond the tolerances. values "
         "compares all, structure only shapes, encodings, ties and findings: for a model trained anew.",
         source=f"{_CHECK}, Baselines",
-        also=("compare", "values", "structure", "incomparable"),
+        also=("compare", "values", "structure"),
     ),
     Term(
         name="threshold",

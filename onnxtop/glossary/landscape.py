@@ -14,13 +14,14 @@ TERMS = (
         "less than a thousandth of the reference loss; one that is not counts like the others and is "
         "marked.",
         source=f"{_PAGE}, Minima",
-        also=("minima", "n_minima", "certified", "no minimum"),
+        also=("minima", "n_minima", "certified", "no minimum", "grey: no minimum, see the report"),
     ),
     Term(
         name="birth",
         title="the loss at a minimum",
         what="Where its bar begins.",
         source=_IDEA,
+        also=("from birth to death of every minimum",),
     ),
     Term(
         name="death <=",
@@ -57,6 +58,7 @@ TERMS = (
             "paths",
             "ends a bar",
             "in_tree",
+            "from the lower end of the path to the higher",
         ),
     ),
     Term(

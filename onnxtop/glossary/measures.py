@@ -83,7 +83,7 @@ FIGURES = (
         "these heights gives a bar a minimum.",
         limits="Found paths are upper bounds; with few minima it says little. Needs data.",
         source="Barannikov et al., Topological obstructions in neural networks' learning (arXiv 2012.15834)",
-        also=("to_score", "loss-barcode", "barcode"),
+        also=("to_score", "loss-barcode", "barcode", "onnxtop's own reading of the papers"),
     ),
     Term(
         name="coverage.fraction",

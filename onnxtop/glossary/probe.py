@@ -98,7 +98,13 @@ TERMS = (
                 "filter-normalised",
                 "logarithmic",
             ),
-            *("surface", "first direction", "second direction", "in lengths of the filters"),
+            *(
+                "surface",
+                "first direction",
+                "second direction",
+                "in lengths of the filters",
+                "over two random directions",
+            ),
         ),
     ),
     Term(

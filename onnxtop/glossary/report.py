@@ -151,7 +151,7 @@ TERMS = (
         also=("parameter",),
     ),
     Term(
-        name="in × out",
+        name="in \N{MULTIPLICATION SIGN} out",
         title="neurons that a layer joins",
         what="Inputs and outputs of its graph; rows are inputs, columns are outputs, however the file "
         "stores them.",
@@ -214,11 +214,11 @@ TERMS = (
         also=("probably_fixed", "fixed", "counting what was probably not trained", "count_fixed"),
     ),
     Term(
-        name="not finite",
+        name="NaN",
         title="a layer or constant with NaN or infinity",
         what="Such a layer has no value, sets no scale and enters no mean; the others are measured as usual.",
         source=_MEASURES,
-        also=("nonfinite", "NaN", "infinity"),
+        also=("nonfinite", "infinity"),
     ),
     Term(
         name="undefined",
@@ -329,7 +329,13 @@ TERMS = (
         what="Its ends, its extremes and what has a remark or a finding are; --all shows every row. "
         "Figures of the network are always over all layers.",
         source="onnxtop help report",
-        also=("shown", "more", "layers left out", "matching"),
+        also=(
+            "shown",
+            "more",
+            "layers left out",
+            "only layers matching",
+            "network figures are over all layers",
+        ),
     ),
 )
 """In the order in which a report shows them."""
