@@ -236,4 +236,4 @@ def shown(format_name: str, text: str) -> str:
 
 def words(text: str) -> Iterator[str]:
     """Yield the words of a text for people."""
-    return (word.lower() for word in re.findall(r"[A-Za-z][A-Za-z-]*[A-Za-z]", text))
+    return (word.lower() for word in re.findall(r"[A-Za-z]{2,}", text))
