@@ -11,11 +11,12 @@ import importlib
 import inspect
 import json
 import pkgutil
+import random
 import re
 import types
 import typing
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +31,20 @@ from onnxtop.loss.options import ProbeOptions
 from onnxtop.loss.summary import LossProbeResult
 from onnxtop.options import declared
 from onnxtop.render import RENDERERS, FailedModel, RenderOptions, render
-from onnxtop.render.graph.picture import NOT_REACHED, Item, Picture
+from onnxtop.render.graph.picture import NOT_REACHED, NOT_TAKEN, NOT_USED, Item, Picture
 from onnxtop.render.probe import Probed
 from onnxtop.render.table import Column
 from onnxtop.results.diff import Diff
-from onnxtop.results.landscape import LossLandscape
-from onnxtop.results.report import Report
+from onnxtop.results.landscape import LossLandscape, Minimum
+from onnxtop.results.report import ON_DATA, Report
 from onnxtop.rules.options import CheckOptions
 
 OWN = "ownname0"
 """Stands where a model has a name of its own; words with digits are no words."""
 
 VARIANTS = 12
+LONG = 45
+"""Layers of a table that is too long to be shown whole."""
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "sample_models"
 OPTIONS = [
@@ -52,7 +55,7 @@ OPTIONS = [
 
 
 class Filler:
-    """Makes dataclasses of any kind; where several values are possible, other ones each time."""
+    """Makes dataclasses of any kind; where a field may be several things, each at some number."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -63,30 +66,34 @@ class Filler:
         if origin is typing.Annotated:
             return self.make(args[0], name, owner)
         if origin is typing.Literal:
-            return self.one_of(args)
+            return self.one_of(args, name)
         if origin in (typing.Union, types.UnionType):
-            return self.make(self.one_of(args), name, owner)
+            return self.make(self.one_of(args, name), name, owner)
         if origin is tuple:
-            kinds = args[:1] * 2 if args[1:] == (...,) else args
-            return tuple(Filler(self.number + i).make(kind, name, owner) for i, kind in enumerate(kinds))
+            several = dataclasses.is_dataclass(args[0]) or args[0] is str
+            many = self.one_of((2, 0, 2, LONG), name) if several else 2
+            return tuple(Filler(self.number + i).make(args[0], name, owner) for i in range(many))
         if origin is not None and issubclass(origin, Mapping):
             return {OWN: self.make(args[1], name, owner)}
         if dataclasses.is_dataclass(hint):
             return self.instance(hint)
         if issubclass(hint, enum.Enum):
-            return self.one_of(list(hint))
-        values = {bool: self.number % 2 == 0, int: self.number % 3, float: 0.25, type(None): None, Any: 0}
-        if hint in values:
-            return values[hint]
-        return self.one_of(values_of(owner, name) or choices(name) or [OWN])
+            return self.one_of(list(hint), name)
+        if hint is str:
+            return self.one_of(values_of(owner, name) or choices(name) or [OWN, OWN, ""], name)
+        return self.one_of(
+            {bool: (True, False), int: (0, 1, 2), float: (0.25, 0.5, 0.0)}.get(hint, (None,)), name
+        )
 
     def instance(self, kind: Any) -> Any:
+        """Return a dataclass of this kind."""
         hints = typing.get_type_hints(kind, include_extras=True)
         made = {each.name: self.make(hints[each.name], each.name, kind) for each in dataclasses.fields(kind)}
         return kind(**made)
 
-    def one_of(self, values: Any) -> Any:
-        return values[self.number % len(values)]
+    def one_of(self, values: Sequence[Any], name: str) -> Any:
+        """Return one of the values, by a draw of the field's own, the same in every run."""
+        return random.Random(f"{name} {self.number}").choice(values)
 
 
 def values_of(owner: type | None, name: str) -> list[str]:
@@ -103,38 +110,43 @@ def choices(name: str) -> list[str]:
 
 
 def reports(number: int) -> Report:
-    """Return a report with what running the model on data gave, as the verbs that do so write it."""
-    extra = {"loss_probe": None, "loss_landscape": None}
-    if number % 2 == 0:
-        landscape = Filler(number).instance(LossLandscape)
-        extra = {"loss_probe": probes(number).to_dict(), "loss_landscape": landscape.to_dict()}
+    """Return a report, with what running the model on data gave as the verbs that do so write it."""
+    probed, found = probes(number).to_dict(), landscapes(number).to_dict()
+    extra = {"loss_probe": probed, "loss_landscape": found} if number % 2 else dict.fromkeys(ON_DATA)
     return dataclasses.replace(Filler(number).instance(Report), **extra)
 
 
 def probes(number: int) -> LossProbeResult:
     """Return a probe; its profiles have as many points as real ones, which is more than two."""
-    result: LossProbeResult = Filler(number).instance(LossProbeResult)
+    made: LossProbeResult = Filler(number).instance(LossProbeResult)
     line = tuple(-0.5 + step / 20 for step in range(21))
-    profiles = tuple(dataclasses.replace(each, steps=line, losses=line) for each in result.profiles)
+    profiles = tuple(dataclasses.replace(each, steps=line, losses=line) for each in made.profiles)
+    return dataclasses.replace(made, profiles=profiles, surface=made.surface or Filler(0).instance(Surface))
+
+
+def landscapes(number: int) -> LossLandscape:
+    """Return a landscape, which is never without minima; all of them have one name, by which paths go."""
+    made: LossLandscape = Filler(number).instance(LossLandscape)
+    minima = made.minima or (Filler(number).instance(Minimum),)
     return dataclasses.replace(
-        result, profiles=profiles, surface=result.surface or Filler(0).instance(Surface)
+        made,
+        minima=tuple(
+            dataclasses.replace(each, name=OWN, partner=OWN if each.partner else None) for each in minima
+        ),
+        passes=tuple(dataclasses.replace(each, first=OWN, second=OWN) for each in made.passes),
     )
 
 
 def pictures(number: int) -> Picture:
-    """Return a layer graph with a node of every kind."""
-    kinds = values_of(Item, "kind")
-    made = [dataclasses.replace(Filler(number + i).instance(Item), kind=kind) for i, kind in enumerate(kinds)]
-    items = {f"{item.kind}:{item.name}": dataclasses.replace(item, remark=NOT_REACHED) for item in made}
-    first, second = list(items)[:2]
-    return Picture(
-        OWN,
-        Filler(number).one_of(("exact", f"conservative ({OWN})")),
-        (OWN,),
-        items,
-        [(first, second)],
-        frozenset(),
-    )
+    """Return a layer graph with nodes of every kind, some of them cut off, and a cycle."""
+    made = [
+        dataclasses.replace(Filler(number + i).instance(Item), kind=kind, name=f"{OWN}{i}", remark=remark)
+        for kind in values_of(Item, "kind")
+        for i, remark in enumerate((None, NOT_REACHED, NOT_USED, NOT_TAKEN))
+    ]
+    items = {f"{item.kind}:{item.name}": item for item in made}
+    ways = [(tail, head) for tail in items for head in items if tail[-1] == head[-1]]
+    return Picture(OWN, f"conservative ({OWN})", (OWN,), items, ways, frozenset(ways[1::2]))
 
 
 def exemplars(result: str, format_name: str, number: int) -> Any:
@@ -142,7 +154,7 @@ def exemplars(result: str, format_name: str, number: int) -> Any:
     failed = FailedModel(OWN, 3, OWN)
     one = {
         "diff": lambda: Filler(number).instance(Diff),
-        "landscape": lambda: Filler(number).instance(LossLandscape),
+        "landscape": lambda: landscapes(number),
         "graph": lambda: pictures(number),
         "probe": lambda: [Probed(OWN, OWN, 3, probes(number)), failed][: 1 if format_name == "svg" else 2],
     }

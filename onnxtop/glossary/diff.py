@@ -119,7 +119,7 @@ TERMS = (
         what="Old weights are tried transposed and with rows or columns permuted. Whether a permutation "
         "is harmless depends on the neighbours, so it counts as a change unless --permuted-ok.",
         source=f"{_DIFF}, Weights in another order",
-        also=("order", "permuted", "transposed"),
+        also=("order", "every weight is still there, some in another order", "permuted", "transposed"),
     ),
     Term(
         name="with the weights of another",

@@ -57,6 +57,7 @@ TERMS = (
                 "not taken as an input",
                 "on no way from an input to an output",
                 "cut off",
+                "back: a cycle",
             ),
             *("unreachable", "cutOff"),
         ),
