@@ -116,10 +116,13 @@ class Explained(StringParamType):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem[Any]]:
-        """Answer with rules and words; what has several names, by that which is asked for."""
-        from onnxtop.cli.explain import titles  # loads the rules
+        """Answer with rules and words, each spelling once, without blanks."""
+        from onnxtop.cli.words import entries, normal  # loads the rules
 
-        return [CompletionItem(name, help=title) for name, title in _starting(titles(), incomplete)]
+        named = ((name, entry.title) for entry in reversed(entries()) for name in reversed(entry.names))
+        known = {normal(name): (name.replace(" ", "-"), title) for name, title in named}
+        found = _starting(dict(sorted(known.values())), incomplete)
+        return [CompletionItem(name, help=title) for name, title in found]
 
 
 def _starting(known: Mapping[str, str], start: str) -> Iterator[tuple[str, str]]:

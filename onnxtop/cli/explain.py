@@ -36,17 +36,12 @@ def command(names: tuple[str, ...]) -> int:
 
 
 def _unknown(name: str) -> "Entry":
+    from onnxtop.cli.words import entries
     from onnxtop.options import did_you_mean
 
-    hint = did_you_mean(name.lower(), titles()) or "; onnxtop explain lists what can be asked"
+    known = (each for entry in entries() for each in entry.names)
+    hint = did_you_mean(name.lower(), known) or "; onnxtop explain lists what can be asked"
     raise UsageError(f"there is no rule, figure or word {name!r}{hint}")
-
-
-def titles() -> dict[str, str]:
-    """Return what each name that can be asked for is."""
-    from onnxtop.cli.words import entries
-
-    return {name: entry.title for entry in entries() for name in entry.names}
 
 
 def _page(entry: "Entry") -> str:
