@@ -53,7 +53,7 @@ class Option:
     metavar: str | None = None
     least: int | None = None
     endless: bool = False
-    form: Literal["text", "pattern", "file", "folder"] = "text"
+    form: Literal["text", "pattern", "file", "folder", "rule"] = "text"
     in_file: bool = False
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from onnxtop.auditing.story import audit
 from onnxtop.errors import ModelError
+from onnxtop.glossary.measures import FIGURES
 from onnxtop.results.report import Report
 from onnxtop.rules.catalogue import FAMILIES, RULES
-from onnxtop.rules.figures import FIGURES
 from onnxtop.rules.rule import THRESHOLDS, TOLERANCES
 
 ROOT = Path(__file__).resolve().parent.parent

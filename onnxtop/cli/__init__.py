@@ -21,10 +21,11 @@ VERBS = {
     "check": ("onnxtop.cli.check", "Judge models by rules, thresholds and a baseline: the CI gate."),
     "diff": ("onnxtop.cli.diff", "Tell whether two models are one function, and what changed."),
     "rules": ("onnxtop.cli.rules", "List the rules of check."),
-    "explain": ("onnxtop.cli.explain", "Explain a rule or a figure: what it means, how it is measured."),
+    "explain": ("onnxtop.cli.explain", "Explain a rule, a figure, any word that is printed."),
     "schema": ("onnxtop.cli.schema", "Print the JSON Schema of what a verb writes."),
     "probe": ("onnxtop.cli.probe", "Loss, accuracy and gradient of a model on data."),
     "loss-barcode": ("onnxtop.cli.loss_barcode", "Minima of the loss, passes between them, bars, TO-score."),
+    "help": ("onnxtop.cli.help", "Show what a verb does and its options."),
 }
 """Verb to the module that holds its ``command``, and the line that ``--help`` shows for it."""
 
@@ -55,6 +56,14 @@ class VerbGroup(click.Group):
         command: click.Command = importlib.import_module(VERBS[cmd_name][0]).command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb; one that is not known is told with the nearest that is."""
+        if args[0] not in VERBS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            raise click.UsageError(unknown_verb(args[0]), ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs without importing them."""
         with formatter.section("Verbs"):
@@ -71,6 +80,14 @@ class VerbGroup(click.Group):
         if standalone_mode:
             sys.exit(code)
         return code
+
+
+def unknown_verb(name: str) -> str:
+    """Say that there is no such verb, and which may be meant."""
+    from onnxtop.options import did_you_mean
+
+    hint = did_you_mean(name.lower(), VERBS) or f": wanted one of {', '.join(VERBS)}"
+    return f"No such command {name!r}{hint}"
 
 
 def _told(error: Exception) -> int:
@@ -107,4 +124,6 @@ def main() -> None:
     """
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+    if "_ONNXTOP_COMPLETE" in os.environ:
+        importlib.import_module("onnxtop.cli.completion")
     app.main(prog_name="onnxtop")

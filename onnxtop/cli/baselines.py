@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxtop.auditing.options import AuditOptions
-from onnxtop.cli.models import all_models, is_model
+from onnxtop.cli.models import all_models, is_model_name
 from onnxtop.cli.progress import ProgressLine
 from onnxtop.errors import OnnxtopError, UsageError
 
@@ -51,7 +51,7 @@ def judge(settings: Mapping[str, Any], options: AuditOptions, n_models: int, pro
 
 
 def _names_models(path: str) -> bool:
-    return Path(path).is_dir() or is_model(path) or (glob.has_magic(path) and not Path(path).exists())
+    return Path(path).is_dir() or is_model_name(path) or (glob.has_magic(path) and not Path(path).exists())
 
 
 def _models(path: str) -> Sequence[str]:

@@ -9,7 +9,7 @@ from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import EXIT_CODES
 from onnxtop.cli.analysis import analyse
 from onnxtop.cli.baselines import judge
-from onnxtop.cli.models import find_models
+from onnxtop.cli.models import find_models, without_strays
 from onnxtop.cli.options import MEASURED, READ, config_option, options_of
 from onnxtop.cli.outputs import Output, check, write_all
 from onnxtop.cli.settings import resolve, shown, use_configuration
@@ -28,12 +28,18 @@ _JUDGING = ("fail_on", "baseline", "compare", "write_baseline", "select", "ignor
 @options_of(CheckOptions, *_JUDGING)
 @config_option(use_configuration)
 @click.option("--show-settings", is_flag=True, help="Print every setting and where it comes from, and stop.")
+@click.option(
+    "--skip-strays",
+    is_flag=True,
+    help="Pass over files that are neither a model nor a model's data: for hooks, which name what changed.",
+)
 @options_of(AuditOptions, *READ, *MEASURED)
 @options_of(RunOptions)
-def command(run: Run, models: tuple[str, ...], show_settings: bool, **options: Any) -> int:
+def command(run: Run, models: tuple[str, ...], show_settings: bool, skip_strays: bool, **options: Any) -> int:
     """Judge models by rules, thresholds and a baseline: the CI gate.
 
-    MODEL is an ONNX file, a folder (every *.onnx below it) or a pattern. Rules, severities, thresholds and
+    MODEL is an ONNX file, a folder (every *.onnx below it) or a pattern; a file of external data stands for
+    the models beside or above it that keep weights in it. Rules, severities, thresholds and
     exceptions are set in onnxtop.toml, or in [tool.onnxtop] of pyproject.toml; flags go before files.
     """
     ctx = click.get_current_context()
@@ -43,6 +49,8 @@ def command(run: Run, models: tuple[str, ...], show_settings: bool, **options: A
     if show_settings:
         click.echo(shown(settings), nl=False)
         return 0
+    if skip_strays:
+        models = _without_strays(run, models)
     measured = with_values(AuditOptions(), options)
     return _judge(run, models, settings.values, measured, options["write_baseline"])
 
@@ -69,3 +77,10 @@ def _judge(
     write_all(new, "report", results, RenderOptions(fail_on=settings["fail-on"], head=head_of(options)))
     run.note(new)
     return exit_code(code_of(result, settings["fail-on"]) for result in results)
+
+
+def _without_strays(run: Run, models: tuple[str, ...]) -> tuple[str, ...]:
+    kept, strays = without_strays(models)
+    for path in strays:
+        run.voice.note(f"{path}: passed over: neither a model nor the data of one beside or above it")
+    return tuple(kept)

@@ -1,47 +1,78 @@
-"""``onnxtop explain``: what a rule or a figure means, how it is measured, its limits, its source."""
+"""``onnxtop explain``: what a rule, a figure or any other word that is printed means, and its source."""
 
 import textwrap
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import click
 
 from onnxtop.cli import EXIT_CODES
+from onnxtop.cli.completion import Explained
 from onnxtop.errors import UsageError
+
+if TYPE_CHECKING:
+    from onnxtop.cli.words import Entry
 
 _WIDTH = 80
 
 
-@click.command("explain", epilog=EXIT_CODES)
-@click.argument("name")
-def command(name: str) -> int:
-    """Explain a rule or a figure: what it means, how it is measured.
+@click.command("explain", epilog=EXIT_CODES, context_settings={"ignore_unknown_options": True})
+@click.argument("names", metavar="[NAME]...", nargs=-1, type=Explained())
+def command(names: tuple[str, ...]) -> int:
+    """Explain a rule, a figure, any word that is printed.
 
-    NAME is a code or a name that ``onnxtop rules`` lists, or a figure such as np, z, dgp or variance.
+    NAME is a code or a name that ``onnxtop rules`` lists, a figure such as np, z, dgp or variance, the title
+    of a column, an option, a key of the JSON: in small or capital letters, with spaces, hyphens or neither.
+    Without NAME, list what can be asked.
     """
-    from onnxtop.rules.catalogue import RULES, find_rule
-    from onnxtop.rules.figures import FIGURES, find_figure
+    if not names:
+        click.echo("\n".join(_listed()).rstrip("\n"))
+        return 0
+    from onnxtop.cli.words import find  # loads the rules: not for help
 
-    rule, figure = find_rule(name), find_figure(name)
-    if rule is not None:
-        title = f"{rule.code} {rule.name}: {rule.severity}"
-        parts = {
-            "what": rule.what,
-            "why": rule.why,
-            "how": rule.how,
-            "false alarms": rule.false_alarms,
-            "source": rule.source,
-        }
-    elif figure is not None:
-        title = f"{figure.name}: {figure.title}"
-        parts = {"what": figure.what, "how": figure.how, "limits": figure.limits, "source": figure.source}
-    else:
-        from onnxtop.options import did_you_mean
-
-        known = [word for rule in RULES for word in (rule.code, rule.name)]
-        known += [word for each in FIGURES for word in (each.name, *each.also)]
-        raise UsageError(f"there is no rule and no figure {name!r}{did_you_mean(name.lower(), known)}")
-    click.echo("\n".join([title, *(_part(label, text) for label, text in parts.items())]))
+    found = {entry.title: entry for name in names for entry in find(name) or [_unknown(name)]}
+    click.echo("\n\n".join(map(_page, found.values())))
     return 0
+
+
+def _unknown(name: str) -> "Entry":
+    from onnxtop.cli.words import entries
+    from onnxtop.options import did_you_mean
+
+    known = (each for entry in entries() for each in entry.names)
+    hint = did_you_mean(name.lower(), known) or "; onnxtop explain lists what can be asked"
+    raise UsageError(f"there is no rule, figure or word {name!r}{hint}")
+
+
+def _page(entry: "Entry") -> str:
+    return "\n".join([entry.title, *(_part(label, text) for label, text in entry.parts.items())])
 
 
 def _part(label: str, text: str) -> str:
     return "\n" + textwrap.fill(text, _WIDTH, initial_indent=f"{label}: ", subsequent_indent="  ")
+
+
+def _listed() -> Iterator[str]:
+    """Yield the names that can be asked for, by their group; each by the first name that it has."""
+    from onnxtop.cli.words import KEYS, entries, find
+
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries():
+        if entry.group != KEYS or entry in find(entry.names[0]):
+            groups.setdefault(entry.group, []).append(entry)
+    for group, members in groups.items():
+        yield f"{group}:"
+        names = [" ".join(entry.names) if group == "rules" else entry.names[0] for entry in members]
+        yield from (f"  {name}" for name in (names if group == "rules" else _wrapped(names)))
+        yield ""
+
+
+def _wrapped(names: Iterable[str]) -> Iterator[str]:
+    """Put names on lines, none broken in two."""
+    line = ""
+    for name in names:
+        if line and len(line) + len(name) + 2 > _WIDTH - 4:
+            yield f"{line},"
+            line = ""
+        line += f", {name}" if line else name
+    yield line

@@ -13,7 +13,8 @@ def find_models(arguments: Iterable[str]) -> list[str | FailedModel]:
     """Return the paths of the models in the order of the arguments, each once.
 
     A folder stands for every ``*.onnx`` below it, sorted. A name that exists is taken literally, even if it
-    looks like a pattern. What names no model is in the list as a failure.
+    looks like a pattern; a file in which models beside or above it keep weights stands for these models. What
+    names no model is in the list as a failure.
     """
     found: dict[Path, str | FailedModel] = {}
     for argument in arguments:
@@ -21,6 +22,21 @@ def find_models(arguments: Iterable[str]) -> list[str | FailedModel]:
             path = model.path if isinstance(model, FailedModel) else model
             found.setdefault(_same(path), model)
     return list(found.values())
+
+
+def without_strays(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return the arguments, and apart from them the files that are neither a model nor a model's data."""
+    from onnxtop.reader.locations import is_model  # loads onnx: not for help
+
+    kept: list[str] = []
+    strays: list[str] = []
+    for argument in arguments:
+        path = Path(argument)
+        stray = (
+            path.is_file() and not is_model_name(argument) and not _holders(argument) and not is_model(path)
+        )
+        (strays if stray else kept).append(argument)
+    return kept, strays
 
 
 def all_models(arguments: Iterable[str]) -> list[str]:
@@ -62,11 +78,21 @@ def _same(path: str) -> Path:
 
 def _named_by(argument: str) -> Iterator[str | FailedModel]:
     if os.path.lexists(argument):
-        yield from _below(argument) if Path(argument).is_dir() else (argument,)
+        yield from _below(argument) if Path(argument).is_dir() else (_holders(argument) or (argument,))
     elif glob.has_magic(argument):
         yield from _matches(argument)
     else:
         yield FailedModel(argument, ModelError.exit_code, "no such file or folder")
+
+
+def _holders(path: str) -> list[str]:
+    """Return the models that keep weights in a file, named as it is; none for one that is a model itself."""
+    if is_model_name(path) or not Path(path).is_file():
+        return []
+    from onnxtop.reader.locations import models_of  # loads onnx: not for help
+
+    found = models_of(Path(path))
+    return [str(model) if Path(path).is_absolute() else os.path.relpath(model) for model in found]
 
 
 def _below(folder: str) -> Iterator[str | FailedModel]:
@@ -75,7 +101,7 @@ def _below(folder: str) -> Iterator[str | FailedModel]:
         str(Path(parent, name))
         for parent, _, names in os.walk(folder, onerror=refused.append)
         for name in names
-        if is_model(name)
+        if is_model_name(name)
     )
     yield from paths
     for error in refused:
@@ -91,12 +117,12 @@ def _matches(pattern: str) -> Iterator[str | FailedModel]:
     for path in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 (Path.glob takes no absolute pattern)
         if Path(path).is_dir():
             models += [model for model in _below(path) if not _is_empty(model)]
-        elif is_model(path) or not everything:
+        elif is_model_name(path) or not everything:
             models.append(path)
     yield from models or [FailedModel(pattern, ModelError.exit_code, "no model matches this pattern")]
 
 
-def is_model(name: str) -> bool:
+def is_model_name(name: str) -> bool:
     """Tell whether a file is a model by its name."""
     return name.lower().endswith(".onnx")
 

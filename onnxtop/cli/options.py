@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import click
 
+from onnxtop.cli.completion import RuleName
 from onnxtop.errors import UsageError
 from onnxtop.options import Declared, declared
 from onnxtop.render import RENDERERS, suffixes
@@ -117,6 +118,7 @@ _FORMS: Mapping[str, Any] = {
     "pattern": click.STRING,
     "file": click.Path(),
     "folder": click.Path(exists=True, file_okay=False),
+    "rule": RuleName(),
 }
 
 
@@ -157,7 +159,7 @@ def config_option(callback: Callback) -> Callable[[Function], Function]:
         "--config",
         type=click.Path(),
         metavar="FILE",
-        callback=callback,
+        callback=lambda ctx, param, value: None if ctx.resilient_parsing else callback(ctx, param, value),
         is_eager=True,
         expose_value=False,
         help="Read this configuration instead of the nearest onnxtop.toml or pyproject.toml.",

@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from onnxtop.cli import messages
+from onnxtop.cli.completion import ModelPath
 from onnxtop.cli.options import output_options, talk_options
 from onnxtop.cli.outputs import Output, check, pair, write_all, write_file, writing
 from onnxtop.cli.progress import ProgressLine, wanted
@@ -65,12 +66,16 @@ class Verb(click.Command):
     def __init__(self, name: str, *, result: str, params: Sequence[click.Parameter], **rest: Any) -> None:
         named = [each for each in params if isinstance(each, click.Argument)]
         own = [each for each in params if each not in named]
+        for each in named:
+            each.type = ModelPath()  # a verb that writes results reads models
         self.result = result
         whole: list[click.Parameter] = [*named, *output_options(result), *own, *talk_options()]
         super().__init__(name, params=whole, **rest)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse as click does, and once more for the order of ``-f`` and ``-o``, which click forgets."""
+        if ctx.resilient_parsing:  # a shell completes what is not whole yet
+            return super().parse_args(ctx, args)
         given, _, order = self.make_parser(ctx).parse_args(list(args))
         rest = super().parse_args(ctx, args)
         values = {name: iter(given.get(name) or ()) for name in ("formats", "files")}

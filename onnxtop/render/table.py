@@ -66,7 +66,7 @@ def table(
     columns = _with_room(columns, rows, layout, width)
     widths = _widths(columns, rows, layout, width)
     names = layout.names
-    if names and any(cell_len(row.cells.get(names, "")) > widths[names] for row in parts[0]):
+    if names in widths and any(cell_len(row.cells.get(names, "")) > widths[names] for row in parts[0]):
         parts = [_trimmed(parts[0], names, signs), *parts[1:]]
         widths = _widths(columns, [row for part in parts for row in part], layout, width)
     titles = {cell: Text(column.title.replace(TIMES, signs.times)) for cell, column in columns.items()}

@@ -19,9 +19,12 @@ class CheckOptions:
         Literal["error", "warning", "never"], Option("Return 1 if there are findings this severe, or worse.")
     ] = "error"
     select: Annotated[
-        tuple[str, ...], Option("Run only these rules: a name, OT101, or OT1; may repeat.", metavar="RULE")
+        tuple[str, ...],
+        Option("Run only these rules: a name, OT101, or OT1; may repeat.", metavar="RULE", form="rule"),
     ] = ()
-    ignore: Annotated[tuple[str, ...], Option("Leave these rules out; may repeat.", metavar="RULE")] = ()
+    ignore: Annotated[
+        tuple[str, ...], Option("Leave these rules out; may repeat.", metavar="RULE", form="rule")
+    ] = ()
     baseline: Annotated[
         str | None,
         Option(

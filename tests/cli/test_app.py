@@ -27,7 +27,17 @@ def loaded_by(*arguments):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], [], ["nope"], ["report", "--help"], ["report", "x", "--p", "0"]]
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        [],
+        ["nope"],
+        ["report", "--help"],
+        ["report", "x", "--p", "0"],
+        ["help"],
+        ["help", "check"],
+    ],
 )
 def test_help_and_usage_errors_load_nothing_heavy(arguments):
     assert not loaded_by(*arguments) & set(HEAVY)
@@ -76,6 +86,53 @@ def test_an_unknown_verb_is_a_usage_error():
     assert result.exit_code == 2
     assert "onnxtop: error: No such command" in result.stderr
     assert "\x1b" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("repot", "report"),
+        ("Check", "check"),
+        ("lossbarcode", "loss-barcode"),
+        ("dif", "diff"),
+        ("hlep", "help"),
+    ],
+)
+@pytest.mark.parametrize("before", [[], ["help"]])
+def test_a_mistyped_verb_is_told_with_the_nearest(before, typed, meant):
+    result = CliRunner().invoke(app, [*before, typed])
+    assert result.exit_code == 2
+    assert f"No such command {typed!r}: did you mean {meant}?" in result.stderr
+
+
+def test_a_verb_like_none_is_told_with_all():
+    result = CliRunner().invoke(app, ["zzzzzz"])
+    assert all(verb in result.stderr for verb in VERBS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [(["check", "--slect", "OT1"], "--select"), (["diff", "a", "b", "--tolerence", "1"], "--tolerance")],
+)
+def test_a_mistyped_option_is_told_with_the_nearest(arguments, meant):
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert meant in result.stderr
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_a_verb_is_what_the_verb_says(verb):
+    asked = CliRunner().invoke(app, ["help", verb], prog_name="onnxtop")
+    told = CliRunner().invoke(app, [verb, "--help"], prog_name="onnxtop")
+    assert (asked.exit_code, asked.stdout) == (0, told.stdout)
+
+
+def test_help_alone_is_that_of_the_tool():
+    asked = CliRunner().invoke(app, ["help"], prog_name="onnxtop")
+    assert (asked.exit_code, asked.stdout) == (
+        0,
+        CliRunner().invoke(app, ["--help"], prog_name="onnxtop").stdout,
+    )
 
 
 def test_python_m_onnxtop():

@@ -4,8 +4,8 @@ import pytest
 from click.testing import CliRunner
 
 from onnxtop.cli import app
+from onnxtop.glossary.measures import FIGURES
 from onnxtop.rules.catalogue import RULES
-from onnxtop.rules.figures import FIGURES
 
 
 def invoke(*args):
@@ -36,15 +36,100 @@ def test_every_figure_is_explained(figure):
         assert f"\n{label}: " in out
 
 
-@pytest.mark.parametrize("name", ["np", "z", "dgp", "null model", "to-score", "NP"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "np",
+            "z",
+            "dgp",
+            "null model",
+            "null-model",
+            "to-score",
+            "NP",
+            "bars",
+            "saturated",
+            "connectivity",
+        ),
+        *(
+            "convention",
+            "essential",
+            "scale",
+            "hub",
+            "encoding",
+            "SNR",
+            "SNR dB",
+            "distance",
+            "draws",
+            "excess",
+        ),
+        *("skipped", "apart", "SAME", "within tolerance", "WITHIN-TOLERANCE", "minimum", "pass", "barrier"),
+        *(
+            "in \N{MULTIPLICATION SIGN} out",
+            "op",
+            "fail",
+            "LOST",
+            "exit code",
+            "--select",
+            "-f",
+            "input_shape",
+            "np_null_mean",
+        ),
+        *("dgp_bars", "deep_graph_persistence.saturated", "ot101", "Ot2", "ALL-ZERO", "all zero", "check"),
+        *("row_share", "flattened", "structure", "tree", "frozen", "neb", "null_mean", "tree kept"),
+    ],
+)
 def test_words_that_people_type(name):
-    assert invoke("explain", name).exit_code == 0
+    result = invoke("explain", name)
+    assert result.exit_code == 0, result.output
+    assert max(map(len, result.stdout.splitlines())) <= 80 or "onnxtop." in result.stdout
+
+
+def test_rules_are_found_in_any_case():
+    assert invoke("explain", "ot101").stdout == invoke("explain", "OT101").stdout
+    assert invoke("explain", "Not Finite").stdout.startswith("OT101 not-finite")
+
+
+def test_a_family_lists_its_rules():
+    out = invoke("explain", "ot4").stdout
+    assert out.startswith("OT4: topology\n")
+    assert "OT401 layer-outside-band" in out
+
+
+def test_several_names_are_explained_one_after_the_other():
+    both = invoke("explain", "hub", "ot101", "HUB").stdout
+    assert both == invoke("explain", "hub").stdout + "\n" + invoke("explain", "ot101").stdout
+
+
+def test_a_word_with_several_meanings_has_them_all():
+    out = invoke("explain", "pass").stdout
+    assert "\npass: the way between two minima" in f"\n{out}"
+    assert "\nverdict of check: " in f"\n{out}"
+
+
+def test_an_option_tells_its_values_and_verbs():
+    out = " ".join(invoke("explain", "--conv").stdout.split())
+    assert "--conv: an option of report, check" in out
+    assert "values: flattened, channels, unrolled; flattened if not given" in out
+
+
+def test_without_a_name_everything_is_listed():
+    out = invoke("explain").stdout
+    assert max(map(len, out.splitlines())) <= 80
+    assert all(f"  {rule.code} {rule.name}\n" in out for rule in RULES)
+    listed = " ".join(out.split())
+    for name in ("OT6", "saturated", "hub", "|grad|", "--input-shape", "near_duplicate_outputs"):
+        assert name in listed
 
 
 def test_a_name_that_is_not_known():
     result = invoke("explain", "looks-untraind")
     assert result.exit_code == 2
     assert result.stderr.endswith("'looks-untraind': did you mean looks-untrained?\n")
+    result = invoke("explain", "hub", "\x1b[31mqqqq")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "onnxtop explain lists what can be asked" in result.stderr
+    assert "\x1b" not in result.stderr
 
 
 def test_the_schema_is_json():

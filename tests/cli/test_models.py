@@ -1,9 +1,12 @@
 import os
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
-from onnxtop.cli.models import find_models
+from onnxtop.cli.models import find_models, without_strays
 from onnxtop.results.outcome import FailedModel
 
 
@@ -81,3 +84,78 @@ def test_a_folder_that_may_not_be_read(models, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", refuse)
     assert find("m") == ["m/a.onnx", (str(Path("m", "secret")), 3)]
+
+
+def save(path, data=None):
+    """Save a model of one weight, inside its file or outside."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    model = small_model()
+    if data is not None:
+        onnx.save(model, path, save_as_external_data=True, location=data, size_threshold=0)
+    else:
+        onnx.save(model, path)
+
+
+def small_model():
+    values = numpy_helper.from_array(np.ones((2, 3), np.float32), "w")
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    x, y = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, size])
+        for name, size in (("x", 2), ("y", 3))
+    )
+    opset = [helper.make_opsetid("", 18)]
+    return helper.make_model(helper.make_graph([node], "g", [x], [y], [values]), opset_imports=opset)
+
+
+def test_external_data_stands_for_the_models_that_refer_to_it(tmp_path):
+    (tmp_path / "m" / "deep").mkdir(parents=True)
+    save(tmp_path / "m" / "a.onnx", "deep/odd name.bin")
+    save(tmp_path / "m" / "B.ONNX", "other_data")
+    save(tmp_path / "m" / "c.onnx")
+    (tmp_path / "m" / "d.onnx").write_bytes(b"no model")
+    (tmp_path / "m" / "alias.onnx").symlink_to("a.onnx")
+    assert find("m/deep/odd name.bin") == ["m/a.onnx", "m/alias.onnx"]
+    assert find("m/other_data", "m/B.ONNX", str(tmp_path / "m" / "other_data")) == ["m/B.ONNX"]
+
+
+def test_external_data_stands_for_its_model_from_any_folder(tmp_path, monkeypatch):
+    (tmp_path / "m" / "deep").mkdir(parents=True)
+    save(tmp_path / "m" / "a.onnx", "deep/w.data")
+    monkeypatch.chdir(tmp_path / "m" / "deep")
+    assert find("w.data") == ["../a.onnx"]
+    assert find("../deep/w.data") == ["../a.onnx"]
+    assert find(str(tmp_path / "m" / "deep" / "w.data")) == [(tmp_path / "m" / "a.onnx").as_posix()]
+
+
+def test_data_outside_a_subgraph_s_constant_is_found_too(tmp_path):
+    inner = onnx.load_model_from_string(small_model().SerializeToString())
+    branch = helper.make_graph(inner.graph.node, "b", [], inner.graph.output, inner.graph.initializer)
+    node = helper.make_node("If", ["c"], ["z"], then_branch=branch, else_branch=branch)
+    condition = helper.make_tensor_value_info("c", TensorProto.BOOL, [])
+    z = helper.make_tensor_value_info("z", TensorProto.FLOAT, [1, 3])
+    graph = helper.make_graph([node], "g", [condition, *inner.graph.input], [z])
+    for attribute in graph.node[0].attribute:
+        (tensor,) = attribute.g.initializer
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value="inner_data")
+    (tmp_path / "a.onnx").write_bytes(helper.make_model(graph).SerializeToString())
+    (tmp_path / "inner_data").write_bytes(bytes(24))
+    assert find("inner_data") == ["a.onnx"]
+
+
+def test_a_file_that_no_model_refers_to_is_taken_as_it_is(tmp_path):
+    save(tmp_path / "a.onnx", "a.data")
+    save(tmp_path / "model.pb")
+    (tmp_path / "b.data").write_bytes(b"notes")
+    assert find("b.data", "model.pb") == ["b.data", "model.pb"]
+
+
+def test_strays_are_neither_models_nor_their_data(tmp_path):
+    save(tmp_path / "a.onnx", "a.data")
+    save(tmp_path / "model.pb")
+    for name in ("b.data", "empty_data", "broken.onnx"):
+        (tmp_path / name).write_bytes(b"notes" if name != "empty_data" else b"")
+    named = ["a.data", "b.data", "broken.onnx", "empty_data", "gone.data", "model.pb", "a.onnx"]
+    kept = ["a.data", "broken.onnx", "gone.data", "model.pb", "a.onnx"]
+    assert without_strays(named) == (kept, ["b.data", "empty_data"])

@@ -7,7 +7,6 @@ import pytest
 
 from onnxtop.results.report import BadConstant, Connectivity, DeepGraphPersistence, Finding, LayerPersistence
 from onnxtop.rules.catalogue import FAMILIES, RULES, apply, find_rule
-from onnxtop.rules.figures import FIGURES, find_figure
 from onnxtop.rules.rule import SEVERITIES, Band, Policy
 from onnxtop.rules.units import listed
 from onnxtop.statistics.facts import Codes, Exchangeability, Units
@@ -414,13 +413,6 @@ def test_every_rule_tells_what_it_is(rule):
         assert text.endswith(".")
     assert rule.source
     assert find_rule(rule.code) is find_rule(rule.name) is rule
-
-
-def test_figures_are_found_by_all_their_names():
-    for figure in FIGURES:
-        for name in (figure.name, *figure.also):
-            assert find_figure(name.upper()) is figure
-    assert find_figure("nothing") is None
 
 
 def test_indices_are_listed_as_runs():

@@ -1,40 +1,26 @@
-"""What the figures of a report mean: the other half of what ``explain`` knows."""
+"""What the figures of a report mean."""
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure of the report; ``also`` are other names it goes by."""
-
-    name: str
-    title: str
-    what: str
-    how: str
-    limits: str
-    source: str
-    also: tuple[str, ...] = ()
-
+from onnxtop.glossary.term import Term
 
 _RIECK = "Rieck et al., Neural Persistence, ICLR 2019 (arXiv 1812.09764)"
 _GIRRBACH = "Girrbach et al., Addressing caveats of neural persistence, TMLR 2023"
 
 FIGURES = (
-    Figure(
+    Term(
         name="np",
         title="neural persistence of a layer",
-        what="How much weaker than the strongest weight of the network the edges are that join a "
-        "layer's neurons "
-        "to one piece. Small if all are joined by strong weights, near 1 if most are joined by weak ones.",
-        how="Strengths are |w| over the largest |w| of the network. The maximum spanning tree of the layer "
-        "gives a bar from 1 to t for every edge of strength t; the total is the p-norm of their lengths, p = "
-        "2. Normalized divides by (V - 1) ** (1 / p), V neurons.",
-        limits="Mostly mirrors the variance of the weights; one outlier anywhere raises all layers. No value "
-        "is good or bad by itself, and two architectures do not compare.",
+        what="How much weaker than the strongest weight of the network the edges are that join a layer's "
+        "neurons to one piece. Small if all are joined by strong weights, near 1 if most are joined by "
+        "weak ones.",
+        how="Strengths are |w| over the largest |w| of the network. The maximum spanning tree of the "
+        "layer gives a bar from 1 to t for every edge of strength t; the total is the p-norm of their "
+        "lengths, p = 2. Normalized divides by (V - 1) ** (1 / p), V neurons.",
+        limits="Mostly mirrors the variance of the weights; one outlier anywhere raises all layers. No "
+        "value is good or bad by itself, and two architectures do not compare.",
         source=f"{_RIECK}; {_GIRRBACH}",
         also=("np.normalized", "normalized", "neural_persistence", "total", "neural-persistence"),
     ),
-    Figure(
+    Term(
         name="np.mean_normalized",
         title="neural persistence of the network",
         what="The mean of the layers' normalized neural persistence.",
@@ -43,32 +29,33 @@ FIGURES = (
         source=_RIECK,
         also=("mean_normalized", "network"),
     ),
-    Figure(
+    Term(
         name="z",
         title="distance of a layer from its null model",
-        what="How far the layer's neural persistence is from that of the same weights in random places, in "
-        "standard deviations. Near 0: the arrangement of the weights adds nothing to their distribution.",
-        how="100 random arrangements, 20 of large layers, seeded by the shape. Which ranks the spanning tree "
-        "uses depends on the shape alone, so layers of one shape share their draws.",
-        limits="Says that a layer is not exchangeable, not that it is well trained. Errors of layers of one "
-        "shape go together. Not defined where every arrangement gives the same value.",
+        what="How far the layer's neural persistence is from that of the same weights in random places, "
+        "in standard deviations. Near 0: the arrangement of the weights adds nothing to their "
+        "distribution.",
+        how="100 random arrangements, 20 of large layers, seeded by the shape. Which ranks the spanning "
+        "tree uses depends on the shape alone, so layers of one shape share their draws.",
+        limits="Says that a layer is not exchangeable, not that it is well trained. Errors of layers of "
+        "one shape go together. Not defined where every arrangement gives the same value.",
         source=f"{_GIRRBACH}; onnxtop",
-        also=("np.z", "null", "null model", "null-model", "null_mean", "null_std", "excess", "draws"),
+        also=("np.z", "null", "null model", "null-model"),
     ),
-    Figure(
+    Term(
         name="exchangeability",
         title="whether a layer looks untrained",
-        what="A layer is exchangeable if its weights could be shuffled and no statistic would notice: it was "
-        "never trained, never loaded, or was reset.",
-        how="None of three statistics finds structure: |z| above 3; concentration of |w| in rows or columns "
-        "above 4; the largest singular value above its Tracy-Widom edge by more than 4. Then the nearest of "
-        "the common initialisers is named.",
-        limits="Not told below 1,024 weights or 8 rows or columns. 2 % of the layers of trained files have "
-        "none of the three, mostly small convolutions.",
+        what="A layer is exchangeable if its weights could be shuffled and no statistic would notice: it "
+        "was never trained, never loaded, or was reset.",
+        how="None of three statistics finds structure: |z| above 3; concentration of |w| in rows or "
+        "columns above 4; the largest singular value above its Tracy-Widom edge by more than 4. Then the "
+        "nearest of the common initialisers is named.",
+        limits="Not told below 1,024 weights or 8 rows or columns. 2 % of the layers of trained files "
+        "have none of the three, mostly small convolutions.",
         source="Johnstone, Annals of Statistics 2001; measured on 604 layers of 125 published files",
         also=("exchangeable", "untrained", "spectrum", "concentration", "z_rows", "z_columns", "initialiser"),
     ),
-    Figure(
+    Term(
         name="variance",
         title="variance of a layer's strengths",
         what="The variance of |w| over the largest |w| of the network, which explains most of neural "
@@ -77,18 +64,18 @@ FIGURES = (
         limits="Moves with the largest weight of the network.",
         source=_GIRRBACH,
     ),
-    Figure(
+    Term(
         name="dgp",
         title="deep graph persistence of the network",
-        what="As neural persistence, of the whole network at once: how strong the ways from inputs "
-        "to outputs are.",
+        what="As neural persistence, of the whole network at once: how strong the ways from inputs to "
+        "outputs are.",
         how="Every weight counts as strong as the best way from an input to an output that leads through it.",
-        limits="Needs to know which neuron feeds which; where that is not known exactly, "
-        "connectivity says so.",
+        limits="Needs to know which neuron feeds which; where that is not known exactly, connectivity "
+        "says so.",
         source=_GIRRBACH,
         also=("dgp.normalized", "deep_graph_persistence", "deep-graph-persistence"),
     ),
-    Figure(
+    Term(
         name="to-score",
         title="topological obstructions of the loss",
         what="How high one has to climb from a minimum of the loss to reach a lower one.",
@@ -96,9 +83,9 @@ FIGURES = (
         "these heights gives a bar a minimum.",
         limits="Found paths are upper bounds; with few minima it says little. Needs data.",
         source="Barannikov et al., Topological obstructions in neural networks' learning (arXiv 2012.15834)",
-        also=("to_score", "loss-barcode", "barcode"),
+        also=("to_score", "loss-barcode", "barcode", "onnxtop's own reading of the papers"),
     ),
-    Figure(
+    Term(
         name="coverage.fraction",
         title="share of the weights that was read",
         what="Elements of weight tensors that were analysed, over all of them.",
@@ -107,7 +94,7 @@ FIGURES = (
         source="onnxtop's coverage account",
         also=("coverage",),
     ),
-    Figure(
+    Term(
         name="sketch",
         title="a layer in short",
         what="64 random projections of the weights, in text: enough to tell from two reports whether two "
@@ -116,12 +103,13 @@ FIGURES = (
         limits="Gives the cosine of two layers to about 0.1 if they differ, closely if they are alike.",
         source="onnxtop",
     ),
-    Figure(
+    Term(
         name="verdict",
         title="whether two models are one function",
-        what="SAME: the same operations on the same constants. EQUIVALENT: equal in real arithmetic. WITHIN "
-        "TOLERANCE: equal but for rounding that is named, or constants that differ little and everywhere. "
-        "CHANGED: what is listed. UNPROVEN: operations that cannot be matched, so that both may still agree.",
+        what="SAME: the same operations on the same constants. EQUIVALENT: equal in real arithmetic. "
+        "WITHIN TOLERANCE: equal but for rounding that is named, or constants that differ little and "
+        "everywhere. CHANGED: what is listed. UNPROVEN: operations that cannot be matched, so that both "
+        "may still agree.",
         how="Both models become terms of one table, in which equal operations on equal operands are one "
         "entry: as they stand, in one normal form, then without casts, codes and normalisations. Where "
         "outputs differ, the graphs are walked down to where they part.",
@@ -132,9 +120,3 @@ FIGURES = (
     ),
 )
 """In the order in which the documentation tells them."""
-
-
-def find_figure(name: str) -> Figure | None:
-    """Return the figure of this name, in small or capital letters."""
-    wanted = name.lower()
-    return next((figure for figure in FIGURES if wanted == figure.name or wanted in figure.also), None)
