@@ -247,7 +247,15 @@ def _refuse_deadly(proto: NodeProto) -> None:
 
 
 def schema(op_type: str, opset: int, domain: str = "") -> onnx.defs.OpSchema:
-    """Return an operation as the opset has it, or the newest where the opset has none, or is none."""
+    """Return an operation as the opset has it, or the newest where the opset has none, or is none.
+
+    Raises
+    ------
+    KeyError
+        No opset has it.
+    """
+    if not onnx.defs.has(op_type, domain):
+        raise KeyError(op_type)
     try:
         return onnx.defs.get_schema(op_type, opset, domain)
     except (onnx.defs.SchemaError, TypeError):  # TypeError: a damaged file's opset of 64 bits

@@ -70,7 +70,7 @@ def meaning(op_type: str, opset: int) -> int:
         return 0
     try:
         return int(onnx.defs.get_schema(op_type, opset).since_version)
-    except onnx.defs.SchemaError:  # written out of a fused operation, newer than the model
+    except (onnx.defs.SchemaError, TypeError):  # written out, newer than the model; an opset of 64 bits
         return 0
 
 

@@ -332,6 +332,24 @@ def test_an_opset_that_there_cannot_be_is_compared_without_a_traceback(opset, tm
     assert judged(old, edited(old, lambda model: model.graph.node[0].input.reverse()), tmp_path).changes
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "y = Unheard (a, b)",
+        "c = Constant <value_floats = [0.5]> ()  y = ReduceSum (a, c)",
+        "c = Constant <value_ints = [0, 1]> ()  d = Cast <to = 7> (c)  y = TopK <axis = 9> (a, d)",
+        "y = Transpose <perm = [7, 7]> (a)",
+        "c = Constant <value = float[2, 2] {0, 1, 2, 3}> ()  y = Slice (a, c, c, c)",
+    ],
+)
+def test_operands_that_do_not_fit_are_compared_without_a_traceback(body, tmp_path):
+    old, new = (text(each, outputs="float[2, 3] y") for each in (body, f"{body}  z = Tanh (y)"))
+    del new.graph.output[:]
+    new.graph.output.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, None))
+    assert judged(old, old, tmp_path).verdict is Verdict.SAME
+    assert not judged(old, new, tmp_path).verdict.passes
+
+
 def test_a_cast_to_no_type_is_compared_without_a_traceback(tmp_path):
     old = text("h = Cast <to = 999> (a)  y = Tanh (h)", outputs="float[2, 3] y")
     assert not judged(old, text("y = Tanh (a)", outputs="float[2, 3] y"), tmp_path).verdict.passes

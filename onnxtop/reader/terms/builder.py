@@ -1,5 +1,6 @@
 """Makes terms of operations: their one form, what is constant computed, then the rules, then types."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,10 @@ from onnxtop.reader.terms.types import types_of
 Results = list[int | None]
 Rule = Callable[["Builder", Call], Results | None]
 """What a rule makes of an operation: its results, None where it has nothing to say."""
+
+
+_MISFITS = (ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
+"""What comes of operands and attributes that do not fit an operation, which then stays as it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,15 +48,15 @@ class Builder:
             given.pop()
         call = Call(op, attributes or {}, tuple(given), opset, results)
         if self.level:
-            call = canonical(self.table, call)
+            with contextlib.suppress(*_MISFITS):
+                call = canonical(self.table, call)
             computed = self._computed(call)
             if computed is not None:
                 return computed
-        try:
-            made = self._ruled(call)
-        except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError):
-            made = None  # what does not fit its operands stays the operation that it is
-        return self.plain(call) if made is None else made
+        with contextlib.suppress(*_MISFITS):
+            if (made := self._ruled(call)) is not None:
+                return made
+        return self.plain(call)
 
     def _ruled(self, call: Call) -> Results | None:
         rules = () if VERSION in call.attributes else self.rules.get(call.op, ())

@@ -77,12 +77,13 @@ def _tensor(tensor: TensorProto | SparseTensorProto, files: TensorFiles) -> Cons
 def proto_of(call: Call) -> NodeProto:
     """Return the operation as a node, with those of its attributes that its opset has."""
     domain, _, op_type = call.op.rpartition(".")
-    known = schema(op_type, call.opset).attributes if call.is_standard else {}
+    is_known = call.is_standard and onnx.defs.has(op_type)
+    known = schema(op_type, call.opset).attributes if is_known else {}
     proto = NodeProto(op_type=op_type, domain=domain)
     proto.input.extend("" if item is None else f"v{item}" for item in call.operands)
     proto.output.extend(f"r{place}" for place in range(call.results))
     for name, value in call.attributes.items():
-        if not name.startswith(MARK) and (name in known or not call.is_standard):
+        if not name.startswith(MARK) and (name in known or not is_known):
             proto.attribute.append(_attribute(name, value, known))
     if call.op == "Split" and len(call.operands) < 2 and "num_outputs" in known:
         proto.attribute.append(helper.make_attribute("num_outputs", call.results))

@@ -29,7 +29,7 @@ class Folding:
         return self._known[key]
 
     def _computed(self, call: Call, operands: Sequence[Constant | None]) -> list[Constant] | None:
-        if not call.is_standard or not is_computed(node_of(call)):
+        if not call.is_standard:
             return None
 
         def arrays() -> list[Array]:
@@ -37,6 +37,8 @@ class Folding:
             return run(node_of(call), given, call.opset, Budget(self._limit))
 
         try:
+            if not is_computed(node_of(call)):
+                return None
             made = arrays()
         except Exception:  # onnx's reference operations raise whatever NumPy does; then it stays a term
             return None
