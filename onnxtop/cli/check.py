@@ -13,8 +13,7 @@ from onnxtop.cli.options import MEASURED, READ, config_option, options_of
 from onnxtop.cli.outputs import Output, check, write_all
 from onnxtop.cli.settings import resolve, shown, use_configuration
 from onnxtop.cli.verb import Run, Verb
-from onnxtop.render import RenderOptions
-from onnxtop.results.outcome import code_of, exit_code
+from onnxtop.results.outcome import INTERRUPTED, code_of, exit_code
 from onnxtop.rules.options import CheckOptions
 
 if TYPE_CHECKING:
@@ -55,7 +54,6 @@ def _judge(
     written: str | None,
 ) -> int:
     """Audit, judge, write, and return the code."""
-    from onnxtop.auditing.story import head_of
     from onnxtop.rules.baseline import read_baseline
 
     baseline = read_baseline(settings["baseline"]) if settings["baseline"] else None
@@ -64,11 +62,13 @@ def _judge(
     run.check([*found, *([baseline.path] if baseline else [])])
     new = [Output("json", written)] if written else []
     check([*run.outputs, *new], [path for path in found if isinstance(path, str)])
-    results = analyse(run, found, options, _policies(settings, baseline, len(found)))
-    run.write(results, settings["fail-on"], head_of(options))
-    write_all(new, "report", results, RenderOptions(fail_on=settings["fail-on"], head=head_of(options)))
+    results = analyse(run, found, options, settings["fail-on"], _policies(settings, baseline, len(found)))
+    code = exit_code(code_of(result, settings["fail-on"]) for result in results)
+    if code == INTERRUPTED:
+        return code  # the baseline that was there is worth more than a part of one
+    write_all(new, "report", results, run.rendering(settings["fail-on"]))
     run.note(new)
-    return exit_code(code_of(result, settings["fail-on"]) for result in results)
+    return code
 
 
 def _policies(

@@ -6,17 +6,15 @@ from typing import Any
 import click
 
 from onnxtop.cli import EXIT_CODES
-from onnxtop.cli.analysis import attempts
+from onnxtop.cli.analysis import attempts, not_reached
 from onnxtop.cli.models import find_models
 from onnxtop.cli.options import options_of
 from onnxtop.cli.verb import Run, Verb
 from onnxtop.errors import ModelError, UsageError
 from onnxtop.loss.options import ProbeOptions
 from onnxtop.options import with_values
-from onnxtop.render.probe import Probed
-from onnxtop.results.outcome import FailedModel, exit_code
-
-_INTERRUPTED = 130
+from onnxtop.render.probe import Probed, is_cut_short
+from onnxtop.results.outcome import INTERRUPTED, FailedModel, exit_code
 
 
 @click.command("probe", cls=Verb, result="probe", epilog=EXIT_CODES)
@@ -57,12 +55,17 @@ def command(run: Run, models: tuple[str, ...], data: str, **settings: Any) -> in
     # data that does not fit ends the run: no other model is likely to do better
     for result in attempts(run, found, work, fatal=(UsageError,)):
         results.append(result)
-        if _interrupted(result):
+        if is_cut_short(result):
+            results += not_reached(found[len(results) :])
             break
     run.write(results)
-    if any(map(_interrupted, results)):
-        return _INTERRUPTED
-    return exit_code(result.code if isinstance(result, FailedModel) else 0 for result in results)
+    return exit_code(map(_code_of, results))
+
+
+def _code_of(result: Probed | FailedModel) -> int:
+    if is_cut_short(result):
+        return INTERRUPTED
+    return result.code if isinstance(result, FailedModel) else 0
 
 
 def _options(quick: bool, surface: bool, surface_points: int, **settings: Any) -> ProbeOptions:
@@ -83,7 +86,3 @@ def _work(run: Run, data: str, options: ProbeOptions) -> Callable[[str], Probed]
         return Probed(path, model.sha256(), model.byte_count, result)
 
     return work
-
-
-def _interrupted(result: Probed | FailedModel) -> bool:
-    return isinstance(result, Probed) and result.result.stopped == "interrupt"
