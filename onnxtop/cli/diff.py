@@ -19,7 +19,7 @@ Exit codes:
   3    a model could not be analysed
   4    nothing to compare: only one of the models has weight tensors
   5    internal error
-  130  interrupted"""
+  130  interrupted: nothing was finished"""
 
 
 @click.command("diff", cls=Verb, result="diff", epilog=EXIT_CODES)

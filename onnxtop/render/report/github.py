@@ -26,8 +26,9 @@ def render(results: Sequence[Result], options: RenderOptions) -> str:
 
 def _lines(result: Result, fail_on: str | None) -> Iterator[str]:
     if isinstance(result, FailedModel):
-        told = f"{result.path}: {result.message}"
-        yield _command("error", model_place(result.path), verdict_of(result, fail_on), told)
+        verdict = verdict_of(result, fail_on)
+        kind = "warning" if verdict is Outcome.NOTHING else "error"
+        yield _command(kind, model_place(result.path), verdict, f"{result.path}: {result.message}")
         return
     if verdict_of(result, fail_on) is Outcome.NOTHING:
         told = f"{result.model.path}: {facts.nothing(result)}"
