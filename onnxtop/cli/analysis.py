@@ -152,7 +152,7 @@ def readable(path: str, work: str = "analyse this model") -> Iterator[None]:
 
 
 def _tell(result: "Report", run: Run) -> None:
-    if not result.coverage.parameters_analysed:
+    if not (result.coverage.parameters_analysed and result.layers):
         from onnxtop.render.report.facts import nothing
 
         run.progress.stop()

@@ -88,14 +88,14 @@ def test_a_remark_tells_why_there_is_no_figure_or_why_it_stands_apart(layer):
 
 
 def test_why_a_report_is_empty(report, layer):
-    assert facts.empty(report()) == "nothing to analyse: the model has no weight tensors"
+    assert facts.nothing(report()) == "nothing to analyse: the model has no weight tensors"
     skipped = (SkippedWeight("a", "LSTM", "why", 5), SkippedWeight("b", "GRU", "why", 7))
     lost = report(coverage=coverage(0, 12, skipped))
-    assert facts.empty(lost) == "nothing to analyse: 2 weight tensors (12 parameters), every one skipped"
+    assert facts.nothing(lost) == "nothing to analyse: 2 weight tensors (12 parameters), every one skipped"
     filtered = Settings("essential", "global", 2.0, "none", "flattened", 0, layers="conv")
     chosen = report(coverage=coverage(9, 9), settings=filtered)
-    assert facts.empty(chosen) == "no layers: no layer name matches 'conv'"
-    assert facts.nothing(chosen) == "nothing to analyse: no rule ran"
+    assert facts.nothing(chosen) == "nothing to analyse: no layer name matches 'conv'"
+    assert facts.nothing(report(layer())) == "nothing to analyse: no rule ran"
 
 
 def test_rules_that_did_not_run_are_counted_by_reason(report, layer):

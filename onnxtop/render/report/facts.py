@@ -185,13 +185,6 @@ def remark(layer: LayerReport) -> str:
     return f"probably not trained: {layer.probably_fixed}" if layer.probably_fixed else ""
 
 
-def empty(report: Report) -> str:
-    """Say that a report has no layers to show, and why."""
-    if report.coverage.parameters_analysed:
-        return f"no layers: no layer name matches {report.settings.layers!r}"
-    return nothing(report)
-
-
 def nothing(report: Report) -> str:
     """Say that there was nothing to analyse, and why."""
     return f"{Outcome.NOTHING}: {why_nothing(report)}"
@@ -200,7 +193,8 @@ def nothing(report: Report) -> str:
 def why_nothing(report: Report) -> str:
     """Say why there was nothing to analyse."""
     if report.coverage.parameters_analysed:
-        return "no rule ran"
+        pattern = report.settings.layers
+        return "no rule ran" if report.layers else f"no layer name matches {pattern!r}"
     skipped = len(report.coverage.skipped)
     if not skipped:
         return "the model has no weight tensors"

@@ -55,7 +55,7 @@ def _network(report: Report) -> Iterator[str]:
 
 def _table(report: Report, options: RenderOptions) -> Iterator[str]:
     if not report.layers:
-        yield f"**{prose(facts.empty(report))}**"
+        yield f"**{prose(facts.nothing(report))}**"
         return
     rows = facts.chosen_rows(report, options.all_rows)
     bars = facts.limited_bars(report.layers) is not None

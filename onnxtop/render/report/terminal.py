@@ -42,7 +42,7 @@ class ReportPage(Page):
         if report.layers:
             self._layers(report)
         else:
-            self.paragraph(facts.empty(report), "yellow")
+            self.paragraph(facts.nothing(report), "yellow")
         if report.settings.topology and report.coverage.parameters_analysed:
             figures, *shares = facts.deep_graph(report)
             for line in (f"deep graph persistence {figures}", *shares):
