@@ -81,18 +81,21 @@ def attempts(
         if isinstance(result, FailedModel):
             run.progress.stop()
             if result.code == INTERRUPTED:
-                messages.error(f"interrupted: {number:,} of {counted(len(models), 'model')} done")
-                yield from (result, *not_reached(models[number + 1 :]))
+                yield from (result, *not_reached(models, number))
                 return
             messages.error(result.message, result.path)
         yield result
 
 
-def not_reached(models: Iterable[str | FailedModel]) -> list[FailedModel]:
-    """Return what stands in the places of models that were left when the run was interrupted."""
+def not_reached(models: Sequence[str | FailedModel], done: int) -> list[FailedModel]:
+    """Tell that a run was interrupted after so many models; return what stands in the places of the rest.
+
+    The one in which it was interrupted has a result of its own.
+    """
+    messages.error(f"interrupted: {done:,} of {counted(len(models), 'model')} done")
     return [
         model if isinstance(model, FailedModel) else FailedModel(model, INTERRUPTED, "not reached")
-        for model in models
+        for model in models[done + 1 :]
     ]
 
 

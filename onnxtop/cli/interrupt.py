@@ -24,15 +24,15 @@ class Interrupts:
     def __init__(self, cleanup: Callable[[], object]) -> None:
         self.cleanup = cleanup
         self.process = os.getpid()
-        self.hearing = self.seen = self.waiting = False
+        self.hearing = self.seen = False
         self.before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interrupts":
-        """Take the signals over; only the main thread can."""
+        """Take over the signals that are not ignored (as behind nohup); only the main thread can."""
         if threading.current_thread() is threading.main_thread():
-            self.before = {
-                each: signal.signal(each, self._signalled) for each in (signal.SIGINT, signal.SIGTERM)
-            }
+            both = (signal.SIGINT, signal.SIGTERM)
+            taken = [each for each in both if signal.getsignal(each) is not signal.SIG_IGN]
+            self.before = {each: signal.signal(each, self._signalled) for each in taken}
         return self
 
     def __exit__(
@@ -44,10 +44,10 @@ class Interrupts:
 
     @contextlib.contextmanager
     def heard(self) -> Iterator[None]:
-        """Let an interrupt end this, also one that came before."""
+        """Let an interrupt end this, also one that came before, or that a library swallowed."""
         self.hearing = True
         try:
-            if self.waiting:
+            if self.seen:
                 raise KeyboardInterrupt
             yield
         finally:
@@ -59,10 +59,10 @@ class Interrupts:
         self.seen = True
         if self.hearing:
             raise KeyboardInterrupt
-        self.waiting = True
 
     def _end(self) -> None:
-        for path in UNFINISHED:
-            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            for path in UNFINISHED:
+                path.unlink(missing_ok=True)
         self.cleanup()
         os._exit(INTERRUPTED)

@@ -55,8 +55,9 @@ def command(run: Run, models: tuple[str, ...], data: str, **settings: Any) -> in
     # data that does not fit ends the run: no other model is likely to do better
     for result in attempts(run, found, work, fatal=(UsageError,)):
         results.append(result)
-        if is_cut_short(result):
-            results += not_reached(found[len(results) :])
+        if isinstance(result, Probed) and is_cut_short(result):
+            run.progress.stop()
+            results += not_reached(found, len(results) - 1)
             break
     run.write(results)
     return exit_code(map(_code_of, results))

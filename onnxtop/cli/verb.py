@@ -51,8 +51,10 @@ class Run:
         """Write what was found to every output, but what `add` has written already."""
         self.progress.stop()
         rest = [output for output in self.outputs if output.format not in STREAMED]
-        write_all(rest, self.result, found, options or self.rendering())
-        self.lines.close()
+        try:
+            write_all(rest, self.result, found, options or self.rendering())
+        finally:
+            self.lines.close()
         self.note(self.outputs)
 
     @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM, sent to real processes: what is done is written, whole and marked; no work goes on."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -214,6 +215,35 @@ def test_signals_wait_where_no_work_is_done() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         raise AssertionError("this is work that should have ended")
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_signals_that_are_ignored_stay_so() -> None:
+    """As behind nohup, or in the background of a script."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Interrupts(lambda: None) as interrupts, interrupts.heard():
+            os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_that_a_library_swallows_ends_the_run_behind_the_model(
+    many: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxtop.auditing.story as story
+
+    whole = story.audit
+
+    def deaf(*given: object, **more: object) -> object:
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        return whole(*given, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(story, "audit", deaf)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["check", *many, "-f", "json"])
+    assert done.exit_code == 130
+    assert json.loads(done.stdout)["not_reached"] == many[1:]
 
 
 def test_lines_stream(start: Start, many: list[str], tmp_path: Path) -> None:
