@@ -110,7 +110,7 @@ def page() -> str:
         table = f"| rule | severity | name | what |\n| --- | --- | --- | --- |\n{rows}"
         parts.append(f"## {family}: {title}\n\n{table}")
         parts += [
-            f"**{rule.code} {rule.name}.** {rule.why} *Measured:* {rule.how} "
+            f"### {rule.code} {rule.name}\n\n{rule.why} *Measured:* {rule.how} "
             f"*False alarms:* {rule.false_alarms} *Source:* {rule.source}.\n"
             for rule in rules
         ]

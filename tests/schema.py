@@ -7,7 +7,7 @@ import dataclasses
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -195,7 +195,36 @@ def graph(definitions: _Definitions) -> Schema:
     )
 
 
-MAKERS = {"report": report, "diff": diff, "graph": graph, "probe": probe, "loss-barcode": loss_barcode}
+_INTERRUPTED = {
+    "description": "What is written where an interrupt came before anything was finished.",
+    **_closed(
+        {
+            "schema_version": _VERSION,
+            "tool": {"type": "object"},
+            "complete": {"const": False},
+            "error": _ERROR,
+        }
+    ),
+}
+
+
+def or_interrupted(make: Callable[[_Definitions], Schema]) -> Callable[[_Definitions], Schema]:
+    """Let the whole be missing, where it is done whole or not at all."""
+    return lambda definitions: {
+        "type": "object",
+        "properties": {"schema_version": _VERSION},
+        "required": ["schema_version"],
+        "anyOf": [make(definitions), _INTERRUPTED],
+    }
+
+
+MAKERS = {
+    "report": report,
+    "diff": or_interrupted(diff),
+    "graph": or_interrupted(graph),
+    "probe": probe,
+    "loss-barcode": or_interrupted(loss_barcode),
+}
 
 
 def schema(verb: str) -> Schema:

@@ -144,6 +144,13 @@ def test_table_of_exit_codes() -> None:
     assert f"the first that applies of {order}" in text_of(README)
 
 
+def test_table_of_verdicts() -> None:
+    from onnxtop.results.outcome import Outcome
+
+    table = rows(text_of(ROOT / "docs" / "check.md"), "verdict")
+    assert [row[0] for row in table] == [each.value for each in Outcome]
+
+
 def test_table_of_formats() -> None:
     from onnxtop.render import RENDERERS, suffixes
 

@@ -35,11 +35,11 @@ Exit codes:
   1    findings at or above --fail-on
   2    usage or configuration error
   3    a model could not be analysed
-  4    nothing to analyse: no weight tensors, or no models
+  4    nothing to analyse: no weight tensors, no models, or no rule ran
   5    internal error
-  130  interrupted
+  130  interrupted: what was done is written
 Several models: all are analysed; the code is the first that applies
-of 2, 5, 3, 1, 4, 0."""
+of 130, 2, 5, 3, 1, 0, 4."""
 
 
 class VerbGroup(click.Group):

@@ -1,7 +1,9 @@
 """Models in, results and an exit code out: what verbs that take several models have in common."""
 
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from onnxtop.auditing.options import AuditOptions
@@ -10,7 +12,7 @@ from onnxtop.cli.models import find_models
 from onnxtop.cli.verb import Run
 from onnxtop.errors import ModelError, OnnxtopError
 from onnxtop.render.text import counted
-from onnxtop.results.outcome import FailedModel, Result, code_of, exit_code
+from onnxtop.results.outcome import INTERRUPTED, FailedModel, Result, code_of, exit_code
 
 if TYPE_CHECKING:
     from onnxtop.results.report import Report
@@ -28,12 +30,9 @@ def run_audit(
     policy = policy_of(configured) if configured else None
     found = find_models(models)
     run.check(found)
-    chosen = AuditOptions(**options)
-    results = analyse(run, found, chosen, lambda path: policy)
-    from onnxtop.auditing.story import head_of
-
     # a report fails nothing unless asked, and yet says what a check would say of the errors
-    run.write(results, None if fail_on == "never" else fail_on, head_of(chosen))
+    judged = None if fail_on == "never" else fail_on
+    results = analyse(run, found, AuditOptions(**options), judged, lambda path: policy)
     return exit_code(code_of(result, fail_on) for result in results)
 
 
@@ -41,19 +40,23 @@ def analyse(
     run: Run,
     models: Sequence[str | FailedModel],
     options: AuditOptions,
+    fail_on: str | None = None,
     policy: "Callable[[str], Policy | None]" = lambda path: None,
 ) -> list[Result]:
-    """Audit every model; that it gave no figures is told on stderr."""
-    from onnxtop.auditing.story import audit  # loads numpy and onnx: not for errors of usage
+    """Audit every model and write what was found; that it gave no figures is told on stderr."""
+    from onnxtop.auditing.story import audit, head_of  # loads numpy and onnx: not for errors of usage
 
     run.progress.wait()
     results: list[Result] = []
+    shown = run.rendering(fail_on, head_of(options))
     for result in attempts(
         run, models, lambda path: audit(path, options, policy=policy(path), progress=run.progress)
     ):
         results.append(result)
+        run.add(result, shown)
         if not isinstance(result, FailedModel):
             _tell(result, run)
+    run.write(results, shown)
     return results
 
 
@@ -65,18 +68,57 @@ def attempts(
 ) -> Iterator[Found | FailedModel]:
     """Do the work for every model; a failure is told on stderr, takes its place and stops no other.
 
-    Errors of a ``fatal`` kind are not failures of the one model: they end the run.
+    Errors of a ``fatal`` kind are not failures of the one model: they end the run. After an interrupt the
+    models that are left have failed by it; that is told once.
     """
-    for number, model in enumerate(models, start=1):
-        if isinstance(model, str):
-            run.progress.title = f"{number}/{len(models)} {model}"
-            result = _attempt(run, model, work, fatal)
+    run.progress.expect([size_of(model) for model in models])
+    for number, model in enumerate(models):
+        if isinstance(model, FailedModel):
+            result: Found | FailedModel = model
         else:
-            result = model
+            run.progress.begin(f"{number + 1}/{len(models)} {model}", number)
+            result = _timed(run, model, work, fatal)
         if isinstance(result, FailedModel):
             run.progress.stop()
+            if result.code == INTERRUPTED:
+                yield from (result, *not_reached(models, number))
+                return
             messages.error(result.message, result.path)
         yield result
+
+
+def not_reached(models: Sequence[str | FailedModel], done: int) -> list[FailedModel]:
+    """Tell that a run was interrupted after so many models; return what stands in the places of the rest.
+
+    The one in which it was interrupted has a result of its own.
+    """
+    messages.error(f"interrupted: {done:,} of {counted(len(models), 'model')} done")
+    return [
+        model if isinstance(model, FailedModel) else FailedModel(model, INTERRUPTED, "not reached")
+        for model in models[done + 1 :]
+    ]
+
+
+def size_of(model: str | FailedModel) -> int:
+    """Return the bytes of a model's file and of weights beside it, as a guess at how long it takes."""
+    if isinstance(model, FailedModel):
+        return 0
+    files = (Path(f"{model}{suffix}") for suffix in ("", ".data", "_data"))
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _timed(
+    run: Run, path: str, work: Callable[[str], Found], fatal: tuple[type[Exception], ...]
+) -> Found | FailedModel:
+    start = time.monotonic()
+    try:
+        with run.interrupts.heard():
+            return _attempt(run, path, work, fatal)
+    except KeyboardInterrupt:
+        return FailedModel(path, INTERRUPTED, "interrupted while it was analysed")
+    finally:
+        if run.seconds is not None:
+            run.seconds[path] = time.monotonic() - start
 
 
 def _attempt(
@@ -113,11 +155,11 @@ def readable(path: str, work: str = "analyse this model") -> Iterator[None]:
 
 
 def _tell(result: "Report", run: Run) -> None:
-    if not result.coverage.parameters_analysed:
-        from onnxtop.render.report.facts import why_empty
+    if not (result.coverage.parameters_analysed and result.layers):
+        from onnxtop.render.report.facts import nothing
 
         run.progress.stop()
-        messages.error(f"nothing to analyse: {why_empty(result)}", result.model.path)
+        messages.error(nothing(result), result.model.path)
     elif run.voice.verbose:
         run.progress.stop()
         weights = counted(result.coverage.parameters_analysed, "weight")

@@ -16,8 +16,7 @@ from onnxtop.cli.settings import resolve, shown, use_configuration
 from onnxtop.cli.verb import Run, Verb
 from onnxtop.execution.options import RunOptions
 from onnxtop.options import with_values
-from onnxtop.render import RenderOptions
-from onnxtop.results.outcome import code_of, exit_code
+from onnxtop.results.outcome import INTERRUPTED, code_of, exit_code
 from onnxtop.rules.options import CheckOptions
 
 _JUDGING = ("fail_on", "baseline", "compare", "write_baseline", "select", "ignore")
@@ -63,8 +62,6 @@ def _judge(
     written: str | None,
 ) -> int:
     """Audit, judge, write, and return the code."""
-    from onnxtop.auditing.story import head_of
-
     # by path: what a gate writes does not depend on the order in which models were named
     found = sorted(find_models(models), key=lambda model: model if isinstance(model, str) else model.path)
     judged = judge(settings, options, len(found), run.progress)
@@ -72,11 +69,13 @@ def _judge(
     run.check([*found, *judged.read, *([data] if data else [])])
     new = [Output("json", written)] if written else []
     check([*run.outputs, *new], [path for path in found if isinstance(path, str)])
-    results = analyse(run, found, options, judged.policy)
-    run.write(results, settings["fail-on"], head_of(options))
-    write_all(new, "report", results, RenderOptions(fail_on=settings["fail-on"], head=head_of(options)))
+    results = analyse(run, found, options, settings["fail-on"], judged.policy)
+    code = exit_code(code_of(result, settings["fail-on"]) for result in results)
+    if code == INTERRUPTED:
+        return code  # the baseline that was there is worth more than a part of one
+    write_all(new, "report", results, run.rendering(settings["fail-on"]))
     run.note(new)
-    return exit_code(code_of(result, settings["fail-on"]) for result in results)
+    return code
 
 
 def _without_strays(run: Run, models: tuple[str, ...]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ Exit codes:
   3    a model could not be analysed
   4    nothing to compare: only one of the models has weight tensors
   5    internal error
-  130  interrupted"""
+  130  interrupted: nothing was finished"""
 
 
 @click.command("diff", cls=Verb, result="diff", epilog=EXIT_CODES)
@@ -36,7 +36,7 @@ def command(run: Run, old: str, new: str, **options: Any) -> int:
     run.check((before, after))
     from onnxtop.comparison.story import compare  # loads numpy and onnx: not for help
 
-    with readable(f"{before}, {after}", "compare these models"):
+    with run.whole(), readable(f"{before}, {after}", "compare these models"):
         diff = compare(before, after, with_values(CompareOptions(), options), progress=run.progress)
     run.write(diff)
     return int(diff.changed)

@@ -47,7 +47,7 @@ def command(run: Run, model: str, neurons: bool, **options: Any) -> int:
     """
     path = one_model(model)
     run.check([path])
-    with readable(path):
+    with run.whole(), readable(path):
         connected, layers = _connect(path, options)
     if neurons:
         from onnxtop.render.graph.neurons import write

@@ -13,8 +13,7 @@ from onnxtop.cli.outputs import Output
 from onnxtop.cli.verb import Run, Verb
 from onnxtop.errors import UsageError
 from onnxtop.landscape.options import BarcodeOptions
-
-_INTERRUPTED = 130
+from onnxtop.results.outcome import INTERRUPTED
 
 
 class BarcodeVerb(Verb):
@@ -53,9 +52,10 @@ def command(run: Run, models: tuple[str, ...], data: str, **options: Any) -> int
     run.check([*paths, data])
     from onnxtop.landscape.story import loss_barcode  # loads numpy and onnx: not for help
 
-    landscape = loss_barcode(paths, data, progress=run.progress, **options)
+    with run.whole():
+        landscape = loss_barcode(paths, data, progress=run.progress, **options)
     run.write(landscape)
     if any(note.startswith("interrupted") for note in landscape.notes):
         messages.error("interrupted: this is what was found until then")
-        return _INTERRUPTED
+        return INTERRUPTED
     return 0

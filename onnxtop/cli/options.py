@@ -187,6 +187,10 @@ def output_options(result: str) -> list[click.Option]:
             f"{' '.join(suffixes(result))}.",
         ),
     ]
+    if "junit" in formats:
+        options.append(
+            click.Option(["--junit-times"], is_flag=True, help="Write into junit how long each model took.")
+        )
     if "terminal" in formats:
         options.append(
             click.Option(["--all", "all_rows"], is_flag=True, help="Show every row of a long table.")

@@ -9,13 +9,15 @@ import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import IO, Any, TextIO
 
 import click
 
+from onnxtop.cli.interrupt import UNFINISHED
 from onnxtop.errors import UsageError
-from onnxtop.render import RENDERERS, RenderOptions, render, suffixes
+from onnxtop.render import RENDERERS, STREAMED, RenderOptions, render, suffixes
 
 _DRAWN = ("terminal", "text")
 """Formats that look as the stream needs it; the others are the same bytes everywhere."""
@@ -96,6 +98,16 @@ def _why_unwritable(target: Path) -> str:
     return ""
 
 
+def write_interrupted(outputs: Sequence[Output]) -> None:
+    """Write to every output that can tell it that there is nothing, since the work was interrupted."""
+    from onnxtop.render import interrupted
+
+    for output in outputs:
+        if text := interrupted.render(output.format):
+            with writing(output):
+                _put(output, text)
+
+
 def write_all(outputs: Sequence[Output], result: str, found: Any, options: RenderOptions) -> None:
     """Write everything that can be written, of results of one kind.
 
@@ -115,6 +127,69 @@ def write_all(outputs: Sequence[Output], result: str, found: Any, options: Rende
         raise UsageError("; ".join(failures))
 
 
+class Lines:
+    """Outputs that are written a line at a time, each line whole and at once.
+
+    A file is begun with its first line, so that a run without any leaves what was there before.
+    """
+
+    def __init__(self, outputs: Iterable[Output]) -> None:
+        self.open = [output for output in outputs if output.format in STREAMED]
+        self.files: dict[Output, FileIO] = {}
+        self.failures: list[str] = []
+
+    @property
+    def on_stdout(self) -> bool:
+        """Whether lines go where a terminal may show progress as well."""
+        return any(output.path is None for output in self.open)
+
+    def write(self, result: str, found: Any, options: RenderOptions) -> None:
+        """Write what was found of one model to every output; one that fails gets no more."""
+        for output in tuple(self.open):
+            line = render(result, output.format, [found], options)
+            try:
+                with writing(output):
+                    self._write(output, line)
+            except UsageError as error:
+                self.failures.append(str(error))
+                self.open.remove(output)
+
+    def _write(self, output: Output, line: str) -> None:
+        if output.path is None:
+            _check_stdout()
+            _write_stdout(line, "utf-8")
+            return
+        if output not in self.files:
+            self.files[output] = FileIO(os.path.realpath(output.path), "wb")
+        _append(self.files[output], line.encode("utf-8", "backslashreplace"))
+
+    def close(self) -> None:
+        """End the files.
+
+        Raises
+        ------
+        UsageError
+            An output could not be written.
+        """
+        for stream in self.files.values():
+            stream.close()
+        if self.failures:
+            raise UsageError("; ".join(self.failures))
+
+
+def _append(stream: FileIO, data: bytes) -> None:
+    """Write all or nothing: what did not fit is taken back from a file."""
+    start = stream.tell() if stream.seekable() else None
+    rest = memoryview(data)
+    try:
+        while rest:
+            rest = rest[stream.write(rest) :]
+    except OSError:
+        if start is not None:
+            stream.truncate(start)
+        raise
+
+
 @contextlib.contextmanager
 def writing(output: Output) -> Iterator[None]:
     """Say which output it was that could not be written."""
@@ -125,16 +200,24 @@ def writing(output: Output) -> Iterator[None]:
 
 
 def _write(output: Output, result: str, found: Any, options: RenderOptions) -> None:
+    if output.path is None and output.format in _DRAWN and sys.stdout is not None:
+        options = _look_of(sys.stdout, options)
+    _put(output, render(result, output.format, found, options))
+
+
+def _put(output: Output, text: str) -> None:
+    """Write a text whole."""
     if output.path is not None:
-        data = render(result, output.format, found, options).encode("utf-8", "backslashreplace")
+        data = text.encode("utf-8", "backslashreplace")
         write_file(output.path, lambda stream: stream.write(data))
-    elif sys.stdout is None:  # Python's way to say so
-        raise OSError("it is closed")
-    elif output.format in _DRAWN:
-        look = _look_of(sys.stdout, options)
-        _write_stdout(render(result, output.format, found, look), _encoding_of(sys.stdout))
     else:
-        _write_stdout(render(result, output.format, found, options), "utf-8")
+        _check_stdout()
+        _write_stdout(text, _encoding_of(sys.stdout) if output.format in _DRAWN else "utf-8")
+
+
+def _check_stdout() -> None:
+    if sys.stdout is None:  # Python's way to say so
+        raise OSError("it is closed")
 
 
 def write_file(path: str, write: Callable[[IO[bytes]], object]) -> None:
@@ -152,13 +235,15 @@ def write_file(path: str, write: Callable[[IO[bytes]], object]) -> None:
 def _beside(target: Path) -> Iterator[Path]:
     """Make a file beside the target, with the target's permissions or a new file's."""
     temporary = target.with_name(f".onnxtop-{os.urandom(8).hex()}.tmp")
-    temporary.touch(exist_ok=False)
+    UNFINISHED.add(temporary)
     try:
+        temporary.touch(exist_ok=False)
         if target.exists():
             temporary.chmod(stat.S_IMODE(target.stat().st_mode))
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+        UNFINISHED.discard(temporary)
 
 
 def _is_special(target: Path) -> bool:

@@ -6,17 +6,15 @@ from typing import Any
 import click
 
 from onnxtop.cli import EXIT_CODES, messages
-from onnxtop.cli.analysis import attempts
+from onnxtop.cli.analysis import attempts, not_reached
 from onnxtop.cli.models import find_models
 from onnxtop.cli.options import options_of
 from onnxtop.cli.verb import Run, Verb
 from onnxtop.errors import ModelError, UsageError
 from onnxtop.loss.options import ProbeOptions
 from onnxtop.options import with_values
-from onnxtop.render.probe import Probed
-from onnxtop.results.outcome import FailedModel, exit_code
-
-_INTERRUPTED = 130
+from onnxtop.render.probe import Probed, is_cut_short
+from onnxtop.results.outcome import INTERRUPTED, FailedModel, exit_code
 
 
 @click.command("probe", cls=Verb, result="probe", epilog=EXIT_CODES)
@@ -59,16 +57,18 @@ def command(run: Run, models: tuple[str, ...], data: str, **settings: Any) -> in
     # data that does not fit ends the run: no other model is likely to do better
     for result in attempts(run, found, work, fatal=(UsageError,)):
         results.append(result)
-        if _interrupted(result):
+        if isinstance(result, Probed) and is_cut_short(result):
+            run.progress.stop()
+            results += not_reached(found, len(results) - 1)
             break
     run.write(results)
     _tell(run, results)
-    if any(map(_interrupted, results)):
-        return _INTERRUPTED
-    return exit_code(map(_code, results))
+    return exit_code(map(_code_of, results))
 
 
-def _code(result: Probed | FailedModel) -> int:
+def _code_of(result: Probed | FailedModel) -> int:
+    if is_cut_short(result):
+        return INTERRUPTED
     return result.code if isinstance(result, FailedModel) else int(bool(result.result.failed))
 
 
@@ -99,7 +99,3 @@ def _work(run: Run, data: str, options: ProbeOptions) -> Callable[[str], Probed]
         return Probed(path, model.sha256(), model.byte_count, result)
 
     return work
-
-
-def _interrupted(result: Probed | FailedModel) -> bool:
-    return isinstance(result, Probed) and result.result.stopped == "interrupt"

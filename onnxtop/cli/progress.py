@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -21,11 +22,16 @@ def wanted(quiet: bool, no_progress: bool) -> bool:
 
 
 class ProgressLine:
-    """One line that says which layer is measured; erased by ``stop``, drawn anew by the next call."""
+    """One line that says which layer is measured; erased by ``stop``, drawn anew by the next call.
+
+    Over many models it shows their share of all bytes, and how long the rest takes at this pace.
+    """
 
     def __init__(self, enabled: bool) -> None:
         self.enabled = enabled
         self.title = ""
+        self.before, self.share, self.last = 0.0, 1.0, 0.0
+        self.sizes: Sequence[int] = ()
         self.drawn: tuple[Progress, TaskID] | None = None
         self.wait()
 
@@ -41,7 +47,18 @@ class ProgressLine:
 
     def wait(self) -> None:
         """Begin to wait, once more where the libraries that the work needs are loaded by now."""
-        self.due = time.monotonic() + PATIENCE
+        self.started = time.monotonic()
+        self.due = self.started + PATIENCE
+
+    def expect(self, sizes: Sequence[int]) -> None:
+        """Say how large the models are that will be worked on."""
+        self.sizes = sizes
+
+    def begin(self, title: str, number: int) -> None:
+        """Say which of them is next."""
+        self.title = title
+        whole = sum(self.sizes) or 1
+        self.before, self.share = sum(self.sizes[:number]) / whole, self.sizes[number] / whole
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` weights are measured and ``what`` is next."""
@@ -49,11 +66,16 @@ class ProgressLine:
             return
         from onnxtop.render.cells import UNICODE
 
+        share = self.before + self.share * min(done / total if total else 0.0, 1.0)
+        if share < self.last:  # another piece of work
+            self.started = time.monotonic()
+        self.last = share
+        left = remaining(time.monotonic() - self.started, share)
         label = f"{UNICODE.short(self.title, 30)} {UNICODE.short(what, 24)}"
         if self.drawn is None:
-            self.drawn = _draw(label, total)
+            self.drawn = _draw(label)
         progress, task = self.drawn
-        progress.update(task, description=label, completed=done, total=total)
+        progress.update(task, description=label, completed=share, left=left)
 
     def stop(self) -> None:
         """Erase the line, so that something else can be written."""
@@ -62,12 +84,30 @@ class ProgressLine:
             self.drawn = None
 
 
-def _draw(label: str, total: int) -> "tuple[Progress, TaskID]":
+def remaining(seconds: float, share: float) -> str:
+    """Say how long the rest takes at the pace so far; nothing before the first hundredth is done.
+
+    >>> remaining(30.0, 0.25), remaining(60.0, 0.01), remaining(1.0, 0.001)
+    ('1:30 left', '1:39:00 left', '')
+    """
+    if share < 0.01:
+        return ""
+    minutes, rest = divmod(round(seconds * (1 - share) / share), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02} left" if hours else f"{minutes}:{rest:02} left"
+
+
+def _draw(label: str) -> "tuple[Progress, TaskID]":
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(16), TaskProgressColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(16),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
     progress = Progress(*columns, console=Console(stderr=True), transient=True)
-    task = progress.add_task(label, total=total)
+    task = progress.add_task(label, total=1.0, left="")
     progress.start()
     return progress, task

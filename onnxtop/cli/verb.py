@@ -1,6 +1,7 @@
 """What every verb is: a click command that pairs its outputs, can talk, and survives its own bugs."""
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
@@ -8,11 +9,12 @@ import click
 
 from onnxtop.cli import messages
 from onnxtop.cli.completion import ModelPath
+from onnxtop.cli.interrupt import Interrupts
 from onnxtop.cli.options import output_options, talk_options
-from onnxtop.cli.outputs import Output, check, pair, write_all, write_file, writing
+from onnxtop.cli.outputs import Lines, Output, check, pair, write_all, write_file, write_interrupted, writing
 from onnxtop.cli.progress import ProgressLine, wanted
 from onnxtop.errors import OnnxtopError
-from onnxtop.render import RenderOptions
+from onnxtop.render import STREAMED, RenderOptions
 from onnxtop.results.outcome import FailedModel
 
 if TYPE_CHECKING:
@@ -28,17 +30,44 @@ class Run:
     all_rows: bool
     voice: messages.Voice
     progress: ProgressLine
+    interrupts: Interrupts
+    lines: Lines
+    seconds: dict[str, float] | None = None
 
     def check(self, inputs: Iterable[str | FailedModel]) -> None:
         """Refuse before the work outputs that could not be written, or would overwrite what is read."""
         check(self.outputs, [path for path in inputs if isinstance(path, str)])
 
-    def write(self, found: Any, fail_on: str | None = None, head: "Head | None" = None) -> None:
-        """Write what was found to every output."""
+    def rendering(self, fail_on: str | None = None, head: "Head | None" = None) -> RenderOptions:
+        """Return how results are shown."""
+        return RenderOptions(all_rows=self.all_rows, fail_on=fail_on, head=head, seconds=self.seconds)
+
+    def add(self, found: Any, options: RenderOptions) -> None:
+        """Write what was found of one model to the outputs that do not wait for the others."""
+        if self.lines.on_stdout:
+            self.progress.stop()
+        self.lines.write(self.result, found, options)
+
+    def write(self, found: Any, options: RenderOptions | None = None) -> None:
+        """Write what was found to every output, but what `add` has written already."""
         self.progress.stop()
-        options = RenderOptions(all_rows=self.all_rows, fail_on=fail_on, head=head)
-        write_all(self.outputs, self.result, found, options)
+        rest = [output for output in self.outputs if output.format not in STREAMED]
+        try:
+            write_all(rest, self.result, found, options or self.rendering())
+        finally:
+            self.lines.close()
         self.note(self.outputs)
+
+    @contextlib.contextmanager
+    def whole(self) -> Iterator[None]:
+        """Let an interrupt end work that is done whole or not at all; the outputs then say that it is not."""
+        try:
+            with self.interrupts.heard():
+                yield
+        except KeyboardInterrupt:
+            self.progress.stop()
+            write_interrupted(self.outputs)
+            raise
 
     def save(self, write: Callable[[IO[bytes]], object]) -> None:
         """Write every output, a file, by a function of its own."""
@@ -81,12 +110,17 @@ class Verb(click.Command):
         values = {name: iter(given.get(name) or ()) for name in ("formats", "files")}
         events = [(p.name, str(next(values[p.name]))) for p in order if p.name in values]
         quiet, verbose = ctx.params.pop("quiet"), ctx.params.pop("verbose")
+        outputs = self.outputs_of(ctx, events)
+        progress = ProgressLine(wanted(quiet, ctx.params.pop("no_progress")))
         ctx.params["run"] = Run(
             result=self.result,
-            outputs=self.outputs_of(ctx, events),
+            outputs=outputs,
             all_rows=ctx.params.pop("all_rows", True),
             voice=messages.Voice(verbose, quiet),
-            progress=ProgressLine(wanted(quiet, ctx.params.pop("no_progress"))),
+            progress=progress,
+            interrupts=Interrupts(progress.stop),
+            lines=Lines(outputs),
+            seconds={} if ctx.params.pop("junit_times", False) else None,
         )
         return rest
 
@@ -98,7 +132,7 @@ class Verb(click.Command):
         """Run the verb; an error that nobody foresaw is a line on stderr, and a traceback with ``-vv``."""
         run: Run = ctx.params["run"]
         try:
-            with run.progress:
+            with run.interrupts, run.progress:
                 return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, OnnxtopError):
             raise

@@ -25,7 +25,7 @@ _REPORT = _modules("report", "terminal", "json", "jsonl", "csv", "markdown", "ju
 RENDERERS: Mapping[str, Mapping[str, str]] = {
     "report": _REPORT,
     "layers": {name: _REPORT[name] for name in ("terminal", "json", "jsonl", "csv", "markdown")},
-    "check": {**_REPORT, **_modules("check", "terminal")},
+    "check": {**_REPORT, **_modules("check", "terminal", "markdown")},
     "diff": _modules("diff", "terminal", "json", "markdown"),
     "graph": _modules("graph", "text", "dot", "graphml", "json", "mermaid"),
     "probe": _modules("probe", "terminal", "json", "svg"),
@@ -35,6 +35,9 @@ RENDERERS: Mapping[str, Mapping[str, str]] = {
 
 Reports, layers, checks and probes are rendered many at a time, as a sequence; of the others there is one.
 """
+
+STREAMED = ("jsonl",)
+"""Formats of which the renderings of single models, one after the other, are that of all."""
 
 _SUFFIXES = {
     "terminal": (".txt",),
@@ -60,7 +63,8 @@ class RenderOptions:
     ``width`` is in terminal cells; ``all_rows`` shows every row of a long table; ``unicode`` False keeps the
     terminal format to ASCII. ``fail_on`` says which findings are failures: the verdict depends on it. Without
     ``failed`` the terminal format leaves out models that could not be analysed. ``head`` is what the reports
-    of the run have in common, for where no report tells it.
+    of the run have in common, for where no report tells it. ``seconds`` are what each model took, by path, if
+    they are to be written.
     """
 
     width: int = 80
@@ -70,6 +74,7 @@ class RenderOptions:
     fail_on: str | None = None
     failed: bool = True
     head: "Head | None" = None
+    seconds: Mapping[str, float] | None = None
 
 
 def suffixes(result: str) -> dict[str, str]:

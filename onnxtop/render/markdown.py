@@ -16,10 +16,10 @@ _LISTED = 20
 """At most so many entries of a list are shown; ``all_rows`` shows all."""
 
 
-def code(name: str) -> str:
+def code(name: str, *, in_html: bool = False) -> str:
     """Show a name as code; a span where that is safe, else HTML with everything odd as an entity."""
     shown = visible(name)
-    if shown.strip() and not re.search(r"[`|\\]", shown):
+    if not in_html and shown.strip() and not re.search(r"[`|\\]", shown):
         return f"`{shown}`"
     return f"<code>{''.join(c if c.isalnum() else f'&#{ord(c)};' for c in shown)}</code>"
 

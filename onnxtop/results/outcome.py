@@ -101,7 +101,7 @@ def verdict_of(result: Result, fail_on: str | None) -> Outcome:
     """Return the verdict of a model.
 
     One that cannot be compared with its baseline is incomparable, whatever else was found. Without weights,
-    or if no rule ran though findings count, there was nothing to analyse.
+    without a layer that was asked for, or if no rule ran though findings count, nothing was analysed.
     """
     if isinstance(result, FailedModel):
         special = {INTERRUPTED: Outcome.INTERRUPTED, _CODES[Outcome.NOTHING]: Outcome.NOTHING}
@@ -111,7 +111,8 @@ def verdict_of(result: Result, fail_on: str | None) -> Outcome:
     if any(fails(finding, fail_on) for finding in result.findings):
         return Outcome.FAILED
     judged = result.rules.run or fail_on == "never"
-    return Outcome.PASSED if result.coverage.parameters_analysed and judged else Outcome.NOTHING
+    analysed = result.coverage.parameters_analysed and result.layers
+    return Outcome.PASSED if analysed and judged else Outcome.NOTHING
 
 
 def verdict_of_run(results: Iterable[Result], fail_on: str | None) -> Outcome:

@@ -3,6 +3,8 @@
 A rule that lacks something does not run, and the report counts it with the reason.
 """
 
+from collections.abc import Mapping
+
 from onnxtop.results.report import NOT_ASKED, Report
 from onnxtop.rules.rule import Need, Policy
 
@@ -30,12 +32,25 @@ def connectivity(report: Report, policy: Policy) -> str:
     return "what is connected is not known" if found is None else found.reason or ""
 
 
-def band(*figures: str) -> Need:
-    """Make the need of a threshold for one of some figures."""
+def mean_persistence(report: Report, policy: Policy) -> str:
+    """Say why the mean neural persistence of the network is not defined."""
+    found = report.network.neural_persistence
+    return "" if found.mean_normalized is not None else found.reason or "not defined"
+
+
+def deep_graph_persistence(report: Report, policy: Policy) -> str:
+    """Say why the deep graph persistence of the network is not defined."""
+    found = report.network.deep_graph_persistence
+    return "" if found.normalized is not None else found.reason or "not measured"
+
+
+def band(figures: Mapping[str, Need]) -> Need:
+    """Make the need of a threshold for one of some figures, and of what that figure needs."""
 
     def need(report: Report, policy: Policy) -> str:
-        bands = (policy.band(figure) for figure in figures)
-        return "" if any(not each.is_open for each in bands) else "no threshold is set"
+        asked = [need for figure, need in figures.items() if not policy.band(figure).is_open]
+        missing = [need(report, policy) for need in asked] or ["no threshold is set"]
+        return "" if "" in missing else missing[0]
 
     return need
 

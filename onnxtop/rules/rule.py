@@ -160,6 +160,11 @@ class Rule:
     source: str = "onnxtop"
     needs: tuple[Need, ...] = ()
 
+    @property
+    def anchor(self) -> str:
+        """Where the page of rules speaks of it."""
+        return f"{self.code.lower()}-{self.name}"
+
 
 def rule(code: str, severity: str, **texts: Any) -> Callable[[Callable[[Report, Policy], Found]], Rule]:
     """Return a decorator that makes a rule of the function that finds what it speaks of, under its name."""

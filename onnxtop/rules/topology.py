@@ -10,7 +10,7 @@ from onnxtop.rules.rule import Found, Policy, layer_rule, rule
 @layer_rule(
     "OT401",
     "error",
-    needs=(needs.band("np.normalized", "np.z"),),
+    needs=(needs.band({"np.normalized": needs.topology, "np.z": needs.statistics}),),
     what="Neural persistence or z of a layer is outside the band that the configuration sets.",
     why="You said so: there is no band that would fit all networks.",
     how="`np.normalized` and `np.z` of each layer against their thresholds; none by default.",
@@ -27,7 +27,14 @@ def layer_outside_band(layer: LayerReport, policy: Policy) -> Iterator[str]:
 @rule(
     "OT402",
     "error",
-    needs=(needs.band("np.mean_normalized", "dgp.normalized"),),
+    needs=(
+        needs.band(
+            {
+                "np.mean_normalized": needs.mean_persistence,
+                "dgp.normalized": needs.deep_graph_persistence,
+            }
+        ),
+    ),
     what="A figure of the network is outside the band that the configuration sets.",
     why="You said so: there is no band that would fit all networks.",
     how="`np.mean_normalized` and `dgp.normalized` against their thresholds; none by default.",

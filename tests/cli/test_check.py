@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -282,7 +283,58 @@ def test_no_line_is_wider_than_the_page(check, models, width, monkeypatch):
 
 def test_many_models_that_pass_are_counted(check, models):
     models(*(f"clean-{number:02}.onnx" for number in range(20)))
-    result = check(".", "--ignore", "OT")
+    result = check(".", "--select", "OT106")
     assert "and 8 more that pass" in result.stdout
     assert result.stdout.endswith("20 models: 20 passed\n")
-    assert "more that pass" not in check(".", "--ignore", "OT", "--all").stdout
+    assert "more that pass" not in check(".", "--select", "OT106", "--all").stdout
+
+
+# What was not checked
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--select", "OT5"], "no rule ran"),
+        (["--ignore", "OT"], "no rule ran"),
+        (["--layers", "no such layer"], "no layer name matches 'no such layer'"),
+    ],
+)
+def test_a_check_of_nothing_is_no_pass(monkeypatch, arguments, told):
+    monkeypatch.chdir(SAMPLES)
+    done = CliRunner().invoke(app, ["check", "mlp_jax.onnx", *arguments])
+    assert done.exit_code == 4
+    assert done.stdout.startswith("none  mlp_jax.onnx  nothing to analyse\n")
+    assert told in done.stdout
+    assert done.stdout.endswith("1 model: 1 nothing to analyse\n")
+    found = json.loads(CliRunner().invoke(app, ["check", "mlp_jax.onnx", *arguments, "-f", "json"]).stdout)
+    assert found["verdict"] == found["reports"][0]["verdict"] == "nothing to analyse"
+
+
+def test_what_quick_leaves_out_is_counted_in_every_format(monkeypatch):
+    monkeypatch.chdir(SAMPLES)
+
+    def written(form):
+        return CliRunner().invoke(app, ["check", "mlp_untrained.onnx", "--quick", "-f", form]).stdout
+
+    (count,) = re.findall(r"(\d+) rules not run: --quick", written("terminal"))
+    assert f"{count} rules not run&#58; --quick" in written("markdown")
+    assert written("junit").count('<skipped message="--quick" />') == int(count)
+    assert written("sarif").count("was not run: --quick") == int(count)
+    not_run = only(written("json"))["rules"]["not_run"]
+    assert [each["reason"] for each in not_run].count("--quick") == int(count)
+
+
+def test_times_are_an_option(check, models):
+    models("clean.onnx")
+    plain = check("clean.onnx", "-f", "junit").stdout
+    timed = check("clean.onnx", "-f", "junit", "--junit-times").stdout
+    assert "time=" not in plain
+    assert re.search(r'<testsuite name="clean.onnx" [^>]*time="\d+\.\d{3}"', timed)
+    assert re.sub(r' time="[^"]*"', "", timed) == plain
+
+
+@pytest.mark.parametrize("form", ["junit", "sarif", "github"])
+def test_layers_have_no_formats_of_findings(form):
+    done = CliRunner().invoke(app, ["layers", str(SAMPLES / "mlp_jax.onnx"), "-f", form])
+    assert done.exit_code == 2

@@ -7,6 +7,8 @@ import pytest
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import messages, progress
 from onnxtop.cli.analysis import analyse
+from onnxtop.cli.interrupt import Interrupts
+from onnxtop.cli.outputs import Lines
 from onnxtop.cli.verb import Run
 
 
@@ -56,6 +58,38 @@ def test_long_work_shows_the_layer_and_erases_it(terminal):
     assert line.drawn is None
 
 
+def test_over_many_models_the_share_is_that_of_all_bytes(terminal):
+    stream = terminal()
+    with progress.ProgressLine(enabled=True) as line:
+        line.expect([100, 300, 600])
+        line.begin("2/3 b.onnx", 1)
+        line.started -= 50
+        line("conv", 1, 2)
+        line.drawn[0].refresh()
+    shown = stream.getvalue()
+    assert "2/3 b.onnx conv" in shown
+    assert "25%" in shown
+    assert "2:30 left" in shown
+
+
+def test_work_that_begins_anew_has_its_own_pace(terminal):
+    terminal()
+    with progress.ProgressLine(enabled=True) as line:
+        line.started -= 1000
+        line("first", 1, 2)
+        line("second", 1, 4)
+        assert line.drawn[0].tasks[0].fields["left"] == "0:00 left"
+
+
+def test_models_without_a_size_are_no_error(terminal):
+    terminal()
+    with progress.ProgressLine(enabled=True) as line:
+        line.expect([0, 0])
+        line.begin("1/2 a.onnx", 0)
+        line("conv", 1, 2)
+        line("conv", 0, 0)
+
+
 def test_short_work_shows_nothing(terminal, monkeypatch):
     stream = terminal()
     monkeypatch.setattr(progress, "PATIENCE", 1000.0)
@@ -69,7 +103,8 @@ def test_libraries_that_load_slowly_are_no_long_work(terminal, monkeypatch):
     line = progress.ProgressLine(enabled=True)
     monkeypatch.setattr(progress, "PATIENCE", 1000.0)
     voice = messages.Voice(0, quiet=False)
-    analyse(Run("report", [], all_rows=False, voice=voice, progress=line), [], AuditOptions())
+    run = Run("report", [], False, voice, line, Interrupts(line.stop), Lines([]))
+    analyse(run, [], AuditOptions())
     line("conv", 1, 4)
     assert line.drawn is None
 

@@ -3,11 +3,14 @@ import math
 import pytest
 
 from onnxtop.render.report import facts
+from onnxtop.results.outcome import FailedModel
 from onnxtop.results.report import (
     Coverage,
     DeepGraphPersistence,
     LayerPersistence,
     LayerReport,
+    NotRun,
+    RulesRun,
     Settings,
     SkippedWeight,
     SkipsCut,
@@ -85,14 +88,28 @@ def test_a_remark_tells_why_there_is_no_figure_or_why_it_stands_apart(layer):
 
 
 def test_why_a_report_is_empty(report, layer):
-    assert facts.why_empty(report()) == "the model has no weight tensors"
+    assert facts.nothing(report()) == "nothing to analyse: the model has no weight tensors"
     skipped = (SkippedWeight("a", "LSTM", "why", 5), SkippedWeight("b", "GRU", "why", 7))
     lost = report(coverage=coverage(0, 12, skipped))
-    assert facts.why_empty(lost) == "2 weight tensors (12 parameters), every one skipped"
+    assert facts.nothing(lost) == "nothing to analyse: 2 weight tensors (12 parameters), every one skipped"
     filtered = Settings("essential", "global", 2.0, "none", "flattened", 0, layers="conv")
-    assert (
-        facts.why_empty(report(coverage=coverage(9, 9), settings=filtered)) == "no layer name matches 'conv'"
-    )
+    chosen = report(coverage=coverage(9, 9), settings=filtered)
+    assert facts.nothing(chosen) == "nothing to analyse: no layer name matches 'conv'"
+    assert facts.nothing(report(layer())) == "nothing to analyse: no rule ran"
+
+
+def test_rules_that_did_not_run_are_counted_by_reason(report, layer):
+    def not_run(**reasons):
+        return RulesRun(("OT001",), tuple(NotRun(code, reason) for code, reason in reasons.items()))
+
+    one = report(layer(), rules=not_run(OT501="no baseline", OT201="--quick", OT202="--quick"))
+    two = report(layer(), rules=not_run(OT501="no baseline", OT203="--quick", OT401="no threshold is set"))
+    assert facts.not_run([one, FailedModel("bad.onnx", 3, "cut off"), two]) == [
+        "3 rules not run: --quick",
+        "1 rule not run: no baseline",
+        "1 rule not run: no threshold is set (on 1 of 2 models)",
+    ]
+    assert facts.not_run([]) == []
 
 
 def test_skipped_tensors_are_grouped_and_add_up():

@@ -5,7 +5,7 @@ import re
 
 from onnxtop.render import render
 from onnxtop.results.outcome import FailedModel
-from onnxtop.results.report import Finding
+from onnxtop.results.report import Coverage, Finding
 
 COMMAND = re.compile(r"::(error|warning|notice) ([^:]*)::(.*)")
 
@@ -23,6 +23,20 @@ def commands(results):
         pairs = dict(part.split("=", 1) for part in properties.split(","))
         found.append((kind, {key: unescape(value) for key, value in pairs.items()}, unescape(message)))
     return found
+
+
+def test_a_model_without_weights_is_a_warning(report):
+    """So is a folder without models."""
+    empty = report(coverage=Coverage(0, 0, None, 0, 0, 0, 0, 0))
+    for result, told in (
+        (empty, "model.onnx: nothing to analyse: the model has no weight tensors"),
+        (
+            FailedModel("folder", 4, "no .onnx file in this folder or below it"),
+            "folder: no .onnx file in this folder or below it",
+        ),
+    ):
+        ((kind, properties, message),) = commands([result])
+        assert (kind, properties["title"], message) == ("warning", "nothing to analyse", told)
 
 
 def test_one_command_a_finding_the_worst_first(typical):

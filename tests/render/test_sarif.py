@@ -5,14 +5,16 @@ The schema in ``tests/data`` is edition 2.1.0-rtm.5, from npm's @microsoft/jest-
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import jsonschema
 import pytest
 
+from onnxtop._version import HOME
 from onnxtop.render import render
 from onnxtop.results.outcome import FailedModel
-from onnxtop.results.report import Finding
+from onnxtop.results.report import Coverage, Finding, NotRun, RulesRun
 from onnxtop.rules.catalogue import RULES
 
 SCHEMA = json.loads((Path(__file__).parent.parent / "data" / "sarif-schema-2.1.0.json").read_text("utf-8"))
@@ -127,6 +129,53 @@ def test_failed_models_are_notifications(log, typical):
     (notification,) = invocation["toolExecutionNotifications"]
     assert notification["message"]["text"] == "bad.onnx: cut off"
     assert log(typical)["invocations"][0]["executionSuccessful"]
+
+
+def test_the_run_carries_its_verdict_and_what_was_not_run(log, typical):
+    run = log(typical, FailedModel("bad.onnx", 3, "cut off"))
+    (invocation,) = run["invocations"]
+    assert invocation["properties"]["verdict"] == "not analysed"
+    assert invocation["properties"]["counts"]["failed"] == 1
+    (note,) = invocation["toolConfigurationNotifications"]
+    assert note["message"]["text"] == "OT501 np-changed was not run: no baseline"
+    rules = run["tool"]["driver"]["rules"]
+    assert rules[note["associatedRule"]["index"]]["id"] == note["associatedRule"]["id"] == "OT501"
+
+
+def test_a_rule_that_ran_on_some_models_says_on_which_part(log, report, layer):
+    rules = RulesRun((), (NotRun("OT201", "--quick"),))
+    run = log(report(layer(), path="a.onnx"), report(layer(), path="b.onnx", rules=rules))
+    told = [each["message"]["text"] for each in run["invocations"][0]["toolConfigurationNotifications"]]
+    assert "OT201 dead-outputs was not run: --quick (on 1 of 2 models)" in told
+
+
+def test_a_model_without_weights_is_a_notification(log, report):
+    run = log(report(coverage=Coverage(0, 0, None, 0, 0, 0, 0, 0)))
+    (invocation,) = run["invocations"]
+    assert invocation["properties"]["verdict"] == "nothing to analyse"
+    (notification,) = invocation["toolExecutionNotifications"]
+    assert notification["level"] == "warning"
+    told = "model.onnx: nothing to analyse: the model has no weight tensors"
+    assert notification["message"]["text"] == told
+
+
+def test_an_interrupted_run_was_no_success(log, typical):
+    (invocation,) = log(typical, FailedModel("late.onnx", 130, "not reached"))["invocations"]
+    assert not invocation["executionSuccessful"]
+    assert invocation["properties"]["verdict"] == "interrupted"
+
+
+def test_help_leads_to_the_page_of_rules(log, typical):
+    """Anchors as GitHub makes them of headings."""
+    page = (Path(__file__).parents[2] / "docs" / "rules.md").read_text("utf-8")
+    headings = re.findall(r"^#+ (.*)$", page, re.M)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    driver = log(typical)["tool"]["driver"]
+    assert driver["informationUri"] == HOME
+    for rule in driver["rules"]:
+        place, _, anchor = rule["helpUri"].partition("#")
+        assert place == f"{HOME}/blob/HEAD/docs/rules.md"
+        assert anchor in anchors, anchor
 
 
 def test_every_result_is_an_alert_of_its_own(log, report, layer):

@@ -93,7 +93,7 @@ def test_z_appears_once_it_is_measured(report, layer):
 
 
 def test_empty_models_say_why(report):
-    assert "no layers: the model has no weight tensors" in render([report()], RenderOptions())
+    assert "nothing to analyse: the model has no weight tensors" in render([report()], RenderOptions())
 
 
 def test_all_rows(long):

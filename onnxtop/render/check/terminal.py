@@ -1,24 +1,35 @@
 """The answer of ``check`` for people: what failed comes first, and the last line sums up."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from onnxtop.render import RenderOptions
+from onnxtop.render.check.verdicts import by_verdict, summed_up
 from onnxtop.render.report import facts
 from onnxtop.render.report.terminal import ReportPage
-from onnxtop.render.text import counted
-from onnxtop.results.outcome import FailedModel, Result, fails
+from onnxtop.results.outcome import FailedModel, Outcome, Result, counts_of, path_of
 from onnxtop.results.report import Finding, Report
 
-_PASSED = 12
-"""At most so many models that passed without a word are named; ``all_rows`` names all."""
+_QUIET = 12
+"""At most so many models of a verdict that have nothing to tell are named; ``all_rows`` names all."""
+
+_WORDS: Mapping[Outcome, tuple[str, str]] = {
+    Outcome.FAILED: ("FAIL", "bold red"),
+    Outcome.INCOMPARABLE: ("FAIL", "bold red"),
+    Outcome.NOT_ANALYSED: ("LOST", "bold red"),
+    Outcome.INTERRUPTED: ("STOP", "bold red"),
+    Outcome.NOTHING: ("none", "yellow"),
+    Outcome.PASSED: ("pass", "green"),
+}
+
+_MORE = {Outcome.PASSED: "that pass", Outcome.INTERRUPTED: "not done", Outcome.NOTHING: "like this"}
 
 
 def render(results: Sequence[Result], options: RenderOptions) -> str:
     """List the models, failed ones first, with what was found; notes only with ``all_rows``."""
-    return _Verdict(options).draw_all(results)
+    return _Answer(options).draw_all(results)
 
 
-class _Verdict(ReportPage):
+class _Answer(ReportPage):
     """All models on one page."""
 
     def __init__(self, options: RenderOptions) -> None:
@@ -27,42 +38,53 @@ class _Verdict(ReportPage):
 
     def draw_all(self, results: Sequence[Result]) -> str:
         """Return the finished page."""
-        lost = [result for result in results if isinstance(result, FailedModel)]
-        reports = [result for result in results if isinstance(result, Report)]
-        failed = [report for report in reports if self._fails(report)]
-        passed = [report for report in reports if not self._fails(report)]
-        noisy = [report for report in passed if self._shown(report)]
-        quiet = [report for report in passed if not self._shown(report)]
-        for report in failed:
-            self._judged("FAIL", "bold red", report)
-        for model in lost:
-            self._title("LOST", "bold red", model.path, "not analysed")
-            self.paragraph(model.message)
-        for report in (*noisy, *(quiet if self.all_rows else quiet[:_PASSED])):
-            self._judged("pass", "green", report)
-        if len(quiet) > _PASSED and not self.all_rows:
-            self.paragraph(f"and {len(quiet) - _PASSED:,} more that pass; --all names every one", "dim")
-        counts = ((len(failed), "failed"), (len(lost), "not analysed"), (len(passed), "passed"))
-        told = ", ".join(f"{count:,} {what}" for count, what in counts if count)
-        self.line(f"{counted(len(results), 'model')}: {told or 'nothing to check'}", "bold")
+        judged = by_verdict(results, self.fail_on)
+        for verdict in dict.fromkeys(verdict for verdict, _ in judged):
+            self._group(verdict, [result for each, result in judged if each is verdict])
+        for line in (*facts.not_run(results), facts.incomplete(results)):
+            if line:
+                self.paragraph(line, "dim")
+        self.line(summed_up(results, self.fail_on), "bold")
         return self.finished()
 
-    def _fails(self, report: Report) -> bool:
-        return any(fails(finding, self.fail_on) for finding in report.findings)
+    def _group(self, verdict: Outcome, results: Sequence[Result]) -> None:
+        """Draw the models of a verdict, those with something to tell first."""
+        noisy = [each for each in results if verdict not in _MORE or self._shown(each)]
+        quiet = [each for each in results if each not in noisy]
+        for result in (*noisy, *(quiet if self.all_rows else quiet[:_QUIET])):
+            self._model(verdict, result)
+        if len(quiet) > _QUIET and not self.all_rows:
+            more = f"and {len(quiet) - _QUIET:,} more {_MORE[verdict]}; --all names every one"
+            self.paragraph(more, "dim")
 
-    def _shown(self, report: Report) -> list[Finding]:
+    def _shown(self, result: Result) -> list[Finding]:
         """Return the findings to list, the worst first; those that are known, and notes, wait for --all."""
-        worst = facts.by_severity(report.findings)
+        worst = [] if isinstance(result, FailedModel) else facts.by_severity(result.findings)
         return [each for each in worst if self.all_rows or not (each.known or each.severity == "note")]
 
-    def _judged(self, word: str, style: str, report: Report) -> None:
-        new = [finding for finding in report.findings if not finding.known]
-        known = len(report.findings) - len(new)
-        counts = filter(None, (facts.severities(new), f"{known} known" if known else ""))
-        self._title(word, style, report.model.path, ", ".join(counts) or facts.analysed(report.coverage))
-        if shown := self._shown(report):
+    def _model(self, verdict: Outcome, result: Result) -> None:
+        word, style = _WORDS[verdict]
+        self._title(word, style, path_of(result), _remark(verdict, result))
+        if isinstance(result, FailedModel) and verdict is not Outcome.INTERRUPTED:
+            self.paragraph(result.message)
+        elif isinstance(result, Report) and verdict is Outcome.NOTHING:
+            self.paragraph(facts.why_nothing(result))
+        if shown := self._shown(result):
             self.listed([self.finding(each) for each in shown])
 
     def _title(self, word: str, style: str, path: str, remark: str) -> None:
         room = max(self.width - len(word) - len(remark) - 4, 16)
         self.line(f"{word}  {self.signs.short(path, room)}  {remark}", style)
+
+
+def _remark(verdict: Outcome, result: Result) -> str:
+    """Say in a few words what was found of a model."""
+    if isinstance(result, FailedModel):
+        return verdict
+    known = counts_of(result).known
+    counts = (
+        verdict if verdict is Outcome.NOTHING else "",
+        facts.severities([finding for finding in result.findings if not finding.known]),
+        f"{known} known" if known else "",
+    )
+    return ", ".join(filter(None, counts)) or facts.analysed(result.coverage)

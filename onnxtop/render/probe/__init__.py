@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from onnxtop.results.outcome import INTERRUPTED, FailedModel
+
 if TYPE_CHECKING:
     from onnxtop.loss.summary import LossProbeResult
 
@@ -15,3 +17,10 @@ class Probed:
     sha256: str
     bytes: int
     result: "LossProbeResult"
+
+
+def is_cut_short(found: Probed | FailedModel) -> bool:
+    """Tell whether the run was interrupted before or in the probe of a model."""
+    if isinstance(found, FailedModel):
+        return found.code == INTERRUPTED
+    return found.result.stopped == "interrupt"

@@ -6,15 +6,15 @@ from typing import Any
 from onnxtop._version import __version__
 from onnxtop.render import RenderOptions
 from onnxtop.render.json import document
-from onnxtop.render.probe import Probed
+from onnxtop.render.probe import Probed, is_cut_short
 from onnxtop.results.envelope import failure, incomplete
-from onnxtop.results.outcome import INTERRUPTED, FailedModel
+from onnxtop.results.outcome import FailedModel
 from onnxtop.results.report import SCHEMA_VERSION
 
 
 def render(results: Sequence[Probed | FailedModel], options: RenderOptions) -> str:
     """Render all models as one document, one of them or many."""
-    missed = [each.path for each in results if _is_cut_short(each)]
+    missed = [each.path for each in results if is_cut_short(each)]
     return document(
         {
             "schema_version": SCHEMA_VERSION,
@@ -23,12 +23,6 @@ def render(results: Sequence[Probed | FailedModel], options: RenderOptions) -> s
             "reports": [_plain(each) for each in results],
         }
     )
-
-
-def _is_cut_short(found: Probed | FailedModel) -> bool:
-    if isinstance(found, FailedModel):
-        return found.code == INTERRUPTED
-    return found.result.stopped == "interrupt"
 
 
 def _plain(found: Probed | FailedModel) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Comma-separated values: one row a layer, for spreadsheets and data frames.
 
-A model that failed has one row with its ``model`` and ``error`` columns alone; a model without layers has
-none. Numbers are those of the JSON report; a figure that is not defined is an empty cell, its reason in
+A model that failed, or had nothing to analyse, has one row with its ``model`` and ``error`` columns alone.
+Numbers are those of the JSON report; a figure that is not defined is an empty cell, its reason in
 ``np_reason`` or ``reason``. Cells with text cannot start a spreadsheet formula: such a name gets a leading
 apostrophe.
 """
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from onnxtop.render import RenderOptions
+from onnxtop.render.report.facts import nothing
 from onnxtop.render.text import visible
 from onnxtop.results.outcome import FailedModel, Result
 from onnxtop.results.report import Report
@@ -46,6 +47,8 @@ def render(results: Sequence[Result], options: RenderOptions) -> str:
 def _rows(result: Result) -> Iterator[dict[str, Any]]:
     if isinstance(result, FailedModel):
         yield {"model": result.path, "error": result.message}
+    elif not result.layers:
+        yield {"model": result.model.path, "error": nothing(result)}
     else:
         yield from _layers(result)
 

@@ -4,10 +4,12 @@ Phrases hold names as they are in the file, so each format still escapes them in
 """
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from onnxtop.render.text import counted, defined, figure, number
+from onnxtop.results.outcome import INTERRUPTED, FailedModel, Outcome, Result
 from onnxtop.results.report import NOT_ASKED, Coverage, Finding, LayerReport, Report, SkippedWeight
 
 LONG_TABLE = 40
@@ -184,15 +186,49 @@ def remark(layer: LayerReport) -> str:
     return f"probably not trained: {layer.probably_fixed}" if layer.probably_fixed else ""
 
 
-def why_empty(report: Report) -> str:
-    """Say why a report has no layers to show."""
+def nothing(report: Report) -> str:
+    """Say that there was nothing to analyse, and why."""
+    return f"{Outcome.NOTHING}: {why_nothing(report)}"
+
+
+def why_nothing(report: Report) -> str:
+    """Say why there was nothing to analyse."""
     if report.coverage.parameters_analysed:
-        return f"no layer name matches {report.settings.layers!r}"
+        pattern = report.settings.layers
+        return "no rule ran" if report.layers else f"no layer name matches {pattern!r}"
     skipped = len(report.coverage.skipped)
     if not skipped:
         return "the model has no weight tensors"
     lost = sum(weight.parameters for weight in report.coverage.skipped)
     return f"{counted(skipped, 'weight tensor')} ({counted(lost, 'parameter')}), every one skipped"
+
+
+def not_run(results: Iterable[Result]) -> list[str]:
+    """Count the rules that did not run, by the reason, the most first; and the models, if not all."""
+    reports = [result for result in results if not isinstance(result, FailedModel)]
+    rules: dict[str, set[str]] = {}
+    for each in (each for report in reports for each in report.rules.not_run):
+        rules.setdefault(each.reason, set()).add(each.rule)
+    models = Counter(
+        reason for report in reports for reason in {each.reason for each in report.rules.not_run}
+    )
+    return [
+        f"{counted(len(found), 'rule')} not run: {reason}{on_some(models[reason], len(reports))}"
+        for reason, found in sorted(rules.items(), key=lambda item: -len(item[1]))
+    ]
+
+
+def on_some(part: int, models: int) -> str:
+    """Say on how many models, nothing if on all."""
+    return "" if part == models else f" (on {part:,} of {counted(models, 'model')})"
+
+
+def incomplete(results: Sequence[Result]) -> str:
+    """Say that a run was interrupted, and how much of it was done; empty if it was not."""
+    missed = sum(isinstance(each, FailedModel) and each.code == INTERRUPTED for each in results)
+    return (
+        f"incomplete: interrupted, {missed:,} of {counted(len(results), 'model')} not done" if missed else ""
+    )
 
 
 def skipped_groups(skipped: Sequence[SkippedWeight]) -> list[SkippedGroup]:

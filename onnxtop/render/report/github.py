@@ -10,7 +10,7 @@ from onnxtop.render import RenderOptions
 from onnxtop.render.report import facts
 from onnxtop.render.report.places import Place, by_path, message_of, model_place, place_of, title_of
 from onnxtop.render.text import visible
-from onnxtop.results.outcome import FailedModel, Result
+from onnxtop.results.outcome import FailedModel, Outcome, Result, verdict_of
 from onnxtop.results.report import Finding, Report
 
 _COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}
@@ -20,14 +20,19 @@ _PROPERTY = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ","
 
 
 def render(results: Sequence[Result], options: RenderOptions) -> str:
-    """Render a line a finding and a line a model that could not be analysed."""
-    return "".join(f"{line}\n" for result in by_path(results) for line in _lines(result))
+    """Render a line a finding, and a line a model that could not be analysed or holds nothing to analyse."""
+    return "".join(f"{line}\n" for result in by_path(results) for line in _lines(result, options.fail_on))
 
 
-def _lines(result: Result) -> Iterator[str]:
+def _lines(result: Result, fail_on: str | None) -> Iterator[str]:
     if isinstance(result, FailedModel):
-        yield _command("error", model_place(result.path), "not analysed", f"{result.path}: {result.message}")
+        verdict = verdict_of(result, fail_on)
+        kind = "warning" if verdict is Outcome.NOTHING else "error"
+        yield _command(kind, model_place(result.path), verdict, f"{result.path}: {result.message}")
         return
+    if verdict_of(result, fail_on) is Outcome.NOTHING:
+        told = f"{result.model.path}: {facts.nothing(result)}"
+        yield _command("warning", model_place(result.model.path), Outcome.NOTHING, told)
     for finding in facts.by_severity(result.findings):
         yield _annotation(result, finding)
 
@@ -36,7 +41,7 @@ def _annotation(report: Report, finding: Finding) -> str:
     known = " (known: it is in the baseline)" if finding.known else ""
     command = "notice" if finding.known else _COMMANDS[finding.severity]
     message = f"{message_of(report, finding)}{known}"
-    return _command(command, place_of(report, finding), title_of(finding), message)
+    return _command(command, place_of(report, finding), title_of(finding.rule), message)
 
 
 def _command(name: str, place: Place, title: str, message: str) -> str:

@@ -12,7 +12,9 @@ from onnxtop.results.report import Finding, LayerReport, Report
 
 def render(results: Sequence[Result], options: RenderOptions) -> str:
     """Render a section a model."""
-    return "\n".join("\n".join(_section(result, options)) + "\n" for result in results)
+    sections = ["\n".join(_section(result, options)) + "\n" for result in results]
+    told = facts.incomplete(results)
+    return "\n".join([*([f"**{told}**\n"] if told else []), *sections])
 
 
 def _section(result: Result, options: RenderOptions) -> Iterator[str]:
@@ -53,7 +55,7 @@ def _network(report: Report) -> Iterator[str]:
 
 def _table(report: Report, options: RenderOptions) -> Iterator[str]:
     if not report.layers:
-        yield f"No layers: {prose(facts.why_empty(report))}."
+        yield f"**{prose(facts.nothing(report))}**"
         return
     rows = facts.chosen_rows(report, options.all_rows)
     bars = facts.limited_bars(report.layers) is not None
@@ -108,9 +110,12 @@ def _skipped(report: Report, options: RenderOptions) -> Iterator[str]:
 def _findings(report: Report, options: RenderOptions) -> Iterator[str]:
     if report.findings:
         yield from ("", f"**Findings:** {facts.severities(report.findings)}", "")
-        yield from listed([_finding(each) for each in facts.by_severity(report.findings)], options)
+        yield from listed([finding_line(each) for each in facts.by_severity(report.findings)], options)
+    if told := facts.not_run([report]):
+        yield from ("", prose("; ".join(told)))
 
 
-def _finding(finding: Finding) -> str:
+def finding_line(finding: Finding) -> str:
+    """Write an entry of the list of findings."""
     place = f" {code(finding.layer)}" if finding.layer is not None else ""
     return f"- **{finding.severity}** {prose(finding.rule)}{place}: {prose(finding.message)}"

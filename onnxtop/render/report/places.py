@@ -32,10 +32,10 @@ def by_path(results: Sequence[Result]) -> list[Result]:
     return sorted(results, key=path_of)
 
 
-def title_of(finding: Finding) -> str:
-    """Return the code of the rule that found it, and its name, if there still is such a rule."""
-    rule = find_rule(finding.rule)
-    return f"{finding.rule} {rule.name}" if rule else finding.rule
+def title_of(code: str) -> str:
+    """Return the code of a rule and its name, if there still is such a rule."""
+    rule = find_rule(code)
+    return f"{code} {rule.name}" if rule else code
 
 
 def message_of(report: Report, finding: Finding) -> str:

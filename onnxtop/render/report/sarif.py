@@ -6,20 +6,41 @@ file is below the working directory, else at 1:1 of the model; node and weight a
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from onnxtop._version import __version__
+from onnxtop._version import HOME, __version__
 from onnxtop.render import RenderOptions
 from onnxtop.render.json import document
-from onnxtop.render.report.places import Place, by_path, layer_of, message_of, model_place, place_of, uri
+from onnxtop.render.report import facts
+from onnxtop.render.report.places import (
+    Place,
+    by_path,
+    layer_of,
+    message_of,
+    model_place,
+    place_of,
+    title_of,
+    uri,
+)
 from onnxtop.render.text import visible
-from onnxtop.results.outcome import FailedModel, Result
+from onnxtop.results.outcome import (
+    FailedModel,
+    Outcome,
+    Result,
+    counts_of_run,
+    verdict_of,
+    verdict_of_run,
+)
+from onnxtop.results.plain import plain
 from onnxtop.results.report import Finding, LayerReport, Report
 from onnxtop.rules.catalogue import FAMILIES, RULES
 from onnxtop.rules.rule import Rule
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+
+_PAGE = f"{HOME}/blob/HEAD/docs/rules.md"
+"""Where the rules are explained."""
 
 _INDEX = {rule.code: index for index, rule in enumerate(RULES)}
 
@@ -27,7 +48,6 @@ _INDEX = {rule.code: index for index, rule in enumerate(RULES)}
 def render(results: Sequence[Result], options: RenderOptions) -> str:
     """Render all models as one run."""
     ordered = by_path(results)
-    failed = [result for result in ordered if isinstance(result, FailedModel)]
     reports = [result for result in ordered if isinstance(result, Report)]
     run = {
         "tool": {
@@ -35,19 +55,49 @@ def render(results: Sequence[Result], options: RenderOptions) -> str:
                 "name": "onnxtop",
                 "version": __version__,
                 "semanticVersion": __version__,
+                "informationUri": HOME,
                 "rules": [_rule(rule) for rule in RULES],
             }
         },
         "columnKind": "unicodeCodePoints",
-        "invocations": [
-            {
-                "executionSuccessful": not failed,
-                "toolExecutionNotifications": [_notification(each) for each in failed],
-            }
-        ],
+        "invocations": [_invocation(ordered, options.fail_on)],
         "results": _results(reports),
     }
     return document({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]})
+
+
+def _invocation(results: Sequence[Result], fail_on: str | None) -> dict[str, Any]:
+    """Say what became of the run: its verdict, models that were not analysed, rules that did not run."""
+    return {
+        "executionSuccessful": not any(isinstance(each, FailedModel) for each in results),
+        "toolExecutionNotifications": list(_notifications(results, fail_on)),
+        "toolConfigurationNotifications": list(_rules_not_run(results)),
+        "properties": {
+            "verdict": verdict_of_run(results, fail_on),
+            "counts": plain(counts_of_run(results, fail_on)),
+        },
+    }
+
+
+def _notifications(results: Sequence[Result], fail_on: str | None) -> Iterator[dict[str, Any]]:
+    for result in results:
+        if isinstance(result, FailedModel):
+            yield _notification("error", result.path, result.message)
+        elif verdict_of(result, fail_on) is Outcome.NOTHING:
+            yield _notification("warning", result.model.path, facts.nothing(result))
+
+
+def _rules_not_run(results: Sequence[Result]) -> Iterator[dict[str, Any]]:
+    reports = [result for result in results if isinstance(result, Report)]
+    models = Counter((each.rule, each.reason) for report in reports for each in report.rules.not_run)
+    for (code, reason), count in sorted(models.items()):
+        yield {
+            "level": "note",
+            "message": {
+                "text": visible(f"{title_of(code)} was not run: {reason}{facts.on_some(count, len(reports))}")
+            },
+            "associatedRule": {"id": code, **({"index": _INDEX[code]} if code in _INDEX else {})},
+        }
 
 
 def _rule(rule: Rule) -> dict[str, Any]:
@@ -62,6 +112,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "id": rule.code,
         "name": "".join(word.capitalize() for word in rule.name.split("-")),
         "shortDescription": {"text": rule.what},
+        "helpUri": f"{_PAGE}#{rule.anchor}",
         "fullDescription": {"text": f"{rule.what} {rule.why}"},
         "help": {
             "text": "\n\n".join(f"{title}: {text}" for title, text in told),
@@ -135,9 +186,9 @@ def _logical(layer: LayerReport) -> list[dict[str, str]]:
     ]
 
 
-def _notification(failed: FailedModel) -> dict[str, Any]:
+def _notification(level: str, path: str, message: str) -> dict[str, Any]:
     return {
-        "level": "error",
-        "message": {"text": visible(f"{failed.path}: {failed.message}")},
-        "locations": [{"physicalLocation": _physical(model_place(failed.path))}],
+        "level": level,
+        "message": {"text": visible(f"{path}: {message}")},
+        "locations": [{"physicalLocation": _physical(model_place(path))}],
     }

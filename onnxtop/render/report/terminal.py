@@ -16,7 +16,8 @@ _SEVERITY_STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 def render(results: Sequence[Result], options: RenderOptions) -> str:
     """Draw a page a model, ``options.width`` cells wide (at least 40, at most 120)."""
     shown = [result for result in results if options.failed or not isinstance(result, FailedModel)]
-    return "\n".join(ReportPage(options).draw(result) for result in shown)
+    pages = [ReportPage(options).draw(result) for result in shown]
+    return "\n".join([*pages, *([f"{told}\n"] if (told := facts.incomplete(results)) else [])])
 
 
 class ReportPage(Page):
@@ -41,7 +42,7 @@ class ReportPage(Page):
         if report.layers:
             self._layers(report)
         else:
-            self.paragraph(f"no layers: {facts.why_empty(report)}", "yellow")
+            self.paragraph(facts.nothing(report), "yellow")
         if report.settings.topology and report.coverage.parameters_analysed:
             figures, *shares = facts.deep_graph(report)
             for line in (f"deep graph persistence {figures}", *shares):
@@ -94,6 +95,8 @@ class ReportPage(Page):
             self.line()
             self.line(f"findings: {facts.severities(report.findings)}", "bold")
             self.listed([self.finding(each) for each in facts.by_severity(report.findings)])
+        if told := facts.not_run([report]):
+            self.paragraph("; ".join(told), "dim")
 
     def finding(self, finding: Finding) -> tuple[str, str, str]:
         """Return an entry of the list of findings."""

@@ -1,0 +1,68 @@
+"""Ctrl-C and SIGTERM: the first ends the work, and what is done is written; the second ends all at once."""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+from onnxtop.results.outcome import INTERRUPTED
+
+UNFINISHED: set[Path] = set()
+"""Files that are being written, and would be left behind half-written."""
+
+
+class Interrupts:
+    """Both signals as KeyboardInterrupt, where they are `heard`: in the work; elsewhere they wait for it.
+
+    So nothing that is written is cut off, and no import.
+    """
+
+    def __init__(self, cleanup: Callable[[], object]) -> None:
+        self.cleanup = cleanup
+        self.process = os.getpid()
+        self.hearing = self.seen = False
+        self.before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "Interrupts":
+        """Take over the signals that are not ignored (as behind nohup); only the main thread can."""
+        if threading.current_thread() is threading.main_thread():
+            both = (signal.SIGINT, signal.SIGTERM)
+            taken = [each for each in both if signal.getsignal(each) is not signal.SIG_IGN]
+            self.before = {each: signal.signal(each, self._signalled) for each in taken}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give them back."""
+        for each, handler in self.before.items():
+            signal.signal(each, handler)
+
+    @contextlib.contextmanager
+    def heard(self) -> Iterator[None]:
+        """Let an interrupt end this, also one that came before, or that a library swallowed."""
+        self.hearing = True
+        try:
+            if self.seen:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self.hearing = False
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        if self.seen and os.getpid() == self.process:
+            self._end()
+        self.seen = True
+        if self.hearing:
+            raise KeyboardInterrupt
+
+    def _end(self) -> None:
+        with contextlib.suppress(OSError):
+            for path in UNFINISHED:
+                path.unlink(missing_ok=True)
+        self.cleanup()
+        os._exit(INTERRUPTED)
