@@ -13,13 +13,14 @@ from onnxtop.auditing.layers import Measured, Progress, measure_layers
 from onnxtop.auditing.options import AuditOptions, check_options, settings_of
 from onnxtop.network import Blocks
 from onnxtop.options import declared
-from onnxtop.reader.account import account
+from onnxtop.reader.account import Account, account
 from onnxtop.reader.connectivity import Connectivity
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import Model, load
 from onnxtop.reader.skeleton import check_sizes
+from onnxtop.results.function import Function
 from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import (
     NOT_ASKED,
@@ -117,11 +118,10 @@ def audited(
     figures["network"] = replace(figures["network"], moved=moved_normalisation(constants, counts))
     report = Report(
         tool=ToolInfo("onnxtop", __version__, ALGORITHMS),
-        model=model_info(path, model, coverage),
+        model=model_info(path, model, coverage, _function(model, counts, options)),
         settings=settings_of(options),
         coverage=coverage,
         constants=bad_constants(model, constants, found, counts),
-        function=function_of(model, counts) if options.topology and options.function else None,
         **figures,
     )
     flags = {name: each.flag for name, each in declared(AuditOptions).items()}
@@ -133,6 +133,10 @@ def audited(
         findings=tuple(f for f in findings if f.layer is None or shown.search(f.layer)),
     )
     return Audited(report, model, layers)
+
+
+def _function(model: Model, counts: Account, options: AuditOptions) -> Function | None:
+    return function_of(model, counts, normal=options.normal) if options.topology else None
 
 
 def _figures(

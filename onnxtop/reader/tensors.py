@@ -140,7 +140,10 @@ class TensorFiles:
         not.
         """
         if self.is_sparse(tensor):
-            return self._dense(self._sparse[int(tensor.external_data[1].value)])
+            try:
+                return self._dense(self._sparse[int(tensor.external_data[1].value)])
+            except IndexError as error:
+                raise ValueError(f"the indices of a sparse tensor do not fit its shape: {error}") from None
         if tensor.data_location == TensorProto.EXTERNAL:
             place = self._place(tensor)
             raw = memoryview(self._map(place.path))[place.offset : place.offset + place.length]

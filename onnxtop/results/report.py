@@ -26,6 +26,9 @@ NOT_ASKED = "topology was not asked for"
 ON_DATA = ("loss_probe", "loss_landscape")
 """Keys of a report that are there only if the model was run on data."""
 
+_LATER = ("function",)
+"""Keys that reports of this schema version did not have at first; None where they are missing."""
+
 SCHEMA_VERSION = "1.0"
 """Version of the report's shape: the first number changes when a key changes its meaning or goes."""
 
@@ -44,7 +47,8 @@ class ModelInfo:
     """The file.
 
     ``parameters`` counts weights (analysed or not), biases and normalisation parameters. ``complaint`` is
-    what ONNX's own checker has against the model, None if it is content.
+    what ONNX's own checker has against the model, None if it is content. ``function`` says what it computes,
+    None where layers were only read.
     """
 
     path: str
@@ -55,6 +59,7 @@ class ModelInfo:
     opset: Mapping[str, int]
     parameters: int
     complaint: str | None = None
+    function: Function | None = None
 
 
 @dataclass(frozen=True)
@@ -281,8 +286,8 @@ class Finding:
 class Report:
     """Everything found in one model.
 
-    ``function`` is None where layers were only read. ``loss_probe`` and ``loss_landscape`` are there only if
-    the model was run on data: plain values, as `onnxtop probe` and `onnxtop loss-barcode` write them.
+    ``loss_probe`` and ``loss_landscape`` are there only if the model was run on data: plain values, as
+    `onnxtop probe` and `onnxtop loss-barcode` write them.
     """
 
     tool: ToolInfo
@@ -293,7 +298,6 @@ class Report:
     layers: tuple[LayerReport, ...]
     constants: tuple[BadConstant, ...] = ()
     findings: tuple[Finding, ...] = ()
-    function: Function | None = None
     loss_probe: Mapping[str, Any] | None = None
     loss_landscape: Mapping[str, Any] | None = None
     schema_version: str = SCHEMA_VERSION
@@ -322,7 +326,7 @@ class Report:
         if version != SCHEMA_VERSION:
             raise UsageError(f"wanted a report of schema version {SCHEMA_VERSION}, found {version!r}")
         try:
-            report: Report = _build(cls, {**dict.fromkeys((*ON_DATA, "function")), **data})
+            report: Report = _build(cls, {**dict.fromkeys(ON_DATA), **data})
         except (KeyError, TypeError, ValueError) as error:
             what = f"there is no {error}" if isinstance(error, KeyError) else error
             raise UsageError(
@@ -336,7 +340,9 @@ def _build(hint: Any, value: Any) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         hints = typing.get_type_hints(hint)
-        return hint(**{f.name: _build(hints[f.name], value[f.name]) for f in dataclasses.fields(hint)})
+        names = [each.name for each in dataclasses.fields(hint)]
+        held = {name: None if name in _LATER and name not in value else value[name] for name in names}
+        return hint(**{name: _build(hints[name], item) for name, item in held.items()})
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in args:
             return None

@@ -56,8 +56,8 @@ def apply(
     policy = _comparable(policy or Policy(), report, flags)
     shapes = {layer.name: layer.shape for layer in (*_old_layers(policy), *report.layers)}
     known = _known(policy.baseline)
-    earlier = partners(report, policy.baseline) if policy.baseline else {}
     settled = is_settled(report, policy)
+    earlier = partners(report, policy.baseline, renamed=settled) if policy.baseline else {}
     findings = []
     for rule in RULES:
         severity = severity_of(rule, policy)
