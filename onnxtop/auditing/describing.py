@@ -49,7 +49,9 @@ def coverage_of(counts: Account, found: Sequence[Layer | Skipped]) -> Coverage:
     )
 
 
-def model_info(path: str | os.PathLike[str], model: Model, coverage: Coverage) -> ModelInfo:
+def model_info(
+    path: str | os.PathLike[str], model: Model, coverage: Coverage, function: Function | None
+) -> ModelInfo:
     """Say what the file is."""
     return ModelInfo(
         path=os.fspath(path),
@@ -60,12 +62,13 @@ def model_info(path: str | os.PathLike[str], model: Model, coverage: Coverage) -
         opset=model.opset,
         parameters=coverage.parameters_total + coverage.biases + coverage.normalisation,
         complaint=checker_note(model),
+        function=function,
     )
 
 
-def function_of(model: Model, counts: Account) -> Function:
-    """Say what a model computes, in digests."""
-    found = digests_of(model, counts)
+def function_of(model: Model, counts: Account, *, normal: bool) -> Function:
+    """Say what a model computes, in digests; in one normal form as well if that is asked for."""
+    found = digests_of(model, counts, normal=normal)
     ports = {side: tuple(map(_port, getattr(found, side))) for side in ("inputs", "outputs")}
     plain = {each.name: getattr(found, each.name) for each in fields(found)}
     return Function(**{**plain, **ports, "version": VERSION})

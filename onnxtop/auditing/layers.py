@@ -192,12 +192,13 @@ def _with_facts(
     found = evidence(weights)
     alike = verdict(found, None).exchangeable
     made_by = closest_initialiser(weights) if alike else orthonormal_lines(weights)
+    moved = _bias_moved(layer, weights, None if found.even else made_by)
     statistics = layer_statistics(weights, layer.codes(), half=layer.encoding == Encoding("float16"))
     return Measured(
         replace(row, statistics=statistics),
         forest,
         mark=mark,
-        structure=Structure(found, made_by, _bias_moved(layer, weights, made_by), strongest),
+        structure=Structure(found, made_by, moved, strongest),
     )
 
 

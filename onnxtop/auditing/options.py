@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 class AuditOptions:
     """What to measure and how.
 
-    Each option says below what it is. ``onnxtop report --help`` shows the same, but for ``topology``: without
-    it the layers are only read, and every figure is None; and ``function``: without it nothing is said of the
-    whole.
+    Each option says below what it is. ``onnxtop report --help`` shows the same, but for two: without
+    ``topology`` the layers are only read, and every figure is None; with ``normal`` the whole is written in
+    one normal form as well, for a baseline.
 
     Notes
     -----
@@ -78,7 +78,7 @@ class AuditOptions:
         int, Option("With --data: train so many minima, and report the loss barcode.", metavar="N", least=0)
     ] = 0
     topology: bool = True
-    function: bool = True
+    normal: bool = False
     count_fixed: Annotated[
         bool, Option("Count layers that were probably not trained in network figures.", in_file=True)
     ] = False

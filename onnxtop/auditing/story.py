@@ -13,7 +13,7 @@ from onnxtop.auditing.layers import Measured, Progress, measure_layers
 from onnxtop.auditing.options import AuditOptions, check_options, settings_of
 from onnxtop.network import Blocks
 from onnxtop.options import declared
-from onnxtop.reader.account import account
+from onnxtop.reader.account import Account, account
 from onnxtop.reader.connectivity import Connectivity
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Layer
@@ -21,6 +21,7 @@ from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import Model, load
 from onnxtop.reader.skeleton import check_sizes
 from onnxtop.results.envelope import Head
+from onnxtop.results.function import Function
 from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import (
     NOT_ASKED,
@@ -126,12 +127,11 @@ def audited(
     figures["network"] = replace(figures["network"], moved=moved_normalisation(constants, counts))
     report = Report(
         tool=_TOOL,
-        model=model_info(path, model, coverage),
+        model=model_info(path, model, coverage, _function(model, counts, options)),
         settings=settings_of(options),
         coverage=coverage,
         constants=bad_constants(model, constants, found, counts),
         run=_run(model, options),
-        function=function_of(model, counts) if options.topology and options.function else None,
         **figures,
     )
     flags = {name: each.flag for name, each in declared(AuditOptions).items()}
@@ -143,6 +143,10 @@ def audited(
         findings=tuple(f for f in report.findings if f.layer is None or shown.search(f.layer)),
     )
     return Audited(report, model, layers)
+
+
+def _function(model: Model, counts: Account, options: AuditOptions) -> Function | None:
+    return function_of(model, counts, normal=options.normal) if options.topology else None
 
 
 def _figures(

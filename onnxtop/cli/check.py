@@ -1,6 +1,7 @@
 """``onnxtop check``: models judged by rules, thresholds and a baseline: the gate of a build."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -64,6 +65,7 @@ def _judge(
     """Audit, judge, write, and return the code."""
     # by path: what a gate writes does not depend on the order in which models were named
     found = sorted(find_models(models), key=lambda model: model if isinstance(model, str) else model.path)
+    options = replace(options, normal=bool(settings["baseline"] or written))
     judged = judge(settings, options, len(found), run.progress)
     data = options.running.samples
     run.check([*found, *judged.read, *([data] if data else [])])

@@ -187,7 +187,6 @@ def _side(path: str, options: CompareOptions, progress: Progress | None, *, topo
         peepholes=options.peepholes,
         seed=options.settings.seed,
         topology=topology,
-        function=False,
     )
     with _named(path):
         found = audited(path, settings, progress=progress)

@@ -41,7 +41,8 @@ class ModelInfo:
     """The file.
 
     ``parameters`` counts weights (analysed or not), biases and normalisation parameters. ``complaint`` is
-    what ONNX's own checker has against the model, None if it is content.
+    what ONNX's own checker has against the model, None if it is content. ``function`` says what it computes,
+    None where layers were only read.
     """
 
     path: str
@@ -52,6 +53,7 @@ class ModelInfo:
     opset: Mapping[str, int]
     parameters: int
     complaint: str | None = None
+    function: Function | None = None
 
 
 @dataclass(frozen=True)
@@ -294,9 +296,8 @@ class RulesRun:
 class Report:
     """Everything found in one model.
 
-    ``function`` is None where layers were only read. ``run`` is there only if the model was run by itself,
-    ``loss_probe`` and ``loss_landscape`` only if it was run on data: plain values, as `onnxtop probe` and
-    `onnxtop loss-barcode` write them.
+    ``run`` is there only if the model was run by itself, ``loss_probe`` and ``loss_landscape`` only if it was
+    run on data: plain values, as `onnxtop probe` and `onnxtop loss-barcode` write them.
     """
 
     tool: ToolInfo
@@ -308,7 +309,6 @@ class Report:
     constants: tuple[BadConstant, ...] = ()
     findings: tuple[Finding, ...] = ()
     rules: RulesRun = RulesRun()
-    function: Function | None = None
     run: ModelRun | None = None
     loss_probe: Mapping[str, Any] | None = None
     loss_landscape: Mapping[str, Any] | None = None
@@ -334,7 +334,7 @@ class Report:
             The data is not a report of this version.
         """
         try:
-            report: Report = built(cls, {**dict.fromkeys((*ON_DATA, "function")), **data})
+            report: Report = built(cls, {**dict.fromkeys(ON_DATA), **data})
         except (KeyError, TypeError, ValueError) as error:
             what = f"there is no {error}" if isinstance(error, KeyError) else error
             raise UsageError(

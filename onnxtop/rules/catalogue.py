@@ -85,7 +85,7 @@ def why_not(rule: Rule, report: Report, policy: Policy) -> str:
 
 def _findings(rule: Rule, report: Report, policy: Policy, known: AbstractSet[str]) -> Iterator[Finding]:
     shapes = {layer.name: layer.shape for layer in (*_old_layers(policy), *report.layers)}
-    earlier = partners(report, policy.baseline) if policy.baseline else {}
+    earlier = partners(report, policy.baseline, renamed=policy.settled) if policy.baseline else {}
     for layer, message in rule.find(report, policy):
         if not _is_ignored(rule, layer, policy):
             mark = Finding.fingerprint_of(rule.code, layer, shapes.get(layer or "", ()))

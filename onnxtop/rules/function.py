@@ -14,6 +14,7 @@ from onnxtop.rules import needs
 from onnxtop.rules.rule import Found, Policy, rule
 
 _SHOWN = 3
+_HINT = "`onnxtop diff` of the two models says where"
 _SOURCE = "`onnxtop diff`; docs/diff.md"
 _ANEW = "A model that was changed on purpose: take a new baseline, or --compare structure if it was trained."
 
@@ -36,8 +37,8 @@ def other_function(report: Report, policy: Policy) -> Found:
         if policy.verdict.verdict is Verdict.CHANGED:
             yield _told(report, policy, policy.verdict)
     elif parts := list(_parts(report, policy)):
-        which = "built as" if policy.structure_only else "the function of"
-        yield None, f"it is not {which} {_earlier(policy)}: other {', '.join(parts)}"
+        same = "the function of" if _is_normal(report, policy) else "built as"
+        yield None, f"it is not {same} {_earlier(policy)}: other {', '.join(parts)}; {_HINT}"
 
 
 @rule(
@@ -79,8 +80,8 @@ def rounded_function(report: Report, policy: Policy) -> Found:
     "constants that cannot be read.",
 )
 def function_not_compared(report: Report, policy: Policy) -> Found:
-    if policy.verdict is None and policy.baseline is not None and report.function is not None:
-        why = _incomparable(report.function, policy.baseline.function)
+    if policy.verdict is None and policy.baseline is not None and report.model.function is not None:
+        why = _incomparable(report.model.function, policy.baseline.model.function)
         if why:
             yield None, f"biases, operations, edges and attributes are not compared: {why}"
 
@@ -89,8 +90,8 @@ def is_settled(report: Report, policy: Policy) -> bool:
     """Tell whether the whole is known to be the baseline's, so that no more is to be said of its layers."""
     if policy.verdict is not None:
         return policy.verdict.verdict.passes
-    then = policy.baseline.function if policy.baseline else None
-    if report.function is None or then is None or _incomparable(report.function, then):
+    then = policy.baseline.model.function if policy.baseline else None
+    if report.model.function is None or then is None or _incomparable(report.model.function, then):
         return False
     return not list(_parts(report, policy))
 
@@ -104,13 +105,19 @@ def _incomparable(now: Function, then: Function | None) -> str:
     return f"the constant {lost[0]} cannot be read" if lost else ""
 
 
+def _is_normal(report: Report, policy: Policy) -> bool:
+    """Tell whether the functions were compared, and not only how they are written."""
+    found = [each.model.function for each in (report, policy.baseline) if each is not None]
+    return not policy.structure_only and all(each is not None and each.normal for each in found)
+
+
 def _parts(report: Report, policy: Policy) -> Iterator[str]:
     """Yield the parts in which digests differ; nothing if they say that all is the same, or say nothing."""
-    now, then = report.function, policy.baseline.function if policy.baseline else None
+    now, then = report.model.function, policy.baseline.model.function if policy.baseline else None
     if now is None or then is None or _incomparable(now, then):
         return
     yield from (f"{part} ({what})" for part, what in _interface(now, then))
-    same = now.terms == then.terms or now.normal == then.normal
+    same = now.terms == then.terms or now.normal == then.normal is not None
     if same or (policy.structure_only and now.structure == then.structure):
         return
     operations = _counts(now, then)

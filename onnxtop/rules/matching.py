@@ -20,13 +20,17 @@ def layer_pairs(report: Report, baseline: Report | None) -> Iterator[tuple[Layer
             yield layer, found[layer.name]
 
 
-def partners(report: Report, baseline: Report) -> dict[str, LayerReport]:
-    """Return for each layer's name the baseline's layer: by name, its weight's name and shape, or content."""
+def partners(report: Report, baseline: Report, *, renamed: bool = False) -> dict[str, LayerReport]:
+    """Return for each layer's name the baseline's layer: by name, its weight's name and shape, or content.
+
+    Of layers that are the same and were only ``renamed``, the shape alone may tell which is which.
+    """
     found: dict[str, LayerReport] = {}
     keys: tuple[Callable[[LayerReport], Hashable], ...] = (
         lambda layer: layer.name,
         lambda layer: (layer.weight, layer.shape),
         _content,
+        *([lambda layer: layer.shape] if renamed else []),
     )
     for key in keys:
         taken = {layer.name for layer in found.values()}

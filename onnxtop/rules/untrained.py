@@ -88,11 +88,13 @@ def _is_untrained(report: Report, policy: Policy) -> bool:
     judged = _with_verdict(report)
     alike = [layer for layer in judged if _is_untouched(layer)]
     most = policy.band("untrained.share").max
-    if report.network.moved or any(_of(layer).bias_moved for layer in report.layers):
+    moved = bool(report.network.moved) or any(_of(layer).bias_moved for layer in report.layers)
+    if moved and not all(map(_is_orthonormal, alike)):
         return False
     if most is None or len(report.layers) < _FEWEST or len(alike) < max(most * len(judged), _FEWEST):
         return False
-    return len(judged) >= _LAYERS or all(map(_is_as_drawn, alike))
+    kept = any(_of(layer).bias_moved is False for layer in report.layers)
+    return (kept and len(judged) >= _LAYERS) or all(map(_is_as_drawn, alike))
 
 
 def _is_untouched(layer: LayerReport) -> bool:
@@ -109,7 +111,7 @@ def _looks_reset(layer: LayerReport) -> bool:
 
 
 def _is_orthonormal(layer: LayerReport) -> bool:
-    """Tell whether rows or columns are orthonormal to float precision, which no training leaves."""
+    """Tell whether rows or columns are orthogonal to float precision, which no training leaves."""
     found = _of(layer)
     return bool(found.fits) and found.initialiser == ORTHOGONAL and (found.distance or 0.0) <= ORTHONORMAL
 

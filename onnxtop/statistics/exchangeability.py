@@ -43,6 +43,10 @@ SMALLEST_LAYER = 1024
 SMALLEST_SIDE = 8
 """Weights of a layer, and rows and columns of each block, below which nothing can be told."""
 
+EVEN = 1e-5
+"""Relative difference of lengths that float32 leaves of none."""
+_FEW = 8
+
 CHUNK = 1 << 18
 """Cells worked on at a time."""
 LONGER, SHORTER = 4096, 1024
@@ -75,6 +79,9 @@ class Evidence:
         The same against the shuffled layer, in standard deviations.
     spectrum
         Largest singular value against the Tracy-Widom edge.
+    even
+        Whether all rows or all columns are of one length, as a normalisation of the weights makes them; then
+        there is no concentration of that kind.
     reason
         Why figures are None, or None.
     """
@@ -85,6 +92,7 @@ class Evidence:
     z_rows: float | None = None
     z_columns: float | None = None
     spectrum: float | None = None
+    even: bool = False
     reason: str | None = None
 
 
@@ -97,7 +105,8 @@ def verdict(
     """Put the two statistics and the z of neural persistence together.
 
     A layer is exchangeable if none of the three speaks. A statistic that is None does not; if all are, or the
-    layer is too small, there is no verdict.
+    layer is too small, there is no verdict. Of weights that were normalised the z says nothing: lines
+    that were shorter have larger entries now.
 
     Examples
     --------
@@ -109,7 +118,7 @@ def verdict(
     lines = [abs(value) for value in (found.z_rows, found.z_columns) if value is not None]
     silent = found.spectrum is None and not lines
     speak = {
-        "neural persistence": z is not None and abs(z) > NEURAL_PERSISTENCE_LIMIT,
+        "neural persistence": not found.even and z is not None and abs(z) > NEURAL_PERSISTENCE_LIMIT,
         "concentration": max(lines, default=0.0) > CONCENTRATION_LIMIT,
         "spectrum": found.spectrum is not None and found.spectrum > SPECTRUM_LIMIT,
     }
@@ -163,7 +172,30 @@ def evidence(blocks: Blocks) -> Evidence:
         magnitudes = np.concatenate([np.abs(block.ravel(), dtype=np.float64) for block in blocks])
         variance = float((magnitudes / largest).var()) * largest * largest
         return Evidence(variance, reason="too small to tell")
-    return _tidy(replace(_concentration(blocks, largest), spectrum=_spectrum(blocks)))
+    measured = replace(_concentration(blocks, largest), spectrum=_spectrum(blocks))
+    return _without_even(_tidy(measured), blocks)
+
+
+def _without_even(found: Evidence, blocks: Blocks) -> Evidence:
+    """Leave out the concentration in lines that a normalisation of the weights made of one length."""
+    columns, rows = _is_even(blocks), _is_even([block.T for block in blocks])
+    return replace(
+        found,
+        z_rows=None if rows else found.z_rows,
+        z_columns=None if columns else found.z_columns,
+        even=rows or columns,
+    )
+
+
+def _is_even(blocks: Blocks) -> bool:
+    """Tell whether all columns are of one length to float precision; a few tell whether to look at all."""
+    return _are_even([block[:, :_FEW] for block in blocks[:_FEW]]) and _are_even(blocks)
+
+
+def _are_even(blocks: Blocks) -> bool:
+    wide = (block.astype(np.float64) for block in blocks)
+    squares = np.concatenate([np.einsum("ij,ij->j", block, block) for block in wide])
+    return bool(np.ptp(squares) <= 2 * EVEN * squares.max())
 
 
 def _tidy(measured: Evidence) -> Evidence:

@@ -13,10 +13,8 @@ networks*, ICLR 2014 (orthogonal).
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +24,7 @@ from onnxtop.errors import UsageError
 from onnxtop.network import Blocks, Matrix
 
 Floats = NDArray[np.float64]
-Distribution = Callable[[Floats], Floats]
+Distribution = partial[Floats]
 
 SAMPLE = 1 << 14
 """Entries that are compared, evenly spaced over the layer."""
@@ -37,6 +35,8 @@ TRUNCATED = 0.8796256610342398
 _PYTORCH = "PyTorch default"
 _FEW = 64
 """Entries of a bias from which on its distribution says something."""
+_BEYOND = 1.001
+"""How far an entry may lie beyond the largest that is drawn; a step of training moves some further."""
 ORTHOGONAL = "orthogonal"
 ORTHONORMAL = 1e-5
 """Largest difference of inner products from those of orthonormal lines, relative to their lengths: what
@@ -124,10 +124,11 @@ def initialiser_distances(
         return []
     shares = np.cumsum(counts) / entries.size
     critical = CRITICAL / math.sqrt(entries.size)
+    largest = float(np.abs(values[[0, -1]]).max())
     found = [
-        InitialiserMatch(name, distance, distance <= critical)
-        for name, distance in (
-            (name, _distance(values, shares, distribution))
+        InitialiserMatch(name, distance, distance <= critical and largest <= _BEYOND * _reach(distribution))
+        for name, distance, distribution in (
+            (name, _distance(values, shares, distribution), distribution)
             for name, distribution in _distributions(entries, n_in, n_out).items()
         )
     ]
@@ -136,7 +137,11 @@ def initialiser_distances(
 
 
 def orthonormal_lines(blocks: Blocks) -> InitialiserMatch | None:
-    """Return the match of blocks whose rows or columns are orthonormal, up to one factor a block."""
+    """Return the match of blocks whose rows or columns are orthogonal, whatever factor each may have.
+
+    A factor for each output is what folding a normalisation leaves. Tables of cosines and the like repeat
+    their numbers, which what is drawn does not.
+    """
     skew = max(_from_orthonormal(block) for block in blocks)
     return InitialiserMatch(ORTHOGONAL, skew, True) if skew <= ORTHONORMAL else None
 
@@ -144,7 +149,8 @@ def orthonormal_lines(blocks: Blocks) -> InitialiserMatch | None:
 def bias_was_moved(bias: Floats, fan_in: int, made_by: InitialiserMatch | None = None) -> bool | None:
     """Tell whether a bias is neither one number, as most start, nor as PyTorch draws it from so many inputs.
 
-    PyTorch draws a bias only where it draws the weights the same way: ``made_by`` says what drew those. Of a
+    PyTorch draws a bias only where it draws the weights the same way: ``made_by`` says what drew those, if it
+    fits. Of a
     few numbers that it may have drawn nothing can be told: None.
 
     >>> bias_was_moved(np.zeros(8), 4), bias_was_moved(np.linspace(-0.5, 0.5, 64), 4)
@@ -154,13 +160,13 @@ def bias_was_moved(bias: Floats, fan_in: int, made_by: InitialiserMatch | None =
     """
     if not np.isfinite(bias).all() or (bias == bias[:1]).all():
         return False
-    if made_by is not None and made_by.name != _PYTORCH:
+    if made_by is not None and not (made_by.fits and made_by.name == _PYTORCH):
         return True
     bound = 1 / math.sqrt(fan_in)
     values, counts = np.unique(bias, return_counts=True)
     shares = np.cumsum(counts) / bias.size
     distance = _distance(values, shares, partial(_uniform, bound=bound))
-    if np.abs(bias).max() > 1.001 * bound or distance > CRITICAL / math.sqrt(bias.size):
+    if np.abs(bias).max() > _BEYOND * bound or distance > CRITICAL / math.sqrt(bias.size):
         return True
     return None if bias.size < _FEW else False
 
@@ -214,6 +220,14 @@ def _distributions(entries: Floats, n_in: int, n_out: int) -> dict[str, Distribu
     return found
 
 
+def _reach(distribution: Distribution) -> float:
+    """Return the largest entry that is ever drawn."""
+    known = distribution.keywords
+    if distribution.func is _truncated:
+        return 2 * float(known["deviation"]) / TRUNCATED
+    return float(known.get("bound", math.inf))
+
+
 def _distance(values: Floats, shares: Floats, distribution: Distribution) -> float:
     """Return the largest difference between shares of entries up to a value and those expected."""
     halfway = (values[:-1] + values[1:]) / 2
@@ -236,13 +250,20 @@ def _sample(blocks: Blocks) -> Floats:
 
 
 def _from_orthonormal(block: Matrix) -> float:
-    """Return how far lines of the shorter side are from orthogonal and of one length; 1 if there are few."""
+    """Return how far lines of the shorter side are from orthogonal; 1 if there are few, or none was drawn."""
     lines = block if block.shape[0] <= block.shape[1] else block.T
     if len(lines) < 4:
         return 1.0
     chosen = lines[np.linspace(0, len(lines) - 1, min(len(lines), LINES)).astype(int)].astype(np.float64)
-    products: NDArray[np.floating[Any]] = chosen @ chosen.T
-    square = float(np.trace(products) / len(products))
-    if not (np.isfinite(square) and square > 0):
+    lengths = np.sqrt(np.einsum("ij,ij->i", chosen, chosen))
+    if not (np.isfinite(lengths).all() and lengths.all()) or _repeats(chosen):
         return 1.0
-    return float(np.abs(products / square - np.eye(len(products))).max())
+    chosen /= lengths[:, None]
+    return float(np.abs(chosen @ chosen.T - np.eye(len(chosen))).max())
+
+
+def _repeats(lines: Floats) -> bool:
+    """Tell whether more than a few magnitudes of the first two lines occur twice."""
+    few = np.abs(lines[:2, :_FEW])
+    near = np.unique(np.round(few / few.max(), 6))
+    return near.size < 0.9 * few.size

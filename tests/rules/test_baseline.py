@@ -10,7 +10,7 @@ from onnxtop.errors import ModelError, UsageError
 from onnxtop.render import render
 from onnxtop.results.outcome import FailedModel
 from onnxtop.results.report import Report, Settings, ToolInfo
-from onnxtop.rules.baseline import incomparable, read_baseline
+from onnxtop.rules.baseline import foreign, incomparable, read_baseline
 from tests.render.conftest import build_layer, build_report
 
 
@@ -42,7 +42,7 @@ def test_several_reports(tmp_path: Path, form: str) -> None:
     base = read_baseline(written(tmp_path, render("report", form, [*map(of_model, paths), failed])))
     assert same(base.of("y/a.onnx", 4), of_model("y/a.onnx"))
     assert same(base.of("z/b.onnx", 4), of_model("x/b.onnx"))
-    with pytest.raises(ModelError, match=r"several reports on a\.onnx"):
+    with pytest.raises(ModelError, match=r"several models called a\.onnx"):
         base.of("z/a.onnx", 4)
     assert "could not be analysed then" in str(base.of("bad.onnx", 4))
 
@@ -165,5 +165,5 @@ def test_what_cannot_be_compared() -> None:
     )
     part = dataclasses.replace(report, settings=dataclasses.replace(report.settings, layers="fc"))
     assert "only layers matching 'fc'" in incomparable(report, part)
-    foreign = build_report(build_layer("conv"), path="c.onnx")
-    assert "another model, c.onnx" in incomparable(report, foreign)
+    other_model = build_report(build_layer("conv"), path="c.onnx")
+    assert "another model, c.onnx" in foreign(report, other_model)

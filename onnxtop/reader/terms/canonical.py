@@ -53,13 +53,13 @@ def canonical(table: Table, call: Call) -> Call:
         return call
     call = replace(call, attributes={k: v for k, v in call.attributes.items() if k != "consumed_inputs"})
     version = _version(table, call)
-    call = _with_defaults(call, schema(call.op, call.opset).attributes)
+    call = with_defaults(call, schema(call.op, call.opset).attributes)
     if version:
         return replace(call, attributes={**call.attributes, VERSION: version})
     newest = schema(call.op, NEWEST)
     call = _without(call, "broadcast")
     call = _with_operands(table, call, newest)
-    call = replace(_with_defaults(call, newest.attributes), opset=NEWEST)
+    call = replace(with_defaults(call, newest.attributes), opset=NEWEST)
     call = _with_axis(table, call)
     for change in _OWN.get(call.op, ()):
         call = change(table, call)
@@ -83,7 +83,8 @@ def _version(table: Table, call: Call) -> int:
     return 0 if call.op == "Split" else version
 
 
-def _with_defaults(call: Call, known: Mapping[str, Any]) -> Call:
+def with_defaults(call: Call, known: Mapping[str, Any]) -> Call:
+    """Return a call with the attributes that go without saying."""
     defaults = {
         name: onnx.helper.get_attribute_value(item.default_value)
         for name, item in known.items()

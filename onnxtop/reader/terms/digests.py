@@ -6,18 +6,20 @@ the same contents. Shapes that inputs declare are no part of it: they belong to 
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-from onnx import TensorProto, helper
+import onnx
 
-from onnxtop.reader.account import QUANTISATION, Account, Entry, Role
+from onnxtop.reader.account import QUANTISATION, Account, Role
+from onnxtop.reader.bounds import schema
+from onnxtop.reader.earlier import meaning
 from onnxtop.reader.model import Model, Value
-from onnxtop.reader.terms.call import MARK
-from onnxtop.reader.terms.canonical import was_attribute
-from onnxtop.reader.terms.constant import Constant, is_float
+from onnxtop.reader.terms.call import MARK, NEWEST, Call
+from onnxtop.reader.terms.canonical import was_attribute, with_defaults
+from onnxtop.reader.terms.constant import Constant
 from onnxtop.reader.terms.graph import UNKNOWN, Graphs, Whole
 from onnxtop.reader.terms.interface import Declared
 from onnxtop.reader.terms.table import CONSTANT, INPUT, Term, is_unordered
@@ -25,15 +27,12 @@ from onnxtop.reader.terms.table import CONSTANT, INPUT, Term, is_unordered
 VERSION = 1
 """Raised whenever the same model may give other digests."""
 
-_BLANK = "?"
-"""Begins the digest of a constant whose elements count for nothing."""
-
 _ROLES = {Role.ANALYSED: "weights", Role.SKIPPED: "weights", Role.BIAS: "biases"}
 
 
 @dataclass(frozen=True)
 class Digests:
-    """One model: what it computes as it stands, in the normal form, and without what training moves.
+    """One model: what it computes as it stands, in normal form if asked for, and without what training moves.
 
     ``operations`` counts the operations that outputs depend on, ``attributes`` is a digest of these with
     their attributes, ``constants`` has one of the constants of each role. ``unreadable`` names constants
@@ -41,7 +40,7 @@ class Digests:
     """
 
     terms: str
-    normal: str
+    normal: str | None
     structure: str
     operations: Mapping[str, int]
     attributes: str
@@ -51,19 +50,18 @@ class Digests:
     unreadable: tuple[str, ...]
 
 
-def digests_of(model: Model, counts: Account) -> Digests:
+def digests_of(model: Model, counts: Account, *, normal: bool) -> Digests:
     """Return the digests of a model, whose constants were counted."""
     graphs = Graphs(model, model)
     plain = graphs.terms(0)
-    reached = _reached(plain)
+    reached = [plain.table.terms[item] for item in sorted(plain.table.reached(plain.outputs[0]))]
     held = {value: constant for (_, value), constant in graphs.constants.items()}
-    structure = Graphs(model, model, {(0, value): each for value, each in _blank(model, held, counts)})
     return Digests(
         terms=_whole(plain),
-        normal=_whole(graphs.terms(1)),
-        structure=_outline(structure.terms(0)),
+        normal=_whole(graphs.terms(1)) if normal else None,
+        structure=_outline(plain, _Moved.of(model, held, counts)),
         operations=_operations(reached),
-        attributes=_digest(sorted(f"{term.op} {_attributes(term)}" for term in reached if not term.constant)),
+        attributes=_digest(sorted(f"{term.op} {_filled(term)}" for term in reached if not term.constant)),
         constants=_constants(reached, held, counts),
         inputs=graphs.inputs.new,
         outputs=graphs.outputs.new,
@@ -71,79 +69,47 @@ def digests_of(model: Model, counts: Account) -> Digests:
     )
 
 
-def _reached(whole: Whole) -> list[Term]:
-    return [whole.table.terms[item] for item in sorted(whole.table.reached(whole.outputs[0]))]
-
-
 def _whole(whole: Whole) -> str:
-    """Return the digest of all outputs in their order."""
-    marks = _marks(whole)
-    return _digest(marks[item] for item in whole.outputs[0])
-
-
-def _marks(whole: Whole) -> Mapping[int | None, str]:
-    """Return the digest of every term; operands are made before what takes them."""
-    table = whole.table
+    """Return the digest of all outputs in their order; operands are made before what takes them."""
+    table, outputs = whole.table, whole.outputs[0]
     marks: dict[int | None, str] = {None: ""}
-    for item in sorted(table.reached(whole.outputs[0])):
+    for item in sorted(table.reached(outputs)):
         term = table.terms[item]
         operands = [marks[operand] for operand in term.operands]
         if is_unordered(term.op, term.attributes):
             operands.sort()
-        marks[item] = _digest((term.op, _said(term), *operands))
-    return marks
-
-
-def _outline(whole: Whole) -> str:
-    """Return a digest that tells apart, without the elements of constants, who takes whose result.
-
-    Terms are numbered from the outputs down. Two that take different constants are two, however alike.
-    """
-    table, marks = whole.table, _marks(whole)
-    numbers: dict[int | None, int] = {}
-    taken: list[tuple[Term, list[int | None]]] = []
-    stack = list(whole.outputs[0])[::-1]
-    while stack:
-        item = stack.pop()
-        if item is None or item in numbers or table.held(item) is not None:
-            continue
-        numbers[item] = len(numbers)
-        term = table.terms[item]
-        operands = list(term.operands)
-        if is_unordered(term.op, term.attributes):
-            operands.sort(key=lambda each: (marks[each], numbers.get(each, len(numbers)), each or 0))
-        taken.append((term, operands))
-        stack += operands[::-1]
-    said = (
-        (term.op, _said(term), *(str(numbers.get(each, marks[each])) for each in operands))
-        for term, operands in taken
-    )
-    ends = (str(numbers.get(item, marks[item])) for item in whole.outputs[0])
-    return _digest((*map(_digest, said), *ends))
-
-
-def _said(term: Term) -> str:
-    """Return what a term says beside its operands; of a constant without elements, type and shape."""
-    if term.constant is None:
-        return repr(_told(term))
-    held = term.constant
-    return f"{held.dtype}{list(held.shape)}" if held.digest.startswith(_BLANK) else repr(held)
+        marks[item] = _digest((term.op, repr(term.constant or _told(term)), *operands))
+    return _digest(marks[item] for item in outputs)
 
 
 def _told(term: Term) -> list[tuple[str, Any]]:
     return [each for each in term.attributes if term.op != INPUT or each[0] != "shape"]
 
 
-def _attributes(term: Term) -> str:
-    """Return the attributes without the opset, which `operations` of another opset may share."""
-    return repr([each for each in _told(term) if each[0] != f"{MARK}opset"])
+def _digest(parts: Iterable[str]) -> str:
+    state = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        state.update(f"{len(part)}:{part}".encode())
+    return state.hexdigest()
+
+
+# Parts
+
+
+def _filled(term: Term) -> str:
+    """Return the attributes with their defaults, and the opset only where it tells an operation apart."""
+    given = dict(_told(term))
+    opset = given.pop(f"{MARK}opset", None)
+    if "." in term.op or opset is None or not onnx.defs.has(term.op):
+        return repr(_told(term))
+    call = Call(term.op, given, ())
+    for version in (opset, NEWEST):
+        call = with_defaults(call, schema(term.op, version).attributes)
+    return repr((sorted(call.attributes.items()), meaning(term.op, opset)))
 
 
 def _operations(terms: Iterable[Term]) -> Mapping[str, int]:
-    counts: dict[str, int] = {}
-    for term in terms:
-        if term.op not in (CONSTANT, INPUT):
-            counts[term.op] = counts.get(term.op, 0) + 1
+    counts = Counter(term.op for term in terms if term.op not in (CONSTANT, INPUT))
     return dict(sorted(counts.items()))
 
 
@@ -160,35 +126,96 @@ def _constants(
     return {role: _digest(sorted(contents)) for role, contents in sorted(found.items())}
 
 
-def _blank(
-    model: Model, held: Mapping[Value, Constant | None], counts: Account
-) -> Iterator[tuple[Value, Constant | None]]:
-    """Yield all constants, those that training moves without their elements."""
-    yield from held.items()
-    in_attributes = {value: _unread(model.tensors[value]) for value in model.attribute_values.values()}
-    for entry in counts.entries:
-        constant = in_attributes.get(entry.value) or held.get(entry.value)
-        if constant is not None and _is_trained(entry, constant):
-            apart = "" if entry.value in in_attributes else entry.value.index
-            yield entry.value, replace(constant, digest=f"{_BLANK}{apart}")
+# Structure
 
 
-def _unread(tensor: TensorProto) -> Constant:
-    dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
-    return Constant(dtype, tuple(tensor.dims), "", lambda: np.empty(tensor.dims, dtype))
+@dataclass(frozen=True)
+class _Moved:
+    """What training moves beside floats: constants by their contents, and weights that are attributes."""
+
+    contents: frozenset[str]
+    attributes: frozenset[tuple[str, str]]
+
+    @classmethod
+    def of(cls, model: Model, held: Mapping[Value, Constant | None], counts: Account) -> "_Moved":
+        """Return the parameters of a model, with their scales and zero points."""
+        entries = (entry for entry in counts.entries if entry.role is not Role.OTHER)
+        scales = (entry for entry in counts.entries if entry.kind == QUANTISATION)
+        values = {entry.value for entry in (*entries, *scales)}
+        attributes = {
+            (model.nodes[index].op, name)
+            for (index, name), value in model.attribute_values.items()
+            if value in values
+        }
+        return cls(frozenset(repr(held.get(value)) for value in values), frozenset(attributes))
+
+    def is_blank(self, term: Term, place: int, constant: Constant) -> bool:
+        """Tell whether no element of an operand counts: floats that never were an attribute, and codes."""
+        if constant.is_float:
+            return not was_attribute(term.op, place)
+        codes = constant.dtype.itemsize == 1 and constant.dtype.kind != "b"
+        return codes or repr(constant) in self.contents
+
+    def said(self, term: Term) -> str:
+        """Return the attributes, of weights their number."""
+        kept = (
+            (name, len(value) if (term.op, name) in self.attributes and isinstance(value, tuple) else value)
+            for name, value in term.attributes
+        )
+        return _filled(replace(term, attributes=tuple(kept)))
 
 
-def _is_trained(entry: Entry, constant: Constant) -> bool:
-    """Tell whether training moves a constant: parameters, codes, and floats that were never an attribute."""
-    if entry.role is not Role.OTHER or entry.kind == QUANTISATION:
-        return True
-    if not is_float(constant.dtype):
-        return constant.dtype.itemsize == 1 and constant.dtype.kind != "b"
-    return entry.node is None or not was_attribute(entry.node.op, entry.position)
+def _outline(whole: Whole, moved: _Moved) -> str:
+    """Return a digest that tells, without what training moves, which operation takes whose result.
+
+    Terms are numbered from the outputs down. Two that take different constants are two, however alike.
+    """
+    table, marks = whole.table, _marks(whole, moved)
+    numbers: dict[int | None, int] = {}
+    lines: list[tuple[int, list[tuple[str, int | None]]]] = []
+    stack = list(whole.outputs[0])[::-1]
+    while stack:
+        item = stack.pop()
+        if item is None or item in numbers or table.held(item) is not None:
+            continue
+        numbers[item] = len(numbers)
+        term = table.terms[item]
+        operands = list(zip(marks[item], term.operands, strict=True))
+        if is_unordered(term.op, term.attributes):
+            operands.sort(key=lambda each: (each[0], numbers.get(each[1], len(numbers)), each[1] or 0))
+        lines.append((item, operands))
+        stack += [operand for _, operand in operands[::-1]]
+    told = (
+        " ".join(
+            (
+                table.terms[item].op,
+                moved.said(table.terms[item]),
+                *(str(numbers.get(each, mark)) for mark, each in operands),
+            )
+        )
+        for item, operands in lines
+    )
+    return _digest((*told, *(str(numbers.get(item)) for item in whole.outputs[0])))
 
 
-def _digest(parts: Iterable[str]) -> str:
-    state = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        state.update(f"{len(part)}:{part}".encode())
-    return state.hexdigest()
+def _marks(whole: Whole, moved: _Moved) -> Mapping[int, list[str]]:
+    """Return digests of the operands of every term, of constants without the elements that do not count."""
+    table = whole.table
+    own: dict[int | None, str] = {None: ""}
+    marks: dict[int, list[str]] = {}
+    for item in sorted(table.reached(whole.outputs[0])):
+        term = table.terms[item]
+        if term.constant is not None:
+            own[item] = repr(term.constant)
+            continue
+        marks[item] = [
+            _mark(moved, term, place, table.held(each), own[each]) for place, each in enumerate(term.operands)
+        ]
+        ordered = sorted(marks[item]) if is_unordered(term.op, term.attributes) else marks[item]
+        own[item] = _digest((term.op, moved.said(term), *ordered))
+    return marks
+
+
+def _mark(moved: _Moved, term: Term, place: int, held: Constant | None, own: str) -> str:
+    blank = held is not None and moved.is_blank(term, place, held)
+    return f"{held.dtype}{list(held.shape)}" if blank and held is not None else own

@@ -63,19 +63,14 @@ class Whole:
 
 
 class Graphs:
-    """Makes the terms of two models, level by level; constants are hashed once.
+    """Makes the terms of two models, level by level; constants are hashed once. One alone is given twice."""
 
-    One model alone is given twice. Constants that are ``held`` already are not read.
-    """
-
-    def __init__(
-        self, old: Model, new: Model, held: Mapping[tuple[int, Value], Constant | None] | None = None
-    ) -> None:
+    def __init__(self, old: Model, new: Model) -> None:
         self.models = (old, new)
         self.inputs: Ports = ports("input", inputs_of(old), inputs_of(new))
         self.outputs: Ports = ports("output", outputs_of(old), outputs_of(new))
         self._folding = Folding(max(old.byte_count, new.byte_count))
-        self.constants: dict[tuple[int, Value], Constant | None] = dict(held or {})
+        self.constants: dict[tuple[int, Value], Constant | None] = {}
         """Those that were read, by the place of their model; None for one without content."""
 
     @property
@@ -275,7 +270,7 @@ class _Walk:
     def _attributes(self, node: Node, operands: Sequence[int | None], place: str) -> dict[str, Any]:
         kinds = (AttributeProto.GRAPH, AttributeProto.GRAPHS, AttributeProto.UNDEFINED)
         found: dict[str, Any] = {
-            item.name: self._weights(node, item.name) or attribute_value(item, self._model.files)
+            item.name: attribute_value(item, self._model.files)
             for item in node.proto.attribute
             if item.type not in kinds
         }
@@ -290,11 +285,6 @@ class _Walk:
             self._times[key] = self._times.get(key, -1) + 1
             found[MARK + "random"] = f"{place} {self._times[key]}"
         return found
-
-    def _weights(self, node: Node, name: str) -> Constant | None:
-        """Return the weights in an attribute, where these are held."""
-        value = self._model.attribute_values.get((node.index, name))
-        return None if value is None else self._constants.get((self._side, value))
 
     def _opset(self, node: Node, since: bool = False) -> int:
         opset = int(self._model.opset.get(node.domain or "ai.onnx", 1))

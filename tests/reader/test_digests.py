@@ -1,0 +1,125 @@
+"""Digests of whole models: what changes outputs changes them, names, order and layout do not."""
+
+import functools
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import ModelProto, numpy_helper
+
+from onnxtop.reader.account import account
+from onnxtop.reader.constants import Constants
+from onnxtop.reader.layers import find_layers
+from onnxtop.reader.model import load
+from onnxtop.reader.terms.digests import Digests, digests_of
+from tests import harmless, ruins
+from tests.models import save
+
+
+def of(proto: ModelProto, folder: Path) -> Digests:
+    model = load(save(proto, folder))
+    constants = Constants(model)
+    return digests_of(model, account(model, constants, find_layers(model, constants)), normal=True)
+
+
+@functools.cache
+def small(name: str) -> ModelProto:
+    return ruins.small(name)
+
+
+@pytest.mark.parametrize("name", ruins.SOURCES)
+def test_every_ruin_has_other_digests(name, tmp_path):
+    model = small(name)
+    before, digests = ruins.outputs(model), of(model, tmp_path)
+    changed = 0
+    for told, ruined in ruins.ruins(model):
+        after = ruins.outputs(ruined)
+        if after is None or not ruins.differ(before, after):
+            continue
+        found = of(ruined, tmp_path)
+        assert found.terms != digests.terms, told
+        assert found.normal != digests.normal, told
+        changed += 1
+    assert changed > 25
+
+
+@pytest.mark.parametrize("name", ruins.SOURCES)
+def test_names_order_and_layout_change_nothing(name, tmp_path):
+    digests = of(small(name), tmp_path)
+    for change in harmless.SAME:
+        found = of(change(small(name)), tmp_path)
+        parts = [(each.terms, each.normal, each.structure, each.operations) for each in (found, digests)]
+        assert parts[0] == parts[1], change.__name__
+
+
+@pytest.mark.parametrize("name", ruins.SOURCES)
+def test_the_normal_form_holds_what_is_equal_in_real_arithmetic(name, tmp_path):
+    digests = of(small(name), tmp_path)
+    for change in harmless.EQUIVALENT:
+        assert of(change(small(name)), tmp_path).normal == digests.normal, change.__name__
+
+
+def moved(model: ModelProto) -> ModelProto:
+    """Move every float of the initializers, as training does."""
+    made = ModelProto()
+    made.CopyFrom(model)
+    for tensor in made.graph.initializer:
+        array = numpy_helper.to_array(tensor)
+        if array.dtype.kind == "f" and tensor.name not in ("low", "high"):
+            tensor.CopyFrom(numpy_helper.from_array(array * array.dtype.type(1.25), tensor.name))
+    return made
+
+
+@pytest.mark.parametrize("name", ruins.SOURCES)
+def test_structure_is_kept_in_training_and_lost_with_any_operation(name, tmp_path):
+    model = small(name)
+    before = of(model, tmp_path)
+    trained = of(moved(model), tmp_path)
+    assert trained.terms != before.terms
+    assert trained.structure == before.structure
+    for change in (ruins.operations, ruins.attributes, ruins.nodes):
+        for told, ruin in change(model):
+            ruined = moved(model)
+            ruin(ruined)
+            if ruins.outputs(ruined) is not None:
+                found = of(ruined, tmp_path)
+                assert found.structure != before.structure or found.normal == trained.normal, told
+
+
+def test_structure_sees_which_of_two_alike_is_taken(tmp_path):
+    """Query, key and value are products of one shape: what takes them tells them apart."""
+    model = small("attention")
+    before = of(model, tmp_path)
+    for told, ruin in ruins.edges(model):
+        operation, _, rest = told.partition(" ")
+        if operation in ("Reshape", "Transpose") and " takes " in rest:
+            ruined = ModelProto()
+            ruined.CopyFrom(model)
+            ruin(ruined)
+            if ruins.outputs(ruined) is not None:
+                assert of(ruined, tmp_path).structure != before.structure, told
+
+
+def test_settings_that_were_attributes_once_are_structure(tmp_path):
+    model = small("attention")
+    before = of(model, tmp_path).structure
+    for name, kept in (("low", False), ("slope", True), ("gain", True), ("heads", False), ("half", True)):
+        place = [tensor.name for tensor in model.graph.initializer].index(name)
+        array = numpy_helper.to_array(model.graph.initializer[place])
+        ruined = ModelProto()
+        ruined.CopyFrom(model)
+        ruined.graph.initializer[place].CopyFrom(numpy_helper.from_array(array + array.dtype.type(1), name))
+        assert (of(ruined, tmp_path).structure == before) == kept, name
+
+
+def test_constants_without_content_are_named(tmp_path):
+    model = ModelProto()
+    model.CopyFrom(small("quantised"))
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "bias")
+    tensor.ClearField("raw_data")
+    path = tmp_path / "hollow.onnx"
+    onnx.save(model, path)
+    loaded = load(path)
+    constants = Constants(loaded)
+    counts = account(loaded, constants, find_layers(loaded, constants))
+    assert digests_of(loaded, counts, normal=False).unreadable == ("bias",)
