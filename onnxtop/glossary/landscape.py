@@ -116,7 +116,7 @@ TERMS = (
         what="Those of one end to lie near those of the other, by weight matching; the function stays "
         "what it is.",
         source=f"{_PAGE}, Paths; Ainsworth et al., Git Re-Basin (arXiv 2209.04836)",
-        also=("not aligned", "units", "unit"),
+        also=("not aligned", "alignment", "renumbered", "holds units in place", "units", "unit"),
     ),
     Term(
         name="optimiser",
