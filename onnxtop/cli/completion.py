@@ -25,8 +25,11 @@ class Bash(BashComplete):
     """Bash takes an answer as it is typed: one with a blank or a bracket in it is quoted."""
 
     def format_completion(self, item: CompletionItem[Any]) -> str:
-        """Write an answer as the script for bash reads it."""
-        return f"{item.type},{shlex.quote(item.value) if item.type == 'plain' else item.value}"
+        """Write an answer as the script for bash reads it; what stands for a home is left to bash."""
+        if item.type != "plain":
+            return super().format_completion(item)
+        home, slash, rest = item.value.partition("/") if item.value.startswith("~") else ("", "", item.value)
+        return f"{item.type},{home}{slash}{shlex.quote(rest)}"
 
 
 add_completion_class(Bash)

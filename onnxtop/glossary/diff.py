@@ -138,7 +138,7 @@ TERMS = (
     Term(
         name="not comparable",
         title="layers whose weights cannot be subtracted",
-        what="Their sizes differ, or one of them holds NaN or infinity.",
+        what="One of the two holds NaN or infinity, or the old ones are all zero.",
         source=_DIFF,
     ),
 )

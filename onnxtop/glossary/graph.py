@@ -63,6 +63,23 @@ TERMS = (
         ),
     ),
     Term(
+        name="read as elementwise",
+        title="an operation that was followed in a simpler form",
+        what="Normalisations, LayerNormalization and Softmax among them, are read as elementwise: their "
+        "mixing and their scale are left out of the graph. States are read as recurrence, scales that are "
+        "computed from activations as constants.",
+        source="docs/deep-graph-persistence.md, What is from the paper, and what is ours",
+        also=("elementwise", "read as recurrence", "read as constants"),
+    ),
+    Term(
+        name="open size",
+        title="a length that the model leaves open",
+        what="One is assumed that fits the weights. Where none of those tried does, a note and the rule "
+        "OT307 say what was assumed: give it with --input-shape or --dim.",
+        source="docs/deep-graph-persistence.md, Exact or conservative",
+        also=("open axes", "open dimension", "sizes that were assumed"),
+    ),
+    Term(
         name="source",
         title="where an edge begins; target: where it ends",
         what="Ids of nodes, kind and name with a colon between, in the node-link form of JSON that "

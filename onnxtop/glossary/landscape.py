@@ -13,6 +13,7 @@ TERMS = (
         what="A file, or weights trained on the spot. It is certified if 20 further steps of L-BFGS gain "
         "less than a thousandth of the reference loss; one that is not counts like the others and is "
         "marked.",
+        limits="In the statistics of a layer, minimum and maximum are its smallest and largest weight.",
         source=f"{_PAGE}, Minima",
         also=("minima", "n_minima", "certified", "no minimum", "grey: no minimum, see the report"),
     ),
@@ -116,7 +117,7 @@ TERMS = (
         what="Those of one end to lie near those of the other, by weight matching; the function stays "
         "what it is.",
         source=f"{_PAGE}, Paths; Ainsworth et al., Git Re-Basin (arXiv 2209.04836)",
-        also=("not aligned", "units", "unit"),
+        also=("not aligned", "alignment", "renumbered", "holds units in place", "units", "unit"),
     ),
     Term(
         name="optimiser",

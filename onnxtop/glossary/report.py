@@ -218,7 +218,7 @@ TERMS = (
         title="a layer or constant with NaN or infinity",
         what="Such a layer has no value, sets no scale and enters no mean; the others are measured as usual.",
         source=_MEASURES,
-        also=("nonfinite", "infinity"),
+        also=("nonfinite", "infinity", "infinite"),
     ),
     Term(
         name="undefined",
@@ -252,7 +252,7 @@ TERMS = (
     ),
     Term(
         name="unused",
-        title="constants that no output depends on",
+        title="constants that no operation takes",
         what="They are in the file and change nothing.",
         source=_READING,
     ),

@@ -101,8 +101,7 @@ def _incomparable(now: Function, then: Function | None) -> str:
         return "the baseline holds no digests of the whole; write it anew"
     if now.version != then.version:
         return "the digests of the baseline are of another version; write it anew"
-    lost = now.unreadable or then.unreadable
-    return f"the constant {lost[0]} cannot be read" if lost else ""
+    return f"{then.unreadable[0]} of the baseline cannot be read" if then.unreadable else ""
 
 
 def _is_normal(report: Report, policy: Policy) -> bool:
@@ -115,6 +114,9 @@ def _parts(report: Report, policy: Policy) -> Iterator[str]:
     """Yield the parts in which digests differ; nothing if they say that all is the same, or say nothing."""
     now, then = report.model.function, policy.baseline.model.function if policy.baseline else None
     if now is None or then is None or _incomparable(now, then):
+        return
+    if now.unreadable:  # as it is not in the baseline: no digest says what it is
+        yield f"values ({now.unreadable[0]} cannot be read)"
         return
     yield from (f"{part} ({what})" for part, what in _interface(now, then))
     same = now.terms == then.terms or now.normal == then.normal is not None

@@ -111,6 +111,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
         ("onnxtop check a", ["a.onnx"]),
         ("onnxtop check b", ["'b c.onnx'"]),
         ("onnxtop check 'b\\ '", ["'b c.onnx'"]),
+        ("onnxtop check '~/b'", ["~/'b c.onnx'"]),
         ("onnxtop check nets", ["nets/deep/d.onnx"]),
         ("onnxtop check --select OT40", ["OT401", "OT402"]),
         ("onnxtop report a.onnx -f js", ["json", "jsonl"]),
@@ -123,7 +124,8 @@ def test_bash_itself(words, wanted, tmp_path):
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m onnxtop "$@"\n')
     command.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}"}
+    path = f"{command.parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "HOME": str(tmp_path)}
     done = subprocess.run(
         ["bash", "--norc", "-c", BASH.format(words=words)],
         env=environment,
