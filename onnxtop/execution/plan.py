@@ -43,10 +43,10 @@ def ranges(model: Model) -> dict[str, int]:
 
 def hints(model: Model) -> tuple[int, ...]:
     """Return sizes that open axes may have to fit: those of the first weights."""
-    weights = (
-        model.tensors[value] for node in model.nodes for value in node.inputs if value in model.tensors
-    )
-    sizes = dict.fromkeys(dim for weight in weights if len(weight.dims) > 1 for dim in weight.dims if dim > 1)
+    operands = dict.fromkeys(value for node in model.nodes for value in node.inputs)
+    held = (model.tensors.get(value) for value in operands if value is not None)
+    shapes = (tensor.dims for tensor in held if tensor is not None)
+    sizes = dict.fromkeys(size for shape in shapes if len(shape) > 1 for size in shape if size > 1)
     return tuple(sizes)[:_MOST_HINTS]
 
 

@@ -56,7 +56,7 @@ def run_model(model: Model, options: RunOptions, frame: Frame) -> ModelRun:
             frame.dims,
         )
     except ModelError as error:
-        failure = RunFailure("inputs", str(error), str(model.path))
+        failure = RunFailure("inputs", str(error))
         return ModelRun(_source(options), failure=failure, chance=chance)
     answer = ask(_job([model], wanted, options, frame), options.time_limit)
     run = ModelRun(
@@ -111,7 +111,7 @@ def run_pair(
         if not names:
             raise ModelError("they have no output in common")
     except ModelError as error:
-        return replace(empty, failure=RunFailure("inputs", str(error), str(new.path)))
+        return replace(empty, failure=RunFailure("inputs", str(error)))
     job = replace(
         _job([old, new], wanted, options, frame),
         outputs=tuple(names),
@@ -127,6 +127,7 @@ def run_pair(
         outputs=answer.pairs,
         parting=answer.parting,
         failure=answer.failure,
+        failed_new=answer.failure is not None and answer.failure.number == 1,
         notes=answer.notes,
     )
 

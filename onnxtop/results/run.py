@@ -10,12 +10,12 @@ class RunFailure:
     ``kind`` is "refused" (onnxruntime does not open the model), "failed" (it fails on these inputs), "died"
     (its process was ended by a signal or ended itself), "time" or "memory" (it went beyond a limit), or
     "inputs" (it was not given what it wants: sizes or values were guessed, which says nothing of the model).
-    ``model`` is the path of the model that was worked on.
+    ``number`` is which of the models was worked on.
     """
 
     kind: str
     reason: str
-    model: str = ""
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,8 @@ class Parting:
 class PairRun:
     """Two models run on the same inputs, in a process of their own.
 
-    ``limit`` says in words what outputs may differ by. ``parting`` is None where none was found.
+    ``limit`` says in words what outputs may differ by. ``parting`` is None where none was found. The old
+    model goes first in all; ``failed_new`` says that it was the new one that failed.
     """
 
     source: str
@@ -122,6 +123,7 @@ class PairRun:
     outputs: tuple[PairOutput, ...] = ()
     parting: Parting | None = None
     failure: RunFailure | None = None
+    failed_new: bool = False
     notes: tuple[str, ...] = ()
 
     @property
