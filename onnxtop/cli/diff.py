@@ -9,11 +9,11 @@ from onnxtop.cli.models import one_model
 from onnxtop.cli.options import options_of
 from onnxtop.cli.verb import Run, Verb
 from onnxtop.comparison.options import CompareOptions
-from onnxtop.options import with_values
+from onnxtop.options import check, with_values
 
 EXIT_CODES = """\b
 Exit codes:
-  0    SAME, EQUIVALENT or WITHIN TOLERANCE
+  0    SAME, EQUIVALENT, WITHIN TOLERANCE, or after --run NO DIFFERENCE FOUND
   1    CHANGED, or UNPROVEN
   2    usage error
   3    a model could not be analysed
@@ -30,13 +30,17 @@ def command(run: Run, old: str, new: str, **options: Any) -> int:
     """Tell whether two models are one function, and what changed.
 
     OLD and NEW are ONNX files. Every operation, attribute, edge and constant is compared; then the layers, in
-    weights and topology: they are found again under other names, transposed, permuted or quantised.
+    weights and topology: they are found again under other names, transposed, permuted or quantised. With
+    --run or --data both models are run on the same inputs, which decides what the graphs leave open.
     """
     before, after = one_model(old), one_model(new)
-    run.check((before, after))
+    compared = with_values(CompareOptions(), options)
+    check(compared)
+    data = compared.running.samples
+    run.check((before, after, *([data] if data else [])))
     from onnxtop.comparison.story import compare  # loads numpy and onnx: not for help
 
     with run.whole(), readable(f"{before}, {after}", "compare these models"):
-        diff = compare(before, after, with_values(CompareOptions(), options), progress=run.progress)
+        diff = compare(before, after, compared, progress=run.progress)
     run.write(diff)
     return int(diff.changed)

@@ -16,11 +16,13 @@ from onnxtop.comparison.judgement import judge, with_layers
 from onnxtop.comparison.matching import Candidate, Marks, Pair, holder, match
 from onnxtop.comparison.measures import topology_change, weight_change
 from onnxtop.comparison.options import CompareOptions
+from onnxtop.comparison.running import PROVED, Side, decided, is_rounded, places
 from onnxtop.comparison.verdict import judge_whole, same_bytes
 from onnxtop.errors import NothingToAnalyseError, OnnxtopError
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.model import Model, load
 from onnxtop.reader.skeleton import check_sizes
+from onnxtop.reader.terms.graph import Graphs
 from onnxtop.results.diff import (
     Diff,
     Figure,
@@ -32,6 +34,7 @@ from onnxtop.results.diff import (
     WholeDiff,
 )
 from onnxtop.results.report import LayerReport, Report, ToolInfo
+from onnxtop.results.run import PairRun
 
 DIFF_ALGORITHM = 2
 """Raised whenever the same files and options may give another comparison."""
@@ -49,6 +52,7 @@ class _Side:
     report: Report
     model: Model
     candidates: Sequence[Candidate]
+    layers: Sequence[Layer]
 
     @property
     def scale(self) -> float | None:
@@ -69,7 +73,7 @@ def compare(
     old, new
         The files.
     options
-        Tolerances, and how the models are read.
+        Tolerances, how the models are read, and whether they are run.
     progress
         Called after each layer of either model's audit.
 
@@ -93,16 +97,39 @@ def compare(
     layers = _with_holders(layers, pairs, before, after)
     whole = judge_whole(before.model, after.model, options.settings)
     encodings = [{layer.encoding for layer in side.report.layers} for side in (before, after)]
+    whole = with_layers(whole, layers, options.settings, recoded=encodings[0] != encodings[1])
+    run = _run(before, after, pairs, whole, options) if options.running.asked else None
     return Diff(
         tool=_TOOL,
         old=before.report.model,
         new=after.report.model,
         settings=options.settings,
-        whole=with_layers(whole, layers, options.settings, recoded=encodings[0] != encodings[1]),
+        whole=decided(whole, run),
         network=_network(before.report, after.report, layers),
         layers=layers,
         appeared=_unmatched(after.report, {pair.new for pair in pairs}),
         vanished=_unmatched(before.report, {pair.old for pair in pairs}),
+        run=run,
+    )
+
+
+def _run(
+    before: _Side, after: _Side, pairs: Sequence[Pair], whole: WholeDiff, options: CompareOptions
+) -> PairRun:
+    """Run both models on the same inputs; what computes with codes may differ by the tolerance."""
+    from onnxtop.execution.story import Frame, run_pair  # loads what reads data
+
+    old, new = (Side(side.model, side.layers) for side in (before, after))
+    exact = whole.verdict in PROVED or not (
+        whole.verdict is Verdict.WITHIN or is_rounded(old) or is_rounded(new)
+    )
+    frame = Frame(options.settings.seed, options.input_shapes, options.dims, options.allow_external)
+    return run_pair(
+        Graphs(before.model, after.model),
+        options.running,
+        frame,
+        places(old, new, [(pair.old, pair.new) for pair in pairs]),
+        None if exact else options.settings.tolerance,
     )
 
 
@@ -190,7 +217,7 @@ def _side(path: str, options: CompareOptions, progress: Progress | None, *, topo
     )
     with _named(path):
         found = audited(path, settings, progress=progress)
-    return _Side(found.report, found.model, [_candidate(layer) for layer in found.layers])
+    return _Side(found.report, found.model, [_candidate(layer) for layer in found.layers], found.layers)
 
 
 def _candidate(layer: Layer) -> Candidate:

@@ -23,19 +23,19 @@ def main() -> None:
     job: Job = built(Job, json.loads(sys.stdin.readline()))
     _limit(job.memory)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    at = [job.models[0]]
+    at = [0]
 
-    def tell(path: str) -> None:
-        if path != at[0]:
-            at[0] = path
-            _write(answers, {"model": path})
+    def tell(number: int) -> None:
+        if number != at[0]:
+            at[0] = number
+            _write(answers, {"model": number})
 
     _write(answers, {"answer": plain(_done(job, tell, at))})
     answers.flush()
     os._exit(0)  # what a library does when it is unloaded is nobody's concern here
 
 
-def _done(job: Job, tell: Any, at: list[str]) -> Answer:
+def _done(job: Job, tell: Any, at: list[int]) -> Answer:
     from onnxtop.execution.sessions import EndedError
 
     try:
@@ -48,7 +48,7 @@ def _done(job: Job, tell: Any, at: list[str]) -> Answer:
         return run_pair(job, tell)
     except EndedError as ended:
         kind = "memory" if _is_memory(ended.failure.reason) else ended.failure.kind
-        return Answer(failure=RunFailure(kind, ended.failure.reason, ended.failure.model))
+        return Answer(failure=RunFailure(kind, ended.failure.reason, ended.failure.number))
     except UsageError as error:
         return Answer(misuse=str(error))
     except MemoryError:

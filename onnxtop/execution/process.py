@@ -38,11 +38,11 @@ def ask(job: Job, seconds: float) -> Answer:
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
-            late = RunFailure("time", f"not done after {seconds:g} s; see --time-limit", heard.model(job))
+            late = RunFailure("time", f"not done after {seconds:g} s; see --time-limit", heard.number())
             return Answer(failure=late)
         answer = heard.answer()
         if answer is None:
-            failure = _death(process.returncode, said.text(), heard.model(job))
+            failure = _death(process.returncode, said.text(), heard.number())
             return Answer(failure=failure)
     if answer.misuse is not None:
         raise UsageError(answer.misuse)
@@ -110,21 +110,21 @@ class _Listener:
         answer: Answer = built(Answer, json.loads(self.lines[-1])["answer"])
         return answer
 
-    def model(self, job: Job) -> str:
-        """Return the model that was worked on last."""
+    def number(self) -> int:
+        """Return which model was worked on last."""
         told = [line for line in list(self.lines) if line.startswith('{"model"')]
-        return str(json.loads(told[-1])["model"]) if told else job.models[0]
+        return int(json.loads(told[-1])["model"]) if told else 0
 
 
-def _death(code: int, said: str, model: str) -> RunFailure:
+def _death(code: int, said: str, number: int) -> RunFailure:
     """Say how a process ended that gave no answer."""
     if any(word in said for word in ("bad_alloc", "MemoryError", "Cannot allocate", "out of memory")):
-        return RunFailure("memory", "the process ran out of memory; see --memory-limit", model)
+        return RunFailure("memory", "the process ran out of memory; see --memory-limit", number)
     if code >= 0:
-        return RunFailure("died", f"the process ended itself with code {code}", model)
+        return RunFailure("died", f"the process ended itself with code {code}", number)
     try:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
     hint = ", as a system does that runs out of memory" if name == "SIGKILL" else ""
-    return RunFailure("died", f"the process was ended by {name}{hint}", model)
+    return RunFailure("died", f"the process was ended by {name}{hint}", number)

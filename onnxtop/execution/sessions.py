@@ -15,7 +15,7 @@ from onnxtop.loss.runtime import Runtime, Session
 from onnxtop.results.run import RunFailure
 
 Array = NDArray[Any]
-Tell = Callable[[str], None]
+Tell = Callable[[int], None]
 
 
 class EndedError(Exception):
@@ -29,13 +29,13 @@ class EndedError(Exception):
 def opened(job: Job, number: int, tell: Tell, *, plain: bool, outputs: Iterable[str] = ()) -> Session:
     """Open one of the models: its file, or what was read of it where it needs other folders or outputs."""
     path = job.models[number]
-    tell(path)
+    tell(number)
     wanted = list(outputs)
     try:
         model = whole(path, job.allow_external, wanted) if job.embed or wanted else Path(path)
         return Runtime().open(model, plain=plain)
     except ModelError as error:
-        raise EndedError(RunFailure("refused", str(error), path)) from None
+        raise EndedError(RunFailure("refused", str(error), number)) from None
 
 
 def started(
@@ -62,12 +62,12 @@ def run(
     job: Job, session: Session, number: int, feed: Feed, outputs: Sequence[str], tell: Tell
 ) -> list[Array | None]:
     """Return some outputs as arrays, None for what is none."""
-    tell(job.models[number])
+    tell(number)
     try:
         return [_array(result) for result in session.run(outputs, feed.of(job.inputs, number))]
     except ModelError as error:
         kind = "inputs" if _guessed(job) else "failed"
-        raise EndedError(RunFailure(kind, str(error), job.models[number])) from None
+        raise EndedError(RunFailure(kind, str(error), number)) from None
 
 
 def _guessed(job: Job) -> bool:

@@ -7,10 +7,11 @@ from pathlib import Path
 from onnxtop.errors import ModelError
 from onnxtop.execution.job import Answer, Given, Job, Places
 from onnxtop.execution.options import RunOptions
-from onnxtop.execution.plan import given, hints, ranges, told
+from onnxtop.execution.plan import given, hints, ranges, spans, told
 from onnxtop.execution.process import ask
 from onnxtop.gradient.graph import descendants
 from onnxtop.reader.model import Model
+from onnxtop.reader.names import node_name
 from onnxtop.reader.tensors import stored_bytes
 from onnxtop.reader.terms.constant import Shape
 from onnxtop.reader.terms.graph import Graphs, agreed, is_random
@@ -51,12 +52,13 @@ def run_model(model: Model, options: RunOptions, frame: Frame) -> ModelRun:
             [(each,) for each in declared],
             [each.shape for each in declared],
             ranges(model),
+            spans(model),
             hints(model),
             frame.input_shapes,
             frame.dims,
         )
     except ModelError as error:
-        failure = RunFailure("inputs", str(error), str(model.path))
+        failure = RunFailure("inputs", str(error))
         return ModelRun(_source(options), failure=failure, chance=chance)
     answer = ask(_job([model], wanted, options, frame), options.time_limit)
     run = ModelRun(
@@ -94,9 +96,9 @@ def run_pair(
         The data cannot be read, or does not fit the models.
     """
     limit = (
-        f"largest difference at most {_ROUNDING:g} of the spread, for rounding"
+        f"outputs may differ by {_ROUNDING:.2%} of their spread (largest difference), for rounding"
         if tolerance is None
-        else f"mean square difference at most {tolerance:g} of the spread, the tolerance"
+        else f"outputs may differ by {tolerance:.2%} of their spread (root mean square), the tolerance"
     )
     empty = PairRun(_source(options), limit)
     old, new = graphs.models
@@ -105,13 +107,15 @@ def run_pair(
     bounds = _bounds(graphs)
     try:
         shapes = [_common(pair) for pair in pairs]
-        wanted = given(pairs, shapes, bounds, hints(new), frame.input_shapes, frame.dims)
+        wanted = given(
+            pairs, shapes, bounds, spans(old) | spans(new), hints(new), frame.input_shapes, frame.dims
+        )
         outputs = graphs.outputs
         names = [(outputs.old[a].name, outputs.new[b].name) for a, b in outputs.pairs]
         if not names:
             raise ModelError("they have no output in common")
     except ModelError as error:
-        return replace(empty, failure=RunFailure("inputs", str(error), str(new.path)))
+        return replace(empty, failure=RunFailure("inputs", str(error)))
     job = replace(
         _job([old, new], wanted, options, frame),
         outputs=tuple(names),
@@ -127,6 +131,7 @@ def run_pair(
         outputs=answer.pairs,
         parting=answer.parting,
         failure=answer.failure,
+        failed_new=answer.failure is not None and answer.failure.number == 1,
         notes=answer.notes,
     )
 
@@ -168,7 +173,7 @@ def _bytes(model: Model) -> int:
 
 def _chance(model: Model) -> Iterator[str]:
     """Name the nodes that may give something else each time, the first few."""
-    names = [f"{node.op} {node.name or node.outputs[0].name}" for node in model.nodes if is_random(node)]
+    names = [f"{node.op} {node_name(node)}" for node in model.nodes if is_random(node)]
     yield from names[:_NAMED]
     if len(names) > _NAMED:
         yield f"and {len(names) - _NAMED} more"

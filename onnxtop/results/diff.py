@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
-from onnxtop.options import Option
+from onnxtop.options import Option, Seed
 from onnxtop.results.plain import plain
 from onnxtop.results.report import ModelInfo, ToolInfo
+from onnxtop.results.run import PairRun
 
 
 @dataclass(frozen=True)
@@ -28,17 +29,18 @@ class DiffSettings:
         float, Option("Relative change of a layer's NP that is still the same.", metavar="SHARE", least=0)
     ] = 0.1
     permuted_ok: Annotated[bool, Option("Let the same weights in another order count as the same.")] = False
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Verdict(StrEnum):
-    """What was found of two whole models, from the strongest claim to none."""
+    """What was found of two whole models: from the strongest claim to none, and after a run of both."""
 
     SAME = "SAME"
     EQUIVALENT = "EQUIVALENT"
     WITHIN = "WITHIN TOLERANCE"
     CHANGED = "CHANGED"
     UNPROVEN = "UNPROVEN"
+    NONE_FOUND = "NO DIFFERENCE FOUND"
 
     @property
     def passes(self) -> bool:
@@ -170,7 +172,7 @@ class NetworkDiff:
 
 @dataclass(frozen=True)
 class Diff:
-    """Everything that differs between two models."""
+    """Everything that differs between two models; ``run`` is there only if both were run."""
 
     tool: ToolInfo
     old: ModelInfo
@@ -181,6 +183,7 @@ class Diff:
     layers: tuple[LayerDiff, ...]
     appeared: tuple[Unmatched, ...] = ()
     vanished: tuple[Unmatched, ...] = ()
+    run: PairRun | None = None
 
     @property
     def changed(self) -> bool:

@@ -10,12 +10,12 @@ class RunFailure:
     ``kind`` is "refused" (onnxruntime does not open the model), "failed" (it fails on these inputs), "died"
     (its process was ended by a signal or ended itself), "time" or "memory" (it went beyond a limit), or
     "inputs" (it was not given what it wants: sizes or values were guessed, which says nothing of the model).
-    ``model`` is the path of the model that was worked on.
+    ``number`` is which of the models was worked on.
     """
 
     kind: str
     reason: str
-    model: str = ""
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,11 @@ class ModelRun:
 class PairOutput:
     """An output of both models on the same inputs.
 
-    ``largest`` and ``mean`` are of the absolute difference. ``largest_relative`` is the largest, and
-    ``relative`` the root of the mean square, against the standard deviation of the old output, in the run
-    where that is most; of whole numbers and words both are the share that differs. ``top`` is the share of
-    ``rows`` whose largest entry stands in the same place, None where the output does not look like classes.
+    ``largest`` and ``mean`` are of the absolute difference. ``largest_relative`` is the largest against the
+    standard deviation of the old output, in the run where that is most, ``relative`` the root of the mean
+    square against that of all runs; of whole numbers and words both are the share that differs. ``top`` is
+    the share of ``rows`` whose largest entry stands in the same place, None where the output does not look
+    like classes.
     ``differs`` says that the difference is more than the limit allows; ``reason`` why, or why there is no
     figure.
     """
@@ -112,7 +113,8 @@ class Parting:
 class PairRun:
     """Two models run on the same inputs, in a process of their own.
 
-    ``limit`` says in words what outputs may differ by. ``parting`` is None where none was found.
+    ``limit`` says in words what outputs may differ by. ``parting`` is None where none was found. The old
+    model goes first in all; ``failed_new`` says that it was the new one that failed.
     """
 
     source: str
@@ -122,6 +124,7 @@ class PairRun:
     outputs: tuple[PairOutput, ...] = ()
     parting: Parting | None = None
     failure: RunFailure | None = None
+    failed_new: bool = False
     notes: tuple[str, ...] = ()
 
     @property

@@ -71,6 +71,8 @@ class _Answer(ReportPage):
             self.paragraph(facts.why_nothing(result))
         if shown := self._shown(result):
             self.listed([self.finding(each) for each in shown])
+        if told := facts.run(report):
+            self.paragraph(told, "dim")
 
     def _title(self, word: str, style: str, path: str, remark: str) -> None:
         room = max(self.width - len(word) - len(remark) - 4, 16)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from onnxtop.render.text import counted
 from onnxtop.results.diff import Diff, Figure, LayerDiff, Verdict
+from onnxtop.results.run import PairOutput, PairRun, Parting
 
 _ROWS = 40
 """A table with more rows shows those that changed most."""
@@ -41,6 +42,47 @@ def grounds(diff: Diff) -> Iterator[str]:
         yield f"{whole.matched:,} of {sizes} operations matched, {_WRITTEN[whole.level or 0]}"
     for what in whole.dropped:
         yield f"left out or assumed: {what}"
+
+
+def run(diff: Diff) -> Iterator[str]:
+    """Yield what a run of both models gave, a sentence each; nothing if they were not run."""
+    found = diff.run
+    if found is None:
+        return
+    if found.failure is not None:
+        which = "new" if found.failed_new else "old"
+        yield f"not run to the end, at the {which} model: {found.failure.reason}"
+        return
+    yield f"run {counted(found.runs, 'time')} on {found.source}{_assumed(found)}; {found.limit}"
+    for output in found.outputs:
+        yield f"output {output.name}: {_apart(output)}"
+    if found.parting is not None:
+        yield f"they part at {_parting(found.parting)}"
+    yield from found.notes
+
+
+def _assumed(found: PairRun) -> str:
+    sizes = dict.fromkeys(size for given in found.inputs for size in given.assumed)
+    return f", {', '.join(sizes)}" if sizes else ""
+
+
+def _apart(output: PairOutput) -> str:
+    if output.largest is None or output.reason:
+        return output.reason or "not compared"
+    figures = [
+        f"largest difference {output.largest:.3g} ({percent(output.largest_relative)} of the spread)",
+        f"mean {output.mean:.3g}",
+        f"root mean square {percent(output.relative)} of the spread",
+    ]
+    if output.top is not None:
+        figures.append(f"top class the same in {percent(output.top)} of {counted(output.rows, 'row')}")
+    return ("DIFFERS: " if output.differs else "") + ", ".join(figures)
+
+
+def _parting(found: Parting) -> str:
+    was = f", was {found.old_name}" if found.old_name != found.name else ""
+    far = "" if found.relative is None else f": {percent(found.relative)} of its spread"
+    return f"{found.op_type} {found.name}{was}{far}"
 
 
 _WRITTEN = ("as they stand", "in one normal form", "in one normal form, without what rounds")

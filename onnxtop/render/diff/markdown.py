@@ -12,6 +12,7 @@ from onnxtop.render.diff.facts import (
     headline,
     percent,
     remarks,
+    run,
     tables,
     tolerated,
 )
@@ -31,6 +32,7 @@ def _head(diff: Diff) -> Iterator[str]:
     yield f"**{diff.whole.verdict}:** {prose(headline(diff))}."
     yield ""
     yield from (f"- {prose(ground)}" for ground in grounds(diff))
+    yield from (f"- {prose(sentence)}" for sentence in run(diff))
     yield from (f"- **{kind}** {prose(what)}" for kind, what in counting(diff))
     yield from (f"- {kind}: {prose(what)}" for kind, what in tolerated(diff))
     if not diff.layers:

@@ -11,6 +11,7 @@ from onnxtop.render.diff.facts import (
     headline,
     percent,
     remarks,
+    run,
     tables,
     tolerated,
 )
@@ -57,6 +58,7 @@ class _DiffPage(Page):
         self.line(f"{diff.whole.verdict}: {self.signs.shown(headline(diff))}", style)
         for ground in grounds(diff):
             self.paragraph(ground)
+        self._run(diff)
         self._network(diff)
         self._whole(diff)
         if diff.layers:
@@ -79,6 +81,11 @@ class _DiffPage(Page):
                 self.line()
                 self.line(title, f"bold {style}".strip())
                 self.listed([(kind, what, style) for kind, what in found])
+
+    def _run(self, diff: Diff) -> None:
+        differs = diff.run is not None and (diff.run.differs or diff.run.failure is not None)
+        for sentence in run(diff):
+            self.paragraph(sentence, "red" if differs else "")
 
     def _network(self, diff: Diff) -> None:
         network = diff.network
