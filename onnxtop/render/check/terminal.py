@@ -71,7 +71,7 @@ class _Answer(ReportPage):
             self.paragraph(facts.why_nothing(result))
         if shown := self._shown(result):
             self.listed([self.finding(each) for each in shown])
-        if told := facts.run(report):
+        if isinstance(result, Report) and (told := facts.run(result)):
             self.paragraph(told, "dim")
 
     def _title(self, word: str, style: str, path: str, remark: str) -> None:
