@@ -30,12 +30,13 @@ from onnxtop.loss.directions import Surface
 from onnxtop.loss.options import ProbeOptions
 from onnxtop.loss.summary import LossProbeResult
 from onnxtop.options import declared
-from onnxtop.render import RENDERERS, FailedModel, RenderOptions, render
+from onnxtop.render import RENDERERS, RenderOptions, render
 from onnxtop.render.graph.picture import NOT_REACHED, NOT_TAKEN, NOT_USED, Item, Picture
 from onnxtop.render.probe import Probed
 from onnxtop.render.table import Column
 from onnxtop.results.diff import Diff
 from onnxtop.results.landscape import LossLandscape, Minimum
+from onnxtop.results.outcome import FailedModel
 from onnxtop.results.report import ON_DATA, Report
 from onnxtop.rules.options import CheckOptions
 

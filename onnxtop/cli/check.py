@@ -51,6 +51,8 @@ def command(run: Run, models: tuple[str, ...], show_settings: bool, skip_strays:
         return 0
     if skip_strays:
         models = _without_strays(run, models)
+        if not models:
+            return 0  # a commit that changed no model
     measured = with_values(AuditOptions(), options)
     return _judge(run, models, settings.values, measured, options["write_baseline"])
 

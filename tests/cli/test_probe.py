@@ -222,7 +222,7 @@ def test_a_report_on_data_tells_why_there_is_no_loss(tmp_path: Path) -> None:
 )
 def test_gates(options: tuple[str, ...], failed: list[str], run: Run) -> None:
     done = run(MODEL, "--data", DATA, "--quick", *options, "-f", "json")
-    assert json.loads(done.stdout)["loss_probe"]["failed"] == failed
+    assert json.loads(done.stdout)["reports"][0]["loss_probe"]["failed"] == failed
     assert done.exit_code == bool(failed)
     assert done.stderr.splitlines() == [f"onnxtop: error: {MODEL}: {line}" for line in failed]
     page = run(MODEL, "--data", DATA, "--quick", *options)
