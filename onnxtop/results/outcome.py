@@ -37,6 +37,7 @@ class Outcome(StrEnum):
     NOT_ANALYSED = "not analysed"
     INCOMPARABLE = "incomparable"
     FAILED = "failed"
+    NOT_JUDGED = "not judged"
     PASSED = "passed"
     NOTHING = "nothing to analyse"
 
@@ -45,6 +46,7 @@ _CODES: Mapping[Outcome, int] = {
     Outcome.INTERRUPTED: INTERRUPTED,
     Outcome.INCOMPARABLE: 3,
     Outcome.FAILED: 1,
+    Outcome.NOT_JUDGED: 0,
     Outcome.PASSED: 0,
     Outcome.NOTHING: 4,
 }
@@ -75,6 +77,7 @@ class RunCounts:
     models: int
     passed: int
     failed: int
+    not_judged: int
     incomparable: int
     not_analysed: int
     nothing_to_analyse: int
@@ -101,7 +104,8 @@ def verdict_of(result: Result, fail_on: str | None) -> Outcome:
     """Return the verdict of a model.
 
     One that cannot be compared with its baseline is incomparable, whatever else was found. Without weights,
-    without a layer that was asked for, or if no rule ran though findings count, nothing was analysed.
+    without a layer that was asked for, or if no rule ran though findings count, nothing was analysed. Weights
+    that were only read, and not measured, are not judged.
     """
     if isinstance(result, FailedModel):
         special = {INTERRUPTED: Outcome.INTERRUPTED, _CODES[Outcome.NOTHING]: Outcome.NOTHING}
@@ -110,9 +114,10 @@ def verdict_of(result: Result, fail_on: str | None) -> Outcome:
         return Outcome.INCOMPARABLE
     if any(fails(finding, fail_on) for finding in result.findings):
         return Outcome.FAILED
-    judged = result.rules.run or fail_on == "never"
-    analysed = result.coverage.parameters_analysed and result.layers
-    return Outcome.PASSED if analysed and judged else Outcome.NOTHING
+    ruled = result.rules.run or fail_on == "never"
+    if not (ruled and result.coverage.parameters_analysed and result.layers):
+        return Outcome.NOTHING
+    return Outcome.PASSED if result.settings.topology else Outcome.NOT_JUDGED
 
 
 def verdict_of_run(results: Iterable[Result], fail_on: str | None) -> Outcome:

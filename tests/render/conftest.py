@@ -175,7 +175,11 @@ def build_long(count: int = 500) -> Report:
 def render_golden() -> dict[str, str]:
     """Render every golden file, by its name."""
     typical, failed = build_typical(), FailedModel("bad.onnx", 3, "cut off")
+    models = [build_report(build_layer(), path="good.onnx"), build_report(path="empty.onnx"), typical, failed]
     return {
+        "check-80.txt": render("check", "terminal", models),
+        "check.md": render("check", "markdown", models),
+        "check.xml": render("check", "junit", models),
         "typical.json": render("report", "json", [typical]),
         "typical.csv": render("report", "csv", [typical, failed]),
         "typical.md": render("report", "markdown", [typical, failed]),

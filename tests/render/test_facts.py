@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pytest
@@ -104,12 +105,15 @@ def test_rules_that_did_not_run_are_counted_by_reason(report, layer):
 
     one = report(layer(), rules=not_run(OT501="no baseline", OT201="--quick", OT202="--quick"))
     two = report(layer(), rules=not_run(OT501="no baseline", OT203="--quick", OT401="no threshold is set"))
-    assert facts.not_run([one, FailedModel("bad.onnx", 3, "cut off"), two]) == [
+    assert facts.unchecked([one, FailedModel("bad.onnx", 3, "cut off"), two]) == [
         "3 rules not run: --quick",
         "1 rule not run: no baseline",
         "1 rule not run: no threshold is set (on 1 of 2 models)",
     ]
-    assert facts.not_run([]) == []
+    assert facts.unchecked([]) == []
+    settings = dataclasses.replace(one.settings, layers="conv")
+    chosen = dataclasses.replace(one, settings=settings, rules=RulesRun(("OT001",)))
+    assert facts.unchecked([chosen, chosen]) == ["only layers matching 'conv' were looked at"]
 
 
 def test_skipped_tensors_are_grouped_and_add_up():

@@ -46,6 +46,10 @@ MODELS: dict[str, tuple[Result, Outcome, int]] = {
         build_report(coverage=NOTHING, findings=(finding("OT109", "error", known=True),)), Outcome.NOTHING, 4
     ),
     "no rule ran": (with_findings(rules=RulesRun((), (NotRun("OT501", "no baseline"),))), Outcome.NOTHING, 4),
+    "only read": (
+        with_findings(settings=dataclasses.replace(build_report().settings, topology=False)),
+        Outcome.NOT_JUDGED, 0
+    ),
     "no layer shown": (
         build_report(coverage=Coverage(9, 9, 1.0, 0, 0, 0, 0, 9)), Outcome.NOTHING, 4
     ),

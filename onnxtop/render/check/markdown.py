@@ -35,6 +35,7 @@ _SIGNS: Mapping[Outcome, str] = {
     Outcome.NOT_ANALYSED: "❌",
     Outcome.INTERRUPTED: "❌",
     Outcome.NOTHING: "⚪",
+    Outcome.NOT_JUDGED: "⚪",
     Outcome.PASSED: "✅",
 }
 
@@ -54,7 +55,7 @@ def _head(results: Sequence[Result], options: RenderOptions) -> Iterator[str]:
     yield f"**{summed_up(results, options.fail_on)}**"
     if told := facts.incomplete(results):
         yield from ("", f"**{told}**")
-    if told := "; ".join(facts.not_run(results)):
+    if told := "; ".join(facts.unchecked(results)):
         yield from ("", f"{prose(told)}")
     yield ""
 

@@ -18,6 +18,7 @@ _WORDS: Mapping[Outcome, tuple[str, str]] = {
     Outcome.NOT_ANALYSED: ("LOST", "bold red"),
     Outcome.INTERRUPTED: ("STOP", "bold red"),
     Outcome.NOTHING: ("none", "yellow"),
+    Outcome.NOT_JUDGED: ("read", "yellow"),
     Outcome.PASSED: ("pass", "green"),
 }
 
@@ -41,7 +42,7 @@ class _Answer(ReportPage):
         judged = by_verdict(results, self.fail_on)
         for verdict in dict.fromkeys(verdict for verdict, _ in judged):
             self._group(verdict, [result for each, result in judged if each is verdict])
-        for line in (*facts.not_run(results), facts.incomplete(results)):
+        for line in (*facts.unchecked(results), facts.incomplete(results)):
             if line:
                 self.paragraph(line, "dim")
         self.line(summed_up(results, self.fail_on), "bold")

@@ -11,6 +11,7 @@ ORDER = (
     Outcome.NOT_ANALYSED,
     Outcome.INTERRUPTED,
     Outcome.NOTHING,
+    Outcome.NOT_JUDGED,
     Outcome.PASSED,
 )
 """From what is to be looked at first to what is well."""

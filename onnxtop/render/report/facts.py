@@ -219,8 +219,11 @@ def why_nothing(report: Report) -> str:
     return f"{counted(skipped, 'weight tensor')} ({counted(lost, 'parameter')}), every one skipped"
 
 
-def not_run(results: Iterable[Result]) -> list[str]:
-    """Count the rules that did not run, by the reason, the most first; and the models, if not all."""
+def unchecked(results: Iterable[Result]) -> list[str]:
+    """Count the rules that did not run, by the reason, the most first, and on how many models if not on all.
+
+    That only some layers were chosen stands behind them.
+    """
     reports = [result for result in results if not isinstance(result, FailedModel)]
     rules: dict[str, set[str]] = {}
     for each in (each for report in reports for each in report.rules.not_run):
@@ -228,9 +231,13 @@ def not_run(results: Iterable[Result]) -> list[str]:
     models = Counter(
         reason for report in reports for reason in {each.reason for each in report.rules.not_run}
     )
+    patterns = dict.fromkeys(report.settings.layers for report in reports)
     return [
-        f"{counted(len(found), 'rule')} not run: {reason}{on_some(models[reason], len(reports))}"
-        for reason, found in sorted(rules.items(), key=lambda item: -len(item[1]))
+        *(
+            f"{counted(len(found), 'rule')} not run: {reason}{on_some(models[reason], len(reports))}"
+            for reason, found in sorted(rules.items(), key=lambda item: -len(item[1]))
+        ),
+        *(f"only layers matching {each!r} were looked at" for each in patterns if each is not None),
     ]
 
 

@@ -111,7 +111,7 @@ def _findings(report: Report, options: RenderOptions) -> Iterator[str]:
     if report.findings:
         yield from ("", f"**Findings:** {facts.severities(report.findings)}", "")
         yield from listed([finding_line(each) for each in facts.by_severity(report.findings)], options)
-    if told := facts.not_run([report]):
+    if told := facts.unchecked([report]):
         yield from ("", prose("; ".join(told)))
 
 

@@ -95,7 +95,7 @@ class ReportPage(Page):
             self.line()
             self.line(f"findings: {facts.severities(report.findings)}", "bold")
             self.listed([self.finding(each) for each in facts.by_severity(report.findings)])
-        if told := facts.not_run([report]):
+        if told := facts.unchecked([report]):
             self.paragraph("; ".join(told), "dim")
 
     def finding(self, finding: Finding) -> tuple[str, str, str]:
