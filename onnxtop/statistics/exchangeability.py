@@ -193,7 +193,8 @@ def _is_even(blocks: Blocks) -> bool:
 
 
 def _are_even(blocks: Blocks) -> bool:
-    wide = (block.astype(np.float64) for block in blocks)
+    largest = float(np.max([np.abs(block).max() for block in blocks]))
+    wide = (block.astype(np.float64) / (largest or 1.0) for block in blocks)
     squares = np.concatenate([np.einsum("ij,ij->j", block, block) for block in wide])
     return bool(np.ptp(squares) <= 2 * EVEN * squares.max())
 
