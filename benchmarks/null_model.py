@@ -11,19 +11,18 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from _measure import Row, median_seconds, peak_mib, report
 
+from onnxtop.auditing.story import audit
 from onnxtop.errors import OnnxtopError
-from onnxtop.reader.layer import Layer
-from onnxtop.reader.layers import read_layers
+from onnxtop.rules.untrained import judged
 from onnxtop.statistics.exchangeability import evidence, verdict
 from onnxtop.statistics.facts import Exchangeability
 from onnxtop.statistics.initialisers import closest_initialiser
-from onnxtop.topology.neural_persistence import layer_forest, layer_persistence, network_persistence
+from onnxtop.topology.neural_persistence import layer_forest, layer_persistence
 from onnxtop.topology.null_model import NullModels, draw_profiles
 
 STAGES = [(64, 64, 3), (256, 128, 4), (512, 256, 6), (1024, 512, 3)]
@@ -116,16 +115,16 @@ def fresh() -> list[Row]:
     rows = []
     for name, draw in FRESH.items():
         found = [
-            judged([draw(np.random.default_rng([seed, *shape]), shape)], seed)
+            verdict_on([draw(np.random.default_rng([seed, *shape]), shape)], seed)
             for shape in shapes
-            for seed in range(25)
+            for seed in range(100)
         ]
         share = sum(not item.exchangeable for item in found) / len(found)
         rows.append(Row(f"structure found in {len(found)} fresh matrices, {name}", 100 * share, "%", 4.0))
     return rows
 
 
-def judged(blocks: list[np.ndarray], seed: int) -> Exchangeability:
+def verdict_on(blocks: list[np.ndarray], seed: int) -> Exchangeability:
     models = NullModels(seed)
     kept, value = models.read(blocks), layer_persistence(blocks[0])
     return verdict(evidence(blocks), models.measure(kept, value.normalized, scale=value.scale).z)
@@ -134,48 +133,28 @@ def judged(blocks: list[np.ndarray], seed: int) -> Exchangeability:
 # The census
 
 
-def verdicts(path: Path) -> Iterator[tuple[str, Exchangeability, str]]:
-    """Yield every layer of a file with its verdict and the closest initialiser."""
-    models, forests, kept, tested, closest = NullModels(), {}, {}, {}, {}
-    for layer in read_layers(path):
-        if not isinstance(layer, Layer):
-            continue
-        blocks = layer.blocks()
-        if not all(block.size for block in blocks):
-            continue
-        forests[layer.name] = layer_forest(blocks)
-        kept[layer.name] = models.read(blocks)
-        tested[layer.name] = evidence(blocks)
-        closest[layer.name] = closest_initialiser(blocks)
-    figures = network_persistence(forests)
-    for name, value in figures.layers.items():
-        null = models.measure(kept[name], value.normalized, scale=value.scale)
-        match = closest[name]
-        told = f"{match.name} ({match.distance:.3f})" if match is not None and match.fits else "none"
-        yield name, verdict(tested[name], null.z), told
-
-
 def census(folders: list[Path]) -> None:
     totals: Counter[str] = Counter()
     print("judged exchangeable untrained file")
     for folder in folders:
         for path in sorted(folder.rglob("*.onnx")):
             try:
-                found = list(verdicts(path))
+                report = audit(path)
             except OnnxtopError as error:
                 print(f"{path.relative_to(folder)}: {error}")
                 continue
-            told = [item for item in found if item[1].exchangeable is not None]
-            alike = [item for item in told if item[1].exchangeable]
-            untrained = len(told) >= 3 and len(alike) >= 0.8 * len(told)
-            totals.update(item for _, each, _ in told for item in each.structured)
+            told = [layer.exchangeability for layer in judged(report) if layer.exchangeability]
+            alike = [each for each in told if each.exchangeable]
+            untrained = any(finding.rule == "OT208" for finding in report.findings)
+            totals.update(name for each in told for name in each.structured)
             totals.update(
                 {"layers judged": len(told), "exchangeable": len(alike), "files untrained": untrained}
             )
             if told:
                 answer = "yes" if untrained else "no"
                 print(f"{len(told):6} {len(alike):12} {answer:>9} {path.relative_to(folder)}")
-            for initialiser, count in Counter(item[2] for item in alike).most_common():
+            names = Counter(each.initialiser if each.fits else "none" for each in alike)
+            for initialiser, count in names.most_common():
                 print(f"{'':30}{count} x initialiser: {initialiser}")
     for what, count in totals.items():
         print(f"{what:<20} {count:6}")

@@ -6,11 +6,13 @@ behind its convolutions, with these folded.
 """
 
 import itertools
+import json
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,6 +23,7 @@ import onnxtop
 from onnxtop.landscape.minima import fresh
 from onnxtop.landscape.networks import draws
 from onnxtop.reader.model import load
+from onnxtop.rules.untrained import judged
 
 Floats = NDArray[np.floating]
 
@@ -31,6 +34,7 @@ STARTS = ("Kaiming", "PyTorch", "orthogonal", "weight norm")
 STEPS = (0, 1, 3, 10, 30, 100, 300)
 SEEDS = range(3)
 RATE, BATCH = 3e-3, 128
+COUNTED = ("judged", "OT207", "OT208", "OT209")
 STATISTICS = ("running_mean", "running_var")
 """Not moved by a gradient: 0 and 1, as they are before training."""
 
@@ -137,27 +141,44 @@ def said_of(model: str, start: str) -> Iterator[tuple[int, Counter[str], float]]
         for seed in SEEDS:
             for step, point in trained(probe, started(probe, start_path, start, seed), seed):
                 report = onnxtop.audit(written(model, probe.tensors(point), folder))
-                verdicts = [layer.exchangeability for layer in report.layers if layer.exchangeability]
                 count = Counter(finding.rule for finding in report.findings)
-                count["judged"] = sum(verdict.exchangeable is not None for verdict in verdicts)
+                count["judged"] = len(judged(report))
                 yield step, count, probe.scores(point).accuracy or 0.0
 
 
-def main() -> int:
-    """Print a row for every start and number of steps; 1 if a network above 80 % is called untrained."""
-    columns = ("OT208", "judged", "OT207", "OT209")
-    print(f"{'start':<12}{'steps':>6}{'networks':>10}", *(f"{name:>7}" for name in columns), "  accuracy")
-    false_alarms = 0
+def counted(start: str) -> Iterator[dict[str, Any]]:
+    """Yield what was said of all networks from one start, by the number of steps."""
+    rows = [row for model in (*NETWORKS, FOLDED) for row in said_of(model, start)]
+    for step in STEPS:
+        here = [(count, right) for at, count, right in rows if at == step]
+        yield {
+            "start": start,
+            "steps": step,
+            "networks": len(here),
+            **{name: sum(count[name] for count, _ in here) for name in COUNTED},
+            "accuracy": round(float(np.mean([right for _, right in here])), 3),
+            "wrong": sum(count["OT208"] for count, _ in here if step),
+        }
+
+
+def main(path: str | None) -> int:
+    """Print a row for every start and number of steps; 1 if a network that was trained is called untrained.
+
+    They are written into a file of counts as well, if one is given.
+    """
+    rows = []
     for start in STARTS:
-        rows = [row for model in (*NETWORKS, FOLDED) for row in said_of(model, start)]
-        for step in STEPS:
-            here = [(count, right) for at, count, right in rows if at == step]
-            sums = [sum(count[name] for count, _ in here) for name in columns]
-            mean = np.mean([right for _, right in here])
-            print(f"{start:<12}{step:6}{len(here):10}", *(f"{number:7}" for number in sums), f"{mean:10.1%}")
-            false_alarms += sum(count["OT208"] for count, right in here if right > 0.8)
-    return int(false_alarms > 0)
+        for row in counted(start):
+            rows.append(row)
+            if len(rows) == 1:
+                print(*(f"{name:>11}" for name in row))
+            print(*(f"{value:>11}" for value in row.values()), flush=True)
+    if path is not None:
+        counts = json.loads(Path(path).read_text(encoding="utf-8"))
+        counts["training"] = rows
+        Path(path).write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")
+    return int(any(row["wrong"] for row in rows))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else None))

@@ -1,6 +1,7 @@
 """The page of rules, written from the catalogue, with counts of what each rule says of real models.
 
-Run as a script, this writes ``docs/rules.md``; with a folder of models it counts anew first::
+Run as a script, this writes ``docs/rules.md``; with a folder of models it counts anew first (the counts of
+training are written by ``benchmarks/untrained.py``)::
 
     python -m tests.rules_page [CORPUS]
 """
@@ -8,7 +9,9 @@ Run as a script, this writes ``docs/rules.md``; with a folder of models it count
 import json
 import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import audit
@@ -18,6 +21,7 @@ from onnxtop.glossary.measures import FIGURES
 from onnxtop.results.report import Report
 from onnxtop.rules.catalogue import FAMILIES, RULES
 from onnxtop.rules.rule import THRESHOLDS, TOLERANCES
+from onnxtop.rules.untrained import judged
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "rules.md"
@@ -51,6 +55,26 @@ on {failed} published models, each of them random, and on `mlp_untrained.onnx`.
 | --- | --- | --- | --- | --- | --- |
 """
 
+RANDOM = (
+    *("branched_model_ch_last.onnx", "dense_big_keras.onnx", "three_layer_bn_pytorch.onnx"),
+    *("three_layer_pytorch.onnx", "tiny_unet_ch_last.onnx"),
+    *("subpixel/float_model.onnx", "test_operator_conv/model.onnx"),
+)
+"""Files of the corpus that hold random numbers, by the end of their paths."""
+
+TRAINING = """\
+### While a network is trained
+
+The sample MLP, CNN and transformer, and the CNN with its normalisations folded, are trained on the digits \
+by Adam, three seeds each, from four starts: as Kaiming, as PyTorch and as an orthogonal initialiser draw \
+weights, and with weights normalised to outputs of one length. `benchmarks/untrained.py` makes all of it \
+from seeds, and writes these counts.
+
+| steps | accuracy | networks | called untrained (OT208) | from Kaiming | PyTorch | orthogonal | weight norm \
+| layers judged | called reset (OT207) | show no training (OT209) |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+
 READING = """\
 What the counts say:
 
@@ -59,10 +83,11 @@ constant.
 - OT201 and OT202 speak of quantised models with more than a quarter of a layer at zero.
 - OT206 speaks of one layer of 512 inputs and 128 outputs with rank 4; that is what it has.
 - OT207 speaks of {alone} of the {judged} layers that can be judged in files that pass OT208: a layer of \
-a network that was never trained, whose normalisations hold random numbers. What it says of small networks \
-while they are trained stands in [null-model.md](null-model.md).
-- OT208 speaks of random networks only; of networks of random numbers that no initialiser draws, biases \
+a network that was never trained, whose normalisations hold random numbers.
+- OT208 speaks of random networks only. Of networks of random numbers that no initialiser draws, biases \
 among them, OT209 says what can be said.
+- Of the {trained} layers that can be judged in files that were trained, {alike} cannot be told from their \
+shuffles ({share:.1%}); of the {random} in seven files that hold random numbers, {random_alike}.
 - OT304 and OT305 are notes: they depend on the graph of layers, which is not known exactly for every \
 operation.
 - OT701 speaks of custom operations (QONNX's quantisers) and of one file with an attribute that \
@@ -76,7 +101,8 @@ def count(folder: Path) -> dict[str, object]:
     """Count findings and models by rule."""
     found: Counter[str] = Counter()
     models: Counter[str] = Counter()
-    audited = failed = judged = alone = 0
+    audited = failed = 0
+    layers: Counter[str] = Counter()
     for path in sorted(folder.rglob("*.onnx")):
         try:
             report = audit(path, RUN)
@@ -89,27 +115,26 @@ def count(folder: Path) -> dict[str, object]:
         failed += any(
             finding.severity == "error" and not finding.rule.startswith("OT7") for finding in report.findings
         )
-        if not codes["OT208"]:
-            judged += len(judged_layers(report))
-            alone += codes["OT207"]
+        layers += layers_of(report, random=path.as_posix().endswith(RANDOM))
     return {
         "models": audited,
         "failed": failed,
-        "judged": judged,
-        "alone": alone,
+        "layers": dict(layers),
         "by_rule": {rule.code: [found[rule.code], models[rule.code]] for rule in RULES},
     }
 
 
-def judged_layers(report: Report) -> list[str]:
-    return [
-        layer.name
-        for layer in report.layers
-        if layer.exchangeability is not None
-        and layer.exchangeability.exchangeable is not None
-        and layer.copy_of is None
-        and layer.probably_fixed is None
-    ]
+def layers_of(report: Report, *, random: bool) -> Counter[str]:
+    """Count the layers that can be judged, those that show no training, and those that were told apart."""
+    codes = Counter(finding.rule for finding in report.findings)
+    layers = [each.exchangeability for each in judged(report)]
+    alike = sum(bool(each and each.exchangeable) for each in layers)
+    counts = (
+        {"random": len(layers), "random_alike": alike} if random else {"trained": len(layers), "alike": alike}
+    )
+    if not codes["OT208"]:
+        counts |= {"judged": len(layers), "alone": codes["OT207"]}
+    return Counter(counts)
 
 
 def page() -> str:
@@ -153,11 +178,31 @@ def _calibration() -> str:
         f"| {samples['by_rule'][rule.code][1]} |\n"
         for rule in RULES
     )
-    return f"{head}{rows}\n{READING.format(alone=corpus['alone'], judged=corpus['judged'])}"
+    layers = corpus["layers"]
+    reading = READING.format(**layers, share=layers["alike"] / layers["trained"])
+    return f"{head}{rows}\n{reading}\n{_training(counts['training'])}"
+
+
+def _training(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table of snapshots of training, a row for each number of steps."""
+    lines = []
+    for step in dict.fromkeys(row["steps"] for row in rows):
+        here = [row for row in rows if row["steps"] == step]
+        sums = {
+            name: sum(row[name] for row in here) for name in ("networks", "judged", "OT207", "OT208", "OT209")
+        }
+        accuracy = sum(row["accuracy"] * row["networks"] for row in here) / sums["networks"]
+        starts = " | ".join(str(row["OT208"]) for row in here)
+        lines.append(
+            f"| {step} | {accuracy:.0%} | {sums['networks']} | {sums['OT208']} | {starts} | {sums['judged']} "
+            f"| {sums['OT207']} | {sums['OT209']} |\n"
+        )
+    return TRAINING + "".join(lines)
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        counted = {"corpus": count(Path(sys.argv[1])), "samples": count(SAMPLES)}
+        counted: dict[str, Any] = {"corpus": count(Path(sys.argv[1])), "samples": count(SAMPLES)}
+        counted["training"] = json.loads(COUNTS.read_text(encoding="utf-8")).get("training", [])
         COUNTS.write_text(json.dumps(counted, indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(page(), encoding="utf-8")

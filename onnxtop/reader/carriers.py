@@ -11,13 +11,11 @@ open, the weight can be computed: `Constants` holds it as a derived constant. A 
 model chooses from (experts) is one derived constant a matrix. All else is skipped: it changes with the input.
 """
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onnxtop.reader.constants import Constants, UnreadableConstantError, tells
 from onnxtop.reader.encoding import is_code_type, is_weight_type
@@ -26,18 +24,11 @@ from onnxtop.reader.lanes.tables import ELEMENTWISE
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.ops.tables import CARRY_NOTHING, LOOKUPS, SIDES
 from onnxtop.reader.search import gathered, reached
-from onnxtop.reader.skeleton import Shape, infer_shapes
-
-_STAND_INS = (7919, 104729)
-"""Two sizes for every one that is not known: what comes out the same with both does not depend on it."""
+from onnxtop.reader.sizes import Setting, Sizes, is_size
+from onnxtop.reader.skeleton import Shape
 
 _EXPERTS = 4096
 """Matrices of one table that are read as layers of their own."""
-
-_SMALL_BYTES = 2**10
-"""Settings that are kept for those that are made of them."""
-
-Setting = NDArray[Any]
 
 Claim = Literal["wide", "known", "certain"]
 """How an operand comes to be a weight: by its width alone, beside operands of open sizes, by definition."""
@@ -77,11 +68,12 @@ class Carriers:
     passed: set[int] = field(default_factory=set)
     _taken: set[Value] = field(default_factory=set)
     _seen: set[Value] = field(default_factory=set)
-    _settings: dict[Value, Setting | None] = field(default_factory=dict)
-    _with: dict[int, dict[Value, Setting]] = field(default_factory=dict)
     _before: dict[Value, frozenset[str]] = field(default_factory=dict)
     _scored: dict[Value, frozenset[str]] = field(default_factory=dict)
     _ahead: dict[Value, frozenset[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.sizes = Sizes(self.model, self.constants)
 
     def find(self) -> dict[int, list[Operand]]:
         """Return the operands that carry weights, by the index of the node that uses them."""
@@ -119,7 +111,7 @@ class Carriers:
         value, other = node.inputs[place], node.inputs[1 - place] if len(node.inputs) == 2 else None
         if value is None or other is None or (place and node.op_type != "Einsum"):
             return False
-        dims = self._dims(value) or (2, 2)
+        dims = self.sizes.dims(value) or (2, 2)
         across = node.op_type == "Einsum" or dims[-1:] == (1,)
         return across and _wide(dims) < 2 and self._numbers_positions(other)
 
@@ -138,12 +130,12 @@ class Carriers:
                 if value not in self.constants and self._carries(value, claim)
             ]
             held = [p for p in moving if not self._reason(values[p], claim)] or moving
-        if not held and any(None in (self._dims(value) or ()) for value in values.values()):
+        if not held and any(None in (self.sizes.dims(value) or ()) for value in values.values()):
             claim = "known"
             held = [
                 place
                 for place, value in values.items()
-                if (dims := self._dims(value)) and None not in dims and self._carries(value, claim)
+                if (dims := self.sizes.dims(value)) and None not in dims and self._carries(value, claim)
             ]
         return [(place, claim) for place in (held[-1:] if len(places) == 2 else held)]
 
@@ -153,7 +145,7 @@ class Carriers:
 
     def _spread(self, chain: Chain) -> int:
         """Return how many axes of more than one entry the widest leaf has."""
-        return max((_wide(self._dims(leaf) or (2, 2)) for leaf in chain.leaves), default=0)
+        return max((_wide(self.sizes.dims(leaf) or (2, 2)) for leaf in chain.leaves), default=0)
 
     def _settled(self, position: int, node: Node, claim: Claim) -> list[Operand]:
         """Return the operand as what can be read of it, a matrix of a table each for itself."""
@@ -303,7 +295,7 @@ class Carriers:
 
     def _widest(self, values: Sequence[Value]) -> list[Value]:
         """Return the operands whose axes of more than one entry another one does not have too, and more."""
-        shapes = [self._dims(value) for value in values]
+        shapes = [self.sizes.dims(value) for value in values]
         if any(dims is None for dims in shapes):  # what the input changes is taken to span all
             return [value for value in values if value not in self.constants] or list(values)
         axes = [
@@ -312,34 +304,6 @@ class Carriers:
         return [
             value for value, own in zip(values, axes, strict=True) if not any(own < other for other in axes)
         ]
-
-    # What is known of shapes: which axes have one entry is all that matters.
-
-    @cached_property
-    def _shapes(self) -> dict[str, Shape]:
-        """Return the shapes that are inferred; of an axis of one entry, a Slice of any bounds leaves one."""
-        shapes = infer_shapes(self.model)
-        for node in self.model.nodes:
-            if (node.domain, node.op_type) == ("", "Slice") and node.outputs and node.inputs[0] is not None:
-                before, name = self._known(node.inputs[0], shapes), node.outputs[0].name
-                after = shapes.get(name, ())
-                if before and len(before) == len(after):
-                    shapes[name] = tuple(
-                        1 if own == 1 else size for own, size in zip(before, after, strict=True)
-                    )
-        return shapes
-
-    def _dims(self, value: Value) -> Shape | None:
-        """Return the shape of a value, None for an open size; None where not even the rank is known."""
-        return self._known(value, None)
-
-    def _known(self, value: Value, shapes: Mapping[str, Shape] | None) -> Shape | None:
-        if value not in self.constants:
-            return (self._shapes if shapes is None else shapes).get(value.name)
-        try:
-            return self.constants.shape(value)
-        except UnreadableConstantError:
-            return None
 
     # What else is on the way.
 
@@ -374,15 +338,15 @@ class Carriers:
         for place, value in enumerate(node.inputs):
             if value is None or not tells(node, place) or value in self.constants or value in carriers:
                 continue
-            settings[value] = self._setting(value)
+            settings[value] = self.sizes.setting(value)
             if settings[value] is None and _copies(node):
-                settings[value] = np.ones(_length(self._dims(value)), np.int64)  # one copy
+                settings[value] = np.ones(_length(self.sizes.dims(value)), np.int64)  # one copy
         return settings
 
     def _is_copied(self, node: Node) -> bool:
         """Tell whether how many copies a node makes depends on the input."""
         count = node.inputs[1] if _copies(node) and len(node.inputs) > 1 else None
-        return count is not None and count not in self.constants and self._setting(count) is None
+        return count is not None and count not in self.constants and self.sizes.setting(count) is None
 
     def _is_repeated(self, value: Value, chain: Chain, claim: Claim, copied: Iterable[Node]) -> bool:
         """Tell whether several copies on the way give several copies of an operand, and nothing else."""
@@ -400,10 +364,10 @@ class Carriers:
         count = node.inputs[1]
         assert count is not None
         try:
-            return count, self._with_sizes(count, 2)
+            return count, self.sizes.with_sizes(count, 2)
         except (UnreadableConstantError, ValueError, IndexError, KeyError):
-            length = _length(self._dims(count))
-            dims = (self._dims(node.inputs[0]) if node.inputs[0] is not None else None) or ()
+            length = _length(self.sizes.dims(count))
+            dims = (self.sizes.dims(node.inputs[0]) if node.inputs[0] is not None else None) or ()
             own = (1,) * (length - len(dims)) + dims
             one = [size if node.op_type == "Expand" else 1 for size in own[:length]]
             return count, np.array([2 if size == 1 else 1 for size in one], np.int64)
@@ -412,59 +376,6 @@ class Carriers:
         """Return the settings on a chain, which no size of the input changes."""
         moving = [self._settings_of(node, claim) for node in chain.nodes if not self._is_made(node)]
         return {value: held for own in moving for value, held in own.items() if held is not None}
-
-    def _setting(self, value: Value) -> Setting | None:
-        """Return a setting that comes out the same for two stand-ins of every size that is not known."""
-        if value not in self._sized:
-            return None
-        if value not in self._settings:
-            try:
-                one, other = (self._with_sizes(value, size) for size in _STAND_INS)
-                same = one.shape == other.shape and bool(np.array_equal(one, other))
-            except (UnreadableConstantError, ValueError, IndexError, KeyError):
-                same = False
-            self._settings[value] = one if same else None
-        return self._settings[value]
-
-    @cached_property
-    def _sized(self) -> set[Value]:
-        """The values that are made of sizes and constants alone."""
-        found: set[Value] = set()
-        for node in self.model.nodes:
-            inputs = [value for at, value in enumerate(node.inputs) if value is not None and tells(node, at)]
-            made = is_computed(node) and all(
-                value in self.constants or self.constants.outside(value) in found for value in inputs
-            )
-            if _is_size(node) or made:
-                found.update(value for value in node.outputs if value not in self.constants)
-        return found
-
-    def _with_sizes(self, value: Value, stand_in: int) -> Setting:
-        known = self._with.setdefault(stand_in, {})
-        given = {}
-        for here in reached([value], lambda here: () if here in known else self._behind(here)):
-            node = self.model.producers.get(here)
-            if here in known:
-                given[here] = known[here]
-            if here in known or here in self.constants or here in self.model.carried:
-                continue
-            if node is not None and _is_size(node) and node.inputs[0] is not None:
-                dims = self._dims(node.inputs[0])
-                if dims is None:
-                    raise UnreadableConstantError("its rank is not known")
-                sizes = np.array([stand_in if size is None else size for size in dims], np.int64)
-                part = slice(node.attributes().get("start", 0), node.attributes().get("end"))
-                given[here] = sizes[part] if node.op_type == "Shape" else np.asarray(sizes.prod())
-        result = self.constants.compute(value, given)
-        if result.nbytes <= _SMALL_BYTES:
-            known[value] = result
-        return result
-
-    def _behind(self, value: Value) -> list[Value]:
-        node = self.model.producers.get(value)
-        if value in self.constants or value in self.model.carried or node is None or _is_size(node):
-            return []
-        return [item for item in node.inputs if item is not None]
 
     # Lookups: a table of rows is an embedding or it modulates; a table of matrices holds experts.
 
@@ -475,21 +386,21 @@ class Carriers:
         table, index = node.inputs[:2]
         if table is None or index is None or index in self.constants:
             return False
-        return self._setting(index) is None
+        return self.sizes.setting(index) is None
 
     def _is_choice(self, node: Node) -> bool:
         return self._is_lookup(node) and len(self._table(node)) >= 3
 
     def _table(self, node: Node) -> Shape:
         value = node.inputs[0]
-        return (value is not None and self._dims(value)) or ()
+        return (value is not None and self.sizes.dims(value)) or ()
 
     def _experts(self, chain: Chain) -> list[Node]:
         return [node for node in chain.nodes if self._is_choice(node)]
 
     def _count(self, node: Node) -> int:
         """Return how many matrices a lookup chooses from, 0 if that cannot be told."""
-        table, index = self._table(node), self._dims(node.inputs[1]) if node.inputs[1] else None
+        table, index = self._table(node), self.sizes.dims(node.inputs[1]) if node.inputs[1] else None
         attributes = node.attributes()
         by_row = node.op_type == "GatherND"
         if index is None or attributes.get("batch_dims", 0) or (by_row and index[-1:] != (1,)):
@@ -499,7 +410,7 @@ class Carriers:
 
     def _chosen(self, experts: Iterable[Node], entry: int) -> dict[Value, Setting]:
         """Return the index that chooses one matrix."""
-        indices = {value: self._dims(value) for node in experts if (value := node.inputs[1])}
+        indices = {value: self.sizes.dims(value) for node in experts if (value := node.inputs[1])}
         return {value: np.full((1,) * len(dims or ()), entry, np.int64) for value, dims in indices.items()}
 
     def _is_embedding(self, node: Node) -> bool:
@@ -508,7 +419,7 @@ class Carriers:
             return True  # the table of a fused operation
         table, index = node.inputs[0], node.inputs[1]
         chain = self.chain(table) if table is not None else None
-        if table is None or index is None or chain is None or len(self._dims(table) or (0, 0)) < 2:
+        if table is None or index is None or chain is None or len(self.sizes.dims(table) or (0, 0)) < 2:
             return False
         held = [self.constants.stored_as(leaf) for leaf in chain.leaves]
         if not any(is_weight_type(each) or is_code_type(each) for each in held):
@@ -584,7 +495,7 @@ class Carriers:
         if node is None:
             return frozenset({"input"})
         kinds = {
-            "size": _is_size(node),
+            "size": is_size(node),
             "product": self._is_weighted(node),
             "counter": node.op_type in _COUNTERS,
         }
@@ -592,7 +503,7 @@ class Carriers:
 
     def _made_of(self, value: Value) -> list[Value]:
         node = self.model.producers.get(value)
-        if value in self.constants or node is None or _is_size(node):
+        if value in self.constants or node is None or is_size(node):
             return []
         return [item for item in (*node.inputs, *self.constants.exits(value)) if item is not None]
 
@@ -604,7 +515,7 @@ class Carriers:
         chain = self.chain(value) if value is not None else None
         if value is None or chain is None or self._taken.intersection(chain.leaves):
             return
-        if _wide(self._dims(node.outputs[0]) or ()) > 1 and self._spread(chain) > 1:
+        if _wide(self.sizes.dims(node.outputs[0]) or ()) > 1 and self._spread(chain) > 1:
             yield Operand(1, value, "multiplies a constant, and the result only modulates")
 
     def _contracted(self, node: Node) -> Iterator[Operand]:
@@ -612,7 +523,7 @@ class Carriers:
         users = self.model.users.get(node.outputs[0], ())
         if len(users) != 1 or (users[0].node.domain, users[0].node.op_type) != ("", "ReduceSum"):
             return
-        shapes = [self._dims(value) or () if value is not None else () for value in node.inputs]
+        shapes = [self.sizes.dims(value) or () if value is not None else () for value in node.inputs]
         rank = max(map(len, shapes), default=0)
         axes = self._summed(users[0].node)
         both = set.intersection(*map(_wide_axes, shapes))
@@ -645,10 +556,6 @@ _COUNTERS = frozenset({"CumSum", "NonZero", "Range"})
 
 _MIXERS = frozenset({"Attention", "Loop", "Scan"})
 """Operations that multiply their operands, or may."""
-
-
-def _is_size(node: Node) -> bool:
-    return node.domain == "" and node.op_type in ("Shape", "Size")
 
 
 def _copies(node: Node) -> bool:

@@ -8,7 +8,7 @@ from onnxtop.statistics.initialisers import ORTHOGONAL, ORTHONORMAL
 
 _LAYERS, _FEWEST = 3, 2
 _SOURCE = (
-    "Johnstone 2001 for the edge of the spectrum; measured on 604 layers of 125 published files; "
+    "Johnstone 2001 for the edge of the spectrum; counted in docs/rules.md, calibration; "
     "`onnxtop explain exchangeability`"
 )
 
@@ -22,14 +22,15 @@ _SOURCE = (
     how="Three statistics against the same weights shuffled, none of which finds anything: z of neural "
     "persistence (3), concentration of large weights in rows or columns (4), largest singular value (4). "
     "Their distribution is that of an initialiser for a layer of its sides, and the bias is one number or as "
-    "PyTorch draws it. Or rows or columns are orthonormal to float precision. At least 1,024 weights and 8 "
-    "rows and columns for the statistics.",
+    "PyTorch draws it. Or rows or columns are orthonormal to float precision, up to a factor for each. At "
+    "least 1,024 weights and 8 rows and columns for the statistics; of lines that were normalised to one "
+    "length, the first two are not asked.",
     false_alarms="Layers frozen on purpose. Of a layer without a bias nothing is said here.",
     source=_SOURCE,
 )
 def untrained_layer(report: Report, policy: Policy) -> Found:
     if not _is_untrained(report, policy):
-        for layer in _with_verdict(report):
+        for layer in judged(report):
             if _looks_reset(layer):
                 yield (
                     layer.name,
@@ -44,20 +45,21 @@ def untrained_layer(report: Report, policy: Policy) -> Found:
     what="Nearly all layers of the network look freshly initialised.",
     why="The file holds a network before its training: the checkpoint was never loaded.",
     how="No structure in the weights, or orthonormal ones, as untrained-layer, for a share of "
-    "`untrained.share` of the layers that can be judged: at least 3, or 2 that fit an initialiser. And no "
-    "bias and no parameter of normalisation that training moved: biases are one number or as PyTorch draws "
-    "them, the entries of the others are equal.",
-    false_alarms="None in 125 published files; a network of random features is meant to be like this.",
+    "`untrained.share` of the layers that can be judged: at least 3, or 2 that fit an initialiser. And, "
+    "unless all of these are orthonormal, no bias and no parameter of normalisation that training moved: "
+    "biases are one number or as PyTorch draws them, the entries of the others are equal.",
+    false_alarms="None among the published files and snapshots of training that were counted. A network of "
+    "random features is meant to be like this.",
     source=_SOURCE,
 )
 def looks_untrained(report: Report, policy: Policy) -> Found:
     if _is_untrained(report, policy):
-        judged = _with_verdict(report)
-        alike = [layer for layer in judged if _is_untouched(layer)]
+        layers = judged(report)
+        alike = [layer for layer in layers if _is_untouched(layer)]
         fits = [_of(layer).initialiser for layer in alike if _is_as_drawn(layer)]
         yield (
             None,
-            f"looks untrained: the weights of {len(alike)} of {len(judged)} layers that can be judged have "
+            f"looks untrained: the weights of {len(alike)} of {len(layers)} layers that can be judged have "
             f"no structure{f', as by {fits[0]}' if fits else ''}",
         )
 
@@ -74,27 +76,27 @@ def looks_untrained(report: Report, policy: Policy) -> Found:
 )
 def no_structure(report: Report, policy: Policy) -> Found:
     if not _is_untrained(report, policy):
-        for layer in _with_verdict(report):
+        for layer in judged(report):
             if _is_untouched(layer) and not _looks_reset(layer):
                 yield layer.name, "its weights cannot be told from their own shuffles: they show no training"
 
 
-def _with_verdict(report: Report) -> list[LayerReport]:
+def judged(report: Report) -> list[LayerReport]:
+    """Return the layers that can be judged, each weight once."""
     own = [layer for layer in report.layers if layer.copy_of is None and layer.probably_fixed is None]
     return [layer for layer in own if _of(layer).exchangeable is not None or _is_orthonormal(layer)]
 
 
 def _is_untrained(report: Report, policy: Policy) -> bool:
-    judged = _with_verdict(report)
-    alike = [layer for layer in judged if _is_untouched(layer)]
+    layers = judged(report)
+    alike = [layer for layer in layers if _is_untouched(layer)]
     most = policy.band("untrained.share").max
     moved = bool(report.network.moved) or any(_of(layer).bias_moved for layer in report.layers)
     if moved and not all(map(_is_orthonormal, alike)):
         return False
-    if most is None or len(report.layers) < _FEWEST or len(alike) < max(most * len(judged), _FEWEST):
+    if most is None or len(report.layers) < _FEWEST or len(alike) < max(most * len(layers), _FEWEST):
         return False
-    kept = any(_of(layer).bias_moved is False for layer in report.layers)
-    return (kept and len(judged) >= _LAYERS) or all(map(_is_as_drawn, alike))
+    return len(layers) >= _LAYERS or all(map(_is_as_drawn, alike))
 
 
 def _is_untouched(layer: LayerReport) -> bool:
@@ -102,12 +104,13 @@ def _is_untouched(layer: LayerReport) -> bool:
 
 
 def _is_as_drawn(layer: LayerReport) -> bool:
-    return _is_untouched(layer) and bool(_of(layer).fits) and not _of(layer).bias_moved
+    drawn = bool(_of(layer).exchangeable) and bool(_of(layer).fits) and not _of(layer).bias_moved
+    return drawn or _is_orthonormal(layer)
 
 
 def _looks_reset(layer: LayerReport) -> bool:
     """Tell whether a bias as at the start speaks for it too: few steps leave no trace in small weights."""
-    return _is_orthonormal(layer) or (_is_as_drawn(layer) and _of(layer).bias_moved is False)
+    return _is_as_drawn(layer) and (_of(layer).bias_moved is False or _is_orthonormal(layer))
 
 
 def _is_orthonormal(layer: LayerReport) -> bool:

@@ -193,9 +193,18 @@ def _is_even(blocks: Blocks) -> bool:
 
 
 def _are_even(blocks: Blocks) -> bool:
-    wide = (block.astype(np.float64) for block in blocks)
-    squares = np.concatenate([np.einsum("ij,ij->j", block, block) for block in wide])
+    largest = max(float(max(block.max(), -block.min())) for block in blocks) or 1.0
+    squares = np.concatenate([_squares(block, largest) for block in blocks])
     return bool(np.ptp(squares) <= 2 * EVEN * squares.max())
+
+
+def _squares(block: Matrix, largest: float) -> Floats:
+    """Return the squared lengths of columns, in units of the largest, a strip of rows at a time."""
+    found = np.zeros(block.shape[1])
+    for part in strips(block.shape, CHUNK):
+        strip = block[part].astype(np.float64) / largest
+        found += np.einsum("ij,ij->j", strip, strip)
+    return found
 
 
 def _tidy(measured: Evidence) -> Evidence:

@@ -57,7 +57,7 @@ class InitialiserMatch:
         Largest difference of the two distribution functions, from 0 to 1; for an orthogonal matrix, of its
         inner products from those of orthonormal lines.
     fits
-        Whether chance alone explains the distance.
+        Whether chance alone explains the distance, and no weight is larger than any that is drawn.
     """
 
     name: str
@@ -124,14 +124,13 @@ def initialiser_distances(
         return []
     shares = np.cumsum(counts) / entries.size
     critical = CRITICAL / math.sqrt(entries.size)
-    largest = float(np.abs(values[[0, -1]]).max())
-    found = [
-        InitialiserMatch(name, distance, distance <= critical and largest <= _BEYOND * _reach(distribution))
-        for name, distance, distribution in (
-            (name, _distance(values, shares, distribution), distribution)
-            for name, distribution in _distributions(entries, n_in, n_out).items()
-        )
-    ]
+    step = max(values[1] - values[0], values[-1] - values[-2])  # of values that were rounded
+    largest = float(np.abs(values[[0, -1]]).max() - step / 2)
+    found = []
+    for name, distribution in _distributions(entries, n_in, n_out).items():
+        distance = _distance(values, shares, distribution)
+        inside = name in FITTED or largest <= _BEYOND * _reach(distribution)
+        found.append(InitialiserMatch(name, distance, distance <= critical and inside))
     orthonormal = orthonormal_lines(blocks)
     return [orthonormal] if orthonormal else found
 

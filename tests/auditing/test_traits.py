@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import numpy_helper
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import audit
@@ -141,3 +142,37 @@ def test_packed_codes(tmp_path: Path) -> None:
 
 def test_floats_have_no_codes(tmp_path: Path) -> None:
     assert only_layer(save(mlp(7, 5), tmp_path)).codes() is None
+
+
+def untrained_network(change):
+    """Return three layers as a start draws them, after what is done to every weight [out, in]."""
+    network = mlp(64, 96, 96, 48)
+    rng = np.random.default_rng(8)
+    for tensor in network.graph.initializer:
+        array = numpy_helper.to_array(tensor)
+        drawn = rng.normal(0, np.sqrt(2 / array.shape[-1]), array.shape) if array.ndim == 2 else 0 * array
+        made = change(drawn, rng) if array.ndim == 2 else drawn
+        tensor.CopyFrom(numpy_helper.from_array(made.astype(np.float32), tensor.name))
+    return network
+
+
+CHANGED = {
+    "as drawn": lambda weight, rng: weight,
+    "a normalisation folded at its start": lambda weight, rng: weight / np.sqrt(1 + 1e-3),
+    "weight normalisation of its own lengths": lambda weight, rng: np.float32(weight) * np.float32(1.0000001),
+    "outputs of one length": lambda weight, rng: weight / np.linalg.norm(weight, axis=1, keepdims=True),
+    "inputs of one length": lambda weight, rng: weight / np.linalg.norm(weight, axis=0, keepdims=True),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_an_untrained_network_is_known_whatever_was_done_before_the_first_step(name, tmp_path):
+    report = audit(save(untrained_network(CHANGED[name]), tmp_path))
+    assert [finding.rule for finding in report.findings if finding.rule in ("OT207", "OT208")] == ["OT208"]
+
+
+def test_factors_that_may_have_been_learnt_are_no_proof(tmp_path):
+    """Normalisations folded after their statistics moved: nothing says that the factors were not trained."""
+    network = untrained_network(lambda weight, rng: weight * rng.uniform(0.2, 2, (len(weight), 1)))
+    report = audit(save(network, tmp_path))
+    assert not {finding.rule for finding in report.findings} & {"OT207", "OT208"}

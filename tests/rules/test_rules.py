@@ -160,6 +160,8 @@ def test_orthonormal_weights_are_proof(layer, report):
     assert codes(report(layer("a", exchangeability=found), layer("b", exchangeability=small))) == ["OT208"]
     assert codes(report(layer("a", exchangeability=found), *trained(layer, 3))) == ["OT207"]
     assert codes(report(layer("a", exchangeability=near), *trained(layer, 3))) == []
+    folded = dataclasses.replace(found, bias_moved=True)
+    assert codes(report(layer("a", exchangeability=folded), layer("b", exchangeability=folded))) == ["OT208"]
 
 
 def test_coverage(report, layer):

@@ -272,3 +272,19 @@ def test_verdicts(figures, z, structured):
     z_rows, z_columns, spectrum = figures
     measured = Evidence(z_rows=z_rows, z_columns=z_columns, spectrum=spectrum)
     assert summary(measured, z) == (not structured, structured, None)
+
+
+@pytest.mark.parametrize("draw", [normal, uniform])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_weights_normalised_to_one_length_are_no_structure(draw, axis):
+    """As weight normalisation makes them at its start; what was trained before is still told."""
+    matrix = draw(np.random.default_rng(6), (128, 96))
+    normalised = (matrix / np.linalg.norm(matrix, axis=axis, keepdims=True)).astype(np.float32)
+    found = evidence([normalised])
+    assert found.even
+    assert (found.z_columns if axis == 0 else found.z_rows) is None
+    assert verdict(found, z=9.0).exchangeable
+    assert not evidence([matrix]).even
+    trained = matrix + 3 * matrix.std() * np.outer(np.linspace(-1, 1, 128), np.linspace(-1, 1, 96))
+    trained /= np.linalg.norm(trained, axis=axis, keepdims=True)
+    assert "spectrum" in verdict(evidence([trained.astype(np.float32)]), z=0.0).structured

@@ -8,8 +8,10 @@ from onnxtop.errors import UsageError
 from onnxtop.statistics.initialisers import (
     FITTED,
     InitialiserMatch,
+    bias_was_moved,
     closest_initialiser,
     initialiser_distances,
+    orthonormal_lines,
 )
 
 N_IN, N_OUT = 300, 80
@@ -148,3 +150,30 @@ def test_tiny_layers(shape):
 def test_fans_below_one(fans):
     with pytest.raises(UsageError, match="wanted fans of at least 1"):
         closest_initialiser([np.ones((3, 3))], **fans)
+
+
+def test_a_step_of_training_moves_some_weight_beyond_what_is_drawn():
+    matrix = uniform(np.random.default_rng(3), (N_IN, N_OUT), 1 / math.sqrt(N_IN))
+    assert closest_initialiser([matrix]).fits
+    moved = matrix + 0.003 * np.sign(np.random.default_rng(4).standard_normal(matrix.shape))
+    match = next(each for each in initialiser_distances([moved]) if each.name == "PyTorch default")
+    assert not match.fits
+    assert bias_was_moved(np.linspace(-0.1, 0.1, 8), N_IN, match)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_orthogonal_outputs_are_told_whatever_was_folded_into_them(turned):
+    """As normalisations that are folded into convolutions: every output has a factor of its own."""
+    rng = np.random.default_rng(5)
+    matrix = np.linalg.qr(rng.standard_normal((48, 24)))[0] * rng.uniform(0.2, 3, 24)
+    found = orthonormal_lines([(matrix.T if turned else matrix).astype(np.float32)])
+    assert found is not None
+    assert found.name == "orthogonal"
+
+
+def test_tables_that_are_orthogonal_were_not_drawn():
+    n = np.arange(8)
+    cosines = np.cos(np.pi / 8 * (n[:, None] + 0.5) * n).astype(np.float32)
+    signs = np.array([[1, 1], [1, -1]], np.float32)
+    for table in (cosines, np.eye(16, dtype=np.float32), np.kron(np.kron(signs, signs), signs)):
+        assert orthonormal_lines([table]) is None
