@@ -210,7 +210,8 @@ def labels(format_name: str, text: str) -> Iterator[str]:
     elif format_name == "graphml":
         yield from re.findall(r'attr.name="([^"]*)"', text)
     elif format_name == "markdown":
-        yield from (bold.strip(":") for bold in re.findall(r"\*\*([^*\n]+)\*\*", text))
+        bold = (html.unescape(each).partition(":")[0] for each in re.findall(r"\*\*([^*\n]+)\*\*", text))
+        yield from (each for each in bold if not re.search(r"\d", each))  # a count is part of a sentence
         yield from re.findall(r"^- ([\w ]+):", text, re.M)
         for head in re.findall(r"^(.*)\n\|:?-", text, re.M):
             yield from filter(None, (cell.strip() for cell in head.strip("|").split("|")))

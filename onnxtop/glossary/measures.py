@@ -52,7 +52,7 @@ FIGURES = (
         "nearest of the common initialisers is named.",
         limits="Not told below 1,024 weights or 8 rows or columns. 2 % of the layers of trained files "
         "have none of the three, mostly small convolutions.",
-        source="Johnstone, Annals of Statistics 2001; measured on 604 layers of 125 published files",
+        source="Johnstone, Annals of Statistics 2001; counted in docs/rules.md, calibration",
         also=("exchangeable", "untrained", "spectrum", "concentration", "z_rows", "z_columns", "initialiser"),
     ),
     Term(
