@@ -94,8 +94,12 @@ class Filler:
         )
 
     def instance(self, kind: Any) -> Any:
-        """Return a dataclass of this kind."""
+        """Return a dataclass of this kind; its optional numbers are there together, or none of them is."""
         hints = typing.get_type_hints(kind, include_extras=True)
+        chosen = self.one_of((float, float, type(None)), kind.__name__)
+        for name, hint in hints.items():
+            if hint in (float | None, int | None):
+                hints[name] = chosen if chosen is type(None) or hint == float | None else int
         made = {each.name: self.make(hints[each.name], each.name, kind) for each in dataclasses.fields(kind)}
         return kind(**made)
 
