@@ -30,7 +30,7 @@ def test_healthy_models_pass(runner):
     assert len(ET.parse(outputs["junit"]).getroot()) == 2
     assert "a b.onnx" in Path(outputs["json"]).read_text(encoding="utf-8")
     assert "a b.onnx" in runner.summary.read_text(encoding="utf-8")
-    assert "2 passed" in runner.log
+    assert "2 models" in runner.log
     installed = (runner.temp / "installed").read_text()
     assert installed.strip().endswith(str(ROOT))
     assert not runner.uploaded

@@ -21,13 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import onnxtop.render
-from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import audit
-from onnxtop.cli.words import _marked
-from onnxtop.comparison.options import CompareOptions
-from onnxtop.landscape.options import BarcodeOptions
+from onnxtop.cli.words import marked
 from onnxtop.loss.directions import Surface
-from onnxtop.loss.options import ProbeOptions
 from onnxtop.loss.summary import LossProbeResult
 from onnxtop.options import declared
 from onnxtop.render import RENDERERS, RenderOptions, render
@@ -38,7 +34,6 @@ from onnxtop.results.diff import Diff
 from onnxtop.results.landscape import LossLandscape, Minimum
 from onnxtop.results.outcome import FailedModel
 from onnxtop.results.report import ON_DATA, Report
-from onnxtop.rules.options import CheckOptions
 
 OWN = "ownname0"
 """Stands where a model has a name of its own; words with digits are no words."""
@@ -48,11 +43,24 @@ LONG = 45
 """Layers of a table that is too long to be shown whole."""
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "sample_models"
+
+
+def modules(package: types.ModuleType) -> Iterator[types.ModuleType]:
+    """Yield the modules of a package, however deep."""
+    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if not found.name.endswith("__main__"):
+            yield importlib.import_module(found.name)
+
+
 OPTIONS = [
-    each
-    for kind in (AuditOptions, CheckOptions, CompareOptions, ProbeOptions, BarcodeOptions)
-    for each in declared(kind).values()
+    option
+    for module in modules(onnxtop)
+    if re.fullmatch(r"onnxtop\.\w+\.options", module.__name__)
+    for kind in vars(module).values()
+    if dataclasses.is_dataclass(kind) and kind.__module__ == module.__name__
+    for option in declared(kind).values()
 ]
+"""What the dataclasses of each room's options declare."""
 
 
 class Filler:
@@ -87,8 +95,12 @@ class Filler:
         )
 
     def instance(self, kind: Any) -> Any:
-        """Return a dataclass of this kind."""
+        """Return a dataclass of this kind; its optional numbers are there together, or none of them is."""
         hints = typing.get_type_hints(kind, include_extras=True)
+        chosen = self.one_of((float, float, type(None)), kind.__name__)
+        for name, hint in hints.items():
+            if hint in (float | None, int | None):
+                hints[name] = chosen if chosen is type(None) or hint == float | None else int
         made = {each.name: self.make(hints[each.name], each.name, kind) for each in dataclasses.fields(kind)}
         return kind(**made)
 
@@ -101,7 +113,7 @@ def values_of(owner: type | None, name: str) -> list[str]:
     """Return the values that a docstring gives a field in quotes."""
     doc = " ".join((inspect.getdoc(owner) or "").split()) if owner else ""
     found = re.search(rf"``{name}``[^.;]*?\bis ([^.;]*)", doc)
-    return [word for word in _marked(found[1]) if f'"{word}"' in found[1]] if found else []
+    return [word for word in marked(found[1]) if f'"{word}"' in found[1]] if found else []
 
 
 def choices(name: str) -> list[str]:
@@ -203,7 +215,8 @@ def labels(format_name: str, text: str) -> Iterator[str]:
     elif format_name == "graphml":
         yield from re.findall(r'attr.name="([^"]*)"', text)
     elif format_name == "markdown":
-        yield from (bold.strip(":") for bold in re.findall(r"\*\*([^*\n]+)\*\*", text))
+        bold = (html.unescape(each).partition(":")[0] for each in re.findall(r"\*\*([^*\n]+)\*\*", text))
+        yield from (each for each in bold if not re.search(r"\d", each))  # a count is part of a sentence
         yield from re.findall(r"^- ([\w ]+):", text, re.M)
         for head in re.findall(r"^(.*)\n\|:?-", text, re.M):
             yield from filter(None, (cell.strip() for cell in head.strip("|").split("|")))
@@ -220,10 +233,10 @@ def keys(value: Any) -> Iterator[str]:
 
 def columns() -> Iterator[tuple[str, str]]:
     """Yield (module, title) of the columns of all tables of the terminal."""
-    for found in pkgutil.walk_packages(onnxtop.render.__path__, "onnxtop.render."):
-        for value in vars(importlib.import_module(found.name)).values():
+    for module in modules(onnxtop.render):
+        for value in vars(module).values():
             held = value.values() if isinstance(value, dict) else ()
-            yield from ((found.name, each.title) for each in held if isinstance(each, Column))
+            yield from ((module.__name__, each.title) for each in held if isinstance(each, Column))
 
 
 def shown(format_name: str, text: str) -> str:

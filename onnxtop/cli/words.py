@@ -199,13 +199,14 @@ def _sentences(doc: str) -> Iterator[tuple[str, str]]:
     """Yield the words that a docstring marks or quotes, and heads of its lists, with what it says of them."""
     prose, *listed = re.split(r"^Attributes\n-+\n", doc, flags=re.M)
     for sentence in re.split(r"(?<=[.:])\s+(?=[A-Z`])", " ".join(prose.split())):
-        yield from ((word, _plain(sentence)) for word in _marked(sentence))
+        yield from ((word, _plain(sentence)) for word in marked(sentence))
     for heads, text in re.findall(r"^(\w[\w, ]*)\n((?:    .*\n?)+)", "".join(listed), re.M):
         told = " ".join(text.split())
-        yield from ((word, _plain(told)) for word in (*heads.split(", "), *_marked(told)))
+        yield from ((word, _plain(told)) for word in (*heads.split(", "), *marked(told)))
 
 
-def _marked(sentence: str) -> Iterable[str]:
+def marked(sentence: str) -> Iterable[str]:
+    """Return the words that a sentence marks as code, or quotes."""
     return (word for pair in re.findall(r"``([\w-]+)``|\"([\w -]+)\"", sentence) for word in pair if word)
 
 

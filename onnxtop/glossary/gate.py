@@ -25,6 +25,36 @@ TERMS = (
         ),
     ),
     Term(
+        name="nothing to analyse",
+        title="a model, or a run, without a weight that was read",
+        what="It has no weight tensors, or every one of them was skipped. It has not passed, and has not "
+        "failed; a run has nothing to analyse only if that is so of each of its models.",
+        source="README.md, Formats and exit codes",
+        also=("nothing_to_analyse", "no weight tensors"),
+    ),
+    Term(
+        name="rules not run",
+        title="rules that had not what they need",
+        what="Each is counted with the reason: --quick leaves the statistics out, there is no baseline, "
+        "no threshold is set, --select or --ignore left it out. What did not run has found nothing and "
+        "has not passed.",
+        source=_CHECK,
+        also=("rules_not_run", "rules_run", "rules run", "not_run", "run", "no threshold is set"),
+    ),
+    Term(
+        name="first finding",
+        title="the worst that was found in a model",
+        what="In the table of all models; the others stand below it.",
+        source=_CI,
+    ),
+    Term(
+        name="not reached",
+        title="a model that an interrupted run did not come to",
+        what="What was done until then is written, and marked as not complete.",
+        source="README.md, Formats and exit codes",
+        also=("not_reached",),
+    ),
+    Term(
         name="finding",
         title="something an engineer acts on",
         what="The rule that found it, its severity, the layer (or the model), a message, and a "
