@@ -309,6 +309,15 @@ TERMS = (
         source=_MEASURES,
     ),
     Term(
+        name="run of a model",
+        title="what became of a model that was run",
+        what="What each input was given, by its type and shape, and what each output made of it. A "
+        "failure says why a run did not end well: onnxruntime refused the model, it failed, its process "
+        "died, or it went beyond a limit of time or memory.",
+        source="docs/check.md",
+        also=("failure", "given", "type", "not run"),
+    ),
+    Term(
         name="on data",
         title="what running the model on data gave",
         what="There only with --data, as onnxtop probe and onnxtop loss-barcode tell it.",
