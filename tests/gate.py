@@ -6,7 +6,7 @@ Run as a script, this writes ``docs/gate.md``; a test makes each of its lines an
 import functools
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -242,29 +242,25 @@ HARMLESS = (
 # Asking the commands
 
 
-def line(row: Row) -> str:
-    """Return how many of the pairs of a row each command sees, as a line of a table."""
-    seen = dict.fromkeys(COMMANDS, 0)
-    count = 0
+def counts(row: Row, titles: Iterable[str] = COMMANDS) -> list[int]:
+    """Return how many pairs a row has, and how many of them each command does not let pass."""
+    found = [0] * (1 + len(commands := [COMMANDS[title] for title in titles]))
     for old, new in row.pairs():
-        count += 1
-        for title in _seeing(old, new):
-            seen[title] += 1
-    cells = (str(count), *map(str, seen.values()))
-    return f"| {row.name} | {' | '.join(cells)} |"
+        found[0] += 1
+        for place, code in enumerate(_codes(old, new, commands), start=1):
+            found[place] += code != 0
+    return found
 
 
-def _seeing(old: ModelProto, new: ModelProto) -> Iterator[str]:
-    """Yield the commands that do not let the new model pass."""
+def _codes(old: ModelProto, new: ModelProto, commands: Iterable[Sequence[str]]) -> Iterator[int]:
     with tempfile.TemporaryDirectory() as folder:
         places = {"OLD": "old.onnx", "NEW": "new.onnx", "JSON": "old.json"}
         paths = {word: str(Path(folder, name)) for word, name in places.items()}
         onnx.save(old, paths["OLD"])
         onnx.save(new, paths["NEW"])
         _code("check", "--write-baseline", paths["JSON"], paths["OLD"])
-        for title, command in COMMANDS.items():
-            if _code(*(paths.get(word, word) for word in command)):
-                yield title
+        for command in commands:
+            yield _code(*(paths.get(word, word) for word in command))
 
 
 def _code(*arguments: str) -> int:
@@ -273,12 +269,12 @@ def _code(*arguments: str) -> int:
     return result.exit_code
 
 
-def table(rows: tuple[Row, ...]) -> list[str]:
+def table(rows: Sequence[Row]) -> list[str]:
     titles = ("", "models", *(f"`{title}`" for title in COMMANDS))
     return [
         f"| {' | '.join(titles)} |",
         f"| --- |{' --: |' * (len(titles) - 1)}",
-        *(line(row) for row in rows),
+        *(f"| {row.name} | {' | '.join(map(str, counts(row)))} |" for row in rows),
     ]
 
 

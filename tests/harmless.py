@@ -1,6 +1,7 @@
 """What exporters, converters and optimisers do: outputs stay as they are, or are rounded."""
 
 import copy
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,12 +17,12 @@ Change = Callable[[ModelProto], ModelProto]
 
 
 def _copied(change: Callable[[ModelProto], None]) -> Change:
+    @functools.wraps(change)
     def changed(model: ModelProto) -> ModelProto:
         made = copy.deepcopy(model)
         change(made)
         return made
 
-    changed.__name__ = change.__name__
     return changed
 
 

@@ -120,10 +120,11 @@ class Model:
     ``nodes`` stand in the order in which the graph runs, ``scope`` holds them as a tree. ``tensors`` holds
     every initializer and Constant, large ones without their bytes. ``inputs`` are the graph's inputs that are
     no initializers, ``outputs`` its outputs (None: nothing makes it), ``results`` the values that leave the
-    graph or a body. ``carried`` maps a body's input
-    that no iteration changes to its value outside. ``attribute_values`` are weights that stand in attributes,
-    by node and name, which are tensors like any other. ``proto`` is the outline of the file (see `wire`).
-    ``closed`` says of functions that could not be inlined why, by domain and name.
+    graph or a body. ``carried`` maps a body's input that no iteration changes to its value outside, ``early``
+    what a node on a cycle reads before it is made to the value that is made. ``attribute_values`` are weights
+    that stand in attributes, by node and name, which are tensors like any other. ``proto`` is the
+    outline of the file (see `wire`). ``closed`` says of functions that could not be inlined why, by domain and
+    name.
     """
 
     path: Path
@@ -142,6 +143,7 @@ class Model:
     producers: Mapping[Value, Node]
     users: Mapping[Value, tuple[Use, ...]]
     carried: Mapping[Value, Value]
+    early: Mapping[Value, Value]
     attribute_values: Mapping[tuple[int, str], Value]
     added: frozenset[Value]
 
@@ -233,6 +235,7 @@ class _Linker:
         self._users: dict[Value, list[Use]] = {}
         self._results: set[Value] = set()
         self._carried: dict[Value, Value] = {}
+        self._early: dict[Value, Value] = {}
         self._attribute_values: dict[tuple[int, str], Value] = {}
         self._added: set[Value] = set()
         self._numbers: dict[str, int] = {}
@@ -252,6 +255,7 @@ class _Linker:
             "producers": self._producers,
             "users": {value: tuple(uses) for value, uses in self._users.items()},
             "carried": self._carried,
+            "early": self._early,
             "attribute_values": self._attribute_values,
             "added": frozenset(self._added),
         }
@@ -266,17 +270,24 @@ class _Linker:
             self._tensor(names, sparse.values.name, self._files.register_sparse(sparse))
         nodes = [node for node in graph.node if not self._constant(names, node)]
         produced = {name for node in nodes for name in node.output if name}
-        for name in sorted(produced):
-            names[name] = self._value(name)
-        held = [self._node(node, names) for node in _in_order(nodes, produced)]
+        made = {name: self._value(name) for name in sorted(produced)}
+        held = []
+        for node in _in_order(nodes, produced):
+            early = {name: self._value(name) for name in _needs(node) if name in produced}
+            self._early.update((value, made[name]) for name, value in early.items())
+            held.append(self._node(node, {**names, **early} if early else names, made))
+            names.update((name, made[name]) for name in node.output if name)
+            produced.difference_update(node.output)
         self._results.update(names[result.name] for result in graph.output if result.name in names)
         inner = {node.index: tuple(bodies) for node, bodies in held if bodies}
         return Scope(tuple(node for node, _ in held), inner), names
 
-    def _node(self, proto: NodeProto, names: Mapping[str, Value]) -> tuple[Node, list[Body]]:
+    def _node(
+        self, proto: NodeProto, names: Mapping[str, Value], made: Mapping[str, Value]
+    ) -> tuple[Node, list[Body]]:
         domain = "" if proto.domain == "ai.onnx" else proto.domain
         inputs = tuple(names.get(name) if name else None for name in proto.input)
-        outputs = tuple(names[name] for name in proto.output if name)
+        outputs = tuple(made[name] for name in proto.output if name)
         mark, part = mark_of(proto)
         origin = self._calls.get(mark, proto)
         number = self._numbers.setdefault(mark or f"#{len(self._nodes)}", len(self._numbers))
@@ -420,7 +431,8 @@ def _needs(node: NodeProto) -> Iterator[str]:
 def _in_order(nodes: list[NodeProto], produced: set[str]) -> list[NodeProto]:
     """Return the nodes in the order in which they can run, in file order where that leaves a choice.
 
-    ONNX demands such an order and some writers do not keep it. Nodes on a cycle keep their place at the end.
+    ONNX demands such an order and some writers do not keep it. A cycle begins with its first node, for which
+    what it reads too early is a value that nobody makes.
     """
     ready: set[str] = set()
     for node in nodes:
@@ -429,20 +441,33 @@ def _in_order(nodes: list[NodeProto], produced: set[str]) -> list[NodeProto]:
         ready.update(node.output)
     else:
         return nodes
-    waiting = [{name for name in _needs(node) if name in produced} for node in nodes]
+    waiting = {index: {name for name in _needs(node) if name in produced} for index, node in enumerate(nodes)}
+    makers = {name: index for index, node in enumerate(nodes) for name in node.output}
     readers: dict[str, list[int]] = {}
-    for index, names in enumerate(waiting):
+    for index, names in waiting.items():
         for name in names:
             readers.setdefault(name, []).append(index)
-    heap = [index for index, names in enumerate(waiting) if not names]
+    heap = [index for index, names in waiting.items() if not names]
     order: list[int] = []
-    while heap:
-        index = heapq.heappop(heap)
+    while waiting:
+        index = heapq.heappop(heap) if heap else _on_a_cycle(waiting, makers)
+        if waiting.pop(index, None) is None:
+            continue
         order.append(index)
         for name in nodes[index].output:
             for reader in readers.pop(name, ()):
-                waiting[reader].discard(name)
-                if not waiting[reader]:
-                    heapq.heappush(heap, reader)
-    done = set(order)
-    return [nodes[index] for index in (*order, *(i for i in range(len(nodes)) if i not in done))]
+                if reader in waiting:
+                    waiting[reader].discard(name)
+                    if not waiting[reader]:
+                        heapq.heappush(heap, reader)
+    return [nodes[index] for index in order]
+
+
+def _on_a_cycle(waiting: Mapping[int, set[str]], makers: Mapping[str, int]) -> int:
+    """Return the first node of a cycle, where all that are left wait for one another."""
+    passed: list[int] = []
+    index = min(waiting)
+    while index not in passed:
+        passed.append(index)
+        index = makers[min(waiting[index])]
+    return min(passed[passed.index(index) :])

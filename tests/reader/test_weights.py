@@ -13,6 +13,7 @@ from onnxtop.comparison.options import CompareOptions
 from onnxtop.comparison.story import compare
 from onnxtop.errors import ModelError
 from onnxtop.reader.layer import Layer, Skipped
+from onnxtop.reader.model import load
 from tests.models import (
     FLOAT_TYPES,
     graph,
@@ -561,6 +562,27 @@ def test_a_cycle_does_not_hang(tmp_path: Path) -> None:
     nodes = [node("MatMul", "b w", "a", name="one"), node("MatMul", "a v", "b", name="two")]
     found = layers_of(save(model(nodes, {"w": weights(4, 4), "v": weights(4, 4)}), tmp_path))
     assert [layer.name for layer in found] == ["one", "two"]
+
+
+def test_a_cycle_behind_codes_does_not_hang(tmp_path: Path) -> None:
+    nodes = [
+        node("DynamicQuantizeLinear", "x", "q s z"),
+        node("MatMulInteger", "q w", "i", name="fc"),
+        *(node("Cast", "i", "f", to=1), node("Mul", "f s", "g"), node("Mul", "g y", "y")),
+    ]
+    (found,) = layers_of(save(model(nodes, {"w": np.ones((6, 4), np.int8)}), tmp_path))
+    assert found.name == "fc"
+
+
+def test_what_stands_behind_a_cycle_is_in_order(tmp_path: Path) -> None:
+    """Only what is on the cycle reads a value too early, wherever the file lists it."""
+    nodes = [
+        *(node("Identity", "b", "c"), node("Relu", "c", "y")),
+        *(node("Add", "x b", "a"), node("Relu", "a", "b")),
+    ]
+    read = load(save(model(nodes), tmp_path))
+    assert [each.op_type for each in read.nodes] == ["Add", "Relu", "Identity", "Relu"]
+    assert {early.name: later.name for early, later in read.early.items()} == {"b": "b"}
 
 
 def test_a_cycle_of_constant_nodes_does_not_hang(tmp_path: Path) -> None:

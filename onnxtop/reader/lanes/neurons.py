@@ -33,8 +33,7 @@ class Neurons(Walk):
         self.builder = builder
         self.remarks = Remarks()
         self.env = {value: Lanes(ids) for value, ids in inputs.items()}
-        self._done: set[int] = set()
-        self._awaited: dict[Value, Ids] = {}
+        self._awaited: dict[Value, list[Ids]] = {}
 
     def node(self, node: Node) -> None:
         """Ask the node's rule."""
@@ -120,22 +119,19 @@ class Neurons(Walk):
 
     def before(self, node: Node) -> None:
         """Make hubs of the operands that are made later."""
-        for value in node.inputs:
-            if value is None or value in self.env or value in self._awaited:
-                continue
-            producer = self.sizes.model.producers.get(value)
-            if producer is not None and producer.index >= node.index and producer.index not in self._done:
+        early = self.sizes.model.early
+        for value in filter(None, node.inputs):
+            later = early.get(value)
+            if later is not None and value not in self.env:
                 made = self._hub(node, [], Unclear("it stands on a cycle without a state"))
-                shape = self.sizes.of(value).shape
-                self._awaited[value] = made
+                shape = self.sizes.of(later).shape
+                self._awaited.setdefault(later, []).append(made)
                 self.env[value] = Lanes(filled(int(made[0]), 1 if shape is None else len(shape)))
 
     def after(self, node: Node) -> None:
         """Feed what was awaited."""
-        self._done.add(node.index)
         for value in node.outputs:
-            hub = self._awaited.get(value)
-            if hub is not None:
+            for hub in self._awaited.get(value, ()):
                 self.builder.connect(self.env[value].ids.ravel(), hub)
 
     # Control flow.
