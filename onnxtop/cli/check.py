@@ -50,6 +50,8 @@ def command(run: Run, models: tuple[str, ...], show_settings: bool, skip_strays:
         return 0
     if skip_strays:
         models = _without_strays(run, models)
+        if not models:
+            return 0  # what changed is no model's business
     measured = AuditOptions(**{name: value for name, value in options.items() if name not in _JUDGING})
     return _judge(run, models, settings.values, measured, options["write_baseline"])
 
