@@ -8,9 +8,11 @@ _CI = "docs/ci.md"
 TERMS = (
     Term(
         name="verdict of check",
-        title="FAIL, LOST or pass",
-        what="FAIL: something was found at or above --fail-on. LOST: the model could not be analysed, and "
-        "the reason is told. pass: neither. The last line counts them.",
+        title="what becomes of each model",
+        what="FAIL: something was found at or above --fail-on, or the model cannot be compared with its "
+        "baseline. LOST: it could not be analysed, and the reason is told. STOP: the run was interrupted "
+        "before it was done. pass: it was judged, and none of these. none: nothing to analyse. read: not "
+        "judged, since no rule ran. The last line counts them.",
         source=_CHECK,
         also=(
             "verdict",
@@ -19,9 +21,15 @@ TERMS = (
             "LOST",
             "lost",
             "not analysed",
+            "STOP",
+            "not done",
             "pass",
             "passed",
+            "read",
+            "not judged",
             "nothing to check",
+            "that pass",
+            "like this",
         ),
     ),
     Term(

@@ -123,8 +123,7 @@ class Model:
     graph or a body. ``carried`` maps a body's input that no iteration changes to its value outside, ``early``
     what a node on a cycle reads before it is made to the value that is made. ``attribute_values`` are weights
     that stand in attributes, by node and name, which are tensors like any other. ``proto`` is the
-    outline of the file (see `wire`). ``closed`` says of functions that could not be inlined why, by domain and
-    name.
+    outline of the file (see `wire`). ``closed`` says why functions could not be inlined, by domain and name.
     """
 
     path: Path
