@@ -15,6 +15,7 @@ _ALIKE = 0.8
 """Two models call their values alike if they share so many of the names of the smaller."""
 _FOLLOWING = 2
 """So many operations behind a layer may be part of it in the other model: a bias, a change of layout."""
+_ENDED = ("refused", "failed", "died")
 PROVED = (Verdict.SAME, Verdict.EQUIVALENT)
 """Verdicts that nothing but rounding may speak against."""
 
@@ -118,7 +119,7 @@ def _with_failure(whole: WholeDiff, run: PairRun) -> WholeDiff:
     """Let the new model's failure be a change: the old one, which always goes first, did not fail there."""
     failure = run.failure
     assert failure is not None
-    if failure.kind not in ("refused", "failed", "died") or not run.failed_new or not whole.verdict.passes:
+    if failure.kind not in _ENDED or not run.failed_new or whole.verdict is Verdict.CHANGED:
         return whole
     reason = f"the new model does not run: {failure.reason}; {whole.reason}"
     return replace(whole, verdict=Verdict.CHANGED, reason=reason)

@@ -94,9 +94,9 @@ def run_pair(
         The data cannot be read, or does not fit the models.
     """
     limit = (
-        f"largest difference at most {_ROUNDING:g} of the spread, for rounding"
+        f"outputs may differ by {_ROUNDING:.2%} of their spread (largest difference), for rounding"
         if tolerance is None
-        else f"mean square difference at most {tolerance:g} of the spread, the tolerance"
+        else f"outputs may differ by {tolerance:.2%} of their spread (root mean square), the tolerance"
     )
     empty = PairRun(_source(options), limit)
     old, new = graphs.models
