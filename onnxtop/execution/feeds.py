@@ -150,6 +150,9 @@ def draw(
         return np.asarray(words[rng.integers(0, len(words), shape)], object)
     if dtype.kind == "c":
         return (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(dtype)
+    if each.span is not None:
+        low, high = each.span
+        return np.asarray(rng.uniform(low, high, shape) * (min(scale, 1.0) or 1.0)).astype(dtype)
     values = rng.random(shape) if scale == _UNIT else rng.normal(size=shape) * scale
     return np.asarray(values).astype(dtype)
 

@@ -11,7 +11,7 @@ class Given:
 
     ``names`` are what the models call it (None where a model has no such input), ``types`` its element types
     there. ``shape`` is as declared; ``tries`` are shapes without open sizes, the likeliest first. Integers
-    are drawn below ``bound``.
+    are drawn below ``bound``, floats within the ``span`` that codes can hold.
     """
 
     names: tuple[str | None, ...]
@@ -19,6 +19,7 @@ class Given:
     shape: tuple[int | None, ...] | None
     tries: tuple[tuple[int, ...], ...]
     bound: int | None = None
+    span: tuple[float, ...] | None = None
 
     @property
     def name(self) -> str:

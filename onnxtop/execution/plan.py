@@ -41,6 +41,31 @@ def ranges(model: Model) -> dict[str, int]:
     return found
 
 
+def spans(model: Model) -> dict[str, tuple[float, float]]:
+    """Return, by input, what the codes that it is rounded to can hold: what lies outside is cut off."""
+    found = {}
+    for value in model.inputs:
+        for use in model.users.get(value, ()):
+            span = _span(model, use.node) if use.position == 0 else None
+            if span is not None:
+                found[value.name] = span
+    return found
+
+
+def _span(model: Model, node: Node) -> tuple[float, float] | None:
+    if node.op_type != "QuantizeLinear" or len(node.inputs) < 3:
+        return None
+    held = [None if value is None else model.tensors.get(value) for value in node.inputs[1:3]]
+    if held[0] is None or held[1] is None or any(model.files.is_beside(each) for each in held if each):
+        return None
+    scale, zero = (model.files.read(each) for each in held if each is not None)
+    if scale.size != 1 or zero.size != 1 or zero.dtype.kind not in "iu" or zero.dtype.itemsize > 2:
+        return None
+    limits = np.iinfo(zero.dtype)
+    low, high = ((limit - int(zero.item())) * float(scale.item()) for limit in (limits.min, limits.max))
+    return (low, high) if np.isfinite([low, high]).all() and low < high else None
+
+
 def hints(model: Model) -> tuple[int, ...]:
     """Return sizes that open axes may have to fit: those of the first weights."""
     operands = dict.fromkeys(value for node in model.nodes for value in node.inputs)
@@ -76,6 +101,7 @@ def given(
     inputs: Sequence[tuple[Declared | None, ...]],
     shapes: Sequence[Shape | None],
     bounds: Mapping[str, int],
+    spans: Mapping[str, tuple[float, float]],
     sizes: Sequence[int],
     input_shapes: Mapping[str, tuple[int, ...]],
     dims: Mapping[str, int],
@@ -107,6 +133,7 @@ def given(
             shape=shapes[place],
             tries=tuple(each[place] for each in different),
             bound=bounds.get(firsts[place].name),
+            span=next((spans[each.name] for each in pair if each and each.name in spans), None),
         )
         for place, pair in enumerate(inputs)
     )
@@ -214,4 +241,6 @@ def _drawn(each: Given, chosen: int) -> str:
         if each.bound is not None:
             return f"whole numbers below {each.bound}"
         return "every number of the type" if dtype.itemsize == 1 else "small whole numbers"
+    if each.span is not None:
+        return f"from {each.span[0]:.4g} to {each.span[1]:.4g}, what its codes hold"
     return "normal, 0 to 1, and wide"

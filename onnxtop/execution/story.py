@@ -7,7 +7,7 @@ from pathlib import Path
 from onnxtop.errors import ModelError
 from onnxtop.execution.job import Answer, Given, Job, Places
 from onnxtop.execution.options import RunOptions
-from onnxtop.execution.plan import given, hints, ranges, told
+from onnxtop.execution.plan import given, hints, ranges, spans, told
 from onnxtop.execution.process import ask
 from onnxtop.gradient.graph import descendants
 from onnxtop.reader.model import Model
@@ -51,6 +51,7 @@ def run_model(model: Model, options: RunOptions, frame: Frame) -> ModelRun:
             [(each,) for each in declared],
             [each.shape for each in declared],
             ranges(model),
+            spans(model),
             hints(model),
             frame.input_shapes,
             frame.dims,
@@ -105,7 +106,9 @@ def run_pair(
     bounds = _bounds(graphs)
     try:
         shapes = [_common(pair) for pair in pairs]
-        wanted = given(pairs, shapes, bounds, hints(new), frame.input_shapes, frame.dims)
+        wanted = given(
+            pairs, shapes, bounds, spans(old) | spans(new), hints(new), frame.input_shapes, frame.dims
+        )
         outputs = graphs.outputs
         names = [(outputs.old[a].name, outputs.new[b].name) for a, b in outputs.pairs]
         if not names:

@@ -61,6 +61,8 @@ class _Verdict(ReportPage):
         self._title(word, style, report.model.path, ", ".join(counts) or facts.analysed(report.coverage))
         if shown := self._shown(report):
             self.listed([self.finding(each) for each in shown])
+        if told := facts.run(report):
+            self.paragraph(told, "dim")
 
     def _title(self, word: str, style: str, path: str, remark: str) -> None:
         room = max(self.width - len(word) - len(remark) - 4, 16)

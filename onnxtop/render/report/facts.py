@@ -126,9 +126,24 @@ def deep_graph(report: Report) -> list[str]:
     return [figures + other, "; ".join(filter(None, shares))]
 
 
+def run(report: Report) -> str:
+    """Tell in a line on what the model was run and what came of it, empty if it was not run by itself."""
+    found = report.run
+    if found is None:
+        return ""
+    if found.failure is not None:
+        return f"run on {found.source}: {found.failure.reason}"
+    assumed = dict.fromkeys(size for given in found.inputs for size in given.assumed)
+    sizes = f" with {', '.join(assumed)}" if assumed else ""
+    sound = sum(not (each.nan or each.infinite) for each in found.outputs)
+    outputs = f"{sound} of {counted(len(found.outputs), 'output')} finite"
+    return f"run {counted(found.runs, 'time')} on {found.source}{sizes}: {outputs}"
+
+
 def loss(report: Report) -> list[str]:
-    """Tell what running the model on data gave, a line each; nothing if it was not run."""
-    lines = []
+    """Tell what running the model gave, a line each; nothing if it was not run."""
+    told = run(report)
+    lines = [told] if told else []
     if (probe := report.loss_probe) is not None:
         figures = (
             f"loss {figure(probe['loss'])} ({probe['loss_name']}, {counted(probe['samples'], 'sample')})",
@@ -144,8 +159,9 @@ def loss(report: Report) -> list[str]:
         mean = "not defined" if score["mean"] is None else f"<= {score['mean']:.4g}"
         how = f"{score['n_minima']} minima, {landscape['finder']}; {score['definition']}"
         lines.append(f"TO-score {mean}, an upper bound ({how})")
-    runs = (run for run in (probe, landscape) if run is not None)
-    return [*lines, *dict.fromkeys(note for run in runs for note in run["notes"])]
+    runs = (found for found in (probe, landscape) if found is not None)
+    notes = dict.fromkeys(note for found in runs for note in found["notes"])
+    return [*lines, *notes, *(report.run.notes if report.run else ())]
 
 
 def _percent(share: float) -> str:
