@@ -10,8 +10,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import audit
 from onnxtop.errors import ModelError
+from onnxtop.execution.options import RunOptions
 from onnxtop.results.report import Report
 from onnxtop.rules.catalogue import FAMILIES, RULES
 from onnxtop.rules.figures import FIGURES
@@ -21,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "rules.md"
 COUNTS = ROOT / "tests" / "data" / "calibration.json"
 SAMPLES = ROOT / "sample_models"
+RUN = AuditOptions(running=RunOptions(execute=True))
 
 HEAD = """\
 # Rules
@@ -38,7 +41,8 @@ CALIBRATION = """\
 ## Calibration
 
 Every rule was run over the {corpus} models of a fixed set of published packages and over the {samples} \
-sample models, with default settings and no baseline (so the family OT5 is silent). Most of the published \
+sample models, with default settings, with --run for the family OT7, and no baseline (so the family OT5 is \
+silent). Most of the published \
 models are trained networks; some are not: the `light_*` files of ONNX's own tests, whose weights are one \
 constant a layer, and examples of hls4ml and QONNX with random or heavily quantised weights. `check` fails \
 on {failed} published models, each of them random, and on `mlp_untrained.onnx`.
@@ -71,14 +75,16 @@ def count(folder: Path) -> dict[str, object]:
     audited = failed = judged = alone = 0
     for path in sorted(folder.rglob("*.onnx")):
         try:
-            report = audit(path)
+            report = audit(path, RUN)
         except ModelError:
             continue
         audited += 1
         codes = Counter(finding.rule for finding in report.findings)
         found += codes
         models += Counter(codes.keys())
-        failed += any(finding.severity == "error" for finding in report.findings)
+        failed += any(
+            finding.severity == "error" and not finding.rule.startswith("OT7") for finding in report.findings
+        )
         if not codes["OT208"]:
             judged += len(judged_layers(report))
             alone += codes["OT207"]

@@ -78,6 +78,8 @@ def _named(node: Node, others: Mapping[str, Node]) -> tuple[str, ...]:
 def _behind(model: Model, node: Node, made: Mapping[str, Node]) -> Iterator[str]:
     """Yield what a node makes, and what is made of that alone by the next few."""
     for _ in range(1 + _FOLLOWING):
+        if not node.outputs:
+            return
         value = node.outputs[0]
         if value.name in made:
             yield value.name

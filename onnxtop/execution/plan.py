@@ -16,13 +16,16 @@ from onnxtop.results.run import RunInput
 
 _GUESSES = (
     *((1, 64, 8), (1, 224, 16), (1, 32, 1), (1, 256, 128)),
-    *((1, 512, 512), (1, 64, 4000), (64, 64, 64), (128, 128, 128)),
+    *((1, 512, 512), (1, 64, 4000), (1, 8, 4), (1, 28, 28), (64, 64, 64), (128, 128, 128)),
 )
 """Sizes tried for what is open: along the first axis, mostly the batch, along images, along anything else."""
 _LONG = 100
 """Of the first axis where the others fit the weights, as in a network over time without a batch."""
 _CHANNELS = 3
-_RANKS = ((1, 3, 64, 64), (1, 8), (8,), (1, 8, 8), (), (1, 512), (64, 64), (128, 128))
+_RANKS = (
+    *((1, 3, 64, 64), (1, 8), (8,), (1, 8, 8), (), (1, 512)),
+    *((1, 1, 28, 28), (1, 28, 28), (64, 64), (128, 128)),
+)
 """Shapes tried where not even the rank is declared."""
 _MOST_HINTS = 12
 _KNOWN = ("Shape", "Size")

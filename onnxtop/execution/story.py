@@ -11,6 +11,7 @@ from onnxtop.execution.plan import given, hints, ranges, spans, told
 from onnxtop.execution.process import ask
 from onnxtop.gradient.graph import descendants
 from onnxtop.reader.model import Model
+from onnxtop.reader.names import node_name
 from onnxtop.reader.tensors import stored_bytes
 from onnxtop.reader.terms.constant import Shape
 from onnxtop.reader.terms.graph import Graphs, agreed, is_random
@@ -172,7 +173,7 @@ def _bytes(model: Model) -> int:
 
 def _chance(model: Model) -> Iterator[str]:
     """Name the nodes that may give something else each time, the first few."""
-    names = [f"{node.op} {node.name or node.outputs[0].name}" for node in model.nodes if is_random(node)]
+    names = [f"{node.op} {node_name(node)}" for node in model.nodes if is_random(node)]
     yield from names[:_NAMED]
     if len(names) > _NAMED:
         yield f"and {len(names) - _NAMED} more"

@@ -22,7 +22,7 @@ def _outputs(report: Report) -> Iterator[tuple[ModelRun, RunOutput]]:
 @rule(
     "OT701",
     "error",
-    what="onnxruntime refuses the model.",
+    what="The model is refused by onnxruntime.",
     why="Nobody can run it there: an operation, a type or an attribute is not what its specification says, "
     "or not known to the processor.",
     how="The file is opened by onnxruntime, as installed beside onnxtop, in a process of its own.",
