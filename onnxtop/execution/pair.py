@@ -59,55 +59,93 @@ def run_pair(job: Job, tell: Tell) -> Answer:
 
 @dataclass(frozen=True)
 class Apart:
-    """How far two arrays are apart: ``share`` and ``most`` are root mean square and largest by the spread."""
+    """How far two arrays are apart: sums of the difference, of its square and of the old values.
 
-    largest: float
-    total: float
-    count: int
-    share: float
-    most: float
+    ``largest`` is the largest difference, ``most`` the same by the spread. Of whole numbers and words,
+    ``flips``, every difference is 1.
+    """
+
+    largest: float = 0.0
+    most: float = 0.0
+    total: float = 0.0
+    square: float = 0.0
+    values: float = 0.0
+    values_square: float = 0.0
+    count: int = 0
+    flips: bool = False
     reason: str = ""
 
-    def exceeds(self, job: Job, flips: bool) -> bool:
+    @property
+    def relative(self) -> float:
+        """The root of the mean square by the spread, or the share that differs."""
+        if not self.count:
+            return 0.0
+        mean_square = self.square / self.count
+        if self.flips:
+            return mean_square
+        mean = self.values / self.count
+        variance = max(self.values_square / self.count - mean**2, 0.0)
+        least = _LEAST_SPREAD * max(math.sqrt(self.values_square / self.count), 1.0)
+        return math.sqrt(mean_square) / max(math.sqrt(variance), least)
+
+    def exceeds(self, job: Job) -> bool:
         """Tell whether that is more than it may be."""
         if self.reason:
             return True
-        if flips:  # whole numbers, whose share that differs counts
-            return self.share > (_FLIPPED if job.rounding else job.limit)
-        return (self.most if job.rounding else self.share) > job.limit
+        if self.flips:
+            return self.relative > (_FLIPPED if job.rounding else job.limit)
+        return (self.most if job.rounding else self.relative) > job.limit
+
+    def __add__(self, other: "Apart") -> "Apart":
+        """Return what is so over both."""
+        return Apart(
+            largest=max(self.largest, other.largest),
+            most=max(self.most, other.most),
+            total=self.total + other.total,
+            square=self.square + other.square,
+            values=self.values + other.values,
+            values_square=self.values_square + other.values_square,
+            count=self.count + other.count,
+            flips=self.flips or other.flips,
+            reason=self.reason or other.reason,
+        )
 
 
 def apart(old: Array, new: Array) -> Apart:
     """Compare two arrays, of numbers or words."""
     if old.shape != new.shape:
         sizes = " and ".join(" x ".join(map(str, each.shape)) or "a number" for each in (old, new))
-        return Apart(0.0, 0.0, 0, 0.0, 0.0, f"of sizes {sizes}")
+        return Apart(reason=f"of sizes {sizes}")
     if old.dtype.kind not in "fc" or new.dtype.kind not in "fc":
         return _whole(old, new)
     kind = np.complex128 if "c" in (old.dtype.kind, new.dtype.kind) else np.float64
     old, new = old.astype(kind), new.astype(kind)
-    sound = [np.isfinite(each) for each in (old, new)]
-    odd = ~(sound[0] & sound[1])
+    odd = ~(np.isfinite(old) & np.isfinite(new))
     if not equal(old[odd], new[odd]):
-        return Apart(0.0, 0.0, 0, 0.0, 0.0, "NaN or infinite in one model and not so in the other")
+        return Apart(reason="NaN or infinite in one model and not so in the other")
     old, new = old[~odd], new[~odd]
     if not old.size:
-        return Apart(0.0, 0.0, 0, 0.0, 0.0)
+        return Apart()
     with np.errstate(over="ignore", invalid="ignore"):
-        difference = np.abs(new - old)
-        spread = max(float(np.std(old)), _LEAST_SPREAD * max(float(np.max(np.abs(old))), 1.0))
+        difference, size = np.abs(new - old), np.abs(old)
+        spread = max(float(np.std(old)), _LEAST_SPREAD * max(float(size.max()), 1.0))
         largest = float(difference.max())
-        mean_square = math.sqrt(float(np.mean(np.square(difference / spread))))
-    return Apart(largest, float(difference.sum()), old.size, mean_square, largest / spread)
+        total, square, values, squares = (
+            float(np.sum(each)) for each in (difference, difference**2, old.real, size**2)
+        )
+    return Apart(largest, largest / spread, total, square, values, squares, old.size)
 
 
 def _whole(old: Array, new: Array) -> Apart:
     differs = old != new
-    share = float(np.mean(differs)) if differs.size else 0.0
-    if old.dtype.kind not in "biu" or new.dtype.kind not in "biu":
-        return Apart(float(share > 0), float(np.sum(differs)), differs.size, share, share)
-    far = np.abs(old.astype(np.float64) - new.astype(np.float64))
-    return Apart(float(far.max(initial=0.0)), float(far.sum()), far.size, share, share)
+    count = float(np.count_nonzero(differs))
+    if old.dtype.kind in "biu" and new.dtype.kind in "biu":
+        far = np.abs(old.astype(np.float64) - new.astype(np.float64))
+        largest, total = float(far.max(initial=0.0)), float(far.sum())
+    else:
+        largest, total = float(count > 0), count
+    share = count / max(differs.size, 1)
+    return Apart(largest, share, total, count, count=differs.size, flips=True)
 
 
 class _Tally:
@@ -116,9 +154,8 @@ class _Tally:
     def __init__(self, job: Job, old: str, new: str) -> None:
         self._names = old, new
         self._job = job
-        self._runs: list[Apart] = []
+        self._sum: Apart | None = None
         self._same_top = self._rows = 0
-        self._differs = False
 
     def add(self, old: Array | None, new: Array | None, feed: Feed) -> float:
         """Take what both gave; return how far that is apart, by the spread."""
@@ -127,8 +164,7 @@ class _Tally:
         if feed.rows is not None and old.shape[:1] == new.shape[:1] == (feed.size,):
             old, new = old[: feed.rows], new[: feed.rows]
         found = apart(old, new)
-        self._runs.append(found)
-        self._differs = self._differs or found.exceeds(self._job, old.dtype.kind in "biuO")
+        self._sum = found if self._sum is None else self._sum + found
         if _are_classes(old) and _are_classes(new) and old.shape == new.shape:
             self._rows += len(old)
             self._same_top += int(np.count_nonzero(old.argmax(axis=1) == new.argmax(axis=1)))
@@ -137,22 +173,21 @@ class _Tally:
     def told(self, random: bool) -> PairOutput:
         """Return what was counted."""
         old, new = self._names
-        if random or not self._runs:
+        found = self._sum
+        if random or found is None:
             what = "it is random: the same inputs give something else" if random else "it is no tensor"
             return PairOutput(new, old, reason=what)
-        reason = next((each.reason for each in self._runs if each.reason), None)
-        counted = sum(each.count for each in self._runs)
         return PairOutput(
             name=new,
             old_name=old,
-            largest=max(each.largest for each in self._runs),
-            mean=sum(each.total for each in self._runs) / max(counted, 1),
-            largest_relative=max(each.most for each in self._runs),
-            relative=max(each.share for each in self._runs),
+            largest=found.largest,
+            mean=found.total / max(found.count, 1),
+            largest_relative=found.most,
+            relative=found.relative,
             top=self._same_top / self._rows if self._rows else None,
             rows=self._rows,
-            differs=self._differs,
-            reason=reason,
+            differs=found.exceeds(self._job),
+            reason=found.reason or None,
         )
 
 
@@ -175,8 +210,8 @@ def _parting(job: Job, feed: Feed, tell: Tell) -> Parting | None:
         for place in places:
             compared += 1
             pairs = list(_pairs(place, old, new))
-            if pairs and all(found.exceeds(job, flips) for found, flips in pairs):
-                nearest = min((found for found, _ in pairs), key=lambda each: each.share)
+            if pairs and all(found.exceeds(job) for found in pairs):
+                nearest = min(pairs, key=lambda each: each.relative)
                 return _told(place, nearest, compared)
     return None
 
@@ -190,17 +225,16 @@ def _values(
 
 def _pairs(
     place: Places, old: Mapping[str, Array | None], new: Mapping[str, Array | None]
-) -> Iterator[tuple[Apart, bool]]:
+) -> Iterator[Apart]:
     """Yield how far the values are apart, each of one model from each of the other that holds as much."""
     for ours in (old[name] for name in place.old):
         for theirs in (new[name] for name in place.new):
             if ours is None or theirs is None or ours.size != theirs.size or not ours.size:
                 continue
-            flips = ours.dtype.kind in "biuO"
             if ours.shape == theirs.shape:
-                yield apart(ours, theirs), flips
+                yield apart(ours, theirs)
             elif not ours.dtype.hasobject:  # in another layout: the same numbers in some order
-                yield apart(np.sort(ours, axis=None), np.sort(theirs, axis=None)), flips
+                yield apart(np.sort(ours, axis=None), np.sort(theirs, axis=None))
 
 
 def _told(place: Places, found: Apart, compared: int) -> Parting:
@@ -209,6 +243,6 @@ def _told(place: Places, found: Apart, compared: int) -> Parting:
         place.old_name,
         place.op_type,
         None if found.reason else found.largest,
-        None if found.reason else found.share,
+        None if found.reason else found.relative,
         compared,
     )

@@ -32,10 +32,12 @@ from tests.models import save
 DIGITS = str(SAMPLES / "digits.npz")
 
 
-def model(text: str, **arrays: np.ndarray) -> ModelProto:
+def model(text: str, **arrays: Any) -> ModelProto:
     """Return a model of a graph as ONNX writes it, with some constants."""
     made = parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]>\n{text}')
-    made.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in arrays.items())
+    made.graph.initializer.extend(
+        numpy_helper.from_array(np.asarray(array), name) for name, array in arrays.items()
+    )
     return made
 
 
