@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner, Result
+from onnx import numpy_helper
 
 from onnxtop.cli import app
 from onnxtop.loss import summary
@@ -164,3 +166,82 @@ def test_bug_is_an_internal_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     done = run(MODEL, "--data", DATA)
     assert done.exit_code == 5
     assert "internal error: ZeroDivisionError" in done.stderr
+
+
+def broken(folder: Path) -> str:
+    """Write a model with one NaN among its weights."""
+    proto = onnx.load(MODEL)
+    tensor = proto.graph.initializer[0]
+    array = numpy_helper.to_array(tensor).copy()
+    array.flat[0] = np.nan
+    tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+    onnx.save(proto, folder / "broken.onnx")
+    return str(folder / "broken.onnx")
+
+
+def test_a_loss_that_is_not_finite_fails(run: Run, tmp_path: Path) -> None:
+    path = broken(tmp_path)
+    for options in ((), ("--quick",), ("--surface", "--surface-points", "3")):
+        done = run(path, "--data", DATA, *options)
+        assert done.exit_code == 1
+        assert "nan" not in done.stdout.lower().replace("the loss is nan", "")
+        assert "loss not finite" in done.stdout
+        assert "FAILED: the loss is NaN: the output is not finite for 1,297 of 1,297 rows" in done.stdout
+        assert done.stderr == ""
+
+
+def test_a_loss_that_is_not_finite_is_null_and_has_a_reason(run: Run, tmp_path: Path) -> None:
+    done = run(broken(tmp_path), MODEL, "--data", DATA, "--quick", "-f", "json")
+    assert done.exit_code == 1
+    assert "NaN:" in done.stderr
+    bad, good = (entry["loss_probe"] for entry in json.loads(done.stdout)["reports"])
+    assert (bad["loss"], bad["accuracy"], bad["gradient_norm"]) == (None, None, None)
+    assert bad["reason"] == bad["failed"][0]
+    assert bad["splits"][0]["loss"] is None
+    assert good["failed"] == []
+    assert good["reason"] is None
+
+
+def test_a_report_on_data_tells_why_there_is_no_loss(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["report", "--quick", broken(tmp_path), "--data", DATA])
+    assert "the loss is NaN" in " ".join(done.stdout.split())
+    assert "nan" not in done.stdout.replace("the loss is NaN", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "failed"),
+    [
+        (("--max-loss", "0.02", "--min-accuracy", "0.99"), []),
+        (("--max-loss", "0.01"), ["loss 0.0145814 is above 0.01 (--max-loss)"]),
+        (("--min-accuracy", "1"), ["accuracy 0.997687 is below 1 (--min-accuracy)"]),
+        (
+            ("--split", "test", "--max-loss", "0.02", "--min-accuracy", "0.98"),
+            ["loss 0.103861 is above 0.02 (--max-loss)", "accuracy 0.972 is below 0.98 (--min-accuracy)"],
+        ),
+    ],
+)
+def test_gates(options: tuple[str, ...], failed: list[str], run: Run) -> None:
+    done = run(MODEL, "--data", DATA, "--quick", *options, "-f", "json")
+    assert json.loads(done.stdout)["loss_probe"]["failed"] == failed
+    assert done.exit_code == bool(failed)
+    assert done.stderr.splitlines() == [f"onnxtop: error: {MODEL}: {line}" for line in failed]
+    page = run(MODEL, "--data", DATA, "--quick", *options)
+    assert [line for line in page.stdout.splitlines() if line.startswith("FAILED: ")] == [
+        f"FAILED: {line}" for line in failed
+    ]
+
+
+def test_an_accuracy_that_there_is_not_fails_its_gate(run: Run, tmp_path: Path) -> None:
+    data = np.load(DATA)
+    target = np.zeros((len(data["x"]), 10), np.float32)
+    np.savez(tmp_path / "d.npz", x=data["x"], target=target)
+    done = run(MODEL, "--data", tmp_path / "d.npz", "--quick", "--loss", "mse", "--min-accuracy", "0.5")
+    assert done.exit_code == 1
+    assert "there is no accuracy" in done.stdout
+
+
+@pytest.mark.parametrize("options", [("--min-accuracy", "95"), ("--max-loss", "nan"), ("--max-loss", "-1")])
+def test_gates_that_make_no_sense(options: tuple[str, str], run: Run) -> None:
+    done = run(MODEL, "--data", DATA, *options)
+    assert done.exit_code == 2
+    assert options[1] in done.stderr

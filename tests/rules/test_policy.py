@@ -28,6 +28,8 @@ count-fixed = true
 peepholes = false
 skips = "cut"
 seed = 7
+time-limit = 30
+memory-limit = 2.5
 
 [severity]
 dead-outputs = "error"
