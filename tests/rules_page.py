@@ -65,10 +65,10 @@ while they are trained stands in [null-model.md](null-model.md).
 among them, OT209 says what can be said.
 - OT304 and OT305 are notes: they depend on the graph of layers, which is not known exactly for every \
 operation.
-- OT701 speaks of custom operations (QONNX's quantisers) and of one file with an attribute that \
-onnxruntime does not take; OT702 of one model whose normalisation it finds of the wrong size. OT706 speaks of \
-the `light_*` models and of one whose output is the same for a thousand inputs of any size. OT707 speaks of a test of \
-sequences that picks one of its inputs by position.
+- OT701 speaks of custom operations (QONNX's quantisers) and of two files that onnxruntime does not take; \
+OT702 of a normalisation that it finds of the wrong size. OT706 speaks of the `light_*` models and of one \
+more whose output was the same for inputs of any size. OT707 speaks of a test of sequences that picks one of \
+its inputs by position.
 """
 
 

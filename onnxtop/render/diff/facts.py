@@ -50,8 +50,8 @@ def run(diff: Diff) -> Iterator[str]:
     if found is None:
         return
     if found.failure is not None:
-        which = "new" if found.failed_new else "old"
-        yield f"not run to the end, at the {which} model: {found.failure.reason}"
+        which = f", the {'new' if found.failed_new else 'old'} model"
+        yield f"not run{'' if found.failure.kind == 'inputs' else which}: {found.failure.reason}"
         return
     yield f"run {counted(found.runs, 'time')} on {found.source}{_assumed(found)}; {found.limit}"
     for output in found.outputs:
