@@ -16,7 +16,9 @@ from onnxtop.results.run import PairOutput, Parting
 
 Array = NDArray[Any]
 
-_LEAST_SPREAD = 1e-6
+_LEAST_SPREAD = 0.05
+"""Of the size of an output: one that hardly varies is not measured by how little it does."""
+_TINY = 1e-6
 _FLIPPED = 1e-3
 """Share of whole numbers that rounding may turn over, as where two classes are as good as tied."""
 _AT_ONCE = 48
@@ -85,8 +87,8 @@ class Apart:
             return mean_square
         mean = self.values / self.count
         variance = max(self.values_square / self.count - mean**2, 0.0)
-        least = _LEAST_SPREAD * max(math.sqrt(self.values_square / self.count), 1.0)
-        return math.sqrt(mean_square) / max(math.sqrt(variance), least)
+        least = _LEAST_SPREAD * math.sqrt(self.values_square / self.count)
+        return math.sqrt(mean_square) / max(math.sqrt(variance), least, _TINY)
 
     def exceeds(self, job: Job) -> bool:
         """Tell whether that is more than it may be."""
@@ -128,7 +130,7 @@ def apart(old: Array, new: Array) -> Apart:
         return Apart()
     with np.errstate(over="ignore", invalid="ignore"):
         difference, size = np.abs(new - old), np.abs(old)
-        spread = max(float(np.std(old)), _LEAST_SPREAD * max(float(size.max()), 1.0))
+        spread = max(float(np.std(old)), _LEAST_SPREAD * float(size.max()), _TINY)
         largest = float(difference.max())
         total, square, values, squares = (
             float(np.sum(each)) for each in (difference, difference**2, old.real, size**2)
