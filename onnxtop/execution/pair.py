@@ -1,7 +1,7 @@
 """Two models run on the same inputs: how far their outputs are apart, and the first place where they part."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +25,11 @@ _AT_ONCE = 48
 """So many places are compared in one run."""
 
 
-def run_pair(job: Job, tell: Tell) -> Answer:
-    """Open both models, run both on every feed, and where they differ find out where they part."""
+def run_pair(job: Job, tell: Tell, answer: Callable[[Answer], None]) -> Answer:
+    """Open both models, run both on every feed, and where they differ find out where they part.
+
+    What is known before that is answered at once, so that it is not lost if the search takes too long.
+    """
     sessions = [opened(job, number, tell, plain=True) for number in (0, 1)]
     given = source(job)
     names = [[pair[number] for pair in job.outputs] for number in (0, 1)]
@@ -52,6 +55,8 @@ def run_pair(job: Job, tell: Tell) -> Answer:
     parting, notes = None, list(given.notes)
     if any(pair.differs for pair in pairs) and job.places:
         del sessions
+        early = "where they part was not found: the process ended before"
+        answer(Answer(runs=runs, chosen=chosen, pairs=pairs, notes=(*notes, early)))
         try:
             parting = _parting(job, worst, tell)
         except EndedError as ended:
