@@ -30,12 +30,14 @@ def main() -> None:
             at[0] = number
             _write(answers, {"model": number})
 
-    _write(answers, {"answer": plain(_done(job, tell, at))})
-    answers.flush()
+    def answer(found: Answer) -> None:
+        _write(answers, {"answer": plain(found)})
+
+    answer(_done(job, tell, answer, at))
     os._exit(0)  # what a library does when it is unloaded is nobody's concern here
 
 
-def _done(job: Job, tell: Any, at: list[int]) -> Answer:
+def _done(job: Job, tell: Any, answer: Any, at: list[int]) -> Answer:
     from onnxtop.execution.sessions import EndedError
 
     try:
@@ -45,7 +47,7 @@ def _done(job: Job, tell: Any, at: list[int]) -> Answer:
             return run_single(job, tell)
         from onnxtop.execution.pair import run_pair
 
-        return run_pair(job, tell)
+        return run_pair(job, tell, answer)
     except EndedError as ended:
         kind = "memory" if _is_memory(ended.failure.reason) else ended.failure.kind
         return Answer(failure=RunFailure(kind, ended.failure.reason, ended.failure.number))

@@ -1,7 +1,7 @@
 """Two models run on the same inputs: how far their outputs are apart, and the first place where they part."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,15 +16,20 @@ from onnxtop.results.run import PairOutput, Parting
 
 Array = NDArray[Any]
 
-_LEAST_SPREAD = 1e-6
+_LEAST_SPREAD = 0.05
+"""Of the size of an output: one that hardly varies is not measured by how little it does."""
+_TINY = 1e-6
 _FLIPPED = 1e-3
 """Share of whole numbers that rounding may turn over, as where two classes are as good as tied."""
 _AT_ONCE = 48
 """So many places are compared in one run."""
 
 
-def run_pair(job: Job, tell: Tell) -> Answer:
-    """Open both models, run both on every feed, and where they differ find out where they part."""
+def run_pair(job: Job, tell: Tell, answer: Callable[[Answer], None]) -> Answer:
+    """Open both models, run both on every feed, and where they differ find out where they part.
+
+    What is known before that is answered at once, so that it is not lost if the search takes too long.
+    """
     sessions = [opened(job, number, tell, plain=True) for number in (0, 1)]
     given = source(job)
     names = [[pair[number] for pair in job.outputs] for number in (0, 1)]
@@ -50,6 +55,8 @@ def run_pair(job: Job, tell: Tell) -> Answer:
     parting, notes = None, list(given.notes)
     if any(pair.differs for pair in pairs) and job.places:
         del sessions
+        early = "where they part was not found: the process ended before"
+        answer(Answer(runs=runs, chosen=chosen, pairs=pairs, notes=(*notes, early)))
         try:
             parting = _parting(job, worst, tell)
         except EndedError as ended:
@@ -85,8 +92,8 @@ class Apart:
             return mean_square
         mean = self.values / self.count
         variance = max(self.values_square / self.count - mean**2, 0.0)
-        least = _LEAST_SPREAD * max(math.sqrt(self.values_square / self.count), 1.0)
-        return math.sqrt(mean_square) / max(math.sqrt(variance), least)
+        least = _LEAST_SPREAD * math.sqrt(self.values_square / self.count)
+        return math.sqrt(mean_square) / max(math.sqrt(variance), least, _TINY)
 
     def exceeds(self, job: Job) -> bool:
         """Tell whether that is more than it may be."""
@@ -128,7 +135,7 @@ def apart(old: Array, new: Array) -> Apart:
         return Apart()
     with np.errstate(over="ignore", invalid="ignore"):
         difference, size = np.abs(new - old), np.abs(old)
-        spread = max(float(np.std(old)), _LEAST_SPREAD * max(float(size.max()), 1.0))
+        spread = max(float(np.std(old)), _LEAST_SPREAD * float(size.max()), _TINY)
         largest = float(difference.max())
         total, square, values, squares = (
             float(np.sum(each)) for each in (difference, difference**2, old.real, size**2)

@@ -38,6 +38,8 @@ def ask(job: Job, seconds: float) -> Answer:
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
+            if (early := heard.answer()) is not None:
+                return early
             late = RunFailure("time", f"not done after {seconds:g} s; see --time-limit", heard.number())
             return Answer(failure=late)
         answer = heard.answer()
@@ -103,11 +105,10 @@ class _Listener:
         return "".join(self.lines)[-_TAIL:]
 
     def answer(self) -> Answer | None:
-        """Return the answer, None if there was none."""
-        self._thread.join(5)
-        if not self.lines or not self.lines[-1].startswith('{"answer"'):
-            return None
-        answer: Answer = built(Answer, json.loads(self.lines[-1])["answer"])
+        """Return the last answer, None if there was none."""
+        self._thread.join(1)
+        told = [line for line in list(self.lines) if line.startswith('{"answer"') and line.endswith("\n")]
+        answer: Answer | None = built(Answer, json.loads(told[-1])["answer"]) if told else None
         return answer
 
     def number(self) -> int:

@@ -96,9 +96,9 @@ def run_pair(
         The data cannot be read, or does not fit the models.
     """
     limit = (
-        f"outputs may differ by {_ROUNDING:.2%} of their spread (largest difference), for rounding"
+        f"outputs may differ by {100 * _ROUNDING:g} % of their spread (largest difference), for rounding"
         if tolerance is None
-        else f"outputs may differ by {tolerance:.2%} of their spread (root mean square), the tolerance"
+        else f"outputs may differ by {100 * tolerance:g} % of their spread (root mean square), the tolerance"
     )
     empty = PairRun(_source(options), limit)
     old, new = graphs.models

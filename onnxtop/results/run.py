@@ -77,10 +77,10 @@ class PairOutput:
     """An output of both models on the same inputs.
 
     ``largest`` and ``mean`` are of the absolute difference. ``largest_relative`` is the largest against the
-    standard deviation of the old output, in the run where that is most, ``relative`` the root of the mean
-    square against that of all runs; of whole numbers and words both are the share that differs. ``top`` is
-    the share of ``rows`` whose largest entry stands in the same place, None where the output does not look
-    like classes.
+    spread of the old output (its standard deviation, or a twentieth of its size if that is more), in the run
+    where that is most, ``relative`` the root of the mean square against that of all runs; of whole numbers
+    and words both are the share that differs. ``top`` is the share of ``rows`` whose largest entry stands in
+    the same place, None where the output does not look like classes.
     ``differs`` says that the difference is more than the limit allows; ``reason`` why, or why there is no
     figure.
     """

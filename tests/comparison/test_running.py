@@ -15,7 +15,9 @@ from onnxtop.comparison import story
 from onnxtop.comparison.options import CompareOptions
 from onnxtop.comparison.running import decided
 from onnxtop.comparison.story import compare
+from onnxtop.execution.job import Answer, Given, Job, Places
 from onnxtop.execution.options import RunOptions
+from onnxtop.execution.pair import run_pair
 from onnxtop.results.diff import Diff, Verdict, WholeDiff
 from onnxtop.results.run import PairOutput, PairRun, RunFailure
 from tests import harmless, ruins
@@ -87,7 +89,7 @@ def test_what_rounds_stays_within_the_tolerance(change: harmless.Change, tmp_pat
     (output,) = diff.run.outputs
     assert output.relative is not None
     assert 0 < output.relative < 0.1
-    assert "10.00% of their spread" in diff.run.limit
+    assert "10 % of their spread" in diff.run.limit
 
 
 @pytest.mark.parametrize(("scale", "wanted"), [(0.008, Verdict.WITHIN), (0.0005, Verdict.CHANGED)])
@@ -189,6 +191,20 @@ def test_the_graphs_leave_open_what_a_run_decides(last: str, wanted: Verdict, tm
     assert decided_now.exit_code == (wanted is Verdict.CHANGED)
     assert f"{wanted}: " in decided_now.stdout
     assert "run 4 times on seeded inputs, n=1" in decided_now.stdout
+
+
+def test_what_is_known_is_not_lost_where_the_search_takes_too_long() -> None:
+    found: list[Answer] = []
+    paths = tuple(str(SAMPLES / "checkpoints" / f"epoch_{number:02}.onnx") for number in (1, 12))
+    given = Given(("x", "x"), ("float32", "float32"), (None, 64), ((1, 64),))
+    nowhere = Places("a", "a", "Gemm", ("no such value",), ("no such value",))
+    job = Job(paths, (given,), 2, 0, 2**32, outputs=(("logits", "logits"),), limit=0.1, places=(nowhere,))
+    last = run_pair(job, lambda number: None, found.append)
+    (early,) = found
+    assert early.pairs == last.pairs
+    assert early.pairs[0].differs
+    assert "the process ended before" in early.notes[-1]
+    assert last.notes[-1].startswith("where they part was not found: onnxruntime cannot open the model")
 
 
 def test_inputs_go_by_the_interface(tmp_path: Path) -> None:
