@@ -195,7 +195,7 @@ def nameless(report: Report) -> Report:
     """Take out of a report what its file says, and messages, which their rules explain."""
     return dataclasses.replace(
         report,
-        model=dataclasses.replace(report.model, producer=OWN, opset={OWN: 1}),
+        model=dataclasses.replace(report.model, path=OWN, producer=OWN, opset={OWN: 1}),
         coverage=dataclasses.replace(report.coverage, other_kinds={OWN: 1}),
         layers=tuple(
             dataclasses.replace(layer, name=f"{OWN}{number}", op_type=OWN)

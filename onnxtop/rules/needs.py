@@ -71,13 +71,14 @@ def some_baseline(report: Report, policy: Policy) -> str:
 
 def layers(report: Report, policy: Policy) -> str:
     """Say why layers are not compared with those of a baseline."""
-    settled = "the whole is the baseline's function" if policy.settled else ""
-    return baseline(report, policy) or settled
+    settled = "built as the baseline" if policy.structure_only else "the baseline's function as a whole"
+    return baseline(report, policy) or (settled if policy.settled else "")
 
 
 def values(report: Report, policy: Policy) -> str:
     """Say why values are not compared with those of a baseline, which training changes."""
-    return layers(report, policy) or ("--compare structure" if policy.structure_only else "")
+    asked = "--compare structure" if policy.structure_only else ""
+    return baseline(report, policy) or asked or layers(report, policy)
 
 
 def earlier_model(report: Report, policy: Policy) -> str:
