@@ -181,6 +181,6 @@ def random_output(report: Report, policy: Policy) -> Found:
     how="Several sizes are tried for what is open, and whole numbers that fit what they pick from.",
     false_alarms="None: give --data, --dim or --input-shape.",
 )
-def not_run(report: Report, policy: Policy) -> Found:
+def cannot_be_run(report: Report, policy: Policy) -> Found:
     for failure in _failure(report, "inputs"):
         yield None, f"it was not run: {failure.reason}; give --data, or sizes with --dim or --input-shape"
