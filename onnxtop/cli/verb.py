@@ -1,6 +1,7 @@
 """What every verb is: a click command that pairs its outputs, can talk, and survives its own bugs."""
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
@@ -132,7 +133,9 @@ class Verb(click.Command):
         """Run the verb; an error that nobody foresaw is a line on stderr, and a traceback with ``-vv``."""
         run: Run = ctx.params["run"]
         try:
-            with run.interrupts, run.progress:
+            with run.interrupts, run.progress, warnings.catch_warnings():
+                # NaN of the kind that signals, in a model: a finding, and no concern of NumPy's
+                warnings.filterwarnings("ignore", "invalid value encountered", RuntimeWarning)
                 return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, OnnxtopError):
             raise

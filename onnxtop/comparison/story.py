@@ -182,7 +182,7 @@ def _same(old: str, new: str, options: CompareOptions) -> Diff | None:
     None if weights stand in other files: those may differ.
     """
     side = _side(old, options, None, topology=False)
-    folders = [Path(path).resolve().parent for path in (old, new)]
+    folders = [Path(path).parent.resolve() for path in (old, new)]  # a link has data of its own
     if side.model.has_files_beside and folders[0] != folders[1]:
         return None
     parameters = (side.report.coverage.parameters_analysed,) * 2

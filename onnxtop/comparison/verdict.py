@@ -8,7 +8,7 @@ from onnxtop.comparison.walk import Difference, Walk
 from onnxtop.reader.model import Model
 from onnxtop.reader.skeleton import types_note
 from onnxtop.reader.terms import lossy
-from onnxtop.reader.terms.graph import PINNED, Graphs, Whole
+from onnxtop.reader.terms.graph import PINNED, Graphs, Pins, Whole
 from onnxtop.reader.terms.interface import Remark, is_recast
 from onnxtop.results.diff import Change, DiffSettings, Verdict, WholeDiff
 
@@ -58,8 +58,9 @@ def _compared(old: Model, new: Model, settings: DiffSettings) -> WholeDiff:
         if level > 1 and not _rounds(graphs, attempts[-1].whole):
             break
         whole = graphs.terms(level, pinned)
-        if pinned and whole.is_equal:
-            whole = graphs.terms(level, PINNED[1])  # against what holds at the first size alone
+        for other in PINNED[1:] if pinned else ():  # against what holds at the first sizes alone
+            if whole.is_equal:
+                whole = graphs.terms(level, other)
         if whole.is_equal:
             return _equal(graphs, level, whole)
         walk = Walk(whole)
@@ -81,9 +82,9 @@ def same_bytes() -> WholeDiff:
     return WholeDiff(verdict=Verdict.SAME, reason="the files hold the same bytes")
 
 
-def _levels(graphs: Graphs) -> Iterator[tuple[int, int]]:
-    first = PINNED[0] if graphs.is_open else 0
-    yield from ((0, 0), (1, 0))
+def _levels(graphs: Graphs) -> Iterator[tuple[int, Pins | None]]:
+    first = PINNED[0] if graphs.is_open else None
+    yield from ((0, None), (1, None))
     if first:
         yield 1, first
     yield 2, first
@@ -170,7 +171,9 @@ def _dropped(whole: Whole, walk: Walk | None = None) -> tuple[str, ...]:
         told.append(f"that nothing overrides the defaults of {', '.join(whole.defaults)}")
     if whole.sizes:
         names = ", ".join(sorted(whole.sizes))
-        told.append(f"open sizes of {names}: tried from {PINNED[0]} and from {PINNED[1]} on")
+        one, two, *more = (str(pins.first) for pins in PINNED)
+        first = f"first axes of {' and '.join(more)}"
+        told.append(f"open sizes of {names}: tried from {one} and from {two} on, and {first}")
     return tuple(told)
 
 

@@ -158,6 +158,23 @@ class TensorFiles:
             flat.flags.writeable = False
         return flat.reshape(tuple(tensor.dims))
 
+    def wanted(self, tensor: TensorProto) -> Array:
+        """Return a tensor that nothing can be done without.
+
+        Raises
+        ------
+        FormatError
+            It makes no sense.
+        """
+        try:
+            return self.read(tensor)
+        except (ValueError, TypeError, LookupError, NotImplementedError) as error:
+            reason = " ".join(str(error).split())
+            raise FormatError(
+                f"wanted the values of tensor {tensor.name!r}, found what cannot be read: {reason}; "
+                "export the model again"
+            ) from None
+
     def _dense(self, sparse: SparseTensorProto) -> Array:
         """Write out the zeros of a sparse tensor, up to 256 MiB of it; ValueError if it makes no sense."""
         values, indices = self.read(sparse.values), self.read(sparse.indices)

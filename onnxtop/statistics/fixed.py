@@ -68,7 +68,10 @@ def _wave_share(columns: Matrix) -> float:
 
     A window widens a sinusoid to a few neighbouring frequencies. Columns that hardly vary do not count.
     """
-    energy = np.abs(np.fft.rfft(columns.astype(np.float64), axis=0)) ** 2
+    with np.errstate(all="ignore"):
+        energy = np.abs(np.fft.rfft(columns.astype(np.float64), axis=0)) ** 2
+    if not np.isfinite(energy).all():
+        return 0.0
     total = energy.sum(axis=0)
     centre = energy.argmax(axis=0)
     near = sum(

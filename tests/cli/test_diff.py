@@ -3,8 +3,11 @@
 import json
 import shutil
 
+import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner
+from onnx import numpy_helper
 
 from onnxtop.cli import app
 from tests.faults import SAMPLES
@@ -68,3 +71,29 @@ def test_a_model_is_never_overwritten(diff, tmp_path):
     result = diff(OLD, "new.onnx", "-f", "json", "-o", "new.onnx")
     assert result.exit_code == 2
     assert "would overwrite a model" in result.stderr
+
+
+def test_the_same_bytes_with_other_weights_beside_them_through_a_link(diff, tmp_path):
+    folders = [tmp_path / name for name in ("old", "new", "linked")]
+    for folder, sign in zip(folders, (1, -1, -1), strict=True):
+        folder.mkdir()
+        model = onnx.load(NEW)
+        for tensor in model.graph.initializer:
+            tensor.CopyFrom(numpy_helper.from_array(sign * numpy_helper.to_array(tensor), tensor.name))
+        onnx.save(model, folder / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
+    paths = [folder / "m.onnx" for folder in folders]
+    paths[2].unlink()
+    paths[2].symlink_to(paths[0])
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert [diff(str(paths[0]), str(path)).exit_code for path in paths] == [0, 1, 1]
+
+
+def test_nan_that_signals_is_a_change_without_a_word_of_numpy(diff, tmp_path):
+    model = onnx.load(NEW)
+    for tensor in model.graph.initializer:
+        array = numpy_helper.to_array(tensor).copy()
+        array.reshape(-1)[:1].view(np.uint32)[:] = 0x7F800001
+        tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+    onnx.save(model, tmp_path / "nan.onnx")
+    result = diff(NEW, "nan.onnx")
+    assert (result.exit_code, result.stderr) == (1, "")

@@ -245,3 +245,14 @@ def test_gates_that_make_no_sense(options: tuple[str, str], run: Run) -> None:
     done = run(MODEL, "--data", DATA, *options)
     assert done.exit_code == 2
     assert options[1] in done.stderr
+
+
+def test_a_tensor_that_makes_no_sense_is_an_error_of_the_model(run: Run, tmp_path: Path) -> None:
+    model = onnx.load(MODEL)
+    model.graph.initializer.append(numpy_helper.from_array(np.ones(1, np.float32), "deep"))
+    model.graph.initializer[-1].dims[:] = [1] * 65
+    path = tmp_path / "deep.onnx"
+    onnx.save(model, path)
+    done = run(path, "--data", DATA)
+    assert done.exit_code == 3
+    assert "wanted the values of tensor 'deep'" in done.stderr

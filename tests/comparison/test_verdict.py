@@ -270,7 +270,7 @@ def test_open_sizes_are_tried_at_two_and_named(tmp_path):
     old = model("s = Shape (a)  r = Reshape (a, s)  y = Tanh (r)")
     whole = judged(old, model("y = Tanh (a)"), tmp_path)
     assert whole.verdict is Verdict.EQUIVALENT
-    assert whole.dropped == ("open sizes of a: tried from 13 and from 29 on",)
+    assert whole.dropped == ("open sizes of a: tried from 13 and from 29 on, and first axes of 1 and 100",)
     cut = model("n = Constant <value_ints = [0]> ()  m = Constant <value_ints = [20]> () "
                 "c = Slice (a, n, m, n)  y = Tanh (c)")  # fmt: skip
     assert (
@@ -422,3 +422,29 @@ def test_an_inserted_layer_leaves_the_others_their_weights(tmp_path):
     ]
     assert all(layer.is_same for layer in found.layers)
     assert [each.kind for each in found.whole.changes] == ["inserted"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "l = Constant <value_int = 1> ()  c = Equal (n, l)  m = Neg (y0)  y = Where (c, m, y0)",
+        "l = Constant <value_int = 2> ()  c = Mod (n, l)  f = Cast <to = 1> (c)  y = Mul (y0, f)",
+        "l = Constant <value_int = 64> ()  c = Greater (n, l)  m = Neg (y0)  y = Where (c, m, y0)",
+    ],
+    ids=["one", "even", "many"],
+)
+def test_another_function_of_one_entry_of_an_even_number_or_of_many_is_changed(tmp_path, odd):
+    size = "s = Shape (a)  z = Constant <value_int = 0> ()  n = Gather (s, z)"
+    old = text("y = Tanh (a)", "float[N, 4] a", "float[M, 4] y")
+    new = text(f"{size}  y0 = Tanh (a)  {odd}", "float[N, 4] a", "float[M, 4] y")
+    assert judged(old, new, tmp_path).verdict in (Verdict.CHANGED, Verdict.UNPROVEN)
+
+
+def test_an_attribute_without_a_type_counts(tmp_path):
+    def model(order):
+        made = text(f"y = Transpose <perm = {order}> (a)", "float[4, 4] a", "float[4, 4] y")
+        made.graph.node[0].attribute[0].type = 0
+        return made
+
+    assert judged(model([0, 1]), model([1, 0]), tmp_path).verdict is Verdict.CHANGED
+    assert judged(model([0, 1]), model([0, 1]), tmp_path).verdict is Verdict.SAME

@@ -434,3 +434,10 @@ def test_a_decoder_without_a_result(tmp_path: Path) -> None:
     held = {"q": np.ones((4, 4), np.int8), "s": np.float32(0.5), "w": weights(4, 4)}
     report = audit(save(model([lost, node("MatMul", "x w")], held, {"x": (2, 4)}), tmp_path))
     assert report.coverage.parameters_analysed == 16
+
+
+@pytest.mark.parametrize("closes", ["Cast", "Unheard"])
+def test_a_cycle_through_a_size_is_fed_by_nothing(tmp_path: Path, closes: str) -> None:
+    nodes = [node("MatMul", "x w", "a"), node("Add", "a c"), node("Shape", "y", "s"), node(closes, "s", "c")]
+    made = model(nodes, {"w": weights(4, 4)}, {"x": [2, 4]})
+    assert audit(save(made, tmp_path, "cycle.onnx")).coverage.parameters_total == 16

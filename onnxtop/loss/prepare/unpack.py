@@ -31,7 +31,7 @@ def unpacked(model: Model) -> Prepared:
         else:
             graph.nodes.append(complete(node, model.files))
     for name in constants:
-        graph.hold(name, model.files.read(main[name]))
+        graph.hold(name, model.files.wanted(main[name]))
     return Prepared(graph, inputs_of(model), tuple(map(_declared, proto.graph.output)))
 
 
@@ -58,5 +58,5 @@ def complete(node: NodeProto, files: TensorFiles) -> NodeProto:
     whole = copied(node)
     for tensor in tensors_in(whole):
         if tensor.data_location == TensorProto.EXTERNAL:
-            tensor.CopyFrom(numpy_helper.from_array(np.asarray(files.read(tensor)), tensor.name))
+            tensor.CopyFrom(numpy_helper.from_array(np.asarray(files.wanted(tensor)), tensor.name))
     return whole

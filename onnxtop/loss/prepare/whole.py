@@ -17,7 +17,7 @@ def whole(path: str, allow_external: Sequence[str] = (), outputs: Sequence[str] 
     tensors: list[TensorProto] = []
     for tensor in proto.graph.initializer:
         if tensor.data_location == TensorProto.EXTERNAL:
-            tensor = numpy_helper.from_array(np.array(model.files.read(tensor)), tensor.name)
+            tensor = numpy_helper.from_array(np.array(model.files.wanted(tensor)), tensor.name)
         tensors.append(tensor)
     nodes = [complete(node, model.files) for node in proto.graph.node]
     del proto.graph.initializer[:], proto.graph.node[:]

@@ -131,8 +131,10 @@ class Neurons(Walk):
     def after(self, node: Node) -> None:
         """Feed what was awaited."""
         for value in node.outputs:
-            for hub in self._awaited.get(value, ()):
-                self.builder.connect(self.env[value].ids.ravel(), hub)
+            lanes = self.env.get(value)
+            if lanes is not None:  # nothing feeds what waited for a size
+                for hub in self._awaited.get(value, ()):
+                    self.builder.connect(lanes.ids.ravel(), hub)
 
     # Control flow.
 

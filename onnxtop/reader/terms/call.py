@@ -59,6 +59,8 @@ def attribute_value(attribute: AttributeProto, files: TensorFiles) -> Any:
             return _tensor(files.register_sparse(attribute.sparse_tensor), files)
     except (LookupError, NotImplementedError, TypeError, ValueError):  # no data, or of an unknown type
         return Encoded(attribute.SerializeToString(deterministic=True))
+    if attribute.type == AttributeProto.UNDEFINED:
+        return Encoded(attribute.SerializeToString(deterministic=True))
     value = helper.get_attribute_value(attribute)
     if isinstance(value, int | float | bytes):
         return value

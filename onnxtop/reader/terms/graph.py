@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -19,8 +19,16 @@ from onnxtop.reader.terms.folding import Folding
 from onnxtop.reader.terms.interface import Declared, Ports, fits, inputs_of, outputs_of, ports
 from onnxtop.reader.terms.table import INPUT, Origin, Table, Type
 
-PINNED = (13, 29)
-"""Sizes that stand for open ones: what is equal at one size alone may be a coincidence."""
+
+class Pins(NamedTuple):
+    """Sizes that stand for open ones: of a first axis, mostly the batch, and of others; from each on."""
+
+    first: int
+    other: int
+
+
+PINNED = (Pins(13, 13), Pins(29, 29), Pins(1, 128), Pins(100, 16))
+"""What is equal at one size may be a coincidence; one entry, or many, may be treated otherwise."""
 
 _DEFAULT, _INNER, UNKNOWN = "default", "body input", "unreadable"
 """Terms of our own: an input's default, an input of a body, a constant without content."""
@@ -78,8 +86,8 @@ class Graphs:
         """Whether some size of an input is not declared by either model."""
         return any(shape is not None and None in shape for shape in self._shapes().values())
 
-    def terms(self, level: int, pinned: int = 0) -> Whole:
-        """Return both models as terms; ``pinned`` is the first of the sizes that stand for open ones."""
+    def terms(self, level: int, pinned: Pins | None = None) -> Whole:
+        """Return both models as terms; ``pinned`` are the sizes that stand for open ones."""
         builder = Builder(level, _RULES[level], self._folding)
         shapes = self._shapes()
         sizes = self._pin(shapes, pinned) if pinned else {}
@@ -109,7 +117,7 @@ class Graphs:
             shapes[old] = agreed(shapes[old], self.inputs.new[new].shape)
         return shapes
 
-    def _pin(self, shapes: Mapping[int, Shape | None], first: int) -> dict[str, Shape]:
+    def _pin(self, shapes: Mapping[int, Shape | None], start: Pins) -> dict[str, Shape]:
         pins: dict[Any, int] = {}
         sizes: dict[str, Shape] = {}
         for place, shape in shapes.items():
@@ -118,7 +126,9 @@ class Graphs:
                 continue
             names = item.names if item.shape is not None else [""] * len(shape)
             sizes[item.name] = tuple(
-                pins.setdefault(name or (place, axis), first + 2 * len(pins)) if size is None else size
+                pins.setdefault(name or (place, axis), (start.other if axis else start.first) + 2 * len(pins))
+                if size is None
+                else size
                 for axis, (size, name) in enumerate(zip(shape, names, strict=True))
             )
         return sizes
@@ -268,7 +278,7 @@ class _Walk:
         return [None if value is None else self._term(value) for value in body.outputs]
 
     def _attributes(self, node: Node, operands: Sequence[int | None], place: str) -> dict[str, Any]:
-        kinds = (AttributeProto.GRAPH, AttributeProto.GRAPHS, AttributeProto.UNDEFINED)
+        kinds = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
         found: dict[str, Any] = {
             item.name: attribute_value(item, self._model.files)
             for item in node.proto.attribute
