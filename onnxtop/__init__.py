@@ -17,6 +17,8 @@ from onnxtop._version import __version__ as __version__
 if TYPE_CHECKING:
     from onnxtop.auditing.options import AuditOptions as AuditOptions
     from onnxtop.auditing.story import audit as audit
+    from onnxtop.comparison.options import CompareOptions as CompareOptions
+    from onnxtop.comparison.story import compare as compare
     from onnxtop.errors import (
         ExternalDataError as ExternalDataError,
         FormatError as FormatError,
@@ -25,10 +27,13 @@ if TYPE_CHECKING:
         OnnxtopError as OnnxtopError,
         UsageError as UsageError,
     )
+    from onnxtop.execution.options import RunOptions as RunOptions
     from onnxtop.landscape.story import loss_barcode as loss_barcode
     from onnxtop.loss.probe import Probe as Probe
     from onnxtop.reader.layer import Layer as Layer, Skipped as Skipped
     from onnxtop.reader.layers import read_layers as read_layers
+    from onnxtop.results.diff import Diff as Diff
+    from onnxtop.results.envelope import read_envelope as read_envelope
     from onnxtop.results.report import Report as Report
     from onnxtop.topology.barcode import (
         merge_tree_barcode as merge_tree_barcode,
@@ -42,6 +47,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "AuditOptions": "onnxtop.auditing.options",
+    "CompareOptions": "onnxtop.comparison.options",
+    "Diff": "onnxtop.results.diff",
     "ExternalDataError": "onnxtop.errors",
     "FormatError": "onnxtop.errors",
     "Layer": "onnxtop.reader.layer",
@@ -50,15 +57,18 @@ _HOME = {
     "OnnxtopError": "onnxtop.errors",
     "Probe": "onnxtop.loss.probe",
     "Report": "onnxtop.results.report",
+    "RunOptions": "onnxtop.execution.options",
     "Skipped": "onnxtop.reader.layer",
     "UsageError": "onnxtop.errors",
     "audit": "onnxtop.auditing.story",
+    "compare": "onnxtop.comparison.story",
     "deep_graph_persistence": "onnxtop.topology.deep_graph_persistence",
     "layer_persistence": "onnxtop.topology.neural_persistence",
     "loss_barcode": "onnxtop.landscape.story",
     "merge_tree_barcode": "onnxtop.topology.barcode",
     "neural_persistence": "onnxtop.topology.neural_persistence",
     "point_cloud_barcode": "onnxtop.topology.barcode",
+    "read_envelope": "onnxtop.results.envelope",
     "read_layers": "onnxtop.reader.layers",
 }
 

@@ -156,8 +156,8 @@ def _codes_off(factor: float) -> Callable[[], Iterator[Pair]]:
 RUINS = (
     *(Row(f"NaN in {kind}", _ruined(_constants(kind, True))) for kind in dict.fromkeys(_KINDS.values())),
     Row("NaN in scales", _ruined(_constants("scales and zero points", True))),
-    *(Row(f"other {kind}", _ruined(_constants(kind, False))) for kind in dict.fromkeys(_KINDS.values())),
-    Row("other scales and zero points", _ruined(_constants("scales and zero points", False))),
+    *(Row(f"{kind} changed", _ruined(_constants(kind, False))) for kind in dict.fromkeys(_KINDS.values())),
+    Row("scales and zero points changed", _ruined(_constants("scales and zero points", False))),
     Row("another operation", _ruined(ruins.operations)),
     Row("another attribute", _ruined(ruins.attributes)),
     Row("an edge from elsewhere", _ruined(_told(ruins.edges, " takes "))),

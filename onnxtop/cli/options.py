@@ -1,6 +1,7 @@
 """Options of the command line: those of outputs and of talking, and any that a dataclass declares."""
 
 import functools
+import math
 import re
 import typing
 from collections.abc import Callable, Mapping
@@ -30,6 +31,20 @@ MEASURED = (
     *("count_fixed", "structure", "seed"),
 )
 """Options of an audit that say what is measured and how."""
+
+
+class _Whole(click.IntRange):
+    name = "whole number"  # as it is called in a message
+
+
+class _Number(click.FloatRange):
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Refuse what is neither finite nor a number as what is no number."""
+        if not math.isfinite(found := super().convert(value, param, ctx)):
+            self.fail(f"{value!r} is not a valid {self.name}.", param, ctx)
+        return found
 
 
 def options_of(options: Any, *names: str) -> Callable[[Function], Function]:
@@ -70,9 +85,9 @@ def _values(each: Declared) -> dict[str, Any]:
     if each.choices:
         return {"type": click.Choice(each.choices), **shown}
     if each.kind is int:
-        return {"type": int if least is None else click.IntRange(min=least), **shown}
+        return {"type": int if least is None else _Whole(min=least), **shown}
     if each.kind is float:
-        return {"type": click.FloatRange(min=least), **shown}
+        return {"type": _Number(min=least), **shown}
     check = {"callback": _pattern} if each.option.form == "pattern" else {}
     return {"type": _FORMS[each.option.form], **shown, **check}
 

@@ -8,7 +8,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
 from typing import IO, Any, TextIO
@@ -18,6 +18,9 @@ import click
 from onnxtop.cli.interrupt import UNFINISHED
 from onnxtop.errors import UsageError
 from onnxtop.render import RENDERERS, STREAMED, RenderOptions, render, suffixes
+
+STDOUT = "-"
+"""What stands for stdout in the place of a file, as everywhere."""
 
 _DRAWN = ("terminal", "text")
 """Formats that look as the stream needs it; the others are the same bytes everywhere."""
@@ -35,8 +38,8 @@ def pair(events: Iterable[tuple[str, str]], result: str, hint: str = "") -> list
     """Pair formats of a result with files, given in their order as ("formats", name) and ("files", path).
 
     A file belongs to the nearest format before it that has none; without one its suffix tells the format. A
-    format without a file goes to stdout, and at most one may. A ``hint`` says what else to do where a suffix
-    is not known.
+    format without a file, or with ``-`` for one, goes to stdout, and at most one may. A ``hint`` says what
+    else to do where a suffix is not known.
 
     >>> pair([("formats", "json"), ("files", "a.json"), ("formats", "csv")], "report")
     [Output(format='json', path='a.json'), Output(format='csv', path=None)]
@@ -51,12 +54,15 @@ def pair(events: Iterable[tuple[str, str]], result: str, hint: str = "") -> list
             outputs[waiting[-1]] = Output(outputs[waiting[-1]].format, value)
         else:
             outputs.append(Output(_by_suffix(value, result, hint), value))
+    outputs = [replace(output, path=None) if output.path == STDOUT else output for output in outputs]
     if sum(output.path is None for output in outputs) > 1:
         raise click.UsageError("only one format can go to stdout: give the others a file with -o")
     return outputs or [Output(next(iter(RENDERERS[result])))]
 
 
 def _by_suffix(path: str, result: str, hint: str) -> str:
+    if path == STDOUT:
+        return next(iter(RENDERERS[result]))
     suffix, known = Path(path).suffix.lower(), suffixes(result)
     if suffix not in known:
         raise click.UsageError(
@@ -89,6 +95,8 @@ def check(outputs: Sequence[Output], inputs: Iterable[str]) -> None:
 def _why_unwritable(target: Path) -> str:
     if target.is_dir():
         return "it is a folder"
+    if target.name == STDOUT:
+        return "wanted a file, found what stands for stdout"
     if not target.parent.is_dir():
         return f"there is no folder {str(target.parent)!r}"
     if target.exists() and not os.access(target, os.W_OK):

@@ -82,9 +82,12 @@ def resolve(ctx: click.Context) -> Settings:
 
 def shown(settings: Settings) -> str:
     """Return every setting as a line of TOML with its source behind it."""
+    ignored: dict[str, list[str]] = {}
+    for rule, pattern in settings.values["ignore-layers"]:
+        ignored.setdefault(rule, []).append(pattern)
     rows = [
         (f"{key} = {_toml(value)}", settings.sources[key])
-        for key, value in settings.values.items()
+        for key, value in {**settings.values, "ignore-layers": ignored}.items()
         if value is not None
     ]
     width = max(len(text) for text, _ in rows)
@@ -96,7 +99,7 @@ def _toml(value: Any) -> str:
     if isinstance(value, bool | str):
         return strict(value)  # TOML writes these as JSON does
     if isinstance(value, float | int):
-        return '"inf"' if math.isinf(value) else f"{value:g}"
+        return '"inf"' if math.isinf(value) else repr(value).removesuffix(".0")
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_toml(str(key))} = {_toml(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):

@@ -21,6 +21,9 @@ _TAIL = 4000
 """Characters of what a process said last that are looked at."""
 
 
+_OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "Cannot allocate", "out of memory", "start new thread")
+
+
 def ask(job: Job, seconds: float) -> Answer:
     """Have a job done in a process of its own; that it did not end well is an answer too.
 
@@ -119,7 +122,7 @@ class _Listener:
 
 def _death(code: int, said: str, number: int) -> RunFailure:
     """Say how a process ended that gave no answer."""
-    if any(word in said for word in ("bad_alloc", "MemoryError", "Cannot allocate", "out of memory")):
+    if any(word in said for word in _OUT_OF_MEMORY):
         return RunFailure("memory", "the process ran out of memory; see --memory-limit", number)
     if code >= 0:
         return RunFailure("died", f"the process ended itself with code {code}", number)

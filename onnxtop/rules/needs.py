@@ -71,7 +71,7 @@ def some_baseline(report: Report, policy: Policy) -> str:
 
 def layers(report: Report, policy: Policy) -> str:
     """Say why layers are not compared with those of a baseline."""
-    settled = "built as the baseline" if policy.structure_only else "the baseline's function as a whole"
+    settled = "built like the baseline" if policy.structure_only else "the verdict on the whole model decides"
     return baseline(report, policy) or (settled if policy.settled else "")
 
 
@@ -88,4 +88,4 @@ def earlier_model(report: Report, policy: Policy) -> str:
 
 def run(report: Report, policy: Policy) -> str:
     """Say why the model was not run."""
-    return "no --run" if report.run is None else ""
+    return "no check --run" if report.run is None else ""

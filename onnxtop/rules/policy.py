@@ -79,7 +79,7 @@ def read_config(path: Path, options: Mapping[str, Declared]) -> Config:
     values = {}
     for key, value in data.items():
         if key not in known:
-            raise UsageError(f"{path}: unknown key {key!r}{did_you_mean(key, known)}")
+            raise UsageError(f"{path}: unknown key {key!r}{_what_instead(key, known, options)}")
         try:
             values[key] = known[key](value)
         except UsageError as error:
@@ -87,6 +87,15 @@ def read_config(path: Path, options: Mapping[str, Declared]) -> Config:
     if "baseline" in values:
         values["baseline"] = str(path.parent / values["baseline"])
     return Config(path, values)
+
+
+def _what_instead(key: str, known: Iterable[str], options: Mapping[str, Declared]) -> str:
+    """Say what to do instead of setting an unknown key."""
+    if any(f"--{key}" == each.flag for each in options.values()):
+        return f": the flag --{key} has none, give it on the command line"
+    if any(figure.split(".")[0] == key for figure in (*THRESHOLDS, *TOLERANCES)):
+        return ": figures stand under [thresholds] or [tolerances]"
+    return did_you_mean(key, known) or f"; known are {', '.join(known)}"
 
 
 def _parsed(path: Path) -> Mapping[str, Any]:
@@ -104,17 +113,14 @@ def _table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def check_rules(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the names if each is a rule's name, its code, or the beginning of codes.
+    """Return the names, each a rule's name, its code, or the beginning of codes, as rules spell them.
 
     Raises
     ------
     UsageError
         One is not.
     """
-    checked = tuple(names)
-    for name in checked:
-        _rule(name, prefixes=True)
-    return checked
+    return tuple(_rule(name, prefixes=True) for name in names)
 
 
 def policy_of(values: Mapping[str, Any], baseline: Report | None = None, unknown: str = "") -> Policy:
@@ -133,11 +139,15 @@ def policy_of(values: Mapping[str, Any], baseline: Report | None = None, unknown
 
 
 def _rule(name: str, *, prefixes: bool) -> str:
+    """Return a rule's name, its code or the beginning of codes, given in any case."""
     codes, names = [rule.code for rule in RULES], [rule.name for rule in RULES]
-    whole = name in codes or name in names
-    if not whole and not (prefixes and name and any(code.startswith(name) for code in codes)):
-        raise UsageError(f"there is no rule {name!r}{did_you_mean(name, [*names, *codes])}")
-    return name
+    upper, lower = name.upper(), name.lower()
+    if upper in codes or (prefixes and name and any(code.startswith(upper) for code in codes)):
+        return upper
+    if lower not in names:
+        hint = did_you_mean(name, [*names, *codes]) or "; `onnxtop rules` lists them"
+        raise UsageError(f"there is no rule {name!r}{hint}")
+    return lower
 
 
 # One function a kind of value: it returns what the program wants, or says what is wrong.
@@ -162,7 +172,7 @@ def _entries(value: Any, known: Iterable[str] | None, convert: Callable[[Any], A
     checked = {}
     for name, entry in _joined(value, known or ()):
         if known is None:
-            _rule(name, prefixes=convert is _patterns)
+            name = _rule(name, prefixes=convert is _patterns)
         elif name not in known:
             raise UsageError(f"unknown figure {name!r}{did_you_mean(name, known)}")
         try:

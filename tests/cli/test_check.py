@@ -109,8 +109,33 @@ def test_settings_and_where_they_come_from(check, tmp_path):
     assert lines["fail-on"].endswith("# --fail-on")
     assert lines["thresholds"].startswith('thresholds = {"np.normalized" = {"min" = 0.05}}')
     assert lines["thresholds"].endswith(f"# {tmp_path / 'onnxtop.toml'}")
-    assert lines["ignore-layers"].startswith('ignore-layers = [["OT2", "a"]]')
+    assert lines["ignore-layers"].startswith('ignore-layers = {"OT2" = ["a"]}')
     assert lines["convention"].endswith("# default")
+
+
+def test_settings_that_are_shown_can_be_a_file(check, tmp_path):
+    (tmp_path / "onnxtop.toml").write_text(
+        'p = "inf"\n[thresholds]\nnp.normalized = {min = 0.123456789}\n'
+        '[severity]\nOT201 = "off"\n[ignore-layers]\nOT2 = ["a", "b"]\nall-zero = "c"'
+    )
+    shown = [line.split("  # ")[0] for line in check("--show-settings").stdout.splitlines()]
+    (tmp_path / "onnxtop.toml").write_text("\n".join(shown))
+    assert [line.split("  # ")[0] for line in check("--show-settings").stdout.splitlines()] == shown
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "wanted"),
+    [
+        ("--draws", "x", "'x' is not a valid whole number"),
+        ("--time-limit", "x", "'x' is not a valid number"),
+        ("--memory-limit", "nan", "not a valid number"),
+        ("--time-limit", "inf", "not a valid number"),
+    ],
+)
+def test_numbers_that_are_none(check, flag, value, wanted):
+    result = check("model.onnx", flag, value)
+    assert result.exit_code == 2
+    assert wanted in result.stderr
 
 
 def test_layers_choose_what_is_shown(tmp_path, monkeypatch):

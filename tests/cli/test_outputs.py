@@ -40,13 +40,18 @@ def events(line):
         ("-f json -f csv -o a -o b", [("json", "b"), ("csv", "a")]),
         ("-f json -o a -o b.csv", [("json", "a"), ("csv", "b.csv")]),
         ("-f json -o a -f json -o b", [("json", "a"), ("json", "b")]),
+        ("-f json -o -", [("json", None)]),
+        ("-o -", [("terminal", None)]),
+        ("-f json -o - -o a.csv", [("json", None), ("csv", "a.csv")]),
     ],
 )
 def test_a_file_belongs_to_the_nearest_format_before_it(line, outputs):
     assert pair(events(line), "report") == [Output(*each) for each in outputs]
 
 
-@pytest.mark.parametrize("line", ["-f json -f csv", "-f json -f json -f csv -o a", "-o a", "-o a.pdf"])
+@pytest.mark.parametrize(
+    "line", ["-f json -f csv", "-f json -f json -f csv -o a", "-o a", "-o a.pdf", "-f csv -o - -f json"]
+)
 def test_pairs_that_make_no_sense(line):
     with pytest.raises(click.UsageError):
         pair(events(line), "report")
@@ -54,7 +59,12 @@ def test_pairs_that_make_no_sense(line):
 
 @pytest.mark.parametrize(
     ("path", "reason"),
-    [("gone/a.json", "there is no folder"), ("folder", "is a folder"), ("model.onnx", "overwrite a model")],
+    [
+        ("gone/a.json", "there is no folder"),
+        ("-", "wanted a file"),
+        ("folder", "is a folder"),
+        ("model.onnx", "overwrite a model"),
+    ],
 )
 def test_files_that_cannot_be_written_are_refused(tmp_path, monkeypatch, path, reason):
     monkeypatch.chdir(tmp_path)

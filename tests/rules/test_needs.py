@@ -34,20 +34,20 @@ def test_every_rule_runs_or_says_why_not(mlp: Report) -> None:
 
 
 def test_by_default_a_baseline_and_thresholds_are_missing(mlp: Report) -> None:
-    assert set(reasons(mlp).values()) == {"no baseline", "no threshold is set", "no --run"}
+    assert set(reasons(mlp).values()) == {"no baseline", "no threshold is set", "no check --run"}
     assert reasons(mlp)["OT501"] == reasons(mlp)["OT500"] == reasons(mlp)["OT604"] == "no baseline"
     assert reasons(mlp)["OT401"] == "no threshold is set"
     bands = {"np.normalized": Band(min=0.1), "dgp.normalized": Band(max=2.0)}
     other = dataclasses.replace(mlp, model=dataclasses.replace(mlp.model, function=None))
     whole = reasons(mlp, Policy(baseline=other, thresholds=bands))
-    assert set(whole.values()) == {"no --run", "the baseline is no model"}
+    assert set(whole.values()) == {"no check --run", "the baseline is no model"}
 
 
 def test_of_the_same_function_no_more_is_said(mlp: Report) -> None:
     found = reasons(mlp, Policy(baseline=mlp))
-    assert found["OT501"] == found["OT504"] == "the baseline's function as a whole"
+    assert found["OT501"] == found["OT504"] == "the verdict on the whole model decides"
     assert not {"OT507", "OT511", "OT514"} & found.keys()
-    assert reasons(mlp, Policy(baseline=mlp, structure_only=True))["OT504"] == "built as the baseline"
+    assert reasons(mlp, Policy(baseline=mlp, structure_only=True))["OT504"] == "built like the baseline"
 
 
 def test_quick_reports_lack_statistics(samples: Path) -> None:

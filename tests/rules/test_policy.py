@@ -102,6 +102,10 @@ def test_an_empty_table_is_a_configuration(tmp_path: Path) -> None:
 WRONG = {
     "fail_on = 'error'": "unknown key 'fail_on': did you mean fail-on?",
     "colour = 1": "unknown key 'colour'",
+    "zzzz = 1": "unknown key 'zzzz'; known are fail-on, select",
+    "quick = true": "unknown key 'quick': the flag --quick has none",
+    "input-shape = 'x=1'": "the flag --input-shape has none",
+    "np.normalized = {min = 1}": "figures stand under [thresholds] or [tolerances]",
     "fail-on = 'warn'": "fail-on: wanted one of error, warning, never, found 'warn': did you mean warning?",
     "select = 'OT1'": "wanted a list of rules",
     "select = ['OT9']": "there is no rule 'OT9'",
@@ -160,3 +164,4 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
 
 def test_rules_by_name_code_and_beginning() -> None:
     assert check_rules(["OT101", "OT", "all-zero"]) == ("OT101", "OT", "all-zero")
+    assert check_rules(["ot101", "ot1", "All-Zero"]) == ("OT101", "OT1", "all-zero")

@@ -42,7 +42,7 @@ class _Answer(ReportPage):
         judged = by_verdict(results, self.fail_on)
         for verdict in dict.fromkeys(verdict for verdict, _ in judged):
             self._group(verdict, [result for each, result in judged if each is verdict])
-        for line in (*facts.unchecked(results), facts.incomplete(results)):
+        for line in (self._hidden(results), *facts.unchecked(results), facts.incomplete(results)):
             if line:
                 self.paragraph(line, "dim")
         self.line(summed_up(results, self.fail_on), "bold")
@@ -62,6 +62,20 @@ class _Answer(ReportPage):
         """Return the findings to list, the worst first; those that are known, and notes, wait for --all."""
         worst = [] if isinstance(result, FailedModel) else facts.by_severity(result.findings)
         return [each for each in worst if self.all_rows or not (each.known or each.severity == "note")]
+
+    def _hidden(self, results: Sequence[Result]) -> str:
+        """Say what waits for --all."""
+        found = [each for result in results if isinstance(result, Report) for each in result.findings]
+        shown = sum(len(self._shown(result)) for result in results)
+        kinds = " and ".join(
+            each
+            for each, some in (
+                ("notes", any(each.severity == "note" and not each.known for each in found)),
+                ("what is known", any(each.known for each in found)),
+            )
+            if some
+        )
+        return f"--all shows {kinds}" if len(found) > shown else ""
 
     def _model(self, verdict: Outcome, result: Result) -> None:
         word, style = _WORDS[verdict]
