@@ -1,11 +1,12 @@
 """What the inputs of a model are given where nothing else is: shapes, and ranges of what picks entries."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 
 import numpy as np
 
-from onnxtop.errors import ModelError
+from onnxtop.errors import FormatError, ModelError
 from onnxtop.execution.job import Given
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.ops.tables import LOOKUPS
@@ -49,7 +50,9 @@ def spans(model: Model) -> dict[str, tuple[float, float]]:
     found = {}
     for value in model.inputs:
         for use in model.users.get(value, ()):
-            span = _span(model, use.node) if use.position == 0 else None
+            span = None
+            with contextlib.suppress(FormatError):  # onnxruntime says what it makes of such codes
+                span = _span(model, use.node) if use.position == 0 else None
             if span is not None:
                 found[value.name] = span
     return found
@@ -61,7 +64,7 @@ def _span(model: Model, node: Node) -> tuple[float, float] | None:
     held = [None if value is None else model.tensors.get(value) for value in node.inputs[1:3]]
     if held[0] is None or held[1] is None or any(model.files.is_beside(each) for each in held if each):
         return None
-    scale, zero = (model.files.read(each) for each in held if each is not None)
+    scale, zero = (model.files.wanted(each) for each in held if each is not None)
     if scale.size != 1 or zero.size != 1 or zero.dtype.kind not in "iu" or zero.dtype.itemsize > 2:
         return None
     limits = np.iinfo(zero.dtype)
@@ -229,7 +232,8 @@ def _assumed(each: Given, declared: Declared, chosen: int) -> Iterator[str]:
     for axis, (size, is_open) in enumerate(zip(taken, each.shape, strict=False)):
         if is_open is None:
             name = declared.names[axis] if axis < len(declared.names) else ""
-            yield f"{name or f'axis {axis}'}={size}"
+            if name != "0":
+                yield f"{name or f'axis {axis}'}={size}"
 
 
 def _drawn(each: Given, chosen: int) -> str:

@@ -263,7 +263,7 @@ def test_an_input_with_a_default_is_no_constant(tmp_path):
     assert judged(model(2, True), model(3, True), tmp_path).verdict is Verdict.CHANGED
 
 
-def test_open_sizes_are_tried_at_two_and_named(tmp_path):
+def test_open_sizes_are_tried_and_named(tmp_path):
     def model(body):
         return text(body, "float[N, 4] a", "float[M, 4] y")
 

@@ -443,3 +443,18 @@ def test_a_module_in_the_folder_where_one_stands_is_not_imported(tmp_path: Path)
     )
     assert done.returncode == 0, done.stderr
     assert "1 of 1 output finite" in done.stdout
+
+
+def test_an_input_that_is_declared_empty_is_given_nothing(tmp_path: Path) -> None:
+    dense = DENSE.replace("float[n, 3] x", "float[0, 3] x")
+    assert not found(model(dense, w=WEIGHT), tmp_path)
+    run = ran(model(dense, w=WEIGHT), tmp_path)
+    assert [(each.shape, each.assumed) for each in run.inputs] == [((0, 3), ())]
+
+
+def test_codes_with_a_scale_that_makes_no_sense_are_a_finding(tmp_path: Path) -> None:
+    scaled = "net (float[n, 3] x) => (float[n, 4] y) { q = QuantizeLinear (x, s, z) " \
+             "d = DequantizeLinear (q, s, z)  y = MatMul (d, w) }"  # fmt: skip
+    made = model(scaled, w=WEIGHT, s=np.float32(0.1), z=np.uint8(0))
+    made.graph.initializer[1].dims[:] = [1] * 65
+    assert {"OT701", "OT702"} & found(made, tmp_path).keys()

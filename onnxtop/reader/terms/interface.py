@@ -103,7 +103,10 @@ def _declared(item: ValueInfoProto) -> Declared:
     if not tensor.HasField("shape"):
         return Declared(item.name, tensor.elem_type, None)
     sizes = tuple(dim.dim_value if dim.dim_value > 0 else None for dim in tensor.shape.dim)
-    return Declared(item.name, tensor.elem_type, sizes, tuple(dim.dim_param for dim in tensor.shape.dim))
+    names = tuple(
+        "0" if dim.HasField("dim_value") and not dim.dim_value else dim.dim_param for dim in tensor.shape.dim
+    )  # onnxruntime takes no other size there
+    return Declared(item.name, tensor.elem_type, sizes, names)
 
 
 def ports(kind: str, old: Sequence[Declared], new: Sequence[Declared]) -> Ports:
