@@ -1,7 +1,9 @@
 """``onnxtop check``: models judged by rules, thresholds and a baseline: the gate of a build."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -65,6 +67,8 @@ def _judge(
     written: str | None,
 ) -> int:
     """Audit, judge, write, and return the code."""
+    if _is_first(settings["baseline"], written):
+        settings = {**settings, "baseline": None}
     # by path: what a gate writes does not depend on the order in which models were named
     found = sorted(find_models(models), key=lambda model: model if isinstance(model, str) else model.path)
     options = replace(options, normal=bool(settings["baseline"] or written))
@@ -80,6 +84,13 @@ def _judge(
     write_all(new, "report", results, run.rendering(settings["fail-on"]))
     run.note(new)
     return code
+
+
+def _is_first(baseline: str | None, written: str | None) -> bool:
+    """Tell whether the baseline is the file that this very run writes for the first time."""
+    if baseline is None or written is None or Path(baseline).exists():
+        return False
+    return os.path.realpath(baseline) == os.path.realpath(written)
 
 
 def _without_strays(run: Run, models: tuple[str, ...]) -> tuple[str, ...]:

@@ -51,7 +51,7 @@ TERMS = (
         source=f"{_DIFF}, The verdict",
         also=(
             *("change kind", "changes", "counts", "kind", "interface", "removed", "inserted", "replaced"),
-            *("unmatched", "edge", "attribute", "constant", "beside that", "what", "where"),
+            *("unmatched", "region", "edge", "attribute", "constant", "beside that", "what", "where"),
         ),
     ),
     Term(

@@ -69,7 +69,8 @@ def read_baseline(path: str) -> Baseline:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise UsageError(f"baseline {path}: cannot be read: {error.strerror or error}") from None
+        anew = "" if Path(path).exists() else "; --write-baseline makes one"
+        raise UsageError(f"baseline {path}: cannot be read: {error.strerror or error}{anew}") from None
     except UnicodeDecodeError:
         raise UsageError(
             f"baseline {path}: this is not JSON: it is not UTF-8 text; the name of a model ends in .onnx"

@@ -221,6 +221,17 @@ def test_a_baseline_is_written_whatever_was_found(check, models, tmp_path):
     assert not (tmp_path / "a.json").exists()
 
 
+def test_a_configured_baseline_is_written_the_first_time(check, models, tmp_path):
+    models("clean.onnx")
+    (tmp_path / "onnxtop.toml").write_text('baseline = "base.json"')
+    missing = check("clean.onnx")
+    assert missing.exit_code == 2
+    assert "--write-baseline makes one" in missing.stderr
+    assert check("clean.onnx", "--write-baseline", "other.json").exit_code == 2
+    assert check("clean.onnx", "--write-baseline", "./base.json").exit_code == 1
+    assert check("clean.onnx").exit_code == 0
+
+
 def test_a_model_that_the_baseline_does_not_know_is_judged_by_itself(check, models):
     models("clean.onnx", "warned.onnx")
     assert check("clean.onnx", "--write-baseline", "base.json").exit_code == 1
