@@ -121,7 +121,7 @@ def rescaled(now: LayerReport, then: LayerReport, policy: Policy) -> Iterator[st
     if then.statistics.rms:
         factor = now.statistics.rms / then.statistics.rms * (1 if likeness > 0 else -1)
         if abs(factor - 1) > policy.tolerance("weights.scale"):
-            yield f"its weights are those of the baseline times {factor:.4g}"
+            yield f"its weights are about the baseline's times {factor:.4g} (cosine {likeness:.3f})"
 
 
 @rule(
