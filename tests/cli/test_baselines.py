@@ -39,7 +39,9 @@ def told(check):
     def rules(new: Path | str, baseline: Path | str, *more: str) -> tuple[set[str], int]:
         result = check(new, "--baseline", baseline, "--select", "OT5", "-f", "json", *more)
         assert result.exit_code in (0, 1, 4), result.output
-        return {each["rule"] for each in json.loads(result.stdout)["findings"]}, result.exit_code
+        return {
+            each["rule"] for each in json.loads(result.stdout)["reports"][0]["findings"]
+        }, result.exit_code
 
     return rules
 
@@ -154,7 +156,9 @@ def test_what_changed_is_named(name, check, baselines, tmp_path):
     for baseline, words in zip(known, (by_model, by_report), strict=True):
         result = check(path, "--baseline", baseline, "-f", "json")
         (message,) = [
-            each["message"] for each in json.loads(result.stdout)["findings"] if each["rule"] == "OT514"
+            each["message"]
+            for each in json.loads(result.stdout)["reports"][0]["findings"]
+            if each["rule"] == "OT514"
         ]
         assert words in message
         assert result.exit_code == 1
@@ -211,11 +215,9 @@ def test_a_model_trained_anew_keeps_its_structure(check, told, tmp_path):
 
 def test_a_report_without_digests_compares_layers_alone_and_says_so(told, tmp_path):
     report = json.loads(render("report", "json", [audit(MLP)]))
-    entry = report["reports"][0] if "reports" in report else report
-    for change in (lambda model: model.update(function=None), lambda model: model.pop("function")):
-        change(entry["model"])
-        (tmp_path / "old.json").write_text(json.dumps(report))
-        assert told(MLP, "old.json") == ({"OT517"}, 0)
+    report["reports"][0]["model"]["function"] = None
+    (tmp_path / "old.json").write_text(json.dumps(report))
+    assert told(MLP, "old.json") == ({"OT517"}, 0)
 
 
 def test_a_report_of_report_is_compared_as_it_stands(told, tmp_path):
