@@ -1,4 +1,4 @@
-"""The page of what the gate sees says what it should; its short rows are made anew, the others by its script."""
+"""The page of what the gate sees says what it should; its short rows are made anew, its script makes all."""
 
 import re
 

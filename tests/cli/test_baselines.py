@@ -45,13 +45,7 @@ def told(check):
     def rules(new: Path | str, baseline: Path | str, *more: str) -> tuple[set[str], int]:
         result = check(new, "--baseline", baseline, "--select", "OT5", "-f", "json", *more)
         assert result.exit_code in (0, 1, 4), result.output
-<<<<<<< HEAD
         return {each["rule"] for each in findings(result.stdout)}, result.exit_code
-=======
-        return {
-            each["rule"] for each in json.loads(result.stdout)["reports"][0]["findings"]
-        }, result.exit_code
->>>>>>> h5
 
     return rules
 
@@ -165,15 +159,7 @@ def test_what_changed_is_named(name, check, baselines, tmp_path):
     onnx.save(edited(model, edit), path)
     for baseline, words in zip(known, (by_model, by_report), strict=True):
         result = check(path, "--baseline", baseline, "-f", "json")
-<<<<<<< HEAD
         (message,) = [each["message"] for each in findings(result.stdout) if each["rule"] == "OT514"]
-=======
-        (message,) = [
-            each["message"]
-            for each in json.loads(result.stdout)["reports"][0]["findings"]
-            if each["rule"] == "OT514"
-        ]
->>>>>>> h5
         assert words in message
         assert result.exit_code == 1
 
