@@ -24,7 +24,7 @@ _MOST = 200
 class Bash(BashComplete):
     """Bash takes an answer as it is typed: one with a blank or a bracket in it is quoted."""
 
-    def format_completion(self, item: CompletionItem[Any]) -> str:
+    def format_completion(self, item: "CompletionItem[Any]") -> str:
         """Write an answer as the script for bash reads it; what stands for a home is left to bash."""
         if item.type != "plain":
             return super().format_completion(item)
@@ -40,7 +40,7 @@ class ModelPath(click.Path):
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem[Any]]:
+    ) -> "list[CompletionItem[Any]]":
         """Answer with models, and with folders that lead to some."""
         typed, _, start = incomplete.rpartition("/")
         base = f"{typed}/" if "/" in incomplete else ""
@@ -88,7 +88,7 @@ class RuleName(StringParamType):
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem[Any]]:
+    ) -> "list[CompletionItem[Any]]":
         """Answer with rules and families, behind those that are there already."""
         from onnxtop.rules.catalogue import FAMILIES, RULES  # loads numpy: not for help
 
@@ -105,7 +105,7 @@ class VerbName(StringParamType):
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem[Any]]:
+    ) -> "list[CompletionItem[Any]]":
         """Answer with verbs."""
         found = _starting({verb: line for verb, (_, line) in VERBS.items()}, incomplete)
         return [CompletionItem(verb, help=line) for verb, line in found]
@@ -118,7 +118,7 @@ class Explained(StringParamType):
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem[Any]]:
+    ) -> "list[CompletionItem[Any]]":
         """Answer with rules and words, each spelling once, without blanks."""
         from onnxtop.cli.words import entries, normal  # loads the rules
 
