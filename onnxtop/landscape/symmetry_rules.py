@@ -287,7 +287,7 @@ def _axes(walk: Walk, node: Node) -> list[int] | None:
     if len(node.inputs) < 2 or node.inputs[1] is None:
         return []
     tensor = walk.model.tensors.get(node.inputs[1])
-    return None if tensor is None else [int(axis) for axis in walk.model.files.read(tensor).ravel()]
+    return None if tensor is None else [int(axis) for axis in walk.model.files.wanted(tensor).ravel()]
 
 
 def Shape(walk: Walk, node: Node) -> bool:

@@ -374,7 +374,7 @@ class Constants:
         self.require_data(value)
         try:
             return self._model.files.read(self._model.tensors[value])
-        except (ValueError, TypeError, KeyError, NotImplementedError) as error:
+        except ValueError as error:
             raise UnreadableConstantError(f"tensor {value.name!r} cannot be read: {error}") from None
 
     def _compute(self, node: Node, inputs: Sequence[Array | None], budget: Budget) -> Sequence[Array]:

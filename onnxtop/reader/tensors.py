@@ -136,7 +136,18 @@ class TensorFiles:
 
         Large float tensors are views of the mapped file where their bytes are aligned there, copies where
         not.
+
+        Raises
+        ------
+        ValueError
+            It makes no sense: of a type that nobody knows, too few values, indices that do not fit.
         """
+        try:
+            return self._values(tensor)
+        except (TypeError, LookupError, RuntimeError) as error:  # onnx raises whatever NumPy does
+            raise ValueError(str(error)) from None
+
+    def _values(self, tensor: TensorProto) -> Array:
         if self.is_sparse(tensor):
             return self._dense(self._sparse[id(tensor)][1])
         if tensor.data_location == TensorProto.EXTERNAL:
@@ -168,7 +179,7 @@ class TensorFiles:
         """
         try:
             return self.read(tensor)
-        except (ValueError, TypeError, LookupError, NotImplementedError) as error:
+        except ValueError as error:
             reason = " ".join(str(error).split())
             raise FormatError(
                 f"wanted the values of tensor {tensor.name!r}, found what cannot be read: {reason}; "
@@ -177,16 +188,13 @@ class TensorFiles:
 
     def _dense(self, sparse: SparseTensorProto) -> Array:
         """Write out the zeros of a sparse tensor, up to 256 MiB of it; ValueError if it makes no sense."""
-        values, indices = self.read(sparse.values), self.read(sparse.indices)
+        values, indices = self._values(sparse.values), self._values(sparse.indices)
         if math.prod(sparse.dims) * values.itemsize > _DENSE_BYTES:
             raise ValueError(
                 f"{tuple(sparse.dims)} with its zeros written out is more than {_DENSE_BYTES} bytes"
             )
         dense = np.zeros(tuple(sparse.dims), values.dtype)
-        try:
-            dense[np.unravel_index(indices, dense.shape) if indices.ndim == 1 else tuple(indices.T)] = values
-        except (IndexError, TypeError) as error:
-            raise ValueError(f"its indices do not fit {dense.shape}: {error}") from None
+        dense[np.unravel_index(indices, dense.shape) if indices.ndim == 1 else tuple(indices.T)] = values
         return dense
 
     def _place(self, tensor: TensorProto) -> _Place:

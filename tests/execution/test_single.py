@@ -248,10 +248,10 @@ def test_a_signal_that_ends_a_process_is_named(tmp_path: Path) -> None:
 
 def children(of: int | None = None) -> list[str]:
     """Return the processes that a process has started and that are still there."""
-    tasks = Path(f"/proc/{of or os.getpid()}/task")
-    if not tasks.exists():
-        pytest.skip("there is no /proc")
-    return [pid for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
+    with subprocess.Popen(["ps", "-A", "-o", "pid=,ppid="], stdout=subprocess.PIPE, text=True) as listing:
+        pairs = [line.split() for line in listing.communicate()[0].splitlines()]
+    assert pairs
+    return [pid for pid, parent in pairs if parent == str(of or os.getpid()) and pid != str(listing.pid)]
 
 
 def test_a_run_does_not_outlive_who_asked_for_it(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def attribute_value(attribute: AttributeProto, files: TensorFiles) -> Any:
             return _tensor(attribute.t, files)
         if attribute.type == AttributeProto.SPARSE_TENSOR:
             return _tensor(files.register_sparse(attribute.sparse_tensor), files)
-    except (LookupError, NotImplementedError, TypeError, ValueError):  # no data, or of an unknown type
+    except ValueError:  # no data, or of an unknown type
         return Encoded(attribute.SerializeToString(deterministic=True))
     if attribute.type == AttributeProto.UNDEFINED:
         return Encoded(attribute.SerializeToString(deterministic=True))

@@ -223,7 +223,7 @@ class _Walk:
                 self._constants[key] = (
                     constant_of(files.read(tensor), lambda: files.read(tensor)) if readable else None
                 )
-            except (ValueError, TypeError, LookupError, NotImplementedError):
+            except ValueError:
                 self._constants[key] = None
         return self._constants[key]
 
