@@ -45,6 +45,8 @@ class Option:
         What a text is.
     in_file
         Whether the configuration file may set it.
+    needs
+        Names of options without any of which this one has no effect.
     """
 
     help: str
@@ -55,6 +57,7 @@ class Option:
     endless: bool = False
     form: Literal["text", "pattern", "file", "folder", "rule"] = "text"
     in_file: bool = False
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,8 @@ class AuditOptions:
         Option("Run the model on these samples too: loss, scores, gradient.", metavar="PATH", form="file"),
     ] = None
     minima: Annotated[
-        int, Option("With --data: train so many minima, and report the loss barcode.", metavar="N", least=0)
+        int,
+        Option("Train so many minima, and report the loss barcode.", metavar="N", least=0, needs=("data",)),
     ] = 0
     topology: bool = True
     normal: bool = False

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from onnxtop.cli.completion import RuleName
 from onnxtop.errors import UsageError
@@ -53,7 +54,7 @@ def options_of(options: Any, *names: str) -> Callable[[Function], Function]:
     ``options`` is a dataclass of options, or an instance whose values are the defaults.
     """
     known = declared(options)
-    return functools.partial(_all, [_option(known[name]) for name in names or known])
+    return functools.partial(_all, [_option(known[name], known) for name in names or known])
 
 
 def _all(decorators: list[Callable[[Any], Any]], function: Function) -> Function:
@@ -62,10 +63,37 @@ def _all(decorators: list[Callable[[Any], Any]], function: Function) -> Function
     return function
 
 
-def _option(each: Declared) -> Callable[[Any], Any]:
+def _option(each: Declared, known: Mapping[str, Declared]) -> Callable[[Any], Any]:
     option = each.option
     flags = [*filter(None, (option.short, each.flag)), each.name]
-    return click.option(*flags, metavar=option.metavar, help=option.help, **_values(each))
+    if not option.needs:
+        return click.option(*flags, metavar=option.metavar, help=option.help, **_values(each))
+    needed = {name: known[name].flag for name in option.needs}
+    text = f"{option.help.removesuffix('.')}; with {' or '.join(needed.values())}."
+    return click.option(
+        *flags, metavar=option.metavar, help=text, cls=DependentOption, needed=needed, **_values(each)
+    )
+
+
+class DependentOption(click.Option):
+    """An option that has an effect only beside one of others, ``needed``: their flags by their names."""
+
+    def __init__(self, *flags: Any, needed: Mapping[str, str], **rest: Any) -> None:
+        super().__init__(*flags, **rest)
+        self.needed = needed
+
+    def check(self, ctx: click.Context) -> None:
+        """Refuse it where it was given on the command line and would be without effect.
+
+        Raises
+        ------
+        UsageError
+            None of the others was given, nor set by the configuration.
+        """
+        given = ctx.get_parameter_source(self.name or "") is ParameterSource.COMMANDLINE
+        if given and not any(map(ctx.params.get, self.needed)):
+            flags = " or ".join(self.needed.values())
+            raise click.UsageError(f"{self.opts[-1]} has no effect without {flags}: add one, or leave it out")
 
 
 def _values(each: Declared) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import click
 from onnxtop.cli import messages
 from onnxtop.cli.completion import ModelPath
 from onnxtop.cli.interrupt import Interrupts
-from onnxtop.cli.options import output_options, talk_options
+from onnxtop.cli.options import DependentOption, output_options, talk_options
 from onnxtop.cli.outputs import Lines, Output, check, pair, write_all, write_file, write_interrupted, writing
 from onnxtop.cli.progress import ProgressLine, wanted
 from onnxtop.errors import OnnxtopError
@@ -108,6 +108,9 @@ class Verb(click.Command):
             return super().parse_args(ctx, args)
         given, _, order = self.make_parser(ctx).parse_args(list(args))
         rest = super().parse_args(ctx, args)
+        for param in self.params:
+            if isinstance(param, DependentOption):
+                param.check(ctx)
         values = {name: iter(given.get(name) or ()) for name in ("formats", "files")}
         events = [(p.name, str(next(values[p.name]))) for p in order if p.name in values]
         quiet, verbose = ctx.params.pop("quiet"), ctx.params.pop("verbose")

@@ -29,17 +29,25 @@ class RunOptions:
             form="file",
         ),
     ] = None
-    draws: Annotated[int, Option("With --run: how many inputs are made.", metavar="N", least=2)] = 4
+    draws: Annotated[int, Option("How many inputs are made.", metavar="N", least=2, needs=("execute",))] = 4
     time_limit: Annotated[
-        float, Option("With --run: end a run after so long.", metavar="SECONDS", least=0, in_file=True)
+        float,
+        Option(
+            "End a run after so long.",
+            metavar="SECONDS",
+            least=0,
+            in_file=True,
+            needs=("execute", "samples"),
+        ),
     ] = 120.0
     memory_limit: Annotated[
         float | None,
         Option(
-            "With --run: memory for a run; 4 and eight times the model if not given.",
+            "Memory for a run; 4 and eight times the model if not given.",
             metavar="GIB",
             least=0,
             in_file=True,
+            needs=("execute", "samples"),
         ),
     ] = None
 

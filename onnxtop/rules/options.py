@@ -36,7 +36,10 @@ class CheckOptions:
     ] = None
     compare: Annotated[
         Literal["values", "structure"],
-        Option("Compare all with the baseline, or shapes, encodings and findings: for a model trained anew."),
+        Option(
+            "Compare all with the baseline, or shapes, encodings and findings: for a model trained anew.",
+            needs=("baseline",),
+        ),
     ] = "values"
     write_baseline: Annotated[
         str | None,

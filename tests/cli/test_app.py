@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from onnxtop._version import __version__
 from onnxtop.cli import EXIT_CODES, VERBS, app
 from onnxtop.cli.diff import EXIT_CODES as DIFF_EXIT_CODES
+from onnxtop.cli.options import DependentOption
 
 HEAVY = ("numpy", "onnx", "onnxruntime", "scipy", "rich", "jinja2", "networkx", "ml_dtypes", "google")
 
@@ -67,6 +68,24 @@ def test_every_option_is_explained(verb):
     for option in (param for param in command.params if isinstance(param, click.Option)):
         assert option.help is not None, option.name
         assert option.help.endswith("."), option.name
+
+
+@pytest.mark.parametrize(
+    ("verb", "option"),
+    [
+        (verb, option)
+        for verb, (module, _) in VERBS.items()
+        for option in importlib.import_module(module).command.params
+        if isinstance(option, DependentOption)
+    ],
+    ids=lambda each: each if isinstance(each, str) else each.name,
+)
+def test_an_option_without_effect_is_refused(verb, option):
+    value = option.type.choices[0] if isinstance(option.type, click.Choice) else "2"
+    models = ["model.onnx"] * (2 if verb == "diff" else 1)
+    result = CliRunner().invoke(app, [verb, *models, option.opts[-1], value])
+    assert result.exit_code == 2
+    assert f"{option.opts[-1]} has no effect without {' or '.join(option.needed.values())}:" in result.stderr
 
 
 def test_version():
