@@ -26,7 +26,8 @@ class AuditOptions:
     The essential class of a diagram is the point (1, 0), which the papers' code counts; ``tree`` does not.
     With ``skips`` cut, the identity branches of residual networks are left out; both totals are reported, the
     option chooses the figures of the layers. ``input_shapes`` and ``dims`` matter where a convolution is
-    ``unrolled`` and where they decide how neurons are joined. An output may be any value of the model.
+    ``unrolled`` or measured ``per-filter``, and where they decide how neurons are joined. An output may be
+    any value of the model.
     Nothing of a model is run without ``data`` or ``running``; the minima are trained from fresh weights.
     """
 
@@ -50,7 +51,8 @@ class AuditOptions:
         Literal["none", "row"], Option("Leave biases out, or add them as one more input.", in_file=True)
     ] = "none"
     conv: Annotated[
-        Literal["flattened", "channels", "unrolled"], Option("Which graph a convolution is.", in_file=True)
+        Literal["flattened", "channels", "unrolled", "per-filter"],
+        Option("Which graph a convolution is, or which graphs.", in_file=True),
     ] = "flattened"
     layers: Annotated[
         str | None,

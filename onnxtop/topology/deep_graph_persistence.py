@@ -27,7 +27,7 @@ from onnxtop.topology.facts import LayerRole
 from onnxtop.topology.graph import Floats, Indices
 from onnxtop.topology.layer_scan import LayerScan, scan_layer
 from onnxtop.topology.network_graphs import Skips, layers_on_paths, stack, with_separate_ends, with_skips
-from onnxtop.topology.persistence import Convention, Diagram
+from onnxtop.topology.persistence import NO_DIAGRAM, Convention, Diagram
 
 
 @dataclass(frozen=True, eq=False)
@@ -364,7 +364,7 @@ def _without_value(graph: NetworkGraph, options: _Options, reason: str) -> DeepG
     return DeepGraphPersistence(
         total=float("nan"),
         normalized=float("nan"),
-        diagram=Diagram(np.empty((0, 2)), np.empty((0, 3), np.intp)),
+        diagram=NO_DIAGRAM,
         alpha=np.full(graph.outputs.size, np.nan),
         beta=np.full(graph.inputs.size, np.nan),
         strongest=float("nan"),

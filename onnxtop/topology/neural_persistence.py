@@ -17,10 +17,14 @@ from onnxtop.errors import UsageError
 from onnxtop.network import Blocks
 from onnxtop.topology.arguments import as_blocks, as_matrix, check_options, check_scale
 from onnxtop.topology.dense import dense_forest
+from onnxtop.topology.filters import FilterForests
 from onnxtop.topology.graph import Floats, Forest
-from onnxtop.topology.persistence import Convention, Diagram, forest_diagram
+from onnxtop.topology.persistence import NO_DIAGRAM, Convention, Diagram, forest_diagram
 
 Scale = Literal["global", "layer"] | float
+
+Graphs = Forest | FilterForests
+"""What is kept of a layer: the forest of its graph, or those of a convolution's filters and channels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +39,10 @@ class LayerPersistence:
         ``total / (n_vertices - 1) ** (1 / p)``. Can exceed 1, up to ``(n_vertices / (n_vertices - 1)) ** (1 /
         p)``.
     diagram
-        The points, in the unit of ``scale``; empty if a weight is not finite.
+        The points, in the unit of ``scale``; empty if a weight is not finite, or the layer was measured
+        filter by filter: then ``total`` and ``normalized`` are means over its graphs.
     n_vertices
-        Neurons of the layer, in and out, with the bias vertex if there is one.
+        Neurons of the graph, in and out, with the bias vertex if there is one.
     scale
         What strengths were divided by; 0.0 where every weight that could set it is zero, nan where none is
         finite.
@@ -232,7 +237,7 @@ def layer_forest(blocks: Blocks, *, bias: Floats | None = None, layer: int = 0) 
 
 
 def network_persistence(
-    forests: Mapping[str, Forest],
+    forests: Mapping[str, Graphs],
     *,
     scale: Scale = "global",
     convention: Convention = "essential",
@@ -245,7 +250,7 @@ def network_persistence(
     Parameters
     ----------
     forests
-        One for each layer, by name.
+        One for each layer, by name; of a convolution measured filter by filter those of its graphs.
     scale, convention, p
         As in `neural_persistence`.
     counted
@@ -313,19 +318,23 @@ def _common_scale(scale: Scale, strongest: Sequence[float]) -> float | None:
     return float(scale)
 
 
-def _layer(forest: Forest, scale: float, convention: Convention, p: float) -> LayerPersistence:
+def _layer(forest: Graphs, scale: float, convention: Convention, p: float) -> LayerPersistence:
     reason = _no_value(forest, scale)
-    diagram = forest_diagram(forest, scale)
+    diagram = forest_diagram(forest, scale) if isinstance(forest, Forest) else NO_DIAGRAM
     total = normalized = float("nan")
     if reason is None:
-        total = diagram.norm(p, convention)
-        normalized = diagram.norm(p, convention, n=forest.n_vertices - 1)
+        total, normalized = (
+            diagram.norm(p, convention, n)
+            if isinstance(forest, Forest)
+            else forest.norm(scale, p, convention, n)
+            for n in (1, forest.n_vertices - 1)
+        )
     return LayerPersistence(
         total, normalized, diagram, forest.n_vertices, scale, convention, float(p), reason
     )
 
 
-def _no_value(forest: Forest, scale: float) -> str | None:
+def _no_value(forest: Graphs, scale: float) -> str | None:
     """Say why a layer has no value, if it has none."""
     if forest.nonfinite:
         are = "weight is" if forest.nonfinite == 1 else "weights are"

@@ -121,7 +121,7 @@ def _layer_figures(path: Path, conv: str, bias: str) -> tuple[float | None, floa
 
 @pytest.mark.parametrize("bias", ["none", "row"])
 @pytest.mark.parametrize("what", KERNELS)
-def test_the_three_graphs_of_a_convolution(tmp_path: Path, what: str, bias: str) -> None:
+def test_the_graphs_of_a_convolution(tmp_path: Path, what: str, bias: str) -> None:
     shape, x, attributes = KERNELS[what]
     w, b = weights(*shape), weights(shape[0], seed=3)
     path = save(model([node("Conv", "x w b", **attributes)], {"w": w, "b": b}, {"x": x}), tmp_path)
@@ -131,38 +131,72 @@ def test_the_three_graphs_of_a_convolution(tmp_path: Path, what: str, bias: str)
     scale = max(np.abs(w).max(), np.abs(b).max() if bias == "row" else 0)
     flattened = block_edges([item.reshape(item.shape[0], -1).T for item in grouped], row)
     channels = block_edges([np.abs(item).max(axis=tuple(range(2, item.ndim))).T for item in grouped], row)
-    unrolled = _unrolled_edges(w, x, row, attributes)
+    matrix = response(model([node("Conv", "x w", **attributes)], {"w": w}), x)
+    unrolled = block_edges([matrix], None if row is None else np.repeat(row, matrix.shape[1] // row.size))
+    graphs = _graphs_of_filters(matrix, x[1], grouped, row)
+    per_filter = tuple(np.mean([persistence(*graph, scale) for graph in graphs], axis=0))
+    assert _layer_figures(path, "per-filter", bias) == pytest.approx(per_filter, abs=1e-12)
     for conv, graph in (("flattened", flattened), ("channels", channels), ("unrolled", unrolled)):
         figures = persistence(*graph, scale)
         assert _layer_figures(path, conv, bias) == pytest.approx(figures, abs=1e-12), conv
 
 
-def _unrolled_edges(
-    w: np.ndarray, x: tuple[int, ...], bias: np.ndarray | None, attributes: dict[str, Any]
-) -> tuple[np.ndarray, int]:
-    """Return one edge a tap that falls inside, from onnxruntime's own answers to unit vectors."""
-    matrix = response(model([node("Conv", "x w", **attributes)], {"w": w}), x)
-    row = None if bias is None else np.repeat(bias, matrix.shape[1] // bias.size)
-    return block_edges([matrix], row)
+def _graphs_of_filters(
+    matrix: np.ndarray, n_channels: int, grouped: np.ndarray, bias: np.ndarray | None
+) -> list[tuple[np.ndarray, int]]:
+    """Return the graph of each filter and channel of its group: a part of the whole unrolled matrix."""
+    groups, filters = grouped.shape[:2]
+    parts = matrix.reshape(n_channels, -1, groups * filters, matrix.shape[1] // (groups * filters))
+    rows = [None] * (groups * filters) if bias is None else [np.full(parts.shape[3], one) for one in bias]
+    return [
+        block_edges([parts[group * (n_channels // groups) + channel, :, out]], rows[out])
+        for group in range(groups)
+        for channel in range(n_channels // groups)
+        for out in range(group * filters, (group + 1) * filters)
+    ]
 
 
-def test_unrolled_needs_the_size_and_takes_it_from_options(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("conv", "neurons"), [("unrolled", (2 * 6 * 5, 3 * 4 * 3)), ("per-filter", (6 * 5, 4 * 3))]
+)
+def test_graphs_of_positions_need_the_size_and_take_it_from_options(
+    tmp_path: Path, conv: Any, neurons: tuple[int, int]
+) -> None:
     w = weights(3, 2, 3, 3)
     proto = model([node("Conv", "x w", name="conv")], {"w": w}, {"x": ["batch", 2, "height", "width"]})
     path = save(proto, tmp_path)
-    (layer,) = audit(path, AuditOptions(conv="unrolled")).layers
+    (layer,) = audit(path, AuditOptions(conv=conv)).layers
     assert layer.neural_persistence.total is None
     assert "--input-shape" in (layer.neural_persistence.reason or "")
     fixed = save(model([node("Conv", "x w")], {"w": w}, {"x": [1, 2, 6, 5]}), tmp_path, "fixed.onnx")
-    (wanted,) = audit(fixed, AuditOptions(conv="unrolled")).layers
-    assert (wanted.n_in, wanted.n_out) == (2 * 6 * 5, 3 * 4 * 3)
+    (wanted,) = audit(fixed, AuditOptions(conv=conv)).layers
+    assert (wanted.n_in, wanted.n_out) == neurons
     for options in (
-        AuditOptions(conv="unrolled", input_shapes={"x": (1, 2, 6, 5)}),
-        AuditOptions(conv="unrolled", dims={"height": 6, "width": 5}),
+        AuditOptions(conv=conv, input_shapes={"x": (1, 2, 6, 5)}),
+        AuditOptions(conv=conv, dims={"height": 6, "width": 5}),
     ):
         (found,) = audit(path, options).layers
         assert found.neural_persistence == wanted.neural_persistence
         assert (found.n_in, found.n_out) == (wanted.n_in, wanted.n_out)
+
+
+@pytest.mark.parametrize("conv", ["unrolled", "per-filter"])
+@pytest.mark.parametrize("scale", ["global", "layer"])
+def test_a_tap_that_never_falls_inside_sets_no_scale(tmp_path: Path, conv: Any, scale: Any) -> None:
+    """The last of three taps, the largest weight of the network, always lies in the padding."""
+    w = np.array([1.0, -2.0, 9.0], np.float32).reshape(1, 1, 3)
+    w = np.stack([w[0], w[0] / 2])  # two filters: of the second one, no tap is the strongest
+    conv_node = node("Conv", "x w", pads=[1, 1], name="conv")
+    report = audit(
+        save(model([conv_node], {"w": w}, {"x": [1, 1, 1]}), tmp_path), AuditOptions(conv=conv, scale=scale)
+    )
+    assert report.network.neural_persistence.scale == (2.0 if scale == "global" else None)
+    (layer,) = report.layers
+    assert layer.largest == 2.0
+    bars = {"unrolled": [0.0, 0.5, 1.0], "per-filter": [0.0, 1.0]}[conv]
+    second = np.sqrt([0.5**2 + 1])
+    expected = np.sqrt(np.square(bars).sum()) if conv == "unrolled" else (1 + second[0]) / 2
+    assert layer.neural_persistence.total == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(
