@@ -106,7 +106,7 @@ def measure_layers(
         if options.topology:
             found = replace(
                 found,
-                scan=scan_layer(weights) if number in scanned else None,
+                scan=scan_layer(weights, standardise=options.standardise) if number in scanned else None,
                 filled=filled_lines(weights),
             )
         measured.append(found)

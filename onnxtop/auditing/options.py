@@ -85,6 +85,15 @@ class AuditOptions:
         bool, Option("Count layers that were probably not trained in network figures.", in_file=True)
     ] = False
     peepholes: Peepholes = False
+    standardise: Annotated[
+        bool,
+        Option(
+            "Standardise the weights of each layer for deep graph persistence, or take |w|.", in_file=True
+        ),
+    ] = True
+    rescale: Annotated[
+        bool, Option("Divide the best paths by the strongest of them, or not.", in_file=True)
+    ] = True
     skips: Annotated[
         Literal["keep", "cut"],
         Option("Let the paths of the network take its skip connections, or not.", in_file=True),

@@ -61,7 +61,9 @@ class Settings:
     """Everything that the figures depend on beside the file.
 
     ``scale`` is "global", "layer" or a number; ``p`` may be "inf"; ``layers`` is the pattern that chose the
-    rows shown; without ``topology`` the layers were only read.
+    rows shown; without ``topology`` the layers were only read. Deep graph persistence is that of weights which
+    are standardised layer by layer with ``standardise``, and of paths divided by the strongest with
+    ``rescale``.
     """
 
     convention: str
@@ -74,6 +76,8 @@ class Settings:
     structure: bool = True
     peepholes: bool = False
     count_fixed: bool = False
+    standardise: bool = True
+    rescale: bool = True
     skips: str = "keep"
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()

@@ -62,7 +62,8 @@ NO_DIAGRAM = Diagram(np.empty((0, 2)), np.empty((0, 3), np.intp))
 def scaled(strengths: NDArray[np.floating[Any]], scale: float) -> Floats:
     """Return strengths in float64 divided by a scale and cut off at 1; by a scale of 0, any is 1."""
     if scale > 0:
-        return np.minimum(np.divide(strengths, scale, dtype=np.float64), 1.0)
+        within: Floats = np.minimum(np.divide(strengths, scale, dtype=np.float64), 1.0)
+        return within
     return (strengths > 0).astype(np.float64)
 
 

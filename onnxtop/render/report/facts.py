@@ -103,6 +103,8 @@ def settings(report: Report) -> list[str]:
         f"conv {chosen.conv}",
         *(["with peepholes"] if chosen.peepholes else []),
         *(["counting what was probably not trained"] if chosen.count_fixed else []),
+        *(["DGP not standardised"] if not chosen.standardise else []),
+        *(["DGP not rescaled"] if not chosen.rescale else []),
         *([f"skips {chosen.skips}"] if chosen.skips != "keep" else []),
         *(f"from input {name}" for name in chosen.inputs),
         *(f"to output {name}" for name in chosen.outputs),
@@ -116,8 +118,14 @@ def deep_graph(report: Report) -> list[str]:
     found = report.network.deep_graph_persistence
     if not defined(found.normalized):
         return [f"not defined: {found.reason}" if found.reason else "not measured"]
-    chosen = "with skips cut " if report.settings.skips == "cut" else ""
-    figures = f"{chosen}{figure(found.normalized)} normalized, {figure(found.total)} total"
+    asked = report.settings
+    variants = (
+        "" if asked.standardise else "not standardised",
+        "" if asked.rescale else "not rescaled",
+        "with skips cut" if asked.skips == "cut" else "",
+    )
+    chosen = ", ".join(filter(None, variants))
+    figures = f"{chosen}{chosen and ' '}{figure(found.normalized)} normalized, {figure(found.total)} total"
     cut = found.skips_cut.normalized
     shares = (
         f"{counted(found.inputs or 0, 'input')}, {counted(found.outputs or 0, 'output')}",
