@@ -61,9 +61,8 @@ class Settings:
     """Everything that the figures depend on beside the file.
 
     ``scale`` is "global", "layer" or a number; ``p`` may be "inf"; ``layers`` is the pattern that chose the
-    rows shown; without ``topology`` the layers were only read. Deep graph persistence is that of weights which
-    are standardised layer by layer with ``standardise``, and of paths divided by the strongest with
-    ``rescale``.
+    rows shown; without ``topology`` the layers were only read. In deep graph persistence weights are
+    standardised layer by layer with ``standardise``, and paths divided by the strongest with ``rescale``.
     """
 
     convention: str
