@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike
 
 from onnxtop.errors import UsageError
 from onnxtop.network import Blocks
-from onnxtop.topology.arguments import as_blocks, as_matrix, check_options, check_scale
+from onnxtop.topology.arguments import as_bias, as_blocks, as_matrix, check_options, check_scale
 from onnxtop.topology.dense import dense_forest
 from onnxtop.topology.filters import FilterForests
-from onnxtop.topology.graph import Floats, Forest
+from onnxtop.topology.graph import Forest
 from onnxtop.topology.persistence import NO_DIAGRAM, Convention, Diagram, forest_diagram
 
 Scale = Literal["global", "layer"] | float
@@ -95,7 +95,12 @@ class NetworkPersistence:
 
 
 def layer_persistence(
-    matrix: ArrayLike, *, scale: float | None = None, convention: Convention = "essential", p: float = 2.0
+    matrix: ArrayLike,
+    *,
+    bias: ArrayLike | None = None,
+    scale: float | None = None,
+    convention: Convention = "essential",
+    p: float = 2.0,
 ) -> LayerPersistence:
     """Return the neural persistence of one weight matrix.
 
@@ -105,8 +110,11 @@ def layer_persistence(
         Shape (n_in, n_out); transposing it, or changing signs, changes nothing. float16, float32 and float64
         are read in place if C- or F-contiguous; integers and booleans are read as float64, bfloat16 as
         float32.
+    bias
+        Shape (n_out,), in the unit of the weights: one more input, joined to every output, as the paper's own
+        code has it; None for weights only.
     scale
-        What |w| is divided by, at least the largest |w|; None for the largest |w| itself.
+        What |w| is divided by, at least the largest |w|, biases included; None for the largest |w| itself.
     convention
         'essential' counts the component that never ends as a bar from 1 to 0, as the paper's code does;
         'tree' counts the edges of the spanning tree only.
@@ -122,8 +130,8 @@ def layer_persistence(
     Raises
     ------
     UsageError
-        A ValueError: not a matrix of real numbers, an empty side, a scale below the largest |w|, or an option
-        that makes no sense.
+        A ValueError: not a matrix of real numbers, an empty side, a bias of another length, a scale below the
+        largest |w|, or an option that makes no sense.
 
     Notes
     -----
@@ -137,9 +145,14 @@ def layer_persistence(
     [1.0, 0.5, 0.5]
     >>> round(result.total, 6), round(result.normalized, 6)
     (1.224745, 0.707107)
+
+    The bias is the third row of the matrix.
+
+    >>> layer_persistence(np.array([[1.0, 0.5], [0.25, -0.5]]), bias=[0.0, 0.75]).diagram.generators.tolist()
+    [[0, 0, 0], [0, 2, 1], [0, 0, 1], [0, 1, 1]]
     """
     check_options(convention, p)
-    forest = dense_forest([as_matrix(matrix, "matrix")])
+    forest = layer_forest([as_matrix(matrix, "matrix")], bias=bias)
     if scale is None:
         return _layer(forest, forest.strongest, convention, p)
     check_scale(scale, forest.strongest)
@@ -149,6 +162,7 @@ def layer_persistence(
 def neural_persistence(
     matrices: Mapping[str, ArrayLike | Sequence[ArrayLike]],
     *,
+    bias: Mapping[str, ArrayLike] | None = None,
     scale: Scale = "global",
     convention: Convention = "essential",
     p: float = 2.0,
@@ -160,6 +174,9 @@ def neural_persistence(
     matrices
         For each layer a matrix as in `layer_persistence`, or a list of matrices that share no neuron (the
         groups of a convolution). Layers are fetched one at a time.
+    bias
+        Vectors as in `layer_persistence`, by layer name; a layer without one is measured by its weights. Of
+        several matrices a vector has the outputs of all, and its one vertex joins them.
     scale
         'global': the largest |w| of all finite layers, as in the paper. 'layer': each layer's own. A number:
         that, at least the largest |w|.
@@ -189,14 +206,19 @@ def neural_persistence(
     (0.447214, 0.512282)
     """
     check_options(convention, p)
+    bias = bias or {}
+    if unknown := sorted(set(bias) - set(matrices)):
+        raise UsageError(f"wanted names of layers in bias, found {', '.join(unknown)}: leave them out")
     forests = {
-        name: layer_forest(as_blocks(matrices[name], name), layer=layer)
+        name: layer_forest(as_blocks(matrices[name], name), bias=bias.get(name), layer=layer, name=name)
         for layer, name in enumerate(matrices)
     }
     return network_persistence(forests, scale=scale, convention=convention, p=p)
 
 
-def layer_forest(blocks: Blocks, *, bias: Floats | None = None, layer: int = 0) -> Forest:
+def layer_forest(
+    blocks: Blocks, *, bias: ArrayLike | None = None, layer: int = 0, name: str | None = None
+) -> Forest:
     """Return the forest of one layer: all that `network_persistence` needs to keep of it.
 
     Parameters
@@ -207,6 +229,8 @@ def layer_forest(blocks: Blocks, *, bias: Floats | None = None, layer: int = 0) 
         Shape (n_out of all blocks,), in the unit of the weights: one more vertex, joined to every output.
     layer
         First entry of the generators.
+    name
+        What the layer is called in a message.
 
     Returns
     -------
@@ -228,11 +252,9 @@ def layer_forest(blocks: Blocks, *, bias: Floats | None = None, layer: int = 0) 
     checked = [as_matrix(block, "a block") for block in blocks]
     if not checked:
         raise UsageError("wanted the blocks of a layer, found none: pass at least one matrix")
-    n_out = sum(block.shape[1] for block in checked)
-    if bias is not None and np.shape(bias) != (n_out,):
-        raise UsageError(
-            f"wanted a bias of shape ({n_out},), found {np.shape(bias)}: pass one number per output"
-        )
+    if bias is not None:
+        what = "a bias" if name is None else f"the bias of layer {name!r}"
+        bias = as_bias(bias, sum(block.shape[1] for block in checked), what)
     return dense_forest(checked, bias=bias, layer=layer)
 
 
