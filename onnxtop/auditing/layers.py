@@ -14,6 +14,7 @@ from onnxtop.reader.layer import Layer
 from onnxtop.reader.model import Model
 from onnxtop.reader.names import source_line
 from onnxtop.reader.skeleton import Shape, infer_shapes, placed
+from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import NOT_ASKED, LayerPersistence, LayerReport
 from onnxtop.statistics.copies import Fingerprint, fingerprint
 from onnxtop.statistics.exchangeability import Evidence, evidence, verdict
@@ -31,6 +32,7 @@ from onnxtop.topology.layer_scan import LayerScan, scan_layer
 from onnxtop.topology.neural_persistence import Graphs
 from onnxtop.topology.null_model import BIAS_ROW, UNROLLED, NullModels, StrongestWeights
 from onnxtop.topology.reach import Filled, filled_lines
+from onnxtop.topology.spread import Magnitudes, magnitudes, mean_sortedness
 
 Progress = Callable[[str, int, int], None]
 """Called with the layer just measured, and how many weights are done and to do."""
@@ -50,6 +52,7 @@ class Structure:
     made_by: InitialiserMatch | None
     bias_moved: bool | None
     strongest: StrongestWeights
+    magnitudes: Magnitudes
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +109,7 @@ def measure_layers(
         if options.topology:
             found = replace(
                 found,
+                row=_with_sortedness(found.row, weights, options),
                 scan=scan_layer(weights, standardise=options.standardise) if number in scanned else None,
                 filled=filled_lines(weights),
             )
@@ -114,6 +118,12 @@ def measure_layers(
         if progress is not None:
             progress(layer.name, done, total)
     return measured
+
+
+def _with_sortedness(row: LayerReport, weights: Blocks, options: AuditOptions) -> LayerReport:
+    if not options.sortedness or row.largest is None:
+        return row
+    return replace(row, sortedness=finite_or_none(mean_sortedness(weights, options.seed)))
 
 
 def _kernel(layer: Layer, shapes: Mapping[str, Shape], options: AuditOptions) -> Kernel | None:
@@ -208,7 +218,7 @@ def _with_facts(
         replace(row, statistics=statistics),
         forest,
         mark=mark,
-        structure=Structure(found, made_by, moved, strongest),
+        structure=Structure(found, made_by, moved, strongest, magnitudes(weights)),
     )
 
 

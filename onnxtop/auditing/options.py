@@ -72,6 +72,13 @@ class AuditOptions:
             flag="--quick",
         ),
     ] = True
+    sortedness: Annotated[
+        bool,
+        Option(
+            "Measure how far large weights gather in rows and columns: a second, and more for large layers.",
+            in_file=True,
+        ),
+    ] = False
     data: Annotated[
         str | None,
         Option("Run the model on these samples too: loss, scores, gradient.", metavar="PATH", form="file"),

@@ -28,7 +28,7 @@ CONNECTED = ("input_shapes", "dims", "inputs", "outputs")
 MEASURED = (
     *("convention", "scale", "p", "bias", "conv", "standardise", "rescale", "skips"),
     *CONNECTED,
-    *("count_fixed", "structure", "seed"),
+    *("count_fixed", "structure", "sortedness", "seed"),
 )
 """Options of an audit that say what is measured and how."""
 

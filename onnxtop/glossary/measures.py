@@ -57,12 +57,26 @@ FIGURES = (
     ),
     Term(
         name="variance",
-        title="variance of a layer's strengths",
+        title="variance of strengths, of a layer and of the network",
         what="The variance of |w| over the largest |w| of the network, which explains most of neural "
-        "persistence.",
-        how="Over all weights of the layer.",
+        "persistence: NP falls as it grows.",
+        how="Over all weights of the layer; the network's over those of all layers that count in the mean. "
+        "In hidden layers of small networks the rank correlation of NP with its logarithm is -0.94.",
         limits="Moves with the largest weight of the network.",
         source=_GIRRBACH,
+        also=("variance of all weights",),
+    ),
+    Term(
+        name="sortedness",
+        title="how far large weights are gathered in some rows and columns",
+        what="0 if large and small weights are mixed, 1 if |w| is sorted row by row, column by column or "
+        "along the diagonals, once rows and columns are sorted by their means.",
+        how="The largest of three Kendall's taus; of a matrix with more than 100,000 entries that of so many "
+        "of them, seeded. Of several blocks the mean. Measured with --sortedness only.",
+        limits="Sorting the lines first makes it positive for random weights too: 0.1 at 100 by 50, less the "
+        "larger the matrix. z says whether a layer is more than chance.",
+        source=_GIRRBACH,
+        also=("Kendall", "Kendall's tau"),
     ),
     Term(
         name="dgp",

@@ -54,10 +54,10 @@ TERMS = (
         title="what weights are divided by",
         what="global: the largest |w| of all layers that count in the network's mean. layer: the largest "
         "|w| of each layer. A number: that number; one below the largest |w| is an error. The largest "
-        "weight stands behind it in brackets.",
+        "weight stands behind it in brackets, with its layer, row and column.",
         limits="With the global scale one outlier anywhere raises the NP of all other layers.",
         source=_MEASURES,
-        also=("global", "largest weight", "w_max"),
+        also=("global", "largest weight", "w_max", "largest", "column"),
     ),
     Term(
         name="p",

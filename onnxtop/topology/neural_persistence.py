@@ -8,7 +8,7 @@ A value means nothing without its convention, scale and p, so results carry them
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -62,6 +62,14 @@ class LayerPersistence:
     reason: str | None = None
 
 
+class Place(NamedTuple):
+    """Where a weight is: a layer by name, row and column of its matrix; a bias is the row after the last."""
+
+    layer: str
+    row: int
+    column: int
+
+
 @dataclass(frozen=True, eq=False)
 class NetworkPersistence:
     """Neural persistence of a network.
@@ -78,6 +86,8 @@ class NetworkPersistence:
         'global', 'layer' or 'given'.
     scale
         What all strengths were divided by; None if each layer has its own.
+    largest
+        Where the weight is that set a global scale; None if the scale is another, or 0.
     convention, p
         As asked for.
     reason
@@ -89,6 +99,7 @@ class NetworkPersistence:
     mean_normalized: float
     scaling: Literal["global", "layer", "given"]
     scale: float | None
+    largest: Place | None
     convention: Convention
     p: float
     reason: str | None = None
@@ -204,6 +215,8 @@ def neural_persistence(
     >>> network = neural_persistence({"first": np.full((2, 4), -1.0), "second": np.full((2, 2), -1.0)})
     >>> round(network.layers["first"].normalized, 6), round(network.mean_normalized, 6)
     (0.447214, 0.512282)
+    >>> network.largest
+    Place(layer='first', row=0, column=0)
     """
     check_options(convention, p)
     bias = bias or {}
@@ -320,10 +333,18 @@ def network_persistence(
         mean_normalized=mean,
         scaling=scale if isinstance(scale, str) else "given",
         scale=common,
+        largest=_largest(forests, finite) if scale == "global" else None,
         convention=convention,
         p=float(p),
         reason=None if finite else _no_mean(len(names)),
     )
+
+
+def _largest(forests: Mapping[str, Graphs], names: Sequence[str]) -> Place | None:
+    """Return the place of the strongest of all weights, the first of several."""
+    name = max(names, key=lambda name: forests[name].strongest, default=None)
+    at = None if name is None else forests[name].strongest_at
+    return None if name is None or at is None else Place(name, *at)
 
 
 def _no_mean(n_counted: int) -> str:

@@ -22,6 +22,7 @@ from onnxtop.errors import UsageError
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import read_layers
 from onnxtop.results.report import Report
+from onnxtop.topology.spread import network_variance, sortedness
 from tests.models import check_consistent, mlp, model, node, response, save, weights
 
 
@@ -178,6 +179,67 @@ def test_graphs_of_positions_need_the_size_and_take_it_from_options(
         (found,) = audit(path, options).layers
         assert found.neural_persistence == wanted.neural_persistence
         assert (found.n_in, found.n_out) == (wanted.n_in, wanted.n_out)
+
+
+def test_variance_and_sortedness(tmp_path: Path) -> None:
+    """Of all layers that count, whatever their graphs are; a copy and a bias do not."""
+    rng = np.random.default_rng(0)
+    w, d = (rng.standard_normal(shape).astype(np.float32) for shape in ((6, 2, 3, 3), (6, 9)))
+    nodes = [
+        node("Conv", "x w b", "c", name="conv", group=2),
+        node("GlobalAveragePool", "c", "p"),
+        node("Flatten", "p", "f"),
+        node("MatMul", "f d", "g", name="fc"),
+        node("MatMul", "f e", "h", name="copy"),
+        node("Add", "g h", "y"),
+    ]
+    held = {"w": w, "b": np.full(6, 50, np.float32), "d": d, "e": d.copy()}
+    path = save(model(nodes, held, {"x": [1, 4, 5, 5]}), tmp_path)
+    layers = {layer.name: layer.blocks() for layer in read_layers(path) if isinstance(layer, Layer)}
+    wanted = network_variance({name: list(layers[name]) for name in ("conv", "fc")})
+    for options in ({}, {"conv": "per-filter"}, {"bias": "row", "scale": 99.0}, {"scale": "layer"}):
+        report = audit(path, AuditOptions(**options))
+        assert report.network.variance == pytest.approx(wanted, rel=1e-12)
+        assert [layer.sortedness for layer in report.layers] == [None] * 3
+    assert audit(path, AuditOptions(structure=False)).network.variance is None
+    report = audit(path, AuditOptions(sortedness=True, structure=False))
+    conv = np.mean([sortedness(block) for block in layers["conv"]])
+    expected = [conv, sortedness(d), sortedness(d)]
+    assert [layer.sortedness for layer in report.layers] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("bias", ["none", "row"])
+@pytest.mark.parametrize("conv", ["flattened", "channels", "unrolled", "per-filter"])
+def test_the_weight_that_sets_the_scale_is_named(tmp_path: Path, conv: Any, bias: Any) -> None:
+    """In a convolution of two groups, then in its bias, then in a layer of another name."""
+    w, b, dense = np.ones((6, 2, 3, 3), np.float32), np.ones(6, np.float32), np.ones((6, 3), np.float32)
+    w[4, 1, 2, 0], b[5] = -7, 8  # group 1, its channel 1, tap 6
+    nodes = [
+        node("Conv", "x w b", "c", name="conv", group=2, pads=[1, 1, 1, 1]),
+        node("GlobalAveragePool", "c", "p"),
+        node("Flatten", "p", "f"),
+        node("MatMul", "f d", name="fc"),
+    ]
+    row = {"flattened": 9 * 3 + 6, "channels": 3, "unrolled": 3 * 20, "per-filter": 9 * 3 + 6}[conv]
+    bias_row = {"flattened": 36, "channels": 4, "unrolled": 80, "per-filter": 36}[conv]
+    for value in (0, 9):
+        dense[5, 1] = value
+        path = save(model(nodes, {"w": w, "b": b, "d": dense}, {"x": [1, 4, 4, 5]}), tmp_path)
+        found = audit(path, AuditOptions(conv=conv, bias=bias)).network.neural_persistence
+        assert found.largest is not None
+        at = (found.largest.layer, found.largest.row, found.largest.column)
+        if value:
+            assert (found.scale, at) == (9, ("fc", 5, 1))
+        elif conv == "unrolled":  # any position that the tap or the bias reaches
+            assert (found.scale, at[0]) == (8 if bias == "row" else 7, "conv")
+            assert at[1] == bias_row if bias == "row" else row <= at[1] < row + 20
+            assert at[2] // 20 == (5 if bias == "row" else 4)
+        elif bias == "row":
+            assert (found.scale, at) == (8, ("conv", bias_row, 5))
+        else:
+            assert (found.scale, at) == (7, ("conv", row, 4))
+    assert audit(path, AuditOptions(scale="layer")).network.neural_persistence.largest is None
+    assert audit(path, AuditOptions(scale=10.0)).network.neural_persistence.largest is None
 
 
 @pytest.mark.parametrize("conv", ["unrolled", "per-filter"])

@@ -41,7 +41,7 @@ def test_settings_name_everything_a_figure_depends_on(report, layer):
     plain = facts.settings(report(layer()))
     assert plain == [
         "convention essential",
-        "scale global (largest weight 1.5)",
+        "scale global (largest weight 1.5 of fc, row 3, column 7)",
         "p 2",
         "bias none",
         "conv flattened",

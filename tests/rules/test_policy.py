@@ -26,6 +26,7 @@ bias = "row"
 conv = "channels"
 count-fixed = true
 peepholes = false
+sortedness = true
 standardise = false
 rescale = false
 skips = "cut"

@@ -366,7 +366,7 @@ def test_a_bias_that_is_not_finite_leaves_the_layer_without_value():
     "bias", [[1.0], [1.0, 2.0, 3.0], 1.0, [[1.0, 2.0]], [[1.0], [2.0, 3.0]], ["a", "b"], [1j, 2]]
 )
 def test_a_bias_that_does_not_fit(bias):
-    with pytest.raises(UsageError, match="wanted (a bias|the bias)"):
+    with pytest.raises(UsageError, match="wanted a bias"):
         layer_persistence(np.ones((3, 2)), bias=bias)
     with pytest.raises(UsageError, match="wanted the bias of layer 'fc'"):
         neural_persistence({"fc": np.ones((3, 2))}, bias={"fc": bias})

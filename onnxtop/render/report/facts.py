@@ -93,11 +93,9 @@ def _others(coverage: Coverage) -> str:
 def settings(report: Report) -> list[str]:
     """Name everything that the figures depend on: a value without its convention is meaningless."""
     chosen = report.settings
-    largest = report.network.neural_persistence.scale
-    measured = f" (largest weight {largest:.6g})" if largest is not None and defined(largest) else ""
     return [
         f"convention {chosen.convention}",
-        f"scale {number(chosen.scale)}{measured if isinstance(chosen.scale, str) else ''}",
+        f"scale {number(chosen.scale)}{largest_weight(report)}",
         f"p {number(chosen.p)}",
         f"bias {chosen.bias}",
         f"conv {chosen.conv}",
@@ -111,6 +109,25 @@ def settings(report: Report) -> list[str]:
         *(f"input {name}={','.join(map(str, shape))}" for name, shape in chosen.input_shapes.items()),
         *(f"dim {name}={length}" for name, length in chosen.dims.items()),
     ]
+
+
+def whole(report: Report) -> list[str]:
+    """Tell what is said of all layers together, beside their mean."""
+    network = report.network
+    spread = "" if network.variance is None else f"variance of all weights {network.variance:.4g}"
+    return list(
+        filter(None, (f"sum of the layers' totals {figure(network.neural_persistence.total)}", spread))
+    )
+
+
+def largest_weight(report: Report) -> str:
+    """Say in brackets which weight the others are divided by, nothing where it is no weight."""
+    found = report.network.neural_persistence
+    if found.scale is None or not defined(found.scale) or not isinstance(report.settings.scale, str):
+        return ""
+    at = found.largest
+    place = f" of {at.layer}, row {at.row}, column {at.column}" if at else ""
+    return f" (largest weight {found.scale:.6g}{place})"
 
 
 def deep_graph(report: Report) -> list[str]:
