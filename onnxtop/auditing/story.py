@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from onnxtop._version import __version__
 from onnxtop.auditing import network
 from onnxtop.auditing.constants import bad_constants, moved_normalisation
@@ -104,6 +106,7 @@ def head_of(options: AuditOptions) -> Head:
     return Head(_TOOL, settings_of(options))
 
 
+@np.errstate(invalid="ignore")  # NaN of the kind that signals: a finding, and no concern of NumPy's
 def audited(
     path: str | os.PathLike[str],
     options: AuditOptions | None = None,

@@ -22,6 +22,7 @@ from onnxtop.errors import UsageError
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import read_layers
 from onnxtop.results.report import Report
+from onnxtop.testing import write_cnn
 from onnxtop.topology.spread import network_variance, sortedness
 from tests.models import check_consistent, mlp, model, node, response, save, weights
 
@@ -179,6 +180,24 @@ def test_graphs_of_positions_need_the_size_and_take_it_from_options(
         (found,) = audit(path, options).layers
         assert found.neural_persistence == wanted.neural_persistence
         assert (found.n_in, found.n_out) == (wanted.n_in, wanted.n_out)
+
+
+@pytest.mark.parametrize("conv", ["flattened", "channels", "unrolled", "per-filter"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_a_nan_of_the_kind_that_signals_is_one_like_others(tmp_path: Path, dtype: Any, conv: Any) -> None:
+    """NumPy warns of it in every cast, and a warning is an error here."""
+
+    def signalling(*shape: int) -> np.ndarray:
+        found = np.ones(shape, dtype)
+        found.view(f"u{found.itemsize}").flat[1] = 0x7FA00000 if dtype == np.float32 else 0x7D00
+        return found
+
+    for n in (3, 200):
+        kernel, matrix, bias = signalling(n, 1, 3, 3), signalling(36 * n, n), signalling(n)
+        write_cnn(tmp_path / "m.onnx", [kernel], [matrix], [bias, bias], image=(1, 8, 8))
+        for options in ({"bias": "row"}, {"structure": False}, {"sortedness": True}):
+            report = audit(tmp_path / "m.onnx", AuditOptions(conv=conv, **options))
+            assert all(layer.nonfinite for layer in report.layers)
 
 
 def test_variance_and_sortedness(tmp_path: Path) -> None:
@@ -374,7 +393,7 @@ def test_facts_about_the_file(dense: Path) -> None:
     assert info.path == str(dense)
     assert info.sha256 == hashlib.sha256(content).hexdigest()
     assert info.bytes == len(content)
-    assert info.producer == "tests"
+    assert info.producer == "onnxtop.testing"
     assert info.ir_version == 10
     assert info.opset["ai.onnx"] == 21
 
