@@ -15,7 +15,8 @@ FIGURES = (
         how="Strengths are |w| over the largest |w| of the network. The maximum spanning tree of the "
         "layer gives a bar from 1 to t for every edge of strength t; the total is the p-norm of their "
         "lengths, p = 2. Normalized divides by (V - 1) ** (1 / p), V neurons.",
-        limits="Mostly mirrors the variance of the weights; one outlier anywhere raises all layers. No "
+        limits="Mostly mirrors the variance of the weights, and falls as that grows; one outlier anywhere "
+        "raises all layers. No "
         "value is good or bad by itself, and two architectures do not compare.",
         source=f"{_RIECK}; {_GIRRBACH}",
         also=("np.normalized", "normalized", "neural_persistence", "total", "neural-persistence"),

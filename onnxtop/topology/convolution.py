@@ -1,4 +1,4 @@
-"""The three graphs of a convolution, by name.
+"""The graphs of a convolution that take the whole layer as one, by name; `filters` has the paper's own.
 
 flattened
     (channels in per group x taps) rows, channels out per group columns, one block per group
@@ -6,7 +6,7 @@ flattened
 channels
     Channels in x channels out, one block per group; the strength of an edge is the largest tap.
 unrolled
-    The neurons of the paper: one vertex for every channel and position, in and out, one edge for every tap
+    The neurons themselves: one vertex for every channel and position, in and out, one edge for every tap
     that falls inside. It is never formed: a tap joins positions in pairs, taps enter in descending order, and
     once a channel is joined to the rest as far as its taps can reach, taps between such channels are passed
     over.
