@@ -40,6 +40,7 @@ Progress = Callable[[str, int, int], None]
 _BY_POSITION = ("unrolled", "per-filter")
 """Graphs of a convolution whose vertices are positions, so that its sizes must be known."""
 _UNROLLED_NEURONS = 2**24  # a forest takes some 160 bytes a neuron
+_FILTER_EDGES = 2**24  # some 40 bytes an edge, and minutes
 _NO_SCALE = "the scale of its codes cannot be told from the activation's"
 _SIZE_UNKNOWN = "its input size is not known; give --input-shape NAME=1,3,224,224"
 
@@ -179,6 +180,8 @@ def _measure_positions(
         return Measured(row, None, "one side of its unrolled graph is empty")
     if n_in + n_out > _UNROLLED_NEURONS:
         return Measured(row, None, f"its unrolled graph has over {_UNROLLED_NEURONS} neurons")
+    if options.conv == "per-filter" and n_out * math.prod(kernel.weights.shape[3:]) > _FILTER_EDGES:
+        return Measured(row, None, f"the graph of each of its filters has over {_FILTER_EDGES} edges")
     bias = _bias(layer, options)
     forest: Graphs = (
         convolution.unrolled_forest(kernel, bias=bias, layer=number)

@@ -9,8 +9,8 @@ graphs that meet it.
 """
 
 import functools
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,11 +63,21 @@ class FilterForests:
 
     def norm(self, scale: float, p: float, convention: Convention, n: float = 1) -> float:
         """Return the mean over the graphs of what `Diagram.norm` gives for each, strengths being scaled."""
-        parts = (
-            _norms(self.strengths[part], self.edges[part], self.n_vertices, scale, p, convention)
-            for part in strips(self.strengths.shape, CELLS)
-        )
-        return float(np.concatenate([*parts]).mean() * n ** (-1 / p))
+        parts = [self._norms(part, scale, p, convention, n) for part in strips(self.strengths.shape, CELLS)]
+        return float(np.concatenate(parts).mean())
+
+    def _norms(self, part: slice, scale: float, p: float, convention: Convention, n: float) -> Floats:
+        """Return the norm of each of some graphs; a missing edge is a bar of length 1."""
+        edges = self.edges[part]
+        lengths = 1.0 - scaled(self.strengths[part], scale)
+        whole = self.n_vertices - 1 + (convention == "essential") - edges.sum(axis=1, dtype=np.intp)
+        longest = np.where(whole > 0, 1.0, np.where(edges > 0, lengths, 0.0).max(axis=1))
+        if p == np.inf:
+            return longest
+        powers = edges * (lengths / np.where(longest > 0, longest, 1.0)[:, None]) ** p
+        with np.errstate(over="ignore"):
+            norms: Floats = longest * ((powers.sum(axis=1) + whole) / n) ** (1 / p)
+        return norms
 
 
 def filter_forests(kernel: Kernel, *, bias: Floats | None = None) -> FilterForests:
@@ -107,58 +117,46 @@ def filter_forests(kernel: Kernel, *, bias: Floats | None = None) -> FilterFores
     """
     check_bias(kernel, bias)
     counts = _counts_of(kernel, bias is not None)
-    weights = kernel.weights
-    taps = weights.reshape(*weights.shape[:3], -1)
-    bad = np.argwhere(~np.isfinite(taps)).tolist()
-    if bias is not None:
-        filters = bias.reshape(*weights.shape[:2], 1, 1)
-        bad += [[*at, 0, taps.shape[3]] for at in np.argwhere(~np.isfinite(filters[..., 0, 0])).tolist()]
-        taps = np.concatenate([taps, np.broadcast_to(filters, (*weights.shape[:3], 1))], axis=3)
+    taps, bad = _taps(kernel, bias)
+    places = _Places(taps.shape, bias is not None)
     if bad:
-        first = _place(taps.shape, bad[0], bias is not None)
-        return FilterForests(
-            counts.n_vertices, np.empty((0, 1)), np.empty((0, 1), np.uint8), 0.0, None, len(bad), first
-        )
+        none = np.empty((0, taps.shape[3]))
+        first = places.of(*bad[0])
+        return FilterForests(counts.n_vertices, none, none.astype(np.uint8), 0.0, None, len(bad), first)
     strengths = np.abs(taps.reshape(-1, taps.shape[3]))
     orders = np.argsort(-strengths, axis=1, kind="stable")
     edges = counts.along(orders)
     strengths = np.take_along_axis(strengths, orders, axis=1)
-    best = int(np.argmax(np.where(edges > 0, strengths, -1.0)))
-    if not edges.flat[best]:
+    graph, turn = np.unravel_index(np.argmax(np.where(edges > 0, strengths, -1.0)), edges.shape)
+    if not edges[graph, turn]:
         return FilterForests(counts.n_vertices, strengths, edges)
-    at = [*np.unravel_index(best // taps.shape[3], taps.shape[:3]), orders.flat[best]]
-    place = _place(taps.shape, at, bias is not None)
-    return FilterForests(counts.n_vertices, strengths, edges, float(strengths.flat[best]), place)
+    at = (*np.unravel_index(graph, taps.shape[:3]), orders[graph, turn])
+    return FilterForests(counts.n_vertices, strengths, edges, float(strengths[graph, turn]), places.of(*at))
 
 
-def _place(shape: tuple[int, ...], at: Sequence[int], with_bias: bool) -> tuple[int, int]:
-    """Return row and column of (group, filter, channel, tap) in the flattened matrix."""
-    groups, n_out, n_in, n_taps = shape
-    group, c_out, c_in, tap = map(int, at)
-    n_weights = n_taps - with_bias
-    is_bias = tap == n_weights
-    row = groups * n_in * n_weights if is_bias else (group * n_in + c_in) * n_weights + tap
-    return row, group * n_out + c_out
+def _taps(kernel: Kernel, bias: Floats | None) -> tuple[Matrix, list[list[int]]]:
+    """Return weights (group, filter, channel, tap), a bias being one more tap, and where some are not finite."""
+    weights = kernel.weights
+    taps = weights.reshape(*weights.shape[:3], -1)
+    bad = np.argwhere(~np.isfinite(taps)).tolist()
+    if bias is None:
+        return taps, bad
+    filters = bias.reshape(weights.shape[:2])
+    bad += [[*at, 0, taps.shape[3]] for at in np.argwhere(~np.isfinite(filters)).tolist()]
+    return np.concatenate([taps, np.broadcast_to(filters[..., None, None], (*taps.shape[:3], 1))], 3), bad
 
 
-def _norms(
-    strengths: Matrix,
-    edges: NDArray[np.unsignedinteger],
-    n_vertices: int,
-    scale: float,
-    p: float,
-    convention: Convention,
-) -> Floats:
-    """Return the p-norm of the persistences of each graph; each missing edge is a bar of length 1."""
-    lengths = 1.0 - scaled(strengths, scale)
-    whole = n_vertices - 1 + (convention == "essential") - edges.sum(axis=1, dtype=np.intp)
-    longest = np.where(whole > 0, 1.0, np.where(edges > 0, lengths, 0.0).max(axis=1))
-    if p == np.inf:
-        return longest
-    powers = edges * (lengths / np.where(longest > 0, longest, 1.0)[:, None]) ** p
-    with np.errstate(over="ignore"):
-        norms: Floats = longest * (powers.sum(axis=1) + whole) ** (1 / p)
-    return norms
+class _Places(NamedTuple):
+    """From (group, filter, channel, tap) to row and column of the flattened matrix."""
+
+    shape: tuple[int, ...]
+    with_bias: bool
+
+    def of(self, group: int, out: int, channel: int, tap: int) -> tuple[int, int]:
+        groups, n_out, n_in, n_taps = self.shape
+        n_weights = n_taps - self.with_bias
+        row = (group * n_in + channel) * n_weights + tap if tap < n_weights else groups * n_in * n_weights
+        return int(row), int(group * n_out + out)
 
 
 # How many edges a tap makes

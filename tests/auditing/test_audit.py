@@ -261,6 +261,17 @@ def test_the_weight_that_sets_the_scale_is_named(tmp_path: Path, conv: Any, bias
     assert audit(path, AuditOptions(scale=10.0)).network.neural_persistence.largest is None
 
 
+@pytest.mark.parametrize(
+    ("conv", "size", "reason"),
+    [("unrolled", 3000, "16777216 neurons"), ("per-filter", 2000, "16777216 edges")],
+)
+def test_graphs_that_are_too_large_have_a_reason(tmp_path: Path, conv: Any, size: int, reason: str) -> None:
+    write_cnn(tmp_path / "m.onnx", [weights(1, 1, 3, 3)], image=(1, size, size))
+    (layer,) = audit(tmp_path / "m.onnx", AuditOptions(conv=conv)).layers
+    assert layer.neural_persistence.total is None
+    assert reason in (layer.neural_persistence.reason or "")
+
+
 @pytest.mark.parametrize("conv", ["unrolled", "per-filter"])
 @pytest.mark.parametrize("scale", ["global", "layer"])
 def test_a_tap_that_never_falls_inside_sets_no_scale(tmp_path: Path, conv: Any, scale: Any) -> None:
