@@ -135,7 +135,7 @@ def filter_forests(kernel: Kernel, *, bias: Floats | None = None) -> FilterFores
 
 
 def _taps(kernel: Kernel, bias: Floats | None) -> tuple[Matrix, list[list[int]]]:
-    """Return weights (group, filter, channel, tap), a bias being one more tap, and where some are not finite."""
+    """Return weights (group, filter, channel, tap), a bias as one more tap, and where some are not finite."""
     weights = kernel.weights
     taps = weights.reshape(*weights.shape[:3], -1)
     bad = np.argwhere(~np.isfinite(taps)).tolist()

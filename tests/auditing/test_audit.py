@@ -457,13 +457,20 @@ def test_layers_of_the_mlp_stand_in_order_whatever_the_exporter(samples: Path) -
 EXPORTERS = ("torch_dynamo", "torch_legacy", "tensorflow", "jax")
 
 
-@pytest.mark.parametrize("conv", ["flattened", "channels", "unrolled"])
+@pytest.mark.parametrize("conv", ["flattened", "channels", "unrolled", "per-filter"])
 @pytest.mark.parametrize("bias", BIASES)
 def test_one_cnn_from_every_exporter(samples: Path, conv: str, bias: str) -> None:
     paths = [samples / f"cnn_{name}.onnx" for name in EXPORTERS]
     reports = [audit(path) for path in paths]
     assert {len(report.layers) for report in reports} == {len(reports[0].layers)}
     _same_everywhere(paths, AuditOptions(conv=conv, bias=bias))
+
+
+def test_the_papers_own_reading_of_the_sample_cnn(samples: Path) -> None:
+    """Values that were computed apart, on dense matrices of every filter and channel."""
+    report = audit(samples / "cnn_torch_dynamo.onnx", AuditOptions(conv="per-filter", structure=False))
+    values = {layer.name: layer.neural_persistence.normalized for layer in report.layers}
+    assert (values["conv1"], values["conv2"]) == pytest.approx((0.2598, 0.7073), abs=5e-5)
 
 
 @pytest.mark.parametrize("bias", BIASES)

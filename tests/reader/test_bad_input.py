@@ -361,7 +361,7 @@ def test_a_value_given_both_by_a_constant_and_by_another_node(tmp_path: Path) ->
         ("ConvTranspose", {"output_shape": [2**40, 2**40]}),
     ],
 )
-@pytest.mark.parametrize("conv", ["flattened", "channels", "unrolled"])
+@pytest.mark.parametrize("conv", ["flattened", "channels", "unrolled", "per-filter"])
 def test_attributes_that_make_no_sense(
     tmp_path: Path, op: str, attributes: dict[str, object], conv: str
 ) -> None:

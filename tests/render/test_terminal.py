@@ -92,6 +92,13 @@ def test_z_appears_once_it_is_measured(report, layer):
     assert re.search(r"0\.5000  █████ +10\.0$", render([report(measured)], RenderOptions()), re.MULTILINE)
 
 
+def test_sortedness_only_if_it_was_measured(report, layer):
+    assert "sortedness" not in render([report(layer())], RenderOptions())
+    text = render([report(layer(sortedness=0.25), layer("out"))], RenderOptions())
+    assert re.search(r"^fc .* 0\.2500$", text, re.MULTILINE)
+    assert "sortedness" in text
+
+
 def test_empty_models_say_why(report):
     assert "nothing to analyse: the model has no weight tensors" in render([report()], RenderOptions())
 
