@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         layer_persistence as layer_persistence,
         neural_persistence as neural_persistence,
     )
+    from onnxtop.topology.spread import network_variance as network_variance, sortedness as sortedness
 
 _HOME = {
     "AuditOptions": "onnxtop.auditing.options",
@@ -66,10 +67,12 @@ _HOME = {
     "layer_persistence": "onnxtop.topology.neural_persistence",
     "loss_barcode": "onnxtop.landscape.story",
     "merge_tree_barcode": "onnxtop.topology.barcode",
+    "network_variance": "onnxtop.topology.spread",
     "neural_persistence": "onnxtop.topology.neural_persistence",
     "point_cloud_barcode": "onnxtop.topology.barcode",
     "read_envelope": "onnxtop.results.envelope",
     "read_layers": "onnxtop.reader.layers",
+    "sortedness": "onnxtop.topology.spread",
 }
 
 __all__ = [*_HOME, "__version__"]

@@ -77,8 +77,8 @@ class Declared:
 
     @property
     def flag(self) -> str:
-        """Its name on the command line."""
-        return self.option.flag or f"--{self.key}"
+        """Its name on the command line; of a switch that is on, what turns it off."""
+        return self.option.flag or f"--{'no-' if self.default is True else ''}{self.key}"
 
     @property
     def choices(self) -> tuple[str, ...]:

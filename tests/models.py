@@ -17,6 +17,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from onnxtop import testing
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.layers import find_layers
@@ -100,20 +101,10 @@ def model(
 
 def mlp(*sizes: int, bias: bool = True, seed: int = 0, dtype: Any = np.float32) -> ModelProto:
     """Return Gemm layers ``fc1``, ``fc2``, ... with weights [out, in] and a Relu between them."""
-    nodes, held, value = [], {}, "x"
-    for number, (n_in, n_out) in enumerate(pairwise(sizes), start=1):
-        held[f"w{number}"] = weights(n_out, n_in, seed=seed + number, dtype=dtype)
-        inputs = f"{value} w{number}"
-        if bias:
-            held[f"b{number}"] = weights(n_out, seed=seed + number, dtype=dtype)
-            inputs += f" b{number}"
-        last = number == len(sizes) - 1
-        result = "y" if last else f"h{number}"
-        nodes.append(node("Gemm", inputs, result, name=f"fc{number}", transB=1))
-        if not last:
-            value = f"a{number}"
-            nodes.append(node("Relu", result, value))
-    return model(nodes, held, {"x": ["batch", sizes[0]]}, dtype=dtype)
+    shapes = list(enumerate(pairwise(sizes), start=1))
+    matrices = [weights(n_out, n_in, seed=seed + i, dtype=dtype).T for i, (n_in, n_out) in shapes]
+    biases = [weights(n_out, seed=seed + i, dtype=dtype) for i, (_, n_out) in shapes] if bias else None
+    return testing.mlp(matrices, biases)
 
 
 def save(proto: ModelProto, folder: Path, name: str = "model.onnx") -> Path:

@@ -193,10 +193,15 @@ def real() -> Iterator[tuple[str, str, str]]:
 
 def nameless(report: Report) -> Report:
     """Take out of a report what its file says, and messages, which their rules explain."""
+    figures = report.network.neural_persistence
+    assert figures.largest is not None
+    largest = dataclasses.replace(figures.largest, layer=OWN)
+    figures = dataclasses.replace(figures, largest=largest)
     return dataclasses.replace(
         report,
         model=dataclasses.replace(report.model, path=OWN, producer=OWN, opset={OWN: 1}),
         coverage=dataclasses.replace(report.coverage, other_kinds={OWN: 1}),
+        network=dataclasses.replace(report.network, neural_persistence=figures),
         layers=tuple(
             dataclasses.replace(layer, name=f"{OWN}{number}", op_type=OWN)
             for number, layer in enumerate(report.layers)

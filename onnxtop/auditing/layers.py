@@ -14,6 +14,7 @@ from onnxtop.reader.layer import Layer
 from onnxtop.reader.model import Model
 from onnxtop.reader.names import source_line
 from onnxtop.reader.skeleton import Shape, infer_shapes, placed
+from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import NOT_ASKED, LayerPersistence, LayerReport
 from onnxtop.statistics.copies import Fingerprint, fingerprint
 from onnxtop.statistics.exchangeability import Evidence, evidence, verdict
@@ -26,15 +27,20 @@ from onnxtop.statistics.initialisers import (
 )
 from onnxtop.statistics.layer import layer_statistics
 from onnxtop.topology import convolution, neural_persistence
-from onnxtop.topology.graph import Forest
+from onnxtop.topology.filters import filter_forests
 from onnxtop.topology.layer_scan import LayerScan, scan_layer
+from onnxtop.topology.neural_persistence import Graphs
 from onnxtop.topology.null_model import BIAS_ROW, UNROLLED, NullModels, StrongestWeights
 from onnxtop.topology.reach import Filled, filled_lines
+from onnxtop.topology.spread import Magnitudes, magnitudes, mean_sortedness
 
 Progress = Callable[[str, int, int], None]
 """Called with the layer just measured, and how many weights are done and to do."""
 
+_BY_POSITION = ("unrolled", "per-filter")
+"""Graphs of a convolution whose vertices are positions, so that its sizes must be known."""
 _UNROLLED_NEURONS = 2**24  # a forest takes some 160 bytes a neuron
+_FILTER_EDGES = 2**24  # some 40 bytes an edge, and minutes
 _NO_SCALE = "the scale of its codes cannot be told from the activation's"
 _SIZE_UNKNOWN = "its input size is not known; give --input-shape NAME=1,3,224,224"
 
@@ -47,6 +53,7 @@ class Structure:
     made_by: InitialiserMatch | None
     bias_moved: bool | None
     strongest: StrongestWeights
+    magnitudes: Magnitudes
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +65,7 @@ class Measured:
     row
         Its row of the report, without what depends on the other layers.
     forest
-        Of the graph that was measured; None where ``reason`` says why.
+        Of the graph that was measured, or of the graphs; None where ``reason`` says why.
     mark
         Fingerprint, by which copies are found.
     structure
@@ -70,7 +77,7 @@ class Measured:
     """
 
     row: LayerReport
-    forest: Forest | None
+    forest: Graphs | None
     reason: str | None = None
     mark: Fingerprint | None = None
     structure: Structure | None = None
@@ -91,8 +98,8 @@ def measure_layers(
     ``scanned`` are the numbers of the layers whose strongest weights are kept; ``progress`` is called after
     each layer.
     """
-    unrolled = options.topology and options.conv == "unrolled"
-    shapes = infer_shapes(model, options.input_shapes, options.dims) if unrolled else {}
+    by_position = options.topology and options.conv in _BY_POSITION
+    shapes = infer_shapes(model, options.input_shapes, options.dims) if by_position else {}
     total = sum(layer.parameters for layer in layers)
     done = 0
     measured = []
@@ -103,7 +110,8 @@ def measure_layers(
         if options.topology:
             found = replace(
                 found,
-                scan=scan_layer(weights) if number in scanned else None,
+                row=_with_sortedness(found.row, weights, options),
+                scan=scan_layer(weights, standardise=options.standardise) if number in scanned else None,
                 filled=filled_lines(weights),
             )
         measured.append(found)
@@ -113,11 +121,17 @@ def measure_layers(
     return measured
 
 
+def _with_sortedness(row: LayerReport, weights: Blocks, options: AuditOptions) -> LayerReport:
+    if not options.sortedness or row.largest is None:
+        return row
+    return replace(row, sortedness=finite_or_none(mean_sortedness(weights, options.seed)))
+
+
 def _kernel(layer: Layer, shapes: Mapping[str, Shape], options: AuditOptions) -> Kernel | None:
     """Read a convolution before it is flattened, where its graph needs that."""
     if not (options.topology and layer.is_convolution) or options.conv == "flattened":
         return None
-    return placed(layer, shapes) if options.conv == "unrolled" else layer.kernel()
+    return placed(layer, shapes) if options.conv in _BY_POSITION else layer.kernel()
 
 
 def _measure(
@@ -132,8 +146,8 @@ def _measure(
     if not options.topology:
         fixed = probably_fixed(weights)
         return Measured(replace(row, probably_fixed=fixed), None, NOT_ASKED, fingerprint(weights))
-    if layer.is_convolution and options.conv == "unrolled":
-        return _measure_unrolled(row, layer, number, weights, kernel, nulls, options)
+    if layer.is_convolution and options.conv in _BY_POSITION:
+        return _measure_positions(row, layer, number, weights, kernel, nulls, options)
     blocks = weights if kernel is None else convolution.channels(kernel)
     bias = _bias(layer, options)
     forest = neural_persistence.layer_forest(blocks, bias=bias, layer=number)
@@ -146,7 +160,7 @@ def _measure(
     return _with_facts(row, layer, weights, blocks, forest, strongest)
 
 
-def _measure_unrolled(
+def _measure_positions(
     row: LayerReport,
     layer: Layer,
     number: int,
@@ -157,14 +171,23 @@ def _measure_unrolled(
 ) -> Measured:
     if kernel is None or kernel.in_size is None or kernel.out_size is None:
         return Measured(row, None, _SIZE_UNKNOWN)
-    groups, c_out, c_in = kernel.weights.shape[:3]
-    n_in, n_out = groups * c_in * math.prod(kernel.in_size), groups * c_out * math.prod(kernel.out_size)
+    n_in, n_out = math.prod(kernel.in_size), math.prod(kernel.out_size)
+    if options.conv == "unrolled":
+        groups, c_out, c_in = kernel.weights.shape[:3]
+        n_in, n_out = groups * c_in * n_in, groups * c_out * n_out
     row = replace(row, n_in=n_in, n_out=n_out)
     if not n_in or not n_out:
         return Measured(row, None, "one side of its unrolled graph is empty")
     if n_in + n_out > _UNROLLED_NEURONS:
         return Measured(row, None, f"its unrolled graph has over {_UNROLLED_NEURONS} neurons")
-    forest = convolution.unrolled_forest(kernel, bias=_bias(layer, options), layer=number)
+    if options.conv == "per-filter" and n_out * math.prod(kernel.weights.shape[3:]) > _FILTER_EDGES:
+        return Measured(row, None, f"the graph of each of its filters has over {_FILTER_EDGES} edges")
+    bias = _bias(layer, options)
+    forest: Graphs = (
+        convolution.unrolled_forest(kernel, bias=bias, layer=number)
+        if options.conv == "unrolled"
+        else filter_forests(kernel, bias=bias)
+    )
     strongest = None if forest.nonfinite or not options.structure else StrongestWeights(reason=UNROLLED)
     return _with_facts(row, layer, weights, weights, forest, strongest)
 
@@ -179,7 +202,7 @@ def _with_facts(
     layer: Layer,
     weights: Blocks,
     blocks: Blocks,
-    forest: Forest,
+    forest: Graphs,
     strongest: StrongestWeights | None,
 ) -> Measured:
     """Add what the weights say beside their forest, or how many of them are not finite."""
@@ -198,7 +221,7 @@ def _with_facts(
         replace(row, statistics=statistics),
         forest,
         mark=mark,
-        structure=Structure(found, made_by, moved, strongest),
+        structure=Structure(found, made_by, moved, strongest, magnitudes(weights)),
     )
 
 

@@ -93,6 +93,8 @@ def measure(
         return DeepGraph(figures, cut_off)
     kept, cut = dgp.kept_and_cut(
         connected.graph,
+        standardise=options.standardise,
+        rescale=options.rescale,
         convention=options.convention,
         p=options.p,
         scans=scans,

@@ -26,7 +26,8 @@ class AuditOptions:
     The essential class of a diagram is the point (1, 0), which the papers' code counts; ``tree`` does not.
     With ``skips`` cut, the identity branches of residual networks are left out; both totals are reported, the
     option chooses the figures of the layers. ``input_shapes`` and ``dims`` matter where a convolution is
-    ``unrolled`` and where they decide how neurons are joined. An output may be any value of the model.
+    ``unrolled`` or measured ``per-filter``, and where they decide how neurons are joined. An output may be
+    any value of the model.
     Nothing of a model is run without ``data`` or ``running``; the minima are trained from fresh weights.
     """
 
@@ -50,7 +51,8 @@ class AuditOptions:
         Literal["none", "row"], Option("Leave biases out, or add them as one more input.", in_file=True)
     ] = "none"
     conv: Annotated[
-        Literal["flattened", "channels", "unrolled"], Option("Which graph a convolution is.", in_file=True)
+        Literal["flattened", "channels", "unrolled", "per-filter"],
+        Option("Which graph a convolution is, or which graphs.", in_file=True),
     ] = "flattened"
     layers: Annotated[
         str | None,
@@ -70,6 +72,13 @@ class AuditOptions:
             flag="--quick",
         ),
     ] = True
+    sortedness: Annotated[
+        bool,
+        Option(
+            "Measure how far large weights gather in rows and columns: a second, and more for large layers.",
+            in_file=True,
+        ),
+    ] = False
     data: Annotated[
         str | None,
         Option("Run the model on these samples too: loss, scores, gradient.", metavar="PATH", form="file"),
@@ -84,6 +93,15 @@ class AuditOptions:
         bool, Option("Count layers that were probably not trained in network figures.", in_file=True)
     ] = False
     peepholes: Peepholes = False
+    standardise: Annotated[
+        bool,
+        Option(
+            "Standardise the weights of each layer for deep graph persistence, or take |w|.", in_file=True
+        ),
+    ] = True
+    rescale: Annotated[
+        bool, Option("Divide the best paths by the strongest of them, or not.", in_file=True)
+    ] = True
     skips: Annotated[
         Literal["keep", "cut"],
         Option("Let the paths of the network take its skip connections, or not.", in_file=True),

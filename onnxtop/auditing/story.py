@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from onnxtop._version import __version__
 from onnxtop.auditing import network
 from onnxtop.auditing.constants import bad_constants, moved_normalisation
@@ -29,6 +31,7 @@ from onnxtop.results.report import (
     DeepGraphPersistence,
     Network,
     NetworkPersistence,
+    Place,
     Report,
     ToolInfo,
 )
@@ -38,6 +41,7 @@ from onnxtop.rules.rule import Policy
 from onnxtop.statistics.copies import find_copies
 from onnxtop.topology import neural_persistence
 from onnxtop.topology.null_model import NullModels
+from onnxtop.topology.spread import together
 
 ALGORITHMS = {"neural_persistence": 1, "deep_graph_persistence": 2}
 """Version of each measure: raised whenever the same file and options may give another value."""
@@ -102,6 +106,7 @@ def head_of(options: AuditOptions) -> Head:
     return Head(_TOOL, settings_of(options))
 
 
+@np.errstate(invalid="ignore")  # NaN of the kind that signals: a finding, and no concern of NumPy's
 def audited(
     path: str | os.PathLike[str],
     options: AuditOptions | None = None,
@@ -158,12 +163,13 @@ def _figures(
 ) -> dict[str, Any]:
     """Return what is reported of the network and its layers, from what the layers left behind."""
     copies = find_copies({item.row.name: item.mark for item in measured}, read)
+    counted = _counting(measured, copies, options)
     figures = neural_persistence.network_persistence(
         {item.row.name: item.forest for item in measured if item.forest is not None},
         scale=options.scale,
         convention=options.convention,
         p=options.p,
-        counted=_counting(measured, copies, options),
+        counted=counted,
         apart=[item.row.name for item in measured if item.row.apart],
     )
     scans = {number: item.scan for number, item in enumerate(measured) if item.scan is not None}
@@ -174,7 +180,14 @@ def _figures(
         for item in measured
         for name in (item.row.name,)
     )
-    return {"network": _network(measured, copies, figures, whole, options), "layers": tuple(rows)}
+    measures = _network(measured, copies, figures, whole, options)
+    return {"network": replace(measures, variance=_variance(measured, counted)), "layers": tuple(rows)}
+
+
+def _variance(measured: Sequence[Measured], counted: Sequence[str]) -> float | None:
+    """Return the variance of the network's weights over the largest; None without structure or layers."""
+    held = [item.structure.magnitudes for item in measured if item.row.name in counted and item.structure]
+    return together(held).variance if held else None
 
 
 _NOT_MEASURED = network.DeepGraph(DeepGraphPersistence(reason=NOT_ASKED), Cut(reason=NOT_ASKED))
@@ -254,6 +267,7 @@ def _network(
             mean_normalized=finite_or_none(figures.mean_normalized),
             total=finite_or_none(figures.total),
             scale=finite_or_none(figures.scale),
+            largest=Place(*figures.largest) if figures.largest else None,
             reason=reason,
         ),
         whole.figures,

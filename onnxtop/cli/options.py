@@ -27,9 +27,9 @@ CONNECTED = ("input_shapes", "dims", "inputs", "outputs")
 """Options of an audit that say how the layers are joined."""
 
 MEASURED = (
-    *("convention", "scale", "p", "bias", "conv", "skips"),
+    *("convention", "scale", "p", "bias", "conv", "standardise", "rescale", "skips"),
     *CONNECTED,
-    *("count_fixed", "structure", "seed"),
+    *("count_fixed", "structure", "sortedness", "seed"),
 )
 """Options of an audit that say what is measured and how."""
 
@@ -65,7 +65,8 @@ def _all(decorators: list[Callable[[Any], Any]], function: Function) -> Function
 
 def _option(each: Declared, known: Mapping[str, Declared]) -> Callable[[Any], Any]:
     option = each.option
-    flags = [*filter(None, (option.short, each.flag)), each.name]
+    flag = each.flag if option.flag or each.default is not True else f"--{each.key}/{each.flag}"
+    flags = [*filter(None, (option.short, flag)), each.name]
     if not option.needs:
         return click.option(*flags, metavar=option.metavar, help=option.help, **_values(each))
     needed = {name: known[name].flag for name in option.needs}
@@ -99,6 +100,8 @@ class DependentOption(click.Option):
 def _values(each: Declared) -> dict[str, Any]:
     """Say which values an option has, and which without being asked."""
     least = each.option.least
+    if each.kind is bool and each.default and not each.option.flag:
+        return {"default": True}
     if each.kind is bool:
         return {"flag_value": False, "default": True} if each.default else {"is_flag": True}
     if reader := _MANY.get(each.kind):

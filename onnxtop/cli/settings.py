@@ -70,7 +70,8 @@ def resolve(ctx: click.Context) -> Settings:
         name = key.replace("-", "_")
         values[key] = ctx.params[name] if name in ctx.params else ctx.obj.values.get(key)
         given = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        sources[key] = f"--{key}" if given else str(ctx.obj.path) if key in ctx.obj.values else "default"
+        flag = f"--no-{key}" if values[key] is False else f"--{key}"
+        sources[key] = flag if given else str(ctx.obj.path) if key in ctx.obj.values else "default"
     for key in ("select", "ignore"):
         names = (name.strip() for value in values[key] for name in value.split(","))
         values[key] = check_rules(filter(None, names))

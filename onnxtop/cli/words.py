@@ -144,10 +144,11 @@ def _options() -> Iterator[Entry]:
         parts = (
             {"what": next(iter(texts))} if len(texts) == 1 else {", ".join(v): t for t, v in texts.items()}
         )
-        names = (flag, *shown[flag].opts, shown[flag].name or flag)
+        option = shown[flag]
+        names = (flag, *option.opts, *option.secondary_opts, option.name or flag)
         source = {"source": f"onnxtop help {verbs[0]}"}
         title = f"{flag}: an option of {', '.join(verbs)}"
-        yield Entry("options", names, title, {**parts, **_choices(shown[flag]), **source})
+        yield Entry("options", names, title, {**parts, **_choices(option), **source})
 
 
 def _choices(option: click.Option) -> dict[str, str]:

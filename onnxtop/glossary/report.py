@@ -54,10 +54,10 @@ TERMS = (
         title="what weights are divided by",
         what="global: the largest |w| of all layers that count in the network's mean. layer: the largest "
         "|w| of each layer. A number: that number; one below the largest |w| is an error. The largest "
-        "weight stands behind it in brackets.",
+        "weight stands behind it in brackets, with its layer, row and column.",
         limits="With the global scale one outlier anywhere raises the NP of all other layers.",
         source=_MEASURES,
-        also=("global", "largest weight", "w_max"),
+        also=("global", "largest weight", "w_max", "largest", "column"),
     ),
     Term(
         name="p",
@@ -77,13 +77,33 @@ TERMS = (
     ),
     Term(
         name="conv",
-        title="which graph a convolution is",
+        title="which graph a convolution is, or which graphs",
         what="flattened: inputs are the channels in times the taps of the kernel, outputs the channels "
         "out. channels: inputs are the channels in, an edge is as strong as the largest tap. unrolled: "
-        "the neurons themselves, one a channel and position; it needs the size of the input.",
-        limits="The values of the three are not to be compared with each other.",
+        "the neurons themselves, one a channel and position, one graph for the whole layer. per-filter: "
+        "one unrolled graph for each filter and channel it reads, each normalized, and their mean: the "
+        "paper's own reading. The last two need the size of the input.",
+        limits="The values of the four are not to be compared with each other.",
         source=_MEASURES,
-        also=("convolution", "flattened", "channels", "unrolled"),
+        also=("convolution", "flattened", "channels", "unrolled", "per-filter", "filter"),
+    ),
+    Term(
+        name="standardise",
+        title="how strong a weight is for deep graph persistence",
+        what="As many standard deviations as it is from the mean of its layer; with --no-standardise |w|, "
+        "the vanilla variant. Both are divided by the largest of the network.",
+        limits="The authors' code of the vanilla variant takes magnitudes of the paths it finds, not of the "
+        "weights; its values differ.",
+        source=_DEEP,
+        also=("--no-standardise", "not standardised", "DGP not standardised", "vanilla"),
+    ),
+    Term(
+        name="rescale",
+        title="whether the strongest path has strength 1",
+        what="Deep graph persistence divides the strength of each best path by that of the strongest; with "
+        "--no-rescale it does not.",
+        source=_DEEP,
+        also=("--no-rescale", "not rescaled", "DGP not rescaled"),
     ),
     Term(
         name="skips",

@@ -61,7 +61,8 @@ class Settings:
     """Everything that the figures depend on beside the file.
 
     ``scale`` is "global", "layer" or a number; ``p`` may be "inf"; ``layers`` is the pattern that chose the
-    rows shown; without ``topology`` the layers were only read.
+    rows shown; without ``topology`` the layers were only read. In deep graph persistence weights are
+    standardised layer by layer with ``standardise``, and paths divided by the strongest with ``rescale``.
     """
 
     convention: str
@@ -74,6 +75,9 @@ class Settings:
     structure: bool = True
     peepholes: bool = False
     count_fixed: bool = False
+    sortedness: bool = False
+    standardise: bool = True
+    rescale: bool = True
     skips: str = "keep"
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
@@ -131,15 +135,30 @@ class BadConstant:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a weight is: ``row`` and ``column`` of its layer's matrix, counted from 0.
+
+    Rows are inputs and columns outputs of the graph that was measured, one group of a convolution after the
+    other; a bias is the row after the last.
+    """
+
+    layer: str
+    row: int
+    column: int
+
+
+@dataclass(frozen=True)
 class NetworkPersistence:
     """Mean of the layers' normalized neural persistence, sum of their totals, and the scale used.
 
-    ``scale`` is the largest |w| of the network where every layer is measured against it, else None.
+    ``scale`` is the largest |w| of the network where every layer is measured against it, else None; then
+    ``largest`` says which weight that is.
     """
 
     mean_normalized: float | None
     total: float | None
     scale: float | None = None
+    largest: Place | None = None
     reason: str | None = None
 
 
@@ -191,12 +210,15 @@ class Connectivity:
 class Network:
     """Figures of the network as a whole.
 
-    ``moved`` names a parameter of normalisation whose entries differ, which they do not before training.
+    ``variance`` is that of |w| divided by the largest, over all weights of the layers that count in the mean;
+    None in a quick report. ``moved`` names a parameter of normalisation whose entries differ, which they do
+    not before training.
     """
 
     neural_persistence: NetworkPersistence
     deep_graph_persistence: DeepGraphPersistence = DeepGraphPersistence()
     connectivity: Connectivity | None = None
+    variance: float | None = None
     moved: str | None = None
 
 
@@ -228,8 +250,9 @@ class LayerReport:
     ``probably_fixed`` says why the weights were probably not trained. Both kinds are left out of the
     network's figures; so is a layer with a reason why it stands ``apart``, which is measured by itself, with
     its own largest |w| as the scale. ``largest`` is the largest |w|, None if the layer is not finite or not
-    measured; ``variance`` is that of |w| divided by the scale of the figures. ``source`` is the line of the
-    source that the exporter noted, ``net.py:45``.
+    measured; ``variance`` is that of |w| divided by the scale of the figures. ``sortedness`` is Kendall's tau
+    of |w|, rows and columns sorted by their means; None unless it was asked for, and where all are equal.
+    ``source`` is the line of the source that the exporter noted, ``net.py:45``.
     """
 
     name: str
@@ -249,6 +272,7 @@ class LayerReport:
     largest: float | None = None
     nonfinite: int = 0
     variance: float | None = None
+    sortedness: float | None = None
     exchangeability: Exchangeability | None = None
     statistics: LayerStatistics | None = None
     reason: str | None = None

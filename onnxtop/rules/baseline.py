@@ -13,8 +13,8 @@ from onnxtop.results.envelope import read_envelope
 from onnxtop.results.outcome import FailedModel, path_of
 from onnxtop.results.report import Report, Settings
 
-_SHOWN_ONLY = ("layers",)
-"""Settings that choose what is shown, not what is measured."""
+_SHOWN_ONLY = ("layers", "sortedness")
+"""Settings that choose what is told of layers; the other figures do not depend on them."""
 
 
 @dataclass(frozen=True)

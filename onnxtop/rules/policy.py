@@ -91,7 +91,7 @@ def read_config(path: Path, options: Mapping[str, Declared]) -> Config:
 
 def _what_instead(key: str, known: Iterable[str], options: Mapping[str, Declared]) -> str:
     """Say what to do instead of setting an unknown key."""
-    if any(f"--{key}" == each.flag for each in options.values()):
+    if any(f"--{key}" == each.flag and not each.option.in_file for each in options.values()):
         return f": the flag --{key} has none, give it on the command line"
     if any(figure.split(".")[0] == key for figure in (*THRESHOLDS, *TOLERANCES)):
         return ": figures stand under [thresholds] or [tolerances]"

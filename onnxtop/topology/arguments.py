@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from onnxtop.errors import UsageError
 from onnxtop.network import Matrix
+from onnxtop.topology.graph import Floats
 from onnxtop.topology.persistence import Convention
 
 
@@ -39,10 +40,30 @@ def as_blocks(layer: ArrayLike | Sequence[ArrayLike], name: str) -> list[Matrix]
     return [as_matrix(layer, f"layer {name!r}")]
 
 
+def as_bias(bias: ArrayLike, n_out: int, what: str = "a bias") -> Floats:
+    """Return a vector of one number per output in float64."""
+    numbers = _as_real(bias, what)
+    if numbers.shape != (n_out,):
+        raise UsageError(
+            f"wanted {what} of shape ({n_out},), found {numbers.shape}: pass one number per output"
+        )
+    return numbers.astype(np.float64, copy=False)
+
+
 def as_matrix(matrix: ArrayLike | Sequence[ArrayLike], what: str) -> Matrix:
     """Return a floating matrix, in place where it already is one."""
+    array = _as_real(matrix, what)
+    if array.ndim != 2 or not array.size:
+        raise UsageError(
+            f"wanted {what} of shape (n_in, n_out), no side empty, found shape {array.shape}: "
+            "reshape it, or leave it out"
+        )
+    return array
+
+
+def _as_real(numbers: ArrayLike | Sequence[ArrayLike], what: str) -> NDArray[np.floating[Any]]:
     try:
-        array = np.asarray(matrix)
+        array = np.asarray(numbers)
     except ValueError as error:
         raise UsageError(f"wanted {what} with rows of one length, found uneven ones: fill them up") from error
     if array.dtype.name == "bfloat16":
@@ -52,10 +73,5 @@ def as_matrix(matrix: ArrayLike | Sequence[ArrayLike], what: str) -> Matrix:
     if array.dtype.kind != "f" or array.itemsize > 8:
         raise UsageError(
             f"wanted {what} of real numbers, found dtype {array.dtype}: convert it to float first"
-        )
-    if array.ndim != 2 or not array.size:
-        raise UsageError(
-            f"wanted {what} of shape (n_in, n_out), no side empty, found shape {array.shape}: "
-            "reshape it, or leave it out"
         )
     return array

@@ -1,4 +1,4 @@
-"""The three graphs of a convolution, by name.
+"""The graphs of a convolution that take the whole layer as one, by name; `filters` has the paper's own.
 
 flattened
     (channels in per group x taps) rows, channels out per group columns, one block per group
@@ -6,7 +6,7 @@ flattened
 channels
     Channels in x channels out, one block per group; the strength of an edge is the largest tap.
 unrolled
-    The neurons of the paper: one vertex for every channel and position, in and out, one edge for every tap
+    The neurons themselves: one vertex for every channel and position, in and out, one edge for every tap
     that falls inside. It is never formed: a tap joins positions in pairs, taps enter in descending order, and
     once a channel is joined to the rest as far as its taps can reach, taps between such channels are passed
     over.
@@ -83,12 +83,8 @@ def unrolled_forest(kernel: Kernel, *, bias: Floats | None = None, layer: int = 
     >>> forest.strengths.tolist(), forest.edges[:2].tolist()
     ([3.0, 3.0, 2.0, 2.0, 1.0], [[0, 4], [1, 5]])
     """
-    grid = _Grid(kernel)
-    n_out = kernel.weights.shape[0] * kernel.weights.shape[1]
-    if bias is not None and np.shape(bias) != (n_out,):
-        raise UsageError(
-            f"wanted a bias of shape ({n_out},), found {np.shape(bias)}: pass one number a channel"
-        )
+    grid = Grid(kernel)
+    check_bias(kernel, bias)
     bad = np.argwhere(~np.isfinite(kernel.weights))
     if len(bad):
         forest = empty_forest(grid.n_vertices, len(bad), tuple(bad[0].tolist()))
@@ -99,7 +95,16 @@ def unrolled_forest(kernel: Kernel, *, bias: Floats | None = None, layer: int = 
     return with_bias(forest, grid.n_rows, np.repeat(bias, grid.n_out_positions), layer)
 
 
-def _taps_forest(kernel: Kernel, grid: "_Grid", layer: int) -> Forest:
+def check_bias(kernel: Kernel, bias: Floats | None) -> None:
+    """Raise UsageError unless a bias has a number for each channel out."""
+    n_out = kernel.weights.shape[0] * kernel.weights.shape[1]
+    if bias is not None and np.shape(bias) != (n_out,):
+        raise UsageError(
+            f"wanted a bias of shape ({n_out},), found {np.shape(bias)}: pass one number a channel"
+        )
+
+
+def _taps_forest(kernel: Kernel, grid: "Grid", layer: int) -> Forest:
     """Let taps enter, strongest first, until none can join anything."""
     strengths = np.abs(kernel.weights).reshape(-1)
     # Equal taps enter scattered: in their own order, the last channels would wait for all of the first.
@@ -124,7 +129,7 @@ def _taps_forest(kernel: Kernel, grid: "_Grid", layer: int) -> Forest:
     return Forest(grid.n_vertices, edges, strengths[tap].astype(np.float64), generators)
 
 
-class _Grid:
+class Grid:
     """The neurons of a convolution. A tap is a flat position in ``Kernel.weights``."""
 
     def __init__(self, kernel: Kernel) -> None:
@@ -154,7 +159,7 @@ class _Grid:
     def edges(self, taps: Indices) -> tuple[Indices, Indices, Indices]:
         """Return row and column of every edge of some taps, and the position of its tap among them."""
         group, c_out, c_in, *tap = np.unravel_index(taps, self._shape)
-        step, which = _ranges(self.n_edges(taps))
+        step, which = ranges(self.n_edges(taps))
         n_in, n_out = 1, 1
         rows, cols = np.zeros_like(step), np.zeros_like(step)
         for axis, k in zip(reversed(self._axes), reversed(tap), strict=True):
@@ -244,7 +249,7 @@ class _Axis:
 
     def components(self) -> tuple[Indices, Indices, int]:
         """Return the component of every input and output position, -1 if unreached, and a bound on labels."""
-        step, tap = _ranges(self.count)
+        step, tap = ranges(self.count)
         tails, heads = self.pairs(self.first[tap], self.offset[tap], step)
         growing = GrowingForest(self.n_in + self.n_out)
         growing.join(tails, self.n_in + heads)
@@ -254,7 +259,7 @@ class _Axis:
         return labels[: self.n_in], labels[self.n_in :], growing.n_components
 
 
-def _ranges(counts: Indices) -> tuple[Indices, Indices]:
+def ranges(counts: Indices) -> tuple[Indices, Indices]:
     """Concatenate ranges 0..count, and say which range each number is from."""
     which = np.repeat(np.arange(counts.size), counts)
     return np.arange(which.size) - (np.cumsum(counts) - counts)[which], which

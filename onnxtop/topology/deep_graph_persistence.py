@@ -27,7 +27,7 @@ from onnxtop.topology.facts import LayerRole
 from onnxtop.topology.graph import Floats, Indices
 from onnxtop.topology.layer_scan import LayerScan, scan_layer
 from onnxtop.topology.network_graphs import Skips, layers_on_paths, stack, with_separate_ends, with_skips
-from onnxtop.topology.persistence import Convention, Diagram
+from onnxtop.topology.persistence import NO_DIAGRAM, Convention, Diagram
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +100,7 @@ def deep_graph_persistence(
         network graph. Layers are read one at a time, in place where they are contiguous.
     standardise
         Whether the strength of a weight is ``|w - mean| / std`` with the mean and std of its layer, as in the
-        paper, or ``|w|``; both are divided by the largest value in the network.
+        paper, or ``|w|``, its vanilla variant; both are divided by the largest value in the network.
     rescale
         Whether S is divided by its largest entry, as in the paper.
     convention, p
@@ -122,8 +122,10 @@ def deep_graph_persistence(
 
     Notes
     -----
-    Girrbach et al. 2023, section 5; `dnp_exact_norm` of their code is `normalized`. Takes a few passes over
-    the weights and the memory of about V log V edges for a layer of V neurons.
+    Girrbach et al. 2023, section 5; `dnp_exact_norm` of their code is `normalized`, and `dnp_prev` is `total`
+    without ``rescale``. Their `vanilla_dnp` is not `normalized` without ``standardise``: it looks for the
+    path whose smallest signed weight is largest, and takes magnitudes of what it finds, where we take them
+    first. Takes a few passes over the weights and the memory of about V log V edges for a layer of V neurons.
 
     Examples
     --------
@@ -150,6 +152,8 @@ def deep_graph_persistence(
 def kept_and_cut(
     graph: NetworkGraph,
     *,
+    standardise: bool = True,
+    rescale: bool = True,
     convention: Convention = "essential",
     p: float = 2.0,
     scans: Mapping[int, LayerScan] | None = None,
@@ -157,10 +161,10 @@ def kept_and_cut(
     """Return the deep graph persistence with skips kept and with skips cut, reading the weights once.
 
     Both are as `deep_graph_persistence` gives them; without skips they are one and the same. ``scans`` are
-    those of layers, by number, that were scanned already.
+    those of layers, by number, that were scanned already, standardised or not as is asked for here.
     """
     check_options(convention, p)
-    options = _Options(convention=convention, p=p)
+    options = _Options(standardise, rescale, convention, p)
     scans = _scan(graph, options, scans) if graph.inputs.size and graph.outputs.size else {}
     kept = _measure(graph, options, scans)
     return kept, _measure(graph, replace(options, skips="cut"), scans) if graph.skips.size else kept
@@ -364,7 +368,7 @@ def _without_value(graph: NetworkGraph, options: _Options, reason: str) -> DeepG
     return DeepGraphPersistence(
         total=float("nan"),
         normalized=float("nan"),
-        diagram=Diagram(np.empty((0, 2)), np.empty((0, 3), np.intp)),
+        diagram=NO_DIAGRAM,
         alpha=np.full(graph.outputs.size, np.nan),
         beta=np.full(graph.inputs.size, np.nan),
         strongest=float("nan"),

@@ -71,6 +71,14 @@ class Forest:
         """The largest strength of the whole graph, not only of the forest: it is always in the forest."""
         return float(self.strengths[0]) if self.strengths.size else 0.0
 
+    @property
+    def strongest_at(self) -> tuple[int, int] | None:
+        """Row and column of the weight that made the strongest edge, None without edges."""
+        if not self.strengths.size:
+            return None
+        _, row, column = self.generators[0].tolist()
+        return row, column
+
 
 def empty_forest(
     n_vertices: int, nonfinite: int = 0, first_nonfinite: tuple[int, ...] | None = None

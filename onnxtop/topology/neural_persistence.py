@@ -8,19 +8,23 @@ A value means nothing without its convention, scale and p, so results carry them
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from onnxtop.errors import UsageError
 from onnxtop.network import Blocks
-from onnxtop.topology.arguments import as_blocks, as_matrix, check_options, check_scale
+from onnxtop.topology.arguments import as_bias, as_blocks, as_matrix, check_options, check_scale
 from onnxtop.topology.dense import dense_forest
-from onnxtop.topology.graph import Floats, Forest
-from onnxtop.topology.persistence import Convention, Diagram, forest_diagram
+from onnxtop.topology.filters import FilterForests
+from onnxtop.topology.graph import Forest
+from onnxtop.topology.persistence import NO_DIAGRAM, Convention, Diagram, forest_diagram
 
 Scale = Literal["global", "layer"] | float
+
+Graphs = Forest | FilterForests
+"""What is kept of a layer: the forest of its graph, or those of a convolution's filters and channels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +39,10 @@ class LayerPersistence:
         ``total / (n_vertices - 1) ** (1 / p)``. Can exceed 1, up to ``(n_vertices / (n_vertices - 1)) ** (1 /
         p)``.
     diagram
-        The points, in the unit of ``scale``; empty if a weight is not finite.
+        The points, in the unit of ``scale``; empty if a weight is not finite, or the layer was measured
+        filter by filter: then ``total`` and ``normalized`` are means over its graphs.
     n_vertices
-        Neurons of the layer, in and out, with the bias vertex if there is one.
+        Neurons of the graph, in and out, with the bias vertex if there is one.
     scale
         What strengths were divided by; 0.0 where every weight that could set it is zero, nan where none is
         finite.
@@ -57,6 +62,14 @@ class LayerPersistence:
     reason: str | None = None
 
 
+class Place(NamedTuple):
+    """Where a weight is: a layer by name, row and column of its matrix; a bias is the row after the last."""
+
+    layer: str
+    row: int
+    column: int
+
+
 @dataclass(frozen=True, eq=False)
 class NetworkPersistence:
     """Neural persistence of a network.
@@ -73,6 +86,8 @@ class NetworkPersistence:
         'global', 'layer' or 'given'.
     scale
         What all strengths were divided by; None if each layer has its own.
+    largest
+        Where the weight is that set a global scale; None if the scale is another, or 0.
     convention, p
         As asked for.
     reason
@@ -84,13 +99,19 @@ class NetworkPersistence:
     mean_normalized: float
     scaling: Literal["global", "layer", "given"]
     scale: float | None
+    largest: Place | None
     convention: Convention
     p: float
     reason: str | None = None
 
 
 def layer_persistence(
-    matrix: ArrayLike, *, scale: float | None = None, convention: Convention = "essential", p: float = 2.0
+    matrix: ArrayLike,
+    *,
+    bias: ArrayLike | None = None,
+    scale: float | None = None,
+    convention: Convention = "essential",
+    p: float = 2.0,
 ) -> LayerPersistence:
     """Return the neural persistence of one weight matrix.
 
@@ -100,8 +121,11 @@ def layer_persistence(
         Shape (n_in, n_out); transposing it, or changing signs, changes nothing. float16, float32 and float64
         are read in place if C- or F-contiguous; integers and booleans are read as float64, bfloat16 as
         float32.
+    bias
+        Shape (n_out,), in the unit of the weights: one more input, joined to every output, as the paper's own
+        code has it; None for weights only.
     scale
-        What |w| is divided by, at least the largest |w|; None for the largest |w| itself.
+        What |w| is divided by, at least the largest |w|, biases included; None for the largest |w| itself.
     convention
         'essential' counts the component that never ends as a bar from 1 to 0, as the paper's code does;
         'tree' counts the edges of the spanning tree only.
@@ -117,8 +141,8 @@ def layer_persistence(
     Raises
     ------
     UsageError
-        A ValueError: not a matrix of real numbers, an empty side, a scale below the largest |w|, or an option
-        that makes no sense.
+        A ValueError: not a matrix of real numbers, an empty side, a bias of another length, a scale below the
+        largest |w|, or an option that makes no sense.
 
     Notes
     -----
@@ -132,9 +156,14 @@ def layer_persistence(
     [1.0, 0.5, 0.5]
     >>> round(result.total, 6), round(result.normalized, 6)
     (1.224745, 0.707107)
+
+    The bias is the third row of the matrix.
+
+    >>> layer_persistence(np.array([[1.0, 0.5], [0.25, -0.5]]), bias=[0.0, 0.75]).diagram.generators.tolist()
+    [[0, 0, 0], [0, 2, 1], [0, 0, 1], [0, 1, 1]]
     """
     check_options(convention, p)
-    forest = dense_forest([as_matrix(matrix, "matrix")])
+    forest = layer_forest([as_matrix(matrix, "matrix")], bias=bias)
     if scale is None:
         return _layer(forest, forest.strongest, convention, p)
     check_scale(scale, forest.strongest)
@@ -144,6 +173,7 @@ def layer_persistence(
 def neural_persistence(
     matrices: Mapping[str, ArrayLike | Sequence[ArrayLike]],
     *,
+    bias: Mapping[str, ArrayLike] | None = None,
     scale: Scale = "global",
     convention: Convention = "essential",
     p: float = 2.0,
@@ -155,6 +185,9 @@ def neural_persistence(
     matrices
         For each layer a matrix as in `layer_persistence`, or a list of matrices that share no neuron (the
         groups of a convolution). Layers are fetched one at a time.
+    bias
+        Vectors as in `layer_persistence`, by layer name; a layer without one is measured by its weights. Of
+        several matrices a vector has the outputs of all, and its one vertex joins them.
     scale
         'global': the largest |w| of all finite layers, as in the paper. 'layer': each layer's own. A number:
         that, at least the largest |w|.
@@ -182,16 +215,23 @@ def neural_persistence(
     >>> network = neural_persistence({"first": np.full((2, 4), -1.0), "second": np.full((2, 2), -1.0)})
     >>> round(network.layers["first"].normalized, 6), round(network.mean_normalized, 6)
     (0.447214, 0.512282)
+    >>> network.largest
+    Place(layer='first', row=0, column=0)
     """
     check_options(convention, p)
+    bias = bias or {}
+    if unknown := sorted(set(bias) - set(matrices)):
+        raise UsageError(f"wanted names of layers in bias, found {', '.join(unknown)}: leave them out")
     forests = {
-        name: layer_forest(as_blocks(matrices[name], name), layer=layer)
+        name: layer_forest(as_blocks(matrices[name], name), bias=bias.get(name), layer=layer, name=name)
         for layer, name in enumerate(matrices)
     }
     return network_persistence(forests, scale=scale, convention=convention, p=p)
 
 
-def layer_forest(blocks: Blocks, *, bias: Floats | None = None, layer: int = 0) -> Forest:
+def layer_forest(
+    blocks: Blocks, *, bias: ArrayLike | None = None, layer: int = 0, name: str | None = None
+) -> Forest:
     """Return the forest of one layer: all that `network_persistence` needs to keep of it.
 
     Parameters
@@ -202,6 +242,8 @@ def layer_forest(blocks: Blocks, *, bias: Floats | None = None, layer: int = 0) 
         Shape (n_out of all blocks,), in the unit of the weights: one more vertex, joined to every output.
     layer
         First entry of the generators.
+    name
+        What the layer is called in a message.
 
     Returns
     -------
@@ -223,16 +265,14 @@ def layer_forest(blocks: Blocks, *, bias: Floats | None = None, layer: int = 0) 
     checked = [as_matrix(block, "a block") for block in blocks]
     if not checked:
         raise UsageError("wanted the blocks of a layer, found none: pass at least one matrix")
-    n_out = sum(block.shape[1] for block in checked)
-    if bias is not None and np.shape(bias) != (n_out,):
-        raise UsageError(
-            f"wanted a bias of shape ({n_out},), found {np.shape(bias)}: pass one number per output"
-        )
+    if bias is not None:
+        what = "a bias" if name is None else f"the bias of layer {name!r}"
+        bias = as_bias(bias, sum(block.shape[1] for block in checked), what)
     return dense_forest(checked, bias=bias, layer=layer)
 
 
 def network_persistence(
-    forests: Mapping[str, Forest],
+    forests: Mapping[str, Graphs],
     *,
     scale: Scale = "global",
     convention: Convention = "essential",
@@ -245,7 +285,7 @@ def network_persistence(
     Parameters
     ----------
     forests
-        One for each layer, by name.
+        One for each layer, by name; of a convolution measured filter by filter those of its graphs.
     scale, convention, p
         As in `neural_persistence`.
     counted
@@ -293,10 +333,18 @@ def network_persistence(
         mean_normalized=mean,
         scaling=scale if isinstance(scale, str) else "given",
         scale=common,
+        largest=_largest(forests, finite) if scale == "global" else None,
         convention=convention,
         p=float(p),
         reason=None if finite else _no_mean(len(names)),
     )
+
+
+def _largest(forests: Mapping[str, Graphs], names: Sequence[str]) -> Place | None:
+    """Return the place of the strongest of all weights, the first of several."""
+    name = max(names, key=lambda name: forests[name].strongest, default=None)
+    at = None if name is None else forests[name].strongest_at
+    return None if name is None or at is None else Place(name, *at)
 
 
 def _no_mean(n_counted: int) -> str:
@@ -313,19 +361,23 @@ def _common_scale(scale: Scale, strongest: Sequence[float]) -> float | None:
     return float(scale)
 
 
-def _layer(forest: Forest, scale: float, convention: Convention, p: float) -> LayerPersistence:
+def _layer(forest: Graphs, scale: float, convention: Convention, p: float) -> LayerPersistence:
     reason = _no_value(forest, scale)
-    diagram = forest_diagram(forest, scale)
+    diagram = forest_diagram(forest, scale) if isinstance(forest, Forest) else NO_DIAGRAM
     total = normalized = float("nan")
     if reason is None:
-        total = diagram.norm(p, convention)
-        normalized = diagram.norm(p, convention, n=forest.n_vertices - 1)
+        total, normalized = (
+            diagram.norm(p, convention, n)
+            if isinstance(forest, Forest)
+            else forest.norm(scale, p, convention, n)
+            for n in (1, forest.n_vertices - 1)
+        )
     return LayerPersistence(
         total, normalized, diagram, forest.n_vertices, scale, convention, float(p), reason
     )
 
 
-def _no_value(forest: Forest, scale: float) -> str | None:
+def _no_value(forest: Graphs, scale: float) -> str | None:
     """Say why a layer has no value, if it has none."""
     if forest.nonfinite:
         are = "weight is" if forest.nonfinite == 1 else "weights are"

@@ -5,9 +5,10 @@ component that never ends is the essential class, a bar from 1 to 0.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onnxtop.topology.graph import Floats, Forest, Indices
 
@@ -54,6 +55,18 @@ class Diagram:
             return float(longest * (np.sum((persistences / longest) ** p) / n) ** (1 / p))
 
 
+NO_DIAGRAM = Diagram(np.empty((0, 2)), np.empty((0, 3), np.intp))
+"""Of what has none."""
+
+
+def scaled(strengths: NDArray[np.floating[Any]], scale: float) -> Floats:
+    """Return strengths in float64 divided by a scale and cut off at 1; by a scale of 0, any is 1."""
+    if scale > 0:
+        within: Floats = np.minimum(np.divide(strengths, scale, dtype=np.float64), 1.0)
+        return within
+    return (strengths > 0).astype(np.float64)
+
+
 def forest_diagram(forest: Forest, scale: float) -> Diagram:
     """Return the diagram of a forest, strengths divided by a scale and cut off at 1.
 
@@ -61,13 +74,10 @@ def forest_diagram(forest: Forest, scale: float) -> Diagram:
     forest that is not finite is empty.
     """
     if forest.nonfinite:
-        return Diagram(np.empty((0, 2)), np.empty((0, 3), np.intp))
+        return NO_DIAGRAM
     k = forest.n_vertices - 1
     points = np.column_stack([np.ones(k), np.zeros(k)])
-    if scale > 0:
-        points[: forest.strengths.size, 1] = np.minimum(forest.strengths / scale, 1.0)
-    else:
-        points[: forest.strengths.size, 1] = forest.strengths > 0
+    points[: forest.strengths.size, 1] = scaled(forest.strengths, scale)
     generators = np.full((k, 3), -1)
     generators[: len(forest.generators)] = forest.generators
     return Diagram(points, generators)

@@ -22,6 +22,8 @@ from onnxtop.errors import UsageError
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import read_layers
 from onnxtop.results.report import Report
+from onnxtop.testing import write_cnn
+from onnxtop.topology.spread import network_variance, sortedness
 from tests.models import check_consistent, mlp, model, node, response, save, weights
 
 
@@ -121,7 +123,7 @@ def _layer_figures(path: Path, conv: str, bias: str) -> tuple[float | None, floa
 
 @pytest.mark.parametrize("bias", ["none", "row"])
 @pytest.mark.parametrize("what", KERNELS)
-def test_the_three_graphs_of_a_convolution(tmp_path: Path, what: str, bias: str) -> None:
+def test_the_graphs_of_a_convolution(tmp_path: Path, what: str, bias: str) -> None:
     shape, x, attributes = KERNELS[what]
     w, b = weights(*shape), weights(shape[0], seed=3)
     path = save(model([node("Conv", "x w b", **attributes)], {"w": w, "b": b}, {"x": x}), tmp_path)
@@ -131,38 +133,162 @@ def test_the_three_graphs_of_a_convolution(tmp_path: Path, what: str, bias: str)
     scale = max(np.abs(w).max(), np.abs(b).max() if bias == "row" else 0)
     flattened = block_edges([item.reshape(item.shape[0], -1).T for item in grouped], row)
     channels = block_edges([np.abs(item).max(axis=tuple(range(2, item.ndim))).T for item in grouped], row)
-    unrolled = _unrolled_edges(w, x, row, attributes)
+    matrix = response(model([node("Conv", "x w", **attributes)], {"w": w}), x)
+    unrolled = block_edges([matrix], None if row is None else np.repeat(row, matrix.shape[1] // row.size))
+    graphs = _graphs_of_filters(matrix, x[1], grouped, row)
+    per_filter = tuple(np.mean([persistence(*graph, scale) for graph in graphs], axis=0))
+    assert _layer_figures(path, "per-filter", bias) == pytest.approx(per_filter, abs=1e-12)
     for conv, graph in (("flattened", flattened), ("channels", channels), ("unrolled", unrolled)):
         figures = persistence(*graph, scale)
         assert _layer_figures(path, conv, bias) == pytest.approx(figures, abs=1e-12), conv
 
 
-def _unrolled_edges(
-    w: np.ndarray, x: tuple[int, ...], bias: np.ndarray | None, attributes: dict[str, Any]
-) -> tuple[np.ndarray, int]:
-    """Return one edge a tap that falls inside, from onnxruntime's own answers to unit vectors."""
-    matrix = response(model([node("Conv", "x w", **attributes)], {"w": w}), x)
-    row = None if bias is None else np.repeat(bias, matrix.shape[1] // bias.size)
-    return block_edges([matrix], row)
+def _graphs_of_filters(
+    matrix: np.ndarray, n_channels: int, grouped: np.ndarray, bias: np.ndarray | None
+) -> list[tuple[np.ndarray, int]]:
+    """Return the graph of each filter and channel of its group: a part of the whole unrolled matrix."""
+    groups, filters = grouped.shape[:2]
+    parts = matrix.reshape(n_channels, -1, groups * filters, matrix.shape[1] // (groups * filters))
+    rows = [None] * (groups * filters) if bias is None else [np.full(parts.shape[3], one) for one in bias]
+    return [
+        block_edges([parts[group * (n_channels // groups) + channel, :, out]], rows[out])
+        for group in range(groups)
+        for channel in range(n_channels // groups)
+        for out in range(group * filters, (group + 1) * filters)
+    ]
 
 
-def test_unrolled_needs_the_size_and_takes_it_from_options(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("conv", "neurons"), [("unrolled", (2 * 6 * 5, 3 * 4 * 3)), ("per-filter", (6 * 5, 4 * 3))]
+)
+def test_graphs_of_positions_need_the_size_and_take_it_from_options(
+    tmp_path: Path, conv: Any, neurons: tuple[int, int]
+) -> None:
     w = weights(3, 2, 3, 3)
     proto = model([node("Conv", "x w", name="conv")], {"w": w}, {"x": ["batch", 2, "height", "width"]})
     path = save(proto, tmp_path)
-    (layer,) = audit(path, AuditOptions(conv="unrolled")).layers
+    (layer,) = audit(path, AuditOptions(conv=conv)).layers
     assert layer.neural_persistence.total is None
     assert "--input-shape" in (layer.neural_persistence.reason or "")
     fixed = save(model([node("Conv", "x w")], {"w": w}, {"x": [1, 2, 6, 5]}), tmp_path, "fixed.onnx")
-    (wanted,) = audit(fixed, AuditOptions(conv="unrolled")).layers
-    assert (wanted.n_in, wanted.n_out) == (2 * 6 * 5, 3 * 4 * 3)
+    (wanted,) = audit(fixed, AuditOptions(conv=conv)).layers
+    assert (wanted.n_in, wanted.n_out) == neurons
     for options in (
-        AuditOptions(conv="unrolled", input_shapes={"x": (1, 2, 6, 5)}),
-        AuditOptions(conv="unrolled", dims={"height": 6, "width": 5}),
+        AuditOptions(conv=conv, input_shapes={"x": (1, 2, 6, 5)}),
+        AuditOptions(conv=conv, dims={"height": 6, "width": 5}),
     ):
         (found,) = audit(path, options).layers
         assert found.neural_persistence == wanted.neural_persistence
         assert (found.n_in, found.n_out) == (wanted.n_in, wanted.n_out)
+
+
+@pytest.mark.parametrize("conv", ["flattened", "channels", "unrolled", "per-filter"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_a_nan_of_the_kind_that_signals_is_one_like_others(tmp_path: Path, dtype: Any, conv: Any) -> None:
+    """NumPy warns of it in every cast, and a warning is an error here."""
+
+    def signalling(*shape: int) -> np.ndarray:
+        found = np.ones(shape, dtype)
+        found.view(f"u{found.itemsize}").flat[1] = 0x7FA00000 if dtype == np.float32 else 0x7D00
+        return found
+
+    for n in (3, 200):
+        kernel, matrix, bias = signalling(n, 1, 3, 3), signalling(36 * n, n), signalling(n)
+        write_cnn(tmp_path / "m.onnx", [kernel], [matrix], [bias, bias], image=(1, 8, 8))
+        for options in ({"bias": "row"}, {"structure": False}, {"sortedness": True}):
+            report = audit(tmp_path / "m.onnx", AuditOptions(conv=conv, **options))
+            assert all(layer.nonfinite for layer in report.layers)
+
+
+def test_variance_and_sortedness(tmp_path: Path) -> None:
+    """Of all layers that count, whatever their graphs are; a copy and a bias do not."""
+    rng = np.random.default_rng(0)
+    w, d = (rng.standard_normal(shape).astype(np.float32) for shape in ((6, 2, 3, 3), (6, 9)))
+    nodes = [
+        node("Conv", "x w b", "c", name="conv", group=2),
+        node("GlobalAveragePool", "c", "p"),
+        node("Flatten", "p", "f"),
+        node("MatMul", "f d", "g", name="fc"),
+        node("MatMul", "f e", "h", name="copy"),
+        node("Add", "g h", "y"),
+    ]
+    held = {"w": w, "b": np.full(6, 50, np.float32), "d": d, "e": d.copy()}
+    path = save(model(nodes, held, {"x": [1, 4, 5, 5]}), tmp_path)
+    layers = {layer.name: layer.blocks() for layer in read_layers(path) if isinstance(layer, Layer)}
+    wanted = network_variance({name: list(layers[name]) for name in ("conv", "fc")})
+    for options in ({}, {"conv": "per-filter"}, {"bias": "row", "scale": 99.0}, {"scale": "layer"}):
+        report = audit(path, AuditOptions(**options))
+        assert report.network.variance == pytest.approx(wanted, rel=1e-12)
+        assert [layer.sortedness for layer in report.layers] == [None] * 3
+    assert audit(path, AuditOptions(structure=False)).network.variance is None
+    report = audit(path, AuditOptions(sortedness=True, structure=False))
+    conv = np.mean([sortedness(block) for block in layers["conv"]])
+    expected = [conv, sortedness(d), sortedness(d)]
+    assert [layer.sortedness for layer in report.layers] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("bias", ["none", "row"])
+@pytest.mark.parametrize("conv", ["flattened", "channels", "unrolled", "per-filter"])
+def test_the_weight_that_sets_the_scale_is_named(tmp_path: Path, conv: Any, bias: Any) -> None:
+    """In a convolution of two groups, then in its bias, then in a layer of another name."""
+    w, b, dense = np.ones((6, 2, 3, 3), np.float32), np.ones(6, np.float32), np.ones((6, 3), np.float32)
+    w[4, 1, 2, 0], b[5] = -7, 8  # group 1, its channel 1, tap 6
+    nodes = [
+        node("Conv", "x w b", "c", name="conv", group=2, pads=[1, 1, 1, 1]),
+        node("GlobalAveragePool", "c", "p"),
+        node("Flatten", "p", "f"),
+        node("MatMul", "f d", name="fc"),
+    ]
+    row = {"flattened": 9 * 3 + 6, "channels": 3, "unrolled": 3 * 20, "per-filter": 9 * 3 + 6}[conv]
+    bias_row = {"flattened": 36, "channels": 4, "unrolled": 80, "per-filter": 36}[conv]
+    for value in (0, 9):
+        dense[5, 1] = value
+        path = save(model(nodes, {"w": w, "b": b, "d": dense}, {"x": [1, 4, 4, 5]}), tmp_path)
+        found = audit(path, AuditOptions(conv=conv, bias=bias)).network.neural_persistence
+        assert found.largest is not None
+        at = (found.largest.layer, found.largest.row, found.largest.column)
+        if value:
+            assert (found.scale, at) == (9, ("fc", 5, 1))
+        elif conv == "unrolled":  # any position that the tap or the bias reaches
+            assert (found.scale, at[0]) == (8 if bias == "row" else 7, "conv")
+            assert at[1] == bias_row if bias == "row" else row <= at[1] < row + 20
+            assert at[2] // 20 == (5 if bias == "row" else 4)
+        elif bias == "row":
+            assert (found.scale, at) == (8, ("conv", bias_row, 5))
+        else:
+            assert (found.scale, at) == (7, ("conv", row, 4))
+    assert audit(path, AuditOptions(scale="layer")).network.neural_persistence.largest is None
+    assert audit(path, AuditOptions(scale=10.0)).network.neural_persistence.largest is None
+
+
+@pytest.mark.parametrize(
+    ("conv", "size", "reason"),
+    [("unrolled", 3000, "16777216 neurons"), ("per-filter", 2000, "16777216 edges")],
+)
+def test_graphs_that_are_too_large_have_a_reason(tmp_path: Path, conv: Any, size: int, reason: str) -> None:
+    write_cnn(tmp_path / "m.onnx", [weights(1, 1, 3, 3)], image=(1, size, size))
+    (layer,) = audit(tmp_path / "m.onnx", AuditOptions(conv=conv)).layers
+    assert layer.neural_persistence.total is None
+    assert reason in (layer.neural_persistence.reason or "")
+
+
+@pytest.mark.parametrize("conv", ["unrolled", "per-filter"])
+@pytest.mark.parametrize("scale", ["global", "layer"])
+def test_a_tap_that_never_falls_inside_sets_no_scale(tmp_path: Path, conv: Any, scale: Any) -> None:
+    """The last of three taps, the largest weight of the network, always lies in the padding."""
+    w = np.array([1.0, -2.0, 9.0], np.float32).reshape(1, 1, 3)
+    w = np.stack([w[0], w[0] / 2])  # two filters: of the second one, no tap is the strongest
+    conv_node = node("Conv", "x w", pads=[1, 1], name="conv")
+    report = audit(
+        save(model([conv_node], {"w": w}, {"x": [1, 1, 1]}), tmp_path), AuditOptions(conv=conv, scale=scale)
+    )
+    assert report.network.neural_persistence.scale == (2.0 if scale == "global" else None)
+    (layer,) = report.layers
+    assert layer.largest == 2.0
+    bars = {"unrolled": [0.0, 0.5, 1.0], "per-filter": [0.0, 1.0]}[conv]
+    second = np.sqrt([0.5**2 + 1])
+    expected = np.sqrt(np.square(bars).sum()) if conv == "unrolled" else (1 + second[0]) / 2
+    assert layer.neural_persistence.total == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +404,7 @@ def test_facts_about_the_file(dense: Path) -> None:
     assert info.path == str(dense)
     assert info.sha256 == hashlib.sha256(content).hexdigest()
     assert info.bytes == len(content)
-    assert info.producer == "tests"
+    assert info.producer == "onnxtop.testing"
     assert info.ir_version == 10
     assert info.opset["ai.onnx"] == 21
 
@@ -331,13 +457,20 @@ def test_layers_of_the_mlp_stand_in_order_whatever_the_exporter(samples: Path) -
 EXPORTERS = ("torch_dynamo", "torch_legacy", "tensorflow", "jax")
 
 
-@pytest.mark.parametrize("conv", ["flattened", "channels", "unrolled"])
+@pytest.mark.parametrize("conv", ["flattened", "channels", "unrolled", "per-filter"])
 @pytest.mark.parametrize("bias", BIASES)
 def test_one_cnn_from_every_exporter(samples: Path, conv: str, bias: str) -> None:
     paths = [samples / f"cnn_{name}.onnx" for name in EXPORTERS]
     reports = [audit(path) for path in paths]
     assert {len(report.layers) for report in reports} == {len(reports[0].layers)}
     _same_everywhere(paths, AuditOptions(conv=conv, bias=bias))
+
+
+def test_the_papers_own_reading_of_the_sample_cnn(samples: Path) -> None:
+    """Values that were computed apart, on dense matrices of every filter and channel."""
+    report = audit(samples / "cnn_torch_dynamo.onnx", AuditOptions(conv="per-filter", structure=False))
+    values = {layer.name: layer.neural_persistence.normalized for layer in report.layers}
+    assert (values["conv1"], values["conv2"]) == pytest.approx((0.2598, 0.7073), abs=5e-5)
 
 
 @pytest.mark.parametrize("bias", BIASES)

@@ -17,7 +17,14 @@ from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import find_layers
 from tests.models import model, node, save
 
-WAYS = [{}, {"bias": "row"}, {"conv": "channels"}, {"conv": "unrolled"}, {"structure": False}]
+WAYS = [
+    {},
+    {"bias": "row"},
+    {"conv": "channels"},
+    {"conv": "unrolled"},
+    {"conv": "per-filter"},
+    {"structure": False},
+]
 
 
 def quantised(folder: Path) -> Path:

@@ -1,7 +1,9 @@
 """Deep graph persistence through the audit: exporters agree, and what is not defined has a reason."""
 
 import math
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,6 +16,7 @@ from onnxtop.errors import UsageError
 from onnxtop.reader.layers import read_layers
 from onnxtop.results.report import Report
 from onnxtop.topology.deep_graph_persistence import deep_graph_persistence
+from onnxtop.topology.neural_persistence import layer_persistence
 from tests.models import graph, mlp, model, node, save, weights
 
 EXPORTERS = {
@@ -52,12 +55,17 @@ def test_exporters_agree(samples: Path, network: str) -> None:
 
 
 @pytest.mark.parametrize("convention", ["essential", "tree"])
+@pytest.mark.parametrize(("standardise", "rescale"), list(product((True, False), repeat=2)))
 @pytest.mark.parametrize("p", [1.0, 2.0, math.inf])
-def test_a_stack_is_measured_as_the_library_measures_it(tmp_path: Path, convention: str, p: float) -> None:
+def test_a_stack_is_measured_as_the_library_measures_it(
+    tmp_path: Path, convention: Any, p: float, standardise: bool, rescale: bool
+) -> None:
     path = save(mlp(9, 7, 5, 3), tmp_path)
     matrices = [layer.matrix() for layer in read_layers(path)]  # type: ignore[union-attr]
-    wanted = deep_graph_persistence(matrices, convention=convention, p=p)  # type: ignore[arg-type]
-    report = audit(path, AuditOptions(convention=convention, p=p))
+    asked = {"convention": convention, "p": p, "standardise": standardise, "rescale": rescale}
+    wanted = deep_graph_persistence(matrices, **asked)
+    report = audit(path, AuditOptions(**asked))
+    assert (report.settings.standardise, report.settings.rescale) == (standardise, rescale)
     found = report.network.deep_graph_persistence
     assert (found.total, found.normalized) == pytest.approx((wanted.total, wanted.normalized), abs=1e-12)
     assert (found.inputs, found.outputs, found.saturated) == (9, 3, wanted.saturated)
@@ -65,6 +73,17 @@ def test_a_stack_is_measured_as_the_library_measures_it(tmp_path: Path, conventi
     roles = [layer.deep_graph_persistence for layer in report.layers]
     assert roles == list(wanted.layers)
     assert sum(role.bars for role in roles if role) == 9 + 3 - 1
+
+
+def test_the_variants_by_their_definition(tmp_path: Path) -> None:
+    """S by max-min products of |w| over the largest of all, measured as a layer is."""
+    path = save(mlp(6, 5, 4), tmp_path)
+    first, second = (np.abs(layer.matrix().astype(float)) for layer in read_layers(path))  # type: ignore[union-attr]
+    s = np.minimum(first[:, :, None], second[None]).max(axis=1) / max(first.max(), second.max())
+    for rescale, scale in ((True, s.max()), (False, 1.0)):
+        wanted = layer_persistence(s / scale, scale=1.0)
+        found = audit(path, AuditOptions(standardise=False, rescale=rescale)).network.deep_graph_persistence
+        assert (found.total, found.normalized) == pytest.approx((wanted.total, wanted.normalized), abs=1e-12)
 
 
 def residual(path: Path) -> Path:

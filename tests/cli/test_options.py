@@ -18,7 +18,8 @@ def test_the_defaults_are_those_of_the_audit(run, planted, models):
 
 def test_every_option_reaches_the_audit(run, planted, models, tmp_path):
     words = "--layers ^conv --convention tree --scale 2.5 --p inf --bias row --conv unrolled --seed 7"
-    words += " --peepholes --count-fixed --skips cut --from-input x --to-output y --to-output z"
+    words += " --peepholes --count-fixed --skips cut --no-standardise --no-rescale --sortedness"
+    words += " --from-input x --to-output y --to-output z"
     words += " --input-shape x=1,3,224,224 --input-shape a=b=5 --dim n=2 --dim m=3 --allow-external"
     assert options(run, planted, models, *words.split(), str(tmp_path)) == AuditOptions(
         convention="tree",
@@ -33,6 +34,9 @@ def test_every_option_reaches_the_audit(run, planted, models, tmp_path):
         peepholes=True,
         count_fixed=True,
         skips="cut",
+        standardise=False,
+        rescale=False,
+        sortedness=True,
         inputs=("x",),
         outputs=("y", "z"),
         seed=7,

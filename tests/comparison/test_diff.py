@@ -330,7 +330,7 @@ def test_permuted_neurons(tmp_path):
     proto = mlp(8, 16, 12, 4)
     order = np.random.default_rng(1).permutation(16)
     moved = onnx.ModelProto.FromString(proto.SerializeToString())
-    for name, axis in (("w1", 0), ("b1", 0), ("w2", 1)):
+    for name, axis in (("fc1.weight", 0), ("fc1.bias", 0), ("fc2.weight", 1)):
         tensor = next(each for each in moved.graph.initializer if each.name == name)
         array = np.take(numpy_helper.to_array(tensor), order, axis)
         tensor.CopyFrom(numpy_helper.from_array(array, name))

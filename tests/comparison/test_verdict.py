@@ -144,8 +144,8 @@ def test_what_changed_is_named_with_its_layer(tmp_path):
     old = mlp(6, 5, 4)
 
     def bias(model):
-        tensor = next(item for item in model.graph.initializer if item.name == "b2")
-        tensor.CopyFrom(numpy_helper.from_array(100 * numpy_helper.to_array(tensor), "b2"))
+        tensor = next(item for item in model.graph.initializer if item.name == "fc2.bias")
+        tensor.CopyFrom(numpy_helper.from_array(100 * numpy_helper.to_array(tensor), "fc2.bias"))
 
     whole = judged(old, edited(old, bias), tmp_path)
     assert (whole.verdict, counting(whole)) == (Verdict.CHANGED, [("constant", "Gemm fc2")])

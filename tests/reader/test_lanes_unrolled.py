@@ -304,7 +304,7 @@ def test_the_report_has_the_note(tmp_path: Path) -> None:
     )
     notes = {
         conv: audit(path, AuditOptions(conv=conv)).network.deep_graph_persistence.notes
-        for conv in ("flattened", "channels", "unrolled")
+        for conv in ("flattened", "channels", "unrolled", "per-filter")
     }
-    assert notes["flattened"] == notes["channels"] == ()
+    assert notes["flattened"] == notes["channels"] == notes["per-filter"] == ()
     assert notes["unrolled"] == ("unrolled not possible: the size of 'x' is not known",)

@@ -19,6 +19,7 @@ from onnxtop.results.report import (
     Network,
     NetworkPersistence,
     NotRun,
+    Place,
     Report,
     RulesRun,
     Settings,
@@ -79,6 +80,7 @@ def build_report(*layers: LayerReport, path: str = "model.onnx", **changes: Any)
         mean_normalized=sum(normalized or 0 for normalized, _ in figures) / len(figures) if figures else None,
         total=sum(total or 0 for _, total in figures) if figures else None,
         scale=1.5 if figures else None,
+        largest=Place(layers[0].name, 3, 7) if figures else None,
         reason=None if figures else "no layer could be measured",
     )
     parameters = sum(each.parameters for each in layers)
@@ -87,7 +89,7 @@ def build_report(*layers: LayerReport, path: str = "model.onnx", **changes: Any)
         "model": ModelInfo(path, "0" * 64, 4 * parameters + 321, "pytorch 2.6.0", 10, {"": 18}, parameters),
         "settings": Settings("essential", "global", 2.0, "none", "flattened", 0),
         "coverage": Coverage(parameters, parameters, 1.0 if parameters else None, 0, 0, 0, 0, parameters),
-        "network": Network(network, changes.pop("deep_graph", DeepGraphPersistence())),
+        "network": Network(network, changes.pop("deep_graph", DeepGraphPersistence()), variance=0.0625),
         "layers": layers,
         "rules": RulesRun(("OT001", "OT101", "OT102", "OT201"), (NotRun("OT501", "no baseline"),)),
     }

@@ -41,7 +41,7 @@ def test_settings_name_everything_a_figure_depends_on(report, layer):
     plain = facts.settings(report(layer()))
     assert plain == [
         "convention essential",
-        "scale global (largest weight 1.5)",
+        "scale global (largest weight 1.5 of fc, row 3, column 7)",
         "p 2",
         "bias none",
         "conv flattened",
@@ -55,6 +55,8 @@ def test_settings_name_everything_a_figure_depends_on(report, layer):
         0,
         peepholes=True,
         count_fixed=True,
+        standardise=False,
+        rescale=False,
         skips="cut",
         inputs=("x",),
         outputs=("y", "z"),
@@ -69,6 +71,8 @@ def test_settings_name_everything_a_figure_depends_on(report, layer):
         "conv unrolled",
         "with peepholes",
         "counting what was probably not trained",
+        "DGP not standardised",
+        "DGP not rescaled",
         "skips cut",
         "from input x",
         "to output y",
@@ -185,6 +189,9 @@ def test_deep_graph_persistence_names_its_variant(report, layer):
     first, second = facts.deep_graph(report(layer(), deep_graph=cut, settings=settings))
     assert first == "with skips cut 0.1250 normalized, 0.5000 total"
     assert second.endswith("100 % of bars saturated")
+    vanilla = dataclasses.replace(settings, standardise=False, rescale=False)
+    first, _ = facts.deep_graph(report(layer(), deep_graph=cut, settings=vanilla))
+    assert first == "not standardised, not rescaled, with skips cut 0.1250 normalized, 0.5000 total"
 
 
 def test_why_there_is_no_deep_graph_persistence(report, layer):

@@ -92,13 +92,20 @@ def test_z_appears_once_it_is_measured(report, layer):
     assert re.search(r"0\.5000  █████ +10\.0$", render([report(measured)], RenderOptions()), re.MULTILINE)
 
 
+def test_sortedness_only_if_it_was_measured(report, layer):
+    assert "sortedness" not in render([report(layer())], RenderOptions())
+    text = render([report(layer(sortedness=0.25), layer("out"))], RenderOptions())
+    assert re.search(r"^fc .* 0\.2500$", text, re.MULTILINE)
+    assert "sortedness" in text
+
+
 def test_empty_models_say_why(report):
     assert "nothing to analyse: the model has no weight tensors" in render([report()], RenderOptions())
 
 
 def test_all_rows(long):
     text = render([long], RenderOptions(all_rows=True))
-    assert text.count("MatMul") == 497
+    assert text.count("MatMul") == 497 + 1  # the largest weight is of the first one
     assert "more" not in text
 
 
@@ -171,18 +178,21 @@ def test_bars_take_the_place_of_weights_where_names_need_it(report, layer):
     changes = {"deep_graph_persistence": role, "neural_persistence": figures, "n_in": 4096, "n_out": 10000}
     names = [f"model/decoder/layers.{i}/mlp/up" for i in (1, 2)]
     wide = report(*(layer(name, op_type="MatMulNBits", **changes) for name in names))
-    header = render([wide], RenderOptions(width=80)).splitlines()[7].split()
-    assert "bars" in header
-    assert "weights" not in header
-    assert {"bars", "weights"} <= set(render([wide], RenderOptions(width=100)).splitlines()[7].split())
+
+    def header(found, width):
+        lines = render([found], RenderOptions(width=width)).splitlines()
+        return set(next(line for line in lines if line.startswith("layer ")).split())
+
+    assert header(wide, 80) & {"bars", "weights"} == {"bars"}
+    assert {"bars", "weights"} <= header(wide, 100)
     short = report(layer("fc", **changes))
-    assert {"bars", "weights"} <= set(render([short], RenderOptions(width=80)).splitlines()[7].split())
+    assert {"bars", "weights"} <= header(short, 80)
     assert "bars" not in render([short], RenderOptions(width=60))
 
 
 def test_deep_graph_persistence_stands_beneath_the_table(typical):
     lines = render([typical], RenderOptions()).splitlines()
-    place = lines.index("  sum of the layers' totals 14.8092")
+    place = lines.index("  sum of the layers' totals 14.8092; variance of all weights 0.0625")
     assert lines[place + 2 : place + 4] == [
         "  deep graph persistence 0.2500 normalized, 1.5000 total; skips cut 0.1250",
         "  27 inputs, 10 outputs; connectivity exact; 6.2 % of bars saturated",

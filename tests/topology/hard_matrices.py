@@ -1,10 +1,12 @@
-"""Seeded matrices that defeat a threshold taken from a sample: ties, zeros, scales, blocks."""
+"""Seeded matrices that defeat a threshold taken from a sample: ties, zeros, scales, blocks; and kernels."""
 
 from collections.abc import Callable
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
+
+from onnxtop.network import Kernel
 
 Matrix = NDArray[np.float32]
 Maker = Callable[[Generator, int, int], Matrix]
@@ -180,3 +182,23 @@ def dense_cluster(rng: Generator, m: int, n: int) -> Matrix:
     corner = x[: max(1, m // 20), : max(1, n // 20)]
     corner[:] = gaussian(rng, *corner.shape)
     return x
+
+
+def random_kernel(rng: Generator, most_taps: int = 3) -> Kernel:
+    """Any convolution small enough to unroll, sometimes with ties, zeros, or channels of different scale."""
+    n_axes = int(rng.integers(1, 4))
+
+    def per_axis(low: int, high: int) -> tuple[int, ...]:
+        return tuple(rng.integers(low, high, n_axes).tolist())
+
+    shape = (*rng.integers(1, 4, 3).tolist(), *per_axis(1, most_taps + 1))
+    weights = rng.standard_normal(shape).astype(rng.choice(["f2", "f4", "f8"]))
+    kind = rng.integers(4)
+    if kind == 1:
+        weights = np.round(weights)
+    if kind == 2:
+        weights[rng.random(shape) < 0.5] = 0
+    if kind == 3:
+        weights *= 10.0 ** -np.arange(shape[1]).reshape(-1, *[1] * (len(shape) - 2)).astype(weights.dtype)
+    sizes = [per_axis(1, (9, 6, 5)[n_axes - 1]) for _ in "io"]
+    return Kernel(weights, per_axis(1, 4), per_axis(0, 3), per_axis(1, 3), bool(rng.integers(2)), *sizes)

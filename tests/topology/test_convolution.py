@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from brute_force import is_forest, prim_strengths, unrolled
+from hard_matrices import random_kernel
 
 from onnxtop.errors import UsageError
 from onnxtop.network import Kernel
@@ -14,26 +15,6 @@ from onnxtop.topology.neural_persistence import network_persistence
 DATA = Path(__file__).parents[1] / "data"
 REFERENCE = json.loads((DATA / "neural_persistence.json").read_text())["conv_unrolled"]
 ARRAYS = np.load(DATA / "neural_persistence.npz")
-
-
-def random_kernel(rng):
-    """Any convolution small enough to unroll, sometimes with ties, zeros, or channels of different scale."""
-    n_axes = int(rng.integers(1, 4))
-
-    def per_axis(low, high):
-        return tuple(rng.integers(low, high, n_axes).tolist())
-
-    shape = (*rng.integers(1, 4, 3).tolist(), *per_axis(1, 4))
-    weights = rng.standard_normal(shape).astype(rng.choice(["f2", "f4", "f8"]))
-    kind = rng.integers(4)
-    if kind == 1:
-        weights = np.round(weights)
-    if kind == 2:
-        weights[rng.random(shape) < 0.5] = 0
-    if kind == 3:
-        weights *= 10.0 ** -np.arange(shape[1]).reshape(-1, *[1] * (len(shape) - 2)).astype(weights.dtype)
-    sizes = [per_axis(1, (9, 6, 5)[n_axes - 1]) for _ in "io"]
-    return Kernel(weights, per_axis(1, 4), per_axis(0, 3), per_axis(1, 3), bool(rng.integers(2)), *sizes)
 
 
 @pytest.mark.parametrize("batch", [1, 30, convolution.BATCH])

@@ -313,6 +313,70 @@ def test_bias_joins_the_groups():
     assert forest.strengths.tolist() == prim_strengths(np.vstack([on_diagonal(groups), bias])).tolist()
 
 
+@pytest.mark.parametrize("dtype", [float, np.float32, int, bool, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("convention", ["essential", "tree"])
+def test_a_bias_is_one_more_row(dtype, convention):
+    rng = np.random.default_rng(0)
+    for shape in ((1, 1), (1, 6), (5, 1), (7, 4), (40, 30)):
+        matrix, bias = rng.standard_normal(shape), (4 * rng.standard_normal(shape[1])).astype(dtype)
+        whole = np.vstack([matrix, bias.astype(float)])
+        found = layer_persistence(matrix, bias=bias, convention=convention)
+        expected = layer_persistence(whole, convention=convention)
+        assert (found.total, found.normalized, found.scale) == (
+            expected.total,
+            expected.normalized,
+            np.abs(whole).max(),
+        )
+        assert found.n_vertices == sum(shape) + 1
+        assert (found.diagram.points[:, 1] * found.scale).tolist() == pytest.approx(prim_strengths(whole))
+        assert layer_persistence(matrix, bias=bias.tolist(), convention=convention).total == found.total
+
+
+def test_biases_of_a_network():
+    """They take part in the scale, join the blocks of a layer, and may be those of some layers only."""
+    rng = np.random.default_rng(1)
+    groups = [rng.standard_normal((3, 2)), rng.standard_normal((4, 5))]
+    matrices = {"a": rng.standard_normal((6, 5)), "groups": groups, "last": rng.standard_normal((7, 2))}
+    bias = {"a": np.array([0, 0, -9.0, 0, 1]), "groups": rng.standard_normal(7)}
+    whole = {
+        "a": np.vstack([matrices["a"], bias["a"]]),
+        "groups": np.vstack([on_diagonal(groups), bias["groups"]]),
+        "last": matrices["last"],
+    }
+    found = neural_persistence(matrices, bias=bias)
+    expected = neural_persistence(whole)
+    assert found.scale == 9.0
+    assert (found.total, found.mean_normalized) == pytest.approx((expected.total, expected.mean_normalized))
+    for name, layer in found.layers.items():
+        assert layer.total == pytest.approx(expected.layers[name].total, rel=1e-12)
+    assert neural_persistence(matrices, bias={}).total == neural_persistence(matrices).total
+
+
+def test_a_bias_that_is_not_finite_leaves_the_layer_without_value():
+    found = neural_persistence({"a": np.ones((2, 2)), "b": np.ones((2, 2))}, bias={"b": [np.nan, 1.0]})
+    assert (found.scale, found.layers["b"].reason) == (
+        1.0,
+        "1 weight is NaN or infinite, the first at (2, 0)",
+    )
+    assert np.isnan(found.layers["b"].total)
+    assert found.mean_normalized == found.layers["a"].normalized
+
+
+@pytest.mark.parametrize(
+    "bias", [[1.0], [1.0, 2.0, 3.0], 1.0, [[1.0, 2.0]], [[1.0], [2.0, 3.0]], ["a", "b"], [1j, 2]]
+)
+def test_a_bias_that_does_not_fit(bias):
+    with pytest.raises(UsageError, match="wanted a bias"):
+        layer_persistence(np.ones((3, 2)), bias=bias)
+    with pytest.raises(UsageError, match="wanted the bias of layer 'fc'"):
+        neural_persistence({"fc": np.ones((3, 2))}, bias={"fc": bias})
+
+
+def test_a_bias_of_no_layer():
+    with pytest.raises(UsageError, match="wanted names of layers in bias, found fc2"):
+        neural_persistence({"fc": np.ones((3, 2))}, bias={"fc2": [1.0, 2.0]})
+
+
 def test_blocks_and_bias_of_a_layer_are_checked():
     with pytest.raises(UsageError, match="at least one matrix"):
         layer_forest([])

@@ -17,11 +17,11 @@ from onnxtop.render.text import visible
 from onnxtop.results.outcome import FailedModel, Result
 from onnxtop.results.report import Report
 
-_SETTINGS = ("convention", "scale", "p", "bias", "conv", "skips")
+_SETTINGS = ("convention", "scale", "p", "bias", "conv", "standardise", "rescale", "skips")
 _LAYER = ("op_type", "weight", "encoding", "shape", "n_in", "n_out", "parameters", "uses")
 _PERSISTENCE = ("total", "normalized", "null_mean", "null_std", "z", "draws", "reason")
 _ROLE = ("bars", "active", "alpha_low", "alpha_high", "beta_low", "beta_high")
-_REST = ("copy_of", "probably_fixed", "apart", "largest", "nonfinite", "variance", "reason")
+_REST = ("copy_of", "probably_fixed", "apart", "largest", "nonfinite", "variance", "sortedness", "reason")
 
 COLUMNS = (
     *("model", "error", "layer", *_LAYER),

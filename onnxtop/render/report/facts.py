@@ -93,16 +93,16 @@ def _others(coverage: Coverage) -> str:
 def settings(report: Report) -> list[str]:
     """Name everything that the figures depend on: a value without its convention is meaningless."""
     chosen = report.settings
-    largest = report.network.neural_persistence.scale
-    measured = f" (largest weight {largest:.6g})" if largest is not None and defined(largest) else ""
     return [
         f"convention {chosen.convention}",
-        f"scale {number(chosen.scale)}{measured if isinstance(chosen.scale, str) else ''}",
+        f"scale {number(chosen.scale)}{largest_weight(report)}",
         f"p {number(chosen.p)}",
         f"bias {chosen.bias}",
         f"conv {chosen.conv}",
         *(["with peepholes"] if chosen.peepholes else []),
         *(["counting what was probably not trained"] if chosen.count_fixed else []),
+        *(["DGP not standardised"] if not chosen.standardise else []),
+        *(["DGP not rescaled"] if not chosen.rescale else []),
         *([f"skips {chosen.skips}"] if chosen.skips != "keep" else []),
         *(f"from input {name}" for name in chosen.inputs),
         *(f"to output {name}" for name in chosen.outputs),
@@ -111,13 +111,38 @@ def settings(report: Report) -> list[str]:
     ]
 
 
+def whole(report: Report) -> list[str]:
+    """Tell what is said of all layers together, beside their mean."""
+    network = report.network
+    spread = "" if network.variance is None else f"variance of all weights {network.variance:.4g}"
+    return list(
+        filter(None, (f"sum of the layers' totals {figure(network.neural_persistence.total)}", spread))
+    )
+
+
+def largest_weight(report: Report) -> str:
+    """Say in brackets which weight the others are divided by, nothing where it is no weight."""
+    found = report.network.neural_persistence
+    if found.scale is None or not defined(found.scale) or not isinstance(report.settings.scale, str):
+        return ""
+    at = found.largest
+    place = f" of {at.layer}, row {at.row}, column {at.column}" if at else ""
+    return f" (largest weight {found.scale:.6g}{place})"
+
+
 def deep_graph(report: Report) -> list[str]:
     """Tell the deep graph persistence of the network in two lines, or why it is not defined in one."""
     found = report.network.deep_graph_persistence
     if not defined(found.normalized):
         return [f"not defined: {found.reason}" if found.reason else "not measured"]
-    chosen = "with skips cut " if report.settings.skips == "cut" else ""
-    figures = f"{chosen}{figure(found.normalized)} normalized, {figure(found.total)} total"
+    asked = report.settings
+    variants = (
+        "" if asked.standardise else "not standardised",
+        "" if asked.rescale else "not rescaled",
+        "with skips cut" if asked.skips == "cut" else "",
+    )
+    chosen = ", ".join(filter(None, variants))
+    figures = f"{chosen}{chosen and ' '}{figure(found.normalized)} normalized, {figure(found.total)} total"
     cut = found.skips_cut.normalized
     shares = (
         f"{counted(found.inputs or 0, 'input')}, {counted(found.outputs or 0, 'output')}",

@@ -31,6 +31,7 @@ _COLUMNS = {
     "persistence": Column("NP"),
     "bar": Column("", "left", 60, least=BAR),
     "z": Column("z", from_width=70),
+    "sortedness": Column("sortedness"),
     "bars": Column("bars", from_width=70),
     "note": Column("", "left", style="yellow"),
 }
@@ -82,6 +83,7 @@ def _layer_row(layer: LayerReport, notes: Mapping[str, int], signs: Signs) -> Ro
         "persistence": signs.figure(persistence.normalized),
         "bar": signs.bar(persistence.normalized) if measured else _flag(layer),
         "z": "" if persistence.z is None else f"{persistence.z:.1f}",
+        "sortedness": "" if layer.sortedness is None else signs.figure(layer.sortedness),
         "bars": bars_told(limited_bars([layer])),
         "note": f"[{notes[reason]}]" if reason else "",
     }

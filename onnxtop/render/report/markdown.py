@@ -45,8 +45,8 @@ def _weights(report: Report) -> list[str]:
 def _network(report: Report) -> Iterator[str]:
     network = report.network.neural_persistence
     reason = f" ({prose(network.reason)})" if network.reason else ""
-    mean, total = figure(network.mean_normalized), figure(network.total)
-    yield f"**Network:** mean normalized neural persistence (NP) {mean}, sum of totals {total}{reason}"
+    mean, whole = figure(network.mean_normalized), ", ".join(facts.whole(report))
+    yield f"**Network:** mean normalized neural persistence (NP) {mean}, {whole}{reason}"
     if report.coverage.parameters_analysed:
         yield from ("", f"**Deep graph persistence:** {prose('; '.join(facts.deep_graph(report)))}")
     for line in facts.loss(report):

@@ -70,8 +70,7 @@ class ReportPage(Page):
         notes = _notes(report, rows)
         self.lines(layer_table(report, rows, notes, self.signs, self.width))
         if report.settings.topology:
-            total = self.signs.figure(report.network.neural_persistence.total)
-            self.paragraph(f"sum of the layers' totals {total}")
+            self.paragraph("; ".join(facts.whole(report)))
         if note := facts.rows_note(report, rows):
             self.paragraph(note, "dim")
         self.listed([(f"[{index}]", reason, "yellow") for reason, index in notes.items()])
