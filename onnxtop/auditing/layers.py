@@ -17,6 +17,7 @@ from onnxtop.reader.skeleton import Shape, infer_shapes, placed
 from onnxtop.results.report import NOT_ASKED, LayerPersistence, LayerReport
 from onnxtop.statistics.copies import Fingerprint, fingerprint
 from onnxtop.statistics.exchangeability import Evidence, evidence, verdict
+from onnxtop.statistics.facts import LayerStatistics
 from onnxtop.statistics.fixed import probably_fixed
 from onnxtop.statistics.initialisers import (
     InitialiserMatch,
@@ -28,7 +29,7 @@ from onnxtop.statistics.layer import layer_statistics
 from onnxtop.topology import convolution, neural_persistence
 from onnxtop.topology.graph import Forest
 from onnxtop.topology.layer_scan import LayerScan, scan_layer
-from onnxtop.topology.null_model import BIAS_ROW, UNROLLED, NullModels, StrongestWeights
+from onnxtop.topology.null_model import UNROLLED, NullModels, StrongestWeights
 from onnxtop.topology.reach import Filled, filled_lines
 
 Progress = Callable[[str, int, int], None]
@@ -139,10 +140,7 @@ def _measure(
     forest = neural_persistence.layer_forest(blocks, bias=bias, layer=number)
     n_in, n_out = (sum(block.shape[axis] for block in blocks) for axis in (0, 1))
     row = replace(row, n_in=n_in, n_out=n_out)
-    if forest.nonfinite or not options.structure:
-        strongest = None
-    else:
-        strongest = nulls.read(blocks) if bias is None else StrongestWeights(reason=BIAS_ROW)
+    strongest = None if forest.nonfinite or not options.structure else nulls.read(blocks, bias)
     return _with_facts(row, layer, weights, blocks, forest, strongest)
 
 
@@ -169,6 +167,13 @@ def _measure_unrolled(
     return _with_facts(row, layer, weights, weights, forest, strongest)
 
 
+def _drawn_by(layer: Layer, weights: Blocks, measured: LayerStatistics | None) -> InitialiserMatch | None:
+    taps = math.prod(layer.shape[2:]) if layer.is_convolution else 1
+    fan_out = taps * sum(block.shape[1] for block in weights)
+    largest = max(measured.maximum, -measured.minimum) if measured else None
+    return closest_initialiser(weights, fan_out=fan_out, largest=largest)
+
+
 def _bias_moved(layer: Layer, weights: Blocks, made_by: InitialiserMatch | None) -> bool | None:
     bias = layer.bias()
     return None if bias is None else bias_was_moved(bias, max(len(block) for block in weights), made_by)
@@ -190,10 +195,10 @@ def _with_facts(
     if strongest is None:
         return Measured(row, forest, mark=mark)
     found = evidence(weights)
-    alike = verdict(found, None).exchangeable
-    made_by = closest_initialiser(weights) if alike else orthonormal_lines(weights)
-    moved = _bias_moved(layer, weights, None if found.even else made_by)
+    told_apart = verdict(found, None).exchangeable is False
     statistics = layer_statistics(weights, layer.codes(), half=layer.encoding == Encoding("float16"))
+    made_by = orthonormal_lines(weights) if told_apart else _drawn_by(layer, weights, statistics)
+    moved = _bias_moved(layer, weights, None if found.even else made_by)
     return Measured(
         replace(row, statistics=statistics),
         forest,

@@ -1,12 +1,10 @@
 import numpy as np
 import pytest
 
-from onnxtop.statistics.exchangeability import (
-    SPECTRUM_LIMIT,
-    Evidence,
-    evidence,
-    verdict,
-)
+from onnxtop.glossary.untrained import EMPTY, LIMITS, TOO_SMALL
+from onnxtop.statistics.exchangeability import Evidence, evidence, verdict
+
+SPECTRUM_LIMIT = LIMITS["spectrum"]
 
 
 def summary(found, z):
