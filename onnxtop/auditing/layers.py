@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxtop.auditing.matrices import drawn_by
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.network import Blocks, Kernel
 from onnxtop.reader.encoding import Encoding
@@ -16,15 +17,9 @@ from onnxtop.reader.names import source_line
 from onnxtop.reader.skeleton import Shape, infer_shapes, placed
 from onnxtop.results.report import NOT_ASKED, LayerPersistence, LayerReport
 from onnxtop.statistics.copies import Fingerprint, fingerprint
-from onnxtop.statistics.exchangeability import Evidence, evidence, verdict
-from onnxtop.statistics.facts import LayerStatistics
+from onnxtop.statistics.exchangeability import Evidence, evidence
 from onnxtop.statistics.fixed import probably_fixed
-from onnxtop.statistics.initialisers import (
-    InitialiserMatch,
-    bias_was_moved,
-    closest_initialiser,
-    orthonormal_lines,
-)
+from onnxtop.statistics.initialisers import InitialiserMatch, bias_was_moved
 from onnxtop.statistics.layer import layer_statistics
 from onnxtop.topology import convolution, neural_persistence
 from onnxtop.topology.graph import Forest
@@ -167,11 +162,9 @@ def _measure_unrolled(
     return _with_facts(row, layer, weights, weights, forest, strongest)
 
 
-def _drawn_by(layer: Layer, weights: Blocks, measured: LayerStatistics | None) -> InitialiserMatch | None:
+def _fan_out(layer: Layer, weights: Blocks) -> int:
     taps = math.prod(layer.shape[2:]) if layer.is_convolution else 1
-    fan_out = taps * sum(block.shape[1] for block in weights)
-    largest = max(measured.maximum, -measured.minimum) if measured else None
-    return closest_initialiser(weights, fan_out=fan_out, largest=largest)
+    return taps * sum(int(block.shape[1]) for block in weights)
 
 
 def _bias_moved(layer: Layer, weights: Blocks, made_by: InitialiserMatch | None) -> bool | None:
@@ -195,10 +188,10 @@ def _with_facts(
     if strongest is None:
         return Measured(row, forest, mark=mark)
     found = evidence(weights)
-    told_apart = verdict(found, None).exchangeable is False
     statistics = layer_statistics(weights, layer.codes(), half=layer.encoding == Encoding("float16"))
-    made_by = orthonormal_lines(weights) if told_apart else _drawn_by(layer, weights, statistics)
-    moved = _bias_moved(layer, weights, None if found.even else made_by)
+    largest = max(statistics.maximum, -statistics.minimum) if statistics else None
+    made_by = drawn_by(found, weights, _fan_out(layer, weights), largest)
+    moved = _bias_moved(layer, weights, None if found.even or found.masked else made_by)
     return Measured(
         replace(row, statistics=statistics),
         forest,

@@ -1,6 +1,6 @@
 """How a layer, and a network, is told that was never trained: the limits, and the words for them, once.
 
-The statistics and the rules read the limits here, ``explain`` and the pages the words.
+The statistics and the rules read the limits here; ``explain`` and the pages print the words.
 """
 
 PERSISTENCE, CONCENTRATION, SPECTRUM = "neural persistence", "concentration", "spectrum"
@@ -21,11 +21,12 @@ EMPTY = "too few of its weights are not zero for the spectrum"
 
 STRUCTURE = (
     f"Structure is z of neural persistence above {LIMITS[PERSISTENCE]:g}, concentration of |w| in rows or "
-    f"columns above {LIMITS[CONCENTRATION]:g}, or a largest singular value above its Tracy-Widom edge by more "
-    f"than {LIMITS[SPECTRUM]:g}. Only what is above chance counts: what is below is the mark of an "
-    f"initialiser or a mask. Below {SMALLEST_LAYER:,} weights, or {SMALLEST_SIDE} rows or columns, z alone is "
-    f"asked, and a layer is never called exchangeable; where fewer than {NEARLY_EMPTY:.0%} of the weights are "
-    "not zero, the spectrum is not asked."
+    f"columns above {LIMITS[CONCENTRATION]:g}, or a largest singular value above its Tracy-Widom edge by "
+    f"more than {LIMITS[SPECTRUM]:g}. Only what is above chance counts: what is below is the mark of an "
+    f"initialiser or a mask. Below {SMALLEST_LAYER:,} weights, or {SMALLEST_SIDE} rows or columns, z alone "
+    "is asked, and a layer is never called exchangeable; where fewer than "
+    f"{100 * NEARLY_EMPTY:g} % of the weights are not zero, the spectrum is not asked; of lines that were "
+    "normalised to one length, z and the concentration in these lines are not."
 )
 """What tells a layer from its own shuffles."""
 
@@ -34,19 +35,20 @@ ENOUGH_LAYERS, ENOUGH_WEIGHTS = 3, SMALLEST_LAYER
 that tells an initialiser's distribution from others."""
 
 FRESH = (
-    "A layer is as drawn if it has no structure, its weights have the distribution of an initialiser whose scale "
-    "follows from the layer's sides (Kolmogorov and Smirnov; the largest is neither larger nor smaller than the "
-    "largest of so many draws ever is; zeros of a mask apart), and its bias is one number or as PyTorch draws it. "
-    "Rows or columns that are orthonormal to float precision, up to a factor for each, are proof by themselves."
+    "A layer is as drawn if it has no structure, its weights have the distribution of an initialiser whose "
+    "scale follows from the layer's sides (Kolmogorov and Smirnov; the largest is neither larger nor smaller "
+    "than the largest of so many draws ever is; zeros of a mask apart), and its bias is one number or as "
+    "PyTorch draws it. Rows or columns that are orthonormal to float precision, up to a factor for each, are "
+    "proof by themselves."
 )
 """What tells a layer that is as an initialiser left it."""
 
 FRESH_NETWORK = (
-    f"Of at least {ENOUGH_LAYERS} layers that are large enough to be judged, a share of `untrained.share` has no "
-    "structure or is orthonormal. Of fewer, all layers are as drawn, small ones too, no weight was skipped, and "
-    f"in one of at least {ENOUGH_WEIGHTS:,} weights the first step would show: its initialiser draws nothing "
-    "beyond a bound, or its bias is still as at the start. Not if training moved a bias or a normalisation "
-    "(unless all of these layers are orthonormal), or if z finds structure in a layer that is too small to be "
-    "judged."
+    f"Of at least {ENOUGH_LAYERS} layers that are large enough to be judged, a share of `untrained.share` "
+    "has no structure or is orthonormal. Of fewer, all layers are as drawn, small ones too, no weight was "
+    f"skipped, and in a layer of at least {ENOUGH_WEIGHTS:,} weights the first step would show: its "
+    "initialiser draws nothing beyond a bound, or its bias is still as at the start. Not if training moved "
+    "a bias or a normalisation (unless all of these layers are orthonormal), nor if z finds structure in a "
+    "layer that is too small to be judged."
 )
 """What tells a network that was never trained."""

@@ -19,9 +19,10 @@ from onnxtop.rules.rule import Found, Policy, layer_rule, rule
             }
         ),
     ),
-    what="Neural persistence of a layer, its z or its excess is outside the band that the configuration sets.",
+    what="Neural persistence, z or excess of a layer is outside the band that the configuration sets.",
     why="You said so: there is no band that would fit all networks.",
-    how="`np.normalized`, `np.z` and `np.excess_share` of each layer against their thresholds; none by default.",
+    how="`np.normalized`, `np.z` and `np.excess_share` of each layer against their thresholds; none by "
+    "default.",
     false_alarms="A band taken from another architecture, or from other settings.",
     source="Rieck et al. 2019",
 )

@@ -75,7 +75,9 @@ def no_structure(report: Report, policy: Policy) -> Found:
     if not _is_untrained(report, policy):
         for layer in judged(report):
             if _is_untouched(layer) and not _looks_reset(layer):
-                mark = f"; {_of(layer).mark}, as an initialiser or a mask leaves it" if _of(layer).mark else ""
+                mark = (
+                    f"; {_of(layer).mark}, as an initialiser or a mask leaves it" if _of(layer).mark else ""
+                )
                 yield (
                     layer.name,
                     f"its weights cannot be told from their own shuffles: they show no training{mark}",

@@ -27,6 +27,7 @@ for the concentration; each has an edge of its own, and their distances from it 
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,6 +90,8 @@ class Evidence:
     even
         Whether all rows or all columns are of one length, as a normalisation of the weights makes them; then
         there is no concentration of that kind.
+    masked
+        Whether all rows or all columns have as many zeros, as sparse initialisation and masks leave them.
     mark
         What in the weights is more even than chance allows, or None.
     reason
@@ -102,6 +105,7 @@ class Evidence:
     z_columns: float | None = None
     spectrum: float | None = None
     even: bool = False
+    masked: bool = False
     mark: str | None = None
     reason: str | None = None
 
@@ -133,9 +137,7 @@ def verdict(
         CONCENTRATION: max(lines, default=None),
         SPECTRUM: found.spectrum,
     }
-    structured = tuple(
-        name for name, value in above.items() if value is not None and value > LIMITS[name]
-    )
+    structured = tuple(name for name, value in above.items() if value is not None and value > LIMITS[name])
     silent = found.spectrum is None and not lines
     even = _EVEN_PLACES if z is not None and z < -LIMITS[PERSISTENCE] else None
     return Exchangeability(
@@ -189,7 +191,8 @@ def evidence(blocks: Blocks) -> Evidence:
     if n_weights < SMALLEST_LAYER or min(min(block.shape) for block in blocks) < SMALLEST_SIDE:
         magnitudes = np.concatenate([np.abs(block.ravel(), dtype=np.float64) for block in blocks])
         variance = float((magnitudes / largest).var()) * largest * largest
-        return Evidence(variance, reason=TOO_SMALL)
+        masked = any(map(_is_masked, (blocks, [block.T for block in blocks])))
+        return Evidence(variance, masked=masked, reason=TOO_SMALL)
     measured = replace(_concentration(blocks, largest), spectrum=_spectrum(blocks))
     return _with_mark(_tidy(measured), blocks)
 
@@ -197,6 +200,7 @@ def evidence(blocks: Blocks) -> Evidence:
 # What was made even
 
 _EVEN_PLACES = "its large weights are spread more evenly than chance would have it"
+_NEAR = "its singular values are closer together than chance would have it"
 _FAR_BELOW = -5.0
 """Distance below the edge of the spectrum that independent entries hardly ever have."""
 
@@ -207,40 +211,60 @@ def _with_mark(found: Evidence, blocks: Blocks) -> Evidence:
     Lines are compared only where there is no concentration in them, which one length or one number of zeros
     leaves.
     """
-    reason = EMPTY if found.spectrum is None and found.row_share is not None else None
     turned = [block.T for block in blocks]
-    columns, rows = _is_even(blocks), _is_even(turned)
-    marks = [
-        mark
-        for name, z, is_even, lines in (
-            ("rows", found.z_rows, rows, turned),
-            ("columns", found.z_columns, columns, blocks),
-        )
-        for mark in [_mark(name, z, is_even, lines)]
-        if mark
-    ]
-    if not marks and found.spectrum is not None and found.spectrum < _FAR_BELOW:
-        marks = ["its singular values are closer together than chance would have it"]
+    rows = _Lines("rows", found.z_rows, _is_even(turned), turned)
+    columns = _Lines("columns", found.z_columns, _is_even(blocks), blocks)
+    near = found.spectrum is not None and found.spectrum < _FAR_BELOW
+    marks = [mark for mark in (rows.exact, columns.exact) if mark]
+    marks = marks or [mark for mark in (rows.spread, columns.spread) if mark] or [_NEAR] * near
     return replace(
         found,
-        z_rows=None if rows else found.z_rows,
-        z_columns=None if columns else found.z_columns,
-        even=rows or columns,
+        z_rows=None if rows.even else found.z_rows,
+        z_columns=None if columns.even else found.z_columns,
+        even=rows.even or columns.even,
+        masked=rows.masked or columns.masked,
         mark=", ".join(marks) or None,
-        reason=reason,
+        reason=EMPTY if found.spectrum is None and found.row_share is not None else None,
     )
 
 
-def _mark(name: str, z: float | None, is_even: bool, blocks: Blocks) -> str | None:
-    """Say what is more even than chance in the columns of blocks, which are called by a name."""
-    if is_even:
-        return f"its {name} are of one length"
-    if z is None or z >= -LIMITS[CONCENTRATION]:
-        return None
+@dataclass(frozen=True, eq=False)
+class _Lines:
+    """The columns of blocks, under the name they have for the reader, and what is even about them."""
+
+    name: str
+    z: float | None
+    even: bool
+    blocks: Blocks
+
+    @cached_property
+    def masked(self) -> bool:
+        """Whether all have as many zeros."""
+        return _is_masked(self.blocks)
+
+    @property
+    def exact(self) -> str | None:
+        """Say what is equal in all of them."""
+        if self.even:
+            return f"its {self.name} are of one length"
+        return f"all {self.name} have as many zeros" if self.masked else None
+
+    @property
+    def spread(self) -> str | None:
+        """Say that large weights are spread over them more evenly than chance allows, if they are."""
+        if self.z is None or self.z >= -LIMITS[CONCENTRATION]:
+            return None
+        return f"its large weights are spread over the {self.name} more evenly than chance would have it"
+
+
+def _is_masked(blocks: Blocks) -> bool:
+    """Tell whether all columns have as many zeros, and any; a few tell whether to look at all."""
+    return _are_masked([block[:, :_FEW] for block in blocks[:_FEW]]) and _are_masked(blocks)
+
+
+def _are_masked(blocks: Blocks) -> bool:
     filled = np.concatenate([np.count_nonzero(block, axis=0) / len(block) for block in blocks])
-    if filled.max() < 1 and np.ptp(filled) == 0:
-        return f"all {name} have as many zeros"
-    return f"its large weights are spread over the {name} more evenly than chance would have it"
+    return filled.size >= _FEW and bool(filled[0] < 1 and (filled == filled[0]).all())
 
 
 def _is_even(blocks: Blocks) -> bool:

@@ -109,10 +109,10 @@ class LayerStatistics:
 class Exchangeability:
     """Whether the weights of a layer could be shuffled and nothing would change: it looks untrained.
 
-    ``structured`` names the statistics that found structure, ``mark`` what is more even than chance allows, as
-    initialisers and masks leave it. ``row_share`` and ``column_share`` are the
-    shares of the variance of |w| that the means of rows and of columns explain, ``z_rows`` and ``z_columns``
-    the same against the shuffled layer; ``spectrum`` is the largest singular value against its edge.
+    ``structured`` names the statistics that found structure, ``mark`` what is more even than chance allows,
+    as initialisers and masks leave it. ``row_share`` and ``column_share`` are the shares of the variance of
+    |w| that the means of rows and of columns explain, ``z_rows`` and ``z_columns`` the same against the
+    shuffled layer; ``spectrum`` is the largest singular value against its edge.
     ``initialiser`` is the nearest of the common initialisers, at this ``distance`` of the two distributions;
     it ``fits`` if chance alone explains that and its scale follows from the layer's sides. It is only looked
     for where no structure was found, or where its lines are orthonormal. ``bias_moved`` says whether the
@@ -136,5 +136,5 @@ class Exchangeability:
 
     @property
     def is_small(self) -> bool:
-        """Whether the layer is too small to be called exchangeable, though not to be told from its shuffles."""
+        """Whether the layer is too small to be called exchangeable; z may still find structure."""
         return self.reason == TOO_SMALL

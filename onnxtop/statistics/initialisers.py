@@ -30,8 +30,8 @@ Distribution = partial[Floats]
 
 SAMPLE = 1 << 14
 """Entries that are compared, evenly spaced over the layer."""
-CRITICAL = 1.95
-"""Distance times the square root of the number of entries that chance exceeds once in a thousand times."""
+CRITICAL = 2.23
+"""Distance times the square root of the number of entries that chance exceeds once in ten thousand times."""
 TRUNCATED = 0.8796256610342398
 """Standard deviation of a standard normal variable cut off at 2."""
 _PYTORCH = "PyTorch default"
@@ -40,7 +40,8 @@ _FEW = 64
 _RARE = 1e-3
 """Chance below which nothing is drawn."""
 _PRECISION = {None: 1e-6, "float16": 2.0**-11, "bfloat16": 2.0**-8}
-"""How far rounding may put an entry beyond the largest that is drawn; a step of training moves some further."""
+"""How far rounding may put an entry beyond the largest that is drawn; a step of training moves some
+further."""
 _FOLDED = 1e-3
 """By how much weights may have shrunk: a normalisation that is folded at its start divides them by
 sqrt(1 + epsilon)."""
@@ -187,13 +188,13 @@ class _Extreme:
         if low > _reach(distribution):
             return False
         all_below, all_up_to = (_share_within(distribution, size) ** self.n for size in (low, high))
-        return all_below <= 1 - _RARE / 2 and all_up_to >= _RARE / 2
+        return bool(all_below <= 1 - _RARE / 2 and all_up_to >= _RARE / 2)
 
 
 def _share_within(distribution: Distribution, size: float) -> float:
     """Return which share of the draws is at most so large."""
-    below, above = distribution(np.array([-size, size])).tolist()
-    return above - below
+    below, above = distribution(np.array([-size, size]))
+    return float(above - below)
 
 
 def orthonormal_lines(blocks: Blocks) -> InitialiserMatch | None:

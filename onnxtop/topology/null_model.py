@@ -15,7 +15,7 @@ biases join in.
 
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.random import Generator
@@ -228,9 +228,7 @@ def _outputs(blocks: Blocks) -> Indices:
     order = sorted(range(len(blocks)), key=lambda b: _sides(blocks[b]))
     longer, shorter = np.array([_sides(blocks[b]) for b in order], np.intp).T
     starts = np.cumsum(shorter) - shorter, int(shorter.sum()) + np.cumsum(longer) - longer
-    first = {
-        b: starts[blocks[b].shape[1] > blocks[b].shape[0]][slot] for slot, b in enumerate(order)
-    }
+    first = {b: starts[blocks[b].shape[1] > blocks[b].shape[0]][slot] for slot, b in enumerate(order)}
     return np.concatenate([first[b] + np.arange(block.shape[1]) for b, block in enumerate(blocks)])
 
 
@@ -246,13 +244,13 @@ class _Forests(NamedTuple):
     """The spanning forests of all draws: lengths of bars, which of them each draw has, and what they join."""
 
     lengths: Floats
-    chosen: Indices
+    chosen: NDArray[np.integer[Any]]
     n_vertices: int
     n_components: int
 
 
 def _forests(profiles: RankProfiles, kept: StrongestWeights, scale: float) -> _Forests:
-    ranks = profiles.ranks - 1
+    ranks: NDArray[np.integer[Any]] = profiles.ranks - 1
     if kept.row is None or profiles.ends is None:
         lengths = 1.0 - _scaled(kept.strengths, scale)
         return _Forests(lengths, ranks, profiles.n_vertices, profiles.n_blocks)

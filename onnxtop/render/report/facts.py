@@ -10,7 +10,15 @@ from dataclasses import dataclass
 
 from onnxtop.render.text import counted, defined, figure, number
 from onnxtop.results.outcome import INTERRUPTED, FailedModel, Outcome, Result
-from onnxtop.results.report import NOT_ASKED, Coverage, Finding, LayerReport, Report, SkippedWeight
+from onnxtop.results.report import (
+    NOT_ASKED,
+    Coverage,
+    Finding,
+    LayerPersistence,
+    LayerReport,
+    Report,
+    SkippedWeight,
+)
 
 LONG_TABLE = 40
 """A table with more layers than this is summarised."""
