@@ -37,7 +37,7 @@ TRUNCATED = 0.8796256610342398
 _PYTORCH = "PyTorch default"
 _FEW = 64
 """Entries of a bias from which on its distribution says something."""
-_RARE = 1e-3
+_RARE = 1e-4
 """Chance below which nothing is drawn."""
 _PRECISION = {None: 1e-6, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 """How far rounding may put an entry beyond the largest that is drawn; a step of training moves some

@@ -320,6 +320,7 @@ def sparse(rng, shape):
     return np.where(order < shape[0] // 10, rng.normal(0, 0.01, shape), 0.0)
 
 
+MODELS = NullModels()
 MARKED = {
     orthogonal: "of one length",
     unit_norm: "its columns are of one length",
@@ -331,12 +332,12 @@ MARKED = {
 @pytest.mark.parametrize("make", MARKED, ids=lambda make: make.__name__)
 def test_evenness_is_the_mark_of_an_initialiser_and_no_structure(make):
     """Seeded, of several shapes, 60 of the 480 that ``benchmarks/untrained.py matrices`` counts."""
-    models, alike = NullModels(), 0
+    alike = 0
     for seed in range(15):
         for shape in ((64, 64), (128, 32), (256, 64), (96, 160)):
             matrix = make(np.random.default_rng([seed, *shape]), shape).astype(np.float32)
             value = layer_persistence(matrix)
-            z = models.measure(models.read([matrix]), value.normalized, scale=value.scale).z
+            z = MODELS.measure(MODELS.read([matrix]), value.normalized, scale=value.scale).z
             told = verdict(evidence([matrix]), z)
             alike += bool(told.exchangeable)
             assert MARKED[make] in told.mark
