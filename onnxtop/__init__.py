@@ -15,6 +15,11 @@ from typing import TYPE_CHECKING, Any
 from onnxtop._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from onnxtop.auditing.matrices import (
+        exchangeability as exchangeability,
+        initialiser_match as initialiser_match,
+        null_model as null_model,
+    )
     from onnxtop.auditing.options import AuditOptions as AuditOptions
     from onnxtop.auditing.story import audit as audit
     from onnxtop.comparison.options import CompareOptions as CompareOptions
@@ -64,11 +69,14 @@ _HOME = {
     "audit": "onnxtop.auditing.story",
     "compare": "onnxtop.comparison.story",
     "deep_graph_persistence": "onnxtop.topology.deep_graph_persistence",
+    "exchangeability": "onnxtop.auditing.matrices",
+    "initialiser_match": "onnxtop.auditing.matrices",
     "layer_persistence": "onnxtop.topology.neural_persistence",
     "loss_barcode": "onnxtop.landscape.story",
     "merge_tree_barcode": "onnxtop.topology.barcode",
     "network_variance": "onnxtop.topology.spread",
     "neural_persistence": "onnxtop.topology.neural_persistence",
+    "null_model": "onnxtop.auditing.matrices",
     "point_cloud_barcode": "onnxtop.topology.barcode",
     "read_envelope": "onnxtop.results.envelope",
     "read_layers": "onnxtop.reader.layers",

@@ -103,6 +103,7 @@ def layer_report(
             null_std=null.std,
             z=null.z,
             excess=null.excess,
+            excess_share=null.excess_share,
             draws=null.draws,
             reason=measured.reason or (figures.reason if figures else None) or null.reason or left_out,
         ),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxtop.auditing.matrices import drawn_by
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.network import Blocks, Kernel
 from onnxtop.reader.encoding import Encoding
@@ -17,20 +18,15 @@ from onnxtop.reader.skeleton import Shape, infer_shapes, placed
 from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import NOT_ASKED, LayerPersistence, LayerReport
 from onnxtop.statistics.copies import Fingerprint, fingerprint
-from onnxtop.statistics.exchangeability import Evidence, evidence, verdict
+from onnxtop.statistics.exchangeability import Evidence, evidence
 from onnxtop.statistics.fixed import probably_fixed
-from onnxtop.statistics.initialisers import (
-    InitialiserMatch,
-    bias_was_moved,
-    closest_initialiser,
-    orthonormal_lines,
-)
+from onnxtop.statistics.initialisers import InitialiserMatch, bias_was_moved
 from onnxtop.statistics.layer import layer_statistics
 from onnxtop.topology import convolution, neural_persistence
 from onnxtop.topology.filters import filter_forests
 from onnxtop.topology.layer_scan import LayerScan, scan_layer
 from onnxtop.topology.neural_persistence import Graphs
-from onnxtop.topology.null_model import BIAS_ROW, UNROLLED, NullModels, StrongestWeights
+from onnxtop.topology.null_model import UNROLLED, NullModels, StrongestWeights
 from onnxtop.topology.reach import Filled, filled_lines
 from onnxtop.topology.spread import Magnitudes, magnitudes, mean_sortedness
 
@@ -153,10 +149,7 @@ def _measure(
     forest = neural_persistence.layer_forest(blocks, bias=bias, layer=number)
     n_in, n_out = (sum(block.shape[axis] for block in blocks) for axis in (0, 1))
     row = replace(row, n_in=n_in, n_out=n_out)
-    if forest.nonfinite or not options.structure:
-        strongest = None
-    else:
-        strongest = nulls.read(blocks) if bias is None else StrongestWeights(reason=BIAS_ROW)
+    strongest = None if forest.nonfinite or not options.structure else nulls.read(blocks, bias)
     return _with_facts(row, layer, weights, blocks, forest, strongest)
 
 
@@ -192,6 +185,11 @@ def _measure_positions(
     return _with_facts(row, layer, weights, weights, forest, strongest)
 
 
+def _fan_out(layer: Layer, weights: Blocks) -> int:
+    taps = math.prod(layer.shape[2:]) if layer.is_convolution else 1
+    return taps * sum(int(block.shape[1]) for block in weights)
+
+
 def _bias_moved(layer: Layer, weights: Blocks, made_by: InitialiserMatch | None) -> bool | None:
     bias = layer.bias()
     return None if bias is None else bias_was_moved(bias, max(len(block) for block in weights), made_by)
@@ -213,10 +211,10 @@ def _with_facts(
     if strongest is None:
         return Measured(row, forest, mark=mark)
     found = evidence(weights)
-    alike = verdict(found, None).exchangeable
-    made_by = closest_initialiser(weights) if alike else orthonormal_lines(weights)
-    moved = _bias_moved(layer, weights, None if found.even else made_by)
     statistics = layer_statistics(weights, layer.codes(), half=layer.encoding == Encoding("float16"))
+    largest = max(statistics.maximum, -statistics.minimum) if statistics else None
+    made_by = drawn_by(found, weights, _fan_out(layer, weights), largest)
+    moved = _bias_moved(layer, weights, None if found.even or found.masked else made_by)
     return Measured(
         replace(row, statistics=statistics),
         forest,

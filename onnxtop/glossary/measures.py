@@ -1,6 +1,7 @@
 """What the figures of a report mean."""
 
 from onnxtop.glossary.term import Term
+from onnxtop.glossary.untrained import STRUCTURE
 
 _RIECK = "Rieck et al., Neural Persistence, ICLR 2019 (arXiv 1812.09764)"
 _GIRRBACH = "Girrbach et al., Addressing caveats of neural persistence, TMLR 2023"
@@ -38,8 +39,9 @@ FIGURES = (
         "distribution.",
         how="100 random arrangements, 20 of large layers, seeded by the shape. Which ranks the spanning "
         "tree uses depends on the shape alone, so layers of one shape share their draws.",
-        limits="Says that a layer is not exchangeable, not that it is well trained. Errors of layers of "
-        "one shape go together. Not defined where every arrangement gives the same value.",
+        limits="Says that a layer is not exchangeable, not that it is well trained, nor how large the effect "
+        "is: z = 100 can be 12 % of NP (see excess). Errors of layers of one shape go together. Not defined "
+        "where every arrangement gives the same value.",
         source=f"{_GIRRBACH}; onnxtop",
         also=("np.z", "null", "null model", "null-model"),
     ),
@@ -48,13 +50,15 @@ FIGURES = (
         title="whether a layer looks untrained",
         what="A layer is exchangeable if its weights could be shuffled and no statistic would notice: it "
         "was never trained, never loaded, or was reset.",
-        how="None of three statistics finds structure: |z| above 3; concentration of |w| in rows or "
-        "columns above 4; the largest singular value above its Tracy-Widom edge by more than 4. Then the "
-        "nearest of the common initialisers is named.",
-        limits="Not told below 1,024 weights or 8 rows or columns. 2 % of the layers of trained files "
-        "have none of the three, mostly small convolutions.",
+        how=f"No statistic finds structure. {STRUCTURE} Where there is none, the nearest of the common "
+        "initialisers is named.",
+        limits="2 % of the layers of trained files show no structure, mostly small convolutions. In some, "
+        "trained with normalisations, large weights are spread more evenly than chance would have it.",
         source="Johnstone, Annals of Statistics 2001; counted in docs/rules.md, calibration",
-        also=("exchangeable", "untrained", "spectrum", "concentration", "z_rows", "z_columns", "initialiser"),
+        also=(
+            *("exchangeable", "untrained", "spectrum", "concentration", "z_rows", "z_columns"),
+            *("initialiser", "mark"),
+        ),
     ),
     Term(
         name="variance",

@@ -133,11 +133,14 @@ TERMS = (
         name="excess",
         title="how far a layer is above its null model",
         what="Normalized NP of the layer, less the mean of the same weights in random places: the size of "
-        "the effect whose certainty is z.",
+        "the effect whose certainty is z. Tables show it in percent of NP, excess_share is that as a share: "
+        "what the places of the weights add to their distribution.",
         how="null_mean and null_std are the mean and the standard deviation over the draws; z = excess / "
-        "null_std.",
+        "null_std, excess_share = excess / NP.",
+        limits="z grows with the number of neurons, excess does not: z = 100 can be 12 % of NP. Below 0, "
+        "large weights are spread more evenly than chance would have it.",
         source=_NULL,
-        also=("null_mean", "null_std", "null mean"),
+        also=("null_mean", "null_std", "null mean", "excess_share", "np.excess_share"),
     ),
     Term(
         name="draws",

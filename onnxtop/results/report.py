@@ -227,7 +227,8 @@ class LayerPersistence:
     """Neural persistence of one layer, and what the same weights give in random places.
 
     ``null_mean`` and ``null_std`` are those of ``draws`` random arrangements, ``excess`` is how far
-    ``normalized`` is above the mean, ``z`` the same in standard deviations.
+    ``normalized`` is above the mean, ``z`` the same in standard deviations: whether there is an effect;
+    ``excess_share`` the same as a share of ``normalized``: how large it is.
     """
 
     total: float | None
@@ -236,6 +237,7 @@ class LayerPersistence:
     null_std: float | None = None
     z: float | None = None
     excess: float | None = None
+    excess_share: float | None = None
     draws: int | None = None
     reason: str | None = None
 

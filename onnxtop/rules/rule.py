@@ -43,6 +43,7 @@ THRESHOLDS: Mapping[str, Band] = {
     "coverage.fraction": Band(min=0.5),
     "np.normalized": Band(),
     "np.z": Band(),
+    "np.excess_share": Band(),
     "np.mean_normalized": Band(),
     "dgp.normalized": Band(),
     "dead.inputs": Band(max=0.25),

@@ -10,16 +10,29 @@ from onnxtop.rules.rule import Found, Policy, layer_rule, rule
 @layer_rule(
     "OT401",
     "error",
-    needs=(needs.band({"np.normalized": needs.topology, "np.z": needs.statistics}),),
-    what="Neural persistence or z of a layer is outside the band that the configuration sets.",
+    needs=(
+        needs.band(
+            {
+                "np.normalized": needs.topology,
+                "np.z": needs.statistics,
+                "np.excess_share": needs.statistics,
+            }
+        ),
+    ),
+    what="Neural persistence, z or excess of a layer is outside the band that the configuration sets.",
     why="You said so: there is no band that would fit all networks.",
-    how="`np.normalized` and `np.z` of each layer against their thresholds; none by default.",
+    how="`np.normalized`, `np.z` and `np.excess_share` of each layer against their thresholds; none by "
+    "default.",
     false_alarms="A band taken from another architecture, or from other settings.",
     source="Rieck et al. 2019",
 )
 def layer_outside_band(layer: LayerReport, policy: Policy) -> Iterator[str]:
     figures = layer.neural_persistence
-    for figure, value in (("np.normalized", figures.normalized), ("np.z", figures.z)):
+    for figure, value in (
+        ("np.normalized", figures.normalized),
+        ("np.z", figures.z),
+        ("np.excess_share", figures.excess_share),
+    ):
         if value is not None and policy.band(figure).excludes(value):
             yield f"{figure} is {value:.4f}, wanted {policy.band(figure)}"
 

@@ -1,12 +1,15 @@
-"""OT2, what users ask first: whether this was trained at all, and the right weights were loaded."""
+"""OT2, what users ask first: whether this was trained at all, and the right weights were loaded.
 
+What makes a layer, and a network, look untrained is said in `onnxtop.glossary.untrained`, once.
+"""
+
+from onnxtop.glossary.untrained import ENOUGH_LAYERS, ENOUGH_WEIGHTS, FRESH, FRESH_NETWORK, STRUCTURE
 from onnxtop.results.report import LayerReport, Report
 from onnxtop.rules import needs
 from onnxtop.rules.rule import Found, Policy, rule
 from onnxtop.statistics.facts import Exchangeability
-from onnxtop.statistics.initialisers import ORTHOGONAL, ORTHONORMAL
+from onnxtop.statistics.initialisers import ORTHOGONAL, ORTHONORMAL, is_bounded
 
-_LAYERS, _FEWEST = 3, 2
 _SOURCE = (
     "Johnstone 2001 for the edge of the spectrum; counted in docs/rules.md, calibration; "
     "`onnxtop explain exchangeability`"
@@ -19,12 +22,7 @@ _SOURCE = (
     needs=(needs.statistics,),
     what="The weights of a layer are as an initialiser draws them: it looks freshly initialised.",
     why="The layer was never trained, never loaded, or was reset, in a network that was trained otherwise.",
-    how="Three statistics against the same weights shuffled, none of which finds anything: z of neural "
-    "persistence (3), concentration of large weights in rows or columns (4), largest singular value (4). "
-    "Their distribution is that of an initialiser for a layer of its sides, and the bias is one number or as "
-    "PyTorch draws it. Or rows or columns are orthonormal to float precision, up to a factor for each. At "
-    "least 1,024 weights and 8 rows and columns for the statistics; of lines that were normalised to one "
-    "length, the first two are not asked.",
+    how=f"{STRUCTURE} {FRESH}",
     false_alarms="Layers frozen on purpose. Of a layer without a bias nothing is said here.",
     source=_SOURCE,
 )
@@ -44,10 +42,7 @@ def untrained_layer(report: Report, policy: Policy) -> Found:
     needs=(needs.statistics,),
     what="Nearly all layers of the network look freshly initialised.",
     why="The file holds a network before its training: the checkpoint was never loaded.",
-    how="No structure in the weights, or orthonormal ones, as untrained-layer, for a share of "
-    "`untrained.share` of the layers that can be judged: at least 3, or 2 that fit an initialiser. And, "
-    "unless all of these are orthonormal, no bias and no parameter of normalisation that training moved: "
-    "biases are one number or as PyTorch draws them, the entries of the others are equal.",
+    how=FRESH_NETWORK,
     false_alarms="None among the published files and snapshots of training that were counted. A network of "
     "random features is meant to be like this.",
     source=_SOURCE,
@@ -55,7 +50,9 @@ def untrained_layer(report: Report, policy: Policy) -> Found:
 def looks_untrained(report: Report, policy: Policy) -> Found:
     if _is_untrained(report, policy):
         layers = judged(report)
-        alike = [layer for layer in layers if _is_untouched(layer)]
+        if len(layers) < ENOUGH_LAYERS:
+            layers = own_weights(report)
+        alike = [layer for layer in layers if _is_untouched(layer) or _is_as_drawn(layer)]
         fits = [_of(layer).initialiser for layer in alike if _is_as_drawn(layer)]
         yield (
             None,
@@ -70,7 +67,7 @@ def looks_untrained(report: Report, policy: Policy) -> Found:
     needs=(needs.statistics,),
     what="The weights of a layer cannot be told from their own shuffles.",
     why="Nothing in them shows that the layer was trained; nothing shows that it was not.",
-    how="The three statistics of untrained-layer find nothing, and nothing else speaks for a fresh start.",
+    how=f"{STRUCTURE} No structure, and nothing else that speaks for a fresh start.",
     false_alarms="Small layers, in which a few hundred steps leave no trace that these statistics see.",
     source=_SOURCE,
 )
@@ -78,25 +75,57 @@ def no_structure(report: Report, policy: Policy) -> Found:
     if not _is_untrained(report, policy):
         for layer in judged(report):
             if _is_untouched(layer) and not _looks_reset(layer):
-                yield layer.name, "its weights cannot be told from their own shuffles: they show no training"
+                mark = (
+                    f"; {_of(layer).mark}, as an initialiser or a mask leaves it" if _of(layer).mark else ""
+                )
+                yield (
+                    layer.name,
+                    f"its weights cannot be told from their own shuffles: they show no training{mark}",
+                )
+
+
+def own_weights(report: Report) -> list[LayerReport]:
+    """Return the layers that may have been trained, each weight once."""
+    return [layer for layer in report.layers if layer.copy_of is None and layer.probably_fixed is None]
 
 
 def judged(report: Report) -> list[LayerReport]:
-    """Return the layers that can be judged, each weight once."""
-    own = [layer for layer in report.layers if layer.copy_of is None and layer.probably_fixed is None]
-    return [layer for layer in own if _of(layer).exchangeable is not None or _is_orthonormal(layer)]
+    """Return those that are large enough to be judged by themselves, or orthonormal."""
+    return [
+        layer
+        for layer in own_weights(report)
+        if (_of(layer).exchangeable is not None and not _of(layer).is_small) or _is_orthonormal(layer)
+    ]
 
 
 def _is_untrained(report: Report, policy: Policy) -> bool:
-    layers = judged(report)
-    alike = [layer for layer in layers if _is_untouched(layer)]
-    most = policy.band("untrained.share").max
-    moved = bool(report.network.moved) or any(_of(layer).bias_moved for layer in report.layers)
-    if moved and not all(map(_is_orthonormal, alike)):
+    """Tell whether nothing in a network shows training, as the glossary has it."""
+    most, layers, large = policy.band("untrained.share").max, own_weights(report), judged(report)
+    alike = [layer for layer in large if _is_untouched(layer)]
+    proven = bool(alike) and all(map(_is_orthonormal, alike))
+    small = any(_of(layer).is_small and _of(layer).exchangeable is False for layer in layers)
+    if most is None or small or (_was_moved(report) and not proven):
         return False
-    if most is None or len(report.layers) < _FEWEST or len(alike) < max(most * len(layers), _FEWEST):
-        return False
-    return len(layers) >= _LAYERS or all(map(_is_as_drawn, alike))
+    if len(large) >= ENOUGH_LAYERS:
+        return len(alike) >= most * len(large)
+    return (proven and len(alike) == len(layers) > 1) or (
+        not report.coverage.skipped and all(map(_is_as_drawn, layers)) and any(map(_shows_a_step, layers))
+    )
+
+
+def _was_moved(report: Report) -> bool:
+    return bool(report.network.moved) or any(_of(layer).bias_moved for layer in report.layers)
+
+
+def _shows_a_step(layer: LayerReport) -> bool:
+    """Tell whether a layer as drawn would be another after the first step of training.
+
+    Of the orthonormal ones a small one is no proof alone: so are the principal components of some data.
+    """
+    found = _of(layer)
+    if _is_orthonormal(layer):
+        return bool(found.exchangeable)
+    return layer.parameters >= ENOUGH_WEIGHTS and (found.bias_moved is False or is_bounded(found.initialiser))
 
 
 def _is_untouched(layer: LayerReport) -> bool:
@@ -104,13 +133,14 @@ def _is_untouched(layer: LayerReport) -> bool:
 
 
 def _is_as_drawn(layer: LayerReport) -> bool:
-    drawn = bool(_of(layer).exchangeable) and bool(_of(layer).fits) and not _of(layer).bias_moved
-    return drawn or _is_orthonormal(layer)
+    found = _of(layer)
+    return found.exchangeable is not False and bool(found.fits) and not found.bias_moved
 
 
 def _looks_reset(layer: LayerReport) -> bool:
     """Tell whether a bias as at the start speaks for it too: few steps leave no trace in small weights."""
-    return _is_as_drawn(layer) and (_of(layer).bias_moved is False or _is_orthonormal(layer))
+    fresh = _is_as_drawn(layer) and not _of(layer).is_small and _of(layer).bias_moved is False
+    return fresh or _is_orthonormal(layer)
 
 
 def _is_orthonormal(layer: LayerReport) -> bool:

@@ -18,30 +18,38 @@ Spectrum
     are cut off first, which leaves exchangeable what is exchangeable. What has heavy tails even then (mostly
     zeros) is measured from the mean edge of a few shuffles.
 
+All three are evidence in one direction only. What gathers more than chance allows is structure; what is more
+even than chance allows was made so, by an initialiser or a mask: orthogonal lines, lines of one length, as
+many zeros in each.
+
 Groups of a convolution, or matrices of a batched product, are one layer: their rows and columns are pooled
 for the concentration; each has an edge of its own, and their distances from it are added as independent ones.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigvalsh, eigvalsh_tridiagonal
 
+from onnxtop.glossary.untrained import (
+    CONCENTRATION,
+    EMPTY,
+    LIMITS,
+    NEARLY_EMPTY,
+    PERSISTENCE,
+    SMALLEST_LAYER,
+    SMALLEST_SIDE,
+    SPECTRUM,
+    TOO_SMALL,
+)
 from onnxtop.network import Blocks, Matrix, strips
 from onnxtop.statistics.facts import Exchangeability
 from onnxtop.statistics.initialisers import FITTED, InitialiserMatch
 
 Floats = NDArray[np.float64]
-
-NEURAL_PERSISTENCE_LIMIT = 3.0
-CONCENTRATION_LIMIT = 4.0
-SPECTRUM_LIMIT = 4.0
-"""How far from its null a statistic has to be to speak; calibrated on published models."""
-SMALLEST_LAYER = 1024
-SMALLEST_SIDE = 8
-"""Weights of a layer, and rows and columns of each block, below which nothing can be told."""
 
 EVEN = 1e-5
 """Relative difference of lengths that float32 leaves of none."""
@@ -82,6 +90,10 @@ class Evidence:
     even
         Whether all rows or all columns are of one length, as a normalisation of the weights makes them; then
         there is no concentration of that kind.
+    masked
+        Whether all rows or all columns have as many zeros, as sparse initialisation and masks leave them.
+    mark
+        What in the weights is more even than chance allows, or None.
     reason
         Why figures are None, or None.
     """
@@ -93,6 +105,8 @@ class Evidence:
     z_columns: float | None = None
     spectrum: float | None = None
     even: bool = False
+    masked: bool = False
+    mark: str | None = None
     reason: str | None = None
 
 
@@ -102,40 +116,44 @@ def verdict(
     made_by: InitialiserMatch | None = None,
     bias_moved: bool | None = None,
 ) -> Exchangeability:
-    """Put the two statistics and the z of neural persistence together.
+    """Put the two statistics and the z of neural persistence together, by the limits of the glossary.
 
-    A layer is exchangeable if none of the three speaks. A statistic that is None does not; if all are, or the
-    layer is too small, there is no verdict. Of weights that were normalised the z says nothing: lines
-    that were shorter have larger entries now.
+    A layer is exchangeable if none of the three is above its limit. A statistic that is None is not; if the
+    first two are, as in a layer that is too small, it is never called exchangeable, though z may find
+    structure. Of weights that were normalised the z says nothing: lines that were shorter have larger
+    entries now.
 
     Examples
     --------
-    >>> verdict(Evidence(z_rows=0.5, z_columns=-1.0, spectrum=9.0), z=1.2).structured
+    >>> verdict(Evidence(z_rows=0.5, z_columns=-9.0, spectrum=9.0), z=-5.0).structured
     ('spectrum',)
-    >>> verdict(Evidence(reason="too small to tell"), z=5.0).reason
-    'too small to tell'
+    >>> small = Evidence(reason="too small")
+    >>> [verdict(small, z).exchangeable for z in (5.0, 1.0, -5.0)]
+    [False, None, None]
     """
-    lines = [abs(value) for value in (found.z_rows, found.z_columns) if value is not None]
-    silent = found.spectrum is None and not lines
-    speak = {
-        "neural persistence": not found.even and z is not None and abs(z) > NEURAL_PERSISTENCE_LIMIT,
-        "concentration": max(lines, default=0.0) > CONCENTRATION_LIMIT,
-        "spectrum": found.spectrum is not None and found.spectrum > SPECTRUM_LIMIT,
+    lines = [value for value in (found.z_rows, found.z_columns) if value is not None]
+    above = {
+        PERSISTENCE: None if found.even else z,
+        CONCENTRATION: max(lines, default=None),
+        SPECTRUM: found.spectrum,
     }
-    structured = () if silent else tuple(name for name, speaks in speak.items() if speaks)
+    structured = tuple(name for name, value in above.items() if value is not None and value > LIMITS[name])
+    silent = found.spectrum is None and not lines
+    even = _EVEN_PLACES if z is not None and z < -LIMITS[PERSISTENCE] else None
     return Exchangeability(
-        exchangeable=None if silent else not structured,
+        exchangeable=None if silent and not structured else not structured,
         structured=structured,
         row_share=found.row_share,
         column_share=found.column_share,
         z_rows=found.z_rows,
         z_columns=found.z_columns,
         spectrum=found.spectrum,
+        mark=found.mark or even,
         initialiser=made_by.name if made_by else None,
         distance=made_by.distance if made_by else None,
         fits=made_by.fits and made_by.name not in FITTED if made_by else None,
         bias_moved=bias_moved,
-        reason=(found.reason or "all its weights are equal") if silent else None,
+        reason=found.reason or ("all its weights are equal" if silent else None),
     )
 
 
@@ -161,6 +179,8 @@ def evidence(blocks: Blocks) -> Evidence:
     >>> matrix[:5] *= 2
     >>> evidence([matrix]).z_rows > 10
     True
+    >>> evidence([np.linalg.qr(matrix)[0]]).mark
+    'its columns are of one length'
     """
     largest = float(np.max([(block.max(), -block.min()) for block in blocks]))
     if not np.isfinite(largest):
@@ -171,20 +191,80 @@ def evidence(blocks: Blocks) -> Evidence:
     if n_weights < SMALLEST_LAYER or min(min(block.shape) for block in blocks) < SMALLEST_SIDE:
         magnitudes = np.concatenate([np.abs(block.ravel(), dtype=np.float64) for block in blocks])
         variance = float((magnitudes / largest).var()) * largest * largest
-        return Evidence(variance, reason="too small to tell")
+        masked = any(map(_is_masked, (blocks, [block.T for block in blocks])))
+        return Evidence(variance, masked=masked, reason=TOO_SMALL)
     measured = replace(_concentration(blocks, largest), spectrum=_spectrum(blocks))
-    return _without_even(_tidy(measured), blocks)
+    return _with_mark(_tidy(measured), blocks)
 
 
-def _without_even(found: Evidence, blocks: Blocks) -> Evidence:
-    """Leave out the concentration in lines that a normalisation of the weights made of one length."""
-    columns, rows = _is_even(blocks), _is_even([block.T for block in blocks])
+# What was made even
+
+_EVEN_PLACES = "its large weights are spread more evenly than chance would have it"
+_NEAR = "its singular values are closer together than chance would have it"
+_FAR_BELOW = -5.0
+"""Distance below the edge of the spectrum that independent entries hardly ever have."""
+
+
+def _with_mark(found: Evidence, blocks: Blocks) -> Evidence:
+    """Name what is more even than chance; leave out the concentration in lines of one length.
+
+    Lines are compared only where there is no concentration in them, which one length or one number of zeros
+    leaves.
+    """
+    turned = [block.T for block in blocks]
+    rows = _Lines("rows", found.z_rows, _is_even(turned), turned)
+    columns = _Lines("columns", found.z_columns, _is_even(blocks), blocks)
+    near = found.spectrum is not None and found.spectrum < _FAR_BELOW
+    marks = [mark for mark in (rows.exact, columns.exact) if mark]
+    marks = marks or [mark for mark in (rows.spread, columns.spread) if mark] or [_NEAR] * near
     return replace(
         found,
-        z_rows=None if rows else found.z_rows,
-        z_columns=None if columns else found.z_columns,
-        even=rows or columns,
+        z_rows=None if rows.even else found.z_rows,
+        z_columns=None if columns.even else found.z_columns,
+        even=rows.even or columns.even,
+        masked=rows.masked or columns.masked,
+        mark=", ".join(marks) or None,
+        reason=EMPTY if found.spectrum is None and found.row_share is not None else None,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Lines:
+    """The columns of blocks, under the name they have for the reader, and what is even about them."""
+
+    name: str
+    z: float | None
+    even: bool
+    blocks: Blocks
+
+    @cached_property
+    def masked(self) -> bool:
+        """Whether all have as many zeros."""
+        return _is_masked(self.blocks)
+
+    @property
+    def exact(self) -> str | None:
+        """Say what is equal in all of them."""
+        if self.even:
+            return f"its {self.name} are of one length"
+        return f"all {self.name} have as many zeros" if self.masked else None
+
+    @property
+    def spread(self) -> str | None:
+        """Say that large weights are spread over them more evenly than chance allows, if they are."""
+        if self.z is None or self.z >= -LIMITS[CONCENTRATION]:
+            return None
+        return f"its large weights are spread over the {self.name} more evenly than chance would have it"
+
+
+def _is_masked(blocks: Blocks) -> bool:
+    """Tell whether all columns have as many zeros, and any; a few tell whether to look at all."""
+    return _are_masked([block[:, :_FEW] for block in blocks[:_FEW]]) and _are_masked(blocks)
+
+
+def _are_masked(blocks: Blocks) -> bool:
+    filled = np.concatenate([np.count_nonzero(block, axis=0) / len(block) for block in blocks])
+    return filled.size >= _FEW and bool(filled[0] < 1 and (filled == filled[0]).all())
 
 
 def _is_even(blocks: Blocks) -> bool:
@@ -293,12 +373,12 @@ def _spectrum(blocks: Blocks) -> float | None:
 
 
 def _above_edge(block: Matrix) -> float | None:
-    """Return how far the largest singular value lies above the edge; None where all entries are equal."""
+    """Return how far the largest singular value lies above the edge; None where there is none."""
     entries = _standardised(_part(block if block.shape[0] >= block.shape[1] else block.T))
     if entries is None:
         return None
     above = _johnstone(entries)
-    if above <= SPECTRUM_LIMIT or _fourth_moment(entries) <= HEAVY:
+    if above <= LIMITS[SPECTRUM] or _fourth_moment(entries) <= HEAVY:
         return above
     rng = np.random.default_rng(entries.shape)
     shuffled = [_johnstone(rng.permutation(entries.ravel()).reshape(entries.shape)) for _ in range(SHUFFLES)]
@@ -326,11 +406,16 @@ def _part(block: Matrix) -> Matrix:
 
 
 def _standardised(block: Matrix) -> Matrix | None:
-    """Return entries of mean 0 and variance 1 as float32, without their outer part if tails are heavy."""
+    """Return entries of mean 0 and variance 1 as float32, without their outer part if tails are heavy.
+
+    None if all are equal, or nearly all zero.
+    """
     entries = _scaled(block, float(block.min()), float(block.max()))
     if entries is None or _fourth_moment(entries) <= NORMAL:
         return entries
     sample = block.ravel()[:: max(1, block.size >> 16)].astype(np.float64)
+    if all(np.count_nonzero(part) < NEARLY_EMPTY * part.size for part in (sample, block)):
+        return None
     low, high = np.quantile(sample, (OUTER, 1 - OUTER)).tolist()
     return _scaled(block, low, high) if low < high else entries
 

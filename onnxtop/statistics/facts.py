@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from onnxtop.glossary.untrained import TOO_SMALL
+
 LISTED = 64
 """So many indices of units are kept, the first."""
 
@@ -107,14 +109,15 @@ class LayerStatistics:
 class Exchangeability:
     """Whether the weights of a layer could be shuffled and nothing would change: it looks untrained.
 
-    ``structured`` names the statistics that found structure. ``row_share`` and ``column_share`` are the
-    shares of the variance of |w| that the means of rows and of columns explain, ``z_rows`` and ``z_columns``
-    the same against the shuffled layer; ``spectrum`` is the largest singular value against its edge.
+    ``structured`` names the statistics that found structure, ``mark`` what is more even than chance allows,
+    as initialisers and masks leave it. ``row_share`` and ``column_share`` are the shares of the variance of
+    |w| that the means of rows and of columns explain, ``z_rows`` and ``z_columns`` the same against the
+    shuffled layer; ``spectrum`` is the largest singular value against its edge.
     ``initialiser`` is the nearest of the common initialisers, at this ``distance`` of the two distributions;
     it ``fits`` if chance alone explains that and its scale follows from the layer's sides. It is only looked
     for where no structure was found, or where its lines are orthonormal. ``bias_moved`` says whether the
     layer's bias is other than training starts with, None without a bias. ``reason`` says why there is no
-    verdict, where there is none.
+    verdict, or why a statistic was not asked.
     """
 
     exchangeable: bool | None = None
@@ -124,8 +127,14 @@ class Exchangeability:
     z_rows: float | None = None
     z_columns: float | None = None
     spectrum: float | None = None
+    mark: str | None = None
     initialiser: str | None = None
     distance: float | None = None
     fits: bool | None = None
     bias_moved: bool | None = None
     reason: str | None = None
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the layer is too small to be called exchangeable; z may still find structure."""
+        return self.reason == TOO_SMALL

@@ -22,21 +22,33 @@ from scipy.special import ndtr
 
 from onnxtop.errors import UsageError
 from onnxtop.network import Blocks, Matrix
+from onnxtop.statistics.numbers import narrower_type
 
 Floats = NDArray[np.float64]
+Counts = NDArray[np.intp]
 Distribution = partial[Floats]
 
 SAMPLE = 1 << 14
 """Entries that are compared, evenly spaced over the layer."""
-CRITICAL = 1.95
-"""Distance times the square root of the number of entries that chance exceeds once in a thousand times."""
+CRITICAL = 2.23
+"""Distance times the square root of the number of entries that chance exceeds once in ten thousand times."""
 TRUNCATED = 0.8796256610342398
 """Standard deviation of a standard normal variable cut off at 2."""
 _PYTORCH = "PyTorch default"
 _FEW = 64
 """Entries of a bias from which on its distribution says something."""
-_BEYOND = 1.001
-"""How far an entry may lie beyond the largest that is drawn; a step of training moves some further."""
+_RARE = 1e-4
+"""Chance below which nothing is drawn."""
+_PRECISION = {None: 1e-6, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+"""How far rounding may put an entry beyond the largest that is drawn; a step of training moves some
+further."""
+_FOLDED = 1e-3
+"""By how much weights may have shrunk: a normalisation that is folded at its start divides them by
+sqrt(1 + epsilon)."""
+_DISTINCT = 0.5
+"""Share of the entries that are different unless they were rounded to a few values."""
+_MASKED = 10
+"""So many times as many zeros as of any other value were not drawn."""
 ORTHOGONAL = "orthogonal"
 ORTHONORMAL = 1e-5
 """Largest difference of inner products from those of orthonormal lines, relative to their lengths: what
@@ -66,7 +78,7 @@ class InitialiserMatch:
 
 
 def closest_initialiser(
-    blocks: Blocks, *, fan_in: int | None = None, fan_out: int | None = None
+    blocks: Blocks, *, fan_in: int | None = None, fan_out: int | None = None, largest: float | None = None
 ) -> InitialiserMatch | None:
     """Return the initialiser that comes closest to a layer's weights.
 
@@ -81,6 +93,8 @@ def closest_initialiser(
         Inputs of an output and outputs of an input. By default the rows of a block and the columns of all
         blocks: right for dense layers, and the fan-in of a convolution. The usual fan-out of a convolution is
         its channels out times its taps.
+    largest
+        The largest magnitude, where it is known.
 
     Returns
     -------
@@ -99,7 +113,7 @@ def closest_initialiser(
     >>> match.name, match.fits
     ('PyTorch default', True)
     """
-    distances = initialiser_distances(blocks, fan_in=fan_in, fan_out=fan_out)
+    distances = initialiser_distances(blocks, fan_in=fan_in, fan_out=fan_out, largest=largest)
     if not distances:
         return None
     fitting = [match for match in distances if match.fits]
@@ -108,7 +122,7 @@ def closest_initialiser(
 
 
 def initialiser_distances(
-    blocks: Blocks, *, fan_in: int | None = None, fan_out: int | None = None
+    blocks: Blocks, *, fan_in: int | None = None, fan_out: int | None = None, largest: float | None = None
 ) -> list[InitialiserMatch]:
     """Return how far a layer's weights are from every common initialiser.
 
@@ -119,20 +133,68 @@ def initialiser_distances(
     if min(n_in, n_out) < 1:
         raise UsageError(f"wanted fans of at least 1, found {n_in} in and {n_out} out")
     entries = _sample(blocks)
-    values, counts = np.unique(entries, return_counts=True)
+    values, counts = _unmasked(*np.unique(entries, return_counts=True))
     if values.size < 2 or not np.isfinite(values).all():
         return []
-    shares = np.cumsum(counts) / entries.size
-    critical = CRITICAL / math.sqrt(entries.size)
-    step = max(values[1] - values[0], values[-1] - values[-2])  # of values that were rounded
-    largest = float(np.abs(values[[0, -1]]).max() - step / 2)
-    found = []
-    for name, distribution in _distributions(entries, n_in, n_out).items():
-        distance = _distance(values, shares, distribution)
-        inside = name in FITTED or largest <= _BEYOND * _reach(distribution)
-        found.append(InitialiserMatch(name, distance, distance <= critical and inside))
     orthonormal = orthonormal_lines(blocks)
-    return [orthonormal] if orthonormal else found
+    if orthonormal:
+        return [orthonormal]
+    shares = np.cumsum(counts) / counts.sum()
+    critical = CRITICAL / math.sqrt(counts.sum())
+    extreme = _Extreme.of(blocks, values, counts, largest)
+    found = []
+    for name, distribution in _distributions(values, counts, n_in, n_out).items():
+        distance = _distance(values, shares, distribution)
+        fits = distance <= critical and (name in FITTED or extreme.could_be_of(distribution))
+        found.append(InitialiserMatch(name, distance, fits))
+    return found
+
+
+def _unmasked(values: Floats, counts: Counts) -> tuple[Floats, Counts]:
+    """Leave out zeros where there are far more of them than of any other value: a mask made them."""
+    zero = values == 0
+    if zero.any() and counts[zero].sum() > _MASKED * counts[~zero].max(initial=1):
+        return values[~zero], counts[~zero]
+    return values, counts
+
+
+@dataclass(frozen=True)
+class _Extreme:
+    """The largest of so many magnitudes, and by how much rounding may have moved it."""
+
+    largest: float
+    n: float
+    rounding: float
+
+    @classmethod
+    def of(cls, blocks: Blocks, values: Floats, counts: Counts, largest: float | None) -> "_Extreme":
+        """Return that of a layer, given the different values of a sample and how many there are of each."""
+        size = sum(block.size for block in blocks)
+        sampled = min(size, SAMPLE)
+        if largest is None:
+            largest = max(max(float(block.max()), -float(block.min())) for block in blocks)
+        rounded = values.size < _DISTINCT * counts.sum()
+        step = max(values[1] - values[0], values[-1] - values[-2]) if rounded else 0.0
+        precision = _PRECISION[narrower_type(values.astype(np.float32))]
+        return cls(largest, size * float(counts.sum()) / sampled, step / 2 + precision * largest)
+
+    def could_be_of(self, distribution: Distribution) -> bool:
+        """Tell whether it is neither larger nor smaller than the largest of so many draws ever is.
+
+        Of a bounded distribution it lies closely below the bound: the first step of training moves some
+        weight beyond.
+        """
+        low, high = self.largest - self.rounding, self.largest * (1 + _FOLDED) + self.rounding
+        if low > _reach(distribution):
+            return False
+        all_below, all_up_to = (_share_within(distribution, size) ** self.n for size in (low, high))
+        return bool(all_below <= 1 - _RARE / 2 and all_up_to >= _RARE / 2)
+
+
+def _share_within(distribution: Distribution, size: float) -> float:
+    """Return which share of the draws is at most so large."""
+    below, above = distribution(np.array([-size, size]))
+    return float(above - below)
 
 
 def orthonormal_lines(blocks: Blocks) -> InitialiserMatch | None:
@@ -148,24 +210,25 @@ def orthonormal_lines(blocks: Blocks) -> InitialiserMatch | None:
 def bias_was_moved(bias: Floats, fan_in: int, made_by: InitialiserMatch | None = None) -> bool | None:
     """Tell whether a bias is neither one number, as most start, nor as PyTorch draws it from so many inputs.
 
-    PyTorch draws a bias only where it draws the weights the same way: ``made_by`` says what drew those, if it
-    fits. Of a
-    few numbers that it may have drawn nothing can be told: None.
+    PyTorch draws a bias where others set it to zero, whatever drew the weights. That training did not move
+    one a little is believed only if the weights show no step either: if what they are ``made_by`` fits, and
+    draws nothing beyond a bound. Of a few numbers that it may have drawn nothing can be told: None.
 
     >>> bias_was_moved(np.zeros(8), 4), bias_was_moved(np.linspace(-0.5, 0.5, 64), 4)
     (False, False)
-    >>> bias_was_moved(np.linspace(-0.1, 3, 8), 4)
-    True
+    >>> bias_was_moved(np.linspace(-0.1, 3, 8), 4), bias_was_moved(np.linspace(-0.01, 0.01, 8), 4)
+    (True, True)
     """
     if not np.isfinite(bias).all() or (bias == bias[:1]).all():
         return False
-    if made_by is not None and not (made_by.fits and made_by.name == _PYTORCH):
-        return True
     bound = 1 / math.sqrt(fan_in)
     values, counts = np.unique(bias, return_counts=True)
     shares = np.cumsum(counts) / bias.size
     distance = _distance(values, shares, partial(_uniform, bound=bound))
-    if np.abs(bias).max() > _BEYOND * bound or distance > CRITICAL / math.sqrt(bias.size):
+    reached = float(np.abs(bias).max()) / bound
+    if not _RARE ** (1 / bias.size) <= reached <= 1 + _FOLDED or distance > CRITICAL / math.sqrt(bias.size):
+        return True
+    if made_by is not None and not (made_by.fits and is_bounded(made_by.name)):
         return True
     return None if bias.size < _FEW else False
 
@@ -194,7 +257,7 @@ FITTED = ("uniform", "normal", "truncated normal")
 """Names of the distributions whose scale is taken from the weights themselves."""
 
 
-def _distributions(entries: Floats, n_in: int, n_out: int) -> dict[str, Distribution]:
+def _distributions(values: Floats, counts: Counts, n_in: int, n_out: int) -> dict[str, Distribution]:
     """Return every distribution by name."""
     found: dict[str, Distribution] = {_PYTORCH: partial(_uniform, bound=1 / math.sqrt(n_in))}
     for name, variance in (
@@ -208,12 +271,12 @@ def _distributions(entries: Floats, n_in: int, n_out: int) -> dict[str, Distribu
         found[name.format("uniform")] = partial(_uniform, bound=math.sqrt(3) * deviation)
         found[name.format("normal")] = partial(_normal, deviation=deviation)
         found[name.format("truncated normal")] = partial(_truncated, deviation=deviation)
-    for deviation in (0.01, 0.02, 0.05):
-        found[f"normal, deviation {deviation}"] = partial(_normal, deviation=deviation)
+    for deviation in (0.01, 0.02, 0.05, 1.0):
+        found[f"normal, deviation {deviation:g}"] = partial(_normal, deviation=deviation)
     found["truncated normal, deviation 0.02"] = partial(_truncated, deviation=0.02 * TRUNCATED)
     found["Keras uniform"] = partial(_uniform, bound=0.05)
-    deviation = float(np.sqrt(np.mean(np.square(entries))))
-    found["uniform"] = partial(_uniform, bound=float(np.abs(entries).max()))
+    deviation = float(np.sqrt(np.average(np.square(values), weights=counts)))
+    found["uniform"] = partial(_uniform, bound=float(np.abs(values).max()))
     found["normal"] = partial(_normal, deviation=deviation)
     found["truncated normal"] = partial(_truncated, deviation=deviation)
     return found
@@ -225,6 +288,18 @@ def _reach(distribution: Distribution) -> float:
     if distribution.func is _truncated:
         return 2 * float(known["deviation"]) / TRUNCATED
     return float(known.get("bound", math.inf))
+
+
+def is_bounded(name: str | None) -> bool:
+    """Tell whether the initialiser of a name draws nothing beyond a bound.
+
+    >>> is_bounded("PyTorch default"), is_bounded("Kaiming normal, fan-in"), is_bounded(None)
+    (True, False, False)
+    """
+    one = np.ones(1)
+    known = _distributions(one, one.astype(np.intp), 1, 1)
+    drawn = name in known and name not in FITTED and math.isfinite(_reach(known[name]))
+    return drawn or name == ORTHOGONAL
 
 
 def _distance(values: Floats, shares: Floats, distribution: Distribution) -> float:

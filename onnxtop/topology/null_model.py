@@ -7,25 +7,27 @@ layer's own sorted weights: the neural persistence of a shuffled layer, without 
 
 Neural persistence by itself mostly tells how spread out the weights are (Girrbach et al., *Addressing caveats
 of neural persistence with deep graph persistence*, TMLR 2023). Its distance from the null model does not.
+
+A bias row stays as it is, for a bias does not trade places with a weight. The tree of a graph with some edges
+more is the tree of its tree and those edges; so of every draw the ends of its edges are kept too, and the
+biases join in.
 """
 
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
 from onnxtop.errors import UsageError
-from onnxtop.network import Blocks, Matrix
+from onnxtop.network import Blocks, Matrix, strips
 from onnxtop.topology.graph import Floats, Indices
 from onnxtop.topology.persistence import Convention
 from onnxtop.topology.spanning import GrowingForest
 from onnxtop.topology.strongest import strongest_weights
 
-BIAS_ROW = "the null model is for layers without bias row"
-"""Why a layer measured with its biases has no null model: a bias does not trade places with weights."""
 UNROLLED = "the null model is for flattened or channels graphs"
 """Why an unrolled convolution has none: each of its weights makes many edges."""
 
@@ -40,6 +42,8 @@ LARGE_NEURONS = 1 << 16
 MOST_NEURONS = 1 << 20
 KEPT = 1 << 25
 """Ranks that are remembered for later layers, at 4 bytes each; one shape may have more."""
+JOINED = 1 << 20
+"""Neurons of draws that biases are joined to at a time."""
 TOGETHER = 1 << 14
 """Neurons of small draws that share one forest, for speed."""
 SAME = 1e-12
@@ -59,11 +63,15 @@ class RankProfiles:
         Shape (draws, n_vertices - n_blocks), ascending; rank 1 is the strongest weight.
     n_vertices, n_blocks
         Of the layer. Blocks share no vertex, so the forest has one tree a block.
+    ends
+        Shape (draws, n_vertices - n_blocks, 2), the vertices that each of the weights joins, where they were
+        asked for: the shorter sides of all blocks before the longer ones.
     """
 
     ranks: NDArray[np.int32]
     n_vertices: int
     n_blocks: int
+    ends: NDArray[np.int32] | None = None
 
     @property
     def last(self) -> int:
@@ -76,12 +84,20 @@ class StrongestWeights:
     """What the null model keeps of a layer until the scale is known.
 
     ``strengths`` are the largest ``|w|``, strongest first, in the layer's own precision. There are none where
-    ``reason`` says why the layer has no null model.
+    ``reason`` says why the layer has no null model. ``row`` is its bias row, if it has one.
     """
 
     shapes: Shapes = ()
     strengths: Matrix = field(default_factory=lambda: np.empty(0))
+    row: "BiasRow | None" = None
     reason: str | None = None
+
+
+class BiasRow(NamedTuple):
+    """The magnitudes of the biases of a layer, and the vertex of a profile that each is joined to."""
+
+    strengths: Floats
+    outputs: Indices
 
 
 @dataclass(frozen=True)
@@ -89,13 +105,15 @@ class NullFigures:
     """Normalized neural persistence of the layer in random arrangement, and how far the layer is from it.
 
     ``mean`` and ``std`` (with n - 1) are over so many ``draws``; ``excess`` is the layer's value less the
-    mean, ``z`` that in standard deviations. What is not defined is None, and ``reason`` says why.
+    mean, ``z`` that in standard deviations, ``excess_share`` as a share of the layer's value. What is not
+    defined is None, and ``reason`` says why.
     """
 
     mean: float | None = None
     std: float | None = None
     z: float | None = None
     excess: float | None = None
+    excess_share: float | None = None
     draws: int | None = None
     reason: str | None = None
 
@@ -128,9 +146,9 @@ class NullModels:
         if seed < 0:
             raise UsageError(f"wanted a seed of at least 0, found {seed}")
         self._seed = seed
-        self._known: OrderedDict[Shapes, RankProfiles] = OrderedDict()
+        self._known: OrderedDict[tuple[Shapes, bool], RankProfiles] = OrderedDict()
 
-    def read(self, blocks: Blocks) -> StrongestWeights:
+    def read(self, blocks: Blocks, bias: Floats | None = None) -> StrongestWeights:
         """Return what is needed of a layer's weights: the strongest of them, some V log V.
 
         Parameters
@@ -138,13 +156,16 @@ class NullModels:
         blocks
             Matrices (n_in, n_out) that share no neuron, no side empty; entries trade places with those of all
             other blocks. Read in one pass, in place where contiguous.
+        bias
+            Shape (n_out of all blocks,): a row that is measured with the weights, and stays where it is.
         """
         shapes = _shapes(blocks)
-        reason = _no_null(shapes)
+        reason = _no_null(shapes, bias is not None)
         if reason is None:
-            strengths = strongest_weights(blocks, self._profiles(shapes).last)
-            if np.isfinite(strengths[0]):
-                return StrongestWeights(shapes, strengths)
+            strengths = strongest_weights(blocks, self._profiles(shapes, bias is not None).last)
+            row = None if bias is None else BiasRow(np.abs(bias, dtype=np.float64), _outputs(blocks))
+            if np.isfinite(strengths[0]) and (row is None or np.isfinite(row.strengths).all()):
+                return StrongestWeights(shapes, strengths, row)
             reason = "a weight is NaN or infinite"
         return StrongestWeights(reason=reason)
 
@@ -172,59 +193,118 @@ class NullModels:
             return NullFigures(reason=kept.reason)
         if not (np.isfinite(normalized) and np.isfinite(scale)):
             return NullFigures(reason="the layer has no neural persistence")
-        profiles = self._profiles(kept.shapes)
-        values = _normalized(profiles, kept.strengths, scale, convention, p)
+        profiles = self._profiles(kept.shapes, kept.row is not None)
+        values = _normalized(_forests(profiles, kept, scale), convention, p)
         mean, std, excess = float(values.mean()), float(values.std(ddof=1)), normalized - float(values.mean())
-        if std <= SAME * mean:
-            return NullFigures(mean, std, None, excess, values.size, NO_SPREAD)
-        return NullFigures(mean, std, excess / std, excess, values.size)
+        z, reason = (None, NO_SPREAD) if std <= SAME * mean else (excess / std, None)
+        share = excess / normalized if normalized > 0 else None
+        return NullFigures(mean, std, z, excess, share, values.size, reason)
 
-    def _profiles(self, shapes: Shapes) -> RankProfiles:
-        if shapes not in self._known:
-            self._known[shapes] = draw_profiles(shapes, self._seed)
-        self._known.move_to_end(shapes)
-        while len(self._known) > 1 and sum(known.ranks.size for known in self._known.values()) > KEPT:
+    def _profiles(self, shapes: Shapes, ends: bool) -> RankProfiles:
+        key = shapes, ends
+        if key not in self._known:
+            self._known[key] = draw_profiles(shapes, self._seed, ends=ends)
+        self._known.move_to_end(key)
+        while len(self._known) > 1 and sum(map(_size, self._known.values())) > KEPT:
             self._known.popitem(last=False)
-        return self._known[shapes]
+        return self._known[key]
+
+
+def _size(profiles: RankProfiles) -> int:
+    return profiles.ranks.size + (0 if profiles.ends is None else profiles.ends.size)
 
 
 def _shapes(blocks: Blocks) -> Shapes:
-    counts = Counter((max(block.shape), min(block.shape)) for block in blocks)
+    counts = Counter(_sides(block) for block in blocks)
     return tuple(sorted((*shape, count) for shape, count in counts.items()))
 
 
-def _no_null(shapes: Shapes) -> str | None:
-    if all(short == 1 for _, short, _ in shapes):
+def _sides(block: Matrix) -> tuple[int, int]:
+    return max(block.shape), min(block.shape)
+
+
+def _outputs(blocks: Blocks) -> Indices:
+    """Return the vertices of a profile that stand for the columns of the blocks, in the order of these."""
+    order = sorted(range(len(blocks)), key=lambda b: _sides(blocks[b]))
+    longer, shorter = np.array([_sides(blocks[b]) for b in order], np.intp).T
+    starts = np.cumsum(shorter) - shorter, int(shorter.sum()) + np.cumsum(longer) - longer
+    first = {b: starts[blocks[b].shape[1] > blocks[b].shape[0]][slot] for slot, b in enumerate(order)}
+    return np.concatenate([first[b] + np.arange(block.shape[1]) for b, block in enumerate(blocks)])
+
+
+def _no_null(shapes: Shapes, with_bias: bool) -> str | None:
+    if not with_bias and all(short == 1 for _, short, _ in shapes):
         return NO_SPREAD
     if _Layout.of(shapes).n_vertices > MOST_NEURONS:
         return f"the null model is drawn for at most {MOST_NEURONS} neurons"
     return None
 
 
-def _normalized(
-    profiles: RankProfiles, strengths: Matrix, scale: float, convention: Convention, p: float
-) -> Floats:
-    """Return the normalized neural persistence of every draw, as `Diagram.norm` has it."""
+class _Forests(NamedTuple):
+    """The spanning forests of all draws: lengths of bars, which of them each draw has, and what they join."""
+
+    lengths: Floats
+    chosen: NDArray[np.integer[Any]]
+    n_vertices: int
+    n_components: int
+
+
+def _forests(profiles: RankProfiles, kept: StrongestWeights, scale: float) -> _Forests:
+    ranks: NDArray[np.integer[Any]] = profiles.ranks - 1
+    if kept.row is None or profiles.ends is None:
+        lengths = 1.0 - _scaled(kept.strengths, scale)
+        return _Forests(lengths, ranks, profiles.n_vertices, profiles.n_blocks)
+    n_vertices = profiles.n_vertices + 1
+    at_once = max(1, JOINED // n_vertices)
+    strengths = np.concatenate([
+        _with_row(kept.strengths[ranks[part]].astype(np.float64), profiles.ends[part], kept.row, n_vertices)
+        for part in strips((len(ranks), 1), at_once)
+    ])  # fmt: skip
+    chosen = np.arange(strengths.size).reshape(strengths.shape)
+    return _Forests(1.0 - _scaled(strengths.ravel(), scale), chosen, n_vertices, 1)
+
+
+def _with_row(strengths: Floats, ends: NDArray[np.int32], row: BiasRow, n_vertices: int) -> Floats:
+    """Return the strengths of the trees of some draws that one vertex more is joined to by the biases."""
+    draws = len(strengths)
+    offsets = n_vertices * np.arange(draws)[:, None]
+    star = np.broadcast_to(row.strengths, (draws, row.strengths.size))
+    edges = np.concatenate([strengths, star], axis=1)
+    tails = np.concatenate([ends[:, :, 0], np.full(star.shape, n_vertices - 1)], axis=1) + offsets
+    heads = np.concatenate([ends[:, :, 1], np.broadcast_to(row.outputs, star.shape)], axis=1) + offsets
+    order = np.argsort(-edges, axis=None, kind="stable")
+    used = order[GrowingForest(draws * n_vertices).join(tails.ravel()[order], heads.ravel()[order])]
+    return edges.ravel()[np.sort(used)].reshape(draws, -1)
+
+
+def _scaled(strengths: Matrix, scale: float) -> Floats:
+    """Return strengths as shares of the scale; larger ones count as 1."""
     reached = np.asarray(strengths, np.float64)
-    reached = np.minimum(reached / scale, 1.0) if scale > 0 else (reached > 0).astype(np.float64)
-    persistences = 1.0 - reached
-    whole_bars = profiles.n_blocks - 1 + (convention == "essential")
-    longest = 1.0 if whole_bars else float(persistences[-1])
+    return np.minimum(reached / scale, 1.0) if scale > 0 else (reached > 0).astype(np.float64)
+
+
+def _normalized(forests: _Forests, convention: Convention, p: float) -> Floats:
+    """Return the normalized neural persistence of every draw, as `Diagram.norm` has it."""
+    lengths, chosen = forests.lengths, forests.chosen
+    whole_bars = forests.n_components - 1 + (convention == "essential")
+    longest = 1.0 if whole_bars else float(lengths.max(initial=0.0))
     if longest == 0.0:
-        return np.zeros(len(profiles.ranks))
-    if p == np.inf:  # ranks ascend, so persistences do
-        return np.full(len(profiles.ranks), 1.0) if whole_bars else persistences[profiles.ranks[:, -1] - 1]
-    powers = (persistences / longest) ** p
-    sums = powers[profiles.ranks - 1].sum(axis=1) + whole_bars
+        return np.zeros(len(chosen))
+    if p == np.inf:
+        return np.full(len(chosen), 1.0) if whole_bars else lengths[chosen].max(axis=1)
+    powers = (lengths / longest) ** p
+    sums = powers[chosen].sum(axis=1) + whole_bars
     with np.errstate(over="ignore"):
-        values: Floats = longest * (sums / (profiles.n_vertices - 1)) ** (1 / p)
+        values: Floats = longest * (sums / (forests.n_vertices - 1)) ** (1 / p)
     return values
 
 
 # Rank profiles
 
 
-def draw_profiles(shapes: Shapes, seed: int = 0, draws: int | None = None) -> RankProfiles:
+def draw_profiles(
+    shapes: Shapes, seed: int = 0, draws: int | None = None, *, ends: bool = False
+) -> RankProfiles:
     """Draw the ranks that the spanning forests of random arrangements are made of.
 
     The edges of the complete graph enter in random order. As soon as most neurons are joined, most cells lie
@@ -240,6 +320,8 @@ def draw_profiles(shapes: Shapes, seed: int = 0, draws: int | None = None) -> Ra
         With the shapes, decides everything.
     draws
         100 by default, 20 above 20 million cells or 65,536 neurons.
+    ends
+        Whether to keep what each weight joins; the ranks are the same.
 
     Examples
     --------
@@ -253,8 +335,10 @@ def draw_profiles(shapes: Shapes, seed: int = 0, draws: int | None = None) -> Ra
         draws = FEWER_DRAWS if large else DRAWS
     rng = np.random.default_rng([seed, *np.ravel(shapes).tolist()])
     at_once = max(1, TOGETHER // layout.n_vertices)
-    parts = [_draw(layout, min(at_once, draws - done), rng) for done in range(0, draws, at_once)]
-    return RankProfiles(np.concatenate(parts), layout.n_vertices, layout.n_blocks)
+    parts = [_draw(layout, min(at_once, draws - done), rng, ends) for done in range(0, draws, at_once)]
+    ranks, joined = zip(*parts, strict=True)
+    kept = np.concatenate(joined) if ends else None
+    return RankProfiles(np.concatenate(ranks), layout.n_vertices, layout.n_blocks, kept)
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,11 +382,16 @@ class _Layout:
         return int(self.widths.sum())
 
 
-def _draw(layout: _Layout, draws: int, rng: Generator) -> NDArray[np.int32]:
-    """Draw some profiles together: copies of the layer side by side, whose edges do not meet."""
+def _draw(
+    layout: _Layout, draws: int, rng: Generator, ends: bool
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Draw some profiles together: copies of the layer side by side, whose edges do not meet.
+
+    Return their ranks and, if asked for, the vertices of each copy that are joined.
+    """
     growing = GrowingForest(draws * layout.n_vertices)
     placed = np.zeros(draws, np.intp)  # how many cells of each copy have been taken
-    copies, ranks = [], []
+    copies, ranks, joined = [], [], []
     while growing.n_components > draws * layout.n_blocks:
         free = _FreeCells.of(layout, growing.labels.reshape(draws, -1))
         takes = [
@@ -311,12 +400,17 @@ def _draw(layout: _Layout, draws: int, rng: Generator) -> NDArray[np.int32]:
         ]
         copy = np.repeat(np.arange(draws), [take.cells.size for take in takes])
         rank = placed[copy] + np.concatenate([take.steps for take in takes])
-        used = growing.join(*free.ends(copy, np.concatenate([take.cells for take in takes])))
+        tails, heads = free.ends(copy, np.concatenate([take.cells for take in takes]))
+        used = growing.join(tails, heads)
+        if ends:
+            joined.append(np.column_stack([tails[used], heads[used]]) % layout.n_vertices)
         copies.append(copy[used])
         ranks.append(rank[used])
         placed += [take.steps[-1] if take.steps.size else 0 for take in takes]
     order = np.lexsort((np.concatenate(ranks), np.concatenate(copies)))
-    return np.concatenate(ranks)[order].astype(np.int32).reshape(draws, -1)
+    pairs = np.concatenate(joined)[order].astype(np.int32) if ends else np.empty(0, np.int32)
+    shape = (draws, order.size // draws)
+    return np.concatenate(ranks)[order].astype(np.int32).reshape(shape), pairs.reshape(*shape[:1], -1, 2)
 
 
 def _n_wanted(layout: _Layout, growing: GrowingForest) -> list[int]:

@@ -45,13 +45,21 @@ def test_the_seed_changes_the_null_model_and_nothing_else(samples: Path) -> None
 
 
 def test_where_there_is_no_null_model(samples: Path) -> None:
-    with_bias = layers_of(samples / "mlp_torch_legacy.onnx", bias="row")["/hidden1/Gemm"]
-    assert with_bias.neural_persistence.z is None
-    assert "bias row" in str(with_bias.neural_persistence.reason)
     unrolled = layers_of(samples / "cnn_torch_legacy.onnx", conv="unrolled")["/conv2/Conv"]
     assert unrolled.neural_persistence.z is None
     assert "flattened" in str(unrolled.neural_persistence.reason)
     assert unrolled.exchangeability is not None
+
+
+def test_a_bias_row_has_a_null_model_of_its_own(samples: Path) -> None:
+    alone, joined = (
+        layers_of(samples / "mlp_torch_legacy.onnx", bias=bias)["/hidden1/Gemm"].neural_persistence
+        for bias in ("none", "row")
+    )
+    assert alone.z is not None
+    assert joined.z is not None
+    assert joined.null_mean != alone.null_mean
+    assert joined.excess_share == pytest.approx((joined.normalized - joined.null_mean) / joined.normalized)
 
 
 def test_the_verdict_on_a_layer(samples: Path) -> None:

@@ -5,7 +5,15 @@ import dataclasses
 import numpy as np
 import pytest
 
-from onnxtop.results.report import BadConstant, Connectivity, DeepGraphPersistence, Finding, LayerPersistence
+from onnxtop.glossary.untrained import TOO_SMALL
+from onnxtop.results.report import (
+    BadConstant,
+    Connectivity,
+    DeepGraphPersistence,
+    Finding,
+    LayerPersistence,
+    SkippedWeight,
+)
 from onnxtop.rules.catalogue import FAMILIES, RULES, apply, find_rule
 from onnxtop.rules.rule import SEVERITIES, Band, Policy
 from onnxtop.rules.units import listed
@@ -107,7 +115,7 @@ def test_fewer_digits_only_where_most_layers_have_more(layer, report):
 
 def untrained(layer, count, fits=None, names="abcdefgh", **more):
     found = Exchangeability(exchangeable=True, initialiser="PyTorch default", fits=fits, **more)
-    return [layer(name, exchangeability=found) for name in names[:count]]
+    return [layer(name, exchangeability=found, parameters=2000) for name in names[:count]]
 
 
 def trained(layer, count, names="mnopqrs"):
@@ -122,16 +130,78 @@ def trained(layer, count, names="mnopqrs"):
         (3, 1, None, "OT209"),
         (2, 0, None, "OT209"),
         (2, 0, True, "OT208"),
-        (1, 0, True, "OT209"),
+        (1, 0, True, "OT208"),
+        (1, 0, None, "OT209"),
+        (1, 1, True, "OT209"),
         (0, 3, None, None),
     ],
 )
 def test_untrained(layer, report, random, structured, fits, code):
-    too_small = layer("z")
-    found = apply(report(*untrained(layer, random, fits), *trained(layer, structured), too_small))
+    found = apply(report(*untrained(layer, random, fits), *trained(layer, structured)))
     assert {finding.rule for finding in found} == ({code} if code else set())
     told = "PyTorch default" in "".join(finding.message for finding in found)
     assert told == (code == "OT208" and bool(fits))
+
+
+SMALL = {"initialiser": "PyTorch default", "reason": TOO_SMALL, "bias_moved": None}
+
+
+@pytest.mark.parametrize(
+    ("small", "random", "code"),
+    [
+        ({"exchangeable": None, "fits": True}, 1, "OT208"),
+        ({"exchangeable": None, "fits": False}, 1, "OT209"),
+        ({"exchangeable": None, "fits": False}, 3, "OT208"),
+        ({"exchangeable": False, "fits": True}, 1, "OT209"),
+        ({"exchangeable": False, "fits": True}, 3, "OT209"),
+    ],
+)
+def test_small_layers_count_where_they_fit_and_veto_where_they_have_structure(
+    layer, report, small, random, code
+):
+    last = layer("z", exchangeability=Exchangeability(**{**SMALL, **small}))
+    found = apply(report(*untrained(layer, random, True), last))
+    assert {finding.rule for finding in found} == {code}
+
+
+@pytest.mark.parametrize(
+    ("initialiser", "bias_moved", "parameters", "told"),
+    [
+        ("PyTorch default", None, 2000, True),
+        ("PyTorch default", None, 1000, False),
+        ("Kaiming normal, fan-in", None, 2000, False),
+        ("Kaiming normal, fan-in", False, 2000, True),
+        ("Kaiming normal, fan-in", True, 2000, False),
+    ],
+)
+def test_one_layer_has_to_be_such_that_the_first_step_would_show(
+    layer, report, initialiser, bias_moved, parameters, told
+):
+    found = Exchangeability(exchangeable=True, initialiser=initialiser, fits=True, bias_moved=bias_moved)
+    only = report(layer("a", exchangeability=found, parameters=parameters))
+    assert ("OT208" in codes(only)) == told
+
+
+def test_principal_components_are_no_proof(layer, report):
+    """Orthonormal to float precision, and made from data: alone they need to look like random ones."""
+    made = {"initialiser": "orthogonal", "fits": True, "distance": 1e-7}
+    for exchangeable, told in ((True, True), (False, False), (None, False)):
+        found = Exchangeability(exchangeable=exchangeable, **made)
+        assert ("OT208" in codes(report(layer("a", exchangeability=found)))) == told
+
+
+def test_a_layer_that_was_not_read_may_have_been_trained(layer, report):
+    whole = report(*untrained(layer, 1, fits=True))
+    skipped = SkippedWeight("w", "Odd", "unknown", 9)
+    partly = dataclasses.replace(whole, coverage=dataclasses.replace(whole.coverage, skipped=(skipped,)))
+    assert ("OT208" in codes(whole), "OT208" in codes(partly)) == (True, False)
+
+
+def test_a_mark_is_named_as_such(layer, report):
+    found = Exchangeability(exchangeable=True, mark="its columns are of one length")
+    (note,) = apply(report(layer("a", exchangeability=found), *trained(layer, 3)))
+    assert note.rule == "OT209"
+    assert "its columns are of one length, as an initialiser or a mask leaves it" in note.message
 
 
 def test_a_bias_as_at_the_start_speaks_for_a_reset(layer, report):

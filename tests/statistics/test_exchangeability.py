@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from onnxtop.statistics.exchangeability import (
-    SPECTRUM_LIMIT,
-    Evidence,
-    evidence,
-    verdict,
-)
+from onnxtop.glossary.untrained import EMPTY, LIMITS, TOO_SMALL
+from onnxtop.statistics.exchangeability import Evidence, evidence, verdict
+from onnxtop.topology.neural_persistence import layer_persistence
+from onnxtop.topology.null_model import NullModels
+
+SPECTRUM_LIMIT = LIMITS["spectrum"]
 
 
 def summary(found, z):
@@ -231,8 +231,10 @@ def test_too_small_to_tell(shapes):
     blocks = [rng.standard_normal(shape) for shape in shapes]
     found = evidence(blocks)
     pooled = np.abs(np.concatenate([block.ravel() for block in blocks]))
-    assert found == Evidence(pytest.approx(pooled.var()), reason="too small to tell")
-    assert summary(found, 50.0) == (None, (), "too small to tell")
+    assert found == Evidence(pytest.approx(pooled.var()), reason=TOO_SMALL)
+    for z in (None, -50.0, 2.9):
+        assert summary(found, z) == (None, (), TOO_SMALL)
+    assert summary(found, 3.1) == (False, ("neural persistence",), TOO_SMALL)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -263,8 +265,10 @@ def test_constants(value, reason):
         ((0.0, 0.0, 0.0), 0.0, ()),
         ((3.9, -3.9, 3.9), 2.9, ()),
         ((0.0, 0.0, -30.0), None, ()),
-        ((0.0, 0.0, 0.0), -3.1, ("neural persistence",)),
-        ((-4.1, 0.0, 0.0), 0.0, ("concentration",)),
+        ((0.0, 0.0, 0.0), 3.1, ("neural persistence",)),
+        ((0.0, 0.0, 0.0), -30.0, ()),
+        ((4.1, -50.0, 0.0), 0.0, ("concentration",)),
+        ((-50.0, -50.0, -50.0), -50.0, ()),
         ((0.0, 4.1, 4.1), 3.1, ("neural persistence", "concentration", "spectrum")),
     ],
 )
@@ -288,3 +292,75 @@ def test_weights_normalised_to_one_length_are_no_structure(draw, axis):
     trained = matrix + 3 * matrix.std() * np.outer(np.linspace(-1, 1, 128), np.linspace(-1, 1, 96))
     trained /= np.linalg.norm(trained, axis=axis, keepdims=True)
     assert "spectrum" in verdict(evidence([trained.astype(np.float32)]), z=0.0).structured
+
+
+# What is more even than chance
+
+
+def orthogonal(rng, shape):
+    q = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))[0]
+    return q if shape[0] >= shape[1] else q.T
+
+
+def unit_norm(rng, shape):
+    weights = rng.standard_normal(shape)
+    return weights / np.linalg.norm(weights, axis=0)
+
+
+def two_of_four(rng, shape):
+    """The larger two of every four inputs, as structured sparsity leaves them."""
+    fours = rng.standard_normal((shape[0] // 4, 4, shape[1]))
+    order = np.argsort(np.argsort(np.abs(fours), axis=1), axis=1)
+    return np.where(order >= 2, fours, 0.0).reshape(shape)
+
+
+def sparse(rng, shape):
+    """As PyTorch's sparse initialisation: 90 % of each output's weights are zero."""
+    order = np.argsort(rng.random(shape), axis=0)
+    return np.where(order < shape[0] // 10, rng.normal(0, 0.01, shape), 0.0)
+
+
+MODELS = NullModels()
+MARKED = {
+    orthogonal: "of one length",
+    unit_norm: "its columns are of one length",
+    two_of_four: "all columns have as many zeros",
+    sparse: "all columns have as many zeros",
+}
+
+
+@pytest.mark.parametrize("make", MARKED, ids=lambda make: make.__name__)
+def test_evenness_is_the_mark_of_an_initialiser_and_no_structure(make):
+    """Seeded, of several shapes, 60 of the 480 that ``benchmarks/untrained.py matrices`` counts."""
+    alike = 0
+    for seed in range(15):
+        for shape in ((64, 64), (128, 32), (256, 64), (96, 160)):
+            matrix = make(np.random.default_rng([seed, *shape]), shape).astype(np.float32)
+            value = layer_persistence(matrix)
+            z = MODELS.measure(MODELS.read([matrix]), value.normalized, scale=value.scale).z
+            told = verdict(evidence([matrix]), z)
+            alike += bool(told.exchangeable)
+            assert MARKED[make] in told.mark
+    assert alike >= 59
+
+
+def test_evenness_without_a_reason_is_named_too():
+    rng = np.random.default_rng(21)
+    alike = np.repeat(np.abs(normal(rng, (60, 1))), 50, axis=1) * rng.uniform(0.99, 1.01, (60, 50))
+    even = rng.permuted(alike, axis=0) * rng.choice([-1, 1], (60, 50))
+    found = evidence([even])
+    assert found.z_columns < -4
+    assert found.mark == "its large weights are spread over the columns more evenly than chance would have it"
+    assert verdict(evidence([normal(rng, (60, 50))]), z=-3.1).mark is not None
+    assert verdict(evidence([normal(rng, (60, 50))]), z=-2.9).mark is None
+
+
+@pytest.mark.parametrize(("share", "asked"), [(0.01, False), (0.05, False), (0.1, True), (0.5, True)])
+def test_a_nearly_empty_matrix_is_not_asked_for_its_spectrum(share, asked):
+    """Pruned to 1 %, a third of all random matrices would have one."""
+    rng = np.random.default_rng(22)
+    for _ in range(12):
+        matrix = rng.standard_normal((256, 64)) * (rng.random((256, 64)) < share)
+        found = evidence([matrix])
+        assert (found.spectrum is not None) == asked
+        assert summary(found, 0.0) == (True, (), None if asked else EMPTY)

@@ -48,6 +48,7 @@ DRAWS = {
     "LeCun truncated normal, fan-in": (truncated, math.sqrt(1 / N_IN)),
     "normal, deviation 0.01": (normal, 0.01),
     "normal, deviation 0.02": (normal, 0.02),
+    "normal, deviation 1": (normal, 1.0),
     "Keras uniform": (uniform, 0.05),
     "uniform": (uniform, 3.7),
     "normal": (normal, 0.9),
@@ -177,3 +178,43 @@ def test_tables_that_are_orthogonal_were_not_drawn():
     signs = np.array([[1, 1], [1, -1]], np.float32)
     for table in (cosines, np.eye(16, dtype=np.float32), np.kron(np.kron(signs, signs), signs)):
         assert orthonormal_lines([table]) is None
+
+
+@pytest.mark.parametrize("step", [1e-4, -1e-4])
+def test_a_step_of_one_weight_in_a_hundred_shows_at_the_bound(step):
+    """A bounded distribution is told exactly: nothing beyond, and something closely below."""
+    bound = 1 / math.sqrt(N_IN)
+    matrix = uniform(np.random.default_rng(3), (N_IN, N_OUT), bound).astype(np.float32)
+    assert closest_initialiser([matrix]).fits
+    beyond = matrix.copy()
+    beyond[0, 0] = bound + step
+    shrunk = np.clip(matrix, -0.97 * bound, 0.97 * bound)
+    for moved, fits in ((beyond, step < 0), (shrunk, False)):
+        fitting = {match.name for match in initialiser_distances([moved]) if match.fits}
+        assert ("PyTorch default" in fitting) == fits
+
+
+@pytest.mark.parametrize("scale", [1.0, 1 / math.sqrt(1 + 1e-3)])
+def test_a_normalisation_folded_at_its_start_is_not_noticed(scale):
+    matrix = scale * uniform(np.random.default_rng(6), (N_IN, N_OUT), 1 / math.sqrt(N_IN))
+    assert closest_initialiser([matrix]).fits
+
+
+def test_zeros_of_a_mask_are_left_out():
+    rng = np.random.default_rng(7)
+    masked = normal(rng, (N_IN, N_OUT), 0.01) * (rng.random((N_IN, N_OUT)) < 0.1)
+    assert (closest_initialiser([masked]).name, closest_initialiser([masked]).fits) == (
+        "normal, deviation 0.01",
+        True,
+    )
+
+
+def test_a_bias_that_was_hardly_moved_from_zero_was_not_drawn():
+    """Of ten numbers that reach a twentieth of the bound, that of Kolmogorov and Smirnov says nothing."""
+    moved = np.linspace(-0.02, 0.015, 10)
+    assert bias_was_moved(moved, 4)
+    drawn = np.random.default_rng(8).uniform(-0.5, 0.5, 64)
+    exact, normals = (InitialiserMatch(name, 0.0, True) for name in ("Xavier uniform", "Xavier normal"))
+    assert bias_was_moved(drawn, 4, exact) is False
+    assert bias_was_moved(drawn[:10], 4, exact) is None
+    assert bias_was_moved(drawn, 4, normals)

@@ -22,16 +22,16 @@ from onnxtop.topology.null_model import (
 from onnxtop.topology.strongest import strongest_weights
 
 
-def persistence(blocks, **options):
+def persistence(blocks, bias=None, **options):
     """Normalized neural persistence and scale of one layer."""
-    network = network_persistence({"layer": layer_forest(blocks)}, **options)
+    network = network_persistence({"layer": layer_forest(blocks, bias=bias)}, **options)
     return network.layers["layer"].normalized, network.layers["layer"].scale
 
 
-def null_of(blocks, seed=0, **options):
+def null_of(blocks, seed=0, bias=None, **options):
     models = NullModels(seed)
-    normalized, scale = persistence(blocks, **options)
-    return models.measure(models.read(blocks), normalized, **{**options, "scale": scale})
+    normalized, scale = persistence(blocks, bias, **options)
+    return models.measure(models.read(blocks, bias), normalized, **{**options, "scale": scale})
 
 
 def shuffled(blocks, rng):
@@ -175,6 +175,75 @@ def test_mean_and_spread_are_those_of_shuffles(make, shapes, n_shuffles, monkeyp
 
 
 @pytest.mark.parametrize(
+    ("shapes", "size"),
+    [
+        ([(30, 100)], 1.0),
+        ([(100, 30)], 3.0),
+        ([(36, 4)] * 8, 0.3),
+        ([(36, 4), (10, 40), (1, 30)], 3.0),
+        ([(1, 40)], 1.0),
+    ],
+    ids=lambda each: f"{len(each)} of {each[0]}" if isinstance(each, list) else "",
+)
+def test_a_bias_row_stays_and_the_weights_are_shuffled(shapes, size, monkeypatch):
+    monkeypatch.setattr("onnxtop.topology.null_model.DRAWS", 300)
+    rng = np.random.default_rng(7)
+    blocks = [rng.standard_normal(shape) for shape in shapes]
+    bias = size * rng.standard_normal(sum(shape[1] for shape in shapes))
+    null = null_of(blocks, bias=bias)
+    real = [persistence(shuffled(blocks, rng), bias)[0] for _ in range(400)]
+    assert null.mean == pytest.approx(np.mean(real), abs=0.2 * null.std)
+    assert null.std == pytest.approx(np.std(real, ddof=1), rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "options"),
+    [
+        ([(3, 2)], {}),
+        ([(2, 3)], {"convention": "tree"}),
+        ([(2, 2), (2, 1)], {"p": 1.0}),
+        ([(1, 2), (2, 2)], {"p": np.inf, "convention": "tree"}),
+        ([(1, 2), (2, 2)], {}),
+    ],
+)
+def test_the_bias_of_an_output_stays_with_it(shapes, options, monkeypatch):
+    """Against the mean over all arrangements: blocks come in another order, and turned, in the profiles."""
+    monkeypatch.setattr("onnxtop.topology.null_model.DRAWS", 2000)
+    rng = np.random.default_rng(8)
+    blocks = [rng.uniform(0.1, 1, shape) for shape in shapes]
+    bias = np.array([0.9, 0.02, 0.5, 0.3])[: sum(shape[1] for shape in shapes)]
+    entries = np.concatenate([block.ravel() for block in blocks])
+    cuts = np.cumsum([block.size for block in blocks])[:-1]
+    every = [
+        persistence(
+            [
+                part.reshape(shape)
+                for part, shape in zip(np.split(np.array(order), cuts), shapes, strict=True)
+            ],
+            bias,
+            **options,
+        )[0]
+        for order in itertools.permutations(entries)
+    ]
+    null = null_of(blocks, bias=bias, **options)
+    assert null.mean == pytest.approx(np.mean(every), abs=4 * np.std(every) / np.sqrt(2000) + 1e-12)
+    assert null.std == pytest.approx(np.std(every), rel=0.1, abs=1e-12)
+
+
+def test_a_bias_row_is_drawn_as_the_weights_alone_are():
+    """The weights enter in the same order: the biases only join in."""
+    shapes = ((20, 10, 2), (30, 5, 1))
+    plain, joined = draw_profiles(shapes, seed=3), draw_profiles(shapes, seed=3, ends=True)
+    assert np.array_equal(plain.ranks, joined.ranks)
+    assert joined.ends.shape == (*plain.ranks.shape, 2)
+
+
+def test_a_bias_that_is_not_finite():
+    blocks = [random_matrix("gaussian", 20, 10)]
+    assert NullModels().read(blocks, np.full(10, np.nan)).reason == "a weight is NaN or infinite"
+
+
+@pytest.mark.parametrize(
     "options", [{"convention": "tree"}, {"p": 1.0}, {"p": 3.5}, {"scale": 9.0}, {"p": np.inf}]
 )
 def test_conventions(options):
@@ -194,6 +263,7 @@ def test_z_is_excess_in_standard_deviations():
     value, _ = persistence([random_matrix("gaussian", 80, 60)])
     assert null.excess == value - null.mean
     assert null.z == null.excess / null.std
+    assert null.excess_share == null.excess / value
     assert null.draws == 100
 
 
@@ -409,7 +479,7 @@ def test_a_misleading_sample_costs_a_pass_and_nothing_else(name, level, monkeypa
 def test_memory_is_bounded():
     matrix = random_matrix("gaussian", 2000, 2000)
     models = NullModels()
-    models._known[((2000, 2000, 1),)] = draw_profiles(((2000, 2000, 1),), draws=2)
+    models._known[((2000, 2000, 1),), False] = draw_profiles(((2000, 2000, 1),), draws=2)
     tracemalloc.start()
     try:
         kept = models.read([matrix])

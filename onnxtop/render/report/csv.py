@@ -19,7 +19,7 @@ from onnxtop.results.report import Report
 
 _SETTINGS = ("convention", "scale", "p", "bias", "conv", "standardise", "rescale", "skips")
 _LAYER = ("op_type", "weight", "encoding", "shape", "n_in", "n_out", "parameters", "uses")
-_PERSISTENCE = ("total", "normalized", "null_mean", "null_std", "z", "draws", "reason")
+_PERSISTENCE = ("total", "normalized", "null_mean", "null_std", "z", "excess_share", "draws", "reason")
 _ROLE = ("bars", "active", "alpha_low", "alpha_high", "beta_low", "beta_high")
 _REST = ("copy_of", "probably_fixed", "apart", "largest", "nonfinite", "variance", "sortedness", "reason")
 

@@ -10,7 +10,15 @@ from dataclasses import dataclass
 
 from onnxtop.render.text import counted, defined, figure, number
 from onnxtop.results.outcome import INTERRUPTED, FailedModel, Outcome, Result
-from onnxtop.results.report import NOT_ASKED, Coverage, Finding, LayerReport, Report, SkippedWeight
+from onnxtop.results.report import (
+    NOT_ASKED,
+    Coverage,
+    Finding,
+    LayerPersistence,
+    LayerReport,
+    Report,
+    SkippedWeight,
+)
 
 LONG_TABLE = 40
 """A table with more layers than this is summarised."""
@@ -194,6 +202,16 @@ def loss(report: Report) -> list[str]:
 def _percent(share: float) -> str:
     """Write a share in percent; never rounds up to 100 %."""
     return f"{math.floor(share * 1000 + 1e-9) / 10:g} %"
+
+
+def z_told(layer: LayerPersistence) -> str:
+    """Write how far a layer is from its null model in standard deviations, empty if it has none."""
+    return "" if layer.z is None else f"{layer.z:.1f}"
+
+
+def excess_told(layer: LayerPersistence) -> str:
+    """Write the same in percent of the layer's NP."""
+    return "" if layer.excess_share is None else f"{100 * layer.excess_share + 0.0:.1f} %"
 
 
 def n_bars(report: Report) -> int | None:

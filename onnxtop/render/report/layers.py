@@ -5,7 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from rich.text import Text
 
 from onnxtop.render.cells import BAR, Signs
-from onnxtop.render.report.facts import Gap, bars_told, limited_bars, n_bars, remark
+from onnxtop.render.report.facts import (
+    Gap,
+    bars_told,
+    excess_told,
+    limited_bars,
+    n_bars,
+    remark,
+    z_told,
+)
 from onnxtop.render.table import Column, Layout, Row, table
 from onnxtop.render.text import TIMES, defined, humanised
 from onnxtop.results.report import LayerReport, Report
@@ -31,6 +39,7 @@ _COLUMNS = {
     "persistence": Column("NP"),
     "bar": Column("", "left", 60, least=BAR),
     "z": Column("z", from_width=70),
+    "excess": Column("excess", from_width=80),
     "sortedness": Column("sortedness"),
     "bars": Column("bars", from_width=70),
     "note": Column("", "left", style="yellow"),
@@ -42,7 +51,7 @@ _SHRINK = (
 )
 
 _LESSER = ("total", "encoding", "weights")
-"""Columns that go where the bars of the network are told and there is little room."""
+"""Columns that go where the bars of the network are told and there is little room, before the excess does."""
 
 _ENOUGH = {"name": 24, "op_type": 8}
 
@@ -64,7 +73,7 @@ def layer_table(
     limited = width >= _COLUMNS["bars"].from_width and any(
         row.cells["bars"] for part in parts for row in part
     )
-    layout = Layout(_LESSER if limited else (), _ENOUGH, _SHRINK, "name")
+    layout = Layout((*(_LESSER if limited else ()), "excess"), _ENOUGH, _SHRINK, "name")
     return table(_COLUMNS, parts, layout, signs, width)
 
 
@@ -82,7 +91,8 @@ def _layer_row(layer: LayerReport, notes: Mapping[str, int], signs: Signs) -> Ro
         "total": signs.figure(persistence.total),
         "persistence": signs.figure(persistence.normalized),
         "bar": signs.bar(persistence.normalized) if measured else _flag(layer),
-        "z": "" if persistence.z is None else f"{persistence.z:.1f}",
+        "z": z_told(persistence),
+        "excess": excess_told(persistence),
         "sortedness": "" if layer.sortedness is None else signs.figure(layer.sortedness),
         "bars": bars_told(limited_bars([layer])),
         "note": f"[{notes[reason]}]" if reason else "",

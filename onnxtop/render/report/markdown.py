@@ -59,7 +59,7 @@ def _table(report: Report, options: RenderOptions) -> Iterator[str]:
         return
     rows = facts.chosen_rows(report, options.all_rows)
     bars = facts.limited_bars(report.layers) is not None
-    figures = ("NP", "total") if report.settings.topology else ("encoding", "uses")
+    figures = ("NP", "total", "z", "excess") if report.settings.topology else ("encoding", "uses")
     titles = (f"in {TIMES} out", "weights", *figures, *(["bars"] if bars else []))
     columns = {"layer": ":--", "op": ":--", **dict.fromkeys(titles, "--:"), "note": ":--"}
     lines = [_row(each, report.settings.topology, bars) for each in rows]
@@ -74,7 +74,8 @@ def _row(each: LayerReport | facts.Gap, measured: bool, bars: bool) -> str:
 
 def _layer(layer: LayerReport, measured: bool, bars: bool) -> str:
     persistence = layer.neural_persistence
-    figures = (figure(persistence.normalized), figure(persistence.total))
+    null = (facts.z_told(persistence), facts.excess_told(persistence))
+    figures = (figure(persistence.normalized), figure(persistence.total), *null)
     facts_of_reading = (code(layer.encoding), str(len(layer.uses)))
     cells = (
         code(layer.name),
