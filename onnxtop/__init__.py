@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         layer_persistence as layer_persistence,
         neural_persistence as neural_persistence,
     )
+    from onnxtop.tracing.live import NeuralPersistenceStopping as NeuralPersistenceStopping
 
 _HOME = {
     "AuditOptions": "onnxtop.auditing.options",
@@ -53,6 +54,7 @@ _HOME = {
     "FormatError": "onnxtop.errors",
     "Layer": "onnxtop.reader.layer",
     "ModelError": "onnxtop.errors",
+    "NeuralPersistenceStopping": "onnxtop.tracing.live",
     "NothingToAnalyseError": "onnxtop.errors",
     "OnnxtopError": "onnxtop.errors",
     "Probe": "onnxtop.loss.probe",
