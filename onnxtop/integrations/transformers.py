@@ -49,6 +49,11 @@ class TrainerStopping(TrainerCallback):
         self.weights = weights
         self.log = log
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **parts: Any) -> None:
+        """Begin anew, or go on where the history of a trainer that resumes ends."""
+        name = self.stopping.name
+        self.stopping.resume(entry[name] for entry in state.log_history if name in entry)
+
     def on_step_end(self, args: Any, state: Any, control: Any, **parts: Any) -> None:
         """Check, if it is time."""
         self._check("step", state.global_step, state, control, parts["model"])

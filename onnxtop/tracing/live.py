@@ -96,12 +96,17 @@ class NeuralPersistenceStopping:
         """Whether it has told to stop."""
         return self.rule.stopped
 
+    @property
+    def name(self) -> str:
+        """The name of the metric that is watched."""
+        return NP_MEAN if self.rule.options.measure == "np" else DGP
+
     def figures(self, *, layers: bool = False) -> dict[str, float]:
         """Return what a logger draws of the last check: the figure watched, if asked for those of layers too.
 
         Before the first check there are none.
         """
-        watched = {self._name: self.values[-1]} if self.values else {}
+        watched = {self.name: self.values[-1]} if self.values else {}
         return (self.metrics | watched) if layers else watched
 
     def update(self, weights: Weights) -> bool:
@@ -127,7 +132,7 @@ class NeuralPersistenceStopping:
         if convolves and not self._warned and self.rule.options.measure == "np":
             self._warned = True
             warnings.warn(CAVEAT, stacklevel=2)
-        return self._count(self.metrics.get(self._name, math.nan))
+        return self._count(self.metrics.get(self.name, math.nan))
 
     def resume(self, values: Iterable[float]) -> None:
         """Go on from the ``values`` of a run that was interrupted."""
@@ -135,10 +140,6 @@ class NeuralPersistenceStopping:
         self.rule, self.values = StoppingRule(options), []
         for value in values:
             self._count(value)
-
-    @property
-    def _name(self) -> str:
-        return NP_MEAN if self.rule.options.measure == "np" else DGP
 
     def _count(self, value: float) -> bool:
         self.values.append(value)
@@ -151,11 +152,12 @@ class NeuralPersistenceStopping:
 
             weights = audit(weights, self._options)
         if isinstance(weights, Report):
-            return figures_of(weights, self._name), weights.has_convolutions
+            return figures_of(weights, self.name), weights.has_convolutions
         layers = _layers(weights)
         matrices = {name: [_matrix(block) for block in blocks] for name, blocks in layers.items()}
         convolves = any(block.ndim > 2 for blocks in layers.values() for block in blocks)
-        return (self._persistence if self._name == NP_MEAN else self._deep)(matrices), convolves
+        measure = self._persistence if self.name == NP_MEAN else self._deep
+        return measure(matrices), convolves
 
     def _persistence(self, matrices: Mapping[str, list[Matrix]]) -> dict[str, float]:
         asked = self._options

@@ -41,7 +41,7 @@ def open_log(text: str) -> Log:
     UsageError
         There is no such kind, or nothing can be written there.
     """
-    kind, colon, place = text.partition(":")
+    kind, _, place = text.partition(":")
     if kind not in LOGS or not place:
         hint = "" if kind in LOGS else did_you_mean(kind, LOGS)
         raise UsageError(f"wanted csv:FILE, tensorboard:DIR or mlflow:URI, found {text!r}{hint}")
@@ -54,14 +54,15 @@ def open_log(text: str) -> Log:
 class CsvLog:
     """A file with one row a step and one column a metric.
 
-    A step with a metric that none had before writes the file anew, with one more column.
+    A step with a metric that none had before writes the file anew, with one more column. So does the first
+    step: until then the file is as it was.
     """
 
     def __init__(self, path: str) -> None:
         self.rows: list[dict[str, float]] = []
-        self.columns = ["step"]
-        self.stream = Path(path).open("w", encoding="utf-8", newline="")  # noqa: SIM115 (closed by close)
-        self._table().writeheader()
+        self.columns: list[str] = []
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        self.stream = open(descriptor, "r+", encoding="utf-8", newline="")  # noqa: PTH123, SIM115
 
     def write(self, step: int, metrics: Mapping[str, float], at: float | None = None) -> None:
         """Add a row."""
