@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         layer_persistence as layer_persistence,
         neural_persistence as neural_persistence,
     )
+    from onnxtop.tracing.live import NeuralPersistenceStopping as NeuralPersistenceStopping
     from onnxtop.tracing.options import TraceOptions as TraceOptions
     from onnxtop.tracing.story import trace as trace
 
@@ -56,6 +57,7 @@ _HOME = {
     "FormatError": "onnxtop.errors",
     "Layer": "onnxtop.reader.layer",
     "ModelError": "onnxtop.errors",
+    "NeuralPersistenceStopping": "onnxtop.tracing.live",
     "NothingToAnalyseError": "onnxtop.errors",
     "OnnxtopError": "onnxtop.errors",
     "Probe": "onnxtop.loss.probe",

@@ -4,16 +4,16 @@ A figure that is not defined, or was not asked for, is None.
 """
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from onnxtop.errors import UsageError
+from onnxtop.errors import MissingLibraryError
 from onnxtop.results.envelope import failure
 from onnxtop.results.outcome import FailedModel
 from onnxtop.results.plain import plain
-from onnxtop.results.report import Settings, ToolInfo
+from onnxtop.results.report import DGP, NP, NP_MEAN, Settings, ToolInfo, Z
 
 
 class Course(StrEnum):
@@ -71,8 +71,9 @@ class Checkpoint:
     ``scale_layer`` the same divided by the largest |w| of the network, which is ``scale``, and by that of
     each layer. ``untrained`` is the share that still looks untrained of the ``judged`` layers;
     ``looks_untrained`` is what the rule of this name says of the whole. ``moved`` is the mean relative change
-    of the layers since the checkpoint before, ``convolutions`` counts layers of this kind. ``waited`` are the
-    checks in a row without a rise, ``stop`` says that the stopping rule has fired here or before.
+    of the layers since the checkpoint before, ``convolutions`` counts layers of this kind, ``operations``
+    those that outputs depend on. ``waited`` are the checks in a row without a rise, ``stop`` says that the
+    stopping rule has fired here or before.
     """
 
     path: str
@@ -89,6 +90,7 @@ class Checkpoint:
     looks_untrained: bool | None
     moved: float | None
     convolutions: int
+    operations: Mapping[str, int]
     layers: tuple[LayerStep, ...]
     data: tuple[OnData, ...] = ()
     waited: int = 0
@@ -103,17 +105,17 @@ class Checkpoint:
         """Return the figures by the names that they have in a logger."""
         scores = self.judged_on
         return {
-            "np/mean": self.neural_persistence,
-            "np/scale_global": self.scale_global,
-            "np/scale_layer": self.scale_layer,
-            "dgp": self.deep_graph_persistence,
+            NP_MEAN: self.neural_persistence,
+            "scale_global": self.scale_global,
+            "scale_layer": self.scale_layer,
+            DGP: self.deep_graph_persistence,
             "largest": self.scale,
             "untrained": self.untrained,
             "moved": self.moved,
             "loss": scores.loss if scores else None,
             "accuracy": scores.accuracy if scores else None,
-            **{f"np/{layer.name}": layer.neural_persistence for layer in self.layers},
-            **{f"z/{layer.name}": layer.z for layer in self.layers},
+            **{f"{NP}/{layer.name}": layer.neural_persistence for layer in self.layers},
+            **{f"{Z}/{layer.name}": layer.z for layer in self.layers},
             **{f"moved/{layer.name}": layer.relative for layer in self.layers},
             **{f"bottleneck/{layer.name}": layer.bottleneck for layer in self.layers},
         }
@@ -230,11 +232,11 @@ class Trace:
 
         Raises
         ------
-        UsageError
+        MissingLibraryError
             pandas is not installed.
         """
         try:
             pandas = importlib.import_module("pandas")
         except ImportError:
-            raise UsageError("wanted pandas for a data frame, found none: pip install pandas") from None
+            raise MissingLibraryError.of("pandas", "pandas") from None
         return pandas.DataFrame(list(self.rows()))

@@ -51,21 +51,36 @@ class Source:
         self.__dict__.pop("audited", None)
 
 
-def checkpoint(source: Source, before: Source | None) -> Checkpoint:
-    """Return what is told of a checkpoint; ``before`` is the one that training came from."""
+def checkpoint(source: Source, before: Source | None, first: Checkpoint | None) -> Checkpoint:
+    """Return what is told of a checkpoint; ``before`` is the one that training came from.
+
+    Raises
+    ------
+    UsageError
+        It is of another architecture than the first.
+    """
     found = source.audited
+    now = _standing(source, found)
+    if first is not None:
+        check_architecture(first, now)
+    if before is None:
+        return now
+    layers = _moved(now.layers, found, before.audited)
+    changes = [layer.relative for layer in layers if layer.relative is not None]
+    return replace(now, layers=layers, moved=sum(changes) / len(changes) if changes else None)
+
+
+def _standing(source: Source, found: Audited) -> Checkpoint:
+    """Return what is told of a checkpoint by itself."""
     report = found.report
     network = report.network
     untrained = {layer.name for layer in untouched(report)}
     can_be_judged = {layer.name for layer in judged(report)}
     digests = [item.digest for item in found.measured]
-    layers = [
+    layers = (
         _layer(layer, digest, layer.name in untrained if layer.name in can_be_judged else None)
         for layer, digest in zip(report.layers, digests, strict=True)
-    ]
-    if before is not None:
-        layers = _moved(layers, found, before.audited)
-    changes = [layer.relative for layer in layers if layer.relative is not None]
+    )
     return Checkpoint(
         path=source.place.path,
         name=source.place.name,
@@ -79,8 +94,9 @@ def checkpoint(source: Source, before: Source | None) -> Checkpoint:
         untrained=len(untrained) / len(can_be_judged) if can_be_judged else None,
         judged=len(can_be_judged),
         looks_untrained=_looks_untrained(report),
-        moved=sum(changes) / len(changes) if changes else None,
+        moved=None,
         convolutions=sum(layer.is_convolution for layer in found.layers),
+        operations=dict(report.model.function.operations) if report.model.function else {},
         layers=tuple(layers),
         data=_on_data(report),
     )
@@ -106,13 +122,13 @@ def _looks_untrained(report: Report) -> bool | None:
     return any(finding.rule == LOOKS_UNTRAINED for finding in report.findings)
 
 
-def _moved(layers: Sequence[LayerStep], now: Audited, before: Audited) -> list[LayerStep]:
+def _moved(layers: Sequence[LayerStep], now: Audited, before: Audited) -> tuple[LayerStep, ...]:
     """Add what changed: in the weights, and in the diagrams, each in the unit of its own checkpoint."""
     earlier = [item.digest for item in before.measured]
-    return [
+    return tuple(
         _change(layer, number, now, before, same=layer.digest == earlier[number])
         for number, layer in enumerate(layers)
-    ]
+    )
 
 
 def _change(layer: LayerStep, number: int, now: Audited, before: Audited, *, same: bool) -> LayerStep:
@@ -127,7 +143,7 @@ def _change(layer: LayerStep, number: int, now: Audited, before: Audited, *, sam
 
 
 def check_architecture(first: Checkpoint, other: Checkpoint) -> None:
-    """Refuse checkpoints of which layers differ; names may, as exporters number them anew.
+    """Refuse checkpoints whose layers or operations differ; names may, as exporters number them anew.
 
     Raises
     ------
@@ -139,6 +155,13 @@ def check_architecture(first: Checkpoint, other: Checkpoint) -> None:
             raise UsageError(
                 f"wanted checkpoints of one architecture, found a difference at layer {number}: "
                 f"{_told(one)} in {first.path}, {_told(two)} in {other.path}"
+            )
+    for op in sorted({*first.operations, *other.operations}):
+        counts = [each.operations.get(op, 0) for each in (first, other)]
+        if counts[0] != counts[1]:
+            raise UsageError(
+                f"wanted checkpoints of one architecture, found the same layers and other operations: "
+                f"{counts[0]} {op} in {first.path}, {counts[1]} in {other.path}"
             )
 
 

@@ -21,7 +21,7 @@ from onnxtop.tracing.measuring import Source, check_architecture, checkpoint
 from onnxtop.tracing.options import TraceOptions, check_trace
 from onnxtop.tracing.scores import Scores
 from onnxtop.tracing.series import Place, placed
-from onnxtop.tracing.stopping import StoppingRule
+from onnxtop.tracing.stopping import CAVEAT, StoppingRule
 from onnxtop.tracing.verdict import scale_notes, verdict
 
 TOOL = ToolInfo("onnxtop", __version__, {**ALGORITHMS, "trace": TRACE_ALGORITHM})
@@ -130,17 +130,16 @@ class Series:
         UsageError
             It is of another architecture, or the options do not fit it.
         """
-        before = self.last
-        found = self.cache.get(source, before) or self.cache.put(source, before, checkpoint(source, before))
-        points = self.points
-        if points:
-            check_architecture(points[0], found)
+        before, points = self.last, self.points
+        first = points[0] if points else None
+        found = self.cache.get(source, before)
+        if found is None:
+            found = self.cache.put(source, before, checkpoint(source, before, first))
+        elif first is not None:
+            check_architecture(first, found)
         if self.scores is not None:
             found = self.scores.of(found, len(points))
-        watched = (
-            found.deep_graph_persistence if self.rule.options.measure == "dgp" else found.neural_persistence
-        )
-        stop = self.rule.update(math.nan if watched is None else watched)
+        stop = self.rule.update(_watched(found, self.rule.options.measure))
         found = replace(found, waited=self.rule.waited, stop=stop)
         self.steps.append(found)
         if before is not None:
@@ -183,13 +182,16 @@ class Series:
         )
 
 
+def _watched(point: Checkpoint, measure: str) -> float:
+    """Return what the rule is fed with: NaN where a layer is not finite, as the mean is of ever fewer then."""
+    value = point.deep_graph_persistence if measure == "dgp" else point.neural_persistence
+    return math.nan if value is None or any(layer.nonfinite for layer in point.layers) else value
+
+
 def _caveat(points: Sequence[Checkpoint]) -> str | None:
     if not points or not points[-1].convolutions:
         return None
-    return (
-        f"{points[-1].convolutions} of {len(points[-1].layers)} layers are convolutions, for which the paper "
-        "reports that the rule does not work: up to 4 % of accuracy were lost"
-    )
+    return f"{points[-1].convolutions} of {len(points[-1].layers)} layers are convolutions: {CAVEAT}"
 
 
 def _cost(points: Sequence[Checkpoint], rule: StoppingRule) -> Cost | None:

@@ -161,11 +161,12 @@ def _event(points: Sequence[Checkpoint], number: int, at: int) -> Event | None:
         return None
     if now.largest == 0 and before.largest:
         return Event("zeroed", name, when, f"{name} was set to zero at {when}")
-    for earlier in points[: at - 1]:
-        if earlier.layers[number].digest == now.digest:
-            told = f"{name} went back at {when} to its weights of {earlier.name}"
-            return Event("restored", name, when, told)
-    if _is_lost(points[at], number) and not all(map_lost(points[at])):
+    held = [point.name for point in points[: at - 1] if point.layers[number].digest == now.digest]
+    if held:
+        if _is_whole(points, at) is not None:
+            return None
+        return Event("restored", name, when, f"{name} went back at {when} to its weights of {held[0]}")
+    if _is_lost(points[at], number) and not all(lost(points[at])):
         return Event(
             "reset", name, when, f"{name} was reset at {when}: nothing of its earlier weights is left"
         )
@@ -176,9 +177,17 @@ def _event(points: Sequence[Checkpoint], number: int, at: int) -> Event | None:
     return None
 
 
-def map_lost(point: Checkpoint) -> list[bool]:
+def lost(point: Checkpoint) -> list[bool]:
     """Tell of each layer whether nothing of its earlier weights is left."""
     return [_is_lost(point, number) for number in range(len(point.layers))]
+
+
+def _is_whole(points: Sequence[Checkpoint], at: int) -> str | None:
+    """Return the name of an earlier checkpoint, but the last, with all the weights of one."""
+    digests = [[layer.digest for layer in point.layers] for point in points[: at + 1]]
+    if digests[at] == digests[at - 1]:
+        return None
+    return next((points[number].name for number in range(at - 1) if digests[number] == digests[at]), None)
 
 
 def _is_lost(point: Checkpoint, number: int) -> bool:
@@ -190,9 +199,13 @@ def _is_lost(point: Checkpoint, number: int) -> bool:
 def _wholes(points: Sequence[Checkpoint]) -> Iterator[Event]:
     """Yield what happened to the network as a whole."""
     for before, now in pairwise(points):
-        if len(now.layers) > 1 and all(map_lost(now)):
+        if len(now.layers) > 1 and all(lost(now)):
             told = f"{now.name} shares nothing with {before.name}: it is of another run, or was started anew"
             yield Event("replaced", None, now.name, told)
+    for at in range(1, len(points)):
+        if (held := _is_whole(points, at)) is not None:
+            told = f"{points[at].name} went back to the weights of {held}"
+            yield Event("restored", None, points[at].name, told)
     flags = exploded(points)
     for number, (was, grew) in enumerate(pairwise(flags), start=1):
         if grew and not was:

@@ -13,7 +13,7 @@ _HIGH = 240
 _ACROSS, _SMALL, _GAP, _CAPTION = 3, 90, 64, 40
 _MOST = 24
 """Layers that are drawn; ``all_rows`` draws all."""
-_LONGEST = 116
+_LONGEST = 125
 """Characters of a line of the head."""
 
 Values = Sequence[float | None]
@@ -25,7 +25,7 @@ def render(trace: Trace, options: RenderOptions) -> str:
     count = len(points[-1].layers) if points else 0
     shown = count if options.all_rows else min(count, _MOST)
     below = _TOP + _HIGH + 84
-    height = below + math.ceil(shown / _ACROSS) * (_SMALL + _GAP) + 20
+    height = below + math.ceil(shown / _ACROSS) * (_SMALL + _GAP)
     parts = (
         element("title", f"Training run of {len(trace.checkpoints)} checkpoints"),
         element("rect", width=_WIDTH, height=height, fill=BACK),
@@ -44,7 +44,7 @@ def render(trace: Trace, options: RenderOptions) -> str:
 def _head(trace: Trace) -> Iterator[str]:
     yield label(20, 30, "Training run" if trace.complete else "Training run (incomplete)", size=18)
     yield label(20, 52, clipped(trace.verdict.sentence, _LONGEST, 20))
-    yield label(20, 70, clipped(stopping(trace)[0], _LONGEST, 40))
+    yield label(20, 70, clipped(stopping(trace)[0].partition(";")[0], _LONGEST, 40))
     yield label(20, 88, " · ".join(about(trace)), colour=FAINT)
 
 

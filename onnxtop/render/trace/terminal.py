@@ -85,6 +85,8 @@ class _TracePage(Page):
         if self.room is not None:
             self.paragraph(stopping(trace)[0])
             return self.finished()
+        failed = [each for each in trace.checkpoints if isinstance(each, FailedModel)]
+        self.listed([(each.path, each.message, "red") for each in failed])
         self._layers(trace.measured)
         self.line()
         for event in trace.verdict.events:
@@ -111,8 +113,7 @@ class _TracePage(Page):
 
     def _row(self, trace: Trace, step: Step) -> Row:
         if isinstance(step, FailedModel):
-            cells = {"checkpoint": self.signs.short(step.path, 40), "note": self.signs.shown(step.message)}
-            return Row(cells, "red")
+            return Row({"checkpoint": self.signs.short(step.path, 40), "note": "not read"}, "red")
         scores = step.judged_on
         layers = [layer.neural_persistence for layer in step.layers]
         return Row(
