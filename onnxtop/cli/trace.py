@@ -20,7 +20,7 @@ from onnxtop.cli.verb import Run, Verb
 from onnxtop.errors import ModelError, UsageError
 from onnxtop.options import with_values
 from onnxtop.results.outcome import INTERRUPTED, FailedModel, exit_code
-from onnxtop.tracing.options import TraceOptions
+from onnxtop.tracing.options import TraceOptions, WatchOptions
 from onnxtop.tracing.stopping import StoppingOptions
 
 if TYPE_CHECKING:
@@ -33,26 +33,31 @@ if TYPE_CHECKING:
 @options_of(TraceOptions, "order", "label")
 @options_of(StoppingOptions)
 @options_of(AuditOptions, "data")
-@options_of(TraceOptions, "metric_file", "follow", "until_stop", "interval", "cache", "jobs")
+@options_of(TraceOptions, "metric_file")
+@options_of(WatchOptions)
+@options_of(TraceOptions, "cache", "jobs")
 @options_of(AuditOptions, *MEASURED, "allow_external", "peepholes")
-def command(run: Run, checkpoints: tuple[str, ...], **options: Any) -> int:
+def command(
+    run: Run, checkpoints: tuple[str, ...], follow: bool, until_stop: bool, interval: float, **options: Any
+) -> int:
     """How training got there, checkpoint by checkpoint, and when to stop.
 
     CHECKPOINT is an ONNX file, a folder (every *.onnx below it) or a pattern; all of one architecture. With
     --follow it is one folder.
     """
     asked = with_values(TraceOptions(), options)
-    found = [] if asked.follow else find_models(checkpoints)
+    watching = WatchOptions(follow, until_stop, interval)
+    found = [] if follow else find_models(checkpoints)
     run.check([*found, *(path for path in (asked.audit.data, asked.metric_file) if path)])
     from onnxtop.tracing.story import Series  # loads numpy and onnx: not for help
 
-    series = Series(asked, None if asked.follow else run.progress)
-    interrupted = _follow(run, series, checkpoints) if asked.follow else _all(run, series, found)
+    series = Series(asked, None if follow else run.progress)
+    interrupted = _follow(run, series, checkpoints, watching) if follow else _all(run, series, found)
     run.write(series.trace(complete=not interrupted))
     codes = [step.code if isinstance(step, FailedModel) else 0 for step in series.steps]
     if interrupted:
         return INTERRUPTED
-    return 0 if asked.until_stop else exit_code(codes)
+    return 0 if until_stop else exit_code(codes)
 
 
 def _all(run: Run, series: "Series", found: Sequence[str | FailedModel]) -> bool:
@@ -72,7 +77,7 @@ def _all(run: Run, series: "Series", found: Sequence[str | FailedModel]) -> bool
     return any(isinstance(step, FailedModel) and step.code == INTERRUPTED for step in series.steps)
 
 
-def _follow(run: Run, series: "Series", folders: tuple[str, ...]) -> bool:
+def _follow(run: Run, series: "Series", folders: tuple[str, ...], options: WatchOptions) -> bool:
     """Measure the checkpoints of a folder as they appear; return whether that was interrupted."""
     from onnxtop.tracing.watching import Watch
 
@@ -80,11 +85,11 @@ def _follow(run: Run, series: "Series", folders: tuple[str, ...]) -> bool:
         raise UsageError(f"wanted one folder to follow, found {', '.join(folders)}")
     if not Path(folders[0]).is_dir():
         raise ModelError(f"{folders[0]}: wanted a folder to follow, found none")
-    watch = Watch(folders[0], series, series.options.interval)
+    watch = Watch(folders[0], series, options.interval)
     steps = watch.steps()
     page = _page_of(run)
     try:
-        while not (series.options.until_stop and series.rule.stopped):
+        while not (options.until_stop and series.rule.stopped):
             with run.interrupts.heard(), readable(folders[0], "measure these checkpoints"):
                 step = next(steps)
             _show(run, series, step, page)

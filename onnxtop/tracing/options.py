@@ -13,7 +13,11 @@ from onnxtop.tracing.stopping import StoppingOptions
 
 @dataclass(frozen=True)
 class TraceOptions:
-    """How a series of checkpoints is ordered, measured and judged."""
+    """How a series of checkpoints is ordered, measured and judged.
+
+    The ``order`` is "name", by which numbers in names count as numbers, "mtime", the time of the last change,
+    or "given". A ``label`` puts checkpoints in the order of their steps.
+    """
 
     order: Annotated[
         Literal["name", "mtime", "given"],
@@ -38,13 +42,6 @@ class TraceOptions:
         Option("Remember in this folder what was measured.", metavar="DIR", form="file"),
     ] = None
     jobs: Annotated[int, Option("Checkpoints measured at a time.", short="-j", metavar="N", least=1)] = 1
-    follow: Annotated[
-        bool, Option("Watch the folder, and measure checkpoints as they appear; Ctrl-C ends it.")
-    ] = False
-    until_stop: Annotated[bool, Option("With --follow: end when the stopping rule fires.")] = False
-    interval: Annotated[
-        float, Option("With --follow: seconds between two looks.", metavar="SECONDS", least=0)
-    ] = 1.0
     audit: AuditOptions = field(default_factory=AuditOptions)
     stopping: StoppingOptions = field(default_factory=StoppingOptions)
 
@@ -52,6 +49,25 @@ class TraceOptions:
     def pattern(self) -> re.Pattern[str] | None:
         """The pattern of steps in names."""
         return None if self.label is None else re.compile(self.label)
+
+
+@dataclass(frozen=True)
+class WatchOptions:
+    """How a folder is watched while training runs."""
+
+    follow: Annotated[
+        bool, Option("Watch the folder, and measure checkpoints as they appear; Ctrl-C ends it.")
+    ] = False
+    until_stop: Annotated[bool, Option("With --follow: end when the stopping rule fires.")] = False
+    interval: Annotated[
+        float, Option("With --follow: seconds between two looks.", metavar="SECONDS", least=0)
+    ] = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        check(self)
+        if self.until_stop and not self.follow:
+            raise UsageError("--until-stop: wanted with --follow: a trace of what is there ends by itself")
 
 
 def check_trace(options: TraceOptions) -> None:
@@ -76,7 +92,5 @@ def check_trace(options: TraceOptions) -> None:
         raise UsageError(f"label: checkpoints with steps are in their order, found order {options.order!r}")
     if options.metric_file is not None and options.audit.data is not None:
         raise UsageError("metric_file: scores come from it or from data, found both: leave one out")
-    if options.until_stop and not options.follow:
-        raise UsageError("until_stop: wanted with follow: a trace of what is there ends by itself")
     if options.audit.layers is not None or options.audit.minima or options.audit.running.asked:
         raise UsageError("audit: a trace has every layer, trains nothing and runs models on data only")

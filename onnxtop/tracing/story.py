@@ -183,7 +183,7 @@ class Series:
 
 
 def _watched(point: Checkpoint, measure: str) -> float:
-    """Return what the rule is fed with: NaN where a layer is not finite, as the mean is of ever fewer then."""
+    """Return what the rule is fed with: NaN where a layer is not finite, and the mean is of the others."""
     value = point.deep_graph_persistence if measure == "dgp" else point.neural_persistence
     return math.nan if value is None or any(layer.nonfinite for layer in point.layers) else value
 

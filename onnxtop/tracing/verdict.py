@@ -37,10 +37,13 @@ def _course(points: Sequence[Checkpoint]) -> tuple[Course, str | None, str]:
     if len(points) > 1 and all(point.moved == 0 for point in points[1:]):
         return Course.UNMOVED, None, "nothing moved: all checkpoints hold the same weights"
     if last.looks_untrained:
+        trained = [point.name for point in points if point.looks_untrained is False]
+        again = f"untrained again, after {trained[-1]} was trained" if trained else "still untrained"
+        share = f"{round((last.untrained or 0) * last.judged)} of {last.judged}"
         return (
             Course.UNTRAINED,
             None,
-            (f"still untrained: {_share(last)} layers that can be judged show no training at {last.name}"),
+            f"{again}: {share} layers that can be judged show no training at {last.name}",
         )
     if len(points) == 1:
         return Course.UNKNOWN, None, "too short to tell: one checkpoint shows no course"
@@ -50,9 +53,9 @@ def _course(points: Sequence[Checkpoint]) -> tuple[Course, str | None, str]:
             Course.SETTLED,
             name,
             (
-                f"settled since {name}: mean NP stays within {BAND:.0%} of "
+                f"settled since {name}: mean NP stays within {100 * BAND:g} % of "
                 f"{_figure(last.neural_persistence)}, and no checkpoint moves the weights by more than "
-                f"{STILL:.0%}"
+                f"{100 * STILL:g} %"
             ),
         )
     return Course.LEARNING, None, f"learning: {_moves(points)}"
@@ -83,7 +86,7 @@ def _diverged(points: Sequence[Checkpoint]) -> tuple[Course, str, str] | None:
         return (
             Course.DIVERGED,
             point.name,
-            (f"diverged at {point.name}: {_nonfinite(point):,} weights are NaN or infinite"),
+            (f"diverged at {point.name}: {_weights(_nonfinite(point))} NaN or infinite"),
         )
     wild = _last_run(exploded(points))
     if wild is not None:
@@ -130,7 +133,9 @@ def exploded(points: Sequence[Checkpoint]) -> list[bool]:
 def _moves(points: Sequence[Checkpoint]) -> str:
     first, last = points[0], points[-1]
     told = f"mean NP went from {_figure(first.neural_persistence)} to {_figure(last.neural_persistence)}"
-    moved = "" if last.moved is None else f", the last checkpoint moved the weights by {last.moved:.1%}"
+    moved = (
+        "" if last.moved is None else f", the last checkpoint moved the weights by {100 * last.moved:.3g} %"
+    )
     return told + moved
 
 
@@ -154,9 +159,7 @@ def _event(points: Sequence[Checkpoint], number: int, at: int) -> Event | None:
     before, now = (point.layers[number] for point in points[at - 1 : at + 1])
     name, when = now.name, points[at].name
     if now.nonfinite and not before.nonfinite:
-        return Event(
-            "not finite", name, when, f"{name}: {now.nonfinite:,} weights are NaN or infinite at {when}"
-        )
+        return Event("not finite", name, when, f"{name}: {_weights(now.nonfinite)} NaN or infinite at {when}")
     if now.digest == before.digest or now.nonfinite or before.nonfinite:
         return None
     if now.largest == 0 and before.largest:
@@ -166,7 +169,9 @@ def _event(points: Sequence[Checkpoint], number: int, at: int) -> Event | None:
         if _is_whole(points, at) is not None:
             return None
         return Event("restored", name, when, f"{name} went back at {when} to its weights of {held[0]}")
-    if _is_lost(points[at], number) and not all(lost(points[at])):
+    if all(lost(points[at])) and len(points[at].layers) > 1:
+        return None  # it is told of the whole
+    if _is_lost(points[at], number):
         return Event(
             "reset", name, when, f"{name} was reset at {when}: nothing of its earlier weights is left"
         )
@@ -215,8 +220,8 @@ def _wholes(points: Sequence[Checkpoint]) -> Iterator[Event]:
             )
 
 
-def _share(point: Checkpoint) -> str:
-    return f"{round((point.untrained or 0) * point.judged)} of {point.judged}"
+def _weights(count: int) -> str:
+    return "1 weight is" if count == 1 else f"{count:,} weights are"
 
 
 def _figure(value: float | None) -> str:
@@ -240,8 +245,8 @@ def scale_notes(points: Sequence[Checkpoint]) -> Iterator[str]:
         return
     sizes = [point.scale for point in points if point.scale]
     yield (
-        f"the scales disagree: mean NP {_way(rise)} by {abs(rise):.1%} with scale global, and {_way(own)} by "
-        f"{abs(own):.1%} with scale layer; the largest weight of the network went from {sizes[0]:.3g} to "
+        f"the scales disagree: mean NP {_way(rise)} by {100 * abs(rise):.3g} % with scale global, and {_way(own)} by "
+        f"{100 * abs(own):.3g} % with scale layer; the largest weight of the network went from {sizes[0]:.3g} to "
         f"{sizes[-1]:.3g}, and scale global measures every layer against it"
     )
 
