@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from onnxtop.results.diff import Diff as Diff
     from onnxtop.results.envelope import read_envelope as read_envelope
     from onnxtop.results.report import Report as Report
+    from onnxtop.results.trace import Trace as Trace
     from onnxtop.topology.barcode import (
         merge_tree_barcode as merge_tree_barcode,
         point_cloud_barcode as point_cloud_barcode,
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
         neural_persistence as neural_persistence,
     )
     from onnxtop.tracing.live import NeuralPersistenceStopping as NeuralPersistenceStopping
+    from onnxtop.tracing.options import TraceOptions as TraceOptions
+    from onnxtop.tracing.story import trace as trace
 
 _HOME = {
     "AuditOptions": "onnxtop.auditing.options",
@@ -61,6 +64,8 @@ _HOME = {
     "Report": "onnxtop.results.report",
     "RunOptions": "onnxtop.execution.options",
     "Skipped": "onnxtop.reader.layer",
+    "Trace": "onnxtop.results.trace",
+    "TraceOptions": "onnxtop.tracing.options",
     "UsageError": "onnxtop.errors",
     "audit": "onnxtop.auditing.story",
     "compare": "onnxtop.comparison.story",
@@ -72,6 +77,7 @@ _HOME = {
     "point_cloud_barcode": "onnxtop.topology.barcode",
     "read_envelope": "onnxtop.results.envelope",
     "read_layers": "onnxtop.reader.layers",
+    "trace": "onnxtop.tracing.story",
 }
 
 __all__ = [*_HOME, "__version__"]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import click
 
 from onnxtop.cli import EXIT_CODES, VERBS
-from onnxtop.glossary import diff, gate, graph, landscape, measures, probe, report
+from onnxtop.glossary import diff, gate, graph, landscape, measures, probe, report, trace
 from onnxtop.glossary.term import Term
 from onnxtop.rules.catalogue import FAMILIES, RULES
 from onnxtop.rules.rule import Rule
@@ -26,6 +26,7 @@ TERMS: Mapping[str, tuple[Term, ...]] = {
     "report": report.TERMS,
     "check": gate.TERMS,
     "diff": diff.TERMS,
+    "trace": trace.TERMS,
     "graph": graph.TERMS,
     "probe": probe.TERMS,
     "loss-barcode": landscape.TERMS,
@@ -35,6 +36,7 @@ TERMS: Mapping[str, tuple[Term, ...]] = {
 _DOCUMENTED = (
     "onnxtop.results.report.Report",
     "onnxtop.results.diff.Diff",
+    "onnxtop.results.trace.Trace",
     "onnxtop.results.landscape.LossLandscape",
     "onnxtop.loss.summary.LossProbeResult",
     "onnxtop.render.graph.picture.Picture",
@@ -44,6 +46,7 @@ _DOCUMENTED = (
     "onnxtop.loss.options.ProbeOptions",
     "onnxtop.landscape.options.BarcodeOptions",
     "onnxtop.comparison.options.CompareOptions",
+    "onnxtop.tracing.options.TraceOptions",
 )
 """Dataclasses whose docstrings say what their fields and the values of these mean, with all those inside."""
 

@@ -30,6 +30,7 @@ RENDERERS: Mapping[str, Mapping[str, str]] = {
     "graph": _modules("graph", "text", "dot", "graphml", "json", "mermaid"),
     "probe": _modules("probe", "terminal", "json", "svg"),
     "landscape": _modules("landscape", "terminal", "json", "svg"),
+    "trace": _modules("trace", "terminal", "json", "jsonl", "csv", "markdown", "svg"),
 }
 """Result to its formats, the first of them the default; format to the module that renders it.
 
@@ -60,14 +61,15 @@ _SUFFIXES = {
 class RenderOptions:
     """How a result is shown.
 
-    ``width`` is in terminal cells; ``all_rows`` shows every row of a long table; ``unicode`` False keeps the
-    terminal format to ASCII. ``fail_on`` says which findings are failures: the verdict depends on it. Without
-    ``failed`` the terminal format leaves out models that could not be analysed. ``head`` is what the reports
-    of the run have in common, for where no report tells it. ``seconds`` are what each model took, by path, if
-    they are to be written.
+    ``width`` is in terminal cells; ``height`` is that of a terminal in which a page grows; ``all_rows``
+    shows every row of a long table; ``unicode`` False keeps the terminal format to ASCII. ``fail_on`` says
+    which findings are failures: the verdict depends on it. Without ``failed`` the terminal format leaves out
+    models that could not be analysed. ``head`` is what the reports of the run have in common, for where no
+    report tells it. ``seconds`` are what each model took, by path, if they are to be written.
     """
 
     width: int = 80
+    height: int | None = None
     color: bool = False
     all_rows: bool = False
     unicode: bool = True

@@ -87,6 +87,11 @@ def judged(report: Report) -> list[LayerReport]:
     return [layer for layer in own if _of(layer).exchangeable is not None or _is_orthonormal(layer)]
 
 
+def untouched(report: Report) -> list[LayerReport]:
+    """Return those of them that show no training."""
+    return [layer for layer in judged(report) if _is_untouched(layer)]
+
+
 def _is_untrained(report: Report, policy: Policy) -> bool:
     layers = judged(report)
     alike = [layer for layer in layers if _is_untouched(layer)]

@@ -41,7 +41,6 @@ class StoppingOptions:
         Literal["np", "dgp"],
         Option(
             "Watch the network's mean neural persistence, or its deep graph persistence.",
-            flag="--stop-on",
         ),
     ] = "np"
 
