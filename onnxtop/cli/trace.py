@@ -20,6 +20,7 @@ from onnxtop.cli.verb import Run, Verb
 from onnxtop.errors import ModelError, UsageError
 from onnxtop.options import with_values
 from onnxtop.results.outcome import INTERRUPTED, FailedModel, exit_code
+from onnxtop.tracing.logs import files_of
 from onnxtop.tracing.options import TraceOptions, WatchOptions
 from onnxtop.tracing.stopping import StoppingOptions
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 @options_of(AuditOptions, "data")
 @options_of(TraceOptions, "metric_file")
 @options_of(WatchOptions)
-@options_of(TraceOptions, "cache", "jobs")
+@options_of(TraceOptions, "log", "cache", "jobs")
 @options_of(AuditOptions, *MEASURED, "allow_external", "peepholes")
 def command(
     run: Run, checkpoints: tuple[str, ...], follow: bool, until_stop: bool, interval: float, **options: Any
@@ -48,12 +49,14 @@ def command(
     asked = with_values(TraceOptions(), options)
     watching = WatchOptions(follow, until_stop, interval)
     found = [] if follow else find_models(checkpoints)
-    run.check([*found, *(path for path in (asked.audit.data, asked.metric_file) if path)])
+    logs = [Output("csv", path) for path in files_of(asked.log)]
+    run.check([*found, *(path for path in (asked.audit.data, asked.metric_file) if path)], logs)
     from onnxtop.tracing.story import Series  # loads numpy and onnx: not for help
 
     series = Series(asked, None if follow else run.progress)
-    interrupted = _follow(run, series, checkpoints, watching) if follow else _all(run, series, found)
-    run.write(series.trace(complete=not interrupted))
+    with series.logs:
+        interrupted = _follow(run, series, checkpoints, watching) if follow else _all(run, series, found)
+        run.write(series.trace(complete=not interrupted))
     codes = [step.code if isinstance(step, FailedModel) else 0 for step in series.steps]
     if interrupted:
         return INTERRUPTED

@@ -3,23 +3,24 @@
 Each library is imported only when its log is opened. wandb, aim and others read TensorBoard's files.
 """
 
+import contextlib
 import csv
 import os
 import posixpath
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from onnxtop.errors import MissingLibraryError, UsageError
 from onnxtop.options import did_you_mean
 
 
 class Log(Protocol):
-    """Where metrics go, step by step."""
+    """Where metrics go, step by step; a logger that knows whole steps alone rounds them."""
 
-    def write(self, step: int, metrics: Mapping[str, float], at: float | None = None) -> None:
+    def write(self, step: float, metrics: Mapping[str, float], at: float | None = None) -> None:
         """Log the metrics of one step, at a time in seconds since 1970: now, if none is given."""
 
     def close(self) -> None:
@@ -48,7 +49,7 @@ def open_log(text: str) -> Log:
     try:
         return LOGS[kind](place)
     except OSError as error:
-        raise UsageError(f"{text}: cannot be written: {error.strerror or error}") from None
+        raise UsageError(_unwritable(text, error)) from None
 
 
 class CsvLog:
@@ -64,9 +65,9 @@ class CsvLog:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         self.stream = open(descriptor, "r+", encoding="utf-8", newline="")  # noqa: PTH123, SIM115
 
-    def write(self, step: int, metrics: Mapping[str, float], at: float | None = None) -> None:
+    def write(self, step: float, metrics: Mapping[str, float], at: float | None = None) -> None:
         """Add a row."""
-        row = {"step": step, **metrics}
+        row = {"step": int(step) if step == int(step) else step, **metrics}
         self.rows.append(row)
         if new := [name for name in row if name not in self.columns]:
             self.columns += new
@@ -101,12 +102,12 @@ class TensorBoardLog:
         Path(folder).mkdir(parents=True, exist_ok=True)
         self.writer = EventFileWriter(folder)
 
-    def write(self, step: int, metrics: Mapping[str, float], at: float | None = None) -> None:
+    def write(self, step: float, metrics: Mapping[str, float], at: float | None = None) -> None:
         """Add an event."""
         values = [self.summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
         summary = self.summary(value=values)
         self.writer.add_event(
-            self.event(wall_time=time.time() if at is None else at, step=step, summary=summary)
+            self.event(wall_time=time.time() if at is None else at, step=round(step), summary=summary)
         )
         self.writer.flush()
 
@@ -140,10 +141,12 @@ class MlflowLog:
         self.run: str = given or self._asked(self._new_run)
         self.own = not given
 
-    def write(self, step: int, metrics: Mapping[str, float], at: float | None = None) -> None:
+    def write(self, step: float, metrics: Mapping[str, float], at: float | None = None) -> None:
         """Log a batch of metrics, or several."""
         moment = round(1000 * (time.time() if at is None else at))
-        values = [self.metric(mlflow_name(name), value, moment, step) for name, value in metrics.items()]
+        values = [
+            self.metric(mlflow_name(name), value, moment, round(step)) for name, value in metrics.items()
+        ]
         for start in range(0, len(values), self.batch):
             part = values[start : start + self.batch]
             self._asked(lambda part=part: self.client.log_batch(self.run, metrics=part))  # type: ignore[misc]
@@ -175,6 +178,66 @@ def mlflow_name(name: str) -> str:
     'np/block.1/conv_0_'
     """
     return posixpath.normpath(re.sub(r"[^\w./: -]", "_", name))
+
+
+class Logs:
+    """Several logs as one; one that fails gets no more, and is told of at the end.
+
+    Raises
+    ------
+    UsageError
+        At first: one cannot be opened. At the end: one could not be written.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.failures: list[str] = []
+        self.open: dict[str, Log] = {}
+        with contextlib.ExitStack() as opened:
+            for text in texts:
+                self.open[text] = open_log(text)
+                opened.callback(self.open[text].close)
+            opened.pop_all()
+
+    def write(self, step: float, metrics: Mapping[str, float | None], at: float | None = None) -> None:
+        """Log what is defined of the metrics of one step."""
+        values = {name: value for name, value in metrics.items() if value is not None}
+        for text, log in tuple(self.open.items()):
+            if not self._done(text, lambda log=log: log.write(step, values, at)):  # type: ignore[misc]
+                del self.open[text]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for text, log in self.open.items():
+            self._done(text, log.close)
+        if self.failures and kind is None:
+            raise UsageError("; ".join(self.failures))
+
+    def _done(self, text: str, act: Callable[[], object]) -> bool:
+        """Do it, or keep the reason why not."""
+        try:
+            act()
+        except UsageError as error:
+            self.failures.append(str(error))
+        except OSError as error:
+            self.failures.append(_unwritable(text, error))
+        else:
+            return True
+        return False
+
+
+def files_of(texts: Iterable[str]) -> list[str]:
+    """Return the files among the places of logs.
+
+    >>> files_of(["csv:log.csv", "tensorboard:runs"])
+    ['log.csv']
+    """
+    return [text.removeprefix("csv:") for text in texts if text.startswith("csv:")]
+
+
+def _unwritable(text: str, error: OSError) -> str:
+    return f"{text}: cannot be written: {error.strerror or error}"
 
 
 LOGS: Mapping[str, Callable[[str], Log]] = {

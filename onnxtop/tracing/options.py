@@ -41,6 +41,10 @@ class TraceOptions:
         str | Path | None,
         Option("Remember in this folder what was measured.", metavar="DIR", form="file"),
     ] = None
+    log: Annotated[
+        tuple[str, ...],
+        Option("Log the figures there too: csv:FILE, tensorboard:DIR or mlflow:URI.", metavar="KIND:PLACE"),
+    ] = ()
     jobs: Annotated[int, Option("Checkpoints measured at a time.", short="-j", metavar="N", least=1)] = 1
     audit: AuditOptions = field(default_factory=AuditOptions)
     stopping: StoppingOptions = field(default_factory=StoppingOptions)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 from onnxtop._version import __version__
 from onnxtop.auditing.layers import Memory, Progress
@@ -17,6 +18,7 @@ from onnxtop.results.outcome import FailedModel
 from onnxtop.results.report import ToolInfo
 from onnxtop.results.trace import Checkpoint, Cost, Step, Stopping, Trace
 from onnxtop.tracing.cache import TRACE_ALGORITHM, Cache
+from onnxtop.tracing.logs import Logs
 from onnxtop.tracing.measuring import Source, check_architecture, checkpoint
 from onnxtop.tracing.options import TraceOptions, check_trace
 from onnxtop.tracing.scores import Scores
@@ -64,14 +66,15 @@ def trace(
     """
     options = with_values(options or TraceOptions(), changes)
     series = Series(options, progress)
-    for source in series.sources(placed([os.fspath(path) for path in paths], options)):
-        try:
-            series.add(source)
-        except UsageError:
-            raise
-        except OnnxtopError as error:
-            path = source.place.path
-            series.fail(FailedModel(path, error.exit_code, str(error).removeprefix(f"{path}: ")))
+    with series.logs:
+        for source in series.sources(placed([os.fspath(path) for path in paths], options)):
+            try:
+                series.add(source)
+            except UsageError:
+                raise
+            except OnnxtopError as error:
+                path = source.place.path
+                series.fail(FailedModel(path, error.exit_code, str(error).removeprefix(f"{path}: ")))
     return series.trace()
 
 
@@ -86,6 +89,7 @@ class Series:
         self.rule = StoppingRule(options.stopping)
         self.scores = None if options.metric_file is None else Scores(options.metric_file)
         self.cache = Cache(options)
+        self.logs = Logs(options.log)
         self.steps: list[Step] = []
         self.last: Source | None = None
 
@@ -141,11 +145,20 @@ class Series:
             found = self.scores.of(found, len(points))
         stop = self.rule.update(_watched(found, self.rule.options.measure))
         found = replace(found, waited=self.rule.waited, stop=stop)
+        self._log(found)
         self.steps.append(found)
         if before is not None:
             before.release()
         self.last = source
         return found
+
+    def _log(self, point: Checkpoint) -> None:
+        """Log a checkpoint, at its step or else its number, and at the time of its file."""
+        moment = None
+        with contextlib.suppress(OSError):  # of a run that is followed, it may be gone
+            moment = Path(point.path).stat().st_mtime
+        step = len(self.points) if point.step is None else point.step
+        self.logs.write(step, point.metrics(), moment)
 
     def fail(self, failed: FailedModel) -> None:
         """Put a failure in a checkpoint's place."""
