@@ -245,9 +245,9 @@ def scale_notes(points: Sequence[Checkpoint]) -> Iterator[str]:
         return
     sizes = [point.scale for point in points if point.scale]
     yield (
-        f"the scales disagree: mean NP {_way(rise)} by {100 * abs(rise):.3g} % with scale global, and {_way(own)} by "
-        f"{100 * abs(own):.3g} % with scale layer; the largest weight of the network went from {sizes[0]:.3g} to "
-        f"{sizes[-1]:.3g}, and scale global measures every layer against it"
+        f"the scales disagree: mean NP {_way(rise)} by {100 * abs(rise):.3g} % with scale global, and "
+        f"{_way(own)} by {100 * abs(own):.3g} % with scale layer; the largest weight of the network went "
+        f"from {sizes[0]:.3g} to {sizes[-1]:.3g}, and scale global measures every layer against it"
     )
 
 
