@@ -48,15 +48,20 @@ class LightningStopping(Callback):
         self.weights = weights
         self.step = 0
 
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Count the steps from here."""
+        self.step = trainer.global_step
+
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:
-        """Check, if it is time; a batch whose gradient is only added to others is no step."""
-        if trainer.global_step > self.step:
-            self.step = trainer.global_step
-            self._check("step", self.step, trainer, pl_module)
+        """Check, if it is time: batches whose gradients are summed make one step, two optimisers two."""
+        before, self.step = self.step, trainer.global_step
+        if self.pace.due("step", self.step, before):
+            self._check(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Check, if it is time."""
-        self._check("epoch", trainer.current_epoch + 1, trainer, pl_module)
+        if self.pace.due("epoch", trainer.current_epoch + 1):
+            self._check(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the rule has seen, for a checkpoint."""
@@ -66,8 +71,6 @@ class LightningStopping(Callback):
         """Go on from a checkpoint."""
         self.stopping.resume(state_dict["values"])
 
-    def _check(self, unit: str, number: int, trainer: Any, pl_module: Any) -> None:
-        if not self.pace.due(unit, number):
-            return
+    def _check(self, trainer: Any, pl_module: Any) -> None:
         trainer.should_stop |= self.stopping.update(self.weights(pl_module))
         pl_module.log_dict(self.stopping.figures(layers=self.layers))

@@ -21,6 +21,7 @@ class Pace:
         """Refuse what makes no sense, before any training."""
         check(self)
 
-    def due(self, unit: str, number: int) -> bool:
-        """Tell whether to check when so many of a unit are done."""
-        return unit == self.unit and number % self.every == 0
+    def due(self, unit: str, number: int, before: int | None = None) -> bool:
+        """Tell whether to check when so many of a unit are done, ``before`` when it was last asked."""
+        before = number - 1 if before is None else before
+        return unit == self.unit and number // self.every > before // self.every

@@ -34,6 +34,9 @@ Layer: TypeAlias = ArrayLike | Sequence[ArrayLike]
 Weights: TypeAlias = Mapping[str, Layer] | Sequence[Layer] | str | os.PathLike[str] | Report
 
 
+_HINT = "onnxtop.integrations reads the weights of the common frameworks"
+
+
 class NeuralPersistenceStopping:
     """Stops training when neural persistence, or deep graph persistence, no longer rises; needs no data.
 
@@ -137,7 +140,7 @@ class NeuralPersistenceStopping:
     def resume(self, values: Iterable[float]) -> None:
         """Go on from the ``values`` of a run that was interrupted."""
         options = self.rule.options
-        self.rule, self.values = StoppingRule(options), []
+        self.rule, self.values, self.metrics = StoppingRule(options), [], {}
         for value in values:
             self._count(value)
 
@@ -203,13 +206,14 @@ def figures_of(report: Report, name: str) -> dict[str, float]:
 def _layers(weights: Any) -> dict[str, list[np.ndarray[Any, Any]]]:
     """Return the blocks of everything that is a weight."""
     if not isinstance(weights, Mapping):
-        weights = {f"layer {number}": layer for number, layer in enumerate(weights)}
+        parts = weights if isinstance(weights, Iterable) else ()
+        weights = {f"layer {number}": layer for number, layer in enumerate(parts)}
     found = {str(name): _blocks(layer, str(name)) for name, layer in weights.items()}
     layers = {name: blocks for name, blocks in found.items() if all(map(_is_weight, blocks)) and blocks}
     if not layers:
         raise UsageError(
             f"wanted the weights of a network, found no array of two dimensions among {len(found)}: "
-            "pass matrices, a mapping of them by layer, or the path of an ONNX file"
+            f"pass matrices, a mapping of them by layer, or the path of an ONNX file; {_HINT}"
         )
     return layers
 
@@ -221,8 +225,7 @@ def _blocks(layer: Any, name: str) -> list[np.ndarray[Any, Any]]:
         return [np.asarray(block) for block in (layer if groups else [layer])]
     except (TypeError, ValueError, RuntimeError) as error:
         raise UsageError(
-            f"wanted an array in layer {name!r}, found {type(layer).__name__}: {error}; "
-            "onnxtop.integrations reads the weights of the common frameworks"
+            f"wanted an array in layer {name!r}, found {type(layer).__name__}: {error}; {_HINT}"
         ) from None
 
 

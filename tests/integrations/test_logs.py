@@ -1,11 +1,15 @@
 """Logs are read back with the loggers' own readers."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import onnxtop
 from onnxtop.errors import UsageError
 from onnxtop.tracing.logs import open_log
 
+CHECKPOINTS = sorted((Path(__file__).parents[2] / "sample_models" / "checkpoints").glob("*.onnx"))
 STEPS = {0: {"np/mean": 0.25, "np//block.0/conv[0]": 0.5}, 10: {"np/mean": 0.375, "dgp": 0.125}}
 
 
@@ -23,6 +27,24 @@ def test_tensorboard(tmp_path):
     assert [(event.step, event.value) for event in events.Scalars("np/mean")] == [(0, 0.25), (10, 0.375)]
     assert events.Scalars("np//block.0/conv[0]")[0].wall_time == 1000.5
     assert events.Scalars("dgp")[0].wall_time > 1.7e9
+
+
+@pytest.mark.integration("tensorboard")
+def test_tensorboard_of_a_trace(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    audit = onnxtop.AuditOptions(structure=False)
+    options = {"audit": audit, "label": "epoch_([0-9]+)", "log": (f"tensorboard:{tmp_path / 'run'}",)}
+    trace = onnxtop.trace(CHECKPOINTS[:3], **options)
+    events = EventAccumulator(str(tmp_path / "run"))
+    events.Reload()
+    for name in ("np/mean", "dgp", *(f"np/{layer.name}" for layer in trace.measured[0].layers)):
+        logged = [(event.step, event.value, event.wall_time) for event in events.Scalars(name)]
+        expected = [
+            (step, pytest.approx(point.metrics()[name], rel=1e-6), path.stat().st_mtime)
+            for step, point, path in zip((1, 2, 3), trace.measured, CHECKPOINTS, strict=False)
+        ]
+        assert logged == expected
 
 
 @pytest.mark.integration("tensorboard")

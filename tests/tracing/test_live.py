@@ -166,6 +166,9 @@ def test_resuming_is_as_if_there_had_been_no_break():
     ("weights", "measure", "message"),
     [
         ([], "np", "wanted the weights of a network, found no array of two dimensions among 0: pass"),
+        (object(), "np", "among 0: .*; onnxtop.integrations reads the weights of the common frameworks"),
+        ([object(), object()], "np", "found no array of two dimensions among 2"),
+        (np.eye(3), "np", "found no array of two dimensions among 3"),
         ({"bias": np.ones(3)}, "np", "found no array of two dimensions among 1"),
         (
             [HIDDEN, OUT.T],

@@ -1,4 +1,4 @@
-"""Without its framework a module says what is missing, and onnxtop does not load any."""
+"""Without any framework: what is missing is named, none is loaded unasked, and checks are due in time."""
 
 import importlib
 import subprocess
@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from onnxtop.errors import MissingLibraryError, UsageError
+from onnxtop.integrations.pace import Pace
 from onnxtop.tracing.logs import open_log
 
 FRAMEWORKS = {
@@ -35,6 +36,17 @@ def test_a_logger_that_is_missing(kind, tmp_path, monkeypatch):
     with pytest.raises(MissingLibraryError, match=rf"pip install 'onnxtop\[{kind}\]'"):
         open_log(f"{kind}:{tmp_path / 'log'}")
     assert not (tmp_path / "log").exists()
+
+
+@pytest.mark.parametrize(
+    ("every", "steps", "due"),
+    [(1, [1, 2, 3], [1, 2, 3]), (3, [1, 2, 3, 5, 6, 8], [3, 6]), (3, [2, 4, 6, 8, 10], [4, 6, 10])],
+)
+def test_no_check_is_missed_where_steps_are_skipped(every, steps, due):
+    pace = Pace(every, "step")
+    asked = zip(steps, [0, *steps], strict=False)
+    assert [step for step, before in asked if pace.due("step", step, before)] == due
+    assert not any(pace.due("epoch", step) for step in steps)
 
 
 def test_no_framework_is_loaded_unasked():
