@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from onnxtop.results.diff import Diff as Diff
     from onnxtop.results.envelope import read_envelope as read_envelope
     from onnxtop.results.report import Report as Report
+    from onnxtop.results.trace import Trace as Trace
     from onnxtop.topology.barcode import (
         merge_tree_barcode as merge_tree_barcode,
         point_cloud_barcode as point_cloud_barcode,
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
         neural_persistence as neural_persistence,
     )
     from onnxtop.topology.spread import network_variance as network_variance, sortedness as sortedness
+    from onnxtop.tracing.live import NeuralPersistenceStopping as NeuralPersistenceStopping
+    from onnxtop.tracing.options import TraceOptions as TraceOptions
+    from onnxtop.tracing.story import trace as trace
 
 _HOME = {
     "AuditOptions": "onnxtop.auditing.options",
@@ -59,12 +63,15 @@ _HOME = {
     "FormatError": "onnxtop.errors",
     "Layer": "onnxtop.reader.layer",
     "ModelError": "onnxtop.errors",
+    "NeuralPersistenceStopping": "onnxtop.tracing.live",
     "NothingToAnalyseError": "onnxtop.errors",
     "OnnxtopError": "onnxtop.errors",
     "Probe": "onnxtop.loss.probe",
     "Report": "onnxtop.results.report",
     "RunOptions": "onnxtop.execution.options",
     "Skipped": "onnxtop.reader.layer",
+    "Trace": "onnxtop.results.trace",
+    "TraceOptions": "onnxtop.tracing.options",
     "UsageError": "onnxtop.errors",
     "audit": "onnxtop.auditing.story",
     "compare": "onnxtop.comparison.story",
@@ -81,6 +88,7 @@ _HOME = {
     "read_envelope": "onnxtop.results.envelope",
     "read_layers": "onnxtop.reader.layers",
     "sortedness": "onnxtop.topology.spread",
+    "trace": "onnxtop.tracing.story",
 }
 
 __all__ = [*_HOME, "__version__"]

@@ -2,12 +2,13 @@
 
 ::
 
-    OnnxtopError              exit code
-    ├── UsageError            2  options or configuration that make no sense
-    ├── ModelError            3  a model could not be analysed
-    │   ├── FormatError       3  the file is not an ONNX model, or is cut off
-    │   └── ExternalDataError 3  external weights are missing, cut off or outside the allowed folders
-    └── NothingToAnalyseError 4  no weight tensors, or a folder without models
+    OnnxtopError                exit code
+    ├── UsageError              2  options or configuration that make no sense
+    │   └── MissingLibraryError 2  what was asked for needs a library that is not installed
+    ├── ModelError              3  a model could not be analysed
+    │   ├── FormatError         3  the file is not an ONNX model, or is cut off
+    │   └── ExternalDataError   3  external weights are missing, cut off or outside the allowed folders
+    └── NothingToAnalyseError   4  no weight tensors, or a folder without models
 
 A message says what was wanted, what was found and what to do, on one line.
 """
@@ -23,6 +24,20 @@ class UsageError(OnnxtopError, ValueError):
     """Options, arguments or configuration that make no sense."""
 
     exit_code = 2
+
+
+class MissingLibraryError(UsageError, ImportError):
+    """What was asked for needs a library that is not installed."""
+
+    @classmethod
+    def of(cls, name: str, install: str) -> "MissingLibraryError":
+        """Say which library it is, and what installs it.
+
+        >>> raise MissingLibraryError.of("Keras", "keras")
+        Traceback (most recent call last):
+        onnxtop.errors.MissingLibraryError: wanted Keras, found it missing; install it: pip install keras
+        """
+        return cls(f"wanted {name}, found it missing; install it: pip install {install}")
 
 
 class ModelError(OnnxtopError):

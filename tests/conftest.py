@@ -1,4 +1,4 @@
-"""What all tests share: the corpus of real models is an option, never a skip."""
+"""What all tests share: real models and frameworks are options, never skips."""
 
 from pathlib import Path
 
@@ -15,10 +15,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="folder of real models: run the tests marked corpus on every *.onnx below it",
     )
+    parser.addoption(
+        "--integration",
+        default=None,
+        metavar="NAME",
+        help="framework or logger that is installed: run the tests that are marked with it",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "corpus: runs over real models; needs --corpus=DIR")
+    config.addinivalue_line("markers", "integration: runs inside a framework; needs --integration=NAME")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -29,12 +36,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the corpus out of the run unless its folder is given."""
-    if config.getoption("--corpus") is None:
-        left_out = [item for item in items if item.get_closest_marker("corpus")]
-        items[:] = [item for item in items if not item.get_closest_marker("corpus")]
-        if left_out:
-            config.hook.pytest_deselected(items=left_out)
+    """Leave out the corpus unless its folder is given, and what needs a framework unless that is named.
+
+    With a framework named, nothing else runs.
+    """
+    corpus, framework = config.getoption("--corpus"), config.getoption("--integration")
+    chosen = [item for item in items if _is_chosen(item, corpus, framework)]
+    left_out = [item for item in items if not _is_chosen(item, corpus, framework)]
+    items[:] = chosen
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+
+
+def _is_chosen(item: pytest.Item, corpus: Path | None, framework: str | None) -> bool:
+    mark = item.get_closest_marker("integration")
+    needed = mark.args[0] if mark else None
+    return needed == framework and (corpus is not None or item.get_closest_marker("corpus") is None)
 
 
 @pytest.fixture(scope="session")

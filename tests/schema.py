@@ -18,6 +18,7 @@ from onnxtop.results.diff import Diff
 from onnxtop.results.landscape import LossLandscape
 from onnxtop.results.outcome import ModelCounts, Outcome, RunCounts
 from onnxtop.results.report import ON_DATA, SCHEMA_VERSION, Finding, NotRun, Report, Settings, ToolInfo
+from onnxtop.results.trace import Checkpoint, Trace
 from onnxtop.rules.rule import SEVERITIES
 
 FOLDER = Path(__file__).resolve().parent.parent / "onnxtop" / "results"
@@ -42,7 +43,10 @@ WIDER: Mapping[tuple[type, str], type] = {
 
 PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
-MEASURED = ("onnxtop.loss.", "onnxtop.results.diff", "onnxtop.results.landscape")
+MEASURED = (
+    *("onnxtop.loss.", "onnxtop.results.diff", "onnxtop.results.landscape"),
+    "onnxtop.results.trace",
+)
 """Modules whose numbers may turn out not to be finite: null stands for these."""
 
 _PATH = {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}
@@ -177,6 +181,26 @@ def loss_barcode(definitions: _Definitions) -> Schema:
     return _closed({"schema_version": _VERSION, "tool": tool, "loss_landscape": found})
 
 
+def trace(definitions: _Definitions) -> Schema:
+    """Describe a training run; a checkpoint that could not be read has its failure in its place.
+
+    A line of jsonl is one checkpoint, or what stands in its place.
+    """
+    definitions.of(Trace)
+    whole = definitions.known.pop("Trace")["properties"]
+    del definitions.known["FailedModel"]
+    point, failed = definitions.of(Checkpoint), definitions.failure()
+    whole["checkpoints"] = _array({"anyOf": [point, failed]})
+    version = {"schema_version": _VERSION}
+    lines = ({"checkpoint": point}, definitions.known["Failure"]["properties"])
+    return {
+        "type": "object",
+        "properties": version,
+        "required": list(version),
+        "anyOf": [_closed({**version, **keys}) for keys in (whole, *lines)],
+    }
+
+
 def graph(definitions: _Definitions) -> Schema:
     """Describe the graph of layers, in the node-link form of networkx."""
     definitions.of(Item)
@@ -221,6 +245,7 @@ def or_interrupted(make: Callable[[_Definitions], Schema]) -> Callable[[_Definit
 MAKERS = {
     "report": report,
     "diff": or_interrupted(diff),
+    "trace": trace,
     "graph": or_interrupted(graph),
     "probe": probe,
     "loss-barcode": or_interrupted(loss_barcode),

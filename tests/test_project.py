@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -348,12 +348,19 @@ def test_installed_version_is_this_version() -> None:
 DISTRIBUTIONS = {"google": "protobuf", "PIL": "pillow"}
 """Where the name one imports is not the name one installs."""
 
+FOR_WORK = ("test", "dev")
+"""Extras for working on onnxtop."""
+
 FOR_PAGES = "jinja2"
 """Declared ahead of its use: the HTML report is written with it."""
 
 
-def _imported() -> set[str]:
-    trees = (ast.parse(text_of(module)) for module in MODULES)
+INTEGRATIONS = [module for module in MODULES if module.parent.name == "integrations"]
+"""Each imports the framework that it is called after, which whoever trains with it has."""
+
+
+def _imported(modules: Iterable[Path]) -> set[str]:
+    trees = (ast.parse(text_of(module)) for module in modules)
     nodes = [node for tree in trees for node in ast.walk(tree)]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
@@ -364,8 +371,17 @@ def _imported() -> set[str]:
 def test_what_is_imported_is_declared_and_the_reverse() -> None:
     project = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]
     base = {re.split(r"[<>=]", item)[0] for item in project["dependencies"]}
-    extras = {re.split(r"[<>=]", item)[0] for item in project["optional-dependencies"]["images"]}
-    assert _imported() == (base - {FOR_PAGES}) | extras
+    used = [items for extra, items in project["optional-dependencies"].items() if extra not in FOR_WORK]
+    extras = {re.split(r"[<>=]", item)[0] for items in used for item in items}
+    assert _imported(set(MODULES) - set(INTEGRATIONS)) == (base - {FOR_PAGES}) | extras
+
+
+@pytest.mark.parametrize("module", INTEGRATIONS, ids=shown_page)
+def test_a_framework_is_imported_in_its_own_module_alone(module: Path) -> None:
+    assert _imported([module]) - {"numpy"} <= {module.stem}
+    if _imported([module]) - {"numpy"}:
+        declared = text_of(ROOT / "tests" / "integrations" / f"requirements-{module.stem}.txt")
+        assert re.search(rf"^{module.stem}\b", declared, re.M)
 
 
 def test_licence_is_the_one_declared() -> None:

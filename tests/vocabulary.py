@@ -34,6 +34,7 @@ from onnxtop.results.diff import Diff
 from onnxtop.results.landscape import LossLandscape, Minimum
 from onnxtop.results.outcome import FailedModel
 from onnxtop.results.report import ON_DATA, Report
+from onnxtop.results.trace import Checkpoint, Event, Trace, TraceVerdict
 
 OWN = "ownname0"
 """Stands where a model has a name of its own; words with digits are no words."""
@@ -48,7 +49,7 @@ SAMPLES = ROOT / "sample_models"
 def modules(package: types.ModuleType) -> Iterator[types.ModuleType]:
     """Yield the modules of a package, however deep."""
     for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-        if not found.name.endswith("__main__"):
+        if not found.name.endswith("__main__") and ".integrations." not in found.name:  # frameworks
             yield importlib.import_module(found.name)
 
 
@@ -150,6 +151,25 @@ def landscapes(number: int) -> LossLandscape:
     )
 
 
+def traces(number: int) -> Trace:
+    """Return a training run: checkpoints of one architecture, and a failure."""
+    made: Trace = Filler(number).instance(Trace)
+    points = [
+        dataclasses.replace(Filler(number + i).instance(Checkpoint), name=f"{OWN}{i}", path=OWN)
+        for i in range(3)
+    ]
+    layers = next((point.layers for point in points if point.layers), ())
+    steps = [dataclasses.replace(point, layers=layers) for point in points]
+    event = Event(Filler(number).make(str, "kind", Event), OWN, steps[1].name, OWN)
+    names = {"stopped": steps[2].name, "best": steps[1].name}
+    return dataclasses.replace(
+        made,
+        verdict=TraceVerdict(made.verdict.course, steps[number % 3].name, OWN, (event,)),
+        stopping=dataclasses.replace(made.stopping, **(names if number % 2 else dict.fromkeys(names))),
+        checkpoints=(*steps, FailedModel(OWN, 3, OWN)),
+    )
+
+
 def pictures(number: int) -> Picture:
     """Return a layer graph with nodes of every kind, some of them cut off, and a cycle."""
     made = [
@@ -168,6 +188,7 @@ def exemplars(result: str, format_name: str, number: int) -> Any:
     one = {
         "diff": lambda: Filler(number).instance(Diff),
         "landscape": lambda: landscapes(number),
+        "trace": lambda: traces(number),
         "graph": lambda: pictures(number),
         "probe": lambda: [Probed(OWN, OWN, 3, probes(number)), failed][: 1 if format_name == "svg" else 2],
     }

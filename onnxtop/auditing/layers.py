@@ -1,8 +1,11 @@
 """The layers of a model, measured one at a time: what is kept of each when its weights are gone."""
 
+import hashlib
 import math
+import threading
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +73,8 @@ class Measured:
         The strongest weights, for deep graph persistence; None if that does not need them.
     filled
         How many weights are not zero in every row and column of each matrix.
+    digest
+        Of the weights and all else of the file that the layer is measured by; empty outside a series.
     """
 
     row: LayerReport
@@ -79,6 +84,34 @@ class Measured:
     structure: Structure | None = None
     scan: LayerScan | None = None
     filled: tuple[Filled, ...] = ()
+    digest: str = ""
+
+
+class Memory:
+    """What audits of a series with the same options share: null models, and what each layer left behind last.
+
+    A layer of which no byte changed is not measured again. Several threads may share one.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._own = threading.local()
+        self._last: dict[int, tuple[tuple[object, ...], Measured]] = {}
+
+    @property
+    def nulls(self) -> NullModels:
+        """The null models of this thread: they draw the same in every other."""
+        if not hasattr(self._own, "nulls"):
+            self._own.nulls = NullModels(self._seed)
+        nulls: NullModels = self._own.nulls
+        return nulls
+
+    def measured(self, number: int, key: tuple[object, ...], measure: Callable[[], Measured]) -> Measured:
+        """Return what a layer leaves behind, measured only if that is not known."""
+        known = self._last.get(number)
+        if known is None or known[0] != key:
+            known = self._last[number] = key, measure()
+        return known[1]
 
 
 def measure_layers(
@@ -88,11 +121,12 @@ def measure_layers(
     options: AuditOptions,
     progress: Progress | None,
     scanned: Container[int] = (),
+    memory: Memory | None = None,
 ) -> list[Measured]:
     """Measure every layer, reading and decoding its weights once, and holding those of one layer at a time.
 
     ``scanned`` are the numbers of the layers whose strongest weights are kept; ``progress`` is called after
-    each layer.
+    each layer. With a ``memory`` a layer that it knows is only read.
     """
     by_position = options.topology and options.conv in _BY_POSITION
     shapes = infer_shapes(model, options.input_shapes, options.dims) if by_position else {}
@@ -102,15 +136,14 @@ def measure_layers(
     for number, layer in enumerate(layers):
         kernel = _kernel(layer, shapes, options)
         weights = layer.blocks() if kernel is None else kernel.matrices()
-        found = _measure(layer, number, weights, kernel, nulls, options)
-        if options.topology:
-            found = replace(
-                found,
-                row=_with_sortedness(found.row, weights, options),
-                scan=scan_layer(weights, standardise=options.standardise) if number in scanned else None,
-                filled=filled_lines(weights),
-            )
-        measured.append(found)
+        measure = partial(_scanned, layer, number, weights, kernel, nulls, options, number in scanned)
+        if memory is None:
+            measured.append(measure())
+        else:
+            digest = _digest(layer, weights)
+            sizes = None if kernel is None else (kernel.in_size, kernel.out_size)
+            key = (digest, _row(layer), sizes, number in scanned)
+            measured.append(replace(memory.measured(number, key, measure), digest=digest))
         done += layer.parameters
         if progress is not None:
             progress(layer.name, done, total)
@@ -121,6 +154,39 @@ def _with_sortedness(row: LayerReport, weights: Blocks, options: AuditOptions) -
     if not options.sortedness or row.largest is None:
         return row
     return replace(row, sortedness=finite_or_none(mean_sortedness(weights, options.seed)))
+
+
+def _digest(layer: Layer, weights: Blocks) -> str:
+    """Return a digest of all that a layer is measured by, beside what its row says: weights, bias, codes."""
+    bias, codes = layer.bias(), layer.codes()
+    held = () if codes is None else (codes.codes, codes.scale)
+    state = hashlib.blake2b(digest_size=16)
+    for array in (*weights, *(() if bias is None else (bias,)), *held):
+        rows = array if array.flags.c_contiguous else array.T
+        state.update(f"{rows.dtype} {rows.shape}".encode())
+        state.update(rows.reshape(-1).view(np.uint8).data)
+    return state.hexdigest()
+
+
+def _scanned(
+    layer: Layer,
+    number: int,
+    weights: Blocks,
+    kernel: Kernel | None,
+    nulls: NullModels,
+    options: AuditOptions,
+    scan: bool,
+) -> Measured:
+    """Measure a layer, and take down what the graph of the network needs of it."""
+    found = _measure(layer, number, weights, kernel, nulls, options)
+    if not options.topology:
+        return found
+    return replace(
+        found,
+        row=_with_sortedness(found.row, weights, options),
+        scan=scan_layer(weights, standardise=options.standardise) if scan else None,
+        filled=filled_lines(weights),
+    )
 
 
 def _kernel(layer: Layer, shapes: Mapping[str, Shape], options: AuditOptions) -> Kernel | None:

@@ -1,9 +1,9 @@
 """The whole story of an audit on one page: read a model, measure its layers, report."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from onnxtop._version import __version__
 from onnxtop.auditing import network
 from onnxtop.auditing.constants import bad_constants, moved_normalisation
 from onnxtop.auditing.describing import coverage_of, function_of, layer_report, model_info
-from onnxtop.auditing.layers import Measured, Progress, measure_layers
+from onnxtop.auditing.layers import Measured, Memory, Progress, measure_layers
 from onnxtop.auditing.options import AuditOptions, check_options, settings_of
 from onnxtop.network import Blocks
 from onnxtop.options import declared
@@ -94,11 +94,23 @@ def audit(
 
 @dataclass(frozen=True, eq=False)
 class Audited:
-    """A report, and the model and layers it is about, for those who go on from there."""
+    """A report, and the model and layers it is about, for those who go on from there.
+
+    ``measured`` is what the layers left behind, ``figures`` what came of it.
+    """
 
     report: Report
     model: Model
     layers: Sequence[Layer]
+    measured: Sequence[Measured]
+    figures: neural_persistence.NetworkPersistence
+    options: AuditOptions
+
+    def mean(self, scale: Literal["global", "layer"]) -> float | None:
+        """Return the mean NP of the network in another scale."""
+        copies = [layer.name for layer in self.report.layers if layer.copy_of is not None]
+        figures = _persistence(self.measured, copies, replace(self.options, scale=scale))
+        return finite_or_none(figures.mean_normalized)
 
 
 def head_of(options: AuditOptions) -> Head:
@@ -113,8 +125,9 @@ def audited(
     *,
     policy: Policy | None = None,
     progress: Progress | None = None,
+    memory: Memory | None = None,
 ) -> Audited:
-    """Audit one ONNX file as `audit` does, and keep its layers."""
+    """Audit one ONNX file as `audit` does, and keep its layers; the audits of a series share a memory."""
     options = options or AuditOptions()
     shown = check_options(options)
     model = load(os.fspath(path), allow_external=options.allow_external)
@@ -124,11 +137,13 @@ def audited(
     layers = [layer for layer in found if isinstance(layer, Layer)]
     connected = network.neurons(model, constants, found, options) if options.topology else None
     scanned = network.measured_layers(connected, options)
-    nulls = NullModels(options.seed)
-    measured = measure_layers(model, layers, nulls, options, progress, scanned)
+    nulls = NullModels(options.seed) if memory is None else memory.nulls
+    measured = measure_layers(model, layers, nulls, options, progress, scanned, memory)
     counts = account(model, constants, found)
     coverage = coverage_of(counts, found)
-    figures = _figures(measured, connected, _reader(layers), nulls, options)
+    copies = find_copies({item.row.name: item.mark for item in measured}, _reader(layers))
+    persistence = _persistence(measured, copies, options)
+    figures = _figures(measured, copies, persistence, connected, nulls, options)
     figures["network"] = replace(figures["network"], moved=moved_normalisation(constants, counts))
     report = Report(
         tool=_TOOL,
@@ -147,31 +162,35 @@ def audited(
         layers=tuple(layer for layer in report.layers if shown.search(layer.name)),
         findings=tuple(f for f in report.findings if f.layer is None or shown.search(f.layer)),
     )
-    return Audited(report, model, layers)
+    return Audited(report, model, layers, measured, persistence, options)
 
 
 def _function(model: Model, counts: Account, options: AuditOptions) -> Function | None:
     return function_of(model, counts, normal=options.normal) if options.topology else None
 
 
-def _figures(
-    measured: Sequence[Measured],
-    connected: Connectivity | None,
-    read: Callable[[str], Blocks],
-    nulls: NullModels,
-    options: AuditOptions,
-) -> dict[str, Any]:
-    """Return what is reported of the network and its layers, from what the layers left behind."""
-    copies = find_copies({item.row.name: item.mark for item in measured}, read)
-    counted = _counting(measured, copies, options)
-    figures = neural_persistence.network_persistence(
+def _persistence(
+    measured: Sequence[Measured], copies: Container[str], options: AuditOptions
+) -> neural_persistence.NetworkPersistence:
+    return neural_persistence.network_persistence(
         {item.row.name: item.forest for item in measured if item.forest is not None},
         scale=options.scale,
         convention=options.convention,
         p=options.p,
-        counted=counted,
+        counted=_counting(measured, copies, options),
         apart=[item.row.name for item in measured if item.row.apart],
     )
+
+
+def _figures(
+    measured: Sequence[Measured],
+    copies: Mapping[str, str],
+    figures: neural_persistence.NetworkPersistence,
+    connected: Connectivity | None,
+    nulls: NullModels,
+    options: AuditOptions,
+) -> dict[str, Any]:
+    """Return what is reported of the network and its layers, from what the layers left behind."""
     scans = {number: item.scan for number, item in enumerate(measured) if item.scan is not None}
     filled = {number: item.filled for number, item in enumerate(measured)}
     whole = network.measure(connected, scans, filled, options) if options.topology else _NOT_MEASURED
@@ -181,6 +200,7 @@ def _figures(
         for name in (item.row.name,)
     )
     measures = _network(measured, copies, figures, whole, options)
+    counted = _counting(measured, copies, options)
     return {"network": replace(measures, variance=_variance(measured, counted)), "layers": tuple(rows)}
 
 
@@ -230,7 +250,7 @@ def _reader(layers: Sequence[Layer]) -> Callable[[str], Blocks]:
     return lambda name: by_name[name].blocks()
 
 
-def _counting(measured: Sequence[Measured], copies: Mapping[str, str], options: AuditOptions) -> list[str]:
+def _counting(measured: Sequence[Measured], copies: Container[str], options: AuditOptions) -> list[str]:
     """Return the layers that set the scale and enter the network's figures."""
     return [
         item.row.name

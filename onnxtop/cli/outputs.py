@@ -113,7 +113,7 @@ def write_interrupted(outputs: Sequence[Output]) -> None:
     for output in outputs:
         if text := interrupted.render(output.format):
             with writing(output):
-                _put(output, text)
+                put(output, text)
 
 
 def write_all(outputs: Sequence[Output], result: str, found: Any, options: RenderOptions) -> None:
@@ -209,11 +209,11 @@ def writing(output: Output) -> Iterator[None]:
 
 def _write(output: Output, result: str, found: Any, options: RenderOptions) -> None:
     if output.path is None and output.format in _DRAWN and sys.stdout is not None:
-        options = _look_of(sys.stdout, options)
-    _put(output, render(result, output.format, found, options))
+        options = look_of(sys.stdout, options)
+    put(output, render(result, output.format, found, options))
 
 
-def _put(output: Output, text: str) -> None:
+def put(output: Output, text: str) -> None:
     """Write a text whole."""
     if output.path is not None:
         data = text.encode("utf-8", "backslashreplace")
@@ -259,7 +259,7 @@ def _is_special(target: Path) -> bool:
     return target.exists() and not target.is_file()
 
 
-def _look_of(stream: TextIO, options: RenderOptions) -> RenderOptions:
+def look_of(stream: TextIO, options: RenderOptions) -> RenderOptions:
     """Return how a page should look on a stream: its width, colours and signs.
 
     What failed has been told on stderr, which shares the terminal.

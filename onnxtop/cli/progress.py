@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.live import Live
     from rich.progress import Progress, TaskID
 
 PATIENCE = 0.5
@@ -111,3 +112,34 @@ def _draw(label: str) -> "tuple[Progress, TaskID]":
     task = progress.add_task(label, total=1.0, left="")
     progress.start()
     return progress, task
+
+
+class GrowingPage:
+    """A page on stdout that is drawn anew in its place, and erased by ``stop``."""
+
+    def __init__(self, enabled: bool) -> None:
+        self.enabled = enabled and os.environ.get("TERM") != "dumb"
+        self.drawn: Live | None = None
+
+    def show(self, page: str) -> None:
+        """Draw a page in the place of the last."""
+        from rich.console import Console
+        from rich.live import Live
+        from rich.text import Text
+
+        if self.drawn is None:
+            self.drawn = Live(
+                console=Console(),
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self.drawn.start()
+        self.drawn.update(Text.from_ansi(page), refresh=True)
+
+    def stop(self) -> None:
+        """Erase the page, so that it can be written to stay."""
+        if self.drawn is not None:
+            self.drawn.stop()
+            self.drawn = None

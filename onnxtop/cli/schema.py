@@ -11,6 +11,7 @@ _SHIPPED = {
     "check": "report",
     "layers": "report",
     "diff": "diff",
+    "trace": "trace",
     "graph": "graph",
     "probe": "probe",
     "loss-barcode": "loss-barcode",
@@ -23,8 +24,8 @@ _SHIPPED = {
 def command(verb: str) -> int:
     """Print the JSON Schema of what a verb writes.
 
-    VERB is one that writes JSON; report, check and layers have one shape, the default. A line of -f jsonl
-    is a whole document of that shape.
+    VERB is one that writes JSON; report, check and layers have one shape, the default. A line of their
+    -f jsonl is a whole document of that shape.
     """
     shipped = _SHIPPED[verb]
     text = (files("onnxtop.results") / f"{shipped}.schema.json").read_text(encoding="utf-8")

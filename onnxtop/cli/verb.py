@@ -35,9 +35,9 @@ class Run:
     lines: Lines
     seconds: dict[str, float] | None = None
 
-    def check(self, inputs: Iterable[str | FailedModel]) -> None:
+    def check(self, inputs: Iterable[str | FailedModel], more: Sequence[Output] = ()) -> None:
         """Refuse before the work outputs that could not be written, or would overwrite what is read."""
-        check(self.outputs, [path for path in inputs if isinstance(path, str)])
+        check([*self.outputs, *more], [path for path in inputs if isinstance(path, str)])
 
     def rendering(self, fail_on: str | None = None, head: "Head | None" = None) -> RenderOptions:
         """Return how results are shown."""

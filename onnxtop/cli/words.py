@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import click
 
 from onnxtop.cli import EXIT_CODES, VERBS
-from onnxtop.glossary import diff, gate, graph, landscape, measures, probe, report
+from onnxtop.glossary import diff, gate, graph, landscape, measures, probe, report, trace
 from onnxtop.glossary.term import Term
 from onnxtop.rules.catalogue import FAMILIES, RULES
 from onnxtop.rules.rule import Rule
@@ -26,6 +26,7 @@ TERMS: Mapping[str, tuple[Term, ...]] = {
     "report": report.TERMS,
     "check": gate.TERMS,
     "diff": diff.TERMS,
+    "trace": trace.TERMS,
     "graph": graph.TERMS,
     "probe": probe.TERMS,
     "loss-barcode": landscape.TERMS,
@@ -35,6 +36,7 @@ TERMS: Mapping[str, tuple[Term, ...]] = {
 _DOCUMENTED = (
     "onnxtop.results.report.Report",
     "onnxtop.results.diff.Diff",
+    "onnxtop.results.trace.Trace",
     "onnxtop.results.landscape.LossLandscape",
     "onnxtop.loss.summary.LossProbeResult",
     "onnxtop.render.graph.picture.Picture",
@@ -44,6 +46,7 @@ _DOCUMENTED = (
     "onnxtop.loss.options.ProbeOptions",
     "onnxtop.landscape.options.BarcodeOptions",
     "onnxtop.comparison.options.CompareOptions",
+    "onnxtop.tracing.options.TraceOptions",
 )
 """Dataclasses whose docstrings say what their fields and the values of these mean, with all those inside."""
 
@@ -56,6 +59,10 @@ class Entry:
     names: tuple[str, ...]
     title: str
     parts: Mapping[str, str] = field(default_factory=dict)
+
+
+_MANY = 8
+"""So many verbs with one option are counted, not named, in a title."""
 
 
 def normal(name: str) -> str:
@@ -147,7 +154,8 @@ def _options() -> Iterator[Entry]:
         option = shown[flag]
         names = (flag, *option.opts, *option.secondary_opts, option.name or flag)
         source = {"source": f"onnxtop help {verbs[0]}"}
-        title = f"{flag}: an option of {', '.join(verbs)}"
+        named = ", ".join(verbs) if len(verbs) < _MANY else f"{len(verbs)} verbs"
+        title = f"{flag}: an option of {named}"
         yield Entry("options", names, title, {**parts, **_choices(option), **source})
 
 

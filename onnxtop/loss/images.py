@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxtop.errors import UsageError
+from onnxtop.errors import MissingLibraryError, UsageError
 from onnxtop.gradient.graph import Array
 from onnxtop.loss.options import Pixels
 
@@ -46,7 +46,7 @@ def read_images(folder: Path, look: Pixels) -> tuple[Images, Array, tuple[str, .
     Raises
     ------
     UsageError
-        Pillow is not installed, or there is no folder of images.
+        There is no folder of images, or Pillow is not installed.
     """
     _pillow()
     classes = sorted(path for path in folder.iterdir() if path.is_dir() and _images_in(path))
@@ -72,9 +72,7 @@ def _pillow() -> Any:
     try:
         from PIL import Image  # type: ignore[import-not-found,unused-ignore]  # an extra
     except ImportError:
-        raise UsageError(
-            "wanted Pillow for reading images, found it missing; install it: pip install 'onnxtop[images]'"
-        ) from None
+        raise MissingLibraryError.of("Pillow for reading images", "'onnxtop[images]'") from None
     return Image
 
 

@@ -35,13 +35,17 @@ def is_model(path: Path) -> bool:
 
 @functools.cache
 def _locations(model: Path) -> frozenset[Path]:
-    """Return the real paths of the files that a model keeps weights in, beside itself."""
+    return frozenset(files_of(model))
+
+
+def files_of(model: Path) -> list[Path]:
+    """Return the real paths of the files that a model keeps weights in, beside itself, sorted."""
     outline = _outline(model)
     found = set()
     for tensor in _tensors(outline) if outline is not None else ():
         if tensor.data_location == TensorProto.EXTERNAL:
             found |= {entry.value for entry in tensor.external_data if entry.key == "location"}
-    return frozenset(filter(None, (_real(model, location) for location in found - {INLINE})))
+    return sorted(filter(None, {_real(model, location) for location in found - {INLINE}}))
 
 
 def _real(model: Path, location: str) -> Path | None:

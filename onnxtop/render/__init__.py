@@ -30,6 +30,7 @@ RENDERERS: Mapping[str, Mapping[str, str]] = {
     "graph": _modules("graph", "text", "dot", "graphml", "json", "mermaid"),
     "probe": _modules("probe", "terminal", "json", "svg"),
     "landscape": _modules("landscape", "terminal", "json", "svg"),
+    "trace": _modules("trace", "terminal", "json", "jsonl", "csv", "markdown", "svg"),
 }
 """Result to its formats, the first of them the default; format to the module that renders it.
 
@@ -64,7 +65,7 @@ class RenderOptions:
     terminal format to ASCII. ``fail_on`` says which findings are failures: the verdict depends on it. Without
     ``failed`` the terminal format leaves out models that could not be analysed. ``head`` is what the reports
     of the run have in common, for where no report tells it. ``seconds`` are what each model took, by path, if
-    they are to be written.
+    they are to be written. ``height`` is that of a terminal in which a page grows.
     """
 
     width: int = 80
@@ -75,6 +76,7 @@ class RenderOptions:
     failed: bool = True
     head: "Head | None" = None
     seconds: Mapping[str, float] | None = None
+    height: int | None = None
 
 
 def suffixes(result: str) -> dict[str, str]:

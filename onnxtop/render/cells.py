@@ -15,7 +15,11 @@ BAR = 10
 
 @dataclass(frozen=True)
 class Signs:
-    """The signs of a page; ``steps`` fill the last cell of a bar, the last of them fills a whole cell."""
+    """The signs of a page.
+
+    ``steps`` fill the last cell of a bar, the last of them fills a whole cell; ``heights`` are those of a
+    course, the lowest first.
+    """
 
     undefined: str
     times: str
@@ -24,6 +28,7 @@ class Signs:
     gap: str
     rule: str
     steps: str
+    heights: str
     ascii_only: bool = False
 
     def shown(self, text: str) -> str:
@@ -47,9 +52,19 @@ class Signs:
         whole, part = divmod(round(min(max(value, 0.0), 1.0) * BAR * cell), cell)
         return self.steps[-1] * whole + (self.steps[part - 1] if part else "")
 
+    def levels(self, values: Sequence[float | None], low: float, high: float) -> str:
+        """Draw a sign a value, as high as it is between two others; a blank where it is not defined."""
+        top, span = len(self.heights) - 1, (high - low) or 1.0
+        return "".join(
+            self.heights[round(min(max((value - low) / span, 0.0), 1.0) * top)]
+            if value is not None and defined(value)
+            else " "
+            for value in values
+        )
 
-UNICODE = Signs(DASH, TIMES, " · ", "…", "⋮", "─", "▏▎▍▌▋▊▉█")
-ASCII = Signs("-", "x", ", ", "..", ":", "-", "#", ascii_only=True)
+
+UNICODE = Signs(DASH, TIMES, " · ", "…", "⋮", "─", "▏▎▍▌▋▊▉█", "▁▂▃▄▅▆▇█")
+ASCII = Signs("-", "x", ", ", "..", ":", "-", "#", ".:-=+*%#", ascii_only=True)
 
 
 def elide(text: str, width: int, ellipsis: str = "…") -> str:

@@ -6,6 +6,10 @@ from collections.abc import Iterable
 
 from onnxtop.render.text import visible
 
+INK, FAINT, GRID, BACK = "#24292f", "#8b949e", "#eaeef2", "#ffffff"
+COLOURS = ("#0969da", "#cf222e", "#1a7f37", "#8250df", "#bf8700", "#1b7c83", "#bc4c00", "#6e40c9")
+"""Ink, what is beside it, lines of axes, the ground, and what tells curves apart."""
+
 
 def document(width: int, height: int, parts: Iterable[str], **attributes: str | float) -> str:
     """Write a page on a white ground."""
@@ -27,6 +31,11 @@ def element(name: str, words: str | None = None, **attributes: str | float) -> s
 def text(x: float, y: float, words: str, **attributes: str | float) -> str:
     """Write words; what does not print in them is escaped."""
     return element("text", visible(words), x=x, y=y, **attributes)
+
+
+def label(x: float, y: float, words: str, *, anchor: str = "start", colour: str = INK, size: int = 12) -> str:
+    """Write words of a picture in its one look."""
+    return text(float(x), float(y), words, text_anchor=anchor, fill=colour, font_size=size)
 
 
 def _opened(name: str, attributes: dict[str, str | float]) -> str:

@@ -20,6 +20,9 @@ from onnxtop.topology.facts import LayerRole
 NOT_ASKED = "topology was not asked for"
 """The reason of every figure of layers that were only read."""
 
+NP, NP_MEAN, DGP, Z = "np", "np/mean", "dgp", "z"
+"""Names of metrics, the same in every logger: ``np/<layer>`` and ``z/<layer>`` beside the network's."""
+
 ON_DATA = ("run", "loss_probe", "loss_landscape")
 """Keys of a report that are there only if the model was run."""
 
@@ -338,6 +341,27 @@ class Report:
     run: ModelRun | None = None
     loss_probe: Mapping[str, Any] | None = None
     loss_landscape: Mapping[str, Any] | None = None
+
+    @property
+    def has_convolutions(self) -> bool:
+        """Whether a layer is one, whatever the dialect calls it."""
+        return any("Conv" in layer.op_type for layer in self.layers)
+
+    def metrics(self) -> dict[str, float]:
+        """Return the figures that loggers draw over time, by name; what is not defined is left out.
+
+        ``np/mean`` and ``dgp`` are the network's normalized neural persistence and deep graph persistence,
+        ``np/<layer>`` and ``z/<layer>`` a layer's normalized neural persistence and how far that is from
+        chance. The network's stand last, and in the place of a layer called mean.
+        """
+        layers = [(layer.name, layer.neural_persistence) for layer in self.layers]
+        values = {f"{NP}/{name}": figures.normalized for name, figures in layers}
+        values |= {f"{Z}/{name}": figures.z for name, figures in layers}
+        values |= {
+            NP_MEAN: self.network.neural_persistence.mean_normalized,
+            DGP: self.network.deep_graph_persistence.normalized,
+        }
+        return {name: value for name, value in values.items() if value is not None}
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, keys in the order of the fields.

@@ -98,6 +98,11 @@ def judged(report: Report) -> list[LayerReport]:
     ]
 
 
+def untouched(report: Report) -> list[LayerReport]:
+    """Return those of them that show no training."""
+    return [layer for layer in judged(report) if _is_untouched(layer)]
+
+
 def _is_untrained(report: Report, policy: Policy) -> bool:
     """Tell whether nothing in a network shows training, as the glossary has it."""
     most, layers, large = policy.band("untrained.share").max, own_weights(report), judged(report)

@@ -2,10 +2,12 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import audit
 from onnxtop.errors import UsageError
 from onnxtop.results.report import Finding, Report
@@ -95,6 +97,30 @@ def test_every_sample_there_and_back(samples: Path) -> None:
     for path in paths:
         plain = audit(path).to_dict()
         assert Report.from_dict(json.loads(json.dumps(plain, allow_nan=False))).to_dict() == plain
+
+
+def test_metrics_are_the_figures_of_the_report(samples: Path) -> None:
+    path = samples / "mlp_torch_dynamo.onnx"
+    report = audit(path)
+    metrics = report.metrics()
+    plain = report.to_dict()
+    network, layers = plain["network"], plain["layers"]
+    expected = {"np/mean": network["neural_persistence"]["mean_normalized"]}
+    expected["dgp"] = network["deep_graph_persistence"]["normalized"]
+    for layer in layers:
+        expected[f"np/{layer['name']}"] = layer["neural_persistence"]["normalized"]
+        expected[f"z/{layer['name']}"] = layer["neural_persistence"]["z"]
+    assert len(expected) == 2 + 2 * 3
+    assert metrics == pytest.approx(expected, rel=1e-11)
+    quick = audit(path, AuditOptions(structure=False)).metrics()
+    assert quick == {name: value for name, value in metrics.items() if not name.startswith("z/")}
+    assert audit(path, AuditOptions(topology=False)).metrics() == {}
+
+
+def test_the_mean_of_the_network_is_never_that_of_a_layer_of_that_name(report: Report) -> None:
+    renamed = replace(report, layers=(replace(report.layers[0], name="mean"), *report.layers[1:]))
+    assert renamed.metrics()["np/mean"] == report.network.neural_persistence.mean_normalized
+    assert Report.from_dict(report.to_dict()).metrics() == pytest.approx(report.metrics(), rel=1e-11)
 
 
 def test_floats_carry_twelve_digits(tmp_path: Path) -> None:

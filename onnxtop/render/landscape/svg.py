@@ -5,13 +5,11 @@ from collections.abc import Iterator, Sequence
 
 from onnxtop.render import RenderOptions
 from onnxtop.render.landscape.facts import at_most, described, short_names
-from onnxtop.render.svg import Scale, clipped, document, element, text
+from onnxtop.render.svg import BACK, COLOURS, FAINT, GRID, Scale, clipped, document, element, label
 from onnxtop.results.landscape import LossLandscape, Pass
 
 _WIDTH, _LEFT, _RIGHT = 860, 170, 40
 _BAR, _CURVES = 26, 260
-_INK, _FAINT, _GRID, _BACK = "#24292f", "#8b949e", "#eaeef2", "#ffffff"
-_COLOURS = ("#0969da", "#cf222e", "#1a7f37", "#8250df", "#bf8700", "#1b7c83", "#bc4c00", "#6e40c9")
 
 
 def render(landscape: LossLandscape, options: RenderOptions) -> str:
@@ -25,7 +23,7 @@ def render(landscape: LossLandscape, options: RenderOptions) -> str:
     height = curves + _CURVES + 60 + 18 * math.ceil(len(chosen) / 3)
     parts = (
         element("title", f"Loss barcode of {len(landscape.minima)} minima"),
-        element("rect", width=_WIDTH, height=height, fill=_BACK),
+        element("rect", width=_WIDTH, height=height, fill=BACK),
         *_head(landscape),
         *_bars(landscape, short, top, axis),
         *_curves(landscape, chosen, short, curves),
@@ -35,12 +33,12 @@ def render(landscape: LossLandscape, options: RenderOptions) -> str:
 
 def _head(landscape: LossLandscape) -> Iterator[str]:
     score = landscape.score
-    yield _text(20, 30, "Loss barcode" if landscape.complete else "Loss barcode (incomplete)", size=18)
+    yield label(20, 30, "Loss barcode" if landscape.complete else "Loss barcode (incomplete)", size=18)
     how = (
         f"N = {score.n_minima} minima, {landscape.finder}, upper bound; mean finite length, onnxtop's reading"
     )
-    yield _text(20, 52, f"TO-score {at_most(score.mean, '≤')} ({how})")
-    yield _text(20, 70, " · ".join(described(landscape)), colour=_FAINT)
+    yield label(20, 52, f"TO-score {at_most(score.mean, '≤')} ({how})")
+    yield label(20, 70, " · ".join(described(landscape)), colour=FAINT)
 
 
 def _bars(landscape: LossLandscape, short: dict[str, str], top: int, axis: int) -> Iterator[str]:
@@ -49,15 +47,15 @@ def _bars(landscape: LossLandscape, short: dict[str, str], top: int, axis: int) 
     scale = Scale(min(births), max([*births, *deaths]), _LEFT, _WIDTH - _RIGHT - 20)
     for value in scale.ticks():
         x = scale(value)
-        yield element("line", x1=x, y1=top - 6, x2=x, y2=axis, stroke=_GRID)
-        yield _text(x, axis + 16, f"{value:g}", anchor="middle", colour=_FAINT)
-    yield _text((_LEFT + _WIDTH - _RIGHT) / 2, axis + 36, "loss", anchor="middle", colour=_FAINT)
+        yield element("line", x1=x, y1=top - 6, x2=x, y2=axis, stroke=GRID)
+        yield label(x, axis + 16, f"{value:g}", anchor="middle", colour=FAINT)
+    yield label((_LEFT + _WIDTH - _RIGHT) / 2, axis + 36, "loss", anchor="middle", colour=FAINT)
     for number, minimum in enumerate(landscape.minima):
         y = top + _BAR * number + 8
         start = scale(minimum.loss)
         end = float(_WIDTH - _RIGHT) if minimum.death is None else max(scale(minimum.death), start + 1)
-        colour = _FAINT if minimum.reason else _COLOURS[0]
-        yield _text(_LEFT - 14, y + 4, short[minimum.name], anchor="end")
+        colour = FAINT if minimum.reason else COLOURS[0]
+        yield label(_LEFT - 14, y + 4, short[minimum.name], anchor="end")
         yield element("line", x1=start, y1=y, x2=end, y2=y, stroke=colour, stroke_width=7)
         yield element("circle", cx=start, cy=y, r=4.5, fill=colour)
         if minimum.death is None:
@@ -65,14 +63,14 @@ def _bars(landscape: LossLandscape, short: dict[str, str], top: int, axis: int) 
         if minimum.length is not None:
             yield _beside(end, y, at_most(minimum.length, "≤"))
     if any(minimum.reason for minimum in landscape.minima):
-        yield _text(20, axis + 36, "grey: no minimum, see the report", colour=_FAINT)
+        yield label(20, axis + 36, "grey: no minimum, see the report", colour=FAINT)
 
 
 def _beside(end: float, y: float, words: str) -> str:
     """Write the length after a bar, or above its end where there is no room after it."""
     if end < _WIDTH - _RIGHT - 80:
-        return _text(end + 8, y + 4, words, colour=_FAINT, size=11)
-    return _text(end, y - 6, words, anchor="end", colour=_FAINT, size=11)
+        return label(end + 8, y + 4, words, colour=FAINT, size=11)
+    return label(end, y - 6, words, anchor="end", colour=FAINT, size=11)
 
 
 def _curves(
@@ -85,22 +83,22 @@ def _curves(
     low = min(minimum.loss for minimum in landscape.minima)
     scale = Scale(low, max(finite), top + _CURVES, top)
     across = Scale(0.0, 1.0, _LEFT, _WIDTH - _RIGHT)
-    yield _text(_LEFT, top - 14, "Loss along the paths that end a bar")
+    yield label(_LEFT, top - 14, "Loss along the paths that end a bar")
     for value in scale.ticks():
         y = scale(value)
-        yield element("line", x1=_LEFT, y1=y, x2=_WIDTH - _RIGHT, y2=y, stroke=_GRID)
-        yield _text(_LEFT - 10, y + 4, f"{value:g}", anchor="end", colour=_FAINT)
+        yield element("line", x1=_LEFT, y1=y, x2=_WIDTH - _RIGHT, y2=y, stroke=GRID)
+        yield label(_LEFT - 10, y + 4, f"{value:g}", anchor="end", colour=FAINT)
     for number, item in enumerate(chosen):
-        colour = _COLOURS[number % len(_COLOURS)]
+        colour = COLOURS[number % len(COLOURS)]
         for run in _runs(item):
             points = " ".join(f"{across(x):.1f},{scale(y):.1f}" for x, y in run)
             yield element("polyline", points=points, fill="none", stroke=colour, stroke_width=1.8)
         x, y = 20 + 280 * (number % 3), top + _CURVES + 44 + 18 * (number // 3)
         yield element("rect", x=x, y=y - 5, width=14, height=3, fill=colour)
         words = f"{short[item.first]} → {short[item.second]}, {at_most(item.height, '≤')}"
-        yield _text(x + 20, y, words, size=11)
+        yield label(x + 20, y, words, size=11)
     caption = "from the lower end of the path to the higher"
-    yield _text((_LEFT + _WIDTH - _RIGHT) / 2, top + _CURVES + 20, caption, anchor="middle", colour=_FAINT)
+    yield label((_LEFT + _WIDTH - _RIGHT) / 2, top + _CURVES + 20, caption, anchor="middle", colour=FAINT)
 
 
 def _runs(item: Pass) -> Iterator[list[tuple[float, float]]]:
@@ -114,9 +112,3 @@ def _runs(item: Pass) -> Iterator[list[tuple[float, float]]]:
             run = []
     if run:
         yield run
-
-
-def _text(
-    x: float, y: float, words: str, *, anchor: str = "start", colour: str = _INK, size: int = 12
-) -> str:
-    return text(float(x), float(y), words, text_anchor=anchor, fill=colour, font_size=size)

@@ -13,9 +13,6 @@ from onnxtop.render.table import Column, Layout, Row, table
 from onnxtop.render.text import counted
 from onnxtop.results.landscape import LossLandscape, Minimum, Pass
 
-_LEVELS = "▁▂▃▄▅▆▇█"
-_ASCII_LEVELS = ".:-=+*%#"
-
 _COLUMNS = {
     "minimum": Column("minimum", "left"),
     "birth": Column("birth"),
@@ -44,10 +41,6 @@ class _LandscapePage(Page):
     """One landscape on one page."""
 
     narrowest = 60
-
-    def __init__(self, options: RenderOptions) -> None:
-        super().__init__(options)
-        self.levels = _LEVELS if options.unicode else _ASCII_LEVELS
 
     def draw(self, landscape: LossLandscape) -> str:
         """Return the finished page."""
@@ -156,10 +149,8 @@ class _LandscapePage(Page):
         for position, loss in zip(item.positions, item.losses, strict=True):
             cell = min(int(position * room), room - 1)
             tops[cell] = max(tops[cell], math.inf if loss is None else loss)
-        cells = list(_filled(tops))
-        span = (high - low) or 1.0
-        steps = len(self.levels) - 1
-        return "".join(self.levels[round(min(max((loss - low) / span, 0.0), 1.0) * steps)] for loss in cells)
+        cells = _filled(tops)
+        return self.signs.levels([min(loss, high) for loss in cells], low, high)
 
     def _notes(self, landscape: LossLandscape) -> None:
         spent = f"{counted(landscape.gradients, 'gradient')}, {counted(landscape.evaluations, 'evaluation')}"

@@ -40,7 +40,7 @@ def render(results: Sequence[Result], options: RenderOptions) -> str:
     table = csv.DictWriter(buffer, COLUMNS, restval="")
     table.writeheader()
     for result in results:
-        table.writerows({name: _cell(value) for name, value in row.items()} for row in _rows(result))
+        table.writerows({name: cell(value) for name, value in row.items()} for row in _rows(result))
     return buffer.getvalue()
 
 
@@ -82,7 +82,7 @@ def _role(role: Mapping[str, Any] | None) -> dict[str, Any]:
     return {f"dgp_{name}": value for name, value in ({**role, **ranges}).items() if name in _ROLE}
 
 
-def _cell(value: Any) -> Any:
+def cell(value: Any) -> Any:
     """Leave numbers alone; make text safe for spreadsheets and terminals."""
     if not isinstance(value, str):
         return value

@@ -1,0 +1,142 @@
+"""``onnxtop trace``: how training got there, checkpoint by checkpoint, and when it could have stopped."""
+
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from onnxtop.auditing.options import AuditOptions
+from onnxtop.cli import messages
+from onnxtop.cli.analysis import attempts, readable
+from onnxtop.cli.models import find_models
+from onnxtop.cli.options import MEASURED, options_of
+from onnxtop.cli.outputs import Output, look_of, put, writing
+from onnxtop.cli.progress import GrowingPage
+from onnxtop.cli.verb import Run, Verb
+from onnxtop.errors import ModelError, UsageError
+from onnxtop.options import with_values
+from onnxtop.results.outcome import INTERRUPTED, FailedModel, exit_code
+from onnxtop.tracing.logs import files_of
+from onnxtop.tracing.options import TraceOptions, WatchOptions
+from onnxtop.tracing.stopping import StoppingOptions
+
+if TYPE_CHECKING:
+    from onnxtop.results.trace import Step
+    from onnxtop.tracing.story import Series
+
+
+EXIT_CODES = """\b
+Exit codes:
+  0    every checkpoint was traced; with --until-stop: the rule fired
+  2    usage error, or checkpoints of several architectures
+  3    a checkpoint could not be read
+  4    nothing to trace: no weight tensors, or no models
+  5    internal error
+  130  interrupted: what was done is written
+Several failures: the code is the first that applies
+of 130, 2, 5, 3, 0, 4."""
+
+
+@click.command("trace", cls=Verb, result="trace", epilog=EXIT_CODES)
+@click.argument("checkpoints", metavar="CHECKPOINT...", nargs=-1, required=True)
+@options_of(TraceOptions, "order", "label")
+@options_of(StoppingOptions)
+@options_of(AuditOptions, "data")
+@options_of(TraceOptions, "metric_file")
+@options_of(WatchOptions)
+@options_of(TraceOptions, "log", "cache", "jobs")
+@options_of(AuditOptions, *MEASURED, "allow_external", "peepholes")
+def command(
+    run: Run, checkpoints: tuple[str, ...], follow: bool, until_stop: bool, interval: float, **options: Any
+) -> int:
+    """How training got there, checkpoint by checkpoint, and when to stop.
+
+    CHECKPOINT is an ONNX file, a folder (every *.onnx below it) or a pattern; all of one architecture. With
+    --follow it is one folder.
+    """
+    asked = with_values(TraceOptions(), options)
+    watching = WatchOptions(follow, until_stop, interval)
+    found = [] if follow else find_models(checkpoints)
+    logs = [Output("csv", path) for path in files_of(asked.log)]
+    run.check([*found, *(path for path in (asked.audit.data, asked.metric_file) if path)], logs)
+    from onnxtop.tracing.story import Series  # loads numpy and onnx: not for help
+
+    series = Series(asked, None if follow else run.progress, growing=follow)
+    with series.logs:
+        interrupted = _follow(run, series, checkpoints, watching) if follow else _all(run, series, found)
+        run.write(series.trace(complete=not interrupted))
+    codes = [step.code if isinstance(step, FailedModel) else 0 for step in series.steps]
+    if interrupted:
+        return INTERRUPTED
+    return 0 if until_stop else exit_code(codes)
+
+
+def _all(run: Run, series: "Series", found: Sequence[str | FailedModel]) -> bool:
+    """Measure checkpoints that are there; return whether that was interrupted."""
+    from onnxtop.tracing.series import placed
+
+    places = placed([model for model in found if isinstance(model, str)], series.options)
+    sources = series.sources(places)
+    models: list[str | FailedModel] = [place.path for place in places]
+    models += [each for each in found if isinstance(each, FailedModel)]
+    run.progress.wait()
+    # what does not fit the first checkpoint ends the run, and so does what was asked wrongly
+    for step in attempts(run, models, lambda path: series.add(next(sources)), fatal=(UsageError,)):
+        if isinstance(step, FailedModel):
+            series.fail(step)
+        run.add(step, run.rendering())
+    return any(isinstance(step, FailedModel) and step.code == INTERRUPTED for step in series.steps)
+
+
+def _follow(run: Run, series: "Series", folders: tuple[str, ...], options: WatchOptions) -> bool:
+    """Measure the checkpoints of a folder as they appear; return whether that was interrupted."""
+    from onnxtop.tracing.watching import Watch
+
+    if len(folders) != 1 or Path(folders[0]).is_file():
+        raise UsageError(f"wanted one folder to follow, found {', '.join(folders)}")
+    if not Path(folders[0]).is_dir():
+        raise ModelError(f"{folders[0]}: wanted a folder to follow, found none")
+    watch = Watch(folders[0], series, options.interval)
+    steps = watch.steps()
+    page = _page_of(run)
+    try:
+        while not (options.until_stop and series.rule.stopped):
+            with run.interrupts.heard(), readable(folders[0], "measure these checkpoints"):
+                step = next(steps)
+            _show(run, series, step, page)
+    except KeyboardInterrupt:
+        for failed in watch.waiting.values():
+            series.fail(failed)
+        return True
+    finally:
+        page.stop()
+        steps.close()
+    return False
+
+
+def _page_of(run: Run) -> GrowingPage:
+    """Return the page that grows on stdout, off where nobody sees it."""
+    drawn = any(output.path is None and output.format == "terminal" for output in run.outputs)
+    return GrowingPage(drawn and sys.stdout is not None and sys.stdout.isatty())
+
+
+def _show(run: Run, series: "Series", step: "Step", page: GrowingPage) -> None:
+    """Tell of one more checkpoint: on the page, as a line of its own, or on stderr if it has no figures."""
+    from onnxtop.render import render
+    from onnxtop.render.trace.facts import line
+
+    run.add(step, run.rendering())
+    if page.enabled:
+        height = shutil.get_terminal_size((80, 24)).lines
+        look = replace(look_of(sys.stdout, run.rendering()), height=height)
+        page.show(render("trace", "terminal", series.trace(), look))
+    elif isinstance(step, FailedModel):
+        messages.error(step.message, step.path)
+    else:
+        for output in (each for each in run.outputs if each == Output("terminal")):
+            with writing(output):
+                put(output, line(step) + "\n")

@@ -1,0 +1,153 @@
+"""What the formats for people say about a training run, in plain words and before any markup."""
+
+from collections.abc import Sequence
+
+from onnxtop.render.text import counted, defined, figure, number
+from onnxtop.results.trace import Checkpoint, Cost, Event, Stopping, Trace
+
+LONG_TABLE = 40
+"""A table of more checkpoints than this is cut in its middle."""
+FIRST, LAST = 10, 25
+_ALONE = 3
+"""So many layers with one fate have a sentence each."""
+
+
+def about(trace: Trace) -> list[str]:
+    """Say in phrases what the figures depend on."""
+    chosen = trace.settings
+    layers = len(trace.measured[-1].layers) if trace.measured else 0
+    scores = trace.measured[-1].judged_on if trace.measured else None
+    return [
+        counted(len(trace.checkpoints), "checkpoint"),
+        counted(layers, "layer"),
+        f"convention {chosen.convention}",
+        f"scale {number(chosen.scale)}",
+        f"p {number(chosen.p)}",
+        f"bias {chosen.bias}",
+        f"conv {chosen.conv}",
+        *([f"scores: {scores.split}"] if scores else []),
+    ]
+
+
+def stopping(trace: Trace) -> list[str]:
+    """Say what the stopping rule would have done, a sentence a line."""
+    found = trace.stopping
+    return [_fired(found), *_cost(found), *([found.caveat] if found.caveat else [])]
+
+
+def _fired(found: Stopping) -> str:
+    rule = f"patience {found.patience}, min-delta {found.min_delta:g}, burn-in {found.burn_in}"
+    measure = {"np": "mean NP", "dgp": "DGP"}[found.measure]
+    best = "" if found.best is None else f"; the last rise of {measure} was at {found.best}"
+    if found.stopped is None:
+        return f"stopping rule ({rule}): would not have stopped{best}"
+    saved = f"{found.saved:,} of {counted(found.checks, 'checkpoint')} saved"
+    return f"stopping rule ({rule}): would have stopped at {found.stopped}, {saved}{best}"
+
+
+def _cost(found: Stopping) -> list[str]:
+    cost = found.cost
+    if cost is None:
+        return []
+    last = f"accuracy on {cost.source} is {percent(cost.last)} at the last checkpoint"
+    where = f"would have stopped at {cost.validation}" if cost.validation else "would not have stopped"
+    other = f"a patience of {found.patience} on the loss {where}: {percent(cost.validation_stopped)}"
+    if found.stopped is None:
+        return [f"{last}; {other}"]
+    against = " and ".join(
+        f"{points(cost, value)} against {what}"
+        for value, what in ((cost.validation_stopped, "stopping on the loss"), (cost.last, "never stopping"))
+    )
+    return [f"accuracy at {found.stopped} is {percent(cost.stopped)}: {against}", f"{last}; {other}"]
+
+
+def points(cost: Cost, value: float | None) -> str:
+    """Say how far the accuracy of the rule is above or below another one.
+
+    >>> points(Cost("test", 0.97, None, None, None), 0.972)
+    '-0.20 points'
+    """
+    if cost.stopped is None or value is None:
+        return "not known"
+    return f"{100 * (cost.stopped - value):+.2f} points"
+
+
+def percent(value: float | None, undefined: str = "not known") -> str:
+    """Write a share.
+
+    >>> percent(0.972), percent(None)
+    ('97.2 %', 'not known')
+    """
+    return undefined if value is None else f"{100 * value:.4g} %"
+
+
+def share(value: float | None) -> str:
+    """Write a share of few things.
+
+    >>> share(1 / 3), share(None)
+    ('33.3 %', '')
+    """
+    return "" if value is None else f"{100 * value:.3g} %"
+
+
+def small(value: float | None) -> str:
+    """Write a change, which may be tiny.
+
+    >>> small(0.25), small(0.0004), small(0.0), small(None)
+    ('0.250', '4.0e-04', '0', '')
+    """
+    if value is None:
+        return ""
+    if value == 0:
+        return "0"
+    return f"{value:.1e}" if value < 0.001 else f"{value:.3f}" if value < 100 else f"{value:.3g}"
+
+
+def line(point: Checkpoint) -> str:
+    """Say in one line what a checkpoint is, for a log."""
+    scores = point.judged_on
+    parts = [
+        f"NP {figure(point.neural_persistence)}",
+        f"DGP {figure(point.deep_graph_persistence)}",
+        *([f"untrained {share(point.untrained)}"] if point.untrained is not None else []),
+        *([f"moved {small(point.moved)}"] if point.moved is not None else []),
+        *([f"loss {figure(scores.loss)}"] if scores else []),
+        *([f"accuracy {percent(scores.accuracy)}"] if scores and scores.accuracy is not None else []),
+        *(["stop"] if point.stop else []),
+    ]
+    return f"{point.name}  {', '.join(parts)}"
+
+
+def events(trace: Trace, all_rows: bool) -> list[str]:
+    """Tell what happened, a sentence each; many layers with one fate share a sentence."""
+    groups: dict[tuple[str, str | None], list[Event]] = {}
+    for event in trace.verdict.events:
+        groups.setdefault((event.kind, event.checkpoint), []).append(event)
+    sentences = []
+    for (kind, checkpoint), group in groups.items():
+        if all_rows or len(group) <= _ALONE:
+            sentences += [event.what for event in group]
+        else:
+            named = ", ".join(str(event.layer) for event in group[:_ALONE])
+            at = "" if checkpoint is None else f" at {checkpoint}"
+            sentences.append(
+                f"{kind}{at}: {len(group):,} of {counted(len(trace.measured[-1].layers), 'layer')}, "
+                f"{named} and others; --all names every one"
+            )
+    return sentences
+
+
+def known(values: Sequence[float | None]) -> list[float]:
+    """Return the figures that are defined."""
+    return [value for value in values if value is not None and defined(value)]
+
+
+def marks(trace: Trace, point: Checkpoint) -> str:
+    """Say what a checkpoint is to the stopping rule and to the verdict."""
+    told = (
+        "stop" if point.name == trace.stopping.stopped else "",
+        "last rise" if point.name == trace.stopping.best else "",
+        f"{trace.verdict.course}" if point.name == trace.verdict.since else "",
+        *dict.fromkeys(event.kind for event in trace.verdict.events if event.checkpoint == point.name),
+    )
+    return ", ".join(filter(None, told))

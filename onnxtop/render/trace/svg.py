@@ -1,0 +1,135 @@
+"""A training run as a picture: mean NP with the stopping point above, each layer in a small one below."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from onnxtop.render import RenderOptions
+from onnxtop.render.svg import BACK, COLOURS, FAINT, GRID, Scale, clipped, document, element, label
+from onnxtop.render.trace.facts import about, known, stopping
+from onnxtop.results.trace import Checkpoint, Trace
+
+_WIDTH, _LEFT, _RIGHT, _TOP = 860, 70, 40, 120
+_HIGH = 240
+_ACROSS, _SMALL, _GAP, _CAPTION = 3, 90, 64, 40
+_MOST = 24
+"""Layers that are drawn; ``all_rows`` draws all."""
+_LONGEST = 125
+"""Characters of a line of the head."""
+
+Values = Sequence[float | None]
+
+
+def render(trace: Trace, options: RenderOptions) -> str:
+    """Draw a run; as high as it has layers."""
+    points = trace.measured
+    count = len(points[-1].layers) if points else 0
+    shown = count if options.all_rows else min(count, _MOST)
+    below = _TOP + _HIGH + 84
+    height = below + math.ceil(shown / _ACROSS) * (_SMALL + _GAP)
+    parts = (
+        element("title", f"Training run of {len(trace.checkpoints)} checkpoints"),
+        element("rect", width=_WIDTH, height=height, fill=BACK),
+        *_head(trace),
+        *(_whole(trace) if points else ()),
+        *(part for number in range(shown) for part in _layer(points, number, below)),
+        *(
+            [label(20, height - 10, f"{count - shown} more layers: --all", colour=FAINT)]
+            if shown < count
+            else ()
+        ),
+    )
+    return document(_WIDTH, height, parts, font_family="system-ui, sans-serif", font_size=12)
+
+
+def _head(trace: Trace) -> Iterator[str]:
+    yield label(20, 30, "Training run" if trace.complete else "Training run (incomplete)", size=18)
+    yield label(20, 52, clipped(trace.verdict.sentence, _LONGEST, 20))
+    yield label(20, 70, clipped(stopping(trace)[0].partition(";")[0], _LONGEST, 40))
+    yield label(20, 88, " · ".join(about(trace)), colour=FAINT)
+
+
+def _whole(trace: Trace) -> Iterator[str]:
+    """Draw the mean NP in both scales, and where the rule would have stopped."""
+    points = trace.measured
+    curves = {
+        "scale global": [point.scale_global for point in points],
+        "scale layer": [point.scale_layer for point in points],
+        "DGP": [point.deep_graph_persistence for point in points],
+    }
+    values = known([value for curve in curves.values() for value in curve])
+    if not values:
+        return
+    across = Scale(0, max(len(points) - 1, 1), _LEFT, _WIDTH - _RIGHT)
+    up = Scale(min(values), max(values), _TOP + _HIGH, _TOP)
+    yield label(_LEFT, _TOP - 12, "Mean NP and DGP")
+    for value in up.ticks():
+        yield element("line", x1=_LEFT, y1=up(value), x2=_WIDTH - _RIGHT, y2=up(value), stroke=GRID)
+        yield label(_LEFT - 10, up(value) + 4, f"{value:g}", anchor="end", colour=FAINT)
+    yield from _names(points, across, _TOP + _HIGH + 18)
+    places = {point.name: number for number, point in enumerate(points)}
+    for name, words in ((trace.verdict.since, trace.verdict.course), (trace.stopping.stopped, "stop")):
+        if name is not None:
+            yield from _mark(across(places[name]), str(words), words == "stop")
+    for number, (words, curve) in enumerate(curves.items()):
+        yield from _curve(curve, across, up, COLOURS[number], dots=len(points) <= 60)
+        x, y = _LEFT + 160 * number, _TOP + _HIGH + 44
+        yield element("rect", x=x, y=y - 5, width=14, height=3, fill=COLOURS[number])
+        yield label(x + 20, y, words if words == "DGP" else f"mean NP, {words}", size=11)
+
+
+def _mark(x: float, words: str, above: bool) -> Iterator[str]:
+    """Draw an upright where something is so from there on."""
+    yield element("line", x1=x, y1=_TOP, x2=x, y2=_TOP + _HIGH, stroke=FAINT, stroke_dasharray="4 3")
+    yield label(x - 4, _TOP + (12 if above else _HIGH - 6), words, anchor="end", colour=FAINT, size=11)
+
+
+def _names(points: Sequence[Checkpoint], across: Scale, y: float) -> Iterator[str]:
+    """Write the names of checkpoints below their places, as many as there is room for."""
+    longest = max(len(point.name) for point in points)
+    step = max(1, math.ceil(len(points) * min(longest, 16) * 7 / (_WIDTH - _LEFT - _RIGHT)))
+    for number in range(0, len(points), step):
+        name = clipped(points[number].name, 16, 8)
+        yield label(across(number), y, name, anchor="middle", colour=FAINT, size=11)
+
+
+def _layer(points: Sequence[Checkpoint], number: int, below: int) -> Iterator[str]:
+    """Draw the NP of one layer, from 0 to 1 or as high as it gets."""
+    room = (_WIDTH - _LEFT - _RIGHT - (_ACROSS - 1) * _CAPTION) / _ACROSS
+    left = _LEFT + number % _ACROSS * (room + _CAPTION)
+    top = below + number // _ACROSS * (_SMALL + _GAP)
+    layers = [point.layers[number] for point in points]
+    curve = [layer.neural_persistence for layer in layers]
+    across = Scale(0, max(len(points) - 1, 1), left, left + room)
+    up = Scale(0.0, max([1.0, *known(curve)]), top + _SMALL, top)
+    yield label(left, top - 10, clipped(layers[-1].name, 32, 18), size=11)
+    for value in (0.0, 0.5, 1.0):
+        yield element("line", x1=left, y1=up(value), x2=left + room, y2=up(value), stroke=GRID)
+        yield label(left - 6, up(value) + 4, f"{value:g}", anchor="end", colour=FAINT, size=10)
+    yield from _curve(curve, across, up, COLOURS[0], dots=False)
+    z = layers[-1].z
+    told = f"NP {_told(curve[0])} to {_told(curve[-1])}{'' if z is None else f', z {z:.1f}'}"
+    yield label(left, top + _SMALL + 16, told, colour=FAINT, size=11)
+
+
+def _told(value: float | None) -> str:
+    return "not defined" if value is None else f"{value:.3f}"
+
+
+def _curve(values: Values, across: Scale, up: Scale, colour: str, *, dots: bool) -> Iterator[str]:
+    """Draw a curve, broken where it is not defined."""
+    for run in _runs(values):
+        points = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in run)
+        yield element("polyline", points=points, fill="none", stroke=colour, stroke_width=1.8)
+        for x, y in run if dots or len(run) == 1 else ():
+            yield element("circle", cx=across(x), cy=up(y), r=2.5, fill=colour)
+
+
+def _runs(values: Values) -> Iterator[list[tuple[int, float]]]:
+    """Give the stretches on which values are defined."""
+    run: list[tuple[int, float]] = []
+    for number, value in enumerate([*values, None]):
+        if value is not None and math.isfinite(value):
+            run.append((number, value))
+        elif run:
+            yield run
+            run = []

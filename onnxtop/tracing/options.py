@@ -1,0 +1,100 @@
+"""What may be asked of a series of checkpoints."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from onnxtop.auditing.options import AuditOptions, check_options
+from onnxtop.errors import UsageError
+from onnxtop.options import Option, check
+from onnxtop.tracing.stopping import StoppingOptions
+
+
+@dataclass(frozen=True)
+class TraceOptions:
+    """How a series of checkpoints is ordered, measured and judged.
+
+    The ``order`` is "name", by which numbers in names count as numbers, "mtime", the time of the last change,
+    or "given". A ``label`` puts checkpoints in the order of their steps.
+    """
+
+    order: Annotated[
+        Literal["name", "mtime", "given"],
+        Option("Order of the checkpoints: by the numbers in their names, by their time, or as given."),
+    ] = "name"
+    label: Annotated[
+        str | None,
+        Option(
+            "Take the step from the name, where this has its group; order by it.",
+            metavar="REGEX",
+            form="pattern",
+        ),
+    ] = None
+    metric_file: Annotated[
+        str | None,
+        Option(
+            "Scores by step or checkpoint: columns such as val_loss, accuracy.", metavar="CSV", form="file"
+        ),
+    ] = None
+    cache: Annotated[
+        str | Path | None,
+        Option("Remember in this folder what was measured.", metavar="DIR", form="file"),
+    ] = None
+    log: Annotated[
+        tuple[str, ...],
+        Option("Log the figures there too: csv:FILE, tensorboard:DIR or mlflow:URI.", metavar="KIND:PLACE"),
+    ] = ()
+    jobs: Annotated[int, Option("Checkpoints measured at a time.", short="-j", metavar="N", least=1)] = 1
+    audit: AuditOptions = field(default_factory=AuditOptions)
+    stopping: StoppingOptions = field(default_factory=StoppingOptions)
+
+    @property
+    def pattern(self) -> re.Pattern[str] | None:
+        """The pattern of steps in names."""
+        return None if self.label is None else re.compile(self.label)
+
+
+@dataclass(frozen=True)
+class WatchOptions:
+    """How a folder is watched while training runs."""
+
+    follow: Annotated[
+        bool, Option("Watch the folder, and measure checkpoints as they appear; Ctrl-C ends it.")
+    ] = False
+    until_stop: Annotated[bool, Option("With --follow: end when the stopping rule fires.")] = False
+    interval: Annotated[
+        float, Option("With --follow: seconds between two looks.", metavar="SECONDS", least=0)
+    ] = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        check(self)
+        if self.until_stop and not self.follow:
+            raise UsageError("--until-stop: wanted with --follow: a trace of what is there ends by itself")
+
+
+def check_trace(options: TraceOptions) -> None:
+    """Refuse options that make no sense before any work.
+
+    Raises
+    ------
+    UsageError
+        One cannot have its value, or they do not go together.
+    """
+    check(options)
+    check_options(options.audit)
+    try:
+        pattern = options.pattern
+    except re.error as error:
+        raise UsageError(f"label: {options.label!r} is not a regular expression: {error}") from None
+    if pattern is not None and not pattern.groups:
+        raise UsageError(
+            f"label: wanted a group around the step, as in 'step_([0-9]+)', found none in {options.label!r}"
+        )
+    if options.label is not None and options.order != "name":
+        raise UsageError(f"label: checkpoints with steps are in their order, found order {options.order!r}")
+    if options.metric_file is not None and options.audit.data is not None:
+        raise UsageError("metric_file: scores come from it or from data, found both: leave one out")
+    if options.audit.layers is not None or options.audit.minima or options.audit.running.asked:
+        raise UsageError("audit: a trace has every layer, trains nothing and runs models on data only")

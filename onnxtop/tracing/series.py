@@ -1,0 +1,87 @@
+"""Files in the order of training, each with a name that tells it from the others."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from onnxtop.errors import UsageError
+from onnxtop.tracing.options import TraceOptions
+
+
+@dataclass(frozen=True)
+class Place:
+    """A checkpoint's file, its short name, and its step if names tell one."""
+
+    path: str
+    name: str
+    step: float | None = None
+
+
+def placed(paths: Sequence[str], options: TraceOptions) -> list[Place]:
+    """Return the checkpoints in their order.
+
+    Raises
+    ------
+    UsageError
+        A name has no step where the label looks for one.
+    """
+    names = short_names(paths)
+    places = [Place(path, name, step_of(path, options)) for path, name in zip(paths, names, strict=True)]
+    if options.label is not None:
+        return sorted(places, key=lambda place: (place.step, natural(place.path)))
+    if options.order == "mtime":
+        return sorted(places, key=lambda place: (_changed(place.path), natural(place.path)))
+    return places if options.order == "given" else sorted(places, key=lambda place: natural(place.path))
+
+
+def step_of(path: str, options: TraceOptions) -> float | None:
+    """Return the number that the label finds in a file's name, None if there is no label."""
+    if options.pattern is None:
+        return None
+    match = options.pattern.search(Path(path).name) or options.pattern.search(path)
+    if match is None:
+        raise UsageError(f"{path}: wanted a name in which {options.label!r} finds the step, found none")
+    told = match[1] if "step" not in options.pattern.groupindex else match["step"]
+    try:
+        return float(told)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"{path}: wanted a number where {options.label!r} has its group, found {told!r}"
+        ) from None
+
+
+def natural(text: str) -> list[tuple[int, int, str]]:
+    """Return a key by which numbers in texts are in order.
+
+    >>> sorted(["step_10", "step_9", "step_09b"], key=natural)
+    ['step_9', 'step_09b', 'step_10']
+    """
+    parts = re.split(r"([0-9]+)", text)
+    return [(1, int(part), part) if number % 2 else (0, 0, part) for number, part in enumerate(parts)]
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """Return what tells files apart: their names without suffix, with folders where these are needed.
+
+    >>> short_names(["run/a.onnx", "run/b.onnx"]), short_names(["run/1/m.onnx", "run/2/m.onnx"])
+    (['a', 'b'], ['1/m', '2/m'])
+    """
+    stems = [Path(path).stem for path in paths]
+    if len(set(stems)) == len(stems):
+        return stems
+    whole = [os.path.normpath(path) for path in paths]
+    try:
+        shared = os.path.commonpath(whole) if len(set(whole)) > 1 else ""
+    except ValueError:  # on several drives
+        shared = ""
+    names = (os.path.relpath(path, shared) if shared else path for path in whole)
+    return [Path(name).with_suffix("").as_posix() for name in names]
+
+
+def _changed(path: str) -> int:
+    try:
+        return Path(path).stat().st_mtime_ns
+    except OSError:  # reading it says what is wrong
+        return 0

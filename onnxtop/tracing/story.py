@@ -1,0 +1,267 @@
+"""The whole story of a series of checkpoints: measured one after the other, then judged together."""
+
+import contextlib
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from onnxtop._version import __version__
+from onnxtop.auditing.layers import Memory, Progress
+from onnxtop.auditing.options import settings_of
+from onnxtop.auditing.story import ALGORITHMS
+from onnxtop.errors import OnnxtopError, UsageError
+from onnxtop.options import with_values
+from onnxtop.results.outcome import FailedModel
+from onnxtop.results.report import ToolInfo
+from onnxtop.results.trace import Checkpoint, Cost, Step, Stopping, Trace
+from onnxtop.tracing.cache import TRACE_ALGORITHM, Cache
+from onnxtop.tracing.logs import Logs
+from onnxtop.tracing.measuring import Source, check_architecture, checkpoint
+from onnxtop.tracing.options import TraceOptions, check_trace
+from onnxtop.tracing.scores import Scores
+from onnxtop.tracing.series import Place, placed
+from onnxtop.tracing.stopping import CAVEAT, StoppingRule
+from onnxtop.tracing.verdict import scale_notes, verdict
+
+TOOL = ToolInfo("onnxtop", __version__, {**ALGORITHMS, "trace": TRACE_ALGORITHM})
+
+
+def trace(
+    paths: Iterable[str | os.PathLike[str]],
+    options: TraceOptions | None = None,
+    *,
+    progress: Progress | None = None,
+    **changes: object,
+) -> Trace:
+    """Trace a training run through its checkpoints.
+
+    Parameters
+    ----------
+    paths
+        ONNX files of one architecture.
+    options
+        How they are ordered, measured and judged; ``changes`` are single options by their names.
+    progress
+        Called after each layer.
+
+    Returns
+    -------
+    Trace
+        A file that cannot be read has its failure in its place.
+
+    Raises
+    ------
+    onnxtop.errors.UsageError
+        Architectures that differ, options that make no sense, a name without the step that the label wants.
+
+    Examples
+    --------
+    ::
+
+        trace = onnxtop.trace(sorted(Path("run").glob("*.onnx")), patience=2)
+        trace.verdict.course, trace.stopping.stopped
+    """
+    options = with_values(options or TraceOptions(), changes)
+    series = Series(options, progress)
+    with series.logs:
+        for source in series.sources(placed([os.fspath(path) for path in paths], options)):
+            try:
+                series.add(source)
+            except UsageError:
+                raise
+            except OnnxtopError as error:
+                path = source.place.path
+                series.fail(FailedModel(path, error.exit_code, str(error).removeprefix(f"{path}: ")))
+    return series.trace()
+
+
+class Series:
+    """Checkpoints so far, and what is needed to add one more.
+
+    Of one that is ``growing``, the table of scores grows as well: it is read when the trace is asked for, and
+    may lack rows.
+    """
+
+    def __init__(
+        self, options: TraceOptions, progress: Progress | None = None, *, growing: bool = False
+    ) -> None:
+        check_trace(options)
+        self.options = options
+        self.progress = progress
+        self.memory = Memory(options.audit.seed)
+        self.rule = StoppingRule(options.stopping)
+        self.growing = growing
+        self.scores = None if options.metric_file is None or growing else Scores(options.metric_file)
+        self.cache = Cache(options)
+        self.logs = Logs(options.log)
+        self.steps: list[Step] = []
+        self.last: Source | None = None
+
+    @property
+    def points(self) -> list[Checkpoint]:
+        """The checkpoints that could be read."""
+        return [step for step in self.steps if isinstance(step, Checkpoint)]
+
+    def source(self, place: Place, file: str | None = None) -> Source:
+        """Return a checkpoint to add, with its bytes in another file than its own if need be."""
+        return Source(place, file or place.path, self.options.audit, self.memory, self.progress)
+
+    def sources(self, places: Sequence[Place]) -> Iterator[Source]:
+        """Yield checkpoints to add in their order, measured some ahead where several are at a time."""
+        sources = [self.source(place) for place in places]
+        if self.options.jobs == 1:
+            yield from sources
+            return
+        with ThreadPoolExecutor(self.options.jobs) as pool:
+            waiting: list[Future[None]] = []
+            try:
+                for number, source in enumerate(sources):
+                    ahead = sources[number + len(waiting) : number + self.options.jobs]
+                    waiting += [pool.submit(self._prepare, each, sources) for each in ahead]
+                    waiting.pop(0).result()
+                    yield source
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _prepare(self, source: Source, sources: Sequence[Source]) -> None:
+        """Measure a checkpoint that is not remembered; what is wrong with it is told where it is added."""
+        number = sources.index(source)
+        with contextlib.suppress(OnnxtopError, OSError, MemoryError):
+            if self.cache.get(source, sources[number - 1] if number else None) is None:
+                _ = source.audited
+
+    def add(self, source: Source) -> Checkpoint:
+        """Measure one more checkpoint, compare it with the last and ask the rule.
+
+        Raises
+        ------
+        ModelError, NothingToAnalyseError
+            It cannot be read, or has no weights.
+        UsageError
+            It is of another architecture, or the options do not fit it.
+        """
+        before, points = self.last, self.points
+        first = points[0] if points else None
+        found = self.cache.get(source, before)
+        if found is None:
+            found = self.cache.put(source, before, checkpoint(source, before, first))
+        elif first is not None:
+            check_architecture(first, found)
+        if self.scores is not None:
+            found = self.scores.of(found, len(self.steps))
+        stop = self.rule.update(_watched(found, self.rule.options.measure))
+        found = replace(found, waited=self.rule.waited, stop=stop)
+        self._log(found)
+        self.steps.append(found)
+        if before is not None:
+            before.release()
+        self.last = source
+        return found
+
+    def _log(self, point: Checkpoint) -> None:
+        """Log a checkpoint, at its step or else its number, and at the time of its file."""
+        moment = None
+        with contextlib.suppress(OSError):  # of a run that is followed, it may be gone
+            moment = Path(point.path).stat().st_mtime
+        step = len(self.points) if point.step is None else point.step
+        self.logs.write(step, point.metrics(), moment)
+
+    def fail(self, failed: FailedModel) -> None:
+        """Put a failure in a checkpoint's place."""
+        self.steps.append(failed)
+
+    def trace(self, *, complete: bool = True) -> Trace:
+        """Return what is known so far."""
+        points, steps = self.points, self.steps
+        if self.growing and self.options.metric_file is not None:
+            steps = _with_scores(steps, self.options.metric_file)
+            points = [step for step in steps if isinstance(step, Checkpoint)]
+        return Trace(
+            tool=TOOL,
+            settings=settings_of(self.options.audit),
+            verdict=verdict(points),
+            stopping=self._stopping(points),
+            checkpoints=tuple(steps),
+            notes=(*scale_notes(points), *self._other_scale(points)),
+            complete=complete,
+        )
+
+    def _other_scale(self, points: Sequence[Checkpoint]) -> Iterator[str]:
+        """Say where the rule would have stopped by the other scale, if elsewhere."""
+        if self.rule.options.measure != "np":
+            return
+        name = "global" if self.options.audit.scale == "layer" else "layer"
+        other = StoppingRule(self.rule.options)
+        for point in points:
+            value = point.scale_global if name == "global" else point.scale_layer
+            other.update(_or_nan(point, value))
+        if other.stopped_at != self.rule.stopped_at:
+            where = "not have" if other.stopped_at is None else "have"
+            at = "" if other.stopped_at is None else f" at {points[other.stopped_at].name}"
+            yield f"with scale {name} the rule would {where} stopped{at}"
+
+    def _stopping(self, points: Sequence[Checkpoint]) -> Stopping:
+        rule, asked = self.rule, self.rule.options
+        stopped = None if rule.stopped_at is None else points[rule.stopped_at].name
+        return Stopping(
+            measure=asked.measure,
+            patience=asked.patience,
+            min_delta=asked.min_delta,
+            burn_in=asked.burn_in,
+            checks=rule.checks,
+            best=None if rule.best_at is None else points[rule.best_at].name,
+            value=None if rule.best_at is None else rule.best,
+            stopped=stopped,
+            saved=0 if rule.stopped_at is None else len(points) - 1 - rule.stopped_at,
+            caveat=_caveat(points),
+            cost=_cost(points, rule),
+        )
+
+
+def _with_scores(steps: Sequence[Step], table: str) -> list[Step]:
+    """Return the steps with their scores, as far as the table has them by now."""
+    found = list(steps)
+    with contextlib.suppress(UsageError):
+        scores = Scores(table)
+        for number, step in enumerate(steps):
+            if isinstance(step, Checkpoint):
+                with contextlib.suppress(UsageError):
+                    found[number] = scores.of(step, number)
+    return found
+
+
+def _watched(point: Checkpoint, measure: str) -> float:
+    return _or_nan(point, point.deep_graph_persistence if measure == "dgp" else point.neural_persistence)
+
+
+def _or_nan(point: Checkpoint, value: float | None) -> float:
+    """Return a figure for the rule: NaN where a layer is not finite, and the mean is of the others."""
+    return math.nan if value is None or any(layer.nonfinite for layer in point.layers) else value
+
+
+def _caveat(points: Sequence[Checkpoint]) -> str | None:
+    if not points or not points[-1].convolutions:
+        return None
+    return f"{points[-1].convolutions} of {len(points[-1].layers)} layers are convolutions: {CAVEAT}"
+
+
+def _cost(points: Sequence[Checkpoint], rule: StoppingRule) -> Cost | None:
+    """Compare the accuracy where the rule fired with that of the same rule on the loss, and of no rule."""
+    scores = [point.judged_on for point in points]
+    if not scores or all(each is None or each.accuracy is None for each in scores):
+        return None
+    accuracies = [None if each is None else each.accuracy for each in scores]
+    losses = StoppingRule(replace(rule.options, min_delta=0.0), best=-math.inf)
+    for each in scores:
+        losses.update(math.nan if each is None or each.loss is None else -each.loss)
+    at = losses.stopped_at
+    return Cost(
+        source=next(each.split for each in scores if each is not None),
+        stopped=None if rule.stopped_at is None else accuracies[rule.stopped_at],
+        last=accuracies[-1],
+        validation=None if at is None else points[at].name,
+        validation_stopped=accuracies[-1] if at is None else accuracies[at],
+    )

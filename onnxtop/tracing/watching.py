@@ -1,0 +1,157 @@
+"""New checkpoints of a folder as they appear, each when its file is whole.
+
+A writer may take its time, cut a file short, replace it or take it away. So nothing is read before two looks
+in a row have found the same sizes and times, of the model and of the files beside it; then a copy is taken,
+and what is read is the copy. A copy that does not load is of a file that is not whole yet: it is tried again
+when the file changes.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+from onnxtop.errors import ModelError, NothingToAnalyseError, OnnxtopError, UsageError
+from onnxtop.reader.locations import files_of
+from onnxtop.results.outcome import FailedModel
+from onnxtop.results.trace import Step
+from onnxtop.tracing.cache import content
+from onnxtop.tracing.series import Place, natural, step_of
+from onnxtop.tracing.story import Series
+
+Signature = tuple[tuple[str, int, int, int], ...]
+"""Name, bytes, time and number of each file of a checkpoint: other ones are another checkpoint."""
+
+
+class Watch:
+    """A folder that is looked at again and again.
+
+    Attributes
+    ----------
+    waiting
+        Why a file that is there has not been measured, by its path.
+    """
+
+    def __init__(self, folder: str, series: Series, interval: float) -> None:
+        self.folder, self.series, self.interval = Path(folder), series, interval
+        self.waiting: dict[str, FailedModel] = {}
+        self._seen: dict[str, Signature | None] = {}
+        self._done: dict[str, Signature] = {}
+        self._contents: dict[str, list[str]] = {}
+        self._beside: dict[str, tuple[Signature, list[Path]]] = {}
+        self._copies: list[tempfile.TemporaryDirectory[str]] = []
+
+    def steps(self) -> Generator[Step, None, None]:
+        """Yield checkpoints for ever: what each gave, or why there are no figures of it."""
+        try:
+            while True:
+                for path in self._whole():
+                    step = self._measured(path)
+                    if step is not None:
+                        yield step
+                time.sleep(self.interval)
+        finally:
+            for copy in self._copies:
+                copy.cleanup()
+
+    def _whole(self) -> list[str]:
+        """Return the files that are new or changed, and stood still since the last look, in order."""
+        now = {path: self._signature(path) for path in self._files()}
+        still = [path for path, mark in now.items() if mark is not None and mark == self._seen.get(path)]
+        self._seen = now
+        new = [path for path in still if now[path] != self._done.get(path)]
+        for gone in self.waiting.keys() - now.keys():
+            del self.waiting[gone]
+        return sorted(new, key=natural)
+
+    def _files(self) -> list[str]:
+        return [
+            str(Path(parent, name))
+            for parent, _, names in os.walk(self.folder)
+            for name in names
+            if name.lower().endswith(".onnx")
+        ]
+
+    def _signature(self, path: str) -> Signature | None:
+        """Return what tells a checkpoint's files from others; None if one of them is not there."""
+        try:
+            own = (_mark(Path(path)),)
+            if self._beside.get(path, ((), []))[0] != own:
+                self._beside[path] = own, files_of(Path(path))
+            return (*own, *map(_mark, self._beside[path][1]))
+        except OSError:
+            return None
+
+    def _measured(self, path: str) -> Step | None:
+        """Measure a copy of a file; None if it is not whole, or holds what it held before."""
+        mark = self._seen[path]
+        assert mark is not None
+        copy = tempfile.TemporaryDirectory(prefix="onnxtop-", ignore_cleanup_errors=True)
+        self._copies.append(copy)
+        try:
+            file = _copied(path, self._beside[path][1], Path(copy.name))
+            if self._signature(path) != mark:
+                return None
+            known = self._contents.setdefault(path, [])
+            holds = content(Path(file))
+            self._done[path] = mark
+            if known and known[-1] == holds:
+                return None
+            return self._added(path, file, holds)
+        except OSError:  # it has gone away meanwhile
+            return None
+        finally:
+            self._drop_copies()
+
+    def _added(self, path: str, file: str, holds: str) -> Step | None:
+        known = self._contents[path]
+        name = Path(os.path.relpath(path, self.folder)).with_suffix("").as_posix()
+        try:
+            place = Place(
+                path, f"{name} ({len(known) + 1})" if known else name, step_of(path, self.series.options)
+            )
+            step: Step = self.series.add(self.series.source(place, file))
+        except NothingToAnalyseError as error:
+            step = self._failed(path, error)
+        except ModelError as error:
+            self.waiting[path] = FailedModel(path, error.exit_code, str(error).removeprefix(f"{file}: "))
+            return None
+        except UsageError as error:
+            if not self.series.points:
+                raise
+            step = self._failed(path, error)
+        known.append(holds)
+        self.waiting.pop(path, None)
+        return step
+
+    def _failed(self, path: str, error: OnnxtopError) -> FailedModel:
+        failed = FailedModel(path, error.exit_code, str(error))
+        self.series.fail(failed)
+        return failed
+
+    def _drop_copies(self) -> None:
+        """Take away all copies but that of the last checkpoint: the next is compared with it."""
+        last = None if self.series.last is None else Path(self.series.last.file)
+        for copy in [each for each in self._copies if last is None or Path(each.name) not in last.parents]:
+            self._copies.remove(copy)
+            copy.cleanup()
+
+
+def _mark(path: Path) -> tuple[str, int, int, int]:
+    found = path.stat()
+    return str(path), found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def _copied(path: str, beside: list[Path], folder: Path) -> str:
+    """Copy a model and what is below its folder; return the copy, or the model if files stand elsewhere."""
+    home = Path(path).parent.resolve()
+    if not all(each.is_relative_to(home) for each in beside):
+        return path
+    places = {Path(path): Path(Path(path).name), **{each: each.relative_to(home) for each in beside}}
+    for source, place in places.items():
+        target = folder / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    return str(folder / Path(path).name)

@@ -1,0 +1,275 @@
+import dataclasses
+import json
+import os
+import shutil
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import onnxtop
+from onnxtop.auditing import layers as auditing_layers
+from onnxtop.comparison.story import compare
+from onnxtop.errors import MissingLibraryError, UsageError
+from onnxtop.results.outcome import FailedModel
+from onnxtop.tracing.options import TraceOptions
+from onnxtop.tracing.series import natural, placed
+from tests.models import mlp, save
+from tests.tracing.runs import course, write, written
+
+
+@pytest.fixture(scope="module")
+def checkpoints(samples: Path) -> list[str]:
+    return sorted(map(str, (samples / "checkpoints").glob("*.onnx")))
+
+
+# Figures
+
+
+def test_figures_are_those_of_single_reports(samples, checkpoints):
+    paths = checkpoints[:3]
+    trace = onnxtop.trace(paths, data=str(samples / "digits.npz"))
+    options = onnxtop.AuditOptions(data=str(samples / "digits.npz"))
+    for path, point in zip(paths, trace.measured, strict=True):
+        report = onnxtop.audit(path, options)
+        layers = onnxtop.audit(path, onnxtop.AuditOptions(scale="layer", structure=False))
+        network = report.network
+        assert point.neural_persistence == network.neural_persistence.mean_normalized == point.scale_global
+        assert point.scale_layer == layers.network.neural_persistence.mean_normalized
+        assert point.deep_graph_persistence == network.deep_graph_persistence.normalized
+        assert point.scale == network.neural_persistence.scale
+        assert [layer.neural_persistence for layer in point.layers] == [
+            layer.neural_persistence.normalized for layer in report.layers
+        ]
+        assert [layer.z for layer in point.layers] == [layer.neural_persistence.z for layer in report.layers]
+        main, test = point.data
+        assert (main.loss, main.accuracy) == (report.loss_probe["loss"], report.loss_probe["accuracy"])
+        assert test.accuracy == report.loss_probe["splits"][0]["accuracy"]
+        assert point.judged_on == test
+
+
+def test_changes_are_those_of_diffs(checkpoints):
+    trace = onnxtop.trace(checkpoints[:3])
+    assert trace.measured[0].moved is None
+    for old, new, point in zip(checkpoints, checkpoints[1:3], trace.measured[1:], strict=False):
+        diff = compare(old, new)
+        assert [layer.relative for layer in point.layers] == [each.weights.relative for each in diff.layers]
+        assert [layer.cosine for layer in point.layers] == [each.weights.cosine for each in diff.layers]
+        assert [layer.bottleneck for layer in point.layers] == [each.bottleneck for each in diff.layers]
+        assert point.moved == sum(layer.relative for layer in point.layers) / len(point.layers)
+
+
+def test_the_rule_on_the_sample_run(samples, checkpoints):
+    """Mean NP rises up to epoch 8, then never above that: with a patience of 3 it stops at epoch 11."""
+    trace = onnxtop.trace(checkpoints, data=str(samples / "digits.npz"), structure=False)
+    found = trace.stopping
+    assert (found.best, found.stopped, found.saved, found.checks) == ("epoch_08", "epoch_11", 1, 12)
+    assert [point.waited for point in trace.measured] == [0] * 8 + [1, 2, 3, 3]
+    assert [point.stop for point in trace.measured] == [False] * 10 + [True, True]
+    assert (found.cost.source, found.cost.stopped, found.cost.last) == ("test", 0.972, 0.972)
+    assert (found.cost.validation, found.caveat) == (None, None)
+    assert trace.verdict.course == "settled"
+    early = onnxtop.trace(checkpoints, patience=1, min_delta=0.01, burn_in=1, structure=False)
+    assert early.stopping.stopped == "epoch_04"
+    deep = onnxtop.trace(checkpoints, measure="dgp", patience=2, structure=False)
+    assert (deep.stopping.best, deep.stopping.stopped) == ("epoch_02", "epoch_04")
+
+
+def test_convolutions_have_the_caveat_of_the_paper(samples):
+    trace = onnxtop.trace([samples / "cnn_torch_legacy.onnx"], structure=False)
+    assert trace.stopping.caveat.startswith("2 of 3 layers are convolutions")
+
+
+def test_a_layer_that_did_not_change_is_not_measured_again(tmp_path, monkeypatch):
+    run = course(4)
+    for weights in run:
+        weights[1] = run[0][1]
+    measured = []
+    real = auditing_layers._measure
+    monkeypatch.setattr(
+        auditing_layers, "_measure", lambda layer, *rest: measured.append(layer.name) or real(layer, *rest)
+    )
+    trace = onnxtop.trace(written(tmp_path, run))
+    assert sorted(measured) == ["layer0"] * 4 + ["layer1"] + ["layer2"] * 4
+    alone = [onnxtop.audit(point.path).layers[1].neural_persistence.z for point in trace.measured]
+    assert [point.layers[1].z for point in trace.measured] == alone
+
+
+def test_byte_identical_on_any_number_of_jobs_and_from_the_cache(tmp_path):
+    paths = written(tmp_path / "run", course(5))
+    (tmp_path / "run" / "step_150.onnx").write_bytes(b"\x08\x07 cut off")
+    paths.insert(2, str(tmp_path / "run" / "step_150.onnx"))
+    told = [
+        json.dumps(onnxtop.trace(paths, **options).to_dict())
+        for options in ({}, {"jobs": 2}, {"jobs": 7}, *([{"cache": tmp_path / "cache"}] * 2))
+    ]
+    assert len(set(told)) == 1
+
+
+# Order, names, what does not fit
+
+
+def test_order_of_checkpoints(tmp_path):
+    names = ["step_9.onnx", "step_10.onnx", "step_0100.onnx"]
+    paths = [str(tmp_path / name) for name in reversed(names)]
+    for path in paths:
+        Path(path).touch()
+    told = {
+        order: [Path(place.path).name for place in placed(paths, TraceOptions(order=order))]
+        for order in ("name", "given")
+    }
+    assert told == {"name": names, "given": names[::-1]}
+    labelled = placed(["a_30_7.onnx", "b_4_8.onnx"], TraceOptions(label=r"_([0-9]+)_"))
+    assert [(place.name, place.step) for place in labelled] == [("b_4_8", 4.0), ("a_30_7", 30.0)]
+    assert sorted(["b2", "b10", "a"], key=natural) == ["a", "b2", "b10"]
+
+
+def test_order_by_time(tmp_path):
+    for number, name in enumerate(("c", "a", "b")):
+        path = tmp_path / f"{name}.onnx"
+        path.touch()
+        os.utime(path, ns=(0, 10**9 * number))
+    paths = sorted(map(str, tmp_path.iterdir()))
+    assert [place.name for place in placed(paths, TraceOptions(order="mtime"))] == ["c", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ("step_[0-9]+", "wanted a group"),
+        ("epoch_([0-9]+)", "wanted a name in which"),
+        ("([a-z]+)_", "wanted a number"),
+        ("(", "not a regular expression"),
+    ],
+)
+def test_a_label_that_finds_no_step(tmp_path, label, message):
+    with pytest.raises(UsageError, match=message):
+        onnxtop.trace([tmp_path / "step_1.onnx"], label=label)
+
+
+def test_the_first_difference_of_architectures_is_named(tmp_path):
+    run = course(1)
+    paths = written(tmp_path, run)
+    other = [*run[0][:1], np.ones((40, 33)), np.ones((33, 32))]
+    cases = {
+        "layer 2: 'layer1' MatMul 40 x 32 in .*, 'layer1' MatMul 40 x 33": (other, "Relu"),
+        "layer 3: 'layer2' MatMul 32 x 32 in .*, no such layer": (run[0][:2], "Relu"),
+        "same layers and other operations: 2 Relu in .*, 0 in": (run[0], "Tanh"),
+    }
+    for message, (weights, act) in cases.items():
+        wrong = write(tmp_path, "wrong.onnx", weights, act)
+        with pytest.raises(UsageError, match=message):
+            onnxtop.trace([*paths, wrong], order="given")
+
+
+def test_what_cannot_be_read_is_a_row_and_no_check(tmp_path):
+    paths = written(tmp_path, course(3))
+    Path(paths[1]).write_bytes(Path(paths[1]).read_bytes()[:500])
+    save(mlp(4), tmp_path, "step_50.onnx")  # a graph without a layer
+    trace = onnxtop.trace([*paths, tmp_path / "step_50.onnx", tmp_path / "step_999.onnx"])
+    told = [each.code if isinstance(each, FailedModel) else each.name for each in trace.checkpoints]
+    assert told == ["step_0", 4, 3, "step_200", 3]
+    assert trace.stopping.checks == 2
+    assert trace.measured[1].layers[0].relative == compare(paths[0], paths[2]).layers[0].weights.relative
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"patience": 0}, {"min_delta": -1}, {"jobs": 0}, {"order": "size"}, {"layers": "x"}, {"minima": 2}],
+)
+def test_options_that_make_no_sense(options):
+    with pytest.raises(UsageError):
+        onnxtop.trace([], **options)
+
+
+# Scores from a table
+
+
+def test_scores_from_a_table(tmp_path):
+    paths = written(tmp_path, course(4))
+    table = tmp_path / "scores.csv"
+    table.write_text(
+        "step,train_loss,val_loss,val_accuracy\n300,1,0.4,0.7\n0,9,0.9,0.1\n100,8,0.5,0.8\n200,7,0.6,0.75\n"
+    )
+    trace = onnxtop.trace(paths, label="step_([0-9]+)", metric_file=str(table), patience=1, structure=False)
+    assert [point.judged_on.accuracy for point in trace.measured] == [0.1, 0.8, 0.75, 0.7]
+    cost = trace.stopping.cost
+    assert (trace.stopping.stopped, cost.stopped, cost.last) == ("step_200", 0.75, 0.7)
+    assert (cost.validation, cost.validation_stopped) == ("step_200", 0.75)
+    table.write_text("accuracy\n0.1\n0.2\n0.3\n0.4\n")
+    trace = onnxtop.trace(paths, metric_file=str(table), structure=False)
+    assert [point.judged_on.accuracy for point in trace.measured] == [0.1, 0.2, 0.3, 0.4]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("step,speed\n0,1\n", "wanted a column of scores"),
+        ("", "wanted a column of scores"),
+        ("step,loss\n7,1\n", "wanted a row for step_0"),
+        ("loss\n", "wanted a column"),
+        ("step,loss\nstep_0,much\n", "wanted a number"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_table_that_does_not_fit(tmp_path, text, message):
+    paths = written(tmp_path, course(1))
+    if text is not None:
+        (tmp_path / "scores.csv").write_text(text)
+    with pytest.raises(UsageError, match=message):
+        onnxtop.trace(paths, metric_file=str(tmp_path / "scores.csv"), structure=False)
+
+
+# The cache
+
+
+def test_the_cache_knows_what_files_hold(tmp_path, monkeypatch):
+    paths = written(tmp_path / "run", course(3))
+    cache = tmp_path / "new" / "cache"
+    first = onnxtop.trace(paths, cache=cache)
+    assert len(list(cache.glob("*.json"))) == 3
+    audits = []
+    real = auditing_layers.measure_layers
+    monkeypatch.setattr(
+        "onnxtop.auditing.story.measure_layers",
+        lambda model, *rest: audits.append(model.path) or real(model, *rest),
+    )
+    moved = shutil.move(paths[0], tmp_path / "run" / "step_00.onnx")
+    again = onnxtop.trace([moved, *paths[1:]], cache=cache)
+    assert audits == []
+    assert [dataclasses.replace(each, path="", name="") for each in again.measured] == [
+        dataclasses.replace(each, path="", name="") for each in first.measured
+    ]
+    onnxtop.trace([moved, *paths[1:]], cache=cache, bias="row")
+    assert len(audits) == 3
+    for number, entry in enumerate(sorted(cache.glob("*.json"))):  # all damaged, each in another way
+        text = entry.read_text()
+        broken = ["", text[: len(text) // 2], text.replace("0", "1", 3), "[]", "null", '{"digest": 1}']
+        entry.write_text(broken[number % len(broken)])
+    assert onnxtop.trace([moved, *paths[1:]], cache=cache).to_dict() == again.to_dict()
+    assert len(audits) == 6
+
+
+def test_a_file_where_the_cache_should_be(tmp_path):
+    (tmp_path / "cache").touch()
+    with pytest.raises(UsageError, match="wanted a folder for the cache"):
+        onnxtop.trace([], cache=tmp_path / "cache")
+
+
+# As a data frame
+
+
+def test_data_frame(tmp_path, monkeypatch):
+    trace = onnxtop.trace([*written(tmp_path, course(2)), tmp_path / "none.onnx"], order="given")
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(MissingLibraryError, match="pip install pandas"):
+        trace.to_frame()
+    monkeypatch.setitem(sys.modules, "pandas", types.SimpleNamespace(DataFrame=lambda rows: rows))
+    rows = trace.to_frame()
+    assert [row["error"] is None for row in rows] == [True, True, False]
+    report = onnxtop.audit(trace.measured[0].path)
+    assert rows[0].items() >= json.loads(json.dumps(report.metrics())).items() or all(
+        rows[0][name] == pytest.approx(value, rel=1e-11) for name, value in report.metrics().items()
+    )
