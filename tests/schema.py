@@ -182,12 +182,23 @@ def loss_barcode(definitions: _Definitions) -> Schema:
 
 
 def trace(definitions: _Definitions) -> Schema:
-    """Describe a training run; a checkpoint that could not be read has its failure in its place."""
+    """Describe a training run; a checkpoint that could not be read has its failure in its place.
+
+    A line of jsonl is one checkpoint, or what stands in its place.
+    """
     definitions.of(Trace)
     whole = definitions.known.pop("Trace")["properties"]
     del definitions.known["FailedModel"]
-    whole["checkpoints"] = _array({"anyOf": [definitions.of(Checkpoint), definitions.failure()]})
-    return _closed({"schema_version": _VERSION, **whole})
+    point, failed = definitions.of(Checkpoint), definitions.failure()
+    whole["checkpoints"] = _array({"anyOf": [point, failed]})
+    version = {"schema_version": _VERSION}
+    lines = ({"checkpoint": point}, definitions.known["Failure"]["properties"])
+    return {
+        "type": "object",
+        "properties": version,
+        "required": list(version),
+        "anyOf": [_closed({**version, **keys}) for keys in (whole, *lines)],
+    }
 
 
 def graph(definitions: _Definitions) -> Schema:

@@ -128,7 +128,13 @@ class GrowingPage:
         from rich.text import Text
 
         if self.drawn is None:
-            self.drawn = Live(console=Console(), auto_refresh=False, transient=True)
+            self.drawn = Live(
+                console=Console(),
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
             self.drawn.start()
         self.drawn.update(Text.from_ansi(page), refresh=True)
 

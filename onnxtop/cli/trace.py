@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onnxtop.auditing.options import AuditOptions
-from onnxtop.cli import EXIT_CODES, messages
+from onnxtop.cli import messages
 from onnxtop.cli.analysis import attempts, readable
 from onnxtop.cli.models import find_models
 from onnxtop.cli.options import MEASURED, options_of
@@ -27,6 +27,18 @@ from onnxtop.tracing.stopping import StoppingOptions
 if TYPE_CHECKING:
     from onnxtop.results.trace import Step
     from onnxtop.tracing.story import Series
+
+
+EXIT_CODES = """\b
+Exit codes:
+  0    every checkpoint was traced; with --until-stop: the rule fired
+  2    usage error, or checkpoints of several architectures
+  3    a checkpoint could not be read
+  4    nothing to trace: no weight tensors, or no models
+  5    internal error
+  130  interrupted: what was done is written
+Several failures: the code is the first that applies
+of 130, 2, 5, 3, 0, 4."""
 
 
 @click.command("trace", cls=Verb, result="trace", epilog=EXIT_CODES)
@@ -53,7 +65,7 @@ def command(
     run.check([*found, *(path for path in (asked.audit.data, asked.metric_file) if path)], logs)
     from onnxtop.tracing.story import Series  # loads numpy and onnx: not for help
 
-    series = Series(asked, None if follow else run.progress)
+    series = Series(asked, None if follow else run.progress, growing=follow)
     with series.logs:
         interrupted = _follow(run, series, checkpoints, watching) if follow else _all(run, series, found)
         run.write(series.trace(complete=not interrupted))

@@ -45,7 +45,7 @@ TERMS = (
         what="np/mean is the mean NP of the network, dgp its deep graph persistence; np/, z/, moved/ and "
         "bottleneck/ before the name of a layer are its figures: in CSV, in a data frame, in logs.",
         source=_PAGE,
-        also=("metrics", "np/layer", "z/layer"),
+        also=("metrics", "np/layer", "z/layer", "NP from", "to"),
     ),
     Term(
         name="bottleneck/layer",

@@ -61,15 +61,14 @@ _SUFFIXES = {
 class RenderOptions:
     """How a result is shown.
 
-    ``width`` is in terminal cells; ``height`` is that of a terminal in which a page grows; ``all_rows``
-    shows every row of a long table; ``unicode`` False keeps the terminal format to ASCII. ``fail_on`` says
-    which findings are failures: the verdict depends on it. Without ``failed`` the terminal format leaves out
-    models that could not be analysed. ``head`` is what the reports of the run have in common, for where no
-    report tells it. ``seconds`` are what each model took, by path, if they are to be written.
+    ``width`` is in terminal cells; ``all_rows`` shows every row of a long table; ``unicode`` False keeps the
+    terminal format to ASCII. ``fail_on`` says which findings are failures: the verdict depends on it. Without
+    ``failed`` the terminal format leaves out models that could not be analysed. ``head`` is what the reports
+    of the run have in common, for where no report tells it. ``seconds`` are what each model took, by path, if
+    they are to be written. ``height`` is that of a terminal in which a page grows.
     """
 
     width: int = 80
-    height: int | None = None
     color: bool = False
     all_rows: bool = False
     unicode: bool = True
@@ -77,6 +76,7 @@ class RenderOptions:
     failed: bool = True
     head: "Head | None" = None
     seconds: Mapping[str, float] | None = None
+    height: int | None = None
 
 
 def suffixes(result: str) -> dict[str, str]:

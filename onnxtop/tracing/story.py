@@ -79,15 +79,22 @@ def trace(
 
 
 class Series:
-    """Checkpoints so far, and what is needed to add one more."""
+    """Checkpoints so far, and what is needed to add one more.
 
-    def __init__(self, options: TraceOptions, progress: Progress | None = None) -> None:
+    Of one that is ``growing``, the table of scores grows as well: it is read when the trace is asked for, and
+    may lack rows.
+    """
+
+    def __init__(
+        self, options: TraceOptions, progress: Progress | None = None, *, growing: bool = False
+    ) -> None:
         check_trace(options)
         self.options = options
         self.progress = progress
         self.memory = Memory(options.audit.seed)
         self.rule = StoppingRule(options.stopping)
-        self.scores = None if options.metric_file is None else Scores(options.metric_file)
+        self.growing = growing
+        self.scores = None if options.metric_file is None or growing else Scores(options.metric_file)
         self.cache = Cache(options)
         self.logs = Logs(options.log)
         self.steps: list[Step] = []
@@ -113,16 +120,18 @@ class Series:
             try:
                 for number, source in enumerate(sources):
                     ahead = sources[number + len(waiting) : number + self.options.jobs]
-                    waiting += [pool.submit(self._prepare, each) for each in ahead]
+                    waiting += [pool.submit(self._prepare, each, sources) for each in ahead]
                     waiting.pop(0).result()
                     yield source
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _prepare(self, source: Source) -> None:
-        """Measure a checkpoint; what is wrong with it is told where it is added."""
+    def _prepare(self, source: Source, sources: Sequence[Source]) -> None:
+        """Measure a checkpoint that is not remembered; what is wrong with it is told where it is added."""
+        number = sources.index(source)
         with contextlib.suppress(OnnxtopError, OSError, MemoryError):
-            _ = self.cache.folder or source.audited
+            if self.cache.get(source, sources[number - 1] if number else None) is None:
+                _ = source.audited
 
     def add(self, source: Source) -> Checkpoint:
         """Measure one more checkpoint, compare it with the last and ask the rule.
@@ -142,7 +151,7 @@ class Series:
         elif first is not None:
             check_architecture(first, found)
         if self.scores is not None:
-            found = self.scores.of(found, len(points))
+            found = self.scores.of(found, len(self.steps))
         stop = self.rule.update(_watched(found, self.rule.options.measure))
         found = replace(found, waited=self.rule.waited, stop=stop)
         self._log(found)
@@ -166,16 +175,33 @@ class Series:
 
     def trace(self, *, complete: bool = True) -> Trace:
         """Return what is known so far."""
-        points = self.points
+        points, steps = self.points, self.steps
+        if self.growing and self.options.metric_file is not None:
+            steps = _with_scores(steps, self.options.metric_file)
+            points = [step for step in steps if isinstance(step, Checkpoint)]
         return Trace(
             tool=TOOL,
             settings=settings_of(self.options.audit),
             verdict=verdict(points),
             stopping=self._stopping(points),
-            checkpoints=tuple(self.steps),
-            notes=tuple(scale_notes(points)),
+            checkpoints=tuple(steps),
+            notes=(*scale_notes(points), *self._other_scale(points)),
             complete=complete,
         )
+
+    def _other_scale(self, points: Sequence[Checkpoint]) -> Iterator[str]:
+        """Say where the rule would have stopped by the other scale, if elsewhere."""
+        if self.rule.options.measure != "np":
+            return
+        name = "global" if self.options.audit.scale == "layer" else "layer"
+        other = StoppingRule(self.rule.options)
+        for point in points:
+            value = point.scale_global if name == "global" else point.scale_layer
+            other.update(_or_nan(point, value))
+        if other.stopped_at != self.rule.stopped_at:
+            where = "not have" if other.stopped_at is None else "have"
+            at = "" if other.stopped_at is None else f" at {points[other.stopped_at].name}"
+            yield f"with scale {name} the rule would {where} stopped{at}"
 
     def _stopping(self, points: Sequence[Checkpoint]) -> Stopping:
         rule, asked = self.rule, self.rule.options
@@ -195,9 +221,24 @@ class Series:
         )
 
 
+def _with_scores(steps: Sequence[Step], table: str) -> list[Step]:
+    """Return the steps with their scores, as far as the table has them by now."""
+    found = list(steps)
+    with contextlib.suppress(UsageError):
+        scores = Scores(table)
+        for number, step in enumerate(steps):
+            if isinstance(step, Checkpoint):
+                with contextlib.suppress(UsageError):
+                    found[number] = scores.of(step, number)
+    return found
+
+
 def _watched(point: Checkpoint, measure: str) -> float:
-    """Return what the rule is fed with: NaN where a layer is not finite, and the mean is of the others."""
-    value = point.deep_graph_persistence if measure == "dgp" else point.neural_persistence
+    return _or_nan(point, point.deep_graph_persistence if measure == "dgp" else point.neural_persistence)
+
+
+def _or_nan(point: Checkpoint, value: float | None) -> float:
+    """Return a figure for the rule: NaN where a layer is not finite, and the mean is of the others."""
     return math.nan if value is None or any(layer.nonfinite for layer in point.layers) else value
 
 

@@ -14,6 +14,8 @@ AFTER = 2
 """So many checkpoints must follow the one from which on it is settled."""
 JUMP, GROWTH = 10.0, 100.0
 """Factors by which the largest weight explodes: from one checkpoint to the next, and over all."""
+APART = 0.05
+"""By so much the relative changes of mean NP in the two scales must differ to be worth a word."""
 CHANCE = 4.0
 """Standard deviations of the cosine between unrelated weights up to which nothing of the earlier is left."""
 TURNED = 0.5
@@ -239,9 +241,8 @@ def scale_notes(points: Sequence[Checkpoint]) -> Iterator[str]:
         return
     (first, first_own), (last, last_own) = pairs[0], pairs[-1]
     rise, own = last / first - 1 if first else 0.0, last_own / first_own - 1 if first_own else 0.0
-    if abs(rise - own) <= BAND or (
-        rise * own > 0 and min(abs(rise), abs(own)) > max(abs(rise), abs(own)) / 2
-    ):
+    nearer, farther = sorted((abs(rise), abs(own)))
+    if abs(rise - own) <= APART or (rise * own > 0 and nearer > farther / 2):
         return
     sizes = [point.scale for point in points if point.scale]
     yield (

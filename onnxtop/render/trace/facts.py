@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 from onnxtop.render.text import counted, defined, figure, number
-from onnxtop.results.trace import Checkpoint, Cost, Stopping, Trace
+from onnxtop.results.trace import Checkpoint, Cost, Event, Stopping, Trace
 
 LONG_TABLE = 40
 """A table of more checkpoints than this is cut in its middle."""
 FIRST, LAST = 10, 25
+_ALONE = 3
+"""So many layers with one fate have a sentence each."""
 
 
 def about(trace: Trace) -> list[str]:
@@ -79,6 +81,15 @@ def percent(value: float | None, undefined: str = "not known") -> str:
     return undefined if value is None else f"{100 * value:.4g} %"
 
 
+def share(value: float | None) -> str:
+    """Write a share of few things.
+
+    >>> share(1 / 3), share(None)
+    ('33.3 %', '')
+    """
+    return "" if value is None else f"{100 * value:.3g} %"
+
+
 def small(value: float | None) -> str:
     """Write a change, which may be tiny.
 
@@ -98,13 +109,32 @@ def line(point: Checkpoint) -> str:
     parts = [
         f"NP {figure(point.neural_persistence)}",
         f"DGP {figure(point.deep_graph_persistence)}",
-        *([f"untrained {percent(point.untrained)}"] if point.untrained is not None else []),
+        *([f"untrained {share(point.untrained)}"] if point.untrained is not None else []),
         *([f"moved {small(point.moved)}"] if point.moved is not None else []),
         *([f"loss {figure(scores.loss)}"] if scores else []),
         *([f"accuracy {percent(scores.accuracy)}"] if scores and scores.accuracy is not None else []),
         *(["stop"] if point.stop else []),
     ]
     return f"{point.name}  {', '.join(parts)}"
+
+
+def events(trace: Trace, all_rows: bool) -> list[str]:
+    """Tell what happened, a sentence each; many layers with one fate share a sentence."""
+    groups: dict[tuple[str, str | None], list[Event]] = {}
+    for event in trace.verdict.events:
+        groups.setdefault((event.kind, event.checkpoint), []).append(event)
+    sentences = []
+    for (kind, checkpoint), group in groups.items():
+        if all_rows or len(group) <= _ALONE:
+            sentences += [event.what for event in group]
+        else:
+            named = ", ".join(str(event.layer) for event in group[:_ALONE])
+            at = "" if checkpoint is None else f" at {checkpoint}"
+            sentences.append(
+                f"{kind}{at}: {len(group):,} of {counted(len(trace.measured[-1].layers), 'layer')}, "
+                f"{named} and others; --all names every one"
+            )
+    return sentences
 
 
 def known(values: Sequence[float | None]) -> list[float]:

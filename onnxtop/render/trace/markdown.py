@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from onnxtop.render import RenderOptions
 from onnxtop.render.markdown import code, listed, prose, row, table
 from onnxtop.render.text import figure
-from onnxtop.render.trace.facts import about, marks, percent, small, stopping
+from onnxtop.render.trace.facts import about, events, marks, percent, share, small, stopping
 from onnxtop.results.outcome import FailedModel
 from onnxtop.results.trace import Step, Trace
 
@@ -31,7 +31,7 @@ def _page(trace: Trace, options: RenderOptions) -> Iterator[str]:
     yield from ("", prose(" · ".join(about(trace))), "")
     rows = [_row(trace, each) for each in trace.checkpoints]
     yield from table(_COLUMNS, rows, f"{len(rows)} checkpoints", "")
-    told = [*(event.what for event in trace.verdict.events), *stopping(trace), *trace.notes]
+    told = [*events(trace, options.all_rows), *stopping(trace), *trace.notes]
     yield from ("", *listed([f"- {prose(sentence)}" for sentence in told], options))
 
 
@@ -44,7 +44,7 @@ def _row(trace: Trace, step: Step) -> str:
             code(step.name),
             figure(step.neural_persistence),
             figure(step.deep_graph_persistence),
-            percent(step.untrained, ""),
+            share(step.untrained),
             small(step.moved),
             figure(scores.loss) if scores else "",
             percent(scores.accuracy, "") if scores else "",

@@ -10,9 +10,11 @@ from onnxtop.render.trace.facts import (
     LAST,
     LONG_TABLE,
     about,
+    events,
     known,
     marks,
     percent,
+    share,
     small,
     stopping,
 )
@@ -39,21 +41,21 @@ _LAYOUT = Layout(
 )
 _BY_LAYER = {
     "layer": Column("layer", "left"),
-    "np": Column("NP", "left", style="cyan"),
-    "from": Column("first"),
-    "to": Column("last"),
-    "z": Column("z", "left", style="cyan"),
-    "z_to": Column("last"),
+    "from": Column("NP from"),
+    "to": Column("to"),
+    "np": Column("", "left", style="cyan"),
+    "z": Column("z"),
+    "z_course": Column("", "left", style="cyan"),
     "moved": Column("moved", "left", style="cyan"),
     "bottleneck": Column("bottleneck", "left", style="cyan"),
 }
 _LAYER_LAYOUT = Layout(
-    lesser=("bottleneck", "z"), enough={"layer": 20}, shrink=(("layer", 12),), names="layer"
+    lesser=("bottleneck", "z_course"), enough={"layer": 20}, shrink=(("layer", 12),), names="layer"
 )
 _HEAD = 10
 """Lines of a growing page beside its table."""
-_SPARK = 24
-"""Cells of a course; the last checkpoint of those that share a cell is shown."""
+_SPARKS = 6, 24
+"""Cells of a course, at least and at most; of checkpoints that share a cell the last is shown."""
 _MOST_LAYERS = 24
 """Layers that have a sign each in the row of a checkpoint."""
 _LISTED = 20
@@ -89,8 +91,8 @@ class _TracePage(Page):
         self.listed([(each.path, each.message, "red") for each in failed])
         self._layers(trace.measured)
         self.line()
-        for event in trace.verdict.events:
-            self.paragraph(event.what, "yellow")
+        for sentence in events(trace, self.all_rows):
+            self.paragraph(sentence, "yellow")
         for sentence in stopping(trace):
             self.paragraph(sentence)
         for note in trace.notes:
@@ -123,7 +125,7 @@ class _TracePage(Page):
                 "bar": self.signs.bar(step.neural_persistence),
                 "dgp": self.signs.figure(step.deep_graph_persistence),
                 "layers": self.signs.levels(layers, 0.0, 1.0) if len(layers) <= _MOST_LAYERS else "",
-                "untrained": percent(step.untrained, ""),
+                "untrained": share(step.untrained),
                 "moved": small(step.moved),
                 "largest": "" if step.scale is None else f"{step.scale:.3g}",
                 "loss": self.signs.figure(scores.loss) if scores else "",
@@ -151,11 +153,11 @@ class _TracePage(Page):
         return Row(
             {
                 "layer": self.signs.shown(course[-1].name),
-                "np": self._spark(persistence),
                 "from": self.signs.figure(persistence[0]),
                 "to": self.signs.figure(persistence[-1]),
-                "z": self._spark(z),
-                "z_to": "" if z[-1] is None else f"{z[-1]:.1f}",
+                "np": self._spark(persistence),
+                "z": "" if z[-1] is None else f"{z[-1]:.1f}",
+                "z_course": self._spark(z),
                 "moved": self._spark([layer.relative for layer in course], 0.0),
                 "bottleneck": self._spark([layer.bottleneck for layer in course], 0.0),
             }
@@ -166,6 +168,7 @@ class _TracePage(Page):
         defined = known(values)
         if not defined:
             return ""
-        step = max(1, -(-len(values) // _SPARK))
+        room = min(max((self.width - 48) // 3, _SPARKS[0]), _SPARKS[1])
+        step = max(1, -(-len(values) // room))
         chosen = values[(len(values) - 1) % step :: step]
         return self.signs.levels(chosen, min(defined) if low is None else low, max(defined))
