@@ -17,10 +17,10 @@ from onnxtop.errors import OnnxtopError
 VERBS = {
     "report": ("onnxtop.cli.report", "Neural persistence of every layer of a model."),
     "layers": ("onnxtop.cli.layers", "List the weighted layers of a model, without topology."),
-    "trace": ("onnxtop.cli.trace", "How training got there, checkpoint by checkpoint, and when to stop."),
     "graph": ("onnxtop.cli.graph", "Show which layer of a model feeds which."),
     "check": ("onnxtop.cli.check", "Judge models by rules, thresholds and a baseline: the CI gate."),
     "diff": ("onnxtop.cli.diff", "Tell whether two models are one function, and what changed."),
+    "trace": ("onnxtop.cli.trace", "How training got there, checkpoint by checkpoint, and when to stop."),
     "rules": ("onnxtop.cli.rules", "List the rules of check."),
     "explain": ("onnxtop.cli.explain", "Explain a rule, a figure, any word that is printed."),
     "schema": ("onnxtop.cli.schema", "Print the JSON Schema of what a verb writes."),

@@ -61,6 +61,10 @@ class Entry:
     parts: Mapping[str, str] = field(default_factory=dict)
 
 
+_MANY = 8
+"""So many verbs with one option are counted, not named, in a title."""
+
+
 def normal(name: str) -> str:
     """Return what spellings of a name have in common: case, hyphens, signs and plurals do not matter.
 
@@ -149,7 +153,8 @@ def _options() -> Iterator[Entry]:
         )
         names = (flag, *shown[flag].opts, shown[flag].name or flag)
         source = {"source": f"onnxtop help {verbs[0]}"}
-        title = f"{flag}: an option of {', '.join(verbs)}"
+        named = ", ".join(verbs) if len(verbs) < _MANY else f"{len(verbs)} verbs"
+        title = f"{flag}: an option of {named}"
         yield Entry("options", names, title, {**parts, **_choices(shown[flag]), **source})
 
 

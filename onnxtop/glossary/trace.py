@@ -60,7 +60,7 @@ TERMS = (
         "from their own shuffles, or are orthonormal.",
         limits="Layers below 1,024 weights are not judged; small ones may stay like this for long.",
         source=f"{_PAGE}; `onnxtop explain exchangeability`",
-        also=("untrained", "untouched", "judged", "looks_untrained"),
+        also=("untrained", "untouched", "judged"),
     ),
     Term(
         name="largest",
@@ -78,7 +78,7 @@ TERMS = (
         "are 0. restored: it holds the weights of an earlier checkpoint again. replaced: nothing is left of "
         "any layer. not finite: the first NaN or infinity. exploded: the largest weight grew tenfold.",
         source=_PAGE,
-        also=("event", "kind", "frozen", "reset", "zeroed", "restored", "replaced", "not finite", "exploded"),
+        also=("event", "kind", "frozen", "reset", "zeroed", "restored", "replaced", "exploded"),
     ),
     Term(
         name="stopping rule",

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from onnxtop._version import __version__
 from onnxtop.cli import EXIT_CODES, VERBS, app
 from onnxtop.cli.diff import EXIT_CODES as DIFF_EXIT_CODES
+from onnxtop.cli.trace import EXIT_CODES as TRACE_EXIT_CODES
 
 HEAVY = ("numpy", "onnx", "onnxruntime", "scipy", "rich", "jinja2", "networkx", "ml_dtypes", "google")
 
@@ -58,7 +59,7 @@ def test_a_verb_says_of_itself_what_the_table_says_of_it(verb):
     command = importlib.import_module(module).command
     assert command.name == verb
     assert command.help.splitlines()[0] == line
-    assert command.epilog == (DIFF_EXIT_CODES if verb == "diff" else EXIT_CODES)
+    assert command.epilog == {"diff": DIFF_EXIT_CODES, "trace": TRACE_EXIT_CODES}.get(verb, EXIT_CODES)
 
 
 @pytest.mark.parametrize("verb", VERBS)
