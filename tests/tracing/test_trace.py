@@ -16,7 +16,7 @@ from onnxtop.errors import MissingLibraryError, UsageError
 from onnxtop.results.outcome import FailedModel
 from onnxtop.tracing.options import TraceOptions
 from onnxtop.tracing.series import natural, placed
-from tests.models import mlp, save
+from tests.models import model, node, save
 from tests.tracing.runs import course, write, written
 
 
@@ -167,7 +167,7 @@ def test_the_first_difference_of_architectures_is_named(tmp_path):
 def test_what_cannot_be_read_is_a_row_and_no_check(tmp_path):
     paths = written(tmp_path, course(3))
     Path(paths[1]).write_bytes(Path(paths[1]).read_bytes()[:500])
-    save(mlp(4), tmp_path, "step_50.onnx")  # a graph without a layer
+    save(model([node("Relu", "x")], {}, {"x": [1, 4]}), tmp_path, "step_50.onnx")
     trace = onnxtop.trace([*paths, tmp_path / "step_50.onnx", tmp_path / "step_999.onnx"])
     told = [each.code if isinstance(each, FailedModel) else each.name for each in trace.checkpoints]
     assert told == ["step_0", 4, 3, "step_200", 3]
