@@ -110,7 +110,6 @@ def measure_layers(
         if options.topology:
             found = replace(
                 found,
-                row=_with_sortedness(found.row, weights, options),
                 scan=scan_layer(weights, standardise=options.standardise) if number in scanned else None,
                 filled=filled_lines(weights),
             )
@@ -119,12 +118,6 @@ def measure_layers(
         if progress is not None:
             progress(layer.name, done, total)
     return measured
-
-
-def _with_sortedness(row: LayerReport, weights: Blocks, options: AuditOptions) -> LayerReport:
-    if not options.sortedness or row.largest is None:
-        return row
-    return replace(row, sortedness=finite_or_none(mean_sortedness(weights, options.seed)))
 
 
 def _kernel(layer: Layer, shapes: Mapping[str, Shape], options: AuditOptions) -> Kernel | None:
@@ -146,6 +139,8 @@ def _measure(
     if not options.topology:
         fixed = probably_fixed(weights)
         return Measured(replace(row, probably_fixed=fixed), None, NOT_ASKED, fingerprint(weights))
+    if options.sortedness:
+        row = replace(row, sortedness=finite_or_none(mean_sortedness(weights, options.seed)))
     if layer.is_convolution and options.conv in _BY_POSITION:
         return _measure_positions(row, layer, number, weights, kernel, nulls, options)
     blocks = weights if kernel is None else convolution.channels(kernel)

@@ -163,13 +163,12 @@ def _figures(
 ) -> dict[str, Any]:
     """Return what is reported of the network and its layers, from what the layers left behind."""
     copies = find_copies({item.row.name: item.mark for item in measured}, read)
-    counted = _counting(measured, copies, options)
     figures = neural_persistence.network_persistence(
         {item.row.name: item.forest for item in measured if item.forest is not None},
         scale=options.scale,
         convention=options.convention,
         p=options.p,
-        counted=counted,
+        counted=_counting(measured, copies, options),
         apart=[item.row.name for item in measured if item.row.apart],
     )
     scans = {number: item.scan for number, item in enumerate(measured) if item.scan is not None}
@@ -180,14 +179,7 @@ def _figures(
         for item in measured
         for name in (item.row.name,)
     )
-    measures = _network(measured, copies, figures, whole, options)
-    return {"network": replace(measures, variance=_variance(measured, counted)), "layers": tuple(rows)}
-
-
-def _variance(measured: Sequence[Measured], counted: Sequence[str]) -> float | None:
-    """Return the variance of the network's weights over the largest; None without structure or layers."""
-    held = [item.structure.magnitudes for item in measured if item.row.name in counted and item.structure]
-    return together(held).variance if held else None
+    return {"network": _network(measured, copies, figures, whole, options), "layers": tuple(rows)}
 
 
 _NOT_MEASURED = network.DeepGraph(DeepGraphPersistence(reason=NOT_ASKED), Cut(reason=NOT_ASKED))
@@ -272,4 +264,11 @@ def _network(
         ),
         whole.figures,
         whole.cut_off,
+        variance=_variance(measured, _counting(measured, copies, options)),
     )
+
+
+def _variance(measured: Sequence[Measured], counted: Sequence[str]) -> float | None:
+    """Return the variance of the network's weights over the largest; None without structure or layers."""
+    held = [item.structure.magnitudes for item in measured if item.row.name in counted and item.structure]
+    return together(held).variance if held else None
