@@ -150,12 +150,6 @@ def measure_layers(
     return measured
 
 
-def _with_sortedness(row: LayerReport, weights: Blocks, options: AuditOptions) -> LayerReport:
-    if not options.sortedness or row.largest is None:
-        return row
-    return replace(row, sortedness=finite_or_none(mean_sortedness(weights, options.seed)))
-
-
 def _digest(layer: Layer, weights: Blocks) -> str:
     """Return a digest of all that a layer is measured by, beside what its row says: weights, bias, codes."""
     bias, codes = layer.bias(), layer.codes()
@@ -183,7 +177,6 @@ def _scanned(
         return found
     return replace(
         found,
-        row=_with_sortedness(found.row, weights, options),
         scan=scan_layer(weights, standardise=options.standardise) if scan else None,
         filled=filled_lines(weights),
     )
@@ -208,6 +201,8 @@ def _measure(
     if not options.topology:
         fixed = probably_fixed(weights)
         return Measured(replace(row, probably_fixed=fixed), None, NOT_ASKED, fingerprint(weights))
+    if options.sortedness:
+        row = replace(row, sortedness=finite_or_none(mean_sortedness(weights, options.seed)))
     if layer.is_convolution and options.conv in _BY_POSITION:
         return _measure_positions(row, layer, number, weights, kernel, nulls, options)
     blocks = weights if kernel is None else convolution.channels(kernel)

@@ -199,15 +199,7 @@ def _figures(
         for item in measured
         for name in (item.row.name,)
     )
-    measures = _network(measured, copies, figures, whole, options)
-    counted = _counting(measured, copies, options)
-    return {"network": replace(measures, variance=_variance(measured, counted)), "layers": tuple(rows)}
-
-
-def _variance(measured: Sequence[Measured], counted: Sequence[str]) -> float | None:
-    """Return the variance of the network's weights over the largest; None without structure or layers."""
-    held = [item.structure.magnitudes for item in measured if item.row.name in counted and item.structure]
-    return together(held).variance if held else None
+    return {"network": _network(measured, copies, figures, whole, options), "layers": tuple(rows)}
 
 
 _NOT_MEASURED = network.DeepGraph(DeepGraphPersistence(reason=NOT_ASKED), Cut(reason=NOT_ASKED))
@@ -292,4 +284,11 @@ def _network(
         ),
         whole.figures,
         whole.cut_off,
+        variance=_variance(measured, _counting(measured, copies, options)),
     )
+
+
+def _variance(measured: Sequence[Measured], counted: Sequence[str]) -> float | None:
+    """Return the variance of the network's weights over the largest; None without structure or layers."""
+    held = [item.structure.magnitudes for item in measured if item.row.name in counted and item.structure]
+    return together(held).variance if held else None

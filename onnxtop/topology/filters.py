@@ -176,7 +176,7 @@ def _counts_of(kernel: Kernel, with_bias: bool) -> "_EdgeCounts":
     )
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=4)
 def _edge_counts(taps: tuple[int, ...], *place: object, with_bias: bool) -> "_EdgeCounts":
     """Return the counts of a geometry; layers that share it, which many do, share them."""
     return _EdgeCounts(Kernel(np.zeros((1, 1, 1, *taps)), *place), with_bias)  # type: ignore[arg-type]
