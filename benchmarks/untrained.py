@@ -5,7 +5,8 @@ All of it comes from seeds alone::
     python benchmarks/untrained.py [COUNTS]     # networks; written into a file of counts, if one is given
     python benchmarks/untrained.py matrices     # 480 random matrices of each kind
 
-The sample networks start from common initialisers, and are trained by Adam on the digits beside them. After
+The sample networks, and two of one and two layers, start from common initialisers, and are trained by Adam on
+the digits beside them. After
 0, 1, 3, 10 ... steps every network is judged as `onnxtop check` does; one whose normalisations stand right
 behind its convolutions, with these folded.
 """
@@ -50,6 +51,8 @@ MATRICES = {
 """What draws a matrix, and the share of them that has to be called exchangeable."""
 SHAPES = ((64, 64), (128, 32), (256, 64), (96, 160))
 FOLDED = "cnn_torch_dynamo, folded"
+SMALL = {"256-10": (256, 10), "256-32-10": (256, 32, 10)}
+"""Networks of so few layers that the exact distribution has to tell, on the digits with larger pixels."""
 STARTS = ("Kaiming", "PyTorch", "orthogonal", "weight norm")
 STEPS = (0, 1, 3, 10, 30, 100, 300)
 SEEDS = range(3)
@@ -139,6 +142,8 @@ def started(probe: onnxtop.Probe, model: str, start: str, seed: int) -> Floats:
 
 def source(model: str) -> onnx.ModelProto:
     """Return the model; the one to be folded with each normalisation before the Relu that it stood behind."""
+    if model in SMALL:
+        return small(SMALL[model])
     proto = onnx.load(SAMPLES / f"{model.split(',')[0]}.onnx")
     if model == FOLDED:
         nodes = list(proto.graph.node)
@@ -152,6 +157,34 @@ def source(model: str) -> onnx.ModelProto:
         proto.graph.node.extend(nodes[at] for at in order)
         del proto.graph.value_info[:]
     return proto
+
+
+def small(sizes: tuple[int, ...]) -> onnx.ModelProto:
+    """Return Gemm layers of these sizes with a Relu between them."""
+    lines, weights, value = [], [], "x"
+    for number, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
+        weights += [f"float[{n_out},{n_in}] w{number}", f"float[{n_out}] b{number}"]
+        lines.append(f"h{number} = Gemm<transB = 1>({value}, w{number}, b{number})")
+        lines.append(f"a{number} = Relu(h{number})")
+        value = f"a{number}"
+    text = f"""<ir_version: 9, opset_import: ["" : 17]>
+        g (float[n,{sizes[0]}] x) => (float[n,{sizes[-1]}] y) <{", ".join(weights)}>
+        {{ {" ".join(lines[:-1]).replace(f"h{len(sizes) - 2} =", "y =")} }}"""
+    proto = onnx.parser.parse_model(text)
+    for declared in list(proto.graph.value_info):
+        shape = [each.dim_value for each in declared.type.tensor_type.shape.dim]
+        proto.graph.initializer.append(numpy_helper.from_array(np.zeros(shape, np.float32), declared.name))
+    return proto
+
+
+def data_of(model: str) -> dict[str, Floats]:
+    """Return the digits as the model takes them."""
+    held = np.load(SAMPLES / "digits.npz")
+    if model not in SMALL:
+        return dict(held)
+    side = round(SMALL[model][0] ** 0.5) // 8
+    images = np.kron(held["x"].reshape(-1, 8, 8), np.ones((side, side), np.float32))
+    return {"x": images.reshape(len(images), -1).astype(np.float32), "labels": held["labels"]}
 
 
 def fold(proto: onnx.ModelProto) -> None:
@@ -191,7 +224,7 @@ def said_of(model: str, start: str) -> Iterator[tuple[int, Counter[str], float]]
     with tempfile.TemporaryDirectory() as folder:
         start_path = f"{folder}/start.onnx"
         onnx.save(source(model), start_path)
-        probe = onnxtop.Probe(start_path, np.load(SAMPLES / "digits.npz"))
+        probe = onnxtop.Probe(start_path, data_of(model))
         for seed in SEEDS:
             for step, point in trained(probe, started(probe, start_path, start, seed), seed):
                 report = onnxtop.audit(written(model, probe.tensors(point), folder))
@@ -202,7 +235,7 @@ def said_of(model: str, start: str) -> Iterator[tuple[int, Counter[str], float]]
 
 def counted(start: str) -> Iterator[dict[str, Any]]:
     """Yield what was said of all networks from one start, by the number of steps."""
-    rows = [row for model in (*NETWORKS, FOLDED) for row in said_of(model, start)]
+    rows = [row for model in (*SMALL, *NETWORKS, FOLDED) for row in said_of(model, start)]
     for step in STEPS:
         here = [(count, right) for at, count, right in rows if at == step]
         yield {
