@@ -1,6 +1,12 @@
-"""What the rules on untrained layers say of small networks while they are trained, from seeds alone.
+"""What the rules on untrained layers say of random matrices, and of small networks while they are trained.
 
-The sample networks start from common initialisers, and are trained by Adam on the digits beside them. After
+All of it comes from seeds alone::
+
+    python benchmarks/untrained.py [COUNTS]     # networks; written into a file of counts, if one is given
+    python benchmarks/untrained.py matrices     # 480 random matrices of each kind
+
+The sample networks, and two of one and two layers, start from common initialisers, and are trained by Adam on
+the digits beside them. After
 0, 1, 3, 10 ... steps every network is judged as `onnxtop check` does; one whose normalisations stand right
 behind its convolutions, with these folded.
 """
@@ -29,7 +35,24 @@ Floats = NDArray[np.floating]
 
 SAMPLES = Path(__file__).parents[1] / "sample_models"
 NETWORKS = ("mlp_torch_dynamo", "cnn_torch_dynamo", "transformer_torch_dynamo")
+MATRICES = {
+    "normal": (lambda rng, shape: rng.standard_normal(shape), 0.98),
+    "uniform": (lambda rng, shape: rng.uniform(-1, 1, shape), 0.98),
+    "orthogonal": (lambda rng, shape: orthogonal(rng, shape), 0.99),
+    "columns of one length": (
+        lambda rng, shape: (drawn := rng.standard_normal(shape)) / np.linalg.norm(drawn, axis=0),
+        0.99,
+    ),
+    "2 of 4 left": (lambda rng, shape: two_of_four(rng.standard_normal(shape)), 0.97),
+    "90 % zeros in each column": (lambda rng, shape: sparse(rng, shape, 0.1), 0.98),
+    "1 % left": (lambda rng, shape: rng.standard_normal(shape) * (rng.random(shape) < 0.01), 0.95),
+    "5 % left": (lambda rng, shape: rng.standard_normal(shape) * (rng.random(shape) < 0.05), 0.95),
+}
+"""What draws a matrix, and the share of them that has to be called exchangeable."""
+SHAPES = ((64, 64), (128, 32), (256, 64), (96, 160))
 FOLDED = "cnn_torch_dynamo, folded"
+SMALL = {"256-10": (256, 10), "256-32-10": (256, 32, 10)}
+"""Networks of so few layers that the exact distribution has to tell, on the digits with larger pixels."""
 STARTS = ("Kaiming", "PyTorch", "orthogonal", "weight norm")
 STEPS = (0, 1, 3, 10, 30, 100, 300)
 SEEDS = range(3)
@@ -37,6 +60,42 @@ RATE, BATCH = 3e-3, 128
 COUNTED = ("judged", "OT207", "OT208", "OT209")
 STATISTICS = ("running_mean", "running_var")
 """Not moved by a gradient: 0 and 1, as they are before training."""
+
+
+def orthogonal(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    flat = rng.standard_normal(shape)
+    q = np.linalg.qr(flat if shape[0] >= shape[1] else flat.T)[0]
+    return np.asarray(q if shape[0] >= shape[1] else q.T)
+
+
+def two_of_four(matrix: Floats) -> Floats:
+    """Leave the larger two of every four inputs."""
+    fours = matrix.reshape(-1, 4, matrix.shape[1])
+    order = np.argsort(np.argsort(np.abs(fours), axis=1), axis=1)
+    return np.where(order >= 2, fours, 0.0).reshape(matrix.shape)
+
+
+def sparse(rng: np.random.Generator, shape: tuple[int, ...], share: float) -> Floats:
+    """Draw a normal matrix of which each column has so large a share that is not zero."""
+    order = np.argsort(rng.random(shape), axis=0)
+    return np.where(order < share * shape[0], rng.normal(0, 0.01, shape), 0.0)
+
+
+def matrices() -> int:
+    """Print how many random matrices of each kind are called exchangeable; 1 if too few are."""
+    failed = False
+    for name, (draw, wanted) in MATRICES.items():
+        told = [
+            onnxtop.exchangeability(draw(np.random.default_rng([seed, *shape]), shape).astype(np.float32))
+            for shape in SHAPES
+            for seed in range(480 // len(SHAPES))
+        ]
+        alike = sum(bool(each.exchangeable) for each in told)
+        structured = Counter(what for each in told for what in each.structured)
+        marks = Counter(each.mark for each in told if each.mark).most_common(1)
+        failed |= alike < wanted * len(told)
+        print(f"{name:<26} {alike} of {len(told)} {dict(structured) or ''} {marks[0] if marks else ''}")
+    return int(failed)
 
 
 def trained(probe: onnxtop.Probe, theta: Floats, seed: int) -> Iterator[tuple[int, Floats]]:
@@ -70,10 +129,8 @@ def started(probe: onnxtop.Probe, model: str, start: str, seed: int) -> Floats:
         rng = np.random.default_rng(seed)
         for parameter in probe.parameters:
             if parameter.role == "weight" and len(parameter.shape) >= 2:
-                flat = rng.standard_normal((parameter.shape[0], parameter.size // parameter.shape[0]))
-                tall = flat if flat.shape[0] >= flat.shape[1] else flat.T
-                q = np.linalg.qr(tall)[0]
-                theta[parameter.slice] = (q if tall is flat else q.T).ravel()
+                flat = parameter.shape[0], parameter.size // parameter.shape[0]
+                theta[parameter.slice] = orthogonal(rng, flat).ravel()
     if start == "weight norm":
         for parameter in probe.parameters:
             if parameter.role == "weight" and len(parameter.shape) >= 2:
@@ -85,6 +142,8 @@ def started(probe: onnxtop.Probe, model: str, start: str, seed: int) -> Floats:
 
 def source(model: str) -> onnx.ModelProto:
     """Return the model; the one to be folded with each normalisation before the Relu that it stood behind."""
+    if model in SMALL:
+        return small(SMALL[model])
     proto = onnx.load(SAMPLES / f"{model.split(',')[0]}.onnx")
     if model == FOLDED:
         nodes = list(proto.graph.node)
@@ -98,6 +157,34 @@ def source(model: str) -> onnx.ModelProto:
         proto.graph.node.extend(nodes[at] for at in order)
         del proto.graph.value_info[:]
     return proto
+
+
+def small(sizes: tuple[int, ...]) -> onnx.ModelProto:
+    """Return Gemm layers of these sizes with a Relu between them."""
+    lines, weights, value = [], [], "x"
+    for number, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
+        weights += [f"float[{n_out},{n_in}] w{number}", f"float[{n_out}] b{number}"]
+        lines.append(f"h{number} = Gemm<transB = 1>({value}, w{number}, b{number})")
+        lines.append(f"a{number} = Relu(h{number})")
+        value = f"a{number}"
+    text = f"""<ir_version: 9, opset_import: ["" : 17]>
+        g (float[n,{sizes[0]}] x) => (float[n,{sizes[-1]}] y) <{", ".join(weights)}>
+        {{ {" ".join(lines[:-1]).replace(f"h{len(sizes) - 2} =", "y =")} }}"""
+    proto = onnx.parser.parse_model(text)
+    for declared in list(proto.graph.value_info):
+        shape = [each.dim_value for each in declared.type.tensor_type.shape.dim]
+        proto.graph.initializer.append(numpy_helper.from_array(np.zeros(shape, np.float32), declared.name))
+    return proto
+
+
+def data_of(model: str) -> dict[str, Floats]:
+    """Return the digits as the model takes them."""
+    held = np.load(SAMPLES / "digits.npz")
+    if model not in SMALL:
+        return dict(held)
+    side = round(SMALL[model][0] ** 0.5) // 8
+    images = np.kron(held["x"].reshape(-1, 8, 8), np.ones((side, side), np.float32))
+    return {"x": images.reshape(len(images), -1).astype(np.float32), "labels": held["labels"]}
 
 
 def fold(proto: onnx.ModelProto) -> None:
@@ -137,7 +224,7 @@ def said_of(model: str, start: str) -> Iterator[tuple[int, Counter[str], float]]
     with tempfile.TemporaryDirectory() as folder:
         start_path = f"{folder}/start.onnx"
         onnx.save(source(model), start_path)
-        probe = onnxtop.Probe(start_path, np.load(SAMPLES / "digits.npz"))
+        probe = onnxtop.Probe(start_path, data_of(model))
         for seed in SEEDS:
             for step, point in trained(probe, started(probe, start_path, start, seed), seed):
                 report = onnxtop.audit(written(model, probe.tensors(point), folder))
@@ -148,7 +235,7 @@ def said_of(model: str, start: str) -> Iterator[tuple[int, Counter[str], float]]
 
 def counted(start: str) -> Iterator[dict[str, Any]]:
     """Yield what was said of all networks from one start, by the number of steps."""
-    rows = [row for model in (*NETWORKS, FOLDED) for row in said_of(model, start)]
+    rows = [row for model in (*SMALL, *NETWORKS, FOLDED) for row in said_of(model, start)]
     for step in STEPS:
         here = [(count, right) for at, count, right in rows if at == step]
         yield {
@@ -181,4 +268,6 @@ def main(path: str | None) -> int:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["matrices"]:
+        sys.exit(matrices())
     sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else None))

@@ -65,10 +65,10 @@ RANDOM = (
 TRAINING = """\
 ### While a network is trained
 
-The sample MLP, CNN and transformer, and the CNN with its normalisations folded, are trained on the digits \
-by Adam, three seeds each, from four starts: as Kaiming, as PyTorch and as an orthogonal initialiser draw \
-weights, and with weights normalised to outputs of one length. `benchmarks/untrained.py` makes all of it \
-from seeds, and writes these counts.
+Networks of one and of two layers (256-10 and 256-32-10), the sample MLP, CNN and transformer, and the CNN \
+with its normalisations folded, are trained on the digits by Adam, three seeds each, from four starts: as \
+Kaiming, as PyTorch and as an orthogonal initialiser draw weights, and with weights normalised to outputs of \
+one length. `benchmarks/untrained.py` makes all of it from seeds, and writes these counts.
 
 | steps | accuracy | networks | called untrained (OT208) | from Kaiming | PyTorch | orthogonal | weight norm \
 | layers judged | called reset (OT207) | show no training (OT209) |

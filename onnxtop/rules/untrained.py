@@ -68,20 +68,21 @@ def looks_untrained(report: Report, policy: Policy) -> Found:
     what="The weights of a layer cannot be told from their own shuffles.",
     why="Nothing in them shows that the layer was trained; nothing shows that it was not.",
     how=f"{STRUCTURE} No structure, and nothing else that speaks for a fresh start.",
-    false_alarms="Small layers, in which a few hundred steps leave no trace that these statistics see.",
+    false_alarms="Small layers, in which a few hundred steps leave no trace that these statistics see; layers "
+    "that training with normalisations made even.",
     source=_SOURCE,
 )
 def no_structure(report: Report, policy: Policy) -> Found:
     if not _is_untrained(report, policy):
         for layer in judged(report):
             if _is_untouched(layer) and not _looks_reset(layer):
-                mark = (
-                    f"; {_of(layer).mark}, as an initialiser or a mask leaves it" if _of(layer).mark else ""
-                )
-                yield (
-                    layer.name,
-                    f"its weights cannot be told from their own shuffles: they show no training{mark}",
-                )
+                yield layer.name, f"its weights {_without_structure(_of(layer).mark)}"
+
+
+def _without_structure(mark: str | None) -> str:
+    if mark is None:
+        return "cannot be told from their own shuffles: they show no training"
+    return f"have no structure, and show no training: {mark}, as an initialiser or a mask leaves it"
 
 
 def own_weights(report: Report) -> list[LayerReport]:

@@ -339,5 +339,5 @@ def _from_orthonormal(block: Matrix) -> float:
 def _repeats(lines: Floats) -> bool:
     """Tell whether more than a few magnitudes of the first two lines occur twice."""
     few = np.abs(lines[:2, :_FEW])
-    near = np.unique(np.round(few / few.max(), 6))
+    near = np.unique(np.round(few / (few.max() or 1.0), 6))
     return near.size < 0.9 * few.size

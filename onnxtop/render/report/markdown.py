@@ -59,23 +59,25 @@ def _table(report: Report, options: RenderOptions) -> Iterator[str]:
         return
     rows = facts.chosen_rows(report, options.all_rows)
     bars = facts.limited_bars(report.layers) is not None
-    figures = ("NP", "total", "z", "excess") if report.settings.topology else ("encoding", "uses")
+    null = any(each.neural_persistence.z is not None for each in report.layers)
+    measured = ("NP", "total", *(("z", "excess") if null else ()))
+    figures = measured if report.settings.topology else ("encoding", "uses")
     titles = (f"in {TIMES} out", "weights", *figures, *(["bars"] if bars else []))
     columns = {"layer": ":--", "op": ":--", **dict.fromkeys(titles, "--:"), "note": ":--"}
-    lines = [_row(each, report.settings.topology, bars) for each in rows]
+    lines = [_row(each, report.settings.topology, null, bars) for each in rows]
     note = facts.rows_note(report, rows)
     summary = counted(len(report.layers), "layer")
     yield from table(columns, lines, summary, f"{prose(note)}." if note else "")
 
 
-def _row(each: LayerReport | facts.Gap, measured: bool, bars: bool) -> str:
-    return _layer(each, measured, bars) if isinstance(each, LayerReport) else _gap(each, bars)
+def _row(each: LayerReport | facts.Gap, measured: bool, null: bool, bars: bool) -> str:
+    return _layer(each, measured, null, bars) if isinstance(each, LayerReport) else _gap(each, null, bars)
 
 
-def _layer(layer: LayerReport, measured: bool, bars: bool) -> str:
+def _layer(layer: LayerReport, measured: bool, null: bool, bars: bool) -> str:
     persistence = layer.neural_persistence
-    null = (facts.z_told(persistence), facts.excess_told(persistence))
-    figures = (figure(persistence.normalized), figure(persistence.total), *null)
+    figures = (figure(persistence.normalized), figure(persistence.total))
+    chance = (facts.z_told(persistence), facts.excess_told(persistence)) if null else ()
     facts_of_reading = (code(layer.encoding), str(len(layer.uses)))
     cells = (
         code(layer.name),
@@ -83,16 +85,18 @@ def _layer(layer: LayerReport, measured: bool, bars: bool) -> str:
         f"{layer.n_in} {TIMES} {layer.n_out}",
         f"{layer.parameters:,}",
         *(figures if measured else facts_of_reading),
+        *chance,
         *([facts.bars_told(facts.limited_bars([layer]))] if bars else []),
         prose(facts.remark(layer)),
     )
     return row(cells)
 
 
-def _gap(gap: facts.Gap, bars: bool) -> str:
+def _gap(gap: facts.Gap, null: bool, bars: bool) -> str:
     known = f"{figure(gap.low)} to {figure(gap.high)}"
+    chance = " | |" if null else ""
     limited = f" {facts.bars_told(gap.bars)} |" if bars else ""
-    return f"| *{gap.layers:,} layers left out* | | | {gap.parameters:,} | {known} | |{limited} |"
+    return f"| *{gap.layers:,} layers left out* | | | {gap.parameters:,} | {known} | |{chance}{limited} |"
 
 
 def _skipped(report: Report, options: RenderOptions) -> Iterator[str]:
