@@ -66,7 +66,7 @@ def natural(text: str) -> list[tuple[int, int, str]]:
     """Return a key by which numbers in texts are in order.
 
     >>> sorted(["step_10", "step_9", "step_09b"], key=natural)
-    ['step_9', 'step_09b', 'step_10']
+    ['step_09b', 'step_9', 'step_10']
     """
     parts = re.split(r"([0-9]+)", text)
     return [(1, int(part), part) if number % 2 else (0, 0, part) for number, part in enumerate(parts)]

@@ -1,5 +1,6 @@
 """Without any framework: what is missing is named, none is loaded unasked, and checks are due in time."""
 
+import doctest
 import importlib
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import pytest
 
 from onnxtop.errors import MissingLibraryError, UsageError
+from onnxtop.integrations import pace
 from onnxtop.integrations.pace import Pace
 from onnxtop.tracing.logs import open_log
 
@@ -43,10 +45,15 @@ def test_a_logger_that_is_missing(kind, tmp_path, monkeypatch):
     [(1, [1, 2, 3], [1, 2, 3]), (3, [1, 2, 3, 5, 6, 8], [3, 6]), (3, [2, 4, 6, 8, 10], [4, 6, 10])],
 )
 def test_no_check_is_missed_where_steps_are_skipped(every, steps, due):
-    pace = Pace(every, "step")
+    rule = Pace(every, "step")
     asked = zip(steps, [0, *steps], strict=False)
-    assert [step for step, before in asked if pace.due("step", step, before)] == due
-    assert not any(pace.due("epoch", step) for step in steps)
+    assert [step for step, before in asked if rule.due("step", step, before)] == due
+    assert not any(rule.due("epoch", step) for step in steps)
+
+
+def test_the_example_of_pace():
+    """It stands where no doctest is collected, beside modules that cannot be imported."""
+    assert doctest.testmod(pace) == (0, 1)
 
 
 def test_no_framework_is_loaded_unasked():
