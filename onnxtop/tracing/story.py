@@ -65,8 +65,9 @@ def trace(
         trace.verdict.course, trace.stopping.stopped
     """
     asked = options or TraceOptions()
-    if unknown := next((name for name in changes if name not in declared(asked)), None):
-        raise UsageError(f"there is no option {unknown!r}{did_you_mean(unknown, declared(asked))}")
+    known = {*declared(asked), *vars(asked)}
+    if unknown := next((name for name in changes if name not in known), None):
+        raise UsageError(f"there is no option {unknown!r}{did_you_mean(unknown, sorted(known))}")
     series = Series(with_values(asked, changes), progress)
     with series.logs:
         for source in series.sources(placed(files(paths), series.options)):
