@@ -154,12 +154,12 @@ def _digest(layer: Layer, weights: Blocks) -> str:
     """Return a digest of all that a layer is measured by, beside what its row says: weights, bias, codes."""
     bias, codes = layer.bias(), layer.codes()
     held = () if codes is None else (codes.codes, codes.scale)
-    state = hashlib.blake2b(digest_size=16)
+    state = hashlib.sha256()
     for array in (*weights, *(() if bias is None else (bias,)), *held):
         rows = array if array.flags.c_contiguous else array.T
         state.update(f"{rows.dtype} {rows.shape}".encode())
         state.update(rows.reshape(-1).view(np.uint8).data)
-    return state.hexdigest()
+    return state.hexdigest()[:32]
 
 
 def _scanned(

@@ -1,7 +1,6 @@
 """``onnxtop loss-barcode``: minima, the passes between them, their bars, the TO-score."""
 
 import os
-from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -9,24 +8,13 @@ import click
 from onnxtop.cli import EXIT_CODES, messages
 from onnxtop.cli.models import all_models
 from onnxtop.cli.options import options_of
-from onnxtop.cli.outputs import Output
-from onnxtop.cli.verb import Run, Verb
+from onnxtop.cli.verb import Run, TellingVerb
 from onnxtop.errors import UsageError
 from onnxtop.landscape.options import BarcodeOptions
 from onnxtop.results.outcome import INTERRUPTED
 
 
-class BarcodeVerb(Verb):
-    """A verb that always tells what it found."""
-
-    def outputs_of(self, ctx: click.Context, events: Sequence[tuple[str, str]]) -> list[Output]:
-        """Return the outputs; if everything goes to files, the terminal is told as well."""
-        outputs = super().outputs_of(ctx, events)
-        to_files = all(output.path is not None for output in outputs)
-        return [*outputs, Output("terminal")] if to_files else outputs
-
-
-@click.command("loss-barcode", cls=BarcodeVerb, result="landscape", epilog=EXIT_CODES)
+@click.command("loss-barcode", cls=TellingVerb, result="landscape", epilog=EXIT_CODES)
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.option(
     "--data",

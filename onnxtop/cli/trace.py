@@ -16,7 +16,7 @@ from onnxtop.cli.models import find_models
 from onnxtop.cli.options import MEASURED, options_of
 from onnxtop.cli.outputs import Output, look_of, put, writing
 from onnxtop.cli.progress import GrowingPage
-from onnxtop.cli.verb import Run, Verb
+from onnxtop.cli.verb import Run, TellingVerb
 from onnxtop.errors import ModelError, UsageError
 from onnxtop.options import with_values
 from onnxtop.results.outcome import INTERRUPTED, FailedModel, exit_code
@@ -41,7 +41,7 @@ Several failures: the code is the first that applies
 of 130, 2, 5, 3, 0, 4."""
 
 
-@click.command("trace", cls=Verb, result="trace", epilog=EXIT_CODES)
+@click.command("trace", cls=TellingVerb, result="trace", epilog=EXIT_CODES)
 @click.argument("checkpoints", metavar="CHECKPOINT...", nargs=-1, required=True)
 @options_of(TraceOptions, "order", "label")
 @options_of(StoppingOptions)
@@ -111,6 +111,8 @@ def _follow(run: Run, series: "Series", folders: tuple[str, ...], options: Watch
     except KeyboardInterrupt:
         for failed in watch.waiting.values():
             series.fail(failed)
+        page.stop()
+        messages.error("interrupted: this is what was measured until then")
         return True
     finally:
         page.stop()

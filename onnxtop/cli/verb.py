@@ -146,3 +146,13 @@ class Verb(click.Command):
             run.voice.traceback_of(error)
             messages.error(messages.internal(error))
             return OnnxtopError.exit_code
+
+
+class TellingVerb(Verb):
+    """A verb that always tells what it found."""
+
+    def outputs_of(self, ctx: click.Context, events: Sequence[tuple[str, str]]) -> list[Output]:
+        """Return the outputs; if everything goes to files, the terminal is told as well."""
+        outputs = super().outputs_of(ctx, events)
+        to_files = all(output.path is not None for output in outputs)
+        return [*outputs, Output("terminal")] if to_files else outputs

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,16 @@ class Place:
     path: str
     name: str
     step: float | None = None
+
+
+def files(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str]:
+    """Return the files that paths name, a folder by what is below it."""
+    several = [paths] if isinstance(paths, str | os.PathLike) else paths
+    return [
+        str(file)
+        for path in several
+        for file in (sorted(Path(path).rglob("*.onnx")) if Path(path).is_dir() else (os.fspath(path),))
+    ]
 
 
 def placed(paths: Sequence[str], options: TraceOptions) -> list[Place]:

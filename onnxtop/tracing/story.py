@@ -13,7 +13,7 @@ from onnxtop.auditing.layers import Memory, Progress
 from onnxtop.auditing.options import settings_of
 from onnxtop.auditing.story import ALGORITHMS
 from onnxtop.errors import OnnxtopError, UsageError
-from onnxtop.options import with_values
+from onnxtop.options import declared, did_you_mean, with_values
 from onnxtop.results.outcome import FailedModel
 from onnxtop.results.report import ToolInfo
 from onnxtop.results.trace import Checkpoint, Cost, Step, Stopping, Trace
@@ -22,7 +22,7 @@ from onnxtop.tracing.logs import Logs
 from onnxtop.tracing.measuring import Source, check_architecture, checkpoint
 from onnxtop.tracing.options import TraceOptions, check_trace
 from onnxtop.tracing.scores import Scores
-from onnxtop.tracing.series import Place, placed
+from onnxtop.tracing.series import Place, files, placed
 from onnxtop.tracing.stopping import CAVEAT, StoppingRule
 from onnxtop.tracing.verdict import scale_notes, verdict
 
@@ -30,7 +30,7 @@ TOOL = ToolInfo("onnxtop", __version__, {**ALGORITHMS, "trace": TRACE_ALGORITHM}
 
 
 def trace(
-    paths: Iterable[str | os.PathLike[str]],
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     options: TraceOptions | None = None,
     *,
     progress: Progress | None = None,
@@ -41,7 +41,7 @@ def trace(
     Parameters
     ----------
     paths
-        ONNX files of one architecture.
+        ONNX files of one architecture; a folder stands for every ``*.onnx`` below it.
     options
         How they are ordered, measured and judged; ``changes`` are single options by their names.
     progress
@@ -61,13 +61,16 @@ def trace(
     --------
     ::
 
-        trace = onnxtop.trace(sorted(Path("run").glob("*.onnx")), patience=2)
+        trace = onnxtop.trace("run", patience=2)
         trace.verdict.course, trace.stopping.stopped
     """
-    options = with_values(options or TraceOptions(), changes)
-    series = Series(options, progress)
+    asked = options or TraceOptions()
+    known = {*declared(asked), *vars(asked)}
+    if unknown := next((name for name in changes if name not in known), None):
+        raise UsageError(f"there is no option {unknown!r}{did_you_mean(unknown, sorted(known))}")
+    series = Series(with_values(asked, changes), progress)
     with series.logs:
-        for source in series.sources(placed([os.fspath(path) for path in paths], options)):
+        for source in series.sources(placed(files(paths), series.options)):
             try:
                 series.add(source)
             except UsageError:

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import numpy_helper
 
 from onnxtop.auditing import story
-from onnxtop.auditing.layers import Measured, measure_layers
+from onnxtop.auditing.layers import Measured, Memory, measure_layers
 from onnxtop.auditing.options import AuditOptions
-from onnxtop.auditing.story import audit
+from onnxtop.auditing.story import audit, audited
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import find_layers
-from tests.models import model, node, save
+from tests.models import mlp, model, node, save
 
 WAYS = [
     {},
@@ -87,3 +88,20 @@ def test_weights_are_decoded_once(
     assert report.network.deep_graph_persistence.reason is None
     assert report.layers[0].encoding == "int8 per-channel"
     assert decoded == {"conv": 1, "fc": 1}
+
+
+def test_audits_that_share_a_memory_are_as_if_alone(samples, tmp_path):
+    """Equal layers under other names, a bias that changed alone, another kind of model at the same place."""
+    same, biased = mlp(64, 32, 32), mlp(64, 32, 32)
+    for tensor in biased.graph.initializer:
+        if tensor.name == "b2":
+            tensor.CopyFrom(numpy_helper.from_array(np.zeros(32, np.float32), "b2"))
+    renamed = mlp(64, 32, 32)
+    renamed.graph.node[0].name = "other"
+    made = [save(proto, tmp_path, f"{n}.onnx") for n, proto in enumerate((same, biased, renamed, same))]
+    paths = [*made, quantised(tmp_path), samples / "lstm_torch_legacy.onnx", made[0]]
+    for options in (AuditOptions(), AuditOptions(bias="row"), AuditOptions(conv="channels", structure=False)):
+        memory = Memory(options.seed)
+        for path in paths:
+            report = audited(path, options, memory=memory).report
+            assert report == audited(path, options).report

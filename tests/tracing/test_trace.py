@@ -184,6 +184,16 @@ def test_options_that_make_no_sense(options):
         onnxtop.trace([], **options)
 
 
+def test_an_option_that_does_not_exist_is_told_with_the_nearest():
+    with pytest.raises(UsageError, match="no option 'patiense': did you mean patience"):
+        onnxtop.trace([], patiense=2)
+
+
+def test_a_folder_stands_for_the_files_below_it(tmp_path):
+    paths = written(tmp_path / "a" / "b", course(2))
+    assert [point.path for point in onnxtop.trace(tmp_path, structure=False).measured] == paths
+
+
 # Scores from a table
 
 

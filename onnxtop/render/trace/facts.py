@@ -8,6 +8,8 @@ from onnxtop.results.trace import Checkpoint, Cost, Event, Stopping, Trace
 LONG_TABLE = 40
 """A table of more checkpoints than this is cut in its middle."""
 FIRST, LAST = 10, 25
+_EVENTS = 12
+"""So many sentences tell what happened."""
 _ALONE = 3
 """So many layers with one fate have a sentence each."""
 
@@ -134,7 +136,9 @@ def events(trace: Trace, all_rows: bool) -> list[str]:
                 f"{kind}{at}: {len(group):,} of {counted(len(trace.measured[-1].layers), 'layer')}, "
                 f"{named} and others; --all names every one"
             )
-    return sentences
+    if all_rows or len(sentences) <= _EVENTS:
+        return sentences
+    return [*sentences[:_EVENTS], f"and {len(sentences) - _EVENTS:,} more; --all tells every one"]
 
 
 def known(values: Sequence[float | None]) -> list[float]:

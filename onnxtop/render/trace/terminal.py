@@ -55,7 +55,7 @@ _LAYER_LAYOUT = Layout(
 _HEAD = 10
 """Lines of a growing page beside its table."""
 _SPARKS = 6, 24
-"""Cells of a course, at least and at most; of checkpoints that share a cell the last is shown."""
+"""Cells of a course, at least and at most: of more checkpoints some are shown, first and last among them."""
 _MOST_LAYERS = 24
 """Layers that have a sign each in the row of a checkpoint."""
 _LISTED = 20
@@ -168,7 +168,7 @@ class _TracePage(Page):
         defined = known(values)
         if not defined:
             return ""
-        room = min(max((self.width - 48) // 3, _SPARKS[0]), _SPARKS[1])
-        step = max(1, -(-len(values) // room))
-        chosen = values[(len(values) - 1) % step :: step]
+        cells = min(max((self.width - 48) // 3, _SPARKS[0]), _SPARKS[1], len(values))
+        last = len(values) - 1
+        chosen = [values[round(cell * last / max(cells - 1, 1))] for cell in range(cells)]
         return self.signs.levels(chosen, min(defined) if low is None else low, max(defined))
