@@ -22,7 +22,7 @@ from onnxtop.topology.barcode import Barcode, merge_tree_barcode
 DIGITS = Path(__file__).parents[1] / "sample_models" / "digits.npz"
 WIDTHS, DEPTHS, SEEDS = (8, 16, 32), (1, 2, 3), (0, 1, 2)
 N = 8
-TRAINING = Training("sgd-2", epochs=100, polish=0)
+TRAINING = Training("sgd-2", epochs=100)
 
 
 def cases() -> Iterator[tuple[int, int, int]]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from onnxtop.render import RenderOptions
-from onnxtop.render.landscape.facts import at_most, described, short_names
+from onnxtop.render.landscape.facts import BOUNDS, at_most, bounded, described, endless, short_names
 from onnxtop.render.svg import Scale, clipped, document, element, text
 from onnxtop.results.landscape import LossLandscape, Pass
 
@@ -36,10 +36,9 @@ def render(landscape: LossLandscape, options: RenderOptions) -> str:
 def _head(landscape: LossLandscape) -> Iterator[str]:
     score = landscape.score
     yield _text(20, 30, "Loss barcode" if landscape.complete else "Loss barcode (incomplete)", size=18)
-    how = (
-        f"N = {score.n_minima} minima, {landscape.finder}, upper bound; mean finite length, onnxtop's reading"
-    )
-    yield _text(20, 52, f"TO-score {at_most(score.mean, '≤')} ({how})")
+    known = f"{landscape.finder}, {BOUNDS[score.bound]}"
+    how = f"N = {score.n_minima} minima, {known}; mean finite length, onnxtop's reading"
+    yield _text(20, 52, f"TO-score {bounded(score.mean, score.mean_most, score.bound, '≤')} ({how})")
     yield _text(20, 70, " · ".join(described(landscape)), colour=_FAINT)
 
 
@@ -63,9 +62,10 @@ def _bars(landscape: LossLandscape, short: dict[str, str], top: int, axis: int) 
         if minimum.death is None:
             yield element("path", d=f"M {end:.1f} {y - 8} l 14 8 l -14 8 z", fill=colour)
         if minimum.length is not None:
-            yield _beside(end, y, at_most(minimum.length, "≤"))
+            yield _beside(end, y, bounded(minimum.length, minimum.length_most, minimum.bound, "≤"))
     if any(minimum.reason for minimum in landscape.minima):
-        yield _text(20, axis + 36, "grey: no minimum, see the report", colour=_FAINT)
+        falls = "; from some the loss falls for ever" if endless(landscape) else ""
+        yield _text(20, axis + 36, f"grey: no minimum, see the report{falls}", colour=_FAINT)
 
 
 def _beside(end: float, y: float, words: str) -> str:
