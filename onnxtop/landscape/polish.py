@@ -93,12 +93,12 @@ def judged(certificate: Certificate, allowed: float) -> tuple[Verdict, str | Non
     >>> judged(Certificate("unfinished", 0.5, gain=1e-5, gradients=400), 1e-4)
     ('minimum', None)
     """
-    gain, verdict = certificate.gain, certificate.verdict
+    gain, verdict, curvature = certificate.gain, certificate.verdict, certificate.curvature or 0.0
     if verdict == "unfinished" and gain <= allowed:
         verdict = "minimum"
     reasons = {
         "unfinished": f"it is not at rest: a further descent lowers its loss by about {gain:.2g}",
-        "saddle": f"its loss curves down in a direction (Hessian eigenvalue {certificate.curvature or 0:.2g})",
+        "saddle": f"its loss curves down in a direction (Hessian eigenvalue {curvature:.2g})",
         "falls for ever": "its loss falls for ever as the weights grow",
     }
     return verdict, reasons.get(verdict)

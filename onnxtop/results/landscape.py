@@ -26,8 +26,8 @@ class Minimum:
     accuracy, test_accuracy
         Share of right classes on the data and on its test split; None where there is none.
     gradient_norm, gain, curvature
-        Length of the gradient, what a further descent as long as all before wins, and the lowest eigenvalue of
-        the Hessian (None if it was not asked for).
+        Length of the gradient, what a further descent as long as all before wins, and the lowest eigenvalue
+        of the Hessian (None if it was not asked for).
     verdict
         ``verdict`` is "minimum", "unfinished", "saddle" or "falls for ever".
     reason
@@ -91,9 +91,9 @@ class Score:
     ``direct_mean`` is the mean with each bar ended by its lowest direct path to a lower minimum, as the
     papers' code has it; it is never smaller. None where there are no finite bars.
 
-    ``bound`` is "upper" where the gains are nothing beside the mean, "interval" where each figure lies between
-    itself and the one that ends in ``_most``, with every birth lower by its gain, "none" where a loss falls
-    for ever.
+    ``bound`` is "upper" where the gains are nothing beside the mean, "interval" where each figure lies
+    between itself and the one that ends in ``_most``, with every birth lower by its gain, "none" where a loss
+    falls for ever.
     """
 
     mean: float | None

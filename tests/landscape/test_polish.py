@@ -1,4 +1,4 @@
-"""Polishing and its certificates on functions whose bottoms are known, and bars with what is known of births."""
+"""Polishing and its certificates where bottoms are known, and bars with what is known of births."""
 
 import json
 
@@ -16,6 +16,7 @@ from tests.models import mlp, save
 
 WELL = "x^4-x^2+0.1x"
 LENGTH = 0.183093
+STARTS = {"left": np.array([-1.1]), "right": np.array([0.3])}
 
 
 def bowl(theta):
@@ -158,10 +159,8 @@ class TestFallsForEver:
 
 
 class TestKnownBarcode:
-    starts = {"left": np.array([-1.1]), "right": np.array([0.3])}
-
     def test_polished(self):
-        found = function_barcode(counted_gradient(FUNCTIONS[WELL]), self.starts, jobs=1)
+        found = function_barcode(counted_gradient(FUNCTIONS[WELL]), STARTS, jobs=1)
         (birth, death), essential = (
             TRUTH["functions"][WELL]["finite"][0],
             TRUTH["functions"][WELL]["infinite"],
@@ -174,7 +173,7 @@ class TestKnownBarcode:
         assert found.score.bound == "upper"
 
     def test_off_the_bottom_the_interval_holds_the_truth(self):
-        found = function_barcode(counted_gradient(FUNCTIONS[WELL]), self.starts, polish=0, jobs=1)
+        found = function_barcode(counted_gradient(FUNCTIONS[WELL]), STARTS, polish=0, jobs=1)
         upper = found.minima[1]
         assert (upper.verdict, upper.bound, found.score.bound) == ("unfinished", "interval", "interval")
         assert upper.length < LENGTH - 0.01
