@@ -1,7 +1,8 @@
 """The papers' claim on digits: do bars get shorter as fully connected ReLU networks get wider and deeper?
 
 Six minima a network of cross-entropy with weight decay: the loss has minima then, and every point is polished
-until it rests. The whole of ``loss-barcode`` with its defaults but for a longer polish, from training to bars; three seeds.
+until it rests. The whole of ``loss-barcode``, from training to bars, with its defaults but for more polish;
+three seeds.
 """
 
 import tempfile

@@ -110,8 +110,8 @@ def claim() -> None:
         rested = sum(minimum.verdict == "minimum" for minimum in found.minima)
         print(
             f"seed {seed}, {depth} hidden layers of {width}: mean length {found.score.mean:.5f} to "
-            f"{found.score.mean_most:.5f}, {rested} of {len(losses)} at rest, largest gain {gain:.1g}, mean loss "
-            f"{statistics.mean(losses):.4f}",
+            f"{found.score.mean_most:.5f}, {rested} of {len(losses)} at rest, largest gain {gain:.1g}, "
+            f"mean loss {statistics.mean(losses):.4f}",
             flush=True,
         )
 

@@ -11,9 +11,9 @@ TERMS = (
         name="minimum",
         title="a point of the loss to which descent leads",
         what="A file, or weights trained on the spot, polished: L-BFGS on all data until a further descent, "
-        "as long as all before, gains less than 1e-6 or 1 % of the shortest bar. Then it is certified; one that "
-        "is not counts like the others and is marked. unfinished: the budget (--polish) ended first. saddle: "
-        "its loss curves down somewhere.",
+        "as long as all before, gains less than 1e-6 or 1 % of the shortest bar. Then it is certified; one "
+        "that is not counts like the others and is marked. unfinished: the budget (--polish) ended first. "
+        "saddle: its loss curves down somewhere.",
         limits="In the statistics of a layer, minimum and maximum are its smallest and largest weight.",
         source=f"{_PAGE}, Minima",
         also=(
