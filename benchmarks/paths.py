@@ -1,7 +1,7 @@
 """Finders of paths at equal numbers of gradients, and the published grid.
 
     python benchmarks/paths.py          # the finders on the spec's test, the grid; some minutes
-    python benchmarks/paths.py digits   # the papers' claim on digits, see _claim.py; an hour
+    python benchmarks/paths.py digits   # the papers' claim on digits, see _claim.py; a quarter of an hour
 
 The spec's test: a tanh network 6-w-w-4 with weight decay on 256 points, six minima by L-BFGS, a path for
 every pair; the sum of the finite bars of the merge tree.
@@ -14,16 +14,17 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS
 import statistics
 import sys
 import time
-from itertools import combinations
+from itertools import combinations, pairwise, product
 from pathlib import Path
 
 import numpy as np
-from _claim import DEPTHS, SEEDS, WIDTHS, barcode, groups, minima, network
 from _measure import Row, report
 from _networks import Dense, Floats
 
 sys.path.append(str(Path(__file__).parents[1]))
-from onnxtop.landscape.alignment import align
+from _claim import DEPTHS, SEEDS, WIDTHS, landscape
+
+from onnxtop.landscape.alignment import Layout, Member, UnitGroup, align
 from onnxtop.landscape.options import PathOptions
 from onnxtop.landscape.paths import find_path
 from onnxtop.loss.descent import descend
@@ -40,15 +41,6 @@ FINDERS = {
     "aligned straight line": (PathOptions("line"), True),
     "aligned elastic band": (PathOptions(gradients=GRADIENTS), True),
 }
-
-CLAIM = (
-    (PathOptions("line"), False),
-    (PathOptions("authors", gradients=1000), False),
-    (PathOptions(gradients=1000), False),
-    (PathOptions(gradients=5000), False),
-    (PathOptions(gradients=1000), True),
-)
-"""How the bars of the claim are measured: the finder, and whether units are aligned."""
 
 
 def tanh_test(width: int) -> tuple[Dense, list[Floats]]:
@@ -93,18 +85,35 @@ def grid() -> list[Row]:
     ]
 
 
+def groups(net: Dense) -> tuple[list[UnitGroup], Layout]:
+    """Return the hidden units of a fully connected network, layer by layer."""
+    ends = np.cumsum([0, *(int(np.prod(shape)) for shape in net.shapes)])
+    layout = {
+        str(i): (slice(*span), shape)
+        for i, (span, shape) in enumerate(zip(pairwise(ends), net.shapes, strict=True))
+    }
+    found = []
+    for number, width in enumerate(net.widths[1:-1]):
+        places = np.arange(width)[:, None]
+        carriers = ((2 * number, 0), (2 * number + 1, 0), (2 * number + 2, 1))
+        members = tuple(Member(str(tensor), axis, places) for tensor, axis in carriers)
+        found.append(UnitGroup(width, members, odd=net.activation == "tanh"))
+    return found, layout
+
+
 def claim() -> None:
-    """Print mean lengths over eight minima: mean and standard deviation of three seeds."""
-    for options, aligned in CLAIM:
-        print(f"{options.finder}, {options.gradients} gradients{', aligned' if aligned else ''}")
-        for depth in DEPTHS:
-            cells = []
-            for width in WIDTHS:
-                net = network(width, depth)
-                found = (barcode(net, minima(net, seed), options, aligned=aligned) for seed in SEEDS)
-                means = [float(np.mean(each.lengths)) for each in found]
-                cells.append(f"{statistics.mean(means):.4f} ± {statistics.stdev(means):.4f}")
-            print(f"  {depth} hidden layers, widths {WIDTHS}: {', '.join(cells)}", flush=True)
+    """Print mean lengths by depth, width and seed, with the gains that they do not know of."""
+    for seed, depth, width in product(SEEDS, DEPTHS, WIDTHS):
+        found = landscape(width, depth, seed)
+        losses = [minimum.loss for minimum in found.minima]
+        gain = max(minimum.gain or 0.0 for minimum in found.minima)
+        rested = sum(minimum.verdict == "minimum" for minimum in found.minima)
+        print(
+            f"seed {seed}, {depth} hidden layers of {width}: mean length {found.score.mean:.5f} to "
+            f"{found.score.mean_most:.5f}, {rested} of {len(losses)} at rest, largest gain {gain:.1g}, "
+            f"mean loss {statistics.mean(losses):.4f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
         UsageError as UsageError,
     )
     from onnxtop.execution.options import RunOptions as RunOptions
+    from onnxtop.landscape.function import function_barcode as function_barcode
+    from onnxtop.landscape.polish import polish as polish
     from onnxtop.landscape.story import loss_barcode as loss_barcode
     from onnxtop.loss.probe import Probe as Probe
     from onnxtop.reader.layer import Layer as Layer, Skipped as Skipped
@@ -78,6 +80,7 @@ _HOME = {
     "deep_graph_persistence": "onnxtop.topology.deep_graph_persistence",
     "exchangeability": "onnxtop.auditing.matrices",
     "initialiser_match": "onnxtop.auditing.matrices",
+    "function_barcode": "onnxtop.landscape.function",
     "layer_persistence": "onnxtop.topology.neural_persistence",
     "loss_barcode": "onnxtop.landscape.story",
     "merge_tree_barcode": "onnxtop.topology.barcode",
@@ -85,6 +88,7 @@ _HOME = {
     "neural_persistence": "onnxtop.topology.neural_persistence",
     "null_model": "onnxtop.auditing.matrices",
     "point_cloud_barcode": "onnxtop.topology.barcode",
+    "polish": "onnxtop.landscape.polish",
     "read_envelope": "onnxtop.results.envelope",
     "read_layers": "onnxtop.reader.layers",
     "sortedness": "onnxtop.topology.spread",

@@ -25,8 +25,8 @@ from onnxtop.results.outcome import INTERRUPTED
 )
 @options_of(
     BarcodeOptions,
-    *("minima", "start", "optimiser", "epochs", "finder", "gradients", "align", "pairs", "loss", "batchnorm"),
-    *("l2", "budget", "curvature", "state", "seed", "jobs"),
+    *("minima", "start", "optimiser", "epochs", "polish", "finder", "gradients", "align", "pairs", "loss"),
+    *("batchnorm", "l2", "label_smoothing", "budget", "curvature", "state", "seed", "jobs"),
 )
 def command(run: Run, models: tuple[str, ...], data: str, **options: Any) -> int:
     """Minima of the loss, passes between them, bars, TO-score.

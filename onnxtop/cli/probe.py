@@ -28,7 +28,18 @@ from onnxtop.results.outcome import INTERRUPTED, FailedModel, exit_code
 )
 @options_of(
     ProbeOptions,
-    *("labels", "split", "loss", "output", "batchnorm", "l2", "ignore_index", "batch_size", "threads"),
+    *(
+        "labels",
+        "split",
+        "loss",
+        "output",
+        "batchnorm",
+        "l2",
+        "label_smoothing",
+        "ignore_index",
+        "batch_size",
+        "threads",
+    ),
 )
 @click.option("--quick", is_flag=True, help="Loss, scores and gradient only.")
 @click.option("--surface", is_flag=True, help="Measure the loss over a plane too; draw it with -o FILE.svg.")

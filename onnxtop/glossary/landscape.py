@@ -10,12 +10,47 @@ TERMS = (
     Term(
         name="minimum",
         title="a point of the loss to which descent leads",
-        what="A file, or weights trained on the spot. It is certified if 20 further steps of L-BFGS gain "
-        "less than a thousandth of the reference loss; one that is not counts like the others and is "
-        "marked.",
+        what="A file, or weights trained on the spot, polished: L-BFGS on all data until a further descent, "
+        "as long as all before, gains less than 1e-6 or 1 % of the shortest bar. Then it is certified; one "
+        "that is not counts like the others and is marked. unfinished: the budget (--polish) ended first. "
+        "saddle: its loss curves down somewhere.",
         limits="In the statistics of a layer, minimum and maximum are its smallest and largest weight.",
         source=f"{_PAGE}, Minima",
-        also=("minima", "n_minima", "certified", "no minimum", "grey: no minimum, see the report"),
+        also=(
+            *("minima", "n_minima", "certified", "no minimum", "grey: no minimum, see the report", "verdict"),
+            *("unfinished", "at rest", "polish", "polished", "polishing"),
+        ),
+    ),
+    Term(
+        name="falls for ever",
+        title="a loss without a minimum",
+        what="From this point the loss never rises as weights grow, out to a hundred times: cross-entropy "
+        "without weight decay, of a network that gets every sample right. The point stays where it came, and "
+        "its bar is none between minima (no bound). Weight decay (--l2) or label smoothing "
+        "(--label-smoothing) gives the loss a bottom.",
+        limits="Weights are looked at all together and those of the last layer alone.",
+        source=f"{_PAGE}, Minima",
+        also=(
+            *("points are no minima", "from there the loss falls for ever as the weights grow"),
+            *("their bars are not bars between minima", "from some the loss falls for ever"),
+            "label smoothing gives the loss a bottom",
+        ),
+    ),
+    Term(
+        name="given",
+        title="how far a point lay above where polishing took it",
+        what="Its loss as it came, less its birth; moved: how far it was taken from there. Empty where "
+        "it was at rest.",
+        source=f"{_PAGE}, Minima",
+        also=("moved", "given_loss"),
+    ),
+    Term(
+        name="gain",
+        title="what a further descent wins",
+        what="As many gradients as all before; where the budget ended first, what their second half won. The "
+        "birth may be too high by so much, and the bar too short.",
+        source=f"{_PAGE}, Minima",
+        also=("gains", "further descent", "upper bound but for the births"),
     ),
     Term(
         name="birth",
@@ -36,10 +71,15 @@ TERMS = (
     Term(
         name="length <=",
         title="what it costs at least to escape from a minimum",
-        what="Death minus birth: the length of its bar.",
-        limits="An upper bound, as the death is.",
+        what="Death minus birth: the length of its bar. <= where it is an upper bound: the death is one, and "
+        "the gain of a further descent is at most 1 % of the length. Otherwise from .. to: from the birth as "
+        "it is, and from the birth lower by the gain.",
         source=_IDEA,
-        also=("length", "bar of a minimum", "barrier", "n_bars", "bars"),
+        also=(
+            *("length", "bar of a minimum", "barrier", "n_bars", "bars", "interval", "none", "no bound"),
+            *("length_most", "mean_most", "longest_most", "total_most", "scale_free_most"),
+            "direct_mean_most",
+        ),
     ),
     Term(
         name="pass",
@@ -66,7 +106,7 @@ TERMS = (
         name="upper bound",
         title="why there is <= before a figure",
         what="Nobody knows the lowest path between two minima. One that was found can only be too high, "
-        "so every death, length and score is at most what is written.",
+        "so every death is at most what is written; a length or a score is where the births are bottoms.",
         source=_IDEA,
         also=("bound", "<=", "not known"),
     ),

@@ -122,6 +122,13 @@ TERMS = (
         source=_LOSSES,
     ),
     Term(
+        name="label smoothing",
+        title="labels that are not quite sure",
+        what="This share of the uniform distribution is mixed into the labels of cross-entropy and binary.",
+        source=f"{_LOSSES}; Szegedy et al. (arXiv 1512.00567)",
+        also=("label_smoothing",),
+    ),
+    Term(
         name="split",
         title="a part of the data of its own",
         what="Arrays whose names end in _NAME, such as x_test and labels_test.",

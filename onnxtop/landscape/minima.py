@@ -1,10 +1,9 @@
-"""Minima of a loss: trained from a start, and certified.
+"""Minima of a loss, trained from a start.
 
 Training takes the loss and its gradient as callables, so any function will do; with mini-batches the gradient
 is given the rows it may look at. Everything random comes from a seed.
 
-A minimum found by training is never quite one. So each is certified: its loss, the length of its gradient,
-and what a short further descent gains. A point that gains too much is flagged, not dropped.
+A minimum found by training is never quite one: `onnxtop.landscape.polish` takes it to its bottom.
 
 The schedules of plain gradient descent are those of S. Barannikov et al., arXiv:2012.15834: their type 1 is a
 rate of 1e-4 throughout 2001 epochs; their type 2 a rate of 5e-2 for 10 epochs, then falling linearly to 1e-4;
@@ -20,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.landscape.options import Training
-from onnxtop.loss.descent import Floats, Gradient, descend, extreme_eigenvalue
+from onnxtop.landscape.polish import Certificate
+from onnxtop.loss.descent import Floats, descend
 
 Indices: TypeAlias = NDArray[np.intp]
 
@@ -31,21 +31,6 @@ class BatchGradient(Protocol):
     def __call__(self, theta: Floats, rows: Indices | None = None, /) -> tuple[float, NDArray[Any]]:
         """Return the loss and the gradient, shape (d,)."""
         ...
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """What is known about a point that should be a minimum.
-
-    ``gain`` is what a short descent from it wins; ``curvature`` the lowest eigenvalue of the Hessian, None if
-    it was not asked for; ``reason`` says why the point is no minimum, None if it passes for one.
-    """
-
-    loss: float
-    gradient_norm: float
-    gain: float
-    curvature: float | None = None
-    reason: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +90,7 @@ def train(
             return point
         slope, rate = np.asarray(slope, np.float64), training.rate_at((number - 1) / steps)
         point = point - (_adam(state, slope, rate, number) if adam else _momentum(state, slope, rate))
-    return descend(gradient, point, iterations=training.polish, stop=stop).point
+    return point
 
 
 def _batches(n_rows: int, training: Training, seed: int) -> Iterator[Indices | None]:
@@ -132,55 +117,6 @@ def _momentum(state: Floats, slope: Floats, rate: float) -> Floats:
     state[0] = 0.9 * state[0] + slope
     step: Floats = rate * state[0]
     return step
-
-
-def certify(
-    gradient: Gradient,
-    point: Floats,
-    *,
-    tolerance: float = 1e-3,
-    iterations: int = 20,
-    curvature: bool = False,
-    flat: float = 1e-2,
-) -> Certificate:
-    """Say how much of a minimum a point is.
-
-    Parameters
-    ----------
-    gradient
-        Loss and gradient on all data.
-    tolerance
-        A point from which the short descent gains more than this is no minimum; in the unit of the loss.
-    iterations
-        Of the short descent (L-BFGS).
-    curvature
-        Whether to look for the lowest eigenvalue of the Hessian too; NaN where the search does not converge.
-    flat
-        A curvature within this of 0 counts as flat: differences of float32 gradients tell no more.
-
-    Returns
-    -------
-    Certificate
-        Flagged where the loss is not finite, where descent gains too much, or where a curvature below
-        -flat says that a direction leads down.
-    """
-    loss, slope = gradient(point)
-    norm = float(np.linalg.norm(np.asarray(slope, np.float64)))
-    if not (math.isfinite(loss) and math.isfinite(norm)):
-        return Certificate(loss, norm, math.nan, None, "its loss or gradient is not finite")
-    gain = descend(gradient, point, iterations=iterations).gain
-    lowest = _lowest_curvature(gradient, point) if curvature else None
-    reason = None
-    if gain > tolerance:
-        reason = f"a short descent lowers its loss by {gain:.2g}"
-    elif lowest is not None and lowest < -flat:
-        reason = f"its loss curves down in a direction (Hessian eigenvalue {lowest:.2g})"
-    return Certificate(loss, norm, gain, lowest, reason)
-
-
-def _lowest_curvature(gradient: Gradient, point: Floats) -> float:
-    found = extreme_eigenvalue(gradient, point, "lowest", products=6000, vectors=20, tolerance=1e-3)
-    return found.value if found.converged else math.nan
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,12 @@ def reference_loss(probe: Probe) -> float | None:
     return float((apart**2).mean())
 
 
+def last_layer(probe: Probe) -> list[slice]:
+    """Return the place in theta of the last layer, by which the outputs grow."""
+    last = [each.slice for each in probe.parameters if each.layer == probe.parameters[-1].layer]
+    return [slice(min(each.start for each in last), max(each.stop for each in last))]
+
+
 def confirmed(probe: Probe, moved: Floats, theta: Floats) -> bool:
     """Tell on data whether a renumbered network is the same function."""
     if np.array_equal(moved, theta):

@@ -70,8 +70,6 @@ class Training:
         Rows a step; more than there are means all.
     rate
         The first rate of Adam. The authors' schedules have their own.
-    polish
-        Iterations of L-BFGS on all data afterwards, towards the bottom of what mini-batches found.
     """
 
     optimiser: Annotated[Optimiser, Option("How to train; sgd-1 and sgd-2 are the papers' schedules.")] = (
@@ -83,12 +81,11 @@ class Training:
     ] = None
     batch: int = 64
     rate: float = 5e-3
-    polish: int = 100
 
     def __post_init__(self) -> None:
         """Refuse what is no training."""
         check(self)
-        if self.batch < 1 or not self.rate > 0 or self.polish < 0:
+        if self.batch < 1 or not self.rate > 0:
             raise UsageError("wanted at least one row a batch, and a rate above 0")
 
     @property
@@ -150,11 +147,15 @@ class BarcodeOptions:
     start
         ``fresh``: from new random weights; ``perturbed``: from the model's own, moved by ``perturbation``
         times the norm of each tensor.
+    polish
+        For each minimum, trained or given; with 0 it stays where it is, and a short look says how far down it
+        goes from there.
     pairs
         ``tree``: the pairs that can shorten a bar; ``all``: every pair; ``direct``: every pair, and bars that
         end at the lowest direct path to a lower minimum, as the papers' code has it.
     budget
-        Of all paths together: gradients (20000) or time (``90s``, ``5min``); training is not counted. Without
+        Of all paths together: gradients (20000) or time (``90s``, ``5min``); training and polishing are not
+        counted. Without
         one, the tree gets twice its edges.
     jobs
         Paths looked for at a time; None for the number of cores, at most 4. The result does not depend on
@@ -167,6 +168,9 @@ class BarcodeOptions:
     )
     perturbation: float = 0.5
     training: Training = field(default_factory=Training)
+    polish: Annotated[
+        int, Option("Descend from each minimum, with at most so many gradients, until it rests.", least=0)
+    ] = 5000
     path: PathOptions = field(default_factory=lambda: PathOptions(gradients=1000))
     align: Annotated[
         bool,

@@ -2,9 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from onnxtop.landscape.minima import Point
+from onnxtop.landscape.polish import NEGLIGIBLE, judged, rest
 from onnxtop.landscape.search import Found
 from onnxtop.results.landscape import LossLandscape, Minimum, Pass, Score
 from onnxtop.topology.barcode import Barcode, direct_barcode, merge_tree_barcode, to_score
@@ -39,8 +43,8 @@ def assembled(
         number for item in found if item.finder == settings["finder"] for number in (item.first, item.second)
     }
     return LossLandscape(
-        score=Score(**vars(to_score(barcode, reference)), direct_mean=to_score(direct).mean),
-        minima=tuple(_minimum(number, points, barcode) for number in range(len(points))),
+        score=_score(points, barcode, direct, reference),
+        minima=tuple(_minimum(number, points, barcode, reference) for number in range(len(points))),
         passes=tuple(_pass(item, names, number in ends) for number, item in enumerate(found)),
         reference_loss=reference,
         gradients=sum(item.gradients for item in found),
@@ -51,22 +55,69 @@ def assembled(
     )
 
 
-def _minimum(number: int, points: Sequence[Point], barcode: Barcode) -> Minimum:
+def _score(points: Sequence[Point], barcode: Barcode, direct: Barcode, reference: float | None) -> Score:
+    """Return the score, and what it is with every birth lower by its gain."""
+    score, most = to_score(barcode, reference), to_score(_lowered(barcode, points), reference)
+    bound = "interval"
+    if any(point.certificate.verdict == "falls for ever" for point in points):
+        bound = "none"
+    elif score.mean is None or most.mean is None or most.mean - score.mean <= NEGLIGIBLE * score.mean:
+        bound = "upper"
+    return Score(
+        **vars(score),
+        direct_mean=to_score(direct).mean,
+        mean_most=most.mean,
+        longest_most=most.longest,
+        total_most=most.total,
+        scale_free_most=most.scale_free,
+        direct_mean_most=to_score(_lowered(direct, points)).mean,
+        bound=bound,
+    )
+
+
+def _lowered(barcode: Barcode, points: Sequence[Point]) -> Barcode:
+    """Return the barcode with finite bars that begin where a further descent may end."""
+    gains = [points[number].certificate.gain for number in barcode.minima.tolist()]
+    bars = barcode.bars - np.array([[gain, 0.0] for gain in gains]).reshape(-1, 2)
+    return replace(barcode, bars=bars)
+
+
+def _minimum(number: int, points: Sequence[Point], barcode: Barcode, reference: float | None) -> Minimum:
     point, bars = points[number], barcode.minima.tolist()
+    certificate = point.certificate
     bar = bars.index(number) if number in bars else None
+    length = None if bar is None else float(barcode.lengths[bar])
+    verdict, reason = judged(certificate, max(rest(reference), NEGLIGIBLE * _shortest(barcode, reference)))
+    endless = verdict == "falls for ever"
+    bound = None
+    if length is not None:
+        small = certificate.gain <= NEGLIGIBLE * length
+        bound = "none" if endless else "upper" if small else "interval"
     return Minimum(
         name=point.name,
         loss=point.loss,
+        given_loss=certificate.given,
+        moved=certificate.moved,
+        polishing=certificate.gradients,
         accuracy=point.accuracy,
         test_accuracy=point.test_accuracy,
-        gradient_norm=_finite(point.certificate.gradient_norm),
-        gain=_finite(point.certificate.gain),
-        curvature=_finite(point.certificate.curvature),
-        reason=point.certificate.reason,
+        gradient_norm=_finite(certificate.gradient_norm),
+        gain=_finite(certificate.gain),
+        curvature=_finite(certificate.curvature),
+        verdict=verdict,
+        reason=reason,
         death=None if bar is None else float(barcode.bars[bar, 1]),
-        length=None if bar is None else float(barcode.lengths[bar]),
+        length=length,
+        length_most=None if length is None or endless else length + certificate.gain,
+        bound=bound,
         partner=None if bar is None else points[int(barcode.partners[bar])].name,
     )
+
+
+def _shortest(barcode: Barcode, reference: float | None) -> float:
+    """Return the length of the shortest bar that is one, 0 if there is none."""
+    lengths = barcode.longer_than(rest(reference)).lengths
+    return float(lengths.min()) if lengths.size else 0.0
 
 
 def _pass(item: Found, names: Sequence[str], in_tree: bool) -> Pass:

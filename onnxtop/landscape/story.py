@@ -18,8 +18,9 @@ from onnxtop.errors import NothingToAnalyseError, UsageError
 from onnxtop.landscape import networks, paths
 from onnxtop.landscape.alignment import align
 from onnxtop.landscape.chain import Meter
-from onnxtop.landscape.minima import Draw, Point, certify, fresh, perturbed, train
+from onnxtop.landscape.minima import Draw, Point, fresh, perturbed, train
 from onnxtop.landscape.options import BarcodeOptions, PathOptions
+from onnxtop.landscape.polish import polish, rest
 from onnxtop.landscape.result import assembled
 from onnxtop.landscape.search import Found, connect
 from onnxtop.landscape.state import State, key_of
@@ -39,9 +40,6 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 
 _SMALL = 2**20
 """Bytes of a model below which a second thread only gets in the way."""
-
-_CERTAIN = 1e-3
-"""Share of the reference loss that a short descent may gain from a minimum."""
 
 
 def loss_barcode(
@@ -104,7 +102,7 @@ def loss_barcode(
     read = read_data(os.fspath(data) if isinstance(data, os.PathLike) else data)
     run = _Run.begin(named, read, options, progress or (lambda what, done, total: None))
     run.train()
-    run.certify()
+    run.polish()
     run.connect()
     return run.result()
 
@@ -216,22 +214,24 @@ class _Run:
         slices = [parameter.slice for parameter in self.probe.parameters]
         return perturbed(self.found[0][1], slices, self.options.perturbation, seed)
 
-    def certify(self) -> None:
-        """Say of each minimum what it is, leave out what is not finite, and sort them."""
-        tolerance = _CERTAIN * (self.reference or 1.0)
+    def polish(self) -> None:
+        """Take each minimum to its bottom, leave out what is not finite, and sort them."""
+        options = self.options
 
         def one(item: tuple[str, Floats]) -> Point:
-            name, theta = item
+            name, start = item
             with self.lent() as probe:
-                certificate = certify(
-                    probe.loss_and_gradient, theta, tolerance=tolerance, curvature=self.options.curvature
-                )
+                theta, certificate = polish(
+                    probe.loss_and_gradient, start, tolerance=rest(self.reference), budget=options.polish,
+                    held=options.probe.l2 > 0, parts=networks.last_layer(probe), curvature=options.curvature,
+                    stop=self.stop.is_set,
+                )  # fmt: skip
                 return Point(name, theta, probe.loss(theta), certificate)
 
         total = len(self.found)
         for number, point in enumerate(self._each(one, self.found)):
             self.points.append(point)
-            self.tell(f"certified {point.name}", total - number - 1 + 2 * total)
+            self.tell(f"polished {point.name}", total - number - 1 + 2 * total)
         lost = [point.name for point in self.points if not np.isfinite(point.loss)]
         self.notes += [f"{name} is left out: its loss is not finite" for name in lost]
         self.points = [point for point in self.points if np.isfinite(point.loss)]
@@ -240,7 +240,15 @@ class _Run:
                 "wanted two minima or more with finite losses, found fewer; train more (--minima)"
             )
         self.points.sort(key=lambda point: (point.loss, point.theta.tobytes()))
+        self._note_unfinished()
         self._note_same()
+
+    def _note_unfinished(self) -> None:
+        """Note whose polishing ended at its budget."""
+        names = [point.name for point in self.points if point.certificate.verdict == "unfinished"]
+        if names and self.options.polish:
+            spent = f"the budget of {self.options.polish} gradients (--polish)"
+            self.notes.append(f"polishing ended at {spent} for {', '.join(names)}")
 
     def _note_same(self) -> None:
         """Note neighbours that are one network."""
@@ -300,6 +308,8 @@ class _Run:
             parameters=int(self.probe.theta0.size),
             batchnorm=options.probe.batchnorm,
             l2=options.probe.l2,
+            label_smoothing=options.probe.label_smoothing,
+            polish=options.polish,
             finder=options.path.finder,
             aligned=bool(self.symmetries.groups),
             units=sum(group.size for group in self.symmetries.groups),

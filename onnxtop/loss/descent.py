@@ -65,6 +65,7 @@ def descend(
     *,
     iterations: int | None = None,
     gradients: int | None = None,
+    memory: int = 10,
     stop: Callable[[], bool] = lambda: False,
 ) -> Descent:
     """Descend by L-BFGS (SciPy).
@@ -78,7 +79,9 @@ def descend(
     iterations
         How many there may be, about two gradients each: towards the very bottom.
     gradients
-        How many there may be instead, one more or less: a short look that ends where SciPy sees no more gain.
+        How many there may be, one more or less; alone, a short look that ends where SciPy sees no more gain.
+    memory
+        Steps that L-BFGS remembers.
     stop
         Asked before each gradient; the way so far is kept.
 
@@ -105,7 +108,9 @@ def descend(
 
     limits: Any = {"maxfun": gradients}
     if iterations is not None:
-        limits = {"maxiter": iterations, "maxfun": 2 * iterations + 20, "ftol": 1e-13, "gtol": 1e-8}
+        most = gradients or 2 * iterations + 20
+        limits = {"maxiter": iterations, "maxfun": most, "ftol": 1e-13, "gtol": 1e-8}
+    limits["maxcor"] = memory
     with suppress(StopIteration):
         if iterations != 0:
             minimize(watched, point, jac=True, method="L-BFGS-B", options=limits)

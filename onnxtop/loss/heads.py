@@ -9,7 +9,7 @@ onnxruntime's SoftmaxCrossEntropyLoss has no CPU kernel, hence LogSoftmax and Ga
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,8 @@ class Head:
         a logarithm.
     threshold
         Above which the model's own output means 1, for the loss ``binary``.
+    smoothing
+        Share of the uniform distribution that is mixed into labels (Szegedy et al., arXiv:1512.00567).
     """
 
     name: str
@@ -51,9 +53,10 @@ class Head:
     source: str
     link: str
     threshold: float = 0.0
+    smoothing: float = 0.0
 
 
-def choose(seen: Look, target: Array, wanted: LossName = "auto") -> Head:
+def choose(seen: Look, target: Array, wanted: LossName = "auto", smoothing: float = 0.0) -> Head:
     """Choose a loss from the output's shape and the target's type.
 
     Parameters
@@ -64,12 +67,21 @@ def choose(seen: Look, target: Array, wanted: LossName = "auto") -> Head:
         Labels (integers) or values (floats), first axis samples.
     wanted
         A `LossName`.
+    smoothing
+        Of labels, 0 to 1.
 
     Raises
     ------
     UsageError
-        Output and target do not fit, or not the loss that was asked for.
+        Output and target do not fit, or not the loss that was asked for; or there are no labels to smooth.
     """
+    head = _chosen(seen, target, wanted)
+    if smoothing and head.name not in ("cross-entropy", "binary"):
+        raise UsageError(f"wanted labels of classes for label smoothing, found the loss {head.name}")
+    return replace(head, smoothing=smoothing)
+
+
+def _chosen(seen: Look, target: Array, wanted: LossName) -> Head:
     shape = (seen.size, *target.shape[1:])
     binary = bool(np.isin(np.unique(np.asarray(target)), (0, 1)).all())
     name = _kind(seen.values.shape, shape, target.dtype, binary) if wanted == "auto" else wanted
@@ -190,7 +202,11 @@ def _cross_entropy(source: Tensor, labels: Tensor, head: Head) -> Tensor:
     picked = source.graph.emit(
         "GatherElements", logs, labels.reshape(shape), shape=shape, dtype=np.float32, axis=axis
     )
-    return -picked.reshape([size for a, size in enumerate(source.shape) if a != axis])
+    each = -picked.reshape([size for a, size in enumerate(source.shape) if a != axis])
+    if not head.smoothing:
+        return each
+    uniform = -logs.sum([axis]) / float(source.shape[axis])
+    return each * (1.0 - head.smoothing) + uniform * head.smoothing
 
 
 def _floor(p: Tensor) -> Tensor:
@@ -199,6 +215,8 @@ def _floor(p: Tensor) -> Tensor:
 
 def _binary(z: Tensor, t: Tensor, head: Head) -> Tensor:
     """-t log p - (1 - t) log(1 - p); on logits max(z, 0) - z t + log(1 + e^-|z|), which never overflows."""
+    if head.smoothing:
+        t = t * (1.0 - head.smoothing) + head.smoothing / 2
     if head.link == "probabilities":
         return -(t * _floor(z).log() + (1.0 - t) * _floor(1.0 - z).log())
     return z.apply("Relu") - z * t + (-z.apply("Abs")).apply("Softplus")

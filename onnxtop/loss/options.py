@@ -63,6 +63,10 @@ class LossOptions:
         float,
         Option("Add L2 / 2 times the squared length of the weights to the loss.", metavar="NUMBER", least=0),
     ] = 0.0
+    label_smoothing: Annotated[
+        float,
+        Option("Mix this share of the uniform distribution into the labels.", metavar="SHARE", least=0),
+    ] = 0.0
     untie: bool = False
     ignore_index: Annotated[int, Option("The label that does not count.", metavar="LABEL")] = -100
     batch_size: Annotated[
@@ -77,6 +81,8 @@ class LossOptions:
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
         check(self)
+        if not self.label_smoothing < 1:
+            raise UsageError(f"label_smoothing: wanted a share below 1, found {self.label_smoothing:g}")
         if self.execution not in get_args(Execution):
             known = ", ".join(get_args(Execution))
             raise UsageError(f"execution: wanted one of {known}, found {self.execution!r}")

@@ -109,7 +109,7 @@ class Probe:
         self._output, self.batch_size, self._fixed = seen.output, seen.batch_size, seen.fixed
         if options.threads is None and seen.bytes > _LARGE_RUN:
             self._runtime = Runtime(processors())
-        self._head = choose(seen, self._samples.target, options.loss)
+        self._head = choose(seen, self._samples.target, options.loss, options.label_smoothing)
         self.samples = self._samples.count
         self.targets = prepare(self._samples.target, self._head, seen.values.shape, options.ignore_index)
         self.class_axis, self.threshold = self._head.class_axis, self._head.threshold

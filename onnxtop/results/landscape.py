@@ -1,7 +1,8 @@
 """What a loss barcode found: plain frozen dataclasses that mirror the JSON key by key.
 
-Every height is the height of a path that was found, so deaths, lengths and scores are upper bounds: write
-"<=". Figures that are not defined are None.
+Every height is the height of a path that was found, so deaths are upper bounds: write "<=". A birth may lie
+above the bottom that it stands for, by the gain of a further descent: a length or a score is an upper bound
+where that is nothing beside it, an interval otherwise. Figures that are not defined are None.
 """
 
 from dataclasses import dataclass
@@ -19,31 +20,46 @@ class Minimum:
     name
         The model's path, or which seed it was trained from.
     loss
-        Its birth.
+        Its birth: the loss where polishing ended.
+    given_loss, moved, polishing
+        The loss of the point as it came, how far polishing moved it, and the gradients that this took.
     accuracy, test_accuracy
         Share of right classes on the data and on its test split; None where there is none.
     gradient_norm, gain, curvature
-        Length of the gradient, what a short further descent wins, and the lowest eigenvalue of the Hessian
-        (None if it was not asked for).
+        Length of the gradient, what a further descent as long as all before wins, and the lowest eigenvalue
+        of the Hessian (None if it was not asked for).
+    verdict
+        ``verdict`` is "minimum", "unfinished", "saddle" or "falls for ever".
     reason
-        Why the point is no minimum; None if it passes for one.
+        Why the point is no minimum; None if it is one.
     death, length
-        Of its bar, upper bounds; None for the lowest minimum, whose bar never ends, and where no path is
-        known.
+        Of its bar; None for the lowest minimum, whose bar never ends, and where no path is known.
+    length_most
+        The length from the bottom that a further descent may find, ``length`` plus ``gain``; None where there
+        is no bottom.
+    bound
+        ``bound`` is "upper" where the gain is nothing beside the length, "interval" where the length lies
+        between ``length`` and ``length_most``, "none" where the loss falls for ever. None without a length.
     partner
         Name of the minimum at the bottom of what it is lost to.
     """
 
     name: str
     loss: float
+    given_loss: float
+    moved: float
+    polishing: int
     accuracy: float | None
     test_accuracy: float | None
     gradient_norm: float | None
     gain: float | None
     curvature: float | None
+    verdict: str
     reason: str | None
     death: float | None
     length: float | None
+    length_most: float | None
+    bound: str | None
     partner: str | None
 
 
@@ -69,11 +85,15 @@ class Pass:
 
 @dataclass(frozen=True)
 class Score:
-    """TO-score in onnxtop's own reading: mean, longest and sum of the finite lengths, upper bounds.
+    """TO-score in onnxtop's own reading: mean, longest and sum of the finite lengths.
 
     ``scale_free`` is the mean divided by the distance of the reference loss from the lowest minimum.
     ``direct_mean`` is the mean with each bar ended by its lowest direct path to a lower minimum, as the
     papers' code has it; it is never smaller. None where there are no finite bars.
+
+    ``bound`` is "upper" where the gains are nothing beside the mean, "interval" where each figure lies
+    between itself and the one that ends in ``_most``, with every birth lower by its gain, "none" where a loss
+    falls for ever.
     """
 
     mean: float | None
@@ -83,6 +103,11 @@ class Score:
     direct_mean: float | None
     n_minima: int
     n_bars: int
+    mean_most: float | None = None
+    longest_most: float | None = None
+    total_most: float | None = None
+    scale_free_most: float | None = None
+    direct_mean_most: float | None = None
     bound: str = "upper"
     definition: str = "onnxtop: mean length of the finite bars"
 
@@ -103,12 +128,12 @@ class LossLandscape:
         Which loss, and its value for a predictor that knows nothing (uniform, or the constant mean).
     samples, parameters
         How many.
-    batchnorm, l2, finder, aligned, pairs, budget, seed
+    batchnorm, l2, label_smoothing, polish, finder, aligned, pairs, budget, seed
         What was asked for.
     units
         Hidden units that alignment may renumber.
     gradients, evaluations
-        Spent on paths.
+        Spent on paths; what polishing took stands with each minimum.
     complete
         False if it was interrupted or ran out of budget before every minimum had its path.
     notes
@@ -124,6 +149,8 @@ class LossLandscape:
     parameters: int
     batchnorm: str
     l2: float
+    label_smoothing: float
+    polish: int
     finder: str
     aligned: bool
     units: int

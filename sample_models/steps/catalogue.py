@@ -55,7 +55,7 @@ SAMPLES = [
         for epoch in range(1, LAST_EPOCH + 1)
     ),
     *(
-        Sample(f"minima/seed_{seed}.onnx", LEGACY, f"MLP 64-8-8-10, tanh, from seed {seed}")
+        Sample(f"minima/seed_{seed}.onnx", LEGACY, f"16-3-10, linear, minimum of seed {seed}")
         for seed in range(1, MINIMA + 1)
     ),
 ]

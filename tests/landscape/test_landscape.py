@@ -27,7 +27,7 @@ QUICK = {"gradients": 54, "jobs": 1}
 @pytest.fixture(scope="module")
 def digits():
     with np.load(SAMPLES / "digits.npz") as data:
-        return {name: data[name][:100] for name in data}
+        return dict(data)
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +49,14 @@ class TestSampleMinima:
             assert minimum.death == pytest.approx(minimum.loss + minimum.length)
             assert minimum.length > 0
             assert minimum.partner in FIVE
-            assert minimum.accuracy > 0.9
-            assert 0.8 < minimum.test_accuracy < 1
+            assert minimum.accuracy > 0.75
+            assert 0.75 < minimum.test_accuracy < 1
+            assert (minimum.verdict, minimum.bound, minimum.moved) == ("minimum", "upper", 0)
         assert few.score.mean == pytest.approx(np.mean([minimum.length for minimum in others]))
         assert few.score.n_minima == 5
         assert few.reference_loss == pytest.approx(np.log(10))
         assert few.score.scale_free == pytest.approx(few.score.mean / (few.reference_loss - lowest.loss))
-        assert (few.aligned, few.units, few.parameters, few.samples) == (True, 16, 682, 100)
+        assert (few.aligned, few.units, few.parameters, few.samples) == (True, 3, 91, 1297)
         assert few.complete
 
     def test_deaths_are_heights_of_paths_in_the_tree(self, few):
@@ -110,13 +111,10 @@ class TestCopies:
         """The first sample minimum with its units permuted and signs flipped."""
         proto = onnx.load(FIVE[0])
         arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
-        rng = np.random.default_rng(0)
-        order, signs = rng.permutation(8), rng.choice([-1, 1], 8).astype(np.float32)
-        (w1, b1), (w2, b2), (w3, _) = ((f"{i}.weight", f"{i}.bias") for i in (0, 2, 4))
-        arrays[w1], arrays[b1] = arrays[w1][order] * signs[:, None], arrays[b1][order] * signs
-        arrays[w2] = arrays[w2][:, order] * signs
-        order = rng.permutation(8)
-        arrays[w2], arrays[b2], arrays[w3] = arrays[w2][order], arrays[b2][order], arrays[w3][:, order]
+        order, signs = np.array([2, 0, 1]), np.array([-1, 1, -1], np.float32)
+        weight, bias, output = "hidden.weight", "hidden.bias", "output.weight"
+        arrays[weight] = arrays[weight][order] * signs[:, None]
+        arrays[bias], arrays[output] = arrays[bias][order] * signs, arrays[output][:, order] * signs
         for tensor in proto.graph.initializer:
             tensor.CopyFrom(numpy_helper.from_array(arrays[tensor.name], tensor.name))
         path = tmp_path / "copy.onnx"
@@ -140,7 +138,7 @@ class TestCopies:
     def test_exporters(self, digits):
         names = ("torch_dynamo", "tensorflow", "sklearn")
         files = [SAMPLES / f"mlp_{name}.onnx" for name in names]
-        found = loss_barcode(files, digits, finder="line", jobs=1)
+        found = loss_barcode(files, digits, finder="line", polish=0, jobs=1)
         assert found.score.longest < 1e-6
         assert sum("is the same network" in note for note in found.notes) == 2
 
@@ -165,9 +163,10 @@ class TestTraining:
         found = loss_barcode(path, data, minima=4, optimiser="lbfgs", finder=finder, **QUICK)
         assert found.score.n_minima == 5
         assert found.score.longest < 1e-3
-        assert "a short descent" in found.minima[-1].reason  # the weights in the file are no minimum
-        assert [minimum.name for minimum in found.minima[-1:]] == [path]
-        assert all(minimum.reason is None for minimum in found.minima[:-1])
+        assert all(minimum.verdict == "minimum" for minimum in found.minima)
+        given = next(minimum for minimum in found.minima if minimum.name == path)
+        assert given.given_loss > given.loss + 0.1  # the weights in the file are no minimum
+        assert given.moved > 0.1
 
     def test_seeded(self, regression):
         path, data = regression
@@ -211,7 +210,7 @@ class TestTraining:
         found = loss_barcode(str(path), data, minima=2, epochs=20, finder="line", jobs=1)
         assert found.loss == "binary"
         assert found.reference_loss == pytest.approx(np.log(2))
-        assert found.minima[0].accuracy > 0.9
+        assert found.minima[0].accuracy > 0.7
         assert 0.5 < found.minima[0].test_accuracy <= 1
 
 
@@ -222,7 +221,7 @@ class TestBadInput:
 
     def test_another_architecture(self, digits):
         with pytest.raises(
-            UsageError, match=r"difference at parameter 1: '0.weight' of shape 8 x 64 .*100 x 64"
+            UsageError, match=r"difference at parameter 1: 'hidden.weight' of shape 3 x 16 .*100 x 64"
         ):
             loss_barcode([FIVE[0], SAMPLES / "mlp_torch_legacy.onnx"], digits)
 
@@ -234,11 +233,12 @@ class TestBadInput:
             loss_barcode(paths, digits)
 
     def test_another_activation(self, digits, tmp_path):
-        proto = onnx.load(FIVE[0])
-        next(item for item in proto.graph.node if item.op_type == "Tanh").op_type = "Relu"
-        onnx.save(proto, tmp_path / "relu.onnx")
-        with pytest.raises(UsageError, match="node 2 is Tanh and Relu"):
-            loss_barcode([FIVE[0], tmp_path / "relu.onnx"], digits)
+        proto = mlp(64, 8, 10)
+        paths = [save(proto, tmp_path, "one.onnx")]
+        next(item for item in proto.graph.node if item.op_type == "Relu").op_type = "Tanh"
+        paths.append(save(proto, tmp_path, "two.onnx"))
+        with pytest.raises(UsageError, match="node 2 is Relu and Tanh"):
+            loss_barcode(paths, digits)
 
     def test_budget_too_small(self, digits):
         found = loss_barcode(FIVE[:3], digits, budget=30, jobs=1)
@@ -268,10 +268,10 @@ class TestBadInput:
 
     def test_a_minimum_that_is_not_finite(self, digits, tmp_path):
         proto = onnx.load(FIVE[0])
-        tensor = proto.graph.initializer[0]
-        tensor.CopyFrom(numpy_helper.from_array(np.full((8, 64), 3e38, np.float32), tensor.name))
-        tensor = proto.graph.initializer[4]
-        tensor.CopyFrom(numpy_helper.from_array(np.full((10, 8), np.inf, np.float32), tensor.name))
+        tensor = next(each for each in proto.graph.initializer if each.name == "hidden.weight")
+        tensor.CopyFrom(numpy_helper.from_array(np.full((3, 16), 3e38, np.float32), tensor.name))
+        tensor = next(each for each in proto.graph.initializer if each.name == "output.weight")
+        tensor.CopyFrom(numpy_helper.from_array(np.full((10, 3), np.inf, np.float32), tensor.name))
         onnx.save(proto, tmp_path / "broken.onnx")
         with pytest.raises(UsageError):
             loss_barcode([FIVE[0], tmp_path / "broken.onnx"], digits)
@@ -298,7 +298,14 @@ class TestResume:
         assert plain(again) == plain(few)
 
     def test_trained_minima_are_kept(self, tmp_path, digits):
-        options = {"minima": 1, "epochs": 1, "finder": "line", "jobs": 1, "state": tmp_path / "state.npz"}
+        options = {
+            "minima": 1,
+            "epochs": 1,
+            "polish": 0,
+            "finder": "line",
+            "jobs": 1,
+            "state": tmp_path / "state.npz",
+        }
         first = loss_barcode(FIVE[0], digits, **options)
         told = []
         second = loss_barcode(FIVE[0], digits, **options, progress=lambda *step: told.append(step[0]))

@@ -51,7 +51,7 @@ def moved_and_run(path, data, batchnorm="batch"):
         ("cnn_torch_legacy", [12, 16]),
         ("cnn_torch_dynamo", [12, 16]),
         ("transformer_torch_legacy", [32, 64, 64]),
-        ("minima/seed_1", [8, 8]),
+        ("minima/seed_1", [3]),
     ],
 )
 def test_sample_models(name, sizes, digits):

@@ -13,10 +13,28 @@ from onnxtop.results.landscape import LossLandscape, Minimum, Pass, Score
 NAMES = ("folder/deep & wide.onnx", "folder/\x1b[31mred.onnx", "seed 7")
 
 
-def minimum(name, loss, death=None, reason=None):
+def minimum(name, loss, death=None, verdict="minimum", gain=1e-5):
     length = None if death is None else death - loss
-    partner = None if death is None else NAMES[0]
-    return Minimum(name, loss, 0.99, 0.9, 1e-3, 1e-5, None, reason, death, length, partner)
+    bounds = {"minimum": "upper", "unfinished": "interval", "falls for ever": "none"}
+    return Minimum(
+        name=name,
+        loss=loss,
+        given_loss=loss + 0.25,
+        moved=1.5,
+        polishing=400,
+        accuracy=0.99,
+        test_accuracy=0.9,
+        gradient_norm=1e-3,
+        gain=gain,
+        curvature=None,
+        verdict=verdict,
+        reason=None if verdict == "minimum" else f"reason: {verdict}",
+        death=death,
+        length=length,
+        length_most=None if length is None or verdict == "falls for ever" else length + gain,
+        bound=None if length is None else bounds[verdict],
+        partner=None if death is None else NAMES[0],
+    )
 
 
 def path(first, second, height, in_tree=True):
@@ -27,10 +45,10 @@ def path(first, second, height, in_tree=True):
 @pytest.fixture
 def landscape():
     return LossLandscape(
-        score=Score(0.45, 0.6, 0.9, 0.2, 0.5, 3, 2),
+        score=Score(0.45, 0.6, 0.9, 0.2, 0.5, 3, 2, 0.5, 0.7, 1.0, 0.25, 0.55, "interval"),
         minima=(
             minimum(NAMES[0], 0.1),
-            minimum(NAMES[1], 0.2, 0.5, "a short descent lowers its loss by 0.1"),
+            minimum(NAMES[1], 0.2, 0.5, "unfinished", gain=0.1),
             minimum(NAMES[2], 0.3, 0.9),
         ),
         passes=(
@@ -44,6 +62,8 @@ def landscape():
         parameters=682,
         batchnorm="batch",
         l2=0.0,
+        label_smoothing=0.1,
+        polish=5000,
         finder="neb",
         aligned=True,
         units=16,
@@ -69,17 +89,30 @@ def test_nothing_is_wider_than_the_terminal(landscape, width, unicode):
 def test_says_what_it_is(landscape):
     text = render(landscape, RenderOptions())
     for words in (
-        "TO-score <= 0.4500  (N = 3 minima, neb, aligned, upper bound)",
+        "TO-score 0.4500 .. 0.5000  (N = 3 minima, neb, aligned, upper bound but",
         "onnxtop's own reading",
-        "by direct pairs <=",
+        "0.3000 .. 0.4000",
+        "<= 0.6000",
+        "+0.2500",
+        "label smoothing 0.1",
         "2 of 3 certified",
-        "[1] no minimum: a short descent lowers its loss by 0.1",
+        "[1] no minimum: reason: unfinished",
         "note: alignment: LSTM holds units in place",
         "death <=",
         "never",
         "no pass",
     ):
         assert words in text, words
+
+
+def test_falling_for_ever_is_said_once_at_the_top(landscape):
+    points = (*landscape.minima[:1], minimum(NAMES[1], 0.2, 0.5, "falls for ever"), *landscape.minima[2:])
+    score = dataclasses.replace(landscape.score, bound="none")
+    text = render(dataclasses.replace(landscape, minima=points, score=score), RenderOptions(width=120))
+    assert text.index("1 of 3 points are no minima") < text.index("TO-score 0.4500  (N = 3")
+    assert "--l2" in text
+    assert "no bound" in text
+    assert text.count("--l2") == 1
 
 
 def test_bars_are_drawn_to_scale(landscape):
@@ -109,7 +142,8 @@ def test_svg_is_xml_with_every_bar_and_path(landscape):
     space = "{http://www.w3.org/2000/svg}"
     words = [element.text for element in root.iter(f"{space}text")]
     assert "deep & wide" in words
-    assert sum("≤" in word for word in words) == 1 + 2 + 2  # the score, two bars, two paths
+    assert sum("≤" in word for word in words) == 1 + 2  # a bar, two paths
+    assert sum(".." in word for word in words) == 2  # the score and the other bar
     assert len(list(root.iter(f"{space}circle"))) == 3
     assert len(list(root.iter(f"{space}polyline"))) == 2
     assert not any(c < " " for word in words for c in word)

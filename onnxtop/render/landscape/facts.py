@@ -16,6 +16,29 @@ def at_most(value: float | None, sign: str = "<=") -> str:
     return "not known" if value is None else f"{sign} {small(value)}"
 
 
+def bounded(value: float | None, most: float | None, bound: str | None, sign: str = "<=") -> str:
+    """Write a length or a score with what is known of it.
+
+    >>> bounded(0.12345, 0.12346, "upper"), bounded(0.12345, 0.2, "interval"), bounded(0.12345, None, "none")
+    ('<= 0.1235', '0.1235 .. 0.2000', '0.1235')
+    """
+    if bound == "upper" or value is None:
+        return at_most(value, sign)
+    return small(value) if bound == "none" or most is None else f"{small(value)} .. {small(most)}"
+
+
+def endless(landscape: LossLandscape) -> str:
+    """Say that the loss falls for ever from some points, and what to do; nothing if it does from none."""
+    count = sum(minimum.verdict == "falls for ever" for minimum in landscape.minima)
+    if not count:
+        return ""
+    return (
+        f"{count} of {len(landscape.minima)} points are no minima: from there the loss falls for ever as the "
+        "weights grow. Their bars are not bars between minima; weight decay (--l2) or label smoothing "
+        "(--label-smoothing) gives the loss a bottom"
+    )
+
+
 def small(value: float | None, undefined: str = "") -> str:
     """Write a loss with four decimals, or two digits if it is smaller than they show."""
     if value is not None and 0 < abs(value) < 5e-4:
@@ -48,6 +71,8 @@ def described(landscape: LossLandscape) -> list[str]:
     ]
     if landscape.l2:
         phrases.append(f"l2 {landscape.l2:g}")
+    if landscape.label_smoothing:
+        phrases.append(f"label smoothing {landscape.label_smoothing:g}")
     if landscape.budget is not None:
         phrases.append(f"budget {landscape.budget}")
     return phrases
@@ -57,13 +82,22 @@ def scored(landscape: LossLandscape) -> list[str]:
     """Say the TO-score with its bound, its N and its method."""
     score = landscape.score
     aligned = ", aligned" if landscape.aligned else ""
-    how = f"N = {score.n_minima} minima, {landscape.finder}{aligned}, upper bound"
-    lines = [f"TO-score {at_most(score.mean)}  ({how})"]
-    parts = [f"longest {at_most(score.longest)}", f"sum {at_most(score.total)}"]
+    how = f"N = {score.n_minima} minima, {landscape.finder}{aligned}, {BOUNDS[score.bound]}"
+
+    def written(name: str) -> str:
+        return bounded(getattr(score, name), getattr(score, f"{name}_most"), score.bound)
+
+    parts = [f"longest {written('longest')}", f"sum {written('total')}"]
     if score.scale_free is not None:
-        parts.append(f"scale-free {at_most(score.scale_free)}")
+        parts.append(f"scale-free {written('scale_free')}")
     if score.direct_mean is not None and landscape.pairs != "direct":
-        parts.append(f"by direct pairs {at_most(score.direct_mean)}")
-    lines.append(", ".join(parts))
-    lines.append("TO-score is onnxtop's own reading of the papers: the mean length of the finite bars")
-    return lines
+        parts.append(f"by direct pairs {written('direct_mean')}")
+    return [
+        f"TO-score {written('mean')}  ({how})",
+        ", ".join(parts),
+        "TO-score is onnxtop's own reading of the papers: the mean length of the finite bars",
+    ]
+
+
+BOUNDS = {"upper": "upper bound", "interval": "upper bound but for the births", "none": "no bound"}
+"""What is known of a length or a score, by the ``bound`` of a result."""

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from onnxtop.render import RenderOptions
-from onnxtop.render.landscape.facts import at_most, described, short_names
+from onnxtop.render.landscape.facts import BOUNDS, at_most, bounded, described, endless, short_names
 from onnxtop.render.svg import BACK, COLOURS, FAINT, GRID, Scale, clipped, document, element, label
 from onnxtop.results.landscape import LossLandscape, Pass
 
@@ -34,10 +34,9 @@ def render(landscape: LossLandscape, options: RenderOptions) -> str:
 def _head(landscape: LossLandscape) -> Iterator[str]:
     score = landscape.score
     yield label(20, 30, "Loss barcode" if landscape.complete else "Loss barcode (incomplete)", size=18)
-    how = (
-        f"N = {score.n_minima} minima, {landscape.finder}, upper bound; mean finite length, onnxtop's reading"
-    )
-    yield label(20, 52, f"TO-score {at_most(score.mean, '≤')} ({how})")
+    known = f"{landscape.finder}, {BOUNDS[score.bound]}"
+    how = f"N = {score.n_minima} minima, {known}; mean finite length, onnxtop's reading"
+    yield label(20, 52, f"TO-score {bounded(score.mean, score.mean_most, score.bound, '≤')} ({how})")
     yield label(20, 70, " · ".join(described(landscape)), colour=FAINT)
 
 
@@ -61,9 +60,10 @@ def _bars(landscape: LossLandscape, short: dict[str, str], top: int, axis: int) 
         if minimum.death is None:
             yield element("path", d=f"M {end:.1f} {y - 8} l 14 8 l -14 8 z", fill=colour)
         if minimum.length is not None:
-            yield _beside(end, y, at_most(minimum.length, "≤"))
+            yield _beside(end, y, bounded(minimum.length, minimum.length_most, minimum.bound, "≤"))
     if any(minimum.reason for minimum in landscape.minima):
-        yield label(20, axis + 36, "grey: no minimum, see the report", colour=FAINT)
+        falls = "; from some the loss falls for ever" if endless(landscape) else ""
+        yield label(20, axis + 36, f"grey: no minimum, see the report{falls}", colour=FAINT)
 
 
 def _beside(end: float, y: float, words: str) -> str:

@@ -7,7 +7,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from onnxtop.render import RenderOptions
-from onnxtop.render.landscape.facts import described, scored, short_names, small
+from onnxtop.render.landscape.facts import bounded, described, endless, scored, short_names, small
 from onnxtop.render.page import Page
 from onnxtop.render.table import Column, Layout, Row, table
 from onnxtop.render.text import counted
@@ -17,8 +17,11 @@ _COLUMNS = {
     "minimum": Column("minimum", "left"),
     "birth": Column("birth"),
     "death": Column("death <="),
-    "length": Column("length <="),
+    "length": Column("length"),
+    "gain": Column("gain"),
     "partner": Column("lost to"),
+    "given": Column("given"),
+    "moved": Column("moved"),
     "accuracy": Column("accuracy"),
     "test": Column("test"),
     "gradient": Column("|grad|"),
@@ -26,7 +29,7 @@ _COLUMNS = {
     "note": Column("", "left"),
 }
 
-_LAYOUT = Layout(lesser=("gradient", "curvature", "accuracy", "partner", "test"), ruled=False)
+_LAYOUT = Layout(lesser=("accuracy", "gradient", "curvature", "test", "partner", "moved"), ruled=False)
 
 _LISTED = 12
 """At most so many paths are drawn; ``all_rows`` draws all."""
@@ -48,6 +51,8 @@ class _LandscapePage(Page):
         self.label = min(max(map(cell_len, self.short.values())), 22)
         self.line("loss barcode" if landscape.complete else "loss barcode (incomplete)", "bold")
         self.paragraph(self.signs.dot.join(described(landscape)))
+        if words := endless(landscape):
+            self.paragraph(words, "yellow")
         score, parts, reading = scored(landscape)
         self.paragraph(score, "bold")
         self.paragraph(parts)
@@ -66,7 +71,7 @@ class _LandscapePage(Page):
         self.lines(table(_COLUMNS, [rows], _LAYOUT, self.signs, self.width))
         passed = sum(minimum.reason is None for minimum in landscape.minima)
         self.paragraph(
-            f"{passed} of {len(landscape.minima)} certified: a short descent gains next to nothing", "dim"
+            f"{passed} of {len(landscape.minima)} certified: a further descent gains next to nothing", "dim"
         )
         for number, reason in enumerate(notes, start=1):
             self.paragraph(f"[{number}] no minimum: {reason}", "yellow")
@@ -76,7 +81,10 @@ class _LandscapePage(Page):
             "minimum": self._short(minimum.name),
             "birth": small(minimum.loss),
             "death": small(minimum.death, "never" if minimum.length is None else ""),
-            "length": small(minimum.length),
+            "length": "" if minimum.length is None else _length(minimum),
+            "gain": "" if minimum.gain is None else f"{minimum.gain:.0e}",
+            "given": _above(minimum),
+            "moved": f"{minimum.moved:.1e}" if minimum.moved else "",
             "partner": "" if minimum.partner is None else self._short(minimum.partner),
             "accuracy": _percent(minimum.accuracy),
             "test": _percent(minimum.test_accuracy),
@@ -178,6 +186,15 @@ def _filled(tops: Sequence[float]) -> Iterator[float]:
 
 def _place(value: float, low: float, high: float, room: int) -> int:
     return round((value - low) / (high - low) * (room - 1)) if high > low else 0
+
+
+def _length(minimum: Minimum) -> str:
+    return bounded(minimum.length, minimum.length_most, minimum.bound)
+
+
+def _above(minimum: Minimum) -> str:
+    """Say how far the point as it came lay above where polishing took it."""
+    return f"+{small(minimum.given_loss - minimum.loss)}" if minimum.moved else ""
 
 
 def _percent(value: float | None) -> str:
