@@ -44,8 +44,38 @@ from onnxtop.landscape.chain import (
 from onnxtop.landscape.options import PathOptions
 from onnxtop.loss.descent import Floats, Gradient
 
-_FLAT = 1e-7
+FLAT = 1e-7
 """A path this little (relative to 1 + loss) above its higher end is as low as float32 can tell."""
+
+
+@dataclass(frozen=True, eq=False)
+class Saddle:
+    """What is at the highest point of a path.
+
+    Attributes
+    ----------
+    point
+        Where it is, shape (d,).
+    loss
+        The loss there.
+    gradient_norm
+        Length of the gradient there.
+    curvature, second
+        The two lowest curvatures met: upper bounds of the two lowest eigenvalues of the Hessian, so a second
+        one below 0 proves that two directions lead down. None where they were not looked for.
+    outcome
+        ``pass``: the gradient is short and one direction or more leads down. ``flat``: the gradient is short,
+        and no direction leads down. ``level``: no point is higher than the higher end, so there is nothing to
+        pass. ``budget``, ``stuck``: the gradients were spent, or no step made the gradient shorter.
+        ``beside``: a pass was found, but no path through it is as low as this one.
+    """
+
+    point: Floats
+    loss: float
+    gradient_norm: float | None
+    curvature: float | None
+    second: float | None
+    outcome: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +92,8 @@ class Path:
         The largest loss on the straight line between the ends.
     gradients, evaluations
         What was spent on it.
+    saddle
+        What `refine_path` found at its highest point; None before.
     """
 
     points: Floats
@@ -70,14 +102,51 @@ class Path:
     straight: float = math.inf
     gradients: int = 0
     evaluations: int = 0
+    saddle: Saddle | None = None
 
     @property
     def height(self) -> float:
         """The largest loss on the path; infinite if a loss is not finite."""
         return float(self.losses.max()) if np.isfinite(self.losses).all() else math.inf
 
+    @property
+    def floor(self) -> float:
+        """The loss at the higher end and what float32 cannot tell from it: no path is lower."""
+        higher = float(max(self.losses[0], self.losses[-1]))
+        return higher + FLAT * (1 + abs(higher))
 
-def _measured(loss: Loss, points: Floats, per_edge: int = PER_EDGE) -> Path:
+    @property
+    def is_level(self) -> bool:
+        """Whether no point is higher than the higher end: one gets to the lower one without a climb."""
+        return self.height <= self.floor
+
+    @property
+    def summit(self) -> float:
+        """The share of the path passed at its highest point."""
+        return float(self.positions[self.losses.argmax()])
+
+    @property
+    def top(self) -> Floats:
+        """The highest point, shape (d,)."""
+        return self._at(self.summit)
+
+    @property
+    def direction(self) -> Floats:
+        """The way across the highest point, shape (d,)."""
+        near = 0.5 / (len(self.points) - 1)
+        return self._at(min(self.summit + near, 1.0)) - self._at(max(self.summit - near, 0.0))
+
+    @property
+    def spacing(self) -> float:
+        """The mean distance of two points."""
+        return float(np.linalg.norm(np.diff(self.points, axis=0), axis=1).mean())
+
+    def _at(self, share: float) -> Floats:
+        places = shares_of(np.linalg.norm(np.diff(self.points, axis=0), axis=1))
+        return between(self.points, places, np.array([share]))[0]
+
+
+def measured(loss: Loss, points: Floats, per_edge: int = PER_EDGE) -> Path:
     """Return a path with its profile and, between the places beside the highest one, its very top."""
     positions, losses = profile(loss, points, per_edge)
     top = int(losses.argmax())
@@ -140,23 +209,17 @@ def find_path(
     start, end = np.asarray(start, np.float64), np.asarray(end, np.float64)
     if start.shape != end.shape or start.ndim != 1:
         raise UsageError(f"wanted two points of one shape (d,), found {start.shape} and {end.shape}")
-    before = meter.used, meter.evaluations
-    own = Meter(min(options.gradients, meter.gradients - meter.used), meter.deadline, meter.stop)
-
-    def counted(point: Floats) -> float:
-        own.evaluations += 1
-        return loss(point)
-
-    best = _measured(counted, np.stack([start, end]), 4 * PER_EDGE)
-    straight, floor = best.height, max(best.losses[0], best.losses[-1])
-    floor += _FLAT * (1 + abs(floor))
-    if best.height > floor:  # no path is lower than its ends
+    own = meter.part(options.gradients)
+    counted = own.counting(loss)
+    best = measured(counted, np.stack([start, end]), 4 * PER_EDGE)
+    straight = best.height
+    if not best.is_level:
         for points in _FINDERS[options.finder](gradient, counted, start, end, options, own):
-            seen = _measured(counted, points)
+            seen = measured(counted, points)
             best = seen if seen.height < best.height else best
-            if best.height <= floor:
+            if best.is_level:
                 break
-    meter.used, meter.evaluations = before[0] + own.used, before[1] + own.evaluations
+    meter.charge(own)
     return Path(best.points, best.positions, best.losses, straight, own.used, own.evaluations)
 
 

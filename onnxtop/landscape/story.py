@@ -1,9 +1,10 @@
 """The whole story of a loss barcode: minima, paths between them, bars."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import pairwise
@@ -20,7 +21,8 @@ from onnxtop.landscape.alignment import align
 from onnxtop.landscape.chain import Meter
 from onnxtop.landscape.minima import Draw, Point, certify, fresh, perturbed, train
 from onnxtop.landscape.options import BarcodeOptions, PathOptions
-from onnxtop.landscape.result import assembled
+from onnxtop.landscape.result import assembled, barcode_of
+from onnxtop.landscape.saddle import refine_path
 from onnxtop.landscape.search import Found, connect
 from onnxtop.landscape.state import State, key_of
 from onnxtop.landscape.symmetry import Symmetries, find_groups
@@ -260,7 +262,14 @@ class _Run:
         return align(self.points[i].theta, self.points[j].theta, self.symmetries.groups, layout)
 
     def connect(self) -> None:
-        """Look for the paths; an earlier run's are taken over."""
+        """Look for the paths and refine those that end a bar; an earlier run's are taken over."""
+        deadline = time.monotonic() + self.options.limit.seconds
+        plan, each = self.options.shared(passes=len(self.points) - 1)
+        self._search(plan, len(self.points) - 1 if each else 0)
+        self._refine(each, deadline)
+
+    def _search(self, plan: BarcodeOptions, behind: int) -> None:
+        """Look for the paths; so many steps come behind."""
         names = [point.name for point in self.points]
 
         def search(i: int, j: int, chosen: PathOptions, meter: Meter) -> paths.Path:
@@ -274,15 +283,43 @@ class _Run:
         def tell(item: Found, expected: int) -> None:
             self.state.found.append(item)
             self.state.save()
-            ends = (Path(names[number]).name for number in (item.first, item.second))
-            self.tell(f"{item.finder} {' to '.join(ends)}", max(expected - len(self.state.found), 0))
+            more = max(expected - len(self.state.found), 0)
+            self.tell(f"{item.finder} {self._between(item)}", more + behind)
 
         losses = [point.loss for point in self.points]
         known = list(self.state.found)
         _, notes = connect(
-            losses, cache(self.distance), search, self.options, known=known, stop=self.stop, tell=tell
+            losses, cache(self.distance), search, plan, known=known, stop=self.stop, tell=tell
         )
         self.notes += notes
+
+    def _refine(self, gradients: int, deadline: float) -> None:
+        """Look for the pass that the highest point of each path that ends a bar lies near."""
+        found = self.state.found
+        losses = [point.loss for point in self.points]
+        if self.stop.is_set() or not gradients:
+            return
+        edges = barcode_of(losses, found, self.options.pairs).edges.tolist()
+        open_ = [number for number in sorted(edges) if found[number].path.saddle is None]
+
+        def one(number: int) -> paths.Path:
+            meter = Meter(gradients, deadline, self.stop.is_set)
+            with self.lent() as probe:
+                return refine_path(
+                    probe.loss, probe.loss_and_gradient, found[number].path, gradients, meter
+                )
+
+        with closing(self._each(one, open_)) as refined:
+            try:
+                for left, (number, path) in enumerate(zip(open_, refined, strict=True), start=1 - len(open_)):
+                    found[number] = replace(found[number], path=path)
+                    self.state.save()
+                    self.tell(f"refined {self._between(found[number])}", -left)
+            except KeyboardInterrupt:
+                self.stop.set()
+
+    def _between(self, item: Found) -> str:
+        return " to ".join(Path(self.points[number].name).name for number in (item.first, item.second))
 
     def result(self) -> LossLandscape:
         """Put everything together."""
@@ -296,6 +333,7 @@ class _Run:
             interrupted=self.stop.is_set(),
             notes=self.notes,
             loss=self.probe.loss_name,
+            weights=self.probe.parameters,
             samples=self.probe.samples,
             parameters=int(self.probe.theta0.size),
             batchnorm=options.probe.batchnorm,
@@ -320,7 +358,7 @@ class _Run:
             for point, one, two in zip(self.points, own, test, strict=True)
         ]
 
-    def _each(self, work: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
+    def _each(self, work: Callable[[Any], Any], items: Sequence[Any]) -> Generator[Any]:
         """Do work on several items at a time; an interrupt ends it."""
         with ThreadPoolExecutor(self.options.workers) as pool:
             try:
