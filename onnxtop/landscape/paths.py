@@ -131,6 +131,11 @@ class Path:
         return self._at(self.summit)
 
     @property
+    def pass_point(self) -> Floats:
+        """The pass, shape (d,): what `refine_path` says is at the highest point, or that point itself."""
+        return self.top if self.saddle is None else self.saddle.point
+
+    @property
     def direction(self) -> Floats:
         """The way across the highest point, shape (d,)."""
         near = 0.5 / (len(self.points) - 1)

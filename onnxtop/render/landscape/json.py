@@ -6,7 +6,7 @@ from onnxtop.render.json import document
 from onnxtop.results.landscape import LossLandscape
 from onnxtop.results.report import SCHEMA_VERSION
 
-ALGORITHMS = {"loss_barcode": 2}
+ALGORITHMS = {"loss_barcode": 3}
 """Raised whenever the same files and options may give another value."""
 
 
