@@ -35,21 +35,55 @@ class Member:
     """An axis of a tensor that carries the units of a group.
 
     ``positions``, shape (units, r), are the places of each unit along the axis: several where a Flatten has
-    spread a channel.
+    spread a channel. ``charge`` is the number of the group's charge that acts there, None if none does, and
+    ``power`` how: 1 where the unit is made, -1 where it is read.
     """
 
     tensor: str
     axis: int
     positions: Indices
+    charge: int | None = None
+    power: int = 0
+
+
+@dataclass(frozen=True)
+class Charge:
+    """A factor that a unit may have where it is made, and be divided by where it is read.
+
+    ``odd``: it may be -1, as between odd functions; ``positive``: any number above 0, as around ReLU.
+    """
+
+    odd: bool = False
+    positive: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class UnitGroup:
-    """Units that are renumbered together; ``odd`` says that their signs may be flipped as well."""
+    """Units that are renumbered together, with the factors that they may have.
+
+    ``inner`` are, for each unit, the groups of those that move with it: the columns of a head. They have the
+    same sizes and members in the same order for every unit.
+    """
 
     size: int
     members: tuple[Member, ...]
-    odd: bool = False
+    charges: tuple[Charge, ...] = ()
+    inner: tuple[tuple["UnitGroup", ...], ...] = ()
+
+    @property
+    def odd(self) -> bool:
+        """Whether signs may be flipped."""
+        return any(charge.odd for charge in self.charges)
+
+    @property
+    def homogeneous(self) -> bool:
+        """Whether units may be scaled."""
+        return any(charge.positive for charge in self.charges)
+
+    @property
+    def units(self) -> int:
+        """How many units may be renumbered: those of the groups inside, where there are some."""
+        return sum(group.units for groups in self.inner for group in groups) or self.size
 
 
 def align(

@@ -1,21 +1,31 @@
 """Which hidden units of a model may be renumbered without changing what it computes.
 
-Every value of the graph gets a mark for each of its axes: the units that lie along it, or none. A weighted
-operation starts new units; an elementwise one hands them on; a residual join makes two sets of units one; an
-operation that treats units differently, or that is not known here, holds them in place. What reaches the
+The values of the graph are marked with the units that lie along them, entry by entry, as lanes are in
+`onnxtop.reader.lanes`. A weighted operation starts new units; an elementwise one hands them on; a residual
+join makes two sets of units one; a product of queries and keys makes heads, below which their columns stand;
+an operation that treats units differently, or that is not known here, holds them in place. What reaches the
 model's inputs or outputs stays in place too. What is left over are the groups of `alignment`.
 
 Wherever this walk is not sure it holds units in place, so a group may be missing but none is wrong; the
 caller checks the function on data all the same.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from onnxtop.landscape.alignment import Layout, UnitGroup
 from onnxtop.landscape.symmetry_rules import RULES
-from onnxtop.landscape.units import Walk
+from onnxtop.landscape.units import UnsureError, Walk, groups_of
+from onnxtop.reader.constants import Constants
+from onnxtop.reader.lanes.arrays import Unclear
+from onnxtop.reader.lanes.sizes import Sizes, graph_inputs
+from onnxtop.reader.lanes.tables import SILENT
+from onnxtop.reader.lanes.walk import MISFITS
 from onnxtop.reader.model import Model, Node
 from onnxtop.reader.skeleton import infer_shapes
+
+_ASSUMED = (3, 64)
+"""Sizes that open axes take, the first and the others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +36,13 @@ class Symmetries:
     notes: tuple[str, ...]
 
 
-def find_groups(model: Model, layout: Layout, *, batch_statistics: bool = True) -> Symmetries:
+def find_groups(
+    model: Model,
+    layout: Layout,
+    *,
+    batch_statistics: bool = True,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+) -> Symmetries:
     """Find the groups of units of a model.
 
     Parameters
@@ -39,23 +55,39 @@ def find_groups(model: Model, layout: Layout, *, batch_statistics: bool = True) 
         Whether BatchNorm takes its mean and variance from the batch. Stored ones belong to the units as they
         are numbered, so they hold them in place.
 
+    input_shapes
+        Shapes of inputs, where the model leaves them open.
+
     Returns
     -------
     Symmetries
         No groups where nothing may be renumbered, with notes saying why.
     """
-    walk = Walk(model, layout, infer_shapes(model), batch_statistics)
+    constants = Constants(model)
+    inputs = graph_inputs(model, infer_shapes(model), input_shapes or {}, {})
+    walk = Walk(model, layout, constants, Sizes(model, constants, inputs, _ASSUMED), batch_statistics)
     for node in model.nodes:
+        walk.sizes.measure(node)
         _visit(walk, node)
     for value in model.results:
-        walk.hold(value)
-    return Symmetries(walk.groups(), tuple(walk.notes))
+        walk.hold_value(value)
+    notes = [f"{op} holds {counted} in place: bounds are looser" for op, counted in _held(walk)]
+    return Symmetries(groups_of(walk), tuple(notes))
+
+
+def _held(walk: Walk) -> list[tuple[str, str]]:
+    return [(op, f"{count} unit{'' if count == 1 else 's'}") for op, count in walk.held.items()]
 
 
 def _visit(walk: Walk, node: Node) -> None:
     """Mark what a node makes, or hold in place what reaches it."""
-    rule = RULES.get((node.domain, node.op_type))
-    if rule is None or not node.outputs or not rule(walk, node):
-        held = [value for value in node.inputs if value is not None and walk.hold(value)]
-        if held:
-            walk.notes[f"{node.op} holds units in place"] = None
+    key = node.domain, node.op_type
+    reached = any(value in walk.marks or walk.source(value) is not None for value in node.inputs)
+    if key in SILENT or not reached:
+        return
+    try:
+        if key not in RULES or not node.outputs:
+            raise UnsureError
+        RULES[key](walk, node)
+    except (UnsureError, Unclear, *MISFITS):
+        walk.hold(node)
