@@ -43,7 +43,19 @@ class BarcodeVerb(Verb):
 )
 @options_of(
     BarcodeOptions,
-    *("minima", "start", "optimiser", "epochs", "finder", "gradients", "refine", "align", "pairs", "loss", "batchnorm"),
+    *(
+        "minima",
+        "start",
+        "optimiser",
+        "epochs",
+        "finder",
+        "gradients",
+        "refine",
+        "align",
+        "pairs",
+        "loss",
+        "batchnorm",
+    ),
     *("l2", "budget", "curvature", "state", "seed", "jobs"),
 )
 def command(run: Run, models: tuple[str, ...], data: str, write_path: str | None, **options: Any) -> int:

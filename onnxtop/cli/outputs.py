@@ -9,6 +9,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import IO, Any, TextIO
@@ -262,7 +263,11 @@ def write_folder(path: str, files: Iterable[tuple[str, bytes]]) -> None:
     with writing(Output("files", path)):
         Path(path).mkdir(exist_ok=True)
         for name, data in files:
-            write_file(os.path.join(path, name), lambda stream, data=data: stream.write(data))
+            write_file(str(Path(path) / name), partial(_write_bytes, data))
+
+
+def _write_bytes(data: bytes, stream: IO[bytes]) -> None:
+    stream.write(data)
 
 
 @contextlib.contextmanager

@@ -148,7 +148,8 @@ class Path:
 
     def _at(self, share: float) -> Floats:
         places = shares_of(np.linalg.norm(np.diff(self.points, axis=0), axis=1))
-        return between(self.points, places, np.array([share]))[0]
+        (point,) = between(self.points, places, np.array([share]))
+        return np.asarray(point)
 
 
 def measured(loss: Loss, points: Floats, per_edge: int = PER_EDGE) -> Path:

@@ -1,10 +1,10 @@
 """From the highest point of a path to the pass itself, and what shows that it is one.
 
-A pass is a saddle: the gradient is 0 there, and the loss curves down along one direction, the way across, and
-up along all others. The top of a path that was found lies near it at best. So from there Newton's steps are
-taken in a small space of directions (a block Krylov space of the gradient and of the way across), uphill along
-the lowest curvature and downhill along the rest, no further than a radius that is trusted, as long as the
-gradient gets shorter.
+A pass is a saddle: the gradient is 0 there, and the loss curves down along one direction, the way across,
+and up along all others. The top of a path that was found lies near it at best. So from there Newton's steps
+are taken in a small space of directions (a block Krylov space of the gradient and of the way across), uphill
+along the lowest curvature and downhill along the rest, no further than a radius that is trusted, as long as
+the gradient gets shorter.
 
 Where that ends is the pass of this path only if a path leads through it, so it is put in the place of the top
 and the path is measured again. One that is higher is not taken: refining never raises a death.
@@ -76,7 +76,7 @@ def refine_path(
     Examples
     --------
     >>> from onnxtop.landscape.paths import find_path
-    >>> hill = lambda x: (x[0] ** 4 - 2 * x[0] ** 2 + x[1] ** 2, np.array([4 * x[0] ** 3 - 4 * x[0], 2 * x[1]]))
+    >>> hill = lambda x: (x[0] ** 4 - 2 * x[0] ** 2 + x[1] ** 2, np.array([4, 2]) * [x[0] ** 3 - x[0], x[1]])
     >>> ends = np.array([-1.0, 0.0]), np.array([1.0, 0.0])
     >>> saddle = refine_path(lambda x: hill(x)[0], hill, find_path(lambda x: hill(x)[0], hill, *ends)).saddle
     >>> saddle.outcome, saddle.curvature < 0 < saddle.second
@@ -130,7 +130,7 @@ def _lowest_through(loss: Loss, climb: "_Climb", path: Path, place: "_Place") ->
 
 
 def _chains(climb: "_Climb", path: Path, place: "_Place") -> Iterator[Floats]:
-    """Yield chains through a pass: with it in the place of the top; with ways down; these made to slide down."""
+    """Yield chains through a pass: with it for the top; with ways down beside it; with these relaxed."""
     shares = shares_of(np.linalg.norm(np.diff(path.points, axis=0), axis=1))
     before, after = path.points[shares < path.summit], path.points[shares > path.summit]
     middle = place.point[None]

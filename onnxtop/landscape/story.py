@@ -17,7 +17,7 @@ import numpy as np
 
 from onnxtop.errors import NothingToAnalyseError, UsageError
 from onnxtop.landscape import networks, paths
-from onnxtop.landscape.alignment import align
+from onnxtop.landscape.alignment import align, balanced
 from onnxtop.landscape.chain import Meter
 from onnxtop.landscape.minima import Draw, Point, certify, fresh, perturbed, train
 from onnxtop.landscape.options import BarcodeOptions, PathOptions
@@ -130,6 +130,7 @@ class _Run:
     symmetries: Symmetries
     notes: list[str]
     points: list[Point] = field(default_factory=list)
+    scaled: dict[int, Floats] = field(default_factory=dict)
     stop: Event = field(default_factory=Event)
     done: int = 0
 
@@ -156,7 +157,9 @@ class _Run:
         notes = list(first.notes)
         if options.align:
             by_batch = options.probe.batchnorm != "frozen"
-            symmetries = find_groups(model, networks.layout_of(first), batch_statistics=by_batch)
+            symmetries = networks.checked(
+                first, find_groups(model, networks.layout_of(first), batch_statistics=by_batch)
+            )
             notes += [f"alignment: {note}" for note in symmetries.notes]
             if not symmetries.groups:
                 notes.append("alignment: found no hidden units that may be renumbered")
@@ -249,17 +252,25 @@ class _Run:
         for i, (one, two) in enumerate(pairwise(self.points)):
             close = abs(one.loss - two.loss) <= 1e-6
             if close and self.distance(i, i + 1) <= 1e-6 * (1 + float(np.linalg.norm(one.theta))):
-                way = "" if np.array_equal(one.theta, two.theta) else ", its units renumbered"
+                way = "" if np.array_equal(one.theta, two.theta) else ", its units renumbered or scaled"
                 self.notes.append(f"{two.name} is the same network as {one.name}{way}")
 
     def distance(self, i: int, j: int) -> float:
         """Return how far two minima are apart after alignment."""
-        return float(np.linalg.norm(self.points[i].theta - self._aligned(i, j)))
+        return float(np.linalg.norm(self._balanced(i) - self._aligned(i, j)))
 
     def _aligned(self, i: int, j: int) -> Floats:
         """Return the second minimum with its units renumbered to lie near the first."""
         layout = networks.layout_of(self.probe)
-        return align(self.points[i].theta, self.points[j].theta, self.symmetries.groups, layout)
+        return align(self._balanced(i), self._balanced(j), self.symmetries.groups, layout)
+
+    def _balanced(self, i: int) -> Floats:
+        """Return a minimum with its units scaled in the one way; as it is if a penalty counts the weights."""
+        if i not in self.scaled:
+            theta, layout = self.points[i].theta, networks.layout_of(self.probe)
+            free = () if self.options.probe.l2 else self.symmetries.groups
+            self.scaled[i] = balanced(theta, free, layout)
+        return self.scaled[i]
 
     def connect(self) -> None:
         """Look for the paths and refine those that end a bar; an earlier run's are taken over."""
@@ -273,11 +284,12 @@ class _Run:
         names = [point.name for point in self.points]
 
         def search(i: int, j: int, chosen: PathOptions, meter: Meter) -> paths.Path:
-            start, end = self.points[i].theta, self._aligned(i, j)
+            start, end = self._balanced(i), self._aligned(i, j)
+            own = self.points[i].theta, self.points[j].theta
             with self.lent() as probe:
-                if not networks.confirmed(probe, end, self.points[j].theta):
+                if not (networks.confirmed(probe, start, own[0]) and networks.confirmed(probe, end, own[1])):
                     self.notes.append(f"alignment changed what {names[j]} computes and was left out")
-                    end = self.points[j].theta
+                    start, end = own
                 return paths.find_path(probe.loss, probe.loss_and_gradient, start, end, chosen, meter)
 
         def tell(item: Found, expected: int) -> None:
@@ -288,9 +300,7 @@ class _Run:
 
         losses = [point.loss for point in self.points]
         known = list(self.state.found)
-        _, notes = connect(
-            losses, cache(self.distance), search, plan, known=known, stop=self.stop, tell=tell
-        )
+        _, notes = connect(losses, cache(self.distance), search, plan, known=known, stop=self.stop, tell=tell)
         self.notes += notes
 
     def _refine(self, gradients: int, deadline: float) -> None:
@@ -305,9 +315,7 @@ class _Run:
         def one(number: int) -> paths.Path:
             meter = Meter(gradients, deadline, self.stop.is_set)
             with self.lent() as probe:
-                return refine_path(
-                    probe.loss, probe.loss_and_gradient, found[number].path, gradients, meter
-                )
+                return refine_path(probe.loss, probe.loss_and_gradient, found[number].path, gradients, meter)
 
         with closing(self._each(one, open_)) as refined:
             try:
@@ -340,7 +348,7 @@ class _Run:
             l2=options.probe.l2,
             finder=options.path.finder,
             aligned=bool(self.symmetries.groups),
-            units=sum(group.size for group in self.symmetries.groups),
+            units=sum(group.units for group in self.symmetries.groups),
             pairs=options.pairs,
             budget=None if options.budget is None else str(options.budget),
             seed=options.seed,

@@ -10,7 +10,7 @@ Wherever this walk is not sure it holds units in place, so a group may be missin
 caller checks the function on data all the same.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from onnxtop.landscape.alignment import Layout, UnitGroup
@@ -71,12 +71,17 @@ def find_groups(
         _visit(walk, node)
     for value in model.results:
         walk.hold_value(value)
-    notes = [f"{op} holds {counted} in place: bounds are looser" for op, counted in _held(walk)]
-    return Symmetries(groups_of(walk), tuple(notes))
+    return Symmetries(groups_of(walk), tuple(_notes(walk)))
 
 
-def _held(walk: Walk) -> list[tuple[str, str]]:
-    return [(op, f"{count} unit{'' if count == 1 else 's'}") for op, count in walk.held.items()]
+def _notes(walk: Walk) -> Iterator[str]:
+    """Say what held units in place that are no results of the model."""
+    marks = [walk.roots(walk.marks[value].ids) for value in walk.model.results if value in walk.marks]
+    results = {unit for ids in marks for unit in ids.ravel().tolist()}
+    for op, units in walk.held.items():
+        count = len({walk.units.root(unit) for unit in units} - results)
+        if count:
+            yield f"{op} holds {count:,} unit{'s' if count > 1 else ''} in place, so bounds are looser"
 
 
 def _visit(walk: Walk, node: Node) -> None:

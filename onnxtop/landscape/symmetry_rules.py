@@ -26,9 +26,6 @@ __all__ = ["RULES", "WITHOUT"]
 
 Rule: TypeAlias = Callable[[Walk, Node], None]
 
-_ODD, _POSITIVE = {"odd": False, "positive": True}, {"odd": True, "positive": False}
-"""What an operation takes from a charge: an odd one the positive factors, a homogeneous one the signs."""
-
 
 def _operand(walk: Walk, value: Value | None) -> Value:
     """Return an operand that must be there, and of a known shape."""
@@ -134,13 +131,15 @@ def _product(walk: Walk, node: Node, one: Value, two: Value) -> None:
         walk.spoil(right.charge)
         if any(size > 1 for size in met.shape[:-2]):
             heads = walk.new(int(np.prod(met.shape[:-2]))).reshape(*met.shape[:-2], 1, 1)
-            for unit, head in zip(*(each.ravel().tolist() for each in np.broadcast_arrays(met, heads)), strict=True):
+            for unit, head in zip(
+                *(each.ravel().tolist() for each in np.broadcast_arrays(met, heads)), strict=True
+            ):
                 if unit >= 0:
                     walk.put_below(unit, head)
             _put(walk, node.outputs[0], heads)
         return
     ids = walk.relate(a, b)
-    charges = [mark.charge for mark in (left, right) if mark.charge]
+    charges = walk.live([left.charge, right.charge])
     _put(walk, node.outputs[0], ids, charges[0] if len(charges) == 1 else _none(walk, charges))
 
 
@@ -181,27 +180,28 @@ def recurrent(walk: Walk, node: Node) -> None:
     if any(value is not None and not walk.is_uniform(value) for value in (start, cell)):
         raise UnsureError
     made, charge = walk.new(size), walk.new_charge()
-    plain = "activations" not in attributes and "clip" not in attributes and start is cell is None
-    signed = {1: slice(None), 4: slice(3 * size, None)}.get(gates) if plain else None
-    walk.spoil(charge, **(_POSITIVE_LOST if signed else _BOTH_LOST))
+    gate = {1: np.arange(size), 4: 3 * size + np.arange(size)}.get(gates)  # that the state has its sign from
+    begins_at_zero = all(value is None or walk.is_uniform(value, 0.0) for value in (start, cell))
+    odd = gate is not None and begins_at_zero and "activations" not in attributes
+    walk.spoil(charge, odd=not odd)
+    part = np.arange(0) if gate is None else gate
     _read(walk, data, 2, weights[0], 2)
-    walk.carry(weights[0], 1, np.tile(made, gates), charge, 1, signed or slice(0))
-    walk.carry(weights[1], 1, np.tile(made, gates), charge, 1, signed or slice(0))
+    for weight in weights:
+        walk.carry(weight, 1, np.tile(made, gates), charge, 1, part)
     walk.carry(weights[1], 2, made, charge, -1)
-    for value, count in ((bias, 2 * gates), (holes, 3)):
+    twice = np.concatenate([part, gates * size + part])
+    for value, count, power, where in ((bias, 2 * gates, 1, twice), (holes, 3, -1, None)):
         if value is not None and walk.source(value) is not None:
-            walk.carry(value, 1, np.tile(made, count))
+            walk.carry(value, 1, np.tile(made, count), charge, power, where)
+        elif value is not None:
             walk.spoil(charge)
-        elif value is not None and not walk.is_uniform(value):
-            raise UnsureError
+            if not walk.is_uniform(value):
+                raise UnsureError
     outputs = results_of(node)
-    for value, ids in zip(outputs, results(made.reshape(1, -1), attributes.get("layout", 0)), strict=False):
+    marks = results(made.reshape(1, -1), attributes.get("layout", 0))
+    for value, ids in zip(outputs, marks, strict=False):
         if value is not None:
             _put(walk, value, ids, charge)
-
-
-_POSITIVE_LOST = {"odd": False, "positive": True}
-_BOTH_LOST = {"odd": True, "positive": True}
 
 
 # Entry by entry
@@ -253,6 +253,7 @@ def _charge_of(
     product: bool,
 ) -> int:
     """Return the charge of a result: a sum's operands share it, one factor of a product has it."""
+    charges = walk.live(charges) if product else charges
     constant = all(value in walk.constants for value in others)
     if additive and not others:
         return walk.same_charge(charges)
@@ -347,7 +348,7 @@ def _reduction(walk: Walk, node: Node) -> None:
 
 
 def _reduced(walk: Walk, node: Node, mark: Mark, over: Sequence[int], *, keep: bool, linear: bool) -> None:
-    """Reduce axes; along those of units they all count alike, and what is left is the unit that they stand below."""
+    """Reduce axes; units along these count alike, and what is left of them is what they stand below."""
     ids, charge = walk.roots(mark.ids), mark.charge
     if any(ids.shape[axis] > 1 for axis in over):
         charge = walk.spoil(charge)
@@ -424,10 +425,10 @@ def _beside(walk: Walk, node: Node, lanes: dict[Value, Ids]) -> None:
 
 
 def _lanes(walk: Walk, node: Node, lanes: dict[Value, Ids]) -> dict[Value, Ids]:
-    axis = node.attributes().get("axis", 0)
-    first = lanes.get(node.inputs[0]) if node.inputs[0] is not None else None
     if node.op_type == "Gather":
-        if first is None or (first.shape[axis] > 1 and walk.sizes.of(node.inputs[1]).array is None):
+        first = None if node.inputs[0] is None else lanes.get(node.inputs[0])
+        wide = first is None or first.shape[node.attributes().get("axis", 0)] > 1
+        if wide and (first is None or walk.sizes.of(node.inputs[1]).array is None):
             raise UnsureError
     env = {value: Lanes(ids) for value, ids in lanes.items()}
     table = LayerTable(walk.model, walk.constants, ())
@@ -473,8 +474,7 @@ _RULES: dict[str, Rule] = {
     "ConvTranspose": partial(_convolution, out_axis=1),
     "InstanceNormalization": partial(_normalised, axis=1),
     **{
-        rule.__name__: rule
-        for rule in (BatchNormalization, Gemm, LayerNormalization, MatMul, PRelu, Softmax)
+        rule.__name__: rule for rule in (BatchNormalization, Gemm, LayerNormalization, MatMul, PRelu, Softmax)
     },
 }
 

@@ -8,9 +8,9 @@ Unit
     A number; numbers that turn out to be one unit are joined. A unit may stand *below* another: a column of
     the queries below its head. Then it may be exchanged with others below the same, and moves with it.
 Charge
-    A factor by which a unit may be multiplied where it is made and divided where it is read. What comes out of
-    a normalisation, or of a layer, has a new one. It may be a sign (up to an odd function), a positive number
-    (up to a positively homogeneous one), both, or neither.
+    A factor by which a unit may be multiplied where it is made and divided where it is read. What comes out
+    of a normalisation, or of a layer, has a new one. It may be a sign (between odd functions), a positive
+    number (between positively homogeneous ones), both, or neither.
 Carrier
     An axis of a tensor of theta, with the unit of each place and how the charge acts there.
 """
@@ -23,7 +23,7 @@ import numpy as np
 
 from onnxtop.landscape.alignment import Charge, Layout, Member, UnitGroup
 from onnxtop.reader.constants import Constants
-from onnxtop.reader.lanes.arrays import NONE, Ids, aligned, compressed, filled
+from onnxtop.reader.lanes.arrays import NONE, Ids, compressed, filled
 from onnxtop.reader.lanes.sizes import Sizes
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.search import reached
@@ -46,7 +46,7 @@ class Mark:
 
 @dataclass(frozen=True, eq=False)
 class Carrier:
-    """An axis of a tensor with the unit of each place; ``power`` is 1 where it makes them, -1 where it reads."""
+    """An axis of a tensor with the unit of each place; ``power``: 1 where it makes it, -1 where it reads."""
 
     tensor: str
     axis: int
@@ -103,7 +103,7 @@ class Walk:
     not_positive: set[int] = field(default_factory=lambda: {0})
     claims: dict[tuple[str, int], Ids] = field(default_factory=dict)
     carriers: list[Carrier] = field(default_factory=list)
-    held: dict[str, int] = field(default_factory=dict)
+    held: dict[str, set[int]] = field(default_factory=dict)
 
     # Values
 
@@ -123,9 +123,19 @@ class Walk:
             self.sources[value] = value.name, np.arange(int(np.prod(shape))).reshape(shape)
         return self.sources.get(value)
 
-    def is_uniform(self, value: Value) -> bool:
-        """Tell whether all entries of a value are surely the same number."""
-        moves = ("Expand", "Slice", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Identity", "Cast", "Tile")
+    def is_uniform(self, value: Value, number: float | None = None) -> bool:
+        """Tell whether all entries of a value are surely the same number, or one given."""
+        moves = (
+            "Expand",
+            "Slice",
+            "Transpose",
+            "Reshape",
+            "Squeeze",
+            "Unsqueeze",
+            "Identity",
+            "Cast",
+            "Tile",
+        )
 
         def behind(here: Value) -> list[Value]:
             node = self.model.producers.get(here)
@@ -133,7 +143,9 @@ class Walk:
 
         for here in reached([value], behind):
             array = self.sizes.of(here).array
-            if self.constants.is_fill(here) or (array is not None and (array == array.ravel()[:1]).all()):
+            if number is None and self.constants.is_fill(here):
+                return True
+            if array is not None and (array == (array.ravel()[:1] if number is None else number)).all():
                 return True
         return False
 
@@ -182,7 +194,8 @@ class Walk:
     def heads(self, ids: Ids) -> Ids:
         """Return for each unit the one that it stands below, `NONE` if there is none."""
         roots = self.roots(ids)
-        return np.vectorize(lambda unit: self.above.get(unit, NONE), otypes=[np.intp])(roots)
+        over = np.vectorize(lambda unit: self.above.get(unit, NONE), otypes=[np.intp])(roots)
+        return np.asarray(over, np.intp)
 
     def relate(self, one: Ids, two: Ids) -> Ids:
         """Let units meet entry by entry: they are one, or the finer ones stand below the others.
@@ -207,7 +220,7 @@ class Walk:
         return one if left >= right else two
 
     def along(self, ids: Ids, axis: int) -> Ids:
-        """Return the units along one axis, shape (1,) or (length,); along others, only those below may change."""
+        """Return the units along one axis, shape (1,) or (length,); if only that fits, those above them."""
         others = tuple(place for place in range(ids.ndim) if place != axis % ids.ndim)
         for candidate in (compressed(self.roots(ids)), compressed(self.heads(ids))):
             if all(candidate.shape[place] == 1 for place in others):
@@ -222,6 +235,11 @@ class Walk:
         self.not_odd.update([root] if odd else [])
         self.not_positive.update([root] if positive else [])
         return 0 if odd and positive else root
+
+    def live(self, charges: Iterable[int]) -> list[int]:
+        """Return the charges that may still be something else than 1."""
+        lost = [{self.charges.root(each) for each in side} for side in (self.not_odd, self.not_positive)]
+        return [charge for charge in charges if self.charges.root(charge) not in lost[0] & lost[1]]
 
     def same_charge(self, charges: Iterable[int]) -> int:
         """Let several charges be one; if one is none, none of them is any."""
@@ -238,11 +256,11 @@ class Walk:
     # Tensors of theta
 
     def carry(
-        self, value: Value, axis: int, ids: Ids, charge: int = 0, power: int = 0, part: slice = slice(None)
+        self, value: Value, axis: int, ids: Ids, charge: int = 0, power: int = 0, part: Ids | None = None
     ) -> None:
         """Note that an axis of a value from theta carries units.
 
-        ``part`` is where along the axis the charge acts.
+        ``part`` are the places along the axis where the charge acts, None for all.
         """
         name, own, places = self._axis(value, axis)
         if ids.size == 1 or own is None:
@@ -250,8 +268,9 @@ class Walk:
             self.spoil(charge)
             return
         ids = np.where(ids == NONE, FIXED, self.roots(ids))
-        acts = np.zeros(ids.size, bool)
-        acts[part] = charge != 0
+        acts = np.full(ids.size, charge != 0)
+        if part is not None:
+            acts[np.setdiff1d(np.arange(ids.size), part)] = False
         covered = places >= 0
         if (name, own) in self.claims:  # used twice: no charge acts the same in both
             self.spoil(charge)
@@ -327,7 +346,7 @@ class Walk:
 
     # Nodes
 
-    def hold(self, node: Node, *, silently: bool = False) -> None:
+    def hold(self, node: Node) -> None:
         """Hold in place everything that reaches a node."""
         free: set[int] = set()
         for value in node.inputs:
@@ -336,8 +355,8 @@ class Walk:
                 self.hold_value(value)
             elif self.source(value) is not None and value is not None:
                 self.fix(value)
-        if free and not silently:
-            self.held[node.op] = self.held.get(node.op, 0) + len(free)
+        if free:
+            self.held.setdefault(node.op, set()).update(free)
 
     def hold_value(self, value: Value) -> None:
         """Hold the units of a value in place, and their charge at 1."""
@@ -370,6 +389,7 @@ class _Grouping:
     def __init__(self, walk: Walk) -> None:
         self.walk = walk
         self.carriers = [(each, walk.roots(each.ids)) for each in walk.carriers]
+        self.lost = [{walk.charges.root(each) for each in side} for side in (walk.not_odd, walk.not_positive)]
         self.kinds: dict[int, list[tuple[int, ...]]] = defaultdict(list)
         self.above = {walk.units.root(low): walk.units.root(high) for low, high in walk.above.items()}
         self.pinned = {walk.units.root(unit) for unit in walk.pinned}
@@ -380,7 +400,9 @@ class _Grouping:
         seen = [(0, value.index, walk.roots(mark.ids)) for value, mark in walk.marks.items()]
         seen += [(1, number, ids) for number, (_, ids) in enumerate(self.carriers)]
         for side, number, ids in seen:
-            for unit, count in zip(*(each.tolist() for each in np.unique(ids, return_counts=True)), strict=True):
+            for unit, count in zip(
+                *(each.tolist() for each in np.unique(ids, return_counts=True)), strict=True
+            ):
                 self.kinds[unit].append((side, number, count))
         self.below: dict[int, list[int]] = defaultdict(list)
         for unit in sorted(self.kinds):
@@ -420,25 +442,23 @@ class _Grouping:
             return None
         return UnitGroup(len(units), tuple(members), tuple(charges), tuple(inner) if any(inner) else ())
 
+    def _charge(self, number: int) -> tuple[int, Charge] | None:
+        """Return a charge that may be anything but 1, by the number by which it goes now."""
+        root = self.walk.charges.root(number)
+        charge = Charge(root not in self.lost[0], root not in self.lost[1])
+        return (root, charge) if charge != Charge() else None
+
     def _members(self, units: Sequence[int]) -> tuple[list[Member], list[Charge]]:
         place = {unit: number for number, unit in enumerate(units)}
-        members, numbers = [], {}
+        members, charges = [], dict[tuple[int, Charge], int]()
         for carrier, ids in self.carriers:
             spots = [[] for _ in units]  # type: list[list[int]]
             for spot, unit in enumerate(ids.tolist()):
                 if unit in place:
                     spots[place[unit]].append(spot)
             if any(spots):
-                root = self.walk.charges.root(carrier.charge)
-                number = numbers.setdefault(root, len(numbers)) if root else None
-                members.append(
-                    Member(carrier.tensor, carrier.axis, np.array(spots, np.intp), number, carrier.power)
-                )
-        return members, [self._charge(root) for root in numbers]
-
-    def _charge(self, root: int) -> Charge:
-        walk = self.walk
-        lost = ({walk.charges.root(each) for each in side} for side in (walk.not_odd, walk.not_positive))
-        odd, positive = (root not in side for side in lost)
-        return Charge(odd, positive)
-
+                charge = self._charge(carrier.charge)
+                number = None if charge is None else charges.setdefault(charge, len(charges))
+                power = 0 if charge is None else carrier.power
+                members.append(Member(carrier.tensor, carrier.axis, np.array(spots, np.intp), number, power))
+        return members, [charge for _, charge in charges]

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 
@@ -22,8 +23,8 @@ def pass_files(landscape: LossLandscape, model: Model) -> Iterator[tuple[str, by
     """Yield two files, name and bytes, for each path that ends a bar: its points, and its pass.
 
     The npz has ``points`` (p, d), the profile in ``positions`` and ``losses``, the point ``pass`` (d,), the
-    weights' ``names`` and ``slices`` (k, 2) of a point, and ``about``, everything else as JSON. The model is the one
-    given with the weights of the pass, each rounded to the type that it is stored in.
+    weights' ``names`` and ``slices`` (k, 2) of a point, and ``about``, everything else as JSON. The model is
+    the one given with the weights of the pass, each rounded to the type that it is stored in.
 
     Parameters
     ----------
@@ -72,17 +73,17 @@ def _points(landscape: LossLandscape, item: Pass, path: Path) -> bytes:
         "l2": landscape.l2,
         "shapes": [list(each.shape) for each in weights],
     }
+    arrays: dict[str, Any] = {
+        "points": path.points,
+        "positions": path.positions,
+        "losses": path.losses,
+        "pass": path.pass_point,
+        "names": np.array([each.name for each in weights]),
+        "slices": np.array([(each.start, each.stop) for each in weights]),
+        "about": np.array(json.dumps(about)),
+    }
     file = io.BytesIO()
-    np.savez(
-        file,
-        points=path.points,
-        positions=path.positions,
-        losses=path.losses,
-        names=np.array([each.name for each in weights]),
-        slices=np.array([(each.start, each.stop) for each in weights]),
-        about=np.array(json.dumps(about)),
-        **{"pass": path.pass_point},
-    )
+    np.savez(file, **arrays)
     return file.getvalue()
 
 

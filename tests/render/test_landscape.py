@@ -21,7 +21,22 @@ def minimum(name, loss, death=None, reason=None):
 
 def path(first, second, height, in_tree=True):
     losses = (0.1, height, 0.3) if height is not None else (0.1, None, 0.3)
-    return Pass(first, second, "neb", height, height, 90, 40, in_tree, "pass", 2e-6, -0.5, 0.1, (0.0, 0.5, 1.0), losses)
+    return Pass(
+        first,
+        second,
+        "neb",
+        height,
+        height,
+        90,
+        40,
+        in_tree,
+        "pass",
+        2e-6,
+        -0.5,
+        0.1,
+        (0.0, 0.5, 1.0),
+        losses,
+    )
 
 
 @pytest.fixture

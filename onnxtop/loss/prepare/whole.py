@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from onnxtop.errors import ModelError
-from onnxtop.loss.prepare.prepared import bodies
 from onnxtop.loss.prepare.unpack import complete
-from onnxtop.reader.model import Model, load
+from onnxtop.reader.model import Model, bodies, load
 
 
 def whole(path: str, allow_external: Sequence[str] = (), outputs: Sequence[str] = ()) -> ModelProto:
@@ -36,7 +35,9 @@ def with_weights(model: Model, weights: Mapping[str, NDArray[Any]]) -> ModelProt
         proto.graph.initializer.append(dense)
     held = dict(_tensors(proto.graph))
     if missing := [name for name in weights if name not in held]:
-        raise ModelError(f"wanted a tensor {missing[0]!r} to put weights into, found none in {model.path.name}")
+        raise ModelError(
+            f"wanted a tensor {missing[0]!r} to put weights into, found none in {model.path.name}"
+        )
     _part_statistics(proto.graph, held, weights)
     for name, array in weights.items():
         stored = array.astype(helper.tensor_dtype_to_np_dtype(held[name].data_type))
