@@ -28,7 +28,12 @@ if TYPE_CHECKING:
         UsageError as UsageError,
     )
     from onnxtop.execution.options import RunOptions as RunOptions
+    from onnxtop.landscape.minima import Certificate as Certificate, certify as certify
+    from onnxtop.landscape.options import PathOptions as PathOptions
+    from onnxtop.landscape.paths import LossPath as LossPath, Saddle as Saddle, find_path as find_path
+    from onnxtop.landscape.saddle import refine_path as refine_path
     from onnxtop.landscape.story import loss_barcode as loss_barcode
+    from onnxtop.landscape.symmetry import Symmetries as Symmetries, symmetries as symmetries
     from onnxtop.loss.probe import Probe as Probe
     from onnxtop.reader.layer import Layer as Layer, Skipped as Skipped
     from onnxtop.reader.layers import read_layers as read_layers
@@ -47,22 +52,29 @@ if TYPE_CHECKING:
 
 _HOME = {
     "AuditOptions": "onnxtop.auditing.options",
+    "Certificate": "onnxtop.landscape.minima",
     "CompareOptions": "onnxtop.comparison.options",
     "Diff": "onnxtop.results.diff",
     "ExternalDataError": "onnxtop.errors",
     "FormatError": "onnxtop.errors",
     "Layer": "onnxtop.reader.layer",
+    "LossPath": "onnxtop.landscape.paths",
     "ModelError": "onnxtop.errors",
     "NothingToAnalyseError": "onnxtop.errors",
     "OnnxtopError": "onnxtop.errors",
+    "PathOptions": "onnxtop.landscape.options",
     "Probe": "onnxtop.loss.probe",
     "Report": "onnxtop.results.report",
     "RunOptions": "onnxtop.execution.options",
+    "Saddle": "onnxtop.landscape.paths",
     "Skipped": "onnxtop.reader.layer",
+    "Symmetries": "onnxtop.landscape.symmetry",
     "UsageError": "onnxtop.errors",
     "audit": "onnxtop.auditing.story",
+    "certify": "onnxtop.landscape.minima",
     "compare": "onnxtop.comparison.story",
     "deep_graph_persistence": "onnxtop.topology.deep_graph_persistence",
+    "find_path": "onnxtop.landscape.paths",
     "layer_persistence": "onnxtop.topology.neural_persistence",
     "loss_barcode": "onnxtop.landscape.story",
     "merge_tree_barcode": "onnxtop.topology.barcode",
@@ -70,6 +82,8 @@ _HOME = {
     "point_cloud_barcode": "onnxtop.topology.barcode",
     "read_envelope": "onnxtop.results.envelope",
     "read_layers": "onnxtop.reader.layers",
+    "refine_path": "onnxtop.landscape.saddle",
+    "symmetries": "onnxtop.landscape.symmetry",
 }
 
 __all__ = [*_HOME, "__version__"]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,7 @@ def confirmed(probe: Probe, moved: Floats, theta: Floats) -> bool:
 
 def checked(probe: Probe, symmetries: Symmetries) -> Symmetries:
     """Leave out the groups that change, on data, what the network computes when they are moved at random."""
-    theta, layout = probe.theta0.astype(np.float64), layout_of(probe)
+    theta, layout = probe.theta0.astype(np.float64), symmetries.layout
     groups, notes = [], list(symmetries.notes)
     for group in symmetries.groups:
         if confirmed(probe, scrambled(theta, [group], layout, seed=0), theta):
@@ -65,7 +66,7 @@ def checked(probe: Probe, symmetries: Symmetries) -> Symmetries:
                 f"{group.units:,} units of {tensor} stay in place, so bounds are looser: renumbered, they "
                 "changed what the network computes"
             )
-    return Symmetries(tuple(groups), tuple(notes))
+    return replace(symmetries, groups=tuple(groups), notes=tuple(notes))
 
 
 def draws(model: Model, probe: Probe) -> list[Draw]:

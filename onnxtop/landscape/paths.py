@@ -79,7 +79,7 @@ class Saddle:
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class LossPath:
     """The best path found between two minima.
 
     Attributes
@@ -152,13 +152,13 @@ class Path:
         return np.asarray(point)
 
 
-def measured(loss: Loss, points: Floats, per_edge: int = PER_EDGE) -> Path:
+def measured(loss: Loss, points: Floats, per_edge: int = PER_EDGE) -> LossPath:
     """Return a path with its profile and, between the places beside the highest one, its very top."""
     positions, losses = profile(loss, points, per_edge)
     top = int(losses.argmax())
     low, high = positions[max(top - 1, 0)], positions[min(top + 1, losses.size - 1)]
     if not np.isfinite(losses).all() or top in (0, losses.size - 1) or not low < high:
-        return Path(points, positions, losses)
+        return LossPath(points, positions, losses)
     places = shares_of(np.linalg.norm(np.diff(points, axis=0), axis=1))
     found = minimize_scalar(
         lambda share: -number(loss(between(points, places, np.array([share]))[0])),
@@ -167,9 +167,9 @@ def measured(loss: Loss, points: Floats, per_edge: int = PER_EDGE) -> Path:
         options={"maxiter": 12, "xatol": 1e-3 * (high - low)},
     )
     if not -found.fun > losses[top]:
-        return Path(points, positions, losses)
+        return LossPath(points, positions, losses)
     at = int(np.searchsorted(positions, found.x))
-    return Path(points, np.insert(positions, at, found.x), np.insert(losses, at, -found.fun))
+    return LossPath(points, np.insert(positions, at, found.x), np.insert(losses, at, -found.fun))
 
 
 def find_path(
@@ -179,7 +179,7 @@ def find_path(
     end: Floats,
     options: PathOptions | None = None,
     meter: Meter | None = None,
-) -> Path:
+) -> LossPath:
     """Look for a low path between two points; the best one seen is never worse than the straight line.
 
     Parameters
@@ -195,7 +195,7 @@ def find_path(
 
     Returns
     -------
-    Path
+    LossPath
         Its height is infinite if no path was seen on which all losses are finite.
 
     Raises
@@ -226,7 +226,7 @@ def find_path(
             if best.is_level:
                 break
     meter.charge(own)
-    return Path(best.points, best.positions, best.losses, straight, own.used, own.evaluations)
+    return LossPath(best.points, best.positions, best.losses, straight, own.used, own.evaluations)
 
 
 def _lines(*_: Any) -> Iterator[Floats]:

@@ -22,7 +22,7 @@ import numpy as np
 
 from onnxtop.landscape.band import relaxed
 from onnxtop.landscape.chain import Loss, Meter, shares_of
-from onnxtop.landscape.paths import FLAT, Path, Saddle, measured
+from onnxtop.landscape.paths import FLAT, LossPath, Saddle, measured
 from onnxtop.loss.descent import Floats, Gradient, hessian_product
 
 SMALL = 1e-4
@@ -50,10 +50,10 @@ _DESCENT = 6
 def refine_path(
     loss: Loss,
     gradient: Gradient,
-    path: Path,
+    path: LossPath,
     gradients: int = 400,
     meter: Meter | None = None,
-) -> Path:
+) -> LossPath:
     """Look for the pass that the highest point of a path lies near, and say what is there.
 
     Parameters
@@ -69,7 +69,7 @@ def refine_path(
 
     Returns
     -------
-    Path
+    LossPath
         With a `Saddle` that says what was found. The path goes through the pass if that makes it no higher;
         if not, it is the same as before.
 
@@ -98,7 +98,7 @@ def refine_path(
     return replace(best, straight=path.straight, gradients=spent[0], evaluations=spent[1], saddle=saddle)
 
 
-def _through(loss: Loss, climb: "_Climb", path: Path) -> tuple[Path, Saddle]:
+def _through(loss: Loss, climb: "_Climb", path: LossPath) -> tuple[LossPath, Saddle]:
     """Return the path through the pass, or the lowest one seen, and what its highest point is.
 
     Where the way through a pass has a higher point elsewhere, that one is refined next.
@@ -117,7 +117,7 @@ def _through(loss: Loss, climb: "_Climb", path: Path) -> tuple[Path, Saddle]:
     return path, climb.judged(path)
 
 
-def _lowest_through(loss: Loss, climb: "_Climb", path: Path, place: "_Place") -> Path:
+def _lowest_through(loss: Loss, climb: "_Climb", path: LossPath, place: "_Place") -> LossPath:
     """Return the lowest of a few paths through a pass; the first that is no higher than the pass ends it."""
     best = None
     for points in _chains(climb, path, place):
@@ -129,7 +129,7 @@ def _lowest_through(loss: Loss, climb: "_Climb", path: Path, place: "_Place") ->
     return best
 
 
-def _chains(climb: "_Climb", path: Path, place: "_Place") -> Iterator[Floats]:
+def _chains(climb: "_Climb", path: LossPath, place: "_Place") -> Iterator[Floats]:
     """Yield chains through a pass: with it for the top; with ways down beside it; with these relaxed."""
     shares = shares_of(np.linalg.norm(np.diff(path.points, axis=0), axis=1))
     before, after = path.points[shares < path.summit], path.points[shares > path.summit]
@@ -261,11 +261,11 @@ class _Climb:
         values, turns = np.linalg.eigh((inside + inside.T) / 2)
         return values, turns.T @ space
 
-    def judged(self, top: "_Place | Path", beside: bool = False) -> Saddle:
+    def judged(self, top: "_Place | LossPath", beside: bool = False) -> Saddle:
         """Say what a pass or the highest point of a path is, with its curvatures."""
         place = top if isinstance(top, _Place) else self.look(top.top, top.direction)
         if place is None:
-            assert isinstance(top, Path)
+            assert isinstance(top, LossPath)
             return Saddle(top.top, top.height, None, None, None, "budget")
         values, _ = self._curvatures(place, _LAST)
         outcome = "beside" if beside else self.outcome

@@ -17,7 +17,7 @@ import numpy as np
 
 from onnxtop.landscape.chain import Meter
 from onnxtop.landscape.options import BarcodeOptions, Budget, PathOptions
-from onnxtop.landscape.paths import Path
+from onnxtop.landscape.paths import LossPath
 from onnxtop.topology.barcode import merge_tree_barcode
 
 Pair: TypeAlias = tuple[int, int]
@@ -36,7 +36,7 @@ class Found:
     first: int
     second: int
     finder: str
-    path: Path
+    path: LossPath
 
     @property
     def row(self) -> tuple[int, int, float]:
@@ -45,7 +45,7 @@ class Found:
 
 
 Distance: TypeAlias = Callable[[int, int], float]
-Search: TypeAlias = Callable[[int, int, PathOptions, Meter], Path]
+Search: TypeAlias = Callable[[int, int, PathOptions, Meter], LossPath]
 """Looks for a path from the minimum of the first number to that of the second."""
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from onnxtop.errors import UsageError
-from onnxtop.landscape.paths import Path as Route, Saddle
+from onnxtop.landscape.paths import LossPath, Saddle
 from onnxtop.landscape.search import Found
 from onnxtop.loss.data import Data
 from onnxtop.loss.descent import Floats
@@ -92,7 +92,7 @@ def _unpacked(values: dict[str, Any], arrays: Mapping[str, Any], number: int) ->
     saddle = path.pop("saddle")
     saddle = None if saddle is None else Saddle(**saddle, point=arrays[f"top_{number}"])
     own = {name: arrays[f"{name}_{number}"] for name in _ARRAYS}
-    return Found(**values, path=Route(**path, **own, saddle=saddle))
+    return Found(**values, path=LossPath(**path, **own, saddle=saddle))
 
 
 def key_of(thetas: Sequence[Floats], data: Data, settings: str) -> str:

@@ -17,7 +17,6 @@ import numpy as np
 
 from onnxtop.errors import NothingToAnalyseError, UsageError
 from onnxtop.landscape import networks, paths
-from onnxtop.landscape.alignment import align, balanced
 from onnxtop.landscape.chain import Meter
 from onnxtop.landscape.minima import Draw, Point, certify, fresh, perturbed, train
 from onnxtop.landscape.options import BarcodeOptions, PathOptions
@@ -153,7 +152,7 @@ class _Run:
             networks.translated(model, first, other, Probe(other, arrays, told)) for other in loaded[1:]
         ]
         settings = repr(replace(options, jobs=None, state=None))
-        symmetries = Symmetries((), ())
+        symmetries = Symmetries()
         notes = list(first.notes)
         if options.align:
             by_batch = options.probe.batchnorm != "frozen"
@@ -261,15 +260,13 @@ class _Run:
 
     def _aligned(self, i: int, j: int) -> Floats:
         """Return the second minimum with its units renumbered to lie near the first."""
-        layout = networks.layout_of(self.probe)
-        return align(self._balanced(i), self._balanced(j), self.symmetries.groups, layout)
+        return self.symmetries.align(self._balanced(i), self._balanced(j))
 
     def _balanced(self, i: int) -> Floats:
         """Return a minimum with its units scaled in the one way; as it is if a penalty counts the weights."""
         if i not in self.scaled:
-            theta, layout = self.points[i].theta, networks.layout_of(self.probe)
-            free = () if self.options.probe.l2 else self.symmetries.groups
-            self.scaled[i] = balanced(theta, free, layout)
+            theta = self.points[i].theta
+            self.scaled[i] = theta if self.options.probe.l2 else self.symmetries.balanced(theta)
         return self.scaled[i]
 
     def connect(self) -> None:
@@ -283,7 +280,7 @@ class _Run:
         """Look for the paths; so many steps come behind."""
         names = [point.name for point in self.points]
 
-        def search(i: int, j: int, chosen: PathOptions, meter: Meter) -> paths.Path:
+        def search(i: int, j: int, chosen: PathOptions, meter: Meter) -> paths.LossPath:
             start, end = self._balanced(i), self._aligned(i, j)
             own = self.points[i].theta, self.points[j].theta
             with self.lent() as probe:
@@ -312,7 +309,7 @@ class _Run:
         edges = barcode_of(losses, found, self.options.pairs).edges.tolist()
         open_ = [number for number in sorted(edges) if found[number].path.saddle is None]
 
-        def one(number: int) -> paths.Path:
+        def one(number: int) -> paths.LossPath:
             meter = Meter(gradients, deadline, self.stop.is_set)
             with self.lent() as probe:
                 return refine_path(probe.loss, probe.loss_and_gradient, found[number].path, gradients, meter)
@@ -348,7 +345,7 @@ class _Run:
             l2=options.probe.l2,
             finder=options.path.finder,
             aligned=bool(self.symmetries.groups),
-            units=sum(group.units for group in self.symmetries.groups),
+            units=self.symmetries.units,
             pairs=options.pairs,
             budget=None if options.budget is None else str(options.budget),
             seed=options.seed,

@@ -10,18 +10,20 @@ Wherever this walk is not sure it holds units in place, so a group may be missin
 caller checks the function on data all the same.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from onnxtop.landscape.alignment import Layout, UnitGroup
+from onnxtop.landscape.alignment import Floats, Layout, UnitGroup, align, balanced, scrambled
 from onnxtop.landscape.symmetry_rules import RULES
 from onnxtop.landscape.units import UnsureError, Walk, groups_of
+from onnxtop.loss.parameters import find_parameters
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.lanes.arrays import Unclear
 from onnxtop.reader.lanes.sizes import Sizes, graph_inputs
 from onnxtop.reader.lanes.tables import SILENT
 from onnxtop.reader.lanes.walk import MISFITS
-from onnxtop.reader.model import Model, Node
+from onnxtop.reader.model import Model, Node, load
 from onnxtop.reader.skeleton import infer_shapes
 
 _ASSUMED = (3, 64)
@@ -30,10 +32,72 @@ _ASSUMED = (3, 64)
 
 @dataclass(frozen=True, eq=False)
 class Symmetries:
-    """Groups that may be renumbered, and a note on each kind of operation that held units in place."""
+    """What may be done to the weights of a model without changing what it computes.
 
-    groups: tuple[UnitGroup, ...]
-    notes: tuple[str, ...]
+    Attributes
+    ----------
+    groups
+        Sets of hidden units that may be renumbered, with the factors that they may have.
+    notes
+        A sentence on each kind of operation that held units in place.
+    layout
+        The tensors of theta by name: where each lies in it, and its shape.
+    """
+
+    groups: tuple[UnitGroup, ...] = ()
+    notes: tuple[str, ...] = ()
+    layout: Layout = field(default_factory=dict)
+
+    @property
+    def units(self) -> int:
+        """How many hidden units may be renumbered."""
+        return sum(group.units for group in self.groups)
+
+    def align(self, target: Floats, theta: Floats) -> Floats:
+        """Return theta with its units renumbered to lie near a target, see `alignment.align`."""
+        return align(target, theta, self.groups, self.layout)
+
+    def balanced(self, theta: Floats) -> Floats:
+        """Return theta with its units scaled in the one way, see `alignment.balanced`."""
+        return balanced(theta, self.groups, self.layout)
+
+    def scrambled(self, theta: Floats, seed: int = 0) -> Floats:
+        """Return another theta of the same function, drawn at random."""
+        return scrambled(theta, self.groups, self.layout, seed)
+
+
+def symmetries(model: str | os.PathLike[str] | Model, *, batchnorm: str = "batch") -> Symmetries:
+    """Find what may be done to the weights of a model without changing what it computes.
+
+    Parameters
+    ----------
+    model
+        A file, or a model that is loaded already.
+    batchnorm
+        Where BatchNorm has its statistics from, see `onnxtop.Probe`: stored ones (``frozen``) hold their units
+        in place.
+
+    Returns
+    -------
+    Symmetries
+        They act on parameters laid out as ``Probe.theta0``.
+
+    Raises
+    ------
+    onnxtop.errors.ModelError
+        The model cannot be read.
+
+    Examples
+    --------
+    ::
+
+        probe = onnxtop.Probe("mlp.onnx", data)
+        same = onnxtop.symmetries("mlp.onnx").scrambled(probe.theta0)
+        probe.loss(same)  # that of theta0
+    """
+    opened = model if isinstance(model, Model) else load(os.fspath(model))
+    layout = {each.name: (each.slice, each.shape) for each in find_parameters(opened).parameters}
+    return find_groups(opened, layout, batch_statistics=batchnorm != "frozen")
 
 
 def find_groups(
@@ -71,7 +135,7 @@ def find_groups(
         _visit(walk, node)
     for value in model.results:
         walk.hold_value(value)
-    return Symmetries(groups_of(walk), tuple(_notes(walk)))
+    return Symmetries(groups_of(walk), tuple(_notes(walk)), layout)
 
 
 def _notes(walk: Walk) -> Iterator[str]:

@@ -406,7 +406,7 @@ def _moved(walk: Walk, node: Node) -> None:
     charge = walk.same_charge(walk.marks[value].charge for value in marked if value is not None)
     if node.op_type == "Concat":
         _beside(walk, node, lanes)
-        charge = charge if len(lanes) == len(node.inputs) else walk.spoil(charge)
+        charge = charge if set(lanes) == set(node.inputs) else walk.spoil(charge)
     if node.op_type == "Pad" and (node.attributes().get("value", 0) or len(node.inputs) > 2):
         charge = walk.spoil(charge)
     for value, ids in _lanes(walk, node, lanes).items():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from onnxtop.errors import ModelError, UsageError
-from onnxtop.landscape.paths import Path
+from onnxtop.landscape.paths import LossPath
 from onnxtop.loss.prepare.whole import with_weights
 from onnxtop.reader.model import Model
 from onnxtop.results.landscape import LossLandscape, Pass
@@ -58,7 +58,7 @@ def _safe(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.]+", "_", PurePath(name).name.removesuffix(".onnx"))[:60]
 
 
-def _points(landscape: LossLandscape, item: Pass, path: Path) -> bytes:
+def _points(landscape: LossLandscape, item: Pass, path: LossPath) -> bytes:
     weights = landscape.weights
     about = {
         "first": item.first,
@@ -87,7 +87,7 @@ def _points(landscape: LossLandscape, item: Pass, path: Path) -> bytes:
     return file.getvalue()
 
 
-def _model(landscape: LossLandscape, path: Path, model: Model) -> bytes:
+def _model(landscape: LossLandscape, path: LossPath, model: Model) -> bytes:
     theta = path.pass_point.astype(np.float32)
     weights = {each.name: theta[each.slice].reshape(each.shape) for each in landscape.weights}
     proto = with_weights(model, weights)

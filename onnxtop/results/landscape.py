@@ -121,7 +121,7 @@ class LossLandscape:
     notes
         What was assumed or went wrong.
     paths, weights
-        Beside ``passes``, the points of each (`onnxtop.landscape.paths.Path`), and which weights their
+        Beside ``passes``, the points of each (`onnxtop.LossPath`), and which weights their
         columns are (`onnxtop.loss.parameters.Parameter`). In memory only.
     """
 

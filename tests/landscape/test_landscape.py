@@ -13,7 +13,7 @@ from onnx import numpy_helper
 import onnxtop
 from onnxtop.errors import UsageError
 from onnxtop.landscape.options import BarcodeOptions, Budget, PathOptions
-from onnxtop.landscape.paths import Path as Route, find_path
+from onnxtop.landscape.paths import LossPath, find_path
 from onnxtop.landscape.search import Found, connect, next_pairs
 from onnxtop.landscape.story import loss_barcode
 from tests.known_landscapes import FUNCTIONS, MINIMA, TRUTH, counted_gradient, ordered
@@ -350,7 +350,7 @@ class TestSearch:
 
     def test_order_of_pairs(self):
         def tried(i, j, height, finder="neb"):
-            return Found(i, j, finder, Route(np.zeros((2, 1)), np.array([0.0, 1.0]), np.full(2, height)))
+            return Found(i, j, finder, LossPath(np.zeros((2, 1)), np.array([0.0, 1.0]), np.full(2, height)))
 
         def distance(i, j):
             return abs(i - j)
