@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from onnxtop.landscape.band import relaxed
-from onnxtop.landscape.chain import Loss, Meter, shares_of
+from onnxtop.landscape.chain import Loss, Meter, between, shares_of
 from onnxtop.landscape.paths import FLAT, LossPath, Saddle, measured
 from onnxtop.loss.descent import Floats, Gradient, hessian_product
 
@@ -31,17 +31,28 @@ SMALL = 1e-4
 _ENOUGH = 1e-7
 """A gradient this short needs no further step."""
 
-_DIRECTIONS = 12
-"""Directions of the space in which a step is taken; each costs two gradients."""
+_LEAST, _DIRECTIONS, _RESIDUE = 12, 64, 0.3
+"""Directions of the space in which a step is taken, two gradients each: at least, and at most; it has grown
+enough where Newton's step would leave so small a share of the gradient."""
 
 _LAST = 24
 """Directions of the space in which the curvatures of the end are looked for."""
 
-_SHORTER, _TRIES = 0.999, 8
-"""How much shorter a step must make the gradient, and how often a step that does not is cut to a quarter."""
+_SHORTER, _MISS, _TRIES = 0.9, 0.5, 8
+"""A step must shorten the gradient, or change the loss as foreseen but for this share; one that does neither
+is cut to a quarter, so often."""
 
-_ROUNDS = 8
+_ROUNDS = 100
 """How many tops of one path are refined, one after the other."""
+
+_FINER, _BESIDE = 9, 1
+"""Points that a stretch of a path around its top gets, and how many of the path's it goes beyond it."""
+
+_STEPS = 60
+"""Steps of this stretch before the pass is looked for again."""
+
+_PATIENCE = 4
+"""Steps towards a pass that may fail to halve the gradient, one after the other."""
 
 _DESCENT = 6
 """Points on either side of a pass on the way down to the path."""
@@ -84,7 +95,7 @@ def refine_path(
     """
     own = Meter(gradients) if meter is None else meter.part(gradients)
     counted = own.counting(loss)
-    climb = _Climb(gradient, own)
+    climb = _Climb(gradient, own, path.points.shape[1])
     best = path
     if not np.isfinite(path.height):
         saddle = None
@@ -99,22 +110,29 @@ def refine_path(
 
 
 def _through(loss: Loss, climb: "_Climb", path: LossPath) -> tuple[LossPath, Saddle]:
-    """Return the path through the pass, or the lowest one seen, and what its highest point is.
+    """Return the lowest path seen, through a pass if one was found, and what its highest point is.
 
-    Where the way through a pass has a higher point elsewhere, that one is refined next.
+    In turns, the pass is looked for from the top, and the path is made finer around the top and relaxed.
     """
+    beside, place = False, None
     for _ in range(_ROUNDS):
-        place = climb.end(path.top, path.direction, path.spacing / 2)
-        if place is None or np.array_equal(place.point, path.top):
-            return path, climb.judged(place or path)
-        through = _lowest_through(loss, climb, path, place)
+        place = climb.end(path.top, path.direction, path.spacing)
+        if place is None:
+            break
         slack = FLAT * (1 + abs(path.height))  # as far as float32 can tell they are as high
-        if through.height > path.height + slack:
-            return path, climb.judged(path, beside=place.is_flat(SMALL))
-        path = through if through.height <= path.height else path
-        if path.height <= place.loss + slack:
-            return path, climb.judged(place)
-    return path, climb.judged(path)
+        if place.is_flat(SMALL) or place.loss < path.height:
+            through = _lowest_through(loss, climb, path, place)
+            beside = place.is_flat(SMALL) and through.height > path.height + slack
+            path = through if through.height <= path.height else path
+            if place.is_flat(SMALL) and max(through.height, path.height) <= place.loss + slack:
+                return path, climb.judged(place)
+        finer = climb.finer(path)
+        if finer is None:
+            break
+        relaxed = measured(loss, finer)
+        path = relaxed if relaxed.height < path.height else path
+    here = place is not None and np.array_equal(place.point, path.top)
+    return path, climb.judged(place if here and place is not None else path, beside=beside)
 
 
 def _lowest_through(loss: Loss, climb: "_Climb", path: LossPath, place: "_Place") -> LossPath:
@@ -139,6 +157,8 @@ def _chains(climb: "_Climb", path: LossPath, place: "_Place") -> Iterator[Floats
     down, up = (_downhill(climb, place, sign * across, path.spacing / 4) for sign in (-1, 1))
     halves = np.concatenate([before, down[::-1], middle]), np.concatenate([middle, up, after])
     yield np.concatenate([halves[0], halves[1][1:]])
+    if not place.is_flat(SMALL):
+        return
     relaxed = [climb.slide(half) for half in halves]
     yield np.concatenate([relaxed[0], relaxed[1][1:]])
 
@@ -169,12 +189,50 @@ class _Place:
         return self.norm <= tolerance * (1 + abs(self.loss))
 
 
+@dataclass(frozen=True, eq=False)
+class _Space:
+    """A few directions: curvatures, lowest first, their directions (k, d), the Hessian's images of these."""
+
+    values: Floats
+    vectors: Floats
+    images: Floats
+
+    @classmethod
+    def of(cls, basis: list[Floats], images: list[Floats], mode: Floats) -> "_Space":
+        """Find the curvatures in the space of an orthonormal basis."""
+        if not basis:
+            return cls(np.zeros(1), mode[None], np.zeros_like(mode)[None])
+        inside = np.array(basis) @ np.array(images).T
+        values, turns = np.linalg.eigh((inside + inside.T) / 2)
+        return cls(values, turns.T @ np.array(basis), turns.T @ np.array(images))
+
+    def step(self, slope: Floats) -> Floats:
+        """Return Newton's step, uphill along the lowest curvature and downhill along the rest.
+
+        Where one direction alone leads down, it is the step after which the least is left of the gradient.
+        """
+        if self.values[0] < 0 and (self.values[1:] > 0).all():
+            shares = np.linalg.lstsq(self.images.T, -slope, rcond=1e-10)[0]
+        else:
+            bends = np.maximum(np.abs(self.values), 1e-9 * float(np.abs(self.values).max(initial=1e-300)))
+            bends[0] *= -1
+            shares = -(self.vectors @ slope) / bends
+        step: Floats = shares @ self.vectors
+        return step
+
+    def change(self, slope: Floats, step: Floats) -> float:
+        """Return by how much the loss should change."""
+        shares = self.vectors @ step
+        return float(slope @ step + 0.5 * shares @ (self.values * shares))
+
+
 @dataclass(eq=False)
 class _Climb:
     """The way to a pass, and why it ended."""
 
     gradient: Gradient
     meter: Meter
+    size: int
     outcome: str = "budget"
 
     def end(self, point: Floats, mode: Floats, radius: float) -> _Place | None:
@@ -182,26 +240,26 @@ class _Climb:
 
         What it takes to judge it is set aside.
         """
-        place = self.look(point, mode)
-        while place is not None:
+        place = best = self.look(point, mode)
+        limit = radius
+        most = self.meter.used + self.meter.left / 3
+        worse = 0
+        while place is not None and worse < _PATIENCE and np.linalg.norm(place.point - point) <= 2 * limit:
+            worse = 0 if best is None or place.norm < best.norm / 2 else worse + 1
+            best = place if best is None or place.norm < best.norm else best
             if place.is_flat(_ENOUGH):
                 break
-            cost = 2 * min(_DIRECTIONS, point.size) + 1
-            if self.meter.left < cost + 2 * self.aside:
+            if self.meter.left < 2 * min(_LEAST, point.size) + 1 + 2 * self.aside or self.meter.used > most:
                 self.outcome = "budget"
                 break
-            values, vectors = self._curvatures(place, _DIRECTIONS)
-            place = replace(place, mode=vectors[0])
-            ahead, radius = self._shorter(place, values, vectors, radius)
-            if ahead is None:
-                break
-            place = ahead
-        return place
+            space = self._space(place, _DIRECTIONS, 2 * self.aside)
+            place, radius = self._ahead(replace(place, mode=space.vectors[0]), space, min(radius, limit))
+        return best
 
     @property
     def aside(self) -> int:
         """Gradients that are kept for what comes after."""
-        return 1 + 2 * _LAST + 2 * _DESCENT
+        return 1 + 2 * min(_LAST, self.size) + 2 * min(_DESCENT, self.size)
 
     def look(self, point: Floats, mode: Floats) -> _Place | None:
         """Return a point with its gradient, None if it is not finite or nothing is left."""
@@ -212,8 +270,23 @@ class _Climb:
             return None
         return _Place(point, float(loss), np.asarray(slope, np.float64), mode)
 
+    def finer(self, path: LossPath) -> Floats | None:
+        """Return the chain with more points around its top, relaxed there while the top climbs."""
+        shares = shares_of(np.linalg.norm(np.diff(path.points, axis=0), axis=1))
+        first = max(int(np.searchsorted(shares, path.summit)) - _BESIDE - 1, 0)
+        last = min(int(np.searchsorted(shares, path.summit)) + _BESIDE, len(shares) - 1)
+        steps = min(int((self.meter.left - 2 * self.aside) // 3) // (_FINER - 2), _STEPS)
+        if steps < 2:
+            self.outcome = "budget"
+            return None
+        within = between(path.points, shares, np.linspace(shares[first], shares[last], _FINER))
+        ends = self.gradient(within[0])[0], self.gradient(within[-1])[0]
+        even = np.linspace(0, 1, _FINER)
+        around = relaxed(self.gradient, within, even, ends, steps, self.meter, climbing=True)
+        return np.concatenate([path.points[:first], around, path.points[last + 1 :]])
+
     def slide(self, chain: Floats) -> Floats:
-        """Let a chain whose ends stay slide down across its own direction, for half of what is left."""
+        """Let a chain whose ends stay slide down across its own direction, for a quarter of what is left."""
         steps = int((self.meter.left - self.aside) // 4) // max(len(chain) - 2, 1)
         if steps < 1 or len(chain) < 3:
             return chain
@@ -221,45 +294,48 @@ class _Climb:
         ends = self.gradient(chain[0])[0], self.gradient(chain[-1])[0]
         return relaxed(self.gradient, chain, shares, ends, steps, self.meter, climbing=False)
 
-    def _shorter(
-        self, place: _Place, values: Floats, vectors: Floats, radius: float
-    ) -> tuple[_Place | None, float]:
-        """Take Newton's step, uphill along the lowest curvature, as far as it shortens the gradient."""
-        least = 1e-9 * float(np.abs(values).max(initial=1e-300))
-        bends = np.maximum(np.abs(values), least)
-        bends[0] *= -1
-        step = -(vectors @ place.slope / bends) @ vectors
-        length = float(np.linalg.norm(step))
+    def _ahead(self, place: _Place, space: _Space, radius: float) -> tuple[_Place | None, float]:
+        """Take a step, within a radius where the loss is as its curvatures say or the gradient shorter."""
+        step = space.step(place.slope)
         for _ in range(_TRIES):
-            part = min(1.0, radius / max(length, 1e-300))
-            ahead = self.look(place.point + part * step, place.mode)
-            if ahead is not None and ahead.norm < _SHORTER * place.norm:
-                return ahead, 2 * radius if part < 1 else radius
+            length = float(np.linalg.norm(step))
+            part = step * min(1.0, radius / max(length, 1e-300))
+            ahead = self.look(place.point + part, place.mode)
+            if ahead is None and self.meter.left == 0:
+                break
+            if ahead is not None:
+                wanted = space.change(place.slope, part)
+                miss = abs(ahead.loss - place.loss - wanted) / max(abs(wanted), 1e-300)
+                if miss < _MISS or ahead.norm < _SHORTER * place.norm:
+                    return ahead, radius * (2.0 if miss < _MISS / 2 else 1.0)
             radius = min(radius, length) / 4
         self.outcome = "stuck" if self.meter.left > 0 else "budget"
         return None, radius
 
-    def _curvatures(self, place: _Place, count: int) -> tuple[Floats, Floats]:
-        """Return curvatures, lowest first, and their directions (k, d), in a space of so many directions."""
+    def _space(self, place: _Place, most: int, aside: int = 0) -> _Space:
+        """Look at curvatures in a growing space of directions, until Newton's step in it is a good one."""
         basis: list[Floats] = []
         images: list[Floats] = []
         waiting = [place.mode, place.slope]
-        while waiting and len(basis) < min(count, place.point.size) and self.meter.take(2):
+        norm = place.norm
+        while waiting and len(basis) < min(most, place.point.size):
             vector = waiting.pop(0)
             size = float(np.linalg.norm(vector))
             for _ in range(2):  # once is not enough against rounding
                 vector = vector - sum(((known @ vector) * known for known in basis), np.zeros_like(vector))
             left = float(np.linalg.norm(vector))
-            if left > 1e-8 * size:
-                basis.append(vector / left)
-                images.append(hessian_product(self.gradient, place.point, basis[-1]))
-                waiting.append(images[-1])
-        if not basis:
-            return np.zeros(1), place.mode[None]
-        space = np.array(basis)
-        inside = space @ np.array(images).T
-        values, turns = np.linalg.eigh((inside + inside.T) / 2)
-        return values, turns.T @ space
+            if left <= 1e-8 * size:
+                continue
+            if self.meter.left < 2 + aside or not self.meter.take(2):
+                break
+            basis.append(vector / left)
+            images.append(hessian_product(self.gradient, place.point, basis[-1]))
+            waiting.append(images[-1])
+            if aside and len(basis) >= _LEAST and len(basis) % 4 == 0:
+                rest = np.linalg.lstsq(np.array(images).T, -place.slope, rcond=None)[0] @ np.array(images)
+                if np.linalg.norm(rest + place.slope) < _RESIDUE * norm:
+                    break
+        return _Space.of(basis, images, place.mode)
 
     def judged(self, top: "_Place | LossPath", beside: bool = False) -> Saddle:
         """Say what a pass or the highest point of a path is, with its curvatures."""
@@ -267,7 +343,7 @@ class _Climb:
         if place is None:
             assert isinstance(top, LossPath)
             return Saddle(top.top, top.height, None, None, None, "budget")
-        values, _ = self._curvatures(place, _LAST)
+        values = self._space(place, _LAST).values
         outcome = "beside" if beside else self.outcome
         if place.is_flat(SMALL):
             outcome = "pass" if values[0] < 0 else "flat"

@@ -74,8 +74,8 @@ def symmetries(model: str | os.PathLike[str] | Model, *, batchnorm: str = "batch
     model
         A file, or a model that is loaded already.
     batchnorm
-        Where BatchNorm has its statistics from, see `onnxtop.Probe`: stored ones (``frozen``) hold their units
-        in place.
+        Where BatchNorm has its statistics from, see `onnxtop.Probe`: stored ones (``frozen``) hold their
+        units in place.
 
     Returns
     -------
