@@ -34,8 +34,12 @@ if TYPE_CHECKING:
     )
     from onnxtop.execution.options import RunOptions as RunOptions
     from onnxtop.landscape.function import function_barcode as function_barcode
-    from onnxtop.landscape.polish import polish as polish
+    from onnxtop.landscape.options import PathOptions as PathOptions
+    from onnxtop.landscape.paths import LossPath as LossPath, Saddle as Saddle, find_path as find_path
+    from onnxtop.landscape.polish import Certificate as Certificate, polish as polish
+    from onnxtop.landscape.saddle import refine_path as refine_path
     from onnxtop.landscape.story import loss_barcode as loss_barcode
+    from onnxtop.landscape.symmetry import Symmetries as Symmetries, symmetries as symmetries
     from onnxtop.loss.probe import Probe as Probe
     from onnxtop.reader.layer import Layer as Layer, Skipped as Skipped
     from onnxtop.reader.layers import read_layers as read_layers
@@ -59,21 +63,26 @@ if TYPE_CHECKING:
 
 _HOME = {
     "AuditOptions": "onnxtop.auditing.options",
+    "Certificate": "onnxtop.landscape.polish",
     "CompareOptions": "onnxtop.comparison.options",
     "Diff": "onnxtop.results.diff",
     "ExternalDataError": "onnxtop.errors",
     "FormatError": "onnxtop.errors",
     "Layer": "onnxtop.reader.layer",
+    "LossPath": "onnxtop.landscape.paths",
     "ModelError": "onnxtop.errors",
     "NeuralPersistenceStopping": "onnxtop.tracing.live",
     "NothingToAnalyseError": "onnxtop.errors",
     "OnnxtopError": "onnxtop.errors",
+    "PathOptions": "onnxtop.landscape.options",
     "Probe": "onnxtop.loss.probe",
     "Report": "onnxtop.results.report",
     "RunOptions": "onnxtop.execution.options",
+    "Saddle": "onnxtop.landscape.paths",
     "Skipped": "onnxtop.reader.layer",
     "Trace": "onnxtop.results.trace",
     "TraceOptions": "onnxtop.tracing.options",
+    "Symmetries": "onnxtop.landscape.symmetry",
     "UsageError": "onnxtop.errors",
     "audit": "onnxtop.auditing.story",
     "compare": "onnxtop.comparison.story",
@@ -81,6 +90,7 @@ _HOME = {
     "exchangeability": "onnxtop.auditing.matrices",
     "initialiser_match": "onnxtop.auditing.matrices",
     "function_barcode": "onnxtop.landscape.function",
+    "find_path": "onnxtop.landscape.paths",
     "layer_persistence": "onnxtop.topology.neural_persistence",
     "loss_barcode": "onnxtop.landscape.story",
     "merge_tree_barcode": "onnxtop.topology.barcode",
@@ -93,6 +103,8 @@ _HOME = {
     "read_layers": "onnxtop.reader.layers",
     "sortedness": "onnxtop.topology.spread",
     "trace": "onnxtop.tracing.story",
+    "refine_path": "onnxtop.landscape.saddle",
+    "symmetries": "onnxtop.landscape.symmetry",
 }
 
 __all__ = [*_HOME, "__version__"]

@@ -17,6 +17,7 @@ from onnxtop.render.graph.picture import Item
 from onnxtop.results.diff import Diff
 from onnxtop.results.landscape import LossLandscape
 from onnxtop.results.outcome import ModelCounts, Outcome, RunCounts
+from onnxtop.results.plain import written
 from onnxtop.results.report import ON_DATA, SCHEMA_VERSION, Finding, NotRun, Report, Settings, ToolInfo
 from onnxtop.results.trace import Checkpoint, Trace
 from onnxtop.rules.rule import SEVERITIES
@@ -69,7 +70,7 @@ class _Definitions:
         if kind.__name__ not in self.known:
             self.known[kind.__name__] = {}
             hints = typing.get_type_hints(kind)
-            names = [field.name for field in dataclasses.fields(kind)]
+            names = [field.name for field in written(kind)]
             doc = (kind.__doc__ or "").split("\n\n")[0]
             self.known[kind.__name__] = {
                 "description": " ".join(doc.split()),

@@ -8,6 +8,7 @@ import click
 from onnxtop.cli import EXIT_CODES, messages
 from onnxtop.cli.models import all_models
 from onnxtop.cli.options import options_of
+from onnxtop.cli.outputs import check_folder, write_folder
 from onnxtop.cli.verb import Run, TellingVerb
 from onnxtop.errors import UsageError
 from onnxtop.landscape.options import BarcodeOptions
@@ -23,12 +24,18 @@ from onnxtop.results.outcome import INTERRUPTED
     required=True,
     help="Arrays named as the inputs, with labels or target (.npz); *_test beside them is a test split.",
 )
+@click.option(
+    "--write-path",
+    type=click.Path(),
+    metavar="DIR",
+    help="Write each path that ends a bar (points, .npz) and the network at its pass (.onnx) there.",
+)
 @options_of(
     BarcodeOptions,
-    *("minima", "start", "optimiser", "epochs", "polish", "finder", "gradients", "align", "pairs", "loss"),
-    *("batchnorm", "l2", "label_smoothing", "budget", "curvature", "state", "seed", "jobs"),
+    *("minima", "start", "optimiser", "epochs", "polish", "finder", "gradients", "refine", "align", "pairs"),
+    *("loss", "batchnorm", "l2", "label_smoothing", "budget", "curvature", "state", "seed", "jobs"),
 )
-def command(run: Run, models: tuple[str, ...], data: str, **options: Any) -> int:
+def command(run: Run, models: tuple[str, ...], data: str, write_path: str | None, **options: Any) -> int:
     """Minima of the loss, passes between them, bars, TO-score.
 
     Each MODEL is a minimum: an ONNX file, a folder (every *.onnx below it) or a pattern; all of one
@@ -38,11 +45,19 @@ def command(run: Run, models: tuple[str, ...], data: str, **options: Any) -> int
     if not os.path.lexists(data):
         raise UsageError(f"{data}: wanted data, found no such file; see --data")
     run.check([*paths, data])
+    if write_path is not None:
+        check_folder(write_path, paths)
     from onnxtop.landscape.story import loss_barcode  # loads numpy and onnx: not for help
 
     with run.whole():
         landscape = loss_barcode(paths, data, progress=run.progress, **options)
     run.write(landscape)
+    if write_path is not None:
+        from onnxtop.landscape.writing import pass_files
+        from onnxtop.reader.model import load
+
+        write_folder(write_path, pass_files(landscape, load(paths[0])))
+        run.voice.note(f"wrote {write_path}")
     if any(note.startswith("interrupted") for note in landscape.notes):
         messages.error("interrupted: this is what was found until then")
         return INTERRUPTED

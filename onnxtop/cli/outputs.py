@@ -9,6 +9,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import IO, Any, TextIO
@@ -237,6 +238,36 @@ def write_file(path: str, write: Callable[[IO[bytes]], object]) -> None:
             write(stream)
         if place is not target:
             place.replace(target)
+
+
+def check_folder(path: str, inputs: Iterable[str]) -> None:
+    """Refuse before the work a folder that files could not be written to, or in which something is read.
+
+    Raises
+    ------
+    UsageError
+        There is no such place, it is a file or write-protected, or it holds one of the models.
+    """
+    target = Path(os.path.realpath(path))
+    place = target if target.exists() else target.parent
+    if not place.is_dir():
+        raise UsageError(f"{path}: wanted a folder, or a place for a new one, found neither")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(f"{path}: cannot be written: the folder {str(place)!r} is write-protected")
+    if target in {Path(os.path.realpath(each)).parent for each in inputs}:
+        raise UsageError(f"{path}: wanted another folder than that of the models, which are read from here")
+
+
+def write_folder(path: str, files: Iterable[tuple[str, bytes]]) -> None:
+    """Write files, name and bytes, into a folder, which is made if there is none; each in one step."""
+    with writing(Output("files", path)):
+        Path(path).mkdir(exist_ok=True)
+        for name, data in files:
+            write_file(str(Path(path) / name), partial(_write_bytes, data))
+
+
+def _write_bytes(data: bytes, stream: IO[bytes]) -> None:
+    stream.write(data)
 
 
 @contextlib.contextmanager

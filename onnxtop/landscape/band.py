@@ -44,14 +44,14 @@ def relax(
     ends = loss(start), loss(end)
     for number in range(ROUNDS):
         steps = (options.gradients - meter.used) // (ROUNDS - number) // (len(band) - 2)
-        band = _relaxed(gradient, band, shares, ends, steps, meter, climbing=number >= ROUNDS - 2)
+        band = relaxed(gradient, band, shares, ends, steps, meter, climbing=number >= ROUNDS - 2)
         yield band
         if not meter.take(0):
             return
         band, shares = _with_pivots(loss, band, options.most_points)
 
 
-def _relaxed(
+def relaxed(
     gradient: Gradient,
     band: Floats,
     shares: Floats,

@@ -41,6 +41,28 @@ class Meter:
         self.used += count
         return True
 
+    @property
+    def left(self) -> float:
+        """Gradients that may still be spent, 0 when it is time to stop."""
+        return self.gradients - self.used if self.take(0) else 0
+
+    def part(self, gradients: float) -> "Meter":
+        """Return a meter of its own for a part of the work, which `charge` adds to this one."""
+        return Meter(min(gradients, self.gradients - self.used), self.deadline, self.stop)
+
+    def charge(self, part: "Meter") -> None:
+        """Add what a part of the work has spent."""
+        self.used, self.evaluations = self.used + part.used, self.evaluations + part.evaluations
+
+    def counting(self, loss: Loss) -> Loss:
+        """Return a loss that counts its evaluations here."""
+
+        def counted(point: Floats) -> float:
+            self.evaluations += 1
+            return loss(point)
+
+        return counted
+
 
 def profile(loss: Loss, points: Floats, per_edge: int = PER_EDGE) -> tuple[Floats, Floats]:
     """Return positions and losses along a chain, each shape ((p - 1) * per_edge + 1,).

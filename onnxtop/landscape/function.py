@@ -1,6 +1,7 @@
 """The barcode of any function whose gradient is known: the way from starts over minima and paths to bars."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,10 @@ from onnxtop.errors import UsageError
 from onnxtop.landscape.chain import Meter
 from onnxtop.landscape.minima import Point
 from onnxtop.landscape.options import BarcodeOptions, PathOptions
-from onnxtop.landscape.paths import Path, find_path
+from onnxtop.landscape.paths import LossPath, find_path
 from onnxtop.landscape.polish import polish, rest
-from onnxtop.landscape.result import assembled
+from onnxtop.landscape.result import assembled, barcode_of
+from onnxtop.landscape.saddle import refine_path
 from onnxtop.landscape.search import connect
 from onnxtop.loss.descent import Floats, Gradient
 from onnxtop.results.landscape import LossLandscape
@@ -75,13 +77,18 @@ def function_barcode(
     if len(points) < 2:
         raise UsageError(f"wanted two starts or more of finite values, found {len(points)}")
 
-    def search(i: int, j: int, chosen: PathOptions, meter: Meter) -> Path:
+    def search(i: int, j: int, chosen: PathOptions, meter: Meter) -> LossPath:
         return find_path(value, function, points[i].theta, points[j].theta, chosen, meter)
 
     def distance(i: int, j: int) -> float:
         return float(np.linalg.norm(points[i].theta - points[j].theta))
 
-    found, notes = connect([point.loss for point in points], distance, search, options)
+    losses = [point.loss for point in points]
+    plan, each = options.shared(passes=len(points) - 1)
+    found, notes = connect(losses, distance, search, plan)
+    for number in barcode_of(losses, found, options.pairs).edges.tolist() if each else ():
+        path = refine_path(value, function, found[number].path, each, Meter(each))
+        found[number] = replace(found[number], path=path)
     return assembled(
         points,
         found,

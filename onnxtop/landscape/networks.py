@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.errors import UsageError
-from onnxtop.landscape.alignment import Layout
+from onnxtop.landscape.alignment import Layout, scrambled
 from onnxtop.landscape.minima import Draw
+from onnxtop.landscape.symmetry import Symmetries
 from onnxtop.loss.descent import Floats
 from onnxtop.loss.parameters import Parameter
 from onnxtop.loss.probe import Probe
@@ -55,6 +57,22 @@ def confirmed(probe: Probe, moved: Floats, theta: Floats) -> bool:
     rows = slice(0, min(probe.samples, 256))
     before, after = probe.outputs(theta, rows), probe.outputs(moved, rows)
     return bool(np.abs(before - after).max(initial=0) <= _SAME * (1 + np.abs(before).max(initial=0)))
+
+
+def checked(probe: Probe, symmetries: Symmetries) -> Symmetries:
+    """Leave out the groups that change, on data, what the network computes when they are moved at random."""
+    theta, layout = probe.theta0.astype(np.float64), symmetries.layout
+    groups, notes = [], list(symmetries.notes)
+    for group in symmetries.groups:
+        if confirmed(probe, scrambled(theta, [group], layout, seed=0), theta):
+            groups.append(group)
+        else:
+            tensor = group.members[0].tensor if group.members else group.inner[0][0].members[0].tensor
+            notes.append(
+                f"{group.units:,} units of {tensor} stay in place, so bounds are looser: renumbered, they "
+                "changed what the network computes"
+            )
+    return replace(symmetries, groups=tuple(groups), notes=tuple(notes))
 
 
 def draws(model: Model, probe: Probe) -> list[Draw]:

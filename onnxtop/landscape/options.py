@@ -155,8 +155,7 @@ class BarcodeOptions:
         end at the lowest direct path to a lower minimum, as the papers' code has it.
     budget
         Of all paths together: gradients (20000) or time (``90s``, ``5min``); training and polishing are not
-        counted. Without
-        one, the tree gets twice its edges.
+        counted. Without one, the tree gets twice its edges. At most a third is set aside to refine passes.
     jobs
         Paths looked for at a time; None for the number of cores, at most 4. The result does not depend on
         it, but for the rounding of models so large that a run has several threads.
@@ -182,6 +181,13 @@ class BarcodeOptions:
             "Join the pairs that can shorten a bar, or all; direct: all, and bars as in the papers' code."
         ),
     ] = "tree"
+    refine: Annotated[
+        int | None,
+        Option(
+            "At most so many gradients to refine each pass that ends a bar. Default: half of --gradients.",
+            least=0,
+        ),
+    ] = None
     probe: LossOptions = field(default_factory=lambda: LossOptions(batchnorm="batch"))
     budget: Annotated[
         str | int | None,
@@ -219,6 +225,23 @@ class BarcodeOptions:
     def workers(self) -> int:
         """Paths looked for at a time."""
         return self.jobs or min(processors(), 4)
+
+    def shared(self, passes: int) -> tuple["BarcodeOptions", int]:
+        """Return the options of the search, and how many gradients may refine each of so many passes.
+
+        >>> plan, each = BarcodeOptions(budget=3000).shared(passes=4)
+        >>> plan.budget, each
+        (2000, 250)
+        """
+        each = 0 if self.path.finder == "line" else self.path.gradients // 2
+        each = each if self.refine is None else self.refine
+        limit = self.limit
+        if limit == Budget() or not each * passes:
+            return self, each
+        if limit.seconds < math.inf:
+            return replace(self, budget=f"{limit.seconds * 2 / 3}s"), each
+        aside = min(each * passes, int(limit.gradients) // 3)
+        return replace(self, budget=int(limit.gradients) - aside), aside // passes
 
     def changed(self, **changes: Any) -> "BarcodeOptions":
         """Return other options; those of ``path``, ``probe`` and ``training`` are called by their own names.

@@ -44,12 +44,42 @@ from onnxtop.landscape.chain import (
 from onnxtop.landscape.options import PathOptions
 from onnxtop.loss.descent import Floats, Gradient
 
-_FLAT = 1e-7
+FLAT = 1e-7
 """A path this little (relative to 1 + loss) above its higher end is as low as float32 can tell."""
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class Saddle:
+    """What is at the highest point of a path.
+
+    Attributes
+    ----------
+    point
+        Where it is, shape (d,).
+    loss
+        The loss there.
+    gradient_norm
+        Length of the gradient there.
+    curvature, second
+        The two lowest curvatures met: upper bounds of the two lowest eigenvalues of the Hessian, so a second
+        one below 0 proves that two directions lead down. None where they were not looked for.
+    outcome
+        ``pass``: the gradient is short and one direction or more leads down. ``flat``: the gradient is short,
+        and no direction leads down. ``level``: no point is higher than the higher end, so there is nothing to
+        pass. ``budget``, ``stuck``: the gradients were spent, or no step made the gradient shorter.
+        ``beside``: a pass was found, but no path through it is as low as this one.
+    """
+
+    point: Floats
+    loss: float
+    gradient_norm: float | None
+    curvature: float | None
+    second: float | None
+    outcome: str
+
+
+@dataclass(frozen=True, eq=False)
+class LossPath:
     """The best path found between two minima.
 
     Attributes
@@ -62,6 +92,8 @@ class Path:
         The largest loss on the straight line between the ends.
     gradients, evaluations
         What was spent on it.
+    saddle
+        What `refine_path` found at its highest point; None before.
     """
 
     points: Floats
@@ -70,20 +102,63 @@ class Path:
     straight: float = math.inf
     gradients: int = 0
     evaluations: int = 0
+    saddle: Saddle | None = None
 
     @property
     def height(self) -> float:
         """The largest loss on the path; infinite if a loss is not finite."""
         return float(self.losses.max()) if np.isfinite(self.losses).all() else math.inf
 
+    @property
+    def floor(self) -> float:
+        """The loss at the higher end and what float32 cannot tell from it: no path is lower."""
+        higher = float(max(self.losses[0], self.losses[-1]))
+        return higher + FLAT * (1 + abs(higher))
 
-def _measured(loss: Loss, points: Floats, per_edge: int = PER_EDGE) -> Path:
+    @property
+    def is_level(self) -> bool:
+        """Whether no point is higher than the higher end: one gets to the lower one without a climb."""
+        return self.height <= self.floor
+
+    @property
+    def summit(self) -> float:
+        """The share of the path passed at its highest point."""
+        return float(self.positions[self.losses.argmax()])
+
+    @property
+    def top(self) -> Floats:
+        """The highest point, shape (d,)."""
+        return self._at(self.summit)
+
+    @property
+    def pass_point(self) -> Floats:
+        """The pass, shape (d,): what `refine_path` says is at the highest point, or that point itself."""
+        return self.top if self.saddle is None else self.saddle.point
+
+    @property
+    def direction(self) -> Floats:
+        """The way across the highest point, shape (d,)."""
+        near = 0.5 / (len(self.points) - 1)
+        return self._at(min(self.summit + near, 1.0)) - self._at(max(self.summit - near, 0.0))
+
+    @property
+    def spacing(self) -> float:
+        """The mean distance of two points."""
+        return float(np.linalg.norm(np.diff(self.points, axis=0), axis=1).mean())
+
+    def _at(self, share: float) -> Floats:
+        places = shares_of(np.linalg.norm(np.diff(self.points, axis=0), axis=1))
+        (point,) = between(self.points, places, np.array([share]))
+        return np.asarray(point)
+
+
+def measured(loss: Loss, points: Floats, per_edge: int = PER_EDGE) -> LossPath:
     """Return a path with its profile and, between the places beside the highest one, its very top."""
     positions, losses = profile(loss, points, per_edge)
     top = int(losses.argmax())
     low, high = positions[max(top - 1, 0)], positions[min(top + 1, losses.size - 1)]
     if not np.isfinite(losses).all() or top in (0, losses.size - 1) or not low < high:
-        return Path(points, positions, losses)
+        return LossPath(points, positions, losses)
     places = shares_of(np.linalg.norm(np.diff(points, axis=0), axis=1))
     found = minimize_scalar(
         lambda share: -number(loss(between(points, places, np.array([share]))[0])),
@@ -92,9 +167,9 @@ def _measured(loss: Loss, points: Floats, per_edge: int = PER_EDGE) -> Path:
         options={"maxiter": 12, "xatol": 1e-3 * (high - low)},
     )
     if not -found.fun > losses[top]:
-        return Path(points, positions, losses)
+        return LossPath(points, positions, losses)
     at = int(np.searchsorted(positions, found.x))
-    return Path(points, np.insert(positions, at, found.x), np.insert(losses, at, -found.fun))
+    return LossPath(points, np.insert(positions, at, found.x), np.insert(losses, at, -found.fun))
 
 
 def find_path(
@@ -104,7 +179,7 @@ def find_path(
     end: Floats,
     options: PathOptions | None = None,
     meter: Meter | None = None,
-) -> Path:
+) -> LossPath:
     """Look for a low path between two points; the best one seen is never worse than the straight line.
 
     Parameters
@@ -120,7 +195,7 @@ def find_path(
 
     Returns
     -------
-    Path
+    LossPath
         Its height is infinite if no path was seen on which all losses are finite.
 
     Raises
@@ -140,24 +215,18 @@ def find_path(
     start, end = np.asarray(start, np.float64), np.asarray(end, np.float64)
     if start.shape != end.shape or start.ndim != 1:
         raise UsageError(f"wanted two points of one shape (d,), found {start.shape} and {end.shape}")
-    before = meter.used, meter.evaluations
-    own = Meter(min(options.gradients, meter.gradients - meter.used), meter.deadline, meter.stop)
-
-    def counted(point: Floats) -> float:
-        own.evaluations += 1
-        return loss(point)
-
-    best = _measured(counted, np.stack([start, end]), 4 * PER_EDGE)
-    straight, floor = best.height, max(best.losses[0], best.losses[-1])
-    floor += _FLAT * (1 + abs(floor))
-    if best.height > floor:  # no path is lower than its ends
+    own = meter.part(options.gradients)
+    counted = own.counting(loss)
+    best = measured(counted, np.stack([start, end]), 4 * PER_EDGE)
+    straight = best.height
+    if not best.is_level:
         for points in _FINDERS[options.finder](gradient, counted, start, end, options, own):
-            seen = _measured(counted, points)
+            seen = measured(counted, points)
             best = seen if seen.height < best.height else best
-            if best.height <= floor:
+            if best.is_level:
                 break
-    meter.used, meter.evaluations = before[0] + own.used, before[1] + own.evaluations
-    return Path(best.points, best.positions, best.losses, straight, own.used, own.evaluations)
+    meter.charge(own)
+    return LossPath(best.points, best.positions, best.losses, straight, own.used, own.evaluations)
 
 
 def _lines(*_: Any) -> Iterator[Floats]:

@@ -30,13 +30,11 @@ def assembled(
     """
     names = [point.name for point in points]
     losses = [point.loss for point in points]
-    rows = [(item.first, item.second, item.height) for item in found]
-    merged, direct = merge_tree_barcode(losses, rows), direct_barcode(losses, rows)
-    barcode = direct if settings["pairs"] == "direct" else merged
+    barcode, direct = barcode_of(losses, found, settings["pairs"]), barcode_of(losses, found, "direct")
     gaps = [
         f"a loss is not finite on the path from {names[item.first]} to {names[item.second]}"
         for item in found
-        if not math.isfinite(item.height)
+        if not math.isfinite(item.path.height)
     ]
     ends = set(barcode.edges.tolist())
     reached = {
@@ -46,13 +44,20 @@ def assembled(
         score=_score(points, barcode, direct, reference),
         minima=tuple(_minimum(number, points, barcode, reference) for number in range(len(points))),
         passes=tuple(_pass(item, names, number in ends) for number, item in enumerate(found)),
+        paths=tuple(item.path for item in found),
         reference_loss=reference,
-        gradients=sum(item.gradients for item in found),
-        evaluations=sum(item.evaluations for item in found),
+        gradients=sum(item.path.gradients for item in found),
+        evaluations=sum(item.path.evaluations for item in found),
         complete=not interrupted and len(reached) == len(names),
         notes=tuple(dict.fromkeys([*notes, *gaps])),
         **settings,
     )
+
+
+def barcode_of(losses: Sequence[float], found: Sequence[Found], pairs: str) -> Barcode:
+    """Return the bars that paths make, by the merge tree or, for the pairs ``direct``, by direct paths."""
+    make = direct_barcode if pairs == "direct" else merge_tree_barcode
+    return make(losses, [item.row for item in found])
 
 
 def _score(points: Sequence[Point], barcode: Barcode, direct: Barcode, reference: float | None) -> Score:
@@ -121,17 +126,22 @@ def _shortest(barcode: Barcode, reference: float | None) -> float:
 
 
 def _pass(item: Found, names: Sequence[str], in_tree: bool) -> Pass:
+    path, saddle = item.path, item.path.saddle
     return Pass(
         first=names[item.first],
         second=names[item.second],
         finder=item.finder,
-        height=_finite(item.height),
-        straight=_finite(item.straight),
-        gradients=item.gradients,
-        evaluations=item.evaluations,
+        height=_finite(path.height),
+        straight=_finite(path.straight),
+        gradients=path.gradients,
+        evaluations=path.evaluations,
         in_tree=in_tree,
-        positions=tuple(item.positions.tolist()),
-        losses=tuple(_finite(loss) for loss in item.losses.tolist()),
+        refined="" if saddle is None else saddle.outcome,
+        gradient_norm=None if saddle is None else saddle.gradient_norm,
+        curvature=None if saddle is None else saddle.curvature,
+        second_curvature=None if saddle is None else saddle.second,
+        positions=tuple(path.positions.tolist()),
+        losses=tuple(_finite(loss) for loss in path.losses.tolist()),
     )
 
 

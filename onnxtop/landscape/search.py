@@ -17,8 +17,7 @@ import numpy as np
 
 from onnxtop.landscape.chain import Meter
 from onnxtop.landscape.options import BarcodeOptions, Budget, PathOptions
-from onnxtop.landscape.paths import Path
-from onnxtop.loss.descent import Floats
+from onnxtop.landscape.paths import LossPath
 from onnxtop.topology.barcode import merge_tree_barcode
 
 Pair: TypeAlias = tuple[int, int]
@@ -32,21 +31,21 @@ _FLAT = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """A path between two minima, first the lower one; its points are not kept."""
+    """A path between two minima, first the lower one."""
 
     first: int
     second: int
     finder: str
-    height: float
-    straight: float
-    gradients: int
-    evaluations: int
-    positions: Floats
-    losses: Floats
+    path: LossPath
+
+    @property
+    def row(self) -> tuple[int, int, float]:
+        """The two minima and how high the pass between them is."""
+        return self.first, self.second, self.path.height
 
 
 Distance: TypeAlias = Callable[[int, int], float]
-Search: TypeAlias = Callable[[int, int, PathOptions, Meter], Path]
+Search: TypeAlias = Callable[[int, int, PathOptions, Meter], LossPath]
 """Looks for a path from the minimum of the first number to that of the second."""
 
 
@@ -93,11 +92,7 @@ def connect(
 
     def look(pair: Pair, chosen: PathOptions) -> Found:
         meter = Meter(chosen.gradients, deadline, stop.is_set)
-        path = search(*pair, chosen, meter)
-        return Found(
-            *pair, chosen.finder, path.height, path.straight, path.gradients, path.evaluations,
-            path.positions, path.losses,
-        )  # fmt: skip
+        return Found(*pair, chosen.finder, search(*pair, chosen, meter))
 
     def add(work: Sequence[tuple[Pair, PathOptions]]) -> None:
         for item in _done(pool, work, look, stop):
@@ -127,7 +122,7 @@ def _affordable_pairs(
         tried = sum(item.finder == plan.path.finder for item in found)
         left = _most(plan, 1 + max((item.second for item in found), default=0)) - tried
         return list(pairs[: int(min(left, _AT_ONCE))])
-    gradients = plan.limit.gradients - sum(item.gradients for item in found)
+    gradients = plan.limit.gradients - sum(item.path.gradients for item in found)
     numbered = enumerate(pairs[:_AT_ONCE], start=1)
     return [pair for number, pair in numbered if number * options.gradients <= gradients]
 
@@ -166,7 +161,7 @@ def next_pairs(
         return star + [pair for pair in itertools.combinations(range(1, n), 2) if pair not in tried]
     if star:
         return star
-    rows = [(item.first, item.second, item.height) for item in found]
+    rows = [item.row for item in found]
     barcode = merge_tree_barcode(losses, rows)
     chosen: dict[Pair, None] = {}
     for bar in np.argsort(-barcode.lengths, kind="stable"):
@@ -206,7 +201,7 @@ def _affordable(plan: BarcodeOptions, n: int) -> tuple[PathOptions | None, list[
     if share >= least:
         return replace(options, gradients=share), []
     if most >= least:
-        note = f"a budget of {plan.limit.gradients:.0f} gradients is too small for a path to each minimum"
+        note = f"{plan.limit.gradients:.0f} gradients for all paths are too few for one to each minimum"
         return replace(options, gradients=least), [note]
     note = f"{most:.0f} gradients are too few for one path ({least} at least): straight lines only"
     return None, [note]

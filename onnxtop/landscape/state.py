@@ -3,7 +3,7 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from onnxtop.errors import UsageError
+from onnxtop.landscape.paths import LossPath, Saddle
 from onnxtop.landscape.search import Found
 from onnxtop.loss.data import Data
 from onnxtop.loss.descent import Floats
@@ -49,10 +50,7 @@ class State:
                         "name another file"
                     )
                 state.minima = {name: file[f"minimum_{i}"] for i, name in enumerate(about["minima"])}
-                state.found = [
-                    Found(**item, positions=file[f"positions_{i}"], losses=file[f"losses_{i}"])
-                    for i, item in enumerate(about["found"])
-                ]
+                state.found = [_unpacked(item, file, i) for i, item in enumerate(about["found"])]
         except (OSError, ValueError, KeyError, TypeError) as error:
             if isinstance(error, UsageError):
                 raise
@@ -63,10 +61,8 @@ class State:
         """Write the file in one step: it is never seen half-written."""
         if self.path is None:
             return
-        items = [asdict(item) for item in self.found]
         arrays: dict[str, Any] = {f"minimum_{i}": theta for i, theta in enumerate(self.minima.values())}
-        for i, item in enumerate(items):
-            arrays[f"positions_{i}"], arrays[f"losses_{i}"] = item.pop("positions"), item.pop("losses")
+        items = [_packed(item, arrays, i) for i, item in enumerate(self.found)]
         about = json.dumps({"key": self.key, "minima": list(self.minima), "found": items})
         temporary = self.path.with_name(f".{self.path.name}-{secrets.token_hex(4)}.tmp")
         try:
@@ -77,6 +73,26 @@ class State:
             raise UsageError(f"{self.path}: the state cannot be written: {error.strerror or error}") from None
         finally:
             temporary.unlink(missing_ok=True)
+
+
+_ARRAYS = ("points", "positions", "losses")
+
+
+def _packed(item: Found, arrays: dict[str, Any], number: int) -> dict[str, Any]:
+    """Return what a path is but for its arrays, which are put beside."""
+    values = asdict(item)
+    arrays.update({f"{name}_{number}": values["path"].pop(name) for name in _ARRAYS})
+    if values["path"]["saddle"] is not None:
+        arrays[f"top_{number}"] = values["path"]["saddle"].pop("point")
+    return values
+
+
+def _unpacked(values: dict[str, Any], arrays: Mapping[str, Any], number: int) -> Found:
+    path = values.pop("path")
+    saddle = path.pop("saddle")
+    saddle = None if saddle is None else Saddle(**saddle, point=arrays[f"top_{number}"])
+    own = {name: arrays[f"{name}_{number}"] for name in _ARRAYS}
+    return Found(**values, path=LossPath(**path, **own, saddle=saddle))
 
 
 def key_of(thetas: Sequence[Floats], data: Data, settings: str) -> str:

@@ -1,9 +1,10 @@
 """The whole story of a loss barcode: minima, paths between them, bars."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import pairwise
@@ -16,12 +17,12 @@ import numpy as np
 
 from onnxtop.errors import NothingToAnalyseError, UsageError
 from onnxtop.landscape import networks, paths
-from onnxtop.landscape.alignment import align
 from onnxtop.landscape.chain import Meter
 from onnxtop.landscape.minima import Draw, Point, fresh, perturbed, train
 from onnxtop.landscape.options import BarcodeOptions, PathOptions
 from onnxtop.landscape.polish import polish, rest
-from onnxtop.landscape.result import assembled
+from onnxtop.landscape.result import assembled, barcode_of
+from onnxtop.landscape.saddle import refine_path
 from onnxtop.landscape.search import Found, connect
 from onnxtop.landscape.state import State, key_of
 from onnxtop.landscape.symmetry import Symmetries, find_groups
@@ -126,6 +127,7 @@ class _Run:
     symmetries: Symmetries
     notes: list[str]
     points: list[Point] = field(default_factory=list)
+    scaled: dict[int, Floats] = field(default_factory=dict)
     stop: Event = field(default_factory=Event)
     done: int = 0
 
@@ -148,11 +150,13 @@ class _Run:
             networks.translated(model, first, other, Probe(other, arrays, told)) for other in loaded[1:]
         ]
         settings = repr(replace(options, jobs=None, state=None))
-        symmetries = Symmetries((), ())
+        symmetries = Symmetries()
         notes = list(first.notes)
         if options.align:
             by_batch = options.probe.batchnorm != "frozen"
-            symmetries = find_groups(model, networks.layout_of(first), batch_statistics=by_batch)
+            symmetries = networks.checked(
+                first, find_groups(model, networks.layout_of(first), batch_statistics=by_batch)
+            )
             notes += [f"alignment: {note}" for note in symmetries.notes]
             if not symmetries.groups:
                 notes.append("alignment: found no hidden units that may be renumbered")
@@ -255,42 +259,80 @@ class _Run:
         for i, (one, two) in enumerate(pairwise(self.points)):
             close = abs(one.loss - two.loss) <= 1e-6
             if close and self.distance(i, i + 1) <= 1e-6 * (1 + float(np.linalg.norm(one.theta))):
-                way = "" if np.array_equal(one.theta, two.theta) else ", its units renumbered"
+                way = "" if np.array_equal(one.theta, two.theta) else ", its units renumbered or scaled"
                 self.notes.append(f"{two.name} is the same network as {one.name}{way}")
 
     def distance(self, i: int, j: int) -> float:
         """Return how far two minima are apart after alignment."""
-        return float(np.linalg.norm(self.points[i].theta - self._aligned(i, j)))
+        return float(np.linalg.norm(self._balanced(i) - self._aligned(i, j)))
 
     def _aligned(self, i: int, j: int) -> Floats:
         """Return the second minimum with its units renumbered to lie near the first."""
-        layout = networks.layout_of(self.probe)
-        return align(self.points[i].theta, self.points[j].theta, self.symmetries.groups, layout)
+        return self.symmetries.align(self._balanced(i), self._balanced(j))
+
+    def _balanced(self, i: int) -> Floats:
+        """Return a minimum with its units scaled in the one way; as it is if a penalty counts the weights."""
+        if i not in self.scaled:
+            theta = self.points[i].theta
+            self.scaled[i] = theta if self.options.probe.l2 else self.symmetries.balanced(theta)
+        return self.scaled[i]
 
     def connect(self) -> None:
-        """Look for the paths; an earlier run's are taken over."""
+        """Look for the paths and refine those that end a bar; an earlier run's are taken over."""
+        deadline = time.monotonic() + self.options.limit.seconds
+        plan, each = self.options.shared(passes=len(self.points) - 1)
+        self._search(plan, len(self.points) - 1 if each else 0)
+        self._refine(each, deadline)
+
+    def _search(self, plan: BarcodeOptions, behind: int) -> None:
+        """Look for the paths; so many steps come behind."""
         names = [point.name for point in self.points]
 
-        def search(i: int, j: int, chosen: PathOptions, meter: Meter) -> paths.Path:
-            start, end = self.points[i].theta, self._aligned(i, j)
+        def search(i: int, j: int, chosen: PathOptions, meter: Meter) -> paths.LossPath:
+            start, end = self._balanced(i), self._aligned(i, j)
+            own = self.points[i].theta, self.points[j].theta
             with self.lent() as probe:
-                if not networks.confirmed(probe, end, self.points[j].theta):
+                if not (networks.confirmed(probe, start, own[0]) and networks.confirmed(probe, end, own[1])):
                     self.notes.append(f"alignment changed what {names[j]} computes and was left out")
-                    end = self.points[j].theta
+                    start, end = own
                 return paths.find_path(probe.loss, probe.loss_and_gradient, start, end, chosen, meter)
 
         def tell(item: Found, expected: int) -> None:
             self.state.found.append(item)
             self.state.save()
-            ends = (Path(names[number]).name for number in (item.first, item.second))
-            self.tell(f"{item.finder} {' to '.join(ends)}", max(expected - len(self.state.found), 0))
+            more = max(expected - len(self.state.found), 0)
+            self.tell(f"{item.finder} {self._between(item)}", more + behind)
 
         losses = [point.loss for point in self.points]
         known = list(self.state.found)
-        _, notes = connect(
-            losses, cache(self.distance), search, self.options, known=known, stop=self.stop, tell=tell
-        )
+        _, notes = connect(losses, cache(self.distance), search, plan, known=known, stop=self.stop, tell=tell)
         self.notes += notes
+
+    def _refine(self, gradients: int, deadline: float) -> None:
+        """Look for the pass that the highest point of each path that ends a bar lies near."""
+        found = self.state.found
+        losses = [point.loss for point in self.points]
+        if self.stop.is_set() or not gradients:
+            return
+        edges = barcode_of(losses, found, self.options.pairs).edges.tolist()
+        open_ = [number for number in sorted(edges) if found[number].path.saddle is None]
+
+        def one(number: int) -> paths.LossPath:
+            meter = Meter(gradients, deadline, self.stop.is_set)
+            with self.lent() as probe:
+                return refine_path(probe.loss, probe.loss_and_gradient, found[number].path, gradients, meter)
+
+        with closing(self._each(one, open_)) as refined:
+            try:
+                for left, (number, path) in enumerate(zip(open_, refined, strict=True), start=1 - len(open_)):
+                    found[number] = replace(found[number], path=path)
+                    self.state.save()
+                    self.tell(f"refined {self._between(found[number])}", -left)
+            except KeyboardInterrupt:
+                self.stop.set()
+
+    def _between(self, item: Found) -> str:
+        return " to ".join(Path(self.points[number].name).name for number in (item.first, item.second))
 
     def result(self) -> LossLandscape:
         """Put everything together."""
@@ -304,6 +346,7 @@ class _Run:
             interrupted=self.stop.is_set(),
             notes=self.notes,
             loss=self.probe.loss_name,
+            weights=self.probe.parameters,
             samples=self.probe.samples,
             parameters=int(self.probe.theta0.size),
             batchnorm=options.probe.batchnorm,
@@ -312,7 +355,7 @@ class _Run:
             polish=options.polish,
             finder=options.path.finder,
             aligned=bool(self.symmetries.groups),
-            units=sum(group.size for group in self.symmetries.groups),
+            units=self.symmetries.units,
             pairs=options.pairs,
             budget=None if options.budget is None else str(options.budget),
             seed=options.seed,
@@ -330,7 +373,7 @@ class _Run:
             for point, one, two in zip(self.points, own, test, strict=True)
         ]
 
-    def _each(self, work: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
+    def _each(self, work: Callable[[Any], Any], items: Sequence[Any]) -> Generator[Any]:
         """Do work on several items at a time; an interrupt ends it."""
         with ThreadPoolExecutor(self.options.workers) as pool:
             try:

@@ -1,332 +1,488 @@
-"""What every operation does to the units along the axes of its inputs: one function an operation, one table.
+"""What every operation does to hidden units: one function an operation, one table.
 
-A rule marks the node's outputs and returns True, or returns False where it is not sure; the units that reach
-the node are then held in place.
+A rule marks what the node makes, or raises `UnsureError`; the units that reach the node are then held in
+place. How operations move entries is said in `onnxtop.reader.lanes.movement`, and asked there.
 """
 
-import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
 
 from onnxtop.gradient import rules as gradient
-from onnxtop.landscape.units import Marks, Units, Walk
+from onnxtop.landscape.units import Mark, UnsureError, Walk, unmarked
+from onnxtop.reader.lanes import lookups, movement
+from onnxtop.reader.lanes.arrays import NONE, Ids, aligned, compressed
+from onnxtop.reader.lanes.builder import Builder
+from onnxtop.reader.lanes.recurrent import results
+from onnxtop.reader.lanes.step import Lanes, Remarks, Step
+from onnxtop.reader.lanes.walk import answers, results_of
+from onnxtop.reader.lanes.weights import LayerTable
 from onnxtop.reader.model import Node, Value
 
 __all__ = ["RULES", "WITHOUT"]
 
-
-def _matrix(walk: Walk, node: Node, data: Value, weight: Value, *, into: int) -> Units | None:
-    """Let a matrix with output axis ``into`` read a value's last axis; return the units it makes."""
-    shape = walk.layout[weight.name][1]
-    read = (walk.of(data) or (None,))[-1]
-    if read is not None and read.length != shape[1 - into]:
-        walk.pin(read)
-        read = None
-    walk.carry(weight, 1 - into, read)
-    made = walk.new(shape[into])
-    walk.carry(weight, into, made)
-    return made
+Rule: TypeAlias = Callable[[Walk, Node], None]
 
 
-def Gemm(walk: Walk, node: Node) -> bool:
-    data, weight, *rest = node.inputs
+def _operand(walk: Walk, value: Value | None) -> Value:
+    """Return an operand that must be there, and of a known shape."""
+    if value is None:
+        raise UnsureError
+    walk.shape(value)
+    return value
+
+
+def _mark(walk: Walk, value: Value) -> Mark:
+    return walk.marks.get(value) or unmarked(len(walk.shape(value)))
+
+
+def _put(walk: Walk, value: Value, ids: Ids, charge: int = 0) -> None:
+    walk.marks[value] = Mark(compressed(ids), charge)
+
+
+# Layers
+
+
+def _read(walk: Walk, data: Value, axis: int, weight: Value, weight_axis: int) -> None:
+    """Let a weight read what lies along an axis of its operand."""
+    mark = _mark(walk, data)
+    length = walk.shape(weight)[weight_axis]
+    if mark.ids.size == 1:
+        walk.carry(weight, weight_axis, np.full(length, NONE, np.intp))
+        return
+    read = walk.along(mark.ids, axis)
+    if read.size != length:
+        raise UnsureError
+    walk.carry(weight, weight_axis, read, mark.charge, -1)
+
+
+def _made(walk: Walk, node: Node, weight: Value, axis: int, bias: Value | None, place: int) -> None:
+    """Mark what a weight makes, which lies along one axis of the result."""
+    rank = len(walk.shape(node.outputs[0]))
+    made, charge = walk.new(walk.shape(weight)[axis]), walk.new_charge()
+    walk.carry(weight, axis, made, charge, 1)
+    turn = [1] * rank
+    turn[place] = -1
+    mark = Mark(made.reshape(turn), charge)
+    if bias is not None:
+        _added(walk, mark, walk.shape(node.outputs[0]), bias)
+    walk.marks[node.outputs[0]] = mark
+
+
+def _added(walk: Walk, mark: Mark, shape: Sequence[int], bias: Value) -> None:
+    walk.meet(mark, shape, bias, 1)
+    if walk.source(bias) is None:
+        walk.spoil(mark.charge)
+
+
+def _weight(walk: Walk, value: Value | None) -> Value:
+    if value is None or walk.source(value) is None:
+        raise UnsureError
+    return value
+
+
+def Gemm(walk: Walk, node: Node) -> None:
+    data, weight = _operand(walk, node.inputs[0]), _weight(walk, node.inputs[1])
     attributes = node.attributes()
-    if data is None or weight is None or attributes.get("transA", 0) or not walk.is_parameter(weight):
-        return False
-    made = _matrix(walk, node, data, weight, into=0 if attributes.get("transB", 0) else 1)
-    marks: Marks = (None, made)
-    if rest and rest[0] is not None:
-        shape = (None, walk.layout[weight.name][1][0 if attributes.get("transB", 0) else 1])
-        marks = _combined(walk, marks, shape, rest[0], additive=True) or marks
-    return walk.put(node.outputs[0], marks)
+    if attributes.get("transA", 0) or walk.source(data) is not None:
+        raise UnsureError
+    into = 0 if attributes.get("transB", 0) else 1
+    _read(walk, data, 1, weight, 1 - into)
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    _made(walk, node, weight, into, bias, 1)
 
 
-def MatMul(walk: Walk, node: Node) -> bool:
-    data, weight = node.inputs
-    if data is None or weight is None or not walk.is_parameter(weight) or walk.is_parameter(data):
-        return False
-    marks = walk.of(data)
-    if marks is None or len(marks) < 2 or len(walk.layout[weight.name][1]) != 2:
-        return False
-    return walk.put(node.outputs[0], (*marks[:-1], _matrix(walk, node, data, weight, into=1)))
+def MatMul(walk: Walk, node: Node) -> None:
+    data, other = (_operand(walk, value) for value in node.inputs)
+    if walk.source(other) is None:
+        _product(walk, node, data, other)
+        return
+    if walk.source(data) is not None or len(walk.shape(other)) != 2 or len(walk.shape(data)) < 2:
+        raise UnsureError
+    _read(walk, data, -1, other, 0)
+    _made(walk, node, other, 1, None, -1)
 
 
-def Conv(walk: Walk, node: Node) -> bool:
-    return _convolution(walk, node, out_axis=0)
+def _product(walk: Walk, node: Node, one: Value, two: Value) -> None:
+    """Multiply two values: a score for each head, or a mixture of what its columns hold."""
+    rank = len(walk.shape(node.outputs[0]))
+    left, right = _mark(walk, one), _mark(walk, two)
+    if one in walk.sources or min(len(walk.shape(one)), len(walk.shape(two))) < 2:
+        raise UnsureError
+    a, b = aligned(left.ids, rank), aligned(right.ids, rank)
+    for sizes, ids in ((walk.shape(one), a), (walk.shape(two), b)):
+        other = b if ids is a else a
+        lead = rank - len(sizes)
+        if any(
+            other.shape[axis] > 1 and ids.shape[axis] == 1 and axis >= lead and sizes[axis - lead] > 1
+            for axis in range(rank - 2)
+        ):
+            raise UnsureError  # one has heads of its own where the other has none
+    if (a.shape[-1] > 1) != (b.shape[-2] > 1):
+        raise UnsureError
+    if a.shape[-1] > 1:
+        if a.shape[-2] > 1 or b.shape[-1] > 1:
+            raise UnsureError
+        met = walk.relate(a.swapaxes(-1, -2), b)
+        walk.spoil(left.charge)
+        walk.spoil(right.charge)
+        if any(size > 1 for size in met.shape[:-2]):
+            heads = walk.new(int(np.prod(met.shape[:-2]))).reshape(*met.shape[:-2], 1, 1)
+            for unit, head in zip(
+                *(each.ravel().tolist() for each in np.broadcast_arrays(met, heads)), strict=True
+            ):
+                if unit >= 0:
+                    walk.put_below(unit, head)
+            _put(walk, node.outputs[0], heads)
+        return
+    ids = walk.relate(a, b)
+    charges = walk.live([left.charge, right.charge])
+    _put(walk, node.outputs[0], ids, charges[0] if len(charges) == 1 else _none(walk, charges))
 
 
-def ConvTranspose(walk: Walk, node: Node) -> bool:
-    return _convolution(walk, node, out_axis=1)
+def _none(walk: Walk, charges: Sequence[int]) -> int:
+    for charge in charges:
+        walk.spoil(charge)
+    return 0
 
 
-def _convolution(walk: Walk, node: Node, out_axis: int) -> bool:
-    data, weight, *rest = node.inputs
-    if data is None or weight is None or not walk.is_parameter(weight):
-        return False
-    shape, groups = walk.layout[weight.name][1], node.attributes().get("group", 1)
-    marks = walk.of(data) or (None,) * len(shape)
-    read = marks[1] if all(units is None for units in (marks[0], *marks[2:])) else None
+def _convolution(walk: Walk, node: Node, out_axis: int) -> None:
+    data, weight = _operand(walk, node.inputs[0]), _weight(walk, node.inputs[1])
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    groups, shape, mark = node.attributes().get("group", 1), walk.shape(weight), _mark(walk, data)
     if groups == 1:
-        walk.carry(weight, 1 - out_axis, read)
-        made: Units | None = walk.new(shape[out_axis])
-    elif out_axis == 0 and shape[0] == groups and shape[1] == 1:
-        made = read
+        _read(walk, data, 1, weight, 1 - out_axis)
+        made, charge = walk.new(shape[out_axis]), walk.new_charge()
+        walk.carry(weight, out_axis, made, charge, 1)
+    elif out_axis == 0 and shape[0] == groups and shape[1] == 1:  # each unit has a kernel of its own
+        made, charge = walk.along(mark.ids, 1), mark.charge
+        walk.carry(weight, 0, made)
     else:
-        return False
-    walk.carry(weight, out_axis, made)
-    if rest and rest[0] is not None:
-        if walk.is_parameter(rest[0]):
-            walk.carry(rest[0], 0, made)
-        else:
-            walk.pin(made)
-    return walk.put(node.outputs[0], (None, made, *(None,) * (len(shape) - 2)))
+        raise UnsureError
+    result = Mark(made.reshape(1, -1, *(1,) * (len(shape) - 2)), charge)
+    if bias is not None:
+        _added(walk, Mark(made, charge), (made.size,), bias)
+    walk.marks[node.outputs[0]] = result
 
 
-def _combined(
-    walk: Walk, marks: Marks, length: Sequence[int | None], other: Value, additive: bool
-) -> Marks | None:
-    """Combine a marked value with another operand, place by place; None if it cannot be told."""
-    theirs, shape = walk.of(other), walk.shape(other)
-    if theirs is None or shape is None or len(length) != len(marks):
-        return None
-    rank = max(len(marks), len(theirs))
-    rows = zip(
-        (None,) * (rank - len(marks)) + marks,
-        (1,) * (rank - len(marks)) + tuple(length),
-        (None,) * (rank - len(theirs)) + theirs,
-        (1,) * (rank - len(theirs)) + tuple(shape),
-        strict=True,
-    )
-    result: list[Units | None] = []
-    for axis, (one, ours, two, its) in enumerate(rows):
-        if one is not None and two is None and its == one.length and walk.is_parameter(other):
-            walk.carry(other, axis - rank, one)
-            result.append(one)
-        else:
-            result.append(_beside(walk, (one, ours), (two, its), additive))
-    return tuple(result)
+def recurrent(walk: Walk, node: Node) -> None:
+    """LSTM, GRU, RNN: a unit stands in every gate, and reads itself."""
+    data, *weights = (_operand(walk, value) for value in node.inputs[:3])
+    attributes = node.attributes()
+    size, gates = walk.shape(weights[1])[2], walk.shape(weights[1])[1] // walk.shape(weights[1])[2]
+    more = dict(enumerate(node.inputs))
+    bias, start, cell, holes = (more.get(place) for place in (3, 5, 6, 7))
+    if walk.shape(weights[1])[0] != 1 or any(walk.source(weight) is None for weight in weights):
+        raise UnsureError  # two directions share their tensors
+    if any(value is not None and not walk.is_uniform(value) for value in (start, cell)):
+        raise UnsureError
+    made, charge = walk.new(size), walk.new_charge()
+    gate = {1: np.arange(size), 4: 3 * size + np.arange(size)}.get(gates)  # that the state has its sign from
+    begins_at_zero = all(value is None or walk.is_uniform(value, 0.0) for value in (start, cell))
+    odd = gate is not None and begins_at_zero and "activations" not in attributes
+    walk.spoil(charge, odd=not odd)
+    part = np.arange(0) if gate is None else gate
+    _read(walk, data, 2, weights[0], 2)
+    for weight in weights:
+        walk.carry(weight, 1, np.tile(made, gates), charge, 1, part)
+    walk.carry(weights[1], 2, made, charge, -1)
+    twice = np.concatenate([part, gates * size + part])
+    for value, count, power, where in ((bias, 2 * gates, 1, twice), (holes, 3, -1, None)):
+        if value is not None and walk.source(value) is not None:
+            walk.carry(value, 1, np.tile(made, count), charge, power, where)
+        elif value is not None:
+            walk.spoil(charge)
+            if not walk.is_uniform(value):
+                raise UnsureError
+    outputs = results_of(node)
+    marks = results(made.reshape(1, -1), attributes.get("layout", 0))
+    for value, ids in zip(outputs, marks, strict=False):
+        if value is not None:
+            _put(walk, value, ids, charge)
 
 
-def _beside(
-    walk: Walk, one: tuple[Units | None, int | None], two: tuple[Units | None, int | None], additive: bool
-) -> Units | None:
-    """Combine two axes: equal units, or units and an axis of length 1 that is repeated along them."""
-    (ours, our_length), (theirs, their_length) = one, two
-    if ours is None and theirs is None:
-        return None
-    for units, length in ((ours, their_length), (theirs, our_length)):
-        if units is not None and length == 1 and units.length != 1:
-            if additive:
-                walk.not_odd((units,))
-            return units
-    return walk.join(ours, theirs)
+# Entry by entry
 
 
-def _elementwise(additive: bool, odd: bool) -> Callable[[Walk, Node], bool]:
-    def rule(walk: Walk, node: Node) -> bool:
-        operands = [value for value in node.inputs if value is not None]
-        operands.sort(key=lambda value: (walk.is_parameter(value), not any(walk.of(value) or ())))
-        first, *rest = operands
-        marks, shape = walk.of(first), walk.shape(first)
-        for other in rest:
-            if marks is None or shape is None:
-                return False
-            theirs = walk.of(other) or ()
-            if (not additive and any(theirs)) or not odd:
-                walk.not_odd((*marks, *theirs))
-            marks, shape = _combined(walk, marks, shape, other, additive), walk.shape(node.outputs[0])
-        return marks is not None and walk.put(node.outputs[0], marks)
-
-    return rule
-
-
-def _unary(odd: bool) -> Callable[[Walk, Node], bool]:
-    def rule(walk: Walk, node: Node) -> bool:
-        marks = walk.of(node.inputs[0])
-        if marks is None:
-            return False
-        return walk.put(node.outputs[0], marks if odd else walk.not_odd(marks))
-
-    return rule
-
-
-def _pool(odd: bool) -> Callable[[Walk, Node], bool]:
-    def rule(walk: Walk, node: Node) -> bool:
-        marks = walk.of(node.inputs[0])
-        if marks is None or any(units is not None for units in (*marks[:1], *marks[2:])):
-            return False
-        return walk.put(node.outputs[0], marks if odd else walk.not_odd(marks))
-
-    return rule
+def _pointwise(walk: Walk, node: Node, *, additive: bool = False, product: bool = False) -> None:
+    """Combine operands entry by entry; where tensors of theta alone have units, they start new ones."""
+    operands = [_operand(walk, value) for value in node.inputs if value is not None]
+    shape = walk.shape(node.outputs[0])
+    marked = [value for value in operands if value in walk.marks]
+    own = [value for value in operands if value not in walk.marks and walk.source(value) is not None]
+    others = [value for value in operands if value not in walk.marks and value not in own]
+    ids = np.full((1,) * len(shape), NONE, np.intp)
+    for value in marked:
+        ids = _meeting(walk, ids, aligned(walk.marks[value].ids, len(shape)), shape)
+    charges = [walk.marks[value].charge for value in marked]
+    charge = _charge_of(walk, node, charges, bool(own), others, additive=additive, product=product)
+    for value in own:
+        if not walk.carries_units(ids, shape, value):
+            ids = _started(walk, ids, shape, value)
+    power = 1 if additive else 0
+    if not charge and product and own:
+        charge, power = walk.new_charge(), 1
+        if len(own) > 1 or node.op_type != "Mul":
+            walk.spoil(charge)
+    mark = Mark(ids, charge)
+    for value in (*own, *others):
+        walk.meet(mark, shape, value, power)
+    if (ids >= 0).any() or marked:
+        _put(walk, node.outputs[0], ids, charge)
 
 
-def BatchNormalization(walk: Walk, node: Node) -> bool:
-    return walk.batch_statistics and _normalized(walk, node, node.inputs[1:3], axis=1)
+def _meeting(walk: Walk, one: Ids, two: Ids, shape: Sequence[int]) -> Ids:
+    if not (one >= 0).any():
+        return two
+    if not (two >= 0).any():
+        return one
+    return walk.relate(one, two)
 
 
-def InstanceNormalization(walk: Walk, node: Node) -> bool:
-    return _normalized(walk, node, node.inputs[1:3], axis=1)
+def _charge_of(
+    walk: Walk,
+    node: Node,
+    charges: Sequence[int],
+    own: bool,
+    others: Sequence[Value],
+    *,
+    additive: bool,
+    product: bool,
+) -> int:
+    """Return the charge of a result: a sum's operands share it, one factor of a product has it."""
+    charges = walk.live(charges) if product else charges
+    constant = all(value in walk.constants for value in others)
+    if additive and not others:
+        return walk.same_charge(charges)
+    first = node.inputs[0] in walk.marks
+    if product and len(charges) == 1 and constant and (node.op_type == "Mul" or first):
+        return charges[0]
+    return _none(walk, charges)
 
 
-def LayerNormalization(walk: Walk, node: Node) -> bool:
-    return node.attributes().get("axis", -1) == -1 and _normalized(walk, node, node.inputs[1:3], axis=-1)
+def _started(walk: Walk, ids: Ids, shape: Sequence[int], value: Value) -> Ids:
+    """Give new units to an axis of a tensor of theta along which nothing else changes."""
+    theirs = walk.shape(value)
+    lead = len(shape) - len(theirs)
+    wide = [axis for axis, size in enumerate(theirs) if size > 1]
+    if len(wide) != 1 or ids.shape[lead + wide[0]] > 1:
+        return ids
+    turn = [1] * len(shape)
+    turn[lead + wide[0]] = -1
+    return walk.new(theirs[wide[0]]).reshape(turn)
 
 
-def PRelu(walk: Walk, node: Node) -> bool:
-    data, slope = node.inputs
-    marks = walk.of(data)
-    if marks is None or slope is None:
-        return False
-    shape = walk.shape(data) if data is not None else None
-    combined = _combined(walk, walk.not_odd(marks), shape or (), slope, additive=False)
-    return combined is not None and walk.put(node.outputs[0], combined)
+def _unary(walk: Walk, node: Node, *, odd: bool = True, positive: bool = True) -> None:
+    """Hand units on; ``odd`` and ``positive`` say what a charge may not be."""
+    data = _operand(walk, node.inputs[0])
+    mark = _mark(walk, data)
+    walk.marks[node.outputs[0]] = Mark(mark.ids, walk.spoil(mark.charge, odd=odd, positive=positive))
 
 
-def _normalized(walk: Walk, node: Node, gains: Sequence[Value | None], axis: int) -> bool:
-    marks = walk.of(node.inputs[0])
-    if marks is None:
-        return False
-    units = marks[axis]
-    for gain in gains:
-        if gain is not None and walk.is_parameter(gain):
-            walk.carry(gain, 0, units)
-        elif gain is not None:
-            walk.pin(units)
-    return walk.put(node.outputs[0], walk.not_odd(marks))
+def PRelu(walk: Walk, node: Node) -> None:
+    data, slope = (_operand(walk, value) for value in node.inputs)
+    mark = _mark(walk, data)
+    walk.meet(replace(mark, charge=0), walk.shape(data), slope, 0)
+    walk.marks[node.outputs[0]] = Mark(mark.ids, walk.spoil(mark.charge, odd=True, positive=False))
 
 
-def Softmax(walk: Walk, node: Node) -> bool:
-    return _unary(odd=False)(walk, node)
+# Normalisation, pools, reductions
 
 
-def Transpose(walk: Walk, node: Node) -> bool:
-    marks = walk.of(node.inputs[0])
-    if marks is None:
-        return False
-    order = node.attributes().get("perm", range(len(marks))[::-1])
-    return walk.put(node.outputs[0], [marks[axis] for axis in order])
+def _normalised(walk: Walk, node: Node, axis: int) -> None:
+    """Normalise: what comes out has a charge of its own, that of gain and shift."""
+    data = _operand(walk, node.inputs[0])
+    mark = _mark(walk, data)
+    ids = walk.along(mark.ids, axis) if mark.ids.size > 1 else mark.ids.reshape(-1)
+    walk.spoil(mark.charge)
+    charge = walk.new_charge()
+    for gain in node.inputs[1:3]:
+        if gain is not None:
+            _added(walk, Mark(ids, charge), (walk.shape(data)[axis],), gain)
+    walk.marks[node.outputs[0]] = Mark(mark.ids, charge)
 
 
-def Reshape(walk: Walk, node: Node) -> bool:
-    """Follow units through a reshape that merges axes, or only adds and drops axes of length 1."""
-    data = node.inputs[0]
-    marks = walk.of(data)
-    if data is None or marks is None:
-        return False
-    new = walk.shape(node.outputs[0])
-    if not any(marks):
-        return walk.put(node.outputs[0], (None,) * len(new or ()))
-    blocks = _blocks(walk.shape(data) or (), new or ())
-    if blocks is None:
-        return False
-    result: list[Units | None] = [None] * len(new or ())
-    old = walk.shape(data) or ()
-    for olds, news in blocks:
-        marked = [axis for axis in olds if marks[axis] is not None]
-        wide = [axis for axis in news if (new or ())[axis] != 1]
-        if not marked:
-            continue
-        units = marks[marked[0]]
-        before, after = ([old[axis] for axis in olds if (axis - marked[0]) * side > 0] for side in (-1, 1))
-        if len(marked) > 1 or len(wide) != 1 or units is None or None in before or None in after:
-            return False
-        outer, inner = (math.prod(size or 1 for size in sizes) for sizes in (before, after))
-        result[wide[0]] = Units(units.group, units.size, units.outer * outer, units.inner * inner)
-    return walk.put(node.outputs[0], result)
+def BatchNormalization(walk: Walk, node: Node) -> None:
+    if not walk.batch_statistics:
+        raise UnsureError
+    _normalised(walk, node, 1)
 
 
-def _blocks(old: Sequence[int | None], new: Sequence[int | None]) -> list[tuple[list[int], list[int]]] | None:
-    """Pair runs of axes of equal product; an open size at the front is taken to be the same batch."""
-    blocks = []
-    i = j = 0
-    if old and new and old[0] is None and new[0] is None:
-        blocks.append(([0], [0]))
-        i = j = 1
-    if None in old[i:] or None in new[j:]:
-        return None
-    while i < len(old) or j < len(new):
-        olds, news = [i] if i < len(old) else [], [j] if j < len(new) else []
-        i, j = i + len(olds), j + len(news)
-        while (left := _size(old, olds)) != (right := _size(new, news)):
-            if left < right and i < len(old):
-                olds.append(i)
-                i += 1
-            elif right < left and j < len(new):
-                news.append(j)
-                j += 1
-            else:
-                return None
-        blocks.append((olds, news))
-    return blocks
+def LayerNormalization(walk: Walk, node: Node) -> None:
+    if node.attributes().get("axis", -1) not in (-1, len(walk.shape(_operand(walk, node.inputs[0]))) - 1):
+        raise UnsureError
+    _normalised(walk, node, -1)
 
 
-def _size(shape: Sequence[int | None], axes: Sequence[int]) -> int:
-    return math.prod(shape[axis] or 0 for axis in axes)
+def _pool(walk: Walk, node: Node, *, odd: bool = True, everywhere: bool = False) -> None:
+    """Pool over positions; a global mean over units does not depend on their order."""
+    data = _operand(walk, node.inputs[0])
+    mark = _mark(walk, data)
+    over = tuple(range(2, mark.ids.ndim))
+    if any(mark.ids.shape[axis] > 1 for axis in over):
+        if not everywhere:
+            raise UnsureError
+        _reduced(walk, node, mark, over, keep=True, linear=odd)
+        return
+    walk.marks[node.outputs[0]] = Mark(mark.ids, walk.spoil(mark.charge, odd=not odd, positive=False))
 
 
-def _reduction(walk: Walk, node: Node) -> bool:
-    """Keep the units of the other axes; a mean over all units does not depend on their order."""
-    marks, new = walk.of(node.inputs[0]), walk.shape(node.outputs[0])
-    axes = _axes(walk, node)
-    if marks is None or axes is None:
-        return False
-    reduced = {axis % len(marks) for axis in axes} if axes else set(range(len(marks)))
-    walk.not_odd(tuple(marks[axis] for axis in reduced))
-    if node.op_type not in ("ReduceMean", "ReduceSum"):
-        walk.not_odd(marks)
-    if node.attributes().get("keepdims", 1):
-        kept = [None if axis in reduced else units for axis, units in enumerate(marks)]
+def _reduction(walk: Walk, node: Node) -> None:
+    data = _operand(walk, node.inputs[0])
+    mark, attributes = _mark(walk, data), node.attributes()
+    rank = mark.ids.ndim
+    axes = attributes.get("axes")
+    if axes is None and len(node.inputs) > 1 and node.inputs[1] is not None:
+        array = walk.sizes.of(node.inputs[1]).array
+        if array is None:
+            raise UnsureError
+        axes = array.ravel().tolist()
+    if not axes and attributes.get("noop_with_empty_axes", 0):
+        raise UnsureError
+    over = tuple(sorted({axis % rank for axis in axes})) if axes else tuple(range(rank))
+    linear = node.op_type in ("ReduceMean", "ReduceSum")
+    _reduced(walk, node, mark, over, keep=bool(attributes.get("keepdims", 1)), linear=linear)
+
+
+def _reduced(walk: Walk, node: Node, mark: Mark, over: Sequence[int], *, keep: bool, linear: bool) -> None:
+    """Reduce axes; units along these count alike, and what is left of them is what they stand below."""
+    ids, charge = walk.roots(mark.ids), mark.charge
+    if any(ids.shape[axis] > 1 for axis in over):
+        charge = walk.spoil(charge)
+        left = compressed(walk.heads(ids))
+        if any(left.shape[axis] > 1 for axis in over):
+            raise UnsureError
+        ids = left
     else:
-        kept = [units for axis, units in enumerate(marks) if axis not in reduced]
-    return (new is None or len(new) == len(kept)) and walk.put(node.outputs[0], kept)
+        charge = walk.spoil(charge, odd=not linear, positive=False)
+    ids = ids.take([0], axis=over[0]) if len(over) == 1 else ids
+    for axis in over:
+        ids = ids.take([0], axis=axis)
+    if not keep:
+        ids = ids.reshape([size for axis, size in enumerate(ids.shape) if axis not in over])
+    if (ids >= 0).any():
+        walk.marks[node.outputs[0]] = Mark(ids, charge)
 
 
-def _axes(walk: Walk, node: Node) -> list[int] | None:
-    """Return the axes named in an attribute or a constant input; empty for all, None if not known."""
-    if "axes" in (attributes := node.attributes()):
-        return list(attributes["axes"])
-    if len(node.inputs) < 2 or node.inputs[1] is None:
-        return []
-    tensor = walk.model.tensors.get(node.inputs[1])
-    return None if tensor is None else [int(axis) for axis in walk.model.files.wanted(tensor).ravel()]
+def Softmax(walk: Walk, node: Node) -> None:
+    _unary(walk, node)
 
 
-def Shape(walk: Walk, node: Node) -> bool:
-    return walk.put(node.outputs[0], (None,))
+# Movement
 
 
-_UNARY_ODD = "Asin Asinh Atan Atanh Cast Dropout Erf Identity Neg Sign Sin Sinh Softsign Tan Tanh"
-_UNARY_EVEN = (
-    "Abs Celu Clip Cos Elu Exp Gelu HardSigmoid HardSwish LeakyRelu Log Mish Reciprocal Relu Selu Sigmoid "
-    "Softplus Sqrt Swish ThresholdedRelu"
+class _Moving(Step):
+    """A step of the walk over lanes whose lanes are units."""
+
+    walk: Walk
+
+    def join(self, operands: Sequence[Ids], *, sum_: bool = False) -> Ids:
+        """Let units meet where operands are put behind each other along an axis without units."""
+        rank = max(ids.ndim for ids in operands)
+        first, *others = (aligned(ids, rank) for ids in operands)
+        for other in others:
+            first = _meeting(self.walk, first, other, ())
+        return first
+
+
+def _moved(walk: Walk, node: Node) -> None:
+    """Move units as lanes are moved, and the places in theta of what is moved from it."""
+    marked = [value for value in node.inputs if value in walk.marks]
+    sourced = [value for value in node.inputs if walk.source(value) is not None]
+    if sourced and not marked:
+        names = {walk.sources[value][0] for value in sourced if value is not None}
+        others = [value for value in node.inputs if value is not None and value not in sourced]
+        if len(names) > 1 or any(value not in walk.constants for value in others):
+            raise UnsureError
+        if node.op_type == "Concat" and others:
+            raise UnsureError
+        lanes = {value: walk.sources[value][1] for value in sourced if value is not None}
+        walk.sources.update({value: (min(names), ids) for value, ids in _lanes(walk, node, lanes).items()})
+        return
+    lanes = {value: walk.roots(walk.marks[value].ids) for value in marked if value is not None}
+    charge = walk.same_charge(walk.marks[value].charge for value in marked if value is not None)
+    if node.op_type == "Concat":
+        _beside(walk, node, lanes)
+        charge = charge if set(lanes) == set(node.inputs) else walk.spoil(charge)
+    if node.op_type == "Pad" and (node.attributes().get("value", 0) or len(node.inputs) > 2):
+        charge = walk.spoil(charge)
+    for value, ids in _lanes(walk, node, lanes).items():
+        walk.marks[value] = Mark(ids, charge)
+
+
+def _beside(walk: Walk, node: Node, lanes: dict[Value, Ids]) -> None:
+    """Let tensors of theta put behind units along another axis carry them, and constants hold them."""
+    axis = node.attributes()["axis"]
+    whole = next(iter(lanes.values()))
+    if whole.shape[axis] > 1:
+        return
+    for value in node.inputs:
+        if value is not None and value not in lanes:
+            walk.meet(Mark(whole), walk.shape(node.outputs[0]), value, 0)
+
+
+def _lanes(walk: Walk, node: Node, lanes: dict[Value, Ids]) -> dict[Value, Ids]:
+    if node.op_type == "Gather":
+        first = None if node.inputs[0] is None else lanes.get(node.inputs[0])
+        wide = first is None or first.shape[node.attributes().get("axis", 0)] > 1
+        if wide and (first is None or walk.sizes.of(node.inputs[1]).array is None):
+            raise UnsureError
+    env = {value: Lanes(ids) for value, ids in lanes.items()}
+    table = LayerTable(walk.model, walk.constants, ())
+    step = _Moving(node, results_of(node), env, walk.sizes, Builder(), table, Remarks())
+    object.__setattr__(step, "walk", walk)
+    rule = _MOVES[node.op_type]
+    return {value: each.ids for value, each in answers(step, rule(step, **node.attributes()))}
+
+
+_MOVES = {
+    **{name: getattr(movement, name) for name in movement.__all__},
+    "Flatten": movement.Reshape,
+    "Gather": lookups.Gather,
+}
+for _name in ("ReverseSequence", "Trilu"):
+    del _MOVES[_name]
+
+
+_LINEAR = "Cast Dropout Identity Neg"
+_OF_ODD = "Asin Asinh Atan Atanh Erf Sign Sin Sinh Softsign Tan Tanh"
+_HOMOGENEOUS = "Abs LeakyRelu Relu"
+_OTHERS = (
+    "Celu Clip Cos Elu Exp Gelu HardSigmoid HardSwish Log LogSoftmax Mish Reciprocal Selu Sigmoid Softplus "
+    "Sqrt Swish ThresholdedRelu"
 )
 
-RULES: dict[tuple[str, str], Callable[[Walk, Node], bool]] = {
-    **{("", op): _unary(odd=True) for op in _UNARY_ODD.split()},
-    **{("", op): _unary(odd=False) for op in _UNARY_EVEN.split()},
-    **{("", op): _elementwise(additive=True, odd=True) for op in ("Add", "Sub", "Sum")},
-    **{("", op): _elementwise(additive=False, odd=True) for op in ("Mul", "Div")},
-    **{("", op): _elementwise(additive=True, odd=False) for op in ("Max", "Min", "Pow")},
-    **{("", op): _pool(odd=True) for op in ("AveragePool", "GlobalAveragePool")},
-    **{("", op): _pool(odd=False) for op in ("MaxPool", "GlobalMaxPool")},
-    **{("", op): Reshape for op in ("Reshape", "Flatten", "Squeeze", "Unsqueeze")},
-    **{("", op): _reduction for op in ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2")},
+_RULES: dict[str, Rule] = {
+    **dict.fromkeys(_LINEAR.split(), partial(_unary, odd=False, positive=False)),
+    **dict.fromkeys(_OF_ODD.split(), partial(_unary, odd=False)),
+    **dict.fromkeys(_HOMOGENEOUS.split(), partial(_unary, positive=False)),
+    **dict.fromkeys(_OTHERS.split(), _unary),
+    **dict.fromkeys(("Add", "Sub", "Sum"), partial(_pointwise, additive=True)),
+    **dict.fromkeys(("Mul", "Div"), partial(_pointwise, product=True)),
+    **dict.fromkeys(("Max", "Min", "Pow", "Where"), _pointwise),
+    **dict.fromkeys(("AveragePool",), _pool),
+    **dict.fromkeys(("MaxPool",), partial(_pool, odd=False)),
+    "GlobalAveragePool": partial(_pool, everywhere=True),
+    "GlobalMaxPool": partial(_pool, odd=False, everywhere=True),
+    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2"), _reduction),
+    **dict.fromkeys(_MOVES, _moved),
+    **dict.fromkeys(("GRU", "LSTM", "RNN"), recurrent),
+    "Conv": partial(_convolution, out_axis=0),
+    "ConvTranspose": partial(_convolution, out_axis=1),
+    "InstanceNormalization": partial(_normalised, axis=1),
     **{
-        ("", rule.__name__): rule
-        for rule in (
-            *(BatchNormalization, Conv, ConvTranspose, Gemm, InstanceNormalization, LayerNormalization),
-            *(MatMul, PRelu, Shape, Softmax, Transpose),
-        )
+        rule.__name__: rule for rule in (BatchNormalization, Gemm, LayerNormalization, MatMul, PRelu, Softmax)
     },
 }
+
+RULES: dict[tuple[str, str], Rule] = {("", name): rule for name, rule in _RULES.items()}
 """The rule of every operation that is known; any other holds its units in place."""
 
 WITHOUT: dict[tuple[str, str], str] = {
     **gradient.WITHOUT,
     ("", "Einsum"): "which axes its letters name is not followed",
-    ("", "Gather"): "the entries of its table are inputs, which have their places",
-    **dict.fromkeys(
-        (("", name) for name in ("GRU", "LSTM", "RNN")),
-        "units of the hidden state stand in every gate, which is not followed",
-    ),
 }
 """Operations with weights that have no rule, and why: what has no gradient is not searched either."""

@@ -5,7 +5,7 @@ above the bottom that it stands for, by the gain of a further descent: a length 
 where that is nothing beside it, an interval otherwise. Figures that are not defined are None.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from onnxtop.results.plain import plain
@@ -69,6 +69,9 @@ class Pass:
 
     ``height`` is its largest loss and ``straight`` that of the straight line, None if not finite;
     ``positions`` (0 to 1) and ``losses`` are its profile; ``in_tree`` says that it ends a bar.
+    ``refined`` says what its highest point was shown to be: ``pass``, ``flat``, ``level``, ``beside``,
+    ``stuck``, ``budget``, or nothing where it was not looked at; ``gradient_norm`` is the length of the
+    gradient there, ``curvature`` and ``second_curvature`` are the two lowest curvatures of the loss.
     """
 
     first: str
@@ -79,6 +82,10 @@ class Pass:
     gradients: int
     evaluations: int
     in_tree: bool
+    refined: str
+    gradient_norm: float | None
+    curvature: float | None
+    second_curvature: float | None
     positions: tuple[float, ...]
     losses: tuple[float | None, ...]
 
@@ -138,6 +145,9 @@ class LossLandscape:
         False if it was interrupted or ran out of budget before every minimum had its path.
     notes
         What was assumed or went wrong.
+    paths, weights
+        Beside ``passes``, the points of each (`onnxtop.LossPath`), and which weights their
+        columns are (`onnxtop.loss.parameters.Parameter`). In memory only.
     """
 
     score: Score
@@ -161,6 +171,8 @@ class LossLandscape:
     evaluations: int
     complete: bool
     notes: tuple[str, ...] = ()
+    paths: tuple[Any, ...] = field(default=(), repr=False, compare=False)
+    weights: tuple[Any, ...] = field(default=(), repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; floats have 12 significant digits, None stands for what is not finite."""

@@ -14,6 +14,11 @@ def finite_or_none(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
 
 
+def written(kind: Any) -> tuple[dataclasses.Field[Any], ...]:
+    """Return the fields of a dataclass that are written: those that tell one value from another."""
+    return tuple(each for each in dataclasses.fields(kind) if each.compare)
+
+
 def plain(value: Any) -> Any:
     """Return dicts, lists, strings and numbers for a value of dataclasses, mappings and tuples.
 
@@ -25,7 +30,7 @@ def plain(value: Any) -> Any:
     {'third': 0.333333333333, 'none': None, 'pair': [1, 'a']}
     """
     if dataclasses.is_dataclass(value):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name: plain(getattr(value, f.name)) for f in written(value)}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -46,7 +51,7 @@ def built(hint: Any, value: Any) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         hints = typing.get_type_hints(hint)
-        return hint(**{f.name: built(hints[f.name], value[f.name]) for f in dataclasses.fields(hint)})
+        return hint(**{f.name: built(hints[f.name], value[f.name]) for f in written(hint)})
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in args:
             return None

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from onnxtop.errors import UsageError
-from onnxtop.landscape.alignment import Member, UnitGroup, align, renumbered
+from onnxtop.landscape.alignment import (
+    Charge,
+    Member,
+    Move,
+    UnitGroup,
+    align,
+    renumbered,
+    scrambled,
+)
 from onnxtop.landscape.options import PathOptions
 from onnxtop.landscape.paths import find_path
 from onnxtop.loss.descent import descend
@@ -11,16 +19,15 @@ from tests.known_landscapes import TanhNet
 NET = TanhNet(6)
 PLACES = np.arange(6)[:, None]
 GROUPS = [
-    UnitGroup(6, tuple(Member(name, axis, PLACES) for name, axis in members), odd=True)
-    for members in ((("0", 0), ("1", 0), ("2", 1)), (("2", 0), ("3", 0), ("4", 1)))
+    UnitGroup(
+        6, tuple(Member(name, axis, PLACES, 0, power) for name, axis, power in members), (Charge(odd=True),)
+    )
+    for members in ((("0", 0, 1), ("1", 0, 1), ("2", 1, -1)), (("2", 0, 1), ("3", 0, 1), ("4", 1, -1)))
 ]
 
 
 def shuffled(theta, seed):
-    rng = np.random.default_rng(seed)
-    for group in GROUPS:
-        theta = renumbered(theta, group, rng.permutation(6), rng.choice([-1.0, 1.0], 6), NET.layout)
-    return theta
+    return scrambled(theta, GROUPS, NET.layout, seed)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -56,9 +63,9 @@ def test_seeded():
 
 
 def test_signs_stay_unless_the_group_is_odd():
-    even = [UnitGroup(group.size, group.members) for group in GROUPS]
+    even = [UnitGroup(group.size, group.members, (Charge(),)) for group in GROUPS]
     theta = NET.start(0)
-    flipped = renumbered(theta, GROUPS[0], np.arange(6), -np.ones(6), NET.layout)
+    flipped = renumbered(theta, GROUPS[0], Move(np.arange(6), -np.ones((1, 6))), NET.layout)
     assert not np.allclose(align(theta, flipped, even, NET.layout), theta)
     assert np.allclose(align(theta, flipped, GROUPS, NET.layout), theta)
 
@@ -67,7 +74,7 @@ def test_units_that_a_flatten_has_spread():
     layout = {"kernel": (slice(0, 3), (3, 1)), "dense": (slice(3, 9), (1, 6))}
     members = (Member("kernel", 0, np.arange(3)[:, None]), Member("dense", 1, np.arange(6).reshape(3, 2)))
     theta = np.array([1.0, 2.0, 3.0, 10, 11, 20, 21, 30, 31])
-    moved = renumbered(theta, UnitGroup(3, members), np.array([2, 0, 1]), None, layout)
+    moved = renumbered(theta, UnitGroup(3, members), Move(np.array([2, 0, 1])), layout)
     assert moved.tolist() == [3, 1, 2, 30, 31, 10, 11, 20, 21]
     assert align(theta, moved, [UnitGroup(3, members)], layout).tolist() == theta.tolist()
 

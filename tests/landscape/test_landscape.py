@@ -13,7 +13,7 @@ from onnx import numpy_helper
 import onnxtop
 from onnxtop.errors import UsageError
 from onnxtop.landscape.options import BarcodeOptions, Budget, PathOptions
-from onnxtop.landscape.paths import find_path
+from onnxtop.landscape.paths import LossPath, find_path
 from onnxtop.landscape.search import Found, connect, next_pairs
 from onnxtop.landscape.story import loss_barcode
 from tests.known_landscapes import FUNCTIONS, MINIMA, TRUTH, counted_gradient, ordered
@@ -21,7 +21,7 @@ from tests.models import mlp, model, node, save, weights
 
 SAMPLES = Path(__file__).parents[2] / "sample_models"
 FIVE = sorted(map(str, (SAMPLES / "minima").glob("*.onnx")))
-QUICK = {"gradients": 54, "jobs": 1}
+QUICK = {"gradients": 54, "refine": 30, "jobs": 1}
 
 
 @pytest.fixture(scope="module")
@@ -346,7 +346,7 @@ class TestSearch:
     def test_tree_needs_fewer_paths(self):
         plan = BarcodeOptions(path=PathOptions(gradients=1000), jobs=1)
         losses, (found, notes) = self.known("himmelblau", plan)
-        barcode = onnxtop.merge_tree_barcode(losses, [(f.first, f.second, f.height) for f in found])
+        barcode = onnxtop.merge_tree_barcode(losses, [item.row for item in found])
         truth = np.array(TRUTH["functions"]["himmelblau"]["finite"])
         np.testing.assert_allclose(ordered(barcode.bars)[:, 1], ordered(truth)[:, 1], atol=0.5)
         assert notes == []
@@ -359,7 +359,7 @@ class TestSearch:
 
     def test_order_of_pairs(self):
         def tried(i, j, height, finder="neb"):
-            return Found(i, j, finder, height, height, 0, 0, np.zeros(2), np.zeros(2))
+            return Found(i, j, finder, LossPath(np.zeros((2, 1)), np.array([0.0, 1.0]), np.full(2, height)))
 
         def distance(i, j):
             return abs(i - j)

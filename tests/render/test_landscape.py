@@ -39,7 +39,22 @@ def minimum(name, loss, death=None, verdict="minimum", gain=1e-5):
 
 def path(first, second, height, in_tree=True):
     losses = (0.1, height, 0.3) if height is not None else (0.1, None, 0.3)
-    return Pass(first, second, "neb", height, height, 90, 40, in_tree, (0.0, 0.5, 1.0), losses)
+    return Pass(
+        first,
+        second,
+        "neb",
+        height,
+        height,
+        90,
+        40,
+        in_tree,
+        "pass",
+        2e-6,
+        -0.5,
+        0.1,
+        (0.0, 0.5, 1.0),
+        losses,
+    )
 
 
 @pytest.fixture

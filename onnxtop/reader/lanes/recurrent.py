@@ -31,7 +31,7 @@ def recurrent(step: Step, *, layout: int = 0, **_: Any) -> Result:
     for place in (5, 6):
         if step.lanes(place) is not None:
             _begin(step, step.ids(place), hidden, layout)
-    return _results(hidden, layout)
+    return results(hidden, layout)
 
 
 def _begin(step: Step, ids: Ids, hidden: Ids, layout: int) -> None:
@@ -39,7 +39,8 @@ def _begin(step: Step, ids: Ids, hidden: Ids, layout: int) -> None:
     step.builder.connect(state.reshape(state.shape[1:] if layout else (state.shape[0], -1)), hidden)
 
 
-def _results(hidden: Ids, layout: int) -> Result:
+def results(hidden: Ids, layout: int) -> list[Ids]:
+    """Return the lanes of the sequence, of the last state and of the last cell; ``hidden``: (runs, units)."""
     if layout:
         state = hidden[np.newaxis]
         return [compressed(hidden[np.newaxis, np.newaxis]), compressed(state), compressed(state)]

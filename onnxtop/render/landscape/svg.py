@@ -1,15 +1,22 @@
 """A loss landscape as a picture: the barcode above, the loss along the paths below."""
 
-import math
 from collections.abc import Iterator, Sequence
 
 from onnxtop.render import RenderOptions
-from onnxtop.render.landscape.facts import BOUNDS, at_most, bounded, described, endless, short_names
+from onnxtop.render.landscape.facts import (
+    BOUNDS,
+    at_most,
+    at_top,
+    bounded,
+    described,
+    endless,
+    short_names,
+)
 from onnxtop.render.svg import BACK, COLOURS, FAINT, GRID, Scale, clipped, document, element, label
 from onnxtop.results.landscape import LossLandscape, Pass
 
 _WIDTH, _LEFT, _RIGHT = 860, 170, 40
-_BAR, _CURVES = 26, 260
+_BAR, _CURVES, _LEGEND = 26, 260, 18
 
 
 def render(landscape: LossLandscape, options: RenderOptions) -> str:
@@ -20,7 +27,7 @@ def render(landscape: LossLandscape, options: RenderOptions) -> str:
     axis = top + _BAR * len(landscape.minima) + 8
     curves = axis + 76
     chosen = [item for item in landscape.passes if item.in_tree]
-    height = curves + _CURVES + 60 + 18 * math.ceil(len(chosen) / 3)
+    height = curves + _CURVES + 60 + _LEGEND * len(chosen)
     parts = (
         element("title", f"Loss barcode of {len(landscape.minima)} minima"),
         element("rect", width=_WIDTH, height=height, fill=BACK),
@@ -93,9 +100,9 @@ def _curves(
         for run in _runs(item):
             points = " ".join(f"{across(x):.1f},{scale(y):.1f}" for x, y in run)
             yield element("polyline", points=points, fill="none", stroke=colour, stroke_width=1.8)
-        x, y = 20 + 280 * (number % 3), top + _CURVES + 44 + 18 * (number // 3)
+        x, y = 20, top + _CURVES + 44 + _LEGEND * number
         yield element("rect", x=x, y=y - 5, width=14, height=3, fill=colour)
-        words = f"{short[item.first]} → {short[item.second]}, {at_most(item.height, '≤')}"
+        words = f"{short[item.first]} → {short[item.second]}, {at_most(item.height, '≤')}; {at_top(item)}"
         yield label(x + 20, y, words, size=11)
     caption = "from the lower end of the path to the higher"
     yield label((_LEFT + _WIDTH - _RIGHT) / 2, top + _CURVES + 20, caption, anchor="middle", colour=FAINT)

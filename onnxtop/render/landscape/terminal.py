@@ -7,7 +7,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from onnxtop.render import RenderOptions
-from onnxtop.render.landscape.facts import bounded, described, endless, scored, short_names, small
+from onnxtop.render.landscape.facts import at_top, bounded, described, endless, scored, short_names, small
 from onnxtop.render.page import Page
 from onnxtop.render.table import Column, Layout, Row, table
 from onnxtop.render.text import counted
@@ -60,6 +60,7 @@ class _LandscapePage(Page):
         self._minima(landscape)
         self._bars(landscape)
         self._profiles(landscape)
+        self._tops(landscape)
         self._notes(landscape)
         return self.finished()
 
@@ -128,7 +129,7 @@ class _LandscapePage(Page):
         shown = chosen if self.all_rows else chosen[:_LISTED]
         low = min(minimum.loss for minimum in landscape.minima)
         high = max([item.height for item in shown if item.height is not None], default=low)
-        names = [f"{self._short(item.first)} {self.signs_to} {self._short(item.second)}" for item in shown]
+        names = [self._ends(item) for item in shown]
         width = max(map(cell_len, names))
         room = max(self.width - width - 38, 12)
         self.line()
@@ -145,6 +146,15 @@ class _LandscapePage(Page):
         self.lines(lines)
         if len(shown) < len(chosen):
             self.paragraph(f"and {len(chosen) - len(shown):,} more; --all draws every one", "dim")
+
+    def _tops(self, landscape: LossLandscape) -> None:
+        """Say of each path that ends a bar what its highest point is."""
+        ends = [item for item in landscape.passes if item.in_tree]
+        if ends:
+            self.line()
+            self.line("highest points of the paths that end a bar", "bold")
+        for item in ends:
+            self.paragraph(f"{self._ends(item)}  {at_top(item)}")
 
     @property
     def signs_to(self) -> str:
@@ -171,6 +181,9 @@ class _LandscapePage(Page):
         label = Text(self._short(name))
         label.align("left", self.label)
         self.lines([label.append("  ").append(drawing, style)])
+
+    def _ends(self, item: Pass) -> str:
+        return f"{self._short(item.first)} {self.signs_to} {self._short(item.second)}"
 
     def _short(self, name: str) -> str:
         return self.signs.short(self.short[name], 22)
