@@ -103,7 +103,7 @@ def test_settings_and_where_they_come_from(check, tmp_path):
     (tmp_path / "onnxtop.toml").write_text(
         '[thresholds]\n"np.normalized" = {min = 0.05}\n[ignore-layers]\nOT2 = ["a"]'
     )
-    result = check("--show-settings", "--fail-on", "warning")
+    result = check("--show-settings", "--fail-on", "warning", "--no-standardise", "--rescale")
     assert result.exit_code == 0
     lines = {line.split(" = ")[0]: line for line in result.stdout.splitlines()}
     assert lines["fail-on"].endswith("# --fail-on")
@@ -111,6 +111,8 @@ def test_settings_and_where_they_come_from(check, tmp_path):
     assert lines["thresholds"].endswith(f"# {tmp_path / 'onnxtop.toml'}")
     assert lines["ignore-layers"].startswith('ignore-layers = {"OT2" = ["a"]}')
     assert lines["convention"].endswith("# default")
+    assert re.fullmatch(r"standardise = false +# --no-standardise", lines["standardise"])
+    assert re.fullmatch(r"rescale = true +# --rescale", lines["rescale"])
 
 
 def test_settings_that_are_shown_can_be_a_file(check, tmp_path):

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from onnxtop.auditing.options import AuditOptions
 from onnxtop.errors import ModelError, UsageError
+from onnxtop.options import declared
 from onnxtop.render import render
 from onnxtop.results.outcome import FailedModel
 from onnxtop.results.report import Report, Settings, ToolInfo
@@ -142,7 +144,7 @@ def test_a_baseline_that_is_not_there_or_not_text(tmp_path: Path) -> None:
 def test_what_can_be_compared() -> None:
     report = of_model("a.onnx")
     assert incomparable(report, of_model("b.onnx")) == ""
-    shown = dataclasses.replace(report.settings, layers="fc")
+    shown = dataclasses.replace(report.settings, layers="fc", sortedness=True)
     assert incomparable(dataclasses.replace(report, settings=shown), report) == ""
 
 
@@ -162,6 +164,11 @@ def test_what_cannot_be_compared() -> None:
     )
     assert incomparable(quick, report, flags).startswith(
         "the baseline was made without --quick, this report with"
+    )
+    vanilla = dataclasses.replace(report, settings=dataclasses.replace(report.settings, standardise=False))
+    flags = {name: each.flag for name, each in declared(AuditOptions).items()}
+    assert incomparable(report, vanilla, flags).startswith(
+        "the baseline was made with --no-standardise, this report without"
     )
     part = dataclasses.replace(report, settings=dataclasses.replace(report.settings, layers="fc"))
     assert "only layers matching 'fc'" in incomparable(report, part)
