@@ -21,8 +21,9 @@ TERMS = (
         what="still untrained: the rule looks-untrained speaks for the last checkpoint. learning: none of "
         "the others. settled: from the checkpoint since on, mean NP stays within 1 % of its last value, no "
         "checkpoint moves the weights by more than 3 %, and at least two follow. diverged: weights or the "
-        "loss are not finite, or the largest weight grew tenfold from one checkpoint to the next, or a "
-        "hundredfold over all. nothing moved: all hold the same weights. too short to tell: there is one.",
+        "loss are not finite, or the largest weight grew tenfold from one checkpoint to the next (a "
+        "hundredfold out of a fresh network), or a hundredfold over all. nothing moved: all hold the same "
+        "weights. too short to tell: there is one.",
         limits="settled says that nothing moves, not that the network is good: a learning rate of nearly 0 "
         "settles any run.",
         source=_PAGE,

@@ -21,6 +21,8 @@ from onnxtop.tracing.cache import content
 from onnxtop.tracing.series import Place, natural, step_of
 from onnxtop.tracing.story import Series
 
+_PARTLY = "a file that it keeps weights in is not there"
+
 Signature = tuple[tuple[str, int, int, int], ...]
 """Name, bytes, time and number of each file of a checkpoint: other ones are another checkpoint."""
 
@@ -64,6 +66,8 @@ class Watch:
         new = [path for path in still if now[path] != self._done.get(path)]
         for gone in self.waiting.keys() - now.keys():
             del self.waiting[gone]
+        for path in (path for path, mark in now.items() if mark is None):
+            self.waiting[path] = FailedModel(path, ModelError.exit_code, _PARTLY)
         return sorted(new, key=natural)
 
     def _files(self) -> list[str]:

@@ -111,6 +111,14 @@ def test_an_exploding_scale(tmp_path):
     assert events == [("exploded", None, "step_300")]
 
 
+def test_the_first_steps_of_a_fresh_network_may_raise_its_largest_weight(tmp_path):
+    run = course(4)
+    run[0] = [w / 20 for w in run[0]]
+    trace, events = told(tmp_path, run)
+    assert trace.measured[1].scale > 10 * trace.measured[0].scale
+    assert (trace.verdict.course, events) == ("learning", [])
+
+
 def test_a_run_that_is_no_run(tmp_path):
     (weights,) = course(1)
     trace, events = told(tmp_path / "same", [weights, weights, weights])

@@ -77,13 +77,16 @@ def test_a_file_that_is_written_slowly(run, folder, monkeypatch):
     assert next(seen.acts, None) is None
 
 
-def test_what_never_becomes_whole_is_told(run, folder, monkeypatch):
+def test_what_never_becomes_whole_is_told(run, samples, folder, monkeypatch):
     (folder / "cut.onnx").write_bytes(run[0].read_bytes()[:1000] + b"\xff")
+    shutil.copy(samples / "mlp_torch_external.onnx", folder)
     shutil.copy(run[1], folder)
     seen = Folder(folder, monkeypatch, [nothing])
     assert seen.steps(1) == ["step_100"]
-    (failed,) = seen.watch.waiting.values()
-    assert (failed.path, failed.code) == (str(folder / "cut.onnx"), 3)
+    told = {Path(failed.path).stem: (failed.code, failed.message) for failed in seen.watch.waiting.values()}
+    assert told["mlp_torch_external"] == (3, "a file that it keeps weights in is not there")
+    assert told["cut"][0] == 3
+    assert len(told) == 2
 
 
 def test_files_that_are_replaced_touched_and_deleted(run, folder, monkeypatch):
