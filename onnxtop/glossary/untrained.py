@@ -12,8 +12,8 @@ SMALLEST_LAYER, SMALLEST_SIDE = 1024, 8
 """Weights of a layer, and rows and columns of each block, below which it cannot be called exchangeable."""
 
 NEARLY_EMPTY = 0.08
-"""Share of weights that are not zero below which the spectrum says nothing: of random matrices with 2 to 5 %
-it finds structure in 5 to 40 %, with 8 % and more in 1 to 3 %."""
+"""Share of weights that are not zero below which the spectrum says nothing: of random matrices with 1 to 2 %
+it finds structure in 20 to 50 %, with 5 % in 2 to 9 %, with 8 % and more in at most 4 %."""
 
 TOO_SMALL = "too small to be called exchangeable"
 EMPTY = "too few of its weights are not zero for the spectrum"

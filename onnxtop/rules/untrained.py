@@ -68,8 +68,8 @@ def looks_untrained(report: Report, policy: Policy) -> Found:
     what="The weights of a layer cannot be told from their own shuffles.",
     why="Nothing in them shows that the layer was trained; nothing shows that it was not.",
     how=f"{STRUCTURE} No structure, and nothing else that speaks for a fresh start.",
-    false_alarms="Small layers, in which a few hundred steps leave no trace that these statistics see; layers "
-    "that training with normalisations made even.",
+    false_alarms="Small layers, in which a few hundred steps leave no trace that these statistics see; "
+    "layers that training with normalisations made even.",
     source=_SOURCE,
 )
 def no_structure(report: Report, policy: Policy) -> Found:

@@ -4,7 +4,7 @@ import pytest
 
 from onnxtop.render import RenderOptions
 from onnxtop.render.report.markdown import render
-from onnxtop.results.report import Finding
+from onnxtop.results.report import Finding, LayerPersistence
 
 
 def table_of(text):
@@ -67,3 +67,11 @@ def test_bars_are_a_column_where_they_are_known(typical, report, layer):
     assert first.split(" | ")[-2] == "30"
     assert second.split("|")[-3].strip() == ""
     assert "bars" not in table_of(render([report(layer())], RenderOptions()))[0]
+
+
+def test_the_excess_stands_beside_z(report, layer):
+    measured = LayerPersistence(2.0, 0.5, null_mean=0.45, null_std=0.01, z=5.0, excess=0.05, excess_share=0.1)
+    page = table_of(render([report(layer(neural_persistence=measured), layer("b"))], RenderOptions()))
+    assert "| NP | total | z | excess |" in page[0]
+    assert "| 5.0 | 10.0 % |" in page[2]
+    assert "|  |  |" in page[3]

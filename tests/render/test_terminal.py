@@ -99,6 +99,14 @@ def test_sortedness_only_if_it_was_measured(report, layer):
     assert "sortedness" in text
 
 
+@pytest.mark.parametrize(("width", "shown"), [(80, True), (79, False)])
+def test_the_excess_stands_beside_z_where_there_is_room(report, layer, width, shown):
+    measured = LayerPersistence(1.0, 0.5, z=100.0, excess=-0.06, excess_share=-0.12)
+    text = render([report(layer(neural_persistence=measured))], RenderOptions(width=width))
+    assert ("100.0  -12.0 %" in text) == shown
+    assert "100.0" in text
+
+
 def test_empty_models_say_why(report):
     assert "nothing to analyse: the model has no weight tensors" in render([report()], RenderOptions())
 
