@@ -155,7 +155,6 @@ def polish(
     given, slope = gradient(start)
     if not (math.isfinite(given) and np.isfinite(slope).all()):
         return start, Certificate("not finite", given, given=given)
-    tolerance = max(tolerance, _ROUNDING * abs(given))
     way = [_Halt(0, given, start)]
     verdict: Verdict | None = None
     while verdict is None:
@@ -163,9 +162,11 @@ def polish(
         most = min(whole, budget - spent) if budget else LOOK
         down = descend(gradient, way[-1].point, iterations=most, gradients=most, memory=MEMORY, stop=stop)
         way.append(_Halt(spent + down.gradients, down.loss, down.point))
-        if not held and falls_for_ever(gradient, down.point, parts, tolerance):
+        real = max(tolerance, _ROUNDING * abs(down.loss))
+        long = not budget or most == whole or down.gradients < most
+        if not held and falls_for_ever(gradient, down.point, parts, real):
             verdict = "falls for ever"
-        elif down.gain < tolerance and most in (whole, LOOK) and not stop():
+        elif down.gain < real and long and not stop():
             verdict = "minimum"
         elif way[-1].spent >= budget or stop():
             verdict = "unfinished"

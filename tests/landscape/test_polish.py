@@ -91,6 +91,19 @@ class TestPolish:
         assert further > 1e-6
         assert certificate.gain > 0.1 * further
 
+    def test_what_is_nothing_far_up_is_something_below(self):
+        net = TanhNet(4)
+        start = net.start(0) * 1000  # a loss of 2e4 is rounded by more than is to be gained at the bottom
+        _, certificate = polish(net.gradient, start)
+        assert certificate.given > 1e4
+        assert certificate.verdict == "minimum"
+        assert certificate.gain < 1e-6
+
+    def test_at_rest_before_its_budget_ends(self):
+        _, whole = polish(bowl, np.ones(3))
+        _, certificate = polish(bowl, np.ones(3), budget=whole.gradients + 20)
+        assert certificate.verdict == "minimum"
+
     def test_without_a_budget_it_stays_and_looks(self):
         point, certificate = polish(bowl, np.ones(3), budget=0)
         assert np.array_equal(point, np.ones(3))
