@@ -5,6 +5,7 @@ Every height is the height of a path that was found, so deaths, lengths and scor
 """
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from onnxtop.results.plain import plain
@@ -47,15 +48,31 @@ class Minimum:
     partner: str | None
 
 
+class Top(StrEnum):
+    """What the highest point of a path was shown to be.
+
+    A pass: the gradient is short and a direction leads down. Flat: the gradient is short and none does. Level:
+    no point is higher than the higher end, so there is nothing to pass. Beside: a pass was found, but no path
+    through it is as low. Stuck, budget: no step led on, or the gradients were spent. Unrefined: nobody looked.
+    """
+
+    PASS = "pass"
+    FLAT = "flat"
+    LEVEL = "level"
+    BESIDE = "beside"
+    STUCK = "stuck"
+    BUDGET = "budget out"
+    UNREFINED = "not refined"
+
+
 @dataclass(frozen=True)
 class Pass:
     """The best path found between two minima.
 
     ``height`` is its largest loss and ``straight`` that of the straight line, None if not finite;
     ``positions`` (0 to 1) and ``losses`` are its profile; ``in_tree`` says that it ends a bar.
-    ``refined`` says what its highest point was shown to be: ``pass``, ``flat``, ``level``, ``beside``,
-    ``stuck``, ``budget``, or nothing where it was not looked at; ``gradient_norm`` is the length of the
-    gradient there, ``curvature`` and ``second_curvature`` are the two lowest curvatures of the loss.
+    ``top`` says what its highest point was shown to be; ``gradient_norm`` is the length of the gradient
+    there, ``curvature`` and ``second_curvature`` are the two lowest curvatures of the loss.
     """
 
     first: str
@@ -66,7 +83,7 @@ class Pass:
     gradients: int
     evaluations: int
     in_tree: bool
-    refined: str
+    top: Top
     gradient_norm: float | None
     curvature: float | None
     second_curvature: float | None

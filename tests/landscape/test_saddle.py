@@ -50,7 +50,7 @@ PASSES = {(0, 1): ([-0.822, 0.624], -40.66484351), (1, 2): ([0.212, 0.293], -72.
 
 
 @pytest.mark.parametrize("ends", PASSES)
-@pytest.mark.parametrize("gradients", [60, 1000])
+@pytest.mark.parametrize("gradients", [90, 1000])
 def test_known_saddles(ends, gradients):
     near, wanted = PASSES[ends]
     exact = root(lambda point: muller_brown(point)[1], near, tol=1e-12).x
