@@ -92,7 +92,7 @@ def refine_path(
     >>> ends = np.array([-1.0, 0.0]), np.array([1.0, 0.0])
     >>> saddle = refine_path(lambda x: hill(x)[0], hill, find_path(lambda x: hill(x)[0], hill, *ends)).saddle
     >>> saddle.outcome, saddle.curvature < 0 < saddle.second
-    (<Top.PASS: 'pass'>, True)
+    (<Top.SADDLE: 'pass'>, True)
     """
     own = Meter(gradients) if meter is None else meter.part(gradients)
     counted = own.counting(loss)
@@ -348,6 +348,6 @@ class _Climb:
         values = self._space(place, _LAST).values
         outcome = Top.BESIDE if beside else self.outcome
         if place.is_flat(SMALL):
-            outcome = Top.PASS if values[0] < 0 else Top.FLAT
+            outcome = Top.SADDLE if values[0] < 0 else Top.FLAT
         second = float(values[1]) if values.size > 1 else None
         return Saddle(place.point, place.loss, place.norm, float(values[0]), second, outcome)

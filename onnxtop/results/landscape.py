@@ -51,12 +51,12 @@ class Minimum:
 class Top(StrEnum):
     """What the highest point of a path was shown to be.
 
-    A pass: the gradient is short and a direction leads down. Flat: the gradient is short and none does. Level:
-    no point is higher than the higher end, so there is nothing to pass. Beside: a pass was found, but no path
-    through it is as low. Stuck, budget: no step led on, or the gradients were spent. Unrefined: nobody looked.
+    A pass: the gradient is short and a direction leads down. Flat: the gradient is short and none does.
+    Level: no point is higher than the higher end, so there is nothing to pass. Beside: a pass was found, but
+    no path through it is as low. Stuck, budget out: no step led on, or the gradients were spent.
     """
 
-    PASS = "pass"
+    SADDLE = "pass"
     FLAT = "flat"
     LEVEL = "level"
     BESIDE = "beside"

@@ -26,18 +26,18 @@ def small(value: float | None, undefined: str = "") -> str:
 def at_top(item: Pass) -> str:
     """Say what the highest point of a path was shown to be.
 
-    >>> at_top(Pass("a", "b", "neb", 0.5, 0.6, 9, 9, True, Top.PASS, 2e-6, -0.3, 0.1, (), ()))
+    >>> at_top(Pass("a", "b", "neb", 0.5, 0.6, 9, 9, True, Top.SADDLE, 2e-6, -0.3, 0.1, (), ()))
     'pass: gradient 2e-06, one direction down'
     """
     words = _AT_TOP[item.top]
-    if item.top is Top.PASS and (item.second_curvature or 0) < 0:
+    if item.top is Top.SADDLE and (item.second_curvature or 0) < 0:
         words = words.replace("one direction", "two directions or more")
     gradient = "" if item.gradient_norm is None else f"gradient {item.gradient_norm:.0e}"
     return words.format(gradient=gradient).removesuffix("; ")
 
 
 _AT_TOP = {
-    Top.PASS: "pass: {gradient}, one direction down",
+    Top.SADDLE: "pass: {gradient}, one direction down",
     Top.FLAT: "flat: {gradient}, no direction down",
     Top.LEVEL: "no barrier: its height is that of the higher end",
     Top.BUDGET: "not refined, budget out; {gradient}",
