@@ -64,14 +64,14 @@ TERMS = (
     Term(
         name="saddle",
         title="what the highest point of a path was shown to be",
-        what="pass: the gradient is at most 1e-4 (1 + loss) and one direction leads down. flat: the gradient is "
-        "that short and none does. no barrier (level): no point is higher than the higher end. not refined: "
-        "nobody looked, the budget was out, no step led on (stuck), or paths through the pass that was found "
-        "are higher (beside). Curvatures: the two lowest that were met.",
-        limits="Upper bounds of the two lowest eigenvalues of the Hessian: a second one below 0 proves that two "
-        "directions lead down, one above does not prove that only one does.",
-        source=f"{_PAGE}, Passes; Henkelman and Jónsson, J. Chem. Phys. 111 (1999); Baker, J. Comput. Chem. 7 "
-        "(1986)",
+        what="pass: the gradient is at most 1e-4 (1 + loss) and one direction leads down. flat: the "
+        "gradient is that short and none does. no barrier (level): no point is higher than the higher end. "
+        "not refined: nobody looked, the budget was out, no step led on (stuck), or paths through the pass "
+        "that was found are higher (beside). Curvatures: the two lowest that were met.",
+        limits="They are upper bounds of the two lowest eigenvalues of the Hessian: a second one below 0 "
+        "proves that two directions lead down, one above does not prove that only one does.",
+        source=f"{_PAGE}, Passes; Henkelman and Jónsson, J. Chem. Phys. 111 (1999); Baker, J. Comput. "
+        "Chem. 7 (1986)",
         also=(
             "top",
             "flat",
@@ -142,9 +142,9 @@ TERMS = (
     Term(
         name="aligned",
         title="hidden units renumbered before a path is looked for",
-        what="Those of one end to lie near those of the other, by weight matching, with signs flipped between "
-        "odd functions and, without l2, scaled around ReLU; the function stays what it is. An operation that is "
-        "not known to treat units alike holds them in place; bounds are looser then.",
+        what="Those of one end to lie near those of the other, by weight matching, with signs flipped "
+        "between odd functions and, without l2, scaled around ReLU; the function stays what it is. An "
+        "operation that is not known to treat units alike holds them in place; bounds are looser then.",
         source=f"{_PAGE}, Alignment; Ainsworth et al., Git Re-Basin (arXiv 2209.04836)",
         also=(
             "not aligned",
