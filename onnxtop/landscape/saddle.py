@@ -319,6 +319,8 @@ class _Climb:
         basis: list[Floats] = []
         images: list[Floats] = []
         waiting = [place.mode, place.slope]
+        if not aside:  # where the gradient is 0 it leads to no other direction
+            waiting.append(np.random.default_rng(0).standard_normal(place.point.size))
         norm = place.norm
         while waiting and len(basis) < min(most, place.point.size):
             vector = waiting.pop(0)
