@@ -94,12 +94,40 @@ TERMS = (
             "height",
             "height <=",
             "straight",
-            "saddle",
             "path",
             "paths",
             "ends a bar",
             "in_tree",
             "from the lower end of the path to the higher",
+        ),
+    ),
+    Term(
+        name="saddle",
+        title="what the highest point of a path was shown to be",
+        what="pass: the gradient is at most 1e-4 (1 + loss) and one direction leads down. flat: the "
+        "gradient is that short and none does. no barrier (level): no point is higher than the higher end. "
+        "not refined: nobody looked, the budget was out, no step led on (stuck), or paths through the pass "
+        "that was found are higher (beside). Curvatures: the two lowest that were met.",
+        limits="They are upper bounds of the two lowest eigenvalues of the Hessian: a second one below 0 "
+        "proves that two directions lead down, one above does not prove that only one does.",
+        source=f"{_PAGE}, Passes; Henkelman and Jónsson, J. Chem. Phys. 111 (1999); Baker, J. Comput. "
+        "Chem. 7 (1986)",
+        also=(
+            "top",
+            "flat",
+            "level",
+            "beside",
+            "stuck",
+            "not refined",
+            "refined",
+            "no barrier: its height is that of the higher end",
+            "budget out",
+            "one direction down",
+            "two directions or more down",
+            "no direction down",
+            "down",
+            "second_curvature",
+            "highest points of the paths that end a bar",
         ),
     ),
     Term(
@@ -154,10 +182,20 @@ TERMS = (
     Term(
         name="aligned",
         title="hidden units renumbered before a path is looked for",
-        what="Those of one end to lie near those of the other, by weight matching; the function stays "
-        "what it is.",
-        source=f"{_PAGE}, Paths; Ainsworth et al., Git Re-Basin (arXiv 2209.04836)",
-        also=("not aligned", "alignment", "renumbered", "holds units in place", "units", "unit"),
+        what="Those of one end to lie near those of the other, by weight matching, with signs flipped "
+        "between odd functions and, without l2, scaled around ReLU; the function stays what it is. An "
+        "operation that is not known to treat units alike holds them in place; bounds are looser then.",
+        source=f"{_PAGE}, Alignment; Ainsworth et al., Git Re-Basin (arXiv 2209.04836)",
+        also=(
+            "not aligned",
+            "alignment",
+            "renumbered",
+            "scaled",
+            "holds units in place",
+            "bounds are looser",
+            "units",
+            "unit",
+        ),
     ),
     Term(
         name="optimiser",

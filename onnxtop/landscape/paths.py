@@ -43,6 +43,7 @@ from onnxtop.landscape.chain import (
 )
 from onnxtop.landscape.options import PathOptions
 from onnxtop.loss.descent import Floats, Gradient
+from onnxtop.results.landscape import Top
 
 FLAT = 1e-7
 """A path this little (relative to 1 + loss) above its higher end is as low as float32 can tell."""
@@ -64,10 +65,7 @@ class Saddle:
         The two lowest curvatures met: upper bounds of the two lowest eigenvalues of the Hessian, so a second
         one below 0 proves that two directions lead down. None where they were not looked for.
     outcome
-        ``pass``: the gradient is short and one direction or more leads down. ``flat``: the gradient is short,
-        and no direction leads down. ``level``: no point is higher than the higher end, so there is nothing to
-        pass. ``budget``, ``stuck``: the gradients were spent, or no step made the gradient shorter.
-        ``beside``: a pass was found, but no path through it is as low as this one.
+        What it was shown to be.
     """
 
     point: Floats
@@ -75,7 +73,7 @@ class Saddle:
     gradient_norm: float | None
     curvature: float | None
     second: float | None
-    outcome: str
+    outcome: Top
 
 
 @dataclass(frozen=True, eq=False)

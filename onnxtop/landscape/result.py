@@ -10,7 +10,7 @@ import numpy as np
 from onnxtop.landscape.minima import Point
 from onnxtop.landscape.polish import NEGLIGIBLE, judged, rest
 from onnxtop.landscape.search import Found
-from onnxtop.results.landscape import LossLandscape, Minimum, Pass, Score
+from onnxtop.results.landscape import LossLandscape, Minimum, Pass, Score, Top
 from onnxtop.topology.barcode import Barcode, direct_barcode, merge_tree_barcode, to_score
 
 
@@ -136,7 +136,7 @@ def _pass(item: Found, names: Sequence[str], in_tree: bool) -> Pass:
         gradients=path.gradients,
         evaluations=path.evaluations,
         in_tree=in_tree,
-        refined="" if saddle is None else saddle.outcome,
+        top=Top.UNREFINED if saddle is None else saddle.outcome,
         gradient_norm=None if saddle is None else saddle.gradient_norm,
         curvature=None if saddle is None else saddle.curvature,
         second_curvature=None if saddle is None else saddle.second,

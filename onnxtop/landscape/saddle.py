@@ -24,6 +24,7 @@ from onnxtop.landscape.band import relaxed
 from onnxtop.landscape.chain import Loss, Meter, between, shares_of
 from onnxtop.landscape.paths import FLAT, LossPath, Saddle, measured
 from onnxtop.loss.descent import Floats, Gradient, hessian_product
+from onnxtop.results.landscape import Top
 
 SMALL = 1e-4
 """A gradient this short (relative to 1 + loss) is that of a pass."""
@@ -91,7 +92,7 @@ def refine_path(
     >>> ends = np.array([-1.0, 0.0]), np.array([1.0, 0.0])
     >>> saddle = refine_path(lambda x: hill(x)[0], hill, find_path(lambda x: hill(x)[0], hill, *ends)).saddle
     >>> saddle.outcome, saddle.curvature < 0 < saddle.second
-    ('pass', True)
+    (<Top.SADDLE: 'pass'>, True)
     """
     own = Meter(gradients) if meter is None else meter.part(gradients)
     counted = own.counting(loss)
@@ -100,7 +101,7 @@ def refine_path(
     if not np.isfinite(path.height):
         saddle = None
     elif path.is_level:
-        saddle = Saddle(path.top, path.height, None, None, None, "level")
+        saddle = Saddle(path.top, path.height, None, None, None, Top.LEVEL)
     else:
         best, saddle = _through(counted, climb, path)
     if meter is not None:
@@ -114,23 +115,24 @@ def _through(loss: Loss, climb: "_Climb", path: LossPath) -> tuple[LossPath, Sad
 
     In turns, the pass is looked for from the top, and the path is made finer around the top and relaxed.
     """
-    beside, place = False, None
+    now, place, beside = path, None, False
     for _ in range(_ROUNDS):
-        place = climb.end(path.top, path.direction, path.spacing)
+        place = climb.end(now.top, now.direction, now.spacing)
         if place is None:
             break
         slack = FLAT * (1 + abs(path.height))  # as far as float32 can tell they are as high
-        if place.is_flat(SMALL) or place.loss < path.height:
-            through = _lowest_through(loss, climb, path, place)
-            beside = place.is_flat(SMALL) and through.height > path.height + slack
+        if flat := place.is_flat(SMALL):
+            through = _lowest_through(loss, climb, now, place)
             path = through if through.height <= path.height else path
-            if place.is_flat(SMALL) and max(through.height, path.height) <= place.loss + slack:
+            if through.height <= path.height + slack and path.height <= place.loss + slack:
                 return path, climb.judged(place)
-        finer = climb.finer(path)
+            now = through
+        beside = flat and now.height > path.height
+        finer = climb.finer(now)
         if finer is None:
             break
-        relaxed = measured(loss, finer)
-        path = relaxed if relaxed.height < path.height else path
+        now = measured(loss, finer)
+        path = now if now.height < path.height else path
     here = place is not None and np.array_equal(place.point, path.top)
     return path, climb.judged(place if here and place is not None else path, beside=beside)
 
@@ -233,7 +235,7 @@ class _Climb:
     gradient: Gradient
     meter: Meter
     size: int
-    outcome: str = "budget"
+    outcome: Top = Top.BUDGET
 
     def end(self, point: Floats, mode: Floats, radius: float) -> _Place | None:
         """Return the point with the shortest gradient on the way from a point; None if not even one is left.
@@ -250,7 +252,7 @@ class _Climb:
             if place.is_flat(_ENOUGH):
                 break
             if self.meter.left < 2 * min(_LEAST, point.size) + 1 + 2 * self.aside or self.meter.used > most:
-                self.outcome = "budget"
+                self.outcome = Top.BUDGET
                 break
             space = self._space(place, _DIRECTIONS, 2 * self.aside)
             place, radius = self._ahead(replace(place, mode=space.vectors[0]), space, min(radius, limit))
@@ -277,7 +279,7 @@ class _Climb:
         last = min(int(np.searchsorted(shares, path.summit)) + _BESIDE, len(shares) - 1)
         steps = min(int((self.meter.left - 2 * self.aside) // 3) // (_FINER - 2), _STEPS)
         if steps < 2:
-            self.outcome = "budget"
+            self.outcome = Top.BUDGET
             return None
         within = between(path.points, shares, np.linspace(shares[first], shares[last], _FINER))
         ends = self.gradient(within[0])[0], self.gradient(within[-1])[0]
@@ -309,7 +311,7 @@ class _Climb:
                 if miss < _MISS or ahead.norm < _SHORTER * place.norm:
                     return ahead, radius * (2.0 if miss < _MISS / 2 else 1.0)
             radius = min(radius, length) / 4
-        self.outcome = "stuck" if self.meter.left > 0 else "budget"
+        self.outcome = Top.STUCK if self.meter.left > 0 else Top.BUDGET
         return None, radius
 
     def _space(self, place: _Place, most: int, aside: int = 0) -> _Space:
@@ -317,6 +319,8 @@ class _Climb:
         basis: list[Floats] = []
         images: list[Floats] = []
         waiting = [place.mode, place.slope]
+        if not aside:  # where the gradient is 0 it leads to no other direction
+            waiting.append(np.random.default_rng(0).standard_normal(place.point.size))
         norm = place.norm
         while waiting and len(basis) < min(most, place.point.size):
             vector = waiting.pop(0)
@@ -342,10 +346,10 @@ class _Climb:
         place = top if isinstance(top, _Place) else self.look(top.top, top.direction)
         if place is None:
             assert isinstance(top, LossPath)
-            return Saddle(top.top, top.height, None, None, None, "budget")
+            return Saddle(top.top, top.height, None, None, None, Top.BUDGET)
         values = self._space(place, _LAST).values
-        outcome = "beside" if beside else self.outcome
+        outcome = Top.BESIDE if beside else self.outcome
         if place.is_flat(SMALL):
-            outcome = "pass" if values[0] < 0 else "flat"
+            outcome = Top.SADDLE if values[0] < 0 else Top.FLAT
         second = float(values[1]) if values.size > 1 else None
         return Saddle(place.point, place.loss, place.norm, float(values[0]), second, outcome)

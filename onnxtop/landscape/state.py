@@ -15,6 +15,7 @@ from onnxtop.landscape.paths import LossPath, Saddle
 from onnxtop.landscape.search import Found
 from onnxtop.loss.data import Data
 from onnxtop.loss.descent import Floats
+from onnxtop.results.landscape import Top
 
 
 @dataclass(eq=False)
@@ -90,7 +91,8 @@ def _packed(item: Found, arrays: dict[str, Any], number: int) -> dict[str, Any]:
 def _unpacked(values: dict[str, Any], arrays: Mapping[str, Any], number: int) -> Found:
     path = values.pop("path")
     saddle = path.pop("saddle")
-    saddle = None if saddle is None else Saddle(**saddle, point=arrays[f"top_{number}"])
+    if saddle is not None:
+        saddle = Saddle(**{**saddle, "outcome": Top(saddle["outcome"])}, point=arrays[f"top_{number}"])
     own = {name: arrays[f"{name}_{number}"] for name in _ARRAYS}
     return Found(**values, path=LossPath(**path, **own, saddle=saddle))
 

@@ -64,7 +64,7 @@ def _points(landscape: LossLandscape, item: Pass, path: LossPath) -> bytes:
         "first": item.first,
         "second": item.second,
         "height": item.height,
-        "refined": item.refined,
+        "top": item.top,
         "gradient_norm": item.gradient_norm,
         "curvature": item.curvature,
         "second_curvature": item.second_curvature,

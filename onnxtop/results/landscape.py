@@ -6,6 +6,7 @@ where that is nothing beside it, an interval otherwise. Figures that are not def
 """
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from onnxtop.results.plain import plain
@@ -63,15 +64,31 @@ class Minimum:
     partner: str | None
 
 
+class Top(StrEnum):
+    """What the highest point of a path was shown to be.
+
+    A pass: the gradient is short and a direction leads down. Flat: the gradient is short and none does.
+    Level: no point is higher than the higher end, so there is nothing to pass. Beside: a pass was found, but
+    no path through it is as low. Stuck, budget out: no step led on, or the gradients were spent.
+    """
+
+    SADDLE = "pass"
+    FLAT = "flat"
+    LEVEL = "level"
+    BESIDE = "beside"
+    STUCK = "stuck"
+    BUDGET = "budget out"
+    UNREFINED = "not refined"
+
+
 @dataclass(frozen=True)
 class Pass:
     """The best path found between two minima.
 
     ``height`` is its largest loss and ``straight`` that of the straight line, None if not finite;
     ``positions`` (0 to 1) and ``losses`` are its profile; ``in_tree`` says that it ends a bar.
-    ``refined`` says what its highest point was shown to be: ``pass``, ``flat``, ``level``, ``beside``,
-    ``stuck``, ``budget``, or nothing where it was not looked at; ``gradient_norm`` is the length of the
-    gradient there, ``curvature`` and ``second_curvature`` are the two lowest curvatures of the loss.
+    ``top`` says what its highest point was shown to be; ``gradient_norm`` is the length of the gradient
+    there, ``curvature`` and ``second_curvature`` are the two lowest curvatures of the loss.
     """
 
     first: str
@@ -82,7 +99,7 @@ class Pass:
     gradients: int
     evaluations: int
     in_tree: bool
-    refined: str
+    top: Top
     gradient_norm: float | None
     curvature: float | None
     second_curvature: float | None

@@ -65,6 +65,17 @@ def test_json_to_stdout(run):
     assert found["score"]["bound"] == "upper"
 
 
+def test_paths_and_passes_go_to_a_folder(run, tmp_path):
+    arguments = ("--gradients", "54", "--write-path")
+    result = run(*TWO, *arguments, "made")
+    assert result.exit_code == 0, result.output
+    names = sorted(path.name for path in (tmp_path / "made").iterdir())
+    assert names == ["02-seed_2-seed_1.npz", "02-seed_2-seed_1.onnx"]
+    assert run(*TWO, *arguments, "again", "-j", "2").exit_code == 0
+    for name in names:
+        assert (tmp_path / "made" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -75,6 +86,12 @@ def test_json_to_stdout(run):
         ([*TWO, "-o", "none/x.svg"], 2, "there is no folder"),
         ([TWO[0], str(SAMPLES / "mlp_jax.onnx")], 2, "difference at parameter 1"),
         ([*TWO, "--finder", "magic"], 2, "is not one of"),
+        ([*TWO, "--write-path", "none/x"], 2, "none/x: wanted a folder, or a place for a new one"),
+        (
+            [*TWO, "--write-path", str(Path(TWO[0]).parent)],
+            2,
+            "wanted another folder than that of the models",
+        ),
     ],
 )
 def test_bad_input(run, arguments, code, words):

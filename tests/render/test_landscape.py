@@ -8,7 +8,7 @@ from onnxtop.render import RenderOptions
 from onnxtop.render.landscape import json as landscape_json, svg as landscape_svg
 from onnxtop.render.landscape.facts import at_most, short_names
 from onnxtop.render.landscape.terminal import render
-from onnxtop.results.landscape import LossLandscape, Minimum, Pass, Score
+from onnxtop.results.landscape import LossLandscape, Minimum, Pass, Score, Top
 
 NAMES = ("folder/deep & wide.onnx", "folder/\x1b[31mred.onnx", "seed 7")
 
@@ -48,7 +48,7 @@ def path(first, second, height, in_tree=True):
         90,
         40,
         in_tree,
-        "pass",
+        Top.SADDLE,
         2e-6,
         -0.5,
         0.1,

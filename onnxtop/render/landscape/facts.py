@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from onnxtop.render.cells import without_common_ends
 from onnxtop.render.text import counted, figure
-from onnxtop.results.landscape import LossLandscape, Pass
+from onnxtop.results.landscape import LossLandscape, Pass, Top
 
 
 def at_most(value: float | None, sign: str = "<=") -> str:
@@ -49,24 +49,24 @@ def small(value: float | None, undefined: str = "") -> str:
 def at_top(item: Pass) -> str:
     """Say what the highest point of a path was shown to be.
 
-    >>> at_top(Pass("a", "b", "neb", 0.5, 0.6, 9, 9, True, "pass", 2e-6, -0.3, 0.1, (), ()))
+    >>> at_top(Pass("a", "b", "neb", 0.5, 0.6, 9, 9, True, Top.SADDLE, 2e-6, -0.3, 0.1, (), ()))
     'pass: gradient 2e-06, one direction down'
     """
-    words = _AT_TOP[item.refined]
-    if item.refined == "pass" and (item.second_curvature or 0) < 0:
+    words = _AT_TOP[item.top]
+    if item.top is Top.SADDLE and (item.second_curvature or 0) < 0:
         words = words.replace("one direction", "two directions or more")
     gradient = "" if item.gradient_norm is None else f"gradient {item.gradient_norm:.0e}"
     return words.format(gradient=gradient).removesuffix("; ")
 
 
 _AT_TOP = {
-    "pass": "pass: {gradient}, one direction down",
-    "flat": "flat: {gradient}, no direction down",
-    "level": "no barrier: its height is that of the higher end",
-    "budget": "not refined, budget out; {gradient}",
-    "stuck": "not refined, no step shortens the gradient; {gradient}",
-    "beside": "not refined, paths through the pass nearby are higher; {gradient}",
-    "": "not refined",
+    Top.SADDLE: "pass: {gradient}, one direction down",
+    Top.FLAT: "flat: {gradient}, no direction down",
+    Top.LEVEL: "no barrier: its height is that of the higher end",
+    Top.BUDGET: "not refined, budget out; {gradient}",
+    Top.STUCK: "not refined, stuck: no step leads on; {gradient}",
+    Top.BESIDE: "not refined, the pass is beside: paths through it are higher; {gradient}",
+    Top.UNREFINED: "not refined",
 }
 
 
