@@ -116,7 +116,7 @@ def exchangeability(matrix: Layer, *, seed: int = 0) -> Exchangeability:
     'its columns are of one length'
     >>> weights[:8] *= 3
     >>> exchangeability(weights).structured
-    ('neural persistence', 'concentration')
+    ('neural persistence', 'concentration', 'spectrum')
     """
     blocks = as_blocks(matrix, "matrix")
     measured = evidence(blocks)
