@@ -2,10 +2,11 @@
 
 H. Jónsson, G. Mills, K. Jacobsen, Nudged elastic band method, 1998; G. Henkelman et al., J. Chem. Phys. 113
 (2000), climbing image and tangents; F. Draxler et al., Essentially no barriers in neural network energy
-landscape, arXiv:1803.00885, inserted pivots.
+landscape, arXiv:1803.00885, inserted pivots; D. Sheppard, R. Terrell, G. Henkelman, Optimization methods for
+finding minimum energy paths, J. Chem. Phys. 128 (2008), L-BFGS on the whole band.
 """
 
-import math
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -28,6 +29,9 @@ from onnxtop.loss.descent import Floats, Gradient
 
 ROUNDS = 4
 """Rounds of the elastic band, each with its own pivots."""
+
+MEMORY, ENTRIES = 20, 1 << 26
+"""Moves whose curvatures are remembered, and how many numbers they may take; two are, whatever they take."""
 
 PIVOT = 0.05
 """An edge gets a pivot if it bulges by more than this share of the profile's range."""
@@ -60,12 +64,12 @@ def relaxed(
     meter: Meter,
     climbing: bool,
 ) -> Floats:
-    """Relax a band by FIRE, which finds its own step (Bitzek et al., Phys. Rev. Lett. 97, 2006).
+    """Relax a band by L-BFGS, on all of its points as one.
 
     No point moves further at once than half the mean distance of two points. Stops where the loss is not
     finite.
     """
-    pace = _Pace(np.zeros_like(band[1:-1]))
+    curvatures = _Curvatures(deque(maxlen=max(2, min(MEMORY, ENTRIES // (2 * band.size)))))
     for _ in range(steps):
         if not meter.take(len(band) - 2):
             break
@@ -77,38 +81,59 @@ def relaxed(
         reach = float(np.linalg.norm(np.diff(band, axis=0), axis=1).mean()) / 2
         if reach == 0 or not force.any():
             break
-        band = np.concatenate([band[:1], band[1:-1] + pace.move(force, reach), band[-1:]])
+        band = np.concatenate([band[:1], band[1:-1] + curvatures.move(force, reach), band[-1:]])
         band = _redistributed(band, shares, None if top is None else top + 1)
     return band
 
 
 @dataclass
-class _Pace:
-    """Speed and step of FIRE; the step grows downhill and is halved when the band runs uphill."""
+class _Curvatures:
+    """The curvatures along the last moves of the whole band: they make a force a move (L-BFGS).
 
-    speed: Floats
-    step: float = 0.0
-    mixing: float = 0.1
-    downhill: int = 0
+    The force of a band is no gradient of anything, so there is no value to search along a line; a move that
+    runs against the force makes the band forget.
+    """
+
+    pairs: deque[tuple[Floats, Floats]]
+    last: tuple[Floats, Floats] | None = None
 
     def move(self, force: Floats, reach: float) -> Floats:
         """Return how far each point moves, at most ``reach``."""
-        if not self.step:
-            self.step = math.sqrt(0.1 * reach / float(np.linalg.norm(force, axis=1).max()))
-        power = float(np.vdot(force, self.speed))
-        if power > 0:
-            pull = float(np.linalg.norm(self.speed)) / float(np.linalg.norm(force))
-            self.speed = (1 - self.mixing) * self.speed + self.mixing * pull * force
-            self.downhill += 1
-            if self.downhill > 5:
-                self.step, self.mixing = self.step * 1.1, self.mixing * 0.99
-        elif self.speed.any():
-            self.speed, self.step, self.mixing, self.downhill = 0 * self.speed, self.step / 2, 0.1, 0
-        self.speed = self.speed + self.step * force
-        move = self.step * self.speed
-        lengths = np.linalg.norm(move, axis=1, keepdims=True)
-        capped: Floats = move * np.minimum(1.0, reach / np.maximum(lengths, 1e-300))
-        return capped
+        if self.last is not None:
+            self._learn(force)
+        move = self._scaled(force)
+        if not self.pairs or float(np.vdot(move, force)) <= 0:
+            self.pairs.clear()
+            move = force * (0.1 * reach / _longest(force))
+        move = move * min(1.0, reach / _longest(move))
+        self.last = force, move
+        return move
+
+    def _learn(self, force: Floats) -> None:
+        before, move = self.last or (force, force)
+        change = before - force
+        rise = float(np.vdot(move, change))
+        if rise > 1e-10 * float(np.linalg.norm(move)) * float(np.linalg.norm(change)):
+            self.pairs.append((move, change))
+
+    def _scaled(self, force: Floats) -> Floats:
+        """Return the inverse Hessian that was learnt times a force: the recursion of two loops."""
+        move, parts = force, []
+        for step, change in reversed(self.pairs):
+            part = float(np.vdot(step, move)) / float(np.vdot(step, change))
+            parts.append(part)
+            move = move - part * change
+        if self.pairs:
+            step, change = self.pairs[-1]
+            move = move * (float(np.vdot(step, change)) / float(np.vdot(change, change)))
+        for (step, change), part in zip(self.pairs, reversed(parts), strict=True):
+            move = move + step * (part - float(np.vdot(change, move)) / float(np.vdot(step, change)))
+        return move
+
+
+def _longest(vectors: Floats) -> float:
+    """Return the length of the longest of vectors, which are not all 0."""
+    return max(float(np.linalg.norm(vectors, axis=1).max()), 1e-300)
 
 
 def _force(losses: Floats, slopes: Floats, band: Floats, top: int | None) -> Floats:
