@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from _networks import Dense, Floats
 
-from onnxtop.landscape.alignment import Layout, Member, UnitGroup, align
+from onnxtop.landscape.alignment import Charge, Layout, Member, UnitGroup, align
 from onnxtop.landscape.minima import Draw, fresh, train
 from onnxtop.landscape.options import PathOptions, Training
 from onnxtop.landscape.paths import find_path
@@ -57,9 +57,10 @@ def groups(net: Dense) -> tuple[list[UnitGroup], Layout]:
     found = []
     for number, width in enumerate(net.widths[1:-1]):
         places = np.arange(width)[:, None]
-        carriers = ((2 * number, 0), (2 * number + 1, 0), (2 * number + 2, 1))
-        members = tuple(Member(str(tensor), axis, places) for tensor, axis in carriers)
-        found.append(UnitGroup(width, members, odd=net.activation == "tanh"))
+        carriers = ((2 * number, 0, 1), (2 * number + 1, 0, 1), (2 * number + 2, 1, -1))
+        members = tuple(Member(str(tensor), axis, places, 0, power) for tensor, axis, power in carriers)
+        charge = Charge(odd=net.activation == "tanh", positive=net.activation == "relu")
+        found.append(UnitGroup(width, members, (charge,)))
     return found, layout
 
 
