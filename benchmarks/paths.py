@@ -24,7 +24,7 @@ from _networks import Dense, Floats
 sys.path.append(str(Path(__file__).parents[1]))
 from _claim import DEPTHS, SEEDS, WIDTHS, landscape
 
-from onnxtop.landscape.alignment import Layout, Member, UnitGroup, align
+from onnxtop.landscape.alignment import Charge, Layout, Member, UnitGroup, align
 from onnxtop.landscape.options import PathOptions
 from onnxtop.landscape.paths import find_path
 from onnxtop.loss.descent import descend
@@ -95,9 +95,10 @@ def groups(net: Dense) -> tuple[list[UnitGroup], Layout]:
     found = []
     for number, width in enumerate(net.widths[1:-1]):
         places = np.arange(width)[:, None]
-        carriers = ((2 * number, 0), (2 * number + 1, 0), (2 * number + 2, 1))
-        members = tuple(Member(str(tensor), axis, places) for tensor, axis in carriers)
-        found.append(UnitGroup(width, members, odd=net.activation == "tanh"))
+        carriers = ((2 * number, 0, 1), (2 * number + 1, 0, 1), (2 * number + 2, 1, -1))
+        members = tuple(Member(str(tensor), axis, places, 0, power) for tensor, axis, power in carriers)
+        charge = Charge(odd=net.activation == "tanh", positive=net.activation == "relu")
+        found.append(UnitGroup(width, members, (charge,)))
     return found, layout
 
 

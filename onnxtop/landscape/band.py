@@ -33,6 +33,9 @@ ROUNDS = 4
 MEMORY, ENTRIES = 20, 1 << 26
 """Moves whose curvatures are remembered, and how many numbers they may take; two are, whatever they take."""
 
+STILL = 1e-5
+"""A band rests where no force (relative to 1 + loss) is longer."""
+
 PIVOT = 0.05
 """An edge gets a pivot if it bulges by more than this share of the profile's range."""
 
@@ -67,7 +70,7 @@ def relaxed(
     """Relax a band by L-BFGS, on all of its points as one.
 
     No point moves further at once than half the mean distance of two points. Stops where the loss is not
-    finite.
+    finite, or where the band rests.
     """
     curvatures = _Curvatures(deque(maxlen=max(2, min(MEMORY, ENTRIES // (2 * band.size)))))
     for _ in range(steps):
@@ -79,7 +82,7 @@ def relaxed(
         top = int(inner.argmax()) if climbing else None
         force = _force(np.concatenate([ends[:1], inner, ends[1:]]), slopes, band, top)
         reach = float(np.linalg.norm(np.diff(band, axis=0), axis=1).mean()) / 2
-        if reach == 0 or not force.any():
+        if reach == 0 or _longest(force) <= STILL * (1 + float(np.abs(inner).max())):
             break
         band = np.concatenate([band[:1], band[1:-1] + curvatures.move(force, reach), band[-1:]])
         band = _redistributed(band, shares, None if top is None else top + 1)

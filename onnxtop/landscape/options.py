@@ -170,7 +170,7 @@ class BarcodeOptions:
     polish: Annotated[
         int, Option("Descend from each minimum, with at most so many gradients, until it rests.", least=0)
     ] = 5000
-    path: PathOptions = field(default_factory=lambda: PathOptions(gradients=1000))
+    path: PathOptions = field(default_factory=lambda: PathOptions(gradients=4000))
     align: Annotated[
         bool,
         Option("Do not renumber hidden units to lie near each other first.", flag="--no-align"),
@@ -184,7 +184,7 @@ class BarcodeOptions:
     refine: Annotated[
         int | None,
         Option(
-            "At most so many gradients to refine each pass that ends a bar. Default: half of --gradients.",
+            "At most so many gradients to refine each pass that ends a bar. Default: as many as --gradients.",
             least=0,
         ),
     ] = None
@@ -233,7 +233,7 @@ class BarcodeOptions:
         >>> plan.budget, each
         (2000, 250)
         """
-        each = 0 if self.path.finder == "line" else self.path.gradients // 2
+        each = 0 if self.path.finder == "line" else self.path.gradients
         each = each if self.refine is None else self.refine
         limit = self.limit
         if limit == Budget() or not each * passes:

@@ -26,7 +26,7 @@ from onnxtop.landscape.paths import FLAT, LossPath, Saddle, measured
 from onnxtop.loss.descent import Floats, Gradient, hessian_product
 from onnxtop.results.landscape import Top
 
-SMALL = 1e-4
+SMALL = 1e-5
 """A gradient this short (relative to 1 + loss) is that of a pass."""
 
 _ENOUGH = 1e-7
