@@ -141,13 +141,17 @@ def measure_layers(
             measured.append(measure())
         else:
             digest = _digest(layer, weights)
-            sizes = None if kernel is None else (kernel.in_size, kernel.out_size)
-            key = (digest, _row(layer), sizes, number in scanned)
+            key = (digest, _row(layer), _grid(kernel), number in scanned)
             measured.append(replace(memory.measured(number, key, measure), digest=digest))
         done += layer.parameters
         if progress is not None:
             progress(layer.name, done, total)
     return measured
+
+
+def _grid(kernel: Kernel | None) -> tuple[object, ...]:
+    """Return what places a kernel on the grid: all that there is of it but its weights."""
+    return () if kernel is None else tuple(v for name, v in vars(kernel).items() if name != "weights")
 
 
 def _digest(layer: Layer, weights: Blocks) -> str:
@@ -156,8 +160,9 @@ def _digest(layer: Layer, weights: Blocks) -> str:
     held = () if codes is None else (codes.codes, codes.scale)
     state = hashlib.sha256()
     for array in (*weights, *(() if bias is None else (bias,)), *held):
-        rows = array if array.flags.c_contiguous else array.T
-        state.update(f"{rows.dtype} {rows.shape}".encode())
+        straight = array.flags.c_contiguous
+        rows = array if straight else array.T
+        state.update(f"{rows.dtype} {rows.shape} {straight}".encode())
         state.update(rows.reshape(-1).view(np.uint8).data)
     return state.hexdigest()[:32]
 

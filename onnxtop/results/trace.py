@@ -102,9 +102,9 @@ class Checkpoint:
         return next((each for each in self.data[1:]), self.data[0] if self.data else None)
 
     def metrics(self) -> dict[str, float | None]:
-        """Return the figures by the names that they have in a logger."""
+        """Return the figures by the names that they have in a logger; a layer called mean gives way."""
         scores = self.judged_on
-        return {
+        whole = {
             NP_MEAN: self.neural_persistence,
             "scale_global": self.scale_global,
             "scale_layer": self.scale_layer,
@@ -114,10 +114,14 @@ class Checkpoint:
             "moved": self.moved,
             "loss": scores.loss if scores else None,
             "accuracy": scores.accuracy if scores else None,
+        }
+        return {
+            **whole,
             **{f"{NP}/{layer.name}": layer.neural_persistence for layer in self.layers},
             **{f"{Z}/{layer.name}": layer.z for layer in self.layers},
             **{f"moved/{layer.name}": layer.relative for layer in self.layers},
             **{f"bottleneck/{layer.name}": layer.bottleneck for layer in self.layers},
+            **whole,
         }
 
 
@@ -157,7 +161,7 @@ class Cost:
 
     ``stopped`` is the accuracy where the rule fired, ``last`` that of the last checkpoint,
     ``validation_stopped`` that where the same rule on a falling loss would have fired, at the checkpoint
-    ``validation``; that is None, and the accuracy is the last, if it never did.
+    ``validation``; that is None, and the accuracy is the last, if it never did, or None if no loss is known.
     """
 
     source: str

@@ -26,6 +26,7 @@ def course(points: Sequence[Checkpoint]) -> Found:
         return Course.UNKNOWN, None, "no checkpoint could be read"
     return (
         _not_finite(points)
+        or _zero(points)
         or _exploded(points)
         or _without_loss(points)
         or _unmoved(points)
@@ -42,6 +43,13 @@ def _not_finite(points: Sequence[Checkpoint]) -> Found | None:
         return None
     name, told = points[at].name, weights(_nonfinite(points[at]))
     return Course.DIVERGED, name, f"diverged at {name}: {told} NaN or infinite"
+
+
+def _zero(points: Sequence[Checkpoint]) -> Found | None:
+    at = _on_at_the_end([point.scale == 0 for point in points])
+    if at is None:
+        return None
+    return Course.DIVERGED, points[at].name, f"diverged at {points[at].name}: all weights are 0"
 
 
 def _exploded(points: Sequence[Checkpoint]) -> Found | None:

@@ -233,7 +233,7 @@ def files_of(texts: Iterable[str]) -> list[str]:
     >>> files_of(["csv:log.csv", "tensorboard:runs"])
     ['log.csv']
     """
-    return [text.removeprefix("csv:") for text in texts if text.startswith("csv:")]
+    return [place for kind, _, place in (text.partition(":") for text in texts) if kind == "csv" and place]
 
 
 def _unwritable(text: str, error: OSError) -> str:

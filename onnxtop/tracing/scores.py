@@ -2,12 +2,14 @@
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 
 from onnxtop.errors import UsageError
 from onnxtop.results.trace import Checkpoint, OnData
+from onnxtop.tracing.series import as_number
 
 _STEP = ("step", "global_step", "epoch", "checkpoint", "name", "path")
 _LOSS = ("val_loss", "validation_loss", "eval_loss", "valid_loss", "test_loss", "loss")
@@ -37,7 +39,7 @@ class Scores:
         self.path = path
         try:
             with Path(path).open(encoding="utf-8-sig", newline="") as file:
-                self.rows = list(csv.DictReader(file))
+                self.rows = _table(file)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise UsageError(
                 f"{path}: wanted scores as CSV, found a file that cannot be read: {error}"
@@ -55,39 +57,49 @@ class Scores:
 
     def of(self, checkpoint: Checkpoint, number: int) -> Checkpoint:
         """Return a checkpoint with its scores; ``number`` is its place in the series, from 0."""
-        row = self._row(checkpoint, number)
-        scores = OnData(
-            Path(self.path).name, 0, self._number(row, self.loss), self._number(row, self.accuracy)
-        )
-        return replace(checkpoint, data=(scores,))
+        rows = self._rows(checkpoint, number)
+        loss, accuracy = (self._number(rows, column) for column in (self.loss, self.accuracy))
+        if accuracy is not None and not 0 <= accuracy <= 1:
+            raise UsageError(
+                f"{self.path}: wanted a share from 0 to 1 in column {self.accuracy}, found {accuracy:g}"
+            )
+        return replace(checkpoint, data=(OnData(Path(self.path).name, 0, loss, accuracy),))
 
-    def _row(self, checkpoint: Checkpoint, number: int) -> Row:
-        """Return the row of a checkpoint: by its step or name, or in order where no column says which."""
+    def _rows(self, checkpoint: Checkpoint, number: int) -> list[Row]:
+        """Return the rows of a checkpoint: by its step or name, or in order where no column says which.
+
+        Loggers write several of one step, each with some of the columns filled.
+        """
         if self.key is None:
             if number < len(self.rows):
-                return self.rows[number]
+                return [self.rows[number]]
             raise UsageError(f"{self.path}: wanted a row for each checkpoint, found {len(self.rows)}")
         known = (checkpoint.name, checkpoint.path, Path(checkpoint.path).name)
+        rows = []
         for row in self.rows:
             told = (row[self.key] or "").strip()
-            if told in known or (checkpoint.step is not None and _as_number(told) == checkpoint.step):
-                return row
+            if told in known or (checkpoint.step is not None and as_number(told) == checkpoint.step):
+                rows.append(row)
+        if rows:
+            return rows
         raise UsageError(
             f"{self.path}: wanted a row for {checkpoint.name}, found none with it in the column {self.key}"
             f"{'' if checkpoint.step is not None else '; --label takes steps from names'}"
         )
 
-    def _number(self, row: Row, column: str | None) -> float | None:
-        if column is None or not (row[column] or "").strip():
+    def _number(self, rows: Sequence[Row], column: str | None) -> float | None:
+        """Return the last number of a column in some rows."""
+        told = [row[column] for row in rows if (row[column] or "").strip()] if column is not None else []
+        if not told:
             return None
-        value = _as_number(row[column])
+        value = as_number(told[-1])
         if value is None:
-            raise UsageError(f"{self.path}: wanted a number in column {column}, found {row[column]!r}")
+            raise UsageError(f"{self.path}: wanted a number in column {column}, found {told[-1]!r}")
         return value if math.isfinite(value) else None
 
 
-def _as_number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+def _table(file: TextIO) -> list[Row]:
+    """Read rows by their header, of which the first of the usual separators in it is the one."""
+    header = file.readline()
+    file.seek(0)
+    return list(csv.DictReader(file, delimiter=next((sign for sign in ",;\t" if sign in header), ",")))

@@ -1,5 +1,6 @@
 """Files in the order of training, each with a name that tells it from the others."""
 
+import math
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -54,12 +55,18 @@ def step_of(path: str, options: TraceOptions) -> float | None:
     if match is None:
         raise UsageError(f"{path}: wanted a name in which {options.label!r} finds the step, found none")
     told = match[1] if "step" not in options.pattern.groupindex else match["step"]
+    step = None if told is None else as_number(told)
+    if step is None or not math.isfinite(step):
+        raise UsageError(f"{path}: wanted a number where {options.label!r} has its group, found {told!r}")
+    return step
+
+
+def as_number(text: str) -> float | None:
+    """Return the number that a text is, None if it is none."""
     try:
-        return float(told)
-    except (TypeError, ValueError):
-        raise UsageError(
-            f"{path}: wanted a number where {options.label!r} has its group, found {told!r}"
-        ) from None
+        return float(text)
+    except ValueError:
+        return None
 
 
 def natural(text: str) -> list[tuple[int, int, str]]:

@@ -219,7 +219,7 @@ class Series:
             value=None if rule.best_at is None else rule.best,
             stopped=stopped,
             saved=0 if rule.stopped_at is None else len(points) - 1 - rule.stopped_at,
-            caveat=_caveat(points),
+            caveat=_caveat(points) if asked.measure == "np" else None,
             cost=_cost(points, rule),
         )
 
@@ -257,14 +257,16 @@ def _cost(points: Sequence[Checkpoint], rule: StoppingRule) -> Cost | None:
     if not scores or all(each is None or each.accuracy is None for each in scores):
         return None
     accuracies = [None if each is None else each.accuracy for each in scores]
-    losses = StoppingRule(replace(rule.options, min_delta=0.0), best=-math.inf)
-    for each in scores:
-        losses.update(math.nan if each is None or each.loss is None else -each.loss)
-    at = losses.stopped_at
+    losses = [None if each is None else each.loss for each in scores]
+    on_loss = StoppingRule(replace(rule.options, min_delta=0.0), best=-math.inf)
+    for loss in losses:
+        on_loss.update(math.nan if loss is None else -loss)
+    at = on_loss.stopped_at
+    judged = any(loss is not None for loss in losses)
     return Cost(
         source=next(each.split for each in scores if each is not None),
         stopped=None if rule.stopped_at is None else accuracies[rule.stopped_at],
         last=accuracies[-1],
-        validation=None if at is None else points[at].name,
-        validation_stopped=accuracies[-1] if at is None else accuracies[at],
+        validation=points[at].name if judged and at is not None else None,
+        validation_stopped=accuracies[-1 if at is None else at] if judged else None,
     )

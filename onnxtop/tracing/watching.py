@@ -23,8 +23,10 @@ from onnxtop.tracing.story import Series
 
 _PARTLY = "a file that it keeps weights in is not there"
 
+Marks = tuple[tuple[int, int, int], ...]
+"""Bytes, time and number of each file of a checkpoint, whatever it is called."""
 Signature = tuple[tuple[str, int, int, int], ...]
-"""Name, bytes, time and number of each file of a checkpoint: other ones are another checkpoint."""
+"""The same with the name of each file first: other ones are another checkpoint."""
 
 
 class Watch:
@@ -41,6 +43,7 @@ class Watch:
         self.waiting: dict[str, FailedModel] = {}
         self._seen: dict[str, Signature | None] = {}
         self._done: dict[str, Signature] = {}
+        self._measured_files: set[Marks] = set()
         self._contents: dict[str, list[str]] = {}
         self._beside: dict[str, tuple[Signature, list[Path]]] = {}
         self._copies: list[tempfile.TemporaryDirectory[str]] = []
@@ -63,12 +66,21 @@ class Watch:
         now = {path: self._signature(path) for path in self._files()}
         still = [path for path, mark in now.items() if mark is not None and mark == self._seen.get(path)]
         self._seen = now
-        new = [path for path in still if now[path] != self._done.get(path)]
+        new = [path for path in still if now[path] != self._done.get(path) and not self._is_renamed(path)]
         for gone in self.waiting.keys() - now.keys():
             del self.waiting[gone]
         for path in (path for path, mark in now.items() if mark is None):
             self.waiting[path] = FailedModel(path, ModelError.exit_code, _PARTLY)
         return sorted(new, key=natural)
+
+    def _is_renamed(self, path: str) -> bool:
+        """Tell whether what was measured has only got another name."""
+        mark = self._seen[path]
+        assert mark is not None
+        if path in self._done or _marks(mark) not in self._measured_files:
+            return False
+        self._done[path] = mark
+        return True
 
     def _files(self) -> list[str]:
         return [
@@ -101,6 +113,7 @@ class Watch:
             known = self._contents.setdefault(path, [])
             holds = content(Path(file))
             self._done[path] = mark
+            self._measured_files.add(_marks(mark))
             if known and known[-1] == holds:
                 return None
             return self._added(path, file, holds)
@@ -141,6 +154,10 @@ class Watch:
         for copy in [each for each in self._copies if last is None or Path(each.name) not in last.parents]:
             self._copies.remove(copy)
             copy.cleanup()
+
+
+def _marks(signature: Signature) -> Marks:
+    return tuple((size, time, number) for _, size, time, number in signature)
 
 
 def _mark(path: Path) -> tuple[str, int, int, int]:

@@ -98,7 +98,17 @@ def test_following_until_the_rule_fires(folder, tmp_path):
 
 
 def test_an_interrupt_ends_it_with_what_is_done(folder):
-    command = [sys.executable, "-m", "onnxtop", "trace", "--follow", str(folder), "--interval", "0.02"]
+    command = [
+        sys.executable,
+        "-m",
+        "onnxtop",
+        "trace",
+        "--follow",
+        str(folder),
+        "--quick",
+        "--interval",
+        "0.02",
+    ]
     process = subprocess.Popen(
         [*command, "-f", "jsonl", "-f", "json", "-o", "trace.json"],
         cwd=folder.parent,

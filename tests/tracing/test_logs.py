@@ -8,7 +8,7 @@ import pytest
 
 import onnxtop
 from onnxtop.errors import UsageError
-from onnxtop.tracing.logs import LOGS, Logs, open_log
+from onnxtop.tracing.logs import LOGS, Logs, files_of, open_log
 
 CHECKPOINTS = sorted((Path(__file__).parents[2] / "sample_models" / "checkpoints").glob("*.onnx"))
 
@@ -99,6 +99,10 @@ def test_if_one_cannot_be_opened_those_before_are_closed(monkeypatch):
     with pytest.raises(UsageError, match="wanted csv:FILE"):
         Logs(["failing:here", "nonsense"])
     assert made[0].closed
+
+
+def test_files_of_logs():
+    assert files_of(["csv:a.csv", "csv:", "csv", "mlflow:csv:b"]) == ["a.csv"]
 
 
 @pytest.mark.parametrize("label", [None, "epoch_([0-9]+)"])

@@ -29,7 +29,7 @@ def checkpoints(samples: Path) -> list[str]:
 
 
 def test_figures_are_those_of_single_reports(samples, checkpoints):
-    paths = checkpoints[:3]
+    paths = checkpoints[:2]
     trace = onnxtop.trace(paths, data=str(samples / "digits.npz"))
     options = onnxtop.AuditOptions(data=str(samples / "digits.npz"))
     for path, point in zip(paths, trace.measured, strict=True):
@@ -51,7 +51,7 @@ def test_figures_are_those_of_single_reports(samples, checkpoints):
 
 
 def test_changes_are_those_of_diffs(checkpoints):
-    trace = onnxtop.trace(checkpoints[:3])
+    trace = onnxtop.trace(checkpoints[:3], structure=False)
     assert trace.measured[0].moved is None
     for old, new, point in zip(checkpoints, checkpoints[1:3], trace.measured[1:], strict=False):
         diff = compare(old, new)
@@ -71,15 +71,50 @@ def test_the_rule_on_the_sample_run(samples, checkpoints):
     assert (found.cost.source, found.cost.stopped, found.cost.last) == ("test", 0.972, 0.972)
     assert (found.cost.validation, found.caveat) == (None, None)
     assert trace.verdict.course == "settled"
-    early = onnxtop.trace(checkpoints, patience=1, min_delta=0.01, burn_in=1, structure=False)
+    early = onnxtop.trace(checkpoints[:5], patience=1, min_delta=0.01, burn_in=1, structure=False)
     assert early.stopping.stopped == "epoch_04"
-    deep = onnxtop.trace(checkpoints, measure="dgp", patience=2, structure=False)
+    deep = onnxtop.trace(checkpoints[:5], measure="dgp", patience=2, structure=False)
     assert (deep.stopping.best, deep.stopping.stopped) == ("epoch_02", "epoch_04")
 
 
 def test_convolutions_have_the_caveat_of_the_paper(samples):
     trace = onnxtop.trace([samples / "cnn_torch_legacy.onnx"], structure=False)
     assert trace.stopping.caveat.startswith("2 of 3 layers are convolutions")
+    deep = onnxtop.trace([samples / "cnn_torch_legacy.onnx"], structure=False, measure="dgp")
+    assert deep.stopping.caveat is None  # the paper says it of neural persistence
+
+
+def _same_bytes(folder: Path, name: str, op: str, weight: np.ndarray, **attributes: object) -> str:
+    side = ["n", 12] if op == "Gemm" else [1, 2, 6, 6]
+    made = model([node(op, "x w", "y", name="a", **attributes)], {"w": weight}, {"x": side})
+    return str(save(made, folder, name))
+
+
+def test_the_same_bytes_read_otherwise_are_measured_again(tmp_path):
+    """Stored the other way a matrix is another one; a kernel has another graph on another grid."""
+    rng = np.random.default_rng(0)
+    square, kernel = (rng.standard_normal(s).astype(np.float32) for s in ((12, 12), (3, 2, 3, 3)))
+    turned = [_same_bytes(tmp_path, f"{t}.onnx", "Gemm", square, transB=t) for t in (0, 1)]
+    trace = onnxtop.trace(turned, structure=False)
+    assert trace.measured[1].moved == pytest.approx(
+        np.linalg.norm(square - square.T) / np.linalg.norm(square)
+    )
+    places = [{"pads": [1, 1, 1, 1]}, {"pads": [2, 2, 0, 0]}, {"pads": [2] * 4, "dilations": [2, 2]}]
+    paths = [_same_bytes(tmp_path, f"c{i}.onnx", "Conv", kernel, **each) for i, each in enumerate(places)]
+    trace = onnxtop.trace(paths, structure=False, conv="unrolled")
+    options = onnxtop.AuditOptions(structure=False, conv="unrolled")
+    alone = [onnxtop.audit(path, options).network.neural_persistence.mean_normalized for path in paths]
+    assert [point.neural_persistence for point in trace.measured] == alone
+    assert len(set(alone)) == 3
+
+
+def test_a_layer_called_mean_does_not_hide_the_mean(tmp_path):
+    names = ("mean", "other")
+    nodes = [node("MatMul", "x w0", "h", name=names[0]), node("MatMul", "h w1", "y", name=names[1])]
+    held = {f"w{i}": weight.astype(np.float32) for i, weight in enumerate(course(2)[1][:2])}
+    path = save(model(nodes, held, {"x": ["n", 48]}), tmp_path)
+    (point,) = onnxtop.trace([path], structure=False).measured
+    assert point.metrics()["np/mean"] == point.neural_persistence != point.layers[0].neural_persistence
 
 
 def test_a_layer_that_did_not_change_is_not_measured_again(tmp_path, monkeypatch):
@@ -98,7 +133,7 @@ def test_a_layer_that_did_not_change_is_not_measured_again(tmp_path, monkeypatch
 
 
 def test_byte_identical_on_any_number_of_jobs_and_from_the_cache(tmp_path):
-    paths = written(tmp_path / "run", course(5))
+    paths = written(tmp_path / "run", course(3))
     (tmp_path / "run" / "step_150.onnx").write_bytes(b"\x08\x07 cut off")
     paths.insert(2, str(tmp_path / "run" / "step_150.onnx"))
     told = [
@@ -141,12 +176,18 @@ def test_order_by_time(tmp_path):
         ("step_[0-9]+", "wanted a group"),
         ("epoch_([0-9]+)", "wanted a name in which"),
         ("([a-z]+)_", "wanted a number"),
+        ("(inf)?_", "wanted a number where .* found None"),
         ("(", "not a regular expression"),
     ],
 )
 def test_a_label_that_finds_no_step(tmp_path, label, message):
     with pytest.raises(UsageError, match=message):
         onnxtop.trace([tmp_path / "step_1.onnx"], label=label)
+
+
+def test_a_step_is_finite(tmp_path):
+    with pytest.raises(UsageError, match=r"wanted a number where .* found 'inf'"):
+        onnxtop.trace([tmp_path / "step_inf.onnx"], label="step_(.*)[.]")
 
 
 def test_the_first_difference_of_architectures_is_named(tmp_path):
@@ -161,14 +202,14 @@ def test_the_first_difference_of_architectures_is_named(tmp_path):
     for message, (weights, act) in cases.items():
         wrong = write(tmp_path, "wrong.onnx", weights, act)
         with pytest.raises(UsageError, match=message):
-            onnxtop.trace([*paths, wrong], order="given")
+            onnxtop.trace([*paths, wrong], order="given", structure=False)
 
 
 def test_what_cannot_be_read_is_a_row_and_no_check(tmp_path):
     paths = written(tmp_path, course(3))
     Path(paths[1]).write_bytes(Path(paths[1]).read_bytes()[:500])
     save(model([node("Relu", "x")], {}, {"x": [1, 4]}), tmp_path, "step_50.onnx")
-    trace = onnxtop.trace([*paths, tmp_path / "step_50.onnx", tmp_path / "step_999.onnx"])
+    trace = onnxtop.trace([*paths, tmp_path / "step_50.onnx", tmp_path / "step_999.onnx"], structure=False)
     told = [each.code if isinstance(each, FailedModel) else each.name for each in trace.checkpoints]
     assert told == ["step_0", 4, 3, "step_200", 3]
     assert trace.stopping.checks == 2
@@ -211,6 +252,29 @@ def test_scores_from_a_table(tmp_path):
     table.write_text("accuracy\n0.1\n0.2\n0.3\n0.4\n")
     trace = onnxtop.trace(paths, metric_file=str(table), structure=False)
     assert [point.judged_on.accuracy for point in trace.measured] == [0.1, 0.2, 0.3, 0.4]
+    cost = trace.stopping.cost  # no loss is known, and so none stops
+    assert (cost.last, cost.validation, cost.validation_stopped) == (0.4, None, None)
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t"])
+def test_scores_as_loggers_and_spreadsheets_write_them(tmp_path, sign):
+    """A mark at the start, other separators, the scores of a step in several rows of it."""
+    rows = [
+        "step,train_loss,val_loss,val_accuracy",
+        "0,1,,",
+        "0,,0.5,",
+        "0,,,0.25",
+        "100,1,0.5,0.1",
+        "100,,0.25,",
+    ]
+    table = tmp_path / "metrics.csv"
+    table.write_text("\n".join(rows).replace(",", sign), encoding="utf-8-sig")
+    paths = written(tmp_path, course(2))
+    trace = onnxtop.trace(paths, label="step_([0-9]+)", metric_file=str(table), structure=False)
+    assert [(each.judged_on.loss, each.judged_on.accuracy) for each in trace.measured] == [
+        (0.5, 0.25),
+        (0.25, 0.1),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -221,6 +285,7 @@ def test_scores_from_a_table(tmp_path):
         ("step,loss\n7,1\n", "wanted a row for step_0"),
         ("loss\n", "wanted a column"),
         ("step,loss\nstep_0,much\n", "wanted a number"),
+        ("accuracy\n81.2\n", "wanted a share from 0 to 1 in column accuracy, found 81.2"),
         (None, "cannot be read"),
     ],
 )

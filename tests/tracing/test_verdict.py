@@ -25,7 +25,7 @@ def test_settled(tmp_path):
     run = course(3)
     for number in range(4):
         run.append(stepped(rng, run[-1], 0.01 * 0.1**number))
-    trace, events = told(tmp_path, run)
+    trace, events = told(tmp_path, run, structure=False)
     assert (trace.verdict.course, trace.verdict.since, events) == ("settled", "step_200", [])
 
 
@@ -61,23 +61,30 @@ def test_a_reset_layer(tmp_path):
 def test_a_layer_set_to_zero(tmp_path):
     run = course(4)
     run[3][0] = np.zeros_like(run[3][0])
-    _, events = told(tmp_path, run)
+    _, events = told(tmp_path, run, structure=False)
     assert events == [("zeroed", "layer0", "step_300")]
+
+
+def test_a_network_set_to_zero(tmp_path):
+    run = course(3)
+    run[2] = [np.zeros_like(w) for w in run[2]]
+    trace, _ = told(tmp_path, run, structure=False)
+    assert trace.verdict.sentence == "diverged at step_200: all weights are 0"
 
 
 def test_weights_put_back(tmp_path):
     run = course(5)
     run[4][1] = run[1][1]
-    _, events = told(tmp_path / "one", run)
+    _, events = told(tmp_path / "one", run, structure=False)
     assert events == [("restored", "layer1", "step_400")]
-    trace, events = told(tmp_path / "all", [*run[:4], run[1]])
+    trace, events = told(tmp_path / "all", [*run[:4], run[1]], structure=False)
     assert events == [("restored", None, "step_400")]
     assert trace.verdict.events[0].what == "step_400 went back to the weights of step_100"
 
 
 def test_another_run_among_the_checkpoints(tmp_path):
     run = [*course(3), *course(3, seed=8)[1:]]
-    _, events = told(tmp_path, run)
+    _, events = told(tmp_path, run, structure=False)
     assert events == [("replaced", None, "step_300")]
 
 
@@ -91,11 +98,11 @@ def test_not_finite(tmp_path):
     run = course(5)
     run[3][0] = run[3][0].copy()
     run[3][0][2, 3] = np.nan
-    trace, events = told(tmp_path / "healed", run)
+    trace, events = told(tmp_path / "healed", run, structure=False)
     assert events == [("not finite", "layer0", "step_300")]
     assert trace.verdict.course == "learning"
     run[4][0] = np.full_like(run[4][0], np.inf)
-    trace, _ = told(tmp_path / "dead", run, patience=2)
+    trace, _ = told(tmp_path / "dead", run, patience=2, structure=False)
     assert (trace.verdict.course, trace.verdict.since) == ("diverged", "step_300")
     assert trace.verdict.sentence == "diverged at step_300: 1 weight is NaN or infinite"
     assert trace.measured[3].layers[0].relative is None
@@ -134,11 +141,11 @@ def test_scales_that_disagree(tmp_path):
     run = [[w.copy() for w in weights] for weights in run]
     for number, weights in enumerate(run):
         weights[0][0, 0] = np.abs(run[0][0]).max() * (1 + number / 2)
-    trace, _ = told(tmp_path, run)
+    trace, _ = told(tmp_path, run, structure=False)
     (note,) = trace.notes
     assert note.startswith("the scales disagree: mean NP rose by")
     first, last = trace.measured[0], trace.measured[-1]
     rises = [last.scale_global / first.scale_global - 1, last.scale_layer / first.scale_layer - 1]
     assert rises[0] > 2 * rises[1]
-    agreeing, _ = told(tmp_path / "plain", course(3))
+    agreeing, _ = told(tmp_path / "plain", course(3), structure=False)
     assert agreeing.notes == ()

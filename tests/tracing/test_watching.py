@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from onnxtop.auditing.options import AuditOptions
 from onnxtop.results.outcome import FailedModel
 from onnxtop.tracing.options import TraceOptions
 from onnxtop.tracing.story import Series, trace
@@ -19,7 +20,7 @@ class Folder:
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch, acts) -> None:
         self.acts = iter(acts)
         monkeypatch.setattr("onnxtop.tracing.watching.time.sleep", self.act)
-        self.series = Series(TraceOptions())
+        self.series = Series(TraceOptions(audit=AuditOptions(structure=False)))
         self.watch = Watch(str(path), self.series, 1.0)
 
     def act(self, seconds: float) -> None:
@@ -54,7 +55,7 @@ def test_files_that_come_whole(run, folder, monkeypatch):
     late = lambda: shutil.copy(run[2], folder)  # noqa: E731
     seen = Folder(folder, monkeypatch, [late, nothing, nothing])
     assert seen.steps(3) == ["step_0", "step_100", "step_200"]
-    points = trace(run[:3]).measured
+    points = trace(run[:3], structure=False).measured
     assert [point.layers for point in seen.series.points] == [point.layers for point in points]
 
 
@@ -108,8 +109,23 @@ def test_files_that_are_replaced_touched_and_deleted(run, folder, monkeypatch):
     seen = Folder(folder, monkeypatch, acts)
     monkeypatch.setattr("shutil.copy", lambda a, b, copy=shutil.copyfile: Path(copy(a, b)))
     assert seen.steps(3) == ["last", "last (2)", "last (3)"]
-    points = trace(run[:3]).measured
+    points = trace(run[:3], structure=False).measured
     assert [point.moved for point in seen.series.points] == [point.moved for point in points]
+
+
+def test_a_file_that_is_renamed_is_no_other_checkpoint(run, folder, monkeypatch):
+    last = folder / "last.onnx"
+    acts = [
+        nothing,
+        lambda: (last.rename(folder / "a.onnx"), shutil.copy(run[1], last)),
+        nothing,
+        lambda: (folder / "a.onnx").rename(folder / "z.onnx"),
+        nothing,
+        lambda: shutil.copy(run[2], folder / "b.onnx"),
+        nothing,
+    ]
+    shutil.copy(run[0], last)
+    assert Folder(folder, monkeypatch, acts).steps(3) == ["last", "last (2)", "b"]
 
 
 def test_external_data_that_comes_later(samples, folder, monkeypatch):
@@ -141,7 +157,7 @@ def test_a_file_that_changes_while_it_is_copied(run, folder, monkeypatch):
     seen = Folder(folder, monkeypatch, [nothing, nothing, nothing, again, nothing])
     monkeypatch.setattr("shutil.copyfile", copy)
     assert seen.steps(1) == ["a"]
-    assert seen.series.points[0].layers == trace([run[2]]).measured[0].layers
+    assert seen.series.points[0].layers == trace([run[2]], structure=False).measured[0].layers
 
 
 def test_another_architecture_is_a_row(run, samples, folder, monkeypatch):

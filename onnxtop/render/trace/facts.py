@@ -53,14 +53,14 @@ def _cost(found: Stopping) -> list[str]:
         return []
     last = f"accuracy on {cost.source} is {percent(cost.last)} at the last checkpoint"
     where = f"would have stopped at {cost.validation}" if cost.validation else "would not have stopped"
-    other = f"a patience of {found.patience} on the loss {where}: {percent(cost.validation_stopped)}"
+    other = f"; a patience of {found.patience} on the loss {where}: {percent(cost.validation_stopped)}"
+    others = [(cost.validation_stopped, "stopping on the loss"), (cost.last, "never stopping")]
+    if cost.validation is None and cost.validation_stopped is None:  # no loss is known
+        other, others = "", others[1:]
     if found.stopped is None:
-        return [f"{last}; {other}"]
-    against = " and ".join(
-        f"{points(cost, value)} against {what}"
-        for value, what in ((cost.validation_stopped, "stopping on the loss"), (cost.last, "never stopping"))
-    )
-    return [f"accuracy at {found.stopped} is {percent(cost.stopped)}: {against}", f"{last}; {other}"]
+        return [last + other]
+    against = " and ".join(f"{points(cost, value)} against {what}" for value, what in others)
+    return [f"accuracy at {found.stopped} is {percent(cost.stopped)}: {against}", last + other]
 
 
 def points(cost: Cost, value: float | None) -> str:

@@ -52,8 +52,8 @@ _BY_LAYER = {
 _LAYER_LAYOUT = Layout(
     lesser=("bottleneck", "z_course"), enough={"layer": 20}, shrink=(("layer", 12),), names="layer"
 )
-_HEAD = 10
-"""Lines of a growing page beside its table."""
+_HEAD = 11
+"""Lines of a growing page beside its rows, and the one below it, or its first stays when it is taken away."""
 _SPARKS = 6, 24
 """Cells of a course, at least and at most: of more checkpoints some are shown, first and last among them."""
 _MOST_LAYERS = 24
