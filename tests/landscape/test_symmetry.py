@@ -80,11 +80,12 @@ def test_a_renumbered_copy_of_a_file_has_a_bar_of_length_0(name, digits, tmp_pat
     groups = find_groups(file, layout).groups
     copy = scrambled(probe.theta0.astype(float), groups, layout, seed=1)
     onnx.save(with_weights(file, probe.tensors(copy)), tmp_path / "copy.onnx")
-    found = loss_barcode([path, tmp_path / "copy.onnx"], digits, finder="line", jobs=1)
+    options = {"finder": "line", "polish": 0, "jobs": 1}
+    found = loss_barcode([path, tmp_path / "copy.onnx"], digits, **options)
     assert found.units == sum(group.units for group in groups)
     assert found.minima[1].length < 1e-6
     assert any("is the same network" in note and "renumbered" in note for note in found.notes)
-    apart = loss_barcode([path, tmp_path / "copy.onnx"], digits, finder="line", align=False, jobs=1)
+    apart = loss_barcode([path, tmp_path / "copy.onnx"], digits, align=False, **options)
     assert apart.minima[1].length > 1e-3
 
 
