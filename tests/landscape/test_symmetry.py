@@ -41,9 +41,16 @@ def moved_and_run(path, data, batchnorm="batch"):
     return found, apart, np.abs(theta - copy).max(), back - theta
 
 
-RELU, TANH, NONE = (False, True), (True, False), (False, False)
+RELU, TANH, NONE, LINEAR = (False, True), (True, False), (False, False), (True, True)
+CHARGES = {"mlp": RELU, "lstm": TANH, "minima": LINEAR}
 HEADS = ("heads", 4, (8, 8))
-SIZES = {"mlp": [50, 100], "cnn": [12, 16], "transformer": [32, 64, 64, HEADS, HEADS], "lstm": [48]}
+SIZES = {
+    "mlp": [50, 100],
+    "cnn": [12, 16],
+    "transformer": [32, 64, 64, HEADS, HEADS],
+    "lstm": [48],
+    "minima/seed": [3],
+}
 """Of the groups of every sample model; heads with the columns of queries and keys, and of values."""
 
 NAMES = [path.stem for path in sorted(SAMPLES.glob("*.onnx"))]
@@ -59,15 +66,14 @@ def said(group):
 @pytest.mark.parametrize("name", [*NAMES, "minima/seed_1"])
 def test_sample_models(name, digits):
     found, apart, shifted, back = moved_and_run(SAMPLES / f"{name}.onnx", digits)
-    wanted = SIZES.get(name.partition("_")[0], [8, 8])
+    wanted = SIZES[name.partition("_")[0]]
     assert sorted(map(said, found.groups), key=str) == sorted(wanted, key=str)
     assert shifted > 0.1
     assert apart < 1e-5
     assert np.abs(back).max() < 1e-9
     assert found.notes == ()
-    if name.startswith(("mlp", "minima", "lstm")):
-        charges = {(group.odd, group.homogeneous) for group in found.groups}
-        assert charges == {RELU if name.startswith("mlp") else TANH}
+    if kind := next(filter(name.startswith, CHARGES), None):
+        assert {(group.odd, group.homogeneous) for group in found.groups} == {CHARGES[kind]}
 
 
 @pytest.mark.parametrize(
