@@ -7,8 +7,7 @@ no more, and changes nothing.
 
 A network with ReLU has kinks, and its minima mostly lie on some. There a line search finds no way down,
 although the gradient is long and a way leads on. So what L-BFGS leaves of a round goes into ever smaller
-steps of Adam. Measured, networks of 92 to 356 weights: L-BFGS alone stopped up to 0.016 above where such steps
-ended.
+steps of Adam. Measured, networks of 92 to 356 weights: L-BFGS alone stopped up to 0.016 above their end.
 
 Some losses have no bottom: cross-entropy without weight decay, of a network that can tell its data apart,
 falls towards 0 as the weights grow. No name of a loss says so, but a look along a ray does: out to a hundred
