@@ -1,7 +1,8 @@
 """The barcode of any function whose gradient is known: the way from starts over minima and paths to bars."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ from onnxtop.landscape.minima import Point
 from onnxtop.landscape.options import BarcodeOptions, PathOptions
 from onnxtop.landscape.paths import LossPath, find_path
 from onnxtop.landscape.polish import polish, rest
-from onnxtop.landscape.result import assembled, barcode_of
+from onnxtop.landscape.result import assembled
 from onnxtop.landscape.saddle import refine_path
-from onnxtop.landscape.search import connect
+from onnxtop.landscape.search import Found, join
 from onnxtop.loss.descent import Floats, Gradient
+from onnxtop.loss.options import LossOptions
 from onnxtop.results.landscape import LossLandscape
 
 
@@ -36,7 +38,8 @@ def function_barcode(
     starts
         By name, each of shape (d,). Several may lead to one minimum, whose bars then have length 0.
     options
-        How to go about it; what it says of models, of training and of data does not matter here.
+        How to go about it; the function is called from ``jobs`` threads. What is asked of models, of training
+        and of data is of no use here, and a note says so.
     reference
         A value to compare lengths with.
     **changes
@@ -80,32 +83,38 @@ def function_barcode(
     def search(i: int, j: int, chosen: PathOptions, meter: Meter) -> LossPath:
         return find_path(value, function, points[i].theta, points[j].theta, chosen, meter)
 
+    def refine(path: LossPath, meter: Meter) -> LossPath:
+        return refine_path(value, function, path, int(meter.gradients), meter)
+
     def distance(i: int, j: int) -> float:
         return float(np.linalg.norm(points[i].theta - points[j].theta))
 
+    found: list[Found] = []
+    stop = Event()
     losses = [point.loss for point in points]
-    plan, each = options.shared(passes=len(points) - 1)
-    found, notes = connect(losses, distance, search, plan)
-    for number in barcode_of(losses, found, options.pairs).edges.tolist() if each else ():
-        path = refine_path(value, function, found[number].path, each, Meter(each))
-        found[number] = replace(found[number], path=path)
+    notes = join(losses, distance, search, refine, options, found=found, stop=stop)
     return assembled(
         points,
         found,
         reference,
-        interrupted=False,
-        notes=notes,
+        replace(options, probe=LossOptions()),
+        interrupted=stop.is_set(),
+        notes=[*_unused(options), *notes],
         loss="function",
         samples=0,
         parameters=points[0].theta.size,
-        batchnorm=options.probe.batchnorm,
-        l2=0.0,
-        label_smoothing=0.0,
-        polish=options.polish,
-        finder=options.path.finder,
         aligned=False,
         units=0,
-        pairs=options.pairs,
-        budget=None if options.budget is None else str(options.budget),
-        seed=options.seed,
     )
+
+
+def _unused(options: BarcodeOptions) -> Iterator[str]:
+    """Note what was asked for and has no meaning for a function."""
+    usual = BarcodeOptions()
+    names = [name for name in _OF_MODELS if getattr(options, name) != getattr(usual, name)]
+    if names:
+        yield f"what was asked of {', '.join(names)} is of no use for a function"
+
+
+_OF_MODELS = ("minima", "start", "perturbation", "training", "align", "probe", "state")
+"""Options that a function has no use for."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from onnxtop.landscape.options import Training
 from onnxtop.landscape.polish import Certificate
-from onnxtop.loss.descent import Floats, descend
+from onnxtop.loss.descent import Floats, adam_step, descend
 
 Indices: TypeAlias = NDArray[np.intp]
 
@@ -89,7 +89,7 @@ def train(
         if not np.isfinite(loss):
             return point
         slope, rate = np.asarray(slope, np.float64), training.rate_at((number - 1) / steps)
-        point = point - (_adam(state, slope, rate, number) if adam else _momentum(state, slope, rate))
+        point = point - (adam_step(state, slope, rate, number) if adam else _momentum(state, slope, rate))
     return point
 
 
@@ -102,15 +102,6 @@ def _batches(n_rows: int, training: Training, seed: int) -> Iterator[Indices | N
         else:
             rows = rng.permutation(n_rows)
             yield from (np.sort(rows[i : i + training.batch]) for i in range(0, n_rows, training.batch))
-
-
-def _adam(state: Floats, slope: Floats, rate: float, number: int) -> Floats:
-    """Return Adam's step (Kingma and Ba, arXiv:1412.6980) and update its two moments in place."""
-    state[0] += 0.1 * (slope - state[0])
-    state[1] += 0.001 * (slope**2 - state[1])
-    mean, square = state[0] / (1 - 0.9**number), state[1] / (1 - 0.999**number)
-    step: Floats = rate * mean / (np.sqrt(square) + 1e-8)
-    return step
 
 
 def _momentum(state: Floats, slope: Floats, rate: float) -> Floats:

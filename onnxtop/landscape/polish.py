@@ -5,6 +5,10 @@ polished: L-BFGS on all data in rounds, each as long as all before it. A round t
 tolerance ends it, and the point stays where that round began: polishing it again takes the same steps, gains
 no more, and changes nothing.
 
+A network with ReLU has kinks, and its minima mostly lie on some. There a line search finds no way down,
+although the gradient is long and a way leads on. So what L-BFGS leaves of a round goes into ever smaller
+steps of Adam. Measured, networks of 92 to 356 weights: L-BFGS alone stopped up to 0.016 above their end.
+
 Some losses have no bottom: cross-entropy without weight decay, of a network that can tell its data apart,
 falls towards 0 as the weights grow. No name of a loss says so, but a look along a ray does: out to a hundred
 times the weights the loss never rises. From a minimum every ray rises, sooner or later.
@@ -18,7 +22,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from onnxtop.loss.descent import Floats, Gradient, descend, extreme_eigenvalue
+from onnxtop.loss.descent import Descent, Floats, Gradient, descend, extreme_eigenvalue, settle
 
 Verdict: TypeAlias = Literal["minimum", "unfinished", "saddle", "falls for ever", "not finite"]
 
@@ -160,7 +164,7 @@ def polish(
     while verdict is None:
         spent, whole = way[-1].spent, max(ROUND, way[-1].spent)
         most = min(whole, budget - spent) if budget else LOOK
-        down = descend(gradient, way[-1].point, iterations=most, gradients=most, memory=MEMORY, stop=stop)
+        down = _down(gradient, way[-1].point, most, stop)
         way.append(_Halt(spent + down.gradients, down.loss, down.point))
         real = max(tolerance, _ROUNDING * abs(down.loss))
         long = not budget or most == whole or down.gradients < most
@@ -177,6 +181,15 @@ def polish(
     return end.point, _measured(
         gradient, end.point, replace(found, moved=moved, gradients=way[-1].spent), curvature
     )
+
+
+def _down(gradient: Gradient, start: Floats, most: int, stop: Callable[[], bool]) -> Descent:
+    """Descend for so many gradients: by L-BFGS and, where it finds no way on, over kinks."""
+    down = descend(gradient, start, iterations=most, gradients=most, memory=MEMORY, stop=stop)
+    over = settle(gradient, down.point, most - down.gradients, stop=stop)
+    if not over.loss < down.loss:
+        return replace(down, gradients=down.gradients + over.gradients)
+    return Descent(over.point, down.before, over.loss, down.gradients + over.gradients)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,29 +8,31 @@ from typing import Any
 import numpy as np
 
 from onnxtop.landscape.minima import Point
+from onnxtop.landscape.options import BarcodeOptions
 from onnxtop.landscape.polish import NEGLIGIBLE, judged, rest
-from onnxtop.landscape.search import Found
+from onnxtop.landscape.search import Found, barcode_of
 from onnxtop.results.landscape import LossLandscape, Minimum, Pass, Score, Top
-from onnxtop.topology.barcode import Barcode, direct_barcode, merge_tree_barcode, to_score
+from onnxtop.topology.barcode import Barcode, to_score
 
 
 def assembled(
     points: Sequence[Point],
     found: Sequence[Found],
     reference: float | None,
+    options: BarcodeOptions,
     *,
     interrupted: bool,
     notes: Sequence[str],
-    **settings: Any,
+    **about: Any,
 ) -> LossLandscape:
-    """Build the result; minima come lowest first, paths by their numbers.
+    """Build the result; minima come lowest first, paths by their numbers; ``about`` is what no option says.
 
     It is complete if nothing interrupted it and the finder was tried on the path behind every bar, or on none
     of the pairs because only lines were asked for.
     """
     names = [point.name for point in points]
     losses = [point.loss for point in points]
-    barcode, direct = barcode_of(losses, found, settings["pairs"]), barcode_of(losses, found, "direct")
+    barcode, direct = barcode_of(losses, found, options.pairs), barcode_of(losses, found, "direct")
     gaps = [
         f"a loss is not finite on the path from {names[item.first]} to {names[item.second]}"
         for item in found
@@ -38,7 +40,7 @@ def assembled(
     ]
     ends = set(barcode.edges.tolist())
     reached = {
-        number for item in found if item.finder == settings["finder"] for number in (item.first, item.second)
+        number for item in found if item.finder == options.path.finder for number in (item.first, item.second)
     }
     return LossLandscape(
         score=_score(points, barcode, direct, reference),
@@ -50,14 +52,16 @@ def assembled(
         evaluations=sum(item.path.evaluations for item in found),
         complete=not interrupted and len(reached) == len(names),
         notes=tuple(dict.fromkeys([*notes, *gaps])),
-        **settings,
+        batchnorm=options.probe.batchnorm,
+        l2=options.probe.l2,
+        label_smoothing=options.probe.label_smoothing,
+        polish=options.polish,
+        finder=options.path.finder,
+        pairs=options.pairs,
+        budget=None if options.budget is None else str(options.budget),
+        seed=options.seed,
+        **about,
     )
-
-
-def barcode_of(losses: Sequence[float], found: Sequence[Found], pairs: str) -> Barcode:
-    """Return the bars that paths make, by the merge tree or, for the pairs ``direct``, by direct paths."""
-    make = direct_barcode if pairs == "direct" else merge_tree_barcode
-    return make(losses, [item.row for item in found])
 
 
 def _score(points: Sequence[Point], barcode: Barcode, direct: Barcode, reference: float | None) -> Score:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from threading import Event
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import networkx
 import numpy as np
@@ -18,9 +18,11 @@ import numpy as np
 from onnxtop.landscape.chain import Meter
 from onnxtop.landscape.options import BarcodeOptions, Budget, PathOptions
 from onnxtop.landscape.paths import LossPath
-from onnxtop.topology.barcode import merge_tree_barcode
+from onnxtop.topology.barcode import Barcode, direct_barcode, merge_tree_barcode
 
 Pair: TypeAlias = tuple[int, int]
+
+Result = TypeVar("Result")
 
 _AT_ONCE = 2
 """Pairs chosen together. It is not the number of workers, so that the result does not depend on these."""
@@ -47,6 +49,75 @@ class Found:
 Distance: TypeAlias = Callable[[int, int], float]
 Search: TypeAlias = Callable[[int, int, PathOptions, Meter], LossPath]
 """Looks for a path from the minimum of the first number to that of the second."""
+
+Refine: TypeAlias = Callable[[LossPath, Meter], LossPath]
+"""Looks for the pass that the highest point of a path lies near."""
+
+Tell: TypeAlias = Callable[[str, Found, int], None]
+"""Called with what was done, the path it was done to, and how many such steps may still come."""
+
+
+def join(
+    losses: Sequence[float],
+    distance: Distance,
+    search: Search,
+    refine: Refine,
+    options: BarcodeOptions,
+    *,
+    found: list[Found],
+    stop: Event | None = None,
+    tell: Tell = lambda what, item, left: None,
+) -> list[str]:
+    """Look for paths, and refine those that end a bar; both within the budget.
+
+    Parameters
+    ----------
+    losses, distance, search, stop
+        As for `connect`.
+    refine
+        Looks for one pass. It is called from as many threads.
+    found
+        Paths of an earlier run; all others are added, and refined ones take the place of theirs.
+    tell
+        Called after each.
+
+    Returns
+    -------
+    list
+        Notes on what was left out.
+    """
+    stop = stop or Event()
+    deadline = time.monotonic() + options.limit.seconds
+    plan, each = options.shared(passes=len(losses) - 1)
+    behind = len(losses) - 1 if each else 0
+
+    def add(item: Found, expected: int) -> None:
+        found.append(item)
+        tell(item.finder, item, max(expected - len(found), 0) + behind)
+
+    _, notes = connect(losses, distance, search, plan, known=list(found), stop=stop, tell=add)
+    edges = barcode_of(losses, found, options.pairs).edges.tolist() if each else []
+    work = [(number,) for number in sorted(edges) if found[number].path.saddle is None]
+
+    def one(number: int) -> tuple[int, LossPath]:
+        return number, refine(found[number].path, Meter(each, deadline, stop.is_set))
+
+    with ThreadPoolExecutor(options.workers) as pool:
+        for left, (number, path) in enumerate(_done(pool, work, one, stop), start=1 - len(work)):
+            if stop.is_set():  # it may have been cut short
+                break
+            found[number] = replace(found[number], path=path)
+            try:
+                tell("refined", found[number], -left)
+            except KeyboardInterrupt:
+                stop.set()
+    return notes
+
+
+def barcode_of(losses: Sequence[float], found: Sequence[Found], pairs: str) -> Barcode:
+    """Return the bars that paths make, by the merge tree or, for the pairs ``direct``, by direct paths."""
+    make = direct_barcode if pairs == "direct" else merge_tree_barcode
+    return make(losses, [item.row for item in found])
 
 
 def connect(
@@ -129,12 +200,12 @@ def _affordable_pairs(
 
 def _done(
     pool: ThreadPoolExecutor,
-    work: Sequence[tuple[Pair, PathOptions]],
-    look: Callable[[Pair, PathOptions], Found],
+    work: Sequence[tuple[Any, ...]],
+    look: Callable[..., Result],
     stop: Event,
-) -> Iterator[Found]:
+) -> Iterator[Result]:
     """Yield results in the order of the work; an interrupt stops the rest, and what they have is yielded."""
-    futures: list[Future[Found]] = [pool.submit(look, *item) for item in work]
+    futures: list[Future[Result]] = [pool.submit(look, *item) for item in work]
     for future in futures:
         while not future.done():
             try:

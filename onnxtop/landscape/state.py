@@ -1,4 +1,4 @@
-"""The state file of a run: minima and paths found so far, written whole after each."""
+"""The state file of a run: minima, polished points and paths found so far, written whole after each."""
 
 import hashlib
 import json
@@ -12,6 +12,7 @@ import numpy as np
 
 from onnxtop.errors import UsageError
 from onnxtop.landscape.paths import LossPath, Saddle
+from onnxtop.landscape.polish import Certificate
 from onnxtop.landscape.search import Found
 from onnxtop.loss.data import Data
 from onnxtop.loss.descent import Floats
@@ -22,12 +23,14 @@ from onnxtop.results.landscape import Top
 class State:
     """What is known so far; kept in memory alone if ``path`` is None.
 
-    ``minima`` are trained points by name, ``found`` the paths in their order; ``key`` tells the run.
+    ``minima`` are trained points by name, ``polished`` where polishing took points, by the marks of their
+    starts (`mark_of`), ``found`` the paths in their order; ``key`` tells the run.
     """
 
     path: Path | None
     key: str
     minima: dict[str, Floats] = field(default_factory=dict)
+    polished: dict[str, tuple[Floats, Certificate]] = field(default_factory=dict)
     found: list[Found] = field(default_factory=list)
 
     @classmethod
@@ -51,6 +54,10 @@ class State:
                         "name another file"
                     )
                 state.minima = {name: file[f"minimum_{i}"] for i, name in enumerate(about["minima"])}
+                state.polished = {
+                    mark: (file[f"polished_{i}"], Certificate(**values))
+                    for i, (mark, values) in enumerate(about["polished"].items())
+                }
                 state.found = [_unpacked(item, file, i) for i, item in enumerate(about["found"])]
         except (OSError, ValueError, KeyError, TypeError) as error:
             if isinstance(error, UsageError):
@@ -63,8 +70,15 @@ class State:
         if self.path is None:
             return
         arrays: dict[str, Any] = {f"minimum_{i}": theta for i, theta in enumerate(self.minima.values())}
-        items = [_packed(item, arrays, i) for i, item in enumerate(self.found)]
-        about = json.dumps({"key": self.key, "minima": list(self.minima), "found": items})
+        arrays |= {f"polished_{i}": theta for i, (theta, _) in enumerate(self.polished.values())}
+        about = json.dumps(
+            {
+                "key": self.key,
+                "minima": list(self.minima),
+                "polished": {mark: asdict(certificate) for mark, (_, certificate) in self.polished.items()},
+                "found": [_packed(item, arrays, i) for i, item in enumerate(self.found)],
+            }
+        )
         temporary = self.path.with_name(f".{self.path.name}-{secrets.token_hex(4)}.tmp")
         try:
             with temporary.open("wb") as file:
@@ -97,10 +111,15 @@ def _unpacked(values: dict[str, Any], arrays: Mapping[str, Any], number: int) ->
     return Found(**values, path=LossPath(**path, **own, saddle=saddle))
 
 
+def mark_of(theta: Floats) -> str:
+    """Return what tells one point from another."""
+    return hashlib.sha256(theta.tobytes()).hexdigest()
+
+
 def key_of(thetas: Sequence[Floats], data: Data, settings: str) -> str:
     """Return what tells one run from another: weights in any order, data and settings."""
     digest = hashlib.sha256(settings.encode())
-    for mark in sorted(hashlib.sha256(theta.tobytes()).hexdigest() for theta in thetas):
+    for mark in sorted(map(mark_of, thetas)):
         digest.update(mark.encode())
     for split, arrays in sorted(data.splits.items()):
         for name in sorted(arrays):

@@ -1,10 +1,9 @@
 """The whole story of a loss barcode: minima, paths between them, bars."""
 
 import os
-import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import pairwise
@@ -16,15 +15,16 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from onnxtop.errors import NothingToAnalyseError, UsageError
-from onnxtop.landscape import networks, paths
+from onnxtop.landscape import networks
 from onnxtop.landscape.chain import Meter
 from onnxtop.landscape.minima import Draw, Point, fresh, perturbed, train
 from onnxtop.landscape.options import BarcodeOptions, PathOptions
-from onnxtop.landscape.polish import polish, rest
-from onnxtop.landscape.result import assembled, barcode_of
+from onnxtop.landscape.paths import LossPath, find_path
+from onnxtop.landscape.polish import Certificate, polish, rest
+from onnxtop.landscape.result import assembled
 from onnxtop.landscape.saddle import refine_path
-from onnxtop.landscape.search import Found, connect
-from onnxtop.landscape.state import State, key_of
+from onnxtop.landscape.search import Found, join
+from onnxtop.landscape.state import State, key_of, mark_of
 from onnxtop.landscape.symmetry import Symmetries, find_groups
 from onnxtop.loss.data import Data, read_data
 from onnxtop.loss.descent import Floats
@@ -222,20 +222,24 @@ class _Run:
         """Take each minimum to its bottom, leave out what is not finite, and sort them."""
         options = self.options
 
-        def one(item: tuple[str, Floats]) -> Point:
-            name, start = item
+        def one(start: Floats) -> tuple[Floats, Certificate]:
             with self.lent() as probe:
-                theta, certificate = polish(
+                return polish(
                     probe.loss_and_gradient, start, tolerance=rest(self.reference), budget=options.polish,
                     held=options.probe.l2 > 0, parts=networks.last_layer(probe), curvature=options.curvature,
                     stop=self.stop.is_set,
                 )  # fmt: skip
-                return Point(name, theta, probe.loss(theta), certificate)
 
-        total = len(self.found)
-        for number, point in enumerate(self._each(one, self.found)):
-            self.points.append(point)
-            self.tell(f"polished {point.name}", total - number - 1 + 2 * total)
+        total, done = len(self.found), self.state.polished
+        new = [(name, start) for name, start in self.found if mark_of(start) not in done]
+        ends = self._each(one, [start for _, start in new])
+        for number, ((name, start), end) in enumerate(zip(new, ends, strict=True)):
+            done[mark_of(start)] = end
+            self.state.save()
+            self.tell(f"polished {name}", len(new) - number - 1 + 2 * total)
+        for name, start in self.found:
+            theta, certificate = done[mark_of(start)]
+            self.points.append(Point(name, theta, self.probe.loss(theta), certificate))
         lost = [point.name for point in self.points if not np.isfinite(point.loss)]
         self.notes += [f"{name} is left out: its loss is not finite" for name in lost]
         self.points = [point for point in self.points if np.isfinite(point.loss)]
@@ -279,57 +283,33 @@ class _Run:
 
     def connect(self) -> None:
         """Look for the paths and refine those that end a bar; an earlier run's are taken over."""
-        deadline = time.monotonic() + self.options.limit.seconds
-        plan, each = self.options.shared(passes=len(self.points) - 1)
-        self._search(plan, len(self.points) - 1 if each else 0)
-        self._refine(each, deadline)
+        losses = [point.loss for point in self.points]
+        found, distance = self.state.found, cache(self.distance)
+        self.notes += join(
+            losses, distance, self._search, self._refine, self.options,
+            found=found, stop=self.stop, tell=self._tell_path,
+        )  # fmt: skip
 
-    def _search(self, plan: BarcodeOptions, behind: int) -> None:
-        """Look for the paths; so many steps come behind."""
-        names = [point.name for point in self.points]
+    def _search(self, i: int, j: int, chosen: PathOptions, meter: Meter) -> LossPath:
+        """Look for one path, between aligned ends if these are the same functions."""
+        start, end = self._balanced(i), self._aligned(i, j)
+        own = self.points[i].theta, self.points[j].theta
+        with self.lent() as probe:
+            if not (networks.confirmed(probe, start, own[0]) and networks.confirmed(probe, end, own[1])):
+                name = self.points[j].name
+                self.notes.append(f"alignment changed what {name} computes and was left out")
+                start, end = own
+            return find_path(probe.loss, probe.loss_and_gradient, start, end, chosen, meter)
 
-        def search(i: int, j: int, chosen: PathOptions, meter: Meter) -> paths.LossPath:
-            start, end = self._balanced(i), self._aligned(i, j)
-            own = self.points[i].theta, self.points[j].theta
-            with self.lent() as probe:
-                if not (networks.confirmed(probe, start, own[0]) and networks.confirmed(probe, end, own[1])):
-                    self.notes.append(f"alignment changed what {names[j]} computes and was left out")
-                    start, end = own
-                return paths.find_path(probe.loss, probe.loss_and_gradient, start, end, chosen, meter)
+    def _refine(self, path: LossPath, meter: Meter) -> LossPath:
+        """Look for the pass that the highest point of a path lies near."""
+        with self.lent() as probe:
+            return refine_path(probe.loss, probe.loss_and_gradient, path, int(meter.gradients), meter)
 
-        def tell(item: Found, expected: int) -> None:
-            self.state.found.append(item)
+    def _tell_path(self, what: str, item: Found, left: int) -> None:
+        if not self.stop.is_set():  # what an interrupt cut short is looked for again by the next run
             self.state.save()
-            more = max(expected - len(self.state.found), 0)
-            self.tell(f"{item.finder} {self._between(item)}", more + behind)
-
-        losses = [point.loss for point in self.points]
-        known = list(self.state.found)
-        _, notes = connect(losses, cache(self.distance), search, plan, known=known, stop=self.stop, tell=tell)
-        self.notes += notes
-
-    def _refine(self, gradients: int, deadline: float) -> None:
-        """Look for the pass that the highest point of each path that ends a bar lies near."""
-        found = self.state.found
-        losses = [point.loss for point in self.points]
-        if self.stop.is_set() or not gradients:
-            return
-        edges = barcode_of(losses, found, self.options.pairs).edges.tolist()
-        open_ = [number for number in sorted(edges) if found[number].path.saddle is None]
-
-        def one(number: int) -> paths.LossPath:
-            meter = Meter(gradients, deadline, self.stop.is_set)
-            with self.lent() as probe:
-                return refine_path(probe.loss, probe.loss_and_gradient, found[number].path, gradients, meter)
-
-        with closing(self._each(one, open_)) as refined:
-            try:
-                for left, (number, path) in enumerate(zip(open_, refined, strict=True), start=1 - len(open_)):
-                    found[number] = replace(found[number], path=path)
-                    self.state.save()
-                    self.tell(f"refined {self._between(found[number])}", -left)
-            except KeyboardInterrupt:
-                self.stop.set()
+        self.tell(f"{what} {self._between(item)}", left)
 
     def _between(self, item: Found) -> str:
         return " to ".join(Path(self.points[number].name).name for number in (item.first, item.second))
@@ -338,27 +318,19 @@ class _Run:
         """Put everything together."""
         if self.stop.is_set():
             self.notes.append("interrupted: what was found until then")
-        options = self.options
         return assembled(
             self._scored(),
             self.state.found,
             self.reference,
+            self.options,
             interrupted=self.stop.is_set(),
             notes=self.notes,
             loss=self.probe.loss_name,
             weights=self.probe.parameters,
             samples=self.probe.samples,
             parameters=int(self.probe.theta0.size),
-            batchnorm=options.probe.batchnorm,
-            l2=options.probe.l2,
-            label_smoothing=options.probe.label_smoothing,
-            polish=options.polish,
-            finder=options.path.finder,
             aligned=bool(self.symmetries.groups),
             units=self.symmetries.units,
-            pairs=options.pairs,
-            budget=None if options.budget is None else str(options.budget),
-            seed=options.seed,
         )
 
     def _scored(self) -> list[Point]:
@@ -373,7 +345,7 @@ class _Run:
             for point, one, two in zip(self.points, own, test, strict=True)
         ]
 
-    def _each(self, work: Callable[[Any], Any], items: Sequence[Any]) -> Generator[Any]:
+    def _each(self, work: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
         """Do work on several items at a time; an interrupt ends it."""
         with ThreadPoolExecutor(self.options.workers) as pool:
             try:

@@ -12,6 +12,7 @@ from onnx import numpy_helper
 
 import onnxtop
 from onnxtop.errors import UsageError
+from onnxtop.landscape import story
 from onnxtop.landscape.options import BarcodeOptions, Budget, PathOptions
 from onnxtop.landscape.paths import LossPath, find_path
 from onnxtop.landscape.search import Found, connect, next_pairs
@@ -197,7 +198,7 @@ class TestTraining:
         rng = np.random.default_rng(0)
         x = rng.standard_normal((50, 3)).astype(np.float32)
         target = np.sin(x[:, :1])
-        found = loss_barcode(str(path), {"x": x, "target": target}, minima=2, epochs=20, gradients=90, jobs=1)
+        found = loss_barcode(str(path), {"x": x, "target": target}, minima=2, epochs=20, polish=200, **QUICK)
         assert found.loss == "mse"
         assert found.reference_loss == pytest.approx(float(target.var()), rel=1e-5)
         assert found.minima[0].accuracy is None
@@ -284,7 +285,7 @@ class TestResume:
 
         def interrupting(what, done, total):
             seen.append(what)
-            if what.startswith("neb") and len(seen) < 13:
+            if what.startswith("neb"):
                 raise KeyboardInterrupt
 
         cut = loss_barcode(FIVE, digits, state=state, progress=interrupting, **QUICK)
@@ -292,8 +293,10 @@ class TestResume:
         assert "interrupted: what was found until then" in cut.notes
         assert 4 < len(cut.passes) < len(few.passes)
         assert cut.score.mean >= few.score.mean
-        whole = loss_barcode(FIVE, digits, state=state, progress=interrupting, **QUICK)
+        seen.clear()
+        whole = loss_barcode(FIVE, digits, state=state, progress=lambda *step: seen.append(step[0]), **QUICK)
         assert plain(whole) == plain(few)
+        assert not any(what.startswith("polished") for what in seen)
         again = loss_barcode(FIVE, digits, state=state, **QUICK)
         assert plain(again) == plain(few)
 
@@ -388,3 +391,33 @@ def test_options_by_name():
         0.5,
         7,
     )
+
+
+def test_what_a_function_has_no_use_for_is_said():
+    bowl = lambda x: (float(x @ x), 2 * x)  # noqa: E731
+    starts = {"one": np.zeros(1), "two": np.zeros(1)}
+    found = onnxtop.function_barcode(bowl, starts, minima=3, l2=0.1, jobs=1)
+    assert found.notes == ("what was asked of minima, probe is of no use for a function",)
+    assert (found.l2, found.minima[1].length) == (0, 0)
+    assert onnxtop.function_barcode(bowl, starts, jobs=1).notes == ()
+
+
+def test_what_an_interrupt_cut_short_is_looked_for_again(tmp_path, digits):
+    """A search that ends at its next step has a path that is worse than it would be."""
+    options = {"gradients": 54, "refine": 30, "jobs": 1}
+    state = tmp_path / "state.npz"
+    whole = loss_barcode(FIVE[:2], digits, **options)
+    real = story.find_path
+
+    def cut(loss, gradient, start, end, chosen, meter):
+        if chosen.finder == "neb":
+            run[0].stop.set()
+        return real(loss, gradient, start, end, chosen, meter)
+
+    run = []
+    begin = story._Run.begin.__func__
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(story._Run, "begin", classmethod(lambda cls, *a: run.append(begin(cls, *a)) or run[0]))
+        patch.setattr(story, "find_path", cut)
+        assert not loss_barcode(FIVE[:2], digits, state=state, **options).complete
+    assert plain(loss_barcode(FIVE[:2], digits, state=state, **options)) == plain(whole)

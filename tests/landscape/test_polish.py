@@ -10,6 +10,7 @@ import onnxtop
 from onnxtop.errors import UsageError
 from onnxtop.landscape.function import function_barcode
 from onnxtop.landscape.polish import Certificate, falls_for_ever, judged, polish
+from onnxtop.loss.descent import descend
 from onnxtop.loss.probe import Probe
 from tests.known_landscapes import FUNCTIONS, MINIMA, TRUTH, TanhNet, counted_gradient
 from tests.models import mlp, save
@@ -41,6 +42,13 @@ def separable(theta, penalty=0.0):
     wrong = expit(-margins)
     loss = float(np.logaddexp(0, -margins).mean()) + penalty / 2 * float(theta @ theta)
     return loss, -(wrong[:, None] * sides).mean(axis=0) + penalty * theta
+
+
+def valley(theta):
+    """A sharp crease that bends and falls towards the point (0, 0)."""
+    bend = theta[1] - theta[0] ** 2
+    slope = np.array([2 * theta[0] - 20 * theta[0] * np.sign(bend), 10 * np.sign(bend)])
+    return float(theta[0] ** 2 + 10 * abs(bend)), slope
 
 
 def noisy_regression(theta):
@@ -116,6 +124,12 @@ class TestPolish:
         assert certificate.verdict == "saddle"
         assert "curves down" in judged(certificate, 1e-6)[1]
 
+    def test_kinks_are_gone_over(self):
+        """A line search ends where it meets the kink of this valley, far above its bottom at 0."""
+        start = np.array([0.8, 0.3])
+        assert descend(valley, start, iterations=1000).loss > 0.005
+        assert polish(valley, start)[1].loss < 1e-3
+
     def test_not_finite(self):
         assert polish(lambda theta: (np.nan, theta), np.zeros(2))[1].verdict == "not finite"
 
@@ -161,7 +175,7 @@ class TestFallsForEver:
         x = rng.standard_normal((40, 3)).astype(np.float32)
         data = {"x": x, "labels": (x[:, 0] + 0.3 * x[:, 1] > 0).astype(np.int64) + (x[:, 0] > 1)}
         path = str(save(mlp(3, 6, 3), tmp_path))
-        options = {"minima": 2, "epochs": 5, "finder": "line", "jobs": 1}
+        options = {"minima": 2, "epochs": 5, "polish": 200, "finder": "line", "jobs": 1}
         found = onnxtop.loss_barcode(path, data, **options)
         assert {minimum.verdict for minimum in found.minima} == {"falls for ever"}
         assert found.score.bound == "none"

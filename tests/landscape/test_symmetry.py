@@ -41,9 +41,16 @@ def moved_and_run(path, data, batchnorm="batch"):
     return found, apart, np.abs(theta - copy).max(), back - theta
 
 
-RELU, TANH, NONE = (False, True), (True, False), (False, False)
+RELU, TANH, NONE, LINEAR = (False, True), (True, False), (False, False), (True, True)
+CHARGES = {"mlp": RELU, "lstm": TANH, "minima": LINEAR}
 HEADS = ("heads", 4, (8, 8))
-SIZES = {"mlp": [50, 100], "cnn": [12, 16], "transformer": [32, 64, 64, HEADS, HEADS], "lstm": [48]}
+SIZES = {
+    "mlp": [50, 100],
+    "cnn": [12, 16],
+    "transformer": [32, 64, 64, HEADS, HEADS],
+    "lstm": [48],
+    "minima/seed": [3],
+}
 """Of the groups of every sample model; heads with the columns of queries and keys, and of values."""
 
 NAMES = [path.stem for path in sorted(SAMPLES.glob("*.onnx"))]
@@ -59,15 +66,14 @@ def said(group):
 @pytest.mark.parametrize("name", [*NAMES, "minima/seed_1"])
 def test_sample_models(name, digits):
     found, apart, shifted, back = moved_and_run(SAMPLES / f"{name}.onnx", digits)
-    wanted = SIZES.get(name.partition("_")[0], [8, 8])
+    wanted = SIZES[name.partition("_")[0]]
     assert sorted(map(said, found.groups), key=str) == sorted(wanted, key=str)
     assert shifted > 0.1
     assert apart < 1e-5
     assert np.abs(back).max() < 1e-9
     assert found.notes == ()
-    if name.startswith(("mlp", "minima", "lstm")):
-        charges = {(group.odd, group.homogeneous) for group in found.groups}
-        assert charges == {RELU if name.startswith("mlp") else TANH}
+    if kind := next(filter(name.startswith, CHARGES), None):
+        assert {(group.odd, group.homogeneous) for group in found.groups} == {CHARGES[kind]}
 
 
 @pytest.mark.parametrize(
@@ -80,11 +86,12 @@ def test_a_renumbered_copy_of_a_file_has_a_bar_of_length_0(name, digits, tmp_pat
     groups = find_groups(file, layout).groups
     copy = scrambled(probe.theta0.astype(float), groups, layout, seed=1)
     onnx.save(with_weights(file, probe.tensors(copy)), tmp_path / "copy.onnx")
-    found = loss_barcode([path, tmp_path / "copy.onnx"], digits, finder="line", jobs=1)
+    options = {"finder": "line", "polish": 0, "jobs": 1}
+    found = loss_barcode([path, tmp_path / "copy.onnx"], digits, **options)
     assert found.units == sum(group.units for group in groups)
     assert found.minima[1].length < 1e-6
     assert any("is the same network" in note and "renumbered" in note for note in found.notes)
-    apart = loss_barcode([path, tmp_path / "copy.onnx"], digits, finder="line", align=False, jobs=1)
+    apart = loss_barcode([path, tmp_path / "copy.onnx"], digits, align=False, **options)
     assert apart.minima[1].length > 1e-3
 
 
