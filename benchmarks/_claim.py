@@ -1,6 +1,6 @@
-"""The papers' claim on digits: do bars get shorter as fully connected ReLU networks get wider and deeper?
+"""The papers' claim on digits: do bars get shorter as fully connected networks get wider and deeper?
 
-Six minima a network of cross-entropy with weight decay: the loss has minima then, and every point is polished
+Six minima a tanh network of cross-entropy with weight decay: the loss has minima then, and no kinks, and every point is polished
 until it rests. The whole of ``loss-barcode``, from training to bars, with its defaults but for more polish;
 three seeds.
 """
@@ -17,11 +17,10 @@ WIDTHS, DEPTHS, SEEDS = (8, 16, 32), (1, 2, 3), (0, 1, 2)
 N = 6
 L2 = 1e-3
 POLISH = 20_000
-"""ReLU's kinks keep descent busy for long."""
 
 
 def landscape(width: int, depth: int, seed: int) -> LossLandscape:
     """Return the landscape of N minima: of the weights in a file, and of others trained from new ones."""
     with tempfile.TemporaryDirectory() as folder:
-        path = save(mlp(64, *[width] * depth, 10), Path(folder))
+        path = save(mlp(64, *[width] * depth, 10, activation="Tanh"), Path(folder))
         return loss_barcode(str(path), DIGITS, minima=N - 1, seed=N * seed, l2=L2, polish=POLISH)

@@ -99,12 +99,14 @@ def model(
     )
 
 
-def mlp(*sizes: int, bias: bool = True, seed: int = 0, dtype: Any = np.float32) -> ModelProto:
-    """Return Gemm layers ``fc1``, ``fc2``, ... with weights [out, in] and a Relu between them."""
+def mlp(
+    *sizes: int, bias: bool = True, seed: int = 0, dtype: Any = np.float32, activation: str = "Relu"
+) -> ModelProto:
+    """Return Gemm layers ``fc1``, ``fc2``, ... with weights [out, in] and a Relu or another between them."""
     shapes = list(enumerate(pairwise(sizes), start=1))
     matrices = [weights(n_out, n_in, seed=seed + i, dtype=dtype).T for i, (n_in, n_out) in shapes]
     biases = [weights(n_out, seed=seed + i, dtype=dtype) for i, (_, n_out) in shapes] if bias else None
-    return testing.mlp(matrices, biases)
+    return testing.mlp(matrices, biases, activation=activation)
 
 
 def save(proto: ModelProto, folder: Path, name: str = "model.onnx") -> Path:
