@@ -1,8 +1,8 @@
 """The papers' claim on digits: do bars get shorter as fully connected networks get wider and deeper?
 
-Six minima a tanh network of cross-entropy with weight decay: the loss has minima then, and no kinks, and every point is polished
-until it rests. The whole of ``loss-barcode``, from training to bars, with its defaults but for more polish;
-three seeds.
+Six minima a tanh network of cross-entropy with weight decay: the loss has minima then and no kinks, and every
+point is polished until it rests. The whole of ``loss-barcode``, from training to bars, with its defaults but
+for more polish; three seeds.
 """
 
 import tempfile
