@@ -258,9 +258,14 @@ def _fan_out(layer: Layer, weights: Blocks) -> int:
     return taps * sum(int(block.shape[1]) for block in weights)
 
 
+def _fan_in(layer: Layer, weights: Blocks) -> int:
+    """Return the inputs of an output; of recurrent units how many there are, by which PyTorch draws."""
+    return max(block.shape[1] if layer.is_recurrent else len(block) for block in weights)
+
+
 def _bias_moved(layer: Layer, weights: Blocks, made_by: InitialiserMatch | None) -> bool | None:
     bias = layer.bias()
-    return None if bias is None else bias_was_moved(bias, max(len(block) for block in weights), made_by)
+    return None if bias is None else bias_was_moved(bias, _fan_in(layer, weights), made_by)
 
 
 def _with_facts(
@@ -280,7 +285,7 @@ def _with_facts(
         return Measured(row, forest, mark=mark)
     found = evidence(weights)
     statistics = layer_statistics(weights, layer.codes(), half=layer.encoding == Encoding("float16"))
-    made_by = drawn_by(found, weights, _fan_out(layer, weights))
+    made_by = drawn_by(found, weights, _fan_in(layer, weights), _fan_out(layer, weights))
     moved = _bias_moved(layer, weights, None if found.even or found.masked else made_by)
     return Measured(
         replace(row, statistics=statistics),

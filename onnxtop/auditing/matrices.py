@@ -123,13 +123,15 @@ def exchangeability(matrix: Layer, *, seed: int = 0) -> Exchangeability:
     return verdict(measured, null_model(blocks, seed=seed).z, drawn_by(measured, blocks))
 
 
-def drawn_by(measured: Evidence, weights: Blocks, fan_out: int | None = None) -> InitialiserMatch | None:
+def drawn_by(
+    measured: Evidence, weights: Blocks, fan_in: int | None = None, fan_out: int | None = None
+) -> InitialiserMatch | None:
     """Return the closest initialiser of weights that show no structure; of others only if orthonormal."""
     if measured.variance is None:
         return None
     if verdict(measured, None).exchangeable is False:
         return orthonormal_lines(weights)
-    return closest_initialiser(weights, fan_out=fan_out, largest=measured.largest)
+    return closest_initialiser(weights, fan_in=fan_in, fan_out=fan_out, largest=measured.largest)
 
 
 def initialiser_match(

@@ -44,6 +44,7 @@ from onnxtop.glossary.untrained import (
     SMALLEST_SIDE,
     SPECTRUM,
     TOO_SMALL,
+    ZERO,
 )
 from onnxtop.network import Blocks, Matrix, strips
 from onnxtop.statistics.facts import Exchangeability
@@ -190,7 +191,7 @@ def evidence(blocks: Blocks) -> Evidence:
     if not np.isfinite(largest):
         return Evidence(reason="a weight is NaN or infinite")
     if largest == 0.0:
-        return Evidence(0.0, 0.0, 0.0, reason="all its weights are zero")
+        return Evidence(0.0, 0.0, 0.0, reason=ZERO)
     n_weights = sum(block.size for block in blocks)
     if n_weights < SMALLEST_LAYER or min(min(block.shape) for block in blocks) < SMALLEST_SIDE:
         sizes = np.concatenate([np.abs(block.ravel(), dtype=np.float64) for block in blocks]) / largest

@@ -84,7 +84,7 @@ def network_variance(matrices: Mapping[str, ArrayLike | Sequence[ArrayLike]]) ->
     Returns
     -------
     float
-        Between 0 and 1/4; 0 if all weights are zero, nan if one is not finite.
+        Between 0 and 1/4; 0 if all weights are zero, nan if one is not finite, or there is none.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def network_variance(matrices: Mapping[str, ArrayLike | Sequence[ArrayLike]]) ->
         if not all(np.isfinite(block).all() for block in blocks):
             return float("nan")
         parts.append(spread_of(blocks))
-    return together(parts).variance
+    return together(parts).variance if parts else float("nan")
 
 
 def sortedness(matrix: ArrayLike, *, seed: int = 0) -> float:
