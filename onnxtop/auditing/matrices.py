@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from onnxtop.network import Blocks
 from onnxtop.statistics.exchangeability import Evidence, evidence, verdict
 from onnxtop.statistics.facts import Exchangeability
 from onnxtop.statistics.initialisers import InitialiserMatch, closest_initialiser, orthonormal_lines
-from onnxtop.topology.arguments import as_blocks
+from onnxtop.topology.arguments import as_bias, as_blocks
 from onnxtop.topology.neural_persistence import layer_forest, network_persistence
 from onnxtop.topology.null_model import NullFigures, NullModels
 from onnxtop.topology.persistence import Convention
@@ -69,7 +68,7 @@ def null_model(
     (True, True, 100)
     """
     blocks = as_blocks(matrix, "matrix")
-    row = None if bias is None else np.asarray(bias, np.float64)
+    row = None if bias is None else as_bias(bias, sum(block.shape[1] for block in blocks))
     forest = layer_forest(blocks, bias=row)
     whole = network_persistence(
         {"": forest}, scale="layer" if scale is None else scale, convention=convention, p=p
