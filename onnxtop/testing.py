@@ -137,8 +137,10 @@ def cnn(
     names = [*convolutions, *dense]
     if len(set(names)) < len(names):
         raise UsageError(f"wanted every layer by a name of its own, found {', '.join(names)}")
+    if np.ndim(image) != 1 or len(image) < 2 or min(image) < 1:
+        raise UsageError(f"wanted an image as (channels, sizes), such as (3, 32, 32), found {image}")
     network = _Network(convolutions | dense, _biases(biases, names), activation, list(image))
-    steps = zip(_each(strides, convolutions, "strides"), _each(pads, convolutions, "pads"), strict=True)
+    steps = zip(_each(strides, convolutions, "strides", 1), _each(pads, convolutions, "pads", 0), strict=True)
     for name, (stride, pad) in zip(convolutions, steps, strict=True):
         network.convolution(name, stride, pad)
     if dense:
@@ -173,8 +175,10 @@ def _biases(biases: Biases, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     return {name: np.asarray(each) for name, each in biases.items()}
 
 
-def _each(value: int | Sequence[int], layers: Mapping[str, Any], what: str) -> list[int]:
-    values = [value] * len(layers) if isinstance(value, int) else list(value)
+def _each(value: int | Sequence[int], layers: Mapping[str, Any], what: str, least: int) -> list[int]:
+    values = np.ravel(value).tolist() * (len(layers) if np.ndim(value) == 0 else 1)
+    if any(each < least for each in values):
+        raise UsageError(f"wanted {what} of at least {least}, found {min(values)}")
     if len(values) != len(layers):
         raise UsageError(f"wanted {what} for each of {len(layers)} kernels, found {len(values)}")
     return values

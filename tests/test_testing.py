@@ -131,3 +131,19 @@ M, K = np.ones((3, 2)), np.ones((2, 3, 2, 2))
 def test_arrays_that_make_no_network(make: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"strides": 0}, "wanted strides of at least 1, found 0"),
+        ({"pads": [-1]}, "wanted pads of at least 0, found -1"),
+        ({"image": ()}, "wanted an image as"),
+        ({"image": 5}, "wanted an image as"),
+    ],
+)
+def test_sizes_that_make_no_sense(asked, message, tmp_path):
+    options = {"image": (1, 5, 5), **asked}
+    with pytest.raises(UsageError, match=message):
+        write_cnn(tmp_path / "cnn.onnx", [np.ones((2, 1, 3, 3))], **options)
+    write_cnn(tmp_path / "cnn.onnx", [np.ones((2, 1, 3, 3))], image=(1, 5, 5), strides=np.int64(2))

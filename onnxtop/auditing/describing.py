@@ -136,8 +136,9 @@ def _null_figures(
 
 def _variance(measured: Measured, figures: neural_persistence.LayerPersistence | None) -> float | None:
     """Return the variance of |w| in units of the scale, None where it is not defined."""
-    raw = measured.structure.evidence.variance if measured.structure else None
-    if raw is None or figures is None or not figures.scale > 0:
+    spread = measured.spread
+    if spread is None or figures is None or not figures.scale > 0:
         return None
-    scaled = raw / figures.scale / figures.scale
+    unit = spread.largest / figures.scale
+    scaled = spread.variance * unit * unit
     return scaled if math.isfinite(scaled) else None

@@ -31,7 +31,7 @@ from onnxtop.topology.layer_scan import LayerScan, scan_layer
 from onnxtop.topology.neural_persistence import Graphs
 from onnxtop.topology.null_model import UNROLLED, NullModels, StrongestWeights
 from onnxtop.topology.reach import Filled, filled_lines
-from onnxtop.topology.spread import Magnitudes, magnitudes, mean_sortedness
+from onnxtop.topology.spread import Spread, mean_sortedness
 
 Progress = Callable[[str, int, int], None]
 """Called with the layer just measured, and how many weights are done and to do."""
@@ -52,7 +52,6 @@ class Structure:
     made_by: InitialiserMatch | None
     bias_moved: bool | None
     strongest: StrongestWeights
-    magnitudes: Magnitudes
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +84,14 @@ class Measured:
     scan: LayerScan | None = None
     filled: tuple[Filled, ...] = ()
     digest: str = ""
+
+    @property
+    def spread(self) -> Spread | None:
+        """How large the weights are; None where nobody looked, or not all are finite."""
+        found = self.structure.evidence if self.structure else Evidence()
+        if found.largest is None or found.mean is None or found.variance is None:
+            return None
+        return Spread(self.row.parameters, found.largest, found.mean, found.variance)
 
 
 class Memory:
@@ -256,9 +263,14 @@ def _fan_out(layer: Layer, weights: Blocks) -> int:
     return taps * sum(int(block.shape[1]) for block in weights)
 
 
+def _fan_in(layer: Layer, weights: Blocks) -> int:
+    """Return the inputs of an output; of recurrent units how many there are, by which PyTorch draws."""
+    return max(block.shape[1] if layer.is_recurrent else len(block) for block in weights)
+
+
 def _bias_moved(layer: Layer, weights: Blocks, made_by: InitialiserMatch | None) -> bool | None:
     bias = layer.bias()
-    return None if bias is None else bias_was_moved(bias, max(len(block) for block in weights), made_by)
+    return None if bias is None else bias_was_moved(bias, _fan_in(layer, weights), made_by)
 
 
 def _with_facts(
@@ -278,14 +290,13 @@ def _with_facts(
         return Measured(row, forest, mark=mark)
     found = evidence(weights)
     statistics = layer_statistics(weights, layer.codes(), half=layer.encoding == Encoding("float16"))
-    largest = max(statistics.maximum, -statistics.minimum) if statistics else None
-    made_by = drawn_by(found, weights, _fan_out(layer, weights), largest)
+    made_by = drawn_by(found, weights, _fan_in(layer, weights), _fan_out(layer, weights))
     moved = _bias_moved(layer, weights, None if found.even or found.masked else made_by)
     return Measured(
         replace(row, statistics=statistics),
         forest,
         mark=mark,
-        structure=Structure(found, made_by, moved, strongest, magnitudes(weights)),
+        structure=Structure(found, made_by, moved, strongest),
     )
 
 

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from onnxtop.network import Blocks
 from onnxtop.statistics.exchangeability import Evidence, evidence, verdict
 from onnxtop.statistics.facts import Exchangeability
 from onnxtop.statistics.initialisers import InitialiserMatch, closest_initialiser, orthonormal_lines
-from onnxtop.topology.arguments import as_blocks
+from onnxtop.topology.arguments import as_bias, as_blocks
 from onnxtop.topology.neural_persistence import layer_forest, network_persistence
 from onnxtop.topology.null_model import NullFigures, NullModels
 from onnxtop.topology.persistence import Convention
@@ -69,7 +68,7 @@ def null_model(
     (True, True, 100)
     """
     blocks = as_blocks(matrix, "matrix")
-    row = None if bias is None else np.asarray(bias, np.float64)
+    row = None if bias is None else as_bias(bias, sum(block.shape[1] for block in blocks))
     forest = layer_forest(blocks, bias=row)
     whole = network_persistence(
         {"": forest}, scale="layer" if scale is None else scale, convention=convention, p=p
@@ -124,14 +123,14 @@ def exchangeability(matrix: Layer, *, seed: int = 0) -> Exchangeability:
 
 
 def drawn_by(
-    measured: Evidence, weights: Blocks, fan_out: int | None = None, largest: float | None = None
+    measured: Evidence, weights: Blocks, fan_in: int | None = None, fan_out: int | None = None
 ) -> InitialiserMatch | None:
     """Return the closest initialiser of weights that show no structure; of others only if orthonormal."""
     if measured.variance is None:
         return None
     if verdict(measured, None).exchangeable is False:
         return orthonormal_lines(weights)
-    return closest_initialiser(weights, fan_out=fan_out, largest=largest)
+    return closest_initialiser(weights, fan_in=fan_in, fan_out=fan_out, largest=measured.largest)
 
 
 def initialiser_match(

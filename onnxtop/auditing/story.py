@@ -290,5 +290,6 @@ def _network(
 
 def _variance(measured: Sequence[Measured], counted: Sequence[str]) -> float | None:
     """Return the variance of the network's weights over the largest; None without structure or layers."""
-    held = [item.structure.magnitudes for item in measured if item.row.name in counted and item.structure]
-    return together(held).variance if held else None
+    held = [item.spread for item in measured if item.row.name in counted]
+    known = [spread for spread in held if spread is not None]
+    return together(known).variance if known else None

@@ -17,6 +17,7 @@ it finds structure in 20 to 50 %, with 5 % in 2 to 9 %, with 8 % and more in at 
 
 TOO_SMALL = "too small to be called exchangeable"
 EMPTY = "too few of its weights are not zero for the spectrum"
+ZERO = "all its weights are zero"
 """Why a statistic was not asked."""
 
 STRUCTURE = (
@@ -37,18 +38,19 @@ that tells an initialiser's distribution from others."""
 FRESH = (
     "A layer is as drawn if it has no structure, its weights have the distribution of an initialiser whose "
     "scale follows from the layer's sides (Kolmogorov and Smirnov; the largest is neither larger nor smaller "
-    "than the largest of so many draws ever is; zeros of a mask apart), and its bias is one number or as "
-    "PyTorch draws it. Rows or columns that are orthonormal to float precision, up to a factor for each, are "
-    "proof by themselves."
+    "than the largest of so many draws ever is; zeros of a mask apart) or are all zero, and its bias is one "
+    "number or as PyTorch draws it. Rows or columns that are orthonormal to float precision, up to a factor "
+    "for each, are proof by themselves."
 )
 """What tells a layer that is as an initialiser left it."""
 
 FRESH_NETWORK = (
     f"Of at least {ENOUGH_LAYERS} layers that are large enough to be judged, a share of `untrained.share` "
-    "has no structure or is orthonormal. Of fewer, all layers are as drawn, small ones too, no weight was "
-    f"skipped, and in a layer of at least {ENOUGH_WEIGHTS:,} weights the first step would show: its "
-    "initialiser draws nothing beyond a bound, or its bias is still as at the start. Not if training moved "
-    "a bias or a normalisation (unless all of these layers are orthonormal), nor if z finds structure in a "
-    "layer that is too small to be judged."
+    "has no structure or is orthonormal. Of fewer, all layers are as drawn, small ones too, and no weight "
+    f"was skipped. And the first step would show, in a layer of at least {ENOUGH_WEIGHTS:,} weights: its "
+    "initialiser draws nothing beyond a bound, or its bias is still as at the start; or else, of at least "
+    f"{ENOUGH_LAYERS} layers, in a normalisation that is still as at the start. Not if training moved a bias "
+    "or a normalisation (unless all of these layers are orthonormal), nor if z finds structure in a layer "
+    "that is too small to be judged."
 )
 """What tells a network that was never trained."""

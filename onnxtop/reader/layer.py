@@ -16,6 +16,8 @@ from onnxtop.reader.model import Node, Value
 from onnxtop.reader.names import node_name
 from onnxtop.reader.reading import Array, Bias, Reading
 
+RECURRENT = frozenset({"LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"})
+
 
 @dataclass(frozen=True, eq=False)
 class WeightUse:
@@ -81,6 +83,11 @@ class Layer:
     def is_convolution(self) -> bool:
         """Whether the weights are a kernel that moves over positions."""
         return self.source.reading.kernel is not None
+
+    @property
+    def is_recurrent(self) -> bool:
+        """Whether the weights are a gate's of recurrent units."""
+        return self.op_type in RECURRENT
 
     def blocks(self) -> list[Matrix]:
         """Read the weights: one matrix (n_in, n_out) for each group or batch entry, read-only views mostly.

@@ -53,7 +53,7 @@ def looks_untrained(report: Report, policy: Policy) -> Found:
         if len(layers) < ENOUGH_LAYERS:
             layers = own_weights(report)
         alike = [layer for layer in layers if _is_untouched(layer) or _is_as_drawn(layer)]
-        fits = [_of(layer).initialiser for layer in alike if _is_as_drawn(layer)]
+        fits = [_of(layer).initialiser for layer in alike if _of(layer).fits and _is_as_drawn(layer)]
         yield (
             None,
             f"looks untrained: the weights of {len(alike)} of {len(layers)} layers that can be judged have "
@@ -113,7 +113,8 @@ def _is_untrained(report: Report, policy: Policy) -> bool:
     if most is None or small or (_was_moved(report) and not proven):
         return False
     if len(large) >= ENOUGH_LAYERS:
-        return len(alike) >= most * len(large)
+        shows = proven or report.coverage.normalisation or any(map(_shows_a_step, layers))
+        return len(alike) >= most * len(large) and bool(shows)
     return (proven and len(alike) == len(layers) > 1) or (
         not report.coverage.skipped and all(map(_is_as_drawn, layers)) and any(map(_shows_a_step, layers))
     )
@@ -131,7 +132,8 @@ def _shows_a_step(layer: LayerReport) -> bool:
     found = _of(layer)
     if _is_orthonormal(layer):
         return bool(found.exchangeable)
-    return layer.parameters >= ENOUGH_WEIGHTS and (found.bias_moved is False or is_bounded(found.initialiser))
+    sharp = found.fits is not False and is_bounded(found.initialiser)
+    return layer.parameters >= ENOUGH_WEIGHTS and not found.is_zero and (found.bias_moved is False or sharp)
 
 
 def _is_untouched(layer: LayerReport) -> bool:
@@ -140,7 +142,8 @@ def _is_untouched(layer: LayerReport) -> bool:
 
 def _is_as_drawn(layer: LayerReport) -> bool:
     found = _of(layer)
-    return found.exchangeable is not False and bool(found.fits) and not found.bias_moved
+    drawn = found.is_zero or bool(found.fits)
+    return drawn and found.exchangeable is not False and not found.bias_moved
 
 
 def _looks_reset(layer: LayerReport) -> bool:

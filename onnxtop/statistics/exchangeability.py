@@ -44,6 +44,7 @@ from onnxtop.glossary.untrained import (
     SMALLEST_SIDE,
     SPECTRUM,
     TOO_SMALL,
+    ZERO,
 )
 from onnxtop.network import Blocks, Matrix, strips
 from onnxtop.statistics.facts import Exchangeability
@@ -79,8 +80,10 @@ class Evidence:
 
     Attributes
     ----------
-    variance
-        Of ``|w|``, in the square of the weights' unit: divide by the square of the scale.
+    largest
+        The largest ``|w|``.
+    mean, variance
+        Of ``|w|`` divided by that, or 0 where all are zero.
     row_share, column_share
         Share of that variance that the means of rows, of columns, explain.
     z_rows, z_columns
@@ -98,6 +101,8 @@ class Evidence:
         Why figures are None, or None.
     """
 
+    largest: float | None = None
+    mean: float | None = None
     variance: float | None = None
     row_share: float | None = None
     column_share: float | None = None
@@ -168,7 +173,7 @@ def evidence(blocks: Blocks) -> Evidence:
     Returns
     -------
     Evidence
-        Of layers too small to tell, the variance alone. Where all ``|w|`` are equal there is no
+        Of layers too small to tell, the sizes of weights alone. Where all ``|w|`` are equal there is no
         concentration, where all weights are, no spectrum. A NaN or an infinity leaves nothing.
 
     Examples
@@ -186,13 +191,13 @@ def evidence(blocks: Blocks) -> Evidence:
     if not np.isfinite(largest):
         return Evidence(reason="a weight is NaN or infinite")
     if largest == 0.0:
-        return Evidence(0.0, reason="all its weights are zero")
+        return Evidence(0.0, 0.0, 0.0, reason=ZERO)
     n_weights = sum(block.size for block in blocks)
     if n_weights < SMALLEST_LAYER or min(min(block.shape) for block in blocks) < SMALLEST_SIDE:
-        magnitudes = np.concatenate([np.abs(block.ravel(), dtype=np.float64) for block in blocks])
-        variance = float((magnitudes / largest).var()) * largest * largest
+        sizes = np.concatenate([np.abs(block.ravel(), dtype=np.float64) for block in blocks]) / largest
         masked = any(map(_is_masked, (blocks, [block.T for block in blocks])))
-        return Evidence(variance, masked=masked, reason=TOO_SMALL)
+        found = Evidence(largest, float(sizes.mean()), float(sizes.var()), masked=masked, reason=TOO_SMALL)
+        return _tidy(found)
     measured = replace(_concentration(blocks, largest), spectrum=_spectrum(blocks))
     return _with_mark(_tidy(measured), blocks)
 
@@ -289,7 +294,9 @@ def _squares(block: Matrix, largest: float) -> Floats:
 
 def _tidy(measured: Evidence) -> Evidence:
     """Cut figures off at six digits: sums of float32 have no more, and machines add in different orders."""
-    return Evidence(
+    return replace(
+        measured,
+        mean=_six_digits(measured.mean),
         variance=_six_digits(measured.variance),
         row_share=_six_digits(measured.row_share),
         column_share=_six_digits(measured.column_share),
@@ -323,7 +330,7 @@ def _concentration(blocks: Blocks, largest: float) -> Evidence:
     total = sum(part.squares for part in sums) - n_weights * mean**2
     variance = total / n_weights
     if variance <= 1e-12:  # of numbers up to 1, most near the same: what float32 leaves of it
-        return Evidence(max(variance, 0.0) * largest * largest)
+        return Evidence(largest, mean + centre, max(variance, 0.0))
     shares: list[float] = []
     z: list[float] = []
     for axis in (0, 1):
@@ -335,7 +342,7 @@ def _concentration(blocks: Blocks, largest: float) -> Evidence:
         ratio = between / (widths.size - 1) / (total / (n_weights - 1))
         shares.append(between / total)
         z.append((ratio - 1) * float(np.sqrt((widths.size - 1) / 2)))
-    return Evidence(variance * largest * largest, shares[0], shares[1], z[0], z[1])
+    return Evidence(largest, mean + centre, variance, shares[0], shares[1], z[0], z[1])
 
 
 def _sums(block: Matrix, largest: float, centre: float) -> _Sums:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from onnxtop.glossary.untrained import TOO_SMALL
+from onnxtop.glossary.untrained import TOO_SMALL, ZERO
 
 LISTED = 64
 """So many indices of units are kept, the first."""
@@ -138,3 +138,8 @@ class Exchangeability:
     def is_small(self) -> bool:
         """Whether the layer is too small to be called exchangeable; z may still find structure."""
         return self.reason == TOO_SMALL
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether all weights are zero, as some initialisers leave the last layer."""
+        return self.reason == ZERO

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from onnxtop.errors import UsageError
 from onnxtop.network import Blocks, Matrix, strips
 from onnxtop.topology.graph import Floats, Indices
-from onnxtop.topology.persistence import Convention
+from onnxtop.topology.persistence import Convention, scaled
 from onnxtop.topology.spanning import GrowingForest
 from onnxtop.topology.strongest import strongest_weights
 
@@ -252,7 +252,7 @@ class _Forests(NamedTuple):
 def _forests(profiles: RankProfiles, kept: StrongestWeights, scale: float) -> _Forests:
     ranks: NDArray[np.integer[Any]] = profiles.ranks - 1
     if kept.row is None or profiles.ends is None:
-        lengths = 1.0 - _scaled(kept.strengths, scale)
+        lengths = 1.0 - scaled(kept.strengths, scale)
         return _Forests(lengths, ranks, profiles.n_vertices, profiles.n_blocks)
     n_vertices = profiles.n_vertices + 1
     at_once = max(1, JOINED // n_vertices)
@@ -261,7 +261,7 @@ def _forests(profiles: RankProfiles, kept: StrongestWeights, scale: float) -> _F
         for part in strips((len(ranks), 1), at_once)
     ])  # fmt: skip
     chosen = np.arange(strengths.size).reshape(strengths.shape)
-    return _Forests(1.0 - _scaled(strengths.ravel(), scale), chosen, n_vertices, 1)
+    return _Forests(1.0 - scaled(strengths.ravel(), scale), chosen, n_vertices, 1)
 
 
 def _with_row(strengths: Floats, ends: NDArray[np.int32], row: BiasRow, n_vertices: int) -> Floats:
@@ -275,12 +275,6 @@ def _with_row(strengths: Floats, ends: NDArray[np.int32], row: BiasRow, n_vertic
     order = np.argsort(-edges, axis=None, kind="stable")
     used = order[GrowingForest(draws * n_vertices).join(tails.ravel()[order], heads.ravel()[order])]
     return edges.ravel()[np.sort(used)].reshape(draws, -1)
-
-
-def _scaled(strengths: Matrix, scale: float) -> Floats:
-    """Return strengths as shares of the scale; larger ones count as 1."""
-    reached = np.asarray(strengths, np.float64)
-    return np.minimum(reached / scale, 1.0) if scale > 0 else (reached > 0).astype(np.float64)
 
 
 def _normalized(forests: _Forests, convention: Convention, p: float) -> Floats:

@@ -26,7 +26,7 @@ ENTRIES = 100_000
 
 
 @dataclass(frozen=True)
-class Magnitudes:
+class Spread:
     """How many weights there are, the largest ``|w|``, and in its unit mean and variance of ``|w|``."""
 
     count: int
@@ -35,20 +35,20 @@ class Magnitudes:
     variance: float
 
 
-def magnitudes(blocks: Blocks) -> Magnitudes:
+def spread_of(blocks: Blocks) -> Spread:
     """Return how large the weights of a layer are, all of them finite.
 
     Examples
     --------
-    >>> magnitudes([np.array([[1.0, -2.0], [0.0, -1.0]])])
-    Magnitudes(count=4, largest=2.0, mean=0.5, variance=0.125)
+    >>> spread_of([np.array([[1.0, -2.0], [0.0, -1.0]])])
+    Spread(count=4, largest=2.0, mean=0.5, variance=0.125)
     """
     largest = max((float(max(block.max(), -block.min())) for block in blocks if block.size), default=0.0)
     parts = (block[part] for block in blocks for part in strips(block.shape, CHUNK))
     return together([_moments(part, largest) for part in parts])
 
 
-def together(parts: Iterable[Magnitudes]) -> Magnitudes:
+def together(parts: Iterable[Spread]) -> Spread:
     """Return how large the weights of several layers are; of none, all figures are 0.
 
     Notes
@@ -58,19 +58,19 @@ def together(parts: Iterable[Magnitudes]) -> Magnitudes:
     held = [part for part in parts if part.count]
     largest = max((part.largest for part in held), default=0.0)
     if not largest:
-        return Magnitudes(sum(part.count for part in held), 0.0, 0.0, 0.0)
+        return Spread(sum(part.count for part in held), 0.0, 0.0, 0.0)
     counts = np.array([part.count for part in held], np.float64)
     units = np.array([part.largest for part in held]) / largest
     means = units * [part.mean for part in held]
     variances = units * units * [part.variance for part in held]
     mean = float(np.average(means, weights=counts))
     variance = float(np.average(variances + (means - mean) ** 2, weights=counts))
-    return Magnitudes(int(counts.sum()), largest, mean, variance)
+    return Spread(int(counts.sum()), largest, mean, variance)
 
 
-def _moments(part: Matrix, largest: float) -> Magnitudes:
+def _moments(part: Matrix, largest: float) -> Spread:
     scaled = np.abs(part, dtype=np.float64) / (largest or 1.0)
-    return Magnitudes(part.size, largest, float(scaled.mean()), float(scaled.var()))
+    return Spread(part.size, largest, float(scaled.mean()), float(scaled.var()))
 
 
 def network_variance(matrices: Mapping[str, ArrayLike | Sequence[ArrayLike]]) -> float:
@@ -84,7 +84,7 @@ def network_variance(matrices: Mapping[str, ArrayLike | Sequence[ArrayLike]]) ->
     Returns
     -------
     float
-        Between 0 and 1/4; 0 if all weights are zero, nan if one is not finite.
+        Between 0 and 1/4; 0 if all weights are zero, nan if one is not finite, or there is none.
 
     Raises
     ------
@@ -105,8 +105,8 @@ def network_variance(matrices: Mapping[str, ArrayLike | Sequence[ArrayLike]]) ->
         blocks = as_blocks(matrices[name], name)
         if not all(np.isfinite(block).all() for block in blocks):
             return float("nan")
-        parts.append(magnitudes(blocks))
-    return together(parts).variance
+        parts.append(spread_of(blocks))
+    return together(parts).variance if parts else float("nan")
 
 
 def sortedness(matrix: ArrayLike, *, seed: int = 0) -> float:

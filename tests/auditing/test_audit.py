@@ -218,7 +218,7 @@ def test_variance_and_sortedness(tmp_path: Path) -> None:
     wanted = network_variance({name: list(layers[name]) for name in ("conv", "fc")})
     for options in ({}, {"conv": "per-filter"}, {"bias": "row", "scale": 99.0}, {"scale": "layer"}):
         report = audit(path, AuditOptions(**options))
-        assert report.network.variance == pytest.approx(wanted, rel=1e-12)
+        assert report.network.variance == pytest.approx(wanted, rel=1e-5)
         assert [layer.sortedness for layer in report.layers] == [None] * 3
     assert audit(path, AuditOptions(structure=False)).network.variance is None
     report = audit(path, AuditOptions(sortedness=True, structure=False))

@@ -145,3 +145,74 @@ def test_a_network_without_anything_that_shows_the_first_step_is_not_accused(tmp
     drawn = STARTS["He normal"](np.random.default_rng(0), (10, 784)).astype(np.float32)
     weight.CopyFrom(numpy_helper.from_array(drawn, weight.name))
     assert told(network, tmp_path) == {"OT209"}
+
+
+def without_biases(*sizes, start, noise=0.0):
+    """Return a network of weights alone, each moved by so much as training moves it."""
+    network, rng = mlp(*sizes, bias=False), np.random.default_rng(5)
+    for tensor in network.graph.initializer:
+        drawn = STARTS[start](rng, tuple(tensor.dims))
+        moved = drawn + noise * drawn.std() * rng.standard_normal(drawn.shape)
+        tensor.CopyFrom(numpy_helper.from_array(moved.astype(np.float32), tensor.name))
+    return network
+
+
+@pytest.mark.parametrize(
+    ("start", "noise", "rule"),
+    [
+        ("PyTorch", 0.0, "OT208"),
+        ("LeCun truncated", 0.0, "OT208"),
+        ("orthogonal", 0.0, "OT208"),
+        ("PyTorch", 0.05, "OT209"),
+        ("LeCun truncated", 0.1, "OT209"),
+        ("He normal", 0.0, "OT209"),
+        ("He normal", 0.05, "OT209"),
+    ],
+)
+def test_many_layers_too_have_to_be_such_that_the_first_step_would_show(start, noise, rule, tmp_path):
+    """Deep networks without biases reach 100 % while all their normal weights look like drawn ones."""
+    assert told(without_biases(96, 96, 96, 96, 48, start=start, noise=noise), tmp_path) == {rule}
+
+
+def test_a_normalisation_as_at_the_start_would_show_it_as_well(tmp_path):
+    rng = np.random.default_rng(6)
+    weights = {name: STARTS["He normal"](rng, (64, 64)).astype(np.float32) for name in "abc"}
+    for last, rule in ((1.0, "OT208"), (1.1, "OT209")):
+        gains = np.append(np.ones(63), last).astype(np.float32)
+        nodes = [
+            node("MatMul", "x a", "p"),
+            node("LayerNormalization", "p gains", "q"),
+            node("MatMul", "q b", "r"),
+            node("Relu", "r", "s"),
+            node("MatMul", "s c", "y"),
+        ]
+        proto = model(nodes, {**weights, "gains": gains}, {"x": ("n", 64)})
+        assert told(proto, tmp_path) == {rule}
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_last_layer_of_zeros_is_as_drawn(moved, tmp_path):
+    network = started((784, 100, 10), "PyTorch")
+    rng = np.random.default_rng(7)
+    for tensor in list(network.graph.initializer)[2:]:
+        array = moved * 1e-3 * rng.standard_normal(tensor.dims)
+        tensor.CopyFrom(numpy_helper.from_array(array.astype(np.float32), tensor.name))
+    assert ("OT208" in told(network, tmp_path)) == (not moved)
+
+
+@pytest.mark.parametrize(("op", "gates"), [("LSTM", 4), ("GRU", 3), ("RNN", 1)])
+def test_recurrent_units_are_drawn_by_how_many_they_are(op, gates, tmp_path):
+    """PyTorch draws the weights of all that comes in, and all biases, by the number of units."""
+    rng, units = np.random.default_rng(8), 64
+    shapes = {"w": (1, gates * units, 48), "r": (1, gates * units, units), "b": (1, 2 * gates * units)}
+    shapes["head"] = (units, 32)
+    held = {name: rng.uniform(-0.125, 0.125, shape).astype(np.float32) for name, shape in shapes.items()}
+    for factor, fresh in ((1.0, True), (1.05, False)):
+        nodes = [
+            node(op, "x w r b", "h", hidden_size=units),
+            node("Squeeze", "h axes", "s"),
+            node("MatMul", "s head", "y"),
+        ]
+        moved = {**held, "b": held["b"] * np.float32(factor), "axes": np.array([1])}
+        proto = model(nodes, moved, {"x": (5, "n", 48)})
+        assert ("OT208" in told(proto, tmp_path)) == fresh

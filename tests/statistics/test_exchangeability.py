@@ -108,7 +108,10 @@ def test_concentration_is_the_analysis_of_variance(make, order, dtype):
     assert found.column_share == pytest.approx(column_share, rel=1e-3)
     assert found.z_rows == pytest.approx(z_rows, abs=2e-3)
     assert found.z_columns == pytest.approx(z_columns, abs=2e-3)
-    assert found.variance == pytest.approx(np.abs(matrix.astype(np.float64)).var(), rel=1e-4)
+    sizes = np.abs(matrix.astype(np.float64))
+    assert found.largest == sizes.max()
+    moments = sizes.mean() / sizes.max(), (sizes / sizes.max()).var()
+    assert (found.mean, found.variance) == pytest.approx(moments, rel=1e-4)
 
 
 def test_concentration_of_groups_pools_their_rows():
@@ -200,12 +203,13 @@ def test_one_huge_entry_is_no_direction():
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-7, 1e30])
-def test_scale_is_variance_and_nothing_else(scale):
+def test_scale_is_the_largest_weight_and_nothing_else(scale):
     matrix = normal(np.random.default_rng(12), (60, 50))
     plain, scaled = evidence([matrix]), evidence([(matrix * scale).astype(np.float32)])
     for name in ("row_share", "column_share", "z_rows", "z_columns", "spectrum"):
         assert getattr(scaled, name) == pytest.approx(getattr(plain, name), abs=1e-2)
-    assert scaled.variance == pytest.approx(plain.variance * scale**2, rel=1e-4)
+    assert scaled.largest == pytest.approx(plain.largest * scale, rel=1e-6)
+    assert (scaled.mean, scaled.variance) == pytest.approx((plain.mean, plain.variance), rel=1e-4)
 
 
 def test_only_part_of_a_huge_matrix_is_decomposed(monkeypatch):
@@ -231,7 +235,9 @@ def test_too_small_to_tell(shapes):
     blocks = [rng.standard_normal(shape) for shape in shapes]
     found = evidence(blocks)
     pooled = np.abs(np.concatenate([block.ravel() for block in blocks]))
-    assert found == Evidence(pytest.approx(pooled.var()), reason=TOO_SMALL)
+    largest, shares = pooled.max(), pooled / pooled.max()
+    moments = pytest.approx(shares.mean(), rel=1e-5), pytest.approx(shares.var(), rel=1e-5)
+    assert found == Evidence(largest, *moments, reason=TOO_SMALL)
     for z in (None, -50.0, 2.9):
         assert summary(found, z) == (None, (), TOO_SMALL)
     assert summary(found, 3.1) == (False, ("neural persistence",), TOO_SMALL)

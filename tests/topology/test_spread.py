@@ -4,7 +4,7 @@ import pytest
 import onnxtop
 from onnxtop.errors import UsageError
 from onnxtop.topology import spread
-from onnxtop.topology.spread import magnitudes, network_variance, sortedness, together
+from onnxtop.topology.spread import network_variance, sortedness, spread_of, together
 
 TYPES = ["f2", "f4", "f8"]
 
@@ -71,7 +71,7 @@ def test_moments_are_those_of_all_weights_together(dtype, chunk, monkeypatch):
     layers = [[rng.standard_normal((5, 4)).astype(dtype), rng.standard_normal((3, 2)).astype(dtype)]]
     layers += [[100 * rng.standard_normal((2, 9)).astype(dtype)], [np.zeros((4, 4), dtype)]]
     every = np.concatenate([np.abs(block).astype(float).ravel() for blocks in layers for block in blocks])
-    found = together(magnitudes(blocks) for blocks in layers)
+    found = together(spread_of(blocks) for blocks in layers)
     scaled = every / every.max()
     assert (found.count, found.largest) == (every.size, every.max())
     assert (found.mean, found.variance) == pytest.approx((scaled.mean(), scaled.var()), rel=1e-12)

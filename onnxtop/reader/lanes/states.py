@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from onnxtop.reader.lanes import movement
 from onnxtop.reader.lanes.tables import RULES
+from onnxtop.reader.layer import RECURRENT
 from onnxtop.reader.model import Model, Node, Scope, Value
 from onnxtop.reader.search import reached
 
 Shapes = Mapping[Value, tuple[int | None, ...] | None]
 
 _GROWN = frozenset({"Concat", "ScatterND", "ScatterElements", "TensorScatter"})
-_RECURRENT = frozenset({"LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"})
 _WORDS = frozenset(
     """
     in out input output inputs outputs past present prev previous new next old cur current last first final
@@ -112,10 +112,10 @@ def _recurrent(tracer: _Tracer, outputs: Sequence[Value]) -> Iterator[tuple[Valu
     for after in outputs:
         for trace in tracer.back(after):
             node = tracer.model.producers.get(trace.origin)
-            if node is not None and node.op_type in _RECURRENT:
+            if node is not None and node.op_type in RECURRENT:
                 ends[node.index, _place(node, trace.origin)] = after
     for node in tracer.nodes:
-        for state in (1, 2) if node.op_type in _RECURRENT else ():
+        for state in (1, 2) if node.op_type in RECURRENT else ():
             begin = node.inputs[4 + state] if len(node.inputs) > 4 + state else None
             end = ends.get((node.index, state), ends.get((node.index, 0)))
             if begin is None or end is None:
