@@ -3,7 +3,8 @@
 import dataclasses
 import importlib
 import json
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +94,11 @@ def models(tmp_path: Path) -> Callable[..., None]:
 @pytest.fixture
 def run(planted: PlantedAudit) -> Callable[..., Result]:
     return lambda *args: CliRunner().invoke(app, ["report", *args])
+
+
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Let processes that a test starts hear Ctrl-C; behind a shell's ``&`` they would ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -12,6 +12,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -28,7 +29,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def start(tmp_path: Path, heard: None) -> Iterator[Start]:
     """Start onnxtop in a folder of its own; whatever still runs behind the test is ended."""
     started: list[subprocess.Popen[str]] = []
 
@@ -166,7 +167,7 @@ def test_a_loss_barcode_tells_what_is_done(start: Start, samples: Path, tmp_path
     data = samples / "digits.npz"
     state = tmp_path / "state.npz"
     process = start("loss-barcode", samples / "minima", "--data", data, "-o", "a.json", "--state", state)
-    until(lambda: process.poll() is not None or state.exists())
+    until(lambda: process.poll() is not None or (state.exists() and "points_0" in np.load(state)))
     process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told

@@ -97,7 +97,7 @@ def test_following_until_the_rule_fires(folder, tmp_path):
     assert "would have stopped at step_300" in found.stdout.replace("\n  ", " ")
 
 
-def test_an_interrupt_ends_it_with_what_is_done(folder):
+def test_an_interrupt_ends_it_with_what_is_done(folder, heard):
     command = [
         sys.executable,
         "-m",
