@@ -39,7 +39,7 @@ def command(run: Run, models: tuple[str, ...], data: str, write_path: str | None
     """Minima of the loss, passes between them, bars, TO-score.
 
     Each MODEL is a minimum: an ONNX file, a folder (every *.onnx below it) or a pattern; all of one
-    architecture. Deaths, lengths and the TO-score are upper bounds.
+    architecture. Deaths are upper bounds; lengths and the TO-score are where the minima are at rest.
     """
     paths = all_models(models)
     if not os.path.lexists(data):
