@@ -89,7 +89,7 @@ def _folded(name: str) -> list[str]:
     """Break a long name at a separator into two lines, of which the second keeps both its ends.
 
     >>> _folded("model.decoder.layers.11.self_attention.query_projection")
-    ['model.decoder.layers.11.', 'self_attentio…ery_projection']
+    ['model.decoder.layers.11.', 'self_attention…ry_projection']
     """
     if cell_len(name) <= _LONGEST:
         return [name]
