@@ -111,6 +111,8 @@ __all__ = [*_HOME, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "plot":
+        return importlib.import_module("onnxtop.plot")
     if name not in _HOME:
         raise AttributeError(f"module 'onnxtop' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME[name]), name)

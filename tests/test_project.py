@@ -269,7 +269,7 @@ def test_unknown_name_is_an_attribute_error() -> None:
 
 def test_names_used_in_readme_exist() -> None:
     for name in re.findall(r"\bonnxtop\.([A-Za-z_]+)\(?", " ".join(blocks(text_of(README), "pycon"))):
-        assert name in (*onnxtop.__all__, "testing"), name
+        assert name in (*onnxtop.__all__, "plot", "testing"), name
 
 
 def _loaded(*arguments: str) -> set[str]:

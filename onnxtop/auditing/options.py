@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 class AuditOptions:
     """What to measure and how.
 
-    Each option says below what it is. ``onnxtop report --help`` shows the same, but for two: without
+    Each option says below what it is. ``onnxtop report --help`` shows the same, but for three: without
     ``topology`` the layers are only read, and every figure is None; with ``normal`` the whole is written in
-    one normal form as well, for a baseline.
+    one normal form as well, for a baseline; without ``diagrams`` those are not kept once they are measured.
 
     Notes
     -----
@@ -79,6 +79,13 @@ class AuditOptions:
             in_file=True,
         ),
     ] = False
+    details: Annotated[
+        bool,
+        Option(
+            "Write into JSON what pictures show: of each layer bars, their null band, a histogram, single "
+            "weights; and the layer graph."
+        ),
+    ] = False
     data: Annotated[
         str | None,
         Option("Run the model on these samples too: loss, scores, gradient.", metavar="PATH", form="file"),
@@ -89,6 +96,7 @@ class AuditOptions:
     ] = 0
     topology: bool = True
     normal: bool = False
+    diagrams: bool = True
     count_fixed: Annotated[
         bool, Option("Count layers that were probably not trained in network figures.", in_file=True)
     ] = False

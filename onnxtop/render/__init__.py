@@ -6,7 +6,7 @@ the command line is one caller among others.
 """
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +37,14 @@ RENDERERS: Mapping[str, Mapping[str, str]] = {
 Reports, layers, checks and probes are rendered many at a time, as a sequence; of the others there is one.
 """
 
+PICTURES = ("svg", "png", "pdf")
+"""Formats of what ``onnxtop.plot`` draws, the first of them the default."""
+
 STREAMED = ("jsonl",)
 """Formats of which the renderings of single models, one after the other, are that of all."""
+
+DETAILED = ("html",)
+"""Formats that draw the details of layers; the others hold them only where they were asked for."""
 
 _SUFFIXES = {
     "terminal": (".txt",),
@@ -50,6 +56,8 @@ _SUFFIXES = {
     "junit": (".xml",),
     "sarif": (".sarif",),
     "svg": (".svg",),
+    "png": (".png",),
+    "pdf": (".pdf",),
     "dot": (".dot", ".gv"),
     "graphml": (".graphml",),
     "mermaid": (".mmd",),
@@ -65,7 +73,8 @@ class RenderOptions:
     terminal format to ASCII. ``fail_on`` says which findings are failures: the verdict depends on it. Without
     ``failed`` the terminal format leaves out models that could not be analysed. ``head`` is what the reports
     of the run have in common, for where no report tells it. ``seconds`` are what each model took, by path, if
-    they are to be written. ``height`` is that of a terminal in which a page grows.
+    they are to be written. ``height`` is that of a terminal in which a page grows. Without ``details`` only
+    the formats that draw them get those of the reports.
     """
 
     width: int = 80
@@ -77,6 +86,12 @@ class RenderOptions:
     head: "Head | None" = None
     seconds: Mapping[str, float] | None = None
     height: int | None = None
+    details: bool = True
+
+
+def formats_of(result: str) -> tuple[str, ...]:
+    """Return the formats of a result, the first of them the default."""
+    return PICTURES if result == "plot" else tuple(RENDERERS[result])
 
 
 def suffixes(result: str) -> dict[str, str]:
@@ -85,7 +100,7 @@ def suffixes(result: str) -> dict[str, str]:
     >>> suffixes("diff")
     {'.txt': 'terminal', '.json': 'json', '.md': 'markdown'}
     """
-    return {suffix: name for name in RENDERERS[result] for suffix in _SUFFIXES.get(name, ())}
+    return {suffix: name for name in formats_of(result) for suffix in _SUFFIXES.get(name, ())}
 
 
 def render(result: str, format_name: str, found: Any, options: RenderOptions | None = None) -> str:
@@ -99,5 +114,14 @@ def render(result: str, format_name: str, found: Any, options: RenderOptions | N
     formats = RENDERERS[result]
     if format_name not in formats:
         raise UsageError(f"wanted a format out of {', '.join(formats)}, found {format_name!r}")
-    text: str = importlib.import_module(formats[format_name]).render(found, options or RenderOptions())
+    options = options or RenderOptions()
+    if not options.details and format_name not in DETAILED:
+        found = _without_details(found)
+    text: str = importlib.import_module(formats[format_name]).render(found, options)
     return text
+
+
+def _without_details(results: Sequence[Any]) -> list[Any]:
+    from onnxtop.results.report import Report  # not for help
+
+    return [each.without_details if isinstance(each, Report) else each for each in results]
