@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from onnxtop.loss.summary import LossProbeResult
-from onnxtop.render.graph.picture import Item
 from onnxtop.results.diff import Diff
+from onnxtop.results.graph import GraphNode
 from onnxtop.results.landscape import LossLandscape
 from onnxtop.results.outcome import ModelCounts, Outcome, RunCounts
 from onnxtop.results.plain import written
@@ -204,8 +204,8 @@ def trace(definitions: _Definitions) -> Schema:
 
 def graph(definitions: _Definitions) -> Schema:
     """Describe the graph of layers, in the node-link form of networkx."""
-    definitions.of(Item)
-    item = definitions.known.pop("Item")["properties"]
+    definitions.of(GraphNode)
+    node = definitions.known.pop("GraphNode")["properties"]
     text = {"type": "string"}
     about = _closed({"model": text, "connectivity": text, "notes": _array(text)})
     return _closed(
@@ -214,7 +214,7 @@ def graph(definitions: _Definitions) -> Schema:
             "directed": {"const": True},
             "multigraph": {"const": False},
             "graph": about,
-            "nodes": _array(_closed({"id": text, **item})),
+            "nodes": _array(_closed({"id": text, **node})),
             "edges": _array(_closed({"source": text, "target": text})),
         }
     )
