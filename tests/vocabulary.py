@@ -34,7 +34,7 @@ from onnxtop.results.diff import Diff
 from onnxtop.results.graph import GraphNode, LayerGraph
 from onnxtop.results.landscape import LossLandscape, Minimum
 from onnxtop.results.outcome import FailedModel
-from onnxtop.results.report import ON_DATA, Report
+from onnxtop.results.report import Report
 from onnxtop.results.trace import Checkpoint, Event, Trace, TraceVerdict
 
 OWN = "ownname0"
@@ -127,8 +127,9 @@ def choices(name: str) -> list[str]:
 def reports(number: int) -> Report:
     """Return a report, with what running the model on data gave as the verbs that do so write it."""
     probed, found = probes(number).to_dict(), landscapes(number).to_dict()
-    extra = {"loss_probe": probed, "loss_landscape": found} if number % 2 else dict.fromkeys(ON_DATA)
-    return dataclasses.replace(Filler(number).instance(Report), **extra)
+    extra = {"loss_probe": probed, "loss_landscape": found}
+    there = extra if number % 2 else dict.fromkeys(extra)
+    return dataclasses.replace(Filler(number).instance(Report), **there)
 
 
 def probes(number: int) -> LossProbeResult:
