@@ -20,7 +20,9 @@ def _modules(result: str, *formats: str) -> Mapping[str, str]:
     return {name: f"onnxtop.render.{result}.{name}" for name in formats}
 
 
-_REPORT = _modules("report", "terminal", "json", "jsonl", "csv", "markdown", "junit", "sarif", "github")
+_REPORT = _modules(
+    "report", "terminal", "json", "jsonl", "csv", "markdown", "html", "junit", "sarif", "github"
+)
 
 RENDERERS: Mapping[str, Mapping[str, str]] = {
     "report": _REPORT,
@@ -47,6 +49,7 @@ _SUFFIXES = {
     "jsonl": (".jsonl",),
     "csv": (".csv",),
     "markdown": (".md",),
+    "html": (".html", ".htm"),
     "junit": (".xml",),
     "sarif": (".sarif",),
     "svg": (".svg",),
