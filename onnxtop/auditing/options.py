@@ -82,8 +82,8 @@ class AuditOptions:
     details: Annotated[
         bool,
         Option(
-            "Tell of each layer what is drawn: bars and their null band, a histogram, single weights; "
-            "and the layer graph."
+            "Write into JSON what pictures show: of each layer bars, their null band, a histogram, single "
+            "weights; and the layer graph."
         ),
     ] = False
     data: Annotated[
