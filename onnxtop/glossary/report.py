@@ -145,9 +145,9 @@ TERMS = (
     Term(
         name="null band",
         title="bars beside those that chance would give",
-        what="The curve shows how long the bars of a layer are, the longest first. In the grey band behind it "
-        "lie 9 of 10 random arrangements of the same weights. Where the curve leaves the band, the places of "
-        "the weights matter.",
+        what="The curve shows how long the bars of a layer are, the longest first. In the grey band behind "
+        "it lie 9 of 10 random arrangements of the same weights. Where the curve leaves the band, the places "
+        "of the weights matter.",
         limits="Layers without a null model have no band.",
         source=_NULL,
         also=("band", "chance", "bars, chance", "NP by chance", "length", "length of a bar"),

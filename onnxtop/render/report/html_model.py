@@ -54,7 +54,7 @@ class ModelView:
 
 
 def view(result: Result, prefix: str, cards: int, drawn: bool, fail_on: str | None) -> ModelView:
-    """Look at a model; at most so many ``cards`` of layers are made, and the graph if it is to be ``drawn``."""
+    """Look at a model: so many ``cards`` of layers at most, and the graph if it is to be ``drawn``."""
     headline, path = headline_of(result, fail_on), path_of(result)
     key, summary = f"{prefix}model", f"{path}: {headline.words}"
     if isinstance(result, FailedModel):
@@ -108,7 +108,7 @@ def _graph(report: Report, table: str) -> Markup | None:
 
 
 def _carded(report: Report, most: int) -> set[int]:
-    """Choose the layers whose details are drawn: those with findings or remarks first, then in their order."""
+    """Choose the layers whose details are drawn: those with findings or remarks, then in their order."""
     if not any(layer.details or layer.statistics for layer in report.layers):
         return set()
     named = {finding.layer for finding in report.findings}
@@ -183,7 +183,8 @@ def _groups(report: Report, keys: Mapping[str, str]) -> Iterator[FindingGroup]:
             else {}
         )
         entries = [
-            Entry(each.layer or "", each.message, _link(keys.get(each.layer or "")), each.known) for each in members
+            Entry(each.layer or "", each.message, _link(keys.get(each.layer or "")), each.known)
+            for each in members
         ]
         yield FindingGroup(severity, code, rule.name.replace("-", " ") if rule else code, entries, texts)
 
