@@ -23,7 +23,7 @@ _NODES = 3000
 
 _OVERVIEW = (
     Heading("model", "model"),
-    Heading("what to think of it", "verdict of check"),
+    Heading("headline", "verdict of check"),
     Heading("errors", "severity", numeric=True),
     Heading("warnings", "severity", numeric=True),
     Heading("layers", "layer", numeric=True),
@@ -101,7 +101,7 @@ def _overview(
         *([Heading("verdict", "verdict of check", choose=True)] if fits else []),
         *_OVERVIEW[1:],
     ]
-    return Overview("All models, what needs somebody first", headings, rows)
+    return Overview("All models, the worst first", headings, rows)
 
 
 def _row(result: Result, seen: ModelView, verdict: str, options: RenderOptions) -> SheetRow:

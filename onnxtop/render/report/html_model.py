@@ -211,11 +211,11 @@ def _covered(report: Report) -> Iterator[Fact]:
         yield Fact("settings", ", ".join(facts.settings(report)), "settings")
         yield Fact("deep graph persistence", [*facts.deep_graph(report), *deep.notes], "dgp")
     if report.rules.run:
-        yield Fact("rules that ran", " ".join(report.rules.run), "rules not run")
+        yield Fact("rules run", " ".join(report.rules.run), "rules not run")
     yield Fact("file", ", ".join(facts.size(report)), "model")
     yield Fact("SHA-256", report.model.sha256, "sha256", is_name=True)
     if report.model.complaint:
-        yield Fact("ONNX's checker", report.model.complaint)
+        yield Fact("complaint", report.model.complaint)
     measures = [f"{name.replace('_', ' ')} {version}" for name, version in report.tool.algorithms.items()]
     yield Fact("tool", [f"{report.tool.name} {report.tool.version}", ", ".join(measures)], "tool")
 
