@@ -14,7 +14,7 @@ from onnxtop.cli import messages
 from onnxtop.cli.analysis import attempts, readable
 from onnxtop.cli.models import find_models
 from onnxtop.cli.options import MEASURED, options_of
-from onnxtop.cli.outputs import Output, look_of, put, writing
+from onnxtop.cli.outputs import Output, put, writing
 from onnxtop.cli.progress import GrowingPage
 from onnxtop.cli.verb import Run, TellingVerb
 from onnxtop.errors import ModelError, UsageError
@@ -134,7 +134,7 @@ def _show(run: Run, series: "Series", step: "Step", page: GrowingPage) -> None:
     run.add(step, run.rendering())
     if page.enabled:
         height = shutil.get_terminal_size((80, 24)).lines
-        look = replace(look_of(sys.stdout, run.rendering()), height=height)
+        look = replace(run.look.on(sys.stdout, run.rendering()), height=height)
         page.show(render("trace", "terminal", series.trace(), look))
     elif isinstance(step, FailedModel):
         messages.error(step.message, step.path)

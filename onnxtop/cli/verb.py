@@ -3,7 +3,7 @@
 import contextlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -12,7 +12,17 @@ from onnxtop.cli import messages
 from onnxtop.cli.completion import ModelPath
 from onnxtop.cli.interrupt import Interrupts
 from onnxtop.cli.options import DependentOption, output_options, talk_options
-from onnxtop.cli.outputs import Lines, Output, check, pair, write_all, write_file, write_interrupted, writing
+from onnxtop.cli.outputs import (
+    Lines,
+    Look,
+    Output,
+    check,
+    pair,
+    write_all,
+    write_file,
+    write_interrupted,
+    writing,
+)
 from onnxtop.cli.progress import ProgressLine, wanted
 from onnxtop.errors import OnnxtopError
 from onnxtop.render import STREAMED, RenderOptions
@@ -34,6 +44,8 @@ class Run:
     interrupts: Interrupts
     lines: Lines
     seconds: dict[str, float] | None = None
+    look: Look = field(default_factory=Look)
+    columns: tuple[str, ...] = ()
 
     def check(self, inputs: Iterable[str | FailedModel], more: Sequence[Output] = ()) -> None:
         """Refuse before the work outputs that could not be written, or would overwrite what is read."""
@@ -41,7 +53,9 @@ class Run:
 
     def rendering(self, fail_on: str | None = None, head: "Head | None" = None) -> RenderOptions:
         """Return how results are shown."""
-        return RenderOptions(all_rows=self.all_rows, fail_on=fail_on, head=head, seconds=self.seconds)
+        return RenderOptions(
+            all_rows=self.all_rows, columns=self.columns, fail_on=fail_on, head=head, seconds=self.seconds
+        )
 
     def add(self, found: Any, options: RenderOptions) -> None:
         """Write what was found of one model to the outputs that do not wait for the others."""
@@ -54,7 +68,7 @@ class Run:
         self.progress.stop()
         rest = [output for output in self.outputs if output.format not in STREAMED]
         try:
-            write_all(rest, self.result, found, options or self.rendering())
+            write_all(rest, self.result, found, options or self.rendering(), self.look)
         finally:
             self.lines.close()
         self.note(self.outputs)
@@ -125,6 +139,8 @@ class Verb(click.Command):
             interrupts=Interrupts(progress.stop),
             lines=Lines(outputs),
             seconds={} if ctx.params.pop("junit_times", False) else None,
+            look=Look(ctx.params.pop("width", None), ctx.params.pop("color", "auto")),
+            columns=ctx.params.pop("columns", ()),
         )
         return rest
 

@@ -9,9 +9,9 @@ from rich.cells import cell_len
 from onnxtop.render import RenderOptions
 from onnxtop.render.cells import ASCII, UNICODE, Signs, elide
 from onnxtop.render.graph.picture import Picture
+from onnxtop.render.page import widths_of
 from onnxtop.render.text import TIMES
 
-_NARROWEST, _WIDEST = 40, 120
 _NAME = 28
 """Longer names than this do not stand in a column: what they feed is told in lines of its own."""
 
@@ -22,7 +22,7 @@ _MANY = 4
 def render(picture: Picture, options: RenderOptions) -> str:
     """Draw the listing, ``options.width`` cells wide; an arrow back, in a cycle, is marked with a star."""
     signs = UNICODE if options.unicode else ASCII
-    page = _Page(picture, signs, min(max(options.width, _NARROWEST), _WIDEST))
+    page = _Page(picture, signs, widths_of(options)[0])
     return "".join(f"{line.rstrip()}\n" for line in page.lines())
 
 
