@@ -64,8 +64,11 @@ class Page:
         )
 
     def finished(self) -> str:
-        """Return what was drawn so far, lines without blanks at their ends."""
-        return "".join(f"{line.rstrip()}\n" for line in self.paper.getvalue().split("\n")[:-1])
+        """Return what was drawn since this was last asked, lines without blanks at their ends."""
+        text = self.paper.getvalue()
+        self.paper.seek(0)
+        self.paper.truncate()
+        return "".join(f"{line.rstrip()}\n" for line in text.split("\n")[:-1])
 
     def headline(self, headline: Headline) -> None:
         """Draw a verdict."""

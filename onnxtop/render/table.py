@@ -153,4 +153,4 @@ def _shared(names: Sequence[str]) -> str:
     """Say what all names begin and end with, nothing if that is nothing."""
     head, tail = common_ends(names)
     told = ([f"begin with {head}"] if head else []) + ([f"end with {tail}"] if tail else [])
-    return f"all names {' and '.join(told)}" if told else ""
+    return f"the names shown {' and '.join(told)}" if told else ""

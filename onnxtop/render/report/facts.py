@@ -358,7 +358,7 @@ def next_steps(results: Sequence[Result]) -> list[tuple[str, str]]:
     )
     usual = (
         ("onnxtop explain np", "says what a column means, how it is measured, and its limits"),
-        ("onnxtop check MODEL", "is the same as a gate in CI"),
+        ("onnxtop check MODEL", "fails a build on errors"),
     )
     return [*explained, *usual][:2]
 

@@ -50,11 +50,11 @@ _NOTE = {"note": Column("", "left", style="yellow")}
 
 _SHRINK = (
     *(("name", 40), ("name", 24), ("encoding", 8), ("op_type", 8)),
-    *(("name", 16), ("size", 9), ("op_type", 4), ("name", 8), ("size", 5)),
+    *(("name", 16), ("size", 9), ("op_type", 4), ("name", 12), ("size", 5), ("name", 8)),
 )
 
-_LESSER = ("total", "weights")
-"""Columns that go where the bars of the network are told and there is little room, before the excess does."""
+_LESSER = ("total", "weights", "excess")
+"""Columns that go where there is little room."""
 
 _ENOUGH = {"name": 24, "op_type": 8, "encoding": 10}
 
@@ -91,7 +91,7 @@ class LayerTable:
         """Draw the rows."""
         layers = [self._layer(row) if isinstance(row, LayerReport) else self._gap(row) for row in rows]
         parts = [layers, [self._network()]] if self.measured else [layers]
-        layout = self._layout(parts)
+        layout = self._layout()
         self.columns = with_room(self.columns, [row for part in parts for row in part], layout, self.width)
         return table(self.columns, parts, layout, self.signs, self.width)
 
@@ -112,14 +112,11 @@ class LayerTable:
             shown |= usual if name == named.USUAL else {f"own {name}": own}
         return {**shown, **_NOTE}
 
-    def _layout(self, parts: Sequence[Sequence[Row]]) -> Layout:
+    def _layout(self) -> Layout:
         if not self.measured:
             return Layout(shrink=_READ_SHRINK, names="name")
-        limited = self.width >= _COLUMNS["bars"].from_width and any(
-            row.cells["bars"] for part in parts for row in part
-        )
         mixed = ("op_type",) if "encoding" in self.columns else ()
-        return Layout((*(_LESSER if limited else ()), "excess", *mixed), _ENOUGH, _SHRINK, "name")
+        return Layout((*_LESSER, *mixed), _ENOUGH, _SHRINK, "name")
 
     def _layer(self, layer: LayerReport) -> Row:
         signs, persistence, reason = self.signs, layer.neural_persistence, remark(layer)

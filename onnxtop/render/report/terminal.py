@@ -37,28 +37,19 @@ def render(results: Sequence[Result], options: RenderOptions) -> str:
         results = worst_first(results, options.fail_on)
     pages = [each for each in results if options.failed or not isinstance(each, FailedModel)]
     shown = pages if options.whole or not first else pages[:_PAGES]
-    drawn = [ReportPage(options).draw(each) for each in shown]
-    return "\n".join([*first, *drawn, *_end(results, len(pages) - len(shown), options)])
-
-
-def _end(results: Sequence[Result], left_out: int, options: RenderOptions) -> Iterator[str]:
-    """Yield what stands beneath the pages: whether that is all, and what to do next."""
-    page, missed = ReportPage(options), facts.incomplete(results)
-    if left_out:
-        page.line(f"pages of {counted(left_out, 'more model')} left out: --all shows every one", "dim")
-    page.next_steps(results)
-    if missed:
-        page.line(missed, "bold red")
-    if text := page.finished():
-        yield text
+    drawn = [ReportPage(options, alone=not first) for _ in shown]
+    texts = [page.draw(each) for page, each in zip(drawn, shown, strict=True)]
+    end = _End(options).draw(results, drawn, len(pages) - len(shown))
+    return "\n".join(filter(None, (*first, *texts, *end)))
 
 
 class ReportPage(Page):
     """One model on one page: what to think of it first, how it was measured last."""
 
-    def __init__(self, options: RenderOptions) -> None:
+    def __init__(self, options: RenderOptions, *, alone: bool = True) -> None:
         super().__init__(options)
-        self.columns, self.fail_on = options.columns, options.fail_on
+        self.columns, self.fail_on, self.alone = options.columns, options.fail_on, alone
+        self.meanings: Sequence[tuple[str, str]] = ()
 
     def draw(self, result: Result) -> str:
         """Return the finished page."""
@@ -112,9 +103,10 @@ class ReportPage(Page):
         if note := facts.rows_note(report, rows):
             self.paragraph(note, "dim")
         self.listed([(f"[{index}]", reason, "yellow") for reason, index in notes.items()])
-        if meanings := layers.meanings():
+        self.meanings = layers.meanings()
+        if self.meanings and self.alone:
             self.line()
-            self._labelled(meanings, "dim")
+            self.small_print(self.meanings)
 
     def _network(self, report: Report) -> None:
         lines = facts.loss(report)
@@ -129,7 +121,7 @@ class ReportPage(Page):
     def _settings(self, report: Report) -> None:
         """Tell in small print what the figures depend on, and what was not asked."""
         apart, unchecked = facts.apart(report.coverage), facts.unchecked([report])
-        measured = report.settings.topology
+        measured = report.settings.topology and report.layers
         rows = [
             ("made by", self.signs.dot.join(facts.made_by(report))),
             ("apart", ", ".join(apart)),
@@ -138,7 +130,11 @@ class ReportPage(Page):
             ("rules", "; ".join(unchecked)),
         ]
         self.line()
-        self._labelled([(label, text) for label, text in rows if text], "dim")
+        self.small_print([(label, text) for label, text in rows if text])
+
+    def small_print(self, rows: Sequence[tuple[str, str]]) -> None:
+        """Draw sentences behind their labels, all of it dim."""
+        self._labelled(rows, "dim")
 
     def _skipped(self, report: Report) -> None:
         groups = facts.skipped_groups(report.coverage.skipped)
@@ -179,9 +175,23 @@ class ReportPage(Page):
         label = f"{finding.severity} {finding.rule}{' known' if finding.known else ''}"
         return label, f"{where}{finding.message}", STYLES[finding.severity]
 
-    def next_steps(self, results: Sequence[Result]) -> None:
-        """Say what to do next."""
-        self._labelled([(command, f"{what}") for command, what in facts.next_steps(results)])
+
+class _End(Page):
+    """What stands beneath all pages."""
+
+    def draw(self, results: Sequence[Result], pages: Sequence[ReportPage], left_out: int) -> Iterator[str]:
+        """Yield whether that is all, what columns mean that pages did not tell, and what to do next."""
+        told = dict(each for page in pages if not page.alone for each in page.meanings)
+        self.labelled([(title, meaning, "dim") for title, meaning in told.items()], "dim")
+        if told:
+            yield self.finished()
+        if left_out:
+            self.line(f"pages of {counted(left_out, 'more model')} left out: --all shows every one", "dim")
+        if missed := facts.incomplete(results):
+            self.line(missed, "bold red")
+        yield self.finished()
+        self.labelled([(command, what, "") for command, what in facts.next_steps(results)])
+        yield self.finished()
 
 
 def _by_rule(findings: Iterable[Finding]) -> list[list[Finding]]:
