@@ -1,9 +1,11 @@
 """What every verb is: a click command that pairs its outputs, can talk, and survives its own bugs."""
 
 import contextlib
+import shutil
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -23,9 +25,9 @@ from onnxtop.cli.outputs import (
     write_interrupted,
     writing,
 )
-from onnxtop.cli.progress import ProgressLine, wanted
+from onnxtop.cli.progress import GrowingPage, ProgressLine, wanted
 from onnxtop.errors import OnnxtopError
-from onnxtop.render import STREAMED, RenderOptions
+from onnxtop.render import STREAMED, RenderOptions, render
 from onnxtop.results.outcome import FailedModel
 
 if TYPE_CHECKING:
@@ -62,6 +64,19 @@ class Run:
         if self.lines.on_stdout:
             self.progress.stop()
         self.lines.write(self.result, found, options)
+
+    def growing(self) -> GrowingPage:
+        """Return the page that grows on stdout, off where nobody sees it."""
+        drawn = any(output.path is None and output.format == "terminal" for output in self.outputs)
+        return GrowingPage(drawn and sys.stdout is not None and sys.stdout.isatty())
+
+    def show(self, page: GrowingPage, result: str, found: Any, options: RenderOptions) -> None:
+        """Draw on it what was found so far, in as many lines as the terminal has."""
+        self.progress.stop()
+        height = shutil.get_terminal_size((80, 24)).lines
+        page.show(
+            render(result, "terminal", found, replace(self.look.on(sys.stdout, options), height=height))
+        )
 
     def write(self, found: Any, options: RenderOptions | None = None) -> None:
         """Write what was found to every output, but what `add` has written already."""

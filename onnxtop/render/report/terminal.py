@@ -31,7 +31,7 @@ def render(results: Sequence[Result], options: RenderOptions) -> str:
     """
     first: list[str] = []
     if options.height is not None:
-        return AllModels(options).draw(results)
+        return AllModels(options).draw(results) + "\n"  # a line for progress
     if len(results) > 1:
         first = [AllModels(options).draw(results)]
         results = worst_first(results, options.fail_on)
