@@ -4,11 +4,11 @@ It claims no more than was looked at: of which part of the weights, in which lay
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from onnxtop.results.outcome import FailedModel, Outcome, Result, fails, verdict_of
+from onnxtop.results.outcome import FailedModel, Outcome, Result, fails, path_of, verdict_of
 from onnxtop.results.report import (
     IGNORED,
     LOOKS_UNTRAINED,
@@ -43,14 +43,14 @@ class _Kind(StrEnum):
     NOT_ANALYSED = "not analysed"
     INTERRUPTED = "not done"
     INCOMPARABLE = "not comparable with the baseline"
-    UNTRAINED = "untrained by their looks"
+    UNTRAINED = "looking untrained"
     ERRORS = "with errors"
     FAILED = "with findings that fail"
     WARNINGS = "with warnings"
-    UNSURE = "of which it cannot be told whether they were trained"
+    UNSURE = "not known to be trained"
     NOTHING = "with nothing to analyse"
     READ = "read and not judged"
-    GOOD = "trained, with nothing wrong found"
+    GOOD = "trained with nothing wrong found"
 
 
 _DOUBTFUL = (_Kind.WARNINGS, _Kind.UNSURE, _Kind.NOTHING, _Kind.READ)
@@ -79,6 +79,12 @@ def headline_of_run(results: Sequence[Result], fail_on: str | None = None) -> He
     kinds = Counter(_kind(result, fail_on) for result in results)
     told = ", ".join(f"{kinds[kind]:,} {kind}" for kind in _Kind if kinds[kind])
     return Headline(_tone(min(kinds, key=list(_Kind).index)), f"{counted(len(results), 'model')}: {told}")
+
+
+def worst_first(results: Iterable[Result], fail_on: str | None = None) -> list[Result]:
+    """Return results in the order in which somebody should look at them, then by path."""
+    order = list(_Kind)
+    return sorted(results, key=lambda each: (order.index(_kind(each, fail_on)), path_of(each)))
 
 
 def _kind(result: Result, fail_on: str | None) -> _Kind:
@@ -111,10 +117,10 @@ def _words(kind: _Kind, result: Result) -> str:
     if kind is _Kind.UNTRAINED:
         others = severities([each for each in _worse(result) if each.rule != LOOKS_UNTRAINED])
         return f"looks untrained; beside that {others}" if others else "looks untrained"
-    problems = severities(_worse(result)) or f"nothing {_wrong(result)} found{_where(result)}"
-    training = _training(result)
-    told = (problems, training) if _worse(result) else (training, problems)
-    return "; ".join(filter(None, told))
+    problems, training = severities(_worse(result)), _training(result)
+    if problems or not result.settings.topology:
+        return "; ".join(filter(None, (problems, training)))
+    return f"{training}; nothing {_wrong(result)} found{_where(result)}"
 
 
 def _new(report: Report) -> list[Finding]:
