@@ -12,6 +12,9 @@ from onnxtop.render.page import widths_of
 from onnxtop.render.text import TIMES
 from onnxtop.results.graph import LayerGraph
 
+_MANY = 4
+"""So many nodes that differ by a number alone (the experts of a layer) share an entry."""
+
 _NAME = 28
 """Longer names than this do not stand in a column: what they feed is told in lines of its own."""
 
@@ -31,7 +34,7 @@ class _Page:
         self.arrow = "-> " if signs.ascii_only else "→ "
         self.names = {key: signs.shown(node.name) or '""' for key, node in graph.nodes.items()}
         self.first: dict[str, str] = {}
-        for run in groups(graph, lambda node: _stem(node.name)):
+        for run in groups(graph, lambda node: _stem(node.name), _MANY):
             self.first.update(dict.fromkeys(run, run[0]))
             if len(run) > 1:
                 number = self.names[run[-1]][len(_stem(self.names[run[-1]])) :]
