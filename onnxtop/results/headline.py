@@ -15,7 +15,6 @@ from onnxtop.results.report import (
     NOT_SELECTED,
     SWITCHED_OFF,
     Finding,
-    LayerReport,
     Report,
 )
 from onnxtop.results.words import counted, severities
@@ -164,24 +163,18 @@ def _training(report: Report) -> str:
 def _doubt(report: Report) -> str:
     """Say why it cannot be told that a model was trained, which is not to say that it looks untrained.
 
-    What shows training is a layer with structure, or biases or a normalisation that were moved.
+    It was if at least half of the layers that can be judged have structure.
     """
     layers = [each for each in report.layers if each.copy_of is None and each.probably_fixed is None]
-    judged = [each for each in layers if _verdict(each) is not None]
-    if any(_verdict(each) is False for each in judged) or _was_moved(report):
+    verdicts = [each.exchangeability.exchangeable for each in layers if each.exchangeability]
+    structured, judged = verdicts.count(False), len(verdicts) - verdicts.count(None)
+    if judged and 2 * structured >= judged:
         return ""
     if not report.settings.structure:
         return "--quick does not look"
-    return "no layer shows it" if judged else "no layer is large enough to tell from chance"
-
-
-def _verdict(layer: LayerReport) -> bool | None:
-    return layer.exchangeability.exchangeable if layer.exchangeability else None
-
-
-def _was_moved(report: Report) -> bool:
-    biases = (each.exchangeability for each in report.layers)
-    return bool(report.network.moved) or any(each is not None and each.bias_moved for each in biases)
+    if not judged:
+        return "no layer is large enough to tell from chance"
+    return f"only {structured} of {counted(judged, 'layer')} show it" if structured else "no layer shows it"
 
 
 def why_nothing(report: Report) -> str:

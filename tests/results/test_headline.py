@@ -61,7 +61,14 @@ MODELS: dict[str, tuple[Result, Tone, str]] = {
         model(SMALL), Tone.DOUBT,
         f"{CANNOT}: no layer is large enough to tell from chance; nothing wrong found"
     ),
-    "too small, but moved": (model(layer(None, bias_moved=True)), Tone.GOOD, "trained; nothing wrong found"),
+    "too small, but moved": (
+        model(layer(None, bias_moved=True)), Tone.DOUBT,
+        f"{CANNOT}: no layer is large enough to tell from chance; nothing wrong found"
+    ),
+    "half of it": (model(TRAINED, FLAT, SMALL), Tone.GOOD, "trained; nothing wrong found"),
+    "less than half": (
+        model(TRAINED, FLAT, FLAT), Tone.DOUBT, f"{CANNOT}: only 1 of 3 layers show it; nothing wrong found"
+    ),
     "no structure": (model(FLAT), Tone.DOUBT, f"{CANNOT}: no layer shows it; nothing wrong found"),
     "only fixed ones show it": (
         model(replace(TRAINED, probably_fixed="a window"), FLAT), Tone.DOUBT,

@@ -14,7 +14,7 @@ from onnxtop.results.report import Report
 _ROWS = 40
 """So many models have a row; ``all_rows`` shows all."""
 
-_HEAD = 5
+_HEAD = 9
 """Lines of a page that grows, beside its rows."""
 
 _COLUMNS = {
