@@ -16,7 +16,7 @@ __all__ = ["bar", "bars", "curve", "diagram", "histogram", "lines", "spark"]
 
 Values = Sequence[float | None]
 
-_LEFT, _BOTTOM, _TOP = 44, 22, 8
+_LEFT, _BOTTOM, _TOP = 44, 22, 16
 _SERIES = 8
 """So many colours there are; then they begin again."""
 
@@ -214,12 +214,14 @@ def _axes(
     yield element("path", d=grid + f"M{x.start:.0f} {height - _BOTTOM}H{width - 6}", **{"class": "grid"})
     for value in rows:
         yield _words(x.start - 5, y(value) + 4, _number(value), "label", "end")
+    room = width - (7 * len(across) + 24 if across else 0)
     for place, word in _columns(x, width, names):
-        yield _words(x(place), height - 8, word, "label", "middle")
+        if x(place) <= room:
+            yield _words(x(place), height - 8, word, "label", "middle")
     if across:
-        yield _words(width - 6, height - _BOTTOM - 4, across, "label", "end")
+        yield _words(width - 6, height - 8, across, "label", "end")
     if up:
-        yield _words(x.start + 4, _TOP + 3, up, "label")
+        yield _words(x.start - 5, 9, up, "label", "end" if len(up) < 7 else "")
 
 
 def _columns(x: Scale, width: int, names: Sequence[str]) -> Iterator[tuple[float, str]]:

@@ -151,7 +151,7 @@ def _tiles(report: Report) -> Iterator[Fact]:
     yield Fact("analysed", share, "coverage.fraction", more=facts.encodings(report))
     if report.settings.topology:
         mean = network.neural_persistence.mean_normalized
-        yield Fact("neural persistence", figure(mean), "np/mean", more="mean of the layers, from 0 to 1")
+        yield Fact("neural persistence", figure(mean), "np/mean", more="mean of the layers")
         deep = network.deep_graph_persistence
         yield Fact("deep graph persistence", figure(deep.normalized), "dgp", more=deep.reason or "")
     yield Fact("findings", problems or "none", "finding", more=f"{counts.rules_run} rules ran")
