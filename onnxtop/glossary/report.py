@@ -12,7 +12,7 @@ _FIGURES = "README.md, What you see"
 TERMS = (
     Term(
         name="bars",
-        title="bars of the network that end in a layer",
+        title="bars of the network that end in a layer: where it is narrow",
         what="Deep graph persistence has as many bars as inputs and outputs together, less one. Each ends "
         "at one weight, the bottleneck of the path that joins two groups; the column counts those of each "
         "layer. It shows where the network is narrow. The row of the network has their number.",
@@ -131,7 +131,7 @@ TERMS = (
     ),
     Term(
         name="excess",
-        title="how far a layer is above its null model",
+        title="how much of NP is above that of the same weights shuffled",
         what="Normalized NP of the layer, less the mean of the same weights in random places: the size of "
         "the effect whose certainty is z. Tables show it in percent of NP, excess_share is that as a share: "
         "what the places of the weights add to their distribution.",
@@ -141,6 +141,33 @@ TERMS = (
         "large weights are spread more evenly than chance would have it.",
         source=_NULL,
         also=("null_mean", "null_std", "null mean", "excess_share", "np.excess_share"),
+    ),
+    Term(
+        name="null band",
+        title="bars beside those that chance would give",
+        what="The curve shows how long the bars of a layer are, the longest first. In the grey band behind "
+        "it lie 9 of 10 random arrangements of the same weights. Where the curve leaves the band, the places "
+        "of the weights matter.",
+        limits="Layers without a null model have no band.",
+        source=_NULL,
+        also=("band", "chance", "bars, chance", "NP by chance", "length", "length of a bar"),
+    ),
+    Term(
+        name="diagram",
+        title="persistence diagram of a layer",
+        what="A point a bar: where it begins and where it ends. In a layer all begin at 1 and end at the "
+        "strength of the weight that joins two groups of neurons, so that the points stand in one line: near "
+        "the diagonal where strong weights join, far below it where weak ones do.",
+        source=_MEASURES,
+        also=("persistence diagram", "diagonal"),
+    ),
+    Term(
+        name="strongest weights",
+        title="single weights of a layer, by the neurons that they join",
+        what="The largest |w|, and the bottlenecks: the weights at which bars of the network's deep graph "
+        "persistence end. Neurons are named as the model names them, x[12] the thirteenth of x.",
+        source=_DEEP,
+        also=("bottlenecks", "bottleneck weights", "generator"),
     ),
     Term(
         name="draws",
@@ -314,7 +341,7 @@ TERMS = (
         "or repeat others, rank, codes: what the rules of families OT1, OT2 and OT6 judge. Not measured "
         "with --quick.",
         source="docs/rules.md",
-        also=("indices",),
+        also=("indices", "zeros", "rank", "rms", "dead units", "duplicate units", "histogram"),
     ),
     Term(
         name="alpha",

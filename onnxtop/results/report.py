@@ -25,6 +25,12 @@ NOT_ASKED = "topology was not asked for"
 NP, NP_MEAN, DGP, Z = "np", "np/mean", "dgp", "z"
 """Names of metrics, the same in every logger: ``np/<layer>`` and ``z/<layer>`` beside the network's."""
 
+LOOKS_UNTRAINED = "OT208"
+"""The rule that says of a whole network that it was never trained."""
+
+IGNORED, NOT_SELECTED, SWITCHED_OFF = "ignored", "not selected", "switched off"
+"""Reasons why a rule did not run that are choices of whoever asked."""
+
 SCHEMA_VERSION = "2.0"
 """Version of the shape of all JSON: the first number changes when a key changes its meaning or goes."""
 

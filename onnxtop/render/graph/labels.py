@@ -6,8 +6,9 @@ from os.path import commonprefix
 
 from rich.cells import cell_len
 
-from onnxtop.render.cells import elide, without_common_ends
+from onnxtop.render.cells import elide
 from onnxtop.render.graph.words import what
+from onnxtop.render.names import without_common_ends
 from onnxtop.render.text import visible
 from onnxtop.results.graph import GraphNode, LayerGraph
 

@@ -86,7 +86,7 @@ def drawing(graph: LayerGraph, shades: Mapping[str, float] | None = None) -> str
     str
         One ``<svg>``. A node is a ``<g class="node ..." data-key="..." tabindex="0">``, in the order of the
         flow but for nodes that share a box; an edge has the numbers of its nodes, as they stand in the graph,
-        in ``data-from`` and ``data-to``.
+        in ``data-from`` and ``data-to``, which a node has in ``data-node``.
     """
     width, height, parts = _drawn(graph, shades or {})
     return document(width, height, [_title(graph), *parts], class_="layer-graph")
@@ -139,7 +139,7 @@ def _drawn(graph: LayerGraph, shades: Mapping[str, float]) -> tuple[int, int, li
         )
         for tail, head in edges
     ]
-    nodes = [_node(each, placed.centres[key], graph, shades) for key, each in boxes.items()]
+    nodes = [_node(each, placed.centres[key], graph, number, shades) for key, each in boxes.items()]
     parts = [
         holder("g", lines, class_="edges", fill="none", stroke="currentColor", opacity="0.55"),
         holder("g", nodes, font_family="ui-monospace, Menlo, Consolas, monospace", font_size=11),
@@ -195,13 +195,15 @@ def _loop(own: Box, centre: Point) -> str:
 # Nodes
 
 
-def _node(own: Box, centre: Point, graph: LayerGraph, shades: Mapping[str, float]) -> str:
+def _node(
+    own: Box, centre: Point, graph: LayerGraph, number: Mapping[str, str], shades: Mapping[str, float]
+) -> str:
     """Draw a node, or the frame around many with a node in each of its cells."""
     left, top = centre[0] - own.width / 2, centre[1] - own.height / 2
     node = graph.nodes[own.keys[0]]
     if own.cells:
         frame = element("rect", x=left, y=top, width=own.width, height=own.height, rx=5, **_look(node))
-        cells = (_cell(own, place, (left, top), graph, shades) for place in range(len(own.cells)))
+        cells = (_cell(own, place, (left, top), graph, number, shades) for place in range(len(own.cells)))
         return holder("g", [frame, *_words(own.lines, centre[0], top), *cells], class_=f"group {node.kind}")
     look, ink = _look(node), "currentColor"
     if (value := shades.get(own.keys[0])) is not None:
@@ -214,10 +216,17 @@ def _node(own: Box, centre: Point, graph: LayerGraph, shades: Mapping[str, float
         shape = element(
             "rect", x=left, y=top, width=own.width, height=own.height, rx=round_, class_="shape", **look
         )
-    return _held(own.keys[0], node, [shape, *_words(own.lines, centre[0], top, ink)])
+    return _held(own.keys[0], number[own.keys[0]], node, [shape, *_words(own.lines, centre[0], top, ink)])
 
 
-def _cell(own: Box, place: int, corner: Point, graph: LayerGraph, shades: Mapping[str, float]) -> str:
+def _cell(
+    own: Box,
+    place: int,
+    corner: Point,
+    graph: LayerGraph,
+    number: Mapping[str, str],
+    shades: Mapping[str, float],
+) -> str:
     row, column = divmod(place, own.across)
     key = own.keys[place]
     x = corner[0] + (own.width - own.across * own.cell) / 2 + column * own.cell
@@ -230,10 +239,10 @@ def _cell(own: Box, place: int, corner: Point, graph: LayerGraph, shades: Mappin
         "rect", x=x + 1, y=y + 1, width=own.cell - 2, height=ROW - 2, rx=3, class_="shape", **look
     )
     words = element("text", own.cells[place], x=x + own.cell / 2, y=y + 13, text_anchor="middle", fill=ink)
-    return _held(key, graph.nodes[key], [shape, words])
+    return _held(key, number[key], graph.nodes[key], [shape, words])
 
 
-def _held(key: str, node: GraphNode, parts: Sequence[str]) -> str:
+def _held(key: str, number: str, node: GraphNode, parts: Sequence[str]) -> str:
     told = [node.name, what(node)]
     if node.parameters is not None:
         told.append(counted(node.parameters, "parameter"))
@@ -241,7 +250,7 @@ def _held(key: str, node: GraphNode, parts: Sequence[str]) -> str:
         told.append(node.remark)
     title = element("title", "\n".join(map(visible, told)))
     kind = f"node {node.kind}{' cut-off' if node.remark else ''}"
-    return holder("g", [title, *parts], class_=kind, data_key=key, tabindex=0)
+    return holder("g", [title, *parts], class_=kind, data_key=key, data_node=number, tabindex=0)
 
 
 def _look(node: GraphNode) -> dict[str, str | float]:

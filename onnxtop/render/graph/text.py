@@ -8,10 +8,10 @@ from rich.cells import cell_len
 from onnxtop.render import RenderOptions
 from onnxtop.render.cells import ASCII, UNICODE, Signs, elide
 from onnxtop.render.graph.words import counts, groups, what
+from onnxtop.render.page import widths_of
 from onnxtop.render.text import TIMES
 from onnxtop.results.graph import LayerGraph
 
-_NARROWEST, _WIDEST = 40, 120
 _MANY = 4
 """So many nodes that differ by a number alone (the experts of a layer) share an entry."""
 
@@ -22,7 +22,7 @@ _NAME = 28
 def render(graph: LayerGraph, options: RenderOptions) -> str:
     """Draw the listing, ``options.width`` cells wide; an arrow back, in a cycle, is marked with a star."""
     signs = UNICODE if options.unicode else ASCII
-    page = _Page(graph, signs, min(max(options.width, _NARROWEST), _WIDEST))
+    page = _Page(graph, signs, widths_of(options)[0])
     return "".join(f"{line.rstrip()}\n" for line in page.lines())
 
 

@@ -64,7 +64,7 @@ _STYLES = {Course.DIVERGED: "bold red", Course.UNTRAINED: "bold yellow", Course.
 
 
 def render(trace: Trace, options: RenderOptions) -> str:
-    """Draw a run, ``options.width`` cells wide (at least 60, at most 120)."""
+    """Draw a run, ``options.width`` cells wide, and no less than 60."""
     return _TracePage(options).draw(trace)
 
 
@@ -168,7 +168,7 @@ class _TracePage(Page):
         defined = known(values)
         if not defined:
             return ""
-        cells = min(max((self.width - 48) // 3, _SPARKS[0]), _SPARKS[1], len(values))
+        cells = min(max((self.drawn - 48) // 3, _SPARKS[0]), _SPARKS[1], len(values))
         last = len(values) - 1
         chosen = [values[round(cell * last / max(cells - 1, 1))] for cell in range(cells)]
         return self.signs.levels(chosen, min(defined) if low is None else low, max(defined))
