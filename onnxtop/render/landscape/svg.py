@@ -12,7 +12,19 @@ from onnxtop.render.landscape.facts import (
     endless,
     short_names,
 )
-from onnxtop.render.svg import BACK, COLOURS, FAINT, GRID, Scale, clipped, document, element, label
+from onnxtop.render.svg import (
+    BACK,
+    COLOURS,
+    FAINT,
+    GRID,
+    Scale,
+    clipped,
+    curve,
+    document,
+    element,
+    grid,
+    label,
+)
 from onnxtop.results.landscape import LossLandscape, Pass
 
 _WIDTH, _LEFT, _RIGHT = 860, 170, 40
@@ -91,31 +103,13 @@ def _curves(
     scale = Scale(low, max(finite), top + _CURVES, top)
     across = Scale(0.0, 1.0, _LEFT, _WIDTH - _RIGHT)
     yield label(_LEFT, top - 14, "Loss along the paths that end a bar")
-    for value in scale.ticks():
-        y = scale(value)
-        yield element("line", x1=_LEFT, y1=y, x2=_WIDTH - _RIGHT, y2=y, stroke=GRID)
-        yield label(_LEFT - 10, y + 4, f"{value:g}", anchor="end", colour=FAINT)
+    yield from grid(scale, _LEFT, _WIDTH - _RIGHT)
     for number, item in enumerate(chosen):
         colour = COLOURS[number % len(COLOURS)]
-        for run in _runs(item):
-            points = " ".join(f"{across(x):.1f},{scale(y):.1f}" for x, y in run)
-            yield element("polyline", points=points, fill="none", stroke=colour, stroke_width=1.8)
+        yield from curve(zip(item.positions, item.losses, strict=True), across, scale, colour)
         x, y = 20, top + _CURVES + 44 + _LEGEND * number
         yield element("rect", x=x, y=y - 5, width=14, height=3, fill=colour)
         words = f"{short[item.first]} → {short[item.second]}, {at_most(item.height, '≤')}; {at_top(item)}"
         yield label(x + 20, y, words, size=11)
     caption = "from the lower end of the path to the higher"
     yield label((_LEFT + _WIDTH - _RIGHT) / 2, top + _CURVES + 20, caption, anchor="middle", colour=FAINT)
-
-
-def _runs(item: Pass) -> Iterator[list[tuple[float, float]]]:
-    """Give the stretches of a profile on which the loss is finite."""
-    run: list[tuple[float, float]] = []
-    for position, loss in zip(item.positions, item.losses, strict=True):
-        if loss is not None:
-            run.append((position, loss))
-        elif run:
-            yield run
-            run = []
-    if run:
-        yield run
