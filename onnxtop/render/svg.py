@@ -2,7 +2,7 @@
 
 import html
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from onnxtop.render.text import visible
@@ -48,7 +48,7 @@ def label(x: float, y: float, words: str, *, anchor: str = "start", colour: str 
     return text(float(x), float(y), words, text_anchor=anchor, fill=colour, font_size=size)
 
 
-def _opened(name: str, attributes: dict[str, str | float]) -> str:
+def _opened(name: str, attributes: Mapping[str, str | float]) -> str:
     told = (f'{key.replace("_", "-")}="{_written(value)}"' for key, value in attributes.items())
     return " ".join([f"<{name}", *told])
 
