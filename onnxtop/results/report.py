@@ -23,6 +23,12 @@ NOT_ASKED = "topology was not asked for"
 NP, NP_MEAN, DGP, Z = "np", "np/mean", "dgp", "z"
 """Names of metrics, the same in every logger: ``np/<layer>`` and ``z/<layer>`` beside the network's."""
 
+LOOKS_UNTRAINED = "OT208"
+"""The rule that says of a whole network that it was never trained."""
+
+IGNORED, NOT_SELECTED, SWITCHED_OFF = "ignored", "not selected", "switched off"
+"""Reasons why a rule did not run that are choices of whoever asked."""
+
 ON_DATA = ("run", "loss_probe", "loss_landscape")
 """Keys of a report that are there only if the model was run."""
 
