@@ -26,11 +26,11 @@ RENDERERS: Mapping[str, Mapping[str, str]] = {
     "report": _REPORT,
     "layers": {name: _REPORT[name] for name in ("terminal", "json", "jsonl", "csv", "markdown")},
     "check": {**_REPORT, **_modules("check", "terminal", "markdown")},
-    "diff": _modules("diff", "terminal", "json", "markdown"),
+    "diff": _modules("diff", "terminal", "json", "markdown", "html"),
     "graph": _modules("graph", "text", "dot", "graphml", "json", "mermaid"),
-    "probe": _modules("probe", "terminal", "json", "svg"),
-    "landscape": _modules("landscape", "terminal", "json", "svg"),
-    "trace": _modules("trace", "terminal", "json", "jsonl", "csv", "markdown", "svg"),
+    "probe": _modules("probe", "terminal", "json", "svg", "html"),
+    "landscape": _modules("landscape", "terminal", "json", "svg", "html"),
+    "trace": _modules("trace", "terminal", "json", "jsonl", "csv", "markdown", "svg", "html"),
 }
 """Result to its formats, the first of them the default; format to the module that renders it.
 
@@ -47,6 +47,7 @@ _SUFFIXES = {
     "jsonl": (".jsonl",),
     "csv": (".csv",),
     "markdown": (".md",),
+    "html": (".html", ".htm"),
     "junit": (".xml",),
     "sarif": (".sarif",),
     "svg": (".svg",),
@@ -83,7 +84,7 @@ def suffixes(result: str) -> dict[str, str]:
     """Return the format of each file suffix, for an output file whose format is not said.
 
     >>> suffixes("diff")
-    {'.txt': 'terminal', '.json': 'json', '.md': 'markdown'}
+    {'.txt': 'terminal', '.json': 'json', '.md': 'markdown', '.html': 'html', '.htm': 'html'}
     """
     return {suffix: name for name in RENDERERS[result] for suffix in _SUFFIXES.get(name, ())}
 

@@ -24,7 +24,12 @@ def document(width: int, height: int, parts: Iterable[str], **attributes: str | 
 
 def inline(words: str, box: tuple[float, float, float, float], parts: Iterable[str]) -> str:
     """Write a part of a drawing for a page around it: its left, top, width and height, and what it shows."""
-    about = {"class": "drawing", "role": "img", "viewBox": " ".join(f"{value:g}" for value in box)}
+    about = {
+        "class": "drawing",
+        "role": "img",
+        "viewBox": " ".join(f"{value:g}" for value in box),
+        "fill": INK,
+    }
     return "\n".join([f"{_opened('svg', about)}>", element("title", visible(words)), *parts, "</svg>"])
 
 

@@ -79,3 +79,23 @@ class SheetRow:
 
     cells: Sequence[Cell]
     key: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture, what it shows, the word that explains that, and the names of its curves if they are many."""
+
+    caption: str
+    drawn: Markup
+    names: Sequence[str] = ()
+    term: str = ""
+    is_wide: bool = False
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table: its caption, its headings and its rows."""
+
+    caption: str
+    headings: Sequence[Heading]
+    rows: Sequence[SheetRow]

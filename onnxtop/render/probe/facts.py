@@ -1,11 +1,36 @@
 """What the formats for people say about a probe, in plain words and before any markup."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from onnxtop.loss.directions import Profile
 from onnxtop.loss.summary import LossProbeResult
+from onnxtop.render.probe import Probed
 from onnxtop.render.text import counted, humanised
+from onnxtop.results.headline import Headline, Tone
+from onnxtop.results.outcome import FailedModel
+
+
+def verdict(found: Probed | FailedModel) -> Headline:
+    """Say in few words how good a model is on the data."""
+    if isinstance(found, FailedModel):
+        return Headline(Tone.BAD, f"not probed: {found.message}")
+    result = found.result
+    words = "; ".join([*(["failed"] if result.failed else []), ", ".join(figures(result))])
+    if result.failed:
+        return Headline(Tone.BAD, words)
+    return Headline(Tone.DOUBT if result.stopped or result.loss is None else Tone.GOOD, words)
+
+
+def verdict_of_all(results: Sequence[Probed | FailedModel]) -> Headline:
+    """Say how good one model is, or how many of many were probed and failed."""
+    if len(results) == 1:
+        return verdict(results[0])
+    missed = sum(isinstance(each, FailedModel) for each in results)
+    failed = sum(bool(each.result.failed) for each in results if isinstance(each, Probed))
+    told = ((failed, "failed"), (missed, "not probed"), (len(results) - missed - failed, "probed"))
+    words = ", ".join(f"{count:,} {what}" for count, what in told if count)
+    return Headline(Tone.BAD if failed or missed else Tone.GOOD, f"{counted(len(results), 'model')}: {words}")
 
 
 def described(result: LossProbeResult) -> Iterator[str]:
@@ -74,8 +99,8 @@ def profile_name(profile: Profile) -> str:
     return "downhill: gradient" if profile.name == "gradient" else profile.name
 
 
-def span(profiles: Sequence[Profile]) -> tuple[float, float, bool]:
-    """Return the least and the greatest loss of profiles, and whether their logarithm is to be drawn."""
-    finite = [loss for profile in profiles for loss in profile.losses if math.isfinite(loss)]
+def span(losses: Iterable[Sequence[float]]) -> tuple[float, float, bool]:
+    """Return the least and the greatest loss of several rows, and whether to draw their logarithm."""
+    finite = [loss for row in losses for loss in row if math.isfinite(loss)]
     low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
     return low, high, low > 0 and high > 20 * low

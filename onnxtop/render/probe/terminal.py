@@ -117,7 +117,7 @@ def _charts(profiles: Sequence[Profile], signs: Signs, width: int) -> Iterator[s
     """Draw the profiles side by side, as many as fit, with one scale."""
     if not profiles:
         return
-    low, high, logarithmic = span(profiles)
+    low, high, logarithmic = span(profile.losses for profile in profiles)
     yield ""
     yield f"loss along directions{', logarithmic' if logarithmic else ''}; step 1 is as long as the weights"
     label = max(len(number(low)), len(number(high)))
