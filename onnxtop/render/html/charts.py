@@ -1,4 +1,4 @@
-"""Small pictures of a page: inline SVG without scripts, ids or inline style; colours are classes of the style.
+"""Small pictures of a page: inline SVG without scripts, ids or inline style; colours are classes.
 
 Each has a title that says what it shows to those who do not see it; places are whole numbers where that is
 fine enough, which keeps pages of thousands of pictures small. Nothing that is not finite is drawn.
@@ -160,9 +160,7 @@ def _known(values: Values) -> list[float]:
     return [value for value in values if value is not None and defined(value)]
 
 
-def _scales(
-    values: Values, count: int, across: tuple[int, int], up: tuple[int, int]
-) -> tuple[Scale, Scale]:
+def _scales(values: Values, count: int, across: tuple[int, int], up: tuple[int, int]) -> tuple[Scale, Scale]:
     known = _known(values)
     return Scale(0, max(count - 1, 1), *across), Scale(min(known), max(known), *up)
 
@@ -189,8 +187,10 @@ def _band(
     low: Values, high: Values, x: Scale, y: Scale, places: Sequence[float] | None = None
 ) -> Iterator[str]:
     where = range(len(low)) if places is None else places
-    upper, lower = ([(x(a), y(b)) for a, b in zip(where, side, strict=False) if defined(b) and b is not None]
-                    for side in (high, low))
+    upper, lower = (
+        [(x(a), y(b)) for a, b in zip(where, side, strict=False) if defined(b) and b is not None]
+        for side in (high, low)
+    )
     if upper and lower:
         way = "L".join(f"{a:.1f} {b:.1f}".replace(".0", "") for a, b in (*upper, *reversed(lower)))
         yield element("path", d=f"M{way}z", **{"class": "band"})
@@ -245,5 +245,7 @@ def _words(x: float, y: float, words: str, look: str, anchor: str = "") -> str:
 def _drawn(look: str, size: tuple[int, int], title: str, parts: Sequence[str]) -> Markup:
     about = element("title", visible(title)) if title else ""
     told = 'role="img"' if title else 'aria-hidden="true"'
-    opened = f'<svg class="{look}" width="{size[0]}" height="{size[1]}" viewBox="0 0 {size[0]} {size[1]}" {told}>'
+    opened = (
+        f'<svg class="{look}" width="{size[0]}" height="{size[1]}" viewBox="0 0 {size[0]} {size[1]}" {told}>'
+    )
     return Markup("".join([opened, about, *parts, "</svg>"]))  # noqa: S704 (every word of it is escaped)

@@ -4,7 +4,7 @@ import base64
 import functools
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -15,12 +15,10 @@ from onnxtop.glossary.terms import normal, term_of
 from onnxtop.render.html import charts
 from onnxtop.render.svg import COLOURS, FAINT, GRID, INK
 from onnxtop.render.text import visible
-
-if TYPE_CHECKING:
-    from onnxtop.results.headline import Headline
+from onnxtop.results.headline import Headline
 
 
-def page(title: str, headline: "Headline", template: str, **values: Any) -> str:
+def page(title: str, headline: Headline, template: str, **values: Any) -> str:
     """Render a template into a whole page that needs nothing else.
 
     Parameters
@@ -35,18 +33,22 @@ def page(title: str, headline: "Headline", template: str, **values: Any) -> str:
     body = _Body()
     content = body.of(template, values)
     style, script = _style("page.css", "style.css"), Markup(_source("script.js"))  # noqa: S704 (our own)
-    return _environment().get_template("frame.html").render(
-        title=title,
-        headline=headline,
-        version=__version__,
-        policy=_policy(style, script),
-        style=style,
-        script=script,
-        body=content,
-        sections=[*body.sections.items(), *([("words", "Words")] if body.words else [])],
-        words=sorted(body.words.values(), key=lambda term: term.name.casefold()),
-        key_of=_key_of,
-        term=body.term,
+    return (
+        _environment()
+        .get_template("frame.html")
+        .render(
+            title=title,
+            headline=headline,
+            version=__version__,
+            policy=_policy(style, script),
+            style=style,
+            script=script,
+            body=content,
+            sections=[*body.sections.items(), *([("words", "Words")] if body.words else [])],
+            words=sorted(body.words.values(), key=lambda term: term.name.casefold()),
+            key_of=_key_of,
+            term=body.term,
+        )
     )
 
 
