@@ -77,9 +77,8 @@ def _figures(diff: Diff) -> Iterator[Fact]:
     old, new = diff.network.parameters
     yield Fact("weights", f"{new:,}", "", "" if old == new else f"was {old:,}")
     if diff.whole.operations:
-        yield Fact(
-            "operations matched", f"{diff.whole.matched:,} of {diff.whole.operations[0]:,}", "whole model"
-        )
+        shared = f"{diff.whole.matched:,} of {diff.whole.operations[0]:,}"
+        yield Fact("operations", shared, "whole model", "matched")
 
 
 def _moved(label: str, both: Figure, term: str) -> Fact:
@@ -146,4 +145,4 @@ def _settings(diff: Diff) -> Iterator[Fact]:
     yield Fact("seed", number(asked.seed))
     if diff.network.notes:
         yield Fact("notes", diff.network.notes)
-    yield Fact("onnxtop", diff.tool.version)
+    yield Fact("tool", f"{diff.tool.name} {diff.tool.version}", "tool")

@@ -134,8 +134,8 @@ def _pass(item: Pass, short: dict[str, str]) -> SheetRow:
 
 
 def _settings(landscape: LossLandscape) -> Iterator[Fact]:
-    yield Fact("settings", described(landscape))
+    yield Fact("settings", described(landscape), "settings")
     spent = counted(landscape.gradients, "gradient"), counted(landscape.evaluations, "evaluation")
-    yield Fact("spent on paths", spent, "incomplete")
+    yield Fact("spent on", spent, "incomplete")
     if landscape.notes:
-        yield Fact("notes", landscape.notes)
+        yield Fact("notes", landscape.notes, "note")

@@ -225,7 +225,7 @@ def _spark(steps: Sequence[LayerStep], of: Of) -> Markup:
 
 
 def _settings(trace: Trace) -> Iterator[Fact]:
-    yield Fact("settings", about(trace))
+    yield Fact("settings", about(trace), "settings")
     if trace.notes:
-        yield Fact("notes", trace.notes)
-    yield Fact("onnxtop", trace.tool.version)
+        yield Fact("notes", trace.notes, "note")
+    yield Fact("tool", f"{trace.tool.name} {trace.tool.version}", "tool")
