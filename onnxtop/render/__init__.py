@@ -29,7 +29,7 @@ RENDERERS: Mapping[str, Mapping[str, str]] = {
     "layers": {name: _REPORT[name] for name in ("terminal", "json", "jsonl", "csv", "markdown")},
     "check": {**_REPORT, **_modules("check", "terminal", "markdown")},
     "diff": _modules("diff", "terminal", "json", "markdown", "html"),
-    "graph": _modules("graph", "text", "dot", "graphml", "json", "mermaid"),
+    "graph": _modules("graph", "text", "dot", "graphml", "json", "mermaid", "svg"),
     "probe": _modules("probe", "terminal", "json", "svg", "html"),
     "landscape": _modules("landscape", "terminal", "json", "svg", "html"),
     "trace": _modules("trace", "terminal", "json", "jsonl", "csv", "markdown", "svg", "html"),

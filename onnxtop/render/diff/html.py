@@ -129,7 +129,7 @@ def _layer(layer: LayerDiff) -> SheetRow:
 
 
 def _model(model: ModelInfo) -> Iterator[Fact]:
-    yield Fact("path", model.path, is_name=True)
+    yield Fact("path", model.path, "model", is_name=True)
     yield Fact("bytes", f"{model.bytes:,}")
     yield Fact("sha256", model.sha256, is_name=True)
     yield Fact("producer", model.producer, is_name=True)

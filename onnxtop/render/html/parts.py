@@ -73,6 +73,12 @@ class Cell:
     link: str = ""
     is_name: bool = False
 
+    @property
+    def sorted_by(self) -> str:
+        """The number by which it is sorted, empty where the text is that number."""
+        value = "" if self.value is None else f"{self.value:.6g}"
+        return "" if value == self.text else value
+
 
 @dataclass(frozen=True)
 class SheetRow:

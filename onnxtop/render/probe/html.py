@@ -98,7 +98,10 @@ def _probe(found: Probed) -> dict[str, object]:
         "about_surface": "" if surface is None else svg.about(surface, result.loss_name),
         "layers": full_sheet(counted(len(layers), "layer"), _LAYERS, layers),
         "classes": full_sheet(f"{len(classes):,} classes", _CLASSES, classes),
-        "settings": [Fact("settings", list(described(result)), "settings"), Fact("sha256", found.sha256, is_name=True)],
+        "settings": [
+            Fact("settings", list(described(result)), "settings"),
+            Fact("sha256", found.sha256, "model", is_name=True),
+        ],
     }
 
 
