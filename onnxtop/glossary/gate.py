@@ -77,7 +77,7 @@ TERMS = (
         what="The rule that found it, its severity, the layer (or the model), a message, and a "
         "fingerprint made of rule, layer name and shape, by which a baseline knows it again.",
         source=_CHECK,
-        also=("findings", "fingerprint", "message", "rule", "rules"),
+        also=("findings", "fingerprint", "message", "rule", "rules", "rules run", "false alarms"),
     ),
     Term(
         name="severity",

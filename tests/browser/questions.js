@@ -38,6 +38,10 @@
       return seen.get(colour);
     };
     const over = ([r, g, b, a], back) => [r, g, b].map((v, i) => (v * a + back[i] * (255 - a)) / 255);
+    const filled = (style) => {
+      const [r, g, b, a] = rgba(style.fill);
+      return [r, g, b, a * Number(style.fillOpacity) * Number(style.opacity)];
+    };
     const ground = (each) => {
       if (!each) return [255, 255, 255];
       const own = rgba(getComputedStyle(each).backgroundColor);
@@ -57,8 +61,8 @@
       const drawing = each.closest("svg");
       const shape = each.closest(".node")?.querySelector(".shape");
       const paper = ground(drawing ? drawing.parentElement : each);
-      const back = shape ? over(rgba(getComputedStyle(shape).fill), paper) : paper;
-      const ink = over(rgba(drawing ? style.fill : style.color), back);
+      const back = shape ? over(filled(getComputedStyle(shape)), paper) : paper;
+      const ink = over(drawing ? filled(style) : rgba(style.color), back);
       const [high, low] = [light(ink), light(back)].sort((a, b) => b - a);
       const size = parseFloat(style.fontSize);
       const isLarge = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);

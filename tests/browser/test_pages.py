@@ -1,6 +1,6 @@
 """Every page, driven: it opens quietly, says the same without its script, and is handy with it."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 
@@ -38,7 +38,7 @@ def test_everything_has_a_name_and_every_link_an_end(window, page_of, name):
     levels = opened.ask("headings")
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(below - above <= 1 for above, below in zip(levels, levels[1:], strict=False))
+    assert all(below - above <= 1 for above, below in pairwise(levels))
     assert opened.ask("nameless") == []
     assert opened.ask("lost") == []
     assert opened.run("() => [document.documentElement.lang, document.title !== '']") == ["en", True]
@@ -55,10 +55,8 @@ def test_every_text_can_be_read_on_its_ground(window, page_of, name, scheme):
 @pytest.mark.parametrize("name", PAGES)
 def test_says_the_same_without_its_script(window, page_of, name):
     path = page_of(name)
-    without = window(path, View(scripts=False))
-    texts = [
-        " ".join(each.split()) for each in without.page.locator("main td, main dd, main p").all_inner_texts()
-    ]
+    parts = window(path, View(scripts=False)).page.locator("main td, main dd, main p")
+    texts = [" ".join(each.split()) for each in parts.all_text_contents()]
     assert texts
     whole = window(path).text()
     assert [text for text in texts if text not in whole] == []

@@ -20,6 +20,12 @@ from onnxtop.results.graph import GraphNode, LayerGraph
 _EDGE = 12.0
 """Around a drawing."""
 
+_ALIKE = 3
+"""So many nodes that are alike (the gates of a cell) share a frame."""
+
+_NOTES = 6
+"""Notes that are shown; the listing shows all."""
+
 _HEAD = 22
 """From one line of a file's head to the next."""
 
@@ -28,6 +34,9 @@ _MOST = 120
 
 _STOPS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
 """Colours from 0 to 1: of viridis, which those see who tell no red from green."""
+
+_MIDDLE = 0.179
+"""Luminance on which black and white have the same contrast."""
 
 _LOOKS: Mapping[str, Mapping[str, str | float]] = {
     "layer": {"stroke": "#0969da", "fill": "#0969da", "fill_opacity": "0.1"},
@@ -45,7 +54,9 @@ _LOOK: Mapping[str, str | float] = {
 
 def render(graph: LayerGraph, options: RenderOptions) -> str:
     """Draw a graph as a file, with a head that says what it is."""
-    facts = [counts(graph), f"connectivity {graph.connectivity}", *graph.notes]
+    facts = [counts(graph), f"connectivity {graph.connectivity}", *graph.notes[:_NOTES]]
+    if len(graph.notes) > _NOTES:
+        facts.append(f"{counted(len(graph.notes) - _NOTES, 'more note')}: -f text")
     lines = [clipped(fact, _MOST, _MOST // 2) for fact in (graph.model, *facts)]
     width, height, parts = _drawn(graph, {})
     top = _HEAD * (len(lines) + 1)
@@ -75,7 +86,7 @@ def drawing(graph: LayerGraph, shades: Mapping[str, float] | None = None) -> str
     str
         One ``<svg>``. A node is a ``<g class="node ..." data-key="..." tabindex="0">``, in the order of the
         flow but for nodes that share a box; an edge has the numbers of its nodes, as they stand in the graph,
-        in ``data-from`` and ``data-to``.
+        in ``data-from`` and ``data-to``, which a node has in ``data-node``.
     """
     width, height, parts = _drawn(graph, shades or {})
     return document(width, height, [_title(graph), *parts], class_="layer-graph")
@@ -85,14 +96,19 @@ def shade(value: float) -> tuple[str, str]:
     """Return the colour of a value from 0 to 1, and that of words on it.
 
     >>> shade(0.0), shade(0.875)
-    (('#440154', '#ffffff'), ('#aed844', '#1f2328'))
+    (('#440154', '#ffffff'), ('#aed844', '#000000'))
     """
     place = min(max(value, 0.0), 1.0) * (len(_STOPS) - 1)
     first = min(int(place), len(_STOPS) - 2)
     low, high = (bytes.fromhex(_STOPS[stop][1:]) for stop in (first, first + 1))
     mixed = [round(a + (b - a) * (place - first)) for a, b in zip(low, high, strict=True)]
-    light = sum(part * weight for part, weight in zip(mixed, (0.299, 0.587, 0.114), strict=True))
-    return "#" + bytes(mixed).hex(), "#1f2328" if light > 125 else "#ffffff"
+    return "#" + bytes(mixed).hex(), "#000000" if _luminance(mixed) > _MIDDLE else "#ffffff"
+
+
+def _luminance(colour: Sequence[int]) -> float:
+    """Return the relative luminance of red, green and blue, as in WCAG 2, which is about sRGB."""
+    parts = ((part / 255 / 12.92 if part < 11 else ((part / 255 + 0.055) / 1.055) ** 2.4) for part in colour)
+    return sum(part * weight for part, weight in zip(parts, (0.2126, 0.7152, 0.0722), strict=True))
 
 
 def _title(graph: LayerGraph) -> str:
@@ -101,7 +117,7 @@ def _title(graph: LayerGraph) -> str:
 
 def _drawn(graph: LayerGraph, shades: Mapping[str, float]) -> tuple[int, int, list[str]]:
     """Return the width and height of a drawing, and what is in it."""
-    first = {key: keys[0] for keys in groups(graph, lambda node: None) for key in keys}
+    first = {key: keys[0] for keys in groups(graph, lambda node: None, _ALIKE) for key in keys}
     members: dict[str, list[str]] = {}
     for key in graph.nodes:
         members.setdefault(first[key], []).append(key)
@@ -123,7 +139,7 @@ def _drawn(graph: LayerGraph, shades: Mapping[str, float]) -> tuple[int, int, li
         )
         for tail, head in edges
     ]
-    nodes = [_node(each, placed.centres[key], graph, shades) for key, each in boxes.items()]
+    nodes = [_node(each, placed.centres[key], graph, number, shades) for key, each in boxes.items()]
     parts = [
         holder("g", lines, class_="edges", fill="none", stroke="currentColor", opacity="0.55"),
         holder("g", nodes, font_family="ui-monospace, Menlo, Consolas, monospace", font_size=11),
@@ -147,9 +163,9 @@ def _path(way: Way) -> str:
     for (x, y), (to, end) in pairwise(way):
         middle = (y + end) / 2
         if x == to:
-            data.append(f"V{end:.4g}")
+            data.append(f"V{end:.1f}")
         elif y == end:
-            data.append(f"H{to:.4g}")
+            data.append(f"H{to:.1f}")
         else:
             data.append(f"C{_at((x, middle))} {_at((to, middle))} {_at((to, end))}")
     for before, (x, y), (to, end), after in zip(way, way[1:], way[2:], way[3:], strict=False):
@@ -179,13 +195,15 @@ def _loop(own: Box, centre: Point) -> str:
 # Nodes
 
 
-def _node(own: Box, centre: Point, graph: LayerGraph, shades: Mapping[str, float]) -> str:
+def _node(
+    own: Box, centre: Point, graph: LayerGraph, number: Mapping[str, str], shades: Mapping[str, float]
+) -> str:
     """Draw a node, or the frame around many with a node in each of its cells."""
     left, top = centre[0] - own.width / 2, centre[1] - own.height / 2
     node = graph.nodes[own.keys[0]]
     if own.cells:
         frame = element("rect", x=left, y=top, width=own.width, height=own.height, rx=5, **_look(node))
-        cells = (_cell(own, place, (left, top), graph, shades) for place in range(len(own.cells)))
+        cells = (_cell(own, place, (left, top), graph, number, shades) for place in range(len(own.cells)))
         return holder("g", [frame, *_words(own.lines, centre[0], top), *cells], class_=f"group {node.kind}")
     look, ink = _look(node), "currentColor"
     if (value := shades.get(own.keys[0])) is not None:
@@ -198,10 +216,17 @@ def _node(own: Box, centre: Point, graph: LayerGraph, shades: Mapping[str, float
         shape = element(
             "rect", x=left, y=top, width=own.width, height=own.height, rx=round_, class_="shape", **look
         )
-    return _held(own.keys[0], node, [shape, *_words(own.lines, centre[0], top, ink)])
+    return _held(own.keys[0], number[own.keys[0]], node, [shape, *_words(own.lines, centre[0], top, ink)])
 
 
-def _cell(own: Box, place: int, corner: Point, graph: LayerGraph, shades: Mapping[str, float]) -> str:
+def _cell(
+    own: Box,
+    place: int,
+    corner: Point,
+    graph: LayerGraph,
+    number: Mapping[str, str],
+    shades: Mapping[str, float],
+) -> str:
     row, column = divmod(place, own.across)
     key = own.keys[place]
     x = corner[0] + (own.width - own.across * own.cell) / 2 + column * own.cell
@@ -214,10 +239,10 @@ def _cell(own: Box, place: int, corner: Point, graph: LayerGraph, shades: Mappin
         "rect", x=x + 1, y=y + 1, width=own.cell - 2, height=ROW - 2, rx=3, class_="shape", **look
     )
     words = element("text", own.cells[place], x=x + own.cell / 2, y=y + 13, text_anchor="middle", fill=ink)
-    return _held(key, graph.nodes[key], [shape, words])
+    return _held(key, number[key], graph.nodes[key], [shape, words])
 
 
-def _held(key: str, node: GraphNode, parts: Sequence[str]) -> str:
+def _held(key: str, number: str, node: GraphNode, parts: Sequence[str]) -> str:
     told = [node.name, what(node)]
     if node.parameters is not None:
         told.append(counted(node.parameters, "parameter"))
@@ -225,7 +250,7 @@ def _held(key: str, node: GraphNode, parts: Sequence[str]) -> str:
         told.append(node.remark)
     title = element("title", "\n".join(map(visible, told)))
     kind = f"node {node.kind}{' cut-off' if node.remark else ''}"
-    return holder("g", [title, *parts], class_=kind, data_key=key, tabindex=0)
+    return holder("g", [title, *parts], class_=kind, data_key=key, data_node=number, tabindex=0)
 
 
 def _look(node: GraphNode) -> dict[str, str | float]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from onnxtop.render.graph.svg import drawing, shade
-from onnxtop.render.svg import element
+from onnxtop.render.svg import element, holder
 from onnxtop.render.text import defined, figure
 from onnxtop.results.graph import LayerGraph
 
@@ -41,7 +41,8 @@ def graph_figure(
     }
     stops = [shade(step / (_STEPS - 1)) for step in range(_STEPS)]
     scale = Markup(
-        '<p class="scale"><span class="what">{}</span> <span class="low">{}</span> {} <span class="high">{}</span></p>'
+        '<p class="scale"><span class="what">{}</span> <span class="low">{}</span> {} '
+        '<span class="high">{}</span></p>'
     ).format(columns[0], figure(low), _gradient([colour for colour, _ in stops]), figure(high))
     return Markup(
         '<figure class="graph" data-table="{}" data-columns="{}" data-stops="{}">{}'
@@ -59,5 +60,5 @@ def _gradient(colours: Sequence[str]) -> Markup:
     steps = (
         element("rect", x=10 * step, width=10, height=10, fill=colour) for step, colour in enumerate(colours)
     )
-    opened = f'<svg class="ramp" viewBox="0 0 {10 * len(colours)} 10" preserveAspectRatio="none" aria-hidden="true">'
-    return Markup("".join([opened, *steps, "</svg>"]))  # noqa: S704 (numbers and colours)
+    about = {"viewBox": f"0 0 {10 * len(colours)} 10", "preserveAspectRatio": "none", "aria_hidden": "true"}
+    return Markup(holder("svg", steps, class_="ramp", **about))  # noqa: S704 (numbers and colours)

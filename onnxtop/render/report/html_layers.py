@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from onnxtop.render.cells import Scale, scale_of
 from onnxtop.render.html import charts
 from onnxtop.render.html.parts import Cell, Fact, Heading, SheetRow
 from onnxtop.render.report import facts
@@ -48,9 +49,10 @@ class LayerCard:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns the layers of a report fill."""
+    """Which columns the layers of a report fill, and between which ends their NP is drawn."""
 
     measured: bool
+    scale: Scale
     sortedness: bool
     bars: bool
     details: bool
@@ -62,6 +64,7 @@ def columns_of(report: Report) -> Columns:
     layers = report.layers
     return Columns(
         report.settings.topology,
+        scale_of(layer.neural_persistence.normalized for layer in layers),
         any(layer.sortedness is not None for layer in layers),
         facts.limited_bars(layers) is not None,
         any(layer.details is not None for layer in layers),
@@ -104,15 +107,16 @@ def row(columns: Columns, layer: LayerReport, key: str, link: str, findings: Seq
     persistence = layer.neural_persistence
     value = persistence.normalized
     role = facts.limited_bars([layer])
+    worst = findings[0].severity if findings else ""
     cells = [
         Cell(layer.name, link=link, is_name=True),
-        Cell(findings[0].severity if findings else ""),
+        Cell(worst, look=worst),
         Cell(layer.op_type),
         Cell(f"{layer.n_in} {TIMES} {layer.n_out}", float(layer.n_in * layer.n_out)),
         Cell(humanised(layer.parameters), float(layer.parameters)),
     ]
     if columns.measured:
-        cells.append(Cell(figure(value), picture=charts.bar(value)))
+        cells.append(Cell(figure(value), picture=_bar(columns, value)))
     if columns.details:
         cells.append(Cell("", picture=_spark(layer.details)))
     if columns.measured:
@@ -151,7 +155,7 @@ def foot(columns: Columns, report: Report) -> list[SheetRow]:
             [
                 *(Cell("network mean"), blank, blank, blank),
                 Cell(humanised(report.coverage.parameters_analysed)),
-                Cell(figure(network), picture=charts.bar(network)),
+                Cell(figure(network), picture=_bar(columns, network)),
                 *([blank] if columns.details else []),
                 *(blank, blank),
                 *([blank] if columns.sortedness else []),
@@ -161,6 +165,10 @@ def foot(columns: Columns, report: Report) -> list[SheetRow]:
             ]
         )
     ]
+
+
+def _bar(columns: Columns, value: float | None) -> Markup:
+    return charts.bar(value, low=columns.scale.low, high=columns.scale.high)
 
 
 def _spark(details: LayerDetails | None) -> Markup:

@@ -8,9 +8,8 @@ from markupsafe import Markup
 from onnxtop.render.html.graph import graph_figure
 from onnxtop.render.html.parts import Cell, Entry, Fact, FindingGroup, Heading, SheetRow
 from onnxtop.render.report import facts
-from onnxtop.render.report.html_layers import LayerCard, card, columns_of, foot, headings, row
+from onnxtop.render.report.html_layers import Columns, LayerCard, card, columns_of, foot, headings, row
 from onnxtop.render.text import counted, figure, humanised
-from onnxtop.results.function import Port
 from onnxtop.results.headline import Headline, headline_of
 from onnxtop.results.outcome import FailedModel, Result, counts_of, path_of
 from onnxtop.results.report import Finding, Report
@@ -40,7 +39,7 @@ class ModelView:
     facts: Sequence[Fact] = ()
     findings: Sequence[FindingGroup] = ()
     checked: Sequence[str] = ()
-    steps: Sequence[str] = ()
+    steps: Sequence[tuple[str, str]] = ()
     graph: Markup | None = None
     caption: str = ""
     headings: Sequence[Heading] = ()
@@ -54,7 +53,7 @@ class ModelView:
 
 
 def view(result: Result, prefix: str, cards: int, drawn: bool, fail_on: str | None) -> ModelView:
-    """Look at a model; at most so many ``cards`` of layers are made, and the graph if it is to be ``drawn``."""
+    """Look at a model: so many ``cards`` of layers at most, and the graph if it is to be ``drawn``."""
     headline, path = headline_of(result, fail_on), path_of(result)
     key, summary = f"{prefix}model", f"{path}: {headline.words}"
     if isinstance(result, FailedModel):
@@ -72,9 +71,9 @@ def view(result: Result, prefix: str, cards: int, drawn: bool, fail_on: str | No
         facts=list(_facts(result)),
         findings=list(_groups(result, keys)),
         checked=facts.unchecked([result]),
-        steps=(),
+        steps=facts.next_steps([result]),
         graph=_graph(result, f"{prefix}table") if drawn else None,
-        caption=facts.rows_note(result, result.layers) or counted(len(result.layers), "layer"),
+        caption=_caption(result, columns),
         headings=headings(columns),
         rows=[
             row(
@@ -108,12 +107,21 @@ def _graph(report: Report, table: str) -> Markup | None:
 
 
 def _carded(report: Report, most: int) -> set[int]:
-    """Choose the layers whose details are drawn: those with findings or remarks first, then in their order."""
+    """Choose the layers whose details are drawn: those with findings or remarks, then in their order."""
     if not any(layer.details or layer.statistics for layer in report.layers):
         return set()
     named = {finding.layer for finding in report.findings}
     odd = [i for i, layer in enumerate(report.layers) if layer.name in named or facts.remark(layer)]
     return set(list(dict.fromkeys([*odd, *range(len(report.layers))]))[:most])
+
+
+def _caption(report: Report, columns: Columns) -> str:
+    told = (
+        counted(len(report.layers), "layer"),
+        facts.rows_note(report, report.layers),
+        f"bars from {columns.scale.low:g} to {columns.scale.high:g}" if columns.measured else "",
+    )
+    return "; ".join(filter(None, told))
 
 
 def _left_out(report: Report, shown: int) -> str:
@@ -139,9 +147,8 @@ def _tiles(report: Report) -> Iterator[Fact]:
     problems = facts.severities(report.findings)
     yield Fact("layers", f"{len(report.layers):,}", "layer")
     yield Fact("parameters", humanised(report.model.parameters), "parameters")
-    yield Fact(
-        "weights read", _share(coverage.parameters_analysed, coverage.parameters_total), "coverage.fraction"
-    )
+    share = facts.share_analysed(coverage) or "none"
+    yield Fact("analysed", share, "coverage.fraction", more=facts.encodings(report))
     if report.settings.topology:
         mean = network.neural_persistence.mean_normalized
         yield Fact("neural persistence", figure(mean), "np/mean", more="mean of the layers, from 0 to 1")
@@ -150,24 +157,12 @@ def _tiles(report: Report) -> Iterator[Fact]:
     yield Fact("findings", problems or "none", "finding", more=f"{counts.rules_run} rules ran")
 
 
-def _share(part: int, whole: int) -> str:
-    """Write a share in percent; never rounds up to 100 %."""
-    return f"{part * 1000 // whole / 10:g} %" if whole else "none"
-
-
 def _facts(report: Report) -> Iterator[Fact]:
-    function = report.model.function
-    if function is not None:
-        yield Fact("inputs", [_port(port) for port in function.inputs], "input", is_name=True)
-        yield Fact("outputs", [_port(port) for port in function.outputs], "output", is_name=True)
+    for side, port in facts.ports(report):
+        yield Fact(side, port, "input", is_name=True)
     yield Fact("made by", ", ".join(facts.made_by(report)), "producer")
     for line in facts.loss(report):
         yield Fact("on data", line, "on data")
-
-
-def _port(port: Port) -> str:
-    shape = "" if port.shape is None else f" [{', '.join(str(size) or '?' for size in port.shape)}]"
-    return f"{port.name}: {port.type.lower()}{shape}"
 
 
 def _groups(report: Report, keys: Mapping[str, str]) -> Iterator[FindingGroup]:
@@ -183,7 +178,8 @@ def _groups(report: Report, keys: Mapping[str, str]) -> Iterator[FindingGroup]:
             else {}
         )
         entries = [
-            Entry(each.layer or "", each.message, _link(keys.get(each.layer or "")), each.known) for each in members
+            Entry(each.layer or "", each.message, _link(keys.get(each.layer or "")), each.known)
+            for each in members
         ]
         yield FindingGroup(severity, code, rule.name.replace("-", " ") if rule else code, entries, texts)
 
@@ -210,11 +206,11 @@ def _covered(report: Report) -> Iterator[Fact]:
         yield Fact("settings", ", ".join(facts.settings(report)), "settings")
         yield Fact("deep graph persistence", [*facts.deep_graph(report), *deep.notes], "dgp")
     if report.rules.run:
-        yield Fact("rules that ran", " ".join(report.rules.run), "rules not run")
+        yield Fact("rules run", " ".join(report.rules.run), "rules not run")
     yield Fact("file", ", ".join(facts.size(report)), "model")
     yield Fact("SHA-256", report.model.sha256, "sha256", is_name=True)
     if report.model.complaint:
-        yield Fact("ONNX's checker", report.model.complaint)
+        yield Fact("complaint", report.model.complaint)
     measures = [f"{name.replace('_', ' ')} {version}" for name, version in report.tool.algorithms.items()]
     yield Fact("tool", [f"{report.tool.name} {report.tool.version}", ", ".join(measures)], "tool")
 
