@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from onnxtop.reader.encoding import Encoding, is_weight_type
 from onnxtop.reader.model import Node, Value
 from onnxtop.reader.names import node_name
 from onnxtop.reader.reading import Array, Bias, Reading
+
+INSIDE = "inside"
+"""Marks what is of the reader alone, in a class that everybody may use."""
 
 RECURRENT = frozenset({"LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"})
 
@@ -66,8 +70,8 @@ class Layer:
     weight: str
     encoding: Encoding
     shape: tuple[int, ...]
-    used_by: tuple[WeightUse, ...]
-    source: "Source"
+    used_by: Annotated[tuple[WeightUse, ...], INSIDE]
+    source: Annotated["Source", INSIDE]
 
     @property
     def uses(self) -> tuple[str, ...]:
@@ -149,8 +153,8 @@ class Skipped:
     reason: str
     weight: str
     parameters: int
-    used_by: tuple[WeightUse, ...]
-    operand: Value
+    used_by: Annotated[tuple[WeightUse, ...], INSIDE]
+    operand: Annotated[Value, INSIDE]
 
     @property
     def uses(self) -> tuple[str, ...]:

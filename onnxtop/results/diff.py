@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
-from onnxtop.options import Option, Seed
+from onnxtop.options import Checked, Option, Seed
 from onnxtop.results.plain import plain
 from onnxtop.results.report import ModelInfo, ToolInfo
 from onnxtop.results.run import PairRun
 
 
 @dataclass(frozen=True)
-class DiffSettings:
+class DiffSettings(Checked):
     """What counts as changed: a relative change of weights, or of a layer's NP, above a tolerance."""
 
     tolerance: Annotated[

@@ -15,7 +15,7 @@ from onnxtop.results.function import Function
 from onnxtop.results.plain import built, plain
 from onnxtop.results.run import ModelRun
 from onnxtop.statistics.facts import Exchangeability, LayerStatistics
-from onnxtop.topology.facts import LayerRole
+from onnxtop.topology.facts import LayerRole, Place
 
 NOT_ASKED = "topology was not asked for"
 """The reason of every figure of layers that were only read."""
@@ -135,19 +135,6 @@ class BadConstant:
     layer: str | None
     problem: str
     count: int
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a weight is: ``row`` and ``column`` of its layer's matrix, counted from 0.
-
-    Rows are inputs and columns outputs of the graph that was measured, one group of a convolution after the
-    other; a bias is the row after the last.
-    """
-
-    layer: str
-    row: int
-    column: int
 
 
 @dataclass(frozen=True)
