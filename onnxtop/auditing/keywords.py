@@ -21,6 +21,7 @@ class AuditKeywords(TypedDict, total=False):
     allow_external: tuple[str | Path, ...]
     structure: bool
     sortedness: bool
+    details: bool
     data: str | Path | None
     minima: int
     topology: bool

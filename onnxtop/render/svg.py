@@ -15,14 +15,19 @@ def document(width: int, height: int, parts: Iterable[str], **attributes: str | 
     """Write a page on a white ground."""
     size = {"width": width, "height": height}
     about = {"xmlns": "http://www.w3.org/2000/svg", **size, "viewBox": f"0 0 {width} {height}", **attributes}
-    return "\n".join([f"{_opened('svg', about)}>", *parts, "</svg>"]) + "\n"
+    return holder("svg", parts, **about) + "\n"
 
 
-def element(name: str, words: str | None = None, **attributes: str | float) -> str:
-    """Write an element; an underscore in an attribute's name is a hyphen.
+def holder(name: str, parts: Iterable[str], **attributes: str | float) -> str:
+    """Write an element that holds others, each on a line."""
+    return "\n".join([f"{_opened(name, attributes)}>", *parts, f"</{name}>"])
 
-    >>> element("text", "a < b", x=1, stroke_width=0.5)
-    '<text x="1" stroke-width="0.5">a &lt; b</text>'
+
+def element(name: str, words: str | None = None, /, **attributes: str | float) -> str:
+    """Write an element; an underscore in an attribute's name is a hyphen, at its end nothing.
+
+    >>> element("text", "a < b", x=1, stroke_width=0.5, class_="a")
+    '<text x="1" stroke-width="0.5" class="a">a &lt; b</text>'
     """
     opened = _opened(name, attributes)
     return f"{opened}/>" if words is None else f"{opened}>{html.escape(words, quote=False)}</{name}>"
@@ -39,12 +44,12 @@ def label(x: float, y: float, words: str, *, anchor: str = "start", colour: str 
 
 
 def _opened(name: str, attributes: dict[str, str | float]) -> str:
-    told = (f'{key.replace("_", "-")}="{_written(value)}"' for key, value in attributes.items())
+    told = (f'{key.rstrip("_").replace("_", "-")}="{_written(value)}"' for key, value in attributes.items())
     return " ".join([f"<{name}", *told])
 
 
 def _written(value: str | float) -> str:
-    return f"{value:.1f}" if isinstance(value, float) else str(value)
+    return f"{value:.1f}" if isinstance(value, float) else html.escape(visible(str(value)))
 
 
 def path(points: Iterable[tuple[float, float]]) -> str:
