@@ -158,7 +158,7 @@ def audited(
         coverage=coverage,
         constants=bad_constants(model, constants, found, counts),
         run=_run(model, options),
-        graph=describe(os.fspath(path), connected, found) if options.details and connected else None,
+        graph=describe(model.file.name, connected, found) if options.details and connected else None,
         **figures,
     )
     flags = {name: each.flag for name, each in declared(AuditOptions).items()}
