@@ -89,10 +89,12 @@ def layer_report(
     copy_of: str | None,
     role: LayerRole | None,
     details: Callable[[Glance, Diagram, Band | None], LayerDetails],
+    *,
+    diagrams: bool,
 ) -> LayerReport:
     """Complete a layer's row by what depends on the network: its scale, its other layers, its ways.
 
-    ``details`` makes its details, where they were asked for.
+    ``details`` makes its details, where they were asked for; ``diagrams`` says whether to keep the diagram.
     """
     structure, forest = measured.structure, measured.forest
     diagram = figures.diagram if figures else NO_DIAGRAM
@@ -111,6 +113,7 @@ def layer_report(
             excess_share=null.excess_share,
             draws=null.draws,
             reason=measured.reason or (figures.reason if figures else None) or null.reason or left_out,
+            diagram=diagram if diagrams else None,
         ),
         deep_graph_persistence=role,
         copy_of=copy_of,

@@ -112,6 +112,7 @@ def measure(
         connectivity=_connectivity(connected),
         notes=connected.notes,
         reason=chosen.reason,
+        diagram=chosen.diagram if options.diagrams else None,
     )
     return DeepGraph(figures, cut_off, _roles(connected, chosen), chosen.diagram)
 

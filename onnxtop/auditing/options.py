@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 class AuditOptions(Checked):
     """What to measure and how.
 
-    Each option says below what it is. ``onnxtop report --help`` shows the same, but for two: without
+    Each option says below what it is. ``onnxtop report --help`` shows the same, but for three: without
     ``topology`` the layers are only read, and every figure is None; with ``normal`` the whole is written in
-    one normal form as well, for a baseline.
+    one normal form as well, for a baseline; without ``diagrams`` those are not kept once they are measured.
 
     Notes
     -----
@@ -95,6 +95,7 @@ class AuditOptions(Checked):
     ] = 0
     topology: bool = True
     normal: bool = False
+    diagrams: bool = True
     count_fixed: Annotated[
         bool, Option("Count layers that were probably not trained in network figures.", in_file=True)
     ] = False

@@ -204,8 +204,13 @@ def _figures(
     neurons = Neurons(connected, whole.diagram)
     rows = (
         layer_report(
-            *(item, figures.layers.get(name), nulls, copies.get(name), whole.roles.get(name)),
-            details=partial(details_of, number, neurons),
+            item,
+            figures.layers.get(name),
+            nulls,
+            copies.get(name),
+            whole.roles.get(name),
+            partial(details_of, number, neurons),
+            diagrams=options.diagrams,
         )
         for number, item in enumerate(measured)
         for name in (item.row.name,)

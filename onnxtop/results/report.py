@@ -171,7 +171,8 @@ class DeepGraphPersistence:
 
     ``skips_cut`` is the figure with the identity branches of residual sums cut. ``saturated`` is the share of
     bars as strong as the strongest. ``connectivity`` is "exact", or "conservative" and what made it so;
-    ``notes`` say what was read in a way that should be known.
+    ``notes`` say what was read in a way that should be known. ``diagram`` has a point for every bar; no file
+    holds it.
     """
 
     total: float | None = None
@@ -183,6 +184,7 @@ class DeepGraphPersistence:
     connectivity: str | None = None
     notes: tuple[str, ...] = ()
     reason: str | None = None
+    diagram: Any = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -223,7 +225,8 @@ class LayerPersistence:
 
     ``null_mean`` and ``null_std`` are those of ``draws`` random arrangements, ``excess`` is how far
     ``normalized`` is above the mean, ``z`` the same in standard deviations: whether there is an effect;
-    ``excess_share`` the same as a share of ``normalized``: how large it is.
+    ``excess_share`` the same as a share of ``normalized``: how large it is. ``diagram`` has a point for every
+    bar, and which weight ended it; no file holds it.
     """
 
     total: float | None
@@ -235,6 +238,7 @@ class LayerPersistence:
     excess_share: float | None = None
     draws: int | None = None
     reason: str | None = None
+    diagram: Any = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
