@@ -26,6 +26,7 @@ class AuditKeywords(TypedDict, total=False):
     minima: int
     topology: bool
     normal: bool
+    diagrams: bool
     count_fixed: bool
     peepholes: bool
     standardise: bool
