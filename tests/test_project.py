@@ -336,7 +336,27 @@ def test_version_is_the_same_everywhere() -> None:
     assert printed("--version").split()[-1] == onnxtop.__version__
     settings = tomllib.loads(text_of(ROOT / "pyproject.toml"))
     assert settings["tool"]["hatch"]["version"]["path"] == "onnxtop/_version.py"
-    assert settings["project"]["urls"]["Homepage"] == HOME
+    cited = text_of(ROOT / "CITATION.cff")
+    assert re.findall(r"^version: (.*)$", cited, re.M) == [onnxtop.__version__]
+
+
+def test_there_is_one_home() -> None:
+    settings = tomllib.loads(text_of(ROOT / "pyproject.toml"))
+    places = settings["project"]["urls"]
+    cited = re.findall(r"^(?:repository-code|url): (.*)$", text_of(ROOT / "CITATION.cff"), re.M)
+    assert cited == [HOME, HOME] == [places["Homepage"], places["Source"]]
+    assert places["Issues"] == f"{HOME}/issues"
+    for name in ("Documentation", "Changelog"):
+        assert (ROOT / re.sub(r"^(tree|blob)/HEAD/", "", places[name].removeprefix(f"{HOME}/"))).exists(), (
+            name
+        )
+
+
+def test_every_version_of_python_that_is_told_is_allowed() -> None:
+    project = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]
+    told = re.findall(r"Python :: (3\.\d+)", " ".join(project["classifiers"]))
+    assert told == [f"3.{minor}" for minor in range(11, 15)]
+    assert project["requires-python"] == f">={told[0]}"
 
 
 def test_installed_version_is_this_version() -> None:
