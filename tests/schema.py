@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from onnxtop.loss.summary import LossProbeResult
-from onnxtop.render.graph.picture import Item
 from onnxtop.results.diff import Diff
+from onnxtop.results.graph import GraphNode
 from onnxtop.results.landscape import LossLandscape
 from onnxtop.results.outcome import ModelCounts, Outcome, RunCounts
-from onnxtop.results.plain import written
-from onnxtop.results.report import ON_DATA, SCHEMA_VERSION, Finding, NotRun, Report, Settings, ToolInfo
+from onnxtop.results.plain import may_miss, written
+from onnxtop.results.report import SCHEMA_VERSION, Finding, NotRun, Report, Settings, ToolInfo
 from onnxtop.results.trace import Checkpoint, Trace
 from onnxtop.rules.rule import SEVERITIES
 
@@ -71,10 +71,11 @@ class _Definitions:
             self.known[kind.__name__] = {}
             hints = typing.get_type_hints(kind)
             names = [field.name for field in written(kind)]
+            missing = [field.name for field in written(kind) if may_miss(field)]
             doc = (kind.__doc__ or "").split("\n\n")[0]
             self.known[kind.__name__] = {
                 "description": " ".join(doc.split()),
-                **_closed({name: self._field(kind, name, hints[name]) for name in names}),
+                **_closed({name: self._field(kind, name, hints[name]) for name in names}, missing),
             }
         return {"$ref": f"#/$defs/{kind.__name__}"}
 
@@ -140,7 +141,7 @@ def report(definitions: _Definitions) -> Schema:
     entry = definitions.known["Report"]
     fields = {**entry["properties"], "verdict": _VERDICT, "counts": definitions.of(ModelCounts)}
     del fields["tool"], fields["settings"]
-    entry |= _closed(fields, ON_DATA)
+    entry |= _closed(fields, sorted({*entry["properties"]} - {*entry["required"]}))
     keys = {
         "schema_version": _VERSION,
         "tool": definitions.of(ToolInfo),
@@ -204,8 +205,8 @@ def trace(definitions: _Definitions) -> Schema:
 
 def graph(definitions: _Definitions) -> Schema:
     """Describe the graph of layers, in the node-link form of networkx."""
-    definitions.of(Item)
-    item = definitions.known.pop("Item")["properties"]
+    definitions.of(GraphNode)
+    node = definitions.known.pop("GraphNode")["properties"]
     text = {"type": "string"}
     about = _closed({"model": text, "connectivity": text, "notes": _array(text)})
     return _closed(
@@ -214,7 +215,7 @@ def graph(definitions: _Definitions) -> Schema:
             "directed": {"const": True},
             "multigraph": {"const": False},
             "graph": about,
-            "nodes": _array(_closed({"id": text, **item})),
+            "nodes": _array(_closed({"id": text, **node})),
             "edges": _array(_closed({"source": text, "target": text})),
         }
     )

@@ -21,19 +21,20 @@ from pathlib import Path
 from typing import Any
 
 import onnxtop.render
+from onnxtop.auditing.layer_graph import NOT_REACHED, NOT_TAKEN, NOT_USED
 from onnxtop.auditing.story import audit
 from onnxtop.cli.words import marked
 from onnxtop.loss.directions import Surface
 from onnxtop.loss.summary import LossProbeResult
 from onnxtop.options import declared
 from onnxtop.render import RENDERERS, RenderOptions, render
-from onnxtop.render.graph.picture import NOT_REACHED, NOT_TAKEN, NOT_USED, Item, Picture
 from onnxtop.render.probe import Probed
 from onnxtop.render.table import Column
 from onnxtop.results.diff import Diff
+from onnxtop.results.graph import GraphNode, LayerGraph
 from onnxtop.results.landscape import LossLandscape, Minimum
 from onnxtop.results.outcome import FailedModel
-from onnxtop.results.report import ON_DATA, Report
+from onnxtop.results.report import Report
 from onnxtop.results.trace import Checkpoint, Event, Trace, TraceVerdict
 
 OWN = "ownname0"
@@ -126,8 +127,9 @@ def choices(name: str) -> list[str]:
 def reports(number: int) -> Report:
     """Return a report, with what running the model on data gave as the verbs that do so write it."""
     probed, found = probes(number).to_dict(), landscapes(number).to_dict()
-    extra = {"loss_probe": probed, "loss_landscape": found} if number % 2 else dict.fromkeys(ON_DATA)
-    return dataclasses.replace(Filler(number).instance(Report), **extra)
+    extra = {"loss_probe": probed, "loss_landscape": found}
+    there = extra if number % 2 else dict.fromkeys(extra)
+    return dataclasses.replace(Filler(number).instance(Report), **there)
 
 
 def probes(number: int) -> LossProbeResult:
@@ -170,16 +172,18 @@ def traces(number: int) -> Trace:
     )
 
 
-def pictures(number: int) -> Picture:
+def graphs(number: int) -> LayerGraph:
     """Return a layer graph with nodes of every kind, some of them cut off, and a cycle."""
     made = [
-        dataclasses.replace(Filler(number + i).instance(Item), kind=kind, name=f"{OWN}{i}", remark=remark)
-        for kind in values_of(Item, "kind")
+        dataclasses.replace(
+            Filler(number + i).instance(GraphNode), kind=kind, name=f"{OWN}{i}", remark=remark
+        )
+        for kind in values_of(GraphNode, "kind")
         for i, remark in enumerate((None, NOT_REACHED, NOT_USED, NOT_TAKEN))
     ]
-    items = {f"{item.kind}:{item.name}": item for item in made}
-    ways = [(tail, head) for tail in items for head in items if tail[-1] == head[-1]]
-    return Picture(OWN, f"conservative ({OWN})", (OWN,), items, ways, frozenset(ways[1::2]))
+    nodes = {f"{node.kind}:{node.name}": node for node in made}
+    edges = tuple((tail, head) for tail in nodes for head in nodes if tail[-1] == head[-1])
+    return LayerGraph(OWN, f"conservative ({OWN})", (OWN,), nodes, edges)
 
 
 def exemplars(result: str, format_name: str, number: int) -> Any:
@@ -189,7 +193,7 @@ def exemplars(result: str, format_name: str, number: int) -> Any:
         "diff": lambda: Filler(number).instance(Diff),
         "landscape": lambda: landscapes(number),
         "trace": lambda: traces(number),
-        "graph": lambda: pictures(number),
+        "graph": lambda: graphs(number),
         "probe": lambda: [Probed(OWN, OWN, 3, probes(number)), failed][: 1 if format_name == "svg" else 2],
     }
     return one.get(result, lambda: [reports(number), failed])()

@@ -2,9 +2,10 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 
+from onnxtop.auditing.details import Band, Glance, ranks_of
 from onnxtop.auditing.layers import Measured, Structure
 from onnxtop.reader.account import Account, Role
 from onnxtop.reader.layer import Layer, Skipped
@@ -12,6 +13,7 @@ from onnxtop.reader.model import Model
 from onnxtop.reader.skeleton import checker_note
 from onnxtop.reader.terms.digests import VERSION, digests_of
 from onnxtop.reader.terms.interface import Declared
+from onnxtop.results.details import LayerDetails
 from onnxtop.results.function import Function, Port
 from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import Coverage, LayerPersistence, LayerReport, ModelInfo, SkippedWeight
@@ -20,6 +22,7 @@ from onnxtop.statistics.facts import Exchangeability
 from onnxtop.topology import neural_persistence
 from onnxtop.topology.facts import LayerRole
 from onnxtop.topology.null_model import NullFigures, NullModels
+from onnxtop.topology.persistence import NO_DIAGRAM, Diagram
 
 _LEFT_OUT = "left out: a quick report was asked for"
 """Why there is neither null model nor statistics of a layer that has a figure."""
@@ -88,9 +91,14 @@ def layer_report(
     nulls: NullModels,
     copy_of: str | None,
     role: LayerRole | None,
+    details: Callable[[Glance, Diagram, Band | None], LayerDetails],
 ) -> LayerReport:
-    """Complete a layer's row by what depends on the network: its scale, its other layers, its ways."""
+    """Complete a layer's row by what depends on the network: its scale, its other layers, its ways.
+
+    ``details`` makes its details, where they were asked for.
+    """
     structure, forest = measured.structure, measured.forest
+    diagram = figures.diagram if figures else NO_DIAGRAM
     null = _null_figures(measured, figures, nulls)
     left_out = _LEFT_OUT if structure is None and forest is not None and not forest.nonfinite else None
     spread = _variance(measured, figures)
@@ -112,6 +120,7 @@ def layer_report(
         variance=spread,
         exchangeability=_exchangeability(structure, null.z) if structure else None,
         reason=None if spread is not None else measured.reason or left_out or _NO_VARIANCE,
+        details=details(measured.seen, diagram, null.band) if measured.seen else None,
     )
 
 
@@ -131,6 +140,7 @@ def _null_figures(
         scale=figures.scale,
         convention=figures.convention,
         p=figures.p,
+        at=ranks_of(figures.diagram) if measured.seen else None,
     )
 
 

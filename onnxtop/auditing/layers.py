@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxtop.auditing.details import Glance, glance
 from onnxtop.auditing.matrices import drawn_by
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.network import Blocks, Kernel
@@ -72,6 +73,8 @@ class Measured:
         The strongest weights, for deep graph persistence; None if that does not need them.
     filled
         How many weights are not zero in every row and column of each matrix.
+    seen
+        What its details are made from; None unless they were asked for.
     digest
         Of the weights and all else of the file that the layer is measured by; empty outside a series.
     """
@@ -83,6 +86,7 @@ class Measured:
     structure: Structure | None = None
     scan: LayerScan | None = None
     filled: tuple[Filled, ...] = ()
+    seen: Glance | None = None
     digest: str = ""
 
     @property
@@ -191,6 +195,7 @@ def _scanned(
         found,
         scan=scan_layer(weights, standardise=options.standardise) if scan else None,
         filled=filled_lines(weights),
+        seen=glance(weights) if options.details else None,
     )
 
 

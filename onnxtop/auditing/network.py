@@ -18,6 +18,7 @@ from onnxtop.results.report import Connectivity as CutOff, DeepGraphPersistence,
 from onnxtop.topology import deep_graph_persistence as dgp
 from onnxtop.topology.facts import LayerRole
 from onnxtop.topology.layer_scan import LayerScan
+from onnxtop.topology.persistence import NO_DIAGRAM, Diagram
 from onnxtop.topology.reach import Filled, reach
 
 _NO_WEIGHT = "no weight lies between an input and an output"
@@ -30,6 +31,7 @@ class DeepGraph:
     figures: DeepGraphPersistence
     cut_off: CutOff
     roles: Mapping[str, LayerRole] = field(default_factory=dict)
+    diagram: Diagram = NO_DIAGRAM
 
 
 def neurons(
@@ -111,7 +113,7 @@ def measure(
         notes=connected.notes,
         reason=chosen.reason,
     )
-    return DeepGraph(figures, cut_off, _roles(connected, chosen))
+    return DeepGraph(figures, cut_off, _roles(connected, chosen), chosen.diagram)
 
 
 def _no_figure(connected: Connectivity, used: Container[str], inputs: Sequence[str]) -> str | None:

@@ -79,6 +79,13 @@ class AuditOptions:
             in_file=True,
         ),
     ] = False
+    details: Annotated[
+        bool,
+        Option(
+            "Write into JSON what pictures show: of each layer bars, their null band, a histogram, single "
+            "weights; and the layer graph."
+        ),
+    ] = False
     data: Annotated[
         str | None,
         Option("Run the model on these samples too: loss, scores, gradient.", metavar="PATH", form="file"),

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +12,8 @@ from onnxtop._version import __version__
 from onnxtop.auditing import network
 from onnxtop.auditing.constants import bad_constants, moved_normalisation
 from onnxtop.auditing.describing import coverage_of, function_of, layer_report, model_info
+from onnxtop.auditing.details import Neurons, details_of
+from onnxtop.auditing.layer_graph import describe
 from onnxtop.auditing.layers import Measured, Memory, Progress, measure_layers
 from onnxtop.auditing.options import AuditOptions, check_options, settings_of
 from onnxtop.network import Blocks
@@ -152,6 +155,7 @@ def audited(
         coverage=coverage,
         constants=bad_constants(model, constants, found, counts),
         run=_run(model, options),
+        graph=describe(os.fspath(path), connected, found) if options.details and connected else None,
         **figures,
     )
     flags = {name: each.flag for name, each in declared(AuditOptions).items()}
@@ -194,9 +198,13 @@ def _figures(
     scans = {number: item.scan for number, item in enumerate(measured) if item.scan is not None}
     filled = {number: item.filled for number, item in enumerate(measured)}
     whole = network.measure(connected, scans, filled, options) if options.topology else _NOT_MEASURED
+    neurons = Neurons(connected, whole.diagram)
     rows = (
-        layer_report(item, figures.layers.get(name), nulls, copies.get(name), whole.roles.get(name))
-        for item in measured
+        layer_report(
+            *(item, figures.layers.get(name), nulls, copies.get(name), whole.roles.get(name)),
+            details=partial(details_of, number, neurons),
+        )
+        for number, item in enumerate(measured)
         for name in (item.row.name,)
     )
     return {"network": _network(measured, copies, figures, whole, options), "layers": tuple(rows)}

@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -48,7 +49,8 @@ def analyse(
 
     run.progress.wait()
     results: list[Result] = []
-    shown = run.rendering(fail_on, head_of(options))
+    shown = run.rendering(fail_on, head_of(options), details=options.details)
+    options = replace(options, details=options.details or run.draws_details)
     for result in attempts(
         run, models, lambda path: audit(path, options, policy=policy(path), progress=run.progress)
     ):

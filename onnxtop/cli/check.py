@@ -81,7 +81,7 @@ def _judge(
     code = exit_code(code_of(result, settings["fail-on"]) for result in results)
     if code == INTERRUPTED:
         return code  # the baseline that was there is worth more than a part of one
-    write_all(new, "report", results, run.rendering(settings["fail-on"]))
+    write_all(new, "report", results, run.rendering(settings["fail-on"], details=False))
     run.note(new)
     return code
 

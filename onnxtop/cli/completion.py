@@ -120,7 +120,8 @@ class Explained(StringParamType):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> "list[CompletionItem[Any]]":
         """Answer with rules and words, each spelling once, without blanks."""
-        from onnxtop.cli.words import entries, normal  # loads the rules
+        from onnxtop.cli.words import entries  # loads the rules
+        from onnxtop.glossary.terms import normal
 
         named = ((name, entry.title) for entry in reversed(entries()) for name in reversed(entry.names))
         known = {normal(name): (name.replace(" ", "-"), title) for name, title in named}

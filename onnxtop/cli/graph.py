@@ -54,9 +54,9 @@ def command(run: Run, model: str, neurons: bool, **options: Any) -> int:
 
         run.save(functools.partial(write, connected=connected))
     else:
-        from onnxtop.render.graph import picture
+        from onnxtop.auditing import layer_graph
 
-        run.write(picture.describe(path, connected, layers))
+        run.write(layer_graph.describe(path, connected, layers))
     return _code(path, layers)
 
 

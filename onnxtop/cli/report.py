@@ -17,7 +17,7 @@ from onnxtop.rules.options import CheckOptions
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @options_of(AuditOptions, *READ, *MEASURED)
 @options_of(CheckOptions(fail_on="never"), "fail_on")
-@options_of(AuditOptions, "data", "minima")
+@options_of(AuditOptions, "details", "data", "minima")
 @config_option(use_measures)
 def command(run: Run, models: tuple[str, ...], fail_on: str, **options: Any) -> int:
     """Neural persistence of every layer of a model.

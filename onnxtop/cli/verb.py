@@ -15,7 +15,7 @@ from onnxtop.cli.options import DependentOption, output_options, talk_options
 from onnxtop.cli.outputs import Lines, Output, check, pair, write_all, write_file, write_interrupted, writing
 from onnxtop.cli.progress import ProgressLine, wanted
 from onnxtop.errors import OnnxtopError
-from onnxtop.render import STREAMED, RenderOptions
+from onnxtop.render import DETAILED, STREAMED, RenderOptions
 from onnxtop.results.outcome import FailedModel
 
 if TYPE_CHECKING:
@@ -39,9 +39,18 @@ class Run:
         """Refuse before the work outputs that could not be written, or would overwrite what is read."""
         check([*self.outputs, *more], [path for path in inputs if isinstance(path, str)])
 
-    def rendering(self, fail_on: str | None = None, head: "Head | None" = None) -> RenderOptions:
-        """Return how results are shown."""
-        return RenderOptions(all_rows=self.all_rows, fail_on=fail_on, head=head, seconds=self.seconds)
+    @property
+    def draws_details(self) -> bool:
+        """Whether an output draws the details of layers."""
+        return any(output.format in DETAILED for output in self.outputs)
+
+    def rendering(
+        self, fail_on: str | None = None, head: "Head | None" = None, *, details: bool = True
+    ) -> RenderOptions:
+        """Return how results are shown; without ``details`` only pictures get those of reports."""
+        return RenderOptions(
+            all_rows=self.all_rows, fail_on=fail_on, head=head, seconds=self.seconds, details=details
+        )
 
     def add(self, found: Any, options: RenderOptions) -> None:
         """Write what was found of one model to the outputs that do not wait for the others."""

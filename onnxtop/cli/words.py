@@ -16,22 +16,10 @@ from dataclasses import dataclass, field
 import click
 
 from onnxtop.cli import EXIT_CODES, VERBS
-from onnxtop.glossary import diff, gate, graph, landscape, measures, probe, report, trace
 from onnxtop.glossary.term import Term
+from onnxtop.glossary.terms import TERMS, normal
 from onnxtop.rules.catalogue import FAMILIES, RULES
 from onnxtop.rules.rule import Rule
-
-TERMS: Mapping[str, tuple[Term, ...]] = {
-    "figures": measures.FIGURES,
-    "report": report.TERMS,
-    "check": gate.TERMS,
-    "diff": diff.TERMS,
-    "trace": trace.TERMS,
-    "graph": graph.TERMS,
-    "probe": probe.TERMS,
-    "loss-barcode": landscape.TERMS,
-}
-"""The glossary, by what prints the words."""
 
 _DOCUMENTED = (
     "onnxtop.results.report.Report",
@@ -39,8 +27,7 @@ _DOCUMENTED = (
     "onnxtop.results.trace.Trace",
     "onnxtop.results.landscape.LossLandscape",
     "onnxtop.loss.summary.LossProbeResult",
-    "onnxtop.render.graph.picture.Picture",
-    "onnxtop.render.graph.picture.Item",
+    "onnxtop.results.graph.LayerGraph",
     "onnxtop.auditing.options.AuditOptions",
     "onnxtop.rules.options.CheckOptions",
     "onnxtop.loss.options.ProbeOptions",
@@ -63,20 +50,6 @@ class Entry:
 
 _MANY = 8
 """So many verbs with one option are counted, not named, in a title."""
-
-
-def normal(name: str) -> str:
-    """Return what spellings of a name have in common: case, hyphens, signs and plurals do not matter.
-
-    >>> normal("SNR dB"), normal("np.null_mean"), normal("--input-shape"), normal("in × out"), normal("bars")
-    ('snr db', 'np null mean', 'input shape', 'in x out', 'bar')
-    """
-    words = re.sub(r"[\W_]+", " ", name.casefold().replace("\N{MULTIPLICATION SIGN}", "x")).split()
-    return " ".join([*words[:-1], *(_singular(word) for word in words[-1:])])
-
-
-def _singular(word: str) -> str:
-    return word.removesuffix("s") if len(word) > 3 and not word.endswith("ss") else word
 
 
 def find(name: str) -> list[Entry]:

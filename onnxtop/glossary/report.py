@@ -143,6 +143,33 @@ TERMS = (
         also=("null_mean", "null_std", "null mean", "excess_share", "np.excess_share"),
     ),
     Term(
+        name="null band",
+        title="bars beside those that chance would give",
+        what="The curve shows how long the bars of a layer are, the longest first. In the grey band behind it "
+        "lie 9 of 10 random arrangements of the same weights. Where the curve leaves the band, the places of "
+        "the weights matter.",
+        limits="Layers without a null model have no band.",
+        source=_NULL,
+        also=("band", "chance", "bars, chance", "NP by chance", "length", "length of a bar"),
+    ),
+    Term(
+        name="diagram",
+        title="persistence diagram of a layer",
+        what="A point a bar: where it begins and where it ends. In a layer all begin at 1 and end at the "
+        "strength of the weight that joins two groups of neurons, so that the points stand in one line: near "
+        "the diagonal where strong weights join, far below it where weak ones do.",
+        source=_MEASURES,
+        also=("persistence diagram", "diagonal"),
+    ),
+    Term(
+        name="strongest weights",
+        title="single weights of a layer, by the neurons that they join",
+        what="The largest |w|, and the bottlenecks: the weights at which bars of the network's deep graph "
+        "persistence end. Neurons are named as the model names them, x[12] the thirteenth of x.",
+        source=_DEEP,
+        also=("bottlenecks", "bottleneck weights", "generator"),
+    ),
+    Term(
         name="draws",
         title="random arrangements that z was measured against",
         what="100; 20 above 20 million weights or 65,536 neurons; none above 1,048,576 neurons.",
@@ -314,7 +341,7 @@ TERMS = (
         "or repeat others, rank, codes: what the rules of families OT1, OT2 and OT6 judge. Not measured "
         "with --quick.",
         source="docs/rules.md",
-        also=("indices",),
+        also=("indices", "zeros", "rank", "rms", "dead units", "duplicate units", "histogram"),
     ),
     Term(
         name="alpha",

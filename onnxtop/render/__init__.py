@@ -6,7 +6,7 @@ the command line is one caller among others.
 """
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,17 +20,19 @@ def _modules(result: str, *formats: str) -> Mapping[str, str]:
     return {name: f"onnxtop.render.{result}.{name}" for name in formats}
 
 
-_REPORT = _modules("report", "terminal", "json", "jsonl", "csv", "markdown", "junit", "sarif", "github")
+_REPORT = _modules(
+    "report", "terminal", "json", "jsonl", "csv", "markdown", "html", "junit", "sarif", "github"
+)
 
 RENDERERS: Mapping[str, Mapping[str, str]] = {
     "report": _REPORT,
     "layers": {name: _REPORT[name] for name in ("terminal", "json", "jsonl", "csv", "markdown")},
     "check": {**_REPORT, **_modules("check", "terminal", "markdown")},
-    "diff": _modules("diff", "terminal", "json", "markdown"),
+    "diff": _modules("diff", "terminal", "json", "markdown", "html"),
     "graph": _modules("graph", "text", "dot", "graphml", "json", "mermaid"),
-    "probe": _modules("probe", "terminal", "json", "svg"),
-    "landscape": _modules("landscape", "terminal", "json", "svg"),
-    "trace": _modules("trace", "terminal", "json", "jsonl", "csv", "markdown", "svg"),
+    "probe": _modules("probe", "terminal", "json", "svg", "html"),
+    "landscape": _modules("landscape", "terminal", "json", "svg", "html"),
+    "trace": _modules("trace", "terminal", "json", "jsonl", "csv", "markdown", "svg", "html"),
 }
 """Result to its formats, the first of them the default; format to the module that renders it.
 
@@ -40,6 +42,9 @@ Reports, layers, checks and probes are rendered many at a time, as a sequence; o
 STREAMED = ("jsonl",)
 """Formats of which the renderings of single models, one after the other, are that of all."""
 
+DETAILED = ("html",)
+"""Formats that draw the details of layers; the others hold them only where they were asked for."""
+
 _SUFFIXES = {
     "terminal": (".txt",),
     "text": (".txt",),
@@ -47,6 +52,7 @@ _SUFFIXES = {
     "jsonl": (".jsonl",),
     "csv": (".csv",),
     "markdown": (".md",),
+    "html": (".html", ".htm"),
     "junit": (".xml",),
     "sarif": (".sarif",),
     "svg": (".svg",),
@@ -65,7 +71,8 @@ class RenderOptions:
     terminal format to ASCII. ``fail_on`` says which findings are failures: the verdict depends on it. Without
     ``failed`` the terminal format leaves out models that could not be analysed. ``head`` is what the reports
     of the run have in common, for where no report tells it. ``seconds`` are what each model took, by path, if
-    they are to be written. ``height`` is that of a terminal in which a page grows.
+    they are to be written. ``height`` is that of a terminal in which a page grows. Without ``details`` only
+    the formats that draw them get those of the reports.
     """
 
     width: int = 80
@@ -77,13 +84,14 @@ class RenderOptions:
     head: "Head | None" = None
     seconds: Mapping[str, float] | None = None
     height: int | None = None
+    details: bool = True
 
 
 def suffixes(result: str) -> dict[str, str]:
     """Return the format of each file suffix, for an output file whose format is not said.
 
     >>> suffixes("diff")
-    {'.txt': 'terminal', '.json': 'json', '.md': 'markdown'}
+    {'.txt': 'terminal', '.json': 'json', '.md': 'markdown', '.html': 'html', '.htm': 'html'}
     """
     return {suffix: name for name in RENDERERS[result] for suffix in _SUFFIXES.get(name, ())}
 
@@ -99,5 +107,14 @@ def render(result: str, format_name: str, found: Any, options: RenderOptions | N
     formats = RENDERERS[result]
     if format_name not in formats:
         raise UsageError(f"wanted a format out of {', '.join(formats)}, found {format_name!r}")
-    text: str = importlib.import_module(formats[format_name]).render(found, options or RenderOptions())
+    options = options or RenderOptions()
+    if not options.details and format_name not in DETAILED:
+        found = _without_details(found)
+    text: str = importlib.import_module(formats[format_name]).render(found, options)
     return text
+
+
+def _without_details(results: Sequence[Any]) -> list[Any]:
+    from onnxtop.results.report import Report  # not for help
+
+    return [each.without_details if isinstance(each, Report) else each for each in results]

@@ -6,6 +6,8 @@ reverse the direction of writing.
 
 import math
 
+from onnxtop.results.words import counted as counted  # with its kind, for all that renders
+
 DASH = "\N{EN DASH}"
 """Stands for a figure that is not defined."""
 
@@ -65,12 +67,3 @@ def humanised(count: int) -> str:
             break
         value, unit = value / 1000, larger
     return f"{value:.3g} {unit}" if value < 999.5 else f"{value:.0f} {unit}"
-
-
-def counted(count: int, thing: str) -> str:
-    """Write a count with its noun.
-
-    >>> counted(1, "layer"), counted(1200, "layer")
-    ('1 layer', '1,200 layers')
-    """
-    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"

@@ -19,6 +19,15 @@ def written(kind: Any) -> tuple[dataclasses.Field[Any], ...]:
     return tuple(each for each in dataclasses.fields(kind) if each.compare)
 
 
+IF_THERE: Mapping[str, bool] = {"if there": True}
+"""Metadata of a field whose key is only there where it is not None."""
+
+
+def may_miss(each: dataclasses.Field[Any]) -> bool:
+    """Tell whether the key of a field may be missing, which means None."""
+    return each.metadata == IF_THERE
+
+
 def plain(value: Any) -> Any:
     """Return dicts, lists, strings and numbers for a value of dataclasses, mappings and tuples.
 
@@ -30,7 +39,8 @@ def plain(value: Any) -> Any:
     {'third': 0.333333333333, 'none': None, 'pair': [1, 'a']}
     """
     if dataclasses.is_dataclass(value):
-        return {f.name: plain(getattr(value, f.name)) for f in written(value)}
+        fields = {f.name: (getattr(value, f.name), may_miss(f)) for f in written(value)}
+        return {name: plain(item) for name, (item, may) in fields.items() if not (may and item is None)}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -51,7 +61,8 @@ def built(hint: Any, value: Any) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         hints = typing.get_type_hints(hint)
-        return hint(**{f.name: built(hints[f.name], value[f.name]) for f in written(hint)})
+        there = [f.name for f in written(hint) if f.name in value or not may_miss(f)]
+        return hint(**{name: built(hints[name], value[name]) for name in there})
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in args:
             return None

@@ -7,12 +7,14 @@ them back.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from onnxtop.errors import UsageError
+from onnxtop.results.details import LayerDetails
 from onnxtop.results.function import Function
-from onnxtop.results.plain import built, plain
+from onnxtop.results.graph import LayerGraph
+from onnxtop.results.plain import IF_THERE, built, plain
 from onnxtop.results.run import ModelRun
 from onnxtop.statistics.facts import Exchangeability, LayerStatistics
 from onnxtop.topology.facts import LayerRole
@@ -23,8 +25,11 @@ NOT_ASKED = "topology was not asked for"
 NP, NP_MEAN, DGP, Z = "np", "np/mean", "dgp", "z"
 """Names of metrics, the same in every logger: ``np/<layer>`` and ``z/<layer>`` beside the network's."""
 
-ON_DATA = ("run", "loss_probe", "loss_landscape")
-"""Keys of a report that are there only if the model was run."""
+LOOKS_UNTRAINED = "OT208"
+"""The rule that says of a whole network that it was never trained."""
+
+IGNORED, NOT_SELECTED, SWITCHED_OFF = "ignored", "not selected", "switched off"
+"""Reasons why a rule did not run that are choices of whoever asked."""
 
 SCHEMA_VERSION = "2.0"
 """Version of the shape of all JSON: the first number changes when a key changes its meaning or goes."""
@@ -257,7 +262,8 @@ class LayerReport:
     its own largest |w| as the scale. ``largest`` is the largest |w|, None if the layer is not finite or not
     measured; ``variance`` is that of |w| divided by the scale of the figures. ``sortedness`` is Kendall's tau
     of |w|, rows and columns sorted by their means; None unless it was asked for, and where all are equal.
-    ``source`` is the line of the source that the exporter noted, ``net.py:45``.
+    ``source`` is the line of the source that the exporter noted, ``net.py:45``; ``details`` are there only if
+    they were asked for.
     """
 
     name: str
@@ -282,6 +288,7 @@ class LayerReport:
     statistics: LayerStatistics | None = None
     reason: str | None = None
     source: str | None = None
+    details: LayerDetails | None = field(default=None, metadata=IF_THERE)
 
 
 @dataclass(frozen=True)
@@ -326,7 +333,8 @@ class Report:
     """Everything found in one model.
 
     ``run`` is there only if the model was run by itself, ``loss_probe`` and ``loss_landscape`` only if it was
-    run on data: plain values, as `onnxtop probe` and `onnxtop loss-barcode` write them.
+    run on data: plain values, as `onnxtop probe` and `onnxtop loss-barcode` write them; ``graph`` only with
+    details.
     """
 
     tool: ToolInfo
@@ -338,9 +346,16 @@ class Report:
     constants: tuple[BadConstant, ...] = ()
     findings: tuple[Finding, ...] = ()
     rules: RulesRun = RulesRun()
-    run: ModelRun | None = None
-    loss_probe: Mapping[str, Any] | None = None
-    loss_landscape: Mapping[str, Any] | None = None
+    run: ModelRun | None = field(default=None, metadata=IF_THERE)
+    loss_probe: Mapping[str, Any] | None = field(default=None, metadata=IF_THERE)
+    loss_landscape: Mapping[str, Any] | None = field(default=None, metadata=IF_THERE)
+    graph: LayerGraph | None = field(default=None, metadata=IF_THERE)
+
+    @property
+    def without_details(self) -> "Report":
+        """The same report as if no details had been asked for."""
+        layers = tuple(replace(layer, details=None) for layer in self.layers)
+        return replace(self, layers=layers, graph=None)
 
     @property
     def has_convolutions(self) -> bool:
@@ -369,9 +384,6 @@ class Report:
         Floats are rounded to 12 significant digits; NaN and infinity become None.
         """
         values: dict[str, Any] = plain(self)
-        for name in ON_DATA:
-            if values[name] is None:
-                del values[name]
         return values
 
     @classmethod
@@ -384,7 +396,7 @@ class Report:
             The data is not a report of this version.
         """
         try:
-            report: Report = built(cls, {**dict.fromkeys(ON_DATA), **data})
+            report: Report = built(cls, data)
         except (KeyError, TypeError, ValueError) as error:
             what = f"there is no {error}" if isinstance(error, KeyError) else error
             raise UsageError(

@@ -8,7 +8,16 @@ from collections.abc import Iterator, Mapping, Set as AbstractSet
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from onnxtop.results.report import Finding, LayerReport, NotRun, Report, RulesRun
+from onnxtop.results.report import (
+    IGNORED,
+    NOT_SELECTED,
+    SWITCHED_OFF,
+    Finding,
+    LayerReport,
+    NotRun,
+    Report,
+    RulesRun,
+)
 from onnxtop.rules import (
     coverage,
     differences,
@@ -77,9 +86,9 @@ def apply(report: Report, policy: Policy | None = None) -> tuple[Finding, ...]:
 def why_not(rule: Rule, report: Report, policy: Policy) -> str:
     """Say why a rule does not run: it was not chosen, or lacks what it needs; empty if it runs."""
     if not chosen(rule, policy):
-        return "ignored" if chosen(rule, replace(policy, ignore=())) else "not selected"
+        return IGNORED if chosen(rule, replace(policy, ignore=())) else NOT_SELECTED
     if severity_of(rule, policy) == "off":
-        return "switched off"
+        return SWITCHED_OFF
     return next(filter(None, (need(report, policy) for need in rule.needs)), "")
 
 

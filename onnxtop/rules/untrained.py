@@ -4,7 +4,7 @@ What makes a layer, and a network, look untrained is said in `onnxtop.glossary.u
 """
 
 from onnxtop.glossary.untrained import ENOUGH_LAYERS, ENOUGH_WEIGHTS, FRESH, FRESH_NETWORK, STRUCTURE
-from onnxtop.results.report import LayerReport, Report
+from onnxtop.results.report import LOOKS_UNTRAINED, LayerReport, Report
 from onnxtop.rules import needs
 from onnxtop.rules.rule import Found, Policy, rule
 from onnxtop.statistics.facts import Exchangeability
@@ -37,7 +37,7 @@ def untrained_layer(report: Report, policy: Policy) -> Found:
 
 
 @rule(
-    "OT208",
+    LOOKS_UNTRAINED,
     "error",
     needs=(needs.statistics,),
     what="Nearly all layers of the network look freshly initialised.",

@@ -17,6 +17,18 @@ class Units:
 
 
 @dataclass(frozen=True)
+class Histogram:
+    """How many weights there are in each of some bins of one width, from ``low`` to ``high``.
+
+    The ends are the smallest and the largest weight; there is one bin if all are equal.
+    """
+
+    low: float
+    high: float
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Codes:
     """What the codes of a quantised layer look like.
 

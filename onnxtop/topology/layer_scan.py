@@ -21,8 +21,8 @@ from onnxtop.topology.strongest import (
     Cells,
     Collector,
     Values,
+    cell_places,
     chunks,
-    lines_of,
     sample,
     submatrix,
 )
@@ -256,18 +256,11 @@ def _by_matrix(cells: Cells, matrices: Blocks) -> list[StrongCells]:
     splits = np.cumsum(np.bincount(matrix_of, minlength=len(matrices)))[:-1]
     places = np.split((cells.positions - (ends - [m.size for m in matrices])[matrix_of])[order], splits)
     return [
-        StrongCells(*_cell_places(matrix, place), weights)
+        StrongCells(*cell_places(matrix, place), weights)
         for matrix, place, weights in zip(
             matrices, places, np.split(cells.values[order], splits), strict=True
         )
     ]
-
-
-def _cell_places(matrix: Matrix, positions: Indices) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return rows and columns of positions in the order of memory."""
-    lines = lines_of(matrix)
-    line, place = (part.astype(np.int32) for part in np.divmod(positions, lines.shape[1]))
-    return (line, place) if lines is matrix else (place, line)
 
 
 # Later: lines that are not decided by the strongest cells

@@ -46,6 +46,8 @@ JOINED = 1 << 20
 """Neurons of draws that biases are joined to at a time."""
 TOGETHER = 1 << 14
 """Neurons of small draws that share one forest, for speed."""
+BAND = 0.9
+"""Share of the draws that a null band holds at every bar."""
 SAME = 1e-12
 """Relative spread up to which all arrangements have the same value."""
 
@@ -105,8 +107,9 @@ class NullFigures:
     """Normalized neural persistence of the layer in random arrangement, and how far the layer is from it.
 
     ``mean`` and ``std`` (with n - 1) are over so many ``draws``; ``excess`` is the layer's value less the
-    mean, ``z`` that in standard deviations, ``excess_share`` as a share of the layer's value. What is not
-    defined is None, and ``reason`` says why.
+    mean, ``z`` that in standard deviations, ``excess_share`` as a share of the layer's value. ``band`` is the
+    null band at the bars that were asked for: the least and the greatest length of each in the middle 90 % of
+    the draws. What is not defined is None, and ``reason`` says why.
     """
 
     mean: float | None = None
@@ -116,6 +119,7 @@ class NullFigures:
     excess_share: float | None = None
     draws: int | None = None
     reason: str | None = None
+    band: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
 
 class NullModels:
@@ -177,6 +181,7 @@ class NullModels:
         scale: float,
         convention: Convention = "essential",
         p: float = 2.0,
+        at: Indices | None = None,
     ) -> NullFigures:
         """Return the null model of a layer and its distance from it.
 
@@ -188,17 +193,21 @@ class NullModels:
             Normalized neural persistence of the layer, with the same scale, convention and p.
         scale
             What strengths are divided by; larger ones count as 1. 0.0 if all weights that set it are zero.
+        at
+            Ranks of bars, 1 for the longest, at which to give the null band.
         """
         if kept.reason is not None:
             return NullFigures(reason=kept.reason)
         if not (np.isfinite(normalized) and np.isfinite(scale)):
             return NullFigures(reason="the layer has no neural persistence")
         profiles = self._profiles(kept.shapes, kept.row is not None)
-        values = _normalized(_forests(profiles, kept, scale), convention, p)
+        forests = _forests(profiles, kept, scale)
+        values = _normalized(forests, convention, p)
         mean, std, excess = float(values.mean()), float(values.std(ddof=1)), normalized - float(values.mean())
         z, reason = (None, NO_SPREAD) if std <= SAME * mean else (excess / std, None)
         share = excess / normalized if normalized > 0 else None
-        return NullFigures(mean, std, z, excess, share, values.size, reason)
+        band = None if at is None else _band(forests, at)
+        return NullFigures(mean, std, z, excess, share, values.size, reason, band)
 
     def _profiles(self, shapes: Shapes, ends: bool) -> RankProfiles:
         key = shapes, ends
@@ -241,7 +250,10 @@ def _no_null(shapes: Shapes, with_bias: bool) -> str | None:
 
 
 class _Forests(NamedTuple):
-    """The spanning forests of all draws: lengths of bars, which of them each draw has, and what they join."""
+    """The spanning forests of all draws: lengths of bars, which of them each draw has, and what they join.
+
+    Those of a draw stand strongest weight first, so shortest bar first; missing pairs are not among them.
+    """
 
     lengths: Floats
     chosen: NDArray[np.integer[Any]]
@@ -274,7 +286,8 @@ def _with_row(strengths: Floats, ends: NDArray[np.int32], row: BiasRow, n_vertic
     heads = np.concatenate([ends[:, :, 1], np.broadcast_to(row.outputs, star.shape)], axis=1) + offsets
     order = np.argsort(-edges, axis=None, kind="stable")
     used = order[GrowingForest(draws * n_vertices).join(tails.ravel()[order], heads.ravel()[order])]
-    return edges.ravel()[np.sort(used)].reshape(draws, -1)
+    by_draw = used[np.argsort(used // edges.shape[1], kind="stable")]
+    return edges.ravel()[by_draw].reshape(draws, -1)
 
 
 def _normalized(forests: _Forests, convention: Convention, p: float) -> Floats:
@@ -291,6 +304,22 @@ def _normalized(forests: _Forests, convention: Convention, p: float) -> Floats:
     with np.errstate(over="ignore"):
         values: Floats = longest * (sums / (forests.n_vertices - 1)) ** (1 / p)
     return values
+
+
+def _band(forests: _Forests, at: Indices) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the ends of the null band at the bars of these ranks, 1 for the longest.
+
+    One more arrangement is as likely to be in any place among the n draws: between the k-th smallest and the
+    k-th largest of them it is with probability 1 - 2 k / (n + 1).
+    """
+    draws = len(forests.chosen)
+    outside = int((1 - BAND) / 2 * (draws + 1))
+    places = forests.n_vertices - 1 - at
+    present = places < forests.chosen.shape[1]
+    lengths = np.ones((draws, at.size))
+    lengths[:, present] = np.sort(forests.lengths[forests.chosen[:, places[present]]], axis=0)
+    low, high = lengths[outside - 1], lengths[draws - outside]
+    return tuple(low.tolist()), tuple(high.tolist())
 
 
 # Rank profiles

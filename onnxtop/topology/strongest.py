@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.network import Blocks, Matrix, strips
-from onnxtop.topology.graph import Indices
+from onnxtop.topology.graph import Floats, Indices
 
 Bits = NDArray[np.unsignedinteger[Any]]
 Values = NDArray[Any]
@@ -255,6 +255,45 @@ def strongest_weights(blocks: Blocks, n: int) -> Matrix:
         values = np.concatenate([chunk for _, chunk in _all_magnitudes(blocks)])
     strongest: Matrix = np.sort(values)[::-1][:n].view(_dtype(blocks))  # a partition is slow on ties
     return strongest
+
+
+def strongest_cells(blocks: Blocks, n: int) -> tuple[Indices, Indices, Floats]:
+    """Return row, column and value of the n largest ``|w|`` of a layer, strongest first, in one pass.
+
+    Fewer if the layer has fewer; of equal ones those that come first in memory. All weights are finite.
+
+    Examples
+    --------
+    >>> rows, columns, values = strongest_cells([np.array([[1.0, -3.0]]), np.array([[2.0], [0.5]])], 3)
+    >>> list(zip(rows.tolist(), columns.tolist(), values.tolist()))
+    [(0, 1, -3.0), (1, 2, 2.0), (0, 0, 1.0)]
+    """
+    places, values = np.empty((0, 2), np.intp), np.empty(0)
+    corner = np.zeros(2, np.intp)
+    for block in blocks:
+        for start, chunk in chunks(block, CHUNK):
+            some = _largest(np.abs(chunk), n, abs(values[-1]) if values.size == n else -1.0)
+            if some.size:
+                new = np.column_stack(cell_places(block, some + start)) + corner
+                places, values = np.concatenate([places, new]), np.concatenate([values, chunk[some]])
+                first = np.argsort(-np.abs(values), kind="stable")[:n]
+                places, values = places[first], values[first]
+        corner += block.shape
+    return places[:, 0], places[:, 1], values
+
+
+def _largest(sizes: Matrix, n: int, level: float) -> Indices:
+    """Return the positions of the n largest, and of those equal to the last of them, above a level."""
+    if not (above := np.flatnonzero(sizes > level)).size > n:
+        return above
+    return np.flatnonzero(sizes >= max(level, np.partition(sizes, -n)[-n]))
+
+
+def cell_places(matrix: Matrix, positions: Indices) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return rows and columns of positions in the order of memory."""
+    lines = lines_of(matrix)
+    line, place = (part.astype(np.int32) for part in np.divmod(positions, lines.shape[1]))
+    return (line, place) if lines is matrix else (place, line)
 
 
 def _beyond_cut(blocks: Blocks, n: int, wanted: int) -> Bits:

@@ -10,14 +10,11 @@ from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import Audited, audited
 from onnxtop.comparison.measures import weight_change
 from onnxtop.errors import NothingToAnalyseError, UsageError
-from onnxtop.results.report import LayerReport, Report
+from onnxtop.results.report import LOOKS_UNTRAINED, LayerReport, Report
 from onnxtop.results.trace import Checkpoint, LayerStep, OnData
 from onnxtop.rules.untrained import judged, untouched
 from onnxtop.topology.bottleneck_distance import bottleneck_distance
 from onnxtop.tracing.series import Place
-
-LOOKS_UNTRAINED = "OT208"
-"""The rule that says it of the whole network."""
 
 
 @dataclass(frozen=True, eq=False)

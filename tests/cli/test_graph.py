@@ -239,7 +239,7 @@ def test_not_enough_memory(monkeypatch):
 
 
 def test_a_bug_is_one_line(monkeypatch):
-    monkeypatch.setattr("onnxtop.render.graph.picture.describe", lambda *args: 1 / 0)
+    monkeypatch.setattr("onnxtop.auditing.layer_graph.describe", lambda *args: 1 / 0)
     result = graph(MLP)
     assert result.exit_code == 5
     assert (

@@ -11,13 +11,14 @@ import networkx as nx
 import pytest
 from rich.cells import cell_len
 
+from onnxtop.auditing.layer_graph import describe
 from onnxtop.errors import UsageError
 from onnxtop.reader.connectivity import connect
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import load
 from onnxtop.render import RENDERERS, RenderOptions, render, suffixes
-from onnxtop.render.graph.picture import describe
+from onnxtop.render.graph.words import counts
 from onnxtop.render.text import TIMES, visible
 from tests.models import model, node, save, weights
 
@@ -107,12 +108,12 @@ def test_every_golden_file_is_rendered_as_it_stands(tmp_path):
 
 def test_a_picture_of_the_mlp():
     picture = sample("mlp_torch_dynamo")
-    assert picture.counts == "3 layers, 1 input, 1 output"
+    assert counts(picture) == "3 layers, 1 input, 1 output"
     assert picture.connectivity == "exact"
     keys = ["input:x", "layer:hidden1", "layer:hidden2", "layer:output", "output:logits"]
-    assert list(picture.items) == keys
-    assert picture.edges == list(pairwise(keys))
-    item = picture.items["layer:hidden1"]
+    assert list(picture.nodes) == keys
+    assert picture.edges == tuple(pairwise(keys))
+    item = picture.nodes["layer:hidden1"]
     assert (item.op_type, item.n_in, item.n_out, item.parameters, item.neurons) == (
         "Gemm",
         64,
@@ -120,8 +121,8 @@ def test_a_picture_of_the_mlp():
         6400,
         100,
     )
-    assert picture.items["input:x"].neurons == 64
-    assert picture.items["output:logits"].neurons == 10
+    assert picture.nodes["input:x"].neurons == 64
+    assert picture.nodes["output:logits"].neurons == 10
 
 
 def test_recurrence_is_an_edge_back():
@@ -129,12 +130,12 @@ def test_recurrence_is_an_edge_back():
     assert ("layer:lstm.R.i", "layer:lstm.R.i") in picture.back
     assert ("layer:lstm.R.o", "layer:lstm.R.i") in picture.back
     assert len(picture.back) == 10
-    place = {key: number for number, key in enumerate(picture.items)}
+    place = {key: number for number, key in enumerate(picture.nodes)}
     assert all(place[a] < place[b] for a, b in picture.edges if (a, b) not in picture.back)
 
 
 def test_what_is_cut_off_is_marked(hostile):
-    remarks = {item.name: item.remark for item in hostile.items.values() if item.remark}
+    remarks = {item.name: item.remark for item in hostile.nodes.values() if item.remark}
     late = f"late {HOSTILE[0]}"
     assert remarks == {
         "lost": "reaches no output",
@@ -145,20 +146,20 @@ def test_what_is_cut_off_is_marked(hostile):
 
 def test_a_part_of_a_network():
     picture = sample("mlp_torch_dynamo", outputs=["relu"])
-    assert {"input:x", "layer:hidden1", "output:relu"} < set(picture.items)
-    assert "output:logits" not in picture.items
-    assert [item.name for item in picture.items.values() if item.remark] == ["hidden2", "output"]
+    assert {"input:x", "layer:hidden1", "output:relu"} < set(picture.nodes)
+    assert "output:logits" not in picture.nodes
+    assert [item.name for item in picture.nodes.values() if item.remark] == ["hidden2", "output"]
 
 
 def test_a_skipped_layer_stands_with_its_reason(tmp_path):
     nodes = [node("MatMul", "x w", "v"), node("nobody.Knows", "v q", "y", name="odd")]
     path = save(model(nodes, {"w": weights(3, 3), "q": weights(3, 4)}, {"x": [1, 3]}), tmp_path)
     picture = picture_of(path)
-    (skipped,) = (item for item in picture.items.values() if item.kind == "skipped")
+    (skipped,) = (item for item in picture.nodes.values() if item.kind == "skipped")
     assert skipped.remark
     assert picture.connectivity.startswith("conservative (nobody.Knows odd")
-    assert "hub" in picture.counts
-    assert "skipped layer" in picture.counts
+    assert "hub" in counts(picture)
+    assert "skipped layer" in counts(picture)
 
 
 # Every format
@@ -183,10 +184,10 @@ def test_nothing_in_a_name_reaches_a_terminal(hostile, name):
 def test_json_is_what_networkx_reads(hostile):
     data = json.loads(render("graph", "json", hostile))
     graph = nx.node_link_graph(data, edges="edges")
-    assert list(graph) == list(hostile.items)
+    assert list(graph) == list(hostile.nodes)
     assert list(graph.edges) == list(hostile.edges)
     assert [attributes["name"] for _, attributes in graph.nodes(data=True)] == [
-        item.name for item in hostile.items.values()
+        item.name for item in hostile.nodes.values()
     ]
 
 
@@ -194,11 +195,11 @@ def test_graphml_is_what_networkx_reads(hostile, tmp_path):
     path = tmp_path / "net.graphml"
     path.write_text(render("graph", "graphml", hostile), encoding="utf-8")
     graph = nx.read_graphml(path)
-    ids = {key: f"n{number}" for number, key in enumerate(hostile.items)}
+    ids = {key: f"n{number}" for number, key in enumerate(hostile.nodes)}
     assert graph.is_directed()
     assert list(graph) == list(ids.values())
     assert set(graph.edges) == {(ids[a], ids[b]) for a, b in hostile.edges}
-    for key, item in hostile.items.items():
+    for key, item in hostile.nodes.items():
         assert graph.nodes[ids[key]]["name"] == visible(item.name)
         assert graph.nodes[ids[key]].get("n_in") == item.n_in
         assert graph.nodes[ids[key]].get("remark") == item.remark
@@ -223,8 +224,8 @@ def test_dot_keeps_to_its_grammar(hostile):
     text = render("graph", "dot", hostile)
     assert DOT.fullmatch(text)
     labels = re.findall(rf"^  n\d+ \[label={QUOTED}", text, re.MULTILINE)
-    assert [first_line(label) for label in labels] == [visible(item.name) for item in hostile.items.values()]
-    ids = {key: f"n{number}" for number, key in enumerate(hostile.items)}
+    assert [first_line(label) for label in labels] == [visible(item.name) for item in hostile.nodes.values()]
+    ids = {key: f"n{number}" for number, key in enumerate(hostile.nodes)}
     assert re.findall(r"^  (n\d+) -> (n\d+);$", text, re.MULTILINE) == [
         (ids[a], ids[b]) for a, b in hostile.edges
     ]
@@ -243,7 +244,7 @@ def test_mermaid_keeps_to_its_grammar(hostile):
     assert MERMAID.fullmatch(text)
     names = [label.split("<br/>")[0] for label in re.findall(LABEL, text)]
     plain = [re.sub(r"#(\d+);", lambda match: chr(int(match[1])), name) for name in names]
-    assert plain == [visible(item.name) for item in hostile.items.values()]
+    assert plain == [visible(item.name) for item in hostile.nodes.values()]
     assert MERMAID.fullmatch(render("graph", "mermaid", sample("transformer_torch_dynamo")))
 
 
@@ -263,7 +264,7 @@ def test_every_edge_is_in_the_listing():
         if "→" in line:
             name, targets = line.split()[0], line.split("→ ")[1].split(", ")
             assert targets == [
-                picture.items[b].name for a, b in picture.edges if picture.items[a].name == name
+                picture.nodes[b].name for a, b in picture.edges if picture.nodes[a].name == name
             ]
     assert len(re.findall("→|, (?=[bn])", text)) == len(picture.edges)
 

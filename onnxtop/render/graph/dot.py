@@ -5,8 +5,9 @@ something: they are written as ``\"``, ``\\`` and ``&amp;``.
 """
 
 from onnxtop.render import RenderOptions
-from onnxtop.render.graph.picture import Item, Picture
+from onnxtop.render.graph.words import lines
 from onnxtop.render.text import visible
+from onnxtop.results.graph import GraphNode, LayerGraph
 
 _SHAPES = {
     "input": "ellipse",
@@ -18,32 +19,31 @@ _SHAPES = {
 }
 
 
-def render(picture: Picture, options: RenderOptions) -> str:
+def render(graph: LayerGraph, options: RenderOptions) -> str:
     """Write a directed graph; what is on no way from an input to an output is dashed."""
-    ids = {key: f"n{number}" for number, key in enumerate(picture.items)}
-    nodes = [f"  {ids[key]} [{_attributes(item)}];" for key, item in picture.items.items()]
-    edges = [f"  {ids[tail]} -> {ids[head]};" for tail, head in picture.edges]
-    head = ("digraph layers {", f"  label={_quoted(picture.model)};", "  node [shape=box];")
+    ids = {key: f"n{number}" for number, key in enumerate(graph.nodes)}
+    nodes = [f"  {ids[key]} [{_attributes(node)}];" for key, node in graph.nodes.items()]
+    edges = [f"  {ids[tail]} -> {ids[head]};" for tail, head in graph.edges]
+    head = ("digraph layers {", f"  label={_quoted(graph.model)};", "  node [shape=box];")
     return "\n".join([*head, *nodes, *edges, "}", ""])
 
 
-def _attributes(item: Item) -> str:
-    lines = [item.name, item.what, *([item.remark] if item.remark else [])]
-    found = [f"label={_quoted(*lines)}"]
-    if item.kind in _SHAPES:
-        found.append(f"shape={_SHAPES[item.kind]}")
-    if item.remark:
-        found.append("style=dashed")
-    return ", ".join(found)
+def _attributes(node: GraphNode) -> str:
+    attributes = [f"label={_quoted(*lines(node))}"]
+    if node.kind in _SHAPES:
+        attributes.append(f"shape={_SHAPES[node.kind]}")
+    if node.remark:
+        attributes.append("style=dashed")
+    return ", ".join(attributes)
 
 
-def _quoted(*lines: str) -> str:
+def _quoted(*parts: str) -> str:
     r"""Quote lines of a label.
 
     >>> print(_quoted("fc", 'a\\b"c'))
     "fc\na\\b\"c"
     """
-    return '"' + r"\n".join(_escaped(visible(line)) for line in lines) + '"'
+    return '"' + r"\n".join(_escaped(visible(part)) for part in parts) + '"'
 
 
 def _escaped(text: str) -> str:

@@ -3,16 +3,16 @@
 import dataclasses
 
 from onnxtop.render import RenderOptions
-from onnxtop.render.graph.picture import Picture
 from onnxtop.render.json import document
+from onnxtop.results.graph import LayerGraph
 from onnxtop.results.report import SCHEMA_VERSION
 
 
-def render(picture: Picture, options: RenderOptions) -> str:
+def render(graph: LayerGraph, options: RenderOptions) -> str:
     """Write strict JSON; a node's id is "kind:name", a fact that is not known is null."""
-    nodes = [{"id": key, **dataclasses.asdict(item)} for key, item in picture.items.items()]
-    edges = [{"source": tail, "target": head} for tail, head in picture.edges]
-    about = {"model": picture.model, "connectivity": picture.connectivity, "notes": picture.notes}
+    nodes = [{"id": key, **dataclasses.asdict(node)} for key, node in graph.nodes.items()]
+    edges = [{"source": tail, "target": head} for tail, head in graph.edges]
+    about = {"model": graph.model, "connectivity": graph.connectivity, "notes": graph.notes}
     whole = {
         "schema_version": SCHEMA_VERSION,
         "directed": True,

@@ -4,8 +4,9 @@ Ids are n0, n1, ...; names stand in quoted labels alone, everything odd in them 
 """
 
 from onnxtop.render import RenderOptions
-from onnxtop.render.graph.picture import Item, Picture
+from onnxtop.render.graph.words import lines
 from onnxtop.render.text import TIMES, visible
+from onnxtop.results.graph import GraphNode, LayerGraph
 
 _PLAIN = frozenset(f" .,:/_-{TIMES}")
 _ENDS = {
@@ -19,21 +20,20 @@ _ENDS = {
 """What encloses a label: the shape of its node."""
 
 
-def render(picture: Picture, options: RenderOptions) -> str:
+def render(graph: LayerGraph, options: RenderOptions) -> str:
     """Write a flowchart from top to bottom; what is on no way from an input to an output is dashed."""
-    ids = {key: f"n{number}" for number, key in enumerate(picture.items)}
-    nodes = [f"  {ids[key]}{_label(item)}" for key, item in picture.items.items()]
-    edges = [f"  {ids[tail]} --> {ids[head]}" for tail, head in picture.edges]
-    cut_off = [ids[key] for key, item in picture.items.items() if item.remark]
+    ids = {key: f"n{number}" for number, key in enumerate(graph.nodes)}
+    nodes = [f"  {ids[key]}{_label(node)}" for key, node in graph.nodes.items()]
+    edges = [f"  {ids[tail]} --> {ids[head]}" for tail, head in graph.edges]
+    cut_off = [ids[key] for key, node in graph.nodes.items() if node.remark]
     style = [f"  class {','.join(cut_off)} cutOff"] if cut_off else []
     style = ["  classDef cutOff stroke-dasharray: 4 4", *style] if cut_off else []
     return "\n".join(["flowchart TD", *nodes, *edges, *style, ""])
 
 
-def _label(item: Item) -> str:
-    opening, closing = _ENDS.get(item.kind, ("[", "]"))
-    lines = [item.name, item.what, *([item.remark] if item.remark else [])]
-    return f'{opening}"{"<br/>".join(map(_escaped, lines))}"{closing}'
+def _label(node: GraphNode) -> str:
+    opening, closing = _ENDS.get(node.kind, ("[", "]"))
+    return f'{opening}"{"<br/>".join(map(_escaped, lines(node)))}"{closing}'
 
 
 def _escaped(text: str) -> str:

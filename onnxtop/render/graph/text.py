@@ -8,8 +8,9 @@ from rich.cells import cell_len
 
 from onnxtop.render import RenderOptions
 from onnxtop.render.cells import ASCII, UNICODE, Signs, elide
-from onnxtop.render.graph.picture import Picture
+from onnxtop.render.graph.words import counts, what
 from onnxtop.render.text import TIMES
+from onnxtop.results.graph import LayerGraph
 
 _NARROWEST, _WIDEST = 40, 120
 _NAME = 28
@@ -19,47 +20,48 @@ _MANY = 4
 """So many nodes side by side that differ by a number alone (the experts of a layer) share an entry."""
 
 
-def render(picture: Picture, options: RenderOptions) -> str:
+def render(graph: LayerGraph, options: RenderOptions) -> str:
     """Draw the listing, ``options.width`` cells wide; an arrow back, in a cycle, is marked with a star."""
     signs = UNICODE if options.unicode else ASCII
-    page = _Page(picture, signs, min(max(options.width, _NARROWEST), _WIDEST))
+    page = _Page(graph, signs, min(max(options.width, _NARROWEST), _WIDEST))
     return "".join(f"{line.rstrip()}\n" for line in page.lines())
 
 
 class _Page:
-    """One picture on one page."""
+    """One graph on one page."""
 
-    def __init__(self, picture: Picture, signs: Signs, width: int) -> None:
-        self.picture, self.signs, self.width = picture, signs, width
+    def __init__(self, graph: LayerGraph, signs: Signs, width: int) -> None:
+        self.graph, self.signs, self.width = graph, signs, width
         self.arrow = "-> " if signs.ascii_only else "→ "
-        self.names = {key: signs.shown(item.name) or '""' for key, item in picture.items.items()}
+        self.names = {key: signs.shown(node.name) or '""' for key, node in graph.nodes.items()}
         self.first: dict[str, str] = {}
-        for run in _runs(picture):
+        for run in _runs(graph):
             self.first.update(dict.fromkeys(run, run[0]))
             if len(run) > 1:
                 number = self.names[run[-1]][len(_stem(self.names[run[-1]])) :]
                 self.names[run[0]] += f"{signs.ellipsis}{number} ({len(run)})"
         self.whats = {
-            key: signs.shown(item.what.replace(TIMES, signs.times)) for key, item in picture.items.items()
+            key: signs.shown(what(node).replace(TIMES, signs.times)) for key, node in graph.nodes.items()
         }
+        self.back = graph.back
         self.targets: dict[str, list[str]] = defaultdict(list)
-        for tail, head in picture.edges:
+        for tail, head in graph.edges:
             if self.first[tail] == tail and self.first[head] == head:
-                self.targets[tail].append(self.names[head] + ("*" if (tail, head) in picture.back else ""))
+                self.targets[tail].append(self.names[head] + ("*" if (tail, head) in self.back else ""))
 
     def lines(self) -> Iterator[str]:
         """Draw everything."""
-        picture, signs = self.picture, self.signs
-        yield signs.short(picture.model, self.width)
-        for fact in (picture.counts, f"connectivity {picture.connectivity}", *picture.notes):
+        graph, signs = self.graph, self.signs
+        yield signs.short(graph.model, self.width)
+        for fact in (counts(graph), f"connectivity {graph.connectivity}", *graph.notes):
             yield from self._folded(signs.shown(fact).split(" "), "  ", " ")
-        cut_off = [key for key, item in picture.items.items() if item.remark and self.first[key] == key]
-        flow = [key for key, item in picture.items.items() if not item.remark and self.first[key] == key]
+        cut_off = [key for key, node in graph.nodes.items() if node.remark and self.first[key] == key]
+        flow = [key for key, node in graph.nodes.items() if not node.remark and self.first[key] == key]
         if flow:
             yield from ("", *self._listing(flow))
         if cut_off:
             yield from ("", "on no way from an input to an output:", *self._listing(cut_off))
-        if any({tail, head} <= set(flow) for tail, head in picture.back):
+        if any({tail, head} <= set(flow) for tail, head in self.back):
             yield from ("", "* back: a cycle")
 
     def _listing(self, keys: Sequence[str]) -> Iterator[str]:
@@ -71,8 +73,8 @@ class _Page:
             yield from self._in_columns(key, columns) if narrow else self._in_lines(key)
 
     def _in_columns(self, key: str, columns: Sequence[int]) -> Iterator[str]:
-        name, what, remark = self.names[key], self.whats[key], self._remark(key)
-        head = f"{_filled(name, columns[0])}  {_filled(what, columns[1])}  "
+        name, kind, remark = self.names[key], self.whats[key], self._remark(key)
+        head = f"{_filled(name, columns[0])}  {_filled(kind, columns[1])}  "
         if remark:
             yield from self._folded(remark, head, " ")
             head = " " * cell_len(head)
@@ -82,16 +84,16 @@ class _Page:
             yield head
 
     def _in_lines(self, key: str) -> Iterator[str]:
-        what = elide(self.whats[key], self.width // 3, self.signs.ellipsis)
-        room = self.width - cell_len(what) - 2
-        yield f"{elide(self.names[key], room, self.signs.ellipsis)}  {what}"
+        kind = elide(self.whats[key], self.width // 3, self.signs.ellipsis)
+        room = self.width - cell_len(kind) - 2
+        yield f"{elide(self.names[key], room, self.signs.ellipsis)}  {kind}"
         if remark := self._remark(key):
             yield from self._folded(remark, "    ", " ")
         if self.targets[key]:
             yield from self._folded(self.targets[key], f"  {self.arrow}", ", ")
 
     def _remark(self, key: str) -> list[str]:
-        remark = self.picture.items[key].remark
+        remark = self.graph.nodes[key].remark
         return self.signs.shown(remark).split(" ") if remark else []
 
     def _folded(self, words: Sequence[str], lead: str, separator: str) -> Iterator[str]:
@@ -108,18 +110,18 @@ class _Page:
         yield lead + line
 
 
-def _runs(picture: Picture) -> Iterator[list[str]]:
+def _runs(graph: LayerGraph) -> Iterator[list[str]]:
     """Yield the nodes in order, many together where they differ by the number at the end alone."""
     tails, heads = defaultdict(set), defaultdict(set)
-    for tail, head in picture.edges:
+    for tail, head in graph.edges:
         heads[tail].add(head)
         tails[head].add(tail)
 
     def alike(key: str) -> tuple[object, ...]:
-        item = picture.items[key]
-        return _stem(item.name), item.what, item.remark, frozenset(tails[key]), frozenset(heads[key])
+        node = graph.nodes[key]
+        return _stem(node.name), what(node), node.remark, frozenset(tails[key]), frozenset(heads[key])
 
-    for _, run in groupby(picture.items, alike):
+    for _, run in groupby(graph.nodes, alike):
         keys = list(run)
         yield from [keys] if len(keys) >= _MANY else ([key] for key in keys)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from onnxtop.render.text import counted, defined, figure, number
+from onnxtop.results.headline import why_nothing as why_nothing
 from onnxtop.results.outcome import INTERRUPTED, FailedModel, Outcome, Result
 from onnxtop.results.report import (
     NOT_ASKED,
@@ -19,6 +20,7 @@ from onnxtop.results.report import (
     Report,
     SkippedWeight,
 )
+from onnxtop.results.words import SEVERITIES, severities as severities
 
 LONG_TABLE = 40
 """A table with more layers than this is summarised."""
@@ -27,8 +29,6 @@ _KINDS = 3
 """So many kinds of other constants are named, the largest."""
 
 _FIRST, _LAST, _EXTREME, _ODD = 8, 6, 4, 6
-
-_SEVERITIES = ("error", "warning", "note")
 
 
 @dataclass(frozen=True)
@@ -250,18 +250,6 @@ def nothing(report: Report) -> str:
     return f"{Outcome.NOTHING}: {why_nothing(report)}"
 
 
-def why_nothing(report: Report) -> str:
-    """Say why there was nothing to analyse."""
-    if report.coverage.parameters_analysed:
-        pattern = report.settings.layers
-        return "no rule ran" if report.layers else f"no layer name matches {pattern!r}"
-    skipped = len(report.coverage.skipped)
-    if not skipped:
-        return "the model has no weight tensors"
-    lost = sum(weight.parameters for weight in report.coverage.skipped)
-    return f"{counted(skipped, 'weight tensor')} ({counted(lost, 'parameter')}), every one skipped"
-
-
 def unchecked(results: Iterable[Result]) -> list[str]:
     """Count the rules that did not run, by the reason, the most first, and on how many models if not on all.
 
@@ -308,17 +296,7 @@ def skipped_groups(skipped: Sequence[SkippedWeight]) -> list[SkippedGroup]:
 
 def by_severity(findings: Sequence[Finding]) -> list[Finding]:
     """Put errors before warnings before notes, each in its order."""
-    return sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity))
-
-
-def severities(findings: Sequence[Finding]) -> str:
-    """Count the findings by severity.
-
-    >>> severities([Finding("OT101", "error", None, "", ""), Finding("OT201", "note", None, "", "")])
-    '1 error, 1 note'
-    """
-    counts = ((sum(finding.severity == each for finding in findings), each) for each in _SEVERITIES)
-    return ", ".join(counted(count, each) for count, each in counts if count)
+    return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
 def chosen_rows(report: Report, all_rows: bool) -> list[LayerReport | Gap]:

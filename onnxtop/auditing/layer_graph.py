@@ -1,8 +1,7 @@
-"""What all pictures of a layer graph show: its nodes with what they are, and which of them are cut off."""
+"""The layer graph of a model: its nodes with what they are, and which of them are cut off."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 import networkx as nx
 import numpy as np
@@ -12,81 +11,12 @@ from onnxtop.reader.connectivity import Connectivity
 from onnxtop.reader.lanes.arrays import distinct
 from onnxtop.reader.lanes.builder import Vertices
 from onnxtop.reader.layer import Layer, Skipped
-from onnxtop.render.text import TIMES, counted
-
-_NOUNS = {
-    "layer": "layer",
-    "skipped": "skipped layer",
-    "join": "join",
-    "hub": "hub",
-    "state": "state",
-    "vocabulary": "table",
-    "input": "input",
-    "output": "output",
-}
-"""What the nodes of a kind are called, in the order in which they are counted."""
+from onnxtop.results.graph import GraphNode, LayerGraph
 
 NOT_USED, NOT_REACHED, NOT_TAKEN = "reaches no output", "no input reaches it", "not taken as an input"
 
 
-@dataclass(frozen=True)
-class Item:
-    """A node of the layer graph.
-
-    ``kind`` is "input", "vocabulary" (entries of a table that indices choose), "layer", "skipped" (a layer
-    that could not be read), "join" (neurons of several others are added or mixed), "state" (what a
-    recurrence carries), "hub" (what could not be understood, and joins everything) or "output". ``neurons``
-    counts what the node makes; ``n_in`` and ``n_out`` are the shape of a layer's matrix. ``remark`` says why
-    the node is on no way from an input to an output, None if it is on one.
-    """
-
-    kind: str
-    name: str
-    op_type: str | None = None
-    n_in: int | None = None
-    n_out: int | None = None
-    parameters: int | None = None
-    neurons: int | None = None
-    remark: str | None = None
-
-    @property
-    def what(self) -> str:
-        """Say in two or three words what the node is; holds an operator's name as it is in the file."""
-        if self.kind == "layer":
-            return f"{self.op_type} {self.n_in} {TIMES} {self.n_out}"
-        if self.kind == "skipped":
-            return f"{self.op_type}, skipped"
-        return self.kind if self.neurons is None else f"{self.kind}, {self.neurons:,}"
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """A layer graph ready to draw.
-
-    ``items`` are its nodes by their key "kind:name", inputs first and in the order of the flow; ``edges`` are
-    pairs of keys in the same order; ``back`` are those that close a cycle. ``connectivity`` is "exact", or
-    "conservative" and what made it so.
-    """
-
-    model: str
-    connectivity: str
-    notes: tuple[str, ...]
-    items: Mapping[str, Item]
-    edges: Sequence[tuple[str, str]]
-    back: frozenset[tuple[str, str]]
-
-    @property
-    def counts(self) -> str:
-        """Count the nodes by kind.
-
-        >>> Picture("m", "exact", (), {"layer:a": Item("layer", "a")}, [], frozenset()).counts
-        '1 layer'
-        """
-        many = Counter(item.kind for item in self.items.values())
-        return ", ".join(counted(many[kind], noun) for kind, noun in _NOUNS.items() if many[kind])
-
-
-def describe(model: str, connected: Connectivity, layers: Sequence[Layer | Skipped]) -> Picture:
+def describe(model: str, connected: Connectivity, layers: Sequence[Layer | Skipped]) -> LayerGraph:
     """Describe the layer graph of a model.
 
     Parameters
@@ -103,30 +33,29 @@ def describe(model: str, connected: Connectivity, layers: Sequence[Layer | Skipp
     place = {key: number for number, key in enumerate(order)}
     known = {f"{'layer' if isinstance(each, Layer) else 'skipped'}:{each.name}": each for each in layers}
     sizes = _neurons(connected)
-    items = {}
+    nodes = {}
     for key in order:
         kind, name = graph.nodes[key]["kind"], graph.nodes[key]["name"]
-        items[key] = _item(kind, name, known.get(key), sizes.get(key), cut_off.get(key))
+        nodes[key] = _node(kind, name, known.get(key), sizes.get(key), cut_off.get(key))
     edges = sorted(graph.edges, key=lambda edge: (place[edge[0]], place[edge[1]]))
-    return Picture(
+    return LayerGraph(
         model=model,
         connectivity="exact" if connected.exact else f"conservative ({'; '.join(connected.hubs)})",
         notes=connected.notes,
-        items=items,
-        edges=edges,
-        back=frozenset((a, b) for a, b in edges if place[a] >= place[b]),
+        nodes=nodes,
+        edges=tuple(edges),
     )
 
 
-def _item(
+def _node(
     kind: str, name: str, layer: Layer | Skipped | None, neurons: int | None, remark: str | None
-) -> Item:
+) -> GraphNode:
     if isinstance(layer, Layer):
         shape = {"n_in": layer.n_in, "n_out": layer.n_out, "parameters": layer.parameters}
-        return Item(kind, name, layer.op_type, **shape, neurons=layer.n_out, remark=remark)
+        return GraphNode(kind, name, layer.op_type, **shape, neurons=layer.n_out, remark=remark)
     if isinstance(layer, Skipped):
-        return Item(kind, name, layer.op_type, remark=layer.reason)
-    return Item(kind, name, neurons=neurons, remark=remark)
+        return GraphNode(kind, name, layer.op_type, remark=layer.reason)
+    return GraphNode(kind, name, neurons=neurons, remark=remark)
 
 
 def _neurons(connected: Connectivity) -> dict[str, int]:

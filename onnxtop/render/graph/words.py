@@ -1,0 +1,42 @@
+"""What all pictures of a layer graph say of its nodes."""
+
+from collections import Counter
+
+from onnxtop.render.text import TIMES, counted
+from onnxtop.results.graph import GraphNode, LayerGraph
+
+_NOUNS = {
+    "layer": "layer",
+    "skipped": "skipped layer",
+    "join": "join",
+    "hub": "hub",
+    "state": "state",
+    "vocabulary": "table",
+    "input": "input",
+    "output": "output",
+}
+"""What the nodes of a kind are called, in the order in which they are counted."""
+
+
+def what(node: GraphNode) -> str:
+    """Say in two or three words what the node is; holds an operator's name as it is in the file."""
+    if node.kind == "layer":
+        return f"{node.op_type} {node.n_in} {TIMES} {node.n_out}"
+    if node.kind == "skipped":
+        return f"{node.op_type}, skipped"
+    return node.kind if node.neurons is None else f"{node.kind}, {node.neurons:,}"
+
+
+def lines(node: GraphNode) -> list[str]:
+    """Return what a label says of a node: its name, what it is, and why it is cut off, if it is."""
+    return [node.name, what(node), *([node.remark] if node.remark else [])]
+
+
+def counts(graph: LayerGraph) -> str:
+    """Count the nodes by kind.
+
+    >>> counts(LayerGraph("m", "exact", (), {"layer:a": GraphNode("layer", "a")}, ()))
+    '1 layer'
+    """
+    many = Counter(node.kind for node in graph.nodes.values())
+    return ", ".join(counted(many[kind], noun) for kind, noun in _NOUNS.items() if many[kind])

@@ -1,0 +1,251 @@
+"""Small pictures of a page: inline SVG without scripts, ids or inline style; colours are classes.
+
+Each has a title that says what it shows to those who do not see it; places are whole numbers where that is
+fine enough, which keeps pages of thousands of pictures small. Nothing that is not finite is drawn.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+
+from markupsafe import Markup
+
+from onnxtop.render.svg import Scale, element
+from onnxtop.render.text import defined, number, visible
+
+__all__ = ["bar", "bars", "curve", "diagram", "histogram", "lines", "spark"]
+
+Values = Sequence[float | None]
+
+_LEFT, _BOTTOM, _TOP = 44, 22, 8
+_SERIES = 8
+"""So many colours there are; then they begin again."""
+
+
+def bar(value: float | None, title: str = "", *, low: float = 0.0, high: float = 1.0) -> Markup:
+    """Draw a bar for a cell, filled as far as a value is from ``low`` to ``high``; empty where it is none."""
+    if value is None or not defined(value) or high <= low:
+        return Markup()
+    share = 100 * min(max((value - low) / (high - low), 0.0), 1.0)
+    words = Markup("<title>{}</title>").format(visible(title)) if title else ""
+    return Markup(
+        '<svg class="bar" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">{}'
+        '<path class="track" d="M0 0H100V10H0z"/><path class="full" d="M0 0H{:.3g}V10H0z"/></svg>'
+    ).format(words, share)
+
+
+def spark(values: Values, low: Values = (), high: Values = ()) -> Markup:
+    """Draw a curve for a cell, in front of a band from ``low`` to ``high`` if there is one."""
+    if not _known(values):
+        return Markup()
+    across, up = _scales([*values, *low, *high], len(values), (1, 79), (18, 2))
+    return _drawn(
+        "spark",
+        (80, 20),
+        "",
+        [*_band(low, high, across, up), *_lines(values, across, up, "line s0")],
+    )
+
+
+def curve(
+    values: Values,
+    low: Values = (),
+    high: Values = (),
+    *,
+    at: Sequence[float] = (),
+    title: str,
+    across: str = "",
+    up: str = "",
+    size: tuple[int, int] = (300, 160),
+) -> Markup:
+    """Draw values, ``at`` these places or at 0, 1, ..., in front of a band from ``low`` to ``high``."""
+    if not _known(values):
+        return Markup()
+    places = at or range(len(values))
+    x = Scale(places[0], places[-1], _LEFT, size[0] - 6)
+    y = _upright([*values, *low, *high], size)
+    parts = [*_axes(x, y, size, across, up), *_band(low, high, x, y, places)]
+    return _drawn("chart", size, title, [*parts, *_lines(values, x, y, "line s0", places)])
+
+
+def diagram(deaths: Sequence[float], *, title: str, births: float = 1.0) -> Markup:
+    """Draw a persistence diagram of bars born at one value: points (birth, death) and the diagonal.
+
+    Strong weights die near the diagonal, weak ones far below it.
+    """
+    size = (170, 160)
+    if not _known(deaths):
+        return Markup()
+    x, y = Scale(0.0, births, _LEFT, size[0] - 10), Scale(0.0, births, size[1] - _BOTTOM, _TOP)
+    points = sorted({(round(x(births)), round(y(value))) for value in deaths if defined(value)})
+    dots = "".join(f"M{a} {b}h0" for a, b in points)
+    diagonal = f"M{x(0):.0f} {y(0):.0f}L{x(births):.0f} {y(births):.0f}"
+    parts = [
+        *_axes(x, y, size, "birth", "death"),
+        element("path", d=diagonal, **{"class": "axis", "stroke_dasharray": "3 3"}),
+        element("path", d=dots, **{"class": "dots s0"}),
+    ]
+    return _drawn("chart", size, title, parts)
+
+
+def histogram(
+    low: float, high: float, counts: Sequence[int], *, title: str, size: tuple[int, int] = (300, 160)
+) -> Markup:
+    """Draw how many values lie in each of as many equal parts of the range from ``low`` to ``high``."""
+    if not counts or not (defined(low) and defined(high)) or not max(counts):
+        return Markup()
+    x, y = Scale(low, high, _LEFT, size[0] - 6), Scale(0.0, max(counts), size[1] - _BOTTOM, _TOP)
+    wide = (size[0] - 6 - _LEFT) / len(counts)
+    steps = "".join(f"V{y(count):.0f}H{_LEFT + (place + 1) * wide:.0f}" for place, count in enumerate(counts))
+    base = size[1] - _BOTTOM
+    parts = [*_axes(x, y, size), element("path", d=f"M{_LEFT} {base}{steps}V{base}z", **{"class": "f0"})]
+    return _drawn("chart", size, title, parts)
+
+
+def bars(entries: Mapping[str, float | None], *, title: str, width: int = 600) -> Markup:
+    """Draw a bar a name, from 0, with its value behind it."""
+    values = _known(list(entries.values()))
+    x = Scale(min(0.0, *values, 0.0), max(0.0, *values, 0.0), 0.36 * width, 0.88 * width)
+    zero = x(0.0)
+    parts = []
+    for place, (name, value) in enumerate(entries.items()):
+        middle = 20 * place + 14
+        parts.append(_words(0.36 * width - 8, middle + 4, _clip(name, 32), "words", "end"))
+        if value is not None and defined(value):
+            end = x(value)
+            path = f"M{zero:.0f} {middle - 6}H{end:.0f}V{middle + 6}H{zero:.0f}z"
+            parts.append(element("path", d=path, **{"class": f"f{0 if value >= 0 else 1}"}))
+            parts.append(_words(max(end, zero) + 6, middle + 4, _number(value), "label"))
+    return _drawn("chart", (width, 20 * len(entries) + 8), title, parts)
+
+
+def lines(
+    series: Mapping[str, Values],
+    *,
+    at: Sequence[float] = (),
+    names: Sequence[str] = (),
+    title: str,
+    across: str = "",
+    up: str = "",
+    marks: Mapping[float, str] | None = None,
+    size: tuple[int, int] = (760, 260),
+) -> Markup:
+    """Draw several curves over one axis, each in its colour; the macro ``legend`` names them.
+
+    Parameters
+    ----------
+    series
+        The values of each curve by its name; where one is None the curve is broken.
+    at, names
+        Where the values stand, 0, 1, ... unless told; or names of the places, which are then even.
+    across, up
+        What the axes show.
+    marks
+        Upright lines at places, with a word each.
+    """
+    known = [value for values in series.values() for value in values]
+    if not _known(known):
+        return Markup()
+    places = at or range(max(map(len, series.values())))
+    x, y = Scale(places[0], places[-1], _LEFT + 6, size[0] - 12), _upright(known, size)
+    parts = [*_axes(x, y, size, across, up, names)]
+    for place, word in (marks or {}).items():
+        parts.append(element("path", d=f"M{x(place):.1f} {_TOP}V{size[1] - _BOTTOM}", **{"class": "mark"}))
+        parts.append(_words(x(place) + 4, _TOP + 10, word, "words"))
+    for number_, values in enumerate(series.values()):
+        parts += _lines(values, x, y, f"line s{number_ % _SERIES}", places)
+    return _drawn("chart", size, title, parts)
+
+
+def _known(values: Values) -> list[float]:
+    return [value for value in values if value is not None and defined(value)]
+
+
+def _scales(values: Values, count: int, across: tuple[int, int], up: tuple[int, int]) -> tuple[Scale, Scale]:
+    known = _known(values)
+    return Scale(0, max(count - 1, 1), *across), Scale(min(known), max(known), *up)
+
+
+def _upright(values: Values, size: tuple[int, int]) -> Scale:
+    known = _known(values)
+    return Scale(min(known), max(known), size[1] - _BOTTOM, _TOP)
+
+
+def _lines(
+    values: Values, x: Scale, y: Scale, look: str, places: Sequence[float] | None = None
+) -> Iterator[str]:
+    """Draw a curve, broken where it has no value; a value alone is a dot."""
+    where = range(len(values)) if places is None else places
+    points = zip(where, values, strict=False)
+    for is_known, run in groupby(points, lambda point: defined(point[1])):
+        if is_known:
+            drawn = [(x(a), y(b)) for a, b in run if b is not None]
+            path = "M" + "L".join(f"{a:.1f} {b:.1f}".replace(".0", "") for a, b in drawn)
+            yield element("path", d=path + ("h0" if len(drawn) == 1 else ""), **{"class": look})
+
+
+def _band(
+    low: Values, high: Values, x: Scale, y: Scale, places: Sequence[float] | None = None
+) -> Iterator[str]:
+    where = range(len(low)) if places is None else places
+    upper, lower = (
+        [(x(a), y(b)) for a, b in zip(where, side, strict=False) if defined(b) and b is not None]
+        for side in (high, low)
+    )
+    if upper and lower:
+        way = "L".join(f"{a:.1f} {b:.1f}".replace(".0", "") for a, b in (*upper, *reversed(lower)))
+        yield element("path", d=f"M{way}z", **{"class": "band"})
+
+
+def _axes(
+    x: Scale,
+    y: Scale,
+    size: tuple[int, int],
+    across: str = "",
+    up: str = "",
+    names: Sequence[str] = (),
+) -> Iterator[str]:
+    """Draw grid lines with their numbers, and what the axes show."""
+    width, height = size
+    rows = [value for value in y.ticks() if min(y.start, y.end) - 1 <= y(value) <= max(y.start, y.end) + 1]
+    grid = "".join(f"M{x.start:.0f} {y(value):.0f}H{width - 6}" for value in rows)
+    yield element("path", d=grid + f"M{x.start:.0f} {height - _BOTTOM}H{width - 6}", **{"class": "grid"})
+    for value in rows:
+        yield _words(x.start - 5, y(value) + 4, _number(value), "label", "end")
+    for place, word in _columns(x, width, names):
+        yield _words(x(place), height - 8, word, "label", "middle")
+    if across:
+        yield _words(width - 6, height - _BOTTOM - 4, across, "label", "end")
+    if up:
+        yield _words(x.start + 4, _TOP + 3, up, "label")
+
+
+def _columns(x: Scale, width: int, names: Sequence[str]) -> Iterator[tuple[float, str]]:
+    if names:
+        step = max(1, -(-len(names) * 70 // width))
+        return ((place, _clip(name, 10)) for place, name in enumerate(names) if place % step == 0)
+    return ((value, _number(value)) for value in x.ticks())
+
+
+def _number(value: float) -> str:
+    return number(float(f"{value:.4g}"))
+
+
+def _clip(name: str, longest: int) -> str:
+    shown = visible(name)
+    return shown if len(shown) <= longest else f"{shown[: longest // 2]}…{shown[-(longest // 2) + 1 :]}"
+
+
+def _words(x: float, y: float, words: str, look: str, anchor: str = "") -> str:
+    places: dict[str, str | float] = {"x": f"{x:.0f}", "y": f"{y:.0f}", "class": look}
+    if anchor:
+        places["text_anchor"] = anchor
+    return element("text", visible(words), **places)
+
+
+def _drawn(look: str, size: tuple[int, int], title: str, parts: Sequence[str]) -> Markup:
+    about = element("title", visible(title)) if title else ""
+    told = 'role="img"' if title else 'aria-hidden="true"'
+    opened = (
+        f'<svg class="{look}" width="{size[0]}" height="{size[1]}" viewBox="0 0 {size[0]} {size[1]}" {told}>'
+    )
+    return Markup("".join([opened, about, *parts, "</svg>"]))  # noqa: S704 (every word of it is escaped)

@@ -1,0 +1,124 @@
+"""The report, and the check, as a page: the verdict first, then a model, or a table of many and each of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from onnxtop.render import RenderOptions
+from onnxtop.render.check.verdicts import by_verdict, summed_up
+from onnxtop.render.html.charts import bar
+from onnxtop.render.html.page import page
+from onnxtop.render.html.parts import Cell, Heading, SheetRow
+from onnxtop.render.report import facts
+from onnxtop.render.report.html_model import SKIPPED, ModelView, view
+from onnxtop.render.text import counted, figure, humanised
+from onnxtop.results.headline import headline_of, headline_of_run
+from onnxtop.results.outcome import FailedModel, Outcome, Result, counts_of, path_of
+from onnxtop.results.report import Report
+
+_CARDS = 150
+"""Layers whose details are drawn on one page; models share them."""
+
+_NODES = 3000
+"""Nodes of layer graphs that are drawn on one page, whole graphs only."""
+
+_OVERVIEW = (
+    Heading("model", "model"),
+    Heading("what to think of it", "verdict of check"),
+    Heading("errors", "severity", numeric=True),
+    Heading("warnings", "severity", numeric=True),
+    Heading("layers", "layer", numeric=True),
+    Heading("parameters", "parameters", numeric=True),
+    Heading("NP", "np/mean", numeric=True),
+    Heading("DGP", "dgp", numeric=True),
+)
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The table of many models."""
+
+    caption: str
+    headings: Sequence[Heading]
+    rows: Sequence[SheetRow]
+
+
+def render(results: Sequence[Result], options: RenderOptions) -> str:
+    """Render one page of all results; several stand in a table first, what needs somebody before the rest."""
+    judged = by_verdict(results, options.fail_on) if len(results) > 1 else [(None, each) for each in results]
+    ordered = [result for _, result in judged]
+    views = _views(ordered, options)
+    one = views[0] if len(views) == 1 else None
+    return page(
+        one.title if one else counted(len(results), "model"),
+        headline_of_run(results, options.fail_on),
+        "report.html",
+        lead=_lead(results, options),
+        models=views,
+        overview=None if one else _overview(judged, views, options),
+        skipped_headings=SKIPPED,
+    )
+
+
+def _views(results: Sequence[Result], options: RenderOptions) -> list[ModelView]:
+    """Look at the models with what there is room for on the page: cards of layers and graphs."""
+    cards, nodes = max(_CARDS // max(len(results), 1), 2), _NODES
+    views = []
+    for number, result in enumerate(results):
+        graph = result.graph if isinstance(result, Report) else None
+        size = len(graph.nodes) if graph else 0
+        prefix = f"m{number}-" if len(results) > 1 else ""
+        views.append(view(result, prefix, cards, size <= nodes, options.fail_on))
+        nodes -= size if size <= nodes else 0
+    return views
+
+
+def _lead(results: Sequence[Result], options: RenderOptions) -> list[str]:
+    """Say what was done, for a reader who has never seen such a page."""
+    reports = [each for each in results if isinstance(each, Report)]
+    layers = sum(len(each.layers) for each in reports)
+    lines = [facts.incomplete(results)]
+    if layers:
+        lines.append(
+            f"onnxtop read the weights of {counted(layers, 'layer')} and asked of each whether they are "
+            "arranged as training leaves them or as chance would, and whether anything in them is broken. "
+            "It has not tried how well the model does its task."
+        )
+    if len(results) > 1 or options.fail_on:
+        lines.append(summed_up(results, options.fail_on))
+    return [line for line in lines if line]
+
+
+def _overview(
+    judged: Sequence[tuple[Outcome | None, Result]], views: Sequence[ModelView], options: RenderOptions
+) -> Overview:
+    rows = [
+        _row(result, seen, str(verdict or ""), options)
+        for (verdict, result), seen in zip(judged, views, strict=True)
+    ]
+    fits = options.fail_on is not None
+    headings = [
+        *_OVERVIEW[:1],
+        *([Heading("verdict", "verdict of check", choose=True)] if fits else []),
+        *_OVERVIEW[1:],
+    ]
+    return Overview("All models, what needs somebody first", headings, rows)
+
+
+def _row(result: Result, seen: ModelView, verdict: str, options: RenderOptions) -> SheetRow:
+    name = Cell(path_of(result), link=f"#{seen.key}", is_name=True)
+    words = Cell(headline_of(result, options.fail_on).words)
+    told = [Cell(verdict)] if options.fail_on is not None else []
+    if isinstance(result, FailedModel):
+        return SheetRow([name, *told, words, *(Cell("") for _ in _OVERVIEW[2:])])
+    counts, network = counts_of(result), result.network
+    mean = network.neural_persistence.mean_normalized
+    deep = network.deep_graph_persistence.normalized
+    cells = (
+        Cell(f"{counts.errors:,}" if counts.errors else "", counts.errors),
+        Cell(f"{counts.warnings:,}" if counts.warnings else "", counts.warnings),
+        Cell(f"{len(result.layers):,}"),
+        Cell(humanised(result.model.parameters), result.model.parameters),
+        Cell(figure(mean, ""), picture=bar(mean)),
+        Cell(figure(deep, "")),
+    )
+    return SheetRow([name, *told, words, *cells])

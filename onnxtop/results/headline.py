@@ -1,0 +1,190 @@
+"""What is to be thought of a model, in one line of plain words: what every page for people begins with.
+
+It claims no more than was looked at: of which part of the weights, in which layers, and by which rules.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from onnxtop.results.outcome import FailedModel, Outcome, Result, fails, verdict_of
+from onnxtop.results.report import (
+    IGNORED,
+    LOOKS_UNTRAINED,
+    NOT_SELECTED,
+    SWITCHED_OFF,
+    Finding,
+    LayerReport,
+    Report,
+)
+from onnxtop.results.words import counted, severities
+
+
+class Tone(StrEnum):
+    """Whether a headline is good news."""
+
+    GOOD = "good"
+    DOUBT = "doubt"
+    BAD = "bad"
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A verdict in plain words."""
+
+    tone: Tone
+    words: str
+
+
+class _Kind(StrEnum):
+    """What a headline says of one model among many, the worst first."""
+
+    NOT_ANALYSED = "not analysed"
+    INTERRUPTED = "not done"
+    INCOMPARABLE = "not comparable with the baseline"
+    UNTRAINED = "untrained by their looks"
+    ERRORS = "with errors"
+    FAILED = "with findings that fail"
+    WARNINGS = "with warnings"
+    UNSURE = "of which it cannot be told whether they were trained"
+    NOTHING = "with nothing to analyse"
+    READ = "read and not judged"
+    GOOD = "trained, with nothing wrong found"
+
+
+_DOUBTFUL = (_Kind.WARNINGS, _Kind.UNSURE, _Kind.NOTHING, _Kind.READ)
+
+_KINDS = {
+    Outcome.NOT_ANALYSED: _Kind.NOT_ANALYSED,
+    Outcome.INTERRUPTED: _Kind.INTERRUPTED,
+    Outcome.INCOMPARABLE: _Kind.INCOMPARABLE,
+    Outcome.NOTHING: _Kind.NOTHING,
+}
+"""Verdicts that say all there is to say."""
+
+
+def headline_of(result: Result, fail_on: str | None = None) -> Headline:
+    """Return the headline of one model; ``fail_on`` says which findings are failures."""
+    kind = _kind(result, fail_on)
+    return Headline(_tone(kind), _words(kind, result))
+
+
+def headline_of_run(results: Sequence[Result], fail_on: str | None = None) -> Headline:
+    """Return the headline of a run: that of its one model, or its models by what is to be thought of them."""
+    if not results:
+        return Headline(Tone.DOUBT, f"{Outcome.NOTHING}: no model")
+    if len(results) == 1:
+        return headline_of(results[0], fail_on)
+    kinds = Counter(_kind(result, fail_on) for result in results)
+    told = ", ".join(f"{kinds[kind]:,} {kind}" for kind in _Kind if kinds[kind])
+    return Headline(_tone(min(kinds, key=list(_Kind).index)), f"{counted(len(results), 'model')}: {told}")
+
+
+def _kind(result: Result, fail_on: str | None) -> _Kind:
+    if kind := _KINDS.get(verdict_of(result, fail_on)):
+        return kind
+    assert isinstance(result, Report)  # a failed model has one of the verdicts above
+    new = _new(result)
+    if any(each.rule == LOOKS_UNTRAINED for each in result.findings):
+        return _Kind.UNTRAINED
+    for severity, kind in (("error", _Kind.ERRORS), ("warning", _Kind.WARNINGS)):
+        if any(each.severity == severity for each in new):
+            failed = severity != "error" and any(fails(each, fail_on) for each in new)
+            return _Kind.FAILED if failed else kind
+    if not result.settings.topology:
+        return _Kind.READ
+    return _Kind.UNSURE if _doubt(result) else _Kind.GOOD
+
+
+def _tone(kind: _Kind) -> Tone:
+    return Tone.GOOD if kind is _Kind.GOOD else Tone.DOUBT if kind in _DOUBTFUL else Tone.BAD
+
+
+def _words(kind: _Kind, result: Result) -> str:
+    if isinstance(result, FailedModel):
+        return f"{Outcome.NOTHING if kind is _Kind.NOTHING else Outcome.NOT_ANALYSED}: {result.message}"
+    if kind is _Kind.NOTHING:
+        return f"{Outcome.NOTHING}: {why_nothing(result)}"
+    if kind is _Kind.INCOMPARABLE:
+        return "cannot be compared with its baseline"
+    if kind is _Kind.UNTRAINED:
+        others = severities([each for each in _worse(result) if each.rule != LOOKS_UNTRAINED])
+        return f"looks untrained; beside that {others}" if others else "looks untrained"
+    problems = severities(_worse(result)) or f"nothing {_wrong(result)} found{_where(result)}"
+    training = _training(result)
+    told = (problems, training) if _worse(result) else (training, problems)
+    return "; ".join(filter(None, told))
+
+
+def _new(report: Report) -> list[Finding]:
+    return [finding for finding in report.findings if not finding.known]
+
+
+def _worse(report: Report) -> list[Finding]:
+    """Return the new findings that are more than a note."""
+    return [finding for finding in _new(report) if finding.severity != "note"]
+
+
+def _wrong(report: Report) -> str:
+    return "new" if any(each.known for each in report.findings) else "wrong"
+
+
+def _where(report: Report) -> str:
+    """Say what "nothing" speaks of, where that is less than the whole model and all rules."""
+    covered, total = report.coverage.parameters_analysed, report.coverage.parameters_total
+    chosen = any(each.reason in (IGNORED, NOT_SELECTED, SWITCHED_OFF) for each in report.rules.not_run)
+    limits = (
+        f"by the {counted(len(report.rules.run), 'rule')} that ran" if chosen else "",
+        "in the layers that were asked for" if report.settings.layers is not None else "",
+        f"in the weights that could be read ({_share(covered, total)})" if covered < total else "",
+    )
+    return "".join(f" {limit}" for limit in limits if limit)
+
+
+def _share(part: int, whole: int) -> str:
+    """Write a share in percent; never rounds up to 100 %, nor down to 0."""
+    permille = part * 1000 // whole
+    return f"{permille / 10:g} %" if permille else "less than 0.1 %"
+
+
+def _training(report: Report) -> str:
+    if not report.settings.topology:
+        return "the weights were read, not measured"
+    doubt = _doubt(report)
+    return f"cannot tell whether it was trained: {doubt}" if doubt else "trained"
+
+
+def _doubt(report: Report) -> str:
+    """Say why it cannot be told that a model was trained, which is not to say that it looks untrained.
+
+    What shows training is a layer with structure, or biases or a normalisation that were moved.
+    """
+    layers = [each for each in report.layers if each.copy_of is None and each.probably_fixed is None]
+    judged = [each for each in layers if _verdict(each) is not None]
+    if any(_verdict(each) is False for each in judged) or _was_moved(report):
+        return ""
+    if not report.settings.structure:
+        return "--quick does not look"
+    return "no layer shows it" if judged else "no layer is large enough to tell from chance"
+
+
+def _verdict(layer: LayerReport) -> bool | None:
+    return layer.exchangeability.exchangeable if layer.exchangeability else None
+
+
+def _was_moved(report: Report) -> bool:
+    biases = (each.exchangeability for each in report.layers)
+    return bool(report.network.moved) or any(each is not None and each.bias_moved for each in biases)
+
+
+def why_nothing(report: Report) -> str:
+    """Say why there was nothing to analyse."""
+    if report.coverage.parameters_analysed:
+        pattern = report.settings.layers
+        return "no rule ran" if report.layers else f"no layer name matches {pattern!r}"
+    skipped = len(report.coverage.skipped)
+    if not skipped:
+        return "the model has no weight tensors"
+    lost = sum(weight.parameters for weight in report.coverage.skipped)
+    return f"{counted(skipped, 'weight tensor')} ({counted(lost, 'parameter')}), every one skipped"
