@@ -47,8 +47,8 @@ API_HEAD = """\
 Everything here is imported from `onnxtop` itself: `onnxtop.audit`, `onnxtop.Report`. What is not on this \
 page is not part of the interface and may change. [The tour](python.md) shows most of it at work.
 
-This page is written from `onnxtop.__all__` and the docstrings by `python -m tests.pages`; a test checks that \
-it is current.
+This page is written from `onnxtop.__all__` and the docstrings by `python -m tests.pages`; a test checks \
+that it is current.
 """
 
 

@@ -367,7 +367,7 @@ def test_every_page_of_docs_is_linked() -> None:
 
 def test_every_page_of_docs_has_a_place_on_the_site() -> None:
     settings = text_of(ROOT / "mkdocs.yml")
-    placed = re.findall(r"^ +- ([\w-]+\.md)$", settings[settings.index("\nnav:") :], re.M)
+    placed = re.findall(r"^ +- .+: ([\w-]+\.md)$", settings[settings.index("\nnav:") :], re.M)
     assert sorted(placed) == [page.name for page in DOCS]
 
 
