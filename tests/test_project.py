@@ -130,6 +130,7 @@ def test_every_measure_has_an_example_that_is_checked() -> None:
         assert blocks(example, "pycon"), name
         assert re.search(r"!\[.+\]\(pictures/.+\.svg\)", example), name
         assert blocks(page, "math"), name
+        assert re.search(r"^## Limits$", page, re.M), name
         assert re.search(r"^## Sources?$", page, re.M), name
 
 
@@ -393,6 +394,9 @@ def test_there_is_one_home() -> None:
     cited = re.findall(r"^(?:repository-code|url): (.*)$", text_of(ROOT / "CITATION.cff"), re.M)
     assert cited == [HOME, HOME] == [places["Homepage"], places["Source"]]
     assert places["Issues"] == f"{HOME}/issues"
+    for page in PAGES:
+        for place in re.findall(r"https://github\.com/[\w.-]*onnxtop[\w./-]*", text_of(page)):
+            assert place.startswith(HOME), page.name
     for name in ("Documentation", "Changelog"):
         assert (ROOT / re.sub(r"^(tree|blob)/HEAD/", "", places[name].removeprefix(f"{HOME}/"))).exists(), (
             name

@@ -110,9 +110,9 @@ def test_no_style_loads_anything_from_elsewhere(site: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
-@pytest.mark.parametrize("page", ["", "tutorial/", "measures/", "api/", "rules/", "how-it-works/"])
+@pytest.mark.parametrize("page", ["index", "tutorial", "measures", "api", "rules", "how-it-works"])
 def test_a_page_opens_quietly(page: str, size: tuple[int, int], chromium: "Browser", address: str) -> None:
-    with opened(chromium, f"{address}/{page}", View(size)) as window:
+    with opened(chromium, f"{address}/{page}.html", View(size)) as window:
         window.settle()
         assert window.said == []
         assert window.asked
@@ -121,15 +121,24 @@ def test_a_page_opens_quietly(page: str, size: tuple[int, int], chromium: "Brows
         assert width[0] <= width[1]
 
 
+def test_the_site_opens_from_disk(chromium: "Browser", site: Path) -> None:
+    with opened(chromium, (site / "index.html").as_uri(), View()) as window:
+        window.page.get_by_role("link", name="Null model", exact=True).first.click()
+        window.page.wait_for_url("**/null-model.html")
+        window.settle()
+        assert window.said == []
+        assert all(each.startswith(("file://", "data:", "blob:")) for each in window.asked)
+
+
 def test_formulas_are_seen(chromium: "Browser", address: str) -> None:
-    with opened(chromium, f"{address}/measures/", View()) as window:
+    with opened(chromium, f"{address}/measures.html", View()) as window:
         fractions = "() => [...document.querySelectorAll('mfrac')].map(m => m.getBoundingClientRect().height)"
         (height,) = window.run(fractions)
         assert height > 25  # one above the other, as no line of text is
 
 
 def test_pages_can_be_searched(chromium: "Browser", address: str) -> None:
-    with opened(chromium, f"{address}/", View()) as window:
+    with opened(chromium, f"{address}/index.html", View()) as window:
         _search(window, "widest bottleneck")
         assert window.page.locator(".md-search-result__link").count() > 0
         assert window.said == []
