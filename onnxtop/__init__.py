@@ -11,8 +11,10 @@ returns is public, down to the last field.
 """
 
 import importlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from onnxtop import shown as _shown
 from onnxtop._version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ if TYPE_CHECKING:
     from onnxtop.reader.layer import Layer as Layer, Skipped as Skipped
     from onnxtop.reader.layers import matrices as matrices, read_layers as read_layers
     from onnxtop.results.check import Check as Check
+    from onnxtop.results.details import LayerDetails as LayerDetails, StrongWeight as StrongWeight
     from onnxtop.results.diff import (
         Change as Change,
         Diff as Diff,
@@ -91,6 +94,7 @@ if TYPE_CHECKING:
     )
     from onnxtop.results.envelope import read_envelope as read_envelope
     from onnxtop.results.function import Function as Function, Port as Port
+    from onnxtop.results.graph import GraphNode as GraphNode, LayerGraph as LayerGraph
     from onnxtop.results.landscape import (
         LossLandscape as LossLandscape,
         Minimum as Minimum,
@@ -141,6 +145,7 @@ if TYPE_CHECKING:
     from onnxtop.statistics.facts import (
         Codes as Codes,
         Exchangeability as Exchangeability,
+        Histogram as Histogram,
         LayerStatistics as LayerStatistics,
         Units as Units,
     )
@@ -205,7 +210,9 @@ _PUBLIC = {
         "Change Diff DiffSettings Figure LayerDiff NetworkDiff Unmatched Verdict WeightChange WholeDiff"
     ),
     "results.envelope": "read_envelope",
+    "results.details": "LayerDetails StrongWeight",
     "results.function": "Function Port",
+    "results.graph": "GraphNode LayerGraph",
     "results.landscape": "LossLandscape Minimum Pass Score Top",
     "results.outcome": "FailedModel Outcome",
     "results.report": (
@@ -215,7 +222,7 @@ _PUBLIC = {
     ),
     "results.run": "ModelRun PairOutput PairRun Parting RunFailure RunInput RunOutput",
     "results.trace": "Checkpoint Cost Course Event LayerStep OnData Stopping Trace TraceVerdict",
-    "statistics.facts": "Codes Exchangeability LayerStatistics Units",
+    "statistics.facts": "Codes Exchangeability Histogram LayerStatistics Units",
     "statistics.initialisers": "InitialiserMatch",
     "topology.barcode": "Barcode merge_tree_barcode point_cloud_barcode",
     "topology.deep_graph_persistence": "DeepPersistence deep_graph_persistence",
@@ -233,10 +240,18 @@ _PUBLIC = {
 
 _HOME = {name: f"onnxtop.{home}" for home, names in _PUBLIC.items() for name in names.split()}
 
+_MODULES = ("plot", "testing")
+"""Modules that are public as such."""
+
 __all__ = [*_HOME, "__version__"]
 
 
+_shown.painter = partial(importlib.import_module, "onnxtop.render.shown")
+
+
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"onnxtop.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'onnxtop' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME[name]), name)

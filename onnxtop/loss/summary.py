@@ -26,6 +26,7 @@ from onnxtop.loss.scores import ClassScore, Scores
 from onnxtop.options import asked
 from onnxtop.reader.model import Model, ModelSource, load
 from onnxtop.results.plain import plain
+from onnxtop.shown import Tabular
 
 Progress = Callable[[str, int, int], None]
 """Called with what is done next, and how many steps are done and to do."""
@@ -84,8 +85,8 @@ class Split:
     rmse: float | None
 
 
-@dataclass(frozen=True)
-class LossProbeResult:
+@dataclass(frozen=True, repr=False)
+class LossProbeResult(Tabular):
     """What a probe found; None where it was not asked for, not reached, or not defined.
 
     ``reason`` says why there is no loss, ``gradient_reason`` why there is no gradient. ``failed`` says of

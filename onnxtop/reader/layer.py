@@ -16,6 +16,7 @@ from onnxtop.reader.encoding import Encoding, is_weight_type
 from onnxtop.reader.model import Node, Value
 from onnxtop.reader.names import node_name
 from onnxtop.reader.reading import Array, Bias, Reading
+from onnxtop.shown import Shown
 
 INSIDE = "inside"
 """Marks what is of the reader alone, in a class that everybody may use."""
@@ -38,8 +39,8 @@ class WeightUse:
         return self.reading.part if self.reading else ""
 
 
-@dataclass(frozen=True, eq=False)
-class Layer:
+@dataclass(frozen=True, eq=False, repr=False)
+class Layer(Shown):
     """A weighted layer whose weights can be read.
 
     Attributes
@@ -144,8 +145,8 @@ class Layer:
         return self.source.raw_codes(bits) if 0 < bits <= 8 else None
 
 
-@dataclass(frozen=True, eq=False)
-class Skipped:
+@dataclass(frozen=True, eq=False, repr=False)
+class Skipped(Shown):
     """A weight tensor that is not read, and why."""
 
     name: str

@@ -6,10 +6,11 @@ from typing import Any
 from onnxtop.results.envelope import envelope
 from onnxtop.results.outcome import Outcome, code_of, fails, verdict_of
 from onnxtop.results.report import Finding, Report
+from onnxtop.shown import Tabular
 
 
-@dataclass(frozen=True)
-class Check:
+@dataclass(frozen=True, repr=False)
+class Check(Tabular):
     """A model that was judged.
 
     ``report`` is everything that was found; ``fail_on`` says which findings are failures: "error", "warning"

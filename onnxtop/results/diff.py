@@ -11,6 +11,7 @@ from onnxtop.options import Checked, Option, Seed
 from onnxtop.results.plain import plain
 from onnxtop.results.report import ModelInfo, ToolInfo
 from onnxtop.results.run import PairRun
+from onnxtop.shown import Tabular
 
 
 @dataclass(frozen=True)
@@ -170,8 +171,8 @@ class NetworkDiff:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Diff:
+@dataclass(frozen=True, repr=False)
+class Diff(Tabular):
     """Everything that differs between two models; ``run`` is there only if both were run."""
 
     tool: ToolInfo

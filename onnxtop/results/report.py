@@ -16,6 +16,7 @@ from onnxtop.results.function import Function
 from onnxtop.results.graph import LayerGraph
 from onnxtop.results.plain import IF_THERE, built, plain
 from onnxtop.results.run import ModelRun
+from onnxtop.shown import Shown, Tabular
 from onnxtop.statistics.facts import Exchangeability, LayerStatistics
 from onnxtop.topology.facts import LayerRole, Place
 
@@ -241,8 +242,8 @@ class LayerPersistence:
     diagram: Any = field(default=None, repr=False, compare=False)
 
 
-@dataclass(frozen=True)
-class LayerReport:
+@dataclass(frozen=True, repr=False)
+class LayerReport(Shown):
     """One weighted layer.
 
     ``n_in`` and ``n_out`` count the neurons of the graph that was measured (a convolution has one graph for
@@ -319,8 +320,8 @@ class RulesRun:
     not_run: tuple[NotRun, ...] = ()
 
 
-@dataclass(frozen=True)
-class Report:
+@dataclass(frozen=True, repr=False)
+class Report(Tabular):
     """Everything found in one model.
 
     ``run`` is there only if the model was run by itself, ``loss_probe`` and ``loss_landscape`` only if it was

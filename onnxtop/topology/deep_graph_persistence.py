@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 
 from onnxtop.errors import UsageError
 from onnxtop.network import Block, NetworkGraph, Weights
+from onnxtop.shown import Shown
 from onnxtop.topology.arguments import check_options
 from onnxtop.topology.bottleneck import Bundle, Paths, bottleneck_tree, widest_paths
 from onnxtop.topology.facts import LayerRole
@@ -30,8 +31,8 @@ from onnxtop.topology.network_graphs import Skips, layers_on_paths, stack, with_
 from onnxtop.topology.persistence import NO_DIAGRAM, Convention, Diagram
 
 
-@dataclass(frozen=True, eq=False)
-class DeepPersistence:
+@dataclass(frozen=True, eq=False, repr=False)
+class DeepPersistence(Shown):
     """Deep graph persistence of a network.
 
     Attributes

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from onnxtop.errors import UsageError
 from onnxtop.network import Blocks
+from onnxtop.shown import Shown
 from onnxtop.topology.arguments import as_bias, as_blocks, as_matrix, check_options, check_scale
 from onnxtop.topology.dense import dense_forest
 from onnxtop.topology.facts import Place
@@ -28,8 +29,8 @@ Graphs = Forest | FilterForests
 """What is kept of a layer: the forest of its graph, or those of a convolution's filters and channels."""
 
 
-@dataclass(frozen=True, eq=False)
-class MatrixPersistence:
+@dataclass(frozen=True, eq=False, repr=False)
+class MatrixPersistence(Shown):
     """Neural persistence of one layer.
 
     Attributes
@@ -63,8 +64,8 @@ class MatrixPersistence:
     reason: str | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class NeuralPersistence:
+@dataclass(frozen=True, eq=False, repr=False)
+class NeuralPersistence(Shown):
     """Neural persistence of a network.
 
     Attributes
