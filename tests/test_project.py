@@ -5,6 +5,7 @@ Run as a script, this writes the ``$ onnxtop ...`` blocks of the README and of d
 
 import ast
 import doctest
+import functools
 import importlib
 import importlib.metadata
 import os
@@ -24,6 +25,9 @@ from onnxtop.cli import EXIT_CODES, VERBS
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
+COMMANDS = ROOT / "docs" / "command-line.md"
+FORMATS = ROOT / "docs" / "formats.md"
+TOUR = ROOT / "docs" / "python.md"
 PAGES = [*sorted(ROOT.glob("*.md")), *DOCS, ROOT / "sample_models" / "README.md"]
 MODULES = sorted((ROOT / "onnxtop").rglob("*.py"))
 HEAVY = {"numpy", "scipy", "onnx", "onnxruntime", "networkx", "rich", "jinja2", "click"}
@@ -53,6 +57,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@functools.cache
 def printed(arguments: str) -> str:
     done = run("-m", "onnxtop", *arguments.split())
     assert done.returncode == 0, done.stderr
@@ -79,15 +84,15 @@ def test_shown_output_is_the_real_output(page: Path) -> None:
         assert block["output"] == printed(block["arguments"]), f"run: python tests/{Path(__file__).name}"
 
 
-def test_readme_shows_a_report_and_the_help() -> None:
-    shown = [block["arguments"] for block in CONSOLE.finditer(text_of(README))]
-    assert "report --help" in shown
-    assert any(arguments.startswith("report sample_models/") for arguments in shown)
+def test_a_report_and_the_help_are_shown() -> None:
+    assert "$ onnxtop report --help\n" in text_of(COMMANDS)
+    for page in ("reading", "tutorial"):
+        assert "$ onnxtop report sample_models/" in text_of(ROOT / "docs" / f"{page}.md")
 
 
-def test_readme_shows_every_verb() -> None:
+def test_every_verb_is_shown() -> None:
     for verb in VERBS:
-        assert re.search(rf"^(\$ )?onnxtop {verb}\b", text_of(README), re.M), verb
+        assert re.search(rf"^(\$ )?onnxtop {verb}\b", text_of(COMMANDS), re.M), verb
 
 
 def test_readme_has_the_two_commands_that_ci_runs() -> None:
@@ -99,14 +104,34 @@ def test_readme_has_the_two_commands_that_ci_runs() -> None:
     assert all(f"```sh\n{command}\n```" in text_of(README) for command in commands)
 
 
-def test_python_examples_in_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
+INSIDE_A_FRAMEWORK = ROOT / "docs" / "integrations.md"
+"""Its examples are run where the framework is: in `tests.integrations`."""
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in (README, *DOCS) if "```pycon" in text_of(page) and page != INSIDE_A_FRAMEWORK],
+    ids=shown_page,
+)
+def test_python_examples(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    source = "".join(blocks(text_of(README), "pycon"))
-    assert "import onnxtop" in source
-    test = doctest.DocTestParser().get_doctest(source, {}, "README.md", str(README), 0)
+    source = "".join(blocks(text_of(page), "pycon"))
+    assert "import onnxtop" in source or "np, onnxtop" in source
+    test = doctest.DocTestParser().get_doctest(source, {}, page.name, str(page), 0)
     complaints: list[str] = []
     doctest.DocTestRunner(verbose=False).run(test, out=complaints.append)
     assert not complaints, "".join(complaints)
+
+
+def test_every_measure_has_an_example_that_is_checked() -> None:
+    for name in ("measures", "null-model", "deep-graph-persistence", "loss-barcode"):
+        page = text_of(ROOT / "docs" / f"{name}.md")
+        example = page[page.index("## A worked example") :].split("\n## ")[0]
+        assert blocks(example, "pycon"), name
+        assert re.search(r"!\[.+\]\(pictures/.+\.svg\)", example), name
+        assert blocks(page, "math"), name
+        assert re.search(r"^## Limits$", page, re.M), name
+        assert re.search(r"^## Sources?$", page, re.M), name
 
 
 def _command_lines(page: str) -> Iterator[list[str]]:
@@ -139,9 +164,9 @@ def test_options_named_in_readme_and_docs_exist() -> None:
 
 def test_table_of_exit_codes() -> None:
     told = re.findall(r"^  (\d+) +(.*)$", EXIT_CODES, re.M)
-    assert rows(text_of(README), "exit code") == [list(line) for line in told]
+    assert rows(text_of(FORMATS), "exit code") == [list(line) for line in told]
     (order,) = re.findall(r"the first that applies\s+of ([\d, ]+)", EXIT_CODES)
-    assert f"the first that applies of {order}" in text_of(README)
+    assert f"the first that applies of {order}" in text_of(FORMATS)
 
 
 def test_table_of_verdicts() -> None:
@@ -149,14 +174,6 @@ def test_table_of_verdicts() -> None:
 
     table = rows(text_of(ROOT / "docs" / "check.md"), "verdict")
     assert [row[0] for row in table] == [each.value for each in Outcome]
-
-
-def test_table_of_formats() -> None:
-    from onnxtop.render import RENDERERS, suffixes
-
-    table = rows(text_of(README), "format")
-    assert [row[0] for row in table] == list(RENDERERS["report"])
-    assert {row[1]: row[0] for row in table if row[1]} == suffixes("report")
 
 
 def test_table_of_rules() -> None:
@@ -267,8 +284,9 @@ def test_unknown_name_is_an_attribute_error() -> None:
         _ = onnxtop.no_such_name
 
 
-def test_names_used_in_readme_exist() -> None:
-    for name in re.findall(r"\bonnxtop\.([A-Za-z_]+)\(?", " ".join(blocks(text_of(README), "pycon"))):
+@pytest.mark.parametrize("page", [README, TOUR], ids=shown_page)
+def test_names_used_in_examples_exist(page: Path) -> None:
+    for name in re.findall(r"\bonnxtop\.([A-Za-z_]+)\(?", " ".join(blocks(text_of(page), "pycon"))):
         assert name in (*onnxtop.__all__, "plot", "testing"), name
 
 
@@ -305,8 +323,29 @@ def test_every_module_says_what_it_is(module: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=shown_page)
 def test_links_lead_to_files(page: Path) -> None:
     for target in re.findall(r"\]\(([^)]+)\)", text_of(page)):
-        if not target.startswith(("https://", "http://")):
-            assert (page.parent / target.partition("#")[0]).exists(), target
+        path, _, anchor = target.partition("#")
+        here = IN_THE_REPOSITORY.sub("", path)
+        if not here.startswith(("https://", "http://")):
+            file = (page.parent if here == path else ROOT) / here
+            assert file.exists() or not here, target
+            if anchor and file.suffix == ".md":
+                assert anchor in anchors(text_of(file)), target
+
+
+IN_THE_REPOSITORY = re.compile(rf"^{HOME}/(?:blob|tree|raw)/HEAD/")
+
+
+def anchors(page: str) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub and mkdocs name them."""
+    headings = re.findall(r"^#+ (.*)$", page, re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_of_the_readme_work_on_a_package_index() -> None:
+    """There are no files beside it there."""
+    targets = re.findall(r"\]\(([^)]+)\)", text_of(README))
+    assert targets
+    assert all(target.startswith("https://") for target in targets)
 
 
 @pytest.mark.parametrize(
@@ -314,14 +353,23 @@ def test_links_lead_to_files(page: Path) -> None:
 )
 def test_paths_named_in_pages_exist(page: Path) -> None:
     text = text_of(page).replace(HOME.removeprefix("https://github.com/"), "")
+    text = re.sub(r"https://(?!github\.com//)\S+", "", text)  # pages of others
     named = re.findall(r"\b(?:onnxtop|sample_models|tests|docs)/[\w./-]*\w(?![\w/]*[<*])", text)
     for path in named:
         assert (ROOT / path).exists(), path
 
 
 def test_every_page_of_docs_is_linked() -> None:
-    linked = set(re.findall(r"\]\((docs/[^)]+)\)", text_of(README)))
-    assert linked == {shown_page(page) for page in DOCS}
+    index = ROOT / "docs" / "index.md"
+    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", text_of(index)))
+    assert linked == {page.name for page in DOCS} - {index.name}
+    assert f"{HOME}/blob/HEAD/docs/index.md" in text_of(README)
+
+
+def test_every_page_of_docs_has_a_place_on_the_site() -> None:
+    settings = text_of(ROOT / "mkdocs.yml")
+    placed = re.findall(r"^ +- .+: ([\w-]+\.md)$", settings[settings.index("\nnav:") :], re.M)
+    assert sorted(placed) == [page.name for page in DOCS]
 
 
 def test_pages_have_no_unfinished_parts() -> None:
@@ -336,7 +384,30 @@ def test_version_is_the_same_everywhere() -> None:
     assert printed("--version").split()[-1] == onnxtop.__version__
     settings = tomllib.loads(text_of(ROOT / "pyproject.toml"))
     assert settings["tool"]["hatch"]["version"]["path"] == "onnxtop/_version.py"
-    assert settings["project"]["urls"]["Homepage"] == HOME
+    for page, line in (("CITATION.cff", r"^version: (.*)$"), ("docs/citing.md", r"^  version = {(.*)},$")):
+        assert re.findall(line, text_of(ROOT / page), re.M) == [onnxtop.__version__]
+
+
+def test_there_is_one_home() -> None:
+    settings = tomllib.loads(text_of(ROOT / "pyproject.toml"))
+    places = settings["project"]["urls"]
+    cited = re.findall(r"^(?:repository-code|url): (.*)$", text_of(ROOT / "CITATION.cff"), re.M)
+    assert cited == [HOME, HOME] == [places["Homepage"], places["Source"]]
+    assert places["Issues"] == f"{HOME}/issues"
+    for page in PAGES:
+        for place in re.findall(r"https://github\.com/[\w.-]*onnxtop[\w./-]*", text_of(page)):
+            assert place.startswith(HOME), page.name
+    for name in ("Documentation", "Changelog"):
+        assert (ROOT / re.sub(r"^(tree|blob)/HEAD/", "", places[name].removeprefix(f"{HOME}/"))).exists(), (
+            name
+        )
+
+
+def test_every_version_of_python_that_is_told_is_allowed() -> None:
+    project = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]
+    told = re.findall(r"Python :: (3\.\d+)", " ".join(project["classifiers"]))
+    assert told == [f"3.{minor}" for minor in range(11, 15)]
+    assert project["requires-python"] == f">={told[0]}"
 
 
 def test_installed_version_is_this_version() -> None:

@@ -5,16 +5,15 @@ import re
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from onnxtop.errors import UsageError
 from onnxtop.execution.options import RunOptions
-from onnxtop.options import AllowExternal, Dims, InputShapes, Option, Peepholes, Seed, check
+from onnxtop.options import AllowExternal, Checked, Dims, InputShapes, Option, Peepholes, Seed
 
 if TYPE_CHECKING:
     from onnxtop.results.report import Settings
 
 
 @dataclass(frozen=True)
-class AuditOptions:
+class AuditOptions(Checked):
     """What to measure and how.
 
     Each option says below what it is. ``onnxtop report --help`` shows the same, but for three: without
@@ -127,16 +126,10 @@ class AuditOptions:
     seed: Seed = 0
     running: RunOptions = field(default_factory=RunOptions)
 
-
-def check_options(options: AuditOptions) -> re.Pattern[str]:
-    """Refuse options that make no sense before any work; return the pattern of the layers shown."""
-    check(options)
-    try:
-        return re.compile(options.layers or "")
-    except re.error as error:
-        raise UsageError(
-            f"wanted a regular expression for layers, found {options.layers!r}: {error}"
-        ) from None
+    @property
+    def shown(self) -> re.Pattern[str]:
+        """The pattern of the layers that are shown."""
+        return re.compile(self.layers or "")
 
 
 def settings_of(options: AuditOptions) -> "Settings":

@@ -22,12 +22,18 @@ class Voice:
     """How much the user wants to hear: errors always, notes with ``-v``, tracebacks with ``-vv``."""
 
     def __init__(self, verbose: int = 0, quiet: bool = False) -> None:
+        self.quiet = quiet
         self.verbose = 0 if quiet else verbose
         self.tracebacks = verbose > 1
 
     def note(self, message: str) -> None:
         """Say what was done."""
         if self.verbose:
+            self.say(message)
+
+    def say(self, message: str) -> None:
+        """Say what whoever did not ask for quiet should know."""
+        if not self.quiet:
             click.echo(f"onnxtop: {visible(message)}", err=True)
 
     def traceback_of(self, error: BaseException) -> None:

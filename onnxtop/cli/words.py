@@ -32,7 +32,7 @@ _DOCUMENTED = (
     "onnxtop.rules.options.CheckOptions",
     "onnxtop.loss.options.ProbeOptions",
     "onnxtop.landscape.options.BarcodeOptions",
-    "onnxtop.comparison.options.CompareOptions",
+    "onnxtop.comparison.options.DiffOptions",
     "onnxtop.tracing.options.TraceOptions",
 )
 """Dataclasses whose docstrings say what their fields and the values of these mean, with all those inside."""
@@ -104,7 +104,7 @@ def _term(group: str, term: Term) -> Entry:
 def _exit_codes() -> Entry:
     lines = [f"{code} {meaning}" for code, meaning in re.findall(r"^  (\d+) +(.*)$", EXIT_CODES, re.M)]
     several = " ".join(EXIT_CODES[EXIT_CODES.index("Several") :].split())
-    parts = {"what": "; ".join(lines), "how": several, "source": "README.md, Formats and exit codes"}
+    parts = {"what": "; ".join(lines), "how": several, "source": "docs/formats.md"}
     return Entry("check", ("exit code", "exit", "code"), "exit code: what a run returns", parts)
 
 

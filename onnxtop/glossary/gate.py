@@ -39,7 +39,7 @@ TERMS = (
         title="a model, or a run, without a weight that was read",
         what="It has no weight tensors, or every one of them was skipped. It has not passed, and has not "
         "failed; a run has nothing to analyse only if that is so of each of its models.",
-        source="README.md, Formats and exit codes",
+        source="docs/formats.md",
         also=("nothing_to_analyse", "no weight tensors"),
     ),
     Term(
@@ -69,7 +69,7 @@ TERMS = (
         name="not reached",
         title="a model that an interrupted run did not come to",
         what="What was done until then is written, and marked as not complete.",
-        source="README.md, Formats and exit codes",
+        source="docs/formats.md",
         also=("not_reached",),
     ),
     Term(
@@ -132,7 +132,7 @@ TERMS = (
         what="terminal and text are for people, markdown for pull requests, json, jsonl and csv for "
         "programs, junit for test reports, sarif for code scanning, github for annotations, svg for "
         "pictures, dot, graphml and mermaid for graphs. The suffix of -o says which, or -f.",
-        source=f"README.md, Formats and exit codes; {_CI}",
+        source=f"docs/formats.md; {_CI}",
         also=(
             *(
                 "terminal",

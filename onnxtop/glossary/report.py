@@ -7,7 +7,7 @@ _DEEP = "docs/deep-graph-persistence.md; Girrbach et al., TMLR 2023 (arXiv 2307.
 _NULL = "docs/null-model.md"
 _READING = "docs/reading-onnx.md"
 _JSON = "onnxtop schema"
-_FIGURES = "README.md, What you see"
+_FIGURES = "docs/reading.md"
 
 TERMS = (
     Term(
@@ -258,7 +258,7 @@ TERMS = (
         name="copy",
         title="a layer that holds the weights of an earlier one",
         what="Transposed or not. It is shown, and left out of the figures of the network.",
-        source="README.md, Limits",
+        source="docs/reading.md, Limits",
         also=("a copy of", "copy_of", "counted there", "copies"),
     ),
     Term(
@@ -281,7 +281,7 @@ TERMS = (
         name="undefined",
         title="a figure that has no value",
         what="A dash in the terminal, null in JSON, an empty cell in CSV; the reason stands beside it.",
-        source="README.md, Formats and exit codes",
+        source="docs/formats.md",
         also=("not defined", "reason", "not measured", "null_reason"),
     ),
     Term(

@@ -16,8 +16,9 @@ from onnxtop.results.function import Function
 from onnxtop.results.graph import LayerGraph
 from onnxtop.results.plain import IF_THERE, built, plain
 from onnxtop.results.run import ModelRun
+from onnxtop.shown import Shown, Tabular
 from onnxtop.statistics.facts import Exchangeability, LayerStatistics
-from onnxtop.topology.facts import LayerRole
+from onnxtop.topology.facts import LayerRole, Place
 
 NOT_ASKED = "topology was not asked for"
 """The reason of every figure of layers that were only read."""
@@ -143,19 +144,6 @@ class BadConstant:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a weight is: ``row`` and ``column`` of its layer's matrix, counted from 0.
-
-    Rows are inputs and columns outputs of the graph that was measured, one group of a convolution after the
-    other; a bias is the row after the last.
-    """
-
-    layer: str
-    row: int
-    column: int
-
-
-@dataclass(frozen=True)
 class NetworkPersistence:
     """Mean of the layers' normalized neural persistence, sum of their totals, and the scale used.
 
@@ -254,8 +242,8 @@ class LayerPersistence:
     diagram: Any = field(default=None, repr=False, compare=False)
 
 
-@dataclass(frozen=True)
-class LayerReport:
+@dataclass(frozen=True, repr=False)
+class LayerReport(Shown):
     """One weighted layer.
 
     ``n_in`` and ``n_out`` count the neurons of the graph that was measured (a convolution has one graph for
@@ -332,8 +320,8 @@ class RulesRun:
     not_run: tuple[NotRun, ...] = ()
 
 
-@dataclass(frozen=True)
-class Report:
+@dataclass(frozen=True, repr=False)
+class Report(Tabular):
     """Everything found in one model.
 
     ``run`` is there only if the model was run by itself, ``loss_probe`` and ``loss_landscape`` only if it was

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from onnxtop.errors import UsageError
+from onnxtop.errors import UsageError, unusable
 from onnxtop.options import Declared, at_least, declared, did_you_mean, number, one_of
 from onnxtop.results.report import Report
 from onnxtop.rules.catalogue import RULES
@@ -102,7 +102,7 @@ def _parsed(path: Path) -> Mapping[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise unusable(error, f"{path}: cannot be read: {error.strerror or error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path}: this is not TOML: {error}") from None
 
@@ -136,6 +136,25 @@ def policy_of(values: Mapping[str, Any], baseline: Report | None = None, unknown
         structure_only=values.get("compare") == "structure",
         unknown=unknown,
     )
+
+
+def values_of(options: CheckOptions) -> dict[str, Any]:
+    """Return what options say as a configuration would that says the same, checked.
+
+    Raises
+    ------
+    UsageError
+        They name a rule or a figure that does not exist, or give one a value that makes no sense.
+    """
+    values = {}
+    for key, checked in KEYS.items():
+        value = getattr(options, key.replace("-", "_"))
+        if value and key != "baseline":
+            try:
+                values[key] = checked(list(value) if isinstance(value, tuple) else value)
+            except UsageError as error:
+                raise UsageError(f"{key.replace('-', '_')}: {error}") from None
+    return values
 
 
 def _rule(name: str, *, prefixes: bool) -> str:
