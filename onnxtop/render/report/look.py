@@ -5,7 +5,8 @@ from dataclasses import replace
 from onnxtop.render import render
 from onnxtop.render.html.parts import Picture, Sheet
 from onnxtop.render.look import Card, Look, full
-from onnxtop.render.report import csv, html_layers
+from onnxtop.render.report import csv
+from onnxtop.render.report.html_cards import card
 from onnxtop.render.report.html_model import view
 from onnxtop.render.text import TIMES, counted, figure
 from onnxtop.results.check import Check
@@ -25,13 +26,14 @@ def _report_line(report: Report, fail_on: str | None = None) -> str:
 
 def _report_card(report: Report, fail_on: str | None = None) -> Card:
     seen = view(report, f"onnxtop-{report.model.sha256[:8]}-", 0, drawn=False, fail_on=fail_on)
+    table = seen.table
     return Card(
         seen.title,
         seen.headline,
         tiles=seen.tiles,
         findings=seen.findings,
-        table=full(Sheet(seen.caption, seen.headings, seen.rows)),
-        foot=seen.foot,
+        table=full(Sheet(table.caption, table.headings, table.rows)) if table else None,
+        foot=table.foot if table else (),
         notes=[*seen.notes, *seen.checked],
     )
 
@@ -44,7 +46,7 @@ def _layer_line(layer: LayerReport) -> str:
 
 
 def _layer_card(layer: LayerReport) -> Card:
-    seen = html_layers.card(layer, "", ())
+    seen = card(layer, "", ())
     pictures = [Picture(caption, drawn) for caption, drawn in seen.pictures]
     return Card(f"{seen.name} {seen.about}", facts=seen.facts, pictures=pictures)
 
