@@ -4,14 +4,24 @@
 
     OnnxtopError                exit code
     ├── UsageError              2  options or configuration that make no sense
-    │   └── MissingLibraryError 2  what was asked for needs a library that is not installed
+    │   ├── MissingLibraryError 2  what was asked for needs a library that is not installed
+    │   └── MissingInputError   2  data, a baseline or a configuration is not there
     ├── ModelError              3  a model could not be analysed
     │   ├── FormatError         3  the file is not an ONNX model, or is cut off
-    │   └── ExternalDataError   3  external weights are missing, cut off or outside the allowed folders
+    │   ├── ExternalDataError   3  external weights are cut off or outside the allowed folders
+    │   │   └── MissingExternalDataError  they are not there
+    │   └── UnreadableError     3  the system does not give the file:
+    │       ├── MissingError    3  it is not there
+    │       ├── FolderError     3  it is a folder
+    │       └── DeniedError     3  it may not be read
     └── NothingToAnalyseError   4  no weight tensors, or a folder without models
 
-A message says what was wanted, what was found and what to do, on one line.
+Each is also of the kind of Python's own that says the same: a usage error is a ValueError, what is not there
+a FileNotFoundError, and so on. A message says what was wanted, what was found and what to do, on one line.
 """
+
+import contextlib
+from collections.abc import Iterator
 
 
 class OnnxtopError(Exception):
@@ -40,6 +50,10 @@ class MissingLibraryError(UsageError, ImportError):
         return cls(f"wanted {name}, found it missing; install it: pip install {install}")
 
 
+class MissingInputError(UsageError, FileNotFoundError):
+    """A file beside the model is not there: data, a baseline, a configuration."""
+
+
 class ModelError(OnnxtopError):
     """A model could not be analysed."""
 
@@ -54,7 +68,60 @@ class ExternalDataError(ModelError):
     """External weights are missing, cut off, or outside the folders that may be read."""
 
 
+class MissingExternalDataError(ExternalDataError, FileNotFoundError):
+    """The file of external weights is not there."""
+
+
+class UnreadableError(ModelError, OSError):
+    """The system does not give the file of a model."""
+
+
+class MissingError(UnreadableError, FileNotFoundError):
+    """The file of a model is not there."""
+
+
+class FolderError(UnreadableError, IsADirectoryError):
+    """A folder stands where a model was wanted."""
+
+
+class DeniedError(UnreadableError, PermissionError):
+    """The file of a model may not be read."""
+
+
 class NothingToAnalyseError(OnnxtopError):
     """There are no weight tensors in the model, or no models in the folder."""
 
     exit_code = 4
+
+
+_UNREADABLE = {
+    FileNotFoundError: MissingError,
+    IsADirectoryError: FolderError,
+    PermissionError: DeniedError,
+}
+
+
+def unreadable(error: OSError) -> UnreadableError:
+    """Return the error that says of a model what the system's own says of its file.
+
+    >>> raise unreadable(FileNotFoundError(2, "No such file or directory"))
+    Traceback (most recent call last):
+    onnxtop.errors.MissingError: wanted an ONNX file, found none to read: No such file or directory; ...
+    """
+    kind = _UNREADABLE.get(type(error), UnreadableError)
+    return kind(f"wanted an ONNX file, found none to read: {error.strerror}; check the path")
+
+
+@contextlib.contextmanager
+def named(name: str, role: str = "") -> Iterator[None]:
+    """Say of which model an error is, once, and what the model is there for.
+
+    >>> with named("a.onnx"):
+    ...     raise FormatError("wanted an ONNX model")
+    Traceback (most recent call last):
+    onnxtop.errors.FormatError: a.onnx: wanted an ONNX model
+    """
+    try:
+        yield
+    except OnnxtopError as error:
+        raise type(error)(f"{role}{name}: {str(error).removeprefix(f'{name}: ')}") from error

@@ -11,12 +11,16 @@ keys of the configuration file, the settings that are shown and the checks are m
 module nor one that declares options imports anything heavy, so that help is quick.
 """
 
+import collections
 import dataclasses
 import difflib
+import functools
 import math
+import os
+import re
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
@@ -91,7 +95,7 @@ class Declared:
         return float in _members(self.kind) and self.option.least is None
 
     def checked(self, value: Any) -> Any:
-        """Return a value if the option can have it; a number as it is meant.
+        """Return a value as it is meant if the option can have it: numbers of one type, lists as tuples.
 
         Raises
         ------
@@ -104,11 +108,13 @@ class Declared:
             return _measure(value, self.choices, self.option.endless)
         if self.choices:
             return one_of(value, self.choices)
-        if self.kind is bool:
-            return _switch(value)
         if self.kind in (int, float) and self.option.least is not None:
             return at_least(value, self.option.least, whole=self.kind is int)
-        return value
+        if self.option.form == "pattern":
+            return pattern(value)
+        if self.kind is str and self.option.form == "file" and isinstance(value, os.PathLike):
+            return os.fspath(value)
+        return _of_kind(self.kind, value)
 
     def read(self, value: Any) -> Any:
         """Return what a value means in the configuration file or on the command line.
@@ -127,7 +133,48 @@ class Declared:
         return self.checked(value)
 
 
+class Checked:
+    """What dataclasses of options inherit: one with a value that makes no sense cannot be made."""
+
+    def __post_init__(self) -> None:
+        """Check every field, and keep its value as it is meant.
+
+        Raises
+        ------
+        UsageError
+            An option cannot have its value.
+        """
+        for each in fields_of(self):
+            try:
+                value = each.checked(each.default)
+            except UsageError as error:
+                raise UsageError(f"{each.name}: {error}") from None
+            object.__setattr__(self, each.name, value)
+
+
 Options = TypeVar("Options", bound=Any)
+
+
+def fields_of(options: Any) -> Iterator[Declared]:
+    """Yield the fields of a dataclass of options, or of an instance whose values are the defaults."""
+    values = options() if isinstance(options, type) else options
+    kind: type = type(values)
+    for name, hint in _hints(kind).items():
+        option = next((mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Option)), PLAIN)
+        members = _members(hint.__origin__ if typing.get_origin(hint) is Annotated else hint)
+        rest = tuple(each for each in members if each is not types.NoneType)
+        whole = rest[0] if len(rest) == 1 else typing.Union[rest]  # noqa: UP007 (of a tuple)
+        yield Declared(name, whole, len(rest) < len(members), getattr(values, name), option)
+
+
+PLAIN = Option("")
+"""What is said of a field that is set from Python alone."""
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return {each.name: hints[each.name] for each in dataclasses.fields(kind)}
 
 
 def declared(options: Any) -> dict[str, Declared]:
@@ -135,20 +182,12 @@ def declared(options: Any) -> dict[str, Declared]:
 
     Options of fields that are such dataclasses themselves stand among them, each by its own name.
     """
-    values = options() if isinstance(options, type) else options
     found: dict[str, Declared] = {}
-    hints = typing.get_type_hints(type(values), include_extras=True)
-    for name, hint in ((each.name, hints[each.name]) for each in dataclasses.fields(values)):
-        default = getattr(values, name)
-        marks = getattr(hint, "__metadata__", ())
-        if option := next((mark for mark in marks if isinstance(mark, Option)), None):
-            members = _members(hint.__origin__)
-            optional = type(None) in members
-            found[name] = Declared(
-                name, members[0] if optional else hint.__origin__, optional, default, option
-            )
-        elif dataclasses.is_dataclass(default):
-            found |= declared(default)
+    for each in fields_of(options):
+        if each.option is not PLAIN:
+            found[each.name] = each
+        elif dataclasses.is_dataclass(each.default):
+            found |= declared(each.default)
     return found
 
 
@@ -163,19 +202,42 @@ def with_values(options: Options, values: Mapping[str, Any]) -> Options:
     return dataclasses.replace(options, **own)
 
 
-def check(options: Any) -> None:
-    """Refuse values that make no sense.
+def keywords(kind: type) -> dict[str, Any]:
+    """Return the types of all options of a dataclass by the names that they have as keywords.
+
+    Those of its parts are among them, but for a name that two parts have: there the part itself is given.
+    """
+    own = _hints(kind)
+    parts = [
+        keywords(hint) for hint in own.values() if isinstance(hint, type) and dataclasses.is_dataclass(hint)
+    ]
+    times = collections.Counter(name for part in parts for name in part)
+    return own | {
+        name: hint for part in parts for name, hint in part.items() if times[name] == 1 and name not in own
+    }
+
+
+def asked(kind: type[Options], options: Options | None, changes: Mapping[str, Any]) -> Options:
+    """Return what a function was told: options as an object, or some of them as keywords, never both.
 
     Raises
     ------
     UsageError
-        An option cannot have its value.
+        Both, an object of another kind, an option that does not exist, or a value that makes no sense.
     """
-    for name, each in declared(options).items():
-        try:
-            each.checked(each.default)
-        except UsageError as error:
-            raise UsageError(f"{name}: {error}") from None
+    if options is None:
+        known = keywords(kind)
+        if unknown := next((name for name in changes if name not in known), None):
+            raise UsageError(f"there is no option {unknown!r}{did_you_mean(unknown, sorted(known))}")
+        made: Options = with_values(kind(), changes)
+        return made
+    if not isinstance(options, kind):
+        raise UsageError(f"wanted options of the kind {kind.__name__}, found {options!r:.60}")
+    if changes:
+        raise UsageError(
+            f"wanted {kind.__name__} or keywords, found both: put {', '.join(changes)} into the options"
+        )
+    return options
 
 
 def _members(kind: Any) -> tuple[Any, ...]:
@@ -208,6 +270,15 @@ def one_of(value: Any, choices: Iterable[str]) -> str:
     return value
 
 
+def pattern(value: Any) -> str:
+    """Return a regular expression that compiles."""
+    try:
+        re.compile(value)
+    except (re.error, OverflowError, RecursionError, TypeError) as error:
+        raise UsageError(f"wanted a regular expression, found {value!r}: {error}") from None
+    return str(value)
+
+
 def number(value: Any) -> Any:
     """Return a finite number."""
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
@@ -221,7 +292,7 @@ def at_least(value: Any, least: int, *, whole: bool = False) -> Any:
         raise UsageError(f"wanted a whole number of at least {least}, found {value!r}")
     if number(value) < least:
         raise UsageError(f"wanted a number of at least {least}, found {value!r}")
-    return value if whole else float(value)
+    return int(value) if whole else float(value)
 
 
 def above_zero(value: Any) -> float:
@@ -243,6 +314,36 @@ def _switch(value: Any) -> bool:
     if not isinstance(value, bool):
         raise UsageError(f"wanted true or false, found {value!r}")
     return value
+
+
+def _of_kind(kind: Any, value: Any) -> Any:
+    """Return a value of an annotated type, lists as tuples."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if kind is bool:
+        return _switch(value)
+    if kind is float:
+        return float(number(value))
+    if origin is Literal:
+        return one_of(value, inner)
+    if origin is tuple and isinstance(value, list | tuple):
+        same = inner[1:] == (...,)
+        kinds = inner[:1] * len(value) if same else inner
+        if len(kinds) == len(value):
+            return tuple(_of_kind(each, item) for each, item in zip(kinds, value, strict=True))
+    if origin is collections.abc.Mapping and isinstance(value, Mapping):
+        return {_of_kind(inner[0], name): _of_kind(inner[1], item) for name, item in value.items()}
+    if kind is int and not isinstance(value, bool) and isinstance(value, Integral):
+        return int(value)
+    plain = [each for each in _members(kind) if isinstance(each, type) and each is not int]
+    if kind is Any or isinstance(value, tuple(plain)):
+        return value
+    if int in _members(kind) and kind is not int:
+        return _of_kind(int, value)
+    raise UsageError(f"wanted {_SHOWN.get(origin or kind, getattr(kind, '__name__', kind))}, found {value!r}")
+
+
+_SHOWN = {int: "a whole number", str: "a text", tuple: "a list", collections.abc.Mapping: "a mapping"}
+"""What types are called in a message."""
 
 
 # Options that several questions share.

@@ -250,6 +250,11 @@ def labels(format_name: str, text: str) -> Iterator[str]:
         yield from re.findall(r"^- ([\w ]+):", text, re.M)
         for head in re.findall(r"^(.*)\n\|:?-", text, re.M):
             yield from filter(None, (cell.strip() for cell in head.strip("|").split("|")))
+    elif format_name == "html":
+        body = text[text.index("<main") : text.index("</main>")]
+        for label in re.findall(r"<(?:th|dt)\b[^>]*>(.*?)</(?:th|dt)>", body):
+            if "<bdi>" not in label and not re.search(r"\d", plain := re.sub(r"<[^>]*>", "", label)):
+                yield html.unescape(plain)
     yield from re.findall(r"\b[A-Z]{2,}(?:[ -][A-Za-z]{4,})*\b", shown(format_name, text))
 
 

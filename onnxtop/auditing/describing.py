@@ -1,7 +1,6 @@
 """What a model file is, what of it was read, and what was measured of each layer, in the report's words."""
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 
@@ -52,13 +51,11 @@ def coverage_of(counts: Account, found: Sequence[Layer | Skipped]) -> Coverage:
     )
 
 
-def model_info(
-    path: str | os.PathLike[str], model: Model, coverage: Coverage, function: Function | None
-) -> ModelInfo:
+def model_info(model: Model, coverage: Coverage, function: Function | None) -> ModelInfo:
     """Say what the file is."""
     return ModelInfo(
-        path=os.fspath(path),
-        sha256=model.sha256(),
+        path=model.file.name,
+        sha256=model.file.sha256(),
         bytes=model.byte_count,
         producer=model.producer,
         ir_version=model.proto.ir_version,
@@ -87,15 +84,17 @@ def _port(declared: Declared) -> Port:
 
 def layer_report(
     measured: Measured,
-    figures: neural_persistence.LayerPersistence | None,
+    figures: neural_persistence.MatrixPersistence | None,
     nulls: NullModels,
     copy_of: str | None,
     role: LayerRole | None,
     details: Callable[[Glance, Diagram, Band | None], LayerDetails],
+    *,
+    diagrams: bool,
 ) -> LayerReport:
     """Complete a layer's row by what depends on the network: its scale, its other layers, its ways.
 
-    ``details`` makes its details, where they were asked for.
+    ``details`` makes its details, where they were asked for; ``diagrams`` says whether to keep the diagram.
     """
     structure, forest = measured.structure, measured.forest
     diagram = figures.diagram if figures else NO_DIAGRAM
@@ -114,6 +113,7 @@ def layer_report(
             excess_share=null.excess_share,
             draws=null.draws,
             reason=measured.reason or (figures.reason if figures else None) or null.reason or left_out,
+            diagram=diagram if diagrams else None,
         ),
         deep_graph_persistence=role,
         copy_of=copy_of,
@@ -129,7 +129,7 @@ def _exchangeability(structure: Structure, z: float | None) -> Exchangeability:
 
 
 def _null_figures(
-    measured: Measured, figures: neural_persistence.LayerPersistence | None, nulls: NullModels
+    measured: Measured, figures: neural_persistence.MatrixPersistence | None, nulls: NullModels
 ) -> NullFigures:
     """Compare a layer's neural persistence with its null model."""
     if measured.structure is None or figures is None:
@@ -144,7 +144,7 @@ def _null_figures(
     )
 
 
-def _variance(measured: Measured, figures: neural_persistence.LayerPersistence | None) -> float | None:
+def _variance(measured: Measured, figures: neural_persistence.MatrixPersistence | None) -> float | None:
     """Return the variance of |w| in units of the scale, None where it is not defined."""
     spread = measured.spread
     if spread is None or figures is None or not figures.scale > 0:

@@ -112,6 +112,7 @@ def measure(
         connectivity=_connectivity(connected),
         notes=connected.notes,
         reason=chosen.reason,
+        diagram=chosen.diagram if options.diagrams else None,
     )
     return DeepGraph(figures, cut_off, _roles(connected, chosen), chosen.diagram)
 
@@ -180,7 +181,7 @@ def _dead(connected: Connectivity, kind: str, vertices: NDArray[np.intp]) -> tup
     return tuple(name for name, ids in found.items() if ids.size and np.isin(ids, vertices).all())
 
 
-def _roles(connected: Connectivity, measured: dgp.DeepGraphPersistence) -> dict[str, LayerRole]:
+def _roles(connected: Connectivity, measured: dgp.DeepPersistence) -> dict[str, LayerRole]:
     """Return the role of each layer, of the first use where a weight is used transposed as well."""
     pairs = zip(connected.graph.layers, measured.layers, strict=True)
     return {layer.name: role for layer, role in reversed(list(pairs)) if role is not None}

@@ -5,21 +5,20 @@ import re
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from onnxtop.errors import UsageError
 from onnxtop.execution.options import RunOptions
-from onnxtop.options import AllowExternal, Dims, InputShapes, Option, Peepholes, Seed, check
+from onnxtop.options import AllowExternal, Checked, Dims, InputShapes, Option, Peepholes, Seed
 
 if TYPE_CHECKING:
     from onnxtop.results.report import Settings
 
 
 @dataclass(frozen=True)
-class AuditOptions:
+class AuditOptions(Checked):
     """What to measure and how.
 
-    Each option says below what it is. ``onnxtop report --help`` shows the same, but for two: without
+    Each option says below what it is. ``onnxtop report --help`` shows the same, but for three: without
     ``topology`` the layers are only read, and every figure is None; with ``normal`` the whole is written in
-    one normal form as well, for a baseline.
+    one normal form as well, for a baseline; without ``diagrams`` those are not kept once they are measured.
 
     Notes
     -----
@@ -96,6 +95,7 @@ class AuditOptions:
     ] = 0
     topology: bool = True
     normal: bool = False
+    diagrams: bool = True
     count_fixed: Annotated[
         bool, Option("Count layers that were probably not trained in network figures.", in_file=True)
     ] = False
@@ -126,16 +126,10 @@ class AuditOptions:
     seed: Seed = 0
     running: RunOptions = field(default_factory=RunOptions)
 
-
-def check_options(options: AuditOptions) -> re.Pattern[str]:
-    """Refuse options that make no sense before any work; return the pattern of the layers shown."""
-    check(options)
-    try:
-        return re.compile(options.layers or "")
-    except re.error as error:
-        raise UsageError(
-            f"wanted a regular expression for layers, found {options.layers!r}: {error}"
-        ) from None
+    @property
+    def shown(self) -> re.Pattern[str]:
+        """The pattern of the layers that are shown."""
+        return re.compile(self.layers or "")
 
 
 def settings_of(options: AuditOptions) -> "Settings":

@@ -1,10 +1,9 @@
 """The whole story of an audit on one page: read a model, measure its layers, report."""
 
-import os
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 
@@ -13,17 +12,18 @@ from onnxtop.auditing import network
 from onnxtop.auditing.constants import bad_constants, moved_normalisation
 from onnxtop.auditing.describing import coverage_of, function_of, layer_report, model_info
 from onnxtop.auditing.details import Neurons, details_of
+from onnxtop.auditing.keywords import AuditKeywords
 from onnxtop.auditing.layer_graph import describe
 from onnxtop.auditing.layers import Measured, Memory, Progress, measure_layers
-from onnxtop.auditing.options import AuditOptions, check_options, settings_of
+from onnxtop.auditing.options import AuditOptions, settings_of
 from onnxtop.network import Blocks
-from onnxtop.options import declared
+from onnxtop.options import asked, declared
 from onnxtop.reader.account import Account, account
 from onnxtop.reader.connectivity import Connectivity
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import find_layers
-from onnxtop.reader.model import Model, load
+from onnxtop.reader.model import Model, ModelSource, load
 from onnxtop.reader.skeleton import check_sizes
 from onnxtop.results.envelope import Head
 from onnxtop.results.function import Function
@@ -34,7 +34,6 @@ from onnxtop.results.report import (
     DeepGraphPersistence,
     Network,
     NetworkPersistence,
-    Place,
     Report,
     ToolInfo,
 )
@@ -53,24 +52,28 @@ _TOOL = ToolInfo("onnxtop", __version__, ALGORITHMS)
 
 
 def audit(
-    path: str | os.PathLike[str],
+    model: ModelSource,
     options: AuditOptions | None = None,
     *,
     policy: Policy | None = None,
     progress: Progress | None = None,
+    **changes: Unpack[AuditKeywords],
 ) -> Report:
-    """Audit one ONNX file.
+    """Audit one ONNX model.
 
     Parameters
     ----------
-    path
-        The file.
+    model
+        Its path, its bytes, a binary file object, or a ModelProto. What is in memory has no folder: name that
+        of its external weights with ``allow_external``.
     options
         What to measure and how; the papers' definitions by default.
     policy
         Which rules run, and what they are judged by; all of them, without a baseline, by default.
     progress
         Called after each layer.
+    **changes
+        Or single options as keywords, see `AuditOptions`: ``convention="tree"``, ``execute=True``.
 
     Returns
     -------
@@ -80,19 +83,20 @@ def audit(
 
     Raises
     ------
-    onnxtop.errors.UsageError
+    onnxtop.UsageError
         Options that make no sense, or do not fit the model.
-    onnxtop.errors.ModelError
-        The file cannot be read, is not an ONNX model, or its external data is missing or unsafe.
+    onnxtop.ModelError
+        The file cannot be read, is not an ONNX model, or its external data is missing or unsafe. Where there
+        is no file it is a FileNotFoundError too.
 
     Examples
     --------
     ::
 
-        report = onnxtop.audit("model.onnx")
+        report = onnxtop.audit("model.onnx", convention="tree")
         report.network.neural_persistence.mean_normalized
     """
-    return audited(path, options, policy=policy, progress=progress).report
+    return audited(model, asked(AuditOptions, options, changes), policy=policy, progress=progress).report
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +110,7 @@ class Audited:
     model: Model
     layers: Sequence[Layer]
     measured: Sequence[Measured]
-    figures: neural_persistence.NetworkPersistence
+    figures: neural_persistence.NeuralPersistence
     options: AuditOptions
 
     def mean(self, scale: Literal["global", "layer"]) -> float | None:
@@ -123,17 +127,16 @@ def head_of(options: AuditOptions) -> Head:
 
 @np.errstate(invalid="ignore")  # NaN of the kind that signals: a finding, and no concern of NumPy's
 def audited(
-    path: str | os.PathLike[str],
+    source: ModelSource,
     options: AuditOptions | None = None,
     *,
     policy: Policy | None = None,
     progress: Progress | None = None,
     memory: Memory | None = None,
 ) -> Audited:
-    """Audit one ONNX file as `audit` does, and keep its layers; the audits of a series share a memory."""
+    """Audit one ONNX model as `audit` does, and keep its layers; the audits of a series share a memory."""
     options = options or AuditOptions()
-    shown = check_options(options)
-    model = load(os.fspath(path), allow_external=options.allow_external)
+    model = load(source, allow_external=options.allow_external)
     check_sizes(model, options.input_shapes, options.dims)
     constants = Constants(model)
     found = find_layers(model, constants, peepholes=options.peepholes)
@@ -150,12 +153,12 @@ def audited(
     figures["network"] = replace(figures["network"], moved=moved_normalisation(constants, counts))
     report = Report(
         tool=_TOOL,
-        model=model_info(path, model, coverage, _function(model, counts, options)),
+        model=model_info(model, coverage, _function(model, counts, options)),
         settings=settings_of(options),
         coverage=coverage,
         constants=bad_constants(model, constants, found, counts),
         run=_run(model, options),
-        graph=describe(os.fspath(path), connected, found) if options.details and connected else None,
+        graph=describe(model.file.name, connected, found) if options.details and connected else None,
         **figures,
     )
     flags = {name: each.flag for name, each in declared(AuditOptions).items()}
@@ -163,8 +166,8 @@ def audited(
     report = replace(
         report,
         **_on_data(model, options),
-        layers=tuple(layer for layer in report.layers if shown.search(layer.name)),
-        findings=tuple(f for f in report.findings if f.layer is None or shown.search(f.layer)),
+        layers=tuple(layer for layer in report.layers if options.shown.search(layer.name)),
+        findings=tuple(f for f in report.findings if f.layer is None or options.shown.search(f.layer)),
     )
     return Audited(report, model, layers, measured, persistence, options)
 
@@ -175,7 +178,7 @@ def _function(model: Model, counts: Account, options: AuditOptions) -> Function 
 
 def _persistence(
     measured: Sequence[Measured], copies: Container[str], options: AuditOptions
-) -> neural_persistence.NetworkPersistence:
+) -> neural_persistence.NeuralPersistence:
     return neural_persistence.network_persistence(
         {item.row.name: item.forest for item in measured if item.forest is not None},
         scale=options.scale,
@@ -189,7 +192,7 @@ def _persistence(
 def _figures(
     measured: Sequence[Measured],
     copies: Mapping[str, str],
-    figures: neural_persistence.NetworkPersistence,
+    figures: neural_persistence.NeuralPersistence,
     connected: Connectivity | None,
     nulls: NullModels,
     options: AuditOptions,
@@ -201,8 +204,13 @@ def _figures(
     neurons = Neurons(connected, whole.diagram)
     rows = (
         layer_report(
-            *(item, figures.layers.get(name), nulls, copies.get(name), whole.roles.get(name)),
-            details=partial(details_of, number, neurons),
+            item,
+            figures.layers.get(name),
+            nulls,
+            copies.get(name),
+            whole.roles.get(name),
+            partial(details_of, number, neurons),
+            diagrams=options.diagrams,
         )
         for number, item in enumerate(measured)
         for name in (item.row.name,)
@@ -229,7 +237,7 @@ def _on_data(model: Model, options: AuditOptions) -> dict[str, Any]:
         return {}
     from onnxtop.landscape.story import loss_barcode  # loads onnxruntime
     from onnxtop.loss.options import ProbeOptions
-    from onnxtop.loss.summary import probe_summary
+    from onnxtop.loss.summary import probe
 
     quick = ProbeOptions(
         profile=False,
@@ -238,7 +246,7 @@ def _on_data(model: Model, options: AuditOptions) -> dict[str, Any]:
         seed=options.seed,
         output=options.outputs[0] if options.outputs else None,
     )
-    found = {"loss_probe": probe_summary(model, options.data, quick).to_dict()}
+    found = {"loss_probe": probe(model, options.data, quick).to_dict()}
     if options.minima:
         landscape = loss_barcode(model, options.data, minima=options.minima, seed=options.seed)
         found["loss_landscape"] = landscape.to_dict()
@@ -265,7 +273,7 @@ def _counting(measured: Sequence[Measured], copies: Container[str], options: Aud
 def _network(
     measured: Sequence[Measured],
     copies: Mapping[str, str],
-    figures: neural_persistence.NetworkPersistence,
+    figures: neural_persistence.NeuralPersistence,
     whole: network.DeepGraph,
     options: AuditOptions,
 ) -> Network:
@@ -287,7 +295,7 @@ def _network(
             mean_normalized=finite_or_none(figures.mean_normalized),
             total=finite_or_none(figures.total),
             scale=finite_or_none(figures.scale),
-            largest=Place(*figures.largest) if figures.largest else None,
+            largest=figures.largest,
             reason=reason,
         ),
         whole.figures,

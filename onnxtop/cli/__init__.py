@@ -18,6 +18,7 @@ VERBS = {
     "report": ("onnxtop.cli.report", "Neural persistence of every layer of a model."),
     "layers": ("onnxtop.cli.layers", "List the weighted layers of a model, without topology."),
     "graph": ("onnxtop.cli.graph", "Show which layer of a model feeds which."),
+    "plot": ("onnxtop.cli.plot", "Draw layers, diagrams, bars, weights or the graph of layers."),
     "check": ("onnxtop.cli.check", "Judge models by rules, thresholds and a baseline: the CI gate."),
     "diff": ("onnxtop.cli.diff", "Tell whether two models are one function, and what changed."),
     "trace": ("onnxtop.cli.trace", "How training got there, checkpoint by checkpoint, and when to stop."),

@@ -50,7 +50,7 @@ def analyse(
     run.progress.wait()
     results: list[Result] = []
     shown = run.rendering(fail_on, head_of(options), details=options.details)
-    options = replace(options, details=options.details or run.draws_details)
+    options = replace(options, details=options.details or run.draws_details, diagrams=False)
     for result in attempts(
         run, models, lambda path: audit(path, options, policy=policy(path), progress=run.progress)
     ):

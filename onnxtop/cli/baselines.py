@@ -12,7 +12,6 @@ from onnxtop.cli.progress import ProgressLine
 from onnxtop.errors import OnnxtopError, UsageError
 
 if TYPE_CHECKING:
-    from onnxtop.results.report import Report
     from onnxtop.rules.rule import Policy
 
 
@@ -73,7 +72,7 @@ class _Earlier:
 
     def policy(self, model: str, n_models: int) -> "Policy":
         """Return the policy of a model: with the report on the earlier one, and the verdict on the two."""
-        from onnxtop.comparison.story import verdict
+        from onnxtop.comparison.gate import against
         from onnxtop.rules.baseline import counterpart
         from onnxtop.rules.policy import policy_of
 
@@ -81,33 +80,4 @@ class _Earlier:
         earlier = counterpart(model, self.models, n_models, self.path)
         if earlier is None:
             return replace(plain, unknown=f"{self.path} has no model of this name")
-        policy = replace(plain, baseline=self._report(earlier, plain))
-        if policy.structure_only:
-            return policy
-        return replace(policy, verdict=verdict(earlier, model, self._compared(plain), progress=self.progress))
-
-    def _report(self, earlier: str, policy: "Policy") -> "Report":
-        from onnxtop.auditing.story import audit
-
-        whole = replace(self.options, layers=None, data=None)
-        try:
-            return audit(earlier, whole, policy=policy, progress=self.progress)
-        except OnnxtopError as error:
-            message = str(error).removeprefix(f"{earlier}: ")
-            raise type(error)(f"baseline {earlier}: {message}") from error
-
-    def _compared(self, policy: "Policy") -> Any:
-        from onnxtop.comparison.options import CompareOptions
-        from onnxtop.results.diff import DiffSettings
-
-        return CompareOptions(
-            settings=DiffSettings(
-                tolerance=policy.tolerance("constants"),
-                np_tolerance=policy.tolerance("np.normalized"),
-                seed=self.options.seed,
-            ),
-            allow_external=self.options.allow_external,
-            peepholes=self.options.peepholes,
-            input_shapes=self.options.input_shapes,
-            dims=self.options.dims,
-        )
+        return against(earlier, model, plain, self.options, self.progress)

@@ -22,12 +22,19 @@ from onnxtop.options import with_values
 from onnxtop.results.outcome import INTERRUPTED, code_of, exit_code
 from onnxtop.rules.options import CheckOptions
 
-_JUDGING = ("fail_on", "baseline", "compare", "write_baseline", "select", "ignore")
+_JUDGED_BY = ("fail_on", "baseline", "compare")
 
 
 @click.command("check", cls=Verb, result="check", epilog=EXIT_CODES)
 @click.argument("models", metavar="MODEL...", nargs=-1)
-@options_of(CheckOptions, *_JUDGING)
+@options_of(CheckOptions, *_JUDGED_BY)
+@click.option(
+    "--write-baseline",
+    type=click.Path(),
+    metavar="FILE",
+    help="Write the reports as a baseline, whatever was found.",
+)
+@options_of(CheckOptions, "select", "ignore")
 @config_option(use_configuration)
 @click.option("--show-settings", is_flag=True, help="Print every setting and where it comes from, and stop.")
 @click.option(
@@ -37,7 +44,14 @@ _JUDGING = ("fail_on", "baseline", "compare", "write_baseline", "select", "ignor
 )
 @options_of(AuditOptions, *READ, *MEASURED)
 @options_of(RunOptions)
-def command(run: Run, models: tuple[str, ...], show_settings: bool, skip_strays: bool, **options: Any) -> int:
+def command(
+    run: Run,
+    models: tuple[str, ...],
+    write_baseline: str | None,
+    show_settings: bool,
+    skip_strays: bool,
+    **options: Any,
+) -> int:
     """Judge models by rules, thresholds and a baseline: the CI gate.
 
     MODEL is an ONNX file, a folder (every *.onnx below it) or a pattern; a file of external data stands for
@@ -56,7 +70,7 @@ def command(run: Run, models: tuple[str, ...], show_settings: bool, skip_strays:
         if not models:
             return 0  # a commit that changed no model
     measured = with_values(AuditOptions(), options)
-    return _judge(run, models, settings.values, measured, options["write_baseline"])
+    return _judge(run, models, settings.values, measured, write_baseline)
 
 
 def _judge(

@@ -8,8 +8,8 @@ from onnxtop.cli.analysis import readable
 from onnxtop.cli.models import one_model
 from onnxtop.cli.options import options_of
 from onnxtop.cli.verb import Run, Verb
-from onnxtop.comparison.options import CompareOptions
-from onnxtop.options import check, with_values
+from onnxtop.comparison.options import DiffOptions
+from onnxtop.options import with_values
 
 EXIT_CODES = """\b
 Exit codes:
@@ -25,7 +25,7 @@ Exit codes:
 @click.command("diff", cls=Verb, result="diff", epilog=EXIT_CODES)
 @click.argument("old", metavar="OLD")
 @click.argument("new", metavar="NEW")
-@options_of(CompareOptions)
+@options_of(DiffOptions)
 def command(run: Run, old: str, new: str, **options: Any) -> int:
     """Tell whether two models are one function, and what changed.
 
@@ -34,13 +34,12 @@ def command(run: Run, old: str, new: str, **options: Any) -> int:
     --run or --data both models are run on the same inputs, which decides what the graphs leave open.
     """
     before, after = one_model(old), one_model(new)
-    compared = with_values(CompareOptions(), options)
-    check(compared)
+    compared = with_values(DiffOptions(), options)
     data = compared.running.samples
     run.check((before, after, *([data] if data else [])))
-    from onnxtop.comparison.story import compare  # loads numpy and onnx: not for help
+    from onnxtop.comparison.story import diff  # loads numpy and onnx: not for help
 
     with run.whole(), readable(f"{before}, {after}", "compare these models"):
-        diff = compare(before, after, compared, progress=run.progress)
-    run.write(diff)
-    return int(diff.changed)
+        found = diff(before, after, compared, progress=run.progress)
+    run.write(found)
+    return int(found.changed)

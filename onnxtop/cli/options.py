@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from onnxtop.cli.completion import RuleName
 from onnxtop.errors import UsageError
 from onnxtop.options import Declared, declared
-from onnxtop.render import RENDERERS, suffixes
+from onnxtop.render import formats_of, suffixes
 from onnxtop.render.text import number
 
 Callback: TypeAlias = Callable[[click.Context, click.Parameter, Any], Any]
@@ -214,7 +214,7 @@ def config_option(callback: Callback) -> Callable[[Function], Function]:
 
 def output_options(result: str) -> list[click.Option]:
     """Return the options of formats and files for a kind of result; see ``onnxtop.cli.outputs``."""
-    formats = list(RENDERERS[result])
+    formats = formats_of(result)
     options = [
         click.Option(
             ["-f", "--format", "formats"],

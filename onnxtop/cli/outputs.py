@@ -18,7 +18,7 @@ import click
 
 from onnxtop.cli.interrupt import UNFINISHED
 from onnxtop.errors import UsageError
-from onnxtop.render import RENDERERS, STREAMED, RenderOptions, render, suffixes
+from onnxtop.render import STREAMED, RenderOptions, formats_of, render, suffixes
 
 STDOUT = "-"
 """What stands for stdout in the place of a file, as everywhere."""
@@ -58,12 +58,12 @@ def pair(events: Iterable[tuple[str, str]], result: str, hint: str = "") -> list
     outputs = [replace(output, path=None) if output.path == STDOUT else output for output in outputs]
     if sum(output.path is None for output in outputs) > 1:
         raise click.UsageError("only one format can go to stdout: give the others a file with -o")
-    return outputs or [Output(next(iter(RENDERERS[result])))]
+    return outputs or [Output(formats_of(result)[0])]
 
 
 def _by_suffix(path: str, result: str, hint: str) -> str:
     if path == STDOUT:
-        return next(iter(RENDERERS[result]))
+        return formats_of(result)[0]
     suffix, known = Path(path).suffix.lower(), suffixes(result)
     if suffix not in known:
         raise click.UsageError(

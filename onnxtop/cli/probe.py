@@ -104,9 +104,9 @@ def _work(run: Run, data: str, options: ProbeOptions) -> Callable[[str], Probed]
     def work(path: str) -> Probed:
         model = load(path, allow_external=options.allow_external)
         try:
-            result = summary.probe_summary(model, data, options, run.progress)
+            result = summary.probe(model, data, options, progress=run.progress)
         except MemoryError:
             raise ModelError("there is not enough memory; give a smaller --batch-size") from None
-        return Probed(path, model.sha256(), model.byte_count, result)
+        return Probed(path, model.file.sha256(), model.byte_count, result)
 
     return work

@@ -32,7 +32,7 @@ _DOCUMENTED = (
     "onnxtop.rules.options.CheckOptions",
     "onnxtop.loss.options.ProbeOptions",
     "onnxtop.landscape.options.BarcodeOptions",
-    "onnxtop.comparison.options.CompareOptions",
+    "onnxtop.comparison.options.DiffOptions",
     "onnxtop.tracing.options.TraceOptions",
 )
 """Dataclasses whose docstrings say what their fields and the values of these mean, with all those inside."""

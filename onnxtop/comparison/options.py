@@ -1,14 +1,16 @@
-"""What may be asked of a comparison."""
+"""What may be asked of a comparison, and of a check, which may have one in it."""
 
 from dataclasses import dataclass, field
 
+from onnxtop.auditing.options import AuditOptions
 from onnxtop.execution.options import RunOptions
-from onnxtop.options import AllowExternal, Dims, InputShapes, Peepholes
+from onnxtop.options import AllowExternal, Checked, Dims, InputShapes, Peepholes
 from onnxtop.results.diff import DiffSettings
+from onnxtop.rules.options import CheckOptions
 
 
 @dataclass(frozen=True)
-class CompareOptions:
+class DiffOptions(Checked):
     """How two models are compared: what counts as changed, and how both are read, measured and run."""
 
     settings: DiffSettings = field(default_factory=DiffSettings)
@@ -17,3 +19,10 @@ class CompareOptions:
     input_shapes: InputShapes = field(default_factory=dict)
     dims: Dims = field(default_factory=dict)
     running: RunOptions = field(default_factory=RunOptions)
+
+
+@dataclass(frozen=True)
+class GateOptions(CheckOptions):
+    """How a model is judged, and what of it is measured."""
+
+    audit: AuditOptions = field(default_factory=AuditOptions)

@@ -1,11 +1,8 @@
 """The whole story of a comparison on one page: audit both models, judge them, match their layers."""
 
-import contextlib
-import filecmp
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Unpack
 
 from onnxtop._version import __version__
 from onnxtop.auditing.layers import Progress
@@ -13,14 +10,17 @@ from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import ALGORITHMS, audited
 from onnxtop.comparison.alignment import EXPLAINED, align
 from onnxtop.comparison.judgement import judge, with_layers
+from onnxtop.comparison.keywords import DiffKeywords
 from onnxtop.comparison.matching import Candidate, Marks, Pair, holder, match
 from onnxtop.comparison.measures import topology_change, weight_change
-from onnxtop.comparison.options import CompareOptions
+from onnxtop.comparison.options import DiffOptions
 from onnxtop.comparison.running import PROVED, Side, decided, is_rounded, places
 from onnxtop.comparison.verdict import judge_whole, same_bytes
-from onnxtop.errors import NothingToAnalyseError, OnnxtopError
+from onnxtop.errors import NothingToAnalyseError, named
+from onnxtop.options import asked
 from onnxtop.reader.layer import Layer
-from onnxtop.reader.model import Model, load
+from onnxtop.reader.model import Model, ModelSource, file_of, load
+from onnxtop.reader.model_file import ModelFile
 from onnxtop.reader.skeleton import check_sizes
 from onnxtop.reader.terms.graph import Graphs
 from onnxtop.results.diff import (
@@ -59,23 +59,31 @@ class _Side:
         return self.report.network.neural_persistence.scale
 
 
-def compare(
-    old: str | os.PathLike[str],
-    new: str | os.PathLike[str],
-    options: CompareOptions | None = None,
+def diff(
+    old: ModelSource,
+    new: ModelSource,
+    options: DiffOptions | None = None,
     *,
     progress: Progress | None = None,
+    **changes: Unpack[DiffKeywords],
 ) -> Diff:
-    """Compare two ONNX files: as whole models, then layer by layer, in weights and in topology.
+    """Compare two ONNX models: as wholes, then layer by layer, in weights and in topology.
 
     Parameters
     ----------
     old, new
-        The files.
+        The models, as `onnxtop.audit` takes them.
     options
         Tolerances, how the models are read, and whether they are run.
     progress
         Called after each layer of either model's audit.
+    **changes
+        Or single options as keywords, see `DiffOptions`: ``tolerance=0.01``, ``execute=True``.
+
+    Returns
+    -------
+    Diff
+        Everything that differs; ``changed`` says whether something does beyond the tolerances.
 
     Raises
     ------
@@ -84,12 +92,12 @@ def compare(
     onnxtop.errors.NothingToAnalyseError
         One of the models has weights and the other has none.
     """
-    options = options or CompareOptions()
-    paths = os.fspath(old), os.fspath(new)
-    same = _same(*paths, options) if _hold_the_same(*paths) else None
+    options = asked(DiffOptions, options, changes)
+    files = file_of(old), file_of(new)
+    same = _same(*files, options) if _hold_the_same(*files) else None
     if same is not None:
         return same
-    before, after = (_side(path, options, progress) for path in paths)
+    before, after = (_side(file, options, progress) for file in files)
     if bool(before.candidates) != bool(after.candidates):
         _check_weights(before, after)
     pairs = match(before.candidates, after.candidates)
@@ -114,7 +122,7 @@ def compare(
 
 
 def _run(
-    before: _Side, after: _Side, pairs: Sequence[Pair], whole: WholeDiff, options: CompareOptions
+    before: _Side, after: _Side, pairs: Sequence[Pair], whole: WholeDiff, options: DiffOptions
 ) -> PairRun:
     """Run both models on the same inputs; what computes with codes may differ by the tolerance."""
     from onnxtop.execution.story import Frame, run_pair  # loads what reads data
@@ -134,62 +142,56 @@ def _run(
 
 
 def verdict(
-    old: str | os.PathLike[str],
-    new: str | os.PathLike[str],
-    options: CompareOptions | None = None,
+    old: ModelSource,
+    new: ModelSource,
+    options: DiffOptions | None = None,
     *,
     progress: Progress | None = None,
 ) -> WholeDiff:
-    """Return what `compare` says of two models as wholes; layers are measured only where that decides."""
-    options = options or CompareOptions()
-    paths = os.fspath(old), os.fspath(new)
-    same = _same(*paths, options) if _hold_the_same(*paths) else None
+    """Return what `diff` says of two models as wholes; layers are measured only where that decides."""
+    options = options or DiffOptions()
+    files = file_of(old), file_of(new)
+    same = _same(*files, options) if _hold_the_same(*files) else None
     if same is not None:
         return same.whole
-    whole = judge_whole(_loaded(paths[0], options), _loaded(paths[1], options), options.settings)
-    return compare(*paths, options, progress=progress).whole if whole.verdict is Verdict.WITHIN else whole
+    whole = judge_whole(_loaded(files[0], options), _loaded(files[1], options), options.settings)
+    return diff(*files, options, progress=progress).whole if whole.verdict is Verdict.WITHIN else whole
 
 
-def _loaded(path: str, options: CompareOptions) -> Model:
-    with _named(path):
-        model = load(path, allow_external=options.allow_external)
+def _loaded(file: ModelFile, options: DiffOptions) -> Model:
+    with named(file.name):
+        model = load(file, allow_external=options.allow_external)
         check_sizes(model, options.input_shapes, options.dims)
         return model
-
-
-@contextlib.contextmanager
-def _named(path: str) -> Iterator[None]:
-    """Say of which of the two models an error is."""
-    try:
-        yield
-    except OnnxtopError as error:
-        raise type(error)(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
 
 
 _TOOL = ToolInfo("onnxtop", __version__, {**ALGORITHMS, "diff": DIFF_ALGORITHM})
 
 
-def _hold_the_same(old: str, new: str) -> bool:
-    try:
-        return filecmp.cmp(old, new, shallow=False)
-    except OSError:  # loading them says what is wrong
-        return False
+_CHUNK = 2**20
 
 
-def _same(old: str, new: str, options: CompareOptions) -> Diff | None:
+def _hold_the_same(old: ModelFile, new: ModelFile) -> bool:
+    chunks = range(0, old.byte_count, _CHUNK)
+    return old.byte_count == new.byte_count and all(
+        old.content[start : start + _CHUNK] == new.content[start : start + _CHUNK] for start in chunks
+    )
+
+
+def _same(old: ModelFile, new: ModelFile, options: DiffOptions) -> Diff | None:
     """Return what is told at once of files that hold the same bytes; no layer is measured.
 
     None if weights stand in other files: those may differ.
     """
     side = _side(old, options, None, topology=False)
-    folders = [Path(path).parent.resolve() for path in (old, new)]  # a link has data of its own
-    if side.model.has_files_beside and folders[0] != folders[1]:
+    folders = [[folder.resolve() for folder in file.folders] for file in (old, new)]
+    if side.model.has_files_beside and folders[0] != folders[1]:  # a link has data of its own
         return None
     parameters = (side.report.coverage.parameters_analysed,) * 2
     return Diff(
         tool=_TOOL,
         old=side.report.model,
-        new=replace(side.report.model, path=new),
+        new=replace(side.report.model, path=new.name),
         settings=options.settings,
         whole=same_bytes(),
         network=NetworkDiff(Figure(None, None), Figure(None, None), parameters),
@@ -206,7 +208,9 @@ def _check_weights(before: _Side, after: _Side) -> None:
             )
 
 
-def _side(path: str, options: CompareOptions, progress: Progress | None, *, topology: bool = True) -> _Side:
+def _side(
+    file: ModelFile, options: DiffOptions, progress: Progress | None, *, topology: bool = True
+) -> _Side:
     settings = AuditOptions(
         input_shapes=options.input_shapes,
         dims=options.dims,
@@ -215,8 +219,8 @@ def _side(path: str, options: CompareOptions, progress: Progress | None, *, topo
         seed=options.settings.seed,
         topology=topology,
     )
-    with _named(path):
-        found = audited(path, settings, progress=progress)
+    with named(file.name):
+        found = audited(file, settings, progress=progress)
     return _Side(found.report, found.model, [_candidate(layer) for layer in found.layers], found.layers)
 
 

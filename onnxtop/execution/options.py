@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from onnxtop.options import Option
+from onnxtop.options import Checked, Option
 
 
 @dataclass(frozen=True)
-class RunOptions:
+class RunOptions(Checked):
     """Whether a model is run, on what, and within which limits.
 
     Data alone asks for a run too. The memory is address space, where the system can limit that.

@@ -1,5 +1,6 @@
 """The whole story of a run on one page: what the inputs are given, a process, what is to be said of it."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from onnxtop.execution.options import RunOptions
 from onnxtop.execution.plan import given, hints, ranges, spans, told
 from onnxtop.execution.process import ask
 from onnxtop.gradient.graph import descendants
+from onnxtop.loss.prepare.whole import completed
 from onnxtop.reader.model import Model
 from onnxtop.reader.names import node_name
 from onnxtop.reader.tensors import stored_bytes
@@ -60,7 +62,7 @@ def run_model(model: Model, options: RunOptions, frame: Frame) -> ModelRun:
     except ModelError as error:
         failure = RunFailure("inputs", str(error))
         return ModelRun(_source(options), failure=failure, chance=chance)
-    answer = ask(_job([model], wanted, options, frame), options.time_limit)
+    answer = _asked([model], _job([model], wanted, options, frame), options)
     run = ModelRun(
         source=_source(options),
         runs=answer.runs,
@@ -123,7 +125,7 @@ def run_pair(
         rounding=tolerance is None,
         places=tuple(places),
     )
-    answer = ask(job, options.time_limit)
+    answer = _asked([old, new], job, options)
     return replace(
         empty,
         runs=answer.runs,
@@ -155,7 +157,7 @@ def _job(models: Sequence[Model], wanted: tuple[Given, ...], options: RunOptions
     if options.memory_limit is not None:
         memory = int(options.memory_limit * _GIB)
     return Job(
-        models=tuple(str(model.path) for model in models),
+        models=(),
         inputs=wanted,
         draws=options.draws,
         seed=frame.seed,
@@ -164,6 +166,24 @@ def _job(models: Sequence[Model], wanted: tuple[Given, ...], options: RunOptions
         embed=bool(folders) and any(model.has_files_beside for model in models),
         allow_external=folders,
     )
+
+
+def _asked(models: Sequence[Model], job: Job, options: RunOptions) -> Answer:
+    """Have a job done on the files of models; one in memory lies on disk meanwhile, and is not called so."""
+    with contextlib.ExitStack() as stack:
+        places = [stack.enter_context(model.file.on_disk(_embedded(model))) for model in models]
+        answer = ask(replace(job, models=tuple(places)), options.time_limit)
+    failure = answer.failure
+    for model, place in zip(models, places, strict=True):
+        if failure is not None and model.file.path is None:
+            failure = replace(failure, reason=failure.reason.replace(place, model.file.name))
+    return replace(answer, failure=failure)
+
+
+def _embedded(model: Model) -> bytes | None:
+    """Return the bytes of a model in memory with those of the files that it keeps weights in, if any."""
+    beside = model.file.path is None and model.has_files_beside
+    return completed(model).SerializeToString() if beside else None
 
 
 def _bytes(model: Model) -> int:

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from onnxtop.options import Option, check
+from onnxtop.options import Checked, Option
 
 
 @dataclass(frozen=True)
-class Pace:
+class Pace(Checked):
     """Every so many epochs or steps.
 
     >>> [number for number in range(1, 8) if Pace(3, "step").due("step", number)]
@@ -16,10 +16,6 @@ class Pace:
 
     every: Annotated[int, Option("Check after so many.", metavar="N", least=1)] = 1
     unit: Annotated[Literal["epoch", "step"], Option("Count epochs, or steps of the optimiser.")] = "epoch"
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no sense, before any training."""
-        check(self)
 
     def due(self, unit: str, number: int, before: int | None = None) -> bool:
         """Tell whether to check when so many of a unit are done, ``before`` when it was last asked."""

@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from threading import Event
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 
 from onnxtop.errors import UsageError
 from onnxtop.landscape.chain import Meter
+from onnxtop.landscape.keywords import BarcodeKeywords
 from onnxtop.landscape.minima import Point
 from onnxtop.landscape.options import BarcodeOptions, PathOptions
 from onnxtop.landscape.paths import LossPath, find_path
@@ -18,6 +19,7 @@ from onnxtop.landscape.saddle import refine_path
 from onnxtop.landscape.search import Found, join
 from onnxtop.loss.descent import Floats, Gradient
 from onnxtop.loss.options import LossOptions
+from onnxtop.options import asked
 from onnxtop.results.landscape import LossLandscape
 
 
@@ -27,7 +29,7 @@ def function_barcode(
     options: BarcodeOptions | None = None,
     *,
     reference: float | None = None,
-    **changes: Any,
+    **changes: Unpack[BarcodeKeywords],
 ) -> LossLandscape:
     """Find the minima below some starts, low paths between them, and the barcode.
 
@@ -43,7 +45,7 @@ def function_barcode(
     reference
         A value to compare lengths with.
     **changes
-        Single options instead or on top, as for `onnxtop.loss_barcode`.
+        Or single options as keywords, as for `onnxtop.loss_barcode`.
 
     Returns
     -------
@@ -62,7 +64,7 @@ def function_barcode(
     >>> [(each.name, each.verdict) for each in found.minima], round(found.score.mean, 5)
     ([('left', 'minimum'), ('right', 'minimum')], 0.18309)
     """
-    options = (options or BarcodeOptions()).changed(**changes)
+    options = asked(BarcodeOptions, options, changes)
 
     def value(point: Floats) -> float:
         return function(point)[0]

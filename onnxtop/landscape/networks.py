@@ -111,7 +111,7 @@ def translated(first: Model, probe: Probe, other: Model, theirs: Probe) -> Float
         The architectures differ; the first difference is named.
     """
     mine, yours = probe.parameters, theirs.parameters
-    here, there = first.path.name, other.path.name
+    here, there = first.file.short, other.file.short
     tensors = [theirs.tensors(theirs.theta0)[parameter.name] for parameter in yours]
     if [(p.name, p.shape) for p in mine] != [(p.name, p.shape) for p in yours]:
         _refuse_difference(here, mine, there, yours)

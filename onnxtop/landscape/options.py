@@ -3,11 +3,11 @@
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from onnxtop.errors import UsageError
 from onnxtop.loss.options import LossOptions, processors
-from onnxtop.options import Option, Seed, check
+from onnxtop.options import Checked, Option, Seed
 
 Finder: TypeAlias = Literal["neb", "bezier", "authors", "line"]
 Optimiser: TypeAlias = Literal["adam", "sgd-1", "sgd-2", "lbfgs"]
@@ -18,7 +18,7 @@ _SECONDS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True)
-class PathOptions:
+class PathOptions(Checked):
     """How a path is looked for.
 
     What the option of a field says is not said twice.
@@ -48,15 +48,13 @@ class PathOptions:
 
     def __post_init__(self) -> None:
         """Refuse what makes no path."""
-        check(self)
+        super().__post_init__()
         if self.points < 3 or self.most_points < self.points:
             raise UsageError(f"wanted 3 points or more on a path, found {self.points} to {self.most_points}")
-        if not self.rate > 0:
-            raise UsageError(f"wanted a rate > 0, found {self.rate}")
 
 
 @dataclass(frozen=True)
-class Training:
+class Training(Checked):
     """How a minimum is sought.
 
     Attributes
@@ -84,9 +82,9 @@ class Training:
 
     def __post_init__(self) -> None:
         """Refuse what is no training."""
-        check(self)
-        if self.batch < 1 or not self.rate > 0:
-            raise UsageError("wanted at least one row a batch, and a rate above 0")
+        super().__post_init__()
+        if self.batch < 1:
+            raise UsageError(f"batch: wanted at least one row, found {self.batch}")
 
     @property
     def length(self) -> int:
@@ -137,7 +135,7 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class BarcodeOptions:
+class BarcodeOptions(Checked):
     """How the minima of a model are found and joined.
 
     What the option of a field says is not said twice.
@@ -211,9 +209,7 @@ class BarcodeOptions:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be done, before any work."""
-        check(self)
-        if not self.perturbation > 0:
-            raise UsageError("wanted a start that is perturbed by more than 0")
+        super().__post_init__()
         Budget.read(self.budget)
 
     @property
@@ -242,28 +238,3 @@ class BarcodeOptions:
             return replace(self, budget=f"{limit.seconds * 2 / 3}s"), each
         aside = min(each * passes, int(limit.gradients) // 3)
         return replace(self, budget=int(limit.gradients) - aside), aside // passes
-
-    def changed(self, **changes: Any) -> "BarcodeOptions":
-        """Return other options; those of ``path``, ``probe`` and ``training`` are called by their own names.
-
-        Raises
-        ------
-        UsageError
-            There is no such option.
-
-        Examples
-        --------
-        >>> BarcodeOptions().changed(minima=6, finder="line", l2=1e-3).path.finder
-        'line'
-        """
-        parts: dict[str, Any] = {"path": self.path, "probe": self.probe, "training": self.training}
-        own: dict[str, Any] = {}
-        for name, value in changes.items():
-            owner = next((part for part, held in parts.items() if hasattr(held, name)), None)
-            if owner is not None:
-                parts[owner] = replace(parts[owner], **{name: value})
-            elif name in self.__dataclass_fields__:
-                own[name] = value
-            else:
-                raise UsageError(f"wanted an option of the loss barcode, found {name!r}")
-        return replace(self, **{**parts, **own})

@@ -10,13 +10,14 @@ from itertools import pairwise
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 import numpy as np
 
 from onnxtop.errors import NothingToAnalyseError, UsageError
 from onnxtop.landscape import networks
 from onnxtop.landscape.chain import Meter
+from onnxtop.landscape.keywords import BarcodeKeywords
 from onnxtop.landscape.minima import Draw, Point, fresh, perturbed, train
 from onnxtop.landscape.options import BarcodeOptions, PathOptions
 from onnxtop.landscape.paths import LossPath, find_path
@@ -29,12 +30,10 @@ from onnxtop.landscape.symmetry import Symmetries, find_groups
 from onnxtop.loss.data import Data, read_data
 from onnxtop.loss.descent import Floats
 from onnxtop.loss.options import processors
-from onnxtop.loss.prepare.unpack import opened
 from onnxtop.loss.probe import Probe
-from onnxtop.reader.model import Model
+from onnxtop.options import asked
+from onnxtop.reader.model import Model, ModelSource, load
 from onnxtop.results.landscape import LossLandscape
-
-OneModel: TypeAlias = str | os.PathLike[str] | Model
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with what was just done, and how many steps are done and to do."""
@@ -44,19 +43,19 @@ _SMALL = 2**20
 
 
 def loss_barcode(
-    models: OneModel | Sequence[OneModel],
+    models: ModelSource | Sequence[ModelSource],
     data: Mapping[str, Any] | str | os.PathLike[str],
     options: BarcodeOptions | None = None,
     *,
     progress: Progress | None = None,
-    **changes: Any,
+    **changes: Unpack[BarcodeKeywords],
 ) -> LossLandscape:
     """Find minima of a model's loss, low paths between them, and the barcode of its obstructions.
 
     Parameters
     ----------
     models
-        ONNX files of one architecture, each a minimum, or models that are loaded already; also from different
+        Models of one architecture, each a minimum and given as `onnxtop.audit` takes it, also from different
         exporters. One will do if more minima are to be trained.
     data
         Arrays as `onnxtop.Probe` takes them, or where they lie. Arrays called ``*_test`` beside them are a
@@ -66,7 +65,8 @@ def loss_barcode(
     progress
         Called after each step.
     **changes
-        Single options instead or on top, see `BarcodeOptions.changed`: ``minima=6``, ``finder="line"``.
+        Or single options as keywords, see `BarcodeOptions`, also those of its parts: ``minima=6``,
+        ``finder="line"``.
 
     Returns
     -------
@@ -93,15 +93,16 @@ def loss_barcode(
         landscape = onnxtop.loss_barcode("mlp.onnx", "digits.npz", minima=6)
         landscape.score.mean, landscape.minima[0].name
     """
-    options = (options or BarcodeOptions()).changed(**changes)
-    named = [models] if isinstance(models, (str, os.PathLike, Model)) else list(models)
-    if len(named) + options.minima < 2:
+    options = asked(BarcodeOptions, options, changes)
+    several = isinstance(models, Sequence) and not isinstance(models, str | bytes | bytearray | memoryview)
+    given: list[Any] = list(models) if several else [models]  # type: ignore[arg-type]
+    if len(given) + options.minima < 2:
         raise UsageError(
-            f"wanted two minima or more, found {len(named)} and none to train: name more files of one "
+            f"wanted two minima or more, found {len(given)} and none to train: name more files of one "
             "architecture, or train some with --minima N"
         )
-    read = read_data(os.fspath(data) if isinstance(data, os.PathLike) else data)
-    run = _Run.begin(named, read, options, progress or (lambda what, done, total: None))
+    read = read_data(data)
+    run = _Run.begin(given, read, options, progress or (lambda what, done, total: None))
     run.train()
     run.polish()
     run.connect()
@@ -133,12 +134,11 @@ class _Run:
 
     @classmethod
     def begin(
-        cls, models: Sequence[OneModel], data: Data, options: BarcodeOptions, progress: Progress
+        cls, models: Sequence[ModelSource], data: Data, options: BarcodeOptions, progress: Progress
     ) -> "_Run":
         """Read the models, each file once."""
-        given = [item if isinstance(item, Model) else os.fspath(item) for item in models]
-        names = [str(item.path) if isinstance(item, Model) else item for item in given]
-        loaded = [opened(item, options.probe) for item in given]
+        loaded = [load(item, allow_external=options.probe.allow_external) for item in models]
+        names = [model.file.name for model in loaded]
         model, arrays = loaded[0], data.split(None)[1]
         threads = 1 if model.byte_count < _SMALL else max(processors() // options.workers, 1)
         told = replace(options.probe, threads=options.probe.threads or threads)

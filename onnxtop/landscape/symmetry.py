@@ -10,7 +10,6 @@ Wherever this walk is not sure it holds units in place, so a group may be missin
 caller checks the function on data all the same.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -23,7 +22,7 @@ from onnxtop.reader.lanes.arrays import Unclear
 from onnxtop.reader.lanes.sizes import Sizes, graph_inputs
 from onnxtop.reader.lanes.tables import SILENT
 from onnxtop.reader.lanes.walk import MISFITS
-from onnxtop.reader.model import Model, Node, load
+from onnxtop.reader.model import Model, ModelSource, Node, load
 from onnxtop.reader.skeleton import infer_shapes
 
 _ASSUMED = (3, 64)
@@ -66,13 +65,13 @@ class Symmetries:
         return scrambled(theta, self.groups, self.layout, seed)
 
 
-def symmetries(model: str | os.PathLike[str] | Model, *, batchnorm: str = "batch") -> Symmetries:
+def symmetries(model: ModelSource, *, batchnorm: str = "batch") -> Symmetries:
     """Find what may be done to the weights of a model without changing what it computes.
 
     Parameters
     ----------
     model
-        A file, or a model that is loaded already.
+        Its path, its bytes, a binary file object, or a ModelProto.
     batchnorm
         Where BatchNorm has its statistics from, see `onnxtop.Probe`: stored ones (``frozen``) hold their
         units in place.
@@ -95,7 +94,7 @@ def symmetries(model: str | os.PathLike[str] | Model, *, batchnorm: str = "batch
         same = onnxtop.symmetries("mlp.onnx").scrambled(probe.theta0)
         probe.loss(same)  # that of theta0
     """
-    opened = model if isinstance(model, Model) else load(os.fspath(model))
+    opened = load(model)
     layout = {each.name: (each.slice, each.shape) for each in find_parameters(opened).parameters}
     return find_groups(opened, layout, batch_statistics=batchnorm != "frozen")
 

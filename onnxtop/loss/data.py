@@ -4,6 +4,7 @@ An array whose name ends in ``_test`` belongs to a split of its own: ``x_test`` 
 samples of the split ``test``.
 """
 
+import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxtop.errors import UsageError
+from onnxtop.errors import MissingInputError, UsageError
 from onnxtop.gradient.graph import Array
 from onnxtop.loss.images import read_images
 from onnxtop.loss.options import Pixels
@@ -50,7 +51,7 @@ class Data:
 
 
 def read_data(
-    path: str | Path | Mapping[str, Any],
+    path: str | os.PathLike[str] | Mapping[str, Any],
     labels: str | Path | None = None,
     look: Pixels | None = None,
     *,
@@ -88,7 +89,7 @@ def read_data(
         else:
             arrays = _members(path)
     except FileNotFoundError as error:
-        raise UsageError(f"{error.filename}: there is no such file") from None
+        raise MissingInputError(f"{error.filename}: there is no such file") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         if isinstance(error, UsageError):
             raise

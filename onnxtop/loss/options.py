@@ -6,10 +6,10 @@ Each option is declared here once; nothing heavy is imported.
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated, Literal, TypeAlias
 
 from onnxtop.errors import UsageError
-from onnxtop.options import AllowExternal, Option, Seed, check
+from onnxtop.options import AllowExternal, Checked, Option, Seed
 
 LossName: TypeAlias = Literal["auto", "cross-entropy", "binary", "mse", "l1", "huber"]
 BatchNorm: TypeAlias = Literal["frozen", "batch", "recalibrate"]
@@ -22,7 +22,7 @@ def processors() -> int:
 
 
 @dataclass(frozen=True)
-class LossOptions:
+class LossOptions(Checked):
     """Which loss of a model, and how it is run.
 
     What the option of a field says is not said twice.
@@ -80,16 +80,13 @@ class LossOptions:
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        check(self)
+        super().__post_init__()
         if not self.label_smoothing < 1:
             raise UsageError(f"label_smoothing: wanted a share below 1, found {self.label_smoothing:g}")
-        if self.execution not in get_args(Execution):
-            known = ", ".join(get_args(Execution))
-            raise UsageError(f"execution: wanted one of {known}, found {self.execution!r}")
 
 
 @dataclass(frozen=True)
-class Pixels:
+class Pixels(Checked):
     """How an image becomes numbers: (pixel / 255 - mean) / deviation, in the model's layout.
 
     ``shape`` is that of one sample in the model: (channels, height, width) or (height, width, channels), with

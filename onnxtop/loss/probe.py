@@ -2,9 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +12,7 @@ from onnxtop.gradient.graph import Array
 from onnxtop.gradient.oracle import gradient_by_differences
 from onnxtop.loss.compiled import Compiled, flat
 from onnxtop.loss.heads import TARGET, WEIGHT, choose
+from onnxtop.loss.keywords import LossKeywords
 from onnxtop.loss.look import look
 from onnxtop.loss.options import LossOptions, processors
 from onnxtop.loss.parameters import Parameter, find_parameters
@@ -21,13 +20,14 @@ from onnxtop.loss.prepare.branches import without_branches
 from onnxtop.loss.prepare.evaluation import for_evaluation
 from onnxtop.loss.prepare.parameters import taken_out
 from onnxtop.loss.prepare.sizes import sized
-from onnxtop.loss.prepare.unpack import opened, unpacked
+from onnxtop.loss.prepare.unpack import unpacked
 from onnxtop.loss.prepare.upgrade import upgraded
 from onnxtop.loss.runtime import Runtime
 from onnxtop.loss.samples import match, parts
 from onnxtop.loss.scores import Scores, scores
 from onnxtop.loss.targets import prepare
-from onnxtop.reader.model import Model
+from onnxtop.options import asked
+from onnxtop.reader.model import ModelSource, load
 
 Vector = NDArray[np.float32]
 
@@ -42,15 +42,15 @@ class Probe:
 
     Parameters
     ----------
-    path
-        The ONNX file, or one that is loaded already.
+    model
+        Its path, its bytes, a binary file object, or a ModelProto.
     data
         Arrays by input name, first axis samples, and ``labels`` (integers) or ``target`` (values). A model's
         only input may be called ``x``; samples are reshaped where their sizes match.
     options
         Which loss, and how it is run.
     **changes
-        Single options instead or on top, see `LossOptions`: ``loss="mse"``, ``batchnorm="batch"``.
+        Or single options as keywords, see `LossOptions`: ``loss="mse"``, ``batchnorm="batch"``.
 
     Attributes
     ----------
@@ -88,17 +88,17 @@ class Probe:
 
     def __init__(
         self,
-        path: str | Path | Model,
+        model: ModelSource,
         data: Mapping[str, Any],
         options: LossOptions | None = None,
-        **changes: Any,
+        **changes: Unpack[LossKeywords],
     ) -> None:
-        self._options = options = replace(options or LossOptions(), **changes)
-        model = opened(path, options)
-        found = find_parameters(model)
+        self._options = options = asked(LossOptions, options, changes)
+        loaded = load(model, allow_external=options.allow_external)
+        found = find_parameters(loaded)
         self._quantised = found.quantised
         self._runtime = Runtime(options.threads or 1)
-        plain = unpacked(model)
+        plain = unpacked(loaded)
         self._samples = match(data, plain.inputs)
         plain = upgraded(without_branches(plain, self._samples, self._runtime))
         plain = for_evaluation(plain, batch_statistics=options.batchnorm == "batch")

@@ -5,12 +5,12 @@ what was done stands.
 """
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -18,12 +18,15 @@ from onnxtop.errors import ModelError, UsageError
 from onnxtop.loss.data import Data, read_data
 from onnxtop.loss.descent import Gradient, descend, extreme_eigenvalue
 from onnxtop.loss.directions import Profile, Surface, along, filter_normalised, over
+from onnxtop.loss.keywords import ProbeKeywords
 from onnxtop.loss.options import Pixels, ProbeOptions
-from onnxtop.loss.prepare.unpack import inputs_of, opened
+from onnxtop.loss.prepare.unpack import inputs_of
 from onnxtop.loss.probe import Probe
 from onnxtop.loss.scores import ClassScore, Scores
-from onnxtop.reader.model import Model
+from onnxtop.options import asked
+from onnxtop.reader.model import Model, ModelSource, load
 from onnxtop.results.plain import plain
+from onnxtop.shown import Tabular
 
 Progress = Callable[[str, int, int], None]
 """Called with what is done next, and how many steps are done and to do."""
@@ -82,8 +85,8 @@ class Split:
     rmse: float | None
 
 
-@dataclass(frozen=True)
-class LossProbeResult:
+@dataclass(frozen=True, repr=False)
+class LossProbeResult(Tabular):
     """What a probe found; None where it was not asked for, not reached, or not defined.
 
     ``reason`` says why there is no loss, ``gradient_reason`` why there is no gradient. ``failed`` says of
@@ -127,26 +130,46 @@ Change = dict[str, Any]
 Step = tuple[str, Callable[[LossProbeResult], Change]]
 
 
-def probe_summary(
-    path: str | Path | Model,
-    data_path: str | Path,
+def probe(
+    model: ModelSource,
+    data: Mapping[str, Any] | str | os.PathLike[str],
     options: ProbeOptions | None = None,
+    *,
     progress: Progress | None = None,
+    **changes: Unpack[ProbeKeywords],
 ) -> LossProbeResult:
-    """Probe a model, a file or one that is loaded already, on data.
+    """Measure the loss of a model on data, and the loss around its weights.
+
+    Parameters
+    ----------
+    model
+        Its path, its bytes, a binary file object, or a ModelProto.
+    data
+        Arrays as `onnxtop.Probe` takes them, or where they lie.
+    options
+        What to measure, and how.
+    progress
+        Called after each step.
+    **changes
+        Or single options as keywords, see `ProbeOptions`: ``profile=False``, ``split="test"``.
+
+    Returns
+    -------
+    LossProbeResult
+        Loss, scores, gradient by layer, sharpness, profiles.
 
     Raises
     ------
-    onnxtop.errors.UsageError
+    onnxtop.UsageError
         The data cannot be read or does not fit the model.
-    onnxtop.errors.ModelError
+    onnxtop.ModelError
         The model cannot be read or run.
     """
-    options = options or ProbeOptions()
-    model = opened(path, options)
-    data = read_data(data_path, options.labels, _fitting(options.image, model))
-    name, arrays = data.split(options.split)
-    probe = Probe(model, arrays, options)
+    options = asked(ProbeOptions, options, changes)
+    loaded = load(model, allow_external=options.allow_external)
+    whole = read_data(data, options.labels, _fitting(options.image, loaded))
+    name, arrays = whole.split(options.split)
+    probe = Probe(loaded, arrays, options)
     result = LossProbeResult(
         loss_name=probe.loss_name,
         samples=probe.samples,
@@ -156,9 +179,9 @@ def probe_summary(
         l2=options.l2,
         seed=options.seed,
         ties=dict(probe.ties),
-        notes=(*data.notes, *probe.notes),
+        notes=(*whole.notes, *probe.notes),
     )
-    return _worked(result, list(_steps(model, probe, data, name, options)), options, progress)
+    return _worked(result, list(_steps(loaded, probe, whole, name, options)), options, progress)
 
 
 def _fitting(image: Pixels, model: Model) -> Pixels:

@@ -34,10 +34,10 @@ def refuse_foreign(head: bytes) -> None:
             raise FormatError(f"wanted an ONNX model, found {found}; {advice}")
 
 
-def parse(mapped: mmap.mmap) -> ModelProto:
+def parse(content: mmap.mmap | bytes) -> ModelProto:
     """Return the outline of a file's model (see `wire`); raises FormatError if there is none in it."""
     try:
-        proto = ModelProto.FromString(wire.outline(memoryview(mapped)))
+        proto = ModelProto.FromString(wire.outline(memoryview(content)))
     except (ValueError, RecursionError, DecodeError) as error:
         raise FormatError(
             f"wanted an ONNX model, found a file that breaks off or is no protocol buffer ({error}); "

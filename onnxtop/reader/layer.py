@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,10 @@ from onnxtop.reader.encoding import Encoding, is_weight_type
 from onnxtop.reader.model import Node, Value
 from onnxtop.reader.names import node_name
 from onnxtop.reader.reading import Array, Bias, Reading
+from onnxtop.shown import Shown
+
+INSIDE = "inside"
+"""Marks what is of the reader alone, in a class that everybody may use."""
 
 RECURRENT = frozenset({"LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"})
 
@@ -34,8 +39,8 @@ class WeightUse:
         return self.reading.part if self.reading else ""
 
 
-@dataclass(frozen=True, eq=False)
-class Layer:
+@dataclass(frozen=True, eq=False, repr=False)
+class Layer(Shown):
     """A weighted layer whose weights can be read.
 
     Attributes
@@ -66,8 +71,8 @@ class Layer:
     weight: str
     encoding: Encoding
     shape: tuple[int, ...]
-    used_by: tuple[WeightUse, ...]
-    source: "Source"
+    used_by: Annotated[tuple[WeightUse, ...], INSIDE]
+    source: Annotated["Source", INSIDE]
 
     @property
     def uses(self) -> tuple[str, ...]:
@@ -140,8 +145,8 @@ class Layer:
         return self.source.raw_codes(bits) if 0 < bits <= 8 else None
 
 
-@dataclass(frozen=True, eq=False)
-class Skipped:
+@dataclass(frozen=True, eq=False, repr=False)
+class Skipped(Shown):
     """A weight tensor that is not read, and why."""
 
     name: str
@@ -149,8 +154,8 @@ class Skipped:
     reason: str
     weight: str
     parameters: int
-    used_by: tuple[WeightUse, ...]
-    operand: Value
+    used_by: Annotated[tuple[WeightUse, ...], INSIDE]
+    operand: Annotated[Value, INSIDE]
 
     @property
     def uses(self) -> tuple[str, ...]:

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from onnxtop.errors import ModelError
+from onnxtop.network import Matrix
 from onnxtop.reader.bias import added_bias
 from onnxtop.reader.carriers import Carriers, Operand
 from onnxtop.reader.constants import Constants, UnreadableConstantError
 from onnxtop.reader.encoding import Encoding, is_code_type, is_weight_type
 from onnxtop.reader.identity import weights_of_uses
 from onnxtop.reader.layer import Layer, Skipped, Source, WeightUse
-from onnxtop.reader.model import Model, Node, Value, load
+from onnxtop.reader.model import Model, ModelSource, Node, Value, load
 from onnxtop.reader.names import layer_name, numbered
 from onnxtop.reader.ops import IN_BODIES, NEUTRAL, READ, REPORTED_ATTRIBUTES
 from onnxtop.reader.ops.tables import LOOKUPS, SIDES
@@ -30,14 +31,14 @@ from onnxtop.reader.reading import (
 
 
 def read_layers(
-    path: str | Path, *, allow_external: Iterable[str | Path] = (), peepholes: bool = False
+    model: ModelSource, *, allow_external: Iterable[str | Path] = (), peepholes: bool = False
 ) -> list[Layer | Skipped]:
-    """Find the weighted layers of an ONNX file, in the order in which the graph runs.
+    """Find the weighted layers of an ONNX model, in the order in which the graph runs.
 
     Parameters
     ----------
-    path
-        The file.
+    model
+        Its path, its bytes, a binary file object, or a ModelProto.
     allow_external
         Folders beside the model's own from which external weights may be read.
     peepholes
@@ -61,8 +62,41 @@ def read_layers(
         for layer in onnxtop.read_layers("model.onnx"):
             print(layer.name, layer.op_type)
     """
-    model = load(path, allow_external=allow_external)
-    return find_layers(model, Constants(model), peepholes=peepholes)
+    loaded = load(model, allow_external=allow_external)
+    return find_layers(loaded, Constants(loaded), peepholes=peepholes)
+
+
+def matrices(
+    model: ModelSource, *, allow_external: Iterable[str | Path] = (), peepholes: bool = False
+) -> dict[str, Matrix | list[Matrix]]:
+    """Read the weights of an ONNX model, by layer, as `onnxtop.neural_persistence` takes them.
+
+    Parameters
+    ----------
+    model, allow_external, peepholes
+        As for `read_layers`, which also tells what could not be read.
+
+    Returns
+    -------
+    dict
+        A matrix (n_in, n_out) for each layer, in the order in which the graph runs; rows are inputs. A layer
+        in several pieces (a grouped convolution, a batched MatMul) has a list of them. Large ones of a file
+        are views of it, not copies.
+
+    Raises
+    ------
+    onnxtop.ModelError
+        The model cannot be read, or weights in it cannot be decoded.
+
+    Examples
+    --------
+    ::
+
+        onnxtop.neural_persistence(onnxtop.matrices("model.onnx")).mean_normalized
+    """
+    found = read_layers(model, allow_external=allow_external, peepholes=peepholes)
+    blocks = {layer.name: layer.blocks() for layer in found if isinstance(layer, Layer)}
+    return {name: several[0] if len(several) == 1 else several for name, several in blocks.items()}
 
 
 def find_layers(model: Model, constants: Constants, *, peepholes: bool = False) -> list[Layer | Skipped]:

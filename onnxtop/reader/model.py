@@ -6,13 +6,11 @@ sees everything; `Model.scope` tells which of them stand in which body. Constant
 they hold is a tensor, like an initializer.
 """
 
-import hashlib
 import heapq
-import mmap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import onnx
 from onnx import (
@@ -23,10 +21,11 @@ from onnx import (
     TensorProto,
 )
 
-from onnxtop.errors import ModelError
-from onnxtop.reader.file import parse, refuse_foreign
+from onnxtop.errors import named
+from onnxtop.reader.file import parse
 from onnxtop.reader.functions import inlined, with_constants_outside
 from onnxtop.reader.fused import mark_of, write_out
+from onnxtop.reader.model_file import Given, ModelFile, opened
 from onnxtop.reader.tensors import TensorFiles
 
 
@@ -126,11 +125,10 @@ class Model:
     outline of the file (see `wire`). ``closed`` says why functions could not be inlined, by domain and name.
     """
 
-    path: Path
+    file: ModelFile
     proto: ModelProto
     written: ModelProto
     files: TensorFiles
-    byte_count: int
     opset: Mapping[str, int]
     closed: Mapping[tuple[str, str], str]
     nodes: tuple[Node, ...]
@@ -152,23 +150,27 @@ class Model:
         return f"{self.proto.producer_name} {self.proto.producer_version}".strip()
 
     @property
+    def byte_count(self) -> int:
+        """How many bytes the file has."""
+        return self.file.byte_count
+
+    @property
     def has_files_beside(self) -> bool:
         """Whether some of its weights stand in other files."""
         return any(self.files.is_beside(tensor) for tensor in self.tensors.values())
 
-    def sha256(self) -> str:
-        """Return the hash of the model file (external data not included)."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+
+ModelSource: TypeAlias = Given | ModelFile | Model
+"""What a model can be given as: a path, bytes, a binary file object, a ModelProto, or one that is loaded."""
 
 
-def load(path: str | Path, *, allow_external: Iterable[str | Path] = ()) -> Model:
-    """Load an ONNX file.
+def load(model: ModelSource, *, allow_external: Iterable[str | Path] = ()) -> Model:
+    """Load an ONNX model; one that is loaded already is returned as it is.
 
     Parameters
     ----------
-    path
-        The file.
+    model
+        Its path, its bytes, a binary file object, or a ModelProto.
     allow_external
         Folders beside the model's own from which external weights may be read.
 
@@ -178,39 +180,36 @@ def load(path: str | Path, *, allow_external: Iterable[str | Path] = ()) -> Mode
         The file is not an ONNX model, is cut off, or a tensor does not fit its dims.
     ExternalDataError
         External weights are missing, cut off or outside the allowed folders.
-    ModelError
+    UnreadableError
         The file cannot be read.
+    UsageError
+        A model can be given as nothing of this kind.
     """
-    path = Path(path)
-    try:
-        if path.exists() and not path.is_file() and not path.is_dir():
-            raise ModelError(
-                "wanted an ONNX file, found a pipe or device; copy what it holds to a file first"
-            )
-        with path.open("rb") as file:
-            head = file.read(512)
-            refuse_foreign(head)
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            proto = parse(mapped)
-            byte_count = len(mapped)
-    except OSError as error:
-        raise ModelError(
-            f"wanted an ONNX file, found none to read: {error.strerror}; check the path"
-        ) from None
-    except ValueError:
-        raise ModelError("wanted an ONNX file, found a path that cannot be one; check the path") from None
+    if isinstance(model, Model):
+        return model
+    file = opened(model)
+    with named(file.name):
+        return _loaded(file, allow_external)
+
+
+def file_of(model: ModelSource) -> ModelFile:
+    """Return the file of a model: what is given as a file object is read this once."""
+    return model.file if isinstance(model, Model) else opened(model)
+
+
+def _loaded(file: ModelFile, allow_external: Iterable[str | Path]) -> Model:
+    proto = parse(file.content)
     proto = inlined(proto)
     whole, closed = with_constants_outside(proto)
     written, calls = write_out(whole)
-    files = TensorFiles(path, allow_external)
+    files = TensorFiles(file, allow_external)
     graph = _Linker(written, calls, files).link()
     opset = {opset.domain or "ai.onnx": opset.version for opset in sorted(proto.opset_import, key=_by_domain)}
     return Model(
-        path=path,
+        file=file,
         proto=proto,
         written=written,
         files=files,
-        byte_count=byte_count,
         opset=opset,
         closed=closed,
         **graph,

@@ -17,7 +17,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import SparseTensorProto, TensorProto, numpy_helper
 
-from onnxtop.errors import ExternalDataError, FormatError
+from onnxtop.errors import ExternalDataError, FormatError, MissingExternalDataError
+from onnxtop.reader.model_file import ModelFile
 from onnxtop.reader.wire import INLINE
 
 Array = NDArray[Any]
@@ -67,9 +68,9 @@ def dtype_name(data_type: int) -> str:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a tensor's bytes stand: a mapped file, offset and length."""
+    """Where a tensor's bytes stand: offset and length in another file, or in the model's own if None."""
 
-    path: Path
+    path: Path | None
     offset: int
     length: int
 
@@ -80,9 +81,9 @@ class TensorFiles:
     Files are mapped when first needed and stay mapped as long as this object lives.
     """
 
-    def __init__(self, path: Path, allow_external: Iterable[str | Path] = ()) -> None:
-        self._path = path
-        self._folders = [folder.resolve() for folder in (path.parent, *map(Path, allow_external))]
+    def __init__(self, file: ModelFile, allow_external: Iterable[str | Path] = ()) -> None:
+        self._file = file
+        self._folders = [folder.resolve() for folder in (*file.folders, *map(Path, allow_external))]
         self._maps: dict[Path, mmap.mmap] = {}
         self._sparse: dict[int, tuple[TensorProto, SparseTensorProto]] = {}  # by id
 
@@ -200,13 +201,14 @@ class TensorFiles:
     def _place(self, tensor: TensorProto) -> _Place:
         entries = {entry.key: entry.value for entry in tensor.external_data}
         location = entries.get("location", "")
-        path = self._path if location == INLINE else self._allowed(tensor.name, location)
+        path = None if location == INLINE else self._allowed(tensor.name, location)
         try:
-            size = path.stat().st_size
+            size = self._file.byte_count if path is None else path.stat().st_size
             offset = int(entries.get("offset") or 0)
             length = int(entries["length"]) if entries.get("length") else stored_bytes(tensor)
         except OSError as error:
-            raise ExternalDataError(
+            missing = isinstance(error, FileNotFoundError)
+            raise (MissingExternalDataError if missing else ExternalDataError)(
                 f"wanted the weights of tensor {tensor.name!r} in {location!r} beside the model: "
                 f"{error.strerror}; copy that file next to the model"
             ) from None
@@ -226,8 +228,13 @@ class TensorFiles:
         """Return the real path of an external file, refusing any that lies outside the allowed folders."""
         if not location or "\0" in location:
             raise FormatError(f"external data of tensor {name!r} names no file")
+        if not self._folders:
+            raise ExternalDataError(
+                f"wanted the weights of tensor {name!r} in {location!r}, found a model in memory, which has "
+                "no folder; name that of its weights: allow_external=[...]"
+            )
         try:
-            path = (self._path.parent / location).resolve()
+            path = self._located(location).resolve()
             irregular = path.exists() and not path.is_file()
         except (OSError, RuntimeError) as error:  # a name too long, a link to itself
             raise ExternalDataError(
@@ -243,12 +250,17 @@ class TensorFiles:
             raise ExternalDataError(f"external data of tensor {name!r}: {location!r} is not a regular file")
         return path
 
-    def _map(self, path: Path) -> mmap.mmap:
-        if path not in self._maps:
+    def _located(self, location: str) -> Path:
+        """Return where an external file should be: of a model in memory in the first folder that has it."""
+        places = [folder / location for folder in self._file.folders or self._folders]
+        return next((place for place in places[:-1] if place.exists()), places[-1])
+
+    def _map(self, path: Path | None) -> mmap.mmap | bytes:
+        if path is not None and path not in self._maps:
             with path.open("rb") as file:
                 self._maps[path] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        mapped = self._maps[path]
-        if hasattr(mmap, "MADV_DONTNEED"):
+        mapped = self._file.content if path is None else self._maps[path]
+        if hasattr(mmap, "MADV_DONTNEED") and isinstance(mapped, mmap.mmap):
             # Pages of tensors read before are dropped: memory stays near one layer. Views still in use fetch
             # theirs again from the system's cache.
             mapped.madvise(mmap.MADV_DONTNEED)

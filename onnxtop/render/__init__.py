@@ -29,7 +29,7 @@ RENDERERS: Mapping[str, Mapping[str, str]] = {
     "layers": {name: _REPORT[name] for name in ("terminal", "json", "jsonl", "csv", "markdown")},
     "check": {**_REPORT, **_modules("check", "terminal", "markdown")},
     "diff": _modules("diff", "terminal", "json", "markdown", "html"),
-    "graph": _modules("graph", "text", "dot", "graphml", "json", "mermaid"),
+    "graph": _modules("graph", "text", "dot", "graphml", "json", "mermaid", "svg"),
     "probe": _modules("probe", "terminal", "json", "svg", "html"),
     "landscape": _modules("landscape", "terminal", "json", "svg", "html"),
     "trace": _modules("trace", "terminal", "json", "jsonl", "csv", "markdown", "svg", "html"),
@@ -38,6 +38,9 @@ RENDERERS: Mapping[str, Mapping[str, str]] = {
 
 Reports, layers, checks and probes are rendered many at a time, as a sequence; of the others there is one.
 """
+
+PICTURES = ("svg", "png", "pdf")
+"""Formats of what ``onnxtop.plot`` draws, the first of them the default."""
 
 STREAMED = ("jsonl",)
 """Formats of which the renderings of single models, one after the other, are that of all."""
@@ -56,6 +59,8 @@ _SUFFIXES = {
     "junit": (".xml",),
     "sarif": (".sarif",),
     "svg": (".svg",),
+    "png": (".png",),
+    "pdf": (".pdf",),
     "dot": (".dot", ".gv"),
     "graphml": (".graphml",),
     "mermaid": (".mmd",),
@@ -87,13 +92,18 @@ class RenderOptions:
     details: bool = True
 
 
+def formats_of(result: str) -> tuple[str, ...]:
+    """Return the formats of a result, the first of them the default."""
+    return PICTURES if result == "plot" else tuple(RENDERERS[result])
+
+
 def suffixes(result: str) -> dict[str, str]:
     """Return the format of each file suffix, for an output file whose format is not said.
 
     >>> suffixes("diff")
     {'.txt': 'terminal', '.json': 'json', '.md': 'markdown', '.html': 'html', '.htm': 'html'}
     """
-    return {suffix: name for name in RENDERERS[result] for suffix in _SUFFIXES.get(name, ())}
+    return {suffix: name for name in formats_of(result) for suffix in _SUFFIXES.get(name, ())}
 
 
 def render(result: str, format_name: str, found: Any, options: RenderOptions | None = None) -> str:

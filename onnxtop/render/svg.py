@@ -19,25 +19,26 @@ def document(width: int, height: int, parts: Iterable[str], **attributes: str | 
     """Write a page on a white ground."""
     size = {"width": width, "height": height}
     about = {"xmlns": "http://www.w3.org/2000/svg", **size, "viewBox": f"0 0 {width} {height}", **attributes}
-    return "\n".join([f"{_opened('svg', about)}>", *parts, "</svg>"]) + "\n"
+    return holder("svg", parts, **about) + "\n"
 
 
 def inline(words: str, box: tuple[float, float, float, float], parts: Iterable[str]) -> str:
     """Write a part of a drawing for a page around it: its left, top, width and height, and what it shows."""
-    about = {
-        "class": "drawing",
-        "role": "img",
-        "viewBox": " ".join(f"{value:g}" for value in box),
-        "fill": INK,
-    }
-    return "\n".join([f"{_opened('svg', about)}>", element("title", visible(words)), *parts, "</svg>"])
+    view = " ".join(f"{value:g}" for value in box)
+    inside = [element("title", visible(words)), *parts]
+    return holder("svg", inside, class_="drawing", role="img", viewBox=view, fill=INK)
 
 
-def element(name: str, words: str | None = None, **attributes: str | float) -> str:
-    """Write an element; an underscore in an attribute's name is a hyphen.
+def holder(name: str, parts: Iterable[str], **attributes: str | float) -> str:
+    """Write an element that holds others, each on a line."""
+    return "\n".join([f"{_opened(name, attributes)}>", *parts, f"</{name}>"])
 
-    >>> element("text", "a < b", x=1, stroke_width=0.5)
-    '<text x="1" stroke-width="0.5">a &lt; b</text>'
+
+def element(name: str, words: str | None = None, /, **attributes: str | float) -> str:
+    """Write an element; an underscore in an attribute's name is a hyphen, at its end nothing.
+
+    >>> element("text", "a < b", x=1, stroke_width=0.5, class_="a")
+    '<text x="1" stroke-width="0.5" class="a">a &lt; b</text>'
     """
     opened = _opened(name, attributes)
     return f"{opened}/>" if words is None else f"{opened}>{html.escape(words, quote=False)}</{name}>"
@@ -54,12 +55,12 @@ def label(x: float, y: float, words: str, *, anchor: str = "start", colour: str 
 
 
 def _opened(name: str, attributes: Mapping[str, str | float]) -> str:
-    told = (f'{key.replace("_", "-")}="{_written(value)}"' for key, value in attributes.items())
+    told = (f'{key.rstrip("_").replace("_", "-")}="{_written(value)}"' for key, value in attributes.items())
     return " ".join([f"<{name}", *told])
 
 
 def _written(value: str | float) -> str:
-    return f"{value:.1f}" if isinstance(value, float) else str(value)
+    return f"{value:.1f}" if isinstance(value, float) else html.escape(visible(str(value)))
 
 
 def path(points: Iterable[tuple[float, float]]) -> str:
@@ -79,8 +80,7 @@ def clipped(name: str, longest: int, tail: int) -> str:
 
 def spot(x: float, y: float, colour: str, words: str, r: float = 2.5) -> str:
     """Write a dot that says what it stands for where it is pointed at."""
-    opened = _opened("circle", {"cx": float(x), "cy": float(y), "r": float(r), "fill": colour})
-    return f"{opened}>{element('title', visible(words))}</circle>"
+    return holder("circle", [element("title", visible(words))], cx=float(x), cy=float(y), r=r, fill=colour)
 
 
 class Scale:

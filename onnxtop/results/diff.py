@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
-from onnxtop.options import Option, Seed
+from onnxtop.options import Checked, Option, Seed
 from onnxtop.results.plain import plain
 from onnxtop.results.report import ModelInfo, ToolInfo
 from onnxtop.results.run import PairRun
+from onnxtop.shown import Tabular
 
 
 @dataclass(frozen=True)
-class DiffSettings:
+class DiffSettings(Checked):
     """What counts as changed: a relative change of weights, or of a layer's NP, above a tolerance."""
 
     tolerance: Annotated[
@@ -170,8 +171,8 @@ class NetworkDiff:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Diff:
+@dataclass(frozen=True, repr=False)
+class Diff(Tabular):
     """Everything that differs between two models; ``run`` is there only if both were run."""
 
     tool: ToolInfo

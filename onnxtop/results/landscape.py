@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from onnxtop.results.plain import plain
+from onnxtop.shown import Tabular
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,8 @@ class Score:
     definition: str = "onnxtop: mean length of the finite bars"
 
 
-@dataclass(frozen=True)
-class LossLandscape:
+@dataclass(frozen=True, repr=False)
+class LossLandscape(Tabular):
     """The loss barcode of a network, with everything that it depends on.
 
     Attributes

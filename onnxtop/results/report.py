@@ -16,8 +16,9 @@ from onnxtop.results.function import Function
 from onnxtop.results.graph import LayerGraph
 from onnxtop.results.plain import IF_THERE, built, plain
 from onnxtop.results.run import ModelRun
+from onnxtop.shown import Shown, Tabular
 from onnxtop.statistics.facts import Exchangeability, LayerStatistics
-from onnxtop.topology.facts import LayerRole
+from onnxtop.topology.facts import LayerRole, Place
 
 NOT_ASKED = "topology was not asked for"
 """The reason of every figure of layers that were only read."""
@@ -143,19 +144,6 @@ class BadConstant:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a weight is: ``row`` and ``column`` of its layer's matrix, counted from 0.
-
-    Rows are inputs and columns outputs of the graph that was measured, one group of a convolution after the
-    other; a bias is the row after the last.
-    """
-
-    layer: str
-    row: int
-    column: int
-
-
-@dataclass(frozen=True)
 class NetworkPersistence:
     """Mean of the layers' normalized neural persistence, sum of their totals, and the scale used.
 
@@ -184,7 +172,8 @@ class DeepGraphPersistence:
 
     ``skips_cut`` is the figure with the identity branches of residual sums cut. ``saturated`` is the share of
     bars as strong as the strongest. ``connectivity`` is "exact", or "conservative" and what made it so;
-    ``notes`` say what was read in a way that should be known.
+    ``notes`` say what was read in a way that should be known. ``diagram`` has a point for every bar; no file
+    holds it.
     """
 
     total: float | None = None
@@ -196,6 +185,7 @@ class DeepGraphPersistence:
     connectivity: str | None = None
     notes: tuple[str, ...] = ()
     reason: str | None = None
+    diagram: Any = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -236,7 +226,8 @@ class LayerPersistence:
 
     ``null_mean`` and ``null_std`` are those of ``draws`` random arrangements, ``excess`` is how far
     ``normalized`` is above the mean, ``z`` the same in standard deviations: whether there is an effect;
-    ``excess_share`` the same as a share of ``normalized``: how large it is.
+    ``excess_share`` the same as a share of ``normalized``: how large it is. ``diagram`` has a point for every
+    bar, and which weight ended it; no file holds it.
     """
 
     total: float | None
@@ -248,10 +239,11 @@ class LayerPersistence:
     excess_share: float | None = None
     draws: int | None = None
     reason: str | None = None
+    diagram: Any = field(default=None, repr=False, compare=False)
 
 
-@dataclass(frozen=True)
-class LayerReport:
+@dataclass(frozen=True, repr=False)
+class LayerReport(Shown):
     """One weighted layer.
 
     ``n_in`` and ``n_out`` count the neurons of the graph that was measured (a convolution has one graph for
@@ -328,8 +320,8 @@ class RulesRun:
     not_run: tuple[NotRun, ...] = ()
 
 
-@dataclass(frozen=True)
-class Report:
+@dataclass(frozen=True, repr=False)
+class Report(Tabular):
     """Everything found in one model.
 
     ``run`` is there only if the model was run by itself, ``loss_probe`` and ``loss_landscape`` only if it was

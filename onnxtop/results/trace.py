@@ -3,17 +3,16 @@
 A figure that is not defined, or was not asked for, is None.
 """
 
-import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from onnxtop.errors import MissingLibraryError
 from onnxtop.results.envelope import failure
 from onnxtop.results.outcome import FailedModel
 from onnxtop.results.plain import plain
 from onnxtop.results.report import DGP, NP, NP_MEAN, Settings, ToolInfo, Z
+from onnxtop.shown import Tabular
 
 
 class Course(StrEnum):
@@ -194,8 +193,8 @@ class Stopping:
     cost: Cost | None = None
 
 
-@dataclass(frozen=True)
-class Trace:
+@dataclass(frozen=True, repr=False)
+class Trace(Tabular):
     """A training run, checkpoint by checkpoint; in the place of one that cannot be read stands its failure.
 
     ``complete`` is False if an interrupt kept checkpoints from being measured.
@@ -230,17 +229,3 @@ class Trace:
             else:
                 told = {"checkpoint": each.name, "step": each.step, "path": each.path, "error": None}
                 yield {**told, **plain(each.metrics()), "waited": each.waited, "stop": each.stop}
-
-    def to_frame(self) -> Any:
-        """Return the rows as a data frame of pandas.
-
-        Raises
-        ------
-        MissingLibraryError
-            pandas is not installed.
-        """
-        try:
-            pandas = importlib.import_module("pandas")
-        except ImportError:
-            raise MissingLibraryError.of("pandas", "pandas") from None
-        return pandas.DataFrame(list(self.rows()))

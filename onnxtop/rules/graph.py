@@ -1,7 +1,6 @@
 """OT3: weights that are used by nobody or held twice, layers that nothing passes through."""
 
-from collections.abc import Iterator
-from itertools import combinations
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,9 +58,25 @@ def nearly_tied(report: Report, policy: Policy) -> Found:
             sides = tuple(sorted((layer.statistics.n_in, layer.statistics.n_out)))
             alike.setdefault(sides, []).append((layer, unpack(layer.statistics.sketch)))
     for group in alike.values():
-        for (one, left), (two, right) in combinations(group, 2):
+        for one, two in _close_pairs([sketch for _, sketch in group]):
+            message = f"its weights are almost those of {group[one][0].name}: a tie that came undone?"
+            yield group[two][0].name, message
+
+
+def _close_pairs(sketches: Sequence[NDArray[np.float64]]) -> Iterator[tuple[int, int]]:
+    """Yield the numbers of sketches that are almost one, or one and the other turned, the earlier first.
+
+    All cosines with one sketch are a product; those near the bound are looked at one by one.
+    """
+    lines = np.array([sketch.ravel() / max(float(np.linalg.norm(sketch)), 1.0) for sketch in sketches])
+    for one, left in enumerate(sketches):
+        rest = lines[one + 1 :]
+        turned = left.T.ravel() / max(float(np.linalg.norm(left)), 1.0)
+        near = np.maximum(rest @ lines[one], rest @ turned) > _ALIKE - 1e-6
+        for two in (np.flatnonzero(near) + one + 1).tolist():
+            right = sketches[two]
             if max(cosine(left, right), cosine(left, right.T)) > _ALIKE:
-                yield two.name, f"its weights are almost those of {one.name}: a tie that came undone?"
+                yield one, two
 
 
 @rule(

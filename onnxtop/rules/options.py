@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from onnxtop.options import Option
+from onnxtop.options import Checked, Option
 
 
 @dataclass(frozen=True)
-class CheckOptions:
+class CheckOptions(Checked):
     """Which rules run, and what they are judged by; what has no `Option` stands in the configuration alone.
 
     ``thresholds`` and ``tolerances`` are bands and relative changes by the name of a figure, ``severity`` is
-    by rule; ``ignore_layers`` are pairs of a rule and a pattern of layer names.
+    by rule; ``ignore_layers`` are patterns of layer names by rule. All are written as in the configuration:
+    ``thresholds={"np.normalized": {"min": 0.05}}``.
     """
 
     fail_on: Annotated[
@@ -41,11 +42,18 @@ class CheckOptions:
             needs=("baseline",),
         ),
     ] = "values"
-    write_baseline: Annotated[
-        str | None,
-        Option("Write the reports as a baseline, whatever was found.", metavar="FILE", form="file"),
-    ] = None
     severity: Mapping[str, str] = field(default_factory=dict)
     thresholds: Mapping[str, Any] = field(default_factory=dict)
     tolerances: Mapping[str, float] = field(default_factory=dict)
-    ignore_layers: tuple[tuple[str, str], ...] = ()
+    ignore_layers: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check also what names rules and figures."""
+        super().__post_init__()
+        if any(getattr(self, name) for name in _NAMING):
+            from onnxtop.rules.policy import values_of  # loads numpy: not for help
+
+            values_of(self)
+
+
+_NAMING = ("select", "ignore", "severity", "thresholds", "tolerances", "ignore_layers")

@@ -138,6 +138,25 @@ def policy_of(values: Mapping[str, Any], baseline: Report | None = None, unknown
     )
 
 
+def values_of(options: CheckOptions) -> dict[str, Any]:
+    """Return what options say as a configuration would that says the same, checked.
+
+    Raises
+    ------
+    UsageError
+        They name a rule or a figure that does not exist, or give one a value that makes no sense.
+    """
+    values = {}
+    for key, checked in KEYS.items():
+        value = getattr(options, key.replace("-", "_"))
+        if value and key != "baseline":
+            try:
+                values[key] = checked(list(value) if isinstance(value, tuple) else value)
+            except UsageError as error:
+                raise UsageError(f"{key.replace('-', '_')}: {error}") from None
+    return values
+
+
 def _rule(name: str, *, prefixes: bool) -> str:
     """Return a rule's name, its code or the beginning of codes, given in any case."""
     codes, names = [rule.code for rule in RULES], [rule.name for rule in RULES]

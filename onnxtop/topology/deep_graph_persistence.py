@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 
 from onnxtop.errors import UsageError
 from onnxtop.network import Block, NetworkGraph, Weights
+from onnxtop.shown import Shown
 from onnxtop.topology.arguments import check_options
 from onnxtop.topology.bottleneck import Bundle, Paths, bottleneck_tree, widest_paths
 from onnxtop.topology.facts import LayerRole
@@ -30,8 +31,8 @@ from onnxtop.topology.network_graphs import Skips, layers_on_paths, stack, with_
 from onnxtop.topology.persistence import NO_DIAGRAM, Convention, Diagram
 
 
-@dataclass(frozen=True, eq=False)
-class DeepGraphPersistence:
+@dataclass(frozen=True, eq=False, repr=False)
+class DeepPersistence(Shown):
     """Deep graph persistence of a network.
 
     Attributes
@@ -90,7 +91,7 @@ def deep_graph_persistence(
     convention: Convention = "essential",
     p: float = 2.0,
     skips: Skips = "keep",
-) -> DeepGraphPersistence:
+) -> DeepPersistence:
     """Return the deep graph persistence of a network.
 
     Parameters
@@ -110,7 +111,7 @@ def deep_graph_persistence(
 
     Returns
     -------
-    DeepGraphPersistence
+    DeepPersistence
         If no path has a strength above 0, S is 0 and total is (n_inputs + n_outputs) ** (1 / p). Without
         inputs or outputs, or with a weight on a path that is not finite, there are nan and a reason.
 
@@ -157,7 +158,7 @@ def kept_and_cut(
     convention: Convention = "essential",
     p: float = 2.0,
     scans: Mapping[int, LayerScan] | None = None,
-) -> tuple[DeepGraphPersistence, DeepGraphPersistence]:
+) -> tuple[DeepPersistence, DeepPersistence]:
     """Return the deep graph persistence with skips kept and with skips cut, reading the weights once.
 
     Both are as `deep_graph_persistence` gives them; without skips they are one and the same. ``scans`` are
@@ -187,7 +188,7 @@ class _Options:
 
 def _measure(
     graph: NetworkGraph, options: _Options, scans: Mapping[int, LayerScan] | None = None
-) -> DeepGraphPersistence:
+) -> DeepPersistence:
     if not (graph.inputs.size and graph.outputs.size):
         side = "inputs" if not graph.inputs.size else "outputs"
         return _without_value(graph, options, f"the network has no {side} with neurons")
@@ -305,13 +306,13 @@ def _result(
     alpha: Paths,
     beta: Paths,
     constant_layers: tuple[str, ...],
-) -> DeepGraphPersistence:
+) -> DeepPersistence:
     n_inputs, n_outputs = graph.inputs.size, graph.outputs.size
     strongest = float(bars.strengths[0]) if bars.strengths.size else 0.0
     diagram = _diagram(bars, n_inputs + n_outputs - 1, strongest if options.rescale else 1.0)
     total = diagram.norm(options.p, options.convention)
     saturated = np.count_nonzero(bars.strengths == strongest) / (n_inputs + n_outputs - 1)
-    return DeepGraphPersistence(
+    return DeepPersistence(
         total=total,
         normalized=total / (n_inputs + n_outputs - 1) ** (1 / options.p),
         diagram=diagram,
@@ -364,8 +365,8 @@ def _neurons(ids: Sequence[Indices]) -> Indices:
     return every[every >= 0]
 
 
-def _without_value(graph: NetworkGraph, options: _Options, reason: str) -> DeepGraphPersistence:
-    return DeepGraphPersistence(
+def _without_value(graph: NetworkGraph, options: _Options, reason: str) -> DeepPersistence:
+    return DeepPersistence(
         total=float("nan"),
         normalized=float("nan"),
         diagram=NO_DIAGRAM,

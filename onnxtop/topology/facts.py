@@ -1,6 +1,19 @@
-"""What the topology of one layer says: plain data, part of the report, no NumPy needed to read it."""
+"""What the topology of a layer says, and where a weight is: plain data that needs no NumPy to be read."""
 
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a weight is: ``row`` and ``column`` of its layer's matrix, counted from 0.
+
+    Rows are inputs and columns outputs of the graph that was measured, one group of a convolution after the
+    other; a bias is the row after the last.
+    """
+
+    layer: str
+    row: int
+    column: int
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,17 @@ A value means nothing without its convention, scale and p, so results carry them
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from onnxtop.errors import UsageError
 from onnxtop.network import Blocks
+from onnxtop.shown import Shown
 from onnxtop.topology.arguments import as_bias, as_blocks, as_matrix, check_options, check_scale
 from onnxtop.topology.dense import dense_forest
+from onnxtop.topology.facts import Place
 from onnxtop.topology.filters import FilterForests
 from onnxtop.topology.graph import Forest
 from onnxtop.topology.persistence import NO_DIAGRAM, Convention, Diagram, forest_diagram
@@ -27,8 +29,8 @@ Graphs = Forest | FilterForests
 """What is kept of a layer: the forest of its graph, or those of a convolution's filters and channels."""
 
 
-@dataclass(frozen=True, eq=False)
-class LayerPersistence:
+@dataclass(frozen=True, eq=False, repr=False)
+class MatrixPersistence(Shown):
     """Neural persistence of one layer.
 
     Attributes
@@ -62,16 +64,8 @@ class LayerPersistence:
     reason: str | None = None
 
 
-class Place(NamedTuple):
-    """Where a weight is: a layer by name, row and column of its matrix; a bias is the row after the last."""
-
-    layer: str
-    row: int
-    column: int
-
-
-@dataclass(frozen=True, eq=False)
-class NetworkPersistence:
+@dataclass(frozen=True, eq=False, repr=False)
+class NeuralPersistence(Shown):
     """Neural persistence of a network.
 
     Attributes
@@ -94,7 +88,7 @@ class NetworkPersistence:
         Why there is no mean, or None.
     """
 
-    layers: Mapping[str, LayerPersistence]
+    layers: Mapping[str, MatrixPersistence]
     total: float
     mean_normalized: float
     scaling: Literal["global", "layer", "given"]
@@ -112,7 +106,7 @@ def layer_persistence(
     scale: float | None = None,
     convention: Convention = "essential",
     p: float = 2.0,
-) -> LayerPersistence:
+) -> MatrixPersistence:
     """Return the neural persistence of one weight matrix.
 
     Parameters
@@ -134,7 +128,7 @@ def layer_persistence(
 
     Returns
     -------
-    LayerPersistence
+    MatrixPersistence
         Between 0 and V ** (1 / p), V = n_in + n_out; all zeros give V ** (1 / p) ('tree': (V - 1) ** (1 /
         p)). A NaN or an infinity gives nan and a reason.
 
@@ -177,7 +171,7 @@ def neural_persistence(
     scale: Scale = "global",
     convention: Convention = "essential",
     p: float = 2.0,
-) -> NetworkPersistence:
+) -> NeuralPersistence:
     """Return the neural persistence of a network given as weight matrices by layer name.
 
     Parameters
@@ -196,7 +190,7 @@ def neural_persistence(
 
     Returns
     -------
-    NetworkPersistence
+    NeuralPersistence
         Layers that are not finite count neither for the scale nor for the mean; without any other the mean is
         nan.
 
@@ -279,7 +273,7 @@ def network_persistence(
     p: float = 2.0,
     counted: Collection[str] | None = None,
     apart: Collection[str] = (),
-) -> NetworkPersistence:
+) -> NeuralPersistence:
     """Return the neural persistence of a network from the forests of its layers.
 
     Parameters
@@ -327,7 +321,7 @@ def network_persistence(
     if finite:
         total = sum(layers[name].total for name in finite)
         mean = sum(layers[name].normalized for name in finite) / len(finite)
-    return NetworkPersistence(
+    return NeuralPersistence(
         layers=layers,
         total=total,
         mean_normalized=mean,
@@ -361,7 +355,7 @@ def _common_scale(scale: Scale, strongest: Sequence[float]) -> float | None:
     return float(scale)
 
 
-def _layer(forest: Graphs, scale: float, convention: Convention, p: float) -> LayerPersistence:
+def _layer(forest: Graphs, scale: float, convention: Convention, p: float) -> MatrixPersistence:
     reason = _no_value(forest, scale)
     diagram = forest_diagram(forest, scale) if isinstance(forest, Forest) else NO_DIAGRAM
     total = normalized = float("nan")
@@ -372,7 +366,7 @@ def _layer(forest: Graphs, scale: float, convention: Convention, p: float) -> La
             else forest.norm(scale, p, convention, n)
             for n in (1, forest.n_vertices - 1)
         )
-    return LayerPersistence(
+    return MatrixPersistence(
         total, normalized, diagram, forest.n_vertices, scale, convention, float(p), reason
     )
 

@@ -10,14 +10,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxtop.shown import Shown
 from onnxtop.topology.graph import Floats, Forest, Indices
 
 Convention = Literal["essential", "tree"]
 """Whether the essential point is counted (as the paper's code does) or only the edges of the tree."""
 
 
-@dataclass(frozen=True, eq=False)
-class Diagram:
+@dataclass(frozen=True, eq=False, repr=False)
+class Diagram(Shown):
     """Points of dimension 0, earliest death (strongest edge) first.
 
     Attributes

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from onnxtop.auditing.options import AuditOptions, check_options
+from onnxtop.auditing.options import AuditOptions
 from onnxtop.errors import UsageError
 from onnxtop.network import Kernel, Matrix
 from onnxtop.results.report import DGP, NP, NP_MEAN, Report
@@ -92,7 +92,6 @@ class NeuralPersistenceStopping:
         self.metrics: dict[str, float] = {}
         self._options = AuditOptions(scale=scale, convention=convention, p=p, structure=False)
         self._warned = False
-        check_options(self._options)
 
     @property
     def stopped(self) -> bool:

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from onnxtop.auditing.options import AuditOptions, check_options
+from onnxtop.auditing.options import AuditOptions
 from onnxtop.errors import UsageError
-from onnxtop.options import Option, check
+from onnxtop.options import Checked, Option
 from onnxtop.tracing.stopping import StoppingOptions
 
 
 @dataclass(frozen=True)
-class TraceOptions:
+class TraceOptions(Checked):
     """How a series of checkpoints is ordered, measured and judged.
 
     The ``order`` is "name", by which numbers in names count as numbers, "mtime", the time of the last change,
@@ -54,9 +54,24 @@ class TraceOptions:
         """The pattern of steps in names."""
         return None if self.label is None else re.compile(self.label)
 
+    def __post_init__(self) -> None:
+        """Refuse what does not go together."""
+        super().__post_init__()
+        pattern = self.pattern
+        if pattern is not None and not pattern.groups:
+            raise UsageError(
+                f"label: wanted a group around the step, as in 'step_([0-9]+)', found none in {self.label!r}"
+            )
+        if self.label is not None and self.order != "name":
+            raise UsageError(f"label: checkpoints with steps are in their order, found order {self.order!r}")
+        if self.metric_file is not None and self.audit.data is not None:
+            raise UsageError("metric_file: scores come from it or from data, found both: leave one out")
+        if self.audit.layers is not None or self.audit.minima or self.audit.running.asked:
+            raise UsageError("audit: a trace has every layer, trains nothing and runs models on data only")
+
 
 @dataclass(frozen=True)
-class WatchOptions:
+class WatchOptions(Checked):
     """How a folder is watched while training runs."""
 
     follow: Annotated[
@@ -69,32 +84,6 @@ class WatchOptions:
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        check(self)
+        super().__post_init__()
         if self.until_stop and not self.follow:
             raise UsageError("--until-stop: wanted with --follow: a trace of what is there ends by itself")
-
-
-def check_trace(options: TraceOptions) -> None:
-    """Refuse options that make no sense before any work.
-
-    Raises
-    ------
-    UsageError
-        One cannot have its value, or they do not go together.
-    """
-    check(options)
-    check_options(options.audit)
-    try:
-        pattern = options.pattern
-    except re.error as error:
-        raise UsageError(f"label: {options.label!r} is not a regular expression: {error}") from None
-    if pattern is not None and not pattern.groups:
-        raise UsageError(
-            f"label: wanted a group around the step, as in 'step_([0-9]+)', found none in {options.label!r}"
-        )
-    if options.label is not None and options.order != "name":
-        raise UsageError(f"label: checkpoints with steps are in their order, found order {options.order!r}")
-    if options.metric_file is not None and options.audit.data is not None:
-        raise UsageError("metric_file: scores come from it or from data, found both: leave one out")
-    if options.audit.layers is not None or options.audit.minima or options.audit.running.asked:
-        raise UsageError("audit: a trace has every layer, trains nothing and runs models on data only")

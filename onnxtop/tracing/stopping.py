@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from onnxtop.options import Option, check
+from onnxtop.options import Checked, Option
 
 CAVEAT = (
     "neural persistence does not tell when to stop training convolutions: the paper that proposes it lost up "
@@ -26,7 +26,7 @@ CAVEAT = (
 
 
 @dataclass(frozen=True)
-class StoppingOptions:
+class StoppingOptions(Checked):
     """When training is to stop: after so many checks without a rise, what a rise is, when counting begins."""
 
     patience: Annotated[
@@ -43,10 +43,6 @@ class StoppingOptions:
             "Watch the network's mean neural persistence, or its deep graph persistence.",
         ),
     ] = "np"
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no sense, before any training."""
-        check(self)
 
 
 @dataclass

@@ -7,20 +7,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Unpack
 
 from onnxtop._version import __version__
 from onnxtop.auditing.layers import Memory, Progress
 from onnxtop.auditing.options import settings_of
 from onnxtop.auditing.story import ALGORITHMS
 from onnxtop.errors import OnnxtopError, UsageError
-from onnxtop.options import declared, did_you_mean, with_values
+from onnxtop.options import asked
 from onnxtop.results.outcome import FailedModel
 from onnxtop.results.report import ToolInfo
 from onnxtop.results.trace import Checkpoint, Cost, Step, Stopping, Trace
 from onnxtop.tracing.cache import TRACE_ALGORITHM, Cache
+from onnxtop.tracing.keywords import TraceKeywords
 from onnxtop.tracing.logs import Logs
 from onnxtop.tracing.measuring import Source, check_architecture, checkpoint
-from onnxtop.tracing.options import TraceOptions, check_trace
+from onnxtop.tracing.options import TraceOptions
 from onnxtop.tracing.scores import Scores
 from onnxtop.tracing.series import Place, files, placed
 from onnxtop.tracing.stopping import CAVEAT, StoppingRule
@@ -34,7 +36,7 @@ def trace(
     options: TraceOptions | None = None,
     *,
     progress: Progress | None = None,
-    **changes: object,
+    **changes: Unpack[TraceKeywords],
 ) -> Trace:
     """Trace a training run through its checkpoints.
 
@@ -43,9 +45,11 @@ def trace(
     paths
         ONNX files of one architecture; a folder stands for every ``*.onnx`` below it.
     options
-        How they are ordered, measured and judged; ``changes`` are single options by their names.
+        How they are ordered, measured and judged.
     progress
         Called after each layer.
+    **changes
+        Or single options as keywords, see `TraceOptions`: ``patience=2``, ``scale="layer"``.
 
     Returns
     -------
@@ -64,11 +68,7 @@ def trace(
         trace = onnxtop.trace("run", patience=2)
         trace.verdict.course, trace.stopping.stopped
     """
-    asked = options or TraceOptions()
-    known = {*declared(asked), *vars(asked)}
-    if unknown := next((name for name in changes if name not in known), None):
-        raise UsageError(f"there is no option {unknown!r}{did_you_mean(unknown, sorted(known))}")
-    series = Series(with_values(asked, changes), progress)
+    series = Series(asked(TraceOptions, options, changes), progress)
     with series.logs:
         for source in series.sources(placed(files(paths), series.options)):
             try:
@@ -91,7 +91,6 @@ class Series:
     def __init__(
         self, options: TraceOptions, progress: Progress | None = None, *, growing: bool = False
     ) -> None:
-        check_trace(options)
         self.options = options
         self.progress = progress
         self.memory = Memory(options.audit.seed)

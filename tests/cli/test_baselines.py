@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 from onnx import ModelProto, numpy_helper
 
+import onnxtop
 from onnxtop.auditing.story import audit
 from onnxtop.cli import app
-from onnxtop.comparison.story import compare
 from onnxtop.render import render
 from tests import harmless, ruins
 from tests.faults import SAMPLES
@@ -118,7 +118,7 @@ def test_rounding_passes_against_the_model_and_is_named(change, baselines, told,
 )
 def test_check_and_diff_say_the_same(old, new, told):
     paths = [SAMPLES / f"{name}.onnx" for name in (old, new)]
-    whole = compare(*paths).whole
+    whole = onnxtop.diff(*paths).whole
     rules, code = told(paths[1], paths[0])
     assert (code == 0) == whole.verdict.passes
     said = {"CHANGED": {"OT514"}, "UNPROVEN": {"OT515"}, "WITHIN TOLERANCE": {"OT516"}}

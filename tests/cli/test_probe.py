@@ -162,7 +162,7 @@ def test_bug_is_an_internal_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(summary, "probe_summary", broken)
+    monkeypatch.setattr(summary, "probe", broken)
     done = run(MODEL, "--data", DATA)
     assert done.exit_code == 5
     assert "internal error: ZeroDivisionError" in done.stderr

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, strategies as st
 from onnx import numpy_helper
 
+import onnxtop
 from onnxtop.auditing import story as auditing_story
 from onnxtop.comparison.alignment import align
 from onnxtop.comparison.matching import Candidate, match, module_path
 from onnxtop.comparison.measures import topology_change, weight_change
-from onnxtop.comparison.options import CompareOptions
-from onnxtop.comparison.story import compare
+from onnxtop.comparison.options import DiffOptions
 from onnxtop.errors import NothingToAnalyseError, UsageError
 from onnxtop.reader import layers as reader_layers
 from onnxtop.reader.model import load
@@ -226,7 +226,7 @@ def test_module_path(name, op_type, path):
 
 def planted(tmp_path, plant, twin=None, subject=TRANSFORMER, **options):
     paths = [faults.save(subject, each, tmp_path / f"{i}.onnx") for i, each in enumerate((twin, plant))]
-    return compare(*paths, CompareOptions(**options))
+    return onnxtop.diff(*paths, DiffOptions(**options))
 
 
 def changed(diff):
@@ -298,7 +298,7 @@ def test_quantised_twin_is_the_same_within_tolerance(tmp_path):
 
 @pytest.mark.parametrize("kind", ["mlp", "transformer", "cnn"])
 def test_exporters_agree(kind):
-    diff = compare(SAMPLES / f"{kind}_torch_legacy.onnx", SAMPLES / f"{kind}_tensorflow.onnx")
+    diff = onnxtop.diff(SAMPLES / f"{kind}_torch_legacy.onnx", SAMPLES / f"{kind}_tensorflow.onnx")
     assert diff.same_architecture
     assert {layer.matched_by for layer in diff.layers} == {"content"}
     assert all(layer.weights.relative == 0 for layer in diff.layers)
@@ -310,16 +310,16 @@ def test_exporters_agree(kind):
 
 def test_checkpoints():
     folder = SAMPLES / "checkpoints"
-    diff = compare(folder / "epoch_01.onnx", folder / "epoch_12.onnx")
+    diff = onnxtop.diff(folder / "epoch_01.onnx", folder / "epoch_12.onnx")
     assert diff.changed
     assert answer(diff).startswith("same architecture; 3 of 3 layers changed; largest relative change ")
-    assert not compare(folder / "epoch_11.onnx", folder / "epoch_12.onnx").changed
-    assert all(layer.is_same for layer in compare(*[folder / "epoch_01.onnx"] * 2).layers)
+    assert not onnxtop.diff(folder / "epoch_11.onnx", folder / "epoch_12.onnx").changed
+    assert all(layer.is_same for layer in onnxtop.diff(*[folder / "epoch_01.onnx"] * 2).layers)
 
 
 def test_layers_that_come_go_and_grow(tmp_path):
     old, new = save(mlp(4, 6, 3), tmp_path, "a.onnx"), save(mlp(4, 6, 5, 2), tmp_path, "b.onnx")
-    diff = compare(old, new)
+    diff = onnxtop.diff(old, new)
     assert [layer.name for layer in diff.layers] == ["fc1", "fc2"]
     assert [each.name for each in diff.appeared] == ["fc3"]
     assert changed(diff)["fc2"].changes == ("size changed from 6 x 3 to 6 x 5",)
@@ -334,7 +334,7 @@ def test_permuted_neurons(tmp_path):
         tensor = next(each for each in moved.graph.initializer if each.name == name)
         array = np.take(numpy_helper.to_array(tensor), order, axis)
         tensor.CopyFrom(numpy_helper.from_array(array, name))
-    diff = compare(save(proto, tmp_path, "a.onnx"), save(moved, tmp_path, "b.onnx"))
+    diff = onnxtop.diff(save(proto, tmp_path, "a.onnx"), save(moved, tmp_path, "b.onnx"))
     assert [layer.order for layer in diff.layers] == ["columns permuted", "rows permuted", ""]
     assert "every weight is still there, some in another order" in answer(diff)
 
@@ -345,7 +345,7 @@ def test_a_model_without_weights(tmp_path):
     del empty.graph.node[:], empty.graph.initializer[:]
     empty.graph.node.append(onnx.helper.make_node("Relu", ["x"], ["y"]))
     with pytest.raises(NothingToAnalyseError, match="no weight tensor"):
-        compare(save(proto, tmp_path, "a.onnx"), save(empty, tmp_path, "b.onnx"))
+        onnxtop.diff(save(proto, tmp_path, "a.onnx"), save(empty, tmp_path, "b.onnx"))
 
 
 # Rendering
@@ -357,9 +357,9 @@ def diffs(tmp_path_factory):
     twin = faults.save(TRANSFORMER, None, folder / "old.onnx")
     bad = faults.save(TRANSFORMER, faults.in_the_weights(faults.put(np.nan)), folder / "nan.onnx")
     return [
-        compare(twin, bad),
-        compare(twin, SAMPLES / "transformer_tensorflow.onnx"),
-        compare(twin, SAMPLES / "cnn_jax.onnx"),
+        onnxtop.diff(twin, bad),
+        onnxtop.diff(twin, SAMPLES / "transformer_tensorflow.onnx"),
+        onnxtop.diff(twin, SAMPLES / "cnn_jax.onnx"),
     ]
 
 
@@ -411,5 +411,5 @@ def test_each_file_is_loaded_once(tmp_path, monkeypatch):
     for module in (auditing_story, reader_layers):
         monkeypatch.setattr(module, "load", counting)
     paths = [str(save(mlp(6, 5, 4, seed=seed), tmp_path, f"{seed}.onnx")) for seed in range(2)]
-    compare(*paths)
-    assert loaded == paths
+    onnxtop.diff(*paths)
+    assert [each.name for each in loaded] == paths

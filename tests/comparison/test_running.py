@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner
 from onnx import ModelProto, helper, numpy_helper
 
+import onnxtop
 from onnxtop.cli import app
 from onnxtop.comparison import story
-from onnxtop.comparison.options import CompareOptions
+from onnxtop.comparison.options import DiffOptions
 from onnxtop.comparison.running import decided
-from onnxtop.comparison.story import compare
 from onnxtop.execution.job import Answer, Given, Job, Places
 from onnxtop.execution.options import RunOptions
 from onnxtop.execution.pair import run_pair
@@ -26,11 +26,11 @@ from tests.faults import SAMPLES
 from tests.models import save
 
 DIGITS = str(SAMPLES / "digits.npz")
-RUN = CompareOptions(running=RunOptions(execute=True))
+RUN = DiffOptions(running=RunOptions(execute=True))
 
 
-def ran(old: ModelProto, new: ModelProto, folder: Path, options: CompareOptions = RUN) -> Diff:
-    return compare(save(old, folder, "old.onnx"), save(new, folder, "new.onnx"), options)
+def ran(old: ModelProto, new: ModelProto, folder: Path, options: DiffOptions = RUN) -> Diff:
+    return onnxtop.diff(save(old, folder, "old.onnx"), save(new, folder, "new.onnx"), options)
 
 
 def changed(proto: ModelProto, name: str, factor: float) -> ModelProto:
@@ -264,8 +264,8 @@ def test_a_converted_network_on_data(tmp_path: Path) -> None:
     old = SAMPLES / "cnn_torch_dynamo.onnx"
     new = tmp_path / "half.onnx"
     onnx.save(harmless.in_half_precision_inside(onnx.load(old)), new)
-    options = CompareOptions(running=RunOptions(samples=DIGITS))
-    diff = compare(old, new, options)
+    options = DiffOptions(running=RunOptions(samples=DIGITS))
+    diff = onnxtop.diff(old, new, options)
     assert diff.whole.verdict is Verdict.WITHIN
     assert diff.run is not None
     assert diff.run.outputs[0].top == 1.0

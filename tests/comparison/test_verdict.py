@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 from onnx import ModelProto, TensorProto, helper, numpy_helper, parser
 
+import onnxtop
 from onnxtop.cli import app
-from onnxtop.comparison.options import CompareOptions
-from onnxtop.comparison.story import compare
+from onnxtop.comparison.options import DiffOptions
 from onnxtop.comparison.verdict import judge_whole
 from onnxtop.reader.model import load
 from onnxtop.results.diff import DiffSettings, Verdict, WholeDiff
@@ -383,7 +383,7 @@ def test_equal_bytes_are_told_without_measuring(tmp_path):
     path = save(mlp(6, 5, 4), tmp_path, "a.onnx")
     (tmp_path / "b").mkdir()
     other = save(mlp(6, 5, 4), tmp_path / "b", "a.onnx")
-    found = compare(path, other)
+    found = onnxtop.diff(path, other)
     assert (found.whole.verdict, found.whole.level, found.layers) == (Verdict.SAME, None, ())
     assert found.to_dict()["verdict"] == "SAME"
 
@@ -391,8 +391,8 @@ def test_equal_bytes_are_told_without_measuring(tmp_path):
 def test_models_without_weights_are_compared(tmp_path):
     paths = [save(text(body, outputs="float[2, 3] y"), tmp_path, f"{i}.onnx")
              for i, body in enumerate(("y = Add (a, b)", "y = Add (b, a)", "y = Sub (a, b)"))]  # fmt: skip
-    assert compare(paths[0], paths[1]).whole.verdict is Verdict.SAME
-    assert compare(paths[0], paths[2]).changed
+    assert onnxtop.diff(paths[0], paths[1]).whole.verdict is Verdict.SAME
+    assert onnxtop.diff(paths[0], paths[2]).changed
 
 
 def test_an_inserted_layer_leaves_the_others_their_weights(tmp_path):
@@ -414,7 +414,7 @@ def test_an_inserted_layer_leaves_the_others_their_weights(tmp_path):
 
     more = [*arrays[:2], rng.normal(size=(8, 8)).astype(np.float32), *arrays[2:]]
     paths = [save(model(held), tmp_path, f"{i}.onnx") for i, held in enumerate((arrays, more))]
-    found = compare(*paths, CompareOptions(settings=DiffSettings(permuted_ok=True)))
+    found = onnxtop.diff(*paths, DiffOptions(settings=DiffSettings(permuted_ok=True)))
     assert [each.name for each in found.appeared] == ["l2"]
     assert [(layer.old_name, layer.name) for layer in found.layers if layer.old_name != layer.name] == [
         ("l2", "l3"),

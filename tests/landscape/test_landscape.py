@@ -17,6 +17,7 @@ from onnxtop.landscape.options import BarcodeOptions, Budget, PathOptions
 from onnxtop.landscape.paths import LossPath, find_path
 from onnxtop.landscape.search import Found, connect, next_pairs
 from onnxtop.landscape.story import loss_barcode
+from onnxtop.options import asked
 from tests.known_landscapes import FUNCTIONS, MINIMA, TRUTH, counted_gradient, ordered
 from tests.models import mlp, model, node, save, weights
 
@@ -384,7 +385,7 @@ class TestSearch:
 
 
 def test_options_by_name():
-    options = BarcodeOptions().changed(minima=3, finder="line", l2=0.5, epochs=7)
+    options = asked(BarcodeOptions, None, {"minima": 3, "finder": "line", "l2": 0.5, "epochs": 7})
     assert (options.minima, options.path.finder, options.probe.l2, options.training.epochs) == (
         3,
         "line",

@@ -11,7 +11,7 @@ from onnxtop.loss.directions import along, filter_normalised, over
 from onnxtop.loss.options import ProbeOptions
 from onnxtop.loss.parameters import Parameter
 from onnxtop.loss.scores import scores
-from onnxtop.loss.summary import LossProbeResult, probe_summary
+from onnxtop.loss.summary import LossProbeResult, probe
 from onnxtop.loss.targets import Targets
 from tests.loss.conftest import SAMPLES, Data
 from tests.models import model, node, save, weights
@@ -81,7 +81,7 @@ def test_scores_of_numbers_and_of_zeros_and_ones() -> None:
 def test_summary_of_a_sample_model() -> None:
     steps: list[tuple[str, int, int]] = []
     options = ProbeOptions(points=5, surface=3)
-    result = probe_summary(
+    result = probe(
         SAMPLES / "mlp_jax.onnx", SAMPLES / "digits.npz", options, lambda *step: steps.append(step)
     )
     assert (result.samples, result.parameters, result.loss_name) == (1297, 12060, "cross-entropy")
@@ -104,20 +104,20 @@ def test_summary_of_a_sample_model() -> None:
     assert [number for _, number, _ in steps] == list(range(9))
     plain = result.to_dict()
     assert plain == json.loads(json.dumps(plain))
-    again = probe_summary(SAMPLES / "mlp_jax.onnx", SAMPLES / "digits.npz", options)
+    again = probe(SAMPLES / "mlp_jax.onnx", SAMPLES / "digits.npz", options)
     assert again.to_dict() == plain
 
 
 @pytest.mark.parametrize("name", ["cnn_torch_legacy", "transformer_torch_dynamo", "lstm_torch_dynamo"])
 def test_summary_gives_the_accuracy_of_the_readme(name: str) -> None:
     options = ProbeOptions(split="test", profile=False, sharpness=False, descent=False)
-    result = probe_summary(SAMPLES / f"{name}.onnx", SAMPLES / "digits.npz", options)
+    result = probe(SAMPLES / f"{name}.onnx", SAMPLES / "digits.npz", options)
     assert result.accuracy == {"cnn": 0.994, "tra": 0.974, "lst": 0.982}[name[:3]]
     assert result.split == "test"
 
 
 def test_budget_ends_the_work() -> None:
-    result = probe_summary(SAMPLES / "mlp_jax.onnx", SAMPLES / "digits.npz", ProbeOptions(budget=0))
+    result = probe(SAMPLES / "mlp_jax.onnx", SAMPLES / "digits.npz", ProbeOptions(budget=0))
     assert result.stopped == "budget"
     assert result.loss is not None
     assert result.gradient_norm is None
@@ -128,7 +128,7 @@ def test_interrupt_keeps_what_is_there() -> None:
         if what == "descent":
             raise KeyboardInterrupt
 
-    result = probe_summary(SAMPLES / "mlp_jax.onnx", SAMPLES / "digits.npz", None, progress)
+    result = probe(SAMPLES / "mlp_jax.onnx", SAMPLES / "digits.npz", None, progress)
     assert result.stopped == "interrupt"
     assert result.gradient_norm is not None
     assert result.descent is None
@@ -143,7 +143,7 @@ def odd(tmp_path: Path) -> Path:
 
 
 def test_reason_for_no_gradient(odd: Path) -> None:
-    result = probe_summary(odd, odd.parent / "d.npz")
+    result = probe(odd, odd.parent / "d.npz")
     assert "Acosh 'odd' has no gradient rule" in result.gradient_reason
     assert result.gradient_norm is None
     assert (result.rmse is not None, result.accuracy) == (True, None)
@@ -151,7 +151,7 @@ def test_reason_for_no_gradient(odd: Path) -> None:
 
 
 def test_differences_on_request(odd: Path) -> None:
-    result = probe_summary(odd, odd.parent / "d.npz", ProbeOptions(differences=True, points=3))
+    result = probe(odd, odd.parent / "d.npz", ProbeOptions(differences=True, points=3))
     assert result.gradient_reason == ""
     assert result.gradient_norm is not None
     assert result.descent is not None
@@ -168,7 +168,7 @@ def test_other_split_that_does_not_fit_is_left_out(tmp_path: Path) -> None:
         arrays = {"x": data["x_test"], "labels": data["labels_test"], "x_odd": data["x"][:5, :3]}
     np.savez(tmp_path / "d.npz", **arrays, labels_odd=np.zeros(5, int))
     options = ProbeOptions(gradient=False, profile=False)
-    result = probe_summary(SAMPLES / "mlp_jax.onnx", tmp_path / "d.npz", options)
+    result = probe(SAMPLES / "mlp_jax.onnx", tmp_path / "d.npz", options)
     assert result.splits == ()
     with pytest.raises(UsageError):
-        probe_summary(SAMPLES / "mlp_jax.onnx", tmp_path / "d.npz", ProbeOptions(split="odd"))
+        probe(SAMPLES / "mlp_jax.onnx", tmp_path / "d.npz", ProbeOptions(split="odd"))

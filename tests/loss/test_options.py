@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from onnxtop.errors import UsageError
 from onnxtop.landscape.options import BarcodeOptions
 from onnxtop.loss.options import LossOptions, ProbeOptions
+from onnxtop.options import asked
 
 HEAVY = ("numpy", "scipy", "onnx", "onnxruntime", "networkx", "ml_dtypes")
 
@@ -29,8 +31,8 @@ def test_refused_where_they_are_made() -> None:
 
 
 def test_the_loss_of_a_barcode_takes_every_option_of_a_loss() -> None:
-    options = BarcodeOptions().changed(output="y", ignore_index=0, batch_size=8)
+    options = asked(BarcodeOptions, None, {"output": "y", "ignore_index": 0, "batch_size": 8})
     assert options.probe == LossOptions(batchnorm="batch", output="y", ignore_index=0, batch_size=8)
-    assert (options.limit.gradients, options.changed(jobs=3).workers) == (float("inf"), 3)
-    with pytest.raises(UsageError, match="found 'workers'"):
-        options.changed(workers=3)
+    assert (options.limit.gradients, replace(options, jobs=3).workers) == (float("inf"), 3)
+    with pytest.raises(UsageError, match="no option 'workers'"):
+        asked(BarcodeOptions, None, {"workers": 3})

@@ -9,7 +9,7 @@ import pytest
 import onnxtop
 from onnxtop.cli import app
 from onnxtop.loss.options import ProbeOptions
-from onnxtop.loss.summary import probe_summary
+from onnxtop.loss.summary import probe
 from onnxtop.reader import model as reader
 from tests.loss.conftest import SAMPLES
 
@@ -33,7 +33,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 def test_probe_of_all_splits(parsed: Counter[str]) -> None:
-    probe_summary(SAMPLES / "mlp_jax.onnx", DIGITS, ProbeOptions(profile=False, sharpness=False))
+    probe(SAMPLES / "mlp_jax.onnx", DIGITS, ProbeOptions(profile=False, sharpness=False))
     assert parsed == {"mlp_jax.onnx": 1}
 
 

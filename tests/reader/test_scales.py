@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
+import onnxtop
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import audit
-from onnxtop.comparison.story import compare
 from onnxtop.reader.account import Role, account
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Layer, Skipped
@@ -115,12 +115,12 @@ def test_a_layer_of_unknown_scale_is_compared_up_to_a_factor(tmp_path: Path) -> 
     known = _product(STATIC, FOLDED["a product"], np.float32(0.375))
     hidden = _product(STATIC, [node("Mul", "f sw")], SX * np.float32(0.375))
     old, new = save(known, tmp_path, "old.onnx"), save(hidden, tmp_path, "new.onnx")
-    (layer,) = compare(old, new).layers
+    (layer,) = onnxtop.diff(old, new).layers
     assert layer.changes == ()
     worse = numpy_helper.to_array(known.graph.initializer[0]).copy()
     worse[:3] = -worse[:3]
     known.graph.initializer[0].CopyFrom(numpy_helper.from_array(worse, known.graph.initializer[0].name))
-    (layer,) = compare(save(known, tmp_path, "old.onnx"), new).layers
+    (layer,) = onnxtop.diff(save(known, tmp_path, "old.onnx"), new).layers
     assert layer.changes
 
 
@@ -220,7 +220,7 @@ def test_a_tied_embedding_quantised_is_not_accused(tmp_path: Path) -> None:
     coded = model(nodes, held, {"x": ["n"]})
     for proto in (plain, coded):
         proto.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
-    found = compare(save(plain, tmp_path, "a.onnx"), save(coded, tmp_path, "b.onnx"))
+    found = onnxtop.diff(save(plain, tmp_path, "a.onnx"), save(coded, tmp_path, "b.onnx"))
     assert [layer.changes for layer in found.layers] == [()] * 3
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+import onnxtop
 from onnxtop.auditing.story import audit
-from onnxtop.comparison.options import CompareOptions
-from onnxtop.comparison.story import compare
+from onnxtop.comparison.options import DiffOptions
 from onnxtop.errors import ModelError
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.model import load
@@ -132,7 +132,7 @@ def test_a_sparse_tensor_whose_places_do_not_fit_is_skipped(tmp_path: Path, indi
     proto.graph.sparse_initializer.append(sparse)
     path = save(proto, tmp_path)
     assert "w" in only_skipped(path).reason
-    assert compare(path, save(proto, tmp_path, "other.onnx"), CompareOptions()).whole.verdict.passes
+    assert onnxtop.diff(path, save(proto, tmp_path, "other.onnx"), DiffOptions()).whole.verdict.passes
 
 
 def test_no_file_can_name_a_sparse_tensor_by_its_location(tmp_path: Path) -> None:

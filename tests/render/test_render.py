@@ -12,7 +12,7 @@ FORMATS = RENDERERS["report"]
 
 
 def test_an_unknown_format_is_refused_by_name():
-    with pytest.raises(UsageError, match="markdown, junit, sarif, github, found 'yaml'"):
+    with pytest.raises(UsageError, match="markdown, html, junit, sarif, github, found 'yaml'"):
         render("report", "yaml", [])
 
 

@@ -502,3 +502,69 @@ def test_value_of_a_layer_is_among_its_own_draws():
     kept = models.read([matrix])
     drawn = models.measure(kept, 0.0, scale=float(np.abs(matrix).max()))
     assert min(null_values) <= drawn.mean <= max(null_values)
+
+
+# The null band
+
+
+def bars_of(blocks, bias=None):
+    """Lengths of the bars of a layer in its own scale, longest first."""
+    network = network_persistence({"layer": layer_forest(blocks, bias=bias)}, scale="layer")
+    return np.sort(1 - network.layers["layer"].diagram.points[:, 1])[::-1]
+
+
+def band_of(blocks, bias=None, seed=0):
+    models, n_bars = NullModels(seed), len(bars_of(blocks, bias))
+    normalized, scale = persistence(blocks, bias, scale="layer")
+    null = models.measure(models.read(blocks, bias), normalized, scale=scale, at=np.arange(1, n_bars + 1))
+    return np.array(null.band)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "bias"),
+    [([(60, 50)], False), ([(60, 40), (1, 7)], True), ([(30, 20)] * 3, False)],
+)
+def test_the_band_holds_a_shuffled_layer_at_its_rate(shapes, bias):
+    """At every bar 91 of the 101 places that a layer has among 100 draws; more where draws are equal."""
+    rng = np.random.default_rng(3)
+    within, between = [], []
+    for seed in range(8):
+        blocks = [rng.standard_normal(shape) for shape in shapes]
+        row = rng.standard_normal(sum(shape[1] for shape in shapes)) if bias else None
+        low, high = band_of(blocks, row, seed)
+        missing = 0 if bias else len(shapes) - 1
+        assert low[:missing].tolist() == high[:missing].tolist() == [1.0] * missing
+        for _ in range(15):
+            bars = bars_of(shuffled(blocks, rng), row)
+            within.append((low <= bars) & (bars <= high))
+            between.append((low < bars) & (bars < high))
+    within, between = (np.mean(each, axis=0)[missing:] for each in (within, between))
+    assert np.mean(between) - 0.03 < 91 / 101 < np.mean(within) + 0.03
+    long = slice(len(within) // 10)  # of weak weights, whose ranks are seldom equal
+    assert np.mean(between[long]) - 0.03 < 91 / 101 < np.mean(within[long]) + 0.03
+    assert np.mean(within[long]) - np.mean(between[long]) < 0.1
+
+
+def test_the_band_is_of_the_draws_that_the_figures_are_of():
+    """The fifth of 100 draws from either end, bar by bar, read off the profiles by hand."""
+    matrix = random_matrix("int4_uniform", 20, 15)
+    strengths = np.sort(np.abs(matrix), axis=None)[::-1] / np.abs(matrix).max()
+    bars = np.sort(1 - strengths[draw_profiles(((20, 15, 1),), seed=5).ranks - 1], axis=1)[:, ::-1]
+    low, high = band_of([matrix], seed=5)
+    assert low.tolist() == pytest.approx(np.sort(bars, axis=0)[4].tolist(), abs=1e-7)
+    assert high.tolist() == pytest.approx(np.sort(bars, axis=0)[95].tolist(), abs=1e-7)
+    assert (low <= high).all()
+
+
+def test_gathered_weights_leave_the_band():
+    matrix = random_matrix("gaussian", 40, 30)
+    matrix[:6] *= 4
+    low, high = band_of([matrix])
+    assert np.mean(bars_of([matrix]) > high) > 0.7
+    assert np.mean(bars_of([matrix]) < low) < 0.2
+
+
+def test_no_band_unless_it_is_asked_for():
+    matrix = random_matrix("gaussian", 20, 10)
+    assert null_of([matrix]).band is None
+    assert NullModels().measure(StrongestWeights(reason="odd"), 1.0, scale=1.0, at=np.arange(3)).band is None

@@ -11,7 +11,6 @@ import pytest
 
 import onnxtop
 from onnxtop.auditing import layers as auditing_layers
-from onnxtop.comparison.story import compare
 from onnxtop.errors import MissingLibraryError, UsageError
 from onnxtop.results.outcome import FailedModel
 from onnxtop.tracing.options import TraceOptions
@@ -54,7 +53,7 @@ def test_changes_are_those_of_diffs(checkpoints):
     trace = onnxtop.trace(checkpoints[:3], structure=False)
     assert trace.measured[0].moved is None
     for old, new, point in zip(checkpoints, checkpoints[1:3], trace.measured[1:], strict=False):
-        diff = compare(old, new)
+        diff = onnxtop.diff(old, new)
         assert [layer.relative for layer in point.layers] == [each.weights.relative for each in diff.layers]
         assert [layer.cosine for layer in point.layers] == [each.weights.cosine for each in diff.layers]
         assert [layer.bottleneck for layer in point.layers] == [each.bottleneck for each in diff.layers]
@@ -213,7 +212,7 @@ def test_what_cannot_be_read_is_a_row_and_no_check(tmp_path):
     told = [each.code if isinstance(each, FailedModel) else each.name for each in trace.checkpoints]
     assert told == ["step_0", 4, 3, "step_200", 3]
     assert trace.stopping.checks == 2
-    assert trace.measured[1].layers[0].relative == compare(paths[0], paths[2]).layers[0].weights.relative
+    assert trace.measured[1].layers[0].relative == onnxtop.diff(paths[0], paths[2]).layers[0].weights.relative
 
 
 @pytest.mark.parametrize(

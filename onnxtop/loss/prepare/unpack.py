@@ -1,20 +1,12 @@
 """The pass that comes first: a loaded model as a graph of this package, in the model's own opset."""
 
-from pathlib import Path
-
 import numpy as np
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from onnxtop.gradient.graph import OPSET, Graph, copied
-from onnxtop.loss.options import LossOptions
 from onnxtop.loss.prepare.prepared import Declared, Prepared, tensors_in
-from onnxtop.reader.model import Model, load
+from onnxtop.reader.model import Model
 from onnxtop.reader.tensors import TensorFiles
-
-
-def opened(model: str | Path | Model, options: LossOptions) -> Model:
-    """Return a model that is loaded already, or load a file."""
-    return model if isinstance(model, Model) else load(model, allow_external=options.allow_external)
 
 
 def unpacked(model: Model) -> Prepared:

@@ -14,7 +14,7 @@ from onnxtop.reader.model import Model, bodies, load
 
 def whole(path: str, allow_external: Sequence[str] = (), outputs: Sequence[str] = ()) -> ModelProto:
     """Return a model with all its bytes, its functions inlined, that gives some more of its values."""
-    proto = _completed(load(path, allow_external=allow_external))
+    proto = completed(load(path, allow_external=allow_external))
     there = {value.name for value in proto.graph.output}
     proto.graph.output.extend(ValueInfoProto(name=name) for name in outputs if name not in there)
     return proto
@@ -28,7 +28,7 @@ def with_weights(model: Model, weights: Mapping[str, NDArray[Any]]) -> ModelProt
     onnxtop.errors.ModelError
         The model holds no tensor of that name.
     """
-    proto = _completed(model)
+    proto = completed(model)
     for sparse in [each for each in proto.graph.sparse_initializer if each.values.name in weights]:
         dense = TensorProto(name=sparse.values.name, data_type=sparse.values.data_type)
         proto.graph.sparse_initializer.remove(sparse)
@@ -36,7 +36,7 @@ def with_weights(model: Model, weights: Mapping[str, NDArray[Any]]) -> ModelProt
     held = dict(_tensors(proto.graph))
     if missing := [name for name in weights if name not in held]:
         raise ModelError(
-            f"wanted a tensor {missing[0]!r} to put weights into, found none in {model.path.name}"
+            f"wanted a tensor {missing[0]!r} to put weights into, found none in {model.file.short}"
         )
     _part_statistics(proto.graph, held, weights)
     for name, array in weights.items():
@@ -77,7 +77,7 @@ def _part_statistics(
                 graph.initializer.append(own)
 
 
-def _completed(model: Model) -> ModelProto:
+def completed(model: Model) -> ModelProto:
     """Return a model with all its bytes, its functions inlined."""
     proto = ModelProto()
     proto.CopyFrom(model.proto)

@@ -1,6 +1,6 @@
 """A comparison of two models as a page: whether they are one function, what changed, every layer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
 
@@ -20,7 +20,7 @@ from onnxtop.render.diff.facts import (
 )
 from onnxtop.render.html.charts import bar, bars, lines
 from onnxtop.render.html.page import page
-from onnxtop.render.html.parts import Cell, Fact, Heading, Picture, Sheet, SheetRow
+from onnxtop.render.html.parts import Cell, Fact, Heading, Picture, Sheet, SheetRow, full_sheet
 from onnxtop.render.text import counted, figure, number
 from onnxtop.results.diff import Diff, Figure, LayerDiff
 from onnxtop.results.report import ModelInfo
@@ -50,17 +50,17 @@ def render(diff: Diff, options: RenderOptions) -> str:
 
 def values(diff: Diff) -> dict[str, object]:
     """Return what the template of a comparison is given."""
-    changes, beside, alone = counting(diff), tolerated(diff), tables(diff)
-    rows = [(word, f"{name}: {what}") for word, name, what in alone] + changes
+    alone = ((word, f"{name}: {what}") for word, name, what in tables(diff))
+    layers = [_layer(layer) for layer in diff.layers]
     return {
         "sentence": f"{diff.whole.verdict}: {headline(diff)}",
         "grounds": list(grounds(diff)),
         "figures": list(_figures(diff)),
-        "changes": Sheet(counted(len(rows), "difference"), _CHANGES, [_change(*each) for each in rows]),
-        "beside": Sheet(counted(len(beside), "difference"), _CHANGES, [_change(*each) for each in beside]),
+        "changes": _changes([*alone, *counting(diff)]),
+        "beside": _changes(tolerated(diff)),
         "run": list(run(diff)),
         "drawings": list(_pictures(diff)),
-        "layers": Sheet(counted(len(diff.layers), "layer"), _LAYERS, [_layer(each) for each in diff.layers]),
+        "layers": full_sheet(counted(len(layers), "layer"), _LAYERS, layers),
         "models": [("old", list(_model(diff.old))), ("new", list(_model(diff.new)))],
         "settings": list(_settings(diff)),
     }
@@ -77,9 +77,8 @@ def _figures(diff: Diff) -> Iterator[Fact]:
     old, new = diff.network.parameters
     yield Fact("weights", f"{new:,}", "", "" if old == new else f"was {old:,}")
     if diff.whole.operations:
-        yield Fact(
-            "operations matched", f"{diff.whole.matched:,} of {diff.whole.operations[0]:,}", "whole model"
-        )
+        shared = f"{diff.whole.matched:,} of {diff.whole.operations[0]:,}"
+        yield Fact("operations", shared, "whole model", "matched")
 
 
 def _moved(label: str, both: Figure, term: str) -> Fact:
@@ -88,8 +87,9 @@ def _moved(label: str, both: Figure, term: str) -> Fact:
     return Fact(label, figure(both.new), term, f"was {figure(both.old)}{moved}")
 
 
-def _change(kind: str, what: str) -> SheetRow:
-    return SheetRow([Cell(kind), Cell(what)])
+def _changes(differences: Sequence[tuple[str, str]]) -> Sheet:
+    rows = [SheetRow([Cell(kind), Cell(what)]) for kind, what in differences]
+    return full_sheet(counted(len(rows), "difference"), _CHANGES, rows)
 
 
 def _pictures(diff: Diff) -> Iterator[Picture]:
@@ -129,7 +129,7 @@ def _layer(layer: LayerDiff) -> SheetRow:
 
 
 def _model(model: ModelInfo) -> Iterator[Fact]:
-    yield Fact("path", model.path, is_name=True)
+    yield Fact("path", model.path, "model", is_name=True)
     yield Fact("bytes", f"{model.bytes:,}")
     yield Fact("sha256", model.sha256, is_name=True)
     yield Fact("producer", model.producer, is_name=True)
@@ -145,4 +145,4 @@ def _settings(diff: Diff) -> Iterator[Fact]:
     yield Fact("seed", number(asked.seed))
     if diff.network.notes:
         yield Fact("notes", diff.network.notes)
-    yield Fact("onnxtop", diff.tool.version)
+    yield Fact("tool", f"{diff.tool.name} {diff.tool.version}", "tool")

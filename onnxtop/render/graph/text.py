@@ -2,22 +2,18 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 
 from rich.cells import cell_len
 
 from onnxtop.render import RenderOptions
 from onnxtop.render.cells import ASCII, UNICODE, Signs, elide
-from onnxtop.render.graph.words import counts, what
+from onnxtop.render.graph.words import counts, groups, what
 from onnxtop.render.text import TIMES
 from onnxtop.results.graph import LayerGraph
 
 _NARROWEST, _WIDEST = 40, 120
 _NAME = 28
 """Longer names than this do not stand in a column: what they feed is told in lines of its own."""
-
-_MANY = 4
-"""So many nodes side by side that differ by a number alone (the experts of a layer) share an entry."""
 
 
 def render(graph: LayerGraph, options: RenderOptions) -> str:
@@ -35,7 +31,7 @@ class _Page:
         self.arrow = "-> " if signs.ascii_only else "→ "
         self.names = {key: signs.shown(node.name) or '""' for key, node in graph.nodes.items()}
         self.first: dict[str, str] = {}
-        for run in _runs(graph):
+        for run in groups(graph, lambda node: _stem(node.name)):
             self.first.update(dict.fromkeys(run, run[0]))
             if len(run) > 1:
                 number = self.names[run[-1]][len(_stem(self.names[run[-1]])) :]
@@ -108,22 +104,6 @@ class _Page:
                 lead, line = " " * cell_len(lead), ""
             line += piece
         yield lead + line
-
-
-def _runs(graph: LayerGraph) -> Iterator[list[str]]:
-    """Yield the nodes in order, many together where they differ by the number at the end alone."""
-    tails, heads = defaultdict(set), defaultdict(set)
-    for tail, head in graph.edges:
-        heads[tail].add(head)
-        tails[head].add(tail)
-
-    def alike(key: str) -> tuple[object, ...]:
-        node = graph.nodes[key]
-        return _stem(node.name), what(node), node.remark, frozenset(tails[key]), frozenset(heads[key])
-
-    for _, run in groupby(graph.nodes, alike):
-        keys = list(run)
-        yield from [keys] if len(keys) >= _MANY else ([key] for key in keys)
 
 
 def _stem(name: str) -> str:

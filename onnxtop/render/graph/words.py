@@ -1,6 +1,7 @@
-"""What all pictures of a layer graph say of its nodes."""
+"""What all pictures of a layer graph say of its nodes, and which of these share an entry."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable
 
 from onnxtop.render.text import TIMES, counted
 from onnxtop.results.graph import GraphNode, LayerGraph
@@ -40,3 +41,25 @@ def counts(graph: LayerGraph) -> str:
     """
     many = Counter(node.kind for node in graph.nodes.values())
     return ", ".join(counted(many[kind], noun) for kind, noun in _NOUNS.items() if many[kind])
+
+
+_MANY = 4
+"""So many alike share an entry."""
+
+
+def groups(graph: LayerGraph, mark: Callable[[GraphNode], Hashable]) -> list[list[str]]:
+    """Put nodes together that have one mark, are one thing, and have the same before and after them.
+
+    The experts of a layer, the gates of a cell: where there are fewer than four of them, each is alone.
+    Groups and their members stand in the order of the flow.
+    """
+    tails, heads = defaultdict(set), defaultdict(set)
+    for tail, head in graph.edges:
+        heads[tail].add(head)
+        tails[head].add(tail)
+    alike = defaultdict(list)
+    for key, node in graph.nodes.items():
+        around = frozenset(tails[key]), frozenset(heads[key])
+        alike[mark(node), what(node), node.remark, around].append(key)
+    parts = (keys if len(keys) >= _MANY else [key] for keys in alike.values() for key in keys)
+    return list({part[0]: part for part in parts}.values())

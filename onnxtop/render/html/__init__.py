@@ -28,8 +28,9 @@ A template begins with what it uses of the macros::
     The same as a row of large figures.
 ``findings(groups, most=5)``
     What was found, by the rule that found it, of `FindingGroup`; all but the first of each are folded.
-``sheet(key, caption, headings, rows, foot=())``
-    A table that can be sorted, searched and filtered: `Heading`, `SheetRow`, `Cell`.
+``sheet(key, caption, headings, rows, foot=(), tools=true)``
+    A table that can be sorted, searched and filtered unless it has no ``tools``: `Heading`, `SheetRow`,
+    `Cell`.
 ``card(summary, key="", open=False)``
     A part that is folded: ``{% call card("layer 1") %}...{% endcall %}``.
 ``chart(picture, caption="")``

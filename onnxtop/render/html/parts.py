@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 
 from markupsafe import Markup
 
@@ -72,6 +73,12 @@ class Cell:
     link: str = ""
     is_name: bool = False
 
+    @property
+    def sorted_by(self) -> str:
+        """The number by which it is sorted, empty where the text is that number."""
+        value = "" if self.value is None else f"{self.value:.6g}"
+        return "" if value == self.text else value
+
 
 @dataclass(frozen=True)
 class SheetRow:
@@ -99,3 +106,11 @@ class Sheet:
     caption: str
     headings: Sequence[Heading]
     rows: Sequence[SheetRow]
+
+
+def full_sheet(caption: str, headings: Sequence[Heading], rows: Sequence[SheetRow]) -> Sheet:
+    """Return a table without the columns in which no row has anything."""
+    cells = [row.cells for row in rows]
+    full = [any(row[place].text or row[place].picture for row in cells) for place in range(len(headings))]
+    left = [SheetRow(list(compress(row.cells, full)), row.key) for row in rows]
+    return Sheet(caption, list(compress(headings, full)), left)

@@ -7,7 +7,7 @@ from markupsafe import Markup
 from onnxtop.render import RenderOptions
 from onnxtop.render.html.charts import spark
 from onnxtop.render.html.page import page
-from onnxtop.render.html.parts import Cell, Fact, Heading, Sheet, SheetRow
+from onnxtop.render.html.parts import Cell, Fact, Heading, SheetRow, full_sheet
 from onnxtop.render.landscape import svg
 from onnxtop.render.landscape.facts import (
     BOUNDS,
@@ -68,8 +68,8 @@ def values(landscape: LossLandscape) -> dict[str, object]:
         "figures": list(_figures(landscape)),
         "barcode": Markup(svg.barcode(landscape)),  # noqa: S704 (every word of it is escaped)
         "profiles": Markup(svg.profiles(landscape)),  # noqa: S704 (so is this)
-        "minima": Sheet(f"{len(minima):,} minima", _MINIMA, minima),
-        "passes": Sheet(counted(len(passes), "path"), _PASSES, passes),
+        "minima": full_sheet(f"{len(minima):,} minima", _MINIMA, minima),
+        "passes": full_sheet(counted(len(passes), "path"), _PASSES, passes),
         "settings": list(_settings(landscape)),
     }
 
@@ -134,8 +134,8 @@ def _pass(item: Pass, short: dict[str, str]) -> SheetRow:
 
 
 def _settings(landscape: LossLandscape) -> Iterator[Fact]:
-    yield Fact("settings", described(landscape))
+    yield Fact("settings", described(landscape), "settings")
     spent = counted(landscape.gradients, "gradient"), counted(landscape.evaluations, "evaluation")
-    yield Fact("spent on paths", spent, "incomplete")
+    yield Fact("spent on", spent, "incomplete")
     if landscape.notes:
-        yield Fact("notes", landscape.notes)
+        yield Fact("notes", landscape.notes, "note")

@@ -32,6 +32,7 @@ from onnxtop.results.landscape import LossLandscape, Minimum, Pass
 
 _WIDTH, _LEFT, _RIGHT = 860, 170, 40
 _BAR, _CURVES, _LEGEND = 26, 260, 18
+_ALONG = "Loss along the paths that end a bar"
 
 
 def render(landscape: LossLandscape, options: RenderOptions) -> str:
@@ -44,6 +45,7 @@ def render(landscape: LossLandscape, options: RenderOptions) -> str:
         element("rect", width=_WIDTH, height=height, fill=BACK),
         *_head(landscape),
         *_bars(landscape, top),
+        *([label(_LEFT, curves - 14, _ALONG)] if _chosen(landscape) else []),
         *_curves(landscape, curves),
     )
     return document(_WIDTH, height, parts, font_family="system-ui, sans-serif", font_size=12)
@@ -59,8 +61,8 @@ def barcode(landscape: LossLandscape) -> str:
 def profiles(landscape: LossLandscape) -> str:
     """Draw the loss along the paths that end a bar alone, for a page; empty if there are none."""
     chosen = _chosen(landscape)
-    height = _CURVES + 70 + _LEGEND * len(chosen)
-    return inline("Loss along the paths", (0, -30, _WIDTH, height), _curves(landscape, 0)) if chosen else ""
+    height = _CURVES + 50 + _LEGEND * len(chosen)
+    return inline(_ALONG, (0, -10, _WIDTH, height), _curves(landscape, 0)) if chosen else ""
 
 
 def _axis(landscape: LossLandscape, top: int) -> int:
@@ -135,7 +137,6 @@ def _curves(landscape: LossLandscape, top: int) -> Iterator[str]:
     low = min(minimum.loss for minimum in landscape.minima)
     scale = Scale(low, max(finite), top + _CURVES, top)
     across = Scale(0.0, 1.0, _LEFT, _WIDTH - _RIGHT)
-    yield label(_LEFT, top - 14, "Loss along the paths that end a bar")
     yield from grid(scale, _LEFT, _WIDTH - _RIGHT)
     for number, item in enumerate(chosen):
         colour = COLOURS[number % len(COLOURS)]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from onnxtop.loss.directions import Profile
-from onnxtop.loss.summary import LossProbeResult
+from onnxtop.loss.summary import LossProbeResult, ShortDescent
 from onnxtop.render.probe import Probed
 from onnxtop.render.text import counted, humanised
 from onnxtop.results.headline import Headline, Tone
@@ -65,21 +65,32 @@ def number(value: float | None) -> str:
 
 def sentences(result: LossProbeResult) -> Iterator[str]:
     """Yield what else is to be said: other splits, a descent, sharpness, ties, notes."""
+    yield from splits(result)
+    if result.descent is not None:
+        gain, spent = number(result.descent.gain), counted(result.descent.gradients, "gradient")
+        yield f"a short descent gains {gain} ({spent}): {at_rest(result.descent)}"
+    if result.sharpness is not None:
+        sign = "" if result.sharpness.converged else "at least "
+        yield f"sharpness (largest Hessian eigenvalue) {sign}{number(result.sharpness.largest_eigenvalue)}"
+    yield from remarks(result)
+
+
+def at_rest(descent: ShortDescent) -> str:
+    """Say whether a descent gained so little that it began at a minimum."""
+    return "a minimum, as far as this tells" if descent.minimum else "not a minimum"
+
+
+def splits(result: LossProbeResult) -> Iterator[str]:
+    """Yield a sentence for each other split."""
     for split in result.splits:
         scores = [f"loss {number(split.loss)}"]
         scores += [f"accuracy {split.accuracy:.4f}"] if split.accuracy is not None else []
         scores += [f"error {number(split.rmse)}"] if split.rmse is not None else []
         yield f"split {split.name}: {counted(split.samples, 'sample')}, {', '.join(scores)}"
-    if result.descent is not None:
-        verdict = "a minimum, as far as this tells" if result.descent.minimum else "not a minimum"
-        yield (
-            f"a short descent gains {number(result.descent.gain)} "
-            f"({counted(result.descent.gradients, 'gradient')}): "
-            f"{verdict}"
-        )
-    if result.sharpness is not None:
-        sign = "" if result.sharpness.converged else "at least "
-        yield f"sharpness (largest Hessian eigenvalue) {sign}{number(result.sharpness.largest_eigenvalue)}"
+
+
+def remarks(result: LossProbeResult) -> Iterator[str]:
+    """Yield what is no figure: why there is no gradient, ties, notes."""
     if result.gradient_reason and result.loss is not None:
         yield f"no gradient: {result.gradient_reason}"
     if result.ties:

@@ -1,6 +1,5 @@
 """What probes of models found as a page: loss and scores, the loss around the weights, layers and classes."""
 
-import math
 from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
@@ -10,15 +9,17 @@ from onnxtop.loss.summary import LayerGradient, LossProbeResult
 from onnxtop.render import RenderOptions
 from onnxtop.render.html.charts import bar, lines
 from onnxtop.render.html.page import page
-from onnxtop.render.html.parts import Cell, Fact, Heading, Picture, Sheet, SheetRow
+from onnxtop.render.html.parts import Cell, Fact, Heading, Picture, SheetRow, full_sheet
 from onnxtop.render.probe import Probed, svg
 from onnxtop.render.probe.facts import (
+    at_rest,
     cut_short,
     described,
     number,
     profile_name,
-    sentences,
+    remarks,
     span,
+    splits,
     verdict,
     verdict_of_all,
 )
@@ -56,12 +57,9 @@ def values(results: Sequence[Probed | FailedModel]) -> dict[str, object]:
     """Return what the template of probes is given."""
     probed = [(f"model-{place}", each) for place, each in enumerate(results) if isinstance(each, Probed)]
     places = {each.path: f"#{key}" for key, each in probed}
+    rows = [_row(each, places.get(each.path, "")) for each in results]
     return {
-        "models": Sheet(
-            counted(len(results), "model"),
-            _MODELS,
-            [_row(each, places.get(each.path, "")) for each in results],
-        ),
+        "models": full_sheet(counted(len(results), "model"), _MODELS, rows),
         "probes": [{"key": key, "path": each.path, **_probe(each)} for key, each in probed],
     }
 
@@ -90,13 +88,20 @@ def _probe(found: Probed) -> dict[str, object]:
         "verdict": verdict(found),
         "figures": list(_figures(result)),
         "failed": result.failed,
-        "sentences": [*sentences(result), *([cut_short(result)] if result.stopped else [])],
+        "sentences": [
+            *splits(result),
+            *remarks(result),
+            *([cut_short(result)] if result.stopped else []),
+        ],
         "profiles": [_profiles(result)] if result.profiles else [],
         "surface": drawn,
         "about_surface": "" if surface is None else svg.about(surface, result.loss_name),
-        "layers": Sheet(counted(len(layers), "layer"), _LAYERS, layers),
-        "classes": Sheet(f"{len(classes):,} classes", _CLASSES, classes),
-        "settings": [Fact("settings", list(described(result))), Fact("sha256", found.sha256, is_name=True)],
+        "layers": full_sheet(counted(len(layers), "layer"), _LAYERS, layers),
+        "classes": full_sheet(f"{len(classes):,} classes", _CLASSES, classes),
+        "settings": [
+            Fact("settings", list(described(result)), "settings"),
+            Fact("sha256", found.sha256, "model", is_name=True),
+        ],
     }
 
 
@@ -113,21 +118,16 @@ def _figures(result: LossProbeResult) -> Iterator[Fact]:
         least = "" if result.sharpness.converged else "at least"
         yield Fact("sharpness", number(result.sharpness.largest_eigenvalue), "sharpness", least)
     if result.descent is not None:
-        minimum = "a minimum, as far as this tells" if result.descent.minimum else "not a minimum"
-        yield Fact("a short descent gains", number(result.descent.gain), "short descent", minimum)
+        rest = at_rest(result.descent)
+        yield Fact("a short descent gains", number(result.descent.gain), "short descent", rest)
 
 
 def _profiles(result: LossProbeResult) -> Picture:
     """Draw the loss along all directions, by its logarithm where it spans much."""
     _, _, logarithmic = span(profile.losses for profile in result.profiles)
-    series = {
-        profile_name(profile): [
-            math.log10(loss) if logarithmic and loss > 0 else loss for loss in profile.losses
-        ]
-        for profile in result.profiles
-    }
+    series = {profile_name(profile): profile.losses for profile in result.profiles}
     caption = f"loss along directions{', logarithmic' if logarithmic else ''}"
-    drawn = lines(series, at=result.profiles[0].steps, title=caption, size=(760, 240))
+    drawn = lines(series, at=result.profiles[0].steps, title=caption, logarithmic=logarithmic)
     return Picture(caption, drawn, list(series), "loss along directions", is_wide=True)
 
 

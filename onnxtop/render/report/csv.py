@@ -40,11 +40,12 @@ def render(results: Sequence[Result], options: RenderOptions) -> str:
     table = csv.DictWriter(buffer, COLUMNS, restval="")
     table.writeheader()
     for result in results:
-        table.writerows({name: cell(value) for name, value in row.items()} for row in _rows(result))
+        table.writerows({name: cell(value) for name, value in row.items()} for row in rows(result))
     return buffer.getvalue()
 
 
-def _rows(result: Result) -> Iterator[dict[str, Any]]:
+def rows(result: Result) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a model, by column, as they are: nothing is made safe for spreadsheets."""
     if isinstance(result, FailedModel):
         yield {"model": result.path, "error": result.message}
     elif not result.layers:

@@ -1,4 +1,4 @@
-"""The report, and the check, as a page: the verdict first, then a model, or a table of many and each of them."""
+"""The report, and the check, as a page: the verdict, then a model, or a table of many and each of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

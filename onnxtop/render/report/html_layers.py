@@ -12,7 +12,7 @@ from onnxtop.render.text import TIMES, counted, figure, humanised
 from onnxtop.results.details import LayerDetails, StrongWeight
 from onnxtop.results.report import Finding, LayerReport, Report
 
-_POINTS = 16
+_POINTS = 12
 """Points of a picture in the table."""
 
 _WEIGHTS = (
@@ -47,7 +47,7 @@ class LayerCard:
 
 
 @dataclass(frozen=True)
-class _Columns:
+class Columns:
     """Which columns the layers of a report fill."""
 
     measured: bool
@@ -57,9 +57,10 @@ class _Columns:
     statistics: bool
 
 
-def _columns(report: Report) -> _Columns:
+def columns_of(report: Report) -> Columns:
+    """Look which columns there are."""
     layers = report.layers
-    return _Columns(
+    return Columns(
         report.settings.topology,
         any(layer.sortedness is not None for layer in layers),
         facts.limited_bars(layers) is not None,
@@ -68,9 +69,8 @@ def _columns(report: Report) -> _Columns:
     )
 
 
-def headings(report: Report) -> list[Heading]:
+def headings(columns: Columns) -> list[Heading]:
     """Return the headings of the table of layers."""
-    columns = _columns(report)
     return [
         Heading("layer", "layer"),
         Heading("finding", "severity", choose=True),
@@ -99,9 +99,9 @@ def headings(report: Report) -> list[Heading]:
     ]
 
 
-def row(report: Report, layer: LayerReport, key: str, link: str, findings: Sequence[Finding]) -> SheetRow:
+def row(columns: Columns, layer: LayerReport, key: str, link: str, findings: Sequence[Finding]) -> SheetRow:
     """Return the row of a layer."""
-    columns, persistence = _columns(report), layer.neural_persistence
+    persistence = layer.neural_persistence
     value = persistence.normalized
     role = facts.limited_bars([layer])
     cells = [
@@ -140,9 +140,8 @@ def _statistics(layer: LayerReport) -> list[Cell]:
     ]
 
 
-def foot(report: Report) -> list[SheetRow]:
+def foot(columns: Columns, report: Report) -> list[SheetRow]:
     """Return the row of the network."""
-    columns = _columns(report)
     if not columns.measured:
         return []
     network = report.network.neural_persistence.mean_normalized
@@ -201,7 +200,7 @@ def _pictures(layer: LayerReport) -> Iterator[tuple[str, Markup]]:
         return
     band = details.null_low is not None
     yield (
-        "Lengths of the bars, longest first" + (", and in grey where chance has 9 of 10" if band else ""),
+        "Bars, longest first; grey: by chance" if band else "Bars, longest first",
         charts.curve(
             details.bars,
             details.null_low or (),
@@ -217,7 +216,7 @@ def _pictures(layer: LayerReport) -> Iterator[tuple[str, Markup]]:
     if (held := details.histogram) is not None:
         title = f"Weights of {name}, from {held.low:.4g} to {held.high:.4g}"
         yield (
-            "How many weights have which value",
+            "Weights",
             charts.histogram(held.low, held.high, held.counts, title=title),
         )
 
@@ -306,7 +305,7 @@ def _weight(weight: StrongWeight) -> SheetRow:
     cells = (
         Cell(weight.source, is_name=True),
         Cell(weight.target, is_name=True),
-        Cell(f"{weight.value:.4g}"),
+        Cell(figure(weight.value)),
         Cell(facts.bars_told(weight.bars or None)),
     )
     return SheetRow(cells)

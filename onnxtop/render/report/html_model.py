@@ -8,7 +8,7 @@ from markupsafe import Markup
 from onnxtop.render.html.graph import graph_figure
 from onnxtop.render.html.parts import Cell, Entry, Fact, FindingGroup, Heading, SheetRow
 from onnxtop.render.report import facts
-from onnxtop.render.report.html_layers import LayerCard, card, foot, headings, row
+from onnxtop.render.report.html_layers import LayerCard, card, columns_of, foot, headings, row
 from onnxtop.render.text import counted, figure, humanised
 from onnxtop.results.function import Port
 from onnxtop.results.headline import Headline, headline_of
@@ -26,8 +26,12 @@ SKIPPED = (
 
 @dataclass(frozen=True)
 class ModelView:
-    """One model as the template shows it; of one that could not be analysed there is little."""
+    """One model as the template shows it; of one that could not be analysed there is little.
 
+    ``prefix`` begins all ids of the page that are this model's; its ``key`` is one of these.
+    """
+
+    prefix: str
     key: str
     title: str
     headline: Headline
@@ -50,18 +54,16 @@ class ModelView:
 
 
 def view(result: Result, prefix: str, cards: int, drawn: bool, fail_on: str | None) -> ModelView:
-    """Look at a model; at most so many ``cards`` of layers are made, and the graph if it is to be ``drawn``.
-
-    ``prefix`` begins all ids of the page that are this model's.
-    """
+    """Look at a model: so many ``cards`` of layers at most, and the graph if it is to be ``drawn``."""
     headline, path = headline_of(result, fail_on), path_of(result)
     key, summary = f"{prefix}model", f"{path}: {headline.words}"
     if isinstance(result, FailedModel):
-        return ModelView(key, path, headline, summary)
+        return ModelView(prefix, key, path, headline, summary)
     shown = _carded(result, cards)
     keys = {layer.name: f"{prefix}{'l' if i in shown else 'r'}{i}" for i, layer in enumerate(result.layers)}
-    named = _by_layer(result)
+    named, columns = _by_layer(result), columns_of(result)
     return ModelView(
+        prefix,
         key,
         path,
         headline,
@@ -71,12 +73,12 @@ def view(result: Result, prefix: str, cards: int, drawn: bool, fail_on: str | No
         findings=list(_groups(result, keys)),
         checked=facts.unchecked([result]),
         steps=(),
-        graph=graph_figure(result, keys) if drawn else None,
+        graph=_graph(result, f"{prefix}table") if drawn else None,
         caption=facts.rows_note(result, result.layers) or counted(len(result.layers), "layer"),
-        headings=headings(result),
+        headings=headings(columns),
         rows=[
             row(
-                result,
+                columns,
                 layer,
                 f"{prefix}r{i}",
                 f"#{keys[layer.name]}" if i in shown else "",
@@ -84,7 +86,7 @@ def view(result: Result, prefix: str, cards: int, drawn: bool, fail_on: str | No
             )
             for i, layer in enumerate(result.layers)
         ],
-        foot=foot(result),
+        foot=foot(columns, result),
         notes=_notes(result),
         layers=[
             card(layer, f"{prefix}l{i}", named.get(layer.name, ()))
@@ -97,8 +99,16 @@ def view(result: Result, prefix: str, cards: int, drawn: bool, fail_on: str | No
     )
 
 
+def _graph(report: Report, table: str) -> Markup | None:
+    """Draw the graph of the layers, which are coloured by figures of their table."""
+    if report.graph is None or not report.graph.nodes:
+        return None
+    values = {layer.name: layer.neural_persistence.normalized for layer in report.layers}
+    return graph_figure(report.graph, values, table, ("NP", "z", "bars"))
+
+
 def _carded(report: Report, most: int) -> set[int]:
-    """Choose the layers whose details are drawn: those with findings or remarks first, then in their order."""
+    """Choose the layers whose details are drawn: those with findings or remarks, then in their order."""
     if not any(layer.details or layer.statistics for layer in report.layers):
         return set()
     named = {finding.layer for finding in report.findings}
@@ -173,15 +183,14 @@ def _groups(report: Report, keys: Mapping[str, str]) -> Iterator[FindingGroup]:
             else {}
         )
         entries = [
-            Entry(
-                each.layer or "",
-                each.message,
-                f"#{keys[each.layer]}" if each.layer in keys else "",
-                each.known,
-            )
+            Entry(each.layer or "", each.message, _link(keys.get(each.layer or "")), each.known)
             for each in members
         ]
         yield FindingGroup(severity, code, rule.name.replace("-", " ") if rule else code, entries, texts)
+
+
+def _link(key: str | None) -> str:
+    return "" if key is None else f"#{key}"
 
 
 def _notes(report: Report) -> list[str]:
@@ -197,13 +206,13 @@ def _covered(report: Report) -> Iterator[Fact]:
     coverage, deep = report.coverage, report.network.deep_graph_persistence
     yield Fact("weights", facts.analysed(coverage), "coverage.fraction")
     if apart := facts.apart(coverage):
-        yield Fact("apart from weights", apart, "other constants")
+        yield Fact("apart from weights", ", ".join(apart), "other constants")
     if report.settings.topology:
-        yield Fact("settings", facts.settings(report), "settings")
+        yield Fact("settings", ", ".join(facts.settings(report)), "settings")
         yield Fact("deep graph persistence", [*facts.deep_graph(report), *deep.notes], "dgp")
     if report.rules.run:
         yield Fact("rules that ran", " ".join(report.rules.run), "rules not run")
-    yield Fact("file", facts.size(report), "model")
+    yield Fact("file", ", ".join(facts.size(report)), "model")
     yield Fact("SHA-256", report.model.sha256, "sha256", is_name=True)
     if report.model.complaint:
         yield Fact("ONNX's checker", report.model.complaint)

@@ -7,7 +7,7 @@ from markupsafe import Markup
 from onnxtop.render import RenderOptions
 from onnxtop.render.html.charts import bar, lines, spark
 from onnxtop.render.html.page import page
-from onnxtop.render.html.parts import Cell, Fact, Heading, Picture, Sheet, SheetRow
+from onnxtop.render.html.parts import Cell, Fact, Heading, Picture, SheetRow, full_sheet
 from onnxtop.render.text import counted, defined, figure
 from onnxtop.render.trace.facts import (
     about,
@@ -78,8 +78,8 @@ def values(trace: Trace) -> dict[str, object]:
         "stopping": stopping(trace),
         "curves": list(_curves(trace)) if points else [],
         "courses": [_courses(trace)] if layers else [],
-        "checkpoints": Sheet(counted(len(checkpoints), "checkpoint"), _CHECKPOINTS, checkpoints),
-        "layers": Sheet(
+        "checkpoints": full_sheet(counted(len(checkpoints), "checkpoint"), _CHECKPOINTS, checkpoints),
+        "layers": full_sheet(
             counted(len(layers), "layer"), _LAYERS, [_layer(trace, number) for number in range(len(layers))]
         ),
         "settings": list(_settings(trace)),
@@ -225,7 +225,7 @@ def _spark(steps: Sequence[LayerStep], of: Of) -> Markup:
 
 
 def _settings(trace: Trace) -> Iterator[Fact]:
-    yield Fact("settings", about(trace))
+    yield Fact("settings", about(trace), "settings")
     if trace.notes:
-        yield Fact("notes", trace.notes)
-    yield Fact("onnxtop", trace.tool.version)
+        yield Fact("notes", trace.notes, "note")
+    yield Fact("tool", f"{trace.tool.name} {trace.tool.version}", "tool")

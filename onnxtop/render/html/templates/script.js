@@ -116,6 +116,125 @@
     });
   }
 
+  /* The layer graph: coloured by a column of the table, sized, dragged; nodes lead to their layers. */
+  for (const figure of all("figure.graph")) {
+    const box = figure.querySelector(".scroll");
+    const drawing = box.querySelector("svg");
+    const [, , width, height] = drawing.getAttribute("viewBox").split(" ").map(Number);
+    const table = document.getElementById(figure.dataset.table);
+    const titles = table ? [...table.tHead.rows[0].cells].map((title) => title.firstChild.textContent.trim()) : [];
+    const rowOf = new Map(table ? [...table.tBodies[0].rows].map((row) => [`layer:${row.cells[0].textContent}`, row]) : []);
+    const nodes = all(".node", drawing);
+    const tools = make("div", { className: "tools" });
+
+    const stops = figure.dataset.stops.split(" ").map((stop) => stop.split(","));
+    const colour = (column) => {
+      const place = titles.indexOf(column);
+      const told = nodes.map((node) => {
+        const cell = rowOf.get(node.dataset.key)?.cells[place];
+        return cell ? readOf(cell, true) : null;
+      });
+      const known = told.filter((value) => value !== null);
+      const [low, high] = [Math.min(...known), Math.max(...known)];
+      const bent = column === "NP" ? (value) => value : Math.asinh; // z and counts have long tails
+      nodes.forEach((node, number) => {
+        const value = told[number];
+        if (value === null) return;
+        const share = high > low ? (bent(value) - bent(low)) / (bent(high) - bent(low)) : 0;
+        const [fill, ink] = stops[Math.round(share * (stops.length - 1))];
+        node.querySelector(".shape").setAttribute("fill", fill);
+        node.querySelector(".shape").setAttribute("fill-opacity", "1");
+        all("text", node).forEach((text) => text.setAttribute("fill", ink));
+      });
+      const scale = figure.querySelector(".scale");
+      scale.querySelector(".what").textContent = column;
+      scale.querySelector(".low").textContent = low.toLocaleString("en", { maximumFractionDigits: 4 });
+      scale.querySelector(".high").textContent = high.toLocaleString("en", { maximumFractionDigits: 4 });
+    };
+    const columns = figure.dataset.columns.split("\n").filter((column) => titles.includes(column));
+    if (columns.length > 1) {
+      const switches = columns.map((column) => {
+        const button = make("button", { type: "button" }, column);
+        button.setAttribute("aria-pressed", column === columns[0]);
+        button.onclick = () => {
+          switches.forEach((each) => each.setAttribute("aria-pressed", each === button));
+          colour(column);
+        };
+        return button;
+      });
+      tools.append(make("span", { className: "soft" }, "Colour by"), ...switches);
+    }
+
+    let size = 1;
+    const zoom = (next, x = box.clientWidth / 2, y = box.clientHeight / 2) => {
+      const bounded = Math.min(Math.max(next, 0.05), 4);
+      const [left, top] = [(box.scrollLeft + x) / size, (box.scrollTop + y) / size];
+      size = bounded;
+      drawing.setAttribute("width", width * size);
+      drawing.setAttribute("height", height * size);
+      box.scrollTo(left * size - x, top * size - y);
+    };
+    const whole = () => Math.min(1, (box.clientWidth - 2) / width, (box.clientHeight - 2) / height);
+    const buttons = [
+      ["+", "Larger", () => zoom(size * 1.4)],
+      ["\u2212", "Smaller", () => zoom(size / 1.4)],
+      ["Whole", "Show the whole graph", () => zoom(whole())],
+      ["100 %", "Show it in its own size", () => zoom(1)],
+    ].map(([text, label, onclick]) => {
+      const button = make("button", { type: "button", onclick }, text);
+      button.setAttribute("aria-label", label);
+      return button;
+    });
+    tools.append(make("span", { className: "soft" }, "Size"), ...buttons);
+    figure.prepend(tools);
+    zoom(Math.min(1, Math.max((box.clientWidth - 2) / width, 0.6)));
+    box.scrollLeft = (width * size - box.clientWidth) / 2;
+    box.addEventListener("wheel", (event) => {
+      if (!event.ctrlKey && !event.metaKey) return;
+      event.preventDefault();
+      const at = box.getBoundingClientRect();
+      zoom(size * Math.exp(-event.deltaY / 300), event.clientX - at.left, event.clientY - at.top);
+    }, { passive: false });
+    let held = null;
+    let moved = false;
+    box.addEventListener("pointerdown", (event) => {
+      if (event.pointerType === "mouse" && event.button === 0) held = [event.clientX + box.scrollLeft, event.clientY + box.scrollTop];
+      moved = false;
+    });
+    addEventListener("pointermove", (event) => {
+      if (!held) return;
+      const [x, y] = [held[0] - event.clientX, held[1] - event.clientY];
+      moved ||= Math.hypot(x - box.scrollLeft, y - box.scrollTop) > 4;
+      if (moved) box.scrollTo(x, y);
+    });
+    addEventListener("pointerup", () => (held = null));
+
+    const edges = all(".edge", drawing);
+    const mark = (node) => {
+      const number = node?.dataset.node;
+      drawing.classList.toggle("marked", Boolean(number));
+      const at = (told) => told.split(" ").includes(number);
+      const near = new Set([number]);
+      edges.forEach((edge) => {
+        const near_ = Boolean(number) && (at(edge.dataset.from) || at(edge.dataset.to));
+        edge.classList.toggle("near", near_);
+        if (near_) `${edge.dataset.from} ${edge.dataset.to}`.split(" ").forEach((each) => near.add(each));
+      });
+      nodes.forEach((each) => each.classList.toggle("near", Boolean(number) && near.has(each.dataset.node)));
+    };
+    const nodeAt = (event) => (event.target instanceof Element ? event.target.closest(".node") : null);
+    drawing.addEventListener("pointerover", (event) => mark(nodeAt(event)));
+    drawing.addEventListener("pointerleave", () => mark(null));
+    drawing.addEventListener("focusin", (event) => mark(nodeAt(event)));
+    drawing.addEventListener("focusout", () => mark(null));
+    const go = (node) => {
+      const row = rowOf.get(node?.dataset.key);
+      if (row) location.hash = row.querySelector("a")?.hash || `#${row.id}`;
+    };
+    drawing.addEventListener("click", (event) => moved || go(nodeAt(event)));
+    drawing.addEventListener("keydown", (event) => event.key === "Enter" && go(nodeAt(event)));
+  }
+
   /* Words of the glossary: their text beside them while one points at them, or until Escape once clicked. */
   const tip = make("div", { className: "tip", id: "tip", hidden: true });
   tip.setAttribute("role", "tooltip");

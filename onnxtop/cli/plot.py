@@ -1,0 +1,96 @@
+"""``onnxtop plot``: pictures of a model."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from onnxtop.auditing.options import AuditOptions
+from onnxtop.cli import EXIT_CODES, messages
+from onnxtop.cli.analysis import readable
+from onnxtop.cli.models import one_model
+from onnxtop.cli.options import MEASURED, READ, config_option, options_of
+from onnxtop.cli.outputs import Output, write_file, writing
+from onnxtop.cli.settings import use_measures
+from onnxtop.cli.verb import Run, Verb
+from onnxtop.errors import NothingToAnalyseError
+from onnxtop.plot.options import PlotOptions
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from onnxtop.results.report import Report
+
+
+class PlotVerb(Verb):
+    """A verb that writes pictures."""
+
+    def outputs_of(self, ctx: click.Context, events: Sequence[tuple[str, str]]) -> list[Output]:
+        """Return the outputs that were asked for, all of them files."""
+        outputs = super().outputs_of(ctx, events)
+        if any(output.path is None for output in outputs):
+            raise click.UsageError("a picture goes to a file: name it with -o, as .svg, .png or .pdf")
+        return outputs
+
+
+@click.command("plot", cls=PlotVerb, result="plot", epilog=EXIT_CODES)
+@click.argument("model", metavar="MODEL")
+@options_of(PlotOptions)
+@options_of(AuditOptions, *READ, *MEASURED)
+@config_option(use_measures)
+def command(run: Run, model: str, kind: str, most: int, **options: Any) -> int:
+    """Draw layers, diagrams, bars, weights or the graph of layers.
+
+    MODEL is one ONNX file, or a folder or pattern that holds one. Needs matplotlib: pip install
+    'onnxtop[plot]'.
+    """
+    path = one_model(model)
+    run.check([path])
+    with run.whole(), readable(path):
+        report = _audit(run, path, AuditOptions(details=True, **options))
+        if not report.layers:
+            return _told(path, report)
+        figure = _drawn(report, kind, most)
+    _write(run, figure)
+    return 0
+
+
+def _audit(run: Run, path: str, options: AuditOptions) -> "Report":
+    from onnxtop.auditing.story import audit  # loads numpy and onnx: not for help
+    from onnxtop.plot.figures import matplotlib
+
+    matplotlib()  # before the work
+    run.progress.wait()
+    report = audit(path, options, progress=run.progress)
+    run.progress.stop()
+    return report
+
+
+def _drawn(report: "Report", kind: str, most: int) -> "Figure":
+    from onnxtop import plot
+
+    few = {} if kind in ("layers", "graph") else {"most": most}
+    figure: Figure = getattr(plot, kind)(report, **few)
+    return figure
+
+
+def _told(path: str, report: "Report") -> int:
+    from onnxtop.render.report.facts import nothing
+
+    messages.error(nothing(report), path)
+    return NothingToAnalyseError.exit_code
+
+
+def _write(run: Run, figure: "Figure") -> None:
+    from onnxtop.plot.figures import written
+
+    for output in run.outputs:
+        data = written(figure, output.format)
+        with writing(output):
+            write_file(output.path or "", partial(_put, data))
+    run.note(run.outputs)
+
+
+def _put(data: bytes, stream: IO[bytes]) -> None:
+    stream.write(data)

@@ -1,0 +1,137 @@
+"""Figures that look and are written the same everywhere: the one door of matplotlib."""
+
+import functools
+import io
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onnxtop.errors import MissingLibraryError, UsageError
+from onnxtop.render import PICTURES
+from onnxtop.render.svg import BACK, FAINT, INK, clipped
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_LOOK: dict[str, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 9,
+    "figure.constrained_layout.use": True,
+    "figure.facecolor": BACK,
+    "font.size": 8,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "onnxtop",
+    "text.color": INK,
+    "text.parse_math": False,
+    "xtick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.color": FAINT,
+    "ytick.labelcolor": INK,
+}
+"""Names of layers are no formulas, and words of a picture can be searched for."""
+
+_METADATA: dict[str, dict[str, Any]] = {
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": None},
+}
+"""What would tell when and by what a file was made."""
+
+_DOTS, _PIXELS = 150, 4e7
+"""Dots an inch of a picture in pixels, and how many pixels it has at most."""
+
+_LONGEST = 48
+"""Characters of a name; its end tells more than its beginning."""
+
+
+def matplotlib() -> Any:
+    """Return the library.
+
+    Raises
+    ------
+    UsageError
+        It is not installed.
+    """
+    try:
+        import matplotlib
+    except ImportError:
+        raise MissingLibraryError.of("matplotlib for drawing", "'onnxtop[plot]'") from None
+    return matplotlib
+
+
+@contextmanager
+def look() -> Iterator[None]:
+    """Draw in the one look, whatever is configured."""
+    library = matplotlib()
+    with library.rc_context():
+        library.rcdefaults()
+        library.rcParams.update(_LOOK)
+        yield
+
+
+def new(width: float, height: float) -> "Figure":
+    """Return an empty figure, sizes in inches; a notebook shows it without pyplot."""
+    figure: Figure = _kind()(figsize=(width, height))
+    return figure
+
+
+@functools.cache
+def _kind() -> Any:
+    matplotlib()
+    from matplotlib.figure import Figure
+
+    class Picture(Figure):
+        """A figure that a notebook shows."""
+
+        def _repr_svg_(self) -> str:
+            return written(self, "svg").decode()
+
+    return Picture
+
+
+def short(name: str) -> str:
+    """Return a name as it stands in a picture."""
+    return clipped(name, _LONGEST, 2 * _LONGEST // 3)
+
+
+def written(figure: "Figure", format_name: str) -> bytes:
+    """Return a figure as a file: the same bytes whenever it is drawn."""
+    width, height = figure.get_size_inches()
+    dots = min(_DOTS, (_PIXELS / float(width * height)) ** 0.5)
+    stream = io.BytesIO()
+    with look(), warnings.catch_warnings():
+        # signs that the font lacks are boxes; in an SVG the reader's own fonts have them
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        figure.savefig(stream, format=format_name, metadata=_METADATA[format_name], dpi=dots)
+    return stream.getvalue()
+
+
+def save(figure: "Figure", path: str | os.PathLike[str]) -> None:
+    """Write a figure to a file, by its suffix ``.svg``, ``.png`` or ``.pdf``.
+
+    Raises
+    ------
+    UsageError
+        It has another suffix.
+    """
+    suffix = Path(path).suffix.lower().removeprefix(".")
+    if suffix not in PICTURES:
+        raise UsageError(f"wanted a file that ends in .{', .'.join(PICTURES)}, found {os.fspath(path)!r}")
+    Path(path).write_bytes(written(figure, suffix))
+
+
+def figure_of(axes: "Axes") -> "Figure":
+    """Return the whole that axes are part of."""
+    figure: Figure = axes.figure.figure
+    return figure

@@ -1,0 +1,22 @@
+"""What to draw: the options of a picture."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from onnxtop.options import Option
+
+
+@dataclass(frozen=True)
+class PlotOptions:
+    """What to draw, and how much of it."""
+
+    kind: Annotated[
+        Literal["layers", "diagram", "bars", "histogram", "graph"],
+        Option(
+            "Neural persistence of all layers; of each layer its persistence diagram, its bars beside those "
+            "of chance or its weights; the graph of layers."
+        ),
+    ] = "layers"
+    most: Annotated[
+        int, Option("Draw at most so many layers one by one, the first.", metavar="N", least=1)
+    ] = 12

@@ -1,0 +1,63 @@
+"""What a kind of result looks like where nobody asked for a format; see `onnxtop.render.shown`."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from onnxtop.render import RenderOptions
+from onnxtop.render.html.parts import Fact, FindingGroup, Picture, Sheet, SheetRow
+from onnxtop.results.headline import Headline
+from onnxtop.results.plain import plain
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a notebook shows of a result, from top to bottom."""
+
+    title: str
+    headline: Headline | None = None
+    tiles: Sequence[Fact] = ()
+    facts: Sequence[Fact] = ()
+    sentences: Sequence[str] = ()
+    findings: Sequence[FindingGroup] = ()
+    pictures: Sequence[Picture] = ()
+    table: Sheet | None = None
+    foot: Sequence[SheetRow] = ()
+
+
+@dataclass(frozen=True)
+class Look:
+    """How results of one kind are shown.
+
+    In a ``line``; as the ``card`` of a notebook; as the ``page`` that rich draws, or the line without one; as
+    ``rows`` of a data frame, with ``columns`` if these do not depend on the rows.
+    """
+
+    line: Callable[[Any], str]
+    card: Callable[[Any], Card]
+    page: Callable[[Any, RenderOptions], str] | None = None
+    rows: Callable[[Any], Iterable[Mapping[str, Any]]] | None = None
+    columns: Sequence[str] | None = None
+
+
+def full(sheet: Sheet) -> Sheet | None:
+    """Return a table, None if it has no rows."""
+    return sheet if sheet.rows else None
+
+
+def plain_rows(items: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    """Yield dataclasses as rows: plain values by the keys that they have in the JSON."""
+    return (_flat(plain(item)) for item in items)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Spread what is nested, under names with an underscore between.
+
+    >>> _flat({"name": "fc", "weights": {"cosine": 1.0}})
+    {'name': 'fc', 'weights_cosine': 1.0}
+    """
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        nested = isinstance(value, Mapping)
+        found |= _flat(value, f"{prefix}{name}_") if nested else {f"{prefix}{name}": value}
+    return found

@@ -1,0 +1,36 @@
+"""What runs of training look like in a console and in a notebook."""
+
+from typing import Any
+
+from onnxtop.render import render
+from onnxtop.render.look import Card, Look, full
+from onnxtop.render.text import counted
+from onnxtop.render.trace.facts import verdict
+from onnxtop.render.trace.html import values
+from onnxtop.results.trace import Trace
+
+
+def _title(trace: Trace) -> str:
+    return counted(len(trace.checkpoints), "checkpoint")
+
+
+def _card(trace: Trace) -> Card:
+    told: Any = values(trace)
+    return Card(
+        _title(trace),
+        verdict(trace),
+        told["figures"],
+        sentences=[trace.verdict.sentence, *told["events"]],
+        pictures=told["curves"],
+        table=full(told["checkpoints"]),
+    )
+
+
+LOOKS = {
+    Trace: Look(
+        lambda trace: f"{_title(trace)}: {verdict(trace).words}",
+        _card,
+        lambda trace, look: render("trace", "terminal", trace, look),
+        lambda trace: trace.rows(),
+    )
+}
