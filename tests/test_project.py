@@ -287,7 +287,7 @@ def test_unknown_name_is_an_attribute_error() -> None:
 @pytest.mark.parametrize("page", [README, TOUR], ids=shown_page)
 def test_names_used_in_examples_exist(page: Path) -> None:
     for name in re.findall(r"\bonnxtop\.([A-Za-z_]+)\(?", " ".join(blocks(text_of(page), "pycon"))):
-        assert name in (*onnxtop.__all__, "testing"), name
+        assert name in (*onnxtop.__all__, "plot", "testing"), name
 
 
 def _loaded(*arguments: str) -> set[str]:
