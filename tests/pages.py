@@ -93,8 +93,9 @@ def _sections() -> Iterator[tuple[str, list[str]]]:
 def _modules() -> Iterator[tuple[str, list[str]]]:
     """Yield the modules that are public as such: what is defined in them, or named in their ``__all__``."""
     for module in onnxtop._MODULES:
-        values = vars(importlib.import_module(f"onnxtop.{module}"))
-        own = [name for name, value in values.items() if getattr(value, "__module__", "") == f"onnxtop.{module}"]
+        home = f"onnxtop.{module}"
+        values = vars(importlib.import_module(home))
+        own = [name for name, value in values.items() if getattr(value, "__module__", "") == home]
         names = values.get("__all__") or [name for name in own if not name.startswith("_")]
         yield f"onnxtop.{module}", [f"{module}.{name}" for name in sorted(names)]
 
