@@ -112,6 +112,11 @@ def unreadable(error: OSError) -> UnreadableError:
     return kind(f"wanted an ONNX file, found none to read: {error.strerror}; check the path")
 
 
+def unusable(error: Exception, message: str) -> UsageError:
+    """Return what says that a file beside the model cannot be read, or is not even there."""
+    return (MissingInputError if isinstance(error, FileNotFoundError) else UsageError)(message)
+
+
 @contextlib.contextmanager
 def named(name: str, role: str = "") -> Iterator[None]:
     """Say of which model an error is, once, and what the model is there for.

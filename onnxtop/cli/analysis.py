@@ -152,6 +152,8 @@ def readable(path: str, work: str = "analyse this model") -> Iterator[None]:
         yield
     except MemoryError:
         raise ModelError(f"{path}: there is not enough memory to {work}") from None
+    except OnnxtopError:  # some are errors of the operating system too
+        raise
     except OSError as error:
         raise ModelError(f"{error.filename or path}: cannot be read: {error.strerror or error}") from None
 

@@ -119,9 +119,10 @@ def against(
     UsageError, ModelError
         The earlier model cannot be read, or the options do not fit it.
     """
-    file = file_of(earlier)
+    name = os.fspath(earlier) if isinstance(earlier, str | os.PathLike) else "in memory"
     whole = replace(options, layers=None, data=None)
-    with named(file.name, "baseline "):
+    with named(name, "baseline "):
+        file = file_of(earlier)
         then = audit(file, whole, policy=policy, progress=progress)
     policy = replace(policy, baseline=then)
     if policy.structure_only:

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from onnxtop.options import Option
+from onnxtop.options import Checked, Option
 
 
 @dataclass(frozen=True)
-class PlotOptions:
+class PlotOptions(Checked):
     """What to draw, and how much of it."""
 
     kind: Annotated[

@@ -69,8 +69,8 @@ class ModelFile:
             yield str(place)
 
 
-def opened(model: Given | ModelFile) -> ModelFile:
-    """Open what a model was given as.
+def opened(model: Given | ModelFile, name: str | None = None) -> ModelFile:
+    """Open what a model was given as; a path is called by another name if one is given.
 
     Raises
     ------
@@ -84,19 +84,20 @@ def opened(model: Given | ModelFile) -> ModelFile:
     if isinstance(model, ModelFile):
         return model
     if isinstance(model, str | os.PathLike):
-        with named(name := os.fspath(model)):
-            return _file(name)
-    name, content = _held(model)
-    with named(name):
+        path = os.fspath(model)
+        with named(name or path):
+            return _file(path, name or path)
+    called, content = _held(model)
+    with named(called):
         refuse_foreign(content[:_HEAD])
-    return ModelFile(name, None, content)
+    return ModelFile(called, None, content)
 
 
 _HEAD = 512
 
 
-def _file(name: str) -> ModelFile:
-    path = Path(name)
+def _file(place: str, name: str) -> ModelFile:
+    path = Path(place)
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
             raise ModelError(

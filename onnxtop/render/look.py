@@ -23,6 +23,7 @@ class Card:
     pictures: Sequence[Picture] = ()
     table: Sheet | None = None
     foot: Sequence[SheetRow] = ()
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

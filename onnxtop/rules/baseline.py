@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path, PurePath
 from typing import Any
 
-from onnxtop.errors import ModelError, UsageError
+from onnxtop.errors import ModelError, UsageError, unusable
 from onnxtop.results.envelope import read_envelope
 from onnxtop.results.outcome import FailedModel, path_of
 from onnxtop.results.report import Report, Settings
@@ -70,7 +70,7 @@ def read_baseline(path: str) -> Baseline:
         text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         anew = "" if Path(path).exists() else "; --write-baseline makes one"
-        raise UsageError(f"baseline {path}: cannot be read: {error.strerror or error}{anew}") from None
+        raise unusable(error, f"baseline {path}: cannot be read: {error.strerror or error}{anew}") from None
     except UnicodeDecodeError:
         raise UsageError(
             f"baseline {path}: this is not JSON: it is not UTF-8 text; the name of a model ends in .onnx"

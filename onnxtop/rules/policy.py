@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from onnxtop.errors import UsageError
+from onnxtop.errors import UsageError, unusable
 from onnxtop.options import Declared, at_least, declared, did_you_mean, number, one_of
 from onnxtop.results.report import Report
 from onnxtop.rules.catalogue import RULES
@@ -102,7 +102,7 @@ def _parsed(path: Path) -> Mapping[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise unusable(error, f"{path}: cannot be read: {error.strerror or error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path}: this is not TOML: {error}") from None
 

@@ -10,6 +10,7 @@ from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import Audited, audited
 from onnxtop.comparison.measures import weight_change
 from onnxtop.errors import NothingToAnalyseError, UsageError
+from onnxtop.reader.model_file import opened
 from onnxtop.results.report import LOOKS_UNTRAINED, LayerReport, Report
 from onnxtop.results.trace import Checkpoint, LayerStep, OnData
 from onnxtop.rules.untrained import judged, untouched
@@ -38,7 +39,8 @@ class Source:
         NothingToAnalyseError
             No weight of the model can be read.
         """
-        found = audited(self.file, self.options, progress=self.progress, memory=self.memory)
+        file = opened(self.file, self.place.path)
+        found = audited(file, self.options, progress=self.progress, memory=self.memory)
         if not found.layers:
             raise NothingToAnalyseError("the model has no weight tensors that can be read")
         return found

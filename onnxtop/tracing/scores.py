@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
-from onnxtop.errors import UsageError
+from onnxtop.errors import UsageError, unusable
 from onnxtop.results.trace import Checkpoint, OnData
 from onnxtop.tracing.series import as_number
 
@@ -41,8 +41,8 @@ class Scores:
             with Path(path).open(encoding="utf-8-sig", newline="") as file:
                 self.rows = _table(file)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise UsageError(
-                f"{path}: wanted scores as CSV, found a file that cannot be read: {error}"
+            raise unusable(
+                error, f"{path}: wanted scores as CSV, found a file that cannot be read: {error}"
             ) from None
         names = {name.strip().casefold(): name for name in (self.rows[0] if self.rows else {}) if name}
         self.key, self.loss, self.accuracy = (

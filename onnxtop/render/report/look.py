@@ -29,10 +29,10 @@ def _report_card(report: Report, fail_on: str | None = None) -> Card:
         seen.title,
         seen.headline,
         tiles=seen.tiles,
-        sentences=[*seen.checked, *seen.notes],
         findings=seen.findings,
         table=full(Sheet(seen.caption, seen.headings, seen.rows)),
         foot=seen.foot,
+        notes=[*seen.notes, *seen.checked],
     )
 
 
