@@ -30,7 +30,7 @@ TERMS = (
             "nothing to check",
             "that pass",
             "like this",
-            "what to think of it",
+            "headline",
         ),
     ),
     Term(
