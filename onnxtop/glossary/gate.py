@@ -16,6 +16,7 @@ TERMS = (
         source=_CHECK,
         also=(
             "verdict",
+            "headline",
             "FAIL",
             "failed",
             "LOST",

@@ -28,7 +28,7 @@ _OVERVIEW = (
     Heading("warnings", "severity", numeric=True),
     Heading("layers", "layer", numeric=True),
     Heading("parameters", "parameters", numeric=True),
-    Heading("NP", "np/mean", numeric=True),
+    Heading("NP", "np.mean_normalized", numeric=True),
     Heading("DGP", "dgp", numeric=True),
 )
 

@@ -8,7 +8,8 @@ from markupsafe import Markup
 from onnxtop.render.html.graph import graph_figure
 from onnxtop.render.html.parts import Cell, Entry, Fact, FindingGroup, Heading, SheetRow
 from onnxtop.render.report import facts
-from onnxtop.render.report.html_layers import Columns, LayerCard, card, columns_of, foot, headings, row
+from onnxtop.render.report.html_cards import LayerCard, card
+from onnxtop.render.report.html_table import COLOURED, LayerTable, layer_table
 from onnxtop.render.text import counted, figure, humanised
 from onnxtop.results.headline import Headline, headline_of
 from onnxtop.results.outcome import FailedModel, Result, counts_of, path_of
@@ -41,10 +42,7 @@ class ModelView:
     checked: Sequence[str] = ()
     steps: Sequence[tuple[str, str]] = ()
     graph: Markup | None = None
-    caption: str = ""
-    headings: Sequence[Heading] = ()
-    rows: Sequence[SheetRow] = ()
-    foot: Sequence[SheetRow] = ()
+    table: LayerTable | None = None
     notes: Sequence[str] = ()
     layers: Sequence[LayerCard] = ()
     left_out: str = ""
@@ -59,8 +57,12 @@ def view(result: Result, prefix: str, cards: int, drawn: bool, fail_on: str | No
     if isinstance(result, FailedModel):
         return ModelView(prefix, key, path, headline, summary)
     shown = _carded(result, cards)
-    keys = {layer.name: f"{prefix}{'l' if i in shown else 'r'}{i}" for i, layer in enumerate(result.layers)}
-    named, columns = _by_layer(result), columns_of(result)
+    rows = [f"{prefix}r{i}" for i in range(len(result.layers))]
+    links = [f"#{prefix}l{i}" if i in shown else "" for i in range(len(rows))]
+    aims = {
+        layer.name: link or f"#{row}" for layer, link, row in zip(result.layers, links, rows, strict=True)
+    }
+    named = _by_layer(result)
     return ModelView(
         prefix,
         key,
@@ -69,28 +71,16 @@ def view(result: Result, prefix: str, cards: int, drawn: bool, fail_on: str | No
         summary,
         tiles=list(_tiles(result)),
         facts=list(_facts(result)),
-        findings=list(_groups(result, keys)),
+        findings=list(_groups(result, aims)),
         checked=facts.unchecked([result]),
         steps=facts.next_steps([result]),
         graph=_graph(result, f"{prefix}table") if drawn else None,
-        caption=_caption(result, columns),
-        headings=headings(columns),
-        rows=[
-            row(
-                columns,
-                layer,
-                f"{prefix}r{i}",
-                f"#{keys[layer.name]}" if i in shown else "",
-                named.get(layer.name, ()),
-            )
-            for i, layer in enumerate(result.layers)
-        ],
-        foot=foot(columns, result),
+        table=layer_table(result, rows, links, named) if result.layers else None,
         notes=_notes(result),
         layers=[
-            card(layer, f"{prefix}l{i}", named.get(layer.name, ()))
-            for i, layer in enumerate(result.layers)
-            if i in shown
+            card(layer, link.removeprefix("#"), named.get(layer.name, ()))
+            for layer, link in zip(result.layers, links, strict=True)
+            if link
         ],
         left_out=_left_out(result, len(shown)),
         covered=list(_covered(result)),
@@ -103,7 +93,7 @@ def _graph(report: Report, table: str) -> Markup | None:
     if report.graph is None or not report.graph.nodes:
         return None
     values = {layer.name: layer.neural_persistence.normalized for layer in report.layers}
-    return graph_figure(report.graph, values, table, ("NP", "z", "bars"))
+    return graph_figure(report.graph, values, table, COLOURED)
 
 
 def _carded(report: Report, most: int) -> set[int]:
@@ -113,15 +103,6 @@ def _carded(report: Report, most: int) -> set[int]:
     named = {finding.layer for finding in report.findings}
     odd = [i for i, layer in enumerate(report.layers) if layer.name in named or facts.remark(layer)]
     return set(list(dict.fromkeys([*odd, *range(len(report.layers))]))[:most])
-
-
-def _caption(report: Report, columns: Columns) -> str:
-    told = (
-        counted(len(report.layers), "layer"),
-        facts.rows_note(report, report.layers),
-        f"bars from {columns.scale.low:g} to {columns.scale.high:g}" if columns.measured else "",
-    )
-    return "; ".join(filter(None, told))
 
 
 def _left_out(report: Report, shown: int) -> str:
@@ -151,7 +132,7 @@ def _tiles(report: Report) -> Iterator[Fact]:
     yield Fact("analysed", share, "coverage.fraction", more=facts.encodings(report))
     if report.settings.topology:
         mean = network.neural_persistence.mean_normalized
-        yield Fact("neural persistence", figure(mean), "np/mean", more="mean of the layers, from 0 to 1")
+        yield Fact("neural persistence", figure(mean), "np.mean_normalized", more="mean of the layers")
         deep = network.deep_graph_persistence
         yield Fact("deep graph persistence", figure(deep.normalized), "dgp", more=deep.reason or "")
     yield Fact("findings", problems or "none", "finding", more=f"{counts.rules_run} rules ran")
@@ -165,7 +146,7 @@ def _facts(report: Report) -> Iterator[Fact]:
         yield Fact("on data", line, "on data")
 
 
-def _groups(report: Report, keys: Mapping[str, str]) -> Iterator[FindingGroup]:
+def _groups(report: Report, aims: Mapping[str, str]) -> Iterator[FindingGroup]:
     """Gather the findings by rule and severity, the worst first."""
     groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in facts.by_severity(report.findings):
@@ -178,14 +159,10 @@ def _groups(report: Report, keys: Mapping[str, str]) -> Iterator[FindingGroup]:
             else {}
         )
         entries = [
-            Entry(each.layer or "", each.message, _link(keys.get(each.layer or "")), each.known)
+            Entry(each.layer or "", each.message, aims.get(each.layer or "", ""), each.known)
             for each in members
         ]
         yield FindingGroup(severity, code, rule.name.replace("-", " ") if rule else code, entries, texts)
-
-
-def _link(key: str | None) -> str:
-    return "" if key is None else f"#{key}"
 
 
 def _notes(report: Report) -> list[str]:
