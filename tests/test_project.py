@@ -286,8 +286,9 @@ def test_unknown_name_is_an_attribute_error() -> None:
 
 @pytest.mark.parametrize("page", [README, TOUR], ids=shown_page)
 def test_names_used_in_examples_exist(page: Path) -> None:
-    for name in re.findall(r"\bonnxtop\.([A-Za-z_]+)\(?", " ".join(blocks(text_of(page), "pycon"))):
-        assert name in (*onnxtop.__all__, "testing"), name
+    entered = re.findall(r"^(?:>>>|\.\.\.) (.*)$", "".join(blocks(text_of(page), "pycon")), re.M)
+    for name in re.findall(r"\bonnxtop\.([A-Za-z_]+)\(?", " ".join(entered)):
+        assert name in (*onnxtop.__all__, *onnxtop._MODULES), name
 
 
 def _loaded(*arguments: str) -> set[str]:
@@ -422,10 +423,6 @@ DISTRIBUTIONS = {"google": "protobuf", "PIL": "pillow"}
 FOR_WORK = ("test", "dev")
 """Extras for working on onnxtop."""
 
-FOR_PAGES = "jinja2"
-"""Declared ahead of its use: the HTML report is written with it."""
-
-
 INTEGRATIONS = [module for module in MODULES if module.parent.name == "integrations"]
 """Each imports the framework that it is called after, which whoever trains with it has."""
 
@@ -444,7 +441,7 @@ def test_what_is_imported_is_declared_and_the_reverse() -> None:
     base = {re.split(r"[<>=]", item)[0] for item in project["dependencies"]}
     used = [items for extra, items in project["optional-dependencies"].items() if extra not in FOR_WORK]
     extras = {re.split(r"[<>=]", item)[0] for items in used for item in items}
-    assert _imported(set(MODULES) - set(INTEGRATIONS)) == (base - {FOR_PAGES}) | extras
+    assert _imported(set(MODULES) - set(INTEGRATIONS)) == base | extras
 
 
 @pytest.mark.parametrize("module", INTEGRATIONS, ids=shown_page)

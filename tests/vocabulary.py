@@ -127,7 +127,7 @@ def choices(name: str) -> list[str]:
 def reports(number: int) -> Report:
     """Return a report, with what running the model on data gave as the verbs that do so write it."""
     probed, found = probes(number).to_dict(), landscapes(number).to_dict()
-    extra = {"loss_probe": probed, "loss_landscape": found}
+    extra = {"loss_probe": probed, "loss_landscape": found, "graph": graphs(number)}
     there = extra if number % 2 else dict.fromkeys(extra)
     return dataclasses.replace(Filler(number).instance(Report), **there)
 
@@ -253,8 +253,9 @@ def labels(format_name: str, text: str) -> Iterator[str]:
     elif format_name == "html":
         body = text[text.index("<main") : text.index("</main>")]
         for label in re.findall(r"<(?:th|dt)\b[^>]*>(.*?)</(?:th|dt)>", body):
-            if "<bdi>" not in label and not re.search(r"\d", plain := re.sub(r"<[^>]*>", "", label)):
-                yield html.unescape(plain)
+            plain = html.unescape(re.sub(r"<[^>]*>", "", label))
+            if "<bdi>" not in label and not re.search(r"\d|^onnxtop ", plain):  # a name, a count, a command
+                yield plain
     yield from re.findall(r"\b[A-Z]{2,}(?:[ -][A-Za-z]{4,})*\b", shown(format_name, text))
 
 
@@ -280,6 +281,10 @@ def shown(format_name: str, text: str) -> str:
         found = text
     elif format_name == "github":
         found = re.sub(r"^::\w+ [^:]*::", "", text, flags=re.M)
+    elif format_name == "html":  # sentences speak for themselves; the glossary and the rules explain
+        body = text.partition("</head>")[2].partition('<section id="words"')[0]
+        parts = re.findall(r"<(th|dt|caption|button)\b[^>]*>(.*?)</\1>", re.sub("(?s)<dl>.*?</dl>", "", body))
+        found = "\n".join(words for _, words in parts)
     elif format_name == "svg":
         found = "\n".join(re.findall(r">([^<]+)<", text))
     elif format_name in ("dot", "mermaid"):

@@ -1,7 +1,7 @@
 """The layer graph of a model: its nodes with what they are, and which of them are cut off."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import networkx as nx
 import numpy as np
@@ -97,9 +97,25 @@ def _spread(graph: "nx.DiGraph[str]", keys: Iterable[str]) -> set[str]:
 
 
 def _order(graph: "nx.DiGraph[str]") -> list[str]:
-    """Return the nodes in the order of the flow; what is in one cycle stays together."""
+    """Return the nodes in the order of the flow; what is in one cycle stays together, states first."""
+    return [key for part in _parts(graph) for key in _cycle(graph, part)]
+
+
+def _cycle(graph: "nx.DiGraph[str]", keys: list[str]) -> list[str]:
+    """Return the nodes of a cycle as one turn of it goes, from the states on: the way to these is back."""
+    if len(keys) == 1:
+        return keys
+    turn: nx.DiGraph[str] = nx.DiGraph()
+    turn.add_nodes_from(keys)
+    states = {key for key in keys if graph.nodes[key]["kind"] in ("state", "input", "vocabulary")}
+    turn.add_edges_from((tail, head) for tail, head in graph.subgraph(keys).edges if head not in states)
+    return [key for part in _parts(turn) for key in part]
+
+
+def _parts(graph: "nx.DiGraph[str]") -> Iterator[list[str]]:
+    """Yield what is in one cycle, in the order of the flow."""
     first = {key: number for number, key in enumerate(graph)}
     whole = nx.condensation(graph)
     members = {part: sorted(keys, key=first.__getitem__) for part, keys in whole.nodes(data="members")}
     flow = nx.lexicographical_topological_sort(whole, key=lambda part: first[members[part][0]])
-    return [key for part in flow for key in members[part]]
+    return (members[part] for part in flow)

@@ -44,13 +44,17 @@ def analyse(
     fail_on: str | None = None,
     policy: "Callable[[str], Policy | None]" = lambda path: None,
 ) -> list[Result]:
-    """Audit every model and write what was found; that it gave no figures is told on stderr."""
+    """Audit every model and write what was found; that it gave no figures is told on stderr.
+
+    Of several models a table grows in the terminal meanwhile.
+    """
     from onnxtop.auditing.story import audit, head_of  # loads numpy and onnx: not for errors of usage
 
     run.progress.wait()
     results: list[Result] = []
     shown = run.rendering(fail_on, head_of(options), details=options.details)
     options = replace(options, details=options.details or run.draws_details, diagrams=False)
+    run.progress.page = run.growing()
     for result in attempts(
         run, models, lambda path: audit(path, options, policy=policy(path), progress=run.progress)
     ):
@@ -58,6 +62,8 @@ def analyse(
         run.add(result, shown)
         if not isinstance(result, FailedModel):
             _tell(result, run)
+        if len(models) > 1 and run.progress.late and run.progress.page.enabled:
+            run.show(run.progress.page, "report", results, shown)
     run.write(results, shown)
     return results
 

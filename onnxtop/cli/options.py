@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from onnxtop.cli.completion import RuleName
 from onnxtop.errors import UsageError
 from onnxtop.options import Declared, declared
-from onnxtop.render import formats_of, suffixes
+from onnxtop.render import CHOOSABLE, formats_of, suffixes
 from onnxtop.render.text import number
 
 Callback: TypeAlias = Callable[[click.Context, click.Parameter, Any], Any]
@@ -241,7 +241,48 @@ def output_options(result: str) -> list[click.Option]:
         options.append(
             click.Option(["--all", "all_rows"], is_flag=True, help="Show every row of a long table.")
         )
+    if result in CHOOSABLE:
+        options.append(
+            click.Option(
+                ["--columns"],
+                metavar="NAMES",
+                callback=_columns,
+                help="Show these columns of the table of layers, with commas between, by their names in CSV; "
+                "default stands for the usual ones.",
+            )
+        )
+    if {"terminal", "text"} & {*formats}:
+        options.append(
+            click.Option(
+                ["--width"],
+                type=_Whole(min=0),
+                metavar="N",
+                help="Draw pages so wide, 0 to cut nothing. Default: the terminal's width, or 0 elsewhere.",
+            )
+        )
+    if "terminal" in formats:
+        options.append(
+            click.Option(
+                ["--color"],
+                type=click.Choice(["auto", "always", "never"]),
+                default="auto",
+                show_default=True,
+                help="When to draw in colour; auto heeds NO_COLOR and FORCE_COLOR.",
+            )
+        )
     return options
+
+
+def _columns(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Read names of columns with commas between."""
+    from onnxtop.render.report.columns import check_columns
+
+    names = tuple(filter(None, map(str.strip, (value or "").split(","))))
+    try:
+        check_columns(names)
+    except UsageError as error:
+        raise click.BadParameter(str(error)) from None
+    return names
 
 
 def talk_options() -> list[click.Option]:

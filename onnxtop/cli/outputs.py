@@ -2,7 +2,6 @@
 
 import codecs
 import contextlib
-import dataclasses
 import os
 import shutil
 import stat
@@ -117,7 +116,49 @@ def write_interrupted(outputs: Sequence[Output]) -> None:
                 put(output, text)
 
 
-def write_all(outputs: Sequence[Output], result: str, found: Any, options: RenderOptions) -> None:
+@dataclass(frozen=True)
+class Look:
+    """How wide pages are and whether in colour; ``color`` is "auto", "always" or "never"."""
+
+    width: int | None = None
+    color: str = "auto"
+
+    def on(self, stream: TextIO | None, options: RenderOptions) -> RenderOptions:
+        """Return how a page looks on a stream, or in a file without one.
+
+        A terminal gives its width; elsewhere nothing is cut, unless COLUMNS says otherwise. What failed has
+        been told on stderr, which shares a stream's terminal.
+        """
+        if stream is None:
+            return replace(options, width=self.width or 0, color=self.color == "always")
+        return replace(
+            options,
+            width=_width_of(stream) if self.width is None else self.width,
+            color=_is_colored(stream) if self.color == "auto" else self.color == "always",
+            unicode=_encoding_of(stream).startswith("utf"),
+            failed=False,
+        )
+
+
+def _width_of(stream: TextIO) -> int:
+    """Return the width of a terminal, or what COLUMNS says; 0 where neither is there."""
+    return shutil.get_terminal_size((80 if stream.isatty() else 0, 24)).columns
+
+
+def _is_colored(stream: TextIO) -> bool:
+    """Tell whether to draw in colour where nobody said; NO_COLOR goes before FORCE_COLOR, as in Python."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
+
+
+def write_all(
+    outputs: Sequence[Output],
+    result: str,
+    found: Any,
+    options: RenderOptions,
+    look: Look | None = None,
+) -> None:
     """Write everything that can be written, of results of one kind.
 
     Raises
@@ -129,7 +170,7 @@ def write_all(outputs: Sequence[Output], result: str, found: Any, options: Rende
     for output in outputs:
         try:
             with writing(output):
-                _write(output, result, found, options)
+                _write(output, result, found, options, look or Look())
         except UsageError as error:
             failures.append(str(error))
     if failures:
@@ -208,9 +249,9 @@ def writing(output: Output) -> Iterator[None]:
         raise UsageError(f"{output.path or 'stdout'}: cannot be written: {error.strerror or error}") from None
 
 
-def _write(output: Output, result: str, found: Any, options: RenderOptions) -> None:
-    if output.path is None and output.format in _DRAWN and sys.stdout is not None:
-        options = look_of(sys.stdout, options)
+def _write(output: Output, result: str, found: Any, options: RenderOptions, look: Look) -> None:
+    if output.format in _DRAWN:
+        options = look.on(sys.stdout if output.path is None else None, options)
     put(output, render(result, output.format, found, options))
 
 
@@ -288,22 +329,6 @@ def _beside(target: Path) -> Iterator[Path]:
 def _is_special(target: Path) -> bool:
     """Tell a device or a pipe, which is written to and must not be replaced."""
     return target.exists() and not target.is_file()
-
-
-def look_of(stream: TextIO, options: RenderOptions) -> RenderOptions:
-    """Return how a page should look on a stream: its width, colours and signs.
-
-    What failed has been told on stderr, which shares the terminal.
-    """
-    terminal = stream.isatty()
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return dataclasses.replace(
-        options,
-        width=shutil.get_terminal_size((80, 24)).columns if terminal else 80,
-        color=terminal and not plain,
-        unicode=_encoding_of(stream).startswith("utf"),
-        failed=False,
-    )
 
 
 def _encoding_of(stream: TextIO) -> str:

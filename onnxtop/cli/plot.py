@@ -18,8 +18,6 @@ from onnxtop.errors import NothingToAnalyseError
 from onnxtop.plot.options import PlotOptions
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from onnxtop.results.report import Report
 
 
@@ -67,12 +65,12 @@ def _audit(run: Run, path: str, options: AuditOptions) -> "Report":
     return report
 
 
-def _drawn(report: "Report", kind: str, most: int) -> "Figure":
+def _drawn(report: "Report", kind: str, most: int) -> Any:
+    """Return the figure."""
     from onnxtop import plot
 
     few = {} if kind in ("layers", "graph") else {"most": most}
-    figure: Figure = getattr(plot, kind)(report, **few)
-    return figure
+    return getattr(plot, kind)(report, **few)
 
 
 def _told(path: str, report: "Report") -> int:
@@ -82,7 +80,7 @@ def _told(path: str, report: "Report") -> int:
     return NothingToAnalyseError.exit_code
 
 
-def _write(run: Run, figure: "Figure") -> None:
+def _write(run: Run, figure: Any) -> None:
     from onnxtop.plot.figures import written
 
     for output in run.outputs:

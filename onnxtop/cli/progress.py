@@ -25,7 +25,8 @@ def wanted(quiet: bool, no_progress: bool) -> bool:
 class ProgressLine:
     """One line that says which layer is measured; erased by ``stop``, drawn anew by the next call.
 
-    Over many models it shows their share of all bytes, and how long the rest takes at this pace.
+    Over many models it shows their share of all bytes, and how long the rest takes at this pace. A ``page``
+    that grows above it is erased with it.
     """
 
     def __init__(self, enabled: bool) -> None:
@@ -34,6 +35,7 @@ class ProgressLine:
         self.before, self.share, self.last = 0.0, 1.0, 0.0
         self.sizes: Sequence[int] = ()
         self.drawn: tuple[Progress, TaskID] | None = None
+        self.page: GrowingPage | None = None
         self.wait()
 
     def __enter__(self) -> "ProgressLine":
@@ -51,6 +53,11 @@ class ProgressLine:
         self.started = time.monotonic()
         self.due = self.started + PATIENCE
 
+    @property
+    def late(self) -> bool:
+        """Whether the work has taken so long that somebody may want to see something."""
+        return self.enabled and time.monotonic() >= self.due
+
     def expect(self, sizes: Sequence[int]) -> None:
         """Say how large the models are that will be worked on."""
         self.sizes = sizes
@@ -63,7 +70,7 @@ class ProgressLine:
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` weights are measured and ``what`` is next."""
-        if not self.enabled or time.monotonic() < self.due:
+        if not self.late:
             return
         from onnxtop.render.cells import UNICODE
 
@@ -83,6 +90,8 @@ class ProgressLine:
         if self.drawn is not None:
             self.drawn[0].stop()
             self.drawn = None
+        if self.page is not None:
+            self.page.stop()
 
 
 def remaining(seconds: float, share: float) -> str:

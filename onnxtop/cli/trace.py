@@ -1,9 +1,6 @@
 """``onnxtop trace``: how training got there, checkpoint by checkpoint, and when it could have stopped."""
 
-import shutil
-import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +11,7 @@ from onnxtop.cli import messages
 from onnxtop.cli.analysis import attempts, readable
 from onnxtop.cli.models import find_models
 from onnxtop.cli.options import MEASURED, options_of
-from onnxtop.cli.outputs import Output, look_of, put, writing
+from onnxtop.cli.outputs import Output, put, writing
 from onnxtop.cli.progress import GrowingPage
 from onnxtop.cli.verb import Run, TellingVerb
 from onnxtop.errors import ModelError, UsageError
@@ -102,7 +99,7 @@ def _follow(run: Run, series: "Series", folders: tuple[str, ...], options: Watch
         raise ModelError(f"{folders[0]}: wanted a folder to follow, found none")
     watch = Watch(folders[0], series, options.interval)
     steps = watch.steps()
-    page = _page_of(run)
+    page = run.growing()
     try:
         while not (options.until_stop and series.rule.stopped):
             with run.interrupts.heard(), readable(folders[0], "measure these checkpoints"):
@@ -120,22 +117,13 @@ def _follow(run: Run, series: "Series", folders: tuple[str, ...], options: Watch
     return False
 
 
-def _page_of(run: Run) -> GrowingPage:
-    """Return the page that grows on stdout, off where nobody sees it."""
-    drawn = any(output.path is None and output.format == "terminal" for output in run.outputs)
-    return GrowingPage(drawn and sys.stdout is not None and sys.stdout.isatty())
-
-
 def _show(run: Run, series: "Series", step: "Step", page: GrowingPage) -> None:
     """Tell of one more checkpoint: on the page, as a line of its own, or on stderr if it has no figures."""
-    from onnxtop.render import render
     from onnxtop.render.trace.facts import line
 
     run.add(step, run.rendering())
     if page.enabled:
-        height = shutil.get_terminal_size((80, 24)).lines
-        look = replace(look_of(sys.stdout, run.rendering()), height=height)
-        page.show(render("trace", "terminal", series.trace(), look))
+        run.show(page, "trace", series.trace(), run.rendering())
     elif isinstance(step, FailedModel):
         messages.error(step.message, step.path)
     else:

@@ -1,9 +1,11 @@
 """What every verb is: a click command that pairs its outputs, can talk, and survives its own bugs."""
 
 import contextlib
+import shutil
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -12,10 +14,20 @@ from onnxtop.cli import messages
 from onnxtop.cli.completion import ModelPath
 from onnxtop.cli.interrupt import Interrupts
 from onnxtop.cli.options import DependentOption, output_options, talk_options
-from onnxtop.cli.outputs import Lines, Output, check, pair, write_all, write_file, write_interrupted, writing
-from onnxtop.cli.progress import ProgressLine, wanted
+from onnxtop.cli.outputs import (
+    Lines,
+    Look,
+    Output,
+    check,
+    pair,
+    write_all,
+    write_file,
+    write_interrupted,
+    writing,
+)
+from onnxtop.cli.progress import GrowingPage, ProgressLine, wanted
 from onnxtop.errors import OnnxtopError
-from onnxtop.render import DETAILED, STREAMED, RenderOptions
+from onnxtop.render import DETAILED, STREAMED, RenderOptions, render
 from onnxtop.results.outcome import FailedModel
 
 if TYPE_CHECKING:
@@ -34,6 +46,8 @@ class Run:
     interrupts: Interrupts
     lines: Lines
     seconds: dict[str, float] | None = None
+    look: Look = field(default_factory=Look)
+    columns: tuple[str, ...] = ()
 
     def check(self, inputs: Iterable[str | FailedModel], more: Sequence[Output] = ()) -> None:
         """Refuse before the work outputs that could not be written, or would overwrite what is read."""
@@ -49,7 +63,12 @@ class Run:
     ) -> RenderOptions:
         """Return how results are shown; without ``details`` only pictures get those of reports."""
         return RenderOptions(
-            all_rows=self.all_rows, fail_on=fail_on, head=head, seconds=self.seconds, details=details
+            all_rows=self.all_rows,
+            columns=self.columns,
+            fail_on=fail_on,
+            head=head,
+            seconds=self.seconds,
+            details=details,
         )
 
     def add(self, found: Any, options: RenderOptions) -> None:
@@ -58,12 +77,25 @@ class Run:
             self.progress.stop()
         self.lines.write(self.result, found, options)
 
+    def growing(self) -> GrowingPage:
+        """Return the page that grows on stdout, off where nobody sees it."""
+        drawn = any(output.path is None and output.format == "terminal" for output in self.outputs)
+        return GrowingPage(drawn and sys.stdout is not None and sys.stdout.isatty())
+
+    def show(self, page: GrowingPage, result: str, found: Any, options: RenderOptions) -> None:
+        """Draw on it what was found so far, in as many lines as the terminal has."""
+        self.progress.stop()
+        height = shutil.get_terminal_size((80, 24)).lines
+        page.show(
+            render(result, "terminal", found, replace(self.look.on(sys.stdout, options), height=height))
+        )
+
     def write(self, found: Any, options: RenderOptions | None = None) -> None:
         """Write what was found to every output, but what `add` has written already."""
         self.progress.stop()
         rest = [output for output in self.outputs if output.format not in STREAMED]
         try:
-            write_all(rest, self.result, found, options or self.rendering())
+            write_all(rest, self.result, found, options or self.rendering(), self.look)
         finally:
             self.lines.close()
         self.note(self.outputs)
@@ -134,6 +166,8 @@ class Verb(click.Command):
             interrupts=Interrupts(progress.stop),
             lines=Lines(outputs),
             seconds={} if ctx.params.pop("junit_times", False) else None,
+            look=Look(ctx.params.pop("width", None), ctx.params.pop("color", "auto")),
+            columns=ctx.params.pop("columns", ()),
         )
         return rest
 

@@ -16,6 +16,7 @@ TERMS = (
         source=_CHECK,
         also=(
             "verdict",
+            "headline",
             "FAIL",
             "failed",
             "LOST",
@@ -30,7 +31,7 @@ TERMS = (
             "nothing to check",
             "that pass",
             "like this",
-            "what to think of it",
+            "headline",
         ),
     ),
     Term(
@@ -77,7 +78,7 @@ TERMS = (
         what="The rule that found it, its severity, the layer (or the model), a message, and a "
         "fingerprint made of rule, layer name and shape, by which a baseline knows it again.",
         source=_CHECK,
-        also=("findings", "fingerprint", "message", "rule", "rules"),
+        also=("findings", "fingerprint", "message", "rule", "rules", "rules run", "false alarms"),
     ),
     Term(
         name="severity",

@@ -9,7 +9,8 @@ _GIRRBACH = "Girrbach et al., Addressing caveats of neural persistence, TMLR 202
 FIGURES = (
     Term(
         name="np",
-        title="neural persistence of a layer",
+        title="neural persistence of a layer: small where strong weights join its neurons, near 1 where weak "
+        "ones do",
         what="How much weaker than the strongest weight of the network the edges are that join a layer's "
         "neurons to one piece. Small if all are joined by strong weights, near 1 if most are joined by "
         "weak ones.",
@@ -33,7 +34,7 @@ FIGURES = (
     ),
     Term(
         name="z",
-        title="distance of a layer from its null model",
+        title="how far NP is from that of the same weights shuffled, in standard deviations: its null model",
         what="How far the layer's neural persistence is from that of the same weights in random places, "
         "in standard deviations. Near 0: the arrangement of the weights adds nothing to their "
         "distribution.",

@@ -12,7 +12,7 @@ _FIGURES = "docs/reading.md"
 TERMS = (
     Term(
         name="bars",
-        title="bars of the network that end in a layer",
+        title="bars of the network that end in a layer: where it is narrow",
         what="Deep graph persistence has as many bars as inputs and outputs together, less one. Each ends "
         "at one weight, the bottleneck of the path that joins two groups; the column counts those of each "
         "layer. It shows where the network is narrow. The row of the network has their number.",
@@ -131,7 +131,7 @@ TERMS = (
     ),
     Term(
         name="excess",
-        title="how far a layer is above its null model",
+        title="how much of NP is above that of the same weights shuffled",
         what="Normalized NP of the layer, less the mean of the same weights in random places: the size of "
         "the effect whose certainty is z. Tables show it in percent of NP, excess_share is that as a share: "
         "what the places of the weights add to their distribution.",

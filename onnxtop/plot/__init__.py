@@ -9,8 +9,31 @@ Every function returns a figure of matplotlib, which notebooks show and `save` w
 Figures look the same wherever they are drawn, whatever matplotlib is configured to, and files hold no dates.
 """
 
-from onnxtop.plot.figures import save as save
-from onnxtop.plot.network import graph as graph, layers as layers
-from onnxtop.plot.panels import bars as bars, diagram as diagram, histogram as histogram
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["bars", "diagram", "graph", "histogram", "layers", "save"]
+if TYPE_CHECKING:
+    from onnxtop.plot.figures import save as save
+    from onnxtop.plot.network import graph as graph, layers as layers
+    from onnxtop.plot.panels import bars as bars, diagram as diagram, histogram as histogram
+
+_HOME = {
+    "bars": "onnxtop.plot.panels",
+    "diagram": "onnxtop.plot.panels",
+    "graph": "onnxtop.plot.network",
+    "histogram": "onnxtop.plot.panels",
+    "layers": "onnxtop.plot.network",
+    "save": "onnxtop.plot.figures",
+}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'onnxtop.plot' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

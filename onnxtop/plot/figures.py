@@ -112,7 +112,7 @@ def written(figure: "Figure", format_name: str) -> bytes:
     stream = io.BytesIO()
     with look(), warnings.catch_warnings():
         # signs that the font lacks are boxes; in an SVG the reader's own fonts have them
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        warnings.filterwarnings("ignore", "Glyph .* missing|.* does not support .* natively", UserWarning)
         figure.savefig(stream, format=format_name, metadata=_METADATA[format_name], dpi=dots)
     return stream.getvalue()
 

@@ -11,7 +11,6 @@ from onnxtop.render.graph.layout import Layout, layout
 from onnxtop.render.graph.svg import shade
 from onnxtop.render.graph.ways import Point, Way
 from onnxtop.render.svg import COLOURS, FAINT, GRID, INK
-from onnxtop.render.text import figure as written_figure
 from onnxtop.results.graph import GraphNode, LayerGraph
 from onnxtop.results.report import LayerReport, Report
 
@@ -108,9 +107,12 @@ def graph(report: Report | LayerGraph, *, ax: "Axes | None" = None) -> "Figure":
         _drawn(ax, found, boxes, placed, values)
         return figure_of(ax)
     with look():
-        figure = new(max(placed.width / _UNITS + 0.2, 4.5), placed.height / _UNITS + 0.7)
-        _drawn(figure.add_subplot(), found, boxes, placed, values)
-        figure.suptitle(short(found.model) + _key(values), x=0.01, ha="left", fontsize=9)
+        figure = new(max(placed.width / _UNITS + 0.2, 4.5), placed.height / _UNITS + 1.0)
+        axes = figure.add_subplot()
+        _drawn(axes, found, boxes, placed, values)
+        figure.suptitle(short(found.model), x=0.01, ha="left", fontsize=9)
+        if values:
+            _add_key(figure, axes, min(values.values()), max(values.values()))
     return figure
 
 
@@ -119,12 +121,17 @@ def _values(report: Report) -> dict[str, float]:
     return {f"layer:{name}": value for name, value in figures if value is not None}
 
 
-def _key(values: Mapping[str, float]) -> str:
-    """Say what the colours are, if there are any."""
-    if not values:
-        return ""
-    low, high = (written_figure(end) for end in (min(values.values()), max(values.values())))
-    return f"\nNP, normalized, from {low}, dark, to {high}, light"
+def _add_key(figure: "Figure", axes: "Axes", low: float, high: float) -> None:
+    """Say what the colours are."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LinearSegmentedColormap, Normalize
+
+    colours = LinearSegmentedColormap.from_list("", [shade(place / 16)[0] for place in range(17)])
+    key = ScalarMappable(Normalize(low, high), colours)
+    width = float(figure.get_size_inches()[0])
+    figure.colorbar(
+        key, ax=axes, location="top", shrink=min(1.0, 3 / width), aspect=25, pad=0.01, label="NP, normalized"
+    )
 
 
 def _drawn(

@@ -1,6 +1,7 @@
 """Pictures of single layers, one beside the other: persistence diagram, bars, weights."""
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from onnxtop.errors import UsageError
 from onnxtop.options import did_you_mean
 from onnxtop.plot.figures import figure_of, look, new, short
 from onnxtop.render.svg import COLOURS, FAINT, GRID
-from onnxtop.render.text import counted
+from onnxtop.render.text import counted, visible
 from onnxtop.results.details import LayerDetails
 from onnxtop.results.report import LayerReport, Report
 from onnxtop.topology.persistence import Diagram
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 _WIDTH, _HEIGHT, _ACROSS = 3.3, 2.5, 4
 """Inches of a panel, and how many stand side by side at most."""
+
+_LINE = 36
+"""Characters of a line in a panel."""
 
 _BLUE, _RED = COLOURS[:2]
 
@@ -208,6 +212,10 @@ def _histogram(axes: "Axes", layer: LayerReport) -> None:
 
 
 def _say_why(axes: "Axes", layer: LayerReport, *, drawn: bool) -> None:
-    if not drawn:
-        why = layer.neural_persistence.reason or layer.reason or "not measured"
-        axes.text(0.5, 0.5, short(why), ha="center", va="center", transform=axes.transAxes, parse_math=False)
+    """Say in an empty panel why there is nothing in it."""
+    if drawn:
+        return
+    why = layer.neural_persistence.reason or layer.reason or "not measured"
+    words: dict[str, Any] = {"transform": axes.transAxes, "parse_math": False}
+    lines = textwrap.wrap(visible(why), _LINE)
+    axes.text(0.5, 0.5, "\n".join(lines), ha="center", va="center", **words)

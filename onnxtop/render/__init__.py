@@ -42,6 +42,9 @@ Reports, layers, checks and probes are rendered many at a time, as a sequence; o
 PICTURES = ("svg", "png", "pdf")
 """Formats of what ``onnxtop.plot`` draws, the first of them the default."""
 
+CHOOSABLE = ("report", "layers")
+"""Results whose tables of layers have the columns that one asks for."""
+
 STREAMED = ("jsonl",)
 """Formats of which the renderings of single models, one after the other, are that of all."""
 
@@ -72,17 +75,20 @@ _SUFFIXES = {
 class RenderOptions:
     """How a result is shown.
 
-    ``width`` is in terminal cells; ``all_rows`` shows every row of a long table; ``unicode`` False keeps the
-    terminal format to ASCII. ``fail_on`` says which findings are failures: the verdict depends on it. Without
-    ``failed`` the terminal format leaves out models that could not be analysed. ``head`` is what the reports
-    of the run have in common, for where no report tells it. ``seconds`` are what each model took, by path, if
-    they are to be written. ``height`` is that of a terminal in which a page grows. Without ``details`` only
-    the formats that draw them get those of the reports.
+    ``width`` is in terminal cells; with 0 nothing is cut or folded, and every row is there. ``all_rows``
+    shows every row of a long table, and what waits for it elsewhere; ``columns`` names those of the table of
+    layers, as in CSV, the usual ones without any. ``unicode`` False keeps the terminal format to ASCII.
+    ``fail_on`` says which findings are failures: the verdict depends on it. Without ``failed`` the terminal
+    format leaves out models that could not be analysed. ``head`` is what the reports of the run have in
+    common, for where no report tells it. ``seconds`` are what each model took, by path, if they are to be
+    written. ``height`` is that of a terminal in which a page grows. Without ``details`` only the formats that
+    draw them get those of the reports.
     """
 
     width: int = 80
     color: bool = False
     all_rows: bool = False
+    columns: tuple[str, ...] = ()
     unicode: bool = True
     fail_on: str | None = None
     failed: bool = True
@@ -90,6 +96,11 @@ class RenderOptions:
     seconds: Mapping[str, float] | None = None
     height: int | None = None
     details: bool = True
+
+    @property
+    def whole(self) -> bool:
+        """Whether every row and entry is to be shown, however many there are."""
+        return self.all_rows or not self.width
 
 
 def formats_of(result: str) -> tuple[str, ...]:

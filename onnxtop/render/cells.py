@@ -1,8 +1,7 @@
-"""What fits into the cells of a terminal: signs, shortened names, bars, in Unicode or in ASCII."""
+"""What fits into the cells of a terminal: signs, shortened texts, bars, in Unicode or in ASCII."""
 
-import os.path
-import re
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
@@ -10,7 +9,13 @@ from rich.cells import cell_len
 from onnxtop.render.text import DASH, TIMES, defined, figure, visible
 
 BAR = 10
-"""Cells of a full bar, normalized NP 1."""
+"""Cells of a full bar."""
+
+_STEPS = tuple(digit * 10.0**-power for power in (3, 2, 1) for digit in (1, 2, 5))[2:]
+"""Between the lines of a scale, the least first."""
+
+_LINES = 5
+"""Steps of a scale, at most."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +23,7 @@ class Signs:
     """The signs of a page.
 
     ``steps`` fill the last cell of a bar, the last of them fills a whole cell; ``heights`` are those of a
-    course, the lowest first.
+    course, the lowest first; ``tones`` stand before good, doubtful and bad news.
     """
 
     undefined: str
@@ -29,6 +34,7 @@ class Signs:
     rule: str
     steps: str
     heights: str
+    tones: Mapping[str, str]
     ascii_only: bool = False
 
     def shown(self, text: str) -> str:
@@ -44,12 +50,17 @@ class Signs:
         """Write a measured figure, or the sign for one that is not defined."""
         return figure(value, self.undefined)
 
-    def bar(self, value: float | None) -> str:
-        """Draw a bar for a value from 0 to 1; normalized NP may be slightly above 1."""
+    def bar(self, value: float | None, scale: "Scale | None" = None, width: int = BAR) -> str:
+        """Draw a bar for a value on a scale, from 0 to 1 without one; normalized NP may be slightly above 1.
+
+        On a scale of its own the least value has a bar as well.
+        """
         if value is None or not defined(value):
             return ""
+        low, high = (scale.low, scale.high) if scale else (0.0, 1.0)
         cell = len(self.steps)
-        whole, part = divmod(round(min(max(value, 0.0), 1.0) * BAR * cell), cell)
+        steps = round(min(max((value - low) / (high - low), 0.0), 1.0) * width * cell)
+        whole, part = divmod(max(steps, 1 if scale else 0), cell)
         return self.steps[-1] * whole + (self.steps[part - 1] if part else "")
 
     def levels(self, values: Sequence[float | None], low: float, high: float) -> str:
@@ -63,8 +74,42 @@ class Signs:
         )
 
 
-UNICODE = Signs(DASH, TIMES, " · ", "…", "⋮", "─", "▏▎▍▌▋▊▉█", "▁▂▃▄▅▆▇█")
-ASCII = Signs("-", "x", ", ", "..", ":", "-", "#", ".:-=+*%#", ascii_only=True)
+_TONES = {"good": "✓", "doubt": "?", "bad": "✗"}
+
+UNICODE = Signs(DASH, TIMES, " · ", "…", "⋮", "─", "▏▎▍▌▋▊▉█", "▁▂▃▄▅▆▇█", _TONES)
+ASCII = Signs("-", "x", ", ", "..", ":", "-", "#", ".:-=+*%#", {**_TONES, "good": "+", "bad": "x"}, True)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What the two ends of a bar stand for."""
+
+    low: float
+    high: float
+
+    def title(self, width: int) -> str:
+        """Write the ends above bars of this width.
+
+        >>> Scale(0.85, 0.9).title(10)
+        '0.85   0.9'
+        """
+        high = f"{self.high:g}"
+        return f"{self.low:g}".ljust(width - len(high)) + high
+
+
+def scale_of(values: Iterable[float | None]) -> Scale:
+    """Return the scale on which values are told apart, between round numbers; from 0 to 1 where none are.
+
+    >>> scale_of([0.912, 0.903, None, 0.917]), scale_of([0.1, 0.7]), scale_of([0.5])
+    (Scale(low=0.9, high=0.92), Scale(low=0.0, high=0.8), Scale(low=0.0, high=1.0))
+    """
+    known = [value for value in values if value is not None and defined(value)]
+    low, high = min(known, default=0.0), max(known, default=0.0)
+    for step in _STEPS if high > low else ():
+        least, most = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+        if most - least <= _LINES:
+            return Scale(round(least * step, 3), round(max(most, least + 1) * step, 3))
+    return Scale(0.0, 1.0)
 
 
 def elide(text: str, width: int, ellipsis: str = "…") -> str:
@@ -80,25 +125,15 @@ def elide(text: str, width: int, ellipsis: str = "…") -> str:
     return _fitting(text, room - cell_len(tail)) + ellipsis + tail
 
 
-def without_common_ends(names: Sequence[str], ellipsis: str = "…") -> list[str]:
-    """Take out of names what they all begin and end with, in whole segments: the rest tells them apart.
+def cut(text: str, width: int, ellipsis: str = "…") -> str:
+    """Shorten words to so many cells by taking off their end.
 
-    >>> without_common_ends(["net_1/a/query/MatMul", "net_1/b/key/MatMul"])
-    ['…/a/query/…', '…/b/key/…']
+    >>> cut("uint4 block 32", 10)
+    'uint4 blo…'
     """
-    if len(set(names)) < 2:
-        return list(names)
-    head = _shared_segments(names)
-    rests = [name[head:] for name in names]
-    tail = _shared_segments([rest[::-1] for rest in rests])
-    return [f"{ellipsis * (head > 0)}{rest[: len(rest) - tail]}{ellipsis * (tail > 0)}" for rest in rests]
-
-
-def _shared_segments(names: Sequence[str]) -> int:
-    """Return the length of the whole segments that all names begin with, less the last separator."""
-    shared = os.path.commonprefix(names)  # noqa: RUF071 (characters are meant: names are no paths)
-    separators = [match.start() for match in re.finditer(r"[/.:]", shared)]
-    return separators[-1] if separators else 0
+    if cell_len(text) <= width:
+        return text
+    return _fitting(text, max(width - len(ellipsis), 0)).rstrip() + ellipsis
 
 
 def _fitting(text: str, width: int) -> str:

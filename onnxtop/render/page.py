@@ -1,4 +1,4 @@
-"""A page of the terminal, drawn by rich: nothing is ever wider than the terminal.
+"""A page of the terminal, drawn by rich: nothing is ever wider than the terminal, or nothing is ever cut.
 
 Names are data: they go through ``Text``, never through rich's markup, and what does not print is escaped.
 """
@@ -6,31 +6,51 @@ Names are data: they go through ``Text``, never through rich's markup, and what 
 import io
 from collections.abc import Iterable, Sequence
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from onnxtop.render import RenderOptions
 from onnxtop.render.cells import ASCII, UNICODE
+from onnxtop.results.headline import Headline, Tone
 
 _LISTED = 12
 """At most so many entries of a list are shown; ``all_rows`` shows all."""
 
 
-class Page:
-    """A page that is filled from above, ``options.width`` cells wide within the narrowest and the widest."""
+ENDLESS = 1 << 30
+"""The width of a page on which nothing is cut or folded."""
 
-    narrowest, widest = 40, 120
+TONES = {Tone.GOOD: "bold green", Tone.DOUBT: "bold yellow", Tone.BAD: "bold red"}
+"""How news are drawn."""
+
+_DRAWN = 100
+"""Cells of pictures on such a page."""
+
+
+def widths_of(options: RenderOptions, narrowest: int = 40) -> tuple[int, int]:
+    """Return the room of words, and that of pictures."""
+    width = max(options.width, narrowest)
+    return (width, width) if options.width else (ENDLESS, _DRAWN)
+
+
+class Page:
+    """A page that is filled from above, ``options.width`` cells wide, and no less than the narrowest.
+
+    With a width of 0 nothing is cut: each sentence and each row has a line, however long. ``width`` is the
+    room of words, ``drawn`` that of pictures.
+    """
+
+    narrowest = 40
 
     def __init__(self, options: RenderOptions) -> None:
         self.signs = UNICODE if options.unicode else ASCII
-        self.width = min(max(options.width, self.narrowest), self.widest)
-        self.all_rows = options.all_rows
+        self.width, self.drawn = widths_of(options, self.narrowest)
+        self.all_rows = options.whole
         self.paper = io.StringIO()
         self.console = Console(
             file=self.paper,
-            width=self.width,
+            width=self.drawn,
             height=25,
             color_system="standard" if options.color else None,
             force_terminal=options.color,
@@ -40,11 +60,20 @@ class Page:
             markup=False,
             emoji=False,
             highlight=False,
+            soft_wrap=not options.width,
         )
 
     def finished(self) -> str:
-        """Return what was drawn so far, lines without blanks at their ends."""
-        return "".join(f"{line.rstrip()}\n" for line in self.paper.getvalue().split("\n")[:-1])
+        """Return what was drawn since this was last asked, lines without blanks at their ends."""
+        text = self.paper.getvalue()
+        self.paper.seek(0)
+        self.paper.truncate()
+        return "".join(f"{line.rstrip()}\n" for line in text.split("\n")[:-1])
+
+    def headline(self, headline: Headline) -> None:
+        """Draw a verdict."""
+        sign = self.signs.tones[headline.tone]
+        self.line(f"{sign} {self.signs.shown(headline.words)}", TONES[headline.tone])
 
     def line(self, text: str = "", style: str = "") -> None:
         """Draw a line that holds no name, or one that is safe to show."""
@@ -52,21 +81,32 @@ class Page:
 
     def paragraph(self, text: str, style: str = "") -> None:
         """Draw a sentence, indented and folded."""
-        self.console.print(Padding(Text(self.signs.shown(text), style, overflow="fold"), (0, 0, 0, 2)))
+        self._indented("", 0, Text(self.signs.shown(text), style, overflow="fold"))
 
     def lines(self, lines: Iterable[Text]) -> None:
-        """Draw lines, of a table or a picture, that are cut where the page ends."""
+        """Draw lines, of a table or a picture, that are cut where the page ends, if they are not to fold."""
         for line in lines:
-            self.console.print(line, no_wrap=True)
+            self.console.print(line, no_wrap=line.overflow != "fold")
 
     def listed(self, rows: Sequence[tuple[str, str, str]]) -> None:
         """List a label and a sentence a line, and the label's style; long sentences fold under themselves."""
         shown = rows if self.all_rows else rows[:_LISTED]
-        grid = Table.grid(padding=(0, 2, 0, 0))
-        grid.add_column(no_wrap=True)
-        grid.add_column(overflow="fold")
-        for label, sentence, style in shown:
-            grid.add_row(Text(self.signs.short(label, 24), style), Text(self.signs.shown(sentence)))
-        self.console.print(Padding(grid, (0, 0, 0, 2)))
+        self.labelled([(self.signs.short(label, 24), sentence, style) for label, sentence, style in shown])
         if len(shown) < len(rows):
             self.paragraph(f"and {len(rows) - len(shown):,} more; --all lists every one", "dim")
+
+    def labelled(self, rows: Sequence[tuple[str, str, str]], style: str = "") -> None:
+        """Draw sentences in a ``style``, each behind its label, which has a style of its own."""
+        room = max((cell_len(label) for label, _, _ in rows), default=0)
+        for label, sentence, own in rows:
+            self._indented(label, room, Text(self.signs.shown(sentence), style, overflow="fold"), own)
+
+    def _indented(self, label: str, room: int, sentence: Text, style: str = "") -> None:
+        """Draw a sentence behind its label, the lines it folds into beneath each other."""
+        start = 2 + room + 2 * bool(room)
+        head = Text("  ").append(label, style).append(" " * (start - 2 - cell_len(label)))
+        lines = [sentence]
+        if self.width != ENDLESS:
+            lines = list(sentence.wrap(self.console, max(self.width - start, 8)))
+        for i, line in enumerate(lines):
+            self.console.print((head if i == 0 else Text(" " * start)).append_text(line), no_wrap=True)

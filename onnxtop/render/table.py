@@ -3,26 +3,31 @@
 rich's own table would do, but it deals out the width anew and by other rules in every version.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from rich.cells import cell_len
 from rich.text import Text
 
-from onnxtop.render.cells import Signs, elide, without_common_ends
+from onnxtop.render.cells import Signs, cut, elide
+from onnxtop.render.names import common_ends, shortened, without_common_ends
 from onnxtop.render.text import TIMES
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: the narrowest page that has room for it, its least width in cells, the style of its cells."""
+    """A column: the narrowest page that has room for it, its least width in cells, the style of its cells.
+
+    Where there is no room a cell loses its middle; of ``words`` it loses the end.
+    """
 
     title: str
     justify: Literal["left", "right"] = "right"
     from_width: int = 0
     least: int = 0
     style: str = ""
+    words: bool = False
 
 
 Columns: TypeAlias = Mapping[str, Column]
@@ -48,7 +53,8 @@ class Layout:
 
     ``lesser`` columns go first, in this order, until the others have room: what they are wide, or what is
     ``enough`` for them. Then columns ``shrink``, in this order, each down to a width. If that would cut one
-    of the ``names``, all of them lose what they have in common.
+    of the ``names``, all of them lose what they have in common, which is said beneath, and those that are
+    still too long what tells them least apart.
     """
 
     lesser: Sequence[str] = ()
@@ -63,12 +69,17 @@ def table(
 ) -> Iterator[Text]:
     """Draw the titles and the parts of a table, each under a rule of its own; empty columns are left out."""
     rows = [row for part in parts for row in part]
-    columns = _with_room(columns, rows, layout, width)
+    columns = with_room(columns, rows, layout, width)
     widths = _widths(columns, rows, layout, width)
-    names = layout.names
+    names, note = layout.names, ""
     if names in widths and any(cell_len(row.cells.get(names, "")) > widths[names] for row in parts[0]):
-        parts = [_trimmed(parts[0], names, signs), *parts[1:]]
-        widths = _widths(columns, [row for part in parts for row in part], layout, width)
+        note = _shared([row.cells[names] for row in parts[0] if row.named])
+        trimmed = _renamed(parts[0], names, lambda each: without_common_ends(each, signs.ellipsis))
+        widths = _widths(columns, [*trimmed, *(row for part in parts[1:] for row in part)], layout, width)
+        parts = [
+            _renamed(trimmed, names, lambda each: shortened(each, widths[names], signs.ellipsis)),
+            *parts[1:],
+        ]
     titles = {cell: Text(column.title.replace(TIMES, signs.times)) for cell, column in columns.items()}
     yield _line(titles, columns, widths, "dim")
     for part in filter(None, parts):
@@ -78,6 +89,8 @@ def table(
         for row in part:
             cells = {cell: _cell(row, cell, columns[cell], widths[cell], signs) for cell in columns}
             yield _line(cells, columns, widths, row.style)
+    if note:
+        yield Text(f"  {note}", "dim", overflow="fold")
 
 
 def _line(cells: Mapping[str, Text], columns: Columns, widths: Mapping[str, int], style: str) -> Text:
@@ -90,11 +103,12 @@ def _line(cells: Mapping[str, Text], columns: Columns, widths: Mapping[str, int]
 
 
 def _cell(row: Row, cell: str, column: Column, width: int, signs: Signs) -> Text:
-    shown = elide(row.cells.get(cell, ""), width, signs.ellipsis)
+    shorten = cut if column.words else elide
+    shown = shorten(row.cells.get(cell, ""), width, signs.ellipsis)
     return Text(shown, row.styles.get(cell, column.style))
 
 
-def _with_room(columns: Columns, rows: Sequence[Row], layout: Layout, width: int) -> Columns:
+def with_room(columns: Columns, rows: Sequence[Row], layout: Layout, width: int) -> Columns:
     """Leave out columns that are empty, or that the page is too narrow for."""
     kept = {
         cell: column
@@ -129,7 +143,14 @@ def _widest(columns: Columns, rows: Iterable[Row]) -> dict[str, int]:
     }
 
 
-def _trimmed(rows: Sequence[Row], names: str, signs: Signs) -> list[Row]:
-    """Leave out what the names of all rows share."""
-    short = iter(without_common_ends([row.cells[names] for row in rows if row.named], signs.ellipsis))
+def _renamed(rows: Sequence[Row], names: str, shorten: Callable[[list[str]], list[str]]) -> list[Row]:
+    """Shorten the names of all rows together."""
+    short = iter(shorten([row.cells[names] for row in rows if row.named]))
     return [replace(row, cells={**row.cells, names: next(short)}) if row.named else row for row in rows]
+
+
+def _shared(names: Sequence[str]) -> str:
+    """Say what all names begin and end with, nothing if that is nothing."""
+    head, tail = common_ends(names)
+    told = ([f"begin with {head}"] if head else []) + ([f"end with {tail}"] if tail else [])
+    return f"the names shown {' and '.join(told)}" if told else ""

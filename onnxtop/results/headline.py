@@ -4,18 +4,17 @@ It claims no more than was looked at: of which part of the weights, in which lay
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from onnxtop.results.outcome import FailedModel, Outcome, Result, fails, verdict_of
+from onnxtop.results.outcome import FailedModel, Outcome, Result, fails, path_of, verdict_of
 from onnxtop.results.report import (
     IGNORED,
     LOOKS_UNTRAINED,
     NOT_SELECTED,
     SWITCHED_OFF,
     Finding,
-    LayerReport,
     Report,
 )
 from onnxtop.results.words import counted, severities
@@ -43,14 +42,14 @@ class _Kind(StrEnum):
     NOT_ANALYSED = "not analysed"
     INTERRUPTED = "not done"
     INCOMPARABLE = "not comparable with the baseline"
-    UNTRAINED = "untrained by their looks"
+    UNTRAINED = "looking untrained"
     ERRORS = "with errors"
     FAILED = "with findings that fail"
     WARNINGS = "with warnings"
-    UNSURE = "of which it cannot be told whether they were trained"
+    UNSURE = "not known to be trained"
     NOTHING = "with nothing to analyse"
     READ = "read and not judged"
-    GOOD = "trained, with nothing wrong found"
+    GOOD = "trained with nothing wrong found"
 
 
 _DOUBTFUL = (_Kind.WARNINGS, _Kind.UNSURE, _Kind.NOTHING, _Kind.READ)
@@ -79,6 +78,12 @@ def headline_of_run(results: Sequence[Result], fail_on: str | None = None) -> He
     kinds = Counter(_kind(result, fail_on) for result in results)
     told = ", ".join(f"{kinds[kind]:,} {kind}" for kind in _Kind if kinds[kind])
     return Headline(_tone(min(kinds, key=list(_Kind).index)), f"{counted(len(results), 'model')}: {told}")
+
+
+def worst_first(results: Iterable[Result], fail_on: str | None = None) -> list[Result]:
+    """Return results in the order in which somebody should look at them, then by path."""
+    order = list(_Kind)
+    return sorted(results, key=lambda each: (order.index(_kind(each, fail_on)), path_of(each)))
 
 
 def _kind(result: Result, fail_on: str | None) -> _Kind:
@@ -111,10 +116,10 @@ def _words(kind: _Kind, result: Result) -> str:
     if kind is _Kind.UNTRAINED:
         others = severities([each for each in _worse(result) if each.rule != LOOKS_UNTRAINED])
         return f"looks untrained; beside that {others}" if others else "looks untrained"
-    problems = severities(_worse(result)) or f"nothing {_wrong(result)} found{_where(result)}"
-    training = _training(result)
-    told = (problems, training) if _worse(result) else (training, problems)
-    return "; ".join(filter(None, told))
+    problems, training = severities(_worse(result)), _training(result)
+    if problems or not result.settings.topology:
+        return "; ".join(filter(None, (problems, training)))
+    return f"{training}; nothing {_wrong(result)} found{_where(result)}"
 
 
 def _new(report: Report) -> list[Finding]:
@@ -158,24 +163,18 @@ def _training(report: Report) -> str:
 def _doubt(report: Report) -> str:
     """Say why it cannot be told that a model was trained, which is not to say that it looks untrained.
 
-    What shows training is a layer with structure, or biases or a normalisation that were moved.
+    It was if at least half of the layers that can be judged have structure.
     """
     layers = [each for each in report.layers if each.copy_of is None and each.probably_fixed is None]
-    judged = [each for each in layers if _verdict(each) is not None]
-    if any(_verdict(each) is False for each in judged) or _was_moved(report):
+    verdicts = [each.exchangeability.exchangeable for each in layers if each.exchangeability]
+    structured, judged = verdicts.count(False), len(verdicts) - verdicts.count(None)
+    if judged and 2 * structured >= judged:
         return ""
     if not report.settings.structure:
         return "--quick does not look"
-    return "no layer shows it" if judged else "no layer is large enough to tell from chance"
-
-
-def _verdict(layer: LayerReport) -> bool | None:
-    return layer.exchangeability.exchangeable if layer.exchangeability else None
-
-
-def _was_moved(report: Report) -> bool:
-    biases = (each.exchangeability for each in report.layers)
-    return bool(report.network.moved) or any(each is not None and each.bias_moved for each in biases)
+    if not judged:
+        return "no layer is large enough to tell from chance"
+    return f"only {structured} of {counted(judged, 'layer')} show it" if structured else "no layer shows it"
 
 
 def why_nothing(report: Report) -> str:

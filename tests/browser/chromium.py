@@ -23,8 +23,7 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update"),
 )
 
-READY = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
-"""Waits until what was asked of a page has been drawn."""
+QUESTIONS = Path(__file__).with_name("questions.js").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -46,13 +45,16 @@ class Opened:
     asked: list[str] = field(default_factory=list)
 
     def run(self, script: str, argument: Any = None) -> Any:
-        """Run a function of the page's own language in it, and return what it gives."""
+        """Run a function in the page, and return what it gives."""
         return self.page.evaluate(script, argument)
+
+    def ask(self, question: str, argument: Any = None) -> Any:
+        """Ask one of the questions of ``questions.js``."""
+        return self.run(f"(argument) => {QUESTIONS.strip()}.{question}(argument)", argument)
 
     def text(self) -> str:
         """Return all text of the page, seen or folded away, with single blanks."""
-        whole = self.page.locator("body").evaluate("body => body.textContent")
-        return " ".join(str(whole).split())
+        return " ".join(str(self.page.locator("main").text_content()).split())
 
     def seen(self) -> str:
         """Return the text that is seen."""
@@ -60,7 +62,7 @@ class Opened:
 
     def settle(self) -> None:
         """Wait until what was asked of the page has been drawn."""
-        self.run(READY)
+        self.ask("drawn")
 
     def picture(self, path: Path, *, whole: bool = False) -> None:
         """Write what the window shows, or the whole page, as a PNG file."""
@@ -94,6 +96,7 @@ def opened(browser: "Browser", url: str, view: View) -> Iterator[Opened]:
     window = Opened(page)
     page.on("console", lambda message: _note(window, message.type, message.text))
     page.on("pageerror", lambda error: window.said.append(f"error: {error}"))
+    page.on("dialog", lambda dialog: (window.said.append(f"dialog: {dialog.message}"), dialog.dismiss()))
     page.on("request", lambda request: window.asked.append(request.url))
     page.goto(url)
     yield window

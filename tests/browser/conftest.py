@@ -1,6 +1,7 @@
 """A browser for all tests, and a window for each; pages of real results are made once."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.browser.chromium import Opened, View, opened, served, started
+from tests.browser.pages import write
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -34,3 +36,15 @@ def window(chromium: "Browser") -> Iterator[Window]:
             return stack.enter_context(opened(chromium, url, view or View()))
 
         yield show
+
+
+@pytest.fixture(scope="session")
+def page_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function that writes one of the pages, once a run."""
+    folder = tmp_path_factory.mktemp("pages")
+
+    @functools.cache
+    def written(name: str) -> Path:
+        return write(name, folder)
+
+    return written

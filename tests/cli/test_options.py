@@ -13,15 +13,16 @@ def options(run, planted, models, *args):
 
 
 def test_the_defaults_are_those_of_the_audit(run, planted, models):
-    assert options(run, planted, models) == AuditOptions()
+    assert options(run, planted, models) == AuditOptions(diagrams=False)
 
 
 def test_every_option_reaches_the_audit(run, planted, models, tmp_path):
     words = "--layers ^conv --convention tree --scale 2.5 --p inf --bias row --conv unrolled --seed 7"
     words += " --peepholes --count-fixed --skips cut --no-standardise --no-rescale --sortedness"
-    words += " --from-input x --to-output y --to-output z"
+    words += " --details --from-input x --to-output y --to-output z"
     words += " --input-shape x=1,3,224,224 --input-shape a=b=5 --dim n=2 --dim m=3 --allow-external"
     assert options(run, planted, models, *words.split(), str(tmp_path)) == AuditOptions(
+        diagrams=False,
         convention="tree",
         scale=2.5,
         p=math.inf,
@@ -37,6 +38,7 @@ def test_every_option_reaches_the_audit(run, planted, models, tmp_path):
         standardise=False,
         rescale=False,
         sortedness=True,
+        details=True,
         inputs=("x",),
         outputs=("y", "z"),
         seed=7,

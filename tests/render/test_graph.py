@@ -80,10 +80,11 @@ def render_golden(folder):
         "cnn.txt": sample("cnn_torch_dynamo"),
         "cnn.dot": sample("cnn_torch_dynamo"),
         "lstm.txt": sample("lstm_torch_dynamo"),
+        "lstm.svg": sample("lstm_torch_dynamo"),
         "transformer.txt": transformer,
         "transformer.dot": transformer,
         "transformer.mmd": transformer,
-        **{f"hostile{suffix}": hostile for suffix in (".txt", ".dot", ".mmd", ".json")},
+        **{f"hostile{suffix}": hostile for suffix in (".txt", ".dot", ".mmd", ".json", ".svg")},
     }
     return {
         name: render("graph", suffixes("graph")[Path(name).suffix], picture)

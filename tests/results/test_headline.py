@@ -61,7 +61,14 @@ MODELS: dict[str, tuple[Result, Tone, str]] = {
         model(SMALL), Tone.DOUBT,
         f"{CANNOT}: no layer is large enough to tell from chance; nothing wrong found"
     ),
-    "too small, but moved": (model(layer(None, bias_moved=True)), Tone.GOOD, "trained; nothing wrong found"),
+    "too small, but moved": (
+        model(layer(None, bias_moved=True)), Tone.DOUBT,
+        f"{CANNOT}: no layer is large enough to tell from chance; nothing wrong found"
+    ),
+    "half of it": (model(TRAINED, FLAT, SMALL), Tone.GOOD, "trained; nothing wrong found"),
+    "less than half": (
+        model(TRAINED, FLAT, FLAT), Tone.DOUBT, f"{CANNOT}: only 1 of 3 layers show it; nothing wrong found"
+    ),
     "no structure": (model(FLAT), Tone.DOUBT, f"{CANNOT}: no layer shows it; nothing wrong found"),
     "only fixed ones show it": (
         model(replace(TRAINED, probably_fixed="a window"), FLAT), Tone.DOUBT,
@@ -73,7 +80,7 @@ MODELS: dict[str, tuple[Result, Tone, str]] = {
     ),
     "only read": (
         model(build_layer(), settings=set_to(topology=False)), Tone.DOUBT,
-        "the weights were read, not measured; nothing wrong found"
+        "the weights were read, not measured"
     ),
     "half read": (
         model(coverage=HALF), Tone.GOOD,
@@ -124,15 +131,15 @@ def test_many_models_are_counted_the_worst_first() -> None:
     results = [MODELS[name][0] for name in ("well", "errors", "notes", "untrained", "broken", "too small")]
     assert headline_of_run(results) == Headline(
         Tone.BAD,
-        "6 models: 1 not analysed, 1 untrained by their looks, 1 with errors, 1 of which it cannot be told "
-        "whether they were trained, 2 trained, with nothing wrong found",
+        "6 models: 1 not analysed, 1 looking untrained, 1 with errors, 1 not known to be trained, "
+        "2 trained with nothing wrong found",
     )
 
 
 def test_a_run_is_as_good_as_its_worst_model() -> None:
     good, doubt = MODELS["well"][0], MODELS["too small"][0]
     assert headline_of_run([good, good]) == Headline(
-        Tone.GOOD, "2 models: 2 trained, with nothing wrong found"
+        Tone.GOOD, "2 models: 2 trained with nothing wrong found"
     )
     assert headline_of_run([good, doubt, good]).tone is Tone.DOUBT
     assert headline_of_run([]) == Headline(Tone.DOUBT, "nothing to analyse: no model")

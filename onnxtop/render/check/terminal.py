@@ -31,11 +31,11 @@ def render(results: Sequence[Result], options: RenderOptions) -> str:
 
 
 class _Answer(ReportPage):
-    """All models on one page."""
+    """All models on one page; a page on which nothing is cut names all of them, and keeps to what counts."""
 
     def __init__(self, options: RenderOptions) -> None:
         super().__init__(options)
-        self.fail_on = options.fail_on
+        self.all_findings = options.all_rows
 
     def draw_all(self, results: Sequence[Result]) -> str:
         """Return the finished page."""
@@ -61,7 +61,7 @@ class _Answer(ReportPage):
     def _shown(self, result: Result) -> list[Finding]:
         """Return the findings to list, the worst first; those that are known, and notes, wait for --all."""
         worst = [] if isinstance(result, FailedModel) else facts.by_severity(result.findings)
-        return [each for each in worst if self.all_rows or not (each.known or each.severity == "note")]
+        return [each for each in worst if self.all_findings or not (each.known or each.severity == "note")]
 
     def _hidden(self, results: Sequence[Result]) -> str:
         """Say what waits for --all."""
@@ -85,7 +85,7 @@ class _Answer(ReportPage):
         elif isinstance(result, Report) and verdict is Outcome.NOTHING:
             self.paragraph(facts.why_nothing(result))
         if shown := self._shown(result):
-            self.listed([self.finding(each) for each in shown])
+            self.findings(shown)
         if isinstance(result, Report) and (told := facts.run(result)):
             self.paragraph(told, "dim")
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-from markupsafe import Markup
-
 from onnxtop.comparison.judgement import relative
 from onnxtop.render import RenderOptions
 from onnxtop.render.diff.facts import (
@@ -75,7 +73,7 @@ def _figures(diff: Diff) -> Iterator[Fact]:
     yield _moved("mean NP", diff.network.neural_persistence, "np.mean_normalized")
     yield _moved("DGP", diff.network.deep_graph_persistence, "dgp")
     old, new = diff.network.parameters
-    yield Fact("weights", f"{new:,}", "", "" if old == new else f"was {old:,}")
+    yield Fact("weights", f"{new:,}", "weights", "" if old == new else f"was {old:,}")
     if diff.whole.operations:
         shared = f"{diff.whole.matched:,} of {diff.whole.operations[0]:,}"
         yield Fact("operations", shared, "whole model", "matched")
@@ -93,18 +91,19 @@ def _changes(differences: Sequence[tuple[str, str]]) -> Sheet:
 
 
 def _pictures(diff: Diff) -> Iterator[Picture]:
-    """Yield how far the weights moved where they moved most, and the NP of all layers, in graph order."""
-    moved = {layer.name: layer.weights.relative for layer in diff.layers if layer.weights.relative}
-    first = set(sorted(moved, key=lambda name: -moved[name])[:_BARS])
-    most = {name: change for name, change in moved.items() if name in first}
-    title = f"relative change of {counted(len(most), 'layer')}"
-    yield Picture(title, bars(most, title=title) if most else Markup(), (), "change")
+    """Yield the NP of all layers, in graph order, and how far those moved that moved most."""
     if len(diff.layers) > 1:
         figures = [layer.neural_persistence for layer in diff.layers]
         both = {"old": [each.old for each in figures], "new": [each.new for each in figures]}
         names = [layer.name for layer in diff.layers]
         drawn = lines(both, names=names, title=f"NP: {names[0]} … {names[-1]}", size=(460, 220))
         yield Picture("NP", drawn, list(both), "np")
+    moved = {layer.name: layer.weights.relative for layer in diff.layers if layer.weights.relative}
+    if len(moved) > _BARS:  # of fewer the table below shows as much
+        first = set(sorted(moved, key=lambda name: -moved[name])[:_BARS])
+        most = {name: change for name, change in moved.items() if name in first}
+        title = f"relative change of the {len(most)} layers that moved most"
+        yield Picture(title, bars(most, title=title, width=460), (), "change")
 
 
 def _layer(layer: LayerDiff) -> SheetRow:

@@ -2,7 +2,7 @@
 
 from onnxtop.comparison.judgement import relative
 from onnxtop.render import RenderOptions
-from onnxtop.render.cells import Signs, without_common_ends
+from onnxtop.render.cells import Signs
 from onnxtop.render.diff.facts import (
     chosen,
     counting,
@@ -15,6 +15,7 @@ from onnxtop.render.diff.facts import (
     tables,
     tolerated,
 )
+from onnxtop.render.names import without_common_ends
 from onnxtop.render.page import Page
 from onnxtop.render.table import Column, Layout, Row, table
 from onnxtop.render.text import counted

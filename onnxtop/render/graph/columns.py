@@ -103,10 +103,11 @@ def _spine(rows: Sequence[Sequence[int]], count: int) -> set[int]:
 
 
 def _wanted(item: int, near: Sequence[int], x: Mapping[int, float], count: int) -> float:
-    """Return where an item would stand best: in the middle of its neighbours, nodes before lines."""
+    """Return where an item would stand best: in the middle of its neighbours, lines below lines."""
     if not near:
         return x[item]
-    return _median([(x[each], 2 if max(item, each) < count else 1) for each in near])
+    lines = [each for each in near if item >= count and each >= count]
+    return _median([(x[each], 2 if each < count else 1) for each in lines or near])
 
 
 def _runs(

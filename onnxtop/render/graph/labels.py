@@ -6,8 +6,9 @@ from os.path import commonprefix
 
 from rich.cells import cell_len
 
-from onnxtop.render.cells import elide, without_common_ends
+from onnxtop.render.cells import elide
 from onnxtop.render.graph.words import what
+from onnxtop.render.names import without_common_ends
 from onnxtop.render.text import visible
 from onnxtop.results.graph import GraphNode, LayerGraph
 
@@ -89,7 +90,7 @@ def _folded(name: str) -> list[str]:
     """Break a long name at a separator into two lines, of which the second keeps both its ends.
 
     >>> _folded("model.decoder.layers.11.self_attention.query_projection")
-    ['model.decoder.layers.11.', 'self_attentio…ery_projection']
+    ['model.decoder.layers.11.', 'self_attention…ry_projection']
     """
     if cell_len(name) <= _LONGEST:
         return [name]

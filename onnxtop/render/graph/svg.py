@@ -20,6 +20,12 @@ from onnxtop.results.graph import GraphNode, LayerGraph
 _EDGE = 12.0
 """Around a drawing."""
 
+_ALIKE = 3
+"""So many nodes that are alike (the gates of a cell) share a frame."""
+
+_NOTES = 6
+"""Notes that are shown; the listing shows all."""
+
 _HEAD = 22
 """From one line of a file's head to the next."""
 
@@ -28,6 +34,9 @@ _MOST = 120
 
 _STOPS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
 """Colours from 0 to 1: of viridis, which those see who tell no red from green."""
+
+_MIDDLE = 0.179
+"""Luminance on which black and white have the same contrast."""
 
 _LOOKS: Mapping[str, Mapping[str, str | float]] = {
     "layer": {"stroke": "#0969da", "fill": "#0969da", "fill_opacity": "0.1"},
@@ -45,7 +54,9 @@ _LOOK: Mapping[str, str | float] = {
 
 def render(graph: LayerGraph, options: RenderOptions) -> str:
     """Draw a graph as a file, with a head that says what it is."""
-    facts = [counts(graph), f"connectivity {graph.connectivity}", *graph.notes]
+    facts = [counts(graph), f"connectivity {graph.connectivity}", *graph.notes[:_NOTES]]
+    if len(graph.notes) > _NOTES:
+        facts.append(f"{counted(len(graph.notes) - _NOTES, 'more note')}: -f text")
     lines = [clipped(fact, _MOST, _MOST // 2) for fact in (graph.model, *facts)]
     width, height, parts = _drawn(graph, {})
     top = _HEAD * (len(lines) + 1)
@@ -85,14 +96,19 @@ def shade(value: float) -> tuple[str, str]:
     """Return the colour of a value from 0 to 1, and that of words on it.
 
     >>> shade(0.0), shade(0.875)
-    (('#440154', '#ffffff'), ('#aed844', '#1f2328'))
+    (('#440154', '#ffffff'), ('#aed844', '#000000'))
     """
     place = min(max(value, 0.0), 1.0) * (len(_STOPS) - 1)
     first = min(int(place), len(_STOPS) - 2)
     low, high = (bytes.fromhex(_STOPS[stop][1:]) for stop in (first, first + 1))
     mixed = [round(a + (b - a) * (place - first)) for a, b in zip(low, high, strict=True)]
-    light = sum(part * weight for part, weight in zip(mixed, (0.299, 0.587, 0.114), strict=True))
-    return "#" + bytes(mixed).hex(), "#1f2328" if light > 125 else "#ffffff"
+    return "#" + bytes(mixed).hex(), "#000000" if _luminance(mixed) > _MIDDLE else "#ffffff"
+
+
+def _luminance(colour: Sequence[int]) -> float:
+    """Return the relative luminance of red, green and blue, as in WCAG 2, which is about sRGB."""
+    parts = ((part / 255 / 12.92 if part < 11 else ((part / 255 + 0.055) / 1.055) ** 2.4) for part in colour)
+    return sum(part * weight for part, weight in zip(parts, (0.2126, 0.7152, 0.0722), strict=True))
 
 
 def _title(graph: LayerGraph) -> str:
@@ -101,7 +117,7 @@ def _title(graph: LayerGraph) -> str:
 
 def _drawn(graph: LayerGraph, shades: Mapping[str, float]) -> tuple[int, int, list[str]]:
     """Return the width and height of a drawing, and what is in it."""
-    first = {key: keys[0] for keys in groups(graph, lambda node: None) for key in keys}
+    first = {key: keys[0] for keys in groups(graph, lambda node: None, _ALIKE) for key in keys}
     members: dict[str, list[str]] = {}
     for key in graph.nodes:
         members.setdefault(first[key], []).append(key)
@@ -147,9 +163,9 @@ def _path(way: Way) -> str:
     for (x, y), (to, end) in pairwise(way):
         middle = (y + end) / 2
         if x == to:
-            data.append(f"V{end:.4g}")
+            data.append(f"V{end:.1f}")
         elif y == end:
-            data.append(f"H{to:.4g}")
+            data.append(f"H{to:.1f}")
         else:
             data.append(f"C{_at((x, middle))} {_at((to, middle))} {_at((to, end))}")
     for before, (x, y), (to, end), after in zip(way, way[1:], way[2:], way[3:], strict=False):
@@ -246,7 +262,9 @@ def _words(lines: Iterable[str], middle: float, top: float, ink: str = "currentC
     lines = list(lines)
     for number, line in enumerate(lines):
         last = number == len(lines) - 1
-        faint: dict[str, str | float] = {"opacity": "0.75", "font_size": 10} if last else {}
+        faint: dict[str, str | float] = {"font_size": 10} if last else {}
+        if last and ink == "currentColor":  # on a shade there is no contrast to give away
+            faint["opacity"] = "0.75"
         yield element(
             "text", line, x=middle, y=top + LINE * (number + 1) + 1, text_anchor="middle", fill=ink, **faint
         )

@@ -8,10 +8,13 @@ from rich.cells import cell_len
 from onnxtop.render import RenderOptions
 from onnxtop.render.cells import ASCII, UNICODE, Signs, elide
 from onnxtop.render.graph.words import counts, groups, what
+from onnxtop.render.page import widths_of
 from onnxtop.render.text import TIMES
 from onnxtop.results.graph import LayerGraph
 
-_NARROWEST, _WIDEST = 40, 120
+_MANY = 4
+"""So many nodes that differ by a number alone (the experts of a layer) share an entry."""
+
 _NAME = 28
 """Longer names than this do not stand in a column: what they feed is told in lines of its own."""
 
@@ -19,7 +22,7 @@ _NAME = 28
 def render(graph: LayerGraph, options: RenderOptions) -> str:
     """Draw the listing, ``options.width`` cells wide; an arrow back, in a cycle, is marked with a star."""
     signs = UNICODE if options.unicode else ASCII
-    page = _Page(graph, signs, min(max(options.width, _NARROWEST), _WIDEST))
+    page = _Page(graph, signs, widths_of(options)[0])
     return "".join(f"{line.rstrip()}\n" for line in page.lines())
 
 
@@ -31,7 +34,7 @@ class _Page:
         self.arrow = "-> " if signs.ascii_only else "→ "
         self.names = {key: signs.shown(node.name) or '""' for key, node in graph.nodes.items()}
         self.first: dict[str, str] = {}
-        for run in groups(graph, lambda node: _stem(node.name)):
+        for run in groups(graph, lambda node: _stem(node.name), _MANY):
             self.first.update(dict.fromkeys(run, run[0]))
             if len(run) > 1:
                 number = self.names[run[-1]][len(_stem(self.names[run[-1]])) :]

@@ -43,15 +43,11 @@ def counts(graph: LayerGraph) -> str:
     return ", ".join(counted(many[kind], noun) for kind, noun in _NOUNS.items() if many[kind])
 
 
-_MANY = 4
-"""So many alike share an entry."""
-
-
-def groups(graph: LayerGraph, mark: Callable[[GraphNode], Hashable]) -> list[list[str]]:
+def groups(graph: LayerGraph, mark: Callable[[GraphNode], Hashable], many: int) -> list[list[str]]:
     """Put nodes together that have one mark, are one thing, and have the same before and after them.
 
-    The experts of a layer, the gates of a cell: where there are fewer than four of them, each is alone.
-    Groups and their members stand in the order of the flow.
+    The experts of a layer, the gates of a cell: where there are not so many of them, each is alone. Groups
+    and their members stand in the order of the flow.
     """
     tails, heads = defaultdict(set), defaultdict(set)
     for tail, head in graph.edges:
@@ -61,5 +57,5 @@ def groups(graph: LayerGraph, mark: Callable[[GraphNode], Hashable]) -> list[lis
     for key, node in graph.nodes.items():
         around = frozenset(tails[key]), frozenset(heads[key])
         alike[mark(node), what(node), node.remark, around].append(key)
-    parts = (keys if len(keys) >= _MANY else [key] for keys in alike.values() for key in keys)
+    parts = (keys if len(keys) >= many else [key] for keys in alike.values() for key in keys)
     return list({part[0]: part for part in parts}.values())

@@ -17,7 +17,7 @@ __all__ = ["bar", "bars", "curve", "diagram", "histogram", "lines", "spark"]
 
 Values = Sequence[float | None]
 
-_LEFT, _BOTTOM, _TOP = 44, 22, 8
+_LEFT, _BOTTOM, _TOP = 44, 22, 16
 _SERIES = 8
 """So many colours there are; then they begin again."""
 _DOTTED = 60
@@ -248,12 +248,14 @@ def _axes(
     for value in rows:
         shown = _number(10**value if logarithmic else value)
         yield _words(x.start - 5, y(value) + 4, shown, "label", "end")
+    room = width - (7 * len(across) + 24 if across else 0)
     for place, word in _columns(x, width, names):
-        yield _words(x(place), height - 8, word, "label", "middle")
+        if x(place) <= room:
+            yield _words(x(place), height - 8, word, "label", "middle")
     if across:
-        yield _words(width - 6, height - _BOTTOM - 4, across, "label", "end")
+        yield _words(width - 6, height - 8, across, "label", "end")
     if up:
-        yield _words(x.start + 4, _TOP + 3, up, "label")
+        yield _words(x.start - 5, 9, up, "label", "end" if len(up) < 7 else "")
 
 
 def _columns(x: Scale, width: int, names: Sequence[str]) -> Iterator[tuple[float, str]]:

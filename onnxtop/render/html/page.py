@@ -33,23 +33,21 @@ def page(title: str, headline: Headline, template: str, **values: Any) -> str:
     body = _Body()
     content = body.of(template, values)
     style, script = _style("page.css", "style.css"), Markup(_source("script.js"))  # noqa: S704 (our own)
-    return (
-        _environment()
-        .get_template("frame.html")
-        .render(
-            title=title,
-            headline=headline,
-            version=__version__,
-            policy=_policy(style, script),
-            style=style,
-            script=script,
-            body=content,
-            sections=[*body.sections.items(), *([("words", "Words")] if body.words else [])],
-            words=sorted(body.words.values(), key=lambda term: term.name.casefold()),
-            key_of=_key_of,
-            term=body.term,
-        )
+    frame = _environment().get_template("frame.html")
+    whole = frame.render(
+        title=title,
+        headline=headline,
+        version=__version__,
+        policy=_policy(style, script),
+        style=style,
+        script=script,
+        body=content,
+        sections=[*body.sections.items(), *([("words", "Words")] if body.words else [])],
+        words=sorted(body.words.values(), key=lambda term: term.name.casefold()),
+        key_of=_key_of,
+        term=body.term,
     )
+    return f"{whole}\n"
 
 
 def fragment(template: str, **values: Any) -> str:
@@ -108,7 +106,6 @@ def _environment() -> Environment:
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_shown,
-        keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )

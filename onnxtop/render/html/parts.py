@@ -65,13 +65,17 @@ class Heading:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: a text, the number by which it is sorted where the text does not say it, a picture, a link."""
+    """A cell: a text, the number by which it is sorted where the text does not say it, a picture, a link.
+
+    Its ``look`` is a tone or a severity, which colours it; the text has to say the same.
+    """
 
     text: str
     value: float | None = None
     picture: Markup = NO_PICTURE
     link: str = ""
     is_name: bool = False
+    look: str = ""
 
     @property
     def sorted_by(self) -> str:

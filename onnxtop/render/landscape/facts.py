@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from onnxtop.render.cells import without_common_ends
+from onnxtop.render.names import without_common_ends
 from onnxtop.render.text import counted, figure
 from onnxtop.results.headline import Headline, Tone
 from onnxtop.results.landscape import LossLandscape, Minimum, Pass, Top

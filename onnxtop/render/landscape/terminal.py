@@ -45,7 +45,7 @@ _LISTED = 12
 
 
 def render(landscape: LossLandscape, options: RenderOptions) -> str:
-    """Draw a landscape, ``options.width`` cells wide (at least 60, at most 120)."""
+    """Draw a landscape, ``options.width`` cells wide, and no less than 60."""
     return _LandscapePage(options).draw(landscape)
 
 
@@ -108,7 +108,7 @@ class _LandscapePage(Page):
         births = [minimum.loss for minimum in landscape.minima]
         deaths = [minimum.death for minimum in landscape.minima if minimum.death is not None]
         low, high = min(births), max([*deaths, *births])
-        room = self.width - self.label - 2
+        room = self.drawn - self.label - 2
         self.line()
         self.line("barcode: from birth to death (upper bound) of every minimum", "bold")
         for minimum in landscape.minima:
@@ -140,7 +140,7 @@ class _LandscapePage(Page):
         high = max([item.height for item in shown if item.height is not None], default=low)
         names = [self._ends(item) for item in shown]
         width = max(map(cell_len, names))
-        room = max(self.width - width - 38, 12)
+        room = max(self.drawn - width - 38, 12)
         self.line()
         scale = f"from {small(low, '-')} to {small(high, '-')}"
         self.line(f"loss along the paths, {scale}; * ends a bar", "bold")

@@ -8,6 +8,7 @@ from onnxtop.loss.scores import ClassScore
 from onnxtop.loss.summary import LayerGradient
 from onnxtop.render import RenderOptions
 from onnxtop.render.cells import ASCII, UNICODE, Signs
+from onnxtop.render.page import widths_of
 from onnxtop.render.probe import Probed
 from onnxtop.render.probe.facts import cut_short, described, figures, number, profile_name, sentences, span
 from onnxtop.render.table import Column, Columns, Layout, Row, table
@@ -41,7 +42,7 @@ _CLASSES = {
 
 
 def render(results: Sequence[Probed | FailedModel], options: RenderOptions) -> str:
-    """Draw a page a model, ``options.width`` cells wide (at least 40, at most 100)."""
+    """Draw a page a model, ``options.width`` cells wide, and no less than 40."""
     shown = [result for result in results if options.failed or not isinstance(result, FailedModel)]
     pages = [_page(result, options) for result in shown]
     return "\n".join("".join(f"{line.rstrip()}\n" for line in page) for page in pages)
@@ -49,7 +50,7 @@ def render(results: Sequence[Probed | FailedModel], options: RenderOptions) -> s
 
 def _page(found: Probed | FailedModel, options: RenderOptions) -> list[str]:
     signs = UNICODE if options.unicode else ASCII
-    width = min(max(options.width, 40), 100)
+    width, drawn = widths_of(options)
     if isinstance(found, FailedModel):
         return [signs.short(found.path, width), *_wrapped(f"not probed: {signs.shown(found.message)}", width)]
     result = found.result
@@ -59,9 +60,9 @@ def _page(found: Probed | FailedModel, options: RenderOptions) -> list[str]:
         lines += _wrapped(signs.shown(sentence), width)
     for failure in result.failed:
         lines += _wrapped(f"FAILED: {signs.shown(failure)}", width)
-    lines += _layers(result.layers, signs, width, options.all_rows)
-    lines += _classes(result.classes, signs, width, options.all_rows)
-    lines += _charts(result.profiles, signs, width)
+    lines += _layers(result.layers, signs, width, options.whole)
+    lines += _classes(result.classes, signs, width, options.whole)
+    lines += _charts(result.profiles, signs, drawn)
     if result.stopped:
         lines += ["", cut_short(result)]
     return lines

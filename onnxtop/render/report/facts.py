@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from onnxtop.render.text import counted, defined, figure, number
+from onnxtop.results.function import Port
 from onnxtop.results.headline import why_nothing as why_nothing
 from onnxtop.results.outcome import INTERRUPTED, FailedModel, Outcome, Result
 from onnxtop.results.report import (
@@ -68,13 +69,43 @@ def size(report: Report) -> list[str]:
     return [counted(model.parameters, "parameter"), counted(model.bytes, "byte")]
 
 
+def ports(report: Report) -> list[tuple[str, str]]:
+    """Tell what goes in and what comes out: which of these, and its name, type and sizes."""
+    function = report.model.function
+    if function is None:
+        return []
+    sides = (("input", function.inputs), ("output", function.outputs))
+    return [(side, _port(port)) for side, ports in sides for port in ports]
+
+
+def _port(port: Port) -> str:
+    kind = port.type.lower() if port.type.isupper() else port.type
+    if port.shape is None:
+        return f"{port.name}: {kind}"
+    return f"{port.name}: {kind}[{', '.join(str(size) if size != '' else '?' for size in port.shape)}]"
+
+
+def encodings(report: Report) -> str:
+    """Say how the weights are stored: the encodings of the layers, the most common first."""
+    counts = Counter(layer.encoding for layer in report.layers).most_common()
+    if len(counts) < 2:
+        return "".join(encoding for encoding, _ in counts)
+    named = [f"{encoding} in {counted(count, 'layer')}" for encoding, count in counts[:_KINDS]]
+    return ", ".join([*named, *(["..."] if len(counts) > _KINDS else [])])
+
+
 def analysed(coverage: Coverage) -> str:
     """Say how much of the weights was analysed; never rounds up to 100 %."""
-    shares = f"analysed {coverage.parameters_analysed:,} of {counted(coverage.parameters_total, 'weight')}"
+    told = f"analysed {coverage.parameters_analysed:,} of {counted(coverage.parameters_total, 'weight')}"
+    share = share_analysed(coverage)
+    return f"{told} ({share})" if share else told
+
+
+def share_analysed(coverage: Coverage) -> str:
+    """Write the share of the weights that was analysed, empty if there are none; never rounds up to 100 %."""
     if not coverage.parameters_total:
-        return shares
-    permille = coverage.parameters_analysed * 1000 // coverage.parameters_total
-    return f"{shares} ({permille / 10:g} %)"
+        return ""
+    return f"{coverage.parameters_analysed * 1000 // coverage.parameters_total / 10:g} %"
 
 
 def apart(coverage: Coverage) -> list[str]:
@@ -311,6 +342,25 @@ def chosen_rows(report: Report, all_rows: bool) -> list[LayerReport | Gap]:
         rows += layers[index : index + 1]
         start = index + 1
     return rows
+
+
+def next_steps(results: Sequence[Result]) -> list[tuple[str, str]]:
+    """Say what to do next: at most two commands, and what each of them tells."""
+    reports = [result for result in results if isinstance(result, Report)]
+    worst = by_severity([finding for report in reports for finding in report.findings])[:1]
+    if any(not report.settings.topology for report in reports):
+        return [("onnxtop report MODEL", "measures these layers and judges them")]
+    if not any(report.layers for report in reports):
+        return [("onnxtop graph MODEL", "shows what is in the model")] if reports else []
+    explained = (
+        (f"onnxtop explain {each.rule}", f"says what {each.rule} means and what to make of it")
+        for each in worst
+    )
+    usual = (
+        ("onnxtop explain np", "says what a column means, how it is measured, and its limits"),
+        ("onnxtop check MODEL", "fails a build on errors"),
+    )
+    return [*explained, *usual][:2]
 
 
 def rows_note(report: Report, rows: Sequence[LayerReport | Gap]) -> str:

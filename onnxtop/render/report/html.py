@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from onnxtop.render import RenderOptions
-from onnxtop.render.check.verdicts import by_verdict, summed_up
+from onnxtop.render.check.verdicts import summed_up
 from onnxtop.render.html.charts import bar
 from onnxtop.render.html.page import page
 from onnxtop.render.html.parts import Cell, Heading, SheetRow
 from onnxtop.render.report import facts
 from onnxtop.render.report.html_model import SKIPPED, ModelView, view
 from onnxtop.render.text import counted, figure, humanised
-from onnxtop.results.headline import headline_of, headline_of_run
-from onnxtop.results.outcome import FailedModel, Outcome, Result, counts_of, path_of
+from onnxtop.results.headline import headline_of, headline_of_run, worst_first
+from onnxtop.results.outcome import FailedModel, Result, counts_of, path_of, verdict_of
 from onnxtop.results.report import Report
 
 _CARDS = 150
@@ -23,12 +23,12 @@ _NODES = 3000
 
 _OVERVIEW = (
     Heading("model", "model"),
-    Heading("what to think of it", "verdict of check"),
+    Heading("headline", "verdict of check"),
     Heading("errors", "severity", numeric=True),
     Heading("warnings", "severity", numeric=True),
     Heading("layers", "layer", numeric=True),
     Heading("parameters", "parameters", numeric=True),
-    Heading("NP", "np/mean", numeric=True),
+    Heading("NP", "np.mean_normalized", numeric=True),
     Heading("DGP", "dgp", numeric=True),
 )
 
@@ -43,9 +43,8 @@ class Overview:
 
 
 def render(results: Sequence[Result], options: RenderOptions) -> str:
-    """Render one page of all results; several stand in a table first, what needs somebody before the rest."""
-    judged = by_verdict(results, options.fail_on) if len(results) > 1 else [(None, each) for each in results]
-    ordered = [result for _, result in judged]
+    """Render one page of all results; several stand in a table first, the worst first."""
+    ordered = worst_first(results, options.fail_on)
     views = _views(ordered, options)
     one = views[0] if len(views) == 1 else None
     return page(
@@ -54,7 +53,7 @@ def render(results: Sequence[Result], options: RenderOptions) -> str:
         "report.html",
         lead=_lead(results, options),
         models=views,
-        overview=None if one else _overview(judged, views, options),
+        overview=None if one else _overview(ordered, views, options),
         skipped_headings=SKIPPED,
     )
 
@@ -88,26 +87,17 @@ def _lead(results: Sequence[Result], options: RenderOptions) -> list[str]:
     return [line for line in lines if line]
 
 
-def _overview(
-    judged: Sequence[tuple[Outcome | None, Result]], views: Sequence[ModelView], options: RenderOptions
-) -> Overview:
-    rows = [
-        _row(result, seen, str(verdict or ""), options)
-        for (verdict, result), seen in zip(judged, views, strict=True)
-    ]
-    fits = options.fail_on is not None
-    headings = [
-        *_OVERVIEW[:1],
-        *([Heading("verdict", "verdict of check", choose=True)] if fits else []),
-        *_OVERVIEW[1:],
-    ]
-    return Overview("All models, what needs somebody first", headings, rows)
+def _overview(results: Sequence[Result], views: Sequence[ModelView], options: RenderOptions) -> Overview:
+    rows = [_row(result, seen, options) for result, seen in zip(results, views, strict=True)]
+    verdict = [] if options.fail_on is None else [Heading("verdict", "verdict of check", choose=True)]
+    return Overview("All models, the worst first", [*_OVERVIEW[:1], *verdict, *_OVERVIEW[1:]], rows)
 
 
-def _row(result: Result, seen: ModelView, verdict: str, options: RenderOptions) -> SheetRow:
+def _row(result: Result, seen: ModelView, options: RenderOptions) -> SheetRow:
     name = Cell(path_of(result), link=f"#{seen.key}", is_name=True)
-    words = Cell(headline_of(result, options.fail_on).words)
-    told = [Cell(verdict)] if options.fail_on is not None else []
+    headline = headline_of(result, options.fail_on)
+    words = Cell(headline.words, look=headline.tone)
+    told = [] if options.fail_on is None else [Cell(verdict_of(result, options.fail_on))]
     if isinstance(result, FailedModel):
         return SheetRow([name, *told, words, *(Cell("") for _ in _OVERVIEW[2:])])
     counts, network = counts_of(result), result.network

@@ -8,9 +8,9 @@ from markupsafe import Markup
 from onnxtop.render.html.graph import graph_figure
 from onnxtop.render.html.parts import Cell, Entry, Fact, FindingGroup, Heading, SheetRow
 from onnxtop.render.report import facts
-from onnxtop.render.report.html_layers import LayerCard, card, columns_of, foot, headings, row
+from onnxtop.render.report.html_cards import LayerCard, card
+from onnxtop.render.report.html_table import COLOURED, LayerTable, layer_table
 from onnxtop.render.text import counted, figure, humanised
-from onnxtop.results.function import Port
 from onnxtop.results.headline import Headline, headline_of
 from onnxtop.results.outcome import FailedModel, Result, counts_of, path_of
 from onnxtop.results.report import Finding, Report
@@ -40,12 +40,9 @@ class ModelView:
     facts: Sequence[Fact] = ()
     findings: Sequence[FindingGroup] = ()
     checked: Sequence[str] = ()
-    steps: Sequence[str] = ()
+    steps: Sequence[tuple[str, str]] = ()
     graph: Markup | None = None
-    caption: str = ""
-    headings: Sequence[Heading] = ()
-    rows: Sequence[SheetRow] = ()
-    foot: Sequence[SheetRow] = ()
+    table: LayerTable | None = None
     notes: Sequence[str] = ()
     layers: Sequence[LayerCard] = ()
     left_out: str = ""
@@ -60,8 +57,12 @@ def view(result: Result, prefix: str, cards: int, drawn: bool, fail_on: str | No
     if isinstance(result, FailedModel):
         return ModelView(prefix, key, path, headline, summary)
     shown = _carded(result, cards)
-    keys = {layer.name: f"{prefix}{'l' if i in shown else 'r'}{i}" for i, layer in enumerate(result.layers)}
-    named, columns = _by_layer(result), columns_of(result)
+    rows = [f"{prefix}r{i}" for i in range(len(result.layers))]
+    links = [f"#{prefix}l{i}" if i in shown else "" for i in range(len(rows))]
+    aims = {
+        layer.name: link or f"#{row}" for layer, link, row in zip(result.layers, links, rows, strict=True)
+    }
+    named = _by_layer(result)
     return ModelView(
         prefix,
         key,
@@ -70,28 +71,16 @@ def view(result: Result, prefix: str, cards: int, drawn: bool, fail_on: str | No
         summary,
         tiles=list(_tiles(result)),
         facts=list(_facts(result)),
-        findings=list(_groups(result, keys)),
+        findings=list(_groups(result, aims)),
         checked=facts.unchecked([result]),
-        steps=(),
+        steps=facts.next_steps([result]),
         graph=_graph(result, f"{prefix}table") if drawn else None,
-        caption=facts.rows_note(result, result.layers) or counted(len(result.layers), "layer"),
-        headings=headings(columns),
-        rows=[
-            row(
-                columns,
-                layer,
-                f"{prefix}r{i}",
-                f"#{keys[layer.name]}" if i in shown else "",
-                named.get(layer.name, ()),
-            )
-            for i, layer in enumerate(result.layers)
-        ],
-        foot=foot(columns, result),
+        table=layer_table(result, rows, links, named) if result.layers else None,
         notes=_notes(result),
         layers=[
-            card(layer, f"{prefix}l{i}", named.get(layer.name, ()))
-            for i, layer in enumerate(result.layers)
-            if i in shown
+            card(layer, link.removeprefix("#"), named.get(layer.name, ()))
+            for layer, link in zip(result.layers, links, strict=True)
+            if link
         ],
         left_out=_left_out(result, len(shown)),
         covered=list(_covered(result)),
@@ -104,7 +93,7 @@ def _graph(report: Report, table: str) -> Markup | None:
     if report.graph is None or not report.graph.nodes:
         return None
     values = {layer.name: layer.neural_persistence.normalized for layer in report.layers}
-    return graph_figure(report.graph, values, table, ("NP", "z", "bars"))
+    return graph_figure(report.graph, values, table, COLOURED)
 
 
 def _carded(report: Report, most: int) -> set[int]:
@@ -139,38 +128,25 @@ def _tiles(report: Report) -> Iterator[Fact]:
     problems = facts.severities(report.findings)
     yield Fact("layers", f"{len(report.layers):,}", "layer")
     yield Fact("parameters", humanised(report.model.parameters), "parameters")
-    yield Fact(
-        "weights read", _share(coverage.parameters_analysed, coverage.parameters_total), "coverage.fraction"
-    )
+    share = facts.share_analysed(coverage) or "none"
+    yield Fact("analysed", share, "coverage.fraction", more=facts.encodings(report))
     if report.settings.topology:
         mean = network.neural_persistence.mean_normalized
-        yield Fact("neural persistence", figure(mean), "np/mean", more="mean of the layers, from 0 to 1")
+        yield Fact("neural persistence", figure(mean), "np.mean_normalized", more="mean of the layers")
         deep = network.deep_graph_persistence
         yield Fact("deep graph persistence", figure(deep.normalized), "dgp", more=deep.reason or "")
     yield Fact("findings", problems or "none", "finding", more=f"{counts.rules_run} rules ran")
 
 
-def _share(part: int, whole: int) -> str:
-    """Write a share in percent; never rounds up to 100 %."""
-    return f"{part * 1000 // whole / 10:g} %" if whole else "none"
-
-
 def _facts(report: Report) -> Iterator[Fact]:
-    function = report.model.function
-    if function is not None:
-        yield Fact("inputs", [_port(port) for port in function.inputs], "input", is_name=True)
-        yield Fact("outputs", [_port(port) for port in function.outputs], "output", is_name=True)
+    for side, port in facts.ports(report):
+        yield Fact(side, port, "input", is_name=True)
     yield Fact("made by", ", ".join(facts.made_by(report)), "producer")
     for line in facts.loss(report):
         yield Fact("on data", line, "on data")
 
 
-def _port(port: Port) -> str:
-    shape = "" if port.shape is None else f" [{', '.join(str(size) or '?' for size in port.shape)}]"
-    return f"{port.name}: {port.type.lower()}{shape}"
-
-
-def _groups(report: Report, keys: Mapping[str, str]) -> Iterator[FindingGroup]:
+def _groups(report: Report, aims: Mapping[str, str]) -> Iterator[FindingGroup]:
     """Gather the findings by rule and severity, the worst first."""
     groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in facts.by_severity(report.findings):
@@ -183,14 +159,10 @@ def _groups(report: Report, keys: Mapping[str, str]) -> Iterator[FindingGroup]:
             else {}
         )
         entries = [
-            Entry(each.layer or "", each.message, _link(keys.get(each.layer or "")), each.known)
+            Entry(each.layer or "", each.message, aims.get(each.layer or "", ""), each.known)
             for each in members
         ]
         yield FindingGroup(severity, code, rule.name.replace("-", " ") if rule else code, entries, texts)
-
-
-def _link(key: str | None) -> str:
-    return "" if key is None else f"#{key}"
 
 
 def _notes(report: Report) -> list[str]:
@@ -211,11 +183,11 @@ def _covered(report: Report) -> Iterator[Fact]:
         yield Fact("settings", ", ".join(facts.settings(report)), "settings")
         yield Fact("deep graph persistence", [*facts.deep_graph(report), *deep.notes], "dgp")
     if report.rules.run:
-        yield Fact("rules that ran", " ".join(report.rules.run), "rules not run")
+        yield Fact("rules run", " ".join(report.rules.run), "rules not run")
     yield Fact("file", ", ".join(facts.size(report)), "model")
     yield Fact("SHA-256", report.model.sha256, "sha256", is_name=True)
     if report.model.complaint:
-        yield Fact("ONNX's checker", report.model.complaint)
+        yield Fact("complaint", report.model.complaint)
     measures = [f"{name.replace('_', ' ')} {version}" for name, version in report.tool.algorithms.items()]
     yield Fact("tool", [f"{report.tool.name} {report.tool.version}", ", ".join(measures)], "tool")
 

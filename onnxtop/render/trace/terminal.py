@@ -65,7 +65,7 @@ _STYLES = {Course.DIVERGED: "bold red", Course.UNTRAINED: "bold yellow", Course.
 
 
 def render(trace: Trace, options: RenderOptions) -> str:
-    """Draw a run, ``options.width`` cells wide (at least 60, at most 120)."""
+    """Draw a run, ``options.width`` cells wide, and no less than 60."""
     return _TracePage(options).draw(trace)
 
 
@@ -169,5 +169,5 @@ class _TracePage(Page):
         defined = known(values)
         if not defined:
             return ""
-        cells = min(max((self.width - 48) // 3, _SPARKS[0]), _SPARKS[1])
+        cells = min(max((self.drawn - 48) // 3, _SPARKS[0]), _SPARKS[1])
         return self.signs.levels(sampled(values, cells), min(defined) if low is None else low, max(defined))

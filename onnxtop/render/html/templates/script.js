@@ -187,8 +187,13 @@
     });
     tools.append(make("span", { className: "soft" }, "Size"), ...buttons);
     figure.prepend(tools);
-    zoom(Math.min(1, Math.max((box.clientWidth - 2) / width, 0.6)));
-    box.scrollLeft = (width * size - box.clientWidth) / 2;
+    const first = new ResizeObserver(() => {
+      if (!box.clientWidth) return; // in a part that is folded
+      first.disconnect();
+      zoom(Math.min(1, Math.max((box.clientWidth - 2) / width, 0.6)));
+      box.scrollTo((width * size - box.clientWidth) / 2, 0);
+    });
+    first.observe(box);
     box.addEventListener("wheel", (event) => {
       if (!event.ctrlKey && !event.metaKey) return;
       event.preventDefault();

@@ -1,4 +1,4 @@
-"""Layers on the page: a row of the table and a card with pictures each."""
+"""What the page tells of single layers: a card each, with pictures, figures and single weights."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,12 +8,9 @@ from markupsafe import Markup
 from onnxtop.render.html import charts
 from onnxtop.render.html.parts import Cell, Fact, Heading, SheetRow
 from onnxtop.render.report import facts
-from onnxtop.render.text import TIMES, counted, figure, humanised
+from onnxtop.render.text import TIMES, counted, figure
 from onnxtop.results.details import LayerDetails, StrongWeight
-from onnxtop.results.report import Finding, LayerReport, Report
-
-_POINTS = 12
-"""Points of a picture in the table."""
+from onnxtop.results.report import Finding, LayerReport
 
 _WEIGHTS = (
     Heading("from", "strongest weights"),
@@ -44,132 +41,6 @@ class LayerCard:
     facts: Sequence[Fact]
     pictures: Sequence[tuple[str, Markup]]
     tables: Sequence[Sheet]
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Which columns the layers of a report fill."""
-
-    measured: bool
-    sortedness: bool
-    bars: bool
-    details: bool
-    statistics: bool
-
-
-def columns_of(report: Report) -> Columns:
-    """Look which columns there are."""
-    layers = report.layers
-    return Columns(
-        report.settings.topology,
-        any(layer.sortedness is not None for layer in layers),
-        facts.limited_bars(layers) is not None,
-        any(layer.details is not None for layer in layers),
-        any(layer.statistics is not None for layer in layers),
-    )
-
-
-def headings(columns: Columns) -> list[Heading]:
-    """Return the headings of the table of layers."""
-    return [
-        Heading("layer", "layer"),
-        Heading("finding", "severity", choose=True),
-        Heading("op", "op", choose=True),
-        Heading(f"in {TIMES} out", "in x out", numeric=True),
-        Heading("weights", "weights", numeric=True),
-        *([Heading("NP", "np", numeric=True)] if columns.measured else []),
-        *([Heading("bars, chance", "null band")] if columns.details else []),
-        *(
-            [Heading("z", "z", numeric=True), Heading("excess", "excess", numeric=True)]
-            if columns.measured
-            else []
-        ),
-        *([Heading("sortedness", "sortedness", numeric=True)] if columns.sortedness else []),
-        *([Heading("bars", "bars", numeric=True)] if columns.bars else []),
-        *(
-            [
-                Heading(title, "statistics", numeric=True)
-                for title in ("minimum", "maximum", "zeros", "rank", "dead units")
-            ]
-            if columns.statistics
-            else []
-        ),
-        Heading("encoding", "encoding", choose=True),
-        Heading("note", "note"),
-    ]
-
-
-def row(columns: Columns, layer: LayerReport, key: str, link: str, findings: Sequence[Finding]) -> SheetRow:
-    """Return the row of a layer."""
-    persistence = layer.neural_persistence
-    value = persistence.normalized
-    role = facts.limited_bars([layer])
-    cells = [
-        Cell(layer.name, link=link, is_name=True),
-        Cell(findings[0].severity if findings else ""),
-        Cell(layer.op_type),
-        Cell(f"{layer.n_in} {TIMES} {layer.n_out}", float(layer.n_in * layer.n_out)),
-        Cell(humanised(layer.parameters), float(layer.parameters)),
-    ]
-    if columns.measured:
-        cells.append(Cell(figure(value), picture=charts.bar(value)))
-    if columns.details:
-        cells.append(Cell("", picture=_spark(layer.details)))
-    if columns.measured:
-        cells += [Cell(facts.z_told(persistence)), Cell(facts.excess_told(persistence))]
-    if columns.sortedness:
-        cells.append(Cell(figure(layer.sortedness, "")))
-    if columns.bars:
-        cells.append(Cell(facts.bars_told(role)))
-    if columns.statistics:
-        cells += _statistics(layer)
-    return SheetRow([*cells, Cell(layer.encoding), Cell(facts.remark(layer))], key)
-
-
-def _statistics(layer: LayerReport) -> list[Cell]:
-    held = layer.statistics
-    if held is None:
-        return [Cell("")] * 5
-    dead = held.dead_inputs.count + held.dead_outputs.count
-    rank = "" if held.rank is None else f"{held.rank}"
-    return [
-        *(Cell(figure(value)) for value in (held.minimum, held.maximum)),
-        Cell(f"{held.zeros:,}"),
-        Cell(rank),
-        Cell(f"{dead:,}"),
-    ]
-
-
-def foot(columns: Columns, report: Report) -> list[SheetRow]:
-    """Return the row of the network."""
-    if not columns.measured:
-        return []
-    network = report.network.neural_persistence.mean_normalized
-    blank = Cell("")
-    return [
-        SheetRow(
-            [
-                *(Cell("network mean"), blank, blank, blank),
-                Cell(humanised(report.coverage.parameters_analysed)),
-                Cell(figure(network), picture=charts.bar(network)),
-                *([blank] if columns.details else []),
-                *(blank, blank),
-                *([blank] if columns.sortedness else []),
-                *([Cell(facts.bars_told(facts.n_bars(report)))] if columns.bars else []),
-                *([blank] * 5 if columns.statistics else []),
-                *(blank, blank),
-            ]
-        )
-    ]
-
-
-def _spark(details: LayerDetails | None) -> Markup:
-    if details is None:
-        return Markup()
-    step = max(1, -(-len(details.bars) // _POINTS))
-    return charts.spark(
-        details.bars[::step], (details.null_low or ())[::step], (details.null_high or ())[::step]
-    )
 
 
 def card(layer: LayerReport, key: str, findings: Sequence[Finding]) -> LayerCard:
