@@ -9,6 +9,7 @@ from onnxtop.render.cells import cut
 from onnxtop.render.check.verdicts import by_verdict, summed_up
 from onnxtop.render.report import facts
 from onnxtop.render.report.terminal import ReportPage
+from onnxtop.render.text import counted
 from onnxtop.results.headline import headline_of
 from onnxtop.results.outcome import FailedModel, Outcome, Result, counts_of, path_of, verdict_of
 from onnxtop.results.report import Finding, Report
@@ -105,5 +106,10 @@ def _remark(result: Result, fail_on: str | None) -> str:
     """Say in a few words what is to be thought of a model; why it is not there stands beneath."""
     if isinstance(result, FailedModel) or verdict_of(result, fail_on) is Outcome.NOTHING:
         return verdict_of(result, fail_on)
-    known = counts_of(result).known
-    return f"{headline_of(result, fail_on).words}{f', {known} known' if known else ''}"
+    counts = counts_of(result)
+    told = (
+        headline_of(result, fail_on).words,
+        counted(counts.notes, "note") if counts.notes else "",
+        f"{counts.known} known" if counts.known else "",
+    )
+    return ", ".join(filter(None, told))
