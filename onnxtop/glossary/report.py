@@ -410,6 +410,8 @@ TERMS = (
             "--all lists every one",
             "only layers matching",
             "network figures are over all layers",
+            "left out, since the page is too narrow",
+            "the names shown begin with and end with",
         ),
     ),
 )

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -7,6 +8,7 @@ from onnxtop.render import RenderOptions
 from onnxtop.render.cells import ASCII, UNICODE, Scale, elide
 from onnxtop.render.report.terminal import render
 from onnxtop.render.text import DASH, TIMES
+from onnxtop.results.function import Function, Port
 from onnxtop.results.outcome import FailedModel
 from onnxtop.results.report import (
     Coverage,
@@ -211,3 +213,71 @@ def test_deep_graph_persistence_stands_beneath_the_table(typical):
         "  deep graph persistence 0.2500 normalized, 1.5000 total; skips cut 0.1250",
         "  27 inputs, 10 outputs; connectivity exact; 6.2 % of bars saturated",
     ]
+
+
+def test_what_goes_in_and_out_stands_before_the_layers(report, layer):
+    ports = tuple(Port(f"in{i}", "FLOAT", ("batch", "", 3)) for i in range(9))
+    function = Function(1, "", None, "", {}, "", {}, ports, (Port("y", "INT64", ()), Port("z", "x", None)))
+    model = replace(report().model, function=function)
+    lines = render([report(layer(), model=model)], RenderOptions()).splitlines()
+    assert lines[1:8] == [
+        "  model   model.onnx",
+        "  input   in0: float[batch, ?, 3]",
+        "  input   in1: float[batch, ?, 3]",
+        "  input   in2: float[batch, ?, 3]",
+        "  input   and 6 more; --all lists every one",
+        "  output  y: int64[]",
+        "  output  z: x",
+    ]
+    assert "in8: float" in render([report(layer(), model=model)], RenderOptions(all_rows=True))
+
+
+def test_the_verdict_comes_first_and_the_small_print_last(typical):
+    text = render([typical], RenderOptions())
+    parts = [
+        "✗ 1 error",
+        "  model ",
+        "findings:",
+        "skipped:",
+        "layer  ",
+        "  settings ",
+        "onnxtop explain OT101",
+    ]
+    places = [text.index(part) for part in parts]
+    assert places == sorted(places)
+    assert places[0] == 0
+    assert len(text[places[-1] :].splitlines()) <= 4  # two steps, that may fold
+
+
+def test_bars_tell_layers_of_nearly_the_same_np_apart(report, layer):
+    text = render([report(layer("a", 0.901), layer("b", 0.909), layer("c", 0.917))], RenderOptions())
+    bars = [
+        line.split("█", 1)[1].count("█")
+        for line in text.splitlines()
+        if re.match("[abc] ", line) and "█" in line
+    ]
+    assert re.search(r"NP  0\.9   0\.92", text)
+    assert len(set(bars)) >= 2
+
+
+def test_several_models_are_one_table_first_the_worst_first(report, layer, typical):
+    good = [report(layer(), path=f"good{i}.onnx") for i in range(50)]
+    results = [*good, FailedModel("bad.onnx", 3, "cut off"), typical]
+    lines = render(results, RenderOptions()).splitlines()
+    assert lines[0].startswith("✗ 52 models: 1 not analysed, 1 with errors, 50 ")
+    rows = [line for line in lines if line.startswith(("✗  ", "?  "))]
+    assert [row.split()[1] for row in rows[:3]] == ["bad.onnx", "models/typical.onnx", "good0.onnx"]
+    assert len(rows) == 40
+    assert "  and 12 more models; --all shows every one" in lines
+    assert "pages of 49 more models left out: --all shows every one" in lines
+    assert sum(line.startswith("  settings ") for line in lines) == 2
+    whole = render(results, RenderOptions(width=0))
+    assert whole.count("  settings ") == 51
+    assert whole.count("neural persistence of a layer") == 1
+
+
+def test_a_page_that_grows_is_the_table_as_high_as_the_terminal(report, layer):
+    results = [report(layer(), path=f"good{i}.onnx") for i in range(50)]
+    lines = render(results, RenderOptions(height=30)).splitlines()
+    assert len(lines) < 29
+    assert "  settings " not in "\n".join(lines)
