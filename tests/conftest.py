@@ -1,5 +1,7 @@
-"""What all tests share: real models and frameworks are options, never skips."""
+"""What all tests share: real models, frameworks and a browser are options, never skips."""
 
+import importlib.util
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,11 +23,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME",
         help="framework or logger that is installed: run the tests that are marked with it",
     )
+    parser.addoption(
+        "--chromium",
+        default=None,
+        metavar="PROGRAM",
+        help="Chromium that is installed: run the tests marked browser, and no others",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "corpus: runs over real models; needs --corpus=DIR")
     config.addinivalue_line("markers", "integration: runs inside a framework; needs --integration=NAME")
+    config.addinivalue_line("markers", "browser: drives a browser; needs --chromium=PROGRAM")
+    if (program := config.getoption("--chromium")) is not None:
+        check_browser(program)
+
+
+def check_browser(program: str) -> None:
+    """Refuse a browser that is not there, and one that nothing can drive."""
+    if shutil.which(program) is None:
+        raise pytest.UsageError(
+            f"--chromium: wanted a browser, found no program {program}: apt-get install chromium"
+        )
+    if importlib.util.find_spec("playwright") is None:
+        raise pytest.UsageError(
+            "--chromium: wanted Playwright, found none: pip install -r tests/browser/requirements.txt"
+        )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -36,22 +59,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the corpus unless its folder is given, and what needs a framework unless that is named.
+    """Leave out the corpus unless its folder is given, and what needs a framework or a browser unless named.
 
-    With a framework named, nothing else runs.
+    With one of these named, nothing else runs.
     """
     corpus, framework = config.getoption("--corpus"), config.getoption("--integration")
-    chosen = [item for item in items if _is_chosen(item, corpus, framework)]
-    left_out = [item for item in items if not _is_chosen(item, corpus, framework)]
+    browser = config.getoption("--chromium") is not None
+    chosen = [item for item in items if _is_chosen(item, corpus, framework, browser)]
+    left_out = [item for item in items if not _is_chosen(item, corpus, framework, browser)]
     items[:] = chosen
     if left_out:
         config.hook.pytest_deselected(items=left_out)
 
 
-def _is_chosen(item: pytest.Item, corpus: Path | None, framework: str | None) -> bool:
+def _is_chosen(item: pytest.Item, corpus: Path | None, framework: str | None, browser: bool) -> bool:
     mark = item.get_closest_marker("integration")
     needed = mark.args[0] if mark else None
-    return needed == framework and (corpus is not None or item.get_closest_marker("corpus") is None)
+    driven = item.get_closest_marker("browser") is not None
+    has_models = corpus is not None or item.get_closest_marker("corpus") is None
+    return needed == framework and driven == browser and has_models
 
 
 @pytest.fixture(scope="session")

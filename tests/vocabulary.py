@@ -250,6 +250,12 @@ def labels(format_name: str, text: str) -> Iterator[str]:
         yield from re.findall(r"^- ([\w ]+):", text, re.M)
         for head in re.findall(r"^(.*)\n\|:?-", text, re.M):
             yield from filter(None, (cell.strip() for cell in head.strip("|").split("|")))
+    elif format_name == "html":
+        body = text[text.index("<main") : text.index("</main>")]
+        for label in re.findall(r"<(?:th|dt)\b[^>]*>(.*?)</(?:th|dt)>", body):
+            plain = html.unescape(re.sub(r"<[^>]*>", "", label))
+            if "<bdi>" not in label and not re.search(r"\d|^onnxtop ", plain):  # a name, a count, a command
+                yield plain
     yield from re.findall(r"\b[A-Z]{2,}(?:[ -][A-Za-z]{4,})*\b", shown(format_name, text))
 
 

@@ -31,6 +31,7 @@ TERMS = (
             "nothing to check",
             "that pass",
             "like this",
+            "headline",
         ),
     ),
     Term(
@@ -48,7 +49,15 @@ TERMS = (
         "no threshold is set, --select or --ignore left it out. What did not run has found nothing and "
         "has not passed.",
         source=_CHECK,
-        also=("rules_not_run", "rules_run", "rules run", "not_run", "run", "no threshold is set"),
+        also=(
+            "rules_not_run",
+            "rules_run",
+            "rules run",
+            "not_run",
+            "run",
+            "no threshold is set",
+            "rules that ran",
+        ),
     ),
     Term(
         name="first finding",
@@ -139,6 +148,7 @@ TERMS = (
                 "dot",
             ),
             *("graphml", "mermaid"),
+            "html",
         ),
     ),
     Term(

@@ -112,7 +112,7 @@ FIGURES = (
         how="Biases, normalisation parameters, other constants and unused tensors are counted apart.",
         limits="A skipped tensor carries its reason in the report.",
         source="onnxtop's coverage account",
-        also=("coverage",),
+        also=("coverage", "weights read"),
     ),
     Term(
         name="sketch",

@@ -18,7 +18,7 @@ TERMS = (
         "layer. It shows where the network is narrow. The row of the network has their number.",
         limits="Bars of strength 0, and those of paths without any weight, end in no layer.",
         source=_DEEP,
-        also=("bar", "dgp_bars"),
+        also=("bar", "dgp_bars", "bars of the network"),
     ),
     Term(
         name="saturated",
@@ -167,7 +167,7 @@ TERMS = (
         what="The largest |w|, and the bottlenecks: the weights at which bars of the network's deep graph "
         "persistence end. Neurons are named as the model names them, x[12] the thirteenth of x.",
         source=_DEEP,
-        also=("bottlenecks", "bottleneck weights", "generator"),
+        also=("bottlenecks", "bottleneck weights", "generator", "from"),
     ),
     Term(
         name="draws",
@@ -220,7 +220,14 @@ TERMS = (
         what="Of a layer, or of all that were analysed. Biases, normalisation parameters, other constants "
         "and unused tensors are counted apart.",
         source=_READING,
-        also=("weight", "parameters_analysed", "parameters_total", "analysed", "weight tensor"),
+        also=(
+            "weight",
+            "parameters_analysed",
+            "parameters_total",
+            "analysed",
+            "weight tensor",
+            "weights from",
+        ),
     ),
     Term(
         name="encoding",
@@ -283,7 +290,7 @@ TERMS = (
         what="It is listed with its operation and the reason, counts in the coverage, and joins "
         "everything that enters its operation with everything that leaves it.",
         source=f"{_READING}, What is skipped",
-        also=("skipped weight", "skip"),
+        also=("skipped weight", "skip", "why", "tensors"),
     ),
     Term(
         name="normalisation",

@@ -28,11 +28,11 @@ RENDERERS: Mapping[str, Mapping[str, str]] = {
     "report": _REPORT,
     "layers": {name: _REPORT[name] for name in ("terminal", "json", "jsonl", "csv", "markdown")},
     "check": {**_REPORT, **_modules("check", "terminal", "markdown")},
-    "diff": _modules("diff", "terminal", "json", "markdown"),
+    "diff": _modules("diff", "terminal", "json", "markdown", "html"),
     "graph": _modules("graph", "text", "dot", "graphml", "json", "mermaid", "svg"),
-    "probe": _modules("probe", "terminal", "json", "svg"),
-    "landscape": _modules("landscape", "terminal", "json", "svg"),
-    "trace": _modules("trace", "terminal", "json", "jsonl", "csv", "markdown", "svg"),
+    "probe": _modules("probe", "terminal", "json", "svg", "html"),
+    "landscape": _modules("landscape", "terminal", "json", "svg", "html"),
+    "trace": _modules("trace", "terminal", "json", "jsonl", "csv", "markdown", "svg", "html"),
 }
 """Result to its formats, the first of them the default; format to the module that renders it.
 
@@ -102,7 +102,7 @@ def suffixes(result: str) -> dict[str, str]:
     """Return the format of each file suffix, for an output file whose format is not said.
 
     >>> suffixes("diff")
-    {'.txt': 'terminal', '.json': 'json', '.md': 'markdown'}
+    {'.txt': 'terminal', '.json': 'json', '.md': 'markdown', '.html': 'html', '.htm': 'html'}
     """
     return {suffix: name for name in RENDERERS[result] for suffix in _SUFFIXES.get(name, ())}
 

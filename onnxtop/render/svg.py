@@ -2,9 +2,13 @@
 
 import html
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from onnxtop.render.text import visible
+
+Points: TypeAlias = Iterable[tuple[float, float | None]]
+"""Where along an axis, and what there; None where it is not defined."""
 
 INK, FAINT, GRID, BACK = "#24292f", "#8b949e", "#eaeef2", "#ffffff"
 COLOURS = ("#0969da", "#cf222e", "#1a7f37", "#8250df", "#bf8700", "#1b7c83", "#bc4c00", "#6e40c9")
@@ -16,6 +20,13 @@ def document(width: int, height: int, parts: Iterable[str], **attributes: str | 
     size = {"width": width, "height": height}
     about = {"xmlns": "http://www.w3.org/2000/svg", **size, "viewBox": f"0 0 {width} {height}", **attributes}
     return holder("svg", parts, **about) + "\n"
+
+
+def inline(words: str, box: tuple[float, float, float, float], parts: Iterable[str]) -> str:
+    """Write a part of a drawing for a page around it: its left, top, width and height, and what it shows."""
+    view = " ".join(f"{value:g}" for value in box)
+    inside = [element("title", visible(words)), *parts]
+    return holder("svg", inside, class_="drawing", role="img", viewBox=view, fill=INK)
 
 
 def holder(name: str, parts: Iterable[str], **attributes: str | float) -> str:
@@ -43,7 +54,7 @@ def label(x: float, y: float, words: str, *, anchor: str = "start", colour: str 
     return text(float(x), float(y), words, text_anchor=anchor, fill=colour, font_size=size)
 
 
-def _opened(name: str, attributes: dict[str, str | float]) -> str:
+def _opened(name: str, attributes: Mapping[str, str | float]) -> str:
     told = (f'{key.rstrip("_").replace("_", "-")}="{_written(value)}"' for key, value in attributes.items())
     return " ".join([f"<{name}", *told])
 
@@ -67,6 +78,11 @@ def clipped(name: str, longest: int, tail: int) -> str:
     return shown if len(shown) <= longest else f"{shown[: longest - tail - 1]}…{shown[-tail:]}"
 
 
+def spot(x: float, y: float, colour: str, words: str, r: float = 2.5) -> str:
+    """Write a dot that says what it stands for where it is pointed at."""
+    return holder("circle", [element("title", visible(words))], cx=float(x), cy=float(y), r=r, fill=colour)
+
+
 class Scale:
     """Values to places on the page."""
 
@@ -85,3 +101,35 @@ class Scale:
         step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw)
         first, last = math.ceil(self.low / step - 1e-9), math.floor((self.low + self.span) / step + 1e-9)
         return [float(f"{n * step:.10g}") for n in range(first, last + 1)]
+
+
+def grid(up: Scale, left: float, right: float, size: int = 12) -> Iterator[str]:
+    """Draw a line at every round value, with the value before it."""
+    for value in up.ticks():
+        y = up(value)
+        yield element("line", x1=left, y1=y, x2=right, y2=y, stroke=GRID)
+        yield label(left - 10, y + 4, f"{value:g}", anchor="end", colour=FAINT, size=size)
+
+
+def curve(points: Points, across: Scale, up: Scale, colour: str, names: Sequence[str] = ()) -> Iterator[str]:
+    """Draw a curve, broken where it is not defined; with ``names`` of its points each has a dot."""
+    numbered = [(number, x, y) for number, (x, y) in enumerate(points)]
+    for run in _runs(numbered):
+        drawn = " ".join(f"{across(x):.1f},{up(y):.1f}" for _, x, y in run)
+        yield element("polyline", points=drawn, fill="none", stroke=colour, stroke_width=1.8)
+        for number, x, y in run if names or len(run) == 1 else ():
+            named = f"{names[number]}: " if names else ""
+            yield spot(across(x), up(y), colour, f"{named}{y:.4g}")
+
+
+def _runs(points: Sequence[tuple[int, float, float | None]]) -> Iterator[list[tuple[int, float, float]]]:
+    """Give the stretches on which values are defined."""
+    run: list[tuple[int, float, float]] = []
+    for number, x, y in points:
+        if y is not None and math.isfinite(y):
+            run.append((number, x, y))
+        elif run:
+            yield run
+            run = []
+    if run:
+        yield run

@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from onnxtop.render.text import counted
 from onnxtop.results.diff import Diff, Figure, LayerDiff, Verdict
+from onnxtop.results.headline import Headline, Tone
 from onnxtop.results.run import PairOutput, PairRun, Parting
 
 _ROWS = 40
@@ -13,6 +15,26 @@ _ROWS = 40
 
 _MANY = 4
 """From so many layers on, one sentence stands for all."""
+
+_PLAIN = {
+    Verdict.SAME: Headline(Tone.GOOD, "the same model"),
+    Verdict.EQUIVALENT: Headline(Tone.GOOD, "the same function"),
+    Verdict.WITHIN: Headline(Tone.GOOD, "changed within the tolerance"),
+    Verdict.CHANGED: Headline(Tone.BAD, "changed"),
+    Verdict.UNPROVEN: Headline(Tone.DOUBT, "cannot tell whether it is the same function"),
+    Verdict.NONE_FOUND: Headline(Tone.GOOD, "no difference found where both were run"),
+}
+
+
+def verdict(diff: Diff) -> Headline:
+    """Say in plain words what became of the model, and in how many layers."""
+    plain, changed = _PLAIN[diff.whole.verdict], sum(bool(layer.changes) for layer in diff.layers)
+    beside = [
+        *([] if diff.same_architecture else ["another architecture"]),
+        *([f"{changed:,} of {counted(len(diff.layers), 'layer')} changed"] if changed else []),
+        *(["outputs differ"] if diff.run is not None and diff.run.differs else []),
+    ]
+    return replace(plain, words="; ".join([plain.words, *beside])) if diff.changed else plain
 
 
 def answer(diff: Diff) -> str:
@@ -191,7 +213,7 @@ def remarks(diff: Diff, rows: Sequence[LayerDiff]) -> list[tuple[str, str, bool]
     """
     groups: dict[tuple[str, bool], list[str]] = {}
     for layer in rows:
-        if told := _told(layer):
+        if told := remark(layer):
             groups.setdefault((told, bool(layer.changes)), []).append(layer.name)
     found = [
         (name, sentence, counts)
@@ -201,7 +223,8 @@ def remarks(diff: Diff, rows: Sequence[LayerDiff]) -> list[tuple[str, str, bool]
     return sorted(found, key=lambda each: not each[2])
 
 
-def _told(layer: LayerDiff) -> str:
+def remark(layer: LayerDiff) -> str:
+    """Say what is to be said of a layer beside its figures."""
     renamed = f"was {layer.old_name}" if layer.old_name != layer.name else ""
     by = f"found by {layer.matched_by}" if layer.matched_by in ("content", "place") else ""
     parts = [*layer.changes, *layer.notes, ", ".join(filter(None, (renamed, by)))]

@@ -4,6 +4,7 @@ Each has a title that says what it shows to those who do not see it; places are 
 fine enough, which keeps pages of thousands of pictures small. Nothing that is not finite is drawn.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
@@ -19,6 +20,8 @@ Values = Sequence[float | None]
 _LEFT, _BOTTOM, _TOP = 44, 22, 16
 _SERIES = 8
 """So many colours there are; then they begin again."""
+_DOTTED = 60
+"""Values of a curve of which each has a dot."""
 
 
 def bar(value: float | None, *, low: float = 0.0, high: float = 1.0) -> Markup:
@@ -135,6 +138,7 @@ def lines(
     across: str = "",
     up: str = "",
     marks: Mapping[float, str] | None = None,
+    logarithmic: bool = False,
     size: tuple[int, int] = (760, 260),
 ) -> Markup:
     """Draw several curves over one axis, each in its colour; the macro ``legend`` names them.
@@ -149,19 +153,47 @@ def lines(
         What the axes show.
     marks
         Upright lines at places, with a word each.
+    logarithmic
+        Whether heights go by the logarithm of the values; those that have none are left out.
     """
+    if logarithmic:
+        series = {name: [_logarithm(value) for value in values] for name, values in series.items()}
     known = [value for values in series.values() for value in values]
     if not _known(known):
         return Markup()
     places = at or range(max(map(len, series.values())))
     x, y = Scale(places[0], places[-1], _LEFT + 6, size[0] - 12), _upright(known, size)
-    parts = [*_axes(x, y, size, across, up, names)]
+    parts = [*_axes(x, y, size, across, up, names, logarithmic)]
     for place, word in (marks or {}).items():
         parts.append(element("path", d=f"M{x(place):.1f} {_TOP}V{size[1] - _BOTTOM}", **{"class": "mark"}))
         parts.append(_words(x(place) + 4, _TOP + 10, word, "words"))
     for number_, values in enumerate(series.values()):
         parts += _lines(values, x, y, f"line s{number_ % _SERIES}", places)
+        if len(values) <= _DOTTED:
+            words = names or [_number(place) for place in places]
+            parts += _dots(values, x, y, f"dots s{number_ % _SERIES}", places, words, logarithmic)
     return _drawn("chart", size, title, parts)
+
+
+def _dots(
+    values: Values,
+    x: Scale,
+    y: Scale,
+    look: str,
+    places: Sequence[float],
+    words: Sequence[str],
+    logarithmic: bool,
+) -> Iterator[str]:
+    """Draw a dot a value that says what it stands for where it is pointed at."""
+    for place, value, word in zip(places, values, words, strict=False):
+        if value is not None and defined(value):
+            told = f"{visible(word)}: {_number(10**value if logarithmic else value)}"
+            dot = f'<path class="{look}" d="M{x(place):.1f} {y(value):.1f}h0">'
+            yield f"{dot}{element('title', told)}</path>"
+
+
+def _logarithm(value: float | None) -> float | None:
+    return math.log10(value) if value is not None and defined(value) and value > 0 else None
 
 
 def _known(values: Values) -> list[float]:
@@ -206,6 +238,7 @@ def _axes(
     across: str = "",
     up: str = "",
     names: Sequence[str] = (),
+    logarithmic: bool = False,
 ) -> Iterator[str]:
     """Draw grid lines with their numbers, and what the axes show."""
     width, height = size
@@ -213,7 +246,8 @@ def _axes(
     grid = "".join(f"M{x.start:.0f} {y(value):.0f}H{width - 6}" for value in rows)
     yield element("path", d=grid + f"M{x.start:.0f} {height - _BOTTOM}H{width - 6}", **{"class": "grid"})
     for value in rows:
-        yield _words(x.start - 5, y(value) + 4, _number(value), "label", "end")
+        shown = _number(10**value if logarithmic else value)
+        yield _words(x.start - 5, y(value) + 4, shown, "label", "end")
     room = width - (7 * len(across) + 24 if across else 0)
     for place, word in _columns(x, width, names):
         if x(place) <= room:

@@ -13,7 +13,7 @@ from onnxtop._version import __version__
 from onnxtop.glossary.term import Term
 from onnxtop.glossary.terms import normal, term_of
 from onnxtop.render.html import charts
-from onnxtop.render.svg import COLOURS, GRID, INK
+from onnxtop.render.svg import COLOURS, FAINT, GRID, INK
 from onnxtop.render.text import visible
 from onnxtop.results.headline import Headline
 
@@ -116,7 +116,7 @@ def _environment() -> Environment:
 @functools.cache
 def _style(*names: str) -> Markup:
     """Return style sheets; their colours are those of all pictures."""
-    colours = {"ink": INK, "grid": GRID, "series": COLOURS}
+    colours = {"ink": INK, "faint": FAINT, "grid": GRID, "series": COLOURS}
     return Markup("\n").join(Markup(_environment().get_template(name).render(colours)) for name in names)  # noqa: S704
 
 

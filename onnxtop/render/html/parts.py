@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 
 from markupsafe import Markup
 
@@ -89,3 +90,31 @@ class SheetRow:
 
     cells: Sequence[Cell]
     key: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture, what it shows, the word that explains that, and the names of its curves if they are many."""
+
+    caption: str
+    drawn: Markup
+    names: Sequence[str] = ()
+    term: str = ""
+    is_wide: bool = False
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table: its caption, its headings and its rows."""
+
+    caption: str
+    headings: Sequence[Heading]
+    rows: Sequence[SheetRow]
+
+
+def full_sheet(caption: str, headings: Sequence[Heading], rows: Sequence[SheetRow]) -> Sheet:
+    """Return a table without the columns in which no row has anything."""
+    cells = [row.cells for row in rows]
+    full = [any(row[place].text or row[place].picture for row in cells) for place in range(len(headings))]
+    left = [SheetRow(list(compress(row.cells, full)), row.key) for row in rows]
+    return Sheet(caption, list(compress(headings, full)), left)

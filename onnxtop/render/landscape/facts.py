@@ -4,7 +4,23 @@ from collections.abc import Sequence
 
 from onnxtop.render.names import without_common_ends
 from onnxtop.render.text import counted, figure
-from onnxtop.results.landscape import LossLandscape, Pass, Top
+from onnxtop.results.headline import Headline, Tone
+from onnxtop.results.landscape import LossLandscape, Minimum, Pass, Top
+
+
+def verdict(landscape: LossLandscape) -> Headline:
+    """Say in plain words what stands between the minima, and whether they are any."""
+    score, count = landscape.score, len(landscape.minima)
+    odd = sum(minimum.reason is not None for minimum in landscape.minima)
+    rise = bounded(score.mean, score.mean_most, score.bound, "at most")
+    told = [
+        "1 minimum" if count == 1 else f"{count:,} minima",
+        *([] if score.mean is None else [f"from one to a lower one the loss rises by {rise} on average"]),
+        *([f"no minimum: {odd:,} of {count:,}"] if odd else []),
+        *([] if landscape.complete else ["incomplete"]),
+    ]
+    sure = landscape.complete and not odd and score.mean is not None
+    return Headline(Tone.GOOD if sure else Tone.DOUBT, "; ".join(told))
 
 
 def at_most(value: float | None, sign: str = "<=") -> str:
@@ -44,6 +60,18 @@ def small(value: float | None, undefined: str = "") -> str:
     if value is not None and 0 < abs(value) < 5e-4:
         return f"{value:.1e}"
     return figure(value, undefined)
+
+
+def above(minimum: Minimum) -> str:
+    """Say how far the point as it came lay above where polishing took it."""
+    return f"+{small(minimum.given_loss - minimum.loss)}" if minimum.moved else ""
+
+
+def length(minimum: Minimum) -> str:
+    """Write how long the bar of a minimum is; nothing if it never ends."""
+    if minimum.length is None:
+        return ""
+    return bounded(minimum.length, minimum.length_most, minimum.bound)
 
 
 def at_top(item: Pass) -> str:

@@ -7,7 +7,16 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from onnxtop.render import RenderOptions
-from onnxtop.render.landscape.facts import at_top, bounded, described, endless, scored, short_names, small
+from onnxtop.render.landscape.facts import (
+    above,
+    at_top,
+    described,
+    endless,
+    length,
+    scored,
+    short_names,
+    small,
+)
 from onnxtop.render.page import Page
 from onnxtop.render.table import Column, Layout, Row, table
 from onnxtop.render.text import counted
@@ -82,9 +91,9 @@ class _LandscapePage(Page):
             "minimum": self._short(minimum.name),
             "birth": small(minimum.loss),
             "death": small(minimum.death, "never" if minimum.length is None else ""),
-            "length": "" if minimum.length is None else _length(minimum),
+            "length": length(minimum),
             "gain": "" if minimum.gain is None else f"{minimum.gain:.0e}",
-            "given": _above(minimum),
+            "given": above(minimum),
             "moved": f"{minimum.moved:.1e}" if minimum.moved else "",
             "partner": "" if minimum.partner is None else self._short(minimum.partner),
             "accuracy": _percent(minimum.accuracy),
@@ -199,15 +208,6 @@ def _filled(tops: Sequence[float]) -> Iterator[float]:
 
 def _place(value: float, low: float, high: float, room: int) -> int:
     return round((value - low) / (high - low) * (room - 1)) if high > low else 0
-
-
-def _length(minimum: Minimum) -> str:
-    return bounded(minimum.length, minimum.length_most, minimum.bound)
-
-
-def _above(minimum: Minimum) -> str:
-    """Say how far the point as it came lay above where polishing took it."""
-    return f"+{small(minimum.given_loss - minimum.loss)}" if minimum.moved else ""
 
 
 def _percent(value: float | None) -> str:

@@ -12,7 +12,8 @@ from onnxtop.errors import UsageError
 from onnxtop.loss.directions import Surface
 from onnxtop.render import RenderOptions
 from onnxtop.render.probe import Probed
-from onnxtop.render.svg import clipped, document, element, path, text
+from onnxtop.render.probe.facts import span
+from onnxtop.render.svg import BACK, FAINT, INK, clipped, document, element, inline, path, text
 from onnxtop.results.outcome import FailedModel
 
 _SIDE, _LEFT, _TOP = 480, 70, 56
@@ -47,25 +48,43 @@ def render(results: Sequence[Probed | FailedModel], options: RenderOptions) -> s
 
 def svg(surface: Surface, title: str, loss_name: str) -> str:
     """Draw a loss surface; the model's own weights are the cross in the middle."""
-    finite = [loss for row in surface.losses for loss in row if math.isfinite(loss)]
-    low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
-    high = high if high > low else low + 1.0
-    logarithmic = low > 0 and high > 20 * low
+    width, height = _LEFT + _SIDE + 120, _TOP + _SIDE + 60
+    parts = (
+        element("rect", width=width, height=height, fill=BACK),
+        text(_LEFT, 24, _named(title), font_size=15),
+        text(_LEFT, 43, about(surface, loss_name), fill=FAINT),
+        *_plane(surface),
+    )
+    return document(width, height, parts, font_family="sans-serif", font_size=13, fill=INK)
+
+
+def plane(surface: Surface, loss_name: str) -> str:
+    """Draw a loss surface alone, for a page."""
+    box = 0, _TOP - 12, _LEFT + _SIDE + 120, _SIDE + 72
+    return inline(about(surface, loss_name), box, _plane(surface))
+
+
+def about(surface: Surface, loss_name: str) -> str:
+    """Say what is drawn."""
+    words = f"loss ({_named(loss_name)}) over two random filter-normalised directions"
+    return words + (", logarithmic" if _span(surface)[2] else "")
+
+
+def _span(surface: Surface) -> tuple[float, float, bool]:
+    """Return the least and the greatest loss, and whether levels are even in the logarithm."""
+    low, high, logarithmic = span(surface.losses)
+    return low, high if high > low else low + 1.0, logarithmic
+
+
+def _plane(surface: Surface) -> Iterator[str]:
+    low, high, logarithmic = _span(surface)
     levels = _levels(low, high, logarithmic)
     grid = [[loss if math.isfinite(loss) else high for loss in row] for row in surface.losses]
-    width, height = _LEFT + _SIDE + 120, _TOP + _SIDE + 60
-    about = f"loss ({_named(loss_name)}) over two random filter-normalised directions"
-    parts = (
-        element("rect", width=width, height=height, fill="white"),
-        text(_LEFT, 24, _named(title), font_size=15),
-        text(_LEFT, 43, about + (", logarithmic" if logarithmic else ""), fill="#555"),
-        _square(fill=_colour(0)),
-        *_regions(grid, levels),
-        *_cross(),
-        *_axes(surface),
-        *_legend(levels, low, high),
-    )
-    return document(width, height, parts, font_family="sans-serif", font_size=13, fill="#222")
+    yield _square(fill=_colour(0))
+    yield from _regions(grid, levels)
+    yield from _cross()
+    yield from _axes(surface)
+    yield from _legend(levels, low, high)
 
 
 def _named(name: str) -> str:
@@ -172,12 +191,12 @@ def _cross() -> Iterator[str]:
 
 
 def _axes(surface: Surface) -> Iterator[str]:
-    yield _square(fill="none", stroke="#222")
+    yield _square(fill="none", stroke=INK)
     first, last = surface.steps[0], surface.steps[-1]
     for number in range(5):
         step = f"{first + (last - first) * number / 4:g}"
         x, y = _LEFT + _SIDE * number / 4, _TOP + _SIDE * (1 - number / 4)
-        yield element("path", d=f"M{x} {_TOP + _SIDE}v5M{_LEFT} {y}h-5", stroke="#222")
+        yield element("path", d=f"M{x} {_TOP + _SIDE}v5M{_LEFT} {y}h-5", stroke=INK)
         yield text(x, _TOP + _SIDE + 20, step, text_anchor="middle")
         yield text(_LEFT - 9, y + 4, step, text_anchor="end")
     below = "first direction, in lengths of the filters"

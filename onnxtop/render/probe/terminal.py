@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from onnxtop.loss.directions import Profile
 from onnxtop.loss.scores import ClassScore
-from onnxtop.loss.summary import LayerGradient, LossProbeResult
+from onnxtop.loss.summary import LayerGradient
 from onnxtop.render import RenderOptions
 from onnxtop.render.cells import ASCII, UNICODE, Signs
 from onnxtop.render.page import widths_of
 from onnxtop.render.probe import Probed
+from onnxtop.render.probe.facts import cut_short, described, figures, number, profile_name, sentences, span
 from onnxtop.render.table import Column, Columns, Layout, Row, table
-from onnxtop.render.text import counted, humanised
 from onnxtop.results.outcome import FailedModel
 
 _LISTED = 20
@@ -54,9 +54,9 @@ def _page(found: Probed | FailedModel, options: RenderOptions) -> list[str]:
     if isinstance(found, FailedModel):
         return [signs.short(found.path, width), *_wrapped(f"not probed: {signs.shown(found.message)}", width)]
     result = found.result
-    lines = [signs.short(found.path, width), *_wrapped(signs.dot.join(_facts(result)), width)]
-    lines += _wrapped(signs.dot.join(_figures(result)), width)
-    for sentence in _sentences(result):
+    lines = [signs.short(found.path, width), *_wrapped(signs.dot.join(described(result)), width)]
+    lines += _wrapped(signs.dot.join(figures(result)), width)
+    for sentence in sentences(result):
         lines += _wrapped(signs.shown(sentence), width)
     for failure in result.failed:
         lines += _wrapped(f"FAILED: {signs.shown(failure)}", width)
@@ -64,8 +64,7 @@ def _page(found: Probed | FailedModel, options: RenderOptions) -> list[str]:
     lines += _classes(result.classes, signs, width, options.whole)
     lines += _charts(result.profiles, signs, drawn)
     if result.stopped:
-        why = "the budget is spent" if result.stopped == "budget" else "interrupted"
-        lines += ["", f"stopped early: {why}; what is above was finished"]
+        lines += ["", cut_short(result)]
     return lines
 
 
@@ -73,57 +72,6 @@ def _wrapped(text: str, width: int) -> list[str]:
     import textwrap
 
     return textwrap.wrap(text, width, subsequent_indent="  ") or [""]
-
-
-def _facts(result: LossProbeResult) -> Iterator[str]:
-    yield f"{counted(result.samples, 'sample')}{f' of split {result.split}' if result.split else ''}"
-    yield f"{humanised(result.parameters)} parameters"
-    yield result.loss_name
-    if result.batchnorm != "frozen":
-        yield f"BatchNorm by {'batch' if result.batchnorm == 'batch' else 'recalibration'}"
-    if result.l2:
-        yield f"l2 {result.l2:g}"
-
-
-def _figures(result: LossProbeResult) -> Iterator[str]:
-    yield f"loss {_number(result.loss)}"
-    for name, value in (("accuracy", result.accuracy), ("top-5", result.top5)):
-        if value is not None:
-            yield f"{name} {value:.4f}"
-    if result.rmse is not None:
-        yield f"root mean squared error {_number(result.rmse)}"
-    if result.gradient_norm is not None:
-        yield f"gradient norm {_number(result.gradient_norm)}"
-
-
-def _number(value: float | None) -> str:
-    if value is None or not math.isfinite(value):
-        return "not finite"
-    return f"{value:.4f}" if 0.01 <= abs(value) < 1e5 or value == 0 else f"{value:.3g}"
-
-
-def _sentences(result: LossProbeResult) -> Iterator[str]:
-    for split in result.splits:
-        scores = [f"loss {_number(split.loss)}"]
-        scores += [f"accuracy {split.accuracy:.4f}"] if split.accuracy is not None else []
-        scores += [f"error {_number(split.rmse)}"] if split.rmse is not None else []
-        yield f"split {split.name}: {counted(split.samples, 'sample')}, {', '.join(scores)}"
-    if result.descent is not None:
-        verdict = "a minimum, as far as this tells" if result.descent.minimum else "not a minimum"
-        yield (
-            f"a short descent gains {_number(result.descent.gain)} "
-            f"({counted(result.descent.gradients, 'gradient')}): "
-            f"{verdict}"
-        )
-    if result.sharpness is not None:
-        sign = "" if result.sharpness.converged else "at least "
-        yield f"sharpness (largest Hessian eigenvalue) {sign}{_number(result.sharpness.largest_eigenvalue)}"
-    if result.gradient_reason and result.loss is not None:
-        yield f"no gradient: {result.gradient_reason}"
-    if result.ties:
-        names = ", ".join(f"{name} ({count} uses)" for name, count in list(result.ties.items())[:3])
-        yield f"tied: {names}{', ...' if len(result.ties) > 3 else ''}"
-    yield from result.notes
 
 
 def _layers(layers: Sequence[LayerGradient], signs: Signs, width: int, all_rows: bool) -> Iterator[str]:
@@ -146,7 +94,7 @@ def _layer_row(layer: LayerGradient, signs: Signs) -> Row:
     cells = {
         "layer": signs.shown(layer.name),
         "parameters": f"{layer.parameters:,}",
-        "gradient": _number(layer.gradient_norm),
+        "gradient": number(layer.gradient_norm),
         "share": f"{layer.share:>6.1%} {signs.bar(layer.share)}",
     }
     return Row(cells)
@@ -170,12 +118,10 @@ def _charts(profiles: Sequence[Profile], signs: Signs, width: int) -> Iterator[s
     """Draw the profiles side by side, as many as fit, with one scale."""
     if not profiles:
         return
-    finite = [loss for profile in profiles for loss in profile.losses if math.isfinite(loss)]
-    low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
-    logarithmic = low > 0 and high > 20 * low
+    low, high, logarithmic = span(profile.losses for profile in profiles)
     yield ""
     yield f"loss along directions{', logarithmic' if logarithmic else ''}; step 1 is as long as the weights"
-    label = max(len(_number(low)), len(_number(high)))
+    label = max(len(number(low)), len(number(high)))
     each = max(len(profile.losses) for profile in profiles)
     fit = max((width - label - 1 + _GAP) // (each + _GAP), 1)
     for start in range(0, len(profiles), fit):
@@ -190,16 +136,12 @@ def _row_of_charts(
         chart(profile.losses, low, high, logarithmic=logarithmic, unicode=unicode) for profile in profiles
     ]
     for row in range(_HEIGHT):
-        mark = _number(high) if row == 0 else _number(low) if row == _HEIGHT - 1 else ""
+        mark = number(high) if row == 0 else number(low) if row == _HEIGHT - 1 else ""
         yield f"{mark:>{label}} " + (" " * _GAP).join(picture[row] for picture in drawn)
     yield " " * (label + 1) + (" " * _GAP).join(_axis(profile) for profile in profiles)
-    names = [_name(profile) for profile in profiles]
+    names = [profile_name(profile) for profile in profiles]
     centred = (f"{name:^{len(p.losses)}}" for name, p in zip(names, profiles, strict=True))
     yield " " * (label + 1) + (" " * _GAP).join(centred)
-
-
-def _name(profile: Profile) -> str:
-    return "downhill: gradient" if profile.name == "gradient" else profile.name
 
 
 def _axis(profile: Profile) -> str:

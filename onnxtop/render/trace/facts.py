@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from onnxtop.render.text import counted, defined, figure, number
-from onnxtop.results.trace import Checkpoint, Cost, Event, Stopping, Trace
+from onnxtop.results.headline import Headline, Tone
+from onnxtop.results.trace import Checkpoint, Cost, Course, Event, Stopping, Trace
 
 LONG_TABLE = 40
 """A table of more checkpoints than this is cut in its middle."""
@@ -12,6 +13,26 @@ _EVENTS = 12
 """So many sentences tell what happened."""
 _ALONE = 3
 """So many layers with one fate have a sentence each."""
+
+_TONES = {Course.SETTLED: Tone.GOOD, Course.LEARNING: Tone.GOOD, Course.DIVERGED: Tone.BAD}
+
+
+def verdict(trace: Trace) -> Headline:
+    """Say in few words how training went, and whether something happened on the way."""
+    course, since = trace.verdict.course, trace.verdict.since
+    failed = len(trace.checkpoints) - len(trace.measured)
+    beside = [
+        *([counted(len(trace.verdict.events), "event")] if trace.verdict.events else []),
+        *([f"{counted(failed, 'checkpoint')} not read"] if failed else []),
+        *([] if trace.complete else ["incomplete"]),
+    ]
+    tone = _TONES.get(course, Tone.DOUBT)
+    if beside and tone is Tone.GOOD:
+        tone = Tone.DOUBT
+    at = "" if since is None else f" {'at' if course is Course.DIVERGED else 'since'} {since}"
+    return Headline(
+        Tone.DOUBT if beside and tone is Tone.GOOD else tone, "; ".join([f"{course}{at}", *beside])
+    )
 
 
 def about(trace: Trace) -> list[str]:
@@ -155,3 +176,13 @@ def marks(trace: Trace, point: Checkpoint) -> str:
         *dict.fromkeys(event.kind for event in trace.verdict.events if event.checkpoint == point.name),
     )
     return ", ".join(filter(None, told))
+
+
+def sampled(values: Sequence[float | None], most: int) -> list[float | None]:
+    """Return at most so many values of a course, the first and the last among them.
+
+    >>> sampled([0.0, 1.0, 2.0, 3.0, 4.0], 3)
+    [0.0, 2.0, 4.0]
+    """
+    count, last = min(len(values), most), len(values) - 1
+    return [values[round(number * last / max(count - 1, 1))] for number in range(count)]

@@ -4,7 +4,19 @@ import math
 from collections.abc import Iterator, Sequence
 
 from onnxtop.render import RenderOptions
-from onnxtop.render.svg import BACK, COLOURS, FAINT, GRID, Scale, clipped, document, element, label
+from onnxtop.render.svg import (
+    BACK,
+    COLOURS,
+    FAINT,
+    GRID,
+    Scale,
+    clipped,
+    curve,
+    document,
+    element,
+    grid,
+    label,
+)
 from onnxtop.render.trace.facts import about, known, stopping
 from onnxtop.results.trace import Checkpoint, Trace
 
@@ -13,10 +25,10 @@ _HIGH = 240
 _ACROSS, _SMALL, _GAP, _CAPTION = 3, 90, 64, 40
 _MOST = 24
 """Layers that are drawn; ``all_rows`` draws all."""
+_DOTTED = 60
+"""Checkpoints of which each has a dot on a curve."""
 _LONGEST = 125
 """Characters of a line of the head."""
-
-Values = Sequence[float | None]
 
 
 def render(trace: Trace, options: RenderOptions) -> str:
@@ -56,22 +68,21 @@ def _whole(trace: Trace) -> Iterator[str]:
         "scale layer": [point.scale_layer for point in points],
         "DGP": [point.deep_graph_persistence for point in points],
     }
-    values = known([value for curve in curves.values() for value in curve])
+    values = known([value for course in curves.values() for value in course])
     if not values:
         return
     across = Scale(0, max(len(points) - 1, 1), _LEFT, _WIDTH - _RIGHT)
     up = Scale(min(values), max(values), _TOP + _HIGH, _TOP)
     yield label(_LEFT, _TOP - 12, "Mean NP and DGP")
-    for value in up.ticks():
-        yield element("line", x1=_LEFT, y1=up(value), x2=_WIDTH - _RIGHT, y2=up(value), stroke=GRID)
-        yield label(_LEFT - 10, up(value) + 4, f"{value:g}", anchor="end", colour=FAINT)
+    yield from grid(up, _LEFT, _WIDTH - _RIGHT)
     yield from _names(points, across, _TOP + _HIGH + 18)
     places = {point.name: number for number, point in enumerate(points)}
     for name, words in ((trace.verdict.since, trace.verdict.course), (trace.stopping.stopped, "stop")):
         if name is not None:
             yield from _mark(across(places[name]), str(words), words == "stop")
-    for number, (words, curve) in enumerate(curves.items()):
-        yield from _curve(curve, across, up, COLOURS[number], dots=len(points) <= 60)
+    names = [point.name for point in points] if len(points) <= _DOTTED else []
+    for number, (words, course) in enumerate(curves.items()):
+        yield from curve(enumerate(course), across, up, COLOURS[number], names)
         x, y = _LEFT + 160 * number, _TOP + _HIGH + 44
         yield element("rect", x=x, y=y - 5, width=14, height=3, fill=COLOURS[number])
         yield label(x + 20, y, words if words == "DGP" else f"mean NP, {words}", size=11)
@@ -98,38 +109,18 @@ def _layer(points: Sequence[Checkpoint], number: int, below: int) -> Iterator[st
     left = _LEFT + number % _ACROSS * (room + _CAPTION)
     top = below + number // _ACROSS * (_SMALL + _GAP)
     layers = [point.layers[number] for point in points]
-    curve = [layer.neural_persistence for layer in layers]
+    course = [layer.neural_persistence for layer in layers]
     across = Scale(0, max(len(points) - 1, 1), left, left + room)
-    up = Scale(0.0, max([1.0, *known(curve)]), top + _SMALL, top)
+    up = Scale(0.0, max([1.0, *known(course)]), top + _SMALL, top)
     yield label(left, top - 10, clipped(layers[-1].name, 32, 18), size=11)
     for value in (0.0, 0.5, 1.0):
         yield element("line", x1=left, y1=up(value), x2=left + room, y2=up(value), stroke=GRID)
         yield label(left - 6, up(value) + 4, f"{value:g}", anchor="end", colour=FAINT, size=10)
-    yield from _curve(curve, across, up, COLOURS[0], dots=False)
+    yield from curve(enumerate(course), across, up, COLOURS[0])
     z = layers[-1].z
-    told = f"NP {_told(curve[0])} to {_told(curve[-1])}{'' if z is None else f', z {z:.1f}'}"
+    told = f"NP {_told(course[0])} to {_told(course[-1])}{'' if z is None else f', z {z:.1f}'}"
     yield label(left, top + _SMALL + 16, told, colour=FAINT, size=11)
 
 
 def _told(value: float | None) -> str:
     return "not defined" if value is None else f"{value:.3f}"
-
-
-def _curve(values: Values, across: Scale, up: Scale, colour: str, *, dots: bool) -> Iterator[str]:
-    """Draw a curve, broken where it is not defined."""
-    for run in _runs(values):
-        points = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in run)
-        yield element("polyline", points=points, fill="none", stroke=colour, stroke_width=1.8)
-        for x, y in run if dots or len(run) == 1 else ():
-            yield element("circle", cx=across(x), cy=up(y), r=2.5, fill=colour)
-
-
-def _runs(values: Values) -> Iterator[list[tuple[int, float]]]:
-    """Give the stretches on which values are defined."""
-    run: list[tuple[int, float]] = []
-    for number, value in enumerate([*values, None]):
-        if value is not None and math.isfinite(value):
-            run.append((number, value))
-        elif run:
-            yield run
-            run = []

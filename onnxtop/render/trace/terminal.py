@@ -14,6 +14,7 @@ from onnxtop.render.trace.facts import (
     known,
     marks,
     percent,
+    sampled,
     share,
     small,
     stopping,
@@ -168,7 +169,5 @@ class _TracePage(Page):
         defined = known(values)
         if not defined:
             return ""
-        cells = min(max((self.drawn - 48) // 3, _SPARKS[0]), _SPARKS[1], len(values))
-        last = len(values) - 1
-        chosen = [values[round(cell * last / max(cells - 1, 1))] for cell in range(cells)]
-        return self.signs.levels(chosen, min(defined) if low is None else low, max(defined))
+        cells = min(max((self.drawn - 48) // 3, _SPARKS[0]), _SPARKS[1])
+        return self.signs.levels(sampled(values, cells), min(defined) if low is None else low, max(defined))
