@@ -224,7 +224,7 @@ def nameless(report: Report) -> Report:
     figures = dataclasses.replace(figures, largest=largest)
     return dataclasses.replace(
         report,
-        model=dataclasses.replace(report.model, path=OWN, producer=OWN, opset={OWN: 1}),
+        model=dataclasses.replace(report.model, path=OWN, producer=OWN, opset={OWN: 1}, function=None),
         coverage=dataclasses.replace(report.coverage, other_kinds={OWN: 1}),
         network=dataclasses.replace(report.network, neural_persistence=figures),
         layers=tuple(

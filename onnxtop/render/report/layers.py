@@ -90,7 +90,7 @@ class LayerTable:
     def lines(self, rows: Sequence[LayerReport | Gap]) -> Iterator[Text]:
         """Draw the rows."""
         layers = [self._layer(row) if isinstance(row, LayerReport) else self._gap(row) for row in rows]
-        parts = [layers, [self._network()]] if self.measured else [layers]
+        parts = [layers, [self._network()]] if "persistence" in self.columns else [layers]
         layout = self._layout()
         self.columns = with_room(self.columns, [row for part in parts for row in part], layout, self.width)
         return table(self.columns, parts, layout, self.signs, self.width)
@@ -114,7 +114,7 @@ class LayerTable:
 
     def _layout(self) -> Layout:
         if not self.measured:
-            return Layout(shrink=_READ_SHRINK, names="name")
+            return Layout(("weights", "uses"), {"name": 16}, _READ_SHRINK, "name")
         mixed = ("op_type",) if "encoding" in self.columns else ()
         return Layout((*_LESSER, *mixed), _ENOUGH, _SHRINK, "name")
 
