@@ -4,6 +4,7 @@ Where onnxruntime has no kernel, onnx's reference operation is the truth. What i
 its reason, and every element is counted.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,22 +79,28 @@ GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
 
 class Wrapped(NamedTuple):
-    """A model whose weight, called ``w`` and given out, an operation makes of ``c0``; what it is run on."""
+    """A model whose weight, called ``w`` and given out, an operation makes of ``c0``.
+
+    What it is run on, and the weight.
+    """
 
     proto: ModelProto
     feeds: dict[str, Array]
+    weight: Array
 
 
-def _run(proto: ModelProto, wanted: str, feeds: dict[str, Array]) -> Array:
+def _run(proto: ModelProto, wanted: Sequence[str], feeds: dict[str, Array] | None = None) -> list[Array]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    options.intra_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         session = onnxruntime.InferenceSession(proto.SerializeToString(), options, ["CPUExecutionProvider"])
-        return np.asarray(session.run([wanted], feeds)[0])
+        results = session.run(list(wanted), feeds or {})
     except Exception:  # no kernel for this opset or these types
         with np.errstate(all="ignore"):
-            return np.asarray(ReferenceEvaluator(proto).run([wanted], feeds)[0])
+            results = ReferenceEvaluator(proto).run(list(wanted), feeds or {})
+    return [np.asarray(result) for result in results]
 
 
 def _proto(
@@ -119,15 +126,18 @@ def _factors(size: int) -> tuple[int, int]:
     return least, size // least
 
 
-def _wrapped(example: Example, use: Use, at: int = 0, how: str = "") -> Wrapped | None:
-    """Return the model; None if the operation makes no tensor of numbers for it.
+class Made(NamedTuple):
+    """An operation on constants, what it makes of them, and that as floats."""
 
-    Operand ``at`` moves: it is an ``input``, or it is moved by a size of x that is ``fixed``, ``open``, or
-    open but taken off again (``same``).
-    """
+    node: NodeProto
+    held: dict[str, Array]
+    result: Array
+    floats: Array
+
+
+def _made(example: Example) -> Made | None:
+    """Run an operation; None if it makes no tensor of numbers."""
     op_type, operands, attributes = example
-    if (use.op_type, op_type) in OLD:
-        return None
     names = ["" if array is None else f"c{place}" for place, array in enumerate(operands)]
     while names and not names[-1]:
         names.pop()
@@ -136,12 +146,27 @@ def _wrapped(example: Example, use: Use, at: int = 0, how: str = "") -> Wrapped 
     results = [f"o{place}" for place in range(least.get(op_type, fewest))]
     held = {name: np.asarray(array) for name, array in zip(names, operands, strict=False) if name}
     wrapper = helper.make_node(op_type, names, results, **attributes)
-    try:
-        made = _run(_proto(op_type, [wrapper], {}, held, *results), results[0], {})
-    except Exception:  # neither runs it
+    cast = node("Cast", results[0], "floats", to=TensorProto.FLOAT)
+    for nodes, wanted in (([wrapper, cast], [results[0], "floats"]), ([wrapper], results[:1])):
+        with contextlib.suppress(Exception):  # what is no tensor has no floats; neither runs it
+            made = _run(_proto(op_type, nodes, {}, held, *results, *wanted[1:]), wanted)
+            break
+    else:
         return None
+    result = made[0]
+    return Made(wrapper, held, result, made[-1]) if result.size and result.dtype.kind in "fiub" else None
+
+
+def _wrapped(example: Made, use: Use, at: int = 0, how: str = "") -> Wrapped | None:
+    """Return the model; None if there are not as many numbers as it wants.
+
+    Operand ``at`` moves: it is an ``input``, or it is moved by a size of x that is ``fixed``, ``open``, or
+    open but taken off again (``same``).
+    """
+    wrapper, constants, made, floats = example
+    op_type, held = wrapper.op_type, dict(constants)
     gates = GATES.get(use.op_type, 1)
-    if not made.size or made.size % gates or made.dtype.kind not in "fiub":
+    if (use.op_type, op_type) in OLD or made.size % gates:
         return None
     rows, columns = _factors(made.size // gates)
     kind = np.int64 if use.op_type == "Gather" else np.float32
@@ -170,7 +195,8 @@ def _wrapped(example: Example, use: Use, at: int = 0, how: str = "") -> Wrapped 
         node("Reshape", "floats to", "w"),
         node(use.op_type, use.inputs, "y", name="used", **options),
     ]
-    return Wrapped(_proto(op_type, nodes, inputs, held, "y", "w"), feeds)
+    weight = floats.reshape(use.weight(rows, columns))
+    return Wrapped(_proto(op_type, nodes, inputs, held, "y", "w"), feeds, weight)
 
 
 def _found(wrapped: Wrapped, folder: Path) -> tuple[list[Layer | Skipped], Account]:
@@ -198,8 +224,9 @@ def _check_values(layers: Sequence[Layer | Skipped], use: Use, truth: Array) -> 
 @pytest.mark.parametrize("op_type", operations())
 def test_a_weight_behind_any_operation(tmp_path: Path, op_type: str) -> None:
     for example in examples(op_type):
+        made = _made(example)
         for use in USES.values():
-            wrapped = _wrapped(example, use)
+            wrapped = None if made is None else _wrapped(made, use)
             if wrapped is None:
                 continue
             layers, entries = _found(wrapped, tmp_path)
@@ -210,7 +237,7 @@ def test_a_weight_behind_any_operation(tmp_path: Path, op_type: str) -> None:
                 assert layers
                 assert role in (Role.ANALYSED, Role.SKIPPED)
             if any(isinstance(layer, Layer) for layer in layers) and "Random" not in op_type:
-                _check_values(layers, use, _run(wrapped.proto, "w", wrapped.feeds))
+                _check_values(layers, use, wrapped.weight)
 
 
 def _changed(feeds: dict[str, Array], name: str) -> dict[str, Array]:
@@ -221,12 +248,13 @@ def _changed(feeds: dict[str, Array], name: str) -> dict[str, Array]:
 def test_a_weight_with_what_moves(tmp_path: Path, op_type: str) -> None:
     """Whatever the input may change is not analysed, unless it changes nothing of the weight."""
     for example in examples(op_type):
-        for at, operand in enumerate(example[1]):
+        made = _made(example)
+        for at, operand in enumerate(example[1] if made is not None else ()):
             kind = None if operand is None else np.asarray(operand).dtype
             ways = ("input", "fixed", "open", "same") if kind == np.int64 else ("input",)
             for how in ways if kind is not None else ():
                 for name in ("MatMul", "Conv", "Gather"):
-                    wrapped = _wrapped(example, USES[name], at, how)
+                    wrapped = _wrapped(made, USES[name], at, how)
                     if wrapped is not None:
                         _check_moving(wrapped, USES[name], at, how, tmp_path)
 
@@ -237,9 +265,9 @@ def _check_moving(wrapped: Wrapped, use: Use, at: int, how: str, folder: Path) -
         assert all(isinstance(layer, Skipped) and layer.reason for layer in layers)
         return
     assert how != "open"
-    _check_values(layers, use, _run(wrapped.proto, "w", wrapped.feeds))
+    _check_values(layers, use, _run(wrapped.proto, ["w"], wrapped.feeds)[0])
     if how == "input" and wrapped.feeds[f"c{at}"].dtype == np.float32:
-        _check_values(layers, use, _run(wrapped.proto, "w", _changed(wrapped.feeds, f"c{at}")))
+        _check_values(layers, use, _run(wrapped.proto, ["w"], _changed(wrapped.feeds, f"c{at}"))[0])
 
 
 COPIED = {
@@ -269,7 +297,7 @@ def test_copies_of_an_open_number(tmp_path: Path, name: str) -> None:
     proto = _proto("MatMul", nodes, {"x": (np.float32, ["N", 2, 4])}, held, "y", "w")
     (layer,) = find_layers(model := load(save(proto, tmp_path)), Constants(model))
     assert ("read" if isinstance(layer, Layer) else "skipped") == wanted
-    truths = [_run(proto, "w", {"x": np.zeros((size, 2, 4), np.float32)}) for size in (1, 3)]
+    truths = [_run(proto, ["w"], {"x": np.zeros((size, 2, 4), np.float32)})[0] for size in (1, 3)]
     if isinstance(layer, Layer):
         for truth in truths:
             np.testing.assert_allclose(truth, np.broadcast_to(layer.blocks()[0], truth.shape), rtol=2e-6)
