@@ -190,7 +190,7 @@ def _bars(axes: "Axes", layer: LayerReport) -> None:
         band: dict[str, Any] = {"color": FAINT, "alpha": 0.45, "linewidth": 0}
         axes.fill_between(details.ranks, *ends, label="in random places", **band)
     axes.plot(details.ranks, details.bars, color=_BLUE, label=counted(details.n_bars, "bar"))
-    axes.set(xlabel="rank, longest first", ylabel="length of bar", ylim=(-0.02, 1.05))
+    axes.set(xlabel="rank, longest first", ylabel="length of a bar", ylim=(-0.02, 1.05))
     axes.grid(color=GRID)
     if details.n_bars:
         axes.set_xlim(1, max(details.n_bars, 2))
