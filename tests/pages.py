@@ -13,7 +13,7 @@ from pathlib import Path
 
 import onnxtop
 from onnxtop.cli import VERBS
-from onnxtop.render import RENDERERS, suffixes
+from onnxtop.render import RENDERERS, formats_of, suffixes
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 FORMATS = DOCS / "formats.md"
@@ -58,7 +58,7 @@ def rows_of_formats() -> str:
     ends: dict[str, list[str]] = {}
     for verb, (module, _) in VERBS.items():
         result = getattr(importlib.import_module(module).command, "result", None)
-        for name in RENDERERS.get(result, ()):
+        for name in formats_of(result) if result in (*RENDERERS, "plot") else ():
             verbs.setdefault(name, []).append(verb)
             ends[name] = [f"`{suffix}`" for suffix, other in suffixes(result).items() if other == name]
     return "".join(
@@ -77,7 +77,7 @@ def formats() -> str:
 def api() -> str:
     """Return the page of public names: mkdocstrings puts their docstrings in."""
     parts = [API_HEAD]
-    for title, names in _sections():
+    for title, names in (*_sections(), *_modules()):
         parts += [f"## {title}\n", *(f"::: onnxtop.{name}\n" for name in names)]
     return "\n".join(parts)
 
@@ -88,6 +88,16 @@ def _sections() -> Iterator[tuple[str, list[str]]]:
     for name in sorted(values, key=str.lower):
         kinds[_kind(name, values[name])].append(name)
     yield from kinds.items()
+
+
+def _modules() -> Iterator[tuple[str, list[str]]]:
+    """Yield the modules that are public as such: what is defined in them, or named in their ``__all__``."""
+    for module in onnxtop._MODULES:
+        home = f"onnxtop.{module}"
+        values = vars(importlib.import_module(home))
+        own = [name for name, value in values.items() if getattr(value, "__module__", "") == home]
+        names = values.get("__all__") or [name for name in own if not name.startswith("_")]
+        yield f"onnxtop.{module}", [f"{module}.{name}" for name in sorted(names)]
 
 
 def _kind(name: str, value: object) -> str:

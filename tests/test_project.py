@@ -286,8 +286,9 @@ def test_unknown_name_is_an_attribute_error() -> None:
 
 @pytest.mark.parametrize("page", [README, TOUR], ids=shown_page)
 def test_names_used_in_examples_exist(page: Path) -> None:
-    for name in re.findall(r"\bonnxtop\.([A-Za-z_]+)\(?", " ".join(blocks(text_of(page), "pycon"))):
-        assert name in (*onnxtop.__all__, "plot", "testing"), name
+    entered = re.findall(r"^(?:>>>|\.\.\.) (.*)$", "".join(blocks(text_of(page), "pycon")), re.M)
+    for name in re.findall(r"\bonnxtop\.([A-Za-z_]+)\(?", " ".join(entered)):
+        assert name in (*onnxtop.__all__, *onnxtop._MODULES), name
 
 
 def _loaded(*arguments: str) -> set[str]:

@@ -224,7 +224,7 @@ def nameless(report: Report) -> Report:
     figures = dataclasses.replace(figures, largest=largest)
     return dataclasses.replace(
         report,
-        model=dataclasses.replace(report.model, path=OWN, producer=OWN, opset={OWN: 1}),
+        model=dataclasses.replace(report.model, path=OWN, producer=OWN, opset={OWN: 1}, function=None),
         coverage=dataclasses.replace(report.coverage, other_kinds={OWN: 1}),
         network=dataclasses.replace(report.network, neural_persistence=figures),
         layers=tuple(
@@ -253,8 +253,9 @@ def labels(format_name: str, text: str) -> Iterator[str]:
     elif format_name == "html":
         body = text[text.index("<main") : text.index("</main>")]
         for label in re.findall(r"<(?:th|dt)\b[^>]*>(.*?)</(?:th|dt)>", body):
-            if "<bdi>" not in label and not re.search(r"\d", plain := re.sub(r"<[^>]*>", "", label)):
-                yield html.unescape(plain)
+            plain = html.unescape(re.sub(r"<[^>]*>", "", label))
+            if "<bdi>" not in label and not re.search(r"\d|^onnxtop ", plain):  # a name, a count, a command
+                yield plain
     yield from re.findall(r"\b[A-Z]{2,}(?:[ -][A-Za-z]{4,})*\b", shown(format_name, text))
 
 

@@ -142,7 +142,10 @@ class Look:
 
 def _width_of(stream: TextIO) -> int:
     """Return the width of a terminal, or what COLUMNS says; 0 where neither is there."""
-    return shutil.get_terminal_size((80 if stream.isatty() else 0, 24)).columns
+    if stream.isatty():
+        return shutil.get_terminal_size((80, 24)).columns
+    columns = os.environ.get("COLUMNS", "")
+    return int(columns) if columns.isdecimal() else 0
 
 
 def _is_colored(stream: TextIO) -> bool:

@@ -31,7 +31,7 @@ TERMS = (
             "nothing to check",
             "that pass",
             "like this",
-            "what to think of it",
+            "headline",
         ),
     ),
     Term(

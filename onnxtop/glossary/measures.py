@@ -9,8 +9,7 @@ _GIRRBACH = "Girrbach et al., Addressing caveats of neural persistence, TMLR 202
 FIGURES = (
     Term(
         name="np",
-        title="neural persistence of a layer: small where strong weights join its neurons, near 1 where weak "
-        "ones do",
+        title="neural persistence of a layer: 0 if strong weights join it, 1 if weak",
         what="How much weaker than the strongest weight of the network the edges are that join a layer's "
         "neurons to one piece. Small if all are joined by strong weights, near 1 if most are joined by "
         "weak ones.",
@@ -34,7 +33,7 @@ FIGURES = (
     ),
     Term(
         name="z",
-        title="how far NP is from that of the same weights shuffled, in standard deviations: its null model",
+        title="how far NP is from that of the same weights shuffled, in deviations",
         what="How far the layer's neural persistence is from that of the same weights in random places, "
         "in standard deviations. Near 0: the arrangement of the weights adds nothing to their "
         "distribution.",

@@ -11,6 +11,46 @@ _FIGURES = "docs/reading.md"
 
 TERMS = (
     Term(
+        name="headline",
+        title="what to think of a model, in plain words",
+        what="trained: at least half of the layers that can be judged have structure, which weights as an "
+        "initialiser draws them do not have. looks untrained: rule OT208 says so. cannot tell: no layer "
+        "can be judged, or less than half of them show it. nothing wrong found: no rule that ran found an "
+        "error or a warning, in what could be read. The first line of a page; of several models it counts "
+        "them, the worst first.",
+        limits="Says nothing of how good a model is.",
+        source="docs/rules.md; onnxtop explain exchangeability",
+        also=(
+            "trained; nothing wrong found",
+            "nothing new found",
+            "looks untrained; beside that",
+            "looking untrained",
+            "cannot tell whether it was trained",
+            "no layer is large enough to tell from chance",
+            "no layer shows it",
+            "its layers look made, not learned",
+            "the weights were read, not measured",
+            "cannot be compared with its baseline",
+            "by the rules that ran in the layers that were asked for in the weights that could be read",
+            "trained with nothing wrong found",
+            "not known to be trained",
+            "with findings that fail",
+        ),
+    ),
+    Term(
+        name="next step",
+        title="commands to go on with",
+        what="At the end of a page, at most two.",
+        source="onnxtop --help",
+        also=(
+            "says what it means and what to make of it",
+            "says what a column means, how it is measured, and its limits",
+            "measures these layers and judges them",
+            "fails a build on errors",
+            "shows what is in the model",
+        ),
+    ),
+    Term(
         name="bars",
         title="bars of the network that end in a layer: where it is narrow",
         what="Deep graph persistence has as many bars as inputs and outputs together, less one. Each ends "
@@ -404,6 +444,8 @@ TERMS = (
             "--all lists every one",
             "only layers matching",
             "network figures are over all layers",
+            "left out, since the page is too narrow",
+            "the names shown begin with and end with",
         ),
     ),
 )

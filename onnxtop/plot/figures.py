@@ -100,9 +100,9 @@ def _kind() -> Any:
     return Picture
 
 
-def short(name: str) -> str:
-    """Return a name as it stands in a picture."""
-    return clipped(name, _LONGEST, 2 * _LONGEST // 3)
+def short(name: str, longest: int = _LONGEST) -> str:
+    """Return a name as it stands in a picture, in so many characters at most."""
+    return clipped(name, longest, 2 * longest // 3)
 
 
 def written(figure: "Figure", format_name: str) -> bytes:

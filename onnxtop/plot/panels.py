@@ -160,7 +160,7 @@ def details_of(layer: LayerReport) -> LayerDetails:
 def _diagram(axes: "Axes", layer: LayerReport) -> None:
     if layer.neural_persistence.diagram is None:
         raise UsageError("wanted a report of onnxtop.audit, found one without diagrams: no file holds them")
-    _points(axes, layer.neural_persistence.diagram, short(layer.name))
+    _points(axes, layer.neural_persistence.diagram, short(layer.name, _LINE))
     _say_why(axes, layer, drawn=len(layer.neural_persistence.diagram.points) > 0)
 
 
@@ -184,13 +184,13 @@ def _bars(axes: "Axes", layer: LayerReport) -> None:
     details = details_of(layer)
     z = layer.neural_persistence.z
     told = "" if z is None else f"   z {z:.1f}"
-    axes.set_title(short(layer.name) + told, parse_math=False)
+    axes.set_title(short(layer.name, _LINE - len(told)) + told, parse_math=False)
     if details.null_low is not None and details.null_high is not None:
         ends = details.null_low, details.null_high
         band: dict[str, Any] = {"color": FAINT, "alpha": 0.45, "linewidth": 0}
         axes.fill_between(details.ranks, *ends, label="in random places", **band)
     axes.plot(details.ranks, details.bars, color=_BLUE, label=counted(details.n_bars, "bar"))
-    axes.set(xlabel="rank, longest first", ylabel="length of bar", ylim=(-0.02, 1.05))
+    axes.set(xlabel="rank, longest first", ylabel="length of a bar", ylim=(-0.02, 1.05))
     axes.grid(color=GRID)
     if details.n_bars:
         axes.set_xlim(1, max(details.n_bars, 2))
@@ -200,7 +200,7 @@ def _bars(axes: "Axes", layer: LayerReport) -> None:
 
 def _histogram(axes: "Axes", layer: LayerReport) -> None:
     found = details_of(layer).histogram
-    axes.set_title(short(layer.name), parse_math=False)
+    axes.set_title(short(layer.name, _LINE), parse_math=False)
     axes.set(xlabel="weight", ylabel="count")
     if found is not None:
         low, high = found.low, found.high

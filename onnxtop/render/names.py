@@ -67,7 +67,7 @@ def shortened(names: Sequence[str], width: int, ellipsis: str = "…") -> list[s
         _without_segments(name, segments, counts, width, ellipsis)
         for name, segments in zip(names, split, strict=True)
     ]
-    for _ in range(2):
+    for _ in range(2 if width > 2 * len(ellipsis) else 0):
         for alike in _alike(names, short):
             apart = _around_their_difference([names[i] for i in alike], width, ellipsis)
             for i, cut in zip(alike, apart, strict=True):
@@ -114,6 +114,7 @@ def _alike(names: Sequence[str], short: Sequence[str]) -> Iterator[list[int]]:
 
 
 def _around_their_difference(names: Sequence[str], width: int, ellipsis: str) -> list[str]:
+    """Show of each name the place where they part, and a little of what stands before it."""
     shared = os.path.commonprefix(names)  # noqa: RUF071
     rests = [name[len(shared) :] for name in names]
     tail = len(os.path.commonprefix([rest[::-1] for rest in rests]))  # noqa: RUF071

@@ -116,10 +116,14 @@ def _words(kind: _Kind, result: Result) -> str:
     if kind is _Kind.UNTRAINED:
         others = severities([each for each in _worse(result) if each.rule != LOOKS_UNTRAINED])
         return f"looks untrained; beside that {others}" if others else "looks untrained"
-    problems, training = severities(_worse(result)), _training(result)
-    if problems or not result.settings.topology:
-        return "; ".join(filter(None, (problems, training)))
-    return f"{training}; nothing {_wrong(result)} found{_where(result)}"
+    problems, doubt = severities(_worse(result)), _doubt(result)
+    if not result.settings.topology:
+        return "; ".join(filter(None, (problems, "the weights were read, not measured")))
+    training = "cannot tell whether it was trained" if doubt else "trained"
+    if problems:
+        return f"{problems}; {training}"
+    told = f"{training}: {doubt}" if doubt else training
+    return f"{told}; nothing {_wrong(result)} found{_where(result)}"
 
 
 def _new(report: Report) -> list[Finding]:
@@ -153,13 +157,6 @@ def _share(part: int, whole: int) -> str:
     return f"{permille / 10:g} %" if permille else "less than 0.1 %"
 
 
-def _training(report: Report) -> str:
-    if not report.settings.topology:
-        return "the weights were read, not measured"
-    doubt = _doubt(report)
-    return f"cannot tell whether it was trained: {doubt}" if doubt else "trained"
-
-
 def _doubt(report: Report) -> str:
     """Say why it cannot be told that a model was trained, which is not to say that it looks untrained.
 
@@ -172,6 +169,8 @@ def _doubt(report: Report) -> str:
         return ""
     if not report.settings.structure:
         return "--quick does not look"
+    if not layers:
+        return "its layers look made, not learned"
     if not judged:
         return "no layer is large enough to tell from chance"
     return f"only {structured} of {counted(judged, 'layer')} show it" if structured else "no layer shows it"

@@ -109,7 +109,7 @@ def test_a_word_with_several_meanings_has_them_all():
 
 def test_an_option_tells_its_values_and_verbs():
     out = " ".join(invoke("explain", "--conv").stdout.split())
-    assert "--conv: an option of report, check" in out
+    assert "--conv: an option of report, plot, check" in out
     assert "values: flattened, channels, unrolled, per-filter; flattened if not given" in out
 
 

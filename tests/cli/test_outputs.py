@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from onnxtop.cli.outputs import Output, check, pair, write_all
+from onnxtop.cli.outputs import Look, Output, check, pair, write_all
 from onnxtop.errors import UsageError
 from onnxtop.render import RenderOptions
 from onnxtop.results.outcome import FailedModel
@@ -157,9 +157,9 @@ class Stream(io.TextIOWrapper):
 
 @pytest.fixture
 def to_stdout(monkeypatch, report):
-    def write(stream, name="terminal"):
+    def write(stream, name="terminal", look=None):
         monkeypatch.setattr(sys, "stdout", stream)
-        write_all([Output(name)], "report", [report], RenderOptions())
+        write_all([Output(name)], "report", [report], RenderOptions(), look)
         return stream.written()
 
     return write
@@ -181,20 +181,55 @@ def test_formats_for_machines_are_utf_8_everywhere(to_stdout, name):
     assert to_stdout(Stream("latin-1"), name) == to_stdout(Stream("utf-8"), name)
 
 
-def test_colors_are_for_terminals_and_can_be_refused(to_stdout, monkeypatch):
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("TERM", "xterm")
-    assert b"\x1b[" in to_stdout(Stream(terminal=True))
-    assert b"\x1b[" not in to_stdout(Stream())
-    monkeypatch.setenv("TERM", "dumb")
-    assert b"\x1b[" not in to_stdout(Stream(terminal=True))
-    monkeypatch.setenv("TERM", "xterm")
+@pytest.mark.parametrize(
+    ("terminal", "asked", "environment", "colored"),
+    [
+        (True, "auto", {}, True),
+        (False, "auto", {}, False),
+        (True, "auto", {"TERM": "dumb"}, False),
+        (True, "auto", {"NO_COLOR": "1"}, False),
+        (True, "auto", {"NO_COLOR": ""}, True),
+        (False, "auto", {"FORCE_COLOR": "1"}, True),
+        (False, "auto", {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+        (True, "never", {"FORCE_COLOR": "1"}, False),
+        (False, "always", {"NO_COLOR": "1", "TERM": "dumb"}, True),
+    ],
+)
+def test_colors_are_for_terminals_unless_somebody_said_so(
+    to_stdout, monkeypatch, terminal, asked, environment, colored
+):
+    for name, value in {"NO_COLOR": "", "FORCE_COLOR": "", "TERM": "xterm", **environment}.items():
+        monkeypatch.setenv(name, value)
+    assert (b"\x1b[" in to_stdout(Stream(terminal=terminal), look=Look(color=asked))) == colored
+
+
+@pytest.mark.parametrize(
+    ("terminal", "columns", "asked", "width"),
+    [
+        (True, "70", None, 70),
+        (False, "70", None, 70),
+        (False, "", None, 1000),
+        (False, "odd", None, 1000),
+        (True, "", None, 80),
+        (True, "70", 50, 50),
+        (False, "70", 0, 1000),
+    ],
+)
+def test_a_page_is_as_wide_as_was_asked_for_or_as_its_terminal(
+    to_stdout, monkeypatch, terminal, columns, asked, width
+):
+    monkeypatch.setenv("COLUMNS", columns)
     monkeypatch.setenv("NO_COLOR", "1")
-    assert b"\x1b[" not in to_stdout(Stream(terminal=True))
+    monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((80, 24)))
+    lines = to_stdout(Stream(terminal=terminal), look=Look(asked)).decode().splitlines()
+    assert width - 30 < max(map(len, lines)) <= width or width == 1000 < 10 * max(map(len, lines))
 
 
-def test_only_a_terminal_has_a_width(to_stdout, monkeypatch):
+def test_a_file_is_neither_cut_nor_colored_unless_that_was_asked_for(tmp_path, monkeypatch, report):
     monkeypatch.setenv("COLUMNS", "40")
-    monkeypatch.setenv("NO_COLOR", "1")
-    assert max(map(len, to_stdout(Stream()).decode().splitlines())) > 60
-    assert max(map(len, to_stdout(Stream(terminal=True)).decode().splitlines())) <= 40
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    path = tmp_path / "a.txt"
+    for look, widest, colored in ((None, 100, False), (Look(50, "always"), 0, True)):
+        write_all([Output("terminal", str(path))], "report", [report], RenderOptions(), look)
+        assert (max(map(len, path.read_text().splitlines())) > 100) == bool(widest)
+        assert ("\x1b[" in path.read_text()) == colored

@@ -458,3 +458,11 @@ def test_codes_with_a_scale_that_makes_no_sense_are_a_finding(tmp_path: Path) ->
     made = model(scaled, w=WEIGHT, s=np.float32(0.1), z=np.uint8(0))
     made.graph.initializer[1].dims[:] = [1] * 65
     assert {"OT701", "OT702"} & found(made, tmp_path).keys()
+
+
+def test_the_process_loads_only_what_runs_models() -> None:
+    """Nothing that looks for layers: it would take longer than the run."""
+    heavy = {"onnxtop.reader.layers", "onnxtop.gradient.rules", "scipy", "networkx"}
+    script = "import sys, onnxtop.execution.single, onnxtop.execution.pair; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not heavy & set(done.stdout.split())

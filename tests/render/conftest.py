@@ -185,8 +185,11 @@ def render_golden() -> dict[str, str]:
         "typical.json": render("report", "json", [typical]),
         "typical.csv": render("report", "csv", [typical, failed]),
         "typical.md": render("report", "markdown", [typical, failed]),
-        "typical-80.txt": render("report", "terminal", [typical, failed]),
-        "typical-120.txt": render("report", "terminal", [typical, failed], RenderOptions(width=120)),
+        **{
+            f"typical-{width}.txt": render("report", "terminal", [typical], RenderOptions(width=width))
+            for width in (0, 60, 80, 120, 200)
+        },
+        "several-80.txt": render("report", "terminal", models),
         "typical-ascii.txt": render("report", "terminal", [typical, failed], RenderOptions(unicode=False)),
         "long-80.txt": render("report", "terminal", [build_long()]),
     }

@@ -1,12 +1,14 @@
 import re
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
 
 from onnxtop.render import RenderOptions
-from onnxtop.render.cells import ASCII, UNICODE, elide, without_common_ends
+from onnxtop.render.cells import ASCII, UNICODE, Scale, elide
 from onnxtop.render.report.terminal import render
 from onnxtop.render.text import DASH, TIMES
+from onnxtop.results.function import Function, Port
 from onnxtop.results.outcome import FailedModel
 from onnxtop.results.report import (
     Coverage,
@@ -25,23 +27,27 @@ def widest(text):
     return max(cell_len(ESCAPE.sub("", line)) for line in text.splitlines())
 
 
-def test_the_golden_file_adds_up(golden):
-    figures = re.findall(r" (\d\.\d{4})  [▏▎▍▌▋▊▉█]", golden("typical-80.txt"))
+@pytest.mark.parametrize("width", [0, 60, 80, 120, 200])
+def test_the_golden_file_adds_up(golden, width):
+    text = golden(f"typical-{width}.txt")
+    figures = re.findall(r" (\d\.\d{4})  [▏▎▍▌▋▊▉█]", text)
     *layers, mean = map(float, figures)
+    assert len(layers) == 4
     assert mean == sum(layers) / len(layers)
-    skipped = re.search(r"analysed ([\d,]+) of ([\d,]+) weights", golden("typical-80.txt"))
-    lost = re.search(r"skipped: 2 weight tensors, ([\d,]+) parameters", golden("typical-80.txt"))
+    skipped = re.search(r"analysed ([\d,]+) of ([\d,]+) weights", text)
+    lost = re.search(r"skipped: 2 weight tensors, ([\d,]+) parameters", text)
     analysed, total, out = (int(n.replace(",", "")) for n in (*skipped.groups(), *lost.groups()))
     assert total - analysed == out
+    assert widest(text) <= (width or 1000)
 
 
 @pytest.mark.parametrize("color", [False, True])
 @pytest.mark.parametrize("unicode", [False, True])
-@pytest.mark.parametrize("width", [40, 57, 80, 120])
+@pytest.mark.parametrize("width", [0, 40, 57, 80, 200])
 def test_hostile_names_never_reach_beyond_the_page(hostile_report, width, unicode, color):
     failed = FailedModel(hostile_report.model.path, 3, hostile_report.model.path)
-    text = render([hostile_report, failed], RenderOptions(width, color, False, unicode))
-    assert widest(text) <= width
+    text = render([hostile_report, failed], RenderOptions(width, color, unicode=unicode))
+    assert widest(text) <= (width or 10_000)
     assert ESCAPE.sub("", text).replace("\n", "").isprintable()
     assert text.isascii() or unicode
 
@@ -53,9 +59,18 @@ def test_every_row_stays_one_line(hostile_report):
     assert rules[1] - rules[0] == 1 + len(hostile_report.layers)
 
 
-@pytest.mark.parametrize(("asked", "drawn"), [(1, 40), (40, 40), (80, 80), (120, 120), (10_000, 120)])
-def test_the_page_has_a_least_and_a_largest_width(typical, asked, drawn):
+@pytest.mark.parametrize(("asked", "drawn"), [(1, 40), (40, 40), (80, 80), (500, 500)])
+def test_the_page_has_a_least_width(typical, asked, drawn):
     assert widest(render([typical], RenderOptions(width=asked))) <= drawn
+
+
+def test_nothing_is_cut_on_a_page_without_a_width(long, layer, report):
+    names = [f"/net/layers.{i}/{'very_long_' * 20}name/MatMul" for i in range(60)]
+    findings = tuple(Finding("OT101", "error", name, "odd", name) for name in names)
+    text = render([report(*map(layer, names), findings=findings)], RenderOptions(width=0))
+    assert all(text.count(name) >= 2 for name in names)
+    assert "…" not in text
+    assert render([long], RenderOptions(width=0)).count("/blocks.") > 500
 
 
 def test_markup_in_a_name_is_a_name(report, layer):
@@ -81,7 +96,7 @@ def test_undefined_figures_show_a_dash_and_their_reason(report, layer):
     text = render(
         [report(layer(normalized=None, reason="empty side"), network=Network(figures))], RenderOptions()
     )
-    assert re.search(rf"fc .* {DASH}  undefined   \[1\]", text)
+    assert re.search(rf"fc .* {DASH}  undefined +\[1\]", text)
     assert "[1]  empty side" in text
     assert "[2]  no layer is finite" in text
 
@@ -90,6 +105,7 @@ def test_z_appears_once_it_is_measured(report, layer):
     assert " z" not in render([report(layer())], RenderOptions())
     measured = layer(neural_persistence=LayerPersistence(1.0, 0.5, 0.4, 0.01, 10.04, 100))
     assert re.search(r"0\.5000  █████ +10\.0$", render([report(measured)], RenderOptions()), re.MULTILINE)
+    assert "z   how far NP is from" in render([report(measured)], RenderOptions())
 
 
 def test_sortedness_only_if_it_was_measured(report, layer):
@@ -115,13 +131,14 @@ def test_all_rows(long):
     text = render([long], RenderOptions(all_rows=True))
     assert text.count("MatMul") == 497 + 1  # the largest weight is of the first one
     assert "more" not in text
+    assert text.count("\n/blocks.") == 500
 
 
 def test_long_lists_are_cut_and_counted(report, layer):
     findings = tuple(Finding("OT101", "error", f"l{i}", "odd", str(i)) for i in range(100))
     text = render([report(layer(), findings=findings)], RenderOptions())
     assert "findings: 100 errors" in text
-    assert "and 88 more; --all lists every one" in text
+    assert "OT101        and 97 more like this; --all lists every one" in text
     assert "error OT101  l99: odd" in render(
         [report(layer(), findings=findings)], RenderOptions(all_rows=True)
     )
@@ -133,7 +150,7 @@ def test_hundreds_of_skipped_tensors_take_one_line(report):
     text = render([report(coverage=changed)], RenderOptions())
     assert "skipped: 500 weight tensors, 500,000 parameters" in text
     assert f"500 {TIMES} Gather  an embedding (500 k)" in text
-    assert len(text.splitlines()) < 15
+    assert len(text.splitlines()) < 20
 
 
 def test_elide_keeps_both_ends():
@@ -154,22 +171,13 @@ def test_bars():
         "█" * 10,
     ]
     assert ASCII.bar(0.26) == "###"
+    assert [UNICODE.bar(value, Scale(0.9, 0.92), 4) for value in (0.9, 0.91, 0.92, 0.99)] == [
+        "▏",
+        "██",
+        "████",
+        "████",
+    ]
     assert UNICODE.bar(None) == UNICODE.bar(float("nan")) == ""
-
-
-@pytest.mark.parametrize(
-    ("names", "short"),
-    [
-        (["a/b/MatMul", "a/c/MatMul"], ["…/b/…", "…/c/…"]),
-        (["a.b", "a.b.c"], ["….b", "….b.c"]),
-        (["conv1", "conv2"], ["conv1", "conv2"]),
-        (["a/b/c"], ["a/b/c"]),
-        (["a/b", "a/b"], ["a/b", "a/b"]),
-        (["", "a/b"], ["", "a/b"]),
-    ],
-)
-def test_common_ends_go_in_whole_segments(names, short):
-    assert without_common_ends(names) == short
 
 
 def test_names_that_differ_only_in_the_middle_stay_apart(report, layer):
@@ -200,8 +208,76 @@ def test_bars_take_the_place_of_weights_where_names_need_it(report, layer):
 
 def test_deep_graph_persistence_stands_beneath_the_table(typical):
     lines = render([typical], RenderOptions()).splitlines()
-    place = lines.index("  sum of the layers' totals 14.8092; variance of all weights 0.0625")
+    place = next(i for i, line in enumerate(lines) if line.startswith("  bars  "))
     assert lines[place + 2 : place + 4] == [
         "  deep graph persistence 0.2500 normalized, 1.5000 total; skips cut 0.1250",
         "  27 inputs, 10 outputs; connectivity exact; 6.2 % of bars saturated",
     ]
+
+
+def test_what_goes_in_and_out_stands_before_the_layers(report, layer):
+    ports = tuple(Port(f"in{i}", "FLOAT", ("batch", "", 3)) for i in range(9))
+    function = Function(1, "", None, "", {}, "", {}, ports, (Port("y", "INT64", ()), Port("z", "x", None)))
+    model = replace(report().model, function=function)
+    lines = render([report(layer(), model=model)], RenderOptions()).splitlines()
+    assert lines[1:8] == [
+        "  model   model.onnx",
+        "  input   in0: float[batch, ?, 3]",
+        "  input   in1: float[batch, ?, 3]",
+        "  input   in2: float[batch, ?, 3]",
+        "  input   and 6 more; --all lists every one",
+        "  output  y: int64[]",
+        "  output  z: x",
+    ]
+    assert "in8: float" in render([report(layer(), model=model)], RenderOptions(all_rows=True))
+
+
+def test_the_verdict_comes_first_and_the_small_print_last(typical):
+    text = render([typical], RenderOptions())
+    parts = [
+        "✗ 1 error",
+        "  model ",
+        "findings:",
+        "skipped:",
+        "layer  ",
+        "  settings ",
+        "onnxtop explain OT101",
+    ]
+    places = [text.index(part) for part in parts]
+    assert places == sorted(places)
+    assert places[0] == 0
+    assert len(text[places[-1] :].splitlines()) <= 4  # two steps, that may fold
+
+
+def test_bars_tell_layers_of_nearly_the_same_np_apart(report, layer):
+    text = render([report(layer("a", 0.901), layer("b", 0.909), layer("c", 0.917))], RenderOptions())
+    bars = [
+        line.split("█", 1)[1].count("█")
+        for line in text.splitlines()
+        if re.match("[abc] ", line) and "█" in line
+    ]
+    assert re.search(r"NP  0\.9   0\.92", text)
+    assert len(set(bars)) >= 2
+
+
+def test_several_models_are_one_table_first_the_worst_first(report, layer, typical):
+    good = [report(layer(), path=f"good{i}.onnx") for i in range(50)]
+    results = [*good, FailedModel("bad.onnx", 3, "cut off"), typical]
+    lines = render(results, RenderOptions()).splitlines()
+    assert lines[0].startswith("✗ 52 models: 1 not analysed, 1 with errors, 50 ")
+    rows = [line for line in lines if line.startswith(("✗  ", "?  "))]
+    assert [row.split()[1] for row in rows[:3]] == ["bad.onnx", "models/typical.onnx", "good0.onnx"]
+    assert len(rows) == 40
+    assert "  and 12 more models; --all shows every one" in lines
+    assert "pages of 49 more models left out: --all shows every one" in lines
+    assert sum(line.startswith("  settings ") for line in lines) == 2
+    whole = render(results, RenderOptions(width=0))
+    assert whole.count("  settings ") == 51
+    assert whole.count("neural persistence of a layer") == 1
+
+
+def test_a_page_that_grows_is_the_table_as_high_as_the_terminal(report, layer):
+    results = [report(layer(), path=f"good{i}.onnx") for i in range(50)]
+    lines = render(results, RenderOptions(height=30)).splitlines()
+    assert len(lines) < 29
+    assert "  settings " not in "\n".join(lines)

@@ -74,9 +74,16 @@ MODELS: dict[str, tuple[Result, Tone, str]] = {
         model(replace(TRAINED, probably_fixed="a window"), FLAT), Tone.DOUBT,
         f"{CANNOT}: no layer shows it; nothing wrong found"
     ),
+    "made by hand": (
+        model(replace(TRAINED, probably_fixed="a window")), Tone.DOUBT,
+        f"{CANNOT}: its layers look made, not learned; nothing wrong found"
+    ),
     "quick": (
         model(build_layer(), settings=set_to(structure=False)), Tone.DOUBT,
         f"{CANNOT}: --quick does not look; nothing wrong found"
+    ),
+    "a warning, and too small": (
+        model(SMALL, findings=found(("OT201", "warning"))), Tone.DOUBT, f"1 warning; {CANNOT}"
     ),
     "only read": (
         model(build_layer(), settings=set_to(topology=False)), Tone.DOUBT,

@@ -80,6 +80,18 @@ def test_a_report_with_data(run: Run, samples: Path) -> None:
     assert complaints("report", whole) == []
 
 
+def test_a_report_with_details(run: Run, samples: Path, tmp_path: Path) -> None:
+    """It is valid, and a baseline like any other."""
+    mlp, written = samples / "mlp_jax.onnx", tmp_path / "details.json"
+    run("report", mlp, "--details", "-o", written)
+    whole = json.loads(written.read_text())
+    assert whole["reports"][0]["layers"][0]["details"]["bars"]
+    assert complaints("report", whole) == []
+    judged = json.loads(run("check", mlp, "--baseline", written, "-f", "json"))
+    assert judged["verdict"] == "passed"
+    assert "details" not in judged["reports"][0]["layers"][0]
+
+
 @pytest.mark.parametrize("new", ["mlp_torch_dynamo", "mlp_untrained", "mlp_jax", "cnn_jax"])
 def test_differences(run: Run, samples: Path, new: str) -> None:
     found = json.loads(run("diff", samples / "mlp_torch_dynamo.onnx", samples / f"{new}.onnx", "-f", "json"))

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from onnxtop.gradient.graph import Array, Graph, copied
-from onnxtop.loss.parameters import Parameter
 from onnxtop.reader.model import bodies
+
+if TYPE_CHECKING:
+    from onnxtop.loss.parameters import Parameter  # loads half of the reader: not for what only runs models
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Prepared:
     graph: Graph
     inputs: tuple[Declared, ...]
     outputs: tuple[Declared, ...]
-    parameters: tuple[Parameter, ...] = ()
+    parameters: tuple["Parameter", ...] = ()
     values: tuple[Array, ...] = ()
     ties: Mapping[str, int] = field(default_factory=dict)
 

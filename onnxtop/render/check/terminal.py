@@ -2,11 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
+from rich.cells import cell_len
+
 from onnxtop.render import RenderOptions
+from onnxtop.render.cells import cut
 from onnxtop.render.check.verdicts import by_verdict, summed_up
 from onnxtop.render.report import facts
 from onnxtop.render.report.terminal import ReportPage
-from onnxtop.results.outcome import FailedModel, Outcome, Result, counts_of, path_of
+from onnxtop.render.text import counted
+from onnxtop.results.headline import headline_of
+from onnxtop.results.outcome import FailedModel, Outcome, Result, counts_of, path_of, verdict_of
 from onnxtop.results.report import Finding, Report
 
 _QUIET = 12
@@ -79,7 +84,7 @@ class _Answer(ReportPage):
 
     def _model(self, verdict: Outcome, result: Result) -> None:
         word, style = _WORDS[verdict]
-        self._title(word, style, path_of(result), _remark(verdict, result))
+        self._title(word, style, path_of(result), _remark(result, self.fail_on))
         if isinstance(result, FailedModel) and verdict is not Outcome.INTERRUPTED:
             self.paragraph(result.message)
         elif isinstance(result, Report) and verdict is Outcome.NOTHING:
@@ -90,18 +95,21 @@ class _Answer(ReportPage):
             self.paragraph(told, "dim")
 
     def _title(self, word: str, style: str, path: str, remark: str) -> None:
-        room = max(self.width - len(word) - len(remark) - 4, 16)
-        self.line(f"{word}  {self.signs.short(path, room)}  {remark}", style)
+        """Draw a line about a model; where there is no room two thirds of it are the path's."""
+        room = self.width - len(word) - 4
+        path = self.signs.short(path, max(room - cell_len(remark), 2 * room // 3))
+        remark = cut(self.signs.shown(remark), room - cell_len(path), self.signs.ellipsis)
+        self.line(f"{word}  {path}  {remark}", style)
 
 
-def _remark(verdict: Outcome, result: Result) -> str:
-    """Say in a few words what was found of a model."""
-    if isinstance(result, FailedModel):
-        return verdict
-    known = counts_of(result).known
-    counts = (
-        verdict if verdict is Outcome.NOTHING else "",
-        facts.severities([finding for finding in result.findings if not finding.known]),
-        f"{known} known" if known else "",
+def _remark(result: Result, fail_on: str | None) -> str:
+    """Say in a few words what is to be thought of a model; why it is not there stands beneath."""
+    if isinstance(result, FailedModel) or verdict_of(result, fail_on) is Outcome.NOTHING:
+        return verdict_of(result, fail_on)
+    counts = counts_of(result)
+    told = (
+        headline_of(result, fail_on).words,
+        counted(counts.notes, "note") if counts.notes else "",
+        f"{counts.known} known" if counts.known else "",
     )
-    return ", ".join(filter(None, counts)) or facts.analysed(result.coverage)
+    return ", ".join(filter(None, told))

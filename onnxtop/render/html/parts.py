@@ -105,16 +105,21 @@ class Picture:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table: its caption, its headings and its rows."""
+    """A table: its caption, its headings, its rows, and rows that stay at its foot."""
 
     caption: str
     headings: Sequence[Heading]
     rows: Sequence[SheetRow]
+    foot: Sequence[SheetRow] = ()
 
 
-def full_sheet(caption: str, headings: Sequence[Heading], rows: Sequence[SheetRow]) -> Sheet:
+def full_sheet(
+    caption: str, headings: Sequence[Heading], rows: Sequence[SheetRow], foot: Sequence[SheetRow] = ()
+) -> Sheet:
     """Return a table without the columns in which no row has anything."""
     cells = [row.cells for row in rows]
     full = [any(row[place].text or row[place].picture for row in cells) for place in range(len(headings))]
-    left = [SheetRow(list(compress(row.cells, full)), row.key) for row in rows]
-    return Sheet(caption, list(compress(headings, full)), left)
+    left, below = (
+        [SheetRow(list(compress(row.cells, full)), row.key) for row in some] for some in (rows, foot)
+    )
+    return Sheet(caption, list(compress(headings, full)), left, below)

@@ -1,18 +1,17 @@
 """The report, and the check, as a page: the verdict, then a model, or a table of many and each of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from onnxtop.render import RenderOptions
 from onnxtop.render.check.verdicts import summed_up
 from onnxtop.render.html.charts import bar
 from onnxtop.render.html.page import page
-from onnxtop.render.html.parts import Cell, Heading, SheetRow
+from onnxtop.render.html.parts import Cell, Heading, Sheet, SheetRow, full_sheet
 from onnxtop.render.report import facts
-from onnxtop.render.report.html_model import SKIPPED, ModelView, view
+from onnxtop.render.report.html_model import ModelView, view
 from onnxtop.render.text import counted, figure, humanised
-from onnxtop.results.headline import headline_of, headline_of_run, worst_first
-from onnxtop.results.outcome import FailedModel, Result, counts_of, path_of, verdict_of
+from onnxtop.results.headline import headline_of_run, worst_first
+from onnxtop.results.outcome import FailedModel, Result, counts_of, verdict_of
 from onnxtop.results.report import Report
 
 _CARDS = 150
@@ -23,6 +22,7 @@ _NODES = 3000
 
 _OVERVIEW = (
     Heading("model", "model"),
+    Heading("verdict", "verdict of check", choose=True),
     Heading("headline", "verdict of check"),
     Heading("errors", "severity", numeric=True),
     Heading("warnings", "severity", numeric=True),
@@ -31,15 +31,6 @@ _OVERVIEW = (
     Heading("NP", "np.mean_normalized", numeric=True),
     Heading("DGP", "dgp", numeric=True),
 )
-
-
-@dataclass(frozen=True)
-class Overview:
-    """The table of many models."""
-
-    caption: str
-    headings: Sequence[Heading]
-    rows: Sequence[SheetRow]
 
 
 def render(results: Sequence[Result], options: RenderOptions) -> str:
@@ -54,7 +45,6 @@ def render(results: Sequence[Result], options: RenderOptions) -> str:
         lead=_lead(results, options),
         models=views,
         overview=None if one else _overview(ordered, views, options),
-        skipped_headings=SKIPPED,
     )
 
 
@@ -87,28 +77,28 @@ def _lead(results: Sequence[Result], options: RenderOptions) -> list[str]:
     return [line for line in lines if line]
 
 
-def _overview(results: Sequence[Result], views: Sequence[ModelView], options: RenderOptions) -> Overview:
+def _overview(results: Sequence[Result], views: Sequence[ModelView], options: RenderOptions) -> Sheet:
     rows = [_row(result, seen, options) for result, seen in zip(results, views, strict=True)]
-    verdict = [] if options.fail_on is None else [Heading("verdict", "verdict of check", choose=True)]
-    return Overview("All models, the worst first", [*_OVERVIEW[:1], *verdict, *_OVERVIEW[1:]], rows)
+    return full_sheet("all models, the worst first", _OVERVIEW, rows)
 
 
 def _row(result: Result, seen: ModelView, options: RenderOptions) -> SheetRow:
-    name = Cell(path_of(result), link=f"#{seen.key}", is_name=True)
-    headline = headline_of(result, options.fail_on)
-    words = Cell(headline.words, look=headline.tone)
-    told = [] if options.fail_on is None else [Cell(verdict_of(result, options.fail_on))]
+    verdict = "" if options.fail_on is None else verdict_of(result, options.fail_on)
+    about = (
+        Cell(seen.title, link=f"#{seen.key}", is_name=True),
+        Cell(verdict),
+        Cell(seen.headline.words, look=seen.headline.tone),
+    )
     if isinstance(result, FailedModel):
-        return SheetRow([name, *told, words, *(Cell("") for _ in _OVERVIEW[2:])])
+        return SheetRow([*about, *(Cell("") for _ in _OVERVIEW[len(about) :])])
     counts, network = counts_of(result), result.network
     mean = network.neural_persistence.mean_normalized
-    deep = network.deep_graph_persistence.normalized
     cells = (
         Cell(f"{counts.errors:,}" if counts.errors else "", counts.errors),
         Cell(f"{counts.warnings:,}" if counts.warnings else "", counts.warnings),
         Cell(f"{len(result.layers):,}"),
         Cell(humanised(result.model.parameters), result.model.parameters),
         Cell(figure(mean, ""), picture=bar(mean)),
-        Cell(figure(deep, "")),
+        Cell(figure(network.deep_graph_persistence.normalized, "")),
     )
-    return SheetRow([name, *told, words, *cells])
+    return SheetRow([*about, *cells])

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
 from onnxtop.render.html import charts
-from onnxtop.render.html.parts import Cell, Fact, Heading, SheetRow
+from onnxtop.render.html.parts import Cell, Fact, Heading, Picture, Sheet, SheetRow, full_sheet
 from onnxtop.render.report import facts
 from onnxtop.render.text import TIMES, counted, figure
 from onnxtop.results.details import LayerDetails, StrongWeight
-from onnxtop.results.report import Finding, LayerReport
+from onnxtop.results.report import Finding, LayerPersistence, LayerReport
+from onnxtop.statistics.facts import Exchangeability, LayerStatistics
+from onnxtop.topology.facts import LayerRole
 
 _WEIGHTS = (
     Heading("from", "strongest weights"),
@@ -18,16 +18,6 @@ _WEIGHTS = (
     Heading("weight", "weights", numeric=True),
     Heading("bars", "bars", numeric=True),
 )
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A small table of a card."""
-
-    key: str
-    caption: str
-    headings: Sequence[Heading]
-    rows: Sequence[SheetRow]
 
 
 @dataclass(frozen=True)
@@ -39,8 +29,8 @@ class LayerCard:
     about: str
     findings: Sequence[Finding]
     facts: Sequence[Fact]
-    pictures: Sequence[tuple[str, Markup]]
-    tables: Sequence[Sheet]
+    pictures: Sequence[Picture]
+    tables: Sequence[tuple[str, Sheet]]
 
 
 def card(layer: LayerReport, key: str, findings: Sequence[Finding]) -> LayerCard:
@@ -65,84 +55,61 @@ def _about(layer: LayerReport) -> str:
     return ", ".join(filter(None, phrases))
 
 
-def _pictures(layer: LayerReport) -> Iterator[tuple[str, Markup]]:
+def _pictures(layer: LayerReport) -> Iterator[Picture]:
     details, name = layer.details, layer.name
     if details is None:
         return
-    band = details.null_low is not None
-    yield (
-        "Bars, longest first; grey: by chance" if band else "Bars, longest first",
-        charts.curve(
-            details.bars,
-            details.null_low or (),
-            details.null_high or (),
-            at=details.ranks,
-            title=f"Bars of {name}: {counted(details.n_bars, 'bar')}",
-            across="rank",
-            up="length",
-        ),
+    bars = charts.curve(
+        details.bars,
+        details.null_low or (),
+        details.null_high or (),
+        at=details.ranks,
+        title=f"Bars of {name}: {counted(details.n_bars, 'bar')}",
+        across="rank",
+        up="length",
     )
+    chance = "" if details.null_low is None else "; grey: by chance"
+    yield Picture(f"bars, longest first{chance}", bars, term="null band")
     deaths = [1.0 - length for length in details.bars]
-    yield "Persistence diagram", charts.diagram(deaths, title=f"Persistence diagram of {name}")
+    drawn = charts.diagram(deaths, title=f"Persistence diagram of {name}")
+    yield Picture("persistence diagram", drawn, term="diagram")
     if (held := details.histogram) is not None:
         title = f"Weights of {name}, from {held.low:.4g} to {held.high:.4g}"
-        yield (
-            "Weights",
-            charts.histogram(held.low, held.high, held.counts, title=title),
-        )
+        drawn = charts.histogram(held.low, held.high, held.counts, title=title)
+        yield Picture("histogram of the weights", drawn, term="statistics")
 
 
 def _facts(layer: LayerReport) -> Iterator[Fact]:
-    persistence, held, role = layer.neural_persistence, layer.statistics, layer.deep_graph_persistence
-    if (
-        (draws := persistence.draws)
-        and persistence.null_mean is not None
-        and persistence.null_std is not None
-    ):
-        chance = f"{persistence.null_mean:.4f} \N{PLUS-MINUS SIGN} {persistence.null_std:.4f}"
-        yield Fact("NP by chance", chance, "null model", more=f"{draws} draws")
-        yield Fact("excess", facts.excess_told(persistence), "excess")
-    if persistence.total is not None:
-        yield Fact("total", figure(persistence.total), "total")
+    yield from _chance(layer.neural_persistence)
+    if layer.neural_persistence.total is not None:
+        yield Fact("total", figure(layer.neural_persistence.total), "total")
     if layer.variance is not None:
         yield Fact("variance", f"{layer.variance:.4g}", "variance")
-    if held is not None:
-        yield Fact(
-            "weights from",
-            f"{held.minimum:.4g} to {held.maximum:.4g}",
-            "statistics",
-            more=f"rms {held.rms:.4g}",
-        )
-        yield Fact("zeros", f"{held.zeros:,}", "statistics")
-        if held.rank is not None:
-            yield Fact("rank", f"{held.rank}", "statistics", more=f"of at most {held.rank_limit}")
-        yield from _units(layer)
-        if held.codes is not None:
-            codes = held.codes
-            yield Fact("codes", f"{codes.distinct:,} of {codes.bits} bits", "codes")
-    if (structure := layer.exchangeability) is not None:
-        yield Fact("structure", _structure(layer), "exchangeability", more=structure.reason or "")
-    if role is not None:
-        yield Fact("bars of the network", f"{role.bars:,}", "bars")
-        for label, ends in (("alpha", role.alpha), ("beta", role.beta)):
-            if ends:
-                yield Fact(label, f"{ends[0]:.4g} to {ends[-1]:.4g}", "alpha")
-    yield Fact(
-        "weight",
-        layer.weight,
-        "weights",
-        more=f"{layer.encoding}, {f' {TIMES} '.join(map(str, layer.shape))}",
-        is_name=True,
-    )
-    if layer.uses != (layer.name,):
-        yield Fact("uses", layer.uses, "uses", is_name=True)
-    if layer.source:
-        yield Fact("source", layer.source, "source", is_name=True)
+    if layer.statistics is not None:
+        yield from _values(layer.statistics)
+    if layer.exchangeability is not None:
+        why = layer.exchangeability.reason or ""
+        yield Fact("structure", _structure(layer.exchangeability), "exchangeability", more=why)
+    if layer.deep_graph_persistence is not None:
+        yield from _role(layer.deep_graph_persistence)
+    yield from _stored(layer)
 
 
-def _units(layer: LayerReport) -> Iterator[Fact]:
-    held = layer.statistics
-    assert held is not None
+def _chance(persistence: LayerPersistence) -> Iterator[Fact]:
+    mean, spread = persistence.null_mean, persistence.null_std
+    if persistence.draws and mean is not None and spread is not None:
+        chance = f"{mean:.4f} \N{PLUS-MINUS SIGN} {spread:.4f}"
+        yield Fact("NP by chance", chance, "null model", more=counted(persistence.draws, "draw"))
+        yield Fact("excess", facts.excess_told(persistence), "excess")
+
+
+def _values(held: LayerStatistics) -> Iterator[Fact]:
+    """Tell what the weights of a layer are like."""
+    ends = f"{held.minimum:.4g} to {held.maximum:.4g}"
+    yield Fact("weights from", ends, "statistics", more=f"rms {held.rms:.4g}")
+    yield Fact("zeros", f"{held.zeros:,}", "statistics")
+    if held.rank is not None:
+        yield Fact("rank", f"{held.rank}", "statistics", more=f"of at most {held.rank_limit}")
     for label, inputs, outputs in (
         ("dead units", held.dead_inputs, held.dead_outputs),
         ("duplicate units", held.duplicate_inputs, held.duplicate_outputs),
@@ -150,26 +117,41 @@ def _units(layer: LayerReport) -> Iterator[Fact]:
         if inputs.count or outputs.count:
             told = f"{counted(inputs.count, 'input')}, {counted(outputs.count, 'output')}"
             yield Fact(label, told, "statistics")
+    if held.codes is not None:
+        yield Fact("codes", f"{held.codes.distinct:,} of {held.codes.bits} bits", "codes")
 
 
-def _structure(layer: LayerReport) -> str:
-    found = layer.exchangeability
-    assert found is not None
-    if found.exchangeable is None:
+def _structure(seen: Exchangeability) -> str:
+    if seen.exchangeable is None:
         return "not judged"
-    if found.exchangeable:
-        fits = f": as {found.initialiser} leaves it" if found.fits else ""
-        return f"none, looks untrained{fits}"
-    return ", ".join(found.structured) or "found"
+    if seen.exchangeable:
+        return "none: as a start leaves it" + (f", by {seen.initialiser}" if seen.fits else "")
+    return ", ".join(seen.structured) or "there is some"
 
 
-def _tables(details: LayerDetails, key: str) -> Iterator[Sheet]:
+def _role(role: LayerRole) -> Iterator[Fact]:
+    yield Fact("bars of the network", f"{role.bars:,}", "bars")
+    for label, ends in (("alpha", role.alpha), ("beta", role.beta)):
+        if ends:
+            yield Fact(label, f"{ends[0]:.4g} to {ends[-1]:.4g}", "alpha")
+
+
+def _stored(layer: LayerReport) -> Iterator[Fact]:
+    shape = f" {TIMES} ".join(map(str, layer.shape))
+    yield Fact("weight", layer.weight, "weights", more=f"{layer.encoding}, {shape}", is_name=True)
+    if layer.uses != (layer.name,):
+        yield Fact("uses", layer.uses, "uses", is_name=True)
+    if layer.source:
+        yield Fact("source", layer.source, "source", is_name=True)
+
+
+def _tables(details: LayerDetails, key: str) -> Iterator[tuple[str, Sheet]]:
     for name, caption, weights in (
-        ("strong", "Strongest weights", details.strongest),
-        ("narrow", "Bottlenecks: weights at which bars of the network end", details.bottlenecks),
+        ("strong", "strongest weights", details.strongest),
+        ("narrow", "bottlenecks", details.bottlenecks),
     ):
         if weights:
-            yield Sheet(f"{key}-{name}", caption, _WEIGHTS, [_weight(each) for each in weights])
+            yield f"{key}-{name}", full_sheet(caption, _WEIGHTS, [_weight(each) for each in weights])
 
 
 def _weight(weight: StrongWeight) -> SheetRow:

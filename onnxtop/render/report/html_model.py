@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from onnxtop.render.html.graph import graph_figure
-from onnxtop.render.html.parts import Cell, Entry, Fact, FindingGroup, Heading, SheetRow
+from onnxtop.render.html.parts import Cell, Entry, Fact, FindingGroup, Heading, Sheet, SheetRow
 from onnxtop.render.report import facts
 from onnxtop.render.report.html_cards import LayerCard, card
-from onnxtop.render.report.html_table import COLOURED, LayerTable, layer_table
+from onnxtop.render.report.html_table import COLOURED, layer_table
 from onnxtop.render.text import counted, figure, humanised
 from onnxtop.results.headline import Headline, headline_of
 from onnxtop.results.outcome import FailedModel, Result, counts_of, path_of
-from onnxtop.results.report import Finding, Report
+from onnxtop.results.report import Coverage, Finding, Report
 from onnxtop.rules.catalogue import find_rule
 
-SKIPPED = (
+_SKIPPED = (
     Heading("operation", "op", choose=True),
     Heading("why", "skipped"),
     Heading("tensors", numeric=True),
@@ -42,12 +42,12 @@ class ModelView:
     checked: Sequence[str] = ()
     steps: Sequence[tuple[str, str]] = ()
     graph: Markup | None = None
-    table: LayerTable | None = None
+    table: Sheet | None = None
     notes: Sequence[str] = ()
     layers: Sequence[LayerCard] = ()
     left_out: str = ""
     covered: Sequence[Fact] = ()
-    skipped: Sequence[SheetRow] = ()
+    skipped: Sheet | None = None
 
 
 def view(result: Result, prefix: str, cards: int, drawn: bool, fail_on: str | None) -> ModelView:
@@ -84,7 +84,7 @@ def view(result: Result, prefix: str, cards: int, drawn: bool, fail_on: str | No
         ],
         left_out=_left_out(result, len(shown)),
         covered=list(_covered(result)),
-        skipped=[_skipped(group) for group in facts.skipped_groups(result.coverage.skipped)],
+        skipped=_skipped(result.coverage),
     )
 
 
@@ -192,11 +192,11 @@ def _covered(report: Report) -> Iterator[Fact]:
     yield Fact("tool", [f"{report.tool.name} {report.tool.version}", ", ".join(measures)], "tool")
 
 
-def _skipped(group: facts.SkippedGroup) -> SheetRow:
-    cells = (
-        Cell(group.op_type),
-        Cell(group.reason),
-        Cell(f"{group.tensors:,}"),
-        Cell(f"{group.parameters:,}"),
-    )
-    return SheetRow(cells)
+def _skipped(coverage: Coverage) -> Sheet | None:
+    rows = [
+        SheetRow(
+            (Cell(each.op_type), Cell(each.reason), Cell(f"{each.tensors:,}"), Cell(f"{each.parameters:,}"))
+        )
+        for each in facts.skipped_groups(coverage.skipped)
+    ]
+    return Sheet("weights that were not analysed", _SKIPPED, rows) if rows else None

@@ -1,13 +1,12 @@
 """The table of layers on the page; a column that nothing is in is left out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from onnxtop.render.cells import Scale, scale_of
 from onnxtop.render.html import charts
-from onnxtop.render.html.parts import Cell, Heading, SheetRow
+from onnxtop.render.html.parts import Cell, Heading, Sheet, SheetRow, full_sheet
 from onnxtop.render.report import facts
 from onnxtop.render.text import TIMES, counted, figure, humanised
 from onnxtop.results.details import LayerDetails
@@ -44,26 +43,16 @@ Cells = Mapping[str, Cell]
 """Cells of a row by their column; there may be fewer than columns."""
 
 
-@dataclass(frozen=True)
-class LayerTable:
-    """The table, with the row of the network at its foot."""
-
-    caption: str
-    headings: Sequence[Heading]
-    rows: Sequence[SheetRow]
-    foot: Sequence[SheetRow]
-
-
 def layer_table(
     report: Report, keys: Sequence[str], links: Sequence[str], named: Mapping[str, Sequence[Finding]]
-) -> LayerTable:
+) -> Sheet:
     """Make the table; a row has a key of the page, the name in it a link if there is one.
 
     ``named`` are the findings of layers by their names, the worst first.
     """
     scale = scale_of(layer.neural_persistence.normalized for layer in report.layers)
     encodings = len({layer.encoding for layer in report.layers})
-    rows = [
+    rows = (
         {
             "name": Cell(layer.name, link=link, is_name=True),
             **_read(layer, named.get(layer.name, ())),
@@ -72,20 +61,17 @@ def layer_table(
             **({"encoding": Cell(layer.encoding)} if encodings > 1 else {}),
         }
         for layer, link in zip(report.layers, links, strict=True)
-    ]
-    used = {column for row in rows for column, cell in row.items() if cell.text or cell.picture}
-    columns = [column for column in _HEADINGS if column in used]
-    foot = [_network(report, scale)] if report.settings.topology else []
-    return LayerTable(
+    )
+    return full_sheet(
         _caption(report, scale),
-        [_HEADINGS[column] for column in columns],
-        [_row(cells, columns, key) for cells, key in zip(rows, keys, strict=True)],
-        [_row(cells, columns) for cells in foot],
+        tuple(_HEADINGS.values()),
+        [_row(cells, key) for cells, key in zip(rows, keys, strict=True)],
+        [_row(_network(report, scale))] if report.settings.topology else (),
     )
 
 
-def _row(cells: Cells, columns: Sequence[str], key: str = "") -> SheetRow:
-    return SheetRow([cells.get(column, _BLANK) for column in columns], key)
+def _row(cells: Cells, key: str = "") -> SheetRow:
+    return SheetRow([cells.get(column, _BLANK) for column in _HEADINGS], key)
 
 
 _BLANK = Cell("")

@@ -90,7 +90,7 @@ class LayerTable:
     def lines(self, rows: Sequence[LayerReport | Gap]) -> Iterator[Text]:
         """Draw the rows."""
         layers = [self._layer(row) if isinstance(row, LayerReport) else self._gap(row) for row in rows]
-        parts = [layers, [self._network()]] if self.measured else [layers]
+        parts = [layers, [self._network()]] if "persistence" in self.columns else [layers]
         layout = self._layout()
         self.columns = with_room(self.columns, [row for part in parts for row in part], layout, self.width)
         return table(self.columns, parts, layout, self.signs, self.width)
@@ -99,8 +99,12 @@ class LayerTable:
         """Say what those of the columns drawn mean whose titles do not tell."""
         return [(each.title, _TITLES[_TERMS[cell]]) for cell, each in self.columns.items() if cell in _TERMS]
 
+    def left_out(self) -> list[str]:
+        """Name the columns that were asked for and for which there is no room."""
+        return [name for name in self.extra if f"own {name}" not in self.columns]
+
     def _columns(self, asked: Sequence[str]) -> Columns:
-        """Return the usual columns, or those that were asked for, which stay however narrow the page is."""
+        """Return the usual columns, or those that were asked for."""
         usual = {**(_COLUMNS if self.measured else _READ_COLUMNS)}
         if self.measured:
             usual["bar"] = Column(self.scale.title(self.bar), "left", 60, least=self.bar)
@@ -113,10 +117,11 @@ class LayerTable:
         return {**shown, **_NOTE}
 
     def _layout(self) -> Layout:
+        own = tuple(f"own {name}" for name in reversed(self.extra))
         if not self.measured:
-            return Layout(shrink=_READ_SHRINK, names="name")
+            return Layout(("weights", "uses", *own), {"name": 16}, _READ_SHRINK, "name")
         mixed = ("op_type",) if "encoding" in self.columns else ()
-        return Layout((*_LESSER, *mixed), _ENOUGH, _SHRINK, "name")
+        return Layout((*_LESSER, *mixed, *own), _ENOUGH, _SHRINK, "name")
 
     def _layer(self, layer: LayerReport) -> Row:
         signs, persistence, reason = self.signs, layer.neural_persistence, remark(layer)

@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 from onnxtop.render import render
-from onnxtop.render.html.parts import Picture, Sheet
-from onnxtop.render.look import Card, Look, full
+from onnxtop.render.look import Card, Look
 from onnxtop.render.report import csv
 from onnxtop.render.report.html_cards import card
 from onnxtop.render.report.html_model import view
@@ -26,14 +25,12 @@ def _report_line(report: Report, fail_on: str | None = None) -> str:
 
 def _report_card(report: Report, fail_on: str | None = None) -> Card:
     seen = view(report, f"onnxtop-{report.model.sha256[:8]}-", 0, drawn=False, fail_on=fail_on)
-    table = seen.table
     return Card(
         seen.title,
         seen.headline,
         tiles=seen.tiles,
         findings=seen.findings,
-        table=full(Sheet(table.caption, table.headings, table.rows)) if table else None,
-        foot=table.foot if table else (),
+        table=seen.table,
         notes=[*seen.notes, *seen.checked],
     )
 
@@ -47,8 +44,7 @@ def _layer_line(layer: LayerReport) -> str:
 
 def _layer_card(layer: LayerReport) -> Card:
     seen = card(layer, "", ())
-    pictures = [Picture(caption, drawn) for caption, drawn in seen.pictures]
-    return Card(f"{seen.name} {seen.about}", facts=seen.facts, pictures=pictures)
+    return Card(f"{seen.name}: {seen.about}", facts=seen.facts, pictures=seen.pictures)
 
 
 LOOKS = {

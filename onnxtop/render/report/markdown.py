@@ -4,10 +4,16 @@ from collections.abc import Iterator, Sequence
 
 from onnxtop.render import RenderOptions
 from onnxtop.render.markdown import code, listed, prose, row, table
-from onnxtop.render.report import facts
+from onnxtop.render.report import columns as named, facts
 from onnxtop.render.text import TIMES, counted, figure
+from onnxtop.results.headline import headline_of
 from onnxtop.results.outcome import FailedModel, Result
 from onnxtop.results.report import Finding, LayerReport, Report
+
+_SIZE = f"in {TIMES} out"
+
+_WORDS = ("layer", "op", "note")
+"""Columns of the table that hold words."""
 
 
 def render(results: Sequence[Result], options: RenderOptions) -> str:
@@ -21,7 +27,12 @@ def _section(result: Result, options: RenderOptions) -> Iterator[str]:
     if isinstance(result, FailedModel):
         yield from (f"## {code(result.path)}", "", f"**Not analysed:** {prose(result.message)}")
         return
-    yield from (f"## {code(result.model.path)}", "")
+    yield from (
+        f"## {code(result.model.path)}",
+        "",
+        f"**{prose(headline_of(result, options.fail_on).words)}**",
+        "",
+    )
     yield from _facts(result)
     yield from (("", *_network(result), "") if result.settings.topology else ("",))
     yield from _table(result, options)
@@ -30,6 +41,8 @@ def _section(result: Result, options: RenderOptions) -> Iterator[str]:
 
 
 def _facts(report: Report) -> Iterator[str]:
+    for side, port in facts.ports(report):
+        yield f"- {side.capitalize()}: {code(port)}"
     yield f"- Made by: {prose(', '.join(facts.made_by(report)))}"
     yield f"- Size: {', '.join(facts.size(report))}"
     yield f"- Weights: {prose('; apart: '.join(_weights(report)))}"
@@ -58,45 +71,56 @@ def _table(report: Report, options: RenderOptions) -> Iterator[str]:
         yield f"**{prose(facts.nothing(report))}**"
         return
     rows = facts.chosen_rows(report, options.all_rows)
-    bars = facts.limited_bars(report.layers) is not None
-    null = any(each.neural_persistence.z is not None for each in report.layers)
-    measured = ("NP", "total", *(("z", "excess") if null else ()))
-    figures = measured if report.settings.topology else ("encoding", "uses")
-    titles = (f"in {TIMES} out", "weights", *figures, *(["bars"] if bars else []))
-    columns = {"layer": ":--", "op": ":--", **dict.fromkeys(titles, "--:"), "note": ":--"}
-    lines = [_row(each, report.settings.topology, null, bars) for each in rows]
+    extra = named.asked_for(options.columns)
+    titles = ["layer", *named.chosen(options.columns, _usual(report)), "note"]
+    columns = {title: ":--" if title in (*_WORDS, *named.WORDS) else "--:" for title in titles}
+    cells = (_layer(each, extra) if isinstance(each, LayerReport) else _gap(each) for each in rows)
+    lines = [row(each.get(title, "") for title in columns) for each in cells]
     note = facts.rows_note(report, rows)
     summary = counted(len(report.layers), "layer")
     yield from table(columns, lines, summary, f"{prose(note)}." if note else "")
 
 
-def _row(each: LayerReport | facts.Gap, measured: bool, null: bool, bars: bool) -> str:
-    return _layer(each, measured, null, bars) if isinstance(each, LayerReport) else _gap(each, null, bars)
+def _usual(report: Report) -> list[str]:
+    """Return the titles of the columns that are there where no others are asked for."""
+    null = any(each.neural_persistence.z is not None for each in report.layers)
+    measured = ("NP", "total", *(("z", "excess") if null else ()))
+    figures = measured if report.settings.topology else ("encoding", "uses")
+    bars = ["bars"] if facts.limited_bars(report.layers) is not None else []
+    return ["op", _SIZE, "weights", *figures, *bars]
 
 
-def _layer(layer: LayerReport, measured: bool, null: bool, bars: bool) -> str:
+def _layer(layer: LayerReport, extra: Sequence[str]) -> dict[str, str]:
     persistence = layer.neural_persistence
-    figures = (figure(persistence.normalized), figure(persistence.total))
-    chance = (facts.z_told(persistence), facts.excess_told(persistence)) if null else ()
-    facts_of_reading = (code(layer.encoding), str(len(layer.uses)))
-    cells = (
-        code(layer.name),
-        code(layer.op_type),
-        f"{layer.n_in} {TIMES} {layer.n_out}",
-        f"{layer.parameters:,}",
-        *(figures if measured else facts_of_reading),
-        *chance,
-        *([facts.bars_told(facts.limited_bars([layer]))] if bars else []),
-        prose(facts.remark(layer)),
-    )
-    return row(cells)
+    values = named.values(layer) if extra else {}
+    return {
+        "layer": code(layer.name),
+        "op": code(layer.op_type),
+        _SIZE: f"{layer.n_in} {TIMES} {layer.n_out}",
+        "weights": f"{layer.parameters:,}",
+        "encoding": code(layer.encoding),
+        "uses": str(len(layer.uses)),
+        "NP": figure(persistence.normalized),
+        "total": figure(persistence.total),
+        "z": facts.z_told(persistence),
+        "excess": facts.excess_told(persistence),
+        "bars": facts.bars_told(facts.limited_bars([layer])),
+        "note": prose(facts.remark(layer)),
+        **{name: _value(name, named.told(values[name])) for name in extra},
+    }
 
 
-def _gap(gap: facts.Gap, null: bool, bars: bool) -> str:
-    known = f"{figure(gap.low)} to {figure(gap.high)}"
-    chance = " | |" if null else ""
-    limited = f" {facts.bars_told(gap.bars)} |" if bars else ""
-    return f"| *{gap.layers:,} layers left out* | | | {gap.parameters:,} | {known} | |{chance}{limited} |"
+def _value(name: str, told: str) -> str:
+    return code(told) if told and name in named.WORDS else told
+
+
+def _gap(gap: facts.Gap) -> dict[str, str]:
+    return {
+        "layer": f"*{gap.layers:,} layers left out*",
+        "weights": f"{gap.parameters:,}",
+        "NP": f"{figure(gap.low)} to {figure(gap.high)}",
+        "bars": facts.bars_told(gap.bars),
+    }
 
 
 def _skipped(report: Report, options: RenderOptions) -> Iterator[str]:

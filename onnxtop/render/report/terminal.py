@@ -100,6 +100,8 @@ class ReportPage(Page):
         notes = _notes(report, rows)
         layers = LayerTable(report, notes, self.columns, self.signs, self.width)
         self.lines(layers.lines(rows))
+        if left_out := layers.left_out():
+            self.paragraph(f"left out, since the page is too narrow: {', '.join(left_out)}", "yellow")
         if note := facts.rows_note(report, rows):
             self.paragraph(note, "dim")
         self.listed([(f"[{index}]", reason, "yellow") for reason, index in notes.items()])
