@@ -366,6 +366,20 @@ def test_layers_that_were_only_read_are_shown(report, layer):
     assert ">NP</a></th>" not in text
 
 
+def test_the_first_screen_claims_no_more_than_was_done(whole):
+    sentence = "It has not tried how well the model does its task."
+    judged = "as training leaves them or as chance would"
+    text = page_of(whole)
+    assert sentence in text
+    assert judged in text
+    quick = replace(whole, settings=replace(whole.settings, structure=False))
+    assert judged not in page_of(quick)
+    probe = dict.fromkeys(("loss", "reason", "accuracy", "rmse", "gradient_norm", "gradient_reason"))
+    probe |= {"loss_name": "cross-entropy", "samples": 3, "notes": []}
+    assert sentence not in page_of(replace(whole, loss_probe=probe))
+    assert "onnxtop read the weights" not in page_of(FailedModel("bad.onnx", 3, "cut off"))
+
+
 # Sizes
 
 

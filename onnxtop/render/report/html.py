@@ -36,13 +36,17 @@ _OVERVIEW = (
 def render(results: Sequence[Result], options: RenderOptions) -> str:
     """Render one page of all results; several stand in a table first, the worst first."""
     ordered = worst_first(results, options.fail_on)
+    reports = [each for each in results if isinstance(each, Report)]
     views = _views(ordered, options)
     one = views[0] if len(views) == 1 else None
     return page(
         one.title if one else counted(len(results), "model"),
         headline_of_run(results, options.fail_on),
         "report.html",
-        lead=_lead(results, options),
+        notices=_notices(results, options),
+        read=counted(sum(len(each.layers) for each in reports), "layer"),
+        judged=any(each.settings.topology and each.settings.structure for each in reports),
+        tried=any(each.loss_probe for each in reports),
         models=views,
         overview=None if one else _overview(ordered, views, options),
     )
@@ -61,20 +65,10 @@ def _views(results: Sequence[Result], options: RenderOptions) -> list[ModelView]
     return views
 
 
-def _lead(results: Sequence[Result], options: RenderOptions) -> list[str]:
-    """Say what was done, for a reader who has never seen such a page."""
-    reports = [each for each in results if isinstance(each, Report)]
-    layers = sum(len(each.layers) for each in reports)
-    lines = [facts.incomplete(results)]
-    if layers:
-        lines.append(
-            f"onnxtop read the weights of {counted(layers, 'layer')} and asked of each whether they are "
-            "arranged as training leaves them or as chance would, and whether anything in them is broken. "
-            "It has not tried how well the model does its task."
-        )
-    if len(results) > 1 or options.fail_on:
-        lines.append(summed_up(results, options.fail_on))
-    return [line for line in lines if line]
+def _notices(results: Sequence[Result], options: RenderOptions) -> list[str]:
+    """Say that a run was interrupted, and what the gate makes of its models."""
+    gate = summed_up(results, options.fail_on) if len(results) > 1 or options.fail_on else ""
+    return [line for line in (facts.incomplete(results), gate) if line]
 
 
 def _overview(results: Sequence[Result], views: Sequence[ModelView], options: RenderOptions) -> Sheet:

@@ -237,7 +237,19 @@
       if (row) location.hash = row.querySelector("a")?.hash || `#${row.id}`;
     };
     drawing.addEventListener("click", (event) => moved || go(nodeAt(event)));
-    drawing.addEventListener("keydown", (event) => event.key === "Enter" && go(nodeAt(event)));
+    nodes.forEach((node, number) => node.setAttribute("tabindex", number ? "-1" : "0")); // one stop for Tab
+    drawing.addEventListener("keydown", (event) => {
+      const at = nodes.indexOf(nodeAt(event));
+      const steps = { ArrowDown: at + 1, ArrowRight: at + 1, ArrowUp: at - 1, ArrowLeft: at - 1, Home: 0, End: nodes.length - 1 };
+      const next = at < 0 ? undefined : nodes[steps[event.key]];
+      if (event.key === "Enter") go(nodes[at]);
+      if (!next) return;
+      event.preventDefault();
+      nodes[at].setAttribute("tabindex", "-1");
+      next.setAttribute("tabindex", "0");
+      next.focus();
+    });
+    figure.append(make("figcaption", {}, "Drag to move it; Ctrl and the wheel change its size; arrow keys go from node to node, Enter to the layer."));
   }
 
   /* Words of the glossary: their text beside them while one points at them, or until Escape once clicked. */
