@@ -44,7 +44,7 @@ TERMS = (
         source="onnxtop --help",
         also=(
             "says what it means and what to make of it",
-            "says what a column means, how it is measured, and its limits",
+            "says what a column means, and its limits",
             "measures these layers and judges them",
             "fails a build on errors",
             "shows what is in the model",

@@ -357,7 +357,7 @@ def next_steps(results: Sequence[Result]) -> list[tuple[str, str]]:
         for each in worst
     )
     usual = (
-        ("onnxtop explain np", "says what a column means, how it is measured, and its limits"),
+        ("onnxtop explain np", "says what a column means, and its limits"),
         ("onnxtop check MODEL", "fails a build on errors"),
     )
     return [*explained, *usual][:2]
