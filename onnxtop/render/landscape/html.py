@@ -96,9 +96,7 @@ def _minimum(minimum: Minimum, short: dict[str, str]) -> SheetRow:
             Cell(small(minimum.death, "never" if minimum.length is None else ""), minimum.death),
             Cell(length(minimum), minimum.length),
             _tiny(minimum.gain),
-            Cell(
-                "" if minimum.partner is None else short.get(minimum.partner, minimum.partner), is_name=True
-            ),
+            Cell(short.get(partner, partner), is_name=bool(partner)),
             Cell(above(minimum), minimum.given_loss - minimum.loss),
             _tiny(minimum.moved or None),
             _share(minimum.accuracy),
