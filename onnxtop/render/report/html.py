@@ -66,8 +66,8 @@ def _views(results: Sequence[Result], options: RenderOptions) -> list[ModelView]
 
 
 def _notices(results: Sequence[Result], options: RenderOptions) -> list[str]:
-    """Say that a run was interrupted, and what the gate makes of its models."""
-    gate = summed_up(results, options.fail_on) if len(results) > 1 or options.fail_on else ""
+    """Say that a run was interrupted, and what the gate makes of its models, if it was asked."""
+    gate = summed_up(results, options.fail_on) if options.fail_on else ""
     return [line for line in (facts.incomplete(results), gate) if line]
 
 
