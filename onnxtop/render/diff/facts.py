@@ -31,10 +31,11 @@ def verdict(diff: Diff) -> Headline:
     plain, changed = _PLAIN[diff.whole.verdict], sum(bool(layer.changes) for layer in diff.layers)
     beside = [
         *([] if diff.same_architecture else ["another architecture"]),
-        *([f"{changed:,} of {counted(len(diff.layers), 'layer')} changed"] if changed else []),
+        *([f"{changed:,} of {counted(len(diff.layers), 'layer')}"] if changed else []),
         *(["outputs differ"] if diff.run is not None and diff.run.differs else []),
     ]
-    return replace(plain, words="; ".join([plain.words, *beside])) if diff.changed else plain
+    told = f"{plain.words}: {', '.join(beside)}" if diff.changed and beside else plain.words
+    return replace(plain, words=told)
 
 
 def answer(diff: Diff) -> str:
