@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxtop.render import RenderOptions
-from onnxtop.render.html.parts import Fact, FindingGroup, Picture, Sheet, SheetRow
+from onnxtop.render.html.parts import Fact, FindingGroup, Picture, Sheet
 from onnxtop.results.headline import Headline
 from onnxtop.results.plain import plain
 
@@ -22,7 +22,6 @@ class Card:
     findings: Sequence[FindingGroup] = ()
     pictures: Sequence[Picture] = ()
     table: Sheet | None = None
-    foot: Sequence[SheetRow] = ()
     notes: Sequence[str] = ()
 
 

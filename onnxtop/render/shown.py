@@ -6,7 +6,7 @@ Every kind of result has a `Look` in the room of its formats, found by the name 
 import hashlib
 import importlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Console, ConsoleOptions
@@ -53,7 +53,11 @@ def html(result: Any) -> str:
     """Return what a notebook shows of a result: a fragment of HTML with its style, without a script."""
     card = look_of(result).card(result)
     key = hashlib.sha256(repr((card.title, card.tiles)).encode()).hexdigest()[:8]
-    return fragment("notebook.html", card=card, key=f"onnxtop-{key}", most=_ROWS)
+    left = max(len(card.table.rows) - _ROWS, 0) if card.table else 0
+    if card.table and left:
+        card = replace(card, table=replace(card.table, rows=card.table.rows[:_ROWS]))
+    told = f"{left:,} more rows; to_frame() has them all" if left else ""
+    return fragment("notebook.html", card=card, key=f"onnxtop-{key}", left=told)
 
 
 @dataclass(frozen=True)

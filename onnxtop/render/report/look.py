@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from onnxtop.render import render
-from onnxtop.render.html.parts import Picture, Sheet
-from onnxtop.render.look import Card, Look, full
-from onnxtop.render.report import csv, html_layers
+from onnxtop.render.look import Card, Look
+from onnxtop.render.report import csv
+from onnxtop.render.report.html_cards import card
 from onnxtop.render.report.html_model import view
 from onnxtop.render.text import TIMES, counted, figure
 from onnxtop.results.check import Check
@@ -30,8 +30,7 @@ def _report_card(report: Report, fail_on: str | None = None) -> Card:
         seen.headline,
         tiles=seen.tiles,
         findings=seen.findings,
-        table=full(Sheet(seen.caption, seen.headings, seen.rows)),
-        foot=seen.foot,
+        table=seen.table,
         notes=[*seen.notes, *seen.checked],
     )
 
@@ -44,9 +43,8 @@ def _layer_line(layer: LayerReport) -> str:
 
 
 def _layer_card(layer: LayerReport) -> Card:
-    seen = html_layers.card(layer, "", ())
-    pictures = [Picture(caption, drawn) for caption, drawn in seen.pictures]
-    return Card(f"{seen.name} {seen.about}", facts=seen.facts, pictures=pictures)
+    seen = card(layer, "", ())
+    return Card(f"{seen.name}: {seen.about}", facts=seen.facts, pictures=seen.pictures)
 
 
 LOOKS = {
