@@ -225,7 +225,13 @@ DRAWN = {
     "loss-barcode.svg": landscape,
 }
 
-PLOTTED = {"trace.svg": ("trace", "sample_models/checkpoints/")}
+_MLP = "sample_models/mlp_torch_dynamo.onnx"
+
+PLOTTED = {
+    "trace.svg": ("trace", "sample_models/checkpoints/"),
+    "layers.svg": ("plot", _MLP),
+    "bars.svg": ("plot", _MLP, "--kind", "bars"),
+}
 """Pictures that a verb draws."""
 
 SEEN = {"report.png": DESKTOP, "report-phone.png": PHONE}
@@ -242,7 +248,7 @@ def look(program: str) -> None:
     """Write pictures of a report as a browser shows it."""
     with tempfile.TemporaryDirectory() as folder, started(program) as browser:
         page = Path(folder, "report.html")
-        _onnxtop("report", "sample_models/mlp_torch_dynamo.onnx", "-o", str(page))
+        _onnxtop("report", _MLP, "-o", str(page))
         for name, size in SEEN.items():
             with opened(browser, page.as_uri(), View(size)) as window:
                 window.picture(FOLDER / name)
