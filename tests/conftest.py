@@ -1,10 +1,20 @@
 """What all tests share: real models, frameworks and a browser are options, never skips."""
 
+import functools
 import importlib.util
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from onnxtop.results.report import Report
+
+for _library in ("OMP", "OPENBLAS", "MKL"):  # as the command line does, and before anything loads NumPy
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
 SAMPLES = Path(__file__).parent.parent / "sample_models"
 
@@ -84,3 +94,11 @@ def _is_chosen(item: pytest.Item, corpus: Path | None, framework: str | None, br
 def samples() -> Path:
     """Return the folder of sample models."""
     return SAMPLES
+
+
+@pytest.fixture(scope="session")
+def report_of() -> "Callable[[Path], Report]":
+    """Return what audits a sample model with the options that are there if none is given, each once."""
+    from onnxtop.auditing.story import audit  # loads NumPy
+
+    return functools.cache(audit)

@@ -6,6 +6,7 @@ here. Names of a model's own stand as `OWN`, which no word of ours is.
 
 import dataclasses
 import enum
+import functools
 import html
 import importlib
 import inspect
@@ -124,6 +125,7 @@ def choices(name: str) -> list[str]:
     return [word for words in found for word in words]
 
 
+@functools.cache
 def reports(number: int) -> Report:
     """Return a report, with what running the model on data gave as the verbs that do so write it."""
     probed, found = probes(number).to_dict(), landscapes(number).to_dict()
@@ -132,6 +134,7 @@ def reports(number: int) -> Report:
     return dataclasses.replace(Filler(number).instance(Report), **there)
 
 
+@functools.cache
 def probes(number: int) -> LossProbeResult:
     """Return a probe; its profiles have as many points as real ones, which is more than two."""
     made: LossProbeResult = Filler(number).instance(LossProbeResult)
@@ -140,6 +143,7 @@ def probes(number: int) -> LossProbeResult:
     return dataclasses.replace(made, profiles=profiles, surface=made.surface or Filler(0).instance(Surface))
 
 
+@functools.cache
 def landscapes(number: int) -> LossLandscape:
     """Return a landscape, which is never without minima; all of them have one name, by which paths go."""
     made: LossLandscape = Filler(number).instance(LossLandscape)
@@ -153,6 +157,7 @@ def landscapes(number: int) -> LossLandscape:
     )
 
 
+@functools.cache
 def traces(number: int) -> Trace:
     """Return a training run: checkpoints of one architecture, and a failure."""
     made: Trace = Filler(number).instance(Trace)
@@ -172,6 +177,7 @@ def traces(number: int) -> Trace:
     )
 
 
+@functools.cache
 def graphs(number: int) -> LayerGraph:
     """Return a layer graph with nodes of every kind, some of them cut off, and a cycle."""
     made = [

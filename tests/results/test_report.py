@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,11 +92,11 @@ def test_there_and_back(report: Report) -> None:
     assert json.dumps(again.to_dict(), allow_nan=False) == text
 
 
-def test_every_sample_there_and_back(samples: Path) -> None:
-    paths = sorted(samples.rglob("*.onnx"))
+def test_every_sample_there_and_back(samples: Path, report_of: Callable[[Path], Report]) -> None:
+    paths = sorted(samples.glob("*.onnx"))
     assert len(paths) > 10
     for path in paths:
-        plain = audit(path).to_dict()
+        plain = report_of(path).to_dict()
         assert Report.from_dict(json.loads(json.dumps(plain, allow_nan=False))).to_dict() == plain
 
 
