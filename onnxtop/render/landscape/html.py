@@ -89,6 +89,7 @@ def _figures(landscape: LossLandscape) -> Iterator[Fact]:
 
 
 def _minimum(minimum: Minimum, short: dict[str, str]) -> SheetRow:
+    partner = minimum.partner or ""
     return SheetRow(
         [
             Cell(short[minimum.name], is_name=True),
