@@ -55,7 +55,7 @@ _SUFFIXES = {
     "jsonl": (".jsonl",),
     "csv": (".csv",),
     "markdown": (".md",),
-    "html": (".html", ".htm"),
+    "html": (".html",),
     "junit": (".xml",),
     "sarif": (".sarif",),
     "svg": (".svg",),
