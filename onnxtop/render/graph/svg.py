@@ -264,7 +264,7 @@ def _words(lines: Iterable[str], middle: float, top: float, ink: str = "currentC
         last = number == len(lines) - 1
         faint: dict[str, str | float] = {"font_size": 10} if last else {}
         if last and ink == "currentColor":  # on a shade there is no contrast to give away
-            faint["opacity"] = "0.75"
+            faint = {"opacity": "0.75", **faint}
         yield element(
             "text", line, x=middle, y=top + LINE * (number + 1) + 1, text_anchor="middle", fill=ink, **faint
         )
