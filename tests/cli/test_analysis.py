@@ -1,5 +1,9 @@
+from unittest.mock import Mock
+
 import pytest
 
+from onnxtop.cli.progress import ProgressLine
+from onnxtop.cli.verb import Run
 from onnxtop.results.outcome import FailedModel, code_of, exit_code
 
 
@@ -85,3 +89,18 @@ def test_notes_are_for_those_who_ask(run, models):
         run("clean.onnx", "-v").stderr == "onnxtop: clean.onnx: 5 layers shown, 4,117,544 weights analysed\n"
     )
     assert run("clean.onnx", "-v", "-q").stderr == ""
+
+
+def test_of_several_models_a_table_grows_meanwhile(run, models, monkeypatch):
+    page = Mock(enabled=True)
+    monkeypatch.setattr(Run, "growing", lambda _: page)
+    monkeypatch.setattr(ProgressLine, "late", True)
+    models("clean.onnx", "typical.onnx")
+    run("clean.onnx", "typical.onnx")
+    first, second = (call.args[0] for call in page.show.call_args_list)
+    assert "typical.onnx" not in first
+    assert second.index("typical.onnx") < second.index("clean.onnx")
+    assert page.stop.called
+    page.show.reset_mock()
+    run("clean.onnx")
+    assert not page.show.called

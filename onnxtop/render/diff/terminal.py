@@ -54,9 +54,9 @@ class _DiffPage(Page):
 
     def draw_diff(self, diff: Diff) -> str:
         """Return the finished page."""
-        self._paths(diff)
         style = "bold red" if diff.changed else "bold green"
         self.line(f"{diff.whole.verdict}: {self.signs.shown(headline(diff))}", style)
+        self._paths(diff)
         for ground in grounds(diff):
             self.paragraph(ground)
         self._run(diff)
@@ -69,9 +69,9 @@ class _DiffPage(Page):
         return self.finished()
 
     def _paths(self, diff: Diff) -> None:
-        room = self.width - 5
+        room = self.width - 7
         for word, model in (("old", diff.old), ("new", diff.new)):
-            self.line(f"{word}  {self.signs.short(model.path, room)}", "bold")
+            self.line(f"  {word}  {self.signs.short(model.path, room)}", "bold")
 
     def _whole(self, diff: Diff) -> None:
         for title, found, style in (
