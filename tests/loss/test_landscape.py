@@ -82,7 +82,7 @@ def test_summary_of_a_sample_model() -> None:
     steps: list[tuple[str, int, int]] = []
     options = ProbeOptions(points=5, surface=3)
     result = probe(
-        SAMPLES / "mlp_jax.onnx", SAMPLES / "digits.npz", options, lambda *step: steps.append(step)
+        SAMPLES / "mlp_jax.onnx", SAMPLES / "digits.npz", options, progress=lambda *step: steps.append(step)
     )
     assert (result.samples, result.parameters, result.loss_name) == (1297, 12060, "cross-entropy")
     assert result.accuracy is not None
@@ -128,7 +128,7 @@ def test_interrupt_keeps_what_is_there() -> None:
         if what == "descent":
             raise KeyboardInterrupt
 
-    result = probe(SAMPLES / "mlp_jax.onnx", SAMPLES / "digits.npz", None, progress)
+    result = probe(SAMPLES / "mlp_jax.onnx", SAMPLES / "digits.npz", progress=progress)
     assert result.stopped == "interrupt"
     assert result.gradient_norm is not None
     assert result.descent is None

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from onnxtop.cli import app
 from onnxtop.loss.options import ProbeOptions
 from onnxtop.loss.summary import probe
 from onnxtop.reader import model as reader
+from onnxtop.reader.model_file import ModelFile
 from tests.loss.conftest import SAMPLES
 
 DIGITS = SAMPLES / "digits.npz"
@@ -24,9 +26,9 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     plain = reader.TensorFiles
 
     class Counted(plain):
-        def __init__(self, path: Path, *rest: object) -> None:
-            counts[Path(path).name] += 1
-            super().__init__(path, *rest)  # type: ignore[arg-type]
+        def __init__(self, file: ModelFile, *rest: Any) -> None:
+            counts[file.short] += 1
+            super().__init__(file, *rest)
 
     monkeypatch.setattr(reader, "TensorFiles", Counted)
     return counts

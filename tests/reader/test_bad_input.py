@@ -17,7 +17,7 @@ from onnx import ModelProto, TensorProto
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import audit
-from onnxtop.errors import FormatError, ModelError, OnnxtopError
+from onnxtop.errors import FolderError, FormatError, MissingError, ModelError, OnnxtopError, UnreadableError
 from onnxtop.results.report import Report
 from tests.models import check_consistent, graph, layers_of, mlp, model, node, save, weights
 
@@ -112,12 +112,12 @@ def test_a_file_cut_off_behind_a_large_tensor(tmp_path: Path) -> None:
 
 
 def test_a_folder_a_missing_path_and_a_name_that_is_none(tmp_path: Path) -> None:
-    _message(tmp_path, ModelError)
-    _message(tmp_path / "nowhere.onnx", ModelError)
+    _message(tmp_path, FolderError)
+    _message(tmp_path / "nowhere.onnx", MissingError)
     _message(tmp_path / "a\0b.onnx", ModelError)
-    _message(tmp_path / ("x" * 300), ModelError)
+    _message(tmp_path / ("x" * 300), UnreadableError)
     (tmp_path / "loop.onnx").symlink_to(tmp_path / "loop.onnx")
-    _message(tmp_path / "loop.onnx", ModelError)
+    _message(tmp_path / "loop.onnx", UnreadableError)
 
 
 def test_devices_are_no_models() -> None:

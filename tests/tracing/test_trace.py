@@ -176,7 +176,7 @@ def test_order_by_time(tmp_path):
         ("epoch_([0-9]+)", "wanted a name in which"),
         ("([a-z]+)_", "wanted a number"),
         ("(inf)?_", "wanted a number where .* found None"),
-        ("(", "not a regular expression"),
+        ("(", "wanted a regular expression"),
     ],
 )
 def test_a_label_that_finds_no_step(tmp_path, label, message):
@@ -308,7 +308,7 @@ def test_the_cache_knows_what_files_hold(tmp_path, monkeypatch):
     real = auditing_layers.measure_layers
     monkeypatch.setattr(
         "onnxtop.auditing.story.measure_layers",
-        lambda model, *rest: audits.append(model.path) or real(model, *rest),
+        lambda model, *rest: audits.append(model.file.name) or real(model, *rest),
     )
     moved = shutil.move(paths[0], tmp_path / "run" / "step_00.onnx")
     again = onnxtop.trace([moved, *paths[1:]], cache=cache)
@@ -338,9 +338,9 @@ def test_a_file_where_the_cache_should_be(tmp_path):
 def test_data_frame(tmp_path, monkeypatch):
     trace = onnxtop.trace([*written(tmp_path, course(2)), tmp_path / "none.onnx"], order="given")
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(MissingLibraryError, match="pip install pandas"):
+    with pytest.raises(MissingLibraryError, match=r"pip install 'onnxtop\[pandas\]'"):
         trace.to_frame()
-    monkeypatch.setitem(sys.modules, "pandas", types.SimpleNamespace(DataFrame=lambda rows: rows))
+    monkeypatch.setitem(sys.modules, "pandas", types.SimpleNamespace(DataFrame=lambda rows, columns: rows))
     rows = trace.to_frame()
     assert [row["error"] is None for row in rows] == [True, True, False]
     report = onnxtop.audit(trace.measured[0].path)
