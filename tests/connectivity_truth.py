@@ -101,6 +101,7 @@ def runnable(path: Path, found: Connectivity, *, statistics: bool = False) -> Ru
     proto = onnx.load(path)
     _plain(proto.graph, statistics=statistics)
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

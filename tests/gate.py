@@ -193,6 +193,7 @@ def optimised(level: str) -> harmless.Change:
 
     def changed(model: ModelProto) -> ModelProto:
         options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
         options.log_severity_level = 4
         options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, f"ORT_ENABLE_{level}")
         with tempfile.TemporaryDirectory() as folder:

@@ -138,6 +138,7 @@ def only_skipped(path: Path | str) -> Skipped:
 def run(proto: ModelProto, **feeds: Array) -> Array:
     """Return the first output that onnxruntime computes, with nothing optimised."""
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(proto.SerializeToString(), options, ["CPUExecutionProvider"])
@@ -150,6 +151,7 @@ def response(proto: ModelProto, shape: tuple[int, ...], dtype: Any = np.float32)
     ``shape`` is that of the input ``x``; input and output are flattened. The bias falls out.
     """
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1

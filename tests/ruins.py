@@ -146,6 +146,7 @@ def small(name: str) -> ModelProto:
 def outputs(model: ModelProto, draws: int = 3) -> list[Array] | None:
     """Return what onnxruntime makes of seeded inputs, None if it refuses the model."""
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     found = []

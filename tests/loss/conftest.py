@@ -27,6 +27,7 @@ def training() -> Data:
 def run_original(path: Path, x: np.ndarray, output: str | None = None) -> np.ndarray:
     """Return what onnxruntime computes of an untouched model, in runs of 16 samples."""
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])

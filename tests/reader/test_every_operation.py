@@ -37,6 +37,7 @@ LATEST = {"Scatter": 10, "Upsample": 9}
 
 def _truths(proto: ModelProto) -> list[NDArray[np.generic]]:
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:

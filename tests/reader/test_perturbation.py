@@ -247,6 +247,7 @@ class Runtime:
             proto.graph.initializer.remove(item)
             proto.graph.input.append(helper.make_tensor_value_info(item.name, item.data_type, item.dims))
         options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
         options.log_severity_level = 4
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(
