@@ -228,11 +228,13 @@ def nameless(report: Report) -> Report:
     assert figures.largest is not None
     largest = dataclasses.replace(figures.largest, layer=OWN)
     figures = dataclasses.replace(figures, largest=largest)
+    graph = None if report.graph is None else dataclasses.replace(report.graph, model=OWN)
     return dataclasses.replace(
         report,
         model=dataclasses.replace(report.model, path=OWN, producer=OWN, opset={OWN: 1}, function=None),
         coverage=dataclasses.replace(report.coverage, other_kinds={OWN: 1}),
         network=dataclasses.replace(report.network, neural_persistence=figures),
+        graph=graph,
         layers=tuple(
             dataclasses.replace(layer, name=f"{OWN}{number}", op_type=OWN)
             for number, layer in enumerate(report.layers)

@@ -7,6 +7,7 @@ beside itself is written down. Playwright is imported where it is used: these te
 import contextlib
 import functools
 import http.server
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -75,7 +76,7 @@ def started(program: str) -> Iterator["Browser"]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+        browser = playwright.chromium.launch(executable_path=shutil.which(program) or program, args=list(FLAGS))
         yield browser
         browser.close()
 
