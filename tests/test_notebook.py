@@ -2,8 +2,11 @@
 
 import ast
 import json
+import re
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import onnxtop
 
@@ -39,3 +42,12 @@ def test_what_the_notebook_shows_holds_no_script_and_no_path_of_a_machine() -> N
     assert "<script" not in text
     assert str(Path.home()) not in text
     assert str(NOTEBOOK.parent.parent) not in text
+
+
+def test_the_notebook_has_the_style_of_today() -> None:
+    """The rest of its outputs is compared where it is run."""
+    style = re.compile(r"<style>.*?</style>", re.S)
+    (today,) = style.findall(onnxtop.layer_persistence(np.eye(2))._repr_html_())
+    outputs = [output.get("data", {}) for cell in cells() for output in cell["outputs"]]
+    shown = {each for data in outputs for each in style.findall("".join(data.get("text/html", "")))}
+    assert shown == {today}, "run: python -m tests.notebook --write"

@@ -4,11 +4,11 @@ Run as a script, this writes the ``$ onnxtop ...`` blocks of the README and of d
 """
 
 import ast
+import contextlib
 import doctest
 import functools
 import importlib
 import importlib.metadata
-import os
 import re
 import subprocess
 import sys
@@ -17,10 +17,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import onnxtop
 from onnxtop._version import HOME
-from onnxtop.cli import EXIT_CODES, VERBS
+from onnxtop.cli import EXIT_CODES, VERBS, app
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -44,23 +45,21 @@ def text_of(path: Path) -> str:
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Python in the project's folder as in a terminal of 80 columns whose output is piped."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
-    environment = {**kept, "COLUMNS": "80", "PYTHONUTF8": "1"}
+    """Run Python in the project's folder."""
     return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
+        [sys.executable, *arguments], cwd=ROOT, capture_output=True, encoding="utf-8", check=False
     )
 
 
 @functools.cache
 def printed(arguments: str) -> str:
-    done = run("-m", "onnxtop", *arguments.split())
-    assert done.returncode == 0, done.stderr
+    """Return what a command prints in the project's folder, 80 columns wide and without colours."""
+    plain = {"COLUMNS": "80", "NO_COLOR": None, "FORCE_COLOR": None}
+    with contextlib.chdir(ROOT):
+        done = CliRunner().invoke(
+            app, arguments.split(), env=plain, prog_name="onnxtop", terminal_width=78
+        )  # click leaves two columns free, but not for tests
+    assert done.exit_code == 0, done.stderr
     return done.stdout
 
 

@@ -76,7 +76,9 @@ def started(program: str) -> Iterator["Browser"]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which(program) or program, args=list(FLAGS))
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which(program) or program, args=list(FLAGS)
+        )
         yield browser
         browser.close()
 
