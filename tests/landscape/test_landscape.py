@@ -262,7 +262,7 @@ class TestBadInput:
             loss_barcode(FIVE, digits, budget=budget)
 
     def test_unknown_option(self, digits):
-        with pytest.raises(UsageError, match="there is no option 'colour'"):
+        with pytest.raises(UsageError, match="no option 'colour'"):
             loss_barcode(FIVE, digits, colour="red")
         for wrong in ({"minima": -1}, {"jobs": 0}, {"start": "over"}, {"pairs": "some"}):
             with pytest.raises(UsageError, match="wanted"):
