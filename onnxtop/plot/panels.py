@@ -11,9 +11,10 @@ from onnxtop.errors import UsageError
 from onnxtop.options import did_you_mean
 from onnxtop.plot.figures import figure_of, look, new, short
 from onnxtop.render.svg import COLOURS, FAINT, GRID
-from onnxtop.render.text import counted, visible
+from onnxtop.render.text import visible
 from onnxtop.results.details import LayerDetails
 from onnxtop.results.report import LayerReport, Report
+from onnxtop.results.words import counted
 from onnxtop.topology.persistence import Diagram
 
 if TYPE_CHECKING:

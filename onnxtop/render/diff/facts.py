@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from onnxtop.render.text import counted
 from onnxtop.results.diff import Diff, Figure, LayerDiff, Verdict
 from onnxtop.results.headline import Headline, Tone
 from onnxtop.results.run import PairOutput, PairRun, Parting
+from onnxtop.results.words import counted
 
 _ROWS = 40
 """A table with more rows shows those that changed most."""

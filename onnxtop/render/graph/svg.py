@@ -14,8 +14,9 @@ from onnxtop.render.graph.layout import layout
 from onnxtop.render.graph.ways import Point, Way
 from onnxtop.render.graph.words import counts, groups, what
 from onnxtop.render.svg import BACK, FAINT, INK, clipped, document, element, holder, label
-from onnxtop.render.text import counted, visible
+from onnxtop.render.text import visible
 from onnxtop.results.graph import GraphNode, LayerGraph
+from onnxtop.results.words import counted
 
 _EDGE = 12.0
 """Around a drawing."""

@@ -11,7 +11,7 @@ from itertools import groupby
 from markupsafe import Markup
 
 from onnxtop.render.svg import Scale, element
-from onnxtop.render.text import defined, number, visible
+from onnxtop.render.text import defined, known, number, visible
 
 __all__ = ["bar", "bars", "curve", "diagram", "histogram", "lines", "spark"]
 
@@ -39,17 +39,13 @@ def spark(values: Values, low: Values = (), high: Values = ()) -> Markup:
 
     It is small on the page and in bytes: whole numbers, on a ground of 80 by 40.
     """
-    known = _known([*values, *low, *high])
-    if not _known(values):
+    if not known(values):
         return Markup()
-    x, y = Scale(0, max(len(values) - 1, 1), 1, 79), Scale(min(known), max(known), 37, 3)
+    ends = known([*values, *low, *high])
+    x, y = Scale(0, max(len(values) - 1, 1), 1, 79), Scale(min(ends), max(ends), 37, 3)
 
     def way(side: Values) -> list[str]:
-        return [
-            f"{x(place):.0f} {y(value):.0f}"
-            for place, value in enumerate(side)
-            if value is not None and defined(value)
-        ]
+        return [f"{x(place):.0f} {y(value):.0f}" for place, value in enumerate(side) if defined(value)]
 
     around = [*way(high), *reversed(way(low))]
     band = f'<path class="band" d="M{"L".join(around)}z"/>' if around else ""
@@ -69,7 +65,7 @@ def curve(
     size: tuple[int, int] = (300, 160),
 ) -> Markup:
     """Draw values, ``at`` these places or at 0, 1, ..., in front of a band from ``low`` to ``high``."""
-    if not _known(values):
+    if not known(values):
         return Markup()
     places = at or range(len(values))
     x = Scale(places[0], places[-1], _LEFT, size[0] - 6)
@@ -84,7 +80,7 @@ def diagram(deaths: Sequence[float], *, title: str, births: float = 1.0) -> Mark
     Strong weights die near the diagonal, weak ones far below it.
     """
     size = (170, 160)
-    if not _known(deaths):
+    if not known(deaths):
         return Markup()
     x, y = Scale(0.0, births, _LEFT, size[0] - 10), Scale(0.0, births, size[1] - _BOTTOM, _TOP)
     points = sorted({(round(x(births)), round(y(value))) for value in deaths if defined(value)})
@@ -114,14 +110,14 @@ def histogram(
 
 def bars(entries: Mapping[str, float | None], *, title: str, width: int = 600) -> Markup:
     """Draw a bar a name, from 0, with its value behind it."""
-    values = _known(list(entries.values()))
+    values = known(entries.values())
     x = Scale(min(0.0, *values, 0.0), max(0.0, *values, 0.0), 0.36 * width, 0.88 * width)
     zero = x(0.0)
     parts = []
     for place, (name, value) in enumerate(entries.items()):
         middle = 20 * place + 14
         parts.append(_words(0.36 * width - 8, middle + 4, _clip(name, 32), "words", "end"))
-        if value is not None and defined(value):
+        if defined(value):
             end = x(value)
             path = f"M{zero:.0f} {middle - 6}H{end:.0f}V{middle + 6}H{zero:.0f}z"
             parts.append(element("path", d=path, **{"class": f"f{0 if value >= 0 else 1}"}))
@@ -158,11 +154,11 @@ def lines(
     """
     if logarithmic:
         series = {name: [_logarithm(value) for value in values] for name, values in series.items()}
-    known = [value for values in series.values() for value in values]
-    if not _known(known):
+    heights = [value for values in series.values() for value in values]
+    if not known(heights):
         return Markup()
     places = at or range(max(map(len, series.values())))
-    x, y = Scale(places[0], places[-1], _LEFT + 6, size[0] - 12), _upright(known, size)
+    x, y = Scale(places[0], places[-1], _LEFT + 6, size[0] - 12), _upright(heights, size)
     parts = [*_axes(x, y, size, across, up, names, logarithmic)]
     for place, word in (marks or {}).items():
         parts.append(element("path", d=f"M{x(place):.1f} {_TOP}V{size[1] - _BOTTOM}", **{"class": "mark"}))
@@ -186,23 +182,19 @@ def _dots(
 ) -> Iterator[str]:
     """Draw a dot a value that says what it stands for where it is pointed at."""
     for place, value, word in zip(places, values, words, strict=False):
-        if value is not None and defined(value):
+        if defined(value):
             told = f"{visible(word)}: {_number(10**value if logarithmic else value)}"
             dot = f'<path class="{look}" d="M{x(place):.1f} {y(value):.1f}h0">'
             yield f"{dot}{element('title', told)}</path>"
 
 
 def _logarithm(value: float | None) -> float | None:
-    return math.log10(value) if value is not None and defined(value) and value > 0 else None
-
-
-def _known(values: Values) -> list[float]:
-    return [value for value in values if value is not None and defined(value)]
+    return math.log10(value) if defined(value) and value > 0 else None
 
 
 def _upright(values: Values, size: tuple[int, int]) -> Scale:
-    known = _known(values)
-    return Scale(min(known), max(known), size[1] - _BOTTOM, _TOP)
+    ends = known(values)
+    return Scale(min(ends), max(ends), size[1] - _BOTTOM, _TOP)
 
 
 def _lines(
@@ -223,8 +215,7 @@ def _band(
 ) -> Iterator[str]:
     where = range(len(low)) if places is None else places
     upper, lower = (
-        [(x(a), y(b)) for a, b in zip(where, side, strict=False) if defined(b) and b is not None]
-        for side in (high, low)
+        [(x(a), y(b)) for a, b in zip(where, side, strict=False) if defined(b)] for side in (high, low)
     )
     if upper and lower:
         way = "L".join(f"{a:.1f} {b:.1f}".replace(".0", "") for a, b in (*upper, *reversed(lower)))

@@ -8,7 +8,7 @@ from onnxtop.render.look import Card, Look, full, plain_rows
 from onnxtop.render.probe import Probed
 from onnxtop.render.probe.facts import verdict
 from onnxtop.render.probe.html import values
-from onnxtop.render.text import counted
+from onnxtop.results.words import counted
 
 
 def _probed(result: LossProbeResult) -> Probed:

@@ -4,10 +4,10 @@ from typing import Any
 
 from onnxtop.render import render
 from onnxtop.render.look import Card, Look, full
-from onnxtop.render.text import counted
 from onnxtop.render.trace.facts import verdict
 from onnxtop.render.trace.html import values
 from onnxtop.results.trace import Trace
+from onnxtop.results.words import counted
 
 
 def _title(trace: Trace) -> str:
