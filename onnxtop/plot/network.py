@@ -8,7 +8,7 @@ from onnxtop.errors import UsageError
 from onnxtop.plot.figures import figure_of, look, new, short
 from onnxtop.render.graph.labels import DOTS, RADIUS, Box, box, short_names
 from onnxtop.render.graph.layout import Layout, layout
-from onnxtop.render.graph.svg import shade
+from onnxtop.render.graph.svg import shade, shades_of
 from onnxtop.render.graph.ways import Point, Way
 from onnxtop.render.svg import COLOURS, FAINT, GRID, INK
 from onnxtop.results.graph import GraphNode, LayerGraph
@@ -118,7 +118,7 @@ def graph(report: Report | LayerGraph, *, ax: "Axes | None" = None) -> "Figure":
 
 def _values(report: Report) -> dict[str, float]:
     figures = ((layer.name, layer.neural_persistence.normalized) for layer in report.layers)
-    return {f"layer:{name}": value for name, value in figures if value is not None}
+    return {name: value for name, value in figures if value is not None}
 
 
 def _add_key(figure: "Figure", axes: "Axes", low: float, high: float) -> None:
@@ -141,11 +141,11 @@ def _drawn(
     for edge in found.edges:
         if edge[0] != edge[1]:
             _edge(axes, placed.ways[edge], closes=edge in back)
-    low, high = min(values.values(), default=0.0), max(values.values(), default=0.0)
+    shades = shades_of(values)
     for key, each in boxes.items():
         colours = "#f6f8fa", INK
-        if key in values:
-            colours = shade((values[key] - low) / (high - low) if high > low else 0.5)
+        if key in shades:
+            colours = shade(shades[key])
         _node(axes, found.nodes[key], each, placed.centres[key], colours)
     axes.set(xlim=(-4, placed.width + 4), ylim=(placed.height + 4, -4), aspect="equal")
     axes.set_axis_off()

@@ -112,7 +112,7 @@ def suffixes(result: str) -> dict[str, str]:
     """Return the format of each file suffix, for an output file whose format is not said.
 
     >>> suffixes("diff")
-    {'.txt': 'terminal', '.json': 'json', '.md': 'markdown', '.html': 'html', '.htm': 'html'}
+    {'.txt': 'terminal', '.json': 'json', '.md': 'markdown', '.html': 'html'}
     """
     return {suffix: name for name in formats_of(result) for suffix in _SUFFIXES.get(name, ())}
 

@@ -40,11 +40,6 @@ class Look:
     columns: Sequence[str] | None = None
 
 
-def full(sheet: Sheet) -> Sheet | None:
-    """Return a table, None if it has no rows."""
-    return sheet if sheet.rows else None
-
-
 def plain_rows(items: Iterable[Any]) -> Iterator[dict[str, Any]]:
     """Yield dataclasses as rows: plain values by the keys that they have in the JSON."""
     return (_flat(plain(item)) for item in items)

@@ -5,7 +5,7 @@ from typing import Any
 from onnxtop.render import render
 from onnxtop.render.diff.facts import counting, verdict
 from onnxtop.render.diff.html import values
-from onnxtop.render.look import Card, Look, full, plain_rows
+from onnxtop.render.look import Card, Look, plain_rows
 from onnxtop.results.diff import Diff
 
 
@@ -17,7 +17,7 @@ def _card(diff: Diff) -> Card:
     told: Any = values(diff)
     changes = (f"{what}: {sentence}" for what, sentence in counting(diff))
     sentences = [told["sentence"], *changes]
-    return Card(_title(diff), verdict(diff), told["figures"], (), sentences, table=full(told["layers"]))
+    return Card(_title(diff), verdict(diff), told["figures"], (), sentences, table=told["layers"])
 
 
 LOOKS = {

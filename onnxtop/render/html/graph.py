@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from onnxtop.render.graph.svg import drawing, shade
+from onnxtop.render.graph.svg import drawing, shade, shades_of
 from onnxtop.render.svg import element, holder
-from onnxtop.render.text import defined, figure, known
+from onnxtop.render.text import figure, known
 from onnxtop.results.graph import LayerGraph
 
 _STEPS = 16
@@ -33,8 +33,6 @@ def graph_figure(
     """
     some = known(values.values())
     low, high = min(some, default=0.0), max(some, default=0.0)
-    span = (high - low) or 1.0
-    shades = {f"layer:{name}": (value - low) / span for name, value in values.items() if defined(value)}
     stops = [shade(step / (_STEPS - 1)) for step in range(_STEPS)]
     scale = Markup(
         '<p class="scale"><span class="what">{}</span> <span class="low">{}</span> {} '
@@ -48,7 +46,7 @@ def graph_figure(
         "\n".join(columns if some else ()),
         " ".join(f"{colour},{ink}" for colour, ink in stops),
         scale if some else "",
-        Markup(drawing(graph, shades)),  # noqa: S704 (every word of it is escaped)
+        Markup(drawing(graph, shades_of(values))),  # noqa: S704 (every word of it is escaped)
     )
 
 

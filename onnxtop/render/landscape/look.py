@@ -6,7 +6,7 @@ from onnxtop.render import render
 from onnxtop.render.html.parts import Picture
 from onnxtop.render.landscape.facts import verdict
 from onnxtop.render.landscape.html import values
-from onnxtop.render.look import Card, Look, full, plain_rows
+from onnxtop.render.look import Card, Look, plain_rows
 from onnxtop.results.landscape import LossLandscape
 
 
@@ -22,7 +22,7 @@ def _card(landscape: LossLandscape) -> Card:
         verdict(landscape),
         told["figures"],
         pictures=[barcode],
-        table=full(told["minima"]),
+        table=told["minima"],
     )
 
 

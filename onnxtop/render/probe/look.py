@@ -4,7 +4,7 @@ from typing import Any
 
 from onnxtop.loss.summary import LossProbeResult
 from onnxtop.render import render
-from onnxtop.render.look import Card, Look, full, plain_rows
+from onnxtop.render.look import Card, Look, plain_rows
 from onnxtop.render.probe import Probed
 from onnxtop.render.probe.facts import verdict
 from onnxtop.render.probe.html import values
@@ -26,7 +26,7 @@ def _card(result: LossProbeResult) -> Card:
         told["figures"],
         sentences=[*told["failed"], *told["sentences"]],
         pictures=told["profiles"],
-        table=full(told["layers"]),
+        table=told["layers"],
     )
 
 

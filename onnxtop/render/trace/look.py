@@ -3,7 +3,7 @@
 from typing import Any
 
 from onnxtop.render import render
-from onnxtop.render.look import Card, Look, full
+from onnxtop.render.look import Card, Look
 from onnxtop.render.trace.facts import verdict
 from onnxtop.render.trace.html import values
 from onnxtop.results.trace import Trace
@@ -22,7 +22,7 @@ def _card(trace: Trace) -> Card:
         told["figures"],
         sentences=[trace.verdict.sentence, *told["events"]],
         pictures=told["curves"],
-        table=full(told["checkpoints"]),
+        table=told["checkpoints"],
     )
 
 
