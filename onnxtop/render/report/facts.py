@@ -21,7 +21,7 @@ from onnxtop.results.report import (
     Report,
     SkippedWeight,
 )
-from onnxtop.results.words import SEVERITIES, counted
+from onnxtop.results.words import SEVERITIES, counted, share
 
 LONG_TABLE = 40
 """A table with more layers than this is summarised."""
@@ -97,15 +97,14 @@ def encodings(report: Report) -> str:
 def analysed(coverage: Coverage) -> str:
     """Say how much of the weights was analysed; never rounds up to 100 %."""
     told = f"analysed {coverage.parameters_analysed:,} of {counted(coverage.parameters_total, 'weight')}"
-    share = share_analysed(coverage)
-    return f"{told} ({share})" if share else told
+    part = share_analysed(coverage)
+    return f"{told} ({part})" if part else told
 
 
 def share_analysed(coverage: Coverage) -> str:
-    """Write the share of the weights that was analysed, empty if there are none; never rounds up to 100 %."""
-    if not coverage.parameters_total:
-        return ""
-    return f"{coverage.parameters_analysed * 1000 // coverage.parameters_total / 10:g} %"
+    """Write the share of the weights that was analysed, empty if there are none."""
+    total = coverage.parameters_total
+    return share(coverage.parameters_analysed, total) if total else ""
 
 
 def apart(coverage: Coverage) -> list[str]:
