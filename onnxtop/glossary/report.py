@@ -433,7 +433,8 @@ TERMS = (
         name="left out",
         title="rows of a long table that are not shown",
         what="Its ends, its extremes and what has a remark or a finding are; --all shows every row. "
-        "Figures of the network are always over all layers.",
+        "Figures of the network are always over all layers. Where names have no room, what all of them begin "
+        "and end with is left out of them, and said beneath.",
         source="onnxtop help report",
         also=(
             "shown",
@@ -445,7 +446,9 @@ TERMS = (
             "only layers matching",
             "network figures are over all layers",
             "left out, since the page is too narrow",
-            "the names shown begin with and end with",
+            "left out of the names",
+            "at their start",
+            "at their end",
         ),
     ),
 )
