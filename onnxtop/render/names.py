@@ -54,7 +54,8 @@ def common_ends(names: Sequence[str]) -> tuple[str, str]:
 def _shared_segments(names: Sequence[str]) -> str:
     """Return the whole segments that all names begin with and that none of them ends with."""
     shared = os.path.commonprefix([name[:-1] for name in names])  # noqa: RUF071 (names are no paths)
-    return shared[: max(map(shared.rfind, "/.:")) + 1]
+    segments = shared[: max(map(shared.rfind, "/.:")) + 1]
+    return segments if segments.strip("/.:") else ""  # a separator alone is not worth telling
 
 
 def shortened(names: Sequence[str], width: int, ellipsis: str = "…") -> list[str]:

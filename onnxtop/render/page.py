@@ -87,7 +87,7 @@ class Page:
         self._indented("", 0, Text(self.signs.shown(text), style, overflow="fold"))
 
     def lines(self, lines: Iterable[Text]) -> None:
-        """Draw lines, of a table or a picture, that are cut where the page ends; those that fold are indented."""
+        """Draw lines, of a table or a picture, cut where the page ends; those that fold are indented."""
         for line in lines:
             if line.overflow == "fold":
                 self._indented("", 0, line)
