@@ -6,6 +6,7 @@ from rich.cells import cell_len
 
 from onnxtop.render import RenderOptions
 from onnxtop.render.cells import ASCII, UNICODE, Scale, elide
+from onnxtop.render.page import Page
 from onnxtop.render.report.terminal import render
 from onnxtop.render.text import DASH, TIMES
 from onnxtop.results.function import Function, Port
@@ -271,3 +272,14 @@ def test_a_page_that_grows_is_the_table_as_high_as_the_terminal(report, layer):
     lines = render(results, RenderOptions(height=30)).splitlines()
     assert len(lines) < 29
     assert "  settings " not in "\n".join(lines)
+
+
+@pytest.mark.parametrize(("width", "most"), [(0, 121), (60, 24), (120, 40)])
+def test_labels_of_a_list_stay_apart_and_are_whole_where_nothing_is_cut(width, most):
+    names = [f"{'x' * 60}{i}{'y' * 59}" for i in range(9)]
+    page = Page(RenderOptions(width=width))
+    page.listed([(name, "odd", "") for name in names])
+    labels = [line.split()[0] for line in page.finished().splitlines()]
+    assert len(set(labels)) == len(names)
+    assert max(map(len, labels)) <= most
+    assert width or labels == [*names]
