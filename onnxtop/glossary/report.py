@@ -16,8 +16,8 @@ TERMS = (
         what="trained: at least half of the layers that can be judged have structure, which weights as an "
         "initialiser draws them do not have; small layers, in which chance finds it now and then, count "
         "where a quarter of them have it. looks untrained: rule OT208 says so. cannot tell: no layer can be "
-        "judged, or less than half of them show it. nothing wrong found: no rule that ran found an error or a "
-        "warning, in what could be read. The first line of a page; of several models it counts them, the "
+        "judged, or less than half of them show it. nothing wrong found: no rule that ran found an error or "
+        "a warning, in what could be read. The first line of a page; of several models it counts them, the "
         "worst first.",
         limits="Says nothing of how good a model is.",
         source="docs/rules.md; onnxtop explain exchangeability",
