@@ -102,7 +102,7 @@ class Page:
         shown = rows if self.all_rows else rows[:_LISTED]
         room = max(self.width // 3, _LABEL)
         labels = shortened([self.signs.shown(label) for label, _, _ in shown], room, self.signs.ellipsis)
-        self.labelled([(label, *rest) for label, (_, *rest) in zip(labels, shown, strict=True)])
+        self.labelled([(label, *row[1:]) for label, row in zip(labels, shown, strict=True)])
         if len(shown) < len(rows):
             self.paragraph(f"and {len(rows) - len(shown):,} more; --all lists every one", "dim")
 
