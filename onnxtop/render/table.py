@@ -116,11 +116,9 @@ def with_room(columns: Columns, rows: Sequence[Row], layout: Layout, width: int)
         for cell, column in columns.items()
         if width >= column.from_width and any(row.cells.get(cell) for row in rows)
     }
+    enough = {cell: min(cells, layout.enough.get(cell, cells)) for cell, cells in _widest(kept, rows).items()}
     for lesser in layout.lesser:
-        enough = (
-            min(widest, layout.enough.get(cell, widest)) for cell, widest in _widest(kept, rows).items()
-        )
-        if sum(enough) + 2 * (len(kept) - 1) > width:
+        if sum(enough[cell] for cell in kept) + 2 * (len(kept) - 1) > width:
             kept.pop(lesser, None)
     return kept
 
