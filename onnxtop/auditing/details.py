@@ -9,7 +9,8 @@ import numpy as np
 
 from onnxtop.network import Block, Blocks
 from onnxtop.reader.connectivity import Connectivity
-from onnxtop.results.details import Histogram, LayerDetails, StrongWeight
+from onnxtop.results.details import LayerDetails, StrongWeight
+from onnxtop.statistics.facts import Histogram
 from onnxtop.statistics.histogram import histogram
 from onnxtop.topology.graph import Floats, Indices
 from onnxtop.topology.persistence import Diagram

@@ -12,8 +12,8 @@ from onnxtop.cli import messages
 from onnxtop.cli.models import find_models
 from onnxtop.cli.verb import Run
 from onnxtop.errors import ModelError, OnnxtopError
-from onnxtop.render.text import counted
 from onnxtop.results.outcome import INTERRUPTED, FailedModel, Result, code_of, exit_code
+from onnxtop.results.words import counted
 
 if TYPE_CHECKING:
     from onnxtop.results.report import Report

@@ -8,7 +8,6 @@ import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import IO, Any, TextIO
@@ -261,8 +260,7 @@ def _write(output: Output, result: str, found: Any, options: RenderOptions, look
 def put(output: Output, text: str) -> None:
     """Write a text whole."""
     if output.path is not None:
-        data = text.encode("utf-8", "backslashreplace")
-        write_file(output.path, lambda stream: stream.write(data))
+        write_bytes(output.path, text.encode("utf-8", "backslashreplace"))
     else:
         _check_stdout()
         _write_stdout(text, _encoding_of(sys.stdout) if output.format in _DRAWN else "utf-8")
@@ -282,6 +280,11 @@ def write_file(path: str, write: Callable[[IO[bytes]], object]) -> None:
             write(stream)
         if place is not target:
             place.replace(target)
+
+
+def write_bytes(path: str, data: bytes) -> None:
+    """Replace a file by these bytes."""
+    write_file(path, lambda stream: stream.write(data))
 
 
 def check_folder(path: str, inputs: Iterable[str]) -> None:
@@ -307,11 +310,7 @@ def write_folder(path: str, files: Iterable[tuple[str, bytes]]) -> None:
     with writing(Output("files", path)):
         Path(path).mkdir(exist_ok=True)
         for name, data in files:
-            write_file(str(Path(path) / name), partial(_write_bytes, data))
-
-
-def _write_bytes(data: bytes, stream: IO[bytes]) -> None:
-    stream.write(data)
+            write_bytes(str(Path(path) / name), data)
 
 
 @contextlib.contextmanager

@@ -1,8 +1,7 @@
 """``onnxtop plot``: pictures of a model."""
 
 from collections.abc import Sequence
-from functools import partial
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,11 +10,11 @@ from onnxtop.cli import EXIT_CODES, messages
 from onnxtop.cli.analysis import readable
 from onnxtop.cli.models import one_model
 from onnxtop.cli.options import MEASURED, READ, config_option, options_of
-from onnxtop.cli.outputs import Output, write_file, writing
+from onnxtop.cli.outputs import Output, write_bytes, writing
 from onnxtop.cli.settings import use_measures
 from onnxtop.cli.verb import Run, Verb
 from onnxtop.errors import NothingToAnalyseError
-from onnxtop.plot.options import PlotOptions
+from onnxtop.plot.options import DETAILED, PlotOptions
 
 if TYPE_CHECKING:
     from onnxtop.results.report import Report
@@ -46,7 +45,7 @@ def command(run: Run, model: str, kind: str, most: int, **options: Any) -> int:
     path = one_model(model)
     run.check([path])
     with run.whole(), readable(path):
-        report = _audit(run, path, AuditOptions(details=True, **options))
+        report = _audit(run, path, AuditOptions(details=kind in DETAILED, **options))
         if not report.layers:
             return _told(path, report)
         figure = _drawn(report, kind, most)
@@ -86,9 +85,5 @@ def _write(run: Run, figure: Any) -> None:
     for output in run.outputs:
         data = written(figure, output.format)
         with writing(output):
-            write_file(output.path or "", partial(_put, data))
+            write_bytes(output.path or "", data)
     run.note(run.outputs)
-
-
-def _put(data: bytes, stream: IO[bytes]) -> None:
-    stream.write(data)

@@ -4,18 +4,21 @@ import functools
 import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from onnxtop.errors import MissingLibraryError, UsageError
 from onnxtop.render import PICTURES
 from onnxtop.render.svg import BACK, FAINT, INK, clipped
+from onnxtop.results.report import LayerReport, Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+T = TypeVar("T")
 
 _LOOK: dict[str, Any] = {
     "axes.axisbelow": True,
@@ -129,6 +132,34 @@ def save(figure: "Figure", path: str | os.PathLike[str]) -> None:
     if suffix not in PICTURES:
         raise UsageError(f"wanted a file that ends in .{', .'.join(PICTURES)}, found {os.fspath(path)!r}")
     Path(path).write_bytes(written(figure, suffix))
+
+
+def layers_of(report: Report) -> Sequence[LayerReport]:
+    """Return the layers of a report.
+
+    Raises
+    ------
+    UsageError
+        There are none.
+    """
+    if not report.layers:
+        raise UsageError("wanted a report with layers, found none: there is nothing to draw")
+    return report.layers
+
+
+def detailed(details: T | None) -> T:
+    """Return what there is only in reports with details.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    """
+    if details is None:
+        raise UsageError(
+            "wanted a report with details, found one without: audit with AuditOptions(details=True)"
+        )
+    return details
 
 
 def figure_of(axes: "Axes") -> "Figure":

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from onnxtop.errors import UsageError
-from onnxtop.plot.figures import figure_of, look, new, short
+from onnxtop.plot.figures import detailed, figure_of, layers_of, look, new, short
 from onnxtop.render.graph.labels import DOTS, RADIUS, Box, box, short_names
 from onnxtop.render.graph.layout import Layout, layout
-from onnxtop.render.graph.svg import shade
+from onnxtop.render.graph.svg import shade, shades_of
 from onnxtop.render.graph.ways import Point, Way
 from onnxtop.render.svg import COLOURS, FAINT, GRID, INK
 from onnxtop.results.graph import GraphNode, LayerGraph
@@ -42,14 +41,13 @@ def layers(report: Report, *, ax: "Axes | None" = None) -> "Figure":
     UsageError
         The report has no layers, or matplotlib is not installed.
     """
-    if not report.layers:
-        raise UsageError("wanted a report with layers, found none: there is nothing to draw")
+    found = layers_of(report)
     if ax is not None:
-        _rows(ax, report.layers)
+        _rows(ax, found)
         return figure_of(ax)
     with look():
-        figure = new(7.5, min(1.2 + _ROW * len(report.layers), _TALLEST))
-        _rows(figure.add_subplot(), report.layers)
+        figure = new(7.5, min(1.2 + _ROW * len(found), _TALLEST))
+        _rows(figure.add_subplot(), found)
         figure.suptitle(short(report.model.path), x=0.01, ha="left", fontsize=9)
     return figure
 
@@ -94,11 +92,7 @@ def graph(report: Report | LayerGraph, *, ax: "Axes | None" = None) -> "Figure":
     UsageError
         The report has no details, or matplotlib is not installed.
     """
-    found = report if isinstance(report, LayerGraph) else report.graph
-    if found is None:
-        raise UsageError(
-            "wanted a report with details, found one without: audit with AuditOptions(details=True)"
-        )
+    found = report if isinstance(report, LayerGraph) else detailed(report.graph)
     values = {} if isinstance(report, LayerGraph) else _values(report)
     names = short_names(found)
     boxes = {key: box([key], found.nodes, names, looped=False) for key in found.nodes}
@@ -118,7 +112,7 @@ def graph(report: Report | LayerGraph, *, ax: "Axes | None" = None) -> "Figure":
 
 def _values(report: Report) -> dict[str, float]:
     figures = ((layer.name, layer.neural_persistence.normalized) for layer in report.layers)
-    return {f"layer:{name}": value for name, value in figures if value is not None}
+    return {name: value for name, value in figures if value is not None}
 
 
 def _add_key(figure: "Figure", axes: "Axes", low: float, high: float) -> None:
@@ -141,11 +135,11 @@ def _drawn(
     for edge in found.edges:
         if edge[0] != edge[1]:
             _edge(axes, placed.ways[edge], closes=edge in back)
-    low, high = min(values.values(), default=0.0), max(values.values(), default=0.0)
+    shades = shades_of(values)
     for key, each in boxes.items():
         colours = "#f6f8fa", INK
-        if key in values:
-            colours = shade((values[key] - low) / (high - low) if high > low else 0.5)
+        if key in shades:
+            colours = shade(shades[key])
         _node(axes, found.nodes[key], each, placed.centres[key], colours)
     axes.set(xlim=(-4, placed.width + 4), ylim=(placed.height + 4, -4), aspect="equal")
     axes.set_axis_off()

@@ -5,6 +5,9 @@ from typing import Annotated, Literal
 
 from onnxtop.options import Checked, Option
 
+DETAILED = ("bars", "histogram", "graph")
+"""Kinds that draw the details of layers, or their graph."""
+
 
 @dataclass(frozen=True)
 class PlotOptions(Checked):

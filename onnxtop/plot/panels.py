@@ -9,11 +9,11 @@ import numpy as np
 
 from onnxtop.errors import UsageError
 from onnxtop.options import did_you_mean
-from onnxtop.plot.figures import figure_of, look, new, short
+from onnxtop.plot.figures import detailed, figure_of, layers_of, look, new, short
 from onnxtop.render.svg import COLOURS, FAINT, GRID
-from onnxtop.render.text import counted, visible
-from onnxtop.results.details import LayerDetails
+from onnxtop.render.text import visible
 from onnxtop.results.report import LayerReport, Report
+from onnxtop.results.words import counted
 from onnxtop.topology.persistence import Diagram
 
 if TYPE_CHECKING:
@@ -128,30 +128,14 @@ def _alone(draw: "Callable[[Axes], None]", ax: "Axes | None") -> "Figure":
 
 
 def _chosen(report: Report, name: str | None, most: int) -> Sequence[LayerReport]:
-    if not report.layers:
-        raise UsageError("wanted a report with layers, found none: there is nothing to draw")
+    layers = layers_of(report)
     if name is None:
-        return report.layers[:most]
-    layers = [layer for layer in report.layers if layer.name == name]
+        return layers[:most]
+    layers = [layer for layer in layers if layer.name == name]
     if not layers:
         hint = did_you_mean(name, [layer.name for layer in report.layers])
         raise UsageError(f"wanted the name of a layer, found {name!r}{hint}")
     return layers
-
-
-def details_of(layer: LayerReport) -> LayerDetails:
-    """Return the details of a layer.
-
-    Raises
-    ------
-    UsageError
-        There are none.
-    """
-    if layer.details is None:
-        raise UsageError(
-            "wanted a report with details, found one without: audit with AuditOptions(details=True)"
-        )
-    return layer.details
 
 
 # One layer
@@ -181,7 +165,7 @@ def _points(axes: "Axes", found: Diagram, title: str) -> None:
 
 
 def _bars(axes: "Axes", layer: LayerReport) -> None:
-    details = details_of(layer)
+    details = detailed(layer.details)
     z = layer.neural_persistence.z
     told = "" if z is None else f"   z {z:.1f}"
     axes.set_title(short(layer.name, _LINE - len(told)) + told, parse_math=False)
@@ -199,7 +183,7 @@ def _bars(axes: "Axes", layer: LayerReport) -> None:
 
 
 def _histogram(axes: "Axes", layer: LayerReport) -> None:
-    found = details_of(layer).histogram
+    found = detailed(layer.details).histogram
     axes.set_title(short(layer.name, _LINE), parse_math=False)
     axes.set(xlabel="weight", ylabel="count")
     if found is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from onnxtop.render.text import DASH, TIMES, defined, figure, visible
+from onnxtop.render.text import DASH, TIMES, defined, figure, known, visible
 
 BAR = 10
 """Cells of a full bar."""
@@ -55,7 +55,7 @@ class Signs:
 
         On a scale of its own the least value has a bar as well.
         """
-        if value is None or not defined(value):
+        if not defined(value):
             return ""
         low, high = (scale.low, scale.high) if scale else (0.0, 1.0)
         cell = len(self.steps)
@@ -67,9 +67,7 @@ class Signs:
         """Draw a sign a value, as high as it is between two others; a blank where it is not defined."""
         top, span = len(self.heights) - 1, (high - low) or 1.0
         return "".join(
-            self.heights[round(min(max((value - low) / span, 0.0), 1.0) * top)]
-            if value is not None and defined(value)
-            else " "
+            self.heights[round(min(max((value - low) / span, 0.0), 1.0) * top)] if defined(value) else " "
             for value in values
         )
 
@@ -103,8 +101,8 @@ def scale_of(values: Iterable[float | None]) -> Scale:
     >>> scale_of([0.912, 0.903, None, 0.917]), scale_of([0.1, 0.7]), scale_of([0.5])
     (Scale(low=0.9, high=0.92), Scale(low=0.0, high=0.8), Scale(low=0.0, high=1.0))
     """
-    known = [value for value in values if value is not None and defined(value)]
-    low, high = min(known, default=0.0), max(known, default=0.0)
+    some = known(values)
+    low, high = min(some, default=0.0), max(some, default=0.0)
     for step in _STEPS if high > low else ():
         least, most = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
         if most - least <= _LINES:

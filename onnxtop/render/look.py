@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from onnxtop.render import RenderOptions
+from onnxtop.render import RenderOptions, render
 from onnxtop.render.html.parts import Fact, FindingGroup, Picture, Sheet
 from onnxtop.results.headline import Headline
 from onnxtop.results.plain import plain
@@ -40,9 +40,20 @@ class Look:
     columns: Sequence[str] | None = None
 
 
-def full(sheet: Sheet) -> Sheet | None:
-    """Return a table, None if it has no rows."""
-    return sheet if sheet.rows else None
+def judged(
+    room: str,
+    title: Callable[[Any], str],
+    verdict: Callable[[Any], Headline],
+    card: Callable[[Any], Mapping[str, Any]],
+    rows: Callable[[Any], Iterable[Mapping[str, Any]]],
+) -> Look:
+    """Return the look of a result with a page of its own: its title, its verdict, and what is beneath."""
+    return Look(
+        lambda result: f"{title(result)}: {verdict(result).words}",
+        lambda result: Card(title(result), verdict(result), **card(result)),
+        lambda result, look: render(room, "terminal", result, look),
+        rows,
+    )
 
 
 def plain_rows(items: Iterable[Any]) -> Iterator[dict[str, Any]]:

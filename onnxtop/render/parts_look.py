@@ -7,7 +7,8 @@ from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.render.html import charts
 from onnxtop.render.html.parts import Fact, Picture
 from onnxtop.render.look import Card, Look
-from onnxtop.render.text import TIMES, counted, figure
+from onnxtop.render.text import TIMES, figure
+from onnxtop.results.words import counted
 from onnxtop.topology.deep_graph_persistence import DeepPersistence
 from onnxtop.topology.neural_persistence import MatrixPersistence, NeuralPersistence
 from onnxtop.topology.persistence import Diagram

@@ -3,9 +3,10 @@
 import html
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import TypeAlias
 
-from onnxtop.render.text import visible
+from onnxtop.render.text import defined, visible
 
 Points: TypeAlias = Iterable[tuple[float, float | None]]
 """Where along an axis, and what there; None where it is not defined."""
@@ -13,6 +14,12 @@ Points: TypeAlias = Iterable[tuple[float, float | None]]
 INK, FAINT, GRID, BACK = "#24292f", "#8b949e", "#eaeef2", "#ffffff"
 COLOURS = ("#0969da", "#cf222e", "#1a7f37", "#8250df", "#bf8700", "#1b7c83", "#bc4c00", "#6e40c9")
 """Ink, what is beside it, lines of axes, the ground, and what tells curves apart."""
+
+VIRIDIS = (
+    *("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c"),
+    *("#28ae80", "#5ec962", "#addc30", "#fde725"),
+)
+"""Viridis at nine places (S. van der Walt and N. Smith, CC0), which those see who tell no red from green."""
 
 
 def document(width: int, height: int, parts: Iterable[str], **attributes: str | float) -> str:
@@ -83,6 +90,18 @@ def spot(x: float, y: float, colour: str, words: str, r: float = 2.5) -> str:
     return holder("circle", [element("title", visible(words))], cx=float(x), cy=float(y), r=r, fill=colour)
 
 
+def ramp(share: float, stops: Sequence[str] = VIRIDIS) -> str:
+    """Return the colour of a share from 0 to 1.
+
+    >>> ramp(0.0), ramp(0.9375), ramp(2.0)
+    ('#440154', '#d5e22a', '#fde725')
+    """
+    place = min(max(share, 0.0), 1.0) * (len(stops) - 1)
+    first = min(int(place), len(stops) - 2)
+    low, high = (bytes.fromhex(stops[stop][1:]) for stop in (first, first + 1))
+    return "#" + bytes(round(a + (b - a) * (place - first)) for a, b in zip(low, high, strict=True)).hex()
+
+
 class Scale:
     """Values to places on the page."""
 
@@ -113,23 +132,21 @@ def grid(up: Scale, left: float, right: float, size: int = 12) -> Iterator[str]:
 
 def curve(points: Points, across: Scale, up: Scale, colour: str, names: Sequence[str] = ()) -> Iterator[str]:
     """Draw a curve, broken where it is not defined; with ``names`` of its points each has a dot."""
-    numbered = [(number, x, y) for number, (x, y) in enumerate(points)]
-    for run in _runs(numbered):
-        drawn = " ".join(f"{across(x):.1f},{up(y):.1f}" for _, x, y in run)
+    points = list(points)
+    named = {x: f"{name}: " for (x, _), name in zip(points, names, strict=False)}
+    for run in runs(points):
+        drawn = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in run)
         yield element("polyline", points=drawn, fill="none", stroke=colour, stroke_width=1.8)
-        for number, x, y in run if names or len(run) == 1 else ():
-            named = f"{names[number]}: " if names else ""
-            yield spot(across(x), up(y), colour, f"{named}{y:.4g}")
+        for x, y in run if named or len(run) == 1 else ():
+            yield spot(across(x), up(y), colour, f"{named.get(x, '')}{y:.4g}")
 
 
-def _runs(points: Sequence[tuple[int, float, float | None]]) -> Iterator[list[tuple[int, float, float]]]:
-    """Give the stretches on which values are defined."""
-    run: list[tuple[int, float, float]] = []
-    for number, x, y in points:
-        if y is not None and math.isfinite(y):
-            run.append((number, x, y))
-        elif run:
-            yield run
-            run = []
-    if run:
-        yield run
+def runs(points: Points) -> Iterator[list[tuple[float, float]]]:
+    """Give the stretches on which values are defined.
+
+    >>> list(runs([(0, 0.5), (1, None), (2, 0.1), (3, 0.2)]))
+    [[(0, 0.5)], [(2, 0.1), (3, 0.2)]]
+    """
+    for is_known, run in groupby(points, lambda point: defined(point[1])):
+        if is_known:
+            yield [(x, y) for x, y in run if y is not None]

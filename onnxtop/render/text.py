@@ -5,8 +5,8 @@ reverse the direction of writing.
 """
 
 import math
-
-from onnxtop.results.words import counted as counted  # with its kind, for all that renders
+from collections.abc import Iterable
+from typing import TypeGuard
 
 DASH = "\N{EN DASH}"
 """Stands for a figure that is not defined."""
@@ -25,9 +25,14 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def defined(value: float | None) -> bool:
+def defined(value: float | None) -> TypeGuard[float]:
     """Tell whether a figure can be shown as a number."""
     return value is not None and math.isfinite(value)
+
+
+def known(values: Iterable[float | None]) -> list[float]:
+    """Return the figures that are defined."""
+    return [value for value in values if defined(value)]
 
 
 def figure(value: float | None, undefined: str = DASH) -> str:

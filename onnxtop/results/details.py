@@ -5,7 +5,7 @@ There are details only where they are asked for: they are as long as the rest of
 
 from dataclasses import dataclass
 
-from onnxtop.statistics.facts import Histogram as Histogram
+from onnxtop.statistics.facts import Histogram
 
 
 @dataclass(frozen=True)

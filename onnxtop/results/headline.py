@@ -17,7 +17,7 @@ from onnxtop.results.report import (
     Finding,
     Report,
 )
-from onnxtop.results.words import counted, severities
+from onnxtop.results.words import counted, severities, share
 
 
 class Tone(StrEnum):
@@ -146,15 +146,9 @@ def _where(report: Report) -> str:
     limits = (
         f"by the {counted(len(report.rules.run), 'rule')} that ran" if chosen else "",
         "in the layers that were asked for" if report.settings.layers is not None else "",
-        f"in the weights that could be read ({_share(covered, total)})" if covered < total else "",
+        f"in the weights that could be read ({share(covered, total)})" if covered < total else "",
     )
     return "".join(f" {limit}" for limit in limits if limit)
-
-
-def _share(part: int, whole: int) -> str:
-    """Write a share in percent; never rounds up to 100 %, nor down to 0."""
-    permille = part * 1000 // whole
-    return f"{permille / 10:g} %" if permille else "less than 0.1 %"
 
 
 def _doubt(report: Report) -> str:

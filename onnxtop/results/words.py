@@ -19,6 +19,16 @@ def counted(count: int, thing: str) -> str:
     return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
 
 
+def share(part: int, whole: int) -> str:
+    """Write a share in percent; never rounds up to 100 %, nor down to 0.
+
+    >>> share(1999, 2000), share(1, 2000), share(0, 2000)
+    ('99.9 %', 'less than 0.1 %', '0 %')
+    """
+    permille = part * 1000 // whole
+    return f"{permille / 10:g} %" if permille or not part else "less than 0.1 %"
+
+
 def severities(findings: "Sequence[Finding]") -> str:
     """Count the findings by severity, the worst first.
 

@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from onnxtop.render.text import counted, defined, figure, humanised, number, visible
+from onnxtop.render.text import defined, figure, humanised, number, visible
+from onnxtop.results.words import counted
 
 
 def test_visible_leaves_plain_names_of_any_script_alone():

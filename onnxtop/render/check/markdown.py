@@ -13,9 +13,10 @@ from onnxtop.render.check.verdicts import by_verdict, summed_up
 from onnxtop.render.markdown import code, listed, prose, row
 from onnxtop.render.report import facts
 from onnxtop.render.report.markdown import finding_line
-from onnxtop.render.text import counted
+from onnxtop.results.headline import why_nothing
 from onnxtop.results.outcome import FailedModel, Outcome, Result, counts_of, path_of, verdict_of_run
 from onnxtop.results.report import Finding, Report
+from onnxtop.results.words import counted, severities
 
 _ROOM = 1_000_000
 """Bytes of the whole; the rest of 1 MiB is for what else the job has to say."""
@@ -87,7 +88,7 @@ def _row(verdict: Outcome, result: Result) -> str:
 def _first(verdict: Outcome, report: Report) -> str:
     """Say why there was nothing to analyse, or what was found first of what is worse than a note."""
     if verdict is Outcome.NOTHING:
-        return facts.why_nothing(report)
+        return why_nothing(report)
     new = [each for each in report.findings if not (each.known or each.severity == "note")]
     return next(map(_told, facts.by_severity(new)), "")
 
@@ -114,7 +115,7 @@ def _left_out(models: int) -> str:
 
 def _part(report: Report, options: RenderOptions) -> Iterator[str]:
     name = code(elide(report.model.path, _SHORT), in_html=True)
-    yield f"<details><summary>{name}: {facts.severities(report.findings)}</summary>"
+    yield f"<details><summary>{name}: {severities(report.findings)}</summary>"
     yield ""
     yield from listed([finding_line(_short(each)) for each in facts.by_severity(report.findings)], options)
     yield from ("", "</details>", "")

@@ -9,10 +9,10 @@ from onnxtop.render.cells import cut
 from onnxtop.render.check.verdicts import by_verdict, summed_up
 from onnxtop.render.report import facts
 from onnxtop.render.report.terminal import ReportPage
-from onnxtop.render.text import counted
-from onnxtop.results.headline import headline_of
+from onnxtop.results.headline import headline_of, why_nothing
 from onnxtop.results.outcome import FailedModel, Outcome, Result, counts_of, path_of, verdict_of
 from onnxtop.results.report import Finding, Report
+from onnxtop.results.words import counted
 
 _QUIET = 12
 """At most so many models of a verdict that have nothing to tell are named; ``all_rows`` names all."""
@@ -88,7 +88,7 @@ class _Answer(ReportPage):
         if isinstance(result, FailedModel) and verdict is not Outcome.INTERRUPTED:
             self.paragraph(result.message)
         elif isinstance(result, Report) and verdict is Outcome.NOTHING:
-            self.paragraph(facts.why_nothing(result))
+            self.paragraph(why_nothing(result))
         if shown := self._shown(result):
             self.findings(shown)
         if isinstance(result, Report) and (told := facts.run(result)):

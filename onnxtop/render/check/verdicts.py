@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from onnxtop.render.text import counted
 from onnxtop.results.outcome import Outcome, Result, path_of, verdict_of
+from onnxtop.results.words import counted
 
 ORDER = (
     Outcome.FAILED,

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from onnxtop.render.text import counted
 from onnxtop.results.diff import Diff, Figure, LayerDiff, Verdict
 from onnxtop.results.headline import Headline, Tone
 from onnxtop.results.run import PairOutput, PairRun, Parting
+from onnxtop.results.words import counted
 
 _ROWS = 40
 """A table with more rows shows those that changed most."""
@@ -123,15 +123,11 @@ def counting(diff: Diff) -> list[tuple[str, str]]:
 
 def tolerated(diff: Diff) -> list[tuple[str, str]]:
     """Return (kind, sentence) of every difference of the whole that does not count."""
-    return _sentences(diff, counts=False)
-
-
-def _sentences(diff: Diff, *, counts: bool) -> list[tuple[str, str]]:
     whole = diff.whole
-    found = [each for each in (*whole.interface, *whole.changes) if each.counts == counts]
     return [
         (each.kind, each.what if each.what.startswith(each.where) else f"{each.where}: {each.what}")
-        for each in found
+        for each in (*whole.interface, *whole.changes)
+        if not each.counts
     ]
 
 

@@ -19,9 +19,10 @@ from onnxtop.render.diff.facts import (
 from onnxtop.render.html.charts import bar, bars, lines
 from onnxtop.render.html.page import page
 from onnxtop.render.html.parts import Cell, Fact, Heading, Picture, Sheet, SheetRow, full_sheet
-from onnxtop.render.text import counted, figure, number
+from onnxtop.render.text import figure, number
 from onnxtop.results.diff import Diff, Figure, LayerDiff
 from onnxtop.results.report import ModelInfo
+from onnxtop.results.words import counted
 
 _LAYERS = (
     Heading("layer", "layer"),

@@ -17,8 +17,9 @@ from onnxtop.render.diff.facts import (
     tolerated,
 )
 from onnxtop.render.markdown import code, listed, prose, row, table
-from onnxtop.render.text import counted, figure
+from onnxtop.render.text import figure
 from onnxtop.results.diff import Diff, Figure, LayerDiff
+from onnxtop.results.words import counted
 
 
 def render(diff: Diff, options: RenderOptions) -> str:

@@ -18,8 +18,8 @@ from onnxtop.render.diff.facts import (
 from onnxtop.render.names import without_common_ends
 from onnxtop.render.page import Page
 from onnxtop.render.table import Column, Layout, Row, table
-from onnxtop.render.text import counted
 from onnxtop.results.diff import Diff, Figure, LayerDiff
+from onnxtop.results.words import counted
 
 _COLUMNS = {
     "mark": Column("", "left"),

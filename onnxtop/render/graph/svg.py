@@ -13,9 +13,10 @@ from onnxtop.render.graph.labels import CELL, DOTS, LINE, RADIUS, ROW, Box, box,
 from onnxtop.render.graph.layout import layout
 from onnxtop.render.graph.ways import Point, Way
 from onnxtop.render.graph.words import counts, groups, what
-from onnxtop.render.svg import BACK, FAINT, INK, clipped, document, element, holder, label
-from onnxtop.render.text import counted, visible
+from onnxtop.render.svg import BACK, FAINT, INK, VIRIDIS, clipped, document, element, holder, label, ramp
+from onnxtop.render.text import defined, known, visible
 from onnxtop.results.graph import GraphNode, LayerGraph
+from onnxtop.results.words import counted
 
 _EDGE = 12.0
 """Around a drawing."""
@@ -31,9 +32,6 @@ _HEAD = 22
 
 _MOST = 120
 """Characters of such a line."""
-
-_STOPS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
-"""Colours from 0 to 1: of viridis, which those see who tell no red from green."""
 
 _MIDDLE = 0.179
 """Luminance on which black and white have the same contrast."""
@@ -98,11 +96,19 @@ def shade(value: float) -> tuple[str, str]:
     >>> shade(0.0), shade(0.875)
     (('#440154', '#ffffff'), ('#aed844', '#000000'))
     """
-    place = min(max(value, 0.0), 1.0) * (len(_STOPS) - 1)
-    first = min(int(place), len(_STOPS) - 2)
-    low, high = (bytes.fromhex(_STOPS[stop][1:]) for stop in (first, first + 1))
-    mixed = [round(a + (b - a) * (place - first)) for a, b in zip(low, high, strict=True)]
-    return "#" + bytes(mixed).hex(), "#000000" if _luminance(mixed) > _MIDDLE else "#ffffff"
+    colour = ramp(value, VIRIDIS[::2])
+    return colour, "#000000" if _luminance(bytes.fromhex(colour[1:])) > _MIDDLE else "#ffffff"
+
+
+def shades_of(values: Mapping[str, float | None]) -> dict[str, float]:
+    """Return where the values of layers, by name, lie between the least and the greatest, by keys of nodes.
+
+    >>> shades_of({"a": 0.5, "b": None, "c": 0.75, "d": 1.0})
+    {'layer:a': 0.0, 'layer:c': 0.5, 'layer:d': 1.0}
+    """
+    some = known(values.values())
+    low, span = min(some, default=0.0), (max(some, default=0.0) - min(some, default=0.0)) or 1.0
+    return {f"layer:{name}": (value - low) / span for name, value in values.items() if defined(value)}
 
 
 def _luminance(colour: Sequence[int]) -> float:
@@ -205,10 +211,7 @@ def _node(
         frame = element("rect", x=left, y=top, width=own.width, height=own.height, rx=5, **_look(node))
         cells = (_cell(own, place, (left, top), graph, number, shades) for place in range(len(own.cells)))
         return holder("g", [frame, *_words(own.lines, centre[0], top), *cells], class_=f"group {node.kind}")
-    look, ink = _look(node), "currentColor"
-    if (value := shades.get(own.keys[0])) is not None:
-        fill, ink = shade(value)
-        look |= {"fill": fill, "fill_opacity": 1}
+    look, ink = _coloured(node, shades.get(own.keys[0]))
     if node.kind in DOTS:
         shape = element("circle", cx=centre[0], cy=centre[1], r=RADIUS, class_="shape", **look)
     else:
@@ -231,10 +234,7 @@ def _cell(
     key = own.keys[place]
     x = corner[0] + (own.width - own.across * own.cell) / 2 + column * own.cell
     y = corner[1] + LINE * len(own.lines) + 10 + row * ROW
-    look, ink = _look(graph.nodes[key]), "currentColor"
-    if (value := shades.get(key)) is not None:
-        fill, ink = shade(value)
-        look |= {"fill": fill, "fill_opacity": 1}
+    look, ink = _coloured(graph.nodes[key], shades.get(key))
     shape = element(
         "rect", x=x + 1, y=y + 1, width=own.cell - 2, height=ROW - 2, rx=3, class_="shape", **look
     )
@@ -251,6 +251,14 @@ def _held(key: str, number: str, node: GraphNode, parts: Sequence[str]) -> str:
     title = element("title", "\n".join(map(visible, told)))
     kind = f"node {node.kind}{' cut-off' if node.remark else ''}"
     return holder("g", [title, *parts], class_=kind, data_key=key, data_node=number, tabindex=0)
+
+
+def _coloured(node: GraphNode, value: float | None) -> tuple[dict[str, str | float], str]:
+    """Return the look of a node's shape, and the colour of the words on it."""
+    if value is None:
+        return _look(node), "currentColor"
+    fill, ink = shade(value)
+    return _look(node) | {"fill": fill, "fill_opacity": 1}, ink
 
 
 def _look(node: GraphNode) -> dict[str, str | float]:

@@ -3,8 +3,9 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable
 
-from onnxtop.render.text import TIMES, counted
+from onnxtop.render.text import TIMES
 from onnxtop.results.graph import GraphNode, LayerGraph
+from onnxtop.results.words import counted
 
 _NOUNS = {
     "layer": "layer",

@@ -16,11 +16,10 @@ Rules of the templates:
   know is an error. ``term("largest", group="trace")`` prefers the glossary of one verb.
 - ``{% call section("layers", "Layers") %}...{% endcall %}`` makes a section with its heading, to which the
   bar at the top links; ``level=3, listed=False`` one inside of a section.
-- The pictures of `onnxtop.render.html.charts` can be called by their names.
 
 A template begins with what it uses of the macros::
 
-    {% from "macros.html" import facts, findings, sheet, tiles, card, chart, legend with context %}
+    {% from "macros.html" import facts, findings, table, tiles, card, pictures with context %}
 
 ``facts(entries)``
     A list of labels with their values, of `Fact`.
@@ -28,15 +27,16 @@ A template begins with what it uses of the macros::
     The same as a row of large figures.
 ``findings(groups, most=5)``
     What was found, by the rule that found it, of `FindingGroup`; all but the first of each are folded.
-``sheet(key, caption, headings, rows, foot=(), tools=true)``
-    A table that can be sorted, searched and filtered unless it has no ``tools``: `Heading`, `SheetRow`,
-    `Cell`.
-``card(summary, key="", open=False)``
-    A part that is folded: ``{% call card("layer 1") %}...{% endcall %}``.
-``chart(picture, caption="")``
-    A figure of a picture.
-``legend(names)``
-    The names of the curves of a chart, in their colours.
+``table(key, it, tools=true)``
+    A `Sheet`, which can be sorted, searched and filtered unless it has no ``tools``.
+``card(summary, key)``
+    A part that is folded: ``{% call card("layer 1", "layer-1") %}...{% endcall %}``.
+``pictures(entries)``
+    A row of figures, of `Picture`; the names of their curves stand in their colours.
+``drawing(picture, caption)``
+    A figure as wide as the page.
+``sentences(entries, most=12)``
+    A list; all but the first are folded.
 ``verdict(headline, title)``
     The box with the headline. A page has it already; a fragment asks for it.
 

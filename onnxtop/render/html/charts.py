@@ -6,12 +6,11 @@ fine enough, which keeps pages of thousands of pictures small. Nothing that is n
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
 
 from markupsafe import Markup
 
-from onnxtop.render.svg import Scale, element
-from onnxtop.render.text import defined, number, visible
+from onnxtop.render.svg import Scale, clipped, element, path, runs
+from onnxtop.render.text import defined, known, number, visible
 
 __all__ = ["bar", "bars", "curve", "diagram", "histogram", "lines", "spark"]
 
@@ -39,17 +38,13 @@ def spark(values: Values, low: Values = (), high: Values = ()) -> Markup:
 
     It is small on the page and in bytes: whole numbers, on a ground of 80 by 40.
     """
-    known = _known([*values, *low, *high])
-    if not _known(values):
+    if not known(values):
         return Markup()
-    x, y = Scale(0, max(len(values) - 1, 1), 1, 79), Scale(min(known), max(known), 37, 3)
+    ends = known([*values, *low, *high])
+    x, y = Scale(0, max(len(values) - 1, 1), 1, 79), Scale(min(ends), max(ends), 37, 3)
 
     def way(side: Values) -> list[str]:
-        return [
-            f"{x(place):.0f} {y(value):.0f}"
-            for place, value in enumerate(side)
-            if value is not None and defined(value)
-        ]
+        return [f"{x(place):.0f} {y(value):.0f}" for place, value in enumerate(side) if defined(value)]
 
     around = [*way(high), *reversed(way(low))]
     band = f'<path class="band" d="M{"L".join(around)}z"/>' if around else ""
@@ -69,13 +64,13 @@ def curve(
     size: tuple[int, int] = (300, 160),
 ) -> Markup:
     """Draw values, ``at`` these places or at 0, 1, ..., in front of a band from ``low`` to ``high``."""
-    if not _known(values):
+    if not known(values):
         return Markup()
     places = at or range(len(values))
     x = Scale(places[0], places[-1], _LEFT, size[0] - 6)
     y = _upright([*values, *low, *high], size)
     parts = [*_axes(x, y, size, across, up), *_band(low, high, x, y, places)]
-    return _drawn("chart", size, title, [*parts, *_lines(values, x, y, "line s0", places)])
+    return _drawn(size, title, [*parts, *_lines(values, x, y, "line s0", places)])
 
 
 def diagram(deaths: Sequence[float], *, title: str, births: float = 1.0) -> Markup:
@@ -84,7 +79,7 @@ def diagram(deaths: Sequence[float], *, title: str, births: float = 1.0) -> Mark
     Strong weights die near the diagonal, weak ones far below it.
     """
     size = (170, 160)
-    if not _known(deaths):
+    if not known(deaths):
         return Markup()
     x, y = Scale(0.0, births, _LEFT, size[0] - 10), Scale(0.0, births, size[1] - _BOTTOM, _TOP)
     points = sorted({(round(x(births)), round(y(value))) for value in deaths if defined(value)})
@@ -92,10 +87,10 @@ def diagram(deaths: Sequence[float], *, title: str, births: float = 1.0) -> Mark
     diagonal = f"M{x(0):.0f} {y(0):.0f}L{x(births):.0f} {y(births):.0f}"
     parts = [
         *_axes(x, y, size, "birth", "death"),
-        element("path", d=diagonal, **{"class": "axis", "stroke_dasharray": "3 3"}),
-        element("path", d=dots, **{"class": "dots s0"}),
+        element("path", d=diagonal, class_="axis", stroke_dasharray="3 3"),
+        element("path", d=dots, class_="dots s0"),
     ]
-    return _drawn("chart", size, title, parts)
+    return _drawn(size, title, parts)
 
 
 def histogram(
@@ -108,25 +103,25 @@ def histogram(
     wide = (size[0] - 6 - _LEFT) / len(counts)
     steps = "".join(f"V{y(count):.0f}H{_LEFT + (place + 1) * wide:.0f}" for place, count in enumerate(counts))
     base = size[1] - _BOTTOM
-    parts = [*_axes(x, y, size), element("path", d=f"M{_LEFT} {base}{steps}V{base}z", **{"class": "f0"})]
-    return _drawn("chart", size, title, parts)
+    parts = [*_axes(x, y, size), element("path", d=f"M{_LEFT} {base}{steps}V{base}z", class_="f0")]
+    return _drawn(size, title, parts)
 
 
 def bars(entries: Mapping[str, float | None], *, title: str, width: int = 600) -> Markup:
     """Draw a bar a name, from 0, with its value behind it."""
-    values = _known(list(entries.values()))
+    values = known(entries.values())
     x = Scale(min(0.0, *values, 0.0), max(0.0, *values, 0.0), 0.36 * width, 0.88 * width)
     zero = x(0.0)
     parts = []
     for place, (name, value) in enumerate(entries.items()):
         middle = 20 * place + 14
-        parts.append(_words(0.36 * width - 8, middle + 4, _clip(name, 32), "words", "end"))
-        if value is not None and defined(value):
+        parts.append(_words(0.36 * width - 8, middle + 4, clipped(name, 32, 15), "words", "end"))
+        if defined(value):
             end = x(value)
-            path = f"M{zero:.0f} {middle - 6}H{end:.0f}V{middle + 6}H{zero:.0f}z"
-            parts.append(element("path", d=path, **{"class": f"f{0 if value >= 0 else 1}"}))
+            around = f"M{zero:.0f} {middle - 6}H{end:.0f}V{middle + 6}H{zero:.0f}z"
+            parts.append(element("path", d=around, class_=f"f{0 if value >= 0 else 1}"))
             parts.append(_words(max(end, zero) + 6, middle + 4, _number(value), "label"))
-    return _drawn("chart", (width, 20 * len(entries) + 8), title, parts)
+    return _drawn((width, 20 * len(entries) + 8), title, parts)
 
 
 def lines(
@@ -158,21 +153,21 @@ def lines(
     """
     if logarithmic:
         series = {name: [_logarithm(value) for value in values] for name, values in series.items()}
-    known = [value for values in series.values() for value in values]
-    if not _known(known):
+    heights = [value for values in series.values() for value in values]
+    if not known(heights):
         return Markup()
     places = at or range(max(map(len, series.values())))
-    x, y = Scale(places[0], places[-1], _LEFT + 6, size[0] - 12), _upright(known, size)
+    x, y = Scale(places[0], places[-1], _LEFT + 6, size[0] - 12), _upright(heights, size)
     parts = [*_axes(x, y, size, across, up, names, logarithmic)]
     for place, word in (marks or {}).items():
-        parts.append(element("path", d=f"M{x(place):.1f} {_TOP}V{size[1] - _BOTTOM}", **{"class": "mark"}))
+        parts.append(element("path", d=f"M{x(place):.1f} {_TOP}V{size[1] - _BOTTOM}", class_="mark"))
         parts.append(_words(x(place) + 4, _TOP + 10, word, "words"))
     for number_, values in enumerate(series.values()):
         parts += _lines(values, x, y, f"line s{number_ % _SERIES}", places)
         if len(values) <= _DOTTED:
             words = names or [_number(place) for place in places]
             parts += _dots(values, x, y, f"dots s{number_ % _SERIES}", places, words, logarithmic)
-    return _drawn("chart", size, title, parts)
+    return _drawn(size, title, parts)
 
 
 def _dots(
@@ -186,49 +181,34 @@ def _dots(
 ) -> Iterator[str]:
     """Draw a dot a value that says what it stands for where it is pointed at."""
     for place, value, word in zip(places, values, words, strict=False):
-        if value is not None and defined(value):
+        if defined(value):
             told = f"{visible(word)}: {_number(10**value if logarithmic else value)}"
             dot = f'<path class="{look}" d="M{x(place):.1f} {y(value):.1f}h0">'
             yield f"{dot}{element('title', told)}</path>"
 
 
 def _logarithm(value: float | None) -> float | None:
-    return math.log10(value) if value is not None and defined(value) and value > 0 else None
-
-
-def _known(values: Values) -> list[float]:
-    return [value for value in values if value is not None and defined(value)]
+    return math.log10(value) if defined(value) and value > 0 else None
 
 
 def _upright(values: Values, size: tuple[int, int]) -> Scale:
-    known = _known(values)
-    return Scale(min(known), max(known), size[1] - _BOTTOM, _TOP)
+    ends = known(values)
+    return Scale(min(ends), max(ends), size[1] - _BOTTOM, _TOP)
 
 
-def _lines(
-    values: Values, x: Scale, y: Scale, look: str, places: Sequence[float] | None = None
-) -> Iterator[str]:
+def _lines(values: Values, x: Scale, y: Scale, look: str, places: Sequence[float]) -> Iterator[str]:
     """Draw a curve, broken where it has no value; a value alone is a dot."""
-    where = range(len(values)) if places is None else places
-    points = zip(where, values, strict=False)
-    for is_known, run in groupby(points, lambda point: defined(point[1])):
-        if is_known:
-            drawn = [(x(a), y(b)) for a, b in run if b is not None]
-            path = "M" + "L".join(f"{a:.1f} {b:.1f}".replace(".0", "") for a, b in drawn)
-            yield element("path", d=path + ("h0" if len(drawn) == 1 else ""), **{"class": look})
+    for run in runs(zip(places, values, strict=False)):
+        alone = "h0" if len(run) == 1 else ""
+        yield element("path", d=path((x(a), y(b)) for a, b in run).replace(".0", "") + alone, class_=look)
 
 
-def _band(
-    low: Values, high: Values, x: Scale, y: Scale, places: Sequence[float] | None = None
-) -> Iterator[str]:
-    where = range(len(low)) if places is None else places
+def _band(low: Values, high: Values, x: Scale, y: Scale, places: Sequence[float]) -> Iterator[str]:
     upper, lower = (
-        [(x(a), y(b)) for a, b in zip(where, side, strict=False) if defined(b) and b is not None]
-        for side in (high, low)
+        [(x(a), y(b)) for a, b in zip(places, side, strict=False) if defined(b)] for side in (high, low)
     )
     if upper and lower:
-        way = "L".join(f"{a:.1f} {b:.1f}".replace(".0", "") for a, b in (*upper, *reversed(lower)))
-        yield element("path", d=f"M{way}z", **{"class": "band"})
+        yield element("path", d=path((*upper, *reversed(lower))).replace(".0", "") + "z", class_="band")
 
 
 def _axes(
@@ -244,7 +224,7 @@ def _axes(
     width, height = size
     rows = [value for value in y.ticks() if min(y.start, y.end) - 1 <= y(value) <= max(y.start, y.end) + 1]
     grid = "".join(f"M{x.start:.0f} {y(value):.0f}H{width - 6}" for value in rows)
-    yield element("path", d=grid + f"M{x.start:.0f} {height - _BOTTOM}H{width - 6}", **{"class": "grid"})
+    yield element("path", d=grid + f"M{x.start:.0f} {height - _BOTTOM}H{width - 6}", class_="grid")
     for value in rows:
         shown = _number(10**value if logarithmic else value)
         yield _words(x.start - 5, y(value) + 4, shown, "label", "end")
@@ -261,7 +241,7 @@ def _axes(
 def _columns(x: Scale, width: int, names: Sequence[str]) -> Iterator[tuple[float, str]]:
     if names:
         step = max(1, -(-len(names) * 70 // width))
-        return ((place, _clip(name, 10)) for place, name in enumerate(names) if place % step == 0)
+        return ((place, clipped(name, 10, 4)) for place, name in enumerate(names) if place % step == 0)
     return ((value, _number(value)) for value in x.ticks())
 
 
@@ -269,22 +249,12 @@ def _number(value: float) -> str:
     return number(float(f"{value:.4g}"))
 
 
-def _clip(name: str, longest: int) -> str:
-    shown = visible(name)
-    return shown if len(shown) <= longest else f"{shown[: longest // 2]}…{shown[-(longest // 2) + 1 :]}"
-
-
 def _words(x: float, y: float, words: str, look: str, anchor: str = "") -> str:
-    places: dict[str, str | float] = {"x": f"{x:.0f}", "y": f"{y:.0f}", "class": look}
-    if anchor:
-        places["text_anchor"] = anchor
-    return element("text", visible(words), **places)
+    anchored = {"text_anchor": anchor} if anchor else {}
+    return element("text", visible(words), x=f"{x:.0f}", y=f"{y:.0f}", class_=look, **anchored)
 
 
-def _drawn(look: str, size: tuple[int, int], title: str, parts: Sequence[str]) -> Markup:
-    about = element("title", visible(title)) if title else ""
-    told = 'role="img"' if title else 'aria-hidden="true"'
-    opened = (
-        f'<svg class="{look}" width="{size[0]}" height="{size[1]}" viewBox="0 0 {size[0]} {size[1]}" {told}>'
-    )
-    return Markup("".join([opened, about, *parts, "</svg>"]))  # noqa: S704 (every word of it is escaped)
+def _drawn(size: tuple[int, int], title: str, parts: Sequence[str]) -> Markup:
+    box = f'width="{size[0]}" height="{size[1]}" viewBox="0 0 {size[0]} {size[1]}"'
+    about = element("title", visible(title))
+    return Markup("".join([f'<svg class="chart" {box} role="img">', about, *parts, "</svg>"]))  # noqa: S704 (every word of it is escaped)

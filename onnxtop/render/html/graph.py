@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from onnxtop.render.graph.svg import drawing, shade
+from onnxtop.render.graph.svg import drawing, shade, shades_of
 from onnxtop.render.svg import element, holder
-from onnxtop.render.text import defined, figure
+from onnxtop.render.text import figure, known
 from onnxtop.results.graph import LayerGraph
 
 _STEPS = 16
@@ -31,14 +31,8 @@ def graph_figure(
     table, columns
         The id of the table of layers, and the titles of the columns whose figures layers may be coloured by.
     """
-    known = [value for value in values.values() if value is not None and defined(value)]
-    low, high = min(known, default=0.0), max(known, default=0.0)
-    span = (high - low) or 1.0
-    shades = {
-        f"layer:{name}": (value - low) / span
-        for name, value in values.items()
-        if value is not None and defined(value)
-    }
+    some = known(values.values())
+    low, high = min(some, default=0.0), max(some, default=0.0)
     stops = [shade(step / (_STEPS - 1)) for step in range(_STEPS)]
     scale = Markup(
         '<p class="scale"><span class="what">{}</span> <span class="low">{}</span> {} '
@@ -49,10 +43,10 @@ def graph_figure(
         '<div class="scroll" tabindex="0" role="region" aria-label="Layer graph">\n{}</div></figure>'
     ).format(
         table,
-        "\n".join(columns if known else ()),
+        "\n".join(columns if some else ()),
         " ".join(f"{colour},{ink}" for colour, ink in stops),
-        scale if known else "",
-        Markup(drawing(graph, shades)),  # noqa: S704 (every word of it is escaped)
+        scale if some else "",
+        Markup(drawing(graph, shades_of(values))),  # noqa: S704 (every word of it is escaped)
     )
 
 

@@ -12,7 +12,6 @@ from markupsafe import Markup
 from onnxtop._version import __version__
 from onnxtop.glossary.term import Term
 from onnxtop.glossary.terms import normal, term_of
-from onnxtop.render.html import charts
 from onnxtop.render.svg import COLOURS, FAINT, GRID, INK
 from onnxtop.render.text import visible
 from onnxtop.results.headline import Headline
@@ -101,7 +100,7 @@ def _shown(value: Any) -> Any:
 
 @functools.cache
 def _environment() -> Environment:
-    made = Environment(
+    return Environment(
         loader=PackageLoader("onnxtop.render.html"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -109,8 +108,6 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals.update({name: getattr(charts, name) for name in charts.__all__})
-    return made
 
 
 @functools.cache

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from onnxtop.render.names import without_common_ends
-from onnxtop.render.text import counted, figure
+from onnxtop.render.text import figure
 from onnxtop.results.headline import Headline, Tone
 from onnxtop.results.landscape import LossLandscape, Minimum, Pass, Top
+from onnxtop.results.words import counted
 
 
 def verdict(landscape: LossLandscape) -> Headline:

@@ -21,8 +21,8 @@ from onnxtop.render.landscape.facts import (
     small,
     verdict,
 )
-from onnxtop.render.text import counted
 from onnxtop.results.landscape import LossLandscape, Minimum, Pass
+from onnxtop.results.words import counted
 
 _MINIMA = (
     Heading("minimum", "minimum"),

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from onnxtop.render import render
 from onnxtop.render.html.parts import Picture
 from onnxtop.render.landscape.facts import verdict
 from onnxtop.render.landscape.html import values
-from onnxtop.render.look import Card, Look, full, plain_rows
+from onnxtop.render.look import judged, plain_rows
 from onnxtop.results.landscape import LossLandscape
 
 
@@ -14,23 +13,12 @@ def _title(landscape: LossLandscape) -> str:
     return f"{len(landscape.minima):,} minima"
 
 
-def _card(landscape: LossLandscape) -> Card:
+def _card(landscape: LossLandscape) -> dict[str, Any]:
     told: Any = values(landscape)
     barcode = Picture("Barcode", told["barcode"], term="barcode")
-    return Card(
-        _title(landscape),
-        verdict(landscape),
-        told["figures"],
-        pictures=[barcode],
-        table=full(told["minima"]),
-    )
+    return {"tiles": told["figures"], "pictures": [barcode], "table": told["minima"]}
 
 
 LOOKS = {
-    LossLandscape: Look(
-        lambda found: f"{_title(found)}: {verdict(found).words}",
-        _card,
-        lambda found, look: render("landscape", "terminal", found, look),
-        lambda found: plain_rows(found.minima),
-    )
+    LossLandscape: judged("landscape", _title, verdict, _card, lambda found: plain_rows(found.minima)),
 }

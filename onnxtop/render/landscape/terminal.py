@@ -19,8 +19,8 @@ from onnxtop.render.landscape.facts import (
 )
 from onnxtop.render.page import Page
 from onnxtop.render.table import Column, Layout, Row, table
-from onnxtop.render.text import counted
 from onnxtop.results.landscape import LossLandscape, Minimum, Pass
+from onnxtop.results.words import counted
 
 _COLUMNS = {
     "minimum": Column("minimum", "left"),

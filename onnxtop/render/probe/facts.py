@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from onnxtop.loss.directions import Profile
 from onnxtop.loss.summary import LossProbeResult, ShortDescent
 from onnxtop.render.probe import Probed
-from onnxtop.render.text import counted, humanised
+from onnxtop.render.text import humanised
 from onnxtop.results.headline import Headline, Tone
 from onnxtop.results.outcome import FailedModel
+from onnxtop.results.words import counted
 
 
 def verdict(found: Probed | FailedModel) -> Headline:

@@ -23,8 +23,8 @@ from onnxtop.render.probe.facts import (
     verdict,
     verdict_of_all,
 )
-from onnxtop.render.text import counted
 from onnxtop.results.outcome import FailedModel
+from onnxtop.results.words import counted
 
 _MODELS = (
     Heading("model"),

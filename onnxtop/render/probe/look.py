@@ -4,11 +4,11 @@ from typing import Any
 
 from onnxtop.loss.summary import LossProbeResult
 from onnxtop.render import render
-from onnxtop.render.look import Card, Look, full, plain_rows
+from onnxtop.render.look import Card, Look, plain_rows
 from onnxtop.render.probe import Probed
 from onnxtop.render.probe.facts import verdict
 from onnxtop.render.probe.html import values
-from onnxtop.render.text import counted
+from onnxtop.results.words import counted
 
 
 def _probed(result: LossProbeResult) -> Probed:
@@ -26,7 +26,7 @@ def _card(result: LossProbeResult) -> Card:
         told["figures"],
         sentences=[*told["failed"], *told["sentences"]],
         pictures=told["profiles"],
-        table=full(told["layers"]),
+        table=told["layers"],
     )
 
 

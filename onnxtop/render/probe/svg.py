@@ -13,19 +13,13 @@ from onnxtop.loss.directions import Surface
 from onnxtop.render import RenderOptions
 from onnxtop.render.probe import Probed
 from onnxtop.render.probe.facts import span
-from onnxtop.render.svg import BACK, FAINT, INK, clipped, document, element, inline, path, text
+from onnxtop.render.svg import BACK, FAINT, INK, clipped, document, element, inline, path, ramp, text
 from onnxtop.results.outcome import FailedModel
 
 _SIDE, _LEFT, _TOP = 480, 70, 56
 _BAR = 18
 _LEVELS = 16
 _LONGEST = 72  # characters of a title; a path's end tells more than its beginning
-
-_COLOURS = (
-    (0x44, 0x01, 0x54), (0x47, 0x2D, 0x7B), (0x3B, 0x52, 0x8B), (0x2C, 0x72, 0x8E), (0x21, 0x91, 0x8C),
-    (0x28, 0xAE, 0x80), (0x5E, 0xC9, 0x62), (0xAD, 0xDC, 0x30), (0xFD, 0xE7, 0x25),
-)  # fmt: skip
-"""Viridis at nine places (S. van der Walt and N. Smith, CC0)."""
 
 Point = tuple[float, float]
 
@@ -80,7 +74,7 @@ def _plane(surface: Surface) -> Iterator[str]:
     low, high, logarithmic = _span(surface)
     levels = _levels(low, high, logarithmic)
     grid = [[loss if math.isfinite(loss) else high for loss in row] for row in surface.losses]
-    yield _square(fill=_colour(0))
+    yield _square(fill=ramp(0))
     yield from _regions(grid, levels)
     yield from _cross()
     yield from _axes(surface)
@@ -102,20 +96,10 @@ def _levels(low: float, high: float, logarithmic: bool) -> list[float]:
     return [low + (high - low) * share for share in shares]
 
 
-def _colour(share: float) -> str:
-    place = min(max(share, 0.0), 1.0) * (len(_COLOURS) - 1)
-    index = min(int(place), len(_COLOURS) - 2)
-    mixed = (
-        round(a + (b - a) * (place - index))
-        for a, b in zip(_COLOURS[index], _COLOURS[index + 1], strict=True)
-    )
-    return "#" + "".join(f"{value:02x}" for value in mixed)
-
-
 def _regions(grid: Sequence[Sequence[float]], levels: Sequence[float]) -> Iterator[str]:
     for number, level in enumerate(levels, start=1):
         if region := "".join(_region(grid, level)):
-            colour = _colour(number / (_LEVELS - 1))
+            colour = ramp(number / (_LEVELS - 1))
             yield element("path", d=region, fill=colour, stroke=colour, stroke_width=0.6)
         if line := "".join(_lines(grid, level)):
             yield element(
@@ -209,7 +193,7 @@ def _legend(levels: Sequence[float], low: float, high: float) -> Iterator[str]:
     x, each = _LEFT + _SIDE + 24, _SIDE / _LEVELS
     for number in range(_LEVELS):
         y = _TOP + _SIDE - (number + 1) * each
-        colour = _colour(number / (_LEVELS - 1))
+        colour = ramp(number / (_LEVELS - 1))
         yield element("rect", x=x, y=y, width=_BAR, height=each + 0.5, fill=colour)
     for number, value in enumerate((low, *levels, high)):
         if number % 3 == 0 or number == _LEVELS:

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from onnxtop.render.text import counted, defined, figure, number
+from onnxtop.render.text import defined, figure, known, number
 from onnxtop.results.function import Port
-from onnxtop.results.headline import why_nothing as why_nothing
+from onnxtop.results.headline import why_nothing
 from onnxtop.results.outcome import INTERRUPTED, FailedModel, Outcome, Result
 from onnxtop.results.report import (
     NOT_ASKED,
@@ -21,7 +21,7 @@ from onnxtop.results.report import (
     Report,
     SkippedWeight,
 )
-from onnxtop.results.words import SEVERITIES, severities as severities
+from onnxtop.results.words import SEVERITIES, counted, share
 
 LONG_TABLE = 40
 """A table with more layers than this is summarised."""
@@ -97,15 +97,14 @@ def encodings(report: Report) -> str:
 def analysed(coverage: Coverage) -> str:
     """Say how much of the weights was analysed; never rounds up to 100 %."""
     told = f"analysed {coverage.parameters_analysed:,} of {counted(coverage.parameters_total, 'weight')}"
-    share = share_analysed(coverage)
-    return f"{told} ({share})" if share else told
+    part = share_analysed(coverage)
+    return f"{told} ({part})" if part else told
 
 
 def share_analysed(coverage: Coverage) -> str:
-    """Write the share of the weights that was analysed, empty if there are none; never rounds up to 100 %."""
-    if not coverage.parameters_total:
-        return ""
-    return f"{coverage.parameters_analysed * 1000 // coverage.parameters_total / 10:g} %"
+    """Write the share of the weights that was analysed, empty if there are none."""
+    total = coverage.parameters_total
+    return share(coverage.parameters_analysed, total) if total else ""
 
 
 def apart(coverage: Coverage) -> list[str]:
@@ -379,7 +378,7 @@ def _worth_showing(report: Report) -> set[int]:
     named = {finding.layer for finding in report.findings if finding.severity != "note"}
     odd = [i for i, layer in enumerate(layers) if layer.name in named or remark(layer)]
     figures = [layer.neural_persistence.normalized for layer in layers]
-    ranked = sorted((value, i) for i, value in enumerate(figures) if value is not None and defined(value))
+    ranked = sorted((value, i) for i, value in enumerate(figures) if defined(value))
     extreme = [i for _, i in (*ranked[:_EXTREME], *ranked[-_EXTREME:])]
     limiting = sorted((-bars, i) for i, layer in enumerate(layers) if (bars := limited_bars([layer])))
     narrow = [i for _, i in limiting[:_EXTREME]]
@@ -391,8 +390,7 @@ def _between(layers: Sequence[LayerReport]) -> list[LayerReport | Gap]:
     """Fold neighbouring layers into a gap; one alone takes no more room as itself."""
     if len(layers) < 2:
         return list(layers)
-    figures = [layer.neural_persistence.normalized for layer in layers]
-    known = [value for value in figures if value is not None and defined(value)]
+    some = known(layer.neural_persistence.normalized for layer in layers)
     parameters = sum(layer.parameters for layer in layers)
-    ends = min(known, default=None), max(known, default=None)
+    ends = min(some, default=None), max(some, default=None)
     return [Gap(len(layers), parameters, *ends, limited_bars(layers))]

@@ -9,10 +9,11 @@ from onnxtop.render.html.page import page
 from onnxtop.render.html.parts import Cell, Heading, Sheet, SheetRow, full_sheet
 from onnxtop.render.report import facts
 from onnxtop.render.report.html_model import ModelView, view
-from onnxtop.render.text import counted, figure, humanised
+from onnxtop.render.text import figure, humanised
 from onnxtop.results.headline import headline_of_run, worst_first
 from onnxtop.results.outcome import FailedModel, Result, counts_of, verdict_of
 from onnxtop.results.report import Report
+from onnxtop.results.words import counted
 
 _CARDS = 150
 """Layers whose details are drawn on one page; models share them."""

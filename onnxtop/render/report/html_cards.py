@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from onnxtop.render.html import charts
 from onnxtop.render.html.parts import Cell, Fact, Heading, Picture, Sheet, SheetRow, full_sheet
 from onnxtop.render.report import facts
-from onnxtop.render.text import TIMES, counted, figure
+from onnxtop.render.text import TIMES, figure
 from onnxtop.results.details import LayerDetails, StrongWeight
 from onnxtop.results.report import Finding, LayerPersistence, LayerReport
+from onnxtop.results.words import counted
 from onnxtop.statistics.facts import Exchangeability, LayerStatistics
 from onnxtop.topology.facts import LayerRole
 

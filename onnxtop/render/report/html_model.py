@@ -10,10 +10,11 @@ from onnxtop.render.html.parts import Cell, Entry, Fact, FindingGroup, Heading, 
 from onnxtop.render.report import facts
 from onnxtop.render.report.html_cards import LayerCard, card
 from onnxtop.render.report.html_table import COLOURED, layer_table
-from onnxtop.render.text import counted, figure, humanised
+from onnxtop.render.text import figure, humanised
 from onnxtop.results.headline import Headline, headline_of
 from onnxtop.results.outcome import FailedModel, Result, counts_of, path_of
 from onnxtop.results.report import Coverage, Finding, Report
+from onnxtop.results.words import counted, severities
 from onnxtop.rules.catalogue import find_rule
 
 _SKIPPED = (
@@ -125,7 +126,7 @@ def _by_layer(report: Report) -> Mapping[str, list[Finding]]:
 def _tiles(report: Report) -> Iterator[Fact]:
     coverage, network = report.coverage, report.network
     counts = counts_of(report)
-    problems = facts.severities(report.findings)
+    problems = severities(report.findings)
     yield Fact("layers", f"{len(report.layers):,}", "layer")
     yield Fact("parameters", humanised(report.model.parameters), "parameters")
     share = facts.share_analysed(coverage) or "none"

@@ -8,9 +8,10 @@ from onnxtop.render.cells import Scale, scale_of
 from onnxtop.render.html import charts
 from onnxtop.render.html.parts import Cell, Heading, Sheet, SheetRow, full_sheet
 from onnxtop.render.report import facts
-from onnxtop.render.text import TIMES, counted, figure, humanised
+from onnxtop.render.text import TIMES, figure, humanised
 from onnxtop.results.details import LayerDetails
 from onnxtop.results.report import Finding, LayerReport, Report
+from onnxtop.results.words import counted
 
 COLOURED = ("NP", "z", "bars")
 """Titles of the columns by which the graph of the layers may be coloured."""

@@ -10,6 +10,7 @@ from onnxtop.render.report import columns as named
 from onnxtop.render.report.facts import (
     Gap,
     bars_told,
+    by_severity,
     excess_told,
     limited_bars,
     n_bars,
@@ -19,7 +20,6 @@ from onnxtop.render.report.facts import (
 from onnxtop.render.table import Column, Columns, Layout, Row, table, with_room
 from onnxtop.render.text import TIMES, defined, humanised
 from onnxtop.results.report import LayerReport, Report
-from onnxtop.results.words import SEVERITIES
 
 _READ_COLUMNS = {
     "name": Column("layer", "left"),
@@ -184,8 +184,8 @@ class LayerTable:
 
 def _styles(report: Report) -> dict[str, str]:
     """Return how names of layers are drawn: as the worst that was found of them, if that is no note."""
-    worst = sorted(report.findings, key=lambda each: -SEVERITIES.index(each.severity))
-    return {each.layer: STYLES[each.severity] for each in worst if each.layer and each.severity != "note"}
+    rising = reversed(by_severity(report.findings))
+    return {each.layer: STYLES[each.severity] for each in rising if each.layer and each.severity != "note"}
 
 
 def _flag(layer: LayerReport) -> str:

@@ -7,10 +7,11 @@ from onnxtop.render.look import Card, Look
 from onnxtop.render.report import csv
 from onnxtop.render.report.html_cards import card
 from onnxtop.render.report.html_model import view
-from onnxtop.render.text import TIMES, counted, figure
+from onnxtop.render.text import TIMES, figure
 from onnxtop.results.check import Check
 from onnxtop.results.headline import headline_of
 from onnxtop.results.report import LayerReport, Report
+from onnxtop.results.words import counted
 
 
 def _report_line(report: Report, fail_on: str | None = None) -> str:

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from onnxtop.render import RenderOptions
 from onnxtop.render.markdown import code, listed, prose, row, table
 from onnxtop.render.report import columns as named, facts
-from onnxtop.render.text import TIMES, counted, figure
+from onnxtop.render.text import TIMES, figure
 from onnxtop.results.headline import headline_of
 from onnxtop.results.outcome import FailedModel, Result
 from onnxtop.results.report import Finding, LayerReport, Report
+from onnxtop.results.words import counted, severities
 
 _SIZE = f"in {TIMES} out"
 
@@ -138,7 +139,7 @@ def _skipped(report: Report, options: RenderOptions) -> Iterator[str]:
 
 def _findings(report: Report, options: RenderOptions) -> Iterator[str]:
     if report.findings:
-        yield from ("", f"**Findings:** {facts.severities(report.findings)}", "")
+        yield from ("", f"**Findings:** {severities(report.findings)}", "")
         yield from listed([finding_line(each) for each in facts.by_severity(report.findings)], options)
     if told := facts.unchecked([report]):
         yield from ("", prose("; ".join(told)))

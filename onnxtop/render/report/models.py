@@ -6,10 +6,11 @@ from onnxtop.render import RenderOptions
 from onnxtop.render.page import TONES, Page
 from onnxtop.render.report.facts import share_analysed
 from onnxtop.render.table import Column, Layout, Row, table
-from onnxtop.render.text import counted, figure, humanised
+from onnxtop.render.text import figure, humanised
 from onnxtop.results.headline import headline_of, headline_of_run, worst_first
 from onnxtop.results.outcome import FailedModel, Result, path_of
 from onnxtop.results.report import Report
+from onnxtop.results.words import counted
 
 _ROWS = 40
 """So many models have a row; ``all_rows`` shows all."""

@@ -9,10 +9,11 @@ from onnxtop.render.page import Page
 from onnxtop.render.report import facts
 from onnxtop.render.report.layers import STYLES, LayerTable
 from onnxtop.render.report.models import AllModels
-from onnxtop.render.text import counted, humanised
+from onnxtop.render.text import humanised
 from onnxtop.results.headline import headline_of, worst_first
 from onnxtop.results.outcome import FailedModel, Result
 from onnxtop.results.report import Finding, LayerReport, Report
+from onnxtop.results.words import counted, severities
 
 _PAGES = 3
 """So many models have a page of their own beneath the table of all, the worst; ``all_rows`` gives all."""
@@ -155,7 +156,7 @@ class ReportPage(Page):
     def _findings(self, report: Report) -> None:
         if report.findings:
             self.line()
-            self.line(f"findings: {facts.severities(report.findings)}", "bold")
+            self.line(f"findings: {severities(report.findings)}", "bold")
             self.findings(facts.by_severity(report.findings))
 
     def findings(self, findings: Sequence[Finding]) -> None:

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from onnxtop.render.text import counted, defined, figure, number
+from onnxtop.render.text import figure, number
 from onnxtop.results.headline import Headline, Tone
 from onnxtop.results.trace import Checkpoint, Cost, Course, Event, Stopping, Trace
+from onnxtop.results.words import counted
 
 LONG_TABLE = 40
 """A table of more checkpoints than this is cut in its middle."""
@@ -30,9 +31,7 @@ def verdict(trace: Trace) -> Headline:
     if beside and tone is Tone.GOOD:
         tone = Tone.DOUBT
     at = "" if since is None else f" {'at' if course is Course.DIVERGED else 'since'} {since}"
-    return Headline(
-        Tone.DOUBT if beside and tone is Tone.GOOD else tone, "; ".join([f"{course}{at}", *beside])
-    )
+    return Headline(tone, "; ".join([f"{course}{at}", *beside]))
 
 
 def about(trace: Trace) -> list[str]:
@@ -160,11 +159,6 @@ def events(trace: Trace, all_rows: bool) -> list[str]:
     if all_rows or len(sentences) <= _EVENTS:
         return sentences
     return [*sentences[:_EVENTS], f"and {len(sentences) - _EVENTS:,} more; --all tells every one"]
-
-
-def known(values: Sequence[float | None]) -> list[float]:
-    """Return the figures that are defined."""
-    return [value for value in values if value is not None and defined(value)]
 
 
 def marks(trace: Trace, point: Checkpoint) -> str:

@@ -8,11 +8,10 @@ from onnxtop.render import RenderOptions
 from onnxtop.render.html.charts import bar, lines, spark
 from onnxtop.render.html.page import page
 from onnxtop.render.html.parts import Cell, Fact, Heading, Picture, SheetRow, full_sheet
-from onnxtop.render.text import counted, defined, figure
+from onnxtop.render.text import defined, figure, known
 from onnxtop.render.trace.facts import (
     about,
     events,
-    known,
     marks,
     percent,
     sampled,
@@ -23,6 +22,7 @@ from onnxtop.render.trace.facts import (
 )
 from onnxtop.results.outcome import FailedModel
 from onnxtop.results.trace import Checkpoint, LayerStep, OnData, Step, Trace
+from onnxtop.results.words import counted
 
 _DRAWN = 8
 """So many layers have a curve in one chart, those whose NP moved most; there are as many colours."""
@@ -146,10 +146,6 @@ def _courses(trace: Trace) -> Picture:
     chosen = sorted(ranges, key=lambda name: -ranges[name])[:_DRAWN]
     words = "NP" if len(chosen) == len(courses) else f"NP of the {len(chosen)} layers that moved most"
     return _drawn(trace, words, {name: courses[name] for name in courses if name in chosen}, "np", _WIDE)
-
-
-def _range(course: Sequence[float | None]) -> float:
-    return max(known(course), default=0.0) - min(known(course), default=0.0)
 
 
 def _drawn(

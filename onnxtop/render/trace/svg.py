@@ -17,7 +17,8 @@ from onnxtop.render.svg import (
     grid,
     label,
 )
-from onnxtop.render.trace.facts import about, known, stopping
+from onnxtop.render.text import known
+from onnxtop.render.trace.facts import about, stopping
 from onnxtop.results.trace import Checkpoint, Trace
 
 _WIDTH, _LEFT, _RIGHT, _TOP = 860, 70, 40, 120

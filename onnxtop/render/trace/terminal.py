@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from onnxtop.render import RenderOptions
 from onnxtop.render.page import Page
 from onnxtop.render.table import Column, Layout, Row, table
+from onnxtop.render.text import known
 from onnxtop.render.trace.facts import (
     FIRST,
     LAST,
     LONG_TABLE,
     about,
     events,
-    known,
     marks,
     percent,
     sampled,
