@@ -28,7 +28,7 @@ def _card(landscape: LossLandscape) -> Card:
 
 LOOKS = {
     LossLandscape: Look(
-        lambda found: f"{_title(found)}: {verdict(found).words}",
+        lambda found: verdict(found).words,
         _card,
         lambda found, look: render("landscape", "terminal", found, look),
         lambda found: plain_rows(found.minima),
