@@ -18,6 +18,7 @@ from onnxtop import shown as _shown
 from onnxtop._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from onnxtop import plot as plot, testing as testing
     from onnxtop.auditing.matrices import (
         exchangeability as exchangeability,
         initialiser_match as initialiser_match,
@@ -249,14 +250,16 @@ __all__ = [*_HOME, "__version__"]
 _shown.painter = partial(importlib.import_module, "onnxtop.render.shown")
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"onnxtop.{name}")
-    if name not in _HOME:
-        raise AttributeError(f"module 'onnxtop' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # type checkers would take any name to be there
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return importlib.import_module(f"onnxtop.{name}")
+        if name not in _HOME:
+            raise AttributeError(f"module 'onnxtop' has no attribute {name!r}")
+        value = getattr(importlib.import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

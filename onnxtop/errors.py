@@ -109,7 +109,7 @@ def unreadable(error: OSError) -> UnreadableError:
     onnxtop.errors.MissingError: wanted an ONNX file, found none to read: No such file or directory; ...
     """
     kind = _UNREADABLE.get(type(error), UnreadableError)
-    return kind(f"wanted an ONNX file, found none to read: {error.strerror}; check the path")
+    return kind(f"wanted an ONNX file, found none to read: {error.strerror or error}; check the path")
 
 
 def unusable(error: Exception, message: str) -> UsageError:

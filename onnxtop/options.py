@@ -272,11 +272,13 @@ def one_of(value: Any, choices: Iterable[str]) -> str:
 
 def pattern(value: Any) -> str:
     """Return a regular expression that compiles."""
+    if not isinstance(value, str):
+        raise UsageError(f"wanted a regular expression as a text, found {value!r}")
     try:
         re.compile(value)
-    except (re.error, OverflowError, RecursionError, TypeError) as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise UsageError(f"wanted a regular expression, found {value!r}: {error}") from None
-    return str(value)
+    return value
 
 
 def number(value: Any) -> Any:
@@ -305,7 +307,7 @@ def above_zero(value: Any) -> float:
 def _measure(value: Any, words: tuple[str, ...], endless: bool) -> Any:
     if isinstance(value, str) and value in words:
         return value
-    if endless and value == math.inf:
+    if endless and isinstance(value, Real) and value == math.inf:
         return math.inf
     return above_zero(value)
 

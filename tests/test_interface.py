@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
+from unittest.mock import Mock
 
 import numpy as np
 import onnx
@@ -118,6 +119,21 @@ def test_external_weights_are_never_read_outside_of_the_folders(beside: Path) ->
 def test_what_is_no_model(given: Any, message: str) -> None:
     with pytest.raises(onnxtop.UsageError, match=message):
         onnxtop.audit(given)
+
+
+def test_files_that_give_nothing(tmp_path: Path) -> None:
+    closed, broken = io.BytesIO(b"x"), io.BytesIO()
+    closed.close()
+    broken.read = Mock(side_effect=OSError("no medium"))  # type: ignore[method-assign]
+    with MLP.open(encoding="utf-8") as text, (tmp_path / "new").open("wb") as written:
+        for given, kind, message in (
+            (closed, onnxtop.UsageError, "found one that says: I/O operation on closed file"),
+            (written, onnxtop.UsageError, "found one that says: read"),
+            (text, onnxtop.UsageError, "found a file opened as text"),
+            (broken, onnxtop.UnreadableError, "found none to read: no medium"),
+        ):
+            with pytest.raises(kind, match=message):
+                onnxtop.audit(given)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"<html>", MLP.read_bytes()[:1000]])

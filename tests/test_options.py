@@ -98,6 +98,7 @@ def test_infinity_is_a_word_where_options_are_written() -> None:
         ({"mixed": math.inf}, "mixed: wanted a number, found inf"),
         ({"norm": 0}, "norm: wanted a number above 0, found 0"),
         ({"norm": "inf"}, "norm: wanted a number above 0, found 'inf'"),
+        ({"norm": np.array([1, 2])}, "norm: wanted a number, found array([1, 2])"),
         ({"switch": 1}, "switch: wanted true or false, found 1"),
         ({"part": None}, "part: wanted Part, found None"),
         ({"names": {"n": "3"}}, "names: wanted a whole number, found '3'"),
@@ -106,6 +107,11 @@ def test_infinity_is_a_word_where_options_are_written() -> None:
         ({"texts": [1]}, "texts: wanted a text, found 1"),
         ({"hidden": 1.5}, "hidden: wanted a whole number, found 1.5"),
         ({"hidden": True}, "hidden: wanted a whole number, found True"),
+        ({"pattern": b"a"}, "pattern: wanted a regular expression as a text, found b'a'"),
+        (
+            {"pattern": re.compile("a")},
+            "pattern: wanted a regular expression as a text, found re.compile('a')",
+        ),
         (
             {"pattern": "("},
             "pattern: wanted a regular expression, found '(': missing ), unterminated "

@@ -159,3 +159,8 @@ class ProbeOptions(LossOptions):
         super().__post_init__()
         if self.min_accuracy is not None and self.min_accuracy > 1:
             raise UsageError(f"min_accuracy: wanted a share from 0 to 1, found {self.min_accuracy:g}")
+        for name, least in (("surface", 0), ("points", 2), ("directions", 0)):
+            if getattr(self, name) < least:
+                raise UsageError(
+                    f"{name}: wanted a whole number of at least {least}, found {getattr(self, name)}"
+                )

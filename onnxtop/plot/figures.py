@@ -109,7 +109,10 @@ def short(name: str, longest: int = _LONGEST) -> str:
 
 
 def written(figure: "Figure", format_name: str) -> bytes:
-    """Return a figure as a file: the same bytes whenever it is drawn."""
+    """Return a figure as a file: the same bytes whenever it is drawn, and however often."""
+    for axes in figure.axes:
+        if place := axes.get_subplotspec():
+            axes.set_subplotspec(place)  # else the layout goes on from where the last drawing left it
     width, height = figure.get_size_inches()
     dots = min(_DOTS, (_PIXELS / float(width * height)) ** 0.5)
     stream = io.BytesIO()

@@ -122,10 +122,13 @@ def _add_key(figure: "Figure", axes: "Axes", low: float, high: float) -> None:
 
     colours = LinearSegmentedColormap.from_list("", [shade(place / 16)[0] for place in range(17)])
     key = ScalarMappable(Normalize(low, high), colours)
-    width = float(figure.get_size_inches()[0])
-    figure.colorbar(
-        key, ax=axes, location="top", shrink=min(1.0, 3 / width), aspect=25, pad=0.01, label="NP, normalized"
-    )
+    width, height = (float(side) for side in figure.get_size_inches())
+    share, inch = min(1.0, 3 / width), 1 / max(height - 1, 1)
+    # inside of the axes: the layout would place one beside them anew from where it was drawn last
+    place = axes.inset_axes((0.5 - share / 2, 1 + 0.06 * inch, share, 0.12 * inch))
+    figure.colorbar(key, cax=place, orientation="horizontal", label="NP, normalized")
+    place.xaxis.set_ticks_position("top")
+    place.xaxis.set_label_position("top")
 
 
 def _drawn(

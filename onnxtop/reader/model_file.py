@@ -126,9 +126,23 @@ def _held(model: Any) -> tuple[str, bytes]:
             ) from None
     if isinstance(model, bytes | bytearray | memoryview):
         return "<bytes>", bytes(model)
-    content = model.read() if callable(getattr(model, "read", None)) else None
+    content = _read(model) if callable(getattr(model, "read", None)) else None
     if not isinstance(content, bytes):
         found = "a file opened as text" if isinstance(content, str) else f"{type(model).__name__}"
         raise UsageError(f"wanted a model as path, bytes, binary file or ModelProto, found {found}")
     name = getattr(model, "name", None)
     return (name if isinstance(name, str) else "<file>"), content
+
+
+def _read(file: Any) -> Any:
+    """Return what a file object gives: bytes, or a text if it was opened as one."""
+    try:
+        return file.read()
+    except UnicodeDecodeError:
+        return ""
+    except ValueError as error:  # it is closed, or was opened to be written
+        raise UsageError(
+            f"wanted a binary file that is open to be read, found one that says: {error}"
+        ) from None
+    except OSError as error:
+        raise unreadable(error) from None

@@ -26,6 +26,9 @@ def test_refused_where_they_are_made() -> None:
         for options in (LossOptions, ProbeOptions):
             with pytest.raises(UsageError, match="wanted"):
                 options(**wrong)  # type: ignore[arg-type]
+    for name, wrong in (("surface", -1), ("points", 1), ("directions", -1)):
+        with pytest.raises(UsageError, match=f"^{name}: wanted a whole number of at least"):
+            ProbeOptions(**{name: wrong})  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="wanted a budget like"):
         BarcodeOptions(budget="3 parsecs")
 

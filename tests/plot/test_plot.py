@@ -105,7 +105,8 @@ def test_all_layers_beside_chance(report: Report) -> None:
 
 
 def test_the_graph_of_layers(report: Report) -> None:
-    axes, key = plot.graph(report).axes
+    (axes,) = plot.graph(report).axes
+    (key,) = axes.child_axes
     first_lines = [text.get_text().partition("\n")[0] for text in axes.texts]
     assert first_lines == ["x", "hidden1", "hidden2", "output", "logits"]
     assert sum(type(patch).__name__ == "FancyArrowPatch" for patch in axes.patches) == 4
@@ -173,6 +174,14 @@ def test_files_are_the_same_whatever_is_configured(report: Report, tmp_path: Pat
     assert not any(re.search(rb"20\d\d-\d\d|CreationDate|<dc:date", data) for data in first.values())
     with pytest.raises(UsageError, match=r"wanted a file that ends in \.svg, \.png, \.pdf, found 'x\.jpg'"):
         plot.save(plot.bars(report, "output"), "x.jpg")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_does_not_depend_on_what_the_figure_was_written_as_before(report: Report, kind: str) -> None:
+    alone, again = getattr(plot, kind)(report), getattr(plot, kind)(report)
+    written(again, "svg")
+    assert written(again, "pdf") == written(alone, "pdf")
+    assert written(again, "svg") == written(getattr(plot, kind)(report), "svg")
 
 
 @pytest.mark.parametrize("kind", ["layers", "bars", "graph"])

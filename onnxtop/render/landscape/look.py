@@ -1,5 +1,6 @@
 """What loss landscapes look like in a console and in a notebook."""
 
+from dataclasses import replace
 from typing import Any
 
 from onnxtop.render.html.parts import Picture
@@ -20,5 +21,8 @@ def _card(landscape: LossLandscape) -> dict[str, Any]:
 
 
 LOOKS = {
-    LossLandscape: judged("landscape", _title, verdict, _card, lambda found: plain_rows(found.minima)),
+    LossLandscape: replace(
+        judged("landscape", _title, verdict, _card, lambda found: plain_rows(found.minima)),
+        line=lambda found: verdict(found).words,  # which begins with the title
+    ),
 }
