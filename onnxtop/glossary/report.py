@@ -14,10 +14,11 @@ TERMS = (
         name="headline",
         title="what to think of a model, in plain words",
         what="trained: at least half of the layers that can be judged have structure, which weights as an "
-        "initialiser draws them do not have. looks untrained: rule OT208 says so. cannot tell: no layer "
-        "can be judged, or less than half of them show it. nothing wrong found: no rule that ran found an "
-        "error or a warning, in what could be read. The first line of a page; of several models it counts "
-        "them, the worst first.",
+        "initialiser draws them do not have; small layers, in which chance finds it now and then, count "
+        "where a quarter of them have it. looks untrained: rule OT208 says so. cannot tell: no layer can be "
+        "judged, or less than half of them show it. nothing wrong found: no rule that ran found an error or "
+        "a warning, in what could be read. The first line of a page; of several models it counts them, the "
+        "worst first.",
         limits="Says nothing of how good a model is.",
         source="docs/rules.md; onnxtop explain exchangeability",
         also=(
@@ -433,7 +434,8 @@ TERMS = (
         name="left out",
         title="rows of a long table that are not shown",
         what="Its ends, its extremes and what has a remark or a finding are; --all shows every row. "
-        "Figures of the network are always over all layers.",
+        "Figures of the network are always over all layers. Where names have no room, what all of them begin "
+        "and end with is left out of them, and said beneath.",
         source="onnxtop help report",
         also=(
             "shown",
@@ -445,7 +447,9 @@ TERMS = (
             "only layers matching",
             "network figures are over all layers",
             "left out, since the page is too narrow",
-            "the names shown begin with and end with",
+            "left out of the names",
+            "at their start",
+            "at their end",
         ),
     ),
 )

@@ -167,7 +167,7 @@ def _points(axes: "Axes", found: Diagram, title: str) -> None:
 def _bars(axes: "Axes", layer: LayerReport) -> None:
     details = detailed(layer.details)
     z = layer.neural_persistence.z
-    told = "" if z is None else f"   z {z:.1f}"
+    told = "" if z is None else f"   z {z:z.1f}"
     axes.set_title(short(layer.name, _LINE - len(told)) + told, parse_math=False)
     if details.null_low is not None and details.null_high is not None:
         ends = details.null_low, details.null_high

@@ -23,32 +23,39 @@ def without_common_ends(names: Sequence[str], ellipsis: str = "…") -> list[str
     ['…/a/query/…', '…/b/key/…']
     """
     head, tail = common_ends(names)
-    return [
-        f"{ellipsis * bool(head)}{name[len(head) : len(name) - len(tail)]}{ellipsis * bool(tail)}"
-        for name in names
-    ]
+    before, after = (ellipsis + head[-1]) if head else "", (tail[0].strip(".:") + ellipsis) if tail else ""
+    return [f"{before}{rest}{after}" for rest in between(names, head, tail)]
+
+
+def between(names: Sequence[str], head: str, tail: str) -> list[str]:
+    """Return what of names stands between a head and a tail that all of them have.
+
+    >>> between(["net_1/a/query/MatMul", "net_1/b/key/MatMul"], "net_1/", "/MatMul")
+    ['a/query', 'b/key']
+    """
+    return [name[len(head) : len(name) - len(tail)] for name in names]
 
 
 def common_ends(names: Sequence[str]) -> tuple[str, str]:
     """Return the whole segments that all names begin with, and that their rests end with.
 
+    The separators beside are part of them. Something is left of each name.
+
     >>> common_ends(["net_1/a/query/MatMul", "net_1/b/key/MatMul"])
-    ('net_1', 'MatMul')
+    ('net_1/', '/MatMul')
     """
     if len(set(names)) < 2:
         return "", ""
     head = _shared_segments(names)
-    rests = [name[head:] for name in names]
-    tail = _shared_segments([rest[::-1] for rest in rests])
-    tail += names[0][: len(names[0]) - tail].endswith((".", ":"))
-    return names[0][:head], names[0][len(names[0]) - tail :]
+    tail = _shared_segments([name[len(head) :][::-1] for name in names])
+    return head, tail[::-1]
 
 
-def _shared_segments(names: Sequence[str]) -> int:
-    """Return the length of the whole segments that all names begin with, less the last separator."""
-    shared = os.path.commonprefix(names)  # noqa: RUF071 (characters are meant: names are no paths)
-    separators = [match.start() for match in re.finditer(r"[/.:]", shared)]
-    return separators[-1] if separators else 0
+def _shared_segments(names: Sequence[str]) -> str:
+    """Return the whole segments that all names begin with and that none of them ends with."""
+    shared = os.path.commonprefix([name[:-1] for name in names])  # noqa: RUF071 (names are no paths)
+    segments = shared[: max(map(shared.rfind, "/.:")) + 1]
+    return segments if segments.strip("/.:") else ""  # a separator alone is not worth telling
 
 
 def shortened(names: Sequence[str], width: int, ellipsis: str = "…") -> list[str]:

@@ -12,11 +12,14 @@ from rich.text import Text
 
 from onnxtop.render import RenderOptions
 from onnxtop.render.cells import ASCII, UNICODE
+from onnxtop.render.names import shortened
 from onnxtop.results.headline import Headline, Tone
 
 _LISTED = 12
 """At most so many entries of a list are shown; ``all_rows`` shows all."""
 
+_LABEL = 24
+"""Cells that the label of such an entry has at least."""
 
 ENDLESS = 1 << 30
 """The width of a page on which nothing is cut or folded."""
@@ -84,14 +87,22 @@ class Page:
         self._indented("", 0, Text(self.signs.shown(text), style, overflow="fold"))
 
     def lines(self, lines: Iterable[Text]) -> None:
-        """Draw lines, of a table or a picture, that are cut where the page ends, if they are not to fold."""
+        """Draw lines, of a table or a picture, cut where the page ends; those that fold are indented."""
         for line in lines:
-            self.console.print(line, no_wrap=line.overflow != "fold")
+            if line.overflow == "fold":
+                self._indented("", 0, line)
+            else:
+                self.console.print(line, no_wrap=True)
 
     def listed(self, rows: Sequence[tuple[str, str, str]]) -> None:
-        """List a label and a sentence a line, and the label's style; long sentences fold under themselves."""
+        """List a label and a sentence a line, and the label's style; long sentences fold under themselves.
+
+        Labels that are too long are shortened such that they stay apart.
+        """
         shown = rows if self.all_rows else rows[:_LISTED]
-        self.labelled([(self.signs.short(label, 24), sentence, style) for label, sentence, style in shown])
+        room = max(self.width // 3, _LABEL)
+        labels = shortened([self.signs.shown(label) for label, _, _ in shown], room, self.signs.ellipsis)
+        self.labelled([(label, *row[1:]) for label, row in zip(labels, shown, strict=True)])
         if len(shown) < len(rows):
             self.paragraph(f"and {len(rows) - len(shown):,} more; --all lists every one", "dim")
 

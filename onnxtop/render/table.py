@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from onnxtop.render.cells import Signs, cut, elide
-from onnxtop.render.names import common_ends, shortened, without_common_ends
+from onnxtop.render.names import between, common_ends, shortened
 from onnxtop.render.text import TIMES
 
 
@@ -73,8 +73,9 @@ def table(
     widths = _widths(columns, rows, layout, width)
     names, note = layout.names, ""
     if names in widths and any(cell_len(row.cells.get(names, "")) > widths[names] for row in parts[0]):
-        note = _shared([row.cells[names] for row in parts[0] if row.named])
-        trimmed = _renamed(parts[0], names, lambda each: without_common_ends(each, signs.ellipsis))
+        head, tail = common_ends([row.cells[names] for row in parts[0] if row.named])
+        note = _left_out(head, tail)
+        trimmed = _renamed(parts[0], names, lambda each: between(each, head, tail))
         widths = _widths(columns, [*trimmed, *(row for part in parts[1:] for row in part)], layout, width)
         parts = [
             _renamed(trimmed, names, lambda each: shortened(each, widths[names], signs.ellipsis)),
@@ -90,7 +91,7 @@ def table(
             cells = {cell: _cell(row, cell, columns[cell], widths[cell], signs) for cell in columns}
             yield _line(cells, columns, widths, row.style)
     if note:
-        yield Text(f"  {note}", "dim", overflow="fold")
+        yield Text(note, "dim", overflow="fold")
 
 
 def _line(cells: Mapping[str, Text], columns: Columns, widths: Mapping[str, int], style: str) -> Text:
@@ -115,11 +116,9 @@ def with_room(columns: Columns, rows: Sequence[Row], layout: Layout, width: int)
         for cell, column in columns.items()
         if width >= column.from_width and any(row.cells.get(cell) for row in rows)
     }
+    enough = {cell: min(cells, layout.enough.get(cell, cells)) for cell, cells in _widest(kept, rows).items()}
     for lesser in layout.lesser:
-        enough = (
-            min(widest, layout.enough.get(cell, widest)) for cell, widest in _widest(kept, rows).items()
-        )
-        if sum(enough) + 2 * (len(kept) - 1) > width:
+        if sum(enough[cell] for cell in kept) + 2 * (len(kept) - 1) > width:
             kept.pop(lesser, None)
     return kept
 
@@ -149,8 +148,7 @@ def _renamed(rows: Sequence[Row], names: str, shorten: Callable[[list[str]], lis
     return [replace(row, cells={**row.cells, names: next(short)}) if row.named else row for row in rows]
 
 
-def _shared(names: Sequence[str]) -> str:
+def _left_out(head: str, tail: str) -> str:
     """Say what all names begin and end with, nothing if that is nothing."""
-    head, tail = common_ends(names)
-    told = ([f"begin with {head}"] if head else []) + ([f"end with {tail}"] if tail else [])
-    return f"the names shown {' and '.join(told)}" if told else ""
+    ends = ([f"{head} at their start"] if head else []) + ([f"{tail} at their end"] if tail else [])
+    return f"left out of the names: {', '.join(ends)}" if ends else ""

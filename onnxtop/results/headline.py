@@ -54,6 +54,9 @@ class _Kind(StrEnum):
 
 _DOUBTFUL = (_Kind.WARNINGS, _Kind.UNSURE, _Kind.NOTHING, _Kind.READ)
 
+_NOT_BY_CHANCE = 0.25
+"""Share of small layers with structure from which on that is not chance: of random ones about 1 % have."""
+
 _KINDS = {
     Outcome.NOT_ANALYSED: _Kind.NOT_ANALYSED,
     Outcome.INTERRUPTED: _Kind.INTERRUPTED,
@@ -154,10 +157,15 @@ def _where(report: Report) -> str:
 def _doubt(report: Report) -> str:
     """Say why it cannot be told that a model was trained, which is not to say that it looks untrained.
 
-    It was if at least half of the layers that can be judged have structure.
+    It was if at least half of the layers that can be judged have structure. Of layers that are too small z
+    alone is asked, which can only find structure: among many it does by chance, so that few count for none.
     """
     layers = [each for each in report.layers if each.copy_of is None and each.probably_fixed is None]
-    verdicts = [each.exchangeability.exchangeable for each in layers if each.exchangeability]
+    asked = [each.exchangeability for each in layers if each.exchangeability]
+    small = [each.exchangeable for each in asked if each.is_small]
+    verdicts = [each.exchangeable for each in asked if not each.is_small]
+    if small.count(False) >= _NOT_BY_CHANCE * len(small):
+        verdicts += small
     structured, judged = verdicts.count(False), len(verdicts) - verdicts.count(None)
     if judged and 2 * structured >= judged:
         return ""

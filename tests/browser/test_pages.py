@@ -274,3 +274,19 @@ def test_a_link_opens_what_is_folded(window, page_of, name):
     assert not part.evaluate("each => each.closest('details').open")
     link.click()
     assert part.evaluate("each => each.closest('details').open")
+
+
+def test_a_layer_without_a_figure_has_no_colour_of_another(window, page_of):
+    opened = window(page_of("report-mlp"))
+    figure = opened.page.locator("figure.graph").first
+    table = next(each for each in opened.ask("tables") if each["key"] == "table")
+    cells = opened.page.locator("[id='table'] tbody tr").first.locator("td")
+    cells.nth(table["titles"].index("z")).evaluate("cell => (cell.textContent = '')")
+    key = cells.first.text_content()
+    shape = figure.locator(f"[data-key='layer:{key}'] .shape")
+    plain = figure.get_attribute("data-plain").split(",")[0]
+    assert shape.get_attribute("fill") != plain
+    figure.get_by_role("button", name="z", exact=True).click()
+    assert shape.get_attribute("fill") == plain
+    figure.get_by_role("button", name="NP", exact=True).click()
+    assert shape.get_attribute("fill") != plain

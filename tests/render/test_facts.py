@@ -232,3 +232,8 @@ def test_what_stands_apart_from_weights_is_counted_in_words():
     one = Coverage(9, 9, 1.0, 1, 0, 1, 0, 11, {"Unsqueeze": 1})
     assert facts.apart(one) == ["1 bias", "1 other constant (Unsqueeze)", "11 constants in all"]
     assert facts.apart(Coverage(9, 9, 1.0, 0, 0, 0, 0, 9)) == []
+
+
+def test_a_figure_that_rounds_to_nothing_has_no_sign():
+    near = LayerPersistence(1.0, 0.5, 0.5, 0.1, -0.04, -0.0001, -0.0002, 10)
+    assert (facts.z_told(near), facts.excess_told(near)) == ("0.0", "0.0 %")

@@ -3,7 +3,7 @@
 import pytest
 from rich.cells import cell_len
 
-from onnxtop.render.names import common_ends, shortened, without_common_ends
+from onnxtop.render.names import between, common_ends, shortened, without_common_ends
 from tests.render.conftest import HOSTILE_NAMES
 
 PARTS = ("attn/q_proj", "attn/k_proj", "mlp/up")
@@ -15,6 +15,8 @@ LAYERS = [f"/model/decoder/layers.{i}/{part}/MatMul" for i in range(12) for part
     [
         (["a/b/MatMul", "a/c/MatMul"], ["…/b/…", "…/c/…"]),
         (["a.b", "a.b.c"], ["….b", "….b.c"]),
+        (["a/", "a/b"], ["a/", "a/b"]),
+        (["a/b.onnx", "a/c.onnx"], ["…/b…", "…/c…"]),
         (["conv1", "conv2"], ["conv1", "conv2"]),
         (["a/b/c"], ["a/b/c"]),
         (["a/b", "a/b"], ["a/b", "a/b"]),
@@ -58,6 +60,17 @@ def test_hostile_names_fit(width):
 
 
 def test_common_ends_are_what_was_taken_out():
-    assert common_ends(LAYERS) == ("/model/decoder/layers", "MatMul")
-    assert common_ends(["a/b.onnx", "a/c.onnx"]) == ("a", ".onnx")
+    assert common_ends(LAYERS) == ("/model/decoder/layers.", "/MatMul")
+    assert common_ends(["a/b.onnx", "a/c.onnx"]) == ("a/", ".onnx")
     assert common_ends(["a/b"]) == ("", "")
+
+
+@pytest.mark.parametrize(
+    "names", [LAYERS, ["a/", "a/b"], ["a/", "a//"], ["/b", "b"], ["a:b", "a:b:b"], ["", "x"], ["//", "///"]]
+)
+def test_what_stands_between_common_ends_is_something_and_tells_names_apart(names):
+    head, tail = common_ends(names)
+    rests = between(names, head, tail)
+    assert [head + rest + tail for rest in rests] == names
+    assert len(set(rests)) == len(set(names))
+    assert all(rest for rest, name in zip(rests, names, strict=True) if name)

@@ -57,6 +57,13 @@ MODELS: dict[str, tuple[Result, Tone, str]] = {
         model(FLAT, findings=found(("OT208", "error"), ("OT101", "error"))), Tone.BAD,
         "looks untrained; beside that 1 error"
     ),
+    "small by chance": (
+        model(*[layer(False, reason=TOO_SMALL)] * 4, *[SMALL] * 396), Tone.DOUBT,
+        f"{CANNOT}: no layer is large enough to tell from chance; nothing wrong found"
+    ),
+    "small not by chance": (
+        model(layer(False, reason=TOO_SMALL), *[SMALL] * 3), Tone.GOOD, "trained; nothing wrong found"
+    ),
     "too small": (
         model(SMALL), Tone.DOUBT,
         f"{CANNOT}: no layer is large enough to tell from chance; nothing wrong found"

@@ -15,7 +15,6 @@ from onnxtop.render.diff.facts import (
     tables,
     tolerated,
 )
-from onnxtop.render.names import without_common_ends
 from onnxtop.render.page import Page
 from onnxtop.render.table import Column, Layout, Row, table
 from onnxtop.results.diff import Diff, Figure, LayerDiff
@@ -37,8 +36,6 @@ _LAYOUT = Layout(
     lesser=("distance", "kept", "snr", "moved"), enough={"layer": 8}, shrink=(("layer", 8),), names="layer"
 )
 
-_LABEL = 24
-"""Cells that a list of sentences has for the layer they are about."""
 _SHOWN = 0.0005
 """A relative change of NP below this is not shown in the table."""
 _SIGNS = {"more": "+", "less": "-"}
@@ -121,9 +118,6 @@ class _DiffPage(Page):
         remarked = remarks(diff, diff.layers)
         for title, counts in (("changed", True), ("for information", False)):
             rows = [(name, told, "red" if counts else "") for name, told, does in remarked if does == counts]
-            if any(len(name) > _LABEL for name, _, _ in rows):
-                names = without_common_ends([name for name, _, _ in rows], self.signs.ellipsis)
-                rows = [(name, told, style) for name, (_, told, style) in zip(names, rows, strict=True)]
             if rows:
                 self.line()
                 self.line(title, "bold red" if counts else "bold")

@@ -49,6 +49,9 @@ _LOOK: Mapping[str, str | float] = {
 }
 """How a kind looks that nobody gave a colour."""
 
+PLAIN = (str(_LOOKS["layer"]["fill"]), "currentColor", str(_LOOKS["layer"]["fill_opacity"]))
+"""Fill, ink and opacity of a layer without a shade."""
+
 
 def render(graph: LayerGraph, options: RenderOptions) -> str:
     """Draw a graph as a file, with a head that says what it is."""

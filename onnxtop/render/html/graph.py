@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from onnxtop.render.graph.svg import drawing, shade, shades_of
+from onnxtop.render.graph.svg import PLAIN, drawing, shade, shades_of
 from onnxtop.render.svg import element, holder
 from onnxtop.render.text import figure, known
 from onnxtop.results.graph import LayerGraph
@@ -39,12 +39,13 @@ def graph_figure(
         '<span class="high">{}</span></p>'
     ).format(columns[0], figure(low), _gradient([colour for colour, _ in stops]), figure(high))
     return Markup(
-        '<figure class="graph" data-table="{}" data-columns="{}" data-stops="{}">{}'
+        '<figure class="graph" data-table="{}" data-columns="{}" data-stops="{}" data-plain="{}">{}'
         '<div class="scroll" tabindex="0" role="region" aria-label="Layer graph">\n{}</div></figure>'
     ).format(
         table,
         "\n".join(columns if some else ()),
         " ".join(f"{colour},{ink}" for colour, ink in stops),
+        ",".join(PLAIN),
         scale if some else "",
         Markup(drawing(graph, shades_of(values))),  # noqa: S704 (every word of it is escaped)
     )

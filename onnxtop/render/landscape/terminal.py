@@ -17,6 +17,7 @@ from onnxtop.render.landscape.facts import (
     short_names,
     small,
 )
+from onnxtop.render.names import shortened
 from onnxtop.render.page import Page
 from onnxtop.render.table import Column, Layout, Row, table
 from onnxtop.results.landscape import LossLandscape, Minimum, Pass
@@ -40,6 +41,9 @@ _COLUMNS = {
 
 _LAYOUT = Layout(lesser=("accuracy", "gradient", "curvature", "test", "partner", "moved"), ruled=False)
 
+_LABEL = 22
+"""Cells that the name of a minimum has at least."""
+
 _LISTED = 12
 """At most so many paths are drawn; ``all_rows`` draws all."""
 
@@ -56,8 +60,11 @@ class _LandscapePage(Page):
 
     def draw(self, landscape: LossLandscape) -> str:
         """Return the finished page."""
-        self.short = short_names([minimum.name for minimum in landscape.minima])
-        self.label = min(max(map(cell_len, self.short.values())), 22)
+        names = short_names([minimum.name for minimum in landscape.minima])
+        shown = [self.signs.shown(name) for name in names.values()]
+        short = shortened(shown, max(self.width // 4, _LABEL), self.signs.ellipsis)
+        self.short = dict(zip(names, short, strict=True))
+        self.label = max(map(cell_len, short))
         self.line("loss barcode" if landscape.complete else "loss barcode (incomplete)", "bold")
         self.paragraph(self.signs.dot.join(described(landscape)))
         if words := endless(landscape):
@@ -88,14 +95,14 @@ class _LandscapePage(Page):
 
     def _cells(self, minimum: Minimum, notes: list[str]) -> dict[str, str]:
         return {
-            "minimum": self._short(minimum.name),
+            "minimum": self.short[minimum.name],
             "birth": small(minimum.loss),
             "death": small(minimum.death, "never" if minimum.length is None else ""),
             "length": length(minimum),
             "gain": "" if minimum.gain is None else f"{minimum.gain:.0e}",
             "given": above(minimum),
             "moved": f"{minimum.moved:.1e}" if minimum.moved else "",
-            "partner": "" if minimum.partner is None else self._short(minimum.partner),
+            "partner": "" if minimum.partner is None else self.short[minimum.partner],
             "accuracy": _percent(minimum.accuracy),
             "test": _percent(minimum.test_accuracy),
             "gradient": "" if minimum.gradient_norm is None else f"{minimum.gradient_norm:.1e}",
@@ -187,15 +194,12 @@ class _LandscapePage(Page):
             self.paragraph(f"note: {note}", "yellow")
 
     def _labelled(self, name: str, drawing: str, style: str) -> None:
-        label = Text(self._short(name))
+        label = Text(self.short[name])
         label.align("left", self.label)
         self.lines([label.append("  ").append(drawing, style)])
 
     def _ends(self, item: Pass) -> str:
-        return f"{self._short(item.first)} {self.signs_to} {self._short(item.second)}"
-
-    def _short(self, name: str) -> str:
-        return self.signs.short(self.short[name], 22)
+        return f"{self.short[item.first]} {self.signs_to} {self.short[item.second]}"
 
 
 def _filled(tops: Sequence[float]) -> Iterator[float]:

@@ -236,12 +236,12 @@ def _percent(share: float) -> str:
 
 def z_told(layer: LayerPersistence) -> str:
     """Write how far a layer is from its null model in standard deviations, empty if it has none."""
-    return "" if layer.z is None else f"{layer.z:.1f}"
+    return "" if layer.z is None else f"{layer.z:z.1f}"
 
 
 def excess_told(layer: LayerPersistence) -> str:
     """Write the same in percent of the layer's NP."""
-    return "" if layer.excess_share is None else f"{100 * layer.excess_share + 0.0:.1f} %"
+    return "" if layer.excess_share is None else f"{100 * layer.excess_share:z.1f} %"
 
 
 def n_bars(report: Report) -> int | None:

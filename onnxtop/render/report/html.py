@@ -29,6 +29,7 @@ _OVERVIEW = (
     Heading("warnings", "severity", numeric=True),
     Heading("layers", "layer", numeric=True),
     Heading("parameters", "parameters", numeric=True),
+    Heading("analysed", "coverage.fraction", numeric=True),
     Heading("NP", "np.mean_normalized", numeric=True),
     Heading("DGP", "dgp", numeric=True),
 )
@@ -93,6 +94,7 @@ def _row(result: Result, seen: ModelView, options: RenderOptions) -> SheetRow:
         Cell(f"{counts.warnings:,}" if counts.warnings else "", counts.warnings),
         Cell(f"{len(result.layers):,}"),
         Cell(humanised(result.model.parameters), result.model.parameters),
+        Cell(facts.share_analysed(result.coverage)),
         Cell(figure(mean, ""), picture=bar(mean)),
         Cell(figure(network.deep_graph_persistence.normalized, "")),
     )

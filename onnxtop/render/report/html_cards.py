@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from onnxtop.render.html import charts
 from onnxtop.render.html.parts import Cell, Fact, Heading, Picture, Sheet, SheetRow, full_sheet
 from onnxtop.render.report import facts
+from onnxtop.render.report.columns import told
 from onnxtop.render.text import TIMES, figure
 from onnxtop.results.details import LayerDetails, StrongWeight
 from onnxtop.results.report import Finding, LayerPersistence, LayerReport
@@ -159,7 +160,7 @@ def _weight(weight: StrongWeight) -> SheetRow:
     cells = (
         Cell(weight.source, is_name=True),
         Cell(weight.target, is_name=True),
-        Cell(figure(weight.value)),
+        Cell(told(weight.value)),
         Cell(facts.bars_told(weight.bars or None)),
     )
     return SheetRow(cells)

@@ -8,6 +8,7 @@ from onnxtop.render.cells import Scale, scale_of
 from onnxtop.render.html import charts
 from onnxtop.render.html.parts import Cell, Heading, Sheet, SheetRow, full_sheet
 from onnxtop.render.report import facts
+from onnxtop.render.report.columns import told
 from onnxtop.render.text import TIMES, figure, humanised
 from onnxtop.results.details import LayerDetails
 from onnxtop.results.report import Finding, LayerReport, Report
@@ -106,8 +107,8 @@ def _statistics(layer: LayerReport) -> Cells:
     if held is None:
         return {}
     return {
-        "minimum": Cell(figure(held.minimum)),
-        "maximum": Cell(figure(held.maximum)),
+        "minimum": Cell(told(held.minimum)),
+        "maximum": Cell(told(held.maximum)),
         "zeros": Cell(f"{held.zeros:,}"),
         "rank": Cell("" if held.rank is None else f"{held.rank}"),
         "dead": Cell(f"{held.dead_inputs.count + held.dead_outputs.count:,}"),
@@ -137,9 +138,9 @@ def _lengths(details: LayerDetails | None) -> Markup:
 
 
 def _caption(report: Report, scale: Scale) -> str:
-    told = (
+    phrases = (
         counted(len(report.layers), "layer"),
         facts.rows_note(report, report.layers),
         f"bars from {scale.low:g} to {scale.high:g}" if report.settings.topology else "",
     )
-    return "; ".join(filter(None, told))
+    return "; ".join(filter(None, phrases))

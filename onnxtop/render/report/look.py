@@ -38,7 +38,7 @@ def _report_card(report: Report, fail_on: str | None = None) -> Card:
 
 def _layer_line(layer: LayerReport) -> str:
     held = layer.neural_persistence
-    z = "" if held.z is None else f", z {held.z:.1f}"
+    z = "" if held.z is None else f", z {held.z:z.1f}"
     size = f"{layer.n_in} {TIMES} {layer.n_out}"
     return f"{layer.name}: {layer.op_type} {size}, NP {figure(held.normalized)}{z}"
 

@@ -32,7 +32,7 @@ _COLUMNS = {
 _LAYOUT = Layout(
     lesser=("read", "weights", "deep", "layers", "persistence"),
     enough={"model": 24, "words": 32},
-    shrink=(("words", 40), ("model", 24), ("words", 16), ("model", 12), ("words", 8)),
+    shrink=(("words", 24), ("model", 24), ("words", 16), ("model", 12), ("words", 8)),
     names="model",
 )
 

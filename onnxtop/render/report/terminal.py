@@ -150,7 +150,7 @@ class ReportPage(Page):
         self.listed([self._skipped_group(group) for group in groups])
 
     def _skipped_group(self, group: facts.SkippedGroup) -> tuple[str, str, str]:
-        many = f"{group.tensors:,} {self.signs.times} {self.signs.short(group.op_type, 16)}"
+        many = f"{group.tensors:,} {self.signs.times} {group.op_type}"
         return many, f"{group.reason} ({humanised(group.parameters)})", ""
 
     def _findings(self, report: Report) -> None:

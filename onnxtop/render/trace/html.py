@@ -201,7 +201,7 @@ def _layer(trace: Trace, number: int) -> SheetRow:
             Cell(figure(first.neural_persistence), first.neural_persistence),
             Cell(figure(last.neural_persistence), last.neural_persistence),
             _sparked(steps, lambda step: step.neural_persistence),
-            Cell("" if last.z is None else f"{last.z:.1f}", last.z, _spark(steps, lambda step: step.z)),
+            Cell("" if last.z is None else f"{last.z:z.1f}", last.z, _spark(steps, lambda step: step.z)),
             _sparked(steps, lambda step: step.relative),
             _sparked(steps, lambda step: step.bottleneck),
             Cell(", ".join(dict.fromkeys(kinds))),

@@ -119,7 +119,7 @@ def _layer(points: Sequence[Checkpoint], number: int, below: int) -> Iterator[st
         yield label(left - 6, up(value) + 4, f"{value:g}", anchor="end", colour=FAINT, size=10)
     yield from curve(enumerate(course), across, up, COLOURS[0])
     z = layers[-1].z
-    told = f"NP {_told(course[0])} to {_told(course[-1])}{'' if z is None else f', z {z:.1f}'}"
+    told = f"NP {_told(course[0])} to {_told(course[-1])}{'' if z is None else f', z {z:z.1f}'}"
     yield label(left, top + _SMALL + 16, told, colour=FAINT, size=11)
 
 

@@ -116,7 +116,10 @@ class _TracePage(Page):
 
     def _row(self, trace: Trace, step: Step) -> Row:
         if isinstance(step, FailedModel):
-            return Row({"checkpoint": self.signs.short(step.path, 40), "note": "not read"}, "red")
+            return Row(
+                {"checkpoint": self.signs.short(step.path, max(self.width // 3, 40)), "note": "not read"},
+                "red",
+            )
         scores = step.judged_on
         layers = [layer.neural_persistence for layer in step.layers]
         return Row(
@@ -157,7 +160,7 @@ class _TracePage(Page):
                 "from": self.signs.figure(persistence[0]),
                 "to": self.signs.figure(persistence[-1]),
                 "np": self._spark(persistence),
-                "z": "" if z[-1] is None else f"{z[-1]:.1f}",
+                "z": "" if z[-1] is None else f"{z[-1]:z.1f}",
                 "z_course": self._spark(z),
                 "moved": self._spark([layer.relative for layer in course], 0.0),
                 "bottleneck": self._spark([layer.bottleneck for layer in course], 0.0),

@@ -128,22 +128,23 @@
     const tools = make("div", { className: "tools" });
 
     const stops = figure.dataset.stops.split(" ").map((stop) => stop.split(","));
+    const plain = figure.dataset.plain.split(","); // a layer that has no such figure
     const colour = (column) => {
       const place = titles.indexOf(column);
       const told = nodes.map((node) => {
         const cell = rowOf.get(node.dataset.key)?.cells[place];
-        return cell ? readOf(cell, true) : null;
+        return cell && readOf(cell, true);
       });
-      const known = told.filter((value) => value !== null);
+      const known = told.filter((value) => typeof value === "number");
       const [low, high] = [Math.min(...known), Math.max(...known)];
       const bent = column === "NP" ? (value) => value : Math.asinh; // z and counts have long tails
       nodes.forEach((node, number) => {
         const value = told[number];
-        if (value === null) return;
+        if (value === undefined) return; // not in the table
         const share = high > low ? (bent(value) - bent(low)) / (bent(high) - bent(low)) : 0;
-        const [fill, ink] = stops[Math.round(share * (stops.length - 1))];
+        const [fill, ink, opacity] = value === null ? plain : [...stops[Math.round(share * (stops.length - 1))], "1"];
         node.querySelector(".shape").setAttribute("fill", fill);
-        node.querySelector(".shape").setAttribute("fill-opacity", "1");
+        node.querySelector(".shape").setAttribute("fill-opacity", opacity);
         all("text", node).forEach((text) => text.setAttribute("fill", ink));
       });
       const scale = figure.querySelector(".scale");
