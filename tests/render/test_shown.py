@@ -45,7 +45,7 @@ MADE: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "Diff": (lambda: onnxtop.diff(MLP, SAMPLES / "mlp_jax.onnx"), "→"),
     "Trace": (lambda: onnxtop.trace(sorted((SAMPLES / "checkpoints").iterdir())[-2:]), "2 checkpoints: "),
-    "LossLandscape": (_minima, "2 minima: "),
+    "LossLandscape": (_minima, "2 minima; from one to a lower one"),
     "LossProbeResult": (_probed, "cross-entropy on 20 samples: loss "),
     "Layer": (lambda: onnxtop.read_layers(MLP)[0], "hidden1: Gemm 64 \N{MULTIPLICATION SIGN} 100 float32"),
     "Skipped": (lambda: replace(_skipped(), reason="it is odd"), "1 weight skipped: it is odd"),
