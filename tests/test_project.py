@@ -273,8 +273,9 @@ def test_no_module_hides_a_public_name() -> None:
 
 def test_names_for_type_checkers_are_the_public_names() -> None:
     tree = ast.parse(text_of(ROOT / "onnxtop" / "__init__.py"))
-    (checking,) = (node for node in tree.body if isinstance(node, ast.If))
-    imports = [node for node in checking.body if isinstance(node, ast.ImportFrom)]
+    checking = next(node for node in tree.body if isinstance(node, ast.If))
+    modules, *imports = (node for node in checking.body if isinstance(node, ast.ImportFrom))
+    assert tuple(alias.name for alias in modules.names) == onnxtop._MODULES
     assert {alias.name: node.module for node in imports for alias in node.names} == onnxtop._HOME
 
 

@@ -3,6 +3,7 @@
 Imported only when a model is opened.
 """
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,12 +21,24 @@ _TYPES: dict[str, Any] = {"float": np.float32, "double": np.float64, "bfloat16":
 _TYPES["string"] = object
 
 
+def _silent() -> Any:
+    """Return onnxruntime, which tells nobody what it runs: its official builds do by default.
+
+    On Windows by way of the system, since 1.29 elsewhere over the network (its docs/Privacy.md); where the
+    variable is set before it is loaded, it does not begin to.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime  # type: ignore[import-untyped]
+
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime
+
+
 class Session:
     """A model ready to run; see `Runtime.open`."""
 
     def __init__(self, model: ModelProto | Path, threads: int, plain: bool) -> None:
-        import onnxruntime  # type: ignore[import-untyped]
-
+        onnxruntime = _silent()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # each weight that is fed would be a warning
         options.intra_op_num_threads = threads
