@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from onnxtop.results.report import Report
 
 for _library in ("OMP", "OPENBLAS", "MKL"):  # as the command line does, and before anything loads NumPy
     os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+
+settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
+settings.load_profile("repeatable")  # a run tries what every other run tries
 
 SAMPLES = Path(__file__).parent.parent / "sample_models"
 

@@ -167,6 +167,9 @@ def _scaled_by_the_input(chain: Chain) -> None:
 
 
 def _typed_like_the_input(chain: Chain) -> None:
+    """Cast once: of two CastLikes in a row onnxruntime loses the second where a branch takes its result."""
+    if chain.nodes and chain.nodes[-1].op_type == "CastLike":
+        return
     chain.value = chain.then("CastLike", f"{chain.value} x")
 
 
@@ -237,7 +240,7 @@ def _model(chain: Chain, use: str) -> Any:
     return proto
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(st.sampled_from(STEPS), max_size=4),
     use=st.sampled_from(sorted(USES)),

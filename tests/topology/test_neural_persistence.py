@@ -21,7 +21,7 @@ DATA = Path(__file__).parents[1] / "data"
 REFERENCE = json.loads((DATA / "neural_persistence.json").read_text())
 ARRAYS = np.load(DATA / "neural_persistence.npz")
 MATRICES = {name: case for name, case in REFERENCE["matrices"].items() if name != "all_zero_3x3"}
-repeatable = settings(derandomize=True, database=None, deadline=None, max_examples=60)
+sixty = settings(max_examples=60)
 
 
 def tolerance(dtype):
@@ -116,7 +116,7 @@ matrices = hnp.arrays(
 )
 
 
-@repeatable
+@sixty
 @given(matrices)
 def test_deaths_are_the_tree_by_brute_force(matrix):
     result = layer_persistence(matrix, scale=5)
@@ -125,7 +125,7 @@ def test_deaths_are_the_tree_by_brute_force(matrix):
     assert (np.abs(matrix[rows, cols]) / 5).tolist() == result.diagram.points[:, 1].tolist()
 
 
-@repeatable
+@sixty
 @given(matrices, st.sampled_from([2.0**-20, 0.5, 64.0]), st.sampled_from([1, 2, 3.5, np.inf]))
 def test_scale_sign_and_transpose_do_not_matter(matrix, factor, p):
     expected = layer_persistence(matrix, p=p).total
@@ -135,7 +135,7 @@ def test_scale_sign_and_transpose_do_not_matter(matrix, factor, p):
     assert layer_persistence(np.abs(matrix), p=p).total == expected
 
 
-@repeatable
+@sixty
 @given(matrices, st.randoms(use_true_random=False))
 def test_order_of_neurons_does_not_matter(matrix, random):
     rows, cols = list(range(matrix.shape[0])), list(range(matrix.shape[1]))
@@ -144,7 +144,7 @@ def test_order_of_neurons_does_not_matter(matrix, random):
     assert layer_persistence(matrix[rows][:, cols]).total == layer_persistence(matrix).total
 
 
-@repeatable
+@sixty
 @given(matrices)
 def test_normalized_stays_below_its_bound(matrix):
     n = sum(matrix.shape)
