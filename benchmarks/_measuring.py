@@ -4,6 +4,7 @@ Times are processor time, user and system, unless a row says wall time: what a b
 little then. Things that are compared take turns in one run, so that a change of load meets all of them.
 """
 
+import functools
 import os
 import statistics
 import subprocess
@@ -14,6 +15,10 @@ import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import click
+
+from onnxtop.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -111,7 +116,16 @@ def environment(threads: bool = False) -> dict[str, str]:
 
 def onnxtop(verb: str, *arguments: object) -> tuple[str, ...]:
     """Return a verb as benchmarks run it: on one core, without the cache; what is told later counts."""
-    return "-m", "onnxtop", verb, "-j", "1", "--cache", "off", "--no-progress", *map(str, arguments)
+    alone = {"-j": "1", "--cache": "off", "--no-progress": None}
+    known = _options(verb)
+    given = [word for each in alone.items() if each[0] in known for word in each if word is not None]
+    return "-m", "onnxtop", verb, *given, *map(str, arguments)
+
+
+@functools.cache
+def _options(verb: str) -> frozenset[str]:
+    command = app.get_command(click.Context(app), verb)
+    return frozenset(flag for each in command.params for flag in each.opts) if command else frozenset()
 
 
 def process(arguments: Sequence[str], codes: Sequence[int] = (0,), threads: bool = False) -> Spent:
