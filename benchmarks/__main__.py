@@ -68,7 +68,9 @@ def measured(row: Row, folder: Path, peers: str | None) -> Measured:
     """
     python = peers if row.missing and peers else sys.executable
     try:
-        answer = json.loads(child([python, "-m", "benchmarks._one", row.name, str(folder)], row.limit))
+        answer = json.loads(
+            child([python, "-m", "benchmarks._one", row.section, row.name, str(folder)], row.limit)
+        )
     except RuntimeError as error:
         return Measured.failure(str(error))
     if "missing" in answer:

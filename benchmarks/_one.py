@@ -1,16 +1,16 @@
-"""Measure one row in this process: ``python -m benchmarks._one NAME FOLDER`` prints its figure as JSON."""
+"""Measure one row in this process: ``python -m benchmarks._one SECTION NAME FOLDER`` prints it as JSON."""
 
 import dataclasses
 import json
 import sys
 from pathlib import Path
 
-from benchmarks._rows import catalogue
+from benchmarks._rows import of_section
 
 
-def main(name: str, folder: str) -> None:
-    """Print the figure, or which modules it would need."""
-    row = catalogue()[name]
+def main(section: str, name: str, folder: str) -> None:
+    """Print the figure, or which modules it would need; no other section is loaded."""
+    row = of_section(section)[name]
     if row.missing:
         print(json.dumps({"missing": row.missing}))
     else:

@@ -120,9 +120,15 @@ def _unwrapped(text: str) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
 
 
+def of_section(section: str) -> dict[str, Row]:
+    """Return the rows of one section by name."""
+    importlib.import_module(f"benchmarks.{section}")
+    return {name: each for name, each in _ROWS.items() if each.section == section}
+
+
 def catalogue() -> dict[str, Row]:
     """Return all rows by name, section by section."""
-    return {name: each for section in sections() for name, each in _ROWS.items() if each.section == section}
+    return {name: each for section in sections() for name, each in of_section(section).items()}
 
 
 def chosen(patterns: Sequence[str], pace: Sequence[Pace] = ("quick", "usual")) -> list[Row]:

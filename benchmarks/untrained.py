@@ -32,7 +32,8 @@ def exchangeable(*, kind: str, seeds: int = 120, shapes: Sequence[tuple[int, int
 for _kind, (_, _share) in MATRICES.items():
     row(
         f"random-{_kind.replace(' %', '').replace(' ', '-')}", f"called exchangeable: {_kind}", "%",
-        at_least=100 * _share, arguments={"kind": _kind}, tiny={"seeds": 1, "shapes": [(20, 16)]},
+        at_least=100 * _share, arguments={"kind": _kind}, pace="long",
+        tiny={"seeds": 1, "shapes": [(20, 16)]},
     )(exchangeable)  # fmt: skip
 
 

@@ -24,9 +24,9 @@ def measured(monkeypatch):
     names = []
 
     def child(arguments, limit):
-        names.append(arguments[3])
-        value = {"np": 2.5, "dgp": 99.0}.get(arguments[3], 0.0)
-        if arguments[3] == "np-memory":
+        names.append(arguments[4])
+        value = {"np": 2.5, "dgp": 99.0}.get(arguments[4], 0.0)
+        if arguments[4] == "np-memory":
             raise RuntimeError("out | of luck")
         return f'{{"value": {value}, "detail": ""}}'
 
