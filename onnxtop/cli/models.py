@@ -6,17 +6,19 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from onnxtop.errors import ModelError, NothingToAnalyseError, UsageError
+from onnxtop.reader.address import SCHEMES, STDIN, is_address, scheme_of
 from onnxtop.results.outcome import FailedModel
 
 
 def find_models(arguments: Iterable[str]) -> list[str | FailedModel]:
     """Return the paths of the models in the order of the arguments, each once.
 
-    A folder stands for every ``*.onnx`` below it, sorted. A name that exists is taken literally, even if it
+    A folder stands for every ``*.onnx`` below it, sorted; an address is one model, and ``-`` is standard
+    input. A name that exists is taken literally, even if it
     looks like a pattern; a file in which models beside or above it keep weights stands for these models. What
     names no model is in the list as a failure.
     """
-    found: dict[Path, str | FailedModel] = {}
+    found: dict[str | Path, str | FailedModel] = {}
     for argument in arguments:
         for model in _named_by(argument):
             path = model.path if isinstance(model, FailedModel) else model
@@ -70,19 +72,33 @@ def one_model(argument: str) -> str:
     return found[0]
 
 
-def _same(path: str) -> Path:
+def _same(path: str) -> str | Path:
     """Return what two names of one file have in common; a link is a file of its own."""
+    if is_elsewhere(path):
+        return path
     whole = Path(path)
     return Path(os.path.realpath(whole.parent), whole.name)
 
 
 def _named_by(argument: str) -> Iterator[str | FailedModel]:
-    if os.path.lexists(argument):
+    if is_elsewhere(argument):
+        yield argument
+    elif os.path.lexists(argument):
         yield from _below(argument) if Path(argument).is_dir() else (_holders(argument) or (argument,))
     elif glob.has_magic(argument):
         yield from _matches(argument)
+    elif scheme := scheme_of(argument):
+        known = ", ".join(SCHEMES)
+        yield FailedModel(
+            argument, ModelError.exit_code, f"wanted an address of {known}, found one of {scheme}"
+        )
     else:
         yield FailedModel(argument, ModelError.exit_code, "no such file or folder")
+
+
+def is_elsewhere(argument: str) -> bool:
+    """Tell whether an argument is an address or standard input, and no path."""
+    return argument == STDIN or is_address(argument)
 
 
 def _holders(path: str) -> list[str]:
