@@ -1,0 +1,1 @@
+"""How work is done: what was done before is remembered."""
