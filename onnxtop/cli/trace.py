@@ -20,6 +20,7 @@ from onnxtop.results.outcome import INTERRUPTED, FailedModel, exit_code
 from onnxtop.tracing.logs import files_of
 from onnxtop.tracing.options import TraceOptions, WatchOptions
 from onnxtop.tracing.stopping import StoppingOptions
+from onnxtop.work.options import WorkOptions
 
 if TYPE_CHECKING:
     from onnxtop.results.trace import Step
@@ -45,7 +46,8 @@ of 130, 2, 5, 3, 0, 4."""
 @options_of(AuditOptions, "data")
 @options_of(TraceOptions, "metric_file")
 @options_of(WatchOptions)
-@options_of(TraceOptions, "log", "cache", "jobs")
+@options_of(TraceOptions, "log")
+@options_of(WorkOptions, "cache", "jobs")
 @options_of(AuditOptions, *MEASURED, "allow_external", "peepholes")
 def command(
     run: Run, checkpoints: tuple[str, ...], follow: bool, until_stop: bool, interval: float, **options: Any

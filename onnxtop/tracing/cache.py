@@ -18,6 +18,7 @@ from onnxtop.results.plain import built
 from onnxtop.results.trace import Checkpoint
 from onnxtop.tracing.measuring import Source
 from onnxtop.tracing.options import TraceOptions
+from onnxtop.work.options import WorkOptions
 
 TRACE_ALGORITHM = 1
 """Raised whenever the same files and options may give another trace, or it is written otherwise."""
@@ -33,14 +34,20 @@ class Cache:
     """
 
     def __init__(self, options: TraceOptions) -> None:
-        self.folder = None if options.cache is None else Path(options.cache)
+        cache = options.audit.work.cache
+        self.folder = None if cache in (None, "off") else Path(cache)
         if self.folder is None:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{self.folder}: wanted a folder for the cache: {error.strerror}") from None
-        about = (__version__, ALGORITHMS, TRACE_ALGORITHM, replace(options.audit, data=None))
+        about = (
+            __version__,
+            ALGORITHMS,
+            TRACE_ALGORITHM,
+            replace(options.audit, data=None, work=WorkOptions()),
+        )
         data = options.audit.data
         self._settings = f"{about!r} {_digest([] if data is None else _below(Path(data)))}"
 
