@@ -160,6 +160,11 @@ def measure_layers(
     return measured
 
 
+def outlined(layers: Sequence[Layer]) -> list[Measured]:
+    """Return what is told of layers of which no weight is read: what their file says."""
+    return [Measured(_row(layer), None, NOT_ASKED) for layer in layers]
+
+
 def _grid(kernel: Kernel | None) -> tuple[object, ...]:
     """Return what places a kernel on the grid: all that there is of it but its weights."""
     return () if kernel is None else tuple(v for name, v in vars(kernel).items() if name != "weights")

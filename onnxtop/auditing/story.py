@@ -14,7 +14,7 @@ from onnxtop.auditing.describing import coverage_of, function_of, layer_report, 
 from onnxtop.auditing.details import Neurons, details_of
 from onnxtop.auditing.keywords import AuditKeywords
 from onnxtop.auditing.layer_graph import describe
-from onnxtop.auditing.layers import Measured, Memory, Progress, measure_layers
+from onnxtop.auditing.layers import Measured, Memory, Progress, measure_layers, outlined
 from onnxtop.auditing.options import AuditOptions, settings_of
 from onnxtop.network import Blocks
 from onnxtop.options import asked, declared
@@ -136,7 +136,7 @@ def audited(
 ) -> Audited:
     """Audit one ONNX model as `audit` does, and keep its layers; the audits of a series share a memory."""
     options = options or AuditOptions()
-    model = load(source, allow_external=options.allow_external)
+    model = load(source, allow_external=options.allow_external, max_download=options.max_download)
     check_sizes(model, options.input_shapes, options.dims)
     constants = Constants(model)
     found = find_layers(model, constants, peepholes=options.peepholes)
@@ -144,19 +144,28 @@ def audited(
     connected = network.neurons(model, constants, found, options) if options.topology else None
     scanned = network.measured_layers(connected, options)
     nulls = NullModels(options.seed) if memory is None else memory.nulls
-    measured = measure_layers(model, layers, nulls, options, progress, scanned, memory)
+    # of a model at an address no weight is fetched before one is measured
+    outline = model.file.remote is not None and not options.topology
+    if not outline:
+        model.file.announce()
+    measured = (
+        outlined(layers)
+        if outline
+        else measure_layers(model, layers, nulls, options, progress, scanned, memory)
+    )
     counts = account(model, constants, found)
     coverage = coverage_of(counts, found)
     copies = find_copies({item.row.name: item.mark for item in measured}, _reader(layers))
     persistence = _persistence(measured, copies, options)
     figures = _figures(measured, copies, persistence, connected, nulls, options)
-    figures["network"] = replace(figures["network"], moved=moved_normalisation(constants, counts))
+    moved = None if outline else moved_normalisation(constants, counts)
+    figures["network"] = replace(figures["network"], moved=moved)
     report = Report(
         tool=_TOOL,
-        model=model_info(model, coverage, _function(model, counts, options)),
+        model=model_info(model, coverage, _function(model, counts, options), outline=outline),
         settings=settings_of(options),
         coverage=coverage,
-        constants=bad_constants(model, constants, found, counts),
+        constants=() if outline else bad_constants(model, constants, found, counts),
         run=_run(model, options),
         graph=describe(model.file.name, connected, found) if options.details and connected else None,
         **figures,

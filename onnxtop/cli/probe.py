@@ -52,7 +52,8 @@ from onnxtop.results.outcome import INTERRUPTED, FailedModel, exit_code
     help="Points a side.",
 )
 @options_of(ProbeOptions, "max_loss", "min_accuracy")
-@options_of(ProbeOptions, "differences", "mean", "deviation", "budget", "allow_external", "seed")
+@options_of(ProbeOptions, "differences", "mean", "deviation", "budget")
+@options_of(ProbeOptions, "allow_external", "max_download", "seed")
 def command(run: Run, models: tuple[str, ...], data: str, **settings: Any) -> int:
     """Loss, accuracy and gradient of a model on data.
 
@@ -102,7 +103,7 @@ def _work(run: Run, data: str, options: ProbeOptions) -> Callable[[str], Probed]
     from onnxtop.reader.model import load
 
     def work(path: str) -> Probed:
-        model = load(path, allow_external=options.allow_external)
+        model = load(path, allow_external=options.allow_external, max_download=options.max_download)
         try:
             result = summary.probe(model, data, options, progress=run.progress)
         except MemoryError:

@@ -79,7 +79,7 @@ def check(
     judged = {k: v for k, v in file.items() if k in KEYS and k.replace("-", "_") not in changes}
     values = {**values_of(options), **judged}
     baseline = baseline if baseline is not None else options.baseline or values.get("baseline")
-    opened = file_of(model)
+    opened = file_of(model, max_download=options.audit.max_download)
     audited = replace(options.audit, normal=baseline is not None)
     policy = _policy(values, baseline, opened, audited, progress)
     return Check(audit(opened, audited, policy=policy, progress=progress), values["fail-on"])
@@ -122,7 +122,7 @@ def against(
     name = os.fspath(earlier) if isinstance(earlier, str | os.PathLike) else "in memory"
     whole = replace(options, layers=None, data=None)
     with named(name, "baseline "):
-        file = file_of(earlier)
+        file = file_of(earlier, max_download=options.max_download)
         then = audit(file, whole, policy=policy, progress=progress)
     policy = replace(policy, baseline=then)
     if policy.structure_only:
@@ -139,6 +139,7 @@ def _compared(policy: Policy, options: AuditOptions) -> DiffOptions:
             seed=options.seed,
         ),
         allow_external=options.allow_external,
+        max_download=options.max_download,
         peepholes=options.peepholes,
         input_shapes=options.input_shapes,
         dims=options.dims,

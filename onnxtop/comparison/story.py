@@ -93,7 +93,7 @@ def diff(
         One of the models has weights and the other has none.
     """
     options = asked(DiffOptions, options, changes)
-    files = file_of(old), file_of(new)
+    files = _files(old, new, options)
     same = _same(*files, options) if _hold_the_same(*files) else None
     if same is not None:
         return same
@@ -150,12 +150,17 @@ def verdict(
 ) -> WholeDiff:
     """Return what `diff` says of two models as wholes; layers are measured only where that decides."""
     options = options or DiffOptions()
-    files = file_of(old), file_of(new)
+    files = _files(old, new, options)
     same = _same(*files, options) if _hold_the_same(*files) else None
     if same is not None:
         return same.whole
     whole = judge_whole(_loaded(files[0], options), _loaded(files[1], options), options.settings)
     return diff(*files, options, progress=progress).whole if whole.verdict is Verdict.WITHIN else whole
+
+
+def _files(old: ModelSource, new: ModelSource, options: DiffOptions) -> tuple[ModelFile, ModelFile]:
+    most = options.max_download
+    return file_of(old, max_download=most), file_of(new, max_download=most)
 
 
 def _loaded(file: ModelFile, options: DiffOptions) -> Model:

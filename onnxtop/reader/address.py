@@ -10,9 +10,6 @@ SCHEMES = ("https", "http", "s3", "hf", "gs")
 STDIN = "-"
 """What stands for standard input in the place of a file, as everywhere."""
 
-MOST = 16.0
-"""GiB that may be fetched of a model at an address, if nothing else is said."""
-
 WEB = ("https", "http")
 """Those of the web."""
 

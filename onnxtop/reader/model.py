@@ -22,7 +22,7 @@ from onnx import (
 )
 
 from onnxtop.errors import named
-from onnxtop.reader.address import MOST
+from onnxtop.options import MOST_DOWNLOAD
 from onnxtop.reader.file import parse
 from onnxtop.reader.functions import inlined, with_constants_outside
 from onnxtop.reader.fused import mark_of, write_out
@@ -166,7 +166,7 @@ ModelSource: TypeAlias = Given | ModelFile | Model
 
 
 def load(
-    model: ModelSource, *, allow_external: Iterable[str | Path] = (), max_download: float = MOST
+    model: ModelSource, *, allow_external: Iterable[str | Path] = (), max_download: float = MOST_DOWNLOAD
 ) -> Model:
     """Load an ONNX model; one that is loaded already is returned as it is.
 
@@ -197,7 +197,7 @@ def load(
         return _loaded(file, allow_external)
 
 
-def file_of(model: ModelSource, *, max_download: float = MOST) -> ModelFile:
+def file_of(model: ModelSource, *, max_download: float = MOST_DOWNLOAD) -> ModelFile:
     """Return the file of a model: what is given as a file object is read this once."""
     return model.file if isinstance(model, Model) else opened(model, max_download=max_download)
 

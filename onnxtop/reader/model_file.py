@@ -22,7 +22,8 @@ from google.protobuf.message import EncodeError
 from onnx import ModelProto
 
 from onnxtop.errors import FormatError, ModelError, UsageError, named, unreadable
-from onnxtop.reader.address import MOST, STDIN, called, is_address
+from onnxtop.options import MOST_DOWNLOAD
+from onnxtop.reader.address import STDIN, called, is_address
 from onnxtop.reader.file import refuse_foreign
 
 if TYPE_CHECKING:
@@ -71,6 +72,17 @@ class ModelFile:
         with self.path.open("rb") as file:  # read, not mapped: memory stays near nothing
             return hashlib.file_digest(file, "sha256").hexdigest()
 
+    def announce(self) -> None:
+        """Say that all weights will be read: what is too large to be fetched is refused before the first.
+
+        Raises
+        ------
+        UnreadableError
+            It is.
+        """
+        if self.remote is not None:
+            self.remote.announce()
+
     @contextlib.contextmanager
     def on_disk(self, content: bytes | None = None) -> Iterator[str]:
         """Give a path under which the bytes are while this lasts, or others in their place."""
@@ -85,7 +97,9 @@ class ModelFile:
             yield str(place)
 
 
-def opened(model: Given | ModelFile, name: str | None = None, *, max_download: float = MOST) -> ModelFile:
+def opened(
+    model: Given | ModelFile, name: str | None = None, *, max_download: float = MOST_DOWNLOAD
+) -> ModelFile:
     """Open what a model was given as; a path or address is called by another name if one is given.
 
     Of what is at an address at most so many GiB are fetched, its external data included.

@@ -24,7 +24,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar, overload
 
 from onnxtop.errors import DeniedError, MissingError, MissingLibraryError, ModelError, UnreadableError
-from onnxtop.reader.address import MOST, WEB, beside, file_name, scheme_of
+from onnxtop.options import MOST_DOWNLOAD
+from onnxtop.reader.address import WEB, beside, file_name, scheme_of
 
 BLOCK = 2**16
 """Bytes that are fetched together, at least."""
@@ -57,7 +58,7 @@ class Mirror:
         fsspec, or its part for such addresses, is not installed.
     """
 
-    def __init__(self, address: str, most: float = MOST) -> None:
+    def __init__(self, address: str, most: float = MOST_DOWNLOAD) -> None:
         self.address = address
         self._home = tempfile.TemporaryDirectory(prefix="onnxtop-", ignore_cleanup_errors=True)
         self.close = weakref.finalize(self, self._home.cleanup)
