@@ -1,4 +1,4 @@
-"""What was computed before, remembered in a folder: JSON values by a key that says all they depend on.
+"""What was computed before, remembered in a folder: values by a key that says all they depend on.
 
 An entry is a file of its own, written beside its place and moved there, so that it is whole or not there, and
 any number of processes may share the folder. Its first line is a digest of the rest and of its key: what was
@@ -10,6 +10,7 @@ A cache never fails a run. A folder that cannot be made, read or written remembe
 import contextlib
 import functools
 import hashlib
+import importlib.metadata
 import json
 import os
 import secrets
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxtop._version import __version__
+from onnxtop.work.options import WorkOptions
 
 LIMIT = 2**30
 """Bytes that the entries of a folder may have; of more, those that were used least recently are dropped."""
@@ -68,31 +70,37 @@ class Store:
         return self.folder is not None
 
     def get(self, key: str) -> Any | None:
-        """Return the value of a key, a new one each time; None if nothing whole is known."""
+        """Return the JSON value of a key, a new one each time; None if nothing whole is known."""
+        data = self.read(key)
+        return None if data is None else json.loads(data)
+
+    def put(self, key: str, value: Any) -> None:
+        """Remember a JSON value, unless it is too large or cannot be written."""
+        if self.folder is not None:
+            self.write(key, json.dumps(value, separators=(",", ":")).encode())
+
+    def read(self, key: str) -> bytes | None:
+        """Return the bytes of a key; None if nothing whole is known."""
         if self.folder is None:
             return None
         path = self._path(key)
         try:
-            digest, _, text = path.read_bytes().partition(b"\n")
-            if digest != _digest(key, text):
-                return None
-            value = json.loads(text)
-        except (OSError, ValueError, RecursionError):
+            digest, _, data = path.read_bytes().partition(b"\n")
+        except OSError:
+            return None
+        if digest != _digest(key, data):
             return None
         with contextlib.suppress(OSError):
             os.utime(path)
-        return value
+        return data
 
-    def put(self, key: str, value: Any) -> None:
-        """Remember a JSON value, unless it is too large or cannot be written."""
-        if self.folder is None:
-            return
-        text = json.dumps(value, separators=(",", ":")).encode()
-        if len(text) > self.limit // _SHARE:
+    def write(self, key: str, data: bytes) -> None:
+        """Remember bytes, unless there are too many or they cannot be written."""
+        if self.folder is None or len(data) > self.limit // _SHARE:
             return
         with contextlib.suppress(OSError):
-            self._write(self._path(key), _digest(key, text) + b"\n" + text)
-            self._room -= len(text)
+            self._write(self._path(key), _digest(key, data) + b"\n" + data)
+            self._room -= len(data)
             if self._room < 0:
                 self.trim()
 
@@ -111,7 +119,7 @@ class Store:
     def entries(self) -> Iterator[Entry]:
         """Yield what is in the folder, in no order; files that are no entries are not looked at."""
         for path in self._files():
-            if path.suffix == ".json":
+            if path.suffix == ".entry":
                 with contextlib.suppress(OSError):
                     status = path.stat()
                     yield Entry(path, status.st_size, status.st_mtime_ns)
@@ -127,7 +135,7 @@ class Store:
         count = 0
         for path in list(self._files()):
             path.unlink(missing_ok=True)
-            count += path.suffix == ".json"
+            count += path.suffix == ".entry"
         return count
 
     def trim(self) -> None:
@@ -142,14 +150,14 @@ class Store:
                 entry.path.unlink()
         for path in self._files():
             with contextlib.suppress(OSError):
-                if path.suffix != ".json" and path.stat().st_mtime < time.time() - _ABANDONED:
+                if path.suffix != ".entry" and path.stat().st_mtime < time.time() - _ABANDONED:
                     path.unlink()
         self._room = self.limit // _SHARE
 
     def _path(self, key: str) -> Path:
         assert self.folder is not None
         name = hashlib.sha256(key.encode()).hexdigest()
-        return self.folder / name[:2] / f"{name}.json"
+        return self.folder / name[:2] / f"{name}.entry"
 
     def _files(self) -> Iterator[Path]:
         """Yield entries and unfinished ones: what this class has named, and nothing else."""
@@ -157,7 +165,7 @@ class Store:
             return
         yield from self.folder.glob(".onnxtop-*.tmp")
         for folder in self.folder.glob("[0-9a-f][0-9a-f]"):
-            yield from folder.glob(f"{folder.name}*.json")
+            yield from folder.glob(f"{folder.name}*.entry")
             yield from folder.glob(".onnxtop-*.tmp")
 
     def _write(self, path: Path, data: bytes) -> None:
@@ -175,18 +183,25 @@ class Store:
 def key_of(*parts: object) -> str:
     """Return the key of what a question and all that the answer depends on have as their ``repr``.
 
-    The version of onnxtop and its code are among it, so that no version answers for another.
+    What computes it is among that, so that no version of onnxtop or of a library answers for another.
     """
-    return repr((__version__, _code(), *parts))
+    return repr((*_computed_by(), *parts))
+
+
+_LIBRARIES = ("ml_dtypes", "networkx", "numpy", "onnx", "onnxruntime", "scipy")
 
 
 @functools.cache
-def _code() -> str:
-    """Return a digest of the program's own source: between two releases the version does not change."""
+def _computed_by() -> tuple[str, ...]:
+    """Return the versions of what computes, and a digest of the program's own source.
+
+    Between two releases the version stays the same.
+    """
     state = hashlib.sha256()
     for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         state.update(hashlib.sha256(path.read_bytes()).digest())
-    return state.hexdigest()
+    versions = (f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES)
+    return f"onnxtop {__version__}", state.hexdigest(), sys.version, *versions
 
 
 def user_folder() -> Path | None:
@@ -201,6 +216,11 @@ def user_folder() -> Path | None:
         return _platform_folder()
     except RuntimeError:  # no home
         return None
+
+
+def store_of(work: WorkOptions) -> Store:
+    """Return the store that is asked for."""
+    return Store(user_folder() if work.cache is None else folder_of(work.cache))
 
 
 def folder_of(named: str | os.PathLike[str]) -> Path | None:
@@ -231,7 +251,7 @@ def _unfinished() -> str:
     return f".onnxtop-{secrets.token_hex(8)}.tmp"
 
 
-def _digest(key: str, text: bytes) -> bytes:
-    state = hashlib.sha256(key.encode())
-    state.update(b"\n" + text)
+def _digest(key: str, data: bytes) -> bytes:
+    state = hashlib.sha256(key.encode() + b"\n")
+    state.update(data)
     return state.hexdigest().encode()

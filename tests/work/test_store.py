@@ -7,14 +7,16 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import onnxtop
 from onnxtop.work import store
 from onnxtop.work.store import Store, key_of, user_folder
 
 
 def files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*.json"))
+    return sorted(path for path in folder.rglob("*.entry"))
 
 
 def test_gives_back_what_was_put(tmp_path):
@@ -113,7 +115,7 @@ def test_clearing_takes_nothing_but_entries(tmp_path):
     held = Store(tmp_path)
     for number in range(3):
         held.put(f"key {number}", number)
-    other = [tmp_path / "notes.json", tmp_path / "ab" / "notes.json", tmp_path / "notes" / "ab.json"]
+    other = [tmp_path / "notes.entry", tmp_path / "ab" / "notes.entry", tmp_path / "notes" / "ab.entry"]
     for path in other:
         path.parent.mkdir(exist_ok=True)
         path.write_text("{}", encoding="utf-8")
@@ -181,10 +183,10 @@ def test_another_version_or_code_does_not_answer(tmp_path, monkeypatch):
     held.put(key_of("question", 1), "answer")
     assert held.get(key_of("question", 1)) == "answer"
     assert held.get(key_of("question", 2)) is None
-    monkeypatch.setattr(store, "__version__", "99.0")
-    assert held.get(key_of("question", 1)) is None
-    monkeypatch.undo()
-    monkeypatch.setattr(store, "_code", lambda: "changed")
+    computed_by = store._computed_by()
+    assert f"onnxtop {onnxtop.__version__}" in computed_by
+    assert f"numpy {np.__version__}" in computed_by
+    monkeypatch.setattr(store, "_computed_by", lambda: (*computed_by[:-1], "scipy 99.0"))
     assert held.get(key_of("question", 1)) is None
 
 
