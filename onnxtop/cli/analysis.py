@@ -12,6 +12,7 @@ from onnxtop.cli import messages
 from onnxtop.cli.models import find_models
 from onnxtop.cli.verb import Run
 from onnxtop.errors import ModelError, OnnxtopError
+from onnxtop.reader.address import called
 from onnxtop.results.outcome import INTERRUPTED, FailedModel, Result, code_of, exit_code
 from onnxtop.results.words import counted
 
@@ -84,7 +85,7 @@ def attempts(
         if isinstance(model, FailedModel):
             result: Found | FailedModel = model
         else:
-            run.progress.begin(f"{number + 1}/{len(models)} {model}", number)
+            run.progress.begin(f"{number + 1}/{len(models)} {called(model)}", number)
             result = _timed(run, model, work, fatal)
         if isinstance(result, FailedModel):
             run.progress.stop()
@@ -138,7 +139,7 @@ def _attempt(
     except fatal:
         raise
     except OnnxtopError as error:
-        return FailedModel(path, error.exit_code, str(error).removeprefix(f"{path}: "))
+        return FailedModel(path, error.exit_code, str(error).removeprefix(f"{called(path)}: "))
     except Exception as error:
         run.progress.stop()
         run.voice.traceback_of(error)
@@ -157,11 +158,12 @@ def readable(path: str, work: str = "analyse this model") -> Iterator[None]:
     try:
         yield
     except MemoryError:
-        raise ModelError(f"{path}: there is not enough memory to {work}") from None
+        raise ModelError(f"{called(path)}: there is not enough memory to {work}") from None
     except OnnxtopError:  # some are errors of the operating system too
         raise
     except OSError as error:
-        raise ModelError(f"{error.filename or path}: cannot be read: {error.strerror or error}") from None
+        name = error.filename or called(path)
+        raise ModelError(f"{name}: cannot be read: {error.strerror or error}") from None
 
 
 def _tell(result: "Report", run: Run) -> None:

@@ -59,7 +59,7 @@ def command(
     exceptions are set in onnxtop.toml, or in [tool.onnxtop] of pyproject.toml; flags go before files.
     """
     ctx = click.get_current_context()
-    if not models and not show_settings:
+    if not models and not show_settings and not skip_strays:
         raise click.UsageError("Missing argument 'MODEL...'.", ctx)
     settings = resolve(ctx)
     if show_settings:

@@ -1,11 +1,13 @@
 """From the arguments of a verb to the models they name: files, folders and patterns."""
 
+import codecs
 import glob
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from onnxtop.errors import ModelError, NothingToAnalyseError, UsageError
+from onnxtop.errors import ModelError, NothingToAnalyseError, UsageError, unusable
 from onnxtop.reader.address import SCHEMES, STDIN, is_address, scheme_of
 from onnxtop.results.outcome import FailedModel
 
@@ -94,6 +96,24 @@ def _named_by(argument: str) -> Iterator[str | FailedModel]:
         )
     else:
         yield FailedModel(argument, ModelError.exit_code, "no such file or folder")
+
+
+def listed(file: str) -> tuple[str, ...]:
+    """Return the arguments that a file lists, or standard input for ``-``: one a line, or with NUL between.
+
+    Raises
+    ------
+    UsageError
+        It cannot be read.
+    """
+    try:
+        content = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise unusable(error, f"{file}: wanted a list of models, found none to read: {reason}") from None
+    content = content.removeprefix(codecs.BOM_UTF8)
+    names = content.split(b"\0") if b"\0" in content else content.splitlines()
+    return tuple(os.fsdecode(name) for name in names if name)
 
 
 def is_elsewhere(argument: str) -> bool:

@@ -14,6 +14,7 @@ from onnxtop.comparison.options import DiffOptions, GateOptions
 from onnxtop.comparison.story import verdict
 from onnxtop.errors import UsageError, named
 from onnxtop.options import asked, declared
+from onnxtop.reader.address import called, is_address
 from onnxtop.reader.model import ModelSource, file_of
 from onnxtop.reader.model_file import ModelFile
 from onnxtop.results.check import Check
@@ -97,12 +98,16 @@ def _policy(
         return plain
     if isinstance(baseline, Report):
         return replace(plain, baseline=baseline)
-    if isinstance(baseline, str | os.PathLike) and not os.fspath(baseline).lower().endswith(".onnx"):
+    if isinstance(baseline, str | os.PathLike) and not _names_model(os.fspath(baseline)):
         earlier = read_baseline(os.fspath(baseline)).of(model.name, 1)
         if isinstance(earlier, str):
             return replace(plain, unknown=earlier)
         return replace(plain, baseline=earlier)
     return against(baseline, model, plain, options, progress)
+
+
+def _names_model(path: str) -> bool:
+    return path.lower().endswith(".onnx") or is_address(path)
 
 
 def against(
@@ -121,7 +126,7 @@ def against(
     """
     name = os.fspath(earlier) if isinstance(earlier, str | os.PathLike) else "in memory"
     whole = replace(options, layers=None, data=None)
-    with named(name, "baseline "):
+    with named(called(name), "baseline "):
         file = file_of(earlier, max_download=options.max_download)
         then = audit(file, whole, policy=policy, progress=progress)
     policy = replace(policy, baseline=then)

@@ -34,13 +34,13 @@ def is_address(text: str) -> bool:
 def called(text: str) -> str:
     """Return what is shown of an address: no user, password, nor what stands behind ``?``, often a key.
 
-    What is no address of the web is shown as it is.
+    Standard input has a name; what is no address of the web is shown as it is.
 
     >>> called("https://user:secret@example.org/a.onnx?signature=0")
     'https://example.org/a.onnx'
     """
     if scheme_of(text) not in WEB:
-        return text
+        return "<stdin>" if text == STDIN else text
     parts = urlsplit(text)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 

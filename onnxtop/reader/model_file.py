@@ -142,7 +142,8 @@ def _file(place: str, name: str) -> ModelFile:
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
             raise ModelError(
-                "wanted an ONNX file, found a pipe or device; copy what it holds to a file first"
+                "wanted an ONNX file, found a pipe or device; copy what it holds to a file, or "
+                "send it to standard input and name it -"
             )
         with path.open("rb") as file:
             refuse_foreign(file.read(_HEAD))
@@ -166,7 +167,7 @@ def _elsewhere(address: str, name: str, most: float) -> ModelFile:
 
 def _standard_input() -> ModelFile:
     """Take what comes on standard input into a file that goes with whoever maps it."""
-    name = "<stdin>"
+    name = called(STDIN)
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError(f"{name}: wanted a model on standard input, found none; send one: ... < model.onnx")
     with named(name), tempfile.TemporaryFile(prefix="onnxtop-") as file:
