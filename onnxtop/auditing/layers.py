@@ -1,5 +1,6 @@
 """The layers of a model, measured one at a time: what is kept of each when its weights are gone."""
 
+import contextlib
 import hashlib
 import math
 import threading
@@ -28,11 +29,14 @@ from onnxtop.statistics.initialisers import InitialiserMatch, bias_was_moved
 from onnxtop.statistics.layer import layer_statistics
 from onnxtop.topology import convolution, neural_persistence
 from onnxtop.topology.filters import filter_forests
+from onnxtop.topology.graph import Forest
 from onnxtop.topology.layer_scan import LayerScan, scan_layer
 from onnxtop.topology.neural_persistence import Graphs
 from onnxtop.topology.null_model import UNROLLED, NullModels, StrongestWeights
 from onnxtop.topology.reach import Filled, filled_lines
 from onnxtop.topology.spread import Spread, mean_sortedness
+from onnxtop.work.store import Store, key_of
+from onnxtop.work.values import classes_of, dumps, loads
 
 Progress = Callable[[str, int, int], None]
 """Called with the layer just measured, and how many weights are done and to do."""
@@ -98,14 +102,25 @@ class Measured:
         return Spread(self.row.parameters, found.largest, found.mean, found.variance)
 
 
-class Memory:
-    """What audits of a series with the same options share: null models, and what each layer left behind last.
+_WORTH_IT = 2**14
+"""Weights of a layer from which on it is quicker to remember what it leaves behind than to measure it."""
 
-    A layer of which no byte changed is not measured again. Several threads may share one.
+_MEASURED_BY = ("bias", "conv", "details", "seed", "sortedness", "standardise", "structure", "topology")
+"""Options that what a layer leaves behind depends on, beside the sizes that place it on a grid."""
+
+
+class Memory:
+    """What each layer left behind, by what it holds, and the null models that layers share.
+
+    A layer of which no byte changed is not measured again: neither in a series of audits with the same
+    options, nor as far as the store remembers it from another time, wherever in a model it stands. Several
+    threads may share one.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, store: Store, *, series: bool = False) -> None:
         self._seed = seed
+        self._store = store
+        self._series = series
         self._own = threading.local()
         self._last: dict[int, tuple[tuple[object, ...], Measured]] = {}
 
@@ -117,27 +132,42 @@ class Memory:
         nulls: NullModels = self._own.nulls
         return nulls
 
+    def looks(self, layer: Layer) -> bool:
+        """Tell whether a layer may be known, or is to be remembered."""
+        return self._series or (bool(self._store) and layer.parameters >= _WORTH_IT)
+
     def measured(self, number: int, key: tuple[object, ...], measure: Callable[[], Measured]) -> Measured:
         """Return what a layer leaves behind, measured only if that is not known."""
         known = self._last.get(number)
         if known is None or known[0] != key:
-            known = self._last[number] = key, measure()
+            known = key, self._stored(key_of("layer", *key), measure)
+        if self._series:
+            self._last[number] = known
         return known[1]
+
+    def _stored(self, key: str, measure: Callable[[], Measured]) -> Measured:
+        data = self._store.read(key)
+        if data is not None:
+            with contextlib.suppress(ValueError):
+                known: Measured = loads(data, classes_of(Measured))
+                return known
+        found = measure()
+        self._store.write(key, dumps(found))
+        return found
 
 
 def measure_layers(
     model: Model,
     layers: Sequence[Layer],
-    nulls: NullModels,
     options: AuditOptions,
+    memory: Memory,
     progress: Progress | None,
     scanned: Container[int] = (),
-    memory: Memory | None = None,
 ) -> list[Measured]:
     """Measure every layer, reading and decoding its weights once, and holding those of one layer at a time.
 
     ``scanned`` are the numbers of the layers whose strongest weights are kept; ``progress`` is called after
-    each layer. With a ``memory`` a layer that it knows is only read.
+    each layer. A layer that the memory knows is only read.
     """
     by_position = options.topology and options.conv in _BY_POSITION
     shapes = infer_shapes(model, options.input_shapes, options.dims) if by_position else {}
@@ -147,17 +177,39 @@ def measure_layers(
     for number, layer in enumerate(layers):
         kernel = _kernel(layer, shapes, options)
         weights = layer.blocks() if kernel is None else kernel.matrices()
-        measure = partial(_scanned, layer, number, weights, kernel, nulls, options, number in scanned)
-        if memory is None:
-            measured.append(measure())
-        else:
+        scan = number in scanned
+        measure = partial(_scanned, layer, number, weights, kernel, memory.nulls, options, scan)
+        if memory.looks(layer):
             digest = _digest(layer, weights)
-            key = (digest, _row(layer), _grid(kernel), number in scanned)
-            measured.append(replace(memory.measured(number, key, measure), digest=digest))
+            found = memory.measured(number, (digest, *_key(layer, kernel, options, scan)), measure)
+            found = _placed(found, layer, number, digest)
+        else:
+            found = measure()
+        measured.append(found)
         done += layer.parameters
         if progress is not None:
             progress(layer.name, done, total)
     return measured
+
+
+def _key(layer: Layer, kernel: Kernel | None, options: AuditOptions, scan: bool) -> tuple[object, ...]:
+    """Return all that what a layer leaves behind depends on beside its arrays; its names are not among it."""
+    row = _row(layer)
+    told = (row.op_type, row.encoding, row.shape, row.n_in, row.n_out, row.apart, layer.is_convolution)
+    asked = tuple(getattr(options, name) for name in _MEASURED_BY)
+    return (*told, _grid(kernel), scan, *asked)
+
+
+def _placed(measured: Measured, layer: Layer, number: int, digest: str) -> Measured:
+    """Return what a layer leaves behind under the names and the number that it has in this model."""
+    row = _row(layer)
+    row = replace(measured.row, name=row.name, weight=row.weight, uses=row.uses, source=row.source)
+    forest = measured.forest
+    if isinstance(forest, Forest) and (forest.generators[:, 0] != number).any():
+        places = forest.generators.copy()
+        places[:, 0] = number
+        forest = replace(forest, generators=places)
+    return replace(measured, row=row, forest=forest, digest=digest)
 
 
 def _grid(kernel: Kernel | None) -> tuple[object, ...]:

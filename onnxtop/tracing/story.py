@@ -28,6 +28,7 @@ from onnxtop.tracing.series import Place, files, placed
 from onnxtop.tracing.stopping import CAVEAT, StoppingRule
 from onnxtop.tracing.verdict import scale_notes, verdict
 from onnxtop.work.options import processors
+from onnxtop.work.store import store_of
 
 TOOL = ToolInfo("onnxtop", __version__, {**ALGORITHMS, "trace": TRACE_ALGORITHM})
 
@@ -95,11 +96,12 @@ class Series:
         self.options = options
         self.progress = progress
         self.jobs = options.audit.work.jobs or processors()
-        self.memory = Memory(options.audit.seed)
+        store = store_of(options.audit.work)
+        self.memory = Memory(options.audit.seed, store, series=True)
+        self.cache = Cache(options.audit, store)
         self.rule = StoppingRule(options.stopping)
         self.growing = growing
         self.scores = None if options.metric_file is None or growing else Scores(options.metric_file)
-        self.cache = Cache(options)
         self.logs = Logs(options.log)
         self.steps: list[Step] = []
         self.last: Source | None = None
