@@ -12,45 +12,25 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-QUIRKS = (
-    "no-ranges",
-    "refuses-ranges",
-    "no-size",
-    "weak",
-    "silent",
-    "slow",
-    "short",
-    "broken",
-    "locked",
-    "changing",
-)
-"""How a server may differ from one that does as it should."""
-
 
 @dataclass
 class Web:
-    """A folder on the web: ``sent`` are the bytes that were given, as path, begin and end."""
+    """A folder on the web: ``sent`` are the bytes that were given, as path, begin and end.
+
+    A ``quirk`` is how the server differs from one that does as it should: it has or tells "no-ranges",
+    "refuses-ranges", "no-size", only "weak" tags, is "silent", "short" of the last byte, "broken" so many
+    times, "locked" without a password, or has files that are "changing" while they are read.
+    """
 
     folder: Path
     quirk: str = ""
     address: str = ""
     sent: list[tuple[str, int, int]] = field(default_factory=list)
     failures: int = 0
-    seen: list[dict[str, str]] = field(default_factory=list)
 
     def bytes_of(self, name: str) -> int:
         """Return how many bytes of a file were sent."""
         return sum(end - begin for path, begin, end in self.sent if path == name)
-
-    def sent_twice(self) -> set[tuple[str, int]]:
-        """Return the bytes that were sent more than once, by the first of each range."""
-        ends: dict[str, int] = {}
-        twice = set()
-        for path, begin, end in sorted(self.sent):
-            if begin < ends.get(path, 0):
-                twice.add((path, begin))
-            ends[path] = max(end, ends.get(path, 0))
-        return twice
 
 
 @contextlib.contextmanager
@@ -81,57 +61,57 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def do_HEAD(self) -> None:
-        self._answer(body=False)
+        self._answer(sends=False)
 
     def do_GET(self) -> None:
-        self._answer(body=True)
+        self._answer(sends=True)
 
-    def _answer(self, *, body: bool) -> None:
-        told, quirk = self._told, self._told.quirk
-        told.seen.append(dict(self.headers))
+    def _answer(self, *, sends: bool) -> None:
+        quirk = self._told.quirk
         name = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path).lstrip("/")
-        path = told.folder / name
-        if quirk == "silent":
-            time.sleep(2)
-            self.close_connection = True
-            return None
-        if quirk == "locked" and self.headers.get("Authorization") is None:
-            return self._refuse(401)
-        if not path.is_file() or ".." in name:
-            return self._refuse(404)
-        if quirk == "broken" and (body and told.failures):
-            told.failures -= 1
-            return self._refuse(503)
-        content = path.read_bytes()
-        version = hashlib.sha256(content).hexdigest()[:16]
+        path = self._told.folder / name
+        content = path.read_bytes() if path.is_file() and ".." not in name else None
+        version = hashlib.sha256(content or b"").hexdigest()[:16]
         tag = f'W/"{version}"' if quirk == "weak" else f'"{version}"'
-        if self.headers.get("If-Match") not in (None, tag):
-            return self._refuse(412)
+        if quirk == "silent":
+            time.sleep(1)
+            self.close_connection = True
+        elif quirk == "locked" and self.headers.get("Authorization") is None:
+            self._refuse(401)
+        elif content is None:
+            self._refuse(404)
+        elif quirk == "broken" and sends and self._told.failures:
+            self._told.failures -= 1
+            self._refuse(503)
+        elif self.headers.get("If-Match") not in (None, tag):
+            self._refuse(412)
+        else:
+            self._give(name, content, tag, sends=sends)
+            if quirk == "changing" and sends:
+                path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+    def _give(self, name: str, content: bytes, tag: str, *, sends: bool) -> None:
+        quirk = self._told.quirk
+        begin, end = 0, len(content)
         asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
-        by_range = asked is not None and quirk not in ("no-ranges", "refuses-ranges", "no-size")
-        begin, end = (
-            (int(asked[1]), min(int(asked[2]) + 1, len(content))) if by_range and asked else (0, len(content))
-        )
-        self.send_response(206 if by_range else 200)
-        if by_range:
+        if asked is None or quirk in ("no-ranges", "refuses-ranges", "no-size"):
+            self.send_response(200)
+        else:
+            begin, end = int(asked[1]), min(int(asked[2]) + 1, end)
+            self.send_response(206)
             self.send_header("Content-Range", f"bytes {begin}-{end - 1}/{len(content)}")
         if quirk == "refuses-ranges":
             self.send_header("Accept-Ranges", "none")
         self.send_header("ETag", tag)
-        part = content[begin : end - 1 if quirk == "short" and end - begin > 600 else end]
-        if quirk == "no-size":
-            self.send_header("Connection", "close")
-            self.close_connection = True
-        else:
-            self.send_header("Content-Length", str(len(part)))
+        part = content[begin : end - (quirk == "short")]
+        self.close_connection = quirk == "no-size"
+        kind = ("Connection", "close") if quirk == "no-size" else ("Content-Length", str(len(part)))
+        self.send_header(*kind)
         self.end_headers()
-        if not body:
-            return None
-        with contextlib.suppress(ConnectionError):
-            self.wfile.write(part)
-            told.sent.append((name, begin, begin + len(part)))
-        if quirk == "changing":  # as soon as some of it was read
-            path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        if sends:
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(part)
+                self._told.sent.append((name, begin, begin + len(part)))
 
     def _refuse(self, status: int) -> None:
         self.send_response(status)

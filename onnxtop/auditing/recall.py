@@ -6,13 +6,16 @@ little more than reading their bytes.
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
 
 from onnxtop.auditing.options import AuditOptions, settings_of
+from onnxtop.auditing.tool import ALGORITHMS
+from onnxtop.errors import OnnxtopError
 from onnxtop.options import declared
+from onnxtop.reader.address import STDIN, beside, called, is_elsewhere
 from onnxtop.results.report import Report
 from onnxtop.rules import catalogue
 from onnxtop.rules.rule import Policy
@@ -20,6 +23,8 @@ from onnxtop.work.content import combined, digest_of
 from onnxtop.work.options import WorkOptions
 from onnxtop.work.store import Store, key_of, store_of
 from onnxtop.work.values import classes_of, dumps, loads
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -49,23 +54,52 @@ class Question:
     allowed: tuple[str | Path, ...] = ()
     beside: bool = True
 
+    @classmethod
+    def of_files(
+        cls,
+        about: str,
+        models: Sequence[object],
+        options: Any,
+        *kinds: type,
+        more: tuple[object, ...] = (),
+        beside: bool = True,
+    ) -> "Question | None":
+        """Return a question with options that say what is read, and where answers are remembered.
+
+        None where they are not: nothing is to be, a model has no file, or is to be run.
+        """
+        store = store_of(options.work)
+        if not store or options.running.asked:
+            return None
+        paths = [os.fspath(model) for model in models if isinstance(model, str | os.PathLike)]
+        if len(paths) < len(models):
+            return None
+        asked = replace(options, allow_external=(), work=WorkOptions())
+        return cls(store, (about, asked, *more), tuple(paths), kinds, options.allow_external, beside)
+
+    def answered(self, make: Callable[[], Answer]) -> Answer:
+        """Return the answer: the one that is remembered, or else it is made and remembered."""
+        key = self.key()
+        known: Answer | None = self.known(key)
+        if known is not None:
+            return known
+        answer = make()
+        if key is not None and key == self.key():  # no file has changed meanwhile
+            self.store.write(key, dumps(answer))
+        return answer
+
     def key(self) -> str | None:
         """Return the key of the answer, by what the files hold now; None if not all can be read."""
         contents = [content(path, self) for path in self.models]
-        return None if None in contents else key_of(*self.about, *contents)
+        return None if None in contents else key_of(ALGORITHMS, *self.about, *contents)
 
-    def answer(self, key: str | None) -> Any:
-        """Return the answer that is known by a key; None if there is none."""
+    def known(self, key: str | None) -> Any:
+        """Return the answer that is remembered by a key; None if there is none."""
         data = None if key is None else self.store.read(key)
         if data is not None:
             with contextlib.suppress(ValueError):
                 return loads(data, classes_of(*self.kinds))
         return None
-
-    def remember(self, key: str | None, answer: Any) -> None:
-        """Remember the answer by a key, unless a file has changed since that was made."""
-        if key is not None and key == self.key():
-            self.store.write(key, dumps(answer))
 
 
 def content(path: str, asked: Question) -> str | None:
@@ -73,6 +107,8 @@ def content(path: str, asked: Question) -> str | None:
 
     Which files these are is remembered too: the model says it, and is not parsed again.
     """
+    if is_elsewhere(path):
+        return None if path == STDIN else _stamps(path, asked.store)
     model = Path(path)
     try:
         own = digest_of(model)
@@ -84,7 +120,25 @@ def content(path: str, asked: Question) -> str | None:
         return None
 
 
-def _locations(model: Path, digest: str, store: Store) -> list[str]:
+def _stamps(address: str, store: Store) -> str | None:
+    """Return a digest of what a server tells versions of a model and its files by; None where it does not.
+
+    Nothing is fetched for it but, once, the outline of the model.
+    """
+    from onnxtop.reader.remote import stamp_of
+
+    try:
+        own = stamp_of(address)
+        ways = [PurePosixPath(each) for each in _locations(address, own, store)] if own else []
+        if own is None or any(way.is_absolute() or ".." in way.parts for way in ways):
+            return None
+        stamps = [own, *(stamp_of(beside(address, way)) for way in ways)]
+        return None if None in stamps else combined(map(str, stamps))
+    except OnnxtopError:
+        return None
+
+
+def _locations(model: Path | str, digest: str, store: Store) -> list[str]:
     key = key_of("locations", digest)
     known = store.get(key)
     if known is None:
@@ -104,22 +158,14 @@ def _inside(model: Path, location: str, allowed: Sequence[str | Path]) -> Path:
 
 
 def report_question(model: object, options: AuditOptions) -> Question | None:
-    """Return what an audit asks; None where its answer is never remembered: of what is run, or has no file.
+    """Return what an audit asks; None where its answer is never remembered.
 
     A list of layers is not worth reading weights in other files for.
     """
-    store = store_of(options.work)
-    if not (store and isinstance(model, str | os.PathLike)) or options.data or options.running.asked:
+    if options.data is not None:
         return None
-    asked = replace(options, layers=None, allow_external=(), work=WorkOptions())
-    return Question(
-        store,
-        about=("report", asked),
-        models=(os.fspath(model),),
-        kinds=_kinds(options),
-        allowed=options.allow_external,
-        beside=options.topology,
-    )
+    whole = replace(options, layers=None)
+    return Question.of_files("report", [model], whole, *_kinds(options), beside=options.topology)
 
 
 def _kinds(options: AuditOptions) -> tuple[type, ...]:
@@ -133,7 +179,7 @@ def _kinds(options: AuditOptions) -> tuple[type, ...]:
 def recalled(model: object, options: AuditOptions, policy: Policy | None = None) -> Report | None:
     """Return the report that `onnxtop.audit` would give, if it is remembered."""
     question = report_question(model, options)
-    report = None if question is None else question.answer(question.key())
+    report = None if question is None else question.known(question.key())
     if question is None or report is None:
         return None
     return finished(renamed(report, question.models[0]), options, policy)
@@ -141,6 +187,7 @@ def recalled(model: object, options: AuditOptions, policy: Policy | None = None)
 
 def renamed(report: Report, path: str) -> Report:
     """Return a report as that of a file of another name."""
+    path = called(path)
     graph = report.graph
     return replace(
         report,

@@ -12,6 +12,7 @@ from onnxtop.cli import messages
 from onnxtop.cli.models import find_models
 from onnxtop.cli.verb import Run
 from onnxtop.errors import ModelError, OnnxtopError
+from onnxtop.options import with_values
 from onnxtop.reader.address import called
 from onnxtop.results.outcome import INTERRUPTED, FailedModel, Result, code_of, exit_code
 from onnxtop.results.words import counted
@@ -34,7 +35,8 @@ def run_audit(
     run.check(found)
     # a report fails nothing unless asked, and yet says what a check would say of the errors
     judged = None if fail_on == "never" else fail_on
-    results = analyse(run, found, AuditOptions(**options), judged, lambda path: policy)
+    asked = with_values(AuditOptions(), options)
+    results = analyse(run, found, asked, judged, lambda path: policy)
     return exit_code(code_of(result, fail_on) for result in results)
 
 
@@ -49,16 +51,15 @@ def analyse(
 
     Of several models a table grows in the terminal meanwhile.
     """
-    from onnxtop.auditing.story import audit, head_of  # loads numpy and onnx: not for errors of usage
+    from onnxtop.auditing.tool import head_of  # loads numpy: not for errors of usage
 
+    run.note_cache(options.work)
     run.progress.wait()
     results: list[Result] = []
     shown = run.rendering(fail_on, head_of(options), details=options.details)
     options = replace(options, details=options.details or run.draws_details, diagrams=False)
     run.progress.page = run.growing()
-    for result in attempts(
-        run, models, lambda path: audit(path, options, policy=policy(path), progress=run.progress)
-    ):
+    for result in attempts(run, models, lambda path: _report(path, options, policy(path), run.progress)):
         results.append(result)
         run.add(result, shown)
         if not isinstance(result, FailedModel):
@@ -67,6 +68,20 @@ def analyse(
             run.show(run.progress.page, "report", results, shown)
     run.write(results, shown)
     return results
+
+
+def _report(
+    path: str, options: AuditOptions, policy: "Policy | None", progress: Callable[[str, int, int], None]
+) -> "Report":
+    """Return the report on a model; what audits is loaded for the first that is not remembered."""
+    from onnxtop.auditing.recall import recalled
+
+    known = recalled(path, options, policy)
+    if known is not None:
+        return known
+    from onnxtop.auditing.story import audit  # loads onnx
+
+    return audit(path, options, policy=policy, progress=progress)
 
 
 def attempts(

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxtop.auditing.options import AuditOptions
-from onnxtop.cli.models import all_models, is_elsewhere, is_model_name
+from onnxtop.cli.models import all_models, is_model_name
 from onnxtop.cli.progress import ProgressLine
 from onnxtop.errors import OnnxtopError, UsageError
+from onnxtop.reader.address import is_elsewhere
 
 if TYPE_CHECKING:
     from onnxtop.rules.rule import Policy

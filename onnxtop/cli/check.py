@@ -13,7 +13,7 @@ from onnxtop.cli import EXIT_CODES
 from onnxtop.cli.analysis import analyse
 from onnxtop.cli.baselines import judge
 from onnxtop.cli.models import find_models, without_strays
-from onnxtop.cli.options import MEASURED, READ, config_option, options_of
+from onnxtop.cli.options import MEASURED, READ, REMEMBERED, config_option, options_of
 from onnxtop.cli.outputs import Output, check, write_all
 from onnxtop.cli.settings import resolve, shown, use_configuration
 from onnxtop.cli.verb import Run, Verb
@@ -44,6 +44,7 @@ _JUDGED_BY = ("fail_on", "baseline", "compare")
 )
 @options_of(AuditOptions, *READ, *MEASURED)
 @options_of(RunOptions)
+@options_of(REMEMBERED, "cache")
 def command(
     run: Run,
     models: tuple[str, ...],

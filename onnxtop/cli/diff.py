@@ -6,7 +6,7 @@ import click
 
 from onnxtop.cli.analysis import readable
 from onnxtop.cli.models import one_model
-from onnxtop.cli.options import options_of
+from onnxtop.cli.options import REMEMBERED, options_of
 from onnxtop.cli.verb import Run, Verb
 from onnxtop.comparison.options import DiffOptions
 from onnxtop.options import with_values
@@ -26,6 +26,7 @@ Exit codes:
 @click.argument("old", metavar="OLD")
 @click.argument("new", metavar="NEW")
 @options_of(DiffOptions)
+@options_of(REMEMBERED, "cache")
 def command(run: Run, old: str, new: str, **options: Any) -> int:
     """Tell whether two models are one function, and what changed.
 
@@ -35,6 +36,7 @@ def command(run: Run, old: str, new: str, **options: Any) -> int:
     """
     before, after = one_model(old), one_model(new)
     compared = with_values(DiffOptions(), options)
+    run.note_cache(compared.work)
     data = compared.running.samples
     run.check((before, after, *([data] if data else [])))
     from onnxtop.comparison.story import diff  # loads numpy and onnx: not for help

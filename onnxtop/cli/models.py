@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from onnxtop.errors import ModelError, NothingToAnalyseError, UsageError, unusable
-from onnxtop.reader.address import SCHEMES, STDIN, is_address, scheme_of
+from onnxtop.reader.address import SCHEMES, STDIN, is_elsewhere, scheme_of
 from onnxtop.results.outcome import FailedModel
 
 
@@ -114,11 +114,6 @@ def listed(file: str) -> tuple[str, ...]:
     content = content.removeprefix(codecs.BOM_UTF8)
     names = content.split(b"\0") if b"\0" in content else content.splitlines()
     return tuple(os.fsdecode(name) for name in names if name)
-
-
-def is_elsewhere(argument: str) -> bool:
-    """Tell whether an argument is an address or standard input, and no path."""
-    return argument == STDIN or is_address(argument)
 
 
 def _holders(path: str) -> list[str]:

@@ -15,6 +15,7 @@ from onnxtop.errors import UsageError
 from onnxtop.options import Declared, declared
 from onnxtop.render import CHOOSABLE, formats_of, suffixes
 from onnxtop.render.text import number
+from onnxtop.work.options import WorkOptions
 
 Callback: TypeAlias = Callable[[click.Context, click.Parameter, Any], Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -32,6 +33,10 @@ MEASURED = (
     *("count_fixed", "structure", "sortedness", "seed"),
 )
 """Options of an audit that say what is measured and how."""
+
+
+REMEMBERED = WorkOptions(cache=None)
+"""How the command line works: what was done is remembered in the user's own folder."""
 
 
 class _Whole(click.IntRange):

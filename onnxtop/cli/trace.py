@@ -10,7 +10,7 @@ from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import messages
 from onnxtop.cli.analysis import attempts, readable
 from onnxtop.cli.models import find_models
-from onnxtop.cli.options import MEASURED, options_of
+from onnxtop.cli.options import MEASURED, REMEMBERED, options_of
 from onnxtop.cli.outputs import Output, put, writing
 from onnxtop.cli.progress import GrowingPage
 from onnxtop.cli.verb import Run, TellingVerb
@@ -20,7 +20,6 @@ from onnxtop.results.outcome import INTERRUPTED, FailedModel, exit_code
 from onnxtop.tracing.logs import files_of
 from onnxtop.tracing.options import TraceOptions, WatchOptions
 from onnxtop.tracing.stopping import StoppingOptions
-from onnxtop.work.options import WorkOptions
 
 if TYPE_CHECKING:
     from onnxtop.results.trace import Step
@@ -47,7 +46,7 @@ of 130, 2, 5, 3, 0, 4."""
 @options_of(TraceOptions, "metric_file")
 @options_of(WatchOptions)
 @options_of(TraceOptions, "log")
-@options_of(WorkOptions, "cache", "jobs")
+@options_of(REMEMBERED, "cache", "jobs")
 @options_of(AuditOptions, *MEASURED, "allow_external", "max_download", "peepholes")
 def command(
     run: Run, checkpoints: tuple[str, ...], follow: bool, until_stop: bool, interval: float, **options: Any
@@ -61,6 +60,7 @@ def command(
     watching = WatchOptions(follow, until_stop, interval)
     found = [] if follow else find_models(checkpoints)
     logs = [Output("csv", path) for path in files_of(asked.log)]
+    run.note_cache(asked.audit.work)
     run.check([*found, *(path for path in (asked.audit.data, asked.metric_file) if path)], logs)
     from onnxtop.tracing.story import Series  # loads numpy and onnx: not for help
 

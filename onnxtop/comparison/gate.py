@@ -80,16 +80,23 @@ def check(
     judged = {k: v for k, v in file.items() if k in KEYS and k.replace("-", "_") not in changes}
     values = {**values_of(options), **judged}
     baseline = baseline if baseline is not None else options.baseline or values.get("baseline")
-    opened = file_of(model, max_download=options.audit.max_download)
+    model = _again(model, options.audit)
     audited = replace(options.audit, normal=baseline is not None)
-    policy = _policy(values, baseline, opened, audited, progress)
-    return Check(audit(opened, audited, policy=policy, progress=progress), values["fail-on"])
+    policy = _policy(values, baseline, model, audited, progress)
+    return Check(audit(model, audited, policy=policy, progress=progress), values["fail-on"])
+
+
+def _again(model: ModelSource, options: AuditOptions) -> str | os.PathLike[str] | ModelFile:
+    """Return a model as it can be read twice; one that has a path stays that, by which it is remembered."""
+    file = file_of(model, max_download=options.max_download)
+    has_path = file.path is not None and file.remote is None
+    return model if isinstance(model, str | os.PathLike) and has_path else file
 
 
 def _policy(
     values: Mapping[str, Any],
     baseline: ModelSource | Report | None,
-    model: ModelFile,
+    model: str | os.PathLike[str] | ModelFile,
     options: AuditOptions,
     progress: Progress | None,
 ) -> Policy:
@@ -99,7 +106,7 @@ def _policy(
     if isinstance(baseline, Report):
         return replace(plain, baseline=baseline)
     if isinstance(baseline, str | os.PathLike) and not _names_model(os.fspath(baseline)):
-        earlier = read_baseline(os.fspath(baseline)).of(model.name, 1)
+        earlier = read_baseline(os.fspath(baseline)).of(file_of(model).name, 1)
         if isinstance(earlier, str):
             return replace(plain, unknown=earlier)
         return replace(plain, baseline=earlier)
@@ -127,7 +134,7 @@ def against(
     name = os.fspath(earlier) if isinstance(earlier, str | os.PathLike) else "in memory"
     whole = replace(options, layers=None, data=None)
     with named(called(name), "baseline "):
-        file = file_of(earlier, max_download=options.max_download)
+        file = _again(earlier, options)
         then = audit(file, whole, policy=policy, progress=progress)
     policy = replace(policy, baseline=then)
     if policy.structure_only:
@@ -148,4 +155,5 @@ def _compared(policy: Policy, options: AuditOptions) -> DiffOptions:
         peepholes=options.peepholes,
         input_shapes=options.input_shapes,
         dims=options.dims,
+        work=options.work,
     )

@@ -31,6 +31,11 @@ def is_address(text: str) -> bool:
     return scheme_of(text) in SCHEMES
 
 
+def is_elsewhere(text: str) -> bool:
+    """Tell whether a text is an address, or stands for standard input, and is no path."""
+    return text == STDIN or is_address(text)
+
+
 def called(text: str) -> str:
     """Return what is shown of an address: no user, password, nor what stands behind ``?``, often a key.
 

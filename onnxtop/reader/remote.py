@@ -19,7 +19,6 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar, overload
 
@@ -60,10 +59,8 @@ class Mirror:
 
     def __init__(self, address: str, most: float = MOST_DOWNLOAD) -> None:
         self.address = address
-        self._home = tempfile.TemporaryDirectory(prefix="onnxtop-", ignore_cleanup_errors=True)
-        self.close = weakref.finalize(self, self._home.cleanup)
-        self.folder = Path(self._home.name).resolve()
-        self._budget = _Budget(self.folder, most)
+        self._home = _Home(most)
+        self.folder = self._home.folder
         self._files: dict[Path, Fetched] = {}
         self._lock = threading.Lock()
         self.path = self.folder / file_name(address)
@@ -89,7 +86,7 @@ class Mirror:
         source = Source(address)
         with _disk():
             path.parent.mkdir(parents=True, exist_ok=True)
-        self._files[path] = fetched = Fetched(path, source, self._budget)
+        self._files[path] = fetched = Fetched(path, source, self._home)
         return fetched
 
     def announce(self) -> None:
@@ -100,7 +97,7 @@ class Mirror:
         UnreadableError
             It is.
         """
-        self._budget.allow(sum(len(file) for file in self._files.values()))
+        self._home.allow(sum(len(file) for file in self._files.values()))
 
     def complete(self) -> None:
         """Fetch all of every file that was asked for."""
@@ -108,21 +105,16 @@ class Mirror:
         for file in list(self._files.values()):
             file.fetch(0, len(file))
 
-    @property
-    def stamp(self) -> str | None:
-        """What tells the versions of all files asked for from others; None where a server does not."""
-        stamps = [f"{file.source.address} {file.source.stamp}" for _, file in sorted(self._files.items())]
-        known = all(file.source.stamp for file in self._files.values())
-        return "\n".join(stamps) if known else None
 
+class _Home:
+    """The folder that files are fetched into, which goes with the last of them; and how many bytes may be."""
 
-@dataclass(eq=False)
-class _Budget:
-    """How many bytes may be fetched into a folder, and how many were."""
-
-    folder: Path
-    most: float
-    spent: int = 0
+    def __init__(self, most: float) -> None:
+        place = tempfile.TemporaryDirectory(prefix="onnxtop-", ignore_cleanup_errors=True)
+        weakref.finalize(self, place.cleanup)
+        self.folder = Path(place.name).resolve()
+        self.most = most
+        self.spent = 0
 
     def spend(self, count: int) -> None:
         """Count bytes that are fetched next; raises if they are too many, or the disk has no room."""
@@ -149,9 +141,9 @@ class Fetched:
     Threads may share one: what is there is read at once, whoever fetches.
     """
 
-    def __init__(self, path: Path, source: "Source", budget: _Budget) -> None:
+    def __init__(self, path: Path, source: "Source", home: _Home) -> None:
         self.path, self.source = path, source
-        self._budget = budget
+        self._home = home
         self._fetching, self._writing = threading.Lock(), threading.Lock()
         self._next, self._ahead = 0, 1
         with _disk():
@@ -215,7 +207,7 @@ class Fetched:
     def _fetch(self, first: int, last: int) -> None:
         begin, end = first * BLOCK, min(last * BLOCK, len(self))
         pieces = [(at, min(at + _PIECE, end)) for at in range(begin, end, _PIECE)]
-        self._budget.spend(end - begin)
+        self._home.spend(end - begin)
         try:
             if len(pieces) == 1:
                 self._take(*pieces[0])
@@ -223,7 +215,7 @@ class Fetched:
                 with ThreadPoolExecutor(_AT_ONCE) as pool:
                     list(pool.map(lambda piece: self._take(*piece), pieces))
         except _NoRangesError:
-            self._budget.spend(len(self) - (end - begin))
+            self._home.spend(len(self) - (end - begin))
             if self._stream(len(self)) != len(self):
                 raise self.source.changed() from None
             first, last = 0, len(self._there)
@@ -237,7 +229,7 @@ class Fetched:
         at = 0
         for chunk in self.source.chunks():
             if size is None:
-                self._budget.spend(len(chunk))
+                self._home.spend(len(chunk))
             elif at + len(chunk) > size:
                 raise self.source.changed()
             self._write(at, chunk)
@@ -269,11 +261,23 @@ class _NoRangesError(Exception):
     pass
 
 
+def stamp_of(address: str) -> str | None:
+    """Return what tells the version at an address from others; None if its server says nothing of the kind.
+
+    Raises
+    ------
+    UnreadableError
+        The server does not give it.
+    """
+    stamp = Source(address).stamp
+    return f"{address} {stamp}" if stamp and not stamp.startswith(_WEAK) else None
+
+
 class Source:
     """What a server says of a file, and its bytes.
 
     ``size`` is None where it does not say. ``stamp`` tells this version from others, empty where the server
-    does not; ``sha256`` is the digest of the bytes where it knows that.
+    does not.
     """
 
     def __init__(self, address: str) -> None:
@@ -288,7 +292,6 @@ class Source:
             raise UnreadableError("wanted an ONNX file, found a folder; give the address of a file in it")
         self.size: int | None = about.get("size")
         self.stamp = _stamp(about)
-        self.sha256: str = (about.get("lfs") or {}).get("sha256") or ""
         self._gives_ranges = about.get("partial", True)
 
     def read(self, begin: int, end: int) -> bytes:
@@ -366,8 +369,11 @@ def _system(scheme: str) -> Any:
     return fsspec.filesystem(scheme, timeout=patience, client_kwargs={"trust_env": True})
 
 
-_STAMPS = ("ETag", "etag", "blob_id", "generation", "Last-Modified", "LastModified")
+_STAMPS = ("ETag", "blob_id", "generation", "Last-Modified")
 """What the parts of fsspec call what tells versions apart, the strongest first."""
+
+_WEAK = ("W/", "Mon,", "Tue,", "Wed,", "Thu,", "Fri,", "Sat,", "Sun,")
+"""Stamps that two versions may have in common: weak tags, and times, which are in seconds."""
 
 
 def _stamp(about: dict[str, Any]) -> str:
