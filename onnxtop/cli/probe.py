@@ -57,8 +57,9 @@ from onnxtop.results.outcome import INTERRUPTED, FailedModel, exit_code
 def command(run: Run, models: tuple[str, ...], data: str, **settings: Any) -> int:
     """Loss, accuracy and gradient of a model on data.
 
-    MODEL is an ONNX file, a folder (every *.onnx below it) or a pattern. This verb runs the model. A loss
-    that is not finite fails as one above --max-loss does: the exit code is 1.
+    MODEL is an ONNX file, a folder (every *.onnx below it), a pattern, an address (https://, s3://, hf://,
+    gs://), or - for standard input. This verb runs the model. A loss that is not finite fails as one above
+    --max-loss does: the exit code is 1.
     """
     found = find_models(models)
     if not settings["surface"] and any(output.format == "svg" for output in run.outputs):

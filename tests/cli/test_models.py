@@ -230,7 +230,7 @@ def test_a_list_names_more_models(tmp_path):
 def test_a_list_of_nothing(tmp_path):
     (tmp_path / "list").write_text("\n")
     done = invoke("--files-from", "list")
-    assert (done.exit_code, str(done.exception)) == (4, "list: names no model")
+    assert (done.exit_code, done.stderr) == (4, "onnxtop: error: list: names no model\n")
     done = CliRunner().invoke(app, ["check", "--skip-strays", "--files-from", "list"])
     assert (done.exit_code, done.stdout) == (0, "")
     assert invoke().exit_code == 2
