@@ -25,8 +25,7 @@ Exit codes:
 @click.command("diff", cls=Verb, result="diff", epilog=EXIT_CODES)
 @click.argument("old", metavar="OLD")
 @click.argument("new", metavar="NEW")
-@options_of(DiffOptions)
-@options_of(REMEMBERED, "cache")
+@options_of(DiffOptions(work=REMEMBERED))
 def command(run: Run, old: str, new: str, **options: Any) -> int:
     """Tell whether two models are one function, and what changed.
 
