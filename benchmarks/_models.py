@@ -221,26 +221,19 @@ def _stored(
     file: BinaryIO, number: int, weight: np.ndarray, kind: str
 ) -> tuple[list[NodeProto], list[TensorProto]]:
     """Write a weight; return the nodes that use it, and the tensors that say where it is."""
+    x, w, codes, scale = (f"{name}{number}" for name in "vwcs")
+    product = helper.make_node("MatMul", [x, w], [f"v{number + 1}"], f"fc{number}")
     if kind == "float16":
-        held = [_beside(file, f"w{number}", TensorProto.FLOAT16, weight.shape, weight.astype(np.float16))]
-        return [
-            helper.make_node("MatMul", [f"v{number}", f"w{number}"], [f"v{number + 1}"], f"fc{number}")
-        ], held
+        return [product], [_beside(file, w, TensorProto.FLOAT16, weight.shape, weight.astype(np.float16))]
     blocks = weight.reshape(-1, 32, weight.shape[1])
     scales = (np.abs(blocks).max(axis=1) / np.float32(7)).astype(np.float16)
-    codes = np.round(blocks / scales[:, None]).clip(-8, 7).astype(np.int8).ravel()
-    packed = (codes[::2] & 15 | codes[1::2] << 4).astype(np.uint8)
-    held = [
-        _beside(file, f"c{number}", TensorProto.INT4, weight.shape, packed),
-        _beside(file, f"s{number}", TensorProto.FLOAT16, scales.shape, scales),
+    numbers = np.round(blocks / scales[:, None]).clip(-8, 7).astype(np.int8).ravel()
+    packed = (numbers[::2] & 15 | numbers[1::2] << 4).astype(np.uint8)
+    decode = helper.make_node("DequantizeLinear", [codes, scale], [w], axis=0, block_size=32)
+    return [decode, product], [
+        _beside(file, codes, TensorProto.INT4, weight.shape, packed),
+        _beside(file, scale, TensorProto.FLOAT16, scales.shape, scales),
     ]
-    decode = helper.make_node(
-        "DequantizeLinear", [f"c{number}", f"s{number}"], [f"w{number}"], axis=0, block_size=32
-    )
-    return [
-        decode,
-        helper.make_node("MatMul", [f"v{number}", f"w{number}"], [f"v{number + 1}"], f"fc{number}"),
-    ], held
 
 
 def _beside(file: BinaryIO, name: str, kind: int, shape: Sequence[int], data: np.ndarray) -> TensorProto:

@@ -146,6 +146,7 @@ class Fetched:
         self._home = home
         self._fetching, self._writing = threading.Lock(), threading.Lock()
         self._next, self._ahead = 0, 1
+        self._behind: threading.Thread | None = None
         with _disk():
             self._file = path.open("w+b", buffering=0)
             weakref.finalize(self, self._file.close)
@@ -189,6 +190,14 @@ class Fetched:
                 self._fetch(start, stop)
             if self.is_complete:
                 self.source.check()
+
+    def fetch_behind(self, begin: int, end: int, after: int) -> None:
+        """Fetch a range, and have what is behind it fetched while it is worked on; one such at a time."""
+        self.fetch(begin, end)
+        missing = self._there.find(0, end // BLOCK, -(-after // BLOCK)) >= 0
+        if missing and not (self._behind is not None and self._behind.is_alive()):
+            self._behind = threading.Thread(target=_quietly, args=(self, end, after), daemon=True)
+            self._behind.start()
 
     def _gaps(self, first: int, last: int) -> Iterator[tuple[int, int]]:
         """Yield ranges of blocks that are not there, going on a little behind the last."""
@@ -240,6 +249,12 @@ class Fetched:
         with _disk(), self._writing:
             self._file.seek(at)
             self._file.write(content)
+
+
+def _quietly(file: Fetched, begin: int, end: int) -> None:
+    """Fetch what nobody has asked for yet: what goes wrong is told where it is asked for."""
+    with contextlib.suppress(Exception):
+        file.fetch(begin, end)
 
 
 @contextlib.contextmanager

@@ -48,6 +48,10 @@ for _name in ("INT2", "UINT2"):  # since onnx 1.20
     if hasattr(TensorProto, _name):
         _BITS[getattr(TensorProto, _name)] = 2
 _DENSE_BYTES = 2**28
+_LARGE = 2**20
+"""Bytes of a tensor behind which is read on."""
+_READ_ON = 2**26
+"""Bytes that are read on, at most."""
 _DATA_FIELDS = (
     "raw_data",
     "float_data",
@@ -157,6 +161,7 @@ class TensorFiles:
             return self._dense(self._sparse[id(tensor)][1])
         if tensor.data_location == TensorProto.EXTERNAL:
             place = self._place(tensor)
+            self._read_on(place)
             raw = seen(self._map(place.path))[place.offset : place.offset + place.length]
         elif tensor.HasField("raw_data") and tensor.data_type in _PLAIN:
             raw = memoryview(tensor.raw_data)
@@ -277,6 +282,20 @@ class TensorFiles:
             # theirs again from the system's cache.
             pages.madvise(mmap.MADV_DONTNEED)
         return content
+
+    def _read_on(self, place: _Place) -> None:
+        """Have what stands behind a large tensor read while it is worked on: mostly the next layer's."""
+        if place.length < _LARGE:
+            return
+        content = self._map(place.path)
+        begin = place.offset + place.length
+        end = min(begin + min(place.length, _READ_ON), len(content))
+        if isinstance(content, mmap.mmap):
+            if hasattr(mmap, "MADV_WILLNEED") and begin < end:
+                start = begin - begin % mmap.PAGESIZE
+                content.madvise(mmap.MADV_WILLNEED, start, end - start)
+        elif not isinstance(content, bytes):
+            content.fetch_behind(begin - place.length, begin, end)
 
 
 def _mapped(path: Path) -> mmap.mmap:

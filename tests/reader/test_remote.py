@@ -147,6 +147,26 @@ def test_weights_beside_a_model_are_fetched_when_they_are_read() -> None:
     assert server.sent == loaded.byte_count + w.nbytes
 
 
+def test_the_next_layer_is_fetched_while_one_is_worked_on() -> None:
+    values = {f"w{i}": weights(600, 600, seed=i) for i in range(3)}
+    proto = model([node("MatMul", f"x w{i}", f"y{i}") for i in range(3)], values)
+    server = served(a_onnx=proto.SerializeToString())
+    loaded = load(ADDRESS)
+    first, second, _ = loaded.tensors.values()
+    assert loaded.file.remote is not None
+    fetched = loaded.file.remote.model
+    before = server.sent
+    loaded.files.read(first)
+    assert fetched._behind is not None
+    fetched._behind.join()
+    assert before + 1.8 * values["w0"].nbytes < server.sent < proto.ByteSize()
+    asked = len(server.asked)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(fetched), "fetch_behind", lambda self, begin, end, after: self.fetch(begin, end))
+        assert (loaded.files.read(second) == values["w1"]).all()
+    assert len(server.asked) == asked
+
+
 def remote_tensor(location: str, shape: tuple[int, ...]) -> remote.Any:
     from onnx import TensorProto
 
