@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,7 @@ from onnxtop.topology.reach import Filled, filled_lines
 from onnxtop.topology.spread import Spread, mean_sortedness
 from onnxtop.work.store import Store, key_of
 from onnxtop.work.values import classes_of, dumps, loads
+from onnxtop.work.workers import whole, workers
 
 Progress = Callable[[str, int, int], None]
 """Called with the layer just measured, and how many weights are done and to do."""
@@ -156,6 +158,12 @@ class Memory:
         return found
 
 
+_PIECE = 2**20
+"""Weights from which on layers are a piece of work; smaller ones go together."""
+_WEIGHT_MEMORY = 8
+"""Bytes of memory that measuring takes for each weight of a layer, itself read and not mapped."""
+
+
 def measure_layers(
     model: Model,
     layers: Sequence[Layer],
@@ -164,32 +172,76 @@ def measure_layers(
     progress: Progress | None,
     scanned: Container[int] = (),
 ) -> list[Measured]:
-    """Measure every layer, reading and decoding its weights once, and holding those of one layer at a time.
+    """Measure every layer, reading and decoding its weights once; a worker holds those of one at a time.
 
     ``scanned`` are the numbers of the layers whose strongest weights are kept; ``progress`` is called after
-    each layer. A layer that the memory knows is only read.
+    each piece of work. A layer that the memory knows is only read.
     """
     by_position = options.topology and options.conv in _BY_POSITION
     shapes = infer_shapes(model, options.input_shapes, options.dims) if by_position else {}
-    total = sum(layer.parameters for layer in layers)
+    pieces = _pieces([layer.parameters for layer in layers])
+    sizes = [sum(layers[number].parameters for number in piece) for piece in pieces]
     done = 0
-    measured = []
-    for number, layer in enumerate(layers):
-        kernel = _kernel(layer, shapes, options)
-        weights = layer.blocks() if kernel is None else kernel.matrices()
-        scan = number in scanned
-        measure = partial(_scanned, layer, number, weights, kernel, memory.nulls, options, scan)
-        if memory.looks(layer):
-            digest = _digest(layer, weights)
-            found = memory.measured(number, (digest, *_key(layer, kernel, options, scan)), measure)
-            found = _placed(found, layer, number, digest)
-        else:
-            found = measure()
-        measured.append(found)
-        done += layer.parameters
-        if progress is not None:
-            progress(layer.name, done, total)
-    return measured
+
+    def tell(number: int, share: float) -> None:
+        nonlocal done
+        if share == 1.0 and progress is not None:
+            done += sizes[number]
+            progress(layers[pieces[number][-1]].name, done, sum(sizes))
+
+    measure = partial(_measured_piece, layers, shapes, options, memory, scanned)
+    with workers(options.work, threads=True) as pool:
+        pieces_measured = pool.map(measure, pieces, [_WEIGHT_MEMORY * size for size in sizes], tell)
+        return [layer for piece in whole(pieces_measured) for layer in piece]
+
+
+def _pieces(sizes: Sequence[int]) -> list[range]:
+    """Return layers that are measured together, by their numbers.
+
+    >>> _pieces([10, 2**20, 5, 5, 2**21])
+    [range(0, 2), range(2, 5)]
+    """
+    ends = [0]
+    held = 0
+    for number, size in enumerate(sizes, start=1):
+        held += size
+        if held >= _PIECE or number == len(sizes):
+            ends.append(number)
+            held = 0
+    return [range(start, end) for start, end in pairwise(ends)]
+
+
+@np.errstate(invalid="ignore")  # as in an audit: each thread has its own
+def _measured_piece(
+    layers: Sequence[Layer],
+    shapes: Mapping[str, Shape],
+    options: AuditOptions,
+    memory: Memory,
+    scanned: Container[int],
+    piece: Sequence[int],
+) -> list[Measured]:
+    return [
+        _measured_layer(layers[number], number, shapes, options, memory, number in scanned)
+        for number in piece
+    ]
+
+
+def _measured_layer(
+    layer: Layer,
+    number: int,
+    shapes: Mapping[str, Shape],
+    options: AuditOptions,
+    memory: Memory,
+    scan: bool,
+) -> Measured:
+    kernel = _kernel(layer, shapes, options)
+    weights = layer.blocks() if kernel is None else kernel.matrices()
+    measure = partial(_scanned, layer, number, weights, kernel, memory.nulls, options, scan)
+    if not memory.looks(layer):
+        return measure()
+    digest = _digest(layer, weights)
+    found = memory.measured(number, (digest, *_key(layer, kernel, options, scan)), measure)
+    return _placed(found, layer, number, digest)
 
 
 def _key(layer: Layer, kernel: Kernel | None, options: AuditOptions, scan: bool) -> tuple[object, ...]:

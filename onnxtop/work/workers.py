@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from onnxtop.errors import ModelError
 from onnxtop.work.crews import Crew, Here, Processes, Threads
 from onnxtop.work.memory import free_memory
 from onnxtop.work.options import WorkOptions, processors
@@ -25,6 +26,11 @@ from onnxtop.work.options import WorkOptions, processors
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
+Progress = Callable[[int, float], None]
+"""Called with the number of a piece, and how much of it is done."""
+
+_TICK = 0.2
+"""Seconds between two looks at what is not done yet."""
 _LARGE = 32
 """A piece is large from this part of what one worker has to do."""
 _QUEUE = 2
@@ -59,7 +65,7 @@ class Results(Iterator[Result | Lost], Generic[Result]):
         pieces: Sequence[Any],
         sizes: Sequence[float],
         budget: float,
-        progress: Callable[[int], None] | None,
+        progress: Progress | None,
     ) -> None:
         self._crew, self._pieces, self._sizes, self._budget = crew, pieces, sizes, budget
         self._progress = progress
@@ -97,7 +103,7 @@ class Results(Iterator[Result | Lost], Generic[Result]):
         while (queue := self._queue()) is not None:
             number = queue.popleft()
             self._begun.add(number)
-            self._running[self._crew.submit(self._pieces[number])] = number
+            self._running[self._crew.submit(number, self._pieces[number])] = number
 
     def _queue(self) -> "deque[int] | None":
         """Return the queue whose first piece may begin, None if none may."""
@@ -114,8 +120,11 @@ class Results(Iterator[Result | Lost], Generic[Result]):
         return next(fitting, None)
 
     def _collect(self) -> None:
-        """Wait until something is done."""
-        done, _ = wait(self._running, return_when=FIRST_COMPLETED)
+        """Wait until something is done, or a while has passed in which progress may have been made."""
+        watched = self._progress is not None and self._crew.size > 1
+        done, rest = wait(self._running, _TICK if watched else None, FIRST_COMPLETED)
+        for future in rest if watched else ():
+            self._tell(self._running[future], self._crew.share(self._running[future]))
         deaths = [reason for each in done if (reason := self._death(each)) is not None]
         if deaths:
             self._bury(deaths[0])
@@ -144,8 +153,25 @@ class Results(Iterator[Result | Lost], Generic[Result]):
 
     def _finish(self, number: int, result: "Future[Result] | Lost") -> None:
         self._done[number] = result
+        self._tell(number, 1.0)
+
+    def _tell(self, number: int, share: float) -> None:
         if self._progress is not None:
-            self._progress(number)
+            self._progress(number, share)
+
+
+def whole(results: Results[Result]) -> Iterator[Result]:
+    """Yield results of which none may be missing.
+
+    Raises
+    ------
+    ModelError
+        One is: its worker died.
+    """
+    for result in results:
+        if isinstance(result, Lost):
+            raise ModelError(f"a process that worked on it {result.reason or 'was stopped'}")
+        yield result
 
 
 def _order(sizes: Sequence[float], workers: int) -> "tuple[deque[int], deque[int]]":
@@ -196,7 +222,7 @@ class Workers:
         function: Callable[[Piece], Result],
         pieces: Sequence[Piece],
         sizes: Sequence[float],
-        progress: Callable[[int], None] | None = None,
+        progress: Progress | None = None,
     ) -> Results[Result]:
         """Return the results of a function for pieces of work, in their order, as they are done.
 
@@ -207,7 +233,7 @@ class Workers:
         pieces, sizes
             The work, and for each piece the bytes of memory that it takes.
         progress
-            Called with the number of each piece that is done, when it is done.
+            Called with the number of a piece and how much of it is done: when it is, and now and then before.
         """
         budget = _budget(self._options)
         results: Results[Result] = Results(self._crew(function, len(pieces)), pieces, sizes, budget, progress)
@@ -221,7 +247,7 @@ class Workers:
         if self._threads:
             return Threads(function, size)
         try:
-            return Processes(function, size)
+            return Processes(function, size, n_pieces)
         except OSError:  # the system starts no more processes
             return Here(function)
 
