@@ -180,7 +180,10 @@ def attempts(
             result = _taken(run, model, known, results)
             if _is_cut(result):
                 run.progress.stop()
-                left = [result, *(_taken(run, each, known, results) for each in models[number + 1 :])]
+                left = [result]
+                for each in models[number + 1 :]:
+                    one = _taken(run, each, known, results)
+                    left.append(one)
                 _tell_interrupted(len(models) - sum(map(_is_cut, left)), len(models))
                 yield from left
                 return

@@ -41,7 +41,8 @@ def plain(value: Any) -> Any:
     {'third': 0.333333333333, 'none': None, 'pair': [1, 'a']}
     """
     if dataclasses.is_dataclass(value):
-        fields = {f.name: (getattr(value, f.name), may_miss(f)) for f in written(type(value))}
+        kind: Any = type(value)
+        fields = {f.name: (getattr(value, f.name), may_miss(f)) for f in written(kind)}
         return {name: plain(item) for name, (item, may) in fields.items() if not (may and item is None)}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
