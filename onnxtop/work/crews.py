@@ -144,6 +144,8 @@ class Processes(Crew):
         """Say how the process ended that is gone; all others are gone with it, and have to be renewed."""
         if not isinstance(error, BrokenProcessPool):
             return None
+        for each in self._processes:
+            each.join(GRACE)
         codes = [each.exitcode for each in self._processes]
         own = [code for code in codes if code not in (None, 0, -signal.SIGTERM, _ENDED)]
         return ending(own[0] if own else -signal.SIGTERM)
