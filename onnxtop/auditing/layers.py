@@ -1,13 +1,12 @@
-"""The layers of a model, measured one at a time: what is kept of each when its weights are gone."""
+"""One layer of a model measured: what is kept of it when its weights are gone."""
 
 import contextlib
 import hashlib
 import math
 import threading
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +17,8 @@ from onnxtop.auditing.options import AuditOptions
 from onnxtop.network import Blocks, Kernel
 from onnxtop.reader.encoding import Encoding
 from onnxtop.reader.layer import Layer
-from onnxtop.reader.model import Model
 from onnxtop.reader.names import source_line
-from onnxtop.reader.skeleton import Shape, infer_shapes, placed
+from onnxtop.reader.skeleton import Shape, placed
 from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import NOT_ASKED, LayerPersistence, LayerReport
 from onnxtop.statistics.copies import Fingerprint, fingerprint
@@ -38,12 +36,11 @@ from onnxtop.topology.reach import Filled, filled_lines
 from onnxtop.topology.spread import Spread, mean_sortedness
 from onnxtop.work.store import Store, key_of
 from onnxtop.work.values import classes_of, dumps, loads
-from onnxtop.work.workers import whole, workers
 
 Progress = Callable[[str, int, int], None]
 """Called with the layer just measured, and how many weights are done and to do."""
 
-_BY_POSITION = ("unrolled", "per-filter")
+BY_POSITION = ("unrolled", "per-filter")
 """Graphs of a convolution whose vertices are positions, so that its sizes must be known."""
 _UNROLLED_NEURONS = 2**24  # a forest takes some 160 bytes a neuron
 _FILTER_EDGES = 2**24  # some 40 bytes an edge, and minutes
@@ -158,75 +155,8 @@ class Memory:
         return found
 
 
-_PIECE = 2**20
-"""Weights from which on layers are a piece of work; smaller ones go together."""
-_WEIGHT_MEMORY = 8
-"""Bytes of memory that measuring takes for each weight of a layer, itself read and not mapped."""
-
-
-def measure_layers(
-    model: Model,
-    layers: Sequence[Layer],
-    options: AuditOptions,
-    memory: Memory,
-    progress: Progress | None,
-    scanned: Container[int] = (),
-) -> list[Measured]:
-    """Measure every layer, reading and decoding its weights once; a worker holds those of one at a time.
-
-    ``scanned`` are the numbers of the layers whose strongest weights are kept; ``progress`` is called after
-    each piece of work. A layer that the memory knows is only read.
-    """
-    by_position = options.topology and options.conv in _BY_POSITION
-    shapes = infer_shapes(model, options.input_shapes, options.dims) if by_position else {}
-    pieces = _pieces([layer.parameters for layer in layers])
-    sizes = [sum(layers[number].parameters for number in piece) for piece in pieces]
-    done = 0
-
-    def tell(number: int, share: float) -> None:
-        nonlocal done
-        if share == 1.0 and progress is not None:
-            done += sizes[number]
-            progress(layers[pieces[number][-1]].name, done, sum(sizes))
-
-    measure = partial(_measured_piece, layers, shapes, options, memory, scanned)
-    with workers(options.work, threads=True) as pool:
-        pieces_measured = pool.map(measure, pieces, [_WEIGHT_MEMORY * size for size in sizes], tell)
-        return [layer for piece in whole(pieces_measured) for layer in piece]
-
-
-def _pieces(sizes: Sequence[int]) -> list[range]:
-    """Return layers that are measured together, by their numbers.
-
-    >>> _pieces([10, 2**20, 5, 5, 2**21])
-    [range(0, 2), range(2, 5)]
-    """
-    ends = [0]
-    held = 0
-    for number, size in enumerate(sizes, start=1):
-        held += size
-        if held >= _PIECE or number == len(sizes):
-            ends.append(number)
-            held = 0
-    return [range(start, end) for start, end in pairwise(ends)]
-
-
 @np.errstate(invalid="ignore")  # as in an audit: each thread has its own
-def _measured_piece(
-    layers: Sequence[Layer],
-    shapes: Mapping[str, Shape],
-    options: AuditOptions,
-    memory: Memory,
-    scanned: Container[int],
-    piece: Sequence[int],
-) -> list[Measured]:
-    return [
-        _measured_layer(layers[number], number, shapes, options, memory, number in scanned)
-        for number in piece
-    ]
-
-
-def _measured_layer(
+def measure_layer(
     layer: Layer,
     number: int,
     shapes: Mapping[str, Shape],
@@ -234,6 +164,7 @@ def _measured_layer(
     memory: Memory,
     scan: bool,
 ) -> Measured:
+    """Measure a layer; one that the memory knows is only read. ``scan`` keeps its strongest weights."""
     kernel = _kernel(layer, shapes, options)
     weights = layer.blocks() if kernel is None else kernel.matrices()
     measure = partial(_scanned, layer, number, weights, kernel, memory.nulls, options, scan)
@@ -307,7 +238,7 @@ def _kernel(layer: Layer, shapes: Mapping[str, Shape], options: AuditOptions) ->
     """Read a convolution before it is flattened, where its graph needs that."""
     if not (options.topology and layer.is_convolution) or options.conv == "flattened":
         return None
-    return placed(layer, shapes) if options.conv in _BY_POSITION else layer.kernel()
+    return placed(layer, shapes) if options.conv in BY_POSITION else layer.kernel()
 
 
 def _measure(
@@ -324,7 +255,7 @@ def _measure(
         return Measured(replace(row, probably_fixed=fixed), None, NOT_ASKED, fingerprint(weights))
     if options.sortedness:
         row = replace(row, sortedness=finite_or_none(mean_sortedness(weights, options.seed)))
-    if layer.is_convolution and options.conv in _BY_POSITION:
+    if layer.is_convolution and options.conv in BY_POSITION:
         return _measure_positions(row, layer, number, weights, kernel, nulls, options)
     blocks = weights if kernel is None else convolution.channels(kernel)
     bias = _bias(layer, options)

@@ -35,7 +35,7 @@ MEASURED = (
 """Options of an audit that say what is measured and how."""
 
 
-AT_A_TIME = ("jobs", "memory")
+AT_A_TIME = ("jobs", "memory", "scheduler")
 """Options that say who does the work."""
 
 WORK = WorkOptions(jobs=None, cache=None)

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
@@ -44,8 +44,12 @@ class Crew:
         """Return how much of a piece is done, as far as that can be seen while it is worked on."""
         return 0.0
 
+    def loss(self, future: "Future[Any]") -> str | None:
+        """Return why there will be no result of a piece, if that is what became of it."""
+        return None
+
     def death(self, error: BaseException) -> str | None:
-        """Return how a worker came to its end if that is what an error says."""
+        """Return how a worker came to its end if an error says so, of all pieces that were in hand."""
         return None
 
     def renew(self) -> None:
@@ -78,28 +82,43 @@ class Threads(Crew):
         self.size = size
         self._function = function
         self._pool = ThreadPoolExecutor(size)
-        self._busy: set[int] = set()
 
     def submit(self, number: int, piece: Any) -> "Future[Any]":
         """Give a piece to a thread."""
         return self._pool.submit(self._watched, piece)
 
     def _watched(self, piece: Any) -> Any:
-        own = threading.get_ident()
-        self._busy.add(own)
-        try:
+        with busy():
             return self._function(piece)
-        finally:
-            self._busy.discard(own)
 
     def stop(self) -> None:
         """Drop what waits, and interrupt what runs, as Ctrl-C interrupts the main thread."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        for thread in tuple(self._busy):
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt)
-            )
+        interrupt()
         self._pool.shutdown()
+
+
+_BUSY: set[int] = set()
+"""Threads of this process that work on a piece."""
+
+
+@contextlib.contextmanager
+def busy() -> Iterator[None]:
+    """Let `interrupt` reach this thread."""
+    own = threading.get_ident()
+    _BUSY.add(own)
+    try:
+        yield
+    finally:
+        _BUSY.discard(own)
+
+
+def interrupt() -> None:
+    """Interrupt the threads that work, as Ctrl-C interrupts the main thread."""
+    for thread in tuple(_BUSY):
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt)
+        )
 
 
 class Processes(Crew):
@@ -144,6 +163,8 @@ class Processes(Crew):
         """Say how the process ended that is gone; all others are gone with it, and have to be renewed."""
         if not isinstance(error, BrokenProcessPool):
             return None
+        for each in self._processes:
+            each.join(GRACE)
         codes = [each.exitcode for each in self._processes]
         own = [code for code in codes if code not in (None, 0, -signal.SIGTERM, _ENDED)]
         return ending(own[0] if own else -signal.SIGTERM)

@@ -11,6 +11,7 @@ so that results come as they are wanted. No piece begins that would take more me
 itself.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -130,7 +131,8 @@ class Results(Iterator[Result | Lost], Generic[Result]):
             self._bury(deaths[0])
             return
         for future in done:
-            self._finish(self._running.pop(future), future)
+            loss = self._crew.loss(future)
+            self._finish(self._running.pop(future), future if loss is None else Lost(loss))
 
     def _death(self, future: "Future[Result]") -> str | None:
         error = None if future.cancelled() else future.exception()
@@ -241,6 +243,10 @@ class Workers:
         return results
 
     def _crew(self, function: Callable[[Any], Any], n_pieces: int) -> Crew:
+        if self._options.scheduler is not None and n_pieces > 1:
+            from onnxtop.work.cluster import Cluster  # loads Dask
+
+            return Cluster(function, self._options.scheduler)
         size = min(self._jobs, n_pieces)
         if size <= 1:
             return Here(function)
@@ -258,5 +264,7 @@ def workers(options: WorkOptions, *, threads: bool = False) -> Workers:
 
 
 def _budget(options: WorkOptions) -> float:
-    """Return how many bytes of memory pieces may take together."""
+    """Return how many bytes of memory pieces may take together; nobody knows of a cluster."""
+    if options.memory is None and options.scheduler is not None:
+        return math.inf
     return _MOST * free_memory() if options.memory is None else options.memory * _GIB

@@ -11,7 +11,8 @@ import pytest
 from onnx import numpy_helper
 
 from onnxtop.auditing import story
-from onnxtop.auditing.layers import Measured, Memory, measure_layers
+from onnxtop.auditing.layers import Measured, Memory
+from onnxtop.auditing.pieces import measure_layers
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import audit, audited
 from onnxtop.reader.layer import Layer
