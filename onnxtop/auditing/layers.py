@@ -1,10 +1,10 @@
-"""The layers of a model, measured one at a time: what is kept of each when its weights are gone."""
+"""One layer of a model measured: what is kept of it when its weights are gone."""
 
 import contextlib
 import hashlib
 import math
 import threading
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,9 +17,8 @@ from onnxtop.auditing.options import AuditOptions
 from onnxtop.network import Blocks, Kernel
 from onnxtop.reader.encoding import Encoding
 from onnxtop.reader.layer import Layer
-from onnxtop.reader.model import Model
 from onnxtop.reader.names import source_line
-from onnxtop.reader.skeleton import Shape, infer_shapes, placed
+from onnxtop.reader.skeleton import Shape, placed
 from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import NOT_ASKED, LayerPersistence, LayerReport
 from onnxtop.statistics.copies import Fingerprint, fingerprint
@@ -41,7 +40,7 @@ from onnxtop.work.values import classes_of, dumps, loads
 Progress = Callable[[str, int, int], None]
 """Called with the layer just measured, and how many weights are done and to do."""
 
-_BY_POSITION = ("unrolled", "per-filter")
+BY_POSITION = ("unrolled", "per-filter")
 """Graphs of a convolution whose vertices are positions, so that its sizes must be known."""
 _UNROLLED_NEURONS = 2**24  # a forest takes some 160 bytes a neuron
 _FILTER_EDGES = 2**24  # some 40 bytes an edge, and minutes
@@ -132,9 +131,10 @@ class Memory:
         nulls: NullModels = self._own.nulls
         return nulls
 
-    def looks(self, layer: Layer) -> bool:
-        """Tell whether a layer may be known, or is to be remembered."""
-        return self._series or (bool(self._store) and layer.parameters >= _WORTH_IT)
+    def looks(self, layer: Layer, options: AuditOptions) -> bool:
+        """Tell whether a layer may be known, or is to be remembered: where that is less than measuring."""
+        worth_it = options.topology and layer.parameters >= _WORTH_IT
+        return self._series or (bool(self._store) and worth_it)
 
     def measured(self, number: int, key: tuple[object, ...], measure: Callable[[], Measured]) -> Measured:
         """Return what a layer leaves behind, measured only if that is not known."""
@@ -156,40 +156,24 @@ class Memory:
         return found
 
 
-def measure_layers(
-    model: Model,
-    layers: Sequence[Layer],
+@np.errstate(invalid="ignore")  # as in an audit: each thread has its own
+def measure_layer(
+    layer: Layer,
+    number: int,
+    shapes: Mapping[str, Shape],
     options: AuditOptions,
     memory: Memory,
-    progress: Progress | None,
-    scanned: Container[int] = (),
-) -> list[Measured]:
-    """Measure every layer, reading and decoding its weights once, and holding those of one layer at a time.
-
-    ``scanned`` are the numbers of the layers whose strongest weights are kept; ``progress`` is called after
-    each layer. A layer that the memory knows is only read.
-    """
-    by_position = options.topology and options.conv in _BY_POSITION
-    shapes = infer_shapes(model, options.input_shapes, options.dims) if by_position else {}
-    total = sum(layer.parameters for layer in layers)
-    done = 0
-    measured = []
-    for number, layer in enumerate(layers):
-        kernel = _kernel(layer, shapes, options)
-        weights = layer.blocks() if kernel is None else kernel.matrices()
-        scan = number in scanned
-        measure = partial(_scanned, layer, number, weights, kernel, memory.nulls, options, scan)
-        if memory.looks(layer):
-            digest = _digest(layer, weights)
-            found = memory.measured(number, (digest, *_key(layer, kernel, options, scan)), measure)
-            found = _placed(found, layer, number, digest)
-        else:
-            found = measure()
-        measured.append(found)
-        done += layer.parameters
-        if progress is not None:
-            progress(layer.name, done, total)
-    return measured
+    scan: bool,
+) -> Measured:
+    """Measure a layer; one that the memory knows is only read. ``scan`` keeps its strongest weights."""
+    kernel = _kernel(layer, shapes, options)
+    weights = layer.blocks() if kernel is None else kernel.matrices()
+    measure = partial(_scanned, layer, number, weights, kernel, memory.nulls, options, scan)
+    if not memory.looks(layer, options):
+        return measure()
+    digest = _digest(layer, weights)
+    found = memory.measured(number, (digest, *_key(layer, kernel, options, scan)), measure)
+    return _placed(found, layer, number, digest)
 
 
 def outlined(layers: Sequence[Layer]) -> list[Measured]:
@@ -260,7 +244,7 @@ def _kernel(layer: Layer, shapes: Mapping[str, Shape], options: AuditOptions) ->
     """Read a convolution before it is flattened, where its graph needs that."""
     if not (options.topology and layer.is_convolution) or options.conv == "flattened":
         return None
-    return placed(layer, shapes) if options.conv in _BY_POSITION else layer.kernel()
+    return placed(layer, shapes) if options.conv in BY_POSITION else layer.kernel()
 
 
 def _measure(
@@ -277,7 +261,7 @@ def _measure(
         return Measured(replace(row, probably_fixed=fixed), None, NOT_ASKED, fingerprint(weights))
     if options.sortedness:
         row = replace(row, sortedness=finite_or_none(mean_sortedness(weights, options.seed)))
-    if layer.is_convolution and options.conv in _BY_POSITION:
+    if layer.is_convolution and options.conv in BY_POSITION:
         return _measure_positions(row, layer, number, weights, kernel, nulls, options)
     blocks = weights if kernel is None else convolution.channels(kernel)
     bias = _bias(layer, options)

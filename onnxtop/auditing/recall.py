@@ -5,8 +5,9 @@ little more than reading their bytes.
 """
 
 import contextlib
+import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -198,10 +199,14 @@ def renamed(report: Report, path: str) -> Report:
 
 def finished(report: Report, options: AuditOptions, policy: Policy | None) -> Report:
     """Return a report as it is shown: judged by a policy, with the layers that are asked for."""
-    flags = {name: each.flag for name, each in declared(AuditOptions).items()}
-    report = catalogue.judged(replace(report, settings=settings_of(options)), policy, flags)
+    report = catalogue.judged(replace(report, settings=settings_of(options)), policy, _flags())
     return replace(
         report,
         layers=tuple(layer for layer in report.layers if options.shown.search(layer.name)),
         findings=tuple(f for f in report.findings if f.layer is None or options.shown.search(f.layer)),
     )
+
+
+@functools.cache
+def _flags() -> Mapping[str, str]:
+    return {name: each.flag for name, each in declared(AuditOptions).items()}

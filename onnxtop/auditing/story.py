@@ -13,8 +13,9 @@ from onnxtop.auditing.describing import coverage_of, function_of, layer_report, 
 from onnxtop.auditing.details import Neurons, details_of
 from onnxtop.auditing.keywords import AuditKeywords
 from onnxtop.auditing.layer_graph import describe
-from onnxtop.auditing.layers import Measured, Memory, Progress, measure_layers, outlined
+from onnxtop.auditing.layers import Measured, Memory, Progress, outlined
 from onnxtop.auditing.options import AuditOptions, settings_of
+from onnxtop.auditing.pieces import measure_layers
 from onnxtop.auditing.recall import finished, renamed, report_question
 from onnxtop.auditing.tool import TOOL
 from onnxtop.network import Blocks

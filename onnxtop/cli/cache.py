@@ -3,7 +3,7 @@
 import click
 
 from onnxtop.cli import EXIT_CODES
-from onnxtop.cli.options import REMEMBERED, options_of
+from onnxtop.cli.options import WORK, options_of
 from onnxtop.errors import UsageError
 from onnxtop.options import with_values
 from onnxtop.render.text import visible
@@ -13,7 +13,7 @@ from onnxtop.work.store import OFF, Store, store_of
 
 @click.command("cache", epilog=EXIT_CODES)
 @click.option("--clear", is_flag=True, help="Delete all that is remembered.")
-@options_of(REMEMBERED, "cache")
+@options_of(WORK, "cache")
 def command(clear: bool, cache: str | None) -> int:
     """Show where results are remembered, or clear that.
 
@@ -21,7 +21,7 @@ def command(clear: bool, cache: str | None) -> int:
     and the version; what was used least recently makes room. The environment variable ONNXTOP_CACHE names
     another folder, or says off.
     """
-    store = store_of(with_values(REMEMBERED, {"cache": cache}))
+    store = store_of(with_values(WORK, {"cache": cache}))
     if not store:
         click.echo(f"{OFF}: nothing is remembered")
         return 0

@@ -35,8 +35,11 @@ MEASURED = (
 """Options of an audit that say what is measured and how."""
 
 
-REMEMBERED = WorkOptions(cache=None)
-"""How the command line works: what was done is remembered in the user's own folder."""
+AT_A_TIME = ("jobs", "memory", "scheduler")
+"""Options that say who does the work."""
+
+WORK = WorkOptions(jobs=None, cache=None)
+"""How work is done where nobody says it: by as many as there are cores, remembered in the user's folder."""
 
 
 class _Whole(click.IntRange):

@@ -53,6 +53,13 @@ class ModelFile:
         return self.name if self.path is None else self.path.name
 
     @property
+    def place(self) -> str | None:
+        """Where another process finds it: its path or address; None for what is in memory."""
+        if self.remote is not None:
+            return self.remote.address
+        return None if self.path is None else str(self.path)
+
+    @property
     def byte_count(self) -> int:
         """How many bytes it has."""
         return len(self.content)

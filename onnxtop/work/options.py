@@ -1,10 +1,12 @@
 """How work is shared out: the options that no figure depends on."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from onnxtop.errors import UsageError
 from onnxtop.options import Checked, Option
 
 
@@ -51,3 +53,9 @@ class WorkOptions(Checked):
             form="file",
         ),
     ] = "off"
+
+    def __post_init__(self) -> None:
+        """Refuse also what is no address."""
+        super().__post_init__()
+        if self.scheduler is not None and not re.fullmatch(r"[a-z]+://[^/\s]+:[0-9]+", self.scheduler):
+            raise UsageError(f"scheduler: wanted an address as tcp://HOST:PORT, found {self.scheduler!r}")

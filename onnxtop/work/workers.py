@@ -11,6 +11,7 @@ so that results come as they are wanted. No piece begins that would take more me
 itself.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from onnxtop.errors import ModelError
 from onnxtop.work.crews import Crew, Here, Processes, Threads
 from onnxtop.work.memory import free_memory
 from onnxtop.work.options import WorkOptions, processors
@@ -25,6 +27,11 @@ from onnxtop.work.options import WorkOptions, processors
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
+Progress = Callable[[int, float], None]
+"""Called with the number of a piece, and how much of it is done."""
+
+_TICK = 0.2
+"""Seconds between two looks at what is not done yet."""
 _LARGE = 32
 """A piece is large from this part of what one worker has to do."""
 _QUEUE = 2
@@ -59,7 +66,7 @@ class Results(Iterator[Result | Lost], Generic[Result]):
         pieces: Sequence[Any],
         sizes: Sequence[float],
         budget: float,
-        progress: Callable[[int], None] | None,
+        progress: Progress | None,
     ) -> None:
         self._crew, self._pieces, self._sizes, self._budget = crew, pieces, sizes, budget
         self._progress = progress
@@ -97,7 +104,7 @@ class Results(Iterator[Result | Lost], Generic[Result]):
         while (queue := self._queue()) is not None:
             number = queue.popleft()
             self._begun.add(number)
-            self._running[self._crew.submit(self._pieces[number])] = number
+            self._running[self._crew.submit(number, self._pieces[number])] = number
 
     def _queue(self) -> "deque[int] | None":
         """Return the queue whose first piece may begin, None if none may."""
@@ -114,14 +121,18 @@ class Results(Iterator[Result | Lost], Generic[Result]):
         return next(fitting, None)
 
     def _collect(self) -> None:
-        """Wait until something is done."""
-        done, _ = wait(self._running, return_when=FIRST_COMPLETED)
+        """Wait until something is done, or a while has passed in which progress may have been made."""
+        watched = self._progress is not None and self._crew.size > 1
+        done, rest = wait(self._running, _TICK if watched else None, FIRST_COMPLETED)
+        for future in rest if watched else ():
+            self._tell(self._running[future], self._crew.share(self._running[future]))
         deaths = [reason for each in done if (reason := self._death(each)) is not None]
         if deaths:
             self._bury(deaths[0])
             return
         for future in done:
-            self._finish(self._running.pop(future), future)
+            loss = self._crew.loss(future)
+            self._finish(self._running.pop(future), future if loss is None else Lost(loss))
 
     def _death(self, future: "Future[Result]") -> str | None:
         error = None if future.cancelled() else future.exception()
@@ -144,8 +155,25 @@ class Results(Iterator[Result | Lost], Generic[Result]):
 
     def _finish(self, number: int, result: "Future[Result] | Lost") -> None:
         self._done[number] = result
+        self._tell(number, 1.0)
+
+    def _tell(self, number: int, share: float) -> None:
         if self._progress is not None:
-            self._progress(number)
+            self._progress(number, share)
+
+
+def whole(results: Results[Result]) -> Iterator[Result]:
+    """Yield results of which none may be missing.
+
+    Raises
+    ------
+    ModelError
+        One is: its worker died.
+    """
+    for result in results:
+        if isinstance(result, Lost):
+            raise ModelError(f"a process that worked on it {result.reason or 'was stopped'}")
+        yield result
 
 
 def _order(sizes: Sequence[float], workers: int) -> "tuple[deque[int], deque[int]]":
@@ -196,7 +224,7 @@ class Workers:
         function: Callable[[Piece], Result],
         pieces: Sequence[Piece],
         sizes: Sequence[float],
-        progress: Callable[[int], None] | None = None,
+        progress: Progress | None = None,
     ) -> Results[Result]:
         """Return the results of a function for pieces of work, in their order, as they are done.
 
@@ -207,7 +235,7 @@ class Workers:
         pieces, sizes
             The work, and for each piece the bytes of memory that it takes.
         progress
-            Called with the number of each piece that is done, when it is done.
+            Called with the number of a piece and how much of it is done: when it is, and now and then before.
         """
         budget = _budget(self._options)
         results: Results[Result] = Results(self._crew(function, len(pieces)), pieces, sizes, budget, progress)
@@ -215,13 +243,17 @@ class Workers:
         return results
 
     def _crew(self, function: Callable[[Any], Any], n_pieces: int) -> Crew:
+        if self._options.scheduler is not None and n_pieces > 1:
+            from onnxtop.work.cluster import Cluster  # loads Dask
+
+            return Cluster(function, self._options.scheduler)
         size = min(self._jobs, n_pieces)
         if size <= 1:
             return Here(function)
         if self._threads:
             return Threads(function, size)
         try:
-            return Processes(function, size)
+            return Processes(function, size, n_pieces)
         except OSError:  # the system starts no more processes
             return Here(function)
 
@@ -232,5 +264,7 @@ def workers(options: WorkOptions, *, threads: bool = False) -> Workers:
 
 
 def _budget(options: WorkOptions) -> float:
-    """Return how many bytes of memory pieces may take together."""
+    """Return how many bytes of memory pieces may take together; nobody knows of a cluster."""
+    if options.memory is None and options.scheduler is not None:
+        return math.inf
     return _MOST * free_memory() if options.memory is None else options.memory * _GIB
