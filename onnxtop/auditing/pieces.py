@@ -8,6 +8,7 @@ from pathlib import Path
 
 from onnxtop.auditing.layers import BY_POSITION, Measured, Memory, Progress, measure_layer
 from onnxtop.auditing.options import AuditOptions
+from onnxtop.reader.address import is_address
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import find_layers
@@ -96,16 +97,24 @@ def _measured(
 def _measured_elsewhere(
     path: str, options: AuditOptions, scanned: Container[int], piece: range
 ) -> list[Measured]:
-    """Measure layers where nothing is known of the model but its path."""
-    found = Path(path).stat()
-    key = (path, found.st_size, found.st_mtime_ns, repr(options))
+    """Measure layers where nothing is known of the model but its path or address."""
+    key = (path, _version(path), repr(options))
     if key not in _READ:
         _READ.clear()
-        model = load(path, allow_external=options.allow_external)
+        model = load(path, allow_external=options.allow_external, max_download=options.max_download)
         layers = find_layers(model, Constants(model), peepholes=options.peepholes)
         _READ[key] = [each for each in layers if isinstance(each, Layer)], _shapes(model, options)
     memory = Memory(options.seed, store_of(options.work))
     return _measured(*_READ[key], options, memory, scanned, piece)
+
+
+def _version(path: str) -> object:
+    if is_address(path):
+        from onnxtop.reader.remote import stamp_of  # loads what fetches
+
+        return stamp_of(path)
+    found = Path(path).stat()
+    return found.st_size, found.st_mtime_ns
 
 
 _READ: dict[tuple[object, ...], tuple[Sequence[Layer], Mapping[str, Shape]]] = {}

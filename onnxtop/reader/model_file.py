@@ -73,6 +73,7 @@ class ModelFile:
         """Return the hash of the bytes (external data not included); what is not there yet is fetched."""
         if self.remote is not None:
             self.remote.model.fetch(0, self.byte_count)
+            self.remote.check()
         if self.path is None:
             assert isinstance(self.content, mmap.mmap | bytes)
             return hashlib.sha256(self.content).hexdigest()

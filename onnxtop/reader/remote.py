@@ -99,6 +99,11 @@ class Mirror:
         """
         self._home.allow(sum(len(file) for file in self._files.values()))
 
+    def check(self) -> None:
+        """Raise if a file changed while it was read, whoever fetched the last of it."""
+        for file in list(self._files.values()):
+            file.check()
+
     def complete(self) -> None:
         """Fetch all of every file that was asked for."""
         self.announce()
@@ -147,6 +152,7 @@ class Fetched:
         self._fetching, self._writing = threading.Lock(), threading.Lock()
         self._next, self._ahead = 0, 1
         self._behind: threading.Thread | None = None
+        self._failure: UnreadableError | None = None
         with _disk():
             self._file = path.open("w+b", buffering=0)
             weakref.finalize(self, self._file.close)
@@ -189,7 +195,17 @@ class Fetched:
             for start, stop in self._gaps(first, last):
                 self._fetch(start, stop)
             if self.is_complete:
-                self.source.check()
+                try:
+                    self.source.check()
+                except UnreadableError as error:
+                    self._failure = error
+                    raise
+
+    def check(self) -> None:
+        """Raise if it is there whole, and was no longer the same when the last of it was fetched."""
+        with self._fetching:
+            if self._failure is not None:
+                raise self._failure
 
     def fetch_behind(self, begin: int, end: int, after: int) -> None:
         """Fetch a range, and have what is behind it fetched while it is worked on; one such at a time."""

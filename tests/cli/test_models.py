@@ -256,3 +256,13 @@ def test_what_is_on_standard_input_is_read_once_and_held_by_nobody(tmp_path, mon
     assert report["model"]["path"] == "<stdin>"
     assert report["model"]["sha256"] == hashlib.sha256(small_model().SerializeToString()).hexdigest()
     assert not list(tmp_path.iterdir())
+
+
+def test_standard_input_is_read_here_whoever_works_on_the_rest(tmp_path):
+    save(tmp_path / "a.onnx")
+    content = small_model().SerializeToString()
+    arguments = ["report", "-f", "csv", "--cache", "off", "-j", "2", "a.onnx", "-"]
+    done = CliRunner().invoke(app, arguments, input=content)
+    assert done.exit_code == 0, done.stderr
+    rows = csv.DictReader(io.StringIO(done.stdout))
+    assert [row["model"] for row in rows] == ["a.onnx", "<stdin>"]
