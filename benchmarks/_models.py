@@ -4,10 +4,13 @@ They are made in a process of their own: one that has held large arrays passes f
 """
 
 import itertools
+import math
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import onnx
@@ -180,6 +183,72 @@ def models(path: Path, n: int = 120) -> None:
     for number in range(n):
         width = 256 + 64 * (number % 6)
         mlp(path / f"{number:03}.onnx", (784, width, 2 * width, width, 10), seed=100 * number)
+
+
+LAYERS_A_GB = {"float16": 11, "int4": 39}
+"""Layers of 4096 x 11008, or the other way round, in a file of 1 GB."""
+
+
+def large(path: Path, kind: str, layers: int, shape: tuple[int, int] = (4096, 11008)) -> None:
+    """Write a chain of layers into a folder, whose weights lie in a file beside the model.
+
+    All are cut from one pool of random numbers, each at places of its own, so that none is a copy.
+    """
+    path.mkdir()
+    rng = np.random.default_rng(0)
+    pool = rng.standard_normal(math.prod(shape) // 8, dtype=np.float32) / np.float32(np.sqrt(shape[0]))
+    kept = []
+    with (path / "weights.data").open("wb") as file:
+        for number in range(layers):
+            sides = shape if number % 2 == 0 else shape[::-1]
+            turned = np.roll(pool, int(rng.integers(pool.size)))
+            parts = [np.roll(turned, 7919 * part * (number + 1)) for part in range(8)]
+            weight = np.concatenate(parts).reshape(sides) * rng.choice([-1, 1], sides[1]).astype(np.float32)
+            kept.append(_stored(file, number, weight, kind))
+    nodes = [node for each in kept for node in each[0]]
+    ends = [
+        helper.make_tensor_value_info("v0", TensorProto.FLOAT16, ["n", shape[0]]),
+        helper.make_tensor_value_info(f"v{layers}", TensorProto.FLOAT16, ["n", None]),
+    ]
+    graph = helper.make_graph(nodes, "large", ends[:1], ends[1:], [t for each in kept for t in each[1]])
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10),
+        path / "model.onnx",
+    )
+
+
+def _stored(
+    file: BinaryIO, number: int, weight: np.ndarray, kind: str
+) -> tuple[list[NodeProto], list[TensorProto]]:
+    """Write a weight; return the nodes that use it, and the tensors that say where it is."""
+    x, w, codes, scale = (f"{name}{number}" for name in "vwcs")
+    product = helper.make_node("MatMul", [x, w], [f"v{number + 1}"], f"fc{number}")
+    if kind == "float16":
+        return [product], [_beside(file, w, TensorProto.FLOAT16, weight.shape, weight.astype(np.float16))]
+    blocks = weight.reshape(-1, 32, weight.shape[1])
+    scales = (np.abs(blocks).max(axis=1) / np.float32(7)).astype(np.float16)
+    numbers = np.round(blocks / scales[:, None]).clip(-8, 7).astype(np.int8).ravel()
+    packed = (numbers[::2] & 15 | numbers[1::2] << 4).astype(np.uint8)
+    decode = helper.make_node("DequantizeLinear", [codes, scale], [w], axis=0, block_size=32)
+    return [decode, product], [
+        _beside(file, codes, TensorProto.INT4, weight.shape, packed),
+        _beside(file, scale, TensorProto.FLOAT16, scales.shape, scales),
+    ]
+
+
+def _beside(file: BinaryIO, name: str, kind: int, shape: Sequence[int], data: np.ndarray) -> TensorProto:
+    tensor = TensorProto(name=name, data_type=kind, dims=shape, data_location=TensorProto.EXTERNAL)
+    file.write(bytes(-file.tell() % 4096))
+    entries = (("location", "weights.data"), ("offset", file.tell()), ("length", data.nbytes))
+    for key, value in entries:
+        tensor.external_data.add(key=key, value=str(value))
+    file.write(data.tobytes())
+    return tensor
+
+
+for _kind, _layers in LAYERS_A_GB.items():
+    for _size in (1, 2, 4, 20):
+        maker(f"large-{_kind}-{_size}")(partial(large, kind=_kind, layers=_size * _layers))
 
 
 if __name__ == "__main__":
