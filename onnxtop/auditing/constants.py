@@ -142,7 +142,7 @@ class _Look:
         return [producer for producer in made if producer is not None]
 
     def _nearer(self, node: Node, before: Sequence[tuple[float, str | None]]) -> tuple[float, str | None]:
-        """Return how far the nearest layer is, and its name: the node's own, or the nearest of its operands'."""
+        """Return how far the nearest layer is, and its name: the node's own, or that of an operand."""
         own = self._layers.get(node.index)
         steps, name = min(before, key=itemgetter(0), default=(math.inf, None))
         return (0, own) if own is not None else (steps + 1, name)

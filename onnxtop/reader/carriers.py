@@ -280,7 +280,7 @@ class Carriers:
 
     def carriers(self, node: Node) -> list[Value]:
         """Return the inputs that span a node's result; none where it makes something new."""
-        if node.index not in self._spanning:  # asked for by each of its inputs, of which there may be thousands
+        if node.index not in self._spanning:  # each of its inputs asks, thousands perhaps
             self._spanning[node.index] = self._spans(node)
         return self._spanning[node.index]
 
