@@ -134,7 +134,7 @@ def _bottom_up(inner: Mapping[Key, set[Key]]) -> list[Key]:
     stack = sorted(inner, reverse=True)
     while stack:
         key = stack[-1]
-        waiting = sorted(inner[key] - set(done))
+        waiting = sorted(inner[key].difference(done))
         if not waiting:
             done[stack.pop()] = None
             opened.discard(key)

@@ -6,7 +6,7 @@ scale is not known says nothing against any other.
 """
 
 from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -36,18 +36,54 @@ def weights_of_uses(
 ) -> list[tuple[Value, list[WeightUse]]]:
     """Return the origin of each weight and its uses, in the order of their first uses."""
     groups: list[tuple[Value, list[WeightUse]]] = []
-    known: dict[tuple[Value, str], list[tuple[_Decoding | None, list[WeightUse]]]] = {}
+    known: dict[tuple[Value, str], _Groups] = {}
     for use in uses:
         origin = constants.origin(use.operand)
-        decoding = _decoding(use, model, constants)
-        same = known.setdefault((origin, use.part), [])
-        found = next((group for other, group in same if _alike(decoding, other, constants)), None)
-        if found is None:
-            found = []
-            same.append((decoding, found))
-            groups.append((origin, found))
-        found.append(use)
+        group = known.setdefault((origin, use.part), _Groups(constants)).of(_decoding(use, model, constants))
+        if not group:
+            groups.append((origin, group))
+        group.append(use)
     return groups
+
+
+@dataclass(frozen=True, eq=False)
+class _Groups:
+    """Uses of one weight, by how they decode it; what decodings compute with is read where there are several.
+
+    A use whose scale is not known is of the first group, and so is any where that of the first is not.
+    """
+
+    constants: Constants
+    _by_steps: dict[_Decoding | None, list[WeightUse]] = field(default_factory=dict)
+    _by_content: dict[Hashable, list[WeightUse]] = field(default_factory=dict)
+    _unread: list[_Decoding] = field(default_factory=list)
+
+    def of(self, decoding: _Decoding | None) -> list[WeightUse]:
+        """Return the uses that decode alike; an empty list, which is to be filled, if this is the first."""
+        first = next(iter(self._by_steps.values()), None)
+        if first is not None and (decoding is None or None in self._by_steps):
+            return first
+        if decoding not in self._by_steps:
+            alike = self._alike(decoding) if first is not None and decoding is not None else None
+            self._by_steps[decoding] = [] if alike is None else alike
+            if decoding is not None:
+                self._unread.append(decoding)
+        return self._by_steps[decoding]
+
+    def _alike(self, decoding: _Decoding) -> list[WeightUse] | None:
+        while self._unread:
+            other = self._unread.pop()
+            if (content := _contents(other, self.constants)) is not None:
+                self._by_content.setdefault(content, self._by_steps[other])
+        return self._by_content.get(_contents(decoding, self.constants))
+
+
+def _contents(decoding: _Decoding, constants: Constants) -> Hashable:
+    """Return what a decoding computes with; None if that cannot be read: each use has its own reason."""
+    try:
+        return tuple(_content(step, constants) for step in decoding)
+    except (UnreadableConstantError, ValueError):
+        return None
 
 
 def _decoding(use: WeightUse, model: Model, constants: Constants) -> _Decoding | None:
@@ -99,15 +135,6 @@ def _before(axis: int, nodes: Iterable[Node]) -> int:
         elif node.op_type == "Transpose":
             axis = -1 - axis
     return axis
-
-
-def _alike(one: _Decoding | None, other: _Decoding | None, constants: Constants) -> bool:
-    if one is None or other is None or one == other:
-        return True
-    try:
-        return [_content(step, constants) for step in one] == [_content(step, constants) for step in other]
-    except (UnreadableConstantError, ValueError):  # each is read, or skipped with its own reason
-        return False
 
 
 def _content(step: _Step, constants: Constants) -> Hashable:

@@ -7,6 +7,7 @@ they hold is a tensor, like an initializer.
 """
 
 import heapq
+from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -225,6 +226,10 @@ def _by_domain(opset: onnx.OperatorSetIdProto) -> tuple[str, int]:
     return opset.domain.replace("ai.onnx", ""), opset.version
 
 
+_Names: TypeAlias = ChainMap[str, Value]
+"""What the names of a graph mean, and of those around it: a body looks these up, it has no copy of them."""
+
+
 class _Linker:
     """Lays out the graph and its subgraphs, resolving names scope by scope."""
 
@@ -246,7 +251,7 @@ class _Linker:
 
     def link(self) -> dict[str, Any]:
         graph = self._proto.graph
-        scope, names = self._graph(graph, {})
+        scope, names = self._graph(graph, ChainMap())
         initialized = {tensor.name for tensor in graph.initializer}
         return {
             "nodes": tuple(self._nodes),
@@ -263,8 +268,8 @@ class _Linker:
             "added": frozenset(self._added),
         }
 
-    def _graph(self, graph: GraphProto, outer: Mapping[str, Value]) -> tuple[Scope, dict[str, Value]]:
-        names = dict(outer)
+    def _graph(self, graph: GraphProto, outer: _Names) -> tuple[Scope, _Names]:
+        names = outer.new_child()
         for declared in graph.input:
             names[declared.name] = self._value(declared.name)
         for tensor in graph.initializer:
@@ -278,16 +283,14 @@ class _Linker:
         for node in _in_order(nodes, produced):
             early = {name: self._value(name) for name in _needs(node) if name in produced}
             self._early.update((value, made[name]) for name, value in early.items())
-            held.append(self._node(node, {**names, **early} if early else names, made))
+            held.append(self._node(node, names.new_child(early) if early else names, made))
             names.update((name, made[name]) for name in node.output if name)
             produced.difference_update(node.output)
         self._results.update(names[result.name] for result in graph.output if result.name in names)
         inner = {node.index: tuple(bodies) for node, bodies in held if bodies}
         return Scope(tuple(node for node, _ in held), inner), names
 
-    def _node(
-        self, proto: NodeProto, names: Mapping[str, Value], made: Mapping[str, Value]
-    ) -> tuple[Node, list[Body]]:
+    def _node(self, proto: NodeProto, names: _Names, made: Mapping[str, Value]) -> tuple[Node, list[Body]]:
         domain = "" if proto.domain == "ai.onnx" else proto.domain
         inputs = tuple(names.get(name) if name else None for name in proto.input)
         outputs = tuple(made[name] for name in proto.output if name)
@@ -315,7 +318,7 @@ class _Linker:
                 self._carry(node, body)
         return node, held
 
-    def _body(self, name: str, graph: GraphProto, outer: Mapping[str, Value]) -> Body:
+    def _body(self, name: str, graph: GraphProto, outer: _Names) -> Body:
         scope, names = self._graph(graph, outer)
         entries = [declared.name for declared in graph.input]
         exits = [declared.name for declared in graph.output]
@@ -329,7 +332,7 @@ class _Linker:
 
     def _attribute(self, node: Node, name: str, tensor: TensorProto) -> None:
         """Take what an attribute holds as a tensor; a ConstantOfShape's is counted as what it makes."""
-        names: dict[str, Value] = {}
+        names: _Names = ChainMap()
         whole = f"{node.name or node.outputs[0].name}.{name}"
         self._tensor(names, whole, tensor)
         self._attribute_values[node.index, name] = names[whole]
@@ -353,7 +356,7 @@ class _Linker:
             if initial is not None and value == entry:
                 self._carried[entry] = initial
 
-    def _constant(self, names: dict[str, Value], node: NodeProto) -> bool:
+    def _constant(self, names: _Names, node: NodeProto) -> bool:
         """Take a Constant node's value as a tensor; False if the node is another or holds no dense one."""
         if node.op_type != "Constant" or node.domain not in ("", "ai.onnx") or not node.output:
             return False
@@ -365,7 +368,7 @@ class _Linker:
             self._added.add(names[node.output[0]])
         return True
 
-    def _tensor(self, names: dict[str, Value], name: str, tensor: TensorProto) -> None:
+    def _tensor(self, names: _Names, name: str, tensor: TensorProto) -> None:
         self._files.check(tensor)
         names[name] = self._value(name)
         self._tensors[names[name]] = tensor
@@ -468,9 +471,10 @@ def _in_order(nodes: list[NodeProto], produced: set[str]) -> list[NodeProto]:
 
 def _on_a_cycle(waiting: Mapping[int, set[str]], makers: Mapping[str, int]) -> int:
     """Return the first node of a cycle, where all that are left wait for one another."""
-    passed: list[int] = []
-    index = min(waiting)
+    passed: dict[int, None] = {}
+    index = next(iter(waiting))
     while index not in passed:
-        passed.append(index)
+        passed[index] = None
         index = makers[min(waiting[index])]
-    return min(passed[passed.index(index) :])
+    cycle = list(passed)
+    return min(cycle[cycle.index(index) :])

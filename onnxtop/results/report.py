@@ -8,6 +8,7 @@ them back.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from onnxtop.errors import UsageError
@@ -343,6 +344,11 @@ class Report(Tabular):
     loss_probe: Mapping[str, Any] | None = field(default=None, metadata=IF_THERE)
     loss_landscape: Mapping[str, Any] | None = field(default=None, metadata=IF_THERE)
     graph: LayerGraph | None = field(default=None, metadata=IF_THERE)
+
+    @cached_property
+    def by_name(self) -> Mapping[str, LayerReport]:
+        """The layers by name."""
+        return {layer.name: layer for layer in self.layers}
 
     @property
     def without_details(self) -> "Report":

@@ -4,7 +4,7 @@ Families: OT0 load and coverage, OT1 numbers, OT2 one layer, OT3 graph, OT4 topo
 baseline, OT6 quantisation, OT7 runs.
 """
 
-from collections.abc import Iterator, Mapping, Set as AbstractSet
+from collections.abc import Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
@@ -67,6 +67,8 @@ def judged(report: Report, policy: Policy | None = None, flags: Mapping[str, str
     """
     policy = _comparable(policy or Policy(), report, flags)
     known = _known(policy.baseline)
+    shapes = {layer.name: layer.shape for layer in (*_old_layers(policy), *report.layers)}
+    earlier = partners(report, policy.baseline, renamed=policy.settled) if policy.baseline else {}
     findings: list[Finding] = []
     run, not_run = [], []
     for rule in RULES:
@@ -74,7 +76,12 @@ def judged(report: Report, policy: Policy | None = None, flags: Mapping[str, str
             not_run.append(NotRun(rule.code, why))
         else:
             run.append(rule.code)
-            findings += _findings(rule, report, policy, known)
+            for layer, message in rule.find(report, policy):
+                if not _is_ignored(rule, layer, policy):
+                    mark = Finding.fingerprint_of(rule.code, layer, shapes.get(layer or "", ()))
+                    is_known = not known.isdisjoint((mark, _then(rule, earlier.get(layer or ""))))
+                    severity = severity_of(rule, policy)
+                    findings.append(Finding(rule.code, severity, layer, message, mark, is_known))
     return replace(report, findings=tuple(findings), rules=RulesRun(tuple(run), tuple(not_run)))
 
 
@@ -90,18 +97,6 @@ def why_not(rule: Rule, report: Report, policy: Policy) -> str:
     if severity_of(rule, policy) == "off":
         return SWITCHED_OFF
     return next(filter(None, (need(report, policy) for need in rule.needs)), "")
-
-
-def _findings(rule: Rule, report: Report, policy: Policy, known: AbstractSet[str]) -> Iterator[Finding]:
-    shapes = {layer.name: layer.shape for layer in (*_old_layers(policy), *report.layers)}
-    earlier = partners(report, policy.baseline, renamed=policy.settled) if policy.baseline else {}
-    for layer, message in rule.find(report, policy):
-        if not _is_ignored(rule, layer, policy):
-            mark = Finding.fingerprint_of(rule.code, layer, shapes.get(layer or "", ()))
-            then = _then(rule, earlier.get(layer or ""))
-            yield Finding(
-                rule.code, severity_of(rule, policy), layer, message, mark, bool({mark, then} & known)
-            )
 
 
 def _then(rule: Rule, layer: LayerReport | None) -> str:

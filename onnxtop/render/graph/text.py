@@ -60,7 +60,8 @@ class _Page:
             yield from ("", *self._listing(flow))
         if cut_off:
             yield from ("", "on no way from an input to an output:", *self._listing(cut_off))
-        if any({tail, head} <= set(flow) for tail, head in self.back):
+        drawn = set(flow)
+        if any(tail in drawn and head in drawn for tail, head in self.back):
             yield from ("", "* back: a cycle")
 
     def _listing(self, keys: Sequence[str]) -> Iterator[str]:

@@ -46,7 +46,7 @@ def message_of(report: Report, finding: Finding) -> str:
 
 def layer_of(report: Report, finding: Finding) -> LayerReport | None:
     """Return the layer that a finding is about, None if it is about the model."""
-    return next((layer for layer in report.layers if layer.name == finding.layer), None)
+    return None if finding.layer is None else report.by_name.get(finding.layer)
 
 
 def place_of(report: Report, finding: Finding) -> Place:
