@@ -52,14 +52,16 @@ def _running(*module: str) -> Iterator[None]:
 
 @row(
     "dask", "a check of 100 small models: wall time of two Dask workers, over `-j 2`", "x",
-    needs=("distributed",), limit=400,
+    needs=("distributed",), limit=600,
 )  # fmt: skip
 def beside_processes(folder: Path) -> Figure:
     paths = files(model(folder, "small-models"))
     command = onnxtop("check", "-f", "json", *paths)
     with cluster(folder) as address:
         process((*command, "--scheduler", address), FINDINGS)
-        far, near = processes((*command, "--scheduler", address), (*command, "-j", "2"), codes=FINDINGS)
+        far, near = processes(
+            (*command, "--scheduler", address), (*command, "-j", "2"), rounds=2, codes=FINDINGS
+        )
     if far.output != near.output:
         raise ValueError("the cluster does not print what processes have printed")
     detail = f"{shown(far.wall)} over {shown(near.wall)}; {len(paths) / far.wall:.3g} models a second"

@@ -19,7 +19,7 @@ def speed(folder: Path, name: str) -> Figure:
     """Return how many times as fast two workers are, and what they cost beside."""
     paths = files(model(folder, name))
     verb = ("report", "-f", "json") if len(paths) == 1 else ("check", "-f", "json")
-    one, two = processes(*(onnxtop(*verb, *paths, "-j", jobs) for jobs in (1, 2)), codes=FINDINGS)
+    one, two = processes(*(onnxtop(*verb, *paths, "-j", jobs) for jobs in (1, 2)), rounds=2, codes=FINDINGS)
     if one.output != two.output:
         raise ValueError("two workers do not print what one has printed")
     detail = f"{shown(one.wall)} over {shown(two.wall)}; processor time {shown(one.cpu)} and {shown(two.cpu)}"
@@ -37,7 +37,7 @@ for _name, _what in (
 ):
     row(
         f"workers-{_name.removesuffix('.onnx')}", f"{_what}: wall time with `-j 1`, over `-j 2`", "x",
-        at_least=1.7, limit=400, arguments={"name": _name},
+        at_least=1.7, limit=600, arguments={"name": _name},
     )(speed)  # fmt: skip
 
 
