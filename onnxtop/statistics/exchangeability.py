@@ -71,8 +71,8 @@ HEAVY, SHUFFLES, UNSURE = 4.0, 4, 8.0
 """Fourth moment of what is left above which the edge is that of shuffles: of so many, or of fewer as soon as
 the spectrum is farther than this from its limit, six deviations of its law."""
 SMALL_GRAM, STEPS, CHECKED, CLOSE = 64, 256, 12, 1e-5
-"""Side up to which a matrix is decomposed whole; of larger ones the steps of Lanczos' method, at most and from
-check to check, and the relative change at which they end, a thousandth of the law's deviation."""
+"""Side up to which a matrix is decomposed whole; of larger ones the steps of Lanczos' method, at most and
+from check to check, and the relative change at which they end, a thousandth of the law's deviation."""
 EDGE_MEAN = -1.2065
 """Mean of the Tracy-Widom law of real matrices."""
 

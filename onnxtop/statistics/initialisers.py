@@ -28,8 +28,8 @@ Counts = NDArray[np.intp]
 Distribution = partial[Floats]
 
 SAMPLE, _STRIDE = 1 << 14, 32
-"""Entries that are compared, evenly spaced over the layer; every so many of them show of most initialisers that
-they are too far."""
+"""Entries that are compared, evenly spaced over the layer; every so many of them show of most initialisers
+that they are too far."""
 CRITICAL = 2.23
 """Distance times the square root of the number of entries that chance exceeds once in ten thousand times."""
 TRUNCATED = 0.8796256610342398
