@@ -59,7 +59,7 @@ _FEW = 8
 
 CHUNK = 1 << 18
 """Cells worked on at a time."""
-LONGER, SHORTER = 2048, 512
+LONGER, SHORTER = 2048, 256
 """Sides of a matrix of which the spectrum is taken; of a larger one, evenly spaced rows and columns."""
 MOST_BLOCKS = 16
 """Blocks of which the spectrum is taken, evenly spaced among all."""
@@ -395,7 +395,7 @@ def _scaled(block: Matrix, low: float, high: float) -> Matrix | None:
     if low == high:
         return None
     wide = widened(block)
-    entries: Matrix = (np.clip(wide, low, high) / wide.dtype.type(largest)).astype(np.float32)
+    entries: Matrix = (np.clip(wide, low, high) / wide.dtype.type(largest)).astype(np.float32, copy=False)
     entries -= entries.mean(dtype=np.float64)
     deviation = float(np.sqrt(_sum_of_squares(entries) / entries.size))
     if deviation < 1e-6:

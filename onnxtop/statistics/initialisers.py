@@ -366,7 +366,13 @@ def _from_orthonormal(block: Matrix) -> float:
     lines = block if block.shape[0] <= block.shape[1] else block.T
     if len(lines) < 4:
         return 1.0
-    chosen = lines[np.linspace(0, len(lines) - 1, min(len(lines), LINES)).astype(int)].astype(np.float64)
+    skew = _skew(lines, 4)
+    return skew if skew > ORTHONORMAL else _skew(lines, LINES)
+
+
+def _skew(lines: Matrix, n: int) -> float:
+    """Return the largest inner product of so many lines, evenly spaced; 1 if they were not drawn."""
+    chosen = lines[np.linspace(0, len(lines) - 1, min(len(lines), n)).astype(int)].astype(np.float64)
     lengths = np.sqrt(np.einsum("ij,ij->i", chosen, chosen))
     if not (np.isfinite(lengths).all() and lengths.all()) or _repeats(chosen):
         return 1.0
