@@ -224,10 +224,11 @@ def _measure(
         return _measure_positions(row, layer, number, weights, kernel, nulls, options)
     blocks = weights if kernel is None else convolution.channels(kernel)
     bias = _bias(layer, options)
-    forest = neural_persistence.layer_forest(blocks, bias=bias, layer=number)
+    wanted = nulls.wanted(blocks) if options.structure else 0
+    forest, cells = neural_persistence.forest_and_cells(blocks, bias=bias, layer=number, wanted=wanted)
     n_in, n_out = (sum(block.shape[axis] for block in blocks) for axis in (0, 1))
     row = replace(row, n_in=n_in, n_out=n_out)
-    strongest = None if forest.nonfinite or not options.structure else nulls.read(blocks, bias)
+    strongest = None if forest.nonfinite or not options.structure else nulls.read(blocks, bias, cells)
     return _with_facts(row, layer, weights, blocks, forest, strongest)
 
 

@@ -25,6 +25,7 @@ from onnxtop.topology.strongest import (
     Bits,
     Cells,
     Collector,
+    StrongCells,
     chunks,
     join_cells,
     magnitudes,
@@ -62,19 +63,27 @@ def block_forest(matrix: Matrix) -> BlockForest | NonFinite:
     C- and F-contiguous matrices are read in place, others are copied once. Zeros are edges of strength 0, so
     there are always rows + columns - 1 edges.
     """
+    return scan_block(matrix)[0]
+
+
+def scan_block(matrix: Matrix, wanted: int = 0) -> tuple[BlockForest | NonFinite, StrongCells | None]:
+    """Return the forest of a matrix, and about so many of its strongest cells or more; None if not finite."""
     by_column = matrix.flags.f_contiguous
     lines = matrix.T if by_column else matrix
     lines = np.ascontiguousarray(lines, lines.dtype.newbyteorder("="))
-    scan = _scan(lines)
+    scan = _scan(lines, wanted)
     if scan is None:
-        return _nonfinite(matrix)
+        return _nonfinite(matrix), None
     growing = _GrowingBlock(lines)
     growing.join(scan.cells)
     if scan.level > 0:
         growing.join_strongest_exits()
     growing.join_zeros()
     rows, cols, strengths = growing.forest()
-    return BlockForest(cols, rows, strengths) if by_column else BlockForest(rows, cols, strengths)
+    values = scan.cells.values.view(lines.dtype)
+    level = float(np.array(scan.level, scan.cells.values.dtype).view(lines.dtype))
+    cells = StrongCells(values, level, matrix.size)
+    return BlockForest(*((cols, rows) if by_column else (rows, cols)), strengths), cells
 
 
 def _nonfinite(matrix: Matrix) -> NonFinite:
@@ -109,9 +118,9 @@ def _n_wanted(shape: tuple[int, ...]) -> int:
     return int(min(join_most, join_shorter) if a >= 8 * b else join_most) + 64
 
 
-def _scan(lines: Matrix) -> _Scan | None:
+def _scan(lines: Matrix, wanted: int) -> _Scan | None:
     """Collect the strongest cells in one pass; None if one of them is not finite."""
-    wanted = _n_wanted(lines.shape)
+    wanted = max(_n_wanted(lines.shape), wanted)
     infinity = magnitudes(np.array(np.inf, lines.dtype))
     if 3 * wanted > lines.size:  # everything that is not zero
         some = np.zeros(1, infinity.dtype)

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from onnxtop.network import Blocks
-from onnxtop.topology.block import BlockForest, NonFinite, block_forest
+from onnxtop.topology.block import BlockForest, NonFinite, scan_block
 from onnxtop.topology.graph import Floats, Forest, Indices, empty_forest
 from onnxtop.topology.spanning import GrowingForest, with_bias
+from onnxtop.topology.strongest import StrongCells
 
 SMALL = 4096
 """Cells up to which a block is not worth a threshold of its own."""
@@ -21,6 +22,13 @@ JOINT = 1 << 18
 
 
 def dense_forest(blocks: Blocks, *, bias: Floats | None = None, layer: int = 0) -> Forest:
+    """Return the maximum spanning forest of a layer, as `scan_forest` does, and nothing else."""
+    return scan_forest(blocks, bias=bias, layer=layer)[0]
+
+
+def scan_forest(
+    blocks: Blocks, *, bias: Floats | None = None, layer: int = 0, wanted: int = 0
+) -> tuple[Forest, StrongCells | None]:
     """Return the maximum spanning forest of a layer given as dense blocks that share no neuron.
 
     Parameters
@@ -32,6 +40,13 @@ def dense_forest(blocks: Blocks, *, bias: Floats | None = None, layer: int = 0) 
         Shape (n_cols,): one more vertex, joined to every column.
     layer
         First entry of the generators.
+    wanted
+        About how many of the strongest weights to list, at least.
+
+    Returns
+    -------
+    tuple
+        The forest, and what the scan has listed: None of a layer of several blocks, or of a small one.
 
     Notes
     -----
@@ -42,9 +57,11 @@ def dense_forest(blocks: Blocks, *, bias: Floats | None = None, layer: int = 0) 
     n_rows, n_cols = shapes.sum(axis=0).tolist()
     large = [b for b, block in enumerate(blocks) if min(block.shape) > 1 and block.size > SMALL]
     parts = _small_blocks(blocks, shapes, offsets, large)
-    parts += [_shift(block_forest(blocks[b]), offsets[b]) for b in large]
+    scans = [scan_block(blocks[b], wanted) for b in large]
+    parts += [_shift(part, offsets[b]) for b, (part, _) in zip(large, scans, strict=True)]
     forest = _layer(parts, n_rows, n_cols, layer)
-    return forest if bias is None else with_bias(forest, n_rows, bias, layer)
+    cells = scans[0][1] if len(blocks) == len(scans) == 1 else None
+    return forest if bias is None else with_bias(forest, n_rows, bias, layer), cells
 
 
 def _layer(parts: Sequence[BlockForest | NonFinite], n_rows: int, n_cols: int, layer: int) -> Forest:

@@ -49,7 +49,7 @@ class Strength:
         return np.divide(result, self.top, out=result)
 
 
-class StrongCells(NamedTuple):
+class MatrixCells(NamedTuple):
     """Cells of one matrix with their weights, shapes (k,)."""
 
     rows: NDArray[np.int32]
@@ -80,7 +80,7 @@ class LayerScan:
     low: float
     high: float
     shapes: Sequence[tuple[int, int]]
-    cells: Sequence[StrongCells]
+    cells: Sequence[MatrixCells]
     cuts: tuple[float, float] | None
 
     @property
@@ -142,7 +142,7 @@ def _scan_whole(matrices: Blocks, standardise: bool) -> LayerScan:
     shapes = [matrix.shape for matrix in matrices]
     places = {shape: np.indices(shape, np.int32).reshape(2, -1) for shape in set(shapes)}
     cells = [
-        StrongCells(places[shape][0], places[shape][1], part)
+        MatrixCells(places[shape][0], places[shape][1], part)
         for shape, part in zip(shapes, weights, strict=True)
     ]
     return LayerScan(*_moments([flat[None]], flat, standardise), shapes, cells, None)
@@ -248,7 +248,7 @@ def _careful_moments(matrices: Blocks, largest: float) -> tuple[float, float]:
 # Second pass: the cells beyond the cuts
 
 
-def _by_matrix(cells: Cells, matrices: Blocks) -> list[StrongCells]:
+def _by_matrix(cells: Cells, matrices: Blocks) -> list[MatrixCells]:
     """Return the cells of each matrix."""
     ends = np.cumsum([matrix.size for matrix in matrices])
     matrix_of = np.searchsorted(ends, cells.positions, side="right")
@@ -256,7 +256,7 @@ def _by_matrix(cells: Cells, matrices: Blocks) -> list[StrongCells]:
     splits = np.cumsum(np.bincount(matrix_of, minlength=len(matrices)))[:-1]
     places = np.split((cells.positions - (ends - [m.size for m in matrices])[matrix_of])[order], splits)
     return [
-        StrongCells(*cell_places(matrix, place), weights)
+        MatrixCells(*cell_places(matrix, place), weights)
         for matrix, place, weights in zip(
             matrices, places, np.split(cells.values[order], splits), strict=True
         )

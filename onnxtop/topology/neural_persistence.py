@@ -17,11 +17,12 @@ from onnxtop.errors import UsageError
 from onnxtop.network import Blocks
 from onnxtop.shown import Shown
 from onnxtop.topology.arguments import as_bias, as_blocks, as_matrix, check_options, check_scale
-from onnxtop.topology.dense import dense_forest
+from onnxtop.topology.dense import scan_forest
 from onnxtop.topology.facts import Place
 from onnxtop.topology.filters import FilterForests
 from onnxtop.topology.graph import Forest
 from onnxtop.topology.persistence import NO_DIAGRAM, Convention, Diagram, forest_diagram
+from onnxtop.topology.strongest import StrongCells
 
 Scale = Literal["global", "layer"] | float
 
@@ -256,13 +257,29 @@ def layer_forest(
     >>> forest.strengths.tolist(), forest.generators.tolist()
     ([3.0, 2.0, 1.0], [[7, 0, 1], [7, 1, 0], [7, 0, 0]])
     """
+    return forest_and_cells(blocks, bias=bias, layer=layer, name=name)[0]
+
+
+def forest_and_cells(
+    blocks: Blocks,
+    *,
+    bias: ArrayLike | None = None,
+    layer: int = 0,
+    name: str | None = None,
+    wanted: int = 0,
+) -> tuple[Forest, StrongCells | None]:
+    """Return the forest of one layer, and the strongest of its weights, which the null model wants.
+
+    As `layer_forest`; ``wanted`` is about how many weights to list at least. They are those of the weights
+    alone, without the bias, and None where listing them takes a pass of its own.
+    """
     checked = [as_matrix(block, "a block") for block in blocks]
     if not checked:
         raise UsageError("wanted the blocks of a layer, found none: pass at least one matrix")
     if bias is not None:
         what = "a bias" if name is None else f"the bias of layer {name!r}"
         bias = as_bias(bias, sum(block.shape[1] for block in checked), what)
-    return dense_forest(checked, bias=bias, layer=layer)
+    return scan_forest(checked, bias=bias, layer=layer, wanted=wanted)
 
 
 def network_persistence(

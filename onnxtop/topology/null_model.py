@@ -26,7 +26,7 @@ from onnxtop.network import Blocks, Matrix, strips
 from onnxtop.topology.graph import Floats, Indices
 from onnxtop.topology.persistence import Convention, scaled
 from onnxtop.topology.spanning import GrowingForest
-from onnxtop.topology.strongest import strongest_weights
+from onnxtop.topology.strongest import StrongCells, strongest_weights
 
 UNROLLED = "the null model is for flattened or channels graphs"
 """Why an unrolled convolution has none: each of its weights makes many edges."""
@@ -152,7 +152,14 @@ class NullModels:
         self._seed = seed
         self._known: OrderedDict[tuple[Shapes, bool], RankProfiles] = OrderedDict()
 
-    def read(self, blocks: Blocks, bias: Floats | None = None) -> StrongestWeights:
+    def wanted(self, blocks: Blocks) -> int:
+        """Return how many of the strongest weights `read` takes of a layer, about."""
+        shapes = _shapes(blocks)
+        return 0 if _no_null(shapes, False) else self._profiles(shapes, False).last
+
+    def read(
+        self, blocks: Blocks, bias: Floats | None = None, cells: StrongCells | None = None
+    ) -> StrongestWeights:
         """Return what is needed of a layer's weights: the strongest of them, some V log V.
 
         Parameters
@@ -162,11 +169,15 @@ class NullModels:
             other blocks. Read in one pass, in place where contiguous.
         bias
             Shape (n_out of all blocks,): a row that is measured with the weights, and stays where it is.
+        cells
+            What a scan has listed of the weights; if that is enough, they are not read.
         """
         shapes = _shapes(blocks)
         reason = _no_null(shapes, bias is not None)
         if reason is None:
-            strengths = strongest_weights(blocks, self._profiles(shapes, bias is not None).last)
+            wanted = self._profiles(shapes, bias is not None).last
+            listed = None if cells is None else cells.strongest(wanted)
+            strengths = strongest_weights(blocks, wanted) if listed is None else listed
             row = None if bias is None else BiasRow(np.abs(bias, dtype=np.float64), _outputs(blocks))
             if np.isfinite(strengths[0]) and (row is None or np.isfinite(row.strengths).all()):
                 return StrongestWeights(shapes, strengths, row)

@@ -15,6 +15,7 @@ finite is above any level and cannot be missed.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,6 +101,41 @@ class Cells(NamedTuple):
 def join_cells(parts: Sequence[Cells]) -> Cells:
     """Return the cells of all parts."""
     return Cells(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+@dataclass(frozen=True, eq=False)
+class StrongCells:
+    """Magnitudes of a layer that a scan has listed: all above a level, and some that equal it.
+
+    Attributes
+    ----------
+    values
+        Weights without their signs, shape (k,), in the layer's own precision, in any order.
+    level
+        No weight that is not listed is larger.
+    size
+        How many weights the layer has.
+
+    Examples
+    --------
+    >>> cells = StrongCells(np.array([2.0, 4.0, 3.0]), level=1.0, size=5)
+    >>> cells.strongest(2).tolist(), cells.strongest(4)
+    ([4.0, 3.0], None)
+    """
+
+    values: Matrix
+    level: float
+    size: int
+
+    def strongest(self, n: int) -> Matrix | None:
+        """Return the n largest, strongest first, all if there are fewer; None if they are not listed."""
+        n = min(n, self.size)
+        short = n - self.values.size
+        if short > 0 and self.level > 0:
+            return None
+        listed: Matrix = np.append(self.values, np.zeros(max(short, 0), self.values.dtype))
+        strongest: Matrix = np.sort(listed)[::-1][:n]
+        return strongest if not n or strongest[-1] >= self.level else None
 
 
 class Collector:
