@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.network import Block, Blocks, Matrix, NetworkGraph, strips
+from onnxtop.network import Block, Blocks, Matrix, NetworkGraph, lines_of, strips
 from onnxtop.topology.graph import Indices
-from onnxtop.topology.strongest import CHUNK, lines_of, submatrix
+from onnxtop.topology.strongest import CHUNK, submatrix
 
 Mask = NDArray[np.bool_]
 

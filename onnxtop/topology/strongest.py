@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.network import Blocks, Matrix, strips
+from onnxtop.network import Blocks, Matrix, lines_of, strips
 from onnxtop.topology.graph import Floats, Indices
 
 Bits = NDArray[np.unsignedinteger[Any]]
@@ -41,11 +41,6 @@ def magnitudes(weights: Matrix) -> Bits:
     bits = weights.view(f"u{weights.itemsize}")
     sizes: Bits = np.bitwise_and(bits, bits.dtype.type(np.iinfo(bits.dtype).max >> 1))
     return sizes
-
-
-def lines_of(matrix: Matrix) -> Matrix:
-    """Return the matrix, transposed if its columns are what lies together in memory."""
-    return matrix.T if abs(matrix.strides[0]) < abs(matrix.strides[1]) else matrix
 
 
 def chunks(matrix: Matrix, cells: int) -> Iterator[tuple[int, Matrix]]:
