@@ -28,11 +28,12 @@ from onnxtop.statistics.initialisers import InitialiserMatch, bias_was_moved
 from onnxtop.statistics.layer import layer_statistics
 from onnxtop.topology import convolution, neural_persistence
 from onnxtop.topology.filters import filter_forests
-from onnxtop.topology.layer_scan import LayerScan, scan_layer
+from onnxtop.topology.layer_scan import LayerScan, scan_once
 from onnxtop.topology.neural_persistence import Graphs
 from onnxtop.topology.null_model import UNROLLED, NullModels, StrongestWeights
-from onnxtop.topology.reach import Filled, filled_lines
+from onnxtop.topology.reach import Filled
 from onnxtop.topology.spread import Spread, mean_sortedness
+from onnxtop.topology.strongest import StrongCells
 
 Progress = Callable[[str, int, int], None]
 """Called with the layer just measured, and how many weights are done and to do."""
@@ -188,13 +189,15 @@ def _scanned(
     scan: bool,
 ) -> Measured:
     """Measure a layer, and take down what the graph of the network needs of it."""
-    found = _measure(layer, number, weights, kernel, nulls, options)
     if not options.topology:
-        return found
+        return _measure(layer, number, weights, kernel, nulls, options)
+    wanted = nulls.wanted(weights) if options.structure and kernel is None else 0
+    scans = scan_once(weights, wanted, standardise=options.standardise if scan else None)
+    cells = scans.cells if kernel is None else None  # those of a graph of channels are other weights
     return replace(
-        found,
-        scan=scan_layer(weights, standardise=options.standardise) if scan else None,
-        filled=filled_lines(weights),
+        _measure(layer, number, weights, kernel, nulls, options, cells),
+        scan=scans.paths,
+        filled=scans.filled,
         seen=glance(weights) if options.details else None,
     )
 
@@ -213,6 +216,7 @@ def _measure(
     kernel: Kernel | None,
     nulls: NullModels,
     options: AuditOptions,
+    cells: StrongCells | None = None,
 ) -> Measured:
     row = _row(layer)
     if not options.topology:
@@ -224,8 +228,7 @@ def _measure(
         return _measure_positions(row, layer, number, weights, kernel, nulls, options)
     blocks = weights if kernel is None else convolution.channels(kernel)
     bias = _bias(layer, options)
-    wanted = nulls.wanted(blocks) if options.structure else 0
-    forest, cells = neural_persistence.forest_and_cells(blocks, bias=bias, layer=number, wanted=wanted)
+    forest = neural_persistence.layer_forest(blocks, bias=bias, layer=number, cells=cells)
     n_in, n_out = (sum(block.shape[axis] for block in blocks) for axis in (0, 1))
     row = replace(row, n_in=n_in, n_out=n_out)
     strongest = None if forest.nonfinite or not options.structure else nulls.read(blocks, bias, cells)

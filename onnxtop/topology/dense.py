@@ -10,25 +10,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from onnxtop.network import Blocks
-from onnxtop.topology.block import BlockForest, NonFinite, scan_block
+from onnxtop.topology.block import BlockForest, NonFinite, block_forest
 from onnxtop.topology.graph import Floats, Forest, Indices, empty_forest
 from onnxtop.topology.spanning import GrowingForest, with_bias
-from onnxtop.topology.strongest import StrongCells
+from onnxtop.topology.strongest import SMALL, StrongCells
 
-SMALL = 4096
-"""Cells up to which a block is not worth a threshold of its own."""
 JOINT = 1 << 18
 """Cells of small blocks that share one tree."""
 
 
-def dense_forest(blocks: Blocks, *, bias: Floats | None = None, layer: int = 0) -> Forest:
-    """Return the maximum spanning forest of a layer, as `scan_forest` does, and nothing else."""
-    return scan_forest(blocks, bias=bias, layer=layer)[0]
-
-
-def scan_forest(
-    blocks: Blocks, *, bias: Floats | None = None, layer: int = 0, wanted: int = 0
-) -> tuple[Forest, StrongCells | None]:
+def dense_forest(
+    blocks: Blocks, *, bias: Floats | None = None, layer: int = 0, cells: StrongCells | None = None
+) -> Forest:
     """Return the maximum spanning forest of a layer given as dense blocks that share no neuron.
 
     Parameters
@@ -40,13 +33,8 @@ def scan_forest(
         Shape (n_cols,): one more vertex, joined to every column.
     layer
         First entry of the generators.
-    wanted
-        About how many of the strongest weights to list, at least.
-
-    Returns
-    -------
-    tuple
-        The forest, and what the scan has listed: None of a layer of several blocks, or of a small one.
+    cells
+        The strongest of the weights, if they are listed; then hardly a weight is read.
 
     Notes
     -----
@@ -57,11 +45,10 @@ def scan_forest(
     n_rows, n_cols = shapes.sum(axis=0).tolist()
     large = [b for b, block in enumerate(blocks) if min(block.shape) > 1 and block.size > SMALL]
     parts = _small_blocks(blocks, shapes, offsets, large)
-    scans = [scan_block(blocks[b], wanted) for b in large]
-    parts += [_shift(part, offsets[b]) for b, (part, _) in zip(large, scans, strict=True)]
+    listed = {} if cells is None else dict(enumerate(cells.blocks))
+    parts += [_shift(block_forest(blocks[b], listed.get(b)), offsets[b]) for b in large]
     forest = _layer(parts, n_rows, n_cols, layer)
-    cells = scans[0][1] if len(blocks) == len(scans) == 1 else None
-    return forest if bias is None else with_bias(forest, n_rows, bias, layer), cells
+    return forest if bias is None else with_bias(forest, n_rows, bias, layer)
 
 
 def _layer(parts: Sequence[BlockForest | NonFinite], n_rows: int, n_cols: int, layer: int) -> Forest:

@@ -17,7 +17,7 @@ from onnxtop.errors import UsageError
 from onnxtop.network import Blocks
 from onnxtop.shown import Shown
 from onnxtop.topology.arguments import as_bias, as_blocks, as_matrix, check_options, check_scale
-from onnxtop.topology.dense import scan_forest
+from onnxtop.topology.dense import dense_forest
 from onnxtop.topology.facts import Place
 from onnxtop.topology.filters import FilterForests
 from onnxtop.topology.graph import Forest
@@ -225,7 +225,12 @@ def neural_persistence(
 
 
 def layer_forest(
-    blocks: Blocks, *, bias: ArrayLike | None = None, layer: int = 0, name: str | None = None
+    blocks: Blocks,
+    *,
+    bias: ArrayLike | None = None,
+    layer: int = 0,
+    name: str | None = None,
+    cells: StrongCells | None = None,
 ) -> Forest:
     """Return the forest of one layer: all that `network_persistence` needs to keep of it.
 
@@ -239,6 +244,8 @@ def layer_forest(
         First entry of the generators.
     name
         What the layer is called in a message.
+    cells
+        The strongest of the weights, where a scan has listed them: then hardly a weight is read.
 
     Returns
     -------
@@ -257,29 +264,13 @@ def layer_forest(
     >>> forest.strengths.tolist(), forest.generators.tolist()
     ([3.0, 2.0, 1.0], [[7, 0, 1], [7, 1, 0], [7, 0, 0]])
     """
-    return forest_and_cells(blocks, bias=bias, layer=layer, name=name)[0]
-
-
-def forest_and_cells(
-    blocks: Blocks,
-    *,
-    bias: ArrayLike | None = None,
-    layer: int = 0,
-    name: str | None = None,
-    wanted: int = 0,
-) -> tuple[Forest, StrongCells | None]:
-    """Return the forest of one layer, and the strongest of its weights, which the null model wants.
-
-    As `layer_forest`; ``wanted`` is about how many weights to list at least. They are those of the weights
-    alone, without the bias, and None where listing them takes a pass of its own.
-    """
     checked = [as_matrix(block, "a block") for block in blocks]
     if not checked:
         raise UsageError("wanted the blocks of a layer, found none: pass at least one matrix")
     if bias is not None:
         what = "a bias" if name is None else f"the bias of layer {name!r}"
         bias = as_bias(bias, sum(block.shape[1] for block in checked), what)
-    return scan_forest(checked, bias=bias, layer=layer, wanted=wanted)
+    return dense_forest(checked, bias=bias, layer=layer, cells=cells)
 
 
 def network_persistence(
