@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from onnxtop.network import Matrix, lines_of, strips
 from onnxtop.topology.graph import Floats, Indices
-from onnxtop.topology.spanning import GrowingForest
+from onnxtop.topology.spanning import GrowingForest, strongest_first
 from onnxtop.topology.strongest import (
     Bits,
     BlockCells,
@@ -27,7 +27,6 @@ from onnxtop.topology.strongest import (
     join_cells,
     magnitudes,
     strong_cells,
-    strongest_first,
     submatrix,
 )
 

@@ -25,10 +25,11 @@ from onnxtop.shown import Shown
 from onnxtop.topology.arguments import check_options
 from onnxtop.topology.bottleneck import Bundle, Paths, bottleneck_tree, widest_paths
 from onnxtop.topology.facts import LayerRole
-from onnxtop.topology.graph import Floats, Indices
+from onnxtop.topology.graph import Floats, Indices, distinct
 from onnxtop.topology.layer_scan import LayerScan, scan_layer
 from onnxtop.topology.network_graphs import Skips, layers_on_paths, stack, with_separate_ends, with_skips
 from onnxtop.topology.persistence import NO_DIAGRAM, Convention, Diagram
+from onnxtop.topology.spanning import strongest_first
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -290,7 +291,7 @@ def _bars(graph: NetworkGraph, bundles: Sequence[Bundle], alpha: Paths, beta: Pa
     paths, ends = (beta, graph.inputs) if to_outputs else (alpha, graph.outputs)
     strengths = np.concatenate([paths.widths[ends], tree.strengths])
     generators = np.concatenate([paths.generators[ends], tree.generators])
-    order = np.argsort(-strengths, kind="stable")
+    order = strongest_first(strengths)
     order = order[strengths[order] > 0]
     return _Bars(strengths[order], generators[order])
 
@@ -357,7 +358,7 @@ def _role(blocks: Sequence[Block], bars: int, alpha: Floats, beta: Floats) -> La
 
 def _neurons(ids: Sequence[Indices]) -> Indices:
     """Return each vertex once, without padding."""
-    every = np.unique(np.concatenate([*ids, np.empty(0, np.intp)]))
+    every = distinct(np.concatenate([*ids, np.empty(0, np.intp)]))
     return every[every >= 0]
 
 

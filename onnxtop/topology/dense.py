@@ -12,7 +12,7 @@ import numpy as np
 from onnxtop.network import Blocks
 from onnxtop.topology.block import BlockForest, NonFinite, block_forest
 from onnxtop.topology.graph import Floats, Forest, Indices, empty_forest
-from onnxtop.topology.spanning import GrowingForest, with_bias
+from onnxtop.topology.spanning import GrowingForest, strongest_first, with_bias
 from onnxtop.topology.strongest import SMALL, StrongCells
 
 JOINT = 1 << 18
@@ -59,7 +59,7 @@ def _layer(parts: Sequence[BlockForest | NonFinite], n_rows: int, n_cols: int, l
         return empty_forest(n_rows + n_cols, count, first)
     good = [part for part in parts if isinstance(part, BlockForest)]
     rows, cols, strengths = (np.concatenate(column) for column in zip(*good, strict=True))
-    order = np.argsort(-strengths, kind="stable")
+    order = strongest_first(strengths)
     edges = np.column_stack([rows, n_rows + cols])[order]
     generators = np.column_stack([np.full_like(rows, layer), rows, cols])[order]
     return Forest(n_rows + n_cols, edges, strengths[order], generators)
@@ -110,7 +110,7 @@ def _joint_tree(cells: BlockForest) -> BlockForest | NonFinite:
     checked = _check_finite(cells)
     if isinstance(checked, NonFinite):
         return checked
-    order = np.argsort(-cells.strengths, kind="stable")
+    order = strongest_first(cells.strengths)
     rows, cols = cells.rows[order] - cells.rows.min(), cells.cols[order] - cells.cols.min()
     n_rows = int(rows.max()) + 1
     used = order[GrowingForest(n_rows + int(cols.max()) + 1).join(rows, n_rows + cols)]

@@ -32,7 +32,7 @@ from onnxtop.topology.strongest import (
     wide,
 )
 
-CHUNK = 1 << 17
+CHUNK = 1 << 18
 """Cells worked on at a time: they and what is made of them stay in the cache."""
 NEAR = 0.05
 """Standard deviations from 0 within which the mean may be for the largest weights to be the strongest."""
@@ -156,6 +156,7 @@ def scan_once(matrices: Blocks, n_wanted: int = 0, *, standardise: bool | None =
     counters = [LineCounter(matrix) for matrix in matrices]
     paths, cells = _scan(matrices, wanted, bool(standardise), counters)
     filled = tuple(counter.filled() for counter in counters)
+    cells = cells and StrongCells([block.sorted() for block in cells.blocks])
     return LayerScans(None if standardise is None else paths, cells, filled)
 
 
@@ -172,6 +173,7 @@ def _path_cells(n_rows: int, n_cols: int) -> int:
     return int(max(n_rows * (np.log(n_rows) + 4), n_cols * (np.log(n_cols) + 4)))
 
 
+@np.errstate(over="ignore", invalid="ignore", under="ignore")
 def _scan(
     matrices: Blocks, wanted: Sequence[int], standardise: bool, counters: Sequence[LineCounter] = ()
 ) -> tuple[LayerScan, StrongCells | None]:
@@ -196,15 +198,15 @@ def _scan(
                 sums.add(values)
                 if far is not large:
                     far[number].add(start, values)
-    if not all(collector.finite for collector in large):
-        return LayerScan(np.nan, np.nan, np.nan, ()), None
     cells, others = (
         [block_cells(matrix, collector) for matrix, collector in zip(matrices, collectors, strict=True)]
         for collectors in (large, far)
     )
+    if not all(block.finite for block in cells):
+        return LayerScan(np.nan, np.nan, np.nan, ()), None
     mean, std = sums.standard(matrices) if sums is not None else (0.0, 1.0)
     largest = _largest(Strength(mean, std, 1.0), others, matrices)
-    return LayerScan(mean, std, largest, others), StrongCells([block.sorted() for block in cells])
+    return LayerScan(mean, std, largest, others), StrongCells(cells)
 
 
 def _largest(strength: Strength, blocks: Sequence[BlockCells], matrices: Blocks) -> float:
@@ -223,12 +225,8 @@ class _Sums:
     """
 
     def __init__(self, sample: Values) -> None:
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean, std = (
-                (float(sample.mean(dtype=np.float64)), float(sample.std(dtype=np.float64)))
-                if sample.size
-                else (0.0, 0.0)
-            )
+        values = sample if sample.size else np.zeros(1)
+        mean, std = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
         self.far_center = None if abs(mean) <= NEAR * std or not 0 < std < np.inf else mean
         self._center = _center(sample, mean, std)
         self._size, self._total, self._squares = 0, 0.0, 0.0
@@ -238,12 +236,11 @@ class _Sums:
         """Take some of the weights, of float32 or float64."""
         part = self._buffer[: chunk.size]
         np.copyto(part, chunk)
-        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            if self._center:
-                np.subtract(part, self._center, out=part)
-            self._size += part.size
-            self._total += float(part.sum())
-            self._squares += _sum_of_squares(part)
+        if self._center:
+            np.subtract(part, self._center, out=part)
+        self._size += part.size
+        self._total += float(part.sum())
+        self._squares += _sum_of_squares(part)
 
     def standard(self, matrices: Blocks) -> tuple[float, float]:
         """Return mean and standard deviation, which is 0 if all weights are equal."""

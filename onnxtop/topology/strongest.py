@@ -16,6 +16,7 @@ finite is above any level and cannot be missed.
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 from onnxtop.network import Blocks, Matrix, lines_of, strips, widened
 from onnxtop.topology.graph import Floats, Indices
+from onnxtop.topology.spanning import strongest_first
 
 Bits = NDArray[np.unsignedinteger[Any]]
 Values = NDArray[Any]
@@ -38,10 +40,10 @@ RUN = 16
 """Neighbouring weights read for each sampled position: a cache line of float32."""
 
 
-def magnitudes(weights: Matrix) -> Bits:
+def magnitudes(weights: Matrix, out: Bits | None = None) -> Bits:
     """Return ``|w|`` as integers in the same order, shape as given; the weights are in native byte order."""
     bits = weights.view(f"u{weights.itemsize}")
-    sizes: Bits = np.bitwise_and(bits, bits.dtype.type(np.iinfo(bits.dtype).max >> 1))
+    sizes: Bits = np.bitwise_and(bits, bits.dtype.type((1 << 8 * bits.itemsize - 1) - 1), out=out)
     return sizes
 
 
@@ -109,19 +111,6 @@ def join_cells(parts: Sequence[Cells]) -> Cells:
     return Cells(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
-def strongest_first(values: Bits) -> Indices:
-    """Return the order of falling magnitude, equals as they come, alike on all machines.
-
-    NumPy sorts integers several times as fast as it argsorts them stably, so the position rides along.
-    """
-    if values.itemsize > 4 or values.size >> 32:
-        return np.argsort(~values, kind="stable")
-    keys = (~values).astype(np.uint64) << np.uint64(32)
-    keys += np.arange(values.size, dtype=np.uint64)
-    keys.sort()
-    return (keys & np.uint64(0xFFFFFFFF)).astype(np.intp)
-
-
 class BlockCells(NamedTuple):
     """The strongest weights of a matrix, as a scan has listed them.
 
@@ -148,6 +137,11 @@ class BlockCells(NamedTuple):
             part.astype(np.int32) for part in np.divmod(self.positions, self.shape[0 if self.turned else 1])
         )
         return (place, line) if self.turned else (line, place)
+
+    @property
+    def finite(self) -> bool:
+        """Whether all weights of the matrix are finite: one that is not is beyond any cut."""
+        return bool(np.isfinite(self.weights).all())
 
     @property
     def level(self) -> float:
@@ -201,9 +195,9 @@ def strong_cells(blocks: Blocks, wanted: int = 0) -> StrongCells | None:
         collector = collector_of(block, max(forest_cells(block.shape), wanted * block.size // size))
         for start, chunk in chunks(block, CHUNK):
             collector.add(start, chunk)
-        if not collector.finite:
-            return None
         listed.append(block_cells(block, collector).sorted())
+        if not listed[-1].finite:
+            return None
     return StrongCells(listed)
 
 
@@ -248,27 +242,25 @@ class Collector:
         Weights are the stronger the farther they are from it; None for magnitudes, of which the large ones
         are.
 
-    Attributes
-    ----------
-    finite
-        Whether all weights so far are finite: one that is not is always beyond the cuts.
-
     Examples
     --------
     >>> weights = np.array([3.0, -1.0, 0.5, -4.0, 2.0])
     >>> collector = Collector(weights, size=5, wanted=1)
     >>> collector.add(0, weights)
-    >>> collector.cells().values.tolist(), collector.cells().positions.tolist(), collector.finite
-    ([3.0, -4.0], [0, 3], True)
+    >>> collector.cells().values.tolist(), collector.cells().positions.tolist()
+    ([3.0, -4.0], [0, 3])
     """
 
     def __init__(self, sample: Matrix | None, size: int, wanted: int, center: float | None = None) -> None:
-        self.finite = True
-        self._rng = np.random.default_rng(size)
         self._size, self._wanted, self._center = size, wanted, center
         self._cuts = None if sample is None else _first_cuts(self._keys(sample), size, wanted, center)
         self._cells: list[Cells] = []
         self._n_listed = 0
+        self._mask, self._buffer = np.empty(0, bool), np.empty(0, np.uint8)
+
+    @cached_property
+    def _rng(self) -> np.random.Generator:
+        return np.random.default_rng(self._size)
 
     @property
     def cuts(self) -> tuple[float, float] | None:
@@ -286,23 +278,24 @@ class Collector:
             listed = Cells(np.arange(start, start + chunk.size), chunk)
         else:
             listed = self._beyond(self._cuts, chunk)
-            listed = listed._replace(positions=listed.positions + start)
+            np.add(listed.positions, start, out=listed.positions)
         self._cells.append(listed)
-        self.finite = self.finite and bool(np.isfinite(listed.values).all())
         self._n_listed += listed.positions.size
         if self._cuts is not None and self._n_listed > 8 * self._wanted + 1024:
             self._raise_cuts(self._cuts, (start + chunk.size) / self._size)  # the sample misled us
 
     def cells(self) -> Cells:
-        """Return what is listed."""
+        """Return what is listed; weights that are not finite always are."""
         return join_cells(self._cells)
 
-    def _keys(self, weights: Matrix) -> Values:
-        return magnitudes(weights) if self._center is None else weights
+    def _keys(self, weights: Matrix, out: Bits | None = None) -> Values:
+        return magnitudes(weights, out) if self._center is None else weights
 
     def _beyond(self, cuts: "_Cuts", chunk: Matrix) -> Cells:
-        keys = self._keys(chunk)
-        beyond = np.flatnonzero(cuts.beyond(keys))
+        if self._mask.size < chunk.size:  # once: fresh memory costs more than what is done in it
+            self._mask, self._buffer = np.empty(chunk.size, bool), np.empty(chunk.size, f"u{chunk.itemsize}")
+        keys = self._keys(chunk, self._buffer[: chunk.size])
+        beyond = np.flatnonzero(cuts.beyond(keys, self._mask[: chunk.size]))
         if cuts.equal_share:
             some = self._rng.integers(0, chunk.size, int(cuts.equal_share * chunk.size) + 1)
             beyond = np.concatenate([beyond, some[cuts.at(keys[some])]])
@@ -336,14 +329,15 @@ class _Cuts(NamedTuple):
     high: Any
     equal_share: float = 0.0
 
-    def beyond(self, values: Values) -> NDArray[np.bool_]:
+    def beyond(self, values: Values, out: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
         """Tell which values are listed, NaN among them."""
         if self.low is None:
-            listed: NDArray[np.bool_] = values > self.high
+            listed: NDArray[np.bool_] = np.greater(values, self.high, out=out)
             return listed
-        between: NDArray[np.bool_] = values >= self.low
-        between &= values <= self.high
-        return ~between
+        listed = np.greater_equal(values, self.low, out=out)
+        listed &= values <= self.high
+        np.logical_not(listed, out=listed)
+        return listed
 
     def at(self, values: Values) -> NDArray[np.bool_]:
         """Tell which values are at a cut."""
