@@ -104,8 +104,7 @@ class Memory:
     A layer of which no byte changed is not measured again. Several threads may share one.
     """
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    def __init__(self) -> None:
         self._own = threading.local()
         self._last: dict[int, tuple[tuple[object, ...], Measured]] = {}
 
@@ -113,7 +112,7 @@ class Memory:
     def nulls(self) -> NullModels:
         """The null models of this thread: they draw the same in every other."""
         if not hasattr(self._own, "nulls"):
-            self._own.nulls = NullModels(self._seed)
+            self._own.nulls = NullModels()
         nulls: NullModels = self._own.nulls
         return nulls
 
@@ -219,7 +218,7 @@ def _measure(
         fixed = probably_fixed(weights)
         return Measured(replace(row, probably_fixed=fixed), None, NOT_ASKED, fingerprint(weights))
     if options.sortedness:
-        row = replace(row, sortedness=finite_or_none(mean_sortedness(weights, options.seed)))
+        row = replace(row, sortedness=finite_or_none(mean_sortedness(weights)))
     if layer.is_convolution and options.conv in _BY_POSITION:
         return _measure_positions(row, layer, number, weights, kernel, nulls, options)
     blocks = weights if kernel is None else convolution.channels(kernel)
