@@ -30,7 +30,7 @@ from onnxtop.topology import convolution, neural_persistence
 from onnxtop.topology.filters import filter_forests
 from onnxtop.topology.layer_scan import LayerScan, scan_once
 from onnxtop.topology.neural_persistence import Graphs
-from onnxtop.topology.null_model import UNROLLED, NullModels, StrongestWeights
+from onnxtop.topology.null_model import UNROLLED, NullModels, StrongestWeights, shapes_of
 from onnxtop.topology.reach import Filled
 from onnxtop.topology.spread import Spread, mean_sortedness
 from onnxtop.topology.strongest import StrongCells
@@ -105,8 +105,7 @@ class Memory:
     A layer of which no byte changed is not measured again. Several threads may share one.
     """
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    def __init__(self) -> None:
         self._own = threading.local()
         self._last: dict[int, tuple[tuple[object, ...], Measured]] = {}
 
@@ -114,7 +113,7 @@ class Memory:
     def nulls(self) -> NullModels:
         """The null models of this thread: they draw the same in every other."""
         if not hasattr(self._own, "nulls"):
-            self._own.nulls = NullModels(self._seed)
+            self._own.nulls = NullModels()
         nulls: NullModels = self._own.nulls
         return nulls
 
@@ -191,7 +190,9 @@ def _scanned(
     """Measure a layer, and take down what the graph of the network needs of it."""
     if not options.topology:
         return _measure(layer, number, weights, kernel, nulls, options)
-    wanted = nulls.wanted(weights) if options.structure and kernel is None else 0
+    wanted = 0
+    if options.structure and kernel is None:
+        wanted = nulls.wanted(shapes_of(weights), _bias(layer, options) is not None)
     scans = scan_once(weights, wanted, standardise=options.standardise if scan else None)
     cells = scans.cells if kernel is None else None  # those of a graph of channels are other weights
     return replace(
@@ -223,7 +224,7 @@ def _measure(
         fixed = probably_fixed(weights)
         return Measured(replace(row, probably_fixed=fixed), None, NOT_ASKED, fingerprint(weights))
     if options.sortedness:
-        row = replace(row, sortedness=finite_or_none(mean_sortedness(weights, options.seed)))
+        row = replace(row, sortedness=finite_or_none(mean_sortedness(weights)))
     if layer.is_convolution and options.conv in _BY_POSITION:
         return _measure_positions(row, layer, number, weights, kernel, nulls, options)
     blocks = weights if kernel is None else convolution.channels(kernel)
