@@ -103,8 +103,10 @@ def _half(pattern: int) -> float:
     return float(np.uint16(pattern).view(np.float16))
 
 
-def widened(block: Matrix) -> Matrix:
+def widened(block: Matrix, room: Matrix | None = None) -> Matrix:
     """Return weights in native float32 or float64, shape and order of memory as given, if need be a copy.
+
+    ``room`` is an array of float32 of the same shape and order that float16 may be widened into.
 
     float16 is widened exactly by moving its digits, which is four times as quick as NumPy's own way; the
     exponents then differ by a constant, except where they stand for infinity and NaN.
@@ -117,10 +119,12 @@ def widened(block: Matrix) -> Matrix:
     if block.dtype != np.float16:
         return block.astype(np.promote_types(block.dtype.newbyteorder("="), np.float32), copy=False)
     lines = lines_of(block)
-    found = np.empty(lines.shape, np.float32)
+    if room is None:
+        room = np.empty_like(block, np.float32)
+    found = room if lines is block else room.T
     for rows in strips(lines.shape, CHUNK):
         _widen(np.asarray(lines[rows], np.float16), found[rows])
-    return found if lines is block else found.T
+    return room
 
 
 def _widen(part: Matrix, into: Matrix) -> None:

@@ -26,6 +26,7 @@ from onnxtop.statistics.exchangeability import Evidence, evidence
 from onnxtop.statistics.fixed import probably_fixed
 from onnxtop.statistics.initialisers import InitialiserMatch, bias_was_moved
 from onnxtop.statistics.layer import layer_statistics
+from onnxtop.statistics.sums import add_up
 from onnxtop.topology import convolution, neural_persistence
 from onnxtop.topology.filters import filter_forests
 from onnxtop.topology.layer_scan import LayerScan, scan_once
@@ -298,8 +299,10 @@ def _with_facts(
     row = replace(row, largest=forest.strongest, probably_fixed=probably_fixed(blocks))
     if strongest is None:
         return Measured(row, forest, mark=mark)
-    found = evidence(weights)
-    statistics = layer_statistics(weights, layer.codes(), half=layer.encoding == Encoding("float16"))
+    sums = add_up(weights)
+    found = evidence(weights, sums)
+    half = layer.encoding == Encoding("float16")
+    statistics = layer_statistics(weights, layer.codes(), half=half, sums=sums)
     made_by = drawn_by(found, weights, _fan_in(layer, weights), _fan_out(layer, weights))
     moved = _bias_moved(layer, weights, None if found.even or found.masked else made_by)
     return Measured(
