@@ -223,7 +223,8 @@ def _size(profiles: RankProfiles) -> int:
     return profiles.ranks.size + (0 if profiles.ends is None else profiles.ends.size)
 
 
-def _shapes(blocks: Blocks) -> Shapes:
+def shapes_of(blocks: Blocks) -> Shapes:
+    """Return the shapes of blocks: all that the law of their random arrangements depends on."""
     counts = Counter(_sides(block) for block in blocks)
     return tuple(sorted((*shape, count) for shape, count in counts.items()))
 
