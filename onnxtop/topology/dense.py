@@ -43,8 +43,9 @@ def dense_forest(
     shapes = np.array([block.shape for block in blocks], np.intp).reshape(-1, 2)
     offsets = np.cumsum(shapes, axis=0) - shapes
     n_rows, n_cols = shapes.sum(axis=0).tolist()
-    large = [b for b, block in enumerate(blocks) if min(block.shape) > 1 and block.size > SMALL]
-    parts = _small_blocks(blocks, shapes, offsets, large)
+    alone = len(blocks) == 1
+    large = [b for b, block in enumerate(blocks) if min(block.shape) > 1 and (alone or block.size > SMALL)]
+    parts = _small_blocks(blocks, shapes, offsets, large) if len(large) < len(blocks) else []
     listed = {} if cells is None else dict(enumerate(cells.blocks))
     parts += [_shift(block_forest(blocks[b], listed.get(b)), offsets[b]) for b in large]
     forest = _layer(parts, n_rows, n_cols, layer)

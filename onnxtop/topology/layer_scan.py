@@ -230,10 +230,12 @@ class _Sums:
         self.far_center = None if abs(mean) <= NEAR * std or not 0 < std < np.inf else mean
         self._center = _center(sample, mean, std)
         self._size, self._total, self._squares = 0, 0.0, 0.0
-        self._buffer = np.empty(CHUNK)
+        self._buffer = np.empty(0)
 
     def add(self, chunk: Values) -> None:
         """Take some of the weights, of float32 or float64."""
+        if self._buffer.size < chunk.size:
+            self._buffer = np.empty(chunk.size)
         part = self._buffer[: chunk.size]
         np.copyto(part, chunk)
         if self._center:
