@@ -133,12 +133,12 @@ def test_values_of_parts_are_called_by_their_own_names() -> None:
 
 
 def test_the_report_tells_every_option_that_its_figures_depend_on() -> None:
-    kept_to_the_run = {"allow_external", "data", "details", "diagrams", "minima", "normal", "running"}
+    kept_to_the_run = {"allow_external", "data", "details", "diagrams", "minima", "normal", "running", "seed"}
     assert {each.name for each in fields(AuditOptions)} - kept_to_the_run == {
         each.name for each in fields(Settings)
     }
     assert settings_of(AuditOptions(p=math.inf, conv="channels", dims={"n": 2})) == Settings(
-        "essential", "global", "inf", "none", "channels", 0, dims={"n": 2}
+        "essential", "global", "inf", "none", "channels", dims={"n": 2}
     )
 
 

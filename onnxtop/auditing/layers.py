@@ -29,11 +29,12 @@ from onnxtop.statistics.layer import layer_statistics
 from onnxtop.statistics.sums import add_up
 from onnxtop.topology import convolution, neural_persistence
 from onnxtop.topology.filters import filter_forests
-from onnxtop.topology.layer_scan import LayerScan, scan_layer
+from onnxtop.topology.layer_scan import LayerScan, scan_once
 from onnxtop.topology.neural_persistence import Graphs
-from onnxtop.topology.null_model import UNROLLED, NullModels, StrongestWeights
-from onnxtop.topology.reach import Filled, filled_lines
+from onnxtop.topology.null_model import UNROLLED, NullModels, StrongestWeights, shapes_of
+from onnxtop.topology.reach import Filled
 from onnxtop.topology.spread import Spread, mean_sortedness
+from onnxtop.topology.strongest import StrongCells
 
 Progress = Callable[[str, int, int], None]
 """Called with the layer just measured, and how many weights are done and to do."""
@@ -105,8 +106,7 @@ class Memory:
     A layer of which no byte changed is not measured again. Several threads may share one.
     """
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    def __init__(self) -> None:
         self._own = threading.local()
         self._last: dict[int, tuple[tuple[object, ...], Measured]] = {}
 
@@ -114,7 +114,7 @@ class Memory:
     def nulls(self) -> NullModels:
         """The null models of this thread: they draw the same in every other."""
         if not hasattr(self._own, "nulls"):
-            self._own.nulls = NullModels(self._seed)
+            self._own.nulls = NullModels()
         nulls: NullModels = self._own.nulls
         return nulls
 
@@ -189,13 +189,17 @@ def _scanned(
     scan: bool,
 ) -> Measured:
     """Measure a layer, and take down what the graph of the network needs of it."""
-    found = _measure(layer, number, weights, kernel, nulls, options)
     if not options.topology:
-        return found
+        return _measure(layer, number, weights, kernel, nulls, options)
+    wanted = 0
+    if options.structure and kernel is None:
+        wanted = nulls.wanted(shapes_of(weights), _bias(layer, options) is not None)
+    scans = scan_once(weights, wanted, standardise=options.standardise if scan else None)
+    cells = scans.cells if kernel is None else None  # those of a graph of channels are other weights
     return replace(
-        found,
-        scan=scan_layer(weights, standardise=options.standardise) if scan else None,
-        filled=filled_lines(weights),
+        _measure(layer, number, weights, kernel, nulls, options, cells),
+        scan=scans.paths,
+        filled=scans.filled,
         seen=glance(weights) if options.details else None,
     )
 
@@ -214,21 +218,22 @@ def _measure(
     kernel: Kernel | None,
     nulls: NullModels,
     options: AuditOptions,
+    cells: StrongCells | None = None,
 ) -> Measured:
     row = _row(layer)
     if not options.topology:
         fixed = probably_fixed(weights)
         return Measured(replace(row, probably_fixed=fixed), None, NOT_ASKED, fingerprint(weights))
     if options.sortedness:
-        row = replace(row, sortedness=finite_or_none(mean_sortedness(weights, options.seed)))
+        row = replace(row, sortedness=finite_or_none(mean_sortedness(weights)))
     if layer.is_convolution and options.conv in _BY_POSITION:
         return _measure_positions(row, layer, number, weights, kernel, nulls, options)
     blocks = weights if kernel is None else convolution.channels(kernel)
     bias = _bias(layer, options)
-    forest = neural_persistence.layer_forest(blocks, bias=bias, layer=number)
+    forest = neural_persistence.layer_forest(blocks, bias=bias, layer=number, cells=cells)
     n_in, n_out = (sum(block.shape[axis] for block in blocks) for axis in (0, 1))
     row = replace(row, n_in=n_in, n_out=n_out)
-    strongest = None if forest.nonfinite or not options.structure else nulls.read(blocks, bias)
+    strongest = None if forest.nonfinite or not options.structure else nulls.read(blocks, bias, cells)
     return _with_facts(row, layer, weights, blocks, forest, strongest)
 
 

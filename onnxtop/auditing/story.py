@@ -143,7 +143,7 @@ def audited(
     layers = [layer for layer in found if isinstance(layer, Layer)]
     connected = network.neurons(model, constants, found, options) if options.topology else None
     scanned = network.measured_layers(connected, options)
-    nulls = NullModels(options.seed) if memory is None else memory.nulls
+    nulls = NullModels() if memory is None else memory.nulls
     measured = measure_layers(model, layers, nulls, options, progress, scanned, memory)
     counts = account(model, constants, found)
     coverage = coverage_of(counts, found)

@@ -21,12 +21,11 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from onnxtop.errors import UsageError
 from onnxtop.network import Blocks, Matrix, strips
 from onnxtop.topology.graph import Floats, Indices
 from onnxtop.topology.persistence import Convention, scaled
 from onnxtop.topology.spanning import GrowingForest
-from onnxtop.topology.strongest import strongest_weights
+from onnxtop.topology.strongest import StrongCells, strongest_weights
 
 UNROLLED = "the null model is for flattened or channels graphs"
 """Why an unrolled convolution has none: each of its weights makes many edges."""
@@ -117,7 +116,6 @@ class NullFigures:
     z: float | None = None
     excess: float | None = None
     excess_share: float | None = None
-    draws: int | None = None
     reason: str | None = None
     band: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
@@ -128,31 +126,29 @@ class NullModels:
     The draws of a shape depend on the seed and that shape, never on what was measured before. Layers of one
     shape, transposed or not, share their draws: each z is right by itself, but their errors go together.
 
-    Parameters
-    ----------
-    seed
-        At least 0.
-
     Examples
     --------
     >>> from onnxtop.topology.neural_persistence import layer_persistence
-    >>> models = NullModels(seed=0)
+    >>> models = NullModels()
     >>> matrix = np.random.default_rng(0).standard_normal((100, 50))
     >>> matrix[:10] *= 4
     >>> kept = models.read([matrix])  # while the weights are in memory
     >>> value = layer_persistence(matrix)
     >>> null = models.measure(kept, value.normalized, scale=value.scale)  # when the scale is known
-    >>> null.draws, null.z > 10
-    (100, True)
+    >>> null.z > 10
+    True
     """
 
-    def __init__(self, seed: int = 0) -> None:
-        if seed < 0:
-            raise UsageError(f"wanted a seed of at least 0, found {seed}")
-        self._seed = seed
+    def __init__(self) -> None:
         self._known: OrderedDict[tuple[Shapes, bool], RankProfiles] = OrderedDict()
 
-    def read(self, blocks: Blocks, bias: Floats | None = None) -> StrongestWeights:
+    def wanted(self, shapes: Shapes, bias: bool = False) -> int:
+        """Return how many of the strongest weights of a layer of this shape the null model reads."""
+        return 0 if _no_null(shapes, bias) else self._profiles(shapes, bias).last
+
+    def read(
+        self, blocks: Blocks, bias: Floats | None = None, cells: StrongCells | None = None
+    ) -> StrongestWeights:
         """Return what is needed of a layer's weights: the strongest of them, some V log V.
 
         Parameters
@@ -162,11 +158,15 @@ class NullModels:
             other blocks. Read in one pass, in place where contiguous.
         bias
             Shape (n_out of all blocks,): a row that is measured with the weights, and stays where it is.
+        cells
+            What a scan has listed of the weights; if that is enough, they are not read.
         """
-        shapes = _shapes(blocks)
+        shapes = shapes_of(blocks)
         reason = _no_null(shapes, bias is not None)
         if reason is None:
-            strengths = strongest_weights(blocks, self._profiles(shapes, bias is not None).last)
+            wanted = self.wanted(shapes, bias is not None)
+            listed = None if cells is None else cells.strongest(wanted)
+            strengths = strongest_weights(blocks, wanted) if listed is None else listed
             row = None if bias is None else BiasRow(np.abs(bias, dtype=np.float64), _outputs(blocks))
             if np.isfinite(strengths[0]) and (row is None or np.isfinite(row.strengths).all()):
                 return StrongestWeights(shapes, strengths, row)
@@ -207,12 +207,12 @@ class NullModels:
         z, reason = (None, NO_SPREAD) if std <= SAME * mean else (excess / std, None)
         share = excess / normalized if normalized > 0 else None
         band = None if at is None else _band(forests, at)
-        return NullFigures(mean, std, z, excess, share, values.size, reason, band)
+        return NullFigures(mean, std, z, excess, share, reason, band)
 
     def _profiles(self, shapes: Shapes, ends: bool) -> RankProfiles:
         key = shapes, ends
         if key not in self._known:
-            self._known[key] = draw_profiles(shapes, self._seed, ends=ends)
+            self._known[key] = draw_profiles(shapes, ends=ends)
         self._known.move_to_end(key)
         while len(self._known) > 1 and sum(map(_size, self._known.values())) > KEPT:
             self._known.popitem(last=False)
@@ -223,7 +223,8 @@ def _size(profiles: RankProfiles) -> int:
     return profiles.ranks.size + (0 if profiles.ends is None else profiles.ends.size)
 
 
-def _shapes(blocks: Blocks) -> Shapes:
+def shapes_of(blocks: Blocks) -> Shapes:
+    """Return the shapes of blocks: all that the law of their random arrangements depends on."""
     counts = Counter(_sides(block) for block in blocks)
     return tuple(sorted((*shape, count) for shape, count in counts.items()))
 

@@ -93,7 +93,7 @@ class Series:
     ) -> None:
         self.options = options
         self.progress = progress
-        self.memory = Memory(options.audit.seed)
+        self.memory = Memory()
         self.rule = StoppingRule(options.stopping)
         self.growing = growing
         self.scores = None if options.metric_file is None or growing else Scores(options.metric_file)
