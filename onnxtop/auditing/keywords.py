@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 from onnxtop.execution.options import RunOptions
+from onnxtop.work.options import WorkOptions
 
 
 class AuditKeywords(TypedDict, total=False):
@@ -36,8 +37,13 @@ class AuditKeywords(TypedDict, total=False):
     outputs: tuple[str, ...]
     seed: int
     running: RunOptions
+    work: WorkOptions
     execute: bool
     samples: str | Path | None
     draws: int
     time_limit: float
     memory_limit: float | None
+    jobs: int | None
+    memory: float | None
+    scheduler: str | None
+    cache: str | Path | None

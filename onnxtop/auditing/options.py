@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from onnxtop.execution.options import RunOptions
 from onnxtop.options import AllowExternal, Checked, Dims, InputShapes, Option, Peepholes, Seed
+from onnxtop.work.options import WorkOptions
 
 if TYPE_CHECKING:
     from onnxtop.results.report import Settings
@@ -125,6 +126,7 @@ class AuditOptions(Checked):
     ] = ()
     seed: Seed = 0
     running: RunOptions = field(default_factory=RunOptions)
+    work: WorkOptions = field(default_factory=WorkOptions)
 
     @property
     def shown(self) -> re.Pattern[str]:

@@ -14,10 +14,12 @@ from onnxtop.auditing.describing import coverage_of, function_of, layer_report, 
 from onnxtop.auditing.details import Neurons, details_of
 from onnxtop.auditing.keywords import AuditKeywords
 from onnxtop.auditing.layer_graph import describe
-from onnxtop.auditing.layers import Measured, Memory, Progress, measure_layers
+from onnxtop.auditing.layers import Measured, Memory, Progress
 from onnxtop.auditing.options import AuditOptions, settings_of
+from onnxtop.auditing.pieces import measure_layers
+from onnxtop.auditing.recall import finished, renamed, report_question
 from onnxtop.network import Blocks
-from onnxtop.options import asked, declared
+from onnxtop.options import asked
 from onnxtop.reader.account import Account, account
 from onnxtop.reader.connectivity import Connectivity
 from onnxtop.reader.constants import Constants
@@ -38,12 +40,12 @@ from onnxtop.results.report import (
     ToolInfo,
 )
 from onnxtop.results.run import ModelRun
-from onnxtop.rules import catalogue
 from onnxtop.rules.rule import Policy
 from onnxtop.statistics.copies import find_copies
 from onnxtop.topology import neural_persistence
 from onnxtop.topology.null_model import NullModels
 from onnxtop.topology.spread import together
+from onnxtop.work.store import store_of
 
 ALGORITHMS = {"neural_persistence": 1, "deep_graph_persistence": 2}
 """Version of each measure: raised whenever the same file and options may give another value."""
@@ -96,7 +98,16 @@ def audit(
         report = onnxtop.audit("model.onnx", convention="tree")
         report.network.neural_persistence.mean_normalized
     """
-    return audited(model, asked(AuditOptions, options, changes), policy=policy, progress=progress).report
+    options = asked(AuditOptions, options, changes)
+    question = report_question(model, options)
+    if question is None:
+        return audited(model, options, policy=policy, progress=progress).report
+    key = question.key()
+    report = question.answer(key)
+    if report is None:
+        report = _audited(model, options, progress, Memory(question.store)).report
+        question.remember(key, report)
+    return finished(renamed(report, question.models[0]), options, policy)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +136,6 @@ def head_of(options: AuditOptions) -> Head:
     return Head(_TOOL, settings_of(options))
 
 
-@np.errstate(invalid="ignore")  # NaN of the kind that signals: a finding, and no concern of NumPy's
 def audited(
     source: ModelSource,
     options: AuditOptions | None = None,
@@ -134,8 +144,21 @@ def audited(
     progress: Progress | None = None,
     memory: Memory | None = None,
 ) -> Audited:
-    """Audit one ONNX model as `audit` does, and keep its layers; the audits of a series share a memory."""
+    """Audit one ONNX model as `audit` does, and keep its layers; the audits of a series share a memory.
+
+    It is read in any case; of layers that are remembered no more than that.
+    """
     options = options or AuditOptions()
+    memory = memory or Memory(store_of(options.work))
+    found = _audited(source, options, progress, memory)
+    return replace(found, report=finished(found.report, options, policy))
+
+
+@np.errstate(invalid="ignore")  # NaN of the kind that signals: a finding, and no concern of NumPy's
+def _audited(
+    source: ModelSource, options: AuditOptions, progress: Progress | None, memory: Memory
+) -> Audited:
+    """Audit a model, and judge nothing yet."""
     model = load(source, allow_external=options.allow_external)
     check_sizes(model, options.input_shapes, options.dims)
     constants = Constants(model)
@@ -143,13 +166,12 @@ def audited(
     layers = [layer for layer in found if isinstance(layer, Layer)]
     connected = network.neurons(model, constants, found, options) if options.topology else None
     scanned = network.measured_layers(connected, options)
-    nulls = NullModels() if memory is None else memory.nulls
-    measured = measure_layers(model, layers, nulls, options, progress, scanned, memory)
+    measured = measure_layers(model, layers, options, memory, progress, scanned)
     counts = account(model, constants, found)
     coverage = coverage_of(counts, found)
     copies = find_copies({item.row.name: item.mark for item in measured}, _reader(layers))
     persistence = _persistence(measured, copies, options)
-    figures = _figures(measured, copies, persistence, connected, nulls, options)
+    figures = _figures(measured, copies, persistence, connected, memory.nulls, options)
     figures["network"] = replace(figures["network"], moved=moved_normalisation(constants, counts))
     report = Report(
         tool=_TOOL,
@@ -160,14 +182,7 @@ def audited(
         run=_run(model, options),
         graph=describe(model.file.name, connected, found) if options.details and connected else None,
         **figures,
-    )
-    flags = {name: each.flag for name, each in declared(AuditOptions).items()}
-    report = catalogue.judged(report, policy, flags)
-    report = replace(
-        report,
         **_on_data(model, options),
-        layers=tuple(layer for layer in report.layers if options.shown.search(layer.name)),
-        findings=tuple(f for f in report.findings if f.layer is None or options.shown.search(f.layer)),
     )
     return Audited(report, model, layers, measured, persistence, options)
 

@@ -13,7 +13,7 @@ from onnxtop.cli import EXIT_CODES
 from onnxtop.cli.analysis import analyse
 from onnxtop.cli.baselines import judge
 from onnxtop.cli.models import find_models, without_strays
-from onnxtop.cli.options import MEASURED, READ, config_option, options_of
+from onnxtop.cli.options import AT_A_TIME, MEASURED, READ, WORK, config_option, options_of
 from onnxtop.cli.outputs import Output, check, write_all
 from onnxtop.cli.settings import resolve, shown, use_configuration
 from onnxtop.cli.verb import Run, Verb
@@ -44,6 +44,7 @@ _JUDGED_BY = ("fail_on", "baseline", "compare")
 )
 @options_of(AuditOptions, *READ, *MEASURED)
 @options_of(RunOptions)
+@options_of(WORK, *AT_A_TIME)
 def command(
     run: Run,
     models: tuple[str, ...],
@@ -86,12 +87,12 @@ def _judge(
     # by path: what a gate writes does not depend on the order in which models were named
     found = sorted(find_models(models), key=lambda model: model if isinstance(model, str) else model.path)
     options = replace(options, normal=bool(settings["baseline"] or written))
-    judged = judge(settings, options, len(found), run.progress)
+    judged = judge(settings, options, len(found))
     data = options.running.samples
     run.check([*found, *judged.read, *([data] if data else [])])
     new = [Output("json", written)] if written else []
     check([*run.outputs, *new], [path for path in found if isinstance(path, str)])
-    results = analyse(run, found, options, settings["fail-on"], judged.policy)
+    results = analyse(run, found, options, settings["fail-on"], judged)
     code = exit_code(code_of(result, settings["fail-on"]) for result in results)
     if code == INTERRUPTED:
         return code  # the baseline that was there is worth more than a part of one

@@ -15,6 +15,7 @@ from onnxtop.errors import UsageError
 from onnxtop.options import Declared, declared
 from onnxtop.render import CHOOSABLE, formats_of, suffixes
 from onnxtop.render.text import number
+from onnxtop.work.options import WorkOptions
 
 Callback: TypeAlias = Callable[[click.Context, click.Parameter, Any], Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -32,6 +33,13 @@ MEASURED = (
     *("count_fixed", "structure", "sortedness", "seed"),
 )
 """Options of an audit that say what is measured and how."""
+
+
+AT_A_TIME = ("jobs", "memory", "scheduler")
+"""Options that say who does the work."""
+
+WORK = WorkOptions(jobs=None)
+"""Who does the work where nobody says it: as many as there are cores."""
 
 
 class _Whole(click.IntRange):

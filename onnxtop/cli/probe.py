@@ -1,7 +1,7 @@
 """``onnxtop probe``: loss, accuracy and gradient of a model on data, and the landscape around it."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,9 @@ from onnxtop.loss.options import ProbeOptions
 from onnxtop.options import with_values
 from onnxtop.render.probe import Probed, is_cut_short
 from onnxtop.results.outcome import INTERRUPTED, FailedModel, exit_code
+
+if TYPE_CHECKING:
+    from onnxtop.loss.summary import Progress
 
 
 @click.command("probe", cls=Verb, result="probe", epilog=EXIT_CODES)
@@ -97,14 +100,14 @@ def _options(quick: bool, surface: bool, surface_points: int, **settings: Any) -
     return with_values(ProbeOptions(surface=surface_points if surface else 0), {**steps, **settings})
 
 
-def _work(run: Run, data: str, options: ProbeOptions) -> Callable[[str], Probed]:
+def _work(run: Run, data: str, options: ProbeOptions) -> "Callable[[str, Progress], Probed]":
     from onnxtop.loss import summary
     from onnxtop.reader.model import load
 
-    def work(path: str) -> Probed:
+    def work(path: str, progress: "Progress") -> Probed:
         model = load(path, allow_external=options.allow_external)
         try:
-            result = summary.probe(model, data, options, progress=run.progress)
+            result = summary.probe(model, data, options, progress=progress)
         except MemoryError:
             raise ModelError("there is not enough memory; give a smaller --batch-size") from None
         return Probed(path, model.file.sha256(), model.byte_count, result)

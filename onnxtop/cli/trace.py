@@ -10,7 +10,7 @@ from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import messages
 from onnxtop.cli.analysis import attempts, readable
 from onnxtop.cli.models import find_models
-from onnxtop.cli.options import MEASURED, options_of
+from onnxtop.cli.options import AT_A_TIME, MEASURED, WORK, options_of
 from onnxtop.cli.outputs import Output, put, writing
 from onnxtop.cli.progress import GrowingPage
 from onnxtop.cli.verb import Run, TellingVerb
@@ -45,7 +45,8 @@ of 130, 2, 5, 3, 0, 4."""
 @options_of(AuditOptions, "data")
 @options_of(TraceOptions, "metric_file")
 @options_of(WatchOptions)
-@options_of(TraceOptions, "log", "cache", "jobs")
+@options_of(TraceOptions, "log")
+@options_of(WORK, "cache", *AT_A_TIME)
 @options_of(AuditOptions, *MEASURED, "allow_external", "peepholes")
 def command(
     run: Run, checkpoints: tuple[str, ...], follow: bool, until_stop: bool, interval: float, **options: Any
@@ -82,7 +83,7 @@ def _all(run: Run, series: "Series", found: Sequence[str | FailedModel]) -> bool
     models += [each for each in found if isinstance(each, FailedModel)]
     run.progress.wait()
     # what does not fit the first checkpoint ends the run, and so does what was asked wrongly
-    for step in attempts(run, models, lambda path: series.add(next(sources)), fatal=(UsageError,)):
+    for step in attempts(run, models, lambda path, progress: series.add(next(sources)), fatal=(UsageError,)):
         if isinstance(step, FailedModel):
             series.fail(step)
         run.add(step, run.rendering())

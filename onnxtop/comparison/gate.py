@@ -142,4 +142,5 @@ def _compared(policy: Policy, options: AuditOptions) -> DiffOptions:
         peepholes=options.peepholes,
         input_shapes=options.input_shapes,
         dims=options.dims,
+        work=options.work,
     )

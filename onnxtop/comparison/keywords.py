@@ -8,6 +8,7 @@ from onnxtop.auditing.keywords import AuditKeywords
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.execution.options import RunOptions
 from onnxtop.results.diff import DiffSettings
+from onnxtop.work.options import WorkOptions
 
 
 class DiffKeywords(TypedDict, total=False):
@@ -19,6 +20,7 @@ class DiffKeywords(TypedDict, total=False):
     input_shapes: Mapping[str, tuple[int, ...]]
     dims: Mapping[str, int]
     running: RunOptions
+    work: WorkOptions
     tolerance: float
     np_tolerance: float
     permuted_ok: bool
@@ -28,6 +30,10 @@ class DiffKeywords(TypedDict, total=False):
     draws: int
     time_limit: float
     memory_limit: float | None
+    jobs: int | None
+    memory: float | None
+    scheduler: str | None
+    cache: str | Path | None
 
 
 class GateKeywords(AuditKeywords, total=False):

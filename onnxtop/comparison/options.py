@@ -7,6 +7,7 @@ from onnxtop.execution.options import RunOptions
 from onnxtop.options import AllowExternal, Checked, Dims, InputShapes, Peepholes
 from onnxtop.results.diff import DiffSettings
 from onnxtop.rules.options import CheckOptions
+from onnxtop.work.options import WorkOptions
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class DiffOptions(Checked):
     input_shapes: InputShapes = field(default_factory=dict)
     dims: Dims = field(default_factory=dict)
     running: RunOptions = field(default_factory=RunOptions)
+    work: WorkOptions = field(default_factory=WorkOptions)
 
 
 @dataclass(frozen=True)

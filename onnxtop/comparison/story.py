@@ -218,6 +218,7 @@ def _side(
         peepholes=options.peepholes,
         seed=options.settings.seed,
         topology=topology,
+        work=options.work,
     )
     with named(file.name):
         found = audited(file, settings, progress=progress)

@@ -3,7 +3,6 @@
 Each option is declared here once; nothing heavy is imported.
 """
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -14,11 +13,6 @@ from onnxtop.options import AllowExternal, Checked, Option, Seed
 LossName: TypeAlias = Literal["auto", "cross-entropy", "binary", "mse", "l1", "huber"]
 BatchNorm: TypeAlias = Literal["frozen", "batch", "recalibrate"]
 Execution: TypeAlias = Literal["auto", "feeds", "rebuild"]
-
-
-def processors() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

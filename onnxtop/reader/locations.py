@@ -40,12 +40,17 @@ def _locations(model: Path) -> frozenset[Path]:
 
 def files_of(model: Path) -> list[Path]:
     """Return the real paths of the files that a model keeps weights in, beside itself, sorted."""
+    return sorted(filter(None, {_real(model, location) for location in locations_of(model)}))
+
+
+def locations_of(model: Path) -> list[str]:
+    """Return where a model keeps weights, seen from its folder, itself left out; sorted."""
     outline = _outline(model)
     found = set()
     for tensor in _tensors(outline) if outline is not None else ():
         if tensor.data_location == TensorProto.EXTERNAL:
             found |= {entry.value for entry in tensor.external_data if entry.key == "location"}
-    return sorted(filter(None, {_real(model, location) for location in found - {INLINE}}))
+    return sorted(found - {INLINE})
 
 
 def _real(model: Path, location: str) -> Path | None:
