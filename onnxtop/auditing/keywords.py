@@ -20,6 +20,7 @@ class AuditKeywords(TypedDict, total=False):
     input_shapes: Mapping[str, tuple[int, ...]]
     dims: Mapping[str, int]
     allow_external: tuple[str | Path, ...]
+    max_download: float
     structure: bool
     sortedness: bool
     details: bool

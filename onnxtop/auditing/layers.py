@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -175,6 +175,11 @@ def measure_layer(
     digest = _digest(layer, weights)
     found = memory.measured(number, (digest, *_key(layer, kernel, options, scan)), measure)
     return _placed(found, layer, number, digest)
+
+
+def outlined(layers: Sequence[Layer]) -> list[Measured]:
+    """Return what is told of layers of which no weight is read: what their file says."""
+    return [Measured(_row(layer), None, NOT_ASKED) for layer in layers]
 
 
 def _key(layer: Layer, kernel: Kernel | None, options: AuditOptions, scan: bool) -> tuple[object, ...]:

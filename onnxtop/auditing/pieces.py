@@ -46,7 +46,7 @@ def measure_layers(
             progress(layers[pieces[number][-1]].name, done, sum(sizes))
 
     measure: Callable[[range], list[Measured]]
-    if options.work.scheduler is None or model.file.path is None:
+    if options.work.scheduler is None or model.file.path is None or model.file.remote is not None:
         measure = partial(_measured, layers, _shapes(model, options), options, memory, scanned)
         work = replace(options.work, scheduler=None)
     else:

@@ -9,12 +9,14 @@ import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from onnxtop.auditing.options import AuditOptions, settings_of
 from onnxtop.auditing.tool import ALGORITHMS
+from onnxtop.errors import OnnxtopError
 from onnxtop.options import declared
+from onnxtop.reader.address import STDIN, beside, called, is_elsewhere
 from onnxtop.results.report import Report
 from onnxtop.rules import catalogue
 from onnxtop.rules.rule import Policy
@@ -106,6 +108,8 @@ def content(path: str, asked: Question) -> str | None:
 
     Which files these are is remembered too: the model says it, and is not parsed again.
     """
+    if is_elsewhere(path):
+        return None if path == STDIN else _stamps(path, asked.store)
     model = Path(path)
     try:
         own = digest_of(model)
@@ -117,7 +121,25 @@ def content(path: str, asked: Question) -> str | None:
         return None
 
 
-def _locations(model: Path, digest: str, store: Store) -> list[str]:
+def _stamps(address: str, store: Store) -> str | None:
+    """Return a digest of what a server tells versions of a model and its files by; None where it does not.
+
+    Nothing is fetched for it but, once, the outline of the model.
+    """
+    from onnxtop.reader.remote import stamp_of
+
+    try:
+        own = stamp_of(address)
+        ways = [PurePosixPath(each) for each in _locations(address, own, store)] if own else []
+        if own is None or any(way.is_absolute() or ".." in way.parts for way in ways):
+            return None
+        stamps = [own, *(stamp_of(beside(address, way)) for way in ways)]
+        return None if None in stamps else combined(map(str, stamps))
+    except OnnxtopError:
+        return None
+
+
+def _locations(model: Path | str, digest: str, store: Store) -> list[str]:
     key = key_of("locations", digest)
     known = store.get(key)
     if known is None:
@@ -166,6 +188,7 @@ def recalled(model: object, options: AuditOptions, policy: Policy | None = None)
 
 def renamed(report: Report, path: str) -> Report:
     """Return a report as that of a file of another name."""
+    path = called(path)
     graph = report.graph
     return replace(
         report,

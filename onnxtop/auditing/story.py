@@ -13,7 +13,7 @@ from onnxtop.auditing.describing import coverage_of, function_of, layer_report, 
 from onnxtop.auditing.details import Neurons, details_of
 from onnxtop.auditing.keywords import AuditKeywords
 from onnxtop.auditing.layer_graph import describe
-from onnxtop.auditing.layers import Measured, Memory, Progress
+from onnxtop.auditing.layers import Measured, Memory, Progress, outlined
 from onnxtop.auditing.options import AuditOptions, settings_of
 from onnxtop.auditing.pieces import measure_layers
 from onnxtop.auditing.recall import finished, renamed, report_question
@@ -144,26 +144,33 @@ def _audited(
     source: ModelSource, options: AuditOptions, progress: Progress | None, memory: Memory
 ) -> Audited:
     """Audit a model, and judge nothing yet."""
-    model = load(source, allow_external=options.allow_external)
+    model = load(source, allow_external=options.allow_external, max_download=options.max_download)
     check_sizes(model, options.input_shapes, options.dims)
     constants = Constants(model)
     found = find_layers(model, constants, peepholes=options.peepholes)
     layers = [layer for layer in found if isinstance(layer, Layer)]
     connected = network.neurons(model, constants, found, options) if options.topology else None
     scanned = network.measured_layers(connected, options)
-    measured = measure_layers(model, layers, options, memory, progress, scanned)
+    # of a model at an address no weight is fetched before one is measured
+    outline = model.file.remote is not None and not options.topology
+    if outline:
+        measured = outlined(layers)
+    else:
+        model.file.announce()
+        measured = measure_layers(model, layers, options, memory, progress, scanned)
     counts = account(model, constants, found)
     coverage = coverage_of(counts, found)
     copies = find_copies({item.row.name: item.mark for item in measured}, _reader(layers))
     persistence = _persistence(measured, copies, options)
     figures = _figures(measured, copies, persistence, connected, memory.nulls, options)
-    figures["network"] = replace(figures["network"], moved=moved_normalisation(constants, counts))
+    moved = None if outline else moved_normalisation(constants, counts)
+    figures["network"] = replace(figures["network"], moved=moved)
     report = Report(
         tool=TOOL,
-        model=model_info(model, coverage, _function(model, counts, options)),
+        model=model_info(model, coverage, _function(model, counts, options), outline=outline),
         settings=settings_of(options),
         coverage=coverage,
-        constants=bad_constants(model, constants, found, counts),
+        constants=() if outline else bad_constants(model, constants, found, counts),
         run=_run(model, options),
         graph=describe(model.file.name, connected, found) if options.details and connected else None,
         **figures,

@@ -17,6 +17,7 @@ from onnxtop.cli.models import find_models
 from onnxtop.cli.verb import Run
 from onnxtop.errors import ModelError, OnnxtopError
 from onnxtop.options import with_values
+from onnxtop.reader.address import called
 from onnxtop.results.outcome import INTERRUPTED, FailedModel, Result, code_of, exit_code
 from onnxtop.results.words import counted
 from onnxtop.work.crews import tell_share
@@ -176,7 +177,7 @@ def attempts(
         )
         for number, model in enumerate(models):
             if alone:
-                run.progress.begin(f"{number + 1}/{len(models)} {_name(model)}", number)
+                run.progress.begin(f"{number + 1}/{len(models)} {called(_name(model))}", number)
             result = _taken(run, model, known, results)
             if _is_cut(result):
                 run.progress.stop()
@@ -278,7 +279,7 @@ def _attempt(
         except fatal:
             raise
         except OnnxtopError as error:
-            result = FailedModel(path, error.exit_code, str(error).removeprefix(f"{path}: "))
+            result = FailedModel(path, error.exit_code, str(error).removeprefix(f"{called(path)}: "))
         except Exception as error:
             traceback = messages.traceback_of(error)
             result = FailedModel(path, OnnxtopError.exit_code, messages.internal(error))
@@ -297,11 +298,12 @@ def readable(path: str, work: str = "analyse this model") -> Iterator[None]:
     try:
         yield
     except MemoryError:
-        raise ModelError(f"{path}: there is not enough memory to {work}") from None
+        raise ModelError(f"{called(path)}: there is not enough memory to {work}") from None
     except OnnxtopError:  # some are errors of the operating system too
         raise
     except OSError as error:
-        raise ModelError(f"{error.filename or path}: cannot be read: {error.strerror or error}") from None
+        name = error.filename or called(path)
+        raise ModelError(f"{name}: cannot be read: {error.strerror or error}") from None
 
 
 def _tell(result: "Report", run: Run) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli.models import all_models, is_model_name
 from onnxtop.errors import OnnxtopError, UsageError
+from onnxtop.reader.address import is_elsewhere
 
 if TYPE_CHECKING:
     from onnxtop.auditing.layers import Progress
@@ -53,7 +54,9 @@ def judge(settings: Mapping[str, Any], options: AuditOptions, n_models: int) -> 
 
 
 def _names_models(path: str) -> bool:
-    return Path(path).is_dir() or is_model_name(path) or (glob.has_magic(path) and not Path(path).exists())
+    if is_elsewhere(path) or is_model_name(path):
+        return True
+    return Path(path).is_dir() or (glob.has_magic(path) and not Path(path).exists())
 
 
 def _models(path: str) -> Sequence[str]:

@@ -55,12 +55,13 @@ def command(
 ) -> int:
     """Judge models by rules, thresholds and a baseline: the CI gate.
 
-    MODEL is an ONNX file, a folder (every *.onnx below it) or a pattern; a file of external data stands for
-    the models beside or above it that keep weights in it. Rules, severities, thresholds and
-    exceptions are set in onnxtop.toml, or in [tool.onnxtop] of pyproject.toml; flags go before files.
+    MODEL is an ONNX file, a folder (every *.onnx below it), a pattern, an address (https://, s3://, hf://,
+    gs://), or - for standard input; a file of external data stands for the models beside or above it that
+    keep weights in it. Rules, severities, thresholds and exceptions are set in onnxtop.toml, or in
+    [tool.onnxtop] of pyproject.toml; flags go before files.
     """
     ctx = click.get_current_context()
-    if not models and not show_settings:
+    if not models and not show_settings and not skip_strays:
         raise click.UsageError("Missing argument 'MODEL...'.", ctx)
     settings = resolve(ctx)
     if show_settings:

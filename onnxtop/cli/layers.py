@@ -18,6 +18,7 @@ from onnxtop.cli.verb import Run, Verb
 def command(run: Run, models: tuple[str, ...], **options: Any) -> int:
     """List the weighted layers of a model, without topology.
 
-    MODEL is an ONNX file, a folder (every *.onnx below it) or a pattern.
+    MODEL is an ONNX file, a folder (every *.onnx below it), a pattern, an address (https://, s3://, hf://,
+    gs://), or - for standard input.
     """
     return run_audit(run, models, "never", {}, topology=False, **options)

@@ -21,7 +21,7 @@ Callback: TypeAlias = Callable[[click.Context, click.Parameter, Any], Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-READ = ("layers", "allow_external", "peepholes")
+READ = ("layers", "allow_external", "max_download", "peepholes")
 """Options of an audit that say what is read and shown."""
 
 CONNECTED = ("input_shapes", "dims", "inputs", "outputs")

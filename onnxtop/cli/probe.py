@@ -55,12 +55,14 @@ if TYPE_CHECKING:
     help="Points a side.",
 )
 @options_of(ProbeOptions, "max_loss", "min_accuracy")
-@options_of(ProbeOptions, "differences", "mean", "deviation", "budget", "allow_external", "seed")
+@options_of(ProbeOptions, "differences", "mean", "deviation", "budget")
+@options_of(ProbeOptions, "allow_external", "max_download", "seed")
 def command(run: Run, models: tuple[str, ...], data: str, **settings: Any) -> int:
     """Loss, accuracy and gradient of a model on data.
 
-    MODEL is an ONNX file, a folder (every *.onnx below it) or a pattern. This verb runs the model. A loss
-    that is not finite fails as one above --max-loss does: the exit code is 1.
+    MODEL is an ONNX file, a folder (every *.onnx below it), a pattern, an address (https://, s3://, hf://,
+    gs://), or - for standard input. This verb runs the model. A loss that is not finite fails as one above
+    --max-loss does: the exit code is 1.
     """
     found = find_models(models)
     if not settings["surface"] and any(output.format == "svg" for output in run.outputs):
@@ -105,7 +107,7 @@ def _work(run: Run, data: str, options: ProbeOptions) -> "Callable[[str, Progres
     from onnxtop.reader.model import load
 
     def work(path: str, progress: "Progress") -> Probed:
-        model = load(path, allow_external=options.allow_external)
+        model = load(path, allow_external=options.allow_external, max_download=options.max_download)
         try:
             result = summary.probe(model, data, options, progress=progress)
         except MemoryError:

@@ -23,7 +23,8 @@ from onnxtop.rules.options import CheckOptions
 def command(run: Run, models: tuple[str, ...], fail_on: str, **options: Any) -> int:
     """Neural persistence of every layer of a model.
 
-    MODEL is an ONNX file, a folder (every *.onnx below it) or a pattern.
+    MODEL is an ONNX file, a folder (every *.onnx below it), a pattern, an address (https://, s3://, hf://,
+    gs://), or - for standard input.
     """
     config = click.get_current_context().obj
     return run_audit(run, models, fail_on, config.values if config else {}, **options)

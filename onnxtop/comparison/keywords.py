@@ -16,6 +16,7 @@ class DiffKeywords(TypedDict, total=False):
 
     settings: DiffSettings
     allow_external: tuple[str | Path, ...]
+    max_download: float
     peepholes: bool
     input_shapes: Mapping[str, tuple[int, ...]]
     dims: Mapping[str, int]

@@ -22,6 +22,7 @@ from onnxtop.comparison.running import PROVED, Side, decided, is_rounded, places
 from onnxtop.comparison.verdict import judge_whole, same_bytes
 from onnxtop.errors import NothingToAnalyseError, named
 from onnxtop.options import asked
+from onnxtop.reader.address import called
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.model import Model, ModelSource, file_of, load
 from onnxtop.reader.model_file import ModelFile
@@ -101,7 +102,7 @@ def diff(
     if question is None:
         return _diff(old, new, options, progress)
     found = question.answered(lambda: _diff(old, new, options, progress))
-    names = question.models
+    names = [called(path) for path in question.models]
     return replace(found, old=replace(found.old, path=names[0]), new=replace(found.new, path=names[1]))
 
 
@@ -115,7 +116,7 @@ def _question(
 
 
 def _diff(old: ModelSource, new: ModelSource, options: DiffOptions, progress: Progress | None) -> Diff:
-    files = file_of(old), file_of(new)
+    files = _files(old, new, options)
     same = _same(*files, options) if _hold_the_same(*files) else None
     if same is not None:
         return same
@@ -181,12 +182,17 @@ def verdict(
 def _verdict(
     old: ModelSource, new: ModelSource, options: DiffOptions, progress: Progress | None
 ) -> WholeDiff:
-    files = file_of(old), file_of(new)
+    files = _files(old, new, options)
     same = _same(*files, options) if _hold_the_same(*files) else None
     if same is not None:
         return same.whole
     whole = judge_whole(_loaded(files[0], options), _loaded(files[1], options), options.settings)
     return _diff(*files, options, progress).whole if whole.verdict is Verdict.WITHIN else whole
+
+
+def _files(old: ModelSource, new: ModelSource, options: DiffOptions) -> tuple[ModelFile, ModelFile]:
+    most = options.max_download
+    return file_of(old, max_download=most), file_of(new, max_download=most)
 
 
 def _loaded(file: ModelFile, options: DiffOptions) -> Model:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from onnxtop.errors import UsageError
-from onnxtop.options import AllowExternal, Checked, Option, Seed
+from onnxtop.options import MOST_DOWNLOAD, AllowExternal, Checked, MaxDownload, Option, Seed
 
 LossName: TypeAlias = Literal["auto", "cross-entropy", "binary", "mse", "l1", "huber"]
 BatchNorm: TypeAlias = Literal["frozen", "batch", "recalibrate"]
@@ -71,6 +71,7 @@ class LossOptions(Checked):
     ] = None
     execution: Execution = "auto"
     allow_external: AllowExternal = ()
+    max_download: MaxDownload = MOST_DOWNLOAD
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""

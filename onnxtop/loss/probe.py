@@ -95,7 +95,7 @@ class Probe:
         **changes: Unpack[LossKeywords],
     ) -> None:
         self._options = options = asked(LossOptions, options, changes)
-        loaded = load(model, allow_external=options.allow_external)
+        loaded = load(model, allow_external=options.allow_external, max_download=options.max_download)
         found = find_parameters(loaded)
         self._quantised = found.quantised
         self._runtime = Runtime(options.threads or 1)

@@ -362,7 +362,7 @@ MARKED = {
 
 @pytest.mark.parametrize("make", MARKED, ids=lambda make: make.__name__)
 def test_evenness_is_the_mark_of_an_initialiser_and_no_structure(make):
-    """Seeded, of several shapes, 60 of the 480 that ``benchmarks/untrained.py matrices`` counts."""
+    """Seeded, of several shapes, 60 of the 480 that ``python -m benchmarks untrained`` counts."""
     alike = 0
     for seed in range(15):
         for shape in ((64, 64), (128, 32), (256, 64), (96, 160)):
