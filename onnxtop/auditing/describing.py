@@ -111,7 +111,6 @@ def layer_report(
             z=null.z,
             excess=null.excess,
             excess_share=null.excess_share,
-            draws=null.draws,
             reason=measured.reason or (figures.reason if figures else None) or null.reason or left_out,
             diagram=diagram if diagrams else None,
         ),

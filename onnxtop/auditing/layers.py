@@ -26,14 +26,17 @@ from onnxtop.statistics.exchangeability import Evidence, evidence
 from onnxtop.statistics.fixed import probably_fixed
 from onnxtop.statistics.initialisers import InitialiserMatch, bias_was_moved
 from onnxtop.statistics.layer import layer_statistics
+from onnxtop.statistics.sums import add_up
 from onnxtop.topology import convolution, neural_persistence
 from onnxtop.topology.filters import filter_forests
 from onnxtop.topology.graph import Forest
-from onnxtop.topology.layer_scan import LayerScan, scan_layer
+from onnxtop.topology.layer_scan import LayerScan, scan_once
 from onnxtop.topology.neural_persistence import Graphs
+from onnxtop.topology.null_law import shapes_of
 from onnxtop.topology.null_model import UNROLLED, NullModels, StrongestWeights
-from onnxtop.topology.reach import Filled, filled_lines
+from onnxtop.topology.reach import Filled
 from onnxtop.topology.spread import Spread, mean_sortedness
+from onnxtop.topology.strongest import StrongCells
 from onnxtop.work.store import Store, key_of
 from onnxtop.work.values import classes_of, dumps, loads
 
@@ -104,7 +107,7 @@ class Measured:
 _WORTH_IT = 2**14
 """Weights of a layer from which on it is quicker to remember what it leaves behind than to measure it."""
 
-_MEASURED_BY = ("bias", "conv", "details", "seed", "sortedness", "standardise", "structure", "topology")
+_MEASURED_BY = ("bias", "conv", "details", "sortedness", "standardise", "structure", "topology")
 """Options that what a layer leaves behind depends on, beside the sizes that place it on a grid."""
 
 
@@ -116,8 +119,7 @@ class Memory:
     threads may share one.
     """
 
-    def __init__(self, seed: int, store: Store, *, series: bool = False) -> None:
-        self._seed = seed
+    def __init__(self, store: Store, *, series: bool = False) -> None:
         self._store = store
         self._series = series
         self._own = threading.local()
@@ -127,7 +129,7 @@ class Memory:
     def nulls(self) -> NullModels:
         """The null models of this thread: they draw the same in every other."""
         if not hasattr(self._own, "nulls"):
-            self._own.nulls = NullModels(self._seed)
+            self._own.nulls = NullModels()
         nulls: NullModels = self._own.nulls
         return nulls
 
@@ -229,13 +231,17 @@ def _scanned(
     scan: bool,
 ) -> Measured:
     """Measure a layer, and take down what the graph of the network needs of it."""
-    found = _measure(layer, number, weights, kernel, nulls, options)
     if not options.topology:
-        return found
+        return _measure(layer, number, weights, kernel, nulls, options)
+    wanted = 0
+    if options.structure and kernel is None:
+        wanted = nulls.wanted(shapes_of(weights), _bias(layer, options) is not None)
+    scans = scan_once(weights, wanted, standardise=options.standardise if scan else None)
+    cells = scans.cells if kernel is None else None  # those of a graph of channels are other weights
     return replace(
-        found,
-        scan=scan_layer(weights, standardise=options.standardise) if scan else None,
-        filled=filled_lines(weights),
+        _measure(layer, number, weights, kernel, nulls, options, cells),
+        scan=scans.paths,
+        filled=scans.filled,
         seen=glance(weights) if options.details else None,
     )
 
@@ -254,21 +260,22 @@ def _measure(
     kernel: Kernel | None,
     nulls: NullModels,
     options: AuditOptions,
+    cells: StrongCells | None = None,
 ) -> Measured:
     row = _row(layer)
     if not options.topology:
         fixed = probably_fixed(weights)
         return Measured(replace(row, probably_fixed=fixed), None, NOT_ASKED, fingerprint(weights))
     if options.sortedness:
-        row = replace(row, sortedness=finite_or_none(mean_sortedness(weights, options.seed)))
+        row = replace(row, sortedness=finite_or_none(mean_sortedness(weights)))
     if layer.is_convolution and options.conv in BY_POSITION:
         return _measure_positions(row, layer, number, weights, kernel, nulls, options)
     blocks = weights if kernel is None else convolution.channels(kernel)
     bias = _bias(layer, options)
-    forest = neural_persistence.layer_forest(blocks, bias=bias, layer=number)
+    forest = neural_persistence.layer_forest(blocks, bias=bias, layer=number, cells=cells)
     n_in, n_out = (sum(block.shape[axis] for block in blocks) for axis in (0, 1))
     row = replace(row, n_in=n_in, n_out=n_out)
-    strongest = None if forest.nonfinite or not options.structure else nulls.read(blocks, bias)
+    strongest = None if forest.nonfinite or not options.structure else nulls.read(blocks, bias, cells)
     return _with_facts(row, layer, weights, blocks, forest, strongest)
 
 
@@ -334,8 +341,10 @@ def _with_facts(
     row = replace(row, largest=forest.strongest, probably_fixed=probably_fixed(blocks))
     if strongest is None:
         return Measured(row, forest, mark=mark)
-    found = evidence(weights)
-    statistics = layer_statistics(weights, layer.codes(), half=layer.encoding == Encoding("float16"))
+    sums = add_up(weights)
+    found = evidence(weights, sums)
+    half = layer.encoding == Encoding("float16")
+    statistics = layer_statistics(weights, layer.codes(), half=half, sums=sums)
     made_by = drawn_by(found, weights, _fan_in(layer, weights), _fan_out(layer, weights))
     moved = _bias_moved(layer, weights, None if found.even or found.masked else made_by)
     return Measured(

@@ -23,7 +23,6 @@ def null_model(
     scale: float | None = None,
     convention: Convention = "essential",
     p: float = 2.0,
-    seed: int = 0,
 ) -> NullFigures:
     """Return how far the neural persistence of a matrix is from that of the same weights in random places.
 
@@ -36,21 +35,19 @@ def null_model(
         Shape (n_out of all,): a row that is measured with the weights, and stays where it is.
     scale, convention, p
         As in `layer_persistence`.
-    seed
-        Of the draws, at least 0; with the shapes it decides them.
 
     Returns
     -------
     NullFigures
-        ``mean`` and ``std`` of the normalized neural persistence over so many ``draws``; ``excess`` of the
-        matrix above the mean, ``z`` that in standard deviations, ``excess_share`` as a share of the matrix's
+        ``mean`` and ``std`` of the normalized neural persistence in random places; ``excess`` of the matrix
+        above the mean, ``z`` that in standard deviations, ``excess_share`` as a share of the matrix's
         own value. Where all arrangements have one value (single rows and columns, weights of one magnitude)
         there is no z; where a weight is not finite, nothing. ``reason`` says so.
 
     Raises
     ------
     UsageError
-        A ValueError: as for `layer_persistence`, a bias of another length, or a negative seed.
+        A ValueError: as for `layer_persistence`, or a bias of another length.
 
     Notes
     -----
@@ -64,8 +61,8 @@ def null_model(
     True
     >>> weights[:8] *= 3
     >>> found = null_model(weights, bias=np.zeros(32))
-    >>> found.z > 10, 0 < found.excess_share < 1, found.draws
-    (True, True, 100)
+    >>> found.z > 10, 0 < found.excess_share < 1
+    (True, True)
     """
     blocks = as_blocks(matrix, "matrix")
     row = None if bias is None else as_bias(bias, sum(block.shape[1] for block in blocks))
@@ -74,17 +71,17 @@ def null_model(
         {"": forest}, scale="layer" if scale is None else scale, convention=convention, p=p
     )
     figures = whole.layers[""]
-    models = NullModels(seed)
+    models = NullModels()
     strongest = models.read(blocks, row)
     return models.measure(strongest, figures.normalized, scale=figures.scale, convention=convention, p=p)
 
 
-def exchangeability(matrix: Layer, *, seed: int = 0) -> Exchangeability:
+def exchangeability(matrix: Layer) -> Exchangeability:
     """Return whether the entries of a matrix could be shuffled and nothing would change, as if just drawn.
 
     Parameters
     ----------
-    matrix, seed
+    matrix
         As in `null_model`.
 
     Returns
@@ -119,7 +116,7 @@ def exchangeability(matrix: Layer, *, seed: int = 0) -> Exchangeability:
     """
     blocks = as_blocks(matrix, "matrix")
     measured = evidence(blocks)
-    return verdict(measured, null_model(blocks, seed=seed).z, drawn_by(measured, blocks))
+    return verdict(measured, null_model(blocks).z, drawn_by(measured, blocks))
 
 
 def drawn_by(

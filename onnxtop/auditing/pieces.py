@@ -104,7 +104,7 @@ def _measured_elsewhere(
         model = load(path, allow_external=options.allow_external, max_download=options.max_download)
         layers = find_layers(model, Constants(model), peepholes=options.peepholes)
         _READ[key] = [each for each in layers if isinstance(each, Layer)], _shapes(model, options)
-    memory = Memory(options.seed, store_of(options.work))
+    memory = Memory(store_of(options.work))
     return _measured(*_READ[key], options, memory, scanned, piece)
 
 

@@ -95,7 +95,7 @@ def audit(
     question = report_question(model, options)
     if question is None:
         return audited(model, options, policy=policy, progress=progress).report
-    memory = Memory(options.seed, question.store)
+    memory = Memory(question.store)
     report = question.answered(lambda: _audited(model, options, progress, memory).report)
     return finished(renamed(report, question.models[0]), options, policy)
 
@@ -134,7 +134,7 @@ def audited(
     It is read in any case; of layers that are remembered no more than that.
     """
     options = options or AuditOptions()
-    memory = memory or Memory(options.seed, store_of(options.work))
+    memory = memory or Memory(store_of(options.work))
     found = _audited(source, options, progress, memory)
     return replace(found, report=finished(found.report, options, policy))
 

@@ -37,10 +37,10 @@ FIGURES = (
         what="How far the layer's neural persistence is from that of the same weights in random places, "
         "in standard deviations. Near 0: the arrangement of the weights adds nothing to their "
         "distribution.",
-        how="100 random arrangements, 20 of large layers, seeded by the shape. Which ranks the spanning "
-        "tree uses depends on the shape alone, so layers of one shape share their draws.",
+        how="Which ranks the spanning tree uses depends on the shape alone. Their law is that of a random "
+        "graph, in closed form; of small layers, and with a bias row, it is drawn.",
         limits="Says that a layer is not exchangeable, not that it is well trained, nor how large the effect "
-        "is: z = 100 can be 12 % of NP (see excess). Errors of layers of one shape go together. Not defined "
+        "is: z = 100 can be 12 % of NP (see excess). Not defined "
         "where every arrangement gives the same value.",
         source=f"{_GIRRBACH}; onnxtop",
         also=("np.z", "null", "null model", "null-model"),
@@ -77,7 +77,7 @@ FIGURES = (
         what="0 if large and small weights are mixed, 1 if |w| is sorted row by row, column by column or "
         "along the diagonals, once rows and columns are sorted by their means.",
         how="The largest of three Kendall's taus; of a matrix with more than 100,000 entries that of so many "
-        "of them, seeded. Of several blocks the mean. Measured with --sortedness only.",
+        "of them, always the same. Of several blocks the mean. Measured with --sortedness only.",
         limits="Sorting the lines first makes it positive for random weights too: 0.1 at 100 by 50, less the "
         "larger the matrix. z says whether a layer is more than chance.",
         source=_GIRRBACH,

@@ -188,7 +188,7 @@ TERMS = (
         what="Normalized NP of the layer, less the mean of the same weights in random places: the size of "
         "the effect whose certainty is z. Tables show it in percent of NP, excess_share is that as a share: "
         "what the places of the weights add to their distribution.",
-        how="null_mean and null_std are the mean and the standard deviation over the draws; z = excess / "
+        how="null_mean and null_std are the mean and the standard deviation in random places; z = excess / "
         "null_std, excess_share = excess / NP.",
         limits="z grows with the number of neurons, excess does not: z = 100 can be 12 % of NP. Below 0, "
         "large weights are spread more evenly than chance would have it.",
@@ -221,14 +221,6 @@ TERMS = (
         "persistence end. Neurons are named as the model names them, x[12] the thirteenth of x.",
         source=_DEEP,
         also=("bottlenecks", "bottleneck weights", "generator", "from"),
-    ),
-    Term(
-        name="draws",
-        title="random arrangements that z was measured against",
-        what="100; 20 above 20 million weights or 65,536 neurons; none above 1,048,576 neurons.",
-        limits="z is off by 7 % at 100 draws and by 16 % at 20. Layers of one shape share their draws.",
-        source=_NULL,
-        also=("draw", "random arrangements"),
     ),
     Term(
         name="layer",

@@ -18,6 +18,7 @@ it finds structure in 20 to 50 %, with 5 % in 2 to 9 %, with 8 % and more in at 
 TOO_SMALL = "too small to be called exchangeable"
 EMPTY = "too few of its weights are not zero for the spectrum"
 ZERO = "all its weights are zero"
+TOLD = "the concentration tells it from its shuffles: the spectrum was not asked"
 """Why a statistic was not asked."""
 
 STRUCTURE = (

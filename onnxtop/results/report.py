@@ -81,7 +81,6 @@ class Settings:
     p: float | str
     bias: str
     conv: str
-    seed: int
     topology: bool = True
     structure: bool = True
     peepholes: bool = False
@@ -226,9 +225,9 @@ class Network:
 class LayerPersistence:
     """Neural persistence of one layer, and what the same weights give in random places.
 
-    ``null_mean`` and ``null_std`` are those of ``draws`` random arrangements, ``excess`` is how far
-    ``normalized`` is above the mean, ``z`` the same in standard deviations: whether there is an effect;
-    ``excess_share`` the same as a share of ``normalized``: how large it is. ``diagram`` has a point for every
+    ``null_mean`` and ``null_std`` are those of random arrangements, ``excess`` is how far ``normalized`` is
+    above the mean, ``z`` the same in standard deviations: whether there is an effect; ``excess_share`` the
+    same as a share of ``normalized``: how large it is. ``diagram`` has a point for every
     bar, and which weight ended it; no file holds it.
     """
 
@@ -239,7 +238,6 @@ class LayerPersistence:
     z: float | None = None
     excess: float | None = None
     excess_share: float | None = None
-    draws: int | None = None
     reason: str | None = None
     diagram: Any = field(default=None, repr=False, compare=False)
 

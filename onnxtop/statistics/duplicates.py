@@ -59,13 +59,16 @@ def find_repeats(matrix: Matrix, projections: NDArray[np.floating], alive: NDArr
 
 def _candidates(projections: NDArray[np.float64]) -> Indices:
     """Return for every unit an earlier one that looks equal, -1 if there is none."""
-    lengths = np.linalg.norm(projections, axis=1)
-    shape = projections / np.maximum(lengths, np.finfo(np.float64).tiny)[:, np.newaxis]
+    lengths = np.maximum(np.linalg.norm(projections, axis=1), np.finfo(np.float64).tiny)
+    shape = projections / lengths[:, np.newaxis]
+    digits = np.column_stack([shape[:, :_DIGITS], np.log(lengths)])
     earlier = np.full(len(shape), -1, np.intp)
     for shift in (0.0, 0.5):
-        cells = np.floor(shape[:, :_DIGITS] / _CELL + shift).astype(np.int64) + _SPREAD // 2
-        keys = cells @ (_SPREAD ** np.arange(_DIGITS, dtype=np.int64))
+        cells = np.floor(digits / _CELL + shift).astype(np.int64) + _SPREAD // 2
+        keys = cells @ (_SPREAD ** np.arange(_DIGITS + 1, dtype=np.int64))
         left = np.flatnonzero(earlier < 0)
+        if np.unique(keys[left]).size == left.size:
+            continue
         for _ in range(_ROUNDS):
             first = _first_of_cell(keys[left])
             origin = left[first]

@@ -26,13 +26,12 @@ Groups of a convolution, or matrices of a batched product, are one layer: their 
 for the concentration; each has an edge of its own, and their distances from it are added as independent ones.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigvalsh, eigvalsh_tridiagonal
 
 from onnxtop.glossary.untrained import (
     CONCENTRATION,
@@ -43,12 +42,14 @@ from onnxtop.glossary.untrained import (
     SMALLEST_LAYER,
     SMALLEST_SIDE,
     SPECTRUM,
+    TOLD,
     TOO_SMALL,
     ZERO,
 )
-from onnxtop.network import Blocks, Matrix, strips
+from onnxtop.network import Blocks, Matrix, extremes, strips, widened
 from onnxtop.statistics.facts import Exchangeability
 from onnxtop.statistics.initialisers import FITTED, InitialiserMatch
+from onnxtop.statistics.sums import Lines, Sums, add_up
 
 Floats = NDArray[np.float64]
 
@@ -58,7 +59,7 @@ _FEW = 8
 
 CHUNK = 1 << 18
 """Cells worked on at a time."""
-LONGER, SHORTER = 4096, 1024
+LONGER, SHORTER = 2048, 256
 """Sides of a matrix of which the spectrum is taken; of a larger one, evenly spaced rows and columns."""
 MOST_BLOCKS = 16
 """Blocks of which the spectrum is taken, evenly spaced among all."""
@@ -66,10 +67,12 @@ OUTER = 0.02
 """Share of entries that are cut off on either side."""
 NORMAL = 3.5
 """Fourth moment of standardised entries (normal: 3) above which the outer ones are cut off."""
-HEAVY, SHUFFLES = 4.0, 4
-"""Fourth moment of what is left above which the edge is that of so many shuffles."""
-SMALL_GRAM, STEPS = 64, 256
-"""Side up to which a matrix is decomposed whole; steps of Lanczos' method for larger ones."""
+HEAVY, SHUFFLES, UNSURE = 4.0, 4, 8.0
+"""Fourth moment of what is left above which the edge is that of shuffles: of so many, or of fewer as soon as
+the spectrum is farther than this from its limit, six deviations of its law."""
+SMALL_GRAM, STEPS, CHECKED, CLOSE = 64, 256, 12, 1e-5
+"""Side up to which a matrix is decomposed whole; of larger ones the steps of Lanczos' method, at most and
+from check to check, and the relative change at which they end, a thousandth of the law's deviation."""
 EDGE_MEAN = -1.2065
 """Mean of the Tracy-Widom law of real matrices."""
 
@@ -162,13 +165,17 @@ def verdict(
     )
 
 
-def evidence(blocks: Blocks) -> Evidence:
-    """Measure what tells a layer from its own shuffles.
+def evidence(blocks: Blocks, sums: Sums | None = None) -> Evidence:
+    """Measure what tells a layer from its own shuffles, as far as it takes to find structure.
+
+    The spectrum is the dearest, and only asked where the concentration finds none.
 
     Parameters
     ----------
     blocks
         Matrices (n_in, n_out) that share no neuron, float16, float32 or float64, no side empty.
+    sums
+        What `add_up` gives of them, if it is known.
 
     Returns
     -------
@@ -187,19 +194,27 @@ def evidence(blocks: Blocks) -> Evidence:
     >>> evidence([np.linalg.qr(matrix)[0]]).mark
     'its columns are of one length'
     """
-    largest = float(np.max([(block.max(), -block.min()) for block in blocks]))
-    if not np.isfinite(largest):
+    sums = sums or add_up(blocks)
+    if not sums.ends.finite:
         return Evidence(reason="a weight is NaN or infinite")
-    if largest == 0.0:
+    if sums.ends.largest == 0.0:
         return Evidence(0.0, 0.0, 0.0, reason=ZERO)
-    n_weights = sum(block.size for block in blocks)
-    if n_weights < SMALLEST_LAYER or min(min(block.shape) for block in blocks) < SMALLEST_SIDE:
-        sizes = np.concatenate([np.abs(block.ravel(), dtype=np.float64) for block in blocks]) / largest
-        masked = any(map(_is_masked, (blocks, [block.T for block in blocks])))
-        found = Evidence(largest, float(sizes.mean()), float(sizes.var()), masked=masked, reason=TOO_SMALL)
-        return _tidy(found)
-    measured = replace(_concentration(blocks, largest), spectrum=_spectrum(blocks))
-    return _with_mark(_tidy(measured), blocks)
+    measured = _concentration(sums)
+    if sums.size < SMALLEST_LAYER or min(min(block.shape) for block in blocks) < SMALLEST_SIDE:
+        masked = _are_masked(sums.rows) or _are_masked(sums.columns)
+        return _tidy(
+            Evidence(measured.largest, measured.mean, measured.variance, masked=masked, reason=TOO_SMALL)
+        )
+    return _tidy(_with_mark(_with_spectrum(_with_evenness(measured, blocks, sums), blocks)))
+
+
+def _with_spectrum(found: Evidence, blocks: Blocks) -> Evidence:
+    """Ask for the spectrum, unless the concentration tells."""
+    if any(z is not None and z > LIMITS[CONCENTRATION] for z in (found.z_rows, found.z_columns)):
+        return replace(found, reason=TOLD)
+    spectrum = _spectrum(blocks)
+    empty = spectrum is None and found.row_share is not None
+    return replace(found, spectrum=spectrum, reason=EMPTY if empty else None)
 
 
 # What was made even
@@ -210,75 +225,51 @@ _FAR_BELOW = -5.0
 """Distance below the edge of the spectrum that independent entries hardly ever have."""
 
 
-def _with_mark(found: Evidence, blocks: Blocks) -> Evidence:
-    """Name what is more even than chance; leave out the concentration in lines of one length.
-
-    Lines are compared only where there is no concentration in them, which one length or one number of zeros
-    leaves.
-    """
-    turned = [block.T for block in blocks]
-    rows = _Lines("rows", found.z_rows, _is_even(turned), turned)
-    columns = _Lines("columns", found.z_columns, _is_even(blocks), blocks)
-    near = found.spectrum is not None and found.spectrum < _FAR_BELOW
-    marks = [mark for mark in (rows.exact, columns.exact) if mark]
-    marks = marks or [mark for mark in (rows.spread, columns.spread) if mark] or [_NEAR] * near
+def _with_evenness(found: Evidence, blocks: Blocks, sums: Sums) -> Evidence:
+    """Leave out the concentration in lines of one length, and name what is exactly even."""
+    largest = sums.ends.largest
+    even = {"rows": _is_even([block.T for block in blocks], largest), "columns": _is_even(blocks, largest)}
+    masked = {"rows": _are_masked(sums.rows), "columns": _are_masked(sums.columns)}
+    marks = [f"its {name} are of one length" for name in even if even[name]]
+    marks += [f"all {name} have as many zeros" for name in masked if masked[name] and not even[name]]
     return replace(
         found,
-        z_rows=None if rows.even else found.z_rows,
-        z_columns=None if columns.even else found.z_columns,
-        even=rows.even or columns.even,
-        masked=rows.masked or columns.masked,
-        mark=", ".join(marks) or None,
-        reason=EMPTY if found.spectrum is None and found.row_share is not None else None,
+        z_rows=None if even["rows"] else found.z_rows,
+        z_columns=None if even["columns"] else found.z_columns,
+        even=any(even.values()),
+        masked=any(masked.values()),
+        mark=", ".join(sorted(marks)) or None,
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Lines:
-    """The columns of blocks, under the name they have for the reader, and what is even about them."""
-
-    name: str
-    z: float | None
-    even: bool
-    blocks: Blocks
-
-    @cached_property
-    def masked(self) -> bool:
-        """Whether all have as many zeros."""
-        return _is_masked(self.blocks)
-
-    @property
-    def exact(self) -> str | None:
-        """Say what is equal in all of them."""
-        if self.even:
-            return f"its {self.name} are of one length"
-        return f"all {self.name} have as many zeros" if self.masked else None
-
-    @property
-    def spread(self) -> str | None:
-        """Say that large weights are spread over them more evenly than chance allows, if they are."""
-        if self.z is None or self.z >= -LIMITS[CONCENTRATION]:
-            return None
-        return f"its large weights are spread over the {self.name} more evenly than chance would have it"
+def _with_mark(found: Evidence) -> Evidence:
+    """Name what is more even than chance allows, where nothing is exactly."""
+    if found.mark:
+        return found
+    lines = {"rows": found.z_rows, "columns": found.z_columns}
+    marks = [
+        f"its large weights are spread over the {name} more evenly than chance would have it"
+        for name, z in lines.items()
+        if z is not None and z < -LIMITS[CONCENTRATION]
+    ]
+    if not marks and found.spectrum is not None and found.spectrum < _FAR_BELOW:
+        marks = [_NEAR]
+    return replace(found, mark=", ".join(marks) or None)
 
 
-def _is_masked(blocks: Blocks) -> bool:
-    """Tell whether all columns have as many zeros, and any; a few tell whether to look at all."""
-    return _are_masked([block[:, :_FEW] for block in blocks[:_FEW]]) and _are_masked(blocks)
-
-
-def _are_masked(blocks: Blocks) -> bool:
-    filled = np.concatenate([np.count_nonzero(block, axis=0) / len(block) for block in blocks])
+def _are_masked(sides: Sequence[Lines]) -> bool:
+    """Tell whether all lines have as many zeros, and any."""
+    filled = np.concatenate([lines.filled / lines.length for lines in sides])
     return filled.size >= _FEW and bool(filled[0] < 1 and (filled == filled[0]).all())
 
 
-def _is_even(blocks: Blocks) -> bool:
+def _is_even(blocks: Blocks, largest: float) -> bool:
     """Tell whether all columns are of one length to float precision; a few tell whether to look at all."""
-    return _are_even([block[:, :_FEW] for block in blocks[:_FEW]]) and _are_even(blocks)
+    few = [block[:, :_FEW] for block in blocks[:_FEW]]
+    return _are_even(few, largest) and _are_even(blocks, largest)
 
 
-def _are_even(blocks: Blocks) -> bool:
-    largest = max(float(max(block.max(), -block.min())) for block in blocks) or 1.0
+def _are_even(blocks: Blocks, largest: float) -> bool:
     squares = np.concatenate([_squares(block, largest) for block in blocks])
     return bool(np.ptp(squares) <= 2 * EVEN * squares.max())
 
@@ -313,54 +304,22 @@ def _six_digits(value: float | None) -> float | None:
 # Concentration
 
 
-class _Sums(NamedTuple):
-    """Sums of rows, of columns and of squares of what was added up."""
-
-    rows: Floats
-    columns: Floats
-    squares: float
-
-
-def _concentration(blocks: Blocks, largest: float) -> Evidence:
-    # Taken about a typical value, sums lose no digits where all |w| are nearly equal.
-    centre = float(np.abs(blocks[0][0], dtype=np.float64).mean() / largest)
-    sums = [_sums(block, largest, centre) for block in blocks]
-    n_weights = sum(block.size for block in blocks)
-    mean = sum(float(part.rows.sum()) for part in sums) / n_weights
-    total = sum(part.squares for part in sums) - n_weights * mean**2
-    variance = total / n_weights
+def _concentration(sums: Sums) -> Evidence:
+    unit = sums.ends.largest / sums.unit
+    total = sums.squares - sums.size * sums.mean**2
+    mean, variance = (sums.mean + sums.centre) / unit, max(total / sums.size / unit**2, 0.0)
     if variance <= 1e-12:  # of numbers up to 1, most near the same: what float32 leaves of it
-        return Evidence(largest, mean + centre, max(variance, 0.0))
+        return Evidence(sums.ends.largest, mean, variance)
     shares: list[float] = []
     z: list[float] = []
-    for axis in (0, 1):
-        widths = np.repeat(
-            [block.shape[1 - axis] for block in blocks], [block.shape[axis] for block in blocks]
-        )
-        means = np.concatenate([part[axis] for part in sums]) / widths
-        between = float(np.sum(widths * (means - mean) ** 2))
-        ratio = between / (widths.size - 1) / (total / (n_weights - 1))
+    for sides in (sums.rows, sums.columns):
+        widths = np.repeat([lines.length for lines in sides], [lines.sums.size for lines in sides])
+        means = np.concatenate([lines.sums for lines in sides]) / widths
+        between = float(np.sum(widths * (means - sums.mean) ** 2))
+        lines = max(widths.size - 1, 1)
         shares.append(between / total)
-        z.append((ratio - 1) * float(np.sqrt((widths.size - 1) / 2)))
-    return Evidence(largest, mean + centre, variance, shares[0], shares[1], z[0], z[1])
-
-
-def _sums(block: Matrix, largest: float, centre: float) -> _Sums:
-    """Add up ``|w| / largest - centre``, a strip of rows at a time."""
-    if block.strides[0] < block.strides[1]:
-        rows, columns, squares = _sums(block.T, largest, centre)
-        return _Sums(columns, rows, squares)
-    dtype = np.promote_types(block.dtype.newbyteorder("="), np.float32)
-    sums = _Sums(np.empty(len(block)), np.zeros(block.shape[1]), 0.0)
-    squares = 0.0
-    for part in strips(block.shape, CHUNK):
-        strip = np.abs(block[part], dtype=dtype)
-        strip /= dtype.type(largest)
-        strip -= dtype.type(centre)
-        sums.rows[part] = strip.sum(axis=1)
-        sums.columns[:] += strip.sum(axis=0)
-        squares += _sum_of_squares(strip)
-    return sums._replace(squares=squares)
+        z.append((between / lines / (total / (sums.size - 1)) - 1) * float(np.sqrt(lines / 2)))
+    return Evidence(sums.ends.largest, mean, variance, shares[0], shares[1], z[0], z[1])
 
 
 def _sum_of_squares(entries: Matrix) -> float:
@@ -387,9 +346,12 @@ def _above_edge(block: Matrix) -> float | None:
     above = _johnstone(entries)
     if above <= LIMITS[SPECTRUM] or _fourth_moment(entries) <= HEAVY:
         return above
-    rng = np.random.default_rng(entries.shape)
-    shuffled = [_johnstone(rng.permutation(entries.ravel()).reshape(entries.shape)) for _ in range(SHUFFLES)]
-    return above - float(np.mean(shuffled)) + EDGE_MEAN
+    rng, value = np.random.default_rng(entries.shape), above
+    shuffled: list[float] = []
+    while len(shuffled) < SHUFFLES and (not shuffled or abs(value - LIMITS[SPECTRUM]) < UNSURE):
+        shuffled.append(_johnstone(rng.permutation(entries.ravel()).reshape(entries.shape)))
+        value = above - float(np.mean(shuffled)) + EDGE_MEAN
+    return value
 
 
 def _johnstone(entries: Matrix) -> float:
@@ -417,7 +379,7 @@ def _standardised(block: Matrix) -> Matrix | None:
 
     None if all are equal, or nearly all zero.
     """
-    entries = _scaled(block, float(block.min()), float(block.max()))
+    entries = _scaled(block, *extremes([block]))
     if entries is None or _fourth_moment(entries) <= NORMAL:
         return entries
     sample = block.ravel()[:: max(1, block.size >> 16)].astype(np.float64)
@@ -432,8 +394,8 @@ def _scaled(block: Matrix, low: float, high: float) -> Matrix | None:
     largest = max(abs(low), abs(high))
     if low == high:
         return None
-    wide = block.astype(np.promote_types(block.dtype.newbyteorder("="), np.float32), copy=False)
-    entries: Matrix = (np.clip(wide, low, high) / wide.dtype.type(largest)).astype(np.float32)
+    wide = widened(block)
+    entries: Matrix = (np.clip(wide, low, high) / wide.dtype.type(largest)).astype(np.float32, copy=False)
     entries -= entries.mean(dtype=np.float64)
     deviation = float(np.sqrt(_sum_of_squares(entries) / entries.size))
     if deviation < 1e-6:
@@ -454,7 +416,7 @@ def _largest_eigenvalue(gram: NDArray[np.floating[Any]]) -> float:
     """
     n = len(gram)
     if n <= SMALL_GRAM:
-        return float(eigvalsh(gram)[-1])
+        return float(np.linalg.eigvalsh(gram)[-1])
     basis = np.empty((min(n, STEPS), n))
     step = np.random.default_rng(n).standard_normal(n)
     diagonal, beside, value = np.zeros(len(basis)), np.zeros(len(basis)), 0.0
@@ -463,17 +425,19 @@ def _largest_eigenvalue(gram: NDArray[np.floating[Any]]) -> float:
         if beside[k] <= 1e-6 * np.abs(diagonal[:k]).max(initial=0.0):  # the rank is k
             return _tridiagonal(diagonal[:k], beside[1:k])
         basis[k] = step / beside[k]
-        step = np.einsum("ij,j->i", gram, basis[k].astype(gram.dtype)).astype(np.float64)
-        diagonal[k] = np.einsum("i,i->", basis[k], step)
+        step = (gram @ basis[k].astype(gram.dtype)).astype(np.float64)
+        diagonal[k] = basis[k] @ step
         for _ in range(2):
-            step -= np.einsum("i,ij->j", np.einsum("ij,j->i", basis[: k + 1], step), basis[: k + 1])
-        if k % 8 == 0 or k == len(basis) - 1:
+            step -= (basis[: k + 1] @ step) @ basis[: k + 1]
+        if (k + 1) % CHECKED == 0 or k == len(basis) - 1:
             before, value = value, _tridiagonal(diagonal[: k + 1], beside[1 : k + 1])
-            if value - before <= 1e-6 * value:
+            if value - before <= CLOSE * value:
                 break
     return value
 
 
 def _tridiagonal(diagonal: Floats, beside: Floats) -> float:
+    from scipy.linalg import eigvalsh_tridiagonal
+
     last = diagonal.size - 1
     return float(eigvalsh_tridiagonal(diagonal, beside, select="i", select_range=(last, last))[0])

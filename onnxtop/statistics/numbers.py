@@ -15,21 +15,6 @@ _LINE = 3
 """Weights that a line has at least if the neighbours of one can tell it from others."""
 
 
-def out_of_range(blocks: Blocks) -> tuple[int, int]:
-    """Count the weights that are subnormal as float16, and those that are its largest number.
-
-    >>> import numpy as np
-    >>> out_of_range([np.array([[1e-7, 65504.0, 0.0, 1.0]], np.float16)])
-    (1, 1)
-    """
-    subnormal = saturated = 0
-    for block in blocks:
-        sizes = np.abs(block)
-        subnormal += int(np.count_nonzero((sizes > 0) & (sizes < SMALLEST_NORMAL)))
-        saturated += int(np.count_nonzero(sizes == LARGEST))
-    return subnormal, saturated
-
-
 def sample(blocks: Blocks) -> NDArray[np.generic]:
     """Return entries of the largest block, spread evenly."""
     block = max(blocks, key=lambda each: each.size)

@@ -57,3 +57,24 @@ def onto_rows(left: NDArray[Float], cells: NDArray[Float]) -> NDArray[Float]:
         found[:, :whole] += np.matmul(few, tiled).transpose(1, 0, 2).reshape(-1, whole)
         found[:, whole:] += few @ part[:, whole:]
     return found
+
+
+def onto_parts(cells: NDArray[Float], right: NDArray[Float], parts: int) -> NDArray[Float]:
+    """Return the products of the rows with a vector, its terms added up in so many parts, shape (n, parts).
+
+    The parts take turns, a tile of columns each.
+
+    >>> onto_parts(np.arange(12.0).reshape(2, 6), np.ones(6), 3).tolist()
+    [[1.0, 5.0, 9.0], [13.0, 17.0, 21.0]]
+    """
+    n_rows, n_columns = cells.shape
+    width = min(max(n_columns // parts, 1), _WIDE)
+    tiles = n_columns // width
+    whole = tiles * width
+    found = np.zeros((n_rows, parts), cells.dtype)
+    tiled = cells[:, :whole].reshape(n_rows, tiles, width).transpose(1, 0, 2)
+    products = np.matmul(tiled, right[:whole].reshape(tiles, width, 1))[:, :, 0]
+    for part in range(min(parts, tiles)):
+        found[:, part] = products[part::parts].sum(axis=0)
+    found[:, -1] += cells[:, whole:] @ right[whole:]
+    return found

@@ -1,7 +1,11 @@
 """Random projections: a layer in short, and its units in so few numbers that equal ones find each other.
 
-The directions depend on the length of a side alone, not on which side it is, so the sketch of a transposed
-layer is the transposed sketch.
+Every line of a side has one random factor and one of ``SIDE`` buckets, which takes turns; the lines of a
+bucket, each times its factor, are added up. That is a count sketch, with normal factors in place of signs so
+that lines of few values do not meet by chance (M. Charikar, K. Chen, M. Farach-Colton, *Finding frequent
+items in data streams*, ICALP 2002): it reads a weight once where dense directions read it ``SIDE`` times.
+Factors depend on the length of a side alone, not on which side it is, so the sketch of a transposed layer is
+the transposed sketch.
 """
 
 import base64
@@ -15,16 +19,46 @@ Floats = NDArray[np.float32]
 SIDE = 8
 """Sides of the sketch of a layer."""
 
-NARROW, WIDE = 8, 32
-"""Directions on which columns and rows (in memory order) are projected."""
-
 _SEED = 20190506
 
 
-@lru_cache(maxsize=8)
-def directions(length: int) -> Floats:
-    """Return ``WIDE`` gaussian directions, shape (length, WIDE)."""
-    return np.random.default_rng((_SEED, length)).standard_normal((length, WIDE), np.float32)
+@lru_cache(maxsize=64)
+def factors(length: int) -> Floats:
+    """Return the factors of the lines of a side, shape (length,)."""
+    return np.random.default_rng((_SEED, length)).standard_normal(length, np.float32)
+
+
+def spread(some: Floats, first: int) -> Floats:
+    """Return factors, the first of which is that of line ``first``, in their buckets, shape (n, SIDE).
+
+    >>> spread(np.array([2.0, 3.0], np.float32), 7)[:, [0, 7]].tolist()
+    [[0.0, 2.0], [3.0, 0.0]]
+    """
+    places = np.arange(some.size)
+    dense = np.zeros((some.size, SIDE), np.float32)
+    dense[places, (places + first) % SIDE] = some
+    return dense
+
+
+def together(buckets: Floats, lines: Floats, some: Floats, first: int) -> None:
+    """Add lines, shape (n, length), each times its factor, to their buckets, shape (SIDE, length).
+
+    It is ``buckets += spread(some, first).T @ lines`` in as many multiplications as there are entries.
+
+    >>> buckets = np.zeros((SIDE, 2), np.float32)
+    >>> together(buckets, np.ones((17, 2), np.float32), np.arange(17, dtype=np.float32), 1)
+    >>> buckets[:, 0].tolist()
+    [22.0, 24.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0]
+    """
+    n_lines, length = lines.shape
+    turns = n_lines // SIDE
+    order = (first + np.arange(SIDE)) % SIDE
+    if turns > 1:
+        stacked = lines[: turns * SIDE].reshape(turns, SIDE, length).transpose(1, 0, 2)
+        of_bucket = np.ascontiguousarray(some[: turns * SIDE].reshape(turns, SIDE).T)[:, np.newaxis]
+        buckets[order] += np.matmul(of_bucket, stacked)[:, 0]
+    for line in range(turns * SIDE if turns > 1 else 0, n_lines):
+        buckets[(first + line) % SIDE] += some[line] * lines[line]
 
 
 def pack(sketch: NDArray[np.floating]) -> str | None:

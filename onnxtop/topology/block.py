@@ -17,18 +17,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.network import Matrix, strips
+from onnxtop.network import Matrix, lines_of, strips
 from onnxtop.topology.graph import Floats, Indices
-from onnxtop.topology.spanning import GrowingForest
+from onnxtop.topology.spanning import GrowingForest, strongest_first
 from onnxtop.topology.strongest import (
-    CHUNK,
     Bits,
+    BlockCells,
     Cells,
-    Collector,
-    chunks,
     join_cells,
     magnitudes,
-    sample,
+    strong_cells,
     submatrix,
 )
 
@@ -56,28 +54,30 @@ class NonFinite:
     first: tuple[int, int]
 
 
-def block_forest(matrix: Matrix) -> BlockForest | NonFinite:
+def block_forest(matrix: Matrix, cells: BlockCells | None = None) -> BlockForest | NonFinite:
     """Return the maximum spanning forest of the complete bipartite graph of a matrix.
 
     C- and F-contiguous matrices are read in place, others are copied once. Zeros are edges of strength 0, so
-    there are always rows + columns - 1 edges.
+    there are always rows + columns - 1 edges. ``cells`` are the strongest of the matrix, if they are listed.
     """
-    by_column = matrix.flags.f_contiguous
-    lines = matrix.T if by_column else matrix
-    lines = np.ascontiguousarray(lines, lines.dtype.newbyteorder("="))
-    scan = _scan(lines)
-    if scan is None:
-        return _nonfinite(matrix)
+    turned = lines_of(matrix) is not matrix
+    lines = np.ascontiguousarray(lines_of(matrix), matrix.dtype.newbyteorder("="))
+    if cells is None:
+        strong = strong_cells([lines])
+        if strong is None:
+            return nonfinite(matrix)
+        cells = strong.blocks[0]
     growing = _GrowingBlock(lines)
-    growing.join(scan.cells)
-    if scan.level > 0:
+    growing.join(Cells(cells.positions, magnitudes(cells.weights)))
+    if cells.level > 0:
         growing.join_strongest_exits()
     growing.join_zeros()
     rows, cols, strengths = growing.forest()
-    return BlockForest(cols, rows, strengths) if by_column else BlockForest(rows, cols, strengths)
+    return BlockForest(cols, rows, strengths) if turned else BlockForest(rows, cols, strengths)
 
 
-def _nonfinite(matrix: Matrix) -> NonFinite:
+def nonfinite(matrix: Matrix) -> NonFinite:
+    """Count the weights of a matrix that are not finite."""
     count, first = 0, (0, 0)
     for rows in strips(matrix.shape, STRIP):
         bad = np.argwhere(~np.isfinite(matrix[rows]))
@@ -85,56 +85,6 @@ def _nonfinite(matrix: Matrix) -> NonFinite:
             first = (rows.start + int(bad[0, 0]), int(bad[0, 1]))
         count += len(bad)
     return NonFinite(count, first)
-
-
-# Step 1: the cells above a level
-
-
-class _Scan(NamedTuple):
-    """Every cell above a level, and some that equal it, with their magnitudes."""
-
-    cells: Cells
-    level: int
-
-
-def _n_wanted(shape: tuple[int, ...]) -> int:
-    """How many of the strongest cells to collect.
-
-    a ln(a / 2) cells leave about 2 vertices of the longer side a without an edge. Where that side is much
-    longer, it is cheaper to join only the shorter side b, through neighbours that two of its vertices share.
-    """
-    a, b = max(shape), min(shape)
-    join_most = a * max(2.0, float(np.log(a / 2)))
-    join_shorter = float(np.sqrt(1.4 * a * b * np.log(b + 3))) + 2 * b
-    return int(min(join_most, join_shorter) if a >= 8 * b else join_most) + 64
-
-
-def _scan(lines: Matrix) -> _Scan | None:
-    """Collect the strongest cells in one pass; None if one of them is not finite."""
-    wanted = _n_wanted(lines.shape)
-    infinity = magnitudes(np.array(np.inf, lines.dtype))
-    if 3 * wanted > lines.size:  # everything that is not zero
-        some = np.zeros(1, infinity.dtype)
-    else:
-        some = np.minimum(magnitudes(sample([lines], wanted)), infinity - 1)
-    collector = Collector(some, lines.size, wanted)
-    for start, chunk in chunks(lines, CHUNK):
-        if collector.add(start, magnitudes(chunk)).max(initial=0) >= infinity:
-            return None
-    return _Scan(collector.cells(), int(collector.cuts[1]))
-
-
-def _strongest_first(values: Bits) -> Indices:
-    """Return the order of falling magnitude, equals as they come, alike on all machines.
-
-    NumPy sorts integers several times as fast as it argsorts them stably, so the position rides along.
-    """
-    if values.itemsize > 4 or values.size >> 32:
-        return np.argsort(~values, kind="stable")
-    keys = (~values).astype(np.uint64) << np.uint64(32)
-    keys += np.arange(values.size, dtype=np.uint64)
-    keys.sort()
-    return (keys & np.uint64(0xFFFFFFFF)).astype(np.intp)
 
 
 # Steps 2 and 3: what the pass has left apart
@@ -150,10 +100,9 @@ class _GrowingBlock:
         self._cells: list[Cells] = []
 
     def join(self, cells: Cells) -> None:
-        """Join what these cells join, strongest first."""
-        order = _strongest_first(cells.values)
-        rows, cols = np.divmod(cells.positions[order], self._n_cols)
-        self._cells.append(cells.take(order[self._growing.join(rows, cols + self._n_rows)]))
+        """Join what these cells join, which are sorted strongest first."""
+        rows, cols = np.divmod(cells.positions, self._n_cols)
+        self._cells.append(cells.take(self._growing.join(rows, cols + self._n_rows)))
 
     def forest(self) -> BlockForest:
         """Return the edges so far."""
@@ -177,7 +126,7 @@ class _GrowingBlock:
             exits = self._exits(chosen, None if alone.any() else labels.astype(np.int32))
             winners = _strongest_of_each(labels[chosen], exits.values)
             exhausted[chosen] = ~np.isin(labels[chosen], labels[chosen[winners]])
-            self.join(exits.take(winners))
+            self.join(exits.take(winners[strongest_first(exits.values[winners])]))
 
     def join_zeros(self) -> None:
         """Join what is still apart: only zeros lie between, and those of row 0 and column 0 suffice."""
@@ -201,7 +150,7 @@ class _GrowingBlock:
 def _strongest_of_each(groups: Indices, values: Bits) -> Indices:
     """Return the position of the largest value of each group, where it is not 0."""
     positions = np.flatnonzero(values)
-    positions = positions[_strongest_first(values[positions])]
+    positions = positions[strongest_first(values[positions])]
     return positions[np.unique(groups[positions], return_index=True)[1]]
 
 

@@ -29,9 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.network import Matrix
-from onnxtop.topology.graph import Floats, Indices
+from onnxtop.topology.graph import Floats, Indices, distinct
 from onnxtop.topology.layer_scan import Strength, strongest_in_lines
-from onnxtop.topology.spanning import GrowingForest
+from onnxtop.topology.spanning import GrowingForest, strongest_first
 
 Places = NDArray[np.signedinteger[Any]]
 
@@ -171,9 +171,8 @@ def _advance(paths: Paths, bundle: Bundle, widths: Floats) -> Indices:
         return reached
     widths = paths.widths[bundle.tails]  # anew: in a cycle, tails are heads as well
     floor = float(known[undecided].min())
-    return np.union1d(
-        reached, _arrive(paths, bundle, widths, _arrivals_read(bundle, widths, undecided, floor))
-    )
+    more = _arrive(paths, bundle, widths, _arrivals_read(bundle, widths, undecided, floor))
+    return distinct(np.concatenate([reached, more]))
 
 
 def _arrivals_listed(bundle: Bundle, widths: Floats) -> _Arrivals:
@@ -208,7 +207,7 @@ def _arrive(paths: Paths, bundle: Bundle, widths: Floats, found: _Arrivals) -> I
     generators = np.where(by_edge, bundle.generators(rows, cols), paths.generators[tails])
     roots = paths.roots[tails]
     paths.widths[heads], paths.roots[heads], paths.generators[heads] = best, roots, generators
-    return np.unique(heads)
+    return distinct(heads)
 
 
 class _Structural:
@@ -234,7 +233,7 @@ class _Structural:
                 roots,
                 generators,
             )
-            vertices = np.unique(heads)
+            vertices = distinct(heads)
 
     def _leaving(self, vertices: Indices) -> tuple[Indices, Indices]:
         counts = self._starts[vertices + 1] - self._starts[vertices]
@@ -259,7 +258,7 @@ class Links(NamedTuple):
 
     def sorted(self) -> "Links":
         """Return them strongest first."""
-        return self.take(np.argsort(-self.strengths, kind="stable"))
+        return self.take(strongest_first(self.strengths))
 
 
 _NO_LINKS = Links(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0), np.empty((0, 3), np.intp))
@@ -349,7 +348,8 @@ def _forest(links: Links, n_roots: int) -> Links:
     growing = GrowingForest(n_roots)
     forest = []
     for some in _strongest_apart(links.strengths, 4 * n_roots):
-        some = some[np.argsort(-links.strengths[some], kind="stable")]
+        some = some[growing.labels[links.a[some]] != growing.labels[links.b[some]]]
+        some = some[strongest_first(links.strengths[some])]
         forest.append(some[growing.join(links.a[some], links.b[some])])
         if growing.n_components == 1:
             break

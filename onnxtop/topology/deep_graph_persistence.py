@@ -25,10 +25,11 @@ from onnxtop.shown import Shown
 from onnxtop.topology.arguments import check_options
 from onnxtop.topology.bottleneck import Bundle, Paths, bottleneck_tree, widest_paths
 from onnxtop.topology.facts import LayerRole
-from onnxtop.topology.graph import Floats, Indices
+from onnxtop.topology.graph import Floats, Indices, distinct
 from onnxtop.topology.layer_scan import LayerScan, scan_layer
 from onnxtop.topology.network_graphs import Skips, layers_on_paths, stack, with_separate_ends, with_skips
 from onnxtop.topology.persistence import NO_DIAGRAM, Convention, Diagram
+from onnxtop.topology.spanning import strongest_first
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -223,34 +224,30 @@ def _scan(
 
 def _bundles(graph: NetworkGraph, scans: Mapping[int, LayerScan]) -> Iterator[Bundle]:
     """Return the edges of the network, small blocks of one layer that follow each other together."""
-    top = max((_largest(scan) for scan in scans.values()), default=0.0)
+    top = max((scan.largest for scan in scans.values()), default=0.0)
     blocks = (block for block in graph.blocks if block.layer in scans)
     for layer, together in groupby(blocks, key=lambda block: block.layer):
         shapes = np.array(scans[layer].shapes)
         places = np.cumsum(shapes, axis=0) - shapes
         bundles = [_bundle(block, scans[layer], top, graph.layers[layer], places) for block in together]
-        yield from [_join(bundles)] if scans[layer].cuts is None else bundles
-
-
-def _largest(scan: LayerScan) -> float:
-    """Return the largest strength of a layer before it is divided by that of the network."""
-    return float(scan.strength(1.0)(np.array([scan.low, scan.high])).max())
+        yield from [_join(bundles)] if scans[layer].complete else bundles
 
 
 def _bundle(block: Block, scan: LayerScan, top: float, weights: Weights, places: Indices) -> Bundle:
     strength = scan.strength(top)
-    rows, cols, values = scan.cells[block.matrix]
+    cells = scan.blocks[block.matrix]
+    rows, cols = cells.places
     first_row, first_col = places[block.matrix].tolist()
     return Bundle(
         tails=block.rows,
         heads=block.columns,
         rows=rows,
         cols=cols,
-        strengths=strength(values),
+        strengths=strength(cells.weights),
         layer=block.layer,
         row_lines=np.arange(first_row, first_row + block.rows.size),
         col_lines=np.arange(first_col, first_col + block.columns.size),
-        limit=scan.limit(top),
+        limit=scan.limit(top, block.matrix),
         read=lambda: weights.read()[block.matrix],
         strength=strength,
     )
@@ -294,7 +291,7 @@ def _bars(graph: NetworkGraph, bundles: Sequence[Bundle], alpha: Paths, beta: Pa
     paths, ends = (beta, graph.inputs) if to_outputs else (alpha, graph.outputs)
     strengths = np.concatenate([paths.widths[ends], tree.strengths])
     generators = np.concatenate([paths.generators[ends], tree.generators])
-    order = np.argsort(-strengths, kind="stable")
+    order = strongest_first(strengths)
     order = order[strengths[order] > 0]
     return _Bars(strengths[order], generators[order])
 
@@ -361,7 +358,7 @@ def _role(blocks: Sequence[Block], bars: int, alpha: Floats, beta: Floats) -> La
 
 def _neurons(ids: Sequence[Indices]) -> Indices:
     """Return each vertex once, without padding."""
-    every = np.unique(np.concatenate([*ids, np.empty(0, np.intp)]))
+    every = distinct(np.concatenate([*ids, np.empty(0, np.intp)]))
     return every[every >= 0]
 
 

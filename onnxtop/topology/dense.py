@@ -12,15 +12,16 @@ import numpy as np
 from onnxtop.network import Blocks
 from onnxtop.topology.block import BlockForest, NonFinite, block_forest
 from onnxtop.topology.graph import Floats, Forest, Indices, empty_forest
-from onnxtop.topology.spanning import GrowingForest, with_bias
+from onnxtop.topology.spanning import GrowingForest, strongest_first, with_bias
+from onnxtop.topology.strongest import SMALL, StrongCells
 
-SMALL = 4096
-"""Cells up to which a block is not worth a threshold of its own."""
 JOINT = 1 << 18
 """Cells of small blocks that share one tree."""
 
 
-def dense_forest(blocks: Blocks, *, bias: Floats | None = None, layer: int = 0) -> Forest:
+def dense_forest(
+    blocks: Blocks, *, bias: Floats | None = None, layer: int = 0, cells: StrongCells | None = None
+) -> Forest:
     """Return the maximum spanning forest of a layer given as dense blocks that share no neuron.
 
     Parameters
@@ -32,6 +33,8 @@ def dense_forest(blocks: Blocks, *, bias: Floats | None = None, layer: int = 0) 
         Shape (n_cols,): one more vertex, joined to every column.
     layer
         First entry of the generators.
+    cells
+        The strongest of the weights, if they are listed; then hardly a weight is read.
 
     Notes
     -----
@@ -40,9 +43,11 @@ def dense_forest(blocks: Blocks, *, bias: Floats | None = None, layer: int = 0) 
     shapes = np.array([block.shape for block in blocks], np.intp).reshape(-1, 2)
     offsets = np.cumsum(shapes, axis=0) - shapes
     n_rows, n_cols = shapes.sum(axis=0).tolist()
-    large = [b for b, block in enumerate(blocks) if min(block.shape) > 1 and block.size > SMALL]
-    parts = _small_blocks(blocks, shapes, offsets, large)
-    parts += [_shift(block_forest(blocks[b]), offsets[b]) for b in large]
+    alone = len(blocks) == 1
+    large = [b for b, block in enumerate(blocks) if min(block.shape) > 1 and (alone or block.size > SMALL)]
+    parts = _small_blocks(blocks, shapes, offsets, large) if len(large) < len(blocks) else []
+    listed = {} if cells is None else dict(enumerate(cells.blocks))
+    parts += [_shift(block_forest(blocks[b], listed.get(b)), offsets[b]) for b in large]
     forest = _layer(parts, n_rows, n_cols, layer)
     return forest if bias is None else with_bias(forest, n_rows, bias, layer)
 
@@ -55,7 +60,7 @@ def _layer(parts: Sequence[BlockForest | NonFinite], n_rows: int, n_cols: int, l
         return empty_forest(n_rows + n_cols, count, first)
     good = [part for part in parts if isinstance(part, BlockForest)]
     rows, cols, strengths = (np.concatenate(column) for column in zip(*good, strict=True))
-    order = np.argsort(-strengths, kind="stable")
+    order = strongest_first(strengths)
     edges = np.column_stack([rows, n_rows + cols])[order]
     generators = np.column_stack([np.full_like(rows, layer), rows, cols])[order]
     return Forest(n_rows + n_cols, edges, strengths[order], generators)
@@ -106,7 +111,7 @@ def _joint_tree(cells: BlockForest) -> BlockForest | NonFinite:
     checked = _check_finite(cells)
     if isinstance(checked, NonFinite):
         return checked
-    order = np.argsort(-cells.strengths, kind="stable")
+    order = strongest_first(cells.strengths)
     rows, cols = cells.rows[order] - cells.rows.min(), cells.cols[order] - cells.cols.min()
     n_rows = int(rows.max()) + 1
     used = order[GrowingForest(n_rows + int(cols.max()) + 1).join(rows, n_rows + cols)]

@@ -37,6 +37,18 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 
+def distinct(ids: Indices) -> Indices:
+    """Return each id once, ascending; NumPy's own `unique` hashes, which takes several times as long.
+
+    >>> distinct(np.array([3, 1, 3])).tolist()
+    [1, 3]
+    """
+    ordered = np.sort(ids)
+    first = np.ones(ordered.size, bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    return ordered[first]
+
+
 @dataclass(frozen=True, eq=False)
 class Forest:
     """A maximum spanning forest: the strongest edges that join everything that can be joined.

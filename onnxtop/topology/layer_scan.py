@@ -1,34 +1,43 @@
-"""The strongest weights of a layer, and what standardises them, in two passes over it.
+"""The strongest weights of a layer, and what standardises them, in one pass over it.
 
 The strength of a weight is ``|w - mean| / std``, divided by the largest such value of the network. Which
 weights are strong is decided by comparing with two cuts, in the layer's own precision: every weight that is
 left out lies between them, so the strength of the weaker cut bounds all that is not listed. Strengths
 themselves are float64.
+
+The cuts are set before the mean is known, about that of a sample. Where it is near 0, the largest weights are
+as good, and these serve the spanning forest and the null model too: one scan is enough for all.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from onnxtop.network import Blocks, Matrix, strips
+from onnxtop.network import Blocks, Extremes, Matrix, extremes, strips
 from onnxtop.topology.graph import Floats, Indices
+from onnxtop.topology.reach import Filled, LineCounter
 from onnxtop.topology.strongest import (
-    ALL,
-    Cells,
-    Collector,
+    BlockCells,
+    StrongCells,
     Values,
-    cell_places,
+    block_cells,
     chunks,
+    collector_of,
+    forest_cells,
     sample,
     submatrix,
+    wide,
 )
 
-CHUNK = 1 << 17
+CHUNK = 1 << 18
 """Cells worked on at a time: they and what is made of them stay in the cache."""
+NEAR = 0.05
+"""Standard deviations from 0 within which the mean may be for the largest weights to be the strongest."""
+_PIECE = 8192
+"""Squares added at a time: for more, BLAS would wake its threads, which on a busy machine costs far more."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +58,6 @@ class Strength:
         return np.divide(result, self.top, out=result)
 
 
-class StrongCells(NamedTuple):
-    """Cells of one matrix with their weights, shapes (k,)."""
-
-    rows: NDArray[np.int32]
-    cols: NDArray[np.int32]
-    weights: Values
-
-
 @dataclass(frozen=True, eq=False)
 class LayerScan:
     """The strongest weights of a layer, and what standardises all of them.
@@ -65,36 +66,43 @@ class LayerScan:
     ----------
     mean, std
         Over all weights, ddof 0; 0 and 1 if strengths are not standardised. ``std`` is 0 if all are equal.
-    low, high
-        The smallest and the largest weight; not finite if any weight is not.
-    shapes
-        Of each matrix.
-    cells
+    largest
+        The largest ``|w - mean| / std``; 0 if all weights are equal, nan if one is not finite.
+    blocks
         The strongest weights of each matrix.
-    cuts
-        Every weight that is not listed lies between these two; None if all of strength above 0 are listed.
     """
 
     mean: float
     std: float
-    low: float
-    high: float
-    shapes: Sequence[tuple[int, int]]
-    cells: Sequence[StrongCells]
-    cuts: tuple[float, float] | None
+    largest: float
+    blocks: Sequence[BlockCells]
 
     @property
     def finite(self) -> bool:
         """Whether every weight is finite."""
-        return bool(np.isfinite(self.low) and np.isfinite(self.high))
+        return math.isfinite(self.largest)
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Shapes of the matrices."""
+        return [block.shape for block in self.blocks]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all weights are listed that have a strength above 0."""
+        return self.std == 0 or all(block.cuts is None for block in self.blocks)
 
     def strength(self, top: float) -> Strength:
         """Return the function from weights to strengths, given the network's largest ``|w - mean| / std``."""
         return Strength(self.mean, self.std, top)
 
-    def limit(self, top: float) -> float:
-        """Return a bound on the strength of all weights that are not listed."""
-        return 0.0 if self.cuts is None else float(self.strength(top)(np.array(self.cuts)).max())
+    def limit(self, top: float, matrix: int) -> float:
+        """Return a bound on the strength of all weights of a matrix that are not listed."""
+        return _limit(self.strength(top), self.blocks[matrix])
+
+
+def _limit(strength: Strength, block: BlockCells) -> float:
+    return 0.0 if block.cuts is None else float(strength(np.array(block.cuts)).max())
 
 
 def scan_layer(matrices: Blocks, *, standardise: bool = True, n_wanted: int | None = None) -> LayerScan:
@@ -112,43 +120,52 @@ def scan_layer(matrices: Blocks, *, standardise: bool = True, n_wanted: int | No
     Examples
     --------
     >>> scan = scan_layer([np.array([[1.0, -3.0], [2.0, 4.0]])])
-    >>> scan.mean, round(scan.std**2, 12), scan.cells[0].weights.tolist(), scan.limit(1.0)
+    >>> scan.mean, round(scan.std**2, 12), scan.blocks[0].weights.tolist(), scan.limit(1.0, 0)
     (1.0, 6.5, [1.0, -3.0, 2.0, 4.0], 0.0)
     """
-    size = sum(matrix.size for matrix in matrices)
-    wanted = n_wanted or sum(_n_wanted(*matrix.shape) for matrix in matrices)
-    if not n_wanted and (size <= ALL or 3 * wanted > size):
-        return _scan_whole(matrices, standardise)
-    some = _working(sample(matrices, wanted))
-    moments = _moments(matrices, some, standardise)
-    shapes = [matrix.shape for matrix in matrices]
-    if not (np.isfinite(moments.low) and moments.std > 0):
-        nothing = _by_matrix(Cells(np.empty(0, np.intp), some[:0]), matrices)
-        return LayerScan(*moments, shapes, nothing, None)
-    collector = Collector(some, size, wanted, moments.mean)
-    offset = 0
-    for matrix in matrices:
-        for start, chunk in _chunks(matrix):
-            collector.add(offset + start, chunk)
-        offset += matrix.size
-    low, high = collector.cuts
-    return LayerScan(*moments, shapes, _by_matrix(collector.cells(), matrices), (float(low), float(high)))
+    wanted = _shares(matrices, n_wanted) if n_wanted else [_path_cells(*each.shape) for each in matrices]
+    return _scan(matrices, wanted, standardise)[0]
 
 
-def _scan_whole(matrices: Blocks, standardise: bool) -> LayerScan:
-    """Scan a layer of which every cell is wanted: it may be thousands of tiny matrices."""
-    flat = np.concatenate([_working(matrix).reshape(-1) for matrix in matrices])
-    weights = np.split(flat, np.cumsum([matrix.size for matrix in matrices])[:-1])
-    shapes = [matrix.shape for matrix in matrices]
-    places = {shape: np.indices(shape, np.int32).reshape(2, -1) for shape in set(shapes)}
-    cells = [
-        StrongCells(places[shape][0], places[shape][1], part)
-        for shape, part in zip(shapes, weights, strict=True)
+class LayerScans(NamedTuple):
+    """What one pass finds of a layer for all who ask.
+
+    ``paths`` is as from `scan_layer`, None if that was not asked for. ``cells`` are the weights of largest
+    magnitude, None if a weight is not finite. ``filled`` is as from `filled_lines`.
+    """
+
+    paths: LayerScan | None
+    cells: StrongCells | None
+    filled: tuple[Filled, ...]
+
+
+def scan_once(matrices: Blocks, n_wanted: int = 0, *, standardise: bool | None = True) -> LayerScans:
+    """Find what `scan_layer` and `strong_cells` do, and count what `filled_lines` does, in one pass.
+
+    Parameters
+    ----------
+    n_wanted
+        About how many weights of largest magnitude to list, at least.
+    standardise
+        Whether to standardise, as `scan_layer` has it; None if no paths are asked for.
+    """
+    wanted = [
+        max(share, forest_cells(matrix.shape), 0 if standardise is None else _path_cells(*matrix.shape))
+        for matrix, share in zip(matrices, _shares(matrices, n_wanted), strict=True)
     ]
-    return LayerScan(*_moments([flat[None]], flat, standardise), shapes, cells, None)
+    counters = [LineCounter(matrix) for matrix in matrices]
+    paths, cells = _scan(matrices, wanted, bool(standardise), counters)
+    filled = tuple(counter.filled() for counter in counters)
+    cells = cells and StrongCells([block.sorted() for block in cells.blocks])
+    return LayerScans(None if standardise is None else paths, cells, filled)
 
 
-def _n_wanted(n_rows: int, n_cols: int) -> int:
+def _shares(matrices: Blocks, n_wanted: int) -> list[int]:
+    size = sum(matrix.size for matrix in matrices)
+    return [n_wanted * matrix.size // size for matrix in matrices]
+
+
+def _path_cells(n_rows: int, n_cols: int) -> int:
     """How many cells leave a random matrix hardly a row or column without one.
 
     n cells for each of k rows leave about k exp(-n) rows empty; those that are left cost a look at the row.
@@ -156,111 +173,119 @@ def _n_wanted(n_rows: int, n_cols: int) -> int:
     return int(max(n_rows * (np.log(n_rows) + 4), n_cols * (np.log(n_cols) + 4)))
 
 
-def _working(chunk: Matrix) -> Matrix:
-    """Return native float32 or float64: comparing float16 is slower than converting it."""
-    return chunk.astype(np.promote_types(chunk.dtype.newbyteorder("="), np.float32), copy=False)
+@np.errstate(over="ignore", invalid="ignore", under="ignore")
+def _scan(
+    matrices: Blocks, wanted: Sequence[int], standardise: bool, counters: Sequence[LineCounter] = ()
+) -> tuple[LayerScan, StrongCells | None]:
+    """Scan a layer, and let others look at every chunk as it passes."""
+    some = wide(sample(matrices, sum(wanted))) if standardise else np.zeros(1)
+    some = some[np.isfinite(some)]
+    sums = _Sums(some) if standardise else None
+    center = sums.far_center if sums else None
+    large = [collector_of(matrix, n) for matrix, n in zip(matrices, wanted, strict=True)]
+    far = (
+        [collector_of(matrix, n, center) for matrix, n in zip(matrices, wanted, strict=True)]
+        if center
+        else large
+    )
+    for number, matrix in enumerate(matrices):
+        for start, chunk in chunks(matrix, CHUNK):
+            large[number].add(start, chunk)
+            if counters:
+                counters[number].add(start, chunk)
+            if sums is not None:
+                values = wide(chunk)
+                sums.add(values)
+                if far is not large:
+                    far[number].add(start, values)
+    cells, others = (
+        [block_cells(matrix, collector) for matrix, collector in zip(matrices, collectors, strict=True)]
+        for collectors in (large, far)
+    )
+    if not all(block.finite for block in cells):
+        return LayerScan(np.nan, np.nan, np.nan, ()), None
+    mean, std = sums.standard(matrices) if sums is not None else (0.0, 1.0)
+    largest = _largest(Strength(mean, std, 1.0), others, matrices)
+    return LayerScan(mean, std, largest, others), StrongCells(cells)
 
 
-def _chunks(matrix: Matrix) -> Iterator[tuple[int, Values]]:
-    """Yield all weights in the order of memory, with the position of the first of each chunk."""
-    return ((start, _working(chunk)) for start, chunk in chunks(matrix, CHUNK))
+def _largest(strength: Strength, blocks: Sequence[BlockCells], matrices: Blocks) -> float:
+    """Return the largest strength of all weights: listed, unless the cuts were set unluckily."""
+    largest = max(float(strength(block.weights).max(initial=0.0)) for block in blocks)
+    if largest >= max(_limit(strength, block) for block in blocks):
+        return largest
+    ends = extremes(matrices)
+    return float(strength(np.array([ends.low, ends.high])).max())
 
 
-# First pass: mean, std, extremes
+class _Sums:
+    """What mean and standard deviation are made of, in float64.
+
+    Weights far from evenly spread (pruned layers) make float32 sums wrong in the sixth digit.
+    """
+
+    def __init__(self, sample: Values) -> None:
+        values = sample if sample.size else np.zeros(1)
+        mean, std = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
+        self.far_center = None if abs(mean) <= NEAR * std or not 0 < std < np.inf else mean
+        self._center = _center(sample, mean, std)
+        self._size, self._total, self._squares = 0, 0.0, 0.0
+        self._buffer = np.empty(0)
+
+    def add(self, chunk: Values) -> None:
+        """Take some of the weights, of float32 or float64."""
+        if self._buffer.size < chunk.size:
+            self._buffer = np.empty(chunk.size)
+        part = self._buffer[: chunk.size]
+        np.copyto(part, chunk)
+        if self._center:
+            np.subtract(part, self._center, out=part)
+        self._size += part.size
+        self._total += float(part.sum())
+        self._squares += _sum_of_squares(part)
+
+    def standard(self, matrices: Blocks) -> tuple[float, float]:
+        """Return mean and standard deviation, which is 0 if all weights are equal."""
+        mean = self._total / self._size
+        variance = self._squares / self._size - mean * mean
+        # Squares beyond the range of float64, or a center far from the mean: once more, with care.
+        if np.finfo(np.float64).tiny * 1e20 < variance < np.inf and variance > 1e-3 * mean * mean:
+            return self._center + mean, float(np.sqrt(variance))
+        return _careful_moments(matrices, extremes(matrices))
 
 
-class _Moments(NamedTuple):
-    mean: float
-    std: float
-    low: float
-    high: float
+def _sum_of_squares(part: Floats) -> float:
+    whole = part[: part.size // _PIECE * _PIECE].reshape(-1, 1, _PIECE)
+    rest = part[whole.size :]
+    return float(np.matmul(whole, whole.transpose(0, 2, 1)).sum() + np.dot(rest, rest))
 
 
-def _moments(matrices: Blocks, sample: Values, standardise: bool) -> _Moments:
-    """Return what standardises a layer; extremes are nan if a weight is not finite."""
-    size = sum(matrix.size for matrix in matrices)
-    center = _center(sample)
-    low, high, total, squares = np.inf, -np.inf, 0.0, 0.0
-    buffer = np.empty(CHUNK)
-    for _, chunk in (part for matrix in matrices for part in _chunks(matrix)):
-        lowest, highest = float(chunk.min()), float(chunk.max())
-        if not (np.isfinite(lowest) and np.isfinite(highest)):
-            return _Moments(np.nan, np.nan, np.nan, np.nan)
-        low, high = min(low, lowest), max(high, highest)
-        if standardise:
-            sums = _sums(chunk, center, buffer)
-            total, squares = total + sums[0], squares + sums[1]
-    if not standardise:
-        return _Moments(0.0, 1.0, low, high)
-    if low == high:
-        return _Moments(low, 0.0, low, high)
-    mean = total / size
-    variance = squares / size - mean * mean
-    # Squares beyond the range of float64, or a center far from the mean: once more, with care.
-    if np.finfo(np.float64).tiny * 1e20 < variance < np.inf and variance > 1e-3 * mean * mean:
-        return _Moments(center + mean, float(np.sqrt(variance)), low, high)
-    return _Moments(*_careful_moments(matrices, max(abs(low), abs(high))), low, high)
-
-
-def _center(sample: Values) -> float:
+def _center(sample: Values, mean: float, std: float) -> float:
     """Return a value near the mean, so that sums of squares about it lose no digits.
 
     It is a multiple of a power of two about as large as the std: sums of quantised weights stay exact, and a
     weight that equals the mean has strength 0.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, std = float(sample.mean(dtype=np.float64)), float(sample.std(dtype=np.float64))
     if not (np.isfinite(mean) and 0 < std < np.inf):
-        return float(sample[0]) if std == 0 else 0.0
+        return float(sample[0]) if std == 0 and sample.size else 0.0
     step = 2.0 ** np.floor(np.log2(std))
     return float(np.round(mean / step) * step)
 
 
-def _sums(chunk: Values, center: float, buffer: Floats) -> tuple[float, float]:
-    """Return the sums of differences from the center and of their squares, in float64.
-
-    Weights far from evenly spread (pruned layers) make float32 sums wrong in the sixth digit.
-    """
-    part = buffer[: chunk.size] if chunk.size <= buffer.size else np.empty(chunk.size)
-    np.copyto(part, chunk)
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        if center:
-            np.subtract(part, center, out=part)
-        # einsum, not dot: BLAS would wake its threads for each chunk, which on a busy machine costs far more
-        return float(part.sum()), float(np.einsum("i,i->", part, part))
-
-
-def _careful_moments(matrices: Blocks, largest: float) -> tuple[float, float]:
+def _careful_moments(matrices: Blocks, ends: Extremes) -> tuple[float, float]:
     """Return mean and standard deviation, in float64 and a unit in which nothing overflows."""
-    size = sum(matrix.size for matrix in matrices)
-    chunks = [partial(_chunks, matrix) for matrix in matrices]
-    mean = (
-        sum(float(np.divide(c, largest, dtype=np.float64).sum()) for make in chunks for _, c in make()) / size
-    )
-    squares = sum(
-        float(np.square(np.divide(c, largest, dtype=np.float64) - mean).sum())
-        for make in chunks
-        for _, c in make()
-    )
+    if ends.low == ends.high:
+        return ends.low, 0.0
+    size, largest = sum(matrix.size for matrix in matrices), ends.largest
+    mean = sum(float(part.sum()) for part in _parts(matrices, largest)) / size
+    squares = sum(float(np.square(part - mean).sum()) for part in _parts(matrices, largest))
     return mean * largest, float(np.sqrt(squares / size)) * largest
 
 
-# Second pass: the cells beyond the cuts
-
-
-def _by_matrix(cells: Cells, matrices: Blocks) -> list[StrongCells]:
-    """Return the cells of each matrix."""
-    ends = np.cumsum([matrix.size for matrix in matrices])
-    matrix_of = np.searchsorted(ends, cells.positions, side="right")
-    order = np.argsort(matrix_of, kind="stable") if len(matrices) > 1 else slice(None)
-    splits = np.cumsum(np.bincount(matrix_of, minlength=len(matrices)))[:-1]
-    places = np.split((cells.positions - (ends - [m.size for m in matrices])[matrix_of])[order], splits)
-    return [
-        StrongCells(*cell_places(matrix, place), weights)
-        for matrix, place, weights in zip(
-            matrices, places, np.split(cells.values[order], splits), strict=True
-        )
-    ]
+def _parts(matrices: Blocks, unit: float) -> Iterator[Floats]:
+    for matrix in matrices:
+        for _, chunk in chunks(matrix, CHUNK):
+            yield np.divide(chunk, unit, dtype=np.float64)
 
 
 # Later: lines that are not decided by the strongest cells

@@ -22,6 +22,7 @@ from onnxtop.topology.facts import Place
 from onnxtop.topology.filters import FilterForests
 from onnxtop.topology.graph import Forest
 from onnxtop.topology.persistence import NO_DIAGRAM, Convention, Diagram, forest_diagram
+from onnxtop.topology.strongest import StrongCells
 
 Scale = Literal["global", "layer"] | float
 
@@ -224,7 +225,12 @@ def neural_persistence(
 
 
 def layer_forest(
-    blocks: Blocks, *, bias: ArrayLike | None = None, layer: int = 0, name: str | None = None
+    blocks: Blocks,
+    *,
+    bias: ArrayLike | None = None,
+    layer: int = 0,
+    name: str | None = None,
+    cells: StrongCells | None = None,
 ) -> Forest:
     """Return the forest of one layer: all that `network_persistence` needs to keep of it.
 
@@ -238,6 +244,8 @@ def layer_forest(
         First entry of the generators.
     name
         What the layer is called in a message.
+    cells
+        The strongest of the weights, where a scan has listed them: then hardly a weight is read.
 
     Returns
     -------
@@ -262,7 +270,7 @@ def layer_forest(
     if bias is not None:
         what = "a bias" if name is None else f"the bias of layer {name!r}"
         bias = as_bias(bias, sum(block.shape[1] for block in checked), what)
-    return dense_forest(checked, bias=bias, layer=layer)
+    return dense_forest(checked, bias=bias, layer=layer, cells=cells)
 
 
 def network_persistence(

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.network import Block, Blocks, Matrix, NetworkGraph, strips
+from onnxtop.network import Block, Blocks, Matrix, NetworkGraph, lines_of, strips
 from onnxtop.topology.graph import Indices
-from onnxtop.topology.strongest import CHUNK, lines_of, submatrix
+from onnxtop.topology.strongest import CHUNK, chunks, magnitudes, submatrix
 
 Mask = NDArray[np.bool_]
 
@@ -30,29 +30,51 @@ class Filled(NamedTuple):
     columns: Indices
 
 
+class LineCounter:
+    """Counts the weights of the rows and columns of a matrix that are not zero, chunk by chunk."""
+
+    def __init__(self, matrix: Matrix) -> None:
+        lines = lines_of(matrix)
+        self._turned, self._length = lines is not matrix, lines.shape[1]
+        self._along, self._across = (np.zeros(side, np.intp) for side in lines.shape)
+
+    def add(self, start: int, chunk: Matrix) -> None:
+        """Take whole lines, or part of one, as `chunks` yields them."""
+        line, place = divmod(start, self._length)
+        there = _not_zero(chunk).reshape(-1, min(chunk.size, self._length))
+        along = self._along[line : line + there.shape[0]]
+        across = self._across[place : place + there.shape[1]]
+        if there.all():
+            along += there.shape[1]
+            across += there.shape[0]
+            return
+        wide = there.shape[1] >= _WIDE
+        along += [np.count_nonzero(row) for row in there] if wide else np.count_nonzero(there, axis=1)
+        for first in range(0, there.shape[0], 255):  # sums of so few fit into a byte, which is quick
+            across += np.add.reduce(there[first : first + 255].view(np.uint8), axis=0, dtype=np.uint8)
+
+    def filled(self) -> Filled:
+        """Return the counts."""
+        return Filled(*((self._across, self._along) if self._turned else (self._along, self._across)))
+
+
+def _not_zero(weights: Matrix) -> Mask:
+    """Tell which weights are not zero; of float16 as integers, without their signs."""
+    there: Mask = magnitudes(weights) != 0 if weights.dtype == "=f2" else weights != 0
+    return there
+
+
 def filled_lines(matrices: Blocks) -> tuple[Filled, ...]:
     """Count the weights of every row and column that are not zero, for each matrix of a layer.
 
     >>> filled_lines([np.array([[1.0, 0.0], [np.nan, 0.0]])])[0]
     Filled(rows=array([1, 1]), columns=array([2, 0]))
     """
-    return tuple(_filled(matrix) for matrix in matrices)
-
-
-def _filled(matrix: Matrix) -> Filled:
-    lines = lines_of(matrix)
-    along, across = np.zeros(lines.shape[0], np.intp), np.zeros(lines.shape[1], np.intp)
-    for part in strips(lines.shape, CHUNK):
-        there = lines[part] != 0
-        if there.all():
-            along[part] = there.shape[1]
-            across += there.shape[0]
-            continue
-        wide = there.shape[1] >= _WIDE
-        along[part] = [np.count_nonzero(row) for row in there] if wide else np.count_nonzero(there, axis=1)
-        for start in range(0, there.shape[0], 255):  # sums of so few fit into a byte, which is quick
-            across += np.add.reduce(there[start : start + 255].view(np.uint8), axis=0, dtype=np.uint8)
-    return Filled(along, across) if lines is matrix else Filled(across, along)
+    counters = [LineCounter(matrix) for matrix in matrices]
+    for matrix, counter in zip(matrices, counters, strict=True):
+        for start, chunk in chunks(matrix, CHUNK):
+            counter.add(start, chunk)
+    return tuple(counter.filled() for counter in counters)
 
 
 class Reach(NamedTuple):
@@ -217,7 +239,7 @@ def _any_filled(matrix: Matrix, rows: Indices, columns: Indices) -> Mask:
         left = np.flatnonzero(~hit)
         if not left.size:
             break
-        hit[left] = (submatrix(matrix, rows[part], columns[left]) != 0).any(axis=0)
+        hit[left] = _not_zero(submatrix(matrix, rows[part], columns[left])).any(axis=0)
     return hit
 
 

@@ -7,11 +7,38 @@ cured by giving it ranks, from 1 for the strongest edge, as weights. Its convers
 edges up; the CSR arrays are therefore built here, where parallel edges may stay.
 """
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 from onnxtop.topology.graph import Floats, Forest, Indices, empty_forest
+
+_FEW = 8192
+"""Up to so many are quicker sorted by comparing them."""
+
+
+def strongest_first(strengths: NDArray[Any]) -> Indices:
+    """Return the order of falling strength, equals as they come.
+
+    Strengths are unsigned integers, or floats that are not negative. Many are sorted digit by digit, 16 bits
+    at a time, the last ones first: NumPy sorts so short integers without comparing them.
+
+    Examples
+    --------
+    >>> strongest_first(np.array([2.0, 5.0, 0.0, 5.0])).tolist()
+    [1, 3, 0, 2]
+    """
+    keys = ~strengths.view(f"u{strengths.itemsize}")
+    if keys.size <= _FEW:
+        return np.argsort(keys, kind="stable")
+    order = np.argsort(keys.astype(np.uint16), kind="stable")
+    for shift in range(16, 8 * keys.itemsize, 16):
+        digits = (keys >> keys.dtype.type(shift)).astype(np.uint16)
+        order = order[np.argsort(digits[order], kind="stable")]
+    return order
 
 
 class GrowingForest:
@@ -69,7 +96,7 @@ class GrowingForest:
 
 def _rank_tree(tails: Indices, heads: Indices, n: int) -> csr_array:
     """Return the spanning forest of edges sorted strongest first; its data are ranks from 1."""
-    by_tail = np.argsort(tails)
+    by_tail = np.argsort(tails.astype(np.uint16) if n <= 1 << 16 else tails, kind="stable")
     starts = np.zeros(n + 1, np.int32)
     np.cumsum(np.bincount(tails, minlength=n), out=starts[1:])
     ranks = (by_tail + 1).astype(np.float64)
@@ -98,7 +125,7 @@ def edge_forest(n_vertices: int, edges: Indices, strengths: Floats, generators: 
     """
     if not strengths.size:
         return empty_forest(n_vertices)
-    order = np.argsort(-strengths, kind="stable")
+    order = strongest_first(strengths)
     ends = edges[order]
     used = order[GrowingForest(n_vertices).join(ends[:, 0], ends[:, 1])]
     return Forest(n_vertices, edges[used], strengths[used], generators[used])

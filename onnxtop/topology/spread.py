@@ -157,9 +157,9 @@ def sortedness(matrix: ArrayLike, *, seed: int = 0) -> float:
     return max(_tau(order, values) for order in orders)
 
 
-def mean_sortedness(blocks: Blocks, seed: int) -> float:
+def mean_sortedness(blocks: Blocks) -> float:
     """Return the sortedness of a layer: of several blocks the mean, by their sizes; nan as for one."""
-    found = [sortedness(block, seed=seed) for block in blocks]
+    found = [sortedness(block) for block in blocks]
     return float(np.average(found, weights=[block.size for block in blocks]))
 
 

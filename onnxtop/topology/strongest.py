@@ -14,14 +14,17 @@ infinity above every number and NaN above infinity. So float16 needs no conversi
 finite is above any level and cannot be missed.
 """
 
+import math
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.network import Blocks, Matrix, strips
+from onnxtop.network import Blocks, Matrix, lines_of, strips, widened
 from onnxtop.topology.graph import Floats, Indices
+from onnxtop.topology.spanning import strongest_first
 
 Bits = NDArray[np.unsignedinteger[Any]]
 Values = NDArray[Any]
@@ -31,38 +34,45 @@ CHUNK = 1 << 18
 """Magnitudes compared at a time: they stay in the cache."""
 ALL = 1 << 14
 """Cells up to which a layer is not worth a sample."""
+SMALL = 4096
+"""Cells up to which a matrix is not worth one: all are listed."""
 RUN = 16
 """Neighbouring weights read for each sampled position: a cache line of float32."""
 
 
-def magnitudes(weights: Matrix) -> Bits:
+def magnitudes(weights: Matrix, out: Bits | None = None) -> Bits:
     """Return ``|w|`` as integers in the same order, shape as given; the weights are in native byte order."""
     bits = weights.view(f"u{weights.itemsize}")
-    sizes: Bits = np.bitwise_and(bits, bits.dtype.type(np.iinfo(bits.dtype).max >> 1))
+    sizes: Bits = np.bitwise_and(bits, bits.dtype.type((1 << 8 * bits.itemsize - 1) - 1), out=out)
     return sizes
 
 
-def lines_of(matrix: Matrix) -> Matrix:
-    """Return the matrix, transposed if its columns are what lies together in memory."""
-    return matrix.T if abs(matrix.strides[0]) < abs(matrix.strides[1]) else matrix
+def wide(weights: Matrix) -> Matrix:
+    """Return weights of shape (k,) in float32 or float64."""
+    result: Matrix = widened(weights[None])[0]
+    return result
 
 
 def chunks(matrix: Matrix, cells: int) -> Iterator[tuple[int, Matrix]]:
-    """Yield all weights in the order of memory, so many at a time, with the position of the first of each."""
+    """Yield all weights in the order of memory, with the position of the first of each chunk.
+
+    A chunk is whole lines, or part of one where a line has more cells than are wanted at a time. Weights are
+    in native byte order, shape (k,).
+    """
     lines = lines_of(matrix)
-    if lines.flags.c_contiguous:
-        flat = lines.reshape(-1)
-        for start in range(0, flat.size, cells):
-            yield start, flat[start : start + cells]
-        return
+    length, native = lines.shape[1], lines.dtype.newbyteorder("=")
     for rows in strips(lines.shape, cells):
-        yield rows.start * lines.shape[1], lines[rows].reshape(-1)
+        strip = lines[rows].reshape(-1).astype(native, copy=False)
+        for start in range(0, strip.size, cells):
+            yield rows.start * length + start, strip[start : start + cells]
 
 
 def sample(matrices: Blocks, wanted: int) -> Matrix:
     """Return some weights, in short runs, enough to place cuts for so many; each matrix has its share."""
     size = sum(matrix.size for matrix in matrices)
-    n_runs = min(size, max(4096, 96 * size // max(wanted, 1))) // RUN + 1
+    n_runs = min(size, max(SMALL, 48 * size // max(wanted, 1))) // RUN + 1
+    if n_runs * RUN >= size:
+        return np.concatenate([chunk for matrix in matrices for _, chunk in chunks(matrix, CHUNK)])
     rng = np.random.default_rng(size)
     parts = []
     for matrix in matrices:
@@ -70,7 +80,8 @@ def sample(matrices: Blocks, wanted: int) -> Matrix:
         first = rng.integers(0, matrix.size, 1 + n_runs * matrix.size // size)
         positions = np.minimum(first[:, None] + np.arange(RUN), matrix.size - 1)
         parts.append(_at(lines, positions.reshape(-1)))
-    return np.concatenate(parts)
+    some: Matrix = np.concatenate(parts)
+    return some.astype(some.dtype.newbyteorder("="), copy=False)
 
 
 def _at(lines: Matrix, positions: Indices) -> Matrix:
@@ -102,74 +113,215 @@ def join_cells(parts: Sequence[Cells]) -> Cells:
     return Cells(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
+class BlockCells(NamedTuple):
+    """The strongest weights of a matrix, as a scan has listed them.
+
+    Attributes
+    ----------
+    positions, weights
+        Where they are in the order of memory, and the weights themselves; shapes (k,).
+    cuts
+        Every weight that is not listed lies between these two; None if all are listed.
+    shape, turned
+        Of the matrix, and whether its columns are what lies together in memory.
+    """
+
+    positions: Indices
+    weights: Matrix
+    cuts: tuple[float, float] | None
+    shape: tuple[int, int]
+    turned: bool
+
+    @property
+    def places(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Rows and columns."""
+        line, place = (
+            part.astype(np.int32) for part in np.divmod(self.positions, self.shape[0 if self.turned else 1])
+        )
+        return (place, line) if self.turned else (line, place)
+
+    @property
+    def finite(self) -> bool:
+        """Whether all weights of the matrix are finite: one that is not is beyond any cut."""
+        return bool(np.isfinite(self.weights).all())
+
+    @property
+    def level(self) -> float:
+        """No weight that is not listed is larger."""
+        return 0.0 if self.cuts is None else max(abs(cut) for cut in self.cuts)
+
+    def sorted(self) -> "BlockCells":
+        """Return the cells by falling magnitude."""
+        order = strongest_first(magnitudes(self.weights))
+        return self._replace(positions=self.positions[order], weights=self.weights[order])
+
+
+class StrongCells(NamedTuple):
+    """The strongest weights of a layer, by matrix, of largest magnitude first.
+
+    Examples
+    --------
+    >>> cells = strong_cells([np.array([[2.0, -4.0, 3.0]])])
+    >>> cells.strongest(2).tolist(), cells.blocks[0].places[1].tolist()
+    ([4.0, 3.0], [1, 2, 0])
+    """
+
+    blocks: Sequence[BlockCells]
+
+    def strongest(self, n: int) -> Matrix | None:
+        """Return the n largest ``|w|``, strongest first, or all; None if not all of these are listed."""
+        first, *others = self.blocks
+        values: Matrix = first.weights
+        if others:
+            values = np.concatenate([block.weights for block in self.blocks])
+            values = np.sort(magnitudes(values))[::-1].view(values.dtype)
+        n = min(n, sum(math.prod(block.shape) for block in self.blocks))
+        strongest: Matrix = np.abs(values[:n])
+        level = max(block.level for block in self.blocks)
+        return strongest if strongest.size == n and (not n or strongest[-1] >= level) else None
+
+
+def strong_cells(blocks: Blocks, wanted: int = 0) -> StrongCells | None:
+    """List the strongest weights of a layer in one pass; None if a weight is not finite.
+
+    Parameters
+    ----------
+    blocks
+        Matrices (n_in, n_out), float16, float32 or float64, read in place.
+    wanted
+        About how many to list at least, of all matrices together.
+    """
+    size = sum(block.size for block in blocks)
+    listed = []
+    for block in blocks:
+        collector = collector_of(block, max(forest_cells(block.shape), wanted * block.size // size))
+        for start, chunk in chunks(block, CHUNK):
+            collector.add(start, chunk)
+        listed.append(block_cells(block, collector).sorted())
+        if not listed[-1].finite:
+            return None
+    return StrongCells(listed)
+
+
+def forest_cells(shape: tuple[int, ...]) -> int:
+    """Return how many of the strongest cells of a matrix it takes to join most of its rows and columns.
+
+    a ln(a / 2) cells leave about 2 vertices of the longer side a without an edge. Where that side is much
+    longer, it is cheaper to join only the shorter side b, through neighbours that two of its vertices share.
+    """
+    a, b = max(shape), min(shape)
+    join_most = a * max(2.0, float(np.log(a / 2)))
+    join_shorter = float(np.sqrt(1.4 * a * b * np.log(b + 3))) + 2 * b
+    return int(min(join_most, join_shorter) if a >= 8 * b else join_most) + 64
+
+
+def collector_of(matrix: Matrix, wanted: int, center: float | None = None) -> "Collector":
+    """Return a collector of the strongest weights of a matrix; of all of them where it is small."""
+    if matrix.size <= max(SMALL, 3 * wanted):
+        return Collector(None, matrix.size, wanted, center)
+    some = sample([matrix], wanted)
+    return Collector(some if center is None else wide(some), matrix.size, wanted, center)
+
+
+def block_cells(matrix: Matrix, collector: "Collector") -> BlockCells:
+    """Return what is listed of a matrix, as cells of it."""
+    turned = lines_of(matrix) is not matrix
+    return BlockCells(*collector.cells(), collector.cuts, (matrix.shape[0], matrix.shape[1]), turned)
+
+
 class Collector:
-    """Takes a layer chunk by chunk and keeps the cells beyond its cuts.
+    """Takes a matrix chunk by chunk and keeps the cells beyond its cuts.
 
     Parameters
     ----------
     sample
-        Some of the values.
+        Some of the weights; None to list all.
     size
-        How many values there are in all.
+        How many weights there are in all.
     wanted
         About how many cells to list; at most some 8 times as many are.
     center
-        Values are the stronger the farther they are from it; None for magnitudes, of which the large ones
+        Weights are the stronger the farther they are from it; None for magnitudes, of which the large ones
         are.
 
     Examples
     --------
     >>> weights = np.array([3.0, -1.0, 0.5, -4.0, 2.0])
-    >>> collector = Collector(magnitudes(weights), size=5, wanted=1)
-    >>> collector.add(0, magnitudes(weights)).view(np.float64).tolist(), collector.cells().positions.tolist()
-    ([3.0, 4.0], [0, 3])
+    >>> collector = Collector(weights, size=5, wanted=1)
+    >>> collector.add(0, weights)
+    >>> collector.cells().values.tolist(), collector.cells().positions.tolist()
+    ([3.0, -4.0], [0, 3])
     """
 
-    def __init__(self, sample: Values, size: int, wanted: int, center: float | None = None) -> None:
-        self._rng = np.random.default_rng(size)
+    def __init__(self, sample: Matrix | None, size: int, wanted: int, center: float | None = None) -> None:
         self._size, self._wanted, self._center = size, wanted, center
-        self._cuts = _first_cuts(sample, size, wanted, center)
-        self._cells = [Cells(np.empty(0, np.intp), sample[:0])]
+        self._cuts = None if sample is None else _first_cuts(self._keys(sample), size, wanted, center)
+        self._cells: list[Cells] = []
         self._n_listed = 0
+        self._mask, self._buffer = np.empty(0, bool), np.empty(0, np.uint8)
+
+    @cached_property
+    def _rng(self) -> np.random.Generator:
+        return np.random.default_rng(self._size)
 
     @property
-    def cuts(self) -> tuple[Any, Any]:
-        """What all that is not listed lies between; the lower one is None for magnitudes."""
-        return self._cuts.low, self._cuts.high
+    def cuts(self) -> tuple[float, float] | None:
+        """What all that is not listed lies between; None if all is listed."""
+        if self._cuts is None:
+            return None
+        if self._cuts.low is not None:
+            return float(self._cuts.low), float(self._cuts.high)
+        level = float(np.array(self._cuts.high).view(f"f{self._cuts.high.itemsize}"))
+        return -level, level
 
-    def add(self, start: int, chunk: Values) -> Values:
-        """Take the values from a position on; return those of them that are listed."""
-        found = np.flatnonzero(self._cuts.beyond(chunk))
-        if self._cuts.equal_share:
-            some = self._rng.integers(0, chunk.size, int(self._cuts.equal_share * chunk.size) + 1)
-            found = np.concatenate([found, some[self._cuts.at(chunk[some])]])
-        values = chunk[found]
-        self._cells.append(Cells(found + start, values))
-        self._n_listed += found.size
-        if self._n_listed > 8 * self._wanted + 1024:  # the sample misled us: go on with fewer
-            self._raise_cuts((start + chunk.size) / self._size)
-        return values
+    def add(self, start: int, chunk: Matrix) -> None:
+        """Take the weights from a position on."""
+        if self._cuts is None:
+            listed = Cells(np.arange(start, start + chunk.size), chunk)
+        else:
+            listed = self._beyond(self._cuts, chunk)
+            np.add(listed.positions, start, out=listed.positions)
+        self._cells.append(listed)
+        self._n_listed += listed.positions.size
+        if self._cuts is not None and self._n_listed > 8 * self._wanted + 1024:
+            self._raise_cuts(self._cuts, (start + chunk.size) / self._size)  # the sample misled us
 
     def cells(self) -> Cells:
-        """Return what is listed."""
+        """Return what is listed; weights that are not finite always are."""
         return join_cells(self._cells)
 
-    def _raise_cuts(self, done: float) -> None:
+    def _keys(self, weights: Matrix, out: Bits | None = None) -> Values:
+        return magnitudes(weights, out) if self._center is None else weights
+
+    def _beyond(self, cuts: "_Cuts", chunk: Matrix) -> Cells:
+        if self._mask.size < chunk.size:  # once: fresh memory costs more than what is done in it
+            self._mask, self._buffer = np.empty(chunk.size, bool), np.empty(chunk.size, f"u{chunk.itemsize}")
+        keys = self._keys(chunk, self._buffer[: chunk.size])
+        beyond = np.flatnonzero(cuts.beyond(keys, self._mask[: chunk.size]))
+        if cuts.equal_share:
+            some = self._rng.integers(0, chunk.size, int(cuts.equal_share * chunk.size) + 1)
+            beyond = np.concatenate([beyond, some[cuts.at(keys[some])]])
+        return Cells(beyond, chunk[beyond])
+
+    def _raise_cuts(self, cuts: "_Cuts", done: float) -> None:
         """Drop the weaker cells, of a layer of which this share is done."""
         cells = self.cells()
-        strengths = _strengths(cells.values, self._center)
+        keys = self._keys(cells.values)
+        strengths = _strengths(keys, self._center)
         level = np.sort(strengths)[-self._wanted]
         n_at = np.count_nonzero(strengths == level)
-        share = min(1.0, self._wanted * done / n_at)
+        share = min(1.0, self._wanted * done / n_at) if n_at else 0.0
         equal_share = share if n_at > self._wanted else 0.0
-        self._cuts = self._cuts.outside(cells.values[strengths <= level], equal_share)
+        self._cuts = cuts.outside(keys[strengths <= level], equal_share)
         strong = (strengths > level) | ((strengths == level) & (self._rng.random(strengths.size) < share))
         self._cells = [cells.take(strong)]
         self._n_listed = int(np.count_nonzero(strong))
 
 
-def _strengths(values: Values, center: float | None) -> Values:
-    return values if center is None else np.abs(np.subtract(values, center, dtype=np.float64))
+def _strengths(keys: Values, center: float | None) -> Values:
+    if center is None:
+        return keys
+    return np.nan_to_num(np.abs(np.subtract(keys, center, dtype=np.float64)), nan=np.inf)
 
 
 class _Cuts(NamedTuple):
@@ -179,11 +331,14 @@ class _Cuts(NamedTuple):
     high: Any
     equal_share: float = 0.0
 
-    def beyond(self, values: Values) -> NDArray[np.bool_]:
-        """Tell which values are listed."""
-        listed: NDArray[np.bool_] = values > self.high
-        if self.low is not None:
-            listed |= values < self.low
+    def beyond(self, values: Values, out: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+        """Tell which values are listed, NaN among them."""
+        if self.low is None:
+            listed: NDArray[np.bool_] = np.greater(values, self.high, out=out)
+            return listed
+        listed = np.greater_equal(values, self.low, out=out)
+        listed &= values <= self.high
+        np.logical_not(listed, out=listed)
         return listed
 
     def at(self, values: Values) -> NDArray[np.bool_]:
@@ -209,6 +364,8 @@ def _first_cuts(sample: Values, size: int, wanted: int, center: float | None) ->
 
     Cuts are values of the sample, so that one that is common is met exactly.
     """
+    top = magnitudes(np.array(np.inf, f"f{sample.itemsize}")) - 1
+    sample = np.minimum(sample, top) if center is None else sample[np.isfinite(sample)]
     strengths = _strengths(sample, center)
     rank = min(sample.size - 1, wanted * sample.size // size)
     level = np.sort(strengths)[-1 - rank]
@@ -252,7 +409,7 @@ def strongest_weights(blocks: Blocks, n: int) -> Matrix:
             break
         wanted *= 8
     else:
-        values = np.concatenate([chunk for _, chunk in _all_magnitudes(blocks)])
+        values = np.concatenate([magnitudes(chunk) for _, chunk in _all_weights(blocks)])
     strongest: Matrix = np.sort(values)[::-1][:n].view(_dtype(blocks))  # a partition is slow on ties
     return strongest
 
@@ -299,23 +456,25 @@ def cell_places(matrix: Matrix, positions: Indices) -> tuple[NDArray[np.int32], 
 def _beyond_cut(blocks: Blocks, n: int, wanted: int) -> Bits:
     """Return all magnitudes above some level, and as many that equal it as there are, up to n."""
     size = sum(block.size for block in blocks)
-    collector = Collector(magnitudes(sample(blocks, wanted // 4).astype(_dtype(blocks))), size, wanted)
-    for start, chunk in _all_magnitudes(blocks):
+    collector = Collector(sample(blocks, wanted // 4).astype(_dtype(blocks)), size, wanted)
+    for start, chunk in _all_weights(blocks):
         collector.add(start, chunk)
-    _, level = collector.cuts
-    values = collector.cells().values
+    values, level = (
+        magnitudes(collector.cells().values),
+        magnitudes(np.array(collector.cuts, _dtype(blocks)))[1],
+    )
     above: Bits = values[values > level]
     if above.size >= n:
         return above
-    n_equal = sum(np.count_nonzero(chunk == level) for _, chunk in _all_magnitudes(blocks))
+    n_equal = sum(np.count_nonzero(magnitudes(chunk) == level) for _, chunk in _all_weights(blocks))
     return np.concatenate([above, np.full(min(n_equal, n - above.size), level, above.dtype)])
 
 
-def _all_magnitudes(blocks: Blocks) -> Iterator[tuple[int, Bits]]:
+def _all_weights(blocks: Blocks) -> Iterator[tuple[int, Matrix]]:
     dtype, offset = _dtype(blocks), 0
     for block in blocks:
         for start, chunk in chunks(block, CHUNK):
-            yield offset + start, magnitudes(chunk.astype(dtype, copy=False))
+            yield offset + start, chunk.astype(dtype, copy=False)
         offset += block.size
 
 

@@ -97,7 +97,7 @@ class Series:
         self.progress = progress
         self.jobs = options.audit.work.jobs or processors()
         store = store_of(options.audit.work)
-        self.memory = Memory(options.audit.seed, store, series=True)
+        self.memory = Memory(store, series=True)
         self.cache = Cache(options.audit, store)
         self.rule = StoppingRule(options.stopping)
         self.growing = growing

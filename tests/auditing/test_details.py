@@ -123,7 +123,7 @@ def test_details_in_every_graph_of_a_convolution(tmp_path: Path, conv: Any) -> N
     report = audit(tmp_path / "m.onnx", dataclasses.replace(DETAILS, conv=conv))
     for layer, details in zip(report.layers, details_of(report), strict=True):
         assert details.n_bars == (0 if conv == "per-filter" else layer.n_in + layer.n_out - 1)
-        assert (details.null_low is None) == (layer.neural_persistence.draws is None)
+        assert (details.null_low is None) == (layer.neural_persistence.null_std is None)
         assert sum(details.histogram.counts) == layer.parameters
         assert all(each.target.startswith(layer.name) for each in details.strongest)
 

@@ -60,7 +60,6 @@ def test_every_figure_is_explained(figure):
             "SNR",
             "SNR dB",
             "distance",
-            "draws",
             "excess",
         ),
         *("skipped", "apart", "SAME", "within tolerance", "WITHIN-TOLERANCE", "minimum", "pass", "barrier"),

@@ -87,7 +87,7 @@ def build_report(*layers: LayerReport, path: str = "model.onnx", **changes: Any)
     values: dict[str, Any] = {
         "tool": ToolInfo("onnxtop", "0.1.0", {"neural_persistence": 1}),
         "model": ModelInfo(path, "0" * 64, 4 * parameters + 321, "pytorch 2.6.0", 10, {"": 18}, parameters),
-        "settings": Settings("essential", "global", 2.0, "none", "flattened", 0),
+        "settings": Settings("essential", "global", 2.0, "none", "flattened"),
         "coverage": Coverage(parameters, parameters, 1.0 if parameters else None, 0, 0, 0, 0, parameters),
         "network": Network(network, changes.pop("deep_graph", DeepGraphPersistence()), variance=0.0625),
         "layers": layers,
@@ -236,7 +236,7 @@ def hostile_report(hostile: str) -> Report:
     )
     model = ModelInfo(hostile, "0" * 64, 1, hostile, 10, {hostile: 1}, 400)
     settings = Settings(
-        *("essential", "global", 2.0, "none", "flattened", 0),
+        *("essential", "global", 2.0, "none", "flattened"),
         inputs=(hostile,),
         outputs=(hostile,),
         input_shapes={hostile: (1, 3)},

@@ -52,7 +52,6 @@ def test_settings_name_everything_a_figure_depends_on(report, layer):
         "inf",
         "row",
         "unrolled",
-        0,
         peepholes=True,
         count_fixed=True,
         standardise=False,
@@ -97,7 +96,7 @@ def test_why_a_report_is_empty(report, layer):
     skipped = (SkippedWeight("a", "LSTM", "why", 5), SkippedWeight("b", "GRU", "why", 7))
     lost = report(coverage=coverage(0, 12, skipped))
     assert facts.nothing(lost) == "nothing to analyse: 2 weight tensors (12 parameters), every one skipped"
-    filtered = Settings("essential", "global", 2.0, "none", "flattened", 0, layers="conv")
+    filtered = Settings("essential", "global", 2.0, "none", "flattened", layers="conv")
     chosen = report(coverage=coverage(9, 9), settings=filtered)
     assert facts.nothing(chosen) == "nothing to analyse: no layer name matches 'conv'"
     assert facts.nothing(report(layer())) == "nothing to analyse: no rule ran"
@@ -162,7 +161,7 @@ def test_all_rows(long):
 
 
 def test_a_filter_is_told(report, layer):
-    filtered = Settings("essential", "global", 2.0, "none", "flattened", 0, layers="fc.*")
+    filtered = Settings("essential", "global", 2.0, "none", "flattened", layers="fc.*")
     shown = report(layer(), settings=filtered)
     assert (
         facts.rows_note(shown, shown.layers)
@@ -185,7 +184,7 @@ def test_deep_graph_persistence_in_two_lines(report, layer):
 
 def test_deep_graph_persistence_names_its_variant(report, layer):
     cut = DeepGraphPersistence(0.5, 0.125, SkipsCut(0.5, 0.125), 3, 1, 1.0, "exact")
-    settings = Settings("essential", "global", 2.0, "none", "flattened", 0, skips="cut")
+    settings = Settings("essential", "global", 2.0, "none", "flattened", skips="cut")
     first, second = facts.deep_graph(report(layer(), deep_graph=cut, settings=settings))
     assert first == "with skips cut 0.1250 normalized, 0.5000 total"
     assert second.endswith("100 % of bars saturated")
@@ -235,5 +234,5 @@ def test_what_stands_apart_from_weights_is_counted_in_words():
 
 
 def test_a_figure_that_rounds_to_nothing_has_no_sign():
-    near = LayerPersistence(1.0, 0.5, 0.5, 0.1, -0.04, -0.0001, -0.0002, 10)
+    near = LayerPersistence(1.0, 0.5, 0.5, 0.1, -0.04, -0.0001, -0.0002)
     assert (facts.z_told(near), facts.excess_told(near)) == ("0.0", "0.0 %")

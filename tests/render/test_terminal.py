@@ -104,7 +104,7 @@ def test_undefined_figures_show_a_dash_and_their_reason(report, layer):
 
 def test_z_appears_once_it_is_measured(report, layer):
     assert " z" not in render([report(layer())], RenderOptions())
-    measured = layer(neural_persistence=LayerPersistence(1.0, 0.5, 0.4, 0.01, 10.04, 100))
+    measured = layer(neural_persistence=LayerPersistence(1.0, 0.5, 0.4, 0.01, 10.04))
     assert re.search(r"0\.5000  █████ +10\.0$", render([report(measured)], RenderOptions()), re.MULTILINE)
     assert "z   how far NP is from" in render([report(measured)], RenderOptions())
 
@@ -193,7 +193,7 @@ def test_names_that_differ_only_in_the_middle_stay_apart(report, layer):
 
 def test_bars_take_the_place_of_weights_where_names_need_it(report, layer):
     role = LayerRole(3, 1.0, None, None)
-    figures = LayerPersistence(1.0, 0.5, 0.4, 0.01, 10.04, 100)
+    figures = LayerPersistence(1.0, 0.5, 0.4, 0.01, 10.04)
     changes = {"deep_graph_persistence": role, "neural_persistence": figures, "n_in": 4096, "n_out": 10000}
     names = [f"model/decoder/layers.{i}/mlp/up" for i in (1, 2)]
     wide = report(*(layer(name, op_type="MatMulNBits", **changes) for name in names))

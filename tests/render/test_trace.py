@@ -22,7 +22,7 @@ from onnxtop.results.trace import (
 )
 from tests.render.conftest import HOSTILE_NAMES
 
-SETTINGS = Settings("essential", "global", 2.0, "none", "flattened", 0)
+SETTINGS = Settings("essential", "global", 2.0, "none", "flattened")
 
 
 def build(count=6, layers=3, names=("fc",), scores=True, **changes):

@@ -21,7 +21,7 @@ KEYS = {
     },
     "tool": {"name", "version", "algorithms"},
     "model": {"path", "sha256", "bytes", "producer", "ir_version", "opset", "parameters"},
-    "settings": {"convention", "scale", "p", "bias", "conv", "seed"},
+    "settings": {"convention", "scale", "p", "bias", "conv"},
     "coverage": {
         "parameters_total", "parameters_analysed", "fraction", "biases", "normalisation",
         "other_constants", "unused", "skipped",
@@ -36,7 +36,7 @@ KEYS = {
         "name", "op_type", "weight", "encoding", "n_in", "n_out", "parameters", "neural_persistence",
         "variance",
     },
-    "layers.0.neural_persistence": {"total", "normalized", "null_mean", "null_std", "z", "draws"},
+    "layers.0.neural_persistence": {"total", "normalized", "null_mean", "null_std", "z"},
     "coverage.skipped.0": {"name", "op_type", "reason", "parameters"},
     "findings.0": {"rule", "severity", "layer", "message", "fingerprint"},
 }  # fmt: skip

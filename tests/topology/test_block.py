@@ -3,7 +3,7 @@ import pytest
 from brute_force import is_forest, prim_strengths
 from hard_matrices import HARD, random_matrix
 
-from onnxtop.topology import block
+from onnxtop.topology import block, strongest
 from onnxtop.topology.block import NonFinite, block_forest
 from onnxtop.topology.graph import Forest
 
@@ -34,7 +34,8 @@ def test_hard_matrices_transposed_and_in_float16(name):
 
 
 @pytest.mark.parametrize("seed", range(300))
-def test_small_matrices_with_ties_and_zeros(seed):
+def test_small_matrices_with_ties_and_zeros(seed, monkeypatch):
+    monkeypatch.setattr(strongest, "SMALL", 0)
     rng = np.random.default_rng(seed)
     shape = rng.integers(1, 40, 2)
     matrix = rng.standard_normal(shape)
@@ -47,10 +48,10 @@ def test_small_matrices_with_ties_and_zeros(seed):
 
 @pytest.mark.parametrize("name", ["gaussian", "int4_uniform", "dense_cluster", "scaled_rows", "zeros_99"])
 @pytest.mark.parametrize("level", [0.0, 0.1, 3e38])
-@pytest.mark.parametrize("chunk", [3000, block.CHUNK])
+@pytest.mark.parametrize("chunk", [3000, strongest.CHUNK])
 def test_a_misleading_sample_costs_time_only(name, level, chunk, monkeypatch):
-    monkeypatch.setattr(block, "CHUNK", chunk)
-    monkeypatch.setattr(block, "sample", lambda *_: np.full(99, level, np.float32))
+    monkeypatch.setattr(strongest, "CHUNK", chunk)
+    monkeypatch.setattr(strongest, "sample", lambda *_: np.full(99, level, np.float32))
     assert_spanning(random_matrix(name, 200, 300))
 
 
@@ -59,7 +60,7 @@ def test_a_misleading_sample_costs_time_only(name, level, chunk, monkeypatch):
     "name", ["gaussian", "int4_uniform", "block_hierarchy", "sorted_entries", "scaled_both"]
 )
 def test_any_chunk_and_strip(name, chunk, monkeypatch):
-    monkeypatch.setattr(block, "CHUNK", chunk)
+    monkeypatch.setattr(strongest, "CHUNK", chunk)
     monkeypatch.setattr(block, "STRIP", chunk)
     assert_spanning(random_matrix(name, 80, 110))
     assert_spanning(random_matrix(name, 300, 12))

@@ -299,12 +299,12 @@ def test_the_mean_of_weights_on_a_grid_is_exact():
 def test_what_is_not_listed_is_below_the_limit(name):
     matrices = [random_matrix(name, 200, 300), np.asfortranarray(random_matrix(name, 100, 300, seed=1))]
     scan = scan_layer(matrices, n_wanted=700)
-    assert sum(cells.weights.size for cells in scan.cells) < 8000
-    for matrix, cells in zip(matrices, scan.cells, strict=True):
-        assert np.array_equal(matrix[cells.rows, cells.cols], cells.weights)
+    assert sum(cells.weights.size for cells in scan.blocks) < 8000
+    for k, (matrix, cells) in enumerate(zip(matrices, scan.blocks, strict=True)):
+        assert np.array_equal(matrix[cells.places], cells.weights)
         rest = scan.strength(1.0)(matrix)
-        rest[cells.rows, cells.cols] = 0.0
-        assert rest.max() <= scan.limit(1.0)
+        rest[cells.places] = 0.0
+        assert rest.max() <= scan.limit(1.0, k)
 
 
 @pytest.mark.parametrize("name", ["gaussian", "signs", "int4_uniform"])
@@ -313,7 +313,7 @@ def test_a_sample_that_misleads(name, monkeypatch):
     monkeypatch.setattr(layer_scan, "sample", lambda *_: np.linspace(-0.01, 0.01, 99, dtype=np.float32))
     matrices = [random_matrix(name, 250, 200, seed=7), random_matrix(name, 200, 220, seed=8)]
     scan = scan_layer(matrices, n_wanted=300)
-    n_listed = sum(cells.weights.size for cells in scan.cells)
+    n_listed = sum(cells.weights.size for cells in scan.blocks)
     assert 30 < n_listed <= 8 * 300 + 1024
     check_stack(matrices)
 
@@ -441,7 +441,7 @@ def test_a_mapping_keeps_names_and_a_layer_of_several_matrices_its_places():
 
 
 def test_layers_are_read_one_at_a_time_and_only_those_of_blocks():
-    matrices = list(np.random.default_rng(12).standard_normal((2, 50, 50)))
+    matrices = list(np.random.default_rng(12).standard_normal((2, 80, 80)))
     read = []
 
     def matrix_of(k):
@@ -450,10 +450,10 @@ def test_layers_are_read_one_at_a_time_and_only_those_of_blocks():
         read.append(weakref.ref(matrix))
         return [matrix]
 
-    ids = np.arange(150).reshape(3, 50)
+    ids = np.arange(240).reshape(3, 80)
     layers = [Weights(str(k), lambda k=k: matrix_of(k)) for k in range(3)]
     blocks = [Block(k, 0, ids[k], ids[k + 1]) for k in range(2)]
-    graph = NetworkGraph(150, ids[0], ids[2], layers, blocks, NO_EDGES, NO_EDGES)
+    graph = NetworkGraph(240, ids[0], ids[2], layers, blocks, NO_EDGES, NO_EDGES)
     result = _measure(graph, _Options(n_wanted=60))
     assert len(read) > 2  # some again, for what the strongest weights do not decide
     assert result.layers[2] is None

@@ -12,7 +12,7 @@ USUAL = "default"
 """Stands for the columns that are there unless others are asked for."""
 
 _LAYER = ("op_type", "weight", "encoding", "shape", "n_in", "n_out", "parameters", "uses")
-_PERSISTENCE = ("total", "normalized", "null_mean", "null_std", "z", "excess_share", "draws", "reason")
+_PERSISTENCE = ("total", "normalized", "null_mean", "null_std", "z", "excess_share", "reason")
 _ROLE = ("bars", "active", "alpha_low", "alpha_high", "beta_low", "beta_high")
 _REST = ("copy_of", "probably_fixed", "apart", "largest", "nonfinite", "variance", "sortedness", "reason")
 _COUNTS = ("subnormal", "saturated", "at_limit")

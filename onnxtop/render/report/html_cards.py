@@ -99,9 +99,9 @@ def _facts(layer: LayerReport) -> Iterator[Fact]:
 
 def _chance(persistence: LayerPersistence) -> Iterator[Fact]:
     mean, spread = persistence.null_mean, persistence.null_std
-    if persistence.draws and mean is not None and spread is not None:
+    if mean is not None and spread is not None:
         chance = f"{mean:.4f} \N{PLUS-MINUS SIGN} {spread:.4f}"
-        yield Fact("NP by chance", chance, "null model", more=counted(persistence.draws, "draw"))
+        yield Fact("NP by chance", chance, "null model")
         yield Fact("excess", facts.excess_told(persistence), "excess")
 
 

@@ -1,0 +1,269 @@
+"""What one pass over a layer adds up: all that is asked of a weight alone, or of the line it stands in.
+
+A tile of weights is read into the cache once, and everything is asked of it there. So statistics of a layer
+and what tells it from its shuffles cost one reading of the memory, and a few operations in the cache.
+
+Lines are the rows and the columns. Magnitudes are counted in a *unit*, so that squares neither overflow nor
+vanish in float32, and from a *centre*, so that sums lose no digits where all magnitudes are nearly equal.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxtop.network import Blocks, Extremes, Matrix, lines_of, widened
+from onnxtop.statistics.numbers import SMALLEST_NORMAL, sample
+from onnxtop.statistics.products import onto_columns, onto_parts, onto_rows
+from onnxtop.statistics.sketch import SIDE, factors, spread, together
+
+_CELLS, _WIDTH = 1 << 19, 1 << 14
+"""Cells of a tile, and how wide it is at most; tiles of a few rows have slow products."""
+_PART = 1024
+"""Cells of a line whose first quarter, if nothing in the layer is zero, tells equal lines as well."""
+_MANY_BLOCKS = 32
+"""More blocks of one shape than this are taken together; their lines are too short to be compared."""
+_VARIED = 0.1
+"""Deviation of magnitudes, relative to their mean, from which sums need no centre."""
+
+Floats = NDArray[np.float32]
+
+
+class Lines(NamedTuple):
+    """The rows, or the columns, of a block: so many weights each, in the layer's unit and from its centre.
+
+    ``sums`` of magnitudes, how many weights are ``filled`` (not zero), both of shape (n,), and a few random
+    ``projections``, shape (n, SIDE), by which equal lines find each other; None where nobody looks for these.
+    """
+
+    length: int
+    sums: NDArray[np.float64]
+    filled: NDArray[np.intp]
+    projections: Floats | None
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """What one pass leaves behind of a layer.
+
+    Attributes
+    ----------
+    ends
+        The smallest and the largest weight; if they are not finite, nothing else means anything.
+    unit, centre
+        What magnitudes are divided by, and what is subtracted then.
+    size, zeros, at_limit, small
+        How many weights there are, are zero, are as large as the largest, are too small for full precision
+        as float16 (asked of float16 only).
+    squares
+        Sum of the squares.
+    rows, columns
+        Those of every block; of very many blocks, those of all in one.
+    sketch
+        All weights in ``SIDE`` times ``SIDE`` random projections.
+    """
+
+    ends: Extremes
+    unit: float
+    centre: float
+    size: int
+    zeros: int
+    at_limit: int
+    small: int
+    squares: float
+    rows: tuple[Lines, ...]
+    columns: tuple[Lines, ...]
+    sketch: NDArray[np.float64]
+
+    @property
+    def mean(self) -> float:
+        """Mean of the magnitudes, in the unit, from the centre."""
+        return sum(float(lines.sums.sum()) for lines in self.rows) / self.size
+
+    @property
+    def rms(self) -> float:
+        """Root of the mean square of the weights."""
+        square = self.squares / self.size + 2 * self.centre * self.mean + self.centre**2
+        return self.unit * math.sqrt(max(square, 0.0))
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def add_up(blocks: Blocks) -> Sums:
+    """Add up a layer in one pass, or in a second one if its numbers are very large or very small.
+
+    Parameters
+    ----------
+    blocks
+        Matrices (n_in, n_out) that share no neuron, float16, float32 or float64, no side empty.
+
+    Examples
+    --------
+    >>> found = add_up([np.array([[1.0, -2.0], [0.0, 2.0]])])
+    >>> found.ends, found.zeros, found.at_limit, found.rms
+    (Extremes(low=-2.0, high=2.0), 1, 2, 1.5)
+    >>> found.rows[0].filled.tolist(), (found.columns[0].sums + 2 * found.centre).tolist()
+    ([2, 1], [1.0, 4.0])
+    """
+    found = _Adder(blocks, 1.0).add()
+    largest = found.ends.largest
+    if not found.ends.finite or largest == 0 or 1e-12 < largest < 1e12:
+        return found
+    return _Adder(blocks, largest).add()
+
+
+def _centre(sizes: NDArray[np.float64]) -> float:
+    """Return a typical magnitude if most are near it, 0 otherwise."""
+    mean = float(sizes.mean())
+    return mean if math.isfinite(mean) and float(sizes.std()) < _VARIED * mean else 0.0
+
+
+class _Adder:
+    """Goes over a layer once."""
+
+    def __init__(self, blocks: Blocks, unit: float) -> None:
+        self._blocks, self._unit = blocks, unit
+        entries = np.abs(sample(blocks), dtype=np.float64) / unit
+        self._centre, self._dense = _centre(entries), bool(entries.all())
+        self._sides = tuple(sum(block.shape[axis] for block in blocks) for axis in (0, 1))
+        self._buffers = np.empty((2, 0), np.float32)
+        self._low, self._high = math.inf, -math.inf
+        self._record, self._at_limit = np.float32(-1), 0
+        self._zeros = self._small = 0
+        self._squares = 0.0
+        self._sketch = np.zeros((SIDE, SIDE))
+
+    def add(self) -> Sums:
+        """Return the sums."""
+        blocks = self._blocks
+        if len(blocks) > _MANY_BLOCKS and len({block.shape for block in blocks}) == 1:
+            pairs = [self._stack()]
+        else:
+            starts = np.cumsum([(0, 0), *(block.shape for block in blocks)], axis=0).tolist()
+            pairs = [self._block(block, *start) for block, start in zip(blocks, starts, strict=False)]
+        rows, columns = zip(*pairs, strict=True)
+        return Sums(
+            ends=Extremes(self._low + 0.0, self._high + 0.0),
+            unit=self._unit,
+            centre=self._centre,
+            size=sum(block.size for block in blocks),
+            zeros=self._zeros,
+            at_limit=self._at_limit,
+            small=self._small,
+            squares=self._squares,
+            rows=rows,
+            columns=columns,
+            sketch=self._sketch,
+        )
+
+    def _block(self, block: Matrix, row: int, column: int) -> tuple[Lines, Lines]:
+        """Add up one block, in the order in which it lies in memory; its corner is this cell of the layer."""
+        base = lines_of(block)
+        flipped = base is not block
+        (first, other), sides = (
+            ((column, row), self._sides[::-1]) if flipped else ((row, column), self._sides)
+        )
+        n_along, n_across = base.shape
+        left = factors(sides[0])[first : first + n_along]
+        right = factors(sides[1])[other : other + n_across]
+        along, across = (Lines(base.shape[1 - side], *_nothing(base.shape[side])) for side in (0, 1))
+        on_left = np.zeros((SIDE, n_across), np.float32)
+        on_right = np.zeros((n_along, SIDE), np.float32)
+        asked = n_across // 4 if self._dense and n_across >= _PART else n_across
+        for rows, columns in _tiles(base.shape):
+            cells = base[rows, columns]
+            scaled, sizes, full = self._take(cells)
+            _count_filled(scaled, full, along.filled[rows], across.filled[columns])
+            along.sums[rows] += onto_columns(sizes, np.ones((sizes.shape[1], 1), np.float32))[:, 0]
+            across.sums[columns] += onto_rows(np.ones((len(sizes), 1), np.float32), sizes)[0]
+            if columns.start < asked:
+                some = slice(columns.start, min(columns.stop, asked))
+                on_right[rows] += onto_parts(scaled[:, : some.stop - some.start], right[some], SIDE)
+            together(on_left[:, columns], scaled, left[rows], first + rows.start)
+        sketch = onto_columns(on_left, spread(right, other)).astype(np.float64)
+        self._sketch += sketch.T if flipped else sketch
+        pair = along._replace(projections=on_right), across._replace(projections=on_left.T)
+        return pair[::-1] if flipped else pair
+
+    def _stack(self) -> tuple[Lines, Lines]:
+        """Add up many small blocks of one shape, a stack of them at a time."""
+        n_in, n_out = self._blocks[0].shape
+        left, right = (spread(factors(side), 0) for side in self._sides)
+        rows, columns = (
+            Lines(self._blocks[0].shape[1 - side], *_nothing(self._sides[side])) for side in (0, 1)
+        )
+        step = max(_CELLS // (n_in * n_out), 1)
+        for start in range(0, len(self._blocks), step):
+            cells = np.stack(self._blocks[start : start + step])
+            scaled, sizes, _ = self._take(cells)
+            ins = slice(start * n_in, (start + len(cells)) * n_in)
+            outs = slice(start * n_out, (start + len(cells)) * n_out)
+            rows.sums[ins], columns.sums[outs] = sizes.sum(axis=2).ravel(), sizes.sum(axis=1).ravel()
+            rows.filled[ins] = np.count_nonzero(cells, axis=2).ravel()
+            columns.filled[outs] = np.count_nonzero(cells, axis=1).ravel()
+            lefts = left[ins].reshape(len(cells), n_in, SIDE).transpose(0, 2, 1)
+            self._sketch += (lefts @ scaled @ right[outs].reshape(len(cells), n_out, SIDE)).sum(axis=0)
+        return rows, columns
+
+    def _take(self, cells: Matrix) -> tuple[Floats, Floats, bool]:
+        """Return weights in the unit, their magnitudes from the centre, and whether none of them is zero."""
+        if self._buffers.shape[1] < cells.size:
+            self._buffers = np.empty((2, cells.size), np.float32)
+        sizes, room = (buffer[: cells.size].reshape(cells.shape) for buffer in self._buffers)
+        wide = widened(cells, room)
+        scaled = (wide if self._unit == 1 else wide / np.float64(self._unit)).astype(np.float32, copy=False)
+        np.abs(scaled, out=sizes)
+        least, top = sizes.min(), sizes.max()
+        if not top < np.float32(min(self._high, -self._low) / self._unit):
+            low, high = float(wide.min()), float(wide.max())
+            self._low, self._high = (
+                (low, high) if math.isnan(low) else (min(low, self._low), max(high, self._high))
+            )
+        if top >= self._record:
+            self._at_limit *= int(top == self._record)
+            self._at_limit += int(np.count_nonzero(sizes == top))
+            self._record = top
+        zeros = 0 if least > 0 else wide.size - int(np.count_nonzero(wide != 0))
+        self._zeros += zeros
+        if cells.dtype == np.float16 and least < SMALLEST_NORMAL:
+            self._small += int(np.count_nonzero(sizes < np.float32(SMALLEST_NORMAL))) - zeros
+        if self._centre:
+            sizes -= np.float32(self._centre)
+        self._squares += _sum_of_squares(sizes.reshape(-1))
+        return scaled, sizes, bool(least > 0)
+
+
+def _nothing(n: int) -> tuple[NDArray[np.float64], NDArray[np.intp], None]:
+    return np.zeros(n), np.zeros(n, np.intp), None
+
+
+def _tiles(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
+    """Cut a matrix into tiles that stay in the cache."""
+    width = min(shape[1], _WIDTH)
+    height = -(-_CELLS // width // SIDE) * SIDE  # whole turns of the sketch
+    for row in range(0, shape[0], height):
+        for column in range(0, shape[1], width):
+            yield slice(row, min(row + height, shape[0])), slice(column, min(column + width, shape[1]))
+
+
+def _count_filled(cells: Matrix, full: bool, along: NDArray[np.intp], across: NDArray[np.intp]) -> None:
+    """Add how many weights are not zero to those of the rows, and of the columns."""
+    n_rows, n_columns = cells.shape
+    if full:
+        along += n_columns
+        across += n_rows
+        return
+    filled = (cells != 0).astype(np.float32)  # products with ones count fast, and exactly below 2**24
+    along += onto_columns(filled, np.ones((n_columns, 1), np.float32))[:, 0].astype(np.intp)
+    across += onto_rows(np.ones((n_rows, 1), np.float32), filled)[0].astype(np.intp)
+
+
+def _sum_of_squares(sizes: Floats) -> float:
+    """Return the sum, of pieces so short that BLAS does not spread them over threads."""
+    whole = sizes.size - sizes.size % 4096
+    pieces = sizes[:whole].reshape(-1, 4096)
+    return float(np.vecdot(pieces, pieces).sum(dtype=np.float64)) + float(
+        np.vecdot(sizes[whole:], sizes[whole:])
+    )
