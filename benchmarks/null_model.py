@@ -13,6 +13,7 @@ from benchmarks._rows import row
 from onnxtop.statistics.exchangeability import evidence, verdict
 from onnxtop.statistics.initialisers import closest_initialiser
 from onnxtop.topology.neural_persistence import layer_forest, layer_persistence
+from onnxtop.topology.null_law import null_law
 from onnxtop.topology.null_model import NullModels
 
 Shapes = list[tuple[int, int]]
@@ -67,19 +68,26 @@ def null_models(shapes: Shapes = RESNET_50) -> Figure:
     return Figure(ours, f"their forests {shown(forests)}")
 
 
-@row("null-kept", "kept of them until the scale is known", "MiB", at_most=16, pace="quick", tiny=TINY)
+@row("null-laws", "the laws of the shapes among them", "ms", at_most=50, pace="quick", tiny=TINY)
+def laws(shapes: Shapes = RESNET_50) -> Figure:
+    kinds = {(max(shape), min(shape), 1) for shape in shapes}
+    spent = seconds(lambda: [null_law.__wrapped__((kind,)) for kind in kinds], budget=2)[0]
+    return Figure(spent * 1e3, f"{len(kinds)} shapes")
+
+
+@row("null-kept", "kept of the layers until the scale is known", "MiB", at_most=16, pace="quick", tiny=TINY)
 def kept_until_the_scale(shapes: Shapes = RESNET_50) -> Figure:
     models = NullModels()
     return Figure(sum(models.read(each).strengths.nbytes for each in layers(shapes)) / 2**20)
 
 
-@row("exchangeability", "exchangeability of them", "s", at_most=0.5, pace="quick", tiny=TINY)
+@row("exchangeability", "exchangeability of the layers", "s", at_most=0.5, pace="quick", tiny=TINY)
 def exchangeability(shapes: Shapes = RESNET_50) -> Figure:
     blocks = layers(shapes)
     return Figure(seconds(lambda: [*map(evidence, blocks)], budget=4)[0])
 
 
-@row("initialisers", "closest initialisers of them", "s", at_most=0.5, pace="quick", tiny=TINY)
+@row("initialisers", "closest initialisers of the layers", "s", at_most=0.5, pace="quick", tiny=TINY)
 def initialisers(shapes: Shapes = RESNET_50) -> Figure:
     blocks = layers(shapes)
     return Figure(seconds(lambda: [*map(closest_initialiser, blocks)], budget=4)[0])
