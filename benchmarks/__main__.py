@@ -118,4 +118,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as after Ctrl-C: what was started is ended
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
