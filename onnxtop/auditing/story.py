@@ -45,7 +45,7 @@ from onnxtop.topology import neural_persistence
 from onnxtop.topology.null_model import NullModels
 from onnxtop.topology.spread import together
 
-ALGORITHMS = {"neural_persistence": 1, "deep_graph_persistence": 2}
+ALGORITHMS = {"neural_persistence": 1, "null_model": 2, "deep_graph_persistence": 2}
 """Version of each measure: raised whenever the same file and options may give another value."""
 
 _TOOL = ToolInfo("onnxtop", __version__, ALGORITHMS)

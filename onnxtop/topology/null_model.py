@@ -106,7 +106,7 @@ class NullModels:
 
     def wanted(self, shapes: Shapes, bias: bool = False) -> int:
         """Return how many of the strongest weights of a layer of this shape the null model reads."""
-        return self._law(shapes, bias).last
+        return 0 if _no_null(shapes, bias) else self._law(shapes, bias).last
 
     def read(self, blocks: Blocks, bias: Floats | None = None) -> StrongestWeights:
         """Return what is needed of a layer's weights: the strongest of them, some V log V.
