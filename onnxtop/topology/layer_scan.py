@@ -21,6 +21,7 @@ from onnxtop.topology.graph import Floats, Indices
 from onnxtop.topology.reach import Filled, LineCounter
 from onnxtop.topology.strongest import (
     BlockCells,
+    Collector,
     StrongCells,
     Values,
     block_cells,
@@ -170,7 +171,7 @@ def _path_cells(n_rows: int, n_cols: int) -> int:
 
     n cells for each of k rows leave about k exp(-n) rows empty; those that are left cost a look at the row.
     """
-    return int(max(n_rows * (np.log(n_rows) + 4), n_cols * (np.log(n_cols) + 4)))
+    return int(max(n_rows * (np.log(n_rows) + 2), n_cols * (np.log(n_cols) + 2)))
 
 
 @np.errstate(over="ignore", invalid="ignore", under="ignore")
@@ -178,16 +179,10 @@ def _scan(
     matrices: Blocks, wanted: Sequence[int], standardise: bool, counters: Sequence[LineCounter] = ()
 ) -> tuple[LayerScan, StrongCells | None]:
     """Scan a layer, and let others look at every chunk as it passes."""
-    some = wide(sample(matrices, sum(wanted))) if standardise else np.zeros(1)
-    some = some[np.isfinite(some)]
+    some = sample(matrices, sum(wanted))
     sums = _Sums(some) if standardise else None
-    center = sums.far_center if sums else None
-    large = [collector_of(matrix, n) for matrix, n in zip(matrices, wanted, strict=True)]
-    far = (
-        [collector_of(matrix, n, center) for matrix, n in zip(matrices, wanted, strict=True)]
-        if center
-        else large
-    )
+    large = _collectors(matrices, wanted, None, some)
+    far = _collectors(matrices, wanted, sums.far_center, some) if sums and sums.far_center else large
     for number, matrix in enumerate(matrices):
         for start, chunk in chunks(matrix, CHUNK):
             large[number].add(start, chunk)
@@ -209,13 +204,23 @@ def _scan(
     return LayerScan(mean, std, largest, others), StrongCells(cells)
 
 
+def _collectors(
+    matrices: Blocks, wanted: Sequence[int], center: float | None, some: Matrix
+) -> list[Collector]:
+    """Return a collector for each matrix; a single one has the sample of the layer."""
+    shared = some if len(matrices) == 1 else None
+    return [collector_of(matrix, n, center, shared) for matrix, n in zip(matrices, wanted, strict=True)]
+
+
 def _largest(strength: Strength, blocks: Sequence[BlockCells], matrices: Blocks) -> float:
     """Return the largest strength of all weights: listed, unless the cuts were set unluckily."""
-    largest = max(float(strength(block.weights).max(initial=0.0)) for block in blocks)
+    ends = [
+        end for block in blocks if block.weights.size for end in (block.weights.min(), block.weights.max())
+    ]
+    largest = float(strength(np.array(ends, np.float64)).max(initial=0.0))
     if largest >= max(_limit(strength, block) for block in blocks):
         return largest
-    ends = extremes(matrices)
-    return float(strength(np.array([ends.low, ends.high])).max())
+    return float(strength(np.array(extremes(matrices))).max())
 
 
 class _Sums:
@@ -224,11 +229,13 @@ class _Sums:
     Weights far from evenly spread (pruned layers) make float32 sums wrong in the sixth digit.
     """
 
-    def __init__(self, sample: Values) -> None:
-        values = sample if sample.size else np.zeros(1)
+    def __init__(self, sample: Matrix) -> None:
+        some = wide(sample)
+        some = some[np.isfinite(some)]
+        values = some if some.size else np.zeros(1)
         mean, std = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
         self.far_center = None if abs(mean) <= NEAR * std or not 0 < std < np.inf else mean
-        self._center = _center(sample, mean, std)
+        self._center = _center(values, mean, std)
         self._size, self._total, self._squares = 0, 0.0, 0.0
         self._buffer = np.empty(0)
 
@@ -267,7 +274,7 @@ def _center(sample: Values, mean: float, std: float) -> float:
     weight that equals the mean has strength 0.
     """
     if not (np.isfinite(mean) and 0 < std < np.inf):
-        return float(sample[0]) if std == 0 and sample.size else 0.0
+        return float(sample[0]) if std == 0 else 0.0
     step = 2.0 ** np.floor(np.log2(std))
     return float(np.round(mean / step) * step)
 

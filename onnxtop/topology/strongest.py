@@ -215,11 +215,13 @@ def forest_cells(shape: tuple[int, ...]) -> int:
     return int(min(join_most, join_shorter) if a >= 8 * b else join_most) + 64
 
 
-def collector_of(matrix: Matrix, wanted: int, center: float | None = None) -> "Collector":
-    """Return a collector of the strongest weights of a matrix; of all of them where it is small."""
+def collector_of(
+    matrix: Matrix, wanted: int, center: float | None = None, some: Matrix | None = None
+) -> "Collector":
+    """Return a collector of the strongest weights of a matrix, given a sample; of all where it is small."""
     if matrix.size <= max(SMALL, 3 * wanted):
         return Collector(None, matrix.size, wanted, center)
-    some = sample([matrix], wanted)
+    some = sample([matrix], wanted) if some is None else some
     return Collector(some if center is None else wide(some), matrix.size, wanted, center)
 
 
@@ -368,7 +370,7 @@ def _first_cuts(sample: Values, size: int, wanted: int, center: float | None) ->
     sample = np.minimum(sample, top) if center is None else sample[np.isfinite(sample)]
     strengths = _strengths(sample, center)
     rank = min(sample.size - 1, wanted * sample.size // size)
-    level = np.sort(strengths)[-1 - rank]
+    level = np.partition(strengths, -1 - rank)[-1 - rank]
     if center is None:
         cuts = _Cuts(None, level)
     else:
@@ -429,7 +431,7 @@ def strongest_cells(blocks: Blocks, n: int) -> tuple[Indices, Indices, Floats]:
     corner = np.zeros(2, np.intp)
     for block in blocks:
         for start, chunk in chunks(block, CHUNK):
-            some = _largest(np.abs(chunk), n, abs(values[-1]) if values.size == n else -1.0)
+            some = _largest(np.abs(wide(chunk)), n, abs(values[-1]) if values.size == n else -1.0)
             if some.size:
                 new = np.column_stack(cell_places(block, some + start)) + corner
                 places, values = np.concatenate([places, new]), np.concatenate([values, chunk[some]])
