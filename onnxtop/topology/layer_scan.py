@@ -37,6 +37,8 @@ CHUNK = 1 << 18
 """Cells worked on at a time: they and what is made of them stay in the cache."""
 NEAR = 0.05
 """Standard deviations from 0 within which the mean may be for the largest weights to be the strongest."""
+SPARE = 1.25
+"""A sample may set cuts that list fewer than are wanted: so many times as many are asked for."""
 _PIECE = 8192
 """Squares added at a time: for more, BLAS would wake its threads, which on a busy machine costs far more."""
 
@@ -152,7 +154,7 @@ def scan_once(matrices: Blocks, n_wanted: int = 0, *, standardise: bool | None =
     """
     wanted = [
         max(share, forest_cells(matrix.shape), 0 if standardise is None else _path_cells(*matrix.shape))
-        for matrix, share in zip(matrices, _shares(matrices, n_wanted), strict=True)
+        for matrix, share in zip(matrices, _shares(matrices, int(SPARE * n_wanted)), strict=True)
     ]
     counters = [LineCounter(matrix) for matrix in matrices]
     paths, cells = _scan(matrices, wanted, bool(standardise), counters)

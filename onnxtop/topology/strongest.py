@@ -70,7 +70,7 @@ def chunks(matrix: Matrix, cells: int) -> Iterator[tuple[int, Matrix]]:
 def sample(matrices: Blocks, wanted: int) -> Matrix:
     """Return some weights, in short runs, enough to place cuts for so many; each matrix has its share."""
     size = sum(matrix.size for matrix in matrices)
-    n_runs = min(size, max(SMALL, 48 * size // max(wanted, 1))) // RUN + 1
+    n_runs = min(size, max(SMALL, 64 * size // max(wanted, 1))) // RUN + 1
     if n_runs * RUN >= size:
         return np.concatenate([chunk for matrix in matrices for _, chunk in chunks(matrix, CHUNK)])
     rng = np.random.default_rng(size)

@@ -1,0 +1,359 @@
+"""How many components the strongest weights of a layer leave when its weights stand in random places.
+
+The r strongest weights of a shuffled layer are r random cells: a random bipartite graph. Each component fewer
+is an edge of the spanning tree. So whatever is said of the tree of a shuffled layer is said by how many
+components there are after r cells, and that depends on the layer's shape alone. This module gives the mean of
+that number, its covariance at two ranks and its quantiles, without drawing anything.
+
+Let cells be there independently with probability p first. What is reached from a neuron is then nearly a
+branching process of two types, which dies out with probability x for an input and y for an output, reached
+along an edge that is left out:
+
+    x = (1 - p (1 - y)) ** (n_cols - 1)        y = (1 - p (1 - x)) ** (n_rows - 1)
+
+The neurons of which it dies out are in small components, nearly all of them trees: their neurons less their
+edges. To these come those that hold one cycle (even, of length 4 or more) and the one large component, if
+p sqrt(n_rows n_cols) is above 1. About 1, in the window of width w, both are blurred; how is universal up to
+the scale of the window, and was measured once.
+
+What is wanted has r cells exactly, not p each. The number of cells is binomial about r; taking its noise out
+lowers the mean by half its variance times the curvature. The covariance is an integral along a path between
+two independent graphs and two equal ones (interpolation; Chatterjee, *Superconcentration and related topics*,
+2014), of the chance that a cell would join two components in both.
+
+Bollobás, *Random graphs*, 2001; Janson, Knuth, Łuczak, Pittel, *The birth of the giant component*, 1993;
+Johansson, *The giant component of the random bipartite graph*, 2012.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from onnxtop.network import Blocks
+from onnxtop.topology.graph import Floats, Indices
+
+Shapes: TypeAlias = tuple[tuple[int, int, int], ...]
+"""Shapes of blocks as (longer side, shorter side, how many), sorted: all that the law depends on."""
+
+BEYOND = 3.0
+"""Beyond the last rank that is looked at, exp(-BEYOND) components are still to be joined."""
+FINE = 64
+"""Ranks in each part of the curve of the mean."""
+NODES = 16
+"""Parts of the ranks in which the covariance is taken as constant."""
+BAND = 0.9
+"""Share of the arrangements that a null band holds at every bar."""
+_DEVIATE = 1.6449
+"""Up to which share of the normal deviates are, to either side."""
+
+
+LEAST = 64
+"""Neurons of a block down to which the law was found to hold."""
+LEAST_OF_ONE = 24
+"""The same of n blocks, as a multiple of the root of n: their errors add up, their deviations do not."""
+
+
+def holds(shapes: Shapes) -> bool:
+    """Tell whether the law is good for a layer with blocks of these shapes: within 0.15 deviations."""
+    sizes = [(long + short, count) for long, short, count in shapes if short > 1]
+    least = max(LEAST, LEAST_OF_ONE * sum(count for _, count in sizes) ** 0.5)
+    return bool(sizes) and min(size for size, _ in sizes) >= least
+
+
+def neurons(shapes: Shapes) -> int:
+    """Return how many neurons a layer with blocks of these shapes has."""
+    return sum((long + short) * count for long, short, count in shapes)
+
+
+def shapes_of(blocks: Blocks) -> Shapes:
+    """Return the shapes of the blocks of a layer."""
+    counts = Counter((max(block.shape), min(block.shape)) for block in blocks)
+    return tuple(sorted((long, short, count) for (long, short), count in counts.items()))
+
+
+@dataclass(frozen=True, eq=False)
+class NullLaw:
+    """The number of components of a layer after its strongest weights stand in random places.
+
+    Attributes
+    ----------
+    n_vertices, n_blocks
+        Of the layer. Blocks share no vertex, so in the end there is one component a block.
+    ranks
+        Shape (k,), ascending from 0: the curves below are known at these numbers of weights.
+    components, variances
+        Shape (k,): mean and variance of the number of components.
+    edges
+        Shape (NODES + 1,), ascending: ranks between which the covariance is taken as constant.
+    covariance
+        Shape (NODES, NODES), of the numbers of components at two ranks.
+    """
+
+    n_vertices: int
+    n_blocks: int
+    ranks: Indices
+    components: Floats
+    variances: Floats
+    edges: Floats
+    covariance: Floats
+
+    @property
+    def last(self) -> int:
+        """The weakest rank that matters."""
+        return int(self.ranks[-1])
+
+    def sums(self, values: Floats) -> tuple[float, float]:
+        """Return mean and deviation of the sum of the values at the ranks of the tree's edges.
+
+        ``values`` has shape (last,): a number for every rank, the strongest first. What the last of them
+        leaves to be joined has the value of the last.
+        """
+        joined = -np.diff(self.components) / np.diff(self.ranks)
+        left = float(self.components[-1]) - self.n_blocks
+        mean = float(joined @ np.add.reduceat(values, self.ranks[:-1])) + left * float(values[-1])
+        steps = np.diff(np.interp(self.edges, np.arange(values.size) + 0.5, values))
+        variance = float(steps @ self.covariance @ steps)
+        return mean, max(variance, 0.0) ** 0.5
+
+    def last_value(self, values: Floats) -> tuple[float, float]:
+        """Return mean and deviation of the value at the last of the ranks: what is left is Poisson."""
+        left = np.interp(np.arange(self.last), self.ranks, self.components) - self.n_blocks
+        shares = np.diff(np.append(np.exp(-left), 1.0))
+        mean = float(shares @ values)
+        return mean, float(np.sqrt(shares @ (values - mean) ** 2))
+
+    def rings(self, rank: int) -> float:
+        """Return the mean number of those among so many weights that close a ring."""
+        return float(np.interp(rank, self.ranks, self.components)) - (self.n_vertices - rank)
+
+    def band(self, left: Indices) -> tuple[Indices, Indices]:
+        """Return between which ranks, 9 times of 10, no more components are left than these numbers.
+
+        Of few weights the rings are Poisson, of many what is not joined yet, and of any number the
+        components are nearly normal: a Poisson variable with their variance, moved to their mean, is all of
+        these. It is compared by the cube root of Wilson and Hilferty (1931).
+        """
+        low, high = (self._first(left, deviate) for deviate in (_DEVIATE, -_DEVIATE))
+        return low, high
+
+    def _first(self, left: Indices, deviate: float) -> Indices:
+        """Return the first ranks at which the number of components is that low with enough probability."""
+        low, high = np.zeros(left.size, np.intp), np.full(left.size, self.last)
+        while (low < high).any():
+            middle = (low + high) // 2
+            enough = self._deviates(middle, left) <= deviate
+            low, high = np.where(enough, low, middle + 1), np.where(enough, middle, high)
+        return low
+
+    def _deviates(self, ranks: Indices, left: Indices) -> Floats:
+        """Return the deviates that are exceeded as often as no more components are left."""
+        variances = np.interp(ranks, self.ranks, self.variances)
+        within = left + 1 - np.interp(ranks, self.ranks, self.components) + variances
+        some = np.maximum(within, 1e-9)
+        deviates = 3 * np.sqrt(some) * (np.cbrt(variances / some) - 1 + 1 / (9 * some))
+        return np.where(within > 0, deviates, np.inf)
+
+
+@lru_cache(maxsize=512)
+def null_law(shapes: Shapes) -> NullLaw:
+    """Return the law of a layer with blocks of these shapes, a shorter side of more than 1 among them.
+
+    Examples
+    --------
+    >>> law = null_law(((30, 20, 1),))
+    >>> law.components[:2].tolist(), bool(1.0 < law.components[-1] < 1.1)
+    ([50.0, 49.0], True)
+    """
+    blocks = [_Block(short, long, count) for long, short, count in shapes]
+    n_cells, n_vertices, n_blocks = (
+        sum(sizes) for sizes in zip(*(block.sizes for block in blocks), strict=True)
+    )
+    ranks = _ranks(blocks, n_cells, n_vertices)
+    components = _mean(blocks, ranks / n_cells, n_cells)
+    components = np.clip(components, np.maximum(n_vertices - ranks, n_blocks), n_vertices - (ranks > 0))
+    edges = _edges(components - n_blocks, ranks)
+    middles = (edges[1:] + edges[:-1]) / 2
+    covariance = _covariance(blocks, middles / n_cells, n_cells)
+    left, rings = components - n_blocks, components - (n_vertices - ranks)
+    shares = np.diagonal(covariance) / np.interp(middles, ranks, np.maximum(left, 1e-9))
+    variances = np.clip(np.interp(ranks, [0, *middles], [0, *shares]) * left, 0.0, rings)
+    return NullLaw(n_vertices, n_blocks, ranks, components, variances, edges, covariance)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Blocks of one shape; rows are the shorter side."""
+
+    rows: int
+    columns: int
+    count: int
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """How many cells, neurons and blocks they are."""
+        return self.count * self.rows * self.columns, self.count * (self.rows + self.columns), self.count
+
+    @property
+    def onset(self) -> float:
+        """The probability of a cell at which there begins to be a large component."""
+        return float((self.rows * self.columns) ** -0.5)
+
+    @property
+    def window(self) -> float:
+        """The width of the window around it, as a share: of n neurons, any of which may meet, n ** (-1/3)."""
+        roots = self.rows**0.5 + self.columns**0.5
+        return float((roots * roots / (8 * self.rows * self.columns)) ** (1 / 3))
+
+
+def _ranks(blocks: Sequence[_Block], n_cells: int, n_vertices: int) -> Indices:
+    """Return the ranks at which the mean is computed: close where it bends."""
+    most = min(1.0, max((np.log(n_vertices) + BEYOND) / block.rows for block in blocks))
+    onsets = [block.onset for block in blocks]
+    ends = most, min(most, 3 * min(onsets)), min(most, 3 * max(onsets))
+    parts = [np.linspace(0.0, end, FINE) for end in ends]
+    shares = np.concatenate([*parts, np.geomspace(min(most, min(onsets)), most, FINE)])
+    return np.unique(np.ceil(shares * n_cells).astype(np.intp))
+
+
+def _edges(left: Floats, ranks: Indices) -> Floats:
+    """Return the edges of parts of the ranks in which as much is joined, and what is left falls as much."""
+    joined, folds = left[0] - left, -np.log(np.maximum(left, np.exp(-BEYOND)) / left[0])
+    weights, first = np.unique(joined / joined[-1] + folds / folds[-1], return_index=True)
+    edges: Floats = np.interp(np.linspace(0, weights[-1], NODES + 1), weights, ranks[first])
+    return edges
+
+
+# The branching process
+
+
+class _Fates(NamedTuple):
+    """The probabilities that what is reached along an edge dies out, from a row and from a column."""
+
+    rows: Floats
+    columns: Floats
+
+    def apart(self) -> Floats:
+        """Return the probability that a cell would join two components: not both ends are in the giant."""
+        return 1 - (1 - self.rows) * (1 - self.columns)
+
+
+def _fates(block: _Block, q: Floats, gone: _Fates, start: Floats) -> _Fates:
+    """Return the smallest solution of the equations above, by Newton's method from below.
+
+    ``q`` is the probability of an edge along which the process goes on, ``gone`` those of edges that end it
+    at once, to be survived first. The function is convex, so no step goes beyond the solution.
+    """
+    n, m = block.columns - 1, block.rows - 1
+    x = start
+    for _ in range(40):
+        u = 1 - gone.columns - q * (1 - x)
+        y = u**m
+        v = 1 - gone.rows - q * (1 - y)
+        value = v**n
+        steps = (value - x) / np.maximum(1 - q * q * n * m * (value / v) * (y / u), 1e-6)
+        steps = np.where(value - x > 1e-12, steps, 0.0)
+        x = np.minimum(x + steps, 1.0)
+        if steps.max() < 1e-7:
+            break
+    return _Fates(x, (1 - gone.columns - q * (1 - x)) ** m)
+
+
+def _extinct(block: _Block, p: Floats) -> _Fates:
+    """Return the fates in the graph whose cells are there with probability p."""
+    never = np.zeros_like(p)
+    below = p * p * (block.rows - 1) * (block.columns - 1) <= 1
+    return _fates(block, p, _Fates(never, never), below.astype(np.float64))
+
+
+# The mean
+
+
+def _mean(blocks: Sequence[_Block], shares: Floats, n_cells: int) -> Floats:
+    """Return the mean number of components after these shares of all cells."""
+    p = np.minimum(shares, 1 - 1e-12)
+    components, bends = np.sum([np.multiply(block.count, _curve(block, p)) for block in blocks], axis=0)
+    mean: Floats = components - p * (1 - p) / n_cells * bends / 2
+    return mean
+
+
+def _curve(block: _Block, p: Floats) -> tuple[Floats, Floats]:
+    """Return the mean number of components at p, and its second derivative."""
+    m, n = block.rows, block.columns
+    x, y = _extinct(block, p)
+    u, v = 1 - p * (1 - x), 1 - p * (1 - y)
+    trees = m * x * v + n * y * u - m * n * p * x * y
+    if m == 1:
+        return trees, np.zeros_like(p)
+    a, b = (n - 1) * x / v, (m - 1) * y / u
+    dx = -(a * (1 - y) + p * a * b * (1 - x)) / np.maximum(1 - p * p * a * b, 1e-6)
+    dy = -b * (1 - x - p * dx)
+    bend = -m * n * (dx * (1 - y) + (1 - x) * dy)
+    place = (p * np.sqrt((m - 1) * (n - 1)) - 1) / block.window
+    return trees + _rings(block, p, _Fates(x, y)) + _giant(place, block.window), bend
+
+
+def _rings(block: _Block, p: Floats, fates: _Fates) -> Floats:
+    """Return the mean number of small components that hold one ring.
+
+    Of 2 k edges there are (d ** k) / (2 k), d being the mean number of neurons two steps away: their sum is
+    -(log(1 - d) + d) / 2. The window is blurred as far as measured on random graphs.
+    """
+    if block.rows == 1:
+        return np.zeros_like(p)
+    d = p * p * (block.rows - 1) * (block.columns - 1) * fates.rows * fates.columns
+    gap = np.maximum(1 - d, 0) ** 3 + d * d * (2 * block.window) ** 3
+    rings: Floats = -np.log(gap) / 6 - d / 2
+    return rings
+
+
+def _giant(place: Floats, window: float) -> Floats:
+    """Return the mean number of components with more rings, the giant in the end, as measured."""
+    onset = 1 / (1 + np.exp(np.clip(-3.5 * (place - 0.24), -50, 50)))
+    bulge: Floats = max(0.67 - 2 * window, 0.0) * np.exp(-(((place - 1.9) / 1.85) ** 2))
+    return onset + bulge
+
+
+# The covariance
+
+_NODES, _SHARES = np.polynomial.legendre.leggauss(4)
+_WAY = 1 - ((1 - _NODES) / 2) ** 2
+"""Places on the way from 0 to 1, closer towards 1, where the integrand is the steeper the later the ranks."""
+_SHARES = _SHARES * (1 - _NODES) / 2
+
+
+def _covariance(blocks: Sequence[_Block], shares: Floats, n_cells: int) -> Floats:
+    """Return the covariance of the numbers of components after these shares of all cells, ascending.
+
+    A fraction of the cells is the same in both graphs, the others are independent; the fraction goes from
+    none to all of those of the smaller. Rings that the smaller graph has are still there in the larger one.
+    """
+    p = np.minimum(shares, 1 - 1e-9)
+    i, j = np.triu_indices(p.size)
+    both = (p[i] * p[j]) + np.multiply.outer(_WAY, p[i] * (1 - p[j]))
+    together, apart, rings = np.zeros(i.size), np.zeros(p.size), np.zeros(i.size)
+    for block in blocks:
+        fates = _extinct(block, p)
+        cells = block.sizes[0]
+        together += cells * (_SHARES @ _apart_in_both(block, p, fates, both, (i, j)))
+        apart += cells / n_cells * fates.apart()
+        rings += block.count * np.maximum(_rings(block, p, fates), 0.0)[i] * fates.apart()[j]
+    covariance = np.zeros((p.size, p.size))
+    covariance[i, j] = p[i] * (1 - p[j]) * (together - n_cells * apart[i] * apart[j]) + rings
+    covariance[j, i] = covariance[i, j]
+    return covariance
+
+
+def _apart_in_both(
+    block: _Block, p: Floats, fates: _Fates, both: Floats, pairs: tuple[Indices, Indices]
+) -> Floats:
+    """Return the probabilities that a cell would join two components in either of two graphs."""
+    (x1, x2), (y1, y2) = ([side[pair] for pair in pairs] for side in fates)
+    one, other = p[pairs[0]] - both, p[pairs[1]] - both
+    gone = _Fates(one * (1 - y1) + other * (1 - y2), one * (1 - x1) + other * (1 - x2))
+    x, y = _fates(block, both, gone, np.maximum(x1 + x2 - 1, 0.0 * both))
+    first, second = _Fates(x1, y1).apart(), _Fates(x2, y2).apart()
+    return first + second - 1 + (1 - x1 - x2 + x) * (1 - y1 - y2 + y)
