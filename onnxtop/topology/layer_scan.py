@@ -16,10 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from onnxtop.network import Blocks, Extremes, Matrix, extremes, strips
+from onnxtop.network import Blocks, Extremes, Matrix, extremes, lines_of, strips
 from onnxtop.topology.graph import Floats, Indices
 from onnxtop.topology.reach import Filled, LineCounter
 from onnxtop.topology.strongest import (
+    SMALL,
     BlockCells,
     Collector,
     StrongCells,
@@ -159,7 +160,7 @@ def scan_once(matrices: Blocks, n_wanted: int = 0, *, standardise: bool | None =
     counters = [LineCounter(matrix) for matrix in matrices]
     paths, cells = _scan(matrices, wanted, bool(standardise), counters)
     filled = tuple(counter.filled() for counter in counters)
-    cells = cells and StrongCells([block.sorted() for block in cells.blocks])
+    cells = cells and cells.sorted()
     return LayerScans(None if standardise is None else paths, cells, filled)
 
 
@@ -181,6 +182,8 @@ def _scan(
     matrices: Blocks, wanted: Sequence[int], standardise: bool, counters: Sequence[LineCounter] = ()
 ) -> tuple[LayerScan, StrongCells | None]:
     """Scan a layer, and let others look at every chunk as it passes."""
+    if all(matrix.size <= SMALL for matrix in matrices):
+        return _scan_small(matrices, standardise, counters)
     some = sample(matrices, sum(wanted))
     sums = _Sums(some) if standardise else None
     large = _collectors(matrices, wanted, None, some)
@@ -206,6 +209,35 @@ def _scan(
     return LayerScan(mean, std, largest, others), StrongCells(cells)
 
 
+def _scan_small(
+    matrices: Blocks, standardise: bool, counters: Sequence[LineCounter]
+) -> tuple[LayerScan, StrongCells | None]:
+    """Scan a layer of which every cell is listed: it may be thousands of tiny matrices."""
+    weights = [chunk for matrix in matrices for _, chunk in chunks(matrix, SMALL)]
+    for counter, chunk in zip(counters, weights, strict=bool(counters)):
+        counter.add(0, chunk)
+    every = np.concatenate(weights)
+    if not np.isfinite(every).all():
+        return LayerScan(np.nan, np.nan, np.nan, ()), None
+    mean, std = 0.0, 1.0
+    if standardise:
+        sums = _Sums(every)
+        for start in range(0, every.size, CHUNK):
+            sums.add(wide(every[start : start + CHUNK]))
+        mean, std = sums.standard(matrices)
+    positions = {size: np.arange(size) for size in {matrix.size for matrix in matrices}}
+    parts = np.split(every, np.cumsum([matrix.size for matrix in matrices])[:-1])
+    blocks = [
+        BlockCells(
+            positions[part.size], part, None, (len(matrix), matrix.shape[1]), lines_of(matrix) is not matrix
+        )
+        for matrix, part in zip(matrices, parts, strict=True)
+    ]
+    return LayerScan(mean, std, _largest(Strength(mean, std, 1.0), blocks, matrices), blocks), StrongCells(
+        blocks
+    )
+
+
 def _collectors(
     matrices: Blocks, wanted: Sequence[int], center: float | None, some: Matrix
 ) -> list[Collector]:
@@ -216,10 +248,9 @@ def _collectors(
 
 def _largest(strength: Strength, blocks: Sequence[BlockCells], matrices: Blocks) -> float:
     """Return the largest strength of all weights: listed, unless the cuts were set unluckily."""
-    ends = [
-        end for block in blocks if block.weights.size for end in (block.weights.min(), block.weights.max())
-    ]
-    largest = float(strength(np.array(ends, np.float64)).max(initial=0.0))
+    listed = np.concatenate([block.weights for block in blocks])
+    ends = np.array([listed.min(), listed.max()], np.float64) if listed.size else np.empty(0)
+    largest = float(strength(ends).max(initial=0.0))
     if largest >= max(_limit(strength, block) for block in blocks):
         return largest
     return float(strength(np.array(extremes(matrices))).max())

@@ -157,7 +157,7 @@ class BlockCells(NamedTuple):
 
 
 class StrongCells(NamedTuple):
-    """The strongest weights of a layer, by matrix, of largest magnitude first.
+    """The strongest weights of a layer, by matrix; those of small ones among others in any order.
 
     Examples
     --------
@@ -167,6 +167,11 @@ class StrongCells(NamedTuple):
     """
 
     blocks: Sequence[BlockCells]
+
+    def sorted(self) -> "StrongCells":
+        """Return the cells of each matrix by falling magnitude, where each has a forest of its own."""
+        alone = len(self.blocks) == 1
+        return StrongCells([b.sorted() if alone or math.prod(b.shape) > SMALL else b for b in self.blocks])
 
     def strongest(self, n: int) -> Matrix | None:
         """Return the n largest ``|w|``, strongest first, or all; None if not all of these are listed."""
@@ -197,10 +202,10 @@ def strong_cells(blocks: Blocks, wanted: int = 0) -> StrongCells | None:
         collector = collector_of(block, max(forest_cells(block.shape), wanted * block.size // size))
         for start, chunk in chunks(block, CHUNK):
             collector.add(start, chunk)
-        listed.append(block_cells(block, collector).sorted())
+        listed.append(block_cells(block, collector))
         if not listed[-1].finite:
             return None
-    return StrongCells(listed)
+    return StrongCells(listed).sorted()
 
 
 def forest_cells(shape: tuple[int, ...]) -> int:

@@ -51,6 +51,24 @@ def test_one_pass_is_as_good_as_several(name, shift, order, dtype, small_chunks)
     assert forest.strengths.tolist() == alone.strengths.tolist()
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_tiny_matrices_are_scanned_together_as_one_by_one(dtype, monkeypatch):
+    rng = np.random.default_rng(0)
+    blocks = [np.round(rng.standard_normal(shape), 1).astype(dtype) for shape in [(3, 3), (9, 1), (5, 8)] * 5]
+    blocks[4] = np.asfortranarray(blocks[4])
+    together = scan_once(blocks, 40)
+    monkeypatch.setattr(layer_scan, "SMALL", 0)
+    apart = scan_once(blocks, 40)
+    for name in ("mean", "std", "largest"):
+        assert getattr(together.paths, name) == pytest.approx(getattr(apart.paths, name), rel=1e-12)
+    for one, other in zip(together.paths.blocks, apart.paths.blocks, strict=True):
+        assert [side.tolist() for side in one.places] == [side.tolist() for side in other.places]
+        assert one.weights.tolist() == other.weights.tolist()
+    assert together.cells.strongest(40).tolist() == apart.cells.strongest(40).tolist()
+    for one, other in zip(together.filled, apart.filled, strict=True):
+        assert [side.tolist() for side in one] == [side.tolist() for side in other]
+
+
 @pytest.mark.parametrize("name", HARD)
 def test_the_strongest_are_exact_or_not_told(name, small_chunks):
     blocks = layer(name, np.float32, "C")
