@@ -1,52 +1,26 @@
-"""How quick the command line starts: ``onnxtop --help`` and ``import onnxtop`` beside ``import click``.
+"""How quickly the command line starts.
 
-    python benchmarks/command.py
-
-Prints medians over runs in turn, so that a busy machine slows all alike, and returns 1 if help takes 3 times
-as long as importing click, the least that a click program can take.
+Beside importing click, the least that such a program can take.
 """
 
-import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Sequence
+from benchmarks._measuring import Figure, processes, ratio
+from benchmarks._rows import row
 
-RUNS = 15
-LIMIT = 3.0
-
-COMMANDS = {
-    "python -c pass": ("-c", "pass"),
-    "import click": ("-c", "import click"),
-    "import onnxtop": ("-c", "import onnxtop"),
-    "onnxtop --version": ("-m", "onnxtop", "--version"),
-    "onnxtop --help": ("-m", "onnxtop", "--help"),
-    "onnxtop report --help": ("-m", "onnxtop", "report", "--help"),
-}
+CLICK = ("-c", "import click")
 
 
-def seconds(arguments: Sequence[str]) -> float:
-    start = time.perf_counter()
-    subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - start
+def beside_click(*, arguments: tuple[str, ...]) -> Figure:
+    """Return the time of a process beside one that imports click."""
+    return ratio(*(each.cpu for each in processes(arguments, CLICK, rounds=11)))
 
 
-def medians() -> dict[str, float]:
-    times: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for _ in range(RUNS + 1):
-        for name, arguments in COMMANDS.items():
-            times[name].append(seconds(arguments))
-    # The first round fills the caches.
-    return {name: statistics.median(each[1:]) for name, each in times.items()}
-
-
-def main() -> int:
-    found = medians()
-    least = found["import click"]
-    for name, median in found.items():
-        print(f"{name:24}{1000 * median:8.1f} ms  {median / least:5.2f} x import click")
-    return int(found["onnxtop --help"] > LIMIT * least)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+for _name, _what, _arguments in (
+    ("help", "`onnxtop --help`", ("-m", "onnxtop", "--help")),
+    ("version", "`onnxtop --version`", ("-m", "onnxtop", "--version")),
+    ("report-help", "`onnxtop report --help`", ("-m", "onnxtop", "report", "--help")),
+    ("import", "`import onnxtop`", ("-c", "import onnxtop")),
+):
+    row(
+        _name, f"{_what}, over `import click`", "x",
+        at_most=3, pace="quick", arguments={"arguments": _arguments},
+    )(beside_click)  # fmt: skip

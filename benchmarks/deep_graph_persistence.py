@@ -1,116 +1,117 @@
-"""Deep graph persistence against the explicit matrix S, against reading the weights; by depth, by width."""
+"""Deep graph persistence of stacks of matrices.
 
-import os
-
-os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+`onnxtop.deep_graph_persistence` on Gaussian float32 matrices, against reading them (a pass is one
+`max(W.max(), -W.min())` of all), against forming the explicit matrix S by max-min products, and its growth.
+"""
 
 import itertools
-import sys
-from pathlib import Path
 
 import numpy as np
-from _measure import Row, median_seconds, peak_mib, report
 
-sys.path.append(str(Path(__file__).parents[1] / "tests" / "topology"))
-from hard_matrices import HARD, random_matrix
-
+from benchmarks._measuring import Figure, beside, peak_mib, ratio, seconds, shown, worst
+from benchmarks._rows import row
 from onnxtop.topology.deep_graph_persistence import deep_graph_persistence
+from tests.topology.hard_matrices import HARD, random_matrix
 
 Stack = list[np.ndarray]
+LARGE = (5000,) * 5
+EXPLICIT = (784, 1000, 1000, 1000, 1000, 10)
+TINY = {"widths": (20, 30, 20)}
 
 
-def stack(*widths: int) -> Stack:
-    """Gaussian float32 matrices."""
-    return [
-        random_matrix("gaussian", *shape, seed=seed) for seed, shape in enumerate(itertools.pairwise(widths))
-    ]
-
-
-def n_weights(matrices: Stack) -> int:
-    return sum(matrix.size for matrix in matrices)
+def stack(*widths: int, kind: str = "gaussian") -> Stack:
+    """Return float32 matrices of one kind."""
+    return [random_matrix(kind, *shape, seed=seed) for seed, shape in enumerate(itertools.pairwise(widths))]
 
 
 def explicit_s(matrices: Stack) -> np.ndarray:
-    """S by max-min products, row by row, of matrices that are standardised already."""
+    """Return S by max-min products, row by row, of matrices that are standardised already."""
     product = matrices[0]
     for matrix in matrices[1:]:
         product = np.stack([np.minimum(row[:, None], matrix).max(axis=0) for row in product])
     return product
 
 
-def read_all(matrices: Stack) -> float:
-    return max(max(matrix.max(), -matrix.min()) for matrix in matrices)
-
-
-def against_explicit_s() -> list[Row]:
-    matrices = stack(784, 1000, 1000, 1000, 1000, 10)
+@row(
+    "dgp-explicit", "forming S of 784-1000-1000-1000-1000-10, over its DGP", "x",
+    at_least=30, limit=300, tiny=TINY,
+)  # fmt: skip
+def against_explicit_s(widths: tuple[int, ...] = EXPLICIT) -> Figure:
+    matrices = stack(*widths)
     strengths = [np.abs(matrix) for matrix in matrices]
-    ours, explicit = median_seconds(
-        lambda: deep_graph_persistence(matrices), lambda: explicit_s(strengths), repeat=1
-    )
-    title = "784-1000-1000-1000-1000-10 float32"
-    return [
-        Row(f"deep_graph_persistence, {title}", ours * 1e3, "ms"),
-        Row("as a share of forming S", ours / explicit, "", 1 / 30),
-        Row("peak of extra memory", peak_mib(lambda: deep_graph_persistence(matrices)), "MiB", 8.0),
-    ]
+    (ours,) = seconds(lambda: deep_graph_persistence(matrices), budget=2)
+    (theirs,) = seconds(lambda: explicit_s(strengths), least=1, budget=0)
+    return ratio(theirs, ours)
 
 
-def against_reading() -> list[Row]:
-    matrices = stack(*[5000] * 5)
-    transposed = [np.ascontiguousarray(matrix.T).T for matrix in matrices]
-    ours, other, anchor = median_seconds(
-        lambda: deep_graph_persistence(matrices),
-        lambda: deep_graph_persistence(transposed),
-        lambda: read_all(matrices),
-        repeat=5,
-    )
-    return [
-        Row("max(W.max(), -W.min()), four layers of 5000 x 5000", anchor * 1e3, "ms"),
-        Row("deep_graph_persistence, as multiple of that", ours / anchor, "x", 8.0),
-        Row("the same, stored by columns", other / anchor, "x", 8.0),
-        Row("peak of extra memory", peak_mib(lambda: deep_graph_persistence(matrices)), "MiB", 256.0),
-    ]
+@row(
+    "dgp-explicit-memory", "peak of extra memory of that DGP, S being what is never held", "MiB",
+    at_most=8, pace="quick", tiny=TINY,
+)  # fmt: skip
+def memory_beside_s(widths: tuple[int, ...] = EXPLICIT) -> Figure:
+    matrices = stack(*widths)
+    return peak_mib(lambda: deep_graph_persistence(matrices))
 
 
-def by_size() -> list[Row]:
-    """Deeper: nothing else changes. Wider: what goes with the neurons fades beside the weights."""
-    deeper = stack(*[1000] * 201)
-    depths = {depth: deeper[:depth] for depth in (1, 10, 200)}
-    times = median_seconds(
-        *(lambda some=some: deep_graph_persistence(some) for some in depths.values()), repeat=3
-    )
-    per_weight = [spent / n_weights(some) for spent, some in zip(times, depths.values(), strict=True)]
-    rows = [Row("1000 wide, 1 layer (1 M weights)", per_weight[0] * 1e9, "ns a weight")]
-    for depth, each in zip((10, 200), per_weight[1:], strict=True):
-        rows.append(Row(f"{depth} layers, a weight, as multiple of that", each / per_weight[0], "x", 1.5))
-    del deeper, depths
-    wider = {size: stack(*[size] * 5) for size in (500, 1600, 7071)}
-    times = median_seconds(
-        *(lambda some=some: deep_graph_persistence(some) for some in wider.values()), repeat=3
-    )
-    per_weight = [spent / n_weights(some) for spent, some in zip(times, wider.values(), strict=True)]
-    rows.append(Row("four layers, 500 wide (1 M weights)", per_weight[0] * 1e9, "ns a weight"))
-    for size, each in zip((1600, 7071), per_weight[1:], strict=True):
-        rows.append(Row(f"{size} wide, a weight, as multiple of that", each / per_weight[0], "x", 1.5))
-    return rows
+@row("dgp", "DGP of four layers of 5000 x 5000", "passes", at_most=6, pace="quick", tiny=TINY)
+def in_passes(widths: tuple[int, ...] = LARGE) -> Figure:
+    matrices = stack(*widths)
+    return beside(lambda: deep_graph_persistence(matrices), lambda: read_all(matrices))
 
 
-def hard_matrices() -> list[Row]:
-    usual = [random_matrix("gaussian", 2000, 2000, seed=seed) for seed in range(3)]
-    rows = []
-    for name in HARD:
-        matrices = [random_matrix(name, 2000, 2000, seed=seed) for seed in range(3)]
-        hard, gaussian = median_seconds(
+@row("dgp-transposed", "the same, stored by columns", "passes", at_most=6, tiny=TINY)
+def in_passes_by_columns(widths: tuple[int, ...] = LARGE) -> Figure:
+    matrices = [np.ascontiguousarray(matrix.T).T for matrix in stack(*widths)]
+    return beside(lambda: deep_graph_persistence(matrices), lambda: read_all(matrices))
+
+
+def read_all(matrices: Stack) -> float:
+    """Return the largest magnitude: the least that reading the weights takes."""
+    return float(max(max(matrix.max(), -matrix.min()) for matrix in matrices))
+
+
+@row("dgp-memory", "its peak of extra memory", "MiB", at_most=256, pace="quick", tiny=TINY)
+def memory(widths: tuple[int, ...] = LARGE) -> Figure:
+    matrices = stack(*widths)
+    return peak_mib(lambda: deep_graph_persistence(matrices))
+
+
+def growth(*, widths: tuple[int, ...], first: tuple[int, ...]) -> Figure:
+    """Return the time of a weight beside that of a weight of a smaller network."""
+    larger, smaller = (stack(*each) for each in (widths, first))
+    times = seconds(lambda: deep_graph_persistence(larger), lambda: deep_graph_persistence(smaller), least=2)
+    each = [t / sum(m.size for m in some) for t, some in zip(times, (larger, smaller), strict=True)]
+    return Figure(each[0] / each[1], " over ".join(map(shown, each)))
+
+
+for _name, _what, _widths, _first in (
+    ("10-layers", "10 layers of 1000 x 1000, over one", (1000,) * 11, (1000,) * 2),
+    ("200-layers", "200 layers of 1000 x 1000 (200 M weights), over one", (1000,) * 201, (1000,) * 2),
+    ("10m", "four layers 1581 wide (10 M weights), over 500 wide (1 M)", (1581,) * 5, (500,) * 5),
+    ("100m", "four layers 5000 wide (100 M weights), over 500 wide (1 M)", (5000,) * 5, (500,) * 5),
+    ("1000m", "four layers 15811 wide (1,000 M weights, 4 GB), over 500 wide", (15811,) * 5, (500,) * 5),
+):
+    row(
+        f"dgp-{_name}", f"DGP, time of a weight: {_what}", "x", at_most=1.5,
+        arguments={"widths": _widths, "first": _first}, tiny={**TINY, "first": (10, 10)},
+    )(growth)  # fmt: skip
+
+
+_HARD = [kind for kind in HARD if kind != "gaussian"]
+
+
+@row(
+    "dgp-hard", f"DGP of three layers 2000 x 2000, the worst of {len(_HARD)} hard kinds, over gaussian", "x",
+    at_most=20, limit=400, tiny=TINY,
+)  # fmt: skip
+def hard(widths: tuple[int, ...] = (2000,) * 4) -> Figure:
+    usual, times = stack(*widths), {}
+    for kind in _HARD:
+        matrices = stack(*widths, kind=kind)
+        both = seconds(
             lambda matrices=matrices: deep_graph_persistence(matrices),
             lambda: deep_graph_persistence(usual),
-            repeat=3,
+            budget=1,
         )
-        title = f"{name.replace('_', ' ')} 2000 x 2000, as multiple of gaussian"
-        rows.append(Row(title, hard / gaussian, "x", 20.0))
-    return rows
-
-
-if __name__ == "__main__":
-    sections = (against_explicit_s, against_reading, by_size, hard_matrices)
-    sys.exit(int(sum(report(section()) for section in sections) > 0))
+        times[kind] = both[0] / both[1]
+    return worst(times)

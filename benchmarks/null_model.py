@@ -1,167 +1,135 @@
-"""What the null model and the test of exchangeability cost, and, given folders of models, what they find.
+"""What z and the test of exchangeability cost.
 
-python benchmarks/null_model.py                 # the benchmark
-python benchmarks/null_model.py DIR [DIR ...]   # the census: verdicts on every *.onnx below some folders
+Random weights with the shapes of a ResNet-50 (53 matrices and the classifier), and one large matrix. A
+fresh matrix in which structure is found is a false alarm.
 """
 
-import os
-
-os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
-
-import sys
-import time
-from collections import Counter
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
-from _measure import Row, median_seconds, peak_mib, report
 
-from onnxtop.auditing.story import audit
-from onnxtop.errors import OnnxtopError
-from onnxtop.rules.untrained import judged
+from benchmarks._measuring import Figure, beside, peak_mib, seconds, shown
+from benchmarks._rows import row
 from onnxtop.statistics.exchangeability import evidence, verdict
-from onnxtop.statistics.facts import Exchangeability
 from onnxtop.statistics.initialisers import closest_initialiser
 from onnxtop.topology.neural_persistence import layer_forest, layer_persistence
-from onnxtop.topology.null_model import NullModels, draw_profiles
+from onnxtop.topology.null_model import NullModels
 
+Shapes = list[tuple[int, int]]
 STAGES = [(64, 64, 3), (256, 128, 4), (512, 256, 6), (1024, 512, 3)]
 """Channels that come in, width, blocks."""
 
-RESNET_50 = [(147, 64), (2048, 1000)]
-for before, width, depth in STAGES:
-    RESNET_50 += [(before, width), (before, 4 * width)]
-    RESNET_50 += [(9 * width, width), (width, 4 * width)] * depth
-    RESNET_50 += [(4 * width, width)] * (depth - 1)
+RESNET_50: Shapes = [(147, 64), (2048, 1000)]
+for _before, _width, _depth in STAGES:
+    RESNET_50 += [(_before, _width), (_before, 4 * _width)]
+    RESNET_50 += [(9 * _width, _width), (_width, 4 * _width)] * _depth
+    RESNET_50 += [(4 * _width, _width)] * (_depth - 1)
 """Matrices of a ResNet-50, flattened, with its classifier."""
 
-FRESH = {
-    "normal": lambda rng, shape: rng.standard_normal(shape),
-    "uniform": lambda rng, shape: rng.uniform(-1, 1, shape),
-    "Student's t, 3 degrees": lambda rng, shape: rng.standard_t(3, shape),
-    "normal, rounded to int8": lambda rng, shape: np.round(rng.standard_normal(shape) * 30).clip(-127, 127),
-    "normal, 90 % zeros": lambda rng, shape: rng.standard_normal(shape) * (rng.random(shape) > 0.9),
+LARGE = (4096, 11008)
+ALARMED: Shapes = [(64, 64), (128, 32), (288, 64), (512, 128)]
+TINY = {"shapes": [(30, 20), (20, 20)]}
+TINY_LARGE = {"shape": (60, 40)}
+
+FRESH: dict[str, tuple[str, Callable[[np.random.Generator, tuple[int, int]], np.ndarray]]] = {
+    "normal": ("normal", lambda rng, shape: rng.standard_normal(shape)),
+    "uniform": ("uniform", lambda rng, shape: rng.uniform(-1, 1, shape)),
+    "student": ("Student's t, 3 degrees", lambda rng, shape: rng.standard_t(3, shape)),
+    "int8": (
+        "normal, rounded to int8",
+        lambda rng, shape: np.round(rng.standard_normal(shape) * 30).clip(-127, 127),
+    ),
+    "zeros": (
+        "normal, 90 % zeros",
+        lambda rng, shape: rng.standard_normal(shape) * (rng.random(shape) > 0.9),
+    ),
 }
 
 
-# The benchmark
-
-
-def seconds(run: object) -> float:
-    """Processor time: what a busy machine does beside does not count."""
-    times = []
-    for _ in range(3):
-        start = time.process_time()
-        run()
-        times.append(time.process_time() - start)
-    return float(np.median(times))
-
-
-def resnet() -> list[Row]:
+def layers(shapes: Shapes) -> list[list[np.ndarray]]:
+    """Return Gaussian layers of one block each."""
     rng = np.random.default_rng(0)
-    layers = [[rng.standard_normal(shape, dtype=np.float32)] for shape in RESNET_50]
-    values = [layer_persistence(matrix) for (matrix,) in layers]
-    shapes = {(max(shape), min(shape), 1) for shape in RESNET_50}
+    return [[rng.standard_normal(shape, dtype=np.float32)] for shape in shapes]
 
-    def null_models() -> NullModels:
+
+@row("null-models", "null models of the layers of a ResNet-50", "s", at_most=0.5, pace="quick", tiny=TINY)
+def null_models(shapes: Shapes = RESNET_50) -> Figure:
+    blocks = layers(shapes)
+    values = [layer_persistence(matrix) for (matrix,) in blocks]
+
+    def of_all() -> None:
         models = NullModels()
-        kept = [models.read(blocks) for blocks in layers]
-        for item, value in zip(kept, values, strict=True):
-            models.measure(item, value.normalized, scale=value.scale)
-        return models
+        read = [models.read(each) for each in blocks]
+        for kept, value in zip(read, values, strict=True):
+            models.measure(kept, value.normalized, scale=value.scale)
 
-    models = null_models()
-    drawn = seconds(lambda: [draw_profiles((shape,)) for shape in shapes])
-    read = sum(kept.strengths.nbytes for kept in map(models.read, layers)) / 2**20
-    return [
-        Row("forests of the layers of a ResNet-50", seconds(lambda: [*map(layer_forest, layers)]), "s"),
-        Row("their null models", seconds(null_models), "s", 2.0),
-        Row(f"of that, drawing 100 profiles of each of {len(shapes)} shapes", drawn, "s"),
-        Row("kept until the scale is known", read, "MiB", 16.0),
-        Row("exchangeability", seconds(lambda: [*map(evidence, layers)]), "s", 2.0),
-        Row("closest initialisers", seconds(lambda: [*map(closest_initialiser, layers)]), "s", 1.0),
-    ]
+    ours, forests = seconds(of_all, lambda: [*map(layer_forest, blocks)], budget=4)
+    return Figure(ours, f"their forests {shown(forests)}")
 
 
-def large() -> list[Row]:
-    matrix = np.random.default_rng(0).standard_normal((4096, 11008), dtype=np.float32)
+@row("null-kept", "kept of them until the scale is known", "MiB", at_most=16, pace="quick", tiny=TINY)
+def kept_until_the_scale(shapes: Shapes = RESNET_50) -> Figure:
     models = NullModels()
-    models.read([matrix])
-    read, tested, anchor = median_seconds(
-        lambda: models.read([matrix]),
-        lambda: evidence([matrix]),
-        lambda: max(matrix.max(), -matrix.min()),
-        repeat=5,
-    )
-    profile = seconds(lambda: draw_profiles(((11008, 4096, 1),), draws=5)) / 5
-    return [
-        Row("4096 x 11008 float32, max(W.max(), -W.min())", anchor * 1e3, "ms"),
-        Row("reading the strongest weights, as multiple of that", read / anchor, "x", 6.0),
-        Row("exchangeability, as multiple of that", tested / anchor, "x"),
-        Row("one draw", profile * 1e3, "ms", 60.0),
-        Row("peak of extra memory of reading", peak_mib(lambda: models.read([matrix])), "MiB", 64.0),
-        Row(
-            "peak of extra memory of exchangeability",
-            peak_mib(lambda: evidence([matrix])),
-            "MiB",
-            128.0,
-        ),
-    ]
+    return Figure(sum(models.read(each).strengths.nbytes for each in layers(shapes)) / 2**20)
 
 
-def fresh() -> list[Row]:
-    """Share of freshly drawn matrices in which structure is found, a false alarm each."""
-    shapes = [(64, 64), (128, 32), (288, 64), (512, 128)]
-    rows = []
-    for name, draw in FRESH.items():
-        found = [
-            verdict_on([draw(np.random.default_rng([seed, *shape]), shape)], seed)
-            for shape in shapes
-            for seed in range(100)
-        ]
-        share = sum(not item.exchangeable for item in found) / len(found)
-        rows.append(Row(f"structure found in {len(found)} fresh matrices, {name}", 100 * share, "%", 4.0))
-    return rows
+@row("exchangeability", "exchangeability of them", "s", at_most=0.5, pace="quick", tiny=TINY)
+def exchangeability(shapes: Shapes = RESNET_50) -> Figure:
+    blocks = layers(shapes)
+    return Figure(seconds(lambda: [*map(evidence, blocks)], budget=4)[0])
 
 
-def verdict_on(blocks: list[np.ndarray], seed: int) -> Exchangeability:
-    models = NullModels(seed)
-    kept, value = models.read(blocks), layer_persistence(blocks[0])
-    return verdict(evidence(blocks), models.measure(kept, value.normalized, scale=value.scale).z)
+@row("initialisers", "closest initialisers of them", "s", at_most=0.5, pace="quick", tiny=TINY)
+def initialisers(shapes: Shapes = RESNET_50) -> Figure:
+    blocks = layers(shapes)
+    return Figure(seconds(lambda: [*map(closest_initialiser, blocks)], budget=4)[0])
 
 
-# The census
+@row(
+    "null-read", "reading the strongest weights of 4096 x 11008 by themselves", "passes",
+    at_most=6, pace="quick", tiny=TINY_LARGE,
+)  # fmt: skip
+def reading(shape: tuple[int, int] = LARGE) -> Figure:
+    matrix, models = layers([shape])[0][0], NullModels()
+    return beside(lambda: models.read([matrix]), lambda: max(matrix.max(), -matrix.min()))
 
 
-def census(folders: list[Path]) -> None:
-    totals: Counter[str] = Counter()
-    print("judged exchangeable untrained file")
-    for folder in folders:
-        for path in sorted(folder.rglob("*.onnx")):
-            try:
-                report = audit(path)
-            except OnnxtopError as error:
-                print(f"{path.relative_to(folder)}: {error}")
-                continue
-            told = [layer.exchangeability for layer in judged(report) if layer.exchangeability]
-            alike = [each for each in told if each.exchangeable]
-            untrained = any(finding.rule == "OT208" for finding in report.findings)
-            totals.update(name for each in told for name in each.structured)
-            totals.update(
-                {"layers judged": len(told), "exchangeable": len(alike), "files untrained": untrained}
-            )
-            if told:
-                answer = "yes" if untrained else "no"
-                print(f"{len(told):6} {len(alike):12} {answer:>9} {path.relative_to(folder)}")
-            names = Counter(each.initialiser if each.fits else "none" for each in alike)
-            for initialiser, count in names.most_common():
-                print(f"{'':30}{count} x initialiser: {initialiser}")
-    for what, count in totals.items():
-        print(f"{what:<20} {count:6}")
+@row("null-read-memory", "its peak of extra memory", "MiB", at_most=64, pace="quick", tiny=TINY_LARGE)
+def reading_memory(shape: tuple[int, int] = LARGE) -> Figure:
+    blocks, models = layers([shape])[0], NullModels()
+    models.read(blocks)
+    return peak_mib(lambda: models.read(blocks))
 
 
-if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        census([Path(argument) for argument in sys.argv[1:]])
-        sys.exit(0)
-    sys.exit(int(sum(report(section()) for section in (resnet, large, fresh)) > 0))
+@row("exchangeability-large", "exchangeability of 4096 x 11008", "passes", pace="quick", tiny=TINY_LARGE)
+def exchangeability_large(shape: tuple[int, int] = LARGE) -> Figure:
+    matrix = layers([shape])[0][0]
+    return beside(lambda: evidence([matrix]), lambda: max(matrix.max(), -matrix.min()))
+
+
+@row("exchangeability-memory", "its peak of extra memory", "MiB", at_most=128, pace="quick", tiny=TINY_LARGE)
+def exchangeability_memory(shape: tuple[int, int] = LARGE) -> Figure:
+    blocks = layers([shape])[0]
+    return peak_mib(lambda: evidence(blocks))
+
+
+def false_alarms(*, kind: str, seeds: int = 100, shapes: Shapes = ALARMED) -> Figure:
+    """Return the share of freshly drawn matrices in which structure is found."""
+    draw, models = FRESH[kind][1], NullModels()
+    matrices = [draw(np.random.default_rng([seed, *each]), each) for each in shapes for seed in range(seeds)]
+    alarms = sum(is_structured(matrix, models) for matrix in matrices)
+    return Figure(100 * alarms / len(matrices), f"{alarms} of {len(matrices)}")
+
+
+def is_structured(matrix: np.ndarray, models: NullModels) -> bool:
+    """Return whether a layer of one matrix is told from a random arrangement of itself."""
+    value = layer_persistence(matrix)
+    null = models.measure(models.read([matrix]), value.normalized, scale=value.scale)
+    return not verdict(evidence([matrix]), null.z).exchangeable
+
+
+for _kind, (_what, _) in FRESH.items():
+    row(
+        f"alarms-{_kind}", f"structure found in fresh matrices, {_what}", "%",
+        at_most=4, arguments={"kind": _kind}, tiny={"seeds": 1, "shapes": [(20, 16)]},
+    )(false_alarms)  # fmt: skip

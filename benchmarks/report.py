@@ -1,85 +1,83 @@
-"""The main job on a file of ResNet-50's size, as whole processes: time and memory beside loading the file.
+"""The whole job, as processes of their own.
 
-Deep graph persistence is measured by the audit with it and without it, in this process.
-
-    python benchmarks/report.py [MODEL]
-
-Without a model it makes one with ResNet-50's layers and random weights (25.5 million of them, 102 MB).
+A file of ResNet-50's size (25.5 million random weights, joined as in ResNet-50), one layer of a language
+model's size in three encodings, and many small layers. A pass is one `max(W.max(), -W.min())` over a
+float32 matrix of 4096 x 11008.
 """
 
-import os
-
-os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
-
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
 from pathlib import Path
 
-import numpy as np
-import onnx
-from _measure import Row, median_seconds, report
-from onnx import NodeProto, TensorProto, helper
-
+from benchmarks._measuring import Figure, Spent, onnxtop, processes, ratio, seconds
+from benchmarks._models import gaussian, model
+from benchmarks._rows import row
 from onnxtop.auditing import network
 from onnxtop.auditing.story import audit
 
-RUNS = 5
 LOAD = "import sys, onnx, numpy, scipy.sparse.csgraph; onnx.load(sys.argv[1])"
-STAGES = ((64, 256, 3), (128, 512, 4), (256, 1024, 6), (512, 2048, 3))
+COMMANDS = {
+    "report": ("report", "-f", "json"),
+    "report --quick": ("report", "--quick", "-f", "json"),
+    "layers": ("layers", "-f", "json"),
+}
 
 
-class ResNet:
-    """Nodes and weights, made one after the other; the weights are random, the joins are ResNet-50's."""
-
-    def __init__(self) -> None:
-        self.nodes: list[NodeProto] = []
-        self.held: list[TensorProto] = []
-        self.rng = np.random.default_rng(0)
-
-    def node(self, op: str, *inputs: str, **attributes: object) -> str:
-        result = f"v{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, inputs, [result], f"{op}{len(self.nodes)}", **attributes))
-        return result
-
-    def weight(self, *shape: int) -> str:
-        weight = self.rng.standard_normal(shape, dtype=np.float32) / np.float32(np.sqrt(np.prod(shape[1:])))
-        name = f"w{len(self.held)}"
-        self.held.append(helper.make_tensor(name, TensorProto.FLOAT, shape, weight.tobytes(), raw=True))
-        return name
-
-    def conv(self, x: str, n_in: int, n_out: int, taps: int, stride: int = 1) -> str:
-        weight = self.weight(n_out, n_in, taps, taps)
-        return self.node("Conv", x, weight, strides=[stride] * 2, pads=[taps // 2] * 4)
-
-    def block(self, x: str, n_in: int, narrow: int, wide: int, stride: int) -> str:
-        a = self.node("Relu", self.conv(x, n_in, narrow, 1, stride))
-        b = self.node("Relu", self.conv(a, narrow, narrow, 3))
-        c = self.conv(b, narrow, wide, 1)
-        skip = x if n_in == wide else self.conv(x, n_in, wide, 1, stride)
-        return self.node("Relu", self.node("Add", c, skip))
+def beside_loading(folder: Path, command: str) -> Figure:
+    """Return the time of a command beside that of loading the file and the libraries."""
+    path = model(folder, "resnet50.onnx")
+    ours, load = processes(onnxtop(*COMMANDS[command], path), ("-c", LOAD, str(path)), rounds=5)
+    return ratio(ours.cpu, load.cpu)
 
 
-def make(path: Path) -> None:
-    """Write ResNet-50 without its normalisations."""
-    net, width = ResNet(), 64
-    x = net.node("Relu", net.conv("x", 3, width, 7, 2))
-    for number, (narrow, wide, repeats) in enumerate(STAGES):
-        for block in range(repeats):
-            x = net.block(x, width, narrow, wide, 2 if number and not block else 1)
-            width = wide
-    x = net.node("Flatten", net.node("GlobalAveragePool", x))
-    y = net.node("MatMul", x, net.weight(width, 1000))
-    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3, 224, 224])]
-    outputs = [helper.make_tensor_value_info(y, TensorProto.FLOAT, ["batch", 1000])]
-    onnx.save(helper.make_model(helper.make_graph(net.nodes, "resnet50", inputs, outputs, net.held)), path)
+for _command in COMMANDS:
+    row(
+        f"{_command.replace(' --', '-')}-resnet50",
+        f"`onnxtop {_command}` on the ResNet-50-sized file, over loading it and the libraries",
+        "x",
+        at_most=3,
+        pace="quick",
+        arguments={"command": _command},
+    )(beside_loading)
 
 
-def with_and_without(path: Path) -> float:
-    """Return the time of an audit with deep graph persistence, over that without it."""
-    neurons = network.neurons
+@row(
+    "report-memory", "peak memory of `onnxtop report` on that file of 102 MB", "MB", at_most=250, pace="quick"
+)
+def memory(folder: Path) -> Figure:
+    return Figure(process_of_report(folder, "resnet50.onnx").mb)
+
+
+@row("report-memory-large", "the same on a file of 403 MB, over the file", "x", at_most=1.3)
+def memory_large(folder: Path) -> Figure:
+    ours = process_of_report(folder, "100m.onnx")
+    size = model(folder, "100m.onnx").stat().st_size / 1e6
+    return Figure(ours.mb / size, f"{ours.mb:.0f} MB over {size:.0f} MB")
+
+
+def process_of_report(folder: Path, name: str) -> Spent:
+    """Return what a report on a model takes."""
+    return processes(onnxtop("report", "-f", "json", model(folder, name)), rounds=1)[0]
+
+
+def passes(folder: Path, file: str) -> Figure:
+    """Return the time of an audit in passes over a float32 matrix of the same shape."""
+    path = model(folder, file)
+    matrix = gaussian(4096, 11008)
+    return ratio(*seconds(lambda: audit(path), lambda: max(matrix.max(), -matrix.min()), budget=15))
+
+
+for _file, _goal in (("float32", 12), ("float16", 20), ("int8", 20)):
+    row(
+        f"passes-{_file}",
+        f"a report on one layer of 4096 x 11008 in {_file}, all measures",
+        "passes",
+        at_most=_goal,
+        arguments={"file": f"{_file}.onnx"},
+    )(passes)
+
+
+@row("report-dgp", "an audit of the ResNet-50-sized file with DGP, over one without", "x", at_most=2)
+def with_dgp(folder: Path) -> Figure:
+    path, neurons = model(folder, "resnet50.onnx"), network.neurons
 
     def without() -> None:
         network.neurons = lambda *args: None
@@ -88,54 +86,9 @@ def with_and_without(path: Path) -> float:
         finally:
             network.neurons = neurons
 
-    each = median_seconds(lambda: audit(path), without, repeat=3)
-    return each[0] / each[1]
+    return ratio(*seconds(lambda: audit(path), without, budget=20))
 
 
-def run(*arguments: str) -> tuple[float, float]:
-    """Return seconds and peak MiB of a process."""
-    start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{arguments} failed")
-    return time.perf_counter() - start, usage.ru_maxrss / (1 if sys.platform == "darwin" else 1024)
-
-
-def main(arguments: list[str]) -> int:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(arguments[0]) if arguments else Path(folder) / "resnet50.onnx"
-        if not arguments:
-            make(path)
-        commands = {
-            "load": ("-c", LOAD, str(path)),
-            "report": ("-m", "onnxtop", "report", "-f", "json", "--no-progress", str(path)),
-            "quick": ("-m", "onnxtop", "report", "--quick", "-f", "json", "--no-progress", str(path)),
-            "layers": ("-m", "onnxtop", "layers", "-f", "json", "--no-progress", str(path)),
-        }
-        runs: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
-        for _ in range(
-            RUNS + 1
-        ):  # in turn, so that a busy machine slows all alike; the first fills the caches
-            for name, command in commands.items():
-                runs[name].append(run(*command))
-        seconds = {name: statistics.median(s for s, _ in each[1:]) for name, each in runs.items()}
-        memory = {name: max(m for _, m in each[1:]) for name, each in runs.items()}
-        deep = with_and_without(path)
-    return report(
-        [
-            Row("onnxtop report --quick, time beside loading it", seconds["quick"] / seconds["load"], "x", 3),
-            Row("onnxtop report, time beside loading it", seconds["report"] / seconds["load"], "x", 3),
-            Row("null model and statistics, added", seconds["report"] - seconds["quick"], "s", 2),
-            Row("onnxtop layers, time beside loading it", seconds["layers"] / seconds["load"], "x", 3),
-            Row(
-                "onnxtop report, memory beside loading the file", memory["report"] / memory["load"], "x", 1.5
-            ),
-            Row("audit with deep graph persistence, beside without it", deep, "x", 2),
-            Row("loading the file with onnx", seconds["load"], "s"),
-        ]
-    )
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+@row("small-layers", "`onnxtop report` on 2,000 layers of 16 x 16 (0.1.0: 45 s)", "s", at_most=5)
+def small_layers(folder: Path) -> Figure:
+    return Figure(process_of_report(folder, "small-layers.onnx").cpu)

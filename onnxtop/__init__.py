@@ -174,6 +174,7 @@ if TYPE_CHECKING:
     from onnxtop.tracing.options import TraceOptions as TraceOptions
     from onnxtop.tracing.stopping import StoppingOptions as StoppingOptions, StoppingRule as StoppingRule
     from onnxtop.tracing.story import trace as trace
+    from onnxtop.work.options import WorkOptions as WorkOptions
 
 _PUBLIC = {
     "auditing.matrices": "exchangeability initialiser_match null_model",
@@ -236,6 +237,7 @@ _PUBLIC = {
     "tracing.options": "TraceOptions",
     "tracing.stopping": "StoppingOptions StoppingRule",
     "tracing.story": "trace",
+    "work.options": "WorkOptions",
 }
 """Public names by the module that has them."""
 

@@ -357,6 +357,19 @@ AllowExternal = Annotated[
     Option("Also read external weights from this folder.", metavar="DIR", form="folder"),
 ]
 
+MOST_DOWNLOAD = 16.0
+"""GiB that may be fetched of a model at an address, if nothing else is said."""
+
+MaxDownload = Annotated[
+    float,
+    Option(
+        "Fetch no more than this of a model at an address, its external weights included.",
+        metavar="GIB",
+        least=0,
+        in_file=True,
+    ),
+]
+
 Peepholes = Annotated[bool, Option("Count the peepholes of an LSTM as layers, not as biases.", in_file=True)]
 
 InputShapes = Annotated[

@@ -1,7 +1,7 @@
 """The page of rules, written from the catalogue, with counts of what each rule says of real models.
 
 Run as a script, this writes ``docs/rules.md``; with a folder of models it counts anew first (the counts of
-training are written by ``benchmarks/untrained.py``)::
+training are written by ``python -m benchmarks.studies.calibration``)::
 
     python -m tests.rules_page [CORPUS]
 """
@@ -68,7 +68,7 @@ TRAINING = """\
 Networks of one and of two layers (256-10 and 256-32-10), the sample MLP, CNN and transformer, and the CNN \
 with its normalisations folded, are trained on the digits by Adam, three seeds each, from four starts: as \
 Kaiming, as PyTorch and as an orthogonal initialiser draw weights, and with weights normalised to outputs of \
-one length. `benchmarks/untrained.py` makes all of it from seeds, and writes these counts.
+one length. `python -m benchmarks.studies.calibration` makes all of it from seeds, and writes these counts.
 
 | steps | accuracy | networks | called untrained (OT208) | from Kaiming | PyTorch | orthogonal | weight norm \
 | layers judged | called reset (OT207) | show no training (OT209) |

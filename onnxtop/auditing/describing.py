@@ -51,11 +51,11 @@ def coverage_of(counts: Account, found: Sequence[Layer | Skipped]) -> Coverage:
     )
 
 
-def model_info(model: Model, coverage: Coverage, function: Function | None) -> ModelInfo:
-    """Say what the file is."""
+def model_info(model: Model, coverage: Coverage, function: Function | None, *, outline: bool) -> ModelInfo:
+    """Say what the file is; of an ``outline`` its bytes have no digest."""
     return ModelInfo(
         path=model.file.name,
-        sha256=model.file.sha256(),
+        sha256=None if outline else model.file.sha256(),
         bytes=model.byte_count,
         producer=model.producer,
         ir_version=model.proto.ir_version,

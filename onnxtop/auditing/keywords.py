@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 from onnxtop.execution.options import RunOptions
+from onnxtop.work.options import WorkOptions
 
 
 class AuditKeywords(TypedDict, total=False):
@@ -19,6 +20,7 @@ class AuditKeywords(TypedDict, total=False):
     input_shapes: Mapping[str, tuple[int, ...]]
     dims: Mapping[str, int]
     allow_external: tuple[str | Path, ...]
+    max_download: float
     structure: bool
     sortedness: bool
     details: bool
@@ -36,8 +38,13 @@ class AuditKeywords(TypedDict, total=False):
     outputs: tuple[str, ...]
     seed: int
     running: RunOptions
+    work: WorkOptions
     execute: bool
     samples: str | Path | None
     draws: int
     time_limit: float
     memory_limit: float | None
+    jobs: int | None
+    memory: float | None
+    scheduler: str | None
+    cache: str | Path | None

@@ -1,9 +1,10 @@
-"""The layers of a model, measured one at a time: what is kept of each when its weights are gone."""
+"""One layer of a model measured: what is kept of it when its weights are gone."""
 
+import contextlib
 import hashlib
 import math
 import threading
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,9 +17,8 @@ from onnxtop.auditing.options import AuditOptions
 from onnxtop.network import Blocks, Kernel
 from onnxtop.reader.encoding import Encoding
 from onnxtop.reader.layer import Layer
-from onnxtop.reader.model import Model
 from onnxtop.reader.names import source_line
-from onnxtop.reader.skeleton import Shape, infer_shapes, placed
+from onnxtop.reader.skeleton import Shape, placed
 from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import NOT_ASKED, LayerPersistence, LayerReport
 from onnxtop.statistics.copies import Fingerprint, fingerprint
@@ -29,6 +29,7 @@ from onnxtop.statistics.layer import layer_statistics
 from onnxtop.statistics.sums import add_up
 from onnxtop.topology import convolution, neural_persistence
 from onnxtop.topology.filters import filter_forests
+from onnxtop.topology.graph import Forest
 from onnxtop.topology.layer_scan import LayerScan, scan_once
 from onnxtop.topology.neural_persistence import Graphs
 from onnxtop.topology.null_law import shapes_of
@@ -36,11 +37,13 @@ from onnxtop.topology.null_model import UNROLLED, NullModels, StrongestWeights
 from onnxtop.topology.reach import Filled
 from onnxtop.topology.spread import Spread, mean_sortedness
 from onnxtop.topology.strongest import StrongCells
+from onnxtop.work.store import Store, key_of
+from onnxtop.work.values import classes_of, dumps, loads
 
 Progress = Callable[[str, int, int], None]
 """Called with the layer just measured, and how many weights are done and to do."""
 
-_BY_POSITION = ("unrolled", "per-filter")
+BY_POSITION = ("unrolled", "per-filter")
 """Graphs of a convolution whose vertices are positions, so that its sizes must be known."""
 _UNROLLED_NEURONS = 2**24  # a forest takes some 160 bytes a neuron
 _FILTER_EDGES = 2**24  # some 40 bytes an edge, and minutes
@@ -101,13 +104,24 @@ class Measured:
         return Spread(self.row.parameters, found.largest, found.mean, found.variance)
 
 
-class Memory:
-    """What audits of a series with the same options share: null models, and what each layer left behind last.
+_WORTH_IT = 2**14
+"""Weights of a layer from which on it is quicker to remember what it leaves behind than to measure it."""
 
-    A layer of which no byte changed is not measured again. Several threads may share one.
+_MEASURED_BY = ("bias", "conv", "details", "sortedness", "standardise", "structure", "topology")
+"""Options that what a layer leaves behind depends on, beside the sizes that place it on a grid."""
+
+
+class Memory:
+    """What each layer left behind, by what it holds, and the null models that layers share.
+
+    A layer of which no byte changed is not measured again: neither in a series of audits with the same
+    options, nor as far as the store remembers it from another time, wherever in a model it stands. Several
+    threads may share one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store, *, series: bool = False) -> None:
+        self._store = store
+        self._series = series
         self._own = threading.local()
         self._last: dict[int, tuple[tuple[object, ...], Measured]] = {}
 
@@ -119,47 +133,73 @@ class Memory:
         nulls: NullModels = self._own.nulls
         return nulls
 
+    def looks(self, layer: Layer) -> bool:
+        """Tell whether a layer may be known, or is to be remembered."""
+        return self._series or (bool(self._store) and layer.parameters >= _WORTH_IT)
+
     def measured(self, number: int, key: tuple[object, ...], measure: Callable[[], Measured]) -> Measured:
         """Return what a layer leaves behind, measured only if that is not known."""
         known = self._last.get(number)
         if known is None or known[0] != key:
-            known = self._last[number] = key, measure()
+            known = key, self._stored(key_of("layer", *key), measure)
+        if self._series:
+            self._last[number] = known
         return known[1]
 
+    def _stored(self, key: str, measure: Callable[[], Measured]) -> Measured:
+        data = self._store.read(key)
+        if data is not None:
+            with contextlib.suppress(ValueError):
+                known: Measured = loads(data, classes_of(Measured))
+                return known
+        found = measure()
+        self._store.write(key, dumps(found))
+        return found
 
-def measure_layers(
-    model: Model,
-    layers: Sequence[Layer],
-    nulls: NullModels,
+
+@np.errstate(invalid="ignore")  # as in an audit: each thread has its own
+def measure_layer(
+    layer: Layer,
+    number: int,
+    shapes: Mapping[str, Shape],
     options: AuditOptions,
-    progress: Progress | None,
-    scanned: Container[int] = (),
-    memory: Memory | None = None,
-) -> list[Measured]:
-    """Measure every layer, reading and decoding its weights once, and holding those of one layer at a time.
+    memory: Memory,
+    scan: bool,
+) -> Measured:
+    """Measure a layer; one that the memory knows is only read. ``scan`` keeps its strongest weights."""
+    kernel = _kernel(layer, shapes, options)
+    weights = layer.blocks() if kernel is None else kernel.matrices()
+    measure = partial(_scanned, layer, number, weights, kernel, memory.nulls, options, scan)
+    if not memory.looks(layer):
+        return measure()
+    digest = _digest(layer, weights)
+    found = memory.measured(number, (digest, *_key(layer, kernel, options, scan)), measure)
+    return _placed(found, layer, number, digest)
 
-    ``scanned`` are the numbers of the layers whose strongest weights are kept; ``progress`` is called after
-    each layer. With a ``memory`` a layer that it knows is only read.
-    """
-    by_position = options.topology and options.conv in _BY_POSITION
-    shapes = infer_shapes(model, options.input_shapes, options.dims) if by_position else {}
-    total = sum(layer.parameters for layer in layers)
-    done = 0
-    measured = []
-    for number, layer in enumerate(layers):
-        kernel = _kernel(layer, shapes, options)
-        weights = layer.blocks() if kernel is None else kernel.matrices()
-        measure = partial(_scanned, layer, number, weights, kernel, nulls, options, number in scanned)
-        if memory is None:
-            measured.append(measure())
-        else:
-            digest = _digest(layer, weights)
-            key = (digest, _row(layer), _grid(kernel), number in scanned)
-            measured.append(replace(memory.measured(number, key, measure), digest=digest))
-        done += layer.parameters
-        if progress is not None:
-            progress(layer.name, done, total)
-    return measured
+
+def outlined(layers: Sequence[Layer]) -> list[Measured]:
+    """Return what is told of layers of which no weight is read: what their file says."""
+    return [Measured(_row(layer), None, NOT_ASKED) for layer in layers]
+
+
+def _key(layer: Layer, kernel: Kernel | None, options: AuditOptions, scan: bool) -> tuple[object, ...]:
+    """Return all that what a layer leaves behind depends on beside its arrays; its names are not among it."""
+    row = _row(layer)
+    told = (row.op_type, row.encoding, row.shape, row.n_in, row.n_out, row.apart, layer.is_convolution)
+    asked = tuple(getattr(options, name) for name in _MEASURED_BY)
+    return (*told, _grid(kernel), scan, *asked)
+
+
+def _placed(measured: Measured, layer: Layer, number: int, digest: str) -> Measured:
+    """Return what a layer leaves behind under the names and the number that it has in this model."""
+    row = _row(layer)
+    row = replace(measured.row, name=row.name, weight=row.weight, uses=row.uses, source=row.source)
+    forest = measured.forest
+    if isinstance(forest, Forest) and (forest.generators[:, 0] != number).any():
+        places = forest.generators.copy()
+        places[:, 0] = number
+        forest = replace(forest, generators=places)
+    return replace(measured, row=row, forest=forest, digest=digest)
 
 
 def _grid(kernel: Kernel | None) -> tuple[object, ...]:
@@ -209,7 +249,7 @@ def _kernel(layer: Layer, shapes: Mapping[str, Shape], options: AuditOptions) ->
     """Read a convolution before it is flattened, where its graph needs that."""
     if not (options.topology and layer.is_convolution) or options.conv == "flattened":
         return None
-    return placed(layer, shapes) if options.conv in _BY_POSITION else layer.kernel()
+    return placed(layer, shapes) if options.conv in BY_POSITION else layer.kernel()
 
 
 def _measure(
@@ -227,7 +267,7 @@ def _measure(
         return Measured(replace(row, probably_fixed=fixed), None, NOT_ASKED, fingerprint(weights))
     if options.sortedness:
         row = replace(row, sortedness=finite_or_none(mean_sortedness(weights)))
-    if layer.is_convolution and options.conv in _BY_POSITION:
+    if layer.is_convolution and options.conv in BY_POSITION:
         return _measure_positions(row, layer, number, weights, kernel, nulls, options)
     blocks = weights if kernel is None else convolution.channels(kernel)
     bias = _bias(layer, options)

@@ -6,7 +6,18 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from onnxtop.execution.options import RunOptions
-from onnxtop.options import AllowExternal, Checked, Dims, InputShapes, Option, Peepholes, Seed
+from onnxtop.options import (
+    MOST_DOWNLOAD,
+    AllowExternal,
+    Checked,
+    Dims,
+    InputShapes,
+    MaxDownload,
+    Option,
+    Peepholes,
+    Seed,
+)
+from onnxtop.work.options import WorkOptions
 
 if TYPE_CHECKING:
     from onnxtop.results.report import Settings
@@ -64,6 +75,7 @@ class AuditOptions(Checked):
     input_shapes: InputShapes = field(default_factory=dict)
     dims: Dims = field(default_factory=dict)
     allow_external: AllowExternal = ()
+    max_download: MaxDownload = MOST_DOWNLOAD
     structure: Annotated[
         bool,
         Option(
@@ -125,6 +137,7 @@ class AuditOptions(Checked):
     ] = ()
     seed: Seed = 0
     running: RunOptions = field(default_factory=RunOptions)
+    work: WorkOptions = field(default_factory=WorkOptions)
 
     @property
     def shown(self) -> re.Pattern[str]:

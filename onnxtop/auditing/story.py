@@ -7,17 +7,19 @@ from typing import Any, Literal, Unpack
 
 import numpy as np
 
-from onnxtop._version import __version__
 from onnxtop.auditing import network
 from onnxtop.auditing.constants import bad_constants, moved_normalisation
 from onnxtop.auditing.describing import coverage_of, function_of, layer_report, model_info
 from onnxtop.auditing.details import Neurons, details_of
 from onnxtop.auditing.keywords import AuditKeywords
 from onnxtop.auditing.layer_graph import describe
-from onnxtop.auditing.layers import Measured, Memory, Progress, measure_layers
+from onnxtop.auditing.layers import Measured, Memory, Progress, outlined
 from onnxtop.auditing.options import AuditOptions, settings_of
+from onnxtop.auditing.pieces import measure_layers
+from onnxtop.auditing.recall import finished, renamed, report_question
+from onnxtop.auditing.tool import TOOL
 from onnxtop.network import Blocks
-from onnxtop.options import asked, declared
+from onnxtop.options import asked
 from onnxtop.reader.account import Account, account
 from onnxtop.reader.connectivity import Connectivity
 from onnxtop.reader.constants import Constants
@@ -25,7 +27,6 @@ from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import Model, ModelSource, load
 from onnxtop.reader.skeleton import check_sizes
-from onnxtop.results.envelope import Head
 from onnxtop.results.function import Function
 from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import (
@@ -35,20 +36,14 @@ from onnxtop.results.report import (
     Network,
     NetworkPersistence,
     Report,
-    ToolInfo,
 )
 from onnxtop.results.run import ModelRun
-from onnxtop.rules import catalogue
 from onnxtop.rules.rule import Policy
 from onnxtop.statistics.copies import find_copies
 from onnxtop.topology import neural_persistence
 from onnxtop.topology.null_model import NullModels
 from onnxtop.topology.spread import together
-
-ALGORITHMS = {"neural_persistence": 1, "deep_graph_persistence": 2}
-"""Version of each measure: raised whenever the same file and options may give another value."""
-
-_TOOL = ToolInfo("onnxtop", __version__, ALGORITHMS)
+from onnxtop.work.store import store_of
 
 
 def audit(
@@ -96,7 +91,13 @@ def audit(
         report = onnxtop.audit("model.onnx", convention="tree")
         report.network.neural_persistence.mean_normalized
     """
-    return audited(model, asked(AuditOptions, options, changes), policy=policy, progress=progress).report
+    options = asked(AuditOptions, options, changes)
+    question = report_question(model, options)
+    if question is None:
+        return audited(model, options, policy=policy, progress=progress).report
+    memory = Memory(question.store)
+    report = question.answered(lambda: _audited(model, options, progress, memory).report)
+    return finished(renamed(report, question.models[0]), options, policy)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,12 +121,6 @@ class Audited:
         return finite_or_none(figures.mean_normalized)
 
 
-def head_of(options: AuditOptions) -> Head:
-    """Return what all reports with these options have in common."""
-    return Head(_TOOL, settings_of(options))
-
-
-@np.errstate(invalid="ignore")  # NaN of the kind that signals: a finding, and no concern of NumPy's
 def audited(
     source: ModelSource,
     options: AuditOptions | None = None,
@@ -134,40 +129,52 @@ def audited(
     progress: Progress | None = None,
     memory: Memory | None = None,
 ) -> Audited:
-    """Audit one ONNX model as `audit` does, and keep its layers; the audits of a series share a memory."""
+    """Audit one ONNX model as `audit` does, and keep its layers; the audits of a series share a memory.
+
+    It is read in any case; of layers that are remembered no more than that.
+    """
     options = options or AuditOptions()
-    model = load(source, allow_external=options.allow_external)
+    memory = memory or Memory(store_of(options.work))
+    found = _audited(source, options, progress, memory)
+    return replace(found, report=finished(found.report, options, policy))
+
+
+@np.errstate(invalid="ignore")  # NaN of the kind that signals: a finding, and no concern of NumPy's
+def _audited(
+    source: ModelSource, options: AuditOptions, progress: Progress | None, memory: Memory
+) -> Audited:
+    """Audit a model, and judge nothing yet."""
+    model = load(source, allow_external=options.allow_external, max_download=options.max_download)
     check_sizes(model, options.input_shapes, options.dims)
     constants = Constants(model)
     found = find_layers(model, constants, peepholes=options.peepholes)
     layers = [layer for layer in found if isinstance(layer, Layer)]
     connected = network.neurons(model, constants, found, options) if options.topology else None
     scanned = network.measured_layers(connected, options)
-    nulls = NullModels() if memory is None else memory.nulls
-    measured = measure_layers(model, layers, nulls, options, progress, scanned, memory)
+    # of a model at an address no weight is fetched before one is measured
+    outline = model.file.remote is not None and not options.topology
+    if outline:
+        measured = outlined(layers)
+    else:
+        model.file.announce()
+        measured = measure_layers(model, layers, options, memory, progress, scanned)
     counts = account(model, constants, found)
     coverage = coverage_of(counts, found)
     copies = find_copies({item.row.name: item.mark for item in measured}, _reader(layers))
     persistence = _persistence(measured, copies, options)
-    figures = _figures(measured, copies, persistence, connected, nulls, options)
-    figures["network"] = replace(figures["network"], moved=moved_normalisation(constants, counts))
+    figures = _figures(measured, copies, persistence, connected, memory.nulls, options)
+    moved = None if outline else moved_normalisation(constants, counts)
+    figures["network"] = replace(figures["network"], moved=moved)
     report = Report(
-        tool=_TOOL,
-        model=model_info(model, coverage, _function(model, counts, options)),
+        tool=TOOL,
+        model=model_info(model, coverage, _function(model, counts, options), outline=outline),
         settings=settings_of(options),
         coverage=coverage,
-        constants=bad_constants(model, constants, found, counts),
+        constants=() if outline else bad_constants(model, constants, found, counts),
         run=_run(model, options),
         graph=describe(model.file.name, connected, found) if options.details and connected else None,
         **figures,
-    )
-    flags = {name: each.flag for name, each in declared(AuditOptions).items()}
-    report = catalogue.judged(report, policy, flags)
-    report = replace(
-        report,
         **_on_data(model, options),
-        layers=tuple(layer for layer in report.layers if options.shown.search(layer.name)),
-        findings=tuple(f for f in report.findings if f.layer is None or options.shown.search(f.layer)),
     )
     return Audited(report, model, layers, measured, persistence, options)
 

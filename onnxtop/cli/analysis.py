@@ -1,23 +1,32 @@
 """Models in, results and an exit code out: what verbs that take several models have in common."""
 
 import contextlib
+import importlib
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import messages
+from onnxtop.cli.baselines import Judge
 from onnxtop.cli.models import find_models
 from onnxtop.cli.verb import Run
 from onnxtop.errors import ModelError, OnnxtopError
+from onnxtop.options import with_values
+from onnxtop.reader.address import called
 from onnxtop.results.outcome import INTERRUPTED, FailedModel, Result, code_of, exit_code
 from onnxtop.results.words import counted
+from onnxtop.work.crews import tell_share
+from onnxtop.work.options import WorkOptions, processors
+from onnxtop.work.workers import Lost, Results, workers
 
 if TYPE_CHECKING:
+    from onnxtop.auditing.layers import Progress
     from onnxtop.results.report import Report
-    from onnxtop.rules.rule import Policy
 
 Found = TypeVar("Found")
 
@@ -28,12 +37,12 @@ def run_audit(
     """Audit the models that the arguments name, as configured, write every output, return the code."""
     from onnxtop.rules.policy import policy_of  # loads numpy: not for help
 
-    policy = policy_of(configured) if configured else None
+    judge = Judge(policy_of(configured), ()) if configured else None
     found = find_models(models)
     run.check(found)
     # a report fails nothing unless asked, and yet says what a check would say of the errors
     judged = None if fail_on == "never" else fail_on
-    results = analyse(run, found, AuditOptions(**options), judged, lambda path: policy)
+    results = analyse(run, found, with_values(AuditOptions(), options), judged, judge)
     return exit_code(code_of(result, fail_on) for result in results)
 
 
@@ -42,22 +51,27 @@ def analyse(
     models: Sequence[str | FailedModel],
     options: AuditOptions,
     fail_on: str | None = None,
-    policy: "Callable[[str], Policy | None]" = lambda path: None,
+    judge: "Judge | None" = None,
 ) -> list[Result]:
     """Audit every model and write what was found; that it gave no figures is told on stderr.
 
     Of several models a table grows in the terminal meanwhile.
     """
-    from onnxtop.auditing.story import audit, head_of  # loads numpy and onnx: not for errors of usage
+    from onnxtop.auditing.tool import head_of  # loads numpy: not for errors of usage
 
+    run.note_cache(options.work)
     run.progress.wait()
     results: list[Result] = []
     shown = run.rendering(fail_on, head_of(options), details=options.details)
     options = replace(options, details=options.details or run.draws_details, diagrams=False)
     run.progress.page = run.growing()
-    for result in attempts(
-        run, models, lambda path: audit(path, options, policy=policy(path), progress=run.progress)
-    ):
+    known = _remembered(run, models, options, judge)
+    new = [model for model in models if model not in known]
+    if new:
+        importlib.import_module("onnxtop.auditing.story")  # here, before there are copies of this process
+    work = shared_out(options.work, new)
+    audited = partial(_audited, replace(options, work=each_its_own(work, new)), judge)
+    for result in attempts(run, models, audited, work=work, known=known):
         results.append(result)
         run.add(result, shown)
         if not isinstance(result, FailedModel):
@@ -68,31 +82,124 @@ def analyse(
     return results
 
 
+def _remembered(
+    run: Run, models: Sequence[str | FailedModel], options: AuditOptions, judge: "Judge | None"
+) -> "dict[str | FailedModel, Report]":
+    """Return the reports that need no work, so that no worker is started for them; an interrupt ends that."""
+    known: dict[str | FailedModel, Report] = {}
+    with contextlib.suppress(KeyboardInterrupt), run.interrupts.heard():  # it is told where work begins
+        for model in models if judge is None or judge.is_ready else ():
+            start = time.monotonic()
+            if isinstance(model, str) and (report := _recalled(model, options, judge)):
+                known[model] = report
+                if run.seconds is not None:
+                    run.seconds[model] = time.monotonic() - start
+    return known
+
+
+def _recalled(path: str, options: AuditOptions, judge: "Judge | None") -> "Report | None":
+    from onnxtop.auditing.recall import recalled
+
+    with contextlib.suppress(OnnxtopError):  # it is told where the model is worked on
+        return recalled(path, options, None if judge is None else judge.policy(path))
+    return None
+
+
+def _audited(options: AuditOptions, judge: "Judge | None", path: str, progress: "Progress") -> "Report":
+    from onnxtop.auditing.story import audit
+
+    policy = None if judge is None else judge.policy(path, progress)
+    return audit(path, options, policy=policy, progress=progress)
+
+
+_MODEL_SECONDS, _BYTE_SECONDS = 0.03, 2e-8
+"""About what a model takes, and each of its bytes more: measured, and only to tell how many workers pay."""
+_WORTH_IT = 2.0
+"""Seconds of work from which on another worker is worth its start."""
+_MODEL_MEMORY, _BYTE_MEMORY = 2**27, 1.3
+"""What an audit takes of memory in bytes, and for each byte of the model."""
+
+
+def shared_out(options: WorkOptions, models: Sequence[str | FailedModel]) -> WorkOptions:
+    """Return who works on models: where nobody said how many at a time, as many as are worth their start."""
+    seconds = sum(_MODEL_SECONDS + _BYTE_SECONDS * size_of(model) for model in models)
+    jobs = options.jobs or max(1, min(processors(), int(seconds / _WORTH_IT)))
+    return replace(options, jobs=jobs)
+
+
+def each_its_own(options: WorkOptions, models: Sequence[str | FailedModel]) -> WorkOptions:
+    """Return who works on the layers of each model, while so many models are worked on at a time."""
+    jobs = options.jobs or processors()
+    at_a_time = max(1, min(jobs, len(models)))
+    memory = None if options.memory is None else options.memory / at_a_time
+    scheduler = options.scheduler if len(models) == 1 else None
+    return replace(options, jobs=jobs // at_a_time, memory=memory, scheduler=scheduler)
+
+
+@dataclass(frozen=True)
+class Attempt(Generic[Found]):
+    """What came of a model where it was worked on, and what is to be told here."""
+
+    result: Found | FailedModel
+    seconds: float
+    traceback: Sequence[str]
+    warned: "Sequence[warnings.WarningMessage]"
+
+
 def attempts(
     run: Run,
     models: Sequence[str | FailedModel],
-    work: Callable[[str], Found],
+    work_on: "Callable[[str, Progress], Found]",
     fatal: tuple[type[Exception], ...] = (),
+    work: WorkOptions | None = None,
+    known: "Mapping[str | FailedModel, Found] | None" = None,
 ) -> Iterator[Found | FailedModel]:
     """Do the work for every model; a failure is told on stderr, takes its place and stops no other.
 
     Errors of a ``fatal`` kind are not failures of the one model: they end the run. After an interrupt the
-    models that are left have failed by it; that is told once.
+    models that are left have failed by it, but those that were done by then; that is told once. What is
+    ``known`` of a model needs no work.
     """
+    known = known or {}
+    places = [n for n, model in enumerate(models) if isinstance(model, str) and model not in known]
+    named = [_name(models[number]) for number in places]
     run.progress.expect([size_of(model) for model in models])
-    for number, model in enumerate(models):
-        if isinstance(model, FailedModel):
-            result: Found | FailedModel = model
-        else:
-            run.progress.begin(f"{number + 1}/{len(models)} {model}", number)
-            result = _timed(run, model, work, fatal)
-        if isinstance(result, FailedModel):
-            run.progress.stop()
-            if result.code == INTERRUPTED:
-                yield from (result, *not_reached(models, number))
+    with workers(work or WorkOptions()) as pool:
+        alone = pool.here or len(named) < 2
+        attempt: Callable[[str], Attempt[Found]] = partial(
+            _attempt, work_on, fatal, run.progress if alone else tell_share
+        )
+        results: Results[Attempt[Found]] = pool.map(
+            attempt,
+            named,
+            [_MODEL_MEMORY + _BYTE_MEMORY * size_of(model) for model in named],
+            None if alone else lambda number, share: run.progress.along(places[number], share),
+        )
+        for number, model in enumerate(models):
+            if alone:
+                run.progress.begin(f"{number + 1}/{len(models)} {called(_name(model))}", number)
+            result = _taken(run, model, known, results)
+            if _is_cut(result):
+                run.progress.stop()
+                left = [result]
+                for each in models[number + 1 :]:
+                    one = _taken(run, each, known, results)
+                    left.append(one)
+                _tell_interrupted(len(models) - sum(map(_is_cut, left)), len(models))
+                yield from left
                 return
-            messages.error(result.message, result.path)
-        yield result
+            if isinstance(result, FailedModel):
+                run.progress.stop()
+                messages.error(result.message, result.path)
+            yield result
+
+
+def _name(model: str | FailedModel) -> str:
+    return model.path if isinstance(model, FailedModel) else model
+
+
+def _is_cut(result: object) -> bool:
+    return isinstance(result, FailedModel) and result.code == INTERRUPTED
 
 
 def not_reached(models: Sequence[str | FailedModel], done: int) -> list[FailedModel]:
@@ -100,11 +207,17 @@ def not_reached(models: Sequence[str | FailedModel], done: int) -> list[FailedMo
 
     The one in which it was interrupted has a result of its own.
     """
-    messages.error(f"interrupted: {done:,} of {counted(len(models), 'model')} done")
-    return [
-        model if isinstance(model, FailedModel) else FailedModel(model, INTERRUPTED, "not reached")
-        for model in models[done + 1 :]
-    ]
+    _tell_interrupted(done, len(models))
+    return [model if isinstance(model, FailedModel) else _cut(model) for model in models[done + 1 :]]
+
+
+def _tell_interrupted(done: int, n_models: int) -> None:
+    messages.error(f"interrupted: {done:,} of {counted(n_models, 'model')} done")
+
+
+def _cut(path: str, *, begun: bool = False) -> FailedModel:
+    message = "interrupted while it was analysed" if begun else "not reached"
+    return FailedModel(path, INTERRUPTED, message)
 
 
 def size_of(model: str | FailedModel) -> int:
@@ -115,34 +228,62 @@ def size_of(model: str | FailedModel) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def _timed(
-    run: Run, path: str, work: Callable[[str], Found], fatal: tuple[type[Exception], ...]
+def _taken(
+    run: Run,
+    path: str | FailedModel,
+    known: Mapping[str | FailedModel, Found],
+    results: Results[Attempt[Found]],
 ) -> Found | FailedModel:
-    start = time.monotonic()
+    """Return what came of the next model; what is told of it is told here, in the order of the models."""
+    if path in known:
+        return known[path]
+    if isinstance(path, FailedModel):
+        return path
     try:
         with run.interrupts.heard():
-            return _attempt(run, path, work, fatal)
+            attempt = next(results)
     except KeyboardInterrupt:
-        return FailedModel(path, INTERRUPTED, "interrupted while it was analysed")
-    finally:
-        if run.seconds is not None:
-            run.seconds[path] = time.monotonic() - start
+        results.stop()
+        attempt = next(results)
+    if isinstance(attempt, Lost):
+        if attempt.reason is None:
+            return _cut(path, begun=attempt.begun)
+        return FailedModel(path, ModelError.exit_code, f"the process that analysed it {attempt.reason}")
+    if run.seconds is not None:
+        run.seconds[path] = attempt.seconds
+    for each in attempt.warned:
+        warnings.warn_explicit(str(each.message), each.category, each.filename, each.lineno, registry=_WARNED)
+    if attempt.traceback:
+        run.progress.stop()
+        run.voice.show(attempt.traceback)
+    return attempt.result
+
+
+_WARNED: dict[Any, int] = {}
+"""Warnings that were shown."""
 
 
 def _attempt(
-    run: Run, path: str, work: Callable[[str], Found], fatal: tuple[type[Exception], ...]
-) -> Found | FailedModel:
-    try:
-        with readable(path):
-            return work(path)
-    except fatal:
-        raise
-    except OnnxtopError as error:
-        return FailedModel(path, error.exit_code, str(error).removeprefix(f"{path}: "))
-    except Exception as error:
-        run.progress.stop()
-        run.voice.traceback_of(error)
-        return FailedModel(path, OnnxtopError.exit_code, messages.internal(error))
+    work_on: "Callable[[str, Progress], Found]",
+    fatal: tuple[type[Exception], ...],
+    progress: "Progress",
+    path: str,
+) -> Attempt[Found]:
+    """Do the work for a model, wherever that is, and note what is to be told."""
+    start = time.monotonic()
+    traceback: Sequence[str] = ()
+    with warnings.catch_warnings(record=True) as warned:
+        try:
+            with readable(path):
+                result: Found | FailedModel = work_on(path, progress)
+        except fatal:
+            raise
+        except OnnxtopError as error:
+            result = FailedModel(path, error.exit_code, str(error).removeprefix(f"{called(path)}: "))
+        except Exception as error:
+            traceback = messages.traceback_of(error)
+            result = FailedModel(path, OnnxtopError.exit_code, messages.internal(error))
+    return Attempt(result, time.monotonic() - start, traceback, warned)
 
 
 @contextlib.contextmanager
@@ -157,11 +298,12 @@ def readable(path: str, work: str = "analyse this model") -> Iterator[None]:
     try:
         yield
     except MemoryError:
-        raise ModelError(f"{path}: there is not enough memory to {work}") from None
+        raise ModelError(f"{called(path)}: there is not enough memory to {work}") from None
     except OnnxtopError:  # some are errors of the operating system too
         raise
     except OSError as error:
-        raise ModelError(f"{error.filename or path}: cannot be read: {error.strerror or error}") from None
+        name = error.filename or called(path)
+        raise ModelError(f"{name}: cannot be read: {error.strerror or error}") from None
 
 
 def _tell(result: "Report", run: Run) -> None:

@@ -1,29 +1,40 @@
 """Baselines of ``check``: an earlier report, or earlier models, which are audited and compared."""
 
 import glob
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli.models import all_models, is_model_name
-from onnxtop.cli.progress import ProgressLine
 from onnxtop.errors import OnnxtopError, UsageError
+from onnxtop.reader.address import is_elsewhere
 
 if TYPE_CHECKING:
+    from onnxtop.auditing.layers import Progress
+    from onnxtop.rules.baseline import Baseline
     from onnxtop.rules.rule import Policy
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Returns the policy of each model by its path; ``read`` are the files that it is made from."""
+    """What models are judged by, wherever one is worked on; ``read`` are the files that it is made from."""
 
-    policy: "Callable[[str], Policy]"
-    read: Sequence[str] = ()
+    plain: "Policy"
+    read: Sequence[str]
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a policy is there without work."""
+        return True
+
+    def policy(self, model: str, progress: "Progress | None" = None) -> "Policy":
+        """Return the policy of a model by its path."""
+        return self.plain
 
 
-def judge(settings: Mapping[str, Any], options: AuditOptions, n_models: int, progress: ProgressLine) -> Judge:
+def judge(settings: Mapping[str, Any], options: AuditOptions, n_models: int) -> Judge:
     """Return what judges so many models by the settings, one of which may be a baseline.
 
     Raises
@@ -34,23 +45,18 @@ def judge(settings: Mapping[str, Any], options: AuditOptions, n_models: int, pro
     from onnxtop.rules.baseline import read_baseline
     from onnxtop.rules.policy import policy_of
 
-    path = settings["baseline"]
+    path, plain = settings["baseline"], policy_of(settings)
     if not path:
-        return Judge(lambda model: policy_of(settings))
+        return Judge(plain, ())
     if _names_models(path):
-        earlier = _Earlier(path, _models(path), settings, options, progress)
-        return Judge(lambda model: earlier.policy(model, n_models), earlier.models)
-    baseline = read_baseline(path)
-
-    def policy(model: str) -> "Policy":
-        known = baseline.of(model, n_models)
-        return policy_of(settings, unknown=known) if isinstance(known, str) else policy_of(settings, known)
-
-    return Judge(policy, (path,))
+        return _ByModels(plain, _models(path), path, options, n_models)
+    return _ByReport(plain, (path,), read_baseline(path), n_models)
 
 
 def _names_models(path: str) -> bool:
-    return Path(path).is_dir() or is_model_name(path) or (glob.has_magic(path) and not Path(path).exists())
+    if is_elsewhere(path) or is_model_name(path):
+        return True
+    return Path(path).is_dir() or (glob.has_magic(path) and not Path(path).exists())
 
 
 def _models(path: str) -> Sequence[str]:
@@ -61,23 +67,39 @@ def _models(path: str) -> Sequence[str]:
 
 
 @dataclass(frozen=True)
-class _Earlier:
-    """Models that others are compared with, one by one, when their turn comes."""
+class _ByReport(Judge):
+    """Models are compared with an earlier report."""
+
+    baseline: "Baseline"
+    n_models: int
+
+    def policy(self, model: str, progress: "Progress | None" = None) -> "Policy":
+        """Return the policy of a model: with the report on it, if there is one."""
+        known = self.baseline.of(model, self.n_models)
+        if isinstance(known, str):
+            return replace(self.plain, unknown=known)
+        return replace(self.plain, baseline=known)
+
+
+@dataclass(frozen=True)
+class _ByModels(Judge):
+    """Models are compared with others, one by one, when their turn comes."""
 
     path: str
-    models: Sequence[str]
-    settings: Mapping[str, Any]
     options: AuditOptions
-    progress: ProgressLine
+    n_models: int
 
-    def policy(self, model: str, n_models: int) -> "Policy":
+    @property
+    def is_ready(self) -> bool:
+        """Never: the earlier model is to be audited and compared, where the later one is."""
+        return False
+
+    def policy(self, model: str, progress: "Progress | None" = None) -> "Policy":
         """Return the policy of a model: with the report on the earlier one, and the verdict on the two."""
         from onnxtop.comparison.gate import against
         from onnxtop.rules.baseline import counterpart
-        from onnxtop.rules.policy import policy_of
 
-        plain = policy_of(self.settings)
-        earlier = counterpart(model, self.models, n_models, self.path)
+        earlier = counterpart(model, self.read, self.n_models, self.path)
         if earlier is None:
-            return replace(plain, unknown=f"{self.path} has no model of this name")
-        return against(earlier, model, plain, self.options, self.progress)
+            return replace(self.plain, unknown=f"{self.path} has no model of this name")
+        return against(earlier, model, self.plain, self.options, progress)

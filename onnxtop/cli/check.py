@@ -13,7 +13,7 @@ from onnxtop.cli import EXIT_CODES
 from onnxtop.cli.analysis import analyse
 from onnxtop.cli.baselines import judge
 from onnxtop.cli.models import find_models, without_strays
-from onnxtop.cli.options import MEASURED, READ, config_option, options_of
+from onnxtop.cli.options import AT_A_TIME, MEASURED, READ, WORK, config_option, options_of
 from onnxtop.cli.outputs import Output, check, write_all
 from onnxtop.cli.settings import resolve, shown, use_configuration
 from onnxtop.cli.verb import Run, Verb
@@ -44,6 +44,7 @@ _JUDGED_BY = ("fail_on", "baseline", "compare")
 )
 @options_of(AuditOptions, *READ, *MEASURED)
 @options_of(RunOptions)
+@options_of(WORK, *AT_A_TIME, "cache")
 def command(
     run: Run,
     models: tuple[str, ...],
@@ -54,12 +55,13 @@ def command(
 ) -> int:
     """Judge models by rules, thresholds and a baseline: the CI gate.
 
-    MODEL is an ONNX file, a folder (every *.onnx below it) or a pattern; a file of external data stands for
-    the models beside or above it that keep weights in it. Rules, severities, thresholds and
-    exceptions are set in onnxtop.toml, or in [tool.onnxtop] of pyproject.toml; flags go before files.
+    MODEL is an ONNX file, a folder (every *.onnx below it), a pattern, an address (https://, s3://, hf://,
+    gs://), or - for standard input; a file of external data stands for the models beside or above it that
+    keep weights in it. Rules, severities, thresholds and exceptions are set in onnxtop.toml, or in
+    [tool.onnxtop] of pyproject.toml; flags go before files.
     """
     ctx = click.get_current_context()
-    if not models and not show_settings:
+    if not models and not show_settings and not skip_strays:
         raise click.UsageError("Missing argument 'MODEL...'.", ctx)
     settings = resolve(ctx)
     if show_settings:
@@ -86,12 +88,12 @@ def _judge(
     # by path: what a gate writes does not depend on the order in which models were named
     found = sorted(find_models(models), key=lambda model: model if isinstance(model, str) else model.path)
     options = replace(options, normal=bool(settings["baseline"] or written))
-    judged = judge(settings, options, len(found), run.progress)
+    judged = judge(settings, options, len(found))
     data = options.running.samples
     run.check([*found, *judged.read, *([data] if data else [])])
     new = [Output("json", written)] if written else []
     check([*run.outputs, *new], [path for path in found if isinstance(path, str)])
-    results = analyse(run, found, options, settings["fail-on"], judged.policy)
+    results = analyse(run, found, options, settings["fail-on"], judged)
     code = exit_code(code_of(result, settings["fail-on"]) for result in results)
     if code == INTERRUPTED:
         return code  # the baseline that was there is worth more than a part of one

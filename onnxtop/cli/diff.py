@@ -6,7 +6,7 @@ import click
 
 from onnxtop.cli.analysis import readable
 from onnxtop.cli.models import one_model
-from onnxtop.cli.options import options_of
+from onnxtop.cli.options import WORK, options_of
 from onnxtop.cli.verb import Run, Verb
 from onnxtop.comparison.options import DiffOptions
 from onnxtop.options import with_values
@@ -25,7 +25,7 @@ Exit codes:
 @click.command("diff", cls=Verb, result="diff", epilog=EXIT_CODES)
 @click.argument("old", metavar="OLD")
 @click.argument("new", metavar="NEW")
-@options_of(DiffOptions)
+@options_of(DiffOptions(work=WORK))
 def command(run: Run, old: str, new: str, **options: Any) -> int:
     """Tell whether two models are one function, and what changed.
 
@@ -35,6 +35,7 @@ def command(run: Run, old: str, new: str, **options: Any) -> int:
     """
     before, after = one_model(old), one_model(new)
     compared = with_values(DiffOptions(), options)
+    run.note_cache(compared.work)
     data = compared.running.samples
     run.check((before, after, *([data] if data else [])))
     from onnxtop.comparison.story import diff  # loads numpy and onnx: not for help

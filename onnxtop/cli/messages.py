@@ -1,6 +1,7 @@
 """What goes to stderr: one line a message, with nothing in it that a terminal would obey."""
 
 import traceback
+from collections.abc import Sequence
 
 import click
 
@@ -38,6 +39,14 @@ class Voice:
 
     def traceback_of(self, error: BaseException) -> None:
         """Show where an internal error came from."""
-        if self.tracebacks:
-            lines = "".join(traceback.format_exception(error)).splitlines()
+        self.show(traceback_of(error))
+
+    def show(self, lines: Sequence[str]) -> None:
+        """Show the traceback of an internal error, here or elsewhere."""
+        if self.tracebacks and lines:
             click.echo("\n".join(map(visible, lines)), err=True)
+
+
+def traceback_of(error: BaseException) -> tuple[str, ...]:
+    """Return the lines of a traceback."""
+    return tuple("".join(traceback.format_exception(error)).splitlines())

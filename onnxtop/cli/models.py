@@ -1,22 +1,26 @@
 """From the arguments of a verb to the models they name: files, folders and patterns."""
 
+import codecs
 import glob
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from onnxtop.errors import ModelError, NothingToAnalyseError, UsageError
+from onnxtop.errors import ModelError, NothingToAnalyseError, UsageError, unusable
+from onnxtop.reader.address import SCHEMES, STDIN, is_elsewhere, scheme_of
 from onnxtop.results.outcome import FailedModel
 
 
 def find_models(arguments: Iterable[str]) -> list[str | FailedModel]:
     """Return the paths of the models in the order of the arguments, each once.
 
-    A folder stands for every ``*.onnx`` below it, sorted. A name that exists is taken literally, even if it
+    A folder stands for every ``*.onnx`` below it, sorted; an address is one model, and ``-`` is standard
+    input. A name that exists is taken literally, even if it
     looks like a pattern; a file in which models beside or above it keep weights stands for these models. What
     names no model is in the list as a failure.
     """
-    found: dict[Path, str | FailedModel] = {}
+    found: dict[str | Path, str | FailedModel] = {}
     for argument in arguments:
         for model in _named_by(argument):
             path = model.path if isinstance(model, FailedModel) else model
@@ -70,19 +74,46 @@ def one_model(argument: str) -> str:
     return found[0]
 
 
-def _same(path: str) -> Path:
+def _same(path: str) -> str | Path:
     """Return what two names of one file have in common; a link is a file of its own."""
+    if is_elsewhere(path):
+        return path
     whole = Path(path)
     return Path(os.path.realpath(whole.parent), whole.name)
 
 
 def _named_by(argument: str) -> Iterator[str | FailedModel]:
-    if os.path.lexists(argument):
+    if is_elsewhere(argument):
+        yield argument
+    elif os.path.lexists(argument):
         yield from _below(argument) if Path(argument).is_dir() else (_holders(argument) or (argument,))
     elif glob.has_magic(argument):
         yield from _matches(argument)
+    elif scheme := scheme_of(argument):
+        known = ", ".join(SCHEMES)
+        yield FailedModel(
+            argument, ModelError.exit_code, f"wanted an address of {known}, found one of {scheme}"
+        )
     else:
         yield FailedModel(argument, ModelError.exit_code, "no such file or folder")
+
+
+def listed(file: str) -> tuple[str, ...]:
+    """Return the arguments that a file lists, or standard input for ``-``: one a line, or with NUL between.
+
+    Raises
+    ------
+    UsageError
+        It cannot be read.
+    """
+    try:
+        content = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise unusable(error, f"{file}: wanted a list of models, found none to read: {reason}") from None
+    content = content.removeprefix(codecs.BOM_UTF8)
+    names = content.split(b"\0") if b"\0" in content else content.splitlines()
+    return tuple(os.fsdecode(name) for name in names if name)
 
 
 def _holders(path: str) -> list[str]:

@@ -15,12 +15,13 @@ from onnxtop.errors import UsageError
 from onnxtop.options import Declared, declared
 from onnxtop.render import CHOOSABLE, formats_of, suffixes
 from onnxtop.render.text import number
+from onnxtop.work.options import WorkOptions
 
 Callback: TypeAlias = Callable[[click.Context, click.Parameter, Any], Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-READ = ("layers", "allow_external", "peepholes")
+READ = ("layers", "allow_external", "max_download", "peepholes")
 """Options of an audit that say what is read and shown."""
 
 CONNECTED = ("input_shapes", "dims", "inputs", "outputs")
@@ -32,6 +33,13 @@ MEASURED = (
     *("count_fixed", "structure", "sortedness", "seed"),
 )
 """Options of an audit that say what is measured and how."""
+
+
+AT_A_TIME = ("jobs", "memory", "scheduler")
+"""Options that say who does the work."""
+
+WORK = WorkOptions(jobs=None, cache=None)
+"""How work is done where nobody says it: by as many as there are cores, remembered in the user's folder."""
 
 
 class _Whole(click.IntRange):

@@ -1,7 +1,7 @@
 """``onnxtop probe``: loss, accuracy and gradient of a model on data, and the landscape around it."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,9 @@ from onnxtop.loss.options import ProbeOptions
 from onnxtop.options import with_values
 from onnxtop.render.probe import Probed, is_cut_short
 from onnxtop.results.outcome import INTERRUPTED, FailedModel, exit_code
+
+if TYPE_CHECKING:
+    from onnxtop.loss.summary import Progress
 
 
 @click.command("probe", cls=Verb, result="probe", epilog=EXIT_CODES)
@@ -52,12 +55,14 @@ from onnxtop.results.outcome import INTERRUPTED, FailedModel, exit_code
     help="Points a side.",
 )
 @options_of(ProbeOptions, "max_loss", "min_accuracy")
-@options_of(ProbeOptions, "differences", "mean", "deviation", "budget", "allow_external", "seed")
+@options_of(ProbeOptions, "differences", "mean", "deviation", "budget")
+@options_of(ProbeOptions, "allow_external", "max_download", "seed")
 def command(run: Run, models: tuple[str, ...], data: str, **settings: Any) -> int:
     """Loss, accuracy and gradient of a model on data.
 
-    MODEL is an ONNX file, a folder (every *.onnx below it) or a pattern. This verb runs the model. A loss
-    that is not finite fails as one above --max-loss does: the exit code is 1.
+    MODEL is an ONNX file, a folder (every *.onnx below it), a pattern, an address (https://, s3://, hf://,
+    gs://), or - for standard input. This verb runs the model. A loss that is not finite fails as one above
+    --max-loss does: the exit code is 1.
     """
     found = find_models(models)
     if not settings["surface"] and any(output.format == "svg" for output in run.outputs):
@@ -97,14 +102,14 @@ def _options(quick: bool, surface: bool, surface_points: int, **settings: Any) -
     return with_values(ProbeOptions(surface=surface_points if surface else 0), {**steps, **settings})
 
 
-def _work(run: Run, data: str, options: ProbeOptions) -> Callable[[str], Probed]:
+def _work(run: Run, data: str, options: ProbeOptions) -> "Callable[[str, Progress], Probed]":
     from onnxtop.loss import summary
     from onnxtop.reader.model import load
 
-    def work(path: str) -> Probed:
-        model = load(path, allow_external=options.allow_external)
+    def work(path: str, progress: "Progress") -> Probed:
+        model = load(path, allow_external=options.allow_external, max_download=options.max_download)
         try:
-            result = summary.probe(model, data, options, progress=run.progress)
+            result = summary.probe(model, data, options, progress=progress)
         except MemoryError:
             raise ModelError("there is not enough memory; give a smaller --batch-size") from None
         return Probed(path, model.file.sha256(), model.byte_count, result)

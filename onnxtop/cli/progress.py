@@ -34,6 +34,8 @@ class ProgressLine:
         self.title = ""
         self.before, self.share, self.last = 0.0, 1.0, 0.0
         self.sizes: Sequence[int] = ()
+        self.whole, self.ended = 1, 0
+        self.parts: dict[int, float] = {}
         self.drawn: tuple[Progress, TaskID] | None = None
         self.page: GrowingPage | None = None
         self.wait()
@@ -60,21 +62,33 @@ class ProgressLine:
 
     def expect(self, sizes: Sequence[int]) -> None:
         """Say how large the models are that will be worked on."""
-        self.sizes = sizes
+        self.sizes, self.whole = sizes, sum(sizes) or 1
+        self.ended, self.parts = 0, {}
 
     def begin(self, title: str, number: int) -> None:
         """Say which of them is next."""
         self.title = title
-        whole = sum(self.sizes) or 1
-        self.before, self.share = sum(self.sizes[:number]) / whole, self.sizes[number] / whole
+        self.before, self.share = sum(self.sizes[:number]) / self.whole, self.sizes[number] / self.whole
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` weights are measured and ``what`` is next."""
+        self._show(what, self.before + self.share * min(done / total if total else 0.0, 1.0))
+
+    def along(self, number: int, share: float) -> None:
+        """Show how far one of several models has come that are worked on at a time."""
+        self.before += (share - self.parts.pop(number, 0.0)) * self.sizes[number] / self.whole
+        if share < 1.0:
+            self.parts[number] = share
+        else:
+            self.ended += 1
+        self.title = f"{self.ended}/{len(self.sizes)}"
+        self._show("models", min(max(self.before, self.last), 1.0))
+
+    def _show(self, what: str, share: float) -> None:
         if not self.late:
             return
         from onnxtop.render.cells import UNICODE
 
-        share = self.before + self.share * min(done / total if total else 0.0, 1.0)
         if share < self.last:  # another piece of work
             self.started = time.monotonic()
         self.last = share

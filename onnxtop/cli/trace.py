@@ -10,7 +10,7 @@ from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import messages
 from onnxtop.cli.analysis import attempts, readable
 from onnxtop.cli.models import find_models
-from onnxtop.cli.options import MEASURED, options_of
+from onnxtop.cli.options import AT_A_TIME, MEASURED, WORK, options_of
 from onnxtop.cli.outputs import Output, put, writing
 from onnxtop.cli.progress import GrowingPage
 from onnxtop.cli.verb import Run, TellingVerb
@@ -45,8 +45,9 @@ of 130, 2, 5, 3, 0, 4."""
 @options_of(AuditOptions, "data")
 @options_of(TraceOptions, "metric_file")
 @options_of(WatchOptions)
-@options_of(TraceOptions, "log", "cache", "jobs")
-@options_of(AuditOptions, *MEASURED, "allow_external", "peepholes")
+@options_of(TraceOptions, "log")
+@options_of(WORK, *AT_A_TIME, "cache")
+@options_of(AuditOptions, *MEASURED, "allow_external", "max_download", "peepholes")
 def command(
     run: Run, checkpoints: tuple[str, ...], follow: bool, until_stop: bool, interval: float, **options: Any
 ) -> int:
@@ -59,6 +60,7 @@ def command(
     watching = WatchOptions(follow, until_stop, interval)
     found = [] if follow else find_models(checkpoints)
     logs = [Output("csv", path) for path in files_of(asked.log)]
+    run.note_cache(asked.audit.work)
     run.check([*found, *(path for path in (asked.audit.data, asked.metric_file) if path)], logs)
     from onnxtop.tracing.story import Series  # loads numpy and onnx: not for help
 
@@ -82,7 +84,7 @@ def _all(run: Run, series: "Series", found: Sequence[str | FailedModel]) -> bool
     models += [each for each in found if isinstance(each, FailedModel)]
     run.progress.wait()
     # what does not fit the first checkpoint ends the run, and so does what was asked wrongly
-    for step in attempts(run, models, lambda path: series.add(next(sources)), fatal=(UsageError,)):
+    for step in attempts(run, models, lambda path, progress: series.add(next(sources)), fatal=(UsageError,)):
         if isinstance(step, FailedModel):
             series.fail(step)
         run.add(step, run.rendering())

@@ -13,6 +13,7 @@ import click
 from onnxtop.cli import messages
 from onnxtop.cli.completion import ModelPath
 from onnxtop.cli.interrupt import Interrupts
+from onnxtop.cli.models import listed
 from onnxtop.cli.options import DependentOption, output_options, talk_options
 from onnxtop.cli.outputs import (
     Lines,
@@ -26,12 +27,14 @@ from onnxtop.cli.outputs import (
     writing,
 )
 from onnxtop.cli.progress import GrowingPage, ProgressLine, wanted
-from onnxtop.errors import OnnxtopError
+from onnxtop.errors import NothingToAnalyseError, OnnxtopError
+from onnxtop.reader.address import STDIN
 from onnxtop.render import DETAILED, STREAMED, RenderOptions, render
 from onnxtop.results.outcome import FailedModel
 
 if TYPE_CHECKING:
     from onnxtop.results.envelope import Head
+    from onnxtop.work.options import WorkOptions
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,15 @@ class Run:
     def check(self, inputs: Iterable[str | FailedModel], more: Sequence[Output] = ()) -> None:
         """Refuse before the work outputs that could not be written, or would overwrite what is read."""
         check([*self.outputs, *more], [path for path in inputs if isinstance(path, str)])
+
+    def note_cache(self, work: "WorkOptions") -> None:
+        """Say that nothing new can be remembered, if so; loudly only of a folder that was named."""
+        from onnxtop.work.store import store_of
+
+        store = store_of(work)
+        if why := store.trouble():
+            tell = self.voice.note if work.cache is None else self.voice.say
+            tell(f"{store.folder}: nothing new is remembered in this cache: {why}")
 
     @property
     def draws_details(self) -> bool:
@@ -139,6 +151,11 @@ class Verb(click.Command):
         own = [each for each in params if each not in named]
         for each in named:
             each.type = ModelPath()  # a verb that writes results reads models
+        self.several = next((each for each in named if each.nargs < 0), None)
+        self.needs_some = self.several is not None and self.several.required
+        if self.several is not None:
+            self.several.required = False  # a list may name them
+            own.insert(0, _files_from())
         self.result = result
         whole: list[click.Parameter] = [*named, *output_options(result), *own, *talk_options()]
         super().__init__(name, params=whole, **rest)
@@ -152,6 +169,8 @@ class Verb(click.Command):
         for param in self.params:
             if isinstance(param, DependentOption):
                 param.check(ctx)
+        if self.several is not None:
+            self._take_list(ctx, self.several)
         values = {name: iter(given.get(name) or ()) for name in ("formats", "files")}
         events = [(p.name, str(next(values[p.name]))) for p in order if p.name in values]
         quiet, verbose = ctx.params.pop("quiet"), ctx.params.pop("verbose")
@@ -171,6 +190,19 @@ class Verb(click.Command):
         )
         return rest
 
+    def _take_list(self, ctx: click.Context, several: click.Argument) -> None:
+        """Add the models that a list names to those of the arguments."""
+        file, name = ctx.params.pop("files_from"), several.name or ""
+        given = ctx.params[name]
+        if file == STDIN and STDIN in given:
+            raise click.UsageError("standard input holds either a model or a list: name one of them")
+        models = given if file is None else (*given, *listed(file))
+        if file is not None and not models and not ctx.params.get("skip_strays"):
+            raise NothingToAnalyseError(f"{file}: names no model")
+        if self.needs_some and not models:
+            raise click.MissingParameter(ctx=ctx, param=several)
+        ctx.params[name] = models
+
     def outputs_of(self, ctx: click.Context, events: Sequence[tuple[str, str]]) -> list[Output]:
         """Return the outputs that were asked for."""
         return pair(events, self.result, self.hint)
@@ -189,6 +221,15 @@ class Verb(click.Command):
             run.voice.traceback_of(error)
             messages.error(messages.internal(error))
             return OnnxtopError.exit_code
+
+
+def _files_from() -> click.Option:
+    return click.Option(
+        ["--files-from"],
+        type=click.Path(allow_dash=True),
+        metavar="FILE",
+        help="Read more names from this file, or - for standard input: one a line, or with NUL between.",
+    )
 
 
 class TellingVerb(Verb):

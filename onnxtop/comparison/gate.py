@@ -14,6 +14,7 @@ from onnxtop.comparison.options import DiffOptions, GateOptions
 from onnxtop.comparison.story import verdict
 from onnxtop.errors import UsageError, named
 from onnxtop.options import asked, declared
+from onnxtop.reader.address import called, is_address
 from onnxtop.reader.model import ModelSource, file_of
 from onnxtop.reader.model_file import ModelFile
 from onnxtop.results.check import Check
@@ -79,16 +80,23 @@ def check(
     judged = {k: v for k, v in file.items() if k in KEYS and k.replace("-", "_") not in changes}
     values = {**values_of(options), **judged}
     baseline = baseline if baseline is not None else options.baseline or values.get("baseline")
-    opened = file_of(model)
+    model = _again(model, options.audit)
     audited = replace(options.audit, normal=baseline is not None)
-    policy = _policy(values, baseline, opened, audited, progress)
-    return Check(audit(opened, audited, policy=policy, progress=progress), values["fail-on"])
+    policy = _policy(values, baseline, model, audited, progress)
+    return Check(audit(model, audited, policy=policy, progress=progress), values["fail-on"])
+
+
+def _again(model: ModelSource, options: AuditOptions) -> str | os.PathLike[str] | ModelFile:
+    """Return a model as it can be read twice; one that has a path stays that, by which it is remembered."""
+    file = file_of(model, max_download=options.max_download)
+    has_path = file.path is not None and file.remote is None
+    return model if isinstance(model, str | os.PathLike) and has_path else file
 
 
 def _policy(
     values: Mapping[str, Any],
     baseline: ModelSource | Report | None,
-    model: ModelFile,
+    model: str | os.PathLike[str] | ModelFile,
     options: AuditOptions,
     progress: Progress | None,
 ) -> Policy:
@@ -97,12 +105,16 @@ def _policy(
         return plain
     if isinstance(baseline, Report):
         return replace(plain, baseline=baseline)
-    if isinstance(baseline, str | os.PathLike) and not os.fspath(baseline).lower().endswith(".onnx"):
-        earlier = read_baseline(os.fspath(baseline)).of(model.name, 1)
+    if isinstance(baseline, str | os.PathLike) and not _names_model(os.fspath(baseline)):
+        earlier = read_baseline(os.fspath(baseline)).of(file_of(model).name, 1)
         if isinstance(earlier, str):
             return replace(plain, unknown=earlier)
         return replace(plain, baseline=earlier)
     return against(baseline, model, plain, options, progress)
+
+
+def _names_model(path: str) -> bool:
+    return path.lower().endswith(".onnx") or is_address(path)
 
 
 def against(
@@ -121,8 +133,8 @@ def against(
     """
     name = os.fspath(earlier) if isinstance(earlier, str | os.PathLike) else "in memory"
     whole = replace(options, layers=None, data=None)
-    with named(name, "baseline "):
-        file = file_of(earlier)
+    with named(called(name), "baseline "):
+        file = _again(earlier, options)
         then = audit(file, whole, policy=policy, progress=progress)
     policy = replace(policy, baseline=then)
     if policy.structure_only:
@@ -139,7 +151,9 @@ def _compared(policy: Policy, options: AuditOptions) -> DiffOptions:
             seed=options.seed,
         ),
         allow_external=options.allow_external,
+        max_download=options.max_download,
         peepholes=options.peepholes,
         input_shapes=options.input_shapes,
         dims=options.dims,
+        work=options.work,
     )

@@ -8,6 +8,7 @@ from onnxtop.auditing.keywords import AuditKeywords
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.execution.options import RunOptions
 from onnxtop.results.diff import DiffSettings
+from onnxtop.work.options import WorkOptions
 
 
 class DiffKeywords(TypedDict, total=False):
@@ -15,10 +16,12 @@ class DiffKeywords(TypedDict, total=False):
 
     settings: DiffSettings
     allow_external: tuple[str | Path, ...]
+    max_download: float
     peepholes: bool
     input_shapes: Mapping[str, tuple[int, ...]]
     dims: Mapping[str, int]
     running: RunOptions
+    work: WorkOptions
     tolerance: float
     np_tolerance: float
     permuted_ok: bool
@@ -28,6 +31,10 @@ class DiffKeywords(TypedDict, total=False):
     draws: int
     time_limit: float
     memory_limit: float | None
+    jobs: int | None
+    memory: float | None
+    scheduler: str | None
+    cache: str | Path | None
 
 
 class GateKeywords(AuditKeywords, total=False):

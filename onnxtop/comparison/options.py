@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.execution.options import RunOptions
-from onnxtop.options import AllowExternal, Checked, Dims, InputShapes, Peepholes
+from onnxtop.options import MOST_DOWNLOAD, AllowExternal, Checked, Dims, InputShapes, MaxDownload, Peepholes
 from onnxtop.results.diff import DiffSettings
 from onnxtop.rules.options import CheckOptions
+from onnxtop.work.options import WorkOptions
 
 
 @dataclass(frozen=True)
@@ -15,10 +16,12 @@ class DiffOptions(Checked):
 
     settings: DiffSettings = field(default_factory=DiffSettings)
     allow_external: AllowExternal = ()
+    max_download: MaxDownload = MOST_DOWNLOAD
     peepholes: Peepholes = False
     input_shapes: InputShapes = field(default_factory=dict)
     dims: Dims = field(default_factory=dict)
     running: RunOptions = field(default_factory=RunOptions)
+    work: WorkOptions = field(default_factory=WorkOptions)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,17 @@
 """The whole story of a comparison on one page: audit both models, judge them, match their layers."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Unpack
 
 from onnxtop._version import __version__
 from onnxtop.auditing.layers import Progress
 from onnxtop.auditing.options import AuditOptions
-from onnxtop.auditing.story import ALGORITHMS, audited
+from onnxtop.auditing.recall import Question
+from onnxtop.auditing.story import audited
+from onnxtop.auditing.tool import ALGORITHMS
 from onnxtop.comparison.alignment import EXPLAINED, align
 from onnxtop.comparison.judgement import judge, with_layers
 from onnxtop.comparison.keywords import DiffKeywords
@@ -18,6 +22,7 @@ from onnxtop.comparison.running import PROVED, Side, decided, is_rounded, places
 from onnxtop.comparison.verdict import judge_whole, same_bytes
 from onnxtop.errors import NothingToAnalyseError, named
 from onnxtop.options import asked
+from onnxtop.reader.address import called
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.model import Model, ModelSource, file_of, load
 from onnxtop.reader.model_file import ModelFile
@@ -93,7 +98,25 @@ def diff(
         One of the models has weights and the other has none.
     """
     options = asked(DiffOptions, options, changes)
-    files = file_of(old), file_of(new)
+    question = _question("diff", Diff, old, new, options)
+    if question is None:
+        return _diff(old, new, options, progress)
+    found = question.answered(lambda: _diff(old, new, options, progress))
+    names = [called(path) for path in question.models]
+    return replace(found, old=replace(found.old, path=names[0]), new=replace(found.new, path=names[1]))
+
+
+def _question(
+    about: str, kind: type, old: ModelSource, new: ModelSource, options: DiffOptions
+) -> Question | None:
+    """Return what a comparison asks; None where its answer is never remembered."""
+    folders = {Path(each).parent.resolve() for each in (old, new) if isinstance(each, str | os.PathLike)}
+    more = (DIFF_ALGORITHM, len(folders))  # see `_same`
+    return Question.of_files(about, [old, new], options, kind, more=more)
+
+
+def _diff(old: ModelSource, new: ModelSource, options: DiffOptions, progress: Progress | None) -> Diff:
+    files = _files(old, new, options)
     same = _same(*files, options) if _hold_the_same(*files) else None
     if same is not None:
         return same
@@ -150,12 +173,26 @@ def verdict(
 ) -> WholeDiff:
     """Return what `diff` says of two models as wholes; layers are measured only where that decides."""
     options = options or DiffOptions()
-    files = file_of(old), file_of(new)
+    question = _question("verdict", WholeDiff, old, new, options)
+    if question is None:
+        return _verdict(old, new, options, progress)
+    return question.answered(lambda: _verdict(old, new, options, progress))
+
+
+def _verdict(
+    old: ModelSource, new: ModelSource, options: DiffOptions, progress: Progress | None
+) -> WholeDiff:
+    files = _files(old, new, options)
     same = _same(*files, options) if _hold_the_same(*files) else None
     if same is not None:
         return same.whole
     whole = judge_whole(_loaded(files[0], options), _loaded(files[1], options), options.settings)
-    return diff(*files, options, progress=progress).whole if whole.verdict is Verdict.WITHIN else whole
+    return _diff(*files, options, progress).whole if whole.verdict is Verdict.WITHIN else whole
+
+
+def _files(old: ModelSource, new: ModelSource, options: DiffOptions) -> tuple[ModelFile, ModelFile]:
+    most = options.max_download
+    return file_of(old, max_download=most), file_of(new, max_download=most)
 
 
 def _loaded(file: ModelFile, options: DiffOptions) -> Model:
@@ -218,6 +255,7 @@ def _side(
         peepholes=options.peepholes,
         seed=options.settings.seed,
         topology=topology,
+        work=options.work,
     )
     with named(file.name):
         found = audited(file, settings, progress=progress)

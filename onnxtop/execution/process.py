@@ -16,6 +16,7 @@ from onnxtop.errors import UsageError
 from onnxtop.execution.job import Answer, Job
 from onnxtop.results.plain import built, plain
 from onnxtop.results.run import RunFailure
+from onnxtop.work.crews import ending
 
 _TAIL = 4000
 """Characters of what a process said last that are looked at."""
@@ -124,11 +125,4 @@ def _death(code: int, said: str, number: int) -> RunFailure:
     """Say how a process ended that gave no answer."""
     if any(word in said for word in _OUT_OF_MEMORY):
         return RunFailure("memory", "the process ran out of memory; see --memory-limit", number)
-    if code >= 0:
-        return RunFailure("died", f"the process ended itself with code {code}", number)
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    hint = ", as a system does that runs out of memory" if name == "SIGKILL" else ""
-    return RunFailure("died", f"the process was ended by {name}{hint}", number)
+    return RunFailure("died", f"the process {ending(code)}", number)

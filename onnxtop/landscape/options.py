@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from onnxtop.errors import UsageError
-from onnxtop.loss.options import LossOptions, processors
+from onnxtop.loss.options import LossOptions
 from onnxtop.options import Checked, Option, Seed
+from onnxtop.work.options import processors
 
 Finder: TypeAlias = Literal["neb", "bezier", "authors", "line"]
 Optimiser: TypeAlias = Literal["adam", "sgd-1", "sgd-2", "lbfgs"]

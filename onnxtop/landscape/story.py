@@ -29,11 +29,11 @@ from onnxtop.landscape.state import State, key_of, mark_of
 from onnxtop.landscape.symmetry import Symmetries, find_groups
 from onnxtop.loss.data import Data, read_data
 from onnxtop.loss.descent import Floats
-from onnxtop.loss.options import processors
 from onnxtop.loss.probe import Probe
 from onnxtop.options import asked
 from onnxtop.reader.model import Model, ModelSource, load
 from onnxtop.results.landscape import LossLandscape
+from onnxtop.work.options import processors
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with what was just done, and how many steps are done and to do."""

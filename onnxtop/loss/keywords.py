@@ -20,6 +20,7 @@ class LossKeywords(TypedDict, total=False):
     threads: int | None
     execution: Literal["auto", "feeds", "rebuild"]
     allow_external: tuple[str | Path, ...]
+    max_download: float
 
 
 class ProbeKeywords(LossKeywords, total=False):

@@ -3,22 +3,16 @@
 Each option is declared here once; nothing heavy is imported.
 """
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from onnxtop.errors import UsageError
-from onnxtop.options import AllowExternal, Checked, Option, Seed
+from onnxtop.options import MOST_DOWNLOAD, AllowExternal, Checked, MaxDownload, Option, Seed
 
 LossName: TypeAlias = Literal["auto", "cross-entropy", "binary", "mse", "l1", "huber"]
 BatchNorm: TypeAlias = Literal["frozen", "batch", "recalibrate"]
 Execution: TypeAlias = Literal["auto", "feeds", "rebuild"]
-
-
-def processors() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -77,6 +71,7 @@ class LossOptions(Checked):
     ] = None
     execution: Execution = "auto"
     allow_external: AllowExternal = ()
+    max_download: MaxDownload = MOST_DOWNLOAD
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""

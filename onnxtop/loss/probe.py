@@ -14,7 +14,7 @@ from onnxtop.loss.compiled import Compiled, flat
 from onnxtop.loss.heads import TARGET, WEIGHT, choose
 from onnxtop.loss.keywords import LossKeywords
 from onnxtop.loss.look import look
-from onnxtop.loss.options import LossOptions, processors
+from onnxtop.loss.options import LossOptions
 from onnxtop.loss.parameters import Parameter, find_parameters
 from onnxtop.loss.prepare.branches import without_branches
 from onnxtop.loss.prepare.evaluation import for_evaluation
@@ -28,6 +28,7 @@ from onnxtop.loss.scores import Scores, scores
 from onnxtop.loss.targets import prepare
 from onnxtop.options import asked
 from onnxtop.reader.model import ModelSource, load
+from onnxtop.work.options import processors
 
 Vector = NDArray[np.float32]
 
@@ -94,7 +95,7 @@ class Probe:
         **changes: Unpack[LossKeywords],
     ) -> None:
         self._options = options = asked(LossOptions, options, changes)
-        loaded = load(model, allow_external=options.allow_external)
+        loaded = load(model, allow_external=options.allow_external, max_download=options.max_download)
         found = find_parameters(loaded)
         self._quantised = found.quantised
         self._runtime = Runtime(options.threads or 1)

@@ -6,6 +6,7 @@ whose condition is constant is that of the branch it takes. What one value may c
 """
 
 import math
+import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ class Constants:
 
     def __init__(self, model: Model) -> None:
         self._model = model
+        self._one_at_a_time = threading.RLock()  # layers may be measured in several threads
         self._limit = max(2**28, 4 * model.byte_count, 4 * _largest_tensor(model))
         self._opset = model.opset.get("ai.onnx", onnx.defs.onnx_opset_version())
         self._kept: OrderedDict[Value, Array] = OrderedDict()
@@ -299,10 +301,11 @@ class Constants:
         """Compute a value where others are as given; see `read`."""
         done = dict(given)
         budget = Budget(self._limit)
-        for node in self._ancestors(value, done):
-            inputs = [self._operand(item, done) for item in node.inputs]
-            done.update(zip(node.outputs, self._compute(node, inputs, budget), strict=False))
-        return self._have(value, done)
+        with self._one_at_a_time:
+            for node in self._ancestors(value, done):
+                inputs = [self._operand(item, done) for item in node.inputs]
+                done.update(zip(node.outputs, self._compute(node, inputs, budget), strict=False))
+            return self._have(value, done)
 
     def _ancestors(self, value: Value, done: dict[Value, Array]) -> list[Node]:
         """Return the nodes that must run for the value, in order; kept results go into ``done``."""
@@ -387,9 +390,8 @@ class Constants:
             name = f"{node.op} {node.name!r}" if node.name else node.op
             raise UnreadableConstantError(f"the constant node {name} fails: {reason}") from None
         small = sum(array.nbytes for array in results) <= _SMALL_BYTES
-        if node.outputs[0] in self._constant and (
-            small or len(self._model.users.get(node.outputs[0], ())) > 1
-        ):
+        uses = sum(len(self._model.users.get(value, ())) for value in node.outputs)
+        if node.outputs[0] in self._constant and (small or uses > 1):
             self._keep(zip(node.outputs, results, strict=False))
         return results
 

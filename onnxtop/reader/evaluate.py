@@ -16,7 +16,6 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx.helper import make_tensor_value_info, np_dtype_to_tensor_dtype
-from onnx.reference import ReferenceEvaluator
 
 from onnxtop.reader.bounds import Budget, cost
 from onnxtop.reader.dequantize import (
@@ -128,6 +127,8 @@ def _computed(node: Node, call: Today, budget: Budget | None) -> list[Array]:
 
 def _referred(call: Today, attributes: dict[str, Any], budget: Budget | None) -> list[Array]:
     """Ask onnx's reference operation; floats of two bytes are computed in four, and rounded once."""
+    from onnx.reference import ReferenceEvaluator  # hundreds of classes, for few models
+
     named = zip(call.proto.input, call.inputs, strict=True)
     feeds = {name: array for name, array in named if array is not None}
     narrow = _narrow(call.proto.op_type, attributes, feeds.values())

@@ -1,12 +1,16 @@
 """The bytes of a file as a protocol buffer, or what they are instead."""
 
 import mmap
+from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError, Message
 from onnx import ModelProto
 
 from onnxtop.errors import FormatError
 from onnxtop.reader import wire
+
+if TYPE_CHECKING:
+    from onnxtop.reader.remote import Fetched
 
 _FOREIGN = (
     ((b"version https://git-lfs",), "a Git LFS pointer", "run 'git lfs pull' to get the model itself"),
@@ -34,10 +38,10 @@ def refuse_foreign(head: bytes) -> None:
             raise FormatError(f"wanted an ONNX model, found {found}; {advice}")
 
 
-def parse(content: mmap.mmap | bytes) -> ModelProto:
+def parse(content: "mmap.mmap | bytes | Fetched") -> ModelProto:
     """Return the outline of a file's model (see `wire`); raises FormatError if there is none in it."""
     try:
-        proto = ModelProto.FromString(wire.outline(memoryview(content)))
+        proto = ModelProto.FromString(wire.outline(seen(content)))
     except (ValueError, RecursionError, DecodeError) as error:
         raise FormatError(
             f"wanted an ONNX model, found a file that breaks off or is no protocol buffer ({error}); "
@@ -50,6 +54,11 @@ def parse(content: mmap.mmap | bytes) -> ModelProto:
             "wanted an ONNX model, found a file without a graph; check that it is the right one"
         )
     return proto
+
+
+def seen(content: "mmap.mmap | bytes | Fetched") -> "memoryview | Fetched":
+    """Return bytes so that a slice copies none of them."""
+    return memoryview(content) if isinstance(content, mmap.mmap | bytes) else content
 
 
 def _is_text(message: Message) -> bool:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from scipy.special import erf
 
 Array = NDArray[Any]
 
@@ -151,6 +150,8 @@ def _pad(
 
 
 def _erf(data: Array) -> Array:
+    from scipy.special import erf  # loads much, for few models
+
     return np.asarray(erf(data.astype(np.promote_types(data.dtype, np.float32))).astype(data.dtype))
 
 

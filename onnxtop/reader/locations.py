@@ -1,7 +1,6 @@
 """Which models keep weights in a file: read off their outlines, never told by names."""
 
 import functools
-import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +8,9 @@ from pathlib import Path
 from google.protobuf.message import Message
 from onnx import TensorProto
 
-from onnxtop.errors import FormatError
+from onnxtop.errors import OnnxtopError
 from onnxtop.reader.file import parse
+from onnxtop.reader.model_file import opened
 from onnxtop.reader.wire import INLINE
 
 
@@ -40,12 +40,17 @@ def _locations(model: Path) -> frozenset[Path]:
 
 def files_of(model: Path) -> list[Path]:
     """Return the real paths of the files that a model keeps weights in, beside itself, sorted."""
+    return sorted(filter(None, {_real(model, location) for location in locations_of(model)}))
+
+
+def locations_of(model: Path | str) -> list[str]:
+    """Return where a model, also one at an address, keeps weights, seen from its folder; sorted."""
     outline = _outline(model)
     found = set()
     for tensor in _tensors(outline) if outline is not None else ():
         if tensor.data_location == TensorProto.EXTERNAL:
             found |= {entry.value for entry in tensor.external_data if entry.key == "location"}
-    return sorted(filter(None, {_real(model, location) for location in found - {INLINE}}))
+    return sorted(found - {INLINE})
 
 
 def _real(model: Path, location: str) -> Path | None:
@@ -55,13 +60,10 @@ def _real(model: Path, location: str) -> Path | None:
         return None
 
 
-def _outline(path: Path) -> Message | None:
-    if not path.is_file():
-        return None
+def _outline(model: Path | str) -> Message | None:
     try:
-        with path.open("rb") as file:
-            return parse(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except (OSError, ValueError, FormatError):  # ValueError: an empty file
+        return parse(opened(model).content)
+    except OnnxtopError:
         return None
 
 

@@ -22,6 +22,7 @@ from onnx import (
 )
 
 from onnxtop.errors import named
+from onnxtop.options import MOST_DOWNLOAD
 from onnxtop.reader.file import parse
 from onnxtop.reader.functions import inlined, with_constants_outside
 from onnxtop.reader.fused import mark_of, write_out
@@ -161,18 +162,22 @@ class Model:
 
 
 ModelSource: TypeAlias = Given | ModelFile | Model
-"""What a model can be given as: a path, bytes, a binary file object, a ModelProto, or one that is loaded."""
+"""What a model can be given as: a path, an address, bytes, a file, a ModelProto, or one that is loaded."""
 
 
-def load(model: ModelSource, *, allow_external: Iterable[str | Path] = ()) -> Model:
+def load(
+    model: ModelSource, *, allow_external: Iterable[str | Path] = (), max_download: float = MOST_DOWNLOAD
+) -> Model:
     """Load an ONNX model; one that is loaded already is returned as it is.
 
     Parameters
     ----------
     model
-        Its path, its bytes, a binary file object, or a ModelProto.
+        Its path or address, its bytes, a binary file object, or a ModelProto.
     allow_external
         Folders beside the model's own from which external weights may be read.
+    max_download
+        GiB that may be fetched of a model at an address.
 
     Raises
     ------
@@ -187,14 +192,14 @@ def load(model: ModelSource, *, allow_external: Iterable[str | Path] = ()) -> Mo
     """
     if isinstance(model, Model):
         return model
-    file = opened(model)
+    file = opened(model, max_download=max_download)
     with named(file.name):
         return _loaded(file, allow_external)
 
 
-def file_of(model: ModelSource) -> ModelFile:
+def file_of(model: ModelSource, *, max_download: float = MOST_DOWNLOAD) -> ModelFile:
     """Return the file of a model: what is given as a file object is read this once."""
-    return model.file if isinstance(model, Model) else opened(model)
+    return model.file if isinstance(model, Model) else opened(model, max_download=max_download)
 
 
 def _loaded(file: ModelFile, allow_external: Iterable[str | Path]) -> Model:

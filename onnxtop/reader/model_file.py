@@ -1,24 +1,33 @@
-"""What a model can be given as: a path, bytes, a binary file object, a ModelProto; and its bytes.
+"""What a model can be given as: a path, an address, bytes, a file object, a ModelProto; and its bytes.
 
-A file is mapped, so that a model of any size is read without being held in memory. What is in memory already
-has no folder: its external weights are looked for in the folders that the caller allows.
+A file is mapped, so that a model of any size is read without being held in memory. What is at an address is
+fetched where it is read (see `onnxtop.reader.remote`), and standard input, ``-``, lies in a file without a
+name. What is in memory already has no folder: its external weights are looked for in the folders that the
+caller allows.
 """
 
 import contextlib
 import hashlib
 import mmap
 import os
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from google.protobuf.message import EncodeError
 from onnx import ModelProto
 
 from onnxtop.errors import FormatError, ModelError, UsageError, named, unreadable
+from onnxtop.options import MOST_DOWNLOAD
+from onnxtop.reader.address import STDIN, called, is_address
 from onnxtop.reader.file import refuse_foreign
+
+if TYPE_CHECKING:
+    from onnxtop.reader.remote import Fetched, Mirror
 
 Given: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | ModelProto
 
@@ -27,13 +36,16 @@ Given: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[
 class ModelFile:
     """The file that a model is read from, or what is in memory in its place.
 
-    ``name`` is what it is called: its path as it was given, or ``<bytes>``, ``<ModelProto>``. ``path`` is
-    None for one that is in memory. ``content`` are its bytes, mapped or held.
+    ``name`` is what it is called: its path or address as it was given, or ``<bytes>``, ``<ModelProto>``,
+    ``<stdin>``. ``path`` is None for one that is in memory. ``content`` are its bytes, mapped, held, or
+    fetched where they are read. ``remote`` are the files of a model at an address, where ``path`` is its
+    place among them.
     """
 
     name: str
     path: Path | None
-    content: mmap.mmap | bytes
+    content: "mmap.mmap | bytes | Fetched"
+    remote: "Mirror | None" = None
 
     @property
     def short(self) -> str:
@@ -51,31 +63,53 @@ class ModelFile:
         return () if self.path is None else (self.path.parent,)
 
     def sha256(self) -> str:
-        """Return the hash of the bytes (external data not included)."""
+        """Return the hash of the bytes (external data not included); what is not there yet is fetched."""
+        if self.remote is not None:
+            self.remote.model.fetch(0, self.byte_count)
         if self.path is None:
+            assert isinstance(self.content, mmap.mmap | bytes)
             return hashlib.sha256(self.content).hexdigest()
         with self.path.open("rb") as file:  # read, not mapped: memory stays near nothing
             return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def announce(self) -> None:
+        """Say that all weights will be read: what is too large to be fetched is refused before the first.
+
+        Raises
+        ------
+        UnreadableError
+            It is.
+        """
+        if self.remote is not None:
+            self.remote.announce()
 
     @contextlib.contextmanager
     def on_disk(self, content: bytes | None = None) -> Iterator[str]:
         """Give a path under which the bytes are while this lasts, or others in their place."""
         if self.path is not None and content is None:
+            if self.remote is not None:
+                self.remote.complete()
             yield str(self.path)
             return
         with tempfile.TemporaryDirectory(prefix="onnxtop-") as folder:
             place = Path(folder, "model.onnx")
-            place.write_bytes(self.content if content is None else content)
+            place.write_bytes(self.content[:] if content is None else content)
             yield str(place)
 
 
-def opened(model: Given | ModelFile, name: str | None = None) -> ModelFile:
-    """Open what a model was given as; a path is called by another name if one is given.
+def opened(
+    model: Given | ModelFile, name: str | None = None, *, max_download: float = MOST_DOWNLOAD
+) -> ModelFile:
+    """Open what a model was given as; a path or address is called by another name if one is given.
+
+    Of what is at an address at most so many GiB are fetched, its external data included.
 
     Raises
     ------
     UnreadableError
-        There is no file, or the system does not give it.
+        There is no file, or the system or a server does not give it.
+    MissingLibraryError
+        What reads models at such addresses is not installed.
     FormatError
         It is empty, or plainly something else than an ONNX model.
     UsageError
@@ -83,17 +117,24 @@ def opened(model: Given | ModelFile, name: str | None = None) -> ModelFile:
     """
     if isinstance(model, ModelFile):
         return model
+    if isinstance(model, str) and model == STDIN:
+        return _standard_input()
+    if isinstance(model, str) and is_address(model):
+        name = name or called(model)
+        with named(name):
+            return _elsewhere(model, name, max_download)
     if isinstance(model, str | os.PathLike):
         path = os.fspath(model)
         with named(name or path):
             return _file(path, name or path)
-    called, content = _held(model)
-    with named(called):
+    title, content = _held(model)
+    with named(title):
         refuse_foreign(content[:_HEAD])
-    return ModelFile(called, None, content)
+    return ModelFile(title, None, content)
 
 
 _HEAD = 512
+_CHUNK = 2**20
 
 
 def _file(place: str, name: str) -> ModelFile:
@@ -101,7 +142,8 @@ def _file(place: str, name: str) -> ModelFile:
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
             raise ModelError(
-                "wanted an ONNX file, found a pipe or device; copy what it holds to a file first"
+                "wanted an ONNX file, found a pipe or device; copy what it holds to a file, or "
+                "send it to standard input and name it -"
             )
         with path.open("rb") as file:
             refuse_foreign(file.read(_HEAD))
@@ -112,6 +154,31 @@ def _file(place: str, name: str) -> ModelFile:
         raise unreadable(error) from None
     except ValueError:
         raise ModelError("wanted an ONNX file, found a path that cannot be one; check the path") from None
+
+
+def _elsewhere(address: str, name: str, most: float) -> ModelFile:
+    """Open what is at an address."""
+    from onnxtop.reader.remote import Mirror  # loads what fetches
+
+    mirror = Mirror(address, most)
+    refuse_foreign(bytes(mirror.model[:_HEAD]))
+    return ModelFile(name, mirror.path, mirror.model, mirror)
+
+
+def _standard_input() -> ModelFile:
+    """Take what comes on standard input into a file that goes with whoever maps it."""
+    name = called(STDIN)
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError(f"{name}: wanted a model on standard input, found none; send one: ... < model.onnx")
+    with named(name), tempfile.TemporaryFile(prefix="onnxtop-") as file:
+        try:
+            shutil.copyfileobj(sys.stdin.buffer, file, _CHUNK)
+            file.flush()
+        except OSError as error:
+            raise unreadable(error) from None
+        file.seek(0)
+        refuse_foreign(file.read(_HEAD))
+        return ModelFile(name, None, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _held(model: Any) -> tuple[str, bytes]:

@@ -9,7 +9,7 @@ import mmap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ml_dtypes
 import numpy as np
@@ -18,8 +18,12 @@ from numpy.typing import NDArray
 from onnx import SparseTensorProto, TensorProto, numpy_helper
 
 from onnxtop.errors import ExternalDataError, FormatError, MissingExternalDataError
+from onnxtop.reader.file import seen
 from onnxtop.reader.model_file import ModelFile
 from onnxtop.reader.wire import INLINE
+
+if TYPE_CHECKING:
+    from onnxtop.reader.remote import Fetched
 
 Array = NDArray[Any]
 
@@ -84,7 +88,7 @@ class TensorFiles:
     def __init__(self, file: ModelFile, allow_external: Iterable[str | Path] = ()) -> None:
         self._file = file
         self._folders = [folder.resolve() for folder in (*file.folders, *map(Path, allow_external))]
-        self._maps: dict[Path, mmap.mmap] = {}
+        self._maps: dict[Path, mmap.mmap | Fetched] = {}
         self._sparse: dict[int, tuple[TensorProto, SparseTensorProto]] = {}  # by id
 
     def register_sparse(self, sparse: SparseTensorProto) -> TensorProto:
@@ -153,7 +157,7 @@ class TensorFiles:
             return self._dense(self._sparse[id(tensor)][1])
         if tensor.data_location == TensorProto.EXTERNAL:
             place = self._place(tensor)
-            raw = memoryview(self._map(place.path))[place.offset : place.offset + place.length]
+            raw = seen(self._map(place.path))[place.offset : place.offset + place.length]
         elif tensor.HasField("raw_data") and tensor.data_type in _PLAIN:
             raw = memoryview(tensor.raw_data)
         else:
@@ -203,14 +207,14 @@ class TensorFiles:
         location = entries.get("location", "")
         path = None if location == INLINE else self._allowed(tensor.name, location)
         try:
-            size = self._file.byte_count if path is None else path.stat().st_size
+            size = self._file.byte_count if path is None else self._size(path)
             offset = int(entries.get("offset") or 0)
             length = int(entries["length"]) if entries.get("length") else stored_bytes(tensor)
         except OSError as error:
             missing = isinstance(error, FileNotFoundError)
             raise (MissingExternalDataError if missing else ExternalDataError)(
                 f"wanted the weights of tensor {tensor.name!r} in {location!r} beside the model: "
-                f"{error.strerror}; copy that file next to the model"
+                f"{error.strerror or error}; copy that file next to the model"
             ) from None
         except ValueError:
             raise FormatError(
@@ -255,16 +259,29 @@ class TensorFiles:
         places = [folder / location for folder in self._file.folders or self._folders]
         return next((place for place in places[:-1] if place.exists()), places[-1])
 
-    def _map(self, path: Path | None) -> mmap.mmap | bytes:
+    def _size(self, path: Path) -> int:
+        """Return the size of a file beside the model; raises OSError."""
+        fetched = self._fetched(path)
+        return path.stat().st_size if fetched is None else len(fetched)
+
+    def _fetched(self, path: Path) -> "Fetched | None":
+        return None if self._file.remote is None else self._file.remote.file(path)
+
+    def _map(self, path: Path | None) -> "mmap.mmap | bytes | Fetched":
         if path is not None and path not in self._maps:
-            with path.open("rb") as file:
-                self._maps[path] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        mapped = self._file.content if path is None else self._maps[path]
-        if hasattr(mmap, "MADV_DONTNEED") and isinstance(mapped, mmap.mmap):
+            self._maps[path] = self._fetched(path) or _mapped(path)
+        content = self._file.content if path is None else self._maps[path]
+        pages = content if isinstance(content, mmap.mmap | bytes) else content.mapped
+        if hasattr(mmap, "MADV_DONTNEED") and isinstance(pages, mmap.mmap):
             # Pages of tensors read before are dropped: memory stays near one layer. Views still in use fetch
             # theirs again from the system's cache.
-            mapped.madvise(mmap.MADV_DONTNEED)
-        return mapped
+            pages.madvise(mmap.MADV_DONTNEED)
+        return content
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def stored_bytes(tensor: TensorProto) -> int | None:

@@ -10,7 +10,7 @@ Wire format: https://protobuf.dev/programming-guides/encoding; field numbers: on
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, overload
 
 INLINE = "\0inline"
 """Location of tensor bytes that stay in the model's own file; no file can have this name."""
@@ -33,6 +33,16 @@ _CHILDREN: dict[str, dict[int, str]] = {
 _TENSOR_DATA = (4, 9, 10)
 
 
+class Bytes(Protocol):
+    """Bytes of which only those are looked at that are asked for: a memoryview is such."""
+
+    def __len__(self) -> int: ...
+    @overload
+    def __getitem__(self, at: int, /) -> int: ...
+    @overload
+    def __getitem__(self, at: slice, /) -> memoryview: ...
+
+
 class _Field(NamedTuple):
     number: int
     wire_type: int
@@ -41,7 +51,7 @@ class _Field(NamedTuple):
     end: int
 
 
-def outline(data: memoryview) -> bytes:
+def outline(data: Bytes) -> bytes:
     """Return the model with every large tensor's bytes replaced by a reference into ``data``.
 
     Raises
@@ -52,7 +62,7 @@ def outline(data: memoryview) -> bytes:
     return _shrink(data, 0, len(data), "model")
 
 
-def _shrink(data: memoryview, begin: int, end: int, kind: str) -> bytes:
+def _shrink(data: Bytes, begin: int, end: int, kind: str) -> bytes:
     if kind == "tensor":
         return _shrink_tensor(data, begin, end)
     children = _CHILDREN[kind]
@@ -68,7 +78,7 @@ def _shrink(data: memoryview, begin: int, end: int, kind: str) -> bytes:
     return b"".join(parts)
 
 
-def _shrink_tensor(data: memoryview, begin: int, end: int) -> bytes:
+def _shrink_tensor(data: Bytes, begin: int, end: int) -> bytes:
     large = [
         field
         for field in _fields(data, begin, end)
@@ -83,7 +93,7 @@ def _shrink_tensor(data: memoryview, begin: int, end: int) -> bytes:
     return b"".join([data[begin : field.begin], data[field.end : end], reference, external])
 
 
-def _fields(data: memoryview, begin: int, end: int) -> Iterator[_Field]:
+def _fields(data: Bytes, begin: int, end: int) -> Iterator[_Field]:
     position = begin
     while position < end:
         tag, payload = _read_varint(data, position, end)
@@ -103,7 +113,7 @@ def _fields(data: memoryview, begin: int, end: int) -> Iterator[_Field]:
         position = after
 
 
-def _read_varint(data: memoryview, position: int, end: int) -> tuple[int, int]:
+def _read_varint(data: Bytes, position: int, end: int) -> tuple[int, int]:
     value = shift = 0
     while position < end and shift < 70:
         byte = data[position]

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
+from onnxtop.reader.address import called
+
 if TYPE_CHECKING:
     from onnxtop.results.report import Finding, Report
 
@@ -16,11 +18,18 @@ _FAILING = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
 
 @dataclass(frozen=True)
 class FailedModel:
-    """A model that could not be analysed; ``code`` is the exit code that this failure alone would give."""
+    """A model that could not be analysed; ``code`` is the exit code that this failure alone would give.
+
+    Of an address ``path`` shows no password, as everywhere.
+    """
 
     path: str
     code: int
     message: str
+
+    def __post_init__(self) -> None:
+        """Leave out of an address what is not shown."""
+        object.__setattr__(self, "path", called(self.path))
 
 
 Result: TypeAlias = "Report | FailedModel"

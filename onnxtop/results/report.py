@@ -49,13 +49,14 @@ class ToolInfo:
 class ModelInfo:
     """The file.
 
-    ``parameters`` counts weights (analysed or not), biases and normalisation parameters. ``complaint`` is
+    ``sha256`` is None where only the outline of a model at an address was fetched. ``parameters`` counts
+    weights (analysed or not), biases and normalisation parameters. ``complaint`` is
     what ONNX's own checker has against the model, None if it is content. ``function`` says what it computes,
     None where layers were only read.
     """
 
     path: str
-    sha256: str
+    sha256: str | None
     bytes: int
     producer: str
     ir_version: int

@@ -14,6 +14,11 @@ def topology(report: Report, policy: Policy) -> str:
     return "" if report.settings.topology else NOT_ASKED
 
 
+def constants(report: Report, policy: Policy) -> str:
+    """Say why the constants beside the weights were not read."""
+    return "" if report.model.sha256 is not None else "only the outline was fetched"
+
+
 def statistics(report: Report, policy: Policy) -> str:
     """Say why there are no statistics of the weights."""
     return topology(report, policy) or ("" if report.settings.structure else "--quick")

@@ -170,6 +170,7 @@ def fewer_digits(report: Report, policy: Policy) -> Found:
     "and masks are healthy: what operations choose from or compare with, and -inf that is added.",
     false_alarms="None known.",
     source="IEEE 754",
+    needs=(needs.constants,),
 )
 def constant_not_finite(report: Report, policy: Policy) -> Found:
     for bad in report.constants:
@@ -187,6 +188,7 @@ def constant_not_finite(report: Report, policy: Policy) -> Found:
     "another normalisation are 0.",
     false_alarms="None known in trained models.",
     source="ONNX BatchNormalization, LayerNormalization",
+    needs=(needs.constants,),
 )
 def broken_normalisation(report: Report, policy: Policy) -> Found:
     for bad in report.constants:

@@ -67,6 +67,8 @@ def _candidates(projections: NDArray[np.float64]) -> Indices:
         cells = np.floor(digits / _CELL + shift).astype(np.int64) + _SPREAD // 2
         keys = cells @ (_SPREAD ** np.arange(_DIGITS + 1, dtype=np.int64))
         left = np.flatnonzero(earlier < 0)
+        if np.unique(keys[left]).size == left.size:
+            continue
         for _ in range(_ROUNDS):
             first = _first_of_cell(keys[left])
             origin = left[first]

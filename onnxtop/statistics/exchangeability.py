@@ -59,7 +59,7 @@ _FEW = 8
 
 CHUNK = 1 << 18
 """Cells worked on at a time."""
-LONGER, SHORTER = 2048, 512
+LONGER, SHORTER = 2048, 256
 """Sides of a matrix of which the spectrum is taken; of a larger one, evenly spaced rows and columns."""
 MOST_BLOCKS = 16
 """Blocks of which the spectrum is taken, evenly spaced among all."""
@@ -70,8 +70,9 @@ NORMAL = 3.5
 HEAVY, SHUFFLES, UNSURE = 4.0, 4, 8.0
 """Fourth moment of what is left above which the edge is that of shuffles: of so many, or of fewer as soon as
 the spectrum is farther than this from its limit, six deviations of its law."""
-SMALL_GRAM, STEPS = 64, 256
-"""Side up to which a matrix is decomposed whole; steps of Lanczos' method for larger ones."""
+SMALL_GRAM, STEPS, CHECKED, CLOSE = 64, 256, 12, 1e-5
+"""Side up to which a matrix is decomposed whole; of larger ones the steps of Lanczos' method, at most and
+from check to check, and the relative change at which they end, a thousandth of the law's deviation."""
 EDGE_MEAN = -1.2065
 """Mean of the Tracy-Widom law of real matrices."""
 
@@ -394,7 +395,7 @@ def _scaled(block: Matrix, low: float, high: float) -> Matrix | None:
     if low == high:
         return None
     wide = widened(block)
-    entries: Matrix = (np.clip(wide, low, high) / wide.dtype.type(largest)).astype(np.float32)
+    entries: Matrix = (np.clip(wide, low, high) / wide.dtype.type(largest)).astype(np.float32, copy=False)
     entries -= entries.mean(dtype=np.float64)
     deviation = float(np.sqrt(_sum_of_squares(entries) / entries.size))
     if deviation < 1e-6:
@@ -424,13 +425,13 @@ def _largest_eigenvalue(gram: NDArray[np.floating[Any]]) -> float:
         if beside[k] <= 1e-6 * np.abs(diagonal[:k]).max(initial=0.0):  # the rank is k
             return _tridiagonal(diagonal[:k], beside[1:k])
         basis[k] = step / beside[k]
-        step = np.einsum("ij,j->i", gram, basis[k].astype(gram.dtype)).astype(np.float64)
-        diagonal[k] = np.einsum("i,i->", basis[k], step)
+        step = (gram @ basis[k].astype(gram.dtype)).astype(np.float64)
+        diagonal[k] = basis[k] @ step
         for _ in range(2):
-            step -= np.einsum("i,ij->j", np.einsum("ij,j->i", basis[: k + 1], step), basis[: k + 1])
-        if k % 8 == 0 or k == len(basis) - 1:
+            step -= (basis[: k + 1] @ step) @ basis[: k + 1]
+        if (k + 1) % CHECKED == 0 or k == len(basis) - 1:
             before, value = value, _tridiagonal(diagonal[: k + 1], beside[1 : k + 1])
-            if value - before <= 1e-6 * value:
+            if value - before <= CLOSE * value:
                 break
     return value
 

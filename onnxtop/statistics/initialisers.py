@@ -18,18 +18,18 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from onnxtop.errors import UsageError
-from onnxtop.network import Blocks, Matrix
+from onnxtop.network import Blocks, Matrix, extremes
 from onnxtop.statistics.numbers import narrower_type
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.intp]
 Distribution = partial[Floats]
 
-SAMPLE = 1 << 14
-"""Entries that are compared, evenly spaced over the layer."""
+SAMPLE, _STRIDE = 1 << 14, 32
+"""Entries that are compared, evenly spaced over the layer; every so many of them show of most initialisers
+that they are too far."""
 CRITICAL = 2.23
 """Distance times the square root of the number of entries that chance exceeds once in ten thousand times."""
 TRUNCATED = 0.8796256610342398
@@ -113,12 +113,24 @@ def closest_initialiser(
     >>> match.name, match.fits
     ('PyTorch default', True)
     """
-    distances = initialiser_distances(blocks, fan_in=fan_in, fan_out=fan_out, largest=largest)
-    if not distances:
+    entries = _Entries.of(blocks, fan_in, fan_out, largest)
+    if entries is None:
         return None
-    fitting = [match for match in distances if match.fits]
-    of_sides = [match for match in fitting if match.name not in FITTED]
-    return min(of_sides or fitting or distances, key=lambda match: match.distance)
+    orthonormal = orthonormal_lines(blocks)
+    if orthonormal:
+        return orthonormal
+    near = sorted((entries.at_least(distribution), name) for name, distribution in entries.drawn.items())
+    fitting = [
+        match for bound, name in near if bound <= entries.critical and (match := entries.match(name)).fits
+    ]
+    if fitting:
+        of_sides = [match for match in fitting if match.name not in FITTED]
+        return min(of_sides or fitting, key=lambda match: match.distance)
+    closest = entries.match(near[0][1])
+    for bound, name in near[1:]:
+        if bound < closest.distance:
+            closest = min(closest, entries.match(name), key=lambda match: match.distance)
+    return closest
 
 
 def initialiser_distances(
@@ -128,26 +140,56 @@ def initialiser_distances(
 
     Parameters and errors are those of `closest_initialiser`; the list is empty where that returns None.
     """
-    n_in = max(len(block) for block in blocks) if fan_in is None else fan_in
-    n_out = sum(block.shape[1] for block in blocks) if fan_out is None else fan_out
-    if min(n_in, n_out) < 1:
-        raise UsageError(f"wanted fans of at least 1, found {n_in} in and {n_out} out")
-    entries = _sample(blocks)
-    values, counts = _unmasked(*np.unique(entries, return_counts=True))
-    if values.size < 2 or not np.isfinite(values).all():
+    entries = _Entries.of(blocks, fan_in, fan_out, largest)
+    if entries is None:
         return []
     orthonormal = orthonormal_lines(blocks)
-    if orthonormal:
-        return [orthonormal]
-    shares = np.cumsum(counts) / counts.sum()
-    critical = CRITICAL / math.sqrt(counts.sum())
-    extreme = _Extreme.of(blocks, values, counts, largest)
-    found = []
-    for name, distribution in _distributions(values, counts, n_in, n_out).items():
-        distance = _distance(values, shares, distribution)
-        fits = distance <= critical and (name in FITTED or extreme.could_be_of(distribution))
-        found.append(InitialiserMatch(name, distance, fits))
-    return found
+    return [orthonormal] if orthonormal else [entries.match(name) for name in entries.drawn]
+
+
+@dataclass(frozen=True, eq=False)
+class _Entries:
+    """A sample of a layer: values half way between its entries, and the share of these below each.
+
+    ``drawn`` are all distributions by name, ``critical`` is the distance that chance explains.
+    """
+
+    halfway: Floats
+    shares: Floats
+    critical: float
+    extreme: "_Extreme"
+    drawn: dict[str, Distribution]
+
+    @classmethod
+    def of(
+        cls, blocks: Blocks, fan_in: int | None, fan_out: int | None, largest: float | None
+    ) -> "_Entries | None":
+        """Take the sample of a layer; None if all its entries are equal, or some are not finite."""
+        n_in = max(len(block) for block in blocks) if fan_in is None else fan_in
+        n_out = sum(block.shape[1] for block in blocks) if fan_out is None else fan_out
+        if min(n_in, n_out) < 1:
+            raise UsageError(f"wanted fans of at least 1, found {n_in} in and {n_out} out")
+        values, counts = _unmasked(*np.unique(_sample(blocks), return_counts=True))
+        if values.size < 2 or not np.isfinite(values).all():
+            return None
+        return cls(
+            halfway=(values[:-1] + values[1:]) / 2,
+            shares=np.cumsum(counts)[:-1] / counts.sum(),
+            critical=CRITICAL / math.sqrt(counts.sum()),
+            extreme=_Extreme.of(blocks, values, counts, largest),
+            drawn=_distributions(values, counts, n_in, n_out),
+        )
+
+    def at_least(self, distribution: Distribution) -> float:
+        """Return a bound below the distance from a distribution, from a few of the entries."""
+        return float(np.abs(self.shares[::_STRIDE] - distribution(self.halfway[::_STRIDE])).max())
+
+    def match(self, name: str) -> InitialiserMatch:
+        """Return how far the entries are from a distribution: the largest difference of the shares."""
+        distribution = self.drawn[name]
+        distance = float(np.abs(self.shares - distribution(self.halfway)).max())
+        fits = distance <= self.critical and (name in FITTED or self.extreme.could_be_of(distribution))
+        return InitialiserMatch(name, distance, fits)
 
 
 def _unmasked(values: Floats, counts: Counts) -> tuple[Floats, Counts]:
@@ -172,7 +214,7 @@ class _Extreme:
         size = sum(block.size for block in blocks)
         sampled = min(size, SAMPLE)
         if largest is None:
-            largest = max(max(float(block.max()), -float(block.min())) for block in blocks)
+            largest = extremes(blocks).largest
         rounded = values.size < _DISTINCT * counts.sum()
         step = max(values[1] - values[0], values[-1] - values[-2]) if rounded else 0.0
         precision = _PRECISION[narrower_type(values.astype(np.float32))]
@@ -223,8 +265,8 @@ def bias_was_moved(bias: Floats, fan_in: int, made_by: InitialiserMatch | None =
         return False
     bound = 1 / math.sqrt(fan_in)
     values, counts = np.unique(bias, return_counts=True)
-    shares = np.cumsum(counts) / bias.size
-    distance = _distance(values, shares, partial(_uniform, bound=bound))
+    shares = np.cumsum(counts)[:-1] / bias.size
+    distance = float(np.abs(shares - _uniform((values[:-1] + values[1:]) / 2, bound)).max())
     reached = float(np.abs(bias).max()) / bound
     if not _RARE ** (1 / bias.size) <= reached <= 1 + _FOLDED or distance > CRITICAL / math.sqrt(bias.size):
         return True
@@ -242,14 +284,16 @@ def _uniform(x: Floats, bound: float) -> Floats:
 
 
 def _normal(x: Floats, deviation: float) -> Floats:
+    from scipy.special import ndtr  # loads much, for layers that look as if drawn
+
     shares: Floats = ndtr(x / deviation)
     return shares
 
 
 def _truncated(x: Floats, deviation: float) -> Floats:
     """Cut off at 2 of its own deviations and widened, so that ``deviation`` is what remains."""
-    low, high = ndtr([-2.0, 2.0]).tolist()
-    shares: Floats = (ndtr(np.clip(x * TRUNCATED / deviation, -2.0, 2.0)) - low) / (high - low)
+    low, high = _normal(np.array([-2.0, 2.0]), 1.0).tolist()
+    shares: Floats = (_normal(np.clip(x * TRUNCATED / deviation, -2.0, 2.0), 1.0) - low) / (high - low)
     return shares
 
 
@@ -302,12 +346,6 @@ def is_bounded(name: str | None) -> bool:
     return drawn or name == ORTHOGONAL
 
 
-def _distance(values: Floats, shares: Floats, distribution: Distribution) -> float:
-    """Return the largest difference between shares of entries up to a value and those expected."""
-    halfway = (values[:-1] + values[1:]) / 2
-    return float(np.abs(shares[:-1] - distribution(halfway)).max())
-
-
 def _sample(blocks: Blocks) -> Floats:
     """Return entries spread evenly over the layer."""
     size = sum(block.size for block in blocks)
@@ -328,7 +366,13 @@ def _from_orthonormal(block: Matrix) -> float:
     lines = block if block.shape[0] <= block.shape[1] else block.T
     if len(lines) < 4:
         return 1.0
-    chosen = lines[np.linspace(0, len(lines) - 1, min(len(lines), LINES)).astype(int)].astype(np.float64)
+    skew = _skew(lines, 4)
+    return skew if skew > ORTHONORMAL else _skew(lines, LINES)
+
+
+def _skew(lines: Matrix, n: int) -> float:
+    """Return the largest inner product of so many lines, evenly spaced; 1 if they were not drawn."""
+    chosen = lines[np.linspace(0, len(lines) - 1, min(len(lines), n)).astype(int)].astype(np.float64)
     lengths = np.sqrt(np.einsum("ij,ij->i", chosen, chosen))
     if not (np.isfinite(lengths).all() and lengths.all()) or _repeats(chosen):
         return 1.0

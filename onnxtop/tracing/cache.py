@@ -1,99 +1,63 @@
-"""What was measured before, remembered by what the files hold: never by their names or times.
+"""What was measured of checkpoints before: an answer for each, and the one that training came from.
 
-A checkpoint is a small file of its own in a folder, so that a run that was interrupted has lost nothing and
-several runs may share the folder. What does not read back whole is measured anew.
+A run that was interrupted has lost nothing, and several runs may share what is remembered.
 """
 
-import hashlib
-import json
-import secrets
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from onnxtop._version import __version__
-from onnxtop.auditing.story import ALGORITHMS
-from onnxtop.errors import UsageError
+from onnxtop.auditing.options import AuditOptions
+from onnxtop.auditing.recall import Question
 from onnxtop.reader.locations import files_of
-from onnxtop.results.plain import built
 from onnxtop.results.trace import Checkpoint
 from onnxtop.tracing.measuring import Source
-from onnxtop.tracing.options import TraceOptions
+from onnxtop.work.content import combined, digest_of
+from onnxtop.work.options import WorkOptions
+from onnxtop.work.store import Store
 
 TRACE_ALGORITHM = 1
 """Raised whenever the same files and options may give another trace, or it is written otherwise."""
 
 
 class Cache:
-    """A folder of measured checkpoints; without one nothing is remembered.
+    """Measured checkpoints of series with the same options."""
 
-    Raises
-    ------
-    UsageError
-        The folder cannot be made.
-    """
-
-    def __init__(self, options: TraceOptions) -> None:
-        self.folder = None if options.cache is None else Path(options.cache)
-        if self.folder is None:
-            return
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"{self.folder}: wanted a folder for the cache: {error.strerror}") from None
-        about = (__version__, ALGORITHMS, TRACE_ALGORITHM, replace(options.audit, data=None))
-        data = options.audit.data
-        self._settings = f"{about!r} {_digest([] if data is None else _below(Path(data)))}"
+    def __init__(self, options: AuditOptions, store: Store) -> None:
+        data = [] if options.data is None else _below(Path(options.data))
+        held = combined(map(digest_of, data)) if store else ""
+        asked = replace(options, data=None, allow_external=(), work=WorkOptions())
+        self._about = ("checkpoint", TRACE_ALGORITHM, asked, held)
+        self._allowed = options.allow_external
+        self._store = store
 
     def get(self, source: Source, before: Source | None) -> Checkpoint | None:
         """Return what was measured of a checkpoint after the one before, None if nothing whole is known."""
-        if self.folder is None:
-            return None
-        try:
-            told = json.loads(self._file(source, before).read_text(encoding="utf-8"))
-            if told["digest"] != _checksum(told["checkpoint"]):
-                return None
-            known: Checkpoint = built(Checkpoint, told["checkpoint"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return None
-        place = source.place
-        return replace(known, path=place.path, name=place.name, step=place.step)
+        question = self._question(source, before)
+        known: Checkpoint | None = question.known(question.key()) if self._store else None
+        return None if known is None else _renamed(known, source)
 
-    def put(self, source: Source, before: Source | None, checkpoint: Checkpoint) -> Checkpoint:
-        """Remember a checkpoint, unless its file has changed since it was read; return it."""
-        if self.folder is None or _digest([Path(source.file)]) != checkpoint.sha256:
-            return checkpoint
-        target = self._file(source, before)
-        values = json.loads(json.dumps(asdict(checkpoint)))
-        temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
-        try:
-            temporary.write_text(
-                json.dumps({"digest": _checksum(values), "checkpoint": values}), encoding="utf-8"
-            )
-            temporary.replace(target)
-        except OSError as error:
-            raise UsageError(f"{self.folder}: the cache cannot be written: {error.strerror}") from None
-        finally:
-            temporary.unlink(missing_ok=True)
-        return checkpoint
+    def measured(
+        self, source: Source, before: Source | None, measure: Callable[[], Checkpoint]
+    ) -> Checkpoint:
+        """Return what is known of a checkpoint, or else is measured and remembered."""
+        if not self._store:
+            return measure()
+        return _renamed(self._question(source, before).answered(measure), source)
 
-    def _file(self, source: Source, before: Source | None) -> Path:
-        assert self.folder is not None
-        parts = [self._settings, *(each and content(Path(each.file)) for each in (source, before))]
-        return self.folder / f"{hashlib.sha256(repr(parts).encode()).hexdigest()}.json"
+    def _question(self, source: Source, before: Source | None) -> Question:
+        files = (source.file,) if before is None else (source.file, before.file)
+        return Question(self._store, self._about, files, (Checkpoint,), self._allowed)
+
+
+def _renamed(known: Checkpoint, source: Source) -> Checkpoint:
+    place = source.place
+    return replace(known, path=place.path, name=place.name, step=place.step)
 
 
 def content(file: Path) -> str:
     """Return the digest of a model and of the files beside it that it keeps weights in."""
-    return _digest([file]) + _digest(files_of(file))
-
-
-def _digest(files: list[Path]) -> str:
-    state = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                state.update(chunk)
-    return state.hexdigest()
+    return combined(map(digest_of, (file, *files_of(file))))
 
 
 def _below(path: Path) -> list[Path]:
@@ -101,7 +65,3 @@ def _below(path: Path) -> list[Path]:
     if path.is_dir():
         return sorted(each for each in path.rglob("*") if each.is_file())
     return [path] if path.is_file() else []
-
-
-def _checksum(values: object) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

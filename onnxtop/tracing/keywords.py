@@ -14,9 +14,7 @@ class TraceKeywords(AuditKeywords, total=False):
     order: Literal["name", "mtime", "given"]
     label: str | None
     metric_file: str | Path | None
-    cache: str | Path | None
     log: tuple[str, ...]
-    jobs: int
     audit: AuditOptions
     stopping: StoppingOptions
     patience: int

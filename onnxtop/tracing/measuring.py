@@ -39,7 +39,7 @@ class Source:
         NothingToAnalyseError
             No weight of the model can be read.
         """
-        file = opened(self.file, self.place.path)
+        file = opened(self.file, self.place.path, max_download=self.options.max_download)
         found = audited(file, self.options, progress=self.progress, memory=self.memory)
         if not found.layers:
             raise NothingToAnalyseError("the model has no weight tensors that can be read")
@@ -84,7 +84,7 @@ def _standing(source: Source, found: Audited) -> Checkpoint:
         path=source.place.path,
         name=source.place.name,
         step=source.place.step,
-        sha256=report.model.sha256,
+        sha256=found.model.file.sha256(),
         neural_persistence=network.neural_persistence.mean_normalized,
         scale_global=found.mean("global"),
         scale_layer=found.mean("layer"),

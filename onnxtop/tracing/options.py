@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Literal
 
 from onnxtop.auditing.options import AuditOptions
@@ -37,15 +36,10 @@ class TraceOptions(Checked):
             "Scores by step or checkpoint: columns such as val_loss, accuracy.", metavar="CSV", form="file"
         ),
     ] = None
-    cache: Annotated[
-        str | Path | None,
-        Option("Remember in this folder what was measured.", metavar="DIR", form="file"),
-    ] = None
     log: Annotated[
         tuple[str, ...],
         Option("Log the figures there too: csv:FILE, tensorboard:DIR or mlflow:URI.", metavar="KIND:PLACE"),
     ] = ()
-    jobs: Annotated[int, Option("Checkpoints measured at a time.", short="-j", metavar="N", least=1)] = 1
     audit: AuditOptions = field(default_factory=AuditOptions)
     stopping: StoppingOptions = field(default_factory=StoppingOptions)
 

@@ -12,7 +12,7 @@ from typing import Unpack
 from onnxtop._version import __version__
 from onnxtop.auditing.layers import Memory, Progress
 from onnxtop.auditing.options import settings_of
-from onnxtop.auditing.story import ALGORITHMS
+from onnxtop.auditing.tool import ALGORITHMS
 from onnxtop.errors import OnnxtopError, UsageError
 from onnxtop.options import asked
 from onnxtop.results.outcome import FailedModel
@@ -27,6 +27,8 @@ from onnxtop.tracing.scores import Scores
 from onnxtop.tracing.series import Place, files, placed
 from onnxtop.tracing.stopping import CAVEAT, StoppingRule
 from onnxtop.tracing.verdict import scale_notes, verdict
+from onnxtop.work.options import processors
+from onnxtop.work.store import store_of
 
 TOOL = ToolInfo("onnxtop", __version__, {**ALGORITHMS, "trace": TRACE_ALGORITHM})
 
@@ -93,11 +95,13 @@ class Series:
     ) -> None:
         self.options = options
         self.progress = progress
-        self.memory = Memory()
+        self.jobs = options.audit.work.jobs or processors()
+        store = store_of(options.audit.work)
+        self.memory = Memory(store, series=True)
+        self.cache = Cache(options.audit, store)
         self.rule = StoppingRule(options.stopping)
         self.growing = growing
         self.scores = None if options.metric_file is None or growing else Scores(options.metric_file)
-        self.cache = Cache(options)
         self.logs = Logs(options.log)
         self.steps: list[Step] = []
         self.last: Source | None = None
@@ -114,14 +118,14 @@ class Series:
     def sources(self, places: Sequence[Place]) -> Iterator[Source]:
         """Yield checkpoints to add in their order, measured some ahead where several are at a time."""
         sources = [self.source(place) for place in places]
-        if self.options.jobs == 1:
+        if self.jobs == 1:
             yield from sources
             return
-        with ThreadPoolExecutor(self.options.jobs) as pool:
+        with ThreadPoolExecutor(self.jobs) as pool:
             waiting: list[Future[None]] = []
             try:
                 for number, source in enumerate(sources):
-                    ahead = sources[number + len(waiting) : number + self.options.jobs]
+                    ahead = sources[number + len(waiting) : number + self.jobs]
                     waiting += [pool.submit(self._prepare, each, sources) for each in ahead]
                     waiting.pop(0).result()
                     yield source
@@ -147,10 +151,8 @@ class Series:
         """
         before, points = self.last, self.points
         first = points[0] if points else None
-        found = self.cache.get(source, before)
-        if found is None:
-            found = self.cache.put(source, before, checkpoint(source, before, first))
-        elif first is not None:
+        found = self.cache.measured(source, before, lambda: checkpoint(source, before, first))
+        if first is not None:
             check_architecture(first, found)
         if self.scores is not None:
             found = self.scores.of(found, len(self.steps))

@@ -11,8 +11,9 @@ import pytest
 from onnx import numpy_helper
 
 from onnxtop.auditing import story
-from onnxtop.auditing.layers import Measured, Memory, measure_layers
+from onnxtop.auditing.layers import Measured, Memory
 from onnxtop.auditing.options import AuditOptions
+from onnxtop.auditing.pieces import measure_layers
 from onnxtop.auditing.story import audit, audited
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import find_layers

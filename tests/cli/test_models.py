@@ -1,12 +1,20 @@
+import csv
+import hashlib
+import io
+import json
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxtop.cli.models import find_models, without_strays
+from onnxtop.cli import app
+from onnxtop.cli.models import find_models, listed, without_strays
+from onnxtop.errors import MissingInputError
 from onnxtop.results.outcome import FailedModel
 
 
@@ -159,3 +167,92 @@ def test_strays_are_neither_models_nor_their_data(tmp_path):
     named = ["a.data", "b.data", "broken.onnx", "empty_data", "gone.data", "model.pb", "a.onnx"]
     kept = ["a.data", "broken.onnx", "gone.data", "model.pb", "a.onnx"]
     assert without_strays(named) == (kept, ["b.data", "empty_data"])
+
+
+def test_addresses_and_standard_input_are_taken_as_they_are(models):
+    models("-", "https:/example.org/a.onnx")
+    named = ["https://example.org/a.onnx", "S3://bucket/*.onnx", "-", "hf://org/model/a.onnx", "-"]
+    assert find(*named) == named[:4]
+
+
+def test_an_address_of_another_kind_is_named():
+    (failed,) = find_models(["ftp://example.org/a.onnx"])
+    assert failed == FailedModel(
+        "ftp://example.org/a.onnx",
+        3,
+        "wanted an address of https, http, s3, hf, gs, found one of ftp",
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a b.onnx\n\nm\n*.onnx",
+        b"a b.onnx\r\nm\r\n*.onnx\r\n",
+        b"\xef\xbb\xbfa b.onnx\nm\n*.onnx\n",
+        b"a b.onnx\0m\0*.onnx\0",
+    ],
+)
+def test_a_list_of_models(content, tmp_path):
+    (tmp_path / "list").write_bytes(content)
+    assert listed("list") == ("a b.onnx", "m", "*.onnx")
+
+
+def test_names_in_a_list_may_hold_anything_but_nul(tmp_path):
+    (tmp_path / "list").write_bytes(b"a\nb.onnx\0 # c.onnx\0\xff.onnx\0")
+    assert [os.fsencode(name) for name in listed("list")] == [b"a\nb.onnx", b" # c.onnx", b"\xff.onnx"]
+
+
+def test_a_list_that_is_not_there():
+    with pytest.raises(MissingInputError, match="gone: wanted a list of models, found none to read: No such"):
+        listed("gone")
+
+
+def invoke(*arguments, standard_input=None):
+    return CliRunner().invoke(app, ["layers", "-f", "csv", *arguments], input=standard_input)
+
+
+def test_a_list_names_more_models(tmp_path):
+    for name in ("a.onnx", "b.onnx", "c.onnx"):
+        save(tmp_path / name)
+    (tmp_path / "list").write_text("b.onnx\na.onnx\n")
+    for done in (
+        invoke("c.onnx", "--files-from", "list"),
+        invoke("c.onnx", "--files-from", "-", standard_input="b.onnx\na.onnx\n"),
+    ):
+        assert [row["model"] for row in csv.DictReader(io.StringIO(done.stdout))] == [
+            "c.onnx",
+            "b.onnx",
+            "a.onnx",
+        ]
+
+
+def test_a_list_of_nothing(tmp_path):
+    (tmp_path / "list").write_text("\n")
+    done = invoke("--files-from", "list")
+    assert (done.exit_code, done.stderr) == (4, "onnxtop: error: list: names no model\n")
+    done = CliRunner().invoke(app, ["check", "--skip-strays", "--files-from", "list"])
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert invoke().exit_code == 2
+
+
+def test_a_model_on_standard_input(tmp_path):
+    content = small_model().SerializeToString()
+    done = invoke("-", standard_input=content)
+    assert done.exit_code == 0
+    assert [row["model"] for row in csv.DictReader(io.StringIO(done.stdout))] == ["<stdin>"]
+    done = invoke("-", standard_input=b"")
+    assert done.exit_code == 3
+    assert "<stdin>: wanted an ONNX model, found an empty file" in done.stderr
+    done = invoke("-", "--files-from", "-", standard_input=content)
+    assert done.exit_code == 2
+    assert "either a model or a list" in done.stderr
+
+
+def test_what_is_on_standard_input_is_read_once_and_held_by_nobody(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    done = CliRunner().invoke(app, ["check", "-", "-f", "json"], input=small_model().SerializeToString())
+    (report,) = json.loads(done.stdout)["reports"]
+    assert report["model"]["path"] == "<stdin>"
+    assert report["model"]["sha256"] == hashlib.sha256(small_model().SerializeToString()).hexdigest()
+    assert not list(tmp_path.iterdir())

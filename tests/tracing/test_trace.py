@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import onnxtop
-from onnxtop.auditing import layers as auditing_layers
+from onnxtop.auditing import layers as auditing_layers, pieces as auditing_pieces
 from onnxtop.errors import MissingLibraryError, UsageError
 from onnxtop.results.outcome import FailedModel
 from onnxtop.tracing.options import TraceOptions
@@ -305,7 +305,7 @@ def test_the_cache_knows_what_files_hold(tmp_path, monkeypatch):
     first = onnxtop.trace(paths, cache=cache)
     assert len(list(cache.glob("*.json"))) == 3
     audits = []
-    real = auditing_layers.measure_layers
+    real = auditing_pieces.measure_layers
     monkeypatch.setattr(
         "onnxtop.auditing.story.measure_layers",
         lambda model, *rest: audits.append(model.file.name) or real(model, *rest),

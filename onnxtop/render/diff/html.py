@@ -131,7 +131,8 @@ def _layer(layer: LayerDiff) -> SheetRow:
 def _model(model: ModelInfo) -> Iterator[Fact]:
     yield Fact("path", model.path, "model", is_name=True)
     yield Fact("bytes", f"{model.bytes:,}")
-    yield Fact("sha256", model.sha256, is_name=True)
+    if model.sha256 is not None:
+        yield Fact("sha256", model.sha256, is_name=True)
     yield Fact("producer", model.producer, is_name=True)
     yield Fact("opset", [f"{domain or 'ai.onnx'} {version}" for domain, version in model.opset.items()])
     yield Fact("parameters", f"{model.parameters:,}")

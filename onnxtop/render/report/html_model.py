@@ -186,7 +186,8 @@ def _covered(report: Report) -> Iterator[Fact]:
     if report.rules.run:
         yield Fact("rules run", " ".join(report.rules.run), "rules not run")
     yield Fact("file", ", ".join(facts.size(report)), "model")
-    yield Fact("SHA-256", report.model.sha256, "sha256", is_name=True)
+    if report.model.sha256 is not None:
+        yield Fact("SHA-256", report.model.sha256, "sha256", is_name=True)
     if report.model.complaint:
         yield Fact("complaint", report.model.complaint)
     measures = [f"{name.replace('_', ' ')} {version}" for name, version in report.tool.algorithms.items()]

@@ -25,7 +25,7 @@ def _report_line(report: Report, fail_on: str | None = None) -> str:
 
 
 def _report_card(report: Report, fail_on: str | None = None) -> Card:
-    seen = view(report, f"onnxtop-{report.model.sha256[:8]}-", 0, drawn=False, fail_on=fail_on)
+    seen = view(report, f"onnxtop-{(report.model.sha256 or '')[:8]}-", 0, drawn=False, fail_on=fail_on)
     return Card(
         seen.title,
         seen.headline,

@@ -1,0 +1,112 @@
+"""All layers of a model as pieces of work: in this process, its threads, or on a cluster."""
+
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+from onnxtop.auditing.layers import BY_POSITION, Measured, Memory, Progress, measure_layer
+from onnxtop.auditing.options import AuditOptions
+from onnxtop.reader.constants import Constants
+from onnxtop.reader.layer import Layer
+from onnxtop.reader.layers import find_layers
+from onnxtop.reader.model import Model, load
+from onnxtop.reader.skeleton import Shape, infer_shapes
+from onnxtop.work.store import store_of
+from onnxtop.work.workers import whole, workers
+
+_PIECE = 2**20
+"""Weights from which on layers are a piece of work; smaller ones go together."""
+_WEIGHT_MEMORY = 8
+"""Bytes of memory that measuring takes for each weight of a layer, itself read and not mapped."""
+
+
+def measure_layers(
+    model: Model,
+    layers: Sequence[Layer],
+    options: AuditOptions,
+    memory: Memory,
+    progress: Progress | None,
+    scanned: Container[int] = (),
+) -> list[Measured]:
+    """Measure every layer, reading and decoding its weights once; a worker holds those of one at a time.
+
+    ``scanned`` are the numbers of the layers whose strongest weights are kept; ``progress`` is called after
+    each piece of work. A layer that the memory knows is only read.
+    """
+    pieces = _pieces([layer.parameters for layer in layers])
+    sizes = [sum(layers[number].parameters for number in piece) for piece in pieces]
+    done = 0
+
+    def tell(number: int, share: float) -> None:
+        nonlocal done
+        if share == 1.0 and progress is not None:
+            done += sizes[number]
+            progress(layers[pieces[number][-1]].name, done, sum(sizes))
+
+    measure: Callable[[range], list[Measured]]
+    if options.work.scheduler is None or model.file.path is None or model.file.remote is not None:
+        measure = partial(_measured, layers, _shapes(model, options), options, memory, scanned)
+        work = replace(options.work, scheduler=None)
+    else:
+        known = frozenset(number for number in range(len(layers)) if number in scanned)
+        measure = partial(_measured_elsewhere, str(model.file.path), options, known)
+        work = options.work
+    with workers(work, threads=True) as pool:
+        results = pool.map(measure, pieces, [_WEIGHT_MEMORY * size for size in sizes], tell)
+        return [layer for piece in whole(results) for layer in piece]
+
+
+def _pieces(sizes: Sequence[int]) -> list[range]:
+    """Return layers that are measured together, by their numbers.
+
+    >>> _pieces([10, 2**20, 5, 5, 2**21])
+    [range(0, 2), range(2, 5)]
+    """
+    ends = [0]
+    held = 0
+    for number, size in enumerate(sizes, start=1):
+        held += size
+        if held >= _PIECE or number == len(sizes):
+            ends.append(number)
+            held = 0
+    return [range(start, end) for start, end in pairwise(ends)]
+
+
+def _shapes(model: Model, options: AuditOptions) -> Mapping[str, Shape]:
+    """Return the shapes of values where the graphs of convolutions need them."""
+    by_position = options.topology and options.conv in BY_POSITION
+    return infer_shapes(model, options.input_shapes, options.dims) if by_position else {}
+
+
+def _measured(
+    layers: Sequence[Layer],
+    shapes: Mapping[str, Shape],
+    options: AuditOptions,
+    memory: Memory,
+    scanned: Container[int],
+    piece: range,
+) -> list[Measured]:
+    return [
+        measure_layer(layers[number], number, shapes, options, memory, number in scanned) for number in piece
+    ]
+
+
+def _measured_elsewhere(
+    path: str, options: AuditOptions, scanned: Container[int], piece: range
+) -> list[Measured]:
+    """Measure layers where nothing is known of the model but its path."""
+    found = Path(path).stat()
+    key = (path, found.st_size, found.st_mtime_ns, repr(options))
+    if key not in _READ:
+        _READ.clear()
+        model = load(path, allow_external=options.allow_external)
+        layers = find_layers(model, Constants(model), peepholes=options.peepholes)
+        _READ[key] = [each for each in layers if isinstance(each, Layer)], _shapes(model, options)
+    memory = Memory(store_of(options.work))
+    return _measured(*_READ[key], options, memory, scanned, piece)
+
+
+_READ: dict[tuple[object, ...], tuple[Sequence[Layer], Mapping[str, Shape]]] = {}
+"""The layers of the model that was read last, for all pieces of it."""

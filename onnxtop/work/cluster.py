@@ -1,0 +1,157 @@
+"""A Dask cluster as a crew: its workers are processes elsewhere, and see the files at the same paths.
+
+Dask sends functions and results between processes that trust each other; nothing of it is written to a file.
+A worker does one piece at a time: it works in the folder in which this process stands.
+"""
+
+import contextlib
+import functools
+import importlib.metadata
+import logging
+import os
+import platform
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from onnxtop._version import __version__
+from onnxtop.errors import MissingLibraryError, UsageError
+from onnxtop.work.crews import Crew, busy, interrupt
+
+_PATIENCE = 10
+"""Seconds until a scheduler must have answered, and have a worker."""
+_SAME = ("numpy", "scipy", "onnx", "onnxruntime", "ml_dtypes", "distributed")
+_THREADS = tuple(f"{library}_NUM_THREADS" for library in ("OMP", "OPENBLAS", "MKL"))
+
+
+class Cluster(Crew):
+    """The workers of a cluster. A piece whose worker is gone is done by another, a few times.
+
+    Raises
+    ------
+    UsageError
+        There is no scheduler, or it has no worker, or one that is not like this process.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], address: str) -> None:
+        self._client = _connected(address)
+        try:
+            _check_workers(self._client, address)
+            self.size = len(self._client.scheduler_info(n_workers=-1)["workers"])
+            self._pool = self._client.get_executor(pure=False)
+            self._function = self._client.submit(_kept, function, pure=False)  # each worker gets it once
+            self._last: deque[Future[Any]] = deque(maxlen=2 * self.size)  # no more are in hand
+        except BaseException:
+            self._client.close()
+            raise
+
+    def submit(self, number: int, piece: Any) -> "Future[Any]":
+        """Give a piece to the cluster."""
+        try:
+            future: Future[Any] = self._pool.submit(_work, self._function, str(Path.cwd()), about(), piece)
+        except Exception:  # the client is closed, and says so in several ways
+            future = Future()
+            future.cancel()
+            future.set_running_or_notify_cancel()
+        self._last.append(future)
+        return future
+
+    def loss(self, future: "Future[Any]") -> str | None:
+        """Say what happened to a piece that nobody brought to an end."""
+        from distributed import KilledWorker
+
+        if future.cancelled():
+            return "is cut off: the scheduler is gone"
+        if isinstance(future.exception(), KilledWorker):
+            return "died, and so did others that tried again"
+        return None
+
+    def stop(self) -> None:
+        """Drop what waits, and interrupt what runs."""
+        with contextlib.suppress(Exception):  # the cluster may be gone
+            if not all(each.done() for each in self._last):
+                self._client.run(interrupt, on_error="ignore")
+        self._pool.shutdown(wait=False)
+        self._client.close(timeout=1)
+
+
+@functools.cache
+def about() -> Mapping[str, str]:
+    """Return what has to be the same in two processes whose results are."""
+    found = {"onnxtop": __version__, "Python": ".".join(platform.python_version_tuple()[:2])}
+    found |= {name: importlib.metadata.version(name) for name in _SAME}
+    return found | {name: os.environ.get(name, "not set") for name in _THREADS}
+
+
+def _connected(address: str) -> Any:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise MissingLibraryError.of("Dask", "'onnxtop[dask]'") from None
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what is to be told is told here
+    try:
+        client: Any = Client(address, timeout=_PATIENCE, set_as_default=False)
+        client.wait_for_workers(1, timeout=_PATIENCE)
+    except (OSError, ValueError) as error:  # a time-out is an OSError
+        raise UsageError(
+            f"--scheduler {address}: wanted a Dask scheduler with workers, found none in {_PATIENCE} s "
+            f"({' '.join(str(error).split())[:100]}): start them with dask scheduler and dask worker"
+        ) from None
+    return client
+
+
+def _check_workers(client: Any, address: str) -> None:
+    """Refuse workers that are not like this process."""
+    for worker, there in client.run(about, on_error="return").items():
+        if isinstance(there, BaseException):
+            raise UsageError(f"--scheduler {address}: {worker} cannot run onnxtop: {there}: install it there")
+        if complaint := _difference(there):
+            raise UsageError(f"--scheduler {address}: {worker} {complaint}")
+
+
+def _difference(there: Mapping[str, str]) -> str:
+    here = about()
+    apart = [
+        f"{name} {held} here, {there.get(name)} there"
+        for name, held in here.items()
+        if held != there.get(name)
+    ]
+    return f"is another: {'; '.join(apart)}: results could differ, make them the same" if apart else ""
+
+
+# What follows runs in the workers.
+
+_one_at_a_time = threading.Lock()
+
+
+def _kept(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return function
+
+
+def _work(function: Callable[[Any], Any], folder: str, asked: Mapping[str, str], piece: Any) -> Any:
+    if asked != about():
+        raise UsageError(f"a worker differs from who asks it: {dict(about())}, wanted {dict(asked)}")
+    with _one_at_a_time, _standing_in(folder), busy():
+        try:
+            return function(piece)
+        except KeyboardInterrupt:
+            return None  # nobody waits for it any more
+
+
+@contextlib.contextmanager
+def _standing_in(folder: str) -> Iterator[None]:
+    """Work where the asking process stands: names of files mean the same."""
+    before = Path.cwd()
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise UsageError(
+            f"a worker has no folder {folder}: {error.strerror}: wanted storage that all share"
+        ) from None
+    try:
+        yield
+    finally:
+        os.chdir(before)

@@ -1,0 +1,61 @@
+"""How work is shared out: the options that no figure depends on."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from onnxtop.errors import UsageError
+from onnxtop.options import Checked, Option
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class WorkOptions(Checked):
+    """Who does the work, within which memory, and where what is done is remembered.
+
+    None stands for what there is: of ``jobs`` for every core, of ``memory`` for most of what is free, of
+    ``cache`` for the user's own folder. The command line has these; in Python one job is the default, and
+    nothing is remembered. What comes out is the same, byte by byte, whatever is asked here.
+    """
+
+    jobs: Annotated[
+        int | None,
+        Option(
+            "Work on so many models, or layers of one, at a time. Default: one a core.",
+            short="-j",
+            metavar="N",
+            least=1,
+        ),
+    ] = 1
+    memory: Annotated[
+        float | None,
+        Option(
+            "Work on fewer at a time where they would take more memory. Default: most of what is free.",
+            metavar="GIB",
+            least=0,
+        ),
+    ] = None
+    scheduler: Annotated[
+        str | None,
+        Option("Let the workers of this Dask cluster do the work.", metavar="tcp://HOST:PORT"),
+    ] = None
+    cache: Annotated[
+        str | Path | None,
+        Option(
+            "Remember results in this folder, or off: nowhere. Default: the user's cache folder.",
+            metavar="DIR|off",
+            form="file",
+        ),
+    ] = "off"
+
+    def __post_init__(self) -> None:
+        """Refuse also what is no address."""
+        super().__post_init__()
+        if self.scheduler is not None and not re.fullmatch(r"[a-z]+://[^/\s]+:[0-9]+", self.scheduler):
+            raise UsageError(f"scheduler: wanted an address as tcp://HOST:PORT, found {self.scheduler!r}")

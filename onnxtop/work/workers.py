@@ -1,0 +1,270 @@
+"""Pieces of work shared out: results in the order of the pieces, whoever did which, and when.
+
+::
+
+    with workers(options) as pool:
+        for result in pool.map(function, pieces, sizes):
+            ...
+
+A piece that is large begins early, so that nobody waits for it in the end; the others begin in their order,
+so that results come as they are wanted. No piece begins that would take more memory than there is, but one by
+itself.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from onnxtop.errors import ModelError
+from onnxtop.work.crews import Crew, Here, Processes, Threads
+from onnxtop.work.memory import free_memory
+from onnxtop.work.options import WorkOptions, processors
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+
+Progress = Callable[[int, float], None]
+"""Called with the number of a piece, and how much of it is done."""
+
+_TICK = 0.2
+"""Seconds between two looks at what is not done yet."""
+_LARGE = 32
+"""A piece is large from this part of what one worker has to do."""
+_QUEUE = 2
+"""Pieces that are handed over for each worker, so that it has the next when it is done with one."""
+_MOST = 0.8
+"""The part of the free memory that may be used where nobody says how much."""
+_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What stands in the place of a result that there is none of.
+
+    Attributes
+    ----------
+    reason
+        How its worker died; None if the work was stopped before.
+    begun
+        Whether somebody had begun with it.
+    """
+
+    reason: str | None = None
+    begun: bool = True
+
+
+class Results(Iterator[Result | Lost], Generic[Result]):
+    """The results of a `Workers.map`, in the order of the pieces."""
+
+    def __init__(
+        self,
+        crew: Crew,
+        pieces: Sequence[Any],
+        sizes: Sequence[float],
+        budget: float,
+        progress: Progress | None,
+    ) -> None:
+        self._crew, self._pieces, self._sizes, self._budget = crew, pieces, sizes, budget
+        self._progress = progress
+        self._waiting = _order(sizes, crew.size)
+        self._suspects: deque[int] = deque()
+        self._running: dict[Future[Result], int] = {}
+        self._done: dict[int, Future[Result] | Lost] = {}
+        self._begun: set[int] = set()
+        self._next = 0
+        self._stopped = False
+
+    def __next__(self) -> Result | Lost:
+        """Return the next result, or what stands in its place; an error of the function is raised."""
+        if (number := self._next) == len(self._pieces):
+            raise StopIteration
+        while number not in self._done and not self._stopped:
+            self._begin()
+            self._collect()
+        self._next += 1
+        done = self._done.pop(number, None) or Lost(begun=number in self._begun)
+        self._begun.discard(number)
+        return done if isinstance(done, Lost) else done.result()
+
+    def stop(self) -> None:
+        """End the work at once: what is done is still given, in the place of the rest is `Lost`."""
+        if not self._stopped:
+            self._stopped = True
+            self._crew.stop()
+            for future in [each for each in self._running if each.done() and not each.cancelled()]:
+                if future.exception() is None:
+                    self._done[self._running[future]] = future
+
+    def _begin(self) -> None:
+        """Hand over pieces, as many as can be worked on."""
+        while (queue := self._queue()) is not None:
+            number = queue.popleft()
+            self._begun.add(number)
+            self._running[self._crew.submit(number, self._pieces[number])] = number
+
+    def _queue(self) -> "deque[int] | None":
+        """Return the queue whose first piece may begin, None if none may."""
+        if self._suspects:
+            return None if self._running else self._suspects
+        if len(self._running) >= (_QUEUE * self._crew.size if self._crew.size > 1 else 1):
+            return None
+        taken = sum(self._sizes[number] for number in self._running.values())
+        fitting = (
+            queue
+            for queue in self._waiting
+            if queue and (not self._running or taken + self._sizes[queue[0]] <= self._budget)
+        )
+        return next(fitting, None)
+
+    def _collect(self) -> None:
+        """Wait until something is done, or a while has passed in which progress may have been made."""
+        watched = self._progress is not None and self._crew.size > 1
+        done, rest = wait(self._running, _TICK if watched else None, FIRST_COMPLETED)
+        for future in rest if watched else ():
+            self._tell(self._running[future], self._crew.share(self._running[future]))
+        deaths = [reason for each in done if (reason := self._death(each)) is not None]
+        if deaths:
+            self._bury(deaths[0])
+            return
+        for future in done:
+            loss = self._crew.loss(future)
+            self._finish(self._running.pop(future), future if loss is None else Lost(loss))
+
+    def _death(self, future: "Future[Result]") -> str | None:
+        error = None if future.cancelled() else future.exception()
+        return None if error is None else self._crew.death(error)
+
+    def _bury(self, reason: str) -> None:
+        """Find out which piece its worker died of: those that were in hand are tried again, each alone."""
+        wait(self._running)
+        suspects = [number for future, number in self._running.items() if self._death(future) is not None]
+        for future, number in self._running.items():
+            if number not in suspects:
+                self._finish(number, future)
+        alone = len(self._running) == 1
+        self._running.clear()
+        self._crew.renew()
+        if alone:
+            self._finish(suspects[0], Lost(reason))
+        else:
+            self._suspects.extend(sorted(suspects))
+
+    def _finish(self, number: int, result: "Future[Result] | Lost") -> None:
+        self._done[number] = result
+        self._tell(number, 1.0)
+
+    def _tell(self, number: int, share: float) -> None:
+        if self._progress is not None:
+            self._progress(number, share)
+
+
+def whole(results: Results[Result]) -> Iterator[Result]:
+    """Yield results of which none may be missing.
+
+    Raises
+    ------
+    ModelError
+        One is: its worker died.
+    """
+    for result in results:
+        if isinstance(result, Lost):
+            raise ModelError(f"a process that worked on it {result.reason or 'was stopped'}")
+        yield result
+
+
+def _order(sizes: Sequence[float], workers: int) -> "tuple[deque[int], deque[int]]":
+    """Return the numbers of the large pieces, the largest first, and those of the others in their order.
+
+    >>> _order([1, 900, 1, 2000, 1], workers=2)
+    (deque([3, 1]), deque([0, 2, 4]))
+    """
+    least = sum(sizes) / (workers * _LARGE)
+    large = [number for number, size in enumerate(sizes) if workers > 1 and size > least]
+    others = [number for number, size in enumerate(sizes) if workers == 1 or size <= least]
+    return deque(sorted(large, key=lambda number: -sizes[number])), deque(others)
+
+
+class Workers:
+    """Whoever is there to work: to be used in a ``with``, behind which nobody works any more.
+
+    Attributes
+    ----------
+    here
+        Whether it is this process alone, which does one piece after the other.
+    """
+
+    def __init__(self, options: WorkOptions, *, threads: bool = False) -> None:
+        self._options = options
+        self._threads = threads
+        self._jobs = options.jobs or processors()
+        self._results: list[Results[Any]] = []
+
+    def __enter__(self) -> "Workers":
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End what is not done."""
+        for results in self._results:
+            results.stop()
+
+    @property
+    def here(self) -> bool:
+        """Whether this process does it all, one piece after the other."""
+        return self._jobs == 1 and self._options.scheduler is None
+
+    def map(
+        self,
+        function: Callable[[Piece], Result],
+        pieces: Sequence[Piece],
+        sizes: Sequence[float],
+        progress: Progress | None = None,
+    ) -> Results[Result]:
+        """Return the results of a function for pieces of work, in their order, as they are done.
+
+        Parameters
+        ----------
+        function
+            What is done with a piece; it pickles, and so do pieces and results, but for threads.
+        pieces, sizes
+            The work, and for each piece the bytes of memory that it takes.
+        progress
+            Called with the number of a piece and how much of it is done: when it is, and now and then before.
+        """
+        budget = _budget(self._options)
+        results: Results[Result] = Results(self._crew(function, len(pieces)), pieces, sizes, budget, progress)
+        self._results.append(results)
+        return results
+
+    def _crew(self, function: Callable[[Any], Any], n_pieces: int) -> Crew:
+        if self._options.scheduler is not None and n_pieces > 1:
+            from onnxtop.work.cluster import Cluster  # loads Dask
+
+            return Cluster(function, self._options.scheduler)
+        size = min(self._jobs, n_pieces)
+        if size <= 1:
+            return Here(function)
+        if self._threads:
+            return Threads(function, size)
+        try:
+            return Processes(function, size, n_pieces)
+        except OSError:  # the system starts no more processes
+            return Here(function)
+
+
+def workers(options: WorkOptions, *, threads: bool = False) -> Workers:
+    """Return who does the work: this process alone, its threads, or processes of its own."""
+    return Workers(options, threads=threads)
+
+
+def _budget(options: WorkOptions) -> float:
+    """Return how many bytes of memory pieces may take together; nobody knows of a cluster."""
+    if options.memory is None and options.scheduler is not None:
+        return math.inf
+    return _MOST * free_memory() if options.memory is None else options.memory * _GIB

@@ -1,0 +1,161 @@
+"""Work shared out: the same results in the same order, whoever does it, and whoever dies of it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from onnxtop.work.crews import Crew, Processes, Threads
+from onnxtop.work.memory import free_memory
+from onnxtop.work.options import WorkOptions
+from onnxtop.work.workers import Lost, Results, Workers, whole, workers
+
+KINDS = [(WorkOptions(), False), (WorkOptions(jobs=3), True), (WorkOptions(jobs=2), False)]
+
+
+def square(number: int) -> int:
+    if number == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if number == 13:
+        raise ValueError("thirteen")
+    return number * number
+
+
+@pytest.mark.parametrize(("options", "threads"), KINDS, ids=["here", "threads", "processes"])
+def test_results_come_in_the_order_of_the_pieces(options: WorkOptions, threads: bool) -> None:
+    pieces, shares = [3, 1, 13, 2], {}
+    with workers(options, threads=threads) as pool:
+        results = pool.map(square, pieces, [1, 1, 9, 1], lambda number, share: shares.update({number: share}))
+        assert [next(results), next(results)] == [9, 1]
+        with pytest.raises(ValueError, match="thirteen"):
+            next(results)
+        assert list(results) == [4]
+    assert shares == dict.fromkeys(range(4), 1.0)
+
+
+def test_a_piece_that_kills_its_worker_is_lost_alone() -> None:
+    with workers(WorkOptions(jobs=2)) as pool:
+        found = list(pool.map(square, [1, 7, 2, 3], [1, 1, 1, 1]))
+    assert found == [1, Lost("was ended by SIGKILL, as a system does that runs out of memory"), 4, 9]
+
+
+def test_no_result_may_be_missing_of_a_whole() -> None:
+    assert list(whole(iter([1, 2]))) == [1, 2]  # type: ignore[arg-type]
+    with pytest.raises(Exception, match="a process that worked on it ended itself with code 3"):
+        list(whole(iter([1, Lost("ended itself with code 3")])))  # type: ignore[arg-type]
+
+
+class Slow(Crew):
+    """Two workers who are done when the test says so."""
+
+    size = 2
+
+    def __init__(self) -> None:
+        self.hands: dict[int, Future[int]] = {}
+        self.log: list[int] = []
+        self.stopped = False
+
+    def submit(self, number: int, piece: int) -> "Future[int]":
+        self.log.append(number)
+        self.hands[number] = Future()
+        return self.hands[number]
+
+    def stop(self) -> None:
+        self.stopped = True
+        for each in self.hands.values():
+            each.cancel()
+
+
+def test_no_more_is_begun_than_memory_allows_and_large_pieces_first() -> None:
+    crew = Slow()
+    sizes = [1, 60, 1, 90, 200, 1]
+    results: Results[int] = Results(crew, list(range(6)), sizes, 100, None)
+    in_hand = []
+    while len(crew.log) < 6 or any(not each.done() for each in crew.hands.values()):
+        results._begin()
+        hands = [number for number, each in crew.hands.items() if not each.done()]
+        in_hand.append(hands)
+        crew.hands[hands[0]].set_result(0)
+        results._collect()
+    assert in_hand[0] == [4]  # too large for the budget, and so by itself
+    assert in_hand[1] == [3, 0, 2, 5]  # small ones fill what the next large one cannot have
+    assert all(sum(sizes[each] for each in hands) <= 100 for hands in in_hand[1:])
+    assert crew.log == [4, 3, 0, 2, 5, 1]
+
+
+def test_what_is_done_when_the_work_is_stopped_is_given() -> None:
+    crew = Slow()
+    results: Results[int] = Results(crew, [0, 1, 2, 3, 4, 5], [1] * 6, 100, None)
+    results._begin()
+    crew.hands[1].set_result(11)
+    results.stop()
+    results.stop()
+    assert crew.stopped
+    assert list(results) == [Lost(), 11, Lost(), Lost(), Lost(begun=False), Lost(begun=False)]
+
+
+def wait_a_minute(piece: int) -> None:
+    time.sleep(60 if piece else 0)
+
+
+def test_processes_end_at_once() -> None:
+    crew = Processes(wait_a_minute, 2, 3)
+    futures = [crew.submit(number, 1) for number in range(3)]
+    start = time.monotonic()
+    while not any(each.running() for each in futures):
+        assert time.monotonic() < start + 30
+        time.sleep(0.01)
+    crew.stop()
+    assert all(each.exitcode is not None for each in crew._processes)
+    assert all(each.done() for each in futures)
+
+
+def count_for_ever(piece: int) -> None:
+    while True:
+        piece += 1
+
+
+def test_threads_are_interrupted() -> None:
+    crew = Threads(count_for_ever, 2)
+    futures = [crew.submit(number, 0) for number in range(3)]
+    while not any(each.running() for each in futures):
+        time.sleep(0.001)
+    crew.stop()
+    assert all(each.done() for each in futures)
+
+
+ORPHANS = """
+import os, time
+from onnxtop.work.options import WorkOptions
+from onnxtop.work.workers import workers
+
+def work(piece):
+    os.write(1, f"{os.getpid()}\\n".encode())
+    time.sleep(60)
+
+if __name__ == "__main__":
+    with workers(WorkOptions(jobs=2)) as pool:
+        list(pool.map(work, [1, 2], [1, 1]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no SIGKILL")
+def test_workers_do_not_outlive_who_began_them(tmp_path: Path) -> None:
+    (tmp_path / "begin.py").write_text(ORPHANS)
+    command = [sys.executable, tmp_path / "begin.py"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        numbers = [int(process.stdout.readline()) for _ in range(2)]
+        process.kill()
+        assert process.stdout.read() == ""  # which the workers hold open as well
+    assert len({*numbers, process.pid}) == 3
+
+
+def test_memory_is_what_is_free() -> None:
+    assert free_memory() > 0
+    assert Workers(WorkOptions(memory=1)).here
