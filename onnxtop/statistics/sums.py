@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from onnxtop.network import Blocks, Extremes, Matrix, lines_of, widened
 from onnxtop.statistics.numbers import SMALLEST_NORMAL, sample
-from onnxtop.statistics.products import onto_columns, onto_parts, onto_rows
+from onnxtop.statistics.products import onto_columns, onto_parts, onto_rows, sum_of_squares
 from onnxtop.statistics.sketch import SIDE, factors, spread, together
 
 _CELLS, _WIDTH = 1 << 19, 1 << 14
@@ -231,7 +231,7 @@ class _Adder:
             self._small += int(np.count_nonzero(sizes < np.float32(SMALLEST_NORMAL))) - zeros
         if self._centre:
             sizes -= np.float32(self._centre)
-        self._squares += _sum_of_squares(sizes.reshape(-1))
+        self._squares += sum_of_squares(sizes)
         return scaled, sizes, bool(least > 0)
 
 
@@ -258,12 +258,3 @@ def _count_filled(cells: Matrix, full: bool, along: NDArray[np.intp], across: ND
     filled = (cells != 0).astype(np.float32)  # products with ones count fast, and exactly below 2**24
     along += onto_columns(filled, np.ones((n_columns, 1), np.float32))[:, 0].astype(np.intp)
     across += onto_rows(np.ones((n_rows, 1), np.float32), filled)[0].astype(np.intp)
-
-
-def _sum_of_squares(sizes: Floats) -> float:
-    """Return the sum, of pieces so short that BLAS does not spread them over threads."""
-    whole = sizes.size - sizes.size % 4096
-    pieces = sizes[:whole].reshape(-1, 4096)
-    return float(np.vecdot(pieces, pieces).sum(dtype=np.float64)) + float(
-        np.vecdot(sizes[whole:], sizes[whole:])
-    )
