@@ -1,7 +1,9 @@
 """Constants beside the weights that ruin what a model computes: not finite, or a normalisation of nothing."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.names import node_name
 from onnxtop.reader.ops import NORMALISATION
-from onnxtop.reader.search import reached
+from onnxtop.reader.search import folded, reached
 from onnxtop.results.report import BadConstant
 
 Array = NDArray[Any]
@@ -61,6 +63,7 @@ class _Look:
         self._weights = {
             (use.node.index, use.operand) for use, layer in uses if isinstance(layer, Layer) and use.reading
         }
+        self._near: dict[Node, tuple[float, str | None]] = {}
 
     def all(self) -> Iterator[BadConstant]:
         for node in self._model.nodes:
@@ -68,10 +71,7 @@ class _Look:
                 continue
             if node.outputs[0] in self._constants:
                 continue
-            held = [
-                value for (index, _), value in self._model.attribute_values.items() if index == node.index
-            ]
-            for position, value in enumerate((*node.inputs, *held)):
+            for position, value in enumerate((*node.inputs, *self._held.get(node.index, ()))):
                 if value is not None and value in self._constants and not self._is_weight(node, value):
                     yield from self._faults(node, position, value)
 
@@ -132,15 +132,20 @@ class _Look:
 
     def _layer_behind(self, node: Node) -> str | None:
         """Return the layer of a node, else the nearest one that it takes results of."""
+        return folded(node, self._before, self._nearer, self._near)[1]
 
-        def before(node: Node) -> list[Node]:
-            values = (value for value in node.inputs if value is not None)
-            made = (self._model.producers.get(value) for value in values if value not in self._constants)
-            return [producer for producer in made if producer is not None]
+    def _before(self, node: Node) -> list[Node]:
+        if node.index in self._layers:
+            return []
+        values = (value for value in node.inputs if value is not None)
+        made = (self._model.producers.get(value) for value in values if value not in self._constants)
+        return [producer for producer in made if producer is not None]
 
-        return next(
-            (self._layers[near.index] for near in reached([node], before) if near.index in self._layers), None
-        )
+    def _nearer(self, node: Node, before: Sequence[tuple[float, str | None]]) -> tuple[float, str | None]:
+        """Return how far the nearest layer is, and its name: the node's own, or that of an operand."""
+        own = self._layers.get(node.index)
+        steps, name = min(before, key=itemgetter(0), default=(math.inf, None))
+        return (0, own) if own is not None else (steps + 1, name)
 
 
 def _problems(node: Node, position: int, array: Array, role: Role) -> Iterator[tuple[str, Any]]:

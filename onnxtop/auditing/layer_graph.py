@@ -11,6 +11,7 @@ from onnxtop.reader.connectivity import Connectivity
 from onnxtop.reader.lanes.arrays import distinct
 from onnxtop.reader.lanes.builder import Vertices
 from onnxtop.reader.layer import Layer, Skipped
+from onnxtop.reader.search import reached
 from onnxtop.results.graph import GraphNode, LayerGraph
 
 NOT_USED, NOT_REACHED, NOT_TAKEN = "reaches no output", "no input reaches it", "not taken as an input"
@@ -92,8 +93,7 @@ def _runs(vertices: Sequence[Vertices], ids: NDArray[np.intp]) -> list[Vertices]
 
 
 def _spread(graph: "nx.DiGraph[str]", keys: Iterable[str]) -> set[str]:
-    found = set(keys) & set(graph)
-    return found.union(*(nx.descendants(graph, key) for key in found))
+    return set(reached((key for key in keys if key in graph), graph.successors))
 
 
 def _order(graph: "nx.DiGraph[str]") -> list[str]:

@@ -13,6 +13,7 @@ from onnxtop.reader.constants import Constants
 from onnxtop.reader.lanes.terminals import Chosen, check_names
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.model import Model
+from onnxtop.reader.search import reached as walked
 from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import Connectivity as CutOff, DeepGraphPersistence, SkipsCut
 from onnxtop.topology import deep_graph_persistence as dgp
@@ -137,8 +138,7 @@ def _between(graph: "nx.DiGraph[str]", inputs: Sequence[str]) -> set[str]:
     named = {f"input:{name}" for name in inputs} & set(kinds)
     sources = named or {node for node, kind in kinds.items() if kind in ("input", "vocabulary")}
     targets = {node for node, kind in kinds.items() if kind == "output"}
-    behind = sources.union(*(nx.descendants(graph, node) for node in sources))
-    ahead = targets.union(*(nx.ancestors(graph, node) for node in targets))
+    behind, ahead = set(walked(sources, graph.successors)), set(walked(targets, graph.predecessors))
     return behind & ahead
 
 
@@ -176,9 +176,11 @@ def _dead(connected: Connectivity, kind: str, vertices: NDArray[np.intp]) -> tup
     """Return the inputs or outputs all of whose neurons are among the vertices."""
     graph = connected.layer_graph
     names = [str(name) for node, name in graph.nodes(data="name") if graph.nodes[node]["kind"] == kind]
+    among = np.zeros(connected.graph.n_vertices, bool)
+    among[vertices] = True
     lanes = {name: connected.lanes[name] for name in names if name in connected.lanes}
-    found = {name: ids[ids >= 0] for name, ids in lanes.items()}
-    return tuple(name for name, ids in found.items() if ids.size and np.isin(ids, vertices).all())
+    held = {name: ids[ids >= 0] for name, ids in lanes.items()}
+    return tuple(name for name, ids in held.items() if ids.size and among[ids].all())
 
 
 def _roles(connected: Connectivity, measured: dgp.DeepPersistence) -> dict[str, LayerRole]:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import cached_property
 
 from onnxtop.reader.carriers import Carriers
 from onnxtop.reader.constants import Constants
@@ -70,8 +71,16 @@ class Account:
 
     def skipped(self, layer: Skipped) -> int:
         """Return the elements that a skipped weight accounts for."""
-        mine = (entry for entry in self.entries if entry.role is Role.SKIPPED and entry.layer is layer)
-        return sum(entry.elements for entry in mine)
+        return self._skipped[id(layer)]
+
+    @cached_property
+    def _skipped(self) -> Counter[int]:
+        """The elements of every skipped weight, by its identity."""
+        elements: Counter[int] = Counter()
+        for entry in self.entries:
+            if entry.role is Role.SKIPPED:
+                elements[id(entry.layer)] += entry.elements
+        return elements
 
     @property
     def other(self) -> Mapping[str, int]:
@@ -86,11 +95,10 @@ class Account:
 def account(model: Model, constants: Constants, layers: Sequence[Layer | Skipped]) -> Account:
     """Say what became of every constant of a model."""
     carriers = Carriers(model, constants)
-    marks: dict[Value, Entry] = {}
-    for mark in _marks(carriers, layers):
-        for source in carriers.leaves(mark.value):
-            if source not in marks or mark.role < marks[source].role:
-                marks[source] = mark
+    firsts: dict[Value, Entry] = {}
+    for mark in sorted(_marks(carriers, layers), key=lambda mark: mark.role):
+        firsts.setdefault(mark.value, mark)
+    marks = {source: firsts[value] for source, value in carriers.first_taken(firsts).items()}
     decoded = _decoded_sizes(layers)
     holders = {value: model.nodes[index] for (index, _), value in model.attribute_values.items()}
     entries = []

@@ -11,8 +11,10 @@ open, the weight can be computed: `Constants` holds it as a derived constant. A 
 model chooses from (experts) is one derived constant a matrix. All else is skipped: it changes with the input.
 """
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -23,7 +25,7 @@ from onnxtop.reader.evaluate import is_computed, is_decoder
 from onnxtop.reader.lanes.tables import ELEMENTWISE
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.ops.tables import CARRY_NOTHING, LOOKUPS, SIDES
-from onnxtop.reader.search import gathered, reached
+from onnxtop.reader.search import folded, gathered, reached
 from onnxtop.reader.sizes import Setting, Sizes, is_size
 from onnxtop.reader.skeleton import Shape
 
@@ -71,6 +73,10 @@ class Carriers:
     _before: dict[Value, frozenset[str]] = field(default_factory=dict)
     _scored: dict[Value, frozenset[str]] = field(default_factory=dict)
     _ahead: dict[Value, frozenset[str]] = field(default_factory=dict)
+    _moving: dict[Value, frozenset[str]] = field(default_factory=dict)
+    _spanning: dict[int, list[Value]] = field(default_factory=dict)
+    _ranks: dict[int, tuple[set[Value], set[Value]]] = field(default_factory=dict)
+    _alone: dict[Value, tuple[Value, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.sizes = Sizes(self.model, self.constants)
@@ -274,6 +280,11 @@ class Carriers:
 
     def carriers(self, node: Node) -> list[Value]:
         """Return the inputs that span a node's result; none where it makes something new."""
+        if node.index not in self._spanning:  # each of its inputs asks, thousands perhaps
+            self._spanning[node.index] = self._spans(node)
+        return self._spanning[node.index]
+
+    def _spans(self, node: Node) -> list[Value]:
         key = node.domain, node.op_type
         given = [value for value in node.inputs if value is not None]
         if key in CARRY_NOTHING or (self._is_weighted(node) and not self._is_made(node)):
@@ -293,17 +304,56 @@ class Carriers:
         chain = self.chain(self.constants.base(value), "certain")
         return chain.leaves if chain else ()
 
+    def leaf(self, value: Value) -> Value | None:
+        """Return the one tensor or fill whose elements end up in an operand; None if there are more, or none.
+
+        Operands that are made of each other share what was found.
+        """
+        value = self.constants.base(value)
+        if not self._ends_in_constants(value, "certain"):
+            return None
+        first = folded(value, lambda here: self._followed(here, "certain"), self._first_leaves, self._alone)
+        return first[0] if len(first) == 1 else None
+
+    def _first_leaves(self, value: Value, beyond: list[tuple[Value, ...]]) -> tuple[Value, ...]:
+        """Return up to two leaves behind a value: whether there are more makes no difference."""
+        value = self.constants.outside(value)
+        if self._is_leaf(value):
+            return (value,)
+        if len(beyond) == 1:
+            return beyond[0]
+        return tuple(dict.fromkeys(leaf for leaves in beyond for leaf in leaves))[:2]
+
+    def first_taken(self, values: Iterable[Value]) -> dict[Value, Value]:
+        """Return every tensor and fill whose elements end up in any of the operands, with the first of those.
+
+        What several operands are made of is walked over once.
+        """
+        firsts: dict[Value, Value] = {}
+        seen: set[Value] = set()
+        for value in values:
+            base = self.constants.base(value)
+            if base in seen or not self._ends_in_constants(base, "certain"):
+                continue
+            for here in reached([base], partial(self._not_in, seen)):
+                seen.add(here)
+                here = self.constants.outside(here)
+                if self._is_leaf(here):
+                    firsts.setdefault(here, value)
+        return firsts
+
+    def _not_in(self, seen: Container[Value], value: Value) -> list[Value]:
+        return [item for item in self._followed(value, "certain") if item not in seen]
+
     def _widest(self, values: Sequence[Value]) -> list[Value]:
         """Return the operands whose axes of more than one entry another one does not have too, and more."""
         shapes = [self.sizes.dims(value) for value in values]
         if any(dims is None for dims in shapes):  # what the input changes is taken to span all
             return [value for value in values if value not in self.constants] or list(values)
-        axes = [
-            {place - len(dims or ()) for place, size in enumerate(dims or ()) if size != 1} for dims in shapes
-        ]
-        return [
-            value for value, own in zip(values, axes, strict=True) if not any(own < other for other in axes)
-        ]
+        axes = [frozenset(_wide_axes(dims or ())) for dims in shapes]
+        kinds = set(axes)
+        narrow = {own for own in kinds if any(own < other for other in kinds)}
+        return [value for value, own in zip(values, axes, strict=True) if own not in narrow]
 
     # What else is on the way.
 
@@ -448,12 +498,19 @@ class Carriers:
         outputs: list[Value] = []
         if "product" in self._end(value):
             return outputs
-        for use in self.model.users.get(value, ()):
-            carriers = self.carriers(use.node)
-            others = [item for item in carriers if item is not value]
-            if value in carriers and not any(self._outranks(use.node, other) for other in others):
-                outputs += use.node.outputs
+        for node in dict.fromkeys(use.node for use in self.model.users.get(value, ())):
+            carriers, above = self._ranked(node)
+            if value in carriers and not above - {value}:
+                outputs += node.outputs
         return outputs
+
+    def _ranked(self, node: Node) -> tuple[set[Value], set[Value]]:
+        """Return a node's carriers, and one or two that outrank what they tie with, if any do."""
+        if node.index not in self._ranks:
+            each = dict.fromkeys(self.carriers(node))
+            above = (value for value in each if len(each) > 1 and self._outranks(node, value))
+            self._ranks[node.index] = set(each), set(islice(above, 2))
+        return self._ranks[node.index]
 
     def _outranks(self, node: Node, other: Value) -> bool:
         """Tell whether a lookup only modulates what it ties with: an activation by Mul, scores by Add."""
@@ -471,10 +528,12 @@ class Carriers:
 
     def _is_looked_up(self, value: Value) -> bool:
         """Tell whether a value is carried by tables alone: two embeddings are multiplied as equals."""
-        return all(
-            here in self.constants or self._is_leaf(here) or self._behind_carriers(here)
-            for here in reached([value], self._behind_carriers)
-        )
+        return not gathered(value, self._behind_carriers, self._moves, self._moving)
+
+    def _moves(self, value: Value) -> frozenset[str]:
+        """Return whether a value comes from what no constant carries."""
+        ends = value in self.constants or self._is_leaf(value) or self._behind_carriers(value)
+        return frozenset() if ends else frozenset({"moves"})
 
     def _behind_carriers(self, value: Value) -> list[Value]:
         node = None if value in self.constants else self.model.producers.get(value)

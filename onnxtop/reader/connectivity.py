@@ -7,8 +7,9 @@
     connect(model, constants, find_layers(model, constants)).exact
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import networkx as nx
 import numpy as np
@@ -27,7 +28,6 @@ from onnxtop.reader.lanes.terminals import (
     Terminals,
     check_names,
     close_state,
-    comes_from,
     find_terminals,
     input_lanes,
     named_values,
@@ -35,6 +35,7 @@ from onnxtop.reader.lanes.terminals import (
 from onnxtop.reader.lanes.weights import LayerTable
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.model import Model, Scope, Value
+from onnxtop.reader.search import reached
 
 _ASSUMED = ((2, 64), (1, 64), (64, 64), (1, 224), (64, 224), (1, 48), (2, 7), (1, 16000))
 """Sizes tried for open axes, the first axis and the others, until nothing has to be a hub."""
@@ -265,7 +266,10 @@ class _Plan:
         terminals = find_terminals(self.model, self.scope, self.inputs, self.chosen, walk, lanes)
         for before, after in terminals.states.items():
             close_state(walk, before, after)
-        vocabularies = [item.ids for item in builder.vocabularies if self._is_chosen(item.index)]
+        chosen = self.chosen.inputs is None
+        vocabularies = [
+            item.ids for item in builder.vocabularies.values() if chosen or item.index in self._from_inputs
+        ]
         entering = distinct(*(lanes[value] for value in terminals.inputs), *vocabularies)
         made = {name: walk.env[value].ids for name, value in terminals.outputs.items() if value in walk.env}
         leaving = distinct(*made.values())
@@ -319,9 +323,14 @@ class _Plan:
         useful = reach(walk.builder, graph.inputs, outputs)[1]
         return replace(graph, outputs=outputs, structural=structural[useful[structural[:, 1]]])
 
-    def _is_chosen(self, index: Value) -> bool:
-        """Tell whether a vocabulary's index comes from an input that is taken."""
-        return self.chosen.inputs is None or comes_from(self.model, index, self.chosen.inputs)
+    @cached_property
+    def _from_inputs(self) -> Container[Value]:
+        """The values that are made of an input that is taken."""
+        taken = (value for value in self.model.inputs if value.name in (self.chosen.inputs or ()))
+        return set(reached(taken, self._made_of))
+
+    def _made_of(self, value: Value) -> list[Value]:
+        return [made for use in self.model.users.get(value, ()) for made in use.node.outputs]
 
     def _notes(self, walk: Neurons, terminals: Terminals) -> tuple[str, ...]:
         counts = dict(walk.remarks.notes)

@@ -387,9 +387,8 @@ class Constants:
             name = f"{node.op} {node.name!r}" if node.name else node.op
             raise UnreadableConstantError(f"the constant node {name} fails: {reason}") from None
         small = sum(array.nbytes for array in results) <= _SMALL_BYTES
-        if node.outputs[0] in self._constant and (
-            small or len(self._model.users.get(node.outputs[0], ())) > 1
-        ):
+        uses = sum(len(self._model.users.get(value, ())) for value in node.outputs)
+        if node.outputs[0] in self._constant and (small or uses > 1):
             self._keep(zip(node.outputs, results, strict=False))
         return results
 

@@ -113,17 +113,12 @@ def find_layers(model: Model, constants: Constants, *, peepholes: bool = False) 
 
 def _unaccounted(layers: Sequence[Layer | Skipped], carriers: Carriers) -> list[Layer | Skipped]:
     """Leave out the skipped uses of tensors that others read whole, in parts, or as scales."""
-    read = {
-        source
-        for layer in layers
-        if isinstance(layer, Layer)
-        for value in filter(None, layer.source.reading.operands)
-        for source in carriers.leaves(value)
-    }
+    operands = (layer.source.reading.operands for layer in layers if isinstance(layer, Layer))
+    read = carriers.first_taken(value for each in operands for value in each if value is not None).keys()
     return [
         layer
         for layer in layers
-        if isinstance(layer, Layer) or not read.issuperset(carriers.leaves(layer.operand) or (layer.operand,))
+        if isinstance(layer, Layer) or not read >= set(carriers.leaves(layer.operand) or (layer.operand,))
     ]
 
 
@@ -216,8 +211,7 @@ def _name(found: WeightUse, weight: str) -> str:
 
 
 def _weight_name(origin: Value, carriers: Carriers) -> str:
-    sources = carriers.leaves(origin)
-    return sources[0].name if len(sources) == 1 else origin.name
+    return (carriers.leaf(origin) or origin).name
 
 
 def _encoding(operand: Value, origin: Value, carriers: Carriers) -> Encoding:
@@ -225,8 +219,7 @@ def _encoding(operand: Value, origin: Value, carriers: Carriers) -> Encoding:
     constants = carriers.constants
     decoder = constants.decoder(operand)
     held = constants.stored_as(origin)
-    sources = carriers.leaves(origin)
-    below = constants.stored_as(sources[0]) if len(sources) == 1 else held
+    below = constants.stored_as(carriers.leaf(origin) or origin)
     if decoder is not None and is_code_type(below):
         held = below  # one expert of a table of codes
     if decoder is None:

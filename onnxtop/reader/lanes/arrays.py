@@ -66,10 +66,15 @@ def spread(ids: Ids, shape: Sequence[int], axes: Iterable[int] | None = None) ->
 def distinct(*lanes: Ids) -> Ids:
     """Return the vertices among the lanes, sorted, each once."""
     kept: Ids = np.concatenate([ids[ids != NONE] for ids in lanes]) if lanes else np.empty(0, np.intp)
-    if kept.size < 2:
-        return kept
-    there = np.zeros(int(kept.max()) + 1, bool)  # much quicker than sorting: ids are small numbers
-    there[kept] = True
+    return kept if kept.size < 2 else each_once(kept, int(kept.max()) + 1)
+
+
+def each_once(ids: Ids, count: int) -> Ids:
+    """Return the numbers below ``count``, sorted, each once: by marking them where they are many."""
+    if len(ids) < count // 32:
+        return np.unique(ids)
+    there = np.zeros(count, bool)
+    there[ids] = True
     return np.flatnonzero(there)
 
 

@@ -5,6 +5,7 @@ A run is a range of vertices that one node made together. Runs, not vertices, ca
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -43,14 +44,22 @@ class Edges:
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """Entries of a table that indices choose, which are inputs.
-
-    ``index`` is the value that chooses, ``table`` says among what: two nodes that choose the same share them.
-    """
+    """Entries of a table that indices choose, which are inputs; ``index`` is the value that chooses."""
 
     ids: Ids
     index: Value
-    table: str
+
+
+class Mark(NamedTuple):
+    """How much of everything a builder has made."""
+
+    runs: int
+    edges: int
+    blocks: int
+    vocabularies: int
+    vertices: int
+    edge_count: int
+    weighted: int
 
 
 class Builder:
@@ -64,7 +73,7 @@ class Builder:
         self.runs: list[Vertices] = []
         self.edges: list[Edges] = []
         self.blocks: list[Block] = []
-        self.vocabularies: list[Vocabulary] = []
+        self.vocabularies: dict[tuple[Value, str, int], Vocabulary] = {}
         self.count = 0
         self.edge_count = 0
         self.weighted = 0
@@ -74,16 +83,17 @@ class Builder:
         pairs = [np.column_stack([edges.source, edges.target]) for edges in self.edges]
         return np.concatenate(pairs) if pairs else np.empty((0, 2), np.intp)
 
-    def mark(self) -> tuple[int, int, int, int, int]:
+    def mark(self) -> "Mark":
         """Return what `back_to` needs to forget everything made from here on."""
-        return len(self.runs), len(self.edges), len(self.blocks), len(self.vocabularies), self.count
+        lengths = len(self.runs), len(self.edges), len(self.blocks), len(self.vocabularies)
+        return Mark(*lengths, self.count, self.edge_count, self.weighted)
 
-    def back_to(self, mark: tuple[int, int, int, int, int]) -> None:
+    def back_to(self, mark: "Mark") -> None:
         """Forget what was made since the mark."""
-        del self.runs[mark[0] :], self.edges[mark[1] :], self.blocks[mark[2] :], self.vocabularies[mark[3] :]
-        self.count = mark[4]
-        self.edge_count = sum(len(edges.source) for edges in self.edges)
-        self.weighted = sum(len(block.rows) * len(block.columns) for block in self.blocks)
+        del self.runs[mark.runs :], self.edges[mark.edges :], self.blocks[mark.blocks :]
+        while len(self.vocabularies) > mark.vocabularies:
+            self.vocabularies.popitem()
+        self.count, self.edge_count, self.weighted = mark.vertices, mark.edge_count, mark.weighted
 
     def new(self, count: int, kind: str, name: str) -> Ids:
         """Make vertices."""
@@ -120,12 +130,10 @@ class Builder:
 
     def vocabulary(self, count: int, index: Value, table: str, name: str) -> Ids:
         """Return the vertices of a table's entries, the same for the same index and table."""
-        for known in self.vocabularies:
-            if known.index == index and known.table == table and len(known.ids) == count:
-                return known.ids
-        ids = self.new(count, "vocabulary", name)
-        self.vocabularies.append(Vocabulary(ids, index, table))
-        return ids
+        key = index, table, count
+        if key not in self.vocabularies:
+            self.vocabularies[key] = Vocabulary(self.new(count, "vocabulary", name), index)
+        return self.vocabularies[key].ids
 
     def block(self, layer: int, matrix: int, rows: Ids, columns: Ids) -> None:
         """Add one use of one matrix."""

@@ -7,7 +7,7 @@ import networkx as nx
 import numpy as np
 
 from onnxtop.network import Block
-from onnxtop.reader.lanes.arrays import NONE, Ids, distinct
+from onnxtop.reader.lanes.arrays import NONE, Ids, distinct, each_once
 from onnxtop.reader.lanes.builder import Builder, Edges
 
 
@@ -43,17 +43,8 @@ def _spread(here: Ids, there: Ids, front: Ids, count: int) -> Ids:
         lengths = first[front + 1] - first[front]
         offsets = np.repeat(first[front] - np.cumsum(lengths) + lengths, lengths)
         next_ = ends[offsets + np.arange(lengths.sum())]
-        front = _each_once(next_[~reached[next_]], count)
+        front = each_once(next_[~reached[next_]], count)
     return reached
-
-
-def _each_once(ids: Ids, count: int) -> Ids:
-    """Return the numbers below ``count``, each once: by marking them where they are many, else by sorting."""
-    if len(ids) < count // 32:
-        return np.unique(ids)
-    there = np.zeros(count, bool)
-    there[ids] = True
-    return np.flatnonzero(there)
 
 
 class Runs:
@@ -97,8 +88,40 @@ class Runs:
         """Return the edges that bring the earlier operand to a residual sum, shape (k, 2).
 
         An operand is earlier if the other one was computed from it. Runs stand in the order in which they
-        were made, so that one pass finds all ancestors; a bit for each run is its set.
+        were made, so that one pass finds all ancestors: a bit for each run that is an operand of a sum is the
+        set of them. Sets are forgotten behind the last run that is made of theirs, and so are the bits below
+        the first operand that a sum still waits for: along residual blocks they stay short.
         """
+        entering, sums = self._entering()
+        operands = {
+            run: set(self._run(np.concatenate([e.source for e in sums[run]])).tolist()) for run in sums
+        }
+        until = {parent: run for run in sorted(operands) for parent in operands[run]}
+        order = sorted(until)
+        bits = {parent: bit for bit, parent in enumerate(order)}
+        last = {parent: run for run in sorted(entering) for parent in entering[run]}
+        ancestors: dict[int, tuple[int, int]] = {}
+        found, first = [np.empty((0, 2), np.intp)], 0
+        for run in range(len(self._starts)):
+            while first < len(order) and until[order[first]] < run:
+                first += 1
+            before = 0
+            for parent in entering.get(run, ()):
+                known, since = ancestors[parent]
+                before |= known >> first - since
+            own = [parent for parent in operands.get(run, ()) if before >> bits[parent] - first & 1]
+            for edges in sums.get(run, ()) if own else ():
+                kept = np.isin(self._run(edges.source), own)
+                found.append(np.column_stack([edges.source[kept], edges.target[kept]]))
+            for parent in entering.get(run, ()):
+                before |= 1 << bits[parent] - first if bits.get(parent, -1) >= first else 0
+                if last[parent] == run:
+                    del ancestors[parent]
+            ancestors[run] = before, first
+        return np.concatenate(found)
+
+    def _entering(self) -> tuple[dict[int, set[int]], dict[int, list[Edges]]]:
+        """Return the earlier runs that feed each run, and the edges of each sum."""
         entering: dict[int, set[int]] = {}
         sums: dict[int, list[Edges]] = {}
         for edges in self._builder.edges:
@@ -109,22 +132,7 @@ class Runs:
         for _, rows, columns in self.uses:
             for b in columns:
                 entering.setdefault(b, set()).update(rows)
-        ancestors: list[int] = []
-        found = [np.empty((0, 2), np.intp)]
-        for run in range(len(self._starts)):
-            parents = [parent for parent in entering.get(run, ()) if parent < run]
-            before = 0
-            for parent in parents:
-                before |= ancestors[parent]
-            for edges in sums.get(run, ()):
-                source = self._run(edges.source)
-                own = [parent for parent in np.unique(source).tolist() if before >> parent & 1]
-                kept = np.isin(source, own)
-                found.append(np.column_stack([edges.source[kept], edges.target[kept]]))
-            for parent in parents:
-                before |= 1 << parent
-            ancestors.append(before)
-        return np.concatenate(found)
+        return {run: {parent for parent in held if parent < run} for run, held in entering.items()}, sums
 
     def layer_graph(
         self, structural: Ids, names: Sequence[str], skipped: Sequence[str], outputs: Mapping[str, Ids]

@@ -6,6 +6,8 @@ indices that it reads alike are united, and so are the entries of the inputs. Wh
 an axis open, the weight that its indices meet tells it.
 """
 
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -25,6 +27,10 @@ _WAYS = 8
 """Arrays of indices that a value may have: each is one way from an input's axis to it."""
 
 
+_UNORDERED = frozenset({"Max", "Mean", "Min", "Sum"})
+"""Operations of many operands to which these are all the same."""
+
+
 class Survey(Walk):
     """Measures a model, and finds what its weights unite.
 
@@ -42,6 +48,7 @@ class Survey(Walk):
         self._table = table
         self._scout = _Scout()
         self._axes: dict[tuple[Value, int], Ids] = {}
+        self._open: dict[int, tuple[Input, int]] = {}
         self._indices: dict[Value, list[Ids]] = {}
         self._alone: dict[Value, Value] = {}
         self.data: set[Value] = set()
@@ -60,6 +67,8 @@ class Survey(Walk):
             if 1 < size <= LIMIT:
                 ids = self._scout.take(size)
                 self._axes[item.value, axis] = ids
+                if item.shape is not None and item.shape[axis] is None:
+                    self._open[int(ids[0])] = item, axis
                 ids = ids.reshape([size if place == axis else 1 for place in range(len(shape))])
                 self._indices[item.value].append(ids)
 
@@ -89,13 +98,12 @@ class Survey(Walk):
 
     def _open_axes(self, value: Value, axis: int) -> Iterator[tuple[Input, int]]:
         """Yield the open axis of an input that an axis of a value, counted from the end, simply is."""
-        for item in self.sizes.inputs:
-            for place, size in enumerate(item.shape or ()):
-                own = self._axes.get((item.value, place))
-                if size is None and own is not None:
-                    for ids in self._indices.get(value, ()):
-                        if ids.shape[axis] == len(own) and np.array_equal(ids.ravel(), own):
-                            yield item, place
+        ways = (ids for ids in self._indices.get(value, ()) if ids.size and int(ids.flat[0]) in self._open)
+        for ids in sorted(ways, key=lambda ids: int(ids.flat[0])):
+            item, place = self._open[int(ids.flat[0])]
+            own = self._axes[item.value, place]
+            if ids.shape[axis] == len(own) and np.array_equal(ids.ravel(), own):
+                yield item, place
 
     def branches(self, node: Node, value: Value, exits: Sequence[Value | None]) -> None:
         """Take what the branches of an If agree on: the shape of the first if ranks agree, no numbers."""
@@ -156,27 +164,40 @@ class Survey(Walk):
         if self._table.skipped(node) is not None:
             return
         results, attributes = results_of(node), node.attributes()
-        sources = [value for value in dict.fromkeys(node.inputs) if value in self._indices]
-        for source in sources:
-            assert source is not None
-            for ids in self._indices[source]:
-                step = Step(
-                    node, results, {source: Lanes(ids)}, self.sizes, self._scout, self._table, Remarks()
-                )
-                try:
-                    for value, lanes in answers(step, rule(step, **attributes)):
-                        made = compressed(lanes.ids)
-                        if made.size > 1 or ids.size == 1:
-                            self._add(value, made)
-                except _ArrivedError:
-                    if source in self._alone:
-                        self.data.add(self._alone[source])
-                except (Unclear, *MISFITS):
-                    continue
+        sources = [v for v in dict.fromkeys(node.inputs) if v is not None and v in self._indices]
+        for source, ids in self._ways(node, sources):
+            step = Step(node, results, {source: Lanes(ids)}, self.sizes, self._scout, self._table, Remarks())
+            try:
+                for value, lanes in answers(step, rule(step, **attributes)):
+                    made = compressed(lanes.ids)
+                    if made.size > 1 or ids.size == 1:
+                        self._add(value, made)
+            except _ArrivedError:
+                if source in self._alone:
+                    self.data.add(self._alone[source])
+            except (Unclear, *MISFITS):
+                continue
         if sources[0] in self._alone and self._is_alone(node, sources[0]):
             self._alone.update(
                 (value, self._alone[sources[0]]) for value in node.outputs if value in self._indices
             )
+
+    def _ways(self, node: Node, sources: Sequence[Value]) -> Iterator[tuple[Value, Ids]]:
+        """Yield the arrays to send through a node, with the operands that have them.
+
+        Where thousands of operands meet, most of them would change nothing: a result has as many arrays as it
+        may have, or an operation that heeds no order has had the same.
+        """
+        sent: set[tuple[tuple[int, ...], bytes]] = set()
+        wide = len(sources) > _WAYS and not self._table.uses(node)
+        for source in sources:
+            for ids in self._indices[source]:
+                if wide and all(len(self._indices.get(value, ())) >= _WAYS for value in node.outputs):
+                    return
+                key = ids.shape, ids.tobytes() if wide and node.op_type in _UNORDERED else b""
+                if key not in sent or not key[1]:
+                    sent.add(key)
+                    yield source, ids
 
     def _add(self, value: Value, ids: Ids) -> None:
         known = self._indices.setdefault(value, [])
@@ -199,14 +220,20 @@ class _Scout(Builder):
 
     def __init__(self) -> None:
         super().__init__()
-        self._spans: list[tuple[int, int]] = []
-        self._pairs: list[tuple[Ids, Ids]] = []
+        self._begins: list[int] = []
+        self._spans: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+        self._pairs: defaultdict[int, list[tuple[Ids, Ids]]] = defaultdict(list)
 
     def take(self, count: int) -> Ids:
         """Return numbers for the indices along an axis."""
         ids: Ids = np.arange(self.count, self.count + count)
+        self._begins.append(self.count)
         self.count += count
         return ids
+
+    def _axis(self, index: int) -> int:
+        """Return the number of the axis that an index is one of."""
+        return bisect_right(self._begins, index)
 
     def new(self, count: int, kind: str, name: str) -> Ids:
         """Make no vertices: indices go no further."""
@@ -228,17 +255,19 @@ class _Scout(Builder):
         first = ids.max(wide, keepdims=True) if wide else ids
         if first.size == 1:
             low = ids.min() if ids.min() != NONE else ids[ids != NONE].min()
-            self._spans.append((int(low), int(ids.max()) + 1))
+            self._spans[self._axis(int(low))].append((int(low), int(ids.max()) + 1))
         elif wide:
             one, other = np.broadcast_arrays(first, ids)
             different = (one != other) & (other != NONE)
-            self._pairs.append((one[different], other[different]))
+            if different.any():
+                one, other = one[different], other[different]
+                self._pairs[self._axis(int(one[0]))].append((one, other))
 
     def classes(self, ids: Ids) -> Ids:
         """Return, for each index along an axis, the number of the class that it is united to."""
         begin, end = int(ids[0]), int(ids[-1]) + 1
-        spans = [(low - begin, high - begin) for low, high in self._spans if begin <= low < end]
-        pairs = [(a - begin, b - begin) for a, b in self._pairs if a.size and begin <= a[0] < end]
+        spans = [(low - begin, high - begin) for low, high in self._spans[self._axis(begin)]]
+        pairs = [(a - begin, b - begin) for a, b in self._pairs[self._axis(begin)]]
         if (0, end - begin) in spans:
             return np.zeros(1, np.intp)
         return np.unique(_smallest(end - begin, spans, pairs), return_inverse=True)[1]

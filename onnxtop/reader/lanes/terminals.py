@@ -15,7 +15,6 @@ from onnxtop.reader.lanes.sizes import Input
 from onnxtop.reader.lanes.states import paired_states
 from onnxtop.reader.lanes.survey import Survey
 from onnxtop.reader.model import Model, Scope, Value
-from onnxtop.reader.search import reached
 
 _CODES = (TensorProto.INT8, TensorProto.UINT8)
 _FLOATS = (
@@ -112,7 +111,8 @@ def find_terminals(
     shapes |= {value: _declared(declared[name]) for name, value in outputs.items() if name in declared}
     pairs = paired_states(model, scope, taken, list(outputs.values()), shapes)
     free_inputs = tuple(value for value in taken if value not in pairs)
-    free_outputs = {name: value for name, value in outputs.items() if value not in pairs.values()}
+    states = set(pairs.values())
+    free_outputs = {name: value for name, value in outputs.items() if value not in states}
     if not free_outputs or not (free_inputs or walk.builder.vocabularies):
         return Terminals(tuple(taken), outputs, {})
     return Terminals(free_inputs, free_outputs, pairs)
@@ -135,16 +135,6 @@ def _declared(kind: onnx.TypeProto) -> tuple[int | None, ...] | None:
     if not kind.tensor_type.HasField("shape"):
         return None
     return tuple(dim.dim_value if dim.dim_value > 0 else None for dim in kind.tensor_type.shape.dim)
-
-
-def comes_from(model: Model, value: Value, names: Sequence[str]) -> bool:
-    """Tell whether a value is computed from one of the inputs with these names."""
-
-    def operands(here: Value) -> list[Value]:
-        node = model.producers.get(here)
-        return [] if node is None else [source for source in node.inputs if source is not None]
-
-    return any(here in model.inputs and here.name in names for here in reached([value], operands))
 
 
 def close_state(walk: Neurons, before: Value, after: Value) -> None:
