@@ -228,7 +228,9 @@ def computed(n: int) -> ModelProto:
     """Weights that are computed, each of its own constants."""
     net, x = Drawn(), "x"
     for _ in range(n // 3):
-        x = net.node("MatMul", x, net.node("Transpose", net.node("Mul", net.weight(), net.weight(1)), perm=[1, 0]))
+        x = net.node(
+            "MatMul", x, net.node("Transpose", net.node("Mul", net.weight(), net.weight(1)), perm=[1, 0])
+        )
     return net.model(x)
 
 
@@ -432,7 +434,12 @@ def nested(n: int) -> ModelProto:
         for depth in range(20):
             other = _body(net, x, f"b{place}.{depth}")
             inner = helper.make_node(
-                "If", [condition], [f"i{place}.{depth}"], then_branch=body, else_branch=other, name=f"if{depth}"
+                "If",
+                [condition],
+                [f"i{place}.{depth}"],
+                then_branch=body,
+                else_branch=other,
+                name=f"if{depth}",
             )
             body = helper.make_graph([inner], "body", [], [_loose(inner.output[0])])
         x = net.node("If", condition, then_branch=body, else_branch=_body(net, x, f"e{place}"))
