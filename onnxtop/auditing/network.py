@@ -132,8 +132,9 @@ def _between(graph: Flow, inputs: Sequence[str]) -> set[str]:
     """Return the nodes on a way to an output from an input, or from one of those named."""
     named = {f"input:{name}" for name in inputs} & set(graph.nodes)
     sources = named or set(graph.of("input", "vocabulary"))
-    behind = set(walked(sources, graph.ahead))
-    return behind.intersection(walked(graph.of("output"), graph.behind))
+    behind: set[str] = set(walked(sources, graph.ahead))
+    ahead: set[str] = set(walked(graph.of("output"), graph.behind))
+    return behind & ahead
 
 
 def _connectivity(connected: Connectivity) -> str:
