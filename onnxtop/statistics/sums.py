@@ -212,7 +212,7 @@ class _Adder:
         return rows, columns
 
     def _take(self, cells: Matrix) -> tuple[Floats, Floats, NDArray[np.bool_] | None]:
-        """Return weights in the unit, their magnitudes from the centre, and which are not zero; None for all."""
+        """Return weights in the unit, magnitudes from the centre, and which are not zero; None if all are."""
         if self._buffers.shape[1] < cells.size:
             self._buffers = np.empty((2, cells.size), np.float32)
         sizes, room = (buffer[: cells.size].reshape(cells.shape) for buffer in self._buffers)
