@@ -131,9 +131,10 @@ class Memory:
         nulls: NullModels = self._own.nulls
         return nulls
 
-    def looks(self, layer: Layer) -> bool:
-        """Tell whether a layer may be known, or is to be remembered."""
-        return self.series or (bool(self._store) and layer.parameters >= _WORTH_IT)
+    def looks(self, layer: Layer, options: AuditOptions) -> bool:
+        """Tell whether a layer may be known, or is to be remembered: where that is less than measuring."""
+        worth_it = options.topology and layer.parameters >= _WORTH_IT
+        return self.series or (bool(self._store) and worth_it)
 
     def measured(self, number: int, key: tuple[object, ...], measure: Callable[[], Measured]) -> Measured:
         """Return what a layer leaves behind, measured only if that is not known."""
@@ -168,7 +169,7 @@ def measure_layer(
     kernel = _kernel(layer, shapes, options)
     weights = layer.blocks() if kernel is None else kernel.matrices()
     measure = partial(_scanned, layer, number, weights, kernel, memory.nulls, options, scan)
-    if not memory.looks(layer):
+    if not memory.looks(layer, options):
         return measure()
     digest = _digest(layer, weights)
     found = memory.measured(number, (digest, *_key(layer, kernel, options, scan)), measure)

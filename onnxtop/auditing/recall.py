@@ -5,13 +5,15 @@ little more than reading their bytes.
 """
 
 import contextlib
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from onnxtop.auditing.options import AuditOptions, settings_of
+from onnxtop.auditing.tool import ALGORITHMS
 from onnxtop.options import declared
 from onnxtop.results.report import Report
 from onnxtop.rules import catalogue
@@ -20,6 +22,8 @@ from onnxtop.work.content import combined, digest_of
 from onnxtop.work.options import WorkOptions
 from onnxtop.work.store import Store, key_of, store_of
 from onnxtop.work.values import classes_of, dumps, loads
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -49,23 +53,52 @@ class Question:
     allowed: tuple[str | Path, ...] = ()
     beside: bool = True
 
+    @classmethod
+    def of_files(
+        cls,
+        about: str,
+        models: Sequence[object],
+        options: Any,
+        *kinds: type,
+        more: tuple[object, ...] = (),
+        beside: bool = True,
+    ) -> "Question | None":
+        """Return a question with options that say what is read, and where answers are remembered.
+
+        None where they are not: nothing is to be, a model has no file, or is to be run.
+        """
+        store = store_of(options.work)
+        if not store or options.running.asked:
+            return None
+        paths = [os.fspath(model) for model in models if isinstance(model, str | os.PathLike)]
+        if len(paths) < len(models):
+            return None
+        asked = replace(options, allow_external=(), work=WorkOptions())
+        return cls(store, (about, asked, *more), tuple(paths), kinds, options.allow_external, beside)
+
+    def answered(self, make: Callable[[], Answer]) -> Answer:
+        """Return the answer: the one that is remembered, or else it is made and remembered."""
+        key = self.key()
+        known: Answer | None = self.known(key)
+        if known is not None:
+            return known
+        answer = make()
+        if key is not None and key == self.key():  # no file has changed meanwhile
+            self.store.write(key, dumps(answer))
+        return answer
+
     def key(self) -> str | None:
         """Return the key of the answer, by what the files hold now; None if not all can be read."""
         contents = [content(path, self) for path in self.models]
-        return None if None in contents else key_of(*self.about, *contents)
+        return None if None in contents else key_of(ALGORITHMS, *self.about, *contents)
 
-    def answer(self, key: str | None) -> Any:
-        """Return the answer that is known by a key; None if there is none."""
+    def known(self, key: str | None) -> Any:
+        """Return the answer that is remembered by a key; None if there is none."""
         data = None if key is None else self.store.read(key)
         if data is not None:
             with contextlib.suppress(ValueError):
                 return loads(data, classes_of(*self.kinds))
         return None
-
-    def remember(self, key: str | None, answer: Any) -> None:
-        """Remember the answer by a key, unless a file has changed since that was made."""
-        if key is not None and key == self.key():
-            self.store.write(key, dumps(answer))
 
 
 def content(path: str, asked: Question) -> str | None:
@@ -104,22 +137,14 @@ def _inside(model: Path, location: str, allowed: Sequence[str | Path]) -> Path:
 
 
 def report_question(model: object, options: AuditOptions) -> Question | None:
-    """Return what an audit asks; None where its answer is never remembered: of what is run, or has no file.
+    """Return what an audit asks; None where its answer is never remembered.
 
     A list of layers is not worth reading weights in other files for.
     """
-    store = store_of(options.work)
-    if not (store and isinstance(model, str | os.PathLike)) or options.data or options.running.asked:
+    if options.data is not None:
         return None
-    asked = replace(options, layers=None, allow_external=(), work=WorkOptions())
-    return Question(
-        store,
-        about=("report", asked),
-        models=(os.fspath(model),),
-        kinds=_kinds(options),
-        allowed=options.allow_external,
-        beside=options.topology,
-    )
+    whole = replace(options, layers=None)
+    return Question.of_files("report", [model], whole, *_kinds(options), beside=options.topology)
 
 
 def _kinds(options: AuditOptions) -> tuple[type, ...]:
@@ -133,7 +158,7 @@ def _kinds(options: AuditOptions) -> tuple[type, ...]:
 def recalled(model: object, options: AuditOptions, policy: Policy | None = None) -> Report | None:
     """Return the report that `onnxtop.audit` would give, if it is remembered."""
     question = report_question(model, options)
-    report = None if question is None else question.answer(question.key())
+    report = None if question is None else question.known(question.key())
     if question is None or report is None:
         return None
     return finished(renamed(report, question.models[0]), options, policy)
@@ -151,10 +176,14 @@ def renamed(report: Report, path: str) -> Report:
 
 def finished(report: Report, options: AuditOptions, policy: Policy | None) -> Report:
     """Return a report as it is shown: judged by a policy, with the layers that are asked for."""
-    flags = {name: each.flag for name, each in declared(AuditOptions).items()}
-    report = catalogue.judged(replace(report, settings=settings_of(options)), policy, flags)
+    report = catalogue.judged(replace(report, settings=settings_of(options)), policy, _flags())
     return replace(
         report,
         layers=tuple(layer for layer in report.layers if options.shown.search(layer.name)),
         findings=tuple(f for f in report.findings if f.layer is None or options.shown.search(f.layer)),
     )
+
+
+@functools.cache
+def _flags() -> Mapping[str, str]:
+    return {name: each.flag for name, each in declared(AuditOptions).items()}

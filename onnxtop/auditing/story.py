@@ -7,7 +7,6 @@ from typing import Any, Literal, Unpack
 
 import numpy as np
 
-from onnxtop._version import __version__
 from onnxtop.auditing import network
 from onnxtop.auditing.constants import bad_constants, moved_normalisation
 from onnxtop.auditing.describing import coverage_of, function_of, layer_report, model_info
@@ -18,6 +17,7 @@ from onnxtop.auditing.layers import Measured, Memory, Progress
 from onnxtop.auditing.options import AuditOptions, settings_of
 from onnxtop.auditing.pieces import measure_layers
 from onnxtop.auditing.recall import finished, renamed, report_question
+from onnxtop.auditing.tool import TOOL
 from onnxtop.network import Blocks
 from onnxtop.options import asked
 from onnxtop.reader.account import Account, account
@@ -27,7 +27,6 @@ from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import Model, ModelSource, load
 from onnxtop.reader.skeleton import check_sizes
-from onnxtop.results.envelope import Head
 from onnxtop.results.function import Function
 from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import (
@@ -37,7 +36,6 @@ from onnxtop.results.report import (
     Network,
     NetworkPersistence,
     Report,
-    ToolInfo,
 )
 from onnxtop.results.run import ModelRun
 from onnxtop.rules.rule import Policy
@@ -46,11 +44,6 @@ from onnxtop.topology import neural_persistence
 from onnxtop.topology.null_model import NullModels
 from onnxtop.topology.spread import together
 from onnxtop.work.store import store_of
-
-ALGORITHMS = {"neural_persistence": 1, "deep_graph_persistence": 2}
-"""Version of each measure: raised whenever the same file and options may give another value."""
-
-_TOOL = ToolInfo("onnxtop", __version__, ALGORITHMS)
 
 
 def audit(
@@ -102,11 +95,8 @@ def audit(
     question = report_question(model, options)
     if question is None:
         return audited(model, options, policy=policy, progress=progress).report
-    key = question.key()
-    report = question.answer(key)
-    if report is None:
-        report = _audited(model, options, progress, Memory(options.seed, question.store)).report
-        question.remember(key, report)
+    memory = Memory(options.seed, question.store)
+    report = question.answered(lambda: _audited(model, options, progress, memory).report)
     return finished(renamed(report, question.models[0]), options, policy)
 
 
@@ -129,11 +119,6 @@ class Audited:
         copies = [layer.name for layer in self.report.layers if layer.copy_of is not None]
         figures = _persistence(self.measured, copies, replace(self.options, scale=scale))
         return finite_or_none(figures.mean_normalized)
-
-
-def head_of(options: AuditOptions) -> Head:
-    """Return what all reports with these options have in common."""
-    return Head(_TOOL, settings_of(options))
 
 
 def audited(
@@ -174,7 +159,7 @@ def _audited(
     figures = _figures(measured, copies, persistence, connected, memory.nulls, options)
     figures["network"] = replace(figures["network"], moved=moved_normalisation(constants, counts))
     report = Report(
-        tool=_TOOL,
+        tool=TOOL,
         model=model_info(model, coverage, _function(model, counts, options)),
         settings=settings_of(options),
         coverage=coverage,

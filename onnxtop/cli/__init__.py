@@ -27,6 +27,7 @@ VERBS = {
     "schema": ("onnxtop.cli.schema", "Print the JSON Schema of what a verb writes."),
     "probe": ("onnxtop.cli.probe", "Loss, accuracy and gradient of a model on data."),
     "loss-barcode": ("onnxtop.cli.loss_barcode", "Minima of the loss, passes between them, bars, TO-score."),
+    "cache": ("onnxtop.cli.cache", "Show where results are remembered, or clear that."),
     "demo": ("onnxtop.cli.demo", "Show a report on a small network that comes with onnxtop."),
     "help": ("onnxtop.cli.help", "Show what a verb does and its options."),
 }

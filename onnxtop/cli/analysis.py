@@ -1,6 +1,7 @@
 """Models in, results and an exit code out: what verbs that take several models have in common."""
 
 import contextlib
+import importlib
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -55,16 +56,21 @@ def analyse(
 
     Of several models a table grows in the terminal meanwhile.
     """
-    from onnxtop.auditing.story import head_of  # loads numpy and onnx: not for errors of usage
+    from onnxtop.auditing.tool import head_of  # loads numpy: not for errors of usage
 
+    run.note_cache(options.work)
     run.progress.wait()
     results: list[Result] = []
     shown = run.rendering(fail_on, head_of(options), details=options.details)
     options = replace(options, details=options.details or run.draws_details, diagrams=False)
     run.progress.page = run.growing()
-    work = shared_out(options.work, models)
-    audited = partial(_audited, replace(options, work=each_its_own(work, models)), judge)
-    for result in attempts(run, models, audited, work=work):
+    known = _remembered(run, models, options, judge)
+    new = [model for model in models if model not in known]
+    if new:
+        importlib.import_module("onnxtop.auditing.story")  # here, before there are copies of this process
+    work = shared_out(options.work, new)
+    audited = partial(_audited, replace(options, work=each_its_own(work, new)), judge)
+    for result in attempts(run, models, audited, work=work, known=known):
         results.append(result)
         run.add(result, shown)
         if not isinstance(result, FailedModel):
@@ -73,6 +79,29 @@ def analyse(
             run.show(run.progress.page, "report", results, shown)
     run.write(results, shown)
     return results
+
+
+def _remembered(
+    run: Run, models: Sequence[str | FailedModel], options: AuditOptions, judge: "Judge | None"
+) -> "dict[str | FailedModel, Report]":
+    """Return the reports that need no work, so that no worker is started for them; an interrupt ends that."""
+    known: dict[str | FailedModel, Report] = {}
+    with contextlib.suppress(KeyboardInterrupt), run.interrupts.heard():  # it is told where work begins
+        for model in models if judge is None or judge.is_ready else ():
+            start = time.monotonic()
+            if isinstance(model, str) and (report := _recalled(model, options, judge)):
+                known[model] = report
+                if run.seconds is not None:
+                    run.seconds[model] = time.monotonic() - start
+    return known
+
+
+def _recalled(path: str, options: AuditOptions, judge: "Judge | None") -> "Report | None":
+    from onnxtop.auditing.recall import recalled
+
+    with contextlib.suppress(OnnxtopError):  # it is told where the model is worked on
+        return recalled(path, options, None if judge is None else judge.policy(path))
+    return None
 
 
 def _audited(options: AuditOptions, judge: "Judge | None", path: str, progress: "Progress") -> "Report":
@@ -122,21 +151,24 @@ def attempts(
     work_on: "Callable[[str, Progress], Found]",
     fatal: tuple[type[Exception], ...] = (),
     work: WorkOptions | None = None,
+    known: "Mapping[str | FailedModel, Found] | None" = None,
 ) -> Iterator[Found | FailedModel]:
     """Do the work for every model; a failure is told on stderr, takes its place and stops no other.
 
     Errors of a ``fatal`` kind are not failures of the one model: they end the run. After an interrupt the
-    models that are left have failed by it, but those that were done by then; that is told once.
+    models that are left have failed by it, but those that were done by then; that is told once. What is
+    ``known`` of a model needs no work.
     """
-    named = [model for model in models if isinstance(model, str)]
-    places = [number for number, model in enumerate(models) if isinstance(model, str)]
+    known = known or {}
+    places = [n for n, model in enumerate(models) if isinstance(model, str) and model not in known]
+    named = [_name(models[number]) for number in places]
     run.progress.expect([size_of(model) for model in models])
     with workers(work or WorkOptions()) as pool:
         alone = pool.here or len(named) < 2
         attempt: Callable[[str], Attempt[Found]] = partial(
             _attempt, work_on, fatal, run.progress if alone else tell_share
         )
-        results = pool.map(
+        results: Results[Attempt[Found]] = pool.map(
             attempt,
             named,
             [_MODEL_MEMORY + _BYTE_MEMORY * size_of(model) for model in named],
@@ -145,12 +177,12 @@ def attempts(
         for number, model in enumerate(models):
             if alone:
                 run.progress.begin(f"{number + 1}/{len(models)} {_name(model)}", number)
-            result = _taken(run, model, results)
+            result = _taken(run, model, known, results)
             if _is_cut(result):
                 run.progress.stop()
                 left = [result]
                 for each in models[number + 1 :]:
-                    one = _taken(run, each, results)
+                    one = _taken(run, each, known, results)
                     left.append(one)
                 _tell_interrupted(len(models) - sum(map(_is_cut, left)), len(models))
                 yield from left
@@ -195,8 +227,15 @@ def size_of(model: str | FailedModel) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def _taken(run: Run, path: str | FailedModel, results: Results[Attempt[Found]]) -> Found | FailedModel:
+def _taken(
+    run: Run,
+    path: str | FailedModel,
+    known: Mapping[str | FailedModel, Found],
+    results: Results[Attempt[Found]],
+) -> Found | FailedModel:
     """Return what came of the next model; what is told of it is told here, in the order of the models."""
+    if path in known:
+        return known[path]
     if isinstance(path, FailedModel):
         return path
     try:

@@ -23,6 +23,11 @@ class Judge:
     plain: "Policy"
     read: Sequence[str]
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether a policy is there without work."""
+        return True
+
     def policy(self, model: str, progress: "Progress | None" = None) -> "Policy":
         """Return the policy of a model by its path."""
         return self.plain
@@ -80,6 +85,11 @@ class _ByModels(Judge):
     path: str
     options: AuditOptions
     n_models: int
+
+    @property
+    def is_ready(self) -> bool:
+        """Never: the earlier model is to be audited and compared, where the later one is."""
+        return False
 
     def policy(self, model: str, progress: "Progress | None" = None) -> "Policy":
         """Return the policy of a model: with the report on the earlier one, and the verdict on the two."""

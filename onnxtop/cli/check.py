@@ -44,7 +44,7 @@ _JUDGED_BY = ("fail_on", "baseline", "compare")
 )
 @options_of(AuditOptions, *READ, *MEASURED)
 @options_of(RunOptions)
-@options_of(WORK, *AT_A_TIME)
+@options_of(WORK, *AT_A_TIME, "cache")
 def command(
     run: Run,
     models: tuple[str, ...],

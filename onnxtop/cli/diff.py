@@ -35,6 +35,7 @@ def command(run: Run, old: str, new: str, **options: Any) -> int:
     """
     before, after = one_model(old), one_model(new)
     compared = with_values(DiffOptions(), options)
+    run.note_cache(compared.work)
     data = compared.running.samples
     run.check((before, after, *([data] if data else [])))
     from onnxtop.comparison.story import diff  # loads numpy and onnx: not for help

@@ -1,7 +1,8 @@
 """``onnxtop graph``: which layer feeds which, and the graph of all neurons."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,14 +11,16 @@ from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import EXIT_CODES, messages
 from onnxtop.cli.analysis import readable
 from onnxtop.cli.models import one_model
-from onnxtop.cli.options import CONNECTED, options_of
+from onnxtop.cli.options import CONNECTED, WORK, options_of
 from onnxtop.cli.outputs import Output
 from onnxtop.cli.verb import Run, Verb
 from onnxtop.errors import NothingToAnalyseError
+from onnxtop.options import with_values
 
 if TYPE_CHECKING:
     from onnxtop.reader.connectivity import Connectivity
     from onnxtop.reader.layer import Layer, Skipped
+    from onnxtop.results.graph import LayerGraph
 
 
 class GraphVerb(Verb):
@@ -40,6 +43,7 @@ class GraphVerb(Verb):
     "--neurons", is_flag=True, help="Write the graph of all neurons with its weights, as arrays: needs -o."
 )
 @options_of(AuditOptions, "allow_external", "peepholes", *CONNECTED)
+@options_of(WORK, "cache")
 def command(run: Run, model: str, neurons: bool, **options: Any) -> int:
     """Show which layer of a model feeds which.
 
@@ -47,46 +51,69 @@ def command(run: Run, model: str, neurons: bool, **options: Any) -> int:
     """
     path = one_model(model)
     run.check([path])
-    with run.whole(), readable(path):
-        connected, layers = _connect(path, options)
+    asked = with_values(AuditOptions(), options)
+    run.note_cache(asked.work)
     if neurons:
         from onnxtop.render.graph.neurons import write
 
+        with run.whole(), readable(path):
+            connected, layers = _connect(path, asked)
         run.save(functools.partial(write, connected=connected))
-    else:
-        from onnxtop.auditing import layer_graph
+        return _code(path, *_counts(layers))
+    with run.whole(), readable(path):
+        graph, n_read, n_skipped = _described(path, asked)
+    run.write(graph)
+    return _code(path, n_read, n_skipped)
 
-        run.write(layer_graph.describe(path, connected, layers))
-    return _code(path, layers)
+
+def _described(path: str, options: AuditOptions) -> "tuple[LayerGraph, int, int]":
+    """Return the layer graph, and how many layers could be read and could not."""
+    from onnxtop.auditing.recall import Question
+    from onnxtop.results.graph import LayerGraph
+
+    def describe() -> tuple[LayerGraph, int, int]:
+        from onnxtop.auditing import layer_graph  # loads NumPy and onnx
+
+        connected, layers = _connect(path, options)
+        return layer_graph.describe(path, connected, layers), *_counts(layers)
+
+    question = Question.of_files("graph", (path,), options, LayerGraph, beside=False)
+    graph, n_read, n_skipped = describe() if question is None else question.answered(describe)
+    return replace(graph, model=path), n_read, n_skipped
 
 
-def _connect(path: str, options: Mapping[str, Any]) -> "tuple[Connectivity, list[Layer | Skipped]]":
+def _connect(path: str, options: AuditOptions) -> "tuple[Connectivity, list[Layer | Skipped]]":
     """Read a model and join its layers."""
     from onnxtop.reader.connectivity import connect  # loads numpy and onnx: not for help
     from onnxtop.reader.constants import Constants
     from onnxtop.reader.layers import find_layers
     from onnxtop.reader.model import load
 
-    model = load(path, allow_external=options["allow_external"])
+    model = load(path, allow_external=options.allow_external)
     constants = Constants(model)
-    layers = find_layers(model, constants, peepholes=options["peepholes"])
+    layers = find_layers(model, constants, peepholes=options.peepholes)
     connected = connect(
         model,
         constants,
         layers,
-        input_shapes=options["input_shapes"],
-        dims=options["dims"],
-        inputs=options["inputs"] or None,
-        outputs=options["outputs"] or None,
+        input_shapes=options.input_shapes,
+        dims=options.dims,
+        inputs=options.inputs or None,
+        outputs=options.outputs or None,
     )
     return connected, layers
 
 
-def _code(path: str, layers: "list[Layer | Skipped]") -> int:
+def _counts(layers: "list[Layer | Skipped]") -> tuple[int, int]:
     from onnxtop.reader.layer import Layer
 
-    if any(isinstance(each, Layer) for each in layers):
+    n_read = sum(isinstance(each, Layer) for each in layers)
+    return n_read, len(layers) - n_read
+
+
+def _code(path: str, n_read: int, n_skipped: int) -> int:
+    if n_read:
         return 0
-    why = "every weight tensor was skipped" if layers else "the model has no weight tensors"
+    why = "every weight tensor was skipped" if n_skipped else "the model has no weight tensors"
     messages.error(f"nothing to analyse: {why}", path)
     return NothingToAnalyseError.exit_code

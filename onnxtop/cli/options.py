@@ -38,8 +38,8 @@ MEASURED = (
 AT_A_TIME = ("jobs", "memory", "scheduler")
 """Options that say who does the work."""
 
-WORK = WorkOptions(jobs=None)
-"""Who does the work where nobody says it: as many as there are cores."""
+WORK = WorkOptions(jobs=None, cache=None)
+"""How work is done where nobody says it: by as many as there are cores, remembered in the user's folder."""
 
 
 class _Whole(click.IntRange):

@@ -9,11 +9,12 @@ from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import EXIT_CODES, messages
 from onnxtop.cli.analysis import readable
 from onnxtop.cli.models import one_model
-from onnxtop.cli.options import MEASURED, READ, config_option, options_of
+from onnxtop.cli.options import MEASURED, READ, WORK, config_option, options_of
 from onnxtop.cli.outputs import Output, write_bytes, writing
 from onnxtop.cli.settings import use_measures
 from onnxtop.cli.verb import Run, Verb
 from onnxtop.errors import NothingToAnalyseError
+from onnxtop.options import with_values
 from onnxtop.plot.options import DETAILED, PlotOptions
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class PlotVerb(Verb):
 @click.argument("model", metavar="MODEL")
 @options_of(PlotOptions)
 @options_of(AuditOptions, *READ, *MEASURED)
+@options_of(WORK, "cache")
 @config_option(use_measures)
 def command(run: Run, model: str, kind: str, most: int, **options: Any) -> int:
     """Draw layers, diagrams, bars, weights or the graph of layers.
@@ -45,7 +47,7 @@ def command(run: Run, model: str, kind: str, most: int, **options: Any) -> int:
     path = one_model(model)
     run.check([path])
     with run.whole(), readable(path):
-        report = _audit(run, path, AuditOptions(details=kind in DETAILED, **options))
+        report = _audit(run, path, with_values(AuditOptions(details=kind in DETAILED), options))
         if not report.layers:
             return _told(path, report)
         figure = _drawn(report, kind, most)
@@ -58,6 +60,7 @@ def _audit(run: Run, path: str, options: AuditOptions) -> "Report":
     from onnxtop.plot.figures import matplotlib
 
     matplotlib()  # before the work
+    run.note_cache(options.work)
     run.progress.wait()
     report = audit(path, options, progress=run.progress)
     run.progress.stop()

@@ -18,7 +18,7 @@ from onnxtop.rules.options import CheckOptions
 @options_of(AuditOptions, *READ, *MEASURED)
 @options_of(CheckOptions(fail_on="never"), "fail_on")
 @options_of(AuditOptions, "details", "data", "minima")
-@options_of(WORK, *AT_A_TIME)
+@options_of(WORK, *AT_A_TIME, "cache")
 @config_option(use_measures)
 def command(run: Run, models: tuple[str, ...], fail_on: str, **options: Any) -> int:
     """Neural persistence of every layer of a model.

@@ -46,7 +46,7 @@ of 130, 2, 5, 3, 0, 4."""
 @options_of(TraceOptions, "metric_file")
 @options_of(WatchOptions)
 @options_of(TraceOptions, "log")
-@options_of(WORK, "cache", *AT_A_TIME)
+@options_of(WORK, *AT_A_TIME, "cache")
 @options_of(AuditOptions, *MEASURED, "allow_external", "peepholes")
 def command(
     run: Run, checkpoints: tuple[str, ...], follow: bool, until_stop: bool, interval: float, **options: Any
@@ -60,6 +60,7 @@ def command(
     watching = WatchOptions(follow, until_stop, interval)
     found = [] if follow else find_models(checkpoints)
     logs = [Output("csv", path) for path in files_of(asked.log)]
+    run.note_cache(asked.audit.work)
     run.check([*found, *(path for path in (asked.audit.data, asked.metric_file) if path)], logs)
     from onnxtop.tracing.story import Series  # loads numpy and onnx: not for help
 

@@ -32,6 +32,7 @@ from onnxtop.results.outcome import FailedModel
 
 if TYPE_CHECKING:
     from onnxtop.results.envelope import Head
+    from onnxtop.work.options import WorkOptions
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,15 @@ class Run:
     def check(self, inputs: Iterable[str | FailedModel], more: Sequence[Output] = ()) -> None:
         """Refuse before the work outputs that could not be written, or would overwrite what is read."""
         check([*self.outputs, *more], [path for path in inputs if isinstance(path, str)])
+
+    def note_cache(self, work: "WorkOptions") -> None:
+        """Say that nothing new can be remembered, if so; loudly only of a folder that was named."""
+        from onnxtop.work.store import store_of
+
+        store = store_of(work)
+        if why := store.trouble():
+            tell = self.voice.note if work.cache is None else self.voice.say
+            tell(f"{store.folder}: nothing new is remembered in this cache: {why}")
 
     @property
     def draws_details(self) -> bool:

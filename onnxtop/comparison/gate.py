@@ -79,16 +79,22 @@ def check(
     judged = {k: v for k, v in file.items() if k in KEYS and k.replace("-", "_") not in changes}
     values = {**values_of(options), **judged}
     baseline = baseline if baseline is not None else options.baseline or values.get("baseline")
-    opened = file_of(model)
+    model = _again(model)
     audited = replace(options.audit, normal=baseline is not None)
-    policy = _policy(values, baseline, opened, audited, progress)
-    return Check(audit(opened, audited, policy=policy, progress=progress), values["fail-on"])
+    policy = _policy(values, baseline, model, audited, progress)
+    return Check(audit(model, audited, policy=policy, progress=progress), values["fail-on"])
+
+
+def _again(model: ModelSource) -> str | os.PathLike[str] | ModelFile:
+    """Return a model as it can be read twice; one that has a path stays that, by which it is remembered."""
+    file = file_of(model)
+    return model if isinstance(model, str | os.PathLike) else file
 
 
 def _policy(
     values: Mapping[str, Any],
     baseline: ModelSource | Report | None,
-    model: ModelFile,
+    model: str | os.PathLike[str] | ModelFile,
     options: AuditOptions,
     progress: Progress | None,
 ) -> Policy:
@@ -98,7 +104,7 @@ def _policy(
     if isinstance(baseline, Report):
         return replace(plain, baseline=baseline)
     if isinstance(baseline, str | os.PathLike) and not os.fspath(baseline).lower().endswith(".onnx"):
-        earlier = read_baseline(os.fspath(baseline)).of(model.name, 1)
+        earlier = read_baseline(os.fspath(baseline)).of(file_of(model).name, 1)
         if isinstance(earlier, str):
             return replace(plain, unknown=earlier)
         return replace(plain, baseline=earlier)
@@ -122,7 +128,7 @@ def against(
     name = os.fspath(earlier) if isinstance(earlier, str | os.PathLike) else "in memory"
     whole = replace(options, layers=None, data=None)
     with named(name, "baseline "):
-        file = file_of(earlier)
+        file = _again(earlier)
         then = audit(file, whole, policy=policy, progress=progress)
     policy = replace(policy, baseline=then)
     if policy.structure_only:

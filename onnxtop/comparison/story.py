@@ -1,13 +1,17 @@
 """The whole story of a comparison on one page: audit both models, judge them, match their layers."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Unpack
 
 from onnxtop._version import __version__
 from onnxtop.auditing.layers import Progress
 from onnxtop.auditing.options import AuditOptions
-from onnxtop.auditing.story import ALGORITHMS, audited
+from onnxtop.auditing.recall import Question
+from onnxtop.auditing.story import audited
+from onnxtop.auditing.tool import ALGORITHMS
 from onnxtop.comparison.alignment import EXPLAINED, align
 from onnxtop.comparison.judgement import judge, with_layers
 from onnxtop.comparison.keywords import DiffKeywords
@@ -93,6 +97,24 @@ def diff(
         One of the models has weights and the other has none.
     """
     options = asked(DiffOptions, options, changes)
+    question = _question("diff", Diff, old, new, options)
+    if question is None:
+        return _diff(old, new, options, progress)
+    found = question.answered(lambda: _diff(old, new, options, progress))
+    names = question.models
+    return replace(found, old=replace(found.old, path=names[0]), new=replace(found.new, path=names[1]))
+
+
+def _question(
+    about: str, kind: type, old: ModelSource, new: ModelSource, options: DiffOptions
+) -> Question | None:
+    """Return what a comparison asks; None where its answer is never remembered."""
+    folders = {Path(each).parent.resolve() for each in (old, new) if isinstance(each, str | os.PathLike)}
+    more = (DIFF_ALGORITHM, len(folders))  # see `_same`
+    return Question.of_files(about, [old, new], options, kind, more=more)
+
+
+def _diff(old: ModelSource, new: ModelSource, options: DiffOptions, progress: Progress | None) -> Diff:
     files = file_of(old), file_of(new)
     same = _same(*files, options) if _hold_the_same(*files) else None
     if same is not None:
@@ -150,12 +172,21 @@ def verdict(
 ) -> WholeDiff:
     """Return what `diff` says of two models as wholes; layers are measured only where that decides."""
     options = options or DiffOptions()
+    question = _question("verdict", WholeDiff, old, new, options)
+    if question is None:
+        return _verdict(old, new, options, progress)
+    return question.answered(lambda: _verdict(old, new, options, progress))
+
+
+def _verdict(
+    old: ModelSource, new: ModelSource, options: DiffOptions, progress: Progress | None
+) -> WholeDiff:
     files = file_of(old), file_of(new)
     same = _same(*files, options) if _hold_the_same(*files) else None
     if same is not None:
         return same.whole
     whole = judge_whole(_loaded(files[0], options), _loaded(files[1], options), options.settings)
-    return diff(*files, options, progress=progress).whole if whole.verdict is Verdict.WITHIN else whole
+    return _diff(*files, options, progress).whole if whole.verdict is Verdict.WITHIN else whole
 
 
 def _loaded(file: ModelFile, options: DiffOptions) -> Model:

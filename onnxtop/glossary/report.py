@@ -39,6 +39,18 @@ TERMS = (
         ),
     ),
     Term(
+        name="cache",
+        title="what is remembered between runs",
+        what="Reports, comparisons, graphs, checkpoints, and what was measured of layers, by what the files "
+        "hold, the options, and the versions of onnxtop and its libraries: the same question about the same "
+        "bytes is answered at once, and gives the same bytes. onnxtop cache shows where, how many results "
+        "and bytes there are, and clears it; --cache off, or ONNXTOP_CACHE=off, leaves it out.",
+        limits="What was used least recently makes room, from some 1 GiB on. Whoever may write into the "
+        "folder may say what a model gave.",
+        source="docs/cache.md",
+        also=("nothing is remembered", "nothing new is remembered in this cache"),
+    ),
+    Term(
         name="next step",
         title="commands to go on with",
         what="At the end of a page, at most two.",

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import math
 import types
 import typing
@@ -14,6 +15,7 @@ def finite_or_none(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
 
 
+@functools.cache
 def written(kind: Any) -> tuple[dataclasses.Field[Any], ...]:
     """Return the fields of a dataclass that are written: those that tell one value from another."""
     return tuple(each for each in dataclasses.fields(kind) if each.compare)
@@ -39,7 +41,8 @@ def plain(value: Any) -> Any:
     {'third': 0.333333333333, 'none': None, 'pair': [1, 'a']}
     """
     if dataclasses.is_dataclass(value):
-        fields = {f.name: (getattr(value, f.name), may_miss(f)) for f in written(value)}
+        kind: Any = type(value)
+        fields = {f.name: (getattr(value, f.name), may_miss(f)) for f in written(kind)}
         return {name: plain(item) for name, (item, may) in fields.items() if not (may and item is None)}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}

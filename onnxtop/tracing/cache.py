@@ -3,6 +3,7 @@
 A run that was interrupted has lost nothing, and several runs may share what is remembered.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,20 +34,25 @@ class Cache:
     def get(self, source: Source, before: Source | None) -> Checkpoint | None:
         """Return what was measured of a checkpoint after the one before, None if nothing whole is known."""
         question = self._question(source, before)
-        known: Checkpoint | None = question.answer(question.key()) if self._store else None
-        place = source.place
-        return known and replace(known, path=place.path, name=place.name, step=place.step)
+        known: Checkpoint | None = question.known(question.key()) if self._store else None
+        return None if known is None else _renamed(known, source)
 
-    def put(self, source: Source, before: Source | None, checkpoint: Checkpoint) -> Checkpoint:
-        """Remember a checkpoint, unless its file has changed since it was read; return it."""
-        if self._store and digest_of(Path(source.file)) == checkpoint.sha256:
-            question = self._question(source, before)
-            question.remember(question.key(), checkpoint)
-        return checkpoint
+    def measured(
+        self, source: Source, before: Source | None, measure: Callable[[], Checkpoint]
+    ) -> Checkpoint:
+        """Return what is known of a checkpoint, or else is measured and remembered."""
+        if not self._store:
+            return measure()
+        return _renamed(self._question(source, before).answered(measure), source)
 
     def _question(self, source: Source, before: Source | None) -> Question:
         files = (source.file,) if before is None else (source.file, before.file)
         return Question(self._store, self._about, files, (Checkpoint,), self._allowed)
+
+
+def _renamed(known: Checkpoint, source: Source) -> Checkpoint:
+    place = source.place
+    return replace(known, path=place.path, name=place.name, step=place.step)
 
 
 def content(file: Path) -> str:

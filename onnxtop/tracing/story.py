@@ -13,7 +13,7 @@ from typing import Unpack
 from onnxtop._version import __version__
 from onnxtop.auditing.layers import Memory, Progress
 from onnxtop.auditing.options import settings_of
-from onnxtop.auditing.story import ALGORITHMS
+from onnxtop.auditing.tool import ALGORITHMS
 from onnxtop.errors import OnnxtopError, UsageError
 from onnxtop.options import asked
 from onnxtop.results.outcome import FailedModel
@@ -156,10 +156,8 @@ class Series:
         """
         before, points = self.last, self.points
         first = points[0] if points else None
-        found = self.cache.get(source, before)
-        if found is None:
-            found = self.cache.put(source, before, checkpoint(source, before, first))
-        elif first is not None:
+        found = self.cache.measured(source, before, lambda: checkpoint(source, before, first))
+        if first is not None:
             check_architecture(first, found)
         if self.scores is not None:
             found = self.scores.of(found, len(self.steps))

@@ -160,9 +160,16 @@ class Store:
         return self.folder / name[:2] / f"{name}.entry"
 
     def _files(self) -> Iterator[Path]:
-        """Yield entries and unfinished ones: what this class has named, and nothing else."""
-        if self.folder is None:
+        """Yield entries and unfinished ones: what this class has named, and nothing else.
+
+        Raises
+        ------
+        OSError
+            There is something else than a folder.
+        """
+        if self.folder is None or not self.folder.exists():
             return
+        next(self.folder.iterdir(), None)  # unlike glob, says what is wrong
         yield from self.folder.glob(".onnxtop-*.tmp")
         for folder in self.folder.glob("[0-9a-f][0-9a-f]"):
             yield from folder.glob(f"{folder.name}*.entry")

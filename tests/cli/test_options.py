@@ -1,15 +1,19 @@
 import math
+from dataclasses import replace
 
 import pytest
 
 from onnxtop.auditing.options import AuditOptions
+from onnxtop.work.options import WorkOptions
 
 
 def options(run, planted, models, *args):
     models("m.onnx")
     result = run("m.onnx", *args)
     assert result.exit_code == 0, result.stderr
-    return planted.calls[0][1]
+    asked = planted.calls[0][1]
+    assert asked.work.cache is None  # the user's own folder
+    return replace(asked, work=WorkOptions())
 
 
 def test_the_defaults_are_those_of_the_audit(run, planted, models):

@@ -303,7 +303,6 @@ def test_the_cache_knows_what_files_hold(tmp_path, monkeypatch):
     paths = written(tmp_path / "run", course(3))
     cache = tmp_path / "new" / "cache"
     first = onnxtop.trace(paths, cache=cache)
-    assert len(list(cache.glob("*.json"))) == 3
     audits = []
     real = auditing_pieces.measure_layers
     monkeypatch.setattr(
@@ -318,18 +317,19 @@ def test_the_cache_knows_what_files_hold(tmp_path, monkeypatch):
     ]
     onnxtop.trace([moved, *paths[1:]], cache=cache, bias="row")
     assert len(audits) == 3
-    for number, entry in enumerate(sorted(cache.glob("*.json"))):  # all damaged, each in another way
-        text = entry.read_text()
-        broken = ["", text[: len(text) // 2], text.replace("0", "1", 3), "[]", "null", '{"digest": 1}']
-        entry.write_text(broken[number % len(broken)])
+    for number, entry in enumerate(sorted(cache.rglob("*.entry"))):  # all damaged, each in another way
+        data = entry.read_bytes()
+        broken = [b"", data[: len(data) // 2], data.replace(b"0", b"1", 3), b"[]", b"null"]
+        entry.write_bytes(broken[number % len(broken)])
     assert onnxtop.trace([moved, *paths[1:]], cache=cache).to_dict() == again.to_dict()
     assert len(audits) == 6
 
 
-def test_a_file_where_the_cache_should_be(tmp_path):
+def test_a_file_where_the_cache_should_be_remembers_nothing(tmp_path):
+    paths = written(tmp_path / "run", course(2))
     (tmp_path / "cache").touch()
-    with pytest.raises(UsageError, match="wanted a folder for the cache"):
-        onnxtop.trace([], cache=tmp_path / "cache")
+    assert onnxtop.trace(paths, cache=tmp_path / "cache").to_dict() == onnxtop.trace(paths).to_dict()
+    assert (tmp_path / "cache").read_bytes() == b""
 
 
 # As a data frame
