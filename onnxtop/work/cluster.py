@@ -54,17 +54,22 @@ class Cluster(Crew):
             future: Future[Any] = self._pool.submit(_work, self._function, str(Path.cwd()), about(), piece)
         except Exception:  # the client is closed, and says so in several ways
             future = Future()
-            future.cancel()
-            future.set_running_or_notify_cancel()
         self._last.append(future)
         return future
+
+    def tend(self) -> None:
+        """Give up what is in hand where the scheduler is gone: the client has tried to reach it again."""
+        if self._client.status in ("closing", "closed"):
+            for future in self._last:
+                if not future.done():
+                    future.set_exception(_GoneError())
 
     def loss(self, future: "Future[Any]") -> str | None:
         """Say what happened to a piece that nobody brought to an end."""
         from distributed import KilledWorker
 
-        if future.cancelled():
-            return "is cut off: the scheduler is gone"
+        if future.cancelled() or isinstance(future.exception(), _GoneError):
+            return "was cut off: the scheduler is gone"
         if isinstance(future.exception(), KilledWorker):
             return "died, and so did others that tried again"
         return None
@@ -76,6 +81,10 @@ class Cluster(Crew):
                 self._client.run(interrupt, on_error="ignore")
         self._pool.shutdown(wait=False)
         self._client.close(timeout=1)
+
+
+class _GoneError(Exception):
+    """The scheduler does not answer any more."""
 
 
 @functools.cache
@@ -91,7 +100,8 @@ def _connected(address: str) -> Any:
         from distributed import Client
     except ImportError:
         raise MissingLibraryError.of("Dask", "'onnxtop[dask]'") from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what is to be told is told here
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what is to be told is told here
     try:
         client: Any = Client(address, timeout=_PATIENCE, set_as_default=False)
         client.wait_for_workers(1, timeout=_PATIENCE)

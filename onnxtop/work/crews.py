@@ -52,6 +52,9 @@ class Crew:
         """Return how a worker came to its end if an error says so, of all pieces that were in hand."""
         return None
 
+    def tend(self) -> None:
+        """Look after what is in hand: called now and then."""
+
     def renew(self) -> None:
         """Replace workers that died."""
 

@@ -122,10 +122,10 @@ class Results(Iterator[Result | Lost], Generic[Result]):
 
     def _collect(self) -> None:
         """Wait until something is done, or a while has passed in which progress may have been made."""
-        watched = self._progress is not None and self._crew.size > 1
-        done, rest = wait(self._running, _TICK if watched else None, FIRST_COMPLETED)
-        for future in rest if watched else ():
-            self._tell(self._running[future], self._crew.share(self._running[future]))
+        done, rest = wait(self._running, _TICK, FIRST_COMPLETED)
+        self._crew.tend()
+        for number in [self._running[future] for future in rest]:
+            self._tell(number, self._crew.share(number))
         deaths = [reason for each in done if (reason := self._death(each)) is not None]
         if deaths:
             self._bury(deaths[0])

@@ -17,6 +17,7 @@ import pytest
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import minimum_spanning_tree
 
+from onnxtop.auditing import pieces
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import audit
 from onnxtop.errors import UsageError
@@ -359,7 +360,8 @@ def test_layers_chooses_findings_as_well(tmp_path: Path) -> None:
     assert found(AuditOptions(layers="2")) == ["fc2"]
 
 
-def test_progress_adds_up(dense: Path) -> None:
+def test_progress_adds_up(dense: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "_PIECE", 1)  # else layers so small go together
     calls: list[tuple[str, int, int]] = []
     report = audit(dense, progress=lambda *call: calls.append(call))
     assert [name for name, _, _ in calls] == [layer.name for layer in report.layers]
