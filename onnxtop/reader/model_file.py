@@ -19,6 +19,7 @@ from onnx import ModelProto
 
 from onnxtop.errors import FormatError, ModelError, UsageError, named, unreadable
 from onnxtop.reader.file import refuse_foreign
+from onnxtop.work.content import digest_of
 
 Given: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | ModelProto
 
@@ -54,8 +55,7 @@ class ModelFile:
         """Return the hash of the bytes (external data not included)."""
         if self.path is None:
             return hashlib.sha256(self.content).hexdigest()
-        with self.path.open("rb") as file:  # read, not mapped: memory stays near nothing
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return digest_of(self.path)
 
     @contextlib.contextmanager
     def on_disk(self, content: bytes | None = None) -> Iterator[str]:
