@@ -68,10 +68,12 @@ def test_the_same_bytes_from_files_reports_and_layers(name, way, samples, tmp_pa
     assert text(audit(path, **way, cache=tmp_path)) == alone
     counted.clear()
     assert text(audit(path, **way, cache=tmp_path)) == alone
-    assert counted == []
     by_layers = AuditOptions(**way, work=WorkOptions(cache=tmp_path))
+    listed = not by_layers.topology  # reading them takes no longer, above all where weights lie elsewhere
+    assert len(counted) == (n_layers if listed and "external" in name else 0)
+    counted.clear()
     assert text(audited(path, by_layers).report) == alone
-    assert len(counted) == (0 if by_layers.topology else n_layers)  # reading them takes no longer
+    assert len(counted) == (n_layers if listed else 0)
     assert n_layers > 0
 
 
