@@ -277,6 +277,15 @@ def test_scale_of_a_network_of_zeros():
     assert 0.9 < null.mean < 1.0
 
 
+def test_only_what_is_drawn_can_have_too_many_neurons(monkeypatch):
+    monkeypatch.setattr("onnxtop.topology.null_model.MOST_NEURONS", 99)
+    reason = "the null model of small blocks and of a bias row is for at most 99 neurons"
+    assert NullModels().read([np.ones((60, 40))], np.ones(40)).reason == reason
+    assert NullModels().read([np.ones((9, 2))] * 10).reason == reason
+    assert NullModels().wanted(((60, 40, 1),), bias=True) == 0
+    assert NullModels().read([np.ones((60, 40))]).reason is None
+
+
 # The strongest weights
 
 
