@@ -341,9 +341,9 @@ def _with_facts(
     row = replace(row, largest=forest.strongest, probably_fixed=probably_fixed(blocks))
     if strongest is None:
         return Measured(row, forest, mark=mark)
-    sums = add_up(weights)
-    found = evidence(weights, sums)
     half = layer.encoding == Encoding("float16")
+    sums = add_up(weights, half=half)
+    found = evidence(weights, sums)
     statistics = layer_statistics(weights, layer.codes(), half=half, sums=sums)
     made_by = drawn_by(found, weights, _fan_in(layer, weights), _fan_out(layer, weights))
     moved = _bias_moved(layer, weights, None if found.even or found.masked else made_by)

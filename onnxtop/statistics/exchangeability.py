@@ -231,15 +231,18 @@ def _with_evenness(found: Evidence, blocks: Blocks, sums: Sums) -> Evidence:
     largest = sums.ends.largest
     even = {"rows": _is_even([block.T for block in blocks], largest), "columns": _is_even(blocks, largest)}
     masked = {"rows": _are_masked(sums.rows), "columns": _are_masked(sums.columns)}
-    marks = [f"its {name} are of one length" for name in even if even[name]]
-    marks += [f"all {name} have as many zeros" for name in masked if masked[name] and not even[name]]
+    marks = [
+        f"its {name} are of one length" if even[name] else f"all {name} have as many zeros"
+        for name in even
+        if even[name] or masked[name]
+    ]
     return replace(
         found,
         z_rows=None if even["rows"] else found.z_rows,
         z_columns=None if even["columns"] else found.z_columns,
         even=any(even.values()),
         masked=any(masked.values()),
-        mark=", ".join(sorted(marks)) or None,
+        mark=", ".join(marks) or None,
     )
 
 

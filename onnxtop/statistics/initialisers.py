@@ -119,16 +119,16 @@ def closest_initialiser(
     orthonormal = orthonormal_lines(blocks)
     if orthonormal:
         return orthonormal
-    near = sorted((entries.at_least(distribution), name) for name, distribution in entries.drawn.items())
-    fitting = [
-        match for bound, name in near if bound <= entries.critical and (match := entries.match(name)).fits
-    ]
+    bounds = {name: entries.at_least(distribution) for name, distribution in entries.drawn.items()}
+    near = [entries.match(name) for name, bound in bounds.items() if bound <= entries.critical]
+    fitting = [match for match in near if match.fits]
     if fitting:
         of_sides = [match for match in fitting if match.name not in FITTED]
         return min(of_sides or fitting, key=lambda match: match.distance)
-    closest = entries.match(near[0][1])
-    for bound, name in near[1:]:
-        if bound < closest.distance:
+    first, *others = sorted(bounds, key=bounds.__getitem__)
+    closest = entries.match(first)
+    for name in others:
+        if bounds[name] < closest.distance:
             closest = min(closest, entries.match(name), key=lambda match: match.distance)
     return closest
 

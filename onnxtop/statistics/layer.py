@@ -56,7 +56,7 @@ def layer_statistics(
     """
     if not blocks or not all(block.size for block in blocks):
         return None
-    sums = sums or add_up(blocks)
+    sums = sums or add_up(blocks, half=half)
     if not sums.ends.finite:
         return None
     largest = sums.ends.largest
@@ -81,7 +81,7 @@ def layer_statistics(
         near_duplicate_outputs=_units(columns.near),
         rank=rank,
         rank_limit=rank_limit,
-        subnormal=sums.small if half else 0,
+        subnormal=sums.small,
         saturated=sums.at_limit if half and largest == LARGEST else 0,
         at_limit=at_limit,
         varied=varied,

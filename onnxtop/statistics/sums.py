@@ -57,7 +57,7 @@ class Sums:
         What magnitudes are divided by, and what is subtracted then.
     size, zeros, at_limit, small
         How many weights there are, are zero, are as large as the largest, are too small for full precision
-        as float16 (asked of float16 only).
+        as float16 (asked of what is stored so).
     squares
         Sum of the squares.
     rows, columns
@@ -91,13 +91,15 @@ class Sums:
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def add_up(blocks: Blocks) -> Sums:
+def add_up(blocks: Blocks, *, half: bool = False) -> Sums:
     """Add up a layer in one pass, or in a second one if its numbers are very large or very small.
 
     Parameters
     ----------
     blocks
         Matrices (n_in, n_out) that share no neuron, float16, float32 or float64, no side empty.
+    half
+        Whether they are stored as float16, whatever they were decoded to.
 
     Examples
     --------
@@ -107,11 +109,11 @@ def add_up(blocks: Blocks) -> Sums:
     >>> found.rows[0].filled.tolist(), (found.columns[0].sums + 2 * found.centre).tolist()
     ([2, 1], [1.0, 4.0])
     """
-    found = _Adder(blocks, 1.0).add()
+    found = _Adder(blocks, 1.0, half).add()
     largest = found.ends.largest
     if not found.ends.finite or largest == 0 or 1e-12 < largest < 1e12:
         return found
-    return _Adder(blocks, largest).add()
+    return _Adder(blocks, largest, half).add()
 
 
 def _centre(sizes: NDArray[np.float64]) -> float:
@@ -123,8 +125,8 @@ def _centre(sizes: NDArray[np.float64]) -> float:
 class _Adder:
     """Goes over a layer once."""
 
-    def __init__(self, blocks: Blocks, unit: float) -> None:
-        self._blocks, self._unit = blocks, unit
+    def __init__(self, blocks: Blocks, unit: float, half: bool) -> None:
+        self._blocks, self._unit, self._half = blocks, unit, half
         entries = np.abs(sample(blocks), dtype=np.float64) / unit
         self._centre, self._dense = _centre(entries), bool(entries.all())
         self._sides = tuple(sum(block.shape[axis] for block in blocks) for axis in (0, 1))
@@ -233,7 +235,7 @@ class _Adder:
         there = wide != 0 if least == 0 else None
         zeros = 0 if there is None else wide.size - int(np.count_nonzero(there))
         self._zeros += zeros
-        if cells.dtype == np.float16 and least < SMALLEST_NORMAL:
+        if self._half and least < SMALLEST_NORMAL:
             self._small += int(np.count_nonzero(sizes < np.float32(SMALLEST_NORMAL))) - zeros
         if self._centre:
             sizes -= np.float32(self._centre)

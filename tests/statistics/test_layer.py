@@ -187,6 +187,9 @@ def test_float16():
     assert found.saturated == 2
     assert found.subnormal >= 1
     assert layer_statistics([matrix]).saturated == 0
+    decoded = layer_statistics([matrix.astype(np.float32)], half=True)
+    assert (decoded.subnormal, decoded.saturated) == (found.subnormal, found.saturated)
+    assert found.subnormal == np.count_nonzero((np.abs(matrix) < 2.0**-14) & (matrix != 0))
 
 
 def test_float32_that_was_narrower_before():
