@@ -347,7 +347,7 @@ def _forest(links: Links, n_roots: int) -> Links:
     """Return the maximum spanning forest of links, strongest first."""
     growing = GrowingForest(n_roots)
     forest = []
-    for some in _strongest_apart(links.strengths, 4 * n_roots):
+    for some in _strongest_apart(links.strengths, 1 * n_roots):
         some = some[growing.labels[links.a[some]] != growing.labels[links.b[some]]]
         some = some[strongest_first(links.strengths[some])]
         forest.append(some[growing.join(links.a[some], links.b[some])])
