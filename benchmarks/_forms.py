@@ -221,6 +221,16 @@ def quantised(n: int) -> ModelProto:
     return net.model(x)
 
 
+def decoded(n: int) -> ModelProto:
+    """One weight in codes, which all decode, each by a scale of its own."""
+    net, x = Drawn(), "x"
+    codes = net.hold(net.rng.integers(-128, 128, (WIDTH, WIDTH)).astype(np.int8))
+    for place in range(n // 2):
+        scale, zero = net.hold(np.float32(0.1 + place / 1e5)), net.hold(np.int8(0))
+        x = net.node("MatMul", x, net.node("DequantizeLinear", codes, scale, zero))
+    return net.model(x)
+
+
 def pointwise(n: int) -> ModelProto:
     """Operations without weights, behind one layer."""
     net = Drawn()
@@ -456,7 +466,20 @@ FORMS: dict[str, Callable[[int], ModelProto]] = {
     form.__name__: form
     for form in (
         *(chain, matrices, shared, turned, beside, residual, concat, added, summed, grown, results, inputs),
-        *(apart, states, split, pieces, moved, computed, adapted, quantised, pointwise, moving, unknown),
+        *(
+            apart,
+            states,
+            split,
+            pieces,
+            moved,
+            computed,
+            adapted,
+            quantised,
+            decoded,
+            pointwise,
+            moving,
+            unknown,
+        ),
         *(unknown_beside, convolutions, normalised, lookups, recurrent, attention, constants, unused),
         *(copies, tied, faulty, cut, nameless, namesakes, scopes, branches, nested, loops, functions),
     )

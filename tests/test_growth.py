@@ -35,7 +35,7 @@ PAIRS = 0.05
 
 READ = (
     *("shared", "residual", "concat", "added", "inputs", "results", "states", "split", "adapted", "lookups"),
-    *("unknown_beside", "cut", "branches", "functions", "namesakes"),
+    *("decoded", "unknown_beside", "cut", "branches", "functions", "namesakes"),
 )
 DRAWN = ("residual", "concat", "cut")
 

@@ -161,3 +161,17 @@ def test_a_skipped_weight_is_looked_at_too(tmp_path: Path) -> None:
     held = {"w": _spoiled(weights(4, 4), np.nan)}
     (bad,) = _found(model(nodes, held, {"x": ("n", 4)}), tmp_path)
     assert (bad.name, bad.role, bad.problem) == ("w", "skipped", "NaN")
+
+
+def test_the_layer_of_a_fault_is_the_nearest_before_it(tmp_path: Path) -> None:
+    nodes = [
+        node("MatMul", "x a", "p", name="far"),
+        node("MatMul", "p b", "q", name="near"),
+        node("Relu", "q", "r"),
+        node("Relu", "p", "o"),
+        node("Relu", "o", "n"),
+        node("Sum", "n r z", "y", name="sum"),
+    ]
+    held = {"a": weights(4, 4), "b": weights(4, 4, seed=1), "z": np.full(4, np.nan, np.float32)}
+    (fault,) = _found(model(nodes, held, {"x": (1, 4)}), tmp_path)
+    assert (fault.node, fault.layer) == ("sum", "near")

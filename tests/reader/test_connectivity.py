@@ -11,6 +11,9 @@ from onnx import ModelProto, TensorProto, helper
 from onnxtop.errors import UsageError
 from onnxtop.reader.connectivity import Connectivity, connect
 from onnxtop.reader.constants import Constants
+from onnxtop.reader.lanes.arrays import Ids
+from onnxtop.reader.lanes.builder import Builder
+from onnxtop.reader.lanes.finish import Runs
 from onnxtop.reader.layer import Layer, Skipped, WeightUse
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import load
@@ -301,6 +304,38 @@ def test_skips_are_the_earlier_operands(tmp_path: Path) -> None:
     graph = build(proto, tmp_path).graph
     assert set(graph.skips[:, 0].tolist()) == set(graph.inputs.tolist())
     assert (len(graph.skips), len(graph.structural)) == (3, 12)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_skips_of_random_graphs_are_those_of_whole_sets_of_ancestors(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    builder = Builder()
+    feeding: dict[int, set[int]] = {}
+    sums: dict[int, set[int]] = {}
+    for run in range(60):
+        made = int(builder.new(1, "join", f"run {run}")[0])
+        earlier = rng.choice(run, min(run, 2), replace=False, p=_late(run)) if run else []
+        sums[made] = set(map(int, earlier)) if rng.random() < 0.5 else set()
+        for source in earlier:
+            builder.connect(np.array([source]), np.array([made]), sum_=bool(sums[made]))
+        feeding[made] = set(map(int, earlier))
+    before: dict[int, set[int]] = {}
+    for run, held in feeding.items():
+        before[run] = held.union(*(before[each] for each in held))
+    wanted = {
+        (one, run)
+        for run, held in sums.items()
+        for one in held
+        if any(one in before[other] for other in held)
+    }
+    assert wanted
+    assert set(map(tuple, Runs(builder).skip_edges().tolist())) == wanted
+
+
+def _late(run: int) -> Ids:
+    """Return weights that choose near runs mostly, far ones now and then."""
+    weights = 0.7 ** np.arange(run)[::-1] + 0.01
+    return weights / weights.sum()
 
 
 def test_two_ways_of_one_input_are_no_skip(tmp_path: Path) -> None:

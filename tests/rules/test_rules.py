@@ -15,10 +15,11 @@ from onnxtop.results.report import (
     SkippedWeight,
 )
 from onnxtop.rules.catalogue import FAMILIES, RULES, apply, find_rule
+from onnxtop.rules.graph import _close_to_earlier
 from onnxtop.rules.rule import SEVERITIES, Band, Policy
 from onnxtop.rules.units import listed
 from onnxtop.statistics.facts import Codes, Exchangeability, Units
-from onnxtop.statistics.sketch import pack
+from onnxtop.statistics.sketch import cosine, pack
 
 
 def sketch(seed):
@@ -253,6 +254,36 @@ def test_copies_and_near_copies(layer, report):
     assert (near.rule, near.layer) == ("OT303", "two")
     assert codes(report(one, layer("two", parameters=400, sketch=turned(1)))) == ["OT303"]
     assert codes(report(one, layer("two", parameters=400, sketch=sketch(2)))) == []
+
+
+def test_each_layer_that_is_almost_earlier_ones_is_found_once():
+    """Against every pair compared by itself; more layers than are compared at once."""
+    rng = np.random.default_rng(0)
+    bases = rng.integers(-90, 90, (8, 8, 8))
+    noise = rng.normal(size=(300, 8, 8)) * rng.choice([2, 5, 8, 12], (300, 1, 1))
+    sketches = np.rint(bases[rng.integers(0, 8, 300)] + noise)
+    sketches[1::2] = sketches[1::2].transpose(0, 2, 1)
+    wanted = {}
+    for two, right in enumerate(sketches):
+        near = [one for one, left in enumerate(sketches[:two]) if cosines(left, right) > 0.98]
+        if near:
+            wanted[two] = near[0], len(near) - 1
+    assert 50 < len(wanted) < 299
+    assert {two: (one, more) for two, one, more in _close_to_earlier(list(sketches))} == wanted
+
+
+def test_a_layer_that_is_almost_several_names_the_first(layer, report):
+    layers = [layer(name, parameters=400, sketch=sketch(1)) for name in ("a", "b", "c", "d")]
+    messages = [found.message for found in apply(report(*layers))]
+    assert [("those of a" in message, " and 2 more" in message) for message in messages] == [
+        (True, False),
+        (True, False),
+        (True, True),
+    ]
+
+
+def cosines(left, right):
+    return max(cosine(left, right), cosine(left, right.T))
 
 
 def test_connectivity(layer, report):
