@@ -75,12 +75,14 @@ class Cluster(Crew):
         return None
 
     def stop(self) -> None:
-        """Drop what waits, and interrupt what runs."""
-        with contextlib.suppress(Exception):  # the cluster may be gone
+        """Drop what waits, and interrupt what runs; a cluster that is gone has done so itself."""
+        with contextlib.suppress(Exception):
             if not all(each.done() for each in self._last):
                 self._client.run(interrupt, on_error="ignore")
-        self._pool.shutdown(wait=False)
-        self._client.close(timeout=1)
+        with contextlib.suppress(Exception):
+            self._pool.shutdown(wait=False)
+        with contextlib.suppress(Exception):
+            self._client.close(timeout=1)
 
 
 class _GoneError(Exception):
