@@ -134,25 +134,37 @@ def test_a_series_and_a_comparison(dask: Dask, samples: Path, monkeypatch: pytes
     assert pair[0] == pair[1]
 
 
-def test_an_interrupt_ends_the_work(dask: Dask, models: Path) -> None:
-    os.kill(dask.workers[0].pid, signal.SIGSTOP)
-    asked = command("report", *NAMES, "-f", "json", "--scheduler", dask.address)
-    with subprocess.Popen(
-        asked,
-        cwd=models,
-        env={**os.environ, **QUIET},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        time.sleep(6)
-        process.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
-        os.kill(dask.workers[0].pid, signal.SIGCONT)
-        found, _ = process.communicate(timeout=60)
-    whole = json.loads(found)
-    assert (process.returncode, whole["verdict"]) == (130, "interrupted")
-    assert whole["not_reached"]
+@pytest.fixture
+def begun(dask: Dask, samples: Path, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Begin with many models on the cluster; the first is done, and the last is not."""
+    for number in range(40):
+        shutil.copy(samples / "cnn_jax.onnx", tmp_path / f"{number:02}.onnx")
+    asked = command("report", ".", "-f", "jsonl", "-f", "json", "-o", "all.json", "--scheduler", dask.address)
+    with subprocess.Popen(asked, cwd=tmp_path, env={**os.environ, **QUIET}, text=True, **PIPES) as process:
+        assert process.stdout
+        assert "00.onnx" in process.stdout.readline()
+        yield process
+        process.kill()
+
+
+def test_an_interrupt_ends_the_work(begun: "subprocess.Popen[str]", tmp_path: Path) -> None:
+    begun.send_signal(signal.SIGTERM)
+    begun.communicate(timeout=120)
+    whole = json.loads((tmp_path / "all.json").read_text())
+    assert (begun.returncode, whole["verdict"]) == (130, "interrupted")
+    assert "39.onnx" in whole["not_reached"]
+
+
+def test_a_scheduler_that_is_gone_fails_what_is_left(
+    begun: "subprocess.Popen[str]", dask: Dask, tmp_path: Path
+) -> None:
+    dask.processes[0].kill()
+    _, told = begun.communicate(timeout=120)
+    assert begun.returncode == 3, told
+    reports = json.loads((tmp_path / "all.json").read_text())["reports"]
+    assert len(reports) == 40
+    assert "39.onnx: the process that analysed it was cut off: the scheduler is gone" in told
+    assert "Traceback" not in told
 
 
 def test_what_is_no_cluster_like_this_one_is_refused(dask: Dask, models: Path) -> None:
@@ -171,23 +183,3 @@ def test_what_is_no_cluster_like_this_one_is_refused(dask: Dask, models: Path) -
     code, _, told = run(models, "report", *NAMES, "--scheduler", dask.address)
     assert code == 2
     assert f"onnxtop {onnxtop.__version__} here, 0.0.1 there" in told
-
-
-def test_a_scheduler_that_is_gone_fails_what_is_left(dask: Dask, models: Path) -> None:
-    os.kill(dask.workers[0].pid, signal.SIGSTOP)
-    asked = command("report", *NAMES, "-f", "json", "--scheduler", dask.address)
-    with subprocess.Popen(
-        asked,
-        cwd=models,
-        env={**os.environ, **QUIET},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        time.sleep(6)
-        dask.processes[0].kill()
-        found, told = process.communicate(timeout=120)
-    reports = json.loads(found)["reports"]
-    assert (process.returncode, len(reports)) == (3, len(NAMES))
-    assert "was cut off: the scheduler is gone" in told
-    assert "Traceback" not in told
