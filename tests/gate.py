@@ -266,7 +266,7 @@ def _codes(old: ModelProto, new: ModelProto, commands: Iterable[Sequence[str]]) 
 
 
 def _code(*arguments: str) -> int:
-    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    result = CliRunner(env={"ONNXTOP_CACHE": "off"}).invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code in (0, 1, 3, 4), (arguments, result.exit_code, result.output)
     return result.exit_code
 

@@ -255,7 +255,8 @@ def look(program: str) -> None:
 
 
 def _onnxtop(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "onnxtop", *arguments], cwd=ROOT, check=True, capture_output=True)
+    command = [sys.executable, "-m", "onnxtop", *arguments, "--cache", "off"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
 
 
 if __name__ == "__main__":

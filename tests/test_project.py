@@ -54,7 +54,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 @functools.cache
 def printed(arguments: str) -> str:
     """Return what a command prints in the project's folder, 80 columns wide and without colours."""
-    plain = {"COLUMNS": "80", "NO_COLOR": None, "FORCE_COLOR": None}
+    plain = {"COLUMNS": "80", "NO_COLOR": None, "FORCE_COLOR": None, "ONNXTOP_CACHE": "off"}
     with contextlib.chdir(ROOT):
         done = CliRunner().invoke(
             app, arguments.split(), env=plain, prog_name="onnxtop", terminal_width=78

@@ -207,8 +207,14 @@ def _computed_by() -> tuple[str, ...]:
     state = hashlib.sha256()
     for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         state.update(hashlib.sha256(path.read_bytes()).digest())
-    versions = (f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES)
-    return f"onnxtop {__version__}", state.hexdigest(), sys.version, *versions
+    return f"onnxtop {__version__}", state.hexdigest(), sys.version, *map(_version, _LIBRARIES)
+
+
+def _version(library: str) -> str:
+    try:
+        return f"{library} {importlib.metadata.version(library)}"
+    except importlib.metadata.PackageNotFoundError:  # installed by something else than a package manager
+        return f"{library} ?"
 
 
 def user_folder() -> Path | None:

@@ -49,6 +49,7 @@ def test_the_same_bytes_from_the_cache(words, kept, samples, tmp_path, monkeypat
     first = run(*args)
     assert list(Store(kept).entries())
     monkeypatch.setattr(Store, "write", lambda *given: pytest.fail("found again"))
+    monkeypatch.setattr("onnxtop.work.workers.Processes", lambda *given: pytest.fail("workers for nothing"))
     second = run(*args)
     for each in (first, second):
         assert (each.exit_code, each.stdout_bytes) == (alone.exit_code, alone.stdout_bytes)

@@ -186,6 +186,7 @@ def test_another_version_or_code_does_not_answer(tmp_path, monkeypatch):
     computed_by = store._computed_by()
     assert f"onnxtop {onnxtop.__version__}" in computed_by
     assert f"numpy {np.__version__}" in computed_by
+    assert store._version("no-such-library") == "no-such-library ?"
     monkeypatch.setattr(store, "_computed_by", lambda: (*computed_by[:-1], "scipy 99.0"))
     assert held.get(key_of("question", 1)) is None
 
