@@ -59,11 +59,10 @@ def blocked(
     length, axis = codes.shape[axis], axis % codes.ndim
     block_size = min(block_size, length)
     if block_size and length % block_size == 0:  # no block is cut: none of the scales is written out
-        parts = (*codes.shape[:axis], -1, block_size, *codes.shape[axis + 1 :])
-        wide, zero = (
-            None if each is None else np.expand_dims(each, axis + 1) for each in (scale, zero_point)
-        )
-        return affine(codes.reshape(parts), wide, zero, dtype=dtype).reshape(codes.shape)
+        parts = (*codes.shape[:axis], length // block_size, block_size, *codes.shape[axis + 1 :])
+        zero = None if zero_point is None else np.expand_dims(zero_point, axis + 1)
+        split = affine(codes.reshape(parts), np.expand_dims(scale, axis + 1), zero, dtype=dtype)
+        return split.reshape(codes.shape)
     wide = np.repeat(scale, block_size, axis=axis).take(np.arange(length), axis=axis)
     if zero_point is not None:
         zero_point = np.repeat(zero_point, block_size, axis=axis).take(np.arange(length), axis=axis)
