@@ -21,7 +21,7 @@ from onnx import TensorProto, helper
 
 from onnxtop.reader.bounds import Budget, OverBudgetError
 from onnxtop.reader.encoding import is_code_type
-from onnxtop.reader.evaluate import is_computed, is_decoder, keeps_elements, run
+from onnxtop.reader.evaluate import decoded_type, is_computed, is_decoder, keeps_elements, run
 from onnxtop.reader.model import Body, Model, Node, Value
 from onnxtop.reader.tensors import dtype_name, stored_bytes
 
@@ -228,9 +228,36 @@ class Constants:
         if tensor is not None:
             return dtype_name(tensor.data_type)
         try:
-            return dtype_name(helper.np_dtype_to_tensor_dtype(self.read(value).dtype))
+            decoded = self.decoded_type(value)
+            kind = self.read(value).dtype if decoded is None else decoded
+            return dtype_name(helper.np_dtype_to_tensor_dtype(kind))
         except UnreadableConstantError:
             return "float32"  # reading it again gives the reason
+
+    def decoded_type(self, value: Value) -> np.dtype[Any] | None:
+        """Return the type of a constant that is certainly decoded from stored codes, without reading one.
+
+        None where it has to be computed to see whether it can be.
+        """
+        node = self._model.producers.get(value)
+        tensors = {item: self._model.tensors.get(item) for item in node.inputs if item} if node else {}
+        if node is None or not is_decoder(node) or value not in self._constant or None in tensors.values():
+            return None
+        try:
+            outlines = {item: self._outline(item) for item in tensors}
+            given = [None if item is None else outlines[item] for item in node.inputs]
+            return decoded_type(node, given, self._opset, Budget(self._limit))
+        except (UnreadableConstantError, ValueError, TypeError, LookupError):
+            return None
+
+    def _outline(self, value: Value) -> Array:
+        """Return an array with the shape and the type of a tensor, and nothing in it."""
+        tensor = self._model.tensors[value]
+        self.require_data(value)
+        if self._model.files.is_sparse(tensor):
+            raise ValueError("its zeros may be too many to be written out")
+        kind = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+        return np.broadcast_to(np.zeros((), kind), tuple(tensor.dims))
 
     def shape(self, value: Value) -> tuple[int, ...]:
         """Return the shape of a constant, without its data where its ancestors tell.

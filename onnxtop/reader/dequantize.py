@@ -27,7 +27,8 @@ def affine(
     if zero_point is not None and np.any(zero_point):
         centred = codes.astype(np.int64) - _along(np.asarray(zero_point), codes, axis).astype(np.int64)
     wide = np.float32 if scale.dtype.itemsize < 4 else scale.dtype
-    product = centred.astype(wide) * scale.astype(wide)  # as the runtime, which rounds once
+    product = centred.astype(wide)
+    product = np.multiply(product, scale.astype(wide), out=product)  # as the runtime, which rounds once
     return np.asarray(product.astype(dtype or scale.dtype, copy=False))
 
 
@@ -55,8 +56,13 @@ def blocked(
     codes: Array, scale: Array, zero_point: Array | None, axis: int, block_size: int, dtype: Any = None
 ) -> Array:
     """Return the weights of blocks of ``block_size`` codes along ``axis`` that share a scale."""
-    length = codes.shape[axis]
+    length, axis = codes.shape[axis], axis % codes.ndim
     block_size = min(block_size, length)
+    if block_size and length % block_size == 0:  # no block is cut: none of the scales is written out
+        parts = (*codes.shape[:axis], length // block_size, block_size, *codes.shape[axis + 1 :])
+        zero = None if zero_point is None else np.expand_dims(zero_point, axis + 1)
+        split = affine(codes.reshape(parts), np.expand_dims(scale, axis + 1), zero, dtype=dtype)
+        return split.reshape(codes.shape)
     wide = np.repeat(scale, block_size, axis=axis).take(np.arange(length), axis=axis)
     if zero_point is not None:
         zero_point = np.repeat(zero_point, block_size, axis=axis).take(np.arange(length), axis=axis)

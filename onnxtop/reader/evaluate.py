@@ -180,15 +180,37 @@ def _is_own(call: Today, attributes: dict[str, Any]) -> bool:
 # Decoding, with the arithmetic of the runtime.
 
 
+def decoded_type(
+    node: Node, inputs: Sequence[Array | None], opset: int, budget: Budget
+) -> np.dtype[Any] | None:
+    """Return the type of what a DequantizeLinear gives, None for any other node; no code is looked at.
+
+    Raises whatever computing it would raise: only shapes and types can be amiss.
+    """
+    call = today(node, inputs, opset)
+    if (node.domain, call.proto.op_type) != ("", "DequantizeLinear") or call.shape is not None:
+        return None
+    _check(call)
+    budget.spend(cost(call))
+    return _decoded_type(call.inputs, node.attributes())
+
+
+def _decoded_type(inputs: Sequence[Any], attributes: dict[str, Any]) -> np.dtype[Any]:
+    codes, scale, *rest = inputs
+    zero_point = rest[0] if rest else None
+    check_scale(codes, scale, zero_point, attributes.get("axis", 1), attributes.get("block_size", 0))
+    kind = attributes.get("output_dtype", 0)
+    dtype: np.dtype[Any] = onnx.helper.tensor_dtype_to_np_dtype(kind) if kind else scale.dtype
+    if dtype == ml_dtypes.float8_e8m0fnu:
+        raise ValueError(f"a result of type {dtype}, which has no sign")
+    return dtype
+
+
 def _dequantize(inputs: Sequence[Any], attributes: dict[str, Any]) -> Array:
     codes, scale, *rest = inputs
     zero_point = rest[0] if rest else None
     axis, block_size = attributes.get("axis", 1), attributes.get("block_size", 0)
-    check_scale(codes, scale, zero_point, axis, block_size)
-    kind = attributes.get("output_dtype", 0)
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind) if kind else scale.dtype
-    if dtype == ml_dtypes.float8_e8m0fnu:
-        raise ValueError(f"a result of type {dtype}, which has no sign")
+    dtype = _decoded_type(inputs, attributes)
     if block_size:
         return blocked(codes, scale, zero_point, axis, block_size, dtype)
     return affine(codes, scale, zero_point, axis, dtype)

@@ -189,8 +189,9 @@ def _read(
         ),
     )
     tensor = model.tensors.get(found.operand)
-    plain = tensor is not None and not model.files.is_sparse(tensor) and reading.decode is stored
-    return layer if plain else _tried(layer)
+    plain = tensor is not None and not model.files.is_sparse(tensor)
+    certain = plain or constants.decoded_type(found.operand) is not None
+    return layer if certain and reading.decode is stored else _tried(layer)
 
 
 def _tried(layer: Layer) -> Layer | str:

@@ -15,6 +15,7 @@ from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import load
+from onnxtop.reader.tensors import TensorFiles
 from tests.models import model, node, save
 
 MIB = 2**20
@@ -100,6 +101,30 @@ def test_bfloat16_is_widened_once(tmp_path: Path) -> None:
     path = save(model([node("MatMul", "x w")], {"w": w}), tmp_path)
     _, peak = _peak(lambda: _layer(path).matrix())
     assert peak < 3 * w.nbytes + MIB
+
+
+def test_layers_are_listed_without_reading_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = {
+        "c": np.ones((64, 32), np.int8),
+        "d": np.ones((64, 32), ml_dtypes.int4),
+    }
+    scales = {"s": np.ones(32, np.float16), "t": np.ones((2, 32), np.float32)}
+    nodes = [
+        node("DequantizeLinear", "c s", "v", axis=1),
+        node("MatMul", "x v", "y"),
+        node("DequantizeLinear", "d t", "w", axis=0, block_size=32),
+        node("MatMul", "x w", "z"),
+    ]
+    path = save(model(nodes, {**codes, **scales}, outputs=["y", "z"], opset=21), tmp_path)
+    read: list[str] = []
+    plain = TensorFiles.read
+    monkeypatch.setattr(TensorFiles, "read", lambda self, t: (read.append(t.name), plain(self, t))[1])
+    loaded = load(path)
+    first, second = (each for each in find_layers(loaded, Constants(loaded)) if isinstance(each, Layer))
+    assert not set(read) & {*codes}
+    assert first.matrix().dtype == np.float16
+    assert second.matrix().dtype == np.float32
+    assert set(read) >= {*codes}
 
 
 def test_many_small_sparse_tensors_do_not_fill_the_memory(tmp_path: Path) -> None:
