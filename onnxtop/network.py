@@ -29,6 +29,8 @@ def strips(shape: tuple[int, ...], cells: int) -> Iterator[slice]:
 
 CHUNK = 1 << 17
 """Cells worked on at a time: they and what is made of them stay in the cache."""
+_WIDE = 64
+"""Cells from which a row is counted by itself."""
 _INFINITY, _SIGN = 0x7C00, 0x8000
 """Patterns of float16."""
 
@@ -135,6 +137,28 @@ def _widen(part: Matrix, into: Matrix) -> None:
     np.multiply(into, np.float32(2.0**112), out=into)
     if not math.isfinite(sum(_ends(part))):
         np.copyto(into, part)
+
+
+def count_filled(there: NDArray[np.bool_], along: NDArray[np.intp], across: NDArray[np.intp]) -> None:
+    """Add to the rows, and to the columns, how many of their weights are there: those that are not zero.
+
+    Examples
+    --------
+    >>> along, across = np.zeros(2, int), np.zeros(3, int)
+    >>> count_filled(np.array([[True, False, True], [True, False, False]]), along, across)
+    >>> along.tolist(), across.tolist()
+    ([2, 1], [2, 0, 1])
+    """
+    n_rows, n_columns = there.shape
+    if there.all():
+        along += n_columns
+        across += n_rows
+        return
+    along += (
+        [np.count_nonzero(row) for row in there] if n_columns >= _WIDE else np.count_nonzero(there, axis=1)
+    )
+    for first in range(0, n_rows, 255):  # sums of so few fit into a byte, which is quick
+        across += np.add.reduce(there[first : first + 255].view(np.uint8), axis=0, dtype=np.uint8)
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,8 +27,11 @@ def describe(model: str, connected: Connectivity, layers: Sequence[Layer | Skipp
     connected, layers
         The model's network graph, and the layers that it was made from.
     """
-    graph: nx.DiGraph[str] = connected.layer_graph.copy()
-    graph.remove_edges_from([(key, key) for key in list(graph) if graph.nodes[key]["kind"] == "join"])
+    flow = connected.layer_graph
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from((key, {"kind": kind, "name": name}) for key, (kind, name) in flow.nodes.items())
+    joins = set(flow.of("join"))
+    graph.add_edges_from((tail, head) for tail, head in flow.edges if tail != head or tail not in joins)
     cut_off = _cut_off(graph, connected)
     order = _order(graph)
     place = {key: number for number, key in enumerate(order)}
@@ -64,9 +67,9 @@ def _neurons(connected: Connectivity) -> dict[str, int]:
     found: Counter[str] = Counter()
     for run in connected.vertices:
         found[f"{run.kind}:{run.name}"] += run.count
-    for key in connected.layer_graph:
-        kind, name = (connected.layer_graph.nodes[key][what] for what in ("kind", "name"))
-        if kind == "output" and name in connected.lanes:
+    for key in connected.layer_graph.of("output"):
+        _, name = connected.layer_graph.nodes[key]
+        if name in connected.lanes:
             ids = connected.lanes[name]
             found[key] = distinct(ids).size
     return dict(found)

@@ -121,7 +121,7 @@ class Memory:
 
     def __init__(self, store: Store, *, series: bool = False) -> None:
         self._store = store
-        self._series = series
+        self.series = series
         self._own = threading.local()
         self._last: dict[int, tuple[tuple[object, ...], Measured]] = {}
 
@@ -136,14 +136,14 @@ class Memory:
     def looks(self, layer: Layer, options: AuditOptions) -> bool:
         """Tell whether a layer may be known, or is to be remembered: where that is less than measuring."""
         worth_it = options.topology and layer.parameters >= _WORTH_IT
-        return self._series or (bool(self._store) and worth_it)
+        return self.series or (bool(self._store) and worth_it)
 
     def measured(self, number: int, key: tuple[object, ...], measure: Callable[[], Measured]) -> Measured:
         """Return what a layer leaves behind, measured only if that is not known."""
         known = self._last.get(number)
         if known is None or known[0] != key:
             known = key, self._stored(key_of("layer", *key), measure)
-        if self._series:
+        if self.series:
             self._last[number] = known
         return known[1]
 

@@ -3,13 +3,13 @@
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.reader.connectivity import Connectivity, connect
 from onnxtop.reader.constants import Constants
+from onnxtop.reader.flow import Flow
 from onnxtop.reader.lanes.terminals import Chosen, check_names
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.model import Model
@@ -120,30 +120,21 @@ def measure(
 
 def _no_figure(connected: Connectivity, used: Container[str], inputs: Sequence[str]) -> str | None:
     """Say why there is nothing to measure: no weights on the way, or a hub that every way goes through."""
-    kinds = _kinds(connected.layer_graph)
-    if not any(kind == "layer" and node in used for node, kind in kinds.items()):
-        return _NO_WEIGHT
-    if connected.exact:
-        return None
     graph = connected.layer_graph
-    open_ways = graph.subgraph(node for node, kind in kinds.items() if kind != "hub")
-    if _between(open_ways, inputs):
+    if not any(node in used for node in graph.of("layer")):
+        return _NO_WEIGHT
+    if connected.exact or _between(graph.without("hub"), inputs):
         return None
     return f"every way from an input to an output goes through what is not understood: {connected.hubs[0]}"
 
 
-def _between(graph: "nx.DiGraph[str]", inputs: Sequence[str]) -> set[str]:
+def _between(graph: Flow, inputs: Sequence[str]) -> set[str]:
     """Return the nodes on a way to an output from an input, or from one of those named."""
-    kinds = _kinds(graph)
-    named = {f"input:{name}" for name in inputs} & set(kinds)
-    sources = named or {node for node, kind in kinds.items() if kind in ("input", "vocabulary")}
-    targets = {node for node, kind in kinds.items() if kind == "output"}
-    behind, ahead = set(walked(sources, graph.successors)), set(walked(targets, graph.predecessors))
+    named = {f"input:{name}" for name in inputs} & set(graph.nodes)
+    sources = named or set(graph.of("input", "vocabulary"))
+    behind: set[str] = set(walked(sources, graph.ahead))
+    ahead: set[str] = set(walked(graph.of("output"), graph.behind))
     return behind & ahead
-
-
-def _kinds(graph: "nx.DiGraph[str]") -> dict[str, str]:
-    return {node: str(data["kind"]) for node, data in graph.nodes(data=True)}
 
 
 def _connectivity(connected: Connectivity) -> str:
@@ -174,8 +165,7 @@ def _cut_off(connected: Connectivity, filled: Mapping[int, Sequence[Filled]]) ->
 
 def _dead(connected: Connectivity, kind: str, vertices: NDArray[np.intp]) -> tuple[str, ...]:
     """Return the inputs or outputs all of whose neurons are among the vertices."""
-    graph = connected.layer_graph
-    names = [str(name) for node, name in graph.nodes(data="name") if graph.nodes[node]["kind"] == kind]
+    names = [connected.layer_graph.nodes[key][1] for key in connected.layer_graph.of(kind)]
     among = np.zeros(connected.graph.n_vertices, bool)
     among[vertices] = True
     lanes = {name: connected.lanes[name] for name in names if name in connected.lanes}

@@ -52,7 +52,7 @@ def measure_layers(
         work = replace(options.work, scheduler=None)
     else:
         known = frozenset(number for number in range(len(layers)) if number in scanned)
-        measure = partial(_measured_elsewhere, model.file.place, options, known)
+        measure = partial(_measured_elsewhere, model.file.place, options, known, memory.series)
         work = options.work
     with workers(work, threads=True) as pool:
         results = pool.map(measure, pieces, [_WEIGHT_MEMORY * size for size in sizes], tell)
@@ -95,7 +95,7 @@ def _measured(
 
 
 def _measured_elsewhere(
-    path: str, options: AuditOptions, scanned: Container[int], piece: range
+    path: str, options: AuditOptions, scanned: Container[int], series: bool, piece: range
 ) -> list[Measured]:
     """Measure layers where nothing is known of the model but its path or address."""
     key = (path, _version(path), repr(options))
@@ -104,7 +104,7 @@ def _measured_elsewhere(
         model = load(path, allow_external=options.allow_external, max_download=options.max_download)
         layers = find_layers(model, Constants(model), peepholes=options.peepholes)
         _READ[key] = [each for each in layers if isinstance(each, Layer)], _shapes(model, options)
-    memory = Memory(store_of(options.work))
+    memory = Memory(store_of(options.work), series=series)
     return _measured(*_READ[key], options, memory, scanned, piece)
 
 

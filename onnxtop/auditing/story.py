@@ -12,7 +12,6 @@ from onnxtop.auditing.constants import bad_constants, moved_normalisation
 from onnxtop.auditing.describing import coverage_of, function_of, layer_report, model_info
 from onnxtop.auditing.details import Neurons, details_of
 from onnxtop.auditing.keywords import AuditKeywords
-from onnxtop.auditing.layer_graph import describe
 from onnxtop.auditing.layers import Measured, Memory, Progress, outlined
 from onnxtop.auditing.options import AuditOptions, settings_of
 from onnxtop.auditing.pieces import measure_layers
@@ -23,11 +22,12 @@ from onnxtop.options import asked
 from onnxtop.reader.account import Account, account
 from onnxtop.reader.connectivity import Connectivity
 from onnxtop.reader.constants import Constants
-from onnxtop.reader.layer import Layer
+from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import Model, ModelSource, load
 from onnxtop.reader.skeleton import check_sizes
 from onnxtop.results.function import Function
+from onnxtop.results.graph import LayerGraph
 from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import (
     NOT_ASKED,
@@ -172,11 +172,17 @@ def _audited(
         coverage=coverage,
         constants=() if outline else bad_constants(model, constants, found, counts),
         run=_run(model, options),
-        graph=describe(model.file.name, connected, found) if options.details and connected else None,
+        graph=_graph(model, connected, found) if options.details and connected else None,
         **figures,
         **_on_data(model, options),
     )
     return Audited(report, model, layers, measured, persistence, options)
+
+
+def _graph(model: Model, connected: Connectivity, found: Sequence[Layer | Skipped]) -> LayerGraph:
+    from onnxtop.auditing.layer_graph import describe  # loads networkx
+
+    return describe(model.file.name, connected, found)
 
 
 def _function(model: Model, counts: Account, options: AuditOptions) -> Function | None:

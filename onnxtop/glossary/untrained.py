@@ -26,8 +26,8 @@ STRUCTURE = (
     f"columns above {LIMITS[CONCENTRATION]:g}, or a largest singular value above its Tracy-Widom edge by "
     f"more than {LIMITS[SPECTRUM]:g}. Only what is above chance counts: what is below is the mark of an "
     f"initialiser or a mask. Below {SMALLEST_LAYER:,} weights, or {SMALLEST_SIDE} rows or columns, z alone "
-    "is asked, and a layer is never called exchangeable; where fewer than "
-    f"{100 * NEARLY_EMPTY:g} % of the weights are not zero, the spectrum is not asked; of lines that were "
+    "is asked, and a layer is never called exchangeable; the spectrum is not asked where the concentration "
+    f"tells, nor where fewer than {100 * NEARLY_EMPTY:g} % of the weights are not zero; of lines that were "
     "normalised to one length, z and the concentration in these lines are not."
 )
 """What tells a layer from its own shuffles."""

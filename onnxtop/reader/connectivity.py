@@ -11,11 +11,11 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import networkx as nx
 import numpy as np
 
 from onnxtop.network import NetworkGraph
 from onnxtop.reader.constants import Constants
+from onnxtop.reader.flow import Flow
 from onnxtop.reader.lanes.arrays import Ids, NotUnrolledError, distinct
 from onnxtop.reader.lanes.builder import Builder, Vertices
 from onnxtop.reader.lanes.finish import Runs, reach
@@ -96,7 +96,7 @@ class Connectivity:
     notes: tuple[str, ...]
     vertices: tuple[Vertices, ...]
     lanes: Mapping[str, Ids]
-    layer_graph: "nx.DiGraph[str]"
+    layer_graph: Flow
     assumed: Mapping[str, tuple[int, ...]]
     misfit: bool
     late: frozenset[int]

@@ -25,6 +25,7 @@ from onnxtop.errors import FormatError, ModelError, UsageError, named, unreadabl
 from onnxtop.options import MOST_DOWNLOAD
 from onnxtop.reader.address import STDIN, called, is_address
 from onnxtop.reader.file import refuse_foreign
+from onnxtop.work.content import digest_of
 
 if TYPE_CHECKING:
     from onnxtop.reader.remote import Fetched, Mirror
@@ -77,8 +78,7 @@ class ModelFile:
         if self.path is None:
             assert isinstance(self.content, mmap.mmap | bytes)
             return hashlib.sha256(self.content).hexdigest()
-        with self.path.open("rb") as file:  # read, not mapped: memory stays near nothing
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return digest_of(self.path)
 
     def announce(self) -> None:
         """Say that all weights will be read: what is too large to be fetched is refused before the first.

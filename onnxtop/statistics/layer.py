@@ -61,8 +61,9 @@ def layer_statistics(
         return None
     largest = sums.ends.largest
     entries = sample(blocks)
+    varied = is_varied(entries)
     at_limit = sums.at_limit
-    if at_limit > 2 and not codes and is_varied(entries):
+    if at_limit > 2 and not codes and varied:
         at_limit = count_apart(blocks, largest)
     rows, columns = _repeats(blocks, sums.rows), _repeats([block.T for block in blocks], sums.columns)
     rank, rank_limit = _rank(blocks[0], sums) if len(blocks) == 1 else (None, None)
@@ -83,8 +84,8 @@ def layer_statistics(
         subnormal=sums.small if half else 0,
         saturated=sums.at_limit if half and largest == LARGEST else 0,
         at_limit=at_limit,
-        varied=is_varied(entries),
-        precision=None if codes else narrower_type(entries),
+        varied=varied,
+        precision=None if codes or not varied else narrower_type(entries),
         codes=code_statistics(codes) if codes else None,
         sketch=pack(sums.sketch),
     )

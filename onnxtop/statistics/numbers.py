@@ -74,10 +74,18 @@ def narrower_type(entries: NDArray[np.generic]) -> str | None:
     >>> narrower_type(weights), narrower_type(weights.astype(np.float16).astype(np.float32))
     (None, 'float16')
     """
-    if entries.dtype != np.float32 or not is_varied(entries):
+    if entries.dtype != np.float32:
         return None
-    if not np.any(entries.view(np.uint32) & np.uint32(0xFFFF)):
-        return "bfloat16"
+    for name, holds in (("bfloat16", _holds_bfloat16), ("float16", _holds_float16)):
+        if holds(entries[:_FEW]) and holds(entries) and is_varied(entries):
+            return name
+    return None
+
+
+def _holds_bfloat16(entries: NDArray[np.generic]) -> bool:
+    return not np.any(entries.view(np.uint32) & np.uint32(0xFFFF))
+
+
+def _holds_float16(entries: NDArray[np.generic]) -> bool:
     with np.errstate(over="ignore"):
-        halves = entries.astype(np.float16).astype(np.float32)
-    return "float16" if np.array_equal(halves, entries) else None
+        return np.array_equal(entries.astype(np.float16).astype(np.float32), entries)

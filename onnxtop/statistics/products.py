@@ -13,6 +13,7 @@ Float = TypeVar("Float", np.float32, np.float64)
 
 _TILE = 2**18
 _WIDE = 256
+_PIECE = 4096
 
 
 def onto_columns(cells: NDArray[Float], right: NDArray[Float]) -> NDArray[Float]:
@@ -57,6 +58,18 @@ def onto_rows(left: NDArray[Float], cells: NDArray[Float]) -> NDArray[Float]:
         found[:, :whole] += np.matmul(few, tiled).transpose(1, 0, 2).reshape(-1, whole)
         found[:, whole:] += few @ part[:, whole:]
     return found
+
+
+def sum_of_squares(cells: NDArray[np.float32]) -> float:
+    """Return the sum of the squares of all cells, in any order.
+
+    >>> sum_of_squares(np.arange(4, dtype=np.float32))
+    14.0
+    """
+    flat = cells.reshape(-1)
+    whole = flat.size - flat.size % _PIECE
+    pieces, rest = flat[:whole].reshape(-1, _PIECE), flat[whole:]
+    return float(np.vecdot(pieces, pieces).sum(dtype=np.float64)) + float(np.vecdot(rest, rest))
 
 
 def onto_parts(cells: NDArray[Float], right: NDArray[Float], parts: int) -> NDArray[Float]:

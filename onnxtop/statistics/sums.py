@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.network import Blocks, Extremes, Matrix, lines_of, widened
+from onnxtop.network import Blocks, Extremes, Matrix, count_filled, lines_of, widened
 from onnxtop.statistics.numbers import SMALLEST_NORMAL, sample
-from onnxtop.statistics.products import onto_columns, onto_parts, onto_rows
+from onnxtop.statistics.products import onto_columns, onto_parts, onto_rows, sum_of_squares
 from onnxtop.statistics.sketch import SIDE, factors, spread, together
 
 _CELLS, _WIDTH = 1 << 19, 1 << 14
@@ -174,8 +174,12 @@ class _Adder:
         asked = n_across // 4 if self._dense and n_across >= _PART else n_across
         for rows, columns in _tiles(base.shape):
             cells = base[rows, columns]
-            scaled, sizes, full = self._take(cells)
-            _count_filled(scaled, full, along.filled[rows], across.filled[columns])
+            scaled, sizes, there = self._take(cells)
+            if there is not None:
+                count_filled(there, along.filled[rows], across.filled[columns])
+            else:
+                along.filled[rows] += sizes.shape[1]
+                across.filled[columns] += len(sizes)
             along.sums[rows] += onto_columns(sizes, np.ones((sizes.shape[1], 1), np.float32))[:, 0]
             across.sums[columns] += onto_rows(np.ones((len(sizes), 1), np.float32), sizes)[0]
             if columns.start < asked:
@@ -197,18 +201,18 @@ class _Adder:
         step = max(_CELLS // (n_in * n_out), 1)
         for start in range(0, len(self._blocks), step):
             cells = np.stack(self._blocks[start : start + step])
-            scaled, sizes, _ = self._take(cells)
+            scaled, sizes, there = self._take(cells)
             ins = slice(start * n_in, (start + len(cells)) * n_in)
             outs = slice(start * n_out, (start + len(cells)) * n_out)
             rows.sums[ins], columns.sums[outs] = sizes.sum(axis=2).ravel(), sizes.sum(axis=1).ravel()
-            rows.filled[ins] = np.count_nonzero(cells, axis=2).ravel()
-            columns.filled[outs] = np.count_nonzero(cells, axis=1).ravel()
+            rows.filled[ins] = n_out if there is None else np.count_nonzero(there, axis=2).ravel()
+            columns.filled[outs] = n_in if there is None else np.count_nonzero(there, axis=1).ravel()
             lefts = left[ins].reshape(len(cells), n_in, SIDE).transpose(0, 2, 1)
             self._sketch += (lefts @ scaled @ right[outs].reshape(len(cells), n_out, SIDE)).sum(axis=0)
         return rows, columns
 
-    def _take(self, cells: Matrix) -> tuple[Floats, Floats, bool]:
-        """Return weights in the unit, their magnitudes from the centre, and whether none of them is zero."""
+    def _take(self, cells: Matrix) -> tuple[Floats, Floats, NDArray[np.bool_] | None]:
+        """Return weights in the unit, magnitudes from the centre, and which are not zero; None if all are."""
         if self._buffers.shape[1] < cells.size:
             self._buffers = np.empty((2, cells.size), np.float32)
         sizes, room = (buffer[: cells.size].reshape(cells.shape) for buffer in self._buffers)
@@ -216,7 +220,8 @@ class _Adder:
         scaled = (wide if self._unit == 1 else wide / np.float64(self._unit)).astype(np.float32, copy=False)
         np.abs(scaled, out=sizes)
         least, top = sizes.min(), sizes.max()
-        if not top < np.float32(min(self._high, -self._low) / self._unit):
+        beaten = np.float32(min(self._high, -self._low) / self._unit)
+        if not (top < beaten or (top == beaten and wide is scaled)):  # else neither end can be new
             low, high = float(wide.min()), float(wide.max())
             self._low, self._high = (
                 (low, high) if math.isnan(low) else (min(low, self._low), max(high, self._high))
@@ -225,14 +230,15 @@ class _Adder:
             self._at_limit *= int(top == self._record)
             self._at_limit += int(np.count_nonzero(sizes == top))
             self._record = top
-        zeros = 0 if least > 0 else wide.size - int(np.count_nonzero(wide != 0))
+        there = wide != 0 if least == 0 else None
+        zeros = 0 if there is None else wide.size - int(np.count_nonzero(there))
         self._zeros += zeros
         if cells.dtype == np.float16 and least < SMALLEST_NORMAL:
             self._small += int(np.count_nonzero(sizes < np.float32(SMALLEST_NORMAL))) - zeros
         if self._centre:
             sizes -= np.float32(self._centre)
-        self._squares += _sum_of_squares(sizes.reshape(-1))
-        return scaled, sizes, bool(least > 0)
+        self._squares += sum_of_squares(sizes)
+        return scaled, sizes, there
 
 
 def _nothing(n: int) -> tuple[NDArray[np.float64], NDArray[np.intp], None]:
@@ -246,24 +252,3 @@ def _tiles(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
     for row in range(0, shape[0], height):
         for column in range(0, shape[1], width):
             yield slice(row, min(row + height, shape[0])), slice(column, min(column + width, shape[1]))
-
-
-def _count_filled(cells: Matrix, full: bool, along: NDArray[np.intp], across: NDArray[np.intp]) -> None:
-    """Add how many weights are not zero to those of the rows, and of the columns."""
-    n_rows, n_columns = cells.shape
-    if full:
-        along += n_columns
-        across += n_rows
-        return
-    filled = (cells != 0).astype(np.float32)  # products with ones count fast, and exactly below 2**24
-    along += onto_columns(filled, np.ones((n_columns, 1), np.float32))[:, 0].astype(np.intp)
-    across += onto_rows(np.ones((n_rows, 1), np.float32), filled)[0].astype(np.intp)
-
-
-def _sum_of_squares(sizes: Floats) -> float:
-    """Return the sum, of pieces so short that BLAS does not spread them over threads."""
-    whole = sizes.size - sizes.size % 4096
-    pieces = sizes[:whole].reshape(-1, 4096)
-    return float(np.vecdot(pieces, pieces).sum(dtype=np.float64)) + float(
-        np.vecdot(sizes[whole:], sizes[whole:])
-    )

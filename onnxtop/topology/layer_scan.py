@@ -16,11 +16,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from onnxtop.network import Blocks, Extremes, Matrix, extremes, strips
+from onnxtop.network import Blocks, Extremes, Matrix, extremes, lines_of, strips
 from onnxtop.topology.graph import Floats, Indices
 from onnxtop.topology.reach import Filled, LineCounter
 from onnxtop.topology.strongest import (
+    SMALL,
     BlockCells,
+    Collector,
     StrongCells,
     Values,
     block_cells,
@@ -36,6 +38,8 @@ CHUNK = 1 << 18
 """Cells worked on at a time: they and what is made of them stay in the cache."""
 NEAR = 0.05
 """Standard deviations from 0 within which the mean may be for the largest weights to be the strongest."""
+SPARE = 1.25
+"""A sample may set cuts that list fewer than are wanted: so many times as many are asked for."""
 _PIECE = 8192
 """Squares added at a time: for more, BLAS would wake its threads, which on a busy machine costs far more."""
 
@@ -151,12 +155,12 @@ def scan_once(matrices: Blocks, n_wanted: int = 0, *, standardise: bool | None =
     """
     wanted = [
         max(share, forest_cells(matrix.shape), 0 if standardise is None else _path_cells(*matrix.shape))
-        for matrix, share in zip(matrices, _shares(matrices, n_wanted), strict=True)
+        for matrix, share in zip(matrices, _shares(matrices, int(SPARE * n_wanted)), strict=True)
     ]
     counters = [LineCounter(matrix) for matrix in matrices]
     paths, cells = _scan(matrices, wanted, bool(standardise), counters)
     filled = tuple(counter.filled() for counter in counters)
-    cells = cells and StrongCells([block.sorted() for block in cells.blocks])
+    cells = cells and cells.sorted()
     return LayerScans(None if standardise is None else paths, cells, filled)
 
 
@@ -170,7 +174,7 @@ def _path_cells(n_rows: int, n_cols: int) -> int:
 
     n cells for each of k rows leave about k exp(-n) rows empty; those that are left cost a look at the row.
     """
-    return int(max(n_rows * (np.log(n_rows) + 4), n_cols * (np.log(n_cols) + 4)))
+    return int(max(n_rows * (np.log(n_rows) + 2), n_cols * (np.log(n_cols) + 2)))
 
 
 @np.errstate(over="ignore", invalid="ignore", under="ignore")
@@ -178,16 +182,12 @@ def _scan(
     matrices: Blocks, wanted: Sequence[int], standardise: bool, counters: Sequence[LineCounter] = ()
 ) -> tuple[LayerScan, StrongCells | None]:
     """Scan a layer, and let others look at every chunk as it passes."""
-    some = wide(sample(matrices, sum(wanted))) if standardise else np.zeros(1)
-    some = some[np.isfinite(some)]
+    if all(matrix.size <= SMALL for matrix in matrices):
+        return _scan_small(matrices, standardise, counters)
+    some = sample(matrices, sum(wanted))
     sums = _Sums(some) if standardise else None
-    center = sums.far_center if sums else None
-    large = [collector_of(matrix, n) for matrix, n in zip(matrices, wanted, strict=True)]
-    far = (
-        [collector_of(matrix, n, center) for matrix, n in zip(matrices, wanted, strict=True)]
-        if center
-        else large
-    )
+    large = _collectors(matrices, wanted, None, some)
+    far = _collectors(matrices, wanted, sums.far_center, some) if sums and sums.far_center else large
     for number, matrix in enumerate(matrices):
         for start, chunk in chunks(matrix, CHUNK):
             large[number].add(start, chunk)
@@ -209,13 +209,51 @@ def _scan(
     return LayerScan(mean, std, largest, others), StrongCells(cells)
 
 
+def _scan_small(
+    matrices: Blocks, standardise: bool, counters: Sequence[LineCounter]
+) -> tuple[LayerScan, StrongCells | None]:
+    """Scan a layer of which every cell is listed: it may be thousands of tiny matrices."""
+    weights = [chunk for matrix in matrices for _, chunk in chunks(matrix, SMALL)]
+    for counter, chunk in zip(counters, weights, strict=bool(counters)):
+        counter.add(0, chunk)
+    every = np.concatenate(weights)
+    if not np.isfinite(every).all():
+        return LayerScan(np.nan, np.nan, np.nan, ()), None
+    mean, std = 0.0, 1.0
+    if standardise:
+        sums = _Sums(every)
+        for start in range(0, every.size, CHUNK):
+            sums.add(wide(every[start : start + CHUNK]))
+        mean, std = sums.standard(matrices)
+    positions = {size: np.arange(size) for size in {matrix.size for matrix in matrices}}
+    parts = np.split(every, np.cumsum([matrix.size for matrix in matrices])[:-1])
+    blocks = [
+        BlockCells(
+            positions[part.size], part, None, (len(matrix), matrix.shape[1]), lines_of(matrix) is not matrix
+        )
+        for matrix, part in zip(matrices, parts, strict=True)
+    ]
+    return LayerScan(mean, std, _largest(Strength(mean, std, 1.0), blocks, matrices), blocks), StrongCells(
+        blocks
+    )
+
+
+def _collectors(
+    matrices: Blocks, wanted: Sequence[int], center: float | None, some: Matrix
+) -> list[Collector]:
+    """Return a collector for each matrix; a single one has the sample of the layer."""
+    shared = some if len(matrices) == 1 else None
+    return [collector_of(matrix, n, center, shared) for matrix, n in zip(matrices, wanted, strict=True)]
+
+
 def _largest(strength: Strength, blocks: Sequence[BlockCells], matrices: Blocks) -> float:
     """Return the largest strength of all weights: listed, unless the cuts were set unluckily."""
-    largest = max(float(strength(block.weights).max(initial=0.0)) for block in blocks)
+    listed = np.concatenate([block.weights for block in blocks])
+    ends = np.array([listed.min(), listed.max()], np.float64) if listed.size else np.empty(0)
+    largest = float(strength(ends).max(initial=0.0))
     if largest >= max(_limit(strength, block) for block in blocks):
         return largest
-    ends = extremes(matrices)
-    return float(strength(np.array([ends.low, ends.high])).max())
+    return float(strength(np.array(extremes(matrices))).max())
 
 
 class _Sums:
@@ -224,11 +262,13 @@ class _Sums:
     Weights far from evenly spread (pruned layers) make float32 sums wrong in the sixth digit.
     """
 
-    def __init__(self, sample: Values) -> None:
-        values = sample if sample.size else np.zeros(1)
+    def __init__(self, sample: Matrix) -> None:
+        some = wide(sample)
+        some = some[np.isfinite(some)]
+        values = some if some.size else np.zeros(1)
         mean, std = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
         self.far_center = None if abs(mean) <= NEAR * std or not 0 < std < np.inf else mean
-        self._center = _center(sample, mean, std)
+        self._center = _center(values, mean, std)
         self._size, self._total, self._squares = 0, 0.0, 0.0
         self._buffer = np.empty(0)
 
@@ -267,7 +307,7 @@ def _center(sample: Values, mean: float, std: float) -> float:
     weight that equals the mean has strength 0.
     """
     if not (np.isfinite(mean) and 0 < std < np.inf):
-        return float(sample[0]) if std == 0 and sample.size else 0.0
+        return float(sample[0]) if std == 0 else 0.0
     step = 2.0 ** np.floor(np.log2(std))
     return float(np.round(mean / step) * step)
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from onnxtop.errors import UsageError
-from onnxtop.network import Blocks, Matrix, strips
+from onnxtop.network import Blocks, Matrix, extremes, strips, widened
 from onnxtop.topology.arguments import as_blocks, as_matrix
 from onnxtop.topology.graph import Floats, Indices
 
@@ -43,7 +43,7 @@ def spread_of(blocks: Blocks) -> Spread:
     >>> spread_of([np.array([[1.0, -2.0], [0.0, -1.0]])])
     Spread(count=4, largest=2.0, mean=0.5, variance=0.125)
     """
-    largest = max((float(max(block.max(), -block.min())) for block in blocks if block.size), default=0.0)
+    largest = extremes(blocks).largest if any(block.size for block in blocks) else 0.0
     parts = (block[part] for block in blocks for part in strips(block.shape, CHUNK))
     return together([_moments(part, largest) for part in parts])
 
@@ -69,7 +69,7 @@ def together(parts: Iterable[Spread]) -> Spread:
 
 
 def _moments(part: Matrix, largest: float) -> Spread:
-    scaled = np.abs(part, dtype=np.float64) / (largest or 1.0)
+    scaled = np.abs(widened(part), dtype=np.float64) / (largest or 1.0)
     return Spread(part.size, largest, float(scaled.mean()), float(scaled.var()))
 
 
@@ -103,7 +103,7 @@ def network_variance(matrices: Mapping[str, ArrayLike | Sequence[ArrayLike]]) ->
     parts = []
     for name in matrices:
         blocks = as_blocks(matrices[name], name)
-        if not all(np.isfinite(block).all() for block in blocks):
+        if not extremes(blocks).finite:
             return float("nan")
         parts.append(spread_of(blocks))
     return together(parts).variance if parts else float("nan")

@@ -70,7 +70,7 @@ def chunks(matrix: Matrix, cells: int) -> Iterator[tuple[int, Matrix]]:
 def sample(matrices: Blocks, wanted: int) -> Matrix:
     """Return some weights, in short runs, enough to place cuts for so many; each matrix has its share."""
     size = sum(matrix.size for matrix in matrices)
-    n_runs = min(size, max(SMALL, 48 * size // max(wanted, 1))) // RUN + 1
+    n_runs = min(size, max(SMALL, 64 * size // max(wanted, 1))) // RUN + 1
     if n_runs * RUN >= size:
         return np.concatenate([chunk for matrix in matrices for _, chunk in chunks(matrix, CHUNK)])
     rng = np.random.default_rng(size)
@@ -157,7 +157,7 @@ class BlockCells(NamedTuple):
 
 
 class StrongCells(NamedTuple):
-    """The strongest weights of a layer, by matrix, of largest magnitude first.
+    """The strongest weights of a layer, by matrix; those of small ones among others in any order.
 
     Examples
     --------
@@ -167,6 +167,11 @@ class StrongCells(NamedTuple):
     """
 
     blocks: Sequence[BlockCells]
+
+    def sorted(self) -> "StrongCells":
+        """Return the cells of each matrix by falling magnitude, where each has a forest of its own."""
+        alone = len(self.blocks) == 1
+        return StrongCells([b.sorted() if alone or math.prod(b.shape) > SMALL else b for b in self.blocks])
 
     def strongest(self, n: int) -> Matrix | None:
         """Return the n largest ``|w|``, strongest first, or all; None if not all of these are listed."""
@@ -197,10 +202,10 @@ def strong_cells(blocks: Blocks, wanted: int = 0) -> StrongCells | None:
         collector = collector_of(block, max(forest_cells(block.shape), wanted * block.size // size))
         for start, chunk in chunks(block, CHUNK):
             collector.add(start, chunk)
-        listed.append(block_cells(block, collector).sorted())
+        listed.append(block_cells(block, collector))
         if not listed[-1].finite:
             return None
-    return StrongCells(listed)
+    return StrongCells(listed).sorted()
 
 
 def forest_cells(shape: tuple[int, ...]) -> int:
@@ -215,11 +220,13 @@ def forest_cells(shape: tuple[int, ...]) -> int:
     return int(min(join_most, join_shorter) if a >= 8 * b else join_most) + 64
 
 
-def collector_of(matrix: Matrix, wanted: int, center: float | None = None) -> "Collector":
-    """Return a collector of the strongest weights of a matrix; of all of them where it is small."""
+def collector_of(
+    matrix: Matrix, wanted: int, center: float | None = None, some: Matrix | None = None
+) -> "Collector":
+    """Return a collector of the strongest weights of a matrix, given a sample; of all where it is small."""
     if matrix.size <= max(SMALL, 3 * wanted):
         return Collector(None, matrix.size, wanted, center)
-    some = sample([matrix], wanted)
+    some = sample([matrix], wanted) if some is None else some
     return Collector(some if center is None else wide(some), matrix.size, wanted, center)
 
 
@@ -368,7 +375,7 @@ def _first_cuts(sample: Values, size: int, wanted: int, center: float | None) ->
     sample = np.minimum(sample, top) if center is None else sample[np.isfinite(sample)]
     strengths = _strengths(sample, center)
     rank = min(sample.size - 1, wanted * sample.size // size)
-    level = np.sort(strengths)[-1 - rank]
+    level = np.partition(strengths, -1 - rank)[-1 - rank]
     if center is None:
         cuts = _Cuts(None, level)
     else:
@@ -429,7 +436,7 @@ def strongest_cells(blocks: Blocks, n: int) -> tuple[Indices, Indices, Floats]:
     corner = np.zeros(2, np.intp)
     for block in blocks:
         for start, chunk in chunks(block, CHUNK):
-            some = _largest(np.abs(chunk), n, abs(values[-1]) if values.size == n else -1.0)
+            some = _largest(np.abs(wide(chunk)), n, abs(values[-1]) if values.size == n else -1.0)
             if some.size:
                 new = np.column_stack(cell_places(block, some + start)) + corner
                 places, values = np.concatenate([places, new]), np.concatenate([values, chunk[some]])

@@ -3,8 +3,9 @@
 import contextlib
 import math
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
@@ -27,6 +28,7 @@ from onnxtop.tracing.scores import Scores
 from onnxtop.tracing.series import Place, files, placed
 from onnxtop.tracing.stopping import CAVEAT, StoppingRule
 from onnxtop.tracing.verdict import scale_notes, verdict
+from onnxtop.work.crews import Threads
 from onnxtop.work.options import processors
 from onnxtop.work.store import store_of
 
@@ -95,7 +97,8 @@ class Series:
     ) -> None:
         self.options = options
         self.progress = progress
-        self.jobs = options.audit.work.jobs or processors()
+        work = options.audit.work
+        self.jobs = 1 if work.scheduler is not None else work.jobs or processors()
         store = store_of(options.audit.work)
         self.memory = Memory(store, series=True)
         self.cache = Cache(options.audit, store)
@@ -121,16 +124,18 @@ class Series:
         if self.jobs == 1:
             yield from sources
             return
-        with ThreadPoolExecutor(self.jobs) as pool:
-            waiting: list[Future[None]] = []
-            try:
-                for number, source in enumerate(sources):
-                    ahead = sources[number + len(waiting) : number + self.jobs]
-                    waiting += [pool.submit(self._prepare, each, sources) for each in ahead]
-                    waiting.pop(0).result()
-                    yield source
-            finally:
-                pool.shutdown(cancel_futures=True)
+        alone = replace(self.options.audit, work=replace(self.options.audit.work, jobs=1))
+        sources = [replace(source, options=alone) for source in sources]
+        crew = Threads(lambda number: self._prepare(sources[number], sources), self.jobs)
+        waiting: deque[Future[None]] = deque()
+        try:
+            for number, source in enumerate(sources):
+                for ahead in range(number + len(waiting), min(number + self.jobs, len(sources))):
+                    waiting.append(crew.submit(ahead, ahead))
+                waiting.popleft().result()
+                yield source
+        finally:
+            crew.stop()
 
     def _prepare(self, source: Source, sources: Sequence[Source]) -> None:
         """Measure a checkpoint that is not remembered; what is wrong with it is told where it is added."""

@@ -17,6 +17,7 @@ from onnxtop.auditing.pieces import measure_layers
 from onnxtop.auditing.story import audit, audited
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import find_layers
+from onnxtop.work.store import Store
 from tests.models import mlp, model, node, save
 
 WAYS = [
@@ -103,7 +104,7 @@ def test_audits_that_share_a_memory_are_as_if_alone(samples, tmp_path):
     made = [save(proto, tmp_path, f"{n}.onnx") for n, proto in enumerate((same, biased, renamed, same))]
     paths = [*made, quantised(tmp_path), samples / "lstm_torch_legacy.onnx", made[0]]
     for options in (AuditOptions(), AuditOptions(bias="row"), AuditOptions(conv="channels", structure=False)):
-        memory = Memory()
+        memory = Memory(Store(None), series=True)
         for path in paths:
             report = audited(path, options, memory=memory).report
             assert report == audited(path, options).report

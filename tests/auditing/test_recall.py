@@ -67,11 +67,13 @@ def test_the_same_bytes_from_files_reports_and_layers(name, way, samples, tmp_pa
     n_layers = len(counted)
     assert text(audit(path, **way, cache=tmp_path)) == alone
     counted.clear()
-    assert text(audit(path, **way, cache=tmp_path)) == alone  # the report
-    assert (
-        text(audited(path, AuditOptions(**way, work=WorkOptions(cache=tmp_path))).report) == alone
-    )  # layers
-    assert counted == []
+    assert text(audit(path, **way, cache=tmp_path)) == alone
+    by_layers = AuditOptions(**way, work=WorkOptions(cache=tmp_path))
+    listed = not by_layers.topology  # reading them takes no longer, above all where weights lie elsewhere
+    assert len(counted) == (n_layers if listed and "external" in name else 0)
+    counted.clear()
+    assert text(audited(path, by_layers).report) == alone
+    assert len(counted) == (n_layers if listed else 0)
     assert n_layers > 0
 
 

@@ -167,3 +167,20 @@ def test_a_shape_is_worked_out_once(monkeypatch):
         models.measure(models.read([matrix.T]), 0.5, scale=5.0)
     assert null_law.cache_info().misses == 1
     assert strongest.strengths.size == models.wanted(shapes_of([matrix])) < matrix.size
+
+
+def test_of_any_shape_components_only_grow_fewer():
+    """Shapes from tiny sides to a million, mixed: all numbers are finite, and means never rise."""
+    rng, checked = np.random.default_rng(0), 0
+    for _ in range(60):
+        sides = np.sort(np.exp(rng.uniform(0, [[14, 9]], (3, 2)))).astype(int) + 1
+        shapes = tuple(sorted((int(long), int(short), 1) for short, long in sides))
+        if not holds(shapes):
+            continue
+        law, checked = null_law(shapes), checked + 1
+        assert (np.diff(law.components) < 1e-6).all()
+        assert (law.variances >= 0).all()
+        assert np.linalg.eigvalsh(law.covariance)[0] > -1e-6 * law.covariance.max()
+        assert law.components[0] == neurons(shapes)
+        assert law.n_blocks <= law.components[-1] < law.n_blocks + 0.2
+    assert checked > 10

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-import networkx as nx
 import numpy as np
 
 from onnxtop.network import Block
+from onnxtop.reader.flow import Flow
 from onnxtop.reader.lanes.arrays import NONE, Ids, distinct, each_once
 from onnxtop.reader.lanes.builder import Builder, Edges
 
@@ -136,32 +136,33 @@ class Runs:
 
     def layer_graph(
         self, structural: Ids, names: Sequence[str], skipped: Sequence[str], outputs: Mapping[str, Ids]
-    ) -> "nx.DiGraph[str]":
+    ) -> Flow:
         """Return the layers, inputs, outputs and the joins between them; an edge where neurons feed neurons.
 
-        Nodes are named ``kind:name`` and have the attributes ``kind`` and ``name``; every layer is there,
-        whether or not anything reaches it. ``names`` are those of the blocks' layers.
+        Every layer is there, whether or not anything reaches it. ``names`` are those of the blocks' layers.
         """
-        graph: nx.DiGraph[str] = nx.DiGraph()
+        graph = Flow()
         for kind, given in (("layer", names), ("skipped", skipped)):
             for name in given:
-                _node(graph, kind, name)
+                graph.add(kind, name)
         owners = self._owners(names)
-        for run in self._builder.runs:
-            if run.kind in ("input", "vocabulary", "state"):
-                _node(graph, run.kind, run.name)
+        for made in self._builder.runs:
+            if made.kind in ("input", "vocabulary", "state"):
+                graph.add(made.kind, made.name)
         for number, rows, _ in self.uses:
-            layer = _node(graph, "layer", names[number])
-            graph.add_edges_from((_node(graph, *owner), layer) for run in rows for owner in owners[run])
+            layer = graph.add("layer", names[number])
+            for run in rows:
+                for owner in owners[run]:
+                    graph.join(graph.add(*owner), layer)
         for a, b in self.pairs(structural[:, 0], structural[:, 1]):
             for source in owners[a]:
                 for target in owners[b]:
-                    graph.add_edge(_node(graph, *source), _node(graph, *target))
+                    graph.join(graph.add(*source), graph.add(*target))
         for name, ids in outputs.items():
-            node = _node(graph, "output", name)
-            graph.add_edges_from(
-                (_node(graph, *owner), node) for run in self.of(ids) for owner in owners[run]
-            )
+            node = graph.add("output", name)
+            for run in self.of(ids):
+                for owner in owners[run]:
+                    graph.join(graph.add(*owner), node)
         return graph
 
     def _owners(self, names: Sequence[str]) -> list[list[tuple[str, str]]]:
@@ -174,10 +175,3 @@ class Runs:
             list(found) or [(run.kind, run.name)]
             for found, run in zip(owners, self._builder.runs, strict=True)
         ]
-
-
-def _node(graph: "nx.DiGraph[str]", kind: str, name: str) -> str:
-    node = f"{kind}:{name}"
-    if node not in graph:
-        graph.add_node(node, kind=kind, name=name)
-    return node
