@@ -28,7 +28,7 @@ def speed(folder: Path, name: str) -> Figure:
 
 def files(path: Path) -> list[Path]:
     """Return the models of a folder, or the one model."""
-    return sorted(path.glob("*.onnx")) if path.is_dir() else [path]
+    return sorted(path.rglob("*.onnx")) if path.is_dir() else [path]
 
 
 for _name, _what in (

@@ -227,6 +227,11 @@ class Constants:
         tensor = self._model.tensors.get(value)
         if tensor is not None:
             return dtype_name(tensor.data_type)
+        node = self._model.producers.get(value)
+        scale = node.inputs[1] if node is not None and node.op_type == "DequantizeLinear" else None
+        if node is not None and scale is not None and value not in self._derived:
+            told = node.attributes().get("output_dtype")
+            return dtype_name(told) if told else self.stored_as(scale)
         try:
             decoded = self.decoded_type(value)
             kind = self.read(value).dtype if decoded is None else decoded

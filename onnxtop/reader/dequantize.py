@@ -27,8 +27,9 @@ def affine(
     if zero_point is not None and np.any(zero_point):
         centred = codes.astype(np.int64) - _along(np.asarray(zero_point), codes, axis).astype(np.int64)
     wide = np.float32 if scale.dtype.itemsize < 4 else scale.dtype
-    product = centred.astype(wide)
-    product = np.multiply(product, scale.astype(wide), out=product)  # as the runtime, which rounds once
+    product, factor = centred.astype(wide), scale.astype(wide)
+    fits = np.broadcast_shapes(product.shape, factor.shape) == product.shape
+    product = np.multiply(product, factor, out=product if fits else None)  # as the runtime, which rounds once
     return np.asarray(product.astype(dtype or scale.dtype, copy=False))
 
 

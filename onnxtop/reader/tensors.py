@@ -140,11 +140,11 @@ class TensorFiles:
             return True
         return any(len(getattr(tensor, name)) for name in _DATA_FIELDS)
 
-    def read(self, tensor: TensorProto) -> Array:
+    def read(self, tensor: TensorProto, *, aligned: bool = True) -> Array:
         """Return the tensor as a read-only array of its own shape and type, aligned.
 
         Large float tensors are views of the mapped file where their bytes are aligned there, copies where
-        not.
+        not; with ``aligned`` false views there too, which is enough for who only goes over the bytes.
 
         Raises
         ------
@@ -152,11 +152,11 @@ class TensorFiles:
             It makes no sense: of a type that nobody knows, too few values, indices that do not fit.
         """
         try:
-            return self._values(tensor)
+            return self._values(tensor, aligned)
         except (TypeError, LookupError, RuntimeError) as error:  # onnx raises whatever NumPy does
             raise ValueError(str(error)) from None
 
-    def _values(self, tensor: TensorProto) -> Array:
+    def _values(self, tensor: TensorProto, aligned: bool) -> Array:
         if self.is_sparse(tensor):
             return self._dense(self._sparse[id(tensor)][1])
         if tensor.data_location == TensorProto.EXTERNAL:
@@ -174,7 +174,7 @@ class TensorFiles:
             )
             return numpy_helper.to_array(inline)
         flat = np.frombuffer(raw, dtype=plain)
-        if not flat.flags.aligned:
+        if aligned and not flat.flags.aligned:
             flat = flat.copy()
             flat.flags.writeable = False
         return flat.reshape(tuple(tensor.dims))
@@ -198,7 +198,7 @@ class TensorFiles:
 
     def _dense(self, sparse: SparseTensorProto) -> Array:
         """Write out the zeros of a sparse tensor, up to 256 MiB of it; ValueError if it makes no sense."""
-        values, indices = self._values(sparse.values), self._values(sparse.indices)
+        values, indices = self._values(sparse.values, True), self._values(sparse.indices, True)
         if math.prod(sparse.dims) * values.itemsize > _DENSE_BYTES:
             raise ValueError(
                 f"{tuple(sparse.dims)} with its zeros written out is more than {_DENSE_BYTES} bytes"

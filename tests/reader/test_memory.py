@@ -11,11 +11,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from onnxtop.auditing.story import audit
+from onnxtop.reader.account import account
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import load
 from onnxtop.reader.tensors import TensorFiles
+from onnxtop.reader.terms.digests import Digests, digests_of
 from tests.models import model, node, save
 
 MIB = 2**20
@@ -77,6 +79,17 @@ def test_reading_a_matrix_copies_at_most_what_is_misaligned(
     assert matrix.shape == (SIZE, SIZE)
     assert matrix[1, 0] == 1
     assert peak < copies * 64 * MIB + MIB
+
+
+def test_digests_copy_no_weights(large: dict[str, Path]) -> None:
+    def digests(kind: str) -> Digests:
+        loaded = load(large[kind])
+        constants = Constants(loaded)
+        return digests_of(loaded, account(loaded, constants, find_layers(loaded, constants)), normal=False)
+
+    misaligned, peak = _peak(lambda: digests("misaligned"))
+    assert peak < 2 * MIB
+    assert misaligned.constants == digests("inline").constants
 
 
 def test_an_audit_holds_little_more_than_the_forest(large: dict[str, Path]) -> None:

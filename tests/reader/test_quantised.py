@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
+from onnxtop.auditing.story import audit
+from onnxtop.reader import evaluate
+from onnxtop.reader.dequantize import affine
 from onnxtop.reader.layer import Layer
 from tests.models import MICROSOFT, layers_of, model, node, only_layer, only_skipped, save, weights
 from tests.reader.extraction import run
@@ -588,3 +591,20 @@ def test_a_table_of_codes_that_is_decoded_behind_the_gather(tmp_path: Path) -> N
         np.testing.assert_array_equal(found.matrix(), _answer(proto, i=np.arange(9)))
     else:
         assert found.reason
+
+
+@pytest.mark.parametrize("scale", [np.float32(0.5), np.float16(0.5)])
+def test_a_weight_is_decoded_to_see_that_it_can_be_and_to_be_measured(tmp_path, monkeypatch, scale):
+    """What it is stored as is told by its scale; only that it can be decoded is tried."""
+    decoded = []
+
+    def counted(values, *rest):
+        decoded.append(values.shape)
+        return affine(values, *rest)
+
+    monkeypatch.setattr(evaluate, "affine", counted)
+    stored = np.arange(-60, 60, dtype=np.int8).reshape(12, 10)
+    nodes = [node("DequantizeLinear", "q s", "w"), node("MatMul", "x w")]
+    report = audit(save(model(nodes, {"q": stored, "s": np.asarray(scale)}), tmp_path))
+    assert report.layers[0].largest == 30
+    assert decoded == [(12, 10)] * 2

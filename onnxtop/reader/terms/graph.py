@@ -221,7 +221,9 @@ class _Walk:
             try:
                 readable = files.has_data(tensor)
                 self._constants[key] = (
-                    constant_of(files.read(tensor), lambda: files.read(tensor)) if readable else None
+                    constant_of(files.read(tensor, aligned=False), lambda: files.read(tensor))
+                    if readable
+                    else None
                 )
             except ValueError:
                 self._constants[key] = None
