@@ -49,6 +49,7 @@ from onnxtop.glossary.untrained import (
 from onnxtop.network import Blocks, Matrix, extremes, strips, widened
 from onnxtop.statistics.facts import Exchangeability
 from onnxtop.statistics.initialisers import FITTED, InitialiserMatch
+from onnxtop.statistics.numbers import six_digits
 from onnxtop.statistics.products import sum_of_squares
 from onnxtop.statistics.sums import Lines, Sums, add_up
 
@@ -288,21 +289,21 @@ def _squares(block: Matrix, largest: float) -> Floats:
 
 
 def _tidy(measured: Evidence) -> Evidence:
-    """Cut figures off at six digits: sums of float32 have no more, and machines add in different orders."""
+    """Cut figures off at six digits."""
     return replace(
         measured,
-        mean=_six_digits(measured.mean),
-        variance=_six_digits(measured.variance),
-        row_share=_six_digits(measured.row_share),
-        column_share=_six_digits(measured.column_share),
-        z_rows=_six_digits(measured.z_rows),
-        z_columns=_six_digits(measured.z_columns),
-        spectrum=_six_digits(measured.spectrum),
+        mean=_cut(measured.mean),
+        variance=_cut(measured.variance),
+        row_share=_cut(measured.row_share),
+        column_share=_cut(measured.column_share),
+        z_rows=_cut(measured.z_rows),
+        z_columns=_cut(measured.z_columns),
+        spectrum=_cut(measured.spectrum),
     )
 
 
-def _six_digits(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.6g}")
+def _cut(value: float | None) -> float | None:
+    return None if value is None else six_digits(value)
 
 
 # Concentration

@@ -68,7 +68,7 @@ class LayerStatistics:
     minimum, maximum
         Of the weights.
     rms
-        Root of the mean square.
+        Root of the mean square, to six digits.
     zeros
         How many weights are exactly zero.
     dead_inputs, dead_outputs

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onnxtop.network import Blocks, Matrix, RawCodes, lines_of, strips
 from onnxtop.statistics.duplicates import Repeats, find_repeats
 from onnxtop.statistics.facts import LISTED, LayerStatistics, Units
-from onnxtop.statistics.numbers import LARGEST, count_apart, is_varied, narrower_type, sample
+from onnxtop.statistics.numbers import LARGEST, count_apart, is_varied, narrower_type, sample, six_digits
 from onnxtop.statistics.products import onto_columns
 from onnxtop.statistics.quantisation import code_statistics
 from onnxtop.statistics.sketch import pack
@@ -72,7 +72,7 @@ def layer_statistics(
         n_out=sum(block.shape[1] for block in blocks),
         minimum=sums.ends.low,
         maximum=sums.ends.high,
-        rms=sums.rms,
+        rms=six_digits(sums.rms),
         zeros=sums.zeros,
         dead_inputs=_dead(sums.rows),
         dead_outputs=_dead(sums.columns),

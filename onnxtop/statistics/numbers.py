@@ -23,6 +23,11 @@ def sample(blocks: Blocks) -> NDArray[np.generic]:
     return np.ascontiguousarray(block[rows, columns])
 
 
+def six_digits(value: float) -> float:
+    """Cut a figure off: sums of float32 have no more digits, and machines add in different orders."""
+    return float(f"{value:.6g}")
+
+
 def is_varied(entries: NDArray[np.generic]) -> bool:
     """Tell whether a sample has so many different values that no few codes can be behind it."""
     return np.unique(entries).size >= min(_FEW, 0.9 * entries.size)
