@@ -57,9 +57,15 @@ WAYS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
 @pytest.mark.parametrize(
-    "name", ["cnn_torch_dynamo", "lstm_torch_legacy", "mlp_torch_external", "transformer_jax"]
+    ("name", "way"),
+    [
+        *(("cnn_torch_dynamo", way) for way in WAYS),
+        ("lstm_torch_legacy", {"bias": "row"}),
+        ("mlp_torch_external", {}),
+        ("mlp_torch_external", {"topology": False}),
+    ],
+    ids=str,
 )
 def test_the_same_bytes_from_files_reports_and_layers(name, way, samples, tmp_path, counted):
     path = samples / f"{name}.onnx"
@@ -352,10 +358,10 @@ def test_a_check_against_a_model_is_remembered(tmp_path, monkeypatch, counted):
     assert counted == []
 
 
-@pytest.mark.parametrize("way", WAYS[:6], ids=str)
+@pytest.mark.parametrize("way", WAYS[:3], ids=str)
 def test_everything_that_a_layer_leaves_behind_is_written_whole(way, samples):
-    for name in ("cnn_torch_legacy", "transformer_torch_dynamo", "lstm_torch_dynamo"):
-        for measured in audited(samples / f"{name}.onnx", AuditOptions(**way)).measured:
+    for name in ("cnn_torch_legacy", "lstm_torch_dynamo"):
+        for measured in audited(samples / f"{name}.onnx", AuditOptions(**way, details=True)).measured:
             data = dumps(measured)
             assert dumps(loads(data, classes_of(Measured))) == data
 
