@@ -112,7 +112,7 @@ def exchangeability(matrix: Layer) -> Exchangeability:
     'its columns are of one length'
     >>> weights[:8] *= 3
     >>> exchangeability(weights).structured
-    ('neural persistence', 'concentration', 'spectrum')
+    ('neural persistence', 'concentration')
     """
     blocks = as_blocks(matrix, "matrix")
     measured = evidence(blocks)

@@ -104,7 +104,18 @@ def test_engine_names_no_operation() -> None:
 def test_page_of_the_verb_names_its_options_and_losses() -> None:
     text = (ROOT / "docs" / "probe.md").read_text(encoding="utf-8")
     options = {name for parameter in command.params for name in parameter.opts if name.startswith("--")}
-    talk = {"--no-progress", "--quiet", "--verbose", "--format", "--all", "--seed", "--width", "--color"}
+    talk = {
+        "--files-from",
+        "--max-download",
+        "--no-progress",
+        "--quiet",
+        "--verbose",
+        "--format",
+        "--all",
+        "--seed",
+        "--width",
+        "--color",
+    }
     assert {option for option in options - talk if option not in text} == set()
     assert set(re.findall(r"--[a-z0-9]+(?:-[a-z0-9]+)*", text)) <= options
     assert all(f"`{name}`" in text for name in get_args(LossName)[1:])

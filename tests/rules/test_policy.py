@@ -33,6 +33,7 @@ skips = "cut"
 seed = 7
 time-limit = 30
 memory-limit = 2.5
+max-download = 4
 
 [severity]
 dead-outputs = "error"
