@@ -75,8 +75,13 @@ def measure_layers(
 
 
 def hashings(model: Model) -> list[Hashing]:
-    """Return what is hashed of a model for its report: the file, and every large constant."""
+    """Return what is hashed of a model for its report: the file, and every large constant.
+
+    Nothing of a model at an address, of which every byte is fetched once, by whoever wants it.
+    """
     files = model.files
+    if model.file.remote is not None:
+        return []
     large = ((tensor, stored_bytes(tensor) or 0) for tensor in model.tensors.values())
     return [
         Hashing(model.byte_count, model.file.sha256),
