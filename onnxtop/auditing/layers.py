@@ -1,12 +1,12 @@
 """One layer of a model measured: what is kept of it when its weights are gone."""
 
 import contextlib
-import hashlib
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ from onnxtop.topology.null_model import UNROLLED, NullModels, StrongestWeights
 from onnxtop.topology.reach import Filled
 from onnxtop.topology.spread import Spread, mean_sortedness
 from onnxtop.topology.strongest import StrongCells
+from onnxtop.work.content import combined, digest_of_elements
 from onnxtop.work.store import Store, key_of
 from onnxtop.work.values import classes_of, dumps, loads
 
@@ -212,13 +213,15 @@ def _digest(layer: Layer, weights: Blocks) -> str:
     """Return a digest of all that a layer is measured by, beside what its row says: weights, bias, codes."""
     bias, codes = layer.bias(), layer.codes()
     held = () if codes is None else (codes.codes, codes.scale)
-    state = hashlib.sha256()
-    for array in (*weights, *(() if bias is None else (bias,)), *held):
-        straight = array.flags.c_contiguous
-        rows = array if straight else array.T
-        state.update(f"{rows.dtype} {rows.shape} {straight}".encode())
-        state.update(rows.reshape(-1).view(np.uint8).data)
-    return state.hexdigest()[:32]
+    arrays = (*weights, *(() if bias is None else (bias,)), *held)
+    return combined(map(_content, arrays))
+
+
+def _content(array: NDArray[Any]) -> str:
+    """Say what an array holds, and how it lies in memory."""
+    straight = array.flags.c_contiguous
+    rows = array if straight else array.T
+    return f"{rows.dtype} {rows.shape} {straight} {digest_of_elements(rows)}"
 
 
 def _scanned(

@@ -1,7 +1,8 @@
 """All layers of a model as pieces of work: in this process, its threads, or on a cluster."""
 
+import contextlib
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,8 @@ from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import Model, load
 from onnxtop.reader.skeleton import Shape, infer_shapes
+from onnxtop.reader.tensors import stored_bytes
+from onnxtop.reader.terms.constant import SMALL_BYTES
 from onnxtop.work.store import store_of
 from onnxtop.work.workers import whole, workers
 
@@ -23,6 +26,14 @@ _WEIGHT_MEMORY = 8
 """Bytes of memory that measuring takes for each weight of a layer, itself read and not mapped."""
 
 
+@dataclass(frozen=True, eq=False)
+class Hashing:
+    """Bytes of which a digest will be wanted; who asks for it, ``hash``, has it remembered."""
+
+    byte_count: int
+    hash: Callable[[], object]
+
+
 def measure_layers(
     model: Model,
     layers: Sequence[Layer],
@@ -30,11 +41,13 @@ def measure_layers(
     memory: Memory,
     progress: Progress | None,
     scanned: Container[int] = (),
+    beside: Sequence[Hashing] = (),
 ) -> list[Measured]:
     """Measure every layer, reading and decoding its weights once; a worker holds those of one at a time.
 
     ``scanned`` are the numbers of the layers whose strongest weights are kept; ``progress`` is called after
-    each piece of work. A layer that the memory knows is only read.
+    each piece of work. A layer that the memory knows is only read. What is done ``beside`` the layers, where
+    others than this thread work, is what is wanted anyway, later.
     """
     pieces = _pieces([layer.parameters for layer in layers])
     sizes = [sum(layers[number].parameters for number in piece) for piece in pieces]
@@ -42,7 +55,7 @@ def measure_layers(
 
     def tell(number: int, share: float) -> None:
         nonlocal done
-        if share == 1.0 and progress is not None:
+        if share == 1.0 and progress is not None and number < len(pieces):
             done += sizes[number]
             progress(layers[pieces[number][-1]].name, done, sum(sizes))
 
@@ -55,8 +68,33 @@ def measure_layers(
         measure = partial(_measured_elsewhere, model.file.place, options, known, memory.series)
         work = options.work
     with workers(work, threads=True) as pool:
-        results = pool.map(measure, pieces, [_WEIGHT_MEMORY * size for size in sizes], tell)
+        also = () if pool.here or work.scheduler is not None else beside
+        memories = [*(_WEIGHT_MEMORY * size for size in sizes), *(each.byte_count for each in also)]
+        results = pool.map(partial(_done, measure), [*pieces, *also], memories, tell)
         return [layer for piece in whole(results) for layer in piece]
+
+
+def hashings(model: Model) -> list[Hashing]:
+    """Return what is hashed of a model for its report: the file, and every large constant.
+
+    Nothing of a model at an address, of which every byte is fetched once, by whoever wants it.
+    """
+    files = model.files
+    if model.file.remote is not None:
+        return []
+    large = ((tensor, stored_bytes(tensor) or 0) for tensor in model.tensors.values())
+    return [
+        Hashing(model.byte_count, model.file.sha256),
+        *(Hashing(size, partial(files.content, tensor)) for tensor, size in large if size > SMALL_BYTES),
+    ]
+
+
+def _done(measure: Callable[[range], list[Measured]], piece: "range | Hashing") -> list[Measured]:
+    if isinstance(piece, range):
+        return measure(piece)
+    with contextlib.suppress(ValueError):  # a constant that makes no sense: told where it is wanted
+        piece.hash()
+    return []
 
 
 def _pieces(sizes: Sequence[int]) -> list[range]:

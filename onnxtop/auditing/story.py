@@ -14,7 +14,7 @@ from onnxtop.auditing.details import Neurons, details_of
 from onnxtop.auditing.keywords import AuditKeywords
 from onnxtop.auditing.layers import Measured, Memory, Progress, outlined
 from onnxtop.auditing.options import AuditOptions, settings_of
-from onnxtop.auditing.pieces import measure_layers
+from onnxtop.auditing.pieces import hashings, measure_layers
 from onnxtop.auditing.recall import finished, renamed, report_question
 from onnxtop.auditing.tool import TOOL
 from onnxtop.network import Blocks
@@ -157,7 +157,8 @@ def _audited(
         measured = outlined(layers)
     else:
         model.file.announce()
-        measured = measure_layers(model, layers, options, memory, progress, scanned)
+        beside = hashings(model) if options.topology else ()
+        measured = measure_layers(model, layers, options, memory, progress, scanned, beside)
     counts = account(model, constants, found)
     coverage = coverage_of(counts, found)
     copies = find_copies({item.row.name: item.mark for item in measured}, _reader(layers))

@@ -7,7 +7,6 @@ order, is the same layer. At last it is paired by name although its shape differ
 models have as many layers of a shape left over.
 """
 
-import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -17,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.comparison.alignment import CHUNK, EXPLAINED, align
-from onnxtop.network import Blocks, strips
+from onnxtop.comparison.alignment import EXPLAINED, align
+from onnxtop.network import Blocks
 from onnxtop.rules.matching import paired
+from onnxtop.work.content import combined, digest_of_elements
 
 _TRIED = 3
 """So many of the layers that look most alike are compared weight by weight."""
@@ -87,11 +87,7 @@ def _unnumbered(layer: Candidate) -> str:
 
 def _digest(layer: Candidate) -> str:
     """Return a digest of a layer's weights as they stand, whatever their type."""
-    state = hashlib.blake2b(repr(layer.sides).encode(), digest_size=16)
-    for block in layer.read():
-        for rows in strips(block.shape, CHUNK):
-            state.update(np.ascontiguousarray(block[rows], np.float64).data)
-    return state.hexdigest()
+    return combined([repr(layer.sides), *(digest_of_elements(block, np.float64) for block in layer.read())])
 
 
 def module_path(name: str, op_type: str) -> str:

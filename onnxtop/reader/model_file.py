@@ -7,6 +7,7 @@ caller allows.
 """
 
 import contextlib
+import functools
 import hashlib
 import mmap
 import os
@@ -72,6 +73,10 @@ class ModelFile:
 
     def sha256(self) -> str:
         """Return the hash of the bytes (external data not included); what is not there yet is fetched."""
+        return self._sha256
+
+    @functools.cached_property
+    def _sha256(self) -> str:
         if self.remote is not None:
             self.remote.model.fetch(0, self.byte_count)
             self.remote.check()

@@ -21,6 +21,7 @@ from onnxtop.errors import ExternalDataError, FormatError, MissingExternalDataEr
 from onnxtop.reader.file import seen
 from onnxtop.reader.model_file import ModelFile
 from onnxtop.reader.wire import INLINE
+from onnxtop.work.content import digest_of_elements
 
 if TYPE_CHECKING:
     from onnxtop.reader.remote import Fetched
@@ -83,6 +84,20 @@ class _Place:
     length: int
 
 
+@dataclass(frozen=True)
+class Content:
+    """What a tensor holds, without its elements: their type and digest, and its shape."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    digest: str
+
+    @property
+    def byte_count(self) -> int:
+        """How many bytes its elements take in memory."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
 class TensorFiles:
     """Reads the tensors of one model: the file itself, its folder, and folders allowed beside it.
 
@@ -94,6 +109,7 @@ class TensorFiles:
         self._folders = [folder.resolve() for folder in (*file.folders, *map(Path, allow_external))]
         self._maps: dict[Path, mmap.mmap | Fetched] = {}
         self._sparse: dict[int, tuple[TensorProto, SparseTensorProto]] = {}  # by id
+        self._contents: dict[int, tuple[TensorProto, Content]] = {}
 
     def register_sparse(self, sparse: SparseTensorProto) -> TensorProto:
         """Return a tensor that stands for a sparse one, whose zeros are written out only when it is read."""
@@ -178,6 +194,20 @@ class TensorFiles:
             flat = flat.copy()
             flat.flags.writeable = False
         return flat.reshape(tuple(tensor.dims))
+
+    def content(self, tensor: TensorProto) -> Content:
+        """Return what a tensor holds; its bytes are hashed once, by whoever asks first.
+
+        Raises
+        ------
+        ValueError
+            It makes no sense, as in `read`.
+        """
+        if id(tensor) not in self._contents:
+            array = self.read(tensor, aligned=False)
+            content = Content(array.dtype, array.shape, digest_of_elements(array))
+            self._contents[id(tensor)] = tensor, content
+        return self._contents[id(tensor)][1]
 
     def wanted(self, tensor: TensorProto) -> Array:
         """Return a tensor that nothing can be done without.

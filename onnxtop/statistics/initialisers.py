@@ -15,12 +15,13 @@ networks*, ICLR 2014 (orthogonal).
 import math
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.errors import UsageError
-from onnxtop.network import Blocks, Matrix, extremes
+from onnxtop.network import Blocks, Matrix, extremes, widened
 from onnxtop.statistics.numbers import narrower_type
 
 Floats = NDArray[np.float64]
@@ -169,7 +170,8 @@ class _Entries:
         n_out = sum(block.shape[1] for block in blocks) if fan_out is None else fan_out
         if min(n_in, n_out) < 1:
             raise UsageError(f"wanted fans of at least 1, found {n_in} in and {n_out} out")
-        values, counts = _unmasked(*np.unique(_sample(blocks), return_counts=True))
+        different, counts = np.unique(_sample(blocks), return_counts=True)
+        values, counts = _unmasked(different.astype(np.float64), counts)
         if values.size < 2 or not np.isfinite(values).all():
             return None
         return cls(
@@ -346,14 +348,14 @@ def is_bounded(name: str | None) -> bool:
     return drawn or name == ORTHOGONAL
 
 
-def _sample(blocks: Blocks) -> Floats:
-    """Return entries spread evenly over the layer."""
+def _sample(blocks: Blocks) -> NDArray[np.floating[Any]]:
+    """Return entries spread evenly over the layer, in a type that is sorted quickly."""
     size = sum(block.size for block in blocks)
     step = -(-size // SAMPLE)
     parts, first = [], 0
     for block in blocks:
         places = np.arange(-first % step, block.size, step)
-        parts.append(block[np.divmod(places, block.shape[1])].astype(np.float64))
+        parts.append(widened(block[np.divmod(places, block.shape[1])][np.newaxis])[0])
         first += block.size
     return np.concatenate(parts)
 

@@ -9,6 +9,8 @@ from onnxtop.network import RawCodes
 from onnxtop.statistics.facts import Codes
 
 _CHUNK = 2**20
+_MANY = 2**17
+"""Codes from which on a table of pairs is worth its making."""
 
 _VANISHING = 1e-30
 """Scales below this leave nothing of a code of eight bits that float32 could add to anything."""
@@ -44,12 +46,21 @@ def _histogram(codes: NDArray[np.generic], bits: int) -> tuple[NDArray[np.int64]
     """Count every code; the first count is that of the lowest code there can be, returned beside."""
     signed = np.dtype(codes.dtype).name.startswith("int")
     lowest = -(2 ** (bits - 1)) if signed else 0
-    counts = np.zeros(2**bits, np.int64)
-    flat = codes.reshape(-1)
+    counts = np.zeros(256, np.int64)
+    flat = codes.ravel(order="K")
     for start in range(0, flat.size, _CHUNK):
-        part = flat[start : start + _CHUNK].astype(np.intp) - lowest
-        counts += np.bincount(part, minlength=counts.size)[: counts.size]
-    return counts, lowest
+        part = flat[start : start + _CHUNK].astype(np.int8 if signed else np.uint8, copy=False)
+        counts += _count_bytes(part.view(np.uint8))
+    return np.roll(counts, -lowest)[: 2**bits], lowest
+
+
+def _count_bytes(values: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Count the values, many of them in pairs: half as many are counted, and their table is added up."""
+    if values.size % 2 or values.size < _MANY:
+        return np.bincount(values, minlength=256)
+    pairs = np.bincount(values.view(np.uint16), minlength=1 << 16).reshape(256, 256)
+    counts: NDArray[np.int64] = pairs.sum(axis=0) + pairs.sum(axis=1)
+    return counts
 
 
 def _reach(used: NDArray[np.int64], top: int, *, signed: bool) -> float:

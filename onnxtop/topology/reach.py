@@ -13,14 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.network import Block, Blocks, Matrix, NetworkGraph, lines_of, strips
+from onnxtop.network import Block, Blocks, Matrix, NetworkGraph, count_filled, lines_of, strips
 from onnxtop.topology.graph import Indices
 from onnxtop.topology.strongest import CHUNK, chunks, magnitudes, submatrix
 
 Mask = NDArray[np.bool_]
-
-_WIDE = 64
-"""Cells from which a row is counted by itself."""
 
 
 class Filled(NamedTuple):
@@ -42,16 +39,8 @@ class LineCounter:
         """Take whole lines, or part of one, as `chunks` yields them."""
         line, place = divmod(start, self._length)
         there = _not_zero(chunk).reshape(-1, min(chunk.size, self._length))
-        along = self._along[line : line + there.shape[0]]
-        across = self._across[place : place + there.shape[1]]
-        if there.all():
-            along += there.shape[1]
-            across += there.shape[0]
-            return
-        wide = there.shape[1] >= _WIDE
-        along += [np.count_nonzero(row) for row in there] if wide else np.count_nonzero(there, axis=1)
-        for first in range(0, there.shape[0], 255):  # sums of so few fit into a byte, which is quick
-            across += np.add.reduce(there[first : first + 255].view(np.uint8), axis=0, dtype=np.uint8)
+        n_lines, n_places = there.shape
+        count_filled(there, self._along[line : line + n_lines], self._across[place : place + n_places])
 
     def filled(self) -> Filled:
         """Return the counts."""

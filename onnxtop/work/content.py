@@ -1,18 +1,25 @@
-"""What files hold: digests of their bytes, never their names or times."""
+"""What files and arrays hold: digests of their bytes, never their names or times."""
 
 import functools
 import hashlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 State: TypeAlias = tuple[int, int, int, int, int]
 """Device, number, bytes and times of the last changes of a file."""
 
 _SETTLED = 2 * 10**9
 """Nanoseconds after which a change of a file has certainly changed its times as well."""
+_CHUNK = 2**20
+"""Bytes of an array that are put into their order at a time."""
+_LENGTH = 32
+"""Digits of the digest of an array: 128 bits."""
 
 
 def digest_of(path: Path) -> str:
@@ -28,6 +35,28 @@ def digest_of(path: Path) -> str:
     if max(state[3:]) > time.time_ns() - _SETTLED:
         return _read(path)
     return _known(os.fspath(path), state)
+
+
+def digest_of_elements(array: NDArray[Any], dtype: DTypeLike | None = None) -> str:
+    """Return a digest of an array's elements in their order, whatever the strides; in another type if given.
+
+    It is the sha256, which processors have instructions for, cut to 32 digits. Type and shape are no part.
+    """
+    if array.dtype.kind in "OSU":
+        return hashlib.sha256(repr(array.tolist()).encode()).hexdigest()[:_LENGTH]
+    state = hashlib.sha256()
+    for part in _parts(array) if not array.flags.c_contiguous or dtype is not None else (array,):
+        state.update(np.ascontiguousarray(part, dtype).reshape(-1).view(np.uint8).data)
+    return state.hexdigest()[:_LENGTH]
+
+
+def _parts(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield an array a few rows at a time."""
+    if array.ndim < 2 or array.nbytes <= _CHUNK:
+        yield array
+        return
+    rows = max(1, _CHUNK * len(array) // array.nbytes)
+    yield from (array[start : start + rows] for start in range(0, len(array), rows))
 
 
 def combined(digests: Iterable[str]) -> str:

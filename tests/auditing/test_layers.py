@@ -1,6 +1,7 @@
 """What is kept of a layer when its weights are gone: no handle on the file, and read once."""
 
 import pickle
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,10 @@ from onnxtop.auditing.layers import Measured, Memory
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.pieces import measure_layers
 from onnxtop.auditing.story import audit, audited
+from onnxtop.reader import model_file, tensors
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import find_layers
+from onnxtop.work.options import WorkOptions
 from onnxtop.work.store import Store
 from tests.models import mlp, model, node, save
 
@@ -108,3 +111,31 @@ def test_audits_that_share_a_memory_are_as_if_alone(samples, tmp_path):
         for path in paths:
             report = audited(path, options, memory=memory).report
             assert report == audited(path, options).report
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_bytes_are_hashed_once(jobs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    nodes = [node("MatMul", "x w", "h"), node("MatMul", "h v", "g"), node("MatMul", "g w")]
+    held = {name: rng.standard_normal((160, 160)).astype(np.float32) for name in "wv"}
+    path = save(model(nodes, held, {"x": [1, 160]}), tmp_path, "thrice.onnx")
+    hashed: Counter[object] = Counter()
+    beside: set[bool] = set()
+    of_elements, of_file = tensors.digest_of_elements, model_file.digest_of
+
+    def elements(array: Any) -> str:
+        hashed[array.tobytes()] += 1
+        beside.add(threading.current_thread() is not threading.main_thread())
+        return of_elements(array)
+
+    def file(path: Path) -> str:
+        hashed[path.name] += 1
+        beside.add(threading.current_thread() is not threading.main_thread())
+        return of_file(path)
+
+    wanted = audit(path)
+    monkeypatch.setattr(tensors, "digest_of_elements", elements)
+    monkeypatch.setattr(model_file, "digest_of", file)
+    assert audit(path, work=WorkOptions(jobs=jobs)) == wanted
+    assert hashed == {"thrice.onnx": 1, held["w"].tobytes(): 1, held["v"].tobytes(): 1}
+    assert beside == {jobs > 1}

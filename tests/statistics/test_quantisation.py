@@ -40,3 +40,12 @@ def test_scales():
     assert (found.zero_scales, found.odd_scales) == (2, 2)  # a negative scale is as good as another
     assert code_statistics(RawCodes(codes, 8, np.array([1.0, 1.0, 60.0]))).scale_spread == 60
     assert code_statistics(RawCodes(codes, 8, SCALE)).scale_spread is None
+
+
+@pytest.mark.parametrize("size", [2**17, 2**17 + 1, 2**20 + 2**17])
+def test_many_codes_are_counted_as_few_are(size: int) -> None:
+    codes = np.tile(np.arange(-128, 128), -(-size // 256))[:size].astype(np.int8)
+    found = code_statistics(RawCodes(codes, 8, SCALE))
+    assert (found.distinct, found.reach) == (256, 1.0)
+    ends = sum(int(np.count_nonzero(codes == end)) for end in (-128, -127, 127))
+    assert found.clipped == (ends - 2 * SCALE.size) / size

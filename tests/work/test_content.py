@@ -2,8 +2,10 @@ import hashlib
 import os
 import time
 
+import numpy as np
+
 from onnxtop.work import content
-from onnxtop.work.content import combined, digest_of
+from onnxtop.work.content import combined, digest_of, digest_of_elements
 
 
 def test_the_digest_of_the_bytes(tmp_path):
@@ -38,3 +40,21 @@ def test_a_file_that_pretends_to_be_as_old_is_read_again(tmp_path, monkeypatch):
 
 def test_the_order_and_the_borders_of_texts_matter():
     assert len({combined(texts) for texts in (("a", "b"), ("b", "a"), ("ab",), ("a", "", "b"))}) == 4
+
+
+def test_the_digest_of_elements_knows_no_strides():
+    array = np.arange(600_000, dtype=np.float32).reshape(400, 1500)
+    wanted = hashlib.sha256(array.tobytes()).hexdigest()[:32]
+    twice = np.repeat(array, 2, axis=1)
+    shifted = np.frombuffer(b"x" + array.tobytes(), np.float32, offset=1).reshape(array.shape)  # not aligned
+    for view in (array, np.asfortranarray(array), twice[:, ::2], shifted, array.ravel()):
+        assert digest_of_elements(view) == wanted
+    assert digest_of_elements(array.T) != wanted
+
+
+def test_the_digest_of_elements_in_another_type():
+    half = np.arange(12, dtype=np.float16).reshape(3, 4)
+    assert digest_of_elements(half) != digest_of_elements(half.astype(np.float64))
+    assert digest_of_elements(half, np.float64) == digest_of_elements(half.astype(np.float64))
+    assert digest_of_elements(np.array(["a", "b"], object)) != digest_of_elements(np.array(["ab"], object))
+    assert digest_of_elements(np.empty((0, 3))) == hashlib.sha256(b"").hexdigest()[:32]

@@ -11,7 +11,7 @@ from onnx import AttributeProto, NodeProto, SparseTensorProto, TensorProto, help
 from onnxtop.reader.bounds import schema
 from onnxtop.reader.model import Node, Value
 from onnxtop.reader.tensors import TensorFiles
-from onnxtop.reader.terms.constant import Constant, constant_of
+from onnxtop.reader.terms.constant import Constant, stored
 
 NEWEST = onnx.defs.onnx_opset_version()
 
@@ -73,7 +73,7 @@ _LISTS = (AttributeProto.FLOATS, AttributeProto.INTS, AttributeProto.STRINGS)
 
 def _tensor(tensor: TensorProto | SparseTensorProto, files: TensorFiles) -> Constant:
     assert isinstance(tensor, TensorProto)
-    return constant_of(files.read(tensor), lambda: files.read(tensor))
+    return stored(files, tensor)
 
 
 def proto_of(call: Call) -> NodeProto:

@@ -1,18 +1,21 @@
 """A constant by its content: type, shape and digest; its elements are read again where they are wanted."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto
+
+from onnxtop.reader.tensors import TensorFiles
+from onnxtop.work.content import digest_of_elements
 
 Array = NDArray[Any]
 Shape = tuple[int | None, ...]
 
-_CHUNK = 2**20
-_SMALL_BYTES = 2**16  # arrays that are kept, and not read or computed again
+SMALL_BYTES = 2**16
+"""Bytes up to which arrays are kept, and not read or computed again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,26 +63,16 @@ def is_float(dtype: np.dtype[Any]) -> bool:
 
 def constant_of(array: Array, read: Callable[[], Array] | None = None, made: str = "") -> Constant:
     """Return an array as a constant; a large one is read again by ``read``, if that is given."""
-    digest = _digest(array)
-    if read is None or array.nbytes <= _SMALL_BYTES:
+    digest = digest_of_elements(array)
+    if read is None or array.nbytes <= SMALL_BYTES:
         kept = np.array(array)
         read = lambda: kept  # noqa: E731
     return Constant(array.dtype, tuple(array.shape), digest, read, made)
 
 
-def _digest(array: Array) -> str:
-    """Return a digest of the elements in their order, whatever the strides."""
-    state = hashlib.blake2b(digest_size=16)
-    if array.dtype.kind in "OSU":
-        state.update(repr(array.tolist()).encode())
-        return state.hexdigest()
-    if array.flags.c_contiguous:
-        state.update(array.reshape(-1).view(np.uint8).data)
-        return state.hexdigest()
-    if array.nbytes <= _CHUNK or array.ndim < 2:
-        state.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-        return state.hexdigest()
-    rows = max(1, _CHUNK * len(array) // array.nbytes)
-    for start in range(0, len(array), rows):
-        state.update(np.ascontiguousarray(array[start : start + rows]).reshape(-1).view(np.uint8).data)
-    return state.hexdigest()
+def stored(files: TensorFiles, tensor: TensorProto) -> Constant:
+    """Return a tensor of a file as a constant; ValueError if it makes no sense."""
+    content = files.content(tensor)
+    if content.byte_count <= SMALL_BYTES:
+        return constant_of(files.read(tensor))
+    return Constant(content.dtype, content.shape, content.digest, lambda: files.read(tensor))

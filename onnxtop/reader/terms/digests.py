@@ -24,7 +24,7 @@ from onnxtop.reader.terms.graph import UNKNOWN, Graphs, Whole
 from onnxtop.reader.terms.interface import Declared
 from onnxtop.reader.terms.table import CONSTANT, INPUT, Term, is_unordered
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same model may give other digests."""
 
 _ROLES = {Role.ANALYSED: "weights", Role.SKIPPED: "weights", Role.BIAS: "biases"}

@@ -14,7 +14,7 @@ from onnxtop.reader.model import Body, Model, Node, Scope, Value
 from onnxtop.reader.terms import arithmetic, lossy, movement, products, written
 from onnxtop.reader.terms.builder import Builder, Results, Rule
 from onnxtop.reader.terms.call import MARK, attribute_value
-from onnxtop.reader.terms.constant import Constant, Shape, constant_of, is_float
+from onnxtop.reader.terms.constant import Constant, Shape, constant_of, is_float, stored
 from onnxtop.reader.terms.folding import Folding
 from onnxtop.reader.terms.interface import Declared, Ports, fits, inputs_of, outputs_of, ports
 from onnxtop.reader.terms.table import INPUT, Origin, Table, Type
@@ -219,12 +219,7 @@ class _Walk:
         if key not in self._constants:
             tensor, files = self._model.tensors[value], self._model.files
             try:
-                readable = files.has_data(tensor)
-                self._constants[key] = (
-                    constant_of(files.read(tensor, aligned=False), lambda: files.read(tensor))
-                    if readable
-                    else None
-                )
+                self._constants[key] = stored(files, tensor) if files.has_data(tensor) else None
             except ValueError:
                 self._constants[key] = None
         return self._constants[key]
