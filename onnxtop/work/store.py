@@ -14,6 +14,7 @@ import importlib.metadata
 import json
 import os
 import secrets
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ OFF = "off"
 """What stands for no cache in the place of a folder."""
 
 _SHARE = 16
-"""An entry, and what a process writes before it looks at the size again, are at most this part of it."""
+"""An entry is at most this part of it, and processes write as much between two looks at the size."""
 
 _ABANDONED = 3600.0  # seconds after which nobody writes a file any more that is not finished
 
@@ -63,7 +64,7 @@ class Store:
     def __init__(self, folder: str | os.PathLike[str] | None, *, limit: int = LIMIT) -> None:
         self.folder = None if folder is None else Path(folder)
         self.limit = limit
-        self._room = 0
+        self._room = secrets.randbelow(limit // _SHARE)  # else whoever writes little would look each time
 
     def __bool__(self) -> bool:
         """Tell whether anything can be remembered."""
@@ -72,7 +73,9 @@ class Store:
     def get(self, key: str) -> Any | None:
         """Return the JSON value of a key, a new one each time; None if nothing whole is known."""
         data = self.read(key)
-        return None if data is None else json.loads(data)
+        with contextlib.suppress(ValueError):
+            return None if data is None else json.loads(data)
+        return None
 
     def put(self, key: str, value: Any) -> None:
         """Remember a JSON value, unless it is too large or cannot be written."""
@@ -85,6 +88,9 @@ class Store:
             return None
         path = self._path(key)
         try:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode) or status.st_size > self.limit:  # it may have no end
+                return None
             digest, _, data = path.read_bytes().partition(b"\n")
         except OSError:
             return None

@@ -367,7 +367,7 @@ def test_everything_that_a_layer_leaves_behind_is_written_whole(way, samples):
 
 
 def test_a_series_remembers_layers_by_itself(tmp_path, counted):
-    memory = Memory(0, Store(None), series=True)
+    memory = Memory(Store(None), series=True)
     for name in ("a.onnx", "b.onnx"):
         audited(three(tmp_path, name, changed=name == "b.onnx"), memory=memory)
     assert counted[3:] == [counted[2]]

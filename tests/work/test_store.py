@@ -78,6 +78,37 @@ def test_a_folder_where_an_entry_should_be(tmp_path):
     assert not list(tmp_path.rglob("*.tmp"))
 
 
+def test_what_may_have_no_end_is_not_there(tmp_path):
+    held = Store(tmp_path, limit=64_000)
+    held.put("key", 1)
+    (path,) = files(tmp_path)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    assert held.get("key") is None
+    path.unlink()
+    with path.open("wb") as file:
+        file.truncate(2**40)  # more than there is memory, and no block of a disk
+    assert held.get("key") is None
+    held.put("key", 2)
+    assert held.get("key") == 2
+
+
+def test_whole_bytes_that_are_no_json_are_no_value(tmp_path):
+    held = Store(tmp_path)
+    held.write("key", b"[")
+    assert held.read("key") == b"["
+    assert held.get("key") is None
+
+
+def test_however_little_each_writes_the_size_is_looked_at_as_often(tmp_path, monkeypatch):
+    looks = []
+    monkeypatch.setattr(Store, "trim", lambda self: looks.append(self))
+    for room in range(0, 4_000, 100):  # as many processes, each with one of all beginnings
+        monkeypatch.setattr(store.secrets, "randbelow", lambda most, room=room: room % most)
+        Store(tmp_path, limit=64_000).write("key", b"x" * 200)
+    assert len(looks) == 2  # 40 times 200 bytes, of which 4,000 go between two looks
+
+
 def test_what_was_used_least_recently_is_dropped(tmp_path):
     value = "x" * 900
     held = Store(tmp_path, limit=16_000)
