@@ -60,9 +60,9 @@ def content(file: Path) -> str:
 
 
 def _held(data: Path) -> tuple[tuple[str, str], ...]:
-    """Return of a file, or of all files of a folder, names and digests: names say what is which class or input.
+    """Return of a file, or of all files of a folder, names and digests.
 
-    Nothing if there is neither, which is told elsewhere.
+    Names say which class or which input it is. Nothing if there is neither, which is told elsewhere.
     """
     folder = data if data.is_dir() else data.parent
     files = sorted(data.rglob("*")) if data.is_dir() else [data]

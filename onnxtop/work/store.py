@@ -8,9 +8,7 @@ A cache never fails a run. A folder that cannot be made, read or written remembe
 """
 
 import contextlib
-import functools
 import hashlib
-import importlib.metadata
 import json
 import os
 import secrets
@@ -22,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onnxtop._version import __version__
+from onnxtop.work.about import about
 from onnxtop.work.options import WorkOptions
 
 LIMIT = 2**30
@@ -198,29 +196,7 @@ def key_of(*parts: object) -> str:
 
     What computes it is among that, so that no version of onnxtop or of a library answers for another.
     """
-    return repr((*_computed_by(), *parts))
-
-
-_LIBRARIES = ("ml_dtypes", "networkx", "numpy", "onnx", "onnxruntime", "scipy")
-
-
-@functools.cache
-def _computed_by() -> tuple[str, ...]:
-    """Return the versions of what computes, and a digest of the program's own source.
-
-    Between two releases the version stays the same.
-    """
-    state = hashlib.sha256()
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
-        state.update(hashlib.sha256(path.read_bytes()).digest())
-    return f"onnxtop {__version__}", state.hexdigest(), sys.version, *map(_version, _LIBRARIES)
-
-
-def _version(library: str) -> str:
-    try:
-        return f"{library} {importlib.metadata.version(library)}"
-    except importlib.metadata.PackageNotFoundError:  # installed by something else than a package manager
-        return f"{library} ?"
+    return repr((tuple(about().items()), *parts))
 
 
 def user_folder() -> Path | None:

@@ -12,6 +12,7 @@ import pytest
 
 import onnxtop
 from onnxtop.work import store
+from onnxtop.work.about import about, version_of
 from onnxtop.work.store import Store, key_of, user_folder
 
 
@@ -214,12 +215,13 @@ def test_another_version_or_code_does_not_answer(tmp_path, monkeypatch):
     held.put(key_of("question", 1), "answer")
     assert held.get(key_of("question", 1)) == "answer"
     assert held.get(key_of("question", 2)) is None
-    computed_by = store._computed_by()
-    assert f"onnxtop {onnxtop.__version__}" in computed_by
-    assert f"numpy {np.__version__}" in computed_by
-    assert store._version("no-such-library") == "no-such-library ?"
-    monkeypatch.setattr(store, "_computed_by", lambda: (*computed_by[:-1], "scipy 99.0"))
-    assert held.get(key_of("question", 1)) is None
+    here = about()
+    assert (here["onnxtop"], here["numpy"]) == (onnxtop.__version__, np.__version__)
+    assert here["OPENBLAS_NUM_THREADS"] == os.environ["OPENBLAS_NUM_THREADS"]
+    assert version_of("no-such-library") == "not installed"
+    for name in here:
+        monkeypatch.setattr(store, "about", lambda name=name: {**here, name: "another"})
+        assert held.get(key_of("question", 1)) is None
 
 
 @pytest.mark.parametrize(
