@@ -105,6 +105,8 @@ def _connected(address: str) -> Any:
 def _check_workers(client: Any, address: str) -> None:
     """Refuse workers that are not like this process."""
     for worker, there in client.run(about, on_error="return").items():
+        if isinstance(there, OSError):
+            continue  # it is gone: whoever cannot be reached does no work either
         if isinstance(there, BaseException):
             raise UsageError(f"--scheduler {address}: {worker} cannot run onnxtop: {there}: install it there")
         if complaint := _difference(there):
