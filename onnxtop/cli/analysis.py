@@ -178,6 +178,8 @@ def attempts(
             [_MODEL_MEMORY + _BYTE_MEMORY * size_of(model) for model in named],
             None if alone else lambda number, share: run.progress.along(places[number], share),
         )
+        for number in () if alone else set(range(len(models))).difference(places):
+            run.progress.along(number, 1.0)  # nobody works on it
         for number, model in enumerate(models):
             if alone:
                 run.progress.begin(f"{number + 1}/{len(models)} {called(_name(model))}", number)

@@ -24,8 +24,7 @@ class Cache:
     """Measured checkpoints of series with the same options."""
 
     def __init__(self, options: AuditOptions, store: Store) -> None:
-        data = [] if options.data is None else _below(Path(options.data))
-        held = combined(map(digest_of, data)) if store else ""
+        held = () if options.data is None or not store else _held(Path(options.data))
         asked = replace(options, data=None, allow_external=(), work=WorkOptions())
         self._about = ("checkpoint", TRACE_ALGORITHM, asked, held)
         self._allowed = options.allow_external
@@ -60,8 +59,11 @@ def content(file: Path) -> str:
     return combined(map(digest_of, (file, *files_of(file))))
 
 
-def _below(path: Path) -> list[Path]:
-    """Return a file, or all files of a folder, sorted; none if there is neither, which is told elsewhere."""
-    if path.is_dir():
-        return sorted(each for each in path.rglob("*") if each.is_file())
-    return [path] if path.is_file() else []
+def _held(data: Path) -> tuple[tuple[str, str], ...]:
+    """Return of a file, or of all files of a folder, names and digests.
+
+    Names say which class or which input it is. Nothing if there is neither, which is told elsewhere.
+    """
+    folder = data if data.is_dir() else data.parent
+    files = sorted(data.rglob("*")) if data.is_dir() else [data]
+    return tuple((str(each.relative_to(folder)), digest_of(each)) for each in files if each.is_file())

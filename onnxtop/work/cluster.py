@@ -5,11 +5,8 @@ A worker does one piece at a time: it works in the folder in which this process 
 """
 
 import contextlib
-import functools
-import importlib.metadata
 import logging
 import os
-import platform
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -17,14 +14,12 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from onnxtop._version import __version__
 from onnxtop.errors import MissingLibraryError, UsageError
+from onnxtop.work.about import about
 from onnxtop.work.crews import Crew, busy, interrupt
 
 _PATIENCE = 10
 """Seconds until a scheduler must have answered, and have a worker."""
-_SAME = ("numpy", "scipy", "onnx", "onnxruntime", "ml_dtypes", "distributed")
-_THREADS = tuple(f"{library}_NUM_THREADS" for library in ("OMP", "OPENBLAS", "MKL"))
 
 
 class Cluster(Crew):
@@ -89,14 +84,6 @@ class _GoneError(Exception):
     """The scheduler does not answer any more."""
 
 
-@functools.cache
-def about() -> Mapping[str, str]:
-    """Return what has to be the same in two processes whose results are."""
-    found = {"onnxtop": __version__, "Python": ".".join(platform.python_version_tuple()[:2])}
-    found |= {name: importlib.metadata.version(name) for name in _SAME}
-    return found | {name: os.environ.get(name, "not set") for name in _THREADS}
-
-
 def _connected(address: str) -> Any:
     try:
         from distributed import Client
@@ -118,6 +105,8 @@ def _connected(address: str) -> Any:
 def _check_workers(client: Any, address: str) -> None:
     """Refuse workers that are not like this process."""
     for worker, there in client.run(about, on_error="return").items():
+        if isinstance(there, OSError):
+            continue  # it is gone: whoever cannot be reached does no work either
         if isinstance(there, BaseException):
             raise UsageError(f"--scheduler {address}: {worker} cannot run onnxtop: {there}: install it there")
         if complaint := _difference(there):

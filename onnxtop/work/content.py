@@ -1,8 +1,10 @@
 """What files and arrays hold: digests of their bytes, never their names or times."""
 
+import errno
 import functools
 import hashlib
 import os
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -28,9 +30,11 @@ def digest_of(path: Path) -> str:
     Raises
     ------
     OSError
-        It cannot be read.
+        It cannot be read, or is a pipe or a device, which may have no end.
     """
     status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "no regular file", os.fspath(path))
     state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     if max(state[3:]) > time.time_ns() - _SETTLED:
         return _read(path)

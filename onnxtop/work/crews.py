@@ -87,8 +87,12 @@ class Threads(Crew):
         self._pool = ThreadPoolExecutor(size)
 
     def submit(self, number: int, piece: Any) -> "Future[Any]":
-        """Give a piece to a thread."""
-        return self._pool.submit(self._watched, piece)
+        """Give a piece to a thread; where the system starts none any more it is done at once."""
+        try:
+            return self._pool.submit(self._watched, piece)
+        except RuntimeError:
+            self._pool.shutdown(wait=False)  # those that there are go on with what they have
+            return Here(self._function).submit(number, piece)
 
     def _watched(self, piece: Any) -> Any:
         with busy():
@@ -145,7 +149,12 @@ class Processes(Crew):
         self._pool = ProcessPoolExecutor(
             self.size, _context(), initializer=_prepare, initargs=(self._function, self._shares)
         )
-        self._pool.submit(_ready)  # starts them all, where they are copies of this process
+        try:
+            self._pool.submit(_ready)  # starts them all, where they are copies of this process
+        except (OSError, RuntimeError) as error:  # no more processes, or not even a thread to look after them
+            for each in self._children():  # which would wait for work, and this process for them
+                each.kill()
+            raise OSError(str(error)) from error
         self._processes = self._children()
 
     def _children(self) -> list[BaseProcess]:

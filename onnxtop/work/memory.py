@@ -22,9 +22,12 @@ def _of_the_system() -> float:
 
 def _of_the_container() -> float:
     with contextlib.suppress(OSError, ValueError):
-        limit, used = (
-            float((_CONTAINER / name).read_text(encoding="ascii"))
-            for name in ("memory.max", "memory.current")
-        )
-        return max(limit - used, 0.0)
+        limit, used = (float(_read(name)) for name in ("memory.max", "memory.current"))
+        rows = dict(line.split() for line in _read("memory.stat").splitlines())
+        files = sum(float(rows.get(name, 0)) for name in ("active_file", "inactive_file"))
+        return max(limit - max(used - files, 0.0), 0.0)  # pages of files that were read yield at once
     return math.inf
+
+
+def _read(name: str) -> str:
+    return (_CONTAINER / name).read_text(encoding="ascii")

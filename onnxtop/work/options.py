@@ -55,7 +55,9 @@ class WorkOptions(Checked):
     ] = "off"
 
     def __post_init__(self) -> None:
-        """Refuse also what is no address."""
+        """Refuse also what is no address, and a folder without a name: it would be the one that one is in."""
         super().__post_init__()
+        if self.cache == "":
+            raise UsageError("cache: wanted a folder or off, found an empty name")
         if self.scheduler is not None and not re.fullmatch(r"[a-z]+://[^/\s]+:[0-9]+", self.scheduler):
             raise UsageError(f"scheduler: wanted an address as tcp://HOST:PORT, found {self.scheduler!r}")

@@ -8,12 +8,11 @@ A cache never fails a run. A folder that cannot be made, read or written remembe
 """
 
 import contextlib
-import functools
 import hashlib
-import importlib.metadata
 import json
 import os
 import secrets
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onnxtop._version import __version__
+from onnxtop.work.about import about
 from onnxtop.work.options import WorkOptions
 
 LIMIT = 2**30
@@ -31,7 +30,7 @@ OFF = "off"
 """What stands for no cache in the place of a folder."""
 
 _SHARE = 16
-"""An entry, and what a process writes before it looks at the size again, are at most this part of it."""
+"""An entry is at most this part of it, and processes write as much between two looks at the size."""
 
 _ABANDONED = 3600.0  # seconds after which nobody writes a file any more that is not finished
 
@@ -63,7 +62,7 @@ class Store:
     def __init__(self, folder: str | os.PathLike[str] | None, *, limit: int = LIMIT) -> None:
         self.folder = None if folder is None else Path(folder)
         self.limit = limit
-        self._room = 0
+        self._room = secrets.randbelow(limit // _SHARE)  # else whoever writes little would look each time
 
     def __bool__(self) -> bool:
         """Tell whether anything can be remembered."""
@@ -72,7 +71,9 @@ class Store:
     def get(self, key: str) -> Any | None:
         """Return the JSON value of a key, a new one each time; None if nothing whole is known."""
         data = self.read(key)
-        return None if data is None else json.loads(data)
+        with contextlib.suppress(ValueError):
+            return None if data is None else json.loads(data)
+        return None
 
     def put(self, key: str, value: Any) -> None:
         """Remember a JSON value, unless it is too large or cannot be written."""
@@ -85,6 +86,9 @@ class Store:
             return None
         path = self._path(key)
         try:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode) or status.st_size > self.limit:  # it may have no end
+                return None
             digest, _, data = path.read_bytes().partition(b"\n")
         except OSError:
             return None
@@ -192,29 +196,7 @@ def key_of(*parts: object) -> str:
 
     What computes it is among that, so that no version of onnxtop or of a library answers for another.
     """
-    return repr((*_computed_by(), *parts))
-
-
-_LIBRARIES = ("ml_dtypes", "networkx", "numpy", "onnx", "onnxruntime", "scipy")
-
-
-@functools.cache
-def _computed_by() -> tuple[str, ...]:
-    """Return the versions of what computes, and a digest of the program's own source.
-
-    Between two releases the version stays the same.
-    """
-    state = hashlib.sha256()
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
-        state.update(hashlib.sha256(path.read_bytes()).digest())
-    return f"onnxtop {__version__}", state.hexdigest(), sys.version, *map(_version, _LIBRARIES)
-
-
-def _version(library: str) -> str:
-    try:
-        return f"{library} {importlib.metadata.version(library)}"
-    except importlib.metadata.PackageNotFoundError:  # installed by something else than a package manager
-        return f"{library} ?"
+    return repr((tuple(about().items()), *parts))
 
 
 def user_folder() -> Path | None:

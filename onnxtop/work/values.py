@@ -53,7 +53,7 @@ def loads(data: bytes, classes: Mapping[str, type]) -> Any:
     text, _, numbers = data.partition(b"\n")
     try:
         return _Reader(classes, memoryview(numbers)).read(json.loads(text))
-    except (TypeError, LookupError, RecursionError, AttributeError) as error:
+    except (TypeError, LookupError, ArithmeticError, RecursionError, AttributeError) as error:
         raise ValueError(f"wanted a value that was remembered, found another: {error}") from None
 
 

@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 
@@ -104,6 +105,23 @@ def test_a_folder_that_cannot_be_written_is_a_note(samples, tmp_path, monkeypatc
     assert run("check", samples / MODEL).stderr == ""
     assert note in run("check", samples / MODEL, "-v").stderr
     assert place.read_text() == "notes"
+
+
+def test_a_folder_without_a_name_is_refused(samples, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for args in (("check", samples / MODEL), ("cache",), ("cache", "--clear")):
+        result = run(*args, "--cache", "")
+        assert result.exit_code == 2
+        assert "cache: wanted a folder or off, found an empty name" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_pipe_is_no_model_and_nobody_waits_for_it(kept, samples, tmp_path):
+    path = tmp_path / "m.onnx"
+    os.mkfifo(path)
+    result = run("check", path)
+    assert result.exit_code == 3
+    assert "found a pipe or device" in result.stderr
 
 
 def test_a_model_that_is_amiss_says_so_each_time(kept, samples, tmp_path):

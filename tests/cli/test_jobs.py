@@ -5,11 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 import onnxtop
+from onnxtop.auditing import pieces
 from onnxtop.cli.analysis import each_its_own, shared_out
 from onnxtop.work.options import WorkOptions, processors
 from tests.models import mlp, save
@@ -49,10 +51,18 @@ def test_models_give_the_same_bytes_on_any_number_of_workers(models: Path) -> No
     assert 0 < told.index("cut.onnx: ") < told.index("missing.onnx: ")  # as check sorts them
 
 
-def test_layers_give_the_same_bytes_on_any_number_of_workers(tmp_path: Path) -> None:
-    path = save(mlp(1200, 1000, 1100, 900), tmp_path)
+def test_layers_give_the_same_bytes_on_any_number_of_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "_PIECE", 1)  # else layers so small go together
+    threads, real = set(), pieces.measure_layer
+    monkeypatch.setattr(
+        pieces, "measure_layer", lambda *given: threads.add(threading.get_ident()) or real(*given)
+    )
+    path = save(mlp(120, 100, 110, 90), tmp_path)
     found = [onnxtop.audit(path, details=True, bias="row", jobs=jobs).to_dict() for jobs in (1, 4)]
     assert json.dumps(found[0]) == json.dumps(found[1])
+    assert len(threads) > 1
 
 
 KILLED = """
@@ -101,12 +111,12 @@ def test_an_interrupt_ends_all_workers_and_loses_nothing(
     outputs = ("-f", "jsonl", "-f", "json", "-o", "all.json")
     command = [sys.executable, "-c", f"{SLOW}\nmain()", "report", *named, "-j", "2", *outputs]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=models, text=True, **pipes) as process:
+    with subprocess.Popen(command, cwd=models, text=True, start_new_session=True, **pipes) as process:
         assert process.stdout
         assert process.stderr
         worker = int(process.stderr.readline())
         lines = [process.stdout.readline() for _ in named[:2]]
-        process.send_signal(number)
+        os.killpg(process.pid, number)  # as a terminal does, and the system that ends a container
         rest, told = process.communicate(timeout=30)
     assert process.returncode == 130
     assert told == "onnxtop: error: interrupted: 2 of 3 models done\n"

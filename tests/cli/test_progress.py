@@ -6,10 +6,13 @@ import pytest
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import messages, progress
-from onnxtop.cli.analysis import analyse
+from onnxtop.cli.analysis import analyse, attempts
 from onnxtop.cli.interrupt import Interrupts
 from onnxtop.cli.outputs import Lines
 from onnxtop.cli.verb import Run
+from onnxtop.results.outcome import FailedModel
+from onnxtop.work.crews import Threads
+from onnxtop.work.options import WorkOptions
 
 
 class Terminal(io.StringIO):
@@ -107,6 +110,20 @@ def test_libraries_that_load_slowly_are_no_long_work(terminal, monkeypatch):
     analyse(run, [], AuditOptions())
     line("conv", 1, 4)
     assert line.drawn is None
+
+
+def test_what_needs_no_work_counts_as_done_where_several_work(monkeypatch):
+    monkeypatch.setattr("onnxtop.work.workers.Processes", lambda function, size, n: Threads(function, size))
+    monkeypatch.setattr("onnxtop.cli.analysis.size_of", lambda model: 10)
+    line = progress.ProgressLine(enabled=False)
+    voice = messages.Voice(0, quiet=False)
+    run = Run("report", [], False, voice, line, Interrupts(line.stop), Lines([]))
+    models = ["a", "b", FailedModel("c", 3, "cut off"), "d"]
+    known = {"b": "known"}
+    work = WorkOptions(jobs=2)
+    for _ in attempts(run, models, lambda path, progress: path.upper(), work=work, known=known):
+        assert line.ended >= 2
+    assert (line.before, line.title) == (1.0, "4/4")
 
 
 def test_progress_that_is_off_never_loads_rich():

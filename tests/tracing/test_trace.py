@@ -11,10 +11,13 @@ import pytest
 
 import onnxtop
 from onnxtop.auditing import layers as auditing_layers, pieces as auditing_pieces
+from onnxtop.auditing.options import AuditOptions
 from onnxtop.errors import MissingLibraryError, UsageError
 from onnxtop.results.outcome import FailedModel
+from onnxtop.tracing.cache import Cache
 from onnxtop.tracing.options import TraceOptions
 from onnxtop.tracing.series import natural, placed
+from onnxtop.work.store import Store
 from tests.models import model, node, save
 from tests.tracing.runs import course, write, written
 
@@ -323,6 +326,20 @@ def test_the_cache_knows_what_files_hold(tmp_path, monkeypatch):
         entry.write_bytes(broken[number % len(broken)])
     assert onnxtop.trace([moved, *paths[1:]], cache=cache).to_dict() == again.to_dict()
     assert len(audits) == 6
+
+
+def test_names_of_data_say_what_they_are(tmp_path):
+    def known() -> object:
+        return Cache(AuditOptions(data=str(tmp_path / "data")), Store(tmp_path / "cache"))._about
+
+    cats, dogs = (tmp_path / "data" / name for name in ("cats", "dogs"))
+    for folder in (cats, dogs):
+        folder.mkdir(parents=True)
+        (folder / "3.png").write_bytes(folder.name.encode())
+    before = known()
+    assert known() == before
+    (dogs / "3.png").rename(cats / "4.png")  # the same bytes in the same order: another label
+    assert known() != before
 
 
 def test_a_file_where_the_cache_should_be_remembers_nothing(tmp_path):

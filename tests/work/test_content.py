@@ -1,6 +1,9 @@
 import hashlib
 import os
 import time
+from pathlib import Path
+
+import pytest
 
 import numpy as np
 
@@ -12,6 +15,13 @@ def test_the_digest_of_the_bytes(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"abc")
     assert digest_of(path) == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_what_may_have_no_end_is_not_read(tmp_path):
+    (tmp_path / "a").symlink_to("/dev/zero")
+    for path in (tmp_path / "a", Path(os.devnull), tmp_path):
+        with pytest.raises(OSError, match="no regular file"):
+            digest_of(path)
 
 
 def test_a_file_that_stands_still_is_read_once(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ import pytest
 
 import onnxtop
 from onnxtop.work import store
+from onnxtop.work.about import about, version_of
 from onnxtop.work.store import Store, key_of, user_folder
 
 
@@ -76,6 +77,37 @@ def test_a_folder_where_an_entry_should_be(tmp_path):
     held.put("key", 1)
     assert held.get("key") is None
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_what_may_have_no_end_is_not_there(tmp_path):
+    held = Store(tmp_path, limit=64_000)
+    held.put("key", 1)
+    (path,) = files(tmp_path)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    assert held.get("key") is None
+    path.unlink()
+    with path.open("wb") as file:
+        file.truncate(2**40)  # more than there is memory, and no block of a disk
+    assert held.get("key") is None
+    held.put("key", 2)
+    assert held.get("key") == 2
+
+
+def test_whole_bytes_that_are_no_json_are_no_value(tmp_path):
+    held = Store(tmp_path)
+    held.write("key", b"[")
+    assert held.read("key") == b"["
+    assert held.get("key") is None
+
+
+def test_however_little_each_writes_the_size_is_looked_at_as_often(tmp_path, monkeypatch):
+    looks = []
+    monkeypatch.setattr(Store, "trim", lambda self: looks.append(self))
+    for room in range(0, 4_000, 100):  # as many processes, each with one of all beginnings
+        monkeypatch.setattr(store.secrets, "randbelow", lambda most, room=room: room % most)
+        Store(tmp_path, limit=64_000).write("key", b"x" * 200)
+    assert len(looks) == 2  # 40 times 200 bytes, of which 4,000 go between two looks
 
 
 def test_what_was_used_least_recently_is_dropped(tmp_path):
@@ -183,12 +215,13 @@ def test_another_version_or_code_does_not_answer(tmp_path, monkeypatch):
     held.put(key_of("question", 1), "answer")
     assert held.get(key_of("question", 1)) == "answer"
     assert held.get(key_of("question", 2)) is None
-    computed_by = store._computed_by()
-    assert f"onnxtop {onnxtop.__version__}" in computed_by
-    assert f"numpy {np.__version__}" in computed_by
-    assert store._version("no-such-library") == "no-such-library ?"
-    monkeypatch.setattr(store, "_computed_by", lambda: (*computed_by[:-1], "scipy 99.0"))
-    assert held.get(key_of("question", 1)) is None
+    here = about()
+    assert (here["onnxtop"], here["numpy"]) == (onnxtop.__version__, np.__version__)
+    assert here["OPENBLAS_NUM_THREADS"] == os.environ["OPENBLAS_NUM_THREADS"]
+    assert version_of("no-such-library") == "not installed"
+    for name in here:
+        monkeypatch.setattr(store, "about", lambda name=name: {**here, name: "another"})
+        assert held.get(key_of("question", 1)) is None
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """Work shared out: the same results in the same order, whoever does it, and whoever dies of it."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import Future
 from pathlib import Path
@@ -154,6 +156,53 @@ def test_workers_do_not_outlive_who_began_them(tmp_path: Path) -> None:
         process.kill()
         assert process.stdout.read() == ""  # which the workers hold open as well
     assert len({*numbers, process.pid}) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no copies of this process")
+def test_a_system_that_starts_only_some_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, begun = os.fork, []
+
+    def fork() -> int:
+        if begun:
+            raise BlockingIOError("Resource temporarily unavailable")
+        begun.append(real())
+        return begun[0]
+
+    monkeypatch.setattr(os, "fork", fork)
+    monkeypatch.setattr("onnxtop.work.crews._context", lambda: multiprocessing.get_context("fork"))
+    with workers(WorkOptions(jobs=2)) as pool:
+        assert list(pool.map(square, [1, 2, 3], [1, 1, 1])) == [1, 4, 9]
+    for each in multiprocessing.active_children():
+        each.join(10)
+    with pytest.raises(ProcessLookupError):  # the one that there was does not wait for work
+        os.kill(begun[0], 0)
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_a_system_that_starts_no_more_threads(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, begun = threading.Thread.start, []
+
+    def start(thread: threading.Thread) -> None:
+        if len(begun) == most:
+            raise RuntimeError("can't start new thread")
+        begun.append(thread)
+        real(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with workers(WorkOptions(jobs=3), threads=True) as pool:
+        assert list(pool.map(square, [1, 2, 3, 4], [1, 1, 1, 1])) == [1, 4, 9, 16]
+
+
+def test_memory_of_a_container_is_not_taken_by_files_that_were_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onnxtop.work.memory._CONTAINER", tmp_path)
+    held = {"memory.max": "1000\n", "memory.current": "900\n", "memory.stat": "anon 100\ninactive_file 700\n"}
+    for name, text in held.items():
+        (tmp_path / name).write_text(text)
+    assert free_memory() == 800
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_memory() > 10_000
 
 
 def test_memory_is_what_is_free() -> None:
