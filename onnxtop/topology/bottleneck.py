@@ -286,8 +286,9 @@ def bottleneck_tree(
     forest = _forest(_structural_links(structural, ends), ends.n_roots)
     for bundle in bundles:
         floor = forest.strengths[-1] if 0 < forest.a.size == ends.n_roots - 1 else 0.0
-        links = _forest(_listed_links(bundle, ends, floor), ends.n_roots)
-        forest = _forest(_together([forest, links]), ends.n_roots)
+        links = _listed_links(bundle, ends, floor)
+        if links.a.size:
+            forest = _forest(_together([forest, links]), ends.n_roots)
     # A weight that is not listed takes its place below this level, if anywhere.
     level = max((_open_level(bundle, ends) for bundle in bundles), default=0.0)
     if ends.n_roots < 2 or (forest.a.size == ends.n_roots - 1 and forest.strengths[-1] >= level):
@@ -325,7 +326,7 @@ def _structural_links(structural: Indices, ends: _Ends) -> Links:
 
 
 def _listed_links(bundle: Bundle, ends: _Ends, floor: float) -> Links:
-    """Return the listed edges that are stronger than a floor and join two roots."""
+    """Return the forest of the listed edges that are stronger than a floor, strongest first."""
     before, after = ends.alpha.widths[bundle.tails], ends.beta.widths[bundle.heads]
     clipped = np.minimum(bundle.strengths, before[bundle.rows])
     np.minimum(clipped, after[bundle.cols], out=clipped)
@@ -333,6 +334,8 @@ def _listed_links(bundle: Bundle, ends: _Ends, floor: float) -> Links:
     a, b = ends.roots[bundle.tails], ends.roots[bundle.heads]
     rows, cols = bundle.rows[useful], bundle.cols[useful]
     useful = useful[a[rows] != b[cols]]
+    if not useful.size:
+        return _NO_LINKS
     # Most are of no use: only those that a forest of this bundle takes get generators.
     rows, cols, clipped = bundle.rows[useful], bundle.cols[useful], clipped[useful]
     bare = Links(a[rows], b[cols], clipped, useful[:, None])
