@@ -165,6 +165,8 @@ def widest_paths(n_vertices: int, bundles: Sequence[Bundle], structural: Indices
 def _advance(paths: Paths, bundle: Bundle, widths: Floats) -> Indices:
     """Follow the edges of a bundle; return the vertices that are reached by wider paths than before."""
     reached = _arrive(paths, bundle, widths, _arrivals_listed(bundle, widths))
+    if not bundle.limit:
+        return reached
     known = paths.widths[bundle.heads]
     undecided = np.flatnonzero((known < min(bundle.limit, widths.max())) & (bundle.heads >= 0))
     if not undecided.size:
@@ -199,6 +201,8 @@ def _arrive(paths: Paths, bundle: Bundle, widths: Floats, found: _Arrivals) -> I
     """Extend paths to the columns whose vertices they reach wider than before; return those vertices."""
     heads = bundle.heads[found.cols]
     wider = np.flatnonzero((found.widths > paths.widths[heads]) & (heads >= 0))
+    if not wider.size:
+        return wider
     # A vertex may be several columns: of repeated indices, assignment keeps the last, the widest.
     wider = wider[np.argsort(found.widths[wider], kind="stable")]
     cols, rows, best, strengths = found.take(wider)
@@ -223,8 +227,12 @@ class _Structural:
         """Extend paths from these vertices on."""
         while vertices.size and self._heads.size:
             tails, heads = self._leaving(vertices)
+            if not tails.size:
+                return
             widths = paths.widths[tails]
             wider = np.flatnonzero(widths > paths.widths[heads])
+            if not wider.size:
+                return
             wider = wider[np.argsort(widths[wider], kind="stable")]
             tails, heads = tails[wider], heads[wider]
             generators, roots = paths.generators[tails], paths.roots[tails]
