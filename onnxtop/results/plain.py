@@ -49,7 +49,7 @@ def plain(value: Any) -> Any:
     kind: Any = type(value)
     if kind in (str, int, bool, type(None)):
         return value
-    if dataclasses.is_dataclass(kind):
+    if hasattr(kind, "__dataclass_fields__"):
         fields = {name: (getattr(value, name), may) for name, may in _keys(kind)}
         return {name: plain(item) for name, (item, may) in fields.items() if not (may and item is None)}
     if isinstance(value, Mapping):

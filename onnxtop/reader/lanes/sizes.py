@@ -226,7 +226,7 @@ class Sizes:
             shape = _OWN_SHAPES[node.op_type](node, before[0].shape, [item.array for item in before])
             if shape is not None:
                 return [Size(shape, before[0].dtype)]
-        answers = stand_in(node, [item.shape for item in before])
+        answers: _Inferred | None = stand_in(node, [item.shape for item in before])
         if answers is None:
             answers = self._answers(node.proto, [(item.shape, item.dtype, _told(item)) for item in before])
         sizes = []
