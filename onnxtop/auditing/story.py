@@ -320,6 +320,7 @@ def _network(
 
 def _variance(measured: Sequence[Measured], counted: Sequence[str]) -> float | None:
     """Return the variance of the network's weights over the largest; None without structure or layers."""
-    held = [item.spread for item in measured if item.row.name in counted]
+    names = frozenset(counted)
+    held = [item.spread for item in measured if item.row.name in names]
     known = [spread for spread in held if spread is not None]
     return together(known).variance if known else None

@@ -3,6 +3,7 @@
 Everything heavy (numpy, onnx, rich) waits for the work itself, so that help and errors of usage are quick.
 """
 
+import gc
 import importlib
 import os
 import sys
@@ -32,6 +33,9 @@ VERBS = {
     "help": ("onnxtop.cli.help", "Show what a verb does and its options."),
 }
 """Verb to the module that holds its ``command``, and the line that ``--help`` shows for it."""
+
+_ALLOCATED = 100_000
+"""Objects made between two looks for cycles: a model's live on to the end, and looks find hardly any."""
 
 EXIT_CODES = """\b
 Exit codes:
@@ -130,4 +134,5 @@ def main() -> None:
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     if "_ONNXTOP_COMPLETE" in os.environ:
         importlib.import_module("onnxtop.cli.completion")
+    gc.set_threshold(_ALLOCATED, *gc.get_threshold()[1:])
     app.main(prog_name="onnxtop")

@@ -26,6 +26,8 @@ _NEXT = 0.02
 """What each step further away takes off a likeness."""
 _WORTH = 0.15
 """How much more alike a pair further down must be than two terms of one operation."""
+_GAIN = 0.001
+"""How much more alike a pair must be than one that was found before it."""
 _ANCHOR = 4
 """Constants of fewer elements are no anchors."""
 _SHOWN = 4
@@ -159,29 +161,38 @@ class Walk:
     def _best(
         self, old: int, new: int
     ) -> tuple[dict[int, int | None], dict[int, int | None], tuple[float, int, int]]:
-        """Return the most alike pair at or below two terms, and the ways there."""
+        """Return the most alike pair at or below two terms, and the ways there.
+
+        No two are more alike than a term is to itself, and each step down takes something off: where even
+        that would be no gain, nothing further down is looked at.
+        """
         ours, theirs = self._term(old), self._term(new)
         value = self._alike(old, new)
         best = (value, old, new)
         swapped = ours.op == theirs.op and _same_set(ours, theirs)
-        if value >= _ALIKE or swapped:
+        needed = value + (_WORTH if ours.op == theirs.op else _GAIN)
+        if value >= _ALIKE or swapped or 1.0 - _NEXT <= needed:
             return {}, {}, best
         (ways_old, depth_old), (ways_new, depth_new) = self._below(old), self._below(new)
-        for x, deep_x in depth_old.items():
-            for y, deep_y in depth_new.items():
-                if not deep_x + deep_y or not self._may_pair(x, y):
+        by_op: dict[str, list[int]] = defaultdict(list)
+        for y in depth_new:
+            by_op[self._term(y).op].append(y)
+        for x, deep_x in depth_old.items():  # nearest first, as are those of the other side
+            if 1.0 - _NEXT * deep_x <= needed:
+                break
+            for y in by_op.get(self._term(x).op, ()):
+                deep = deep_x + depth_new[y]
+                if 1.0 - _NEXT * deep <= needed:
+                    break
+                if not deep or not self._may_pair(x, y):
                     continue
-                value = self._alike(x, y) - _NEXT * (deep_x + deep_y)
-                worth = _WORTH if best[1:] == (old, new) and ours.op == theirs.op else 0.001
-                if value > best[0] + worth:
-                    best = (value, x, y)
+                value = self._alike(x, y) - _NEXT * deep
+                if value > needed:
+                    best, needed = (value, x, y), value + _GAIN
         return ways_old, ways_new, best
 
     def _may_pair(self, old: int, new: int) -> bool:
-        if old == new:
-            return True
-        free = old not in self._ours and new not in self._theirs
-        return free and self._term(old).op == self._term(new).op
+        return old == new or (old not in self._ours and new not in self._theirs)
 
     def _below(self, item: int) -> tuple[dict[int, int | None], dict[int, int]]:
         """Return the terms near below one, by which way they are reached and how deep."""

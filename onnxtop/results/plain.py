@@ -30,6 +30,12 @@ def may_miss(each: dataclasses.Field[Any]) -> bool:
     return each.metadata == IF_THERE
 
 
+@functools.cache
+def _keys(kind: Any) -> tuple[tuple[str, bool], ...]:
+    """Return the names of the fields that are written, and whether each may be missing."""
+    return tuple((each.name, may_miss(each)) for each in written(kind))
+
+
 def plain(value: Any) -> Any:
     """Return dicts, lists, strings and numbers for a value of dataclasses, mappings and tuples.
 
@@ -40,9 +46,11 @@ def plain(value: Any) -> Any:
     >>> plain({"third": 1 / 3, "none": float("nan"), "pair": (1, "a")})
     {'third': 0.333333333333, 'none': None, 'pair': [1, 'a']}
     """
-    if dataclasses.is_dataclass(value):
-        kind: Any = type(value)
-        fields = {f.name: (getattr(value, f.name), may_miss(f)) for f in written(kind)}
+    kind: Any = type(value)
+    if kind in (str, int, bool, type(None)):
+        return value
+    if hasattr(kind, "__dataclass_fields__"):
+        fields = {name: (getattr(value, name), may) for name, may in _keys(kind)}
         return {name: plain(item) for name, (item, may) in fields.items() if not (may and item is None)}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}

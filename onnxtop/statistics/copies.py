@@ -4,10 +4,12 @@ An exporter that folds constants turns a tied embedding into a second, transpose
 array under several names. A fingerprint of a few entries finds the candidates, the whole arrays decide.
 """
 
+import functools
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onnxtop.network import Blocks, Matrix
 
@@ -31,10 +33,15 @@ def fingerprint(blocks: Blocks) -> Fingerprint | None:
 def _sample(matrix: Matrix) -> tuple[tuple[int, int], frozenset[bytes]]:
     """Return the sides in order, and entries at places that depend on the sides alone, both ways round."""
     short, long = sorted(matrix.shape)
-    rng = np.random.default_rng(zlib.crc32(f"{short} {long}".encode()))
-    rows, columns = rng.integers(0, short, _SAMPLE), rng.integers(0, long, _SAMPLE)
+    places = _places(short, long)
     views = [view for view in (matrix, matrix.T) if view.shape == (short, long)]
-    return (short, long), frozenset(view[rows, columns].astype(np.float64).tobytes() for view in views)
+    return (short, long), frozenset(view[places].astype(np.float64).tobytes() for view in views)
+
+
+@functools.lru_cache(64)
+def _places(short: int, long: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    rng = np.random.default_rng(zlib.crc32(f"{short} {long}".encode()))
+    return rng.integers(0, short, _SAMPLE), rng.integers(0, long, _SAMPLE)
 
 
 def find_copies(

@@ -5,9 +5,14 @@ layer. They are told by structure that training does not leave: exact zeros outs
 one kernel for all channels.
 """
 
+import functools
+
 import numpy as np
+from numpy.typing import NDArray
 
 from onnxtop.network import Blocks, Matrix
+
+Indices = NDArray[np.int64]
 
 _SMALLEST = 16  # weights below which structure may be chance
 _WAVE = 32  # length from which a sinusoid is told from noise
@@ -29,9 +34,13 @@ def probably_fixed(blocks: Blocks) -> str | None:
 
 def _zero_share(matrix: Matrix) -> float:
     """Return the share of zeros among up to 4096 entries in fixed places."""
+    return float(np.mean(matrix[_places(*matrix.shape)] == 0))
+
+
+@functools.lru_cache(64)
+def _places(n_rows: int, n_columns: int) -> tuple[Indices, Indices]:
     rng = np.random.default_rng(0)
-    rows, columns = (rng.integers(0, side, 4096) for side in matrix.shape)
-    return float(np.mean(matrix[rows, columns] == 0))
+    return rng.integers(0, n_rows, 4096), rng.integers(0, n_columns, 4096)
 
 
 def _sparse_table(matrix: Matrix) -> str | None:

@@ -165,6 +165,8 @@ def widest_paths(n_vertices: int, bundles: Sequence[Bundle], structural: Indices
 def _advance(paths: Paths, bundle: Bundle, widths: Floats) -> Indices:
     """Follow the edges of a bundle; return the vertices that are reached by wider paths than before."""
     reached = _arrive(paths, bundle, widths, _arrivals_listed(bundle, widths))
+    if not bundle.limit:
+        return reached
     known = paths.widths[bundle.heads]
     undecided = np.flatnonzero((known < min(bundle.limit, widths.max())) & (bundle.heads >= 0))
     if not undecided.size:
@@ -199,6 +201,8 @@ def _arrive(paths: Paths, bundle: Bundle, widths: Floats, found: _Arrivals) -> I
     """Extend paths to the columns whose vertices they reach wider than before; return those vertices."""
     heads = bundle.heads[found.cols]
     wider = np.flatnonzero((found.widths > paths.widths[heads]) & (heads >= 0))
+    if not wider.size:
+        return wider
     # A vertex may be several columns: of repeated indices, assignment keeps the last, the widest.
     wider = wider[np.argsort(found.widths[wider], kind="stable")]
     cols, rows, best, strengths = found.take(wider)
@@ -223,8 +227,12 @@ class _Structural:
         """Extend paths from these vertices on."""
         while vertices.size and self._heads.size:
             tails, heads = self._leaving(vertices)
+            if not tails.size:
+                return
             widths = paths.widths[tails]
             wider = np.flatnonzero(widths > paths.widths[heads])
+            if not wider.size:
+                return
             wider = wider[np.argsort(widths[wider], kind="stable")]
             tails, heads = tails[wider], heads[wider]
             generators, roots = paths.generators[tails], paths.roots[tails]
@@ -286,8 +294,9 @@ def bottleneck_tree(
     forest = _forest(_structural_links(structural, ends), ends.n_roots)
     for bundle in bundles:
         floor = forest.strengths[-1] if 0 < forest.a.size == ends.n_roots - 1 else 0.0
-        links = _forest(_listed_links(bundle, ends, floor), ends.n_roots)
-        forest = _forest(_together([forest, links]), ends.n_roots)
+        links = _listed_links(bundle, ends, floor)
+        if links.a.size:
+            forest = _forest(_together([forest, links]), ends.n_roots)
     # A weight that is not listed takes its place below this level, if anywhere.
     level = max((_open_level(bundle, ends) for bundle in bundles), default=0.0)
     if ends.n_roots < 2 or (forest.a.size == ends.n_roots - 1 and forest.strengths[-1] >= level):
@@ -325,7 +334,7 @@ def _structural_links(structural: Indices, ends: _Ends) -> Links:
 
 
 def _listed_links(bundle: Bundle, ends: _Ends, floor: float) -> Links:
-    """Return the listed edges that are stronger than a floor and join two roots."""
+    """Return the forest of the listed edges that are stronger than a floor, strongest first."""
     before, after = ends.alpha.widths[bundle.tails], ends.beta.widths[bundle.heads]
     clipped = np.minimum(bundle.strengths, before[bundle.rows])
     np.minimum(clipped, after[bundle.cols], out=clipped)
@@ -333,6 +342,8 @@ def _listed_links(bundle: Bundle, ends: _Ends, floor: float) -> Links:
     a, b = ends.roots[bundle.tails], ends.roots[bundle.heads]
     rows, cols = bundle.rows[useful], bundle.cols[useful]
     useful = useful[a[rows] != b[cols]]
+    if not useful.size:
+        return _NO_LINKS
     # Most are of no use: only those that a forest of this bundle takes get generators.
     rows, cols, clipped = bundle.rows[useful], bundle.cols[useful], clipped[useful]
     bare = Links(a[rows], b[cols], clipped, useful[:, None])

@@ -168,8 +168,9 @@ def kept_and_cut(
     check_options(convention, p)
     options = _Options(standardise, rescale, convention, p)
     scans = _scan(graph, options, scans) if graph.inputs.size and graph.outputs.size else {}
-    kept = _measure(graph, options, scans)
-    return kept, _measure(graph, replace(options, skips="cut"), scans) if graph.skips.size else kept
+    edges = _Edges.of(graph, scans)
+    kept = _measure(graph, options, scans, edges)
+    return kept, _measure(graph, replace(options, skips="cut"), scans, edges) if graph.skips.size else kept
 
 
 @dataclass(frozen=True)
@@ -187,8 +188,24 @@ class _Options:
         return {name: value for name, value in vars(self).items() if name != "n_wanted"}
 
 
+class _Edges(NamedTuple):
+    """The weights of a network that are finite, towards the outputs and towards the inputs."""
+
+    forward: Sequence[Bundle]
+    backward: Sequence[Bundle]
+
+    @classmethod
+    def of(cls, graph: NetworkGraph, scans: Mapping[int, LayerScan]) -> "_Edges":
+        """Return those of a graph; of its skips they do not depend."""
+        forward = list(_bundles(graph, {k: scan for k, scan in scans.items() if scan.finite}))
+        return cls(forward, [bundle.reversed for bundle in reversed(forward)])
+
+
 def _measure(
-    graph: NetworkGraph, options: _Options, scans: Mapping[int, LayerScan] | None = None
+    graph: NetworkGraph,
+    options: _Options,
+    scans: Mapping[int, LayerScan] | None = None,
+    edges: _Edges | None = None,
 ) -> DeepPersistence:
     if not (graph.inputs.size and graph.outputs.size):
         side = "inputs" if not graph.inputs.size else "outputs"
@@ -200,9 +217,8 @@ def _measure(
     if broken:
         name = graph.layers[min(broken)].name
         return _without_value(graph, options, f"layer {name!r} has weights that are NaN or infinite")
-    bundles = list(_bundles(graph, {k: scan for k, scan in scans.items() if k not in bad}))
+    bundles, backward = edges or _Edges.of(graph, scans)
     alpha = widest_paths(graph.n_vertices, bundles, graph.structural, graph.inputs)
-    backward = [bundle.reversed for bundle in reversed(bundles)]
     beta = widest_paths(graph.n_vertices, backward, graph.structural[:, ::-1], graph.outputs)
     bars = _bars(graph, bundles, alpha, beta)
     constant = tuple(graph.layers[k].name for k, scan in scans.items() if scan.std == 0)

@@ -318,7 +318,8 @@ def network_persistence(
     if counted is not None and set(counted) - set(forests):
         unknown = ", ".join(sorted(set(counted) - set(forests)))
         raise UsageError(f"wanted names of layers in counted, found {unknown}: leave them out")
-    names = [name for name in forests if name not in apart and (counted is None or name in counted)]
+    chosen, apart = frozenset(forests if counted is None else counted), frozenset(apart)
+    names = [name for name in forests if name in chosen and name not in apart]
     finite = [name for name in names if not forests[name].nonfinite]
     common = _common_scale(scale, [forests[name].strongest for name in finite])
     layers = {

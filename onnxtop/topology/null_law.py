@@ -69,6 +69,8 @@ def neurons(shapes: Shapes) -> int:
 
 def shapes_of(blocks: Blocks) -> Shapes:
     """Return the shapes of the blocks of a layer."""
+    if len(blocks) == 1:
+        return ((max(blocks[0].shape), min(blocks[0].shape), 1),)
     counts = Counter((max(block.shape), min(block.shape)) for block in blocks)
     return tuple(sorted((long, short, count) for (long, short), count in counts.items()))
 

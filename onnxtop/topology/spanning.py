@@ -7,6 +7,7 @@ cured by giving it ranks, from 1 for the strongest edge, as weights. Its convers
 edges up; the CSR arrays are therefore built here, where parallel edges may stay.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 from onnxtop.topology.graph import Floats, Forest, Indices, empty_forest
 
+_TINY = 64
+"""So many components are joined one by one."""
 _FEW = 8192
 """Up to so many are quicker sorted by comparing them."""
 
@@ -81,10 +84,34 @@ class GrowingForest:
     def _join_batch(self, tails: Indices, heads: Indices) -> Indices:
         """Join components given by label; return the positions used, ascending."""
         between = np.flatnonzero(tails != heads)
+        if self.n_components <= _TINY:
+            return between[self._join_one_by_one(tails[between].tolist(), heads[between].tolist())]
         tree = _rank_tree(tails[between], heads[between], self.n_components)
         if tree.nnz:
             self._merge(tree)
         return between[np.sort(tree.data).astype(np.intp) - 1]
+
+    def _join_one_by_one(self, tails: Sequence[int], heads: Sequence[int]) -> list[int]:
+        """Join a handful of components, which takes less than to set up sparse arrays (Kruskal)."""
+        above = list(range(self.n_components))  # the smallest of a component stands for it
+        used = []
+        for place, (a, b) in enumerate(zip(tails, heads, strict=True)):
+            while above[a] != a:
+                a = above[a]
+            while above[b] != b:
+                b = above[b]
+            if a != b:
+                above[max(a, b)] = min(a, b)
+                used.append(place)
+                if len(used) == self.n_components - 1:
+                    break
+        labels: list[int] = []
+        count = 0
+        for vertex, parent in enumerate(above):
+            labels.append(count if parent == vertex else labels[parent])
+            count += parent == vertex
+        self.n_components, self.labels = count, np.array(labels, np.intp)[self.labels]
+        return used
 
     def _merge(self, tree: csr_array) -> None:
         if tree.nnz == self.n_components - 1:

@@ -3,6 +3,7 @@
 `NONE` stands where no neuron is: padding, and entries that come from constants. It never joins anything.
 """
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 
@@ -120,7 +121,13 @@ def row_codes(rows: Ids) -> tuple[Ids, Ids]:
     Rows are told apart by a random sum of 64 bits, which is far quicker than comparing them; two of a million
     rows meet by chance once in ten million graphs.
     """
-    factors = np.random.default_rng(rows.shape[1]).integers(1, 2**63, rows.shape[1], np.uint64) * 2 + 1
-    sums = (rows.astype(np.uint64) * factors).sum(1, dtype=np.uint64)
+    if len(rows) == 1:
+        return np.zeros(1, np.intp), np.zeros(1, np.intp)
+    sums = (rows.astype(np.uint64) * _factors(rows.shape[1])).sum(1, dtype=np.uint64)
     _, first, codes = np.unique(sums, return_index=True, return_inverse=True)
     return first, codes
+
+
+@functools.lru_cache(64)
+def _factors(count: int) -> NDArray[np.uint64]:
+    return np.random.default_rng(count).integers(1, 2**63, count, np.uint64) * 2 + 1

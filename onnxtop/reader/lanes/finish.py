@@ -24,7 +24,7 @@ def _all_edges(builder: Builder) -> tuple[Ids, Ids, int]:
     here: list[Ids] = [edges.source for edges in builder.edges]
     there: list[Ids] = [edges.target for edges in builder.edges]
     for place, block in enumerate(builder.blocks):
-        rows = np.unique(block.rows[block.rows != NONE])
+        rows = distinct(block.rows)
         middle = builder.count + place
         here += [rows, np.full(len(block.columns), middle)]
         there += [np.full(len(rows), middle), block.columns]
@@ -124,11 +124,13 @@ class Runs:
         """Return the earlier runs that feed each run, and the edges of each sum."""
         entering: dict[int, set[int]] = {}
         sums: dict[int, list[Edges]] = {}
-        for edges in self._builder.edges:
-            for a, b in self.pairs(edges.source, edges.target):
-                entering.setdefault(b, set()).add(a)
-            if edges.sum_:
-                sums.setdefault(int(self._run(edges.target[0])), []).append(edges)
+        structural = self._builder.structural()
+        for a, b in self.pairs(structural[:, 0], structural[:, 1]):
+            entering.setdefault(b, set()).add(a)
+        added = [edges for edges in self._builder.edges if edges.sum_]
+        made = self._run(np.array([edges.target[0] for edges in added], np.intp)).tolist()
+        for run, edges in zip(made, added, strict=True):
+            sums.setdefault(run, []).append(edges)
         for _, rows, columns in self.uses:
             for b in columns:
                 entering.setdefault(b, set()).update(rows)

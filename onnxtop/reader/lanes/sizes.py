@@ -37,6 +37,8 @@ class Size:
 
 
 UNKNOWN = Size()
+_Told = tuple[tuple[int, ...] | None, int, Array | None]
+_Inferred = Mapping[int, tuple[tuple[int, ...] | None, int]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +135,7 @@ class Sizes:
         self._assumed = assumed
         self.opset = model.opset.get("ai.onnx", onnx.defs.onnx_opset_version())
         self._declared = dict(_declared_shapes(model))
+        self._inferred_of: dict[object, _Inferred] = {}
         self._known = {item.value: self._of_input(item) for item in inputs}
 
     @property
@@ -223,9 +226,9 @@ class Sizes:
             shape = _OWN_SHAPES[node.op_type](node, before[0].shape, [item.array for item in before])
             if shape is not None:
                 return [Size(shape, before[0].dtype)]
-        answers = stand_in(node, [item.shape for item in before])
+        answers: _Inferred | None = stand_in(node, [item.shape for item in before])
         if answers is None:
-            answers = self._ask(node.proto, [(item.shape, item.dtype, item.array) for item in before])
+            answers = self._answers(node.proto, [(item.shape, item.dtype, _told(item)) for item in before])
         sizes = []
         for place, name in enumerate(node.proto.output):
             if name:
@@ -233,9 +236,26 @@ class Sizes:
                 sizes.append(Size(self._declared.get(name) if shape is None else shape, dtype))
         return sizes
 
-    def _ask(
-        self, proto: onnx.NodeProto, before: Sequence[tuple[tuple[int, ...] | None, int, Array | None]]
-    ) -> dict[int, tuple[tuple[int, ...] | None, int]]:
+    def _answers(self, proto: onnx.NodeProto, before: Sequence[_Told]) -> _Inferred:
+        """Return what ONNX infers, which is asked once about operations and operands that are alike."""
+        numbers = [None if array is None else (array.dtype.str, array.tobytes()) for *_, array in before]
+        key = (
+            (
+                proto.domain,
+                proto.op_type,
+                *map(bool, proto.input),
+                len(proto.input),
+                *map(bool, proto.output),
+            ),
+            tuple(attribute.SerializeToString(deterministic=True) for attribute in proto.attribute),
+            tuple((shape, dtype) for shape, dtype, _ in before),
+            tuple(numbers),
+        )
+        if key not in self._inferred_of:
+            self._inferred_of[key] = self._ask(proto, before)
+        return self._inferred_of[key]
+
+    def _ask(self, proto: onnx.NodeProto, before: Sequence[_Told]) -> _Inferred:
         """Return shape and element type of a node's outputs by place, as ONNX infers them."""
         try:
             answers = infer(proto, before, self.opset, self.model.proto.ir_version)
@@ -246,6 +266,11 @@ class Sizes:
             for place, name in enumerate(proto.output)
             if name and name in answers
         }
+
+
+def _told(item: Size) -> Array | None:
+    """Return the numbers that may tell a shape: not those of a weight, which has two axes or more."""
+    return None if item.array is None or item.array.ndim > 1 else item.array
 
 
 def _squeezed(node: Node, shape: Sequence[int], arrays: Sequence[Array | None]) -> tuple[int, ...] | None:

@@ -53,13 +53,13 @@ def canonical(table: Table, call: Call) -> Call:
         return call
     call = replace(call, attributes={k: v for k, v in call.attributes.items() if k != "consumed_inputs"})
     version = _version(table, call)
-    call = with_defaults(call, schema(call.op, call.opset).attributes)
+    call = with_defaults(call, call.opset)
     if version:
         return replace(call, attributes={**call.attributes, VERSION: version})
     newest = schema(call.op, NEWEST)
     call = _without(call, "broadcast")
     call = _with_operands(table, call, newest)
-    call = replace(with_defaults(call, newest.attributes), opset=NEWEST)
+    call = replace(with_defaults(call, NEWEST), opset=NEWEST)
     call = _with_axis(table, call)
     for change in _OWN.get(call.op, ()):
         call = change(table, call)
@@ -83,15 +83,19 @@ def _version(table: Table, call: Call) -> int:
     return 0 if call.op == "Split" else version
 
 
-def with_defaults(call: Call, known: Mapping[str, Any]) -> Call:
-    """Return a call with the attributes that go without saying."""
+def with_defaults(call: Call, opset: int) -> Call:
+    """Return a call with the attributes that go without saying in an opset."""
+    return replace(call, attributes={**_defaults(call.op, opset), **call.attributes})
+
+
+@functools.cache
+def _defaults(op: str, opset: int) -> Mapping[str, Any]:
     defaults = {
         name: onnx.helper.get_attribute_value(item.default_value)
-        for name, item in known.items()
+        for name, item in schema(op, opset).attributes.items()
         if item.default_value.name
     }
-    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in defaults.items()}
-    return replace(call, attributes={**plain, **call.attributes})
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in defaults.items()}
 
 
 def _with_operands(table: Table, call: Call, newest: onnx.defs.OpSchema) -> Call:

@@ -5,6 +5,7 @@ order says nothing in an order of their own. So it is the same in every table, a
 the same contents. Shapes that inputs declare are no part of it: they belong to the interface.
 """
 
+import functools
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -14,7 +15,6 @@ from typing import Any
 import onnx
 
 from onnxtop.reader.account import QUANTISATION, Account, Role
-from onnxtop.reader.bounds import schema
 from onnxtop.reader.earlier import meaning
 from onnxtop.reader.model import Model, Value
 from onnxtop.reader.terms.call import MARK, NEWEST, Call
@@ -102,10 +102,22 @@ def _filled(term: Term) -> str:
     opset = given.pop(f"{MARK}opset", None)
     if "." in term.op or opset is None or not onnx.defs.has(term.op):
         return repr(_told(term))
-    call = Call(term.op, given, ())
+    if not given:
+        return _bare(term.op, opset)
+    return _completed(term.op, opset, given)
+
+
+@functools.cache
+def _bare(op: str, opset: int) -> str:
+    """Return what is said of an operation without attributes, as most of a large model are."""
+    return _completed(op, opset, {})
+
+
+def _completed(op: str, opset: int, given: Mapping[str, Any]) -> str:
+    call = Call(op, given, ())
     for version in (opset, NEWEST):
-        call = with_defaults(call, schema(term.op, version).attributes)
-    return repr((sorted(call.attributes.items()), meaning(term.op, opset)))
+        call = with_defaults(call, version)
+    return repr((sorted(call.attributes.items()), meaning(op, opset)))
 
 
 def _operations(terms: Iterable[Term]) -> Mapping[str, int]:
@@ -158,6 +170,8 @@ class _Moved:
 
     def said(self, term: Term) -> str:
         """Return the attributes, of weights their number."""
+        if not any((term.op, name) in self.attributes for name, _ in term.attributes):
+            return _filled(term)
         kept = (
             (name, len(value) if (term.op, name) in self.attributes and isinstance(value, tuple) else value)
             for name, value in term.attributes
