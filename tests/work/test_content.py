@@ -3,9 +3,8 @@ import os
 import time
 from pathlib import Path
 
-import pytest
-
 import numpy as np
+import pytest
 
 from onnxtop.work import content
 from onnxtop.work.content import combined, digest_of, digest_of_elements
