@@ -15,6 +15,7 @@ from onnxtop.auditing.details import Glance, glance
 from onnxtop.auditing.matrices import drawn_by
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.network import Blocks, Kernel
+from onnxtop.reader.constants import Constants
 from onnxtop.reader.encoding import Encoding
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.names import source_line
@@ -37,7 +38,7 @@ from onnxtop.topology.null_model import UNROLLED, NullModels, StrongestWeights
 from onnxtop.topology.reach import Filled
 from onnxtop.topology.spread import Spread, mean_sortedness
 from onnxtop.topology.strongest import StrongCells
-from onnxtop.work.content import combined, digest_of_elements
+from onnxtop.work.content import combined
 from onnxtop.work.store import Store, key_of
 from onnxtop.work.values import classes_of, dumps, loads
 
@@ -214,14 +215,14 @@ def _digest(layer: Layer, weights: Blocks) -> str:
     bias, codes = layer.bias(), layer.codes()
     held = () if codes is None else (codes.codes, codes.scale)
     arrays = (*weights, *(() if bias is None else (bias,)), *held)
-    return combined(map(_content, arrays))
+    return combined(_content(array, layer.source.constants) for array in arrays)
 
 
-def _content(array: NDArray[Any]) -> str:
+def _content(array: NDArray[Any], constants: Constants) -> str:
     """Say what an array holds, and how it lies in memory."""
     straight = array.flags.c_contiguous
     rows = array if straight else array.T
-    return f"{rows.dtype} {rows.shape} {straight} {digest_of_elements(rows)}"
+    return f"{rows.dtype} {rows.shape} {straight} {constants.digest_of(rows)}"
 
 
 def _scanned(

@@ -329,6 +329,10 @@ class Constants:
             self._failed[value] = str(error)  # it is asked for again: by its size, its type, each of its uses
             raise
 
+    def digest_of(self, array: Array) -> str:
+        """Return the digest of an array's elements; the bytes of what is stored are hashed once."""
+        return self._model.files.digest_of(array)
+
     def compute(self, value: Value, given: Mapping[Value, Array]) -> Array:
         """Compute a value where others are as given; see `read`."""
         done = dict(given)

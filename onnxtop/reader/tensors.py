@@ -6,6 +6,7 @@ model's folder or a folder that the caller allows.
 
 import math
 import mmap
+import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +111,7 @@ class TensorFiles:
         self._maps: dict[Path, mmap.mmap | Fetched] = {}
         self._sparse: dict[int, tuple[TensorProto, SparseTensorProto]] = {}  # by id
         self._contents: dict[int, tuple[TensorProto, Content]] = {}
+        self._arrays: dict[int, tuple[weakref.ref[Array], TensorProto]] = {}
 
     def register_sparse(self, sparse: SparseTensorProto) -> TensorProto:
         """Return a tensor that stands for a sparse one, whose zeros are written out only when it is read."""
@@ -193,6 +195,7 @@ class TensorFiles:
         if aligned and not flat.flags.aligned:
             flat = flat.copy()
             flat.flags.writeable = False
+        self._arrays[id(flat)] = weakref.ref(flat), tensor
         return flat.reshape(tuple(tensor.dims))
 
     def content(self, tensor: TensorProto) -> Content:
@@ -208,6 +211,17 @@ class TensorFiles:
             content = Content(array.dtype, array.shape, digest_of_elements(array))
             self._contents[id(tensor)] = tensor, content
         return self._contents[id(tensor)][1]
+
+    def digest_of(self, array: Array) -> str:
+        """Return the digest of an array's elements, that of a tensor's content where it is all of one."""
+        whole = array
+        while isinstance(whole.base, np.ndarray):
+            whole = whole.base
+        known, tensor = self._arrays.get(id(whole), (None, None))
+        all_of_it = array.flags.c_contiguous and array.nbytes == whole.nbytes
+        if tensor is None or known is None or known() is not whole or not all_of_it:
+            return digest_of_elements(array)
+        return self.content(tensor).digest
 
     def wanted(self, tensor: TensorProto) -> Array:
         """Return a tensor that nothing can be done without.

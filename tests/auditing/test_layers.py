@@ -19,6 +19,8 @@ from onnxtop.auditing.story import audit, audited
 from onnxtop.reader import model_file, tensors
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import find_layers
+from onnxtop.reader.model import load
+from onnxtop.work.content import digest_of_elements
 from onnxtop.work.options import WorkOptions
 from onnxtop.work.store import Store
 from tests.models import mlp, model, node, save
@@ -113,8 +115,11 @@ def test_audits_that_share_a_memory_are_as_if_alone(samples, tmp_path):
             assert report == audited(path, options).report
 
 
+@pytest.mark.parametrize("cache", ["off", "on"])
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_bytes_are_hashed_once(jobs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_are_hashed_once(
+    jobs: int, cache: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(0)
     nodes = [node("MatMul", "x w", "h"), node("MatMul", "h v", "g"), node("MatMul", "g w")]
     held = {name: rng.standard_normal((160, 160)).astype(np.float32) for name in "wv"}
@@ -136,6 +141,29 @@ def test_bytes_are_hashed_once(jobs: int, tmp_path: Path, monkeypatch: pytest.Mo
     wanted = audit(path)
     monkeypatch.setattr(tensors, "digest_of_elements", elements)
     monkeypatch.setattr(model_file, "digest_of", file)
-    assert audit(path, work=WorkOptions(jobs=jobs)) == wanted
+    if cache == "on":
+        cache = str(tmp_path / "cache")
+    assert audit(path, work=WorkOptions(jobs=jobs, cache=cache)) == wanted
     assert hashed == {"thrice.onnx": 1, held["w"].tobytes(): 1, held["v"].tobytes(): 1}
     assert beside == {jobs > 1}
+
+
+def test_the_digest_of_part_of_a_tensor_is_its_own(tmp_path: Path) -> None:
+    held = {"w": np.random.default_rng(0).standard_normal((40, 30)).astype(np.float32)}
+    read = load(save(model([node("MatMul", "x w")], held, {"x": [1, 40]}), tmp_path, "one.onnx"))
+    (tensor,) = read.tensors.values()
+    array = read.files.read(tensor)
+    views = [
+        array,
+        array.ravel(),
+        array.T,
+        array[:20],
+        array[20:],
+        array[::-1],
+        array[:, :15],
+        array.view("i4"),
+    ]
+    assert [read.files.digest_of(view) for view in (*views, 2 * array)] == [
+        digest_of_elements(view) for view in (*views, 2 * array)
+    ]
+    assert len({read.files.digest_of(view) for view in views}) == len(views) - 2
