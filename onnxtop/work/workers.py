@@ -77,6 +77,7 @@ class Results(Iterator[Result | Lost], Generic[Result]):
         self._begun: set[int] = set()
         self._next = 0
         self._stopped = False
+        self._loss: str | None = None
 
     def __next__(self) -> Result | Lost:
         """Return the next result, or what stands in its place; an error of the function is raised."""
@@ -86,7 +87,7 @@ class Results(Iterator[Result | Lost], Generic[Result]):
             self._begin()
             self._collect()
         self._next += 1
-        done = self._done.pop(number, None) or Lost(begun=number in self._begun)
+        done = self._done.pop(number, None) or Lost(self._loss, begun=number in self._begun)
         self._begun.discard(number)
         return done if isinstance(done, Lost) else done.result()
 
@@ -147,7 +148,11 @@ class Results(Iterator[Result | Lost], Generic[Result]):
                 self._finish(number, future)
         alone = len(self._running) == 1
         self._running.clear()
-        self._crew.renew()
+        try:
+            self._crew.renew()
+        except OSError as error:
+            self._loss = f"{reason}, and the system starts no other: {error.strerror or error}"
+            self.stop()
         if alone:
             self._finish(suspects[0], Lost(reason))
         else:
