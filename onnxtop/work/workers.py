@@ -72,6 +72,7 @@ class Results(Iterator[Result | Lost], Generic[Result]):
         self._progress = progress
         self._waiting = _order(sizes, crew.size)
         self._suspects: deque[int] = deque()
+        self._apart = False  # whether a suspect is in hand
         self._running: dict[Future[Result], int] = {}
         self._done: dict[int, Future[Result] | Lost] = {}
         self._begun: set[int] = set()
@@ -103,14 +104,17 @@ class Results(Iterator[Result | Lost], Generic[Result]):
     def _begin(self) -> None:
         """Hand over pieces, as many as can be worked on."""
         while (queue := self._queue()) is not None:
+            self._apart = queue is self._suspects
             number = queue.popleft()
             self._begun.add(number)
             self._running[self._crew.submit(number, self._pieces[number])] = number
 
     def _queue(self) -> "deque[int] | None":
         """Return the queue whose first piece may begin, None if none may."""
+        if self._running and (self._suspects or self._apart):
+            return None
         if self._suspects:
-            return None if self._running else self._suspects
+            return self._suspects
         if len(self._running) >= (_QUEUE * self._crew.size if self._crew.size > 1 else 1):
             return None
         taken = sum(self._sizes[number] for number in self._running.values())

@@ -111,6 +111,24 @@ class Dying(Slow):
         raise OSError(12, "Cannot allocate memory")
 
 
+def test_what_was_in_hand_at_a_death_is_tried_again_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Dying, "renew", lambda crew: None)
+    crew = Dying()
+    results: Results[int] = Results(crew, [0, 1, 2, 3, 4, 5], [1] * 6, 100, None)
+    results._begin()
+    for number in range(4):
+        crew.hands[number].set_exception(RuntimeError("broken"))
+    results._collect()
+    del crew.log[:]
+    for number in range(4):
+        results._begin()
+        assert crew.log == list(range(number + 1))
+        crew.hands[number].set_result(number)
+        results._collect()
+    results._begin()
+    assert crew.log == [0, 1, 2, 3, 4, 5]
+
+
 def test_workers_that_cannot_be_replaced_lose_what_is_left() -> None:
     crew = Dying()
     results: Results[int] = Results(crew, [0, 1, 2, 3, 4, 5], [1] * 6, 100, None)
