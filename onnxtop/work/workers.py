@@ -72,11 +72,13 @@ class Results(Iterator[Result | Lost], Generic[Result]):
         self._progress = progress
         self._waiting = _order(sizes, crew.size)
         self._suspects: deque[int] = deque()
+        self._apart = False  # whether a suspect is in hand
         self._running: dict[Future[Result], int] = {}
         self._done: dict[int, Future[Result] | Lost] = {}
         self._begun: set[int] = set()
         self._next = 0
         self._stopped = False
+        self._loss: str | None = None
 
     def __next__(self) -> Result | Lost:
         """Return the next result, or what stands in its place; an error of the function is raised."""
@@ -86,7 +88,7 @@ class Results(Iterator[Result | Lost], Generic[Result]):
             self._begin()
             self._collect()
         self._next += 1
-        done = self._done.pop(number, None) or Lost(begun=number in self._begun)
+        done = self._done.pop(number, None) or Lost(self._loss, begun=number in self._begun)
         self._begun.discard(number)
         return done if isinstance(done, Lost) else done.result()
 
@@ -102,14 +104,17 @@ class Results(Iterator[Result | Lost], Generic[Result]):
     def _begin(self) -> None:
         """Hand over pieces, as many as can be worked on."""
         while (queue := self._queue()) is not None:
+            self._apart = queue is self._suspects
             number = queue.popleft()
             self._begun.add(number)
             self._running[self._crew.submit(number, self._pieces[number])] = number
 
     def _queue(self) -> "deque[int] | None":
         """Return the queue whose first piece may begin, None if none may."""
+        if self._running and (self._suspects or self._apart):
+            return None
         if self._suspects:
-            return None if self._running else self._suspects
+            return self._suspects
         if len(self._running) >= (_QUEUE * self._crew.size if self._crew.size > 1 else 1):
             return None
         taken = sum(self._sizes[number] for number in self._running.values())
@@ -147,7 +152,11 @@ class Results(Iterator[Result | Lost], Generic[Result]):
                 self._finish(number, future)
         alone = len(self._running) == 1
         self._running.clear()
-        self._crew.renew()
+        try:
+            self._crew.renew()
+        except OSError as error:
+            self._loss = f"{reason}, and the system starts no other: {error.strerror or error}"
+            self.stop()
         if alone:
             self._finish(suspects[0], Lost(reason))
         else:

@@ -66,8 +66,9 @@ def test_layers_give_the_same_bytes_on_any_number_of_workers(
 
 
 KILLED = """
-import os, signal
+import multiprocessing, os, signal
 import onnxtop.auditing.story as story
+import onnxtop.work.crews as crews
 from onnxtop.cli import main
 audit = story.audit
 def deadly(path, *rest, **more):
@@ -75,6 +76,7 @@ def deadly(path, *rest, **more):
         os.kill(os.getpid(), signal.SIGKILL)
     return audit(path, *rest, **more)
 story.audit = deadly
+crews._context = lambda: multiprocessing.get_context("fork")  # those that come after it have it as well
 """
 
 

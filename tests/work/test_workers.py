@@ -101,6 +101,47 @@ def test_what_is_done_when_the_work_is_stopped_is_given() -> None:
     assert list(results) == [Lost(), 11, Lost(), Lost(), Lost(begun=False), Lost(begun=False)]
 
 
+class Dying(Slow):
+    """Workers of whom the first dies, and whom nobody can replace."""
+
+    def death(self, error: BaseException) -> str:
+        return "died"
+
+    def renew(self) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+
+def test_what_was_in_hand_at_a_death_is_tried_again_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Dying, "renew", lambda crew: None)
+    crew = Dying()
+    results: Results[int] = Results(crew, [0, 1, 2, 3, 4, 5], [1] * 6, 100, None)
+    results._begin()
+    for number in range(4):
+        crew.hands[number].set_exception(RuntimeError("broken"))
+    results._collect()
+    del crew.log[:]
+    for number in range(4):
+        results._begin()
+        assert crew.log == list(range(number + 1))
+        crew.hands[number].set_result(number)
+        results._collect()
+    results._begin()
+    assert crew.log == [0, 1, 2, 3, 4, 5]
+
+
+def test_workers_that_cannot_be_replaced_lose_what_is_left() -> None:
+    crew = Dying()
+    results: Results[int] = Results(crew, [0, 1, 2, 3, 4, 5], [1] * 6, 100, None)
+    results._begin()
+    crew.hands[1].set_result(11)
+    for number in (0, 2, 3):
+        crew.hands[number].set_exception(RuntimeError("broken"))
+    reason = "died, and the system starts no other: Cannot allocate memory"
+    lost, never = Lost(reason), Lost(reason, begun=False)
+    assert list(results) == [lost, 11, lost, lost, never, never]
+    assert crew.stopped
+
+
 def wait_a_minute(piece: int) -> None:
     time.sleep(60 if piece else 0)
 
