@@ -171,7 +171,7 @@ class Walk:
         best = (value, old, new)
         swapped = ours.op == theirs.op and _same_set(ours, theirs)
         needed = value + (_WORTH if ours.op == theirs.op else _GAIN)
-        if value >= _ALIKE or swapped or 1.0 - _NEXT <= needed:
+        if value >= _ALIKE or swapped or needed >= 1.0 - _NEXT:
             return {}, {}, best
         (ways_old, depth_old), (ways_new, depth_new) = self._below(old), self._below(new)
         by_op: dict[str, list[int]] = defaultdict(list)
