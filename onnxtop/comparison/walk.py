@@ -173,7 +173,7 @@ class Walk:
         needed = value + (_WORTH if ours.op == theirs.op else _GAIN)
         if value >= _ALIKE or swapped or needed >= 1.0 - _NEXT:
             return {}, {}, best
-        (ways_old, depth_old), (ways_new, depth_new) = self._below(old), self._below(new)
+        (ways_old, depth_old), (ways_new, depth_new) = (self._below(item, needed) for item in (old, new))
         by_op: dict[str, list[int]] = defaultdict(list)
         for y in depth_new:
             by_op[self._term(y).op].append(y)
@@ -194,13 +194,15 @@ class Walk:
     def _may_pair(self, old: int, new: int) -> bool:
         return old == new or (old not in self._ours and new not in self._theirs)
 
-    def _below(self, item: int) -> tuple[dict[int, int | None], dict[int, int]]:
-        """Return the terms near below one, by which way they are reached and how deep."""
+    def _below(self, item: int, needed: float) -> tuple[dict[int, int | None], dict[int, int]]:
+        """Return the terms near below one that may gain: by which way they are reached, and how deep."""
         ways: dict[int, int | None] = {item: None}
         depths = {item: 0}
         queue = deque([item])
         while queue and len(ways) < _AHEAD:
             here = queue.popleft()
+            if 1.0 - _NEXT * (depths[here] + 1) <= needed:
+                break
             for operand in self._term(here).operands:
                 if operand is not None and operand not in ways and self._term(operand).op != CONSTANT:
                     ways[operand], depths[operand] = here, depths[here] + 1

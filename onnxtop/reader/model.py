@@ -38,6 +38,10 @@ class Value:
     index: int
     name: str = field(compare=False)
 
+    def __hash__(self) -> int:
+        """Return the index: values are asked for millions of times."""
+        return self.index
+
 
 @dataclass(frozen=True, eq=False)
 class Node:

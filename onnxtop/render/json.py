@@ -29,22 +29,18 @@ def strict(value: Any, indent: int | None = None) -> str:
 
 def _indented(value: Any, margin: str, step: str) -> str:
     """Write what ``json.dumps`` writes with an indent, which it does far slower than without one."""
-    if not isinstance(value, dict | list | tuple):
-        return _leaf(value)
-    inner = margin + step
-    if isinstance(value, dict):
-        parts = [f"{_quoted(_key(key))}: {_indented(item, inner, step)}" for key, item in value.items()]
-        return f"{{{inner}{f',{inner}'.join(parts)}{margin}}}" if parts else "{}"
-    parts = [_indented(item, inner, step) for item in value]
-    return f"[{inner}{f',{inner}'.join(parts)}{margin}]" if parts else "[]"
-
-
-def _leaf(value: Any) -> str:
     kind = type(value)
     if kind is str:
         return _quoted(value)
     if kind is int or (kind is float and math.isfinite(value)):
         return repr(value)
+    inner = margin + step
+    if isinstance(value, dict):
+        parts = [f"{_quoted(_key(key))}: {_indented(item, inner, step)}" for key, item in value.items()]
+        return f"{{{inner}{f',{inner}'.join(parts)}{margin}}}" if parts else "{}"
+    if isinstance(value, (list, tuple)):
+        parts = [_indented(item, inner, step) for item in value]
+        return f"[{inner}{f',{inner}'.join(parts)}{margin}]" if parts else "[]"
     return _plain(value)
 
 

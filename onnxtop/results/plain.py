@@ -30,6 +30,9 @@ def may_miss(each: dataclasses.Field[Any]) -> bool:
     return each.metadata == IF_THERE
 
 
+_AS_THEY_ARE = frozenset((str, int, bool, type(None)))
+
+
 @functools.cache
 def _keys(kind: Any) -> tuple[tuple[str, bool], ...]:
     """Return the names of the fields that are written, and whether each may be missing."""
@@ -47,8 +50,10 @@ def plain(value: Any) -> Any:
     {'third': 0.333333333333, 'none': None, 'pair': [1, 'a']}
     """
     kind: Any = type(value)
-    if kind in (str, int, bool, type(None)):
+    if kind in _AS_THEY_ARE:
         return value
+    if kind is float:
+        return float(f"{value:.12g}") if math.isfinite(value) else None
     if hasattr(kind, "__dataclass_fields__"):
         fields = {name: (getattr(value, name), may) for name, may in _keys(kind)}
         return {name: plain(item) for name, (item, may) in fields.items() if not (may and item is None)}

@@ -13,9 +13,11 @@ from click.testing import CliRunner
 from onnx import ModelProto, TensorProto, helper, numpy_helper, parser
 
 import onnxtop
+from benchmarks._forms import FORMS
 from onnxtop.cli import app
 from onnxtop.comparison.options import DiffOptions
 from onnxtop.comparison.verdict import judge_whole
+from onnxtop.comparison.walk import Walk
 from onnxtop.reader.model import load
 from onnxtop.results.diff import DiffSettings, Verdict, WholeDiff
 from tests import harmless, ruins
@@ -448,3 +450,25 @@ def test_an_attribute_without_a_type_counts(tmp_path):
 
     assert judged(model([0, 1]), model([1, 0]), tmp_path).verdict is Verdict.CHANGED
     assert judged(model([0, 1]), model([0, 1]), tmp_path).verdict is Verdict.SAME
+
+
+@pytest.mark.parametrize("blocks", [20, 40])
+def test_an_inserted_operation_is_looked_for_where_it_is(
+    blocks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = FORMS["residual"](blocks)
+    after = copy.deepcopy(before)
+    nodes = after.graph.node
+    place = len(nodes) // 2 // 3 * 3 + 2  # the sum of a block in the middle
+    nodes.insert(place, helper.make_node("Tanh", [nodes[place].input[1]], ["inserted"]))
+    nodes[place + 1].input[1] = "inserted"
+    looked, below = [], Walk._below
+
+    def counted(walk: Walk, item: int, needed: float) -> object:
+        found = below(walk, item, needed)
+        looked.append(len(found[0]))
+        return found
+
+    monkeypatch.setattr(Walk, "_below", counted)
+    assert counting(judged(before, after, tmp_path)) == [("inserted", "Tanh inserted")]
+    assert sum(looked) <= 10 * len(nodes)  # of 60 that a look may take in

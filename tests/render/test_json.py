@@ -1,6 +1,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from onnxtop.errors import UsageError
@@ -34,6 +35,24 @@ def test_the_golden_file_adds_up(golden):
 def test_a_report_comes_back_whole(typical, golden):
     (back,) = read_envelope(loads(golden("typical.json")))
     assert back.to_dict() == typical.to_dict()
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_json_is_that_of_the_standard_library(indent):
+    empty = {"list": [], "pair": (), "dict": {}, "deep": [[], [{}], {"a": [1, (2.5, None)]}]}
+    leaves = {
+        "text": 'a "b"\n\t\\ ü',
+        "numbers": [0, -1, 1e300, -0.0, 5e-324, 10**30],
+        "bools": [True, False],
+    }
+    value = {"": [empty, leaves], "keys": {1: "one", None: "none", False: "no"}, "array": np.float64(0.1)}
+    assert strict(value, indent) == json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_json_has_no_numbers_that_are_none(number):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        strict({"deep": [number]}, 2)
 
 
 KEYS = ["schema_version", "tool", "settings", "verdict", "counts", "reports"]

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from brute_force import kruskal
 
+from onnxtop.topology import spanning
 from onnxtop.topology.graph import Forest
 from onnxtop.topology.spanning import GrowingForest, edge_forest, with_bias
 
@@ -16,8 +17,10 @@ def random_edges(seed):
     return int(n_vertices), edges, strengths, generators
 
 
+@pytest.mark.parametrize("one_by_one", [0, 64])
 @pytest.mark.parametrize("seed", range(100))
-def test_edge_forest_takes_the_edges_kruskal_takes(seed):
+def test_edge_forest_takes_the_edges_kruskal_takes(seed, one_by_one, monkeypatch):
+    monkeypatch.setattr(spanning, "_TINY", one_by_one)
     n_vertices, edges, strengths, generators = random_edges(seed)
     forest = edge_forest(n_vertices, edges, strengths, generators)
     used = kruskal(n_vertices, edges, strengths)
@@ -25,6 +28,18 @@ def test_edge_forest_takes_the_edges_kruskal_takes(seed):
     assert forest.generators[:, 1].tolist() == used
     assert forest.edges.tolist() == edges[used].tolist()
     assert forest.strengths.tolist() == strengths[used].tolist()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_components_are_numbered_alike_however_they_are_joined(seed, monkeypatch):
+    n_vertices, edges, _, _ = random_edges(seed)
+    found = []
+    for most in (0, 64):
+        monkeypatch.setattr(spanning, "_TINY", most)
+        growing = GrowingForest(n_vertices)
+        used = growing.join(*edges[: n_vertices // 2].T)
+        found.append((used.tolist(), growing.labels.tolist(), growing.n_components))
+    assert found[0] == found[1]
 
 
 def test_edge_forest_of_many_edges_goes_through_several_batches():

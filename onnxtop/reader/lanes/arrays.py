@@ -55,6 +55,11 @@ def aligned(ids: Ids, rank: int) -> Ids:
     return ids.reshape((1,) * (rank - ids.ndim) + ids.shape)
 
 
+def laid_out(ids: Ids, shape: tuple[int, ...]) -> Ids:
+    """Return the lanes with a shape that they broadcast to, which mostly is their own."""
+    return ids if ids.shape == shape else np.broadcast_to(ids, shape)
+
+
 def spread(ids: Ids, shape: Sequence[int], axes: Iterable[int] | None = None) -> Ids:
     """Return the lanes with shared axes written out to their real size, all of them or the ones given."""
     chosen = range(ids.ndim) if axes is None else [axis % max(ids.ndim, 1) for axis in axes]

@@ -10,7 +10,16 @@ from typing import NamedTuple
 import numpy as np
 
 from onnxtop.network import Block
-from onnxtop.reader.lanes.arrays import LIMIT, NONE, Ids, NotUnrolledError, Unclear, distinct, row_codes
+from onnxtop.reader.lanes.arrays import (
+    LIMIT,
+    NONE,
+    Ids,
+    NotUnrolledError,
+    Unclear,
+    distinct,
+    laid_out,
+    row_codes,
+)
 from onnxtop.reader.model import Value
 
 _BLOCKS = 200_000
@@ -149,7 +158,7 @@ class Builder:
             return first
         if np.prod(shape, dtype=float) * len(operands) > LIMIT:
             raise Unclear(f"its lanes would need {np.prod(shape)} entries")
-        rows = np.stack([np.broadcast_to(ids, shape).ravel() for ids in operands], 1)
+        rows = np.stack([laid_out(ids, shape).ravel() for ids in operands], 1)
         joined: Ids = rows.max(1)
         mixed = ((rows != joined[:, None]) & (rows != NONE)).any(1)
         if mixed.any():

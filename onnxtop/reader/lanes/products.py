@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxtop.reader.lanes.arrays import Ids, Misfit, Unclear, aligned, compressed, row_codes
+from onnxtop.reader.lanes.arrays import Ids, Misfit, Unclear, aligned, compressed, laid_out, row_codes
 from onnxtop.reader.lanes.step import Result, Step
 from onnxtop.reader.lanes.weights import Use
 
@@ -32,13 +32,13 @@ def linear(step: Step, ids: Ids, use: Use, batch: Sequence[int] = ()) -> Ids:
         raise Misfit(f"{size} neurons meet a weight with {n_in} rows")
     ids = _few(step, aligned(ids, max(ids.ndim, len(batch) + 2 if batch else 1)), use)
     lead = np.broadcast_shapes(ids.shape[:-1], (*batch, 1) if batch else ())
-    rows = np.broadcast_to(ids, (*lead, ids.shape[-1])).reshape(-1, ids.shape[-1])
+    rows = laid_out(ids, (*lead, ids.shape[-1])).reshape(-1, ids.shape[-1])
     matrix = np.arange(math.prod(batch)).reshape(*batch, 1) if batch else np.zeros((), np.intp)
     numbers = np.broadcast_to(matrix, lead).ravel()
     first, kinds = row_codes(np.column_stack([numbers, rows]))
     made = step.new(len(first) * n_out, name=step.table.weights[use.layer].name).reshape(-1, n_out)
     for columns, place in zip(made, first, strict=True):
-        step.builder.block(use.layer, int(numbers[place]), np.broadcast_to(rows[place], n_in), columns)
+        step.builder.block(use.layer, int(numbers[place]), laid_out(rows[place], (n_in,)), columns)
     return made[kinds].reshape(*lead, n_out)
 
 
