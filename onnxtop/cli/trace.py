@@ -1,5 +1,6 @@
 """``onnxtop trace``: how training got there, checkpoint by checkpoint, and when it could have stopped."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,15 +80,16 @@ def _all(run: Run, series: "Series", found: Sequence[str | FailedModel]) -> bool
     from onnxtop.tracing.series import placed
 
     places = placed([model for model in found if isinstance(model, str)], series.options)
-    sources = series.sources(places)
     models: list[str | FailedModel] = [place.path for place in places]
     models += [each for each in found if isinstance(each, FailedModel)]
     run.progress.wait()
-    # what does not fit the first checkpoint ends the run, and so does what was asked wrongly
-    for step in attempts(run, models, lambda path, progress: series.add(next(sources)), fatal=(UsageError,)):
-        if isinstance(step, FailedModel):
-            series.fail(step)
-        run.add(step, run.rendering())
+    with contextlib.closing(series.sources(places)) as sources:
+        # what does not fit the first checkpoint ends the run, and so does what was asked wrongly
+        added = attempts(run, models, lambda path, progress: series.add(next(sources)), fatal=(UsageError,))
+        for step in added:
+            if isinstance(step, FailedModel):
+                series.fail(step)
+            run.add(step, run.rendering())
     return any(isinstance(step, FailedModel) and step.code == INTERRUPTED for step in series.steps)
 
 

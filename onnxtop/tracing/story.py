@@ -4,7 +4,7 @@ import contextlib
 import math
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -74,15 +74,22 @@ def trace(
     """
     series = Series(asked(TraceOptions, options, changes), progress)
     with series.logs:
-        for source in series.sources(placed(files(paths), series.options)):
-            try:
-                series.add(source)
-            except UsageError:
-                raise
-            except OnnxtopError as error:
-                path = source.place.path
-                series.fail(FailedModel(path, error.exit_code, str(error).removeprefix(f"{path}: ")))
+        places = placed(files(paths), series.options)
+        with contextlib.closing(series.sources(places)) as sources:
+            for source in sources:
+                _add(series, source)
     return series.trace()
+
+
+def _add(series: "Series", source: Source) -> None:
+    """Add a checkpoint, or what is wrong with it."""
+    try:
+        series.add(source)
+    except UsageError:
+        raise
+    except OnnxtopError as error:
+        path = source.place.path
+        series.fail(FailedModel(path, error.exit_code, str(error).removeprefix(f"{path}: ")))
 
 
 class Series:
@@ -118,8 +125,11 @@ class Series:
         """Return a checkpoint to add, with its bytes in another file than its own if need be."""
         return Source(place, file or place.path, self.options.audit, self.memory, self.progress)
 
-    def sources(self, places: Sequence[Place]) -> Iterator[Source]:
-        """Yield checkpoints to add in their order, measured some ahead where several are at a time."""
+    def sources(self, places: Sequence[Place]) -> Generator[Source, None, None]:
+        """Yield checkpoints to add in their order, measured some ahead where several are at a time.
+
+        Whoever stops before the end closes it: then nobody works any more.
+        """
         sources = [self.source(place) for place in places]
         if self.jobs == 1:
             yield from sources

@@ -16,7 +16,7 @@ from typing import Any
 
 from onnxtop.errors import MissingLibraryError, UsageError
 from onnxtop.work.about import about
-from onnxtop.work.crews import Crew, busy, interrupt
+from onnxtop.work.crews import Busy, Crew
 
 _PATIENCE = 10
 """Seconds until a scheduler must have answered, and have a worker."""
@@ -73,7 +73,7 @@ class Cluster(Crew):
         """Drop what waits, and interrupt what runs; a cluster that is gone has done so itself."""
         with contextlib.suppress(Exception):
             if not all(each.done() for each in self._last):
-                self._client.run(interrupt, on_error="ignore")
+                self._client.run(_interrupt, on_error="ignore")
         with contextlib.suppress(Exception):
             self._pool.shutdown(wait=False)
         with contextlib.suppress(Exception):
@@ -126,6 +126,11 @@ def _difference(there: Mapping[str, str]) -> str:
 # What follows runs in the workers.
 
 _one_at_a_time = threading.Lock()
+_busy = Busy()
+
+
+def _interrupt() -> None:
+    _busy.interrupt()
 
 
 def _kept(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -135,7 +140,7 @@ def _kept(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def _work(function: Callable[[Any], Any], folder: str, asked: Mapping[str, str], piece: Any) -> Any:
     if asked != about():
         raise UsageError(f"a worker differs from who asks it: {dict(about())}, wanted {dict(asked)}")
-    with _one_at_a_time, _standing_in(folder), busy():
+    with _one_at_a_time, _standing_in(folder), _busy.here():
         try:
             return function(piece)
         except KeyboardInterrupt:

@@ -78,6 +78,30 @@ class Here(Crew):
         return future
 
 
+class Busy:
+    """The threads that work on a piece of something, to be interrupted together."""
+
+    def __init__(self) -> None:
+        self._threads: set[int] = set()
+
+    @contextlib.contextmanager
+    def here(self) -> Iterator[None]:
+        """Count this thread among them."""
+        own = threading.get_ident()
+        self._threads.add(own)
+        try:
+            yield
+        finally:
+            self._threads.discard(own)
+
+    def interrupt(self) -> None:
+        """Interrupt them, as Ctrl-C interrupts the main thread; never the one that asks."""
+        for thread in self._threads - {threading.get_ident()}:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt)
+            )
+
+
 class Threads(Crew):
     """Threads of this process, for pieces that spend their time where NumPy lets others run beside it."""
 
@@ -85,6 +109,7 @@ class Threads(Crew):
         self.size = size
         self._function = function
         self._pool = ThreadPoolExecutor(size)
+        self._busy = Busy()
 
     def submit(self, number: int, piece: Any) -> "Future[Any]":
         """Give a piece to a thread; where the system starts none any more it is done at once."""
@@ -95,37 +120,14 @@ class Threads(Crew):
             return Here(self._function).submit(number, piece)
 
     def _watched(self, piece: Any) -> Any:
-        with busy():
+        with self._busy.here():
             return self._function(piece)
 
     def stop(self) -> None:
         """Drop what waits, and interrupt what runs, as Ctrl-C interrupts the main thread."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        interrupt()
+        self._busy.interrupt()
         self._pool.shutdown()
-
-
-_BUSY: set[int] = set()
-"""Threads of this process that work on a piece."""
-
-
-@contextlib.contextmanager
-def busy() -> Iterator[None]:
-    """Let `interrupt` reach this thread."""
-    own = threading.get_ident()
-    _BUSY.add(own)
-    try:
-        yield
-    finally:
-        _BUSY.discard(own)
-
-
-def interrupt() -> None:
-    """Interrupt the threads that work, as Ctrl-C interrupts the main thread."""
-    for thread in tuple(_BUSY):
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt)
-        )
 
 
 class Processes(Crew):

@@ -172,6 +172,20 @@ def test_threads_are_interrupted() -> None:
     assert all(each.done() for each in futures)
 
 
+def test_only_its_own_threads_are_interrupted() -> None:
+    done = threading.Event()
+    crew, other = Threads(count_for_ever, 1), Threads(lambda piece: done.wait(60), 1)
+    waiting, counting = other.submit(0, 0), crew.submit(0, 0)
+    while not (waiting.running() and counting.running()):
+        time.sleep(0.001)
+    with other._busy.here(), crew._busy.here():  # whoever asks may work on a piece as well
+        crew.stop()
+    assert isinstance(counting.exception(), KeyboardInterrupt)
+    done.set()
+    assert waiting.result() is True
+    other.stop()
+
+
 ORPHANS = """
 import os, time
 from onnxtop.work.options import WorkOptions
