@@ -8,7 +8,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
@@ -46,7 +46,9 @@ class Cluster(Crew):
     def submit(self, number: int, piece: Any) -> "Future[Any]":
         """Give a piece to the cluster."""
         try:
-            future: Future[Any] = self._pool.submit(_work, self._function, str(Path.cwd()), about(), piece)
+            future: Future[Any] = self._pool.submit(
+                _work, self._function, str(Path.cwd()), about(), self._client.id, piece
+            )
         except Exception:  # the client is closed, and says so in several ways
             future = Future()
         self._last.append(future)
@@ -73,7 +75,7 @@ class Cluster(Crew):
         """Drop what waits, and interrupt what runs; a cluster that is gone has done so itself."""
         with contextlib.suppress(Exception):
             if not all(each.done() for each in self._last):
-                self._client.run(_interrupt, on_error="ignore")
+                self._client.run(_interrupt, self._client.id, on_error="ignore")
         with contextlib.suppress(Exception):
             self._pool.shutdown(wait=False)
         with contextlib.suppress(Exception):
@@ -82,6 +84,10 @@ class Cluster(Crew):
 
 class _GoneError(Exception):
     """The scheduler does not answer any more."""
+
+
+class _StoppedError(Exception):
+    """A piece was interrupted by who asked for it."""
 
 
 def _connected(address: str) -> Any:
@@ -126,25 +132,28 @@ def _difference(there: Mapping[str, str]) -> str:
 # What follows runs in the workers.
 
 _one_at_a_time = threading.Lock()
-_busy = Busy()
+_busy: defaultdict[str, Busy] = defaultdict(Busy)
+"""The threads that work for each client: several may share a worker."""
 
 
-def _interrupt() -> None:
-    _busy.interrupt()
+def _interrupt(client: str) -> None:
+    _busy[client].interrupt()
 
 
 def _kept(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return function
 
 
-def _work(function: Callable[[Any], Any], folder: str, asked: Mapping[str, str], piece: Any) -> Any:
+def _work(
+    function: Callable[[Any], Any], folder: str, asked: Mapping[str, str], client: str, piece: Any
+) -> Any:
     if asked != about():
         raise UsageError(f"a worker differs from who asks it: {dict(about())}, wanted {dict(asked)}")
-    with _one_at_a_time, _standing_in(folder), _busy.here():
+    with _one_at_a_time, _standing_in(folder), _busy[client].here():
         try:
             return function(piece)
         except KeyboardInterrupt:
-            return None  # nobody waits for it any more
+            raise _StoppedError from None  # no result: it may still be asked for one
 
 
 @contextlib.contextmanager

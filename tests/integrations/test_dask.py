@@ -149,7 +149,8 @@ def begun(dask: Dask, samples: Path, tmp_path: Path) -> Iterator["subprocess.Pop
 
 def test_an_interrupt_ends_the_work(begun: "subprocess.Popen[str]", tmp_path: Path) -> None:
     begun.send_signal(signal.SIGTERM)
-    begun.communicate(timeout=120)
+    _, told = begun.communicate(timeout=120)
+    assert "internal error" not in told
     whole = json.loads((tmp_path / "all.json").read_text())
     assert (begun.returncode, whole["verdict"]) == (130, "interrupted")
     assert "39.onnx" in whole["not_reached"]

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from onnxtop.work.about import about
+from onnxtop.work.cluster import _interrupt, _work
 from onnxtop.work.crews import Crew, Processes, Threads
 from onnxtop.work.memory import free_memory
 from onnxtop.work.options import WorkOptions
@@ -184,6 +186,26 @@ def test_only_its_own_threads_are_interrupted() -> None:
     done.set()
     assert waiting.result() is True
     other.stop()
+
+
+def test_a_worker_of_a_cluster_stops_for_who_asked_and_gives_no_result() -> None:
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            _work(count_for_ever, str(Path.cwd()), about(), "asks", 0)
+        except Exception as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    _interrupt("somebody else")
+    thread.join(0.1)
+    assert thread.is_alive()
+    while thread.is_alive():
+        _interrupt("asks")  # the thread may not have begun
+        thread.join(0.01)
+    assert [type(error).__name__ for error in failed] == ["_StoppedError"]
 
 
 ORPHANS = """
