@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -25,7 +26,7 @@ GRACE = 0.5
 """Seconds that a process has to end what it began itself, before it is ended."""
 
 
-class Crew:
+class Crew(ABC):
     """Whoever works on pieces, several at a time.
 
     Attributes
@@ -36,9 +37,9 @@ class Crew:
 
     size = 1
 
+    @abstractmethod
     def submit(self, number: int, piece: Any) -> "Future[Any]":
         """Begin with a piece, or put it behind those that were begun."""
-        raise NotImplementedError
 
     def share(self, number: int) -> float:
         """Return how much of a piece is done, as far as that can be seen while it is worked on."""
@@ -52,13 +53,13 @@ class Crew:
         """Return how a worker came to its end if an error says so, of all pieces that were in hand."""
         return None
 
-    def tend(self) -> None:
+    def tend(self) -> None:  # noqa: B027 (for many crews there is nothing to do)
         """Look after what is in hand: called now and then."""
 
-    def renew(self) -> None:
+    def renew(self) -> None:  # noqa: B027 (for many crews there is nothing to do)
         """Replace workers that died."""
 
-    def stop(self) -> None:
+    def stop(self) -> None:  # noqa: B027 (for many crews there is nothing to do)
         """End at once whatever is worked on, or was to be."""
 
 
