@@ -14,7 +14,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -23,7 +23,7 @@ from types import FrameType
 from typing import Any
 
 GRACE = 0.5
-"""Seconds that a process has to end what it began itself, before it is ended."""
+"""Seconds that a process or thread has to end what it began itself, before it is ended."""
 
 
 class Crew(ABC):
@@ -111,11 +111,15 @@ class Threads(Crew):
         self._function = function
         self._pool = ThreadPoolExecutor(size)
         self._busy = Busy()
+        self._given: set[Future[Any]] = set()
 
     def submit(self, number: int, piece: Any) -> "Future[Any]":
         """Give a piece to a thread; where the system starts none any more it is done at once."""
         try:
-            return self._pool.submit(self._watched, piece)
+            future = self._pool.submit(self._watched, piece)
+            self._given.add(future)
+            future.add_done_callback(self._given.discard)
+            return future
         except RuntimeError:
             self._pool.shutdown(wait=False)  # those that there are go on with what they have
             return Here(self._function).submit(number, piece)
@@ -125,8 +129,12 @@ class Threads(Crew):
             return self._function(piece)
 
     def stop(self) -> None:
-        """Drop what waits, and interrupt what runs, as Ctrl-C interrupts the main thread."""
+        """Drop what waits; what does not end within the grace is interrupted, as Ctrl-C does the main thread.
+
+        An interrupt may come where a file has been opened and nobody holds it yet, which then is closed late.
+        """
         self._pool.shutdown(wait=False, cancel_futures=True)
+        wait_for(list(self._given), GRACE)
         self._busy.interrupt()
         self._pool.shutdown()
 
