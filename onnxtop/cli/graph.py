@@ -11,7 +11,7 @@ from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import EXIT_CODES, messages
 from onnxtop.cli.analysis import readable
 from onnxtop.cli.models import one_model
-from onnxtop.cli.options import CONNECTED, WORK, options_of
+from onnxtop.cli.options import CONNECTED, LIMITS, WORK, options_of
 from onnxtop.cli.outputs import Output
 from onnxtop.cli.verb import Run, Verb
 from onnxtop.errors import NothingToAnalyseError
@@ -43,7 +43,7 @@ class GraphVerb(Verb):
     "--neurons", is_flag=True, help="Write the graph of all neurons with its weights, as arrays: needs -o."
 )
 @options_of(AuditOptions, "allow_external", "max_download", "peepholes", *CONNECTED)
-@options_of(WORK, "cache")
+@options_of(WORK, *LIMITS, "cache")
 def command(run: Run, model: str, neurons: bool, **options: Any) -> int:
     """Show which layer of a model feeds which.
 

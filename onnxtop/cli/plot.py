@@ -9,7 +9,7 @@ from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import EXIT_CODES, messages
 from onnxtop.cli.analysis import readable
 from onnxtop.cli.models import one_model
-from onnxtop.cli.options import MEASURED, READ, WORK, config_option, options_of
+from onnxtop.cli.options import LIMITS, MEASURED, READ, WORK, config_option, options_of
 from onnxtop.cli.outputs import Output, write_bytes, writing
 from onnxtop.cli.settings import use_measures
 from onnxtop.cli.verb import Run, Verb
@@ -36,7 +36,7 @@ class PlotVerb(Verb):
 @click.argument("model", metavar="MODEL")
 @options_of(PlotOptions)
 @options_of(AuditOptions, *READ, *MEASURED)
-@options_of(WORK, "cache")
+@options_of(WORK, *LIMITS, "cache")
 @config_option(use_measures)
 def command(run: Run, model: str, kind: str, most: int, **options: Any) -> int:
     """Draw layers, diagrams, bars, weights or the graph of layers.
