@@ -44,7 +44,7 @@ AT_A_TIME = ("jobs", *LIMITS, "scheduler")
 WORK = WorkOptions(jobs=None, cache=None)
 """How work is done where nobody says it: by as many as there are cores, remembered in the user's folder.
 
-It is done apart unless ``ONNXTOP_APART`` is off; see `onnxtop.cli.apart`.
+It is done apart unless ``ONNXTOP_APART`` is off; see ``onnxtop.cli.apart``.
 """
 
 

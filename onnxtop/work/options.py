@@ -75,6 +75,11 @@ class WorkOptions(Checked):
         """What a run of a model may take."""
         return RUN_SECONDS if self.time_limit is None else self.time_limit
 
+    def seconds(self, *, runs: bool = False) -> float:
+        """Return what the work on a model may take, that of a run of it with it."""
+        own = MODEL_SECONDS if self.time_limit is None else self.time_limit
+        return own + (self.run_seconds if runs else 0.0)
+
     def __post_init__(self) -> None:
         """Refuse also what is no address, and a folder without a name: it would be the one that one is in."""
         super().__post_init__()
