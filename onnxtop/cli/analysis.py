@@ -4,7 +4,7 @@ import contextlib
 import importlib
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -119,6 +119,8 @@ _MODEL_SECONDS, _BYTE_SECONDS = 0.03, 2e-8
 """About what a model takes, and each of its bytes more: measured, and only to tell how many workers pay."""
 _WORTH_IT = 2.0
 """Seconds of work from which on another worker is worth its start."""
+PATIENCE = 60.0
+"""Seconds that work has to give what there is of it after an interrupt, where a part is worth something."""
 _MODEL_MEMORY, _BYTE_MEMORY = 2**27, 1.3
 """What an audit takes of memory in bytes, and for each byte of the model."""
 
@@ -158,19 +160,20 @@ def attempts(
     known: "Mapping[str | FailedModel, Found] | None" = None,
     seconds: float | None = None,
     grace: float = GRACE,
-) -> Iterator[Found | FailedModel]:
+    held: bool = False,
+) -> Generator[Found | FailedModel, None, None]:
     """Do the work for every model; a failure is told on stderr, takes its place and stops no other.
 
     Errors of a ``fatal`` kind are not failures of the one model: they end the run. After an interrupt the
     models that are left have failed by it, but those that were done by then; that is told once. What is
     ``known`` of a model needs no work. A model has so many ``seconds``, and after an interrupt so many of
-    ``grace`` to give what there is of it.
+    ``grace`` to give what there is of it. What is ``held`` for the work no other process can be sent.
     """
     known = known or {}
     places = [n for n, model in enumerate(models) if isinstance(model, str) and model not in known]
     named = [_name(models[number]) for number in places]
     run.progress.expect([size_of(model) for model in models])
-    work = apart(work or WorkOptions(), models)
+    work = apart(work or WorkOptions(), models, held=held)
     with workers(work, seconds=work.seconds() if seconds is None else seconds, grace=grace) as pool:
         alone = pool.alone or len(named) < 2
         attempt: Callable[[str], Attempt[Found]] = partial(
@@ -301,23 +304,25 @@ def _attempt(
 
 def once(
     run: Run,
-    work_on: "Callable[[Progress], Found]",
+    work_on: Callable[..., Found],
     models: Sequence[str],
     work: WorkOptions | None = None,
     *,
     seconds: float | None = None,
     grace: float = GRACE,
+    held: bool = False,
 ) -> Found:
     """Return what work gives that is one piece, on one model or several; its errors are raised.
 
-    An interrupt ends it; what it still gives within the ``grace`` is returned.
+    It is called with ``progress`` alone. An interrupt ends it; what it still gives within the ``grace`` is
+    returned.
 
     Raises
     ------
     ModelError
         The process that did it is gone.
     """
-    work = apart(replace(work or WorkOptions(), jobs=1, scheduler=None), models)
+    work = apart(replace(work or WorkOptions(), jobs=1, scheduler=None), models, held=held)
     with workers(work, seconds=work.seconds() if seconds is None else seconds, grace=grace) as pool:
         progress = tell_share if work.apart else run.progress
         results = pool.map(partial(_recorded, work_on, progress), [None], [0.0], run.progress.at)
@@ -340,11 +345,11 @@ def _it(models: Sequence[str]) -> str:
 
 
 def _recorded(
-    work_on: "Callable[[Progress], Found]", progress: "Progress", _: None
+    work_on: Callable[..., Found], progress: "Progress", _: None
 ) -> "tuple[Found, Sequence[warnings.WarningMessage]]":
     """Do work, wherever that is, and note what it warns of."""
     with warnings.catch_warnings(record=True) as warned:
-        return work_on(progress), warned
+        return work_on(progress=progress), warned
 
 
 @contextlib.contextmanager

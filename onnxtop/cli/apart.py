@@ -13,12 +13,12 @@ OFF = "off"
 """What the environment variable says where all is to be done in one process."""
 
 
-def apart(work: WorkOptions, models: Container[Any]) -> WorkOptions:
+def apart(work: WorkOptions, models: Container[Any], *, held: bool = False) -> WorkOptions:
     """Return how models are worked on: apart, unless ``ONNXTOP_APART`` is off.
 
-    What comes on standard input none has but this process, and those that are copies of it.
+    What comes on standard input, or is ``held`` in memory, none has but this process and copies of it.
     """
     wanted = os.environ.get("ONNXTOP_APART") != OFF
-    if STDIN not in models:
+    if STDIN not in models and not held:
         return replace(work, apart=wanted)
     return replace(work, jobs=1, scheduler=None, apart=wanted and is_single())

@@ -1,13 +1,14 @@
 """``onnxtop plot``: pictures of a model."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import EXIT_CODES, messages
-from onnxtop.cli.analysis import readable
+from onnxtop.cli.analysis import once, readable
 from onnxtop.cli.models import one_model
 from onnxtop.cli.options import LIMITS, MEASURED, READ, WORK, config_option, options_of
 from onnxtop.cli.outputs import Output, write_bytes, writing
@@ -62,7 +63,7 @@ def _audit(run: Run, path: str, options: AuditOptions) -> "Report":
     matplotlib()  # before the work
     run.note_cache(options.work)
     run.progress.wait()
-    report = audit(path, options, progress=run.progress)
+    report = once(run, partial(audit, path, options), (path,), options.work)
     run.progress.stop()
     return report
 
