@@ -33,7 +33,7 @@ from onnxtop.results.outcome import INTERRUPTED
 @options_of(
     BarcodeOptions,
     *("minima", "start", "optimiser", "epochs", "polish", "finder", "gradients", "refine", "align", "pairs"),
-    *("loss", "batchnorm", "l2", "label_smoothing", "budget", "curvature", "state", "seed", "jobs"),
+    *("loss", "batchnorm", "l2", "label_smoothing", "budget", "curvature", "state", "limits", "seed", "jobs"),
 )
 def command(run: Run, models: tuple[str, ...], data: str, write_path: str | None, **options: Any) -> int:
     """Minima of the loss, passes between them, bars, TO-score.
@@ -56,7 +56,7 @@ def command(run: Run, models: tuple[str, ...], data: str, write_path: str | None
         from onnxtop.landscape.writing import pass_files
         from onnxtop.reader.model import load
 
-        write_folder(write_path, pass_files(landscape, load(paths[0])))
+        write_folder(write_path, pass_files(landscape, load(paths[0], limits=options["limits"])))
         run.voice.note(f"wrote {write_path}")
     if any(note.startswith("interrupted") for note in landscape.notes):
         messages.error("interrupted: this is what was found until then")

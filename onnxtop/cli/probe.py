@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 )
 @options_of(ProbeOptions, "max_loss", "min_accuracy")
 @options_of(ProbeOptions, "differences", "mean", "deviation", "budget")
-@options_of(ProbeOptions, "allow_external", "max_download", "seed")
+@options_of(ProbeOptions, "allow_external", "max_download", "limits", "seed")
 def command(run: Run, models: tuple[str, ...], data: str, **settings: Any) -> int:
     """Loss, accuracy and gradient of a model on data.
 
@@ -107,7 +107,12 @@ def _work(run: Run, data: str, options: ProbeOptions) -> "Callable[[str, Progres
     from onnxtop.reader.model import load
 
     def work(path: str, progress: "Progress") -> Probed:
-        model = load(path, allow_external=options.allow_external, max_download=options.max_download)
+        model = load(
+            path,
+            allow_external=options.allow_external,
+            max_download=options.max_download,
+            limits=options.limits,
+        )
         try:
             result = summary.probe(model, data, options, progress=progress)
         except MemoryError:
