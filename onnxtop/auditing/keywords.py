@@ -21,6 +21,7 @@ class AuditKeywords(TypedDict, total=False):
     dims: Mapping[str, int]
     allow_external: tuple[str | Path, ...]
     max_download: float
+    limits: Mapping[str, float]
     structure: bool
     sortedness: bool
     details: bool

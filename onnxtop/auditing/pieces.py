@@ -139,7 +139,12 @@ def _measured_elsewhere(
     key = (path, _version(path), repr(options))
     if key not in _READ:
         _READ.clear()
-        model = load(path, allow_external=options.allow_external, max_download=options.max_download)
+        model = load(
+            path,
+            allow_external=options.allow_external,
+            max_download=options.max_download,
+            limits=options.limits,
+        )
         layers = find_layers(model, Constants(model), peepholes=options.peepholes)
         _READ[key] = [each for each in layers if isinstance(each, Layer)], _shapes(model, options)
     memory = Memory(store_of(options.work), series=series)

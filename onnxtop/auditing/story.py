@@ -144,7 +144,12 @@ def _audited(
     source: ModelSource, options: AuditOptions, progress: Progress | None, memory: Memory
 ) -> Audited:
     """Audit a model, and judge nothing yet."""
-    model = load(source, allow_external=options.allow_external, max_download=options.max_download)
+    model = load(
+        source,
+        allow_external=options.allow_external,
+        max_download=options.max_download,
+        limits=options.limits,
+    )
     check_sizes(model, options.input_shapes, options.dims)
     constants = Constants(model)
     found = find_layers(model, constants, peepholes=options.peepholes)

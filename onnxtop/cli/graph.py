@@ -44,7 +44,7 @@ class GraphVerb(Verb):
 @click.option(
     "--neurons", is_flag=True, help="Write the graph of all neurons with its weights, as arrays: needs -o."
 )
-@options_of(AuditOptions, "allow_external", "max_download", "peepholes", *CONNECTED)
+@options_of(AuditOptions, "allow_external", "max_download", "limits", "peepholes", *CONNECTED)
 @options_of(WORK, *LIMITS, "cache")
 def command(run: Run, model: str, neurons: bool, **options: Any) -> int:
     """Show which layer of a model feeds which.
@@ -114,7 +114,9 @@ def _connect(path: str, options: AuditOptions) -> "tuple[Connectivity, list[Laye
     from onnxtop.reader.layers import find_layers
     from onnxtop.reader.model import load
 
-    model = load(path, allow_external=options.allow_external, max_download=options.max_download)
+    model = load(
+        path, allow_external=options.allow_external, max_download=options.max_download, limits=options.limits
+    )
     constants = Constants(model)
     layers = find_layers(model, constants, peepholes=options.peepholes)
     connected = connect(

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @options_of(
     BarcodeOptions,
     *("minima", "start", "optimiser", "epochs", "polish", "finder", "gradients", "refine", "align", "pairs"),
-    *("loss", "batchnorm", "l2", "label_smoothing", "budget", "curvature", "state", "seed", "jobs"),
+    *("loss", "batchnorm", "l2", "label_smoothing", "budget", "curvature", "state", "limits", "seed", "jobs"),
 )
 def command(run: Run, models: tuple[str, ...], data: str, write_path: str | None, **options: Any) -> int:
     """Minima of the loss, passes between them, bars, TO-score.
@@ -79,4 +79,6 @@ def _landscape(
     from onnxtop.reader.model import load
 
     landscape = loss_barcode(paths, data, progress=progress, **options)
-    return landscape, list(pass_files(landscape, load(paths[0]))) if passes else []
+    if not passes:
+        return landscape, []
+    return landscape, list(pass_files(landscape, load(paths[0], limits=options["limits"])))

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 )
 @options_of(ProbeOptions, "max_loss", "min_accuracy")
 @options_of(ProbeOptions, "differences", "mean", "deviation", "budget")
-@options_of(ProbeOptions, "allow_external", "max_download", "seed")
+@options_of(ProbeOptions, "allow_external", "max_download", "limits", "seed")
 @options_of(WORK, *LIMITS)
 def command(
     run: Run,
@@ -121,7 +121,12 @@ def _probed(data: str, options: ProbeOptions, path: str, progress: "Progress") -
     from onnxtop.loss import summary
     from onnxtop.reader.model import load
 
-    model = load(path, allow_external=options.allow_external, max_download=options.max_download)
+    model = load(
+        path,
+        allow_external=options.allow_external,
+        max_download=options.max_download,
+        limits=options.limits,
+    )
     try:
         result = summary.probe(model, data, options, progress=progress)
     except MemoryError:

@@ -53,7 +53,7 @@ of 130, 2, 5, 3, 0, 4."""
 @options_of(WatchOptions)
 @options_of(TraceOptions, "log")
 @options_of(WORK, *AT_A_TIME, "cache")
-@options_of(AuditOptions, *MEASURED, "allow_external", "max_download", "peepholes")
+@options_of(AuditOptions, *MEASURED, "allow_external", "max_download", "limits", "peepholes")
 def command(
     run: Run, checkpoints: tuple[str, ...], follow: bool, until_stop: bool, interval: float, **options: Any
 ) -> int:

@@ -17,6 +17,7 @@ class DiffKeywords(TypedDict, total=False):
     settings: DiffSettings
     allow_external: tuple[str | Path, ...]
     max_download: float
+    limits: Mapping[str, float]
     peepholes: bool
     input_shapes: Mapping[str, tuple[int, ...]]
     dims: Mapping[str, int]

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from onnxtop.errors import ModelError
@@ -167,6 +167,7 @@ def _job(models: Sequence[Model], wanted: tuple[Given, ...], options: RunOptions
         data=options.samples,
         embed=bool(folders) and any(model.has_files_beside for model in models),
         allow_external=folders,
+        limits=asdict(models[0].limits),
     )
 
 

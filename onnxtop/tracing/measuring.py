@@ -39,7 +39,12 @@ class Source:
         NothingToAnalyseError
             No weight of the model can be read.
         """
-        file = opened(self.file, self.place.path, max_download=self.options.max_download)
+        file = opened(
+            self.file,
+            self.place.path,
+            max_download=self.options.max_download,
+            limits=self.options.limits,
+        )
         found = audited(file, self.options, progress=self.progress, memory=self.memory)
         if not found.layers:
             raise NothingToAnalyseError("the model has no weight tensors that can be read")
