@@ -167,8 +167,8 @@ def _layout(file: IO[bytes] | mmap.mmap, length: int) -> _Layout:
     held = length - len(magic) - width - count
     if spread > sys.maxsize or nbytes > held:
         raise ValueError(
-            f"it declares more numbers than there can be in the {max(held, 0):,} bytes that it holds: it is cut "
-            "off or damaged, save it again"
+            f"it declares more numbers than there can be in the {max(held, 0):,} bytes that it holds: it is "
+            "cut off or damaged, save it again"
         )
     return _Layout(dtype, shape, order, nbytes)
 

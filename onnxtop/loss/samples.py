@@ -197,7 +197,7 @@ def _of_targets(target: Array) -> np.dtype[Any]:
 
 
 def _check_numbers(name: str, array: Array, wanted: np.dtype[Any]) -> None:
-    """Refuse what the type that is wanted cannot hold; images are sound, and types beyond NumPy's not known."""
+    """Refuse what the type that is wanted cannot hold; images are sound."""
     if not isinstance(array, np.ndarray) or {array.dtype.kind, wanted.kind} - set("fiu"):
         return
     low, high = _shared_range(array.dtype, wanted)

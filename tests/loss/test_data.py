@@ -115,7 +115,7 @@ class _Image:
 
     mode = "L"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, formats: tuple[str, ...]) -> None:
         self.value, self.size = int(path.stem), (4, 4)
         self.width, self.height, self.bands = 4, 4, 1
 
@@ -140,7 +140,7 @@ class _Image:
 
 @pytest.fixture
 def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    module = types.SimpleNamespace(open=_Image)
+    module = types.SimpleNamespace(open=_Image, DecompressionBombWarning=RuntimeWarning)
     monkeypatch.setitem(sys.modules, "PIL", types.SimpleNamespace(Image=module))
     for name, values in (("cat", ("051", "102")), ("dog", ("255",))):
         (tmp_path / name).mkdir()
