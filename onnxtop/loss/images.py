@@ -98,7 +98,7 @@ def _opened(file: Path) -> Iterator[Any]:
     library = _pillow()
     with usable(file, "an image"), warnings.catch_warnings():
         regular(file)
-        warnings.simplefilter("ignore", library.DecompressionBombWarning)  # the limit here is lower
+        warnings.simplefilter("ignore")  # of odd tags, and of sizes: the limit here is lower
         try:
             with library.open(file, formats=_FORMATS) as image:
                 if image.width * image.height > _MOST_PIXELS:
@@ -118,7 +118,9 @@ def _own_shape(file: Path) -> tuple[int, int, int]:
 def _layout(shape: Sequence[int]) -> tuple[int, int, int, bool]:
     """Return height, width, channels, and whether the channels come first."""
     if math.prod(shape) > 4 * _MOST_PIXELS:
-        raise UsageError(f"wanted a model of images of at most {_MOST_PIXELS:,} pixels, found {_shown(shape)}")
+        raise UsageError(
+            f"wanted a model of images of at most {_MOST_PIXELS:,} pixels, found {_shown(shape)}"
+        )
     if len(shape) == 3 and shape[0] in (1, 3, 4):
         return shape[1], shape[2], shape[0], True
     if len(shape) == 3 and shape[2] in (1, 3, 4):
