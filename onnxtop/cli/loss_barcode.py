@@ -52,7 +52,7 @@ def command(run: Run, models: tuple[str, ...], data: str, write_path: str | None
     paths = all_models(models)
     if not os.path.lexists(data):
         raise UsageError(f"{data}: wanted data, found no such file; see --data")
-    run.check([*paths, data])
+    run.check([*paths, data, *filter(None, [options["state"]])])
     if write_path is not None:
         check_folder(write_path, paths)
     from onnxtop.landscape import story, writing  # noqa: F401 (before there are copies of this process)
