@@ -1,5 +1,6 @@
 """How work is shared out: the options that no figure depends on."""
 
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -8,11 +9,13 @@ from typing import Annotated
 
 from onnxtop.errors import UsageError
 from onnxtop.options import Checked, Option
+from onnxtop.work.machine import processor_quota
 
 
 def processors() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many processors this process may use, or has the time of: one that it has in part counts."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(there, processor_quota())))
 
 
 @dataclass(frozen=True)
