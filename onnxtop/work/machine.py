@@ -15,7 +15,7 @@ _OWN = Path("/proc/self/cgroup")
 _GROUPS = Path("/sys/fs/cgroup")
 
 _MEMORY = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
-"""Files that say how many bytes a group may use, and uses; in the interface's second version, and its first."""
+"""Files that say how many bytes a group may use, and uses, in the second version and in the first."""
 _FILES = ("active_file", "inactive_file")
 """Rows of a group's memory that are pages of files that were read: they yield at once."""
 
@@ -40,7 +40,7 @@ def _of_the_system() -> float:
 def _groups() -> Iterator[Path]:
     """Yield the folders of the groups that this process is in, from the innermost out.
 
-    A container may see its own group as the outermost, and still be told its path outside, which is not there.
+    A container may see its own as the outermost and be told its path outside, where nothing is then.
     """
     with contextlib.suppress(OSError, ValueError):
         for line in _OWN.read_text(encoding="utf-8").splitlines():
