@@ -63,8 +63,11 @@ def count_apart(blocks: Blocks, size: float) -> int:
 def _places(block: Matrix, size: float) -> NDArray[np.intp]:
     """Return row and column of each weight of a magnitude, in order."""
     lines = lines_of(block)
-    parts = (np.argwhere(np.abs(lines[rows]) == size) + (rows.start, 0) for rows in strips(lines.shape, CHUNK))
-    places = np.concatenate([np.empty((0, 2), np.intp), *parts])
+    parts = [np.empty((0, 2), np.intp)]
+    for rows in strips(lines.shape, CHUNK):
+        parts.append(np.argwhere(np.abs(lines[rows]) == size))
+        parts[-1][:, 0] += rows.start
+    places = np.concatenate(parts)
     return places if lines is block else places[np.argsort(places[:, 1], kind="stable"), ::-1]
 
 

@@ -33,7 +33,7 @@ from onnxtop.topology.persistence import NO_DIAGRAM, Convention, Diagram
 from onnxtop.topology.spanning import strongest_first
 from onnxtop.topology.strongest import BlockCells
 
-HELD = 1 << 22
+HELD = 1 << 20
 """Listed edges of a network that are held, at 16 bytes each; those of later layers are made where wanted."""
 
 
