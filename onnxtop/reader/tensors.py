@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from onnx import SparseTensorProto, TensorProto, numpy_helper
 
 from onnxtop.errors import ExternalDataError, FormatError, MissingExternalDataError
+from onnxtop.reader.dequantize import unpack
 from onnxtop.reader.file import seen
 from onnxtop.reader.model_file import ModelFile
 from onnxtop.reader.wire import INLINE
@@ -186,6 +187,10 @@ class TensorFiles:
         else:
             return numpy_helper.to_array(tensor)
         plain = _PLAIN.get(tensor.data_type)
+        if tensor.data_type in _BITS:
+            kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+            codes = unpack(np.frombuffer(raw, np.uint8), _BITS[tensor.data_type], element_count(tensor))
+            return codes.view(kind).reshape(tuple(tensor.dims))
         if plain is None:
             inline = TensorProto(
                 name=tensor.name, data_type=tensor.data_type, dims=tensor.dims, raw_data=bytes(raw)

@@ -12,6 +12,7 @@ BackProp*, 1998. A. Saxe et al., *Exact solutions to the nonlinear dynamics of l
 networks*, ICLR 2014 (orthogonal).
 """
 
+import functools
 import math
 from dataclasses import dataclass
 from functools import partial
@@ -336,6 +337,7 @@ def _reach(distribution: Distribution) -> float:
     return float(known.get("bound", math.inf))
 
 
+@functools.cache
 def is_bounded(name: str | None) -> bool:
     """Tell whether the initialiser of a name draws nothing beyond a bound.
 

@@ -36,6 +36,14 @@ from onnxtop.topology.spanning import GrowingForest, strongest_first
 Places = NDArray[np.signedinteger[Any]]
 
 
+class Listed(NamedTuple):
+    """The listed edges of a bundle: rows, columns and strengths, shapes (k,)."""
+
+    rows: Places
+    cols: Places
+    strengths: Floats
+
+
 @dataclass(frozen=True, eq=False)
 class Bundle:
     """The edges of one block, or of several small ones, of one layer.
@@ -44,8 +52,8 @@ class Bundle:
     ----------
     tails, heads
         Vertex of every row and of every column; -1 for padding.
-    rows, cols, strengths
-        The listed edges, shapes (k,).
+    listed
+        Gives the listed edges: of a large network they take more memory together than what they are made of.
     layer
         Number of the layer.
     row_lines, col_lines
@@ -62,9 +70,7 @@ class Bundle:
 
     tails: Indices
     heads: Indices
-    rows: Places
-    cols: Places
-    strengths: Floats
+    listed: Callable[[], Listed]
     layer: int
     row_lines: Indices
     col_lines: Indices
@@ -80,8 +86,7 @@ class Bundle:
             self,
             tails=self.heads,
             heads=self.tails,
-            rows=self.cols,
-            cols=self.rows,
+            listed=lambda: _turned(self.listed()),
             row_lines=self.col_lines,
             col_lines=self.row_lines,
             reverse=not self.reverse,
@@ -95,6 +100,10 @@ class Bundle:
         """Return (layer, row, column) of weights."""
         lines = [self.row_lines[rows], self.col_lines[cols]]
         return np.column_stack([np.full(rows.size, self.layer), *(lines[::-1] if self.reverse else lines)])
+
+
+def _turned(listed: Listed) -> Listed:
+    return Listed(listed.cols, listed.rows, listed.strengths)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,15 +188,16 @@ def _advance(paths: Paths, bundle: Bundle, widths: Floats) -> Indices:
 
 def _arrivals_listed(bundle: Bundle, widths: Floats) -> _Arrivals:
     """Return the best way into every column that listed edges lead to."""
-    through = np.minimum(bundle.strengths, widths[bundle.rows])
+    rows, cols, strengths = bundle.listed()
+    through = np.minimum(strengths, widths[rows])
     best = np.zeros(bundle.heads.size)
-    np.maximum.at(best, bundle.cols, through)
-    winners = np.flatnonzero((through == best[bundle.cols]) & (through > 0))
+    np.maximum.at(best, cols, through)
+    winners = np.flatnonzero((through == best[cols]) & (through > 0))
     edge = np.full(bundle.heads.size, -1)
-    edge[bundle.cols[winners]] = winners
-    cols = np.flatnonzero(edge >= 0)
-    rows = bundle.rows[edge[cols]].astype(np.intp)
-    return _Arrivals(cols, rows, best[cols], bundle.strengths[edge[cols]])
+    edge[cols[winners]] = winners
+    reached = np.flatnonzero(edge >= 0)
+    ways = edge[reached]
+    return _Arrivals(reached, rows[ways].astype(np.intp), best[reached], strengths[ways])
 
 
 def _arrivals_read(bundle: Bundle, widths: Floats, cols: Indices, floor: float) -> _Arrivals:
@@ -336,21 +346,21 @@ def _structural_links(structural: Indices, ends: _Ends) -> Links:
 def _listed_links(bundle: Bundle, ends: _Ends, floor: float) -> Links:
     """Return the forest of the listed edges that are stronger than a floor, strongest first."""
     before, after = ends.alpha.widths[bundle.tails], ends.beta.widths[bundle.heads]
-    clipped = np.minimum(bundle.strengths, before[bundle.rows])
-    np.minimum(clipped, after[bundle.cols], out=clipped)
+    listed = bundle.listed()
+    clipped = np.minimum(listed.strengths, before[listed.rows])
+    np.minimum(clipped, after[listed.cols], out=clipped)
     useful = np.flatnonzero(clipped > floor)
     a, b = ends.roots[bundle.tails], ends.roots[bundle.heads]
-    rows, cols = bundle.rows[useful], bundle.cols[useful]
+    rows, cols = listed.rows[useful], listed.cols[useful]
     useful = useful[a[rows] != b[cols]]
     if not useful.size:
         return _NO_LINKS
     # Most are of no use: only those that a forest of this bundle takes get generators.
-    rows, cols, clipped = bundle.rows[useful], bundle.cols[useful], clipped[useful]
-    bare = Links(a[rows], b[cols], clipped, useful[:, None])
+    bare = Links(a[listed.rows[useful]], b[listed.cols[useful]], clipped[useful], useful[:, None])
     chosen = _forest(bare, ends.n_roots).generators[:, 0]
-    rows, cols = bundle.rows[chosen], bundle.cols[chosen]
+    rows, cols = listed.rows[chosen], listed.cols[chosen]
     return ends.links(
-        bundle.tails[rows], bundle.heads[cols], bundle.strengths[chosen], bundle.generators(rows, cols)
+        bundle.tails[rows], bundle.heads[cols], listed.strengths[chosen], bundle.generators(rows, cols)
     )
 
 

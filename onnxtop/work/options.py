@@ -1,5 +1,6 @@
 """How work is shared out: the options that no figure depends on."""
 
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -8,14 +9,16 @@ from typing import Annotated
 
 from onnxtop.errors import UsageError
 from onnxtop.options import Checked, Option
+from onnxtop.work.machine import processor_quota
 
 MODEL_SECONDS, RUN_SECONDS = 3600.0, 120.0
 """What the work on a model may take, and what a run of it may, where nobody says it."""
 
 
 def processors() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many processors this process may use, or has the time of: one that it has in part counts."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(there, processor_quota())))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar
 
 from onnxtop.errors import ModelError
 from onnxtop.work.crews import GRACE, Crew, Here, Threads
-from onnxtop.work.memory import free_memory
+from onnxtop.work.machine import free_memory
 from onnxtop.work.options import WorkOptions, processors
 from onnxtop.work.processes import Bounds, Processes
 

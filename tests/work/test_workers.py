@@ -15,7 +15,6 @@ import pytest
 from onnxtop.work.about import about
 from onnxtop.work.cluster import _interrupt, _work
 from onnxtop.work.crews import Crew, Threads
-from onnxtop.work.memory import free_memory
 from onnxtop.work.options import WorkOptions
 from onnxtop.work.processes import Processes
 from onnxtop.work.workers import Lost, Results, Workers, whole, workers
@@ -253,18 +252,5 @@ def test_a_system_that_starts_no_more_threads(most: int, monkeypatch: pytest.Mon
         assert list(pool.map(square, [1, 2, 3, 4], [1, 1, 1, 1])) == [1, 4, 9, 16]
 
 
-def test_memory_of_a_container_is_not_taken_by_files_that_were_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("onnxtop.work.memory._CONTAINER", tmp_path)
-    held = {"memory.max": "1000\n", "memory.current": "900\n", "memory.stat": "anon 100\ninactive_file 700\n"}
-    for name, text in held.items():
-        (tmp_path / name).write_text(text)
-    assert free_memory() == 800
-    (tmp_path / "memory.max").write_text("max\n")
-    assert free_memory() > 10_000
-
-
-def test_memory_is_what_is_free() -> None:
-    assert free_memory() > 0
+def test_a_budget_begins_no_work() -> None:
     assert Workers(WorkOptions(memory=1)).alone
