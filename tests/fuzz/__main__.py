@@ -1,7 +1,7 @@
 """Run many cases and say which of them break the promise: ``python -m tests.fuzz --cases 10000``.
 
-The same seed makes the same cases. A breach is told when it is first seen, with the smallest file that shows it,
-which is written to ``--out``: what belongs into ``tests/fuzz/cases`` is moved there, and a test keeps it mended.
+The same seed makes the same cases. A breach is told when it is first seen; ``--out`` takes the smallest file
+that shows it, whose name says what is run on it: moved to ``tests/fuzz/cases``, a test keeps it mended.
 The exit code is 1 if a case breaks the promise.
 """
 
@@ -18,17 +18,36 @@ from tests.fuzz.runner import Runner
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fuzz", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("--cases", type=int, default=1000, metavar="N", help="how many cases")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="what they are made from")
     parser.add_argument("--first", type=int, default=0, metavar="N", help="the case to begin with")
-    parser.add_argument("--verb", choices=["all", *COMMANDS], default="all", help="what is run: one verb, or all that read any model")
-    parser.add_argument("--out", type=Path, default=None, metavar="DIR", help="where failing files go; without it they are told and left")
-    parser.add_argument("--apart", action="store_true", help="leave onnxtop's own processes on: what kills one is then an error of its model")
+    parser.add_argument(
+        "--verb",
+        choices=["all", *COMMANDS],
+        default="all",
+        help="what is run: one verb, or all that read any model",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="where failing files go; without it they are told and left",
+    )
+    parser.add_argument(
+        "--apart",
+        action="store_true",
+        help="leave onnxtop's own processes on: what kills one is then an error of its model",
+    )
     return parser.parse_args()
 
 
-def broken_cases(runner: Runner, place: Place, given: argparse.Namespace) -> Iterator[tuple[int, Case, list[str]]]:
+def broken_cases(
+    runner: Runner, place: Place, given: argparse.Namespace
+) -> Iterator[tuple[int, Case, list[str]]]:
     """Yield the cases that break the promise, with their numbers and what they break."""
     for number in range(given.first, given.first + given.cases):
         case = case_of(given.seed, given.verb, number)
@@ -58,16 +77,19 @@ def main() -> int:
                         tell(runner, place, given, number, case, breach)
     for breach, count in counts.most_common():
         print(f"{count:5}  {breach}")
-    print(f"{given.cases} cases of {given.verb}, seed {given.seed}: {failed} broke the promise, in {len(counts)} ways")
+    whole = f"{given.cases} cases of {given.verb}, seed {given.seed}"
+    print(f"{whole}: {failed} broke the promise, in {len(counts)} ways")
     return int(failed > 0)
 
 
-def tell(runner: Runner, place: Place, given: argparse.Namespace, number: int, case: Case, breach: str) -> None:
+def tell(
+    runner: Runner, place: Place, given: argparse.Namespace, number: int, case: Case, breach: str
+) -> None:
     """Say what a case breaks, and write the smallest file that does."""
     print(f"case {number}, {case.verb}, {' '.join(case.done)}: {breach}", flush=True)
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)
-        path = given.out / f"{case.verb}-{given.seed}-{number}.onnx"
+        path = given.out / f"{case.verb}-{case.chance}.onnx"
         path.write_bytes(smallest(runner, place, case, breach))
         print(f"  {path}: {path.stat().st_size} bytes of {len(case.data)}", flush=True)
 

@@ -75,8 +75,8 @@ FORMATS: Mapping[str, Sequence[str]] = {
 }
 """Suffixes of all outputs of a verb; ``.github`` stands for what no suffix says."""
 
-RARE = {".html": 0.15, ".svg": 0.5}
-"""How often a case writes what takes long to draw."""
+RARE = {".html": 0.1, ".svg": 0.5, ".json": 0.4}
+"""How often a case writes what takes long to draw, or to compare with its schema."""
 
 CHECKED = ("report", "report", "report", "graph", "check", "diff", "layers", "trace")
 """Verbs that open any model, as often as ``all`` runs them."""
@@ -140,7 +140,13 @@ class Place:
             path.write_bytes(noise)
         (beside / "short.bin").write_bytes(b"\1")
         os.mkfifo(beside / "pipe")
-        links = {"out": "../outside.bin", "zero": "/dev/zero", "circle": "circle", "inner": "weights.bin", "up": ".."}
+        links = {
+            "out": "../outside.bin",
+            "zero": "/dev/zero",
+            "circle": "circle",
+            "inner": "weights.bin",
+            "up": "..",
+        }
         for name, target in links.items():
             (beside / name).symlink_to(target)
         (self.folder / "original.onnx").touch()
@@ -166,7 +172,9 @@ def run_case(runner: Runner, place: Place, case: Case, data: bytes | None = None
     broken: list[str] = []
     for arguments in COMMANDS[case.verb](str(place.model), str(place.original), str(place.other), rng):
         suffixes = [each for each in FORMATS[case.verb] if rng.random() < RARE.get(each, 1)]
-        broken += _run(runner, place, case.verb, arguments, [place.outputs / f"out{each}" for each in suffixes])
+        broken += _run(
+            runner, place, case.verb, arguments, [place.outputs / f"out{each}" for each in suffixes]
+        )
     if _listing(place.model.parent) != before:
         broken.append("changes the folder of the model")
     home = runner.folder / "home"
@@ -180,9 +188,15 @@ def run_case(runner: Runner, place: Place, case: Case, data: bytes | None = None
 def _run(runner: Runner, place: Place, verb: str, arguments: Arguments, files: Sequence[Path]) -> list[str]:
     shutil.rmtree(place.outputs, ignore_errors=True)
     place.outputs.mkdir()
-    models = [path for path in (place.model, place.original, place.other, DATA, MINIMUM) if str(path) in arguments]
+    models = [
+        path for path in (place.model, place.original, place.other, DATA, MINIMUM) if str(path) in arguments
+    ]
     pages = ["--all"] if verb != "graph" else []  # its pictures have every row
-    words = [word for path in files for word in (*(["-f", "github"] if path.suffix == ".github" else []), "-o", str(path))]
+    words = [
+        word
+        for path in files
+        for word in (*(["-f", "github"] if path.suffix == ".github" else []), "-o", str(path))
+    ]
     ran = runner.run([*arguments, "-vv", *pages, *words])
     return breaches(verb, ran, files, models)
 

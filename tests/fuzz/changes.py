@@ -11,7 +11,16 @@ from typing import Any, TypeVar
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto, ValueInfoProto, helper
+from onnx import (
+    AttributeProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    SparseTensorProto,
+    TensorProto,
+    ValueInfoProto,
+    helper,
+)
 
 from tests.fuzz.values import ATTRIBUTES, FLOATS, INTS, OPERATIONS, OTHERS, PLACES, TEXTS
 from tests.fuzz.wire import Field, bytes_field, fields_of, message, number_field
@@ -44,7 +53,13 @@ def graphs(model: ModelProto) -> Iterator[GraphProto]:
     while waiting:
         graph = waiting.pop()
         yield graph
-        waiting += [item for node in graph.node for each in node.attribute for item in (each.g, *each.graphs) if item.node]
+        waiting += [
+            item
+            for node in graph.node
+            for each in node.attribute
+            for item in (each.g, *each.graphs)
+            if item.node
+        ]
 
 
 def nodes(model: ModelProto) -> list[NodeProto]:
@@ -75,7 +90,9 @@ def tensors(model: ModelProto) -> list[TensorProto]:
 
 def size_of(tensor: TensorProto) -> int:
     """Return how many bytes the elements of a tensor have that its file holds."""
-    return len(tensor.raw_data) or 4 * max(len(tensor.float_data), len(tensor.int32_data), 2 * len(tensor.int64_data))
+    return len(tensor.raw_data) or 4 * max(
+        len(tensor.float_data), len(tensor.int32_data), 2 * len(tensor.int64_data)
+    )
 
 
 # Bytes, and fields whatever they mean
@@ -144,7 +161,9 @@ def _text(fields: list[Field], at: int, rng: Random) -> None:
 
 
 def _no_text(fields: list[Field], at: int, rng: Random) -> None:
-    fields[at] = bytes_field(fields[at].number, rng.choice((b"\xff", b"\xc0\x80", b"\xed\xa0\x80a", b"\x80" * 9)))
+    fields[at] = bytes_field(
+        fields[at].number, rng.choice((b"\xff", b"\xc0\x80", b"\xed\xa0\x80a", b"\x80" * 9))
+    )
 
 
 def _swapped(fields: list[Field], at: int, rng: Random) -> None:
@@ -161,13 +180,17 @@ FIELDS = (_without, _twice, _elsewhere, _renumbered, _number, _number, _text, _n
 
 def without_one(model: ModelProto, rng: Random) -> None:
     graph = pick(rng, graphs(model))
-    items = getattr(graph, pick(rng, ("node", "node", "initializer", "input", "output", "sparse_initializer")))
+    items = getattr(
+        graph, pick(rng, ("node", "node", "initializer", "input", "output", "sparse_initializer"))
+    )
     items.remove(pick(rng, items))
 
 
 def repeated(model: ModelProto, rng: Random) -> None:
     graph = pick(rng, graphs(model))
-    items = getattr(graph, pick(rng, ("node", "initializer", "input", "output", "value_info", "sparse_initializer")))
+    items = getattr(
+        graph, pick(rng, ("node", "initializer", "input", "output", "value_info", "sparse_initializer"))
+    )
     items.extend([pick(rng, items)] * rng.choice((1, 2)))
 
 
@@ -230,7 +253,9 @@ def in_between(model: ModelProto, rng: Random) -> None:
 
 def _small(name: str, rng: Random) -> TensorProto:
     """Return a tensor of few elements: positions, sizes, flags, floats, texts."""
-    kind = rng.choice((TensorProto.INT64,) * 5 + (TensorProto.INT32, TensorProto.FLOAT, TensorProto.BOOL, TensorProto.UINT8))
+    kind = rng.choice(
+        (TensorProto.INT64,) * 5 + (TensorProto.INT32, TensorProto.FLOAT, TensorProto.BOOL, TensorProto.UINT8)
+    )
     dims = rng.choice(([], [0], [1], [1], [2], [3], [4], [2, 2], [1, 0]))
     count = math.prod(dims)
     if kind == TensorProto.FLOAT:
@@ -238,7 +263,9 @@ def _small(name: str, rng: Random) -> TensorProto:
     small = rng.choices(range(-3, 6), k=count)
     if kind != TensorProto.INT64:
         return helper.make_tensor(name, kind, dims, [abs(each) % 2 for each in small])
-    return helper.make_tensor(name, kind, dims, [whole(rng) for _ in range(count)] if rng.random() < 0.4 else small)
+    return helper.make_tensor(
+        name, kind, dims, [whole(rng) for _ in range(count)] if rng.random() < 0.4 else small
+    )
 
 
 def deeper(model: ModelProto, rng: Random) -> None:
@@ -249,11 +276,16 @@ def deeper(model: ModelProto, rng: Random) -> None:
         body = GraphProto(name=f"deep{depth}", node=graph.node, output=graph.output)
         if op != "If":
             entries = rng.sample(names(model), min(2, len(names(model)))) if rng.random() < 0.3 else []
-            body.input.extend(ValueInfoProto(name=name) for name in [*entries, *(f"in{depth}.{i}" for i in range(rng.randrange(3)))])
+            body.input.extend(
+                ValueInfoProto(name=name)
+                for name in [*entries, *(f"in{depth}.{i}" for i in range(rng.randrange(3)))]
+            )
         outer = helper.make_node(op, rng.choices(names(model) or [""], k=rng.randrange(4)), results, "outer")
         outer.attribute.append(helper.make_attribute("then_branch" if op == "If" else "body", body))
         if op == "Scan" and rng.random() < 0.8:
-            outer.attribute.append(helper.make_attribute("num_scan_inputs", rng.choice((0, 1, 2, 50, -3, whole(rng)))))
+            outer.attribute.append(
+                helper.make_attribute("num_scan_inputs", rng.choice((0, 1, 2, 50, -3, whole(rng))))
+            )
         if op == "If" and depth < 6 and rng.random() < 0.7:
             outer.attribute.append(helper.make_attribute("else_branch", body))
         del graph.node[:]
@@ -261,13 +293,15 @@ def deeper(model: ModelProto, rng: Random) -> None:
 
 
 def as_function(model: ModelProto, rng: Random) -> None:
-    """Make a node the body of a function and call it; at times it calls itself, or there are two of its name."""
+    """Make a node the body of a function, and call it; it may call itself, or there may be two of its name."""
     node = pick(rng, nodes(model))
     inputs, outputs = (list(dict.fromkeys(filter(None, ends))) for ends in (node.input, node.output))
     body = [NodeProto.FromString(node.SerializeToString())]
-    for _ in range(rng.choice((0, 0, 1, 30))):
-        body.append(helper.make_node(rng.choice(("Made", "Other")), inputs, outputs, domain="made"))
-    function = helper.make_function("made", rng.choice(("Made", "Made", "")), inputs, outputs, body, list(model.opset_import))
+    inner = rng.choices(("Made", "Other"), k=rng.choice((0, 0, 1, 30)))
+    body += [helper.make_node(name, inputs, outputs, domain="made") for name in inner]
+    function = helper.make_function(
+        "made", rng.choice(("Made", "Made", "")), inputs, outputs, body, list(model.opset_import)
+    )
     if rng.random() < 0.3:
         function.attribute.append(rng.choice(ATTRIBUTES))
         for each in function.node[0].attribute:
@@ -287,7 +321,10 @@ def doubling(model: ModelProto, rng: Random) -> None:
     levels = rng.choice((3, 20, 40, 400))
     for level in range(levels):
         model.functions.append(helper.make_function("made", f"D{level}", ["a"], ["b"], inner, imports))
-        inner = [helper.make_node(f"D{level}", [one], [two], domain="made") for one, two in (("a", "c"), ("c", "b"))]
+        inner = [
+            helper.make_node(f"D{level}", [one], [two], domain="made")
+            for one, two in (("a", "c"), ("c", "b"))
+        ]
     graph = pick(rng, graphs(model))
     node = pick(rng, [node for node in graph.node if node.input])
     graph.node.insert(0, helper.make_node(f"D{levels - 1}", [node.input[0]], ["doubled"], domain="made"))
@@ -341,7 +378,9 @@ def _value_of(name: str, rng: Random) -> Any:
             rng.choice(FLOATS),
             list(rng.choices(FLOATS, k=3)),
             rng.choice((*TEXTS, "NOTSET", "VALID", "SAME_UPPER", "bidirectional", "reverse", "constant")),
-            rng.choice(("ij,jk->ik", "ii->i", "...,...->...", "i,j,k->ijk", "ab->", "->", "a\0,b", "i" * 60, ",,,->")),
+            rng.choice(
+                ("ij,jk->ik", "ii->i", "...,...->...", "i,j,k->ijk", "ab->", "->", "a\0,b", "i" * 60, ",,,->")
+            ),
             [rng.choice(TEXTS)],
             _small("t", rng),
             helper.make_graph([], name, [], []),
@@ -388,7 +427,17 @@ def dims_changed(model: ModelProto, rng: Random) -> None:
     if tensor.dims and rng.random() < 0.5:
         tensor.dims[rng.randrange(len(tensor.dims))] = whole(rng)
         return
-    forms = ([], [count], [1, count], [count, 1], [1] * 65 + [count], [2**32, 2**32], [count, 0, 2**60], [-1, -count], [0])
+    forms = (
+        [],
+        [count],
+        [1, count],
+        [count, 1],
+        [1] * 65 + [count],
+        [2**32, 2**32],
+        [count, 0, 2**60],
+        [-1, -count],
+        [0],
+    )
     tensor.dims[:] = rng.choice(forms)
 
 
@@ -399,7 +448,14 @@ def type_changed(model: ModelProto, rng: Random) -> None:
 def elements_changed(model: ModelProto, rng: Random) -> None:
     tensor = pick(rng, [tensor for tensor in tensors(model) if tensor.raw_data])
     held = bytearray(tensor.raw_data)
-    odd = (b"\0\0\xc0\x7f", b"\0\0\x80\xff", b"\xff\xff\x7f\x7f", b"\1\0\0\0", b"\0\0\0\x80", b"\xff\xff\xff\xff")
+    odd = (
+        b"\0\0\xc0\x7f",
+        b"\0\0\x80\xff",
+        b"\xff\xff\x7f\x7f",
+        b"\1\0\0\0",
+        b"\0\0\0\x80",
+        b"\xff\xff\xff\xff",
+    )
     if rng.random() < 0.2:
         held = bytearray(rng.choice(odd) * (len(held) // 4))
     for _ in range(rng.choice((1, 2, 50)) if held else 0):
@@ -416,7 +472,9 @@ def elements_missing(model: ModelProto, rng: Random) -> None:
     elif what == 1:
         tensor.raw_data += b"\1" * rng.choice((1, 4, 5000))
     else:
-        pick(rng, (tensor.float_data, tensor.int32_data, tensor.int64_data, tensor.double_data)).extend([1] * rng.choice((1, 9)))
+        pick(rng, (tensor.float_data, tensor.int32_data, tensor.int64_data, tensor.double_data)).extend(
+            [1] * rng.choice((1, 9))
+        )
 
 
 def external(model: ModelProto, rng: Random) -> None:
@@ -428,23 +486,44 @@ def external(model: ModelProto, rng: Random) -> None:
         tensor.ClearField("raw_data")
     entries = {
         "location": rng.choice(PLACES),
-        "offset": str(rng.choice((0, 0, 1, 4096, size, -1, 2**63, 2**64, "", "0x4", "１", "1e3", "9" * 5000))),
+        "offset": str(
+            rng.choice((0, 0, 1, 4096, size, -1, 2**63, 2**64, "", "0x4", "\uff11", "1e3", "9" * 5000))
+        ),
         "length": str(rng.choice((size, size, size, 0, 1, -1, 2**40, 2**63, "", "x", " 4 ", "+4"))),
         "checksum": rng.choice(("", "0" * 40, rng.choice(TEXTS))),
         rng.choice(TEXTS): rng.choice(TEXTS),
     }
     del tensor.external_data[:]
-    for key in rng.choices(list(entries), k=rng.choice((0, 1, 5))) + (["location"] if rng.random() < 0.9 else []):
+    for key in rng.choices(list(entries), k=rng.choice((0, 1, 5))) + (
+        ["location"] if rng.random() < 0.9 else []
+    ):
         tensor.external_data.add(key=key, value=entries[key])
 
 
 def made_sparse(model: ModelProto, rng: Random) -> None:
     graph = pick(rng, graphs(model))
     tensor = pick(rng, graph.initializer)
-    dims = rng.choice((list(tensor.dims), list(tensor.dims), [], [0], [2**40], [2**20, 2**20], [2**62, 4], [-1, 2], [1] * 70))
+    dims = rng.choice(
+        (
+            list(tensor.dims),
+            list(tensor.dims),
+            [],
+            [0],
+            [2**40],
+            [2**20, 2**20],
+            [2**62, 4],
+            [-1, 2],
+            [1] * 70,
+        )
+    )
     count = rng.choice((0, 1, 2, 5))
-    kind = rng.choice((TensorProto.FLOAT,) * 5 + (TensorProto.INT64, TensorProto.STRING, TensorProto.COMPLEX64, TensorProto.INT4))
-    values = TensorProto(name=tensor.name, data_type=kind, dims=[count], raw_data=b"\0\0\x80\x3f" * (2 * count))
+    kind = rng.choice(
+        (TensorProto.FLOAT,) * 5
+        + (TensorProto.INT64, TensorProto.STRING, TensorProto.COMPLEX64, TensorProto.INT4)
+    )
+    values = TensorProto(
+        name=tensor.name, data_type=kind, dims=[count], raw_data=b"\0\0\x80\x3f" * (2 * count)
+    )
     shape = rng.choice(([count], [count], [count, len(dims)], [1, count], [count + 1]))
     numbers = [whole(rng) if rng.random() < 0.2 else place for place in range(min(math.prod(shape), 400))]
     places = helper.make_tensor("places", TensorProto.INT64, shape, numbers)
@@ -498,7 +577,12 @@ def remarks(model: ModelProto, rng: Random) -> None:
     node, text = pick(rng, nodes(model)), rng.choice(TEXTS)
     node.doc_string = rng.choice(TEXTS)
     key = rng.choice(("pkg.torch.onnx.stack_trace", "pkg.torch.onnx.name_scopes", "namespace", text))
-    sources = (f'File "{text}", line 7, in f', f'File "/etc/{text}", line {10**400}, in g\n  x = 1', f"['', {text!r}]", text)
+    sources = (
+        f'File "{text}", line 7, in f',
+        f'File "/etc/{text}", line {10**400}, in g\n  x = 1',
+        f"['', {text!r}]",
+        text,
+    )
     node.metadata_props.add(key=key, value=rng.choice(sources))
 
 
@@ -507,11 +591,27 @@ Change = Callable[[ModelProto, Random], None]
 CHANGES: Mapping[str, Sequence[Change]] = {
     "graph": (
         *(without_one, repeated, out_of_order, rewired, rewired, more_ends, fewer_ends, other_ends_first),
-        *(another_operation, another_operation, in_between, in_between, in_between, deeper, as_function, doubling),
+        *(
+            another_operation,
+            another_operation,
+            in_between,
+            in_between,
+            in_between,
+            deeper,
+            as_function,
+            doubling,
+        ),
         *(versions, declared_anew, declared_anew),
     ),
     "attributes": (
-        *(attribute_changed, attribute_changed, number_changed, number_changed, attribute_added, attribute_added),
+        *(
+            attribute_changed,
+            attribute_changed,
+            number_changed,
+            number_changed,
+            attribute_added,
+            attribute_added,
+        ),
         *(attribute_left_out, attribute_renamed),
     ),
     "tensors": (dims_changed, type_changed, elements_changed, elements_missing),
@@ -521,7 +621,17 @@ CHANGES: Mapping[str, Sequence[Change]] = {
 }
 """Changes of meaning, by kind; one that is there twice is as likely as two."""
 
-_LIKELY = {"none": 1, "bytes": 2, "fields": 4, "graph": 8, "attributes": 6, "tensors": 4, "external": 2, "sparse": 2, "names": 2}
+_LIKELY = {
+    "none": 1,
+    "bytes": 2,
+    "fields": 4,
+    "graph": 8,
+    "attributes": 6,
+    "tensors": 4,
+    "external": 2,
+    "sparse": 2,
+    "names": 2,
+}
 
 
 def broken(data: bytes, rng: Random) -> tuple[bytes, list[str]]:

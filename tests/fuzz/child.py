@@ -1,8 +1,8 @@
 """The process of the fuzzer that runs onnxtop: command lines come on stdin, what each did goes to stdout.
 
-It is run as a file, not as a module, in an empty folder of its own: ``python child.py FOLDER ROOT``, the root
-of the project first on the path. What it opens, starts or asks for elsewhere is written down by an audit hook,
-by whatever process it is done: forks of this one have the hook too.
+It is run as a file, not as a module, in an empty folder of its own: ``python child.py FOLDER ROOT``, with the
+root of the project first on the path. What it opens, starts or asks for elsewhere is written down by an audit
+hook, by whatever process it is done: forks of this one have the hook too.
 """
 
 import faulthandler
@@ -25,7 +25,16 @@ SYSTEM = ("/proc/self/", "/proc/meminfo", "/sys/fs/cgroup/", "/dev/null", "/dev/
 STARTED = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.startfile")
 ASKED = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.bind")
 LOADED = ("pickle.find_class",)
-CHANGED = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod")
+CHANGED = (
+    "os.remove",
+    "os.rename",
+    "os.mkdir",
+    "os.rmdir",
+    "os.link",
+    "os.symlink",
+    "os.truncate",
+    "os.chmod",
+)
 
 
 def hook(log: int, own: tuple[str, ...], quiet: list[bool]) -> None:
@@ -60,7 +69,10 @@ def main(folder: str, root: str) -> None:
     sys.path[0] = root
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
     answer = os.fdopen(os.dup(1), "w")
-    ends = {name: os.open(f"{folder}/{name}", os.O_RDWR | os.O_CREAT | os.O_APPEND) for name in ("stdout", "stderr", "log")}
+    ends = {
+        name: os.open(f"{folder}/{name}", os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        for name in ("stdout", "stderr", "log")
+    }
     os.dup2(ends["stdout"], 1)
     os.dup2(ends["stderr"], 2)
     faulthandler.enable()

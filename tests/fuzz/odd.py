@@ -1,7 +1,7 @@
 """Odd but valid models: whatever ONNX allows that exporters seldom write, from one source of chance.
 
-`odd_model` takes any ``random.Random``: a seeded one of the fuzzer, or hypothesis's own, which shrinks what it
-drew. A model is a chain of blocks on a matrix of floats; each block adds nodes, constants, bodies or functions.
+`odd_model` takes any ``random.Random``: a seeded one of the fuzzer, or hypothesis's own, which shrinks what
+it drew. A model is a chain of blocks on a matrix of floats; each adds nodes, constants, bodies or functions.
 """
 
 import itertools
@@ -64,7 +64,13 @@ class Net:
         how = self.rng.randrange(8)
         if how == 0:
             self.nodes.append(helper.make_node("Constant", [], [name], value=tensor))
-        elif how == 1 and isinstance(array, np.ndarray) and array.dtype == np.float32 and array.ndim and array.size:
+        elif (
+            how == 1
+            and isinstance(array, np.ndarray)
+            and array.dtype == np.float32
+            and array.ndim
+            and array.size
+        ):
             self.sparse.append(sparse(name, array))
         else:
             self.tensors.append(tensor)
@@ -121,7 +127,9 @@ def cast(net: Net, array: Array) -> str:
 def joined(net: Net, array: Array) -> str:
     axis = net.rng.randrange(array.ndim)
     at = net.rng.randrange(array.shape[axis] + 1)
-    return net.add("Concat", [net.constant(part) for part in np.split(array, [at], axis)], axis=axis - array.ndim)
+    return net.add(
+        "Concat", [net.constant(part) for part in np.split(array, [at], axis)], axis=axis - array.ndim
+    )
 
 
 def cut(net: Net, array: Array) -> str:
@@ -166,12 +174,29 @@ def chosen(net: Net, array: Array) -> str:
 
 
 WEIGHTS: Sequence[Callable[[Net, Array], str]] = (
-    *(stored, stored, stored, stored, transposed, cast, joined, cut, decoded, filled, expanded, summed, chosen),
+    *(
+        stored,
+        stored,
+        stored,
+        stored,
+        transposed,
+        cast,
+        joined,
+        cut,
+        decoded,
+        filled,
+        expanded,
+        summed,
+        chosen,
+    ),
 )
 
 
 def graph(
-    nodes: Sequence[NodeProto], inputs: Sequence[Any], outputs: Sequence[Any], tensors: Sequence[TensorProto] = ()
+    nodes: Sequence[NodeProto],
+    inputs: Sequence[Any],
+    outputs: Sequence[Any],
+    tensors: Sequence[TensorProto] = (),
 ) -> GraphProto:
     return helper.make_graph(list(nodes), "body", list(inputs), list(outputs), list(tensors))
 
@@ -211,7 +236,11 @@ def dense(net: Net) -> None:
 
 
 def convolution(net: Net) -> None:
-    axes, group, extra = net.rng.randrange(1, 4), net.rng.choice((1, 1, net.width or 1)), net.rng.randrange(1, 3)
+    axes, group, extra = (
+        net.rng.randrange(1, 4),
+        net.rng.choice((1, 1, net.width or 1)),
+        net.rng.randrange(1, 3),
+    )
     if not net.width:
         return
     images = net.shaped(_ROWS, net.width, *[1] * (axes - 1), 1)
@@ -229,7 +258,9 @@ def convolution(net: Net) -> None:
         weight = net.weight(net.width, extra, *[1] * axes)
         made, filters = net.add("ConvTranspose", [images, weight], group=group), group * extra
     else:
-        made = net.add("Conv", [images, net.weight(filters, net.width // group, *kernel)], group=group, **attributes)
+        made = net.add(
+            "Conv", [images, net.weight(filters, net.width // group, *kernel)], group=group, **attributes
+        )
     kind = net.rng.choice(("GlobalAveragePool", "GlobalMaxPool"))
     net.go(net.add("Flatten", [net.add(kind, [made])]), filters)
 
@@ -271,10 +302,26 @@ def normalised(net: Net) -> None:
 
 def moved(net: Net) -> None:
     """Pass elements on in one of many ways that keep the shape."""
-    ops = ("Relu", "Identity", "Softmax", "Neg", "Abs", "Dropout", "Cast", "Pad", "Tile", "Where", "Trilu", "CumSum", "Clip")
+    ops = (
+        "Relu",
+        "Identity",
+        "Softmax",
+        "Neg",
+        "Abs",
+        "Dropout",
+        "Cast",
+        "Pad",
+        "Tile",
+        "Where",
+        "Trilu",
+        "CumSum",
+        "Clip",
+    )
     op = net.rng.choice(ops)
     made = {
-        "Cast": lambda: net.add("Cast", [net.add("Cast", [net.here], to=TensorProto.INT32)], to=TensorProto.FLOAT),
+        "Cast": lambda: net.add(
+            "Cast", [net.add("Cast", [net.here], to=TensorProto.INT32)], to=TensorProto.FLOAT
+        ),
         "Pad": lambda: net.add("Pad", [net.here, net.constant(np.int64([0, 0, 0, 0]))]),
         "Tile": lambda: net.add("Tile", [net.here, net.constant(np.int64([1, 1]))]),
         "Where": lambda: net.add("Where", [net.constant(np.bool_([True] * net.width)), net.here, net.here]),
@@ -405,11 +452,28 @@ def textual(net: Net) -> None:
     """Hold texts and numbers that nothing weighs, used or unused."""
     texts = helper.make_tensor("", TensorProto.STRING, [2], [net.rng.choice(TEXTS).encode(), b"\xff\xfe"])
     net.add("Identity", [net.constant(texts)])
-    net.constant(net.rng.choice((np.zeros((0, 5), np.float32), np.int64(3), np.complex64([1j]), np.uint64([2**64 - 1]))))
+    net.constant(
+        net.rng.choice(
+            (np.zeros((0, 5), np.float32), np.int64(3), np.complex64([1j]), np.uint64([2**64 - 1]))
+        )
+    )
 
 
 BLOCKS: Sequence[Callable[[Net], None]] = (
-    *(dense, dense, dense, dense, convolution, convolution, recurrent, lookup, normalised, moved, moved, halved),
+    *(
+        dense,
+        dense,
+        dense,
+        dense,
+        convolution,
+        convolution,
+        recurrent,
+        lookup,
+        normalised,
+        moved,
+        moved,
+        halved,
+    ),
     *(residual, shared, branched, looped, scanned, called, listed, optional, classical, packed, textual),
 )
 
@@ -420,7 +484,9 @@ def odd_model(rng: Random) -> ModelProto:
     for _ in range(rng.randrange(1, 8)):
         rng.choice(BLOCKS)(net)
     if rng.random() < 0.2:
-        net.inputs += [_declared(net, tensor) for tensor in net.tensors[:2]]  # a default, as up to ir_version 3
+        net.inputs += [
+            _declared(net, tensor) for tensor in net.tensors[:2]
+        ]  # a default, as up to ir_version 3
     outputs = [floats(net.here)]
     if rng.random() < 0.2 and net.tensors:
         outputs.append(_declared(net, rng.choice(net.tensors)))  # a constant that is a result

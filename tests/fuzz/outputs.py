@@ -15,7 +15,9 @@ from typing import Any
 import jsonschema
 import numpy as np
 
-ACTS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufffe\uffff]")
+ACTS = re.compile(
+    "[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufffe\uffff]"
+)
 """What a terminal, an editor or a parser would obey; a tab and the end of a line are left."""
 
 _VOID = {"meta", "link", "input", "br", "hr"}
@@ -36,7 +38,9 @@ class Page(HTMLParser):
         for name, value in attrs:
             assert not name.startswith("on"), f"{tag} {name}"
             if name in ("href", "src", "xlink:href"):
-                assert re.match(r"#|data:,|https://(github\.com/onnxtop|arxiv\.org|doi\.org)", value or ""), f"{name} {value}"
+                assert re.match(r"#|data:,|https://(github\.com/onnxtop|arxiv\.org|doi\.org)", value or ""), (
+                    f"{name} {value}"
+                )
         if tag not in _VOID:
             self.open.append(tag)
 
@@ -84,7 +88,9 @@ def adds_up(report: Mapping[str, Any]) -> None:
     skipped = sum(item["parameters"] for item in coverage["skipped"])
     assert coverage["parameters_total"] == coverage["parameters_analysed"] + skipped, "weights add up"
     apart = ("biases", "normalisation", "other_constants", "unused")
-    assert coverage["constants"] == coverage["parameters_total"] + sum(coverage[name] for name in apart), "constants"
+    assert coverage["constants"] == coverage["parameters_total"] + sum(coverage[name] for name in apart), (
+        "constants"
+    )
     names = [layer["name"] for layer in report["layers"]]
     assert len(names) == len(set(names)), "two layers of one name"
 
@@ -120,7 +126,9 @@ def svg(text: str) -> None:
     for element in ET.fromstring(text).iter():
         tag = element.tag.rpartition("}")[2]
         assert tag not in {"script", "foreignObject", "image", "use", "a"}, f"<{tag}>"
-        assert not any(name.startswith("on") or name.endswith("href") for name in element.attrib), element.attrib
+        assert not any(name.startswith("on") or name.endswith("href") for name in element.attrib), (
+            element.attrib
+        )
 
 
 def commands(text: str) -> None:

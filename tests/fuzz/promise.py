@@ -3,6 +3,7 @@
 A breach is a line that tells one defect from another: without numbers, addresses and paths of the machine.
 """
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -35,7 +36,10 @@ SCHEMAS = {"layers": "report", "check": "report"}
 """Verb to the one whose JSON it writes, if that is another."""
 
 _FRAME = re.compile(r'File "[^"]*?/?(onnxtop/[^"]+)", line (\d+)(?:, in| in) (\S+)')
-_RAISED = re.compile(r"^(?:onnxtop: error: .*internal error: )?(\w+(?:Error|Exception|Warning|Interrupt))\b", re.MULTILINE)
+_NOTHING = re.compile("nothing to analyse|no weight tensors")
+_RAISED = re.compile(
+    r"^(?:onnxtop: error: .*internal error: )?(\w+(?:Error|Exception|Warning|Interrupt))\b", re.MULTILINE
+)
 
 
 def breaches(verb: str, ran: Ran, files: Sequence[Path], models: Sequence[Path]) -> list[str]:
@@ -43,7 +47,13 @@ def breaches(verb: str, ran: Ran, files: Sequence[Path], models: Sequence[Path])
 
     ``files`` are the outputs that were asked for, ``models`` are the files that were read.
     """
-    broken = [*_ended(verb, ran), *_said(verb, ran), *_took(ran), *_touched(ran, files, models), *_wrote(verb, ran, files)]
+    broken = [
+        *_ended(verb, ran),
+        *_said(verb, ran),
+        *_took(ran),
+        *_touched(ran, files, models),
+        *_wrote(verb, ran, files),
+    ]
     return list(dict.fromkeys(broken))
 
 
@@ -80,7 +90,8 @@ def _said(verb: str, ran: Ran) -> Iterator[str]:
     if noise:
         yield f"noise: {re.sub(r'/[^ :]*/|0x[0-9a-f]+|[0-9]+', '#', noise[0])[:100]}"
     most = 2 if verb == "trace" else 1
-    if not (1 <= len(errors) <= most if ran.code >= 2 else not errors):
+    told = len(errors) if ran.code >= 2 else sum(not _NOTHING.search(line) for line in errors)
+    if not (1 <= told <= most if ran.code >= 2 else not told):
         yield f"{len(errors)} lines for exit code {ran.code}"
     if any(len(line) > LONGEST for line in lines):
         yield "a message that is too long"
@@ -104,23 +115,32 @@ def _touched(ran: Ran, files: Sequence[Path], models: Sequence[Path]) -> Iterato
         path = Path(where)
         if what == "writes" and path.parent in folders:
             continue
-        if what in ("os.rename", "os.remove", "os.chmod", "os.link") and any(str(folder) in where for folder in folders):
+        if what in ("os.rename", "os.remove", "os.chmod", "os.link") and any(
+            str(folder) in where for folder in folders
+        ):
             continue
-        if what == "reads" and (path in models or path.parent in folders or _may_be_read(path, models, content)):
+        if what == "reads" and (
+            path in models or path.parent in folders or _may_be_read(path, models, content)
+        ):
             continue
         yield re.sub(r"[0-9a-f]{12,}|[0-9]+", "#", event.replace(str(models[0].parent), "FOLDER"))[:120]
 
 
 def _may_be_read(path: Path, models: Sequence[Path], content: bytes) -> bool:
-    """Tell whether a file is named in a model and lies in its folder."""
-    real = path.resolve()
-    inside = any(real.is_relative_to(model.parent.resolve()) for model in models)
-    return inside and real.is_file() and path.name.encode() in content
+    """Tell whether a file lies in the folder of a model, which names it or a link to it."""
+    real = Path(os.path.realpath(path))
+    folders = [model.parent for model in models if real.is_relative_to(model.parent.resolve())]
+    links = {
+        each.name for folder in folders for each in folder.iterdir() if os.path.realpath(each) == str(real)
+    }
+    return real.is_file() and any(name.encode() in content for name in links | {path.name} if folders)
 
 
 def _wrote(verb: str, ran: Ran, files: Sequence[Path]) -> Iterator[str]:
     folders = {path.parent for path in files}
-    stray = sorted({path.name for folder in folders for path in folder.iterdir()} - {path.name for path in files})
+    stray = sorted(
+        {path.name for folder in folders for path in folder.iterdir()} - {path.name for path in files}
+    )
     if stray:
         yield f"stray files {re.sub('[0-9a-f]{6,}', '#', ' '.join(stray))}"
     for path in files if ran.code in (0, 1) else ():

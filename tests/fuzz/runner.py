@@ -1,4 +1,4 @@
-"""The fuzzer's side of the process that runs onnxtop: asked, watched, and started anew when it dies or hangs."""
+"""The process that runs onnxtop, as the fuzzer sees it: asked, watched, started anew when it dies or hangs."""
 
 import json
 import os
@@ -65,7 +65,10 @@ class Runner:
         return Ran(code, self.patience, **self._said())
 
     def _said(self) -> dict[str, Any]:
-        texts = {name: (self.folder / name).read_text(errors="backslashreplace") for name in ("stdout", "stderr", "log")}
+        texts = {
+            name: (self.folder / name).read_text(errors="backslashreplace")
+            for name in ("stdout", "stderr", "log")
+        }
         return {"out": texts["stdout"], "err": texts["stderr"], "events": tuple(texts["log"].splitlines())}
 
     def _ready(self) -> "subprocess.Popen[str]":
@@ -78,7 +81,12 @@ class Runner:
     def _started(self) -> "subprocess.Popen[str]":
         home = self.folder / "home"
         threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
-        own = {"HOME": str(home), "TMPDIR": str(home / "temporary"), "ONNXTOP_CACHE": "off", "ONNXTOP_APART": "off"}
+        own = {
+            "HOME": str(home),
+            "TMPDIR": str(home / "temporary"),
+            "ONNXTOP_CACHE": "off",
+            "ONNXTOP_APART": "off",
+        }
         return subprocess.Popen(
             [sys.executable, str(CHILD), str(self.folder), str(ROOT)],
             stdin=subprocess.PIPE,
