@@ -7,11 +7,19 @@ import click
 
 from onnxtop.render.text import visible
 
+_MOST = 2000
+"""Characters of a message; names in a model, which it quotes, have any length."""
+
 
 def error(message: str, path: str | None = None) -> None:
     """Say what went wrong, and with which file."""
     where = "" if path is None else f"{visible(path)}: "
-    click.echo(f"onnxtop: error: {where}{visible(message)}", err=True)
+    click.echo(f"onnxtop: error: {where}{_short(visible(message))}", err=True)
+
+
+def _short(message: str) -> str:
+    """Leave out the middle of a message that nobody would read to its end, where it says what to do."""
+    return message if len(message) <= _MOST else f"{message[: _MOST // 2]} ... {message[-_MOST // 2 :]}"
 
 
 def internal(error: BaseException) -> str:
@@ -35,7 +43,7 @@ class Voice:
     def say(self, message: str) -> None:
         """Say what whoever did not ask for quiet should know."""
         if not self.quiet:
-            click.echo(f"onnxtop: {visible(message)}", err=True)
+            click.echo(f"onnxtop: {_short(visible(message))}", err=True)
 
     def traceback_of(self, error: BaseException) -> None:
         """Show where an internal error came from."""

@@ -223,10 +223,18 @@ class Lines:
         UsageError
             An output could not be written.
         """
-        for stream in self.files.values():
-            stream.close()
+        self.__exit__()
         if self.failures:
             raise UsageError("; ".join(self.failures))
+
+    def __enter__(self) -> "Lines":
+        """Begin nothing: a file is begun with its first line."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the files, whatever ended the work."""
+        for stream in self.files.values():
+            stream.close()
 
 
 def _append(stream: FileIO, data: bytes) -> None:

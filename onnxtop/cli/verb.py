@@ -211,7 +211,7 @@ class Verb(click.Command):
         """Run the verb; an error that nobody foresaw is a line on stderr, and a traceback with ``-vv``."""
         run: Run = ctx.params["run"]
         try:
-            with run.interrupts, run.progress, warnings.catch_warnings():
+            with run.interrupts, run.progress, run.lines, warnings.catch_warnings():
                 # NaN of the kind that signals, in a model: a finding, and no concern of NumPy's
                 warnings.filterwarnings("ignore", "invalid value encountered", RuntimeWarning)
                 return super().invoke(ctx)

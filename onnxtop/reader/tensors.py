@@ -50,6 +50,8 @@ _BITS: dict[int, int] = {TensorProto.INT4: 4, TensorProto.UINT4: 4, TensorProto.
 for _name in ("INT2", "UINT2"):  # since onnx 1.20
     if hasattr(TensorProto, _name):
         _BITS[getattr(TensorProto, _name)] = 2
+MOST_AXES = 64
+"""Axes that an array can have, since NumPy 2."""
 _DENSE_BYTES = 2**28
 _LARGE = 2**20
 """Bytes of a tensor behind which is read on."""
