@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import secrets
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from onnxtop.landscape.search import Found
 from onnxtop.loss.data import Data
 from onnxtop.loss.descent import Floats
 from onnxtop.results.landscape import Top
+from onnxtop.work.files import write_file
 
 
 @dataclass(eq=False)
@@ -43,7 +44,7 @@ class State:
             The file belongs to another run, or is no state file.
         """
         state = cls(None if path is None else Path(path), key)
-        if state.path is None or not state.path.exists():
+        if state.path is None or not os.path.exists(state.path):
             return state
         try:
             with np.load(state.path, allow_pickle=False) as file:
@@ -79,15 +80,10 @@ class State:
                 "found": [_packed(item, arrays, i) for i, item in enumerate(self.found)],
             }
         )
-        temporary = self.path.with_name(f".{self.path.name}-{secrets.token_hex(4)}.tmp")
         try:
-            with temporary.open("wb") as file:
-                np.savez(file, about=np.array(about), **arrays)
-            temporary.replace(self.path)
+            write_file(self.path, lambda file: np.savez(file, about=np.array(about), **arrays))
         except OSError as error:
             raise UsageError(f"{self.path}: the state cannot be written: {error.strerror or error}") from None
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 _ARRAYS = ("points", "positions", "losses")
