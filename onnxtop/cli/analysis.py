@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import os
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -41,10 +42,11 @@ def run_audit(
 
     judge = Judge(policy_of(configured), ()) if configured else None
     found = find_models(models)
-    run.check(found)
+    audited = with_values(AuditOptions(), options)
+    run.check([*found, audited.data])
     # a report fails nothing unless asked, and yet says what a check would say of the errors
     judged = None if fail_on == "never" else fail_on
-    results = analyse(run, found, with_values(AuditOptions(), options), judged, judge)
+    results = analyse(run, found, audited, judged, judge)
     return exit_code(code_of(result, fail_on) for result in results)
 
 
@@ -237,7 +239,7 @@ def size_of(model: str | FailedModel) -> int:
     if isinstance(model, FailedModel):
         return 0
     files = (Path(f"{model}{suffix}") for suffix in ("", ".data", "_data"))
-    return sum(file.stat().st_size for file in files if file.is_file())
+    return sum(file.stat().st_size for file in files if os.path.isfile(file))
 
 
 def _taken(

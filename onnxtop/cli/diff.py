@@ -37,8 +37,7 @@ def command(run: Run, old: str, new: str, **options: Any) -> int:
     before, after = one_model(old), one_model(new)
     compared = with_values(DiffOptions(), options)
     run.note_cache(compared.work)
-    data = compared.running.samples
-    run.check((before, after, *([data] if data else [])))
+    run.check((before, after, compared.running.samples))
     from onnxtop.comparison.story import diff  # loads numpy and onnx: not for help
 
     seconds = compared.work.seconds(runs=compared.running.asked)

@@ -11,12 +11,13 @@ from onnxtop.cli import EXIT_CODES, messages
 from onnxtop.cli.analysis import once, readable
 from onnxtop.cli.models import one_model
 from onnxtop.cli.options import LIMITS, MEASURED, READ, WORK, config_option, options_of
-from onnxtop.cli.outputs import Output, write_bytes, writing
+from onnxtop.cli.outputs import Output, writing
 from onnxtop.cli.settings import use_measures
 from onnxtop.cli.verb import Run, Verb
 from onnxtop.errors import NothingToAnalyseError
 from onnxtop.options import with_values
 from onnxtop.plot.options import DETAILED, PlotOptions
+from onnxtop.work.files import write_bytes
 
 if TYPE_CHECKING:
     from onnxtop.results.report import Report

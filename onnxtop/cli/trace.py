@@ -1,6 +1,7 @@
 """``onnxtop trace``: how training got there, checkpoint by checkpoint, and when it could have stopped."""
 
 import contextlib
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -67,7 +68,7 @@ def command(
     found = [] if follow else find_models(checkpoints)
     logs = [Output("csv", path) for path in files_of(asked.log)]
     run.note_cache(asked.audit.work)
-    run.check([*found, *(path for path in (asked.audit.data, asked.metric_file) if path)], logs)
+    run.check([*found, asked.audit.data, asked.metric_file], logs)
     from onnxtop.tracing.story import Series  # loads numpy and onnx: not for help
 
     series = Series(asked, None if follow else run.progress, growing=follow)
@@ -114,9 +115,9 @@ def _follow(run: Run, series: "Series", folders: tuple[str, ...], options: Watch
     """Measure the checkpoints of a folder as they appear; return whether that was interrupted."""
     from onnxtop.tracing.watching import Watch
 
-    if len(folders) != 1 or Path(folders[0]).is_file():
+    if len(folders) != 1 or os.path.isfile(folders[0]):
         raise UsageError(f"wanted one folder to follow, found {', '.join(folders)}")
-    if not Path(folders[0]).is_dir():
+    if not os.path.isdir(folders[0]):
         raise ModelError(f"{folders[0]}: wanted a folder to follow, found none")
     series.measure = partial(_measured_apart, run, series)
     watch = Watch(folders[0], series, options.interval)

@@ -6,6 +6,7 @@ model's folder or a folder that the caller allows.
 
 import math
 import mmap
+import os
 import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -295,7 +296,7 @@ class TensorFiles:
             )
         try:
             path = self._located(location).resolve()
-            irregular = path.exists() and not path.is_file()
+            irregular = os.path.exists(path) and not os.path.isfile(path)
         except (OSError, RuntimeError) as error:  # a name too long, a link to itself
             raise ExternalDataError(
                 f"external data of tensor {name!r} is at a place that cannot be: {location[:80]!r} "
@@ -313,7 +314,7 @@ class TensorFiles:
     def _located(self, location: str) -> Path:
         """Return where an external file should be: of a model in memory in the first folder that has it."""
         places = [folder / location for folder in self._file.folders or self._folders]
-        return next((place for place in places[:-1] if place.exists()), places[-1])
+        return next((place for place in places[:-1] if os.path.exists(place)), places[-1])
 
     def _size(self, path: Path) -> int:
         """Return the size of a file beside the model; raises OSError."""
