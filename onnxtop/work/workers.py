@@ -41,6 +41,8 @@ _QUEUE = 2
 _MOST = 0.8
 """The part of the free memory that may be used where nobody says how much."""
 _GIB = 2**30
+_PARTS = 10_000
+"""How finely is told how much of a piece is done."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ def once(
     work_on: Callable[..., Result],
     names: Sequence[str],
     options: WorkOptions,
-    progress: Callable[[str, float, float], None] | None,
+    progress: Callable[[str, int, int], None] | None,
     *,
     seconds: float,
     grace: float = GRACE,
@@ -175,9 +177,7 @@ def once(
     work = partial(_once, work_on, tell_share if options.apart else tell)
     alone = replace(options, jobs=1, scheduler=None)
     with workers(alone, seconds=seconds, grace=grace) as pool:
-        results = pool.map(
-            work, [None], [0.0], lambda _, share, what: tell(what, share, 1.0) if what else None
-        )
+        results = pool.map(work, [None], [0.0], partial(_at, tell))
         try:
             result = next(results)
         except KeyboardInterrupt:
@@ -191,7 +191,12 @@ def once(
     return result
 
 
-def _once(work_on: Callable[..., Result], progress: Callable[[str, float, float], None], _: None) -> Result:
+def _at(tell: Callable[[str, int, int], None], number: int, share: float, what: str) -> None:
+    if what:
+        tell(what, round(share * _PARTS), _PARTS)
+
+
+def _once(work_on: Callable[..., Result], progress: Callable[[str, int, int], None], _: None) -> Result:
     return work_on(progress=progress)
 
 
