@@ -3,10 +3,12 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
 from onnxtop._version import __version__
+from onnxtop.auditing.apart import apart, inside
 from onnxtop.auditing.layers import Progress
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.recall import Question
@@ -98,6 +100,9 @@ def diff(
         One of the models has weights and the other has none.
     """
     options = asked(DiffOptions, options, changes)
+    if options.work.apart:
+        here = partial(diff, old, new, replace(options, work=inside(options.work)))
+        return apart(here, [old, new], options.work, progress, runs=options.running.asked)
     question = _question("diff", Diff, old, new, options)
     if question is None:
         return _diff(old, new, options, progress)
