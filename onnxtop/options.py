@@ -163,13 +163,22 @@ Options = TypeVar("Options", bound=Any)
 def fields_of(options: Any) -> Iterator[Declared]:
     """Yield the fields of a dataclass of options, or of an instance whose values are the defaults."""
     values = options() if isinstance(options, type) else options
-    kind: type = type(values)
+    made: Any = type(values)
+    for name, kind, optional, option in _fields(made):
+        yield Declared(name, kind, optional, getattr(values, name), option)
+
+
+@functools.cache
+def _fields(kind: Any) -> tuple[tuple[str, Any, bool, Option], ...]:
+    """Return name, type, whether it may be None, and option of each field of a dataclass of options."""
+    found = []
     for name, hint in _hints(kind).items():
         option = next((mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Option)), PLAIN)
         members = _members(hint.__origin__ if typing.get_origin(hint) is Annotated else hint)
         rest = tuple(each for each in members if each is not types.NoneType)
         whole = rest[0] if len(rest) == 1 else typing.Union[rest]  # noqa: UP007 (of a tuple)
-        yield Declared(name, whole, len(rest) < len(members), getattr(values, name), option)
+        found.append((name, whole, len(rest) < len(members), option))
+    return tuple(found)
 
 
 PLAIN = Option("")
@@ -245,10 +254,12 @@ def asked(kind: type[Options], options: Options | None, changes: Mapping[str, An
     return options
 
 
+@functools.cache
 def _members(kind: Any) -> tuple[Any, ...]:
     return typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else (kind,)
 
 
+@functools.cache
 def _words(kind: Any) -> tuple[Any, ...]:
     return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
 

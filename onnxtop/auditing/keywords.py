@@ -43,9 +43,10 @@ class AuditKeywords(TypedDict, total=False):
     execute: bool
     samples: str | Path | None
     draws: int
-    time_limit: float
     memory_limit: float | None
     jobs: int | None
     memory: float | None
+    time_limit: float | None
     scheduler: str | None
     cache: str | Path | None
+    apart: bool

@@ -246,7 +246,9 @@ def _run(model: Model, options: AuditOptions) -> ModelRun | None:
         return None
     from onnxtop.execution.story import Frame, run_model  # loads what reads data
 
-    frame = Frame(options.seed, options.input_shapes, options.dims, options.allow_external)
+    frame = Frame(
+        options.seed, options.input_shapes, options.dims, options.allow_external, options.work.run_seconds
+    )
     return run_model(model, options.running, frame)
 
 

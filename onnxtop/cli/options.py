@@ -36,11 +36,17 @@ MEASURED = (
 """Options of an audit that say what is measured and how."""
 
 
-AT_A_TIME = ("jobs", "memory", "scheduler")
-"""Options that say who does the work."""
+LIMITS = ("memory", "time_limit")
+"""Options that say what the work on a model may take."""
+
+AT_A_TIME = ("jobs", *LIMITS, "scheduler")
+"""Options that say who does the work, and what it may take."""
 
 WORK = WorkOptions(jobs=None, cache=None)
-"""How work is done where nobody says it: by as many as there are cores, remembered in the user's folder."""
+"""How work is done where nobody says it: by as many as there are cores, remembered in the user's folder.
+
+It is done apart unless ``ONNXTOP_APART`` is off; see ``onnxtop.cli.apart``.
+"""
 
 
 class _Whole(click.IntRange):

@@ -154,7 +154,13 @@ def _run(
     exact = whole.verdict in PROVED or not (
         whole.verdict is Verdict.WITHIN or is_rounded(old) or is_rounded(new)
     )
-    frame = Frame(options.settings.seed, options.input_shapes, options.dims, options.allow_external)
+    frame = Frame(
+        options.settings.seed,
+        options.input_shapes,
+        options.dims,
+        options.allow_external,
+        options.work.run_seconds,
+    )
     return run_pair(
         Graphs(before.model, after.model),
         options.running,

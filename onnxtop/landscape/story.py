@@ -42,6 +42,7 @@ _SMALL = 2**20
 """Bytes of a model below which a second thread only gets in the way."""
 
 
+@np.errstate(all="ignore")  # what is not finite is told as that
 def loss_barcode(
     models: ModelSource | Sequence[ModelSource],
     data: Mapping[str, Any] | str | os.PathLike[str],
@@ -186,7 +187,8 @@ class _Run:
         """Lend a probe to a thread: each is used by one at a time, for one model caches what it runs."""
         probe = self.idle.get()
         try:
-            yield probe
+            with np.errstate(all="ignore"):  # each thread has its own
+                yield probe
         finally:
             self.idle.put(probe)
 

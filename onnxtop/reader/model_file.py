@@ -28,6 +28,7 @@ from onnxtop.reader.address import STDIN, called, is_address
 from onnxtop.reader.file import refuse_foreign
 from onnxtop.reader.limits import GIB, UNCHANGED, Limits
 from onnxtop.work.content import digest_of
+from onnxtop.work.files import is_special
 
 if TYPE_CHECKING:
     from onnxtop.reader.remote import Fetched, Mirror
@@ -166,7 +167,7 @@ _CHUNK = 2**20
 def _file(place: str, name: str) -> ModelFile:
     path = Path(place)
     try:
-        if path.exists() and not path.is_file() and not path.is_dir():
+        if is_special(path) and not os.path.isdir(path):
             raise ModelError(
                 "wanted an ONNX file, found a pipe or device; copy what it holds to a file, or "
                 "send it to standard input and name it -"
