@@ -45,7 +45,7 @@ class Constants:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._one_at_a_time = threading.RLock()  # layers may be measured in several threads
-        self._limit = max(2**28, 4 * model.byte_count, 4 * _largest_tensor(model))
+        self._limits = model.limits.with_room(max(model.byte_count, _largest_tensor(model)))
         self._opset = model.opset.get("ai.onnx", onnx.defs.onnx_opset_version())
         self._kept: OrderedDict[Value, Array] = OrderedDict()
         self._kept_bytes = 0
@@ -252,7 +252,7 @@ class Constants:
         try:
             outlines = {item: self._outline(item) for item in tensors}
             given = [None if item is None else outlines[item] for item in node.inputs]
-            return decoded_type(node, given, self._opset, Budget(self._limit))
+            return decoded_type(node, given, self._opset, Budget(self._limits))
         except (UnreadableConstantError, ValueError, TypeError, LookupError):
             return None
 
@@ -340,7 +340,7 @@ class Constants:
     def compute(self, value: Value, given: Mapping[Value, Array]) -> Array:
         """Compute a value where others are as given; see `read`."""
         done = dict(given)
-        budget = Budget(self._limit)
+        budget = Budget(self._limits)
         with self._one_at_a_time:
             for node in self._ancestors(value, done):
                 inputs = [self._operand(item, done) for item in node.inputs]

@@ -29,7 +29,7 @@ from onnxtop.reader.functions import inlined, with_constants_outside
 from onnxtop.reader.fused import mark_of, write_out
 from onnxtop.reader.limits import UNCHANGED, Limits
 from onnxtop.reader.model_file import Given, ModelFile, opened
-from onnxtop.reader.tensors import TensorFiles
+from onnxtop.reader.tensors import TensorFiles, element_count
 
 
 @dataclass(frozen=True)
@@ -222,12 +222,11 @@ def file_of(
 
 
 def _loaded(file: ModelFile, allow_external: Iterable[str | Path], limits: Limits) -> Model:
-    proto = parse(file.content)
-    proto = inlined(proto)
+    proto = inlined(parse(file.content, limits), limits)
     whole, closed = with_constants_outside(proto)
-    written, calls = write_out(whole)
-    files = TensorFiles(file, allow_external)
-    graph = _Linker(written, calls, files).link()
+    written, calls = write_out(whole, limits=limits)
+    files = TensorFiles(file, allow_external, limits)
+    graph = _Linker(written, calls, files, limits).link()
     opset = {opset.domain or "ai.onnx": opset.version for opset in sorted(proto.opset_import, key=_by_domain)}
     return Model(
         file=file,
@@ -252,10 +251,14 @@ _Names: TypeAlias = ChainMap[str, Value]
 class _Linker:
     """Lays out the graph and its subgraphs, resolving names scope by scope."""
 
-    def __init__(self, proto: ModelProto, calls: Mapping[str, NodeProto], files: TensorFiles) -> None:
+    def __init__(
+        self, proto: ModelProto, calls: Mapping[str, NodeProto], files: TensorFiles, limits: Limits
+    ) -> None:
         self._proto = proto
         self._calls = calls
         self._files = files
+        self._limits = limits
+        self._elements = 0
         self._nodes: list[Node] = []
         self._tensors: dict[Value, TensorProto] = {}
         self._producers: dict[Value, Node] = {}
@@ -391,6 +394,9 @@ class _Linker:
         self._files.check(tensor)
         names[name] = self._value(name)
         self._tensors[names[name]] = tensor
+        self._elements += element_count(tensor)
+        self._limits.check("tensors", len(self._tensors))
+        self._limits.check("elements", self._elements)
 
     def _value(self, name: str) -> Value:
         self._count += 1

@@ -22,6 +22,7 @@ from onnx import SparseTensorProto, TensorProto, numpy_helper
 from onnxtop.errors import ExternalDataError, FormatError, MissingExternalDataError
 from onnxtop.reader.dequantize import unpack
 from onnxtop.reader.file import seen
+from onnxtop.reader.limits import DEFAULTS, GIB, Limits
 from onnxtop.reader.model_file import ModelFile
 from onnxtop.reader.wire import INLINE
 from onnxtop.work.content import digest_of_elements
@@ -53,7 +54,6 @@ for _name in ("INT2", "UINT2"):  # since onnx 1.20
         _BITS[getattr(TensorProto, _name)] = 2
 MOST_AXES = 64
 """Axes that an array can have, since NumPy 2."""
-_DENSE_BYTES = 2**28
 _LARGE = 2**20
 """Bytes of a tensor behind which is read on."""
 _READ_ON = 2**26
@@ -109,8 +109,11 @@ class TensorFiles:
     Files are mapped when first needed and stay mapped as long as this object lives.
     """
 
-    def __init__(self, file: ModelFile, allow_external: Iterable[str | Path] = ()) -> None:
+    def __init__(
+        self, file: ModelFile, allow_external: Iterable[str | Path] = (), limits: Limits = DEFAULTS
+    ) -> None:
         self._file = file
+        self._limits = limits
         self._folders = [folder.resolve() for folder in (*file.folders, *map(Path, allow_external))]
         self._maps: dict[Path, mmap.mmap | Fetched] = {}
         self._sparse: dict[int, tuple[TensorProto, SparseTensorProto]] = {}  # by id
@@ -249,12 +252,11 @@ class TensorFiles:
             ) from None
 
     def _dense(self, sparse: SparseTensorProto) -> Array:
-        """Write out the zeros of a sparse tensor, up to 256 MiB of it; ValueError if it makes no sense."""
+        """Write out the zeros of a sparse tensor; ValueError if it makes no sense, or is too large then."""
         values, indices = self._values(sparse.values, True), self._values(sparse.indices, True)
-        if math.prod(sparse.dims) * values.itemsize > _DENSE_BYTES:
-            raise ValueError(
-                f"{tuple(sparse.dims)} with its zeros written out is more than {_DENSE_BYTES} bytes"
-            )
+        needed = math.prod(sparse.dims) * values.itemsize
+        if needed > self._limits.constant_bytes:
+            raise ValueError(f"its zeros written out want {self._limits.most('constants', needed / GIB)}")
         dense = np.zeros(tuple(sparse.dims), values.dtype)
         dense[np.unravel_index(indices, dense.shape) if indices.ndim == 1 else tuple(indices.T)] = values
         return dense
