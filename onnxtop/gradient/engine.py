@@ -71,7 +71,7 @@ def attributes_of(node: NodeProto) -> dict[str, Any]:
     for attribute in node.attribute:
         if attribute.type not in (AttributeProto.GRAPH, AttributeProto.GRAPHS):
             value = helper.get_attribute_value(attribute)
-            found[attribute.name] = value.decode() if isinstance(value, bytes) else value
+            found[attribute.name] = value.decode(errors="replace") if isinstance(value, bytes) else value
     return found
 
 
