@@ -112,11 +112,12 @@ def content(path: str, asked: Question) -> str | None:
         return None if path == STDIN else _stamps(path, asked.store)
     model = Path(path)
     try:
-        own = digest_of(model)
+        own = digest_of(model, asked.store)
         locations = _locations(model, own, asked.store)
         if locations and not asked.beside:
             return None
-        return combined([own, *(digest_of(_inside(model, each, asked.allowed)) for each in locations)])
+        others = (_inside(model, each, asked.allowed) for each in locations)
+        return combined([own, *(digest_of(each, asked.store) for each in others)])
     except (OSError, ValueError, RuntimeError):  # no such file, a name that none can have, a link to itself
         return None
 

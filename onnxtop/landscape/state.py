@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-import secrets
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from onnxtop.landscape.search import Found
 from onnxtop.loss.data import Data
 from onnxtop.loss.descent import Floats
 from onnxtop.work.beside import regular, usable
+from onnxtop.work.files import write_file
 from onnxtop.work.values import classes_of, dumps, loads
 
 
@@ -46,7 +47,7 @@ class State:
         if state.path is None:
             return state
         with usable(state.path, "a state file of a loss barcode"):
-            if state.path.exists():
+            if os.path.exists(state.path):
                 state.minima, state.polished, state.found = _read(state.path, key)
         state.save()  # what cannot be written is known before the work
         return state
@@ -56,17 +57,12 @@ class State:
         if self.path is None:
             return
         data = dumps((self.minima, self.polished, self.found))
-        temporary = self.path.with_name(f".{self.path.name}-{secrets.token_hex(4)}.tmp")
+        lines = [*(line + b"\n" for line in (_MAGIC, *_head(self.key, data))), data]
         try:
-            with temporary.open("wb") as file:
-                file.writelines((*(line + b"\n" for line in (_MAGIC, *_head(self.key, data))), data))
-            temporary.replace(self.path)
+            write_file(self.path, lambda file: file.writelines(lines))
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UsageError(f"{self.path}: the state cannot be written: {reason}") from None
-        finally:
-            with contextlib.suppress(OSError):  # mostly it is where it belongs
-                temporary.unlink()
 
 
 _LINE = 2**10  # the most bytes of a line before the values

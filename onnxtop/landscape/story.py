@@ -138,7 +138,10 @@ class _Run:
         cls, models: Sequence[ModelSource], data: Data, options: BarcodeOptions, progress: Progress
     ) -> "_Run":
         """Read the models, each file once."""
-        loaded = [load(item, allow_external=options.probe.allow_external) for item in models]
+        loaded = [
+            load(item, allow_external=options.probe.allow_external, limits=options.probe.limits)
+            for item in models
+        ]
         names = [model.file.name for model in loaded]
         model, arrays = loaded[0], data.split(None)[1]
         threads = 1 if model.byte_count < _SMALL else max(processors() // options.workers, 1)

@@ -83,7 +83,7 @@ def read_data(
     path = Path(path)
     notes: tuple[str, ...] = ()
     with usable(path, ".npz, .npy or a folder of images"):
-        if path.is_dir():
+        if os.path.isdir(path):
             arrays, notes = _folder(path, look)
         elif path.suffix.lower() == ".npy":
             arrays = _pair(path, labels) if labels or labelled else {"x": _array(path)}

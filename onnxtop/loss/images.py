@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ def read_images(folder: Path, look: Pixels) -> tuple[Images, Array, tuple[str, .
         There is no folder of images, or Pillow is not installed.
     """
     _pillow()
-    classes = sorted(path for path in folder.iterdir() if path.is_dir() and _images_in(path))
+    classes = sorted(path for path in folder.iterdir() if os.path.isdir(path) and _images_in(path))
     if not classes:
         raise UsageError(f"{folder}: wanted .npy files, or one folder of images a class, found neither")
     names = [path.name for path in classes]

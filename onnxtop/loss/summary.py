@@ -167,7 +167,9 @@ def probe(
         The model cannot be read or run.
     """
     options = asked(ProbeOptions, options, changes)
-    loaded = load(model, allow_external=options.allow_external, max_download=options.max_download)
+    loaded = load(
+        model, allow_external=options.allow_external, max_download=options.max_download, limits=options.limits
+    )
     whole = read_data(data, options.labels, _fitting(options.image, loaded))
     name, arrays = whole.split(options.split)
     probe = Probe(loaded, arrays, options)

@@ -116,6 +116,21 @@ def test_bfloat16_is_widened_once(tmp_path: Path) -> None:
     assert peak < 3 * w.nbytes + MIB
 
 
+@pytest.mark.parametrize("block_size", [0, 32])
+@pytest.mark.parametrize("kind", ["uint8", "int4"])
+def test_codes_are_decoded_in_strips(tmp_path: Path, kind: str, block_size: int) -> None:
+    """In memory are the codes, a byte each, and what they are decoded to, whatever is computed between."""
+    codes = np.ones((2048, 2048), getattr(ml_dtypes, kind, np.uint8))
+    scale = np.ones((64, 2048) if block_size else 2048, np.float16)
+    blocks = {"block_size": block_size} if block_size else {}
+    nodes = [node("DequantizeLinear", "c s z", "w", axis=1 - bool(blocks), **blocks), node("MatMul", "x w")]
+    held = {"c": codes, "s": scale, "z": np.ones_like(scale, codes.dtype)}
+    layer = _layer(save(model(nodes, held, opset=21), tmp_path))
+    matrix, peak = _peak(layer.matrix)
+    assert (matrix.dtype, matrix.any()) == (np.float16, False)
+    assert peak < (1 + 2) * codes.size + 3 * MIB
+
+
 def test_layers_are_listed_without_reading_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     codes = {
         "c": np.ones((64, 32), np.int8),
