@@ -33,7 +33,9 @@ def _matmul_to(a: Tensor, b: Tensor, like: Tensor) -> Tensor:
 def _gemm(a: Tensor, b: Tensor, *, transA: int = 0, transB: int = 0, alpha: float = 1.0) -> Tensor:
     """Multiply matrices; a switch is any number but 0, as onnxruntime has it."""
     shape = a.shape[1 if transA else 0], b.shape[0 if transB else 1]
-    return a.graph.emit("Gemm", a, b, shape=shape, transA=int(bool(transA)), transB=int(bool(transB)), alpha=alpha)
+    return a.graph.emit(
+        "Gemm", a, b, shape=shape, transA=int(bool(transA)), transB=int(bool(transB)), alpha=alpha
+    )
 
 
 def Gemm(
