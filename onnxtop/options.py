@@ -51,6 +51,8 @@ class Option:
         Whether the configuration file may set it.
     needs
         Names of options without any of which this one has no effect.
+    among
+        A dataclass of options: a mapping has their names, and each value is checked as theirs.
     """
 
     help: str
@@ -62,6 +64,7 @@ class Option:
     form: Literal["text", "pattern", "file", "folder", "rule"] = "text"
     in_file: bool = False
     needs: tuple[str, ...] = ()
+    among: type | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,8 @@ class Declared:
             return pattern(value)
         if self.kind is str and self.option.form == "file" and isinstance(value, os.PathLike):
             return os.fspath(value)
+        if self.option.among is not None and isinstance(value, Mapping):
+            return _among(self.option.among, value)
         return _of_kind(self.kind, value)
 
     def read(self, value: Any) -> Any:
@@ -321,6 +326,19 @@ def _measure(value: Any, words: tuple[str, ...], endless: bool) -> Any:
     if endless and isinstance(value, Real) and value == math.inf:
         return math.inf
     return above_zero(value)
+
+
+def _among(kind: type, values: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return values by the names of declared options, each checked as the option that it is for."""
+    known = declared(kind)
+    checked = {}
+    for name, value in values.items():
+        option = known[one_of(name, known)]
+        try:
+            checked[name] = option.checked(value)
+        except UsageError as error:
+            raise UsageError(f"{name}: {error}") from None
+    return checked
 
 
 def _switch(value: Any) -> bool:

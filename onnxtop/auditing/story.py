@@ -144,7 +144,12 @@ def _audited(
     source: ModelSource, options: AuditOptions, progress: Progress | None, memory: Memory
 ) -> Audited:
     """Audit a model, and judge nothing yet."""
-    model = load(source, allow_external=options.allow_external, max_download=options.max_download)
+    model = load(
+        source,
+        allow_external=options.allow_external,
+        max_download=options.max_download,
+        limits=options.limits,
+    )
     check_sizes(model, options.input_shapes, options.dims)
     constants = Constants(model)
     found = find_layers(model, constants, peepholes=options.peepholes)
@@ -241,7 +246,9 @@ def _run(model: Model, options: AuditOptions) -> ModelRun | None:
         return None
     from onnxtop.execution.story import Frame, run_model  # loads what reads data
 
-    frame = Frame(options.seed, options.input_shapes, options.dims, options.allow_external)
+    frame = Frame(
+        options.seed, options.input_shapes, options.dims, options.allow_external, options.work.run_seconds
+    )
     return run_model(model, options.running, frame)
 
 

@@ -5,14 +5,11 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 from onnxtop.results.outcome import INTERRUPTED
-
-UNFINISHED: set[Path] = set()
-"""Files that are being written, and would be left behind half-written."""
+from onnxtop.work.files import UNFINISHED
 
 
 class Interrupts:

@@ -88,7 +88,7 @@ def check(
 
 def _again(model: ModelSource, options: AuditOptions) -> str | os.PathLike[str] | ModelFile:
     """Return a model as it can be read twice; one that has a path stays that, by which it is remembered."""
-    file = file_of(model, max_download=options.max_download)
+    file = file_of(model, max_download=options.max_download, limits=options.limits)
     has_path = file.path is not None and file.remote is None
     return model if isinstance(model, str | os.PathLike) and has_path else file
 
@@ -152,6 +152,7 @@ def _compared(policy: Policy, options: AuditOptions) -> DiffOptions:
         ),
         allow_external=options.allow_external,
         max_download=options.max_download,
+        limits=options.limits,
         peepholes=options.peepholes,
         input_shapes=options.input_shapes,
         dims=options.dims,

@@ -154,7 +154,13 @@ def _run(
     exact = whole.verdict in PROVED or not (
         whole.verdict is Verdict.WITHIN or is_rounded(old) or is_rounded(new)
     )
-    frame = Frame(options.settings.seed, options.input_shapes, options.dims, options.allow_external)
+    frame = Frame(
+        options.settings.seed,
+        options.input_shapes,
+        options.dims,
+        options.allow_external,
+        options.work.run_seconds,
+    )
     return run_pair(
         Graphs(before.model, after.model),
         options.running,
@@ -191,13 +197,14 @@ def _verdict(
 
 
 def _files(old: ModelSource, new: ModelSource, options: DiffOptions) -> tuple[ModelFile, ModelFile]:
-    most = options.max_download
-    return file_of(old, max_download=most), file_of(new, max_download=most)
+    most, limits = options.max_download, options.limits
+    first, second = (file_of(each, max_download=most, limits=limits) for each in (old, new))
+    return first, second
 
 
 def _loaded(file: ModelFile, options: DiffOptions) -> Model:
     with named(file.name):
-        model = load(file, allow_external=options.allow_external)
+        model = load(file, allow_external=options.allow_external, limits=options.limits)
         check_sizes(model, options.input_shapes, options.dims)
         return model
 
@@ -252,6 +259,7 @@ def _side(
         input_shapes=options.input_shapes,
         dims=options.dims,
         allow_external=options.allow_external,
+        limits=options.limits,
         peepholes=options.peepholes,
         seed=options.settings.seed,
         topology=topology,

@@ -228,7 +228,8 @@ class Constants:
         if tensor is not None:
             return dtype_name(tensor.data_type)
         node = self._model.producers.get(value)
-        scale = node.inputs[1] if node is not None and node.op_type == "DequantizeLinear" else None
+        decodes = node is not None and node.op_type == "DequantizeLinear"
+        scale = (*node.inputs, None, None)[1] if node is not None and decodes else None
         if node is not None and scale is not None and value not in self._derived:
             told = node.attributes().get("output_dtype")
             return dtype_name(told) if told else self.stored_as(scale)
@@ -306,7 +307,10 @@ class Constants:
             return self.read(value).shape
         node = self._model.producers[value]
         if self.is_fill(value) and node.inputs[0] is not None:
-            return tuple(int(size) for size in np.ravel(self.read(node.inputs[0])))
+            sizes = np.ravel(self.read(node.inputs[0]))
+            if sizes.dtype.kind not in "iu":
+                raise UnreadableConstantError(f"sizes of type {sizes.dtype} are given to a ConstantOfShape")
+            return tuple(sizes.tolist())
         return self.read(value).shape
 
     def require_data(self, value: Value) -> None:

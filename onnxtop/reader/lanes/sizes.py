@@ -20,6 +20,7 @@ from onnxtop.reader.evaluate import is_computed, run
 from onnxtop.reader.lanes.stand_ins import stand_in
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.search import reached
+from onnxtop.reader.tensors import MOST_AXES
 
 Array = NDArray[Any]
 
@@ -34,6 +35,11 @@ class Size:
     shape: tuple[int, ...] | None = None
     dtype: int = TensorProto.FLOAT
     array: Array | None = None
+
+    def __post_init__(self) -> None:
+        """Take a shape of more axes than an array can have for one that is not known."""
+        if self.shape is not None and len(self.shape) > MOST_AXES:
+            object.__setattr__(self, "shape", None)
 
 
 UNKNOWN = Size()
