@@ -250,14 +250,20 @@ class Constants:
         if node is None or not is_decoder(node) or value not in self._constant or None in tensors.values():
             return None
         try:
-            outlines = {item: self._outline(item) for item in tensors}
+            outlines = {item: self.outline(item) for item in tensors}
             given = [None if item is None else outlines[item] for item in node.inputs]
             return decoded_type(node, given, self._opset, Budget(self._limits))
         except (UnreadableConstantError, ValueError, TypeError, LookupError):
             return None
 
-    def _outline(self, value: Value) -> Array:
-        """Return an array with the shape and the type of a tensor, and nothing in it."""
+    def outline(self, value: Value) -> Array:
+        """Return an array with the shape and the type of a stored tensor, and nothing in it.
+
+        Raises
+        ------
+        UnreadableConstantError, ValueError, LookupError
+            It holds no data, is sparse, or is computed.
+        """
         tensor = self._model.tensors[value]
         self.require_data(value)
         if self._model.files.is_sparse(tensor):

@@ -59,7 +59,7 @@ def nearly_tied(report: Report, policy: Policy) -> Found:
         if layer.statistics and layer.statistics.sketch and layer.statistics.varied and large:
             sides = tuple(sorted((layer.statistics.n_in, layer.statistics.n_out)))
             alike.setdefault(sides, []).append((layer, unpack(layer.statistics.sketch)))
-    for group in alike.values():
+    for group in (each for each in alike.values() if len(each) > 1):
         for two, one, more in _close_to_earlier([sketch for _, sketch in group]):
             others = f" and {more} more before it" if more else ""
             what = f"its weights are almost those of {group[one][0].name}{others}"
