@@ -95,16 +95,39 @@ PLACES = (
 )
 """Locations of external data: in the folder of a model, in those below, outside, and what is no file."""
 
-OPERATIONS = tuple(
-    ["Abs", "Add", "And", "ArgMax", "Attention", "AveragePool", "BatchNormalization", "Bernoulli", "BitShift", "BlackmanWindow", "Cast", "CastLike", "CenterCropPad", "Clip", "Col2Im", "Compress", "Concat", "Constant", "ConcatFromSequence", "ConstantOfShape", "Conv", "ConvInteger", "ConvTranspose", "CumSum", "DFT", "Det", "DeformConv", "DepthToSpace", "DequantizeLinear", "Div", "Dropout", "DynamicQuantizeLinear", "Einsum", "Expand", "EyeLike", "Flatten", "GRU", "Gather", "GatherElements", "GatherND", "Gemm", "GlobalMaxPool", "GridSample", "GroupNormalization", "HannWindow", "Identity", "If", "InstanceNormalization", "LSTM", "Loop", "LayerNormalization", "LpNormalization", "LpPool", "MatMul", "MatMulInteger", "Max", "MaxPool", "MaxRoiPool", "Mean", "MelWeightMatrix", "Mod", "Mul", "Multinomial", "NonMaxSuppression", "NonZero", "OneHot", "Optional", "OptionalGetElement", "PRelu", "Pad", "Pow", "QLinearConv", "QLinearMatMul", "QuantizeLinear", "RNN", "RandomNormal", "RandomUniformLike", "Range", "ReduceL1", "ReduceLogSumExp", "ReduceMax", "ReduceSum", "Relu", "Reshape", "Resize", "ReverseSequence", "RoiAlign", "RotaryEmbedding", "STFT", "Scan", "Scatter", "ScatterElements", "ScatterND", "SequenceAt", "SequenceConstruct", "SequenceMap", "Shape", "Shrink", "Size", "Slice", "Softmax", "SoftmaxCrossEntropyLoss", "SpaceToDepth", "Split", "SplitToSequence", "Squeeze", "StringConcat", "StringSplit", "Sub", "Sum", "TensorScatter", "TfIdfVectorizer", "Tile", "TopK", "Transpose", "Trilu", "Unique", "Unsqueeze", "Upsample", "Where", "Xor", "Unheard"]
+OPERATIONS = (
+    *("Abs", "Add", "And", "ArgMax", "Attention", "AveragePool", "BatchNormalization", "Bernoulli"),
+    *("BitShift", "BlackmanWindow", "Cast", "CastLike", "CenterCropPad", "Clip", "Col2Im", "Compress"),
+    *("Concat", "Constant", "ConcatFromSequence", "ConstantOfShape", "Conv", "ConvInteger"),
+    *("ConvTranspose", "CumSum", "DFT", "Det", "DeformConv", "DepthToSpace", "DequantizeLinear", "Div"),
+    *("Dropout", "DynamicQuantizeLinear", "Einsum", "Expand", "EyeLike", "Flatten", "GRU", "Gather"),
+    *("GatherElements", "GatherND", "Gemm", "GlobalMaxPool", "GridSample", "GroupNormalization"),
+    *("HannWindow", "Identity", "If", "InstanceNormalization", "LSTM", "Loop", "LayerNormalization"),
+    *("LpNormalization", "LpPool", "MatMul", "MatMulInteger", "Max", "MaxPool", "MaxRoiPool", "Mean"),
+    *("MelWeightMatrix", "Mod", "Mul", "Multinomial", "NonMaxSuppression", "NonZero", "OneHot", "Optional"),
+    *("OptionalGetElement", "PRelu", "Pad", "Pow", "QLinearConv", "QLinearMatMul", "QuantizeLinear", "RNN"),
+    *("RandomNormal", "RandomUniformLike", "Range", "ReduceL1", "ReduceLogSumExp", "ReduceMax"),
+    *("ReduceSum", "Relu", "Reshape", "Resize", "ReverseSequence", "RoiAlign", "RotaryEmbedding", "STFT"),
+    *("Scan", "Scatter", "ScatterElements", "ScatterND", "SequenceAt", "SequenceConstruct", "SequenceMap"),
+    *("Shape", "Shrink", "Size", "Slice", "Softmax", "SoftmaxCrossEntropyLoss", "SpaceToDepth", "Split"),
+    *("SplitToSequence", "Squeeze", "StringConcat", "StringSplit", "Sub", "Sum", "TensorScatter"),
+    *("TfIdfVectorizer", "Tile", "TopK", "Transpose", "Trilu", "Unique", "Unsqueeze", "Upsample", "Where"),
+    *("Xor", "Unheard"),
 )
 
 OTHERS = {
-    "ai.onnx.ml": tuple(
-        ["LinearClassifier", "LinearRegressor", "SVMClassifier", "SVMRegressor", "TreeEnsemble", "Scaler", "ArrayFeatureExtractor", "OneHotEncoder", "Normalizer", "Imputer"]
+    "ai.onnx.ml": (
+        *("LinearClassifier", "LinearRegressor", "SVMClassifier", "SVMRegressor", "TreeEnsemble", "Scaler"),
+        *("ArrayFeatureExtractor", "OneHotEncoder", "Normalizer", "Imputer"),
     ),
-    "com.microsoft": tuple(
-        ["Attention", "BiasGelu", "DecoderMaskedSelfAttention", "DequantizeLinear", "DynamicQuantizeLSTM", "DynamicQuantizeMatMul", "EmbedLayerNormalization", "FusedConv", "FusedGemm", "FusedMatMul", "GatherBlockQuantized", "GroupQueryAttention", "MatMulBnb4", "MatMulInteger16", "MatMulIntegerToFloat", "MatMulNBits", "MoE", "MultiHeadAttention", "NhwcConv", "PackedAttention", "QAttention", "QGemm", "QLinearAdd", "QMoE", "QOrderedMatMul", "RelativePositionBias", "SkipLayerNormalization", "SkipSimplifiedLayerNormalization", "TransposeMatMul"]
+    "com.microsoft": (
+        *("Attention", "BiasGelu", "DecoderMaskedSelfAttention", "DequantizeLinear", "DynamicQuantizeLSTM"),
+        *("DynamicQuantizeMatMul", "EmbedLayerNormalization", "FusedConv", "FusedGemm", "FusedMatMul"),
+        *("GatherBlockQuantized", "GroupQueryAttention", "MatMulBnb4", "MatMulInteger16"),
+        *("MatMulIntegerToFloat", "MatMulNBits", "MoE", "MultiHeadAttention", "NhwcConv"),
+        *("PackedAttention", "QAttention", "QGemm", "QLinearAdd", "QMoE", "QOrderedMatMul"),
+        *("RelativePositionBias", "SkipLayerNormalization", "SkipSimplifiedLayerNormalization"),
+        *("TransposeMatMul",),
     ),
     "qonnx.custom_op.general": ("Quant", "BipolarQuant", "Trunc", "IntQuant", "FloatQuant"),
     "onnx.brevitas": ("Quant",),
@@ -113,6 +136,15 @@ OTHERS = {
 }
 """Operations of other domains."""
 
-ATTRIBUTES = tuple(
-    ["axis", "axes", "perm", "pads", "strides", "dilations", "group", "kernel_shape", "auto_pad", "output_shape", "output_padding", "transA", "transB", "alpha", "beta", "to", "equation", "hidden_size", "direction", "layout", "input_forget", "linear_before_reset", "activations", "clip", "num_heads", "q_num_heads", "kv_num_heads", "qkv_hidden_sizes", "block_size", "bits", "K", "N", "accuracy_level", "num_scan_inputs", "value", "value_floats", "value_ints", "sparse_value", "allowzero", "mode", "keepdims", "epsilon", "then_branch", "else_branch", "body", "num_outputs", "split", "batch_dims", "blocksize", "exclusive", "reverse", "saturate", "output_dtype", "upper", "coefficients", "intercepts", "targets", "support_vectors", "weights", "scan_input_axes", "scan_input_directions", "scan_output_axes", "scan_output_directions", "training_mode", "seed", "dtype", "stash_type", "ceil_mode"]
+ATTRIBUTES = (
+    *("axis", "axes", "perm", "pads", "strides", "dilations", "group", "kernel_shape", "auto_pad"),
+    *("output_shape", "output_padding", "transA", "transB", "alpha", "beta", "to", "equation"),
+    *("hidden_size", "direction", "layout", "input_forget", "linear_before_reset", "activations", "clip"),
+    *("num_heads", "q_num_heads", "kv_num_heads", "qkv_hidden_sizes", "block_size", "bits", "K", "N"),
+    *("accuracy_level", "num_scan_inputs", "value", "value_floats", "value_ints", "sparse_value"),
+    *("allowzero", "mode", "keepdims", "epsilon", "then_branch", "else_branch", "body", "num_outputs"),
+    *("split", "batch_dims", "blocksize", "exclusive", "reverse", "saturate", "output_dtype", "upper"),
+    *("coefficients", "intercepts", "targets", "support_vectors", "weights", "scan_input_axes"),
+    *("scan_input_directions", "scan_output_axes", "scan_output_directions", "training_mode", "seed"),
+    *("dtype", "stash_type", "ceil_mode"),
 )
