@@ -11,11 +11,16 @@ from typing import Any
 from onnxtop.results.outcome import INTERRUPTED
 from onnxtop.work.files import UNFINISHED
 
+_SOON = 0.01
+"""Seconds between two looks whether an import has ended."""
+_HAS_TIMER = hasattr(signal, "setitimer")  # not on Windows
+
 
 class Interrupts:
     """Both signals as KeyboardInterrupt, where they are `heard`: in the work; elsewhere they wait for it.
 
-    So nothing that is written is cut off, and no import.
+    So nothing that is written is cut off, and no import: of those in the work the end is waited for, since
+    libraries that are no Python do not survive an error while they are loaded.
     """
 
     def __init__(self, cleanup: Callable[[], object]) -> None:
@@ -30,12 +35,16 @@ class Interrupts:
             both = (signal.SIGINT, signal.SIGTERM)
             taken = [each for each in both if signal.getsignal(each) is not signal.SIG_IGN]
             self.before = {each: signal.signal(each, self._signalled) for each in taken}
+            if _HAS_TIMER:
+                self.before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._hear)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Give them back."""
+        if _HAS_TIMER and self.before:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         for each, handler in self.before.items():
             signal.signal(each, handler)
 
@@ -54,8 +63,16 @@ class Interrupts:
         if self.seen and os.getpid() == self.process:
             self._end()
         self.seen = True
-        if self.hearing:
-            raise KeyboardInterrupt
+        self._hear(number, frame)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        """Raise what was seen, where it is heard; while something is imported, look again soon."""
+        if not self.hearing:
+            return
+        if _HAS_TIMER and _is_importing(frame):
+            signal.setitimer(signal.ITIMER_REAL, _SOON)
+            return
+        raise KeyboardInterrupt
 
     def _end(self) -> None:
         with contextlib.suppress(OSError):
@@ -63,3 +80,11 @@ class Interrupts:
                 path.unlink(missing_ok=True)
         self.cleanup()
         os._exit(INTERRUPTED)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
