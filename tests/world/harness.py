@@ -9,6 +9,7 @@ Run as a program: ``python -m tests.world.harness``.
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -31,10 +32,10 @@ SECONDS = 60
 class Asked:
     """What to run, and what the world does to it.
 
-    ``out`` and ``err`` are files, or ``closed``, or ``gone``: a pipe that nobody reads. ``size`` is that of the
-    largest file that may be written. ``rights`` says whether files may be opened against their permissions,
-    as root may. ``moment`` is after how many steps (audit events of Python) the process sends itself
-    ``number``, or only counts them if that is 0. ``planted`` is run first.
+    ``out`` and ``err`` are files, or ``closed``, or ``gone``: a pipe that nobody reads. ``size`` is that of
+    the largest file that may be written. ``rights`` says whether files may be opened against their
+    permissions, as root may. ``moment`` is after how many steps (audit events of Python) the process sends
+    itself ``number``, or only counts them if that is 0. ``planted`` is run first.
     """
 
     arguments: list[str]
@@ -76,6 +77,7 @@ def main() -> None:
     LIBC.prctl(adopt, 1, 0, 0, 0)
     for name in LOADED:
         importlib.import_module(name)
+    gc.freeze()  # a copy of this process shares its pages until it writes to them
     for line in sys.stdin:
         print(json.dumps(asdict(_run(Asked(**json.loads(line))))), flush=True)
 

@@ -14,6 +14,7 @@ def test_a_fault_ends_as_the_page_says(world: World, case: Case) -> None:
 
 
 DATA = SAMPLES / "digits.npz"
+MINIMA = " ".join(map(str, sorted((SAMPLES / "minima").glob("*.onnx"))[:2]))
 LINES = {
     "report": "report a.onnx",
     "layers": "layers a.onnx",
@@ -21,12 +22,12 @@ LINES = {
     "plot": "plot a.onnx -o a.svg",
     "check": "check a.onnx --run",
     "diff": "diff a.onnx a.onnx",
-    "trace": f"trace {SAMPLES / 'checkpoints'}",
+    "trace": f"trace {SAMPLES / 'checkpoints' / 'epoch_01.onnx'}",
     "rules": "rules",
     "explain": "explain np",
     "schema": "schema",
     "probe": f"probe a.onnx --quick --data {DATA}",
-    "loss-barcode": f"loss-barcode {SAMPLES / 'minima'} --data {DATA} --polish 0 --gradients 1 --refine 0",
+    "loss-barcode": f"loss-barcode {MINIMA} --data {DATA} --polish 0 --finder line",
     "cache": "cache",
     "demo": "demo",
     "help": "help",
