@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
@@ -20,7 +21,8 @@ class Interrupts:
     """Both signals as KeyboardInterrupt, where they are `heard`: in the work; elsewhere they wait for it.
 
     So nothing that is written is cut off, and no import: of those in the work the end is waited for, since
-    libraries that are no Python do not survive an error while they are loaded.
+    libraries that are no Python do not survive an error while they are loaded. One that Python swallows, in a
+    callback, is raised again.
     """
 
     def __init__(self, cleanup: Callable[[], object]) -> None:
@@ -28,6 +30,7 @@ class Interrupts:
         self.process = os.getpid()
         self.hearing = self.seen = False
         self.before: dict[signal.Signals, Any] = {}
+        self.unraisable = sys.unraisablehook
 
     def __enter__(self) -> "Interrupts":
         """Take over the signals that are not ignored (as behind nohup); only the main thread can."""
@@ -37,14 +40,16 @@ class Interrupts:
             self.before = {each: signal.signal(each, self._signalled) for each in taken}
             if _HAS_TIMER:
                 self.before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._hear)
+            self.unraisable, sys.unraisablehook = sys.unraisablehook, self._swallowed
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Give them back."""
-        if _HAS_TIMER and self.before:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+        if self.before:
+            sys.unraisablehook = self.unraisable
+            _wake(0)
         for each, handler in self.before.items():
             signal.signal(each, handler)
 
@@ -69,10 +74,15 @@ class Interrupts:
         """Raise what was seen, where it is heard; while something is imported, look again soon."""
         if not self.hearing:
             return
-        if _HAS_TIMER and _is_importing(frame):
-            signal.setitimer(signal.ITIMER_REAL, _SOON)
-            return
-        raise KeyboardInterrupt
+        if not (_HAS_TIMER and _is_importing(frame)):
+            raise KeyboardInterrupt
+        _wake(_SOON)
+
+    def _swallowed(self, error: "sys.UnraisableHookArgs") -> None:
+        if self.seen and issubclass(error.exc_type, KeyboardInterrupt):
+            _wake(_SOON)
+        else:
+            self.unraisable(error)
 
     def _end(self) -> None:
         with contextlib.suppress(OSError):
@@ -80,6 +90,12 @@ class Interrupts:
                 path.unlink(missing_ok=True)
         self.cleanup()
         os._exit(INTERRUPTED)
+
+
+def _wake(seconds: float) -> None:
+    """Have a timer look again so soon; 0 stops it."""
+    if _HAS_TIMER:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _is_importing(frame: FrameType | None) -> bool:

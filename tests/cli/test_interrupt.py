@@ -306,3 +306,15 @@ def test_an_import_is_not_interrupted_but_the_work_behind_it(
         time.sleep(60)
     assert sys.modules.pop("loaded_by_the_work").whole
     assert signal.getsignal(signal.SIGALRM) is before
+
+
+def test_an_interrupt_that_python_swallows_comes_again() -> None:
+    class Deaf:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = sys.unraisablehook
+    with Interrupts(lambda: None) as interrupts, pytest.raises(KeyboardInterrupt), interrupts.heard():
+        Deaf()
+        time.sleep(60)
+    assert sys.unraisablehook is before

@@ -12,6 +12,7 @@ import ctypes
 import gc
 import importlib
 import json
+import mmap
 import os
 import platform
 import resource
@@ -34,8 +35,8 @@ class Asked:
 
     ``out`` and ``err`` are files, or ``closed``, or ``gone``: a pipe that nobody reads. ``size`` is that of
     the largest file that may be written. ``rights`` says whether files may be opened against their
-    permissions, as root may. ``moment`` is after how many steps (audit events of Python) the process sends
-    itself ``number``, or only counts them if that is 0. ``planted`` is run first.
+    permissions, as root may. ``moment`` is after how many steps (audit events of Python, in all processes of
+    the run) it gets the signal ``number``, if that is not 0. ``planted`` is run first.
     """
 
     arguments: list[str]
@@ -72,6 +73,7 @@ LOADED = (
 
 def main() -> None:
     """Answer until nobody asks."""
+    os.environ.pop("ONNXTOP_APART", None)  # as whoever types a command has it
     os.environ.update(ONNXTOP_CACHE="off", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     adopt = 36  # PR_SET_CHILD_SUBREAPER
     LIBC.prctl(adopt, 1, 0, 0, 0)
@@ -84,23 +86,23 @@ def main() -> None:
 
 def _run(asked: Asked) -> Ended:
     folder = Path(asked.folder)
-    told = {name: Path(f"{asked.folder}.{name}") for name in ("out", "err", "steps")}
+    told = {name: Path(f"{asked.folder}.{name}") for name in ("out", "err")}
     for path in told.values():
         path.write_bytes(b"")
+    steps = mmap.mmap(-1, 8)
     child = os.fork()
     if child == 0:
         try:
-            _become(asked, folder, told)
+            _become(asked, folder, told, steps)
         finally:
             os._exit(99)  # unreachable, but for errors here
     code = _waited(child)
     left = _left_behind()
-    steps = told["steps"].read_text()
     said = [told[name].read_bytes().decode("utf-8", "surrogateescape") for name in ("out", "err")]
-    return Ended(code, *said, left=left, steps=int(steps or 0))
+    return Ended(code, *said, left=left, steps=_counted(steps))
 
 
-def _become(asked: Asked, folder: Path, told: dict[str, Path]) -> None:
+def _become(asked: Asked, folder: Path, told: dict[str, Path], steps: mmap.mmap) -> None:
     """Be the process of a run, to its end."""
     os.setsid()
     os.chdir(folder)
@@ -109,14 +111,13 @@ def _become(asked: Asked, folder: Path, told: dict[str, Path]) -> None:
         _point(place, wanted, usual)
     sys.stdin, sys.stdout, sys.stderr = (_stream(number) for number in range(3))
     os.environ.update(asked.environment, TMPDIR=asked.environment.get("TMPDIR", str(folder)))
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-    steps = _signal_at(asked.moment, signal.Signals(asked.number)) if asked.number else _count()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     exec(asked.planted, {"folder": folder})
     _forbid(asked)
     sys.argv = ["onnxtop", *asked.arguments]
     from onnxtop.__main__ import main as run
 
+    _count(steps, asked.moment, asked.number)
     code: Any = 0
     try:
         run()
@@ -125,8 +126,6 @@ def _become(asked: Asked, folder: Path, told: dict[str, Path]) -> None:
     if sys.stdout is not None:
         with contextlib.suppress(OSError):
             sys.stdout.flush()
-    if asked.size is None:
-        told["steps"].write_text(str(steps()))
     os._exit(code if isinstance(code, int) else 1)
 
 
@@ -151,23 +150,20 @@ def _stream(number: int) -> Any:
     return open(number, "r" if number == 0 else "w", encoding="utf-8", closefd=False)
 
 
-def _count() -> Any:
-    seen = [0]
-    sys.addaudithook(lambda event, given: seen.__setitem__(0, seen[0] + 1))
-    return lambda: seen[0]
-
-
-def _signal_at(moment: int, number: signal.Signals) -> Any:
-    """Send this process a signal at a moment."""
-    own, left = os.getpid(), [moment]
+def _count(steps: mmap.mmap, moment: int, number: int) -> None:
+    """Count the steps of this process and of all copies of it; at the moment, signal this one."""
+    own = os.getpid()
 
     def hook(event: str, given: Any) -> None:
-        left[0] -= 1
-        if left[0] == 0 and os.getpid() == own:
+        steps[:] = (_counted(steps) + 1).to_bytes(8, "little")
+        if number and _counted(steps) == moment:
             os.kill(own, number)
 
     sys.addaudithook(hook)
-    return lambda: moment
+
+
+def _counted(steps: mmap.mmap) -> int:
+    return int.from_bytes(steps[:], "little")
 
 
 def _forbid(asked: Asked) -> None:
