@@ -8,11 +8,19 @@ import click
 
 from onnxtop.render.text import visible
 
+_MOST = 2000
+"""Characters of a message; names in a model, which it quotes, have any length."""
+
 
 def error(message: str, path: str | None = None) -> None:
     """Say what went wrong, and with which file."""
     where = "" if path is None else f"{visible(path)}: "
-    show(f"onnxtop: error: {where}{visible(message)}")
+    show(f"onnxtop: error: {where}{_short(visible(message))}")
+
+
+def _short(message: str) -> str:
+    """Leave out the middle of a message that nobody would read to its end, where it says what to do."""
+    return message if len(message) <= _MOST else f"{message[: _MOST // 2]} ... {message[-_MOST // 2 :]}"
 
 
 def show(text: str) -> None:
@@ -42,7 +50,7 @@ class Voice:
     def say(self, message: str) -> None:
         """Say what whoever did not ask for quiet should know."""
         if not self.quiet:
-            show(f"onnxtop: {visible(message)}")
+            show(f"onnxtop: {_short(visible(message))}")
 
     def traceback_of(self, error: BaseException) -> None:
         """Show where an internal error came from."""

@@ -23,12 +23,13 @@ from onnx import (
 )
 
 from onnxtop.errors import named
-from onnxtop.options import MOST_DOWNLOAD
+from onnxtop.options import MOST_DOWNLOAD, asked
 from onnxtop.reader.file import parse
 from onnxtop.reader.functions import inlined, with_constants_outside
 from onnxtop.reader.fused import mark_of, write_out
+from onnxtop.reader.limits import UNCHANGED, Limits
 from onnxtop.reader.model_file import Given, ModelFile, opened
-from onnxtop.reader.tensors import TensorFiles
+from onnxtop.reader.tensors import TensorFiles, element_count
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,7 @@ class Model:
     proto: ModelProto
     written: ModelProto
     files: TensorFiles
+    limits: Limits
     opset: Mapping[str, int]
     closed: Mapping[tuple[str, str], str]
     nodes: tuple[Node, ...]
@@ -171,7 +173,11 @@ ModelSource: TypeAlias = Given | ModelFile | Model
 
 
 def load(
-    model: ModelSource, *, allow_external: Iterable[str | Path] = (), max_download: float = MOST_DOWNLOAD
+    model: ModelSource,
+    *,
+    allow_external: Iterable[str | Path] = (),
+    max_download: float = MOST_DOWNLOAD,
+    limits: Mapping[str, float] = UNCHANGED,
 ) -> Model:
     """Load an ONNX model; one that is loaded already is returned as it is.
 
@@ -183,9 +189,13 @@ def load(
         Folders beside the model's own from which external weights may be read.
     max_download
         GiB that may be fetched of a model at an address.
+    limits
+        What it may ask for, by name, where that is not the default of `Limits`.
 
     Raises
     ------
+    LimitError
+        It asks for more than a limit allows.
     FormatError
         The file is not an ONNX model, is cut off, or a tensor does not fit its dims.
     ExternalDataError
@@ -197,29 +207,33 @@ def load(
     """
     if isinstance(model, Model):
         return model
-    file = opened(model, max_download=max_download)
+    file = opened(model, max_download=max_download, limits=limits)
     with named(file.name):
-        return _loaded(file, allow_external)
+        return _loaded(file, allow_external, asked(Limits, None, limits))
 
 
-def file_of(model: ModelSource, *, max_download: float = MOST_DOWNLOAD) -> ModelFile:
+def file_of(
+    model: ModelSource, *, max_download: float = MOST_DOWNLOAD, limits: Mapping[str, float] = UNCHANGED
+) -> ModelFile:
     """Return the file of a model: what is given as a file object is read this once."""
-    return model.file if isinstance(model, Model) else opened(model, max_download=max_download)
+    if isinstance(model, Model):
+        return model.file
+    return opened(model, max_download=max_download, limits=limits)
 
 
-def _loaded(file: ModelFile, allow_external: Iterable[str | Path]) -> Model:
-    proto = parse(file.content)
-    proto = inlined(proto)
+def _loaded(file: ModelFile, allow_external: Iterable[str | Path], limits: Limits) -> Model:
+    proto = inlined(parse(file.content, limits), limits)
     whole, closed = with_constants_outside(proto)
-    written, calls = write_out(whole)
-    files = TensorFiles(file, allow_external)
-    graph = _Linker(written, calls, files).link()
+    written, calls = write_out(whole, limits=limits)
+    files = TensorFiles(file, allow_external, limits)
+    graph = _Linker(written, calls, files, limits).link()
     opset = {opset.domain or "ai.onnx": opset.version for opset in sorted(proto.opset_import, key=_by_domain)}
     return Model(
         file=file,
         proto=proto,
         written=written,
         files=files,
+        limits=limits,
         opset=opset,
         closed=closed,
         **graph,
@@ -237,10 +251,14 @@ _Names: TypeAlias = ChainMap[str, Value]
 class _Linker:
     """Lays out the graph and its subgraphs, resolving names scope by scope."""
 
-    def __init__(self, proto: ModelProto, calls: Mapping[str, NodeProto], files: TensorFiles) -> None:
+    def __init__(
+        self, proto: ModelProto, calls: Mapping[str, NodeProto], files: TensorFiles, limits: Limits
+    ) -> None:
         self._proto = proto
         self._calls = calls
         self._files = files
+        self._limits = limits
+        self._elements = 0
         self._nodes: list[Node] = []
         self._tensors: dict[Value, TensorProto] = {}
         self._producers: dict[Value, Node] = {}
@@ -376,6 +394,9 @@ class _Linker:
         self._files.check(tensor)
         names[name] = self._value(name)
         self._tensors[names[name]] = tensor
+        self._elements += element_count(tensor)
+        self._limits.check("tensors", len(self._tensors))
+        self._limits.check("elements", self._elements)
 
     def _value(self, name: str) -> Value:
         self._count += 1

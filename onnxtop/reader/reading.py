@@ -104,6 +104,9 @@ class Reading:
         Turns the weight, decoded, into matrices (n_in, n_out) that share no neuron.
     decode
         Turns the operands' arrays into the weight; the weight itself where it is stored as it is.
+    fits
+        Tells from arrays of the operands' shapes and types, with nothing in them, that decoding is certain to
+        work; None where only decoding tells.
     decoded_shape
         Shape of the decoded weight, from the stored one's; None where they are the same.
     encoding
@@ -123,6 +126,7 @@ class Reading:
     operands: tuple[Value | None, ...]
     blocks: Callable[[Array], Blocks]
     decode: Callable[..., Array] = stored
+    fits: Callable[..., bool] | None = None
     decoded_shape: tuple[int, ...] | None = None
     encoding: Encoding | None = None
     scale: float = 1.0
