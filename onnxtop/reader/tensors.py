@@ -52,6 +52,8 @@ for _name in ("INT2", "UINT2"):  # since onnx 1.20
 _DENSE_BYTES = 2**28
 _LARGE = 2**20
 """Bytes of a tensor behind which is read on."""
+_LOOKED_AT = 256
+"""Bytes that tell most tensors apart."""
 _READ_ON = 2**26
 """Bytes that are read on, at most."""
 _DATA_FIELDS = (
@@ -177,15 +179,15 @@ class TensorFiles:
     def _values(self, tensor: TensorProto, aligned: bool) -> Array:
         if self.is_sparse(tensor):
             return self._dense(self._sparse[id(tensor)][1])
+        plain = _PLAIN.get(tensor.data_type)
         if tensor.data_location == TensorProto.EXTERNAL:
             place = self._place(tensor)
             self._read_on(place)
-            raw = seen(self._map(place.path))[place.offset : place.offset + place.length]
-        elif tensor.HasField("raw_data") and tensor.data_type in _PLAIN:
+            raw = self._bytes(place)
+        elif tensor.HasField("raw_data") and plain is not None:
             raw = memoryview(tensor.raw_data)
         else:
             return numpy_helper.to_array(tensor)
-        plain = _PLAIN.get(tensor.data_type)
         if plain is None:
             inline = TensorProto(
                 name=tensor.name, data_type=tensor.data_type, dims=tensor.dims, raw_data=bytes(raw)
@@ -197,6 +199,28 @@ class TensorFiles:
             flat.flags.writeable = False
         self._arrays[id(flat)] = weakref.ref(flat), tensor
         return flat.reshape(tuple(tensor.dims))
+
+    def _bytes(self, place: _Place) -> memoryview:
+        return seen(self._map(place.path))[place.offset : place.offset + place.length]
+
+    def look(self, tensor: TensorProto) -> bytes | None:
+        """Return what tensors of the same bytes have in common: type, dims and a few of the bytes.
+
+        None where the bytes are not simply those of the elements, or not as many as they should be.
+        """
+        if self.is_sparse(tensor) or tensor.data_type not in _PLAIN:
+            return None
+        beside = tensor.data_location == TensorProto.EXTERNAL
+        raw = self._bytes(self._place(tensor)) if beside else memoryview(tensor.raw_data)
+        if not raw or len(raw) != stored_bytes(tensor):
+            return None
+        places = np.linspace(0, len(raw) - 1, _LOOKED_AT).astype(np.intp)
+        said = repr((tensor.data_type, *tensor.dims))
+        return said.encode() + np.frombuffer(raw, np.uint8)[places].tobytes()
+
+    def type_of(self, tensor: TensorProto) -> np.dtype[Any]:
+        """Return the type of the array of a tensor whose bytes are those of its elements."""
+        return _PLAIN[tensor.data_type]
 
     def content(self, tensor: TensorProto) -> Content:
         """Return what a tensor holds; its bytes are hashed once, by whoever asks first.
