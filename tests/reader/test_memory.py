@@ -133,7 +133,7 @@ def test_layers_are_listed_without_reading_codes(tmp_path: Path, monkeypatch: py
     path = save(model(nodes, {**codes, **scales}, outputs=["y", "z"], opset=21), tmp_path)
     read: list[str] = []
     plain = TensorFiles.read
-    monkeypatch.setattr(TensorFiles, "read", lambda self, t: (read.append(t.name), plain(self, t))[1])
+    monkeypatch.setattr(TensorFiles, "read", lambda self, t, **_: (read.append(t.name), plain(self, t))[1])
     loaded = load(path)
     first, second = (each for each in find_layers(loaded, Constants(loaded)) if isinstance(each, Layer))
     assert not set(read) & {*codes}
