@@ -25,7 +25,7 @@ from onnxtop.results.words import counted
 from onnxtop.work import workers
 from onnxtop.work.crews import GRACE
 from onnxtop.work.options import WorkOptions, processors
-from onnxtop.work.processes import tell_share
+from onnxtop.work.processes import Again, tell_share
 from onnxtop.work.workers import Lost, Results
 
 if TYPE_CHECKING:
@@ -164,6 +164,7 @@ def attempts(
     seconds: float | None = None,
     grace: float = GRACE,
     held: bool = False,
+    again: "Again | None" = None,
 ) -> Generator[Found | FailedModel, None, None]:
     """Do the work for every model; a failure is told on stderr, takes its place and stops no other.
 
@@ -171,13 +172,15 @@ def attempts(
     models that are left have failed by it, but those that were done by then; that is told once. What is
     ``known`` of a model needs no work. A model has so many ``seconds``, and after an interrupt so many of
     ``grace`` to give what there is of it. What is ``held`` for the work no other process can be sent.
+    Where the process died, ``again`` is asked whether to do its model once more.
     """
     known = known or {}
     places = [n for n, model in enumerate(models) if isinstance(model, str) and model not in known]
     named = [_name(models[number]) for number in places]
     run.progress.expect([size_of(model) for model in models])
     work = apart(work or WorkOptions(), models, held=held)
-    with workers.workers(work, seconds=work.seconds() if seconds is None else seconds, grace=grace) as pool:
+    most = work.seconds() if seconds is None else seconds
+    with workers.workers(work, seconds=most, grace=grace, again=again) as pool:
         alone = pool.alone or len(named) < 2
         attempt: Callable[[str], Attempt[Found]] = partial(
             _attempt, work_on, fatal, run.progress if alone and not work.apart else tell_share
