@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 
 from onnxtop.options import Checked, Option
 
+CONFIGURATION_BYTES = 2**17
+"""What a configuration may hold: the time to read TOML grows with the square of a key's parts."""
+
 
 @dataclass(frozen=True)
 class CheckOptions(Checked):
