@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from onnxtop.options import Checked, Option
 
-CONFIGURATION_BYTES = 2**17
-"""What a configuration may hold: the time to read TOML grows with the square of a key's parts."""
+CONFIGURATION_BYTES = 2**18
+"""What a configuration may hold."""
 
 
 @dataclass(frozen=True)

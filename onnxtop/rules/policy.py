@@ -37,6 +37,8 @@ from onnxtop.work.beside import read_bytes
 
 FILE = "onnxtop.toml"
 _PROJECT = "pyproject.toml"
+_MOST_DOTS = 1000
+"""On a line: the time to read a key grows with the square of its parts."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,10 @@ def _what_instead(key: str, known: Iterable[str], options: Mapping[str, Declared
 
 def _parsed(path: Path) -> Mapping[str, Any]:
     try:
-        return tomllib.loads(read_bytes(path, CONFIGURATION_BYTES).decode("utf-8-sig"))
+        text = read_bytes(path, CONFIGURATION_BYTES).decode("utf-8-sig")
+        if max((line.count(".") for line in text.splitlines()), default=0) > _MOST_DOTS:
+            raise ValueError(f"a line has more than {_MOST_DOTS} dots")
+        return tomllib.loads(text)
     except OSError as error:
         raise unusable(error, f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:  # also of numbers of more digits than Python reads
@@ -175,7 +180,7 @@ def _rule(name: str, *, prefixes: bool) -> str:
 
 
 def _string(value: Any) -> str:
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or "\0" in value:
         raise UsageError(f"wanted a string, found {said(value)}")
     return value
 
