@@ -1,6 +1,5 @@
 """The state file of a run: minima, polished points and paths found so far, written whole after each."""
 
-import contextlib
 import hashlib
 import os
 from collections.abc import Sequence
