@@ -47,8 +47,8 @@ class Samples:
         each = sum(math.prod(self.shapes[name]) * self.dtypes[name].itemsize for name in self.inputs)
         if size > self.count and size * each > _MOST_PADDED:
             raise ModelError(
-                f"wanted a model that takes at most {_MOST_PADDED // max(each, 1):,} samples at a time, found one "
-                f"that takes {size:,}; export it with an open number"
+                f"wanted a model that takes {_MOST_PADDED // max(each, 1):,} samples at a time at most, "
+                f"found one that takes {size:,}; export it with an open number"
             )
         feeds = dict(self.still)
         for name, array in self.inputs.items():
