@@ -36,15 +36,18 @@ def affine(
     outermost = int(np.argmax(np.abs(codes.strides)))
     for part in strips((codes.shape[outermost], codes.size // (codes.shape[outermost] or 1)), CHUNK):
         at = (slice(None),) * outermost + (part,)
-        few = [None if each is None else np.broadcast_to(each, codes.shape)[at] for each in (factor, zero)]
-        result[at] = _scaled(codes[at], *few)
+        zeros = None if zero is None else np.broadcast_to(zero, codes.shape)[at]
+        result[at] = _scaled(codes[at], np.broadcast_to(factor, codes.shape)[at], zeros)
     return result
 
 
 def _scaled(codes: Array, factor: Array, zero: Array | None) -> Array:
     centred = (codes if zero is None else codes.astype(zero.dtype) - zero).astype(factor.dtype)
     fits = np.broadcast_shapes(centred.shape, factor.shape) == centred.shape
-    return np.multiply(centred, factor, out=centred if fits else None)  # as the runtime, which rounds once
+    product: Array = np.multiply(
+        centred, factor, out=centred if fits else None
+    )  # as the runtime: rounded once
+    return product
 
 
 def check_scale(codes: Array, scale: Array, zero_point: Array | None, axis: int, block_size: int) -> None:

@@ -1,7 +1,8 @@
 """Weights stay in the file until they are needed, and cost no memory beyond their own."""
 
+import contextlib
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import load
 from onnxtop.reader.tensors import TensorFiles
-from onnxtop.reader.terms.digests import Digests, digests_of
-from tests.models import model, node, save
+from onnxtop.reader.terms.digests import digests_of
+from tests.models import MICROSOFT, model, node, save
 
 MIB = 2**20
 SIZE = 4096  # squared, float32: 64 MiB
@@ -82,14 +83,16 @@ def test_reading_a_matrix_copies_at_most_what_is_misaligned(
 
 
 def test_digests_copy_no_weights(large: dict[str, Path]) -> None:
-    def digests(kind: str) -> Digests:
+    def digests(kind: str) -> tuple[str, str]:
         loaded = load(large[kind])
         constants = Constants(loaded)
-        return digests_of(loaded, account(loaded, constants, find_layers(loaded, constants)), normal=False)
+        counts = account(loaded, constants, find_layers(loaded, constants))
+        (tensor,) = loaded.tensors.values()
+        return digests_of(loaded, counts, normal=False).structure, loaded.files.content(tensor).digest
 
     misaligned, peak = _peak(lambda: digests("misaligned"))
     assert peak < 2 * MIB
-    assert misaligned.constants == digests("inline").constants
+    assert misaligned == digests("inline")
 
 
 def test_an_audit_holds_little_more_than_the_forest(large: dict[str, Path]) -> None:
@@ -144,14 +147,35 @@ def test_layers_are_listed_without_reading_codes(tmp_path: Path, monkeypatch: py
         node("MatMul", "x w", "z"),
     ]
     path = save(model(nodes, {**codes, **scales}, outputs=["y", "z"], opset=21), tmp_path)
+    with _watched(path, codes, monkeypatch) as (first, second):
+        assert first.matrix().dtype == np.float16
+        assert second.matrix().dtype == np.float32
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("zero_points", [False, True])
+def test_codes_in_blocks_are_listed_without_being_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bits: int, zero_points: bool
+) -> None:
+    codes = {"c": np.ones((24, 3, 4 * bits), np.uint8)}
+    held = codes | {"s": np.ones((24, 3), np.float16)}
+    held |= {"z": np.ones((24, -(-3 * bits // 8)), np.uint8)} if zero_points else {}
+    sizes = {"K": 90, "N": 24, "bits": bits, "block_size": 32}
+    product = node(f"{MICROSOFT}.MatMulNBits", f"x {' '.join(held)}", **sizes)
+    with _watched(save(model([product], held), tmp_path), codes, monkeypatch) as (layer,):
+        assert layer.matrix().shape == (90, 24)
+
+
+@contextlib.contextmanager
+def _watched(path: Path, codes: Iterable[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Layer]]:
+    """Give the layers of a model, of which no code may be read before, and all must be in the end."""
     read: list[str] = []
     plain = TensorFiles.read
-    monkeypatch.setattr(TensorFiles, "read", lambda self, t: (read.append(t.name), plain(self, t))[1])
+    monkeypatch.setattr(TensorFiles, "read", lambda self, t, **_: (read.append(t.name), plain(self, t))[1])
     loaded = load(path)
-    first, second = (each for each in find_layers(loaded, Constants(loaded)) if isinstance(each, Layer))
+    layers = [each for each in find_layers(loaded, Constants(loaded)) if isinstance(each, Layer)]
     assert not set(read) & {*codes}
-    assert first.matrix().dtype == np.float16
-    assert second.matrix().dtype == np.float32
+    yield layers
     assert set(read) >= {*codes}
 
 
