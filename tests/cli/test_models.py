@@ -212,7 +212,7 @@ def test_a_list_that_is_not_there():
 
 def test_a_list_without_an_end(monkeypatch):
     monkeypatch.setattr(models, "_MOST", 1000)
-    with pytest.raises(UsageError, match="zero: wanted a list of models, found .* more than 1,000 bytes"):
+    with pytest.raises(UsageError, match=r"zero: wanted a list of models, found .* more than 1,000 bytes"):
         listed("/dev/zero")
 
 
