@@ -288,7 +288,7 @@ def test_scores_as_loggers_and_spreadsheets_write_them(tmp_path, sign):
         ("loss\n", "wanted a column"),
         ("step,loss\nstep_0,much\n", "wanted a number"),
         ("accuracy\n81.2\n", "wanted a share from 0 to 1 in column accuracy, found 81.2"),
-        (None, "cannot be read"),
+        (None, "there is no such file"),
     ],
 )
 def test_a_table_that_does_not_fit(tmp_path, text, message):
