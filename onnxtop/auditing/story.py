@@ -8,6 +8,7 @@ from typing import Any, Literal, Unpack
 import numpy as np
 
 from onnxtop.auditing import network
+from onnxtop.auditing.apart import apart, inside
 from onnxtop.auditing.constants import bad_constants, moved_normalisation
 from onnxtop.auditing.describing import coverage_of, function_of, layer_report, model_info
 from onnxtop.auditing.details import Neurons, details_of
@@ -92,6 +93,9 @@ def audit(
         report.network.neural_persistence.mean_normalized
     """
     options = asked(AuditOptions, options, changes)
+    if options.work.apart:
+        here = partial(audit, model, replace(options, work=inside(options.work)), policy=policy)
+        return apart(here, [model], options.work, progress, runs=options.running.asked)
     question = report_question(model, options)
     if question is None:
         return audited(model, options, policy=policy, progress=progress).report
@@ -162,7 +166,7 @@ def _audited(
         measured = outlined(layers)
     else:
         model.file.announce()
-        beside = hashings(model) if options.topology else ()
+        beside = hashings(model, constants=options.normal) if options.topology else ()
         measured = measure_layers(model, layers, options, memory, progress, scanned, beside)
     counts = account(model, constants, found)
     coverage = coverage_of(counts, found)

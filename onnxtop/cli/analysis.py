@@ -22,10 +22,11 @@ from onnxtop.options import with_values
 from onnxtop.reader.address import called
 from onnxtop.results.outcome import INTERRUPTED, FailedModel, Result, code_of, exit_code
 from onnxtop.results.words import counted
+from onnxtop.work import workers
 from onnxtop.work.crews import GRACE
 from onnxtop.work.options import WorkOptions, processors
 from onnxtop.work.processes import tell_share
-from onnxtop.work.workers import Lost, Results, workers
+from onnxtop.work.workers import Lost, Results
 
 if TYPE_CHECKING:
     from onnxtop.auditing.layers import Progress
@@ -176,7 +177,7 @@ def attempts(
     named = [_name(models[number]) for number in places]
     run.progress.expect([size_of(model) for model in models])
     work = apart(work or WorkOptions(), models, held=held)
-    with workers(work, seconds=work.seconds() if seconds is None else seconds, grace=grace) as pool:
+    with workers.workers(work, seconds=work.seconds() if seconds is None else seconds, grace=grace) as pool:
         alone = pool.alone or len(named) < 2
         attempt: Callable[[str], Attempt[Found]] = partial(
             _attempt, work_on, fatal, run.progress if alone and not work.apart else tell_share
@@ -324,30 +325,21 @@ def once(
     ModelError
         The process that did it is gone.
     """
-    work = apart(replace(work or WorkOptions(), jobs=1, scheduler=None), models, held=held)
-    with workers(work, seconds=work.seconds() if seconds is None else seconds, grace=grace) as pool:
-        progress = tell_share if work.apart else run.progress
-        results = pool.map(partial(_recorded, work_on, progress), [None], [0.0], run.progress.at)
-        try:
-            done = next(results)
-        except KeyboardInterrupt:
-            results.stop()
-            done = next(results)
-    if isinstance(done, Lost):
-        if done.reason is None:
-            raise KeyboardInterrupt
-        names = ", ".join(map(called, models))
-        raise ModelError(f"{names}: the process that analysed {_it(models)} {done.reason}")
-    _warn(done[1])
-    return done[0]
-
-
-def _it(models: Sequence[str]) -> str:
-    return "it" if len(models) == 1 else "them"
+    work = apart(work or WorkOptions(), models, held=held)
+    result, warned = workers.once(
+        partial(_recorded, work_on),
+        tuple(map(called, models)),
+        work,
+        run.progress,
+        seconds=work.seconds() if seconds is None else seconds,
+        grace=grace,
+    )
+    _warn(warned)
+    return result
 
 
 def _recorded(
-    work_on: Callable[..., Found], progress: "Progress", _: None
+    work_on: Callable[..., Found], progress: "Progress"
 ) -> "tuple[Found, Sequence[warnings.WarningMessage]]":
     """Do work, wherever that is, and note what it warns of."""
     with warnings.catch_warnings(record=True) as warned:

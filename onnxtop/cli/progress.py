@@ -70,14 +70,14 @@ class ProgressLine:
         self.title = title
         self.before, self.share = sum(self.sizes[:number]) / self.whole, self.sizes[number] / self.whole
 
-    def __call__(self, what: str, done: float, total: float) -> None:
+    def __call__(self, what: str, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` weights are measured and ``what`` is next."""
         self._show(what, self.before + self.share * min(done / total if total else 0.0, 1.0))
 
     def at(self, number: int, share: float, what: str) -> None:
         """Show how far the one has come that is worked on, where somebody says it."""
         if what:
-            self(what, share, 1.0)
+            self._show(what, self.before + self.share * share)
 
     def along(self, number: int, share: float) -> None:
         """Show how far one of several models has come that are worked on at a time."""

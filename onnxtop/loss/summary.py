@@ -280,7 +280,8 @@ def _other(
     loss, reason = _finite_loss(probe)
     found = Scores() if loss is None else probe.scores(probe.theta0)
     split = Split(name, probe.samples, loss, found.accuracy, found.top5, found.rmse)
-    failed = () if loss is not None else (f"split {name}: {reason}",)
+    told = loss is not None or result.loss is None  # that there is no loss is said once
+    failed = () if told else (f"split {name}: {reason}",)
     return {"splits": (*result.splits, split), "failed": (*result.failed, *failed)}
 
 

@@ -45,7 +45,7 @@ class Constants:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._one_at_a_time = threading.RLock()  # layers may be measured in several threads
-        self._limit = max(2**28, 4 * model.byte_count, 4 * _largest_tensor(model))
+        self._limits = model.limits.with_room(max(model.byte_count, _largest_tensor(model)))
         self._opset = model.opset.get("ai.onnx", onnx.defs.onnx_opset_version())
         self._kept: OrderedDict[Value, Array] = OrderedDict()
         self._kept_bytes = 0
@@ -252,7 +252,7 @@ class Constants:
         try:
             outlines = {item: self.outline(item) for item in tensors}
             given = [None if item is None else outlines[item] for item in node.inputs]
-            return decoded_type(node, given, self._opset, Budget(self._limit))
+            return decoded_type(node, given, self._opset, Budget(self._limits))
         except (UnreadableConstantError, ValueError, TypeError, LookupError):
             return None
 
@@ -325,8 +325,8 @@ class Constants:
         if tensor is not None and not self._model.files.has_data(tensor):
             raise UnreadableConstantError("its tensor declares dims but holds no data")
 
-    def read(self, value: Value) -> Array:
-        """Compute a constant.
+    def read(self, value: Value, *, aligned: bool = True) -> Array:
+        """Compute a constant; if not ``aligned``, one that is stored lies in memory as it does in the file.
 
         Raises
         ------
@@ -334,7 +334,7 @@ class Constants:
             Its data is missing, it needs more memory than the limit, or the operation fails.
         """
         try:
-            return self.compute(*self._derived.get(value, (value, {})))
+            return self.compute(*self._derived.get(value, (value, {})), aligned=aligned)
         except UnreadableConstantError as error:
             self._failed[value] = str(error)  # it is asked for again: by its size, its type, each of its uses
             raise
@@ -343,15 +343,15 @@ class Constants:
         """Return the digest of an array's elements; the bytes of what is stored are hashed once."""
         return self._model.files.digest_of(array)
 
-    def compute(self, value: Value, given: Mapping[Value, Array]) -> Array:
+    def compute(self, value: Value, given: Mapping[Value, Array], *, aligned: bool = True) -> Array:
         """Compute a value where others are as given; see `read`."""
         done = dict(given)
-        budget = Budget(self._limit)
+        budget = Budget(self._limits)
         with self._one_at_a_time:
             for node in self._ancestors(value, done):
                 inputs = [self._operand(item, done) for item in node.inputs]
                 done.update(zip(node.outputs, self._compute(node, inputs, budget), strict=False))
-            return self._have(value, done)
+            return self._have(value, done, aligned=aligned)
 
     def _ancestors(self, value: Value, done: dict[Value, Array]) -> list[Node]:
         """Return the nodes that must run for the value, in order; kept results go into ``done``."""
@@ -414,7 +414,7 @@ class Constants:
             value = value if source is None else source
         return TensorProto.UNDEFINED
 
-    def _have(self, value: Value, done: dict[Value, Array]) -> Array:
+    def _have(self, value: Value, done: dict[Value, Array], *, aligned: bool = True) -> Array:
         value = self.outside(value)
         if value in done:
             return done[value]
@@ -422,7 +422,7 @@ class Constants:
             raise UnreadableConstantError(f"the node that makes {value.name!r} gives no such result")
         self.require_data(value)
         try:
-            return self._model.files.read(self._model.tensors[value])
+            return self._model.files.read(self._model.tensors[value], aligned=aligned)
         except ValueError as error:
             raise UnreadableConstantError(f"tensor {value.name!r} cannot be read: {error}") from None
 

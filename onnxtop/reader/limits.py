@@ -7,7 +7,8 @@ or gone through by it; healthy models stay far below all of them. A limit is rai
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from decimal import ROUND_CEILING, Decimal
 from types import MappingProxyType
 from typing import Annotated
 
@@ -37,12 +38,15 @@ class Limits(Checked):
         int,
         Option("Operations, those of all bodies, with all functions written out.", metavar="nodes", least=0),
     ] = 2**20
+    tensors: Annotated[
+        int, Option("Constants: initialisers, and tensors that nodes hold.", metavar="tensors", least=0)
+    ] = 2**20
     nesting: Annotated[
         int, Option("Bodies within bodies, and functions that call functions.", metavar="levels", least=0)
     ] = 100
     elements: Annotated[
-        int, Option("Numbers that all tensors together declare.", metavar="elements", least=0)
-    ] = 2**40
+        int, Option("Numbers that all constants together declare.", metavar="elements", least=0)
+    ] = 2**38
     constants: Annotated[
         float,
         Option(
@@ -58,7 +62,7 @@ class Limits(Checked):
     neurons: Annotated[
         int,
         Option(
-            "Vertices of the graph of all neurons; beyond, layers are joined whole.",
+            "Vertices of the graph of all neurons; beyond, lanes share one.",
             metavar="neurons",
             least=0,
         ),
@@ -75,26 +79,38 @@ class Limits(Checked):
         if count > getattr(self, name):
             raise LimitError(f"wanted {self.most(name, count)}")
 
-    def most(self, name: str, count: float) -> str:
-        """Say what is wanted at most of something, how much there is, and how the limit is raised."""
-        limit, found = getattr(self, name), _above(count)
+    def most(self, name: str, count: float | None = None) -> str:
+        """Say what there may be at most, what there is (more, where nobody counted on), and what to do."""
+        limit = getattr(self, name)
         unit = declared(Limits)[name].option.metavar
-        return (
-            f"at most {limit:.15g} {unit}, found {found}; raise it with --limit {name}={found} if you trust "
-            "the file"
-        )
+        found, enough = ("more", _above(2 * limit)) if count is None else (_above(count),) * 2
+        advice = f"raise it with --limit {name}={enough} if you trust the file"
+        return f"at most {_above(limit)} {unit}, found {found}; {advice}"
+
+    def with_room(self, largest: int) -> "Limits":
+        """Return limits by which constants of four times so many bytes may be computed."""
+        return replace(self, constants=max(self.constants, 4 * largest / GIB))
+
+    @property
+    def constant_bytes(self) -> int:
+        """What computing a constant may lay out."""
+        return int(self.constants * GIB)
 
 
 def _above(count: float) -> str:
-    """Write a number that is at least as large: a whole one as it is, gibibytes with two digits.
+    """Write a number that is no smaller: a whole one as it is, others with three digits.
 
-    >>> _above(7), _above(1.2345), _above(10**30)
-    ('7', '1.24', '1e+30')
+    >>> _above(7), _above(1.2345), _above(0.25), _above(2.0**80)
+    ('7', '1.24', '0.25', '1.21e+24')
     """
     if isinstance(count, int):
-        return str(count) if count < 10**18 else f"{count:.1g}"
-    return f"{math.ceil(count * 100) / 100:.15g}"
+        return str(count)
+    unit = Decimal(1).scaleb(Decimal(count).adjusted() - 2) if math.isfinite(count) and count else 1
+    return f"{float(Decimal(count).quantize(unit, ROUND_CEILING)):.3g}"
 
+
+DEFAULTS = Limits()
+"""The limits of a model of which nobody says anything."""
 
 LimitValues = Annotated[
     Mapping[str, float],

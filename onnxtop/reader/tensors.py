@@ -22,6 +22,7 @@ from onnx import SparseTensorProto, TensorProto, numpy_helper
 from onnxtop.errors import ExternalDataError, FormatError, MissingExternalDataError
 from onnxtop.reader.dequantize import unpack
 from onnxtop.reader.file import seen
+from onnxtop.reader.limits import DEFAULTS, GIB, Limits
 from onnxtop.reader.model_file import ModelFile
 from onnxtop.reader.wire import INLINE
 from onnxtop.work.content import digest_of_elements
@@ -53,9 +54,10 @@ for _name in ("INT2", "UINT2"):  # since onnx 1.20
         _BITS[getattr(TensorProto, _name)] = 2
 MOST_AXES = 64
 """Axes that an array can have, since NumPy 2."""
-_DENSE_BYTES = 2**28
 _LARGE = 2**20
 """Bytes of a tensor behind which is read on."""
+_LOOKED_AT = 256
+"""Bytes that tell most tensors apart."""
 _READ_ON = 2**26
 """Bytes that are read on, at most."""
 _DATA_FIELDS = (
@@ -109,8 +111,11 @@ class TensorFiles:
     Files are mapped when first needed and stay mapped as long as this object lives.
     """
 
-    def __init__(self, file: ModelFile, allow_external: Iterable[str | Path] = ()) -> None:
+    def __init__(
+        self, file: ModelFile, allow_external: Iterable[str | Path] = (), limits: Limits = DEFAULTS
+    ) -> None:
         self._file = file
+        self._limits = limits
         self._folders = [folder.resolve() for folder in (*file.folders, *map(Path, allow_external))]
         self._maps: dict[Path, mmap.mmap | Fetched] = {}
         self._sparse: dict[int, tuple[TensorProto, SparseTensorProto]] = {}  # by id
@@ -181,15 +186,15 @@ class TensorFiles:
     def _values(self, tensor: TensorProto, aligned: bool) -> Array:
         if self.is_sparse(tensor):
             return self._dense(self._sparse[id(tensor)][1])
+        plain = _PLAIN.get(tensor.data_type)
         if tensor.data_location == TensorProto.EXTERNAL:
             place = self._place(tensor)
             self._read_on(place)
-            raw = seen(self._map(place.path))[place.offset : place.offset + place.length]
-        elif tensor.HasField("raw_data") and tensor.data_type in _PLAIN:
+            raw = self._bytes(place)
+        elif tensor.HasField("raw_data") and plain is not None:
             raw = memoryview(tensor.raw_data)
         else:
             return numpy_helper.to_array(tensor)
-        plain = _PLAIN.get(tensor.data_type)
         if tensor.data_type in _BITS:
             kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
             codes = unpack(np.frombuffer(raw, np.uint8), _BITS[tensor.data_type], element_count(tensor))
@@ -205,6 +210,28 @@ class TensorFiles:
             flat.flags.writeable = False
         self._arrays[id(flat)] = weakref.ref(flat), tensor
         return flat.reshape(tuple(tensor.dims))
+
+    def _bytes(self, place: _Place) -> memoryview:
+        return seen(self._map(place.path))[place.offset : place.offset + place.length]
+
+    def look(self, tensor: TensorProto) -> bytes | None:
+        """Return what tensors of the same bytes have in common: type, dims and a few of the bytes.
+
+        None where the bytes are not simply those of the elements, or not as many as they should be.
+        """
+        if self.is_sparse(tensor) or tensor.data_type not in _PLAIN:
+            return None
+        beside = tensor.data_location == TensorProto.EXTERNAL
+        raw = self._bytes(self._place(tensor)) if beside else memoryview(tensor.raw_data)
+        if not raw or len(raw) != stored_bytes(tensor):
+            return None
+        places = np.linspace(0, len(raw) - 1, _LOOKED_AT).astype(np.intp)
+        said = repr((tensor.data_type, *tensor.dims))
+        return said.encode() + np.frombuffer(raw, np.uint8)[places].tobytes()
+
+    def type_of(self, tensor: TensorProto) -> np.dtype[Any]:
+        """Return the type of the array of a tensor whose bytes are those of its elements."""
+        return _PLAIN[tensor.data_type]
 
     def content(self, tensor: TensorProto) -> Content:
         """Return what a tensor holds; its bytes are hashed once, by whoever asks first.
@@ -249,12 +276,11 @@ class TensorFiles:
             ) from None
 
     def _dense(self, sparse: SparseTensorProto) -> Array:
-        """Write out the zeros of a sparse tensor, up to 256 MiB of it; ValueError if it makes no sense."""
+        """Write out the zeros of a sparse tensor; ValueError if it makes no sense, or is too large then."""
         values, indices = self._values(sparse.values, True), self._values(sparse.indices, True)
-        if math.prod(sparse.dims) * values.itemsize > _DENSE_BYTES:
-            raise ValueError(
-                f"{tuple(sparse.dims)} with its zeros written out is more than {_DENSE_BYTES} bytes"
-            )
+        needed = math.prod(sparse.dims) * values.itemsize
+        if needed > self._limits.constant_bytes:
+            raise ValueError(f"its zeros written out want {self._limits.most('constants', needed / GIB)}")
         dense = np.zeros(tuple(sparse.dims), values.dtype)
         dense[np.unravel_index(indices, dense.shape) if indices.ndim == 1 else tuple(indices.T)] = values
         return dense

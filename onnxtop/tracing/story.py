@@ -7,10 +7,12 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
 from onnxtop._version import __version__
+from onnxtop.auditing.apart import apart
 from onnxtop.auditing.layers import Memory, Progress
 from onnxtop.auditing.options import settings_of
 from onnxtop.auditing.tool import ALGORITHMS
@@ -73,12 +75,23 @@ def trace(
         trace.verdict.course, trace.stopping.stopped
     """
     series = Series(asked(TraceOptions, options, changes), progress)
+    if series.options.audit.work.apart:
+        series.measure = partial(_measured_apart, series)
     with series.logs:
         places = placed(files(paths), series.options)
         with contextlib.closing(series.sources(places)) as sources:
             for source in sources:
                 _add(series, source)
     return series.trace()
+
+
+def _measured_apart(series: "Series", source: Source) -> Checkpoint:
+    """Measure a checkpoint in a copy of the series, which goes on here."""
+
+    def measure(progress: Progress) -> Checkpoint:
+        return series.measured(source)
+
+    return apart(measure, [source.place.path], series.options.audit.work, series.progress)
 
 
 def _add(series: "Series", source: Source) -> None:
@@ -145,17 +158,16 @@ class Series:
             for number, source in enumerate(sources):
                 for ahead in range(number + len(waiting), min(number + self.jobs, len(sources))):
                     waiting.append(crew.submit(ahead, ahead))
-                waiting.popleft().result()
+                waiting.popleft().exception()  # which is told where the checkpoint is added
                 yield source
         finally:
             crew.stop()
 
     def _prepare(self, source: Source, sources: Sequence[Source]) -> None:
-        """Measure a checkpoint that is not remembered; what is wrong with it is told where it is added."""
+        """Measure a checkpoint that is not remembered."""
         number = sources.index(source)
-        with contextlib.suppress(OnnxtopError, OSError, MemoryError):
-            if self.cache.get(source, sources[number - 1] if number else None) is None:
-                _ = source.audited
+        if self.cache.get(source, sources[number - 1] if number else None) is None:
+            _ = source.audited
 
     def add(self, source: Source) -> Checkpoint:
         """Measure one more checkpoint, compare it with the last and ask the rule; see `measured`."""

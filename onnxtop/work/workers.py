@@ -15,7 +15,8 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -23,7 +24,7 @@ from onnxtop.errors import ModelError
 from onnxtop.work.crews import GRACE, Crew, Here, Threads
 from onnxtop.work.machine import free_memory
 from onnxtop.work.options import WorkOptions, processors
-from onnxtop.work.processes import Bounds, Processes
+from onnxtop.work.processes import Bounds, Processes, tell_share
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
@@ -40,6 +41,8 @@ _QUEUE = 2
 _MOST = 0.8
 """The part of the free memory that may be used where nobody says how much."""
 _GIB = 2**30
+_PARTS = 10_000
+"""How finely is told how much of a piece is done."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,52 @@ def whole(results: Results[Result]) -> Iterator[Result]:
         if isinstance(result, Lost):
             raise ModelError(f"a process that worked on it {result.reason or 'was stopped'}")
         yield result
+
+
+def once(
+    work_on: Callable[..., Result],
+    names: Sequence[str],
+    options: WorkOptions,
+    progress: Callable[[str, int, int], None] | None,
+    *,
+    seconds: float,
+    grace: float = GRACE,
+) -> Result:
+    """Return what work on some models gives that is one piece, done here or apart; its errors are raised.
+
+    It is called with ``progress`` alone. An interrupt ends it; what it still gives within the ``grace`` is
+    returned.
+
+    Raises
+    ------
+    ModelError
+        The process that did it is gone.
+    """
+    tell = progress or (lambda what, done, total: None)
+    work = partial(_once, work_on, tell_share if options.apart else tell)
+    alone = replace(options, jobs=1, scheduler=None)
+    with workers(alone, seconds=seconds, grace=grace) as pool:
+        results = pool.map(work, [None], [0.0], partial(_at, tell))
+        try:
+            result = next(results)
+        except KeyboardInterrupt:
+            results.stop()
+            result = next(results)
+    if isinstance(result, Lost):
+        if result.reason is None:
+            raise KeyboardInterrupt
+        it = "it" if len(names) == 1 else "them"
+        raise ModelError(f"{', '.join(names)}: the process that analysed {it} {result.reason}")
+    return result
+
+
+def _at(tell: Callable[[str, int, int], None], number: int, share: float, what: str) -> None:
+    if what:
+        tell(what, round(share * _PARTS), _PARTS)
+
+
+def _once(work_on: Callable[..., Result], progress: Callable[[str, int, int], None], _: None) -> Result:
+    return work_on(progress=progress)
 
 
 def _order(sizes: Sequence[float], workers: int) -> "tuple[deque[int], deque[int]]":
