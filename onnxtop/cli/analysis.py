@@ -96,18 +96,20 @@ def _remembered(
     with contextlib.suppress(KeyboardInterrupt), run.interrupts.heard():  # it is told where work begins
         for model in models if judge is None or judge.is_ready else ():
             start = time.monotonic()
-            if isinstance(model, str) and (report := _recalled(model, options, judge)):
+            if isinstance(model, str) and (report := _recalled(model, options, judge, run.progress)):
                 known[model] = report
                 if run.seconds is not None:
                     run.seconds[model] = time.monotonic() - start
     return known
 
 
-def _recalled(path: str, options: AuditOptions, judge: "Judge | None") -> "Report | None":
+def _recalled(
+    path: str, options: AuditOptions, judge: "Judge | None", progress: "Progress"
+) -> "Report | None":
     from onnxtop.auditing.recall import recalled
 
     with contextlib.suppress(OnnxtopError):  # it is told where the model is worked on
-        return recalled(path, options, None if judge is None else judge.policy(path))
+        return recalled(path, options, None if judge is None else judge.policy(path), progress)
     return None
 
 
