@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxtop.reader.lanes.arrays import Ids, Misfit, Unclear
+from onnxtop.reader.lanes.arrays import Ids, Misfit, Unclear, check_room
 from onnxtop.reader.lanes.step import Result, Step
 
 
@@ -75,7 +75,9 @@ def _repeated(ids: Ids, heads: tuple[int, int]) -> Ids:
     """Return the lanes of key or value for every head of the query that uses them."""
     if heads[0] == heads[1] or ids.shape[1] == 1:
         return ids
-    return np.repeat(ids, heads[0] // heads[1], axis=1)
+    times = heads[0] // heads[1]
+    check_room(*ids.shape, times)
+    return np.repeat(ids, times, axis=1)
 
 
 def rotary(
