@@ -1,5 +1,36 @@
-"""Run the command line: ``python -m onnxtop``."""
+"""Run the command line: ``onnxtop``, or ``python -m onnxtop``."""
 
-from onnxtop.cli import main
+import contextlib
+import os
+import signal
+from types import FrameType
 
-main()
+_BOTH = (signal.SIGINT, signal.SIGTERM)
+
+
+def main() -> None:
+    """Run ``onnxtop``: the entry point.
+
+    A signal that no work hears yet, while all that it needs is loaded, ends the run at once; behind the work,
+    where everything is written, none is heard any more. Those that are ignored (as behind nohup) stay so.
+    """
+    heard = [each for each in _BOTH if signal.getsignal(each) is not signal.SIG_IGN]
+    for each in heard:
+        signal.signal(each, _end)
+    from onnxtop.cli import main as run
+
+    try:
+        run()
+    finally:
+        for each in heard:
+            signal.signal(each, signal.SIG_IGN)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    with contextlib.suppress(OSError):
+        os.write(2, b"onnxtop: error: interrupted\n")
+    os._exit(130)
+
+
+if __name__ == "__main__":
+    main()

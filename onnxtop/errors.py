@@ -8,6 +8,7 @@
     │   └── MissingInputError   2  data, a baseline or a configuration is not there
     ├── ModelError              3  a model could not be analysed
     │   ├── FormatError         3  the file is not an ONNX model, or is cut off
+    │   ├── LimitError          3  the model asks for more than a limit allows
     │   ├── ExternalDataError   3  external weights are cut off or outside the allowed folders
     │   │   └── MissingExternalDataError  they are not there
     │   └── UnreadableError     3  the system does not give the file:
@@ -62,6 +63,10 @@ class ModelError(OnnxtopError):
 
 class FormatError(ModelError):
     """The file is not an ONNX model, or is cut off."""
+
+
+class LimitError(ModelError):
+    """The model asks for more than a limit allows."""
 
 
 class ExternalDataError(ModelError):

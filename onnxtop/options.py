@@ -51,6 +51,8 @@ class Option:
         Whether the configuration file may set it.
     needs
         Names of options without any of which this one has no effect.
+    among
+        A dataclass of options: a mapping has their names, and each value is checked as theirs.
     """
 
     help: str
@@ -62,6 +64,7 @@ class Option:
     form: Literal["text", "pattern", "file", "folder", "rule"] = "text"
     in_file: bool = False
     needs: tuple[str, ...] = ()
+    among: type | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,8 @@ class Declared:
             return pattern(value)
         if self.kind is str and self.option.form == "file" and isinstance(value, os.PathLike):
             return os.fspath(value)
+        if self.option.among is not None and isinstance(value, Mapping):
+            return _among(self.option.among, value)
         return _of_kind(self.kind, value)
 
     def read(self, value: Any) -> Any:
@@ -158,13 +163,22 @@ Options = TypeVar("Options", bound=Any)
 def fields_of(options: Any) -> Iterator[Declared]:
     """Yield the fields of a dataclass of options, or of an instance whose values are the defaults."""
     values = options() if isinstance(options, type) else options
-    kind: type = type(values)
+    made: Any = type(values)
+    for name, kind, optional, option in _fields(made):
+        yield Declared(name, kind, optional, getattr(values, name), option)
+
+
+@functools.cache
+def _fields(kind: Any) -> tuple[tuple[str, Any, bool, Option], ...]:
+    """Return name, type, whether it may be None, and option of each field of a dataclass of options."""
+    found = []
     for name, hint in _hints(kind).items():
         option = next((mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Option)), PLAIN)
         members = _members(hint.__origin__ if typing.get_origin(hint) is Annotated else hint)
         rest = tuple(each for each in members if each is not types.NoneType)
         whole = rest[0] if len(rest) == 1 else typing.Union[rest]  # noqa: UP007 (of a tuple)
-        yield Declared(name, whole, len(rest) < len(members), getattr(values, name), option)
+        found.append((name, whole, len(rest) < len(members), option))
+    return tuple(found)
 
 
 PLAIN = Option("")
@@ -240,10 +254,12 @@ def asked(kind: type[Options], options: Options | None, changes: Mapping[str, An
     return options
 
 
+@functools.cache
 def _members(kind: Any) -> tuple[Any, ...]:
     return typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else (kind,)
 
 
+@functools.cache
 def _words(kind: Any) -> tuple[Any, ...]:
     return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
 
@@ -310,6 +326,19 @@ def _measure(value: Any, words: tuple[str, ...], endless: bool) -> Any:
     if endless and isinstance(value, Real) and value == math.inf:
         return math.inf
     return above_zero(value)
+
+
+def _among(kind: type, values: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return values by the names of declared options, each checked as the option that it is for."""
+    known = declared(kind)
+    checked = {}
+    for name, value in values.items():
+        option = known[one_of(name, known)]
+        try:
+            checked[name] = option.checked(value)
+        except UsageError as error:
+            raise UsageError(f"{name}: {error}") from None
+    return checked
 
 
 def _switch(value: Any) -> bool:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 for _library in ("OMP", "OPENBLAS", "MKL"):  # as the command line does, and before anything loads NumPy
     os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
+os.environ.setdefault("ONNXTOP_APART", "off")  # tests look into the work, which else another process does
 os.environ["ONNXTOP_CACHE"] = "off"  # no test writes into the user's cache, or is answered from it
 
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)

@@ -1,6 +1,6 @@
-"""Pages of the documentation that are made from the code: the table of formats and the list of public names.
+"""Pages of the documentation that are made from the code: tables of formats and limits, the public names.
 
-Run as a script, this writes ``docs/formats.md`` (its table) and ``docs/api.md`` anew::
+Run as a script, this writes ``docs/formats.md`` and ``docs/security.md`` (their tables) and ``docs/api.md``::
 
     python -m tests.pages
 """
@@ -13,11 +13,14 @@ from pathlib import Path
 
 import onnxtop
 from onnxtop.cli import VERBS
+from onnxtop.options import declared
+from onnxtop.reader.limits import Limits
 from onnxtop.render import RENDERERS, formats_of, suffixes
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 FORMATS = DOCS / "formats.md"
 API = DOCS / "api.md"
+SECURITY = DOCS / "security.md"
 
 FOR = {
     "terminal": "people, at a terminal",
@@ -40,6 +43,10 @@ FOR = {
 """What each format is for; those of other tools are named as the tools are."""
 
 TABLE = re.compile(r"(?<=^\| --- \| --- \| --- \| --- \|\n)(\| `.*\n)+", re.M)
+
+LIMITS = re.compile(
+    r"(?<=^\| name \| at most \| what it counts \|\n\| --- \| --- \| --- \|\n)(\| `.*\n)+", re.M
+)
 
 API_HEAD = """\
 # The interface of Python
@@ -70,6 +77,17 @@ def rows_of_formats() -> str:
 def formats() -> str:
     """Return the page of formats with the table that is true now."""
     page, n = TABLE.subn(lambda _: rows_of_formats(), FORMATS.read_text(encoding="utf-8"))
+    assert n == 1
+    return page
+
+
+def security() -> str:
+    """Return the page of promises with the limits that hold now."""
+    rows = "".join(
+        f"| `{name}` | {each.default:,.15g} {each.option.metavar} | {each.option.help} |\n"
+        for name, each in declared(Limits).items()
+    )
+    page, n = LIMITS.subn(lambda _: rows, SECURITY.read_text(encoding="utf-8"))
     assert n == 1
     return page
 
@@ -108,7 +126,7 @@ def _kind(name: str, value: object) -> str:
     return "Options" if name.endswith("Options") else "What they return"
 
 
-PAGES = {FORMATS: formats, API: api}
+PAGES = {FORMATS: formats, API: api, SECURITY: security}
 
 if __name__ == "__main__":
     for path, page in PAGES.items():

@@ -21,6 +21,7 @@ class AuditKeywords(TypedDict, total=False):
     dims: Mapping[str, int]
     allow_external: tuple[str | Path, ...]
     max_download: float
+    limits: Mapping[str, float]
     structure: bool
     sortedness: bool
     details: bool
@@ -42,9 +43,10 @@ class AuditKeywords(TypedDict, total=False):
     execute: bool
     samples: str | Path | None
     draws: int
-    time_limit: float
     memory_limit: float | None
     jobs: int | None
     memory: float | None
+    time_limit: float | None
     scheduler: str | None
     cache: str | Path | None
+    apart: bool

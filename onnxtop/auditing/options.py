@@ -17,6 +17,7 @@ from onnxtop.options import (
     Peepholes,
     Seed,
 )
+from onnxtop.reader.limits import LimitValues
 from onnxtop.work.options import WorkOptions
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class AuditOptions(Checked):
     dims: Dims = field(default_factory=dict)
     allow_external: AllowExternal = ()
     max_download: MaxDownload = MOST_DOWNLOAD
+    limits: LimitValues = field(default_factory=dict)
     structure: Annotated[
         bool,
         Option(

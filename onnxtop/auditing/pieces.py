@@ -53,7 +53,7 @@ def measure_layers(
     sizes = [sum(layers[number].parameters for number in piece) for piece in pieces]
     done = 0
 
-    def tell(number: int, share: float) -> None:
+    def tell(number: int, share: float, what: str) -> None:
         nonlocal done
         if share == 1.0 and progress is not None and number < len(pieces):
             done += sizes[number]
@@ -68,7 +68,7 @@ def measure_layers(
         measure = partial(_measured_elsewhere, model.file.place, options, known, memory.series)
         work = options.work
     with workers(work, threads=True) as pool:
-        also = () if pool.here or work.scheduler is not None else beside
+        also = () if pool.alone or work.scheduler is not None else beside
         memories = [*(_WEIGHT_MEMORY * size for size in sizes), *(each.byte_count for each in also)]
         results = pool.map(partial(_done, measure), [*pieces, *also], memories, tell)
         return [layer for piece in whole(results) for layer in piece]
@@ -140,7 +140,12 @@ def _measured_elsewhere(
     key = (path, _version(path), repr(options))
     if key not in _READ:
         _READ.clear()
-        model = load(path, allow_external=options.allow_external, max_download=options.max_download)
+        model = load(
+            path,
+            allow_external=options.allow_external,
+            max_download=options.max_download,
+            limits=options.limits,
+        )
         layers = find_layers(model, Constants(model), peepholes=options.peepholes)
         _READ[key] = [each for each in layers if isinstance(each, Layer)], _shapes(model, options)
     memory = Memory(store_of(options.work), series=series)

@@ -27,6 +27,9 @@ from onnxtop.work.values import classes_of, dumps, loads
 
 Answer = TypeVar("Answer")
 
+_ANYHOW = WorkOptions()
+"""No answer depends on who does the work."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -64,8 +67,11 @@ class Question:
         *kinds: type,
         more: tuple[object, ...] = (),
         beside: bool = True,
+        **regardless: object,
     ) -> "Question | None":
         """Return a question with options that say what is read, and where answers are remembered.
+
+        ``regardless`` are values of options that the answer does not depend on.
 
         None where they are not: nothing is to be, a model has no file, or is to be run.
         """
@@ -75,7 +81,7 @@ class Question:
         paths = [os.fspath(model) for model in models if isinstance(model, str | os.PathLike)]
         if len(paths) < len(models):
             return None
-        asked = replace(options, allow_external=(), work=WorkOptions())
+        asked = replace(options, allow_external=(), work=_ANYHOW, **regardless)
         return cls(store, (about, asked, *more), tuple(paths), kinds, options.allow_external, beside)
 
     def answered(self, make: Callable[[], Answer]) -> Answer:
@@ -112,11 +118,12 @@ def content(path: str, asked: Question) -> str | None:
         return None if path == STDIN else _stamps(path, asked.store)
     model = Path(path)
     try:
-        own = digest_of(model)
+        own = digest_of(model, asked.store)
         locations = _locations(model, own, asked.store)
         if locations and not asked.beside:
             return None
-        return combined([own, *(digest_of(_inside(model, each, asked.allowed)) for each in locations)])
+        others = (_inside(model, each, asked.allowed) for each in locations)
+        return combined([own, *(digest_of(each, asked.store) for each in others)])
     except (OSError, ValueError, RuntimeError):  # no such file, a name that none can have, a link to itself
         return None
 
@@ -165,8 +172,8 @@ def report_question(model: object, options: AuditOptions) -> Question | None:
     """
     if options.data is not None:
         return None
-    whole = replace(options, layers=None)
-    return Question.of_files("report", [model], whole, *_kinds(options), beside=options.topology)
+    kinds, beside = _kinds(options), options.topology
+    return Question.of_files("report", [model], options, *kinds, beside=beside, layers=None)
 
 
 def _kinds(options: AuditOptions) -> tuple[type, ...]:

@@ -8,6 +8,7 @@ from typing import Any, Literal, Unpack
 import numpy as np
 
 from onnxtop.auditing import network
+from onnxtop.auditing.apart import apart, inside
 from onnxtop.auditing.constants import bad_constants, moved_normalisation
 from onnxtop.auditing.describing import coverage_of, function_of, layer_report, model_info
 from onnxtop.auditing.details import Neurons, details_of
@@ -92,6 +93,9 @@ def audit(
         report.network.neural_persistence.mean_normalized
     """
     options = asked(AuditOptions, options, changes)
+    if options.work.apart:
+        here = partial(audit, model, replace(options, work=inside(options.work)), policy=policy)
+        return apart(here, [model], options.work, progress, runs=options.running.asked)
     question = report_question(model, options)
     if question is None:
         return audited(model, options, policy=policy, progress=progress).report
@@ -144,7 +148,12 @@ def _audited(
     source: ModelSource, options: AuditOptions, progress: Progress | None, memory: Memory
 ) -> Audited:
     """Audit a model, and judge nothing yet."""
-    model = load(source, allow_external=options.allow_external, max_download=options.max_download)
+    model = load(
+        source,
+        allow_external=options.allow_external,
+        max_download=options.max_download,
+        limits=options.limits,
+    )
     check_sizes(model, options.input_shapes, options.dims)
     constants = Constants(model)
     found = find_layers(model, constants, peepholes=options.peepholes)
@@ -241,7 +250,9 @@ def _run(model: Model, options: AuditOptions) -> ModelRun | None:
         return None
     from onnxtop.execution.story import Frame, run_model  # loads what reads data
 
-    frame = Frame(options.seed, options.input_shapes, options.dims, options.allow_external)
+    frame = Frame(
+        options.seed, options.input_shapes, options.dims, options.allow_external, options.work.run_seconds
+    )
     return run_model(model, options.running, frame)
 
 

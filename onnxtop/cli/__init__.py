@@ -7,7 +7,7 @@ import gc
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -50,7 +50,31 @@ Several models: all are analysed; the code is the first that applies
 of 130, 2, 5, 3, 1, 0, 4."""
 
 
-class VerbGroup(click.Group):
+def _printing(text_of: Callable[[click.Context], str]) -> Callable[[click.Context, Any, bool], None]:
+    """Make a callback that prints a text, as all else is written, and ends the run."""
+
+    def callback(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        from onnxtop.cli.outputs import say
+
+        if value and not ctx.resilient_parsing:
+            say(text_of(ctx))
+            ctx.exit()
+
+    return callback
+
+
+class Command(click.Command):
+    """A command whose help is written as its results are: that it cannot be is told."""
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """Return click's option with a callback of our own."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.callback = _printing(click.Context.get_help)
+        return option
+
+
+class VerbGroup(Command, click.Group):
     """A group that knows its verbs by name and imports one only to run it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -76,6 +100,13 @@ class VerbGroup(click.Group):
         """List the verbs without importing them."""
         with formatter.section("Verbs"):
             formatter.write_dl([(verb, line) for verb, (_, line) in VERBS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb; an interrupt that none of its own work hears ends all."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise click.Abort from None
 
     def main(  # type: ignore[override]  # click says NoReturn where standalone_mode is true
         self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **extra: Any
@@ -105,10 +136,10 @@ def _told(error: Exception) -> int:
         messages.error("interrupted")
         return 130
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        error.show()
+        messages.show(error.format_message())
         return error.exit_code
     if isinstance(error, click.UsageError) and error.ctx is not None:
-        click.echo(error.ctx.get_usage(), err=True)
+        messages.show(error.ctx.get_usage())
     messages.error(error.format_message() if isinstance(error, click.ClickException) else str(error))
     return int(getattr(error, "exit_code", 5))
 
@@ -119,13 +150,20 @@ def _told(error: Exception) -> int:
     subcommand_metavar="VERB ...",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(__version__, prog_name="onnxtop")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_printing(lambda _: f"onnxtop, version {__version__}"),
+    help="Show the version and exit.",
+)
 def app() -> None:
     """Inspect the neural networks in ONNX files."""
 
 
 def main() -> None:
-    """Run ``onnxtop``: the entry point.
+    """Run the command line of this process.
 
     Linear algebra runs on one thread: its sums then do not depend on how many cores a machine has, and on a
     busy machine waking threads costs more than they bring.

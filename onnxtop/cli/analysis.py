@@ -2,9 +2,10 @@
 
 import contextlib
 import importlib
+import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,17 +13,20 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import messages
+from onnxtop.cli.apart import apart
 from onnxtop.cli.baselines import Judge
 from onnxtop.cli.models import find_models
 from onnxtop.cli.verb import Run
 from onnxtop.errors import ModelError, OnnxtopError
 from onnxtop.options import with_values
-from onnxtop.reader.address import STDIN, called
+from onnxtop.reader.address import called
 from onnxtop.results.outcome import INTERRUPTED, FailedModel, Result, code_of, exit_code
 from onnxtop.results.words import counted
-from onnxtop.work.crews import tell_share
+from onnxtop.work import workers
+from onnxtop.work.crews import GRACE
 from onnxtop.work.options import WorkOptions, processors
-from onnxtop.work.workers import Lost, Results, workers
+from onnxtop.work.processes import tell_share
+from onnxtop.work.workers import Lost, Results
 
 if TYPE_CHECKING:
     from onnxtop.auditing.layers import Progress
@@ -39,10 +43,11 @@ def run_audit(
 
     judge = Judge(policy_of(configured), ()) if configured else None
     found = find_models(models)
-    run.check(found)
+    audited = with_values(AuditOptions(), options)
+    run.check([*found, audited.data])
     # a report fails nothing unless asked, and yet says what a check would say of the errors
     judged = None if fail_on == "never" else fail_on
-    results = analyse(run, found, with_values(AuditOptions(), options), judged, judge)
+    results = analyse(run, found, audited, judged, judge)
     return exit_code(code_of(result, fail_on) for result in results)
 
 
@@ -71,7 +76,8 @@ def analyse(
         importlib.import_module("onnxtop.auditing.story")  # here, before there are copies of this process
     work = shared_out(options.work, new)
     audited = partial(_audited, replace(options, work=each_its_own(work, new)), judge)
-    for result in attempts(run, models, audited, work=work, known=known):
+    seconds = options.work.seconds(runs=options.running.asked)
+    for result in attempts(run, models, audited, work=work, known=known, seconds=seconds):
         results.append(result)
         run.add(result, shown)
         if not isinstance(result, FailedModel):
@@ -116,6 +122,8 @@ _MODEL_SECONDS, _BYTE_SECONDS = 0.03, 2e-8
 """About what a model takes, and each of its bytes more: measured, and only to tell how many workers pay."""
 _WORTH_IT = 2.0
 """Seconds of work from which on another worker is worth its start."""
+PATIENCE = 60.0
+"""Seconds that work has to give what there is of it after an interrupt, where a part is worth something."""
 _MODEL_MEMORY, _BYTE_MEMORY = 2**27, 1.3
 """What an audit takes of memory in bytes, and for each byte of the model."""
 
@@ -153,30 +161,32 @@ def attempts(
     fatal: tuple[type[Exception], ...] = (),
     work: WorkOptions | None = None,
     known: "Mapping[str | FailedModel, Found] | None" = None,
-) -> Iterator[Found | FailedModel]:
+    seconds: float | None = None,
+    grace: float = GRACE,
+    held: bool = False,
+) -> Generator[Found | FailedModel, None, None]:
     """Do the work for every model; a failure is told on stderr, takes its place and stops no other.
 
     Errors of a ``fatal`` kind are not failures of the one model: they end the run. After an interrupt the
     models that are left have failed by it, but those that were done by then; that is told once. What is
-    ``known`` of a model needs no work.
+    ``known`` of a model needs no work. A model has so many ``seconds``, and after an interrupt so many of
+    ``grace`` to give what there is of it. What is ``held`` for the work no other process can be sent.
     """
     known = known or {}
     places = [n for n, model in enumerate(models) if isinstance(model, str) and model not in known]
     named = [_name(models[number]) for number in places]
     run.progress.expect([size_of(model) for model in models])
-    work = work or WorkOptions()
-    if STDIN in models:  # no other process has it
-        work = replace(work, jobs=1, scheduler=None)
-    with workers(work) as pool:
-        alone = pool.here or len(named) < 2
+    work = apart(work or WorkOptions(), models, held=held)
+    with workers.workers(work, seconds=work.seconds() if seconds is None else seconds, grace=grace) as pool:
+        alone = pool.alone or len(named) < 2
         attempt: Callable[[str], Attempt[Found]] = partial(
-            _attempt, work_on, fatal, run.progress if alone else tell_share
+            _attempt, work_on, fatal, run.progress if alone and not work.apart else tell_share
         )
         results: Results[Attempt[Found]] = pool.map(
             attempt,
             named,
             [_MODEL_MEMORY + _BYTE_MEMORY * size_of(model) for model in named],
-            None if alone else lambda number, share: run.progress.along(places[number], share),
+            run.progress.at if alone else lambda number, share, _: run.progress.along(places[number], share),
         )
         for number in () if alone else set(range(len(models))).difference(places):
             run.progress.along(number, 1.0)  # nobody works on it
@@ -230,7 +240,7 @@ def size_of(model: str | FailedModel) -> int:
     if isinstance(model, FailedModel):
         return 0
     files = (Path(f"{model}{suffix}") for suffix in ("", ".data", "_data"))
-    return sum(file.stat().st_size for file in files if file.is_file())
+    return sum(file.stat().st_size for file in files if os.path.isfile(file))
 
 
 def _taken(
@@ -256,12 +266,16 @@ def _taken(
         return FailedModel(path, ModelError.exit_code, f"the process that analysed it {attempt.reason}")
     if run.seconds is not None:
         run.seconds[path] = attempt.seconds
-    for each in attempt.warned:
-        warnings.warn_explicit(str(each.message), each.category, each.filename, each.lineno, registry=_WARNED)
+    _warn(attempt.warned)
     if attempt.traceback:
         run.progress.stop()
         run.voice.show(attempt.traceback)
     return attempt.result
+
+
+def _warn(warned: "Sequence[warnings.WarningMessage]") -> None:
+    for each in warned:
+        warnings.warn_explicit(str(each.message), each.category, each.filename, each.lineno, registry=_WARNED)
 
 
 _WARNED: dict[Any, int] = {}
@@ -289,6 +303,47 @@ def _attempt(
             traceback = messages.traceback_of(error)
             result = FailedModel(path, OnnxtopError.exit_code, messages.internal(error))
     return Attempt(result, time.monotonic() - start, traceback, warned)
+
+
+def once(
+    run: Run,
+    work_on: Callable[..., Found],
+    models: Sequence[str],
+    work: WorkOptions | None = None,
+    *,
+    seconds: float | None = None,
+    grace: float = GRACE,
+    held: bool = False,
+) -> Found:
+    """Return what work gives that is one piece, on one model or several; its errors are raised.
+
+    It is called with ``progress`` alone. An interrupt ends it; what it still gives within the ``grace`` is
+    returned.
+
+    Raises
+    ------
+    ModelError
+        The process that did it is gone.
+    """
+    work = apart(work or WorkOptions(), models, held=held)
+    result, warned = workers.once(
+        partial(_recorded, work_on),
+        tuple(map(called, models)),
+        work,
+        run.progress,
+        seconds=work.seconds() if seconds is None else seconds,
+        grace=grace,
+    )
+    _warn(warned)
+    return result
+
+
+def _recorded(
+    work_on: Callable[..., Found], progress: "Progress"
+) -> "tuple[Found, Sequence[warnings.WarningMessage]]":
+    """Do work, wherever that is, and note what it warns of."""
+    with warnings.catch_warnings(record=True) as warned:
+        return work_on(progress=progress), warned
 
 
 @contextlib.contextmanager

@@ -1,9 +1,9 @@
 """Baselines of ``check``: an earlier report, or earlier models, which are audited and compared."""
 
 import glob
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxtop.auditing.options import AuditOptions
@@ -56,7 +56,7 @@ def judge(settings: Mapping[str, Any], options: AuditOptions, n_models: int) -> 
 def _names_models(path: str) -> bool:
     if is_elsewhere(path) or is_model_name(path):
         return True
-    return Path(path).is_dir() or (glob.has_magic(path) and not Path(path).exists())
+    return os.path.isdir(path) or (glob.has_magic(path) and not os.path.exists(path))
 
 
 def _models(path: str) -> Sequence[str]:

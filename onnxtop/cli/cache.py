@@ -2,8 +2,9 @@
 
 import click
 
-from onnxtop.cli import EXIT_CODES
+from onnxtop.cli import EXIT_CODES, Command
 from onnxtop.cli.options import WORK, options_of
+from onnxtop.cli.outputs import say
 from onnxtop.errors import UsageError
 from onnxtop.options import with_values
 from onnxtop.render.text import visible
@@ -11,7 +12,7 @@ from onnxtop.results.words import counted
 from onnxtop.work.store import OFF, Store, store_of
 
 
-@click.command("cache", epilog=EXIT_CODES)
+@click.command("cache", cls=Command, epilog=EXIT_CODES)
 @click.option("--clear", is_flag=True, help="Delete all that is remembered.")
 @options_of(WORK, "cache")
 def command(clear: bool, cache: str | None) -> int:
@@ -23,12 +24,13 @@ def command(clear: bool, cache: str | None) -> int:
     """
     store = store_of(with_values(WORK, {"cache": cache}))
     if not store:
-        click.echo(f"{OFF}: nothing is remembered")
+        say(f"{OFF}: nothing is remembered")
         return 0
     try:
-        click.echo(_cleared(store) if clear else _shown(store))
+        told = _cleared(store) if clear else _shown(store)
     except OSError as error:
         raise UsageError(f"{store.folder}: this cache cannot be used: {error.strerror or error}") from None
+    say(told)
     return 0
 
 

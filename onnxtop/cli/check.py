@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import click
@@ -14,7 +13,7 @@ from onnxtop.cli.analysis import analyse
 from onnxtop.cli.baselines import judge
 from onnxtop.cli.models import find_models, without_strays
 from onnxtop.cli.options import AT_A_TIME, MEASURED, READ, WORK, config_option, options_of
-from onnxtop.cli.outputs import Output, check, write_all
+from onnxtop.cli.outputs import Output, say, write_all
 from onnxtop.cli.settings import resolve, shown, use_configuration
 from onnxtop.cli.verb import Run, Verb
 from onnxtop.execution.options import RunOptions
@@ -65,7 +64,7 @@ def command(
         raise click.UsageError("Missing argument 'MODEL...'.", ctx)
     settings = resolve(ctx)
     if show_settings:
-        click.echo(shown(settings), nl=False)
+        say(shown(settings))
         return 0
     if skip_strays:
         models = _without_strays(run, models)
@@ -89,10 +88,9 @@ def _judge(
     found = sorted(find_models(models), key=lambda model: model if isinstance(model, str) else model.path)
     options = replace(options, normal=bool(settings["baseline"] or written))
     judged = judge(settings, options, len(found))
-    data = options.running.samples
-    run.check([*found, *judged.read, *([data] if data else [])])
     new = [Output("json", written)] if written else []
-    check([*run.outputs, *new], [path for path in found if isinstance(path, str)])
+    run.check([*found, *judged.read, options.running.samples])
+    run.check(found, new)
     results = analyse(run, found, options, settings["fail-on"], judged)
     code = exit_code(code_of(result, settings["fail-on"]) for result in results)
     if code == INTERRUPTED:
@@ -104,7 +102,7 @@ def _judge(
 
 def _is_first(baseline: str | None, written: str | None) -> bool:
     """Tell whether the baseline is the file that this very run writes for the first time."""
-    if baseline is None or written is None or Path(baseline).exists():
+    if baseline is None or written is None or os.path.exists(baseline):
         return False
     return os.path.realpath(baseline) == os.path.realpath(written)
 

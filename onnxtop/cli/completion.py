@@ -36,7 +36,10 @@ add_completion_class(Bash)
 
 
 class ModelPath(click.Path):
-    """Names a model, or a folder with models below it."""
+    """Names a model, or a folder with models below it; one that cannot be read costs only itself."""
+
+    def __init__(self) -> None:
+        super().__init__(readable=False)
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str

@@ -1,10 +1,11 @@
 """``onnxtop diff``: what changed between two models, as wholes and layer by layer."""
 
+from functools import partial
 from typing import Any
 
 import click
 
-from onnxtop.cli.analysis import readable
+from onnxtop.cli.analysis import once, readable
 from onnxtop.cli.models import one_model
 from onnxtop.cli.options import WORK, options_of
 from onnxtop.cli.verb import Run, Verb
@@ -36,11 +37,12 @@ def command(run: Run, old: str, new: str, **options: Any) -> int:
     before, after = one_model(old), one_model(new)
     compared = with_values(DiffOptions(), options)
     run.note_cache(compared.work)
-    data = compared.running.samples
-    run.check((before, after, *([data] if data else [])))
+    run.check((before, after, compared.running.samples))
     from onnxtop.comparison.story import diff  # loads numpy and onnx: not for help
 
+    seconds = compared.work.seconds(runs=compared.running.asked)
     with run.whole(), readable(f"{before}, {after}", "compare these models"):
-        found = diff(before, after, compared, progress=run.progress)
+        compare = partial(diff, before, after, compared)
+        found = once(run, compare, (before, after), compared.work, seconds=seconds)
     run.write(found)
     return int(found.changed)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onnxtop.cli import EXIT_CODES
+from onnxtop.cli import EXIT_CODES, Command
 from onnxtop.cli.completion import Explained
+from onnxtop.cli.outputs import say
 from onnxtop.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 _WIDTH = 80
 
 
-@click.command("explain", epilog=EXIT_CODES, context_settings={"ignore_unknown_options": True})
+@click.command("explain", cls=Command, epilog=EXIT_CODES, context_settings={"ignore_unknown_options": True})
 @click.argument("names", metavar="[NAME]...", nargs=-1, type=Explained())
 def command(names: tuple[str, ...]) -> int:
     """Explain a rule, a figure, any word that is printed.
@@ -26,12 +27,12 @@ def command(names: tuple[str, ...]) -> int:
     Without NAME, list what can be asked.
     """
     if not names:
-        click.echo("\n".join(_listed()).rstrip("\n"))
+        say("\n".join(_listed()).rstrip("\n"))
         return 0
     from onnxtop.cli.words import find  # loads the rules: not for help
 
     found = {entry.title: entry for name in names for entry in find(name) or [_unknown(name)]}
-    click.echo("\n\n".join(map(_page, found.values())))
+    say("\n\n".join(map(_page, found.values())))
     return 0
 
 

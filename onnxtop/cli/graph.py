@@ -1,23 +1,25 @@
 """``onnxtop graph``: which layer feeds which, and the graph of all neurons."""
 
-import functools
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import EXIT_CODES, messages
-from onnxtop.cli.analysis import readable
+from onnxtop.cli.analysis import once, readable
 from onnxtop.cli.models import one_model
-from onnxtop.cli.options import CONNECTED, WORK, options_of
-from onnxtop.cli.outputs import Output
+from onnxtop.cli.options import CONNECTED, LIMITS, WORK, options_of
+from onnxtop.cli.outputs import Output, writing
 from onnxtop.cli.verb import Run, Verb
 from onnxtop.errors import NothingToAnalyseError
 from onnxtop.options import with_values
 
 if TYPE_CHECKING:
+    from onnxtop.auditing.layers import Progress
     from onnxtop.reader.connectivity import Connectivity
     from onnxtop.reader.layer import Layer, Skipped
     from onnxtop.results.graph import LayerGraph
@@ -42,8 +44,8 @@ class GraphVerb(Verb):
 @click.option(
     "--neurons", is_flag=True, help="Write the graph of all neurons with its weights, as arrays: needs -o."
 )
-@options_of(AuditOptions, "allow_external", "max_download", "peepholes", *CONNECTED)
-@options_of(WORK, "cache")
+@options_of(AuditOptions, "allow_external", "max_download", "limits", "peepholes", *CONNECTED)
+@options_of(WORK, *LIMITS, "cache")
 def command(run: Run, model: str, neurons: bool, **options: Any) -> int:
     """Show which layer of a model feeds which.
 
@@ -54,19 +56,42 @@ def command(run: Run, model: str, neurons: bool, **options: Any) -> int:
     asked = with_values(AuditOptions(), options)
     run.note_cache(asked.work)
     if neurons:
-        from onnxtop.render.graph.neurons import write
-
-        with run.whole(), readable(path):
-            connected, layers = _connect(path, asked)
-        run.save(functools.partial(write, connected=connected))
-        return _code(path, *_counts(layers))
+        return _code(path, *_save_neurons(run, path, asked))
     with run.whole(), readable(path):
-        graph, n_read, n_skipped = _described(path, asked)
+        from onnxtop.auditing import layer_graph  # noqa: F401 (here, before there are copies of this process)
+
+        graph, n_read, n_skipped = once(run, partial(_described, path, asked), (path,), asked.work)
     run.write(graph)
     return _code(path, n_read, n_skipped)
 
 
-def _described(path: str, options: AuditOptions) -> "tuple[LayerGraph, int, int]":
+def _save_neurons(run: Run, path: str, options: AuditOptions) -> tuple[int, int]:
+    """Write the graph of neurons; return how many layers could be read and could not."""
+    counts: list[tuple[int, int]] = []
+
+    def write(stream: IO[bytes]) -> None:
+        draw = partial(_neurons, path, options, run.outputs[0], str(stream.name))
+        counts.append(once(run, draw, (path,), options.work))
+
+    with run.whole(), readable(path):
+        run.save(write)
+    return counts[0]
+
+
+def _neurons(
+    path: str, options: AuditOptions, output: Output, place: str, progress: "Progress"
+) -> tuple[int, int]:
+    """Write the graph of neurons to the place where an output is made."""
+    from onnxtop.render.graph.neurons import write
+
+    with readable(path):
+        connected, layers = _connect(path, options)
+    with writing(output), Path(place).open("wb") as stream:
+        write(stream, connected)
+    return _counts(layers)
+
+
+def _described(path: str, options: AuditOptions, progress: "Progress") -> "tuple[LayerGraph, int, int]":
     """Return the layer graph, and how many layers could be read and could not."""
     from onnxtop.auditing.recall import Question
     from onnxtop.results.graph import LayerGraph
@@ -89,7 +114,9 @@ def _connect(path: str, options: AuditOptions) -> "tuple[Connectivity, list[Laye
     from onnxtop.reader.layers import find_layers
     from onnxtop.reader.model import load
 
-    model = load(path, allow_external=options.allow_external, max_download=options.max_download)
+    model = load(
+        path, allow_external=options.allow_external, max_download=options.max_download, limits=options.limits
+    )
     constants = Constants(model)
     layers = find_layers(model, constants, peepholes=options.peepholes)
     connected = connect(

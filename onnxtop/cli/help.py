@@ -2,11 +2,12 @@
 
 import click
 
-from onnxtop.cli import EXIT_CODES, VERBS, unknown_verb
+from onnxtop.cli import EXIT_CODES, VERBS, Command, unknown_verb
 from onnxtop.cli.completion import VerbName
+from onnxtop.cli.outputs import say
 
 
-@click.command("help", epilog=EXIT_CODES)
+@click.command("help", cls=Command, epilog=EXIT_CODES)
 @click.argument("verb", required=False, type=VerbName())
 @click.pass_context
 def command(ctx: click.Context, verb: str | None) -> int:
@@ -16,12 +17,12 @@ def command(ctx: click.Context, verb: str | None) -> int:
     """
     whole = ctx.find_root()
     if verb is None:
-        click.echo(whole.get_help())
+        say(whole.get_help())
         return 0
     if verb not in VERBS:
         raise click.UsageError(unknown_verb(verb), ctx)
     assert isinstance(whole.command, click.Group)
     asked = whole.command.get_command(whole, verb)
     assert asked is not None
-    click.echo(asked.get_help(click.Context(asked, info_name=verb, parent=whole)))
+    say(asked.get_help(click.Context(asked, info_name=verb, parent=whole)))
     return 0

@@ -3,22 +3,26 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 from onnxtop.results.outcome import INTERRUPTED
+from onnxtop.work.files import UNFINISHED
 
-UNFINISHED: set[Path] = set()
-"""Files that are being written, and would be left behind half-written."""
+_SOON = 0.01
+"""Seconds between two looks whether an import has ended."""
+_HAS_TIMER = hasattr(signal, "setitimer")  # not on Windows
 
 
 class Interrupts:
     """Both signals as KeyboardInterrupt, where they are `heard`: in the work; elsewhere they wait for it.
 
-    So nothing that is written is cut off, and no import.
+    So nothing that is written is cut off, and no import: of those in the work the end is waited for, since
+    libraries that are no Python do not survive an error while they are loaded. One that Python swallows, in a
+    callback, is raised again.
     """
 
     def __init__(self, cleanup: Callable[[], object]) -> None:
@@ -26,6 +30,7 @@ class Interrupts:
         self.process = os.getpid()
         self.hearing = self.seen = False
         self.before: dict[signal.Signals, Any] = {}
+        self.unraisable = sys.unraisablehook
 
     def __enter__(self) -> "Interrupts":
         """Take over the signals that are not ignored (as behind nohup); only the main thread can."""
@@ -33,12 +38,18 @@ class Interrupts:
             both = (signal.SIGINT, signal.SIGTERM)
             taken = [each for each in both if signal.getsignal(each) is not signal.SIG_IGN]
             self.before = {each: signal.signal(each, self._signalled) for each in taken}
+            if _HAS_TIMER:
+                self.before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._hear)
+            self.unraisable, sys.unraisablehook = sys.unraisablehook, self._swallowed
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Give them back."""
+        if self.before:
+            sys.unraisablehook = self.unraisable
+            _wake(0)
         for each, handler in self.before.items():
             signal.signal(each, handler)
 
@@ -57,8 +68,21 @@ class Interrupts:
         if self.seen and os.getpid() == self.process:
             self._end()
         self.seen = True
-        if self.hearing:
+        self._hear(number, frame)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        """Raise what was seen, where it is heard; while something is imported, look again soon."""
+        if not self.hearing:
+            return
+        if not (_HAS_TIMER and _is_importing(frame)):
             raise KeyboardInterrupt
+        _wake(_SOON)
+
+    def _swallowed(self, error: "sys.UnraisableHookArgs") -> None:
+        if self.seen and issubclass(error.exc_type, KeyboardInterrupt):
+            _wake(_SOON)
+        else:
+            self.unraisable(error)
 
     def _end(self) -> None:
         with contextlib.suppress(OSError):
@@ -66,3 +90,17 @@ class Interrupts:
                 path.unlink(missing_ok=True)
         self.cleanup()
         os._exit(INTERRUPTED)
+
+
+def _wake(seconds: float) -> None:
+    """Have a timer look again so soon; 0 stops it."""
+    if _HAS_TIMER:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False

@@ -1,11 +1,15 @@
 """``onnxtop loss-barcode``: minima, the passes between them, their bars, the TO-score."""
 
+import math
 import os
-from typing import Any
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from onnxtop.cli import EXIT_CODES, messages
+from onnxtop.cli.analysis import PATIENCE, once
 from onnxtop.cli.models import all_models
 from onnxtop.cli.options import options_of
 from onnxtop.cli.outputs import check_folder, write_folder
@@ -13,6 +17,10 @@ from onnxtop.cli.verb import Run, TellingVerb
 from onnxtop.errors import UsageError
 from onnxtop.landscape.options import BarcodeOptions
 from onnxtop.results.outcome import INTERRUPTED
+
+if TYPE_CHECKING:
+    from onnxtop.landscape.story import Progress
+    from onnxtop.results.landscape import LossLandscape
 
 
 @click.command("loss-barcode", cls=TellingVerb, result="landscape", epilog=EXIT_CODES)
@@ -33,7 +41,7 @@ from onnxtop.results.outcome import INTERRUPTED
 @options_of(
     BarcodeOptions,
     *("minima", "start", "optimiser", "epochs", "polish", "finder", "gradients", "refine", "align", "pairs"),
-    *("loss", "batchnorm", "l2", "label_smoothing", "budget", "curvature", "state", "seed", "jobs"),
+    *("loss", "batchnorm", "l2", "label_smoothing", "budget", "curvature", "state", "limits", "seed", "jobs"),
 )
 def command(run: Run, models: tuple[str, ...], data: str, write_path: str | None, **options: Any) -> int:
     """Minima of the loss, passes between them, bars, TO-score.
@@ -44,21 +52,33 @@ def command(run: Run, models: tuple[str, ...], data: str, write_path: str | None
     paths = all_models(models)
     if not os.path.lexists(data):
         raise UsageError(f"{data}: wanted data, found no such file; see --data")
-    run.check([*paths, data])
+    run.check([*paths, data, *filter(None, [options["state"]])])
     if write_path is not None:
         check_folder(write_path, paths)
-    from onnxtop.landscape.story import loss_barcode  # loads numpy and onnx: not for help
+    from onnxtop.landscape import story, writing  # noqa: F401 (before there are copies of this process)
 
     with run.whole():
-        landscape = loss_barcode(paths, data, progress=run.progress, **options)
+        search = partial(_landscape, paths, data, options, write_path is not None)
+        landscape, passes = once(run, search, paths, seconds=math.inf, grace=PATIENCE)
     run.write(landscape)
     if write_path is not None:
-        from onnxtop.landscape.writing import pass_files
-        from onnxtop.reader.model import load
-
-        write_folder(write_path, pass_files(landscape, load(paths[0])))
+        write_folder(write_path, passes)
         run.voice.note(f"wrote {write_path}")
     if any(note.startswith("interrupted") for note in landscape.notes):
         messages.error("interrupted: this is what was found until then")
         return INTERRUPTED
     return 0
+
+
+def _landscape(
+    paths: Sequence[str], data: str, options: Mapping[str, Any], passes: bool, progress: "Progress"
+) -> "tuple[LossLandscape, Sequence[tuple[str, bytes]]]":
+    """Return the landscape, and its passes as files if they are wanted."""
+    from onnxtop.landscape.story import loss_barcode
+    from onnxtop.landscape.writing import pass_files
+    from onnxtop.reader.model import load
+
+    landscape = loss_barcode(paths, data, progress=progress, **options)
+    if not passes:
+        return landscape, []
+    return landscape, list(pass_files(landscape, load(paths[0], limits=options["limits"])))

@@ -1,5 +1,6 @@
 """What goes to stderr: one line a message, with nothing in it that a terminal would obey."""
 
+import contextlib
 import traceback
 from collections.abc import Sequence
 
@@ -7,11 +8,25 @@ import click
 
 from onnxtop.render.text import visible
 
+_MOST = 2000
+"""Characters of a message; names in a model, which it quotes, have any length."""
+
 
 def error(message: str, path: str | None = None) -> None:
     """Say what went wrong, and with which file."""
     where = "" if path is None else f"{visible(path)}: "
-    click.echo(f"onnxtop: error: {where}{visible(message)}", err=True)
+    show(f"onnxtop: error: {where}{_short(visible(message))}")
+
+
+def _short(message: str) -> str:
+    """Leave out the middle of a message that nobody would read to its end, where it says what to do."""
+    return message if len(message) <= _MOST else f"{message[: _MOST // 2]} ... {message[-_MOST // 2 :]}"
+
+
+def show(text: str) -> None:
+    """Write to stderr; where that is not possible nobody can be told, and the exit code has to do."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)
 
 
 def internal(error: BaseException) -> str:
@@ -35,7 +50,7 @@ class Voice:
     def say(self, message: str) -> None:
         """Say what whoever did not ask for quiet should know."""
         if not self.quiet:
-            click.echo(f"onnxtop: {visible(message)}", err=True)
+            show(f"onnxtop: {_short(visible(message))}")
 
     def traceback_of(self, error: BaseException) -> None:
         """Show where an internal error came from."""
@@ -44,7 +59,7 @@ class Voice:
     def show(self, lines: Sequence[str]) -> None:
         """Show the traceback of an internal error, here or elsewhere."""
         if self.tracebacks and lines:
-            click.echo("\n".join(map(visible, lines)), err=True)
+            show("\n".join(map(visible, lines)))
 
 
 def traceback_of(error: BaseException) -> tuple[str, ...]:

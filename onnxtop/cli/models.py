@@ -35,10 +35,8 @@ def without_strays(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
     kept: list[str] = []
     strays: list[str] = []
     for argument in arguments:
-        path = Path(argument)
-        stray = (
-            path.is_file() and not is_model_name(argument) and not _holders(argument) and not is_model(path)
-        )
+        named = is_model_name(argument) or not os.path.isfile(argument)
+        stray = not named and not _holders(argument) and not is_model(Path(argument))
         (strays if stray else kept).append(argument)
     return kept, strays
 
@@ -85,8 +83,8 @@ def _same(path: str) -> str | Path:
 def _named_by(argument: str) -> Iterator[str | FailedModel]:
     if is_elsewhere(argument):
         yield argument
-    elif os.path.lexists(argument):
-        yield from _below(argument) if Path(argument).is_dir() else (_holders(argument) or (argument,))
+    elif _is_there(argument):
+        yield from _below(argument) if os.path.isdir(argument) else (_holders(argument) or (argument,))
     elif glob.has_magic(argument):
         yield from _matches(argument)
     elif scheme := scheme_of(argument):
@@ -96,6 +94,17 @@ def _named_by(argument: str) -> Iterator[str | FailedModel]:
         )
     else:
         yield FailedModel(argument, ModelError.exit_code, "no such file or folder")
+
+
+def _is_there(path: str) -> bool:
+    """Tell whether there is something of this name, or may be: in a folder that may not be looked into."""
+    try:
+        os.lstat(path)
+    except PermissionError:
+        return not glob.has_magic(path)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def listed(file: str) -> tuple[str, ...]:
@@ -118,7 +127,7 @@ def listed(file: str) -> tuple[str, ...]:
 
 def _holders(path: str) -> list[str]:
     """Return the models that keep weights in a file, named as it is; none for one that is a model itself."""
-    if is_model_name(path) or not Path(path).is_file():
+    if is_model_name(path) or not os.path.isfile(path):
         return []
     from onnxtop.reader.locations import models_of  # loads onnx: not for help
 
@@ -142,15 +151,47 @@ def _below(folder: str) -> Iterator[str | FailedModel]:
 
 
 def _matches(pattern: str) -> Iterator[str | FailedModel]:
-    """Take matching files as they are, but only models of ``**``; a folder stands for the models below it."""
-    everything = Path(pattern).name == "**"
+    """Take matching files as they are; a folder stands for the models below it."""
     models: list[str | FailedModel] = []
-    for path in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 (Path.glob takes no absolute pattern)
-        if Path(path).is_dir():
+    for path in sorted(_expanded(pattern)):
+        if os.path.isdir(path):
             models += [model for model in _below(path) if not _is_empty(model)]
-        elif is_model_name(path) or not everything:
+        else:
             models.append(path)
     yield from models or [FailedModel(pattern, ModelError.exit_code, "no model matches this pattern")]
+
+
+def _expanded(pattern: str) -> Iterator[str]:
+    """Expand a pattern; ``**`` stands for all folders below, without links, which may lead in circles."""
+    parts = Path(pattern).parts
+    if "**" not in parts:
+        yield from glob.glob(pattern)  # noqa: PTH207 (Path.glob takes no absolute pattern)
+        return
+    start, rest = parts[: parts.index("**")], parts[parts.index("**") + 1 :]
+    for folder in filter(os.path.isdir, _expanded(str(Path(*start))) if start else ["."]):
+        for below, inner, _ in os.walk(folder) if rest else [(folder, [], [])]:
+            inner[:] = sorted(name for name in inner if not name.startswith("."))
+            yield from _expanded(str(Path(glob.escape(below), *rest))) if rest else [below]
+
+
+def keep_weights_in(models: Iterable[str], allowed: Iterable[str], file: Path) -> bool:
+    """Tell whether one of some models keeps weights in a file below its folder, or below one that is allowed.
+
+    Models are parsed only where it lies there.
+    """
+    allowed = [os.path.realpath(folder) for folder in allowed]
+    near = [
+        Path(model)
+        for model in models
+        if not is_elsewhere(model)
+        and any(map(file.is_relative_to, (os.path.realpath(Path(model).parent), *allowed)))
+    ]
+    if not near:
+        return False
+    from onnxtop.reader.locations import files_of  # loads onnx: not for help
+
+    weights = {place for model in near for place in files_of(model)}
+    return any(os.path.exists(place) and place.samefile(file) for place in weights)
 
 
 def is_model_name(name: str) -> bool:

@@ -1,5 +1,6 @@
 """Options of the command line: those of outputs and of talking, and any that a dataclass declares."""
 
+import contextlib
 import functools
 import math
 import re
@@ -21,7 +22,7 @@ Callback: TypeAlias = Callable[[click.Context, click.Parameter, Any], Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-READ = ("layers", "allow_external", "max_download", "peepholes")
+READ = ("layers", "allow_external", "max_download", "limits", "peepholes")
 """Options of an audit that say what is read and shown."""
 
 CONNECTED = ("input_shapes", "dims", "inputs", "outputs")
@@ -35,11 +36,17 @@ MEASURED = (
 """Options of an audit that say what is measured and how."""
 
 
-AT_A_TIME = ("jobs", "memory", "scheduler")
-"""Options that say who does the work."""
+LIMITS = ("memory", "time_limit")
+"""Options that say what the work on a model may take."""
+
+AT_A_TIME = ("jobs", *LIMITS, "scheduler")
+"""Options that say who does the work, and what it may take."""
 
 WORK = WorkOptions(jobs=None, cache=None)
-"""How work is done where nobody says it: by as many as there are cores, remembered in the user's folder."""
+"""How work is done where nobody says it: by as many as there are cores, remembered in the user's folder.
+
+It is done apart unless ``ONNXTOP_APART`` is off; see ``onnxtop.cli.apart``.
+"""
 
 
 class _Whole(click.IntRange):
@@ -112,6 +119,8 @@ def _values(each: Declared) -> dict[str, Any]:
         return {"default": True}
     if each.kind is bool:
         return {"flag_value": False, "default": True} if each.default else {"is_flag": True}
+    if each.option.among is not None:
+        return {"multiple": True, "callback": _among(each)}
     if reader := _MANY.get(each.kind):
         return {"multiple": True, "callback": reader}
     if each.kind == tuple[float, ...]:
@@ -193,6 +202,35 @@ def _lengths(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
     if wrong := next((name for name, sizes in found.items() if len(sizes) != 1), None):
         raise click.BadParameter(f"wanted one length for {wrong!r}, found several")
     return {name: sizes[0] for name, sizes in found.items()}
+
+
+def _among(each: Declared) -> Callback:
+    """Make a callback that reads NAME=NUMBER of every value; those of the configuration stay under them."""
+
+    def convert(ctx: click.Context, param: click.Parameter, values: Any) -> Mapping[str, float]:
+        found: dict[str, float] = dict((ctx.default_map or {}).get(each.name, {}))
+        if ctx.get_parameter_source(each.name) is ParameterSource.DEFAULT_MAP:
+            return found
+        given = [value.partition("=")[::2] for value in values]
+        if len(dict(given)) < len(given):
+            raise click.BadParameter("a name was given twice")
+        try:
+            whole: dict[str, float] = each.read(
+                found | {name: _plain_number(number) for name, number in given}
+            )
+        except UsageError as error:
+            raise click.BadParameter(str(error)) from None
+        return whole
+
+    return convert
+
+
+def _plain_number(text: str) -> Any:
+    """Return a whole number or another, the text itself where it is none."""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def _named_sizes(value: str) -> tuple[str, tuple[int, ...]]:

@@ -4,19 +4,17 @@ import codecs
 import contextlib
 import os
 import shutil
-import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from io import FileIO
 from pathlib import Path
-from typing import IO, Any, TextIO
+from typing import Any, TextIO
 
 import click
 
-from onnxtop.cli.interrupt import UNFINISHED
 from onnxtop.errors import UsageError
 from onnxtop.render import STREAMED, RenderOptions, formats_of, render, suffixes
+from onnxtop.work.files import GrowingFile, is_special, write_bytes
 
 STDOUT = "-"
 """What stands for stdout in the place of a file, as everywhere."""
@@ -70,37 +68,49 @@ def _by_suffix(path: str, result: str, hint: str) -> str:
     return known[suffix]
 
 
-def check(outputs: Sequence[Output], inputs: Iterable[str]) -> None:
-    """Refuse before the work what could not be written after it.
+def check(
+    outputs: Sequence[Output], inputs: Iterable[str], weights: Callable[[Path], bool] = lambda _: False
+) -> None:
+    """Refuse before the work what could not be written after it, or would overwrite what it is about.
+
+    Of a file that is there already, ``weights`` tells whether a model keeps weights in it.
 
     Raises
     ------
     UsageError
-        A file cannot be written, is one of the models, or is named twice.
+        A file cannot be written, is read by the run, or is named twice.
     """
-    read = {os.path.realpath(path) for path in inputs}
+    read = [Path(path) for path in inputs if os.path.exists(path)]
     seen: set[str] = set()
     for path in (output.path for output in outputs if output.path is not None):
         target = os.path.realpath(path)
-        if target in read:
-            raise UsageError(f"{path}: this output would overwrite a model")
         if target in seen:
             raise UsageError(f"{path}: two reports cannot go to one file")
         seen.add(target)
         if reason := _why_unwritable(Path(target)):
             raise UsageError(f"{path}: cannot be written: {reason}")
+        if os.path.isfile(target):
+            _spare(path, Path(target), read, weights)
+
+
+def _spare(path: str, target: Path, read: Iterable[Path], weights: Callable[[Path], bool]) -> None:
+    """Refuse a file that is there already and is read, by whatever names, links or cases."""
+    if same := next((each for each in read if each.samefile(target)), None):
+        raise UsageError(f"{path}: this output would overwrite {same}, which is read; name another file")
+    if weights(target):
+        raise UsageError(f"{path}: this output would overwrite weights of a model; name another file")
 
 
 def _why_unwritable(target: Path) -> str:
-    if target.is_dir():
+    if os.path.isdir(target):
         return "it is a folder"
     if target.name == STDOUT:
         return "wanted a file, found what stands for stdout"
-    if not target.parent.is_dir():
+    if not os.path.isdir(target.parent):
         return f"there is no folder {str(target.parent)!r}"
-    if target.exists() and not os.access(target, os.W_OK):
+    if os.path.exists(target) and not os.access(target, os.W_OK):
         return "the file is write-protected"
-    if not _is_special(target) and not os.access(target.parent, os.W_OK | os.X_OK):
+    if not is_special(target) and not os.access(target.parent, os.W_OK | os.X_OK):
         return f"the folder {str(target.parent)!r} is write-protected"
     return ""
 
@@ -187,7 +197,7 @@ class Lines:
 
     def __init__(self, outputs: Iterable[Output]) -> None:
         self.open = [output for output in outputs if output.format in STREAMED]
-        self.files: dict[Output, FileIO] = {}
+        self.files: dict[Output, GrowingFile] = {}
         self.failures: list[str] = []
 
     @property
@@ -211,9 +221,12 @@ class Lines:
             _check_stdout()
             _write_stdout(line, "utf-8")
             return
-        if output not in self.files:
-            self.files[output] = FileIO(os.path.realpath(output.path), "wb")
-        _append(self.files[output], line.encode("utf-8", "backslashreplace"))
+        data = line.encode("utf-8", "backslashreplace")
+        if output in self.files:
+            self.files[output].add(data)
+        else:
+            self.files[output] = GrowingFile(output.path)
+            self.files[output].begin(data)
 
     def close(self) -> None:
         """End the files.
@@ -223,23 +236,18 @@ class Lines:
         UsageError
             An output could not be written.
         """
-        for stream in self.files.values():
-            stream.close()
+        self.__exit__()
         if self.failures:
             raise UsageError("; ".join(self.failures))
 
+    def __enter__(self) -> "Lines":
+        """Begin nothing: a file is begun with its first line."""
+        return self
 
-def _append(stream: FileIO, data: bytes) -> None:
-    """Write all or nothing: what did not fit is taken back from a file."""
-    start = stream.tell() if stream.seekable() else None
-    rest = memoryview(data)
-    try:
-        while rest:
-            rest = rest[stream.write(rest) :]
-    except OSError:
-        if start is not None:
-            stream.truncate(start)
-        raise
+    def __exit__(self, *_: object) -> None:
+        """End the files, whatever ended the work."""
+        for stream in self.files.values():
+            stream.close()
 
 
 @contextlib.contextmanager
@@ -266,25 +274,22 @@ def put(output: Output, text: str) -> None:
         _write_stdout(text, _encoding_of(sys.stdout) if output.format in _DRAWN else "utf-8")
 
 
+def say(text: str) -> None:
+    """Print what is no result: help, a list, a page of words.
+
+    Raises
+    ------
+    UsageError
+        It cannot be written.
+    """
+    output = Output("text")
+    with writing(output):
+        put(output, text if text.endswith("\n") else f"{text}\n")
+
+
 def _check_stdout() -> None:
     if sys.stdout is None:  # Python's way to say so
         raise OSError("it is closed")
-
-
-def write_file(path: str, write: Callable[[IO[bytes]], object]) -> None:
-    """Replace a file in one step: it is never seen half-written; a device is written to as it is."""
-    target = Path(os.path.realpath(path))
-    with contextlib.ExitStack() as stack:
-        place = target if _is_special(target) else stack.enter_context(_beside(target))
-        with place.open("wb") as stream:
-            write(stream)
-        if place is not target:
-            place.replace(target)
-
-
-def write_bytes(path: str, data: bytes) -> None:
-    """Replace a file by these bytes."""
-    write_file(path, lambda stream: stream.write(data))
 
 
 def check_folder(path: str, inputs: Iterable[str]) -> None:
@@ -296,8 +301,8 @@ def check_folder(path: str, inputs: Iterable[str]) -> None:
         There is no such place, it is a file or write-protected, or it holds one of the models.
     """
     target = Path(os.path.realpath(path))
-    place = target if target.exists() else target.parent
-    if not place.is_dir():
+    place = target if os.path.exists(target) else target.parent
+    if not os.path.isdir(place):
         raise UsageError(f"{path}: wanted a folder, or a place for a new one, found neither")
     if not os.access(place, os.W_OK | os.X_OK):
         raise UsageError(f"{path}: cannot be written: the folder {str(place)!r} is write-protected")
@@ -311,26 +316,6 @@ def write_folder(path: str, files: Iterable[tuple[str, bytes]]) -> None:
         Path(path).mkdir(exist_ok=True)
         for name, data in files:
             write_bytes(str(Path(path) / name), data)
-
-
-@contextlib.contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """Make a file beside the target, with the target's permissions or a new file's."""
-    temporary = target.with_name(f".onnxtop-{os.urandom(8).hex()}.tmp")
-    UNFINISHED.add(temporary)
-    try:
-        temporary.touch(exist_ok=False)
-        if target.exists():
-            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-        UNFINISHED.discard(temporary)
-
-
-def _is_special(target: Path) -> bool:
-    """Tell a device or a pipe, which is written to and must not be replaced."""
-    return target.exists() and not target.is_file()
 
 
 def _encoding_of(stream: TextIO) -> str:

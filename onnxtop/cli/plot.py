@@ -1,21 +1,23 @@
 """``onnxtop plot``: pictures of a model."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import EXIT_CODES, messages
-from onnxtop.cli.analysis import readable
+from onnxtop.cli.analysis import once, readable
 from onnxtop.cli.models import one_model
-from onnxtop.cli.options import MEASURED, READ, WORK, config_option, options_of
-from onnxtop.cli.outputs import Output, write_bytes, writing
+from onnxtop.cli.options import LIMITS, MEASURED, READ, WORK, config_option, options_of
+from onnxtop.cli.outputs import Output, writing
 from onnxtop.cli.settings import use_measures
 from onnxtop.cli.verb import Run, Verb
 from onnxtop.errors import NothingToAnalyseError
 from onnxtop.options import with_values
 from onnxtop.plot.options import DETAILED, PlotOptions
+from onnxtop.work.files import write_bytes
 
 if TYPE_CHECKING:
     from onnxtop.results.report import Report
@@ -36,7 +38,7 @@ class PlotVerb(Verb):
 @click.argument("model", metavar="MODEL")
 @options_of(PlotOptions)
 @options_of(AuditOptions, *READ, *MEASURED)
-@options_of(WORK, "cache")
+@options_of(WORK, *LIMITS, "cache")
 @config_option(use_measures)
 def command(run: Run, model: str, kind: str, most: int, **options: Any) -> int:
     """Draw layers, diagrams, bars, weights or the graph of layers.
@@ -62,7 +64,7 @@ def _audit(run: Run, path: str, options: AuditOptions) -> "Report":
     matplotlib()  # before the work
     run.note_cache(options.work)
     run.progress.wait()
-    report = audit(path, options, progress=run.progress)
+    report = once(run, partial(audit, path, options), (path,), options.work)
     run.progress.stop()
     return report
 

@@ -1,20 +1,22 @@
 """``onnxtop probe``: loss, accuracy and gradient of a model on data, and the landscape around it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from onnxtop.cli import EXIT_CODES, messages
-from onnxtop.cli.analysis import attempts, not_reached
+from onnxtop.cli.analysis import PATIENCE, attempts, not_reached
 from onnxtop.cli.models import find_models
-from onnxtop.cli.options import options_of
+from onnxtop.cli.options import LIMITS, WORK, options_of
 from onnxtop.cli.verb import Run, Verb
 from onnxtop.errors import ModelError, UsageError
 from onnxtop.loss.options import ProbeOptions
 from onnxtop.options import with_values
 from onnxtop.render.probe import Probed, is_cut_short
 from onnxtop.results.outcome import INTERRUPTED, FailedModel, exit_code
+from onnxtop.work.options import WorkOptions
 
 if TYPE_CHECKING:
     from onnxtop.loss.summary import Progress
@@ -56,8 +58,16 @@ if TYPE_CHECKING:
 )
 @options_of(ProbeOptions, "max_loss", "min_accuracy")
 @options_of(ProbeOptions, "differences", "mean", "deviation", "budget")
-@options_of(ProbeOptions, "allow_external", "max_download", "seed")
-def command(run: Run, models: tuple[str, ...], data: str, **settings: Any) -> int:
+@options_of(ProbeOptions, "allow_external", "max_download", "limits", "seed")
+@options_of(WORK, *LIMITS)
+def command(
+    run: Run,
+    models: tuple[str, ...],
+    data: str,
+    memory: float | None,
+    time_limit: float | None,
+    **settings: Any,
+) -> int:
     """Loss, accuracy and gradient of a model on data.
 
     MODEL is an ONNX file, a folder (every *.onnx below it), a pattern, an address (https://, s3://, hf://,
@@ -68,10 +78,15 @@ def command(run: Run, models: tuple[str, ...], data: str, **settings: Any) -> in
     if not settings["surface"] and any(output.format == "svg" for output in run.outputs):
         raise UsageError("svg draws the loss surface: add --surface")
     run.check([*found, data])
-    work = _work(run, data, _options(**settings))
+    from onnxtop.loss import summary  # noqa: F401 (here, before there are copies of this process)
+
+    work_on, work = (
+        partial(_probed, data, _options(**settings)),
+        WorkOptions(memory=memory, time_limit=time_limit),
+    )
     results: list[Probed | FailedModel] = []
     # data that does not fit ends the run: no other model is likely to do better
-    for result in attempts(run, found, work, fatal=(UsageError,)):
+    for result in attempts(run, found, work_on, fatal=(UsageError,), work=work, grace=PATIENCE):
         results.append(result)
         if isinstance(result, Probed) and is_cut_short(result):
             run.progress.stop()
@@ -102,16 +117,18 @@ def _options(quick: bool, surface: bool, surface_points: int, **settings: Any) -
     return with_values(ProbeOptions(surface=surface_points if surface else 0), {**steps, **settings})
 
 
-def _work(run: Run, data: str, options: ProbeOptions) -> "Callable[[str, Progress], Probed]":
+def _probed(data: str, options: ProbeOptions, path: str, progress: "Progress") -> Probed:
     from onnxtop.loss import summary
     from onnxtop.reader.model import load
 
-    def work(path: str, progress: "Progress") -> Probed:
-        model = load(path, allow_external=options.allow_external, max_download=options.max_download)
-        try:
-            result = summary.probe(model, data, options, progress=progress)
-        except MemoryError:
-            raise ModelError("there is not enough memory; give a smaller --batch-size") from None
-        return Probed(path, model.file.sha256(), model.byte_count, result)
-
-    return work
+    model = load(
+        path,
+        allow_external=options.allow_external,
+        max_download=options.max_download,
+        limits=options.limits,
+    )
+    try:
+        result = summary.probe(model, data, options, progress=progress)
+    except MemoryError:
+        raise ModelError("there is not enough memory; give a smaller --batch-size") from None
+    return Probed(path, model.file.sha256(), model.byte_count, result)

@@ -74,6 +74,11 @@ class ProgressLine:
         """Show that ``done`` of ``total`` weights are measured and ``what`` is next."""
         self._show(what, self.before + self.share * min(done / total if total else 0.0, 1.0))
 
+    def at(self, number: int, share: float, what: str) -> None:
+        """Show how far the one has come that is worked on, where somebody says it."""
+        if what:
+            self._show(what, self.before + self.share * share)
+
     def along(self, number: int, share: float) -> None:
         """Show how far one of several models has come that are worked on at a time."""
         self.before += (share - self.parts.pop(number, 0.0)) * self.sizes[number] / self.whole

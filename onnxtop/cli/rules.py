@@ -2,10 +2,11 @@
 
 import click
 
-from onnxtop.cli import EXIT_CODES
+from onnxtop.cli import EXIT_CODES, Command
+from onnxtop.cli.outputs import say
 
 
-@click.command("rules", epilog=EXIT_CODES)
+@click.command("rules", cls=Command, epilog=EXIT_CODES)
 def command() -> int:
     """List the rules of check.
 
@@ -21,5 +22,5 @@ def command() -> int:
         lines += [
             f"  {rule.code}  {rule.severity:7}  {rule.name}" for rule in RULES if rule.code.startswith(family)
         ]
-    click.echo("\n".join(lines))
+    say("\n".join(lines))
     return 0

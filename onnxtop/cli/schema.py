@@ -4,7 +4,8 @@ from importlib.resources import files
 
 import click
 
-from onnxtop.cli import EXIT_CODES
+from onnxtop.cli import EXIT_CODES, Command
+from onnxtop.cli.outputs import say
 
 _SHIPPED = {
     "report": "report",
@@ -19,7 +20,7 @@ _SHIPPED = {
 """Verb to the one whose schema it has; reports, checks and layers have one shape."""
 
 
-@click.command("schema", epilog=EXIT_CODES)
+@click.command("schema", cls=Command, epilog=EXIT_CODES)
 @click.argument("verb", metavar="[VERB]", type=click.Choice(list(_SHIPPED)), default="report")
 def command(verb: str) -> int:
     """Print the JSON Schema of what a verb writes.
@@ -29,5 +30,5 @@ def command(verb: str) -> int:
     """
     shipped = _SHIPPED[verb]
     text = (files("onnxtop.results") / f"{shipped}.schema.json").read_text(encoding="utf-8")
-    click.echo(text.replace(f"onnxtop:schema:{shipped}:", f"onnxtop:schema:{verb}:"), nl=False)
+    say(text.replace(f"onnxtop:schema:{shipped}:", f"onnxtop:schema:{verb}:"))
     return 0

@@ -1,6 +1,7 @@
 """Settings of ``check``: each from a flag, else from a file, else the default, and where it is from."""
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,9 +49,13 @@ def use_measures(ctx: click.Context, param: click.Parameter, value: str | None) 
 
 def _may_configure(folder: Path) -> bool:
     """Tell whether a folder may hold a configuration, without what reads it: so that usage stays quick."""
+    if os.path.isfile(folder / "onnxtop.toml"):
+        return True
     project = folder / "pyproject.toml"
-    named = project.is_file() and "tool.onnxtop" in project.read_text(encoding="utf-8", errors="replace")
-    return named or (folder / "onnxtop.toml").is_file()
+    try:
+        return os.path.isfile(project) and b"tool.onnxtop" in project.read_bytes()
+    except OSError:
+        return True  # what reads it says why it cannot be read
 
 
 def resolve(ctx: click.Context) -> Settings:

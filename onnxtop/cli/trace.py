@@ -1,15 +1,17 @@
 """``onnxtop trace``: how training got there, checkpoint by checkpoint, and when it could have stopped."""
 
 import contextlib
+import os
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import messages
-from onnxtop.cli.analysis import attempts, readable
+from onnxtop.cli.analysis import attempts, once, readable
 from onnxtop.cli.models import find_models
 from onnxtop.cli.options import AT_A_TIME, MEASURED, WORK, options_of
 from onnxtop.cli.outputs import Output, put, writing
@@ -23,7 +25,10 @@ from onnxtop.tracing.options import TraceOptions, WatchOptions
 from onnxtop.tracing.stopping import StoppingOptions
 
 if TYPE_CHECKING:
-    from onnxtop.results.trace import Step
+    from onnxtop.auditing.layers import Progress
+    from onnxtop.results.trace import Checkpoint, Step
+    from onnxtop.tracing.measuring import Source
+    from onnxtop.tracing.series import Place
     from onnxtop.tracing.story import Series
 
 
@@ -48,7 +53,7 @@ of 130, 2, 5, 3, 0, 4."""
 @options_of(WatchOptions)
 @options_of(TraceOptions, "log")
 @options_of(WORK, *AT_A_TIME, "cache")
-@options_of(AuditOptions, *MEASURED, "allow_external", "max_download", "peepholes")
+@options_of(AuditOptions, *MEASURED, "allow_external", "max_download", "limits", "peepholes")
 def command(
     run: Run, checkpoints: tuple[str, ...], follow: bool, until_stop: bool, interval: float, **options: Any
 ) -> int:
@@ -62,7 +67,7 @@ def command(
     found = [] if follow else find_models(checkpoints)
     logs = [Output("csv", path) for path in files_of(asked.log)]
     run.note_cache(asked.audit.work)
-    run.check([*found, *(path for path in (asked.audit.data, asked.metric_file) if path)], logs)
+    run.check([*found, asked.audit.data, asked.metric_file], logs)
     from onnxtop.tracing.story import Series  # loads numpy and onnx: not for help
 
     series = Series(asked, None if follow else run.progress, growing=follow)
@@ -83,24 +88,37 @@ def _all(run: Run, series: "Series", found: Sequence[str | FailedModel]) -> bool
     models: list[str | FailedModel] = [place.path for place in places]
     models += [each for each in found if isinstance(each, FailedModel)]
     run.progress.wait()
-    with contextlib.closing(series.sources(places)) as sources:
+    with contextlib.closing(series):
         # what does not fit the first checkpoint ends the run, and so does what was asked wrongly
-        added = attempts(run, models, lambda path, progress: series.add(next(sources)), fatal=(UsageError,))
-        for step in added:
-            if isinstance(step, FailedModel):
-                series.fail(step)
-            run.add(step, run.rendering())
+        measure, work = partial(_measured, series, places), series.options.audit.work
+        measured = attempts(
+            run, models, measure, fatal=(UsageError,), work=replace(work, jobs=1, scheduler=None), held=True
+        )
+        with contextlib.closing(measured):
+            for number, step in enumerate(measured):
+                if isinstance(step, FailedModel):
+                    series.fail(step)
+                else:
+                    series.take(series.source(places[number]), step)
+                run.add(series.steps[-1], run.rendering())
     return any(isinstance(step, FailedModel) and step.code == INTERRUPTED for step in series.steps)
+
+
+def _measured(series: "Series", places: "Sequence[Place]", path: str, progress: "Progress") -> "Checkpoint":
+    """Measure the next checkpoint, wherever that is: the series goes on here, or in a copy of it."""
+    series.progress = progress
+    return series.next_of(places)
 
 
 def _follow(run: Run, series: "Series", folders: tuple[str, ...], options: WatchOptions) -> bool:
     """Measure the checkpoints of a folder as they appear; return whether that was interrupted."""
     from onnxtop.tracing.watching import Watch
 
-    if len(folders) != 1 or Path(folders[0]).is_file():
+    if len(folders) != 1 or os.path.isfile(folders[0]):
         raise UsageError(f"wanted one folder to follow, found {', '.join(folders)}")
-    if not Path(folders[0]).is_dir():
+    if not os.path.isdir(folders[0]):
         raise ModelError(f"{folders[0]}: wanted a folder to follow, found none")
+    series.measure = partial(_measured_apart, run, series)
     watch = Watch(folders[0], series, options.interval)
     steps = watch.steps()
     page = run.growing()
@@ -119,6 +137,15 @@ def _follow(run: Run, series: "Series", folders: tuple[str, ...], options: Watch
         page.stop()
         steps.close()
     return False
+
+
+def _measured_apart(run: Run, series: "Series", source: "Source") -> "Checkpoint":
+    """Measure a checkpoint in a copy of the series, which goes on here."""
+
+    def measure(progress: "Progress") -> "Checkpoint":
+        return series.measured(source)
+
+    return once(run, measure, (source.file,), series.options.audit.work, held=True)
 
 
 def _show(run: Run, series: "Series", step: "Step", page: GrowingPage) -> None:

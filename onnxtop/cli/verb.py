@@ -6,14 +6,15 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from onnxtop.cli import messages
+from onnxtop.cli import Command, messages
 from onnxtop.cli.completion import ModelPath
 from onnxtop.cli.interrupt import Interrupts
-from onnxtop.cli.models import listed
+from onnxtop.cli.models import keep_weights_in, listed
 from onnxtop.cli.options import DependentOption, output_options, talk_options
 from onnxtop.cli.outputs import (
     Lines,
@@ -22,7 +23,6 @@ from onnxtop.cli.outputs import (
     check,
     pair,
     write_all,
-    write_file,
     write_interrupted,
     writing,
 )
@@ -31,6 +31,7 @@ from onnxtop.errors import NothingToAnalyseError, OnnxtopError
 from onnxtop.reader.address import STDIN
 from onnxtop.render import DETAILED, STREAMED, RenderOptions, render
 from onnxtop.results.outcome import FailedModel
+from onnxtop.work.files import write_file
 
 if TYPE_CHECKING:
     from onnxtop.results.envelope import Head
@@ -51,10 +52,15 @@ class Run:
     seconds: dict[str, float] | None = None
     look: Look = field(default_factory=Look)
     columns: tuple[str, ...] = ()
+    asked_in: tuple[str, ...] = ()
+    """Files that say what is asked: a configuration, a list of models."""
+    allowed: tuple[str, ...] = ()
+    """Folders beside their own in which models may keep weights."""
 
-    def check(self, inputs: Iterable[str | FailedModel], more: Sequence[Output] = ()) -> None:
+    def check(self, inputs: Iterable[str | FailedModel | None], more: Sequence[Output] = ()) -> None:
         """Refuse before the work outputs that could not be written, or would overwrite what is read."""
-        check([*self.outputs, *more], [path for path in inputs if isinstance(path, str)])
+        paths = [path for path in inputs if isinstance(path, str)]
+        check([*self.outputs, *more], [*paths, *self.asked_in], partial(keep_weights_in, paths, self.allowed))
 
     def note_cache(self, work: "WorkOptions") -> None:
         """Say that nothing new can be remembered, if so; loudly only of a folder that was named."""
@@ -136,7 +142,7 @@ class Run:
             self.voice.note(f"wrote {path}")
 
 
-class Verb(click.Command):
+class Verb(Command):
     """A command that writes one kind of result, in any of its formats.
 
     It has the options of outputs before its own, and those of talking behind them; its callback gets what
@@ -169,8 +175,8 @@ class Verb(click.Command):
         for param in self.params:
             if isinstance(param, DependentOption):
                 param.check(ctx)
-        if self.several is not None:
-            self._take_list(ctx, self.several)
+        read = None if self.several is None else self._take_list(ctx, self.several)
+        asked_in = (read, getattr(ctx.obj, "path", None))
         values = {name: iter(given.get(name) or ()) for name in ("formats", "files")}
         events = [(p.name, str(next(values[p.name]))) for p in order if p.name in values]
         quiet, verbose = ctx.params.pop("quiet"), ctx.params.pop("verbose")
@@ -187,11 +193,14 @@ class Verb(click.Command):
             seconds={} if ctx.params.pop("junit_times", False) else None,
             look=Look(ctx.params.pop("width", None), ctx.params.pop("color", "auto")),
             columns=ctx.params.pop("columns", ()),
+            allowed=ctx.params.get("allow_external", ()),
+            asked_in=tuple(str(each) for each in asked_in if each is not None),
         )
         return rest
 
-    def _take_list(self, ctx: click.Context, several: click.Argument) -> None:
-        """Add the models that a list names to those of the arguments."""
+    def _take_list(self, ctx: click.Context, several: click.Argument) -> str | None:
+        """Add the models that a list names to those of the arguments; return which file it is."""
+        file: str | None
         file, name = ctx.params.pop("files_from"), several.name or ""
         given = ctx.params[name]
         if file == STDIN and STDIN in given:
@@ -202,6 +211,7 @@ class Verb(click.Command):
         if self.needs_some and not models:
             raise click.MissingParameter(ctx=ctx, param=several)
         ctx.params[name] = models
+        return file
 
     def outputs_of(self, ctx: click.Context, events: Sequence[tuple[str, str]]) -> list[Output]:
         """Return the outputs that were asked for."""
@@ -211,7 +221,7 @@ class Verb(click.Command):
         """Run the verb; an error that nobody foresaw is a line on stderr, and a traceback with ``-vv``."""
         run: Run = ctx.params["run"]
         try:
-            with run.interrupts, run.progress, warnings.catch_warnings():
+            with run.interrupts, run.progress, run.lines, warnings.catch_warnings():
                 # NaN of the kind that signals, in a model: a finding, and no concern of NumPy's
                 warnings.filterwarnings("ignore", "invalid value encountered", RuntimeWarning)
                 return super().invoke(ctx)

@@ -3,9 +3,11 @@
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
+from onnxtop.auditing.apart import apart, inside
 from onnxtop.auditing.layers import Progress
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import audit
@@ -80,15 +82,28 @@ def check(
     judged = {k: v for k, v in file.items() if k in KEYS and k.replace("-", "_") not in changes}
     values = {**values_of(options), **judged}
     baseline = baseline if baseline is not None else options.baseline or values.get("baseline")
-    model = _again(model, options.audit)
-    audited = replace(options.audit, normal=baseline is not None)
-    policy = _policy(values, baseline, model, audited, progress)
-    return Check(audit(model, audited, policy=policy, progress=progress), values["fail-on"])
+    audited = replace(options.audit, normal=baseline is not None, work=inside(work := options.audit.work))
+    judge = partial(_checked, model, values, baseline, audited)
+    if work.apart:
+        return apart(judge, [model], work, progress, runs=audited.running.asked)
+    return judge(progress=progress)
+
+
+def _checked(
+    model: ModelSource,
+    values: Mapping[str, Any],
+    baseline: ModelSource | Report | None,
+    options: AuditOptions,
+    progress: Progress | None,
+) -> Check:
+    model = _again(model, options)
+    policy = _policy(values, baseline, model, options, progress)
+    return Check(audit(model, options, policy=policy, progress=progress), values["fail-on"])
 
 
 def _again(model: ModelSource, options: AuditOptions) -> str | os.PathLike[str] | ModelFile:
     """Return a model as it can be read twice; one that has a path stays that, by which it is remembered."""
-    file = file_of(model, max_download=options.max_download)
+    file = file_of(model, max_download=options.max_download, limits=options.limits)
     has_path = file.path is not None and file.remote is None
     return model if isinstance(model, str | os.PathLike) and has_path else file
 
@@ -152,6 +167,7 @@ def _compared(policy: Policy, options: AuditOptions) -> DiffOptions:
         ),
         allow_external=options.allow_external,
         max_download=options.max_download,
+        limits=options.limits,
         peepholes=options.peepholes,
         input_shapes=options.input_shapes,
         dims=options.dims,

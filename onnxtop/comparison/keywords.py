@@ -17,6 +17,7 @@ class DiffKeywords(TypedDict, total=False):
     settings: DiffSettings
     allow_external: tuple[str | Path, ...]
     max_download: float
+    limits: Mapping[str, float]
     peepholes: bool
     input_shapes: Mapping[str, tuple[int, ...]]
     dims: Mapping[str, int]
@@ -29,12 +30,13 @@ class DiffKeywords(TypedDict, total=False):
     execute: bool
     samples: str | Path | None
     draws: int
-    time_limit: float
     memory_limit: float | None
     jobs: int | None
     memory: float | None
+    time_limit: float | None
     scheduler: str | None
     cache: str | Path | None
+    apart: bool
 
 
 class GateKeywords(AuditKeywords, total=False):

@@ -8,10 +8,12 @@ models have as many layers of a shape left over.
 """
 
 import re
+from bisect import bisect
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +25,13 @@ from onnxtop.work.content import combined, digest_of_elements
 
 _TRIED = 3
 """So many of the layers that look most alike are compared weight by weight."""
+_MOST = 64
+"""So many layers of one shape are compared by their marks."""
 _QUANTILES = np.linspace(0, 1, 65)
 
 Floats = NDArray[np.float64]
-Marks = dict[int, tuple[Floats, Floats, Floats]]
-"""What was found of a layer's weights, by the identity of its candidate."""
+Mark = Floats
+"""What no order changes of a layer's weights: quantiles, shape (3, k)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,18 +105,67 @@ def module_path(name: str, op_type: str) -> str:
     return ".".join([part for part in parts if not operation.fullmatch(part)] or parts)
 
 
-def holder(wanted: Candidate, others: Sequence[Candidate], marks: Marks) -> Candidate | None:
-    """Return the layer that holds nearly the weights of the one wanted, None if none does.
+class Holders:
+    """Layers that may hold the weights of others, in whatever order.
 
-    ``marks`` keeps what was found of the others, for the next question.
+    Only those of the same sides are looked at, and of very many of these only those whose weights are about
+    as large: never is everything compared with everything.
     """
-    target = wanted.read()
-    alike = (
-        other
-        for other in _most_alike(wanted, others, marks)
-        if align(other.read(), target).residual < EXPLAINED
-    )
-    return next(alike, None)
+
+    def __init__(self, layers: Iterable[Candidate]) -> None:
+        self._marks: dict[int, Mark] = {}
+        self._groups: dict[Hashable, list[_Place]] = defaultdict(list)
+        for number, layer in enumerate(layers):
+            self._groups[_either_way(layer.sides)].append(_Place(0.0, number, layer))
+        for group in self._groups.values():
+            if len(group) > _MOST:
+                group[:] = sorted(_Place(self._size(each.layer), *each[1:]) for each in group)
+
+    def holder(self, wanted: Candidate, but: Candidate | None = None) -> Candidate | None:
+        """Return the layer that holds nearly the weights of the one wanted, None if none does."""
+        target = wanted.read()
+        alike = (
+            other
+            for other in self._most_alike(wanted, but)
+            if align(other.read(), target).residual < EXPLAINED
+        )
+        return next(alike, None)
+
+    def remove(self, layer: Candidate) -> None:
+        """Forget a layer: it is taken."""
+        group = self._groups[_either_way(layer.sides)]
+        del group[next(at for at, place in enumerate(group) if place.layer is layer)]
+
+    def _most_alike(self, wanted: Candidate, but: Candidate | None) -> list[Candidate]:
+        """Return the few layers of fitting sides whose sorted weights and norms are nearest."""
+        group = self._groups.get(_either_way(wanted.sides), [])
+        if len(group) > _MOST:
+            middle = bisect(group, (self._size(wanted),))
+            group = group[max(middle - _MOST // 2, 0) : middle + _MOST // 2]
+        fitting = [place.layer for place in sorted(group, key=_number) if place.layer is not but]
+        if len(fitting) <= _TRIED:
+            return fitting
+        distances = _distances(np.stack([self._mark(each) for each in fitting]), self._mark(wanted))
+        return [fitting[i] for i in np.argsort(distances, kind="stable")[:_TRIED].tolist()]
+
+    def _size(self, layer: Candidate) -> float:
+        return float(np.linalg.norm(self._mark(layer)[0]))
+
+    def _mark(self, layer: Candidate) -> Mark:
+        if id(layer) not in self._marks:
+            self._marks[id(layer)] = _mark(layer.read())
+        return self._marks[id(layer)]
+
+
+class _Place(NamedTuple):
+    """A layer among those of its sides: ordered by its weights' size where there are many, and by number."""
+
+    size: float
+    number: int
+    layer: Candidate
+
+
+_number = attrgetter("number")
 
 
 def _unpaired(layers: Sequence[Candidate], taken: set[int]) -> Iterator[tuple[int, Candidate]]:
@@ -134,13 +187,14 @@ def _by_key(
 
 
 def _by_content(old: Sequence[Candidate], new: Sequence[Candidate], pairs: Sequence[Pair]) -> list[Pair]:
-    free = {id(layer): (number, layer) for number, layer in _unpaired(old, {pair.old for pair in pairs})}
-    marks: Marks = {}
+    free = {id(layer): number for number, layer in _unpaired(old, {pair.old for pair in pairs})}
+    holders = Holders(old[number] for number in free.values())
     found = []
     for number, layer in _unpaired(new, {pair.new for pair in pairs}):
-        held = holder(layer, [candidate for _, candidate in free.values()], marks)
+        held = holders.holder(layer)
         if held is not None:
-            found.append(Pair(free.pop(id(held))[0], number, "content"))
+            holders.remove(held)
+            found.append(Pair(free[id(held)], number, "content"))
     return found
 
 
@@ -159,29 +213,17 @@ def _by_place(old: Sequence[Candidate], new: Sequence[Candidate], pairs: Sequenc
     ]
 
 
-def _most_alike(layer: Candidate, others: Sequence[Candidate], marks: Marks) -> list[Candidate]:
-    """Return the few layers of fitting sides whose sorted weights and norms are nearest."""
-    fitting = [other for other in others if _fits(other.sides, layer.sides)]
-    if len(fitting) <= _TRIED:
-        return fitting
-    for each in (layer, *fitting):
-        if id(each) not in marks:
-            marks[id(each)] = _mark(each.read())
-    distances = [_distance(marks[id(other)], marks[id(layer)]) for other in fitting]
-    return [fitting[i] for i in np.argsort(distances, kind="stable")[:_TRIED].tolist()]
+def _either_way(sides: tuple[tuple[int, int], ...]) -> tuple[tuple[int, ...], ...]:
+    """Return the sides, those of a single matrix whichever way round it stands."""
+    return (tuple(sorted(sides[0])),) if len(sides) == 1 else sides
 
 
-def _fits(old: tuple[tuple[int, int], ...], new: tuple[tuple[int, int], ...]) -> bool:
-    """Tell whether the sides agree, those of a single matrix either way round."""
-    return old == new or (len(old) == len(new) == 1 and old[0] == new[0][::-1])
-
-
-def _mark(blocks: Blocks) -> tuple[Floats, Floats, Floats]:
+def _mark(blocks: Blocks) -> Mark:
     """Return quantiles of the weights, of the norms of rows, and of columns: no order changes them."""
     squares = [np.square(block, dtype=np.float64) for block in blocks]
     values = np.concatenate([np.ravel(block) for block in blocks]).astype(np.float64)
     rows, columns = (np.sqrt(np.concatenate([each.sum(axis=axis) for each in squares])) for axis in (1, 0))
-    return tuple(_quantiles(part) for part in (values, rows, columns))  # type: ignore[return-value]
+    return np.stack([_quantiles(part) for part in (values, rows, columns)])
 
 
 def _quantiles(values: NDArray[Any]) -> Floats:
@@ -189,13 +231,14 @@ def _quantiles(values: NDArray[Any]) -> Floats:
     return np.quantile(finite, _QUANTILES) if finite.size else np.zeros(_QUANTILES.size)
 
 
-def _distance(one: tuple[Floats, Floats, Floats], other: tuple[Floats, Floats, Floats]) -> float:
-    """Compare two marks, rows with rows or rows with columns, whichever is nearer."""
-    values, rows, columns = one
-    straight = _apart(rows, other[1]) + _apart(columns, other[2])
-    turned = _apart(rows, other[2]) + _apart(columns, other[1])
-    return _apart(values, other[0]) + min(straight, turned)
+def _distances(marks: Floats, wanted: Mark) -> Floats:
+    """Compare marks with one, rows with rows or rows with columns, whichever is nearer."""
+    straight, turned = (_apart(marks, wanted[order]) for order in ([0, 1, 2], [0, 2, 1]))
+    distances: Floats = straight[:, 0] + np.minimum(straight[:, 1:].sum(axis=1), turned[:, 1:].sum(axis=1))
+    return distances
 
 
-def _apart(one: Floats, other: Floats) -> float:
-    return float(np.linalg.norm(one - other) / (np.linalg.norm(other) or 1.0))
+def _apart(marks: Floats, wanted: Mark) -> Floats:
+    sizes = np.linalg.norm(wanted, axis=1)
+    distances: Floats = np.linalg.norm(marks - wanted, axis=2) / np.where(sizes, sizes, 1.0)
+    return distances

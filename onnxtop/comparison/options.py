@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.execution.options import RunOptions
 from onnxtop.options import MOST_DOWNLOAD, AllowExternal, Checked, Dims, InputShapes, MaxDownload, Peepholes
+from onnxtop.reader.limits import LimitValues
 from onnxtop.results.diff import DiffSettings
 from onnxtop.rules.options import CheckOptions
 from onnxtop.work.options import WorkOptions
@@ -17,6 +18,7 @@ class DiffOptions(Checked):
     settings: DiffSettings = field(default_factory=DiffSettings)
     allow_external: AllowExternal = ()
     max_download: MaxDownload = MOST_DOWNLOAD
+    limits: LimitValues = field(default_factory=dict)
     peepholes: Peepholes = False
     input_shapes: InputShapes = field(default_factory=dict)
     dims: Dims = field(default_factory=dict)

@@ -3,10 +3,12 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
 from onnxtop._version import __version__
+from onnxtop.auditing.apart import apart, inside
 from onnxtop.auditing.layers import Progress
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.recall import Question
@@ -15,7 +17,7 @@ from onnxtop.auditing.tool import ALGORITHMS
 from onnxtop.comparison.alignment import EXPLAINED, align
 from onnxtop.comparison.judgement import judge, with_layers
 from onnxtop.comparison.keywords import DiffKeywords
-from onnxtop.comparison.matching import Candidate, Marks, Pair, holder, match
+from onnxtop.comparison.matching import Candidate, Holders, Pair, match
 from onnxtop.comparison.measures import topology_change, weight_change
 from onnxtop.comparison.options import DiffOptions
 from onnxtop.comparison.running import PROVED, Side, decided, is_rounded, places
@@ -98,6 +100,9 @@ def diff(
         One of the models has weights and the other has none.
     """
     options = asked(DiffOptions, options, changes)
+    if options.work.apart:
+        here = partial(diff, old, new, replace(options, work=inside(options.work)))
+        return apart(here, [old, new], options.work, progress, runs=options.running.asked)
     question = _question("diff", Diff, old, new, options)
     if question is None:
         return _diff(old, new, options, progress)
@@ -154,7 +159,13 @@ def _run(
     exact = whole.verdict in PROVED or not (
         whole.verdict is Verdict.WITHIN or is_rounded(old) or is_rounded(new)
     )
-    frame = Frame(options.settings.seed, options.input_shapes, options.dims, options.allow_external)
+    frame = Frame(
+        options.settings.seed,
+        options.input_shapes,
+        options.dims,
+        options.allow_external,
+        options.work.run_seconds,
+    )
     return run_pair(
         Graphs(before.model, after.model),
         options.running,
@@ -191,13 +202,14 @@ def _verdict(
 
 
 def _files(old: ModelSource, new: ModelSource, options: DiffOptions) -> tuple[ModelFile, ModelFile]:
-    most = options.max_download
-    return file_of(old, max_download=most), file_of(new, max_download=most)
+    most, limits = options.max_download, options.limits
+    first, second = (file_of(each, max_download=most, limits=limits) for each in (old, new))
+    return first, second
 
 
 def _loaded(file: ModelFile, options: DiffOptions) -> Model:
     with named(file.name):
-        model = load(file, allow_external=options.allow_external)
+        model = load(file, allow_external=options.allow_external, limits=options.limits)
         check_sizes(model, options.input_shapes, options.dims)
         return model
 
@@ -252,6 +264,7 @@ def _side(
         input_shapes=options.input_shapes,
         dims=options.dims,
         allow_external=options.allow_external,
+        limits=options.limits,
         peepholes=options.peepholes,
         seed=options.settings.seed,
         topology=topology,
@@ -349,12 +362,10 @@ def _with_holders(
 ) -> tuple[LayerDiff, ...]:
     """Name, for layers whose weights are altogether others, the old layer that held them."""
     lost = [_is_other(layer) for layer in layers]
-    pool = [before.candidates[pair.old] for pair, is_lost in zip(pairs, lost, strict=True) if is_lost]
-    marks: Marks = {}
+    pool = Holders(before.candidates[pair.old] for pair, is_lost in zip(pairs, lost, strict=True) if is_lost)
     result = []
     for layer, pair, is_lost in zip(layers, pairs, lost, strict=True):
-        others = [each for each in pool if each is not before.candidates[pair.old]]
-        held = holder(after.candidates[pair.new], others, marks) if is_lost and others else None
+        held = pool.holder(after.candidates[pair.new], before.candidates[pair.old]) if is_lost else None
         if held is not None:
             change = f"holds the weights that {held.name} had"
             layer = replace(layer, holds=held.name, changes=(*layer.changes, change))

@@ -3,7 +3,6 @@
 It lives no longer than who started it: what it is told comes through a pipe that stays open until then.
 """
 
-import contextlib
 import json
 import os
 import sys
@@ -15,13 +14,15 @@ from onnxtop.errors import UsageError
 from onnxtop.execution.job import Answer, Job
 from onnxtop.results.plain import built, plain
 from onnxtop.results.run import RunFailure
+from onnxtop.work.limits import leave_no_dump, limit_address_space
 
 
 def main() -> None:
     """Do the job that stands in the first line of the input."""
     answers = _private_output()
     job: Job = built(Job, json.loads(sys.stdin.readline()))
-    _limit(job.memory)
+    leave_no_dump()
+    limit_address_space(job.memory)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     at = [0]
 
@@ -72,17 +73,6 @@ def _private_output() -> IO[str]:
     kept = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     return os.fdopen(kept, "w", encoding="utf-8")
-
-
-def _limit(memory: int) -> None:
-    """Limit the address space, and leave no dump of a crash behind."""
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource  # not on every system
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-        most = memory if hard == resource.RLIM_INFINITY else min(memory, hard)
-        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
 
 
 def _end_with_parent() -> None:

@@ -1,6 +1,7 @@
 """What a process that runs models is told, and what it answers: plain values, written as JSON."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from onnxtop.results.run import PairOutput, Parting, RunFailure, RunOutput
 
@@ -55,6 +56,7 @@ class Job:
     data: str | None = None
     embed: bool = False
     allow_external: tuple[str, ...] = ()
+    limits: Mapping[str, float] = field(default_factory=dict)
     outputs: tuple[tuple[str, ...], ...] = ()
     limit: float = 0.0
     rounding: bool = True

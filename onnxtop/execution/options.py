@@ -30,16 +30,6 @@ class RunOptions(Checked):
         ),
     ] = None
     draws: Annotated[int, Option("How many inputs are made.", metavar="N", least=2, needs=("execute",))] = 4
-    time_limit: Annotated[
-        float,
-        Option(
-            "End a run after so long.",
-            metavar="SECONDS",
-            least=0,
-            in_file=True,
-            needs=("execute", "samples"),
-        ),
-    ] = 120.0
     memory_limit: Annotated[
         float | None,
         Option(

@@ -16,7 +16,7 @@ from onnxtop.errors import UsageError
 from onnxtop.execution.job import Answer, Job
 from onnxtop.results.plain import built, plain
 from onnxtop.results.run import RunFailure
-from onnxtop.work.crews import ending
+from onnxtop.work.processes import ending
 
 _TAIL = 4000
 """Characters of what a process said last that are looked at."""

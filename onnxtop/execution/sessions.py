@@ -32,7 +32,7 @@ def opened(job: Job, number: int, tell: Tell, *, plain: bool, outputs: Iterable[
     tell(number)
     wanted = list(outputs)
     try:
-        model = whole(path, job.allow_external, wanted) if job.embed or wanted else Path(path)
+        model = whole(path, job.allow_external, wanted, job.limits) if job.embed or wanted else Path(path)
         return Runtime().open(model, plain=plain)
     except ModelError as error:
         raise EndedError(RunFailure("refused", str(error), number)) from None

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from onnxtop.errors import ModelError
@@ -19,6 +19,7 @@ from onnxtop.reader.terms.constant import Shape
 from onnxtop.reader.terms.graph import Graphs, agreed, is_random
 from onnxtop.reader.terms.interface import Declared, fits, inputs_of
 from onnxtop.results.run import ModelRun, PairRun, RunFailure, RunInput
+from onnxtop.work.options import RUN_SECONDS
 
 _GIB = 2**30
 _MEMORY, _TIMES = 4, 8
@@ -31,12 +32,13 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class Frame:
-    """What a run is given beside its own options: seed, sizes, folders."""
+    """What a run is given beside its own options: seed, sizes, folders, time."""
 
     seed: int = 0
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     dims: Mapping[str, int] = field(default_factory=dict)
     allow_external: tuple[str | Path, ...] = ()
+    seconds: float = RUN_SECONDS
 
 
 def run_model(model: Model, options: RunOptions, frame: Frame) -> ModelRun:
@@ -62,7 +64,7 @@ def run_model(model: Model, options: RunOptions, frame: Frame) -> ModelRun:
     except ModelError as error:
         failure = RunFailure("inputs", str(error))
         return ModelRun(_source(options), failure=failure, chance=chance)
-    answer = _asked([model], _job([model], wanted, options, frame), options)
+    answer = _asked([model], _job([model], wanted, options, frame), frame.seconds)
     run = ModelRun(
         source=_source(options),
         runs=answer.runs,
@@ -125,7 +127,7 @@ def run_pair(
         rounding=tolerance is None,
         places=tuple(places),
     )
-    answer = _asked([old, new], job, options)
+    answer = _asked([old, new], job, frame.seconds)
     return replace(
         empty,
         runs=answer.runs,
@@ -165,14 +167,15 @@ def _job(models: Sequence[Model], wanted: tuple[Given, ...], options: RunOptions
         data=options.samples,
         embed=bool(folders) and any(model.has_files_beside for model in models),
         allow_external=folders,
+        limits=asdict(models[0].limits),
     )
 
 
-def _asked(models: Sequence[Model], job: Job, options: RunOptions) -> Answer:
+def _asked(models: Sequence[Model], job: Job, seconds: float) -> Answer:
     """Have a job done on the files of models; one in memory lies on disk meanwhile, and is not called so."""
     with contextlib.ExitStack() as stack:
         places = [stack.enter_context(model.file.on_disk(_embedded(model))) for model in models]
-        answer = ask(replace(job, models=tuple(places)), options.time_limit)
+        answer = ask(replace(job, models=tuple(places)), seconds)
     failure = answer.failure
     for model, place in zip(models, places, strict=True):
         if failure is not None and model.file.path is None:

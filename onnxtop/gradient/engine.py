@@ -71,7 +71,7 @@ def attributes_of(node: NodeProto) -> dict[str, Any]:
     for attribute in node.attribute:
         if attribute.type not in (AttributeProto.GRAPH, AttributeProto.GRAPHS):
             value = helper.get_attribute_value(attribute)
-            found[attribute.name] = value.decode() if isinstance(value, bytes) else value
+            found[attribute.name] = value.decode(errors="replace") if isinstance(value, bytes) else value
     return found
 
 
@@ -108,7 +108,7 @@ def differentiate(graph: Graph, loss: str, parameters: Sequence[str], rules: Tab
                 adjoints.setdefault(name, []).append(_checked(adjoint, graph.tensor(name), node))
             elif name in varying and _is_float(graph, name):
                 raise ModelError(
-                    f"wanted the gradient of {_describe(node)} for its input {position} ({name!r}), which "
+                    f"wanted the gradient of {described(node)} for its input {position} ({name!r}), which "
                     "the rule of this operation does not give; try finite differences"
                 )
     totals = {name: _total(adjoints.get(name)) for name in parameters}
@@ -121,12 +121,12 @@ def _problems(path: Iterable[NodeProto], rules: Table) -> list[str]:
         rule = rules.get(key_of(node))
         if rule is None:
             found.append(
-                f"wanted a gradient, but {_describe(node)} has no gradient rule; the loss can still be "
+                f"wanted a gradient, but {described(node)} has no gradient rule; the loss can still be "
                 "computed"
             )
         elif unknown := set(attributes_of(node)) - _known_attributes(rule):
             found.append(
-                f"wanted a gradient, but the rule of {_describe(node)} does not know its attribute "
+                f"wanted a gradient, but the rule of {described(node)} does not know its attribute "
                 f"{sorted(unknown)[0]!r}"
             )
     return found
@@ -159,7 +159,8 @@ def _is_float(graph: Graph, name: str) -> bool:
     return name in graph.dtypes and graph.dtypes[name].kind in "fV"
 
 
-def _describe(node: NodeProto) -> str:
+def described(node: NodeProto) -> str:
+    """Name a node in a message, whether it has a name or not."""
     op = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
     return f"{op} {node.name or (node.output[0] if node.output else '')!r}"
 

@@ -1,22 +1,22 @@
 """The state file of a run: minima, polished points and paths found so far, written whole after each."""
 
 import hashlib
-import json
-import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from onnxtop.errors import UsageError
-from onnxtop.landscape.paths import LossPath, Saddle
 from onnxtop.landscape.polish import Certificate
 from onnxtop.landscape.search import Found
 from onnxtop.loss.data import Data
 from onnxtop.loss.descent import Floats
-from onnxtop.results.landscape import Top
+from onnxtop.work.beside import regular, usable
+from onnxtop.work.files import write_file
+from onnxtop.work.values import classes_of, dumps, loads
 
 
 @dataclass(eq=False)
@@ -35,80 +35,65 @@ class State:
 
     @classmethod
     def resume(cls, path: str | Path | None, key: str) -> "State":
-        """Open the state of an earlier run of the same kind, or start a new one.
+        """Open the state of an earlier run of the same kind, or start a new one; it is written at once.
 
         Raises
         ------
         UsageError
-            The file belongs to another run, or is no state file.
+            The file belongs to another run, is no state file, is damaged, or cannot be written.
         """
         state = cls(None if path is None else Path(path), key)
-        if state.path is None or not state.path.exists():
+        if state.path is None:
             return state
-        try:
-            with np.load(state.path, allow_pickle=False) as file:
-                about = json.loads(str(file["about"]))
-                if about["key"] != key:
-                    raise UsageError(
-                        f"{path}: this state is of another run (other models, data or options); remove it or "
-                        "name another file"
-                    )
-                state.minima = {name: file[f"minimum_{i}"] for i, name in enumerate(about["minima"])}
-                state.polished = {
-                    mark: (file[f"polished_{i}"], Certificate(**values))
-                    for i, (mark, values) in enumerate(about["polished"].items())
-                }
-                state.found = [_unpacked(item, file, i) for i, item in enumerate(about["found"])]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            if isinstance(error, UsageError):
-                raise
-            raise UsageError(f"{path}: this is no state file of a loss barcode: {error}") from None
+        with usable(state.path, "a state file of a loss barcode"):
+            if os.path.exists(state.path):
+                state.minima, state.polished, state.found = _read(state.path, key)
+        state.save()  # what cannot be written is known before the work
         return state
 
     def save(self) -> None:
         """Write the file in one step: it is never seen half-written."""
         if self.path is None:
             return
-        arrays: dict[str, Any] = {f"minimum_{i}": theta for i, theta in enumerate(self.minima.values())}
-        arrays |= {f"polished_{i}": theta for i, (theta, _) in enumerate(self.polished.values())}
-        about = json.dumps(
-            {
-                "key": self.key,
-                "minima": list(self.minima),
-                "polished": {mark: asdict(certificate) for mark, (_, certificate) in self.polished.items()},
-                "found": [_packed(item, arrays, i) for i, item in enumerate(self.found)],
-            }
-        )
-        temporary = self.path.with_name(f".{self.path.name}-{secrets.token_hex(4)}.tmp")
+        data = dumps((self.minima, self.polished, self.found))
+        lines = [*(line + b"\n" for line in (_MAGIC, *_head(self.key, data))), data]
         try:
-            with temporary.open("wb") as file:
-                np.savez(file, about=np.array(about), **arrays)
-            temporary.replace(self.path)
-        except OSError as error:
-            raise UsageError(f"{self.path}: the state cannot be written: {error.strerror or error}") from None
-        finally:
-            temporary.unlink(missing_ok=True)
+            write_file(self.path, lambda file: file.writelines(lines))
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UsageError(f"{self.path}: the state cannot be written: {reason}") from None
 
 
-_ARRAYS = ("points", "positions", "losses")
+_LINE = 2**10  # the most bytes of a line before the values
+_ROWS = 2**10  # of data, looked at together
+_MAGIC = b"onnxtop loss barcode 2"
+_KINDS = classes_of(Found, Certificate)
 
 
-def _packed(item: Found, arrays: dict[str, Any], number: int) -> dict[str, Any]:
-    """Return what a path is but for its arrays, which are put beside."""
-    values = asdict(item)
-    arrays.update({f"{name}_{number}": values["path"].pop(name) for name in _ARRAYS})
-    if values["path"]["saddle"] is not None:
-        arrays[f"top_{number}"] = values["path"]["saddle"].pop("point")
+def _head(key: str, data: bytes) -> tuple[bytes, bytes]:
+    """Return what tells the run, and what tells that the rest is whole."""
+    return key.encode(), hashlib.sha256(data).hexdigest().encode()
+
+
+def _read(path: Path, key: str) -> tuple[Any, ...]:
+    """Return minima, polished points and paths as they were saved."""
+    regular(path)
+    with path.open("rb") as file:
+        if file.read(len(_MAGIC) + 1).rstrip() != _MAGIC:
+            raise ValueError("it is another file, or of another version; remove it or name another one")
+        own, digest = (file.readline(_LINE).rstrip() for _ in range(2))
+        if own != key.encode():
+            raise UsageError(
+                f"{path}: this state is of another run (other models, data or options); remove it or name "
+                "another file"
+            )
+        data = file.read()
+    if digest != _head(key, data)[1]:
+        raise ValueError("it is cut off or damaged; remove it or name another one")
+    values = loads(data, _KINDS)
+    if not isinstance(values, tuple):
+        raise ValueError("it holds something else; remove it or name another one")
     return values
-
-
-def _unpacked(values: dict[str, Any], arrays: Mapping[str, Any], number: int) -> Found:
-    path = values.pop("path")
-    saddle = path.pop("saddle")
-    if saddle is not None:
-        saddle = Saddle(**{**saddle, "outcome": Top(saddle["outcome"])}, point=arrays[f"top_{number}"])
-    own = {name: arrays[f"{name}_{number}"] for name in _ARRAYS}
-    return Found(**values, path=LossPath(**path, **own, saddle=saddle))
 
 
 def mark_of(theta: Floats) -> str:
@@ -123,7 +108,8 @@ def key_of(thetas: Sequence[Floats], data: Data, settings: str) -> str:
         digest.update(mark.encode())
     for split, arrays in sorted(data.splits.items()):
         for name in sorted(arrays):
-            array = np.asarray(arrays[name])
+            array = arrays[name]
             digest.update(f"{name}_{split}{array.dtype}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
+            for part in (array[start : start + _ROWS] for start in range(0, len(array), _ROWS)):
+                digest.update(np.ascontiguousarray(part).tobytes())
     return digest.hexdigest()

@@ -42,6 +42,7 @@ _SMALL = 2**20
 """Bytes of a model below which a second thread only gets in the way."""
 
 
+@np.errstate(all="ignore")  # what is not finite is told as that
 def loss_barcode(
     models: ModelSource | Sequence[ModelSource],
     data: Mapping[str, Any] | str | os.PathLike[str],
@@ -137,7 +138,10 @@ class _Run:
         cls, models: Sequence[ModelSource], data: Data, options: BarcodeOptions, progress: Progress
     ) -> "_Run":
         """Read the models, each file once."""
-        loaded = [load(item, allow_external=options.probe.allow_external) for item in models]
+        loaded = [
+            load(item, allow_external=options.probe.allow_external, limits=options.probe.limits)
+            for item in models
+        ]
         names = [model.file.name for model in loaded]
         model, arrays = loaded[0], data.split(None)[1]
         threads = 1 if model.byte_count < _SMALL else max(processors() // options.workers, 1)
@@ -183,7 +187,8 @@ class _Run:
         """Lend a probe to a thread: each is used by one at a time, for one model caches what it runs."""
         probe = self.idle.get()
         try:
-            yield probe
+            with np.errstate(all="ignore"):  # each thread has its own
+                yield probe
         finally:
             self.idle.put(probe)
 

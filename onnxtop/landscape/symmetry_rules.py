@@ -432,7 +432,7 @@ def _lanes(walk: Walk, node: Node, lanes: dict[Value, Ids]) -> dict[Value, Ids]:
             raise UnsureError
     env = {value: Lanes(ids) for value, ids in lanes.items()}
     table = LayerTable(walk.model, walk.constants, ())
-    step = _Moving(node, results_of(node), env, walk.sizes, Builder(), table, Remarks())
+    step = _Moving(node, results_of(node), env, walk.sizes, Builder(walk.model.limits), table, Remarks())
     object.__setattr__(step, "walk", walk)
     rule = _MOVES[node.op_type]
     return {value: each.ids for value, each in answers(step, rule(step, **node.attributes()))}

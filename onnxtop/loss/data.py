@@ -5,7 +5,6 @@ samples of the split ``test``.
 """
 
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from onnxtop.errors import MissingInputError, UsageError
+from onnxtop.errors import UsageError
 from onnxtop.gradient.graph import Array
+from onnxtop.loss.arrays import read_npy, read_npz
 from onnxtop.loss.images import read_images
 from onnxtop.loss.options import Pixels
 from onnxtop.loss.samples import TARGETS
+from onnxtop.work.beside import usable
 
 MAIN = ""
 """Name of the split whose arrays have no ending."""
@@ -81,89 +82,38 @@ def read_data(
         return Data(_by_split({name: np.asarray(path[name]) for name in path}, labelled))
     path = Path(path)
     notes: tuple[str, ...] = ()
-    try:
-        if path.is_dir():
+    with usable(path, ".npz, .npy or a folder of images"):
+        if os.path.isdir(path):
             arrays, notes = _folder(path, look)
         elif path.suffix.lower() == ".npy":
-            arrays = _pair(path, labels) if labels or labelled else {"x": _mapped(path)}
+            arrays = _pair(path, labels) if labels or labelled else {"x": _array(path)}
         else:
-            arrays = _members(path)
-    except FileNotFoundError as error:
-        raise MissingInputError(f"{error.filename}: there is no such file") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise UsageError(
-            f"{path}: wanted .npz, .npy or a folder of images, found what cannot be read: {error}"
-        ) from None
+            arrays = read_npz(path)
     return Data(_by_split(arrays, labelled), notes)
 
 
 def _pair(path: Path, labels: str | Path | None) -> dict[str, Any]:
     if labels is None:
         raise UsageError(f"wanted the labels of {path.name} too: give a second .npy file with --labels")
-    return {
-        "x": _mapped(path),
-        "labels" if _are_labels(_mapped(Path(labels))) else "target": _mapped(Path(labels)),
-    }
+    target = _array(Path(labels))
+    return {"x": _array(path), "labels" if _are_labels(target) else "target": target}
+
+
+def _array(path: Path) -> Array:
+    with usable(path, "an array (.npy)"):
+        return read_npy(path)
 
 
 def _are_labels(array: Array) -> bool:
     return array.dtype.kind in "iub"
 
 
-def _mapped(path: Path) -> Array:
-    array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-    return array
-
-
 def _folder(path: Path, look: Pixels | None) -> tuple[dict[str, Any], tuple[str, ...]]:
     files = sorted(path.glob("*.npy"))
     if files:
-        return {file.stem: _mapped(file) for file in files}, ()
+        return {file.stem: _array(file) for file in files}, ()
     images, labels, notes = read_images(path, look or Pixels())
     return {"x": images, "labels": labels}, notes
-
-
-def _members(path: Path) -> dict[str, Any]:
-    """Return the arrays of an .npz: mapped where they are stored as they are, read where compressed."""
-    found: dict[str, Any] = {}
-    with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
-            if info.filename.endswith(".npy"):
-                name = info.filename.removesuffix(".npy")
-                stored = info.compress_type == zipfile.ZIP_STORED
-                found[name] = _stored(path, info) if stored else _read(archive, info)
-    if not found:
-        raise UsageError(f"{path}: wanted arrays, found none")
-    return found
-
-
-def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
-    with archive.open(info) as file:
-        array: Array = np.lib.format.read_array(file, allow_pickle=False)
-    return array
-
-
-def _stored(path: Path, info: zipfile.ZipInfo) -> Array:
-    with path.open("rb") as file:
-        # a local header: 30 bytes, name, extra field (PKWARE APPNOTE 4.3.7)
-        file.seek(info.header_offset + 26)
-        name, extra = np.frombuffer(file.read(4), "<u2").tolist()
-        file.seek(info.header_offset + 30 + name + extra)
-        version = np.lib.format.read_magic(file)
-        read_header = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
-        shape, fortran, dtype = read_header(file)
-        offset = file.tell()
-    if dtype.hasobject:
-        raise UsageError(
-            f"{path}: wanted numbers in {info.filename!r}, found Python objects, which are not loaded"
-        )
-    if not int(np.prod(shape, dtype=int)):
-        return np.zeros(shape, dtype)
-    return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
 
 
 def _by_split(arrays: Mapping[str, Any], labelled: bool) -> dict[str, dict[str, Any]]:

@@ -83,7 +83,7 @@ def choose(seen: Look, target: Array, wanted: LossName = "auto", smoothing: floa
 
 def _chosen(seen: Look, target: Array, wanted: LossName) -> Head:
     shape = (seen.size, *target.shape[1:])
-    binary = bool(np.isin(np.unique(np.asarray(target)), (0, 1)).all())
+    binary = bool(((target == 0) | (target == 1)).all())
     name = _kind(seen.values.shape, shape, target.dtype, binary) if wanted == "auto" else wanted
     if name == "cross-entropy":
         return _cross_entropy_head(seen, shape, target.dtype)
@@ -145,13 +145,14 @@ def _cross_entropy_head(seen: Look, target: Shape, dtype: np.dtype[Any]) -> Head
     if dtype.kind not in "iub":
         raise UsageError(f"wanted integer labels for the loss cross-entropy, found {dtype}")
     source = _before(seen.graph, seen.output, "Softmax", axis)
-    sums = seen.values.sum(axis)
-    probabilities = source is None and _in_unit(seen.values) and bool(np.allclose(sums, 1, atol=1e-3))
+    probabilities = (
+        source is None and _in_unit(seen.values) and bool(np.allclose(seen.values.sum(axis), 1, atol=1e-3))
+    )
     return Head("cross-entropy", axis, source or seen.output, "probabilities" if probabilities else "logits")
 
 
 def _in_unit(values: Array) -> bool:
-    return bool(values.min() >= 0 and values.max() <= 1)
+    return bool(((values >= 0) & (values <= 1)).all())
 
 
 def _before(graph: Graph, name: str, op: str, axis: int | None) -> str | None:

@@ -1,6 +1,10 @@
 """A folder with one folder of images a class, read image by image when a run needs them (needs Pillow)."""
 
-from collections.abc import Sequence
+import contextlib
+import math
+import os
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +14,14 @@ import numpy as np
 from onnxtop.errors import MissingLibraryError, UsageError
 from onnxtop.gradient.graph import Array
 from onnxtop.loss.options import Pixels
+from onnxtop.work.beside import regular, usable
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+"""What these may hold: of all others Pillow would run programs for some."""
+_MOST_PIXELS = 2**26
+"""Of one image: some kilobytes may declare as many as they like."""
+_LABEL = 18  # digits of a class's number
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +59,12 @@ def read_images(folder: Path, look: Pixels) -> tuple[Images, Array, tuple[str, .
         There is no folder of images, or Pillow is not installed.
     """
     _pillow()
-    classes = sorted(path for path in folder.iterdir() if path.is_dir() and _images_in(path))
+    classes = sorted(path for path in folder.iterdir() if os.path.isdir(path) and _images_in(path))
     if not classes:
         raise UsageError(f"{folder}: wanted .npy files, or one folder of images a class, found neither")
     names = [path.name for path in classes]
-    numbers = list(map(int, names)) if all(name.isdecimal() for name in names) else list(range(len(names)))
+    numbered = all(name.isdecimal() and len(name) <= _LABEL for name in names)
+    numbers = list(map(int, names)) if numbered else list(range(len(names)))
     files = [
         (file, number) for path, number in zip(classes, numbers, strict=True) for file in _images_in(path)
     ]
@@ -76,26 +87,58 @@ def _pillow() -> Any:
     return Image
 
 
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    """Open an image that is small enough to be decoded.
+
+    Raises
+    ------
+    UsageError
+        It is none, or too large, or damaged.
+    """
+    library = _pillow()
+    with usable(file, "an image"), warnings.catch_warnings():
+        regular(file)
+        warnings.simplefilter("ignore")  # of odd tags, and of sizes: the limit here is lower
+        try:
+            with library.open(file, formats=_FORMATS) as image:
+                if image.width * image.height > _MOST_PIXELS:
+                    raise ValueError(f"{image.width} x {image.height} pixels are too many: make it smaller")
+                yield image
+        except OSError:
+            raise
+        except Exception as error:  # what Pillow's decoders raise has no base of its own
+            raise ValueError(str(error) or type(error).__name__) from None
+
+
 def _own_shape(file: Path) -> tuple[int, int, int]:
-    with _pillow().open(file) as image:
+    with _opened(file) as image:
         return (1 if image.mode in ("1", "L") else 3), image.height, image.width
 
 
 def _layout(shape: Sequence[int]) -> tuple[int, int, int, bool]:
     """Return height, width, channels, and whether the channels come first."""
+    if math.prod(shape) > 4 * _MOST_PIXELS:
+        raise UsageError(
+            f"wanted a model of images of at most {_MOST_PIXELS:,} pixels, found {_shown(shape)}"
+        )
     if len(shape) == 3 and shape[0] in (1, 3, 4):
         return shape[1], shape[2], shape[0], True
     if len(shape) == 3 and shape[2] in (1, 3, 4):
         return shape[0], shape[1], shape[2], False
     raise UsageError(
         "wanted a model of images (channels x height x width, 1, 3 or 4 channels first or last), found an "
-        f"input of shape {' x '.join(map(str, shape))}"
+        f"input of shape {_shown(shape)}"
     )
+
+
+def _shown(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _read(file: Path, shape: Sequence[int], look: Pixels) -> Array:
     height, width, channels, first = _layout(shape)
-    with _pillow().open(file) as image:
+    with _opened(file) as image:
         converted = image.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels])
         if converted.size != (width, height):
             converted = converted.resize((width, height))

@@ -1,5 +1,6 @@
 """The options of this room as keywords, for type checkers; made by ``tests/keywords.py``."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypedDict
 
@@ -21,6 +22,7 @@ class LossKeywords(TypedDict, total=False):
     execution: Literal["auto", "feeds", "rebuild"]
     allow_external: tuple[str | Path, ...]
     max_download: float
+    limits: Mapping[str, float]
 
 
 class ProbeKeywords(LossKeywords, total=False):

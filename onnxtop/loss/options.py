@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from onnxtop.errors import UsageError
 from onnxtop.options import MOST_DOWNLOAD, AllowExternal, Checked, MaxDownload, Option, Seed
+from onnxtop.reader.limits import LimitValues
 
 LossName: TypeAlias = Literal["auto", "cross-entropy", "binary", "mse", "l1", "huber"]
 BatchNorm: TypeAlias = Literal["frozen", "batch", "recalibrate"]
@@ -72,6 +73,7 @@ class LossOptions(Checked):
     execution: Execution = "auto"
     allow_external: AllowExternal = ()
     max_download: MaxDownload = MOST_DOWNLOAD
+    limits: LimitValues = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""

@@ -227,7 +227,7 @@ def _tables(
         if not any(value in depends for value in node.inputs):
             continue
         depends.update(node.outputs)
-        if node.op_type not in ("Add", "Sub", "Mul", "Div") or node.domain:
+        if node.op_type not in ("Add", "Sub", "Mul", "Div") or node.domain or len(node.inputs) != 2:
             continue
         for position, value in enumerate(node.inputs):
             other = node.inputs[1 - position]

@@ -95,7 +95,12 @@ class Probe:
         **changes: Unpack[LossKeywords],
     ) -> None:
         self._options = options = asked(LossOptions, options, changes)
-        loaded = load(model, allow_external=options.allow_external, max_download=options.max_download)
+        loaded = load(
+            model,
+            allow_external=options.allow_external,
+            max_download=options.max_download,
+            limits=options.limits,
+        )
         found = find_parameters(loaded)
         self._quantised = found.quantised
         self._runtime = Runtime(options.threads or 1)

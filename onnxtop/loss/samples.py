@@ -1,5 +1,7 @@
 """Arrays matched to a model's inputs: names, shapes and types checked before anything runs."""
 
+import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +15,8 @@ from onnxtop.loss.prepare.prepared import Declared
 TARGETS = ("labels", "target")
 """Names under which data holds what a model should give."""
 
-_PASS = 4096  # samples looked at in one go, so that mapped data never comes into memory as a whole
+_FEW = 20  # names that are told
+_PASS = 2**16  # numbers looked at in one go, so that mapped data never comes into memory as a whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +88,10 @@ def match(data: Mapping[str, Any], declared: Sequence[Declared], *, labelled: bo
     for name, array in inputs.items():
         shapes[name] = _sample_shape(name, array.shape[1:], kinds[name], notes)
         dtypes[name] = _type(name, array, kinds[name].dtype, notes)
-    _check_numbers({**inputs, **({str(target_name): target} if labelled else {})})
+    for name, array in inputs.items():
+        _check_numbers(name, array, dtypes[name])
+    if labelled:
+        _check_numbers(str(target_name), target, _of_targets(target))
     still = {name: np.asarray(array, kinds[name].dtype) for name, array in still.items()}
     return Samples(len(target), inputs, shapes, dtypes, still, target, tuple(notes))
 
@@ -96,11 +102,14 @@ def _target(arrays: dict[str, Array], name: str | None) -> Array:
     target = arrays.pop(name)
     if target.ndim == 0:
         raise UsageError(f"wanted {name!r} with one entry a sample, found a single number")
+    if target.dtype.kind not in "fiub":
+        raise UsageError(f"wanted numbers in {name!r}, found {target.dtype}")
     return target
 
 
 def _listed(names: Mapping[str, Any]) -> str:
-    return ", ".join(map(repr, names)) or "no arrays"
+    few = ", ".join(map(repr, itertools.islice(names, _FEW)))
+    return (f"{few} and {len(names) - _FEW:,} more" if len(names) > _FEW else few) or "no arrays"
 
 
 def _by_name(arrays: Mapping[str, Array], declared: Sequence[Declared], notes: list[str]) -> dict[str, Array]:
@@ -143,7 +152,7 @@ def _sample_shape(name: str, found: tuple[int, ...], declared: Declared, notes: 
         return found
     known = [size for size in wanted if size is not None]
     open_axes = len(wanted) - len(known)
-    total, rest = int(np.prod(found, dtype=int)), int(np.prod(known, dtype=int))
+    total, rest = math.prod(found), math.prod(known)
     fits = rest and (total == rest if not open_axes else open_axes == 1 and total % rest == 0)
     filled = tuple(total // rest if size is None else size for size in wanted) if fits else ()
     same_order = [n for n in filled if n != 1] == [n for n in found if n != 1]
@@ -174,7 +183,7 @@ def _type(name: str, array: Array, wanted: np.dtype[Any], notes: list[str]) -> n
     kinds = array.dtype.kind, wanted.kind
     if wanted.hasobject:
         raise UsageError(f"wanted inputs that are tensors, found {name!r}, which is none")
-    numbers = all(kind in "fiubV" for kind in kinds)
+    numbers = all(kind in "fiubV" for kind in kinds) and array.dtype.type is not np.void
     if not numbers or (kinds[0] == "f" and kinds[1] in "iub"):
         raise UsageError(f"wanted {wanted} for input {name!r}, found {array.dtype}")
     if kinds[0] in "iu" and kinds[1] == "f":
@@ -182,15 +191,34 @@ def _type(name: str, array: Array, wanted: np.dtype[Any], notes: list[str]) -> n
     return wanted
 
 
-def _check_numbers(arrays: Mapping[str, Array]) -> None:
-    for name, array in arrays.items():
-        if array.dtype.kind != "f" or not isinstance(array, np.ndarray):
-            continue
-        for start in range(0, len(array), _PASS):
-            bad = ~np.isfinite(array[start : start + _PASS])
-            if bad.any():
-                row = start + int(np.argmax(bad.reshape(len(bad), -1).any(axis=1)))
+def _of_targets(target: Array) -> np.dtype[Any]:
+    """Return the type in which targets are used."""
+    return np.dtype(np.float32 if target.dtype.kind == "f" else np.int64)
+
+
+def _check_numbers(name: str, array: Array, wanted: np.dtype[Any]) -> None:
+    """Refuse what the type that is wanted cannot hold; images are sound."""
+    if not isinstance(array, np.ndarray) or {array.dtype.kind, wanted.kind} - set("fiu"):
+        return
+    low, high = _shared_range(array.dtype, wanted)
+    start = 0
+    for part in np.nditer(array, ["external_loop", "buffered", "zerosize_ok"], order="C", buffersize=_PASS):
+        sound = (part >= low) & (part <= high)  # false for NaN
+        if not sound.all():
+            place = int(np.argmin(sound))
+            row, value = (start + place) // (array.size // len(array)), part[place]
+            if not np.isfinite(value):
                 raise UsageError(f"wanted finite numbers, found NaN or infinity in {name!r}, sample {row}")
+            raise UsageError(
+                f"wanted numbers that {wanted} can hold, found {value} in {name!r}, sample {row}"
+            )
+        start += len(part)
+
+
+def _shared_range(one: np.dtype[Any], two: np.dtype[Any]) -> tuple[Any, Any]:
+    """Return the least and the greatest number that both types hold, as the first."""
+    limits = [np.finfo(each) if each.kind == "f" else np.iinfo(each) for each in (one, two)]
+    return one.type(max(each.min for each in limits)), one.type(min(each.max for each in limits))
 
 
 def parts(count: int, most: int) -> Iterator[slice]:

@@ -130,6 +130,7 @@ Change = dict[str, Any]
 Step = tuple[str, Callable[[LossProbeResult], Change]]
 
 
+@np.errstate(all="ignore")  # what is not finite is told as that
 def probe(
     model: ModelSource,
     data: Mapping[str, Any] | str | os.PathLike[str],
@@ -166,7 +167,9 @@ def probe(
         The model cannot be read or run.
     """
     options = asked(ProbeOptions, options, changes)
-    loaded = load(model, allow_external=options.allow_external, max_download=options.max_download)
+    loaded = load(
+        model, allow_external=options.allow_external, max_download=options.max_download, limits=options.limits
+    )
     whole = read_data(data, options.labels, _fitting(options.image, loaded))
     name, arrays = whole.split(options.split)
     probe = Probe(loaded, arrays, options)
@@ -241,12 +244,11 @@ def _scored(probe: Probe, options: ProbeOptions, result: LossProbeResult) -> Cha
 
 def _finite_loss(probe: Probe) -> tuple[float | None, str]:
     """Return the loss; None if it is not finite, and what makes it so."""
-    with np.errstate(all="ignore"):
-        loss = probe.loss(probe.theta0)
-        if math.isfinite(loss):
-            return loss, ""
-        outputs = probe.outputs(probe.theta0)
-        sound = np.isfinite(outputs.astype(np.float64)).reshape(len(outputs), -1)
+    loss = probe.loss(probe.theta0)
+    if math.isfinite(loss):
+        return loss, ""
+    outputs = probe.outputs(probe.theta0)
+    sound = np.isfinite(outputs.astype(np.float64)).reshape(len(outputs), -1)
     count = len(outputs) - int(np.count_nonzero(sound.all(axis=1)))
     shares = f"for {count:,} of {len(outputs):,} rows"
     told = f"the output is not finite {shares}" if count else "outputs are too large"
@@ -278,7 +280,8 @@ def _other(
     loss, reason = _finite_loss(probe)
     found = Scores() if loss is None else probe.scores(probe.theta0)
     split = Split(name, probe.samples, loss, found.accuracy, found.top5, found.rmse)
-    failed = () if loss is not None else (f"split {name}: {reason}",)
+    told = loss is not None or result.loss is None  # that there is no loss is said once
+    failed = () if told else (f"split {name}: {reason}",)
     return {"splits": (*result.splits, split), "failed": (*result.failed, *failed)}
 
 
@@ -295,14 +298,14 @@ def _gradient(probe: Probe, options: ProbeOptions, result: LossProbeResult) -> C
         odd = [p.name for p in probe.parameters if not np.isfinite(gradient[p.slice]).all()]
         shares = f"{len(odd)} of {len(probe.parameters)} parameters, the first {odd[0]}"
         return {"gradient_reason": f"it is not finite for {shares}"}
-    return {"gradient_norm": float(np.linalg.norm(gradient)), "layers": tuple(_by_layer(probe, gradient))}
+    norm = float(np.linalg.norm(gradient.astype(np.float64)))
+    return {"gradient_norm": norm, "layers": tuple(_by_layer(probe, gradient, norm))}
 
 
-def _by_layer(probe: Probe, gradient: np.ndarray[Any, Any]) -> Iterator[LayerGradient]:
+def _by_layer(probe: Probe, gradient: np.ndarray[Any, Any], whole: float) -> Iterator[LayerGradient]:
     groups: dict[str, list[slice]] = {}
     for parameter in probe.parameters:
         groups.setdefault(parameter.layer, []).append(parameter.slice)
-    whole = float(np.linalg.norm(gradient))
     for name, parts in groups.items():
         own = np.concatenate([gradient[part] for part in parts]).astype(np.float64)
         weights = np.concatenate([probe.theta0[part] for part in parts]).astype(np.float64)

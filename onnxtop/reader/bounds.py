@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TypeProto, helper, numpy_helper, shape_inference
 
 from onnxtop.reader.earlier import Today
+from onnxtop.reader.limits import GIB, Limits
 
 Array = NDArray[Any]
 
-_WORK = 2**30
-"""Additions of two numbers, or what takes as long, that one evaluation may need: seconds."""
-_LINES = 2**21
-"""Lines of Python that one evaluation may run: onnx's reference operations that go entry by entry."""
+_LINE = 2**9
+"""What a line of Python counts as: onnx's reference operations that go entry by entry run many."""
 _BESIDE = 3
 """What is laid out in between may be so many times what the results may be: it is gone with its operation."""
 
@@ -43,23 +42,24 @@ class Cost:
 class Budget:
     """What one evaluation may still cost."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self._bytes = 0
         self._work = 0
-        self.lines = _LINES
+        self.lines = limits.work // _LINE
 
     def spend(self, cost: Cost) -> None:
         """Take a cost off; raises OverBudgetError where that is more than is left."""
         self._bytes += cost.results
         self._work += cost.work
         needed = max(self._bytes, cost.between // _BESIDE)
-        if needed > self._limit:
-            raise OverBudgetError(
-                f"computing it needs {needed} bytes or more, over the limit of {self._limit}"
-            )
-        if self._work > _WORK:
-            raise OverBudgetError(f"computing it needs {self._work} steps or more, over the limit of {_WORK}")
+        if needed > self._limits.constant_bytes:
+            raise self._over("constants", needed / GIB)
+        if self._work > self._limits.work:
+            raise self._over("work", self._work)
+
+    def _over(self, name: str, count: float | None = None) -> OverBudgetError:
+        return OverBudgetError(f"computing it wants {self._limits.most(name, count)}")
 
     @contextmanager
     def counted(self) -> Iterator[None]:
@@ -81,7 +81,7 @@ class Budget:
         try:
             yield
         except _TooLong:
-            raise OverBudgetError(f"computing it needs more than {_LINES} steps of Python") from None
+            raise self._over("work") from None
         finally:
             sys.settrace(before)
 

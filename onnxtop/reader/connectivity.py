@@ -242,7 +242,7 @@ class _Plan:
         """Build the graph with the sizes of a survey."""
         if self.table.unrolled and survey.sizes.are_assumed:
             self._check_known(survey.sizes)
-        builder = Builder(bounded=self.table.unrolled)
+        builder = Builder(self.model.limits, bounded=self.table.unrolled)
         lanes = input_lanes(builder, survey)
         walk = Neurons(survey.sizes, self.table, lanes, builder)
         walk.scope(self.scope)

@@ -45,7 +45,7 @@ class Constants:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._one_at_a_time = threading.RLock()  # layers may be measured in several threads
-        self._limit = max(2**28, 4 * model.byte_count, 4 * _largest_tensor(model))
+        self._limits = model.limits.with_room(max(model.byte_count, _largest_tensor(model)))
         self._opset = model.opset.get("ai.onnx", onnx.defs.onnx_opset_version())
         self._kept: OrderedDict[Value, Array] = OrderedDict()
         self._kept_bytes = 0
@@ -228,7 +228,8 @@ class Constants:
         if tensor is not None:
             return dtype_name(tensor.data_type)
         node = self._model.producers.get(value)
-        scale = node.inputs[1] if node is not None and node.op_type == "DequantizeLinear" else None
+        decodes = node is not None and node.op_type == "DequantizeLinear"
+        scale = (*node.inputs, None, None)[1] if node is not None and decodes else None
         if node is not None and scale is not None and value not in self._derived:
             told = node.attributes().get("output_dtype")
             return dtype_name(told) if told else self.stored_as(scale)
@@ -249,14 +250,20 @@ class Constants:
         if node is None or not is_decoder(node) or value not in self._constant or None in tensors.values():
             return None
         try:
-            outlines = {item: self._outline(item) for item in tensors}
+            outlines = {item: self.outline(item) for item in tensors}
             given = [None if item is None else outlines[item] for item in node.inputs]
-            return decoded_type(node, given, self._opset, Budget(self._limit))
+            return decoded_type(node, given, self._opset, Budget(self._limits))
         except (UnreadableConstantError, ValueError, TypeError, LookupError):
             return None
 
-    def _outline(self, value: Value) -> Array:
-        """Return an array with the shape and the type of a tensor, and nothing in it."""
+    def outline(self, value: Value) -> Array:
+        """Return an array with the shape and the type of a stored tensor, and nothing in it.
+
+        Raises
+        ------
+        UnreadableConstantError, ValueError, LookupError
+            It holds no data, is sparse, or is computed.
+        """
         tensor = self._model.tensors[value]
         self.require_data(value)
         if self._model.files.is_sparse(tensor):
@@ -306,7 +313,10 @@ class Constants:
             return self.read(value).shape
         node = self._model.producers[value]
         if self.is_fill(value) and node.inputs[0] is not None:
-            return tuple(int(size) for size in np.ravel(self.read(node.inputs[0])))
+            sizes = np.ravel(self.read(node.inputs[0]))
+            if sizes.dtype.kind not in "iu":
+                raise UnreadableConstantError(f"sizes of type {sizes.dtype} are given to a ConstantOfShape")
+            return tuple(sizes.tolist())
         return self.read(value).shape
 
     def require_data(self, value: Value) -> None:
@@ -336,7 +346,7 @@ class Constants:
     def compute(self, value: Value, given: Mapping[Value, Array], *, aligned: bool = True) -> Array:
         """Compute a value where others are as given; see `read`."""
         done = dict(given)
-        budget = Budget(self._limit)
+        budget = Budget(self._limits)
         with self._one_at_a_time:
             for node in self._ancestors(value, done):
                 inputs = [self._operand(item, done) for item in node.inputs]

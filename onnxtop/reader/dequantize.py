@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxtop.network import CHUNK, strips
+
 Array = NDArray[Any]
 
 
@@ -20,17 +22,32 @@ def affine(
     The result is of the type of the scale unless ``dtype`` is given.
 
     ``scale`` is a scalar, has one entry for each index along ``axis``, or already broadcasts to ``codes``.
-    Codes wider than a byte are subtracted as int64, so nothing overflows.
+    Differences of codes are exact. Beside codes and result it takes the memory of a strip of them.
     """
     scale = _along(np.asarray(scale), codes, axis)
-    centred = codes
+    factor, zero = scale.astype(np.float32 if scale.dtype.itemsize < 4 else scale.dtype, copy=False), None
     if zero_point is not None and np.any(zero_point):
-        centred = codes.astype(np.int64) - _along(np.asarray(zero_point), codes, axis).astype(np.int64)
-    wide = np.float32 if scale.dtype.itemsize < 4 else scale.dtype
-    product, factor = centred.astype(wide), scale.astype(wide)
-    fits = np.broadcast_shapes(product.shape, factor.shape) == product.shape
-    product = np.multiply(product, factor, out=product if fits else None)  # as the runtime, which rounds once
-    return np.asarray(product.astype(dtype or scale.dtype, copy=False))
+        zero = _along(np.asarray(zero_point), codes, axis)
+        zero = zero.astype(np.int16 if zero.dtype.itemsize == codes.dtype.itemsize == 1 else np.int64)
+    shapes = [each.shape for each in (codes, factor, zero) if each is not None]
+    if not codes.ndim or np.broadcast_shapes(*shapes) != codes.shape:
+        return np.asarray(_scaled(codes, factor, zero).astype(dtype or scale.dtype, copy=False))
+    result = np.empty_like(codes, dtype or scale.dtype)
+    outermost = int(np.argmax(np.abs(codes.strides)))
+    for part in strips((codes.shape[outermost], codes.size // (codes.shape[outermost] or 1)), CHUNK):
+        at = (slice(None),) * outermost + (part,)
+        zeros = None if zero is None else np.broadcast_to(zero, codes.shape)[at]
+        result[at] = _scaled(codes[at], np.broadcast_to(factor, codes.shape)[at], zeros)
+    return result
+
+
+def _scaled(codes: Array, factor: Array, zero: Array | None) -> Array:
+    centred = (codes if zero is None else codes.astype(zero.dtype) - zero).astype(factor.dtype)
+    fits = np.broadcast_shapes(centred.shape, factor.shape) == centred.shape
+    product: Array = np.multiply(
+        centred, factor, out=centred if fits else None
+    )  # as the runtime: rounded once
+    return product
 
 
 def check_scale(codes: Array, scale: Array, zero_point: Array | None, axis: int, block_size: int) -> None:
@@ -85,8 +102,10 @@ def unpack(packed: Array, bits: int, count: int) -> Array:
     """Return ``count`` codes of 2, 4 or 8 bits from the bytes along the last axis, lowest bits first."""
     if bits not in (2, 4, 8):
         raise ValueError(f"codes of {bits} bits")
-    shifts = np.arange(0, 8, bits, dtype=np.uint8)
-    codes = (packed[..., np.newaxis] >> shifts) & np.uint8(2**bits - 1)
+    codes = np.empty((*packed.shape, 8 // bits), np.uint8)
+    for place in range(8 // bits):
+        np.right_shift(packed, np.uint8(bits * place), out=codes[..., place])
+    np.bitwise_and(codes, np.uint8(2**bits - 1), out=codes)
     return codes.reshape(*packed.shape[:-1], -1)[..., :count]
 
 

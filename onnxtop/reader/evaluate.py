@@ -97,6 +97,8 @@ def run(node: Node, inputs: Sequence[Array | None], opset: int, budget: Budget |
 def _check(call: Today) -> None:
     """Refuse operands that NumPy or onnx would take for what they are not."""
     op_type, arrays = call.proto.op_type, [array for array in call.inputs if array is not None]
+    if any(array is None for array in call.inputs[: _least(op_type)]):
+        raise ValueError(f"an operand that {op_type} needs is left out")
     if any(array.dtype.kind in "OSU" for array in arrays) or _casts_to_text(call.proto):
         raise ValueError("text is no weight")
     place = _SHAPE_INPUT.get(op_type, len(call.inputs))
@@ -106,6 +108,12 @@ def _check(call: Today) -> None:
     divides = op_type in ("Div", "Mod") and len(arrays) == 2 and arrays[1].dtype.kind in "iu"
     if divides and not arrays[1].all():
         raise ZeroDivisionError("an integer is divided by zero")
+
+
+@cache
+def _least(op_type: str) -> int:
+    """Return how many operands an operation of the standard has at least: its first ones."""
+    return int(onnx.defs.get_schema(op_type).min_input) if onnx.defs.has(op_type) else 0
 
 
 def _casts_to_text(proto: onnx.NodeProto) -> bool:

@@ -8,6 +8,7 @@ from onnx import ModelProto
 
 from onnxtop.errors import FormatError
 from onnxtop.reader import wire
+from onnxtop.reader.limits import DEFAULTS, Limits
 
 if TYPE_CHECKING:
     from onnxtop.reader.remote import Fetched
@@ -38,10 +39,18 @@ def refuse_foreign(head: bytes) -> None:
             raise FormatError(f"wanted an ONNX model, found {found}; {advice}")
 
 
-def parse(content: "mmap.mmap | bytes | Fetched") -> ModelProto:
-    """Return the outline of a file's model (see `wire`); raises FormatError if there is none in it."""
+def parse(content: "mmap.mmap | bytes | Fetched", limits: Limits = DEFAULTS) -> ModelProto:
+    """Return the outline of a file's model (see `wire`).
+
+    Raises
+    ------
+    FormatError
+        There is none in it.
+    LimitError
+        It is larger than the limits.
+    """
     try:
-        proto = ModelProto.FromString(wire.outline(seen(content)))
+        proto = ModelProto.FromString(wire.outline(seen(content), limits))
     except (ValueError, RecursionError, DecodeError) as error:
         raise FormatError(
             f"wanted an ONNX model, found a file that breaks off or is no protocol buffer ({error}); "

@@ -19,6 +19,7 @@ from onnx import (
 )
 
 from onnxtop.errors import ModelError
+from onnxtop.reader.limits import Limits
 
 __all__ = ["Key", "bodies_in", "inlined", "nodes_in", "with_constants_outside"]
 
@@ -26,10 +27,9 @@ Key = tuple[str, str, str]
 """Domain, name and overload: what a call and its function agree in."""
 
 _GUESS = "onnxtop.guess"
-_MOST_NODES = 2**20
 
 
-def inlined(proto: ModelProto) -> ModelProto:
+def inlined(proto: ModelProto, limits: Limits) -> ModelProto:
     """Return the model with the calls of its own functions replaced by their bodies, from the outermost in.
 
     What stays in its functions could not be inlined, is called by one that could not, or is never called.
@@ -38,12 +38,14 @@ def inlined(proto: ModelProto) -> ModelProto:
     ------
     ModelError
         A function calls itself.
+    LimitError
+        Written out, there are more operations than the limits allow, or deeper ones.
     """
-    if not proto.functions:
-        return proto
     functions = {_key(function): function for function in proto.functions}
     inner = {key: _called(function.node, functions) for key, function in functions.items()}
-    _check_size(proto.graph, functions, _bottom_up(inner))
+    _check_size(proto.graph, functions, _bottom_up(inner), limits)
+    if not functions:
+        return proto
     result = ModelProto()
     result.CopyFrom(proto)
     imports = {_domain(item.domain): item.version for item in proto.opset_import}
@@ -149,17 +151,27 @@ def _bottom_up(inner: Mapping[Key, set[Key]]) -> list[Key]:
     return list(done)
 
 
-def _check_size(graph: GraphProto, functions: Mapping[Key, FunctionProto], order: Iterable[Key]) -> None:
-    """Raise ModelError where functions that call functions make more operations than any model has."""
-    sizes: dict[Key, int] = {}
+def _check_size(
+    graph: GraphProto, functions: Mapping[Key, FunctionProto], order: Iterable[Key], limits: Limits
+) -> None:
+    """Refuse what would be more operations, or levels, than allowed with all functions written out."""
+    extents: dict[Key, tuple[int, int]] = {}
     for key in order:
-        sizes[key] = sum(1 + sizes.get(_key(node), 0) for node in _everything(functions[key].node))
-    size = sum(1 + sizes.get(_key(node), 0) for node in nodes_in(graph))
-    if size > _MOST_NODES:
-        raise ModelError(
-            f"wanted at most {_MOST_NODES} operations with all functions written out, found {size}; "
-            "export the model without functions"
-        )
+        extents[key] = _extent(functions[key].node, extents)
+    size, depth = _extent(graph.node, extents)
+    limits.check("nesting", depth)
+    limits.check("nodes", size)
+
+
+def _extent(nodes: Iterable[NodeProto], known: Mapping[Key, tuple[int, int]]) -> tuple[int, int]:
+    """Return how many operations nodes are, and how many levels of bodies and functions lie in them."""
+    size = depth = 0
+    for node in nodes:
+        inside = [known[_key(node)]] if _key(node) in known else []
+        inside += [_extent(body.node, known) for body in bodies_in(node)]
+        size += 1 + sum(count for count, _ in inside)
+        depth = max([depth, *(1 + levels for _, levels in inside)])
+    return size, depth
 
 
 def _give_defaults(graph: GraphProto, functions: Mapping[Key, FunctionProto]) -> None:

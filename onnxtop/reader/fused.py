@@ -22,6 +22,7 @@ from typing import Any
 from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, helper
 
 from onnxtop.reader.functions import bodies_in, inlined, nodes_in
+from onnxtop.reader.limits import DEFAULTS, Limits
 
 __all__ = ["FUSED", "Body", "mark_of", "write_out"]
 
@@ -319,7 +320,9 @@ FUSED: Mapping[tuple[str, str], Callable[..., Written]] = {
 
 
 def write_out(
-    proto: ModelProto, elsewhere: Mapping[str, tuple[int, ...]] | None = None
+    proto: ModelProto,
+    elsewhere: Mapping[str, tuple[int, ...]] | None = None,
+    limits: Limits = DEFAULTS,
 ) -> tuple[ModelProto, Mapping[str, NodeProto]]:
     """Return a model with its fused operations written out, and those operations by the mark of their nodes.
 
@@ -344,7 +347,7 @@ def write_out(
                 names[:] = filter(None, names)
             del node.attribute[:]
     written.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
-    result = inlined(written)
+    result = inlined(written, limits)
     return (proto, {}) if result.functions else (result, calls)
 
 

@@ -184,7 +184,8 @@ class Source:
                 None if value is None else self.constants.read(value, aligned=aligned)
                 for value in self.reading.operands
             ]
-            return _as_floats(self.reading.decode(*arrays))
+            with np.errstate(all="ignore"):  # infinities and NaN are what the runtime makes of them, too
+                return _as_floats(self.reading.decode(*arrays))
         except (UnreadableConstantError, ValueError, IndexError, TypeError, MemoryError) as error:
             raise ModelError(f"the weights of layer {name!r} cannot be read: {error}") from None
 
@@ -223,4 +224,5 @@ def _as_floats(array: Array) -> Array:
 
 
 def _scaled(blocks: Blocks, scale: float) -> list[Matrix]:
-    return [block if scale == 1 else block * block.dtype.type(scale) for block in blocks]
+    with np.errstate(all="ignore"):
+        return [block if scale == 1 else block * block.dtype.type(scale) for block in blocks]

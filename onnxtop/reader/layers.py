@@ -188,10 +188,20 @@ def _read(
             reading.bias or added_bias(found.node, reading, n_out, model, constants),
         ),
     )
-    tensor = model.tensors.get(found.operand)
-    plain = tensor is not None and not model.files.is_sparse(tensor)
-    certain = plain or constants.decoded_type(found.operand) is not None
-    return layer if certain and reading.decode is stored else _tried(layer)
+    return layer if _is_certain(found.operand, reading, carriers) else _tried(layer)
+
+
+def _is_certain(operand: Value, reading: Reading, carriers: Carriers) -> bool:
+    """Tell from shapes and types alone whether a weight can be decoded, as far as they tell."""
+    constants, tensor = carriers.constants, carriers.model.tensors.get(operand)
+    if reading.decode is stored:
+        plain = tensor is not None and not carriers.model.files.is_sparse(tensor)
+        return plain or constants.decoded_type(operand) is not None
+    try:
+        outlines = [None if value is None else constants.outline(value) for value in reading.operands]
+        return reading.fits is not None and reading.fits(*outlines)
+    except (UnreadableConstantError, ValueError, LookupError):  # one is computed, or sparse
+        return False
 
 
 def _tried(layer: Layer) -> Layer | str:
@@ -265,7 +275,7 @@ def _readings(call: Call, part: str) -> Iterator[WeightUse]:
     node = call.node
     read = READ[node.domain, node.op_type]
     try:
-        readings = list(read(call, **checked_attributes(node.attributes())))
+        readings = list(read(call, **checked_attributes(node)))
         reason = f"this form of {node.op} is not read"
     except UnreadableConstantError as error:
         readings, reason = [], str(error)

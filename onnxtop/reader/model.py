@@ -6,10 +6,12 @@ sees everything; `Model.scope` tells which of them stand in which body. Constant
 they hold is a tensor, like an initializer.
 """
 
+import contextlib
 import heapq
 from collections import ChainMap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,12 +25,13 @@ from onnx import (
 )
 
 from onnxtop.errors import named
-from onnxtop.options import MOST_DOWNLOAD
+from onnxtop.options import MOST_DOWNLOAD, asked
 from onnxtop.reader.file import parse
 from onnxtop.reader.functions import inlined, with_constants_outside
 from onnxtop.reader.fused import mark_of, write_out
+from onnxtop.reader.limits import UNCHANGED, Limits
 from onnxtop.reader.model_file import Given, ModelFile, opened
-from onnxtop.reader.tensors import TensorFiles
+from onnxtop.reader.tensors import TensorFiles, element_count
 
 
 @dataclass(frozen=True)
@@ -71,13 +74,37 @@ class Node:
         return self.origin.op_type if domain in ("", "ai.onnx") else f"{domain}.{self.origin.op_type}"
 
     def attributes(self) -> dict[str, Any]:
-        """Return the attributes' values by name; subgraphs are left out."""
-        kinds = AttributeProto
+        """Return the attributes' values by name; subgraphs are left out, and what is `misread`."""
+        kinds, odd = AttributeProto, self.misread()
         return {
             attribute.name: onnx.helper.get_attribute_value(attribute)
             for attribute in self.proto.attribute
             if attribute.type not in (kinds.GRAPH, kinds.GRAPHS, kinds.UNDEFINED)
+            and attribute.name not in odd
         }
+
+    def misread(self) -> list[str]:
+        """Return the attributes of one of ONNX's operations that have another type than it says.
+
+        Only a damaged file has any; whoever asks what they are is told that they are not there.
+        """
+        kinds = {} if self.domain else _attribute_kinds(self.op_type)
+        return [
+            attribute.name
+            for attribute in self.proto.attribute
+            if attribute.type not in kinds.get(attribute.name, (attribute.type,))
+        ]
+
+
+@cache
+def _attribute_kinds(op_type: str) -> Mapping[str, set[int]]:
+    """Return the types of an operation's attributes, in its newest version and in the first of all."""
+    kinds: dict[str, set[int]] = {}
+    for version in (onnx.defs.onnx_opset_version(), 1) if onnx.defs.has(op_type) else ():
+        with contextlib.suppress(onnx.defs.SchemaError):  # most are younger than the first
+            for name, attribute in onnx.defs.get_schema(op_type, version).attributes.items():
+                kinds.setdefault(name, set()).add(int(attribute.type.value))  # type: ignore[attr-defined]  # its stub lacks it
+    return kinds
 
 
 @dataclass(frozen=True)
@@ -135,6 +162,7 @@ class Model:
     proto: ModelProto
     written: ModelProto
     files: TensorFiles
+    limits: Limits
     opset: Mapping[str, int]
     closed: Mapping[tuple[str, str], str]
     nodes: tuple[Node, ...]
@@ -171,7 +199,11 @@ ModelSource: TypeAlias = Given | ModelFile | Model
 
 
 def load(
-    model: ModelSource, *, allow_external: Iterable[str | Path] = (), max_download: float = MOST_DOWNLOAD
+    model: ModelSource,
+    *,
+    allow_external: Iterable[str | Path] = (),
+    max_download: float = MOST_DOWNLOAD,
+    limits: Mapping[str, float] = UNCHANGED,
 ) -> Model:
     """Load an ONNX model; one that is loaded already is returned as it is.
 
@@ -183,9 +215,13 @@ def load(
         Folders beside the model's own from which external weights may be read.
     max_download
         GiB that may be fetched of a model at an address.
+    limits
+        What it may ask for, by name, where that is not the default of `Limits`.
 
     Raises
     ------
+    LimitError
+        It asks for more than a limit allows.
     FormatError
         The file is not an ONNX model, is cut off, or a tensor does not fit its dims.
     ExternalDataError
@@ -197,29 +233,33 @@ def load(
     """
     if isinstance(model, Model):
         return model
-    file = opened(model, max_download=max_download)
+    file = opened(model, max_download=max_download, limits=limits)
     with named(file.name):
-        return _loaded(file, allow_external)
+        return _loaded(file, allow_external, asked(Limits, None, limits))
 
 
-def file_of(model: ModelSource, *, max_download: float = MOST_DOWNLOAD) -> ModelFile:
+def file_of(
+    model: ModelSource, *, max_download: float = MOST_DOWNLOAD, limits: Mapping[str, float] = UNCHANGED
+) -> ModelFile:
     """Return the file of a model: what is given as a file object is read this once."""
-    return model.file if isinstance(model, Model) else opened(model, max_download=max_download)
+    if isinstance(model, Model):
+        return model.file
+    return opened(model, max_download=max_download, limits=limits)
 
 
-def _loaded(file: ModelFile, allow_external: Iterable[str | Path]) -> Model:
-    proto = parse(file.content)
-    proto = inlined(proto)
+def _loaded(file: ModelFile, allow_external: Iterable[str | Path], limits: Limits) -> Model:
+    proto = inlined(parse(file.content, limits), limits)
     whole, closed = with_constants_outside(proto)
-    written, calls = write_out(whole)
-    files = TensorFiles(file, allow_external)
-    graph = _Linker(written, calls, files).link()
+    written, calls = write_out(whole, limits=limits)
+    files = TensorFiles(file, allow_external, limits)
+    graph = _Linker(written, calls, files, limits).link()
     opset = {opset.domain or "ai.onnx": opset.version for opset in sorted(proto.opset_import, key=_by_domain)}
     return Model(
         file=file,
         proto=proto,
         written=written,
         files=files,
+        limits=limits,
         opset=opset,
         closed=closed,
         **graph,
@@ -237,10 +277,14 @@ _Names: TypeAlias = ChainMap[str, Value]
 class _Linker:
     """Lays out the graph and its subgraphs, resolving names scope by scope."""
 
-    def __init__(self, proto: ModelProto, calls: Mapping[str, NodeProto], files: TensorFiles) -> None:
+    def __init__(
+        self, proto: ModelProto, calls: Mapping[str, NodeProto], files: TensorFiles, limits: Limits
+    ) -> None:
         self._proto = proto
         self._calls = calls
         self._files = files
+        self._limits = limits
+        self._elements = 0
         self._nodes: list[Node] = []
         self._tensors: dict[Value, TensorProto] = {}
         self._producers: dict[Value, Node] = {}
@@ -255,12 +299,12 @@ class _Linker:
 
     def link(self) -> dict[str, Any]:
         graph = self._proto.graph
-        scope, names = self._graph(graph, ChainMap())
+        scope, names, inputs = self._graph(graph, ChainMap())
         initialized = {tensor.name for tensor in graph.initializer}
         return {
             "nodes": tuple(self._nodes),
             "scope": scope,
-            "inputs": tuple(names[value.name] for value in graph.input if value.name not in initialized),
+            "inputs": tuple(value for value in inputs if value.name not in initialized),
             "outputs": tuple(names.get(value.name) for value in graph.output),
             "results": frozenset(self._results),
             "tensors": self._tensors,
@@ -272,7 +316,8 @@ class _Linker:
             "added": frozenset(self._added),
         }
 
-    def _graph(self, graph: GraphProto, outer: _Names) -> tuple[Scope, _Names]:
+    def _graph(self, graph: GraphProto, outer: _Names) -> tuple[Scope, _Names, Sequence[Value]]:
+        """Return the nodes of a graph, what names mean behind them, and its inputs."""
         names = outer.new_child()
         for declared in graph.input:
             names[declared.name] = self._value(declared.name)
@@ -280,6 +325,7 @@ class _Linker:
             self._tensor(names, tensor.name, tensor)
         for sparse in graph.sparse_initializer:
             self._tensor(names, sparse.values.name, self._files.register_sparse(sparse))
+        inputs = [names[declared.name] for declared in graph.input]
         nodes = [node for node in graph.node if not self._constant(names, node)]
         produced = {name for node in nodes for name in node.output if name}
         made = {name: self._value(name) for name in sorted(produced)}
@@ -292,7 +338,7 @@ class _Linker:
             produced.difference_update(node.output)
         self._results.update(names[result.name] for result in graph.output if result.name in names)
         inner = {node.index: tuple(bodies) for node, bodies in held if bodies}
-        return Scope(tuple(node for node, _ in held), inner), names
+        return Scope(tuple(node for node, _ in held), inner), names, inputs
 
     def _node(self, proto: NodeProto, names: _Names, made: Mapping[str, Value]) -> tuple[Node, list[Body]]:
         domain = "" if proto.domain == "ai.onnx" else proto.domain
@@ -323,12 +369,12 @@ class _Linker:
         return node, held
 
     def _body(self, name: str, graph: GraphProto, outer: _Names) -> Body:
-        scope, names = self._graph(graph, outer)
+        scope, names, inputs = self._graph(graph, outer)
         entries = [declared.name for declared in graph.input]
         exits = [declared.name for declared in graph.output]
         return Body(
             name=name,
-            inputs=tuple(names[entry] for entry in entries),
+            inputs=tuple(inputs),
             outputs=tuple(names.get(exit_) for exit_ in exits),
             unchanged={place: entries.index(exit_) for place, exit_ in enumerate(exits) if exit_ in entries},
             scope=scope,
@@ -376,6 +422,9 @@ class _Linker:
         self._files.check(tensor)
         names[name] = self._value(name)
         self._tensors[names[name]] = tensor
+        self._elements += element_count(tensor)
+        self._limits.check("tensors", len(self._tensors))
+        self._limits.check("elements", self._elements)
 
     def _value(self, name: str) -> Value:
         self._count += 1

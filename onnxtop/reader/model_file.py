@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
@@ -23,10 +23,12 @@ from google.protobuf.message import EncodeError
 from onnx import ModelProto
 
 from onnxtop.errors import FormatError, ModelError, UsageError, named, unreadable
-from onnxtop.options import MOST_DOWNLOAD
+from onnxtop.options import MOST_DOWNLOAD, asked
 from onnxtop.reader.address import STDIN, called, is_address
 from onnxtop.reader.file import refuse_foreign
+from onnxtop.reader.limits import GIB, UNCHANGED, Limits
 from onnxtop.work.content import digest_of
+from onnxtop.work.files import is_special
 
 if TYPE_CHECKING:
     from onnxtop.reader.remote import Fetched, Mirror
@@ -111,14 +113,21 @@ class ModelFile:
 
 
 def opened(
-    model: Given | ModelFile, name: str | None = None, *, max_download: float = MOST_DOWNLOAD
+    model: Given | ModelFile,
+    name: str | None = None,
+    *,
+    max_download: float = MOST_DOWNLOAD,
+    limits: Mapping[str, float] = UNCHANGED,
 ) -> ModelFile:
     """Open what a model was given as; a path or address is called by another name if one is given.
 
-    Of what is at an address at most so many GiB are fetched, its external data included.
+    Of what is at an address at most so many GiB are fetched, its external data included; ``limits`` are those
+    of `Limits` that are not as usual.
 
     Raises
     ------
+    LimitError
+        The file is larger than the limit.
     UnreadableError
         There is no file, or the system or a server does not give it.
     MissingLibraryError
@@ -128,8 +137,13 @@ def opened(
     UsageError
         A model can be given as none of this kind.
     """
-    if isinstance(model, ModelFile):
-        return model
+    file = model if isinstance(model, ModelFile) else _opened(model, name, max_download)
+    with named(file.name):
+        asked(Limits, None, limits).check("file", file.byte_count / GIB)
+    return file
+
+
+def _opened(model: Given, name: str | None, max_download: float) -> ModelFile:
     if isinstance(model, str) and model == STDIN:
         return _standard_input()
     if isinstance(model, str) and is_address(model):
@@ -153,7 +167,7 @@ _CHUNK = 2**20
 def _file(place: str, name: str) -> ModelFile:
     path = Path(place)
     try:
-        if path.exists() and not path.is_file() and not path.is_dir():
+        if is_special(path) and not os.path.isdir(path):
             raise ModelError(
                 "wanted an ONNX file, found a pipe or device; copy what it holds to a file, or "
                 "send it to standard input and name it -"

@@ -104,6 +104,9 @@ class Reading:
         Turns the weight, decoded, into matrices (n_in, n_out) that share no neuron.
     decode
         Turns the operands' arrays into the weight; the weight itself where it is stored as it is.
+    fits
+        Tells from arrays of the operands' shapes and types, with nothing in them, that decoding is certain to
+        work; None where only decoding tells.
     decoded_shape
         Shape of the decoded weight, from the stored one's; None where they are the same.
     encoding
@@ -123,6 +126,7 @@ class Reading:
     operands: tuple[Value | None, ...]
     blocks: Callable[[Array], Blocks]
     decode: Callable[..., Array] = stored
+    fits: Callable[..., bool] | None = None
     decoded_shape: tuple[int, ...] | None = None
     encoding: Encoding | None = None
     scale: float = 1.0
@@ -141,8 +145,11 @@ _KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
-def checked_attributes(attributes: dict[str, Any]) -> dict[str, Any]:
+def checked_attributes(node: Node) -> dict[str, Any]:
     """Return a node's attributes as keywords; raises ValueError where one that matters is of another kind."""
+    attributes, odd = node.attributes(), node.misread()
+    if odd:
+        raise ValueError(f"its attribute {odd[0]} has another type than ONNX says")
     attributes.pop("call", None)  # the name of the functions' own first argument
     for name, kinds in _KINDS.items():
         value = attributes.get(name)

@@ -6,6 +6,7 @@ model's folder or a folder that the caller allows.
 
 import math
 import mmap
+import os
 import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ from numpy.typing import NDArray
 from onnx import SparseTensorProto, TensorProto, numpy_helper
 
 from onnxtop.errors import ExternalDataError, FormatError, MissingExternalDataError
+from onnxtop.reader.dequantize import unpack
 from onnxtop.reader.file import seen
+from onnxtop.reader.limits import DEFAULTS, GIB, Limits
 from onnxtop.reader.model_file import ModelFile
 from onnxtop.reader.wire import INLINE
 from onnxtop.work.content import digest_of_elements
@@ -49,7 +52,8 @@ _BITS: dict[int, int] = {TensorProto.INT4: 4, TensorProto.UINT4: 4, TensorProto.
 for _name in ("INT2", "UINT2"):  # since onnx 1.20
     if hasattr(TensorProto, _name):
         _BITS[getattr(TensorProto, _name)] = 2
-_DENSE_BYTES = 2**28
+MOST_AXES = 64
+"""Axes that an array can have, since NumPy 2."""
 _LARGE = 2**20
 """Bytes of a tensor behind which is read on."""
 _LOOKED_AT = 256
@@ -107,8 +111,11 @@ class TensorFiles:
     Files are mapped when first needed and stay mapped as long as this object lives.
     """
 
-    def __init__(self, file: ModelFile, allow_external: Iterable[str | Path] = ()) -> None:
+    def __init__(
+        self, file: ModelFile, allow_external: Iterable[str | Path] = (), limits: Limits = DEFAULTS
+    ) -> None:
         self._file = file
+        self._limits = limits
         self._folders = [folder.resolve() for folder in (*file.folders, *map(Path, allow_external))]
         self._maps: dict[Path, mmap.mmap | Fetched] = {}
         self._sparse: dict[int, tuple[TensorProto, SparseTensorProto]] = {}  # by id
@@ -188,6 +195,10 @@ class TensorFiles:
             raw = memoryview(tensor.raw_data)
         else:
             return numpy_helper.to_array(tensor)
+        if tensor.data_type in _BITS:
+            kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+            codes = unpack(np.frombuffer(raw, np.uint8), _BITS[tensor.data_type], element_count(tensor))
+            return codes.view(kind).reshape(tuple(tensor.dims))
         if plain is None:
             inline = TensorProto(
                 name=tensor.name, data_type=tensor.data_type, dims=tensor.dims, raw_data=bytes(raw)
@@ -265,12 +276,11 @@ class TensorFiles:
             ) from None
 
     def _dense(self, sparse: SparseTensorProto) -> Array:
-        """Write out the zeros of a sparse tensor, up to 256 MiB of it; ValueError if it makes no sense."""
+        """Write out the zeros of a sparse tensor; ValueError if it makes no sense, or is too large then."""
         values, indices = self._values(sparse.values, True), self._values(sparse.indices, True)
-        if math.prod(sparse.dims) * values.itemsize > _DENSE_BYTES:
-            raise ValueError(
-                f"{tuple(sparse.dims)} with its zeros written out is more than {_DENSE_BYTES} bytes"
-            )
+        needed = math.prod(sparse.dims) * values.itemsize
+        if needed > self._limits.constant_bytes:
+            raise ValueError(f"its zeros written out want {self._limits.most('constants', needed / GIB)}")
         dense = np.zeros(tuple(sparse.dims), values.dtype)
         dense[np.unravel_index(indices, dense.shape) if indices.ndim == 1 else tuple(indices.T)] = values
         return dense
@@ -312,7 +322,7 @@ class TensorFiles:
             )
         try:
             path = self._located(location).resolve()
-            irregular = path.exists() and not path.is_file()
+            irregular = os.path.exists(path) and not os.path.isfile(path)
         except (OSError, RuntimeError) as error:  # a name too long, a link to itself
             raise ExternalDataError(
                 f"external data of tensor {name!r} is at a place that cannot be: {location[:80]!r} "
@@ -330,7 +340,7 @@ class TensorFiles:
     def _located(self, location: str) -> Path:
         """Return where an external file should be: of a model in memory in the first folder that has it."""
         places = [folder / location for folder in self._file.folders or self._folders]
-        return next((place for place in places[:-1] if place.exists()), places[-1])
+        return next((place for place in places[:-1] if os.path.exists(place)), places[-1])
 
     def _size(self, path: Path) -> int:
         """Return the size of a file beside the model; raises OSError."""

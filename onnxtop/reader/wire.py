@@ -12,6 +12,9 @@ Wire format: https://protobuf.dev/programming-guides/encoding; field numbers: on
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol, overload
 
+from onnxtop.errors import LimitError
+from onnxtop.reader.limits import GIB, Limits
+
 INLINE = "\0inline"
 """Location of tensor bytes that stay in the model's own file; no file can have this name."""
 
@@ -29,6 +32,7 @@ _CHILDREN: dict[str, dict[int, str]] = {
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
 }
+_COUNTED = {"node": "nodes", "tensor": "tensors"}
 # TensorProto fields whose wire bytes are the array's bytes: float_data and double_data (packed), raw_data.
 _TENSOR_DATA = (4, 9, 10)
 
@@ -51,39 +55,60 @@ class _Field(NamedTuple):
     end: int
 
 
-def outline(data: Bytes) -> bytes:
+def outline(data: Bytes, limits: Limits) -> bytes:
     """Return the model with every large tensor's bytes replaced by a reference into ``data``.
 
     Raises
     ------
     ValueError
         The bytes break off, or are no protocol buffer.
+    LimitError
+        What is no tensor's bytes is more than the limits.
     """
-    return _shrink(data, 0, len(data), "model")
+    return _shrink(data, 0, len(data), "model", _Tally(limits))
 
 
-def _shrink(data: Bytes, begin: int, end: int, kind: str) -> bytes:
+class _Tally:
+    """What of the limits an outline has taken so far."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._counts = {"structure": 0.0, "nodes": 0, "tensors": 0}
+
+    def add(self, name: str, count: float) -> None:
+        self._counts[name] += count
+        if self._counts[name] > getattr(self._limits, name):
+            raise LimitError(f"wanted {self._limits.most(name)}")
+
+
+def _shrink(data: Bytes, begin: int, end: int, kind: str, tally: _Tally) -> bytes:
     if kind == "tensor":
-        return _shrink_tensor(data, begin, end)
+        return _shrink_tensor(data, begin, end, tally)
     children = _CHILDREN[kind]
     parts: list[bytes | memoryview] = []
     copied = begin
     for field in _fields(data, begin, end):
         child = children.get(field.number) if field.wire_type == _BYTES else None
+        if child in _COUNTED:
+            tally.add(_COUNTED[child], 1)
         if child is not None and field.end - field.payload >= LARGE:
-            content = _shrink(data, field.payload, field.end, child)
+            tally.add("structure", (field.begin - copied) / GIB)
+            content = _shrink(data, field.payload, field.end, child, tally)
             parts += [data[copied : field.begin], _tag(field.number, _BYTES), _varint(len(content)), content]
             copied = field.end
+    tally.add("structure", (end - copied) / GIB)
     parts.append(data[copied:end])
     return b"".join(parts)
 
 
-def _shrink_tensor(data: Bytes, begin: int, end: int) -> bytes:
+def _shrink_tensor(data: Bytes, begin: int, end: int, tally: _Tally) -> bytes:
     large = [
         field
         for field in _fields(data, begin, end)
         if field.number in _TENSOR_DATA and field.wire_type == _BYTES and field.end - field.payload >= LARGE
     ]
+    left_out = large[0].end - large[0].begin if len(large) == 1 else 0
+    tally.add("structure", (end - begin - left_out) / GIB)
     if len(large) != 1:  # nothing to leave out, or data in several pieces: protobuf itself will join them
         return bytes(data[begin:end])
     (field,) = large

@@ -55,12 +55,15 @@ def plain(value: Any) -> Any:
     if kind is float:
         return float(f"{value:.12g}") if math.isfinite(value) else None
     if hasattr(kind, "__dataclass_fields__"):
-        fields = {name: (getattr(value, name), may) for name, may in _keys(kind)}
-        return {name: plain(item) for name, (item, may) in fields.items() if not (may and item is None)}
+        return {
+            name: item if type(item) in _AS_THEY_ARE else plain(item)
+            for name, may in _keys(kind)
+            if not ((item := getattr(value, name)) is None and may)
+        }
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [item if type(item) in _AS_THEY_ARE else plain(item) for item in value]
     if isinstance(value, float):
         return float(f"{value:.12g}") if math.isfinite(value) else None
     return value

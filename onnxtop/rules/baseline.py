@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePath
@@ -69,7 +70,7 @@ def read_baseline(path: str) -> Baseline:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
-        anew = "" if Path(path).exists() else "; --write-baseline makes one"
+        anew = "" if os.path.exists(path) else "; --write-baseline makes one"
         raise unusable(error, f"baseline {path}: cannot be read: {error.strerror or error}{anew}") from None
     except UnicodeDecodeError:
         raise UsageError(

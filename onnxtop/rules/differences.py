@@ -1,10 +1,10 @@
 """OT5: what is another than in the baseline; without a baseline these rules are silent."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from onnxtop.results.report import LayerReport, Report
 from onnxtop.rules import needs
-from onnxtop.rules.matching import layer_pairs, partners, similarity
+from onnxtop.rules.matching import holders, layer_pairs, partners, similarity
 from onnxtop.rules.rule import Found, Policy, pair_rule, rule
 
 _RETRAINED = "A model that was trained anew or further on purpose: take a new baseline."
@@ -187,7 +187,7 @@ def encoding_changed(now: LayerReport, then: LayerReport, policy: Policy) -> Ite
         yield f"it was {then.encoding} and is {now.encoding}"
 
 
-@pair_rule(
+@rule(
     "OT508",
     "error",
     needs=(needs.values, needs.statistics),
@@ -196,23 +196,21 @@ def encoding_changed(now: LayerReport, then: LayerReport, policy: Policy) -> Ite
     "and neural persistence cannot tell.",
     how="Sketches, which depend on where weights are: cosine above 0.9 with the other, below with its own.",
 )
-def weights_moved(now: LayerReport, then: LayerReport, policy: Policy) -> Iterator[str]:
-    likeness = similarity(now, then)
-    if likeness is None or abs(likeness) >= _SAME or now.copy_of:
-        return
-    if (similarity(now, then, transposed=True) or 0) > _SAME:
-        yield "its weights are those of the baseline, transposed"
-    elif other := _holder(now, policy.baseline.layers if policy.baseline else ()):
-        yield f"its weights are those of the baseline's {other}"
-
-
-def _holder(now: LayerReport, layers: Iterable[LayerReport]) -> str | None:
-    for layer in layers:
-        if layer.name != now.name and (similarity(now, layer) or 0) > _SAME:
-            return layer.name
-        if layer.name != now.name and (similarity(now, layer, transposed=True) or 0) > _SAME:
-            return f"{layer.name}, transposed"
-    return None
+def weights_moved(report: Report, policy: Policy) -> Found:
+    lost, transposed = [], set()
+    for now, then in layer_pairs(report, policy.baseline):
+        likeness = similarity(now, then)
+        if likeness is not None and abs(likeness) < _SAME and not now.copy_of:
+            lost.append(now)
+            if (similarity(now, then, transposed=True) or 0) > _SAME:
+                transposed.add(now.name)
+    baseline = policy.baseline.layers if policy.baseline and lost else ()
+    others = holders([now for now in lost if now.name not in transposed], baseline, _SAME)
+    for now in lost:
+        if now.name in transposed:
+            yield now.name, "its weights are those of the baseline, transposed"
+        elif now.name in others:
+            yield now.name, f"its weights are those of the baseline's {others[now.name]}"
 
 
 @rule(

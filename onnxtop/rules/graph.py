@@ -1,6 +1,6 @@
 """OT3: weights that are used by nobody or held twice, layers that nothing passes through."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onnxtop.results.report import Connectivity, LayerReport, Report
 from onnxtop.rules import needs
 from onnxtop.rules.rule import Found, Policy, layer_rule, rule
-from onnxtop.statistics.sketch import SIDE, cosine, unpack
+from onnxtop.statistics.sketch import close, unpack
 
 _ALIKE = 0.98
 _SMALLEST = 256
@@ -59,28 +59,22 @@ def nearly_tied(report: Report, policy: Policy) -> Found:
         if layer.statistics and layer.statistics.sketch and layer.statistics.varied and large:
             sides = tuple(sorted((layer.statistics.n_in, layer.statistics.n_out)))
             alike.setdefault(sides, []).append((layer, unpack(layer.statistics.sketch)))
-    for group in alike.values():
-        for two, one, more in _close_to_earlier([sketch for _, sketch in group]):
+    for group in (each for each in alike.values() if len(each) > 1):
+        for two, one, more in _close_to_earlier(np.stack([sketch for _, sketch in group])):
             others = f" and {more} more before it" if more else ""
             what = f"its weights are almost those of {group[one][0].name}{others}"
             yield group[two][0].name, f"{what}: a tie that came undone?"
 
 
-def _close_to_earlier(sketches: Sequence[NDArray[np.float64]]) -> Iterator[tuple[int, int, int]]:
+def _close_to_earlier(sketches: NDArray[np.float64]) -> Iterator[tuple[int, int, int]]:
     """Yield each sketch that is almost an earlier one or its turn, by number, the first, and how many more.
 
-    All cosines are two matrix products, a strip at a time; those near the bound are looked at one by one.
+    All are compared, a strip at a time.
     """
-    lengths = [max(float(np.linalg.norm(sketch)), 1.0) for sketch in sketches]
-    lines = (np.stack(sketches).reshape(len(sketches), -1) / np.array(lengths)[:, None]).astype(np.float32)
-    turned = lines.reshape(-1, SIDE, SIDE).transpose(0, 2, 1).reshape(lines.shape)
-    for begin in range(0, len(lines), _STRIP):
-        strip, before = slice(begin, begin + _STRIP), lines[: begin + _STRIP]
-        cosines = np.maximum(lines[strip] @ before.T, turned[strip] @ before.T)
-        near = np.tril(cosines > _ALIKE, begin - 1)
-        for row, one in np.argwhere(np.tril(abs(cosines - _ALIKE) < 1e-5, begin - 1)).tolist():
-            left, right = sketches[one], sketches[begin + row]
-            near[row, one] = max(cosine(left, right), cosine(left, right.T)) > _ALIKE
+    for begin in range(0, len(sketches), _STRIP):
+        strip, before = sketches[begin : begin + _STRIP], sketches[: begin + _STRIP]
+        near = close(strip, before, _ALIKE) | close(strip.transpose(0, 2, 1), before, _ALIKE)
+        near = np.tril(near, begin - 1)
         for row in np.flatnonzero(near.any(1)).tolist():
             yield begin + row, int(near[row].argmax()), int(near[row].sum()) - 1
 

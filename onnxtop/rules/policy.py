@@ -20,6 +20,7 @@ In ``pyproject.toml`` the tables are ``[tool.onnxtop.severity]`` and so on. Opti
 measured may stand there as well, spelled like the flags: those that are declared so (`onnxtop.options`).
 """
 
+import os
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -56,10 +57,10 @@ def find_config(folder: Path, options: Mapping[str, Declared]) -> Config:
         The file is not TOML, or holds an unknown key or a value that makes no sense.
     """
     for place in (folder, *folder.parents):
-        if (place / FILE).is_file():
+        if os.path.isfile(place / FILE):
             return read_config(place / FILE, options)
         project = place / _PROJECT
-        if project.is_file() and "onnxtop" in _table(_parsed(project), "tool"):
+        if os.path.isfile(project) and "onnxtop" in _table(_parsed(project), "tool"):
             return read_config(project, options)
     return Config()
 

@@ -12,10 +12,11 @@ BackProp*, 1998. A. Saxe et al., *Exact solutions to the nonlinear dynamics of l
 networks*, ICLR 2014 (orthogonal).
 """
 
+import functools
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,6 @@ from onnxtop.statistics.numbers import narrower_type
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.intp]
-Distribution = partial[Floats]
 
 SAMPLE, _STRIDE = 1 << 14, 32
 """Entries that are compared, evenly spaced over the layer; every so many of them show of most initialisers
@@ -120,17 +120,18 @@ def closest_initialiser(
     orthonormal = orthonormal_lines(blocks)
     if orthonormal:
         return orthonormal
-    bounds = {name: entries.at_least(distribution) for name, distribution in entries.drawn.items()}
-    near = [entries.match(name) for name, bound in bounds.items() if bound <= entries.critical]
+    names = list(entries.drawn)
+    bounds = dict(zip(names, entries.distances(names, entries.stride), strict=True))
+    near = entries.matches([name for name in names if bounds[name] <= entries.critical], bounds)
     fitting = [match for match in near if match.fits]
     if fitting:
         of_sides = [match for match in fitting if match.name not in FITTED]
         return min(of_sides or fitting, key=lambda match: match.distance)
     first, *others = sorted(bounds, key=bounds.__getitem__)
-    closest = entries.match(first)
+    (closest,) = entries.matches([first])
     for name in others:
         if bounds[name] < closest.distance:
-            closest = min(closest, entries.match(name), key=lambda match: match.distance)
+            closest = min(closest, *entries.matches([name]), key=lambda match: match.distance)
     return closest
 
 
@@ -145,7 +146,7 @@ def initialiser_distances(
     if entries is None:
         return []
     orthonormal = orthonormal_lines(blocks)
-    return [orthonormal] if orthonormal else [entries.match(name) for name in entries.drawn]
+    return [orthonormal] if orthonormal else entries.matches(list(entries.drawn))
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +160,7 @@ class _Entries:
     shares: Floats
     critical: float
     extreme: "_Extreme"
-    drawn: dict[str, Distribution]
+    drawn: "dict[str, Distribution]"
 
     @classmethod
     def of(
@@ -182,16 +183,52 @@ class _Entries:
             drawn=_distributions(values, counts, n_in, n_out),
         )
 
-    def at_least(self, distribution: Distribution) -> float:
-        """Return a bound below the distance from a distribution, from a few of the entries."""
-        return float(np.abs(self.shares[::_STRIDE] - distribution(self.halfway[::_STRIDE])).max())
+    def distances(self, names: Sequence[str], stride: int = 1) -> list[float]:
+        """Return how far the entries are from distributions: the largest differences of the shares.
 
-    def match(self, name: str) -> InitialiserMatch:
-        """Return how far the entries are from a distribution: the largest difference of the shares."""
-        distribution = self.drawn[name]
-        distance = float(np.abs(self.shares - distribution(self.halfway)).max())
-        fits = distance <= self.critical and (name in FITTED or self.extreme.could_be_of(distribution))
-        return InitialiserMatch(name, distance, fits)
+        With a stride those of every so many entries: bounds below the distances.
+        """
+        some = self.halfway[::stride], self.shares[::stride]
+        distances = dict.fromkeys(names, 0.0)
+        for shares_of, those in self._families(names):
+            apart = np.abs(some[1] - shares_of(some[0], self._scales(those))).max(axis=1)
+            distances.update(zip(those, apart.tolist(), strict=True))
+        return list(distances.values())
+
+    @property
+    def stride(self) -> int:
+        """Every how many of the entries tell of most initialisers that they are too far: of few, all."""
+        return _STRIDE if self.halfway.size > _STRIDE**2 else 1
+
+    def matches(self, names: Sequence[str], bounds: Mapping[str, float] = {}) -> list[InitialiserMatch]:
+        """Return how far the entries are from distributions, and which of them fit.
+
+        ``bounds`` are distances already where the entries are few.
+        """
+        known = bool(bounds) and self.stride == 1
+        distances = [bounds[name] for name in names] if known else self.distances(names)
+        possible = {
+            name
+            for shares_of, those in self._families([name for name in names if name not in FITTED])
+            for name, is_possible in zip(
+                those, self.extreme.could_be_of(shares_of, self._scales(those)), strict=True
+            )
+            if is_possible
+        }
+        return [
+            InitialiserMatch(name, apart, apart <= self.critical and (name in FITTED or name in possible))
+            for name, apart in zip(names, distances, strict=True)
+        ]
+
+    def _families(self, names: Sequence[str]) -> list[tuple["Shares", list[str]]]:
+        """Return the names by what they have in common but the scale: those are looked at in one go."""
+        families: dict[Shares, list[str]] = {}
+        for name in names:
+            families.setdefault(self.drawn[name].shares_of, []).append(name)
+        return list(families.items())
+
+    def _scales(self, names: Sequence[str]) -> Floats:
+        return np.array([[self.drawn[name].scale] for name in names])
 
 
 def _unmasked(values: Floats, counts: Counts) -> tuple[Floats, Counts]:
@@ -222,23 +259,18 @@ class _Extreme:
         precision = _PRECISION[narrower_type(values.astype(np.float32))]
         return cls(largest, size * float(counts.sum()) / sampled, step / 2 + precision * largest)
 
-    def could_be_of(self, distribution: Distribution) -> bool:
+    def could_be_of(self, shares_of: "Shares", scales: Floats) -> list[bool]:
         """Tell whether it is neither larger nor smaller than the largest of so many draws ever is.
 
         Of a bounded distribution it lies closely below the bound: the first step of training moves some
         weight beyond.
         """
         low, high = self.largest - self.rounding, self.largest * (1 + _FOLDED) + self.rounding
-        if low > _reach(distribution):
-            return False
-        all_below, all_up_to = (_share_within(distribution, size) ** self.n for size in (low, high))
-        return bool(all_below <= 1 - _RARE / 2 and all_up_to >= _RARE / 2)
-
-
-def _share_within(distribution: Distribution, size: float) -> float:
-    """Return which share of the draws is at most so large."""
-    below, above = distribution(np.array([-size, size]))
-    return float(above - below)
+        ends = shares_of(np.array([-low, low, -high, high]), scales)
+        all_below, all_up_to = (np.maximum(ends[:, 1::2] - ends[:, ::2], 0.0) ** self.n).T
+        within = low <= np.array([_reach(Distribution(shares_of, scale)) for scale in scales[:, 0].tolist()])
+        possible: list[bool] = (within & (all_below <= 1 - _RARE / 2) & (all_up_to >= _RARE / 2)).tolist()
+        return possible
 
 
 def orthonormal_lines(blocks: Blocks) -> InitialiserMatch | None:
@@ -280,23 +312,49 @@ def bias_was_moved(bias: Floats, fan_in: int, made_by: InitialiserMatch | None =
 # Distributions
 
 
-def _uniform(x: Floats, bound: float) -> Floats:
+def _uniform(x: Floats, bound: float | Floats) -> Floats:
     shares: Floats = np.clip(0.5 + x / (2 * bound), 0.0, 1.0)
     return shares
 
 
-def _normal(x: Floats, deviation: float) -> Floats:
-    from scipy.special import ndtr  # loads much, for layers that look as if drawn
-
-    shares: Floats = ndtr(x / deviation)
+def _normal(x: Floats, deviation: float | Floats) -> Floats:
+    shares: Floats = _normal_shares()(x / deviation)
     return shares
 
 
-def _truncated(x: Floats, deviation: float) -> Floats:
+def _truncated(x: Floats, deviation: float | Floats) -> Floats:
     """Cut off at 2 of its own deviations and widened, so that ``deviation`` is what remains."""
-    low, high = _normal(np.array([-2.0, 2.0]), 1.0).tolist()
+    low, high = _outside()
     shares: Floats = (_normal(np.clip(x * TRUNCATED / deviation, -2.0, 2.0), 1.0) - low) / (high - low)
     return shares
+
+
+@functools.cache
+def _normal_shares() -> Callable[[Floats], Floats]:
+    from scipy.special import ndtr  # loads much, for layers that look as if drawn
+
+    shares: Callable[[Floats], Floats] = ndtr
+    return shares
+
+
+@functools.cache
+def _outside() -> tuple[float, float]:
+    """Return the shares of normal draws up to -2 and up to 2 deviations."""
+    low, high = _normal(np.array([-2.0, 2.0]), 1.0).tolist()
+    return low, high
+
+
+Shares = Callable[[Floats, float | Floats], Floats]
+
+
+class Distribution(NamedTuple):
+    """A bounded or a normal distribution: the share of its draws up to a value, and its bound or deviation.
+
+    Scales of shape (k, 1) give the shares of k of them at once.
+    """
+
+    shares_of: Shares
+    scale: float
 
 
 FITTED = ("uniform", "normal", "truncated normal")
@@ -305,7 +363,19 @@ FITTED = ("uniform", "normal", "truncated normal")
 
 def _distributions(values: Floats, counts: Counts, n_in: int, n_out: int) -> dict[str, Distribution]:
     """Return every distribution by name."""
-    found: dict[str, Distribution] = {_PYTORCH: partial(_uniform, bound=1 / math.sqrt(n_in))}
+    deviation = float(np.sqrt(np.average(np.square(values), weights=counts)))
+    return {
+        **_of_sides(n_in, n_out),
+        "uniform": Distribution(_uniform, float(np.abs(values).max())),
+        "normal": Distribution(_normal, deviation),
+        "truncated normal": Distribution(_truncated, deviation),
+    }
+
+
+@functools.lru_cache(64)
+def _of_sides(n_in: int, n_out: int) -> Mapping[str, Distribution]:
+    """Return those whose scale follows from so many inputs and outputs, or is given."""
+    found: dict[str, Distribution] = {_PYTORCH: Distribution(_uniform, 1 / math.sqrt(n_in))}
     for name, variance in (
         ("Kaiming {}, fan-in", 2 / n_in),
         ("Kaiming {}, fan-out", 2 / n_out),
@@ -314,28 +384,24 @@ def _distributions(values: Floats, counts: Counts, n_in: int, n_out: int) -> dic
         ("LeCun {}, fan-out", 1 / n_out),
     ):
         deviation = math.sqrt(variance)
-        found[name.format("uniform")] = partial(_uniform, bound=math.sqrt(3) * deviation)
-        found[name.format("normal")] = partial(_normal, deviation=deviation)
-        found[name.format("truncated normal")] = partial(_truncated, deviation=deviation)
+        found[name.format("uniform")] = Distribution(_uniform, math.sqrt(3) * deviation)
+        found[name.format("normal")] = Distribution(_normal, deviation)
+        found[name.format("truncated normal")] = Distribution(_truncated, deviation)
     for deviation in (0.01, 0.02, 0.05, 1.0):
-        found[f"normal, deviation {deviation:g}"] = partial(_normal, deviation=deviation)
-    found["truncated normal, deviation 0.02"] = partial(_truncated, deviation=0.02 * TRUNCATED)
-    found["Keras uniform"] = partial(_uniform, bound=0.05)
-    deviation = float(np.sqrt(np.average(np.square(values), weights=counts)))
-    found["uniform"] = partial(_uniform, bound=float(np.abs(values).max()))
-    found["normal"] = partial(_normal, deviation=deviation)
-    found["truncated normal"] = partial(_truncated, deviation=deviation)
+        found[f"normal, deviation {deviation:g}"] = Distribution(_normal, deviation)
+    found["truncated normal, deviation 0.02"] = Distribution(_truncated, 0.02 * TRUNCATED)
+    found["Keras uniform"] = Distribution(_uniform, 0.05)
     return found
 
 
 def _reach(distribution: Distribution) -> float:
     """Return the largest entry that is ever drawn."""
-    known = distribution.keywords
-    if distribution.func is _truncated:
-        return 2 * float(known["deviation"]) / TRUNCATED
-    return float(known.get("bound", math.inf))
+    if distribution.shares_of is _truncated:
+        return 2 * distribution.scale / TRUNCATED
+    return distribution.scale if distribution.shares_of is _uniform else math.inf
 
 
+@functools.cache
 def is_bounded(name: str | None) -> bool:
     """Tell whether the initialiser of a name draws nothing beyond a bound.
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.network import Blocks, Matrix
+from onnxtop.network import CHUNK, Blocks, Matrix, lines_of, strips
 
 SMALLEST_NORMAL, LARGEST = 2.0**-14, 65504.0
 """Of float16."""
@@ -45,7 +45,7 @@ def count_apart(blocks: Blocks, size: float) -> int:
     >>> count_apart([kernel] * 32, np.abs(kernel).max())
     1
     """
-    found = [np.argwhere(np.abs(block) == size) for block in blocks]
+    found = [_places(block, size) for block in blocks]
     total = sum(len(places) for places in found)
     step = -(-total // _SAMPLE) or 1
     apart = [total]
@@ -58,6 +58,17 @@ def count_apart(blocks: Blocks, size: float) -> int:
         if pairs and all(block.shape[axis] >= _LINE for block in blocks):
             apart.append(step * len(np.unique(np.concatenate(pairs), axis=0)))
     return min(apart)
+
+
+def _places(block: Matrix, size: float) -> NDArray[np.intp]:
+    """Return row and column of each weight of a magnitude, in order."""
+    lines = lines_of(block)
+    parts = [np.empty((0, 2), np.intp)]
+    for rows in strips(lines.shape, CHUNK):
+        parts.append(np.argwhere(np.abs(lines[rows]) == size))
+        parts[-1][:, 0] += rows.start
+    places = np.concatenate(parts)
+    return places if lines is block else places[np.argsort(places[:, 1], kind="stable"), ::-1]
 
 
 def _neighbours(block: Matrix, places: NDArray[np.intp], axis: int) -> NDArray[np.generic]:

@@ -91,3 +91,24 @@ def cosine(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:
     """
     lengths = float(np.linalg.norm(left) * np.linalg.norm(right))
     return round(float(np.sum(left * right)) / lengths, 12) if lengths else 0.0
+
+
+def close(lefts: NDArray[np.float64], rights: NDArray[np.float64], least: float) -> NDArray[np.bool_]:
+    """Tell of some sketches and some others, shapes (k, SIDE, SIDE), whose cosine is above a bound.
+
+    All are one matrix product; those near the bound are looked at one by one.
+
+    >>> close(np.eye(8)[None], np.stack([np.eye(8), -np.eye(8), np.zeros((8, 8))]), 0.9).tolist()
+    [[True, False, False]]
+    """
+    cosines = _directions(lefts) @ _directions(rights).T
+    near: NDArray[np.bool_] = cosines > least
+    for one, two in np.argwhere(abs(cosines - least) < 1e-5).tolist():
+        near[one, two] = cosine(lefts[one], rights[two]) > least
+    return near
+
+
+def _directions(sketches: NDArray[np.float64]) -> Floats:
+    flat = sketches.reshape(-1, SIDE * SIDE)
+    lengths = np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1.0)
+    return (flat / lengths).astype(np.float32)

@@ -21,7 +21,8 @@ Only strong weights are listed (`onnxtop.topology.layer_scan`). Whatever a weigh
 change is below a known limit; where a result is not above it, the lines of the matrix that decide are read.
 """
 
-from collections.abc import Callable, Sequence
+import heapq
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -29,11 +30,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.network import Matrix
-from onnxtop.topology.graph import Floats, Indices, distinct
+from onnxtop.topology.graph import Floats, Indices, Leaving, distinct
 from onnxtop.topology.layer_scan import Strength, strongest_in_lines
 from onnxtop.topology.spanning import GrowingForest, strongest_first
 
 Places = NDArray[np.signedinteger[Any]]
+
+_MANY = 8
+"""So many times as many roots as links are not gone over for these."""
+
+
+class Listed(NamedTuple):
+    """The listed edges of a bundle: rows, columns and strengths, shapes (k,)."""
+
+    rows: Places
+    cols: Places
+    strengths: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +56,8 @@ class Bundle:
     ----------
     tails, heads
         Vertex of every row and of every column; -1 for padding.
-    rows, cols, strengths
-        The listed edges, shapes (k,).
+    listed
+        Gives the listed edges: of a large network they take more memory together than what they are made of.
     layer
         Number of the layer.
     row_lines, col_lines
@@ -62,9 +74,7 @@ class Bundle:
 
     tails: Indices
     heads: Indices
-    rows: Places
-    cols: Places
-    strengths: Floats
+    listed: Callable[[], Listed]
     layer: int
     row_lines: Indices
     col_lines: Indices
@@ -80,8 +90,7 @@ class Bundle:
             self,
             tails=self.heads,
             heads=self.tails,
-            rows=self.cols,
-            cols=self.rows,
+            listed=lambda: _turned(self.listed()),
             row_lines=self.col_lines,
             col_lines=self.row_lines,
             reverse=not self.reverse,
@@ -95,6 +104,10 @@ class Bundle:
         """Return (layer, row, column) of weights."""
         lines = [self.row_lines[rows], self.col_lines[cols]]
         return np.column_stack([np.full(rows.size, self.layer), *(lines[::-1] if self.reverse else lines)])
+
+
+def _turned(listed: Listed) -> Listed:
+    return Listed(listed.cols, listed.rows, listed.strengths)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,21 +158,39 @@ def widest_paths(n_vertices: int, bundles: Sequence[Bundle], structural: Indices
     paths.widths[sources] = 1.0
     paths.roots[sources] = np.arange(sources.size)
     passing = _Structural(n_vertices, structural)
-    passing.spread(paths, sources)
-    seen = [np.zeros(bundle.tails.size) for bundle in bundles]
-    changed = True
-    while changed:
-        changed = False
-        for number, bundle in enumerate(bundles):
-            widths = paths.widths[bundle.tails]
-            if np.array_equal(widths, seen[number]):
-                continue
-            seen[number] = widths
-            reached = _advance(paths, bundle, widths)
-            if reached.size:
-                changed = True
-                passing.spread(paths, reached)
+    waiting = _Waiting(n_vertices, bundles)
+    waiting.add(passing.spread(paths, sources))
+    for number in waiting:
+        bundle = bundles[number]
+        reached = _advance(paths, bundle, paths.widths[bundle.tails])
+        waiting.add(passing.spread(paths, reached))
     return paths
+
+
+class _Waiting:
+    """The bundles out of vertices that were reached since they were taken: by number, in turns."""
+
+    def __init__(self, n_vertices: int, bundles: Sequence[Bundle]) -> None:
+        numbers = np.repeat(np.arange(len(bundles)), [bundle.tails.size for bundle in bundles])
+        tails = np.concatenate([*(bundle.tails for bundle in bundles), np.empty(0, np.intp)])
+        self._leaving = Leaving(n_vertices, tails[tails >= 0], numbers[tails >= 0])
+        self._turn = [-1] * len(bundles)
+        self._heap: list[tuple[int, int]] = []
+        self._at = (0, -1)
+
+    def add(self, reached: Sequence[Indices]) -> None:
+        """Have all bundles out of these vertices wait; those that were passed, for the next turn."""
+        turn, at = self._at
+        for number in set(self._leaving.of(np.concatenate(reached)).tolist()):
+            place = (turn + (number <= at), number)
+            if self._turn[number] < place[0]:
+                self._turn[number] = place[0]
+                heapq.heappush(self._heap, place)
+
+    def __iter__(self) -> Iterator[int]:
+        while self._heap:
+            self._at = heapq.heappop(self._heap)
+            yield self._at[1]
 
 
 def _advance(paths: Paths, bundle: Bundle, widths: Floats) -> Indices:
@@ -179,15 +210,16 @@ def _advance(paths: Paths, bundle: Bundle, widths: Floats) -> Indices:
 
 def _arrivals_listed(bundle: Bundle, widths: Floats) -> _Arrivals:
     """Return the best way into every column that listed edges lead to."""
-    through = np.minimum(bundle.strengths, widths[bundle.rows])
+    rows, cols, strengths = bundle.listed()
+    through = np.minimum(strengths, widths[rows])
     best = np.zeros(bundle.heads.size)
-    np.maximum.at(best, bundle.cols, through)
-    winners = np.flatnonzero((through == best[bundle.cols]) & (through > 0))
+    np.maximum.at(best, cols, through)
+    winners = np.flatnonzero((through == best[cols]) & (through > 0))
     edge = np.full(bundle.heads.size, -1)
-    edge[bundle.cols[winners]] = winners
-    cols = np.flatnonzero(edge >= 0)
-    rows = bundle.rows[edge[cols]].astype(np.intp)
-    return _Arrivals(cols, rows, best[cols], bundle.strengths[edge[cols]])
+    edge[cols[winners]] = winners
+    reached = np.flatnonzero(edge >= 0)
+    ways = edge[reached]
+    return _Arrivals(reached, rows[ways].astype(np.intp), best[reached], strengths[ways])
 
 
 def _arrivals_read(bundle: Bundle, widths: Floats, cols: Indices, floor: float) -> _Arrivals:
@@ -218,21 +250,17 @@ class _Structural:
     """Edges that let every width through, followed as far as they widen anything."""
 
     def __init__(self, n_vertices: int, edges: Indices) -> None:
-        order = np.argsort(edges[:, 0], kind="stable")
-        self._heads = edges[order, 1]
-        self._starts = np.zeros(n_vertices + 1, np.intp)
-        np.cumsum(np.bincount(edges[:, 0], minlength=n_vertices), out=self._starts[1:])
+        self._edges = Leaving(n_vertices, edges[:, 0], edges[:, 1])
 
-    def spread(self, paths: Paths, vertices: Indices) -> None:
-        """Extend paths from these vertices on."""
-        while vertices.size and self._heads.size:
-            tails, heads = self._leaving(vertices)
-            if not tails.size:
-                return
+    def spread(self, paths: Paths, vertices: Indices) -> list[Indices]:
+        """Extend paths from these vertices on; return these, and all that are reached by wider ones."""
+        reached = [vertices]
+        while vertices.size:
+            tails, heads = self._edges.pairs(vertices)
             widths = paths.widths[tails]
             wider = np.flatnonzero(widths > paths.widths[heads])
             if not wider.size:
-                return
+                break
             wider = wider[np.argsort(widths[wider], kind="stable")]
             tails, heads = tails[wider], heads[wider]
             generators, roots = paths.generators[tails], paths.roots[tails]
@@ -242,11 +270,8 @@ class _Structural:
                 generators,
             )
             vertices = distinct(heads)
-
-    def _leaving(self, vertices: Indices) -> tuple[Indices, Indices]:
-        counts = self._starts[vertices + 1] - self._starts[vertices]
-        first = np.repeat(self._starts[vertices] - (np.cumsum(counts) - counts), counts)
-        return np.repeat(vertices, counts), self._heads[first + np.arange(first.size)]
+            reached.append(vertices)
+        return reached
 
 
 # The tree of the roots
@@ -291,12 +316,10 @@ def bottleneck_tree(
         Whether roots are outputs, else inputs.
     """
     ends = _Ends(alpha, beta, beta.roots if to_outputs else alpha.roots)
-    forest = _forest(_structural_links(structural, ends), ends.n_roots)
+    growing = _Gathered(_structural_links(structural, ends), ends.n_roots)
     for bundle in bundles:
-        floor = forest.strengths[-1] if 0 < forest.a.size == ends.n_roots - 1 else 0.0
-        links = _listed_links(bundle, ends, floor)
-        if links.a.size:
-            forest = _forest(_together([forest, links]), ends.n_roots)
+        growing.add(_listed_links(bundle, ends, growing.floor))
+    forest = growing.forest()
     # A weight that is not listed takes its place below this level, if anywhere.
     level = max((_open_level(bundle, ends) for bundle in bundles), default=0.0)
     if ends.n_roots < 2 or (forest.a.size == ends.n_roots - 1 and forest.strengths[-1] >= level):
@@ -336,35 +359,74 @@ def _structural_links(structural: Indices, ends: _Ends) -> Links:
 def _listed_links(bundle: Bundle, ends: _Ends, floor: float) -> Links:
     """Return the forest of the listed edges that are stronger than a floor, strongest first."""
     before, after = ends.alpha.widths[bundle.tails], ends.beta.widths[bundle.heads]
-    clipped = np.minimum(bundle.strengths, before[bundle.rows])
-    np.minimum(clipped, after[bundle.cols], out=clipped)
+    listed = bundle.listed()
+    clipped = np.minimum(listed.strengths, before[listed.rows])
+    np.minimum(clipped, after[listed.cols], out=clipped)
     useful = np.flatnonzero(clipped > floor)
     a, b = ends.roots[bundle.tails], ends.roots[bundle.heads]
-    rows, cols = bundle.rows[useful], bundle.cols[useful]
+    rows, cols = listed.rows[useful], listed.cols[useful]
     useful = useful[a[rows] != b[cols]]
     if not useful.size:
         return _NO_LINKS
     # Most are of no use: only those that a forest of this bundle takes get generators.
-    rows, cols, clipped = bundle.rows[useful], bundle.cols[useful], clipped[useful]
-    bare = Links(a[rows], b[cols], clipped, useful[:, None])
+    bare = Links(a[listed.rows[useful]], b[listed.cols[useful]], clipped[useful], useful[:, None])
     chosen = _forest(bare, ends.n_roots).generators[:, 0]
-    rows, cols = bundle.rows[chosen], bundle.cols[chosen]
+    rows, cols = listed.rows[chosen], listed.cols[chosen]
     return ends.links(
-        bundle.tails[rows], bundle.heads[cols], bundle.strengths[chosen], bundle.generators(rows, cols)
+        bundle.tails[rows], bundle.heads[cols], listed.strengths[chosen], bundle.generators(rows, cols)
     )
+
+
+class _Gathered:
+    """A forest to which links are added: when there are as many as it has, so that it is made a few times."""
+
+    def __init__(self, links: Links, n_roots: int) -> None:
+        self._forest, self._n_roots = _forest(links, n_roots), n_roots
+        self._more: list[Links] = []
+        self._n_more = 0
+
+    @property
+    def floor(self) -> float:
+        """No link up to this can be of any use."""
+        is_tree = 0 < self._forest.a.size == self._n_roots - 1
+        return float(self._forest.strengths[-1]) if is_tree else 0.0
+
+    def add(self, links: Links) -> None:
+        """Add links, strongest first."""
+        if links.a.size:
+            self._more.append(links)
+            self._n_more += links.a.size
+            if self._n_more >= self._forest.a.size:
+                self.forest()
+
+    def forest(self) -> Links:
+        """Return the forest of all."""
+        if self._more:
+            self._forest = _forest(_together([self._forest, *self._more]), self._n_roots)
+            self._more, self._n_more = [], 0
+        return self._forest
 
 
 def _forest(links: Links, n_roots: int) -> Links:
     """Return the maximum spanning forest of links, strongest first."""
-    growing = GrowingForest(n_roots)
+    a, b, n_ends = _named_anew(links, n_roots)
+    growing = GrowingForest(n_ends)
     forest = []
-    for some in _strongest_apart(links.strengths, 1 * n_roots):
-        some = some[growing.labels[links.a[some]] != growing.labels[links.b[some]]]
+    for some in _strongest_apart(links.strengths, n_roots):
+        some = some[growing.labels[a[some]] != growing.labels[b[some]]]
         some = some[strongest_first(links.strengths[some])]
-        forest.append(some[growing.join(links.a[some], links.b[some])])
+        forest.append(some[growing.join(a[some], b[some])])
         if growing.n_components == 1:
             break
     return links.take(np.concatenate(forest))
+
+
+def _named_anew(links: Links, n_roots: int) -> tuple[Indices, Indices, int]:
+    """Return the ends of a few links among many roots with numbers of their own, and how many they are."""
+    if _MANY * links.a.size > n_roots:
+        return links.a, links.b, n_roots
+    roots, numbers = np.unique(np.concatenate([links.a, links.b]), return_inverse=True)
+    return numbers[: links.a.size], numbers[links.a.size :], roots.size
 
 
 def _strongest_apart(strengths: Floats, n: int) -> list[Indices]:

@@ -13,6 +13,7 @@ extension: S is defined by paths alone.
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -23,13 +24,17 @@ from onnxtop.errors import UsageError
 from onnxtop.network import Block, NetworkGraph, Weights
 from onnxtop.shown import Shown
 from onnxtop.topology.arguments import check_options
-from onnxtop.topology.bottleneck import Bundle, Paths, bottleneck_tree, widest_paths
+from onnxtop.topology.bottleneck import Bundle, Listed, Paths, bottleneck_tree, widest_paths
 from onnxtop.topology.facts import LayerRole
 from onnxtop.topology.graph import Floats, Indices, distinct
-from onnxtop.topology.layer_scan import LayerScan, scan_layer
+from onnxtop.topology.layer_scan import LayerScan, Strength, scan_layer
 from onnxtop.topology.network_graphs import Skips, layers_on_paths, stack, with_separate_ends, with_skips
 from onnxtop.topology.persistence import NO_DIAGRAM, Convention, Diagram
 from onnxtop.topology.spanning import strongest_first
+from onnxtop.topology.strongest import BlockCells
+
+HELD = 1 << 20
+"""Listed edges of a network that are held, at 16 bytes each; those of later layers are made where wanted."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -242,24 +247,23 @@ def _bundles(graph: NetworkGraph, scans: Mapping[int, LayerScan]) -> Iterator[Bu
     """Return the edges of the network, small blocks of one layer that follow each other together."""
     top = max((scan.largest for scan in scans.values()), default=0.0)
     blocks = (block for block in graph.blocks if block.layer in scans)
+    room = HELD
     for layer, together in groupby(blocks, key=lambda block: block.layer):
         shapes = np.array(scans[layer].shapes)
         places = np.cumsum(shapes, axis=0) - shapes
         bundles = [_bundle(block, scans[layer], top, graph.layers[layer], places) for block in together]
-        yield from [_join(bundles)] if scans[layer].complete else bundles
+        room -= sum(cells.positions.size for cells in scans[layer].blocks)
+        for bundle in [_join(bundles)] if scans[layer].complete else bundles:
+            yield bundle if room < 0 else replace(bundle, listed=cache(bundle.listed))
 
 
 def _bundle(block: Block, scan: LayerScan, top: float, weights: Weights, places: Indices) -> Bundle:
     strength = scan.strength(top)
-    cells = scan.blocks[block.matrix]
-    rows, cols = cells.places
     first_row, first_col = places[block.matrix].tolist()
     return Bundle(
         tails=block.rows,
         heads=block.columns,
-        rows=rows,
-        cols=cols,
-        strengths=strength(cells.weights),
+        listed=lambda: _listed(scan.blocks[block.matrix], strength),
         layer=block.layer,
         row_lines=np.arange(first_row, first_row + block.rows.size),
         col_lines=np.arange(first_col, first_col + block.columns.size),
@@ -269,28 +273,32 @@ def _bundle(block: Block, scan: LayerScan, top: float, weights: Weights, places:
     )
 
 
+def _listed(cells: BlockCells, strength: Strength) -> Listed:
+    return Listed(*cells.places, strength(cells.weights))
+
+
 def _join(bundles: Sequence[Bundle]) -> Bundle:
     """Return complete bundles of one layer as one."""
     if len(bundles) == 1:
         return bundles[0]
-    row_ends, col_ends = (
-        np.cumsum([ids.size for ids in side])
-        for side in zip(*((b.tails, b.heads) for b in bundles), strict=True)
-    )
     return replace(
         bundles[0],
         tails=np.concatenate([b.tails for b in bundles]),
         heads=np.concatenate([b.heads for b in bundles]),
-        rows=np.concatenate(
-            [b.rows + (end - b.tails.size) for b, end in zip(bundles, row_ends, strict=True)]
-        ),
-        cols=np.concatenate(
-            [b.cols + (end - b.heads.size) for b, end in zip(bundles, col_ends, strict=True)]
-        ),
-        strengths=np.concatenate([b.strengths for b in bundles]),
+        listed=lambda: _joined(bundles),
         row_lines=np.concatenate([b.row_lines for b in bundles]),
         col_lines=np.concatenate([b.col_lines for b in bundles]),
     )
+
+
+def _joined(bundles: Sequence[Bundle]) -> Listed:
+    """Return the listed edges of several bundles, by the rows and columns of all."""
+    row, column, parts = 0, 0, []
+    for bundle in bundles:
+        rows, cols, strengths = bundle.listed()
+        parts.append((rows + row, cols + column, strengths))
+        row, column = row + bundle.tails.size, column + bundle.heads.size
+    return Listed(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 class _Bars(NamedTuple):

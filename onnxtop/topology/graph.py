@@ -98,3 +98,24 @@ def empty_forest(
     """Return a forest without edges."""
     none = np.empty(0, np.intp)
     return Forest(n_vertices, none.reshape(0, 2), np.empty(0), none.reshape(0, 3), nonfinite, first_nonfinite)
+
+
+class Leaving:
+    """Where each vertex leads to: edges from and to, shapes (k,), from ``count`` vertices."""
+
+    def __init__(self, count: int, tails: Indices, heads: Indices) -> None:
+        order = np.argsort(tails, kind="stable")
+        self._heads = heads[order]
+        self._first = np.searchsorted(tails[order], np.arange(count + 1))
+
+    def of(self, vertices: Indices) -> Indices:
+        """Return where some vertices lead to."""
+        return self.pairs(vertices)[1]
+
+    def pairs(self, vertices: Indices) -> tuple[Indices, Indices]:
+        """Return the edges from some vertices."""
+        first = self._first[vertices]
+        counts = self._first[vertices + 1] - first
+        places = np.repeat(first - np.cumsum(counts) + counts, counts)
+        places += np.arange(places.size)
+        return np.repeat(vertices, counts), self._heads[places]

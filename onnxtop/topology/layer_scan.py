@@ -219,7 +219,7 @@ def _scan(
         return LayerScan(np.nan, np.nan, np.nan, ()), None
     mean, std = sums.standard(matrices) if sums is not None else (0.0, 1.0)
     largest = _largest(Strength(mean, std, 1.0), others, matrices)
-    return LayerScan(mean, std, largest, others), StrongCells(cells)
+    return LayerScan(mean, std, largest, [block.narrow for block in others]), StrongCells(cells)
 
 
 def _scan_small(

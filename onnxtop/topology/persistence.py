@@ -79,6 +79,6 @@ def forest_diagram(forest: Forest, scale: float) -> Diagram:
     k = forest.n_vertices - 1
     points = np.column_stack([np.ones(k), np.zeros(k)])
     points[: forest.strengths.size, 1] = scaled(forest.strengths, scale)
-    generators = np.full((k, 3), -1)
-    generators[: len(forest.generators)] = forest.generators
+    missing = np.full((k - len(forest.generators), 3), -1)
+    generators = np.concatenate([forest.generators, missing]) if len(missing) else forest.generators
     return Diagram(points, generators)

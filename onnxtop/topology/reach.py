@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.network import Block, Blocks, Matrix, NetworkGraph, Tile, count_filled, lines_of, strips, tiles
-from onnxtop.topology.graph import Indices
+from onnxtop.topology.graph import Indices, Leaving
 from onnxtop.topology.strongest import CHUNK, magnitudes, submatrix
 
 Mask = NDArray[np.bool_]
@@ -138,11 +138,11 @@ class _Search:
         self._open: dict[int, Indices] = {}
         self._done = np.zeros(len(sides), bool)
         ends = edges[:, ::-1] if backwards else edges
-        self._edges = _Table(ends[:, 0], ends[:, 1], count)
+        self._edges = Leaving(count, ends[:, 0], ends[:, 1])
         tails = [tails for tails, _ in self._sides]
         numbers = np.repeat(np.arange(len(tails)), [ids.size for ids in tails])
         flat = np.concatenate([*tails, np.empty(0, np.intp)])
-        self._crossings = _Table(flat[flat >= 0], numbers[flat >= 0], count)
+        self._crossings = Leaving(count, flat[flat >= 0], numbers[flat >= 0])
 
     def _fillings(self, filled: Mapping[int, Sequence[Filled]] | None) -> list[Indices | None]:
         """Return for each block how many weights are not zero on the way to each head, None for all."""
@@ -226,18 +226,3 @@ def _any_filled(matrix: Matrix, rows: Indices, columns: Indices) -> Mask:
             break
         hit[left] = _not_zero(submatrix(matrix, rows[part], columns[left])).any(axis=0)
     return hit
-
-
-class _Table:
-    """Where each vertex leads to."""
-
-    def __init__(self, here: Indices, there: Indices, count: int) -> None:
-        order = np.argsort(here, kind="stable")
-        self._there = there[order]
-        self._first = np.searchsorted(here[order], np.arange(count + 1))
-
-    def of(self, front: Indices) -> Indices:
-        """Return where some vertices lead to."""
-        first, lengths = self._first[front], self._first[front + 1] - self._first[front]
-        offsets = np.repeat(first - np.cumsum(lengths) + lengths, lengths)
-        return np.asarray(self._there[offsets + np.arange(offsets.size)], np.intp)

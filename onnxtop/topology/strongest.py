@@ -27,6 +27,7 @@ from onnxtop.topology.graph import Floats, Indices
 from onnxtop.topology.spanning import strongest_first
 
 Bits = NDArray[np.unsignedinteger[Any]]
+Positions = NDArray[np.integer[Any]]
 Values = NDArray[Any]
 """Weights, or their magnitudes as integers, shape (k,)."""
 
@@ -101,7 +102,7 @@ def submatrix(matrix: Matrix, rows: Indices, cols: Indices) -> Matrix:
 class Cells(NamedTuple):
     """Cells by their positions in the order of memory, and what they hold; shapes (k,)."""
 
-    positions: Indices
+    positions: Positions
     values: Values
 
     def take(self, chosen: Indices | NDArray[np.bool_]) -> "Cells":
@@ -127,7 +128,7 @@ class BlockCells(NamedTuple):
         Of the matrix, and whether its columns are what lies together in memory.
     """
 
-    positions: Indices
+    positions: Positions
     weights: Matrix
     cuts: tuple[float, float] | None
     shape: tuple[int, int]
@@ -140,6 +141,12 @@ class BlockCells(NamedTuple):
             part.astype(np.int32) for part in np.divmod(self.positions, self.shape[0 if self.turned else 1])
         )
         return (place, line) if self.turned else (line, place)
+
+    @property
+    def narrow(self) -> "BlockCells":
+        """The same with positions that take half the memory, where these are small enough."""
+        least = np.uint32 if math.prod(self.shape) < 2**32 else np.intp
+        return self._replace(positions=self.positions.astype(least, copy=False))
 
     @property
     def finite(self) -> bool:

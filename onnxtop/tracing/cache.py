@@ -3,6 +3,7 @@
 A run that was interrupted has lost nothing, and several runs may share what is remembered.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -64,6 +65,6 @@ def _held(data: Path) -> tuple[tuple[str, str], ...]:
 
     Names say which class or which input it is. Nothing if there is neither, which is told elsewhere.
     """
-    folder = data if data.is_dir() else data.parent
-    files = sorted(data.rglob("*")) if data.is_dir() else [data]
-    return tuple((str(each.relative_to(folder)), digest_of(each)) for each in files if each.is_file())
+    folder = data if os.path.isdir(data) else data.parent
+    files = sorted(data.rglob("*")) if os.path.isdir(data) else [data]
+    return tuple((str(each.relative_to(folder)), digest_of(each)) for each in files if os.path.isfile(each))

@@ -5,6 +5,7 @@ Each library is imported only when its log is opened. wandb, aim and others read
 
 import contextlib
 import csv
+import io
 import os
 import posixpath
 import re
@@ -15,6 +16,7 @@ from typing import Any, Protocol, Self
 
 from onnxtop.errors import MissingLibraryError, UsageError
 from onnxtop.options import did_you_mean
+from onnxtop.work.files import GrowingFile
 
 
 class Log(Protocol):
@@ -62,8 +64,8 @@ class CsvLog:
     def __init__(self, path: str) -> None:
         self.rows: list[dict[str, float]] = []
         self.columns: list[str] = []
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        self.stream = open(descriptor, "r+", encoding="utf-8", newline="")  # noqa: PTH123, SIM115
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o666))  # else the first step would find out
+        self.file = GrowingFile(path)
 
     def write(self, step: float, metrics: Mapping[str, float], at: float | None = None) -> None:
         """Add a row."""
@@ -71,20 +73,21 @@ class CsvLog:
         self.rows.append(row)
         if new := [name for name in row if name not in self.columns]:
             self.columns += new
-            self.stream.seek(0)
-            self._table().writeheader()
-            self._table().writerows(self.rows)
-            self.stream.truncate()
+            self.file.begin(self._written(self.rows, header=True))
         else:
-            self._table().writerow(row)
-        self.stream.flush()
+            self.file.add(self._written([row]))
 
     def close(self) -> None:
         """End the file."""
-        self.stream.close()
+        self.file.close()
 
-    def _table(self) -> "csv.DictWriter[str]":
-        return csv.DictWriter(self.stream, self.columns, restval="")
+    def _written(self, rows: Iterable[Mapping[str, float]], *, header: bool = False) -> bytes:
+        text = io.StringIO(newline="")
+        table = csv.DictWriter(text, self.columns, restval="")
+        if header:
+            table.writeheader()
+        table.writerows(rows)
+        return text.getvalue().encode("utf-8", "backslashreplace")
 
 
 class TensorBoardLog:
@@ -208,11 +211,11 @@ class Logs:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
         for text, log in self.open.items():
             self._done(text, log.close)
-        if self.failures and kind is None:
-            raise UsageError("; ".join(self.failures))
+        if self.failures and (error is None or isinstance(error, UsageError)):
+            raise UsageError("; ".join([*([str(error)] if error else []), *self.failures])) from None
 
     def _done(self, text: str, act: Callable[[], object]) -> bool:
         """Do it, or keep the reason why not."""

@@ -39,7 +39,12 @@ class Source:
         NothingToAnalyseError
             No weight of the model can be read.
         """
-        file = opened(self.file, self.place.path, max_download=self.options.max_download)
+        file = opened(
+            self.file,
+            self.place.path,
+            max_download=self.options.max_download,
+            limits=self.options.limits,
+        )
         found = audited(file, self.options, progress=self.progress, memory=self.memory)
         if not found.layers:
             raise NothingToAnalyseError("the model has no weight tensors that can be read")
@@ -137,7 +142,10 @@ def _change(layer: LayerStep, number: int, now: Audited, before: Audited, *, sam
     apart = bottleneck_distance(one.diagram, other.diagram)
     if same:
         return replace(layer, relative=0.0, cosine=1.0, bottleneck=apart)
-    moved = weight_change(before.layers[number].blocks(), now.layers[number].blocks())
+    old, new = (each.layers[number].blocks() for each in (before, now))
+    if [block.shape for block in old] != [block.shape for block in new]:
+        return replace(layer, bottleneck=apart)  # one tensor that the operation takes from the other side
+    moved = weight_change(old, new)
     return replace(layer, relative=moved.relative, cosine=moved.cosine, bottleneck=apart)
 
 

@@ -26,7 +26,7 @@ def files(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> l
     return [
         str(file)
         for path in several
-        for file in (sorted(Path(path).rglob("*.onnx")) if Path(path).is_dir() else (os.fspath(path),))
+        for file in (sorted(Path(path).rglob("*.onnx")) if os.path.isdir(path) else (os.fspath(path),))
     ]
 
 

@@ -7,10 +7,12 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
 from onnxtop._version import __version__
+from onnxtop.auditing.apart import apart
 from onnxtop.auditing.layers import Memory, Progress
 from onnxtop.auditing.options import settings_of
 from onnxtop.auditing.tool import ALGORITHMS
@@ -73,12 +75,23 @@ def trace(
         trace.verdict.course, trace.stopping.stopped
     """
     series = Series(asked(TraceOptions, options, changes), progress)
+    if series.options.audit.work.apart:
+        series.measure = partial(_measured_apart, series)
     with series.logs:
         places = placed(files(paths), series.options)
         with contextlib.closing(series.sources(places)) as sources:
             for source in sources:
                 _add(series, source)
     return series.trace()
+
+
+def _measured_apart(series: "Series", source: Source) -> Checkpoint:
+    """Measure a checkpoint in a copy of the series, which goes on here."""
+
+    def measure(progress: Progress) -> Checkpoint:
+        return series.measured(source)
+
+    return apart(measure, [source.place.path], series.options.audit.work, series.progress)
 
 
 def _add(series: "Series", source: Source) -> None:
@@ -96,7 +109,7 @@ class Series:
     """Checkpoints so far, and what is needed to add one more.
 
     Of one that is ``growing``, the table of scores grows as well: it is read when the trace is asked for, and
-    may lack rows.
+    may lack rows. What is added is measured by ``measure``, which may do it elsewhere.
     """
 
     def __init__(
@@ -114,7 +127,10 @@ class Series:
         self.scores = None if options.metric_file is None or growing else Scores(options.metric_file)
         self.logs = Logs(options.log)
         self.steps: list[Step] = []
+        self.first: Checkpoint | None = None
         self.last: Source | None = None
+        self.measure = self.measured
+        self._ahead: Generator[Source, None, None] | None = None
 
     @property
     def points(self) -> list[Checkpoint]:
@@ -142,20 +158,34 @@ class Series:
             for number, source in enumerate(sources):
                 for ahead in range(number + len(waiting), min(number + self.jobs, len(sources))):
                     waiting.append(crew.submit(ahead, ahead))
-                waiting.popleft().result()
+                waiting.popleft().exception()  # which is told where the checkpoint is added
                 yield source
         finally:
             crew.stop()
 
     def _prepare(self, source: Source, sources: Sequence[Source]) -> None:
-        """Measure a checkpoint that is not remembered; what is wrong with it is told where it is added."""
+        """Measure a checkpoint that is not remembered."""
         number = sources.index(source)
-        with contextlib.suppress(OnnxtopError, OSError, MemoryError):
-            if self.cache.get(source, sources[number - 1] if number else None) is None:
-                _ = source.audited
+        if self.cache.get(source, sources[number - 1] if number else None) is None:
+            _ = source.audited
 
     def add(self, source: Source) -> Checkpoint:
-        """Measure one more checkpoint, compare it with the last and ask the rule.
+        """Measure one more checkpoint, compare it with the last and ask the rule; see `measured`."""
+        return self.take(source, self.measure(source))
+
+    def next_of(self, places: Sequence[Place]) -> Checkpoint:
+        """Measure the next of these checkpoints, which comes behind all steps so far; see `measured`."""
+        if self._ahead is None:
+            self._ahead = self.sources(places[len(self.steps) :])
+        return self.measured(next(self._ahead))
+
+    def close(self) -> None:
+        """Stop measuring ahead."""
+        if self._ahead is not None:
+            self._ahead.close()
+
+    def measured(self, source: Source) -> Checkpoint:
+        """Measure one more checkpoint, and compare it with the last.
 
         Raises
         ------
@@ -164,20 +194,32 @@ class Series:
         UsageError
             It is of another architecture, or the options do not fit it.
         """
-        before, points = self.last, self.points
-        first = points[0] if points else None
+        before, first = self.last, self.first
         found = self.cache.measured(source, before, lambda: checkpoint(source, before, first))
         if first is not None:
             check_architecture(first, found)
+        if before is not None:
+            before.release()
+        self.first, self.last = first or found, source
+        return found
+
+    def take(self, source: Source, found: Checkpoint) -> Checkpoint:
+        """Add a checkpoint that was measured, here or by a copy of this series, and ask the rule.
+
+        Raises
+        ------
+        UsageError
+            The table of scores does not fit it.
+        """
+        if self.last is None or self.last.place != source.place:
+            self.last = source
+        self.first = self.first or found
         if self.scores is not None:
             found = self.scores.of(found, len(self.steps))
         stop = self.rule.update(_watched(found, self.rule.options.measure))
         found = replace(found, waited=self.rule.waited, stop=stop)
         self._log(found)
         self.steps.append(found)
-        if before is not None:
-            before.release()
-        self.last = source
         return found
 
     def _log(self, point: Checkpoint) -> None:

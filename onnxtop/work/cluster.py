@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -54,8 +54,9 @@ class Cluster(Crew):
         self._last.append(future)
         return future
 
-    def tend(self) -> None:
+    def wait(self, futures: "Collection[Future[Any]]", seconds: float) -> None:
         """Give up what is in hand where the scheduler is gone: the client has tried to reach it again."""
+        super().wait(futures, seconds)
         if self._client.status in ("closing", "closed"):
             for future in self._last:
                 if not future.done():

@@ -13,19 +13,26 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from onnxtop.work.store import Store, key_of
+
 State: TypeAlias = tuple[int, int, int, int, int]
 """Device, number, bytes and times of the last changes of a file."""
 
 _SETTLED = 2 * 10**9
 """Nanoseconds after which a change of a file has certainly changed its times as well."""
+_AT_REST = 60 * 10**9
+"""The same for what is written through a map: the system may take half a minute to notice another change."""
 _CHUNK = 2**20
 """Bytes of an array that are put into their order at a time."""
 _LENGTH = 32
 """Digits of the digest of an array: 128 bits."""
 
 
-def digest_of(path: Path) -> str:
+def digest_of(path: Path, store: Store | None = None) -> str:
     """Return the sha256 of a file's bytes; a file that has long been as it is is read once in a process.
+
+    Of a file that has been so for longer still, the store remembers it for other processes: by device,
+    number, size and times, which no change leaves as they were.
 
     Raises
     ------
@@ -36,9 +43,17 @@ def digest_of(path: Path) -> str:
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "no regular file", os.fspath(path))
     state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-    if max(state[3:]) > time.time_ns() - _SETTLED:
+    age = time.time_ns() - max(state[3:])
+    if age < _SETTLED:
         return _read(path)
-    return _known(os.fspath(path), state)
+    if not store or age < _AT_REST:
+        return _known(os.fspath(path), state)
+    key = key_of("content", *state)
+    digest = store.get(key)
+    if not isinstance(digest, str):
+        digest = _known(os.fspath(path), state)
+        store.put(key, digest)
+    return digest
 
 
 def digest_of_elements(array: NDArray[Any], dtype: DTypeLike | None = None) -> str:

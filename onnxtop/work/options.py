@@ -1,5 +1,6 @@
 """How work is shared out: the options that no figure depends on."""
 
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -8,11 +9,16 @@ from typing import Annotated
 
 from onnxtop.errors import UsageError
 from onnxtop.options import Checked, Option
+from onnxtop.work.machine import processor_quota
+
+MODEL_SECONDS, RUN_SECONDS = 3600.0, 120.0
+"""What the work on a model may take, and what a run of it may, where nobody says it."""
 
 
 def processors() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many processors this process may use, or has the time of: one that it has in part counts."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(there, processor_quota())))
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,9 @@ class WorkOptions(Checked):
 
     None stands for what there is: of ``jobs`` for every core, of ``memory`` for most of what is free, of
     ``cache`` for the user's own folder. The command line has these; in Python one job is the default, and
-    nothing is remembered. What comes out is the same, byte by byte, whatever is asked here.
+    nothing is remembered. Work that is done ``apart`` is done in processes that may die of a model, also
+    where it is one at a time; they keep to the memory and to the time limit. What comes out is the same, byte
+    by byte, whatever is asked here.
     """
 
     jobs: Annotated[
@@ -36,9 +44,19 @@ class WorkOptions(Checked):
     memory: Annotated[
         float | None,
         Option(
-            "Work on fewer at a time where they would take more memory. Default: most of what is free.",
+            "Work on fewer at a time where they would take more memory; none may. Default: most of what is "
+            "free.",
             metavar="GIB",
             least=0,
+        ),
+    ] = None
+    time_limit: Annotated[
+        float | None,
+        Option(
+            "End the work on a model after so long, and a run of it. Default: an hour, and two minutes.",
+            metavar="SECONDS",
+            least=0,
+            in_file=True,
         ),
     ] = None
     scheduler: Annotated[
@@ -53,6 +71,17 @@ class WorkOptions(Checked):
             form="file",
         ),
     ] = "off"
+    apart: bool = False
+
+    @property
+    def run_seconds(self) -> float:
+        """What a run of a model may take."""
+        return RUN_SECONDS if self.time_limit is None else self.time_limit
+
+    def seconds(self, *, runs: bool = False) -> float:
+        """Return what the work on a model may take, that of a run of it with it."""
+        own = MODEL_SECONDS if self.time_limit is None else self.time_limit
+        return own + (self.run_seconds if runs else 0.0)
 
     def __post_init__(self) -> None:
         """Refuse also what is no address, and a folder without a name: it would be the one that one is in."""

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxtop.work.about import about
+from onnxtop.work.files import unfinished, write_bytes
 from onnxtop.work.options import WorkOptions
 
 LIMIT = 2**30
@@ -114,7 +115,7 @@ class Store:
             return None
         try:
             _made(self.folder)
-            os.close(os.open(probe := self.folder / _unfinished(), os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            os.close(os.open(probe := unfinished(self.folder / _TAG), os.O_CREAT | os.O_EXCL | os.O_WRONLY))
             probe.unlink()
         except OSError as error:
             return error.strerror or str(error)
@@ -171,9 +172,12 @@ class Store:
         OSError
             There is something else than a folder.
         """
-        if self.folder is None or not self.folder.exists():
+        if self.folder is None:
             return
-        next(self.folder.iterdir(), None)  # unlike glob, says what is wrong
+        try:
+            next(self.folder.iterdir(), None)  # unlike glob, says what is wrong
+        except FileNotFoundError:
+            return
         yield from self.folder.glob(".onnxtop-*.tmp")
         for folder in self.folder.glob("[0-9a-f][0-9a-f]"):
             yield from folder.glob(f"{folder.name}*.entry")
@@ -183,12 +187,7 @@ class Store:
         assert self.folder is not None
         _made(self.folder)
         path.parent.mkdir(exist_ok=True)
-        unfinished = path.with_name(_unfinished())
-        try:
-            unfinished.write_bytes(data)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        write_bytes(path, data)
 
 
 def key_of(*parts: object) -> str:
@@ -236,14 +235,10 @@ def _platform_folder() -> Path:
 
 def _made(folder: Path) -> None:
     """Make the folder of a cache, for the user alone, and say to backups that it is one."""
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / _TAG).write_text(_TAG_TEXT, encoding="ascii")
-
-
-def _unfinished() -> str:
-    return f".onnxtop-{secrets.token_hex(8)}.tmp"
 
 
 def _digest(key: str, data: bytes) -> bytes:

@@ -8,27 +8,29 @@
 
 A piece that is large begins early, so that nobody waits for it in the end; the others begin in their order,
 so that results come as they are wanted. No piece begins that would take more memory than there is, but one by
-itself.
+itself. Where the work is done apart, what a piece does to its worker is done to that piece alone.
 """
 
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from onnxtop.errors import ModelError
-from onnxtop.work.crews import Crew, Here, Processes, Threads
-from onnxtop.work.memory import free_memory
+from onnxtop.work.crews import GRACE, Crew, Here, Threads
+from onnxtop.work.machine import free_memory
 from onnxtop.work.options import WorkOptions, processors
+from onnxtop.work.processes import Bounds, Processes, tell_share
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
-Progress = Callable[[int, float], None]
-"""Called with the number of a piece, and how much of it is done."""
+Progress = Callable[[int, float, str], None]
+"""Called with the number of a piece, how much of it is done, and what it is at if somebody says it."""
 
 _TICK = 0.2
 """Seconds between two looks at what is not done yet."""
@@ -39,6 +41,8 @@ _QUEUE = 2
 _MOST = 0.8
 """The part of the free memory that may be used where nobody says how much."""
 _GIB = 2**30
+_PARTS = 10_000
+"""How finely is told how much of a piece is done."""
 
 
 @dataclass(frozen=True)
@@ -71,24 +75,23 @@ class Results(Iterator[Result | Lost], Generic[Result]):
         self._crew, self._pieces, self._sizes, self._budget = crew, pieces, sizes, budget
         self._progress = progress
         self._waiting = _order(sizes, crew.size)
-        self._suspects: deque[int] = deque()
-        self._apart = False  # whether a suspect is in hand
         self._running: dict[Future[Result], int] = {}
         self._done: dict[int, Future[Result] | Lost] = {}
         self._begun: set[int] = set()
         self._next = 0
         self._stopped = False
-        self._loss: str | None = None
 
     def __next__(self) -> Result | Lost:
         """Return the next result, or what stands in its place; an error of the function is raised."""
         if (number := self._next) == len(self._pieces):
             raise StopIteration
-        while number not in self._done and not self._stopped:
+        while not self._stopped:
             self._begin()
-            self._collect()
+            self._collect(0.0 if number in self._done else _TICK)
+            if number in self._done:
+                break
         self._next += 1
-        done = self._done.pop(number, None) or Lost(self._loss, begun=number in self._begun)
+        done = self._done.pop(number, None) or Lost(begun=number in self._begun)
         self._begun.discard(number)
         return done if isinstance(done, Lost) else done.result()
 
@@ -104,17 +107,12 @@ class Results(Iterator[Result | Lost], Generic[Result]):
     def _begin(self) -> None:
         """Hand over pieces, as many as can be worked on."""
         while (queue := self._queue()) is not None:
-            self._apart = queue is self._suspects
             number = queue.popleft()
             self._begun.add(number)
             self._running[self._crew.submit(number, self._pieces[number])] = number
 
     def _queue(self) -> "deque[int] | None":
         """Return the queue whose first piece may begin, None if none may."""
-        if self._running and (self._suspects or self._apart):
-            return None
-        if self._suspects:
-            return self._suspects
         if len(self._running) >= (_QUEUE * self._crew.size if self._crew.size > 1 else 1):
             return None
         taken = sum(self._sizes[number] for number in self._running.values())
@@ -125,50 +123,21 @@ class Results(Iterator[Result | Lost], Generic[Result]):
         )
         return next(fitting, None)
 
-    def _collect(self) -> None:
+    def _collect(self, seconds: float) -> None:
         """Wait until something is done, or a while has passed in which progress may have been made."""
-        done, rest = wait(self._running, _TICK, FIRST_COMPLETED)
-        self._crew.tend()
-        for number in [self._running[future] for future in rest]:
-            self._tell(number, self._crew.share(number))
-        deaths = [reason for each in done if (reason := self._death(each)) is not None]
-        if deaths:
-            self._bury(deaths[0])
-            return
-        for future in done:
+        self._crew.wait(self._running, seconds)
+        for future, number in list(self._running.items()):
+            if not future.done():
+                what, share = self._crew.share(number)
+                self._tell(number, share, what)
+                continue
             loss = self._crew.loss(future)
-            self._finish(self._running.pop(future), future if loss is None else Lost(loss))
+            self._done[self._running.pop(future)] = future if loss is None else Lost(loss)
+            self._tell(number, 1.0)
 
-    def _death(self, future: "Future[Result]") -> str | None:
-        error = None if future.cancelled() else future.exception()
-        return None if error is None else self._crew.death(error)
-
-    def _bury(self, reason: str) -> None:
-        """Find out which piece its worker died of: those that were in hand are tried again, each alone."""
-        wait(self._running)
-        suspects = [number for future, number in self._running.items() if self._death(future) is not None]
-        for future, number in self._running.items():
-            if number not in suspects:
-                self._finish(number, future)
-        alone = len(self._running) == 1
-        self._running.clear()
-        try:
-            self._crew.renew()
-        except OSError as error:
-            self._loss = f"{reason}, and the system starts no other: {error.strerror or error}"
-            self.stop()
-        if alone:
-            self._finish(suspects[0], Lost(reason))
-        else:
-            self._suspects.extend(sorted(suspects))
-
-    def _finish(self, number: int, result: "Future[Result] | Lost") -> None:
-        self._done[number] = result
-        self._tell(number, 1.0)
-
-    def _tell(self, number: int, share: float) -> None:
+    def _tell(self, number: int, share: float, what: str = "") -> None:
         if self._progress is not None:
-            self._progress(number, share)
+            self._progress(number, share, what)
 
 
 def whole(results: Results[Result]) -> Iterator[Result]:
@@ -183,6 +152,52 @@ def whole(results: Results[Result]) -> Iterator[Result]:
         if isinstance(result, Lost):
             raise ModelError(f"a process that worked on it {result.reason or 'was stopped'}")
         yield result
+
+
+def once(
+    work_on: Callable[..., Result],
+    names: Sequence[str],
+    options: WorkOptions,
+    progress: Callable[[str, int, int], None] | None,
+    *,
+    seconds: float,
+    grace: float = GRACE,
+) -> Result:
+    """Return what work on some models gives that is one piece, done here or apart; its errors are raised.
+
+    It is called with ``progress`` alone. An interrupt ends it; what it still gives within the ``grace`` is
+    returned.
+
+    Raises
+    ------
+    ModelError
+        The process that did it is gone.
+    """
+    tell = progress or (lambda what, done, total: None)
+    work = partial(_once, work_on, tell_share if options.apart else tell)
+    alone = replace(options, jobs=1, scheduler=None)
+    with workers(alone, seconds=seconds, grace=grace) as pool:
+        results = pool.map(work, [None], [0.0], partial(_at, tell))
+        try:
+            result = next(results)
+        except KeyboardInterrupt:
+            results.stop()
+            result = next(results)
+    if isinstance(result, Lost):
+        if result.reason is None:
+            raise KeyboardInterrupt
+        it = "it" if len(names) == 1 else "them"
+        raise ModelError(f"{', '.join(names)}: the process that analysed {it} {result.reason}")
+    return result
+
+
+def _at(tell: Callable[[str, int, int], None], number: int, share: float, what: str) -> None:
+    if what:
+        tell(what, round(share * _PARTS), _PARTS)
+
+
+def _once(work_on: Callable[..., Result], progress: Callable[[str, int, int], None], _: None) -> Result:
+    return work_on(progress=progress)
 
 
 def _order(sizes: Sequence[float], workers: int) -> "tuple[deque[int], deque[int]]":
@@ -202,13 +217,16 @@ class Workers:
 
     Attributes
     ----------
-    here
-        Whether it is this process alone, which does one piece after the other.
+    alone
+        Whether one piece is done after the other, in this process or in one apart.
     """
 
-    def __init__(self, options: WorkOptions, *, threads: bool = False) -> None:
+    def __init__(
+        self, options: WorkOptions, *, threads: bool = False, seconds: float = math.inf, grace: float = GRACE
+    ) -> None:
         self._options = options
         self._threads = threads
+        self._seconds, self._grace = seconds, grace
         self._jobs = options.jobs or processors()
         self._results: list[Results[Any]] = []
 
@@ -224,8 +242,8 @@ class Workers:
             results.stop()
 
     @property
-    def here(self) -> bool:
-        """Whether this process does it all, one piece after the other."""
+    def alone(self) -> bool:
+        """Whether one piece is done after the other."""
         return self._jobs == 1 and self._options.scheduler is None
 
     def map(
@@ -257,19 +275,27 @@ class Workers:
 
             return Cluster(function, self._options.scheduler)
         size = min(self._jobs, n_pieces)
-        if size <= 1:
+        apart = self._options.apart and not self._threads
+        if size <= 1 and not (apart and n_pieces):
             return Here(function)
         if self._threads:
             return Threads(function, size)
+        bounds = Bounds(self._seconds, _budget(self._options) if apart else math.inf, self._grace)
         try:
-            return Processes(function, size, n_pieces)
+            return Processes(function, size, bounds)
         except OSError:  # the system starts no more processes
             return Here(function)
 
 
-def workers(options: WorkOptions, *, threads: bool = False) -> Workers:
-    """Return who does the work: this process alone, its threads, or processes of its own."""
-    return Workers(options, threads=threads)
+def workers(
+    options: WorkOptions, *, threads: bool = False, seconds: float = math.inf, grace: float = GRACE
+) -> Workers:
+    """Return who does the work: this process alone, its threads, or processes of its own.
+
+    A process has so many ``seconds`` for a piece, and when all is stopped so many of ``grace`` to give what
+    it has of one.
+    """
+    return Workers(options, threads=threads, seconds=seconds, grace=grace)
 
 
 def _budget(options: WorkOptions) -> float:

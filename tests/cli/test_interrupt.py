@@ -12,7 +12,6 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -165,9 +164,9 @@ def test_a_diff_says_that_there_is_none(start: Start, tmp_path: Path) -> None:
 
 def test_a_loss_barcode_tells_what_is_done(start: Start, samples: Path, tmp_path: Path) -> None:
     data = samples / "digits.npz"
-    state = tmp_path / "state.npz"
+    state = tmp_path / "state"
     process = start("loss-barcode", samples / "minima", "--data", data, "-o", "a.json", "--state", state)
-    until(lambda: process.poll() is not None or (state.exists() and "points_0" in np.load(state)))
+    until(lambda: process.poll() is not None or (state.exists() and b'"Found"' in state.read_bytes()))
     process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
@@ -262,20 +261,23 @@ def test_lines_stream(start: Start, many: list[str], tmp_path: Path) -> None:
 def test_a_disk_that_is_full_takes_no_part_of_a_line(
     samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from onnxtop.cli import outputs
+    from onnxtop.work import files
 
-    class Full(outputs.FileIO):
+    class Full(files.FileIO):
         def write(self, data: object) -> int:
-            if self.tell() > 3000:
+            if self.tell() > len(first) + 3000:
                 raise OSError(28, "No space left on device")
             return super().write(memoryview(data)[:1000])  # type: ignore[arg-type]
 
-    monkeypatch.setattr(outputs, "FileIO", Full)
+    one, two = (str(samples / name) for name in ("mlp_jax.onnx", "mlp_untrained.onnx"))
     target = tmp_path / "a.jsonl"
-    done = CliRunner().invoke(app, ["check", str(samples / "mlp_jax.onnx"), "-o", str(target)])
+    CliRunner().invoke(app, ["check", one, "-o", str(target)])
+    first = target.read_bytes()
+    monkeypatch.setattr(files, "FileIO", Full)
+    done = CliRunner().invoke(app, ["check", one, two, "-o", str(target)])
     assert done.exit_code == 2
     assert done.stderr == f"onnxtop: error: {target}: cannot be written: No space left on device\n"
-    assert target.read_bytes() == b""
+    assert target.read_bytes() == first
 
 
 def test_without_a_first_line_a_file_is_left_alone(samples: Path, tmp_path: Path) -> None:
@@ -285,3 +287,33 @@ def test_without_a_first_line_a_file_is_left_alone(samples: Path, tmp_path: Path
         app, ["check", str(samples / "mlp_jax.onnx"), "-o", str(target), "--select", "X"]
     )
     assert (done.exit_code, target.read_text()) == (2, "old")
+
+
+def test_an_import_is_not_interrupted_but_the_work_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A library that is no Python may end the process where it is."""
+    (tmp_path / "loaded_by_the_work.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nwhole = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    before = signal.getsignal(signal.SIGALRM)
+    with Interrupts(lambda: None) as interrupts, pytest.raises(KeyboardInterrupt), interrupts.heard():
+        import loaded_by_the_work  # type: ignore[import-not-found]
+
+        assert loaded_by_the_work.whole
+        time.sleep(60)
+    assert sys.modules.pop("loaded_by_the_work").whole
+    assert signal.getsignal(signal.SIGALRM) is before
+
+
+def test_an_interrupt_that_python_swallows_comes_again() -> None:
+    class Deaf:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = sys.unraisablehook
+    with Interrupts(lambda: None) as interrupts, pytest.raises(KeyboardInterrupt), interrupts.heard():
+        Deaf()
+        time.sleep(60)
+    assert sys.unraisablehook is before

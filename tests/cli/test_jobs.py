@@ -68,7 +68,7 @@ def test_layers_give_the_same_bytes_on_any_number_of_workers(
 KILLED = """
 import multiprocessing, os, signal
 import onnxtop.auditing.story as story
-import onnxtop.work.crews as crews
+import onnxtop.work.processes as processes
 from onnxtop.cli import main
 audit = story.audit
 def deadly(path, *rest, **more):
@@ -76,7 +76,7 @@ def deadly(path, *rest, **more):
         os.kill(os.getpid(), signal.SIGKILL)
     return audit(path, *rest, **more)
 story.audit = deadly
-crews._context = lambda: multiprocessing.get_context("fork")  # those that come after it have it as well
+processes._context = lambda: multiprocessing.get_context("fork")  # those that come after it have it as well
 """
 
 
@@ -95,10 +95,10 @@ SLOW = """
 import os, time
 import onnxtop.auditing.story as story
 from onnxtop.cli import main
-audit = story.audit
+audit, stderr = story.audit, os.dup(2)  # a worker's own goes nowhere
 def slow(path, *rest, **more):
     if path == "mlp_untrained.onnx":
-        os.write(2, f"{os.getpid()}\\n".encode())
+        os.write(stderr, f"{os.getpid()}\\n".encode())
         time.sleep(60)
     return audit(path, *rest, **more)
 story.audit = slow

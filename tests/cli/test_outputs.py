@@ -63,7 +63,7 @@ def test_pairs_that_make_no_sense(line):
         ("gone/a.json", "there is no folder"),
         ("-", "wanted a file"),
         ("folder", "is a folder"),
-        ("model.onnx", "overwrite a model"),
+        ("model.onnx", "overwrite link.onnx, which is read"),
     ],
 )
 def test_files_that_cannot_be_written_are_refused(tmp_path, monkeypatch, path, reason):

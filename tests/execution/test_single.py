@@ -46,8 +46,7 @@ def ran(proto: ModelProto, folder: Path, frame: Frame | None = None, **options: 
 
 def found(proto: ModelProto, folder: Path, **options: Any) -> dict[str, str]:
     """Return the findings of runs, by code."""
-    running = RunOptions(execute=True, **options)
-    report = audit(save(proto, folder), AuditOptions(structure=False, running=running))
+    report = audit(save(proto, folder), structure=False, execute=True, **options)
     return {each.rule: each.message for each in report.findings if each.rule.startswith("OT7")}
 
 

@@ -106,6 +106,7 @@ def test_page_of_the_verb_names_its_options_and_losses() -> None:
     options = {name for parameter in command.params for name in parameter.opts if name.startswith("--")}
     talk = {
         "--files-from",
+        "--limit",
         "--max-download",
         "--no-progress",
         "--quiet",

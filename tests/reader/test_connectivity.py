@@ -16,6 +16,7 @@ from onnxtop.reader.lanes.builder import Builder
 from onnxtop.reader.lanes.finish import Runs
 from onnxtop.reader.layer import Layer, Skipped, WeightUse
 from onnxtop.reader.layers import find_layers
+from onnxtop.reader.limits import Limits
 from onnxtop.reader.model import load
 from tests.conftest import SAMPLES
 from tests.connectivity_truth import check_truth, connected, reach_table, reachable
@@ -309,7 +310,7 @@ def test_skips_are_the_earlier_operands(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_skips_of_random_graphs_are_those_of_whole_sets_of_ancestors(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    builder = Builder()
+    builder = Builder(Limits())
     feeding: dict[int, set[int]] = {}
     sums: dict[int, set[int]] = {}
     for run in range(60):

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 
 from onnxtop.reader.bounds import Budget, Cost, OverBudgetError, infer
 from onnxtop.reader.constants import Constants, UnreadableConstantError
+from onnxtop.reader.limits import GIB, Limits
 from onnxtop.reader.model import load
 from tests.models import model, node, save, weights
 
@@ -110,7 +111,7 @@ TOO_LARGE: dict[str, Example] = {
 def test_results_that_are_too_large(tmp_path: Path, what: str) -> None:
     tracemalloc.start()
     try:
-        assert "bytes or more, over the limit" in reason(tmp_path, TOO_LARGE[what])
+        assert "at most 0.25 GiB, found" in reason(tmp_path, TOO_LARGE[what])
         assert tracemalloc.get_traced_memory()[1] < 2**28
     finally:
         tracemalloc.stop()
@@ -140,7 +141,7 @@ LAID_OUT: dict[str, Example] = {
 
 @pytest.mark.parametrize("what", LAID_OUT)
 def test_what_is_laid_out_in_between(tmp_path: Path, what: str) -> None:
-    assert "bytes or more, over the limit" in reason(tmp_path, LAID_OUT[what])
+    assert "at most 0.25 GiB, found" in reason(tmp_path, LAID_OUT[what])
 
 
 TOO_LONG: dict[str, Example] = {
@@ -175,7 +176,7 @@ TOO_LONG: dict[str, Example] = {
 
 @pytest.mark.parametrize("what", TOO_LONG)
 def test_arithmetic_that_is_too_long(tmp_path: Path, what: str) -> None:
-    assert "over the limit" in reason(tmp_path, TOO_LONG[what])
+    assert "raise it with --limit" in reason(tmp_path, TOO_LONG[what])
 
 
 ENTRY_BY_ENTRY: dict[str, Example] = {
@@ -207,7 +208,9 @@ ENTRY_BY_ENTRY: dict[str, Example] = {
 
 @pytest.mark.parametrize("what", ENTRY_BY_ENTRY)
 def test_loops_in_python(tmp_path: Path, what: str) -> None:
-    assert "steps of Python" in reason(tmp_path, ENTRY_BY_ENTRY[what])
+    assert "1073741824 steps, found more; raise it with --limit work=2147483648" in reason(
+        tmp_path, ENTRY_BY_ENTRY[what]
+    )
 
 
 ABSURD: dict[str, Example] = {
@@ -242,9 +245,9 @@ def test_inference_that_would_end_the_process_is_refused(proto: Any) -> None:
 
 
 def test_what_is_spent_is_gone() -> None:
-    budget = Budget(100)
+    budget = Budget(Limits(constants=100 / GIB))
     budget.spend(Cost(60))
-    with pytest.raises(OverBudgetError, match="120 bytes"):
+    with pytest.raises(OverBudgetError, match=r"at most 9\.32e-08 GiB, found 1\.12e-07"):
         budget.spend(Cost(60))
 
 
@@ -257,7 +260,7 @@ def test_a_tracer_is_put_back() -> None:
     def tracer(*given: Any) -> None:
         seen.append(given)
 
-    budget = Budget(100)
+    budget = Budget(Limits(constants=100 / GIB))
     budget.lines = 10
     before = sys.gettrace()
     sys.settrace(tracer)

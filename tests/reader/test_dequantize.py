@@ -10,6 +10,7 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from onnxtop.reader import dequantize
 from onnxtop.reader.layer import Layer
 from tests.models import (
     MICROSOFT,
@@ -27,6 +28,12 @@ from tests.reader.quantised_models import FLOAT4, RANGES, SMALL_FLOATS, as_tenso
 
 INTEGERS = tuple(RANGES)
 UNITS = {"per-tensor": (), "axis 0": (6,), "axis 1": (4,), "axis -1": (4,), "axis -2": (6,)}
+
+
+@pytest.fixture(autouse=True)
+def small_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decode in strips that are smaller than any matrix here."""
+    monkeypatch.setattr(dequantize, "CHUNK", 10)
 
 
 def _checked(tmp_path: Path, proto: Any, shape: tuple[int, ...], dtype: Any = np.float32) -> Layer:

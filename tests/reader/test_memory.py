@@ -1,7 +1,8 @@
 """Weights stay in the file until they are needed, and cost no memory beyond their own."""
 
+import contextlib
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import load
 from onnxtop.reader.tensors import TensorFiles
 from onnxtop.reader.terms.digests import digests_of
-from tests.models import model, node, save
+from tests.models import MICROSOFT, model, node, save
 
 MIB = 2**20
 SIZE = 4096  # squared, float32: 64 MiB
@@ -118,6 +119,21 @@ def test_bfloat16_is_widened_once(tmp_path: Path) -> None:
     assert peak < 3 * w.nbytes + MIB
 
 
+@pytest.mark.parametrize("block_size", [0, 32])
+@pytest.mark.parametrize("kind", ["uint8", "int4"])
+def test_codes_are_decoded_in_strips(tmp_path: Path, kind: str, block_size: int) -> None:
+    """In memory are the codes, a byte each, and what they are decoded to, whatever is computed between."""
+    codes = np.ones((2048, 2048), getattr(ml_dtypes, kind, np.uint8))
+    scale = np.ones((64, 2048) if block_size else 2048, np.float16)
+    blocks = {"block_size": block_size} if block_size else {}
+    nodes = [node("DequantizeLinear", "c s z", "w", axis=1 - bool(blocks), **blocks), node("MatMul", "x w")]
+    held = {"c": codes, "s": scale, "z": np.ones_like(scale, codes.dtype)}
+    layer = _layer(save(model(nodes, held, opset=21), tmp_path))
+    matrix, peak = _peak(layer.matrix)
+    assert (matrix.dtype, matrix.any()) == (np.float16, False)
+    assert peak < (1 + 2) * codes.size + 3 * MIB
+
+
 def test_layers_are_listed_without_reading_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     codes = {
         "c": np.ones((64, 32), np.int8),
@@ -131,14 +147,35 @@ def test_layers_are_listed_without_reading_codes(tmp_path: Path, monkeypatch: py
         node("MatMul", "x w", "z"),
     ]
     path = save(model(nodes, {**codes, **scales}, outputs=["y", "z"], opset=21), tmp_path)
+    with _watched(path, codes, monkeypatch) as (first, second):
+        assert first.matrix().dtype == np.float16
+        assert second.matrix().dtype == np.float32
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("zero_points", [False, True])
+def test_codes_in_blocks_are_listed_without_being_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bits: int, zero_points: bool
+) -> None:
+    codes = {"c": np.ones((24, 3, 4 * bits), np.uint8)}
+    held = codes | {"s": np.ones((24, 3), np.float16)}
+    held |= {"z": np.ones((24, -(-3 * bits // 8)), np.uint8)} if zero_points else {}
+    sizes = {"K": 90, "N": 24, "bits": bits, "block_size": 32}
+    product = node(f"{MICROSOFT}.MatMulNBits", f"x {' '.join(held)}", **sizes)
+    with _watched(save(model([product], held), tmp_path), codes, monkeypatch) as (layer,):
+        assert layer.matrix().shape == (90, 24)
+
+
+@contextlib.contextmanager
+def _watched(path: Path, codes: Iterable[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Layer]]:
+    """Give the layers of a model, of which no code may be read before, and all must be in the end."""
     read: list[str] = []
     plain = TensorFiles.read
     monkeypatch.setattr(TensorFiles, "read", lambda self, t, **_: (read.append(t.name), plain(self, t))[1])
     loaded = load(path)
-    first, second = (each for each in find_layers(loaded, Constants(loaded)) if isinstance(each, Layer))
+    layers = [each for each in find_layers(loaded, Constants(loaded)) if isinstance(each, Layer)]
     assert not set(read) & {*codes}
-    assert first.matrix().dtype == np.float16
-    assert second.matrix().dtype == np.float32
+    yield layers
     assert set(read) >= {*codes}
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto, numpy_helper, parser
 
+from onnxtop.reader.limits import DEFAULTS
 from onnxtop.reader.model import load
 from onnxtop.reader.terms.call import NEWEST, Call
 from onnxtop.reader.terms.constant import constant_of
@@ -179,7 +180,7 @@ def test_a_large_result_is_computed_again_and_not_kept():
     weights = constant_of(np.ones((512, 512), np.float32), read := lambda: np.ones((512, 512), np.float32))
     assert weights.read is read
     call = Call("Transpose", {"perm": (1, 0)}, (0,), NEWEST, 1)
-    (made,) = Folding(0).results(call, [weights]) or ()
+    (made,) = Folding(DEFAULTS).results(call, [weights]) or ()
     assert made.read() is not made.read()
     assert made.shape == (512, 512)
 

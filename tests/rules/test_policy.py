@@ -35,6 +35,10 @@ time-limit = 30
 memory-limit = 2.5
 max-download = 4
 
+[limits]
+nodes = 100
+file = 1.5
+
 [severity]
 dead-outputs = "error"
 OT302 = "off"

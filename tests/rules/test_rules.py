@@ -14,8 +14,10 @@ from onnxtop.results.report import (
     LayerPersistence,
     SkippedWeight,
 )
+from onnxtop.rules import matching
 from onnxtop.rules.catalogue import FAMILIES, RULES, apply, find_rule
 from onnxtop.rules.graph import _close_to_earlier
+from onnxtop.rules.matching import holders, similarity
 from onnxtop.rules.rule import SEVERITIES, Band, Policy
 from onnxtop.rules.units import listed
 from onnxtop.statistics.facts import Codes, Exchangeability, Units
@@ -269,7 +271,7 @@ def test_each_layer_that_is_almost_earlier_ones_is_found_once():
         if near:
             wanted[two] = near[0], len(near) - 1
     assert 50 < len(wanted) < 299
-    assert {two: (one, more) for two, one, more in _close_to_earlier(list(sketches))} == wanted
+    assert {two: (one, more) for two, one, more in _close_to_earlier(sketches)} == wanted
 
 
 def test_a_layer_that_is_almost_several_names_the_first(layer, report):
@@ -404,6 +406,25 @@ def test_moved_weights(layer, report):
     found = against(report(*swapped), report(one, two))
     assert [(finding.rule, finding.layer) for finding in found] == [("OT508", "one"), ("OT508", "two")]
     assert "the baseline's two" in found[0].message
+
+
+def test_of_many_that_hold_the_weights_the_first_is_named(layer, monkeypatch):
+    monkeypatch.setattr(matching, "_STRIP", 16)
+
+    def square(name, text):
+        made = layer(name, sketch=text)
+        return dataclasses.replace(made, statistics=dataclasses.replace(made.statistics, n_in=10))
+
+    rng = np.random.default_rng(0)
+    old = [square(f"{n}", (sketch, turned)[n % 2](rng.integers(30))) for n in range(60)]
+    new = [square(f"{n}", sketch(rng.integers(30))) for n in range(60)]
+    wanted = {}
+    for now in new:
+        for other, is_turned in ((other, is_turned) for other in old for is_turned in (False, True)):
+            if other.name != now.name and (similarity(now, other, transposed=is_turned) or 0) > 0.9:
+                wanted.setdefault(now.name, other.name + ", transposed" * is_turned)
+    assert 20 < len(wanted) < 60
+    assert holders(new, old, 0.9) == wanted
 
 
 def test_transposed_weights(layer, report):

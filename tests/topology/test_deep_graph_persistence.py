@@ -10,7 +10,7 @@ from hard_matrices import HARD, random_matrix
 
 from onnxtop.errors import UsageError
 from onnxtop.network import Block, NetworkGraph, Weights
-from onnxtop.topology import layer_scan
+from onnxtop.topology import deep_graph_persistence as deep, layer_scan
 from onnxtop.topology.deep_graph_persistence import _measure, _Options, deep_graph_persistence
 from onnxtop.topology.facts import LayerRole
 from onnxtop.topology.layer_scan import scan_layer, strongest_in_lines
@@ -172,7 +172,9 @@ def test_stacks_against_brute_force(seed):
 
 
 @pytest.mark.parametrize("seed", range(300))
-def test_graphs_against_brute_force(seed):
+def test_graphs_against_brute_force(seed, monkeypatch):
+    if seed % 2:
+        monkeypatch.setattr(deep, "HELD", 0)
     rng = np.random.default_rng(seed)
     check(random_graph(rng, cycles=False), **random_options(rng))
 
@@ -460,6 +462,24 @@ def test_layers_are_read_one_at_a_time_and_only_those_of_blocks():
     read.clear()
     deep_graph_persistence(graph)
     assert len(read) == 2
+
+
+def test_edges_of_a_large_network_are_held_a_layer_at_a_time(monkeypatch):
+    stack = list(np.random.default_rng(15).standard_normal((6, 30, 30)))
+    wanted, made, listed = deep_graph_persistence(stack), [], deep._listed
+
+    def watched(cells, strength):
+        assert sum(earlier() is not None for earlier in made) <= 1
+        edges = listed(cells, strength)
+        made.append(weakref.ref(edges.strengths))
+        return edges
+
+    monkeypatch.setattr(deep, "HELD", 0)
+    monkeypatch.setattr(deep, "_listed", watched)
+    found = deep_graph_persistence(stack)
+    assert len(made) > len(stack)
+    assert np.array_equal(found.diagram.points, wanted.diagram.points)
+    assert np.array_equal(found.diagram.generators, wanted.diagram.generators)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from onnxtop.work import content
 from onnxtop.work.content import combined, digest_of, digest_of_elements
+from onnxtop.work.store import Store
 
 
 def test_the_digest_of_the_bytes(tmp_path):
@@ -45,6 +46,32 @@ def test_a_file_that_pretends_to_be_as_old_is_read_again(tmp_path, monkeypatch):
     path.write_bytes(b"xyz")
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert digest_of(path) != first
+
+
+@pytest.mark.parametrize(("seconds", "reads"), [(10, 2), (100, 1)])
+def test_what_a_file_at_rest_holds_is_known_to_other_processes(tmp_path, monkeypatch, seconds, reads):
+    path, store, read, real = tmp_path / "a", Store(tmp_path / "cache"), [], content._read
+    path.write_bytes(b"abc")
+    monkeypatch.setattr(content, "_read", lambda path: read.append(path) or real(path))
+    later = time.time_ns() + seconds * 10**9
+    monkeypatch.setattr(time, "time_ns", lambda: later)
+    for _ in range(2):
+        assert digest_of(path, store) == hashlib.sha256(b"abc").hexdigest()
+        content._known.cache_clear()  # another process knows nothing of it
+    assert len(read) == reads
+
+
+def test_a_file_that_comes_into_the_place_of_one_at_rest_is_read(tmp_path, monkeypatch):
+    path, store = tmp_path / "a", Store(tmp_path / "cache")
+    path.write_bytes(b"abc")
+    status = path.stat()
+    later = time.time_ns() + 10**11
+    monkeypatch.setattr(time, "time_ns", lambda: later)
+    first = digest_of(path, store)
+    (tmp_path / "b").write_bytes(b"xyz")
+    os.utime(tmp_path / "b", ns=(status.st_atime_ns, status.st_mtime_ns))
+    (tmp_path / "b").replace(path)
+    assert digest_of(path, store) == hashlib.sha256(b"xyz").hexdigest() != first
 
 
 def test_the_order_and_the_borders_of_texts_matter():

@@ -14,12 +14,17 @@ import pytest
 
 from onnxtop.work.about import about
 from onnxtop.work.cluster import _interrupt, _work
-from onnxtop.work.crews import Crew, Processes, Threads
-from onnxtop.work.memory import free_memory
+from onnxtop.work.crews import Crew, Threads
 from onnxtop.work.options import WorkOptions
+from onnxtop.work.processes import Processes
 from onnxtop.work.workers import Lost, Results, Workers, whole, workers
 
-KINDS = [(WorkOptions(), False), (WorkOptions(jobs=3), True), (WorkOptions(jobs=2), False)]
+KINDS = [
+    (WorkOptions(), False),
+    (WorkOptions(jobs=3), True),
+    (WorkOptions(jobs=2), False),
+    (WorkOptions(apart=True), False),
+]
 
 
 def square(number: int) -> int:
@@ -30,11 +35,13 @@ def square(number: int) -> int:
     return number * number
 
 
-@pytest.mark.parametrize(("options", "threads"), KINDS, ids=["here", "threads", "processes"])
+@pytest.mark.parametrize(("options", "threads"), KINDS, ids=["here", "threads", "processes", "apart"])
 def test_results_come_in_the_order_of_the_pieces(options: WorkOptions, threads: bool) -> None:
     pieces, shares = [3, 1, 13, 2], {}
     with workers(options, threads=threads) as pool:
-        results = pool.map(square, pieces, [1, 1, 9, 1], lambda number, share: shares.update({number: share}))
+        results = pool.map(
+            square, pieces, [1, 1, 9, 1], lambda number, share, _: shares.update({number: share})
+        )
         assert [next(results), next(results)] == [9, 1]
         with pytest.raises(ValueError, match="thirteen"):
             next(results)
@@ -85,7 +92,7 @@ def test_no_more_is_begun_than_memory_allows_and_large_pieces_first() -> None:
         hands = [number for number, each in crew.hands.items() if not each.done()]
         in_hand.append(hands)
         crew.hands[hands[0]].set_result(0)
-        results._collect()
+        results._collect(0.0)
     assert in_hand[0] == [4]  # too large for the budget, and so by itself
     assert in_hand[1] == [3, 0, 2, 5]  # small ones fill what the next large one cannot have
     assert all(sum(sizes[each] for each in hands) <= 100 for hands in in_hand[1:])
@@ -104,44 +111,19 @@ def test_what_is_done_when_the_work_is_stopped_is_given() -> None:
 
 
 class Dying(Slow):
-    """Workers of whom the first dies, and whom nobody can replace."""
+    """Workers who die of whatever they work on."""
 
-    def death(self, error: BaseException) -> str:
-        return "died"
-
-    def renew(self) -> None:
-        raise OSError(12, "Cannot allocate memory")
+    def loss(self, future: "Future[int]") -> str:
+        return str(future.exception())
 
 
-def test_what_was_in_hand_at_a_death_is_tried_again_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Dying, "renew", lambda crew: None)
+def test_what_a_worker_died_of_is_lost_and_nothing_else_changes() -> None:
     crew = Dying()
-    results: Results[int] = Results(crew, [0, 1, 2, 3, 4, 5], [1] * 6, 100, None)
+    results: Results[int] = Results(crew, [0, 1], [1] * 2, 100, None)
     results._begin()
-    for number in range(4):
-        crew.hands[number].set_exception(RuntimeError("broken"))
-    results._collect()
-    del crew.log[:]
-    for number in range(4):
-        results._begin()
-        assert crew.log == list(range(number + 1))
-        crew.hands[number].set_result(number)
-        results._collect()
-    results._begin()
-    assert crew.log == [0, 1, 2, 3, 4, 5]
-
-
-def test_workers_that_cannot_be_replaced_lose_what_is_left() -> None:
-    crew = Dying()
-    results: Results[int] = Results(crew, [0, 1, 2, 3, 4, 5], [1] * 6, 100, None)
-    results._begin()
-    crew.hands[1].set_result(11)
-    for number in (0, 2, 3):
-        crew.hands[number].set_exception(RuntimeError("broken"))
-    reason = "died, and the system starts no other: Cannot allocate memory"
-    lost, never = Lost(reason), Lost(reason, begun=False)
-    assert list(results) == [lost, 11, lost, lost, never, never]
-    assert crew.stopped
+    for number in range(2):
+        crew.hands[number].set_exception(RuntimeError(f"died of {number}"))
+    assert list(results) == [Lost("died of 0"), Lost("died of 1")]
 
 
 def wait_a_minute(piece: int) -> None:
@@ -149,15 +131,12 @@ def wait_a_minute(piece: int) -> None:
 
 
 def test_processes_end_at_once() -> None:
-    crew = Processes(wait_a_minute, 2, 3)
+    crew = Processes(wait_a_minute, 2)
     futures = [crew.submit(number, 1) for number in range(3)]
-    start = time.monotonic()
-    while not any(each.running() for each in futures):
-        assert time.monotonic() < start + 30
-        time.sleep(0.01)
+    processes = [hand.process for hand in crew._hands]
+    crew.wait(futures, 0.01)
     crew.stop()
-    assert all(each.exitcode is not None for each in crew._processes)
-    assert all(each.done() for each in futures)
+    assert [each.is_alive() for each in processes] == [False, False]
 
 
 def count_for_ever(piece: int) -> None:
@@ -211,10 +190,13 @@ def test_a_worker_of_a_cluster_stops_for_who_asked_and_gives_no_result() -> None
 ORPHANS = """
 import os, time
 from onnxtop.work.options import WorkOptions
+from onnxtop.work.processes import Bounds, Processes
 from onnxtop.work.workers import workers
 
+STDOUT = os.dup(1)  # a worker's own goes nowhere
+
 def work(piece):
-    os.write(1, f"{os.getpid()}\\n".encode())
+    os.write(STDOUT, f"{os.getpid()}\\n".encode())
     time.sleep(60)
 
 if __name__ == "__main__":
@@ -246,7 +228,7 @@ def test_a_system_that_starts_only_some_processes(monkeypatch: pytest.MonkeyPatc
         return begun[0]
 
     monkeypatch.setattr(os, "fork", fork)
-    monkeypatch.setattr("onnxtop.work.crews._context", lambda: multiprocessing.get_context("fork"))
+    monkeypatch.setattr("onnxtop.work.processes._context", lambda: multiprocessing.get_context("fork"))
     with workers(WorkOptions(jobs=2)) as pool:
         assert list(pool.map(square, [1, 2, 3], [1, 1, 1])) == [1, 4, 9]
     for each in multiprocessing.active_children():
@@ -270,18 +252,5 @@ def test_a_system_that_starts_no_more_threads(most: int, monkeypatch: pytest.Mon
         assert list(pool.map(square, [1, 2, 3, 4], [1, 1, 1, 1])) == [1, 4, 9, 16]
 
 
-def test_memory_of_a_container_is_not_taken_by_files_that_were_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("onnxtop.work.memory._CONTAINER", tmp_path)
-    held = {"memory.max": "1000\n", "memory.current": "900\n", "memory.stat": "anon 100\ninactive_file 700\n"}
-    for name, text in held.items():
-        (tmp_path / name).write_text(text)
-    assert free_memory() == 800
-    (tmp_path / "memory.max").write_text("max\n")
-    assert free_memory() > 10_000
-
-
-def test_memory_is_what_is_free() -> None:
-    assert free_memory() > 0
-    assert Workers(WorkOptions(memory=1)).here
+def test_a_budget_begins_no_work() -> None:
+    assert Workers(WorkOptions(memory=1)).alone

@@ -31,8 +31,11 @@ def _matmul_to(a: Tensor, b: Tensor, like: Tensor) -> Tensor:
 
 
 def _gemm(a: Tensor, b: Tensor, *, transA: int = 0, transB: int = 0, alpha: float = 1.0) -> Tensor:
+    """Multiply matrices; a switch is any number but 0, as onnxruntime has it."""
     shape = a.shape[1 if transA else 0], b.shape[0 if transB else 1]
-    return a.graph.emit("Gemm", a, b, shape=shape, transA=transA, transB=transB, alpha=alpha)
+    return a.graph.emit(
+        "Gemm", a, b, shape=shape, transA=int(bool(transA)), transB=int(bool(transB)), alpha=alpha
+    )
 
 
 def Gemm(
@@ -51,11 +54,11 @@ def Gemm(
     if transA:
         da = _gemm(b, dy, transA=transB, transB=1, alpha=alpha)
     else:
-        da = _gemm(dy, b, transB=1 - transB, alpha=alpha)
+        da = _gemm(dy, b, transB=not transB, alpha=alpha)
     if transB:
         db = _gemm(dy, a, transA=1, transB=transA, alpha=alpha)
     else:
-        db = _gemm(a, dy, transA=1 - transA, alpha=alpha)
+        db = _gemm(a, dy, transA=not transA, alpha=alpha)
     return da, db, None if c is None else dy.sum_to(c.shape) * float(beta)
 
 

@@ -76,5 +76,7 @@ def LogSoftmax(call: Call, x: Tensor, *, axis: int = -1) -> Adjoints:
 
 def CumSum(call: Call, x: Tensor, axis: Tensor, *, exclusive: int = 0, reverse: int = 0) -> Adjoints:
     """Take the running sum from the other end."""
-    dx = call.graph.emit("CumSum", call.dy, axis, shape=x.shape, exclusive=exclusive, reverse=1 - reverse)
+    dx = call.graph.emit(
+        "CumSum", call.dy, axis, shape=x.shape, exclusive=exclusive, reverse=int(not reverse)
+    )
     return dx, None

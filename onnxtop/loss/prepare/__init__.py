@@ -2,6 +2,7 @@
 
 In this order:
 
+* ``sound``: refuses nodes that are no call of their operation
 * ``unpack``: the nodes and constants of the file, in its own opset
 * ``branches``: an If whose condition is settled becomes the branch that runs
 * ``upgrade``: the opset of this package, by onnx's version converter

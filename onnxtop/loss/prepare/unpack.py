@@ -5,14 +5,22 @@ from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from onnxtop.gradient.graph import OPSET, Graph, copied
 from onnxtop.loss.prepare.prepared import Declared, Prepared, tensors_in
+from onnxtop.loss.prepare.sound import refuse_unsound
 from onnxtop.reader.model import Model
 from onnxtop.reader.tensors import TensorFiles
 
 
 def unpacked(model: Model) -> Prepared:
-    """Return a model's nodes and constants; all tensors, those in bodies included, hold their bytes."""
+    """Return a model's nodes and constants; all tensors, those in bodies included, hold their bytes.
+
+    Raises
+    ------
+    ModelError
+        A node is no call of its operation.
+    """
     proto = model.proto
     opsets = {"" if item.domain == "ai.onnx" else item.domain: item.version for item in proto.opset_import}
+    refuse_unsound(proto.graph.node, opsets)
     graph = Graph(opsets={"": OPSET, **opsets})
     main = {value.name: tensor for value, tensor in reversed(list(model.tensors.items()))}  # bodies come last
     constants = [tensor.name for tensor in proto.graph.initializer]

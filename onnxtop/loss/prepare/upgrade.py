@@ -13,8 +13,11 @@ from onnxtop.gradient.engine import key_of
 from onnxtop.gradient.graph import OPSET, Graph, onnx_type
 from onnxtop.loss.prepare.prepared import Prepared, take_in
 from onnxtop.reader.fused import FUSED, write_out
+from onnxtop.reader.limits import Limits
 
 _SMALL = 1024  # elements up to which a constant is shown to the version converter, which may need its value
+
+_COUNTED = Limits(nodes=2**62)  # the file's operations were counted when it was read
 
 
 def upgraded(model: Prepared) -> Prepared:
@@ -29,7 +32,7 @@ def upgraded(model: Prepared) -> Prepared:
     if old.opsets[""] >= OPSET and not any(key_of(node) in FUSED for node in old.nodes):
         return model
     shapes = {name: array.shape for name, array in old.constants.items()}
-    converted, _ = write_out(_converted(_header(model), old.opsets[""]), shapes)
+    converted, _ = write_out(_converted(_header(model), old.opsets[""]), shapes, _COUNTED)
     graph = Graph(opsets={**old.opsets, "": max(OPSET, old.opsets[""])})
     for name, array in old.constants.items():
         graph.hold(name, array)

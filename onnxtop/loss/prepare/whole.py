@@ -9,12 +9,18 @@ from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper, nu
 
 from onnxtop.errors import ModelError
 from onnxtop.loss.prepare.unpack import complete
+from onnxtop.reader.limits import UNCHANGED
 from onnxtop.reader.model import Model, bodies, load
 
 
-def whole(path: str, allow_external: Sequence[str] = (), outputs: Sequence[str] = ()) -> ModelProto:
+def whole(
+    path: str,
+    allow_external: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    limits: Mapping[str, float] = UNCHANGED,
+) -> ModelProto:
     """Return a model with all its bytes, its functions inlined, that gives some more of its values."""
-    proto = completed(load(path, allow_external=allow_external))
+    proto = completed(load(path, allow_external=allow_external, limits=limits))
     there = {value.name for value in proto.graph.output}
     proto.graph.output.extend(ValueInfoProto(name=name) for name in outputs if name not in there)
     return proto

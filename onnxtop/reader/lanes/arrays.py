@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 Ids = NDArray[np.intp]
 
 NONE = -1
-LIMIT = 1 << 22
-"""Entries that one lane array may have: more become a hub."""
 
 
 class Unclear(Exception):  # noqa: N818 - it is no error of anybody: the message says why a node is a hub
@@ -60,11 +58,11 @@ def laid_out(ids: Ids, shape: tuple[int, ...]) -> Ids:
     return ids if ids.shape == shape else np.broadcast_to(ids, shape)
 
 
-def spread(ids: Ids, shape: Sequence[int], axes: Iterable[int] | None = None) -> Ids:
+def spread(ids: Ids, shape: Sequence[int], most: int, axes: Iterable[int] | None = None) -> Ids:
     """Return the lanes with shared axes written out to their real size, all of them or the ones given."""
     chosen = range(ids.ndim) if axes is None else [axis % max(ids.ndim, 1) for axis in axes]
     target = [shape[axis] if axis in chosen else size for axis, size in enumerate(ids.shape)]
-    if math.prod(target) > LIMIT:
+    if math.prod(target) > most:
         raise Unclear(f"its lanes would need {math.prod(target)} entries")
     return np.broadcast_to(ids, target)
 
@@ -84,7 +82,7 @@ def each_once(ids: Ids, count: int) -> Ids:
     return np.flatnonzero(there)
 
 
-def regrouped(ids: Ids, before: Sequence[int], after: Sequence[int]) -> Ids:
+def regrouped(ids: Ids, before: Sequence[int], after: Sequence[int], most: int) -> Ids:
     """Reshape the lanes as a tensor of real shape ``before`` becomes one of shape ``after``.
 
     Axes are taken in the smallest runs that have the same product on both sides; a run that holds no neuron
@@ -98,7 +96,7 @@ def regrouped(ids: Ids, before: Sequence[int], after: Sequence[int]) -> Ids:
         shared = all(ids.shape[axis] == 1 for axis in run_in)
         taken += [1 if shared else before[axis] for axis in run_in]
         made += [1 if shared else after[axis] for axis in run_out]
-    if math.prod(taken) > LIMIT:
+    if math.prod(taken) > most:
         raise Unclear(f"its lanes would need {math.prod(taken)} entries")
     return compressed(np.broadcast_to(ids, taken).reshape(made))
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from onnxtop.network import Block
 from onnxtop.reader.lanes.arrays import (
-    LIMIT,
     NONE,
     Ids,
     NotUnrolledError,
@@ -20,11 +19,11 @@ from onnxtop.reader.lanes.arrays import (
     laid_out,
     row_codes,
 )
+from onnxtop.reader.limits import Limits
 from onnxtop.reader.model import Value
 
-_BLOCKS = 200_000
-_WEIGHTED = 1 << 24
-"""Blocks, and edges in them, that a graph may have whose convolutions are taken position by position."""
+_BLOCKS, _WEIGHTED = 1 / 16, 4.0
+"""Blocks, and edges in them, a neuron, that a graph may have whose convolutions are taken by positions."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,9 @@ class Builder:
     A ``bounded`` one refuses, by a `NotUnrolledError`, to grow beyond what is worth its time.
     """
 
-    def __init__(self, *, bounded: bool = False) -> None:
+    def __init__(self, limits: Limits, *, bounded: bool = False) -> None:
         self.bounded = bounded
+        self.limits = limits
         self.runs: list[Vertices] = []
         self.edges: list[Edges] = []
         self.blocks: list[Block] = []
@@ -107,8 +107,8 @@ class Builder:
     def new(self, count: int, kind: str, name: str) -> Ids:
         """Make vertices."""
         self.check(count)
-        if count > LIMIT:
-            raise Unclear(f"it would make {count} vertices")
+        if count > 1 and self.count + count > self.limits.neurons:  # one for all is made
+            raise Unclear(f"its vertices: {self.limits.most('neurons', self.count + count)}")
         ids: Ids = np.arange(self.count, self.count + count)
         if count:
             self.runs.append(Vertices(self.count, count, kind, name))
@@ -119,12 +119,15 @@ class Builder:
         """Look whether there is room for so many vertices, blocks, and edges in these."""
         if not self.bounded:
             return
-        if self.count + count > LIMIT:
-            raise NotUnrolledError(f"the graph would have more than {LIMIT} neurons")
-        if len(self.blocks) + blocks > _BLOCKS:
-            raise NotUnrolledError(f"the graph would have more than {_BLOCKS} blocks")
-        if self.weighted + weighted > _WEIGHTED:
-            raise NotUnrolledError(f"the graph would have more than {_WEIGHTED} weighted edges")
+        for what, size, share in (
+            ("neurons", self.count + count, 1.0),
+            ("blocks", len(self.blocks) + blocks, _BLOCKS),
+            ("weighted edges", self.weighted + weighted, _WEIGHTED),
+        ):
+            if size > (most := int(share * self.limits.neurons)):
+                raise NotUnrolledError(
+                    f"the graph would have more than {most} {what}; --limit neurons=NUMBER allows more"
+                )
 
     def alike(self, ids: Ids, axes: Sequence[int]) -> None:
         """Hear that a weight reads lanes alike along the axes; each that differs is a use of its own."""
@@ -156,7 +159,7 @@ class Builder:
         first = operands[0]
         if all(ids is first or (ids.shape == first.shape and (ids == first).all()) for ids in operands[1:]):
             return first
-        if np.prod(shape, dtype=float) * len(operands) > LIMIT:
+        if np.prod(shape, dtype=float) * len(operands) > self.limits.neurons:
             raise Unclear(f"its lanes would need {np.prod(shape)} entries")
         rows = np.stack([laid_out(ids, shape).ravel() for ids in operands], 1)
         joined: Ids = rows.max(1)
@@ -169,8 +172,8 @@ class Builder:
         """Make one vertex for each kind of row (sorted), with an edge from every vertex in it."""
         first, kinds = row_codes(rows)
         kept = rows[first]
-        if self.edge_count + kept.size > LIMIT:
-            raise Unclear(f"the graph would need more than {LIMIT} structural edges")
+        if self.edge_count + kept.size > self.limits.neurons:
+            raise Unclear(f"its edges: {self.limits.most('neurons', self.edge_count + kept.size)}")
         again = np.zeros(kept.shape, bool)
         again[:, 1:] = kept[:, 1:] == kept[:, :-1]
         made = self.new(len(first), "join", name)

@@ -17,7 +17,6 @@ from onnxtop.reader.model import Node
 from onnxtop.reader.windows import windows
 
 _COPIES = 16
-_LONGEST = 2**22  # positions along an axis, beyond which nothing is unrolled
 
 
 def convolution(step: Step, **_: Any) -> Result:
@@ -75,8 +74,8 @@ def _met(step: Step, use: Use) -> list[Ids]:
         before, after = step.shape(0), step.result_shape()
     except Unclear as why:
         raise NotUnrolledError(f"{step.operation}: {why}") from None
-    if max(*before[2:], *after[2:]) > _LONGEST:
-        raise NotUnrolledError(f"{step.operation}: over {_LONGEST} positions along an axis")
+    if max(*before[2:], *after[2:]) > step.most:
+        raise NotUnrolledError(f"{step.operation}: over {step.most} positions along an axis")
     along = windows(step.node.attributes(), use.taps[3:])
     sizes = list(zip(along, before[2:], after[2:], strict=True))
     if step.node.op_type != "ConvTranspose":

@@ -105,7 +105,7 @@ def GatherElements(step: Step, *, axis: int = 0, **_: Any) -> Result:
     axis = step.along(0, axis)
     chosen = step.lanes(1)
     if ids.shape[axis] > 1 and step.array(1) is not None and chosen is None:
-        return step.run(spread(ids, step.shape(0)), step.array(1))
+        return step.run(spread(ids, step.shape(0), step.most), step.array(1))
     one = step.reduce(ids, [axis])
     return one if chosen is None else step.join([one, chosen.ids])
 
@@ -123,7 +123,7 @@ def GatherND(step: Step, *, batch_dims: int = 0, **_: Any) -> Result:
     if batch_dims:
         raise Unclear("it takes entries batch by batch")
     if index is not None:
-        return step.run(spread(ids, step.shape(0), range(depth)), index)
+        return step.run(spread(ids, step.shape(0), step.most, range(depth)), index)
     one = step.reduce(ids, range(depth))
     one = one.reshape((1,) * (rank - ids.ndim + depth) + one.shape[depth:])
     return _chosen_by(step, one)
@@ -139,7 +139,7 @@ def ScatterND(step: Step, *, reduction: bytes = b"none", **_: Any) -> Result:
 
 def _put(step: Step) -> Ids:
     """Run the operation on the lanes of data and updates, all written out."""
-    data, updates = (spread(_or_none(step, place), step.shape(place)) for place in (0, 2))
+    data, updates = (spread(_or_none(step, place), step.shape(place), step.most) for place in (0, 2))
     return step.run(data, step.array(1), updates)
 
 

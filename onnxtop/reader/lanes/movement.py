@@ -53,7 +53,7 @@ def Reshape(step: Step, **_: Any) -> Result:
     after = step.result_shape()
     if ids.size == 1:
         return _like(step, ids.reshape((1,) * len(after)))
-    return _like(step, regrouped(ids, step.shape(0), after))
+    return _like(step, regrouped(ids, step.shape(0), after, step.most))
 
 
 def _axes(step: Step, axes: Sequence[int] | None, rank: int) -> set[int] | None:
@@ -105,7 +105,7 @@ def Slice(
     where = range(1, len(step.node.inputs))
     if any(step.array(place) is None and step.value(place) is not None for place in where):
         raise Unclear("it does not say where to cut")
-    cut = step.run(spread(ids, step.shape(0), chosen), *(step.array(place) for place in where))
+    cut = step.run(spread(ids, step.shape(0), step.most, chosen), *(step.array(place) for place in where))
     return _like(step, cut) if cut.size else None
 
 
@@ -144,7 +144,7 @@ def Concat(step: Step, *, axis: int, **_: Any) -> Result:
     for place in places:
         lanes = step.lanes(place)
         ids = filled(NONE, rank) if lanes is None else lanes.ids
-        parts.append(spread(ids, step.shape(place), [axis]))
+        parts.append(spread(ids, step.shape(place), step.most, [axis]))
     others = np.broadcast_shapes(*((*part.shape[:axis], 1, *part.shape[axis + 1 :]) for part in parts))
     whole = [np.broadcast_to(part, (*others[:axis], part.shape[axis], *others[axis + 1 :])) for part in parts]
     return compressed(np.concatenate(whole, axis))
@@ -210,9 +210,9 @@ def ReverseSequence(step: Step, *, time_axis: int = 0, batch_axis: int = 1, **_:
     lengths = step.array(1)
     if lengths is None:
         return step.coarse(ids, [time_axis], "the data tell how long its sequences are")
-    return step.run(spread(ids, step.shape(0), [time_axis, batch_axis]), lengths)
+    return step.run(spread(ids, step.shape(0), step.most, [time_axis, batch_axis]), lengths)
 
 
 def _rearranged(step: Step, split: Sequence[int], order: Sequence[int]) -> Ids:
-    apart = regrouped(step.ids(0), step.shape(0), split).transpose(order)
-    return regrouped(apart, [split[axis] for axis in order], step.result_shape())
+    apart = regrouped(step.ids(0), step.shape(0), split, step.most).transpose(order)
+    return regrouped(apart, [split[axis] for axis in order], step.result_shape(), step.most)

@@ -36,7 +36,7 @@ def Compress(step: Step, *, axis: int | None = None, **_: Any) -> Result:
     kept = step.array(1)
     if kept is None:
         return step.reduce(ids, [axis])
-    return step.run(spread(ids, step.shape(0), [axis]), kept)
+    return step.run(spread(ids, step.shape(0), step.most, [axis]), kept)
 
 
 def Col2Im(step: Step, **_: Any) -> Result:

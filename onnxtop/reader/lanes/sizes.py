@@ -18,12 +18,15 @@ from onnxtop.reader.bounds import Budget, infer
 from onnxtop.reader.constants import Constants, UnreadableConstantError
 from onnxtop.reader.evaluate import is_computed, run
 from onnxtop.reader.lanes.stand_ins import stand_in
+from onnxtop.reader.limits import GIB, Limits
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.search import reached
+from onnxtop.reader.tensors import MOST_AXES
 
 Array = NDArray[Any]
 
 _SMALL = 1 << 14
+_BUDGET = Limits(constants=64 * _SMALL / GIB)
 """Elements up to which a value's numbers are kept."""
 
 
@@ -34,6 +37,11 @@ class Size:
     shape: tuple[int, ...] | None = None
     dtype: int = TensorProto.FLOAT
     array: Array | None = None
+
+    def __post_init__(self) -> None:
+        """Take a shape of more axes than an array can have for one that is not known."""
+        if self.shape is not None and len(self.shape) > MOST_AXES:
+            object.__setattr__(self, "shape", None)
 
 
 UNKNOWN = Size()
@@ -215,7 +223,7 @@ class Sizes:
         if any(array is None and value is not None for array, value in zip(arrays, node.inputs, strict=True)):
             return None
         try:
-            results = run(node, arrays, self.opset, Budget(64 * _SMALL))
+            results = run(node, arrays, self.opset, Budget(_BUDGET))
         except Exception:  # whatever NumPy and onnx raise: then only the shape is asked for
             return None
         return [_of_array(np.asarray(result)) for result in results]

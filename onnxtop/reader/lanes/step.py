@@ -109,6 +109,11 @@ class Step:
         return f"{self.node.op} {self.name}"
 
     @property
+    def most(self) -> int:
+        """How many entries lanes may have."""
+        return self.builder.limits.neurons
+
+    @property
     def uses(self) -> tuple[Use, ...]:
         """The layers that the node uses, those of one expert if it chooses between several."""
         return self.expert or self.table.uses(self.node)

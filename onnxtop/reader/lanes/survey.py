@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from onnx import TensorProto
 
-from onnxtop.reader.lanes.arrays import LIMIT, NONE, Ids, Unclear, compressed
+from onnxtop.reader.lanes.arrays import NONE, Ids, Unclear, compressed
 from onnxtop.reader.lanes.builder import Builder
 from onnxtop.reader.lanes.open_axes import OpenError, expected_sizes
 from onnxtop.reader.lanes.sizes import UNKNOWN, Input, Size, Sizes
@@ -21,6 +21,7 @@ from onnxtop.reader.lanes.step import Lanes, Remarks, Step
 from onnxtop.reader.lanes.tables import RULES, SILENT
 from onnxtop.reader.lanes.walk import MISFITS, Cycle, Slices, Walk, answers, results_of
 from onnxtop.reader.lanes.weights import LayerTable
+from onnxtop.reader.limits import Limits
 from onnxtop.reader.model import Node, Value
 
 _WAYS = 8
@@ -46,7 +47,7 @@ class Survey(Walk):
     def __init__(self, sizes: Sizes, table: LayerTable) -> None:
         super().__init__(sizes)
         self._table = table
-        self._scout = _Scout()
+        self._scout = _Scout(sizes.model.limits)
         self._axes: dict[tuple[Value, int], Ids] = {}
         self._open: dict[int, tuple[Input, int]] = {}
         self._indices: dict[Value, list[Ids]] = {}
@@ -56,7 +57,7 @@ class Survey(Walk):
             self._start(item)
 
     def _start(self, item: Input) -> None:
-        shape = self.sizes.of(item.value).shape
+        shape, limits = self.sizes.of(item.value).shape, self.sizes.model.limits
         if shape is None:
             return
         self._alone[item.value] = item.value
@@ -64,7 +65,7 @@ class Survey(Walk):
         if all(size == 1 for size in shape):
             self._indices[item.value].append(self._scout.take(1).reshape(shape))
         for axis, size in enumerate(shape):
-            if 1 < size <= LIMIT:
+            if size > 1 and self._scout.count + size <= limits.neurons:
                 ids = self._scout.take(size)
                 self._axes[item.value, axis] = ids
                 if item.shape is not None and item.shape[axis] is None:
@@ -218,8 +219,8 @@ class _ArrivedError(Exception):
 class _Scout(Builder):
     """Stands in for the graph while indices go through: it makes no vertices, but unites indices."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(limits)
         self._begins: list[int] = []
         self._spans: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
         self._pairs: defaultdict[int, list[tuple[Ids, Ids]]] = defaultdict(list)

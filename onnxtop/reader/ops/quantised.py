@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from onnxtop.network import CHUNK, strips
 from onnxtop.reader.dequantize import affine, blocked, unpack
 from onnxtop.reader.encoding import Encoding, Sharing
 from onnxtop.reader.model import Value
@@ -64,6 +65,7 @@ def MatMulNBits(
             (call.operand(1), call.operand(2), call.constant(3), call.constant(4)),
             partial(matrices, transposed=True),
             decode=partial(packed_blocks, k=K, n=N, bits=bits, block_size=block_size),
+            fits=partial(_are_packed, k=K, n=N, bits=bits, block_size=block_size),
             decoded_shape=(N, K),
             encoding=Encoding(f"uint{bits}", "block", block_size),
             bias=Bias.of(call.constant(5)),
@@ -83,18 +85,40 @@ def packed_blocks(
 ) -> Array:
     """Return weights (n, k) from bytes of codes, in blocks of k that share a scale."""
     blocks = -(-k // block_size)
-    codes = unpack(packed.reshape(n, -1), bits, blocks * block_size)[:, :k]
-    scales = scales.reshape(n, blocks)
-    if zero_points is None:
-        zero_points = np.full((n, blocks), 2 ** (bits - 1), np.uint8)
-    elif zero_points.dtype == np.uint8:
-        zero_points = unpack(zero_points.reshape(n, -1), bits, blocks)
+    packed, scales = packed.reshape(n, -1), scales.reshape(n, blocks)
+    if zero_points is not None:
+        bytewise = zero_points.dtype == np.uint8
+        zeros = unpack(zero_points.reshape(n, -1), bits, blocks) if bytewise else zero_points
+        zeros = zeros.reshape(n, blocks).astype(scales.dtype)
     group = np.arange(k) // block_size if groups is None or not groups.size else groups.ravel()
-    centred: Array = codes.astype(scales.dtype) - zero_points.reshape(n, blocks)[:, group].astype(
-        scales.dtype
+    weights = np.empty((n, k), scales.dtype)
+    for rows in strips(weights.shape, CHUNK):
+        codes = unpack(packed[rows], bits, blocks * block_size)[:, :k].astype(scales.dtype)
+        codes -= 2 ** (bits - 1) if zero_points is None else zeros[rows][:, group]
+        np.multiply(codes, scales[rows][:, group], out=weights[rows])
+    return weights
+
+
+def _are_packed(
+    packed: Array,
+    scales: Array,
+    zero_points: Array | None,
+    groups: Array | None,
+    *,
+    k: int,
+    n: int,
+    bits: int,
+    block_size: int,
+) -> bool:
+    """Tell whether `packed_blocks` is certain to decode what has these shapes and types."""
+    blocks = -(-k // block_size)
+    plain = scales.dtype.name in ("float16", "float32", "float64") and packed.dtype == np.uint8
+    filled = bits in (2, 4, 8) and packed.size % n == 0 and packed.size // n * (8 // bits) >= k
+    bytes_of_zeros = -(-blocks * bits // 8)
+    centred = zero_points is None or (
+        zero_points.dtype == np.uint8 and zero_points.size == n * bytes_of_zeros
     )
-    centred *= scales[:, group]
-    return centred
+    return plain and filled and centred and scales.size == n * blocks and groups is None
 
 
 def GatherBlockQuantized(

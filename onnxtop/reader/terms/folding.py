@@ -6,10 +6,10 @@ from typing import Any
 
 from onnxtop.reader.bounds import Budget
 from onnxtop.reader.evaluate import MOVEMENT, is_computed, run
+from onnxtop.reader.limits import Limits
 from onnxtop.reader.terms.call import Call, node_of
 from onnxtop.reader.terms.constant import Array, Constant, constant_of
 
-_LIMIT = 2**28
 _KEEPING = MOVEMENT | {"Cast", "CastLike", "Concat", "DequantizeLinear", "Expand", "Gather", "Slice", "Split"}
 """Operations that move, pick or decode elements."""
 
@@ -17,8 +17,8 @@ _KEEPING = MOVEMENT | {"Cast", "CastLike", "Concat", "DequantizeLinear", "Expand
 class Folding:
     """What operations make of constants; small results are kept, large ones computed again when read."""
 
-    def __init__(self, largest: int) -> None:
-        self._limit = max(_LIMIT, 4 * largest)
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self._known: dict[Any, list[Constant] | None] = {}
 
     def results(self, call: Call, operands: Sequence[Constant | None]) -> list[Constant] | None:
@@ -34,7 +34,7 @@ class Folding:
 
         def arrays() -> list[Array]:
             given = [None if item is None else item.read() for item in operands]
-            return run(node_of(call), given, call.opset, Budget(self._limit))
+            return run(node_of(call), given, call.opset, Budget(self._limits))
 
         try:
             if not is_computed(node_of(call)):

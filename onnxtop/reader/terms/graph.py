@@ -80,7 +80,7 @@ class Graphs:
         self.models = (old, new)
         self.inputs: Ports = ports("input", inputs_of(old), inputs_of(new))
         self.outputs: Ports = ports("output", outputs_of(old), outputs_of(new))
-        self._folding = Folding(max(old.byte_count, new.byte_count))
+        self._folding = Folding(new.limits.with_room(max(old.byte_count, new.byte_count)))
         self.constants: dict[tuple[int, Value], Constant | None] = {}
         """Those that were read, by the place of their model; None for one without content."""
         self._marks = {} if hashed else marks_of(old.files, old.tensors.values())

@@ -1,0 +1,396 @@
+"""Processes as a crew: each may die of the piece that it works on, and no other piece is lost by that.
+
+A process is warm: it does one piece after the other, and is replaced only when it died. On Linux it is a copy
+of this one, which costs least, as long as this one has a single thread: then no lock is held in it for ever.
+Nothing here starts a thread, so that it stays so. Whoever waits for results hears the processes meanwhile.
+
+What libraries print in a process is not shown: it is no result, and no part of a message.
+"""
+
+import contextlib
+import math
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from onnxtop.work.crews import GRACE, Crew
+from onnxtop.work.limits import leave_no_dump, limit_growth
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a process may take for a piece: seconds, bytes; and when it is told to end, seconds to do so."""
+
+    seconds: float = math.inf
+    memory: float = math.inf
+    grace: float = GRACE
+
+
+class DiedError(Exception):
+    """A process came to its end by the piece that it worked on."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    number: int
+    piece: Any
+    future: "Future[Any]" = field(default_factory=Future)
+
+
+@dataclass(eq=False)
+class _Hand:
+    """A process, and what it works on, ``since`` when."""
+
+    process: BaseProcess
+    connection: "Connection[Any, Any]"
+    task: _Task | None = None
+    since: float = 0.0
+    share: tuple[str, float] = ("", 0.0)
+
+    def give(self, task: _Task) -> None:
+        self.task, self.since, self.share = task, time.monotonic(), ("", 0.0)
+        with contextlib.suppress(OSError):  # it is gone, which is heard when one listens
+            self.connection.send(task.piece)
+
+    def hear(self) -> None:
+        """Take what it has said.
+
+        Raises
+        ------
+        EOFError, OSError
+            It is gone, perhaps in the midst of a word.
+        """
+        while self.connection.poll():
+            kind, *said = self.connection.recv()
+            if kind == _AT:
+                self.share = (said[0], said[1])
+            elif self.task is not None:
+                future, self.task = self.task.future, None
+                (future.set_result if kind == _GIVES else future.set_exception)(said[0])
+
+    def end(self, grace: float) -> None:
+        """Tell it to end, and end it where it does not."""
+        self.process.terminate()
+        self.process.join(grace)
+        self.bury()
+
+    def bury(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+
+class Processes(Crew):
+    """Processes of their own; they end with this one, whatever ends it.
+
+    Raises
+    ------
+    OSError
+        The system starts none.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], size: int, bounds: Bounds | None = None) -> None:
+        self.size = size
+        self._function = function
+        self._bounds = bounds or Bounds()
+        self._waiting: deque[_Task] = deque()
+        self._hands: list[_Hand] = []
+        self._start()
+
+    def _start(self) -> _Hand:
+        context = _context()
+        ours, theirs = context.Pipe()
+        with _undisturbed() as mask, _standard_input() as stdin:
+            arguments = (theirs, self._function, self._bounds, mask, stdin)
+            try:
+                process = context.Process(target=_work, args=arguments, daemon=True)
+                process.start()
+            except (OSError, AssertionError) as error:  # the latter: in a process that may have none
+                ours.close()
+                raise OSError(str(error)) from error
+            finally:
+                theirs.close()
+            self._hands.append(_Hand(process, ours))
+        return self._hands[-1]
+
+    def submit(self, number: int, piece: Any) -> "Future[Any]":
+        """Give a piece to a process; where the system starts none any more nobody does it."""
+        task = _Task(number, piece)
+        self._waiting.append(task)
+        self._hand_out()
+        return task.future
+
+    def _hand_out(self) -> None:
+        """Give pieces to those that have none: nobody gets one that would wait for another."""
+        while self._waiting and (hand := self._free()) is not None:
+            hand.give(self._waiting.popleft())
+
+    def _free(self) -> _Hand | None:
+        """Return a process that has nothing to do, a new one if there is room, None if there is none."""
+        if idle := next((hand for hand in self._hands if hand.task is None), None):
+            return idle
+        if len(self._hands) == self.size:
+            return None
+        try:
+            return self._start()
+        except OSError as error:  # there are as many as there can be
+            if not self._hands:
+                self._refuse(f"cannot be replaced: the system starts no process: {error}")
+            return None
+
+    def _refuse(self, reason: str) -> None:
+        """Say of all pieces that wait that nobody will do them."""
+        for task in self._waiting:
+            task.future.set_exception(DiedError(reason))
+        self._waiting.clear()
+
+    def wait(self, futures: "Collection[Future[Any]]", seconds: float) -> None:
+        """Hear the processes, bury those that died, and end those that take too long."""
+        if not any(each.done() for each in futures):
+            wait(self._signs(), seconds)
+        with _undisturbed():
+            self._hear()
+            for hand in [each for each in self._hands if self._is_late(each)]:
+                hand.end(GRACE)
+                self._lose(hand, f"was ended after {self._bounds.seconds:g} s; see --time-limit")
+        self._hand_out()
+
+    def _signs(self) -> list[Any]:
+        """Return what shows that a process has said something, or has ended."""
+        return [each for hand in self._hands for each in (hand.connection, hand.process.sentinel)]
+
+    def _hear(self) -> None:
+        for hand in list(self._hands):
+            try:
+                hand.hear()
+                dead = not hand.process.is_alive() and not hand.connection.poll()
+            except (EOFError, OSError):
+                dead = True
+            if dead:
+                hand.process.join(GRACE)
+                hand.bury()
+                self._lose(hand, ending(hand.process.exitcode or 0))
+
+    def _is_late(self, hand: _Hand) -> bool:
+        return hand.task is not None and time.monotonic() - hand.since > self._bounds.seconds
+
+    def _lose(self, hand: _Hand, reason: str) -> None:
+        """Say that the piece is lost that a process died of."""
+        self._hands.remove(hand)
+        if hand.task is not None:
+            hand.task.future.set_exception(DiedError(reason))
+
+    def share(self, number: int) -> tuple[str, float]:
+        """Return what the process says that works on it; see `tell_share`."""
+        at = (hand.share for hand in self._hands if hand.task is not None and hand.task.number == number)
+        return next(at, ("", 0.0))
+
+    def loss(self, future: "Future[Any]") -> str | None:
+        """Say how the process ended that worked on it."""
+        error = future.exception()
+        return str(error) if isinstance(error, DiedError) else None
+
+    def stop(self) -> None:
+        """Tell all processes to end, and hear what they still give; those that do not in time are ended."""
+        self._waiting.clear()
+        for hand in self._hands:
+            hand.process.terminate()
+        end = time.monotonic() + self._bounds.grace
+        while self._hands and (left := end - time.monotonic()) > 0:
+            wait(self._signs(), left)
+            self._hear()
+        for hand in self._hands:
+            hand.bury()
+        self._hands.clear()
+
+
+_HINTS = {
+    "SIGKILL": ", as a system does that runs out of memory",
+    "SIGBUS": ", as of a file that is cut off while it is read",
+}
+
+
+def ending(code: int) -> str:
+    """Say how a process ended, by its exit code.
+
+    >>> ending(-9)
+    'was ended by SIGKILL, as a system does that runs out of memory'
+    >>> ending(3)
+    'ended itself with code 3'
+    """
+    if code >= 0:
+        return f"ended itself with code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"was ended by {name}{_HINTS.get(name, '')}"
+
+
+def _context() -> Any:
+    """Return how processes start: as copies, which costs least, where that is safe: with one thread."""
+    return multiprocessing.get_context(
+        "fork" if is_single() else "forkserver" if sys.platform == "linux" else "spawn"
+    )
+
+
+def is_single() -> bool:
+    """Tell whether this process has one thread, and the system says so."""
+    tasks = Path("/proc/self/task")
+    return sys.platform == "linux" and tasks.is_dir() and len(list(tasks.iterdir())) == 1
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[Sequence[int]]:
+    """Let no signal cut off what is sent or heard, nor reach a process before it is ready for it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield ()
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield tuple(map(int, before))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _standard_input() -> Iterator[int | None]:
+    """Hold on to standard input for a copy of this process: it would get an empty one."""
+    try:
+        held = os.dup(0) if is_single() else None
+    except OSError:  # it is closed
+        held = None
+    try:
+        yield held
+    finally:
+        if held is not None:
+            os.close(held)
+
+
+# What follows runs in the processes.
+
+_AT, _GIVES, _FAILS = "at", "gives", "fails"
+"""What a process says: where it stands, what came of a piece."""
+_ENDED = 113
+"""Exit code of a process that was told to end."""
+_PACE = 0.2
+"""Seconds between two words on progress."""
+
+
+class _State:
+    """What a process has: where it speaks, when it last did, whether it works and has been told to end."""
+
+    connection: "Connection[Any, Any] | None" = None
+    spoke = 0.0
+    busy = ended = False
+
+
+def tell_share(what: str, done: int, total: int) -> None:
+    """Say how much is done of the piece that this process works on; nobody hears it elsewhere."""
+    if _State.connection is None or not total or time.monotonic() - _State.spoke < _PACE:
+        return
+    _State.spoke = time.monotonic()
+    _say(_packed(_AT, what, done / total))
+
+
+def _say(words: bytes) -> None:
+    assert _State.connection is not None
+    with _undisturbed():
+        _State.connection.send_bytes(words)
+
+
+def _packed(*words: Any) -> bytes:
+    return bytes(ForkingPickler.dumps(words))
+
+
+def _work(
+    connection: "Connection[Any, Any]",
+    function: Callable[[Any], Any],
+    bounds: Bounds,
+    mask: Sequence[int],
+    stdin: int | None,
+) -> NoReturn:
+    """Do one piece after the other, until there is nobody for whom."""
+    _prepare(connection, bounds, mask, stdin)
+    with contextlib.suppress(KeyboardInterrupt, EOFError, OSError):
+        while not _State.ended:
+            piece = connection.recv()
+            _say(_done(function, piece))
+    os._exit(_ENDED)  # whatever it had begun has been put in order
+
+
+def _done(function: Callable[[Any], Any], piece: Any) -> bytes:
+    """Do a piece; return what is said of it."""
+    _State.busy = True
+    try:
+        return _packed(_GIVES, function(piece))
+    except Exception as error:
+        error.add_note("".join(traceback.format_exception(error)))
+        return _failure(error)
+    finally:
+        _State.busy = False
+
+
+def _failure(error: Exception) -> bytes:
+    """Return what is said of an error, also of one that no other process can read."""
+    try:
+        words = _packed(_FAILS, error)
+        ForkingPickler.loads(words)
+    except Exception:  # whatever an error may hold
+        return _packed(_FAILS, RuntimeError(f"{type(error).__name__}: {error}"))
+    return words
+
+
+def _prepare(
+    connection: "Connection[Any, Any]", bounds: Bounds, mask: Sequence[int], stdin: int | None
+) -> None:
+    """Be quiet, keep to the bounds, leave Ctrl-C to the parent, which the terminal tells as well."""
+    _State.connection = connection
+    _hush(stdin)
+    leave_no_dump()
+    limit_growth(bounds.memory)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    threading.Thread(target=_outlive_nobody, daemon=True).start()
+
+
+def _hush(stdin: int | None) -> None:
+    """Give what is printed to nobody, and have the standard input that the parent had."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for number in (1, 2):
+        os.dup2(nowhere, number)
+    if stdin is not None:
+        os.dup2(stdin, 0)
+        sys.stdin = os.fdopen(0, closefd=False)
+
+
+def _outlive_nobody() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE)
+    os._exit(_ENDED)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    if _State.ended or not _State.busy:
+        os._exit(_ENDED)
+    _State.ended = True
+    raise KeyboardInterrupt
