@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         ExternalDataError as ExternalDataError,
         FolderError as FolderError,
         FormatError as FormatError,
+        LimitError as LimitError,
         MissingError as MissingError,
         MissingExternalDataError as MissingExternalDataError,
         MissingInputError as MissingInputError,
@@ -184,9 +185,9 @@ _PUBLIC = {
     "comparison.options": "DiffOptions GateOptions",
     "comparison.story": "diff",
     "errors": (
-        "DeniedError ExternalDataError FolderError FormatError MissingError MissingExternalDataError "
-        "MissingInputError MissingLibraryError ModelError NothingToAnalyseError OnnxtopError "
-        "UnreadableError UsageError"
+        "DeniedError ExternalDataError FolderError FormatError LimitError MissingError "
+        "MissingExternalDataError MissingInputError MissingLibraryError ModelError NothingToAnalyseError "
+        "OnnxtopError UnreadableError UsageError"
     ),
     "execution.options": "RunOptions",
     "landscape.alignment": "Charge Member UnitGroup",

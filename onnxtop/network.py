@@ -9,6 +9,7 @@ one row and one column.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,9 @@ def strips(shape: tuple[int, ...], cells: int) -> Iterator[slice]:
 
 CHUNK = 1 << 17
 """Cells worked on at a time: they and what is made of them stay in the cache."""
+_CELLS, _WIDTH, _TURN = 1 << 19, 1 << 14, 8
+"""Cells of a tile, how wide it is at most, and of which its height is a multiple; tiles of a few rows have
+slow products."""
 _WIDE = 64
 """Cells from which a row is counted by itself."""
 _INFINITY, _SIGN = 0x7C00, 0x8000
@@ -137,6 +141,72 @@ def _widen(part: Matrix, into: Matrix) -> None:
     np.multiply(into, np.float32(2.0**112), out=into)
     if not math.isfinite(sum(_ends(part))):
         np.copyto(into, part)
+
+
+class Tile:
+    """Some weights of a block as one pass brings them: so many of its lines, and a part of each.
+
+    ``cells``, which are ``rows`` and ``columns`` of what `lines_of` gives of block ``number``, are in native
+    byte order, aligned, and lie together. What several ask of them is made once, and gone with the next tile.
+    ``first`` is the position of the first cell in the order of memory, ``gap`` how many of a line are left
+    out.
+    """
+
+    def __init__(
+        self, number: int, lines: Matrix, rows: slice, columns: slice, rooms: dict[str, NDArray[Any]]
+    ) -> None:
+        self.number, self.rows, self.columns = number, rows, columns
+        self.gap = lines.shape[1] - (columns.stop - columns.start)
+        self.first = rows.start * lines.shape[1] + columns.start
+        self._rooms = rooms
+        part = lines[rows, columns]
+        native = part.dtype.newbyteorder("=")
+        if part.flags.c_contiguous and part.flags.aligned and part.dtype == native:
+            self.cells = part
+        else:
+            self.cells = self._room("cells", part.shape, native)
+            np.copyto(self.cells, part)
+
+    @cached_property
+    def wide(self) -> Matrix:
+        """The weights in float32 or float64."""
+        if self.cells.dtype != np.float16:
+            return self.cells
+        return widened(self.cells, self._room("wide", self.cells.shape, np.dtype(np.float32)))
+
+    @cached_property
+    def sizes(self) -> Matrix:
+        """Their magnitudes, in float32 or float64."""
+        result: Matrix = np.abs(self.wide, out=self._room("sizes", self.wide.shape, self.wide.dtype))
+        return result
+
+    def _room(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        size, room = math.prod(shape), self._rooms.get(name)
+        if room is None or room.size < size or room.dtype != dtype:
+            room = self._rooms[name] = np.empty(size, dtype)
+        return room[:size].reshape(shape)
+
+
+def tiles(blocks: Blocks) -> Iterator[Tile]:
+    """Yield all weights of a layer in tiles that stay in the cache, in the order of memory.
+
+    Examples
+    --------
+    >>> [tile] = tiles([np.array([[1.0, -3.0], [0.5, 2.0]], np.float16).T])
+    >>> tile.cells.tolist(), tile.sizes.dtype, (tile.rows, tile.columns) == (slice(0, 2), slice(0, 2))
+    ([[1.0, -3.0], [0.5, 2.0]], dtype('float32'), True)
+    """
+    rooms: dict[str, NDArray[Any]] = {}
+    for number, block in enumerate(blocks):
+        lines = lines_of(block)
+        n_rows, n_columns = lines.shape
+        width = max(min(n_columns, _WIDTH), 1)
+        height = -(-_CELLS // width // _TURN) * _TURN
+        for row in range(0, n_rows, height):
+            rows = slice(row, min(row + height, n_rows))
+            for column in range(0, n_columns, width):
+                columns = slice(column, min(column + width, n_columns))
+                yield Tile(number, lines, rows, columns, rooms)
 
 
 def count_filled(there: NDArray[np.bool_], along: NDArray[np.intp], across: NDArray[np.intp]) -> None:

@@ -18,6 +18,7 @@ import functools
 import math
 import os
 import re
+import sys
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -270,9 +271,27 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     >>> did_you_mean("tolerance", ["tolerances", "thresholds"])
     ': did you mean tolerances?'
     """
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name[:_SAID], list(known), n=1, cutoff=0.5)
     return f": did you mean {near[0]}?" if near else ""
 
+
+def said(value: Any) -> str:
+    """Return a value as messages tell it: on one line, and cut where it is long.
+
+    >>> said("ab"), said("ab" * 99)[-9:], said(10**9999)
+    ("'ab'", 'ababab...', 'a number of very many digits')
+    """
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a number of very many digits"
+    except RecursionError:
+        return "what is nested very deep"
+    return text if len(text) <= _SAID else f"{text[:_SAID]}..."
+
+
+_SAID = 120
+"""Letters of a value in a message."""
 
 # One function a kind of value: it returns what the program wants, or says what is wrong.
 
@@ -282,41 +301,46 @@ def one_of(value: Any, choices: Iterable[str]) -> str:
     known = tuple(choices)
     if not (isinstance(value, str) and value in known):
         hint = did_you_mean(value, known) if isinstance(value, str) else ""
-        raise UsageError(f"wanted one of {', '.join(known)}, found {value!r}{hint}")
+        raise UsageError(f"wanted one of {', '.join(known)}, found {said(value)}{hint}")
     return value
 
 
 def pattern(value: Any) -> str:
     """Return a regular expression that compiles."""
     if not isinstance(value, str):
-        raise UsageError(f"wanted a regular expression as a text, found {value!r}")
+        raise UsageError(f"wanted a regular expression as a text, found {said(value)}")
     try:
         re.compile(value)
     except (re.error, OverflowError, RecursionError) as error:
-        raise UsageError(f"wanted a regular expression, found {value!r}: {error}") from None
+        raise UsageError(f"wanted a regular expression, found {said(value)}: {error}") from None
     return value
+
+
+def _is_finite(value: Any) -> bool:
+    """Tell whether a float can have a number's value, more or less."""
+    return bool(abs(value) <= sys.float_info.max)
 
 
 def number(value: Any) -> Any:
     """Return a finite number."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise UsageError(f"wanted a number, found {value!r}")
+    if isinstance(value, bool) or not isinstance(value, Real) or not _is_finite(value):
+        raise UsageError(f"wanted a number, found {said(value)}")
     return value
 
 
 def at_least(value: Any, least: int, *, whole: bool = False) -> Any:
     """Return a number, a whole one if need be, that is large enough."""
     if whole and (isinstance(value, bool) or not isinstance(value, Integral) or value < least):
-        raise UsageError(f"wanted a whole number of at least {least}, found {value!r}")
+        raise UsageError(f"wanted a whole number of at least {least}, found {said(value)}")
     if number(value) < least:
-        raise UsageError(f"wanted a number of at least {least}, found {value!r}")
+        raise UsageError(f"wanted a number of at least {least}, found {said(value)}")
     return int(value) if whole else float(value)
 
 
 def above_zero(value: Any) -> float:
     """Return a number above 0."""
     if isinstance(value, str) or not number(value) > 0:
-        raise UsageError(f"wanted a number above 0, found {value!r}")
+        raise UsageError(f"wanted a number above 0, found {said(value)}")
     return float(value)
 
 
@@ -343,7 +367,7 @@ def _among(kind: type, values: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _switch(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise UsageError(f"wanted true or false, found {value!r}")
+        raise UsageError(f"wanted true or false, found {said(value)}")
     return value
 
 
@@ -370,7 +394,9 @@ def _of_kind(kind: Any, value: Any) -> Any:
         return value
     if int in _members(kind) and kind is not int:
         return _of_kind(int, value)
-    raise UsageError(f"wanted {_SHOWN.get(origin or kind, getattr(kind, '__name__', kind))}, found {value!r}")
+    raise UsageError(
+        f"wanted {_SHOWN.get(origin or kind, getattr(kind, '__name__', kind))}, found {said(value)}"
+    )
 
 
 _SHOWN = {int: "a whole number", str: "a text", tuple: "a list", collections.abc.Mapping: "a mapping"}

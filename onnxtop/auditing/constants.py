@@ -155,9 +155,7 @@ def _problems(node: Node, position: int, array: Array, role: Role) -> Iterator[t
     yield "infinite", np.isinf(array) & _spreads(op, position, array, role)
     attributes = node.attributes()
     if op == _BATCH and position == _VARIANCE and not attributes.get("training_mode"):
-        epsilon = attributes.get("epsilon")  # in a damaged file it may be no number
-        least = epsilon if isinstance(epsilon, float) else _EPSILON
-        yield "a variance that is not positive", array + least <= 0
+        yield "a variance that is not positive", array + attributes.get("epsilon", _EPSILON) <= 0
     scaled = op != _BATCH and position == _SCALE and node.op_type.endswith("Normalization")
     if scaled and op in NORMALISATION and array.size and not array.any():
         yield "a scale of nothing but zeros", array == 0

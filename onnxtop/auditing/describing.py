@@ -67,7 +67,7 @@ def model_info(model: Model, coverage: Coverage, function: Function | None, *, o
 
 
 def function_of(model: Model, counts: Account, *, normal: bool) -> Function:
-    """Say what a model computes, in digests; in one normal form as well if that is asked for."""
+    """Say what a model computes, in digests; of weights, and in one normal form, if that is asked for."""
     found = digests_of(model, counts, normal=normal)
     ports = {side: tuple(map(_port, getattr(found, side))) for side in ("inputs", "outputs")}
     plain = {each.name: getattr(found, each.name) for each in fields(found)}

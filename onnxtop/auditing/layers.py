@@ -27,7 +27,7 @@ from onnxtop.statistics.exchangeability import Evidence, evidence
 from onnxtop.statistics.fixed import probably_fixed
 from onnxtop.statistics.initialisers import InitialiserMatch, bias_was_moved
 from onnxtop.statistics.layer import layer_statistics
-from onnxtop.statistics.sums import add_up
+from onnxtop.statistics.sums import Adder, Sums
 from onnxtop.topology import convolution, neural_persistence
 from onnxtop.topology.filters import filter_forests
 from onnxtop.topology.graph import Forest
@@ -35,7 +35,7 @@ from onnxtop.topology.layer_scan import LayerScan, scan_once
 from onnxtop.topology.neural_persistence import Graphs
 from onnxtop.topology.null_law import shapes_of
 from onnxtop.topology.null_model import UNROLLED, NullModels, StrongestWeights
-from onnxtop.topology.reach import Filled
+from onnxtop.topology.reach import Filled, filled_lines
 from onnxtop.topology.spread import Spread, mean_sortedness
 from onnxtop.topology.strongest import StrongCells
 from onnxtop.work.content import combined
@@ -109,6 +109,10 @@ class Measured:
 _WORTH_IT = 2**14
 """Weights of a layer from which on it is quicker to remember what it leaves behind than to measure it."""
 
+_IN_PLACE = 2**23
+"""Weights of a layer from which on a copy of what is not aligned in the file, in memory that is new each time,
+takes longer than looking at a part of it here and there as it lies."""
+
 _MEASURED_BY = ("bias", "conv", "details", "sortedness", "standardise", "structure", "topology")
 """Options that what a layer leaves behind depends on, beside the sizes that place it on a grid."""
 
@@ -171,7 +175,8 @@ def measure_layer(
 ) -> Measured:
     """Measure a layer; one that the memory knows is only read. ``scan`` keeps its strongest weights."""
     kernel = _kernel(layer, shapes, options)
-    weights = layer.blocks() if kernel is None else kernel.matrices()
+    aligned = layer.parameters < _IN_PLACE
+    weights = layer.blocks(aligned=aligned) if kernel is None else kernel.matrices()
     measure = partial(_scanned, layer, number, weights, kernel, memory.nulls, options, scan)
     if not memory.looks(layer, options):
         return measure()
@@ -240,14 +245,26 @@ def _scanned(
     wanted = 0
     if options.structure and kernel is None:
         wanted = nulls.wanted(shapes_of(weights), _bias(layer, options) is not None)
-    scans = scan_once(weights, wanted, standardise=options.standardise if scan else None)
+    adder = Adder(weights, half=_is_half(layer)) if options.structure else None
+    look = adder.add if adder is not None and not adder.stacked else None
+    scans = scan_once(weights, wanted, standardise=options.standardise if scan else None, look=look)
     cells = scans.cells if kernel is None else None  # those of a graph of channels are other weights
+    sums = adder.sums() if adder is not None and scans.cells is not None else None
     return replace(
-        _measure(layer, number, weights, kernel, nulls, options, cells),
+        _measure(layer, number, weights, kernel, nulls, options, cells, sums),
         scan=scans.paths,
-        filled=scans.filled,
+        filled=scans.filled or (filled_lines(weights) if sums is None else _filled(sums)),
         seen=glance(weights) if options.details else None,
     )
+
+
+def _is_half(layer: Layer) -> bool:
+    return layer.encoding == Encoding("float16")
+
+
+def _filled(sums: Sums) -> tuple[Filled, ...]:
+    pairs = zip(sums.rows, sums.columns, strict=True)
+    return tuple(Filled(rows.filled, columns.filled) for rows, columns in pairs)
 
 
 def _kernel(layer: Layer, shapes: Mapping[str, Shape], options: AuditOptions) -> Kernel | None:
@@ -265,6 +282,7 @@ def _measure(
     nulls: NullModels,
     options: AuditOptions,
     cells: StrongCells | None = None,
+    sums: Sums | None = None,
 ) -> Measured:
     row = _row(layer)
     if not options.topology:
@@ -273,14 +291,14 @@ def _measure(
     if options.sortedness:
         row = replace(row, sortedness=finite_or_none(mean_sortedness(weights)))
     if layer.is_convolution and options.conv in BY_POSITION:
-        return _measure_positions(row, layer, number, weights, kernel, nulls, options)
+        return _measure_positions(row, layer, number, weights, kernel, options, sums)
     blocks = weights if kernel is None else convolution.channels(kernel)
     bias = _bias(layer, options)
     forest = neural_persistence.layer_forest(blocks, bias=bias, layer=number, cells=cells)
     n_in, n_out = (sum(block.shape[axis] for block in blocks) for axis in (0, 1))
     row = replace(row, n_in=n_in, n_out=n_out)
     strongest = None if forest.nonfinite or not options.structure else nulls.read(blocks, bias, cells)
-    return _with_facts(row, layer, weights, blocks, forest, strongest)
+    return _with_facts(row, layer, weights, blocks, forest, strongest, sums)
 
 
 def _measure_positions(
@@ -289,8 +307,8 @@ def _measure_positions(
     number: int,
     weights: Blocks,
     kernel: Kernel | None,
-    nulls: NullModels,
     options: AuditOptions,
+    sums: Sums | None,
 ) -> Measured:
     if kernel is None or kernel.in_size is None or kernel.out_size is None:
         return Measured(row, None, _SIZE_UNKNOWN)
@@ -312,7 +330,7 @@ def _measure_positions(
         else filter_forests(kernel, bias=bias)
     )
     strongest = None if forest.nonfinite or not options.structure else StrongestWeights(reason=UNROLLED)
-    return _with_facts(row, layer, weights, weights, forest, strongest)
+    return _with_facts(row, layer, weights, weights, forest, strongest, sums)
 
 
 def _fan_out(layer: Layer, weights: Blocks) -> int:
@@ -337,18 +355,17 @@ def _with_facts(
     blocks: Blocks,
     forest: Graphs,
     strongest: StrongestWeights | None,
+    sums: Sums | None,
 ) -> Measured:
     """Add what the weights say beside their forest, or how many of them are not finite."""
     mark = fingerprint(blocks)
     if forest.nonfinite:
         return Measured(replace(row, nonfinite=forest.nonfinite), forest, mark=mark)
     row = replace(row, largest=forest.strongest, probably_fixed=probably_fixed(blocks))
-    if strongest is None:
+    if strongest is None or sums is None:
         return Measured(row, forest, mark=mark)
-    half = layer.encoding == Encoding("float16")
-    sums = add_up(weights, half=half)
     found = evidence(weights, sums)
-    statistics = layer_statistics(weights, layer.codes(), half=half, sums=sums)
+    statistics = layer_statistics(weights, layer.codes(), half=_is_half(layer), sums=sums)
     made_by = drawn_by(found, weights, _fan_in(layer, weights), _fan_out(layer, weights))
     moved = _bias_moved(layer, weights, None if found.even or found.masked else made_by)
     return Measured(

@@ -29,8 +29,9 @@ class AuditOptions(Checked):
     """What to measure and how.
 
     Each option says below what it is. ``onnxtop report --help`` shows the same, but for three: without
-    ``topology`` the layers are only read, and every figure is None; with ``normal`` the whole is written in
-    one normal form as well, for a baseline; without ``diagrams`` those are not kept once they are measured.
+    ``topology`` the layers are only read, and every figure is None; with ``normal`` every weight is hashed,
+    and the whole written in one normal form as well, for a baseline; without ``diagrams`` those are not kept
+    once they are measured.
 
     Notes
     -----

@@ -74,15 +74,16 @@ def measure_layers(
         return [layer for piece in whole(results) for layer in piece]
 
 
-def hashings(model: Model) -> list[Hashing]:
-    """Return what is hashed of a model for its report: the file, and every large constant.
+def hashings(model: Model, *, constants: bool) -> list[Hashing]:
+    """Return what is hashed of a model for its report: the file, and if asked for every large constant.
 
     Nothing of a model at an address, of which every byte is fetched once, by whoever wants it.
     """
     files = model.files
     if model.file.remote is not None:
         return []
-    large = ((tensor, stored_bytes(tensor) or 0) for tensor in model.tensors.values())
+    tensors = model.tensors.values() if constants else ()
+    large = ((tensor, stored_bytes(tensor) or 0) for tensor in tensors)
     return [
         Hashing(model.byte_count, model.file.sha256),
         *(Hashing(size, partial(files.content, tensor)) for tensor, size in large if size > SMALL_BYTES),

@@ -166,7 +166,7 @@ def _audited(
         measured = outlined(layers)
     else:
         model.file.announce()
-        beside = hashings(model) if options.topology else ()
+        beside = hashings(model, constants=options.normal) if options.topology else ()
         measured = measure_layers(model, layers, options, memory, progress, scanned, beside)
     counts = account(model, constants, found)
     coverage = coverage_of(counts, found)

@@ -50,7 +50,7 @@ def judge(settings: Mapping[str, Any], options: AuditOptions, n_models: int) -> 
         return Judge(plain, ())
     if _names_models(path):
         return _ByModels(plain, _models(path), path, options, n_models)
-    return _ByReport(plain, (path,), read_baseline(path), n_models)
+    return _ByReport(plain, (path,), read_baseline(path, options.limits), n_models)
 
 
 def _names_models(path: str) -> bool:

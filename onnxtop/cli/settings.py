@@ -13,6 +13,8 @@ from click.core import ParameterSource
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.options import declared
 from onnxtop.render.json import strict
+from onnxtop.rules.options import CONFIGURATION_BYTES
+from onnxtop.work.beside import read_bytes
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def _may_configure(folder: Path) -> bool:
         return True
     project = folder / "pyproject.toml"
     try:
-        return os.path.isfile(project) and b"tool.onnxtop" in project.read_bytes()
+        return os.path.isfile(project) and b"tool.onnxtop" in read_bytes(project, CONFIGURATION_BYTES)
     except OSError:
         return True  # what reads it says why it cannot be read
 

@@ -325,8 +325,8 @@ class Constants:
         if tensor is not None and not self._model.files.has_data(tensor):
             raise UnreadableConstantError("its tensor declares dims but holds no data")
 
-    def read(self, value: Value) -> Array:
-        """Compute a constant.
+    def read(self, value: Value, *, aligned: bool = True) -> Array:
+        """Compute a constant; if not ``aligned``, one that is stored lies in memory as it does in the file.
 
         Raises
         ------
@@ -334,7 +334,7 @@ class Constants:
             Its data is missing, it needs more memory than the limit, or the operation fails.
         """
         try:
-            return self.compute(*self._derived.get(value, (value, {})))
+            return self.compute(*self._derived.get(value, (value, {})), aligned=aligned)
         except UnreadableConstantError as error:
             self._failed[value] = str(error)  # it is asked for again: by its size, its type, each of its uses
             raise
@@ -343,7 +343,7 @@ class Constants:
         """Return the digest of an array's elements; the bytes of what is stored are hashed once."""
         return self._model.files.digest_of(array)
 
-    def compute(self, value: Value, given: Mapping[Value, Array]) -> Array:
+    def compute(self, value: Value, given: Mapping[Value, Array], *, aligned: bool = True) -> Array:
         """Compute a value where others are as given; see `read`."""
         done = dict(given)
         budget = Budget(self._limits)
@@ -351,7 +351,7 @@ class Constants:
             for node in self._ancestors(value, done):
                 inputs = [self._operand(item, done) for item in node.inputs]
                 done.update(zip(node.outputs, self._compute(node, inputs, budget), strict=False))
-            return self._have(value, done)
+            return self._have(value, done, aligned=aligned)
 
     def _ancestors(self, value: Value, done: dict[Value, Array]) -> list[Node]:
         """Return the nodes that must run for the value, in order; kept results go into ``done``."""
@@ -414,7 +414,7 @@ class Constants:
             value = value if source is None else source
         return TensorProto.UNDEFINED
 
-    def _have(self, value: Value, done: dict[Value, Array]) -> Array:
+    def _have(self, value: Value, done: dict[Value, Array], *, aligned: bool = True) -> Array:
         value = self.outside(value)
         if value in done:
             return done[value]
@@ -422,7 +422,7 @@ class Constants:
             raise UnreadableConstantError(f"the node that makes {value.name!r} gives no such result")
         self.require_data(value)
         try:
-            return self._model.files.read(self._model.tensors[value])
+            return self._model.files.read(self._model.tensors[value], aligned=aligned)
         except ValueError as error:
             raise UnreadableConstantError(f"tensor {value.name!r} cannot be read: {error}") from None
 

@@ -94,12 +94,13 @@ class Layer(Shown):
         """Whether the weights are a gate's of recurrent units."""
         return self.op_type in RECURRENT
 
-    def blocks(self) -> list[Matrix]:
+    def blocks(self, *, aligned: bool = True) -> list[Matrix]:
         """Read the weights: one matrix (n_in, n_out) for each group or batch entry, read-only views mostly.
 
         The matrices share no neuron: rows and columns of a later block follow those of the earlier ones. A
         convolution's rows are its channels in times its taps. Quantised weights are decoded; others have the
-        stored float type (bfloat16 becomes float32).
+        stored float type (bfloat16 becomes float32). Where weights do not lie ``aligned`` in the file, they
+        are copied; who goes over them in tiles can do without.
 
         Raises
         ------
@@ -107,7 +108,7 @@ class Layer(Shown):
             The weights cannot be decoded: a scale does not fit them, or the file changed.
         """
         reading = self.source.reading
-        return _scaled(reading.blocks(self.source.weight(self.name)), reading.scale)
+        return _scaled(reading.blocks(self.source.weight(self.name, aligned=aligned)), reading.scale)
 
     def matrix(self) -> Matrix:
         """Read the weights as one matrix, shape (n_in, n_out): rows are inputs, columns are outputs.
@@ -176,11 +177,12 @@ class Source:
     reading: Reading
     bias: Bias | None
 
-    def weight(self, name: str) -> Array:
+    def weight(self, name: str, *, aligned: bool = True) -> Array:
         """Read and decode the operand; types that NumPy does not know as floats become float32."""
         try:
             arrays = [
-                None if value is None else self.constants.read(value) for value in self.reading.operands
+                None if value is None else self.constants.read(value, aligned=aligned)
+                for value in self.reading.operands
             ]
             with np.errstate(all="ignore"):  # infinities and NaN are what the runtime makes of them, too
                 return _as_floats(self.reading.decode(*arrays))

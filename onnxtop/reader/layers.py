@@ -275,7 +275,7 @@ def _readings(call: Call, part: str) -> Iterator[WeightUse]:
     node = call.node
     read = READ[node.domain, node.op_type]
     try:
-        readings = list(read(call, **checked_attributes(node.attributes())))
+        readings = list(read(call, **checked_attributes(node)))
         reason = f"this form of {node.op} is not read"
     except UnreadableConstantError as error:
         readings, reason = [], str(error)

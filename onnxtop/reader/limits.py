@@ -68,6 +68,10 @@ class Limits(Checked):
         ),
     ] = 2**22
 
+    baseline: Annotated[float, Option("A baseline, or another earlier report.", metavar="GiB", least=0)] = (
+        0.25
+    )
+
     def check(self, name: str, count: float) -> None:
         """Refuse what is more than a limit.
 

@@ -6,10 +6,12 @@ sees everything; `Model.scope` tells which of them stand in which body. Constant
 they hold is a tensor, like an initializer.
 """
 
+import contextlib
 import heapq
 from collections import ChainMap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -72,13 +74,37 @@ class Node:
         return self.origin.op_type if domain in ("", "ai.onnx") else f"{domain}.{self.origin.op_type}"
 
     def attributes(self) -> dict[str, Any]:
-        """Return the attributes' values by name; subgraphs are left out."""
-        kinds = AttributeProto
+        """Return the attributes' values by name; subgraphs are left out, and what is `misread`."""
+        kinds, odd = AttributeProto, self.misread()
         return {
             attribute.name: onnx.helper.get_attribute_value(attribute)
             for attribute in self.proto.attribute
             if attribute.type not in (kinds.GRAPH, kinds.GRAPHS, kinds.UNDEFINED)
+            and attribute.name not in odd
         }
+
+    def misread(self) -> list[str]:
+        """Return the attributes of one of ONNX's operations that have another type than it says.
+
+        Only a damaged file has any; whoever asks what they are is told that they are not there.
+        """
+        kinds = {} if self.domain else _attribute_kinds(self.op_type)
+        return [
+            attribute.name
+            for attribute in self.proto.attribute
+            if attribute.type not in kinds.get(attribute.name, (attribute.type,))
+        ]
+
+
+@cache
+def _attribute_kinds(op_type: str) -> Mapping[str, set[int]]:
+    """Return the types of an operation's attributes, in its newest version and in the first of all."""
+    kinds: dict[str, set[int]] = {}
+    for version in (onnx.defs.onnx_opset_version(), 1) if onnx.defs.has(op_type) else ():
+        with contextlib.suppress(onnx.defs.SchemaError):  # most are younger than the first
+            for name, attribute in onnx.defs.get_schema(op_type, version).attributes.items():
+                kinds.setdefault(name, set()).add(int(attribute.type.value))  # type: ignore[attr-defined]  # its stub lacks it
+    return kinds
 
 
 @dataclass(frozen=True)
@@ -273,12 +299,12 @@ class _Linker:
 
     def link(self) -> dict[str, Any]:
         graph = self._proto.graph
-        scope, names = self._graph(graph, ChainMap())
+        scope, names, inputs = self._graph(graph, ChainMap())
         initialized = {tensor.name for tensor in graph.initializer}
         return {
             "nodes": tuple(self._nodes),
             "scope": scope,
-            "inputs": tuple(names[value.name] for value in graph.input if value.name not in initialized),
+            "inputs": tuple(value for value in inputs if value.name not in initialized),
             "outputs": tuple(names.get(value.name) for value in graph.output),
             "results": frozenset(self._results),
             "tensors": self._tensors,
@@ -290,7 +316,8 @@ class _Linker:
             "added": frozenset(self._added),
         }
 
-    def _graph(self, graph: GraphProto, outer: _Names) -> tuple[Scope, _Names]:
+    def _graph(self, graph: GraphProto, outer: _Names) -> tuple[Scope, _Names, Sequence[Value]]:
+        """Return the nodes of a graph, what names mean behind them, and its inputs."""
         names = outer.new_child()
         for declared in graph.input:
             names[declared.name] = self._value(declared.name)
@@ -298,6 +325,7 @@ class _Linker:
             self._tensor(names, tensor.name, tensor)
         for sparse in graph.sparse_initializer:
             self._tensor(names, sparse.values.name, self._files.register_sparse(sparse))
+        inputs = [names[declared.name] for declared in graph.input]
         nodes = [node for node in graph.node if not self._constant(names, node)]
         produced = {name for node in nodes for name in node.output if name}
         made = {name: self._value(name) for name in sorted(produced)}
@@ -310,7 +338,7 @@ class _Linker:
             produced.difference_update(node.output)
         self._results.update(names[result.name] for result in graph.output if result.name in names)
         inner = {node.index: tuple(bodies) for node, bodies in held if bodies}
-        return Scope(tuple(node for node, _ in held), inner), names
+        return Scope(tuple(node for node, _ in held), inner), names, inputs
 
     def _node(self, proto: NodeProto, names: _Names, made: Mapping[str, Value]) -> tuple[Node, list[Body]]:
         domain = "" if proto.domain == "ai.onnx" else proto.domain
@@ -341,12 +369,12 @@ class _Linker:
         return node, held
 
     def _body(self, name: str, graph: GraphProto, outer: _Names) -> Body:
-        scope, names = self._graph(graph, outer)
+        scope, names, inputs = self._graph(graph, outer)
         entries = [declared.name for declared in graph.input]
         exits = [declared.name for declared in graph.output]
         return Body(
             name=name,
-            inputs=tuple(names[entry] for entry in entries),
+            inputs=tuple(inputs),
             outputs=tuple(names.get(exit_) for exit_ in exits),
             unchanged={place: entries.index(exit_) for place, exit_ in enumerate(exits) if exit_ in entries},
             scope=scope,

@@ -145,8 +145,11 @@ _KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
-def checked_attributes(attributes: dict[str, Any]) -> dict[str, Any]:
+def checked_attributes(node: Node) -> dict[str, Any]:
     """Return a node's attributes as keywords; raises ValueError where one that matters is of another kind."""
+    attributes, odd = node.attributes(), node.misread()
+    if odd:
+        raise ValueError(f"its attribute {odd[0]} has another type than ONNX says")
     attributes.pop("call", None)  # the name of the functions' own first argument
     for name, kinds in _KINDS.items():
         value = attributes.get(name)

@@ -56,6 +56,8 @@ MOST_AXES = 64
 """Axes that an array can have, since NumPy 2."""
 _LARGE = 2**20
 """Bytes of a tensor behind which is read on."""
+_LOOKED_AT = 256
+"""Bytes that tell most tensors apart."""
 _READ_ON = 2**26
 """Bytes that are read on, at most."""
 _DATA_FIELDS = (
@@ -184,15 +186,15 @@ class TensorFiles:
     def _values(self, tensor: TensorProto, aligned: bool) -> Array:
         if self.is_sparse(tensor):
             return self._dense(self._sparse[id(tensor)][1])
+        plain = _PLAIN.get(tensor.data_type)
         if tensor.data_location == TensorProto.EXTERNAL:
             place = self._place(tensor)
             self._read_on(place)
-            raw = seen(self._map(place.path))[place.offset : place.offset + place.length]
-        elif tensor.HasField("raw_data") and tensor.data_type in _PLAIN:
+            raw = self._bytes(place)
+        elif tensor.HasField("raw_data") and plain is not None:
             raw = memoryview(tensor.raw_data)
         else:
             return numpy_helper.to_array(tensor)
-        plain = _PLAIN.get(tensor.data_type)
         if tensor.data_type in _BITS:
             kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
             codes = unpack(np.frombuffer(raw, np.uint8), _BITS[tensor.data_type], element_count(tensor))
@@ -208,6 +210,28 @@ class TensorFiles:
             flat.flags.writeable = False
         self._arrays[id(flat)] = weakref.ref(flat), tensor
         return flat.reshape(tuple(tensor.dims))
+
+    def _bytes(self, place: _Place) -> memoryview:
+        return seen(self._map(place.path))[place.offset : place.offset + place.length]
+
+    def look(self, tensor: TensorProto) -> bytes | None:
+        """Return what tensors of the same bytes have in common: type, dims and a few of the bytes.
+
+        None where the bytes are not simply those of the elements, or not as many as they should be.
+        """
+        if self.is_sparse(tensor) or tensor.data_type not in _PLAIN:
+            return None
+        beside = tensor.data_location == TensorProto.EXTERNAL
+        raw = self._bytes(self._place(tensor)) if beside else memoryview(tensor.raw_data)
+        if not raw or len(raw) != stored_bytes(tensor):
+            return None
+        places = np.linspace(0, len(raw) - 1, _LOOKED_AT).astype(np.intp)
+        said = repr((tensor.data_type, *tensor.dims))
+        return said.encode() + np.frombuffer(raw, np.uint8)[places].tobytes()
+
+    def type_of(self, tensor: TensorProto) -> np.dtype[Any]:
+        """Return the type of the array of a tensor whose bytes are those of its elements."""
+        return _PLAIN[tensor.data_type]
 
     def content(self, tensor: TensorProto) -> Content:
         """Return what a tensor holds; its bytes are hashed once, by whoever asks first.

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import math
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -69,6 +70,13 @@ def plain(value: Any) -> Any:
     return value
 
 
+@functools.cache
+def _hints(kind: Any) -> tuple[tuple[str, Any, bool], ...]:
+    """Return name and type of the fields that are written, and whether each may be missing."""
+    hints = typing.get_type_hints(kind)
+    return tuple((each.name, hints[each.name], may_miss(each)) for each in written(kind))
+
+
 def built(hint: Any, value: Any) -> Any:
     """Build a value of the annotated type from plain JSON values: the way back.
 
@@ -79,9 +87,10 @@ def built(hint: Any, value: Any) -> Any:
     """
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        hints = typing.get_type_hints(hint)
-        there = [f.name for f in written(hint) if f.name in value or not may_miss(f)]
-        return hint(**{name: built(hints[name], value[name]) for name in there})
+        if not isinstance(value, Mapping):
+            raise TypeError(f"wanted {hint.__name__}, found {value!r:.40}")
+        there = [each for each in _hints(hint) if each[0] in value or not each[2]]
+        return hint(**{name: built(kind, value[name]) for name, kind, _ in there})
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in args:
             return None
@@ -91,11 +100,18 @@ def built(hint: Any, value: Any) -> Any:
             raise TypeError(f"wanted a list, found {value!r:.40}")
         return tuple(built(args[0], item) for item in value)
     if origin is not None and issubclass(origin, Mapping):
+        if not isinstance(value, Mapping):
+            raise TypeError(f"wanted a mapping, found {value!r:.40}")
         return {key: built(args[1], item) for key, item in value.items()}
     if not isinstance(value, _LEAVES[hint]) or (isinstance(value, bool) and hint is not bool):
         raise TypeError(f"wanted {hint.__name__}, found {value!r:.40}")
+    if isinstance(value, int | float) and not abs(value) <= _LARGEST[type(value)]:
+        raise TypeError(f"wanted a number that a report can hold, found {value!r:.40}")
     return value
 
+
+_LARGEST: Mapping[type, float] = {bool: 1, int: 2**128, float: sys.float_info.max}
+"""No count and no seed of a report is larger, and every figure is finite."""
 
 _LEAVES: Mapping[type, tuple[type, ...]] = {str: (str,), int: (int,), float: (int, float), bool: (bool,)}
 

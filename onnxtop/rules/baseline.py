@@ -9,10 +9,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path, PurePath
 from typing import Any
 
-from onnxtop.errors import ModelError, UsageError, unusable
+from onnxtop.errors import LimitError, ModelError, UsageError, unusable
+from onnxtop.options import asked
+from onnxtop.reader.limits import GIB, UNCHANGED, Limits
 from onnxtop.results.envelope import read_envelope
 from onnxtop.results.outcome import FailedModel, path_of
 from onnxtop.results.report import Report, Settings
+from onnxtop.work.beside import regular
 
 _SHOWN_ONLY = ("layers", "sortedness")
 """Settings that choose what is told of layers; the other figures do not depend on them."""
@@ -59,16 +62,20 @@ def _common(one: str, other: str) -> int:
     return len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)))
 
 
-def read_baseline(path: str) -> Baseline:
+def read_baseline(path: str, limits: Mapping[str, float] = UNCHANGED) -> Baseline:
     """Read a JSON report, of one model or several (``-f json`` or ``jsonl``).
 
     Raises
     ------
     UsageError
-        The file cannot be read, is not JSON, is no report, or has another schema version.
+        The file cannot be read, is larger than the limit, is not JSON, is no report, or has another schema
+        version.
     """
     try:
+        asked(Limits, None, limits).check("baseline", regular(path).st_size / GIB)
         text = Path(path).read_text(encoding="utf-8-sig")
+    except LimitError as error:
+        raise UsageError(f"baseline {path}: {error}") from None
     except OSError as error:
         anew = "" if os.path.exists(path) else "; --write-baseline makes one"
         raise unusable(error, f"baseline {path}: cannot be read: {error.strerror or error}{anew}") from None

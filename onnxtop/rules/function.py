@@ -14,6 +14,8 @@ from onnxtop.rules import needs
 from onnxtop.rules.rule import Found, Policy, rule
 
 _SHOWN = 3
+_WEIGHTS = "weights"
+_NO_WEIGHTS = "no digest of them is in both reports; one for the baseline is written by --write-baseline"
 _HINT = "`onnxtop diff` of the two models says where"
 _SOURCE = "`onnxtop diff`; docs/diff.md"
 _ANEW = "A model that was changed on purpose: take a new baseline, or --compare structure if it was trained."
@@ -74,16 +76,18 @@ def rounded_function(report: Report, policy: Policy) -> Found:
     "OT517",
     "note",
     needs=(needs.baseline,),
-    what="There is a baseline, and operations, edges and constants beside the weights are not compared.",
+    what="There is a baseline, and not all of the function is compared with its.",
     why="What is not compared may have changed.",
     how="Digests of the whole that a report does not hold, or holds of another version, or of a model with "
-    "constants that cannot be read.",
+    "constants that cannot be read; digests of the weights, which only `--write-baseline` writes.",
 )
 def function_not_compared(report: Report, policy: Policy) -> Found:
     if policy.verdict is None and policy.baseline is not None and report.model.function is not None:
         why = _incomparable(report.model.function, policy.baseline.model.function)
         if why:
             yield None, f"biases, operations, edges and attributes are not compared: {why}"
+        elif not (policy.structure_only or _has_weights(report, policy)):
+            yield None, f"weights are only compared by the figures of their layers: {_NO_WEIGHTS}"
 
 
 def is_settled(report: Report, policy: Policy) -> bool:
@@ -93,7 +97,7 @@ def is_settled(report: Report, policy: Policy) -> bool:
     then = policy.baseline.model.function if policy.baseline else None
     if report.model.function is None or then is None or _incomparable(report.model.function, then):
         return False
-    return not list(_parts(report, policy))
+    return (policy.structure_only or _has_weights(report, policy)) and not list(_parts(report, policy))
 
 
 def _incomparable(now: Function, then: Function | None) -> str:
@@ -110,6 +114,12 @@ def _is_normal(report: Report, policy: Policy) -> bool:
     return not policy.structure_only and all(each is not None and each.normal for each in found)
 
 
+def _has_weights(report: Report, policy: Policy) -> bool:
+    """Tell whether both reports hold digests of all that there is, weights among it."""
+    found = [each.model.function for each in (report, policy.baseline) if each is not None]
+    return all(each is not None and each.terms is not None for each in found)
+
+
 def _parts(report: Report, policy: Policy) -> Iterator[str]:
     """Yield the parts in which digests differ; nothing if they say that all is the same, or say nothing."""
     now, then = report.model.function, policy.baseline.model.function if policy.baseline else None
@@ -119,15 +129,17 @@ def _parts(report: Report, policy: Policy) -> Iterator[str]:
         yield f"values ({now.unreadable[0]} cannot be read)"
         return
     yield from (f"{part} ({what})" for part, what in _interface(now, then))
-    same = now.terms == then.terms or now.normal == then.normal is not None
-    if same or (policy.structure_only and now.structure == then.structure):
+    whole = _has_weights(report, policy)
+    constants = [] if policy.structure_only else list(_constants(now, then, weights=whole))
+    same = whole and (now.terms == then.terms or now.normal == then.normal is not None)
+    outlined = policy.structure_only or not (whole or constants)
+    if same or (outlined and now.structure == then.structure):
         return
     operations = _counts(now, then)
     if operations:
         yield f"operations ({operations})"
     elif now.attributes != then.attributes:
         yield "attributes"
-    constants = [] if policy.structure_only else list(_constants(now, then))
     yield from constants
     if not (operations or constants or now.attributes != then.attributes):
         yield "edges or shapes of constants" if policy.structure_only else "edges"
@@ -154,9 +166,9 @@ def _counts(now: Function, then: Function) -> str:
     return ", ".join((*more, *fewer))
 
 
-def _constants(now: Function, then: Function) -> Iterator[str]:
+def _constants(now: Function, then: Function, *, weights: bool) -> Iterator[str]:
     """Yield the roles whose constants differ, weights last: rules of their own speak of these."""
-    roles = sorted({*now.constants, *then.constants}, key=lambda role: (role == "weights", role))
+    roles = sorted({*now.constants, *then.constants} - {_WEIGHTS}) + [_WEIGHTS] * weights
     for role in roles:
         if now.constants.get(role) != then.constants.get(role):
             yield f"{role} constants" if role == "other" else role

@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 
 from onnxtop.options import Checked, Option
 
+CONFIGURATION_BYTES = 2**18
+"""What a configuration may hold."""
+
 
 @dataclass(frozen=True)
 class CheckOptions(Checked):

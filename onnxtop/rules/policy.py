@@ -28,14 +28,17 @@ from pathlib import Path
 from typing import Any
 
 from onnxtop.errors import UsageError, unusable
-from onnxtop.options import Declared, at_least, declared, did_you_mean, number, one_of
+from onnxtop.options import Declared, at_least, declared, did_you_mean, number, one_of, said
 from onnxtop.results.report import Report
 from onnxtop.rules.catalogue import RULES
-from onnxtop.rules.options import CheckOptions
+from onnxtop.rules.options import CONFIGURATION_BYTES, CheckOptions
 from onnxtop.rules.rule import SEVERITIES, THRESHOLDS, TOLERANCES, Band, Policy
+from onnxtop.work.beside import read_bytes
 
 FILE = "onnxtop.toml"
 _PROJECT = "pyproject.toml"
+_MOST_DOTS = 1000
+"""On a line: the time to read a key grows with the square of its parts."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def read_config(path: Path, options: Mapping[str, Declared]) -> Config:
     values = {}
     for key, value in data.items():
         if key not in known:
-            raise UsageError(f"{path}: unknown key {key!r}{_what_instead(key, known, options)}")
+            raise UsageError(f"{path}: unknown key {said(key)}{_what_instead(key, known, options)}")
         try:
             values[key] = known[key](value)
         except UsageError as error:
@@ -101,10 +104,13 @@ def _what_instead(key: str, known: Iterable[str], options: Mapping[str, Declared
 
 def _parsed(path: Path) -> Mapping[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        text = read_bytes(path, CONFIGURATION_BYTES).decode("utf-8-sig")
+        if max((line.count(".") for line in text.splitlines()), default=0) > _MOST_DOTS:
+            raise ValueError(f"a line has more than {_MOST_DOTS} dots")
+        return tomllib.loads(text)
     except OSError as error:
         raise unusable(error, f"{path}: cannot be read: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also of numbers of more digits than Python reads
         raise UsageError(f"{path}: this is not TOML: {error}") from None
 
 
@@ -166,7 +172,7 @@ def _rule(name: str, *, prefixes: bool) -> str:
         return upper
     if lower not in names:
         hint = did_you_mean(name, [*names, *codes]) or "; `onnxtop rules` lists them"
-        raise UsageError(f"there is no rule {name!r}{hint}")
+        raise UsageError(f"there is no rule {said(name)}{hint}")
     return lower
 
 
@@ -174,27 +180,27 @@ def _rule(name: str, *, prefixes: bool) -> str:
 
 
 def _string(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise UsageError(f"wanted a string, found {value!r}")
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise UsageError(f"wanted a string, found {said(value)}")
     return value
 
 
 def _rules(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise UsageError(f"wanted a list of rules, found {value!r}")
+        raise UsageError(f"wanted a list of rules, found {said(value)}")
     return check_rules(value)
 
 
 def _entries(value: Any, known: Iterable[str] | None, convert: Callable[[Any], Any]) -> dict[str, Any]:
     """Check a table whose keys are known names, or rules where ``known`` is None."""
     if not isinstance(value, Mapping):
-        raise UsageError(f"wanted a table, found {value!r}")
+        raise UsageError(f"wanted a table, found {said(value)}")
     checked = {}
     for name, entry in _joined(value, known or ()):
         if known is None:
             name = _rule(name, prefixes=convert is _patterns)
         elif name not in known:
-            raise UsageError(f"unknown figure {name!r}{did_you_mean(name, known)}")
+            raise UsageError(f"unknown figure {said(name)}{did_you_mean(name, known)}")
         try:
             checked[name] = convert(entry)
         except UsageError as error:
@@ -215,10 +221,10 @@ def _joined(value: Mapping[str, Any], known: Iterable[str]) -> Iterator[tuple[st
 
 def _band(value: Any) -> Band:
     if not isinstance(value, Mapping) or not value:
-        raise UsageError(f"wanted a table such as {{min = 0.05}}, found {value!r}")
+        raise UsageError(f"wanted a table such as {{min = 0.05}}, found {said(value)}")
     for key in value:
         if key not in ("min", "max"):
-            raise UsageError(f"wanted min or max, found {key!r}")
+            raise UsageError(f"wanted min or max, found {said(key)}")
     band = Band(**{key: float(number(bound)) for key, bound in value.items()})
     if band.min is not None and band.max is not None and band.min > band.max:
         raise UsageError(f"its min {band.min:g} is above its max {band.max:g}")
@@ -228,12 +234,13 @@ def _band(value: Any) -> Band:
 def _patterns(value: Any) -> tuple[str, ...]:
     patterns = [value] if isinstance(value, str) else value
     if not isinstance(patterns, list):
-        raise UsageError(f"wanted a list of patterns of layer names, found {value!r}")
+        raise UsageError(f"wanted a list of patterns of layer names, found {said(value)}")
     for pattern in patterns:
         if not isinstance(pattern, str) or not pattern:
-            raise UsageError(f"wanted a pattern such as 'head.*', found {pattern!r}")
+            raise UsageError(f"wanted a pattern such as 'head.*', found {said(pattern)}")
         if pattern.count("[") > pattern.count("]"):
-            raise UsageError(f"the pattern {pattern!r} has a bracket that is not closed; [[] stands for one")
+            found = said(pattern)
+            raise UsageError(f"the pattern {found} has a bracket that is not closed; [[] stands for one")
     return tuple(patterns)
 
 

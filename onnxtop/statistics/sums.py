@@ -8,20 +8,20 @@ vanish in float32, and from a *centre*, so that sums lose no digits where all ma
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.network import Blocks, Extremes, Matrix, count_filled, lines_of, widened
+from onnxtop.network import Blocks, Extremes, Matrix, Tile, count_filled, lines_of, tiles, widened
 from onnxtop.statistics.numbers import SMALLEST_NORMAL, sample
 from onnxtop.statistics.products import onto_columns, onto_parts, onto_rows, sum_of_squares
 from onnxtop.statistics.sketch import SIDE, factors, spread, together
 
-_CELLS, _WIDTH = 1 << 19, 1 << 14
-"""Cells of a tile, and how wide it is at most; tiles of a few rows have slow products."""
+_CELLS = 1 << 19
+"""Cells of many small blocks that are taken together."""
 _PART = 1024
 """Cells of a line whose first quarter, if nothing in the layer is zero, tells equal lines as well."""
 _MANY_BLOCKS = 32
@@ -90,7 +90,6 @@ class Sums:
         return self.unit * math.sqrt(max(square, 0.0))
 
 
-@np.errstate(over="ignore", invalid="ignore")
 def add_up(blocks: Blocks, *, half: bool = False) -> Sums:
     """Add up a layer in one pass, or in a second one if its numbers are very large or very small.
 
@@ -109,11 +108,11 @@ def add_up(blocks: Blocks, *, half: bool = False) -> Sums:
     >>> found.rows[0].filled.tolist(), (found.columns[0].sums + 2 * found.centre).tolist()
     ([2, 1], [1.0, 4.0])
     """
-    found = _Adder(blocks, 1.0, half).add()
-    largest = found.ends.largest
-    if not found.ends.finite or largest == 0 or 1e-12 < largest < 1e12:
-        return found
-    return _Adder(blocks, largest, half).add()
+    adder = Adder(blocks, half=half)
+    if not adder.stacked:
+        for tile in tiles(blocks):
+            adder.add(tile)
+    return adder.sums()
 
 
 def _centre(sizes: NDArray[np.float64]) -> float:
@@ -122,29 +121,42 @@ def _centre(sizes: NDArray[np.float64]) -> float:
     return mean if math.isfinite(mean) and float(sizes.std()) < _VARIED * mean else 0.0
 
 
-class _Adder:
-    """Goes over a layer once."""
+class Adder:
+    """Adds up the weights of a layer tile by tile, as `tiles` yields them, and whoever else looks at them.
 
-    def __init__(self, blocks: Blocks, unit: float, half: bool) -> None:
+    Of many small blocks, which are ``stacked``, nothing is to be added.
+    """
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def __init__(self, blocks: Blocks, unit: float = 1.0, *, half: bool = False) -> None:
         self._blocks, self._unit, self._half = blocks, unit, half
+        self.stacked = len(blocks) > _MANY_BLOCKS and len({block.shape for block in blocks}) == 1
         entries = np.abs(sample(blocks), dtype=np.float64) / unit
         self._centre, self._dense = _centre(entries), bool(entries.all())
         self._sides = tuple(sum(block.shape[axis] for block in blocks) for axis in (0, 1))
-        self._buffers = np.empty((2, 0), np.float32)
         self._low, self._high = math.inf, -math.inf
         self._record, self._at_limit = np.float32(-1), 0
         self._zeros = self._small = 0
         self._squares = 0.0
         self._sketch = np.zeros((SIDE, SIDE))
+        self._starts = np.cumsum([(0, 0), *(block.shape for block in blocks)], axis=0).tolist()
+        self._lines: list[_BlockLines] = []
 
-    def add(self) -> Sums:
-        """Return the sums."""
+    @np.errstate(over="ignore", invalid="ignore")
+    def sums(self) -> Sums:
+        """Return the sums; all is added up once more if its numbers are very large or very small."""
+        found = self._sums()
+        largest = found.ends.largest
+        if self._unit != 1 or not found.ends.finite or largest == 0 or 1e-12 < largest < 1e12:
+            return found
+        again = Adder(self._blocks, largest, half=self._half)
+        for tile in () if self.stacked else tiles(self._blocks):
+            again.add(tile)
+        return again.sums()
+
+    def _sums(self) -> Sums:
         blocks = self._blocks
-        if len(blocks) > _MANY_BLOCKS and len({block.shape for block in blocks}) == 1:
-            pairs = [self._stack()]
-        else:
-            starts = np.cumsum([(0, 0), *(block.shape for block in blocks)], axis=0).tolist()
-            pairs = [self._block(block, *start) for block, start in zip(blocks, starts, strict=False)]
+        pairs = [self._stack()] if self.stacked else [lines.pair(self._sketch) for lines in self._lines]
         rows, columns = zip(*pairs, strict=True)
         return Sums(
             ends=Extremes(self._low + 0.0, self._high + 0.0),
@@ -160,38 +172,13 @@ class _Adder:
             sketch=self._sketch,
         )
 
-    def _block(self, block: Matrix, row: int, column: int) -> tuple[Lines, Lines]:
-        """Add up one block, in the order in which it lies in memory; its corner is this cell of the layer."""
-        base = lines_of(block)
-        flipped = base is not block
-        (first, other), sides = (
-            ((column, row), self._sides[::-1]) if flipped else ((row, column), self._sides)
-        )
-        n_along, n_across = base.shape
-        left = factors(sides[0])[first : first + n_along]
-        right = factors(sides[1])[other : other + n_across]
-        along, across = (Lines(base.shape[1 - side], *_nothing(base.shape[side])) for side in (0, 1))
-        on_left = np.zeros((SIDE, n_across), np.float32)
-        on_right = np.zeros((n_along, SIDE), np.float32)
-        asked = n_across // 4 if self._dense and n_across >= _PART else n_across
-        for rows, columns in _tiles(base.shape):
-            cells = base[rows, columns]
-            scaled, sizes, there = self._take(cells)
-            if there is not None:
-                count_filled(there, along.filled[rows], across.filled[columns])
-            else:
-                along.filled[rows] += sizes.shape[1]
-                across.filled[columns] += len(sizes)
-            along.sums[rows] += onto_columns(sizes, np.ones((sizes.shape[1], 1), np.float32))[:, 0]
-            across.sums[columns] += onto_rows(np.ones((len(sizes), 1), np.float32), sizes)[0]
-            if columns.start < asked:
-                some = slice(columns.start, min(columns.stop, asked))
-                on_right[rows] += onto_parts(scaled[:, : some.stop - some.start], right[some], SIDE)
-            together(on_left[:, columns], scaled, left[rows], first + rows.start)
-        sketch = onto_columns(on_left, spread(right, other)).astype(np.float64)
-        self._sketch += sketch.T if flipped else sketch
-        pair = along._replace(projections=on_right), across._replace(projections=on_left.T)
-        return pair[::-1] if flipped else pair
+    @np.errstate(over="ignore", invalid="ignore")
+    def add(self, tile: Tile) -> None:
+        """Add up the next tile."""
+        if tile.number == len(self._lines):
+            corner, sides = self._starts[tile.number], self._sides
+            self._lines.append(_BlockLines(self._blocks[tile.number], corner, sides, dense=self._dense))
+        self._lines[tile.number].add(tile, *self._take(tile.wide, tile.sizes))
 
     def _stack(self) -> tuple[Lines, Lines]:
         """Add up many small blocks of one shape, a stack of them at a time."""
@@ -202,8 +189,8 @@ class _Adder:
         )
         step = max(_CELLS // (n_in * n_out), 1)
         for start in range(0, len(self._blocks), step):
-            cells = np.stack(self._blocks[start : start + step])
-            scaled, sizes, there = self._take(cells)
+            cells = widened(np.stack(self._blocks[start : start + step]))
+            scaled, sizes, there = self._take(cells, np.abs(cells))
             ins = slice(start * n_in, (start + len(cells)) * n_in)
             outs = slice(start * n_out, (start + len(cells)) * n_out)
             rows.sums[ins], columns.sums[outs] = sizes.sum(axis=2).ravel(), sizes.sum(axis=1).ravel()
@@ -213,14 +200,11 @@ class _Adder:
             self._sketch += (lefts @ scaled @ right[outs].reshape(len(cells), n_out, SIDE)).sum(axis=0)
         return rows, columns
 
-    def _take(self, cells: Matrix) -> tuple[Floats, Floats, NDArray[np.bool_] | None]:
+    def _take(self, wide: Matrix, sizes: Matrix) -> tuple[Floats, Floats, NDArray[np.bool_] | None]:
         """Return weights in the unit, magnitudes from the centre, and which are not zero; None if all are."""
-        if self._buffers.shape[1] < cells.size:
-            self._buffers = np.empty((2, cells.size), np.float32)
-        sizes, room = (buffer[: cells.size].reshape(cells.shape) for buffer in self._buffers)
-        wide = widened(cells, room)
         scaled = (wide if self._unit == 1 else wide / np.float64(self._unit)).astype(np.float32, copy=False)
-        np.abs(scaled, out=sizes)
+        if scaled is not wide:
+            sizes = np.abs(scaled)
         least, top = sizes.min(), sizes.max()
         beaten = np.float32(min(self._high, -self._low) / self._unit)
         if not (top < beaten or (top == beaten and wide is scaled)):  # else neither end can be new
@@ -238,19 +222,58 @@ class _Adder:
         if self._half and least < SMALLEST_NORMAL:
             self._small += int(np.count_nonzero(sizes < np.float32(SMALLEST_NORMAL))) - zeros
         if self._centre:
-            sizes -= np.float32(self._centre)
+            sizes = sizes - np.float32(self._centre)
         self._squares += sum_of_squares(sizes)
         return scaled, sizes, there
 
 
+class _BlockLines:
+    """The lines of one block while they are added up, in the order in which it lies in memory.
+
+    ``corner`` is the cell of the layer that its first weight is, ``sides`` are those of the layer.
+    """
+
+    def __init__(self, block: Matrix, corner: Sequence[int], sides: Sequence[int], *, dense: bool) -> None:
+        base = lines_of(block)
+        self._flipped = base is not block
+        turn = -1 if self._flipped else 1
+        (self._first, self._other), lengths = corner[::turn], sides[::turn]
+        n_along, n_across = base.shape
+        self._left = factors(lengths[0])[self._first : self._first + n_along]
+        self._right = factors(lengths[1])[self._other : self._other + n_across]
+        self._along, self._across = (
+            Lines(base.shape[1 - side], *_nothing(base.shape[side])) for side in (0, 1)
+        )
+        self._on_left = np.zeros((SIDE, n_across), np.float32)
+        self._on_right = np.zeros((n_along, SIDE), np.float32)
+        self._asked = n_across // 4 if dense and n_across >= _PART else n_across
+
+    def add(self, tile: Tile, scaled: Floats, sizes: Floats, there: NDArray[np.bool_] | None) -> None:
+        """Add up a tile: its weights in the unit, magnitudes from the centre, and which are not zero."""
+        rows, columns, (along, across) = tile.rows, tile.columns, (self._along, self._across)
+        if there is not None:
+            count_filled(there, along.filled[rows], across.filled[columns])
+        else:
+            along.filled[rows] += sizes.shape[1]
+            across.filled[columns] += len(sizes)
+        along.sums[rows] += onto_columns(sizes, np.ones((sizes.shape[1], 1), np.float32))[:, 0]
+        across.sums[columns] += onto_rows(np.ones((len(sizes), 1), np.float32), sizes)[0]
+        if columns.start < self._asked:
+            some = slice(columns.start, min(columns.stop, self._asked))
+            parts = onto_parts(scaled[:, : some.stop - some.start], self._right[some], SIDE)
+            self._on_right[rows] += parts
+        together(self._on_left[:, columns], scaled, self._left[rows], self._first + rows.start)
+
+    def pair(self, sketch: NDArray[np.float64]) -> tuple[Lines, Lines]:
+        """Return the rows and the columns, and add the block to the sketch of its layer."""
+        own = onto_columns(self._on_left, spread(self._right, self._other)).astype(np.float64)
+        sketch += own.T if self._flipped else own
+        pair = (
+            self._along._replace(projections=self._on_right),
+            self._across._replace(projections=self._on_left.T),
+        )
+        return pair[::-1] if self._flipped else pair
+
+
 def _nothing(n: int) -> tuple[NDArray[np.float64], NDArray[np.intp], None]:
     return np.zeros(n), np.zeros(n, np.intp), None
-
-
-def _tiles(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
-    """Cut a matrix into tiles that stay in the cache."""
-    width = min(shape[1], _WIDTH)
-    height = -(-_CELLS // width // SIDE) * SIDE  # whole turns of the sketch
-    for row in range(0, shape[0], height):
-        for column in range(0, shape[1], width):
-            yield slice(row, min(row + height, shape[0])), slice(column, min(column + width, shape[1]))

@@ -331,11 +331,11 @@ def _result(
     n_inputs, n_outputs = graph.inputs.size, graph.outputs.size
     strongest = float(bars.strengths[0]) if bars.strengths.size else 0.0
     diagram = _diagram(bars, n_inputs + n_outputs - 1, strongest if options.rescale else 1.0)
-    total = diagram.norm(options.p, options.convention)
+    between = n_inputs + n_outputs - 1
     saturated = np.count_nonzero(bars.strengths == strongest) / (n_inputs + n_outputs - 1)
     return DeepPersistence(
-        total=total,
-        normalized=total / (n_inputs + n_outputs - 1) ** (1 / options.p),
+        total=diagram.norm(options.p, options.convention),
+        normalized=diagram.norm(options.p, options.convention, between),
         diagram=diagram,
         alpha=alpha.widths[graph.outputs],
         beta=beta.widths[graph.inputs],

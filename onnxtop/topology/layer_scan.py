@@ -10,13 +10,13 @@ as good, and these serve the spanning forest and the null model too: one scan is
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from onnxtop.network import Blocks, Extremes, Matrix, extremes, lines_of, strips
+from onnxtop.network import Blocks, Extremes, Matrix, Tile, extremes, lines_of, strips, tiles
 from onnxtop.topology.graph import Floats, Indices
 from onnxtop.topology.reach import Filled, LineCounter
 from onnxtop.topology.strongest import (
@@ -40,8 +40,14 @@ NEAR = 0.05
 """Standard deviations from 0 within which the mean may be for the largest weights to be the strongest."""
 SPARE = 1.25
 """A sample may set cuts that list fewer than are wanted: so many times as many are asked for."""
+_CELLS = 1 << 16
+"""Cells in float64 worked on at a time."""
 _PIECE = 8192
 """Squares added at a time: for more, BLAS would wake its threads, which on a busy machine costs far more."""
+
+
+Look = Callable[[Tile], object]
+"""Is shown every tile of a layer."""
 
 
 @dataclass(frozen=True)
@@ -128,14 +134,14 @@ def scan_layer(matrices: Blocks, *, standardise: bool = True, n_wanted: int | No
     (1.0, 6.5, [1.0, -3.0, 2.0, 4.0], 0.0)
     """
     wanted = _shares(matrices, n_wanted) if n_wanted else [_path_cells(*each.shape) for each in matrices]
-    return _scan(matrices, wanted, standardise)[0]
+    return _scan(matrices, wanted, standardise, ())[0]
 
 
 class LayerScans(NamedTuple):
     """What one pass finds of a layer for all who ask.
 
     ``paths`` is as from `scan_layer`, None if that was not asked for. ``cells`` are the weights of largest
-    magnitude, None if a weight is not finite. ``filled`` is as from `filled_lines`.
+    magnitude, None if a weight is not finite. ``filled`` is as from `filled_lines`, empty where others look.
     """
 
     paths: LayerScan | None
@@ -143,7 +149,13 @@ class LayerScans(NamedTuple):
     filled: tuple[Filled, ...]
 
 
-def scan_once(matrices: Blocks, n_wanted: int = 0, *, standardise: bool | None = True) -> LayerScans:
+def scan_once(
+    matrices: Blocks,
+    n_wanted: int = 0,
+    *,
+    standardise: bool | None = True,
+    look: Look | None = None,
+) -> LayerScans:
     """Find what `scan_layer` and `strong_cells` do, and count what `filled_lines` does, in one pass.
 
     Parameters
@@ -152,13 +164,16 @@ def scan_once(matrices: Blocks, n_wanted: int = 0, *, standardise: bool | None =
         About how many weights of largest magnitude to list, at least.
     standardise
         Whether to standardise, as `scan_layer` has it; None if no paths are asked for.
+    look
+        Who else looks at every tile of the weights as it passes; then the lines are not counted.
     """
     wanted = [
         max(share, forest_cells(matrix.shape), 0 if standardise is None else _path_cells(*matrix.shape))
         for matrix, share in zip(matrices, _shares(matrices, int(SPARE * n_wanted)), strict=True)
     ]
-    counters = [LineCounter(matrix) for matrix in matrices]
-    paths, cells = _scan(matrices, wanted, bool(standardise), counters)
+    counters = [LineCounter(matrix) for matrix in matrices] if look is None else []
+    count: Look = lambda tile: counters[tile.number].add(tile)  # noqa: E731
+    paths, cells = _scan(matrices, wanted, bool(standardise), [look or count])
     filled = tuple(counter.filled() for counter in counters)
     cells = cells and cells.sorted()
     return LayerScans(None if standardise is None else paths, cells, filled)
@@ -179,25 +194,23 @@ def _path_cells(n_rows: int, n_cols: int) -> int:
 
 @np.errstate(over="ignore", invalid="ignore", under="ignore")
 def _scan(
-    matrices: Blocks, wanted: Sequence[int], standardise: bool, counters: Sequence[LineCounter] = ()
+    matrices: Blocks, wanted: Sequence[int], standardise: bool, looks: Sequence[Look]
 ) -> tuple[LayerScan, StrongCells | None]:
-    """Scan a layer, and let others look at every chunk as it passes."""
+    """Scan a layer, and let others look at every tile as it passes."""
     if all(matrix.size <= SMALL for matrix in matrices):
-        return _scan_small(matrices, standardise, counters)
+        return _scan_small(matrices, standardise, looks)
     some = sample(matrices, sum(wanted))
     sums = _Sums(some) if standardise else None
     large = _collectors(matrices, wanted, None, some)
     far = _collectors(matrices, wanted, sums.far_center, some) if sums and sums.far_center else large
-    for number, matrix in enumerate(matrices):
-        for start, chunk in chunks(matrix, CHUNK):
-            large[number].add(start, chunk)
-            if counters:
-                counters[number].add(start, chunk)
-            if sums is not None:
-                values = wide(chunk)
-                sums.add(values)
-                if far is not large:
-                    far[number].add(start, values)
+    for tile in tiles(matrices):
+        large[tile.number].take(tile)
+        if sums is not None:
+            sums.add(tile.wide.reshape(-1))
+            if far is not large:
+                far[tile.number].take(tile)
+        for look in looks:
+            look(tile)
     cells, others = (
         [block_cells(matrix, collector) for matrix, collector in zip(matrices, collectors, strict=True)]
         for collectors in (large, far)
@@ -210,23 +223,24 @@ def _scan(
 
 
 def _scan_small(
-    matrices: Blocks, standardise: bool, counters: Sequence[LineCounter]
+    matrices: Blocks, standardise: bool, looks: Sequence[Look]
 ) -> tuple[LayerScan, StrongCells | None]:
     """Scan a layer of which every cell is listed: it may be thousands of tiny matrices."""
-    weights = [chunk for matrix in matrices for _, chunk in chunks(matrix, SMALL)]
-    for counter, chunk in zip(counters, weights, strict=bool(counters)):
-        counter.add(0, chunk)
+    weights = []
+    for tile in tiles(matrices):
+        weights.append(np.array(tile.cells).reshape(-1))
+        for look in looks:
+            look(tile)
     every = np.concatenate(weights)
     if not np.isfinite(every).all():
         return LayerScan(np.nan, np.nan, np.nan, ()), None
     mean, std = 0.0, 1.0
     if standardise:
         sums = _Sums(every)
-        for start in range(0, every.size, CHUNK):
-            sums.add(wide(every[start : start + CHUNK]))
+        sums.add(wide(every))
         mean, std = sums.standard(matrices)
     positions = {size: np.arange(size) for size in {matrix.size for matrix in matrices}}
-    parts = np.split(every, np.cumsum([matrix.size for matrix in matrices])[:-1])
+    parts = [every] if len(weights) == 1 else np.split(every, np.cumsum([part.size for part in weights])[:-1])
     blocks = [
         BlockCells(
             positions[part.size], part, None, (len(matrix), matrix.shape[1]), lines_of(matrix) is not matrix
@@ -272,17 +286,19 @@ class _Sums:
         self._size, self._total, self._squares = 0, 0.0, 0.0
         self._buffer = np.empty(0)
 
-    def add(self, chunk: Values) -> None:
+    def add(self, weights: Values) -> None:
         """Take some of the weights, of float32 or float64."""
-        if self._buffer.size < chunk.size:
-            self._buffer = np.empty(chunk.size)
-        part = self._buffer[: chunk.size]
-        np.copyto(part, chunk)
-        if self._center:
-            np.subtract(part, self._center, out=part)
-        self._size += part.size
-        self._total += float(part.sum())
-        self._squares += _sum_of_squares(part)
+        if self._buffer.size < min(weights.size, _CELLS):
+            self._buffer = np.empty(min(weights.size, _CELLS))
+        for start in range(0, weights.size, _CELLS):
+            chunk = weights[start : start + _CELLS]
+            part = self._buffer[: chunk.size]
+            np.copyto(part, chunk)
+            if self._center:
+                np.subtract(part, self._center, out=part)
+            self._total += float(part.sum())
+            self._squares += _sum_of_squares(part)
+        self._size += weights.size
 
     def standard(self, matrices: Blocks) -> tuple[float, float]:
         """Return mean and standard deviation, which is 0 if all weights are equal."""

@@ -220,7 +220,7 @@ class _Computed(NamedTuple):
         with np.errstate(over="ignore"):
             value = longest * np.float64(total / (self.law.n_vertices - 1)) ** (1 / p)
             mean = value * np.exp((1 / p - 1) / p * variance / 2)
-            return float(mean), float(mean * np.sqrt(np.expm1(variance / p**2)))
+            return float(mean), float(mean * np.sqrt(np.expm1(variance / p / p)))
 
     @property
     def _alike(self) -> bool:

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.network import Block, Blocks, Matrix, NetworkGraph, count_filled, lines_of, strips
+from onnxtop.network import Block, Blocks, Matrix, NetworkGraph, Tile, count_filled, lines_of, strips, tiles
 from onnxtop.topology.graph import Indices, Leaving
-from onnxtop.topology.strongest import CHUNK, chunks, magnitudes, submatrix
+from onnxtop.topology.strongest import CHUNK, magnitudes, submatrix
 
 Mask = NDArray[np.bool_]
 
@@ -28,19 +28,16 @@ class Filled(NamedTuple):
 
 
 class LineCounter:
-    """Counts the weights of the rows and columns of a matrix that are not zero, chunk by chunk."""
+    """Counts the weights of the rows and columns of a matrix that are not zero, tile by tile."""
 
     def __init__(self, matrix: Matrix) -> None:
         lines = lines_of(matrix)
-        self._turned, self._length = lines is not matrix, lines.shape[1]
+        self._turned = lines is not matrix
         self._along, self._across = (np.zeros(side, np.intp) for side in lines.shape)
 
-    def add(self, start: int, chunk: Matrix) -> None:
-        """Take whole lines, or part of one, as `chunks` yields them."""
-        line, place = divmod(start, self._length)
-        there = _not_zero(chunk).reshape(-1, min(chunk.size, self._length))
-        n_lines, n_places = there.shape
-        count_filled(there, self._along[line : line + n_lines], self._across[place : place + n_places])
+    def add(self, tile: Tile) -> None:
+        """Take the next tile of the matrix."""
+        count_filled(_not_zero(tile.cells), self._along[tile.rows], self._across[tile.columns])
 
     def filled(self) -> Filled:
         """Return the counts."""
@@ -60,9 +57,8 @@ def filled_lines(matrices: Blocks) -> tuple[Filled, ...]:
     Filled(rows=array([1, 1]), columns=array([2, 0]))
     """
     counters = [LineCounter(matrix) for matrix in matrices]
-    for matrix, counter in zip(matrices, counters, strict=True):
-        for start, chunk in chunks(matrix, CHUNK):
-            counter.add(start, chunk)
+    for tile in tiles(matrices):
+        counters[tile.number].add(tile)
     return tuple(counter.filled() for counter in counters)
 
 

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.network import Blocks, Matrix, lines_of, strips, widened
+from onnxtop.network import Blocks, Matrix, Tile, lines_of, strips, widened
 from onnxtop.topology.graph import Floats, Indices
 from onnxtop.topology.spanning import strongest_first
 
@@ -58,12 +58,13 @@ def chunks(matrix: Matrix, cells: int) -> Iterator[tuple[int, Matrix]]:
     """Yield all weights in the order of memory, with the position of the first of each chunk.
 
     A chunk is whole lines, or part of one where a line has more cells than are wanted at a time. Weights are
-    in native byte order, shape (k,).
+    in native byte order and aligned, shape (k,).
     """
     lines = lines_of(matrix)
     length, native = lines.shape[1], lines.dtype.newbyteorder("=")
     for rows in strips(lines.shape, cells):
-        strip = lines[rows].reshape(-1).astype(native, copy=False)
+        strip = lines[rows].reshape(-1)
+        strip = strip.astype(native, copy=not strip.flags.aligned)
         for start in range(0, strip.size, cells):
             yield rows.start * length + start, strip[start : start + cells]
 
@@ -271,7 +272,7 @@ class Collector:
         self._size, self._wanted, self._center = size, wanted, center
         self._cuts = None if sample is None else _first_cuts(self._keys(sample), size, wanted, center)
         self._cells: list[Cells] = []
-        self._n_listed = 0
+        self._n_listed = self._n_seen = 0
         self._mask, self._buffer = np.empty(0, bool), np.empty(0, np.uint8)
 
     @cached_property
@@ -288,17 +289,35 @@ class Collector:
         level = float(np.array(self._cuts.high).view(f"f{self._cuts.high.itemsize}"))
         return -level, level
 
-    def add(self, start: int, chunk: Matrix) -> None:
-        """Take the weights from a position on."""
+    def take(self, tile: Tile) -> None:
+        """Take the weights of a tile."""
+        keys = None
+        if self._center is None and tile.cells.dtype != np.float16:
+            keys = tile.sizes.reshape(-1).view(f"u{tile.sizes.itemsize}")
+        cells = tile.cells if self._center is None else tile.wide
+        self.add(tile.first, cells.reshape(-1), keys, (tile.cells.shape[1], tile.gap))
+
+    def add(
+        self, start: int, chunk: Matrix, keys: Bits | None = None, lines: tuple[int, int] = (1, 0)
+    ) -> None:
+        """Take the weights from a position on.
+
+        ``keys`` are their magnitudes as integers, where these are known; ``lines`` says after how many there
+        is a gap, and how wide it is.
+        """
         if self._cuts is None:
-            listed = Cells(np.arange(start, start + chunk.size), chunk)
+            listed = Cells(np.arange(chunk.size), np.array(chunk))
         else:
-            listed = self._beyond(self._cuts, chunk)
-            np.add(listed.positions, start, out=listed.positions)
+            listed = self._beyond(self._cuts, chunk, keys)
+        width, gap = lines
+        if gap:
+            np.add(listed.positions, listed.positions // width * gap, out=listed.positions)
+        np.add(listed.positions, start, out=listed.positions)
         self._cells.append(listed)
         self._n_listed += listed.positions.size
+        self._n_seen += chunk.size
         if self._cuts is not None and self._n_listed > 8 * self._wanted + 1024:
-            self._raise_cuts(self._cuts, (start + chunk.size) / self._size)  # the sample misled us
+            self._raise_cuts(self._cuts, self._n_seen / self._size)  # the sample misled us
 
     def cells(self) -> Cells:
         """Return what is listed; weights that are not finite always are."""
@@ -307,14 +326,14 @@ class Collector:
     def _keys(self, weights: Matrix, out: Bits | None = None) -> Values:
         return magnitudes(weights, out) if self._center is None else weights
 
-    def _beyond(self, cuts: "_Cuts", chunk: Matrix) -> Cells:
+    def _beyond(self, cuts: "_Cuts", chunk: Matrix, keys: Bits | None) -> Cells:
         if self._mask.size < chunk.size:  # once: fresh memory costs more than what is done in it
             self._mask, self._buffer = np.empty(chunk.size, bool), np.empty(chunk.size, f"u{chunk.itemsize}")
-        keys = self._keys(chunk, self._buffer[: chunk.size])
-        beyond = np.flatnonzero(cuts.beyond(keys, self._mask[: chunk.size]))
+        values: Values = self._keys(chunk, self._buffer[: chunk.size]) if keys is None else keys
+        beyond = np.flatnonzero(cuts.beyond(values, self._mask[: chunk.size]))
         if cuts.equal_share:
             some = self._rng.integers(0, chunk.size, int(cuts.equal_share * chunk.size) + 1)
-            beyond = np.concatenate([beyond, some[cuts.at(keys[some])]])
+            beyond = np.concatenate([beyond, some[cuts.at(values[some])]])
         return Cells(beyond, chunk[beyond])
 
     def _raise_cuts(self, cuts: "_Cuts", done: float) -> None:

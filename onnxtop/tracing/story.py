@@ -158,17 +158,16 @@ class Series:
             for number, source in enumerate(sources):
                 for ahead in range(number + len(waiting), min(number + self.jobs, len(sources))):
                     waiting.append(crew.submit(ahead, ahead))
-                waiting.popleft().result()
+                waiting.popleft().exception()  # which is told where the checkpoint is added
                 yield source
         finally:
             crew.stop()
 
     def _prepare(self, source: Source, sources: Sequence[Source]) -> None:
-        """Measure a checkpoint that is not remembered; what is wrong with it is told where it is added."""
+        """Measure a checkpoint that is not remembered."""
         number = sources.index(source)
-        with contextlib.suppress(OnnxtopError, OSError, MemoryError):
-            if self.cache.get(source, sources[number - 1] if number else None) is None:
-                _ = source.audited
+        if self.cache.get(source, sources[number - 1] if number else None) is None:
+            _ = source.audited
 
     def add(self, source: Source) -> Checkpoint:
         """Measure one more checkpoint, compare it with the last and ask the rule; see `measured`."""
@@ -179,6 +178,11 @@ class Series:
         if self._ahead is None:
             self._ahead = self.sources(places[len(self.steps) :])
         return self.measured(next(self._ahead))
+
+    def look_no_further(self) -> bool:
+        """Measure nothing ahead any more; tell whether something was: who died may have died of that."""
+        ahead, self.jobs = self.jobs > 1, 1
+        return ahead
 
     def close(self) -> None:
         """Stop measuring ahead."""

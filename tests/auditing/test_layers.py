@@ -4,6 +4,7 @@ import pickle
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from onnx import numpy_helper
 
-from onnxtop.auditing import story
+from onnxtop.auditing import layers, story
 from onnxtop.auditing.layers import Measured, Memory
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.pieces import measure_layers
@@ -20,6 +21,7 @@ from onnxtop.reader import model_file, tensors
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import load
+from onnxtop.topology.layer_scan import scan_once
 from onnxtop.work.content import digest_of_elements
 from onnxtop.work.options import WorkOptions
 from onnxtop.work.store import Store
@@ -76,9 +78,9 @@ def test_weights_are_decoded_once(
 ) -> None:
     decoded: Counter[str] = Counter()
 
-    def counted(read: Callable[[Layer], Any]) -> Callable[[Layer], Any]:
-        def reading(layer: Layer) -> Any:
-            weights = read(layer)
+    def counted(read: Callable[..., Any]) -> Callable[..., Any]:
+        def reading(layer: Layer, **how: bool) -> Any:
+            weights = read(layer, **how)
             decoded[layer.name] += weights is not None
             return weights
 
@@ -144,7 +146,8 @@ def test_bytes_are_hashed_once(
     if cache == "on":
         cache = str(tmp_path / "cache")
     assert audit(path, work=WorkOptions(jobs=jobs, cache=cache)) == wanted
-    assert hashed == {"thrice.onnx": 1, held["w"].tobytes(): 1, held["v"].tobytes(): 1}
+    weights = {} if cache == "off" else {held["w"].tobytes(): 1, held["v"].tobytes(): 1}
+    assert hashed == {"thrice.onnx": 1, **weights}
     assert beside == {jobs > 1}
 
 
@@ -167,3 +170,24 @@ def test_the_digest_of_part_of_a_tensor_is_its_own(tmp_path: Path) -> None:
         digest_of_elements(view) for view in (*views, 2 * array)
     ]
     assert len({read.files.digest_of(view) for view in views}) == len(views) - 2
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_weights_that_are_not_aligned_in_the_file_are_read_in_place(
+    dtype: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = {"w": np.random.default_rng(0).standard_normal((90, 80)).astype(dtype)}
+    reports, aligned = [], set()
+
+    def scan(blocks: Any, *arguments: Any, **keywords: Any) -> Any:
+        aligned.add(blocks[0].flags.aligned)
+        return scan_once(blocks, *arguments, **keywords)
+
+    monkeypatch.setattr(layers, "scan_once", scan)
+    monkeypatch.setattr(layers, "_IN_PLACE", 0)
+    for length in range(1, 9):
+        proto = model([node("MatMul", "x w", name="n" * length)], held, {"x": [1, 90]})
+        (layer,) = audit(save(proto, tmp_path)).layers
+        reports.append(replace(layer, name="", uses=(), source=None))
+    assert aligned == {True, False}
+    assert reports == reports[:1] * 8

@@ -293,7 +293,7 @@ def deeper(model: ModelProto, rng: Random) -> None:
 
 
 def as_function(model: ModelProto, rng: Random) -> None:
-    """Make a node the body of a function, and call it; it may call itself, or there may be two of its name."""
+    """Make a node the body of a function, and call it; it may call itself, or there be two of its name."""
     node = pick(rng, nodes(model))
     inputs, outputs = (list(dict.fromkeys(filter(None, ends))) for ends in (node.input, node.output))
     body = [NodeProto.FromString(node.SerializeToString())]

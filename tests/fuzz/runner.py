@@ -1,4 +1,4 @@
-"""The process that runs onnxtop, as the fuzzer sees it: asked, watched, started anew when it dies or hangs."""
+"""The process that runs onnxtop, as the fuzzer sees it: asked, watched, started anew where it dies."""
 
 import json
 import os
@@ -16,6 +16,9 @@ CHILD = Path(__file__).with_name("child.py")
 
 PATIENCE = 20.0
 """Seconds of processor time after which a run hangs; eight times as many where it only sleeps."""
+
+LOADING = 10.0
+"""Seconds more for the first run of a process, which loads everything."""
 
 MOST_RUNS = 500
 """Runs of one process: what it keeps is not to hide what a run takes."""
@@ -40,6 +43,8 @@ class Runner:
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
     patience: float = PATIENCE
+    loading: float = LOADING
+    child: Path = CHILD
     _process: "subprocess.Popen[str] | None" = None
     _runs: int = 0
 
@@ -88,7 +93,7 @@ class Runner:
             "ONNXTOP_APART": "off",
         }
         return subprocess.Popen(
-            [sys.executable, str(CHILD), str(self.folder), str(ROOT)],
+            [sys.executable, str(self.child), str(self.folder), str(ROOT)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -99,8 +104,8 @@ class Runner:
     def _answers(self, process: "subprocess.Popen[str]") -> bool:
         """Wait until there is an answer or the process ends; False if it takes too long."""
         start, begun = time.monotonic(), _spent(process.pid)
-        patience = self.patience + (10 if self._runs == 1 else 0)  # the first run loads everything
-        while not select.select([process.stdout], [], [], 0.5)[0]:
+        patience = self.patience + (self.loading if self._runs == 1 else 0)
+        while not select.select([process.stdout], [], [], min(0.5, self.patience))[0]:
             if _spent(process.pid) - begun > patience or time.monotonic() - start > 8 * patience:
                 return False
         return True

@@ -1,25 +1,28 @@
 """Digests of whole models: what changes outputs changes them, names, order and layout do not."""
 
+import dataclasses
 import functools
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import ModelProto, numpy_helper
 
+from onnxtop.reader import tensors
 from onnxtop.reader.account import account
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import load
 from onnxtop.reader.terms.digests import Digests, digests_of
 from tests import harmless, ruins
-from tests.models import save
+from tests.models import model as made, node, save
 
 
-def of(proto: ModelProto, folder: Path) -> Digests:
+def of(proto: ModelProto, folder: Path, *, normal: bool = True) -> Digests:
     model = load(save(proto, folder))
     constants = Constants(model)
-    return digests_of(model, account(model, constants, find_layers(model, constants)), normal=True)
+    return digests_of(model, account(model, constants, find_layers(model, constants)), normal=normal)
 
 
 @functools.cache
@@ -123,3 +126,27 @@ def test_constants_without_content_are_named(tmp_path):
     constants = Constants(loaded)
     counts = account(loaded, constants, find_layers(loaded, constants))
     assert digests_of(loaded, counts, normal=False).unreadable == ("bias",)
+
+
+@pytest.mark.parametrize("name", ruins.SOURCES)
+def test_what_is_told_without_the_weights_is_the_same(name, tmp_path):
+    whole, outline = (of(small(name), tmp_path, normal=normal) for normal in (True, False))
+    constants = {role: digest for role, digest in whole.constants.items() if role != "weights"}
+    assert outline == dataclasses.replace(whole, terms=None, normal=None, constants=constants)
+
+
+@pytest.mark.parametrize(("at", "hashed"), [(None, 2), (0, 0), (77_777, 2)])
+def test_only_constants_that_look_alike_are_hashed(at, hashed, tmp_path, monkeypatch):
+    """Two weights of the same bytes are one constant; a difference where nobody looks parts them as well."""
+    w = np.random.default_rng(0).standard_normal((160, 160)).astype(np.float32)
+    v = w.copy()
+    if at is not None:
+        v.view(np.uint8).ravel()[at] ^= 1
+    nodes = [node("MatMul", "x w", "h"), node("MatMul", "x v", "g"), node("Add", "h g")]
+    proto = made(nodes, {"w": w, "v": v}, {"x": [1, 160]})
+    whole, calls = of(proto, tmp_path), []
+    inner = tensors.digest_of_elements
+    monkeypatch.setattr(tensors, "digest_of_elements", lambda array: calls.append(array) or inner(array))
+    assert of(proto, tmp_path, normal=False).structure == whole.structure
+    assert of(proto, tmp_path, normal=False).operations["MatMul"] == (1 if at is None else 2)
+    assert len(calls) == 2 * hashed

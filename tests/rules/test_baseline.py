@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.errors import ModelError, UsageError
 from onnxtop.options import declared
+from onnxtop.reader.limits import GIB
 from onnxtop.render import render
 from onnxtop.results.outcome import FailedModel
 from onnxtop.results.report import Report, Settings, ToolInfo
@@ -107,6 +109,15 @@ def test_a_report_that_was_cut_off(tmp_path: Path) -> None:
             [3],
         ),
         (("reports", 0, "layers", 0, "uses"), "abc"),
+        (("reports", 0, "model", "opset"), [7]),
+        (("reports", 0, "model", "opset"), {"a": "b"}),
+        (("tool", "algorithms"), 7),
+        (("settings", "input_shapes"), [[1]]),
+        (("settings", "dims"), {"n": {}}),
+        (("reports", 0, "loss_probe"), 1.5),
+        (("reports", 0, "layers", 0, "n_in"), 10**400),
+        (("reports", 0, "layers", 0, "variance"), 10**400),
+        (("reports", 0, "layers", 0, "variance"), float("inf")),
         (
             (
                 "reports",
@@ -125,6 +136,22 @@ def test_a_report_with_a_wrong_part(tmp_path: Path, place: tuple[str | int, ...]
     spot[place[-1]] = value
     with pytest.raises(UsageError, match="not a whole report"):
         read_baseline(written(tmp_path, json.dumps(plain)))
+
+
+def test_a_baseline_without_end(tmp_path: Path) -> None:
+    for file in (tmp_path / "pipe", Path("/dev/zero")):
+        if file.name == "pipe":
+            os.mkfifo(file)
+        with pytest.raises(UsageError, match="cannot be read: it is a pipe or device"):
+            read_baseline(str(file))
+
+
+def test_a_baseline_that_is_larger_than_its_limit(tmp_path: Path) -> None:
+    path = written(tmp_path, render("report", "json", [of_model("a.onnx")]))
+    size = Path(path).stat().st_size / GIB
+    assert read_baseline(path, {"baseline": size}).reports
+    with pytest.raises(UsageError, match=r"^baseline .*: wanted at most .* GiB, found .*--limit baseline="):
+        read_baseline(path, {"baseline": size / 2})
 
 
 def test_a_byte_order_mark_is_no_part_of_a_baseline(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hard_matrices import HARD, random_matrix
 
+from onnxtop import network
 from onnxtop.topology import layer_scan, strongest
 from onnxtop.topology.graph import distinct
 from onnxtop.topology.layer_scan import scan_layer, scan_once
@@ -25,6 +26,8 @@ def layer(name, dtype, order, shift=0.0):
 def small_chunks(monkeypatch):
     for module in (layer_scan, strongest):
         monkeypatch.setattr(module, "CHUNK", 1000)
+    monkeypatch.setattr(network, "_CELLS", 1000)
+    monkeypatch.setattr(network, "_WIDTH", 48)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
@@ -89,18 +92,27 @@ def test_the_null_model_reads_no_weight_that_is_listed(monkeypatch):
     assert kept.strengths.tolist() == plain.strengths.tolist()
 
 
+def _put(seen, tile):
+    assert not seen[tile.rows, tile.columns].any()
+    seen[tile.rows, tile.columns] = tile.cells
+    assert (tile.sizes == np.abs(tile.cells)).all()
+
+
 @pytest.mark.parametrize("shift", [0.0, 3.0])
-def test_every_weight_is_passed_once(shift, monkeypatch):
+def test_every_weight_is_passed_once(shift, monkeypatch, small_chunks):
     passed = []
 
-    def counted(matrix, cells):
-        for start, chunk in strongest.chunks(matrix, cells):
-            passed.append(chunk.size)
-            yield start, chunk
+    def counted(blocks):
+        for tile in network.tiles(blocks):
+            passed.append(tile.cells.size)
+            yield tile
 
-    monkeypatch.setattr(layer_scan, "chunks", counted)
+    monkeypatch.setattr(layer_scan, "tiles", counted)
     matrix = random_matrix("gaussian", 400, 300) + np.float32(shift)
-    scans = scan_once([matrix], 2000)
+    seen = np.zeros_like(matrix)
+    scans = scan_once([matrix], 2000, look=lambda tile: _put(seen, tile))
+    assert (seen == matrix).all()
+    assert scans.filled == ()
     layer_forest([matrix], cells=scans.cells)
     assert sum(passed) == matrix.size
     assert scans.paths.largest == pytest.approx(np.abs(matrix - matrix.mean()).max() / matrix.std(), rel=1e-5)

@@ -1,6 +1,11 @@
-"""A constant by its content: type, shape and digest; its elements are read again where they are wanted."""
+"""A constant by its content: type, shape and digest; its elements are read again where they are wanted.
 
-from collections.abc import Callable
+A large one of a single model may have a mark in place of its digest: that no other constant of the model
+holds the same bytes is enough to tell it from them, and it is hashed only if somebody asks.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from onnxtop.reader.tensors import TensorFiles
+from onnxtop.reader.tensors import TensorFiles, stored_bytes
 from onnxtop.work.content import digest_of_elements
 
 Array = NDArray[Any]
@@ -22,15 +27,27 @@ SMALL_BYTES = 2**16
 class Constant:
     """One constant; ``read`` gives its elements, from the file or computed anew.
 
+    ``mark`` tells it from others of its type and shape: its digest, or less where ``hash`` gives that.
     ``made`` is a digest of the operations that computed it, but for those that move or decode elements; ""
     for what is stored.
     """
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
-    digest: str
+    mark: str
     read: Callable[[], Array]
     made: str = ""
+    hash: Callable[[], str] | None = None
+
+    @property
+    def digest(self) -> str:
+        """The digest of its elements."""
+        return self.mark if self.hash is None else self.hash()
+
+    @property
+    def key(self) -> tuple[str, tuple[int, ...], str]:
+        """What constants of one table that are equal have in common, and no others."""
+        return str(self.dtype), self.shape, self.mark
 
     @property
     def size(self) -> int:
@@ -70,9 +87,25 @@ def constant_of(array: Array, read: Callable[[], Array] | None = None, made: str
     return Constant(array.dtype, tuple(array.shape), digest, read, made)
 
 
-def stored(files: TensorFiles, tensor: TensorProto) -> Constant:
-    """Return a tensor of a file as a constant; ValueError if it makes no sense."""
+def stored(files: TensorFiles, tensor: TensorProto, mark: str = "") -> Constant:
+    """Return a tensor of a file as a constant; ValueError if it makes no sense.
+
+    One that has a mark is hashed only if somebody asks.
+    """
+    if mark:
+        dtype, shape = files.type_of(tensor), tuple(tensor.dims)
+        return Constant(
+            dtype, shape, mark, lambda: files.read(tensor), hash=lambda: files.content(tensor).digest
+        )
     content = files.content(tensor)
     if content.byte_count <= SMALL_BYTES:
         return constant_of(files.read(tensor))
     return Constant(content.dtype, content.shape, content.digest, lambda: files.read(tensor))
+
+
+def marks_of(files: TensorFiles, tensors: Iterable[TensorProto]) -> Mapping[int, str]:
+    """Return marks of large tensors, by their ids: where a few bytes tell that no other is equal."""
+    large = [(tensor, stored_bytes(tensor) or 0) for tensor in tensors]
+    looks = {id(tensor): files.look(tensor) for tensor, size in large if size > SMALL_BYTES}
+    counts = Counter(looks.values())
+    return {item: look.hex() for item, look in looks.items() if look is not None and counts[look] == 1}

@@ -27,19 +27,21 @@ from onnxtop.reader.terms.table import CONSTANT, INPUT, Term, is_unordered
 VERSION = 2
 """Raised whenever the same model may give other digests."""
 
-_ROLES = {Role.ANALYSED: "weights", Role.SKIPPED: "weights", Role.BIAS: "biases"}
+_WEIGHTS = "weights"
+_ROLES = {Role.ANALYSED: _WEIGHTS, Role.SKIPPED: _WEIGHTS, Role.BIAS: "biases"}
 
 
 @dataclass(frozen=True)
 class Digests:
-    """One model: what it computes as it stands, in normal form if asked for, and without what training moves.
+    """One model: what it computes as it stands and in normal form, and without what training moves.
 
-    ``operations`` counts the operations that outputs depend on, ``attributes`` is a digest of these with
-    their attributes, ``constants`` has one of the constants of each role. ``unreadable`` names constants
+    ``terms``, ``normal`` and the constants that are weights are there if asked for: they take a hash of every
+    weight. ``operations`` counts the operations that outputs depend on, ``attributes`` is a digest of these
+    with their attributes, ``constants`` has one of the constants of each role. ``unreadable`` names constants
     without content: then nothing can be said of the whole.
     """
 
-    terms: str
+    terms: str | None
     normal: str | None
     structure: str
     operations: Mapping[str, int]
@@ -52,17 +54,17 @@ class Digests:
 
 def digests_of(model: Model, counts: Account, *, normal: bool) -> Digests:
     """Return the digests of a model, whose constants were counted."""
-    graphs = Graphs(model, model)
+    graphs = Graphs(model, model, hashed=normal)
     plain = graphs.terms(0)
     reached = [plain.table.terms[item] for item in sorted(plain.table.reached(plain.outputs[0]))]
     held = {value: constant for (_, value), constant in graphs.constants.items()}
     return Digests(
-        terms=_whole(plain),
+        terms=_whole(plain) if normal else None,
         normal=_whole(graphs.terms(1)) if normal else None,
         structure=_outline(plain, _Moved.of(model, held, counts)),
         operations=_operations(reached),
         attributes=_digest(sorted(f"{term.op} {_filled(term)}" for term in reached if not term.constant)),
-        constants=_constants(reached, held, counts),
+        constants=_constants(reached, held, counts, weights=normal),
         inputs=graphs.inputs.new,
         outputs=graphs.outputs.new,
         unreadable=tuple(str(dict(term.attributes)["name"]) for term in reached if term.op == UNKNOWN),
@@ -126,15 +128,15 @@ def _operations(terms: Iterable[Term]) -> Mapping[str, int]:
 
 
 def _constants(
-    terms: Iterable[Term], held: Mapping[Value, Constant | None], counts: Account
+    terms: Iterable[Term], held: Mapping[Value, Constant | None], counts: Account, *, weights: bool
 ) -> Mapping[str, str]:
     """Return a digest of the contents of each role, whatever their names, number and order."""
-    used = {repr(term.constant) for term in terms if term.constant is not None}
+    used = {term.constant.key for term in terms if term.constant is not None}
     found: dict[str, set[str]] = {}
     for entry in counts.entries:
-        content = repr(held.get(entry.value))
-        if content in used:
-            found.setdefault(_ROLES.get(entry.role, entry.role.name.lower()), set()).add(content)
+        constant, role = held.get(entry.value), _ROLES.get(entry.role, entry.role.name.lower())
+        if constant is not None and constant.key in used and (weights or role != _WEIGHTS):
+            found.setdefault(role, set()).add(repr(constant))
     return {role: _digest(sorted(contents)) for role, contents in sorted(found.items())}
 
 
@@ -145,7 +147,7 @@ def _constants(
 class _Moved:
     """What training moves beside floats: constants by their contents, and weights that are attributes."""
 
-    contents: frozenset[str]
+    contents: frozenset[object]
     attributes: frozenset[tuple[str, str]]
 
     @classmethod
@@ -159,14 +161,16 @@ class _Moved:
             for (index, name), value in model.attribute_values.items()
             if value in values
         }
-        return cls(frozenset(repr(held.get(value)) for value in values), frozenset(attributes))
+        constants = (held.get(value) for value in values)
+        keys = (constant.key for constant in constants if constant is not None)
+        return cls(frozenset(keys), frozenset(attributes))
 
     def is_blank(self, term: Term, place: int, constant: Constant) -> bool:
         """Tell whether no element of an operand counts: floats that never were an attribute, and codes."""
         if constant.is_float:
             return not was_attribute(term.op, place)
         codes = constant.dtype.itemsize == 1 and constant.dtype.kind != "b"
-        return codes or repr(constant) in self.contents
+        return codes or constant.key in self.contents
 
     def said(self, term: Term) -> str:
         """Return the attributes, of weights their number."""
@@ -220,16 +224,15 @@ def _marks(whole: Whole, moved: _Moved) -> Mapping[int, list[str]]:
     for item in sorted(table.reached(whole.outputs[0])):
         term = table.terms[item]
         if term.constant is not None:
-            own[item] = repr(term.constant)
             continue
         marks[item] = [
-            _mark(moved, term, place, table.held(each), own[each]) for place, each in enumerate(term.operands)
+            own[each] if (held := table.held(each)) is None else _mark(moved, term, place, held)
+            for place, each in enumerate(term.operands)
         ]
         ordered = sorted(marks[item]) if is_unordered(term.op, term.attributes) else marks[item]
         own[item] = _digest((term.op, moved.said(term), *ordered))
     return marks
 
 
-def _mark(moved: _Moved, term: Term, place: int, held: Constant | None, own: str) -> str:
-    blank = held is not None and moved.is_blank(term, place, held)
-    return f"{held.dtype}{list(held.shape)}" if blank and held is not None else own
+def _mark(moved: _Moved, term: Term, place: int, held: Constant) -> str:
+    return f"{held.dtype}{list(held.shape)}" if moved.is_blank(term, place, held) else repr(held)

@@ -14,7 +14,7 @@ from onnxtop.reader.model import Body, Model, Node, Scope, Value
 from onnxtop.reader.terms import arithmetic, lossy, movement, products, written
 from onnxtop.reader.terms.builder import Builder, Results, Rule
 from onnxtop.reader.terms.call import MARK, attribute_value
-from onnxtop.reader.terms.constant import Constant, Shape, constant_of, is_float, stored
+from onnxtop.reader.terms.constant import Constant, Shape, constant_of, is_float, marks_of, stored
 from onnxtop.reader.terms.folding import Folding
 from onnxtop.reader.terms.interface import Declared, Ports, fits, inputs_of, outputs_of, ports
 from onnxtop.reader.terms.table import INPUT, Origin, Table, Type
@@ -71,15 +71,19 @@ class Whole:
 
 
 class Graphs:
-    """Makes the terms of two models, level by level; constants are hashed once. One alone is given twice."""
+    """Makes the terms of two models, level by level; constants are hashed once. One alone is given twice.
 
-    def __init__(self, old: Model, new: Model) -> None:
+    Without ``hashed``, for one model as it stands, no large constant is hashed that differs from all others.
+    """
+
+    def __init__(self, old: Model, new: Model, *, hashed: bool = True) -> None:
         self.models = (old, new)
         self.inputs: Ports = ports("input", inputs_of(old), inputs_of(new))
         self.outputs: Ports = ports("output", outputs_of(old), outputs_of(new))
         self._folding = Folding(new.limits.with_room(max(old.byte_count, new.byte_count)))
         self.constants: dict[tuple[int, Value], Constant | None] = {}
         """Those that were read, by the place of their model; None for one without content."""
+        self._marks = {} if hashed else marks_of(old.files, old.tensors.values())
 
     @property
     def is_open(self) -> bool:
@@ -101,7 +105,7 @@ class Graphs:
                 outputs.append(outputs[0])
                 continue
             builder.table.side = side
-            walk = _Walk(builder, model, side, self.constants)
+            walk = _Walk(builder, model, side, self.constants, self._marks)
             walk.give(self._given(side, shapes))
             outputs.append(walk.outputs())
             defaults += walk.defaults if level else []
@@ -162,12 +166,17 @@ class _Walk:
     """Makes the terms of one model."""
 
     def __init__(
-        self, builder: Builder, model: Model, side: int, constants: dict[tuple[int, Value], Constant | None]
+        self,
+        builder: Builder,
+        model: Model,
+        side: int,
+        constants: dict[tuple[int, Value], Constant | None],
+        marks: Mapping[int, str],
     ) -> None:
         self._builder = builder
         self._model = model
         self._side = side
-        self._constants = constants
+        self._constants, self._marks = constants, marks
         self._terms: dict[Value, int | None] = {}
         self._times: dict[Any, int] = {}
         self._closed = _outlines(model) if model.closed else ""
@@ -218,8 +227,9 @@ class _Walk:
         key = self._side, value
         if key not in self._constants:
             tensor, files = self._model.tensors[value], self._model.files
+            mark = self._marks.get(id(tensor), "")
             try:
-                self._constants[key] = stored(files, tensor) if files.has_data(tensor) else None
+                self._constants[key] = stored(files, tensor, mark) if files.has_data(tensor) else None
             except ValueError:
                 self._constants[key] = None
         return self._constants[key]

@@ -69,7 +69,7 @@ class Table:
         """Return the term of a constant."""
         if not isinstance(constant, Constant):
             constant = constant_of(np.asarray(constant))
-        key = (CONSTANT, str(constant.dtype), constant.shape, constant.digest)
+        key = (CONSTANT, *constant.key)
         kind = constant.read().tobytes() if constant.dtype.kind == "i" and constant.size < 9 else ""
         term = Term(CONSTANT, (), (), Type(constant.dtype, constant.shape), constant)
         return self._intern(key, term, (CONSTANT, constant.shape, constant.dtype.kind, kind))
