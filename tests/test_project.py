@@ -463,6 +463,15 @@ def test_no_version_that_is_declared_or_installed_has_a_known_flaw() -> None:
             assert [flaw for versions, flaw in affected.items() if version in SpecifierSet(versions)] == []
 
 
+def test_no_question_whether_something_is_there_can_fail() -> None:
+    """pathlib's raise where a folder may not be entered or a name is too long; those of os.path say no."""
+    asked = {"exists", "is_file", "is_dir", "is_symlink"}
+    for module in MODULES:
+        calls = [node for node in ast.walk(ast.parse(text_of(module))) if isinstance(node, ast.Call)]
+        names = {each.func.attr for each in calls if isinstance(each.func, ast.Attribute) and not each.args}
+        assert not names & asked, module
+
+
 @pytest.mark.parametrize("module", INTEGRATIONS, ids=shown_page)
 def test_a_framework_is_imported_in_its_own_module_alone(module: Path) -> None:
     assert _imported([module]) - {"numpy"} <= {module.stem}

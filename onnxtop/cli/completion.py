@@ -61,9 +61,9 @@ def _entries(folder: str, start: str) -> Iterator[str]:
         hidden = entry.name.startswith(".") and not start.startswith(".")
         if not entry.name.startswith(start) or hidden:
             continue
-        if entry.name.lower().endswith(_SUFFIX) and not entry.is_dir():
+        if entry.name.lower().endswith(_SUFFIX) and not os.path.isdir(entry):
             yield entry.name
-        elif entry.is_dir() and _leads_to_models(entry.path):
+        elif os.path.isdir(entry) and _leads_to_models(entry.path):
             yield f"{entry.name}/"
 
 

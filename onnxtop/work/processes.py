@@ -265,7 +265,7 @@ def _context() -> Any:
 def is_single() -> bool:
     """Tell whether this process has one thread, and the system says so."""
     tasks = Path("/proc/self/task")
-    return sys.platform == "linux" and tasks.is_dir() and len(list(tasks.iterdir())) == 1
+    return sys.platform == "linux" and os.path.isdir(tasks) and len(list(tasks.iterdir())) == 1
 
 
 @contextlib.contextmanager

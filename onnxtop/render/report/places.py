@@ -82,7 +82,7 @@ def _source(noted: str) -> Place | None:
         return None
     file = Path(relative)
     try:
-        if not file.is_file() or file.stat().st_size > _LONGEST:
+        if not os.path.isfile(file) or file.stat().st_size > _LONGEST:
             return None
         if not file.resolve().is_relative_to(Path.cwd().resolve()):
             return None
