@@ -100,6 +100,22 @@ def residual(n: int) -> ModelProto:
     return net.model(x)
 
 
+def fanned(n: int) -> ModelProto:
+    """One result that all take."""
+    net = Drawn()
+    x = net.layer("x")
+    return net.model(net.node("Sum", *[net.node("Relu", x) for _ in range(n)]))
+
+
+def around(n: int) -> ModelProto:
+    """Operations behind one another, with a way around all that are before each."""
+    net = Drawn()
+    x = y = net.layer("x")
+    for _ in range(n // 2):
+        y = net.node("Add", x, net.node("Relu", y))
+    return net.model(net.layer(y))
+
+
 def concat(n: int) -> ModelProto:
     """Layers beside each other, their results one after the other."""
     net = Drawn()
@@ -163,6 +179,18 @@ def states(n: int) -> ModelProto:
         net.nodes[-1].output[0] = x = f"present_{place}"
         made.append(x)
     return net.model(*made)
+
+
+def turning(n: int) -> ModelProto:
+    """Layers, each of which takes the state that the next made in the call before."""
+    net = Drawn()
+    net.inputs = ["x", *(f"past_{place}" for place in range(n))]
+    made = []
+    for place in range(n):
+        net.layer(f"past_{(place + 1) % n}")
+        net.nodes[-1].output[0] = f"present_{place}"
+        made.append(f"present_{place}")
+    return net.model(net.node("Sum", "x", *made), *made)
 
 
 def split(n: int) -> ModelProto:
@@ -465,10 +493,26 @@ def _loose(name: str) -> Any:
 FORMS: dict[str, Callable[[int], ModelProto]] = {
     form.__name__: form
     for form in (
-        *(chain, matrices, shared, turned, beside, residual, concat, added, summed, grown, results, inputs),
+        *(
+            chain,
+            matrices,
+            shared,
+            turned,
+            beside,
+            residual,
+            fanned,
+            around,
+            concat,
+            added,
+            summed,
+            grown,
+            results,
+            inputs,
+        ),
         *(
             apart,
             states,
+            turning,
             split,
             pieces,
             moved,

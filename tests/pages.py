@@ -16,6 +16,7 @@ from onnxtop.cli import VERBS
 from onnxtop.options import declared
 from onnxtop.reader.limits import Limits
 from onnxtop.render import RENDERERS, formats_of, suffixes
+from tests.world.cases import rows as rows_of_faults
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 FORMATS = DOCS / "formats.md"
@@ -43,6 +44,8 @@ FOR = {
 """What each format is for; those of other tools are named as the tools are."""
 
 TABLE = re.compile(r"(?<=^\| --- \| --- \| --- \| --- \|\n)(\| `.*\n)+", re.M)
+
+FAULTS = re.compile(r"(?<=^\| --- \| --- \| --- \| --- \|\n)(\| .*\n)+", re.M)
 
 LIMITS = re.compile(
     r"(?<=^\| name \| at most \| what it counts \|\n\| --- \| --- \| --- \|\n)(\| `.*\n)+", re.M
@@ -82,13 +85,14 @@ def formats() -> str:
 
 
 def security() -> str:
-    """Return the page of promises with the limits that hold now."""
+    """Return the page of promises with the limits that hold now, and the faults that are tried."""
     rows = "".join(
         f"| `{name}` | {each.default:,.15g} {each.option.metavar} | {each.option.help} |\n"
         for name, each in declared(Limits).items()
     )
-    page, n = LIMITS.subn(lambda _: rows, SECURITY.read_text(encoding="utf-8"))
-    assert n == 1
+    page, n_limits = LIMITS.subn(lambda _: rows, SECURITY.read_text(encoding="utf-8"))
+    page, n_faults = FAULTS.subn(lambda _: rows_of_faults(), page)
+    assert n_limits == n_faults == 1
     return page
 
 

@@ -5,20 +5,23 @@ c is how often something is called for each pair of nodes.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
 import onnxtop
-from benchmarks._forms import FORMS
+from benchmarks._forms import FORMS, WIDTH
 from onnxtop.auditing import network
 from onnxtop.auditing.constants import bad_constants
 from onnxtop.auditing.describing import coverage_of
 from onnxtop.auditing.layer_graph import describe
 from onnxtop.auditing.options import AuditOptions
+from onnxtop.comparison import matching
 from onnxtop.reader.account import account
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layers import find_layers
@@ -27,6 +30,12 @@ from onnxtop.reader.terms.digests import digests_of
 from onnxtop.render import RenderOptions
 from onnxtop.render.graph import svg, text
 from onnxtop.results.graph import LayerGraph
+from onnxtop.rules.differences import weights_moved
+from onnxtop.rules.rule import Policy
+from onnxtop.statistics.sketch import pack
+from onnxtop.topology import bottleneck, deep_graph_persistence
+from tests.render.conftest import build_report
+from tests.rules.conftest import make_layer
 
 OURS = (str(Path(onnxtop.__file__).parent), __file__)
 N = 12
@@ -35,12 +44,25 @@ PAIRS = 0.05
 
 READ = (
     *("shared", "residual", "concat", "added", "inputs", "results", "states", "split", "adapted", "lookups"),
-    *("decoded", "unknown_beside", "cut", "branches", "functions", "namesakes"),
+    *(
+        "decoded",
+        "unknown_beside",
+        "cut",
+        "branches",
+        "functions",
+        "namesakes",
+        "fanned",
+        "around",
+        "turning",
+    ),
 )
 DRAWN = ("residual", "concat", "cut")
 
 
-def calls(run: Callable[[], Any]) -> int:
+Run = Callable[[], Any]
+
+
+def calls(run: Run) -> int:
     """Return how many functions of ours are called in a run, generators each time they go on."""
     count = 0
 
@@ -57,10 +79,10 @@ def calls(run: Callable[[], Any]) -> int:
     return count
 
 
-def a_pair(run: Callable[[int], Callable[[], Any]]) -> float:
-    """Return how often something is called for each pair of nodes, when all is loaded."""
+def a_pair(run: Callable[[int], Run], count: Callable[[Run], int] = calls) -> float:
+    """Return how often something is called, or else counted, for each pair of nodes, when all is loaded."""
     run(N // 2)()
-    one, two, four = (calls(run(n)) for n in (N, 2 * N, 4 * N))
+    one, two, four = (count(run(n)) for n in (N, 2 * N, 4 * N))
     return (four - 3 * two + 2 * one) / (6 * N * N)
 
 
@@ -86,7 +108,7 @@ def described(model: Model) -> LayerGraph:
 
 @pytest.mark.parametrize("form", READ)
 def test_a_model_is_read_node_by_node(form: str, tmp_path: Path) -> None:
-    def run(n: int) -> Callable[[], Any]:
+    def run(n: int) -> Run:
         model = load(written(form, n, tmp_path))
         return lambda: described(model)
 
@@ -96,15 +118,89 @@ def test_a_model_is_read_node_by_node(form: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("render", [svg.render, text.render])
 @pytest.mark.parametrize("form", DRAWN)
 def test_a_graph_is_drawn_node_by_node(form: str, render: Callable[..., str], tmp_path: Path) -> None:
-    def run(n: int) -> Callable[[], Any]:
+    def run(n: int) -> Run:
         graph = described(load(written(form, n, tmp_path)))
         return lambda: render(graph, RenderOptions(width=100))
 
     assert a_pair(run) < PAIRS
 
 
+@pytest.mark.parametrize("form", ["residual", "apart", "states"])
+def test_a_network_is_measured_layer_by_layer(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What counts is how many links a forest is made of, and how many layers are looked at."""
+    looked_at = 0
+    forest = bottleneck._forest
+
+    def counted(links: Any, n_roots: int) -> Any:
+        nonlocal looked_at
+        looked_at += links.a.size + min(n_roots, links.a.size)
+        return forest(links, n_roots)
+
+    class Bundles(list[Any]):
+        def __getitem__(self, at: Any) -> Any:
+            nonlocal looked_at
+            looked_at += 1
+            return super().__getitem__(at)
+
+        def __iter__(self) -> Iterator[Any]:
+            nonlocal looked_at
+            looked_at += len(self)
+            return super().__iter__()
+
+    paths = bottleneck.widest_paths
+    monkeypatch.setattr(bottleneck, "_forest", counted)
+    monkeypatch.setattr(bottleneck, "_MANY", 1)
+    monkeypatch.setattr(
+        deep_graph_persistence, "widest_paths", lambda n, bundles, *rest: paths(n, Bundles(bundles), *rest)
+    )
+
+    def count(run: Run) -> int:
+        nonlocal looked_at
+        looked_at = 0
+        run()
+        return looked_at
+
+    def run(n: int) -> Run:
+        path = written(form, n, tmp_path)
+        return lambda: onnxtop.audit(path)
+
+    assert a_pair(run, count) < PAIRS * WIDTH
+
+
+def test_layers_that_changed_altogether_are_not_compared_with_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matching, "_MOST", 4)
+
+    def run(n: int) -> Run:
+        old, new = (
+            [
+                matching.Candidate(
+                    f"{name}.{number}", "Gemm", f"{name}.{number}", ((3, 3),), partial(list, [weights])
+                )
+                for number, weights in enumerate(np.random.default_rng(seed).standard_normal((n, 3, 3)))
+            ]
+            for seed, name in enumerate(("old", "new"))
+        )
+        return lambda: matching.match(old, new)
+
+    assert a_pair(run) < 10 * PAIRS  # a pair that is compared makes some calls; how many orders fit is chance
+
+
+def test_layers_that_lost_their_weights_are_not_compared_with_all_of_the_baseline() -> None:
+    def run(n: int) -> Run:
+        rng = np.random.default_rng(0)
+        then, now = (
+            build_report(*(make_layer(f"{k}", sketch=pack(rng.normal(size=(8, 8)))) for k in range(n)))
+            for _ in range(2)
+        )
+        return lambda: list(weights_moved.find(now, Policy(baseline=then)))
+
+    assert a_pair(run) < PAIRS
+
+
 def test_what_is_compared_with_everything_is_told() -> None:
-    def pairs(n: int) -> Callable[[], Any]:
+    def pairs(n: int) -> Run:
         return lambda: [calls.__name__ for one in range(n) for two in range(one) if _nothing()]
 
     def _nothing() -> bool:

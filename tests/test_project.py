@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from packaging.specifiers import SpecifierSet
 
 import onnxtop
 from onnxtop._version import HOME
@@ -446,6 +447,20 @@ def test_what_is_imported_is_declared_and_the_reverse() -> None:
     extras = {re.split(r"[<>=]", item)[0] for items in used for item in items}
     assert extras >= FETCHERS
     assert _imported(set(MODULES) - set(INTEGRATIONS)) == base | extras - FETCHERS
+
+
+def test_no_version_that_is_declared_or_installed_has_a_known_flaw() -> None:
+    """An audit that asks nobody: see `tests/data/advisories.toml`."""
+    project = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]
+    known = tomllib.loads(text_of(ROOT / "tests" / "data" / "advisories.toml"))
+    extras = project["optional-dependencies"].values()
+    items = [*project["dependencies"], *(item for extra in extras for item in extra)]
+    oldest = dict(item.split(">=") for item in items if ">=" in item)
+    assert set(known) <= set(oldest)
+    for name, affected in known.items():
+        installed = [found.version for found in importlib.metadata.distributions(name=name)]
+        for version in (oldest[name], *installed):
+            assert [flaw for versions, flaw in affected.items() if version in SpecifierSet(versions)] == []
 
 
 @pytest.mark.parametrize("module", INTEGRATIONS, ids=shown_page)

@@ -19,7 +19,8 @@ class Web:
 
     A ``quirk`` is how the server differs from one that does as it should: it has or tells "no-ranges",
     "refuses-ranges", "no-size", only "weak" tags, is "silent", "short" of the last byte, "broken" so many
-    times, "locked" without a password, or has files that are "changing" while they are read.
+    times, "locked" without a password, has files that are "changing" while they are read, and gives of them
+    the "wrong-range" or "endless" ones.
     """
 
     folder: Path
@@ -99,19 +100,23 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         else:
             begin, end = int(asked[1]), min(int(asked[2]) + 1, end)
             self.send_response(206)
-            self.send_header("Content-Range", f"bytes {begin}-{end - 1}/{len(content)}")
+            shift = int(quirk == "wrong-range" and begin > 0)
+            self.send_header("Content-Range", f"bytes {begin + shift}-{end + shift - 1}/{len(content)}")
         if quirk == "refuses-ranges":
             self.send_header("Accept-Ranges", "none")
         self.send_header("ETag", tag)
         part = content[begin : end - (quirk == "short")]
-        self.close_connection = quirk == "no-size"
-        kind = ("Connection", "close") if quirk == "no-size" else ("Content-Length", str(len(part)))
+        endless = quirk == "endless" and asked is not None
+        self.close_connection = quirk == "no-size" or endless
+        kind = ("Connection", "close") if self.close_connection else ("Content-Length", str(len(part)))
         self.send_header(*kind)
         self.end_headers()
         if sends:
             with contextlib.suppress(ConnectionError):
                 self.wfile.write(part)
                 self._told.sent.append((name, begin, begin + len(part)))
+                while endless:
+                    self.wfile.write(bytes(2**16))
 
     def _refuse(self, status: int) -> None:
         self.send_response(status)

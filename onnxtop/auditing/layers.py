@@ -109,6 +109,10 @@ class Measured:
 _WORTH_IT = 2**14
 """Weights of a layer from which on it is quicker to remember what it leaves behind than to measure it."""
 
+_IN_PLACE = 2**23
+"""Weights of a layer from which on a copy of what is not aligned in the file, in memory that is new each
+time, takes longer than looking at a part of it here and there as it lies."""
+
 _MEASURED_BY = ("bias", "conv", "details", "sortedness", "standardise", "structure", "topology")
 """Options that what a layer leaves behind depends on, beside the sizes that place it on a grid."""
 
@@ -171,7 +175,8 @@ def measure_layer(
 ) -> Measured:
     """Measure a layer; one that the memory knows is only read. ``scan`` keeps its strongest weights."""
     kernel = _kernel(layer, shapes, options)
-    weights = layer.blocks(aligned=False) if kernel is None else kernel.matrices()
+    aligned = layer.parameters < _IN_PLACE
+    weights = layer.blocks(aligned=aligned) if kernel is None else kernel.matrices()
     measure = partial(_scanned, layer, number, weights, kernel, memory.nulls, options, scan)
     if not memory.looks(layer, options):
         return measure()

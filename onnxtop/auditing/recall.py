@@ -20,7 +20,7 @@ from onnxtop.reader.address import STDIN, beside, called, is_elsewhere
 from onnxtop.results.report import Report
 from onnxtop.rules import catalogue
 from onnxtop.rules.rule import Policy
-from onnxtop.work.content import combined, digest_of
+from onnxtop.work.content import Progress, combined, digest_of
 from onnxtop.work.options import WorkOptions
 from onnxtop.work.store import Store, key_of, store_of
 from onnxtop.work.values import classes_of, dumps, loads
@@ -95,9 +95,9 @@ class Question:
             self.store.write(key, dumps(answer))
         return answer
 
-    def key(self) -> str | None:
+    def key(self, progress: Progress | None = None) -> str | None:
         """Return the key of the answer, by what the files hold now; None if not all can be read."""
-        contents = [content(path, self) for path in self.models]
+        contents = [content(path, self, progress) for path in self.models]
         return None if None in contents else key_of(ALGORITHMS, *self.about, *contents)
 
     def known(self, key: str | None) -> Any:
@@ -109,7 +109,7 @@ class Question:
         return None
 
 
-def content(path: str, asked: Question) -> str | None:
+def content(path: str, asked: Question, progress: Progress | None = None) -> str | None:
     """Return a digest of all that a model and the files hold that it keeps weights in; None if one is amiss.
 
     Which files these are is remembered too: the model says it, and is not parsed again.
@@ -118,12 +118,12 @@ def content(path: str, asked: Question) -> str | None:
         return None if path == STDIN else _stamps(path, asked.store)
     model = Path(path)
     try:
-        own = digest_of(model, asked.store)
+        own = digest_of(model, asked.store, progress)
         locations = _locations(model, own, asked.store)
         if locations and not asked.beside:
             return None
         others = (_inside(model, each, asked.allowed) for each in locations)
-        return combined([own, *(digest_of(each, asked.store) for each in others)])
+        return combined([own, *(digest_of(each, asked.store, progress) for each in others)])
     except (OSError, ValueError, RuntimeError):  # no such file, a name that none can have, a link to itself
         return None
 
@@ -184,10 +184,12 @@ def _kinds(options: AuditOptions) -> tuple[type, ...]:
     return Report, Diagram
 
 
-def recalled(model: object, options: AuditOptions, policy: Policy | None = None) -> Report | None:
-    """Return the report that `onnxtop.audit` would give, if it is remembered."""
+def recalled(
+    model: object, options: AuditOptions, policy: Policy | None = None, progress: Progress | None = None
+) -> Report | None:
+    """Return the report that `onnxtop.audit` would give, if it is remembered; its files are read for that."""
     question = report_question(model, options)
-    report = None if question is None else question.known(question.key())
+    report = None if question is None else question.known(question.key(progress))
     if question is None or report is None:
         return None
     return finished(renamed(report, question.models[0]), options, policy)

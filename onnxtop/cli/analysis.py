@@ -25,7 +25,7 @@ from onnxtop.results.words import counted
 from onnxtop.work import workers
 from onnxtop.work.crews import GRACE
 from onnxtop.work.options import WorkOptions, processors
-from onnxtop.work.processes import tell_share
+from onnxtop.work.processes import Again, tell_share
 from onnxtop.work.workers import Lost, Results
 
 if TYPE_CHECKING:
@@ -96,18 +96,20 @@ def _remembered(
     with contextlib.suppress(KeyboardInterrupt), run.interrupts.heard():  # it is told where work begins
         for model in models if judge is None or judge.is_ready else ():
             start = time.monotonic()
-            if isinstance(model, str) and (report := _recalled(model, options, judge)):
+            if isinstance(model, str) and (report := _recalled(model, options, judge, run.progress)):
                 known[model] = report
                 if run.seconds is not None:
                     run.seconds[model] = time.monotonic() - start
     return known
 
 
-def _recalled(path: str, options: AuditOptions, judge: "Judge | None") -> "Report | None":
+def _recalled(
+    path: str, options: AuditOptions, judge: "Judge | None", progress: "Progress"
+) -> "Report | None":
     from onnxtop.auditing.recall import recalled
 
     with contextlib.suppress(OnnxtopError):  # it is told where the model is worked on
-        return recalled(path, options, None if judge is None else judge.policy(path))
+        return recalled(path, options, None if judge is None else judge.policy(path), progress)
     return None
 
 
@@ -164,6 +166,7 @@ def attempts(
     seconds: float | None = None,
     grace: float = GRACE,
     held: bool = False,
+    again: "Again | None" = None,
 ) -> Generator[Found | FailedModel, None, None]:
     """Do the work for every model; a failure is told on stderr, takes its place and stops no other.
 
@@ -171,13 +174,15 @@ def attempts(
     models that are left have failed by it, but those that were done by then; that is told once. What is
     ``known`` of a model needs no work. A model has so many ``seconds``, and after an interrupt so many of
     ``grace`` to give what there is of it. What is ``held`` for the work no other process can be sent.
+    Where the process died, ``again`` is asked whether to do its model once more.
     """
     known = known or {}
     places = [n for n, model in enumerate(models) if isinstance(model, str) and model not in known]
     named = [_name(models[number]) for number in places]
     run.progress.expect([size_of(model) for model in models])
     work = apart(work or WorkOptions(), models, held=held)
-    with workers.workers(work, seconds=work.seconds() if seconds is None else seconds, grace=grace) as pool:
+    most = work.seconds() if seconds is None else seconds
+    with workers.workers(work, seconds=most, grace=grace, again=again) as pool:
         alone = pool.alone or len(named) < 2
         attempt: Callable[[str], Attempt[Found]] = partial(
             _attempt, work_on, fatal, run.progress if alone and not work.apart else tell_share

@@ -1,15 +1,17 @@
 """From the arguments of a verb to the models they name: files, folders and patterns."""
 
 import codecs
+import contextlib
 import glob
 import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from onnxtop.errors import ModelError, NothingToAnalyseError, UsageError, unusable
+from onnxtop.errors import ModelError, NothingToAnalyseError, UsageError
 from onnxtop.reader.address import SCHEMES, STDIN, is_elsewhere, scheme_of
 from onnxtop.results.outcome import FailedModel
+from onnxtop.work.beside import usable
 
 
 def find_models(arguments: Iterable[str]) -> list[str | FailedModel]:
@@ -107,19 +109,23 @@ def _is_there(path: str) -> bool:
     return True
 
 
+_MOST = 2**26
+"""Bytes of a list: half a million names."""
+
+
 def listed(file: str) -> tuple[str, ...]:
     """Return the arguments that a file lists, or standard input for ``-``: one a line, or with NUL between.
 
     Raises
     ------
     UsageError
-        It cannot be read.
+        It cannot be read, or has no end.
     """
-    try:
-        content = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise unusable(error, f"{file}: wanted a list of models, found none to read: {reason}") from None
+    with usable(file, "a list of models"), contextlib.ExitStack() as stack:
+        stream = sys.stdin.buffer if file == STDIN else stack.enter_context(Path(file).open("rb"))
+        content = stream.read(_MOST + 1)  # it may be a pipe, as of a shell's <(...)
+        if len(content) > _MOST:
+            raise ValueError(f"it has more than {_MOST:,} bytes")
     content = content.removeprefix(codecs.BOM_UTF8)
     names = content.split(b"\0") if b"\0" in content else content.splitlines()
     return tuple(os.fsdecode(name) for name in names if name)

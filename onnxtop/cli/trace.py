@@ -91,8 +91,9 @@ def _all(run: Run, series: "Series", found: Sequence[str | FailedModel]) -> bool
     with contextlib.closing(series):
         # what does not fit the first checkpoint ends the run, and so does what was asked wrongly
         measure, work = partial(_measured, series, places), series.options.audit.work
+        alone = replace(work, jobs=1, scheduler=None)
         measured = attempts(
-            run, models, measure, fatal=(UsageError,), work=replace(work, jobs=1, scheduler=None), held=True
+            run, models, measure, fatal=(UsageError,), work=alone, held=True, again=series.look_no_further
         )
         with contextlib.closing(measured):
             for number, step in enumerate(measured):

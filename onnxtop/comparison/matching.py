@@ -120,6 +120,7 @@ class Holders:
         for group in self._groups.values():
             if len(group) > _MOST:
                 group[:] = sorted(_Place(self._size(each.layer), *each[1:]) for each in group)
+        self._places = {id(place.layer): place for group in self._groups.values() for place in group}
 
     def holder(self, wanted: Candidate, but: Candidate | None = None) -> Candidate | None:
         """Return the layer that holds nearly the weights of the one wanted, None if none does."""
@@ -134,7 +135,7 @@ class Holders:
     def remove(self, layer: Candidate) -> None:
         """Forget a layer: it is taken."""
         group = self._groups[_either_way(layer.sides)]
-        del group[next(at for at, place in enumerate(group) if place.layer is layer)]
+        del group[bisect(group, self._places[id(layer)]) - 1]
 
     def _most_alike(self, wanted: Candidate, but: Candidate | None) -> list[Candidate]:
         """Return the few layers of fitting sides whose sorted weights and norms are nearest."""

@@ -148,6 +148,8 @@ def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
             if len(piece) < stop - start:
                 raise ValueError("it is cut off or damaged, save it again")
             content[start:stop] = piece
+        while file.read(_PIECE):  # at its end the checksum is compared
+            pass
     return layout.view(content, 0)
 
 

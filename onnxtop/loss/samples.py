@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from onnxtop.errors import UsageError
+from onnxtop.errors import ModelError, UsageError
 from onnxtop.gradient.graph import Array
 from onnxtop.loss.prepare.prepared import Declared
 
 TARGETS = ("labels", "target")
 """Names under which data holds what a model should give."""
 
+_MOST_PADDED = 2**28  # bytes that samples are repeated to, for a model that takes no fewer
 _FEW = 20  # names that are told
 _PASS = 2**16  # numbers looked at in one go, so that mapped data never comes into memory as a whole
 
@@ -36,7 +37,19 @@ class Samples:
     notes: tuple[str, ...]
 
     def rows(self, rows: Array | slice, size: int) -> dict[str, Array]:
-        """Return the inputs of some samples, padded with the last of them to ``size``."""
+        """Return the inputs of some samples, padded with the last of them to ``size``.
+
+        Raises
+        ------
+        ModelError
+            The model takes so many at a time that there is no room for them.
+        """
+        each = sum(math.prod(self.shapes[name]) * self.dtypes[name].itemsize for name in self.inputs)
+        if size > self.count and size * each > _MOST_PADDED:
+            raise ModelError(
+                f"wanted a model that takes {_MOST_PADDED // max(each, 1):,} samples at a time at most, "
+                f"found one that takes {size:,}; export it with an open number"
+            )
         feeds = dict(self.still)
         for name, array in self.inputs.items():
             taken = _padded(np.asarray(array[rows]), size)

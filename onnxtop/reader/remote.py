@@ -11,7 +11,9 @@ parts settle it, by their own variables and files; addresses are given to them o
 
 import contextlib
 import errno
+import functools
 import mmap
+import re
 import shutil
 import tempfile
 import threading
@@ -397,7 +399,29 @@ def _system(scheme: str) -> Any:
     import aiohttp
 
     patience = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT, sock_read=TIMEOUT)
-    return fsspec.filesystem(scheme, timeout=patience, client_kwargs={"trust_env": True})
+    how = {"trust_env": True, "response_class": _answers()}
+    return fsspec.filesystem(scheme, timeout=patience, client_kwargs=how)
+
+
+@functools.cache
+def _answers() -> type:
+    """Return the class of a web server's answers, which fsspec believes and holds whole, however long."""
+    import aiohttp
+
+    return type("Answer", (aiohttp.ClientResponse,), {"read": _read_range})
+
+
+async def _read_range(answer: Any) -> bytes:
+    """Return the bytes of an answer to a request for a range: of that range, and hardly more of them."""
+    asked = re.fullmatch(r"bytes=(\d+)-(\d+)", answer.request_info.headers.get("Range", ""))
+    begin, last = map(int, asked.groups()) if asked else (0, _PIECE)
+    told = answer.headers.get("Content-Range", "")
+    if asked and told and not told.startswith(f"bytes {begin}-"):
+        raise ValueError(f"wanted bytes {begin}-{last}, found {told[:40]}")
+    content = bytearray()
+    while len(content) <= last - begin + 1 and (chunk := await answer.content.read(BLOCK)):
+        content += chunk
+    return bytes(content)
 
 
 _STAMPS = ("ETag", "blob_id", "generation", "Last-Modified")

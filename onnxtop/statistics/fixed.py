@@ -15,6 +15,7 @@ from onnxtop.network import Blocks, Matrix
 Indices = NDArray[np.int64]
 
 _SMALLEST = 16  # weights below which structure may be chance
+_PLACES = 4096
 _WAVE = 32  # length from which a sinusoid is told from noise
 
 
@@ -33,14 +34,16 @@ def probably_fixed(blocks: Blocks) -> str | None:
 
 
 def _zero_share(matrix: Matrix) -> float:
-    """Return the share of zeros among up to 4096 entries in fixed places."""
+    """Return the share of zeros among 4096 entries in fixed places."""
+    if matrix.size < _PLACES and matrix.all():
+        return 0.0
     return float(np.mean(matrix[_places(*matrix.shape)] == 0))
 
 
 @functools.lru_cache(64)
 def _places(n_rows: int, n_columns: int) -> tuple[Indices, Indices]:
     rng = np.random.default_rng(0)
-    return rng.integers(0, n_rows, 4096), rng.integers(0, n_columns, 4096)
+    return rng.integers(0, n_rows, _PLACES), rng.integers(0, n_columns, _PLACES)
 
 
 def _sparse_table(matrix: Matrix) -> str | None:

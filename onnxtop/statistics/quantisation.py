@@ -8,10 +8,7 @@ from numpy.typing import NDArray
 from onnxtop.network import RawCodes
 from onnxtop.statistics.facts import Codes
 
-_CHUNK = 2**20
-_MANY = 2**17
-"""Codes from which on a table of pairs is worth its making."""
-
+_CHUNK = 2**18
 _VANISHING = 1e-30
 """Scales below this leave nothing of a code of eight bits that float32 could add to anything."""
 
@@ -27,40 +24,36 @@ def code_statistics(raw: RawCodes) -> Codes:
     >>> found.distinct, found.reach, found.zero_scales
     (4, 1.0, 1)
     """
-    counts, lowest = _histogram(raw.codes, raw.bits)
-    used = np.flatnonzero(counts) + lowest
-    top, bottom = (2 ** (raw.bits - 1) - 1, -(2 ** (raw.bits - 1))) if lowest < 0 else (2**raw.bits - 1, 0)
+    signed = np.dtype(raw.codes.dtype).name.startswith("int")
+    top, bottom = (2 ** (raw.bits - 1) - 1, -(2 ** (raw.bits - 1))) if signed else (2**raw.bits - 1, 0)
+    used, there = _used(raw.codes, range(bottom, top + 1), {top, bottom, -top} if signed else {top, bottom})
     scales = np.abs(np.ravel(raw.scale).astype(np.float64))
     return Codes(
         bits=raw.bits,
         distinct=int(used.size),
-        reach=_reach(used, top, signed=lowest < 0),
-        clipped=_clipped(counts, lowest, top, bottom, scales.size),
+        reach=_reach(used, top, signed=signed),
+        clipped=max(there - 2 * scales.size, 0) / raw.codes.size if raw.codes.size else 0.0,
         zero_scales=int(np.count_nonzero(scales < _VANISHING)),
         odd_scales=int(np.count_nonzero(~np.isfinite(scales))),
         scale_spread=_spread(scales),
     )
 
 
-def _histogram(codes: NDArray[np.generic], bits: int) -> tuple[NDArray[np.int64], int]:
-    """Count every code; the first count is that of the lowest code there can be, returned beside."""
-    signed = np.dtype(codes.dtype).name.startswith("int")
-    lowest = -(2 ** (bits - 1)) if signed else 0
-    counts = np.zeros(256, np.int64)
-    flat = codes.ravel(order="K")
+def _used(codes: NDArray[np.generic], possible: range, ends: set[int]) -> tuple[NDArray[np.int64], int]:
+    """Return the codes that are used, and how many are at either end.
+
+    Only where a part reaches over codes that were not seen before, all of it is counted.
+    """
+    seen = np.zeros(len(possible), np.bool_)
+    flat, there = codes.ravel(order="K"), 0
     for start in range(0, flat.size, _CHUNK):
-        part = flat[start : start + _CHUNK].astype(np.int8 if signed else np.uint8, copy=False)
-        counts += _count_bytes(part.view(np.uint8))
-    return np.roll(counts, -lowest)[: 2**bits], lowest
-
-
-def _count_bytes(values: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Count the values, many of them in pairs: half as many are counted, and their table is added up."""
-    if values.size % 2 or values.size < _MANY:
-        return np.bincount(values, minlength=256)
-    pairs = np.bincount(values.view(np.uint16), minlength=1 << 16).reshape(256, 256)
-    counts: NDArray[np.int64] = pairs.sum(axis=0) + pairs.sum(axis=1)
-    return counts
+        part = flat[start : start + _CHUNK].astype(np.int8 if possible.start < 0 else np.uint8, copy=False)
+        first, last = int(part.min()) - possible.start, int(part.max()) - possible.start
+        if not seen[max(first, 0) : last + 1].all():
+            counts = np.roll(np.bincount(part.view(np.uint8), minlength=256), -possible.start)
+            seen |= counts[: seen.size] > 0
+        there += sum(int(np.count_nonzero(part == end)) for end in ends)
+    return np.flatnonzero(seen) + possible.start, there
 
 
 def _reach(used: NDArray[np.int64], top: int, *, signed: bool) -> float:
@@ -69,14 +62,6 @@ def _reach(used: NDArray[np.int64], top: int, *, signed: bool) -> float:
     if signed:
         return min(float(np.abs(used).max()) / top, 1.0)
     return float(used[-1] - used[0]) / top
-
-
-def _clipped(counts: NDArray[np.int64], lowest: int, top: int, bottom: int, n_scales: int) -> float:
-    """Return the share at the ends beyond one code a scale and end, which the largest weight takes."""
-    ends = {top, bottom, -top} if lowest < 0 else {top, bottom}
-    there = sum(int(counts[end - lowest]) for end in ends)
-    total = int(counts.sum())
-    return max(there - 2 * n_scales, 0) / total if total else 0.0
 
 
 def _spread(scales: NDArray[np.float64]) -> float | None:

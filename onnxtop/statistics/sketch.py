@@ -111,4 +111,5 @@ def close(lefts: NDArray[np.float64], rights: NDArray[np.float64], least: float)
 def _directions(sketches: NDArray[np.float64]) -> Floats:
     flat = sketches.reshape(-1, SIDE * SIDE)
     lengths = np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1.0)
-    return (flat / lengths).astype(np.float32)
+    directions: Floats = (flat / lengths).astype(np.float32)
+    return directions

@@ -240,7 +240,7 @@ def _scan_small(
         sums.add(wide(every))
         mean, std = sums.standard(matrices)
     positions = {size: np.arange(size) for size in {matrix.size for matrix in matrices}}
-    parts = np.split(every, np.cumsum([matrix.size for matrix in matrices])[:-1])
+    parts = [every] if len(weights) == 1 else np.split(every, np.cumsum([part.size for part in weights])[:-1])
     blocks = [
         BlockCells(
             positions[part.size], part, None, (len(matrix), matrix.shape[1]), lines_of(matrix) is not matrix

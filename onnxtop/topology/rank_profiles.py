@@ -10,6 +10,7 @@ are asked for, and the biases join in.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -49,7 +50,7 @@ class RankProfiles:
     n_blocks: int
     ends: NDArray[np.int32] | None = None
 
-    @property
+    @cached_property
     def last(self) -> int:
         """The weakest rank that any draw uses."""
         return int(self.ranks.max(initial=0))

@@ -1,16 +1,19 @@
 """Scores of checkpoints from a table that a training loop wrote."""
 
 import csv
+import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
+from typing import TypeAlias
 
-from onnxtop.errors import UsageError, unusable
+from onnxtop.errors import UsageError
 from onnxtop.results.trace import Checkpoint, OnData
 from onnxtop.tracing.series import as_number
+from onnxtop.work.beside import read_bytes, usable
 
+_MOST = 2**25  # bytes of a table
 _STEP = ("step", "global_step", "epoch", "checkpoint", "name", "path")
 _LOSS = ("val_loss", "validation_loss", "eval_loss", "valid_loss", "test_loss", "loss")
 _ACCURACY = (
@@ -23,7 +26,7 @@ _ACCURACY = (
     "acc",
 )
 
-Row = Mapping[str, str]
+Row: TypeAlias = Sequence[str]
 
 
 class Scores:
@@ -37,22 +40,17 @@ class Scores:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        try:
-            with Path(path).open(encoding="utf-8-sig", newline="") as file:
-                self.rows = _table(file)
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise unusable(
-                error, f"{path}: wanted scores as CSV, found a file that cannot be read: {error}"
-            ) from None
-        names = {name.strip().casefold(): name for name in (self.rows[0] if self.rows else {}) if name}
+        with usable(path, "scores as CSV"):
+            self.header, self.rows = _table(read_bytes(path, _MOST).decode("utf-8-sig"))
+        places = {name.strip().casefold(): place for place, name in enumerate(self.header) if name}
         self.key, self.loss, self.accuracy = (
-            next((names[word] for word in words if word in names), None)
+            next((places[word] for word in words if word in places), None)
             for words in (_STEP, _LOSS, _ACCURACY)
         )
-        if self.loss is None and self.accuracy is None:
+        if not self.rows or (self.loss is None and self.accuracy is None):
             raise UsageError(
                 f"{path}: wanted a column of scores ({_LOSS[0]}, {_ACCURACY[0]}, loss, accuracy), found "
-                f"{', '.join(names) or 'no rows'}"
+                f"{', '.join(places) if self.rows else 'no rows'}"
             )
 
     def of(self, checkpoint: Checkpoint, number: int) -> Checkpoint:
@@ -61,7 +59,8 @@ class Scores:
         loss, accuracy = (self._number(rows, column) for column in (self.loss, self.accuracy))
         if accuracy is not None and not 0 <= accuracy <= 1:
             raise UsageError(
-                f"{self.path}: wanted a share from 0 to 1 in column {self.accuracy}, found {accuracy:g}"
+                f"{self.path}: wanted a share from 0 to 1 in column {self._name(self.accuracy)}, found "
+                f"{accuracy:g}"
             )
         return replace(checkpoint, data=(OnData(Path(self.path).name, 0, loss, accuracy),))
 
@@ -77,29 +76,47 @@ class Scores:
         known = (checkpoint.name, checkpoint.path, Path(checkpoint.path).name)
         rows = []
         for row in self.rows:
-            told = (row[self.key] or "").strip()
+            told = _cell(row, self.key)
             if told in known or (checkpoint.step is not None and as_number(told) == checkpoint.step):
                 rows.append(row)
         if rows:
             return rows
         raise UsageError(
-            f"{self.path}: wanted a row for {checkpoint.name}, found none with it in the column {self.key}"
+            f"{self.path}: wanted a row for {checkpoint.name}, found none with it in the column "
+            f"{self._name(self.key)}"
             f"{'' if checkpoint.step is not None else '; --label takes steps from names'}"
         )
 
-    def _number(self, rows: Sequence[Row], column: str | None) -> float | None:
+    def _number(self, rows: Sequence[Row], column: int | None) -> float | None:
         """Return the last number of a column in some rows."""
-        told = [row[column] for row in rows if (row[column] or "").strip()] if column is not None else []
+        told = [cell for row in rows if (cell := _cell(row, column))]
         if not told:
             return None
         value = as_number(told[-1])
         if value is None:
-            raise UsageError(f"{self.path}: wanted a number in column {column}, found {told[-1]!r}")
+            raise UsageError(
+                f"{self.path}: wanted a number in column {self._name(column)}, found {told[-1]!r}"
+            )
         return value if math.isfinite(value) else None
 
+    def _name(self, column: int | None) -> str:
+        return "" if column is None else self.header[column]
 
-def _table(file: TextIO) -> list[Row]:
-    """Read rows by their header, of which the first of the usual separators in it is the one."""
-    header = file.readline()
-    file.seek(0)
-    return list(csv.DictReader(file, delimiter=next((sign for sign in ",;\t" if sign in header), ",")))
+
+def _cell(row: Row, column: int | None) -> str:
+    """Return what stands in a column, "" if a row ends before it."""
+    return row[column].strip() if column is not None and column < len(row) else ""
+
+
+def _table(text: str) -> tuple[Row, list[Row]]:
+    """Return the header and the rows; the first of the usual separators in the header is the one.
+
+    A row is as long as it is: short ones below a long header cost nothing.
+    """
+    header = text.partition("\n")[0]
+    sign = next((sign for sign in ",;\t" if sign in header), ",")
+    try:
+        names, *rows = csv.reader(io.StringIO(text, newline=""), delimiter=sign) if text else ([],)
+    except csv.Error as error:
+        raise ValueError(str(error)) from None
+    return names, [row for row in rows if row]

@@ -179,6 +179,11 @@ class Series:
             self._ahead = self.sources(places[len(self.steps) :])
         return self.measured(next(self._ahead))
 
+    def look_no_further(self) -> bool:
+        """Measure nothing ahead any more; tell whether something was: who died may have died of that."""
+        ahead, self.jobs = self.jobs > 1, 1
+        return ahead
+
     def close(self) -> None:
         """Stop measuring ahead."""
         if self._ahead is not None:

@@ -1,12 +1,11 @@
 """What files and arrays hold: digests of their bytes, never their names or times."""
 
 import errno
-import functools
 import hashlib
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,6 +13,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from onnxtop.work.store import Store, key_of
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Called with the name of a file, and how many of its bytes are read and to be read."""
 
 State: TypeAlias = tuple[int, int, int, int, int]
 """Device, number, bytes and times of the last changes of a file."""
@@ -28,11 +30,11 @@ _LENGTH = 32
 """Digits of the digest of an array: 128 bits."""
 
 
-def digest_of(path: Path, store: Store | None = None) -> str:
+def digest_of(path: Path, store: Store | None = None, progress: Progress | None = None) -> str:
     """Return the sha256 of a file's bytes; a file that has long been as it is is read once in a process.
 
     Of a file that has been so for longer still, the store remembers it for other processes: by device,
-    number, size and times, which no change leaves as they were.
+    number, size and times, which no change leaves as they were. ``progress`` is called while it is read.
 
     Raises
     ------
@@ -45,15 +47,16 @@ def digest_of(path: Path, store: Store | None = None) -> str:
     state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     age = time.time_ns() - max(state[3:])
     if age < _SETTLED:
-        return _read(path)
-    if not store or age < _AT_REST:
-        return _known(os.fspath(path), state)
-    key = key_of("content", *state)
-    digest = store.get(key)
-    if not isinstance(digest, str):
-        digest = _known(os.fspath(path), state)
-        store.put(key, digest)
-    return digest
+        return _read(path, progress)
+    if (os.fspath(path), state) not in _known:
+        remembered = (store or Store(None)) if age >= _AT_REST else Store(None)
+        key = key_of("content", *state)
+        digest = remembered.get(key)
+        if not isinstance(digest, str):
+            digest = _read(path, progress)
+            remembered.put(key, digest)
+        _known[os.fspath(path), state] = digest
+    return _known[os.fspath(path), state]
 
 
 def digest_of_elements(array: NDArray[Any], dtype: DTypeLike | None = None) -> str:
@@ -83,11 +86,17 @@ def combined(digests: Iterable[str]) -> str:
     return hashlib.sha256(repr(tuple(digests)).encode()).hexdigest()
 
 
-@functools.lru_cache(maxsize=1 << 16)
-def _known(path: str, state: State) -> str:
-    return _read(Path(path))
+_known: dict[tuple[str, State], str] = {}
+"""The digests of files that were read in this process."""
 
 
-def _read(path: Path) -> str:
-    with path.open("rb") as file:  # read, not mapped: memory stays near nothing
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _read(path: Path, progress: Progress | None) -> str:
+    digest, done, room = hashlib.sha256(), 0, memoryview(bytearray(_CHUNK))
+    with path.open("rb", buffering=0) as file:  # read, not mapped: memory stays near nothing
+        size = os.fstat(file.fileno()).st_size
+        while count := file.readinto(room):
+            digest.update(room[:count])
+            done += count
+            if progress is not None:
+                progress(path.name, done, size)
+    return digest.hexdigest()

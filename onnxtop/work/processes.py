@@ -8,6 +8,7 @@ What libraries print in a process is not shown: it is no result, and no part of 
 """
 
 import contextlib
+import faulthandler
 import math
 import multiprocessing
 import os
@@ -38,6 +39,10 @@ class Bounds:
     seconds: float = math.inf
     memory: float = math.inf
     grace: float = GRACE
+
+
+Again = Callable[[], bool]
+"""Asked when a process died: whether it may be of something else than its piece, which then is done again."""
 
 
 class DiedError(Exception):
@@ -103,10 +108,17 @@ class Processes(Crew):
         The system starts none.
     """
 
-    def __init__(self, function: Callable[[Any], Any], size: int, bounds: Bounds | None = None) -> None:
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        size: int,
+        bounds: Bounds | None = None,
+        again: Again | None = None,
+    ) -> None:
         self.size = size
         self._function = function
         self._bounds = bounds or Bounds()
+        self._again = again or (lambda: False)
         self._waiting: deque[_Task] = deque()
         self._hands: list[_Hand] = []
         self._start()
@@ -191,7 +203,9 @@ class Processes(Crew):
     def _lose(self, hand: _Hand, reason: str) -> None:
         """Say that the piece is lost that a process died of."""
         self._hands.remove(hand)
-        if hand.task is not None:
+        if hand.task is not None and self._again():
+            self._waiting.appendleft(hand.task)
+        elif hand.task is not None:
             hand.task.future.set_exception(DiedError(reason))
 
     def share(self, number: int) -> tuple[str, float]:
@@ -372,6 +386,7 @@ def _prepare(
 
 def _hush(stdin: int | None) -> None:
     """Give what is printed to nobody, and have the standard input that the parent had."""
+    faulthandler.disable()
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in (1, 2):
         os.dup2(nowhere, number)

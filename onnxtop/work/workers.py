@@ -24,7 +24,7 @@ from onnxtop.errors import ModelError
 from onnxtop.work.crews import GRACE, Crew, Here, Threads
 from onnxtop.work.machine import free_memory
 from onnxtop.work.options import WorkOptions, processors
-from onnxtop.work.processes import Bounds, Processes, tell_share
+from onnxtop.work.processes import Again, Bounds, Processes, tell_share
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
@@ -222,11 +222,17 @@ class Workers:
     """
 
     def __init__(
-        self, options: WorkOptions, *, threads: bool = False, seconds: float = math.inf, grace: float = GRACE
+        self,
+        options: WorkOptions,
+        *,
+        threads: bool = False,
+        seconds: float = math.inf,
+        grace: float = GRACE,
+        again: Again | None = None,
     ) -> None:
         self._options = options
         self._threads = threads
-        self._seconds, self._grace = seconds, grace
+        self._seconds, self._grace, self._again = seconds, grace, again
         self._jobs = options.jobs or processors()
         self._results: list[Results[Any]] = []
 
@@ -282,20 +288,25 @@ class Workers:
             return Threads(function, size)
         bounds = Bounds(self._seconds, _budget(self._options) if apart else math.inf, self._grace)
         try:
-            return Processes(function, size, bounds)
+            return Processes(function, size, bounds, self._again)
         except OSError:  # the system starts no more processes
             return Here(function)
 
 
 def workers(
-    options: WorkOptions, *, threads: bool = False, seconds: float = math.inf, grace: float = GRACE
+    options: WorkOptions,
+    *,
+    threads: bool = False,
+    seconds: float = math.inf,
+    grace: float = GRACE,
+    again: Again | None = None,
 ) -> Workers:
     """Return who does the work: this process alone, its threads, or processes of its own.
 
     A process has so many ``seconds`` for a piece, and when all is stopped so many of ``grace`` to give what
-    it has of one.
+    it has of one; where it died, ``again`` is asked whether to do its piece once more.
     """
-    return Workers(options, threads=threads, seconds=seconds, grace=grace)
+    return Workers(options, threads=threads, seconds=seconds, grace=grace, again=again)
 
 
 def _budget(options: WorkOptions) -> float:

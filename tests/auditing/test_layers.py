@@ -184,6 +184,7 @@ def test_weights_that_are_not_aligned_in_the_file_are_read_in_place(
         return scan_once(blocks, *arguments, **keywords)
 
     monkeypatch.setattr(layers, "scan_once", scan)
+    monkeypatch.setattr(layers, "_IN_PLACE", 0)
     for length in range(1, 9):
         proto = model([node("MatMul", "x w", name="n" * length)], held, {"x": [1, 90]})
         (layer,) = audit(save(proto, tmp_path)).layers

@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxtop.cli import app
+from onnxtop.cli import app, models
 from onnxtop.cli.models import find_models, listed, without_strays
-from onnxtop.errors import MissingInputError
+from onnxtop.errors import MissingInputError, UsageError
 from onnxtop.results.outcome import FailedModel
 
 
@@ -204,8 +204,16 @@ def test_names_in_a_list_may_hold_anything_but_nul(tmp_path):
 
 
 def test_a_list_that_is_not_there():
-    with pytest.raises(MissingInputError, match="gone: wanted a list of models, found none to read: No such"):
+    with pytest.raises(
+        MissingInputError, match="gone: wanted a list of models, found none: there is no such"
+    ):
         listed("gone")
+
+
+def test_a_list_without_an_end(monkeypatch):
+    monkeypatch.setattr(models, "_MOST", 1000)
+    with pytest.raises(UsageError, match=r"zero: wanted a list of models, found .* more than 1,000 bytes"):
+        listed("/dev/zero")
 
 
 def invoke(*arguments, standard_input=None):

@@ -277,6 +277,20 @@ def test_a_server_that_cuts_off(folder: Path) -> None:
         load(f"{served.address}/inline.onnx")
 
 
+def test_a_server_that_does_not_stop(folder: Path) -> None:
+    """It gives more than was asked for, and would until the memory is full."""
+    with (
+        web(folder, "endless") as served,
+        pytest.raises(UnreadableError, match=r"wanted \S+ bytes at 0, found"),
+    ):
+        load(f"{served.address}/inline.onnx")
+
+
+def test_a_server_that_gives_another_range(folder: Path) -> None:
+    with web(folder, "wrong-range") as served, pytest.raises(UnreadableError, match=r"found bytes \d+-\d+/"):
+        onnxtop.audit(f"{served.address}/inline.onnx")
+
+
 def test_no_server_at_all(folder: Path) -> None:
     with web(folder) as served:
         pass

@@ -441,3 +441,45 @@ def test_a_cycle_through_a_size_is_fed_by_nothing(tmp_path: Path, closes: str) -
     nodes = [node("MatMul", "x w", "a"), node("Add", "a c"), node("Shape", "y", "s"), node(closes, "s", "c")]
     made = model(nodes, {"w": weights(4, 4)}, {"x": [2, 4]})
     assert audit(save(made, tmp_path, "cycle.onnx")).coverage.parameters_total == 16
+
+
+def test_an_attribute_of_another_type_is_not_there(tmp_path: Path) -> None:
+    """Where it says how weights are read they are skipped; elsewhere it says nothing."""
+    turned, normal = (
+        node("Transpose", "h", "t", perm=2.5),
+        node("BatchNormalization", "t s s s v", epsilon="x"),
+    )
+    held = {"w": weights(4, 4), "s": weights(4), "v": weights(4), "u": weights(4, 4)}
+    first = node("Gemm", "x w", "h", transB="yes")
+    read = audit(save(model([first, turned, normal], held, {"x": (4, 4)}), tmp_path))
+    (skipped,) = read.coverage.skipped
+    assert (
+        skipped.reason
+        == "Gemm has operands that do not fit: its attribute transB has another type than ONNX says"
+    )
+    assert read.coverage.parameters_total == 16
+
+
+def test_an_input_whose_name_a_node_makes_again(tmp_path: Path) -> None:
+    nodes = [node("MatMul", "x w", "h"), node("Transpose", "h", "x"), node("ReduceSum", "x")]
+    report = audit(save(model(nodes, {"w": weights(4, 3)}, {"x": (2, 4)}), tmp_path))
+    assert report.coverage.parameters_analysed == 12
+
+
+def test_more_axes_than_an_array_has(tmp_path: Path) -> None:
+    proto = model([node("MatMul", "x w")], {"w": weights(4, 3)}, {"x": [2] * 69 + [4]})
+    assert audit(save(proto, tmp_path)).coverage.parameters_analysed == 12
+
+
+def test_a_window_of_more_taps_than_fit_into_memory(tmp_path: Path) -> None:
+    """Neurons along a pooled axis: the file says a number, and nothing of that size is made."""
+    pool = node("MaxPool", "r", "p", kernel_shape=[1, 2**40], pads=[0, 2**39, 0, 2**39])
+    nodes = [node("MatMul", "x w", "h"), node("Reshape", "h s", "r"), pool, node("Flatten", "p")]
+    held = {"w": weights(4, 6), "s": np.int64([2, 1, 1, 6])}
+    assert audit(save(model(nodes, held, {"x": (2, 4)}), tmp_path)).coverage.parameters_analysed == 24
+
+
+def test_sizes_that_are_no_whole_numbers(tmp_path: Path) -> None:
+    nodes = [node("ConstantOfShape", "s", "w"), node("MatMul", "x w")]
+    held = {"s": np.complex64([4, 4j])}
+    assert audit(save(model(nodes, held, {"x": (2, 4)}), tmp_path)).coverage.parameters_analysed == 0

@@ -42,6 +42,13 @@ def test_scales():
     assert code_statistics(RawCodes(codes, 8, SCALE)).scale_spread is None
 
 
+def test_a_code_that_is_used_once_is_not_missed() -> None:
+    codes = np.tile(np.array([-3, 0, 5], np.int8), 2**18)
+    codes[[2**18 + 1, -1]] = 2, -9
+    found = code_statistics(RawCodes(codes, 8, SCALE))
+    assert (found.distinct, found.reach) == (5, 9 / 127)
+
+
 @pytest.mark.parametrize("size", [2**17, 2**17 + 1, 2**20 + 2**17])
 def test_many_codes_are_counted_as_few_are(size: int) -> None:
     codes = np.tile(np.arange(-128, 128), -(-size // 256))[:size].astype(np.int8)

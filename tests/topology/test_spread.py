@@ -52,6 +52,8 @@ def test_sortedness_of_what_is_sorted_and_of_what_is_not():
     assert sortedness(np.random.default_rng(0).permutation(12.0 - np.arange(12))[None]) == pytest.approx(1.0)
     assert np.isnan(sortedness(np.ones((3, 4))))
     assert np.isnan(sortedness([[2.0]]))
+    assert sortedness([[1.0, 2.0]]) == sortedness([[2.0], [1.0]]) == 1.0
+    assert np.isnan(sortedness([[2.0, 2.0]]))
     assert np.isnan(sortedness([[1.0, np.nan]]))
 
 

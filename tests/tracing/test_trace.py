@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import onnxtop
-from onnxtop.auditing import layers as auditing_layers, pieces as auditing_pieces
+from onnxtop.auditing import layers as auditing_layers, pieces as auditing_pieces, story as auditing_story
 from onnxtop.auditing.options import AuditOptions
+from onnxtop.cli import app
 from onnxtop.errors import MissingLibraryError, UsageError
 from onnxtop.results.outcome import FailedModel
+from onnxtop.tracing import measuring
 from onnxtop.tracing.cache import Cache
 from onnxtop.tracing.options import TraceOptions
 from onnxtop.tracing.series import natural, placed
@@ -288,7 +291,7 @@ def test_scores_as_loggers_and_spreadsheets_write_them(tmp_path, sign):
         ("loss\n", "wanted a column"),
         ("step,loss\nstep_0,much\n", "wanted a number"),
         ("accuracy\n81.2\n", "wanted a share from 0 to 1 in column accuracy, found 81.2"),
-        (None, "cannot be read"),
+        (None, "there is no such file"),
     ],
 )
 def test_a_table_that_does_not_fit(tmp_path, text, message):
@@ -364,3 +367,43 @@ def test_data_frame(tmp_path, monkeypatch):
     assert rows[0].items() >= json.loads(json.dumps(report.metrics())).items() or all(
         rows[0][name] == pytest.approx(value, rel=1e-11) for name, value in report.metrics().items()
     )
+
+
+# Files that nobody trusts
+
+
+def test_a_weight_that_another_side_is_taken_of(tmp_path):
+    """The same tensor and operation, and another matrix: what moved in it is not told."""
+    left, right = (
+        save(
+            model([node("MatMul", inputs)], {"w": np.eye(4, 3, dtype=np.float32)}, {"x": shape}),
+            tmp_path,
+            name,
+        )
+        for inputs, shape, name in (("x w", (2, 4), "a.onnx"), ("w x", (3, 2), "b.onnx"))
+    )
+    first, second = onnxtop.trace([left, right]).measured
+    assert first.layers[0].shape == second.layers[0].shape
+    assert second.layers[0].relative is None
+    assert second.layers[0].bottleneck == 0
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_defect_ends_no_other_checkpoint(tmp_path, monkeypatch, jobs):
+    """What is measured ahead fails where it is added, and nowhere else."""
+    made = model([node("MatMul", "x w")], {"w": np.eye(4, 3, dtype=np.float32)})
+    paths = [save(made, tmp_path, f"{number}.onnx") for number in range(3)]
+    whole = auditing_story.audited
+
+    def audited(file, *args, **options):
+        if file.name.endswith("1.onnx"):
+            raise TypeError("planted")
+        return whole(file, *args, **options)
+
+    monkeypatch.setattr(measuring, "audited", audited)
+    arguments = ["trace", *map(str, paths), "-j", str(jobs), "-f", "json"]
+    ran = CliRunner().invoke(app, arguments)
+    assert ran.exit_code == 5
+    assert [line for line in ran.stderr.splitlines() if "error" in line] == [
+        f"onnxtop: error: {paths[1]}: internal error: TypeError: planted (-vv shows where)"
+    ]

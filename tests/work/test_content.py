@@ -17,6 +17,14 @@ def test_the_digest_of_the_bytes(tmp_path):
     assert digest_of(path) == hashlib.sha256(b"abc").hexdigest()
 
 
+def test_who_waits_for_a_large_file_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(content, "_CHUNK", 2)
+    (tmp_path / "a").write_bytes(b"abcde")
+    told = []
+    assert digest_of(tmp_path / "a", progress=lambda *what: told.append(what)) == digest_of(tmp_path / "a")
+    assert told == [("a", 2, 5), ("a", 4, 5), ("a", 5, 5)]
+
+
 def test_what_may_have_no_end_is_not_read(tmp_path):
     (tmp_path / "a").symlink_to("/dev/zero")
     for path in (tmp_path / "a", Path(os.devnull), tmp_path):
@@ -28,7 +36,7 @@ def test_a_file_that_stands_still_is_read_once(tmp_path, monkeypatch):
     path = tmp_path / "a"
     path.write_bytes(b"abc")
     read = []
-    monkeypatch.setattr(content, "_read", lambda path: read.append(path) or str(len(read)))
+    monkeypatch.setattr(content, "_read", lambda path, _: read.append(path) or str(len(read)))
     assert [digest_of(path), digest_of(path)] == ["1", "2"]  # just written: it may change unseen
     later = time.time_ns() + 10**10
     monkeypatch.setattr(time, "time_ns", lambda: later)
@@ -52,12 +60,12 @@ def test_a_file_that_pretends_to_be_as_old_is_read_again(tmp_path, monkeypatch):
 def test_what_a_file_at_rest_holds_is_known_to_other_processes(tmp_path, monkeypatch, seconds, reads):
     path, store, read, real = tmp_path / "a", Store(tmp_path / "cache"), [], content._read
     path.write_bytes(b"abc")
-    monkeypatch.setattr(content, "_read", lambda path: read.append(path) or real(path))
+    monkeypatch.setattr(content, "_read", lambda path, _: read.append(path) or real(path, None))
     later = time.time_ns() + seconds * 10**9
     monkeypatch.setattr(time, "time_ns", lambda: later)
     for _ in range(2):
         assert digest_of(path, store) == hashlib.sha256(b"abc").hexdigest()
-        content._known.cache_clear()  # another process knows nothing of it
+        content._known.clear()  # another process knows nothing of it
     assert len(read) == reads
 
 

@@ -274,17 +274,35 @@ def replaced(world: World) -> None:
     plain = world.run("layers a.onnx -f json").out
     shutil.copy(SAMPLES / "cnn_jax.onnx", world / "b.onnx")
     planted = """
-import os, onnxtop.reader.model as model
-load = model.load
+import os, onnxtop.reader.model as model, onnxtop.auditing.story as story
 def loaded(*given, **more):
-    found = load(*given, **more)
+    found = model.load(*given, **more)
     os.replace(folder / "b.onnx", folder / "a.onnx")
     return found
-import onnxtop.auditing.story as story
 story.load = loaded
 """
     done = world.run("layers a.onnx -f json", planted=planted)
     assert json.loads(done.out)["reports"][0]["layers"] == json.loads(plain)["reports"][0]["layers"]
+
+
+@case(
+    MODELS, "a file is cut off while it is read", "the death of its process is told; the others are done", 3
+)
+def cut_off(world: World) -> None:
+    shutil.copy(SAMPLES / "cnn_jax.onnx", world / "b.onnx")
+    planted = """
+import os, onnxtop.reader.model as model, onnxtop.auditing.story as story
+def loaded(given, *more, **named):
+    found = model.load(given, *more, **named)
+    if given == "b.onnx":
+        os.truncate(folder / "b.onnx", 0)
+    return found
+story.load = loaded
+"""
+    done = world.run("check a.onnx b.onnx -f json", planted=planted)
+    assert done.err.startswith("onnxtop: error: b.onnx: the process that analysed it was ended by SIGBUS")
+    assert done.err.count("\n") == 1
+    assert ["error" in each for each in json.loads(done.out)["reports"]] == [False, True]
 
 
 @case(MODELS, "there is no room for what comes on standard input", "told", 3)

@@ -1,4 +1,4 @@
-"""The pass that changes nothing: it refuses nodes that are no call of their operation, before others read them.
+"""The pass that comes before all others: it refuses nodes that are no call of their operation.
 
 onnxruntime would refuse them too, but only once a model is whole.
 """

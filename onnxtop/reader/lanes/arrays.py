@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 Ids = NDArray[np.intp]
 
 NONE = -1
+_FEW = 16
+"""Rows up to which NumPy's `unique` takes longer than Python."""
 
 
 class Unclear(Exception):  # noqa: N818 - it is no error of anybody: the message says why a node is a hub
@@ -29,6 +31,13 @@ class Misfit(Unclear):
 
 class NotUnrolledError(Exception):
     """Convolutions cannot be taken position by position; the message says why, for a note."""
+
+
+def check_room(most: int, *sizes: int) -> None:
+    """Refuse to make lanes with these sizes before anything is allocated: a file may declare any."""
+    count = math.prod(int(size) for size in sizes)
+    if count > most:
+        raise Unclear(f"its lanes would need {count} entries")
 
 
 def filled(value: int, rank: int) -> Ids:
@@ -62,8 +71,7 @@ def spread(ids: Ids, shape: Sequence[int], most: int, axes: Iterable[int] | None
     """Return the lanes with shared axes written out to their real size, all of them or the ones given."""
     chosen = range(ids.ndim) if axes is None else [axis % max(ids.ndim, 1) for axis in axes]
     target = [shape[axis] if axis in chosen else size for axis, size in enumerate(ids.shape)]
-    if math.prod(target) > most:
-        raise Unclear(f"its lanes would need {math.prod(target)} entries")
+    check_room(most, *target)
     return np.broadcast_to(ids, target)
 
 
@@ -96,8 +104,7 @@ def regrouped(ids: Ids, before: Sequence[int], after: Sequence[int], most: int) 
         shared = all(ids.shape[axis] == 1 for axis in run_in)
         taken += [1 if shared else before[axis] for axis in run_in]
         made += [1 if shared else after[axis] for axis in run_out]
-    if math.prod(taken) > most:
-        raise Unclear(f"its lanes would need {math.prod(taken)} entries")
+    check_room(most, *taken)
     return compressed(np.broadcast_to(ids, taken).reshape(made))
 
 
@@ -127,6 +134,10 @@ def row_codes(rows: Ids) -> tuple[Ids, Ids]:
     if len(rows) == 1:
         return np.zeros(1, np.intp), np.zeros(1, np.intp)
     sums = (rows.astype(np.uint64) * _factors(rows.shape[1])).sum(1, dtype=np.uint64)
+    if len(rows) <= _FEW:
+        kinds = sums.tolist()
+        places = {kind: place for place, kind in enumerate(sorted(set(kinds)))}
+        return np.array([kinds.index(kind) for kind in places]), np.array([places[kind] for kind in kinds])
     _, first, codes = np.unique(sums, return_index=True, return_inverse=True)
     return first, codes
 

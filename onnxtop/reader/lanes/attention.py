@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxtop.reader.lanes.arrays import Ids, Misfit, Unclear
+from onnxtop.reader.lanes.arrays import Ids, Misfit, Unclear, check_room
 from onnxtop.reader.lanes.step import Result, Step
 
 
@@ -50,8 +50,8 @@ def attend(
     )
     k = k if old_key is None else step.join([k, step.reduce(old_key, [0, 2])])
     v = v if old_value is None else step.join([v, step.reduce(old_value, [0, 2])])
-    scores = step.join([step.reduce(q, [3]), _repeated(step.reduce(k, [3]), heads)])
-    made = step.join([scores, _repeated(v, heads)])
+    scores = step.join([step.reduce(q, [3]), _repeated(step, step.reduce(k, [3]), heads)])
+    made = step.join([scores, _repeated(step, v, heads)])
     made = np.broadcast_to(made, (1, heads[0], 1, made.shape[3]))
     return made.reshape(1, 1, -1) if flat else made, k, v
 
@@ -71,11 +71,13 @@ def _by_head(step: Step, ids: Ids, heads: int, place: int) -> Ids:
     return ids.reshape(1, heads, 1, -1)
 
 
-def _repeated(ids: Ids, heads: tuple[int, int]) -> Ids:
+def _repeated(step: Step, ids: Ids, heads: tuple[int, int]) -> Ids:
     """Return the lanes of key or value for every head of the query that uses them."""
     if heads[0] == heads[1] or ids.shape[1] == 1:
         return ids
-    return np.repeat(ids, heads[0] // heads[1], axis=1)
+    times = heads[0] // heads[1]
+    check_room(step.most, *ids.shape, times)
+    return np.repeat(ids, times, axis=1)
 
 
 def rotary(

@@ -11,6 +11,7 @@ from onnxtop.reader.lanes.arrays import (
     Misfit,
     Unclear,
     aligned,
+    check_room,
     compressed,
     filled,
     regrouped,
@@ -88,7 +89,9 @@ def Tile(step: Step, **_: Any) -> Result:
     """Repeat along axes of neurons; the others share them anyway."""
     ids = step.ids(0)
     repeats = step.numbers(1) or []
-    return compressed(np.tile(ids, [n if ids.shape[axis] > 1 else 1 for axis, n in enumerate(repeats)]))
+    times = [n if ids.shape[axis] > 1 else 1 for axis, n in enumerate(repeats)]
+    check_room(step.most, *ids.shape, *times)
+    return compressed(np.tile(ids, times))
 
 
 def Slice(
@@ -121,6 +124,8 @@ def Split(step: Step, *, axis: int = 0, split: Sequence[int] | None = None, **_:
     if parts is None:
         each = -(-size // count)
         parts = [each] * (count - 1) + [size - each * (count - 1)]
+    if min(parts, default=0) < 0 or sum(parts) > size:
+        raise Misfit(f"an axis of {size} is cut into stretches of {sum(parts)}")
     ends = np.cumsum(parts)
     return [
         _like(step, compressed(ids.take(range(end - part, end), axis)))
@@ -146,6 +151,7 @@ def Concat(step: Step, *, axis: int, **_: Any) -> Result:
         ids = filled(NONE, rank) if lanes is None else lanes.ids
         parts.append(spread(ids, step.shape(place), step.most, [axis]))
     others = np.broadcast_shapes(*((*part.shape[:axis], 1, *part.shape[axis + 1 :]) for part in parts))
+    check_room(step.most, *others, sum(part.shape[axis] for part in parts))
     whole = [np.broadcast_to(part, (*others[:axis], part.shape[axis], *others[axis + 1 :])) for part in parts]
     return compressed(np.concatenate(whole, axis))
 
@@ -169,6 +175,10 @@ def Pad(step: Step, *, pads: Sequence[int] | None = None, mode: bytes = b"consta
             widths[axis] = amounts[place], amounts[place + len(axes)]
     keep = tuple(slice(max(-a, 0), size - max(-b, 0)) for (a, b), size in zip(widths, ids.shape, strict=True))
     room = [(max(a, 0), max(b, 0)) for a, b in widths]
+    check_room(
+        step.most,
+        *(size + before + after for size, (before, after) in zip(ids[keep].shape, room, strict=True)),
+    )
     if mode == b"constant":
         return _like(step, compressed(np.pad(ids[keep], room, constant_values=NONE)))
     kind = {b"reflect": "reflect", b"edge": "edge", b"wrap": "wrap"}[mode]
@@ -197,7 +207,9 @@ def Trilu(step: Step, *, upper: int = 1, **_: Any) -> Result:
     """Drop the entries on one side of the diagonal, and neurons all of whose entries are there."""
     ids = step.ids(0)
     offset = (step.numbers(1) or [0])[0]
-    rows, columns = np.ogrid[tuple(slice(size) for size in step.shape(0)[-2:])]
+    sizes = zip(step.shape(0)[-2:], ids.shape[-2:], strict=True)
+    ends = (range(size)[:: 1 if lanes > 1 else max(size - 1, 1)] for size, lanes in sizes)
+    rows, columns = np.ix_(*ends)  # of an axis that shares its neurons the first and the last tell
     kept = columns - rows >= offset if upper else columns - rows <= offset
     return step.masked(ids, kept, [axis for axis in (-2, -1) if ids.shape[axis] == 1])
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from onnxtop.reader.earlier import second_shape
-from onnxtop.reader.lanes.arrays import NONE, Ids, Unclear, aligned, compressed, distinct
+from onnxtop.reader.lanes.arrays import NONE, Ids, Unclear, aligned, check_room, compressed, distinct
 from onnxtop.reader.lanes.step import Lanes, Result, Step, of_all
 from onnxtop.reader.windows import Window, windows
 
@@ -167,7 +167,9 @@ def pooled(step: Step, *, everywhere: bool = False, **attributes: Any) -> Result
 
 def _pooled(step: Step, ids: Ids, axis: int, window: Window) -> Ids:
     """Join the lanes of every window along one axis; windows in several axes are products of these."""
-    index = window.read(step.shape(0)[axis], step.result_shape()[axis])
+    result = step.result_shape()[axis]
+    check_room(step.most, result, window.taps, *ids.shape[:axis], *ids.shape[axis + 1 :])
+    index = window.read(step.shape(0)[axis], result)
     taken = np.moveaxis(ids, axis, 0)[index]
     taken[index == NONE] = NONE
     joined = step.reduce(taken, [1])[:, 0]

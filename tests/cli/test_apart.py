@@ -1,0 +1,171 @@
+"""What kills the process that works on a model is that model's error: one line, and the others are done."""
+
+import ctypes
+import json
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+import onnxtop
+from onnxtop.auditing import story
+from onnxtop.cli import app
+from onnxtop.work.processes import tell_share
+from tests.models import mlp, save
+
+KILLED = "the process that analysed it was ended by"
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, samples: Path, tmp_path: Path) -> Iterator[Run]:
+    """Run a verb with processes that are copies of this one, and see that none is left."""
+    monkeypatch.setenv("ONNXTOP_APART", "on")
+    monkeypatch.setattr("onnxtop.work.processes._context", lambda: multiprocessing.get_context("fork"))
+    monkeypatch.setattr("onnxtop.cli.apart.is_single", lambda: True)
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.onnx").write_bytes((samples / "mlp_jax.onnx").read_bytes())
+    before = multiprocessing.active_children()
+    yield lambda *arguments: CliRunner().invoke(app, list(map(str, arguments)))
+    assert multiprocessing.active_children() == before
+
+
+def deadly(real: Callable[..., Any], die: Callable[[str], object]) -> Callable[..., Any]:
+    """Return a function that dies of the model ``b.onnx``."""
+
+    def function(path: Any, *rest: Any, **more: Any) -> Any:
+        if str(path) == "b.onnx":
+            die(str(path))
+        return real(path, *rest, **more)
+
+    return function
+
+
+def truncate(path: str) -> None:
+    """Cut off a file that is mapped, and read what is not there any more."""
+    with Path(path).open("r+b") as file:
+        held = np.memmap(file, mode="r")
+        file.truncate(0)
+        held.sum()
+
+
+@pytest.mark.parametrize(
+    ("die", "told"),
+    [
+        (lambda path: os.abort(), f"{KILLED} SIGABRT"),
+        (truncate, f"{KILLED} SIGBUS, as of a file that is cut off while it is read"),
+        (lambda path: ctypes.string_at(8), f"{KILLED} SIGSEGV"),
+        (lambda path: os._exit(7), "the process that analysed it ended itself with code 7"),
+        (lambda path: np.zeros(2**27), "there is not enough memory to analyse this model"),
+        (lambda path: time.sleep(60), "the process that analysed it was ended after 2 s; see --time-limit"),
+    ],
+    ids=["abort", "truncated", "segfault", "exit", "memory", "time"],
+)
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_a_model_does_to_its_process(
+    run: Run, monkeypatch: pytest.MonkeyPatch, die: Callable[[str], object], told: str, jobs: int
+) -> None:
+    report = onnxtop.audit("a.onnx", topology=False)
+    monkeypatch.setattr(story, "audit", deadly(lambda *given, **more: report, die))
+    limits = ("--memory", 0.9, "--time-limit", 2)
+    done = run("report", "a.onnx", "b.onnx", "c.onnx", "-f", "json", "-j", jobs, *limits)
+    assert (done.exit_code, done.stderr) == (3, f"onnxtop: error: b.onnx: {told}\n")
+    reports = json.loads(done.stdout)["reports"]
+    assert ["error" in each for each in reports] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("verb", "place"),
+    [
+        (("graph", "b.onnx"), "onnxtop.reader.model.load"),
+        (("graph", "b.onnx", "--neurons", "-o", "out.npz"), "onnxtop.reader.model.load"),
+        (("diff", "b.onnx", "a.onnx"), "onnxtop.comparison.story.diff"),
+        (("plot", "b.onnx", "-o", "out.svg"), "onnxtop.auditing.story.audit"),
+        (("layers", "b.onnx", "-o", "out.json"), "onnxtop.auditing.story.audit"),
+        (("probe", "b.onnx", "--data", "digits.npz"), "onnxtop.reader.model.load"),
+        (("loss-barcode", "b.onnx", "a.onnx", "--data", "digits.npz"), "onnxtop.landscape.story.load"),
+    ],
+    ids=lambda each: each[0] if isinstance(each, tuple) else "",
+)
+def test_every_verb_outlives_a_model(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    samples: Path,
+    tmp_path: Path,
+    verb: tuple[str, ...],
+    place: str,
+) -> None:
+    from importlib import import_module
+
+    module, _, name = place.rpartition(".")
+    monkeypatch.setattr(place, deadly(getattr(import_module(module), name), lambda path: os.abort()))
+    (tmp_path / "digits.npz").write_bytes((samples / "digits.npz").read_bytes())
+    before = {path.name for path in tmp_path.iterdir()}
+    done = run(*verb)
+    assert done.exit_code == 3, done.output
+    assert done.stderr.count("\n") == 1
+    assert "b.onnx" in done.stderr
+    assert "was ended by SIGABRT" in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} - before <= {"out.json"}
+
+
+def test_a_trace_goes_on_behind_a_checkpoint(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = json.loads(run("trace", "a.onnx", "c.onnx", "-f", "json").stdout)
+    from onnxtop.tracing import measuring
+
+    monkeypatch.setattr(measuring, "opened", deadly(measuring.opened, lambda path: os.abort()))
+    done = run("trace", "a.onnx", "b.onnx", "c.onnx", "-f", "json")
+    assert (done.exit_code, done.stderr) == (3, f"onnxtop: error: b.onnx: {KILLED} SIGABRT\n")
+    steps = json.loads(done.stdout)["checkpoints"]
+    assert "SIGABRT" in steps[1]["error"]["message"]
+    assert [steps[0], steps[2]] == whole["checkpoints"]
+
+
+def test_an_internal_error_shows_itself_and_where(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: str) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr("onnxtop.comparison.story.diff", deadly(onnxtop.diff, fail))
+    done = run("diff", "b.onnx", "a.onnx", "-vv")
+    assert done.exit_code == 5
+    assert "internal error: ZeroDivisionError: by zero" in done.stderr
+    assert "in fail" in done.stderr
+
+
+def test_an_interrupt_ends_the_process_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    parent = os.getpid()
+
+    def interrupt(path: str) -> None:
+        os.kill(parent, signal.SIGTERM)
+        time.sleep(60)
+
+    monkeypatch.setattr(story, "audit", deadly(story.audit, interrupt))
+    done = run("report", "a.onnx", "b.onnx", "c.onnx", "-f", "json")
+    assert done.exit_code == 130
+    assert json.loads(done.stdout)["not_reached"] == ["b.onnx", "c.onnx"]
+
+
+def test_what_is_asked_from_python(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path, heard = save(mlp(4, 3, 2), tmp_path), []
+    whole = onnxtop.audit(path)
+    assert onnxtop.audit(path, apart=True) == whole
+    assert onnxtop.diff(path, path, apart=True) == onnxtop.diff(path, path)
+    assert onnxtop.check(Path(path).read_bytes(), apart=True).exit_code == 0
+    real = story.find_layers
+    monkeypatch.setattr("onnxtop.work.processes._PACE", 0.0)
+    monkeypatch.setattr(
+        story, "find_layers", lambda *given, **more: tell_share("x", 1, 4) or real(*given, **more)
+    )
+    onnxtop.audit(path, apart=True, progress=lambda what, done, total: heard.append((what, done / total)))
+    assert ("x", 0.25) in heard
+    monkeypatch.setattr(story, "find_layers", lambda *given, **more: os.abort())
+    with pytest.raises(onnxtop.ModelError, match="was ended by SIGABRT"):
+        onnxtop.audit(path, apart=True)
