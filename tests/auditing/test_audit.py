@@ -522,3 +522,13 @@ def test_the_same_report_in_another_process(samples: Path) -> None:
     assert len(texts[0].splitlines()) == len(paths)
     for line, path in zip(texts[0].splitlines(), paths, strict=True):
         assert json.loads(line) == audit(path, AuditOptions(bias="row")).to_dict()
+
+
+@pytest.mark.parametrize("p", [1e-300, 1e300])
+def test_a_norm_of_any_order(p: float, tmp_path: Path) -> None:
+    """What is too large for a float is no figure, and no error."""
+    held = {"w": np.array([[1, 2], [3, 4]], np.float32), "v": np.array([[5], [6]], np.float32)}
+    path = save(model([node("MatMul", "x w", "h"), node("MatMul", "h v")], held), tmp_path)
+    report = audit(path, AuditOptions(p=p))
+    assert [layer.neural_persistence is not None for layer in report.layers] == [True, True]
+    assert report.network.deep_graph_persistence is not None
