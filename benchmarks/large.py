@@ -1,8 +1,8 @@
 """Models larger than memory: a language model's layers, their weights in a file beside the model.
 
 Float16, and int4 in blocks of 32 with float16 scales, of 1, 2 and 4 GB: memory has to stay what a layer or
-two take, and the cost of a weight what it is. What holds from 1 to 4 GB holds at 20: nothing grows with the
-file but the list of its layers (see the section on growth).
+two take, and the cost of a weight what it is. What grows with the file is what is kept of every layer until
+the scale of the network is known: some 2 MB of one of 4096 x 11008.
 """
 
 from pathlib import Path

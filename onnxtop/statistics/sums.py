@@ -208,10 +208,8 @@ class Adder:
         least, top = sizes.min(), sizes.max()
         beaten = np.float32(min(self._high, -self._low) / self._unit)
         if not (top < beaten or (top == beaten and wide is scaled)):  # else neither end can be new
-            low, high = float(wide.min()), float(wide.max())
-            self._low, self._high = (
-                (low, high) if math.isnan(low) else (min(low, self._low), max(high, self._high))
-            )
+            self._low = float(np.minimum(self._low, wide.min()))  # NaN stays, unlike with Python's own
+            self._high = float(np.maximum(self._high, wide.max()))
         if top >= self._record:
             self._at_limit *= int(top == self._record)
             self._at_limit += int(np.count_nonzero(sizes == top))

@@ -7,6 +7,7 @@ import pytest
 
 from onnxtop.statistics.layer import layer_statistics
 from onnxtop.statistics.sketch import cosine, unpack
+from onnxtop.statistics.sums import add_up
 
 RNG = np.random.default_rng(11)
 
@@ -167,6 +168,17 @@ def test_what_is_not_finite_has_no_statistics(odd):
     matrix = gaussian(5, 5)
     matrix[2, 2] = odd
     assert layer_statistics([matrix]) is None
+
+
+@pytest.mark.parametrize("at", [(0, 0), (-1, -1)])
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_has_no_statistics_in_whatever_tile_it_stands(odd, at):
+    weights = np.random.default_rng(8).standard_normal((900, 700), dtype=np.float32)
+    weights[at] = odd
+    ends = add_up([weights]).ends
+    assert not ends.finite
+    assert np.isnan(ends).all() == np.isnan(odd)
+    assert layer_statistics([weights]) is None
 
 
 def test_what_is_empty_has_no_statistics():
