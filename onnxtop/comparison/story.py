@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Unpack
 
+import numpy as np
+
 from onnxtop._version import __version__
 from onnxtop.auditing.apart import apart, inside
 from onnxtop.auditing.layers import Progress
@@ -120,6 +122,7 @@ def _question(
     return Question.of_files(about, [old, new], options, kind, more=more)
 
 
+@np.errstate(all="ignore")  # what overflows or is no number is a difference, and no concern of NumPy's
 def _diff(old: ModelSource, new: ModelSource, options: DiffOptions, progress: Progress | None) -> Diff:
     files = _files(old, new, options)
     same = _same(*files, options) if _hold_the_same(*files) else None

@@ -19,8 +19,8 @@ from pathlib import Path
 ADDRESSES = 2**33
 """Bytes of address space: what wants more gets a MemoryError, and the machine lives."""
 
-SYSTEM = ("/proc/self/", "/proc/meminfo", "/sys/fs/cgroup/", "/dev/null", "/dev/urandom")
-"""What says how much memory there is, and the like."""
+SYSTEM = ("/proc/self/", "/proc/meminfo", "/sys/fs/cgroup/", "/dev/null", "/dev/urandom", "/etc/os-release")
+"""What says how much memory there is, which system it is, and the like."""
 
 STARTED = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.startfile")
 ASKED = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.bind")

@@ -27,7 +27,7 @@ ENDS = {
     "trace": {0, 1, 2, 3, 4},
     "check": {0, 1, 3, 4},
     "diff": {0, 1, 3, 4},
-    "probe": {0, 2, 3, 4},
+    "probe": {0, 1, 2, 3, 4},
     "loss-barcode": {0, 2, 3, 4},
 }
 """Exit codes by verb: 2 only where a model and other inputs may not fit each other."""
@@ -36,7 +36,9 @@ SCHEMAS = {"layers": "report", "check": "report"}
 """Verb to the one whose JSON it writes, if that is another."""
 
 _FRAME = re.compile(r'File "[^"]*?/?(onnxtop/[^"]+)", line (\d+)(?:, in| in) (\S+)')
-_NOTHING = re.compile("nothing to analyse|no weight tensors")
+_FOUND = re.compile("nothing to analyse|no weight tensors|the loss is NaN")
+"""What a line says that is no failure of the run."""
+
 _RAISED = re.compile(
     r"^(?:onnxtop: error: .*internal error: )?(\w+(?:Error|Exception|Warning|Interrupt))\b", re.MULTILINE
 )
@@ -90,7 +92,7 @@ def _said(verb: str, ran: Ran) -> Iterator[str]:
     if noise:
         yield f"noise: {re.sub(r'/[^ :]*/|0x[0-9a-f]+|[0-9]+', '#', noise[0])[:100]}"
     most = 2 if verb == "trace" else 1
-    told = len(errors) if ran.code >= 2 else sum(not _NOTHING.search(line) for line in errors)
+    told = len(errors) if ran.code >= 2 else sum(not _FOUND.search(line) for line in errors)
     if not (1 <= told <= most if ran.code >= 2 else not told):
         yield f"{len(errors)} lines for exit code {ran.code}"
     if any(len(line) > LONGEST for line in lines):

@@ -483,3 +483,10 @@ def test_sizes_that_are_no_whole_numbers(tmp_path: Path) -> None:
     nodes = [node("ConstantOfShape", "s", "w"), node("MatMul", "x w")]
     held = {"s": np.complex64([4, 4j])}
     assert audit(save(model(nodes, held, {"x": (2, 4)}), tmp_path)).coverage.parameters_analysed == 0
+
+
+def test_a_size_of_an_operation_of_onnxruntime_that_is_no_number(tmp_path: Path) -> None:
+    packed = node("com.microsoft.MatMulNBits", "h c s", "y", K=3, N=[1, 2], bits=4, block_size=16)
+    held = {"w": weights(4, 3), "c": np.zeros((1, 1, 8), np.uint8), "s": weights(1)}
+    report = audit(save(model([node("MatMul", "x w", "h"), packed], held, {"x": (2, 4)}), tmp_path))
+    assert report.coverage.parameters_analysed == 12

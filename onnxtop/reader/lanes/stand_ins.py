@@ -1,6 +1,7 @@
 """Sizes of operations that ONNX does not define."""
 
 from collections.abc import Callable, Sequence
+from operator import index
 
 from onnx import TensorProto
 
@@ -13,11 +14,20 @@ _FLOAT = TensorProto.FLOAT
 
 
 def stand_in(node: Node, shapes: Sequence[Shape]) -> Answers | None:
-    """Return shape and type of the outputs by place; None if ONNX knows the operation itself."""
+    """Return shape and type of the outputs by place; None if ONNX knows the operation itself.
+
+    Raises
+    ------
+    TypeError, KeyError, IndexError, ValueError, ArithmeticError
+        The node lacks what tells a size, or it is no whole number.
+    """
     if node.domain in ("", "ai.onnx.ml") and node.op_type not in _OLD:
         return None
     rule = _RULES.get(node.op_type, _first)
-    return rule(node, shapes)
+    made = rule(node, shapes).items()
+    return {
+        place: (shape if shape is None else tuple(map(index, shape)), kind) for place, (shape, kind) in made
+    }
 
 
 _OLD = frozenset({"SimplifiedLayerNormalization"})
