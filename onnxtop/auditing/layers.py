@@ -110,8 +110,8 @@ _WORTH_IT = 2**14
 """Weights of a layer from which on it is quicker to remember what it leaves behind than to measure it."""
 
 _IN_PLACE = 2**23
-"""Weights of a layer from which on a copy of what is not aligned in the file, in memory that is new each time,
-takes longer than looking at a part of it here and there as it lies."""
+"""Weights of a layer from which on a copy of what is not aligned in the file, in memory that is new each
+time, takes longer than looking at a part of it here and there as it lies."""
 
 _MEASURED_BY = ("bias", "conv", "details", "sortedness", "standardise", "structure", "topology")
 """Options that what a layer leaves behind depends on, beside the sizes that place it on a grid."""
