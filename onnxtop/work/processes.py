@@ -8,23 +8,30 @@ What libraries print in a process is not shown: it is no result, and no part of 
 """
 
 import contextlib
+import dataclasses
 import faulthandler
+import functools
+import importlib
+import io
 import math
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
 import time
 import traceback
+import warnings
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from enum import Enum
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -80,7 +87,7 @@ class _Hand:
             It is gone, perhaps in the midst of a word.
         """
         while self.connection.poll():
-            kind, *said = self.connection.recv()
+            kind, *said = _unpacked(self.connection.recv_bytes())
             if kind == _AT:
                 self.share = (said[0], said[1])
             elif self.task is not None:
@@ -236,6 +243,66 @@ _HINTS = {
     "SIGKILL": ", as a system does that runs out of memory",
     "SIGBUS": ", as of a file that is cut off while it is read",
 }
+
+
+class _Reader(pickle.Unpickler):
+    """Reads what a process says: values, and no code that it would have run here.
+
+    It may have been taken over by the file that it works on. The classes of results are made, errors, and
+    arrays; nothing else is looked up, or called, by a name that it sends.
+    """
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return a class of values by its name; UnpicklingError if it is none."""
+        whole = sys.modules.get(module)
+        if whole is None and module.partition(".")[0] == __name__.partition(".")[0]:
+            whole = importlib.import_module(module)
+        value = functools.reduce(lambda at, part: getattr(at, part, None), name.split("."), whole)
+        if (module.partition(".")[0], name) not in _MAKERS and not _is_value(value):
+            raise pickle.UnpicklingError(f"{module}.{name} is no value")
+        return value
+
+
+def _is_value(kind: Any) -> bool:
+    """Tell a class whose instances do nothing when they are made."""
+    if not isinstance(kind, type):
+        return False
+    own = kind.__module__.partition(".")[0] == __name__.partition(".")[0]
+    frozen = dataclasses.is_dataclass(kind) and kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    simple = frozen or hasattr(kind, "_fields")
+    return (own and simple) or issubclass(kind, BaseException | Enum | PurePath) or kind in _PLAIN
+
+
+_PLAIN = (set, frozenset, bytearray, complex, warnings.WarningMessage)
+_MAKERS = frozenset(("numpy", name) for name in ("_reconstruct", "_frombuffer", "scalar", "ndarray", "dtype"))
+"""What makes arrays of bytes."""
+
+
+_NO_ANSWER = (
+    *(pickle.UnpicklingError, ArithmeticError, AttributeError, ImportError),
+    *(LookupError, TypeError, ValueError),
+)
+
+
+def _unpacked(words: bytes) -> Any:
+    """Return what a process has said.
+
+    Raises
+    ------
+    EOFError
+        It is nothing that a process says that is well.
+    """
+    try:
+        return _Reader(io.BytesIO(words)).load()
+    except (
+        pickle.UnpicklingError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise EOFError(f"it gave no answer: {error}") from error
 
 
 def ending(code: int) -> str:
