@@ -279,10 +279,7 @@ def test_a_server_that_cuts_off(folder: Path) -> None:
 
 def test_a_server_that_does_not_stop(folder: Path) -> None:
     """It gives more than was asked for, and would until the memory is full."""
-    with (
-        web(folder, "endless") as served,
-        pytest.raises(UnreadableError, match=r"wanted \S+ bytes at 0, found"),
-    ):
+    with web(folder, "endless") as served, pytest.raises(UnreadableError, match=r"wanted \S+ bytes at 0, fo"):
         load(f"{served.address}/inline.onnx")
 
 
