@@ -160,9 +160,12 @@ def widest_paths(n_vertices: int, bundles: Sequence[Bundle], structural: Indices
     passing = _Structural(n_vertices, structural)
     waiting = _Waiting(n_vertices, bundles)
     waiting.add(passing.spread(paths, sources))
+    taken: dict[int, Floats] = {}
     for number in waiting:
         bundle = bundles[number]
-        reached = _advance(paths, bundle, paths.widths[bundle.tails])
+        widths = paths.widths[bundle.tails]
+        reached = _advance(paths, bundle, widths, taken.get(number))
+        taken[number] = widths
         waiting.add(passing.spread(paths, reached))
     return paths
 
@@ -193,9 +196,9 @@ class _Waiting:
             yield self._at[1]
 
 
-def _advance(paths: Paths, bundle: Bundle, widths: Floats) -> Indices:
+def _advance(paths: Paths, bundle: Bundle, widths: Floats, before: Floats | None) -> Indices:
     """Follow the edges of a bundle; return the vertices that are reached by wider paths than before."""
-    reached = _arrive(paths, bundle, widths, _arrivals_listed(bundle, widths))
+    reached = _arrive(paths, bundle, widths, _arrivals_listed(bundle, widths, before))
     if not bundle.limit:
         return reached
     known = paths.widths[bundle.heads]
@@ -208,9 +211,15 @@ def _advance(paths: Paths, bundle: Bundle, widths: Floats) -> Indices:
     return distinct(np.concatenate([reached, more]))
 
 
-def _arrivals_listed(bundle: Bundle, widths: Floats) -> _Arrivals:
-    """Return the best way into every column that listed edges lead to."""
+def _arrivals_listed(bundle: Bundle, widths: Floats, before: Floats | None) -> _Arrivals:
+    """Return the best way into every column that listed edges lead to.
+
+    Where the bundle was taken ``before``, with these widths, only what is wider since leads to anything new.
+    """
     rows, cols, strengths = bundle.listed()
+    if before is not None:
+        edges = np.flatnonzero((widths > before)[rows])
+        rows, cols, strengths = rows[edges], cols[edges], strengths[edges]
     through = np.minimum(strengths, widths[rows])
     best = np.zeros(bundle.heads.size)
     np.maximum.at(best, cols, through)

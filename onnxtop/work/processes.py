@@ -282,6 +282,7 @@ _NO_ANSWER = (
     *(pickle.UnpicklingError, ArithmeticError, AttributeError, ImportError),
     *(LookupError, TypeError, ValueError),
 )
+"""What reading words raises that are none, or that name what there is not."""
 
 
 def _unpacked(words: bytes) -> Any:
@@ -294,14 +295,7 @@ def _unpacked(words: bytes) -> Any:
     """
     try:
         return _Reader(io.BytesIO(words)).load()
-    except (
-        pickle.UnpicklingError,
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except _NO_ANSWER as error:
         raise EOFError(f"it gave no answer: {error}") from error
 
 
