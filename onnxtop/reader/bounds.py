@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from itertools import zip_longest
 from types import FrameType
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TypeProto, helper, numpy_helper, shape_inference
 
 from onnxtop.reader.earlier import Today
-from onnxtop.reader.limits import GIB, Limits
+from onnxtop.reader.limits import GIB, Count, Limits
 
 Array = NDArray[Any]
 
@@ -54,11 +55,11 @@ class Budget:
         self._work += cost.work
         needed = max(self._bytes, cost.between // _BESIDE)
         if needed > self._limits.constant_bytes:
-            raise self._over("constants", needed / GIB)
+            raise self._over("constants", Decimal(needed) / GIB)
         if self._work > self._limits.work:
             raise self._over("work", self._work)
 
-    def _over(self, name: str, count: float | None = None) -> OverBudgetError:
+    def _over(self, name: str, count: Count | None = None) -> OverBudgetError:
         return OverBudgetError(f"computing it wants {self._limits.most(name, count)}")
 
     @contextmanager
