@@ -150,3 +150,15 @@ def test_only_constants_that_look_alike_are_hashed(at, hashed, tmp_path, monkeyp
     assert of(proto, tmp_path, normal=False).structure == whole.structure
     assert of(proto, tmp_path, normal=False).operations["MatMul"] == (1 if at is None else 2)
     assert len(calls) == 2 * hashed
+
+
+def test_constants_that_are_stored_in_two_forms_are_one(tmp_path):
+    w = np.random.default_rng(0).integers(-99, 99, (300, 300)).astype(np.int8)
+    nodes = [node("MatMulInteger", "x w", "h"), node("MatMulInteger", "x v", "g"), node("Add", "h g")]
+    proto = made(nodes, {"w": w, "v": w}, {"x": [1, 300]})
+    (other,) = (each for each in proto.graph.initializer if each.name == "v")
+    other.ClearField("raw_data")
+    other.int32_data.extend(w.ravel().tolist())
+    whole, outline = (of(proto, tmp_path, normal=normal) for normal in (True, False))
+    assert outline.operations == whole.operations == {"Add": 1, "MatMulInteger": 1}
+    assert outline.structure == whole.structure
