@@ -425,6 +425,9 @@ MaxDownload = Annotated[
     ),
 ]
 
+Digesting = Literal["outline", "whole", "normal"]
+"""Which digests of a model are wanted: none of weights, all that there are, one in normal form as well."""
+
 Peepholes = Annotated[bool, Option("Count the peepholes of an LSTM as layers, not as biases.", in_file=True)]
 
 InputShapes = Annotated[
