@@ -162,6 +162,6 @@ def test_constants_that_are_stored_in_two_forms_are_one(tmp_path):
     (other,) = (each for each in proto.graph.initializer if each.name == "v")
     other.ClearField("raw_data")
     other.int32_data.extend(w.ravel().tolist())
-    whole, outline = (of(proto, tmp_path, normal=normal) for normal in (True, False))
+    whole, outline = (of(proto, tmp_path, wanted) for wanted in ("normal", "outline"))
     assert outline.operations == whole.operations == {"Add": 1, "MatMulInteger": 1}
     assert outline.structure == whole.structure
