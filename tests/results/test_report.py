@@ -92,6 +92,11 @@ def test_there_and_back(report: Report) -> None:
     assert json.dumps(again.to_dict(), allow_nan=False) == text
 
 
+def test_what_a_run_on_data_told_comes_back_as_it_is(report: Report) -> None:
+    plain = replace(report, loss_probe={"loss": 0.5, "layers": [{"name": "fc1"}], "reason": None}).to_dict()
+    assert Report.from_dict(plain).to_dict() == plain
+
+
 def test_every_sample_there_and_back(samples: Path, report_of: Callable[[Path], Report]) -> None:
     paths = sorted(samples.glob("*.onnx"))
     assert len(paths) > 10
