@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ import onnxtop
 from onnxtop.auditing import story
 from onnxtop.cli import app
 from onnxtop.work.processes import tell_share
-from tests.models import mlp, save
+from tests.models import mlp, model, node, save
 
 KILLED = "the process that analysed it was ended by"
 Run = Callable[..., Result]
@@ -57,9 +58,17 @@ def truncate(path: str) -> None:
         held.sum()
 
 
+def overflow(path: str) -> None:
+    """Call and be called back, through C, until the stack is at its end."""
+    sys.setrecursionlimit(2**30)
+    again = ctypes.CFUNCTYPE(None)(lambda: again())
+    again()
+
+
 @pytest.mark.parametrize(
     ("die", "told"),
     [
+        (overflow, f"{KILLED} SIGSEGV"),
         (lambda path: os.abort(), f"{KILLED} SIGABRT"),
         (truncate, f"{KILLED} SIGBUS, as of a file that is cut off while it is read"),
         (lambda path: ctypes.string_at(8), f"{KILLED} SIGSEGV"),
@@ -67,7 +76,7 @@ def truncate(path: str) -> None:
         (lambda path: np.zeros(2**27), "there is not enough memory to analyse this model"),
         (lambda path: time.sleep(60), "the process that analysed it was ended after 2 s; see --time-limit"),
     ],
-    ids=["abort", "truncated", "segfault", "exit", "memory", "time"],
+    ids=["overflow", "abort", "truncated", "segfault", "exit", "memory", "time"],
 )
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_what_a_model_does_to_its_process(
@@ -80,6 +89,16 @@ def test_what_a_model_does_to_its_process(
     assert (done.exit_code, done.stderr) == (3, f"onnxtop: error: b.onnx: {told}\n")
     reports = json.loads(done.stdout)["reports"]
     assert ["error" in each for each in reports] == [False, True, False]
+
+
+def test_death_in_onnx(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    nodes = [node("MatMul", "x w", "h"), node("GatherND", "h i", batch_dims=-5)]
+    constants = {"w": np.eye(4, dtype=np.float32), "i": np.array([[0, 1]])}
+    save(model(nodes, constants, {"x": [2, 4]}), tmp_path, "b.onnx")
+    monkeypatch.setattr("onnxtop.reader.skeleton.refuse_deadly", lambda node: None)
+    done = run("check", "a.onnx", "b.onnx", "c.onnx", "--run", "-f", "json")
+    assert (done.exit_code, done.stderr) == (3, f"onnxtop: error: b.onnx: {KILLED} SIGSEGV\n")
+    assert ["error" in each for each in json.loads(done.stdout)["reports"]] == [False, True, False]
 
 
 @pytest.mark.parametrize(
