@@ -91,8 +91,13 @@ def analyse(
 def _remembered(
     run: Run, models: Sequence[str | FailedModel], options: AuditOptions, judge: "Judge | None"
 ) -> "dict[str | FailedModel, Report]":
-    """Return the reports that need no work, so that no worker is started for them; an interrupt ends that."""
+    """Return the reports that need no work, so that no worker is started for them; an interrupt ends that.
+
+    To look for a pattern in names is work: it may be without end.
+    """
     known: dict[str | FailedModel, Report] = {}
+    if options.layers is not None:
+        return known
     with contextlib.suppress(KeyboardInterrupt), run.interrupts.heard():  # it is told where work begins
         for model in models if judge is None or judge.is_ready else ():
             start = time.monotonic()

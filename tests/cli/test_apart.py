@@ -148,6 +148,29 @@ def test_a_trace_goes_on_behind_a_checkpoint(run: Run, monkeypatch: pytest.Monke
     assert [steps[0], steps[2]] == whole["checkpoints"]
 
 
+HOPELESS = "(a+)+$|"
+
+
+def test_a_pattern_without_end(run: Run, tmp_path: Path) -> None:
+    name = "a" * 60 + "1"
+    save(model([node("MatMul", f"x {name}")], {name: np.eye(4, dtype=np.float32)}), tmp_path, "b.onnx")
+    cache = ("--cache", "cache")
+    assert run("report", "a.onnx", "b.onnx", *cache).exit_code == 0
+    done = run("report", "a.onnx", "b.onnx", "--layers", HOPELESS, "--time-limit", 1, "-f", "json", *cache)
+    told = "onnxtop: error: b.onnx: the process that analysed it was ended after 1 s; see --time-limit\n"
+    assert (done.exit_code, done.stderr) == (3, told)
+    assert json.loads(done.stdout)["reports"][0]["model"]["path"] == "a.onnx"
+
+
+def test_a_label_without_end(run: Run) -> None:
+    name = f"{'a' * 60}1.onnx"
+    Path("a.onnx").rename(name)
+    done = run("trace", name, "b.onnx", "--label", r"(a+)+\.x", "--time-limit", 1)
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert "was ended after 1 s; see --time-limit" in done.stderr
+    assert run("trace", "b.onnx", "c.onnx", "--label", "(x)").exit_code == 2
+
+
 def test_an_internal_error_shows_itself_and_where(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(path: str) -> None:
         raise ZeroDivisionError("by zero")
