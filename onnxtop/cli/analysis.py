@@ -327,8 +327,8 @@ def once(
 ) -> Found:
     """Return what work gives that is one piece, on one model or several; its errors are raised.
 
-    It is called with ``progress`` alone. An interrupt ends it; what it still gives within the ``grace`` is
-    returned.
+    It is called with ``progress`` alone. An interrupt ends it, and so does the end of its seconds; what it
+    still gives within the ``grace`` is returned.
 
     Raises
     ------

@@ -171,6 +171,26 @@ def test_a_label_without_end(run: Run) -> None:
     assert run("trace", "b.onnx", "c.onnx", "--label", "(x)").exit_code == 2
 
 
+def test_what_a_search_found_in_its_time(run: Run, monkeypatch: pytest.MonkeyPatch, samples: Path) -> None:
+    from onnxtop.landscape import story
+
+    real = story.find_path
+
+    def slow(*given: Any) -> Any:
+        while given[-2].finder != "line" and not given[-1].stop():
+            time.sleep(0.05)
+        return real(*given)
+
+    monkeypatch.setattr(story, "find_path", slow)
+    two = [samples / "minima" / f"seed_{seed}.onnx" for seed in (1, 2)]
+    asked = ("--data", samples / "digits.npz", "-j", 1, "--gradients", 54, "-f", "json", "--polish", 0)
+    done = run("loss-barcode", *two, *asked, "--time-limit", 2)
+    told = "ended after 2 s, see --time-limit: this is what was found until then"
+    assert (done.exit_code, done.stderr) == (3, f"onnxtop: error: {told}\n")
+    landscape = json.loads(done.stdout)["loss_landscape"]
+    assert (len(landscape["minima"]), landscape["complete"]) == (2, False)
+
+
 def test_an_internal_error_shows_itself_and_where(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(path: str) -> None:
         raise ZeroDivisionError("by zero")
