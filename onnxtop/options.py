@@ -279,7 +279,7 @@ def said(value: Any) -> str:
     """Return a value as messages tell it: on one line, and cut where it is long.
 
     >>> said("ab"), said("ab" * 99)[-9:], said(10**9999)
-    ("'ab'", 'ababab...', 'a number of very many digits')
+    ("'ab'", 'bababa...', 'a number of very many digits')
     """
     try:
         text = repr(value)
