@@ -279,7 +279,7 @@ def said(value: Any) -> str:
     """Return a value as messages tell it: on one line, and cut where it is long.
 
     >>> said("ab"), said("ab" * 99)[-9:], said(10**9999)
-    ("'ab'", 'ababab...', 'a number of very many digits')
+    ("'ab'", 'bababa...', 'a number of very many digits')
     """
     try:
         text = repr(value)
@@ -424,6 +424,9 @@ MaxDownload = Annotated[
         in_file=True,
     ),
 ]
+
+Digesting = Literal["outline", "whole", "normal"]
+"""Which digests of a model are wanted: none of weights, all that there are, one in normal form as well."""
 
 Peepholes = Annotated[bool, Option("Count the peepholes of an LSTM as layers, not as biases.", in_file=True)]
 

@@ -100,7 +100,7 @@ def described(model: Model) -> LayerGraph:
     counts = account(model, constants, found)
     coverage_of(counts, found)
     bad_constants(model, constants, found, counts)
-    digests_of(model, counts, normal=False)
+    digests_of(model, counts, "outline")
     network.measured_layers(connected, AuditOptions())
     assert connected is not None
     return describe("model", connected, found)

@@ -222,7 +222,7 @@ def test_a_check_has_a_baseline_of_any_form(tmp_path: Path) -> None:
     for baseline in (other, other.read_bytes(), report):
         changed = onnxtop.check(MLP, baseline=baseline, structure=False)
         assert changed.exit_code == 1 and any(each.rule.startswith("OT5") for each in changed.failures)
-    same = onnxtop.check(MLP, baseline=onnxtop.audit(MLP, structure=False, normal=True), structure=False)
+    same = onnxtop.check(MLP, baseline=onnxtop.audit(MLP, structure=False, digests="normal"), structure=False)
     assert (same.exit_code, same.findings) == (0, ())
     with pytest.raises(FileNotFoundError, match=r"^baseline .*no.json: cannot be read"):
         onnxtop.check(MLP, baseline=tmp_path / "no.json")

@@ -133,7 +133,7 @@ def test_values_of_parts_are_called_by_their_own_names() -> None:
 
 
 def test_the_report_tells_every_option_that_its_figures_depend_on() -> None:
-    kept_to_the_run = {"allow_external", "data", "details", "diagrams", "minima", "normal", "seed"}
+    kept_to_the_run = {"allow_external", "data", "details", "diagrams", "minima", "digests", "seed"}
     kept_to_the_run |= {"limits", "max_download", "running", "work"}
     assert {each.name for each in fields(AuditOptions)} - kept_to_the_run == {
         each.name for each in fields(Settings)

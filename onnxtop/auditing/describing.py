@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 
 from onnxtop.auditing.details import Band, Glance, ranks_of
 from onnxtop.auditing.layers import Measured, Structure
+from onnxtop.options import Digesting
 from onnxtop.reader.account import Account, Role
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.model import Model
@@ -66,9 +67,9 @@ def model_info(model: Model, coverage: Coverage, function: Function | None, *, o
     )
 
 
-def function_of(model: Model, counts: Account, *, normal: bool) -> Function:
+def function_of(model: Model, counts: Account, wanted: Digesting) -> Function:
     """Say what a model computes, in digests; of weights, and in one normal form, if that is asked for."""
-    found = digests_of(model, counts, normal=normal)
+    found = digests_of(model, counts, wanted)
     ports = {side: tuple(map(_port, getattr(found, side))) for side in ("inputs", "outputs")}
     plain = {each.name: getattr(found, each.name) for each in fields(found)}
     return Function(**{**plain, **ports, "version": VERSION})

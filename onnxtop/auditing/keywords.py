@@ -28,7 +28,7 @@ class AuditKeywords(TypedDict, total=False):
     data: str | Path | None
     minima: int
     topology: bool
-    normal: bool
+    digests: Literal["outline", "whole", "normal"]
     diagrams: bool
     count_fixed: bool
     peepholes: bool

@@ -10,6 +10,7 @@ from onnxtop.options import (
     MOST_DOWNLOAD,
     AllowExternal,
     Checked,
+    Digesting,
     Dims,
     InputShapes,
     MaxDownload,
@@ -29,9 +30,9 @@ class AuditOptions(Checked):
     """What to measure and how.
 
     Each option says below what it is. ``onnxtop report --help`` shows the same, but for three: without
-    ``topology`` the layers are only read, and every figure is None; with ``normal`` every weight is hashed,
-    and the whole written in one normal form as well, for a baseline; without ``diagrams`` those are not kept
-    once they are measured.
+    ``topology`` the layers are only read, and every figure is None; ``digests`` of the "outline" leave out
+    the weights, those of the "whole" hash them all, for a baseline, and "normal" adds one of the whole in one
+    normal form; without ``diagrams`` those are not kept once they are measured.
 
     Notes
     -----
@@ -109,7 +110,7 @@ class AuditOptions(Checked):
         Option("Train so many minima, and report the loss barcode.", metavar="N", least=0, needs=("data",)),
     ] = 0
     topology: bool = True
-    normal: bool = False
+    digests: Digesting = "outline"
     diagrams: bool = True
     count_fixed: Annotated[
         bool, Option("Count layers that were probably not trained in network figures.", in_file=True)

@@ -166,7 +166,7 @@ def _audited(
         measured = outlined(layers)
     else:
         model.file.announce()
-        beside = hashings(model, constants=options.normal) if options.topology else ()
+        beside = hashings(model, constants=options.digests != "outline") if options.topology else ()
         measured = measure_layers(model, layers, options, memory, progress, scanned, beside)
     counts = account(model, constants, found)
     coverage = coverage_of(counts, found)
@@ -196,7 +196,7 @@ def _graph(model: Model, connected: Connectivity, found: Sequence[Layer | Skippe
 
 
 def _function(model: Model, counts: Account, options: AuditOptions) -> Function | None:
-    return function_of(model, counts, normal=options.normal) if options.topology else None
+    return function_of(model, counts, options.digests) if options.topology else None
 
 
 def _persistence(

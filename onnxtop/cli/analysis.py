@@ -43,7 +43,9 @@ def run_audit(
 
     judge = Judge(policy_of(configured), ()) if configured else None
     found = find_models(models)
-    audited = with_values(AuditOptions(), options)
+    # as JSON it is a baseline too, against which a check compares every weight
+    whole = any(output.format in ("json", "jsonl") for output in run.outputs)
+    audited = with_values(AuditOptions(digests="whole" if whole else "outline"), options)
     run.check([*found, audited.data])
     # a report fails nothing unless asked, and yet says what a check would say of the errors
     judged = None if fail_on == "never" else fail_on
@@ -91,8 +93,13 @@ def analyse(
 def _remembered(
     run: Run, models: Sequence[str | FailedModel], options: AuditOptions, judge: "Judge | None"
 ) -> "dict[str | FailedModel, Report]":
-    """Return the reports that need no work, so that no worker is started for them; an interrupt ends that."""
+    """Return the reports that need no work, so that no worker is started for them; an interrupt ends that.
+
+    To look for a pattern in names is work: it may be without end.
+    """
     known: dict[str | FailedModel, Report] = {}
+    if options.layers is not None:
+        return known
     with contextlib.suppress(KeyboardInterrupt), run.interrupts.heard():  # it is told where work begins
         for model in models if judge is None or judge.is_ready else ():
             start = time.monotonic()
@@ -322,8 +329,8 @@ def once(
 ) -> Found:
     """Return what work gives that is one piece, on one model or several; its errors are raised.
 
-    It is called with ``progress`` alone. An interrupt ends it; what it still gives within the ``grace`` is
-    returned.
+    It is called with ``progress`` alone. An interrupt ends it, and so does the end of its seconds; what it
+    still gives within the ``grace`` is returned.
 
     Raises
     ------

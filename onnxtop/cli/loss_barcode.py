@@ -2,6 +2,7 @@
 
 import math
 import os
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,13 @@ import click
 from onnxtop.cli import EXIT_CODES, messages
 from onnxtop.cli.analysis import PATIENCE, once
 from onnxtop.cli.models import all_models
-from onnxtop.cli.options import options_of
+from onnxtop.cli.options import WORK, options_of
 from onnxtop.cli.outputs import check_folder, write_folder
 from onnxtop.cli.verb import Run, TellingVerb
-from onnxtop.errors import UsageError
+from onnxtop.errors import ModelError, UsageError
 from onnxtop.landscape.options import BarcodeOptions
 from onnxtop.results.outcome import INTERRUPTED
+from onnxtop.work.options import WorkOptions
 
 if TYPE_CHECKING:
     from onnxtop.landscape.story import Progress
@@ -43,7 +45,23 @@ if TYPE_CHECKING:
     *("minima", "start", "optimiser", "epochs", "polish", "finder", "gradients", "refine", "align", "pairs"),
     *("loss", "batchnorm", "l2", "label_smoothing", "budget", "curvature", "state", "limits", "seed", "jobs"),
 )
-def command(run: Run, models: tuple[str, ...], data: str, write_path: str | None, **options: Any) -> int:
+@options_of(WORK, "memory")
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    default=math.inf,
+    metavar="SECONDS",
+    help="End after so long, with what was found until then. Default: never.",
+)
+def command(
+    run: Run,
+    models: tuple[str, ...],
+    data: str,
+    write_path: str | None,
+    memory: float | None,
+    time_limit: float,
+    **options: Any,
+) -> int:
     """Minima of the loss, passes between them, bars, TO-score.
 
     Each MODEL is a minimum: an ONNX file, a folder (every *.onnx below it) or a pattern; all of one
@@ -57,17 +75,22 @@ def command(run: Run, models: tuple[str, ...], data: str, write_path: str | None
         check_folder(write_path, paths)
     from onnxtop.landscape import story, writing  # noqa: F401 (before there are copies of this process)
 
+    work = WorkOptions(memory=memory)
     with run.whole():
         search = partial(_landscape, paths, data, options, write_path is not None)
-        landscape, passes = once(run, search, paths, seconds=math.inf, grace=PATIENCE)
+        end = time.monotonic() + time_limit
+        landscape, passes = once(run, search, paths, work, seconds=time_limit, grace=PATIENCE)
     run.write(landscape)
     if write_path is not None:
         write_folder(write_path, passes)
         run.voice.note(f"wrote {write_path}")
-    if any(note.startswith("interrupted") for note in landscape.notes):
-        messages.error("interrupted: this is what was found until then")
-        return INTERRUPTED
-    return 0
+    if not any(note.startswith("interrupted") for note in landscape.notes):
+        return 0
+    if time.monotonic() >= end and not run.interrupts.seen:
+        messages.error(f"ended after {time_limit:g} s, see --time-limit: this is what was found until then")
+        return ModelError.exit_code
+    messages.error("interrupted: this is what was found until then")
+    return INTERRUPTED
 
 
 def _landscape(

@@ -82,9 +82,8 @@ def command(
 
 def _all(run: Run, series: "Series", found: Sequence[str | FailedModel]) -> bool:
     """Measure checkpoints that are there; return whether that was interrupted."""
-    from onnxtop.tracing.series import placed
-
-    places = placed([model for model in found if isinstance(model, str)], series.options)
+    with run.whole():
+        places = _placed(run, series, [model for model in found if isinstance(model, str)])
     models: list[str | FailedModel] = [place.path for place in places]
     models += [each for each in found if isinstance(each, FailedModel)]
     run.progress.wait()
@@ -105,6 +104,18 @@ def _all(run: Run, series: "Series", found: Sequence[str | FailedModel]) -> bool
     return any(isinstance(step, FailedModel) and step.code == INTERRUPTED for step in series.steps)
 
 
+def _placed(run: Run, series: "Series", paths: Sequence[str]) -> "list[Place]":
+    """Return checkpoints in their order; a label is looked for where that may be without end."""
+    from onnxtop.tracing.series import placed
+
+    def place(progress: "Progress") -> "list[Place]":
+        return placed(paths, series.options)
+
+    if series.options.label is None or not paths:
+        return placed(paths, series.options)
+    return once(run, place, paths, series.options.audit.work, held=True)
+
+
 def _measured(series: "Series", places: "Sequence[Place]", path: str, progress: "Progress") -> "Checkpoint":
     """Measure the next checkpoint, wherever that is: the series goes on here, or in a copy of it."""
     series.progress = progress
@@ -120,7 +131,7 @@ def _follow(run: Run, series: "Series", folders: tuple[str, ...], options: Watch
     if not os.path.isdir(folders[0]):
         raise ModelError(f"{folders[0]}: wanted a folder to follow, found none")
     series.measure = partial(_measured_apart, run, series)
-    watch = Watch(folders[0], series, options.interval)
+    watch = Watch(folders[0], series, options.interval, lambda path: _placed(run, series, [path])[0].step)
     steps = watch.steps()
     page = run.growing()
     try:

@@ -15,7 +15,7 @@ from onnxtop.comparison.keywords import GateKeywords
 from onnxtop.comparison.options import DiffOptions, GateOptions
 from onnxtop.comparison.story import verdict
 from onnxtop.errors import UsageError, named
-from onnxtop.options import asked, declared
+from onnxtop.options import Digesting, asked, declared
 from onnxtop.reader.address import called, is_address
 from onnxtop.reader.model import ModelSource, file_of
 from onnxtop.reader.model_file import ModelFile
@@ -82,7 +82,8 @@ def check(
     judged = {k: v for k, v in file.items() if k in KEYS and k.replace("-", "_") not in changes}
     values = {**values_of(options), **judged}
     baseline = baseline if baseline is not None else options.baseline or values.get("baseline")
-    audited = replace(options.audit, normal=baseline is not None, work=inside(work := options.audit.work))
+    wanted: Digesting = "outline" if baseline is None else "normal"
+    audited = replace(options.audit, digests=wanted, work=inside(work := options.audit.work))
     judge = partial(_checked, model, values, baseline, audited)
     if work.apart:
         return apart(judge, [model], work, progress, runs=audited.running.asked)

@@ -1,10 +1,12 @@
 """What an operation can cost, told from its operands' sizes before it runs: bytes and steps, no clock."""
 
 import math
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from itertools import zip_longest
 from types import FrameType
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TypeProto, helper, numpy_helper, shape_inference
 
 from onnxtop.reader.earlier import Today
-from onnxtop.reader.limits import GIB, Limits
+from onnxtop.reader.limits import GIB, Count, Limits
 
 Array = NDArray[Any]
 
@@ -54,11 +56,11 @@ class Budget:
         self._work += cost.work
         needed = max(self._bytes, cost.between // _BESIDE)
         if needed > self._limits.constant_bytes:
-            raise self._over("constants", needed / GIB)
+            raise self._over("constants", Decimal(needed) / GIB)
         if self._work > self._limits.work:
             raise self._over("work", self._work)
 
-    def _over(self, name: str, count: float | None = None) -> OverBudgetError:
+    def _over(self, name: str, count: Count | None = None) -> OverBudgetError:
         return OverBudgetError(f"computing it wants {self._limits.most(name, count)}")
 
     @contextmanager
@@ -224,11 +226,11 @@ def infer(
     """Return the types of a node's results as ONNX infers them from its operands' types and numbers."""
     domain = "" if proto.domain == "ai.onnx" else proto.domain
     given = [(name, *operand) for name, operand in zip(proto.input, operands, strict=True) if name]
-    _refuse_deadly(proto)
+    refuse_deadly(proto)
     return shape_inference.infer_node_outputs(
         schema(proto.op_type, opset, domain),
         proto,
-        {name: helper.make_tensor_type_proto(kind, shape) for name, shape, kind, _ in given},
+        {name: helper.make_tensor_type_proto(kind, _sane(shape)) for name, shape, kind, _ in given},
         {
             name: numpy_helper.from_array(np.asarray(array, order="C"), name)
             for name, _, _, array in given
@@ -239,11 +241,34 @@ def infer(
     )
 
 
-def _refuse_deadly(proto: NodeProto) -> None:
-    """Refuse what ends the process in ONNX's inference: more memory than there is, negative places."""
-    attributes = _attributes(proto) if proto.op_type in ("GatherND", "Split") else {}
-    if attributes.get("batch_dims", 0) < 0 or attributes.get("num_outputs", 0) > 2 * len(proto.output):
+def _sane(shape: tuple[int | None, ...] | None) -> tuple[int | None, ...] | None:
+    """Return a shape without negative sizes, which end the process too: they are not known."""
+    return None if shape is None else tuple(None if (size or 0) < 0 else size for size in shape)
+
+
+def refuse_deadly(proto: NodeProto) -> None:
+    """Refuse what ends the process in ONNX's inference, or never ends there.
+
+    That is more memory than there is, negative places, and an equation with anything else than letters,
+    commas, an arrow, and three dots once in a term.
+
+    Raises
+    ------
+    ValueError
+        It would.
+    """
+    if proto.op_type not in ("Einsum", "GatherND", "Split"):
+        return
+    attributes = _attributes(proto)
+    equation = attributes.get("equation", b"")
+    text = equation.decode("latin-1") if isinstance(equation, bytes) else str(equation)
+    places, outputs = attributes.get("batch_dims", 0), attributes.get("num_outputs", 0)
+    if places < 0 or outputs > 2 * len(proto.output) or not _EQUATION.fullmatch(text.replace(" ", "")):
         raise ValueError(f"{proto.op_type} with attributes {attributes}")
+
+
+_TERM = r"[A-Za-z]*(\.\.\.)?[A-Za-z]*"
+_EQUATION = re.compile(f"{_TERM}(,{_TERM})*(->{_TERM})?")
 
 
 def schema(op_type: str, opset: int, domain: str = "") -> onnx.defs.OpSchema:

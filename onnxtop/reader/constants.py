@@ -313,11 +313,19 @@ class Constants:
             return self.read(value).shape
         node = self._model.producers[value]
         if self.is_fill(value) and node.inputs[0] is not None:
-            sizes = np.ravel(self.read(node.inputs[0]))
-            if sizes.dtype.kind not in "iu":
-                raise UnreadableConstantError(f"sizes of type {sizes.dtype} are given to a ConstantOfShape")
-            return tuple(sizes.tolist())
+            return self._filled_shape(self.read(node.inputs[0]))
         return self.read(value).shape
+
+    def _filled_shape(self, given: Array) -> tuple[int, ...]:
+        """Return the shape that a ConstantOfShape is given, if it is one."""
+        sizes = np.ravel(given)
+        if sizes.dtype.kind not in "iu" or (sizes < 0).any():
+            what = "negative sizes" if sizes.dtype.kind in "iu" else f"sizes of type {sizes.dtype}"
+            raise UnreadableConstantError(f"{what} are given to a ConstantOfShape")
+        shape = tuple(sizes.tolist())
+        if (count := math.prod(shape)) > self._limits.elements:
+            raise UnreadableConstantError(f"a ConstantOfShape wants {self._limits.most('elements', count)}")
+        return shape
 
     def require_data(self, value: Value) -> None:
         """Raise UnreadableConstantError if the value is a tensor that holds no data."""

@@ -5,19 +5,22 @@ or gone through by it; healthy models stay far below all of them. A limit is rai
 ``--limit nodes=2000000``, ``limits={"nodes": 2_000_000}``, or in the configuration under ``[limits]``.
 """
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from decimal import ROUND_CEILING, Decimal
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from onnxtop.errors import LimitError
 from onnxtop.options import Checked, Option, declared
 
 GIB = 2**30
 """Bytes in the unit of sizes."""
+_SENSIBLE = 10**18
+"""What somebody may have meant: damaged files say numbers of a thousand digits."""
 
+Count: TypeAlias = float | Decimal
 
 UNCHANGED: Mapping[str, float] = MappingProxyType({})
 """No limit but the defaults."""
@@ -72,7 +75,7 @@ class Limits(Checked):
         0.25
     )
 
-    def check(self, name: str, count: float) -> None:
+    def check(self, name: str, count: Count) -> None:
         """Refuse what is more than a limit.
 
         Raises
@@ -83,12 +86,14 @@ class Limits(Checked):
         if count > getattr(self, name):
             raise LimitError(f"wanted {self.most(name, count)}")
 
-    def most(self, name: str, count: float | None = None) -> str:
+    def most(self, name: str, count: Count | None = None) -> str:
         """Say what there may be at most, what there is (more, where nobody counted on), and what to do."""
         limit = getattr(self, name)
         unit = declared(Limits)[name].option.metavar
         found, enough = ("more", _above(2 * limit)) if count is None else (_above(count),) * 2
         advice = f"raise it with --limit {name}={enough} if you trust the file"
+        if count is not None and count > _SENSIBLE:
+            advice = "the file is damaged: export or copy it again"
         return f"at most {_above(limit)} {unit}, found {found}; {advice}"
 
     def with_room(self, largest: int) -> "Limits":
@@ -101,16 +106,17 @@ class Limits(Checked):
         return int(self.constants * GIB)
 
 
-def _above(count: float) -> str:
-    """Write a number that is no smaller: a whole one as it is, others with three digits.
+def _above(count: Count) -> str:
+    """Write a number that is no smaller: a whole one as it is, others and very large ones with three digits.
 
-    >>> _above(7), _above(1.2345), _above(0.25), _above(2.0**80)
-    ('7', '1.24', '0.25', '1.21e+24')
+    >>> _above(7), _above(1.2345), _above(0.25), _above(2.0**80), _above(2**1020 * 8**999)
+    ('7', '1.24', '0.25', '1.21e+24', '1.68e+1209')
     """
-    if isinstance(count, int):
+    if isinstance(count, int) and count <= _SENSIBLE:
         return str(count)
-    unit = Decimal(1).scaleb(Decimal(count).adjusted() - 2) if math.isfinite(count) and count else 1
-    return f"{float(Decimal(count).quantize(unit, ROUND_CEILING)):.3g}"
+    exact = Decimal(count)
+    above = exact.quantize(Decimal(1).scaleb(exact.adjusted() - 2), ROUND_CEILING) if exact else exact
+    return f"{float(above):.3g}" if above < sys.float_info.max else f"{above:.3g}"
 
 
 DEFAULTS = Limits()

@@ -2,16 +2,13 @@
 
 import functools
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
-from google.protobuf.message import Message
-from onnx import TensorProto
-
 from onnxtop.errors import OnnxtopError
-from onnxtop.reader.file import parse
+from onnxtop.reader import wire
+from onnxtop.reader.file import seen
+from onnxtop.reader.limits import DEFAULTS
 from onnxtop.reader.model_file import opened
-from onnxtop.reader.wire import INLINE
 
 
 def models_of(data: Path) -> list[Path]:
@@ -30,7 +27,7 @@ def models_of(data: Path) -> list[Path]:
 
 def is_model(path: Path) -> bool:
     """Tell whether a file holds a model."""
-    return _outline(path) is not None
+    return _named(path) is not None
 
 
 @functools.cache
@@ -45,12 +42,7 @@ def files_of(model: Path) -> list[Path]:
 
 def locations_of(model: Path | str) -> list[str]:
     """Return where a model, also one at an address, keeps weights, seen from its folder; sorted."""
-    outline = _outline(model)
-    found = set()
-    for tensor in _tensors(outline) if outline is not None else ():
-        if tensor.data_location == TensorProto.EXTERNAL:
-            found |= {entry.value for entry in tensor.external_data if entry.key == "location"}
-    return sorted(found - {INLINE})
+    return sorted(_named(model) or ())
 
 
 def _real(model: Path, location: str) -> Path | None:
@@ -60,20 +52,9 @@ def _real(model: Path, location: str) -> Path | None:
         return None
 
 
-def _outline(model: Path | str) -> Message | None:
+def _named(model: Path | str) -> set[str] | None:
+    """Return the locations that a model names; None if it is no model. No library in C++ looks at it."""
     try:
-        return parse(opened(model).content)
-    except OnnxtopError:
+        return wire.locations(seen(opened(model).content), DEFAULTS)
+    except (OnnxtopError, ValueError):
         return None
-
-
-def _tensors(message: Message) -> Iterator[TensorProto]:
-    """Yield the tensors of a message, however deep they stand in it."""
-    if isinstance(message, TensorProto):
-        yield message
-        return
-    for kind, value in message.ListFields():
-        if kind.message_type is not None:
-            for item in (value,) if isinstance(value, Message) else value:
-                if isinstance(item, Message):
-                    yield from _tensors(item)

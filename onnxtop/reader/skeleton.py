@@ -13,6 +13,7 @@ from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
 from onnxtop.errors import UsageError
 from onnxtop.network import Kernel
+from onnxtop.reader.bounds import refuse_deadly
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.model import Model, bodies
 from onnxtop.reader.windows import windows
@@ -29,7 +30,7 @@ def checker_note(model: Model) -> str | None:
 
 def types_note(model: Model) -> str | None:
     """Return what ONNX's inference has against the types of the operations' inputs, None if it is content."""
-    return _complaint(lambda: onnx.shape_inference.infer_shapes(_skeleton(model.proto), check_type=True))
+    return _complaint(lambda: _inference(_skeleton(model.proto), check_type=True))
 
 
 def _complaint(check: Callable[[], object]) -> str | None:
@@ -71,9 +72,30 @@ def infer_shapes(
 
 def _inferred(proto: ModelProto) -> ModelProto:
     try:
-        return onnx.shape_inference.infer_shapes(proto, data_prop=True)
+        return _inference(proto, data_prop=True)
     except Exception:  # bare C++ errors again; what is declared still holds
         return proto
+
+
+def _inference(proto: ModelProto, **how: bool) -> ModelProto:
+    """Return a model with the shapes that ONNX infers, which gets nothing that it would not come back from.
+
+    Raises
+    ------
+    ValueError
+        It would not come back from an operation.
+    """
+    for graph in _graphs(proto.graph):
+        for node in graph.node:
+            refuse_deadly(node)
+        for value in (*graph.input, *graph.value_info, *graph.output):
+            for dim in value.type.tensor_type.shape.dim if value.type.HasField("tensor_type") else ():
+                if dim.dim_value < 0:  # not known, as some exporters say it
+                    dim.ClearField("dim_value")
+    for function in proto.functions:
+        for node in function.node:
+            refuse_deadly(node)
+    return onnx.shape_inference.infer_shapes(proto, **how)
 
 
 def _graphs(graph: GraphProto) -> Iterator[GraphProto]:

@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import ml_dtypes
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from onnx import SparseTensorProto, TensorProto, numpy_helper
 
 from onnxtop.errors import ExternalDataError, FormatError, MissingExternalDataError
+from onnxtop.options import said
 from onnxtop.reader.dequantize import unpack
 from onnxtop.reader.file import seen
 from onnxtop.reader.limits import DEFAULTS, GIB, Limits
@@ -146,7 +148,7 @@ class TensorFiles:
         """
         if any(dim < 0 for dim in tensor.dims):
             raise FormatError(
-                f"tensor {tensor.name!r} has a negative dimension {tuple(tensor.dims)}; export it again"
+                f"tensor {tensor.name!r} has a negative dimension {said(tuple(tensor.dims))}; export it again"
             )
         if self.is_sparse(tensor):
             return
@@ -157,9 +159,9 @@ class TensorFiles:
             found = len(tensor.raw_data) if tensor.HasField("raw_data") else None
             count = _typed_count(tensor)
             if found is None and count not in (None, element_count(tensor)):
-                raise FormatError(_misfit(tensor, f"{element_count(tensor)} values", f"{count}"))
+                raise FormatError(_misfit(tensor, f"{said(element_count(tensor))} values", f"{count}"))
         if wanted is not None and found is not None and found != wanted and self.has_data(tensor):
-            raise FormatError(_misfit(tensor, f"{wanted} bytes", f"{found}"))
+            raise FormatError(_misfit(tensor, f"{said(wanted)} bytes", f"{found}"))
 
     def has_data(self, tensor: TensorProto) -> bool:
         """Tell whether the tensor holds values: some files declare dims and leave the data out."""
@@ -306,8 +308,9 @@ class TensorFiles:
         length = size - offset if length is None else length
         if offset < 0 or length < 0 or offset + length > size:
             raise ExternalDataError(
-                f"wanted bytes {offset} to {offset + length} of {location!r} for tensor {tensor.name!r}, "
-                f"found {size} bytes in all; the file was cut off or belongs to another model: copy it again"
+                f"wanted bytes {said(offset)} to {said(offset + length)} of {location!r} for tensor "
+                f"{tensor.name!r}, found {size} bytes in all; the file was cut off or belongs to another "
+                "model: copy it again"
             )
         return _Place(path, offset, length)
 
@@ -402,7 +405,7 @@ def _typed_count(tensor: TensorProto) -> int | None:
 
 
 def _misfit(tensor: TensorProto, wanted: str, found: str) -> str:
-    dims = " x ".join(map(str, tensor.dims)) or "scalar"
+    dims = shorten(" x ".join(map(str, tensor.dims)), 120) or "scalar"
     return (
         f"tensor {tensor.name!r} ({dims} {dtype_name(tensor.data_type)}) wants {wanted}, found {found}; "
         "the file is damaged: export or copy it again"

@@ -11,9 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_MOST_READ = 2**24
-"""Positions that the taps of all windows along an axis read: an axis of 2^20 has this many with 16 taps."""
-
 
 @dataclass(frozen=True)
 class Window:
@@ -63,14 +60,12 @@ class Window:
 
     def read(self, size: int, result: int) -> NDArray[np.intp]:
         """Return the position that each tap reads for each of the result, (result, taps), -1 for padding."""
-        self._check(result)
         first = np.arange(result)[:, None] * self.stride - self.start(size, result)
         index = first + np.arange(self.taps) * self.dilation
         return np.where((index >= 0) & (index < size), index, -1)
 
     def turned_read(self, size: int, result: int) -> NDArray[np.intp]:
         """Return the same for a transposed convolution: the position whose tap writes there, -1 for none."""
-        self._check(result)
         first = np.arange(result)[:, None] + max(self.turned_start(size, result), 0)
         index, rest = np.divmod(first - np.arange(self.taps) * self.dilation, self.stride)
         return np.where((rest == 0) & (index >= 0) & (index < size), index, -1)
@@ -79,11 +74,6 @@ class Window:
         """Tell whether a convolution sees an axis of this size once, and all of it."""
         result = self.result(size)
         return self.taps == self.span == size and result == 1 and self.start(size, result) == 0
-
-    def _check(self, result: int) -> None:
-        """Raise ValueError where a table of what each tap reads would be larger than any kernel's is."""
-        if max(result, 1) * max(self.taps, 1) > _MOST_READ:
-            raise ValueError(f"{result:,} windows of {self.taps:,} taps")
 
     def _whole(self, size: int) -> int:
         return (size - 1) * self.stride + self.more + self.span

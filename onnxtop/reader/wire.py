@@ -68,6 +68,68 @@ def outline(data: Bytes, limits: Limits) -> bytes:
     return _shrink(data, 0, len(data), "model", _Tally(limits))
 
 
+def locations(data: Bytes, limits: Limits) -> set[str]:
+    """Return the locations of external data that tensors name, however deep they stand; no tensor is read.
+
+    Raises
+    ------
+    ValueError
+        The bytes break off, are no protocol buffer, or none that holds a graph.
+    LimitError
+        There is more to go through than the limits have nodes and tensors.
+    """
+    at_top: set[int] = set()
+    places: set[str] = set()
+    waiting = [(0, len(data), "model")]
+    left = _FIELDS * (limits.nodes + limits.tensors)
+    while waiting:
+        begin, end, kind = waiting.pop()
+        for field in _fields(data, begin, end):
+            left -= 1
+            if left < 0:
+                raise LimitError(f"wanted {limits.most('nodes')}")
+            child = _CHILDREN.get(kind, _NAMING).get(field.number) if field.wire_type == _BYTES else None
+            if kind == "model":
+                at_top.add(field.number)
+            if child == "entry":
+                places |= _location(data, field)
+            elif child is not None and _may_name(data, field):
+                waiting.append((field.payload, field.end, child))
+    if _GRAPH not in at_top or at_top.isdisjoint(_ORIGIN):
+        raise ValueError("there is no graph")
+    return places
+
+
+_FIELDS = 8
+"""So many fields are gone through for each node and tensor there may be, at most."""
+_NAMING = {13: "entry"}
+"""A tensor's own fields that say where its data are."""
+_GRAPH, _ORIGIN = 7, (1, 8)
+"""Fields of a model: its graph; its version, and that of its operations."""
+
+
+def _may_name(data: Bytes, field: _Field) -> bool:
+    """Tell a message in which a location may stand: one that is small is searched for the word."""
+    large = field.end - field.payload >= LARGE
+    return large or b"location" in bytes(data[field.payload : field.end])
+
+
+def _location(data: Bytes, entry: _Field) -> set[str]:
+    """Return the location that an entry of external data is, if it is one.
+
+    Raises
+    ------
+    ValueError
+        It breaks off, or is no text.
+    """
+    parts = {
+        field.number: bytes(data[field.payload : field.end])
+        for field in _fields(data, entry.payload, entry.end)
+        if field.wire_type == _BYTES
+    }
+    return {parts.get(2, b"").decode()} if parts.get(1) == b"location" else set()
+
+
 class _Tally:
     """What of the limits an outline has taken so far."""
 

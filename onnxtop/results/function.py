@@ -23,7 +23,7 @@ class Function:
 
     ``structure`` is the digest of the graph without the elements of constants that training moves, ``terms``
     of all of it as it stands, ``normal`` in the normal form of the comparison; the last two, and one of the
-    weights, only where a baseline is written or compared, as every weight is hashed for them. Where two
+    weights, only in what may become a baseline, as every weight is hashed for them. Where two
     models differ, the parts say in what: ``operations`` counts those that outputs depend on, ``attributes``
     is a digest of these with their attributes, ``constants`` has one of the constants of each role. Digests
     of another ``version`` cannot be compared; ``unreadable`` names constants without content, which have

@@ -10,7 +10,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 
 from onnxtop.errors import ModelError, NothingToAnalyseError, OnnxtopError, UsageError
@@ -18,7 +19,7 @@ from onnxtop.reader.locations import files_of
 from onnxtop.results.outcome import FailedModel
 from onnxtop.results.trace import Step
 from onnxtop.tracing.cache import content
-from onnxtop.tracing.series import Place, natural, step_of
+from onnxtop.tracing.series import Place, natural, step_of as series_step
 from onnxtop.tracing.story import Series
 
 _PARTLY = "a file that it keeps weights in is not there"
@@ -38,8 +39,15 @@ class Watch:
         Why a file that is there has not been measured, by its path.
     """
 
-    def __init__(self, folder: str, series: Series, interval: float) -> None:
+    def __init__(
+        self,
+        folder: str,
+        series: Series,
+        interval: float,
+        step_of: Callable[[str], float | None] | None = None,
+    ) -> None:
         self.folder, self.series, self.interval = Path(folder), series, interval
+        self._step_of = step_of or partial(series_step, options=series.options)
         self.waiting: dict[str, FailedModel] = {}
         self._seen: dict[str, Signature | None] = {}
         self._done: dict[str, Signature] = {}
@@ -126,14 +134,13 @@ class Watch:
         known = self._contents[path]
         name = Path(os.path.relpath(path, self.folder)).with_suffix("").as_posix()
         try:
-            place = Place(
-                path, f"{name} ({len(known) + 1})" if known else name, step_of(path, self.series.options)
-            )
+            place = Place(path, f"{name} ({len(known) + 1})" if known else name, self._step_of(path))
             step: Step = self.series.add(self.series.source(place, file))
         except NothingToAnalyseError as error:
             step = self._failed(path, error)
         except ModelError as error:
-            self.waiting[path] = FailedModel(path, error.exit_code, str(error).removeprefix(f"{file}: "))
+            message = str(error).removeprefix(f"{file}: ").removeprefix(f"{path}: ")
+            self.waiting[path] = FailedModel(path, error.exit_code, message)
             return None
         except UsageError as error:
             if not self.series.points:

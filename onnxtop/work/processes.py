@@ -41,11 +41,15 @@ from onnxtop.work.limits import leave_no_dump, limit_growth
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a process may take for a piece: seconds, bytes; and when it is told to end, seconds to do so."""
+    """What a process may take for a piece: seconds, bytes; and when it is told to end, seconds to do so.
+
+    Whether it ``gives`` what it has in these too when its own seconds are over: else it is ended.
+    """
 
     seconds: float = math.inf
     memory: float = math.inf
     grace: float = GRACE
+    gives: bool = False
 
 
 Again = Callable[[], bool]
@@ -65,13 +69,14 @@ class _Task:
 
 @dataclass(eq=False)
 class _Hand:
-    """A process, and what it works on, ``since`` when."""
+    """A process, and what it works on, ``since`` when; one that is ``late`` has been told to end."""
 
     process: BaseProcess
     connection: "Connection[Any, Any]"
     task: _Task | None = None
     since: float = 0.0
     share: tuple[str, float] = ("", 0.0)
+    late: bool = False
 
     def give(self, task: _Task) -> None:
         self.task, self.since, self.share = task, time.monotonic(), ("", 0.0)
@@ -184,9 +189,20 @@ class Processes(Crew):
         with _undisturbed():
             self._hear()
             for hand in [each for each in self._hands if self._is_late(each)]:
-                hand.end(GRACE)
-                self._lose(hand, f"was ended after {self._bounds.seconds:g} s; see --time-limit")
+                self._hurry(hand)
         self._hand_out()
+
+    def _hurry(self, hand: _Hand) -> None:
+        """End a process whose time is over, where it may give what it has not before the grace is."""
+        if self._bounds.gives and not hand.late:
+            hand.process.terminate()
+        elif not hand.late or self._seconds_of(hand) > self._bounds.seconds + self._bounds.grace:
+            hand.end(GRACE)
+            self._lose(hand, self._too_late())
+        hand.late = True
+
+    def _too_late(self) -> str:
+        return f"was ended after {self._bounds.seconds:g} s; see --time-limit"
 
     def _signs(self) -> list[Any]:
         """Return what shows that a process has said something, or has ended."""
@@ -202,10 +218,16 @@ class Processes(Crew):
             if dead:
                 hand.process.join(GRACE)
                 hand.bury()
-                self._lose(hand, ending(hand.process.exitcode or 0))
+                self._lose(hand, self._too_late() if hand.late else ending(hand.process.exitcode or 0))
+            elif hand.late and hand.task is None:  # it has given what it had
+                hand.end(GRACE)
+                self._hands.remove(hand)
 
     def _is_late(self, hand: _Hand) -> bool:
-        return hand.task is not None and time.monotonic() - hand.since > self._bounds.seconds
+        return hand.task is not None and self._seconds_of(hand) > self._bounds.seconds
+
+    def _seconds_of(self, hand: _Hand) -> float:
+        return time.monotonic() - hand.since
 
     def _lose(self, hand: _Hand, reason: str) -> None:
         """Say that the piece is lost that a process died of."""

@@ -165,8 +165,8 @@ def once(
 ) -> Result:
     """Return what work on some models gives that is one piece, done here or apart; its errors are raised.
 
-    It is called with ``progress`` alone. An interrupt ends it; what it still gives within the ``grace`` is
-    returned.
+    It is called with ``progress`` alone. An interrupt ends it, and so does the end of its seconds; what it
+    still gives within the ``grace`` is returned.
 
     Raises
     ------
@@ -176,7 +176,7 @@ def once(
     tell = progress or (lambda what, done, total: None)
     work = partial(_once, work_on, tell_share if options.apart else tell)
     alone = replace(options, jobs=1, scheduler=None)
-    with workers(alone, seconds=seconds, grace=grace) as pool:
+    with workers(alone, seconds=seconds, grace=grace, gives=True) as pool:
         results = pool.map(work, [None], [0.0], partial(_at, tell))
         try:
             result = next(results)
@@ -228,11 +228,12 @@ class Workers:
         threads: bool = False,
         seconds: float = math.inf,
         grace: float = GRACE,
+        gives: bool = False,
         again: Again | None = None,
     ) -> None:
         self._options = options
         self._threads = threads
-        self._seconds, self._grace, self._again = seconds, grace, again
+        self._seconds, self._grace, self._gives, self._again = seconds, grace, gives, again
         self._jobs = options.jobs or processors()
         self._results: list[Results[Any]] = []
 
@@ -286,7 +287,9 @@ class Workers:
             return Here(function)
         if self._threads:
             return Threads(function, size)
-        bounds = Bounds(self._seconds, _budget(self._options) if apart else math.inf, self._grace)
+        bounds = Bounds(
+            self._seconds, _budget(self._options) if apart else math.inf, self._grace, self._gives
+        )
         try:
             return Processes(function, size, bounds, self._again)
         except OSError:  # the system starts no more processes
@@ -299,14 +302,16 @@ def workers(
     threads: bool = False,
     seconds: float = math.inf,
     grace: float = GRACE,
+    gives: bool = False,
     again: Again | None = None,
 ) -> Workers:
     """Return who does the work: this process alone, its threads, or processes of its own.
 
     A process has so many ``seconds`` for a piece, and when all is stopped so many of ``grace`` to give what
-    it has of one; where it died, ``again`` is asked whether to do its piece once more.
+    it has of one; whether it ``gives`` that at the end of its seconds too. Where it died, ``again`` is asked
+    whether to do its piece once more.
     """
-    return Workers(options, threads=threads, seconds=seconds, grace=grace, again=again)
+    return Workers(options, threads=threads, seconds=seconds, grace=grace, gives=gives, again=again)
 
 
 def _budget(options: WorkOptions) -> float:

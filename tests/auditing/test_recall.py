@@ -53,7 +53,7 @@ WAYS: list[dict[str, Any]] = [
     {"conv": "per-filter", "convention": "tree"},
     {"conv": "unrolled", "scale": "layer"},
     {"structure": False, "standardise": False},
-    {"details": True, "diagrams": False, "sortedness": True, "normal": True},
+    {"details": True, "diagrams": False, "sortedness": True, "digests": "normal"},
     {"topology": False},
     {"layers": "1$"},
 ]

@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ import onnxtop
 from onnxtop.auditing import story
 from onnxtop.cli import app
 from onnxtop.work.processes import tell_share
-from tests.models import mlp, save
+from tests.models import mlp, model, node, save
 
 KILLED = "the process that analysed it was ended by"
 Run = Callable[..., Result]
@@ -57,9 +58,17 @@ def truncate(path: str) -> None:
         held.sum()
 
 
+def overflow(path: str) -> None:
+    """Call and be called back, through C, until the stack is at its end."""
+    sys.setrecursionlimit(2**30)
+    again = ctypes.CFUNCTYPE(None)(lambda: again())
+    again()
+
+
 @pytest.mark.parametrize(
     ("die", "told"),
     [
+        (overflow, f"{KILLED} SIGSEGV"),
         (lambda path: os.abort(), f"{KILLED} SIGABRT"),
         (truncate, f"{KILLED} SIGBUS, as of a file that is cut off while it is read"),
         (lambda path: ctypes.string_at(8), f"{KILLED} SIGSEGV"),
@@ -67,7 +76,7 @@ def truncate(path: str) -> None:
         (lambda path: np.zeros(2**27), "there is not enough memory to analyse this model"),
         (lambda path: time.sleep(60), "the process that analysed it was ended after 2 s; see --time-limit"),
     ],
-    ids=["abort", "truncated", "segfault", "exit", "memory", "time"],
+    ids=["overflow", "abort", "truncated", "segfault", "exit", "memory", "time"],
 )
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_what_a_model_does_to_its_process(
@@ -80,6 +89,16 @@ def test_what_a_model_does_to_its_process(
     assert (done.exit_code, done.stderr) == (3, f"onnxtop: error: b.onnx: {told}\n")
     reports = json.loads(done.stdout)["reports"]
     assert ["error" in each for each in reports] == [False, True, False]
+
+
+def test_death_in_onnx(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    nodes = [node("MatMul", "x w", "h"), node("GatherND", "h i", batch_dims=-5)]
+    constants = {"w": np.eye(4, dtype=np.float32), "i": np.array([[0, 1]])}
+    save(model(nodes, constants, {"x": [2, 4]}), tmp_path, "b.onnx")
+    monkeypatch.setattr("onnxtop.reader.skeleton.refuse_deadly", lambda node: None)
+    done = run("check", "a.onnx", "b.onnx", "c.onnx", "--run", "-f", "json")
+    assert (done.exit_code, done.stderr) == (3, f"onnxtop: error: b.onnx: {KILLED} SIGSEGV\n")
+    assert ["error" in each for each in json.loads(done.stdout)["reports"]] == [False, True, False]
 
 
 @pytest.mark.parametrize(
@@ -127,6 +146,49 @@ def test_a_trace_goes_on_behind_a_checkpoint(run: Run, monkeypatch: pytest.Monke
     steps = json.loads(done.stdout)["checkpoints"]
     assert "SIGABRT" in steps[1]["error"]["message"]
     assert [steps[0], steps[2]] == whole["checkpoints"]
+
+
+HOPELESS = "(a+)+$|"
+
+
+def test_a_pattern_without_end(run: Run, tmp_path: Path) -> None:
+    name = "a" * 60 + "1"
+    save(model([node("MatMul", f"x {name}")], {name: np.eye(4, dtype=np.float32)}), tmp_path, "b.onnx")
+    cache = ("--cache", "cache")
+    assert run("report", "a.onnx", "b.onnx", *cache).exit_code == 0
+    done = run("report", "a.onnx", "b.onnx", "--layers", HOPELESS, "--time-limit", 1, "-f", "json", *cache)
+    told = "onnxtop: error: b.onnx: the process that analysed it was ended after 1 s; see --time-limit\n"
+    assert (done.exit_code, done.stderr) == (3, told)
+    assert json.loads(done.stdout)["reports"][0]["model"]["path"] == "a.onnx"
+
+
+def test_a_label_without_end(run: Run) -> None:
+    name = f"{'a' * 60}1.onnx"
+    Path("a.onnx").rename(name)
+    done = run("trace", name, "b.onnx", "--label", r"(a+)+\.x", "--time-limit", 1)
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert "was ended after 1 s; see --time-limit" in done.stderr
+    assert run("trace", "b.onnx", "c.onnx", "--label", "(x)").exit_code == 2
+
+
+def test_what_a_search_found_in_its_time(run: Run, monkeypatch: pytest.MonkeyPatch, samples: Path) -> None:
+    from onnxtop.landscape import story
+
+    real = story.find_path
+
+    def slow(*given: Any) -> Any:
+        while given[-2].finder != "line" and not given[-1].stop():
+            time.sleep(0.05)
+        return real(*given)
+
+    monkeypatch.setattr(story, "find_path", slow)
+    two = [samples / "minima" / f"seed_{seed}.onnx" for seed in (1, 2)]
+    asked = ("--data", samples / "digits.npz", "-j", 1, "--gradients", 54, "-f", "json", "--polish", 0)
+    done = run("loss-barcode", *two, *asked, "--time-limit", 2)
+    told = "ended after 2 s, see --time-limit: this is what was found until then"
+    assert (done.exit_code, done.stderr) == (3, f"onnxtop: error: {told}\n")
+    landscape = json.loads(done.stdout)["loss_landscape"]
+    assert (len(landscape["minima"]), landscape["complete"]) == (2, False)
 
 
 def test_an_internal_error_shows_itself_and_where(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

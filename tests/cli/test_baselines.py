@@ -220,13 +220,30 @@ def test_a_report_without_digests_compares_layers_alone_and_says_so(told, tmp_pa
     assert told(MLP, "old.json") == ({"OT517"}, 0)
 
 
-def test_a_report_of_report_is_compared_as_it_stands(told, tmp_path):
-    """It holds no digests of weights: these are compared by figures of their layers, and a note says so."""
+def test_a_report_without_digests_of_weights_says_so(told, tmp_path):
+    """They are compared by figures of their layers."""
     (tmp_path / "old.json").write_text(render("report", "json", [audit(MLP)]))
     assert told(MLP, "old.json") == ({"OT517"}, 0)
     assert told(MLP, "old.json", "--compare", "structure") == (set(), 0)
-    (tmp_path / "whole.json").write_text(render("report", "json", [audit(MLP, normal=True)]))
-    assert told(MLP, "whole.json") == (set(), 0)
+
+
+@pytest.mark.parametrize("ending", ["json", "jsonl"])
+def test_a_report_of_report_is_compared_as_it_stands(told, tmp_path, ending):
+    """As JSON it holds a digest of every weight: the least change of one of them is told."""
+    old = tmp_path / f"old.{ending}"
+    assert CliRunner().invoke(app, ["report", str(MLP), "-o", str(old), "-o", "page.html"]).exit_code == 0
+    if ending == "json":
+        assert told(MLP, old) == (set(), 0)
+        model = onnx.load(MLP)
+        weights = next(tensor for tensor in model.graph.initializer if len(tensor.dims) == 2)
+        values = numpy_helper.to_array(weights).copy()
+        values[0, 0] = np.nextafter(values[0, 0], 1)
+        weights.CopyFrom(numpy_helper.from_array(values, weights.name))
+        onnx.save(model, tmp_path / "new.onnx")
+        found, code = told("new.onnx", old)
+        assert (found >= {"OT514"}, code) == (True, 1)
+    else:
+        assert '"terms": null' not in old.read_text() and '"terms":null' not in old.read_text()
 
 
 def test_a_report_without_digests_of_weights_tells_another_bias(told, tmp_path):

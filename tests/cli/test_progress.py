@@ -113,7 +113,7 @@ def test_libraries_that_load_slowly_are_no_long_work(terminal, monkeypatch):
 
 
 def test_what_needs_no_work_counts_as_done_where_several_work(monkeypatch):
-    monkeypatch.setattr("onnxtop.work.workers.Processes", lambda function, size, n: Threads(function, size))
+    monkeypatch.setattr("onnxtop.work.workers.Processes", lambda function, size, *_: Threads(function, size))
     monkeypatch.setattr("onnxtop.cli.analysis.size_of", lambda model: 10)
     line = progress.ProgressLine(enabled=False)
     voice = messages.Voice(0, quiet=False)

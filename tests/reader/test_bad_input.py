@@ -10,14 +10,26 @@ import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from onnx import ModelProto, TensorProto
+from click.testing import CliRunner
+from onnx import ModelProto, StringStringEntryProto, TensorProto
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import audit
-from onnxtop.errors import FolderError, FormatError, MissingError, ModelError, OnnxtopError, UnreadableError
+from onnxtop.cli import app
+from onnxtop.errors import (
+    ExternalDataError,
+    FolderError,
+    FormatError,
+    LimitError,
+    MissingError,
+    ModelError,
+    OnnxtopError,
+    UnreadableError,
+)
 from onnxtop.results.report import Report
 from tests.models import check_consistent, graph, layers_of, mlp, model, node, save, weights
 
@@ -175,9 +187,44 @@ def test_negative_dims(tmp_path: Path) -> None:
         audit(save(model([node("MatMul", "x w")], {"w": tensor}), tmp_path))
 
 
-def test_dims_beyond_all_memory(tmp_path: Path) -> None:
-    tensor = TensorProto(data_type=TensorProto.FLOAT, dims=[2**62, 2**62], raw_data=bytes(96))
-    _message(save(model([node("MatMul", "x w")], {"w": tensor}), tmp_path))
+BESIDE = [StringStringEntryProto(key="location", value="beside.bin")]
+ENDLESS: dict[str, tuple[dict[str, Any], type[OnnxtopError]]] = {
+    "bytes": ({"raw_data": bytes(96)}, FormatError),
+    "numbers": ({"float_data": [1.0]}, FormatError),
+    "nothing": ({}, LimitError),
+    "beside": ({"data_location": TensorProto.EXTERNAL, "external_data": BESIDE}, ExternalDataError),
+}
+
+
+@pytest.mark.parametrize("axes", [2, 40, 1000])
+@pytest.mark.parametrize("held", ENDLESS)
+def test_dims_beyond_all_memory(tmp_path: Path, held: str, axes: int) -> None:
+    """Their product has up to 18,664 digits: more than Python writes, and more than a float holds."""
+    values, kind = ENDLESS[held]
+    (tmp_path / "beside.bin").write_bytes(bytes(96))
+    tensor = TensorProto(data_type=TensorProto.FLOAT, dims=[2**62] * axes, **values)
+    assert len(_message(save(model([node("MatMul", "x w")], {"w": tensor}), tmp_path), kind)) < 700
+
+
+@pytest.mark.parametrize("axes", [2, 40, 1000])
+@pytest.mark.parametrize("op", ["ConstantOfShape", "Expand"])
+def test_a_constant_without_end_is_left_out(tmp_path: Path, op: str, axes: int) -> None:
+    nodes = [node("MatMul", "x v", "h"), node(op, "s" if op == "ConstantOfShape" else "one s", "w")]
+    sizes = np.int64([2**62] * axes)
+    proto = model([*nodes, node("MatMul", "h w")], {"v": weights(4, 3), "s": sizes, "one": weights(1)})
+    path = save(proto, tmp_path)
+    assert CliRunner().invoke(app, ["report", str(path)]).exit_code == 0
+    found = audit(path).coverage
+    assert found.parameters_analysed == 12
+    assert "at most" in found.skipped[0].reason
+
+
+def test_negative_sizes_are_no_shape(tmp_path: Path) -> None:
+    nodes = [node("MatMul", "x v", "h"), node("ConstantOfShape", "s", "w"), node("MatMul", "h w")]
+    path = save(model(nodes, {"v": weights(4, 3), "s": np.int64([3, -2])}), tmp_path)
+    found = audit(path).coverage
+    assert (found.parameters_total, found.parameters_analysed) == (12, 12)
+    assert "negative sizes" in found.skipped[0].reason
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import ModelProto, numpy_helper
 
+from onnxtop.options import Digesting
 from onnxtop.reader import tensors
 from onnxtop.reader.account import account
 from onnxtop.reader.constants import Constants
@@ -19,10 +20,10 @@ from tests import harmless, ruins
 from tests.models import model as made, node, save
 
 
-def of(proto: ModelProto, folder: Path, *, normal: bool = True) -> Digests:
+def of(proto: ModelProto, folder: Path, wanted: Digesting = "normal") -> Digests:
     model = load(save(proto, folder))
     constants = Constants(model)
-    return digests_of(model, account(model, constants, find_layers(model, constants)), normal=normal)
+    return digests_of(model, account(model, constants, find_layers(model, constants)), wanted)
 
 
 @functools.cache
@@ -125,12 +126,14 @@ def test_constants_without_content_are_named(tmp_path):
     loaded = load(path)
     constants = Constants(loaded)
     counts = account(loaded, constants, find_layers(loaded, constants))
-    assert digests_of(loaded, counts, normal=False).unreadable == ("bias",)
+    assert digests_of(loaded, counts, "outline").unreadable == ("bias",)
 
 
 @pytest.mark.parametrize("name", ruins.SOURCES)
 def test_what_is_told_without_the_weights_is_the_same(name, tmp_path):
-    whole, outline = (of(small(name), tmp_path, normal=normal) for normal in (True, False))
+    ways: tuple[Digesting, ...] = ("normal", "whole", "outline")
+    normal, whole, outline = (of(small(name), tmp_path, wanted) for wanted in ways)
+    assert whole == dataclasses.replace(normal, normal=None)
     constants = {role: digest for role, digest in whole.constants.items() if role != "weights"}
     assert outline == dataclasses.replace(whole, terms=None, normal=None, constants=constants)
 
@@ -147,6 +150,18 @@ def test_only_constants_that_look_alike_are_hashed(at, hashed, tmp_path, monkeyp
     whole, calls = of(proto, tmp_path), []
     inner = tensors.digest_of_elements
     monkeypatch.setattr(tensors, "digest_of_elements", lambda array: calls.append(array) or inner(array))
-    assert of(proto, tmp_path, normal=False).structure == whole.structure
-    assert of(proto, tmp_path, normal=False).operations["MatMul"] == (1 if at is None else 2)
+    assert of(proto, tmp_path, "outline").structure == whole.structure
+    assert of(proto, tmp_path, "outline").operations["MatMul"] == (1 if at is None else 2)
     assert len(calls) == 2 * hashed
+
+
+def test_constants_that_are_stored_in_two_forms_are_one(tmp_path):
+    w = np.random.default_rng(0).integers(-99, 99, (300, 300)).astype(np.int8)
+    nodes = [node("MatMulInteger", "x w", "h"), node("MatMulInteger", "x v", "g"), node("Add", "h g")]
+    proto = made(nodes, {"w": w, "v": w}, {"x": [1, 300]})
+    (other,) = (each for each in proto.graph.initializer if each.name == "v")
+    other.ClearField("raw_data")
+    other.int32_data.extend(w.ravel().tolist())
+    whole, outline = (of(proto, tmp_path, wanted) for wanted in ("normal", "outline"))
+    assert outline.operations == whole.operations == {"Add": 1, "MatMulInteger": 1}
+    assert outline.structure == whole.structure

@@ -286,6 +286,14 @@ def test_blocks_are_counted(tmp_path: Path) -> None:
     assert note.startswith("unrolled not possible: the graph would have more than 262144 blocks; --limit")
 
 
+@pytest.mark.parametrize(("op", "size"), [("Conv", 100), (TURNED, 61)])
+def test_taps_times_positions_are_counted(tmp_path: Path, op: str, size: int) -> None:
+    path = save(model([node(op, "x w")], {"w": weights(1, 1, 40)}, {"x": [1, 1, size]}), tmp_path)
+    report = audit(path, conv="unrolled", limits={"neurons": 1000})
+    (note,) = (each for each in report.network.deep_graph_persistence.notes if "unrolled" in each)
+    assert "over 1000 positions along an axis" in note
+
+
 def test_a_size_that_is_given_is_known(tmp_path: Path) -> None:
     path = save(
         model([CONV, node("Relu", "h")], {"w": weights(2, 3, 3, 3)}, {"x": ["n", 3, "h", "w"]}), tmp_path

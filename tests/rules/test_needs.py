@@ -21,7 +21,7 @@ def reasons(report: Report, policy: Policy | None = None) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def mlp(samples: Path) -> Report:
-    return audit(samples / "mlp_jax.onnx", normal=True)
+    return audit(samples / "mlp_jax.onnx", digests="normal")
 
 
 def test_every_rule_runs_or_says_why_not(mlp: Report) -> None:

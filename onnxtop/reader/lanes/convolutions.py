@@ -74,9 +74,10 @@ def _met(step: Step, use: Use) -> list[Ids]:
         before, after = step.shape(0), step.result_shape()
     except Unclear as why:
         raise NotUnrolledError(f"{step.operation}: {why}") from None
-    if max(*before[2:], *after[2:]) > step.most:
-        raise NotUnrolledError(f"{step.operation}: over {step.most} positions along an axis")
     along = windows(step.node.attributes(), use.taps[3:])
+    reads = (max(result, 1) * window.taps for window, result in zip(along, after[2:], strict=True))
+    if max(*before[2:], *reads) > step.most:
+        raise NotUnrolledError(f"{step.operation}: over {step.most} positions along an axis")
     sizes = list(zip(along, before[2:], after[2:], strict=True))
     if step.node.op_type != "ConvTranspose":
         return [window.read(size, result) for window, size, result in sizes]

@@ -26,8 +26,8 @@ from onnxtop.reader.tensors import MOST_AXES
 Array = NDArray[Any]
 
 _SMALL = 1 << 14
-_BUDGET = Limits(constants=64 * _SMALL / GIB)
 """Elements up to which a value's numbers are kept."""
+_BUDGET = Limits(constants=64 * _SMALL / GIB)
 
 
 @dataclass(frozen=True, eq=False)

@@ -104,8 +104,20 @@ def stored(files: TensorFiles, tensor: TensorProto, mark: str = "") -> Constant:
 
 
 def marks_of(files: TensorFiles, tensors: Iterable[TensorProto]) -> Mapping[int, str]:
-    """Return marks of large tensors, by their ids: where a few bytes tell that no other is equal."""
-    large = [(tensor, stored_bytes(tensor) or 0) for tensor in tensors]
-    looks = {id(tensor): files.look(tensor) for tensor, size in large if size > SMALL_BYTES}
-    counts = Counter(looks.values())
-    return {item: look.hex() for item, look in looks.items() if look is not None and counts[look] == 1}
+    """Return marks of large tensors, by their ids: where a few bytes tell that no other is equal.
+
+    Of those that hold their elements in another form a few bytes tell nothing.
+    """
+    large = [tensor for tensor in tensors if (stored_bytes(tensor) or 0) > SMALL_BYTES]
+    looks = [files.look(tensor) for tensor in large]
+    counts = Counter(looks)
+    unseen = {_outline(tensor) for tensor, look in zip(large, looks, strict=True) if look is None}
+    return {
+        id(tensor): look.hex()
+        for tensor, look in zip(large, looks, strict=True)
+        if look is not None and counts[look] == 1 and _outline(tensor) not in unseen
+    }
+
+
+def _outline(tensor: TensorProto) -> tuple[int, ...]:
+    return (tensor.data_type, *tensor.dims)

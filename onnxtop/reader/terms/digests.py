@@ -14,6 +14,7 @@ from typing import Any
 
 import onnx
 
+from onnxtop.options import Digesting
 from onnxtop.reader.account import QUANTISATION, Account, Role
 from onnxtop.reader.earlier import meaning
 from onnxtop.reader.model import Model, Value
@@ -52,19 +53,20 @@ class Digests:
     unreadable: tuple[str, ...]
 
 
-def digests_of(model: Model, counts: Account, *, normal: bool) -> Digests:
+def digests_of(model: Model, counts: Account, wanted: Digesting) -> Digests:
     """Return the digests of a model, whose constants were counted."""
-    graphs = Graphs(model, model, hashed=normal)
+    hashed = wanted != "outline"
+    graphs = Graphs(model, model, hashed=hashed)
     plain = graphs.terms(0)
     reached = [plain.table.terms[item] for item in sorted(plain.table.reached(plain.outputs[0]))]
     held = {value: constant for (_, value), constant in graphs.constants.items()}
     return Digests(
-        terms=_whole(plain) if normal else None,
-        normal=_whole(graphs.terms(1)) if normal else None,
+        terms=_whole(plain) if hashed else None,
+        normal=_whole(graphs.terms(1)) if wanted == "normal" else None,
         structure=_outline(plain, _Moved.of(model, held, counts)),
         operations=_operations(reached),
         attributes=_digest(sorted(f"{term.op} {_filled(term)}" for term in reached if not term.constant)),
-        constants=_constants(reached, held, counts, weights=normal),
+        constants=_constants(reached, held, counts, weights=hashed),
         inputs=graphs.inputs.new,
         outputs=graphs.outputs.new,
         unreadable=tuple(str(dict(term.attributes)["name"]) for term in reached if term.op == UNKNOWN),
