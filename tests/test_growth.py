@@ -169,6 +169,31 @@ def test_a_network_is_measured_layer_by_layer(
     assert a_pair(run, count) < PAIRS * WIDTH
 
 
+def test_a_weight_used_again_and_again_is_followed_where_paths_got_wider(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrivals, looked_at = bottleneck._arrivals_listed, 0
+
+    def counted(*asked: Any) -> Any:
+        nonlocal looked_at
+        came = arrivals(*asked)
+        looked_at += came.cols.size
+        return came
+
+    def count(run: Run) -> int:
+        nonlocal looked_at
+        looked_at = 0
+        run()
+        return looked_at
+
+    def run(n: int) -> Run:
+        path = written("shared", n, tmp_path)
+        return lambda: onnxtop.audit(path)
+
+    monkeypatch.setattr(bottleneck, "_arrivals_listed", counted)
+    assert a_pair(run, count) < PAIRS * WIDTH
+
+
 def test_layers_that_changed_altogether_are_not_compared_with_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matching, "_MOST", 4)
 

@@ -85,8 +85,9 @@ def command(
         WorkOptions(memory=memory, time_limit=time_limit),
     )
     results: list[Probed | FailedModel] = []
-    # data that does not fit ends the run: no other model is likely to do better
-    for result in attempts(run, found, work_on, fatal=(UsageError,), work=work, grace=PATIENCE):
+    # of several models one that the data does not fit costs only itself
+    fatal = (UsageError,) if len(found) == 1 else ()
+    for result in attempts(run, found, work_on, fatal=fatal, work=work, grace=PATIENCE):
         results.append(result)
         if isinstance(result, Probed) and is_cut_short(result):
             run.progress.stop()

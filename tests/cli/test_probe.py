@@ -65,6 +65,19 @@ def test_several_models_and_files(run: Run, tmp_path: Path) -> None:
     assert "no such file" in done.stderr
 
 
+def test_a_model_that_the_data_does_not_fit_costs_only_itself(run: Run, tmp_path: Path) -> None:
+    odd, here = onnx.load(MODEL), tmp_path / "odd.onnx"
+    odd.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 2**32
+    onnx.save(odd, here)
+    done = run(here, MODEL, "--data", DATA, "--quick", "-f", "json")
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"onnxtop: error: {here}: wanted samples of shape 4294967296 for input ")
+    assert len(done.stderr.splitlines()) == 1
+    assert [each["model"]["path"] for each in json.loads(done.stdout)["reports"] if "loss_probe" in each] == [
+        MODEL
+    ]
+
+
 def test_surface_is_a_picture(run: Run, tmp_path: Path) -> None:
     picture = tmp_path / "s.svg"
     done = run(MODEL, "--data", DATA, "--quick", "--surface", "--surface-points", 5, "-o", picture, "-v")

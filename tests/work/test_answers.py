@@ -11,7 +11,7 @@ import pytest
 from onnxtop.errors import ModelError
 from onnxtop.results.outcome import FailedModel
 from onnxtop.work.options import WorkOptions
-from onnxtop.work.processes import _Hand
+from onnxtop.work.processes import _Hand, _unpacked
 from onnxtop.work.workers import Lost, whole, workers
 
 
@@ -65,3 +65,9 @@ def test_values_come_as_they_are() -> None:
     assert (str(values[9].message), values[9].category) == ("h", UserWarning)
     for copy, array in zip(copies, ARRAYS, strict=True):
         assert (copy.dtype, copy.tolist()) == (array.dtype, array.tolist())
+
+
+@pytest.mark.parametrize("name", ["onnxtop.nothing\nNothing", "onnxtop.errors\nNothing", "nothing\nNothing"])
+def test_words_that_name_what_there_is_not_are_no_answer(name: str) -> None:
+    with pytest.raises(EOFError, match="it gave no answer"):
+        _unpacked(f"c{name}\n.".encode())
