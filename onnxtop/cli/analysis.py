@@ -43,9 +43,7 @@ def run_audit(
 
     judge = Judge(policy_of(configured), ()) if configured else None
     found = find_models(models)
-    # as JSON it is a baseline too, against which a check compares every weight
-    whole = any(output.format in ("json", "jsonl") for output in run.outputs)
-    audited = with_values(AuditOptions(digests="whole" if whole else "outline"), options)
+    audited = with_values(AuditOptions(digests=run.digests), options)
     run.check([*found, audited.data])
     # a report fails nothing unless asked, and yet says what a check would say of the errors
     judged = None if fail_on == "never" else fail_on

@@ -86,7 +86,7 @@ def _judge(
         settings = {**settings, "baseline": None}
     # by path: what a gate writes does not depend on the order in which models were named
     found = sorted(find_models(models), key=lambda model: model if isinstance(model, str) else model.path)
-    options = replace(options, digests="normal" if settings["baseline"] or written else "outline")
+    options = replace(options, digests="normal" if settings["baseline"] or written else run.digests)
     judged = judge(settings, options, len(found))
     new = [Output("json", written)] if written else []
     run.check([*found, *judged.read, options.running.samples])

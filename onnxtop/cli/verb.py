@@ -28,6 +28,7 @@ from onnxtop.cli.outputs import (
 )
 from onnxtop.cli.progress import GrowingPage, ProgressLine, wanted
 from onnxtop.errors import NothingToAnalyseError, OnnxtopError
+from onnxtop.options import Digesting
 from onnxtop.reader.address import STDIN
 from onnxtop.render import DETAILED, STREAMED, RenderOptions, render
 from onnxtop.results.outcome import FailedModel
@@ -75,6 +76,12 @@ class Run:
     def draws_details(self) -> bool:
         """Whether an output draws the details of layers."""
         return any(output.format in DETAILED for output in self.outputs)
+
+    @property
+    def digests(self) -> Digesting:
+        """Which digests reports hold: as JSON they are baselines too, which every weight is compared with."""
+        whole = any(output.format in ("json", "jsonl") for output in self.outputs)
+        return "whole" if whole else "outline"
 
     def rendering(
         self, fail_on: str | None = None, head: "Head | None" = None, *, details: bool = True

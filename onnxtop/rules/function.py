@@ -15,7 +15,7 @@ from onnxtop.rules.rule import Found, Policy, rule
 
 _SHOWN = 3
 _WEIGHTS = "weights"
-_NO_WEIGHTS = "no digest of them is in the baseline; --write-baseline writes them, and report -f json does"
+_NO_WEIGHTS = "no digest of them is in the baseline; --write-baseline writes them, and so does -f json"
 _HINT = "`onnxtop diff` of the two models says where"
 _SOURCE = "`onnxtop diff`; docs/diff.md"
 _ANEW = "A model that was changed on purpose: take a new baseline, or --compare structure if it was trained."
@@ -79,8 +79,8 @@ def rounded_function(report: Report, policy: Policy) -> Found:
     what="There is a baseline, and not all of the function is compared with its.",
     why="What is not compared may have changed.",
     how="Digests of the whole that a report does not hold, or holds of another version, or of a model with "
-    "constants that cannot be read; digests of the weights, which stand in what `report` writes as JSON and "
-    "in baselines.",
+    "constants that cannot be read; digests of the weights, which stand in what `report` and `check` write "
+    "as JSON.",
 )
 def function_not_compared(report: Report, policy: Policy) -> Found:
     if policy.verdict is None and policy.baseline is not None and report.model.function is not None:
