@@ -1,15 +1,15 @@
 """Every core, and the cache.
 
 Wall time with one worker over that with two, for one large model and for many small ones; and a second
-`check` of models that have lain there unchanged, over the first. The same bytes come out each time, or the
-row fails.
+`check` of models that have lain there unchanged, over the first; and a report in a process apart over one
+without. The same bytes come out each time, or the row fails.
 """
 
 import shutil
 import time
 from pathlib import Path
 
-from benchmarks._measuring import Figure, Spent, onnxtop, process, processes, shown
+from benchmarks._measuring import ROOT, Figure, Spent, onnxtop, process, processes, shown
 from benchmarks._models import model
 from benchmarks._rows import row
 
@@ -68,3 +68,27 @@ def cached(folder: Path) -> Figure:
     time.sleep(max(made + AT_REST - time.time(), 0))
     first, second = second_check(folder)
     return Figure(100 * second.cpu / first.cpu, f"{shown(second.cpu)} of {shown(first.cpu)}")
+
+
+_RUN = (
+    "import os, runpy; os.environ['ONNXTOP_APART'] = '{}'; runpy.run_module('onnxtop', run_name='__main__')"
+)
+
+
+def apart(path: Path, rounds: int) -> Figure:
+    """Return what a report costs of which a process of its own may die, over one without."""
+    verb = onnxtop("report", "-f", "json", path)[2:]
+    on, off = processes(*(("-c", _RUN.format(each), *verb) for each in ("on", "off")), rounds=rounds)
+    if on.output != off.output:
+        raise ValueError("a process apart does not print what this one prints")
+    return Figure(on.cpu / off.cpu, f"{shown(on.cpu)} over {shown(off.cpu)}")
+
+
+@row("apart-resnet50", "processor time of a report, over that with `ONNXTOP_APART=off`", "x", at_most=1.05)
+def apart_large(folder: Path) -> Figure:
+    return apart(model(folder, "resnet50.onnx"), rounds=9)
+
+
+@row("apart-small", "the same of a small model", "x", at_most=1.05)
+def apart_small() -> Figure:
+    return apart(ROOT / "sample_models" / "mlp_jax.onnx", rounds=15)

@@ -74,9 +74,9 @@ def analyse(
     run.progress.page = run.growing()
     known = _remembered(run, models, options, judge)
     new = [model for model in models if model not in known]
-    if new:
-        importlib.import_module("onnxtop.auditing.story")  # here, before there are copies of this process
     work = shared_out(options.work, new)
+    if work.jobs != 1:
+        importlib.import_module("onnxtop.auditing.story")  # here, before there are copies of this process
     audited = partial(_audited, replace(options, work=each_its_own(work, new)), judge)
     seconds = options.work.seconds(runs=options.running.asked)
     for result in attempts(run, models, audited, work=work, known=known, seconds=seconds):

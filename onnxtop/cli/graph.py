@@ -58,7 +58,6 @@ def command(run: Run, model: str, neurons: bool, **options: Any) -> int:
     if neurons:
         return _code(path, *_save_neurons(run, path, asked))
     with run.whole(), readable(path):
-        from onnxtop.auditing import layer_graph  # noqa: F401 (here, before there are copies of this process)
 
         graph, n_read, n_skipped = once(run, partial(_described, path, asked), (path,), asked.work)
     run.write(graph)

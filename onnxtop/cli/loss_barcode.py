@@ -73,7 +73,6 @@ def command(
     run.check([*paths, data, *filter(None, [options["state"]])])
     if write_path is not None:
         check_folder(write_path, paths)
-    from onnxtop.landscape import story, writing  # noqa: F401 (before there are copies of this process)
 
     work = WorkOptions(memory=memory)
     with run.whole():

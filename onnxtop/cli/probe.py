@@ -78,7 +78,6 @@ def command(
     if not settings["surface"] and any(output.format == "svg" for output in run.outputs):
         raise UsageError("svg draws the loss surface: add --surface")
     run.check([*found, data])
-    from onnxtop.loss import summary  # noqa: F401 (here, before there are copies of this process)
 
     work_on, work = (
         partial(_probed, data, _options(**settings)),

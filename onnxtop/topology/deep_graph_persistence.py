@@ -329,10 +329,10 @@ def _result(
     constant_layers: tuple[str, ...],
 ) -> DeepPersistence:
     n_inputs, n_outputs = graph.inputs.size, graph.outputs.size
-    strongest = float(bars.strengths[0]) if bars.strengths.size else 0.0
-    diagram = _diagram(bars, n_inputs + n_outputs - 1, strongest if options.rescale else 1.0)
     between = n_inputs + n_outputs - 1
-    saturated = np.count_nonzero(bars.strengths == strongest) / (n_inputs + n_outputs - 1)
+    strongest = float(bars.strengths[0]) if bars.strengths.size else 0.0
+    diagram = _diagram(bars, between, strongest if options.rescale else 1.0)
+    saturated = np.count_nonzero(bars.strengths == strongest) / between
     return DeepPersistence(
         total=diagram.norm(options.p, options.convention),
         normalized=diagram.norm(options.p, options.convention, between),

@@ -146,7 +146,8 @@ class NullLaw:
         while (low < high).any():
             middle = (low + high) // 2
             enough = self._deviates(middle, left) <= deviate
-            low, high = np.where(enough, low, middle + 1), np.where(enough, middle, high)
+            low = np.where(enough, low, np.minimum(middle + 1, high))  # some are settled before others
+            high = np.where(enough, middle, high)
         return low
 
     def _deviates(self, ranks: Indices, left: Indices) -> Floats:

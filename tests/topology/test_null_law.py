@@ -121,6 +121,14 @@ def test_the_last_value_is_that_of_draws(shapes):
     assert deviation == pytest.approx(drawn.std(), rel=0.2)
 
 
+@pytest.mark.parametrize("sides", [(200, 200), (512, 512), (300, 64)])
+def test_no_end_of_the_band_is_behind_the_last_rank(sides):
+    law = null_law(((*sides, 1),))
+    low, high = law.band(np.arange(1, law.n_vertices))
+    assert 1 <= low.min() <= high.max() <= law.last
+    assert (low <= high).all()
+
+
 @pytest.mark.parametrize("shapes", SHAPES)
 def test_nine_of_ten_draws_are_in_the_band(shapes):
     law, profiles = null_law(shapes), drawn_of(shapes)
