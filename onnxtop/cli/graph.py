@@ -58,7 +58,6 @@ def command(run: Run, model: str, neurons: bool, **options: Any) -> int:
     if neurons:
         return _code(path, *_save_neurons(run, path, asked))
     with run.whole(), readable(path):
-
         graph, n_read, n_skipped = once(run, partial(_described, path, asked), (path,), asked.work)
     run.write(graph)
     return _code(path, n_read, n_skipped)
