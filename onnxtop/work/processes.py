@@ -43,13 +43,15 @@ from onnxtop.work.limits import leave_no_dump, limit_growth
 class Bounds:
     """What a process may take for a piece: seconds, bytes; and when it is told to end, seconds to do so.
 
-    Whether it ``gives`` what it has in these too when its own seconds are over: else it is ended.
+    Whether it ``gives`` what it has in these too when its own seconds are over: else it is ended. The
+    ``hint`` is what to look at where it dies of having no more memory, which libraries do in many ways.
     """
 
     seconds: float = math.inf
     memory: float = math.inf
     grace: float = GRACE
     gives: bool = False
+    hint: str = ""
 
 
 Again = Callable[[], bool]
@@ -218,7 +220,8 @@ class Processes(Crew):
             if dead:
                 hand.process.join(GRACE)
                 hand.bury()
-                self._lose(hand, self._too_late() if hand.late else ending(hand.process.exitcode or 0))
+                ended = ending(hand.process.exitcode or 0) + self._bounds.hint
+                self._lose(hand, self._too_late() if hand.late else ended)
             elif hand.late and hand.task is None:  # it has given what it had
                 hand.end(GRACE)
                 self._hands.remove(hand)

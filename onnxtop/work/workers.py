@@ -287,9 +287,9 @@ class Workers:
             return Here(function)
         if self._threads:
             return Threads(function, size)
-        bounds = Bounds(
-            self._seconds, _budget(self._options) if apart else math.inf, self._grace, self._gives
-        )
+        most, asked = _budget(self._options) if apart else math.inf, self._options.memory
+        hint = "" if asked is None or not apart else f"; it had {asked:g} GiB, see --memory"
+        bounds = Bounds(self._seconds, most, self._grace, self._gives, hint)
         try:
             return Processes(function, size, bounds, self._again)
         except OSError:  # the system starts no more processes

@@ -22,6 +22,7 @@ from onnxtop.work.processes import tell_share
 from tests.models import mlp, model, node, save
 
 KILLED = "the process that analysed it was ended by"
+HAD = "; it had 0.9 GiB, see --memory"
 Run = Callable[..., Result]
 
 
@@ -68,11 +69,11 @@ def overflow(path: str) -> None:
 @pytest.mark.parametrize(
     ("die", "told"),
     [
-        (overflow, f"{KILLED} SIGSEGV"),
-        (lambda path: os.abort(), f"{KILLED} SIGABRT"),
-        (truncate, f"{KILLED} SIGBUS, as of a file that is cut off while it is read"),
-        (lambda path: ctypes.string_at(8), f"{KILLED} SIGSEGV"),
-        (lambda path: os._exit(7), "the process that analysed it ended itself with code 7"),
+        (overflow, f"{KILLED} SIGSEGV{HAD}"),
+        (lambda path: os.abort(), f"{KILLED} SIGABRT{HAD}"),
+        (truncate, f"{KILLED} SIGBUS, as of a file that is cut off while it is read{HAD}"),
+        (lambda path: ctypes.string_at(8), f"{KILLED} SIGSEGV{HAD}"),
+        (lambda path: os._exit(7), f"the process that analysed it ended itself with code 7{HAD}"),
         (lambda path: np.zeros(2**27), "there is not enough memory to analyse this model"),
         (lambda path: time.sleep(60), "the process that analysed it was ended after 2 s; see --time-limit"),
     ],
