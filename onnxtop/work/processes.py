@@ -331,7 +331,11 @@ def ending(code: int) -> str:
     'was ended by SIGKILL, as a system does that runs out of memory'
     >>> ending(3)
     'ended itself with code 3'
+    >>> ending(_ENDED)
+    'was told to end, by SIGTERM'
     """
+    if code == _ENDED:
+        return "was told to end, by SIGTERM"
     if code >= 0:
         return f"ended itself with code {code}"
     try:
