@@ -197,6 +197,21 @@ def test_weights_of_the_wrong_height_are_skipped(tmp_path: Path) -> None:
         assert any(not isinstance(layer, Layer) and layer.weight == "w" and layer.reason for layer in found)
 
 
+@pytest.mark.parametrize(("op", "gates"), [("LSTM", 4), ("GRU", 3), ("RNN", 1)])
+@pytest.mark.parametrize("units", [(4, 4, 4), (5, 4, 4), (4, 5, 4), (4, 5, 5), (5, 5, 4)])
+def test_weights_of_other_numbers_of_units(
+    op: str, gates: int, units: tuple[int, int, int], tmp_path: Path
+) -> None:
+    """What of them agrees is measured; the graph of the network holds nothing that does not."""
+    of_w, rows, columns = units
+    held = {"w": _random(1, gates * of_w, 6), "r": _random(1, gates * rows, columns, seed=1)}
+    path = save(model([node(op, "x w r", "y", hidden_size=of_w)], held, {"x": [2, 3, 6]}), tmp_path)
+    report = audit(path)
+    assert len(report.layers) == (2 if rows == columns else 0) * gates
+    measured = report.network.deep_graph_persistence.normalized is not None
+    assert measured == (units == (4, 4, 4))
+
+
 @pytest.mark.parametrize("peepholes", [False, True])
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("per_channel", [False, True])

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxtop.reader.lanes.arrays import Ids, Unclear, compressed
+from onnxtop.reader.lanes.arrays import Ids, Misfit, Unclear, compressed
 from onnxtop.reader.lanes.step import Result, Step
 
 
@@ -26,7 +26,10 @@ def recurrent(step: Step, *, layout: int = 0, **_: Any) -> Result:
     hidden = step.new(directions * size, name=step.name).reshape(directions, size)
     for use in uses:
         own = hidden[int(use.part.endswith(".reverse"))]
-        rows = np.broadcast_to(data, use.matrices[0][0]) if use.part[0] == "W" else own
+        n_in, n_out = use.matrices[0]
+        if n_out != size or (use.part[0] == "R" and n_in != size):
+            raise Misfit(f"{size} neurons meet {use.part} of {n_in} x {n_out} weights")
+        rows = np.broadcast_to(data, n_in) if use.part[0] == "W" else own
         step.builder.block(use.layer, 0, rows, own)
     for place in (5, 6):
         if step.lanes(place) is not None:

@@ -36,10 +36,10 @@ def _gates(call: Call, gates: str) -> Iterator[Reading]:
     for position, side in ((1, "W"), (2, "R")):
         if not call.is_constant(position):
             continue
-        directions, rows, _inputs = call.shape(position)
+        directions, rows, inputs = call.shape(position)
         size, rest = divmod(rows, len(gates))
-        if rest or directions > 2:
-            raise ValueError(f"weights of shape {call.shape(position)} for {len(gates)} gates")
+        if rest or directions > 2 or (side == "R" and inputs != size):
+            raise ValueError(f"weights {side} of shape {call.shape(position)} for {len(gates)} gates")
         for direction in range(directions):
             for gate, letter in enumerate(gates):
                 yield Reading(
@@ -89,8 +89,10 @@ def DynamicQuantizeLSTM(call: Call, **_: Any) -> Iterator[Reading]:
     for position, scale, side in ((1, 8, "W"), (2, 10, "R")):
         if not (call.is_constant(position) and call.is_constant(scale)):
             continue
-        directions, _inputs, columns = call.shape(position)
+        directions, inputs, columns = call.shape(position)
         size = columns // 4
+        if side == "R" and inputs != size:
+            raise ValueError(f"weights R of shape {call.shape(position)} for 4 gates")
         unit: Sharing = "per-channel" if len(call.shape(scale)) > 1 else "per-tensor"
         for direction in range(directions):
             for gate, letter in enumerate("iofc"):
