@@ -25,6 +25,12 @@ def pooled(net: Drawn, x: str) -> str:
     return net.node("MaxPool", image, kernel_shape=[1, HUGE], pads=[0, 0, 0, HUGE])
 
 
+def pooled_away(net: Drawn, x: str) -> str:
+    """Pool by a kernel that is larger than what there is: the result has no positions."""
+    image = net.node("Reshape", x, numbers(net, 1, 1, 1, WIDTH))
+    return net.node("AveragePool", image, kernel_shape=[1, HUGE])
+
+
 HUB: dict[str, Made] = {
     "Pad": lambda net, x: net.node("Pad", x, numbers(net, 0, 0, 0, HUGE)),
     "Pad by its edge": lambda net, x: net.node("Pad", x, numbers(net, 0, HUGE, 0, 0), mode="edge"),
@@ -34,6 +40,7 @@ HUB: dict[str, Made] = {
         "Concat", *[net.node("Concat", *[x] * 1000, axis=1)] * 2000, axis=1
     ),
     "MaxPool": pooled,
+    "AveragePool": pooled_away,
 }  # fmt: skip
 
 SHARED: dict[str, Made] = {

@@ -34,8 +34,11 @@ class NotUnrolledError(Exception):
 
 
 def check_room(most: int, *sizes: int) -> None:
-    """Refuse to make lanes with these sizes before anything is allocated: a file may declare any."""
-    count = math.prod(int(size) for size in sizes)
+    """Refuse to make lanes with these sizes before anything is allocated: a file may declare any.
+
+    A size of 0 counts as 1: on the way to lanes that are none, the other sizes are laid out all the same.
+    """
+    count = math.prod(max(int(size), 1) for size in sizes)
     if count > most:
         raise Unclear(f"its lanes would need {count} entries")
 
