@@ -110,7 +110,7 @@ def _above(count: Count) -> str:
     """Write a number that is no smaller: a whole one as it is, others and very large ones with three digits.
 
     >>> _above(7), _above(1.2345), _above(0.25), _above(2.0**80), _above(2**1020 * 8**999)
-    ('7', '1.24', '0.25', '1.21e+24', '1.68e+1209')
+    ('7', '1.24', '0.25', '1.21e+24', '1.73e+1209')
     """
     if isinstance(count, int) and count <= _SENSIBLE:
         return str(count)
