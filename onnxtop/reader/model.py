@@ -383,7 +383,8 @@ class _Linker:
     def _attribute(self, node: Node, name: str, tensor: TensorProto) -> None:
         """Take what an attribute holds as a tensor; a ConstantOfShape's is counted as what it makes."""
         names: _Names = ChainMap()
-        whole = f"{node.name or node.outputs[0].name}.{name}"
+        made = node.outputs[0].name if node.outputs else f"{node.op_type}#{node.number}"
+        whole = f"{node.name or made}.{name}"
         self._tensor(names, whole, tensor)
         self._attribute_values[node.index, name] = names[whole]
 
