@@ -12,9 +12,9 @@ _ALIKE = frozenset({"Cast", "DequantizeLinear", "Identity", "QuantizeLinear"})
 
 def added_bias(node: Node, reading: Reading, n_out: int, model: Model, constants: Constants) -> Bias | None:
     """Find the constant vector that is added to the node's result next, along its outputs."""
-    value = node.outputs[0] if node.outputs else None
+    value = node.outputs[0]
     axis: int | None = reading.output_axis
-    while value is not None and axis is not None:
+    while axis is not None:
         uses = model.users.get(value, ())
         if len(uses) != 1 or value in model.results:
             return None
@@ -23,7 +23,7 @@ def added_bias(node: Node, reading: Reading, n_out: int, model: Model, constants
             return _vector(user, 1 - position, n_out, axis, constants)
         integer = node.op_type in ("MatMulInteger", "ConvInteger")
         axis = _axis_behind(user, position, axis, through_scales=integer)
-        value = user.outputs[0] if user.outputs else None
+        value = user.outputs[0]
     return None
 
 

@@ -84,7 +84,7 @@ class Carriers:
     def find(self) -> dict[int, list[Operand]]:
         """Return the operands that carry weights, by the index of the node that uses them."""
         found: dict[int, list[Operand]] = {}
-        nodes = [node for node in self.model.nodes if node.outputs]
+        nodes = self.model.nodes
         for node in nodes:
             if self._is_weighted(node) and not self._is_made(node):
                 found[node.index] = list(self._operands(node))
@@ -607,7 +607,7 @@ class Carriers:
 
     def _is_made(self, node: Node) -> bool:
         """Tell whether a node is computed from constants alone."""
-        return bool(node.outputs) and node.outputs[0] in self.constants
+        return node.outputs[0] in self.constants
 
 
 _COUNTERS = frozenset({"CumSum", "NonZero", "Range"})

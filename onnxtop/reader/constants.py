@@ -182,11 +182,8 @@ class Constants:
 
     def fills(self) -> list[Value]:
         """Return the constants that a ConstantOfShape makes."""
-        return [
-            node.outputs[0]
-            for node in self._model.nodes
-            if node.outputs and node.outputs[0] in self and self.is_fill(node.outputs[0])
-        ]
+        made = (node.outputs[0] for node in self._model.nodes)
+        return [value for value in made if value in self and self.is_fill(value)]
 
     def is_fill(self, value: Value) -> bool:
         """Tell whether a ConstantOfShape makes the value."""

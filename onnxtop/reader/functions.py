@@ -159,8 +159,12 @@ def _check_size(
     for key in order:
         extents[key] = _extent(functions[key].node, extents)
     size, depth = _extent(graph.node, extents)
+    held = sum(
+        1 for nodes in (graph.node, *(each.node for each in functions.values())) for _ in _everything(nodes)
+    )
     limits.check("nesting", depth)
     limits.check("nodes", size)
+    limits.check("functions", -(-size // max(held, 1)))
 
 
 def _extent(nodes: Iterable[NodeProto], known: Mapping[Key, tuple[int, int]]) -> tuple[int, int]:
@@ -204,7 +208,7 @@ def _inline(proto: ModelProto, functions: list[FunctionProto]) -> tuple[ModelPro
     trial.functions.extend(functions)
     _guess_types(trial.graph)
     try:
-        result = inliner.inline_local_functions(trial, convert_version=True)
+        result = inliner.inline_local_functions(trial, convert_version=_differ(functions, proto))
     except Exception:  # the inliner raises bare C++ errors
         if len(functions) == 1:
             return proto, {_key(functions[0])}
@@ -215,6 +219,14 @@ def _inline(proto: ModelProto, functions: list[FunctionProto]) -> tuple[ModelPro
     proto, failed = _inline(proto, functions[:half])
     proto, more = _inline(proto, functions[half:])
     return proto, failed | more
+
+
+def _differ(functions: Iterable[FunctionProto], proto: ModelProto) -> bool:
+    """Tell whether bodies have to be converted to the model's opset, which takes some times as long."""
+    own = {item.version for item in proto.opset_import if not _domain(item.domain)}
+    return any(
+        item.version not in own for function in functions for item in function.opset_import if not item.domain
+    )
 
 
 def _is_whole(function: FunctionProto) -> bool:

@@ -247,7 +247,7 @@ def _encoding(operand: Value, origin: Value, carriers: Carriers) -> Encoding:
 def _weights_of(node: Node, operands: Sequence[Operand], carriers: Carriers) -> Iterator[WeightUse]:
     """Yield every use of a weight by a node."""
     op = (node.domain, node.op_type)
-    made = bool(node.outputs) and all(output in carriers.constants for output in node.outputs)
+    made = all(output in carriers.constants for output in node.outputs)
     for operand in operands:
         if operand.reason or op not in READ:
             reason = operand.reason or f"{node.op} is not read by this version"

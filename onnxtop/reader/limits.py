@@ -41,6 +41,14 @@ class Limits(Checked):
         int,
         Option("Operations, those of all bodies, with all functions written out.", metavar="nodes", least=0),
     ] = 2**20
+    functions: Annotated[
+        int,
+        Option(
+            "Operations with all functions written out, for each that the file holds.",
+            metavar="operations written out of each",
+            least=0,
+        ),
+    ] = 1000
     tensors: Annotated[
         int, Option("Constants: initialisers, and tensors that nodes hold.", metavar="tensors", least=0)
     ] = 2**20

@@ -100,11 +100,23 @@ class Node:
 def _attribute_kinds(op_type: str) -> Mapping[str, set[int]]:
     """Return the types of an operation's attributes, in its newest version and in the first of all."""
     kinds: dict[str, set[int]] = {}
+    for schema in _schemas(op_type):
+        for name, attribute in schema.attributes.items():
+            kinds.setdefault(name, set()).add(int(attribute.type.value))  # type: ignore[attr-defined]  # its stub lacks it
+    return kinds
+
+
+@cache
+def _operands(op_type: str) -> int:
+    """Return how many operands an operation of ONNX has at least, in every version."""
+    return min((schema.min_input for schema in _schemas(op_type)), default=0)
+
+
+def _schemas(op_type: str) -> Iterator[onnx.defs.OpSchema]:
+    """Yield what ONNX says of an operation, in its newest version and in the first of all."""
     for version in (onnx.defs.onnx_opset_version(), 1) if onnx.defs.has(op_type) else ():
         with contextlib.suppress(onnx.defs.SchemaError):  # most are younger than the first
-            for name, attribute in onnx.defs.get_schema(op_type, version).attributes.items():
-                kinds.setdefault(name, set()).add(int(attribute.type.value))  # type: ignore[attr-defined]  # its stub lacks it
-    return kinds
+            yield onnx.defs.get_schema(op_type, version)
 
 
 @dataclass(frozen=True)
@@ -295,7 +307,7 @@ class _Linker:
         self._attribute_values: dict[tuple[int, str], Value] = {}
         self._added: set[Value] = set()
         self._numbers: dict[str, int] = {}
-        self._count = 0
+        self._count = self._completed = 0
 
     def link(self) -> dict[str, Any]:
         graph = self._proto.graph
@@ -326,6 +338,8 @@ class _Linker:
         for sparse in graph.sparse_initializer:
             self._tensor(names, sparse.values.name, self._files.register_sparse(sparse))
         inputs = [names[declared.name] for declared in graph.input]
+        for node in graph.node:
+            self._complete(node)
         nodes = [node for node in graph.node if not self._constant(names, node)]
         produced = {name for node in nodes for name in node.output if name}
         made = {name: self._value(name) for name in sorted(produced)}
@@ -339,6 +353,17 @@ class _Linker:
         self._results.update(names[result.name] for result in graph.output if result.name in names)
         inner = {node.index: tuple(bodies) for node, bodies in held if bodies}
         return Scope(tuple(node for node, _ in held), inner), names, inputs
+
+    def _complete(self, node: NodeProto) -> None:
+        """Give a node the ends that it lacks: operands that are left out, and a result that nobody uses.
+
+        So whoever knows the operation may take the ends that it has in every version of ONNX.
+        """
+        self._completed += 1
+        if node.domain in ("", "ai.onnx"):
+            node.input.extend([""] * (_operands(node.op_type) - len(node.input)))
+        if not any(node.output):
+            node.output[:] = [f"{node.op_type}#{self._completed}"]
 
     def _node(self, proto: NodeProto, names: _Names, made: Mapping[str, Value]) -> tuple[Node, list[Body]]:
         domain = "" if proto.domain == "ai.onnx" else proto.domain
@@ -383,8 +408,7 @@ class _Linker:
     def _attribute(self, node: Node, name: str, tensor: TensorProto) -> None:
         """Take what an attribute holds as a tensor; a ConstantOfShape's is counted as what it makes."""
         names: _Names = ChainMap()
-        made = node.outputs[0].name if node.outputs else f"{node.op_type}#{node.number}"
-        whole = f"{node.name or made}.{name}"
+        whole = f"{node.name or node.outputs[0].name}.{name}"
         self._tensor(names, whole, tensor)
         self._attribute_values[node.index, name] = names[whole]
 
@@ -403,13 +427,15 @@ class _Linker:
             while value is not None and value in self._producers and value not in passed:
                 passed.add(value)  # a damaged body may hand on what it never makes
                 producer = self._producers[value]
-                value = producer.inputs[0] if producer.op_type == "Identity" and producer.inputs else None
+                value = (
+                    producer.inputs[0] if (producer.domain, producer.op_type) == ("", "Identity") else None
+                )
             if initial is not None and value == entry:
                 self._carried[entry] = initial
 
     def _constant(self, names: _Names, node: NodeProto) -> bool:
         """Take a Constant node's value as a tensor; False if the node is another or holds no dense one."""
-        if node.op_type != "Constant" or node.domain not in ("", "ai.onnx") or not node.output:
+        if node.op_type != "Constant" or node.domain not in ("", "ai.onnx"):
             return False
         tensor = _constant_tensor(node, self._files)
         if tensor is None:

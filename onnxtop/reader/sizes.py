@@ -37,7 +37,7 @@ class Sizes:
         """Return the shapes that are inferred; of an axis of one entry, a Slice of any bounds leaves one."""
         shapes = infer_shapes(self.model)
         for node in self.model.nodes:
-            if (node.domain, node.op_type) == ("", "Slice") and node.outputs and node.inputs[0] is not None:
+            if (node.domain, node.op_type) == ("", "Slice") and node.inputs[0] is not None:
                 before, name = self._known(node.inputs[0], shapes), node.outputs[0].name
                 after = shapes.get(name, ())
                 if before and len(before) == len(after):

@@ -656,6 +656,10 @@ def _changed(data: bytes, change: Change, rng: Random) -> tuple[bytes, list[str]
     try:
         model = onnx.ModelProto.FromString(data)
         change(model, rng)
-    except (NothingThereError, DecodeError):
+    except (
+        NothingThereError,
+        DecodeError,
+        UnicodeDecodeError,
+    ):  # the last of names, only where they are read
         return data, []
     return model.SerializeToString(), [change.__name__]

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner
-from onnx import ModelProto, StringStringEntryProto, TensorProto
+from onnx import ModelProto, StringStringEntryProto, TensorProto, helper
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import audit
@@ -30,6 +31,7 @@ from onnxtop.errors import (
     OnnxtopError,
     UnreadableError,
 )
+from onnxtop.reader.ops import READ
 from onnxtop.results.report import Report
 from tests.models import check_consistent, graph, layers_of, mlp, model, node, save, weights
 
@@ -537,3 +539,19 @@ def test_a_size_of_an_operation_of_onnxruntime_that_is_no_number(tmp_path: Path)
     held = {"w": weights(4, 3), "c": np.zeros((1, 1, 8), np.uint8), "s": weights(1)}
     report = audit(save(model([node("MatMul", "x w", "h"), packed], held, {"x": (2, 4)}), tmp_path))
     assert report.coverage.parameters_analysed == 12
+
+
+@pytest.mark.parametrize("given", ["", "w", "h", "_ w", "w _ h"])
+@pytest.mark.parametrize("made", ["", "_ r"])
+def test_operations_that_lack_operands_and_results(tmp_path: Path, given: str, made: str) -> None:
+    """Whatever operation it is, each takes the same operands, and what it makes goes on."""
+    standard = {("", schema.name) for schema in onnx.defs.get_all_schemas() if not schema.domain}
+    inputs, outputs = (["" if name == "_" else name for name in text.split()] for text in (given, made))
+    nodes = [node("MatMul", "x w", "h")]
+    for place, (domain, op) in enumerate(sorted(standard.union(READ))):
+        results = [name and f"{name}{place}" for name in outputs]
+        nodes += [helper.make_node(op, inputs, results, domain=domain)]
+        taken = [f"{results[-1]} w", f"{results[-1]} {results[-1]}"] if results else []
+        nodes += [node("MatMul", ends, f"y{place}_{number}") for number, ends in enumerate(taken)]
+    proto = model([*nodes, node("Identity", "h")], {"w": weights(4, 4)}, {"x": (None, 4)})
+    assert audit(save(proto, tmp_path)).coverage.parameters_analysed == 16

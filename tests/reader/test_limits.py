@@ -3,6 +3,7 @@
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -41,12 +42,26 @@ def nested(levels: int) -> ModelProto:
     return model(inner, {**HELD, "c": np.array(True)})
 
 
+def doubling() -> ModelProto:
+    """Six operations that are eleven with all functions written out."""
+    held = [("D0", "Relu", 1), ("D1", "D0", 2), ("D2", "D1", 2)]
+    imports = [helper.make_opsetid("", 21), helper.make_opsetid("acme", 1)]
+    functions = []
+    for name, inner, times in held:
+        domain = "acme" if inner in ("D0", "D1") else ""
+        names = ["a", "t", "b"] if times == 2 else ["a", "b"]
+        body = [helper.make_node(inner, [old], [new], domain=domain) for old, new in pairwise(names)]
+        functions.append(helper.make_function("acme", name, ["a"], ["b"], body, imports))
+    return model([node("acme.D2", "x")], functions=functions)
+
+
 # name: what is counted, and how often it is in the file
 COUNTED: dict[str, tuple[Callable[[], ModelProto], int]] = {
     "nodes": (chain, 3),
     "tensors": (chain, 2),
     "elements": (chain, 20),
     "nesting": (lambda: nested(3), 3),
+    "functions": (doubling, 2),
 }
 
 
@@ -55,7 +70,7 @@ def test_what_a_file_may_ask_for(name: str, tmp_path: Path) -> None:
     make, count = COUNTED[name]
     path = save(make(), tmp_path)
     load(path, limits={name: count})
-    unit = {"elements": "elements", "nesting": "levels"}.get(name, name)
+    unit = {"nesting": "levels", "functions": "operations written out of each"}.get(name, name)
     with pytest.raises(LimitError) as caught:
         load(path, limits={name: count - 1})
     raised = f"raise it with --limit {name}={count} if you trust the file"

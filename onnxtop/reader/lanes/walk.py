@@ -100,7 +100,7 @@ class Walk(ABC):
         states = self._states(node, body, range(2, len(node.inputs)), first_exit=1)
         results = results_of(node)[len(states) :]
         stacked = [Slices(*pair, 0) for pair in zip(results, body.outputs[1 + len(states) :], strict=False)]
-        trips = node.inputs[0] if node.inputs else None
+        trips = node.inputs[0]
         return Cycle(body, states, (), tuple(stacked), trips, body.inputs[:2])
 
     def _scan(self, node: Node, body: Body) -> Cycle:

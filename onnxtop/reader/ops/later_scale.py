@@ -72,14 +72,18 @@ def _moves(call: Call, activation: _Activation) -> bool:
 def _is_moving(call: Call, value: Value, activation: _Activation) -> bool:
     """Tell whether a factor may be the activation's scale: computed, or looked up as its codes are."""
     node = call.model.producers.get(value)
-    looked_up = node is not None and node.op_type == "Gather" and node.inputs[0] in call.constants
+    looked_up = (
+        node is not None
+        and (node.domain, node.op_type) == ("", "Gather")
+        and node.inputs[0] in call.constants
+    )
     return value not in call.constants and (activation.table is None or looked_up)
 
 
 def _multipliers(call: Call) -> Iterator[Value]:
     """Yield what the result is multiplied by, in order, through casts and what is added in between."""
-    value = call.node.outputs[0] if call.node.outputs else None
-    while value is not None:
+    value = call.node.outputs[0]
+    while True:
         uses = call.model.users.get(value, ())
         if len(uses) != 1 or uses[0].node.domain:
             return
@@ -133,7 +137,7 @@ def _activation(call: Call, position: int) -> _Activation:
 def _quantised(call: Call, node: Node) -> _Activation | None:
     """Return the scale by which a node makes codes of floats, None if it is not such a node."""
     if not node.domain and node.op_type == "DynamicQuantizeLinear":
-        return _Activation(node.outputs[1])
+        return _Activation(node.outputs[1] if len(node.outputs) > 1 else None)
     if not node.domain and node.op_type == "QuantizeLinear":
         return _Activation(node.inputs[1])
     if not node.domain and node.op_type in ("Div", "Mul"):

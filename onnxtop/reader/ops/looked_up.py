@@ -87,7 +87,7 @@ def _moved(call: Call, value: Value) -> list[Value]:
     """Return what the entries are called where they have only been moved."""
     uses = call.model.users.get(value, ())
     moves = (use.node for use in uses if use.position == 0 and not use.node.domain)
-    return [node.outputs[0] for node in moves if node.op_type in MOVEMENT and node.outputs]
+    return [node.outputs[0] for node in moves if node.op_type in MOVEMENT]
 
 
 def _decoding(steps: _Steps, value: Value) -> Decoding | None:

@@ -236,7 +236,7 @@ class _Walk:
 
     def _node(self, node: Node, bodies: Sequence[Body], place: str) -> None:
         builder = self._builder
-        origin = Origin(node.name or (node.outputs[0].name if node.outputs else ""), node.op)
+        origin = Origin(node.name or node.outputs[0].name, node.op)
         builder.table.origin = origin
         operands = [None if item is None else self._term(item) for item in node.inputs]
         operands = [
