@@ -18,7 +18,7 @@ from onnxtop.reader.skeleton import Shape, infer_shapes
 from onnxtop.reader.tensors import stored_bytes
 from onnxtop.reader.terms.constant import SMALL_BYTES
 from onnxtop.work.store import store_of
-from onnxtop.work.workers import whole, workers
+from onnxtop.work.workers import Workers, whole
 
 _PIECE = 2**20
 """Weights from which on layers are a piece of work; smaller ones go together."""
@@ -67,7 +67,7 @@ def measure_layers(
         known = frozenset(number for number in range(len(layers)) if number in scanned)
         measure = partial(_measured_elsewhere, model.file.place, options, known, memory.series)
         work = options.work
-    with workers(work, threads=True) as pool:
+    with Workers(work, threads=True) as pool:
         also = () if pool.alone or work.scheduler is not None else beside
         memories = [*(_WEIGHT_MEMORY * size for size in sizes), *(each.byte_count for each in also)]
         results = pool.map(partial(_done, measure), [*pieces, *also], memories, tell)

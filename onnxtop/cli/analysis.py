@@ -187,7 +187,7 @@ def attempts(
     run.progress.expect([size_of(model) for model in models])
     work = apart(work or WorkOptions(), models, held=held)
     most = work.seconds() if seconds is None else seconds
-    with workers.workers(work, seconds=most, grace=grace, again=again) as pool:
+    with workers.Workers(work, seconds=most, grace=grace, again=again) as pool:
         alone = pool.alone or len(named) < 2
         attempt: Callable[[str], Attempt[Found]] = partial(
             _attempt, work_on, fatal, run.progress if alone and not work.apart else tell_share
@@ -325,16 +325,7 @@ def once(
     grace: float = GRACE,
     held: bool = False,
 ) -> Found:
-    """Return what work gives that is one piece, on one model or several; its errors are raised.
-
-    It is called with ``progress`` alone. An interrupt ends it, and so does the end of its seconds; what it
-    still gives within the ``grace`` is returned.
-
-    Raises
-    ------
-    ModelError
-        The process that did it is gone.
-    """
+    """Do what `workers.once` does, with the progress of a command line, which also hears the warnings."""
     work = apart(work or WorkOptions(), models, held=held)
     result, warned = workers.once(
         partial(_recorded, work_on),
@@ -368,7 +359,7 @@ def readable(path: str, work: str = "analyse this model") -> Iterator[None]:
     try:
         yield
     except MemoryError:
-        raise ModelError(f"{called(path)}: there is not enough memory to {work}") from None
+        raise ModelError(f"{called(path)}: there is not enough memory to {work}; see --memory") from None
     except OnnxtopError:  # some are errors of the operating system too
         raise
     except OSError as error:

@@ -317,7 +317,7 @@ class TensorFiles:
     def _allowed(self, name: str, location: str) -> Path:
         """Return the real path of an external file, refusing any that lies outside the allowed folders."""
         if not location or "\0" in location:
-            raise FormatError(f"external data of tensor {name!r} names no file")
+            raise FormatError(f"external data of tensor {name!r} names no file; export the model again")
         if not self._folders:
             raise ExternalDataError(
                 f"wanted the weights of tensor {name!r} in {location!r}, found a model in memory, which has "

@@ -2,7 +2,7 @@
 
 ::
 
-    with workers(options) as pool:
+    with Workers(options) as pool:
         for result in pool.map(function, pieces, sizes):
             ...
 
@@ -176,7 +176,7 @@ def once(
     tell = progress or (lambda what, done, total: None)
     work = partial(_once, work_on, tell_share if options.apart else tell)
     alone = replace(options, jobs=1, scheduler=None)
-    with workers(alone, seconds=seconds, grace=grace, gives=True) as pool:
+    with Workers(alone, seconds=seconds, grace=grace, gives=True) as pool:
         results = pool.map(work, [None], [0.0], partial(_at, tell))
         try:
             result = next(results)
@@ -231,6 +231,12 @@ class Workers:
         gives: bool = False,
         again: Again | None = None,
     ) -> None:
+        """Take this process alone, its ``threads``, or processes of its own.
+
+        A process has so many ``seconds`` for a piece, and when all is stopped so many of ``grace`` to give
+        what it has of one; whether it ``gives`` that at the end of its seconds too. Where it died, ``again``
+        is asked whether to do its piece once more.
+        """
         self._options = options
         self._threads = threads
         self._seconds, self._grace, self._gives, self._again = seconds, grace, gives, again
@@ -294,24 +300,6 @@ class Workers:
             return Processes(function, size, bounds, self._again)
         except OSError:  # the system starts no more processes
             return Here(function)
-
-
-def workers(
-    options: WorkOptions,
-    *,
-    threads: bool = False,
-    seconds: float = math.inf,
-    grace: float = GRACE,
-    gives: bool = False,
-    again: Again | None = None,
-) -> Workers:
-    """Return who does the work: this process alone, its threads, or processes of its own.
-
-    A process has so many ``seconds`` for a piece, and when all is stopped so many of ``grace`` to give what
-    it has of one; whether it ``gives`` that at the end of its seconds too. Where it died, ``again`` is asked
-    whether to do its piece once more.
-    """
-    return Workers(options, threads=threads, seconds=seconds, grace=grace, gives=gives, again=again)
 
 
 def _budget(options: WorkOptions) -> float:

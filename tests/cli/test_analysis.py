@@ -55,7 +55,7 @@ def test_a_missing_path_and_an_empty_folder(run, tmp_path):
     [
         ("format", "cut off"),
         ("external", "weights.bin is missing"),
-        ("memory", "there is not enough memory to analyse this model"),
+        ("memory", "there is not enough memory to analyse this model; see --memory"),
         ("denied", "cannot be read: Permission denied"),
         ("bug", "internal error: ZeroDivisionError: by \\x1b[31mzero (-vv shows where)"),
         ("empty", "nothing to analyse: the model has no weight tensors"),

@@ -74,7 +74,7 @@ def overflow(path: str) -> None:
         (truncate, f"{KILLED} SIGBUS, as of a file that is cut off while it is read{HAD}"),
         (lambda path: ctypes.string_at(8), f"{KILLED} SIGSEGV{HAD}"),
         (lambda path: os._exit(7), f"the process that analysed it ended itself with code 7{HAD}"),
-        (lambda path: np.zeros(2**27), "there is not enough memory to analyse this model"),
+        (lambda path: np.zeros(2**27), "there is not enough memory to analyse this model; see --memory"),
         (lambda path: time.sleep(60), "the process that analysed it was ended after 2 s; see --time-limit"),
     ],
     ids=["overflow", "abort", "truncated", "segfault", "exit", "memory", "time"],

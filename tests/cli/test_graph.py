@@ -237,7 +237,10 @@ def test_not_enough_memory(monkeypatch):
     monkeypatch.setattr("onnxtop.reader.connectivity.connect", connect)
     result = graph(MLP)
     assert result.exit_code == 3
-    assert result.stderr == f"onnxtop: error: {MLP}: there is not enough memory to analyse this model\n"
+    assert (
+        result.stderr
+        == f"onnxtop: error: {MLP}: there is not enough memory to analyse this model; see --memory\n"
+    )
 
 
 def test_a_bug_is_one_line(monkeypatch):

@@ -12,7 +12,7 @@ from onnxtop.errors import ModelError
 from onnxtop.results.outcome import FailedModel
 from onnxtop.work.options import WorkOptions
 from onnxtop.work.processes import _Hand, _unpacked
-from onnxtop.work.workers import Lost, whole, workers
+from onnxtop.work.workers import Lost, Workers, whole
 
 
 class Calls:
@@ -31,7 +31,7 @@ def said(piece: str) -> Any:
         "system": lambda: Calls(os.system, "touch called"),
         "eval": lambda: Calls(eval, "open('called', 'w')"),
         "nested": lambda: [FailedModel("a", 3, "b"), {"c": Calls(os.mkdir, "called")}],
-        "own function": lambda: Calls(workers, WorkOptions()),
+        "own function": lambda: Calls(whole, iter(())),
         "own class": lambda: Calls(_Hand, None, None),
         "values": lambda: VALUES,
         "arrays": lambda: ARRAYS,
@@ -49,7 +49,7 @@ ARRAYS = [np.arange(6.0).reshape(2, 3), np.zeros((0, 3), np.float16), np.array([
 @pytest.mark.parametrize("piece", ["system", "eval", "nested", "own function", "own class"])
 def test_nothing_is_called_that_a_process_names(piece: str, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    with workers(WorkOptions(apart=True)) as pool:
+    with Workers(WorkOptions(apart=True)) as pool:
         results = list(pool.map(said, [piece, "values"], [1, 1]))
     assert isinstance(results[0], Lost)
     assert results[0].reason
@@ -58,7 +58,7 @@ def test_nothing_is_called_that_a_process_names(piece: str, tmp_path: Path, monk
 
 
 def test_values_come_as_they_are() -> None:
-    with workers(WorkOptions(apart=True)) as pool:
+    with Workers(WorkOptions(apart=True)) as pool:
         values, copies = whole(pool.map(said, ["values", "arrays"], [1, 1]))
     assert repr(values[:8]) == repr(VALUES[:8])
     assert str(values[8]) == "g"

@@ -17,7 +17,7 @@ from onnxtop.work.cluster import _interrupt, _work
 from onnxtop.work.crews import Crew, Threads
 from onnxtop.work.options import WorkOptions
 from onnxtop.work.processes import Processes
-from onnxtop.work.workers import Lost, Results, Workers, whole, workers
+from onnxtop.work.workers import Lost, Results, Workers, whole
 
 KINDS = [
     (WorkOptions(), False),
@@ -38,7 +38,7 @@ def square(number: int) -> int:
 @pytest.mark.parametrize(("options", "threads"), KINDS, ids=["here", "threads", "processes", "apart"])
 def test_results_come_in_the_order_of_the_pieces(options: WorkOptions, threads: bool) -> None:
     pieces, shares = [3, 1, 13, 2], {}
-    with workers(options, threads=threads) as pool:
+    with Workers(options, threads=threads) as pool:
         results = pool.map(
             square, pieces, [1, 1, 9, 1], lambda number, share, _: shares.update({number: share})
         )
@@ -50,7 +50,7 @@ def test_results_come_in_the_order_of_the_pieces(options: WorkOptions, threads: 
 
 
 def test_a_piece_that_kills_its_worker_is_lost_alone() -> None:
-    with workers(WorkOptions(jobs=2)) as pool:
+    with Workers(WorkOptions(jobs=2)) as pool:
         found = list(pool.map(square, [1, 7, 2, 3], [1, 1, 1, 1]))
     assert found == [1, Lost("was ended by SIGKILL, as a system does that runs out of memory"), 4, 9]
 
@@ -191,7 +191,7 @@ ORPHANS = """
 import os, time
 from onnxtop.work.options import WorkOptions
 from onnxtop.work.processes import Bounds, Processes
-from onnxtop.work.workers import workers
+from onnxtop.work.workers import Workers
 
 STDOUT = os.dup(1)  # a worker's own goes nowhere
 
@@ -200,7 +200,7 @@ def work(piece):
     time.sleep(60)
 
 if __name__ == "__main__":
-    with workers(WorkOptions(jobs=2)) as pool:
+    with Workers(WorkOptions(jobs=2)) as pool:
         list(pool.map(work, [1, 2], [1, 1]))
 """
 
@@ -229,7 +229,7 @@ def test_a_system_that_starts_only_some_processes(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(os, "fork", fork)
     monkeypatch.setattr("onnxtop.work.processes._context", lambda: multiprocessing.get_context("fork"))
-    with workers(WorkOptions(jobs=2)) as pool:
+    with Workers(WorkOptions(jobs=2)) as pool:
         assert list(pool.map(square, [1, 2, 3], [1, 1, 1])) == [1, 4, 9]
     for each in multiprocessing.active_children():
         each.join(10)
@@ -248,7 +248,7 @@ def test_a_system_that_starts_no_more_threads(most: int, monkeypatch: pytest.Mon
         real(thread)
 
     monkeypatch.setattr(threading.Thread, "start", start)
-    with workers(WorkOptions(jobs=3), threads=True) as pool:
+    with Workers(WorkOptions(jobs=3), threads=True) as pool:
         assert list(pool.map(square, [1, 2, 3, 4], [1, 1, 1, 1])) == [1, 4, 9, 16]
 
 
