@@ -122,6 +122,13 @@ def unusable(error: Exception, message: str) -> UsageError:
     return (MissingInputError if isinstance(error, FileNotFoundError) else UsageError)(message)
 
 
+def misread(error: Exception) -> str:
+    """Say why a text cannot be read, where Python's own words are about Python."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return "a number has too many digits" if "integer string conversion" in str(error) else str(error)
+
+
 @contextlib.contextmanager
 def named(name: str, role: str = "") -> Iterator[None]:
     """Say of which model an error is, once, and what the model is there for.

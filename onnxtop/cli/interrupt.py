@@ -1,10 +1,12 @@
 """Ctrl-C and SIGTERM: the first ends the work, and what is done is written; the second ends all at once."""
 
 import contextlib
+import math
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any
@@ -14,21 +16,24 @@ from onnxtop.work.files import UNFINISHED
 
 _SOON = 0.01
 """Seconds between two looks whether an import has ended."""
+_PATIENCE = 10.0
+"""Seconds that what does not hear an interrupt may go on: somebody may never read what it writes."""
 _HAS_TIMER = hasattr(signal, "setitimer")  # not on Windows
 
 
 class Interrupts:
     """Both signals as KeyboardInterrupt, where they are `heard`: in the work; elsewhere they wait for it.
 
-    So nothing that is written is cut off, and no import: of those in the work the end is waited for, since
-    libraries that are no Python do not survive an error while they are loaded. One that Python swallows, in a
-    callback, is raised again.
+    So nothing that is written is cut off, but after a while: into a pipe that nobody reads. Nor is an import:
+    of those in the work the end is waited for, since libraries that are no Python do not survive an error
+    while they are loaded. One that Python swallows, in a callback, is raised again.
     """
 
     def __init__(self, cleanup: Callable[[], object]) -> None:
         self.cleanup = cleanup
         self.process = os.getpid()
         self.hearing = self.seen = False
+        self.latest = math.inf
         self.before: dict[signal.Signals, Any] = {}
         self.unraisable = sys.unraisablehook
 
@@ -59,6 +64,7 @@ class Interrupts:
         self.hearing = True
         try:
             if self.seen:
+                self.latest = math.inf
                 raise KeyboardInterrupt
             yield
         finally:
@@ -68,15 +74,20 @@ class Interrupts:
         if self.seen and os.getpid() == self.process:
             self._end()
         self.seen = True
+        self.latest = time.monotonic() + _PATIENCE
         self._hear(number, frame)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         """Raise what was seen, where it is heard; while something is imported, look again soon."""
-        if not self.hearing:
-            return
-        if not (_HAS_TIMER and _is_importing(frame)):
-            raise KeyboardInterrupt
-        _wake(_SOON)
+        if self.hearing:
+            if not (_HAS_TIMER and _is_importing(frame)):
+                self.latest = math.inf  # what was done may take as long as it takes to be written
+                raise KeyboardInterrupt
+            _wake(_SOON)
+        elif (left := self.latest - time.monotonic()) > 0:
+            _wake(min(left, _PATIENCE))
+        elif os.getpid() == self.process:
+            self._end()
 
     def _swallowed(self, error: "sys.UnraisableHookArgs") -> None:
         if self.seen and issubclass(error.exc_type, KeyboardInterrupt):

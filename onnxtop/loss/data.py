@@ -78,6 +78,10 @@ def read_data(
     UsageError
         The data cannot be read, or names no labels though it has to.
     """
+    if labels is not None and (isinstance(path, Mapping) or Path(path).suffix.lower() != ".npy"):
+        raise UsageError(
+            "--labels goes with one array (.npy); in an .npz file labels or target stand beside it"
+        )
     if isinstance(path, Mapping):
         return Data(_by_split({name: np.asarray(path[name]) for name in path}, labelled))
     path = Path(path)

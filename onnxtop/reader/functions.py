@@ -21,7 +21,7 @@ from onnx import (
 from onnxtop.errors import ModelError
 from onnxtop.reader.limits import Limits
 
-__all__ = ["Key", "bodies_in", "inlined", "nodes_in", "with_constants_outside"]
+__all__ = ["Key", "bodies_in", "inlined", "nodes_in", "tensors_in", "with_constants_outside"]
 
 Key = tuple[str, str, str]
 """Domain, name and overload: what a call and its function agree in."""
@@ -95,6 +95,15 @@ def bodies_in(node: NodeProto) -> Iterator[GraphProto]:
     """Yield the subgraphs that a node holds."""
     for attribute in node.attribute:
         yield from [attribute.g] if attribute.HasField("g") else attribute.graphs
+
+
+def tensors_in(node: NodeProto) -> Iterator[TensorProto]:
+    """Yield the tensors that a node's attributes hold, those of sparse ones too, without its bodies'."""
+    for attribute in node.attribute:
+        yield from [attribute.t] if attribute.HasField("t") else attribute.tensors
+        one = attribute.HasField("sparse_tensor")
+        for each in [attribute.sparse_tensor] if one else attribute.sparse_tensors:
+            yield from (each.values, each.indices)
 
 
 def _key(item: NodeProto | FunctionProto) -> Key:

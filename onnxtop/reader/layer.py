@@ -213,7 +213,8 @@ class Source:
         if self.bias is None:
             return None
         try:
-            vector = np.ravel(self.bias.form(self.constants.read(self.bias.value))).astype(np.float64)
+            with np.errstate(all="ignore"):  # as of the weights
+                vector = np.ravel(self.bias.form(self.constants.read(self.bias.value))).astype(np.float64)
         except (UnreadableConstantError, ValueError, IndexError, TypeError):
             return None
         return np.broadcast_to(vector, n_out) if vector.size in (1, n_out) else None

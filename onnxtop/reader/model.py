@@ -27,11 +27,11 @@ from onnx import (
 from onnxtop.errors import named
 from onnxtop.options import MOST_DOWNLOAD, asked
 from onnxtop.reader.file import parse
-from onnxtop.reader.functions import inlined, with_constants_outside
+from onnxtop.reader.functions import bodies_in, inlined, nodes_in, tensors_in, with_constants_outside
 from onnxtop.reader.fused import mark_of, write_out
-from onnxtop.reader.limits import UNCHANGED, Limits
+from onnxtop.reader.limits import GIB, UNCHANGED, Limits
 from onnxtop.reader.model_file import Given, ModelFile, opened
-from onnxtop.reader.tensors import TensorFiles, element_count
+from onnxtop.reader.tensors import TensorFiles, element_count, stored_bytes
 
 
 @dataclass(frozen=True)
@@ -260,10 +260,11 @@ def file_of(
 
 
 def _loaded(file: ModelFile, allow_external: Iterable[str | Path], limits: Limits) -> Model:
+    files = TensorFiles(file, allow_external, limits)
     proto = inlined(parse(file.content, limits), limits)
+    _bring_in(proto.graph, files, limits)
     whole, closed = with_constants_outside(proto)
     written, calls = write_out(whole, limits=limits)
-    files = TensorFiles(file, allow_external, limits)
     graph = _Linker(written, calls, files, limits).link()
     opset = {opset.domain or "ai.onnx": opset.version for opset in sorted(proto.opset_import, key=_by_domain)}
     return Model(
@@ -276,6 +277,21 @@ def _loaded(file: ModelFile, allow_external: Iterable[str | Path], limits: Limit
         closed=closed,
         **graph,
     )
+
+
+def _bring_in(graph: GraphProto, files: TensorFiles, limits: Limits) -> None:
+    """Have ONNX's operations hold the tensors of their attributes themselves: onnx computes with them.
+
+    It would look for them from where the program was started, and not from the model's folder. What Constant
+    nodes hold is read like any other constant, and other operations' are not computed with.
+    """
+    for node in nodes_in(graph):
+        for tensor in tensors_in(node):
+            if node.domain in ("", "ai.onnx") and node.op_type != "Constant":
+                limits.check("constants", (stored_bytes(tensor) or 0) / GIB)
+                files.bring_in(tensor)
+            elif tensor.data_location == TensorProto.EXTERNAL:
+                files.check(tensor)
 
 
 def _by_domain(opset: onnx.OperatorSetIdProto) -> tuple[str, int]:
@@ -492,11 +508,6 @@ def _constant_tensor(node: NodeProto, files: TensorFiles) -> TensorProto | None:
     return None
 
 
-def bodies(node: NodeProto) -> Iterator[GraphProto]:
-    """Yield the subgraphs that a node holds."""
-    yield from (graph for _, graph in _named_bodies(node))
-
-
 def _named_bodies(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
     for attribute in node.attribute:
         if attribute.type == AttributeProto.GRAPH:
@@ -508,7 +519,7 @@ def _named_bodies(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
 def _needs(node: NodeProto) -> Iterator[str]:
     """Yield the names that a node reads, those that its bodies read from outside included."""
     yield from node.input
-    for body in bodies(node):
+    for body in bodies_in(node):
         own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
         own.update(name for inner in body.node for name in inner.output)
         yield from (name for inner in body.node for name in _needs(inner) if name not in own)

@@ -14,8 +14,9 @@ from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 from onnxtop.errors import UsageError
 from onnxtop.network import Kernel
 from onnxtop.reader.bounds import refuse_deadly
+from onnxtop.reader.functions import bodies_in
 from onnxtop.reader.layer import Layer
-from onnxtop.reader.model import Model, bodies
+from onnxtop.reader.model import Model
 from onnxtop.reader.windows import windows
 
 Shape = tuple[int | None, ...]
@@ -101,7 +102,7 @@ def _inference(proto: ModelProto, **how: bool) -> ModelProto:
 def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
     yield graph
     for node in graph.node:
-        for body in bodies(node):
+        for body in bodies_in(node):
             yield from _graphs(body)
 
 
@@ -161,7 +162,7 @@ def _take_external(graph: GraphProto) -> list[TensorProto]:
             taken.append(TensorProto(name=node.output[0], data_type=held[0].data_type, dims=held[0].dims))
             continue
         kept.append(node)
-        for body in bodies(node):
+        for body in bodies_in(node):
             taken += _take_external(body)
     if len(kept) != len(graph.node):
         _keep(graph.node, kept)

@@ -163,6 +163,18 @@ class TensorFiles:
         if wanted is not None and found is not None and found != wanted and self.has_data(tensor):
             raise FormatError(_misfit(tensor, f"{said(wanted)} bytes", f"{found}"))
 
+    def bring_in(self, tensor: TensorProto) -> None:
+        """Have a tensor hold its bytes itself, wherever they are.
+
+        Raises
+        ------
+        FormatError, ExternalDataError
+            It makes no sense, or they are not there or not to be read.
+        """
+        if tensor.data_location == TensorProto.EXTERNAL:
+            self.check(tensor)
+            tensor.CopyFrom(numpy_helper.from_array(np.asarray(self.wanted(tensor)), tensor.name))
+
     def has_data(self, tensor: TensorProto) -> bool:
         """Tell whether the tensor holds values: some files declare dims and leave the data out."""
         if element_count(tensor) == 0 or tensor.data_location == TensorProto.EXTERNAL:

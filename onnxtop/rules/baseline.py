@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path, PurePath
 from typing import Any
 
-from onnxtop.errors import LimitError, ModelError, UsageError, unusable
+from onnxtop.errors import LimitError, ModelError, UsageError, misread, unusable
 from onnxtop.options import asked
 from onnxtop.reader.limits import GIB, UNCHANGED, Limits
 from onnxtop.results.envelope import read_envelope
@@ -104,7 +104,7 @@ def _parse(text: str) -> Sequence[Any]:
         with contextlib.suppress(ValueError, RecursionError):
             if len(lines) > 1:
                 return [json.loads(line) for line in lines]
-        raise UsageError(f"this is not JSON: {whole}") from None
+        raise UsageError(f"this is not JSON: {misread(whole)}") from None
 
 
 _DEFAULTS = {item.name: item.default for item in fields(Settings)}

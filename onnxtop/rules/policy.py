@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from onnxtop.errors import UsageError, unusable
+from onnxtop.errors import UsageError, misread, unusable
 from onnxtop.options import Declared, at_least, declared, did_you_mean, number, one_of, said
 from onnxtop.results.report import Report
 from onnxtop.rules.catalogue import RULES
@@ -111,7 +111,7 @@ def _parsed(path: Path) -> Mapping[str, Any]:
     except OSError as error:
         raise unusable(error, f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:  # also of numbers of more digits than Python reads
-        raise UsageError(f"{path}: this is not TOML: {error}") from None
+        raise UsageError(f"{path}: this is not TOML: {misread(error)}") from None
 
 
 def _table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 
 from onnxtop.cli import app
 from onnxtop.cli.interrupt import Interrupts
+from onnxtop.work.files import write_file
 from tests.models import mlp, save
 from tests.results.test_schema import complaints
 
@@ -216,6 +217,37 @@ def test_signals_wait_where_no_work_is_done() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         raise AssertionError("this is work that should have ended")
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_what_hears_no_signal_does_not_go_on_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report into a pipe that nobody opens, and one signal."""
+
+    class EndedError(Exception):
+        pass
+
+    def end(code: int) -> None:
+        raise EndedError(str(code))
+
+    pipe, half = tmp_path / "pipe", tmp_path / "half"
+    os.mkfifo(pipe)
+    half.touch()
+    monkeypatch.setattr("onnxtop.cli.interrupt._PATIENCE", 0.05)
+    monkeypatch.setattr("onnxtop.cli.interrupt.UNFINISHED", {half})
+    monkeypatch.setattr(os, "_exit", end)
+    with Interrupts(lambda: None), pytest.raises(EndedError, match="130"):
+        os.kill(os.getpid(), signal.SIGTERM)
+        write_file(pipe, lambda stream: stream.write(b"what nobody reads"))
+    assert not half.exists()
+
+
+def test_what_was_done_may_take_long_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxtop.cli.interrupt._PATIENCE", 0.02)
+    with Interrupts(lambda: None) as interrupts:
+        with pytest.raises(KeyboardInterrupt), interrupts.heard():
+            os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.2)
 
 
 def test_signals_that_are_ignored_stay_so() -> None:

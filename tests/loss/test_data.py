@@ -82,6 +82,9 @@ def test_npy_files(tmp_path: Path) -> None:
         read_data(tmp_path / "x.npy")
     assert set(read_data(tmp_path / "x.npy", tmp_path / "labels.npy").split(None)[1]) == {"x", "labels"}
     assert set(read_data(tmp_path / "x.npy", tmp_path / "values.npy").split(None)[1]) == {"x", "target"}
+    for other in (tmp_path, tmp_path / "x.npz", {"x": X}):
+        with pytest.raises(UsageError, match=r"--labels goes with one array \(\.npy\)"):
+            read_data(other, tmp_path / "labels.npy")
     (tmp_path / "values.npy").unlink()
     np.testing.assert_array_equal(read_data(tmp_path).split(None)[1]["x"], X)
 

@@ -1,17 +1,19 @@
 """External weights: read lazily, and never from outside the folders that the user allows."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import ml_dtypes
 import numpy as np
 import pytest
-from onnx import TensorProto
+from onnx import NodeProto, SparseTensorProto, TensorProto, helper, numpy_helper
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import audit
 from onnxtop.errors import ExternalDataError, FormatError, ModelError
 from onnxtop.reader.layers import read_layers
+from onnxtop.reader.model import load
 from tests.models import model, node, only_layer, save, weights
 
 W = weights(50, 30)
@@ -73,6 +75,47 @@ def test_a_constant_node_may_be_external(home: Path) -> None:
     (home / "w.data").write_bytes(W.tobytes())
     proto = model([node("Constant", "", "w", value=external("w.data")), node("MatMul", "x w")])
     np.testing.assert_array_equal(only_layer(save(proto, home)).matrix(), W)
+
+
+HELD: dict[str, Callable[[TensorProto], NodeProto]] = {
+    "value": lambda held: node("ConstantOfShape", "s", "w", value=held),
+    "unknown": lambda held: node("Neg", "v", "w", odd=held),
+    "list": lambda held: node("Neg", "v", "w", odd=[held]),
+    "sparse": lambda held: node("Neg", "v", "w", odd=sparse(held)),
+}
+
+
+def sparse(values: TensorProto) -> SparseTensorProto:
+    return helper.make_sparse_tensor(values, numpy_helper.from_array(np.int64([0])), [4])
+
+
+@pytest.mark.parametrize("kind", HELD)
+def test_what_is_computed_with_lies_in_the_models_folder_too(
+    home: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """onnx looks from the working directory, where another file of this name is."""
+    elsewhere = home.parent / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "v.data").write_bytes(np.float32(7).tobytes())
+    (home / "v.data").write_bytes(np.float32(3).tobytes())
+    held = TensorProto(data_type=TensorProto.FLOAT, dims=[1], data_location=TensorProto.EXTERNAL)
+    held.external_data.add(key="location", value="v.data")
+    constants = {"s": np.int64([6, 4]), "v": np.full((6, 4), -3, np.float32)}
+    nodes = [HELD[kind](held), node("MatMul", "x w")]
+    path = save(model(nodes, constants), home)
+    monkeypatch.chdir(elsewhere)
+    opened: list[str] = []
+    monkeypatch.setattr(
+        "onnx.external_data_helper.ExternalDataInfo", lambda tensor: opened.append(tensor.name)
+    )
+    if kind == "value":
+        assert only_layer(path).matrix().tolist() == [[3] * 4] * 6
+    else:
+        audit(path)  # the operation has no such attribute, and is not computed
+    assert opened == []
+    (home / "v.data").unlink()
+    with pytest.raises(ExternalDataError, match=r"'v\.data' beside the model"):
+        load(path)
 
 
 def test_the_working_directory_does_not_matter(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from onnxtop.gradient.graph import Array, Graph, copied
-from onnxtop.reader.model import bodies
+from onnxtop.reader.functions import bodies_in, tensors_in
 
 if TYPE_CHECKING:
     from onnxtop.loss.parameters import Parameter  # loads half of the reader: not for what only runs models
@@ -76,7 +76,7 @@ def renamed(node: NodeProto, names: Mapping[str, str]) -> NodeProto:
     copy = copied(node)
     for side in (copy.input, copy.output):
         side[:] = [names.get(name, name) for name in side]
-    for body in bodies(copy):
+    for body in bodies_in(copy):
         inner = [renamed(item, names) for item in body.node]
         del body.node[:]
         body.node.extend(inner)
@@ -85,12 +85,12 @@ def renamed(node: NodeProto, names: Mapping[str, str]) -> NodeProto:
     return copy
 
 
-def tensors_in(node: NodeProto) -> Iterator[TensorProto]:
+def held_by(node: NodeProto) -> Iterator[TensorProto]:
     """Yield the tensors in a node's attributes and bodies."""
-    for attribute in node.attribute:
-        if attribute.HasField("t"):
-            yield attribute.t
-    for body in bodies(node):
+    yield from tensors_in(node)
+    for body in bodies_in(node):
         yield from body.initializer
+        for sparse in body.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
         for inner in body.node:
-            yield from tensors_in(inner)
+            yield from held_by(inner)

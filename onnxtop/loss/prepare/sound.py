@@ -11,7 +11,7 @@ from onnx.defs import OpSchema
 from onnxtop.errors import ModelError
 from onnxtop.gradient.engine import described
 from onnxtop.reader.bounds import schema
-from onnxtop.reader.model import bodies
+from onnxtop.reader.functions import bodies_in
 
 _NEEDED = OpSchema.FormalParameterOption.Single
 
@@ -32,7 +32,7 @@ def refuse_unsound(nodes: Iterable[NodeProto], opsets: Mapping[str, int]) -> Non
             continue
         if reason := _unsound(node, known):
             raise ModelError(f"wanted {described(node)} {reason}; the file is damaged: export it again")
-        for body in bodies(node):
+        for body in bodies_in(node):
             refuse_unsound(body.node, opsets)
 
 

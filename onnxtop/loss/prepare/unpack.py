@@ -1,10 +1,10 @@
 """The pass that comes first: a loaded model as a graph of this package, in the model's own opset."""
 
 import numpy as np
-from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import NodeProto, ValueInfoProto, helper
 
 from onnxtop.gradient.graph import OPSET, Graph, copied
-from onnxtop.loss.prepare.prepared import Declared, Prepared, tensors_in
+from onnxtop.loss.prepare.prepared import Declared, Prepared, held_by
 from onnxtop.loss.prepare.sound import refuse_unsound
 from onnxtop.reader.model import Model
 from onnxtop.reader.tensors import TensorFiles
@@ -56,7 +56,6 @@ def _declared(value: ValueInfoProto) -> Declared:
 def complete(node: NodeProto, files: TensorFiles) -> NodeProto:
     """Return a copy of a node whose tensors, those in its bodies included, hold their bytes."""
     whole = copied(node)
-    for tensor in tensors_in(whole):
-        if tensor.data_location == TensorProto.EXTERNAL:
-            tensor.CopyFrom(numpy_helper.from_array(np.asarray(files.wanted(tensor)), tensor.name))
+    for tensor in held_by(whole):
+        files.bring_in(tensor)
     return whole

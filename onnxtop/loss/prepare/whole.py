@@ -9,8 +9,9 @@ from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper, nu
 
 from onnxtop.errors import ModelError
 from onnxtop.loss.prepare.unpack import complete
+from onnxtop.reader.functions import bodies_in
 from onnxtop.reader.limits import UNCHANGED
-from onnxtop.reader.model import Model, bodies, load
+from onnxtop.reader.model import Model, load
 
 
 def whole(
@@ -54,7 +55,7 @@ def with_weights(model: Model, weights: Mapping[str, NDArray[Any]]) -> ModelProt
 def _tensors(graph: GraphProto) -> Iterator[tuple[str, TensorProto]]:
     """Yield the tensors of a graph by the name of their value, those of bodies first."""
     for node in graph.node:
-        for body in bodies(node):
+        for body in bodies_in(node):
             yield from _tensors(body)
         if node.op_type == "Constant":
             yield from ((node.output[0], _as_tensor(each)) for each in node.attribute)
