@@ -13,11 +13,14 @@ from tests.fuzz.changes import broken
 from tests.fuzz.odd import odd_model
 from tests.fuzz.promise import breaches
 from tests.fuzz.runner import ROOT, Runner
+from tests.fuzz.watch import Watch
 
 SAMPLES = ROOT / "sample_models"
 DATA, MINIMUM = SAMPLES / "digits.npz", SAMPLES / "minima" / "seed_1.onnx"
 MOST_BYTES = 60_000
 """Of a sample model that is broken: what is small is read often."""
+NOISE = random.Random(0).randbytes(2**16)
+"""What files hold that weights may be read from."""
 
 Arguments = list[str]
 Commands = Callable[[str, str, str, Random], list[Arguments]]
@@ -127,6 +130,11 @@ class Place:
         return self.folder / "model" / "model.onnx"
 
     @property
+    def outside(self) -> Path:
+        """A file that no model has any business with."""
+        return self.folder / "outside.bin"
+
+    @property
     def outputs(self) -> Path:
         """The folder of outputs."""
         return self.folder / "outputs"
@@ -135,9 +143,8 @@ class Place:
         """Lay out what external data may lead to: files, links, a pipe, a device, what lies outside."""
         beside = self.model.parent
         (beside / "sub").mkdir(parents=True)
-        noise = random.Random(0).randbytes(2**16)
-        for path in (beside / "weights.bin", beside / "sub" / "deep.bin", self.folder / "outside.bin"):
-            path.write_bytes(noise)
+        for path in (*_weights_in(beside), self.outside):
+            path.write_bytes(NOISE)
         (beside / "short.bin").write_bytes(b"\1")
         os.mkfifo(beside / "pipe")
         links = {
@@ -165,8 +172,23 @@ class Place:
 
 def run_case(runner: Runner, place: Place, case: Case, data: bytes | None = None) -> list[str]:
     """Return what a case breaks of the promise, with the file that it has or with another."""
+    decoys = _weights_in(runner.working)
+    for path in decoys:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(NOISE)
+    with Watch([place.outside, *decoys]) as watch:
+        broken = _run_case(runner, place, case, case.data if data is None else data)
+        broken += [f"opens {name}" for name in watch.opened()]
+    return list(dict.fromkeys(broken))
+
+
+def _weights_in(folder: Path) -> Sequence[Path]:
+    return folder / "weights.bin", folder / "sub" / "deep.bin"
+
+
+def _run_case(runner: Runner, place: Place, case: Case, data: bytes) -> list[str]:
     rng = Random(case.chance)
-    place.model.write_bytes(case.data if data is None else data)
+    place.model.write_bytes(data)
     place.original.write_bytes(case.original)
     before = _listing(place.model.parent)
     broken: list[str] = []
@@ -177,12 +199,15 @@ def run_case(runner: Runner, place: Place, case: Case, data: bytes | None = None
         )
     if _listing(place.model.parent) != before:
         broken.append("changes the folder of the model")
-    home = runner.folder / "home"
-    if stray := sorted(str(path.relative_to(home)) for path in home.rglob("*") if path != home / "temporary"):
+    home, own = runner.folder / "home", {runner.folder / "home" / "temporary", runner.working / "sub"}
+    kept = own.union(_weights_in(runner.working))
+    there = {path: root for root in (home, runner.working) for path in sorted(root.rglob("*"))}
+    if stray := [str(path.relative_to(root)) for path, root in there.items() if path not in kept]:
         broken.append(f"leaves {stray[0]}")
-        shutil.rmtree(home)
-        (home / "temporary").mkdir(parents=True)
-    return list(dict.fromkeys(broken))
+        for root in (home, runner.working):
+            shutil.rmtree(root)
+        runner.prepare()
+    return broken
 
 
 def _run(runner: Runner, place: Place, verb: str, arguments: Arguments, files: Sequence[Path]) -> list[str]:

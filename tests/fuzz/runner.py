@@ -38,7 +38,7 @@ class Ran:
 
 @dataclass
 class Runner:
-    """Runs command lines of onnxtop in a process of its own, in an empty folder."""
+    """Runs command lines of onnxtop in a process of its own, in a folder it has no business with."""
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
@@ -49,8 +49,18 @@ class Runner:
     _runs: int = 0
 
     def __enter__(self) -> Self:
-        (self.folder / "home" / "temporary").mkdir(parents=True, exist_ok=True)
+        self.prepare()
         return self
+
+    def prepare(self) -> None:
+        """Make the folders that are not there."""
+        for path in (self.folder / "home" / "temporary", self.working):
+            path.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def working(self) -> Path:
+        """The folder that the process is started in."""
+        return self.folder / "working"
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.stop()
@@ -97,7 +107,7 @@ class Runner:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            cwd=home,
+            cwd=self.working,
             env={**os.environ, **threads, **own, **self.environment},
         )
 

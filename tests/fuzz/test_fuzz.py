@@ -293,3 +293,26 @@ def test_whatever_becomes_of_the_process(tmp_path: Path, body: str, code: str | 
     with child(tmp_path, body) as runner:
         assert runner.run(["report", "x"]).code == code
         assert runner.run(["report", "x"]).code == code  # it is started anew
+
+
+READ_IN_C = """
+import ctypes
+libc = ctypes.CDLL(None)
+libc.fopen(NAME, b"r")
+print('{"code": 3}', flush=True)
+"""
+
+
+@pytest.mark.parametrize("name", ["weights.bin", "sub/deep.bin", "OUTSIDE"])
+def test_what_a_library_reads_is_seen(tmp_path: Path, place: Place, name: str) -> None:
+    path = str(place.outside) if name == "OUTSIDE" else name
+    with child(tmp_path, READ_IN_C.replace("NAME", repr(path.encode()))) as runner:
+        case = Case("layers", mlp(3, 2).SerializeToString(), b"", [], 0)
+        assert f"opens {Path(path).name}" in run_case(runner, place, case)
+        assert runner.folder.joinpath("log").read_text() == ""
+
+
+def test_what_is_left_behind_is_seen(tmp_path: Path, place: Place) -> None:
+    with child(tmp_path, "open('left', 'w')\nos._exit(1)") as runner:
+        case = Case("layers", mlp(3, 2).SerializeToString(), b"", [], 0)
+        assert "leaves left" in run_case(runner, place, case)
