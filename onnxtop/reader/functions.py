@@ -5,8 +5,10 @@ function that cannot be inlined stays an operation that nobody knows, and the co
 inputs of its calls, so that they are counted like any other constant.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 
+import onnx
 from onnx import (
     AttributeProto,
     FunctionProto,
@@ -14,6 +16,7 @@ from onnx import (
     ModelProto,
     NodeProto,
     TensorProto,
+    ValueInfoProto,
     helper,
     inliner,
 )
@@ -21,12 +24,14 @@ from onnx import (
 from onnxtop.errors import ModelError
 from onnxtop.reader.limits import Limits
 
-__all__ = ["Key", "bodies_in", "inlined", "nodes_in", "tensors_in", "with_constants_outside"]
+__all__ = ["Key", "bodies_in", "inlined", "nodes_in", "rename", "tensors_in", "with_constants_outside"]
 
 Key = tuple[str, str, str]
 """Domain, name and overload: what a call and its function agree in."""
 
 _GUESS = "onnxtop.guess"
+_INLINED = "__1"
+"""What onnx puts behind the names of a body that it inlines once."""
 
 
 def inlined(proto: ModelProto, limits: Limits) -> ModelProto:
@@ -54,8 +59,9 @@ def inlined(proto: ModelProto, limits: Limits) -> ModelProto:
         outermost = keys.difference(*(_reached(inner[key], inner) for key in keys))
         _give_defaults(result.graph, functions)
         whole = {key for key in outermost if _is_whole(functions[key])}
-        result, failed = _inline(result, [_aligned(functions[key], imports) for key in sorted(whole)])
-        kept |= failed | (outermost - whole)
+        ready, origins = _in_one_opset(result, [_aligned(functions[key], imports) for key in sorted(whole)])
+        result, failed = _inline(result, ready)
+        kept |= _with_own_names(result.graph, failed, origins) | (outermost - whole)
     called = _reached(_called(nodes_in(proto.graph), functions), inner)
     needed = _reached(kept, inner) | (set(functions) - called)
     del result.functions[:]
@@ -104,6 +110,19 @@ def tensors_in(node: NodeProto) -> Iterator[TensorProto]:
         one = attribute.HasField("sparse_tensor")
         for each in [attribute.sparse_tensor] if one else attribute.sparse_tensors:
             yield from (each.values, each.indices)
+
+
+def rename(node: NodeProto, names: Mapping[str, str]) -> None:
+    """Give some values other names, wherever a node and its bodies name them."""
+    for side in (node.input, node.output):
+        side[:] = [names.get(name, name) for name in side]
+    for body in bodies_in(node):
+        for value in (*body.input, *body.output, *body.value_info):
+            value.name = names.get(value.name, value.name)
+        for tensor in body.initializer:
+            tensor.name = names.get(tensor.name, tensor.name)
+        for inner in body.node:
+            rename(inner, names)
 
 
 def _key(item: NodeProto | FunctionProto) -> Key:
@@ -205,8 +224,105 @@ def _aligned(function: FunctionProto, imports: Mapping[str, int]) -> FunctionPro
     result.CopyFrom(function)
     for item in result.opset_import:
         item.domain = _domain(item.domain)
-        item.version = imports.get(item.domain, item.version) if item.domain else item.version
+        if item.domain or _is_unchanged(function, item.version, imports.get("", 0)):
+            item.version = imports.get(item.domain, item.version)
     return result
+
+
+def _is_unchanged(function: FunctionProto, old: int, new: int) -> bool:
+    """Tell whether all of ONNX's operations in a body are the same in two of its versions."""
+    operations = {node.op_type for node in _everything(function.node) if not _domain(node.domain)}
+    return old == new or all(_since(each, old) == _since(each, new) != 0 for each in operations)
+
+
+@cache
+def _since(op_type: str, version: int) -> int:
+    """Return the version in which an operation last changed, 0 if there is none."""
+    try:
+        return int(onnx.defs.get_schema(op_type, version).since_version)
+    except (onnx.defs.SchemaError, TypeError):  # a version of 64 bits
+        return 0
+
+
+def _in_one_opset(
+    proto: ModelProto, functions: Sequence[FunctionProto]
+) -> tuple[list[FunctionProto], dict[Key, Key]]:
+    """Return functions in the model's opset, and of those that are new what they are made of.
+
+    A body that has to be converted is so once for each way in which it is called, with other attributes or
+    operands left out, and these calls name it; the inliner would convert at every call, which takes longer
+    than all else. What cannot be converted stays as it is.
+    """
+    own = {item.version for item in proto.opset_import if not _domain(item.domain)}
+    odd = {
+        _key(function): function
+        for function in functions
+        if any(item.version not in own for item in function.opset_import if not item.domain)
+    }
+    made: dict[tuple[object, ...], FunctionProto | None] = {}
+    origins: dict[Key, Key] = {}
+    for node in nodes_in(proto.graph) if odd else ():
+        key = _key(node)
+        if key in odd and not any(True for _ in bodies_in(node)):
+            attributes = sorted(item.SerializeToString(deterministic=True) for item in node.attribute)
+            way = (key, *map(bool, node.input), *attributes)
+            if way not in made:
+                made[way] = _converted(node, odd[key], proto, f"{node.op_type}#{len(made)}")
+            if (variant := made[way]) is not None:
+                origins[_key(variant)] = key
+                node.op_type = variant.name
+    return [*functions, *(each for each in made.values() if each is not None)], origins
+
+
+def _converted(
+    node: NodeProto, function: FunctionProto, proto: ModelProto, name: str
+) -> FunctionProto | None:
+    """Return a function as it is called by a node, in the model's opset; None if it cannot be."""
+    if len(node.input) > len(function.input):
+        return None
+    call = NodeProto()
+    call.CopyFrom(node)
+    given = [own if outer else "" for own, outer in zip(function.input, node.input, strict=False)]
+    call.input[:], call.output[:] = given, function.output
+    trial = ModelProto(ir_version=proto.ir_version, opset_import=proto.opset_import, functions=[function])
+    trial.graph.node.append(call)
+    trial.graph.input.extend(map(_guessed, filter(None, given)))
+    trial.graph.output.extend(map(_guessed, function.output))
+    try:
+        result = inliner.inline_local_functions(trial, convert_version=True)
+    except Exception:  # the inliner raises bare C++ errors
+        return None
+    if result.functions or result.graph.initializer:
+        return None
+    names = {f"{name}{_INLINED}": name for name in _own_names(function)}
+    for each in result.graph.node:
+        rename(each, names)
+    for each in _everything(result.graph.node):
+        each.name = names.get(each.name, each.name)
+    return FunctionProto(
+        domain=function.domain,
+        name=name,
+        overload=function.overload,
+        input=function.input,
+        output=function.output,
+        node=result.graph.node,
+        opset_import=result.opset_import,
+    )
+
+
+def _own_names(function: FunctionProto) -> Iterator[str]:
+    """Yield the names in a body that nobody knows outside: of nodes, and of values."""
+    outer = {*function.input, *function.output}
+    for node in _everything(function.node):
+        inner = [name for body in bodies_in(node) for names in _names(body) for name in names]
+        yield from (name for name in (node.name, *node.output, *inner) if name and name not in outer)
+
+
+def _with_own_names(graph: GraphProto, failed: Iterable[Key], origins: Mapping[Key, Key]) -> set[Key]:
+    """Give calls that stay the names of what they call again; return what that is."""
+    for node in nodes_in(graph) if origins else ():
+        node.op_type = origins.get(_key(node), _key(node))[1]
+    return {origins.get(key, key) for key in failed}
 
 
 def _inline(proto: ModelProto, functions: list[FunctionProto]) -> tuple[ModelProto, set[Key]]:
@@ -217,7 +333,7 @@ def _inline(proto: ModelProto, functions: list[FunctionProto]) -> tuple[ModelPro
     trial.functions.extend(functions)
     _guess_types(trial.graph)
     try:
-        result = inliner.inline_local_functions(trial, convert_version=_differ(functions, proto))
+        result = inliner.inline_local_functions(trial, convert_version=True)
     except Exception:  # the inliner raises bare C++ errors
         if len(functions) == 1:
             return proto, {_key(functions[0])}
@@ -228,14 +344,6 @@ def _inline(proto: ModelProto, functions: list[FunctionProto]) -> tuple[ModelPro
     proto, failed = _inline(proto, functions[:half])
     proto, more = _inline(proto, functions[half:])
     return proto, failed | more
-
-
-def _differ(functions: Iterable[FunctionProto], proto: ModelProto) -> bool:
-    """Tell whether bodies have to be converted to the model's opset, which takes some times as long."""
-    own = {item.version for item in proto.opset_import if not _domain(item.domain)}
-    return any(
-        item.version not in own for function in functions for item in function.opset_import if not item.domain
-    )
 
 
 def _is_whole(function: FunctionProto) -> bool:
@@ -266,11 +374,15 @@ def _guess_types(graph: GraphProto) -> None:
     kinds = {sparse.values.name: sparse.values.data_type for sparse in graph.sparse_initializer}
     kinds.update({tensor.name: tensor.data_type for tensor in graph.initializer})
     kinds.update({name: TensorProto.FLOAT for node in graph.node for name in node.output if name})
-    for name in sorted(kinds.keys() - declared):
-        graph.value_info.append(helper.make_tensor_value_info(name, kinds[name], None, _GUESS))
+    missing = sorted(kinds.keys() - declared)
+    graph.value_info.extend(_guessed(name, kinds[name]) for name in missing)
     for node in graph.node:
         for body in bodies_in(node):
             _guess_types(body)
+
+
+def _guessed(name: str, kind: int = TensorProto.FLOAT) -> ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, None, _GUESS)
 
 
 def _forget_guesses(graph: GraphProto) -> None:

@@ -214,10 +214,12 @@ class Source:
             return None
         try:
             with np.errstate(all="ignore"):  # as of the weights
-                vector = np.ravel(self.bias.form(self.constants.read(self.bias.value))).astype(np.float64)
+                vector = np.ravel(self.bias.form(self.constants.read(self.bias.value)))
+                if vector.size not in (1, n_out) or vector.dtype.kind == "c":
+                    return None
+                return np.broadcast_to(vector.astype(np.float64), n_out)
         except (UnreadableConstantError, ValueError, IndexError, TypeError):
             return None
-        return np.broadcast_to(vector, n_out) if vector.size in (1, n_out) else None
 
 
 def _as_floats(array: Array) -> Array:

@@ -12,6 +12,7 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from onnxtop.errors import LimitError, ModelError
+from onnxtop.reader import functions
 from onnxtop.reader.account import Role, account
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Layer, Skipped
@@ -171,6 +172,52 @@ def test_the_same_as_in_the_opset_of_the_model(tmp_path: Path) -> None:
         for text in texts
     )
     assert one == other
+
+
+def test_a_body_is_converted_once_for_each_way_in_which_it_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A conversion takes as long as inlining hundreds of calls."""
+    body = """<domain: "acme", opset_import: ["": 17]> L <axes> (X, B) => (Y) {
+        M = ReduceMean <axes: ints = @axes, keepdims = 1> (X) C = Clip(M, B) Y = Sub(X, C) }"""
+    calls = [f"h{n + 1} = acme.L <axes = [{n % 2}]> (h{n}{', b' if n % 3 else ''})" for n in range(60)]
+    text = f"g {IN_OUT} {{ h0 = Identity(w) {' '.join(calls)} y = MatMul(x, h60) }} {body}"
+    proto = parsed(text, {"w": W, "b": np.float32(0)})
+    converted: list[str] = []
+    inline = functions.inliner.inline_local_functions
+
+    def counted(model: ModelProto, convert_version: bool) -> ModelProto:
+        versions = {item.version for each in model.functions for item in each.opset_import if not item.domain}
+        converted.extend(node.op_type for node in model.graph.node if 17 in versions and node.domain)
+        return inline(model, convert_version)
+
+    monkeypatch.setattr(functions.inliner, "inline_local_functions", counted)
+    (layer,) = layers_of(save(proto, tmp_path))
+    wanted = W.astype(np.float64)
+    for n in range(60):
+        mean = wanted.mean(n % 2, keepdims=True)
+        wanted = wanted - (np.maximum(mean, 0) if n % 3 else mean)
+    assert isinstance(layer, Layer)
+    np.testing.assert_allclose(layer.matrix(), wanted, atol=1e-5)
+    assert converted[:4] == ["L"] * 4
+    assert {name.rpartition("#")[0] for name in converted[4:]} == {"L"}
+
+
+def test_a_call_that_stays_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its body was converted, and cannot be inlined all the same."""
+    inline = functions.inliner.inline_local_functions
+
+    def refused(model: ModelProto, convert_version: bool) -> ModelProto:
+        if any("#" in each.name for each in model.functions):
+            raise RuntimeError
+        return inline(model, convert_version)
+
+    monkeypatch.setattr(functions.inliner, "inline_local_functions", refused)
+    text = f"""g {IN_OUT} {{ h = acme.L(x) y = MatMul(h, v) }} <domain: "acme", opset_import: ["": 17]>
+        L (X) => (Y) {{ M = ReduceMean <axes = [1], keepdims = 1> (X) Y = Sub(X, M) }}"""
+    model = load(save(parsed(text, {"v": V}), tmp_path))
+    assert [node.op for node in model.nodes] == ["acme.L", "MatMul"]
+    assert model.closed
 
 
 def test_another_version_of_a_domain_that_is_not_converted(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from onnxtop.gradient.graph import Array, Graph, copied
-from onnxtop.reader.functions import bodies_in, tensors_in
+from onnxtop.reader.functions import bodies_in, rename, tensors_in
 
 if TYPE_CHECKING:
     from onnxtop.loss.parameters import Parameter  # loads half of the reader: not for what only runs models
@@ -74,14 +74,7 @@ def constant_array(node: NodeProto) -> Array | None:
 def renamed(node: NodeProto, names: Mapping[str, str]) -> NodeProto:
     """Return a copy of a node with other names for some values, in its bodies too."""
     copy = copied(node)
-    for side in (copy.input, copy.output):
-        side[:] = [names.get(name, name) for name in side]
-    for body in bodies_in(copy):
-        inner = [renamed(item, names) for item in body.node]
-        del body.node[:]
-        body.node.extend(inner)
-        for result in body.output:
-            result.name = names.get(result.name, result.name)
+    rename(copy, names)
     return copy
 
 
