@@ -596,11 +596,10 @@ class Carriers:
         if value is None:
             return list(node.attributes().get("axes", ()))
         try:
-            return (
-                [int(axis) for axis in self.constants.read(value).ravel()] if value in self.constants else []
-            )
+            axes = self.constants.read(value).ravel() if value in self.constants else np.zeros(0, np.int64)
         except UnreadableConstantError:
             return []
+        return axes.tolist() if axes.dtype.kind in "iu" else []
 
     def _is_weighted(self, node: Node) -> bool:
         return (node.domain, node.op_type) in SIDES

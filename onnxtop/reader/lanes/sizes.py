@@ -39,9 +39,11 @@ class Size:
     array: Array | None = None
 
     def __post_init__(self) -> None:
-        """Take a shape of more axes than an array can have for one that is not known."""
+        """Take a shape of more axes than an array can have, and what are no real numbers, for not known."""
         if self.shape is not None and len(self.shape) > MOST_AXES:
             object.__setattr__(self, "shape", None)
+        if self.array is not None and self.array.dtype.kind in "OSUc":
+            object.__setattr__(self, "array", None)
 
 
 UNKNOWN = Size()

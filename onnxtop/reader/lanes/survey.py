@@ -119,7 +119,8 @@ class Survey(Walk):
     def cycle(self, node: Node, cycle: Cycle) -> None:
         """Measure a loop in its first round."""
         trips = self.sizes.of(cycle.trips).array
-        length = int(trips.ravel()[0]) if trips is not None and trips.size else 0
+        counted = trips is not None and trips.size > 0 and trips.dtype.kind in "iub"
+        length = int(trips.ravel()[0]) if trips is not None and counted else 0
         length = length if 0 < length < 1 << 30 else 2
         for value, dtype in zip(cycle.counters, (TensorProto.INT64, TensorProto.BOOL), strict=False):
             self.sizes.put(value, Size((), dtype))
