@@ -86,6 +86,28 @@ def a_pair(run: Callable[[int], Run], count: Callable[[Run], int] = calls) -> fl
     return (four - 3 * two + 2 * one) / (6 * N * N)
 
 
+class Tally:
+    """What is looked at in a run, as counts that are put in say."""
+
+    def __init__(self) -> None:
+        self.looked_at = 0
+
+    def of(self, run: Run) -> int:
+        """Return what a run looks at."""
+        self.looked_at = 0
+        run()
+        return self.looked_at
+
+    def audits(self, form: str, folder: Path) -> float:
+        """Return what audits of a form look at for each pair of nodes."""
+
+        def run(n: int) -> Run:
+            path = written(form, n, folder)
+            return lambda: onnxtop.audit(path)
+
+        return a_pair(run, self.of)
+
+
 def written(form: str, n: int, folder: Path) -> Path:
     path = folder / f"{form}.{n}.onnx"
     onnx.save(FORMS[form](n), path)
@@ -130,23 +152,19 @@ def test_a_network_is_measured_layer_by_layer(
     form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What counts is how many links a forest is made of, and how many layers are looked at."""
-    looked_at = 0
-    forest = bottleneck._forest
+    tally, forest = Tally(), bottleneck._forest
 
     def counted(links: Any, n_roots: int) -> Any:
-        nonlocal looked_at
-        looked_at += links.a.size + min(n_roots, links.a.size)
+        tally.looked_at += links.a.size + min(n_roots, links.a.size)
         return forest(links, n_roots)
 
     class Bundles(list[Any]):
         def __getitem__(self, at: Any) -> Any:
-            nonlocal looked_at
-            looked_at += 1
+            tally.looked_at += 1
             return super().__getitem__(at)
 
         def __iter__(self) -> Iterator[Any]:
-            nonlocal looked_at
-            looked_at += len(self)
+            tally.looked_at += len(self)
             return super().__iter__()
 
     paths = bottleneck.widest_paths
@@ -155,43 +173,21 @@ def test_a_network_is_measured_layer_by_layer(
     monkeypatch.setattr(
         deep_graph_persistence, "widest_paths", lambda n, bundles, *rest: paths(n, Bundles(bundles), *rest)
     )
-
-    def count(run: Run) -> int:
-        nonlocal looked_at
-        looked_at = 0
-        run()
-        return looked_at
-
-    def run(n: int) -> Run:
-        path = written(form, n, tmp_path)
-        return lambda: onnxtop.audit(path)
-
-    assert a_pair(run, count) < PAIRS * WIDTH
+    assert tally.audits(form, tmp_path) < PAIRS * WIDTH
 
 
 def test_a_weight_used_again_and_again_is_followed_where_paths_got_wider(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arrivals, looked_at = bottleneck._arrivals_listed, 0
+    tally, arrivals = Tally(), bottleneck._arrivals_listed
 
     def counted(*asked: Any) -> Any:
-        nonlocal looked_at
         came = arrivals(*asked)
-        looked_at += came.cols.size
+        tally.looked_at += came.cols.size
         return came
 
-    def count(run: Run) -> int:
-        nonlocal looked_at
-        looked_at = 0
-        run()
-        return looked_at
-
-    def run(n: int) -> Run:
-        path = written("shared", n, tmp_path)
-        return lambda: onnxtop.audit(path)
-
     monkeypatch.setattr(bottleneck, "_arrivals_listed", counted)
-    assert a_pair(run, count) < PAIRS * WIDTH
+    assert tally.audits("shared", tmp_path) < PAIRS * WIDTH
 
 
 def test_layers_that_changed_altogether_are_not_compared_with_all(monkeypatch: pytest.MonkeyPatch) -> None:

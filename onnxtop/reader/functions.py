@@ -5,6 +5,7 @@ function that cannot be inlined stays an operation that nobody knows, and the co
 inputs of its calls, so that they are counted like any other constant.
 """
 
+import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 
@@ -259,15 +260,20 @@ def _in_one_opset(
         for function in functions
         if any(item.version not in own for item in function.opset_import if not item.domain)
     }
+    if not odd:
+        return [*functions], {}
+    taken = {*(key[1] for key in odd), *(node.op_type for node in nodes_in(proto.graph))}
     made: dict[tuple[object, ...], FunctionProto | None] = {}
     origins: dict[Key, Key] = {}
-    for node in nodes_in(proto.graph) if odd else ():
+    for node in nodes_in(proto.graph):
         key = _key(node)
         if key in odd and not any(True for _ in bodies_in(node)):
             attributes = sorted(item.SerializeToString(deterministic=True) for item in node.attribute)
             way = (key, *map(bool, node.input), *attributes)
             if way not in made:
-                made[way] = _converted(node, odd[key], proto, f"{node.op_type}#{len(made)}")
+                names = (f"{key[1]}#{number}" for number in itertools.count(len(made)))
+                name = next(name for name in names if name not in taken)
+                made[way] = _converted(node, odd[key], proto, name)
             if (variant := made[way]) is not None:
                 origins[_key(variant)] = key
                 node.op_type = variant.name

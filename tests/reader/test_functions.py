@@ -203,6 +203,18 @@ def test_a_body_is_converted_once_for_each_way_in_which_it_is_called(
     assert {name.rpartition("#")[0] for name in converted[4:]} == {"L"}
 
 
+def test_a_body_that_was_converted_is_nobody_elses(tmp_path: Path) -> None:
+    """A node that is called as what was converted is, and no call of it."""
+    text = f"""g {IN_OUT} {{ h = acme.L(x) r = acme.K0(h) y = MatMul(r, v) }}
+        <domain: "acme", opset_import: ["": 17]>
+        L (X) => (Y) {{ M = ReduceMean <axes = [1], keepdims = 1> (X) Y = Sub(X, M) }}"""
+    proto = parsed(text, {"v": V})
+    proto.graph.node[1].op_type = "L#0"
+    model = load(save(proto, tmp_path))
+    assert [node.op for node in model.nodes if node.domain] == ["acme.L#0"]
+    assert [node.op for node in model.nodes if not node.domain] == ["ReduceMean", "Sub", "MatMul"]
+
+
 def test_a_call_that_stays_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its body was converted, and cannot be inlined all the same."""
     inline = functions.inliner.inline_local_functions
