@@ -323,7 +323,7 @@ class _Linker:
         self._attribute_values: dict[tuple[int, str], Value] = {}
         self._added: set[Value] = set()
         self._numbers: dict[str, int] = {}
-        self._count = self._completed = 0
+        self._count = self._seen = 0
 
     def link(self) -> dict[str, Any]:
         graph = self._proto.graph
@@ -354,9 +354,8 @@ class _Linker:
         for sparse in graph.sparse_initializer:
             self._tensor(names, sparse.values.name, self._files.register_sparse(sparse))
         inputs = [names[declared.name] for declared in graph.input]
-        for node in graph.node:
-            self._complete(node)
-        nodes = [node for node in graph.node if not self._constant(names, node)]
+        whole = map(self._whole, graph.node)
+        nodes = [node for node in whole if not self._constant(names, node)]
         produced = {name for node in nodes for name in node.output if name}
         made = {name: self._value(name) for name in sorted(produced)}
         held = []
@@ -370,16 +369,21 @@ class _Linker:
         inner = {node.index: tuple(bodies) for node, bodies in held if bodies}
         return Scope(tuple(node for node, _ in held), inner), names, inputs
 
-    def _complete(self, node: NodeProto) -> None:
-        """Give a node the ends that it lacks: operands that are left out, and a result that nobody uses.
+    def _whole(self, node: NodeProto) -> NodeProto:
+        """Return a node with the ends that it lacks: operands that are left out, a result that nobody uses.
 
         So whoever knows the operation may take the ends that it has in every version of ONNX.
         """
-        self._completed += 1
-        if node.domain in ("", "ai.onnx"):
-            node.input.extend([""] * (_operands(node.op_type) - len(node.input)))
+        self._seen += 1
+        missing = _operands(node.op_type) - len(node.input) if node.domain in ("", "ai.onnx") else 0
+        if missing <= 0 and any(node.output):
+            return node
+        whole = NodeProto()
+        whole.CopyFrom(node)
+        whole.input.extend([""] * missing)
         if not any(node.output):
-            node.output[:] = [f"{node.op_type}#{self._completed}"]
+            whole.output[:] = [f"{node.op_type}#{self._seen}"]
+        return whole
 
     def _node(self, proto: NodeProto, names: _Names, made: Mapping[str, Value]) -> tuple[Node, list[Body]]:
         domain = "" if proto.domain == "ai.onnx" else proto.domain

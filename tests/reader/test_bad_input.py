@@ -31,7 +31,9 @@ from onnxtop.errors import (
     OnnxtopError,
     UnreadableError,
 )
+from onnxtop.reader.model import load
 from onnxtop.reader.ops import READ
+from onnxtop.reader.skeleton import checker_note
 from onnxtop.results.report import Report
 from tests.models import check_consistent, graph, layers_of, mlp, model, node, save, weights
 
@@ -555,3 +557,23 @@ def test_operations_that_lack_operands_and_results(tmp_path: Path, given: str, m
         nodes += [node("MatMul", ends, f"y{place}_{number}") for number, ends in enumerate(taken)]
     proto = model([*nodes, node("Identity", "h")], {"w": weights(4, 4)}, {"x": (None, 4)})
     assert audit(save(proto, tmp_path)).coverage.parameters_analysed == 16
+
+
+@pytest.mark.parametrize(
+    ("lacking", "told"),
+    [
+        (helper.make_node("Relu", ["h"], []), "has output size 0 not in range [min=1, max=1]"),
+        (helper.make_node("Relu", ["h"], [""]), "output 0 is marked single but has an empty string"),
+        (helper.make_node("Conv", ["h"], ["q"]), "has input size 1 not in range [min=2, max=3]"),
+    ],
+    ids=["no result", "unnamed result", "operand"],
+)
+def test_what_a_node_lacks_is_told(tmp_path: Path, lacking: onnx.NodeProto, told: str) -> None:
+    """The reader goes by what the operation has; the model stays what it is."""
+    proto = model(
+        [node("MatMul", "x w"), node("MatMul", "x w", "h"), lacking], {"w": weights(4, 4)}, {"x": (2, 4)}
+    )
+    shape = proto.graph.output[0].type.tensor_type.shape
+    for size in (2, 4):
+        shape.dim.add().dim_value = size
+    assert told in (checker_note(load(save(proto, tmp_path))) or "")
