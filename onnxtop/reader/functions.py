@@ -31,6 +31,8 @@ Key = tuple[str, str, str]
 """Domain, name and overload: what a call and its function agree in."""
 
 _GUESS = "onnxtop.guess"
+_MOST_WAYS = 500
+"""In which functions are called that are converted: each takes as long as inlining a thousand calls."""
 _INLINED = "__1"
 """What onnx puts behind the names of a body that it inlines once."""
 
@@ -56,13 +58,15 @@ def inlined(proto: ModelProto, limits: Limits) -> ModelProto:
     result.CopyFrom(proto)
     imports = {_domain(item.domain): item.version for item in proto.opset_import}
     kept: set[Key] = set()
+    converter = _Converter(proto)
     while keys := _called(nodes_in(result.graph), functions) - kept:
         outermost = keys.difference(*(_reached(inner[key], inner) for key in keys))
         _give_defaults(result.graph, functions)
         whole = {key for key in outermost if _is_whole(functions[key])}
-        ready, origins = _in_one_opset(result, [_aligned(functions[key], imports) for key in sorted(whole)])
+        ready = converter.ready(result.graph, [_aligned(functions[key], imports) for key in sorted(whole)])
         result, failed = _inline(result, ready)
-        kept |= _with_own_names(result.graph, failed, origins) | (outermost - whole)
+        converter.give_back(result.graph)
+        kept |= {converter.origins.get(key, key) for key in failed} | (outermost - whole) | converter.left
     called = _reached(_called(nodes_in(proto.graph), functions), inner)
     needed = _reached(kept, inner) | (set(functions) - called)
     del result.functions[:]
@@ -245,39 +249,71 @@ def _since(op_type: str, version: int) -> int:
         return 0
 
 
-def _in_one_opset(
-    proto: ModelProto, functions: Sequence[FunctionProto]
-) -> tuple[list[FunctionProto], dict[Key, Key]]:
-    """Return functions in the model's opset, and of those that are new what they are made of.
+class _Converter:
+    """Brings bodies into the model's opset, each once for each way in which it is called.
 
-    A body that has to be converted is so once for each way in which it is called, with other attributes or
-    operands left out, and these calls name it; the inliner would convert at every call, which takes longer
-    than all else. What cannot be converted stays as it is.
+    That is with other attributes, or operands left out; the inliner would convert at every call, which takes
+    longer than all else.
+
+    Attributes
+    ----------
+    origins
+        Of the functions that were made, by their keys, what they are made of.
+    left
+        Functions that were called in more ways than are converted.
     """
-    own = {item.version for item in proto.opset_import if not _domain(item.domain)}
-    odd = {
-        _key(function): function
-        for function in functions
-        if any(item.version not in own for item in function.opset_import if not item.domain)
-    }
-    if not odd:
-        return [*functions], {}
-    taken = {*(key[1] for key in odd), *(node.op_type for node in nodes_in(proto.graph))}
-    made: dict[tuple[object, ...], FunctionProto | None] = {}
-    origins: dict[Key, Key] = {}
-    for node in nodes_in(proto.graph):
-        key = _key(node)
-        if key in odd and not any(True for _ in bodies_in(node)):
-            attributes = sorted(item.SerializeToString(deterministic=True) for item in node.attribute)
-            way = (key, *map(bool, node.input), *attributes)
-            if way not in made:
-                names = (f"{key[1]}#{number}" for number in itertools.count(len(made)))
-                name = next(name for name in names if name not in taken)
-                made[way] = _converted(node, odd[key], proto, name)
-            if (variant := made[way]) is not None:
-                origins[_key(variant)] = key
-                node.op_type = variant.name
-    return [*functions, *(each for each in made.values() if each is not None)], origins
+
+    def __init__(self, proto: ModelProto) -> None:
+        self.origins: dict[Key, Key] = {}
+        self.left: set[Key] = set()
+        self._proto = proto
+        self._own = {item.version for item in proto.opset_import if not _domain(item.domain)}
+        self._made: dict[tuple[object, ...], FunctionProto | None] = {}
+
+    def ready(self, graph: GraphProto, functions: Sequence[FunctionProto]) -> list[FunctionProto]:
+        """Return what can be inlined; calls in the graph name bodies that were converted.
+
+        What cannot be converted stays what it is.
+        """
+        odd = {_key(function): function for function in functions if self._differs(function)}
+        if not odd:
+            return [*functions]
+        taken = {*(key[1] for key in odd), *(node.op_type for node in nodes_in(graph))}
+        used: dict[Key, FunctionProto] = {}
+        for node in nodes_in(graph):
+            key = _key(node)
+            if key in odd and not any(True for _ in bodies_in(node)):
+                variant = self._variant(node, odd[key], taken)
+                if variant is not None:
+                    used[_key(variant)] = variant
+                    node.op_type = variant.name
+        return [*(each for each in functions if _key(each) not in self.left), *used.values()]
+
+    def give_back(self, graph: GraphProto) -> None:
+        """Give calls that stay the names of what they call again."""
+        for node in nodes_in(graph) if self.origins else ():
+            node.op_type = self.origins.get(_key(node), _key(node))[1]
+
+    def _differs(self, function: FunctionProto) -> bool:
+        return any(item.version not in self._own for item in function.opset_import if not item.domain)
+
+    def _variant(
+        self, node: NodeProto, function: FunctionProto, taken: Collection[str]
+    ) -> FunctionProto | None:
+        """Return a function as a node calls it, in the model's opset; None if there is none."""
+        key = _key(function)
+        attributes = sorted(item.SerializeToString(deterministic=True) for item in node.attribute)
+        way = (key, *map(bool, node.input), *attributes)
+        if way not in self._made:
+            if len(self._made) >= _MOST_WAYS:
+                self.left.add(key)
+                return None
+            names = (f"{function.name}#{number}" for number in itertools.count(len(self._made)))
+            name = next(name for name in names if name not in taken)
+            self._made[way] = made = _converted(node, function, self._proto, name)
+            if made is not None:
+                self.origins[_key(made)] = key
+        return self._made[way]
 
 
 def _converted(
@@ -322,13 +358,6 @@ def _own_names(function: FunctionProto) -> Iterator[str]:
     for node in _everything(function.node):
         inner = [name for body in bodies_in(node) for names in _names(body) for name in names]
         yield from (name for name in (node.name, *node.output, *inner) if name and name not in outer)
-
-
-def _with_own_names(graph: GraphProto, failed: Iterable[Key], origins: Mapping[Key, Key]) -> set[Key]:
-    """Give calls that stay the names of what they call again; return what that is."""
-    for node in nodes_in(graph) if origins else ():
-        node.op_type = origins.get(_key(node), _key(node))[1]
-    return {origins.get(key, key) for key in failed}
 
 
 def _inline(proto: ModelProto, functions: list[FunctionProto]) -> tuple[ModelProto, set[Key]]:

@@ -203,6 +203,21 @@ def test_a_body_is_converted_once_for_each_way_in_which_it_is_called(
     assert {name.rpartition("#")[0] for name in converted[4:]} == {"L"}
 
 
+def test_more_ways_to_call_than_are_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The calls beyond stay calls, whose weights are counted."""
+    monkeypatch.setattr(functions, "_MOST_WAYS", 2)
+    body = """<domain: "acme", opset_import: ["": 17]> L <axes> (X) => (Y) {
+        W = Constant <value_int = 0> () M = ReduceMean <axes: ints = @axes, keepdims = 1> (X) C = Sub(X, M)
+        Y = MatMul(C, W) }"""
+    calls = [f"h{n} = acme.L <axes = [{n - 2}]> (x)" for n in range(3)]
+    text = f"g {IN_OUT} {{ {' '.join(calls)} a = Add(h0, h1) b = Add(a, h2) y = MatMul(b, v) }} {body}"
+    path = save(parsed(text, {"W": W, "v": V}), tmp_path)
+    operations = [node.op for node in load(path).nodes]
+    assert (operations.count("acme.L"), operations.count("ReduceMean")) == (1, 2)
+    (skipped,) = (each for each in layers_of(path) if isinstance(each, Skipped))
+    assert skipped.op_type == "acme.L"
+
+
 def test_a_body_that_was_converted_is_nobody_elses(tmp_path: Path) -> None:
     """A node that is called as what was converted is, and no call of it."""
     text = f"""g {IN_OUT} {{ h = acme.L(x) r = acme.K0(h) y = MatMul(r, v) }}
