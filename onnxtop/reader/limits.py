@@ -48,7 +48,7 @@ class Limits(Checked):
             metavar="operations written out of each",
             least=0,
         ),
-    ] = 400
+    ] = 256
     tensors: Annotated[
         int, Option("Constants: initialisers, and tensors that nodes hold.", metavar="tensors", least=0)
     ] = 2**20
