@@ -14,6 +14,7 @@ def main() -> None:
     A signal that no work hears yet, while all that it needs is loaded, ends the run at once; behind the work,
     where everything is written, none is heard any more. Those that are ignored (as behind nohup) stay so.
     """
+    _hold_streams()
     heard = [each for each in _BOTH if signal.getsignal(each) is not signal.SIG_IGN]
     for each in heard:
         signal.signal(each, _end)
@@ -24,6 +25,15 @@ def main() -> None:
     finally:
         for each in heard:
             signal.signal(each, signal.SIG_IGN)
+
+
+def _hold_streams() -> None:
+    """Open nothing as each standard stream that is closed: what else is opened would be taken for it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
 
 
 def _end(number: int, frame: FrameType | None) -> None:

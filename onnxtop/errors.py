@@ -22,6 +22,7 @@ a FileNotFoundError, and so on. A message says what was wanted, what was found a
 """
 
 import contextlib
+import errno
 from collections.abc import Iterator
 
 
@@ -99,6 +100,8 @@ class NothingToAnalyseError(OnnxtopError):
     exit_code = 4
 
 
+_NOT_THE_PATH = {errno.EMFILE, errno.ENFILE, errno.EFBIG, errno.ENOSPC, errno.ENOMEM, errno.EIO}
+"""What the system says where no other path would help."""
 _UNREADABLE = {
     FileNotFoundError: MissingError,
     IsADirectoryError: FolderError,
@@ -114,7 +117,8 @@ def unreadable(error: OSError) -> UnreadableError:
     onnxtop.errors.MissingError: wanted an ONNX file, found none to read: No such file or directory; ...
     """
     kind = _UNREADABLE.get(type(error), UnreadableError)
-    return kind(f"wanted an ONNX file, found none to read: {error.strerror or error}; check the path")
+    advice = "" if error.errno in _NOT_THE_PATH else "; check the path"
+    return kind(f"wanted an ONNX file, found none to read: {error.strerror or error}{advice}")
 
 
 def unusable(error: Exception, message: str) -> UsageError:

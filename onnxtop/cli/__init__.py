@@ -3,6 +3,7 @@
 Everything heavy (numpy, onnx, rich) waits for the work itself, so that help and errors of usage are quick.
 """
 
+import contextlib
 import gc
 import importlib
 import os
@@ -104,6 +105,10 @@ class VerbGroup(Command, click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb; an interrupt that none of its own work hears ends all."""
         try:
+            os.getcwd()  # noqa: PTH109 (only whether it is there)
+        except OSError:
+            raise click.UsageError("the working directory is not there any more: go to another") from None
+        try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise click.Abort from None
@@ -172,5 +177,8 @@ def main() -> None:
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     if "_ONNXTOP_COMPLETE" in os.environ:
         importlib.import_module("onnxtop.cli.completion")
+        with contextlib.suppress(OSError, LookupError, ValueError):  # asked by no shell, or told to nobody
+            app.main(prog_name="onnxtop")
+        sys.exit(1)
     gc.set_threshold(_ALLOCATED, *gc.get_threshold()[1:])
     app.main(prog_name="onnxtop")

@@ -290,6 +290,8 @@ def _warn(warned: "Sequence[warnings.WarningMessage]") -> None:
 
 _WARNED: dict[Any, int] = {}
 """Warnings that were shown."""
+_NO_MEMORY = ("failed to map segment", "bad_alloc", "annot allocate memory", "without exception set")
+"""What libraries say that find no memory while they are loaded."""
 
 
 def _attempt(
@@ -358,13 +360,20 @@ def readable(path: str, work: str = "analyse this model") -> Iterator[None]:
     """
     try:
         yield
-    except MemoryError:
+    except (MemoryError, ImportError, SystemError) as error:
+        if not _is_want_of_memory(error):
+            raise
         raise ModelError(f"{called(path)}: there is not enough memory to {work}; see --memory") from None
     except OnnxtopError:  # some are errors of the operating system too
         raise
     except OSError as error:
         name = error.filename or called(path)
         raise ModelError(f"{name}: cannot be read: {error.strerror or error}") from None
+
+
+def _is_want_of_memory(error: Exception) -> bool:
+    """Tell whether memory was missing, also where a library is loaded that has other words for it."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
 
 
 def _tell(result: "Report", run: Run) -> None:

@@ -14,8 +14,12 @@ from typing import Any
 from onnxtop.results.outcome import INTERRUPTED
 from onnxtop.work.files import UNFINISHED
 
+ENDED = b"onnxtop: error: interrupted\n"
+"""What is said where a run ends at once."""
 _SOON = 0.01
 """Seconds between two looks whether an import has ended."""
+_TOGETHER = 0.1
+"""Seconds within which signals are one: some who say that time is up say it to a process and to its group."""
 _PATIENCE = 10.0
 """Seconds that what does not hear an interrupt may go on: somebody may never read what it writes."""
 _HAS_TIMER = hasattr(signal, "setitimer")  # not on Windows
@@ -33,7 +37,7 @@ class Interrupts:
         self.cleanup = cleanup
         self.process = os.getpid()
         self.hearing = self.seen = False
-        self.latest = math.inf
+        self.first, self.latest = -math.inf, math.inf
         self.before: dict[signal.Signals, Any] = {}
         self.unraisable = sys.unraisablehook
 
@@ -71,10 +75,13 @@ class Interrupts:
             self.hearing = False
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
         if self.seen and os.getpid() == self.process:
+            if now < self.first + _TOGETHER:
+                return
             self._end()
         self.seen = True
-        self.latest = time.monotonic() + _PATIENCE
+        self.first, self.latest = now, now + _PATIENCE
         self._hear(number, frame)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
@@ -100,6 +107,8 @@ class Interrupts:
             for path in UNFINISHED:
                 path.unlink(missing_ok=True)
         self.cleanup()
+        with contextlib.suppress(OSError):
+            os.write(2, ENDED)
         os._exit(INTERRUPTED)
 
 

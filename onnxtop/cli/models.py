@@ -121,6 +121,8 @@ def listed(file: str) -> tuple[str, ...]:
     UsageError
         It cannot be read, or has no end.
     """
+    if file == STDIN and sys.stdin is None:
+        raise UsageError("-: wanted a list of models on standard input, which is closed")
     with usable(file, "a list of models"), contextlib.ExitStack() as stack:
         stream = sys.stdin.buffer if file == STDIN else stack.enter_context(Path(file).open("rb"))
         content = stream.read(_MOST + 1)  # it may be a pipe, as of a shell's <(...)

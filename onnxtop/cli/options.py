@@ -179,7 +179,7 @@ def _numbers(each: Declared) -> Callback:
 _FORMS: Mapping[str, Any] = {
     "text": click.STRING,
     "pattern": click.STRING,
-    "file": click.Path(),
+    "file": click.Path(readable=False),
     "folder": click.Path(exists=True, file_okay=False),
     "rule": RuleName(),
 }

@@ -80,12 +80,16 @@ def check(
     UsageError
         A file cannot be written, is read by the run, or is named twice.
     """
+    inputs = tuple(inputs)
     read = [Path(path) for path in inputs if os.path.exists(path)]
+    made = {os.path.realpath(path): path for path in inputs if not os.path.exists(path)}
     seen: set[str] = set()
     for path in (output.path for output in outputs if output.path is not None):
         target = os.path.realpath(path)
         if target in seen:
             raise UsageError(f"{path}: two reports cannot go to one file")
+        if target in made:
+            raise UsageError(f"{path}: this output would overwrite {made[target]}; name another file")
         seen.add(target)
         if reason := _why_unwritable(Path(target)):
             raise UsageError(f"{path}: cannot be written: {reason}")

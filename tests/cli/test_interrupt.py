@@ -130,6 +130,7 @@ def test_the_second_ends_at_once(start: Start, many: list[str], tmp_path: Path) 
     assert process.stderr
     assert "interrupted: " in process.stderr.readline()
     assert process.poll() is None
+    time.sleep(0.2)  # two at once are one
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=20) == 130
     assert [json.loads(line)["schema_version"] for line in (tmp_path / "a.jsonl").read_text().splitlines()]
@@ -240,6 +241,30 @@ def test_what_hears_no_signal_does_not_go_on_for_ever(
         os.kill(os.getpid(), signal.SIGTERM)
         write_file(pipe, lambda stream: stream.write(b"what nobody reads"))
     assert not half.exists()
+
+
+def test_two_signals_at_once_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GNU timeout says that time is up to the process, and to its group."""
+    monkeypatch.setattr(os, "_exit", lambda code: pytest.fail("ended at once"))
+    with Interrupts(lambda: None) as interrupts, pytest.raises(KeyboardInterrupt), interrupts.heard():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_what_ends_at_once_says_so(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def end(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr("onnxtop.cli.interrupt._TOGETHER", 0)
+    monkeypatch.setattr(os, "_exit", end)
+    with Interrupts(lambda: None), pytest.raises(SystemExit, match="130"):
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert capfd.readouterr().err == "onnxtop: error: interrupted\n"
 
 
 def test_what_was_done_may_take_long_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
