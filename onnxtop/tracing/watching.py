@@ -6,6 +6,7 @@ and what is read is the copy. A copy that does not load is of a file that is not
 when the file changes.
 """
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -91,6 +92,9 @@ class Watch:
         return True
 
     def _files(self) -> list[str]:
+        """Return the models below the folder; one that may not be read says so, instead of seeming empty."""
+        with contextlib.suppress(FileNotFoundError):  # it may come again
+            os.scandir(self.folder).close()
         return [
             str(Path(parent, name))
             for parent, _, names in os.walk(self.folder)

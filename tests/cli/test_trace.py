@@ -71,6 +71,18 @@ def test_what_cannot_be_traced(folder, samples, monkeypatch, arguments, code, me
     assert (done.exit_code, message in done.stderr) == (code, True), done.stderr
 
 
+def test_a_folder_to_follow_that_may_not_be_read(tmp_path, monkeypatch):
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("onnxtop.tracing.watching.os.scandir", refused)
+    done = run("--follow", tmp_path)
+    assert (done.exit_code, done.stderr) == (
+        3,
+        f"onnxtop: error: {tmp_path}: cannot be read: Permission denied\n",
+    )
+
+
 def test_following_until_the_rule_fires(folder, tmp_path):
     """Files come one by one, the second of them in two pieces; a line each, then the page."""
     watched = tmp_path / "watched"

@@ -158,6 +158,12 @@ def stderr_gone(world: World) -> None:
     assert world.run("layers a.onnx -v", err="/dev/full").code == 0
 
 
+@case(OUTPUTS, "stdout and stderr are closed, and all goes to files", "the exit code is what it would be", 0)
+def both_closed(world: World) -> None:
+    world.run("layers a.onnx -f json -o a.json", out="closed", err="closed")
+    assert json.loads((world / "a.json").read_text())["reports"][0]["layers"]
+
+
 @case(
     OUTPUTS,
     "a folder or file is write-protected, or the folder may not be entered",
