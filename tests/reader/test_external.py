@@ -7,13 +7,14 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
-from onnx import NodeProto, SparseTensorProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, SparseTensorProto, TensorProto, helper, numpy_helper
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import audit
 from onnxtop.errors import ExternalDataError, FormatError, ModelError
 from onnxtop.reader.layers import read_layers
 from onnxtop.reader.model import load
+from onnxtop.reader.skeleton import checker_note, infer_shapes, types_note
 from tests.models import model, node, only_layer, save, weights
 
 W = weights(50, 30)
@@ -85,8 +86,8 @@ HELD: dict[str, Callable[[TensorProto], NodeProto]] = {
 }
 
 
-def sparse(values: TensorProto) -> SparseTensorProto:
-    return helper.make_sparse_tensor(values, numpy_helper.from_array(np.int64([0])), [4])
+def sparse(values: TensorProto, count: int = 1) -> SparseTensorProto:
+    return helper.make_sparse_tensor(values, numpy_helper.from_array(np.arange(count)), [4])
 
 
 @pytest.mark.parametrize("kind", HELD)
@@ -126,6 +127,42 @@ def test_the_working_directory_does_not_matter(home: Path, monkeypatch: pytest.M
     monkeypatch.chdir(home.parent)
     np.testing.assert_array_equal(only_layer("home/model.onnx").matrix(), W)
     np.testing.assert_array_equal(only_layer("home/../home/model.onnx").matrix(), W)
+
+
+def _beside(name: str) -> TensorProto:
+    held = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=[4], data_location=TensorProto.EXTERNAL)
+    held.external_data.add(key="location", value="w.data")
+    return held
+
+
+def _with_beside(where: str) -> ModelProto:
+    """Return a model with weights beside it in an odd place."""
+    nodes, functions = [node("MatMul", "x w")], []
+    if where == "function":
+        body = [node("Constant", "", "k", value=_beside("k")), node("Add", "a k", "b")]
+        functions = [helper.make_function("q", "f", ["a"], ["b"], body, [helper.make_opsetid("", 21)])]
+    elif where != "initialiser":
+        held = {"attribute": _beside("k"), "list": [_beside("k")], "sparse": sparse(_beside("k"), 4)}[where]
+        nodes.append(node("q.Foo", "x", "z", v=held))
+    proto = model(nodes, {"w": weights(4, 4)}, {"x": (2, 4)}, functions=functions)
+    proto.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.FLOAT, (2, 4)))
+    if where == "initialiser":
+        proto.graph.sparse_initializer.append(sparse(_beside("k"), 4))
+    return proto
+
+
+@pytest.mark.parametrize("where", ["attribute", "list", "sparse", "initialiser", "function"])
+def test_the_checker_does_not_look_from_the_working_directory(
+    home: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    (home / "w.data").write_bytes(weights(4).tobytes())
+    loaded = load(save(_with_beside(where), home))
+    notes = []
+    for folder in (home, home.parent):
+        monkeypatch.chdir(folder)
+        notes.append((checker_note(loaded), types_note(loaded), infer_shapes(loaded)))
+    assert notes[0] == notes[1]
+    assert notes[0][:2] == (None, None)
 
 
 def _refused(path: Path) -> str:
