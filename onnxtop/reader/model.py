@@ -283,12 +283,16 @@ def _bring_in(graph: GraphProto, files: TensorFiles, limits: Limits) -> None:
     """Have ONNX's operations hold the tensors of their attributes themselves: onnx computes with them.
 
     It would look for them from where the program was started, and not from the model's folder. What Constant
-    nodes hold is read like any other constant, and other operations' are not computed with.
+    nodes hold is read like any other constant, and other operations' are not computed with. Many may name the
+    same bytes: all together they may be no more than one constant.
     """
+    brought = 0
     for node in nodes_in(graph):
         for tensor in tensors_in(node):
             if node.domain in ("", "ai.onnx") and node.op_type != "Constant":
-                limits.check("constants", (stored_bytes(tensor) or 0) / GIB)
+                wanted = stored_bytes(tensor) or 0
+                brought += wanted if tensor.data_location == TensorProto.EXTERNAL else 0
+                limits.check("constants", max(brought, wanted) / GIB)
                 files.bring_in(tensor)
             elif tensor.data_location == TensorProto.EXTERNAL:
                 files.check(tensor)

@@ -11,7 +11,7 @@ from onnx import ModelProto, NodeProto, SparseTensorProto, TensorProto, helper, 
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import audit
-from onnxtop.errors import ExternalDataError, FormatError, ModelError
+from onnxtop.errors import ExternalDataError, FormatError, LimitError, ModelError
 from onnxtop.reader.layers import read_layers
 from onnxtop.reader.model import load
 from onnxtop.reader.skeleton import checker_note, infer_shapes, types_note
@@ -117,6 +117,32 @@ def test_what_is_computed_with_lies_in_the_models_folder_too(
     (home / "v.data").unlink()
     with pytest.raises(ExternalDataError, match=r"'v\.data' beside the model"):
         load(path)
+
+
+def _fills(count: int, location: str) -> ModelProto:
+    """Return a model with operations that each hold the same 4 KiB, which stand beside it."""
+    held = TensorProto(data_type=TensorProto.FLOAT, dims=[1024], data_location=TensorProto.EXTERNAL)
+    for key, value in (("location", location), ("offset", "0"), ("length", "4096")):
+        held.external_data.add(key=key, value=value)
+    nodes = [node("ConstantOfShape", "s", f"c{number}", value=held) for number in range(count)]
+    return model([*nodes, node("MatMul", "x w")], {"s": np.int64([2]), "w": weights(4, 4)})
+
+
+def test_what_is_brought_in_counts_each_time(home: Path) -> None:
+    (home / "v.data").write_bytes(bytes(4096))
+    limits = {"constants": 8 * 4096 / 2**30}
+    load(save(_fills(8, "v.data"), home), limits=limits)
+    with pytest.raises(LimitError, match="constants="):
+        load(save(_fills(9, "v.data"), home), limits=limits)
+
+
+@pytest.mark.parametrize("count", [1, 600])
+def test_a_tensor_does_not_say_that_its_bytes_are_elsewhere_in_the_model(home: Path, count: int) -> None:
+    """Only the outline of a model does; two nodes whose bytes are the same would else cost twice."""
+    proto = _fills(count, "\0inline")
+    proto.graph.initializer.append(numpy_helper.from_array(np.zeros(5000, np.float32), "large"))
+    with pytest.raises(FormatError, match=r"'\\x00inline'"):
+        load(save(proto, home))
 
 
 def test_the_working_directory_does_not_matter(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
