@@ -21,13 +21,14 @@ from onnx import (
     GraphProto,
     ModelProto,
     NodeProto,
+    SparseTensorProto,
     TensorProto,
 )
 
 from onnxtop.errors import named
 from onnxtop.options import MOST_DOWNLOAD, asked
 from onnxtop.reader.file import parse
-from onnxtop.reader.functions import bodies_in, inlined, nodes_in, tensors_in, with_constants_outside
+from onnxtop.reader.functions import inlined, with_constants_outside
 from onnxtop.reader.fused import mark_of, write_out
 from onnxtop.reader.limits import GIB, UNCHANGED, Limits
 from onnxtop.reader.model_file import Given, ModelFile, opened
@@ -287,15 +288,26 @@ def _bring_in(graph: GraphProto, files: TensorFiles, limits: Limits) -> None:
     same bytes: all together they may be no more than one constant.
     """
     brought = 0
-    for node in nodes_in(graph):
-        for tensor in tensors_in(node):
-            if node.domain in ("", "ai.onnx") and node.op_type != "Constant":
-                wanted = stored_bytes(tensor) or 0
-                brought += wanted if tensor.data_location == TensorProto.EXTERNAL else 0
-                limits.check("constants", max(brought, wanted) / GIB)
-                files.bring_in(tensor)
-            elif tensor.data_location == TensorProto.EXTERNAL:
-                files.check(tensor)
+    for node, tensor in _tensors_of_nodes(graph):
+        if node.domain in ("", "ai.onnx") and node.op_type != "Constant":
+            wanted = stored_bytes(tensor) or 0
+            brought += wanted if tensor.data_location == TensorProto.EXTERNAL else 0
+            limits.check("constants", max(brought, wanted) / GIB)
+            files.bring_in(tensor)
+        elif tensor.data_location == TensorProto.EXTERNAL:
+            files.check(tensor)
+
+
+def _tensors_of_nodes(graph: GraphProto) -> Iterator[tuple[NodeProto, TensorProto]]:
+    """Yield the tensors that attributes of nodes hold, sparse ones as their parts, with those of bodies."""
+    for node in graph.node:
+        for stored in (each for attribute in node.attribute for each in _stored(attribute)):
+            if isinstance(stored, SparseTensorProto):
+                yield from ((node, stored.values), (node, stored.indices))
+            else:
+                yield node, stored
+        for _, body in _named_bodies(node):
+            yield from _tensors_of_nodes(body)
 
 
 def _by_domain(opset: onnx.OperatorSetIdProto) -> tuple[str, int]:
@@ -332,6 +344,9 @@ class _Linker:
     def link(self) -> dict[str, Any]:
         graph = self._proto.graph
         scope, names, inputs = self._graph(graph, ChainMap())
+        for training in self._proto.training_info:
+            self._unused(training.initialization)
+            self._unused(training.algorithm)
         initialized = {tensor.name for tensor in graph.initializer}
         return {
             "nodes": tuple(self._nodes),
@@ -409,8 +424,8 @@ class _Linker:
                 floats = list(attribute.floats)
                 tensor = onnx.helper.make_tensor("", TensorProto.FLOAT, [len(floats)], floats)
                 self._attribute(node, attribute.name, tensor)
-            elif attribute.type == AttributeProto.TENSOR and proto.op_type != "ConstantOfShape":
-                self._attribute(node, attribute.name, attribute.t)
+        for name, tensor in _held(proto, self._files):
+            self._attribute(node, name, tensor)
         held = [self._body(name, graph, names) for name, graph in _named_bodies(proto)]
         if domain == "" and proto.op_type in ("Loop", "Scan"):
             for body in held:
@@ -430,8 +445,10 @@ class _Linker:
         )
 
     def _attribute(self, node: Node, name: str, tensor: TensorProto) -> None:
-        """Take what an attribute holds as a tensor; a ConstantOfShape's is counted as what it makes."""
+        """Take what an attribute holds as a tensor."""
         names: _Names = ChainMap()
+        if (node.index, name) in self._attribute_values:  # only a damaged file has two of one name
+            name = f"{name}#{len(self._attribute_values)}"
         whole = f"{node.name or node.outputs[0].name}.{name}"
         self._tensor(names, whole, tensor)
         self._attribute_values[node.index, name] = names[whole]
@@ -458,16 +475,35 @@ class _Linker:
                 self._carried[entry] = initial
 
     def _constant(self, names: _Names, node: NodeProto) -> bool:
-        """Take a Constant node's value as a tensor; False if the node is another or holds no dense one."""
-        if node.op_type != "Constant" or node.domain not in ("", "ai.onnx"):
+        """Take a Constant node's value as a tensor; False if the node is another or holds none.
+
+        Of several values, which only a damaged file has, the first is it; nobody uses the others.
+        """
+        if not _is_constant(node) or any(True for _ in _named_bodies(node)):
             return False
-        tensor = _constant_tensor(node, self._files)
-        if tensor is None:
+        held = _held(node, self._files)
+        place = next((place for place, (name, _) in enumerate(held) if name in _VALUES), None)
+        if place is None:
             return False
-        self._tensor(names, node.output[0], tensor)
+        _, value = held.pop(place)
+        self._tensor(names, node.output[0], value)
         if mark_of(node)[0] in self._calls:
             self._added.add(names[node.output[0]])
+        for name, tensor in held:
+            self._tensor(ChainMap(), f"{node.output[0]}.{name}", tensor)
         return True
+
+    def _unused(self, graph: GraphProto) -> None:
+        """Take the tensors of a graph that is no part of the network: nobody uses them."""
+        for tensor in graph.initializer:
+            self._tensor(ChainMap(), tensor.name, tensor)
+        for sparse in graph.sparse_initializer:
+            self._tensor(ChainMap(), sparse.values.name, self._files.register_sparse(sparse))
+        for node in graph.node:
+            for name, tensor in _held(node, self._files):
+                self._tensor(ChainMap(), f"{node.name or ''.join(node.output[:1])}.{name}", tensor)
+            for _, body in _named_bodies(node):
+                self._unused(body)
 
     def _tensor(self, names: _Names, name: str, tensor: TensorProto) -> None:
         self._files.check(tensor)
@@ -494,40 +530,100 @@ _ATTRIBUTE_WEIGHTS = frozenset(
 ) | {("", "TfIdfVectorizer", "weights")}
 
 
-def _constant_tensor(node: NodeProto, files: TensorFiles) -> TensorProto | None:
+_VALUES = {
+    "value": "t",
+    "sparse_value": "sparse_tensor",
+    "value_float": "f",
+    "value_floats": "floats",
+    "value_int": "i",
+    "value_ints": "ints",
+    "value_string": "s",
+    "value_strings": "strings",
+}
+"""The attributes of a Constant that may be its value, and the field in which each should stand."""
+_NUMBERS = {
+    "f": TensorProto.FLOAT,
+    "i": TensorProto.INT64,
+    "s": TensorProto.STRING,
+    "floats": TensorProto.FLOAT,
+    "ints": TensorProto.INT64,
+    "strings": TensorProto.STRING,
+}
+"""Those of the fields that hold no tensor, and the type of the one that they stand for."""
+
+
+def _is_constant(node: NodeProto) -> bool:
+    return node.op_type == "Constant" and node.domain in ("", "ai.onnx")
+
+
+def _stored(attribute: AttributeProto) -> Iterator[TensorProto | SparseTensorProto]:
+    """Yield the tensors in an attribute, in whatever field they stand: its type and name may be wrong."""
+    yield from [attribute.t] if attribute.HasField("t") else []
+    yield from attribute.tensors
+    yield from [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []
+    yield from attribute.sparse_tensors
+
+
+def _held(node: NodeProto, files: TensorFiles) -> list[tuple[str, TensorProto]]:
+    """Return the tensors that a node's attributes hold, by the attribute's name, which more of one number.
+
+    What a ConstantOfShape repeats is none: it counts as what is made of it.
+    """
+    found = []
     for attribute in node.attribute:
-        if attribute.name == "value":
-            return attribute.t
-        if attribute.name == "sparse_value":
-            return files.register_sparse(attribute.sparse_tensor)
-        if attribute.name in ("value_float", "value_floats"):
-            values: list[Any] = list(attribute.floats) if attribute.name.endswith("s") else [attribute.f]
-            kind = TensorProto.FLOAT
-        elif attribute.name in ("value_int", "value_ints"):
-            values = list(attribute.ints) if attribute.name.endswith("s") else [attribute.i]
-            kind = TensorProto.INT64
-        elif attribute.name in ("value_string", "value_strings"):
-            values = list(attribute.strings) if attribute.name.endswith("s") else [attribute.s]
-            kind = TensorProto.STRING
-        else:
-            continue
-        dims = [len(values)] if attribute.name.endswith("s") else []
-        return onnx.helper.make_tensor(node.output[0], kind, dims, values)
-    return None
+        held = [_dense(each, files) for each in _stored(attribute)]
+        if _is_constant(node):
+            held = _of_constant(attribute, held, "".join(node.output[:1]), files)
+        fills = node.op_type == "ConstantOfShape" and node.domain in ("", "ai.onnx")
+        for place, tensor in enumerate(held):
+            if not (fills and attribute.name == "value" and element_count(tensor) == 1):
+                found.append((f"{attribute.name}.{place}" if place else attribute.name, tensor))
+    return found
+
+
+def _dense(stored: TensorProto | SparseTensorProto, files: TensorFiles) -> TensorProto:
+    return files.register_sparse(stored) if isinstance(stored, SparseTensorProto) else stored
+
+
+def _of_constant(
+    attribute: AttributeProto, held: list[TensorProto], name: str, files: TensorFiles
+) -> list[TensorProto]:
+    """Return what a Constant's attribute holds, its lists too: first what its name says, if that is there."""
+    lists = [field for field in ("floats", "ints", "strings") if getattr(attribute, field)]
+    own = _VALUES.get(attribute.name, "")
+    first = []
+    if own in _NUMBERS and (own in lists or not (held or lists) or _is_given(attribute, own)):
+        first = [own]
+    elif own and not held and not lists:
+        held = [_dense(getattr(attribute, own), files)]
+    others = [field for field in lists if field != own]
+    numbers = [_listed(attribute, field, name) for field in (*first, *others)]
+    return [*numbers[: len(first)], *held, *numbers[len(first) :]]
+
+
+def _is_given(attribute: AttributeProto, field: str) -> bool:
+    """Tell whether an attribute has a number or a text in the field for one."""
+    return field in ("f", "i", "s") and attribute.HasField(field)
+
+
+def _listed(attribute: AttributeProto, field: str, name: str) -> TensorProto:
+    value = getattr(attribute, field)
+    values = [value] if len(field) == 1 else list(value)
+    return onnx.helper.make_tensor(name, _NUMBERS[field], [] if len(field) == 1 else [len(values)], values)
 
 
 def _named_bodies(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
+    """Yield the subgraphs that a node holds, in whatever field of an attribute, by the attribute's name."""
     for attribute in node.attribute:
-        if attribute.type == AttributeProto.GRAPH:
+        if attribute.HasField("g"):
             yield attribute.name, attribute.g
-        elif attribute.type == AttributeProto.GRAPHS:
-            yield from ((attribute.name, graph) for graph in attribute.graphs)
+        yield from ((attribute.name, graph) for graph in attribute.graphs)
 
 
 def _needs(node: NodeProto) -> Iterator[str]:
     """Yield the names that a node reads, those that its bodies read from outside included."""
     yield from node.input
-    for body in bodies_in(node):
+    for _, body in _named_bodies(node):
         own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
         own.update(name for inner in body.node for name in inner.output)
         yield from (name for inner in body.node for name in _needs(inner) if name not in own)
