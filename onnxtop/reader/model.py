@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import onnx
 from onnx import (
     AttributeProto,
@@ -335,6 +336,8 @@ class _Linker:
         self._users: dict[Value, list[Use]] = {}
         self._results: set[Value] = set()
         self._carried: dict[Value, Value] = {}
+        self._starts: dict[Value, Value | None] = {}
+        self._needs = _Needs()
         self._early: dict[Value, Value] = {}
         self._attribute_values: dict[tuple[int, str], Value] = {}
         self._added: set[Value] = set()
@@ -378,8 +381,8 @@ class _Linker:
         produced = {name for node in nodes for name in node.output if name}
         made = {name: self._value(name) for name in sorted(produced)}
         held = []
-        for node in _in_order(nodes, produced):
-            early = {name: self._value(name) for name in _needs(node) if name in produced}
+        for node in _in_order(nodes, produced, self._needs):
+            early = {name: self._value(name) for name in self._needs.of(node) if name in produced}
             self._early.update((value, made[name]) for name, value in early.items())
             held.append(self._node(node, names.new_child(early) if early else names, made))
             names.update((name, made[name]) for name in node.output if name)
@@ -434,13 +437,15 @@ class _Linker:
 
     def _body(self, name: str, graph: GraphProto, outer: _Names) -> Body:
         scope, names, inputs = self._graph(graph, outer)
-        entries = [declared.name for declared in graph.input]
+        places: dict[str, int] = {}
+        for place, declared in enumerate(graph.input):
+            places.setdefault(declared.name, place)
         exits = [declared.name for declared in graph.output]
         return Body(
             name=name,
             inputs=tuple(inputs),
             outputs=tuple(names.get(exit_) for exit_ in exits),
-            unchanged={place: entries.index(exit_) for place, exit_ in enumerate(exits) if exit_ in entries},
+            unchanged={place: places[exit_] for place, exit_ in enumerate(exits) if exit_ in places},
             scope=scope,
         )
 
@@ -464,15 +469,23 @@ class _Linker:
             count = len(node.inputs) - taken
             state = zip(body.inputs[:count], body.outputs[:count], node.inputs[:count], strict=False)
         for entry, value, initial in state:
-            passed: set[Value] = set()
-            while value is not None and value in self._producers and value not in passed:
-                passed.add(value)  # a damaged body may hand on what it never makes
-                producer = self._producers[value]
-                value = (
-                    producer.inputs[0] if (producer.domain, producer.op_type) == ("", "Identity") else None
-                )
-            if initial is not None and value == entry:
+            if initial is not None and value is not None and self._start(value) == entry:
                 self._carried[entry] = initial
+
+    def _start(self, value: Value) -> Value | None:
+        """Return what a value is that only Identities hand on; None if another operation makes it."""
+        passed: list[Value] = []
+        here: Value | None = value
+        while here is not None and here in self._producers and here not in self._starts:
+            passed.append(here)
+            self._starts[here] = None  # a damaged body may hand on what it never makes
+            here = self._handed_on(self._producers[here])
+        start = self._starts.get(here, here) if here is not None else None
+        self._starts.update(dict.fromkeys(passed, start))
+        return start
+
+    def _handed_on(self, node: Node) -> Value | None:
+        return node.inputs[0] if (node.domain, node.op_type) == ("", "Identity") else None
 
     def _constant(self, names: _Names, node: NodeProto) -> bool:
         """Take a Constant node's value as a tensor; False if the node is another or holds none.
@@ -620,38 +633,57 @@ def _named_bodies(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
         yield from ((attribute.name, graph) for graph in attribute.graphs)
 
 
-def _needs(node: NodeProto) -> Iterator[str]:
-    """Yield the names that a node reads, those that its bodies read from outside included."""
-    yield from node.input
-    for _, body in _named_bodies(node):
-        own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
-        own.update(name for inner in body.node for name in inner.output)
-        yield from (name for inner in body.node for name in _needs(inner) if name not in own)
+class _Needs:
+    """Tells which names a node reads, those that its bodies read from outside included."""
+
+    def __init__(self) -> None:
+        self._free: dict[int, tuple[GraphProto, Sequence[str]]] = {}  # by id
+
+    def of(self, node: NodeProto) -> Sequence[str]:
+        """Return the names, each once, in the order in which they are read first."""
+        read = dict.fromkeys(node.input)
+        for _, body in _named_bodies(node):
+            read.update(dict.fromkeys(self._outside(body)))
+        return tuple(read)
+
+    def _outside(self, body: GraphProto) -> Sequence[str]:
+        """Return the names that a body reads and does not make; each body is gone through once."""
+        if id(body) not in self._free:
+            own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
+            own.update(name for inner in body.node for name in inner.output)
+            read = dict.fromkeys(name for inner in body.node for name in self.of(inner) if name not in own)
+            self._free[id(body)] = body, tuple(read)
+        return self._free[id(body)][1]
 
 
-def _in_order(nodes: list[NodeProto], produced: set[str]) -> list[NodeProto]:
+def _in_order(nodes: list[NodeProto], produced: set[str], needs: _Needs) -> list[NodeProto]:
     """Return the nodes in the order in which they can run, in file order where that leaves a choice.
 
-    ONNX demands such an order and some writers do not keep it. A cycle begins with its first node, for which
-    what it reads too early is a value that nobody makes.
+    ONNX demands such an order and some writers do not keep it. Where nodes wait for one another, and for
+    nobody else, they go in file order; what one of them reads too early is a value that nobody makes.
     """
     ready: set[str] = set()
     for node in nodes:
-        if any(name in produced and name not in ready for name in _needs(node)):
+        if any(name in produced and name not in ready for name in needs.of(node)):
             break
         ready.update(node.output)
     else:
         return nodes
-    waiting = {index: {name for name in _needs(node) if name in produced} for index, node in enumerate(nodes)}
+    waiting = {
+        index: {name for name in needs.of(node) if name in produced} for index, node in enumerate(nodes)
+    }
     makers = {name: index for index, node in enumerate(nodes) for name in node.output}
     readers: dict[str, list[int]] = {}
     for index, names in waiting.items():
         for name in names:
             readers.setdefault(name, []).append(index)
     heap = [index for index, names in waiting.items() if not names]
+    cycles: _Cycles | None = None
     order: list[int] = []
     while waiting:
-        index = heapq.heappop(heap) if heap else _on_a_cycle(waiting, makers)
+        if not heap and cycles is None:
+            cycles = _Cycles(waiting, makers)
+        index = heapq.heappop(heap) if heap or cycles is None else cycles.first()
         if waiting.pop(index, None) is None:
             continue
         order.append(index)
@@ -659,17 +691,46 @@ def _in_order(nodes: list[NodeProto], produced: set[str]) -> list[NodeProto]:
             for reader in readers.pop(name, ()):
                 if reader in waiting:
                     waiting[reader].discard(name)
+                    if cycles is not None:
+                        cycles.made(reader, makers[name])
                     if not waiting[reader]:
                         heapq.heappush(heap, reader)
     return [nodes[index] for index in order]
 
 
-def _on_a_cycle(waiting: Mapping[int, set[str]], makers: Mapping[str, int]) -> int:
-    """Return the first node of a cycle, where all that are left wait for one another."""
-    passed: dict[int, None] = {}
-    index = next(iter(waiting))
-    while index not in passed:
-        passed[index] = None
-        index = makers[min(waiting[index])]
-    cycle = list(passed)
-    return min(cycle[cycle.index(index) :])
+class _Cycles:
+    """Which nodes wait for one another, directly or not: found once, when nothing else is left."""
+
+    def __init__(self, waiting: Mapping[int, set[str]], makers: Mapping[str, int]) -> None:
+        from scipy.sparse import coo_array  # loads much, for few models
+        from scipy.sparse.csgraph import connected_components
+
+        places = {index: place for place, index in enumerate(waiting)}
+        ends = [(places[index], places[makers[name]]) for index, names in waiting.items() for name in names]
+        pairs = np.array(ends, np.int64).reshape(-1, 2).T
+        links = coo_array((np.ones(len(ends), np.int8), tuple(pairs)), (len(places), len(places)))
+        _, groups = connected_components(links, directed=True, connection="strong")
+        self._groups = dict(zip(places, groups.tolist(), strict=True))
+        self._members: dict[int, list[int]] = {}
+        for index, group in self._groups.items():
+            self._members.setdefault(group, []).append(index)
+        self._outside = dict.fromkeys(self._members, 0)
+        for index, names in waiting.items():
+            for name in names:
+                self._outside[self._groups[index]] += self._groups[makers[name]] != self._groups[index]
+        free = [members for group, members in self._members.items() if not self._outside[group]]
+        self._heap = [index for members in free for index in members]
+        heapq.heapify(self._heap)
+
+    def made(self, reader: int, maker: int) -> None:
+        """Note that a node need not wait any more for what another makes."""
+        group = self._groups[reader]
+        if self._groups.get(maker) not in (None, group):
+            self._outside[group] -= 1
+            if not self._outside[group]:
+                for index in self._members[group]:
+                    heapq.heappush(self._heap, index)
+
+    def first(self) -> int:
+        """Return the first node, in file order, of those that wait for one another alone."""
+        return heapq.heappop(self._heap)
