@@ -15,19 +15,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import onnx
 from onnx import (
     AttributeProto,
     GraphProto,
     ModelProto,
     NodeProto,
+    SparseTensorProto,
     TensorProto,
 )
 
 from onnxtop.errors import named
 from onnxtop.options import MOST_DOWNLOAD, asked
 from onnxtop.reader.file import parse
-from onnxtop.reader.functions import bodies_in, inlined, nodes_in, tensors_in, with_constants_outside
+from onnxtop.reader.functions import inlined, with_constants_outside
 from onnxtop.reader.fused import mark_of, write_out
 from onnxtop.reader.limits import GIB, UNCHANGED, Limits
 from onnxtop.reader.model_file import Given, ModelFile, opened
@@ -283,15 +285,30 @@ def _bring_in(graph: GraphProto, files: TensorFiles, limits: Limits) -> None:
     """Have ONNX's operations hold the tensors of their attributes themselves: onnx computes with them.
 
     It would look for them from where the program was started, and not from the model's folder. What Constant
-    nodes hold is read like any other constant, and other operations' are not computed with.
+    nodes hold is read like any other constant, and other operations' are not computed with. Many may name the
+    same bytes: all together they may be no more than one constant.
     """
-    for node in nodes_in(graph):
-        for tensor in tensors_in(node):
-            if node.domain in ("", "ai.onnx") and node.op_type != "Constant":
-                limits.check("constants", (stored_bytes(tensor) or 0) / GIB)
-                files.bring_in(tensor)
-            elif tensor.data_location == TensorProto.EXTERNAL:
-                files.check(tensor)
+    brought = 0
+    for node, tensor in _tensors_of_nodes(graph):
+        if node.domain in ("", "ai.onnx") and node.op_type != "Constant":
+            wanted = stored_bytes(tensor) or 0
+            brought += wanted if tensor.data_location == TensorProto.EXTERNAL else 0
+            limits.check("constants", max(brought, wanted) / GIB)
+            files.bring_in(tensor)
+        elif tensor.data_location == TensorProto.EXTERNAL:
+            files.check(tensor)
+
+
+def _tensors_of_nodes(graph: GraphProto) -> Iterator[tuple[NodeProto, TensorProto]]:
+    """Yield the tensors that attributes of nodes hold, sparse ones as their parts, with those of bodies."""
+    for node in graph.node:
+        for stored in (each for attribute in node.attribute for each in _stored(attribute)):
+            if isinstance(stored, SparseTensorProto):
+                yield from ((node, stored.values), (node, stored.indices))
+            else:
+                yield node, stored
+        for _, body in _named_bodies(node):
+            yield from _tensors_of_nodes(body)
 
 
 def _by_domain(opset: onnx.OperatorSetIdProto) -> tuple[str, int]:
@@ -319,6 +336,8 @@ class _Linker:
         self._users: dict[Value, list[Use]] = {}
         self._results: set[Value] = set()
         self._carried: dict[Value, Value] = {}
+        self._starts: dict[Value, Value | None] = {}
+        self._needs = _Needs()
         self._early: dict[Value, Value] = {}
         self._attribute_values: dict[tuple[int, str], Value] = {}
         self._added: set[Value] = set()
@@ -328,6 +347,9 @@ class _Linker:
     def link(self) -> dict[str, Any]:
         graph = self._proto.graph
         scope, names, inputs = self._graph(graph, ChainMap())
+        for training in self._proto.training_info:
+            self._unused(training.initialization)
+            self._unused(training.algorithm)
         initialized = {tensor.name for tensor in graph.initializer}
         return {
             "nodes": tuple(self._nodes),
@@ -359,8 +381,8 @@ class _Linker:
         produced = {name for node in nodes for name in node.output if name}
         made = {name: self._value(name) for name in sorted(produced)}
         held = []
-        for node in _in_order(nodes, produced):
-            early = {name: self._value(name) for name in _needs(node) if name in produced}
+        for node in _in_order(nodes, produced, self._needs):
+            early = {name: self._value(name) for name in self._needs.of(node) if name in produced}
             self._early.update((value, made[name]) for name, value in early.items())
             held.append(self._node(node, names.new_child(early) if early else names, made))
             names.update((name, made[name]) for name in node.output if name)
@@ -405,8 +427,8 @@ class _Linker:
                 floats = list(attribute.floats)
                 tensor = onnx.helper.make_tensor("", TensorProto.FLOAT, [len(floats)], floats)
                 self._attribute(node, attribute.name, tensor)
-            elif attribute.type == AttributeProto.TENSOR and proto.op_type != "ConstantOfShape":
-                self._attribute(node, attribute.name, attribute.t)
+        for name, tensor in _held(proto, self._files):
+            self._attribute(node, name, tensor)
         held = [self._body(name, graph, names) for name, graph in _named_bodies(proto)]
         if domain == "" and proto.op_type in ("Loop", "Scan"):
             for body in held:
@@ -415,19 +437,23 @@ class _Linker:
 
     def _body(self, name: str, graph: GraphProto, outer: _Names) -> Body:
         scope, names, inputs = self._graph(graph, outer)
-        entries = [declared.name for declared in graph.input]
+        places: dict[str, int] = {}
+        for place, declared in enumerate(graph.input):
+            places.setdefault(declared.name, place)
         exits = [declared.name for declared in graph.output]
         return Body(
             name=name,
             inputs=tuple(inputs),
             outputs=tuple(names.get(exit_) for exit_ in exits),
-            unchanged={place: entries.index(exit_) for place, exit_ in enumerate(exits) if exit_ in entries},
+            unchanged={place: places[exit_] for place, exit_ in enumerate(exits) if exit_ in places},
             scope=scope,
         )
 
     def _attribute(self, node: Node, name: str, tensor: TensorProto) -> None:
-        """Take what an attribute holds as a tensor; a ConstantOfShape's is counted as what it makes."""
+        """Take what an attribute holds as a tensor."""
         names: _Names = ChainMap()
+        if (node.index, name) in self._attribute_values:  # only a damaged file has two of one name
+            name = f"{name}#{len(self._attribute_values)}"
         whole = f"{node.name or node.outputs[0].name}.{name}"
         self._tensor(names, whole, tensor)
         self._attribute_values[node.index, name] = names[whole]
@@ -443,27 +469,54 @@ class _Linker:
             count = len(node.inputs) - taken
             state = zip(body.inputs[:count], body.outputs[:count], node.inputs[:count], strict=False)
         for entry, value, initial in state:
-            passed: set[Value] = set()
-            while value is not None and value in self._producers and value not in passed:
-                passed.add(value)  # a damaged body may hand on what it never makes
-                producer = self._producers[value]
-                value = (
-                    producer.inputs[0] if (producer.domain, producer.op_type) == ("", "Identity") else None
-                )
-            if initial is not None and value == entry:
+            if initial is not None and value is not None and self._start(value) == entry:
                 self._carried[entry] = initial
 
+    def _start(self, value: Value) -> Value | None:
+        """Return what a value is that only Identities hand on; None if another operation makes it."""
+        passed: list[Value] = []
+        here: Value | None = value
+        while here is not None and here in self._producers and here not in self._starts:
+            passed.append(here)
+            self._starts[here] = None  # a damaged body may hand on what it never makes
+            here = self._handed_on(self._producers[here])
+        start = self._starts.get(here, here) if here is not None else None
+        self._starts.update(dict.fromkeys(passed, start))
+        return start
+
+    def _handed_on(self, node: Node) -> Value | None:
+        return node.inputs[0] if (node.domain, node.op_type) == ("", "Identity") else None
+
     def _constant(self, names: _Names, node: NodeProto) -> bool:
-        """Take a Constant node's value as a tensor; False if the node is another or holds no dense one."""
-        if node.op_type != "Constant" or node.domain not in ("", "ai.onnx"):
+        """Take a Constant node's value as a tensor; False if the node is another or holds none.
+
+        Of several values, which only a damaged file has, the first is it; nobody uses the others.
+        """
+        if not _is_constant(node) or any(True for _ in _named_bodies(node)):
             return False
-        tensor = _constant_tensor(node, self._files)
-        if tensor is None:
+        held = _held(node, self._files)
+        place = next((place for place, (name, _) in enumerate(held) if name in _VALUES), None)
+        if place is None:
             return False
-        self._tensor(names, node.output[0], tensor)
+        _, value = held.pop(place)
+        self._tensor(names, node.output[0], value)
         if mark_of(node)[0] in self._calls:
             self._added.add(names[node.output[0]])
+        for name, tensor in held:
+            self._tensor(ChainMap(), f"{node.output[0]}.{name}", tensor)
         return True
+
+    def _unused(self, graph: GraphProto) -> None:
+        """Take the tensors of a graph that is no part of the network: nobody uses them."""
+        for tensor in graph.initializer:
+            self._tensor(ChainMap(), tensor.name, tensor)
+        for sparse in graph.sparse_initializer:
+            self._tensor(ChainMap(), sparse.values.name, self._files.register_sparse(sparse))
+        for node in graph.node:
+            for name, tensor in _held(node, self._files):
+                self._tensor(ChainMap(), f"{node.name or ''.join(node.output[:1])}.{name}", tensor)
+            for _, body in _named_bodies(node):
+                self._unused(body)
 
     def _tensor(self, names: _Names, name: str, tensor: TensorProto) -> None:
         self._files.check(tensor)
@@ -490,68 +543,147 @@ _ATTRIBUTE_WEIGHTS = frozenset(
 ) | {("", "TfIdfVectorizer", "weights")}
 
 
-def _constant_tensor(node: NodeProto, files: TensorFiles) -> TensorProto | None:
+_VALUES = {
+    "value": "t",
+    "sparse_value": "sparse_tensor",
+    "value_float": "f",
+    "value_floats": "floats",
+    "value_int": "i",
+    "value_ints": "ints",
+    "value_string": "s",
+    "value_strings": "strings",
+}
+"""The attributes of a Constant that may be its value, and the field in which each should stand."""
+_NUMBERS = {
+    "f": TensorProto.FLOAT,
+    "i": TensorProto.INT64,
+    "s": TensorProto.STRING,
+    "floats": TensorProto.FLOAT,
+    "ints": TensorProto.INT64,
+    "strings": TensorProto.STRING,
+}
+"""Those of the fields that hold no tensor, and the type of the one that they stand for."""
+
+
+def _is_constant(node: NodeProto) -> bool:
+    return node.op_type == "Constant" and node.domain in ("", "ai.onnx")
+
+
+def _stored(attribute: AttributeProto) -> Iterator[TensorProto | SparseTensorProto]:
+    """Yield the tensors in an attribute, in whatever field they stand: its type and name may be wrong."""
+    yield from [attribute.t] if attribute.HasField("t") else []
+    yield from attribute.tensors
+    yield from [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []
+    yield from attribute.sparse_tensors
+
+
+def _held(node: NodeProto, files: TensorFiles) -> list[tuple[str, TensorProto]]:
+    """Return the tensors that a node's attributes hold, by the attribute's name, which more of one number.
+
+    What a ConstantOfShape repeats is none: it counts as what is made of it.
+    """
+    found = []
     for attribute in node.attribute:
-        if attribute.name == "value":
-            return attribute.t
-        if attribute.name == "sparse_value":
-            return files.register_sparse(attribute.sparse_tensor)
-        if attribute.name in ("value_float", "value_floats"):
-            values: list[Any] = list(attribute.floats) if attribute.name.endswith("s") else [attribute.f]
-            kind = TensorProto.FLOAT
-        elif attribute.name in ("value_int", "value_ints"):
-            values = list(attribute.ints) if attribute.name.endswith("s") else [attribute.i]
-            kind = TensorProto.INT64
-        elif attribute.name in ("value_string", "value_strings"):
-            values = list(attribute.strings) if attribute.name.endswith("s") else [attribute.s]
-            kind = TensorProto.STRING
-        else:
-            continue
-        dims = [len(values)] if attribute.name.endswith("s") else []
-        return onnx.helper.make_tensor(node.output[0], kind, dims, values)
-    return None
+        held = [_dense(each, files) for each in _stored(attribute)]
+        if _is_constant(node):
+            held = _of_constant(attribute, held, "".join(node.output[:1]), files)
+        fills = node.op_type == "ConstantOfShape" and node.domain in ("", "ai.onnx")
+        for place, tensor in enumerate(held):
+            if not (fills and attribute.name == "value" and element_count(tensor) == 1):
+                found.append((f"{attribute.name}.{place}" if place else attribute.name, tensor))
+    return found
+
+
+def _dense(stored: TensorProto | SparseTensorProto, files: TensorFiles) -> TensorProto:
+    return files.register_sparse(stored) if isinstance(stored, SparseTensorProto) else stored
+
+
+def _of_constant(
+    attribute: AttributeProto, held: list[TensorProto], name: str, files: TensorFiles
+) -> list[TensorProto]:
+    """Return what a Constant's attribute holds, its lists too: first what its name says, if that is there."""
+    lists = [field for field in ("floats", "ints", "strings") if getattr(attribute, field)]
+    own = _VALUES.get(attribute.name, "")
+    first = []
+    if own in _NUMBERS and (own in lists or not (held or lists) or _is_given(attribute, own)):
+        first = [own]
+    elif own and not held and not lists:
+        held = [_dense(getattr(attribute, own), files)]
+    others = [field for field in lists if field != own]
+    numbers = [_listed(attribute, field, name) for field in (*first, *others)]
+    return [*numbers[: len(first)], *held, *numbers[len(first) :]]
+
+
+def _is_given(attribute: AttributeProto, field: str) -> bool:
+    """Tell whether an attribute has a number or a text in the field for one."""
+    return field in ("f", "i", "s") and attribute.HasField(field)
+
+
+def _listed(attribute: AttributeProto, field: str, name: str) -> TensorProto:
+    value = getattr(attribute, field)
+    values = [value] if len(field) == 1 else list(value)
+    return onnx.helper.make_tensor(name, _NUMBERS[field], [] if len(field) == 1 else [len(values)], values)
 
 
 def _named_bodies(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
+    """Yield the subgraphs that a node holds, in whatever field of an attribute, by the attribute's name."""
     for attribute in node.attribute:
-        if attribute.type == AttributeProto.GRAPH:
+        if attribute.HasField("g"):
             yield attribute.name, attribute.g
-        elif attribute.type == AttributeProto.GRAPHS:
-            yield from ((attribute.name, graph) for graph in attribute.graphs)
+        yield from ((attribute.name, graph) for graph in attribute.graphs)
 
 
-def _needs(node: NodeProto) -> Iterator[str]:
-    """Yield the names that a node reads, those that its bodies read from outside included."""
-    yield from node.input
-    for body in bodies_in(node):
-        own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
-        own.update(name for inner in body.node for name in inner.output)
-        yield from (name for inner in body.node for name in _needs(inner) if name not in own)
+class _Needs:
+    """Tells which names a node reads, those that its bodies read from outside included."""
+
+    def __init__(self) -> None:
+        self._free: dict[int, tuple[GraphProto, Sequence[str]]] = {}  # by id
+
+    def of(self, node: NodeProto) -> Sequence[str]:
+        """Return the names, each once, in the order in which they are read first."""
+        read = dict.fromkeys(node.input)
+        for _, body in _named_bodies(node):
+            read.update(dict.fromkeys(self._outside(body)))
+        return tuple(read)
+
+    def _outside(self, body: GraphProto) -> Sequence[str]:
+        """Return the names that a body reads and does not make; each body is gone through once."""
+        if id(body) not in self._free:
+            own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
+            own.update(name for inner in body.node for name in inner.output)
+            read = dict.fromkeys(name for inner in body.node for name in self.of(inner) if name not in own)
+            self._free[id(body)] = body, tuple(read)
+        return self._free[id(body)][1]
 
 
-def _in_order(nodes: list[NodeProto], produced: set[str]) -> list[NodeProto]:
+def _in_order(nodes: list[NodeProto], produced: set[str], needs: _Needs) -> list[NodeProto]:
     """Return the nodes in the order in which they can run, in file order where that leaves a choice.
 
-    ONNX demands such an order and some writers do not keep it. A cycle begins with its first node, for which
-    what it reads too early is a value that nobody makes.
+    ONNX demands such an order and some writers do not keep it. Where nodes wait for one another, and for
+    nobody else, they go in file order; what one of them reads too early is a value that nobody makes.
     """
     ready: set[str] = set()
     for node in nodes:
-        if any(name in produced and name not in ready for name in _needs(node)):
+        if any(name in produced and name not in ready for name in needs.of(node)):
             break
         ready.update(node.output)
     else:
         return nodes
-    waiting = {index: {name for name in _needs(node) if name in produced} for index, node in enumerate(nodes)}
+    waiting = {
+        index: {name for name in needs.of(node) if name in produced} for index, node in enumerate(nodes)
+    }
     makers = {name: index for index, node in enumerate(nodes) for name in node.output}
     readers: dict[str, list[int]] = {}
     for index, names in waiting.items():
         for name in names:
             readers.setdefault(name, []).append(index)
     heap = [index for index, names in waiting.items() if not names]
+    cycles: _Cycles | None = None
     order: list[int] = []
     while waiting:
-        index = heapq.heappop(heap) if heap else _on_a_cycle(waiting, makers)
+        if not heap and cycles is None:
+            cycles = _Cycles(waiting, makers)
+        index = heapq.heappop(heap) if heap or cycles is None else cycles.first()
         if waiting.pop(index, None) is None:
             continue
         order.append(index)
@@ -559,17 +691,46 @@ def _in_order(nodes: list[NodeProto], produced: set[str]) -> list[NodeProto]:
             for reader in readers.pop(name, ()):
                 if reader in waiting:
                     waiting[reader].discard(name)
+                    if cycles is not None:
+                        cycles.made(reader, makers[name])
                     if not waiting[reader]:
                         heapq.heappush(heap, reader)
     return [nodes[index] for index in order]
 
 
-def _on_a_cycle(waiting: Mapping[int, set[str]], makers: Mapping[str, int]) -> int:
-    """Return the first node of a cycle, where all that are left wait for one another."""
-    passed: dict[int, None] = {}
-    index = next(iter(waiting))
-    while index not in passed:
-        passed[index] = None
-        index = makers[min(waiting[index])]
-    cycle = list(passed)
-    return min(cycle[cycle.index(index) :])
+class _Cycles:
+    """Which nodes wait for one another, directly or not: found once, when nothing else is left."""
+
+    def __init__(self, waiting: Mapping[int, set[str]], makers: Mapping[str, int]) -> None:
+        from scipy.sparse import coo_array  # loads much, for few models
+        from scipy.sparse.csgraph import connected_components
+
+        places = {index: place for place, index in enumerate(waiting)}
+        ends = [(places[index], places[makers[name]]) for index, names in waiting.items() for name in names]
+        pairs = np.array(ends, np.int64).reshape(-1, 2).T
+        links = coo_array((np.ones(len(ends), np.int8), tuple(pairs)), (len(places), len(places)))
+        _, groups = connected_components(links, directed=True, connection="strong")
+        self._groups = dict(zip(places, groups.tolist(), strict=True))
+        self._members: dict[int, list[int]] = {}
+        for index, group in self._groups.items():
+            self._members.setdefault(group, []).append(index)
+        self._outside = dict.fromkeys(self._members, 0)
+        for index, names in waiting.items():
+            for name in names:
+                self._outside[self._groups[index]] += self._groups[makers[name]] != self._groups[index]
+        free = [members for group, members in self._members.items() if not self._outside[group]]
+        self._heap = [index for members in free for index in members]
+        heapq.heapify(self._heap)
+
+    def made(self, reader: int, maker: int) -> None:
+        """Note that a node need not wait any more for what another makes."""
+        group = self._groups[reader]
+        if self._groups.get(maker) not in (None, group):
+            self._outside[group] -= 1
+            if not self._outside[group]:
+                for index in self._members[group]:
+                    heapq.heappush(self._heap, index)
+
+    def first(self) -> int:
+        """Return the first node, in file order, of those that wait for one another alone."""
+        return heapq.heappop(self._heap)

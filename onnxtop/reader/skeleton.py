@@ -1,15 +1,18 @@
 """The model as ONNX's own tools take it: checker and shape inference, without the large tensors.
 
 Both tools serialise the whole model and want the data of every tensor. Here each tensor whose bytes were
-left out becomes an input of the same name, type and shape.
+left out becomes an input of the same name, type and shape. The checker sees others, in
+attributes and in the bodies of functions, as empty ones.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import onnx
-from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
+from google.protobuf.message import Message
+from onnx import GraphProto, ModelProto, SparseTensorProto, TensorProto, ValueInfoProto
 
 from onnxtop.errors import UsageError
 from onnxtop.network import Kernel
@@ -26,7 +29,7 @@ _LONGEST = 2**31
 
 def checker_note(model: Model) -> str | None:
     """Return what onnx.checker has against the model, first line only; None if it is content."""
-    return _complaint(lambda: onnx.checker.check_model(_skeleton(model.proto)))
+    return _complaint(lambda: onnx.checker.check_model(_checked(model.proto)))
 
 
 def types_note(model: Model) -> str | None:
@@ -158,7 +161,7 @@ def _take_external(graph: GraphProto) -> list[TensorProto]:
     kept = []
     for node in graph.node:
         held = [a.t for a in node.attribute if node.op_type == "Constant" and a.name == "value"]
-        if held and held[0].data_location == TensorProto.EXTERNAL:
+        if held and node.output and held[0].data_location == TensorProto.EXTERNAL:
             taken.append(TensorProto(name=node.output[0], data_type=held[0].data_type, dims=held[0].dims))
             continue
         kept.append(node)
@@ -167,6 +170,62 @@ def _take_external(graph: GraphProto) -> list[TensorProto]:
     if len(kept) != len(graph.node):
         _keep(graph.node, kept)
     return taken
+
+
+def _checked(proto: ModelProto) -> ModelProto:
+    """Return a model for the checker, which would look for tensors beside it from where it is run.
+
+    Inference keeps their dims and never opens a file.
+    """
+    skeleton = _skeleton(proto)
+    _without_external(skeleton)
+    return skeleton
+
+
+def _without_external(message: Message) -> None:
+    """Empty every tensor of a message whose bytes were left out, wherever it stands.
+
+    The values and indices of a sparse tensor are emptied together: the checker wants as many of both.
+    """
+    emptied: tuple[TensorProto, ...] = ()
+    if isinstance(message, SparseTensorProto):
+        parts = (message.values, message.indices)
+        emptied = parts if any(part.data_location == TensorProto.EXTERNAL for part in parts) else ()
+    elif isinstance(message, TensorProto):
+        emptied = (message,) if message.data_location == TensorProto.EXTERNAL else ()
+    else:
+        for name, is_list in _ways_to_tensors(message.DESCRIPTOR):
+            if is_list or message.HasField(name):
+                held = getattr(message, name)
+                for inner in held if is_list else (held,):
+                    _without_external(inner)
+    for tensor in emptied:
+        tensor.CopyFrom(TensorProto(name=tensor.name, data_type=tensor.data_type, dims=[0]))
+
+
+@cache
+def _ways_to_tensors(kind: Any) -> tuple[tuple[str, bool], ...]:
+    """Return the fields of a kind of message in which tensors may stand, each with whether it is a list."""
+    fields = [each for each in kind.fields if each.message_type is not None]
+    leading = [each for each in fields if _leads_to_tensors(each.message_type, frozenset())]
+    return tuple((each.name, _is_list(each)) for each in leading)
+
+
+def _leads_to_tensors(kind: Any, passed: frozenset[str]) -> bool:
+    """Tell whether tensors may stand in a kind of message, or in what is in it."""
+    if kind.full_name in passed:
+        return False
+    inner = [each.message_type for each in kind.fields if each.message_type is not None]
+    further = passed | {kind.full_name}
+    return kind.full_name == TensorProto.DESCRIPTOR.full_name or any(
+        _leads_to_tensors(each, further) for each in inner
+    )
+
+
+def _is_list(field: Any) -> bool:
+    """Tell whether a field may stand several times, in every version of protobuf."""
+    repeated = getattr(field, "is_repeated", None)
+    return bool(field.label == field.LABEL_REPEATED if repeated is None else repeated)
 
 
 def _keep(field: Any, items: Sequence[Any]) -> None:

@@ -73,9 +73,24 @@ _DATA_FIELDS = (
 )
 
 
-def element_count(tensor: TensorProto) -> int:
-    """Return how many elements the dims declare."""
-    return math.prod(tensor.dims)
+_BEYOND = 2**128
+"""A product of dims that is beyond every limit: it is not multiplied further."""
+
+
+def element_count(tensor: TensorProto | SparseTensorProto) -> int:
+    """Return how many elements the dims declare; of more than 2**128 only that they are more.
+
+    >>> element_count(TensorProto(dims=[3, 0])), element_count(TensorProto(dims=[2**62] * 9)) == 2**186
+    (0, True)
+    """
+    if 0 in tensor.dims:
+        return 0
+    count = 1
+    for dim in tensor.dims:
+        count *= dim
+        if count > _BEYOND:
+            break
+    return count
 
 
 def dtype_name(data_type: int) -> str:
@@ -146,6 +161,11 @@ class TensorFiles:
 
         A tensor with dims and no data at all passes: real files hold such; `has_data` tells.
         """
+        if len(tensor.dims) > MOST_AXES:
+            raise FormatError(
+                f"wanted tensors of at most {MOST_AXES} axes, found {tensor.name!r} with {len(tensor.dims)}; "
+                "export the model again"
+            )
         if any(dim < 0 for dim in tensor.dims):
             raise FormatError(
                 f"tensor {tensor.name!r} has a negative dimension {said(tuple(tensor.dims))}; export it again"
@@ -292,7 +312,7 @@ class TensorFiles:
     def _dense(self, sparse: SparseTensorProto) -> Array:
         """Write out the zeros of a sparse tensor; ValueError if it makes no sense, or is too large then."""
         values, indices = self._values(sparse.values, True), self._values(sparse.indices, True)
-        needed = math.prod(sparse.dims) * values.itemsize
+        needed = element_count(sparse) * values.itemsize
         if needed > self._limits.constant_bytes:
             raise ValueError(f"its zeros written out want {self._limits.most('constants', needed / GIB)}")
         dense = np.zeros(tuple(sparse.dims), values.dtype)

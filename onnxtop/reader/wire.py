@@ -12,11 +12,11 @@ Wire format: https://protobuf.dev/programming-guides/encoding; field numbers: on
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol, overload
 
-from onnxtop.errors import LimitError
+from onnxtop.errors import FormatError, LimitError
 from onnxtop.reader.limits import GIB, Limits
 
 INLINE = "\0inline"
-"""Location of tensor bytes that stay in the model's own file; no file can have this name."""
+"""Location of tensor bytes that stay in the model's own file: no file has this name, and no model says it."""
 
 LARGE = 4096
 """Bytes from which tensor data is left out, and a message is looked into."""
@@ -25,7 +25,8 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 # Message types that can hold tensors: field number -> type of the message in it.
 _CHILDREN: dict[str, dict[int, str]] = {
-    "model": {7: "graph", 25: "function"},
+    "model": {7: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
     "function": {7: "node"},
     "node": {5: "attribute"},
@@ -64,8 +65,17 @@ def outline(data: Bytes, limits: Limits) -> bytes:
         The bytes break off, or are no protocol buffer.
     LimitError
         What is no tensor's bytes is more than the limits.
+    FormatError
+        A tensor of it says what only a reference into ``data`` says.
     """
-    return _shrink(data, 0, len(data), "model", _Tally(limits))
+    tally = _Tally(limits)
+    content = _shrink(data, 0, len(data), "model", tally)
+    if content.count(INLINE.encode()) > tally.references:
+        raise FormatError(
+            f"wanted tensors in the model or in files beside it, found {INLINE!r}, which names no file; "
+            "export the model again"
+        )
+    return content
 
 
 def locations(data: Bytes, limits: Limits) -> set[str]:
@@ -134,6 +144,7 @@ class _Tally:
     """What of the limits an outline has taken so far."""
 
     def __init__(self, limits: Limits) -> None:
+        self.references = 0
         self._limits = limits
         self._counts = {"structure": 0.0, "nodes": 0, "tensors": 0}
 
@@ -174,6 +185,7 @@ def _shrink_tensor(data: Bytes, begin: int, end: int, tally: _Tally) -> bytes:
     if len(large) != 1:  # nothing to leave out, or data in several pieces: protobuf itself will join them
         return bytes(data[begin:end])
     (field,) = large
+    tally.references += 1
     entries = (("location", INLINE), ("offset", field.payload), ("length", field.end - field.payload))
     reference = b"".join(_delimited(13, _entry(key, str(value))) for key, value in entries)
     external = _tag(14, _VARINT) + b"\1"

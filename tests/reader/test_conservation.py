@@ -1,19 +1,37 @@
-"""Whatever stands around a weight, each of its elements is somewhere, once: analysed, or skipped."""
+"""Whatever stands around a weight, each of its elements is somewhere, once: analysed, or skipped.
 
+And wherever a tensor stands in a file, be it damaged, its elements are counted.
+"""
+
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
+import pytest
+from google.protobuf.message import Message
 from hypothesis import HealthCheck, given, settings, strategies as st
-from onnx import FunctionProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import (
+    AttributeProto,
+    FunctionProto,
+    ModelProto,
+    NodeProto,
+    SparseTensorProto,
+    TensorProto,
+    helper,
+    numpy_helper,
+)
 
 from onnxtop.reader.account import Role, account
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Skipped
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import load
+from tests.fuzz.odd import odd_model
 from tests.models import graph, model, node, save, weights
 from tests.reader.counting import count
 from tests.reader.extraction import run
@@ -268,3 +286,126 @@ def test_nothing_is_forgotten(
     assert all(roles[name] not in (Role.ANALYSED, Role.SKIPPED) for name in chain.still)
     assert chain.moves <= (Role.SKIPPED in carried)
     assert all(layer.reason for layer in layers if isinstance(layer, Skipped))
+
+
+def _elements(message: Message) -> int:
+    """Return the elements of all tensors of a message, found by nothing but their kind.
+
+    The one that a ConstantOfShape repeats is none: what it makes is counted.
+    """
+    if isinstance(message, TensorProto | SparseTensorProto):
+        return math.prod(message.dims)
+    if isinstance(message, NodeProto) and message.op_type == "ConstantOfShape":
+        held = [sum(map(_elements, _messages(item))) for item in message.attribute]
+        names = [item.name for item in message.attribute]
+        return sum(count for name, count in zip(names, held, strict=True) if (name, count) != ("value", 1))
+    return sum(map(_elements, _messages(message)))
+
+
+def _messages(message: Message) -> list[Message]:
+    fields = [value for field, value in message.ListFields() if field.type == field.TYPE_MESSAGE]
+    return [item for value in fields for item in ([value] if isinstance(value, Message) else value)]
+
+
+def _counted(path: Path) -> tuple[int, int]:
+    """Return how many elements the account has of what a file stores, and how many tensors these are.
+
+    Codes count as they are stored: several may share a byte, and blocks of them may be filled up.
+    """
+    loaded = load(path)
+    entries = account(loaded, constants := Constants(loaded), find_layers(loaded, constants)).entries
+    stored = [loaded.tensors[entry.value] for entry in entries if entry.value in loaded.tensors]
+    return sum(math.prod(tensor.dims) for tensor in stored), len(stored)
+
+
+HELD = numpy_helper.from_array(weights(7, 11), "t")
+SPARSE = helper.make_sparse_tensor(
+    numpy_helper.from_array(weights(7, 11).ravel(), "s"), numpy_helper.from_array(np.arange(77)), [77]
+)
+BODY = graph([node("Identity", "t", "o")], {"t": HELD}, {}, ["o"])
+KIND = AttributeProto
+
+
+def _odd(op: str, inputs: str, *attributes: dict[str, Any]) -> ModelProto:
+    """Return a product beside an operation with attributes as they are given."""
+    odd = node(op, inputs, "z")
+    for attribute in attributes:
+        odd.attribute.add(**attribute)
+    return model([node("MatMul", "x w"), odd], {"w": weights(4, 4), "n": np.int64([2])})
+
+
+def _in_training() -> ModelProto:
+    proto = _odd("Relu", "x")
+    proto.training_info.add().algorithm.CopyFrom(BODY)
+    return proto
+
+
+SAMPLES = Path(__file__).resolve().parents[2] / "sample_models"
+
+_other = partial(_odd, "q.Foo", "x")
+_constant = partial(_odd, "Constant", "")
+_fill = partial(_odd, "ConstantOfShape", "n")
+PLACES: dict[str, Callable[[], ModelProto]] = {
+    "tensor": lambda: _other({"name": "v", "type": KIND.TENSOR, "t": HELD}),
+    "tensors": lambda: _other({"name": "v", "type": KIND.TENSORS, "tensors": [HELD]}),
+    "sparse": lambda: _other({"name": "v", "type": KIND.SPARSE_TENSOR, "sparse_tensor": SPARSE}),
+    "sparse list": lambda: _other({"name": "v", "type": KIND.SPARSE_TENSORS, "sparse_tensors": [SPARSE]}),
+    "no type": lambda: _other({"name": "v", "t": HELD}),
+    "another type": lambda: _other({"name": "v", "type": KIND.INT, "t": HELD}),
+    "body": lambda: _other({"name": "v", "type": KIND.GRAPH, "g": BODY}),
+    "body without type": lambda: _other({"name": "v", "g": BODY}),
+    "body of another type": lambda: _other({"name": "v", "type": KIND.TENSOR, "g": BODY}),
+    "bodies": lambda: _other({"name": "v", "type": KIND.GRAPHS, "graphs": [BODY]}),
+    "training": _in_training,
+    "Constant": lambda: _constant({"name": "value", "type": KIND.TENSOR, "t": HELD}),
+    "Constant of another field": lambda: _constant({"name": "value_floats", "type": KIND.TENSOR, "t": HELD}),
+    "Constant of another name": lambda: _constant({"name": "valu", "type": KIND.TENSOR, "t": HELD}),
+    "Constant and a body": lambda: _constant(
+        {"name": "value_ints", "type": KIND.INTS, "ints": []}, {"name": "v", "type": KIND.GRAPH, "g": BODY}
+    ),
+    "fill": lambda: _fill({"name": "value", "type": KIND.TENSOR, "t": HELD}),
+    "fill of another name": lambda: _fill({"name": "other", "type": KIND.TENSOR, "t": HELD}),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_tensor_counts_wherever_it_stands(place: str, tmp_path: Path) -> None:
+    proto = PLACES[place]()
+    path = save(proto, tmp_path)
+    assert _elements(proto) == 77 + 16 + 1
+    assert _counted(path)[0] == 77 + 16 + 1
+
+
+def test_every_part_of_an_attribute_counts(tmp_path: Path) -> None:
+    """A damaged file may set all of its fields, and have several of one name."""
+    full = {"name": "v", "t": HELD, "tensors": [HELD], "sparse_tensor": SPARSE, "sparse_tensors": [SPARSE]}
+    path = save(_other({**full, "g": BODY, "graphs": [BODY]}, full), tmp_path)
+    assert _counted(path) == (10 * 77 + 16 + 1, 12)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ([{"name": "value", "type": KIND.FLOATS, "floats": [1] * 77}], 77),
+        ([{"name": "value_float", "f": 1}, {"name": "value", "t": HELD}], 78),
+        ([{"name": "value", "t": HELD}, {"name": "value_ints", "ints": [1, 2]}], 79),
+        ([{"name": "value_floats", "type": KIND.FLOATS}], 0),
+        ([{"name": "value_int", "type": KIND.INT}], 1),
+    ],
+)
+def test_every_value_of_a_constant_counts(
+    attributes: list[dict[str, Any]], expected: int, tmp_path: Path
+) -> None:
+    assert _counted(save(_constant(*attributes), tmp_path))[0] == expected + 16 + 1
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in SAMPLES.glob("*.onnx")))
+def test_every_tensor_of_a_real_file_counts(name: str) -> None:
+    proto = ModelProto.FromString((SAMPLES / name).read_bytes())
+    assert _counted(SAMPLES / name)[0] >= _elements(proto)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_every_tensor_of_an_odd_file_counts(seed: int, tmp_path: Path) -> None:
+    proto = odd_model(Random(seed))
+    assert _counted(save(proto, tmp_path))[0] >= _elements(proto)

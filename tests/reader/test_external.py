@@ -7,13 +7,14 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
-from onnx import NodeProto, SparseTensorProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, SparseTensorProto, TensorProto, helper, numpy_helper
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import audit
-from onnxtop.errors import ExternalDataError, FormatError, ModelError
+from onnxtop.errors import ExternalDataError, FormatError, LimitError, ModelError
 from onnxtop.reader.layers import read_layers
 from onnxtop.reader.model import load
+from onnxtop.reader.skeleton import checker_note, infer_shapes, types_note
 from tests.models import model, node, only_layer, save, weights
 
 W = weights(50, 30)
@@ -85,8 +86,8 @@ HELD: dict[str, Callable[[TensorProto], NodeProto]] = {
 }
 
 
-def sparse(values: TensorProto) -> SparseTensorProto:
-    return helper.make_sparse_tensor(values, numpy_helper.from_array(np.int64([0])), [4])
+def sparse(values: TensorProto, count: int = 1) -> SparseTensorProto:
+    return helper.make_sparse_tensor(values, numpy_helper.from_array(np.arange(count)), [4])
 
 
 @pytest.mark.parametrize("kind", HELD)
@@ -118,6 +119,32 @@ def test_what_is_computed_with_lies_in_the_models_folder_too(
         load(path)
 
 
+def _fills(count: int, location: str) -> ModelProto:
+    """Return a model with operations that each hold the same 4 KiB, which stand beside it."""
+    held = TensorProto(data_type=TensorProto.FLOAT, dims=[1024], data_location=TensorProto.EXTERNAL)
+    for key, value in (("location", location), ("offset", "0"), ("length", "4096")):
+        held.external_data.add(key=key, value=value)
+    nodes = [node("ConstantOfShape", "s", f"c{number}", value=held) for number in range(count)]
+    return model([*nodes, node("MatMul", "x w")], {"s": np.int64([2]), "w": weights(4, 4)})
+
+
+def test_what_is_brought_in_counts_each_time(home: Path) -> None:
+    (home / "v.data").write_bytes(bytes(4096))
+    limits = {"constants": 8 * 4096 / 2**30}
+    load(save(_fills(8, "v.data"), home), limits=limits)
+    with pytest.raises(LimitError, match="constants="):
+        load(save(_fills(9, "v.data"), home), limits=limits)
+
+
+@pytest.mark.parametrize("count", [1, 600])
+def test_a_tensor_does_not_say_that_its_bytes_are_elsewhere_in_the_model(home: Path, count: int) -> None:
+    """Only the outline of a model does; two nodes whose bytes are the same would else cost twice."""
+    proto = _fills(count, "\0inline")
+    proto.graph.initializer.append(numpy_helper.from_array(np.zeros(5000, np.float32), "large"))
+    with pytest.raises(FormatError, match=r"'\\x00inline'"):
+        load(save(proto, home))
+
+
 def test_the_working_directory_does_not_matter(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "w.data").write_bytes(W.tobytes())
     path = build(home, external("w.data"))
@@ -126,6 +153,42 @@ def test_the_working_directory_does_not_matter(home: Path, monkeypatch: pytest.M
     monkeypatch.chdir(home.parent)
     np.testing.assert_array_equal(only_layer("home/model.onnx").matrix(), W)
     np.testing.assert_array_equal(only_layer("home/../home/model.onnx").matrix(), W)
+
+
+def _beside(name: str) -> TensorProto:
+    held = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=[4], data_location=TensorProto.EXTERNAL)
+    held.external_data.add(key="location", value="w.data")
+    return held
+
+
+def _with_beside(where: str) -> ModelProto:
+    """Return a model with weights beside it in an odd place."""
+    nodes, functions = [node("MatMul", "x w")], []
+    if where == "function":
+        body = [node("Constant", "", "k", value=_beside("k")), node("Add", "a k", "b")]
+        functions = [helper.make_function("q", "f", ["a"], ["b"], body, [helper.make_opsetid("", 21)])]
+    elif where != "initialiser":
+        held = {"attribute": _beside("k"), "list": [_beside("k")], "sparse": sparse(_beside("k"), 4)}[where]
+        nodes.append(node("q.Foo", "x", "z", v=held))
+    proto = model(nodes, {"w": weights(4, 4)}, {"x": (2, 4)}, functions=functions)
+    proto.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.FLOAT, (2, 4)))
+    if where == "initialiser":
+        proto.graph.sparse_initializer.append(sparse(_beside("k"), 4))
+    return proto
+
+
+@pytest.mark.parametrize("where", ["attribute", "list", "sparse", "initialiser", "function"])
+def test_the_checker_does_not_look_from_the_working_directory(
+    home: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    (home / "w.data").write_bytes(weights(4).tobytes())
+    loaded = load(save(_with_beside(where), home))
+    notes = []
+    for folder in (home, home.parent):
+        monkeypatch.chdir(folder)
+        notes.append((checker_note(loaded), types_note(loaded), infer_shapes(loaded)))
+    assert notes[0] == notes[1]
+    assert notes[0][:2] == (None, None)
 
 
 def _refused(path: Path) -> str:
