@@ -466,12 +466,30 @@ def _prepare(
     _State.connection = connection
     _hush(stdin)
     leave_no_dump()
+    if math.isfinite(bounds.memory):
+        _load_algebra()
     limit_growth(bounds.memory)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     threading.Thread(target=_outlive_nobody, daemon=True).start()
+
+
+def _load_algebra() -> None:
+    """Have the libraries of linear algebra take their memory, which they ask for again and again without end.
+
+    That is OpenBLAS, of which NumPy and SciPy have one each: as it is loaded, and at its first product.
+    """
+    import numpy as np  # here: who starts processes needs neither
+    from scipy.linalg import blas
+
+    square = np.ones((_ALGEBRA, _ALGEBRA))
+    np.matmul(square, square)
+    blas.dgemm(1.0, square, square)
+
+
+_ALGEBRA = 128  # rows of matrices that are so large that their product is not computed in place
 
 
 def _hush(stdin: int | None) -> None:
