@@ -237,6 +237,18 @@ def test_a_system_that_starts_only_some_processes(monkeypatch: pytest.MonkeyPatc
         os.kill(begun[0], 0)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="no copies of this process")
+def test_a_process_that_gets_no_thread_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr("onnxtop.work.processes._context", lambda: multiprocessing.get_context("fork"))
+    with Workers(WorkOptions(jobs=2)) as pool:
+        found = list(pool.map(square, [1, 2], [1, 1]))
+    assert found == [Lost("ended itself: the system starts no more threads")] * 2
+
+
 @pytest.mark.parametrize("most", [0, 1])
 def test_a_system_that_starts_no_more_threads(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     real, begun = threading.Thread.start, []
