@@ -430,6 +430,38 @@ def branches(n: int) -> ModelProto:
     return net.model(x)
 
 
+def handed_on(n: int) -> ModelProto:
+    """Choices that end with the one before, or with its own weight; each is multiplied by and is a bias."""
+    net, x = Drawn(), "x"
+    condition = net.node("Cast", net.node("ReduceSum", "x", keepdims=0), to=TensorProto.BOOL)
+    held = first = net.weight()
+    for _ in range(n // 2):
+        held = _choice(net, condition, held, first)
+        x = net.node("Gemm", x, held, held)
+    return net.model(net.layer(x))
+
+
+def handed_far(n: int) -> ModelProto:
+    """A choice that is handed on by one operation after the other; each is multiplied by."""
+    net, x = Drawn(), "x"
+    condition = net.node("Cast", net.node("ReduceSum", "x", keepdims=0), to=TensorProto.BOOL)
+    held = _choice(net, condition, net.weight(), net.weight())
+    for _ in range(n // 2):
+        held = net.node("Transpose", held)
+        x = net.node("MatMul", x, held)
+    return net.model(net.layer(x))
+
+
+def outcomes(n: int) -> ModelProto:
+    """A choice with many results, each multiplied by."""
+    net, x = Drawn(), "x"
+    condition = net.node("Cast", net.node("ReduceSum", "x", keepdims=0), to=TensorProto.BOOL)
+    held = _choice(net, condition, net.weight(), net.weight(), n)
+    for place in range(n):
+        x = net.node("MatMul", x, held + f".{place}" * (place > 0))
+    return net.model(net.layer(x))
+
+
 def nested(n: int) -> ModelProto:
     """Choices between two layers, each twenty choices deep."""
     net, x = Drawn(), "x"
@@ -486,6 +518,14 @@ def _body(net: Drawn, x: str, result: str) -> GraphProto:
     return helper.make_graph([node], "body", [], [_loose(result)])
 
 
+def _choice(net: Drawn, condition: str, then: str, other: str, outputs: int = 1) -> str:
+    bodies = (helper.make_graph([], "body", [], [_loose(name)] * outputs) for name in (then, other))
+    return net.node("If", condition, outputs=outputs, **dict(zip(_SIDES, bodies, strict=True)))
+
+
+_SIDES = "then_branch", "else_branch"
+
+
 def _loose(name: str) -> Any:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
 
@@ -526,5 +566,6 @@ FORMS: dict[str, Callable[[int], ModelProto]] = {
         ),
         *(unknown_beside, convolutions, normalised, lookups, recurrent, attention, constants, unused),
         *(copies, tied, faulty, cut, nameless, namesakes, scopes, branches, nested, loops, functions),
+        *(handed_on, handed_far, outcomes),
     )
 }

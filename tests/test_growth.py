@@ -25,7 +25,7 @@ from onnxtop.comparison import matching
 from onnxtop.reader.account import account
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layers import find_layers
-from onnxtop.reader.model import Model, load
+from onnxtop.reader.model import Model, Value, load
 from onnxtop.reader.terms.digests import digests_of
 from onnxtop.render import RenderOptions
 from onnxtop.render.graph import svg, text
@@ -55,6 +55,7 @@ READ = (
         "around",
         "turning",
     ),
+    *("handed_on", "handed_far"),
 )
 DRAWN = ("residual", "concat", "cut")
 
@@ -135,6 +136,24 @@ def test_a_model_is_read_node_by_node(form: str, tmp_path: Path) -> None:
         return lambda: described(model)
 
     assert a_pair(run) < PAIRS
+
+
+def test_what_a_choice_ends_with_is_not_searched_for_among_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tally, equal = Tally(), Value.__eq__
+
+    def counted(value: Value, other: object) -> bool:
+        tally.looked_at += 1
+        return equal(value, other)
+
+    monkeypatch.setattr(Value, "__eq__", counted)
+
+    def run(n: int) -> Run:
+        model = load(written("outcomes", n, tmp_path))
+        return lambda: find_layers(model, Constants(model))
+
+    assert a_pair(run, tally.of) < PAIRS
 
 
 @pytest.mark.parametrize("render", [svg.render, text.render])

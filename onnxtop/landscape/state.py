@@ -66,13 +66,13 @@ class State:
 
 _LINE = 2**10  # the most bytes of a line before the values
 _ROWS = 2**10  # of data, looked at together
-_MAGIC = b"onnxtop loss barcode 2"
+_MAGIC = b"onnxtop loss barcode 3"
 _KINDS = classes_of(Found, Certificate)
 
 
-def _head(key: str, data: bytes) -> tuple[bytes, bytes]:
-    """Return what tells the run, and what tells that the rest is whole."""
-    return key.encode(), hashlib.sha256(data).hexdigest().encode()
+def _head(key: str, data: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return what tells the run, and what tells that the rest is whole: its length and its digest."""
+    return key.encode(), b"%d" % len(data), hashlib.sha256(data).hexdigest().encode()
 
 
 def _read(path: Path, key: str) -> tuple[Any, ...]:
@@ -81,14 +81,15 @@ def _read(path: Path, key: str) -> tuple[Any, ...]:
     with path.open("rb") as file:
         if file.read(len(_MAGIC) + 1).rstrip() != _MAGIC:
             raise ValueError("it is another file, or of another version; remove it or name another one")
-        own, digest = (file.readline(_LINE).rstrip() for _ in range(2))
+        own, length, digest = (file.readline(_LINE).rstrip() for _ in range(3))
         if own != key.encode():
             raise UsageError(
                 f"{path}: this state is of another run (other models, data or options); remove it or name "
                 "another file"
             )
-        data = file.read()
-    if digest != _head(key, data)[1]:
+        left = os.fstat(file.fileno()).st_size - file.tell()
+        data = file.read(left) if length == b"%d" % left else None  # what is no state may be of any size
+    if data is None or (own, length, digest) != _head(key, data):
         raise ValueError("it is cut off or damaged; remove it or name another one")
     values = loads(data, _KINDS)
     if not isinstance(values, tuple):

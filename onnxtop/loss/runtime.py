@@ -105,10 +105,11 @@ _NOISE = (
     (r"/onnxruntime_src/\S+ ", ""),
 )
 """What onnxruntime says around its reasons, and what is left of it."""
+_MOST = 2**14  # characters of what it says that are looked at: a file's names are among them
 
 
 def _reason(error: Exception) -> str:
-    text = str(error)
+    text = str(error)[:_MOST]
     for noise, left in _NOISE:
         text = re.sub(noise, left, text)
     text = text.strip()

@@ -267,8 +267,8 @@ def refuse_deadly(proto: NodeProto) -> None:
         raise ValueError(f"{proto.op_type} with attributes {attributes}")
 
 
-_TERM = r"[A-Za-z]*(\.\.\.)?[A-Za-z]*"
-_EQUATION = re.compile(f"{_TERM}(,{_TERM})*(->{_TERM})?")
+_TERM = r"[A-Za-z]*(?:\.\.\.[A-Za-z]*)?"  # letters are read in one way only: else there are 2^n of n terms
+_EQUATION = re.compile(f"{_TERM}(?:,{_TERM})*(?:->{_TERM})?")
 
 
 def schema(op_type: str, opset: int, domain: str = "") -> onnx.defs.OpSchema:

@@ -11,9 +11,11 @@ open, the weight can be computed: `Constants` holds it as a derived constant. A 
 model chooses from (experts) is one derived constant a matrix. All else is skipped: it changes with the input.
 """
 
-from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from typing import Literal
 
@@ -31,6 +33,8 @@ from onnxtop.reader.skeleton import Shape
 
 _EXPERTS = 4096
 """Matrices of one table that are read as layers of their own."""
+_NOTED = 2**18
+"""Constants that are noted for chains, each for itself, in all."""
 
 Claim = Literal["wide", "known", "certain"]
 """How an operand comes to be a weight: by its width alone, beside operands of open sizes, by definition."""
@@ -38,10 +42,23 @@ Claim = Literal["wide", "known", "certain"]
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """The way from an operand back to the constants that carry it."""
+    """The way from an operand back to the constants that carry it, gone where somebody asks what is on it."""
 
-    leaves: tuple[Value, ...]
-    nodes: tuple[Node, ...]
+    _walk: Callable[[], tuple[dict[Value, None], dict[Node, None]]]
+
+    @cached_property
+    def _walked(self) -> tuple[dict[Value, None], dict[Node, None]]:
+        return self._walk()
+
+    @property
+    def leaves(self) -> tuple[Value, ...]:
+        """The constants, the nearest first."""
+        return tuple(self._walked[0])
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """What is between, the nearest first."""
+        return tuple(self._walked[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +86,14 @@ class Carriers:
     _ends: dict[tuple[Value, Claim], bool] = field(default_factory=dict)
     passed: set[int] = field(default_factory=set)
     _taken: set[Value] = field(default_factory=set)
-    _seen: set[Value] = field(default_factory=set)
+    _seen: defaultdict[Claim, set[Value]] = field(default_factory=lambda: defaultdict(set))
+    _spreads: defaultdict[Claim, dict[Value, int]] = field(default_factory=lambda: defaultdict(dict))
+    _hindered: defaultdict[Claim, dict[Value, "_Hindrance"]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    _hindering: dict[tuple[int, Claim], str] = field(default_factory=dict)
+    _held: dict[Value, frozenset[Value] | None] = field(default_factory=dict)
+    _noted: int = 0
     _before: dict[Value, frozenset[str]] = field(default_factory=dict)
     _scored: dict[Value, frozenset[str]] = field(default_factory=dict)
     _ahead: dict[Value, frozenset[str]] = field(default_factory=dict)
@@ -147,11 +171,20 @@ class Carriers:
 
     def _carries(self, value: Value, claim: Claim) -> bool:
         chain = self.chain(value, claim)
-        return chain is not None and (claim == "certain" or self._spread(chain) > 1)
+        return chain is not None and (claim == "certain" or self._spread(value, claim) > 1)
 
-    def _spread(self, chain: Chain) -> int:
-        """Return how many axes of more than one entry the widest leaf has."""
-        return max((_wide(self.sizes.dims(leaf) or (2, 2)) for leaf in chain.leaves), default=0)
+    def _spread(self, value: Value, claim: Claim) -> int:
+        """Return how many axes of more than one entry the widest leaf of a chain has, -1 if there is none.
+
+        Chains that are made of each other share what was found, here and where they are looked through.
+        """
+        return folded(
+            value, lambda here: self._followed(here, claim), self._widest_leaf, self._spreads[claim]
+        )
+
+    def _widest_leaf(self, value: Value, beyond: list[int]) -> int:
+        value = self.constants.outside(value)
+        return _wide(self.sizes.dims(value) or (2, 2)) if self._is_leaf(value) else max(beyond, default=-1)
 
     def _settled(self, position: int, node: Node, claim: Claim) -> list[Operand]:
         """Return the operand as what can be read of it, a matrix of a table each for itself."""
@@ -160,13 +193,12 @@ class Carriers:
         if value in self.constants:
             if not self._ends_in_constants(value, claim):
                 return []
-            self._pass(value)
+            self._pass(value, "wide")
             return [Operand(position, value)]
         chain = self.chain(value, claim)
         if chain is None:
             return []
-        self.passed.update(passed.index for passed in chain.nodes)
-        self._taken.update(chain.leaves)
+        self._pass(value, claim)
         reason = self._reason(value, claim)
         if reason:
             return [Operand(position, value, reason)]
@@ -195,9 +227,9 @@ class Carriers:
             for node in chain.nodes
         )
 
-    def _pass(self, value: Value) -> None:
-        """Remember what a constant is made of, each value once: thousands may be aliases of each other."""
-        for here in reached([value], self._not_passed):
+    def _pass(self, value: Value, claim: Claim) -> None:
+        """Remember what an operand is made of, each value once: thousands may be aliases of each other."""
+        for here in reached([value], partial(self._not_passed, self._seen[claim], claim)):
             here = self.constants.outside(here)
             node = self.model.producers.get(here)
             if self._is_leaf(here):
@@ -205,9 +237,9 @@ class Carriers:
             elif node is not None:
                 self.passed.add(node.index)
 
-    def _not_passed(self, value: Value) -> list[Value]:
-        ahead = [item for item in self._followed(value, "wide") if item not in self._seen]
-        self._seen.update(ahead)
+    def _not_passed(self, seen: set[Value], claim: Claim, value: Value) -> list[Value]:
+        ahead = [item for item in self._followed(value, claim) if item not in seen]
+        seen.update(ahead)
         return ahead
 
     # The chain.
@@ -217,8 +249,12 @@ class Carriers:
 
         Where a side is a weight by definition, a constant that ties with what the input makes carries alone.
         """
-        if not self._ends_in_constants(value, claim):
-            return None
+        carried = self._ends_in_constants(value, claim)
+        carried = carried and (value in self.constants or self._spread(value, claim) >= 0)
+        return Chain(partial(self._walk, value, claim)) if carried else None
+
+    def _walk(self, value: Value, claim: Claim) -> tuple[dict[Value, None], dict[Node, None]]:
+        """Return the constants behind a value, and the nodes between."""
         leaves: dict[Value, None] = {}
         nodes: dict[Node, None] = {}
         for here in reached([value], lambda here: self._followed(here, claim)):
@@ -228,7 +264,7 @@ class Carriers:
                 leaves[here] = None
             elif node is not None:
                 nodes[node] = None
-        return Chain(tuple(leaves), tuple(nodes)) if leaves or value in self.constants else None
+        return leaves, nodes
 
     def _followed(self, value: Value, claim: Claim) -> list[Value]:
         value = self.constants.outside(value)
@@ -300,9 +336,26 @@ class Carriers:
         return given[:1]
 
     def leaves(self, value: Value) -> tuple[Value, ...]:
-        """Return the tensors and fills whose elements end up in an operand, constant or not."""
-        chain = self.chain(self.constants.base(value), "certain")
-        return chain.leaves if chain else ()
+        """Return the tensors and fills whose elements end up in an operand, constant or not, in any order."""
+        value = self.constants.base(value)
+        chain = self.chain(value, "certain")
+        if chain is None:
+            return ()
+        held = folded(value, lambda here: self._followed(here, "certain"), self._all_leaves, self._held)
+        return chain.leaves if held is None else tuple(sorted(held, key=lambda leaf: leaf.index))
+
+    def _all_leaves(self, value: Value, beyond: list[frozenset[Value] | None]) -> frozenset[Value] | None:
+        """Return the leaves behind a value, None where to note them once more for each would be too much."""
+        value = self.constants.outside(value)
+        if self._is_leaf(value):
+            return frozenset((value,))
+        known = [leaves for leaves in beyond if leaves is not None]
+        most = max(known, key=len, default=frozenset[Value]())
+        if len(known) < len(beyond) or all(leaves <= most for leaves in known):
+            return most if len(known) == len(beyond) else None
+        leaves = most.union(*known)
+        self._noted += len(leaves)
+        return leaves if self._noted <= _NOTED else None
 
     def leaf(self, value: Value) -> Value | None:
         """Return the one tensor or fill whose elements end up in an operand; None if there are more, or none.
@@ -360,17 +413,19 @@ class Carriers:
     def _reason(self, value: Value, claim: Claim) -> str:
         """Return why a weight cannot be computed, "" if it can."""
         chain = self.chain(value, claim)
-        for node in chain.nodes if chain else ():
-            if self._is_made(node):
-                continue
-            if node.op_type != "If" and not is_computed(node):
-                return f"goes through {node.op}, which is not computed"
-            settings = self._settings_of(node, claim).values()
-            if node.op_type == "If" or any(setting is None for setting in settings):
-                return f"changes with the input in {node.op}"
-        experts = self._experts(chain) if chain else []
-        copied = [node for node in (chain.nodes if chain else ()) if self._is_copied(node)]
-        if chain and copied and not experts and not self._is_repeated(value, chain, claim, copied):
+        if chain is None:
+            return ""
+        hindrance = folded(
+            value,
+            lambda here: [] if self._hinders(here, claim) else self._followed(here, claim),
+            partial(self._nearest, claim),
+            self._hindered[claim],
+        )
+        if hindrance.reason or not hindrance.varies:
+            return hindrance.reason
+        experts = self._experts(chain)
+        copied = [node for node in chain.nodes if self._is_copied(node)]
+        if copied and not experts and not self._is_repeated(value, chain, claim, copied):
             return f"changes with the input in {copied[0].op}"
         counts = {self._count(expert) for expert in experts}
         if len({expert.inputs[1] for expert in experts}) > 1 or len(counts) > 1 or not all(counts):
@@ -378,6 +433,44 @@ class Carriers:
         if counts and max(counts) > _EXPERTS:
             return f"{experts[0].op} chooses from {max(counts)} matrices, more than {_EXPERTS}"
         return ""
+
+    def _nearest(self, claim: Claim, value: Value, beyond: list["_Hindrance"]) -> "_Hindrance":
+        """Return what is nearest that hinders a value from being computed, as if the chain were walked."""
+        reason = self._hinders(value, claim)
+        if reason:
+            return _Hindrance(0, reason)
+        node = self._between(value)
+        varies = node is not None and (self._is_choice(node) or self._is_copied(node))
+        nearest = min(beyond, key=lambda each: each.distance, default=_Hindrance())
+        varies = varies or any(each.varies for each in beyond)
+        return _Hindrance(nearest.distance + 1, nearest.reason, varies)
+
+    def _hinders(self, value: Value, claim: Claim) -> str:
+        """Return why what makes a value cannot be computed, "" if it can."""
+        node = self._between(value)
+        if node is None:
+            return ""
+        key = node.index, claim
+        if key not in self._hindering:
+            self._hindering[key] = self._hindrance(node, claim)
+        return self._hindering[key]
+
+    def _hindrance(self, node: Node, claim: Claim) -> str:
+        if self._is_made(node):
+            return ""
+        if node.op_type != "If" and not is_computed(node):
+            return f"goes through {node.op}, which is not computed"
+        if node.op_type == "If" or self._changes(node, claim):
+            return f"changes with the input in {node.op}"
+        return ""
+
+    def _changes(self, node: Node, claim: Claim) -> bool:
+        return any(setting is None for setting in self._settings_of(node, claim).values())
+
+    def _between(self, value: Value) -> Node | None:
+        """Return the node that makes a value of a chain, None for a leaf."""
+        value = self.constants.outside(value)
+        return None if self._is_leaf(value) else self.model.producers.get(value)
 
     def _settings_of(self, node: Node, claim: Claim) -> dict[Value, Setting | None]:
         """Return the inputs that neither are constant nor carry the weight, None where they change."""
@@ -574,7 +667,7 @@ class Carriers:
         chain = self.chain(value) if value is not None else None
         if value is None or chain is None or self._taken.intersection(chain.leaves):
             return
-        if _wide(self.sizes.dims(node.outputs[0]) or ()) > 1 and self._spread(chain) > 1:
+        if _wide(self.sizes.dims(node.outputs[0]) or ()) > 1 and self._spread(value, "wide") > 1:
             yield Operand(1, value, "multiplies a constant, and the result only modulates")
 
     def _contracted(self, node: Node) -> Iterator[Operand]:
@@ -607,6 +700,15 @@ class Carriers:
     def _is_made(self, node: Node) -> bool:
         """Tell whether a node is computed from constants alone."""
         return node.outputs[0] in self.constants
+
+
+@dataclass(frozen=True)
+class _Hindrance:
+    """Why a value cannot be computed, and how far away that is; else whether it is chosen or copied."""
+
+    distance: float = math.inf
+    reason: str = ""
+    varies: bool = False
 
 
 _COUNTERS = frozenset({"CumSum", "NonZero", "Range"})

@@ -57,6 +57,7 @@ class Constants:
         self._derived: dict[Value, tuple[Value, Mapping[Value, Array]]] = {}
         self._same = dict(model.carried)  # what a body carries, or an If hands on, and the value that it is
         self._branches = {node.index: bodies for node, bodies in _branches(model)}
+        self._places: dict[int, dict[Value, int]] = {}  # of the results of an If, among all that it names
         self._constant: set[Value] = set()
         self._find()
 
@@ -195,7 +196,11 @@ class Constants:
         node = self._model.producers.get(value)
         if node is None or node.index not in self._branches:
             return []
-        place = [place for place, name in enumerate(node.proto.output) if name][node.outputs.index(value)]
+        if node.index not in self._places:
+            places = (place for place, name in enumerate(node.proto.output) if name)
+            pairs = [*zip(node.outputs, places, strict=False)]
+            self._places[node.index] = dict(reversed(pairs))  # of two of one name the first
+        place = self._places[node.index][value]
         exits = (body.outputs[place] for body in self._branches[node.index] if place < len(body.outputs))
         return [item for item in exits if item is not None]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from onnxtop.reader.model import Node
 
-_FRAME = re.compile(r'^\s*File "([^"\n]+)", line (\d{1,9})\b', re.M)
+_FRAME = re.compile(r'^[^\S\n]*File "([^"\n]+)", line (\d{1,9})\b', re.M)
 _INSTALLED = re.compile(r"[/\\](site|dist)-packages[/\\]|^<")
 _QUOTED = re.compile(r"'([^']*)'")
 _NUMBERED = re.compile(r"(onnx::|val_|node_|_|%)?[A-Za-z]*_*\d+|")

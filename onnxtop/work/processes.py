@@ -333,9 +333,11 @@ def ending(code: int) -> str:
     'ended itself with code 3'
     >>> ending(_ENDED)
     'was told to end, by SIGTERM'
+    >>> ending(_THREADLESS)
+    'ended itself: the system starts no more threads'
     """
-    if code == _ENDED:
-        return "was told to end, by SIGTERM"
+    if code in _MEANINGS:
+        return _MEANINGS[code]
     if code >= 0:
         return f"ended itself with code {code}"
     try:
@@ -389,8 +391,12 @@ def _standard_input() -> Iterator[int | None]:
 
 _AT, _GIVES, _FAILS = "at", "gives", "fails"
 """What a process says: where it stands, what came of a piece."""
-_ENDED = 113
-"""Exit code of a process that was told to end."""
+_ENDED, _THREADLESS = 113, 114
+"""Exit codes of a process that was told to end, and of one that cannot see to it that it outlives nobody."""
+_MEANINGS = {
+    _ENDED: "was told to end, by SIGTERM",
+    _THREADLESS: "ended itself: the system starts no more threads",
+}
 _PACE = 0.2
 """Seconds between two words on progress."""
 
@@ -466,12 +472,33 @@ def _prepare(
     _State.connection = connection
     _hush(stdin)
     leave_no_dump()
+    if math.isfinite(bounds.memory):
+        _load_algebra()
     limit_growth(bounds.memory)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    threading.Thread(target=_outlive_nobody, daemon=True).start()
+    try:
+        threading.Thread(target=_outlive_nobody, daemon=True).start()
+    except RuntimeError:
+        os._exit(_THREADLESS)
+
+
+def _load_algebra() -> None:
+    """Have the libraries of linear algebra take their memory, which they ask for again and again without end.
+
+    That is OpenBLAS, of which NumPy and SciPy have one each: as it is loaded, and at its first product.
+    """
+    import numpy as np  # here: who starts processes needs neither
+    from scipy.linalg import blas
+
+    square = np.ones((_ALGEBRA, _ALGEBRA))
+    np.matmul(square, square)
+    blas.dgemm(1.0, square, square)
+
+
+_ALGEBRA = 128  # rows of matrices that are so large that their product is not computed in place
 
 
 def _hush(stdin: int | None) -> None:

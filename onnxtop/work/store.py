@@ -17,11 +17,12 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from onnxtop.work.about import about
-from onnxtop.work.files import unfinished, write_bytes
+from onnxtop.work.files import replacing, unfinished
 from onnxtop.work.options import WorkOptions
 
 LIMIT = 2**30
@@ -135,12 +136,18 @@ class Store:
         Raises
         ------
         OSError
-            One cannot be deleted.
+            One cannot be deleted; all others are.
         """
         count = 0
+        errors = []
         for path in list(self._files()):
-            path.unlink(missing_ok=True)
-            count += path.suffix == ".entry"
+            try:
+                path.unlink(missing_ok=True)
+                count += path.suffix == ".entry"
+            except OSError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
         return count
 
     def trim(self) -> None:
@@ -165,7 +172,7 @@ class Store:
         return self.folder / name[:2] / f"{name}.entry"
 
     def _files(self) -> Iterator[Path]:
-        """Yield entries and unfinished ones: what this class has named, and nothing else.
+        """Yield entries and unfinished ones: what this class has named, no folder, and nothing else.
 
         Raises
         ------
@@ -178,16 +185,19 @@ class Store:
             next(self.folder.iterdir(), None)  # unlike glob, says what is wrong
         except FileNotFoundError:
             return
-        yield from self.folder.glob(".onnxtop-*.tmp")
+        named = [self.folder.glob(".onnxtop-*.tmp")]
         for folder in self.folder.glob("[0-9a-f][0-9a-f]"):
-            yield from folder.glob(f"{folder.name}*.entry")
-            yield from folder.glob(".onnxtop-*.tmp")
+            named += folder.glob(f"{folder.name}*.entry"), folder.glob(".onnxtop-*.tmp")
+        for path in chain.from_iterable(named):
+            if path.is_symlink() or not os.path.isdir(path):
+                yield path
 
     def _write(self, path: Path, data: bytes) -> None:
         assert self.folder is not None
         _made(self.folder)
         path.parent.mkdir(exist_ok=True)
-        write_bytes(path, data)
+        with replacing(path) as file:  # also a pipe, which nobody might read: it is no place of an entry
+            file.write_bytes(data)
 
 
 def key_of(*parts: object) -> str:

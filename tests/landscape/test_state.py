@@ -59,7 +59,8 @@ def _flipped(place: int) -> Callable[[bytes], bytes]:
 def _signed(data: bytes) -> Callable[[bytes], bytes]:
     """Return a file whose digest is right, and whose values are not."""
     digest = hashlib.sha256(data).hexdigest().encode()
-    return lambda content: b"\n".join([content.splitlines()[0], KEY.encode(), digest, data])
+    head = KEY.encode(), b"%d" % len(data), digest
+    return lambda content: b"\n".join([content.splitlines()[0], *head, data])
 
 
 @pytest.mark.parametrize(
@@ -90,6 +91,19 @@ def test_what_is_damaged_is_told_and_left_as_it_is(
     with pytest.raises(UsageError, match=message):
         State.resume(saved, KEY)
     assert saved.read_bytes() == before
+
+
+def test_what_is_longer_than_it_says_is_not_read(saved: Path) -> None:
+    os.truncate(saved, 2**40)  # more than there is memory, and no block of a disk
+    with pytest.raises(UsageError, match="cut off or damaged"):
+        State.resume(saved, KEY)
+
+
+def test_a_state_of_another_version_says_so(saved: Path) -> None:
+    magic, key, _, digest, data = saved.read_bytes().split(b"\n", 4)
+    saved.write_bytes(b"\n".join([magic.replace(b"3", b"2"), key, digest, data]))  # that had no length
+    with pytest.raises(UsageError, match="of another version"):
+        State.resume(saved, KEY)
 
 
 def test_what_is_no_file_is_told_before_the_work(tmp_path: Path) -> None:

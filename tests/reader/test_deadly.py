@@ -18,6 +18,8 @@ DEADLY: dict[str, tuple[str, dict[str, Any]]] = {
     "dots twice": ("Einsum", {"equation": "...ij...->ij"}),
     "a single dot": ("Einsum", {"equation": "ij.->ij"}),
     "a dash": ("Einsum", {"equation": "ij-"}),
+    "many terms, and no end": ("Einsum", {"equation": ",".join(["aa"] * 100) + "!"}),  # not in 2^100 ways
+    "one term, and no end": ("Einsum", {"equation": "a" * 10**6 + "!"}),
     "many parts": ("Split", {"num_outputs": 2**62}),
 }
 

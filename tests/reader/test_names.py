@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from onnxtop.reader.model import Value
+from onnxtop.reader.ops import later_scale
 from tests.models import layers_of, mlp, model, node, only_layer, save, weights
 
 
@@ -73,3 +75,15 @@ def test_unnamed_nodes_have_a_place_among_the_uses(tmp_path: Path) -> None:
     uses = only_layer(save(proto, tmp_path)).uses
     assert len(set(uses)) == 2
     assert all(use.startswith("MatMul") for use in uses)
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        *(("a", ""), ("", ""), ("a.b", "a"), ("a.", "a"), (".b", ""), ("a/b_c:d", "a/b_c"), ("a..b", "a.")),
+        ("a" * 10**6 + ".b", "a" * 10**6),  # not looked at from each letter to the last
+    ],
+    ids=lambda text: text[:9],
+)
+def test_what_a_scale_shares_with_its_codes(name: str, stem: str) -> None:
+    assert later_scale._stem(Value(0, name)) == stem

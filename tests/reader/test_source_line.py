@@ -27,6 +27,8 @@ def noted(tmp_path, trace, key=KEY):
         ('File "<eval_with_key>.3", line 7, in forward', None),
         ("", None),
         ("nonsense", None),
+        ('\n \n\n\t File "net.py", line 45, in forward', "net.py:45"),
+        ("\n" * 10**6, None),  # not looked at from each line to the last
     ],
 )
 def test_the_innermost_frame_of_the_user(tmp_path, trace, line):

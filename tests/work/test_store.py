@@ -94,6 +94,45 @@ def test_what_may_have_no_end_is_not_there(tmp_path):
     assert held.get("key") == 2
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes")
+def test_a_pipe_in_the_place_of_an_entry_is_replaced(tmp_path):
+    held = Store(tmp_path)
+    held.put("key", 1)
+    (path,) = files(tmp_path)
+    path.unlink()
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # else who wrote into it would wait for ever
+    assert held.get("key") is None
+    held.put("key", 2)
+    os.close(reader)
+    assert held.get("key") == 2
+    assert stat.S_ISREG(path.stat().st_mode)
+
+
+def test_clearing_goes_on_behind_what_cannot_be_deleted(tmp_path, monkeypatch):
+    held = Store(tmp_path)
+    for number in range(8):
+        held.put(f"key {number}", number)
+    first, second = list(held.entries())[:2]
+    first.path.unlink()
+    first.path.mkdir()
+    assert first.path not in [entry.path for entry in held.entries()]
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path == second.path:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        unlink(path, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        with pytest.raises(PermissionError):
+            held.clear()
+    assert files(tmp_path) == sorted([first.path, second.path])
+    assert held.clear() == 1
+    assert files(tmp_path) == [first.path]
+
+
 def test_whole_bytes_that_are_no_json_are_no_value(tmp_path):
     held = Store(tmp_path)
     held.write("key", b"[")

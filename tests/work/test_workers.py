@@ -237,6 +237,18 @@ def test_a_system_that_starts_only_some_processes(monkeypatch: pytest.MonkeyPatc
         os.kill(begun[0], 0)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="no copies of this process")
+def test_a_process_that_gets_no_thread_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr("onnxtop.work.processes._context", lambda: multiprocessing.get_context("fork"))
+    with Workers(WorkOptions(jobs=2)) as pool:
+        found = list(pool.map(square, [1, 2], [1, 1]))
+    assert found == [Lost("ended itself: the system starts no more threads")] * 2
+
+
 @pytest.mark.parametrize("most", [0, 1])
 def test_a_system_that_starts_no_more_threads(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     real, begun = threading.Thread.start, []
@@ -254,3 +266,31 @@ def test_a_system_that_starts_no_more_threads(most: int, monkeypatch: pytest.Mon
 
 def test_a_budget_begins_no_work() -> None:
     assert Workers(WorkOptions(memory=1)).alone
+
+
+SCARCE = """
+import sys
+from onnxtop.work.processes import Bounds, Processes
+
+def product(size):
+    import numpy as np
+    from scipy.linalg import blas
+    square = np.ones((size, size))
+    return float((square @ square)[0, 0] + blas.dgemm(1.0, square, square)[0, 0])
+
+assert "scipy" not in sys.modules
+crew = Processes(product, 1, Bounds(seconds=30, memory=2**24))
+future = crew.submit(0, 200)
+while not future.done():
+    crew.wait([future], 1)
+crew.stop()
+print(future.result())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it does not bound a process's memory")
+def test_linear_algebra_has_its_memory_before_memory_is_bounded() -> None:
+    """It would ask for more than there is again and again, until the seconds are over."""
+    command = [sys.executable, "-c", SCARCE]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("400.0\n", "")

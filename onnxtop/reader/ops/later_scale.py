@@ -5,7 +5,6 @@ after the other, as a product that is computed, or as one number. The activation
 its codes are made, and taken out of the factors; what is left belongs to the weight.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -190,7 +189,7 @@ def _origin(call: Call, value: Value) -> Value:
 
 def _stem(value: Value) -> str:
     """Return a name without its last part: what codes, scale and zero point of one tensor share."""
-    return re.sub(r"[._/:]?[^._/:]*$", "", value.name)
+    return value.name[: max(0, *map(value.name.rfind, "._/:"))]
 
 
 def _equal(call: Call, value: Value, activation: _Activation) -> bool:
