@@ -6,7 +6,9 @@ inputs of its calls, so that they are counted like any other constant.
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import onnx
@@ -23,7 +25,7 @@ from onnx import (
 )
 
 from onnxtop.errors import ModelError
-from onnxtop.reader.limits import Limits
+from onnxtop.reader.limits import GIB, Limits
 
 __all__ = ["Key", "bodies_in", "inlined", "nodes_in", "rename", "tensors_in", "with_constants_outside"]
 
@@ -35,6 +37,8 @@ _MOST_WAYS = 500
 """In which functions are called that are converted: each takes as long as inlining a thousand calls."""
 _INLINED = "__1"
 """What onnx puts behind the names of a body that it inlines once."""
+_COPIES = 4
+"""Of what is written out, in memory while onnx does it."""
 
 
 def inlined(proto: ModelProto, limits: Limits) -> ModelProto:
@@ -47,13 +51,15 @@ def inlined(proto: ModelProto, limits: Limits) -> ModelProto:
     ModelError
         A function calls itself.
     LimitError
-        Written out, there are more operations than the limits allow, or deeper ones.
+        Written out, there are more operations or bytes than the limits allow, or deeper ones.
     """
     functions = {_key(function): function for function in proto.functions}
     inner = {key: _called(function.node, functions) for key, function in functions.items()}
-    _check_size(proto.graph, functions, _bottom_up(inner), limits)
+    order = _bottom_up(inner)
+    _check_size(proto.graph, functions, order, limits)
     if not functions:
         return proto
+    _check_bytes(proto.graph, functions, order, limits)
     result = ModelProto()
     result.CopyFrom(proto)
     imports = {_domain(item.domain): item.version for item in proto.opset_import}
@@ -71,6 +77,7 @@ def inlined(proto: ModelProto, limits: Limits) -> ModelProto:
     needed = _reached(kept, inner) | (set(functions) - called)
     del result.functions[:]
     result.functions.extend(functions[key] for key in functions if key in needed)
+    _check_outside(result.graph, {key: functions[key] for key in needed}, inner, limits)
     return result
 
 
@@ -209,6 +216,90 @@ def _extent(nodes: Iterable[NodeProto], known: Mapping[Key, tuple[int, int]]) ->
         size += 1 + sum(count for count, _ in inside)
         depth = max([depth, *(1 + levels for _, levels in inside)])
     return size, depth
+
+
+@dataclass(frozen=True)
+class _Body:
+    """What a function is, written out: its bytes, and how often it writes what a call gives it, by name.
+
+    ``values`` counts names of values, ``references`` those of attributes. ``defaults`` are the bytes of
+    attributes that have one.
+    """
+
+    byte_count: int
+    defaults: Mapping[str, int]
+    values: Mapping[str, int]
+    references: Mapping[str, int]
+
+
+_NOTHING = _Body(0, {}, {}, {})
+
+
+def _check_bytes(
+    graph: GraphProto, functions: Mapping[Key, FunctionProto], order: Iterable[Key], limits: Limits
+) -> None:
+    """Refuse what would be more bytes than allowed with all functions written out."""
+    bodies: dict[Key, _Body] = {}
+    for key in order:
+        bodies[key] = _body(functions[key], functions, bodies)
+    calls = (node for node in nodes_in(graph) if _key(node) in functions)
+    written = sum(_bytes_of(node, functions[_key(node)], bodies[_key(node)]) for node in calls)
+    limits.check("structure", _COPIES * written / GIB)
+
+
+def _body(
+    function: FunctionProto, functions: Mapping[Key, FunctionProto], known: Mapping[Key, _Body]
+) -> _Body:
+    byte_count = sum(node.ByteSize() for node in function.node)
+    values, references = Counter[str](), Counter[str]()
+    for node in _everything(function.node):
+        called = known.get(_key(node), _NOTHING)
+        if called is not _NOTHING:
+            byte_count += _bytes_of(node, functions[_key(node)], called)
+        for name, times in _operands(node, functions.get(_key(node)), called):
+            values[name] += times
+        for item in node.attribute:
+            if item.ref_attr_name:
+                references[item.ref_attr_name] += 1 + called.references.get(item.name, 0)
+    defaults = {item.name: item.ByteSize() for item in function.attribute_proto}
+    return _Body(byte_count, defaults, values, references)
+
+
+def _bytes_of(node: NodeProto, function: FunctionProto, body: _Body) -> int:
+    """Return how many bytes are written for a call: the body, and what the call gives, or a default."""
+    given = {item.name: item.ByteSize() for item in node.attribute}
+    left_out = {name: size for name, size in body.defaults.items() if name not in given}
+    return (
+        body.byte_count
+        + sum(left_out.values())
+        + sum(size * body.references.get(name, 0) for name, size in {**given, **left_out}.items())
+        + sum(len(name) * times for name, times in _operands(node, function, body))
+    )
+
+
+def _operands(node: NodeProto, function: FunctionProto | None, body: _Body) -> Iterator[tuple[str, int]]:
+    """Yield the names of a node's values, and how often each is written where the node stands."""
+    yield from ((name, 1) for name in (*node.input, *node.output))
+    if function is not None:
+        for outer, own in ((node.input, function.input), (node.output, function.output)):
+            yield from ((name, body.values.get(inner, 0)) for name, inner in zip(outer, own, strict=False))
+
+
+def _check_outside(
+    graph: GraphProto, functions: Mapping[Key, FunctionProto], inner: Mapping[Key, set[Key]], limits: Limits
+) -> None:
+    """Refuse what `with_constants_outside` would write to more operands, or bytes, than allowed."""
+    names = {
+        key: [len(_prefix(function)) + len(name) for name, _ in _held_by(function)]
+        for key, function in functions.items()
+    }
+    operands, byte_count = 0, sum(map(sum, names.values()))
+    for key, calls in Counter(_key(node) for node in nodes_in(graph) if _key(node) in functions).items():
+        given = [names[each] for each in _reached([key], inner)]
+        operands += calls * sum(map(len, given))
+        byte_count += calls * sum(map(sum, given))
+    limits.check("tensors", operands)
+    limits.check("structure", _COPIES * byte_count / GIB)
 
 
 def _give_defaults(graph: GraphProto, functions: Mapping[Key, FunctionProto]) -> None:
@@ -431,13 +522,21 @@ def _forget_guesses(graph: GraphProto) -> None:
 
 def _constants(function: FunctionProto) -> Iterator[NodeProto]:
     """Yield what a body holds as Constant nodes: its own, tensors of subgraphs, of other attributes."""
-    graph = GraphProto()
-    graph.node.extend(function.node)
-    prefix = ".".join(filter(None, _key(function)))
-    for number, (name, value) in enumerate(_held(graph)):
+    prefix = _prefix(function)
+    for number, (name, value) in enumerate(_held_by(function)):
         constant = helper.make_node("Constant", [], [f"{prefix}.{name or number}"])
         constant.attribute.append(value)
         yield constant
+
+
+def _held_by(function: FunctionProto) -> Iterator[tuple[str, AttributeProto]]:
+    graph = GraphProto()
+    graph.node.extend(function.node)
+    return _held(graph)
+
+
+def _prefix(function: FunctionProto) -> str:
+    return ".".join(filter(None, _key(function)))
 
 
 def _held(graph: GraphProto) -> Iterator[tuple[str, AttributeProto]]:

@@ -17,6 +17,7 @@ from onnxtop.reader.account import Role, account
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.layers import find_layers
+from onnxtop.reader.limits import GIB
 from onnxtop.reader.model import load
 from onnxtop.reader.skeleton import checker_note
 from tests.models import Array, layers_of, run, save, weights
@@ -323,6 +324,42 @@ def test_functions_that_multiply(tmp_path: Path) -> None:
     proto = parsed(f"g {IN_OUT} {{ y = acme.L0(x) }} {' '.join(f'{CALLER} {body}' for body in bodies)}", {})
     with pytest.raises(LimitError, match="at most 1048576 nodes, found 3298534883327; raise it"):
         load(save(proto, tmp_path))
+
+
+LONG = "x" * 10_000
+MANY = {
+    "an attribute of the body": (f'L (X) => (Y) {{ Y = Foo <s = "{LONG}"> (X) }}', "x", "structure"),
+    "a default": (f'L <s: string = "{LONG}"> (X) => (Y) {{ Y = Relu(X) }}', "x", "structure"),
+    "an attribute of the call": (
+        f"L <s> (X) => (Y) {{ {'Y = Foo <s: string = @s> (X) ' * 40} }}",
+        f's = "{LONG}"',
+        "structure",
+    ),
+    "a name": (
+        f"L (X) => (Y) {{ {'Y = Relu(X) ' * 40} }}",
+        LONG,
+        "structure",
+    ),
+    "constants of a function that stays": (
+        f"L (X) => (Z) {{ {' '.join(f'T{n} = Constant <value_floats = [1.0]> ()' for n in range(40))} }}",
+        "x",
+        "tensors",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MANY)
+def test_what_calls_multiply(tmp_path: Path, what: str) -> None:
+    """Every call has its own copy: what one holds is bounded with all that are written out."""
+    body, given, limit = MANY[what]
+    call = f"acme.L <{given}> (x)" if given.startswith("s =") else f"acme.L({given})"
+    calls = " ".join(f"h{n} = {call}" for n in range(40 if given == "x" else 1))
+    text = f"g (float[N, 40] {'x' if ' ' in given else given}) => (float[N, M] y) {{ {calls} y = Relu(h0) }}"
+    path = save(parsed(f"{text} {LINEAR} {body}", {}), tmp_path)
+    load(path)
+    most = {"structure": 40 * len(LONG) / GIB, "tensors": 40 * 40 - 1}
+    with pytest.raises(LimitError, match=f"raise it with --limit {limit}="):
+        load(path, limits={limit: most[limit]})
 
 
 def test_one_of_many_functions_cannot_be_converted(tmp_path: Path) -> None:
