@@ -62,9 +62,10 @@ def inlined(proto: ModelProto, limits: Limits) -> ModelProto:
     _check_bytes(proto.graph, functions, order, limits)
     result = ModelProto()
     result.CopyFrom(proto)
-    imports = {_domain(item.domain): item.version for item in proto.opset_import}
+    imports = _imports(proto)
+    _write_imports(result, imports)
     kept: set[Key] = set()
-    converter = _Converter(proto)
+    converter = _Converter(result)
     while keys := _called(nodes_in(result.graph), functions) - kept:
         outermost = keys.difference(*(_reached(inner[key], inner) for key in keys))
         _give_defaults(result.graph, functions)
@@ -318,11 +319,23 @@ def _aligned(function: FunctionProto, imports: Mapping[str, int]) -> FunctionPro
     """
     result = FunctionProto()
     result.CopyFrom(function)
-    for item in result.opset_import:
-        item.domain = _domain(item.domain)
-        if item.domain or _is_unchanged(function, item.version, imports.get("", 0)):
-            item.version = imports.get(item.domain, item.version)
+    own = _imports(function)
+    for domain, version in own.items():
+        if domain or _is_unchanged(function, version, imports.get("", 0)):
+            own[domain] = imports.get(domain, version)
+    _write_imports(result, own)
     return result
+
+
+def _imports(item: ModelProto | FunctionProto) -> dict[str, int]:
+    """Return versions by domain; the last of two is what runtimes and onnx's checker go by."""
+    return {_domain(each.domain): each.version for each in item.opset_import}
+
+
+def _write_imports(item: ModelProto | FunctionProto, imports: Mapping[str, int]) -> None:
+    """Name every domain once: onnx's converter takes no model that names one twice."""
+    del item.opset_import[:]
+    item.opset_import.extend(helper.make_opsetid(*each) for each in imports.items())
 
 
 def _is_unchanged(function: FunctionProto, old: int, new: int) -> bool:
@@ -561,11 +574,7 @@ def _tensors(node: NodeProto, attribute: AttributeProto) -> Iterator[tuple[str, 
 
 
 def _why(function: FunctionProto, proto: ModelProto) -> str:
-    versions = (
-        {_domain(item.domain): item.version for item in imports}.get("", 0)
-        for imports in (function.opset_import, proto.opset_import)
-    )
-    theirs, ours = versions
+    theirs, ours = (_imports(item).get("", 0) for item in (function, proto))
     name = f"the function {function.domain}.{function.name}"
     if theirs == ours:
         return f"{name} cannot be written out by onnx"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx.parser
 import pytest
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import FunctionProto, ModelProto, NodeProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from onnxtop.errors import LimitError, ModelError
@@ -252,6 +252,26 @@ def test_another_version_of_a_domain_that_is_not_converted(tmp_path: Path) -> No
     text = f"""g {IN_OUT} {{ y = acme.L(x, w) }}
         <domain: "acme", opset_import: ["ai.onnx": 18, "acme": 7]> L (X, W) => (Y) {{ Y = MatMul(X, W) }}"""
     np.testing.assert_array_equal(whole(layers_of(save(parsed(text, {"w": W}), tmp_path))), W)
+
+
+def test_a_version_that_is_imported_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last is meant, as onnxruntime reads it: it is looked at once, and nothing is tried twice."""
+    asked: list[tuple[int, int]] = []
+    is_unchanged = functions._is_unchanged
+
+    def counted(function: FunctionProto, old: int, new: int) -> bool:
+        asked.append((old, new))
+        return is_unchanged(function, old, new)
+
+    monkeypatch.setattr(functions, "_is_unchanged", counted)
+    text = f"g {IN_OUT} {{ y = acme.L(x, w) }} {LINEAR} L (X, W) => (Y) {{ Y = Gemm(X, W) }}"
+    proto = parsed(text, {"w": W})
+    for item in (proto, proto.functions[0]):
+        del item.opset_import[:]
+        item.opset_import.extend(helper.make_opsetid(*each) for each in [("", 8), ("", 9), ("", 18)])
+    proto.opset_import.append(helper.make_opsetid("acme", 1))
+    np.testing.assert_array_equal(whole(layers_of(save(proto, tmp_path))), W)
+    assert asked == [(18, 18)]
 
 
 CLOSED = f"""g {IN_OUT} {{ h = acme.L(x) i = acme.L(h) y = MatMul(i, v) }}
