@@ -6,7 +6,9 @@ inputs of its calls, so that they are counted like any other constant.
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import onnx
@@ -23,7 +25,7 @@ from onnx import (
 )
 
 from onnxtop.errors import ModelError
-from onnxtop.reader.limits import Limits
+from onnxtop.reader.limits import GIB, Limits
 
 __all__ = ["Key", "bodies_in", "inlined", "nodes_in", "rename", "tensors_in", "with_constants_outside"]
 
@@ -35,6 +37,10 @@ _MOST_WAYS = 500
 """In which functions are called that are converted: each takes as long as inlining a thousand calls."""
 _INLINED = "__1"
 """What onnx puts behind the names of a body that it inlines once."""
+_TRIES, _FREE_TRIES = 32, 2**27
+"""How many models, and how many bytes beside them, onnx may fail to inline: it fails on 30 MB a second."""
+_COPIES = 4
+"""Of what is written out, in memory while onnx does it."""
 
 
 def inlined(proto: ModelProto, limits: Limits) -> ModelProto:
@@ -47,30 +53,35 @@ def inlined(proto: ModelProto, limits: Limits) -> ModelProto:
     ModelError
         A function calls itself.
     LimitError
-        Written out, there are more operations than the limits allow, or deeper ones.
+        Written out, there are more operations or bytes than the limits allow, or deeper ones.
     """
-    functions = {_key(function): function for function in proto.functions}
+    functions = _by_key(proto)
     inner = {key: _called(function.node, functions) for key, function in functions.items()}
-    _check_size(proto.graph, functions, _bottom_up(inner), limits)
+    order = _bottom_up(inner)
+    _check_size(proto.graph, functions, order, limits)
     if not functions:
         return proto
+    _check_bytes(proto.graph, functions, order, limits)
     result = ModelProto()
     result.CopyFrom(proto)
-    imports = {_domain(item.domain): item.version for item in proto.opset_import}
+    imports = _imports(proto)
+    _write_imports(result, imports)
     kept: set[Key] = set()
-    converter = _Converter(proto)
+    converter = _Converter(result)
+    tries = _Inliner(result)
     while keys := _called(nodes_in(result.graph), functions) - kept:
         outermost = keys.difference(*(_reached(inner[key], inner) for key in keys))
         _give_defaults(result.graph, functions)
         whole = {key for key in outermost if _is_whole(functions[key])}
         ready = converter.ready(result.graph, [_aligned(functions[key], imports) for key in sorted(whole)])
-        result, failed = _inline(result, ready)
+        result, failed = tries.inline(result, ready)
         converter.give_back(result.graph)
         kept |= {converter.origins.get(key, key) for key in failed} | (outermost - whole) | converter.left
     called = _reached(_called(nodes_in(proto.graph), functions), inner)
     needed = _reached(kept, inner) | (set(functions) - called)
     del result.functions[:]
     result.functions.extend(functions[key] for key in functions if key in needed)
+    _check_outside(result.graph, {key: functions[key] for key in needed}, inner, limits)
     return result
 
 
@@ -82,19 +93,20 @@ def with_constants_outside(proto: ModelProto) -> tuple[ModelProto, Mapping[tuple
     """
     if not proto.functions:
         return proto, {}
-    functions = {_key(function): function for function in proto.functions}
+    functions = _by_key(proto)
     inner = {key: _called(function.node, functions) for key, function in functions.items()}
     result = ModelProto()
     result.CopyFrom(proto)
     del result.functions[:]
-    outside = {key: list(_constants(function)) for key, function in functions.items()}
+    outside = {key: list(_constants(key, function)) for key, function in functions.items()}
     for node in nodes_in(result.graph):
         for key in sorted(_reached({_key(node)} & set(functions), inner)):
             node.input.extend(constant.output[0] for constant in outside[key])
     own = [NodeProto.FromString(node.SerializeToString()) for node in result.graph.node]
     del result.graph.node[:]
     result.graph.node.extend([*(constant for nodes in outside.values() for constant in nodes), *own])
-    return result, {key[:2]: _why(function, proto) for key, function in functions.items()}
+    ours = _imports(proto).get("", 0)
+    return result, {key[:2]: _why(function, ours) for key, function in functions.items()}
 
 
 def nodes_in(graph: GraphProto) -> Iterator[NodeProto]:
@@ -132,6 +144,19 @@ def rename(node: NodeProto, names: Mapping[str, str]) -> None:
 
 def _key(item: NodeProto | FunctionProto) -> Key:
     return item.domain, item.op_type if isinstance(item, NodeProto) else item.name, item.overload
+
+
+def _by_key(proto: ModelProto) -> dict[Key, FunctionProto]:
+    """Return the functions; of those that agree in their keys calls mean the last, others get a free one."""
+    last = {_key(function): number for number, function in enumerate(proto.functions)}
+    found: dict[Key, FunctionProto] = {}
+    for number, function in enumerate(proto.functions):
+        domain, name, overload = key = _key(function)
+        while key in found or last.get(key, number) != number:
+            overload += f"#{number}"
+            key = domain, name, overload
+        found[key] = function
+    return found
 
 
 def _domain(name: str) -> str:
@@ -211,6 +236,90 @@ def _extent(nodes: Iterable[NodeProto], known: Mapping[Key, tuple[int, int]]) ->
     return size, depth
 
 
+@dataclass(frozen=True)
+class _Body:
+    """What a function is, written out: its bytes, and how often it writes what a call gives it, by name.
+
+    ``values`` counts names of values, ``references`` those of attributes. ``defaults`` are the bytes of
+    attributes that have one.
+    """
+
+    byte_count: int
+    defaults: Mapping[str, int]
+    values: Mapping[str, int]
+    references: Mapping[str, int]
+
+
+_NOTHING = _Body(0, {}, {}, {})
+
+
+def _check_bytes(
+    graph: GraphProto, functions: Mapping[Key, FunctionProto], order: Iterable[Key], limits: Limits
+) -> None:
+    """Refuse what would be more bytes than allowed with all functions written out."""
+    bodies: dict[Key, _Body] = {}
+    for key in order:
+        bodies[key] = _body(functions[key], functions, bodies)
+    calls = (node for node in nodes_in(graph) if _key(node) in functions)
+    written = sum(_bytes_of(node, functions[_key(node)], bodies[_key(node)]) for node in calls)
+    limits.check("structure", _COPIES * written / GIB)
+
+
+def _body(
+    function: FunctionProto, functions: Mapping[Key, FunctionProto], known: Mapping[Key, _Body]
+) -> _Body:
+    byte_count = sum(node.ByteSize() for node in function.node)
+    values, references = Counter[str](), Counter[str]()
+    for node in _everything(function.node):
+        called = known.get(_key(node), _NOTHING)
+        if called is not _NOTHING:
+            byte_count += _bytes_of(node, functions[_key(node)], called)
+        for name, times in _operands(node, functions.get(_key(node)), called):
+            values[name] += times
+        for item in node.attribute:
+            if item.ref_attr_name:
+                references[item.ref_attr_name] += 1 + called.references.get(item.name, 0)
+    defaults = {item.name: item.ByteSize() for item in function.attribute_proto}
+    return _Body(byte_count, defaults, values, references)
+
+
+def _bytes_of(node: NodeProto, function: FunctionProto, body: _Body) -> int:
+    """Return how many bytes are written for a call: the body, and what the call gives, or a default."""
+    given = {item.name: item.ByteSize() for item in node.attribute}
+    left_out = {name: size for name, size in body.defaults.items() if name not in given}
+    return (
+        body.byte_count
+        + sum(left_out.values())
+        + sum(size * body.references.get(name, 0) for name, size in {**given, **left_out}.items())
+        + sum(len(name) * times for name, times in _operands(node, function, body))
+    )
+
+
+def _operands(node: NodeProto, function: FunctionProto | None, body: _Body) -> Iterator[tuple[str, int]]:
+    """Yield the names of a node's values, and how often each is written where the node stands."""
+    yield from ((name, 1) for name in (*node.input, *node.output))
+    if function is not None:
+        for outer, own in ((node.input, function.input), (node.output, function.output)):
+            yield from ((name, body.values.get(inner, 0)) for name, inner in zip(outer, own, strict=False))
+
+
+def _check_outside(
+    graph: GraphProto, functions: Mapping[Key, FunctionProto], inner: Mapping[Key, set[Key]], limits: Limits
+) -> None:
+    """Refuse what `with_constants_outside` would write to more operands, or bytes, than allowed."""
+    names = {
+        key: [len(_prefix(key)) + len(name) for name, _ in _held_by(function)]
+        for key, function in functions.items()
+    }
+    operands, byte_count = 0, sum(map(sum, names.values()))
+    for key, calls in Counter(_key(node) for node in nodes_in(graph) if _key(node) in functions).items():
+        given = [names[each] for each in _reached([key], inner)]
+        operands += calls * sum(map(len, given))
+        byte_count += calls * sum(map(sum, given))
+    limits.check("tensors", operands)
+    limits.check("structure", _COPIES * byte_count / GIB)
+
+
 def _give_defaults(graph: GraphProto, functions: Mapping[Key, FunctionProto]) -> None:
     """Write the attributes that calls leave out and functions declare with a default."""
     for node in nodes_in(graph):
@@ -227,11 +336,23 @@ def _aligned(function: FunctionProto, imports: Mapping[str, int]) -> FunctionPro
     """
     result = FunctionProto()
     result.CopyFrom(function)
-    for item in result.opset_import:
-        item.domain = _domain(item.domain)
-        if item.domain or _is_unchanged(function, item.version, imports.get("", 0)):
-            item.version = imports.get(item.domain, item.version)
+    own = _imports(function)
+    for domain, version in own.items():
+        if domain or _is_unchanged(function, version, imports.get("", 0)):
+            own[domain] = imports.get(domain, version)
+    _write_imports(result, own)
     return result
+
+
+def _imports(item: ModelProto | FunctionProto) -> dict[str, int]:
+    """Return versions by domain; the last of two is what runtimes and onnx's checker go by."""
+    return {_domain(each.domain): each.version for each in item.opset_import}
+
+
+def _write_imports(item: ModelProto | FunctionProto, imports: Mapping[str, int]) -> None:
+    """Name every domain once: onnx's converter takes no model that names one twice."""
+    del item.opset_import[:]
+    item.opset_import.extend(helper.make_opsetid(*each) for each in imports.items())
 
 
 def _is_unchanged(function: FunctionProto, old: int, new: int) -> bool:
@@ -360,43 +481,63 @@ def _own_names(function: FunctionProto) -> Iterator[str]:
         yield from (name for name in (node.name, *node.output, *inner) if name and name not in outer)
 
 
-def _inline(proto: ModelProto, functions: list[FunctionProto]) -> tuple[ModelProto, set[Key]]:
-    """Inline functions into the graph, in halves if together they fail; return those that stay calls."""
-    trial = ModelProto()
-    trial.CopyFrom(proto)
-    del trial.functions[:]
-    trial.functions.extend(functions)
-    _guess_types(trial.graph)
-    try:
-        result = inliner.inline_local_functions(trial, convert_version=True)
-    except Exception:  # the inliner raises bare C++ errors
-        if len(functions) == 1:
-            return proto, {_key(functions[0])}
-    else:
-        _forget_guesses(result.graph)
-        return result, {_key(function) for function in result.functions}
-    half = len(functions) // 2
-    proto, failed = _inline(proto, functions[:half])
-    proto, more = _inline(proto, functions[half:])
-    return proto, failed | more
+class _Inliner:
+    """Has onnx inline functions into a graph, in halves if together they fail.
+
+    Every try takes a copy of the whole model. Those that fail may be some times the model, whatever fails:
+    then functions that fail together stay calls.
+    """
+
+    def __init__(self, proto: ModelProto) -> None:
+        self._room = _FREE_TRIES + _TRIES * proto.ByteSize()
+
+    def inline(self, proto: ModelProto, functions: list[FunctionProto]) -> tuple[ModelProto, set[Key]]:
+        """Return the model with functions inlined, and those that stay calls."""
+        trial = ModelProto()
+        trial.CopyFrom(proto)
+        del trial.functions[:]
+        trial.functions.extend(functions)
+        _guess_types(trial.graph)
+        try:
+            result = inliner.inline_local_functions(trial, convert_version=True)
+        except Exception:  # the inliner raises bare C++ errors
+            self._room -= trial.ByteSize()
+        else:
+            _forget_guesses(result.graph)
+            return result, {_key(function) for function in result.functions}
+        if len(functions) == 1 or self._room < 0:
+            return proto, {_key(function) for function in functions}
+        half = len(functions) // 2
+        proto, failed = self.inline(proto, functions[:half])
+        proto, more = self.inline(proto, functions[half:])
+        return proto, failed | more
 
 
 def _is_whole(function: FunctionProto) -> bool:
     """Tell whether all that a body reads and returns is made before: the converter crashes on what is not."""
-    return _makes(function.node, function.input, function.output)
+    return _makes(function.node, function.input, function.output, {""})
 
 
-def _makes(nodes: Iterable[NodeProto], inputs: Iterable[str], outputs: Iterable[str]) -> bool:
-    made = {"", *inputs}
+def _makes(nodes: Iterable[NodeProto], inputs: Iterable[str], outputs: Iterable[str], made: set[str]) -> bool:
+    """Tell it of a body that sees what is ``made`` outside, which is handed back as it was."""
+    own = set(inputs) - made
+    made |= own
+    whole = True
     for node in nodes:
-        inside = all(
-            _makes(body.node, made.union(*_names(body)), [item.name for item in body.output])
-            for body in bodies_in(node)
+        whole = (
+            whole
+            and made.issuperset(node.input)
+            and all(
+                _makes(body.node, itertools.chain(*_names(body)), [item.name for item in body.output], made)
+                for body in bodies_in(node)
+            )
         )
-        if not inside or not made.issuperset(node.input):
-            return False
-        made.update(node.output)
-    return made.issuperset(outputs)
+        new = set(node.output) - made
+        made |= new
+        own |= new
+    whole = whole and made.issuperset(outputs)
+    made -= own
+    return whole
 
 
 def _names(body: GraphProto) -> tuple[list[str], list[str]]:
@@ -429,15 +570,23 @@ def _forget_guesses(graph: GraphProto) -> None:
             _forget_guesses(body)
 
 
-def _constants(function: FunctionProto) -> Iterator[NodeProto]:
+def _constants(key: Key, function: FunctionProto) -> Iterator[NodeProto]:
     """Yield what a body holds as Constant nodes: its own, tensors of subgraphs, of other attributes."""
-    graph = GraphProto()
-    graph.node.extend(function.node)
-    prefix = ".".join(filter(None, _key(function)))
-    for number, (name, value) in enumerate(_held(graph)):
+    prefix = _prefix(key)
+    for number, (name, value) in enumerate(_held_by(function)):
         constant = helper.make_node("Constant", [], [f"{prefix}.{name or number}"])
         constant.attribute.append(value)
         yield constant
+
+
+def _held_by(function: FunctionProto) -> Iterator[tuple[str, AttributeProto]]:
+    graph = GraphProto()
+    graph.node.extend(function.node)
+    return _held(graph)
+
+
+def _prefix(key: Key) -> str:
+    return ".".join(filter(None, key))
 
 
 def _held(graph: GraphProto) -> Iterator[tuple[str, AttributeProto]]:
@@ -461,12 +610,8 @@ def _tensors(node: NodeProto, attribute: AttributeProto) -> Iterator[tuple[str, 
         yield attribute.name, helper.make_attribute("value_floats", list(attribute.floats))
 
 
-def _why(function: FunctionProto, proto: ModelProto) -> str:
-    versions = (
-        {_domain(item.domain): item.version for item in imports}.get("", 0)
-        for imports in (function.opset_import, proto.opset_import)
-    )
-    theirs, ours = versions
+def _why(function: FunctionProto, ours: int) -> str:
+    theirs = _imports(function).get("", 0)
     name = f"the function {function.domain}.{function.name}"
     if theirs == ours:
         return f"{name} cannot be written out by onnx"

@@ -1,6 +1,7 @@
 """Functions of a model's own: what is inlined computes what the runtime computes, what is not is counted."""
 
 import contextlib
+import tracemalloc
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx.parser
 import pytest
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import FunctionProto, ModelProto, NodeProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from onnxtop.errors import LimitError, ModelError
@@ -17,6 +18,7 @@ from onnxtop.reader.account import Role, account
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.layers import find_layers
+from onnxtop.reader.limits import GIB
 from onnxtop.reader.model import load
 from onnxtop.reader.skeleton import checker_note
 from tests.models import Array, layers_of, run, save, weights
@@ -253,6 +255,26 @@ def test_another_version_of_a_domain_that_is_not_converted(tmp_path: Path) -> No
     np.testing.assert_array_equal(whole(layers_of(save(parsed(text, {"w": W}), tmp_path))), W)
 
 
+def test_a_version_that_is_imported_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last is meant, as onnxruntime reads it: it is looked at once, and nothing is tried twice."""
+    asked: list[tuple[int, int]] = []
+    is_unchanged = functions._is_unchanged
+
+    def counted(function: FunctionProto, old: int, new: int) -> bool:
+        asked.append((old, new))
+        return is_unchanged(function, old, new)
+
+    monkeypatch.setattr(functions, "_is_unchanged", counted)
+    text = f"g {IN_OUT} {{ y = acme.L(x, w) }} {LINEAR} L (X, W) => (Y) {{ Y = Gemm(X, W) }}"
+    proto = parsed(text, {"w": W})
+    for item in (proto, proto.functions[0]):
+        del item.opset_import[:]
+        item.opset_import.extend(helper.make_opsetid(*each) for each in [("", 8), ("", 9), ("", 18)])
+    proto.opset_import.append(helper.make_opsetid("acme", 1))
+    np.testing.assert_array_equal(whole(layers_of(save(proto, tmp_path))), W)
+    assert asked == [(18, 18)]
+
+
 CLOSED = f"""g {IN_OUT} {{ h = acme.L(x) i = acme.L(h) y = MatMul(i, v) }}
     <domain: "acme", opset_import: ["": 20, "acme": 1]> L (X) => (Y) {{
         W = Constant <value_int = 0> () B = Constant <value_floats = [1.0, 2.0, 3.0]> ()
@@ -293,6 +315,71 @@ def test_constants_of_a_function_that_nobody_calls_are_unused(tmp_path: Path) ->
     assert account(model, constants, find_layers(model, constants)).total(Role.UNUSED) == 35
 
 
+@pytest.mark.parametrize(
+    ("read", "made"), [("A", True), ("X", True), ("", True), ("Z", False), ("r", False), ("N", False)]
+)
+def test_what_a_body_makes_nobody_else_sees(read: str, made: bool) -> None:
+    text = f"""g {IN_OUT} {{ y = acme.L(x) }} {LINEAR} L (X) => (Y) {{
+        A = If (X) <then_branch = t () => (r) {{ Z = Relu(X) r = Relu(Z) }}> Y = Relu(A) }}"""
+    (function,) = parsed(text, {}).functions
+    function.node[1].input[:] = [read]
+    assert functions._is_whole(function) is made
+
+
+def test_what_bodies_see_is_not_copied_for_each() -> None:
+    """A function with many inputs may hold many bodies."""
+    inner = helper.make_node("Relu", ["i0"], ["r"])
+    for _ in range(20):
+        body = helper.make_graph([inner], "b", [], [helper.make_tensor_value_info("r", 1, None)])
+        inner = helper.make_node("If", ["i0"], ["r"], then_branch=body)
+    many = [f"i{n}" for n in range(30_000)]
+    function = helper.make_function("acme", "L", many, ["r"], [inner], [helper.make_opsetid("", 18)])
+    tracemalloc.start()
+    try:
+        assert functions._is_whole(function)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("overload", ["", "#0"])
+def test_two_functions_of_one_name(tmp_path: Path, overload: str) -> None:
+    """Calls mean the last, as onnx's inliner; what the first holds is counted as unused."""
+    bodies = "".join(
+        f"{LINEAR} L{n} (X) => (Y) {{ W = Constant <value_int = 0> () Y = MatMul(X, W) }}" for n in range(3)
+    )
+    proto = parsed(
+        f"g {IN_OUT} {{ h = acme.L2(x) y = MatMul(h, v) }} {bodies}", {"W": weights(40, 3), "v": V}
+    )
+    for function, held in zip(proto.functions, [weights(7, 5), weights(2, 3), W], strict=True):
+        function.name = "L"
+        function.node[0].attribute[0].t.CopyFrom(numpy_helper.from_array(held))
+    proto.functions[1].overload = overload
+    proto.graph.node[0].op_type = "L"
+    model = load(save(proto, tmp_path))
+    constants = Constants(model)
+    layers = find_layers(model, constants)
+    assert account(model, constants, layers).total(Role.UNUSED) == 35 + 6
+    np.testing.assert_array_equal(next(each.matrix() for each in layers if isinstance(each, Layer)), W)
+
+
+def test_what_the_model_imports_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not for each of its functions, to say why they stay."""
+    bodies = "".join(f"{LINEAR} L{n} (X) => (Y) {{ Y = Relu(X) }}" for n in range(50))
+    proto = parsed(f"g {IN_OUT} {{ y = Relu(x) }} {bodies}", {})
+    proto.opset_import.extend(helper.make_opsetid(f"d{n}", 1) for n in range(50))
+    domain, asked = functions._domain, []
+
+    def counted(name: str) -> str:
+        asked.append(name)
+        return domain(name)
+
+    monkeypatch.setattr(functions, "_domain", counted)
+    _, closed = functions.with_constants_outside(proto)
+    assert len(closed) == 50
+    assert len(asked) <= 200
+
+
 def test_a_function_that_returns_what_nothing_makes(tmp_path: Path) -> None:
     """Converters crash on it: it stays a call."""
     text = f"""g {IN_OUT} {{ y = acme.L(x, w) }}
@@ -325,6 +412,42 @@ def test_functions_that_multiply(tmp_path: Path) -> None:
         load(save(proto, tmp_path))
 
 
+LONG = "x" * 10_000
+MANY = {
+    "an attribute of the body": (f'L (X) => (Y) {{ Y = Foo <s = "{LONG}"> (X) }}', "x", "structure"),
+    "a default": (f'L <s: string = "{LONG}"> (X) => (Y) {{ Y = Relu(X) }}', "x", "structure"),
+    "an attribute of the call": (
+        f"L <s> (X) => (Y) {{ {'Y = Foo <s: string = @s> (X) ' * 40} }}",
+        f's = "{LONG}"',
+        "structure",
+    ),
+    "a name": (
+        f"L (X) => (Y) {{ {'Y = Relu(X) ' * 40} }}",
+        LONG,
+        "structure",
+    ),
+    "constants of a function that stays": (
+        f"L (X) => (Z) {{ {' '.join(f'T{n} = Constant <value_floats = [1.0]> ()' for n in range(40))} }}",
+        "x",
+        "tensors",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MANY)
+def test_what_calls_multiply(tmp_path: Path, what: str) -> None:
+    """Every call has its own copy: what one holds is bounded with all that are written out."""
+    body, given, limit = MANY[what]
+    call = f"acme.L <{given}> (x)" if given.startswith("s =") else f"acme.L({given})"
+    calls = " ".join(f"h{n} = {call}" for n in range(40 if given == "x" else 1))
+    text = f"g (float[N, 40] {'x' if ' ' in given else given}) => (float[N, M] y) {{ {calls} y = Relu(h0) }}"
+    path = save(parsed(f"{text} {LINEAR} {body}", {}), tmp_path)
+    load(path)
+    most = {"structure": 40 * len(LONG) / GIB, "tensors": 40 * 40 - 1}
+    with pytest.raises(LimitError, match=f"raise it with --limit {limit}="):
+        load(path, limits={limit: most[limit]})
+
+
 def test_one_of_many_functions_cannot_be_converted(tmp_path: Path) -> None:
     """The others are inlined all the same."""
     calls = " ".join(f"h{n + 1} = acme.L{n}(h{n}, w)" for n in range(9))
@@ -339,6 +462,30 @@ def test_one_of_many_functions_cannot_be_converted(tmp_path: Path) -> None:
     model = load(save(parsed(text, {"w": weights(40, 40)}), tmp_path))
     kinds = [node.op_type for node in model.nodes]
     assert (kinds.count("MatMul"), kinds.count("L4")) == (8, 1)
+
+
+def test_no_function_can_be_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries that fail end: each is a copy of the whole model. What is tried alone then is inlined still."""
+    monkeypatch.setattr(functions, "_FREE_TRIES", 0, raising=False)
+    monkeypatch.setattr(functions, "_TRIES", 6, raising=False)
+    tried: list[int] = []
+    inline = functions.inliner.inline_local_functions
+
+    def counted(model: ModelProto, convert_version: bool) -> ModelProto:
+        if len(model.graph.node) > 1:
+            tried.append(len(model.functions))
+        return inline(model, convert_version)
+
+    monkeypatch.setattr(functions.inliner, "inline_local_functions", counted)
+    kinds = ["Gelu"] * 16 + ["Relu"] * 16
+    calls = " ".join(f"h{n + 1} = acme.L{n:02}(h{n})" for n in range(32))
+    text = f"g {IN_OUT} {{ h0 = Relu(x) {calls} y = Relu(h32) }}" + "".join(
+        f'<domain: "acme", opset_import: ["": 20]> L{n:02} (X) => (Y) {{ Y = {kind}(X) }}'
+        for n, kind in enumerate(kinds)
+    )
+    model = load(save(parsed(text, {}), tmp_path))
+    assert len(tried) <= 12
+    assert [node.op_type for node in model.nodes].count("Relu") == 18
 
 
 def test_a_function_that_is_not_there(tmp_path: Path) -> None:
