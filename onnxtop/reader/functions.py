@@ -37,6 +37,8 @@ _MOST_WAYS = 500
 """In which functions are called that are converted: each takes as long as inlining a thousand calls."""
 _INLINED = "__1"
 """What onnx puts behind the names of a body that it inlines once."""
+_TRIES, _FREE_TRIES = 16, 2**24
+"""How many models, and how many bytes beside them, onnx may fail to inline: it fails on 30 MB a second."""
 _COPIES = 4
 """Of what is written out, in memory while onnx does it."""
 
@@ -66,12 +68,13 @@ def inlined(proto: ModelProto, limits: Limits) -> ModelProto:
     _write_imports(result, imports)
     kept: set[Key] = set()
     converter = _Converter(result)
+    tries = _Inliner(result)
     while keys := _called(nodes_in(result.graph), functions) - kept:
         outermost = keys.difference(*(_reached(inner[key], inner) for key in keys))
         _give_defaults(result.graph, functions)
         whole = {key for key in outermost if _is_whole(functions[key])}
         ready = converter.ready(result.graph, [_aligned(functions[key], imports) for key in sorted(whole)])
-        result, failed = _inline(result, ready)
+        result, failed = tries.inline(result, ready)
         converter.give_back(result.graph)
         kept |= {converter.origins.get(key, key) for key in failed} | (outermost - whole) | converter.left
     called = _reached(_called(nodes_in(proto.graph), functions), inner)
@@ -464,25 +467,36 @@ def _own_names(function: FunctionProto) -> Iterator[str]:
         yield from (name for name in (node.name, *node.output, *inner) if name and name not in outer)
 
 
-def _inline(proto: ModelProto, functions: list[FunctionProto]) -> tuple[ModelProto, set[Key]]:
-    """Inline functions into the graph, in halves if together they fail; return those that stay calls."""
-    trial = ModelProto()
-    trial.CopyFrom(proto)
-    del trial.functions[:]
-    trial.functions.extend(functions)
-    _guess_types(trial.graph)
-    try:
-        result = inliner.inline_local_functions(trial, convert_version=True)
-    except Exception:  # the inliner raises bare C++ errors
-        if len(functions) == 1:
-            return proto, {_key(functions[0])}
-    else:
-        _forget_guesses(result.graph)
-        return result, {_key(function) for function in result.functions}
-    half = len(functions) // 2
-    proto, failed = _inline(proto, functions[:half])
-    proto, more = _inline(proto, functions[half:])
-    return proto, failed | more
+class _Inliner:
+    """Has onnx inline functions into a graph, in halves if together they fail.
+
+    Every try takes a copy of the whole model. Those that fail may be some times the model, whatever fails:
+    then functions that fail together stay calls.
+    """
+
+    def __init__(self, proto: ModelProto) -> None:
+        self._room = _FREE_TRIES + _TRIES * proto.ByteSize()
+
+    def inline(self, proto: ModelProto, functions: list[FunctionProto]) -> tuple[ModelProto, set[Key]]:
+        """Return the model with functions inlined, and those that stay calls."""
+        trial = ModelProto()
+        trial.CopyFrom(proto)
+        del trial.functions[:]
+        trial.functions.extend(functions)
+        _guess_types(trial.graph)
+        try:
+            result = inliner.inline_local_functions(trial, convert_version=True)
+        except Exception:  # the inliner raises bare C++ errors
+            self._room -= trial.ByteSize()
+        else:
+            _forget_guesses(result.graph)
+            return result, {_key(function) for function in result.functions}
+        if len(functions) == 1 or self._room < 0:
+            return proto, {_key(function) for function in functions}
+        half = len(functions) // 2
+        proto, failed = self.inline(proto, functions[:half])
+        proto, more = self.inline(proto, functions[half:])
+        return proto, failed | more
 
 
 def _is_whole(function: FunctionProto) -> bool:

@@ -398,6 +398,30 @@ def test_one_of_many_functions_cannot_be_converted(tmp_path: Path) -> None:
     assert (kinds.count("MatMul"), kinds.count("L4")) == (8, 1)
 
 
+def test_no_function_can_be_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries that fail end: each is a copy of the whole model. What is tried alone then is inlined still."""
+    monkeypatch.setattr(functions, "_FREE_TRIES", 0, raising=False)
+    monkeypatch.setattr(functions, "_TRIES", 6, raising=False)
+    tried: list[int] = []
+    inline = functions.inliner.inline_local_functions
+
+    def counted(model: ModelProto, convert_version: bool) -> ModelProto:
+        if len(model.graph.node) > 1:
+            tried.append(len(model.functions))
+        return inline(model, convert_version)
+
+    monkeypatch.setattr(functions.inliner, "inline_local_functions", counted)
+    kinds = ["Gelu"] * 16 + ["Relu"] * 16
+    calls = " ".join(f"h{n + 1} = acme.L{n:02}(h{n})" for n in range(32))
+    text = f"g {IN_OUT} {{ h0 = Relu(x) {calls} y = Relu(h32) }}" + "".join(
+        f'<domain: "acme", opset_import: ["": 20]> L{n:02} (X) => (Y) {{ Y = {kind}(X) }}'
+        for n, kind in enumerate(kinds)
+    )
+    model = load(save(parsed(text, {}), tmp_path))
+    assert len(tried) <= 12
+    assert [node.op_type for node in model.nodes].count("Relu") == 18
+
+
 def test_a_function_that_is_not_there(tmp_path: Path) -> None:
     """It may be an operation that somebody registers: what it takes is skipped by its name."""
     text = f"""g {IN_OUT} {{ y = acme.L(x, w) }}
