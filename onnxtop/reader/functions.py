@@ -55,7 +55,7 @@ def inlined(proto: ModelProto, limits: Limits) -> ModelProto:
     LimitError
         Written out, there are more operations or bytes than the limits allow, or deeper ones.
     """
-    functions = {_key(function): function for function in proto.functions}
+    functions = _by_key(proto)
     inner = {key: _called(function.node, functions) for key, function in functions.items()}
     order = _bottom_up(inner)
     _check_size(proto.graph, functions, order, limits)
@@ -93,12 +93,12 @@ def with_constants_outside(proto: ModelProto) -> tuple[ModelProto, Mapping[tuple
     """
     if not proto.functions:
         return proto, {}
-    functions = {_key(function): function for function in proto.functions}
+    functions = _by_key(proto)
     inner = {key: _called(function.node, functions) for key, function in functions.items()}
     result = ModelProto()
     result.CopyFrom(proto)
     del result.functions[:]
-    outside = {key: list(_constants(function)) for key, function in functions.items()}
+    outside = {key: list(_constants(key, function)) for key, function in functions.items()}
     for node in nodes_in(result.graph):
         for key in sorted(_reached({_key(node)} & set(functions), inner)):
             node.input.extend(constant.output[0] for constant in outside[key])
@@ -143,6 +143,19 @@ def rename(node: NodeProto, names: Mapping[str, str]) -> None:
 
 def _key(item: NodeProto | FunctionProto) -> Key:
     return item.domain, item.op_type if isinstance(item, NodeProto) else item.name, item.overload
+
+
+def _by_key(proto: ModelProto) -> dict[Key, FunctionProto]:
+    """Return the functions; of those that agree in their keys calls mean the last, others get a free one."""
+    last = {_key(function): number for number, function in enumerate(proto.functions)}
+    found: dict[Key, FunctionProto] = {}
+    for number, function in enumerate(proto.functions):
+        domain, name, overload = key = _key(function)
+        while key in found or last.get(key, number) != number:
+            overload += f"#{number}"
+            key = domain, name, overload
+        found[key] = function
+    return found
 
 
 def _domain(name: str) -> str:
@@ -294,7 +307,7 @@ def _check_outside(
 ) -> None:
     """Refuse what `with_constants_outside` would write to more operands, or bytes, than allowed."""
     names = {
-        key: [len(_prefix(function)) + len(name) for name, _ in _held_by(function)]
+        key: [len(_prefix(key)) + len(name) for name, _ in _held_by(function)]
         for key, function in functions.items()
     }
     operands, byte_count = 0, sum(map(sum, names.values()))
@@ -547,9 +560,9 @@ def _forget_guesses(graph: GraphProto) -> None:
             _forget_guesses(body)
 
 
-def _constants(function: FunctionProto) -> Iterator[NodeProto]:
+def _constants(key: Key, function: FunctionProto) -> Iterator[NodeProto]:
     """Yield what a body holds as Constant nodes: its own, tensors of subgraphs, of other attributes."""
-    prefix = _prefix(function)
+    prefix = _prefix(key)
     for number, (name, value) in enumerate(_held_by(function)):
         constant = helper.make_node("Constant", [], [f"{prefix}.{name or number}"])
         constant.attribute.append(value)
@@ -562,8 +575,8 @@ def _held_by(function: FunctionProto) -> Iterator[tuple[str, AttributeProto]]:
     return _held(graph)
 
 
-def _prefix(function: FunctionProto) -> str:
-    return ".".join(filter(None, _key(function)))
+def _prefix(key: Key) -> str:
+    return ".".join(filter(None, key))
 
 
 def _held(graph: GraphProto) -> Iterator[tuple[str, AttributeProto]]:

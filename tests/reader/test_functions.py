@@ -314,6 +314,27 @@ def test_constants_of_a_function_that_nobody_calls_are_unused(tmp_path: Path) ->
     assert account(model, constants, find_layers(model, constants)).total(Role.UNUSED) == 35
 
 
+@pytest.mark.parametrize("overload", ["", "#0"])
+def test_two_functions_of_one_name(tmp_path: Path, overload: str) -> None:
+    """Calls mean the last, as onnx's inliner; what the first holds is counted as unused."""
+    bodies = "".join(
+        f"{LINEAR} L{n} (X) => (Y) {{ W = Constant <value_int = 0> () Y = MatMul(X, W) }}" for n in range(3)
+    )
+    proto = parsed(
+        f"g {IN_OUT} {{ h = acme.L2(x) y = MatMul(h, v) }} {bodies}", {"W": weights(40, 3), "v": V}
+    )
+    for function, held in zip(proto.functions, [weights(7, 5), weights(2, 3), W], strict=True):
+        function.name = "L"
+        function.node[0].attribute[0].t.CopyFrom(numpy_helper.from_array(held))
+    proto.functions[1].overload = overload
+    proto.graph.node[0].op_type = "L"
+    model = load(save(proto, tmp_path))
+    constants = Constants(model)
+    layers = find_layers(model, constants)
+    assert account(model, constants, layers).total(Role.UNUSED) == 35 + 6
+    np.testing.assert_array_equal(next(each.matrix() for each in layers if isinstance(each, Layer)), W)
+
+
 def test_a_function_that_returns_what_nothing_makes(tmp_path: Path) -> None:
     """Converters crash on it: it stays a call."""
     text = f"""g {IN_OUT} {{ y = acme.L(x, w) }}
