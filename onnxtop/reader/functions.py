@@ -514,20 +514,29 @@ class _Inliner:
 
 def _is_whole(function: FunctionProto) -> bool:
     """Tell whether all that a body reads and returns is made before: the converter crashes on what is not."""
-    return _makes(function.node, function.input, function.output)
+    return _makes(function.node, function.input, function.output, {""})
 
 
-def _makes(nodes: Iterable[NodeProto], inputs: Iterable[str], outputs: Iterable[str]) -> bool:
-    made = {"", *inputs}
+def _makes(nodes: Iterable[NodeProto], inputs: Iterable[str], outputs: Iterable[str], made: set[str]) -> bool:
+    """Tell it of a body that sees what is ``made`` outside, which is handed back as it was."""
+    own = set(inputs) - made
+    made |= own
+    whole = True
     for node in nodes:
-        inside = all(
-            _makes(body.node, made.union(*_names(body)), [item.name for item in body.output])
-            for body in bodies_in(node)
+        whole = (
+            whole
+            and made.issuperset(node.input)
+            and all(
+                _makes(body.node, itertools.chain(*_names(body)), [item.name for item in body.output], made)
+                for body in bodies_in(node)
+            )
         )
-        if not inside or not made.issuperset(node.input):
-            return False
-        made.update(node.output)
-    return made.issuperset(outputs)
+        new = set(node.output) - made
+        made |= new
+        own |= new
+    whole = whole and made.issuperset(outputs)
+    made -= own
+    return whole
 
 
 def _names(body: GraphProto) -> tuple[list[str], list[str]]:

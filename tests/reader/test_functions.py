@@ -1,6 +1,7 @@
 """Functions of a model's own: what is inlined computes what the runtime computes, what is not is counted."""
 
 import contextlib
+import tracemalloc
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -312,6 +313,33 @@ def test_constants_of_a_function_that_nobody_calls_are_unused(tmp_path: Path) ->
     model = load(save(parsed(text, {"w": W, "W": weights(7, 5)}), tmp_path))
     constants = Constants(model)
     assert account(model, constants, find_layers(model, constants)).total(Role.UNUSED) == 35
+
+
+@pytest.mark.parametrize(
+    ("read", "made"), [("A", True), ("X", True), ("", True), ("Z", False), ("r", False), ("N", False)]
+)
+def test_what_a_body_makes_nobody_else_sees(read: str, made: bool) -> None:
+    text = f"""g {IN_OUT} {{ y = acme.L(x) }} {LINEAR} L (X) => (Y) {{
+        A = If (X) <then_branch = t () => (r) {{ Z = Relu(X) r = Relu(Z) }}> Y = Relu(A) }}"""
+    (function,) = parsed(text, {}).functions
+    function.node[1].input[:] = [read]
+    assert functions._is_whole(function) is made
+
+
+def test_what_bodies_see_is_not_copied_for_each() -> None:
+    """A function with many inputs may hold many bodies."""
+    inner = helper.make_node("Relu", ["i0"], ["r"])
+    for _ in range(20):
+        body = helper.make_graph([inner], "b", [], [helper.make_tensor_value_info("r", 1, None)])
+        inner = helper.make_node("If", ["i0"], ["r"], then_branch=body)
+    many = [f"i{n}" for n in range(30_000)]
+    function = helper.make_function("acme", "L", many, ["r"], [inner], [helper.make_opsetid("", 18)])
+    tracemalloc.start()
+    try:
+        assert functions._is_whole(function)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("overload", ["", "#0"])
