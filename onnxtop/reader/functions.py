@@ -105,7 +105,8 @@ def with_constants_outside(proto: ModelProto) -> tuple[ModelProto, Mapping[tuple
     own = [NodeProto.FromString(node.SerializeToString()) for node in result.graph.node]
     del result.graph.node[:]
     result.graph.node.extend([*(constant for nodes in outside.values() for constant in nodes), *own])
-    return result, {key[:2]: _why(function, proto) for key, function in functions.items()}
+    ours = _imports(proto).get("", 0)
+    return result, {key[:2]: _why(function, ours) for key, function in functions.items()}
 
 
 def nodes_in(graph: GraphProto) -> Iterator[NodeProto]:
@@ -609,8 +610,8 @@ def _tensors(node: NodeProto, attribute: AttributeProto) -> Iterator[tuple[str, 
         yield attribute.name, helper.make_attribute("value_floats", list(attribute.floats))
 
 
-def _why(function: FunctionProto, proto: ModelProto) -> str:
-    theirs, ours = (_imports(item).get("", 0) for item in (function, proto))
+def _why(function: FunctionProto, ours: int) -> str:
+    theirs = _imports(function).get("", 0)
     name = f"the function {function.domain}.{function.name}"
     if theirs == ours:
         return f"{name} cannot be written out by onnx"

@@ -363,6 +363,23 @@ def test_two_functions_of_one_name(tmp_path: Path, overload: str) -> None:
     np.testing.assert_array_equal(next(each.matrix() for each in layers if isinstance(each, Layer)), W)
 
 
+def test_what_the_model_imports_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not for each of its functions, to say why they stay."""
+    bodies = "".join(f"{LINEAR} L{n} (X) => (Y) {{ Y = Relu(X) }}" for n in range(50))
+    proto = parsed(f"g {IN_OUT} {{ y = Relu(x) }} {bodies}", {})
+    proto.opset_import.extend(helper.make_opsetid(f"d{n}", 1) for n in range(50))
+    domain, asked = functions._domain, []
+
+    def counted(name: str) -> str:
+        asked.append(name)
+        return domain(name)
+
+    monkeypatch.setattr(functions, "_domain", counted)
+    _, closed = functions.with_constants_outside(proto)
+    assert len(closed) == 50
+    assert len(asked) <= 200
+
+
 def test_a_function_that_returns_what_nothing_makes(tmp_path: Path) -> None:
     """Converters crash on it: it stays a call."""
     text = f"""g {IN_OUT} {{ y = acme.L(x, w) }}
