@@ -35,9 +35,10 @@ Key = tuple[str, str, str]
 _GUESS = "onnxtop.guess"
 _MOST_WAYS = 500
 """In which functions are called that are converted: each takes as long as inlining a thousand calls."""
-_INLINED = "__1"
+_SUFFIX = "__"
+_INLINED = f"{_SUFFIX}1"
 """What onnx puts behind the names of a body that it inlines once."""
-_TRIES, _FREE_TRIES = 32, 2**27
+_TRIES, _FREE_TRIES = 16, 2**24
 """How many models, and how many bytes beside them, onnx may fail to inline: it fails on 30 MB a second."""
 _COPIES = 4
 """Of what is written out, in memory while onnx does it."""
@@ -69,14 +70,21 @@ def inlined(proto: ModelProto, limits: Limits) -> ModelProto:
     kept: set[Key] = set()
     converter = _Converter(result)
     tries = _Inliner(result)
+    aside = _Aside(proto, functions)
     while keys := _called(nodes_in(result.graph), functions) - kept:
         outermost = keys.difference(*(_reached(inner[key], inner) for key in keys))
         _give_defaults(result.graph, functions)
         whole = {key for key in outermost if _is_whole(functions[key])}
-        ready = converter.ready(result.graph, [_aligned(functions[key], imports) for key in sorted(whole)])
-        result, failed = tries.inline(result, ready)
+        bodies = [_aligned(functions[key], imports) for key in sorted(whole)]
+        converted = converter.converts(bodies)
+        if converted:
+            aside.give_back(result.graph)
+        ready = converter.ready(result.graph, bodies)
+        result, failed = tries.inline(result, ready, guess=converted)
         converter.give_back(result.graph)
         kept |= {converter.origins.get(key, key) for key in failed} | (outermost - whole) | converter.left
+        aside.take(result.graph, functions.keys() - kept)
+    aside.give_back(result.graph)
     called = _reached(_called(nodes_in(proto.graph), functions), inner)
     needed = _reached(kept, inner) | (set(functions) - called)
     del result.functions[:]
@@ -415,6 +423,10 @@ class _Converter:
         for node in nodes_in(graph) if self.origins else ():
             node.op_type = self.origins.get(_key(node), _key(node))[1]
 
+    def converts(self, functions: Iterable[FunctionProto]) -> bool:
+        """Tell whether functions are of another opset, so that types matter, and what is called how."""
+        return any(map(self._differs, functions))
+
     def _differs(self, function: FunctionProto) -> bool:
         return any(item.version not in self._own for item in function.opset_import if not item.domain)
 
@@ -481,6 +493,69 @@ def _own_names(function: FunctionProto) -> Iterator[str]:
         yield from (name for name in (node.name, *node.output, *inner) if name and name not in outer)
 
 
+class _Aside:
+    """Keeps nodes that call nothing out of the graph, so that a round of inlining goes through calls alone.
+
+    One node stands for each run of them, and names what onnx must not call anything else by.
+    """
+
+    def __init__(self, proto: ModelProto, functions: Mapping[Key, FunctionProto]) -> None:
+        nodes = itertools.chain(proto.graph.node, *(function.node for function in functions.values()))
+        taken = {node.domain for node in _everything(nodes)}
+        self._domain = next(
+            name for name in map("onnxtop.run{}".format, itertools.count()) if name not in taken
+        )
+        self._runs: list[list[GraphProto]] = []
+
+    def take(self, graph: GraphProto, calls: Collection[Key]) -> None:
+        """Take the nodes that neither are calls nor hold any."""
+        left = GraphProto()
+        for called, nodes in itertools.groupby(graph.node, lambda node: bool(_called([node], calls))):
+            if called:
+                left.node.extend(nodes)
+            else:
+                left.node.append(self._run([*nodes]))
+        del graph.node[:]
+        graph.node.extend(left.node)
+
+    def give_back(self, graph: GraphProto) -> None:
+        """Put all nodes back to their places."""
+        if not self._runs:
+            return
+        whole = GraphProto()
+        for node in graph.node:
+            if node.domain == self._domain:
+                for run in self._runs[int(node.op_type)]:
+                    whole.node.extend(run.node)
+            else:
+                whole.node.append(node)
+        del graph.node[:]
+        graph.node.extend(whole.node)
+        self._runs.clear()
+
+    def _run(self, nodes: list[NodeProto]) -> NodeProto:
+        kept: list[GraphProto] = []
+        run = NodeProto(domain=self._domain, op_type=str(len(self._runs)))
+        for earlier, some in itertools.groupby(nodes, lambda node: node.domain == self._domain):
+            if earlier:
+                for node in some:
+                    kept += self._runs[int(node.op_type)]
+                    run.input.extend(node.input)
+            else:
+                kept.append(GraphProto(node=some))
+                run.input.extend(name for name in _all_names(kept[-1]) if _SUFFIX in name)
+        self._runs.append(kept)
+        return run
+
+
+def _all_names(graph: GraphProto) -> Iterator[str]:
+    yield from (item.name for items in (graph.input, graph.output, graph.initializer) for item in items)
+    for node in graph.node:
+        yield from (node.name, *node.input, *node.output)
+        for body in bodies_in(node):
+            yield from _all_names(body)
+
+
 class _Inliner:
     """Has onnx inline functions into a graph, in halves if together they fail.
 
@@ -491,25 +566,29 @@ class _Inliner:
     def __init__(self, proto: ModelProto) -> None:
         self._room = _FREE_TRIES + _TRIES * proto.ByteSize()
 
-    def inline(self, proto: ModelProto, functions: list[FunctionProto]) -> tuple[ModelProto, set[Key]]:
+    def inline(
+        self, proto: ModelProto, functions: list[FunctionProto], *, guess: bool
+    ) -> tuple[ModelProto, set[Key]]:
         """Return the model with functions inlined, and those that stay calls."""
         trial = ModelProto()
         trial.CopyFrom(proto)
         del trial.functions[:]
         trial.functions.extend(functions)
-        _guess_types(trial.graph)
+        if guess:
+            _guess_types(trial.graph)
         try:
             result = inliner.inline_local_functions(trial, convert_version=True)
         except Exception:  # the inliner raises bare C++ errors
             self._room -= trial.ByteSize()
         else:
-            _forget_guesses(result.graph)
+            if guess:
+                _forget_guesses(result.graph)
             return result, {_key(function) for function in result.functions}
         if len(functions) == 1 or self._room < 0:
             return proto, {_key(function) for function in functions}
         half = len(functions) // 2
-        proto, failed = self.inline(proto, functions[:half])
-        proto, more = self.inline(proto, functions[half:])
+        proto, failed = self.inline(proto, functions[:half], guess=guess)
+        proto, more = self.inline(proto, functions[half:], guess=guess)
         return proto, failed | more
 
 

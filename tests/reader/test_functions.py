@@ -488,6 +488,30 @@ def test_no_function_can_be_converted(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [node.op_type for node in model.nodes].count("Relu") == 18
 
 
+def test_functions_in_functions_beside_many_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A level of functions goes through calls alone; names are what onnx makes of them in the whole graph."""
+    seen: list[int] = []
+    inline = functions.inliner.inline_local_functions
+
+    def counted(model: ModelProto, convert_version: bool) -> ModelProto:
+        seen.append(len(model.graph.node))
+        return inline(model, convert_version)
+
+    monkeypatch.setattr(functions.inliner, "inline_local_functions", counted)
+    relus = [" ".join(f"{name}{n} = Relu(x)" for n in range(100)) for name in "rs"]
+    text = f"""g {IN_OUT} {{ {relus[0]} T__1 = Relu(x) h = acme.L0(x) T__2_0 = Relu(T__1) i = acme.L5(T__2_0)
+        {relus[1]} j = acme.L0(i) y = Add(h, j) }}""" + "".join(
+        f"{CALLER} L{n} (X) => (Y) {{ T = Relu(X) U = acme.L{n + 1}(T) T__1 = Neg(U) Y = Relu(T__1) }}"
+        for n in range(9)
+    )
+    path = save(parsed(f"{text} {LINEAR} L9 (X) => (Y) {{ T = Abs(X) Y = Relu(T) }}", {}), tmp_path)
+    found = load(path).proto.graph
+    assert sum(seen) < 600
+    monkeypatch.setattr(functions._Aside, "take", lambda *_: None)
+    assert found == load(path).proto.graph
+    assert sum(seen) > 2000
+
+
 def test_a_function_that_is_not_there(tmp_path: Path) -> None:
     """It may be an operation that somebody registers: what it takes is skipped by its name."""
     text = f"""g {IN_OUT} {{ y = acme.L(x, w) }}
