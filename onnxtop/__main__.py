@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 from types import FrameType
 
 _BOTH = (signal.SIGINT, signal.SIGTERM)
@@ -34,6 +35,8 @@ def _hold_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)  # libraries write to it without looking
 
 
 def _end(number: int, frame: FrameType | None) -> None:

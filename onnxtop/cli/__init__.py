@@ -167,6 +167,11 @@ def app() -> None:
     """Inspect the neural networks in ONNX files."""
 
 
+def is_program() -> bool:
+    """Tell whether this process is the command line's own, which then says what is garbage."""
+    return gc.get_threshold()[0] == _ALLOCATED
+
+
 def main() -> None:
     """Run the command line of this process.
 

@@ -6,6 +6,7 @@ from collections.abc import Container
 from dataclasses import replace
 from typing import Any
 
+from onnxtop.cli import is_program
 from onnxtop.reader.address import STDIN
 from onnxtop.work.options import WorkOptions
 from onnxtop.work.processes import is_single
@@ -20,7 +21,7 @@ def apart(work: WorkOptions, models: Container[Any], *, held: bool = False) -> W
     What comes on standard input, or is ``held`` in memory, none has but this process and copies of it.
     """
     wanted = os.environ.get("ONNXTOP_APART") != OFF
-    if not gc.get_freeze_count():
+    if is_program() and not gc.get_freeze_count():
         gc.freeze()  # to look for garbage in what is loaded writes to all of it, which a copy then has itself
     if STDIN not in models and not held:
         return replace(work, apart=wanted)

@@ -189,7 +189,7 @@ class Store:
         for folder in self.folder.glob("[0-9a-f][0-9a-f]"):
             named += folder.glob(f"{folder.name}*.entry"), folder.glob(".onnxtop-*.tmp")
         for path in chain.from_iterable(named):
-            if os.path.islink(path) or not os.path.isdir(path):
+            if not os.path.isdir(path):
                 yield path
 
     def _write(self, path: Path, data: bytes) -> None:
