@@ -391,6 +391,10 @@ def _standard_input() -> Iterator[int | None]:
 
 _AT, _GIVES, _FAILS = "at", "gives", "fails"
 """What a process says: where it stands, what came of a piece."""
+_SCARCE = 2**30
+"""Bytes below which memory may be too little for a library that is loaded later."""
+_ALGEBRA = 128
+"""Rows of matrices that are so large that their product takes the memory of linear algebra."""
 _ENDED, _THREADLESS = 113, 114
 """Exit codes of a process that was told to end, and of one that cannot see to it that it outlives nobody."""
 _MEANINGS = {
@@ -472,7 +476,7 @@ def _prepare(
     _State.connection = connection
     _hush(stdin)
     leave_no_dump()
-    if math.isfinite(bounds.memory):
+    if bounds.memory < _SCARCE:
         _load_algebra()
     limit_growth(bounds.memory)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -496,9 +500,6 @@ def _load_algebra() -> None:
     square = np.ones((_ALGEBRA, _ALGEBRA))
     np.matmul(square, square)
     blas.dgemm(1.0, square, square)
-
-
-_ALGEBRA = 128  # rows of matrices that are so large that their product is not computed in place
 
 
 def _hush(stdin: int | None) -> None:
