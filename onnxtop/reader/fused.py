@@ -21,8 +21,9 @@ from typing import Any
 
 from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, helper
 
-from onnxtop.reader.functions import bodies_in, inlined, nodes_in
+from onnxtop.reader.functions.writing import inlined
 from onnxtop.reader.limits import DEFAULTS, Limits
+from onnxtop.reader.protos import bodies_in, nodes_in
 
 __all__ = ["FUSED", "Body", "mark_of", "write_out"]
 

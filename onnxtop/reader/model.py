@@ -29,11 +29,24 @@ from onnx import (
 from onnxtop.errors import named
 from onnxtop.options import MOST_DOWNLOAD, asked
 from onnxtop.reader.file import parse
-from onnxtop.reader.functions import inlined, with_constants_outside
+from onnxtop.reader.functions.outside import with_constants_outside
+from onnxtop.reader.functions.writing import inlined
 from onnxtop.reader.fused import mark_of, write_out
 from onnxtop.reader.limits import GIB, UNCHANGED, Limits
 from onnxtop.reader.model_file import Given, ModelFile, opened
-from onnxtop.reader.tensors import TensorFiles, element_count, stored_bytes
+from onnxtop.reader.protos import (
+    VALUES,
+    Stored,
+    bodies_in,
+    element_count,
+    held_by,
+    is_constant,
+    named_bodies,
+    nodes_in,
+    parts_of,
+    stored_in,
+)
+from onnxtop.reader.tensors import TensorFiles, stored_bytes
 
 
 @dataclass(frozen=True)
@@ -289,26 +302,17 @@ def _bring_in(graph: GraphProto, files: TensorFiles, limits: Limits) -> None:
     same bytes: all together they may be no more than one constant.
     """
     brought = 0
-    for node, tensor in _tensors_of_nodes(graph):
-        if node.domain in ("", "ai.onnx") and node.op_type != "Constant":
-            wanted = stored_bytes(tensor) or 0
-            brought += wanted if tensor.data_location == TensorProto.EXTERNAL else 0
-            limits.check("constants", max(brought, wanted) / GIB)
-            files.bring_in(tensor)
-        elif tensor.data_location == TensorProto.EXTERNAL:
-            files.check(tensor)
-
-
-def _tensors_of_nodes(graph: GraphProto) -> Iterator[tuple[NodeProto, TensorProto]]:
-    """Yield the tensors that attributes of nodes hold, sparse ones as their parts, with those of bodies."""
-    for node in graph.node:
-        for stored in (each for attribute in node.attribute for each in _stored(attribute)):
-            if isinstance(stored, SparseTensorProto):
-                yield from ((node, stored.values), (node, stored.indices))
-            else:
-                yield node, stored
-        for _, body in _named_bodies(node):
-            yield from _tensors_of_nodes(body)
+    for node in nodes_in(graph):
+        is_computed = node.domain in ("", "ai.onnx") and not is_constant(node)
+        held = (stored for attribute in node.attribute for stored in stored_in(attribute, bodies=False))
+        for tensor in (part for stored in held for part in parts_of(stored)):
+            if is_computed:
+                wanted = stored_bytes(tensor) or 0
+                brought += wanted if tensor.data_location == TensorProto.EXTERNAL else 0
+                limits.check("constants", max(brought, wanted) / GIB)
+                files.bring_in(tensor)
+            elif tensor.data_location == TensorProto.EXTERNAL:
+                files.check(tensor)
 
 
 def _by_domain(opset: onnx.OperatorSetIdProto) -> tuple[str, int]:
@@ -374,7 +378,7 @@ class _Linker:
         for tensor in graph.initializer:
             self._tensor(names, tensor.name, tensor)
         for sparse in graph.sparse_initializer:
-            self._tensor(names, sparse.values.name, self._files.register_sparse(sparse))
+            self._tensor(names, sparse.values.name, self._dense(sparse))
         inputs = [names[declared.name] for declared in graph.input]
         whole = map(self._whole, graph.node)
         nodes = [node for node in whole if not self._constant(names, node)]
@@ -422,14 +426,9 @@ class _Linker:
         for position, value in enumerate(inputs):
             if value is not None:
                 self._users.setdefault(value, []).append(Use(node, position))
-        for attribute in proto.attribute:
-            if (domain, proto.op_type, attribute.name) in _ATTRIBUTE_WEIGHTS and attribute.floats:
-                floats = list(attribute.floats)
-                tensor = onnx.helper.make_tensor("", TensorProto.FLOAT, [len(floats)], floats)
-                self._attribute(node, attribute.name, tensor)
-        for name, tensor in _held(proto, self._files):
-            self._attribute(node, name, tensor)
-        held = [self._body(name, graph, names) for name, graph in _named_bodies(proto)]
+        for name, stored in held_by(proto):
+            self._attribute(node, name, self._dense(stored))
+        held = [self._body(name, graph, names) for name, graph in named_bodies(proto)]
         if domain == "" and proto.op_type in ("Loop", "Scan"):
             for body in held:
                 self._carry(node, body)
@@ -492,10 +491,10 @@ class _Linker:
 
         Of several values, which only a damaged file has, the first is it; nobody uses the others.
         """
-        if not _is_constant(node) or any(True for _ in _named_bodies(node)):
+        if not is_constant(node) or any(True for _ in bodies_in(node)):
             return False
-        held = _held(node, self._files)
-        place = next((place for place, (name, _) in enumerate(held) if name in _VALUES), None)
+        held = [(name, self._dense(stored)) for name, stored in held_by(node)]
+        place = next((place for place, (name, _) in enumerate(held) if name in VALUES), None)
         if place is None:
             return False
         _, value = held.pop(place)
@@ -511,12 +510,16 @@ class _Linker:
         for tensor in graph.initializer:
             self._tensor(ChainMap(), tensor.name, tensor)
         for sparse in graph.sparse_initializer:
-            self._tensor(ChainMap(), sparse.values.name, self._files.register_sparse(sparse))
+            self._tensor(ChainMap(), sparse.values.name, self._dense(sparse))
         for node in graph.node:
-            for name, tensor in _held(node, self._files):
-                self._tensor(ChainMap(), f"{node.name or ''.join(node.output[:1])}.{name}", tensor)
-            for _, body in _named_bodies(node):
+            for name, stored in held_by(node):
+                whole = f"{node.name or ''.join(node.output[:1])}.{name}"
+                self._tensor(ChainMap(), whole, self._dense(stored))
+            for body in bodies_in(node):
                 self._unused(body)
+
+    def _dense(self, stored: Stored) -> TensorProto:
+        return self._files.register_sparse(stored) if isinstance(stored, SparseTensorProto) else stored
 
     def _tensor(self, names: _Names, name: str, tensor: TensorProto) -> None:
         self._files.check(tensor)
@@ -531,108 +534,6 @@ class _Linker:
         return Value(self._count, name)
 
 
-_ATTRIBUTE_WEIGHTS = frozenset(
-    ("ai.onnx.ml", op, name)
-    for op, names in {
-        "LinearClassifier": ("coefficients", "intercepts"),
-        "LinearRegressor": ("coefficients", "intercepts"),
-        "SVMClassifier": ("coefficients", "support_vectors"),
-        "SVMRegressor": ("coefficients", "support_vectors"),
-    }.items()
-    for name in names
-) | {("", "TfIdfVectorizer", "weights")}
-
-
-_VALUES = {
-    "value": "t",
-    "sparse_value": "sparse_tensor",
-    "value_float": "f",
-    "value_floats": "floats",
-    "value_int": "i",
-    "value_ints": "ints",
-    "value_string": "s",
-    "value_strings": "strings",
-}
-"""The attributes of a Constant that may be its value, and the field in which each should stand."""
-_NUMBERS = {
-    "f": TensorProto.FLOAT,
-    "i": TensorProto.INT64,
-    "s": TensorProto.STRING,
-    "floats": TensorProto.FLOAT,
-    "ints": TensorProto.INT64,
-    "strings": TensorProto.STRING,
-}
-"""Those of the fields that hold no tensor, and the type of the one that they stand for."""
-
-
-def _is_constant(node: NodeProto) -> bool:
-    return node.op_type == "Constant" and node.domain in ("", "ai.onnx")
-
-
-def _stored(attribute: AttributeProto) -> Iterator[TensorProto | SparseTensorProto]:
-    """Yield the tensors in an attribute, in whatever field they stand: its type and name may be wrong."""
-    yield from [attribute.t] if attribute.HasField("t") else []
-    yield from attribute.tensors
-    yield from [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []
-    yield from attribute.sparse_tensors
-
-
-def _held(node: NodeProto, files: TensorFiles) -> list[tuple[str, TensorProto]]:
-    """Return the tensors that a node's attributes hold, by the attribute's name, which more of one number.
-
-    What a ConstantOfShape repeats is none: it counts as what is made of it.
-    """
-    found = []
-    for attribute in node.attribute:
-        held = [_dense(each, files) for each in _stored(attribute)]
-        if _is_constant(node):
-            held = _of_constant(attribute, held, "".join(node.output[:1]), files)
-        fills = node.op_type == "ConstantOfShape" and node.domain in ("", "ai.onnx")
-        for place, tensor in enumerate(held):
-            if not (fills and attribute.name == "value" and element_count(tensor) == 1):
-                found.append((f"{attribute.name}.{place}" if place else attribute.name, tensor))
-    return found
-
-
-def _dense(stored: TensorProto | SparseTensorProto, files: TensorFiles) -> TensorProto:
-    return files.register_sparse(stored) if isinstance(stored, SparseTensorProto) else stored
-
-
-def _of_constant(
-    attribute: AttributeProto, held: list[TensorProto], name: str, files: TensorFiles
-) -> list[TensorProto]:
-    """Return what a Constant's attribute holds, its lists too: first what its name says, if that is there."""
-    lists = [field for field in ("floats", "ints", "strings") if getattr(attribute, field)]
-    own = _VALUES.get(attribute.name, "")
-    first = []
-    if own in _NUMBERS and (own in lists or not (held or lists) or _is_given(attribute, own)):
-        first = [own]
-    elif own and not held and not lists:
-        held = [_dense(getattr(attribute, own), files)]
-    others = [field for field in lists if field != own]
-    numbers = [_listed(attribute, field, name) for field in (*first, *others)]
-    return [*numbers[: len(first)], *held, *numbers[len(first) :]]
-
-
-def _is_given(attribute: AttributeProto, field: str) -> bool:
-    """Tell whether an attribute has a number or a text in the field for one."""
-    return field in ("f", "i", "s") and attribute.HasField(field)
-
-
-def _listed(attribute: AttributeProto, field: str, name: str) -> TensorProto:
-    value = getattr(attribute, field)
-    values = [value] if len(field) == 1 else list(value)
-    return onnx.helper.make_tensor(name, _NUMBERS[field], [] if len(field) == 1 else [len(values)], values)
-
-
-def _named_bodies(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
-    """Yield the subgraphs that a node holds, in whatever field of an attribute, by the attribute's name."""
-    for attribute in node.attribute:
-        if attribute.HasField("g"):
-            yield attribute.name, attribute.g
-        yield from ((attribute.name, graph) for graph in attribute.graphs)
-
-
 class _Needs:
     """Tells which names a node reads, those that its bodies read from outside included."""
 
@@ -642,7 +543,7 @@ class _Needs:
     def of(self, node: NodeProto) -> Sequence[str]:
         """Return the names, each once, in the order in which they are read first."""
         read = dict.fromkeys(node.input)
-        for _, body in _named_bodies(node):
+        for body in bodies_in(node):
             read.update(dict.fromkeys(self._outside(body)))
         return tuple(read)
 

@@ -7,19 +7,18 @@ attributes and in the bodies of functions, as empty ones.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import onnx
 from google.protobuf.message import Message
-from onnx import GraphProto, ModelProto, SparseTensorProto, TensorProto, ValueInfoProto
+from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
 from onnxtop.errors import UsageError
 from onnxtop.network import Kernel
 from onnxtop.reader.bounds import refuse_deadly
-from onnxtop.reader.functions import bodies_in
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.model import Model
+from onnxtop.reader.protos import bodies_in, parts_of, stored_in
 from onnxtop.reader.windows import windows
 
 Shape = tuple[int | None, ...]
@@ -187,45 +186,11 @@ def _without_external(message: Message) -> None:
 
     The values and indices of a sparse tensor are emptied together: the checker wants as many of both.
     """
-    emptied: tuple[TensorProto, ...] = ()
-    if isinstance(message, SparseTensorProto):
-        parts = (message.values, message.indices)
-        emptied = parts if any(part.data_location == TensorProto.EXTERNAL for part in parts) else ()
-    elif isinstance(message, TensorProto):
-        emptied = (message,) if message.data_location == TensorProto.EXTERNAL else ()
-    else:
-        for name, is_list in _ways_to_tensors(message.DESCRIPTOR):
-            if is_list or message.HasField(name):
-                held = getattr(message, name)
-                for inner in held if is_list else (held,):
-                    _without_external(inner)
-    for tensor in emptied:
-        tensor.CopyFrom(TensorProto(name=tensor.name, data_type=tensor.data_type, dims=[0]))
-
-
-@cache
-def _ways_to_tensors(kind: Any) -> tuple[tuple[str, bool], ...]:
-    """Return the fields of a kind of message in which tensors may stand, each with whether it is a list."""
-    fields = [each for each in kind.fields if each.message_type is not None]
-    leading = [each for each in fields if _leads_to_tensors(each.message_type, frozenset())]
-    return tuple((each.name, _is_list(each)) for each in leading)
-
-
-def _leads_to_tensors(kind: Any, passed: frozenset[str]) -> bool:
-    """Tell whether tensors may stand in a kind of message, or in what is in it."""
-    if kind.full_name in passed:
-        return False
-    inner = [each.message_type for each in kind.fields if each.message_type is not None]
-    further = passed | {kind.full_name}
-    return kind.full_name == TensorProto.DESCRIPTOR.full_name or any(
-        _leads_to_tensors(each, further) for each in inner
-    )
-
-
-def _is_list(field: Any) -> bool:
-    """Tell whether a field may stand several times, in every version of protobuf."""
-    repeated = getattr(field, "is_repeated", None)
-    return bool(field.label == field.LABEL_REPEATED if repeated is None else repeated)
+    for stored in stored_in(message):
+        parts = parts_of(stored)
+        if any(part.data_location == TensorProto.EXTERNAL for part in parts):
+            for part in parts:
+                part.CopyFrom(TensorProto(name=part.name, data_type=part.data_type, dims=[0]))
 
 
 def _keep(field: Any, items: Sequence[Any]) -> None:

@@ -26,6 +26,7 @@ from onnxtop.reader.dequantize import unpack
 from onnxtop.reader.file import seen
 from onnxtop.reader.limits import DEFAULTS, GIB, Limits
 from onnxtop.reader.model_file import ModelFile
+from onnxtop.reader.protos import element_count
 from onnxtop.reader.wire import INLINE
 from onnxtop.work.content import digest_of_elements
 
@@ -71,26 +72,6 @@ _DATA_FIELDS = (
     "uint64_data",
     "string_data",
 )
-
-
-_BEYOND = 2**128
-"""A product of dims that is beyond every limit: it is not multiplied further."""
-
-
-def element_count(tensor: TensorProto | SparseTensorProto) -> int:
-    """Return how many elements the dims declare; of more than 2**128 only that they are more.
-
-    >>> element_count(TensorProto(dims=[3, 0])), element_count(TensorProto(dims=[2**62] * 9)) == 2**186
-    (0, True)
-    """
-    if 0 in tensor.dims:
-        return 0
-    count = 1
-    for dim in tensor.dims:
-        count *= dim
-        if count > _BEYOND:
-            break
-    return count
 
 
 def dtype_name(data_type: int) -> str:

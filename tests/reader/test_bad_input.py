@@ -33,8 +33,9 @@ from onnxtop.errors import (
 )
 from onnxtop.reader.model import load
 from onnxtop.reader.ops import READ
+from onnxtop.reader.protos import element_count
 from onnxtop.reader.skeleton import checker_note
-from onnxtop.reader.tensors import MOST_AXES, element_count
+from onnxtop.reader.tensors import MOST_AXES
 from onnxtop.results.report import Report
 from tests.models import check_consistent, graph, layers_of, mlp, model, node, save, weights
 

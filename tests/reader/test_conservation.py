@@ -18,14 +18,17 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from onnx import (
     AttributeProto,
     FunctionProto,
+    GraphProto,
     ModelProto,
     NodeProto,
     SparseTensorProto,
     TensorProto,
+    TrainingInfoProto,
     helper,
     numpy_helper,
 )
 
+from onnxtop.reader import wire
 from onnxtop.reader.account import Role, account
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Skipped
@@ -340,6 +343,35 @@ def _in_training() -> ModelProto:
     return proto
 
 
+def _in_a_function(
+    attribute: dict[str, Any], *, default: bool = False, given: dict[str, Any] | None = None, calls: int = 0
+) -> ModelProto:
+    """Return a product beside a function with such an attribute of a node in it, or of its own."""
+    proto = _odd("Relu", "x")
+    inner = node("q.Foo", "X", "Y")
+    function = helper.make_function("q", "F", ["X"], ["Y"], [inner], [helper.make_opsetid("", 21)])
+    (function.attribute_proto if default else function.node[0].attribute).add(**attribute)
+    proto.functions.append(function)
+    for number in range(calls):
+        proto.graph.node.append(node("q.F", "x", f"f{number}"))
+        if given is not None:
+            proto.graph.node[-1].attribute.add(**given)
+    proto.opset_import.append(helper.make_opsetid("q", 1))
+    return proto
+
+
+MESSAGES: dict[str, Any] = {
+    "model": ModelProto,
+    "training": TrainingInfoProto,
+    "graph": GraphProto,
+    "function": FunctionProto,
+    "node": NodeProto,
+    "attribute": AttributeProto,
+    "sparse": SparseTensorProto,
+    "tensor": TensorProto,
+}
+
+
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_models"
 
 _other = partial(_odd, "q.Foo", "x")
@@ -363,6 +395,22 @@ PLACES: dict[str, Callable[[], ModelProto]] = {
     "Constant and a body": lambda: _constant(
         {"name": "value_ints", "type": KIND.INTS, "ints": []}, {"name": "v", "type": KIND.GRAPH, "g": BODY}
     ),
+    "function": lambda: _in_a_function({"name": "v", "type": KIND.TENSOR, "t": HELD}),
+    "function, list": lambda: _in_a_function({"name": "v", "type": KIND.TENSORS, "tensors": [HELD]}),
+    "function, sparse": lambda: _in_a_function({"name": "v", "sparse_tensor": SPARSE}),
+    "function, sparse list": lambda: _in_a_function({"name": "v", "sparse_tensors": [SPARSE]}),
+    "function, body": lambda: _in_a_function({"name": "v", "graphs": [BODY]}),
+    "function, default": lambda: _in_a_function({"name": "v", "t": HELD}, default=True),
+    "default that no body takes": lambda: _in_a_function({"name": "v", "t": HELD}, default=True, calls=1),
+    "default that no call needs": lambda: _in_a_function(
+        {"name": "v", "t": HELD}, default=True, calls=1, given={"name": "v", "type": KIND.INT, "i": 1}
+    ),
+    "call of what takes no such": lambda: _in_a_function(
+        {"name": "u", "type": KIND.INT, "i": 1}, calls=1, given={"name": "w", "type": KIND.TENSOR, "t": HELD}
+    ),
+    "function that is called": lambda: _in_a_function(
+        {"name": "v", "type": KIND.TENSORS, "tensors": [HELD]}, calls=1
+    ),
     "fill": lambda: _fill({"name": "value", "type": KIND.TENSOR, "t": HELD}),
     "fill of another name": lambda: _fill({"name": "other", "type": KIND.TENSOR, "t": HELD}),
 }
@@ -376,11 +424,44 @@ def test_a_tensor_counts_wherever_it_stands(place: str, tmp_path: Path) -> None:
     assert _counted(path)[0] == 77 + 16 + 1
 
 
+def test_the_outline_goes_wherever_tensors_may_stand() -> None:
+    """What leaves large tensors out knows every way that ONNX's description of its messages has."""
+    kinds = {message.DESCRIPTOR.full_name: kind for kind, message in MESSAGES.items()}
+    for kind, message in MESSAGES.items():
+        ways = {
+            field.number: kinds[field.message_type.full_name]
+            for field in message.DESCRIPTOR.fields
+            if field.message_type is not None and field.message_type.full_name in kinds
+        }
+        assert wire._CHILDREN.get(kind, {}) == ways
+
+
 def test_every_part_of_an_attribute_counts(tmp_path: Path) -> None:
     """A damaged file may set all of its fields, and have several of one name."""
     full = {"name": "v", "t": HELD, "tensors": [HELD], "sparse_tensor": SPARSE, "sparse_tensors": [SPARSE]}
     path = save(_other({**full, "g": BODY, "graphs": [BODY]}, full), tmp_path)
     assert _counted(path) == (10 * 77 + 16 + 1, 12)
+
+
+@pytest.mark.parametrize("calls", [0, 1])
+@pytest.mark.parametrize(
+    "proto",
+    [
+        lambda values, calls: _other(values),
+        lambda values, calls: _in_a_function(values, calls=calls),
+        lambda values, calls: _in_a_function(values, default=True, calls=calls),
+    ],
+)
+def test_numbers_of_an_operation_that_nobody_knows_count(
+    proto: Callable[..., ModelProto], calls: int, tmp_path: Path
+) -> None:
+    values = {"name": "v", "type": KIND.FLOATS, "floats": [1.0] * 77}
+    assert _counted(save(proto(values, calls), tmp_path))[0] == 77 + 16 + 1
+
+
+def test_settings_of_standard_operations_are_no_constants(tmp_path: Path) -> None:
+    odd = _odd("Upsample", "x", {"name": "scales", "type": KIND.FLOATS, "floats": [1, 2]})
+    assert _counted(save(odd, tmp_path))[0] == 16 + 1
 
 
 @pytest.mark.parametrize(

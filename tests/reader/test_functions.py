@@ -13,9 +13,9 @@ from onnx import FunctionProto, ModelProto, NodeProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from onnxtop.errors import LimitError, ModelError
-from onnxtop.reader import functions
 from onnxtop.reader.account import Role, account
 from onnxtop.reader.constants import Constants
+from onnxtop.reader.functions import aside, calls, converter, inliner, outside
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.limits import GIB
@@ -186,14 +186,14 @@ def test_a_body_is_converted_once_for_each_way_in_which_it_is_called(
     text = f"g {IN_OUT} {{ h0 = Identity(w) {' '.join(calls)} y = MatMul(x, h60) }} {body}"
     proto = parsed(text, {"w": W, "b": np.float32(0)})
     converted: list[str] = []
-    inline = functions.inliner.inline_local_functions
+    inline = onnx.inliner.inline_local_functions
 
     def counted(model: ModelProto, convert_version: bool) -> ModelProto:
         versions = {item.version for each in model.functions for item in each.opset_import if not item.domain}
         converted.extend(node.op_type for node in model.graph.node if 17 in versions and node.domain)
         return inline(model, convert_version)
 
-    monkeypatch.setattr(functions.inliner, "inline_local_functions", counted)
+    monkeypatch.setattr(onnx.inliner, "inline_local_functions", counted)
     (layer,) = layers_of(save(proto, tmp_path))
     wanted = W.astype(np.float64)
     for n in range(60):
@@ -207,7 +207,7 @@ def test_a_body_is_converted_once_for_each_way_in_which_it_is_called(
 
 def test_more_ways_to_call_than_are_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The calls beyond stay calls, whose weights are counted."""
-    monkeypatch.setattr(functions, "_MOST_WAYS", 2)
+    monkeypatch.setattr(converter, "_MOST_WAYS", 2)
     body = """<domain: "acme", opset_import: ["": 17]> L <axes> (X) => (Y) {
         W = Constant <value_int = 0> () M = ReduceMean <axes: ints = @axes, keepdims = 1> (X) C = Sub(X, M)
         Y = MatMul(C, W) }"""
@@ -234,14 +234,14 @@ def test_a_body_that_was_converted_is_nobody_elses(tmp_path: Path) -> None:
 
 def test_a_call_that_stays_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its body was converted, and cannot be inlined all the same."""
-    inline = functions.inliner.inline_local_functions
+    inline = onnx.inliner.inline_local_functions
 
     def refused(model: ModelProto, convert_version: bool) -> ModelProto:
         if any("#" in each.name for each in model.functions):
             raise RuntimeError
         return inline(model, convert_version)
 
-    monkeypatch.setattr(functions.inliner, "inline_local_functions", refused)
+    monkeypatch.setattr(onnx.inliner, "inline_local_functions", refused)
     text = f"""g {IN_OUT} {{ h = acme.L(x) y = MatMul(h, v) }} <domain: "acme", opset_import: ["": 17]>
         L (X) => (Y) {{ M = ReduceMean <axes = [1], keepdims = 1> (X) Y = Sub(X, M) }}"""
     model = load(save(parsed(text, {"v": V}), tmp_path))
@@ -258,13 +258,13 @@ def test_another_version_of_a_domain_that_is_not_converted(tmp_path: Path) -> No
 def test_a_version_that_is_imported_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last is meant, as onnxruntime reads it: it is looked at once, and nothing is tried twice."""
     asked: list[tuple[int, int]] = []
-    is_unchanged = functions._is_unchanged
+    is_unchanged = converter._is_unchanged
 
     def counted(function: FunctionProto, old: int, new: int) -> bool:
         asked.append((old, new))
         return is_unchanged(function, old, new)
 
-    monkeypatch.setattr(functions, "_is_unchanged", counted)
+    monkeypatch.setattr(converter, "_is_unchanged", counted)
     text = f"g {IN_OUT} {{ y = acme.L(x, w) }} {LINEAR} L (X, W) => (Y) {{ Y = Gemm(X, W) }}"
     proto = parsed(text, {"w": W})
     for item in (proto, proto.functions[0]):
@@ -323,7 +323,7 @@ def test_what_a_body_makes_nobody_else_sees(read: str, made: bool) -> None:
         A = If (X) <then_branch = t () => (r) {{ Z = Relu(X) r = Relu(Z) }}> Y = Relu(A) }}"""
     (function,) = parsed(text, {}).functions
     function.node[1].input[:] = [read]
-    assert functions._is_whole(function) is made
+    assert inliner.is_whole(function) is made
 
 
 def test_what_bodies_see_is_not_copied_for_each() -> None:
@@ -336,7 +336,7 @@ def test_what_bodies_see_is_not_copied_for_each() -> None:
     function = helper.make_function("acme", "L", many, ["r"], [inner], [helper.make_opsetid("", 18)])
     tracemalloc.start()
     try:
-        assert functions._is_whole(function)
+        assert inliner.is_whole(function)
         assert tracemalloc.get_traced_memory()[1] < 2**24
     finally:
         tracemalloc.stop()
@@ -368,14 +368,14 @@ def test_what_the_model_imports_is_looked_at_once(monkeypatch: pytest.MonkeyPatc
     bodies = "".join(f"{LINEAR} L{n} (X) => (Y) {{ Y = Relu(X) }}" for n in range(50))
     proto = parsed(f"g {IN_OUT} {{ y = Relu(x) }} {bodies}", {})
     proto.opset_import.extend(helper.make_opsetid(f"d{n}", 1) for n in range(50))
-    domain, asked = functions._domain, []
+    domain, asked = calls.domain_of, []
 
     def counted(name: str) -> str:
         asked.append(name)
         return domain(name)
 
-    monkeypatch.setattr(functions, "_domain", counted)
-    _, closed = functions.with_constants_outside(proto)
+    monkeypatch.setattr(calls, "domain_of", counted)
+    _, closed = outside.with_constants_outside(proto)
     assert len(closed) == 50
     assert len(asked) <= 200
 
@@ -466,17 +466,17 @@ def test_one_of_many_functions_cannot_be_converted(tmp_path: Path) -> None:
 
 def test_no_function_can_be_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries that fail end: each is a copy of the whole model. What is tried alone then is inlined still."""
-    monkeypatch.setattr(functions, "_FREE_TRIES", 0, raising=False)
-    monkeypatch.setattr(functions, "_TRIES", 6, raising=False)
+    monkeypatch.setattr(inliner, "_FREE_TRIES", 0)
+    monkeypatch.setattr(inliner, "_TRIES", 6)
     tried: list[int] = []
-    inline = functions.inliner.inline_local_functions
+    inline = onnx.inliner.inline_local_functions
 
     def counted(model: ModelProto, convert_version: bool) -> ModelProto:
         if len(model.graph.node) > 1:
             tried.append(len(model.functions))
         return inline(model, convert_version)
 
-    monkeypatch.setattr(functions.inliner, "inline_local_functions", counted)
+    monkeypatch.setattr(onnx.inliner, "inline_local_functions", counted)
     kinds = ["Gelu"] * 16 + ["Relu"] * 16
     calls = " ".join(f"h{n + 1} = acme.L{n:02}(h{n})" for n in range(32))
     text = f"g {IN_OUT} {{ h0 = Relu(x) {calls} y = Relu(h32) }}" + "".join(
@@ -491,13 +491,13 @@ def test_no_function_can_be_converted(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_functions_in_functions_beside_many_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A level of functions goes through calls alone; names are what onnx makes of them in the whole graph."""
     seen: list[int] = []
-    inline = functions.inliner.inline_local_functions
+    inline = onnx.inliner.inline_local_functions
 
     def counted(model: ModelProto, convert_version: bool) -> ModelProto:
         seen.append(len(model.graph.node))
         return inline(model, convert_version)
 
-    monkeypatch.setattr(functions.inliner, "inline_local_functions", counted)
+    monkeypatch.setattr(onnx.inliner, "inline_local_functions", counted)
     relus = [" ".join(f"{name}{n} = Relu(x)" for n in range(100)) for name in "rs"]
     text = f"""g {IN_OUT} {{ {relus[0]} T__1 = Relu(x) h = acme.L0(x) T__2_0 = Relu(T__1) i = acme.L5(T__2_0)
         {relus[1]} j = acme.L0(i) y = Add(h, j) }}""" + "".join(
@@ -507,7 +507,7 @@ def test_functions_in_functions_beside_many_nodes(tmp_path: Path, monkeypatch: p
     path = save(parsed(f"{text} {LINEAR} L9 (X) => (Y) {{ T = Abs(X) Y = Relu(T) }}", {}), tmp_path)
     found = load(path).proto.graph
     assert sum(seen) < 600
-    monkeypatch.setattr(functions._Aside, "take", lambda *_: None)
+    monkeypatch.setattr(aside.Aside, "take", lambda *_: None)
     assert found == load(path).proto.graph
     assert sum(seen) > 2000
 

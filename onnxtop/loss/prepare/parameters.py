@@ -9,7 +9,8 @@ from onnx import NodeProto, helper
 from onnxtop.errors import ModelError
 from onnxtop.gradient.graph import Array, Graph, onnx_type
 from onnxtop.loss.parameters import Parameter
-from onnxtop.loss.prepare.prepared import Prepared, held_by, renamed
+from onnxtop.loss.prepare.prepared import Prepared, renamed
+from onnxtop.reader.protos import tensors_in
 
 
 def taken_out(model: Prepared, parameters: Iterable[Parameter], *, untie: bool = False) -> Prepared:
@@ -23,7 +24,7 @@ def taken_out(model: Prepared, parameters: Iterable[Parameter], *, untie: bool =
         A parameter stands in the body of a Loop, a Scan, or an If whose condition depends on the data.
     """
     graph = model.graph.copy()
-    inner = {tensor.name for node in graph.nodes for tensor in held_by(node)}
+    inner = {tensor.name for node in graph.nodes for tensor in tensors_in(node)}
     chosen = [parameter for parameter in parameters if parameter.name in graph.constants]
     if hidden := [parameter.name for parameter in parameters if parameter.name in inner]:
         raise ModelError(

@@ -1,14 +1,14 @@
 """A model on its way to being run, and what its passes share."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, helper, numpy_helper
 
 from onnxtop.gradient.graph import Array, Graph, copied
-from onnxtop.reader.functions import bodies_in, rename, tensors_in
+from onnxtop.reader.protos import rename
 
 if TYPE_CHECKING:
     from onnxtop.loss.parameters import Parameter  # loads half of the reader: not for what only runs models
@@ -76,14 +76,3 @@ def renamed(node: NodeProto, names: Mapping[str, str]) -> NodeProto:
     copy = copied(node)
     rename(copy, names)
     return copy
-
-
-def held_by(node: NodeProto) -> Iterator[TensorProto]:
-    """Yield the tensors in a node's attributes and bodies."""
-    yield from tensors_in(node)
-    for body in bodies_in(node):
-        yield from body.initializer
-        for sparse in body.sparse_initializer:
-            yield from (sparse.values, sparse.indices)
-        for inner in body.node:
-            yield from held_by(inner)

@@ -11,7 +11,7 @@ from onnx.defs import OpSchema
 from onnxtop.errors import ModelError
 from onnxtop.gradient.engine import described
 from onnxtop.reader.bounds import schema
-from onnxtop.reader.functions import bodies_in
+from onnxtop.reader.protos import bodies_in
 
 _NEEDED = OpSchema.FormalParameterOption.Single
 

@@ -4,9 +4,10 @@ import numpy as np
 from onnx import NodeProto, ValueInfoProto, helper
 
 from onnxtop.gradient.graph import OPSET, Graph, copied
-from onnxtop.loss.prepare.prepared import Declared, Prepared, held_by
+from onnxtop.loss.prepare.prepared import Declared, Prepared
 from onnxtop.loss.prepare.sound import refuse_unsound
 from onnxtop.reader.model import Model
+from onnxtop.reader.protos import tensors_in
 from onnxtop.reader.tensors import TensorFiles
 
 
@@ -56,6 +57,6 @@ def _declared(value: ValueInfoProto) -> Declared:
 def complete(node: NodeProto, files: TensorFiles) -> NodeProto:
     """Return a copy of a node whose tensors, those in its bodies included, hold their bytes."""
     whole = copied(node)
-    for tensor in held_by(whole):
+    for tensor in tensors_in(whole):
         files.bring_in(tensor)
     return whole

@@ -9,9 +9,9 @@ from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper, nu
 
 from onnxtop.errors import ModelError
 from onnxtop.loss.prepare.unpack import complete
-from onnxtop.reader.functions import bodies_in
 from onnxtop.reader.limits import UNCHANGED
 from onnxtop.reader.model import Model, load
+from onnxtop.reader.protos import bodies_in
 
 
 def whole(

@@ -1,16 +1,16 @@
 """Two models as terms of one table."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
-from onnx import AttributeProto, FunctionProto, NodeProto
+from onnx import AttributeProto, FunctionProto
 
 from onnxtop.reader.bounds import schema
-from onnxtop.reader.functions import bodies_in, nodes_in
 from onnxtop.reader.model import Body, Model, Node, Scope, Value
+from onnxtop.reader.protos import tensors_in
 from onnxtop.reader.terms import arithmetic, lossy, movement, products, written
 from onnxtop.reader.terms.builder import Builder, Results, Rule
 from onnxtop.reader.terms.call import MARK, attribute_value
@@ -338,17 +338,7 @@ def is_random(node: Node) -> bool:
 def _outlines(model: Model) -> str:
     """Return a digest of the functions that stay calls, without the constants, which are operands."""
     functions = [FunctionProto.FromString(item.SerializeToString()) for item in model.proto.functions]
-    for node in _nodes(functions):
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                attribute.t.CopyFrom(onnx.TensorProto(data_type=attribute.t.data_type, dims=attribute.t.dims))
+    for tensor in (tensor for function in functions for tensor in tensors_in(function)):
+        tensor.CopyFrom(onnx.TensorProto(data_type=tensor.data_type, dims=tensor.dims))
     said = b"".join(item.SerializeToString(deterministic=True) for item in functions)
     return constant_of(np.frombuffer(said, np.uint8)).digest
-
-
-def _nodes(functions: Iterable[FunctionProto]) -> Iterator[NodeProto]:
-    for function in functions:
-        for node in function.node:
-            yield node
-            for body in bodies_in(node):
-                yield from nodes_in(body)
