@@ -19,6 +19,7 @@ from onnx import NodeProto, TypeProto, helper, numpy_helper, shape_inference
 
 from onnxtop.reader.earlier import Today
 from onnxtop.reader.limits import GIB, Count, Limits
+from onnxtop.reader.schemas import schema
 
 Array = NDArray[Any]
 
@@ -269,22 +270,6 @@ def refuse_deadly(proto: NodeProto) -> None:
 
 _TERM = r"[A-Za-z]*(?:\.\.\.[A-Za-z]*)?"  # letters are read in one way only: else there are 2^n of n terms
 _EQUATION = re.compile(f"{_TERM}(?:,{_TERM})*(?:->{_TERM})?")
-
-
-def schema(op_type: str, opset: int, domain: str = "") -> onnx.defs.OpSchema:
-    """Return an operation as the opset has it, or the newest where the opset has none, or is none.
-
-    Raises
-    ------
-    KeyError
-        No opset has it.
-    """
-    if not onnx.defs.has(op_type, domain):
-        raise KeyError(op_type)
-    try:
-        return onnx.defs.get_schema(op_type, opset, domain)
-    except (onnx.defs.SchemaError, TypeError):  # TypeError: a damaged file's opset of 64 bits
-        return onnx.defs.get_schema(op_type, domain)
 
 
 def _arithmetic(call: Today, arrays: Sequence[Array], count: int) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper
 
 from onnxtop.reader.model import Node
+from onnxtop.reader.schemas import since
 
 Array = NDArray[Any]
 Inputs = Sequence[Array | None]
@@ -66,12 +67,7 @@ def today(node: Node, inputs: Inputs, opset: int) -> Today:
 def meaning(op_type: str, opset: int) -> int:
     """Return 0 for an operation that means what today's does, else the version that tells it apart."""
     until = max(_REWRITTEN.get(op_type, (0, None))[0], _OTHERWISE.get(op_type, 0))
-    if opset >= until or not onnx.defs.has(op_type):
-        return 0
-    try:
-        return int(onnx.defs.get_schema(op_type, opset).since_version)
-    except (onnx.defs.SchemaError, TypeError):  # written out, newer than the model; an opset of 64 bits
-        return 0
+    return since(op_type, opset) if opset < until else 0  # none: written out, and newer than the model
 
 
 def _with(

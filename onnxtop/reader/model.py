@@ -6,7 +6,6 @@ sees everything; `Model.scope` tells which of them stand in which body. Constant
 they hold is a tensor, like an initializer.
 """
 
-import contextlib
 import heapq
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -46,6 +45,7 @@ from onnxtop.reader.protos import (
     parts_of,
     stored_in,
 )
+from onnxtop.reader.schemas import first_and_newest
 from onnxtop.reader.tensors import TensorFiles, stored_bytes
 
 
@@ -115,7 +115,7 @@ class Node:
 def _attribute_kinds(op_type: str) -> Mapping[str, set[int]]:
     """Return the types of an operation's attributes, in its newest version and in the first of all."""
     kinds: dict[str, set[int]] = {}
-    for schema in _schemas(op_type):
+    for schema in first_and_newest(op_type):
         for name, attribute in schema.attributes.items():
             kinds.setdefault(name, set()).add(int(attribute.type.value))  # type: ignore[attr-defined]  # its stub lacks it
     return kinds
@@ -124,14 +124,7 @@ def _attribute_kinds(op_type: str) -> Mapping[str, set[int]]:
 @cache
 def _operands(op_type: str) -> int:
     """Return how many operands an operation of ONNX has at least, in every version."""
-    return min((schema.min_input for schema in _schemas(op_type)), default=0)
-
-
-def _schemas(op_type: str) -> Iterator[onnx.defs.OpSchema]:
-    """Yield what ONNX says of an operation, in its newest version and in the first of all."""
-    for version in (onnx.defs.onnx_opset_version(), 1) if onnx.defs.has(op_type) else ():
-        with contextlib.suppress(onnx.defs.SchemaError):  # most are younger than the first
-            yield onnx.defs.get_schema(op_type, version)
+    return min((schema.min_input for schema in first_and_newest(op_type)), default=0)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from onnx.defs import OpSchema
 
 from onnxtop.errors import ModelError
 from onnxtop.gradient.engine import described
-from onnxtop.reader.bounds import schema
 from onnxtop.reader.protos import bodies_in
+from onnxtop.reader.schemas import schema
 
 _NEEDED = OpSchema.FormalParameterOption.Single
 

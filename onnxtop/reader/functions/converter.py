@@ -2,14 +2,13 @@
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cache
 
-import onnx
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, inliner
 
 from onnxtop.reader.functions.calls import Key, domain_of, imports_of, key_of, write_imports
 from onnxtop.reader.functions.types import guessed
 from onnxtop.reader.protos import bodies_in, declared_in, nodes_in, rename, with_inner
+from onnxtop.reader.schemas import since
 
 _MOST_WAYS = 500
 """In which functions are called that are converted: each takes as long as inlining a thousand calls."""
@@ -35,16 +34,7 @@ def aligned(function: FunctionProto, imports: Mapping[str, int]) -> FunctionProt
 def _is_unchanged(function: FunctionProto, old: int, new: int) -> bool:
     """Tell whether all of ONNX's operations in a body are the same in two of its versions."""
     operations = {node.op_type for node in with_inner(function.node) if not domain_of(node.domain)}
-    return old == new or all(_since(each, old) == _since(each, new) != 0 for each in operations)
-
-
-@cache
-def _since(op_type: str, version: int) -> int:
-    """Return the version in which an operation last changed, 0 if there is none."""
-    try:
-        return int(onnx.defs.get_schema(op_type, version).since_version)
-    except (onnx.defs.SchemaError, TypeError):  # a version of 64 bits
-        return 0
+    return old == new or all(since(each, old) == since(each, new) != 0 for each in operations)
 
 
 class Converter:

@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, NodeProto, SparseTensorProto, TensorProto, helper, numpy_helper
 
-from onnxtop.reader.bounds import schema
 from onnxtop.reader.model import Node, Value
+from onnxtop.reader.schemas import schema
 from onnxtop.reader.tensors import TensorFiles
 from onnxtop.reader.terms.constant import Constant, stored
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from onnxtop.reader.bounds import schema
 from onnxtop.reader.earlier import meaning
+from onnxtop.reader.schemas import schema
 from onnxtop.reader.terms.call import MARK, NEWEST, Call
 from onnxtop.reader.terms.table import Table
 from onnxtop.reader.terms.types import types_of

@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, FunctionProto
 
-from onnxtop.reader.bounds import schema
 from onnxtop.reader.model import Body, Model, Node, Scope, Value
 from onnxtop.reader.protos import tensors_in
+from onnxtop.reader.schemas import schema
 from onnxtop.reader.terms import arithmetic, lossy, movement, products, written
 from onnxtop.reader.terms.builder import Builder, Results, Rule
 from onnxtop.reader.terms.call import MARK, attribute_value

@@ -1,0 +1,39 @@
+"""What ONNX says of an operation, in whatever version a file, which may be damaged, claims to have."""
+
+import contextlib
+from collections.abc import Iterator
+from functools import cache
+
+import onnx
+
+
+def schema(op_type: str, opset: int, domain: str = "") -> onnx.defs.OpSchema:
+    """Return an operation as the opset has it, or the newest where the opset has none, or is none.
+
+    Raises
+    ------
+    KeyError
+        No opset has it.
+    """
+    if not onnx.defs.has(op_type, domain):
+        raise KeyError(op_type)
+    try:
+        return onnx.defs.get_schema(op_type, opset, domain)
+    except (onnx.defs.SchemaError, TypeError):  # TypeError: a damaged file's opset of 64 bits
+        return onnx.defs.get_schema(op_type, domain)
+
+
+@cache
+def since(op_type: str, opset: int) -> int:
+    """Return the version in which an operation of ONNX last changed, 0 where the opset has none."""
+    try:
+        return int(onnx.defs.get_schema(op_type, opset).since_version)
+    except (onnx.defs.SchemaError, TypeError):  # TypeError as above
+        return 0
+
+
+def first_and_newest(op_type: str) -> Iterator[onnx.defs.OpSchema]:
+    """Yield what ONNX says of an operation, in its newest version and in the first of all."""
+    for version in (onnx.defs.onnx_opset_version(), 1) if onnx.defs.has(op_type) else ():
+        with contextlib.suppress(onnx.defs.SchemaError):  # most are younger than the first
+            yield onnx.defs.get_schema(op_type, version)
