@@ -360,7 +360,10 @@ class Constants:
         with self._one_at_a_time:
             for node in self._ancestors(value, done):
                 inputs = [self._operand(item, done) for item in node.inputs]
-                done.update(zip(node.outputs, self._compute(node, inputs, budget), strict=False))
+                results = dict(zip(node.outputs, self._compute(node, inputs, budget), strict=False))
+                done.update(results)
+                if not given:  # so that who asks for the shapes on a long way goes it once
+                    self._shapes.update((item, array.shape) for item, array in results.items())
             return self._have(value, done, aligned=aligned)
 
     def _ancestors(self, value: Value, done: dict[Value, Array]) -> list[Node]:
