@@ -55,11 +55,11 @@ def exponent(folder: Path, verb: tuple[str, ...], forms: tuple[str, ...]) -> _me
 
 
 for _name, _verb, _forms_of in (
-    ("report", ("report", "-f", "json"), ("residual", "shared", "apart", "states")),
+    ("report", ("report", "-f", "json"), ("residual", "shared", "apart", "states", "outcomes")),
     ("quick", ("report", "--quick", "-f", "json"), ("concat", "inputs", "loops")),
     ("graph", ("graph", "-f", "json"), ("residual", "fanned", "branches", "nested")),
     ("check", ("check", "-f", "terminal"), ("faulty", "tied", "cut")),
-    ("diff", ("diff", "-f", "json"), ("residual", "shared")),
+    ("diff", ("diff", "-f", "json"), ("residual", "shared", "results")),
 ):
     if _name in ("report", "quick", "graph"):
         _rows.row(

@@ -21,12 +21,14 @@ from onnxtop.auditing.constants import bad_constants
 from onnxtop.auditing.describing import coverage_of
 from onnxtop.auditing.layer_graph import describe
 from onnxtop.auditing.options import AuditOptions
-from onnxtop.comparison import matching
+from onnxtop.comparison import constants, matching
 from onnxtop.reader.account import account
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import Model, Value, load
+from onnxtop.reader.terms import types
 from onnxtop.reader.terms.digests import digests_of
+from onnxtop.reader.terms.interface import Declared, ports
 from onnxtop.render import RenderOptions
 from onnxtop.render.graph import svg, text
 from onnxtop.results.graph import LayerGraph
@@ -55,7 +57,7 @@ READ = (
         "around",
         "turning",
     ),
-    *("handed_on", "handed_far"),
+    *("handed_on", "handed_far", "outcomes"),
 )
 DRAWN = ("residual", "concat", "cut")
 
@@ -202,11 +204,55 @@ def test_a_weight_used_again_and_again_is_followed_where_paths_got_wider(
 
     def counted(*asked: Any) -> Any:
         came = arrivals(*asked)
-        tally.looked_at += came.cols.size
+        arrays = [*came, *(asked[-1] if isinstance(asked[-1], tuple) else asked)]
+        tally.looked_at += sum(array.size for array in arrays if isinstance(array, np.ndarray))
         return came
 
     monkeypatch.setattr(bottleneck, "_arrivals_listed", counted)
     assert tally.audits("shared", tmp_path) < PAIRS * WIDTH
+
+
+def test_inputs_and_outputs_are_not_searched_for_among_all() -> None:
+    tally = Tally()
+
+    class Name(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            tally.looked_at += 1
+            return str.__eq__(self, other)
+
+    def run(n: int) -> Run:
+        old, new = ([Declared(Name(f"{at + side}"), 1, None) for at in range(n)] for side in (0, 1))
+        return lambda: ports("output", old, new)
+
+    assert a_pair(run, tally.of) < PAIRS
+
+
+@pytest.mark.parametrize(
+    ("room", "once"), [(constants, "compare_constants"), (types, "infer")], ids=["constants", "types"]
+)
+def test_what_is_the_same_at_many_nodes_is_compared_once(
+    room: Any, once: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tally, original = Tally(), getattr(room, once)
+
+    def counted(*asked: Any) -> Any:
+        tally.looked_at += 1
+        return original(*asked)
+
+    monkeypatch.setattr(room, once, counted)
+
+    def compared(n: int) -> int:
+        path = written("shared", n, tmp_path)
+        changed = onnx.load(path)
+        array = onnx.numpy_helper.to_array(changed.graph.initializer[0])
+        changed.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(array[::-1].copy(), "w0"))
+        onnx.save(changed, tmp_path / "changed.onnx")
+        return tally.of(lambda: onnxtop.diff(path, tmp_path / "changed.onnx"))
+
+    assert 0 < compared(N) == compared(2 * N)
 
 
 def test_layers_that_changed_altogether_are_not_compared_with_all(monkeypatch: pytest.MonkeyPatch) -> None:

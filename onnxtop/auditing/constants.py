@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from operator import itemgetter
 from typing import Any
 
@@ -91,12 +91,16 @@ class _Look:
         """Values that reach an output of the model."""
         ends = {output.name for output in self._model.proto.graph.output}
         starts = [value for value in self._model.results if value.name in ends]
-        return frozenset(reached(starts, self._behind))
+        return frozenset(reached(starts, partial(self._behind, set())))
 
-    def _behind(self, value: Value) -> list[Value]:
+    def _behind(self, passed: set[int], value: Value) -> list[Value]:
+        """Return what a value is made of; of a node with many results, once for all of them."""
         node = self._model.producers.get(value)
         if node is None:
             return [self._model.carried[value]] if value in self._model.carried else []
+        if node.index in passed:
+            return []
+        passed.add(node.index)
         return [item for item in node.inputs if item is not None] + self._inside.get(node.index, [])
 
     @cached_property

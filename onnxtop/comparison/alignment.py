@@ -5,6 +5,7 @@ projections of the sorted row, which no permutation of columns changes. A rearra
 explains the weights: what is left must be less than half of them.
 """
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ EXPLAINED = 0.5
 _LARGEST = 1 << 24
 """Weights above which a layer is compared as it stands."""
 _PROJECTIONS = 8
+_SHORT = 1 << 10
+"""Sizes of rows up to which directions are held: drawing them takes longer than their use."""
 CHUNK = 1 << 20
 """Weights worked on at a time."""
 
@@ -95,12 +98,31 @@ def _matching(old: NDArray[Any], new: NDArray[Any]) -> Order:
     Rows that are alike (zeros, duplicates) stand for each other: what is left is paired in the order of its
     projections.
     """
-    directions = np.random.default_rng(0).standard_normal((old.shape[1], _PROJECTIONS))
+    directions = _directions(old.shape[1])
     ours, theirs = old.astype(np.float64) @ directions, new.astype(np.float64) @ directions
     taken, first = np.unique(cKDTree(ours).query(theirs)[1], return_index=True)
     order = np.full(len(new), -1, np.intp)
     order[first] = taken
-    free = np.setdiff1d(np.arange(len(old)), taken)
+    free = _others(taken, len(old))
     open_ = np.flatnonzero(order < 0)
     order[open_[np.argsort(theirs[open_, 0])]] = free[np.argsort(ours[free, 0])]
     return order
+
+
+def _others(taken: Order, count: int) -> Order:
+    """Return the places up to a count that are not taken, ascending."""
+    free = np.ones(count, bool)
+    free[taken] = False
+    return np.flatnonzero(free)
+
+
+def _directions(size: int) -> Floats:
+    """Return directions to project rows of a size on, always the same."""
+    return _held(size) if size <= _SHORT else _drawn(size)
+
+
+def _drawn(size: int) -> Floats:
+    return np.random.default_rng(0).standard_normal((size, _PROJECTIONS))
+
+
+_held = functools.lru_cache(maxsize=64)(_drawn)

@@ -46,6 +46,20 @@ class Change:
         return self.relative <= ROUNDING or (self.is_spread and self.relative <= tolerance)
 
 
+class Changes:
+    """How constants of one model differ from those of another, each two compared once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], Change] = {}
+
+    def of(self, old: Constant, new: Constant) -> Change:
+        """Return how two differ."""
+        asked = old.key, old.made, new.key, new.made
+        if asked not in self._known:
+            self._known[asked] = compare_constants(old, new)
+        return self._known[asked]
+
+
 def compare_constants(old: Constant, new: Constant) -> Change:
     """Compare two constants element by element."""
     if old.shape != new.shape and not old.size == new.size == 1:

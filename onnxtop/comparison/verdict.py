@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from onnxtop.comparison.constants import Changes
 from onnxtop.comparison.walk import Difference, Walk
 from onnxtop.reader.model import Model
 from onnxtop.reader.skeleton import types_note
@@ -52,7 +53,7 @@ def judge_whole(old: Model, new: Model, settings: DiffSettings) -> WholeDiff:
 
 
 def _compared(old: Model, new: Model, settings: DiffSettings) -> WholeDiff:
-    graphs = Graphs(old, new)
+    graphs, changes = Graphs(old, new), Changes()
     attempts: list[_Attempt] = []
     for level, pinned in _levels(graphs):
         if level > 1 and not _rounds(graphs, attempts[-1].whole):
@@ -63,7 +64,7 @@ def _compared(old: Model, new: Model, settings: DiffSettings) -> WholeDiff:
                 whole = graphs.terms(level, other)
         if whole.is_equal:
             return _equal(graphs, level, whole)
-        walk = Walk(whole)
+        walk = Walk(whole, changes)
         remarks = sum(each.counts for each in _remarks(graphs, level))
         attempts.append(_Attempt(level, whole, walk, tuple(_counting(walk, settings)), remarks))
     plain = attempts[0]

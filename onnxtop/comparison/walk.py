@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from onnxtop.comparison.constants import Change, compare_constants
+from onnxtop.comparison.constants import Change, Changes
 from onnxtop.reader.terms.call import MARK
 from onnxtop.reader.terms.canonical import VERSION
 from onnxtop.reader.terms.graph import Whole
@@ -55,9 +55,13 @@ class Difference:
 
 
 class Walk:
-    """Compares the terms of two models; ``found`` are the differences."""
+    """Compares the terms of two models; ``found`` are the differences.
 
-    def __init__(self, whole: Whole) -> None:
+    Two constants are compared once, however many operations take them: ``changes`` hands on what was found
+    from one level to the next.
+    """
+
+    def __init__(self, whole: Whole, changes: Changes) -> None:
         self._table = whole.table
         self._assumed = whole.builder.assumed
         self.found: list[Difference] = []
@@ -66,14 +70,14 @@ class Walk:
         self._theirs: dict[int, int | None] = {}
         self._likeness: dict[tuple[int, int, int], float] = {}
         self._compared: set[tuple[int, int, int | None]] = set()
+        self._changes = changes
         self._old = self._table.reached(whole.outputs[0])
         self._new = self._table.reached(whole.outputs[1])
         self._anchor_of: dict[int, int] = {}
         self._anchored: dict[int, int] = {}
         self._find_anchors()
-        self._stack: list[Pairing] = []
-        for place, (a, b) in enumerate(zip(*whole.outputs, strict=True)):
-            self._stack.insert(0, (a, b, None, None, place))
+        ends = [*enumerate(zip(*whole.outputs, strict=True))]
+        self._stack: list[Pairing] = [(a, b, None, None, place) for place, (a, b) in reversed(ends)]
         self._run()
 
     @property
@@ -343,7 +347,7 @@ class Walk:
         if new in self._old and after.size >= _ANCHOR:
             self._say("edge", where, f"{told} is now one that the old model takes elsewhere")
             return
-        change = compare_constants(before, after)
+        change = self._changes.of(before, after)
         self._say("constant", where, f"{told}: {change.what}", change=change)
 
     def _say(self, kind: str, where: str, what: str, cost: float = 1.0, change: Change | None = None) -> None:

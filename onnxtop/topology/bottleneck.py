@@ -37,7 +37,7 @@ from onnxtop.topology.spanning import GrowingForest, strongest_first
 Places = NDArray[np.signedinteger[Any]]
 
 _MANY = 8
-"""So many times as many roots as links are not gone over for these."""
+"""So many times as many roots as links are not gone over for these; nor are rows and columns for edges."""
 
 
 class Listed(NamedTuple):
@@ -46,6 +46,10 @@ class Listed(NamedTuple):
     rows: Places
     cols: Places
     strengths: Floats
+
+    def take(self, chosen: Indices) -> "Listed":
+        """Return some of them, in this order."""
+        return Listed(self.rows[chosen], self.cols[chosen], self.strengths[chosen])
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,23 +164,28 @@ def widest_paths(n_vertices: int, bundles: Sequence[Bundle], structural: Indices
     passing = _Structural(n_vertices, structural)
     waiting = _Waiting(n_vertices, bundles)
     waiting.add(passing.spread(paths, sources))
-    taken: dict[int, Floats] = {}
-    for number in waiting:
-        bundle = bundles[number]
-        widths = paths.widths[bundle.tails]
-        reached = _advance(paths, bundle, widths, taken.get(number))
-        taken[number] = widths
+    leading = [_Leading(bundle) for bundle in bundles]
+    for number, rows in waiting:
+        reached = _advance(paths, bundles[number], leading[number].edges(rows))
         waiting.add(passing.spread(paths, reached))
     return paths
 
 
 class _Waiting:
-    """The bundles out of vertices that were reached since they were taken: by number, in turns."""
+    """The bundles out of vertices that were reached since they were taken: by number, in turns.
+
+    With each go the rows that these vertices are: a bundle of many small blocks that follow each other is
+    taken as often as they are many.
+    """
 
     def __init__(self, n_vertices: int, bundles: Sequence[Bundle]) -> None:
-        numbers = np.repeat(np.arange(len(bundles)), [bundle.tails.size for bundle in bundles])
+        sizes = [bundle.tails.size for bundle in bundles]
+        self._first = np.concatenate([[0], np.cumsum(sizes, dtype=np.intp)])
+        self._numbers = np.repeat(np.arange(len(bundles)), sizes)
         tails = np.concatenate([*(bundle.tails for bundle in bundles), np.empty(0, np.intp)])
-        self._leaving = Leaving(n_vertices, tails[tails >= 0], numbers[tails >= 0])
+        there = np.flatnonzero(tails >= 0)
+        self._leaving = Leaving(n_vertices, tails[there], there)
+        self._rows: list[list[Indices]] = [[] for _ in bundles]
         self._turn = [-1] * len(bundles)
         self._heap: list[tuple[int, int]] = []
         self._at = (0, -1)
@@ -184,61 +193,100 @@ class _Waiting:
     def add(self, reached: Sequence[Indices]) -> None:
         """Have all bundles out of these vertices wait; those that were passed, for the next turn."""
         turn, at = self._at
-        for number in set(self._leaving.of(np.concatenate(reached)).tolist()):
+        for number, rows in self._by_bundle(np.sort(self._leaving.of(np.concatenate(reached)))):
+            self._rows[number].append(rows)
             place = (turn + (number <= at), number)
             if self._turn[number] < place[0]:
                 self._turn[number] = place[0]
                 heapq.heappush(self._heap, place)
 
-    def __iter__(self) -> Iterator[int]:
+    def _by_bundle(self, places: Indices) -> Iterator[tuple[int, Indices]]:
+        """Return the bundles that ascending rows of all of them are in, each with its own rows."""
+        numbers = distinct(self._numbers[places])
+        ends = np.searchsorted(places, self._first[numbers + 1]).tolist()
+        for number, start, end in zip(numbers.tolist(), [0, *ends], ends, strict=False):
+            yield number, places[start:end] - self._first[number]
+
+    def __iter__(self) -> Iterator[tuple[int, Indices]]:
         while self._heap:
             self._at = heapq.heappop(self._heap)
-            yield self._at[1]
+            number = self._at[1]
+            rows, self._rows[number] = self._rows[number], []
+            yield number, distinct(np.concatenate(rows))
 
 
-def _advance(paths: Paths, bundle: Bundle, widths: Floats, before: Floats | None) -> Indices:
-    """Follow the edges of a bundle; return the vertices that are reached by wider paths than before."""
-    reached = _arrive(paths, bundle, widths, _arrivals_listed(bundle, widths, before))
+class _Leading:
+    """The listed edges of a bundle, by the rows that they lead from.
+
+    They are put in order of the rows only where the bundle is taken again and again, each time for a few of
+    its rows: once or twice, going over all of them is faster.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle, self._taken = bundle, 0
+        self._by_row: Leaving | None = None
+
+    def edges(self, rows: Indices) -> Listed:
+        """Return the edges from some rows, which ascend, in the order in which they are listed."""
+        listed, n_rows = self._bundle.listed(), self._bundle.tails.size
+        self._taken += 1
+        if self._taken == 1:
+            return listed  # what no path has reached leads nowhere
+        if self._taken <= _MANY or _MANY * rows.size > n_rows:
+            asked = np.zeros(n_rows, bool)
+            asked[rows] = True
+            return listed.take(np.flatnonzero(asked[listed.rows]))
+        if self._by_row is None:
+            self._by_row = Leaving(n_rows, listed.rows, np.arange(listed.rows.size))
+        return listed.take(np.sort(self._by_row.of(rows)))
+
+
+def _advance(paths: Paths, bundle: Bundle, edges: Listed) -> Indices:
+    """Follow edges of a bundle; return the vertices that are reached by wider paths than before."""
+    widest = float(paths.widths[bundle.tails].max()) if bundle.limit else 0.0
+    reached = _arrive(paths, bundle, _arrivals_listed(paths, bundle, edges))
     if not bundle.limit:
         return reached
     known = paths.widths[bundle.heads]
-    undecided = np.flatnonzero((known < min(bundle.limit, widths.max())) & (bundle.heads >= 0))
+    undecided = np.flatnonzero((known < min(bundle.limit, widest)) & (bundle.heads >= 0))
     if not undecided.size:
         return reached
-    widths = paths.widths[bundle.tails]  # anew: in a cycle, tails are heads as well
     floor = float(known[undecided].min())
-    more = _arrive(paths, bundle, widths, _arrivals_read(bundle, widths, undecided, floor))
+    more = _arrive(paths, bundle, _arrivals_read(paths, bundle, undecided, floor))
     return distinct(np.concatenate([reached, more]))
 
 
-def _arrivals_listed(bundle: Bundle, widths: Floats, before: Floats | None) -> _Arrivals:
-    """Return the best way into every column that listed edges lead to.
-
-    Where the bundle was taken ``before``, with these widths, only what is wider since leads to anything new.
-    """
-    rows, cols, strengths = bundle.listed()
-    if before is not None:
-        edges = np.flatnonzero((widths > before)[rows])
-        rows, cols, strengths = rows[edges], cols[edges], strengths[edges]
-    through = np.minimum(strengths, widths[rows])
-    best = np.zeros(bundle.heads.size)
-    np.maximum.at(best, cols, through)
-    winners = np.flatnonzero((through == best[cols]) & (through > 0))
-    edge = np.full(bundle.heads.size, -1)
-    edge[cols[winners]] = winners
+def _arrivals_listed(paths: Paths, bundle: Bundle, edges: Listed) -> _Arrivals:
+    """Return the best way into every column that listed edges lead to."""
+    rows, cols, strengths = edges
+    through = np.minimum(strengths, paths.widths[bundle.tails[rows]])
+    columns, places = _columns(cols, bundle.heads.size)
+    best = np.zeros(columns.size)
+    np.maximum.at(best, places, through)
+    winners = np.flatnonzero((through == best[places]) & (through > 0))
+    edge = np.full(columns.size, -1)
+    edge[places[winners]] = winners
     reached = np.flatnonzero(edge >= 0)
     ways = edge[reached]
-    return _Arrivals(reached, rows[ways].astype(np.intp), best[reached], strengths[ways])
+    return _Arrivals(columns[reached], rows[ways].astype(np.intp), best[reached], strengths[ways])
 
 
-def _arrivals_read(bundle: Bundle, widths: Floats, cols: Indices, floor: float) -> _Arrivals:
+def _columns(cols: Places, n_cols: int) -> tuple[Indices, Places]:
+    """Return columns, ascending, among them all that edges lead to, and the place of each edge's."""
+    if _MANY * cols.size > n_cols:
+        return np.arange(n_cols), cols
+    columns, places = np.unique(cols, return_inverse=True)
+    return columns.astype(np.intp), places
+
+
+def _arrivals_read(paths: Paths, bundle: Bundle, cols: Indices, floor: float) -> _Arrivals:
     """Return the best way into some columns by all edges, where it is wider than the floor."""
-    matrix = bundle.matrix()
+    matrix, widths = bundle.matrix(), paths.widths[bundle.tails]
     rows, best = strongest_in_lines(matrix.T, bundle.strength, cols, widths, floor=floor)
     return _Arrivals(cols, rows, best, bundle.strength(matrix[rows, cols]))
 
 
-def _arrive(paths: Paths, bundle: Bundle, widths: Floats, found: _Arrivals) -> Indices:
+def _arrive(paths: Paths, bundle: Bundle, found: _Arrivals) -> Indices:
     """Extend paths to the columns whose vertices they reach wider than before; return those vertices."""
     heads = bundle.heads[found.cols]
     wider = np.flatnonzero((found.widths > paths.widths[heads]) & (heads >= 0))
@@ -248,7 +296,7 @@ def _arrive(paths: Paths, bundle: Bundle, widths: Floats, found: _Arrivals) -> I
     wider = wider[np.argsort(found.widths[wider], kind="stable")]
     cols, rows, best, strengths = found.take(wider)
     tails, heads = bundle.tails[rows], heads[wider]
-    by_edge = (strengths <= widths[rows])[:, None]
+    by_edge = (strengths <= paths.widths[tails])[:, None]
     generators = np.where(by_edge, bundle.generators(rows, cols), paths.generators[tails])
     roots = paths.roots[tails]
     paths.widths[heads], paths.roots[heads], paths.generators[heads] = best, roots, generators

@@ -72,7 +72,7 @@ class Builder:
 
     def plain(self, call: Call) -> Results:
         """Return an operation's results as terms of their own."""
-        types: list[Type | None] = [None] * call.results
+        types: Sequence[Type | None] = [None] * call.results
         if self.level:
             types = types_of(self.table, call)
         first = self.table.term(call.op, call.attributes.items(), call.operands, types[0])

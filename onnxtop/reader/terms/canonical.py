@@ -51,15 +51,14 @@ def canonical(table: Table, call: Call) -> Call:
     """Return an operation of the standard in its one form; others as they are."""
     if not call.is_standard or not onnx.defs.has(call.op):
         return call
-    call = replace(call, attributes={k: v for k, v in call.attributes.items() if k != "consumed_inputs"})
+    call = _without(call, "consumed_inputs")
     version = _version(table, call)
     call = with_defaults(call, call.opset)
     if version:
         return replace(call, attributes={**call.attributes, VERSION: version})
-    newest = schema(call.op, NEWEST)
     call = _without(call, "broadcast")
-    call = _with_operands(table, call, newest)
-    call = replace(with_defaults(call, NEWEST), opset=NEWEST)
+    call = with_defaults(_with_operands(table, call), NEWEST)
+    call = call if call.opset == NEWEST else replace(call, opset=NEWEST)
     call = _with_axis(table, call)
     for change in _OWN.get(call.op, ()):
         call = change(table, call)
@@ -85,7 +84,10 @@ def _version(table: Table, call: Call) -> int:
 
 def with_defaults(call: Call, opset: int) -> Call:
     """Return a call with the attributes that go without saying in an opset."""
-    return replace(call, attributes={**_defaults(call.op, opset), **call.attributes})
+    defaults = _defaults(call.op, opset)
+    if defaults.keys() <= call.attributes.keys():
+        return call
+    return replace(call, attributes={**defaults, **call.attributes})
 
 
 @functools.cache
@@ -98,13 +100,23 @@ def _defaults(op: str, opset: int) -> Mapping[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in defaults.items()}
 
 
-def _with_operands(table: Table, call: Call, newest: onnx.defs.OpSchema) -> Call:
-    """Make operands of the attributes that are operands today."""
+@functools.cache
+def _places(op: str) -> tuple[Mapping[str, int], frozenset[str]]:
+    """Return the operands of today's operation by their names, and its attributes."""
+    newest = schema(op, NEWEST)
     places = {item.name.lower(): place for place, item in enumerate(newest.inputs)}
+    return places, frozenset(newest.attributes)
+
+
+def _with_operands(table: Table, call: Call) -> Call:
+    """Make operands of the attributes that are operands today."""
+    places, kept = _places(call.op)
+    if kept.issuperset(call.attributes):
+        return call
     attributes, operands = dict(call.attributes), list(call.operands)
     for name in sorted(call.attributes):
         place = places.get(_CALLED.get((call.op, name), name).lower())
-        if name in newest.attributes or place is None:
+        if name in kept or place is None:
             continue
         value = attributes.pop(name)
         operands += [None] * (place + 1 - len(operands))
@@ -127,6 +139,8 @@ def _with_axis(table: Table, call: Call) -> Call:
 
 
 def _without(call: Call, *names: str) -> Call:
+    if not any(name in call.attributes for name in names):
+        return call
     return replace(call, attributes={k: v for k, v in call.attributes.items() if k not in names})
 
 

@@ -4,9 +4,11 @@ A large one of a single model may have a mark in place of its digest: that no ot
 holds the same bytes is enough to tell it from them, and it is hashed only if somebody asks.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,7 +46,7 @@ class Constant:
         """The digest of its elements."""
         return self.mark if self.hash is None else self.hash()
 
-    @property
+    @cached_property
     def key(self) -> tuple[str, tuple[int, ...], str]:
         """What constants of one table that are equal have in common, and no others."""
         return str(self.dtype), self.shape, self.mark
@@ -52,7 +54,7 @@ class Constant:
     @property
     def size(self) -> int:
         """How many elements it has."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @property
     def is_number(self) -> bool:

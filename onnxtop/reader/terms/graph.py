@@ -1,5 +1,6 @@
 """Two models as terms of one table."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from onnxtop.reader.terms.call import MARK, attribute_value
 from onnxtop.reader.terms.constant import Constant, Shape, constant_of, is_float, marks_of, stored
 from onnxtop.reader.terms.folding import Folding
 from onnxtop.reader.terms.interface import Declared, Ports, fits, inputs_of, outputs_of, ports
-from onnxtop.reader.terms.table import INPUT, Origin, Table, Type
+from onnxtop.reader.terms.table import INPUT, Inferred, Origin, Table, Type
 
 
 class Pins(NamedTuple):
@@ -80,6 +81,7 @@ class Graphs:
         self.models = (old, new)
         self.inputs: Ports = ports("input", inputs_of(old), inputs_of(new))
         self.outputs: Ports = ports("output", outputs_of(old), outputs_of(new))
+        self._inferred: Inferred = {}
         self._folding = Folding(new.limits.with_room(max(old.byte_count, new.byte_count)))
         self.constants: dict[tuple[int, Value], Constant | None] = {}
         """Those that were read, by the place of their model; None for one without content."""
@@ -92,7 +94,7 @@ class Graphs:
 
     def terms(self, level: int, pinned: Pins | None = None) -> Whole:
         """Return both models as terms; ``pinned`` are the sizes that stand for open ones."""
-        builder = Builder(level, _RULES[level], self._folding)
+        builder = Builder(level, _RULES[level], self._folding, Table(self._inferred))
         shapes = self._shapes()
         sizes = self._pin(shapes, pinned) if pinned else {}
         shapes.update(
@@ -307,7 +309,7 @@ class _Walk:
         opset = int(self._model.opset.get(node.domain or "ai.onnx", 1))
         if not since or not onnx.defs.has(node.op_type, node.domain):
             return opset
-        return int(schema(node.op_type, opset, node.domain).since_version)
+        return _since(node.op_type, opset, node.domain)
 
 
 def _is_told_by_results(node: Node) -> bool:
@@ -332,7 +334,17 @@ def is_random(node: Node) -> bool:
         return True
     if node.op_type == "Dropout" and len(node.inputs) < 3:
         return False
-    return "seed" in onnx.defs.get_schema(node.op_type, node.domain).attributes
+    return _takes_seed(node.op_type, node.domain)
+
+
+@functools.cache
+def _takes_seed(op_type: str, domain: str) -> bool:
+    return "seed" in onnx.defs.get_schema(op_type, domain).attributes
+
+
+@functools.cache
+def _since(op_type: str, opset: int, domain: str) -> int:
+    return int(schema(op_type, opset, domain).since_version)
 
 
 def _outlines(model: Model) -> str:

@@ -125,11 +125,15 @@ def ports(kind: str, old: Sequence[Declared], new: Sequence[Declared]) -> Ports:
 
 
 def _pairs(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
-    common = [name for name in old if name in new]
-    left = [place for place, name in enumerate(new) if name not in common]
-    rest = [place for place, name in enumerate(old) if name not in common]
-    named = [(old.index(name), new.index(name)) for name in common]
+    in_old, in_new = _first_places(old), _first_places(new)
+    left = [place for place, name in enumerate(new) if name not in in_old]
+    rest = [place for place, name in enumerate(old) if name not in in_new]
+    named = [(in_old[name], in_new[name]) for name in old if name in in_new]
     return sorted([*named, *zip(rest, left, strict=False)])
+
+
+def _first_places(names: Sequence[str]) -> dict[str, int]:
+    return {name: place for place, name in reversed([*enumerate(names)])}
 
 
 def _compared(kind: str, old: Declared, new: Declared) -> list[Remark]:

@@ -1,6 +1,6 @@
 """The table: each term once, whichever model it came from."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -53,10 +53,18 @@ class Origin:
     weights: str = ""
 
 
-class Table:
-    """The terms of two models; ``side`` is the model whose terms are being made."""
+Inferred = dict[Hashable, tuple[Type | None, ...]]
+"""Types of results by all that they are inferred from: of the many nodes of a model, few differ in that."""
 
-    def __init__(self) -> None:
+
+class Table:
+    """The terms of two models; ``side`` is the model whose terms are being made.
+
+    ``inferred`` hands on types from one table to the next.
+    """
+
+    def __init__(self, inferred: Inferred | None = None) -> None:
+        self.inferred: Inferred = {} if inferred is None else inferred
         self.terms: list[Term] = []
         self.skeletons: list[int] = []
         self.origins: tuple[dict[int, Origin], dict[int, Origin]] = ({}, {})

@@ -1,6 +1,6 @@
 """Types of results, inferred by ONNX while terms are made: what a file declares is not believed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 
 import onnx
 from onnx import TypeProto, helper
@@ -14,21 +14,36 @@ _TOLD = 2**12
 """Constants of so many elements may tell a shape."""
 
 
-def types_of(table: Table, call: Call) -> list[Type | None]:
+def types_of(table: Table, call: Call) -> Sequence[Type | None]:
     """Return the types of an operation's results, None for what cannot be told."""
-    unknown: list[Type | None] = [None] * call.results
     if call.op in _WITH_BODIES:
         return _WITH_BODIES[call.op](table, call)
     if not call.is_standard or any(
         item is not None and table.terms[item].type is None for item in call.operands
     ):
-        return unknown
+        return [None] * call.results
+    attributes = repr(sorted(call.attributes.items()))
+    asked = (call.op, call.opset, call.results, attributes, *(_told(table, item) for item in call.operands))
+    if asked not in table.inferred:
+        table.inferred[asked] = _inferred(table, call)
+    return table.inferred[asked]
+
+
+def _inferred(table: Table, call: Call) -> tuple[Type | None, ...]:
     operands = [_operand(table, item) for item in call.operands]
     try:
         answers = infer(proto_of(call), operands, call.opset)
     except Exception:  # bare C++ errors for what does not fit, and for operations that are not known
-        return unknown
-    return [_type(answers.get(f"r{place}")) for place in range(call.results)]
+        return (None,) * call.results
+    return tuple(_type(answers.get(f"r{place}")) for place in range(call.results))
+
+
+def _told(table: Table, item: int | None) -> Hashable:
+    """Return all of an operand that a type may be inferred from."""
+    held = table.held(item)
+    if held is not None and held.size < _TOLD:
+        return held.key
+    return None if item is None else table.terms[item].type
 
 
 def _operand(table: Table, item: int | None) -> tuple[Shape | None, int, Array | None]:
