@@ -100,6 +100,9 @@ class NothingToAnalyseError(OnnxtopError):
     exit_code = 4
 
 
+ENDED = b"onnxtop: error: interrupted\n"
+"""What is said where a run ends at once: before there is work, or without waiting for it."""
+
 _NOT_THE_PATH = {errno.EMFILE, errno.ENFILE, errno.EFBIG, errno.ENOSPC, errno.ENOMEM, errno.EIO}
 """What the system says where no other path would help."""
 _UNREADABLE = {
