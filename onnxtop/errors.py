@@ -9,6 +9,7 @@
     ├── ModelError              3  a model could not be analysed
     │   ├── FormatError         3  the file is not an ONNX model, or is cut off
     │   ├── LimitError          3  the model asks for more than a limit allows
+    │   ├── NoProcessError      3  the system starts no process, or no thread, for the work
     │   ├── ExternalDataError   3  external weights are cut off or outside the allowed folders
     │   │   └── MissingExternalDataError  they are not there
     │   └── UnreadableError     3  the system does not give the file:
@@ -68,6 +69,10 @@ class FormatError(ModelError):
 
 class LimitError(ModelError):
     """The model asks for more than a limit allows."""
+
+
+class NoProcessError(ModelError):
+    """The system starts no process, or no thread in one, for the work on a model: there may be no more."""
 
 
 class ExternalDataError(ModelError):

@@ -53,11 +53,6 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 def why_unwritable(path: str | os.PathLike[str]) -> str:
     """Say why `write_file` could not write a file, empty where it could; nothing is made or touched."""
     target = Path(os.path.realpath(path))
-    try:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            os.lstat(target)
-    except OSError as error:  # how long a name may be is known to its file system alone
-        return error.strerror or str(error)
     if os.path.isdir(target):
         return "it is a folder"
     if not os.path.isdir(target.parent):
@@ -66,6 +61,11 @@ def why_unwritable(path: str | os.PathLike[str]) -> str:
         return "the file is write-protected"
     if not is_special(target) and not os.access(target.parent, os.W_OK | os.X_OK):
         return f"the folder {str(target.parent)!r} is write-protected"
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.lstat(target)
+    except OSError as error:  # how long a name may be is known to its file system alone
+        return error.strerror or str(error)
     return ""
 
 
