@@ -108,7 +108,7 @@ class NothingToAnalyseError(OnnxtopError):
 ENDED = b"onnxtop: error: interrupted\n"
 """What is said where a run ends at once: before there is work, or without waiting for it."""
 
-_NOT_THE_PATH = {errno.EMFILE, errno.ENFILE, errno.EFBIG, errno.ENOSPC, errno.ENOMEM, errno.EIO}
+NOT_THE_PATH = {errno.EMFILE, errno.ENFILE, errno.EFBIG, errno.ENOSPC, errno.ENOMEM, errno.EIO}
 """What the system says where no other path would help."""
 _UNREADABLE = {
     FileNotFoundError: MissingError,
@@ -125,7 +125,7 @@ def unreadable(error: OSError) -> UnreadableError:
     onnxtop.errors.MissingError: wanted an ONNX file, found none to read: No such file or directory; ...
     """
     kind = _UNREADABLE.get(type(error), UnreadableError)
-    advice = "" if error.errno in _NOT_THE_PATH else "; check the path"
+    advice = "" if error.errno in NOT_THE_PATH else "; check the path"
     return kind(f"wanted an ONNX file, found none to read: {error.strerror or error}{advice}")
 
 

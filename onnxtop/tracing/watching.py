@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from onnxtop.errors import (
+    NOT_THE_PATH,
     ExternalDataError,
     FormatError,
     ModelError,
@@ -73,8 +74,8 @@ class Watch:
 
         Raises
         ------
-        NoProcessError
-            The system starts no process that measures them.
+        ModelError
+            There is no room for a copy, or the system starts no process that measures it.
         UsageError
             Nothing can be measured as it is asked for.
         """
@@ -148,7 +149,13 @@ class Watch:
             if known and known[-1] == holds:
                 return None
             return self._added(path, file, holds)
-        except OSError:  # it has gone away meanwhile
+        except FileNotFoundError:  # it has gone away meanwhile
+            return None
+        except OSError as error:
+            if error.errno in NOT_THE_PATH:
+                reason = f"found none in {copy.name}: {error.strerror}; free some, or set TMPDIR"
+                raise ModelError(f"{path}: wanted room for a copy, {reason}") from None
+            self.waiting[path] = FailedModel(path, ModelError.exit_code, f"cannot be read: {error.strerror}")
             return None
         finally:
             self._drop_copies()
