@@ -141,12 +141,16 @@ class Look:
         )
 
 
+_DIGITS = 7
+"""A page has fewer letters in a line than a number of so many digits says: what is longer is no width."""
+
+
 def _width_of(stream: TextIO) -> int:
     """Return the width of a terminal, or what COLUMNS says; 0 where neither is there."""
     if stream.isatty():
         return shutil.get_terminal_size((80, 24)).columns
     columns = os.environ.get("COLUMNS", "")
-    return int(columns) if columns.isdecimal() else 0
+    return int(columns) if columns.isdecimal() and len(columns) < _DIGITS else 0
 
 
 def _is_colored(stream: TextIO) -> bool:

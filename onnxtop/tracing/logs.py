@@ -208,6 +208,8 @@ class Logs:
         for text, log in tuple(self.open.items()):
             if not self._done(text, lambda log=log: log.write(step, values, at)):  # type: ignore[misc]
                 del self.open[text]
+                with contextlib.suppress(OSError, UsageError):  # that it fails has been told
+                    log.close()
 
     def __enter__(self) -> Self:
         return self

@@ -100,7 +100,8 @@ class GrowingFile:
                 rest = rest[self._stream.write(rest) :]
         except OSError:
             if start is not None:
-                self._stream.truncate(start)
+                with contextlib.suppress(OSError):  # a device takes nothing back
+                    self._stream.truncate(start)
             raise
 
     def close(self) -> None:

@@ -213,6 +213,7 @@ def test_colors_are_for_terminals_unless_somebody_said_so(
         (False, "70", None, 70),
         (False, "", None, 1000),
         (False, "odd", None, 1000),
+        (False, "9" * 5000, None, 1000),
         (True, "", None, 80),
         (True, "70", 50, 50),
         (False, "70", 0, 1000),

@@ -44,6 +44,13 @@ def test_csv_takes_the_place_of_an_earlier_one_with_its_first_step(tmp_path):
     assert rows(path) == [["step", "dgp"], ["0", "0.5"]]
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no such device")
+def test_a_device_that_takes_nothing():
+    told = "csv:/dev/full: cannot be written: No space left on device"
+    with pytest.raises(UsageError, match=told), Logs(["csv:/dev/full"]) as logs:
+        logs.write(1, {"dgp": 0.5})
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
