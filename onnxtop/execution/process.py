@@ -1,6 +1,7 @@
 """A process for one job: started, watched, ended; nothing of it stays."""
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -76,7 +77,9 @@ def _process() -> Iterator["subprocess.Popen[str]"]:
             start_new_session=True,
         )
     except OSError as error:
-        raise NoProcessError(_NO_MORE.format("process", error.strerror or error)) from None
+        told = _NO_MORE.format("process", error.strerror or error)
+        files = error.errno in (errno.EMFILE, errno.ENFILE)  # of open files, pipes to it among them
+        raise NoProcessError(told.replace(ADVICE, "see ulimit -n") if files else told) from None
     try:
         yield process
     finally:

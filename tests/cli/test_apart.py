@@ -1,6 +1,7 @@
 """What kills the process that works on a model is that model's error: one line, and the others are done."""
 
 import ctypes
+import errno
 import json
 import multiprocessing
 import os
@@ -248,6 +249,18 @@ def test_where_the_system_starts_no_process_that_runs_a_model(
     assert done.exit_code == 3
     assert "wanted a process to run it, found that the system starts no " in done.stderr
     assert (done.stderr.count("\n"), "see ulimit -u" in done.stderr) == (1, True)
+
+
+def test_where_there_are_too_many_open_files_to_run_a_model(
+    monkeypatch: pytest.MonkeyPatch, samples: Path
+) -> None:
+    def refuse(*given: Any, **more: Any) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("subprocess.Popen", refuse)
+    done = CliRunner().invoke(app, ["check", str(samples / "mlp_jax.onnx"), "--run"])
+    assert done.exit_code == 3
+    assert done.stderr.endswith("starts no process: Too many open files; see ulimit -n\n")
 
 
 @pytest.mark.parametrize(
