@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         MissingInputError as MissingInputError,
         MissingLibraryError as MissingLibraryError,
         ModelError as ModelError,
+        NoProcessError as NoProcessError,
         NothingToAnalyseError as NothingToAnalyseError,
         OnnxtopError as OnnxtopError,
         UnreadableError as UnreadableError,
@@ -186,8 +187,8 @@ _PUBLIC = {
     "comparison.story": "diff",
     "errors": (
         "DeniedError ExternalDataError FolderError FormatError LimitError MissingError "
-        "MissingExternalDataError MissingInputError MissingLibraryError ModelError NothingToAnalyseError "
-        "OnnxtopError UnreadableError UsageError"
+        "MissingExternalDataError MissingInputError MissingLibraryError ModelError NoProcessError "
+        "NothingToAnalyseError OnnxtopError UnreadableError UsageError"
     ),
     "execution.options": "RunOptions",
     "landscape.alignment": "Charge Member UnitGroup",

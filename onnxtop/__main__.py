@@ -6,6 +6,8 @@ import signal
 import sys
 from types import FrameType
 
+from onnxtop.errors import ENDED
+
 _BOTH = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -41,7 +43,7 @@ def _hold_streams() -> None:
 
 def _end(number: int, frame: FrameType | None) -> None:
     with contextlib.suppress(OSError):
-        os.write(2, b"onnxtop: error: interrupted\n")
+        os.write(2, ENDED)
     os._exit(130)
 
 

@@ -9,6 +9,7 @@
     ├── ModelError              3  a model could not be analysed
     │   ├── FormatError         3  the file is not an ONNX model, or is cut off
     │   ├── LimitError          3  the model asks for more than a limit allows
+    │   ├── NoProcessError      3  the system starts no process, or no thread, for the work
     │   ├── ExternalDataError   3  external weights are cut off or outside the allowed folders
     │   │   └── MissingExternalDataError  they are not there
     │   └── UnreadableError     3  the system does not give the file:
@@ -70,6 +71,10 @@ class LimitError(ModelError):
     """The model asks for more than a limit allows."""
 
 
+class NoProcessError(ModelError):
+    """The system starts no process, or no thread in one, for the work on a model: there may be no more."""
+
+
 class ExternalDataError(ModelError):
     """External weights are missing, cut off, or outside the folders that may be read."""
 
@@ -100,7 +105,10 @@ class NothingToAnalyseError(OnnxtopError):
     exit_code = 4
 
 
-_NOT_THE_PATH = {errno.EMFILE, errno.ENFILE, errno.EFBIG, errno.ENOSPC, errno.ENOMEM, errno.EIO}
+ENDED = b"onnxtop: error: interrupted\n"
+"""What is said where a run ends at once: before there is work, or without waiting for it."""
+
+NOT_THE_PATH = {errno.EMFILE, errno.ENFILE, errno.EFBIG, errno.ENOSPC, errno.ENOMEM, errno.EIO}
 """What the system says where no other path would help."""
 _UNREADABLE = {
     FileNotFoundError: MissingError,
@@ -117,7 +125,7 @@ def unreadable(error: OSError) -> UnreadableError:
     onnxtop.errors.MissingError: wanted an ONNX file, found none to read: No such file or directory; ...
     """
     kind = _UNREADABLE.get(type(error), UnreadableError)
-    advice = "" if error.errno in _NOT_THE_PATH else "; check the path"
+    advice = "" if error.errno in NOT_THE_PATH else "; check the path"
     return kind(f"wanted an ONNX file, found none to read: {error.strerror or error}{advice}")
 
 

@@ -60,7 +60,7 @@ class Option:
     flag: str | None = None
     short: str | None = None
     metavar: str | None = None
-    least: int | None = None
+    least: float | None = None
     endless: bool = False
     form: Literal["text", "pattern", "file", "folder", "rule"] = "text"
     in_file: bool = False
@@ -328,12 +328,12 @@ def number(value: Any) -> Any:
     return value
 
 
-def at_least(value: Any, least: int, *, whole: bool = False) -> Any:
+def at_least(value: Any, least: float, *, whole: bool = False) -> Any:
     """Return a number, a whole one if need be, that is large enough."""
     if whole and (isinstance(value, bool) or not isinstance(value, Integral) or value < least):
-        raise UsageError(f"wanted a whole number of at least {least}, found {said(value)}")
+        raise UsageError(f"wanted a whole number of at least {least:g}, found {said(value)}")
     if number(value) < least:
-        raise UsageError(f"wanted a number of at least {least}, found {said(value)}")
+        raise UsageError(f"wanted a number of at least {least:g}, found {said(value)}")
     return int(value) if whole else float(value)
 
 

@@ -143,9 +143,10 @@ def _told(error: Exception) -> int:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         messages.show(error.format_message())
         return error.exit_code
+    message = error.format_message() if isinstance(error, click.ClickException) else str(error)
     if isinstance(error, click.UsageError) and error.ctx is not None:
-        messages.show(error.ctx.get_usage())
-    messages.error(error.format_message() if isinstance(error, click.ClickException) else str(error))
+        message = f"{message.removesuffix('.')}; see {error.ctx.command_path} --help"
+    messages.error(message)
     return int(getattr(error, "exit_code", 5))
 
 

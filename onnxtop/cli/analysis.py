@@ -23,10 +23,11 @@ from onnxtop.reader.address import called
 from onnxtop.results.outcome import INTERRUPTED, FailedModel, Result, code_of, exit_code
 from onnxtop.results.words import counted
 from onnxtop.work import workers
-from onnxtop.work.crews import GRACE
-from onnxtop.work.options import WorkOptions, processors
+from onnxtop.work.crews import GRACE, Lost
+from onnxtop.work.limits import NO_MEMORY
+from onnxtop.work.options import LEAST_MEMORY, WorkOptions, processors
 from onnxtop.work.processes import Again, tell_share
-from onnxtop.work.workers import Lost, Results
+from onnxtop.work.workers import Results
 
 if TYPE_CHECKING:
     from onnxtop.auditing.layers import Progress
@@ -146,7 +147,7 @@ def each_its_own(options: WorkOptions, models: Sequence[str | FailedModel]) -> W
     """Return who works on the layers of each model, while so many models are worked on at a time."""
     jobs = options.jobs or processors()
     at_a_time = max(1, min(jobs, len(models)))
-    memory = None if options.memory is None else options.memory / at_a_time
+    memory = None if options.memory is None else max(LEAST_MEMORY, options.memory / at_a_time)
     scheduler = options.scheduler if len(models) == 1 else None
     return replace(options, jobs=jobs // at_a_time, memory=memory, scheduler=scheduler)
 
@@ -290,8 +291,6 @@ def _warn(warned: "Sequence[warnings.WarningMessage]") -> None:
 
 _WARNED: dict[Any, int] = {}
 """Warnings that were shown."""
-_NO_MEMORY = ("failed to map segment", "bad_alloc", "annot allocate memory", "without exception set")
-"""What libraries say that find no memory while they are loaded."""
 
 
 def _attempt(
@@ -373,7 +372,7 @@ def readable(path: str, work: str = "analyse this model") -> Iterator[None]:
 
 def _is_want_of_memory(error: Exception) -> bool:
     """Tell whether memory was missing, also where a library is loaded that has other words for it."""
-    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
+    return isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY)
 
 
 def _tell(result: "Report", run: Run) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli.models import all_models, is_model_name
 from onnxtop.errors import OnnxtopError, UsageError
+from onnxtop.options import declared
 from onnxtop.reader.address import is_elsewhere
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def judge(settings: Mapping[str, Any], options: AuditOptions, n_models: int) -> 
         return Judge(plain, ())
     if _names_models(path):
         return _ByModels(plain, _models(path), path, options, n_models)
-    return _ByReport(plain, (path,), read_baseline(path, options.limits), n_models)
+    return _ByReport(plain, (path,), read_baseline(path, options.limits, declared(AuditOptions)), n_models)
 
 
 def _names_models(path: str) -> bool:

@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
+from onnxtop.errors import ENDED
 from onnxtop.results.outcome import INTERRUPTED
 from onnxtop.work.files import UNFINISHED
 
-ENDED = b"onnxtop: error: interrupted\n"
-"""What is said where a run ends at once."""
 _SOON = 0.01
 """Seconds between two looks whether an import has ended."""
 _TOGETHER = 0.1

@@ -133,7 +133,7 @@ def _values(each: Declared) -> dict[str, Any]:
     if each.choices:
         return {"type": click.Choice(each.choices), **shown}
     if each.kind is int:
-        return {"type": int if least is None else _Whole(min=least), **shown}
+        return {"type": int if least is None else _Whole(min=int(least)), **shown}
     if each.kind is float:
         return {"type": _Number(min=least), **shown}
     check = {"callback": _pattern} if each.option.form == "pattern" else {}

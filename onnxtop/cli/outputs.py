@@ -14,7 +14,7 @@ import click
 
 from onnxtop.errors import UsageError
 from onnxtop.render import STREAMED, RenderOptions, formats_of, render, suffixes
-from onnxtop.work.files import GrowingFile, is_special, write_bytes
+from onnxtop.work.files import GrowingFile, why_unwritable, write_bytes
 
 STDOUT = "-"
 """What stands for stdout in the place of a file, as everywhere."""
@@ -91,7 +91,9 @@ def check(
         if target in made:
             raise UsageError(f"{path}: this output would overwrite {made[target]}; name another file")
         seen.add(target)
-        if reason := _why_unwritable(Path(target)):
+        if Path(target).name == STDOUT:
+            raise UsageError(f"{path}: cannot be written: wanted a file, found what stands for stdout")
+        if reason := why_unwritable(path):
             raise UsageError(f"{path}: cannot be written: {reason}")
         if os.path.isfile(target):
             _spare(path, Path(target), read, weights)
@@ -103,20 +105,6 @@ def _spare(path: str, target: Path, read: Iterable[Path], weights: Callable[[Pat
         raise UsageError(f"{path}: this output would overwrite {same}, which is read; name another file")
     if weights(target):
         raise UsageError(f"{path}: this output would overwrite weights of a model; name another file")
-
-
-def _why_unwritable(target: Path) -> str:
-    if os.path.isdir(target):
-        return "it is a folder"
-    if target.name == STDOUT:
-        return "wanted a file, found what stands for stdout"
-    if not os.path.isdir(target.parent):
-        return f"there is no folder {str(target.parent)!r}"
-    if os.path.exists(target) and not os.access(target, os.W_OK):
-        return "the file is write-protected"
-    if not is_special(target) and not os.access(target.parent, os.W_OK | os.X_OK):
-        return f"the folder {str(target.parent)!r} is write-protected"
-    return ""
 
 
 def write_interrupted(outputs: Sequence[Output]) -> None:
@@ -153,12 +141,16 @@ class Look:
         )
 
 
+_DIGITS = 7
+"""A page has fewer letters in a line than a number of so many digits says: what is longer is no width."""
+
+
 def _width_of(stream: TextIO) -> int:
     """Return the width of a terminal, or what COLUMNS says; 0 where neither is there."""
     if stream.isatty():
         return shutil.get_terminal_size((80, 24)).columns
     columns = os.environ.get("COLUMNS", "")
-    return int(columns) if columns.isdecimal() else 0
+    return int(columns) if columns.isdecimal() and len(columns) < _DIGITS else 0
 
 
 def _is_colored(stream: TextIO) -> bool:
@@ -305,6 +297,8 @@ def check_folder(path: str, inputs: Iterable[str]) -> None:
         There is no such place, it is a file or write-protected, or it holds one of the models.
     """
     target = Path(os.path.realpath(path))
+    if not os.path.exists(target) and os.path.isdir(target.parent) and (reason := why_unwritable(target)):
+        raise UsageError(f"{path}: cannot be written: {reason}")
     place = target if os.path.exists(target) else target.parent
     if not os.path.isdir(place):
         raise UsageError(f"{path}: wanted a folder, or a place for a new one, found neither")

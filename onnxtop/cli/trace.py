@@ -72,16 +72,14 @@ def command(
 
     series = Series(asked, None if follow else run.progress, growing=follow)
     with series.logs:
-        interrupted = _follow(run, series, checkpoints, watching) if follow else _all(run, series, found)
-        run.write(series.trace(complete=not interrupted))
+        ended = _follow(run, series, checkpoints, watching) if follow else _all(run, series, found)
+        run.write(series.trace(complete=not ended))
     codes = [step.code if isinstance(step, FailedModel) else 0 for step in series.steps]
-    if interrupted:
-        return INTERRUPTED
-    return 0 if until_stop else exit_code(codes)
+    return ended or (0 if until_stop else exit_code(codes))
 
 
-def _all(run: Run, series: "Series", found: Sequence[str | FailedModel]) -> bool:
-    """Measure checkpoints that are there; return whether that was interrupted."""
+def _all(run: Run, series: "Series", found: Sequence[str | FailedModel]) -> int:
+    """Measure checkpoints that are there; return the code of an interrupt, 0 without one."""
     with run.whole():
         places = _placed(run, series, [model for model in found if isinstance(model, str)])
     models: list[str | FailedModel] = [place.path for place in places]
@@ -101,7 +99,8 @@ def _all(run: Run, series: "Series", found: Sequence[str | FailedModel]) -> bool
                 else:
                     series.take(series.source(places[number]), step)
                 run.add(series.steps[-1], run.rendering())
-    return any(isinstance(step, FailedModel) and step.code == INTERRUPTED for step in series.steps)
+    cut = any(isinstance(step, FailedModel) and step.code == INTERRUPTED for step in series.steps)
+    return INTERRUPTED if cut else 0
 
 
 def _placed(run: Run, series: "Series", paths: Sequence[str]) -> "list[Place]":
@@ -122,8 +121,14 @@ def _measured(series: "Series", places: "Sequence[Place]", path: str, progress: 
     return series.next_of(places)
 
 
-def _follow(run: Run, series: "Series", folders: tuple[str, ...], options: WatchOptions) -> bool:
-    """Measure the checkpoints of a folder as they appear; return whether that was interrupted."""
+def _follow(run: Run, series: "Series", folders: tuple[str, ...], options: WatchOptions) -> int:
+    """Measure the checkpoints of a folder as they appear; return the code of what ended that but the rule.
+
+    Raises
+    ------
+    UsageError, ModelError
+        Nothing can be measured, or nothing more before there was anything.
+    """
     from onnxtop.tracing.watching import Watch
 
     if len(folders) != 1 or os.path.isfile(folders[0]):
@@ -144,11 +149,17 @@ def _follow(run: Run, series: "Series", folders: tuple[str, ...], options: Watch
             series.fail(failed)
         page.stop()
         messages.error("interrupted: this is what was measured until then")
-        return True
+        return INTERRUPTED
+    except ModelError as error:
+        if not series.steps:
+            raise
+        page.stop()
+        messages.error(f"{error}: this is what was measured until then")
+        return error.exit_code
     finally:
         page.stop()
         steps.close()
-    return False
+    return 0
 
 
 def _measured_apart(run: Run, series: "Series", source: "Source") -> "Checkpoint":

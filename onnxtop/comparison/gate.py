@@ -122,7 +122,8 @@ def _policy(
     if isinstance(baseline, Report):
         return replace(plain, baseline=baseline)
     if isinstance(baseline, str | os.PathLike) and not _names_model(os.fspath(baseline)):
-        earlier = read_baseline(os.fspath(baseline), options.limits).of(file_of(model).name, 1)
+        known = declared(AuditOptions)
+        earlier = read_baseline(os.fspath(baseline), options.limits, known).of(file_of(model).name, 1)
         if isinstance(earlier, str):
             return replace(plain, unknown=earlier)
         return replace(plain, baseline=earlier)

@@ -14,7 +14,8 @@ from onnxtop.errors import UsageError
 from onnxtop.execution.job import Answer, Job
 from onnxtop.results.plain import built, plain
 from onnxtop.results.run import RunFailure
-from onnxtop.work.limits import leave_no_dump, limit_address_space
+from onnxtop.work.limits import NO_MEMORY, leave_no_dump, limit_address_space
+from onnxtop.work.processes import THREADLESS
 
 
 def main() -> None:
@@ -22,8 +23,11 @@ def main() -> None:
     answers = _private_output()
     job: Job = built(Job, json.loads(sys.stdin.readline()))
     leave_no_dump()
-    limit_address_space(job.memory)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    except RuntimeError:
+        os._exit(THREADLESS)
+    limit_address_space(job.memory)  # behind the thread: that there is none is then no want of memory
     at = [0]
 
     def tell(number: int) -> None:
@@ -63,9 +67,8 @@ def _done(job: Job, tell: Any, answer: Any, at: list[int]) -> Answer:
 
 
 def _is_memory(reason: str) -> bool:
-    return any(
-        word in reason.lower() for word in ("alloc", "array is too big", "maximum supported dimension")
-    )
+    words = ("alloc", "array is too big", "maximum supported dimension", *NO_MEMORY)
+    return any(word in reason.lower() for word in words)
 
 
 def _private_output() -> IO[str]:

@@ -5,6 +5,9 @@ from typing import Annotated
 
 from onnxtop.options import Checked, Option
 
+LEAST_MEMORY = 0.5
+"""GiB that a run may have at least: what runs a model takes half of it before there is one."""
+
 
 @dataclass(frozen=True)
 class RunOptions(Checked):
@@ -35,7 +38,7 @@ class RunOptions(Checked):
         Option(
             "Memory for a run; 4 and eight times the model if not given.",
             metavar="GIB",
-            least=0,
+            least=LEAST_MEMORY,
             in_file=True,
             needs=("execute", "samples"),
         ),

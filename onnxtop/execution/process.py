@@ -1,6 +1,7 @@
 """A process for one job: started, watched, ended; nothing of it stays."""
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -12,17 +13,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from onnxtop.errors import UsageError
+from onnxtop.errors import NoProcessError, UsageError
 from onnxtop.execution.job import Answer, Job
 from onnxtop.results.plain import built, plain
 from onnxtop.results.run import RunFailure
-from onnxtop.work.processes import ending
+from onnxtop.work.limits import NO_MEMORY
+from onnxtop.work.processes import ADVICE, THREADLESS, ending
 
 _TAIL = 4000
 """Characters of what a process said last that are looked at."""
 
 
-_OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "Cannot allocate", "out of memory", "start new thread")
+_NO_MORE = "wanted a process to run it, found that the system starts no {}: {}; " + ADVICE
+_OUT_OF_MEMORY = (*NO_MEMORY, "MemoryError", "out of memory", "start new thread")
 
 
 def ask(job: Job, seconds: float) -> Answer:
@@ -32,9 +35,11 @@ def ask(job: Job, seconds: float) -> Answer:
     ------
     UsageError
         The data cannot be read, or does not fit.
+    NoProcessError
+        The system starts no process, or no thread.
     """
     with _process() as process:
-        heard, said = _Listener(process.stdout), _Listener(process.stderr)
+        heard, said = _listener(process.stdout), _listener(process.stderr)
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(json.dumps(plain(job)) + "\n")
@@ -60,16 +65,21 @@ def _process() -> Iterator["subprocess.Popen[str]"]:
     """Start the process, in a group of its own; end it, whatever happens."""
     # the same modules as here, and none from the folder that one happens to stand in
     places = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "onnxtop.execution.child"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": places, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-        encoding="utf-8",
-        errors="replace",
-        start_new_session=True,
-    )
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "onnxtop.execution.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": places, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        told = _NO_MORE.format("process", error.strerror or error)
+        files = error.errno in (errno.EMFILE, errno.ENFILE)  # of open files, pipes to it among them
+        raise NoProcessError(told.replace(ADVICE, "see ulimit -n") if files else told) from None
     try:
         yield process
     finally:
@@ -121,8 +131,23 @@ class _Listener:
         return int(json.loads(told[-1])["model"]) if told else 0
 
 
+def _listener(pipe: IO[str] | None) -> _Listener:
+    try:
+        return _Listener(pipe)
+    except RuntimeError as error:
+        raise NoProcessError(_NO_MORE.format("thread", error)) from None
+
+
 def _death(code: int, said: str, number: int) -> RunFailure:
-    """Say how a process ended that gave no answer."""
+    """Say how a process ended that gave no answer.
+
+    Raises
+    ------
+    NoProcessError
+        It could not begin, whatever it was to do.
+    """
+    if code == THREADLESS:
+        raise NoProcessError(_NO_MORE.format("thread", "it ended itself"))
     if any(word in said for word in _OUT_OF_MEMORY):
         return RunFailure("memory", "the process ran out of memory; see --memory-limit", number)
     return RunFailure("died", f"the process {ending(code)}", number)

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from onnxtop.errors import LimitError, ModelError, UsageError, misread, unusable
-from onnxtop.options import asked
+from onnxtop.options import Declared, asked
 from onnxtop.reader.limits import GIB, UNCHANGED, Limits
 from onnxtop.results.envelope import read_envelope
 from onnxtop.results.outcome import FailedModel, path_of
@@ -62,14 +62,18 @@ def _common(one: str, other: str) -> int:
     return len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)))
 
 
-def read_baseline(path: str, limits: Mapping[str, float] = UNCHANGED) -> Baseline:
+def read_baseline(
+    path: str, limits: Mapping[str, float] = UNCHANGED, known: Mapping[str, Declared] | None = None
+) -> Baseline:
     """Read a JSON report, of one model or several (``-f json`` or ``jsonl``).
+
+    What its settings may be is said by the options that are ``known``, by their names.
 
     Raises
     ------
     UsageError
-        The file cannot be read, is larger than the limit, is not JSON, is no report, or has another schema
-        version.
+        The file cannot be read, is larger than the limit, is not JSON, is no report, has another schema
+        version, or settings that no report is made with.
     """
     try:
         asked(Limits, None, limits).check("baseline", regular(path).st_size / GIB)
@@ -85,6 +89,8 @@ def read_baseline(path: str, limits: Mapping[str, float] = UNCHANGED) -> Baselin
         ) from None
     try:
         results = [each for data in _parse(text) for each in read_envelope(data)]
+        for report in (each for each in results if isinstance(each, Report)):
+            _check_settings(report.settings, known or {})
     except UsageError as error:
         raise UsageError(f"baseline {path}: {error}") from None
     if not results:
@@ -93,6 +99,15 @@ def read_baseline(path: str, limits: Mapping[str, float] = UNCHANGED) -> Baselin
     return Baseline(
         path, {path_of(each): lost if isinstance(each, FailedModel) else each for each in results}
     )
+
+
+def _check_settings(settings: Settings, known: Mapping[str, Declared]) -> None:
+    """Refuse what nobody could give both reports the same, as messages on other settings tell to."""
+    for name in (item.name for item in fields(Settings) if item.name in known):
+        try:
+            known[name].read(getattr(settings, name))
+        except UsageError as error:
+            raise UsageError(f"settings: {name}: {error}; make it anew") from None
 
 
 def _parse(text: str) -> Sequence[Any]:

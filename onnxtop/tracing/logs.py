@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self
 
 from onnxtop.errors import MissingLibraryError, UsageError
 from onnxtop.options import did_you_mean
-from onnxtop.work.files import GrowingFile
+from onnxtop.work.files import GrowingFile, why_unwritable
 
 
 class Log(Protocol):
@@ -64,7 +64,8 @@ class CsvLog:
     def __init__(self, path: str) -> None:
         self.rows: list[dict[str, float]] = []
         self.columns: list[str] = []
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o666))  # else the first step would find out
+        if reason := why_unwritable(path):  # else the first step would find out
+            raise OSError(reason)
         self.file = GrowingFile(path)
 
     def write(self, step: float, metrics: Mapping[str, float], at: float | None = None) -> None:
@@ -207,6 +208,8 @@ class Logs:
         for text, log in tuple(self.open.items()):
             if not self._done(text, lambda log=log: log.write(step, values, at)):  # type: ignore[misc]
                 del self.open[text]
+                with contextlib.suppress(OSError, UsageError):  # that it fails has been told
+                    log.close()
 
     def __enter__(self) -> Self:
         return self

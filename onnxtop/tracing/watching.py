@@ -3,7 +3,8 @@
 A writer may take its time, cut a file short, replace it or take it away. So nothing is read before two looks
 in a row have found the same sizes and times, of the model and of the files beside it; then a copy is taken,
 and what is read is the copy. A copy that does not load is of a file that is not whole yet: it is tried again
-when the file changes.
+when the file changes. What else fails would fail again, and takes the checkpoint's place. That the system
+starts no process is no checkpoint's fault: it ends the watch.
 """
 
 import contextlib
@@ -15,7 +16,16 @@ from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
 
-from onnxtop.errors import ModelError, NothingToAnalyseError, OnnxtopError, UsageError
+from onnxtop.errors import (
+    NOT_THE_PATH,
+    ExternalDataError,
+    FormatError,
+    ModelError,
+    NoProcessError,
+    OnnxtopError,
+    UnreadableError,
+    UsageError,
+)
 from onnxtop.reader.locations import files_of
 from onnxtop.results.outcome import FailedModel
 from onnxtop.results.trace import Step
@@ -23,6 +33,8 @@ from onnxtop.tracing.cache import content
 from onnxtop.tracing.series import Place, natural, step_of as series_step
 from onnxtop.tracing.story import Series
 
+_NOT_WHOLE = (FormatError, ExternalDataError, UnreadableError)
+"""Errors of a file that may be written still."""
 _PARTLY = "a file that it keeps weights in is not there"
 
 Marks = tuple[tuple[int, int, int], ...]
@@ -58,7 +70,15 @@ class Watch:
         self._copies: list[tempfile.TemporaryDirectory[str]] = []
 
     def steps(self) -> Generator[Step, None, None]:
-        """Yield checkpoints for ever: what each gave, or why there are no figures of it."""
+        """Yield checkpoints for ever: what each gave, or why there are no figures of it.
+
+        Raises
+        ------
+        ModelError
+            There is no room for a copy, or the system starts no process that measures it.
+        UsageError
+            Nothing can be measured as it is asked for.
+        """
         try:
             while True:
                 for path in self._whole():
@@ -129,7 +149,13 @@ class Watch:
             if known and known[-1] == holds:
                 return None
             return self._added(path, file, holds)
-        except OSError:  # it has gone away meanwhile
+        except FileNotFoundError:  # it has gone away meanwhile
+            return None
+        except OSError as error:
+            if error.errno in NOT_THE_PATH:
+                reason = f"found none in {copy.name}: {error.strerror}; free some, or set TMPDIR"
+                raise ModelError(f"{path}: wanted room for a copy, {reason}") from None
+            self.waiting[path] = FailedModel(path, ModelError.exit_code, f"cannot be read: {error.strerror}")
             return None
         finally:
             self._drop_copies()
@@ -140,24 +166,19 @@ class Watch:
         try:
             place = Place(path, f"{name} ({len(known) + 1})" if known else name, self._step_of(path))
             step: Step = self.series.add(self.series.source(place, file))
-        except NothingToAnalyseError as error:
-            step = self._failed(path, error)
-        except ModelError as error:
-            message = str(error).removeprefix(f"{file}: ").removeprefix(f"{path}: ")
-            self.waiting[path] = FailedModel(path, error.exit_code, message)
+        except _NOT_WHOLE as error:
+            self.waiting[path] = _failure(path, file, error)
             return None
-        except UsageError as error:
-            if not self.series.points:
+        except NoProcessError as error:
+            raise NoProcessError(f"{path}: {_failure(path, file, error).message}") from None
+        except OnnxtopError as error:
+            if isinstance(error, UsageError) and not self.series.points:
                 raise
-            step = self._failed(path, error)
+            step = _failure(path, file, error)
+            self.series.fail(step)
         known.append(holds)
         self.waiting.pop(path, None)
         return step
-
-    def _failed(self, path: str, error: OnnxtopError) -> FailedModel:
-        failed = FailedModel(path, error.exit_code, str(error))
-        self.series.fail(failed)
-        return failed
 
     def _drop_copies(self) -> None:
         """Take away all copies but that of the last checkpoint: the next is compared with it."""
@@ -165,6 +186,12 @@ class Watch:
         for copy in [each for each in self._copies if last is None or Path(each.name) not in last.parents]:
             self._copies.remove(copy)
             copy.cleanup()
+
+
+def _failure(path: str, file: str, error: OnnxtopError) -> FailedModel:
+    """Return what is said of a checkpoint by its own name, whose bytes are in another file."""
+    message = str(error).removeprefix(f"{file}: ").removeprefix(f"{path}: ")
+    return FailedModel(path, error.exit_code, message)
 
 
 def _marks(signature: Signature) -> Marks:

@@ -16,7 +16,7 @@ from typing import Any
 
 from onnxtop.errors import MissingLibraryError, UsageError
 from onnxtop.work.about import about
-from onnxtop.work.crews import Busy, Crew
+from onnxtop.work.crews import Busy, Crew, Lost
 
 _PATIENCE = 10
 """Seconds until a scheduler must have answered, and have a worker."""
@@ -62,14 +62,14 @@ class Cluster(Crew):
                 if not future.done():
                     future.set_exception(_GoneError())
 
-    def loss(self, future: "Future[Any]") -> str | None:
+    def loss(self, future: "Future[Any]") -> Lost | None:
         """Say what happened to a piece that nobody brought to an end."""
         from distributed import KilledWorker
 
         if future.cancelled() or isinstance(future.exception(), _GoneError):
-            return "was cut off: the scheduler is gone"
+            return Lost("was cut off: the scheduler is gone")
         if isinstance(future.exception(), KilledWorker):
-            return "died, and so did others that tried again"
+            return Lost("died, and so did others that tried again")
         return None
 
     def stop(self) -> None:

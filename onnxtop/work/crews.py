@@ -10,10 +10,32 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait as wait_for
+from dataclasses import dataclass
 from typing import Any
+
+from onnxtop.errors import ModelError
 
 GRACE = 0.5
 """Seconds that a process or thread has to end what it began itself, before it is ended."""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What stands in the place of a result that there is none of.
+
+    Attributes
+    ----------
+    reason
+        How its worker died; None if the work was stopped before.
+    begun
+        Whether somebody had begun with it.
+    error
+        Of which kind an error is that says so.
+    """
+
+    reason: str | None = None
+    begun: bool = True
+    error: type[ModelError] = ModelError
 
 
 class Crew(ABC):
@@ -35,7 +57,7 @@ class Crew(ABC):
         """Return what a piece is at and how much of it is done, as far as that can be seen meanwhile."""
         return "", 0.0
 
-    def loss(self, future: "Future[Any]") -> str | None:
+    def loss(self, future: "Future[Any]") -> Lost | None:
         """Return why there will be no result of a piece, if that is what became of it."""
         return None
 

@@ -50,6 +50,25 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     write_file(path, lambda stream: stream.write(data))
 
 
+def why_unwritable(path: str | os.PathLike[str]) -> str:
+    """Say why `write_file` could not write a file, empty where it could; nothing is made or touched."""
+    target = Path(os.path.realpath(path))
+    if os.path.isdir(target):
+        return "it is a folder"
+    if not os.path.isdir(target.parent):
+        return f"there is no folder {str(target.parent)!r}"
+    if os.path.exists(target) and not os.access(target, os.W_OK):
+        return "the file is write-protected"
+    if not is_special(target) and not os.access(target.parent, os.W_OK | os.X_OK):
+        return f"the folder {str(target.parent)!r} is write-protected"
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.lstat(target)
+    except OSError as error:  # how long a name may be is known to its file system alone
+        return error.strerror or str(error)
+    return ""
+
+
 def is_special(target: Path) -> bool:
     """Tell a device or a pipe, which is written to and must not be replaced."""
     return os.path.exists(target) and not os.path.isfile(target)
@@ -81,7 +100,8 @@ class GrowingFile:
                 rest = rest[self._stream.write(rest) :]
         except OSError:
             if start is not None:
-                self._stream.truncate(start)
+                with contextlib.suppress(OSError):  # a device takes nothing back
+                    self._stream.truncate(start)
             raise
 
     def close(self) -> None:

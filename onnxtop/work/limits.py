@@ -4,6 +4,9 @@ import contextlib
 import math
 from pathlib import Path
 
+NO_MEMORY = ("failed to map segment", "bad_alloc", "annot allocate memory", "without exception set")
+"""What libraries say that find no memory while they are loaded."""
+
 _PAGE_COUNTS = Path("/proc/self/statm")
 
 
@@ -26,6 +29,15 @@ def limit_growth(memory: float) -> None:
 def leave_no_dump() -> None:
     """Write nothing to disk when this process crashes."""
     _limit("RLIMIT_CORE", 0)
+
+
+def has_time_limit() -> bool:
+    """Tell whether the system kills this process, and what it starts, after some seconds of CPU time."""
+    with contextlib.suppress(ImportError):
+        import resource  # not on every system
+
+        return resource.getrlimit(resource.RLIMIT_CPU)[1] != resource.RLIM_INFINITY
+    return False
 
 
 def _page() -> int:

@@ -15,6 +15,10 @@ MODEL_SECONDS, RUN_SECONDS = 3600.0, 120.0
 """What the work on a model may take, and what a run of it may, where nobody says it."""
 
 
+LEAST_MEMORY = 1 / 16
+"""GiB that a process may have at least: in less the libraries that it needs die, each in its own way."""
+
+
 def processors() -> int:
     """Return how many processors this process may use, or has the time of: one that it has in part counts."""
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -47,7 +51,7 @@ class WorkOptions(Checked):
             "Work on fewer at a time where they would take more memory; none may. Default: most of what is "
             "free.",
             metavar="GIB",
-            least=0,
+            least=LEAST_MEMORY,
         ),
     ] = None
     time_limit: Annotated[

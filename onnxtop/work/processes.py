@@ -35,8 +35,9 @@ from pathlib import Path, PurePath
 from types import FrameType
 from typing import Any, NoReturn
 
-from onnxtop.work.crews import GRACE, Crew
-from onnxtop.work.limits import leave_no_dump, limit_growth
+from onnxtop.errors import ModelError, NoProcessError
+from onnxtop.work.crews import GRACE, Crew, Lost
+from onnxtop.work.limits import has_time_limit, leave_no_dump, limit_growth
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,11 @@ Again = Callable[[], bool]
 
 
 class DiedError(Exception):
-    """A process came to its end by the piece that it worked on."""
+    """A process came to its end by the piece that it worked on, or for want of what any process needs."""
+
+    def __init__(self, lost: Lost) -> None:
+        super().__init__(lost.reason)
+        self.lost = lost
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,13 +180,14 @@ class Processes(Crew):
             return self._start()
         except OSError as error:  # there are as many as there can be
             if not self._hands:
-                self._refuse(f"cannot be replaced: the system starts no process: {error}")
+                reason = f"cannot be replaced: the system starts no process: {error}; {ADVICE}"
+                self._refuse(Lost(reason, error=NoProcessError))
             return None
 
-    def _refuse(self, reason: str) -> None:
+    def _refuse(self, lost: Lost) -> None:
         """Say of all pieces that wait that nobody will do them."""
         for task in self._waiting:
-            task.future.set_exception(DiedError(reason))
+            task.future.set_exception(DiedError(lost))
         self._waiting.clear()
 
     def wait(self, futures: "Collection[Future[Any]]", seconds: float) -> None:
@@ -203,8 +209,12 @@ class Processes(Crew):
             self._lose(hand, self._too_late())
         hand.late = True
 
-    def _too_late(self) -> str:
-        return f"was ended after {self._bounds.seconds:g} s; see --time-limit"
+    def _too_late(self) -> Lost:
+        return Lost(f"was ended after {self._bounds.seconds:g} s; see --time-limit")
+
+    def _ended(self, code: int) -> Lost:
+        error = NoProcessError if code == THREADLESS else ModelError
+        return Lost(ending(code, self._bounds.hint), error=error)
 
     def _signs(self) -> list[Any]:
         """Return what shows that a process has said something, or has ended."""
@@ -220,8 +230,7 @@ class Processes(Crew):
             if dead:
                 hand.process.join(GRACE)
                 hand.bury()
-                ended = ending(hand.process.exitcode or 0) + self._bounds.hint
-                self._lose(hand, self._too_late() if hand.late else ended)
+                self._lose(hand, self._too_late() if hand.late else self._ended(hand.process.exitcode or 0))
             elif hand.late and hand.task is None:  # it has given what it had
                 hand.end(GRACE)
                 self._hands.remove(hand)
@@ -232,23 +241,26 @@ class Processes(Crew):
     def _seconds_of(self, hand: _Hand) -> float:
         return time.monotonic() - hand.since
 
-    def _lose(self, hand: _Hand, reason: str) -> None:
-        """Say that the piece is lost that a process died of."""
+    def _lose(self, hand: _Hand, lost: Lost) -> None:
+        """Say that a piece is lost that a process died of; one that could not begin leaves it to others."""
         self._hands.remove(hand)
-        if hand.task is not None and self._again():
+        fewer = lost.error is NoProcessError and bool(self._hands)
+        if fewer:
+            self.size = len(self._hands)
+        if hand.task is not None and (fewer or self._again()):
             self._waiting.appendleft(hand.task)
         elif hand.task is not None:
-            hand.task.future.set_exception(DiedError(reason))
+            hand.task.future.set_exception(DiedError(lost))
 
     def share(self, number: int) -> tuple[str, float]:
         """Return what the process says that works on it; see `tell_share`."""
         at = (hand.share for hand in self._hands if hand.task is not None and hand.task.number == number)
         return next(at, ("", 0.0))
 
-    def loss(self, future: "Future[Any]") -> str | None:
+    def loss(self, future: "Future[Any]") -> Lost | None:
         """Say how the process ended that worked on it."""
         error = future.exception()
-        return str(error) if isinstance(error, DiedError) else None
+        return error.lost if isinstance(error, DiedError) else None
 
     def stop(self) -> None:
         """Tell all processes to end, and hear what they still give; those that do not in time are ended."""
@@ -264,9 +276,16 @@ class Processes(Crew):
         self._hands.clear()
 
 
+ADVICE = "end others, or see ulimit -u"
+"""What to do where the system starts no more of them."""
+_NO_THREAD = f"wanted a thread to share out the work, found that the system starts no more; {ADVICE}"
+_THREADLESS_WORDS = "can't start new thread"
+"""What Python says then."""
+_TIME_IS_UP = ", at the limit that is set of CPU time; see ulimit -t"
 _HINTS = {
     "SIGKILL": ", as a system does that runs out of memory",
     "SIGBUS": ", as of a file that is cut off while it is read",
+    "SIGXCPU": _TIME_IS_UP,
 }
 
 
@@ -324,27 +343,31 @@ def _unpacked(words: bytes) -> Any:
         raise EOFError(f"it gave no answer: {error}") from error
 
 
-def ending(code: int) -> str:
-    """Say how a process ended, by its exit code.
+def ending(code: int, hint: str = "") -> str:
+    """Say how a process ended, by its exit code, with a hint behind it where it may be for want of memory.
 
-    >>> ending(-9)
-    'was ended by SIGKILL, as a system does that runs out of memory'
+    >>> ending(-11, "; see --memory")
+    'was ended by SIGSEGV; see --memory'
     >>> ending(3)
     'ended itself with code 3'
-    >>> ending(_ENDED)
+    >>> ending(_ENDED, "; see --memory")
     'was told to end, by SIGTERM'
-    >>> ending(_THREADLESS)
-    'ended itself: the system starts no more threads'
+    >>> ending(THREADLESS)
+    'ended itself: the system starts no more threads; end others, or see ulimit -u'
     """
     if code in _MEANINGS:
         return _MEANINGS[code]
     if code >= 0:
-        return f"ended itself with code {code}"
+        told = ", as where there is no memory for a library" if code == _NO_LIBRARY else ""
+        return f"ended itself with code {code}{told}{hint}"
     try:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
-    return f"was ended by {name}{_HINTS.get(name, '')}"
+    told = _HINTS.get(name, "")
+    if name == "SIGKILL" and has_time_limit():  # which a system keeps so where it is not told to warn before
+        told = _TIME_IS_UP
+    return f"was ended by {name}{told}{'' if told == _TIME_IS_UP else hint}"
 
 
 def _context() -> Any:
@@ -395,11 +418,13 @@ _SCARCE = 2**30
 """Bytes below which memory may be too little for a library that is loaded later."""
 _ALGEBRA = 128
 """Rows of matrices that are so large that their product takes the memory of linear algebra."""
-_ENDED, _THREADLESS = 113, 114
+_ENDED, THREADLESS = 113, 114
 """Exit codes of a process that was told to end, and of one that cannot see to it that it outlives nobody."""
+_NO_LIBRARY = 127
+"""The exit code by which the system's loader ends a process that needs a part of a library which it lacks."""
 _MEANINGS = {
     _ENDED: "was told to end, by SIGTERM",
-    _THREADLESS: "ended itself: the system starts no more threads",
+    THREADLESS: f"ended itself: the system starts no more threads; {ADVICE}",
 }
 _PACE = 0.2
 """Seconds between two words on progress."""
@@ -453,8 +478,9 @@ def _done(function: Callable[[Any], Any], piece: Any) -> bytes:
     try:
         return _packed(_GIVES, function(piece))
     except Exception as error:
-        error.add_note("".join(traceback.format_exception(error)))
-        return _failure(error)
+        told = NoProcessError(_NO_THREAD) if _THREADLESS_WORDS in str(error) else error
+        told.add_note("".join(traceback.format_exception(error)))
+        return _failure(told)
     finally:
         _State.busy = False
 
@@ -476,9 +502,6 @@ def _prepare(
     _State.connection = connection
     _hush(stdin)
     leave_no_dump()
-    if bounds.memory < _SCARCE:
-        _load_algebra()
-    limit_growth(bounds.memory)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
     if hasattr(signal, "pthread_sigmask"):
@@ -486,7 +509,10 @@ def _prepare(
     try:
         threading.Thread(target=_outlive_nobody, daemon=True).start()
     except RuntimeError:
-        os._exit(_THREADLESS)
+        os._exit(THREADLESS)
+    if bounds.memory < _SCARCE:
+        _load_algebra()
+    limit_growth(bounds.memory)  # behind all that a process needs: what fails before is no want of memory
 
 
 def _load_algebra() -> None:

@@ -21,6 +21,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from onnxtop.errors import UsageError
 from onnxtop.work.about import about
 from onnxtop.work.files import replacing, unfinished
 from onnxtop.work.options import WorkOptions
@@ -211,15 +212,16 @@ def key_of(*parts: object) -> str:
 def user_folder() -> Path | None:
     """Return where the user's cache is: what ONNXTOP_CACHE says, else where the platform keeps caches.
 
-    None if that says "off", or nobody knows where the user's home is.
+    None if that says "off", or nobody knows where the user's home is: no place but one that is whole.
     """
     named = os.environ.get("ONNXTOP_CACHE")
     if named:
-        return folder_of(named)
+        return folder_of(named, "ONNXTOP_CACHE")
     try:
-        return _platform_folder()
+        folder = _platform_folder()
     except RuntimeError:  # no home
         return None
+    return folder if folder.is_absolute() else None
 
 
 def store_of(work: WorkOptions) -> Store:
@@ -227,9 +229,24 @@ def store_of(work: WorkOptions) -> Store:
     return Store(user_folder() if work.cache is None else folder_of(work.cache))
 
 
-def folder_of(named: str | os.PathLike[str]) -> Path | None:
-    """Return the folder that a user names, None for "off"."""
-    return None if os.fspath(named) == OFF else Path(os.path.expanduser(named))  # noqa: PTH111 (never fails)
+def folder_of(named: str | os.PathLike[str], option: str = "cache") -> Path | None:
+    """Return the folder that a user names by an option, None for "off".
+
+    Raises
+    ------
+    UsageError
+        It begins with the home of somebody whose home nobody knows: it would be a folder of that very name.
+    """
+    if os.fspath(named) == OFF:
+        return None
+    try:
+        return Path(named).expanduser()
+    except RuntimeError:
+        whose = Path(named).parts[0]
+        raise UsageError(
+            f"{option}: wanted a folder, found {os.fspath(named)!r}: there is no home {whose}; "
+            "write out where it is"
+        ) from None
 
 
 def _platform_folder() -> Path:

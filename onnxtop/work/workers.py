@@ -15,13 +15,12 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from onnxtop.errors import ModelError
-from onnxtop.work.crews import GRACE, Crew, Here, Threads
+from onnxtop.work.crews import GRACE, Crew, Here, Lost, Threads
 from onnxtop.work.machine import free_memory
 from onnxtop.work.options import WorkOptions, processors
 from onnxtop.work.processes import Again, Bounds, Processes, tell_share
@@ -43,22 +42,6 @@ _MOST = 0.8
 _GIB = 2**30
 _PARTS = 10_000
 """How finely is told how much of a piece is done."""
-
-
-@dataclass(frozen=True)
-class Lost:
-    """What stands in the place of a result that there is none of.
-
-    Attributes
-    ----------
-    reason
-        How its worker died; None if the work was stopped before.
-    begun
-        Whether somebody had begun with it.
-    """
-
-    reason: str | None = None
-    begun: bool = True
 
 
 class Results(Iterator[Result | Lost], Generic[Result]):
@@ -132,7 +115,7 @@ class Results(Iterator[Result | Lost], Generic[Result]):
                 self._tell(number, share, what)
                 continue
             loss = self._crew.loss(future)
-            self._done[self._running.pop(future)] = future if loss is None else Lost(loss)
+            self._done[self._running.pop(future)] = future if loss is None else loss
             self._tell(number, 1.0)
 
     def _tell(self, number: int, share: float, what: str = "") -> None:
@@ -150,7 +133,7 @@ def whole(results: Results[Result]) -> Iterator[Result]:
     """
     for result in results:
         if isinstance(result, Lost):
-            raise ModelError(f"a process that worked on it {result.reason or 'was stopped'}")
+            raise result.error(f"a process that worked on it {result.reason or 'was stopped'}")
         yield result
 
 
@@ -187,7 +170,7 @@ def once(
         if result.reason is None:
             raise KeyboardInterrupt
         it = "it" if len(names) == 1 else "them"
-        raise ModelError(f"{', '.join(names)}: the process that analysed {it} {result.reason}")
+        raise result.error(f"{', '.join(names)}: the process that analysed {it} {result.reason}")
     return result
 
 

@@ -1,11 +1,13 @@
 """What kills the process that works on a model is that model's error: one line, and the others are done."""
 
 import ctypes
+import errno
 import json
 import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -170,6 +172,107 @@ def test_a_label_without_end(run: Run) -> None:
     assert (done.exit_code, done.stdout) == (3, "")
     assert "was ended after 1 s; see --time-limit" in done.stderr
     assert run("trace", "b.onnx", "c.onnx", "--label", "(x)").exit_code == 2
+
+
+def followed(*more: object) -> tuple[object, ...]:
+    quick = ("--interval", 0.01, "--patience", 1, "-f", "json")
+    return ("trace", "--follow", "--until-stop", ".", *quick, *more)
+
+
+def test_a_label_without_end_under_follow(run: Run) -> None:
+    hopeless = f"{'a' * 60}1.onnx"
+    Path("a.onnx").rename(hopeless)
+    done = run(*followed("--label", r"(a+)+\.x|^([bc])", "--time-limit", 1))
+    assert done.stderr.startswith(f"onnxtop: error: {hopeless}: ")
+    assert "was ended after 1 s; see --time-limit" in done.stderr
+
+
+def test_a_checkpoint_that_kills_its_process_under_follow_is_told(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from onnxtop.tracing import measuring
+
+    real = measuring.opened
+
+    def die(path: Any, *rest: Any, **more: Any) -> Any:
+        return os.abort() if Path(path).name == "b.onnx" else real(path, *rest, **more)
+
+    monkeypatch.setattr(measuring, "opened", die)
+    done = run(*followed())
+    assert done.stderr.startswith("onnxtop: error: b.onnx: the process that analysed it was ended by SIGABRT")
+
+
+NO_MORE = "the system starts no more threads; end others, or see ulimit -u"
+NO_THREAD = f"the process that analysed it ended itself: {NO_MORE}"
+
+
+def test_where_the_system_starts_no_thread(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    done = run("check", "a.onnx", "b.onnx")
+    told = "".join(f"onnxtop: error: {name}.onnx: {NO_THREAD}\n" for name in "ab")
+    assert (done.exit_code, done.stderr) == (3, told)
+    done = run(*followed())
+    assert (done.exit_code, done.stdout, done.stderr) == (3, "", f"onnxtop: error: a.onnx: {NO_THREAD}\n")
+
+
+def no_thread(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_what_was_measured_before_the_system_starts_no_thread_is_written(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, before = threading.Thread.start, [True]
+    monkeypatch.setattr(
+        threading.Thread, "start", lambda thread: real(thread) if before else no_thread(thread)
+    )
+    from onnxtop.tracing.story import Series
+
+    take = Series.take
+    monkeypatch.setattr(Series, "take", lambda *given: before.clear() or take(*given))
+    done = run(*followed())
+    assert (done.exit_code, done.stderr.count("\n")) == (3, 1)
+    assert done.stderr.endswith(f"b.onnx: {NO_THREAD}: this is what was measured until then\n")
+    found = json.loads(done.stdout)
+    assert ([each["name"] for each in found["checkpoints"]], found["complete"]) == (["a"], False)
+
+
+@pytest.mark.parametrize("place", ["subprocess.Popen", "threading.Thread.start"])
+def test_where_the_system_starts_no_process_that_runs_a_model(
+    monkeypatch: pytest.MonkeyPatch, samples: Path, place: str
+) -> None:
+    def refuse(*given: Any, **more: Any) -> None:
+        raise RuntimeError("can't start new thread") if "Thread" in place else BlockingIOError(11, "no more")
+
+    monkeypatch.setattr(place, refuse)
+    done = CliRunner().invoke(app, ["check", str(samples / "mlp_jax.onnx"), "--run"])
+    assert done.exit_code == 3
+    assert "wanted a process to run it, found that the system starts no " in done.stderr
+    assert (done.stderr.count("\n"), "see ulimit -u" in done.stderr) == (1, True)
+
+
+def test_where_there_are_too_many_open_files_to_run_a_model(
+    monkeypatch: pytest.MonkeyPatch, samples: Path
+) -> None:
+    def refuse(*given: Any, **more: Any) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("subprocess.Popen", refuse)
+    done = CliRunner().invoke(app, ["check", str(samples / "mlp_jax.onnx"), "--run"])
+    assert done.exit_code == 3
+    assert done.stderr.endswith("starts no process: Too many open files; see ulimit -n\n")
+
+
+@pytest.mark.parametrize(
+    ("verb", "flag", "least"),
+    [("report", "--memory", 0.0625), ("trace", "--memory", 0.0625), ("check", "--memory-limit", 0.5)],
+)
+def test_too_little_memory_for_any_work(run: Run, verb: str, flag: str, least: float) -> None:
+    done = run(verb, "a.onnx", flag, 0.03)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert f"'{flag}': 0.03 is not in the range x>={least}" in done.stderr
+    with pytest.raises(onnxtop.UsageError, match=f"wanted a number of at least {least}, found 0.03"):
+        onnxtop.check("a.onnx", **{flag.strip("-").replace("-", "_"): 0.03})
 
 
 def test_what_a_search_found_in_its_time(run: Run, monkeypatch: pytest.MonkeyPatch, samples: Path) -> None:

@@ -140,6 +140,23 @@ def test_a_mistyped_option_is_told_with_the_nearest(arguments, meant):
     assert meant in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["diff", "a.onnx"], "Missing argument 'NEW'; see onnxtop diff --help"),
+        (["rules", "--all"], "No such option '--all'; see onnxtop rules --help"),
+        (["check", "a.onnx", "-j", "0"], "see onnxtop check --help"),
+        (["repot"], "see onnxtop --help"),
+    ],
+)
+def test_an_error_of_usage_is_one_line(arguments, told):
+    result = CliRunner().invoke(app, arguments, prog_name="onnxtop")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("onnxtop: error: ")
+    assert result.stderr.endswith(f"{told}\n")
+    assert result.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_of_a_verb_is_what_the_verb_says(verb):
     asked = CliRunner().invoke(app, ["help", verb], prog_name="onnxtop")

@@ -63,6 +63,8 @@ def test_pairs_that_make_no_sense(line):
         ("gone/a.json", "there is no folder"),
         ("-", "wanted a file"),
         ("folder", "is a folder"),
+        ("a" * 300, "File name too long"),
+        ("model.onnx/a.json", "there is no folder"),
         ("model.onnx", "overwrite link.onnx, which is read"),
     ],
 )
@@ -92,8 +94,9 @@ def test_write_protection_is_seen_before_the_work(tmp_path, monkeypatch):
 
 
 def test_checking_leaves_nothing_behind(tmp_path):
-    check([Output("json", str(tmp_path / "a.json"))], [])
-    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "b.json").write_text("as it was")
+    check([Output("json", str(tmp_path / name)) for name in ("a.json", "b.json", "n" * 255)], [])
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("b.json", "as it was")]
 
 
 def test_a_file_keeps_its_permissions_and_a_link_its_target(tmp_path):
@@ -210,6 +213,7 @@ def test_colors_are_for_terminals_unless_somebody_said_so(
         (False, "70", None, 70),
         (False, "", None, 1000),
         (False, "odd", None, 1000),
+        (False, "9" * 5000, None, 1000),
         (True, "", None, 80),
         (True, "70", 50, 50),
         (False, "70", 0, 1000),

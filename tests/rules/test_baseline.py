@@ -139,6 +139,35 @@ def test_a_report_with_a_wrong_part(tmp_path: Path, place: tuple[str | int, ...]
         read_baseline(written(tmp_path, json.dumps(plain)))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("scale", "x"),
+        ("scale", -1.5),
+        ("p", 0),
+        ("p", "much"),
+        ("convention", "x"),
+        ("skips", ""),
+        ("layers", "("),
+        ("topology", 1),
+    ],
+)
+def test_settings_that_no_report_is_made_with(tmp_path: Path, name: str, value: object) -> None:
+    plain = json.loads(render("report", "json", [of_model("a.onnx")]))
+    known = declared(AuditOptions)
+    assert read_baseline(written(tmp_path, json.dumps(plain)), known=known).reports
+    plain["settings"][name] = value
+    with pytest.raises(UsageError, match=r"baseline .*: wanted .*, found .*; make it anew$") as told:
+        read_baseline(written(tmp_path, json.dumps(plain)), known=known)
+    assert "\n" not in str(told.value)
+
+
+def test_a_baseline_with_an_infinite_order(tmp_path: Path) -> None:
+    plain = json.loads(render("report", "json", [of_model("a.onnx")]))
+    plain["settings"] |= {"p": "inf", "input_shapes": {"x": [1, 3]}, "inputs": ["x"], "layers": "a|b"}
+    assert read_baseline(written(tmp_path, json.dumps(plain)), known=declared(AuditOptions)).reports
+
+
 def test_a_baseline_without_end(tmp_path: Path) -> None:
     for file in (tmp_path / "pipe", Path("/dev/zero")):
         if file.name == "pipe":

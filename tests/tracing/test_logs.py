@@ -34,12 +34,21 @@ def test_csv_is_there_after_every_step(tmp_path):
 
 def test_csv_takes_the_place_of_an_earlier_one_with_its_first_step(tmp_path):
     path = tmp_path / "log.csv"
+    open_log(f"csv:{path}").close()
+    assert not path.exists()
     path.write_text("earlier\n" * 100)
     log = open_log(f"csv:{path}")
     assert path.read_text().startswith("earlier")
     log.write(0, {"dgp": 0.5})
     log.close()
     assert rows(path) == [["step", "dgp"], ["0", "0.5"]]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no such device")
+def test_a_device_that_takes_nothing():
+    told = "csv:/dev/full: cannot be written: No space left on device"
+    with pytest.raises(UsageError, match=told), Logs(["csv:/dev/full"]) as logs:
+        logs.write(1, {"dgp": 0.5})
 
 
 @pytest.mark.parametrize(
@@ -49,8 +58,8 @@ def test_csv_takes_the_place_of_an_earlier_one_with_its_first_step(tmp_path):
         ("csv:", "found 'csv:'$"),
         ("tensorbord:runs", "found 'tensorbord:runs': did you mean tensorboard\\?"),
         ("C:\\log.csv", "wanted csv:FILE"),
-        ("csv:{folder}", "csv:.*: cannot be written: Is a directory"),
-        ("csv:{folder}/none/log.csv", "csv:.*: cannot be written: No such file or directory"),
+        ("csv:{folder}", "csv:.*: cannot be written: it is a folder"),
+        ("csv:{folder}/none/log.csv", "csv:.*: cannot be written: there is no folder"),
     ],
 )
 def test_what_cannot_be_opened(text, message, tmp_path):

@@ -1,5 +1,6 @@
 """A folder that is watched while somebody writes, cuts, replaces and takes away files in it."""
 
+import errno
 import shutil
 from itertools import islice
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from onnxtop.auditing.options import AuditOptions
+from onnxtop.errors import ModelError
 from onnxtop.results.outcome import FailedModel
 from onnxtop.tracing.options import TraceOptions
 from onnxtop.tracing.story import Series, trace
@@ -179,3 +181,32 @@ def test_no_copy_is_left_behind(run, folder, monkeypatch, tmp_path):
     assert len(list(room.iterdir())) <= 2
     steps.close()
     assert list(room.iterdir()) == []
+
+
+def test_no_room_for_a_copy_ends_the_watch(run, folder, monkeypatch):
+    def full(*given):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    shutil.copy(run[0], folder)
+    monkeypatch.setattr("onnxtop.tracing.watching.shutil.copyfile", full)
+    seen = Folder(folder, monkeypatch, [nothing, nothing])
+    with pytest.raises(
+        ModelError, match=r"wanted room for a copy, found none in .*: No space left on device"
+    ):
+        seen.steps(1)
+
+
+def test_a_file_that_may_not_be_read_is_told_when_it_ends(run, folder, monkeypatch):
+    def locked(*given):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    for path in run[:2]:
+        shutil.copy(path, folder)
+    real = shutil.copyfile
+    monkeypatch.setattr(
+        "onnxtop.tracing.watching.shutil.copyfile",
+        lambda source, target: locked() if "step_0" in str(source) else real(source, target),
+    )
+    seen = Folder(folder, monkeypatch, [nothing, nothing])
+    assert seen.steps(1) == ["step_100"]
+    assert [each.message for each in seen.watch.waiting.values()] == ["cannot be read: Permission denied"]

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 import onnxtop
+from onnxtop.errors import UsageError
 from onnxtop.work import store
 from onnxtop.work.about import about, version_of
-from onnxtop.work.store import Store, key_of, user_folder
+from onnxtop.work.options import WorkOptions
+from onnxtop.work.store import Store, key_of, store_of, user_folder
 
 
 def files(folder: Path) -> list[Path]:
@@ -285,6 +287,24 @@ def test_the_users_folder(platform, environment, folder, monkeypatch, tmp_path):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "platform", platform)
     assert user_folder() == (None if folder is None else Path(folder.format(home=tmp_path)))
+
+
+@pytest.mark.parametrize("named", ["~nobody-of-this-name/x", "~nobody-of-this-name"])
+def test_a_folder_in_the_home_of_nobody_is_refused(named, monkeypatch):
+    told = rf"wanted a folder, found '{named}': there is no home ~nobody-of-this-name; write out where it is$"
+    with pytest.raises(UsageError, match=f"^cache: {told}"):
+        store_of(WorkOptions(cache=named))
+    monkeypatch.setenv("ONNXTOP_CACHE", named)
+    with pytest.raises(UsageError, match=f"^ONNXTOP_CACHE: {told}"):
+        user_folder()
+
+
+def test_a_home_that_is_no_place_is_none(monkeypatch):
+    for name in ("ONNXTOP_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("HOME", "no place")
+    assert user_folder() is None
 
 
 def test_without_a_home_there_is_no_folder(monkeypatch):

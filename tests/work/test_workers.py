@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from onnxtop.errors import NoProcessError
 from onnxtop.work.about import about
 from onnxtop.work.cluster import _interrupt, _work
-from onnxtop.work.crews import Crew, Threads
+from onnxtop.work.crews import Crew, Lost, Threads
 from onnxtop.work.options import WorkOptions
-from onnxtop.work.processes import Processes
-from onnxtop.work.workers import Lost, Results, Workers, whole
+from onnxtop.work.processes import Processes, ending
+from onnxtop.work.workers import Results, Workers, whole
 
 KINDS = [
     (WorkOptions(), False),
@@ -113,8 +114,8 @@ def test_what_is_done_when_the_work_is_stopped_is_given() -> None:
 class Dying(Slow):
     """Workers who die of whatever they work on."""
 
-    def loss(self, future: "Future[int]") -> str:
-        return str(future.exception())
+    def loss(self, future: "Future[int]") -> Lost:
+        return Lost(str(future.exception()))
 
 
 def test_what_a_worker_died_of_is_lost_and_nothing_else_changes() -> None:
@@ -124,6 +125,77 @@ def test_what_a_worker_died_of_is_lost_and_nothing_else_changes() -> None:
     for number in range(2):
         crew.hands[number].set_exception(RuntimeError(f"died of {number}"))
     assert list(results) == [Lost("died of 0"), Lost("died of 1")]
+
+
+def test_what_a_signal_says() -> None:
+    hint = "; it had 1 GiB, see --memory"
+    killed = "was ended by SIGKILL, as a system does that runs out of memory"
+    assert ending(-signal.SIGKILL, hint) == f"{killed}{hint}"
+    assert ending(127, hint) == f"ended itself with code 127, as where there is no memory for a library{hint}"
+    time_is_up = "at the limit that is set of CPU time; see ulimit -t"
+    assert ending(-signal.SIGXCPU, hint) == f"was ended by SIGXCPU, {time_is_up}"
+    assert ending(-signal.SIGTERM) == "was ended by SIGTERM"
+    assert ending(-99) == "was ended by signal 99"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
+def test_a_process_that_is_killed_where_its_time_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    import resource
+
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (60, 60))
+    told = "was ended by SIGKILL, at the limit that is set of CPU time; see ulimit -t"
+    assert ending(-signal.SIGKILL, "; see --memory") == told
+
+
+def no_thread(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxtop.work.processes._context", lambda: multiprocessing.get_context("fork"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process is no copy")
+def test_a_process_that_gets_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    forked(monkeypatch)
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    with Workers(WorkOptions(jobs=2)) as pool:
+        found = list(pool.map(square, [1, 2, 3], [1, 1, 1]))
+    reason = "ended itself: the system starts no more threads; end others, or see ulimit -u"
+    assert found == [Lost(reason, error=NoProcessError)] * 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process is no copy")
+def test_others_do_what_a_process_without_a_thread_was_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    forked(monkeypatch)
+    crew = Processes(square, 2)
+    futures = [crew.submit(0, 1)]
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    futures += [crew.submit(1, 2), crew.submit(2, 3)]
+    while not all(each.done() for each in futures):
+        crew.wait(futures, 0.1)
+    assert [each.result() for each in futures] == [1, 4, 9]
+    assert crew.size == 1
+    crew.stop()
+
+
+def share_out(piece: int) -> int:
+    threading.Thread(target=print).start()
+    return piece
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process is no copy")
+def test_work_that_gets_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    forked(monkeypatch)
+    starts = iter([True])
+    real = threading.Thread.start
+    monkeypatch.setattr(
+        threading.Thread, "start", lambda thread: real(thread) if next(starts, False) else no_thread(thread)
+    )
+    with Workers(WorkOptions(apart=True)) as pool:
+        results = pool.map(share_out, [1], [1])
+        with pytest.raises(NoProcessError, match="wanted a thread to share out the work, found that"):
+            next(results)
 
 
 def wait_a_minute(piece: int) -> None:
@@ -235,18 +307,6 @@ def test_a_system_that_starts_only_some_processes(monkeypatch: pytest.MonkeyPatc
         each.join(10)
     with pytest.raises(ProcessLookupError):  # the one that there was does not wait for work
         os.kill(begun[0], 0)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="no copies of this process")
-def test_a_process_that_gets_no_thread_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    def start(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", start)
-    monkeypatch.setattr("onnxtop.work.processes._context", lambda: multiprocessing.get_context("fork"))
-    with Workers(WorkOptions(jobs=2)) as pool:
-        found = list(pool.map(square, [1, 2], [1, 1]))
-    assert found == [Lost("ended itself: the system starts no more threads")] * 2
 
 
 @pytest.mark.parametrize("most", [0, 1])
