@@ -33,17 +33,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elsewhere = asked.out or (Path(temporary) if asked.quick else None)
         store = Store(elsewhere / "records" if elsewhere else RECORDS)
         pages = elsewhere / "pages" if elsewhere else DOCS
-        plan = {
-            study.name: _running.distinct(_data.available_runs(study.runs(asked.quick))) for study in studies
-        }
+        plan = {study.name: study.runs(asked.quick) for study in studies}
         runs = _running.missing([run for each in plan.values() for run in each], store)
         tell(studies, plan, runs, asked.jobs)
         if asked.list:
             return 0
-        failed = 0 if asked.pages or not runs else measure(runs, store, asked.jobs)
+        failed = 0
+        if not asked.pages:
+            runs = _running.missing(_data.available(runs), store)
+            failed = measure(runs, store, asked.jobs) if runs else 0
         for study in studies:
-            expected = plan[study.name]
-            write(study.name, study.page(store.records(expected), len(expected)), pages)
+            write(study.name, study.page(*_data.records(plan[study.name], store)), pages)
             print(f"wrote {pages / study.name}.md", flush=True)
     return int(failed > 0)
 
@@ -58,7 +58,8 @@ def tell(studies: Sequence[Study], plan: dict[str, list[Run]], runs: Sequence[Ru
             f"{len(own)} to do, {shown(sum(run.seconds for run in own))}  {study.what}"
         )
     time = shown(sum(run.seconds for run in runs) / jobs)
-    print(f"about {time} with {jobs} core{'s' * (jobs > 1)} for {len(runs)} runs", flush=True)
+    longest = f", the longest {shown(max(run.seconds for run in runs))}" if runs else ""
+    print(f"about {time} with {jobs} core{'s' * (jobs > 1)} for {len(runs)} runs{longest}", flush=True)
 
 
 def measure(runs: Sequence[Run], store: Store, jobs: int) -> int:

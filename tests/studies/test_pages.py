@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from studies import regularisation, stopping, variance
-from studies._data import LOADERS
+from studies._data import LOADERS, records
 from studies._numbers import grouped
 from studies._pages import DOCS, Page, Picture, table, unwrapped, write
 from studies._records import Store
-from studies._running import distinct
 from studies._studies import catalogue
 from tests.studies.fakes import course, layers
 
@@ -201,8 +200,7 @@ def test_pictures_are_the_same_whenever_they_are_drawn(tmp_path):
 @pytest.mark.parametrize("name", catalogue())
 def test_the_page_that_is_here_is_what_the_records_give(name):
     study = catalogue()[name]
-    runs = distinct(study.runs(False))
-    page = study.page(Store().records(runs), len(runs))
+    page = study.page(*records(study.runs(False), Store()))
     assert (DOCS / f"{name}.md").read_text(encoding="utf-8") == page.text, "run: python -m studies --pages"
     pictures = sorted(path.stem for path in DOCS.glob(f"{name}-*.svg"))
     assert pictures == sorted(each.name for each in page.pictures)

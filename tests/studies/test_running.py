@@ -84,7 +84,7 @@ def test_the_command_tells_measures_and_goes_on(study, tmp_path, capsys):
     assert command.main(["one", "--out", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert re.search(r"^one +2 runs, 4 s in all; 2 to do, 4 s  claim of one$", said, re.M)
-    assert "about 4 s with 1 core for 2 runs" in said
+    assert "about 4 s with 1 core for 2 runs, the longest 2 s" in said
     assert "[2/2] question: digits No. 1: 0 s; about 0 s left" in said
     assert (tmp_path / "pages" / "one.md").read_text(encoding="utf-8") == "2 of 2\n"
     assert command.main(["--out", str(tmp_path), "-j", "2"]) == 0
@@ -94,7 +94,8 @@ def test_the_command_tells_measures_and_goes_on(study, tmp_path, capsys):
     assert study == [(2, 2), (2, 2), (3, 3)]
 
 
-def test_listing_and_pages_measure_nothing(study, tmp_path, capsys):
+def test_listing_and_pages_measure_and_fetch_nothing(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(_data, "available", None)
     assert command.main(["--list", "--out", str(tmp_path)]) == 0
     assert not list(tmp_path.iterdir())
     assert command.main(["--pages", "--out", str(tmp_path)]) == 0
