@@ -131,7 +131,7 @@ class Layers:
 def moment(content: bytes, seed: int, **known: Any) -> Moment:
     """Measure a network from its ONNX file."""
     alone = onnxtop.audit(content, scale="layer", sortedness=True)
-    whole = onnxtop.audit(content, structure=False)
+    whole = onnxtop.audit(content)
     matrices = onnxtop.matrices(content)
     layers = tuple(
         LayerFigures(

@@ -103,6 +103,13 @@ def test_a_moment_is_what_onnxtop_says(network):
         each.neural_persistence.normalized for each in report.layers
     ]
     assert [each.z for each in found.layers] == [each.neural_persistence.z for each in report.layers]
+    whole = onnxtop.audit(content)
+    assert [each.np_global for each in found.layers] == [
+        each.neural_persistence.normalized for each in whole.layers
+    ]
+    assert [each.variance_global for each in found.layers] == [each.variance for each in whole.layers]
+    numbers = [found.dgp, found.variance, *(each.sortedness for each in found.layers)]
+    assert np.isfinite(numbers).all()
     second = found.layers[1]
     assert second.variance == pytest.approx(np.var(np.abs(arrays[1]) / np.abs(arrays[1]).max()), rel=1e-5)
     anywhere, rows, columns = second.shuffled
