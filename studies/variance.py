@@ -532,4 +532,22 @@ def verdict_on_shuffling(rows: Sequence[Row]) -> str:
             f"{role} layers lose {told(lost, 1)} % at the end of training ({word}), and "
             f"{told([structured(own)], 0)} % of them have z above 3"
         )
-    return f"Structure in later layers: {'; '.join(said) or 'none measured yet'}."
+    return f"Structure in later layers: {'; '.join(said) or 'none measured yet'}. {where_it_lies(rows)}"
+
+
+def where_it_lies(rows: Sequence[Row]) -> str:
+    """Return whether what layers lose lies between their inputs, between their outputs, or elsewhere."""
+    last = max(row.steps for row in rows)
+    own = [row for row in rows if row.steps == last]
+    anywhere, inside, down = (average_loss(kind)(own) for kind in KINDS)
+    said = (
+        f"Of all layers at the end, shuffles anywhere take {anywhere:.1f} %, within rows {inside:.1f} % and "
+        f"within columns {down:.1f} %"
+    )
+    if anywhere <= 1:
+        return f"{said}: hardly anything."
+    if inside < anywhere / 4:
+        return f"{said}: what NP sees is mostly that some inputs have larger weights than others."
+    if down < anywhere / 4:
+        return f"{said}: what NP sees is mostly that some outputs have larger weights than others."
+    return f"{said}: neither inputs nor outputs of different strength explain it alone."

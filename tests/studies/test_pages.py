@@ -150,6 +150,7 @@ def test_what_shuffles_take_is_told():
     shuffles = text[text.index("## NP before and after shuffling") :]
     assert row(shuffles, "hidden", "10000")[:3] == ["15.0 ± 0.0 %", "0.0 ± 0.0 %", "7.5 ± 0.0 %"]
     assert "hidden layers lose 15.0 ± 0.0 % at the end of training (some, against the paper)" in text
+    assert "within rows 0.0 % and within columns 7.5 %: what NP sees is mostly that some inputs have" in text
     assert "So far" not in text
 
 
