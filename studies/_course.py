@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 import onnxtop
+from studies._data import INPUTS
 from studies._numbers import number
 
 EPOCHS = 40
@@ -55,7 +56,7 @@ class Course:
     def seconds(self) -> float:
         if self.network == "cnn":
             return 3 + self.steps * 2.2e-3 + self.checks * 0.12
-        weights = 784 * self.widths[0] + self.widths[0] * self.widths[-1]
+        weights = INPUTS[self.data] * self.widths[0] + self.widths[0] * self.widths[-1]
         slower = {"plain": 1.0, "dropout": 1.3, "affine": 1.4, "batchnorm": 1.5}[self.condition]
         return 3 + self.steps * (4e-4 + 2.7e-9 * weights) * slower + self.checks * (0.03 + 1.4e-7 * weights)
 

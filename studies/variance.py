@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import onnxtop
+from studies._data import INPUTS
 from studies._numbers import explained, grouped, mean, number, spearman, told
 from studies._pages import Page, Picture, joined, sources, table
 from studies._records import Record
@@ -89,7 +90,8 @@ class Layers:
 
     @property
     def seconds(self) -> float:
-        weights = 784 * self.width + (self.depth - 1) * self.width**2 if self.depth else 7840
+        inputs = INPUTS[self.data]
+        weights = inputs * self.width + (self.depth - 1) * self.width**2 if self.depth else 10 * inputs
         return (
             1 + max(self.moments) * (3e-4 + 1.5e-4 * self.depth + 2.5e-9 * weights) + 0.3 * len(self.moments)
         )
