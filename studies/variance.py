@@ -507,16 +507,14 @@ def verdict_on_variance(rows: Sequence[Row]) -> str:
     hidden = [row for row in rows if row.role == "hidden" and row.steps == last]
     if not hidden:
         return ""
-    found = mean(
-        log_variance_correlation(each) for each in grouped(hidden, lambda row: row.run.seed).values()
-    )
+    found = mean(map(correlation_in_network, grouped(hidden, lambda row: row.run.seed).values()))
     word = "agrees with" if found < -0.8 else "is weaker than" if found < -0.5 else "does not agree with"
     return f"""
-In hidden layers at the end of training the correlation is {over_seeds(hidden, log_variance_correlation)}
-over seeds, which {word} what was found before ({FOUND_BEFORE}); with scale global it is
-{over_seeds(hidden, correlation_in_network)}. Among layers of one shape and place alone it is
-{told([within_shapes(hidden)], 2)}. R2 says how much of the variation of NP a line explains, without and with
-sortedness beside log variance.
+In hidden layers at the end of training, with scale global as in a report, the correlation is
+{over_seeds(hidden, correlation_in_network)} over seeds, which {word} what was found before ({FOUND_BEFORE}).
+With the largest weight of each layer as the scale it is {over_seeds(hidden, log_variance_correlation)}, and
+among layers of one shape and place alone {told([within_shapes(hidden)], 2)}. R2 says how much of the
+variation of NP a line explains, without and with sortedness beside log variance.
 """
 
 
