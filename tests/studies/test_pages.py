@@ -1,0 +1,225 @@
+"""Pages: from records alone, with conclusions that follow from them; and those that are here are current."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from studies import regularisation, stopping, variance
+from studies._data import LOADERS, records
+from studies._numbers import grouped
+from studies._pages import DOCS, Page, Picture, table, unwrapped, write
+from studies._records import Store
+from studies._studies import catalogue
+from tests.studies.fakes import course, layers
+
+ROOT = Path(__file__).parents[2]
+NEED_PICTURES = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="draws")
+NP = {"plain": 0.51, "dropout": 0.63, "affine": 0.53, "batchnorm": 0.4}
+
+
+def full(study):
+    """Return what was known of a study at full size from the paper's figures."""
+    return [
+        course(run, np=lambda check, run=run: NP[run.condition] * check / run.checks)
+        for run in study.runs(False)
+        if run.data == "mnist"
+    ]
+
+
+def row(text, *starts):
+    """Return the cells of the first line of a table that begins with these."""
+    pattern = r"^\| " + r" \| ".join(map(re.escape, starts)) + r" \| (.*) \|$"
+    return re.search(pattern, text, re.M)[1].split(" | ")
+
+
+@NEED_PICTURES
+@pytest.mark.parametrize(
+    ("name", "records"),
+    [
+        ("regularisation", [course(run) for run in regularisation.runs(True)]),
+        ("regularisation", [course(run) for run in regularisation.runs(True)[:1]]),
+        ("stopping", [course(run) for run in stopping.runs(True)]),
+        ("stopping", [course(run) for run in stopping.runs(True)[-1:]]),
+        ("variance", [layers(run) for run in variance.runs(True)]),
+        ("variance", [layers(run) for run in variance.runs(True)[-1:]]),
+        ("variance", [layers(run) for run in variance.runs(True)[:1]]),
+    ],
+)
+def test_a_page_is_made_of_many_records_and_of_few(name, records, tmp_path):
+    page = catalogue()[name].page(records, 99)
+    write(name, page, tmp_path)
+    text = (tmp_path / f"{name}.md").read_text(encoding="utf-8")
+    assert f"So far {len(records)} of 99 runs are done." in text
+    assert f"python -m studies {name}" in text
+    assert "2026-11-27, with python 3.14.0, onnxtop 0.1.0, torch 2.13.0" in text
+    assert "nowhere" in text
+    assert "nan" not in re.sub(r"\w*nan\w+|\w+nan\w*", "", text)
+    drawn = sorted(path.name for path in tmp_path.glob("*.svg"))
+    assert sorted(re.findall(r"\]\(([\w-]+\.svg)\)", text)) == drawn
+    assert drawn
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_a_page_without_records_has_the_claim(name):
+    page = catalogue()[name].page([], 7)
+    assert "## Claim" in page.text
+    assert "There are no records yet of 7 runs." in page.text
+    assert not page.pictures
+
+
+def test_published_ranges_are_judged():
+    text = regularisation.page(full(regularisation), 99).text
+    assert row(text, "plain")[:3] == ["0.510 ± 0.000", "0.50 to 0.52", "yes"]
+    assert row(text, "authors' batch norm")[:3] == ["0.530 ± 0.000", "0.54 to 0.58", "0.010 below"]
+    assert row(text, "batch norm")[1:3] == ["-", "-"]
+    assert "The published order (dropout, batch norm, plain) holds." in text
+    assert "Within the published ranges: dropout 0.5, plain." in text
+    assert row(text, "dropout 0.5 above plain")[0] == "5 of 5"
+
+
+def test_an_order_that_turns_round_is_said():
+    turned = [
+        course(run, np=lambda check, run=run: 1 - NP[run.condition]) for run in regularisation.runs(False)
+    ]
+    text = regularisation.page(turned, 99).text
+    assert "The published order (dropout, batch norm, plain) does not hold." in text
+    assert row(text, "dropout 0.5 above plain")[0] == "0 of 5"
+
+
+def test_what_stands_in_for_data_is_said():
+    import dataclasses
+
+    runs = [dataclasses.replace(run, data="digits") for run in regularisation.runs(False)[:4]]
+    assert "### digits, in the place of: MNIST, moved" in regularisation.page(list(map(course, runs)), 4).text
+
+
+# Stopping
+
+
+def test_rules_stop_where_they_should():
+    run = stopping.runs(False)[0]
+    rises_to = course(
+        run,
+        np=lambda check: min(check, 20) / 100,
+        loss=lambda check: abs(check - 40) / 100,
+        accuracy=lambda check: 0.9 + check / 10000,
+    )
+    found = stopping.stop(run, rises_to.result, patience=4, burn_in=0)
+    assert found.both
+    assert found.epochs == (24 - 44) / 4
+    assert found.accuracy == pytest.approx(-0.2)
+    assert found.blind == pytest.approx(-0.4)
+
+
+def test_a_rule_that_never_fires_is_not_compared():
+    run = stopping.runs(False)[0]
+    rises = course(run, np=lambda check: (1 + check) / 1000, loss=lambda check: 1 + check)
+    assert stopping.stopped_at(rises.result.np, 4, 0) is None
+    found = stopping.stop(run, rises.result, patience=4, burn_in=0)
+    assert found.fired_loss
+    assert not found.both
+    assert stopping.counted(stopping.grid([rises])) == []
+
+
+def test_rules_that_fire_in_few_runs_are_not_counted():
+    runs = stopping.runs(False)[:4]
+    records = [course(run, loss=lambda check: 1 + check) for run in runs[:2]]
+    records += [course(run, np=lambda check: (1 + check) / 1000) for run in runs[2:]]
+    assert stopping.counted(stopping.grid(records)) == []
+    assert len(stopping.counted(stopping.grid(records[:2]))) == 2 * len(stopping.PATIENCE) * len(
+        stopping.BURN_IN
+    )
+
+
+def test_traces_are_compared_with_the_rule():
+    run = stopping.runs(False)[0]
+    at = round(20 * run.steps / run.checks)
+    right = course(run, np=lambda check: min(check, 16) / 100, stopped=f"step_{at}")
+    wrong = course(run, np=lambda check: min(check, 16) / 100)
+    assert "in 1 of 2 runs" in stopping.traces([right, wrong])
+
+
+# Beside variance
+
+
+def test_what_shuffles_take_is_told():
+    records = [layers(run, lost=0.15) for run in variance.runs(False)]
+    text = variance.page(records, len(records)).text
+    shuffles = text[text.index("## NP before and after shuffling") :]
+    assert row(shuffles, "hidden", "10000")[:3] == ["15.0 ± 0.0 %", "0.0 ± 0.0 %", "7.5 ± 0.0 %"]
+    assert "hidden layers lose 15.0 ± 0.0 % at the end of training (some, against the paper)" in text
+    assert "within rows 0.0 % and within columns 7.5 %: what NP sees is mostly that some inputs have" in text
+    assert "So far" not in text
+
+
+def test_roles_of_layers():
+    deep = layers(variance.Layers("mnist", 2, 50, 0, (0,)))
+    linear = layers(variance.Layers("mnist", 0, 0, 0, (0,)))
+    assert [each.role for each in variance.rows_of([deep, linear])] == ["first", "hidden", "last", "only"]
+
+
+def test_correlations_are_of_the_layers_of_a_seed():
+    rows = variance.rows_of([layers(run) for run in variance.runs(False)])
+    assert all(
+        variance.log_variance_correlation(own) == pytest.approx(-1)
+        for own in grouped(rows, lambda each: each.run.seed).values()
+    )
+
+
+# Pages
+
+
+def test_paragraphs_are_lines_and_the_rest_stays():
+    text = "\n## Title\n\none\ntwo\n\n| a |\n| b |\n\n- c\n- d\n\n    code\n    code\n"
+    assert unwrapped(text) == "## Title\n\none two\n\n| a |\n| b |\n\n- c\n- d\n\n    code\n    code"
+    assert table(["a", "b"], [["x|y", "z"]]) == "| a | b |\n| --- | --- |\n| x\\|y | z |"
+
+
+@NEED_PICTURES
+def test_pictures_are_the_same_whenever_they_are_drawn(tmp_path):
+    def draw(figure):
+        axes = figure.subplots()
+        axes.plot([1, 2], [3, 4], label="line")
+        axes.legend()
+
+    picture = Picture("variance-x", "what it shows", (3, 2), draw)
+    (tmp_path / "variance-old.svg").touch()
+    (tmp_path / "other-old.svg").touch()
+    write("variance", Page("text\n", (picture,)), tmp_path)
+    first = (tmp_path / "variance-x.svg").read_bytes()
+    write("variance", Page("text\n", (picture,)), tmp_path)
+    assert (tmp_path / "variance-x.svg").read_bytes() == first
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "other-old.svg",
+        "variance-x.svg",
+        "variance.md",
+    ]
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_the_page_that_is_here_is_what_the_records_give(name):
+    study = catalogue()[name]
+    page = study.page(*records(study.runs(False), Store()))
+    assert (DOCS / f"{name}.md").read_text(encoding="utf-8") == page.text, "run: python -m studies --pages"
+    pictures = sorted(path.stem for path in DOCS.glob(f"{name}-*.svg"))
+    assert pictures == sorted(each.name for each in page.pictures)
+
+
+def test_every_page_has_its_place():
+    names = [f"studies/{name}.md" for name in catalogue()]
+    for place in ("mkdocs.yml", "docs/index.md"):
+        assert re.findall(r"studies/[\w-]+\.md", (ROOT / place).read_text(encoding="utf-8")) == names
+    assert sorted(path.name for path in DOCS.glob("*.md")) == sorted(f"{name}.md" for name in catalogue())
+
+
+def test_pages_name_no_machine():
+    for path in DOCS.glob("*.md"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"\b(intel|amd|xeon|epyc)\b|/work/|/home/|/root/|/tmp/", text, re.I), path
+
+
+def test_data_that_studies_name_are_told_in_their_readme():
+    text = (ROOT / "studies" / "README.md").read_text(encoding="utf-8").lower().replace("-", "")
+    assert all(name in text for name in LOADERS)
