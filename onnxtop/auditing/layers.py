@@ -164,7 +164,7 @@ class Memory:
         return found
 
 
-@np.errstate(invalid="ignore")  # as in an audit: each thread has its own
+@np.errstate(over="ignore", invalid="ignore")  # as in an audit: each thread has its own
 def measure_layer(
     layer: Layer,
     number: int,

@@ -143,7 +143,7 @@ def audited(
     return replace(found, report=finished(found.report, options, policy))
 
 
-@np.errstate(invalid="ignore")  # NaN of the kind that signals: a finding, and no concern of NumPy's
+@np.errstate(over="ignore", invalid="ignore")  # such weights are findings, and no concern of NumPy's
 def _audited(
     source: ModelSource, options: AuditOptions, progress: Progress | None, memory: Memory
 ) -> Audited:

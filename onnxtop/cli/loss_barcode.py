@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onnxtop.cli import EXIT_CODES, messages
-from onnxtop.cli.analysis import PATIENCE, once
+from onnxtop.cli.analysis import PATIENCE, once, readable
 from onnxtop.cli.models import all_models
 from onnxtop.cli.options import WORK, options_of
 from onnxtop.cli.outputs import check_folder, write_folder
@@ -75,7 +75,7 @@ def command(
         check_folder(write_path, paths)
 
     work = WorkOptions(memory=memory)
-    with run.whole():
+    with run.whole(), readable(paths[0], "find minima and paths between them"):
         search = partial(_landscape, paths, data, options, write_path is not None)
         end = time.monotonic() + time_limit
         landscape, passes = once(run, search, paths, work, seconds=time_limit, grace=PATIENCE)

@@ -6,6 +6,7 @@ explains the weights: what is left must be less than half of them.
 """
 
 import functools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,8 @@ _SHORT = 1 << 10
 """Sizes of rows up to which directions are held: drawing them takes longer than their use."""
 CHUNK = 1 << 20
 """Weights worked on at a time."""
+_SQUARED = 256
+"""Weights between two to this power and its inverse have squares that doubles hold, and sums of them."""
 
 Floats = NDArray[np.float64]
 Order = NDArray[np.intp]
@@ -54,12 +57,34 @@ def align(old: Blocks, new: Blocks) -> Aligned:
     return next((each for each in found if each.residual < EXPLAINED), plain)
 
 
+def exponent(blocks: Blocks) -> int:
+    """Return the power of two just above all weights; 0 where their squares are numbers as they stand.
+
+    A change is a ratio, so weights may be divided by it first. Only doubles have squares that no double
+    holds; what is not finite is nobody's measure.
+    """
+    wide = [block for block in blocks if block.dtype == np.float64]
+    if not wide:
+        return 0
+    strip = ((block, rows) for block in wide for rows in strips(block.shape, CHUNK))
+    largest = max((float(np.abs(block[rows]).max(initial=0.0)) for block, rows in strip), default=0.0)
+    power = math.frexp(largest)[1] if math.isfinite(largest) else 0
+    return power if abs(power) > _SQUARED else 0
+
+
+def scaled(block: NDArray[Any], power: int) -> Floats:
+    """Return weights as doubles, divided by a power of two: exact, but for what is nothing beside others."""
+    values = block.astype(np.float64)
+    return np.ldexp(values, -power) if power else values
+
+
 def residual(old: Blocks, new: Blocks) -> float:
     """Return the relative change between blocks of equal shapes; infinite if it is not defined."""
     size = moved = 0.0
+    power = exponent((*old, *new))
     for ours, theirs in zip(old, new, strict=True):
         for rows in strips(theirs.shape, CHUNK):
-            before, after = ours[rows].astype(np.float64), theirs[rows].astype(np.float64)
+            before, after = scaled(ours[rows], power), scaled(theirs[rows], power)
             size += float((before**2).sum())
             moved += float(((after - before) ** 2).sum())
     if not np.isfinite(size) or not np.isfinite(moved):
@@ -98,8 +123,8 @@ def _matching(old: NDArray[Any], new: NDArray[Any]) -> Order:
     Rows that are alike (zeros, duplicates) stand for each other: what is left is paired in the order of its
     projections.
     """
-    directions = _directions(old.shape[1])
-    ours, theirs = old.astype(np.float64) @ directions, new.astype(np.float64) @ directions
+    directions, power = _directions(old.shape[1]), exponent((old, new))
+    ours, theirs = scaled(old, power) @ directions, scaled(new, power) @ directions
     taken, first = np.unique(cKDTree(ours).query(theirs)[1], return_index=True)
     order = np.full(len(new), -1, np.intp)
     order[first] = taken

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.comparison.alignment import CHUNK
+from onnxtop.comparison.alignment import CHUNK, exponent, scaled
 from onnxtop.network import Blocks, strips
 from onnxtop.results.diff import WeightChange
 from onnxtop.topology.bottleneck_distance import bottleneck_distance
@@ -31,7 +31,8 @@ def weight_change(old: Blocks, new: Blocks) -> WeightChange:
         counts = zip(bad, ("old", "new"), strict=True)
         told = ", ".join(f"{count:,} of the {which} weights" for count, which in counts if count)
         return WeightChange(reason=f"not finite: {told}")
-    sums = [_column_sums(a, b) for a, b in zip(old, new, strict=True)]
+    power = exponent((*old, *new))
+    sums = [_column_sums(a, b, power) for a, b in zip(old, new, strict=True)]
     oo, nn, on, dd = (np.concatenate([each[i] for each in sums]) for i in range(4))
     differing = sum(_differing(a, b) for a, b in zip(old, new, strict=True))
     size, other, inner, moved = (float(part.sum()) for part in (oo, nn, on, dd))
@@ -52,11 +53,14 @@ def weight_change(old: Blocks, new: Blocks) -> WeightChange:
     )
 
 
-def _column_sums(old: NDArray[Any], new: NDArray[Any]) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return old squared, new squared, their product and their squared difference, summed by column."""
+def _column_sums(old: NDArray[Any], new: NDArray[Any], power: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return old squared, new squared, their product and their squared difference, summed by column.
+
+    All are of weights divided by two to this ``power``.
+    """
     totals = np.zeros((4, new.shape[1]))
     for rows in strips(new.shape, CHUNK):
-        a, b = old[rows].astype(np.float64), new[rows].astype(np.float64)
+        a, b = scaled(old[rows], power), scaled(new[rows], power)
         totals += [(a * a).sum(axis=0), (b * b).sum(axis=0), (a * b).sum(axis=0), ((b - a) ** 2).sum(axis=0)]
     return totals[0], totals[1], totals[2], totals[3]
 

@@ -21,6 +21,8 @@ _LEAST_SPREAD = 0.05
 _TINY = 1e-6
 _FLIPPED = 1e-3
 """Share of whole numbers that rounding may turn over, as where two classes are as good as tied."""
+_LARGEST = 1e120
+"""Of an output: the squares of larger numbers, and sums of them, are beyond what floats hold."""
 _AT_ONCE = 48
 """So many places are compared in one run."""
 
@@ -133,6 +135,9 @@ def apart(old: Array, new: Array) -> Apart:
     old, new = old[~odd], new[~odd]
     if not old.size:
         return Apart()
+    if max(float(np.abs(each).max()) for each in (old, new)) > _LARGEST:
+        same = np.array_equal(old, new)
+        return Apart(count=old.size, reason="" if same else f"numbers beyond {_LARGEST:g}, not the same")
     with np.errstate(over="ignore", invalid="ignore"):
         difference, size = np.abs(new - old), np.abs(old)
         spread = max(float(np.std(old)), _LEAST_SPREAD * float(size.max()), _TINY)

@@ -29,6 +29,8 @@ _RANKS = (
 )
 """Shapes tried where not even the rank is declared."""
 _MOST_HINTS = 12
+_DIGITS = 18
+"""Of a size within a dimension's name, at most: an int64 holds all of these."""
 _KNOWN = ("Shape", "Size")
 _UNKNOWN = 2
 """Entries that are taken to be there where nobody knows how many are."""
@@ -198,9 +200,14 @@ def _size(name: str, guessed: int, named: dict[str, int]) -> int:
         return guessed
     if name not in named:
         parts = [part.strip() for part in name.split("+")]
-        known = [int(part) if part.isdecimal() else named.get(part) for part in parts]
+        known = [int(part) if _is_size(part) else named.get(part) for part in parts]
         named[name] = sum(size for size in known if size is not None) if None not in known else guessed
     return named[name]
+
+
+def _is_size(part: str) -> bool:
+    """Tell whether a part of a dimension's name is a number; what no size can be is a name."""
+    return part.isdecimal() and len(part) <= _DIGITS
 
 
 def told(inputs: Sequence[Given], declared: Sequence[Declared], chosen: int, data: bool) -> list[RunInput]:

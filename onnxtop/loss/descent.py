@@ -219,7 +219,8 @@ def extreme_eigenvalue(
     Returns
     -------
     Eigenvalue
-        Without convergence the most extreme curvature met, a bound of the eigenvalue. 0 without parameters.
+        Without convergence the most extreme curvature met, a bound of the eigenvalue. 0 without parameters,
+        NaN where no curvature is a number.
 
     Examples
     --------
@@ -227,7 +228,7 @@ def extreme_eigenvalue(
     >>> [round(extreme_eigenvalue(saddle, np.zeros(2), side).value, 6) for side in ("largest", "lowest")]
     [2.0, -6.0]
     """
-    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+    from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
     point = np.asarray(point, np.float64)
     d = point.size
@@ -242,6 +243,8 @@ def extreme_eigenvalue(
 
     if d <= _DENSE:
         hessian = np.array([multiply(axis) for axis in np.eye(d)]).reshape(d, d)
+        if not np.isfinite(hessian).all():
+            return Eigenvalue(_met(curvatures, extreme), d, False)
         ends = np.linalg.eigvalsh((hessian + hessian.T) / 2).tolist()
         return Eigenvalue(extreme(ends, default=0.0), d, True)
     vectors = min(vectors, d - 1)
@@ -251,6 +254,11 @@ def extreme_eigenvalue(
     side: Literal["LA", "SA"] = "LA" if which == "largest" else "SA"
     try:
         values = eigsh(operator, 1, which=side, v0=start, ncv=vectors, maxiter=rounds, tol=tolerance)[0]
-    except ArpackNoConvergence:
-        return Eigenvalue(extreme(curvatures), len(curvatures), False)
+    except ArpackError:  # or there is nothing to converge to: no curvature at all, or none that is a number
+        return Eigenvalue(_met(curvatures, extreme), len(curvatures), not any(curvatures))
     return Eigenvalue(float(values[0]), len(curvatures), True)
+
+
+def _met(curvatures: list[float], extreme: Callable[..., float]) -> float:
+    """Return the most extreme curvature that is a number, NaN if none is."""
+    return extreme((each for each in curvatures if math.isfinite(each)), default=math.nan)

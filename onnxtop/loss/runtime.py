@@ -3,6 +3,7 @@
 Imported only when a model is opened.
 """
 
+import contextlib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,9 @@ from onnxtop.gradient.graph import Array
 
 _TYPES: dict[str, Any] = {"float": np.float32, "double": np.float64, "bfloat16": ml_dtypes.bfloat16}
 _TYPES["string"] = object
+_TYPES |= {"float8e8m0": "float8_e8m0fnu", "float4e2m1": "float4_e2m1fn"}
+_TYPES |= {f"float8{kind}": f"float8_{kind}" for kind in ("e4m3fn", "e4m3fnuz", "e5m2", "e5m2fnuz")}
+"""What onnxruntime calls types, and NumPy by another name."""
 
 
 def _silent() -> Any:
@@ -96,15 +100,18 @@ def _held(model: ModelProto | Path) -> bytes | str:
     return str(model) if isinstance(model, Path) else bytes(model.SerializeToString())
 
 
+_SIGNATURE = r"[^()\n']{0,200}::[^()\n']{1,200}\([^()\n']{0,400}\)(?: const)?(?: \[with [^]\n]{0,400}\])?"
+"""Of a function in C++, as compilers write it."""
 _NOISE = (
     (r"\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*? failed: ?)?", ""),
     (
         r"Non-zero status code returned while running (\S+) node\. Name:'([^']*)' Status Message: ",
         r"\1 '\2': ",
     ),
-    (r"/onnxruntime_src/\S+ ", ""),
+    (rf"/onnxruntime_src/\S+ (?:{_SIGNATURE} )?", ""),
+    (r"\b\w{1,80}\.(?:cc|h):\d+ \w+ ", ""),
 )
-"""What onnxruntime says around its reasons, and what is left of it."""
+"""What onnxruntime says around its reasons, and what is left of it: places in its source, with signatures."""
 _MOST = 2**14  # characters of what it says that are looked at: a file's names are among them
 
 
@@ -118,9 +125,11 @@ def _reason(error: Exception) -> str:
 
 
 def _dtype(name: str) -> np.dtype[Any] | None:
-    """Return the type that onnxruntime calls ``tensor(float)``, None for sequences and maps."""
+    """Return the type that onnxruntime calls ``tensor(float)``, None for sequences, maps and newer types."""
     if not name.startswith("tensor("):
         return None
     inner = name.removeprefix("tensor(").removesuffix(")")
-    kind: np.dtype[Any] = np.dtype(_TYPES.get(inner, inner))
-    return kind
+    with contextlib.suppress(TypeError):  # one that is newer than ml_dtypes
+        kind: np.dtype[Any] = np.dtype(_TYPES.get(inner, inner))
+        return kind
+    return None

@@ -53,6 +53,10 @@ def prepare(target: Array, head: Head, output: Shape, ignore_index: int) -> Targ
     UsageError
         A label is out of range, or nothing counts.
     """
+    if not np.size(target):
+        raise UsageError(
+            f"wanted something to compare the output with, found a target of shape {np.shape(target)}"
+        )
     if head.class_axis is None:
         return Targets(np.asarray(target, np.float32), None)
     labels = np.asarray(target).astype(np.int64)

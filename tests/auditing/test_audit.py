@@ -202,6 +202,14 @@ def test_a_nan_of_the_kind_that_signals_is_one_like_others(tmp_path: Path, dtype
             assert all(layer.nonfinite for layer in report.layers)
 
 
+def test_weights_whose_squares_no_double_holds(tmp_path: Path) -> None:
+    """NumPy warns of what overflows, and a warning is an error here."""
+    weights = np.random.default_rng(0).normal(size=(64, 10)) * 1e300
+    proto = model([node("MatMul", "x w")], {"w": weights}, {"x": ["n", 64]})
+    (layer,) = audit(save(proto, tmp_path)).layers
+    assert not layer.nonfinite
+
+
 def test_variance_and_sortedness(tmp_path: Path) -> None:
     """Of all layers that count, whatever their graphs are; a copy and a bias do not."""
     rng = np.random.default_rng(0)

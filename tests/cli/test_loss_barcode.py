@@ -45,6 +45,19 @@ def test_outputs_side_by_side(run, tmp_path):
     assert ElementTree.parse(tmp_path / "z.svg").getroot().tag.endswith("svg")
 
 
+def test_not_enough_memory(run, monkeypatch):
+    def loss_barcode(*args, **options):
+        raise MemoryError
+
+    monkeypatch.setattr("onnxtop.landscape.story.loss_barcode", loss_barcode)
+    result = run(*TWO)
+    assert result.exit_code == 3
+    assert result.stderr == (
+        f"onnxtop: error: {TWO[0]}: there is not enough memory to find minima and paths between them; "
+        "see --memory\n"
+    )
+
+
 def test_json_to_stdout(run):
     result = run(
         TWO[0],

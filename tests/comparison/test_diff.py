@@ -120,6 +120,17 @@ def test_layers_that_cannot_be_compared():
     assert align([MATRIX[:4], MATRIX[:5]], [MATRIX[:5], MATRIX[:4]]).residual == np.inf
 
 
+@pytest.mark.parametrize("power", [1000, -1000])
+def test_weights_whose_squares_no_double_holds(power: int) -> None:
+    plain = MATRIX.astype(np.float64)
+    old, new = np.ldexp(plain, power), np.ldexp(plain * 1.5, power)
+    permuted = align([old], [old[ROWS]])
+    assert permuted.residual < 1e-6
+    assert permuted.order == "rows permuted"
+    change, usual = weight_change([old], [new]), weight_change([plain], [plain * 1.5])
+    assert dataclasses.astuple(change) == pytest.approx(dataclasses.astuple(usual))
+
+
 def test_weight_change():
     old = np.array([[3.0, 4.0]])
     change = weight_change([old], [np.array([[3.0, 4.5]])])

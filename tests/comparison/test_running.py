@@ -17,7 +17,7 @@ from onnxtop.comparison.options import DiffOptions
 from onnxtop.comparison.running import decided
 from onnxtop.execution.job import Answer, Given, Job, Places
 from onnxtop.execution.options import RunOptions
-from onnxtop.execution.pair import run_pair
+from onnxtop.execution.pair import apart, run_pair
 from onnxtop.results.diff import Diff, Verdict, WholeDiff
 from onnxtop.results.run import PairOutput, PairRun, RunFailure
 from tests import harmless, ruins
@@ -205,6 +205,16 @@ def test_what_is_known_is_not_lost_where_the_search_takes_too_long() -> None:
     assert early.pairs[0].differs
     assert "the process ended before" in early.notes[-1]
     assert last.notes[-1].startswith("where they part was not found: onnxruntime cannot open the model")
+
+
+def test_outputs_whose_squares_no_float_holds() -> None:
+    job = Job((), (), 2, 0, 0)
+    old = np.array([1e300, -1.0])
+    same = apart(old, old) + apart(old / 1e300, old / 1e300)
+    assert not same.exceeds(job)
+    assert same.relative == 0
+    assert apart(old, old * 1.5).exceeds(job)
+    assert apart(old / 1e300, old).reason == "numbers beyond 1e+120, not the same"
 
 
 def test_inputs_go_by_the_interface(tmp_path: Path) -> None:

@@ -328,6 +328,12 @@ def test_words_flags_and_narrow_types(tmp_path: Path) -> None:
     assert len(ran(proto, tmp_path).outputs) == 5
 
 
+def test_a_number_too_long_for_a_size_is_a_name(tmp_path: Path) -> None:
+    proto = model("net (float[n, 4] x) => (float[n, 4] y) { y = Neg (x) }")
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "9" * 5000
+    assert ran(proto, tmp_path).outputs[0].shape == (1, 4)
+
+
 def test_open_sizes_are_those_that_fit_the_weights_or_are_given(tmp_path: Path) -> None:
     proto = model(
         "net (float[a, b] x) => (float[a, 4] y) { y = MatMul (x, w) }", w=np.ones((37, 4), np.float32)

@@ -133,3 +133,20 @@ def test_descent_ends_at_the_lowest_point_met() -> None:
     assert np.array_equal(descend(lambda x: (np.nan, x), np.ones(3), iterations=5).point, np.ones(3))
     stopped = descend(plain, np.ones(3), iterations=5, stop=lambda: True)
     assert (stopped.gradients, stopped.point.tolist()) == (0, [1, 1, 1])
+
+
+@pytest.mark.parametrize("d", [3, 40])
+@pytest.mark.parametrize("side", ["largest", "lowest"])
+def test_no_curvature_at_all(d: int, side: Any) -> None:
+    found = extreme_eigenvalue(lambda theta: (1.0, np.zeros(d, np.float32)), np.zeros(d), side)
+    assert found.value == 0
+    assert found.converged
+
+
+@pytest.mark.parametrize("d", [3, 40])
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_curvatures_that_are_no_numbers(d: int, number: float) -> None:
+    with np.errstate(invalid="ignore"):
+        found = extreme_eigenvalue(lambda theta: (1.0, np.full(d, number)), np.zeros(d), "largest")
+    assert np.isnan(found.value)
+    assert not found.converged

@@ -131,6 +131,12 @@ def test_targets_that_do_not_fit(
         probe(tmp_path, target, **options)
 
 
+@pytest.mark.parametrize("target", [{"target": np.zeros((7, 0))}, {"labels": np.zeros((7, 0), int)}])
+def test_outputs_and_targets_of_nothing(target: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="wanted something to compare"):
+        probe(tmp_path, target, w=W[:, :0])
+
+
 @pytest.mark.parametrize(
     ("output", "target", "axis"),
     [

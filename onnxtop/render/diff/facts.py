@@ -172,18 +172,22 @@ def _what_changed(diff: Diff) -> list[str]:
     return [*told, *(f"{count:,} now {encoding}" for encoding, count in recoded.items())]
 
 
+_LARGE = 1e9
+"""Percent, from which on a number is told by its power of ten."""
+
+
 def percent(share: float | None, undefined: str = "") -> str:
     """Write a share in percent, with three digits; a nonzero one never as 0 %.
 
-    >>> percent(0.71258), percent(0.0), percent(3e-7), percent(12.0)
-    ('71.3 %', '0 %', '< 0.01 %', '1200 %')
+    >>> percent(0.71258), percent(0.0), percent(3e-7), percent(12.0), percent(1e106)
+    ('71.3 %', '0 %', '< 0.01 %', '1200 %', '1e+108 %')
     """
     if share is None:
         return undefined
     value = 100 * share
     if 0 < value < 0.01:
         return "< 0.01 %"
-    return f"{value:.0f} %" if value >= 100 or value == 0 else f"{value:.3g} %"
+    return f"{value:.0f} %" if 100 <= value < _LARGE or value == 0 else f"{value:.3g} %"
 
 
 def direction(figure: Figure) -> str:
