@@ -38,10 +38,15 @@ def bodies_in(node: NodeProto) -> Iterator[GraphProto]:
 def named_bodies(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
     """Yield the graphs that a node's attributes hold, each with the attribute's name."""
     for attribute in node.attribute:
-        if attribute.HasField("g"):
-            yield attribute.name, attribute.g
-        for body in attribute.graphs:
+        for body in attribute_bodies(attribute):
             yield attribute.name, body
+
+
+def attribute_bodies(attribute: AttributeProto) -> Iterator[GraphProto]:
+    """Yield the graphs that an attribute holds."""
+    if attribute.HasField("g"):
+        yield attribute.g
+    yield from attribute.graphs
 
 
 def declared_in(graph: GraphProto) -> Iterator[str]:

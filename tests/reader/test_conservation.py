@@ -322,6 +322,7 @@ def _counted(path: Path) -> tuple[int, int]:
 
 
 HELD = numpy_helper.from_array(weights(7, 11), "t")
+PART, REST = numpy_helper.from_array(weights(1, 11), "p"), numpy_helper.from_array(weights(5, 11), "r")
 SPARSE = helper.make_sparse_tensor(
     numpy_helper.from_array(weights(7, 11).ravel(), "s"), numpy_helper.from_array(np.arange(77)), [77]
 )
@@ -357,6 +358,13 @@ def _in_a_function(
         if given is not None:
             proto.graph.node[-1].attribute.add(**given)
     proto.opset_import.append(helper.make_opsetid("q", 1))
+    return proto
+
+
+def _beside_an_equal(proto: ModelProto) -> ModelProto:
+    """Return a model with 66 elements more, eleven of which are equal to what it holds."""
+    proto.graph.node.append(helper.make_node("Constant", [], ["k"], value=PART))
+    proto.graph.node.append(helper.make_node("Constant", [], ["l"], value=REST))
     return proto
 
 
@@ -407,6 +415,21 @@ PLACES: dict[str, Callable[[], ModelProto]] = {
     ),
     "call of what takes no such": lambda: _in_a_function(
         {"name": "u", "type": KIND.INT, "i": 1}, calls=1, given={"name": "w", "type": KIND.TENSOR, "t": HELD}
+    ),
+    "call, beside an equal constant": lambda: _beside_an_equal(
+        _in_a_function(
+            {"name": "u", "type": KIND.INT, "i": 1},
+            calls=1,
+            given={"name": "w", "type": KIND.TENSOR, "t": PART},
+        )
+    ),
+    "beside a reference": lambda: _in_a_function(
+        {"name": "v", "type": KIND.TENSOR, "t": HELD, "ref_attr_name": "w"}, calls=1
+    ),
+    "beside a reference to what is given": lambda: _in_a_function(
+        {"name": "v", "type": KIND.TENSOR, "t": HELD, "ref_attr_name": "w"},
+        calls=1,
+        given={"name": "w", "type": KIND.INT, "i": 1},
     ),
     "function that is called": lambda: _in_a_function(
         {"name": "v", "type": KIND.TENSORS, "tensors": [HELD]}, calls=1

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx.parser
 import pytest
-from onnx import FunctionProto, ModelProto, NodeProto, helper, numpy_helper
+from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from onnxtop.errors import LimitError, ModelError
@@ -232,6 +232,28 @@ def test_a_body_that_was_converted_is_nobody_elses(tmp_path: Path) -> None:
     assert [node.op for node in model.nodes if not node.domain] == ["ReduceMean", "Sub", "MatMul"]
 
 
+@pytest.mark.parametrize("first", ["acme.L(x) k = acme.Q(h)", "acme.Q(x) k = acme.L(h)"])
+def test_a_body_that_was_converted_has_no_name_of_another_function(tmp_path: Path, first: str) -> None:
+    """One of that name is called by a function alone: it is written out where it is meant."""
+    text = f"""g {IN_OUT} {{ h = {first} y = MatMul(k, v) }}
+        <domain: "acme", opset_import: ["": 17]>
+        L (X) => (Y) {{ M = ReduceMean <axes = [1], keepdims = 1> (X) Y = Sub(X, M) }}
+        {CALLER} Q (X) => (Y) {{ Y = acme.K (X) }}
+        {CALLER} K (X) => (Y) {{ Y = Sigmoid (X) }}"""
+    proto = parsed(text, {"v": V})
+    proto.functions[1].node[0].op_type = proto.functions[2].name = "L#0"
+    operations = [node.op for node in load(save(proto, tmp_path)).nodes]
+    assert sorted(operations) == ["MatMul", "ReduceMean", "Sigmoid", "Sub"]
+
+
+def test_a_function_that_is_called_as_what_keeps_nodes_aside(tmp_path: Path) -> None:
+    text = f"""g {IN_OUT} {{ h = Relu(x) k = acme.L(h) y = MatMul(k, v) }}
+        {CALLER} L (X) => (Y) {{ Y = Sigmoid (X) }} {CALLER} K (X) => (Y) {{ Y = Tanh (X) }}"""
+    proto = parsed(text, {"v": V})
+    proto.functions[1].domain, proto.functions[1].name = "onnxtop.run0", "0"
+    assert [node.op for node in load(save(proto, tmp_path)).nodes] == ["Relu", "Sigmoid", "MatMul"]
+
+
 def test_a_call_that_stays_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its body was converted, and cannot be inlined all the same."""
     inline = onnx.inliner.inline_local_functions
@@ -400,6 +422,51 @@ def test_a_function_that_calls_itself(tmp_path: Path, bodies: tuple[str, ...]) -
     )
     proto = parsed(f"g {IN_OUT} {{ y = acme.L(x) }} {functions}", {})
     with pytest.raises(ModelError, match=r"acme\.\w calls itself"):
+        load(save(proto, tmp_path))
+
+
+IF = "Y = If <then_branch: graph = @b, else_branch: graph = @b> (X)"
+
+
+def _graph(text: str) -> GraphProto:
+    return onnx.parser.parse_graph(f"b () => (float[N] o) {{ o = {text} }}")
+
+
+def _with_default(function: FunctionProto, text: str) -> None:
+    function.attribute_proto.append(helper.make_attribute("b", _graph(text)))
+    for attribute in function.node[0].attribute:
+        attribute.CopyFrom(AttributeProto(name=attribute.name, type=AttributeProto.GRAPH, ref_attr_name="b"))
+
+
+def test_a_function_that_calls_itself_by_default(tmp_path: Path) -> None:
+    proto = parsed(f"g {IN_OUT} {{ y = acme.L(x) }} {CALLER} L (X) => (Y) {{ {IF} }}", {})
+    _with_default(proto.functions[0], "acme.L (x)")
+    with pytest.raises(ModelError, match=r"acme\.L calls itself"):
+        load(save(proto, tmp_path))
+
+
+def test_defaults_that_multiply(tmp_path: Path) -> None:
+    """Forty functions, each with a default that calls the next and is written in two branches."""
+    bodies = [f"L{n} (X) => (Y) {{ {IF} }}" for n in range(40)]
+    text = f"g {IN_OUT} {{ y = acme.L0(x) }} {' '.join(f'{CALLER} {body}' for body in bodies)}"
+    proto = parsed(f"{text} {CALLER} L40 (X) => (Y) {{ Y = Relu(X) }}", {})
+    for number, function in enumerate(proto.functions[:40]):
+        _with_default(function, f"acme.L{number + 1} (x)")
+    with pytest.raises(LimitError, match="at most 1048576 nodes, found"):
+        load(save(proto, tmp_path))
+
+
+def test_graphs_in_graphs_that_multiply(tmp_path: Path) -> None:
+    """Each call gives a graph, which has the next call in it, and is written in two branches."""
+    proto = parsed(f"g {IN_OUT} {{ y = acme.L(x) }} {CALLER} L (X) => (Y) {{ {IF} }}", {})
+    _with_default(proto.functions[0], "Relu (x)")
+    given = _graph("Relu (x)")
+    for _ in range(25):
+        outer = _graph("acme.L (x)")
+        outer.node[0].attribute.append(helper.make_attribute("b", given))
+        given = outer
+    proto.graph.node[0].attribute.append(helper.make_attribute("b", given))
+    with pytest.raises(LimitError, match="at most 1048576 nodes, found"):
         load(save(proto, tmp_path))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto
 
-from onnxtop.reader.functions.calls import Key, called
+from onnxtop.reader.functions.calls import Key, called, own_nodes
 from onnxtop.reader.protos import bodies_in, with_inner
 
 _SUFFIX = "__"
@@ -19,8 +19,8 @@ class Aside:
     """
 
     def __init__(self, proto: ModelProto, functions: Mapping[Key, FunctionProto]) -> None:
-        nodes = itertools.chain(proto.graph.node, *(function.node for function in functions.values()))
-        taken = {node.domain for node in with_inner(nodes)}
+        nodes = itertools.chain(proto.graph.node, *map(own_nodes, functions.values()))
+        taken = {*(node.domain for node in with_inner(nodes)), *(domain for domain, _, _ in functions)}
         self.domain_of = next(
             name for name in map("onnxtop.run{}".format, itertools.count()) if name not in taken
         )

@@ -1,11 +1,11 @@
 """Which functions a model has, who calls whom, and which versions of operations they are written in."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from onnx import FunctionProto, ModelProto, NodeProto, helper
 
 from onnxtop.errors import ModelError
-from onnxtop.reader.protos import with_inner
+from onnxtop.reader.protos import attribute_bodies, with_inner
 
 Key = tuple[str, str, str]
 """Domain, name and overload: what a call and its function agree in."""
@@ -37,6 +37,14 @@ def domain_of(name: str) -> str:
 def called(nodes: Iterable[NodeProto], functions: Collection[Key]) -> set[Key]:
     """Return the functions that nodes and the subgraphs that they hold call."""
     return {key_of(node) for node in with_inner(nodes) if key_of(node) in functions}
+
+
+def own_nodes(function: FunctionProto) -> Iterator[NodeProto]:
+    """Yield the nodes of a function's body, and of the graphs that calls get which leave an attribute out."""
+    yield from function.node
+    for attribute in function.attribute_proto:
+        for body in attribute_bodies(attribute):
+            yield from body.node
 
 
 def reached(keys: Iterable[Key], inner: Mapping[Key, set[Key]]) -> set[Key]:

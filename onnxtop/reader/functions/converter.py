@@ -1,11 +1,18 @@
 """Functions of another opset than the model's, brought into it."""
 
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, inliner
 
-from onnxtop.reader.functions.calls import Key, domain_of, imports_of, key_of, write_imports
+from onnxtop.reader.functions.calls import (
+    Key,
+    domain_of,
+    imports_of,
+    key_of,
+    own_nodes,
+    write_imports,
+)
 from onnxtop.reader.functions.types import guessed
 from onnxtop.reader.protos import bodies_in, declared_in, nodes_in, rename, with_inner
 from onnxtop.reader.schemas import since
@@ -51,10 +58,12 @@ class Converter:
         Functions that were called in more ways than are converted.
     """
 
-    def __init__(self, proto: ModelProto) -> None:
+    def __init__(self, proto: ModelProto, functions: Mapping[Key, FunctionProto]) -> None:
         self.origins: dict[Key, Key] = {}
         self.left: set[Key] = set()
         self._proto = proto
+        nodes = itertools.chain(proto.graph.node, *map(own_nodes, functions.values()))
+        self._taken = {*(name for _, name, _ in functions), *(node.op_type for node in with_inner(nodes))}
         self._own = {item.version for item in proto.opset_import if not domain_of(item.domain)}
         self._made: dict[tuple[object, ...], FunctionProto | None] = {}
 
@@ -66,12 +75,11 @@ class Converter:
         odd = {key_of(function): function for function in functions if self._differs(function)}
         if not odd:
             return [*functions]
-        taken = {*(key[1] for key in odd), *(node.op_type for node in nodes_in(graph))}
         used: dict[Key, FunctionProto] = {}
         for node in nodes_in(graph):
             key = key_of(node)
             if key in odd and not any(True for _ in bodies_in(node)):
-                variant = self._variant(node, odd[key], taken)
+                variant = self._variant(node, odd[key])
                 if variant is not None:
                     used[key_of(variant)] = variant
                     node.op_type = variant.name
@@ -89,9 +97,7 @@ class Converter:
     def _differs(self, function: FunctionProto) -> bool:
         return any(item.version not in self._own for item in function.opset_import if not item.domain)
 
-    def _variant(
-        self, node: NodeProto, function: FunctionProto, taken: Collection[str]
-    ) -> FunctionProto | None:
+    def _variant(self, node: NodeProto, function: FunctionProto) -> FunctionProto | None:
         """Return a function as a node calls it, in the model's opset; None if there is none."""
         key = key_of(function)
         attributes = sorted(item.SerializeToString(deterministic=True) for item in node.attribute)
@@ -101,7 +107,8 @@ class Converter:
                 self.left.add(key)
                 return None
             names = (f"{function.name}#{number}" for number in itertools.count(len(self._made)))
-            name = next(name for name in names if name not in taken)
+            name = next(name for name in names if name not in self._taken)
+            self._taken.add(name)
             self._made[way] = made = _converted(node, function, self._proto, name)
             if made is not None:
                 self.origins[key_of(made)] = key

@@ -2,102 +2,142 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from onnx import FunctionProto, GraphProto, NodeProto
 
 from onnxtop.reader.functions.calls import Key, key_of
 from onnxtop.reader.limits import GIB, Limits
-from onnxtop.reader.protos import bodies_in, nodes_in, with_inner
+from onnxtop.reader.protos import attribute_bodies, with_inner
 
 COPIES = 4
 """Of what is written out, in memory while onnx does it."""
 
 
-def check_size(
+def check_extent(
     graph: GraphProto, functions: Mapping[Key, FunctionProto], order: Iterable[Key], limits: Limits
 ) -> None:
-    """Refuse what would be more operations, or levels, than allowed with all functions written out."""
-    extents: dict[Key, tuple[int, int]] = {}
+    """Refuse what would be more operations, levels or bytes than allowed with all functions written out."""
+    bodies: dict[Key, _Body] = {}
     for key in order:
-        extents[key] = _extent(functions[key].node, extents)
-    size, depth = _extent(graph.node, extents)
+        bodies[key] = _body(functions[key], functions, bodies)
+    whole = _Tally(functions, bodies, counts_names=False)
+    whole.add(graph.node)
     held = sum(
         1 for nodes in (graph.node, *(each.node for each in functions.values())) for _ in with_inner(nodes)
     )
-    limits.check("nesting", depth)
-    limits.check("nodes", size)
-    limits.check("functions", -(-size // max(held, 1)))
+    limits.check("nesting", whole.depth)
+    limits.check("nodes", whole.size)
+    limits.check("functions", -(-whole.size // max(held, 1)))
+    limits.check("structure", COPIES * whole.byte_count / GIB)
 
 
-def _extent(nodes: Iterable[NodeProto], known: Mapping[Key, tuple[int, int]]) -> tuple[int, int]:
-    """Return how many operations nodes are, and how many levels of bodies and functions lie in them."""
-    size = depth = 0
-    for node in nodes:
-        inside = [known[key_of(node)]] if key_of(node) in known else []
-        inside += [_extent(body.node, known) for body in bodies_in(node)]
-        size += 1 + sum(count for count, _ in inside)
-        depth = max([depth, *(1 + levels for _, levels in inside)])
-    return size, depth
+@dataclass(frozen=True)
+class _Default:
+    """What a call is given more that leaves an attribute out, wherever the body writes it."""
+
+    size: int = 0
+    depth: int = 0
+    byte_count: int = 0
 
 
 @dataclass(frozen=True)
 class _Body:
-    """What a function is, written out: its bytes, and how often it writes what a call gives it, by name.
+    """What a function is, written out: operations, levels, bytes, and how often it writes what it is given.
 
-    ``values`` counts names of values, ``references`` those of attributes. ``defaults`` are the bytes of
-    attributes that have one.
+    ``values`` counts names of values, ``references`` those of attributes. ``all_defaults`` are the sums of
+    ``defaults``: a call takes from them what it gives itself, so that each is not gone through at each call.
     """
 
-    byte_count: int
-    defaults: Mapping[str, int]
-    values: Mapping[str, int]
-    references: Mapping[str, int]
+    size: int = 0
+    depth: int = 0
+    byte_count: int = 0
+    values: Mapping[str, int] = field(default_factory=dict)
+    references: Mapping[str, int] = field(default_factory=dict)
+    defaults: Mapping[str, _Default] = field(default_factory=dict)
+    all_defaults: _Default = _Default()
 
 
-_NOTHING = _Body(0, {}, {}, {})
-
-
-def check_bytes(
-    graph: GraphProto, functions: Mapping[Key, FunctionProto], order: Iterable[Key], limits: Limits
-) -> None:
-    """Refuse what would be more bytes than allowed with all functions written out."""
-    bodies: dict[Key, _Body] = {}
-    for key in order:
-        bodies[key] = _body(functions[key], functions, bodies)
-    calls = (node for node in nodes_in(graph) if key_of(node) in functions)
-    written = sum(_bytes_of(node, functions[key_of(node)], bodies[key_of(node)]) for node in calls)
-    limits.check("structure", COPIES * written / GIB)
+_NOTHING = _Body()
 
 
 def _body(
     function: FunctionProto, functions: Mapping[Key, FunctionProto], known: Mapping[Key, _Body]
 ) -> _Body:
-    byte_count = sum(node.ByteSize() for node in function.node)
-    values, references = Counter[str](), Counter[str]()
-    for node in with_inner(function.node):
-        called = known.get(key_of(node), _NOTHING)
-        if called is not _NOTHING:
-            byte_count += _bytes_of(node, functions[key_of(node)], called)
-        for name, times in _operands(node, functions.get(key_of(node)), called):
-            values[name] += times
-        for item in node.attribute:
-            if item.ref_attr_name:
-                references[item.ref_attr_name] += 1 + called.references.get(item.name, 0)
-    defaults = {item.name: item.ByteSize() for item in function.attribute_proto}
-    return _Body(byte_count, defaults, values, references)
-
-
-def _bytes_of(node: NodeProto, function: FunctionProto, body: _Body) -> int:
-    """Return how many bytes are written for a call: the body, and what the call gives, or a default."""
-    given = {item.name: item.ByteSize() for item in node.attribute}
-    left_out = {name: size for name, size in body.defaults.items() if name not in given}
-    return (
-        body.byte_count
-        + sum(left_out.values())
-        + sum(size * body.references.get(name, 0) for name, size in {**given, **left_out}.items())
-        + sum(len(name) * times for name, times in _operands(node, function, body))
+    tally = _Tally(functions, known)
+    tally.add(function.node)
+    defaults: dict[str, _Default] = {}
+    for item in function.attribute_proto:
+        references = tally.references.get(item.name, 0)
+        held = _Tally(functions, known, counts_names=False)
+        for body in attribute_bodies(item):
+            held.add(body.node, max(1, references))
+        byte_count = item.ByteSize() * (1 + references) + held.byte_count
+        defaults[item.name] = _Default(held.size, held.depth, byte_count)
+    return _Body(
+        tally.size,
+        tally.depth,
+        sum(node.ByteSize() for node in function.node) + tally.byte_count,
+        tally.values,
+        tally.references,
+        defaults,
+        _Default(
+            sum(each.size for each in defaults.values()),
+            max((each.depth for each in defaults.values()), default=0),
+            sum(each.byte_count for each in defaults.values()),
+        ),
     )
+
+
+class _Tally:
+    """Counts what nodes are, written out, and what they write of what is given to the function they are in.
+
+    The graph that a call gives is written as often as the function refers to it, with all that it calls.
+    """
+
+    def __init__(
+        self,
+        functions: Mapping[Key, FunctionProto],
+        known: Mapping[Key, _Body],
+        *,
+        counts_names: bool = True,
+    ) -> None:
+        self.size = self.depth = self.byte_count = 0
+        self.values, self.references = Counter[str](), Counter[str]()
+        self._functions, self._known = functions, known
+        self._counts_names = counts_names
+
+    def add(self, nodes: Iterable[NodeProto], times: int = 1, level: int = 0) -> None:
+        """Count nodes that are written so many times, at a level of bodies."""
+        for node in nodes:
+            body = self._known.get(key_of(node), _NOTHING)
+            self.size += times
+            if body is not _NOTHING:
+                self._call(node, body, times, level)
+            if self._counts_names:
+                for name, count in _operands(node, self._functions.get(key_of(node)), body):
+                    self.values[name] += times * count
+            for item in node.attribute:
+                references = body.references.get(item.name, 0)
+                if self._counts_names and item.ref_attr_name:
+                    self.references[item.ref_attr_name] += times * (1 + references)
+                for inner in attribute_bodies(item):
+                    self.depth = max(self.depth, level + body.depth + 1)
+                    self.add(inner.node, times * max(1, references), level + body.depth + 1)
+
+    def _call(self, node: NodeProto, body: _Body, times: int, level: int) -> None:
+        given = {item.name: item.ByteSize() for item in node.attribute}
+        own = [body.defaults[name] for name in given if name in body.defaults]
+        left_out = body.all_defaults
+        self.size += times * (body.size + left_out.size - sum(each.size for each in own))
+        self.depth = max(self.depth, level + 1 + body.depth + left_out.depth)
+        self.byte_count += times * (
+            body.byte_count
+            + left_out.byte_count
+            - sum(each.byte_count for each in own)
+            + sum(size * body.references.get(name, 0) for name, size in given.items())
+            + sum(len(name) * count for name, count in _operands(node, self._functions[key_of(node)], body))
+        )
 
 
 def _operands(node: NodeProto, function: FunctionProto | None, body: _Body) -> Iterator[tuple[str, int]]:

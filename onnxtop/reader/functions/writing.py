@@ -1,7 +1,8 @@
 """The calls of a model's own functions replaced by their bodies."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 
 from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto
 
@@ -13,15 +14,16 @@ from onnxtop.reader.functions.calls import (
     called,
     imports_of,
     key_of,
+    own_nodes,
     reached,
     write_imports,
 )
 from onnxtop.reader.functions.converter import Converter, aligned
-from onnxtop.reader.functions.extent import check_bytes, check_size
+from onnxtop.reader.functions.extent import check_extent
 from onnxtop.reader.functions.inliner import Inliner, is_whole
 from onnxtop.reader.functions.outside import check_outside, holder_of
 from onnxtop.reader.limits import Limits
-from onnxtop.reader.protos import nodes_in, stored_in, with_inner
+from onnxtop.reader.protos import attribute_bodies, nodes_in, stored_in, with_inner
 
 
 def inlined(proto: ModelProto, limits: Limits) -> ModelProto:
@@ -37,18 +39,17 @@ def inlined(proto: ModelProto, limits: Limits) -> ModelProto:
         Written out, there are more operations or bytes than the limits allow, or deeper ones.
     """
     functions = by_key(proto)
-    inner = {key: called(function.node, functions) for key, function in functions.items()}
+    inner = {key: called(own_nodes(function), functions) for key, function in functions.items()}
     order = bottom_up(inner)
-    check_size(proto.graph, functions, order, limits)
+    check_extent(proto.graph, functions, order, limits)
     if not functions:
         return proto
-    check_bytes(proto.graph, functions, order, limits)
     result = ModelProto()
     result.CopyFrom(proto)
     imports = imports_of(proto)
     write_imports(result, imports)
     kept: set[Key] = set()
-    converter = Converter(result)
+    converter = Converter(result, functions)
     tries = Inliner(result)
     aside = Aside(proto, functions)
     while keys := called(nodes_in(result.graph), functions) - kept:
@@ -87,34 +88,58 @@ def _give_defaults(graph: GraphProto, functions: Mapping[Key, FunctionProto]) ->
 def _not_taken(
     proto: ModelProto, functions: Mapping[Key, FunctionProto], result: ModelProto
 ) -> Iterator[FunctionProto]:
-    """Yield functions that hold what calls give, or functions declare, and no body takes: nobody uses it."""
-    given: dict[Key, list[AttributeProto]] = {}
-    for key, attribute in _given(proto, functions):
-        if attribute.floats or any(True for _ in stored_in(attribute)):
-            given.setdefault(key, []).append(attribute)
-    if not given:
+    """Yield functions that hold what was lost of what stood in attributes: nobody uses it.
+
+    A call gives, or a function declares, what no body takes; a body holds beside a reference what the
+    reference replaces. Each is told by its contents, as often as these stood in the file.
+    """
+    held: dict[Key, list[AttributeProto]] = {}
+    for key, attribute in _replaceable(proto, functions):
+        if any(True for _ in _contents(attribute)):
+            held.setdefault(key, []).append(attribute)
+    if not held:
         return
-    bodies = (node for function in result.functions for node in function.node)
-    nodes = itertools.chain(nodes_in(result.graph), with_inner(bodies))
-    taken = {held for node in nodes for attribute in node.attribute for held in _contents(attribute)}
-    for key, attributes in given.items():
-        left = [item for item in attributes if not taken.issuperset(_contents(item))]
+    defaults = [item for function in functions.values() for item in function.attribute_proto]
+    lost = Counter(item for attribute in defaults for item in _contents(attribute))
+    lost.update(_contents_of_nodes(proto.graph, functions.values()))
+    lost.subtract(_contents_of_nodes(result.graph, result.functions))
+    for key, attributes in held.items():
+        left = []
+        for attribute in attributes:
+            contents = [item for item in _contents(attribute) if lost[item] > 0]
+            if contents:
+                left.append(attribute)
+                lost.subtract(contents)
         if left:
             yield holder_of(functions[key], left)
 
 
-def _given(proto: ModelProto, functions: Mapping[Key, FunctionProto]) -> Iterator[tuple[Key, AttributeProto]]:
+def _replaceable(
+    proto: ModelProto, functions: Mapping[Key, FunctionProto]
+) -> Iterator[tuple[Key, AttributeProto]]:
+    """Yield the attributes that need not stand in what is written out, each with a function it belongs to."""
     for key, function in functions.items():
         yield from ((key, attribute) for attribute in function.attribute_proto)
-    bodies = (node for function in functions.values() for node in function.node)
-    for node in itertools.chain(nodes_in(proto.graph), with_inner(bodies)):
+        for node in with_inner(own_nodes(function)):
+            yield from ((key, attribute) for attribute in node.attribute if attribute.ref_attr_name)
+    nodes = itertools.chain(proto.graph.node, *map(own_nodes, functions.values()))
+    for node in with_inner(nodes):
         if key_of(node) in functions:
             yield from ((key_of(node), attribute) for attribute in node.attribute)
 
 
+def _contents_of_nodes(graph: GraphProto, functions: Iterable[FunctionProto]) -> Iterator[bytes]:
+    """Yield what stands for each tensor that nodes hold."""
+    for node in itertools.chain(graph.node, *(function.node for function in functions)):
+        for attribute in node.attribute:
+            yield from _contents(attribute)
+
+
 def _contents(attribute: AttributeProto) -> Iterator[bytes]:
-    """Yield what stands for each tensor that an attribute holds, whatever it is called."""
+    """Yield what stands for each tensor that an attribute holds, however deep, whatever it is called."""
     for stored in stored_in(attribute):
         yield stored.SerializeToString(deterministic=True)
-    if attribute.floats:
-        yield AttributeProto(floats=attribute.floats).SerializeToString()
+    nodes = (node for body in attribute_bodies(attribute) for node in with_inner(body.node))
+    for each in itertools.chain([attribute], *(node.attribute for node in nodes)):
+        if each.floats:
+            yield AttributeProto(floats=each.floats).SerializeToString()
