@@ -334,6 +334,8 @@ def write_out(
         return proto, {}
     written = ModelProto()
     written.CopyFrom(proto)
+    for node in nodes_in(written.graph):
+        _forget_marks(node)
     held = {**(elsewhere or {}), **dict(_held(written.graph))}
     calls: dict[str, NodeProto] = {}
     for node in [node for node in nodes_in(written.graph) if (node.domain, node.op_type) in FUSED]:
@@ -350,6 +352,14 @@ def write_out(
     written.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
     result = inlined(written, limits)
     return (proto, {}) if result.functions else (result, calls)
+
+
+def _forget_marks(node: NodeProto) -> None:
+    """Take what says that a node was written out from one that was not."""
+    if any(entry.key in (_CALL, _PART) for entry in node.metadata_props):
+        kept = [entry for entry in node.metadata_props if entry.key not in (_CALL, _PART)]
+        del node.metadata_props[:]
+        node.metadata_props.extend(kept)
 
 
 def mark_of(node: NodeProto) -> tuple[str, str]:

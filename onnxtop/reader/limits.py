@@ -44,11 +44,11 @@ class Limits(Checked):
     functions: Annotated[
         int,
         Option(
-            "Operations with all functions written out, for each that the file holds.",
+            "Operations with all functions written out, beyond 65,536, for each that the file holds.",
             metavar="operations written out of each",
             least=0,
         ),
-    ] = 256
+    ] = 16
     tensors: Annotated[
         int, Option("Constants: initialisers, and tensors that nodes hold.", metavar="tensors", least=0)
     ] = 2**20

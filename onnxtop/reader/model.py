@@ -408,7 +408,7 @@ class _Linker:
         domain = "" if proto.domain == "ai.onnx" else proto.domain
         inputs = tuple(names.get(name) if name else None for name in proto.input)
         outputs = tuple(made[name] for name in proto.output if name)
-        mark, part = mark_of(proto)
+        mark, part = mark_of(proto) if self._calls else ("", "")
         origin = self._calls.get(mark, proto)
         number = self._numbers.setdefault(mark or f"#{len(self._nodes)}", len(self._numbers))
         node = Node(

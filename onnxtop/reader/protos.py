@@ -55,6 +55,16 @@ def declared_in(graph: GraphProto) -> Iterator[str]:
     yield from (item.name for item in graph.initializer)
 
 
+def all_names(graph: GraphProto) -> Iterator[str]:
+    """Yield the names of a graph's values and nodes, those in bodies too."""
+    yield from declared_in(graph)
+    yield from (item.name for item in graph.output)
+    for node in graph.node:
+        yield from (node.name, *node.input, *node.output)
+        for body in bodies_in(node):
+            yield from all_names(body)
+
+
 def rename(node: NodeProto, names: Mapping[str, str]) -> None:
     """Give some values other names, wherever a node and its bodies name them."""
     for side in (node.input, node.output):

@@ -15,7 +15,7 @@ from onnx.reference import ReferenceEvaluator
 from onnxtop.errors import LimitError, ModelError
 from onnxtop.reader.account import Role, account
 from onnxtop.reader.constants import Constants
-from onnxtop.reader.functions import aside, calls, converter, inliner, outside
+from onnxtop.reader.functions import aside, calls, converter, extent, inliner, outside
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.limits import GIB
@@ -400,6 +400,41 @@ def test_what_the_model_imports_is_looked_at_once(monkeypatch: pytest.MonkeyPatc
     _, closed = outside.with_constants_outside(proto)
     assert len(closed) == 50
     assert len(asked) <= 200
+
+
+def test_constants_outside_have_names_of_their_own(tmp_path: Path) -> None:
+    """A value of the graph may have the very name that is given to them, and two of a body one name."""
+    text = f"""g {IN_OUT} {{ acme.L.W = Relu(x) h = acme.L(x) a = Add(h, acme.L.W) y = MatMul(a, v) }}
+        <domain: "acme", opset_import: ["": 17]> L (X) => (Y) {{
+        W = Constant <value_floats = [1.0, 2.0]> () W = Constant <value_floats = [3.0]> ()
+        Y = acme.Other(X, W) Z = Foo(X) }}"""
+    text = text.replace("acme.L.W", "taken")
+    proto = parsed(text, {"v": V})
+    for node in proto.graph.node:
+        for side in (node.input, node.output):
+            side[:] = ["acme.L.W" if name == "taken" else name for name in side]
+    proto.functions[0].node[0].op_type, proto.functions[0].node[0].domain = "Constant", ""
+    written, closed = outside.with_constants_outside(proto)
+    assert ("acme", "L") in closed
+    made = [name for node in written.graph.node for name in node.output]
+    assert len(set(made)) == len(made)
+    model = load(save(proto, tmp_path))
+    (add,) = (node for node in model.nodes if node.op_type == "Add")
+    assert add.inputs[1] is not None
+    assert model.producers[add.inputs[1]].op_type == "Relu"
+
+
+def test_few_operations_may_be_written_out_to_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deep network may be one function; a small file that is written out to a million nodes is none."""
+    body = " ".join(f"V{n + 1} = Relu(V{n})" for n in range(40))
+    calls = " ".join(f"h{n + 1} = acme.L(h{n})" for n in range(50))
+    text = f"""g {IN_OUT} {{ h0 = Relu(x) {calls} y = Relu(h50) }}
+        {CALLER} L (V0) => (V40) {{ {body} }}"""
+    path = save(parsed(text, {}), tmp_path)
+    assert len(load(path).nodes) == 2002
+    monkeypatch.setattr(extent, "FREE", 100)
+    with pytest.raises(LimitError, match="at most 16 operations written out of each, found 22"):
+        load(path)
 
 
 def test_a_function_that_returns_what_nothing_makes(tmp_path: Path) -> None:

@@ -296,6 +296,24 @@ def test_constants_of_a_body_are_not_the_files(tmp_path: Path) -> None:
     assert (coverage.parameters_analysed, coverage.other_constants) == (12, 0)
 
 
+@pytest.mark.parametrize("fused", [False, True])
+def test_no_file_passes_its_nodes_for_parts_of_a_fused_operation(fused: bool, tmp_path: Path) -> None:
+    """What a node that was written out is known by says nothing in a file."""
+    ours = node("Constant", "", "c", value=helper.make_tensor("c", TensorProto.FLOAT, [3], [1.0, 2, 3]))
+    table = node("Gather", "t i", "g", name="mine")
+    for each in (ours, table):
+        each.metadata_props.add(key="onnxtop.call", value="0")
+        each.metadata_props.add(key="onnxtop.part", value="table")
+    nodes = [node(f"{MICROSOFT}.Gelu", "x", "h")] if fused else [node("Relu", "x", "h")]
+    held = {"t": weights(5, 4), "i": np.int64([0])}
+    loaded = load(
+        save(model([*nodes, ours, table, node("MatMul", "h w")], {**held, "w": weights(4, 4)}), tmp_path)
+    )
+    (gather,) = (each for each in loaded.nodes if each.op_type == "Gather")
+    assert (gather.name, gather.origin.op_type, gather.part) == ("mine", "Gather", "")
+    assert all(value.name != "c" for value in loaded.added)
+
+
 def test_a_bias_of_a_fused_operation_counts_as_one(tmp_path: Path) -> None:
     """Also where it is the bias of no layer: the sum before a normalisation."""
     nodes = [node(f"{MICROSOFT}.SkipLayerNormalization", "x x g b c")]

@@ -1,12 +1,12 @@
 """Nodes that call nothing, kept out of the graph while onnx inlines what the others call."""
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto
 
 from onnxtop.reader.functions.calls import Key, called, own_nodes
-from onnxtop.reader.protos import bodies_in, with_inner
+from onnxtop.reader.protos import all_names, with_inner
 
 _SUFFIX = "__"
 """What names have in them that onnx gives."""
@@ -21,7 +21,7 @@ class Aside:
     def __init__(self, proto: ModelProto, functions: Mapping[Key, FunctionProto]) -> None:
         nodes = itertools.chain(proto.graph.node, *map(own_nodes, functions.values()))
         taken = {*(node.domain for node in with_inner(nodes)), *(domain for domain, _, _ in functions)}
-        self.domain_of = next(
+        self._domain = next(
             name for name in map("onnxtop.run{}".format, itertools.count()) if name not in taken
         )
         self._runs: list[list[GraphProto]] = []
@@ -43,7 +43,7 @@ class Aside:
             return
         whole = GraphProto()
         for node in graph.node:
-            if node.domain == self.domain_of:
+            if node.domain == self._domain:
                 for run in self._runs[int(node.op_type)]:
                     whole.node.extend(run.node)
             else:
@@ -54,22 +54,14 @@ class Aside:
 
     def _run(self, nodes: list[NodeProto]) -> NodeProto:
         kept: list[GraphProto] = []
-        run = NodeProto(domain=self.domain_of, op_type=str(len(self._runs)))
-        for earlier, some in itertools.groupby(nodes, lambda node: node.domain == self.domain_of):
+        run = NodeProto(domain=self._domain, op_type=str(len(self._runs)))
+        for earlier, some in itertools.groupby(nodes, lambda node: node.domain == self._domain):
             if earlier:
                 for node in some:
                     kept += self._runs[int(node.op_type)]
                     run.input.extend(node.input)
             else:
                 kept.append(GraphProto(node=some))
-                run.input.extend(name for name in _all_names(kept[-1]) if _SUFFIX in name)
+                run.input.extend(name for name in all_names(kept[-1]) if _SUFFIX in name)
         self._runs.append(kept)
         return run
-
-
-def _all_names(graph: GraphProto) -> Iterator[str]:
-    yield from (item.name for items in (graph.input, graph.output, graph.initializer) for item in items)
-    for node in graph.node:
-        yield from (node.name, *node.input, *node.output)
-        for body in bodies_in(node):
-            yield from _all_names(body)

@@ -16,7 +16,7 @@ from onnx import (
 from onnxtop.reader.functions.calls import Key, by_key, called, imports_of, key_of, reached
 from onnxtop.reader.functions.extent import COPIES
 from onnxtop.reader.limits import GIB, Limits
-from onnxtop.reader.protos import VALUES, Stored, bodies_in, held_by, is_constant, nodes_in
+from onnxtop.reader.protos import VALUES, Stored, all_names, bodies_in, held_by, is_constant, nodes_in
 
 
 def with_constants_outside(proto: ModelProto) -> tuple[ModelProto, Mapping[tuple[str, str], str]]:
@@ -32,7 +32,10 @@ def with_constants_outside(proto: ModelProto) -> tuple[ModelProto, Mapping[tuple
     result = ModelProto()
     result.CopyFrom(proto)
     del result.functions[:]
-    outside = {key: list(_constants(_prefix(key), function.node)) for key, function in functions.items()}
+    names = _Names(all_names(proto.graph))
+    outside = {
+        key: list(_constants(_prefix(key), function.node, names)) for key, function in functions.items()
+    }
     for node in nodes_in(result.graph):
         for key in sorted(reached({key_of(node)} & set(functions), inner)):
             node.input.extend(constant.output[0] for constant in outside[key])
@@ -64,17 +67,34 @@ def holder_of(function: FunctionProto, attributes: Iterable[AttributeProto]) -> 
     """Return a function of the same name that nobody calls, whose body holds what some attributes do."""
     holder = FunctionProto(domain=function.domain, name=function.name, opset_import=function.opset_import)
     node = NodeProto(domain=_ANY, attribute=attributes)
-    holder.node.extend(_constants("", [node]))
+    holder.node.extend(_constants("", [node], _Names()))
     return holder
 
 
-def _constants(prefix: str, nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
-    """Yield what nodes and their bodies hold as Constant nodes."""
+def _constants(prefix: str, nodes: Iterable[NodeProto], names: "_Names") -> Iterator[NodeProto]:
+    """Yield what nodes and their bodies hold as Constant nodes, of names that nothing else has."""
     for number, (name, stored) in enumerate(_held_in(nodes)):
-        constant = helper.make_node("Constant", [], [f"{prefix}{name or number}"])
+        constant = helper.make_node("Constant", [], [names.free(f"{prefix}{name or number}")])
         kind = "sparse_value" if isinstance(stored, SparseTensorProto) else "value"
         constant.attribute.append(helper.make_attribute(kind, stored))
         yield constant
+
+
+class _Names:
+    """Names that are taken; ``free`` gives another, each once."""
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._taken = set(taken)
+        self._times: Counter[str] = Counter()
+
+    def free(self, wanted: str) -> str:
+        """Return a name, with a number behind it where it is taken."""
+        name = wanted
+        while name in self._taken:
+            self._times[wanted] += 1
+            name = f"{wanted}#{self._times[wanted]}"
+        self._taken.add(name)
+        return name
 
 
 def _held_in(nodes: Iterable[NodeProto]) -> Iterator[tuple[str, Stored]]:
