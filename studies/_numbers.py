@@ -1,4 +1,4 @@
-"""Figures as they are written: means with spreads over seeds, and ranks that go together."""
+"""Figures as they are written: means with spreads, ranks that go together, intervals, regressions."""
 
 import math
 from collections import defaultdict
@@ -6,10 +6,13 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
+DRAWS = 300
+"""Of an interval."""
 
 
 def number(value: float | None) -> float:
@@ -48,10 +51,50 @@ def told(values: Iterable[float], digits: int = 3, unit: str = "") -> str:
 
 def spearman(first: Sequence[float], second: Sequence[float]) -> float:
     """Return the rank correlation; NaN of fewer than three pairs, or where one side is constant."""
-    pairs = [(a, b) for a, b in zip(first, second, strict=True) if math.isfinite(a) and math.isfinite(b)]
-    if len(pairs) < 3 or any(len(set(side)) == 1 for side in zip(*pairs, strict=True)):
+    pairs = np.column_stack([first, second])
+    pairs = pairs[np.isfinite(pairs).all(axis=1)]
+    if len(pairs) < 3 or not np.ptp(pairs, axis=0).all():
         return math.nan
-    return float(stats.spearmanr(*zip(*pairs, strict=True)).statistic)
+    return float(np.corrcoef(stats.rankdata(pairs, axis=0), rowvar=False)[0, 1])
+
+
+def partial(first: Sequence[float], second: Sequence[float], given: Sequence[float]) -> float:
+    """Return the rank correlation that is left when what goes with a third series is taken out of both."""
+    both, one, other = spearman(first, second), spearman(first, given), spearman(second, given)
+    rest = (1 - one**2) * (1 - other**2)
+    return (both - one * other) / math.sqrt(rest) if rest > 1e-12 else math.nan
+
+
+def interval(units: Sequence[T], statistic: Callable[[Sequence[T]], float]) -> tuple[float, float]:
+    """Return where 95 % of a statistic lie when units are drawn again with replacement, from a fixed seed.
+
+    What is not independent belongs into one unit. NaN of fewer than three units.
+    """
+    if len(units) < 3:
+        return math.nan, math.nan
+    rng = np.random.default_rng(0)
+    drawn = (
+        statistic([units[each] for each in rng.integers(len(units), size=len(units))]) for _ in range(DRAWS)
+    )
+    held = [each for each in drawn if math.isfinite(each)]
+    if not held:
+        return math.nan, math.nan
+    low, high = np.quantile(held, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def between(value: float, ends: tuple[float, float], digits: int = 2) -> str:
+    """Return a figure with its interval; a dash where there is none."""
+    if not math.isfinite(value):
+        return "-"
+    low, high = ends
+    around = f" ({low:z.{digits}f} to {high:z.{digits}f})" if math.isfinite(low + high) else ""
+    return f"{value:z.{digits}f}{around}"
+
+
+def with_interval(units: Sequence[T], statistic: Callable[[Sequence[T]], float], digits: int = 2) -> str:
+    """Return a statistic with its interval."""
+    return between(statistic(units), interval(units, statistic), digits)
 
 
 def explained(y: Sequence[float], *predictors: Sequence[float]) -> float:
@@ -63,3 +106,25 @@ def explained(y: Sequence[float], *predictors: Sequence[float]) -> float:
         return math.nan
     rest = target - matrix @ np.linalg.lstsq(matrix, target, rcond=None)[0]
     return 1 - float(rest @ rest) / float(np.sum((target - target.mean()) ** 2))
+
+
+def unseen(
+    y: Sequence[float], folds: Sequence[Hashable], *predictors: Sequence[float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return squared errors of a linear regression on folds that it has not seen, and those of the mean.
+
+    NaN where a fold leaves too few points to learn from.
+    """
+    target, matrix = np.array(y), np.column_stack([np.ones(len(y)), *predictors])
+    good = np.isfinite(target) & np.isfinite(matrix).all(axis=1)
+    errors, plain = np.full(len(y), math.nan), np.full(len(y), math.nan)
+    names = list(dict.fromkeys(folds))
+    places = np.array([names.index(each) for each in folds])
+    for place in range(len(names)):
+        learn, test = good & (places != place), good & (places == place)
+        if learn.sum() <= matrix.shape[1]:
+            continue
+        weights = np.linalg.lstsq(matrix[learn], target[learn], rcond=None)[0]
+        errors[test] = (target[test] - matrix[test] @ weights) ** 2
+        plain[test] = (target[test] - target[learn].mean()) ** 2
+    return errors, plain

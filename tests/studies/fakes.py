@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from studies import variance
+from studies import network, variance
 from studies._course import Course, LayerEnd, Result
 from studies._records import Record
+from studies.network import Network, State
 from studies.variance import LayerFigures, Layers, Moment
 
 VERSIONS = {"python": "3.14.0", "onnxtop": "0.1.0", "torch": "2.13.0"}
@@ -94,3 +95,24 @@ def layers(run: Layers, lost: float = 0.2) -> Record:
             figures.append(LayerFigures(np, math.exp(level), np, level, 5.0, lost, shuffled, 0.1 * place))
         moments.append(Moment(steps, 0.9, 0.4, 0.3 + 0.01 * run.width, 0.1 * run.width, tuple(figures)))
     return record(run, variance.Result("nowhere", "0", tuple(moments)))
+
+
+def trained(
+    run: Network,
+    accuracy: Callable[[float], float] = lambda progress: 0.1 + 0.2 * progress,
+    dgp: Callable[[float, int], float] = lambda progress, seed: 0.2 + 0.05 * progress + 0.01 * seed,
+    np: Callable[[float], float] = lambda progress: 0.3 + 0.05 * progress,
+    lost: float = 0.1,
+) -> Record:
+    """Return a record of figures that follow from how far a training has come, between 0 and 4.
+
+    The variance falls with it, and every shuffle takes the same share of DGP.
+    """
+    states = []
+    for steps in run.moments:
+        progress = steps / max(run.moments) * (4 + math.log10(run.rate) - 0.01 * run.seed)
+        own = dgp(progress, run.seed)
+        shuffled = tuple(own * (1 - lost * (1 + 0.01 * each)) for each in range(network.SHUFFLES))
+        known = (own, 0.05, np(progress), math.exp(-3 - progress), -2 + 0.1 * progress + 0.02 * run.seed)
+        states.append(State(steps, accuracy(progress), 1.0, *known, shuffled))
+    return record(run, network.Result("nowhere", "0", tuple(states)))

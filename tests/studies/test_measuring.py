@@ -9,9 +9,20 @@ import pytest
 
 import onnxtop
 from onnxtop.testing import mlp
-from studies import _course, _data, variance
+from studies import _course, _data, network as networks, variance
 from studies._exporting import Step, check_same, model, outputs
-from studies._numbers import explained, grouped, mean, spearman, told
+from studies._numbers import (
+    between,
+    explained,
+    grouped,
+    interval,
+    mean,
+    partial,
+    spearman,
+    told,
+    unseen,
+    with_interval,
+)
 from tests.studies.fakes import Question
 
 
@@ -127,6 +138,25 @@ def test_shuffles_come_from_their_seed_and_keep_what_they_should():
     assert variance.shuffled(other, "all", 1) != variance.shuffled(other, "all", 2)
 
 
+def test_a_state_is_what_onnxtop_says(network):
+    content, arrays, _ = network
+    found = networks.state(content, 0, steps=3, accuracy=0.5, loss=1.0)
+    report = onnxtop.audit(content).network
+    assert found.dgp == report.deep_graph_persistence.normalized
+    assert found.saturated == report.deep_graph_persistence.saturated
+    assert found.np == report.neural_persistence.mean_normalized
+    assert found.variance == pytest.approx(onnxtop.network_variance(dict(zip("abc", arrays, strict=True))))
+    assert found.magnitude == pytest.approx(np.mean([np.log(np.std(each)) for each in arrays]), rel=1e-5)
+    assert len(set(found.shuffled)) == networks.SHUFFLES
+    assert found == networks.state(content, 0, steps=3, accuracy=0.5, loss=1.0)
+    assert found.shuffled != networks.shuffled(onnxtop.matrices(content), 1)
+
+
+def test_shuffles_of_a_network_stay_in_their_layers():
+    row = {"fc1": np.array([[1.0, 2.0, 4.0]])}
+    assert set(networks.shuffled(row, 0)) == {onnxtop.deep_graph_persistence(row).normalized}
+
+
 def test_ends_of_a_course_are_what_onnxtop_says(network):
     content, arrays, _ = network
     found = _course.ends(content)
@@ -165,3 +195,39 @@ def test_ranks_and_shares():
     assert explained(2 * x + 1, x) == pytest.approx(1)
     assert explained([1, -1] * 5, [1, 1, -1, -1] * 2 + [0, 0]) == pytest.approx(0, abs=0.1)
     assert grouped([1, 2, 3], lambda each: each % 2) == {1: [1, 3], 0: [2]}
+
+
+def test_what_goes_with_a_third_series_is_taken_out():
+    rng = np.random.default_rng(0)
+    given = rng.standard_normal(400)
+    first, second = (given + 0.3 * rng.standard_normal(400) for _ in range(2))
+    assert spearman(first, second) > 0.85
+    assert abs(partial(first, second, given)) < 0.12
+    assert partial(first, first + 0.01 * second, given) > 0.9
+    assert np.isnan(partial(given, second, given))
+
+
+def test_intervals_hold_what_they_should_and_are_the_same_each_time():
+    units = list(np.random.default_rng(1).standard_normal(100))
+    low, high = interval(units, mean)
+    assert low < mean(units) < high
+    assert high - low == pytest.approx(4 * np.std(units) / 10, rel=0.25)
+    assert interval(units, mean) == (low, high)
+    assert with_interval(units, mean, 1) == between(mean(units), (low, high), 1)
+    assert with_interval([0.5, 0.25], mean) == "0.38"
+    assert between(float("nan"), (0, 1)) == "-"
+    assert between(0.5, (-0.001, 1), 1) == "0.5 (0.0 to 1.0)"
+
+
+def test_regressions_are_judged_by_what_they_have_not_seen():
+    rng = np.random.default_rng(2)
+    x, noise, folds = rng.standard_normal(90), rng.standard_normal((90, 20)), [i % 3 for i in range(90)]
+    errors, plain = unseen(2 * x + 1, folds, x)
+    assert errors == pytest.approx(np.zeros(90), abs=1e-20)
+    assert plain[0] == pytest.approx(
+        (2 * x[0] + 1 - np.mean([2 * x[i] + 1 for i in range(90) if i % 3])) ** 2
+    )
+    errors, plain = unseen(rng.standard_normal(90), folds, *noise.T)
+    assert errors.sum() > plain.sum(), "what is learned by heart does not help"
+    errors, _ = unseen(x, [0] * 90, x)
+    assert np.isnan(errors).all(), "there is nothing else to learn from"

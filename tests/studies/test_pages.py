@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from studies import regularisation, stopping, variance
+from studies import network, regularisation, stopping, variance
 from studies._data import LOADERS, records
-from studies._numbers import grouped
+from studies._numbers import grouped, mean
 from studies._pages import DOCS, Page, Picture, table, unwrapped, write
 from studies._records import Store
 from studies._studies import catalogue
-from tests.studies.fakes import course, layers
+from tests.studies.fakes import course, layers, trained
 
 ROOT = Path(__file__).parents[2]
 NEED_PICTURES = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="draws")
@@ -26,6 +26,11 @@ def full(study):
         for run in study.runs(False)
         if run.data == "mnist"
     ]
+
+
+def made(run):
+    """Return a record of a run of any kind."""
+    return {"network": trained, "variance": layers, "course": course}[run.kind](run)
 
 
 def row(text, *starts):
@@ -45,6 +50,8 @@ def row(text, *starts):
         ("variance", [layers(run) for run in variance.runs(True)]),
         ("variance", [layers(run) for run in variance.runs(True)[-1:]]),
         ("variance", [layers(run) for run in variance.runs(True)[:1]]),
+        ("network", [made(run) for run in network.runs(True)]),
+        ("network", [made(run) for run in network.runs(True)[:1]]),
     ],
 )
 def test_a_page_is_made_of_many_records_and_of_few(name, records, tmp_path):
@@ -166,6 +173,72 @@ def test_correlations_are_of_the_layers_of_a_seed():
         variance.log_variance_correlation(own) == pytest.approx(-1)
         for own in grouped(rows, lambda each: each.run.seed).values()
     )
+
+
+# Deep graph persistence
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """Return networks of which some are better for a reason that DGP alone shows."""
+    return [
+        trained(
+            run,
+            dgp=lambda progress, seed, run=run: 0.2 + 0.02 * seed + 0.1 * run.depth,
+            accuracy=lambda progress, run=run: 0.2 + 0.1 * progress + 0.05 * run.seed,
+        )
+        for run in network.own_runs(False)
+        if run.width > 64
+    ]
+
+
+def test_what_a_measure_adds_is_said(networks):
+    text = network.verdict_on_addition(network.models_of(networks))
+    assert re.search(r"digits, new architectures: by 0\.\d+ \(.*\), more is predicted, with DGP", text)
+    assert re.search(r"by 0\.00 \(.*\), nothing sure, with NP", text)
+
+
+def test_ranks_are_those_within_an_architecture_and_over_all(networks):
+    own = network.models_of(each for each in networks if each.run.rate == 1e-3)
+    end = network.last(each for each in own if each.run.data == "digits")
+    assert mean(map(network.correlation("DGP", "accuracy"), network.by_architecture(end))) == pytest.approx(1)
+    assert network.correlation("DGP", "accuracy")(end) < 0.6
+    verdict = network.verdict_on_ranks(end)
+    assert "digits: within one architecture DGP ranks models by accuracy well (1.00)" in verdict
+    cells = row(network.picks(end), "digits", "DGP")
+    assert cells == ["0.0 (0.0 to 0.0)", "9.8 (9.8 to 9.8)"]
+
+
+def test_what_shuffles_take_of_dgp_is_told(networks):
+    models = network.models_of(networks)
+    assert row(network.shuffling(models), "digits", "1", "3000") == ["10.4 ± 0.0 %", "100 ± 0 %"]
+    assert "(no more than before training), which take 10.4 % at the end" in network.verdict_on_shuffling(
+        models
+    )
+    learned = [trained(each.run, dgp=lambda progress, seed: 0.2 * (progress > 0)) for each in networks]
+    assert "(structure that is learned)" in network.verdict_on_shuffling(network.models_of(learned))
+
+
+def test_dgp_by_depth_and_width_is_before_and_after(networks):
+    assert row(network.sizes(network.models_of(networks)), "digits", "1")[0] == "0.32 ± 0.02 → 0.32 ± 0.02"
+    assert "up with depth (0.9" in network.verdict_on_size(network.models_of(networks))
+
+
+def test_a_page_of_shared_runs_alone():
+    shared = [run for run in network.runs(True) if run.kind != "network"]
+    page = network.page([made(run) for run in shared], 99)
+    assert "## Along training courses" in page.text
+    assert "digits, study of variance" in page.text
+    assert "nan" not in page.text
+    assert not page.pictures
+    against = [
+        trained(
+            run, dgp=lambda progress, seed: 0.5 - progress / 10, np=lambda progress: (progress - 1.5) ** 2
+        )
+        for run in network.own_runs(True)
+    ]
+    text = network.page(against, 99).text
+    assert "less than NP does in 0 of 2 sets of networks, which does not agree with the paper" in text
 
 
 # Pages

@@ -6,10 +6,10 @@ import math
 
 import pytest
 
-from studies import _records, regularisation, variance
+from studies import _records, network, regularisation, variance
 from studies._data import records, stand_in
 from studies._records import Store, file_name, made, settings
-from tests.studies.fakes import Answer, Question, course, layers
+from tests.studies.fakes import Answer, Question, course, layers, trained
 
 RUN = Question("mnist", 1)
 
@@ -86,7 +86,11 @@ def test_the_record_of_another_run_is_said(store):
 
 @pytest.mark.parametrize(
     "record",
-    [course(regularisation.runs(True)[0]), layers(variance.runs(True)[-1])],
+    [
+        course(regularisation.runs(True)[0]),
+        layers(variance.runs(True)[-1]),
+        trained(network.own_runs(True)[0]),
+    ],
     ids=lambda r: r.run.kind,
 )
 def test_results_of_studies_come_back(store, record):

@@ -123,7 +123,7 @@ def test_a_name_that_is_none_is_said(capsys):
 
 
 def test_studies_are_in_the_order_of_their_numbers():
-    assert list(catalogue()) == ["regularisation", "stopping", "variance"]
+    assert list(catalogue()) == ["regularisation", "stopping", "variance", "network"]
     assert [study.name for study in chosen(["variance"])] == ["variance"]
     assert all(study.what and not study.what.endswith(".") for study in catalogue().values())
 
