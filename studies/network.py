@@ -715,7 +715,7 @@ CLAIM = """
 [Girrbach et al. (TMLR 2023)](https://arxiv.org/abs/2307.10865): averages of neural persistence over layers
 follow the variance of weights and leave out how layers work together; deep graph persistence (DGP) takes in
 persistent paths through the whole network, and alleviates what comes from variance by standardisation. Of
-accuracy the paper claims nothing that could be compared here: whether DGP ranks models is our question.
+accuracy its abstract says nothing: whether DGP ranks models is our question.
 Measured before, by hand: Spearman's correlation of DGP with the variance of the network 0.03 over all
 depths, and -0.45 in hidden layers, where that of NP and log variance was -0.94.
 """
