@@ -44,11 +44,11 @@ class Limits(Checked):
     functions: Annotated[
         int,
         Option(
-            "Operations with all functions written out, beyond 65,536, for each that the file holds.",
-            metavar="operations written out of each",
+            "Operations that functions are written out to wherever they are called.",
+            metavar="operations written out of functions",
             least=0,
         ),
-    ] = 16
+    ] = 2**16
     tensors: Annotated[
         int, Option("Constants: initialisers, and tensors that nodes hold.", metavar="tensors", least=0)
     ] = 2**20

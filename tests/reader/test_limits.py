@@ -61,7 +61,7 @@ COUNTED: dict[str, tuple[Callable[[], ModelProto], int]] = {
     "tensors": (chain, 2),
     "elements": (chain, 20),
     "nesting": (lambda: nested(3), 3),
-    "functions": (doubling, 2),
+    "functions": (doubling, 10),
 }
 
 
@@ -70,7 +70,7 @@ def test_what_a_file_may_ask_for(name: str, tmp_path: Path) -> None:
     make, count = COUNTED[name]
     path = save(make(), tmp_path)
     load(path, limits={name: count})
-    unit = {"nesting": "levels", "functions": "operations written out of each"}.get(name, name)
+    unit = {"nesting": "levels", "functions": "operations written out of functions"}.get(name, name)
     with pytest.raises(LimitError) as caught:
         load(path, limits={name: count - 1})
     raised = f"raise it with --limit {name}={count} if you trust the file"

@@ -8,10 +8,8 @@ from onnx import FunctionProto, GraphProto, NodeProto
 
 from onnxtop.reader.functions.calls import Key, key_of
 from onnxtop.reader.limits import GIB, Limits
-from onnxtop.reader.protos import attribute_bodies, with_inner
+from onnxtop.reader.protos import attribute_bodies, nodes_in
 
-FREE = 2**16
-"""Operations that may be written out of however few: a deep network may be one function, called again."""
 COPIES = 4
 """Of what is written out, in memory while onnx does it."""
 
@@ -25,12 +23,9 @@ def check_extent(
         bodies[key] = _body(functions[key], functions, bodies)
     whole = _Tally(functions, bodies, counts_names=False)
     whole.add(graph.node)
-    held = sum(
-        1 for nodes in (graph.node, *(each.node for each in functions.values())) for _ in with_inner(nodes)
-    )
     limits.check("nesting", whole.depth)
     limits.check("nodes", whole.size)
-    limits.check("functions", -(-max(0, whole.size - FREE) // max(held, 1)))
+    limits.check("functions", whole.size - sum(1 for _ in nodes_in(graph)))
     limits.check("structure", COPIES * whole.byte_count / GIB)
 
 
