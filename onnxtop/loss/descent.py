@@ -256,6 +256,8 @@ def extreme_eigenvalue(
         values = eigsh(operator, 1, which=side, v0=start, ncv=vectors, maxiter=rounds, tol=tolerance)[0]
     except ArpackError:  # or there is nothing to converge to: no curvature at all, or none that is a number
         return Eigenvalue(_met(curvatures, extreme), len(curvatures), not any(curvatures))
+    if not np.isfinite(values).all():  # which earlier versions of SciPy take for converged
+        return Eigenvalue(_met(curvatures, extreme), len(curvatures), False)
     return Eigenvalue(float(values[0]), len(curvatures), True)
 
 
