@@ -27,6 +27,9 @@ MACHINES = {"junit": "a.xml", "sarif": "a.sarif"}
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
+pytestmark = pytest.mark.usefixtures("heard")
+
+
 @pytest.fixture
 def start(tmp_path: Path, heard: None) -> Iterator[Start]:
     """Start onnxtop in a folder of its own; whatever still runs behind the test is ended."""
