@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 
+from onnxtop.reader import constants as module
 from onnxtop.reader.constants import Constants, UnreadableConstantError
 from onnxtop.reader.model import load
 from tests.models import graph, layers_of, model, node, only_layer, only_skipped, run, save, weights
@@ -320,10 +321,25 @@ def test_a_type_in_a_circle(tmp_path: Path) -> None:
     assert "the type of 'a'" in only_skipped(save(model(nodes, {"w": W}), tmp_path)).reason
 
 
+def test_a_long_way_is_gone_few_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for the shapes of all that lies on it does not compute each from the first constant on."""
+    steps = [node("Mul", f"w{place} s", f"w{place + 1}") for place in range(100)]
+    held = {"w0": weights(32, 32), "s": np.float32([1.5])}
+    path = save(model([*steps, node("MatMul", "x w100")], held, {"x": [2, 32]}), tmp_path)
+    calls: list[str] = []
+
+    def counted(made: Any, *given: Any) -> Any:
+        calls.append(made.op)
+        return compute(made, *given)
+
+    compute = module.run
+    monkeypatch.setattr(module, "run", counted)
+    assert len(layers_of(path)) == 1
+    assert calls.count("Mul") <= 500
+
+
 def test_a_reason_is_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A constant that costs too much is not tried again for its size, its type and each of its uses."""
-    from onnxtop.reader import constants as module
-
     calls = []
     monkeypatch.setattr(module, "run", lambda *given: calls.append(given) or [][0])
     loaded = load(save(model([node("Neg", "w")], {"w": W}, {}), tmp_path))
