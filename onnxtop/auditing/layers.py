@@ -53,6 +53,10 @@ _NO_SCALE = "the scale of its codes cannot be told from the activation's"
 _SIZE_UNKNOWN = "its input size is not known; give --input-shape NAME=1,3,224,224"
 
 
+quiet = partial(np.errstate, divide="ignore", over="ignore", invalid="ignore")
+"""Weights whose squares are beyond what numbers hold, or below, are findings, and no concern of NumPy's."""
+
+
 @dataclass(frozen=True, eq=False)
 class Structure:
     """What tells a layer from its shuffles, as far as its weights tell before the scale is known."""
@@ -164,7 +168,7 @@ class Memory:
         return found
 
 
-@np.errstate(over="ignore", invalid="ignore")  # as in an audit: each thread has its own
+@quiet()  # as in an audit: each thread has its own
 def measure_layer(
     layer: Layer,
     number: int,

@@ -5,15 +5,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, Unpack
 
-import numpy as np
-
 from onnxtop.auditing import network
 from onnxtop.auditing.apart import apart, inside
 from onnxtop.auditing.constants import bad_constants, moved_normalisation
 from onnxtop.auditing.describing import coverage_of, function_of, layer_report, model_info
 from onnxtop.auditing.details import Neurons, details_of
 from onnxtop.auditing.keywords import AuditKeywords
-from onnxtop.auditing.layers import Measured, Memory, Progress, outlined
+from onnxtop.auditing.layers import Measured, Memory, Progress, outlined, quiet
 from onnxtop.auditing.options import AuditOptions, settings_of
 from onnxtop.auditing.pieces import hashings, measure_layers
 from onnxtop.auditing.recall import finished, renamed, report_question
@@ -143,7 +141,7 @@ def audited(
     return replace(found, report=finished(found.report, options, policy))
 
 
-@np.errstate(over="ignore", invalid="ignore")  # such weights are findings, and no concern of NumPy's
+@quiet()
 def _audited(
     source: ModelSource, options: AuditOptions, progress: Progress | None, memory: Memory
 ) -> Audited:

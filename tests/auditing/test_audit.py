@@ -202,9 +202,10 @@ def test_a_nan_of_the_kind_that_signals_is_one_like_others(tmp_path: Path, dtype
             assert all(layer.nonfinite for layer in report.layers)
 
 
-def test_weights_whose_squares_no_double_holds(tmp_path: Path) -> None:
-    """NumPy warns of what overflows, and a warning is an error here."""
-    weights = np.random.default_rng(0).normal(size=(64, 10)) * 1e300
+@pytest.mark.parametrize("factor", [1e300, 1e160, 1e-160, 1e-300, 5e-324])
+def test_weights_whose_squares_no_double_holds(factor: float, tmp_path: Path) -> None:
+    """NumPy warns of what overflows, or is divided by what vanished, and a warning is an error here."""
+    weights = np.random.default_rng(0).normal(size=(64, 10)) * factor
     proto = model([node("MatMul", "x w")], {"w": weights}, {"x": ["n", 64]})
     (layer,) = audit(save(proto, tmp_path)).layers
     assert not layer.nonfinite
