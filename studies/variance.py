@@ -5,7 +5,7 @@ the large ones, and later layers have no relevant spatial structure.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -293,21 +293,27 @@ def within_shapes(rows: Sequence[Row]) -> float:
     return mean(log_variance_correlation(own) for own in groups.values())
 
 
-def correlations(rows: Sequence[Row]) -> str:
-    """Return how NP and log variance go together, by role and length of training."""
-    lines = []
+def by_role_and_steps(rows: Sequence[Row]) -> Iterator[tuple[str, int, list[Row]]]:
+    """Yield layers of one place after so many steps, by both."""
     for role in ROLES:
         own = [row for row in rows if row.role == role]
         for steps, those in grouped(own, lambda row: row.steps).items():
-            lines.append([
-                role,
-                f"{steps}",
-                f"{len(those)}",
-                over_seeds(those, log_variance_correlation),
-                over_seeds(those, correlation_in_network),
-                over_seeds(those, by_variance),
-                over_seeds(those, by_variance_and_sortedness),
-            ])  # fmt: skip
+            yield role, steps, those
+
+
+def correlations(rows: Sequence[Row]) -> str:
+    """Return how NP and log variance go together, by role and length of training."""
+    lines = []
+    for role, steps, those in by_role_and_steps(rows):
+        lines.append([
+            role,
+            f"{steps}",
+            f"{len(those)}",
+            over_seeds(those, log_variance_correlation),
+            over_seeds(those, correlation_in_network),
+            over_seeds(those, by_variance),
+            over_seeds(those, by_variance_and_sortedness),
+        ])  # fmt: skip
     head = [
         "layer",
         "steps",
@@ -323,17 +329,15 @@ def correlations(rows: Sequence[Row]) -> str:
 def shuffling(rows: Sequence[Row]) -> str:
     """Return what shuffles take, by role and length of training."""
     lines = []
-    for role in ROLES:
-        own = [row for row in rows if row.role == role]
-        for steps, those in grouped(own, lambda row: row.steps).items():
-            lines.append([
-                role,
-                f"{steps}",
-                *(over_seeds(those, average_loss(kind), 1, " %") for kind in KINDS),
-                over_seeds(those, mean_share, 1, " %"),
-                over_seeds(those, structured, 0, " %"),
-                over_seeds(those, mean_z, 1),
-            ])  # fmt: skip
+    for role, steps, those in by_role_and_steps(rows):
+        lines.append([
+            role,
+            f"{steps}",
+            *(over_seeds(those, average_loss(kind), 1, " %") for kind in KINDS),
+            over_seeds(those, mean_share, 1, " %"),
+            over_seeds(those, structured, 0, " %"),
+            over_seeds(those, mean_z, 1),
+        ])  # fmt: skip
     lost = ("lost, anywhere", "lost, within rows", "lost, within columns")
     return table(["layer", "steps", *lost, "closed form", "z above 3", "mean z"], lines)
 
