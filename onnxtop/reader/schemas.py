@@ -32,6 +32,14 @@ def since(op_type: str, opset: int) -> int:
         return 0
 
 
+def history(op_type: str) -> Iterator[onnx.defs.OpSchema]:
+    """Yield what ONNX says of an operation: in its newest version, then in each before that."""
+    version = since(op_type, onnx.defs.onnx_opset_version())
+    while version:
+        yield schema(op_type, version)
+        version = since(op_type, version - 1)
+
+
 def first_and_newest(op_type: str) -> Iterator[onnx.defs.OpSchema]:
     """Yield what ONNX says of an operation, in its newest version and in the first of all."""
     for version in (onnx.defs.onnx_opset_version(), 1) if onnx.defs.has(op_type) else ():

@@ -49,14 +49,19 @@ def digest_of(path: Path, store: Store | None = None, progress: Progress | None 
     if age < _SETTLED:
         return _read(path, progress)
     if (os.fspath(path), state) not in _known:
-        remembered = (store or Store(None)) if age >= _AT_REST else Store(None)
-        key = key_of("content", *state)
-        digest = remembered.get(key)
-        if not isinstance(digest, str):
-            digest = _read(path, progress)
-            remembered.put(key, digest)
+        at_rest = store if age >= _AT_REST else None
+        digest = _remembered(path, state, at_rest, progress) if at_rest else _read(path, progress)
         _known[os.fspath(path), state] = digest
     return _known[os.fspath(path), state]
+
+
+def _remembered(path: Path, state: State, store: Store, progress: Progress | None) -> str:
+    key = key_of("content", *state)
+    digest = store.get(key)
+    if not isinstance(digest, str):
+        digest = _read(path, progress)
+        store.put(key, digest)
+    return digest
 
 
 def digest_of_elements(array: NDArray[Any], dtype: DTypeLike | None = None) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from onnxtop.reader.earlier import meaning
-from onnxtop.reader.schemas import schema
+from onnxtop.reader.schemas import history, schema
 from onnxtop.reader.terms.call import MARK, NEWEST, Call
 from onnxtop.reader.terms.table import Table
 from onnxtop.reader.terms.types import types_of
@@ -34,17 +34,13 @@ def was_attribute(op: str, place: int) -> bool:
     """
     if not onnx.defs.has(op) or place >= len(inputs := schema(op, NEWEST).inputs):
         return False
-    return any(_CALLED.get((op, name), name) == inputs[place].name for name in _attributes_ever()[op])
+    return any(_CALLED.get((op, name), name) == inputs[place].name for name in _attributes_ever(op))
 
 
 @functools.cache
-def _attributes_ever() -> Mapping[str, set[str]]:
-    """Return the attributes that each operation has or had."""
-    found: dict[str, set[str]] = {}
-    for each in onnx.defs.get_all_schemas_with_history():
-        if not each.domain:
-            found.setdefault(each.name, set()).update(each.attributes)
-    return found
+def _attributes_ever(op: str) -> frozenset[str]:
+    """Return the attributes that an operation has or had."""
+    return frozenset(name for each in history(op) for name in each.attributes)
 
 
 def canonical(table: Table, call: Call) -> Call:
@@ -60,7 +56,7 @@ def canonical(table: Table, call: Call) -> Call:
     call = with_defaults(_with_operands(table, call), NEWEST)
     call = call if call.opset == NEWEST else replace(call, opset=NEWEST)
     call = _with_axis(table, call)
-    for change in _OWN.get(call.op, ()):
+    for change in _own(call.op):
         call = change(table, call)
     return call
 
@@ -301,9 +297,8 @@ _OWN: dict[str, tuple[_Change, ...]] = {
     "Pad": (_padded,),
     "Slice": (_sliced,),
     "Split": (_split,),
-    **{
-        name: (_reduced,)
-        for name in (item.name for item in onnx.defs.get_all_schemas())
-        if name.startswith("Reduce")
-    },
 }
+
+
+def _own(op: str) -> tuple[_Change, ...]:
+    return (_reduced,) if op.startswith("Reduce") else _OWN.get(op, ())
