@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from onnxtop.reader.encoding import Encoding as Encoding
     from onnxtop.reader.layer import Layer as Layer, Skipped as Skipped
     from onnxtop.reader.layers import matrices as matrices, read_layers as read_layers
+    from onnxtop.reader.terms.facts import Function as Function, Port as Port
     from onnxtop.results.check import Check as Check
     from onnxtop.results.details import LayerDetails as LayerDetails, StrongWeight as StrongWeight
     from onnxtop.results.diff import (
@@ -96,7 +97,6 @@ if TYPE_CHECKING:
         WholeDiff as WholeDiff,
     )
     from onnxtop.results.envelope import read_envelope as read_envelope
-    from onnxtop.results.function import Function as Function, Port as Port
     from onnxtop.results.graph import GraphNode as GraphNode, LayerGraph as LayerGraph
     from onnxtop.results.landscape import (
         LossLandscape as LossLandscape,
@@ -215,7 +215,7 @@ _PUBLIC = {
     ),
     "results.envelope": "read_envelope",
     "results.details": "LayerDetails StrongWeight",
-    "results.function": "Function Port",
+    "reader.terms.facts": "Function Port",
     "results.graph": "GraphNode LayerGraph",
     "results.landscape": "LossLandscape Minimum Pass Score Top",
     "results.outcome": "FailedModel Outcome",

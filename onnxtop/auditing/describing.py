@@ -2,19 +2,16 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 
 from onnxtop.auditing.details import Band, Glance, ranks_of
 from onnxtop.auditing.layers import Measured, Structure
-from onnxtop.options import Digesting
 from onnxtop.reader.account import Account, Role
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.model import Model
 from onnxtop.reader.skeleton import checker_note
-from onnxtop.reader.terms.digests import VERSION, digests_of
-from onnxtop.reader.terms.interface import Declared
+from onnxtop.reader.terms.facts import Function
 from onnxtop.results.details import LayerDetails
-from onnxtop.results.function import Function, Port
 from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import Coverage, LayerPersistence, LayerReport, ModelInfo, SkippedWeight
 from onnxtop.statistics.exchangeability import verdict
@@ -65,22 +62,6 @@ def model_info(model: Model, coverage: Coverage, function: Function | None, *, o
         complaint=checker_note(model),
         function=function,
     )
-
-
-def function_of(model: Model, counts: Account, wanted: Digesting) -> Function:
-    """Say what a model computes, in digests; of weights, and in one normal form, if that is asked for."""
-    found = digests_of(model, counts, wanted)
-    ports = {side: tuple(map(_port, getattr(found, side))) for side in ("inputs", "outputs")}
-    plain = {each.name: getattr(found, each.name) for each in fields(found)}
-    return Function(**{**plain, **ports, "version": VERSION})
-
-
-def _port(declared: Declared) -> Port:
-    if declared.shape is None:
-        return Port(declared.name, declared.type, None)
-    sizes = zip(declared.shape, declared.names, strict=True)
-    shape = tuple(name if size is None else size for size, name in sizes)
-    return Port(declared.name, declared.type, shape)
 
 
 def layer_report(

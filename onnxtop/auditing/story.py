@@ -8,7 +8,7 @@ from typing import Any, Literal, Unpack
 from onnxtop.auditing import network
 from onnxtop.auditing.apart import apart, inside
 from onnxtop.auditing.constants import bad_constants, moved_normalisation
-from onnxtop.auditing.describing import coverage_of, function_of, layer_report, model_info
+from onnxtop.auditing.describing import coverage_of, layer_report, model_info
 from onnxtop.auditing.details import Neurons, details_of
 from onnxtop.auditing.keywords import AuditKeywords
 from onnxtop.auditing.layers import Measured, Memory, Progress, outlined, quiet
@@ -25,7 +25,8 @@ from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import Model, ModelSource, load
 from onnxtop.reader.skeleton import check_sizes
-from onnxtop.results.function import Function
+from onnxtop.reader.terms.digests import digests_of
+from onnxtop.reader.terms.facts import Function
 from onnxtop.results.graph import LayerGraph
 from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import (
@@ -194,7 +195,7 @@ def _graph(model: Model, connected: Connectivity, found: Sequence[Layer | Skippe
 
 
 def _function(model: Model, counts: Account, options: AuditOptions) -> Function | None:
-    return function_of(model, counts, options.digests) if options.topology else None
+    return digests_of(model, counts, options.digests) if options.topology else None
 
 
 def _persistence(

@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import Any
 
 from onnxtop.errors import UsageError
+from onnxtop.reader.terms.facts import Function
 from onnxtop.results.details import LayerDetails
-from onnxtop.results.function import Function
 from onnxtop.results.graph import LayerGraph
 from onnxtop.results.plain import IF_THERE, built, plain
 from onnxtop.results.run import ModelRun

@@ -7,8 +7,8 @@ digests, which tell whether it is the same function, and in what parts it is not
 from collections import Counter
 from collections.abc import Iterator
 
+from onnxtop.reader.terms.facts import Function, Port
 from onnxtop.results.diff import Change, Verdict, WholeDiff
-from onnxtop.results.function import Function, Port
 from onnxtop.results.report import Report
 from onnxtop.rules import needs
 from onnxtop.rules.rule import Found, Policy, rule

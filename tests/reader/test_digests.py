@@ -15,12 +15,13 @@ from onnxtop.reader.account import account
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import load
-from onnxtop.reader.terms.digests import Digests, digests_of
+from onnxtop.reader.terms.digests import digests_of
+from onnxtop.reader.terms.facts import Function
 from tests import harmless, ruins
 from tests.models import model as made, node, save
 
 
-def of(proto: ModelProto, folder: Path, wanted: Digesting = "normal") -> Digests:
+def of(proto: ModelProto, folder: Path, wanted: Digesting = "normal") -> Function:
     model = load(save(proto, folder))
     constants = Constants(model)
     return digests_of(model, account(model, constants, find_layers(model, constants)), wanted)

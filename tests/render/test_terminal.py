@@ -4,12 +4,12 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
+from onnxtop.reader.terms.facts import Function, Port
 from onnxtop.render import RenderOptions
 from onnxtop.render.cells import ASCII, UNICODE, Scale, elide
 from onnxtop.render.page import Page
 from onnxtop.render.report.terminal import render
 from onnxtop.render.text import DASH, TIMES
-from onnxtop.results.function import Function, Port
 from onnxtop.results.outcome import FailedModel
 from onnxtop.results.report import (
     Coverage,

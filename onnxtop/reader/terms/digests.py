@@ -21,8 +21,8 @@ from onnxtop.reader.model import Model, Value
 from onnxtop.reader.terms.call import MARK, NEWEST, Call
 from onnxtop.reader.terms.canonical import was_attribute, with_defaults
 from onnxtop.reader.terms.constant import Constant
+from onnxtop.reader.terms.facts import Function
 from onnxtop.reader.terms.graph import UNKNOWN, Graphs, Whole
-from onnxtop.reader.terms.interface import Declared
 from onnxtop.reader.terms.table import CONSTANT, INPUT, Term, is_unordered
 
 VERSION = 2
@@ -32,43 +32,26 @@ _WEIGHTS = "weights"
 _ROLES = {Role.ANALYSED: _WEIGHTS, Role.SKIPPED: _WEIGHTS, Role.BIAS: "biases"}
 
 
-@dataclass(frozen=True)
-class Digests:
-    """One model: what it computes as it stands and in normal form, and without what training moves.
+def digests_of(model: Model, counts: Account, wanted: Digesting) -> Function:
+    """Say what a model computes whose constants were counted, in digests.
 
-    ``terms``, ``normal`` and the constants that are weights are there if asked for: they take a hash of every
-    weight. ``operations`` counts the operations that outputs depend on, ``attributes`` is a digest of these
-    with their attributes, ``constants`` has one of the constants of each role. ``unreadable`` names constants
-    without content: then nothing can be said of the whole.
+    Those that take a hash of every weight, and a normal form, only if asked for.
     """
-
-    terms: str | None
-    normal: str | None
-    structure: str
-    operations: Mapping[str, int]
-    attributes: str
-    constants: Mapping[str, str]
-    inputs: tuple[Declared, ...]
-    outputs: tuple[Declared, ...]
-    unreadable: tuple[str, ...]
-
-
-def digests_of(model: Model, counts: Account, wanted: Digesting) -> Digests:
-    """Return the digests of a model, whose constants were counted."""
     hashed = wanted != "outline"
     graphs = Graphs(model, model, hashed=hashed)
     plain = graphs.terms(0)
     reached = [plain.table.terms[item] for item in sorted(plain.table.reached(plain.outputs[0]))]
     held = {value: constant for (_, value), constant in graphs.constants.items()}
-    return Digests(
+    return Function(
+        version=VERSION,
         terms=_whole(plain) if hashed else None,
         normal=_whole(graphs.terms(1)) if wanted == "normal" else None,
         structure=_outline(plain, _Moved.of(model, held, counts)),
         operations=_operations(reached),
         attributes=_digest(sorted(f"{term.op} {_filled(term)}" for term in reached if not term.constant)),
         constants=_constants(reached, held, counts, weights=hashed),
-        inputs=graphs.inputs.new,
-        outputs=graphs.outputs.new,
+        inputs=tuple(each.port for each in graphs.inputs.new),
+        outputs=tuple(each.port for each in graphs.outputs.new),
         unreadable=tuple(str(dict(term.attributes)["name"]) for term in reached if term.op == UNKNOWN),
     )
 

@@ -9,6 +9,7 @@ from onnx import TensorProto, ValueInfoProto, helper
 from onnxtop.reader.model import Model
 from onnxtop.reader.tensors import dtype_name
 from onnxtop.reader.terms.constant import Shape, is_float
+from onnxtop.reader.terms.facts import Port
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,13 @@ class Declared:
         """What ONNX calls the type of the elements; the whole type of what is no tensor."""
         known = self.data_type in TensorProto.DataType.values() and self.data_type
         return TensorProto.DataType.Name(self.data_type) if known else self.kind or str(self.data_type)
+
+    @property
+    def port(self) -> Port:
+        """The same as a report has it: open sizes by their names."""
+        sizes = None if self.shape is None else zip(self.shape, self.names, strict=True)
+        shape = None if sizes is None else tuple(name if size is None else size for size, name in sizes)
+        return Port(self.name, self.type, shape)
 
     @staticmethod
     def of(name: str, type_: str, shape: Sequence[int | str] | None) -> "Declared":

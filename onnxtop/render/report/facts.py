@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from onnxtop.reader.terms.facts import Port
 from onnxtop.render.text import defined, figure, known, number
-from onnxtop.results.function import Port
 from onnxtop.results.headline import why_nothing
 from onnxtop.results.outcome import INTERRUPTED, FailedModel, Outcome, Result
 from onnxtop.results.report import (

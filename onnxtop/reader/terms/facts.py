@@ -1,4 +1,4 @@
-"""What a model computes, in digests: what a baseline keeps of the whole, beside figures of its layers."""
+"""What a model takes, gives and computes: what a baseline keeps of the whole beside its layers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
