@@ -14,6 +14,7 @@ import re
 import sys
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,12 +96,17 @@ def _mapped(path: Path) -> mmap.mmap:
 
 
 def _check_members(members: list[zipfile.ZipInfo]) -> None:
+    names = Counter(each.filename for each in members)
     for each in members:
         name = each.filename[:_NAME]
         if each.flag_bits & _ENCRYPTED:
             raise ValueError(f"{name!r} is encrypted: save it without a password")
         if each.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ValueError(f"{name!r} is compressed by method {each.compress_type}: save it with np.savez")
+        if names[each.filename] > 1:
+            raise ValueError(
+                f"{name!r} is in it {names[each.filename]} times: save it again, with one of them"
+            )
     total = sum(each.file_size for each in members if each.compress_type != zipfile.ZIP_STORED)
     if total > MOST_UNPACKED:
         raise ValueError(

@@ -181,6 +181,14 @@ def test_what_is_stored_elsewhere_than_in_the_file_is_told(
         read_data(path, labelled=False)
 
 
+def test_two_arrays_of_one_name_are_told(tmp_path: Path) -> None:
+    path = archive(tmp_path / "data.npz", {"x.npy": content(X)})
+    with zipfile.ZipFile(path, "a") as file, pytest.warns(UserWarning, match="Duplicate name"):
+        file.writestr("x.npy", content(X + 1))
+    with pytest.raises(ValueError, match=r"'x\.npy' is in it 2 times"):
+        read_npz(path)
+
+
 def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     zeros = np.zeros(2**19, np.float32)
     members = {f"{name}.npy": content(zeros) for name in "ab"}
