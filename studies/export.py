@@ -29,7 +29,7 @@ SHARP = ("float", "int8 per tensor", "int4 per tensor")
 def runs(quick: bool = False) -> list[Any]:
     """Return the losses of each part of the samples, what files tell, and how sharp the loss is."""
     if quick:
-        return [Losses("sample", 0, 40), Losses("sample", 1, 40), Files("sample", 10, 8)]
+        return [Losses("sample", 0, 40), Losses("sample", 1, 40), Files("sample", 10, 16)]
     losses = [Losses("magika", part, 59) for part in range(5)]
     return [*losses, Files("magika", 16), *(Sharp("magika", twin, 24) for twin in SHARP)]
 
