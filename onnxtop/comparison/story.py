@@ -45,7 +45,7 @@ from onnxtop.results.diff import (
 from onnxtop.results.report import LayerReport, Report, ToolInfo
 from onnxtop.results.run import PairRun
 
-DIFF_ALGORITHM = 2
+DIFF_ALGORITHM = 3
 """Raised whenever the same files and options may give another comparison."""
 
 _FOLDED = (

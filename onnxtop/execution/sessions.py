@@ -33,7 +33,7 @@ def opened(job: Job, number: int, tell: Tell, *, plain: bool, outputs: Iterable[
     wanted = list(outputs)
     try:
         model = whole(path, job.allow_external, wanted, job.limits) if job.embed or wanted else Path(path)
-        return Runtime().open(model, plain=plain)
+        return Runtime(as_given=True).open(model, plain=plain)
     except ModelError as error:
         raise EndedError(RunFailure("refused", str(error), number)) from None
 

@@ -38,10 +38,21 @@ def _silent() -> Any:
     return onnxruntime
 
 
+_WRONG = ("QDQPropagationTransformer",)
+"""Passes of onnxruntime that go wrong from opset 21 on, which is what `prepare` raises models to.
+
+This one copies pairs of quantisers to the other side of a Slice or a Reshape, for speed alone. It forgot
+which type of codes is meant (its issue 27845); where it says so, the pass from int8 to uint8, which does not
+know of it, leaves a model that is none (its issue 25526).
+"""
+
+
 class Session:
     """A model ready to run; see `Runtime.open`."""
 
-    def __init__(self, model: ModelProto | Path, threads: int, plain: bool) -> None:
+    def __init__(
+        self, model: ModelProto | Path, threads: int, plain: bool, without: Sequence[str] = ()
+    ) -> None:
         onnxruntime = _silent()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # each weight that is fed would be a warning
@@ -53,7 +64,7 @@ class Session:
         options.graph_optimization_level = levels.ORT_DISABLE_ALL if plain else levels.ORT_ENABLE_ALL
         try:
             self._session = onnxruntime.InferenceSession(
-                _held(model), options, providers=["CPUExecutionProvider"]
+                _held(model), options, providers=["CPUExecutionProvider"], disabled_optimizers=without
             )
         except Exception as error:  # onnxruntime's errors share no base but Exception
             raise ModelError(f"onnxruntime cannot open the model: {_reason(error)}") from None
@@ -81,9 +92,10 @@ class Session:
 
 @dataclass(frozen=True)
 class Runtime:
-    """Opens models, each run of which has so many threads."""
+    """Opens models, each run of which has so many threads; ``as_given`` ones as onnxruntime itself would."""
 
     threads: int = 1
+    as_given: bool = False
 
     def open(self, model: ModelProto | Path, *, plain: bool = False) -> Session:
         """Open a model, or the file that holds one; ``plain`` leaves out all optimisation.
@@ -93,7 +105,7 @@ class Runtime:
         ModelError
             onnxruntime does not take it.
         """
-        return Session(model, self.threads, plain)
+        return Session(model, self.threads, plain, () if self.as_given else _WRONG)
 
 
 def _held(model: ModelProto | Path) -> bytes | str:

@@ -280,6 +280,33 @@ def test_open_sizes_are_tried_and_named(tmp_path):
     )  # all of 13 rows, not of 29
 
 
+def sliced(places, axes, after="y = Tanh (c)"):
+    """Return the first three columns of four, by places and axes of a type; too large to be followed."""
+    made = text(f"c = Slice (a, n, m, x)  {after}", "float[1000000, 4] a", "float[1000000, 3] y")
+    for name, value, kind in (("n", 0, places), ("m", 3, places), ("x", 1, axes)):
+        made.graph.initializer.append(numpy_helper.from_array(np.array([value], kind), name))
+    return made
+
+
+@pytest.mark.parametrize("places", [np.int32, np.int64])
+def test_what_a_slice_makes_has_a_type_whatever_its_places_have(places, tmp_path):
+    """Without one, products of codes behind it are none of floats."""
+    codes = np.arange(-4, 5, dtype=np.int8).reshape(3, 3)
+    product = ("q, s, o = DynamicQuantizeLinear (c)  p = MatMulInteger (q, k, o)  f = Cast <to = 1> (p)  "
+               "t = Mul (s, u)  y = Mul (f, t)")  # fmt: skip
+    old, new = sliced(places, places, "y = MatMul (c, w)"), sliced(places, places, product)
+    held = {"w": codes * np.float32(0.25), "k": codes, "u": np.float32(0.25)}
+    for made, names in ((old, "w"), (new, "ku")):
+        made.graph.initializer.extend(numpy_helper.from_array(np.asarray(held[name]), name) for name in names)
+    assert judged(old, new, tmp_path).verdict is Verdict.WITHIN
+
+
+def test_a_slice_by_int32_is_that_by_int64(tmp_path):
+    old = sliced(np.int64, np.int64)
+    assert judged(old, sliced(np.int32, np.int32), tmp_path).verdict is Verdict.EQUIVALENT
+    assert not judged(old, sliced(np.int32, np.int64), tmp_path).verdict.passes  # it does not run
+
+
 def test_how_many_results_an_operation_declares(tmp_path):
     def model(results):
         return text(f"{results} = Split <axis = 1> (a)  y = Tanh (p)", "float[2, 12] a", "float[2, N] y")

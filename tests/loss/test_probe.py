@@ -268,6 +268,24 @@ def test_quantised_model_has_a_loss_and_no_gradient(tmp_path: Path) -> None:
         probe.loss_and_gradient(probe.theta0)
 
 
+def test_a_model_that_quantises_to_int8_has_a_loss_whatever_onnxruntime_makes_of_it(tmp_path: Path) -> None:
+    """Its passes made a model that it does not take of one in an opset that it was raised to."""
+    scale, zero = np.float32(0.05), np.int8(3)
+    nodes = [
+        node("MatMul", "x w", "h"),
+        node("QuantizeLinear", "h s z", "q"),
+        node("DequantizeLinear", "q s z", "d"),
+        node("Slice", "d begin end axis", "y"),
+    ]
+    ends = {name: np.array([value]) for name, value in (("begin", 0), ("end", 3), ("axis", 1))}
+    held = {"w": weights(4, 5), "s": scale, "z": zero, **ends}
+    path = save(model(nodes, held, {"x": ["n", 4]}, opset=13), tmp_path)
+    probe = Probe(path, {"x": weights(5, 4), "labels": np.array([0, 1, 2, 0, 1])})
+    codes = np.clip(np.round(weights(5, 4) @ weights(4, 5) / scale) + 3, -128, 127)
+    expected = (scale * (codes - 3))[:, :3]
+    np.testing.assert_allclose(probe.outputs(probe.theta0), expected, atol=1e-6)
+
+
 def test_training_mode_is_refused(tmp_path: Path) -> None:
     parts = {name: np.ones(3, np.float32) for name in "gbmv"} | {"w": weights(4, 3)}
     normal = node("BatchNormalization", "h g b m v", "y m2 v2", name="bn", training_mode=1)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from studies import network, variance
+from studies import _exports, _twins, network, variance
 from studies._course import Course, LayerEnd, Result
 from studies._records import Record
 from studies.network import Network, State
@@ -116,3 +116,51 @@ def trained(
         known = (own, 0.05, np(progress), math.exp(-3 - progress), -2 + 0.1 * progress + 0.02 * run.seed)
         states.append(State(steps, accuracy(progress), 1.0, *known, shuffled))
     return record(run, network.Result("nowhere", "0", tuple(states)))
+
+
+def export(run: Any, rise: Callable[[str], float] = lambda twin: 0.1 if "int2" in twin else 0.0) -> Record:
+    """Return a record of a run on an export: the loss of a twin rises, and its accuracy falls as much.
+
+    A twin of fewer bits is further away in all that files tell.
+    """
+    if isinstance(run, _exports.Sharp):
+        return record(run, _exports.AtRest("nowhere", "0", 0.1, 0.2, 3.0, 9, True))
+    twins = [(twin.name, twin.family) for twin in _twins.twins(3)]
+    twins += [(how, "runtime") for how in _twins.RUNTIME]
+    if isinstance(run, _exports.Losses):
+        scores = tuple(
+            _exports.Score(name, family, 0.5 + rise(name), 0.9 - rise(name), 1 - rise(name))
+            for name, family in twins
+        )
+        steps = tuple(sorted({0.0, 1.0, *_exports.STEPS}))
+        lines = (
+            _exports.Line(twin, 2.0, steps, tuple(0.5 + 0.1 * step**2 for step in steps))
+            for twin in _exports.LINES
+        )
+        return record(run, _exports.OnSamples("nowhere", "0", scores, tuple(lines)))
+    found = []
+    for place, (name, family) in enumerate(twins):
+        changed = () if name == "float" else (0.001 * place, 0.2 + rise(name), 0.0)
+        passes = not any(change > 0.1 for change in changed)
+        verdict = "SAME" if not changed else "WITHIN TOLERANCE" if passes else "CHANGED"
+        plain = tuple(0.5 + change / 10 for change in changed)
+        found.append(
+            _exports.Differs(
+                name, family, verdict, passes, changed, plain, changed, plain, 0.4, ("OT514",), not passes
+            )
+        )
+    ran = (_exports.Ran(name, "CHANGED", 0.5, 0.5, "Sub a/b/c") for name in _exports.RUN)
+    traced = (_exports.Traced(name, 0.5, 0.4, 0.1) for name in ("float", "int8 per tensor"))
+    return record(
+        run,
+        _exports.OfFiles(
+            "nowhere",
+            "0",
+            ("one", "two", "three"),
+            tuple(found),
+            tuple(ran),
+            tuple(traced),
+            "learning",
+            "learning: mean NP went up",
+        ),
+    )

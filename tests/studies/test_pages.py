@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from studies import network, regularisation, stopping, variance
+from studies import export, network, regularisation, stopping, variance
 from studies._data import LOADERS, records
 from studies._numbers import grouped, mean
 from studies._pages import DOCS, Page, Picture, table, unwrapped, write
 from studies._records import Store
 from studies._studies import catalogue
-from tests.studies.fakes import course, layers, trained
+from tests.studies.fakes import course, export as exported, layers, trained
 
 ROOT = Path(__file__).parents[2]
 NEED_PICTURES = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="draws")
@@ -52,6 +52,8 @@ def row(text, *starts):
         ("variance", [layers(run) for run in variance.runs(True)[:1]]),
         ("network", [made(run) for run in network.runs(True)]),
         ("network", [made(run) for run in network.runs(True)[:1]]),
+        ("export", [exported(run) for run in export.runs(False)]),
+        ("export", [exported(run) for run in export.runs(True)[:1]]),
     ],
 )
 def test_a_page_is_made_of_many_records_and_of_few(name, records, tmp_path):
@@ -239,6 +241,65 @@ def test_a_page_of_shared_runs_alone():
     ]
     text = network.page(against, 99).text
     assert "less than NP does in 0 of 2 sets of networks, which does not agree with the paper" in text
+
+
+# A real export
+
+
+def on_export(rise, runs=None):
+    return export.seen([exported(run, rise) for run in runs or export.runs(False)])
+
+
+def test_twins_that_lose_accuracy_are_named_beside_what_files_say():
+    view = on_export(lambda twin: 0.3 if twin in ("int3 per tensor", "int8 per channel") else 0.0)
+    text = export.verdict_on_bits(view)
+    assert "and the accuracy by 0.0 ± 0.0 points; the first that surely fails is int3 per tensor" in text
+    assert "the first that surely fails is int8 per channel" in text
+    assert "learning: mean NP went up." in text
+    said = export.verdict_on_tolerance(view)
+    assert "`diff` passes 0: 0 surely fail" in said
+    assert "It stops 28: 2 surely fail, of 0 one cannot tell" in said
+    assert "The smallest change that surely fails is that of int3 per tensor, 6.0 dB" in said
+
+
+def test_a_fall_of_some_parts_only_is_not_sure():
+    runs = [run for run in export.runs(False) if run.kind == "export-losses"]
+    falls = (0.0, 0.1, 0.0, 0.0, 0.0)
+    records = [
+        exported(run, lambda twin, fall=fall: fall * (twin == "dynamic"))
+        for run, fall in zip(runs, falls, strict=True)
+    ]
+    view = export.seen(records)
+    assert [view.kept(twin) for twin in ("dynamic", "int8 per tensor")] == ["unsure", "keeps"]
+    assert export.seen(records[:2]).kept("int8 per tensor") == "unsure"
+
+
+def test_figures_that_rank_twins_as_their_loss_does_are_told():
+    view = on_export(lambda twin: 0.01 * len(twin))
+    twins = [twin for twin in view.both if view.family(twin) != "runtime"]
+    assert mean(export._ranked(view, twins, export.largest_change)) == pytest.approx(1)
+    assert "1.000" in row(export.correlations(view), "change of the layer that changed most (SNR)")[2]
+
+
+def test_a_barrier_is_told_and_none_is():
+    assert "to int8 per tensor a barrier" not in export.verdict_on_lines(on_export(lambda twin: 0.0))
+    line = export.Line("int8", 2.0, (-1.0, 0.0, 0.5, 1.0), (0.6, 0.5, 0.9, 0.6))
+    assert line.barrier == pytest.approx(0.3)
+    assert line.curvature == pytest.approx(0.05)
+    assert line.lowest == 0
+    over = export.Seen((export.OnSamples("", "", (), (line,)),), None, ())
+    assert "to int8 a barrier of up to 0.300" in export.verdict_on_lines(over)
+
+
+def test_the_layer_that_costs_most_is_sought_by_snr():
+    view = on_export(lambda twin: 0.2 if "in layer 2" in twin else 0.0)
+    assert "ratio mostly is the one that costs most: in 15 of 15 cases" in export.verdict_on_layers(view)
+
+
+def test_what_only_a_run_tells_is_said():
+    view = on_export(lambda twin: 0.4 if "all operations" in twin else -0.15)
+    assert "verdict and accuracy agree in 1 of 3" in export.verdict_on_runtime(view)
+    assert "`Sub b/c`" in export.by_runtime(view)
 
 
 # Pages

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from studies import __main__ as command, _data, _records, _running, _studies
+from studies import __main__ as command, _data, _records, _running, _studies, _twins
 from studies._pages import Page
 from studies._records import Store
 from studies._running import Clock, Failure, distinct, missing, results, shown
@@ -123,7 +123,7 @@ def test_a_name_that_is_none_is_said(capsys):
 
 
 def test_studies_are_in_the_order_of_their_numbers():
-    assert list(catalogue()) == ["regularisation", "stopping", "variance", "network"]
+    assert list(catalogue()) == ["regularisation", "stopping", "variance", "network", "export"]
     assert [study.name for study in chosen(["variance"])] == ["variance"]
     assert all(study.what and not study.what.endswith(".") for study in catalogue().values())
 
@@ -134,11 +134,11 @@ def test_runs_are_different_and_told(study):
         runs = study.runs(quick)
         assert distinct(runs) == runs
         assert all(run.seconds > 0 and run.label for run in runs)
-        assert all(run.data in _data.LOADERS for run in runs)
+        assert all(run.data in {*_data.LOADERS, *_twins.EXPORTS} for run in runs)
     assert not {_records.file_name(run) for run in study.runs(True)} & {
         _records.file_name(run) for run in study.runs(False)
     }
-    assert all(run.data != "mnist" for run in study.runs(True)), "nothing is fetched for it"
+    assert all(run.data not in _data.FETCHED for run in study.runs(True)), "nothing is fetched for it"
 
 
 def test_the_whole_is_told_to_take_three_hours_at_most():

@@ -5,7 +5,7 @@ explicit. An operation whose meaning moved with the opset keeps its version (see
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -190,15 +190,29 @@ def _sliced(table: Table, call: Call) -> Call:
     starts, axes, steps = (table.held(call.operand(place)) for place in (1, 3, 4))
     if call.operand(3) is not None and axes is None:
         return call
+    kinds = {table.dtype(item) for item in call.operands[1:]} - {None}
+    if len(kinds) > 1:  # which is no Slice, and must not become one
+        return call
     count = starts.size if starts is not None else 0
     named = axes.read().ravel() if axes is not None else np.arange(count)
     if shape is not None and len(shape):
         named = named % len(shape)
     operands = list(call.operands) + [None] * (5 - len(call.operands))
-    operands[3] = table.constant(named.astype(np.int64)) if named.size else operands[3]
+    kind = next(iter(kinds), np.dtype(np.int64))
+    operands[3] = table.constant(named.astype(kind)) if named.size else operands[3]
     if steps is not None and (steps.read() == 1).all():
         operands[4] = None
-    return _operands(replace(call, operands=tuple(operands)), {})
+    return _operands(replace(call, operands=tuple(_in_one_type(table, operands))), {})
+
+
+def _in_one_type(table: Table, operands: Sequence[int | None]) -> list[int | None]:
+    """Return a Slice's operands with its places in int64, where all of them are known int32."""
+    held = {item: table.held(item) for item in operands[1:] if item is not None}
+    numbers = {item: each.read() for item, each in held.items() if each is not None}
+    if len(numbers) < len(held) or any(array.dtype != np.int32 for array in numbers.values()):
+        return list(operands)
+    wide = {item: table.constant(array.astype(np.int64)) for item, array in numbers.items()}
+    return [operands[0], *(None if item is None else wide[item] for item in operands[1:])]
 
 
 _FLOATS_OF_8_BITS = [kind for name, kind in onnx.TensorProto.DataType.items() if name.startswith("FLOAT8")]
