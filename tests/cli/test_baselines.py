@@ -78,22 +78,21 @@ def test_no_ruined_model_passes_against_what_it_was(name, baselines, told, tmp_p
         after = ruins.outputs(ruined) if number % 9 == 0 else None
         if after is None or not ruins.differ(before, after):
             continue
-        path = save(ruined, tmp_path, "new.onnx")
-        for baseline in known:
-            rules, code = told(path, baseline)
-            assert code == 1, f"{what}, {baseline}"
-            assert rules & {"OT514", "OT515"}, f"{what}, {baseline}"
+        path, baseline = save(ruined, tmp_path, "new.onnx"), known[seen % 2]
+        rules, code = told(path, baseline)
+        assert code == 1, f"{what}, {baseline}"
+        assert rules & {"OT514", "OT515"}, f"{what}, {baseline}"
         seen += 1
     assert seen > 2
 
 
 @pytest.mark.parametrize("name", ruins.SOURCES)
 def test_harmless_changes_pass(name, baselines, told, tmp_path):
-    known = baselines(small(name))
-    for change in (*harmless.SAME, *harmless.EQUIVALENT):
-        path = save(change(small(name)), tmp_path, "new.onnx")
-        for baseline in known:
-            assert told(path, baseline)[1] == 0, f"{change.__name__}, {baseline}"
+    """Each change against a baseline of one kind, on another model of the other kind."""
+    known, first = baselines(small(name)), list(ruins.SOURCES).index(name)
+    for place, change in enumerate((*harmless.SAME, *harmless.EQUIVALENT)):
+        path, baseline = save(change(small(name)), tmp_path, "new.onnx"), known[(first + place) % 2]
+        assert told(path, baseline)[1] == 0, f"{change.__name__}, {baseline}"
 
 
 @pytest.mark.parametrize("change", harmless.ROUNDED, ids=lambda change: change.__name__)

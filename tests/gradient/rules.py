@@ -1,6 +1,6 @@
 """One node, differentiated by its rule and by finite differences."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,39 +79,48 @@ class Case:
             graph = upgraded(Prepared(graph, (), ())).graph
         return fold(graph, self.varying, Runtime())
 
-    def check(self, seed: int, step: float = 1e-2) -> float:
-        """Return the relative error of the rule's gradient along a random direction."""
+    def check(self, seeds: Iterable[int], step: float = 1e-2) -> float:
+        """Return the relative error of the rule's gradient, the largest of those along random directions.
+
+        The loss is a sum of the results in random proportions, other ones for each seed, that are fed.
+        """
         varying = self.varying
         graph = expand(self.graph(), EXPANSIONS, list(varying))
-        rng = np.random.default_rng(seed)
         names = [f"y{n}" for n in self.used]
-        views = {name: rng.standard_normal(graph.shapes[name]).astype(np.float32) for name in names}
         loss = graph.constant(np.float32(0))
-        for name, view in views.items():
-            product = graph.tensor(name).cast(np.float32) * graph.constant(view)
+        for name in names:
+            view = graph.declare(f"view_{name}", graph.shapes[name], np.float32)
+            product = graph.tensor(name).cast(np.float32) * view
             loss = loss + product.sum(range(product.rank))
         forward = opened(graph.to_proto(varying, names))
-        found = differentiate(graph, loss.name, list(varying), RULES)
-        results = opened(graph.to_proto(varying, [t.name for t in found.values()])).run(
-            [t.name for t in found.values()], _used(graph, varying, [t.name for t in found.values()])
-        )
-        gradient = np.concatenate([r.ravel() for r in results]).astype(np.float64)
-        point = np.concatenate([a.ravel() for a in varying.values()]).astype(np.float64)
+        gradients = [each.name for each in differentiate(graph, loss.name, list(varying), RULES).values()]
+        proto = graph.to_proto([*varying, *(f"view_{name}" for name in names)], gradients)
+        backward, fed = opened(proto), {value.name for value in proto.graph.input}
 
-        def function(theta: Array) -> float:
-            feeds, start = {}, 0
-            for name, array in varying.items():
-                feeds[name] = theta[start : start + array.size].reshape(array.shape).astype(np.float32)
-                start += array.size
-            values = forward.run(names, feeds)
-            return sum(
-                float((value.astype(np.float64) * views[name]).sum())
-                for name, value in zip(names, values, strict=True)
-            )
+        def error(seed: int) -> float:
+            rng = np.random.default_rng(seed)
+            views = {name: rng.standard_normal(graph.shapes[name]).astype(np.float32) for name in names}
+            feeds = {**varying, **{f"view_{name}": view for name, view in views.items()}}
+            results = backward.run(gradients, {name: feeds[name] for name in fed})
+            gradient = np.concatenate([r.ravel() for r in results]).astype(np.float64)
+            point = np.concatenate([a.ravel() for a in varying.values()]).astype(np.float64)
 
-        return relative_error(function, point, gradient, seed=seed, step=step)
+            def function(theta: Array) -> float:
+                values = forward.run(names, _cut(theta, varying))
+                return sum(
+                    float((value.astype(np.float64) * views[name]).sum())
+                    for name, value in zip(names, values, strict=True)
+                )
+
+            return relative_error(function, point, gradient, seed=seed, step=step)
+
+        return max(map(error, seeds))
 
 
-def _used(graph: Graph, feeds: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
-    inputs = {value.name for value in graph.to_proto(feeds, outputs).graph.input}
-    return {name: array for name, array in feeds.items() if name in inputs}
+def _cut(theta: Array, alike: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the parts of a point, in the shapes of other arrays."""
+    parts = np.split(theta, np.cumsum([array.size for array in alike.values()])[:-1])
+    return {
+        name: part.reshape(array.shape).astype(np.float32)
+        for (name, array), part in zip(alike.items(), parts, strict=True)
+    }

@@ -46,15 +46,19 @@ def test_probe_on_the_command_line(parsed: Counter[str], capsys: pytest.CaptureF
     assert parsed == dict.fromkeys(names, 1)
 
 
-def test_loss_barcode(parsed: Counter[str]) -> None:
+def few() -> dict[str, np.ndarray]:
     with np.load(DIGITS) as data:
-        few = {name: data[name][:50] for name in data}
-    onnxtop.loss_barcode(MINIMA, few, finder="line", minima=1, epochs=1, polish=0, jobs=2)
+        return {name: data[name][:50] for name in data}
+
+
+def test_loss_barcode(parsed: Counter[str]) -> None:
+    onnxtop.loss_barcode(MINIMA, few(), finder="line", minima=1, epochs=1, polish=0, jobs=2)
     assert parsed == {Path(name).name: 1 for name in MINIMA}
 
 
-def test_report_on_data(parsed: Counter[str]) -> None:
-    options = onnxtop.AuditOptions(data=DIGITS, minima=1, topology=False)
+def test_report_on_data(parsed: Counter[str], tmp_path: Path) -> None:
+    np.savez(tmp_path / "few.npz", **few())
+    options = onnxtop.AuditOptions(data=tmp_path / "few.npz", minima=1, topology=False)
     report = onnxtop.audit(MINIMA[0], options)
     assert report.loss_landscape is not None
     assert parsed == {Path(MINIMA[0]).name: 1}

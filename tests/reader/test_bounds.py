@@ -155,24 +155,24 @@ def _chain(count: int, *, used: bool) -> ModelProto:
     return model(nodes, {"w": weights(4, 4)}, outputs=["y0"])
 
 
-def test_ten_thousand_aliases(tmp_path: Path) -> None:
-    path = save(_chain(10_000, used=False), tmp_path)
+def test_thousands_of_aliases(tmp_path: Path) -> None:
+    path = save(_chain(4_000, used=False), tmp_path)
     (layer,) = read_layers(path)
     assert isinstance(layer, Layer)
     np.testing.assert_array_equal(layer.matrix(), weights(4, 4))
 
 
-def test_five_thousand_aliases_each_used(tmp_path: Path) -> None:
-    path = save(_chain(5_000, used=True), tmp_path)
+def test_thousands_of_aliases_each_used(tmp_path: Path) -> None:
+    path = save(_chain(2_000, used=True), tmp_path)
     report = audit(path)
     (layer,) = report.layers
-    assert len(layer.uses) == 5_000
+    assert len(layer.uses) == 2_000
 
 
-def test_ten_thousand_quantised_products(tmp_path: Path) -> None:
+def test_thousands_of_quantised_products(tmp_path: Path) -> None:
     """A third of the nodes are weighted, each weight with a decoder of its own."""
     nodes, held, value = [], {}, "x"
-    for number in range(3_400):
+    for number in range(1_200):
         held[f"q{number}"] = codes("INT8", 4, 4, seed=number)
         nodes += [
             node("DequantizeLinear", f"q{number} s", f"w{number}"),
@@ -182,7 +182,7 @@ def test_ten_thousand_quantised_products(tmp_path: Path) -> None:
         value = f"a{number}"
     path = save(newest(nodes, {**held, "s": scales(4)}, outputs=[value]), tmp_path)
     layers = read_layers(path)
-    assert len(layers) == 3_400
+    assert len(layers) == 1_200
     assert all(isinstance(layer, Layer) for layer in layers)
 
 
@@ -220,12 +220,12 @@ def test_sums_that_double(tmp_path: Path) -> None:
 
 def test_many_branches_with_the_same_names(tmp_path: Path) -> None:
     inner = graph([node("MatMul", "x w", "r")], {"w": weights(4, 4)}, {}, ["r"])
-    nodes = [node("If", "c", f"y{i}", then_branch=inner, else_branch=inner) for i in range(300)]
+    nodes = [node("If", "c", f"y{i}", then_branch=inner, else_branch=inner) for i in range(120)]
     path = save(model(nodes, {}, {"x": None, "c": ()}, ["y0"]), tmp_path)
     report = audit(path)
-    assert len(report.layers) == 600
-    assert len({layer.name for layer in report.layers}) == 600
-    assert report.coverage.parameters_analysed == 600 * 16
+    assert len(report.layers) == 240
+    assert len({layer.name for layer in report.layers}) == 240
+    assert report.coverage.parameters_analysed == 240 * 16
 
 
 def test_a_type_that_nobody_knows(tmp_path: Path) -> None:

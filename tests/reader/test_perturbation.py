@@ -256,6 +256,9 @@ class Runtime:
         self.sizes = {item.name: tuple(item.shape) for item in self.session.get_inputs()}
         self.weights = {item.name: net.held[item.name] for item in fed}
         self.outputs = [item.name for item in self.session.get_outputs()]
+        rng = np.random.default_rng(7)
+        feeds = [self.feeds(rng) for _ in range(_DRAWS)]
+        self.draws = [(each, self.session.run(self.outputs, each)) for each in feeds]
 
     def feeds(self, rng: np.random.Generator) -> dict[str, Array]:
         return {
@@ -270,11 +273,11 @@ class Runtime:
     def changed(self, found: Connectivity, name: str, where: Array, rng: np.random.Generator) -> set[int]:
         """Return the vertices of outputs that ever change when some entries of an input do."""
         seen: set[int] = set()
-        for _ in range(_DRAWS):
-            feeds = self.feeds(rng)
+        for feeds, answers in self.draws:
             moved = {**feeds, name: np.where(where, feeds[name] + rng.normal(size=where.shape), feeds[name])}
-            answers = (self.session.run(self.outputs, each) for each in (feeds, moved))
-            for output, before, after in zip(self.outputs, *answers, strict=True):
+            for output, before, after in zip(
+                self.outputs, answers, self.session.run(self.outputs, moved), strict=True
+            ):
                 if output in found.lanes:
                     differ = ~np.isclose(before, after, rtol=1e-10, atol=1e-13)
                     seen.update(np.broadcast_to(found.lanes[output], before.shape)[differ].tolist())

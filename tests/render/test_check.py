@@ -119,15 +119,17 @@ def test_a_run_without_weights_has_not_passed(report: Make) -> None:
     assert "✅" not in text
 
 
-@pytest.mark.parametrize(("many", "findings", "length"), [(300, 60, 200), (60, 20, 4_000), (5000, 3, 400)])
+@pytest.mark.parametrize(("many", "findings", "length"), [(150, 60, 200), (60, 20, 4_000), (3000, 3, 400)])
 def test_a_summary_stays_below_the_limit_and_counts_what_is_cut(
     report: Make, layer: Make, many: int, findings: int, length: int
 ) -> None:
     """With --all too, which lists every finding of a model that is told at all."""
     found = tuple(error(number, "ü" * length, f"layer {number}") for number in range(findings))
     reports = [report(layer(), path=f"{'long/' * 20}{number}.onnx", findings=found) for number in range(many)]
-    for all_rows in (False, True):
-        text = render("check", "markdown", reports, RenderOptions(all_rows=all_rows))
+    texts = [
+        render("check", "markdown", reports, RenderOptions(all_rows=all_rows)) for all_rows in (False, True)
+    ]
+    for text in texts:
         assert len(text.encode()) < LIMIT
         shown = len(table(text)) - 2
         told = text.count("<details>")
@@ -138,7 +140,7 @@ def test_a_summary_stays_below_the_limit_and_counts_what_is_cut(
         assert sum(int(count.replace(",", "")) for count, _ in left_out) == many - shown
         cut = re.findall(r"^Findings of ([\d,]+) more models left out", text, re.M)
         assert sum(int(count.replace(",", "")) for count in cut) == many - told
-    assert f"- and {findings - 20} more" in render("check", "markdown", reports) or findings <= 20
+    assert f"- and {findings - 20} more" in texts[0] or findings <= 20
 
 
 def test_a_giant_among_the_models_hides_no_other(report: Make, layer: Make) -> None:
