@@ -1,10 +1,9 @@
 """What all tests share: real models, frameworks and a browser are options, never skips."""
 
-import functools
 import importlib.util
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,6 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from onnxtop.results.report import Report
-    from onnxtop.topology.null_law import Shapes
-    from onnxtop.topology.rank_profiles import RankProfiles
 
 for _library in ("OMP", "OPENBLAS", "MKL"):  # as the command line does, and before anything loads NumPy
     os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
@@ -26,9 +23,6 @@ settings.register_profile("repeatable", derandomize=True, database=None, deadlin
 settings.load_profile("repeatable")  # a run tries what every other run tries
 
 SAMPLES = Path(__file__).parent.parent / "sample_models"
-
-SMALL = 256
-"""Neurons of a layer whose null model is drawn once: in tests of memory layers are larger."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -114,29 +108,3 @@ def report_of() -> "Callable[[Path], Report]":
     from tests.faults import report_of  # loads NumPy
 
     return report_of
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _drawn_once() -> Iterator[None]:
-    """Draw the null model of a shape once for all audits, which are of few shapes: its seed is the shape."""
-    from onnxtop.topology import null_model, rank_profiles
-
-    draw = null_model.draw_profiles
-
-    @functools.lru_cache(256)
-    def drawn(draws: int, shapes: "Shapes", ends: bool) -> "RankProfiles":
-        profiles = draw(shapes, ends=ends)
-        for array in (profiles.ranks, profiles.ends):
-            if array is not None:
-                array.flags.writeable = False  # shared: who changed it would be found out
-        return profiles
-
-    def draw_profiles(shapes: "Shapes", *, ends: bool) -> "RankProfiles":
-        is_small = sum((longer + shorter) * many for longer, shorter, many in shapes) <= SMALL
-        if not is_small:
-            return draw(shapes, ends=ends)
-        return drawn(rank_profiles.DRAWS, shapes, ends)
-
-    null_model.draw_profiles = draw_profiles
-    yield
-    null_model.draw_profiles = draw

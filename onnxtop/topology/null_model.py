@@ -19,7 +19,7 @@ from onnxtop.network import Blocks, Matrix, strips
 from onnxtop.topology.graph import Floats, Indices
 from onnxtop.topology.null_law import BAND, NullLaw, Shapes, holds, neurons, null_law, shapes_of
 from onnxtop.topology.persistence import Convention, scaled
-from onnxtop.topology.rank_profiles import RankProfiles, draw_profiles
+from onnxtop.topology.rank_profiles import RankProfiles, profiles_of
 from onnxtop.topology.spanning import GrowingForest
 from onnxtop.topology.strongest import StrongCells, strongest_weights
 
@@ -176,7 +176,7 @@ class NullModels:
     def _profiles(self, shapes: Shapes, ends: bool) -> RankProfiles:
         key = shapes, ends
         if key not in self._drawn:
-            self._drawn[key] = draw_profiles(shapes, ends=ends)
+            self._drawn[key] = profiles_of(shapes, ends)
         self._drawn.move_to_end(key)
         while len(self._drawn) > 1 and sum(profiles.size for profiles in self._drawn.values()) > KEPT:
             self._drawn.popitem(last=False)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from brute_force import prim_strengths
 
-from onnxtop.topology.rank_profiles import draw_profiles
+from onnxtop.topology.rank_profiles import draw_profiles, profiles_of
 
 
 def seen_profiles(profiles):
@@ -106,7 +106,7 @@ def test_a_bias_row_is_drawn_as_the_weights_alone_are():
 
 def test_another_process_draws_the_same():
     source = (
-        "from onnxtop.topology.rank_profiles import draw_profiles; import hashlib;"
+        "from onnxtop.topology.rank_profiles import draw_profiles, profiles_of; import hashlib;"
         "ranks = draw_profiles(((300, 100, 1), (20, 3, 4))).ranks;"
         "print(hashlib.sha256(ranks.tobytes()).hexdigest())"
     )
@@ -115,3 +115,15 @@ def test_another_process_draws_the_same():
         for _ in range(2)
     ]
     assert runs[0] == runs[1] != ""
+
+
+def test_of_few_neurons_a_process_draws_once() -> None:
+    shapes = ((30, 20, 1), (5, 3, 2))
+    for ends in (False, True):
+        kept, drawn = profiles_of(shapes, ends), draw_profiles(shapes, ends=ends)
+        assert profiles_of(shapes, ends) is kept
+        assert np.array_equal(kept.ranks, drawn.ranks)
+        assert not kept.ranks.flags.writeable
+        assert (kept.ends is None) == (not ends)
+        assert kept.ends is None or np.array_equal(kept.ends, drawn.ends)
+    assert profiles_of(((300, 100, 1),), False) is not profiles_of(((300, 100, 1),), False)
