@@ -801,9 +801,9 @@ def meaning(records: Sequence[Record]) -> str:
     return f"""
 ## What it means for a user
 
-Compare scores only at equal N, finder and budget, and only where more effort changes little.{loose} In the
-row with the lowest bounds of all networks ({row.name}) the score with width: {width}; with depth: {depth}.
-Bars of straight lines, which are {times:.3g} times as long in the middle, say how far minima lie apart with
-hidden units in any order, and not how high a pass is. The error of a minimum on validation data takes one run to know: take that to choose between
-minima, and not their bars.
+Compare scores only at equal N, finder and budget, and only where more effort changes little.{loose} In
+the row with the lowest bounds of all networks ({row.name}) the score with width: {width}; with depth:
+{depth}. Bars of straight lines, which are {times:.3g} times as long in the middle, say how far minima lie
+apart with hidden units in any order, and not how high a pass is. The error of a minimum on validation
+data takes one run to know: take that to choose between minima, and not their bars.
 """
