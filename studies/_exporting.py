@@ -1,5 +1,6 @@
 """ONNX files from arrays: a chain of operations, each with what it holds."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,12 +16,16 @@ OPSET = 21
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """An operation of ONNX, with its name, its arrays (inputs after the first), and its attributes."""
+    """An operation of ONNX, with its name, its arrays (inputs after the first), and its attributes.
+
+    ``skip`` names an earlier operation whose output comes in beside the last one's.
+    """
 
     op_type: str
     name: str
     arrays: Sequence[NDArray[Any]] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    skip: str = ""
 
 
 def model(steps: Sequence[Step], shape: Sequence[int]) -> bytes:
@@ -33,7 +38,8 @@ def model(steps: Sequence[Step], shape: Sequence[int]) -> bytes:
             for array, name in zip(step.arrays, names, strict=True)
         ]
         output = "y" if step is steps[-1] else f"{step.name}.out"
-        nodes.append(helper.make_node(step.op_type, [value, *names], [output], step.name, **step.attributes))
+        inputs = [value, *([f"{step.skip}.out"] if step.skip else []), *names]
+        nodes.append(helper.make_node(step.op_type, inputs, [output], step.name, **step.attributes))
         value = output
     ends = [
         helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", *sizes])
@@ -43,6 +49,24 @@ def model(steps: Sequence[Step], shape: Sequence[int]) -> bytes:
     opsets = [helper.make_opsetid("", OPSET)]
     made = helper.make_model(graph, ir_version=10, producer_name="studies", opset_imports=opsets)
     onnx.checker.check_model(made)
+    return bytes(made.SerializeToString())
+
+
+def with_weights(content: bytes, weights: NDArray[np.floating[Any]]) -> bytes:
+    """Return a file with other numbers in its tensors, one after another as they stand in it.
+
+    Raises
+    ------
+    ValueError
+        There are more or fewer.
+    """
+    made = onnx.load_from_string(content)
+    shapes = [tuple(tensor.dims) for tensor in made.graph.initializer]
+    ends = np.cumsum([math.prod(shape) for shape in shapes])
+    if weights.shape != (ends[-1],):
+        raise ValueError(f"wanted {ends[-1]} weights, found an array of shape {weights.shape}")
+    for tensor, shape, part in zip(made.graph.initializer, shapes, np.split(weights, ends[:-1]), strict=True):
+        tensor.CopyFrom(numpy_helper.from_array(part.astype(np.float32).reshape(shape), tensor.name))
     return bytes(made.SerializeToString())
 
 

@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from studies import _exports, _twins, network, variance
+from studies import _exports, _twins, network, obstructions, variance
 from studies._course import Course, LayerEnd, Result
 from studies._records import Record
 from studies.network import Network, State
+from studies.obstructions import Bars, Bottom, Landscape
 from studies.variance import LayerFigures, Layers, Moment
 
 VERSIONS = {"python": "3.14.0", "onnxtop": "0.1.0", "torch": "2.13.0"}
@@ -164,3 +165,27 @@ def export(run: Any, rise: Callable[[str], float] = lambda twin: 0.1 if "int2" i
             "learning: mean NP went up",
         ),
     )
+
+
+def landscape(
+    run: Landscape,
+    length: Callable[[Landscape, int], float] = lambda run, place: place * run.depth / run.width,
+    error: Callable[[int], float] = lambda place: 0.1 + 0.01 * (place % 3),
+    effort: float = 0.9,
+) -> Record:
+    """Return a record whose bars are as long as said by the place of their minimum, lowest first.
+
+    Straight lines are four times as long, half of that aligned; other searches start from these, and every
+    budget leaves a share of them.
+    """
+    minima = tuple(
+        Bottom(0.1 + 0.01 * place, 1e-8, 900, "minimum", 1.0, error(place), 0.5 + error(place))
+        for place in range(run.minima)
+    )
+    bars = []
+    for number, (search, budget, _) in enumerate(run.asked()):
+        share = (2 if search.aligned else 4) * (effort**number if budget else 1)
+        lengths = (math.nan, *(share * length(run, place) for place in range(1, run.minima)))
+        mean = sum(lengths[1:]) / (run.minima - 1)
+        bars.append(Bars(search.name, budget, 5 * budget, mean, mean / 2, lengths))
+    return record(run, obstructions.Result("nowhere", "0", 310, minima, tuple(bars)))

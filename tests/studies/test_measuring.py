@@ -1,5 +1,6 @@
 """Data, files and figures of studies, without PyTorch."""
 
+import dataclasses
 import io
 import json
 import tarfile
@@ -9,8 +10,8 @@ import pytest
 
 import onnxtop
 from onnxtop.testing import mlp
-from studies import _course, _data, network as networks, variance
-from studies._exporting import Step, check_same, model, outputs
+from studies import _course, _data, _records, network as networks, obstructions, variance
+from studies._exporting import Step, check_same, model, outputs, with_weights
 from studies._numbers import (
     between,
     explained,
@@ -61,6 +62,31 @@ def test_a_chain_computes_what_its_arrays_say():
     with pytest.raises(RuntimeError, match="something else"):
         check_same(content, x, expected + 0.1)
     assert list(onnxtop.matrices(content)) == ["fc1", "fc2"]
+
+
+def test_a_step_may_take_an_earlier_output_too():
+    rng = np.random.default_rng(1)
+    x, weights = (rng.standard_normal(shape).astype(np.float32) for shape in ((5, 3), (3, 3)))
+    steps = [
+        Step("Tanh", "tanh"),
+        Step("Gemm", "fc", [weights, np.zeros(3, np.float32)]),
+        Step("Add", "add", skip="tanh"),
+        Step("Relu", "relu"),
+    ]
+    check_same(model(steps, (3,)), x, np.maximum(np.tanh(x) @ weights + np.tanh(x), 0))
+
+
+@pytest.mark.parametrize(("kind", "depth"), [("mlp", 2), ("cnn", 2), ("residual", 2)])
+def test_weights_go_where_onnxtop_reads_them(kind, depth):
+    content = obstructions.written(kind, depth, 3, (4, 4))
+    x = np.zeros((2, *((1, 4, 4) if kind == "cnn" else (16,))), np.float32)
+    data = {"x": x, "labels": np.arange(2)}
+    theta = np.random.default_rng(0).standard_normal(onnxtop.Probe(content, data).theta0.size)
+    moved = onnxtop.Probe(with_weights(content, theta), data)
+    np.testing.assert_array_equal(moved.theta0, theta.astype(np.float32))
+    assert onnxtop.symmetries(content).units == {"mlp": 6, "cnn": 6, "residual": 9}[kind]
+    with pytest.raises(ValueError, match="weights, found an array of shape"):
+        with_weights(content, theta[1:])
 
 
 # Data
@@ -231,3 +257,30 @@ def test_regressions_are_judged_by_what_they_have_not_seen():
     assert errors.sum() > plain.sum(), "what is learned by heart does not help"
     errors, _ = unseen(x, [0] * 90, x)
     assert np.isnan(errors).all(), "there is nothing else to learn from"
+
+
+# Landscapes
+
+
+def test_a_landscape_is_of_the_same_minima_in_every_search(monkeypatch):
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 10
+    x = (np.eye(10)[labels] + 0.1 * rng.standard_normal((60, 10))).astype(np.float32)[:, :9]
+    monkeypatch.setitem(_data.LOADERS, "digits", lambda: _data._split(x, labels, (3, 3), "here"))
+    run = obstructions.Landscape("digits", "mlp", 1, 3, 0, 3, 40, 300, (40, 120), more=200)
+    found = run.measure()
+    assert len(found.minima) == 3
+    assert sorted(each.loss for each in found.minima) == [each.loss for each in found.minima]
+    assert all(0 <= each.error <= 1 and each.test > 0 for each in found.minima)
+    names = [(each.search, each.budget) for each in found.bars]
+    assert names == [
+        ("straight line", 0), ("papers' step", 40), ("papers' step", 120), ("elastic band", 40),
+        ("elastic band", 120), ("aligned line", 0), ("aligned elastic band", 40),
+        ("aligned elastic band", 120), ("aligned elastic band", 200),
+    ]  # fmt: skip
+    for each in found.bars:
+        assert np.isnan(each.lengths[0])
+        assert np.isfinite(each.lengths[1:]).all()
+        assert each.gradients <= 2 * each.budget
+        assert each.mean == pytest.approx(np.mean(each.lengths[1:]))
+    assert run.read(json.loads(json.dumps(_records.rounded(dataclasses.asdict(found))))).weights == 70

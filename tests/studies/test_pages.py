@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from studies import export, network, regularisation, stopping, variance
+from studies import export, network, obstructions, regularisation, stopping, variance
 from studies._data import LOADERS, records
 from studies._numbers import grouped, mean
 from studies._pages import DOCS, Page, Picture, table, unwrapped, write
 from studies._records import Store
 from studies._studies import catalogue
-from tests.studies.fakes import course, export as exported, layers, trained
+from tests.studies.fakes import course, export as exported, landscape, layers, trained
 
 ROOT = Path(__file__).parents[2]
 NEED_PICTURES = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="draws")
@@ -30,7 +30,8 @@ def full(study):
 
 def made(run):
     """Return a record of a run of any kind."""
-    return {"network": trained, "variance": layers, "course": course}[run.kind](run)
+    kinds = {"network": trained, "variance": layers, "course": course, "obstructions": landscape}
+    return kinds[run.kind](run)
 
 
 def row(text, *starts):
@@ -54,6 +55,9 @@ def row(text, *starts):
         ("network", [made(run) for run in network.runs(True)[:1]]),
         ("export", [exported(run) for run in export.runs(False)]),
         ("export", [exported(run) for run in export.runs(True)[:1]]),
+        ("obstructions", [landscape(run) for run in obstructions.runs(False)]),
+        ("obstructions", [landscape(run) for run in obstructions.runs(True)]),
+        ("obstructions", [landscape(run) for run in obstructions.runs(True)[-1:]]),
     ],
 )
 def test_a_page_is_made_of_many_records_and_of_few(name, records, tmp_path):
@@ -300,6 +304,50 @@ def test_what_only_a_run_tells_is_said():
     view = on_export(lambda twin: 0.4 if "all operations" in twin else -0.15)
     assert "verdict and accuracy agree in 1 of 3" in export.verdict_on_runtime(view)
     assert "`Sub b/c`" in export.by_runtime(view)
+
+
+# Loss barcodes
+
+
+def test_bars_that_fall_with_width_and_rise_with_depth_are_told():
+    records = [landscape(run) for run in obstructions.runs(False)]
+    text = obstructions.page(records, len(records)).text
+    assert "- With width: falls; with depth: rises: straight line; papers' step, 1x; papers' step, 4x" in text
+    assert "3 rows that are made as the papers make theirs (unaligned, direct pairs) 0 do" in text
+    assert row(text, "straight line", "-1.00 (-1.00 to -1.00)")[0] == "0.50 (0.50 to 0.50)"
+    assert row(text, "straight line", "1")[:2] == ["3.00000 ± 0.00000", "1.50000 ± 0.00000"]
+    assert row(text, "aligned elastic band, 1x to 4x", "10 (10 to 10)")[0] == "10 (10 to 10)"
+    assert "So far" not in text
+
+
+def test_bars_that_fall_with_both_agree_with_the_papers():
+    records = [
+        landscape(run, lambda run, place: place / (run.depth * run.width)) for run in obstructions.runs(False)
+    ]
+    text = obstructions.verdict(records)
+    assert "(unaligned, direct pairs) 3 do, of the 6 others\n6." in text
+    assert "- With width: falls; with depth: falls: straight line;" in text
+
+
+def test_the_relation_of_length_and_error_is_within_networks():
+    runs = obstructions.runs(False)
+    with_error = [landscape(run, error=lambda place, run=run: (run.seed + place) / 100) for run in runs]
+    assert "straight line: 1.00 (1.00 to 1.00): shorter bars have the smaller error, as in the paper." in (
+        obstructions.verdict_on_errors(with_error)
+    )
+    against = [landscape(run, error=lambda place: -place / 100) for run in runs]
+    assert "straight line: -1.00 (-1.00 to -1.00): shorter bars have the larger error" in (
+        obstructions.verdict_on_errors(against)
+    )
+    flat = [landscape(run, error=lambda place: 0.1) for run in runs]
+    assert "straight line: -: cannot be told yet." in obstructions.verdict_on_errors(flat)
+
+
+def test_no_bar_is_longer_than_that_of_straight_lines():
+    record = landscape(obstructions.runs(False)[0], effort=1.1)
+    line, band = obstructions.Row(obstructions.LINE), obstructions.Row(obstructions.BAND, 1)
+    assert band.length(record) == line.length(record)
+    assert obstructions.Row(obstructions.ALIGNED, 1).length(record) == line.length(record) / 2
 
 
 # Pages
