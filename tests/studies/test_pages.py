@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from studies import network, regularisation, stopping, variance
+from studies import network, regularisation, stopping, usefulness, variance
 from studies._data import LOADERS, records
 from studies._numbers import grouped, mean
 from studies._pages import DOCS, Page, Picture, table, unwrapped, write
 from studies._records import Store
 from studies._studies import catalogue
-from tests.studies.fakes import course, layers, trained
+from tests.studies.fakes import animal, course, layers, trained
 
 ROOT = Path(__file__).parents[2]
 NEED_PICTURES = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="draws")
@@ -30,7 +30,7 @@ def full(study):
 
 def made(run):
     """Return a record of a run of any kind."""
-    return {"network": trained, "variance": layers, "course": course}[run.kind](run)
+    return {"network": trained, "variance": layers, "course": course, "zoo": animal}[run.kind](run)
 
 
 def row(text, *starts):
@@ -52,6 +52,8 @@ def row(text, *starts):
         ("variance", [layers(run) for run in variance.runs(True)[:1]]),
         ("network", [made(run) for run in network.runs(True)]),
         ("network", [made(run) for run in network.runs(True)[:1]]),
+        ("usefulness", [made(run) for run in usefulness.runs(False)[:30]]),
+        ("usefulness", [made(run) for run in usefulness.runs(True)[:1]]),
     ],
 )
 def test_a_page_is_made_of_many_records_and_of_few(name, records, tmp_path):
