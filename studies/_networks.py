@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from studies import _exporting
+from studies import _exporting, _planting
 from studies._data import Data
 from studies._exporting import Step
 
@@ -66,18 +66,30 @@ def glorot(layer: nn.Linear) -> nn.Linear:
     return layer
 
 
+def start(network: nn.Sequential, law: str, seed: int) -> None:
+    """Draw all weights and biases anew by a law of ``_planting.LAWS``."""
+    rng = np.random.default_rng([seed, 0])
+    for layer in network:
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            drawn = _planting.drawn(law, tuple(layer.weight.shape), rng)
+            with torch.no_grad():
+                for held, values in zip((layer.weight, layer.bias), drawn, strict=True):
+                    held.copy_(torch.from_numpy(values))
+
+
 @dataclass(frozen=True)
 class Schedule:
     """How a network is trained: Adam, batches that go through the data in a new order each time.
 
     ``shift`` is by how many pixels a picture is moved at random, along both axes. A ``seed`` draws batches,
-    shifts and dropout.
+    shifts and dropout. Weights decay as in AdamW.
     """
 
     seed: int
     rate: float = 3e-4
     batch: int = 32
     shift: int = 0
+    decay: float = 0.0
 
 
 def training(
@@ -86,7 +98,8 @@ def training(
     """Train a network; yield the number of steps at each check, while the network is as it is then."""
     torch.manual_seed(schedule.seed)
     wanted = frozenset(checks)
-    optimiser = torch.optim.Adam(network.parameters(), schedule.rate, fused=True)
+    adam = torch.optim.AdamW if schedule.decay else torch.optim.Adam
+    optimiser = adam(network.parameters(), schedule.rate, weight_decay=schedule.decay, fused=True)
     batches = _batches(data, schedule)
     for step in range(max(wanted) + 1):
         if step in wanted:

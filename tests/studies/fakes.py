@@ -5,9 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from studies import _exports, _twins, network, obstructions, variance
+from studies import _exports, _twins, _zoo as zoo, network, obstructions, variance
 from studies._course import Course, LayerEnd, Result
+from studies._planting import RESETS, TWINS
 from studies._records import Record
+from studies._zoo import COLUMNS, Animal
 from studies.network import Network, State
 from studies.obstructions import Bars, Bottom, Landscape
 from studies.variance import LayerFigures, Layers, Moment
@@ -189,3 +191,52 @@ def landscape(
         mean = sum(lengths[1:]) / (run.minima - 1)
         bars.append(Bars(search.name, budget, 5 * budget, mean, mean / 2, lengths))
     return record(run, obstructions.Result("nowhere", "0", 310, minima, tuple(bars)))
+
+
+def animal(
+    run: Animal,
+    figures: Callable[[float, int], Mapping[str, float]] = lambda progress, place: {},
+    test: Callable[[float], float] = lambda progress: 0.1 + 0.8 * progress,
+    lost: Callable[[int], float] = lambda place: 0.01 * place,
+    findings: Callable[[str], tuple[str, ...]] = lambda name: (f"OT209 {name}",),
+) -> Record:
+    """Return a record of figures that follow from how far a training has come, between 0 and 1.
+
+    A layer that is reset has those of the start; ``figures`` are other than a half by their names. Twins
+    lose by their place, and SQNR says so.
+    """
+    count = len(run.widths) + 1
+    names = tuple(f"fc{1 + place}" for place in range(count))
+
+    def layer(progress: float, place: int) -> tuple[float, ...]:
+        known = figures(progress, place)
+        return tuple(known.get(column, 0.5 + 0.001 * run.seed) for column in COLUMNS)
+
+    states = []
+    for steps in run.moments:
+        progress = steps / run.steps
+        rows = tuple(layer(progress, place) for place in range(count))
+        known = dict.fromkeys(("np", "dgp", "variance"), 0.2 + 0.001 * run.seed)
+        found = () if steps else ("OT208",)
+        scores = {"train": 1.0, "valid": test(progress), "test": test(progress), "valid_loss": 1 - progress}
+        states.append(
+            zoo.State(steps, **scores, **known, findings=found, layers=rows, bars=(1 / count,) * count)
+        )
+    resets = tuple(
+        zoo.Reset(
+            how,
+            place,
+            0.1,
+            findings(names[place]),
+            tuple(layer(0, place) if place == other else () for other in range(count)),
+            (1 / count,) * count,
+        )
+        for how in RESETS
+        for place in range(count)
+    )
+    twins = tuple(
+        zoo.Quantised(twin.name, lost(place), lost(place), "CHANGED", (float(place),) * len(zoo.PREDICTORS))
+        for place, twin in enumerate(TWINS)
+    )
+    shapes = ((64, 40),) * count
+    return record(run, zoo.Result("nowhere", "0", names, shapes, tuple(states), resets, twins))

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from studies import export, network, obstructions, regularisation, stopping, variance
+from studies import export, network, obstructions, regularisation, stopping, usefulness, variance
 from studies._data import LOADERS, records
 from studies._numbers import grouped, mean
 from studies._pages import DOCS, Page, Picture, table, unwrapped, write
 from studies._records import Store
 from studies._studies import catalogue
-from tests.studies.fakes import course, export as exported, landscape, layers, trained
+from tests.studies.fakes import animal, course, export as exported, landscape, layers, trained
 
 ROOT = Path(__file__).parents[2]
 NEED_PICTURES = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="draws")
@@ -30,7 +30,13 @@ def full(study):
 
 def made(run):
     """Return a record of a run of any kind."""
-    kinds = {"network": trained, "variance": layers, "course": course, "obstructions": landscape}
+    kinds = {
+        "course": course,
+        "network": trained,
+        "obstructions": landscape,
+        "variance": layers,
+        "zoo": animal,
+    }
     return kinds[run.kind](run)
 
 
@@ -58,6 +64,8 @@ def row(text, *starts):
         ("obstructions", [landscape(run) for run in obstructions.runs(False)]),
         ("obstructions", [landscape(run) for run in obstructions.runs(True)]),
         ("obstructions", [landscape(run) for run in obstructions.runs(True)[-1:]]),
+        ("usefulness", [made(run) for run in usefulness.runs(False)[:30]]),
+        ("usefulness", [made(run) for run in usefulness.runs(True)[:1]]),
     ],
 )
 def test_a_page_is_made_of_many_records_and_of_few(name, records, tmp_path):

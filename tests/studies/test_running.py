@@ -129,6 +129,7 @@ def test_studies_are_in_the_order_of_their_numbers():
         "variance",
         "network",
         "obstructions",
+        "usefulness",
         "export",
     ]
     assert [study.name for study in chosen(["variance"])] == ["variance"]

@@ -1,0 +1,109 @@
+"""Faults that are planted in an ONNX file: layers as they were drawn, moved weights, bad quantisation."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+Array = NDArray[np.float32]
+
+LAWS = ("torch", "glorot", "he")
+"""How weights are drawn: PyTorch's default with its bias, Glorot's and He's with biases of zero."""
+RESETS = ("fresh", "normal", "shuffled")
+"""A layer drawn anew, with its bias; normal weights of its own mean and variance; its own weights moved."""
+
+
+def bound(law: str, shape: tuple[int, ...]) -> tuple[float, float]:
+    """Return the standard deviation that a law gives weights of a shape, outputs first, and biases."""
+    field = math.prod(shape[2:])
+    fan_in, fan_out = shape[1] * field, shape[0] * field
+    if law == "torch":
+        return 1 / math.sqrt(3 * fan_in), 1 / math.sqrt(3 * fan_in)
+    return math.sqrt(2 / (fan_in + fan_out)) if law == "glorot" else math.sqrt(2 / fan_in), 0.0
+
+
+def drawn(law: str, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Array, Array]:
+    """Return weights of a shape, outputs first, and their bias, as a law draws them."""
+    weights, biases = bound(law, shape)
+    if law == "he":
+        values = rng.normal(0, weights, shape)
+    else:
+        values = rng.uniform(-1, 1, shape) * weights * math.sqrt(3)
+    bias = rng.uniform(-1, 1, shape[0]) * biases * math.sqrt(3)
+    return values.astype(np.float32), bias.astype(np.float32)
+
+
+def reset(how: str, law: str, weight: Array, bias: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Return weights and bias of a layer in place of the trained ones."""
+    if how == "fresh":
+        return drawn(law, weight.shape, rng)
+    if how == "normal":
+        return rng.normal(weight.mean(), weight.std(), weight.shape).astype(np.float32), bias
+    return rng.permutation(weight.ravel()).reshape(weight.shape), bias
+
+
+@dataclass(frozen=True)
+class Twin:
+    """How all weights of a network are quantised, symmetrically, and written as floats again.
+
+    The scale takes ``stretch`` of the largest weight, of the layer or of each output (``by_output``), to the
+    largest code: below 1 large weights are clipped, above 1 codes are wasted. Only ``layers`` of them are
+    stretched or have ``few`` bits, all if it is None; others are as ``bits`` says.
+    """
+
+    bits: int
+    by_output: bool = False
+    stretch: float = 1.0
+    few: int | None = None
+    alone: bool = False
+
+    @property
+    def name(self) -> str:
+        where = " in one layer" if self.alone else " by output" if self.by_output else ""
+        if self.few:
+            return f"int{self.bits}, int{self.few}{where}"
+        if self.stretch != 1:
+            return f"int{self.bits}, scale x {self.stretch:g}{where}"
+        return f"int{self.bits}{where}"
+
+    def quantised(self, weight: Array, chosen: bool) -> Array:
+        """Return the weights of a layer, which may be the one that is worse than the others."""
+        worse = chosen or not self.alone
+        bits = self.few if self.few and worse else self.bits
+        axes = tuple(range(1, weight.ndim)) if self.by_output else None
+        largest = np.abs(weight).max(axis=axes, keepdims=True)
+        codes = 2 ** (bits - 1) - 1
+        scale = np.maximum(largest * (self.stretch if worse else 1.0) / codes, np.finfo(np.float32).tiny)
+        rounded: Array = (np.clip(np.round(weight / scale), -codes, codes) * scale).astype(np.float32)
+        return rounded
+
+
+TWINS = (
+    *(Twin(bits, by_output) for bits in (8, 6, 4, 3) for by_output in (False, True)),
+    Twin(8, stretch=0.5),
+    Twin(8, stretch=0.2),
+    Twin(8, stretch=16, alone=True),
+    Twin(8, stretch=64, alone=True),
+    Twin(8, few=3, alone=True),
+    Twin(8, few=2, alone=True),
+)
+
+
+def tensors(content: bytes) -> dict[str, Array]:
+    """Return the arrays of a file by name, in its order."""
+    held = onnx.load_from_string(content).graph.initializer
+    return {each.name: numpy_helper.to_array(each) for each in held}
+
+
+def replaced(content: bytes, arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return a file with other arrays in the places of some."""
+    model = onnx.load_from_string(content)
+    for each in model.graph.initializer:
+        if each.name in arrays:
+            each.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(arrays[each.name]), each.name))
+    return bytes(model.SerializeToString())
