@@ -117,7 +117,7 @@ class Animal:
     """
 
     kind: ClassVar[str] = "zoo"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     data: str
     network: str

@@ -82,8 +82,8 @@ What the counts say:
 constant.
 - OT201 and OT202 speak of quantised models with more than a quarter of a layer at zero.
 - OT206 speaks of one layer of 512 inputs and 128 outputs with rank 4; that is what it has.
-- OT207 speaks of {alone} of the {judged} layers that can be judged in files that pass OT208: a layer of \
-a network that was never trained, whose normalisations hold random numbers.
+- OT207 speaks of {alone} of the {judged} layers that can be judged in files that pass OT208, all of a \
+network that was never trained, whose normalisations hold random numbers.
 - OT208 speaks of random networks only. Of networks of random numbers that no initialiser draws, biases \
 among them, OT209 says what can be said.
 - Of the {trained} layers that can be judged in files that were trained, {alike} cannot be told from their \

@@ -17,8 +17,9 @@ FIGURES = (
         "layer gives a bar from 1 to t for every edge of strength t; the total is the p-norm of their "
         "lengths, p = 2. Normalized divides by (V - 1) ** (1 / p), V neurons.",
         limits="Mostly mirrors the variance of the weights, and falls as that grows; one outlier anywhere "
-        "raises all layers. No "
-        "value is good or bad by itself, and two architectures do not compare.",
+        "raises all layers. No value is good or bad by itself, and two architectures do not compare. Alone "
+        "it tells neither a trained network from an untrained one, nor the layer that was reset, nor which "
+        "checkpoint is the best (docs/studies/usefulness.md).",
         source=f"{_RIECK}; {_GIRRBACH}",
         also=("np.normalized", "normalized", "neural_persistence", "total", "neural-persistence"),
     ),
@@ -40,8 +41,9 @@ FIGURES = (
         how="Which ranks the spanning tree uses depends on the shape alone. Their law is that of a random "
         "graph, in closed form; of small layers, and with a bias row, it is drawn.",
         limits="Says that a layer is not exchangeable, not that it is well trained, nor how large the effect "
-        "is: z = 100 can be 12 % of NP (see excess). Not defined "
-        "where every arrangement gives the same value.",
+        "is: z = 100 can be 12 % of NP (see excess). The layer with the lowest z need not be the one that is "
+        "wrong: OT207 and OT209 say which looks reset. Not defined where every arrangement gives the same "
+        "value.",
         source=f"{_GIRRBACH}; onnxtop",
         also=("np.z", "null", "null model", "null-model"),
     ),
@@ -52,8 +54,9 @@ FIGURES = (
         "was never trained, never loaded, or was reset.",
         how=f"No statistic finds structure. {STRUCTURE} Where there is none, the nearest of the common "
         "initialisers is named.",
-        limits="2 % of the layers of trained files show no structure, mostly small convolutions. In some, "
-        "trained with normalisations, large weights are spread more evenly than chance would have it.",
+        limits="2 % of the layers of trained files show no structure, mostly small convolutions; of small "
+        "networks that were trained for seconds one large layer in six. In some, trained with "
+        "normalisations, large weights are spread more evenly than chance would have it.",
         source="Johnstone, Annals of Statistics 2001; counted in docs/rules.md, calibration",
         also=(
             *("exchangeable", "untrained", "spectrum", "concentration", "z_rows", "z_columns"),
@@ -90,7 +93,8 @@ FIGURES = (
         "outputs are.",
         how="Every weight counts as strong as the best way from an input to an output that leads through it.",
         limits="Needs to know which neuron feeds which; where that is not known exactly, connectivity "
-        "says so.",
+        "says so. Where one layer ends nearly all bars it hardly moves in training. It tells no more of "
+        "accuracy than NP does (docs/studies/network.md, docs/studies/usefulness.md).",
         source=_GIRRBACH,
         also=("dgp.normalized", "deep_graph_persistence", "deep-graph-persistence"),
     ),

@@ -87,7 +87,8 @@ TERMS = (
         what="At the first check that is the last of so many in a row (patience) without a rise of the "
         "measure by more than min-delta above its best so far; checks of the burn-in do not count. It needs "
         "no data. A value that is not finite is no rise.",
-        limits="The paper itself reports that it does not work for convolutions: up to 4 % of accuracy lost.",
+        limits="The paper itself reports that it does not work for convolutions: up to 4 % of accuracy lost. "
+        "Validation data choose better by far, and so does the last checkpoint (docs/studies/usefulness.md).",
         source=f"{_PAGE}; {_RIECK}",
         also=(
             *("stopping", "stop", "stopped", "last rise", "best", "waited", "checks", "saved", "caveat"),

@@ -40,8 +40,9 @@ FRESH = (
     "A layer is as drawn if it has no structure, its weights have the distribution of an initialiser whose "
     "scale follows from the layer's sides (Kolmogorov and Smirnov; the largest is neither larger nor smaller "
     "than the largest of so many draws ever is; zeros of a mask apart) or are all zero, and its bias is one "
-    "number or as PyTorch draws it. Rows or columns that are orthonormal to float precision, up to a factor "
-    "for each, are proof by themselves."
+    "number or as PyTorch draws it; of a layer without a bias, or with a short one as PyTorch draws it, only "
+    "if that initialiser draws nothing beyond a bound. Rows or columns that are orthonormal to float "
+    "precision, up to a factor for each, are proof by themselves."
 )
 """What tells a layer that is as an initialiser left it."""
 
