@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import onnxtop
 from studies import _judging, _plain
-from studies._numbers import mean
+from studies._numbers import grouped, left_over, mean
 from studies._records import Record
 from studies._zoo import COLUMNS, PREDICTORS, TOPOLOGY, Quantised, State, rows_of
 
@@ -428,17 +428,11 @@ def twins(records: Sequence[Record], target: str) -> Ranks:
         each = np.array([inside(values, goals, base) for base in bases])
         within[name] = _judging.average(each, of_bases)
         left = [
-            partial(each[number], inside(values, noise, base), inside(noise, goals, base))
+            left_over(each[number], inside(values, noise, base), inside(noise, goals, base))
             for number, base in enumerate(bases)
         ]
         beside[name] = _judging.average(left, of_bases)
     return Ranks(*(Answer(each, len(pairs)) for each in (within, over_all, beside)))
-
-
-def partial(both: float, first: float, second: float) -> float:
-    """Return the correlation that is left when what goes with a third series is taken out."""
-    rest = (1 - first**2) * (1 - second**2)
-    return (both - first * second) / math.sqrt(rest) if rest > 1e-6 else math.nan
 
 
 # Which checkpoint
@@ -508,18 +502,15 @@ def gaps(records: Sequence[Record], apart: bool) -> Answer:
     held = list(filter(learned, records))
     if len(held) < 3:
         return Answer({})
-    groups: dict[tuple[str, str], list[Record]] = {}
-    for record in held:
-        key = (record.run.data, record.run.network) if apart else ("", "")
-        groups.setdefault(key, []).append(record)
+    weight = _judging.weights([record.run.seed for record in held])
+    key = family if apart else lambda record: ""
+    groups = grouped(range(len(held)), lambda place: key(held[place])).values()
+    goal = np.array([gap(record) for record in held])
     found = {}
     for each in OF_NETWORKS:
-        parts = []
-        for own in groups.values():
-            weight = _judging.weights([record.run.seed for record in own])
-            scores = [each.of_state(last(record)) for record in own]
-            parts.append(len(own) * _judging.correlation(scores, list(map(gap, own)), weight))
-        found[each.name] = np.nansum(parts, axis=0) / len(held)
+        scores = np.array([each.of_state(last(record)) for record in held])
+        parts = [_judging.correlation(scores[own], goal[own], weight[:, own]) for own in groups]
+        found[each.name] = _judging.pooled(parts, [len(own) for own in groups])
     return Answer(found, len(held))
 
 
@@ -542,9 +533,10 @@ def predicted_accuracy(records: Sequence[Record], model: _judging.Model) -> Answ
     return Answer(found, len(pairs))
 
 
+def family(record: Record) -> str:
+    return f"{record.run.data} {record.run.network}"
+
+
 def families(records: Sequence[Record]) -> dict[str, list[Record]]:
     """Return records by data and kind of network."""
-    found: dict[str, list[Record]] = {}
-    for record in records:
-        found.setdefault(f"{record.run.data} {record.run.network}", []).append(record)
-    return dict(sorted(found.items()))
+    return dict(sorted(grouped(records, family).items()))

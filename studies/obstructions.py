@@ -23,6 +23,7 @@ from studies._numbers import (
     between,
     grouped,
     interval,
+    left_over,
     mean,
     number,
     spearman,
@@ -586,11 +587,8 @@ def correlation(first: int, second: int) -> Callable[[Sequence[Products]], float
 
 def beside_birth(networks: Sequence[Products]) -> float:
     """Return the correlation of length and error that is left when what goes with births is taken out."""
-    both, one, other = (
-        correlation(*each)(networks) for each in ((LENGTH, ERROR), (LENGTH, BIRTH), (ERROR, BIRTH))
-    )
-    rest = (1 - one**2) * (1 - other**2)
-    return (both - one * other) / math.sqrt(rest) if rest > 1e-12 else math.nan
+    pairs = ((LENGTH, ERROR), (LENGTH, BIRTH), (ERROR, BIRTH))
+    return left_over(*(correlation(*each)(networks) for each in pairs))
 
 
 def all_products(records: Sequence[Record], row: Row) -> list[Products]:

@@ -178,6 +178,10 @@ def test_statistics_of_draws_are_those_of_repeated_rows():
     weight = _judging.weights(list(range(40)))
     assert _judging.correlation(a, b, weight)[0] == pytest.approx(spearman(a, b))
     often = np.repeat(np.arange(40), weight[5].astype(int))
+    for c in (b, b.round()):  # ranked anew in each draw, as if rows were there so often
+        assert _judging.correlation(a.round(), c, weight)[5] == pytest.approx(
+            spearman(a.round()[often], c[often])
+        )
     assert _judging.average(a, weight)[5] == pytest.approx(a[often].mean())
     r2 = 1 - np.sum((a[often] - b[often]) ** 2) / np.sum((a[often] - a[often].mean()) ** 2)
     assert _judging.explained(a, b, weight)[5] == pytest.approx(r2)
@@ -186,6 +190,19 @@ def test_statistics_of_draws_are_those_of_repeated_rows():
     assert _judging.auc(scores, yes, weight)[5] == pytest.approx(np.mean(0.5 + pairs / 2))
     low, high = _judging.ends(_judging.correlation(a, b, weight))
     assert low < spearman(a, b) < high
+
+
+def test_groups_without_an_estimate_do_not_count():
+    rng = np.random.default_rng(0)
+    nothing, some = np.full(301, math.nan), rng.normal(size=301)
+    assert _judging.pooled([some, nothing, some], [5, 20, 7]) == pytest.approx(some)
+    assert np.isnan(_judging.pooled([nothing], [3])).all()
+    assert _judging.pooled([np.array([0.0]), np.array([1.0])], [1, 3])[0] == 0.75
+
+
+def test_two_runs_have_no_interval():
+    weight = _judging.weights([4, 4, 7])
+    assert _judging.shown(_judging.average([1, 2, 3], weight)) == "2.00"
 
 
 def test_models_learn_from_other_runs_only():
