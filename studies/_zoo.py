@@ -15,13 +15,15 @@ from studies._data import INPUTS
 from studies._exporting import outputs
 from studies._numbers import number
 
-TOPOLOGY = ("np", "np_layer", "z", "excess", "structure", "match")
-"""onnxtop's figures of a layer.
+TOPOLOGY = ("np", "np_layer", "z", "excess")
+"""Of a layer: NP over the largest weight of the network and of the layer; z and the share of excess."""
+ONNXTOP = (*TOPOLOGY, "structure", "match")
+"""Beside these, what onnxtop says of a layer and what needs no persistence.
 
-NP over the largest weight of the network and over that of the layer; z and the share of excess; the largest
-of what exchangeability looks at, each over its limit; the distance from the nearest initialiser's law.
+The largest of what exchangeability looks at, each over its limit (z is one of four); the distance from the
+nearest initialiser's law.
 """
-COLUMNS = (*TOPOLOGY, "variance", *_plain.SPECTRAL, *_plain.MOMENTS, *_plain.BIASES)
+COLUMNS = (*ONNXTOP, "variance", *_plain.SPECTRAL, *_plain.MOMENTS, *_plain.BIASES)
 """Of each layer, in this order; ``variance`` is that of |w| over the largest of the network, as reported."""
 PREDICTORS = (
     "SQNR, least",

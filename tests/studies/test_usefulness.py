@@ -265,6 +265,27 @@ def test_what_names_the_reset_layer_is_found(records):
     assert _tasks.which_layer(_tasks.cases(nobody, "fresh")).value("onnxtop's findings") == 0
 
 
+def test_topology_is_what_needs_persistence():
+    names = ("z", "most DGP", "NP stopping rule", "diff: tree lost, mean")
+    assert {usefulness.group_of(each) for each in names} == {"topology"}
+    names = ("variance", "least variance", "initialiser distance", "onnxtop's findings", "finding OT208")
+    assert {usefulness.group_of(each) for each in names} == {"report"}
+    names = ("alpha", "least alpha", "last", "SQNR, all", "noise, summed", "norm over random edge")
+    assert {usefulness.group_of(each) for each in names} == {"plain"}
+    names = ("outputs on data", "validation accuracy", "chance", "regression: + topology")
+    assert {usefulness.group_of(each) for each in names} == {""}
+    alone = set(_tasks.SETS["onnxtop alone"]) - set(_tasks.SETS["topology alone"])
+    assert alone == {"structure", "match"}
+
+
+def test_what_topology_adds_is_counted(records):
+    found = usefulness.answered(records)
+    text = usefulness.ablation_told(found)
+    asked = len(usefulness.questions(found))
+    assert re.search(rf"to variance in \d+ of {asked} \(and takes away in \d+\)", text)
+    assert usefulness.ablation(found).count("\n") == asked + 1
+
+
 def test_what_ranks_twins_is_found(records):
     found = _tasks.twins(records, "lost")
     assert found.within.value("SQNR, all") == found.over_all.value("diff: DGP") == pytest.approx(1)
