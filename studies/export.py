@@ -233,7 +233,8 @@ def meaning(view: Seen) -> str:
             said.append(
                 f"The change of the weights does not tell that *{' and '.join(hidden)}* is bad, since "
                 f"activations broke it{stopped_all_the_same(view, hidden)}: a build that quantises needs "
-                "`diff float.onnx int8.onnx --data samples.npz`, for which a few samples without labels are enough"
+                "`diff float.onnx int8.onnx --data samples.npz`, for which a few samples without labels are "
+                "enough"
             )
         twins = [twin for twin in view.both if view.family(twin) in GROUPS["in plain floats, all"]]
         change, np_, dgp = (

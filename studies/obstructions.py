@@ -4,6 +4,7 @@ Claim of Barannikov et al. (2020): bars, and with them the TO-score, get shorter
 wider, and in certain situations the length of a minimum's bar goes with its error on test data.
 """
 
+import itertools
 import math
 import tempfile
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -596,14 +597,15 @@ def all_products(records: Sequence[Record], row: Row) -> list[Products]:
     return [each for each in (products(record, row) for record in records) if each is not None]
 
 
-def means(records: Sequence[Record], row: Row) -> list[tuple[float, float]]:
-    """Return mean lengths and mean errors of MLPs."""
-    pairs = [(row.length(each), error(each)) for each in records if each.run.network == "mlp"]
-    return [pair for pair in pairs if math.isfinite(pair[0])]
+def means(records: Sequence[Record], row: Row) -> list[list[tuple[float, float]]]:
+    """Return mean lengths and mean errors of MLPs; those of one size are alike, and stand together."""
+    own = [each for each in records if each.run.network == "mlp" and math.isfinite(row.length(each))]
+    return [[(row.length(each), error(each)) for each in those] for those in grouped(own, size_of).values()]
 
 
-def across(pairs: Sequence[tuple[float, float]]) -> float:
+def across(sizes: Sequence[Sequence[tuple[float, float]]]) -> float:
     """Return how mean lengths go with mean errors."""
+    pairs = list(itertools.chain.from_iterable(sizes))
     return spearman([length for length, _ in pairs], [each for _, each in pairs])
 
 
