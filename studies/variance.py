@@ -485,9 +485,9 @@ def meaning(rows: Sequence[Row]) -> str:
 ## What it means for a user
 
 {said if math.isfinite(found) else ""}Compare NP only with NP of the same layer, at another moment or in
-another export, and look at `variance` and `largest` beside it. What is left when the distribution of the weights is
-taken out is z and the excess of NP over its null model, which every report has: the columns above that say
-what shuffles take.
+another export, and look at `variance` and `largest` beside it. What is left when the distribution of the
+weights is taken out is z and the excess of NP over its null model, which every report has: the columns above
+that say what shuffles take.
 """
 
 
