@@ -58,7 +58,7 @@ def quantised(weight: NDArray[Any], bits: int, axis: int | None = None, stretch:
 
 
 @dataclass(frozen=True)
-class Twin:
+class Quantisation:
     """How all weights of a network are quantised, symmetrically, and written as floats again.
 
     The scale takes ``stretch`` of the largest weight, of the layer or of each output (``by_output``), to the
@@ -89,11 +89,11 @@ class Twin:
 
 
 TWINS = (
-    *(Twin(bits, by_output) for bits in (8, 6, 4, 3) for by_output in (False, True)),
-    Twin(8, stretch=0.5),
-    Twin(8, stretch=0.2),
-    Twin(8, stretch=16, alone=True),
-    Twin(8, stretch=64, alone=True),
-    Twin(8, few=3, alone=True),
-    Twin(8, few=2, alone=True),
+    *(Quantisation(bits, by_output) for bits in (8, 6, 4, 3) for by_output in (False, True)),
+    Quantisation(8, stretch=0.5),
+    Quantisation(8, stretch=0.2),
+    Quantisation(8, stretch=16, alone=True),
+    Quantisation(8, stretch=64, alone=True),
+    Quantisation(8, few=3, alone=True),
+    Quantisation(8, few=2, alone=True),
 )

@@ -12,7 +12,7 @@ from studies import _judging, _plain, _planting, _tasks, _zoo, usefulness
 from studies._data import Data
 from studies._exporting import Step, model, outputs
 from studies._numbers import spearman
-from studies._planting import TWINS, Twin
+from studies._planting import TWINS, Quantisation
 from studies._zoo import COLUMNS, PREDICTORS
 from tests.studies.fakes import animal
 
@@ -46,16 +46,16 @@ def test_a_layer_is_reset_in_three_ways():
 def test_twins_have_as_many_values_as_their_bits_allow():
     weight = np.random.default_rng(0).normal(size=(20, 30)).astype(np.float32)
     for bits in (8, 4, 3):
-        assert len(np.unique(Twin(bits).quantised(weight, False))) <= 2**bits - 1
-    by_output = Twin(3, by_output=True).quantised(weight, False)
+        assert len(np.unique(Quantisation(bits).quantised(weight, False))) <= 2**bits - 1
+    by_output = Quantisation(3, by_output=True).quantised(weight, False)
     np.testing.assert_allclose(np.abs(by_output).max(axis=1), np.abs(weight).max(axis=1), rtol=1e-6)
-    assert np.abs(Twin(8, stretch=0.5).quantised(weight, False)).max() == pytest.approx(
+    assert np.abs(Quantisation(8, stretch=0.5).quantised(weight, False)).max() == pytest.approx(
         np.abs(weight).max() / 2, rel=1e-6
     )
-    alone = Twin(8, few=2, alone=True)
+    alone = Quantisation(8, few=2, alone=True)
     assert len(np.unique(alone.quantised(weight, True))) == 3
     assert len(np.unique(alone.quantised(weight, False))) > 100
-    assert not Twin(4).quantised(np.zeros((3, 3), np.float32), False).any()
+    assert not Quantisation(4).quantised(np.zeros((3, 3), np.float32), False).any()
     assert len({twin.name for twin in TWINS}) == len(TWINS)
 
 
