@@ -52,6 +52,21 @@ def model(steps: Sequence[Step], shape: Sequence[int]) -> bytes:
     return bytes(made.SerializeToString())
 
 
+def tensors(content: bytes) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a file by name, in its order."""
+    held = onnx.load_from_string(content).graph.initializer
+    return {each.name: numpy_helper.to_array(each) for each in held}
+
+
+def with_arrays(content: bytes, arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return a file with other arrays in the places of some of its own, by name."""
+    model = onnx.load_from_string(content)
+    for each in model.graph.initializer:
+        if each.name in arrays:
+            each.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(arrays[each.name]), each.name))
+    return bytes(model.SerializeToString())
+
+
 def with_weights(content: bytes, weights: NDArray[np.floating[Any]]) -> bytes:
     """Return a file with other numbers in its tensors, one after another as they stand in it.
 
@@ -60,14 +75,14 @@ def with_weights(content: bytes, weights: NDArray[np.floating[Any]]) -> bytes:
     ValueError
         There are more or fewer.
     """
-    made = onnx.load_from_string(content)
-    shapes = [tuple(tensor.dims) for tensor in made.graph.initializer]
-    ends = np.cumsum([math.prod(shape) for shape in shapes])
+    shapes = {name: each.shape for name, each in tensors(content).items()}
+    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
     if weights.shape != (ends[-1],):
         raise ValueError(f"wanted {ends[-1]} weights, found an array of shape {weights.shape}")
-    for tensor, shape, part in zip(made.graph.initializer, shapes, np.split(weights, ends[:-1]), strict=True):
-        tensor.CopyFrom(numpy_helper.from_array(part.astype(np.float32).reshape(shape), tensor.name))
-    return bytes(made.SerializeToString())
+    parts = zip(shapes.items(), np.split(weights, ends[:-1]), strict=True)
+    return with_arrays(
+        content, {name: part.astype(np.float32).reshape(shape) for (name, shape), part in parts}
+    )
 
 
 def outputs(content: bytes, x: NDArray[np.float32]) -> NDArray[np.float32]:

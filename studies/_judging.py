@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-from studies._numbers import DRAWS, between
+from studies._numbers import DRAWS, FEWEST, between, central
 
 Array = NDArray[np.float64]
 Model = Callable[[Array, Array, Array], Array]
@@ -19,13 +18,15 @@ FOLDS = 5
 
 
 def weights(places: Sequence[int]) -> Array:
-    """Return how often each row counts in each draw, given the run that it is of."""
+    """Return how often each row counts in each draw, given the run that it is of.
+
+    Of fewer than three runs there are no draws, and so no interval.
+    """
     _, held = np.unique(np.asarray(places, np.intp), return_inverse=True)
     count = int(held.max()) + 1 if held.size else 0
     rng = np.random.default_rng(0)
-    drawn = [
-        np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(DRAWS if count else 0)
-    ]
+    draws = DRAWS if count >= FEWEST else 0
+    drawn = [np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(draws)]
     return np.array([np.ones(count), *drawn])[:, held]
 
 
@@ -36,11 +37,7 @@ def shown(estimates: Array, digits: int = 2, factor: float = 1.0) -> str:
 
 def ends(estimates: Array) -> tuple[float, float]:
     """Return where 95 % of the draws lie."""
-    held = estimates[1:][np.isfinite(estimates[1:])]
-    if not held.size:
-        return float("nan"), float("nan")
-    low, high = np.quantile(held, (0.025, 0.975))
-    return float(low), float(high)
+    return central(estimates[1:])
 
 
 def _ratio(above: Array, below: Array) -> Array:
@@ -59,32 +56,41 @@ def auc(scores: Sequence[float] | Array, positive: Sequence[bool] | Array, weigh
     held, yes = np.asarray(scores, np.float64), np.asarray(positive, bool)
     good = np.isfinite(held)
     held, yes, weight = held[good], yes[good], weight[:, good]
-    levels, level = np.unique(held, return_inverse=True)
-    above, below = (np.zeros((len(weight), len(levels))) for _ in range(2))
-    for side, chosen in ((above, yes), (below, ~yes)):
-        order = np.argsort(level[chosen], kind="stable")
-        sums = np.cumsum(np.pad(weight[:, chosen][:, order], ((0, 0), (1, 0))), axis=1)
-        edges = np.searchsorted(level[chosen][order], np.arange(len(levels) + 1))
-        side[:] = np.diff(sums[:, edges], axis=1)
-    fewer = np.cumsum(below, axis=1) - below / 2
-    return _ratio((above * fewer).sum(axis=1), above.sum(axis=1) * below.sum(axis=1))
+    above, below = weight * yes, weight * ~yes
+    fewer = (above * lower(held, below)).sum(axis=1)
+    return _ratio(fewer, above.sum(axis=1) * below.sum(axis=1))
+
+
+def lower(values: Array, weight: Array) -> Array:
+    """Return, for each draw, how many rows are lower than each value, and half of those that are equal."""
+    _, level = np.unique(values, return_inverse=True)
+    order = np.argsort(level, kind="stable")
+    sums = np.cumsum(np.pad(weight[:, order], ((0, 0), (1, 0))), axis=1)
+    edges = np.searchsorted(level[order], [level, level + 1])
+    found: Array = (sums[:, edges[0]] + sums[:, edges[1]]) / 2
+    return found
 
 
 def correlation(first: Sequence[float] | Array, second: Sequence[float] | Array, weight: Array) -> Array:
-    """Return Spearman's rank correlation, with the ranks that rows have among all."""
+    """Return Spearman's rank correlation; rows are ranked in each draw anew, equals by the mean."""
     pairs = np.column_stack([first, second]).astype(np.float64)
     good = np.isfinite(pairs).all(axis=1)
     if good.sum() < 3:
         return np.full(len(weight), np.nan)
-    a, b = stats.rankdata(pairs[good], axis=0).T
     weight = weight[:, good]
-    count = weight.sum(axis=1)
-    mean_a, mean_b = (_ratio(weight @ each, count) for each in (a, b))
-    both = _ratio(weight @ (a * b), count) - mean_a * mean_b
-    spread_a, spread_b = (
-        _ratio(weight @ each**2, count) - mean**2 for each, mean in ((a, mean_a), (b, mean_b))
-    )
-    return _ratio(both, np.sqrt(np.clip(spread_a * spread_b, 0, None)))
+    a, b = (lower(each, weight) for each in pairs[good].T)
+    count = weight.sum(axis=1, keepdims=True)
+    a, b = (each - _ratio((weight * each).sum(axis=1), count[:, 0])[:, None] for each in (a, b))
+    both, spread_a, spread_b = ((weight * each).sum(axis=1) for each in (a * b, a**2, b**2))
+    return _ratio(both, np.sqrt(spread_a * spread_b))
+
+
+def pooled(parts: Sequence[Array], sizes: Sequence[int]) -> Array:
+    """Return the mean over groups by their sizes, in each draw of those that have a number in it."""
+    found = np.array(parts)
+    good = np.isfinite(found)
+    share = good * np.array(sizes, np.float64)[:, None]
+    return _ratio((share * np.where(good, found, 0)).sum(axis=0), share.sum(axis=0))
 
 
 def explained(target: Array, predicted: Array, weight: Array) -> Array:

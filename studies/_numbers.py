@@ -11,8 +11,8 @@ from scipy import stats
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
-DRAWS = 300
-"""Of an interval."""
+DRAWS, FEWEST = 300, 3
+"""Of an interval: draws, and units without which there is none."""
 
 
 def number(value: float | None) -> float:
@@ -60,7 +60,11 @@ def spearman(first: Sequence[float], second: Sequence[float]) -> float:
 
 def partial(first: Sequence[float], second: Sequence[float], given: Sequence[float]) -> float:
     """Return the rank correlation that is left when what goes with a third series is taken out of both."""
-    both, one, other = spearman(first, second), spearman(first, given), spearman(second, given)
+    return left_over(spearman(first, second), spearman(first, given), spearman(second, given))
+
+
+def left_over(both: float, one: float, other: float) -> float:
+    """Return a correlation without what goes with a third series, by those of either with that one."""
     rest = (1 - one**2) * (1 - other**2)
     return (both - one * other) / math.sqrt(rest) if rest > 1e-12 else math.nan
 
@@ -70,13 +74,29 @@ def interval(units: Sequence[T], statistic: Callable[[Sequence[T]], float]) -> t
 
     What is not independent belongs into one unit. NaN of fewer than three units.
     """
-    if len(units) < 3:
+    if len(units) < FEWEST:
         return math.nan, math.nan
     rng = np.random.default_rng(0)
     drawn = (
         statistic([units[each] for each in rng.integers(len(units), size=len(units))]) for _ in range(DRAWS)
     )
-    held = [each for each in drawn if math.isfinite(each)]
+    return central(drawn)
+
+
+def student(values: Sequence[float]) -> tuple[float, float]:
+    """Return Student's interval of 95 % of a mean, for few independent values, which draws make too narrow.
+
+    NaN of fewer than three.
+    """
+    if len(values) < FEWEST:
+        return math.nan, math.nan
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * spread(values) / math.sqrt(len(values))
+    return mean(values) - half, mean(values) + half
+
+
+def central(draws: Iterable[float]) -> tuple[float, float]:
+    """Return where 95 % of those lie that are numbers; NaN without any."""
+    held = [each for each in draws if math.isfinite(each)]
     if not held:
         return math.nan, math.nan
     low, high = np.quantile(held, (0.025, 0.975))

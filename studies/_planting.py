@@ -1,14 +1,11 @@
 """Faults that are planted in an ONNX file: layers as they were drawn, moved weights, bad quantisation."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
 Array = NDArray[np.float32]
 
@@ -47,8 +44,21 @@ def reset(how: str, law: str, weight: Array, bias: Array, rng: np.random.Generat
     return rng.permutation(weight.ravel()).reshape(weight.shape), bias
 
 
+def quantised(weight: NDArray[Any], bits: int, axis: int | None = None, stretch: float = 1.0) -> NDArray[Any]:
+    """Return weights on a symmetric grid: one step for all of them, or one for each place along an axis.
+
+    The step takes ``stretch`` of the largest to the largest code; what is beyond is clipped.
+    """
+    others = None if axis is None else tuple(each for each in range(weight.ndim) if each != axis)
+    codes = 2 ** (bits - 1) - 1
+    largest = np.abs(weight).max(axis=others, keepdims=True)
+    step = np.maximum(largest * stretch / codes, np.finfo(np.float32).tiny)
+    found: NDArray[Any] = np.clip(np.round(weight / step), -codes, codes) * step
+    return found
+
+
 @dataclass(frozen=True)
-class Twin:
+class Quantisation:
     """How all weights of a network are quantised, symmetrically, and written as floats again.
 
     The scale takes ``stretch`` of the largest weight, of the layer or of each output (``by_output``), to the
@@ -75,35 +85,15 @@ class Twin:
         """Return the weights of a layer, which may be the one that is worse than the others."""
         worse = chosen or not self.alone
         bits = self.few if self.few and worse else self.bits
-        axes = tuple(range(1, weight.ndim)) if self.by_output else None
-        largest = np.abs(weight).max(axis=axes, keepdims=True)
-        codes = 2 ** (bits - 1) - 1
-        scale = np.maximum(largest * (self.stretch if worse else 1.0) / codes, np.finfo(np.float32).tiny)
-        rounded: Array = (np.clip(np.round(weight / scale), -codes, codes) * scale).astype(np.float32)
-        return rounded
+        return quantised(weight, bits, 0 if self.by_output else None, self.stretch if worse else 1.0)
 
 
 TWINS = (
-    *(Twin(bits, by_output) for bits in (8, 6, 4, 3) for by_output in (False, True)),
-    Twin(8, stretch=0.5),
-    Twin(8, stretch=0.2),
-    Twin(8, stretch=16, alone=True),
-    Twin(8, stretch=64, alone=True),
-    Twin(8, few=3, alone=True),
-    Twin(8, few=2, alone=True),
+    *(Quantisation(bits, by_output) for bits in (8, 6, 4, 3) for by_output in (False, True)),
+    Quantisation(8, stretch=0.5),
+    Quantisation(8, stretch=0.2),
+    Quantisation(8, stretch=16, alone=True),
+    Quantisation(8, stretch=64, alone=True),
+    Quantisation(8, few=3, alone=True),
+    Quantisation(8, few=2, alone=True),
 )
-
-
-def tensors(content: bytes) -> dict[str, Array]:
-    """Return the arrays of a file by name, in its order."""
-    held = onnx.load_from_string(content).graph.initializer
-    return {each.name: numpy_helper.to_array(each) for each in held}
-
-
-def replaced(content: bytes, arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Return a file with other arrays in the places of some."""
-    model = onnx.load_from_string(content)
-    for each in model.graph.initializer:
-        if each.name in arrays:
-            each.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(arrays[each.name]), each.name))
-    return bytes(model.SerializeToString())

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 import onnxtop
 from studies import _judging, _plain
-from studies._numbers import mean
+from studies._numbers import grouped, left_over, mean
 from studies._records import Record
-from studies._zoo import COLUMNS, PREDICTORS, TOPOLOGY, Quantised, State, rows_of
+from studies._zoo import COLUMNS, ONNXTOP, PREDICTORS, TOPOLOGY, Quantised, State, rows_of
 
 Array = NDArray[np.float64]
 TRAINED, UNDER_TRAINED = 0.95, 0.7
@@ -33,7 +33,8 @@ class Measure:
     """A figure of a layer, or of a network by the mean over its layers.
 
     ``sign`` is 1 if it is expected to be larger after training. ``network`` gives the figure of a whole
-    network where that is not the mean. ``group`` is "onnxtop" or "plain".
+    network where that is not the mean. ``group`` is "topology" for persistence, "report" for what else
+    onnxtop's report has, or "plain".
     """
 
     name: str
@@ -74,13 +75,13 @@ def _log_variance(state: State) -> float:
 
 
 MEASURES = (
-    Measure("NP", "np", 1, "onnxtop", network=lambda state: state.np),
-    Measure("NP, scale layer", "np_layer", 1, "onnxtop"),
-    Measure("z", "z", 1, "onnxtop"),
-    Measure("excess", "excess", 1, "onnxtop"),
-    Measure("exchangeability", "structure", 1, "onnxtop"),
-    Measure("initialiser distance", "match", 1, "onnxtop"),
-    Measure("variance", "variance", -1, "onnxtop", True, _log_variance),
+    Measure("NP", "np", 1, "topology", network=lambda state: state.np),
+    Measure("NP, scale layer", "np_layer", 1, "topology"),
+    Measure("z", "z", 1, "topology"),
+    Measure("excess", "excess", 1, "topology"),
+    Measure("exchangeability", "structure", 1, "report"),
+    Measure("initialiser distance", "match", 1, "report"),
+    Measure("variance", "variance", -1, "report", True, _log_variance),
     Measure("std of weights", "std", 1, "plain", True),
     Measure("largest weight", "largest", 1, "plain", True),
     Measure("kurtosis", "kurtosis", 1, "plain"),
@@ -90,21 +91,26 @@ MEASURES = (
     Measure("alpha", "alpha", -1, "plain"),
 )
 """Of layers and networks."""
-DGP = Measure("DGP", "", 1, "onnxtop", network=lambda state: state.dgp)
+DGP = Measure("DGP", "", 1, "topology", network=lambda state: state.dgp)
 OF_NETWORKS = (*MEASURES[:6], DGP, *MEASURES[6:])
 UNTRAINED = "finding OT208"
 """That a network looks untrained, which is said or not."""
-GROUP_OF = {**{each.name: each.group for each in OF_NETWORKS}, UNTRAINED: "onnxtop"}
+FINDINGS = "onnxtop's findings"
+GROUP_OF = {**{each.name: each.group for each in OF_NETWORKS}, UNTRAINED: "report", FINDINGS: "report"}
 PLAIN = (*_plain.MOMENTS, *_plain.BIASES)
 SETS = {
     "plain statistics": PLAIN,
     "+ topology": (*PLAIN, *TOPOLOGY),
+    "+ onnxtop": (*PLAIN, *ONNXTOP),
     "+ spectrum": (*PLAIN, *_plain.SPECTRAL),
-    "+ both": (*PLAIN, *TOPOLOGY, *_plain.SPECTRAL),
+    "+ spectrum, topology": (*PLAIN, *_plain.SPECTRAL, *TOPOLOGY),
+    "+ spectrum, onnxtop": (*PLAIN, *_plain.SPECTRAL, *ONNXTOP),
     "topology alone": TOPOLOGY,
+    "onnxtop alone": ONNXTOP,
     "spectrum alone": _plain.SPECTRAL,
     "variance alone": ("std",),
     "variance + topology": ("std", *TOPOLOGY),
+    "variance + onnxtop": ("std", *ONNXTOP),
 }
 """What regressions know of each layer, beside its size."""
 LOGARITHMIC = {"std", "norm", "edge", "stable_rank", "kurtosis", "bias_std", "match"}
@@ -343,7 +349,7 @@ def which_layer(those: Sequence[Case]) -> Answer:
     weight = _judging.weights([case.seed for case in those])
     hits = {each.name: [hit(each.of_layers(case.rows), case.place) for case in those] for each in MEASURES}
     hits["DGP"] = [hit(case.bars, case.place) for case in those]
-    hits["onnxtop's findings"] = [found_by_rule(case) for case in those]
+    hits[FINDINGS] = [found_by_rule(case) for case in those]
     hits["chance"] = [1 / len(case.names) for case in those]
     return Answer({name: _judging.average(each, weight) for name, each in hits.items()}, len(those))
 
@@ -428,17 +434,11 @@ def twins(records: Sequence[Record], target: str) -> Ranks:
         each = np.array([inside(values, goals, base) for base in bases])
         within[name] = _judging.average(each, of_bases)
         left = [
-            partial(each[number], inside(values, noise, base), inside(noise, goals, base))
+            left_over(each[number], inside(values, noise, base), inside(noise, goals, base))
             for number, base in enumerate(bases)
         ]
         beside[name] = _judging.average(left, of_bases)
     return Ranks(*(Answer(each, len(pairs)) for each in (within, over_all, beside)))
-
-
-def partial(both: float, first: float, second: float) -> float:
-    """Return the correlation that is left when what goes with a third series is taken out."""
-    rest = (1 - first**2) * (1 - second**2)
-    return (both - first * second) / math.sqrt(rest) if rest > 1e-6 else math.nan
 
 
 # Which checkpoint
@@ -508,18 +508,15 @@ def gaps(records: Sequence[Record], apart: bool) -> Answer:
     held = list(filter(learned, records))
     if len(held) < 3:
         return Answer({})
-    groups: dict[tuple[str, str], list[Record]] = {}
-    for record in held:
-        key = (record.run.data, record.run.network) if apart else ("", "")
-        groups.setdefault(key, []).append(record)
+    weight = _judging.weights([record.run.seed for record in held])
+    key = family if apart else lambda record: ""
+    groups = grouped(range(len(held)), lambda place: key(held[place])).values()
+    goal = np.array([gap(record) for record in held])
     found = {}
     for each in OF_NETWORKS:
-        parts = []
-        for own in groups.values():
-            weight = _judging.weights([record.run.seed for record in own])
-            scores = [each.of_state(last(record)) for record in own]
-            parts.append(len(own) * _judging.correlation(scores, list(map(gap, own)), weight))
-        found[each.name] = np.nansum(parts, axis=0) / len(held)
+        scores = np.array([each.of_state(last(record)) for record in held])
+        parts = [_judging.correlation(scores[own], goal[own], weight[:, own]) for own in groups]
+        found[each.name] = _judging.pooled(parts, [len(own) for own in groups])
     return Answer(found, len(held))
 
 
@@ -542,9 +539,10 @@ def predicted_accuracy(records: Sequence[Record], model: _judging.Model) -> Answ
     return Answer(found, len(pairs))
 
 
+def family(record: Record) -> str:
+    return f"{record.run.data} {record.run.network}"
+
+
 def families(records: Sequence[Record]) -> dict[str, list[Record]]:
     """Return records by data and kind of network."""
-    found: dict[str, list[Record]] = {}
-    for record in records:
-        found.setdefault(f"{record.run.data} {record.run.network}", []).append(record)
-    return dict(sorted(found.items()))
+    return dict(sorted(grouped(records, family).items()))

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
 import onnxtop
-from studies import _data, _magika
+from studies import _data, _exporting, _magika
+from studies._planting import quantised
 
 Vector = NDArray[np.float32]
 EXPORTS = ("magika", "sample")
@@ -131,16 +130,8 @@ def _changed(probe: onnxtop.Probe, parameters: Sequence[onnxtop.Parameter], spoi
     return theta
 
 
-def rounded(weight: NDArray[Any], bits: int, axis: int | None = None) -> NDArray[Any]:
-    """Return a weight on a symmetric grid: one step for all of it, or one for each place along an axis."""
-    others = None if axis is None else tuple(each for each in range(weight.ndim) if each != axis)
-    most = 2 ** (bits - 1) - 1
-    step = np.maximum(np.abs(weight).max(axis=others, keepdims=True) / most, 1e-30)
-    return np.asarray(np.round(weight / step) * step)
-
-
 def _rounding(bits: int, by_output: bool) -> Spoil:
-    return lambda weight, axis: rounded(weight, bits, axis if by_output else None)
+    return lambda weight, axis: quantised(weight, bits, axis if by_output else None)
 
 
 def _noise(bits: int) -> Spoil:
@@ -148,7 +139,7 @@ def _noise(bits: int) -> Spoil:
 
     def spoil(weight: NDArray[Any], axis: int | None) -> NDArray[Any]:
         noise = np.random.default_rng(weight.size).standard_normal(weight.shape)
-        length = np.linalg.norm(rounded(weight, bits) - weight)
+        length = np.linalg.norm(quantised(weight, bits) - weight)
         return np.asarray(weight + noise * length / np.linalg.norm(noise))
 
     return spoil
@@ -166,18 +157,12 @@ def _quarter(weight: NDArray[Any]) -> float:
 
 def _outlier(weight: NDArray[Any], axis: int | None) -> NDArray[Any]:
     """Return a weight rounded to int8 by a step that one weight, 30 times the largest, has set."""
-    step = 30 * np.abs(weight).max() / 127
-    return np.asarray(np.round(weight / step) * step)
+    return quantised(weight, 8, stretch=30)
 
 
 def written(export: Export, probe: onnxtop.Probe, theta: Vector, path: Path) -> None:
     """Write a twin in plain floats as a file."""
-    model = onnx.load_from_string(export.content)
-    held = {tensor.name: tensor for tensor in model.graph.initializer}
-    for name, values in probe.tensors(theta).items():
-        tensor = numpy_helper.from_array(np.ascontiguousarray(values), name)
-        held[name].CopyFrom(tensor)
-    path.write_bytes(model.SerializeToString())
+    path.write_bytes(_exporting.with_arrays(export.content, probe.tensors(theta)))
 
 
 RUNTIME = ("dynamic", "static, products", "static, all operations")

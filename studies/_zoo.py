@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 import onnxtop
 from studies import _plain, _planting
 from studies._data import INPUTS
-from studies._exporting import outputs
+from studies._exporting import outputs, tensors, with_arrays
 from studies._numbers import number
 
-TOPOLOGY = ("np", "np_layer", "z", "excess", "structure", "match")
-"""onnxtop's figures of a layer.
+TOPOLOGY = ("np", "np_layer", "z", "excess")
+"""Of a layer: NP over the largest weight of the network and of the layer; z and the share of excess."""
+ONNXTOP = (*TOPOLOGY, "structure", "match")
+"""Beside these, what onnxtop says of a layer and what needs no persistence.
 
-NP over the largest weight of the network and over that of the layer; z and the share of excess; the largest
-of what exchangeability looks at, each over its limit; the distance from the nearest initialiser's law.
+The largest of what exchangeability looks at, each over its limit (z is one of four); the distance from the
+nearest initialiser's law.
 """
-COLUMNS = (*TOPOLOGY, "variance", *_plain.SPECTRAL, *_plain.MOMENTS, *_plain.BIASES)
+COLUMNS = (*ONNXTOP, "variance", *_plain.SPECTRAL, *_plain.MOMENTS, *_plain.BIASES)
 """Of each layer, in this order; ``variance`` is that of |w| over the largest of the network, as reported."""
 PREDICTORS = (
     "SQNR, least",
@@ -177,7 +179,7 @@ class Animal:
             content = _networks.exported(network, data, check=steps == self.steps)
             states.append(state(content, steps=steps, train=train, valid=valid, test=test, valid_loss=loss))
         names = layer_names(content)
-        arrays = _planting.tensors(content)
+        arrays = tensors(content)
         return Result(
             data.source,
             data.digest,
@@ -245,7 +247,7 @@ def measured(
 ) -> tuple[onnxtop.Network, tuple[str, ...], tuple[tuple[float, ...], ...], tuple[float, ...]]:
     """Return the network's figures, the findings, the figures of layers, and their shares of bars."""
     report = onnxtop.audit(content)
-    matrices, arrays = onnxtop.matrices(content), _planting.tensors(content)
+    matrices, arrays = onnxtop.matrices(content), tensors(content)
     roles = [layer.deep_graph_persistence for layer in report.layers]
     bars = np.array([role.bars if role else 0 for role in roles])
     rows = []
@@ -282,14 +284,14 @@ def resets(
     content: bytes, data: Any, law: str, seed: int, before: tuple[tuple[float, ...], ...]
 ) -> Iterable[Reset]:
     """Yield what is to be seen when a layer is no longer as it was trained: each layer in each way."""
-    arrays = _planting.tensors(content)
+    arrays = tensors(content)
     for place, name in enumerate(layer_names(content)):
         for how in _planting.RESETS:
             # Zeros at the end of a seed change nothing: a fresh first layer is as it was before training.
             rng = np.random.default_rng([seed, place, _planting.RESETS.index(how)])
             names = (f"{name}.0", f"{name}.1")
             new = _planting.reset(how, law, *(arrays[each] for each in names), rng)
-            changed = _planting.replaced(content, dict(zip(names, new, strict=True)))
+            changed = with_arrays(content, dict(zip(names, new, strict=True)))
             _, findings, layers, bars = measured(changed)
             test = float(np.mean(logits(changed, data.x_test, data).argmax(1) == data.labels_test))
             other = tuple(() if new == old else new for new, old in zip(layers, before, strict=True))
@@ -303,7 +305,7 @@ def rows_of(reset: Reset, last: State) -> NDArray[np.float64]:
 
 def logits(content: bytes, x: NDArray[np.float32], data: Any) -> NDArray[np.float32]:
     """Return what a file computes."""
-    shape = (1, *data.image) if "conv1.0" in _planting.tensors(content) else x.shape[1:]
+    shape = (1, *data.image) if "conv1.0" in tensors(content) else x.shape[1:]
     return outputs(content, x.reshape(-1, *shape))
 
 
@@ -314,11 +316,11 @@ def twins(content: bytes, data: Any, seed: int) -> Iterable[Quantised]:
     before, on_noise = logits(content, x, data), logits(content, noise, data)
     classes = before.argmax(1)
     names = [f"{name}.0" for name in layer_names(content)]
-    arrays = _planting.tensors(content)
+    arrays = tensors(content)
     for place, twin in enumerate(_planting.TWINS):
         worse = names[np.random.default_rng([seed, place]).integers(len(names))]
         weights = {name: twin.quantised(arrays[name], name == worse) for name in names}
-        changed = _planting.replaced(content, weights)
+        changed = with_arrays(content, weights)
         after, found = logits(changed, x, data), onnxtop.diff(content, changed)
         valid = slice(len(data.x_valid))
         run = decibels(on_noise, logits(changed, noise, data)), decibels(before[valid], after[valid])

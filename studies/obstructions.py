@@ -4,6 +4,7 @@ Claim of Barannikov et al. (2020): bars, and with them the TO-score, get shorter
 wider, and in certain situations the length of a minimum's bar goes with its error on test data.
 """
 
+import itertools
 import math
 import tempfile
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from studies._numbers import (
     between,
     grouped,
     interval,
+    left_over,
     mean,
     number,
     spearman,
@@ -586,11 +588,8 @@ def correlation(first: int, second: int) -> Callable[[Sequence[Products]], float
 
 def beside_birth(networks: Sequence[Products]) -> float:
     """Return the correlation of length and error that is left when what goes with births is taken out."""
-    both, one, other = (
-        correlation(*each)(networks) for each in ((LENGTH, ERROR), (LENGTH, BIRTH), (ERROR, BIRTH))
-    )
-    rest = (1 - one**2) * (1 - other**2)
-    return (both - one * other) / math.sqrt(rest) if rest > 1e-12 else math.nan
+    pairs = ((LENGTH, ERROR), (LENGTH, BIRTH), (ERROR, BIRTH))
+    return left_over(*(correlation(*each)(networks) for each in pairs))
 
 
 def all_products(records: Sequence[Record], row: Row) -> list[Products]:
@@ -598,14 +597,15 @@ def all_products(records: Sequence[Record], row: Row) -> list[Products]:
     return [each for each in (products(record, row) for record in records) if each is not None]
 
 
-def means(records: Sequence[Record], row: Row) -> list[tuple[float, float]]:
-    """Return mean lengths and mean errors of MLPs."""
-    pairs = [(row.length(each), error(each)) for each in records if each.run.network == "mlp"]
-    return [pair for pair in pairs if math.isfinite(pair[0])]
+def means(records: Sequence[Record], row: Row) -> list[list[tuple[float, float]]]:
+    """Return mean lengths and mean errors of MLPs; those of one size are alike, and stand together."""
+    own = [each for each in records if each.run.network == "mlp" and math.isfinite(row.length(each))]
+    return [[(row.length(each), error(each)) for each in those] for those in grouped(own, size_of).values()]
 
 
-def across(pairs: Sequence[tuple[float, float]]) -> float:
+def across(sizes: Sequence[Sequence[tuple[float, float]]]) -> float:
     """Return how mean lengths go with mean errors."""
+    pairs = list(itertools.chain.from_iterable(sizes))
     return spearman([length for length, _ in pairs], [each for _, each in pairs])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import onnxtop
-from studies import _exports, _magika, _twins
+from studies import _exports, _magika, _planting, _twins
 from studies._records import made
 
 TYPES = ["css", "python", "rst"]
@@ -103,12 +103,12 @@ def test_rounding_is_to_the_nearest_of_a_grid():
     weight = np.random.default_rng(0).standard_normal((6, 5)) * np.arange(1, 6)
     for bits in (8, 3, 2):
         for axis in (None, 1):
-            found = _twins.rounded(weight, bits, axis)
+            found = _planting.quantised(weight, bits, axis)
             largest = np.abs(weight).max(axis=None if axis is None else 0)
             step = largest / (2 ** (bits - 1) - 1)
             assert (np.abs(found - weight) <= step / 2 + 1e-12).all()
             np.testing.assert_allclose(found / step, np.round(found / step), atol=1e-9)
-    assert not _twins.rounded(np.zeros((2, 2)), 4).any()
+    assert not _planting.quantised(np.zeros((2, 2)), 4).any()
 
 
 def test_twins_change_what_they_say(sample):

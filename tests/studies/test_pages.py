@@ -1,6 +1,7 @@
 """Pages: from records alone, with conclusions that follow from them; and those that are here are current."""
 
 import importlib.util
+import math
 import re
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from studies import export, network, obstructions, regularisation, stopping, usefulness, variance
 from studies._data import LOADERS, records
-from studies._numbers import grouped, mean
+from studies._numbers import grouped, mean, student
 from studies._pages import DOCS, Page, Picture, table, unwrapped, write
 from studies._records import Store
 from studies._studies import catalogue
@@ -252,7 +253,8 @@ def test_a_page_of_shared_runs_alone():
         for run in network.own_runs(True)
     ]
     text = network.page(against, 99).text
-    assert "less than NP does in 0 of 2 sets of networks, which does not agree with the paper" in text
+    assert "less than NP does in 0 of 2 sets of networks (by intervals" in text
+    assert "which does not agree with the paper" in text
 
 
 # A real export
@@ -308,9 +310,16 @@ def test_the_layer_that_costs_most_is_sought_by_snr():
     assert "ratio mostly is the one that costs most: in 15 of 15 cases" in export.verdict_on_layers(view)
 
 
+def test_few_parts_do_not_make_a_failure_sure():
+    low, high = student([-1.0, -2.0, -6.0, -5.0, -1.0])
+    assert (low, high) == pytest.approx((-5.912, -0.088), abs=1e-3)  # t of 4 degrees is 2.776
+    assert student([0.0, 0.0, 0.0]) == (0, 0)
+    assert math.isnan(student([1.0, 2.0])[0])
+
+
 def test_what_only_a_run_tells_is_said():
     view = on_export(lambda twin: 0.4 if "all operations" in twin else -0.15)
-    assert "verdict and accuracy agree in 1 of 3" in export.verdict_on_runtime(view)
+    assert "verdict and accuracy agree in 1 of the 3" in export.verdict_on_runtime(view)
     assert "`Sub b/c`" in export.by_runtime(view)
 
 

@@ -12,7 +12,7 @@ from studies import _judging, _plain, _planting, _tasks, _zoo, usefulness
 from studies._data import Data
 from studies._exporting import Step, model, outputs
 from studies._numbers import spearman
-from studies._planting import TWINS, Twin
+from studies._planting import TWINS, Quantisation
 from studies._zoo import COLUMNS, PREDICTORS
 from tests.studies.fakes import animal
 
@@ -46,16 +46,16 @@ def test_a_layer_is_reset_in_three_ways():
 def test_twins_have_as_many_values_as_their_bits_allow():
     weight = np.random.default_rng(0).normal(size=(20, 30)).astype(np.float32)
     for bits in (8, 4, 3):
-        assert len(np.unique(Twin(bits).quantised(weight, False))) <= 2**bits - 1
-    by_output = Twin(3, by_output=True).quantised(weight, False)
+        assert len(np.unique(Quantisation(bits).quantised(weight, False))) <= 2**bits - 1
+    by_output = Quantisation(3, by_output=True).quantised(weight, False)
     np.testing.assert_allclose(np.abs(by_output).max(axis=1), np.abs(weight).max(axis=1), rtol=1e-6)
-    assert np.abs(Twin(8, stretch=0.5).quantised(weight, False)).max() == pytest.approx(
+    assert np.abs(Quantisation(8, stretch=0.5).quantised(weight, False)).max() == pytest.approx(
         np.abs(weight).max() / 2, rel=1e-6
     )
-    alone = Twin(8, few=2, alone=True)
+    alone = Quantisation(8, few=2, alone=True)
     assert len(np.unique(alone.quantised(weight, True))) == 3
     assert len(np.unique(alone.quantised(weight, False))) > 100
-    assert not Twin(4).quantised(np.zeros((3, 3), np.float32), False).any()
+    assert not Quantisation(4).quantised(np.zeros((3, 3), np.float32), False).any()
     assert len({twin.name for twin in TWINS}) == len(TWINS)
 
 
@@ -178,6 +178,10 @@ def test_statistics_of_draws_are_those_of_repeated_rows():
     weight = _judging.weights(list(range(40)))
     assert _judging.correlation(a, b, weight)[0] == pytest.approx(spearman(a, b))
     often = np.repeat(np.arange(40), weight[5].astype(int))
+    for c in (b, b.round()):  # ranked anew in each draw, as if rows were there so often
+        assert _judging.correlation(a.round(), c, weight)[5] == pytest.approx(
+            spearman(a.round()[often], c[often])
+        )
     assert _judging.average(a, weight)[5] == pytest.approx(a[often].mean())
     r2 = 1 - np.sum((a[often] - b[often]) ** 2) / np.sum((a[often] - a[often].mean()) ** 2)
     assert _judging.explained(a, b, weight)[5] == pytest.approx(r2)
@@ -186,6 +190,19 @@ def test_statistics_of_draws_are_those_of_repeated_rows():
     assert _judging.auc(scores, yes, weight)[5] == pytest.approx(np.mean(0.5 + pairs / 2))
     low, high = _judging.ends(_judging.correlation(a, b, weight))
     assert low < spearman(a, b) < high
+
+
+def test_groups_without_an_estimate_do_not_count():
+    rng = np.random.default_rng(0)
+    nothing, some = np.full(301, math.nan), rng.normal(size=301)
+    assert _judging.pooled([some, nothing, some], [5, 20, 7]) == pytest.approx(some)
+    assert np.isnan(_judging.pooled([nothing], [3])).all()
+    assert _judging.pooled([np.array([0.0]), np.array([1.0])], [1, 3])[0] == 0.75
+
+
+def test_two_runs_have_no_interval():
+    weight = _judging.weights([4, 4, 7])
+    assert _judging.shown(_judging.average([1, 2, 3], weight)) == "2.00"
 
 
 def test_models_learn_from_other_runs_only():
@@ -246,6 +263,27 @@ def test_what_names_the_reset_layer_is_found(records):
     assert found.value("alpha") == pytest.approx(found.value("chance"))
     nobody = [animal(run, by_z, findings=lambda name: ()) for run in usefulness.runs(False)[:3]]
     assert _tasks.which_layer(_tasks.cases(nobody, "fresh")).value("onnxtop's findings") == 0
+
+
+def test_topology_is_what_needs_persistence():
+    names = ("z", "most DGP", "NP stopping rule", "diff: tree lost, mean")
+    assert {usefulness.group_of(each) for each in names} == {"topology"}
+    names = ("variance", "least variance", "initialiser distance", "onnxtop's findings", "finding OT208")
+    assert {usefulness.group_of(each) for each in names} == {"report"}
+    names = ("alpha", "least alpha", "last", "SQNR, all", "noise, summed", "norm over random edge")
+    assert {usefulness.group_of(each) for each in names} == {"plain"}
+    names = ("outputs on data", "validation accuracy", "chance", "regression: + topology")
+    assert {usefulness.group_of(each) for each in names} == {""}
+    alone = set(_tasks.SETS["onnxtop alone"]) - set(_tasks.SETS["topology alone"])
+    assert alone == {"structure", "match"}
+
+
+def test_what_topology_adds_is_counted(records):
+    found = usefulness.answered(records)
+    text = usefulness.ablation_told(found)
+    asked = len(usefulness.questions(found))
+    assert re.search(rf"to variance in \d+ of {asked} \(and takes away in \d+\)", text)
+    assert usefulness.ablation(found).count("\n") == asked + 1
 
 
 def test_what_ranks_twins_is_found(records):
