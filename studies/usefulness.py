@@ -403,14 +403,12 @@ def percent(share: float) -> str:
 
 def gate(records: Sequence[Record]) -> str:
     """Return how often the verdict of a comparison agrees with what a twin loses."""
-    pairs = _tasks.twins_of(records)
     lines = []
-    for limit in (0.005, 0.01, 0.05):
-        worse = [twin.verdict == "CHANGED" for _, twin in pairs if twin.lost > limit]
-        same = [twin.verdict == "CHANGED" for _, twin in pairs if twin.lost <= limit]
+    for limit in (HALF_A_POINT, 0.01, 0.05):
+        sides = called_changed(records, limit)
         lines.append([
             f"{100 * limit:g} points",
-            *(each for own in (worse, same) for each in (f"{len(own)}", percent(mean(own)))),
+            *(each for own in sides for each in (f"{len(own)}", percent(mean(own)))),
         ])  # fmt: skip
     return table(
         ["twins that lose more than", "number", "called CHANGED", "the others", "called CHANGED"], lines
@@ -520,6 +518,7 @@ def page(records: Sequence[Record], expected: int) -> Page:
     found = answered(records)
     pictures = (bars(found), curves(records))
     parts = [
+        in_short(records, found),
         CLAIM,
         set_up(records),
         "## Result",
@@ -597,6 +596,40 @@ def page(records: Sequence[Record], expected: int) -> Page:
         meaning(found, records),
     ]
     return Page(joined(TITLE, "usefulness", parts, records, expected), pictures)
+
+
+def in_short(records: Sequence[Record], found: Answers) -> str:
+    """Return what the README quotes, a sentence a question."""
+    states = [record.result.states[0] for record in records], [s for _, s in _tasks.trained_states(records)]
+    stopped = [percent(mean("OT208" in state.findings for state in each)) for each in states]
+    named = [
+        percent(answers[how].value(NAMES))
+        for how in ("fresh", "shuffled")
+        for answers in (found.large_layers, found.layers)
+    ]
+    worse, same = (percent(mean(each)) for each in called_changed(records, HALF_A_POINT))
+    lost = [f"{found.checkpoints.value(name):.1f}" for name in ("NP stopping rule", "last", WITH_LABELS)]
+    said = [
+        f"`check` stops {stopped[0]} of the networks before their first step, and {stopped[1]} of the "
+        "trained ones.",
+        f"Where a layer was drawn anew, the findings name the right one in {named[0]} if it is large, in "
+        f"{named[1]} whatever its size; where its weights were moved about, in {named[2]} and {named[3]}.",
+        f"`diff` calls {worse} of the quantised twins that lose more than half a point CHANGED, and {same} "
+        "of the others.",
+        f"The checkpoint where neural persistence rests is {lost[0]} points of accuracy behind the best, the "
+        f"last one {lost[1]}, the one that validation data choose {lost[2]}.",
+    ]
+    return "## In short\n\n" + "\n".join(f"- {each}" for each in said)
+
+
+HALF_A_POINT, WITH_LABELS = 0.005, "validation accuracy"
+
+
+def called_changed(records: Sequence[Record], limit: float) -> tuple[list[bool], list[bool]]:
+    """Return of twins that lose more than a limit, and of the others, whether they are called CHANGED."""
+    pairs = _tasks.twins_of(records)
+    worse = [twin.verdict == "CHANGED" for _, twin in pairs if twin.lost > limit]
+    return worse, [twin.verdict == "CHANGED" for _, twin in pairs if twin.lost <= limit]
 
 
 def verdicts(found: Answers) -> list[str]:
@@ -806,8 +839,7 @@ LAYERS_READ = """
 A measure names the layer that has least of it, whatever the sizes of layers, which is unfair to plain
 measures whose scale goes with size; the regressions know sizes. *onnxtop's findings* are the layers that
 OT207 names, else those of OT209; where several are named, the right one counts as one of so many. Networks
-that learned at least half of their training labels, right or wrong. With PyTorch's law the bias is drawn like
-the weights, and of a short one OT207 does not judge whether it was moved. Moved weights are what OT209 looks
+that learned at least half of their training labels, right or wrong. Moved weights are what OT209 looks
 for by its definition, and the three laws are among those that OT207 knows: that they name such a layer says
 little, that they name no other one more.
 """

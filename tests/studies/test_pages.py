@@ -367,6 +367,14 @@ def test_no_bar_is_longer_than_that_of_straight_lines():
     assert obstructions.Row(obstructions.ALIGNED, 1).length(record) == line.length(record) / 2
 
 
+def test_the_readme_quotes_what_was_found():
+    text = (DOCS / "usefulness.md").read_text(encoding="utf-8")
+    quoted = text.partition("## In short\n\n")[2].partition("\n\n")[0].splitlines()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(quoted) == 4
+    assert all(each.removeprefix("- ").rstrip(".") in readme for each in quoted)
+
+
 # Pages
 
 
