@@ -13,7 +13,7 @@ import numpy as np
 
 from studies import _judging, _tasks
 from studies._judging import shown
-from studies._numbers import mean
+from studies._numbers import between, mean
 from studies._pages import Page, Picture, joined, sources, table
 from studies._planting import LAWS, RESETS, TWINS
 from studies._records import Record
@@ -608,7 +608,10 @@ def in_short(records: Sequence[Record], found: Answers) -> str:
         for answers in (found.large_layers, found.layers)
     ]
     worse, same = (percent(mean(each)) for each in called_changed(records, HALF_A_POINT))
-    lost = [f"{found.checkpoints.value(name):.1f}" for name in ("NP stopping rule", "last", WITH_LABELS)]
+    lost = [
+        between(found.checkpoints.value(name), (math.nan, math.nan), 1)
+        for name in ("NP stopping rule", "last", WITH_LABELS)
+    ]
     said = [
         f"`check` stops {stopped[0]} of the networks before their first step, and {stopped[1]} of the "
         "trained ones.",
