@@ -81,7 +81,8 @@ def main(folder: str, root: str) -> None:
     from onnxtop.cli import app
 
     quiet = [True]
-    hook(ends["log"], (*filter(None, sys.path), sys.prefix, sys.base_prefix, *SYSTEM), quiet)
+    python = (*sys.path, sys.prefix, sys.base_prefix, sys.pycache_prefix)
+    hook(ends["log"], (*filter(None, python), *SYSTEM), quiet)
     for line in sys.stdin:
         for end in ends.values():
             os.truncate(end, 0)

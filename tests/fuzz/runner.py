@@ -101,6 +101,7 @@ class Runner:
             "TMPDIR": str(home / "temporary"),
             "ONNXTOP_CACHE": "off",
             "ONNXTOP_APART": "off",
+            "PYTHONDONTWRITEBYTECODE": "1",  # what is compiled while it runs is no breach
         }
         return subprocess.Popen(
             [sys.executable, str(self.child), str(self.folder), str(ROOT)],
