@@ -75,6 +75,8 @@ def main() -> None:
     """Answer until nobody asks."""
     os.environ.pop("ONNXTOP_APART", None)  # as whoever types a command has it
     os.environ.update(ONNXTOP_CACHE="off", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    sys.dont_write_bytecode = True  # a world without room would leave half of it for the next run
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     adopt = 36  # PR_SET_CHILD_SUBREAPER
     LIBC.prctl(adopt, 1, 0, 0, 0)
     for name in LOADED:
