@@ -1,6 +1,5 @@
 """Pages: from records alone, with conclusions that follow from them; and those that are here are current."""
 
-import importlib.util
 import math
 import re
 from pathlib import Path
@@ -16,7 +15,6 @@ from studies._studies import catalogue
 from tests.studies.fakes import animal, course, export as exported, landscape, layers, trained
 
 ROOT = Path(__file__).parents[2]
-NEED_PICTURES = pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="draws")
 NP = {"plain": 0.51, "dropout": 0.63, "affine": 0.53, "batchnorm": 0.4}
 
 
@@ -47,7 +45,6 @@ def row(text, *starts):
     return re.search(pattern, text, re.M)[1].split(" | ")
 
 
-@NEED_PICTURES
 @pytest.mark.parametrize(
     ("name", "records"),
     [
@@ -384,7 +381,6 @@ def test_paragraphs_are_lines_and_the_rest_stays():
     assert table(["a", "b"], [["x|y", "z"]]) == "| a | b |\n| --- | --- |\n| x\\|y | z |"
 
 
-@NEED_PICTURES
 def test_pictures_are_the_same_whenever_they_are_drawn(tmp_path):
     def draw(figure):
         axes = figure.subplots()
