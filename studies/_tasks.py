@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import onnxtop
+from onnxtop.glossary.untrained import SMALLEST_LAYER, SMALLEST_SIDE
 from studies import _judging, _plain
 from studies._numbers import grouped, left_over, mean
 from studies._records import Record
@@ -24,8 +25,6 @@ USABLE = 0.3
 """Test accuracy below which a network has nothing to lose."""
 SPOILED = 0.4
 """Share of wrong labels from which on a training is called spoiled."""
-ENOUGH, SIDE = 1024, 8
-"""Weights and sides of a layer that onnxtop judges by itself."""
 
 
 @dataclass(frozen=True)
@@ -294,7 +293,7 @@ class Case:
 
 
 def is_large(shape: tuple[int, ...]) -> bool:
-    return math.prod(shape) >= ENOUGH and min(shape[0], math.prod(shape[1:])) >= SIDE
+    return math.prod(shape) >= SMALLEST_LAYER and min(shape[0], math.prod(shape[1:])) >= SMALLEST_SIDE
 
 
 def cases(records: Iterable[Record], how: str) -> list[Case]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import onnxtop
+from onnxtop.glossary.untrained import CONCENTRATION, LIMITS, PERSISTENCE, SPECTRUM
 from studies import _plain, _planting
 from studies._data import INPUTS
 from studies._exporting import outputs, tensors, with_arrays
@@ -276,7 +277,12 @@ def structure(z: float | None, found: onnxtop.Exchangeability | None) -> float:
     """Return how far the statistic that speaks loudest is above what chance allows: above 1 it speaks."""
     if found is None:
         return math.nan
-    over = ((z, 3), (found.z_rows, 4), (found.z_columns, 4), (found.spectrum, 4))
+    over = (
+        (z, LIMITS[PERSISTENCE]),
+        (found.z_rows, LIMITS[CONCENTRATION]),
+        (found.z_columns, LIMITS[CONCENTRATION]),
+        (found.spectrum, LIMITS[SPECTRUM]),
+    )
     return max((each / limit for each, limit in over if each is not None), default=math.nan)
 
 

@@ -779,8 +779,9 @@ those runs had a say in them.
 *Trained* is a state of at least {100 * _tasks.TRAINED:.0f} % of what its run reaches at its best on test data
 above chance, *under-trained* one of less than {100 * _tasks.UNDER_TRAINED:.0f} % that has begun, both of runs
 that reach {100 * _tasks.USABLE:.0f} %; states between the two are left out. A *large*
-layer has at least {_tasks.ENOUGH:,} weights and sides of {_tasks.SIDE}. Intervals (95 %) draw whole runs
-again with replacement. Regressions are judged on runs that they have not learned from.
+layer has at least {_tasks.SMALLEST_LAYER:,} weights and sides of {_tasks.SMALLEST_SIDE}.
+Intervals (95 %) draw whole runs again with replacement. Regressions are judged on runs that they have not
+learned from.
 """
 
 
