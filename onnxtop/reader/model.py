@@ -14,7 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
 import onnx
 from onnx import (
     AttributeProto,
@@ -46,6 +45,7 @@ from onnxtop.reader.protos import (
     stored_in,
 )
 from onnxtop.reader.schemas import first_and_newest
+from onnxtop.reader.search import mutual
 from onnxtop.reader.tensors import TensorFiles, stored_bytes
 
 
@@ -596,15 +596,7 @@ class _Cycles:
     """Which nodes wait for one another, directly or not: found once, when nothing else is left."""
 
     def __init__(self, waiting: Mapping[int, set[str]], makers: Mapping[str, int]) -> None:
-        from scipy.sparse import coo_array  # loads much, for few models
-        from scipy.sparse.csgraph import connected_components
-
-        places = {index: place for place, index in enumerate(waiting)}
-        ends = [(places[index], places[makers[name]]) for index, names in waiting.items() for name in names]
-        pairs = np.array(ends, np.int64).reshape(-1, 2).T
-        links = coo_array((np.ones(len(ends), np.int8), tuple(pairs)), (len(places), len(places)))
-        _, groups = connected_components(links, directed=True, connection="strong")
-        self._groups = dict(zip(places, groups.tolist(), strict=True))
+        self._groups = mutual({index: [makers[name] for name in names] for index, names in waiting.items()})
         self._members: dict[int, list[int]] = {}
         for index, group in self._groups.items():
             self._members.setdefault(group, []).append(index)

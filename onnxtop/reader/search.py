@@ -1,6 +1,6 @@
 """Who reaches whom: one breadth-first search, and what is known of all that a thing reaches."""
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 T = TypeVar("T", bound=Hashable)
@@ -58,3 +58,28 @@ def gathered(
     frozenset({'odd'})
     """
     return folded(start, beyond, lambda here, rest: own(here).union(*rest), known)
+
+
+def mutual(beyond: Mapping[T, Sequence[T]]) -> dict[T, int]:
+    """Return for each thing the number of its group: of those that reach one another.
+
+    Whatever is left when a thing is done last of all reaches it only from its own group (Sharir 1981).
+
+    >>> mutual({"a": ["b"], "b": ["a", "c"], "c": []})
+    {'a': 0, 'b': 0, 'c': 1}
+    """
+    before: dict[T, list[T]] = {item: [] for item in beyond}
+    for item, others in beyond.items():
+        for other in others:
+            before[other].append(item)
+    done = dict[T, None]()
+    for item in beyond:
+        folded(item, beyond.__getitem__, lambda here, rest: None, done)
+    groups = dict[T, int]()
+    count = 0
+    for last in reversed(done):
+        if last not in groups:
+            members = list(reached([last], lambda here: [n for n in before[here] if n not in groups]))
+            groups.update(dict.fromkeys(members, count))
+            count += 1
+    return groups
