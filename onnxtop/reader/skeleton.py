@@ -19,7 +19,7 @@ from onnxtop.reader.bounds import refuse_deadly
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.model import Model
 from onnxtop.reader.protos import bodies_in, parts_of, stored_in
-from onnxtop.reader.windows import windows
+from onnxtop.windows import windows
 
 Shape = tuple[int | None, ...]
 

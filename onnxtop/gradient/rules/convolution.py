@@ -7,68 +7,69 @@ with the output's adjoint as kernel, strides and dilations swapped, batch and ch
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from onnxtop.errors import ModelError
 from onnxtop.gradient.engine import Adjoints, Call, constant_of
 from onnxtop.gradient.graph import Array, Shape, Tensor
+from onnxtop.windows import Window, windows
 
 _MOST_COPIES = 2**25  # elements that the copies for a kernel's adjoint may take (128 MiB)
 
 
 @dataclass(frozen=True)
-class Window:
-    """How a kernel moves over positions; all per spatial axis."""
+class Frame:
+    """How a kernel moves over positions, its padding spelled out; all per spatial axis."""
 
-    kernel: tuple[int, ...]
-    strides: tuple[int, ...]
-    dilations: tuple[int, ...]
-    before: tuple[int, ...]
-    after: tuple[int, ...]
+    along: tuple[Window, ...]
 
     @property
-    def span(self) -> list[int]:
-        """How many positions the kernel covers."""
-        return spans(self.kernel, self.dilations)
+    def kernel(self) -> tuple[int, ...]:
+        """How many taps there are."""
+        return tuple(window.taps for window in self.along)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """How far it moves."""
+        return tuple(window.stride for window in self.along)
+
+    @property
+    def dilations(self) -> tuple[int, ...]:
+        """How far taps are apart."""
+        return tuple(window.dilation for window in self.along)
+
+    @property
+    def before(self) -> tuple[int, ...]:
+        """The padding before the first position."""
+        return tuple(window.pads[0] for window in self.along)
+
+    @property
+    def after(self) -> tuple[int, ...]:
+        """The padding behind the last position."""
+        return tuple(window.pads[1] for window in self.along)
+
+    def whole(self, sizes: Sequence[int]) -> list[int]:
+        """Return how many positions kernels cover, as many as there are sizes."""
+        return [window.whole(size) for window, size in zip(self.along, sizes, strict=True)]
 
 
-def _is_product(frame: Window, group: int) -> bool:
+def _is_product(frame: Frame, group: int) -> bool:
     """Tell a convolution that is a product of matrices: one tap, every position."""
     plain = set(frame.kernel) == set(frame.strides) == {1} and not any(frame.before + frame.after)
     return group == 1 and plain
 
 
-def spans(kernel: Sequence[int], dilations: Sequence[int]) -> list[int]:
-    """Return how many positions a kernel covers along each axis."""
-    return [(taps - 1) * gap + 1 for taps, gap in zip(kernel, dilations, strict=True)]
+def framed(kernel: Sequence[int], sizes: Sequence[int], out: Sequence[int], **attributes: Any) -> Frame:
+    """Return a convolution's or pool's frame from the sizes of its input and output."""
+    along = zip(_windows(kernel, **attributes), sizes, out, strict=True)
+    return Frame(tuple(replace(each, pads=each.sides(*ends), auto_pad=b"NOTSET") for each, *ends in along))
 
 
-def window(
-    kernel: Sequence[int],
-    sizes: Sequence[int],
-    out: Sequence[int],
-    *,
-    auto_pad: str,
-    strides: Sequence[int],
-    pads: Sequence[int],
-    dilations: Sequence[int],
-) -> Window:
-    """Return a convolution's or pool's window with its padding spelled out, from input and output sizes."""
-    axes = len(kernel)
-    stride, gap = tuple(strides) or (1,) * axes, tuple(dilations) or (1,) * axes
-    if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
-        totals = [
-            max((n_out - 1) * step + span - n_in, 0)
-            for n_out, step, span, n_in in zip(out, stride, spans(kernel, gap), sizes, strict=True)
-        ]
-        less, more = [n // 2 for n in totals], [n - n // 2 for n in totals]
-        before, after = (less, more) if auto_pad == "SAME_UPPER" else (more, less)
-    else:
-        both = [0] * (2 * axes) if auto_pad == "VALID" else list(pads) or [0] * (2 * axes)
-        before, after = both[:axes], both[axes:]
-    return Window(tuple(kernel), stride, gap, tuple(before), tuple(after))
+def _windows(kernel: Sequence[int], *, auto_pad: str, **attributes: Sequence[int]) -> list[Window]:
+    return windows({"auto_pad": auto_pad.encode(), **attributes}, kernel)
 
 
 def Conv(
@@ -86,7 +87,7 @@ def Conv(
 ) -> Adjoints:
     """Go back by a transposed convolution; the kernel's adjoint is a convolution with the output's."""
     dy = call.dy
-    frame = window(
+    frame = framed(
         w.shape[2:],
         x.shape[2:],
         dy.shape[2:],
@@ -115,49 +116,40 @@ def ConvTranspose(
 ) -> Adjoints:
     """Go back by a convolution; for the kernel as Conv, with input and output in each other's place."""
     dy = call.dy
-    axes = w.rank - 2
-    stride, gap = tuple(strides) or (1,) * axes, tuple(dilations) or (1,) * axes
-    span = spans(w.shape[2:], gap)
-    full = [(n - 1) * s + k for n, s, k in zip(x.shape[2:], stride, span, strict=True)]
-    cut = [whole - out for whole, out in zip(full, dy.shape[2:], strict=True)]  # below 0: output padding
-    before = _leading(cut, auto_pad, pads, output_padding, output_shape)
-    frame = Window(
-        tuple(w.shape[2:]), stride, gap, tuple(before), tuple(c - b for c, b in zip(cut, before, strict=True))
+    along = _windows(
+        w.shape[2:],
+        auto_pad=auto_pad,
+        strides=strides,
+        pads=pads,
+        dilations=dilations,
+        output_padding=output_padding,
+        output_shape=output_shape,
     )
+    frame = Frame(tuple(_cut(*each) for each in zip(along, x.shape[2:], dy.shape[2:], strict=True)))
     return _convolve(dy, w, frame, x.shape, group), _to_kernel(dy, x, w, frame, group), _to_bias(dy, bias)
 
 
-def _leading(
-    cut: list[int],
-    auto_pad: str,
-    pads: Sequence[int],
-    output_padding: Sequence[int],
-    output_shape: Sequence[int],
-) -> list[int]:
-    """Return how much a transposed convolution cuts off before the first position of each axis."""
-    axes = len(cut)
-    if auto_pad in ("SAME_UPPER", "SAME_LOWER") or output_shape:
-        extra = list(output_padding) or [0] * axes
-        totals = [max(c + e, 0) for c, e in zip(cut, extra, strict=True)]
-        return [n // 2 if auto_pad == "SAME_UPPER" else n - n // 2 for n in totals]
-    return [0] * axes if auto_pad == "VALID" else list(pads)[:axes] or [0] * axes
+def _cut(window: Window, size: int, out: int) -> Window:
+    """Return what a transposed convolution cuts off as a window's padding; output padding is below 0."""
+    start = window.turned_start(size, out)
+    return Window(window.taps, window.stride, window.dilation, (start, window.whole(size) - out - start))
 
 
 def _to_bias(dy: Tensor, bias: Tensor | None) -> Tensor | None:
     return None if bias is None else dy.sum([0, *range(2, dy.rank)])
 
 
-def _to_input(dy: Tensor, w: Tensor, frame: Window, shape: Shape, group: int) -> Tensor:
+def _to_input(dy: Tensor, w: Tensor, frame: Frame, shape: Shape, group: int) -> Tensor:
     if _is_product(frame, group):
         weights = w.reshape(w.shape[:2]).mT  # a product of matrices
         return (weights @ dy.reshape((*dy.shape[:2], -1))).reshape(shape)
     return transposed(dy, w, frame, shape, group)
 
 
-def transposed(dy: Tensor, w: Tensor, frame: Window, shape: Shape, group: int) -> Tensor:
+def transposed(dy: Tensor, w: Tensor, frame: Frame, shape: Shape, group: int) -> Tensor:
     """Bring an adjoint back through a window: a transposed convolution that ends at the input's shape."""
-    sizes = zip(shape[2:], dy.shape[2:], frame.strides, frame.span, strict=True)
-    missing = [size - ((n - 1) * step + span) for size, n, step, span in sizes]
+    full = frame.whole(dy.shape[2:])
+    missing = [size - whole for size, whole in zip(shape[2:], full, strict=True)]
     rest = [m + b + a for m, b, a in zip(missing, frame.before, frame.after, strict=True)]
     if (
         all(0 <= r < s for r, s in zip(rest, frame.strides, strict=True))
@@ -167,9 +159,6 @@ def transposed(dy: Tensor, w: Tensor, frame: Window, shape: Shape, group: int) -
             "ConvTranspose", dy, w, shape=shape, group=group, strides=frame.strides,
             dilations=frame.dilations, pads=[*frame.before, *frame.after], output_padding=rest,
         )  # fmt: skip
-    full = [
-        (n - 1) * step + span for n, step, span in zip(dy.shape[2:], frame.strides, frame.span, strict=True)
-    ]
     whole = dy.graph.emit(
         "ConvTranspose", dy, w, shape=(*shape[:2], *full), strides=frame.strides, dilations=frame.dilations,
         group=group,
@@ -178,7 +167,7 @@ def transposed(dy: Tensor, w: Tensor, frame: Window, shape: Shape, group: int) -
     return whole.pad([0, 0, *(-b for b in frame.before)], [0, 0, *after])
 
 
-def _convolve(x: Tensor, w: Tensor, frame: Window, shape: Shape, group: int) -> Tensor:
+def _convolve(x: Tensor, w: Tensor, frame: Frame, shape: Shape, group: int) -> Tensor:
     inner = _inside(x, frame)
     pads = [max(n, 0) for n in (*frame.before, *frame.after)]
     return x.graph.emit(
@@ -193,12 +182,12 @@ def _convolve(x: Tensor, w: Tensor, frame: Window, shape: Shape, group: int) -> 
     )
 
 
-def _inside(x: Tensor, frame: Window) -> Tensor:
+def _inside(x: Tensor, frame: Frame) -> Tensor:
     """Cut off what a window with negative padding never reaches."""
     return x.pad([0, 0, *(min(n, 0) for n in frame.before)], [0, 0, *(min(n, 0) for n in frame.after)])
 
 
-def _to_kernel(x: Tensor, dy: Tensor, w: Tensor, frame: Window, group: int) -> Tensor:
+def _to_kernel(x: Tensor, dy: Tensor, w: Tensor, frame: Frame, group: int) -> Tensor:
     """Return a kernel's adjoint, (out, in / group, taps), from (n, in, ...) and adjoint (n, out, ...)."""
     if _is_product(frame, group):
         flat = [t.transpose((1, 0, *range(2, t.rank))).reshape((t.shape[1], -1)) for t in (dy, x)]
@@ -215,10 +204,9 @@ def _to_kernel(x: Tensor, dy: Tensor, w: Tensor, frame: Window, group: int) -> T
     data = inner.reshape((n, group, each, *inner.shape[2:])).transpose((2, 1, 0, *(a + 1 for a in spatial)))
     kernel = dy.transpose((1, 0, *spatial))
     before, after = ([max(p, 0) for p in side] for side in (frame.before, frame.after))
-    sizes = zip(
-        inner.shape[2:], before, after, spans(dy.shape[2:], frame.strides), frame.dilations, strict=True
-    )
-    taps = [(size + b + a - span) // gap + 1 for size, b, a, span, gap in sizes]
+    sides = zip(before, after, strict=True)
+    swapped = zip(inner.shape[2:], dy.shape[2:], frame.dilations, frame.strides, sides, strict=True)
+    taps = [Window(size, step, gap, side).result(whole) for whole, size, step, gap, side in swapped]
     result = x.graph.emit(
         "Conv", data.reshape((each, group * n, *inner.shape[2:])), kernel, shape=(each, dy.shape[1], *taps),
         strides=frame.dilations, dilations=frame.strides, pads=[*before, *after], group=group,
@@ -228,7 +216,7 @@ def _to_kernel(x: Tensor, dy: Tensor, w: Tensor, frame: Window, group: int) -> T
     return result.transpose((1, 0, *spatial))
 
 
-def _by_taps(x: Tensor, dy: Tensor, w: Tensor, frame: Window) -> Tensor:
+def _by_taps(x: Tensor, dy: Tensor, w: Tensor, frame: Frame) -> Tensor:
     """Return a kernel's adjoint as one product of matrices an entry: the input copied once for each tap.
 
     Measured 1.5 to 1.8 times as fast as the convolution with a large kernel, which onnxruntime computes by
@@ -246,7 +234,7 @@ def _by_taps(x: Tensor, dy: Tensor, w: Tensor, frame: Window) -> Tensor:
     return each.sum([0]).reshape((out, *frame.kernel, channels)).transpose(order)
 
 
-def _at_tap(x: Tensor, dy: Tensor, tap: tuple[int, ...], frame: Window) -> Tensor:
+def _at_tap(x: Tensor, dy: Tensor, tap: tuple[int, ...], frame: Frame) -> Tensor:
     """Return what one tap of the kernel sees at each output position."""
     starts = [place * gap for place, gap in zip(tap, frame.dilations, strict=True)]
     sizes = zip(starts, dy.shape[2:], frame.strides, strict=True)

@@ -1,12 +1,13 @@
 """Pooling: the adjoint goes to the element that was chosen, or in shares to all."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from onnxtop.gradient.engine import Adjoints, Call
 from onnxtop.gradient.graph import Array, Tensor
-from onnxtop.gradient.rules.convolution import Window, transposed, window
+from onnxtop.gradient.rules.convolution import Frame, framed, transposed
 
 __all__ = ["AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LpPool", "MaxPool"]
 
@@ -77,7 +78,7 @@ def AveragePool(
     strides: Sequence[int] = (),
 ) -> Adjoints:
     """Give every element of a window an equal share."""
-    frame = window(
+    frame = framed(
         kernel_shape, x.shape[2:], call.y.shape[2:], auto_pad=auto_pad, strides=strides, pads=pads,
         dilations=dilations,
     )  # fmt: skip
@@ -85,7 +86,7 @@ def AveragePool(
     return (_spread_windows(share, x, frame),)
 
 
-def _spread_windows(share: Tensor, x: Tensor, frame: Window) -> Tensor:
+def _spread_windows(share: Tensor, x: Tensor, frame: Frame) -> Tensor:
     """Add each window's share to all of its elements; channels are images of their own."""
     images = share.reshape((-1, 1, *share.shape[2:]))
     ones = share.graph.constant(np.ones((1, 1, *frame.kernel)), x.dtype)
@@ -93,14 +94,15 @@ def _spread_windows(share: Tensor, x: Tensor, frame: Window) -> Tensor:
     return transposed(images, ones, frame, shape, 1).reshape(x.shape)
 
 
-def _counts(x: Tensor, y: Tensor, frame: Window, with_pads: bool) -> Array:
+def _counts(x: Tensor, y: Tensor, frame: Frame, with_pads: bool) -> Array:
     """Return how many elements each window's mean is over, shape (1, 1, spatial)."""
     counts = np.ones(())
-    for axis, (n_in, n_out) in enumerate(zip(x.shape[2:], y.shape[2:], strict=True)):
-        first = np.arange(n_out)[:, None] * frame.strides[axis] - frame.before[axis]
-        taps = first + np.arange(frame.kernel[axis]) * frame.dilations[axis]
-        low, high = (-frame.before[axis], n_in + frame.after[axis]) if with_pads else (0, n_in)
-        counts = np.multiply.outer(counts, np.sum((taps >= low) & (taps < high), axis=1))
+    for window, n_in, n_out in zip(frame.along, x.shape[2:], y.shape[2:], strict=True):
+        if with_pads:
+            read = replace(window, pads=(0, 0)).read(n_in + sum(window.pads), n_out)
+        else:
+            read = window.read(n_in, n_out)
+        counts = np.multiply.outer(counts, np.sum(read >= 0, axis=1))
     return counts[None, None]
 
 
@@ -117,7 +119,7 @@ def LpPool(
     strides: Sequence[int] = (),
 ) -> Adjoints:
     """Of the norm of a window: sign(x) (|x| / y)^(p - 1)."""
-    frame = window(
+    frame = framed(
         kernel_shape, x.shape[2:], call.y.shape[2:], auto_pad=auto_pad, strides=strides, pads=pads,
         dilations=dilations,
     )  # fmt: skip

@@ -14,7 +14,7 @@ from onnxtop.reader.lanes.arrays import NONE, Ids, Misfit, NotUnrolledError, Unc
 from onnxtop.reader.lanes.step import Result, Step
 from onnxtop.reader.lanes.weights import Use
 from onnxtop.reader.model import Node
-from onnxtop.reader.windows import windows
+from onnxtop.windows import windows
 
 _COPIES = 16
 

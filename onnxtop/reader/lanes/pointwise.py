@@ -10,7 +10,7 @@ import numpy as np
 from onnxtop.reader.earlier import second_shape
 from onnxtop.reader.lanes.arrays import NONE, Ids, Unclear, aligned, check_room, compressed, distinct
 from onnxtop.reader.lanes.step import Lanes, Result, Step, of_all
-from onnxtop.reader.windows import Window, windows
+from onnxtop.windows import Window, windows
 
 
 def elementwise(

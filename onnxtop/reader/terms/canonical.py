@@ -17,6 +17,7 @@ from onnxtop.reader.schemas import history, schema
 from onnxtop.reader.terms.call import MARK, NEWEST, Call
 from onnxtop.reader.terms.table import Table
 from onnxtop.reader.terms.types import types_of
+from onnxtop.windows import SAME, Window
 
 VERSION = MARK + "version"
 
@@ -272,12 +273,15 @@ def _pads(shape: Any, kernel: Any, attributes: Mapping[str, Any], op: str) -> tu
         return tuple(attributes.get("pads", (0,) * 2 * len(kernel)))
     if rule == b"VALID":
         return (0,) * 2 * len(kernel)
-    if op == "ConvTranspose" or shape is None or None in shape[2:] or len(shape) != len(kernel) + 2:
+    if rule not in SAME or op == "ConvTranspose":
+        return None
+    if shape is None or None in shape[2:] or len(shape) != len(kernel) + 2:
         return None
     steps = zip(shape[2:], kernel, attributes["strides"], attributes["dilations"], strict=True)
-    total = [max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0) for n, k, s, d in steps]
-    less, more = [n // 2 for n in total], [n - n // 2 for n in total]
-    return tuple(less + more if rule == b"SAME_UPPER" else more + less)
+    along = [(size, Window(taps, stride, gap, auto_pad=rule)) for size, taps, stride, gap in steps]
+    sides = [window.sides(size, window.result(size)) for size, window in along]
+    before, behind = zip(*sides, strict=True)
+    return (*before, *behind)
 
 
 def _pooled(table: Table, call: Call) -> Call:

@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+# What pads until the result is as large as the operand over the stride.
+SAME = (b"SAME_UPPER", b"SAME_LOWER")
+
 
 @dataclass(frozen=True)
 class Window:
@@ -31,8 +34,8 @@ class Window:
 
     @property
     def is_same(self) -> bool:
-        """Whether the padding is computed, for a result of the operand's size over the stride."""
-        return self.auto_pad in (b"SAME_UPPER", b"SAME_LOWER")
+        """Whether the padding is computed."""
+        return self.auto_pad in SAME
 
     def result(self, size: int) -> int:
         """Return the size of a convolution's result."""
@@ -40,22 +43,28 @@ class Window:
             return -(-size // self.stride)
         return max((size + sum(self._given()) - self.span) // self.stride + 1, 0)
 
+    def sides(self, size: int, result: int) -> tuple[int, int]:
+        """Return the padding before and behind a convolution's operand."""
+        return self._split(self.whole(result) - size) if self.is_same else self._given()
+
     def start(self, size: int, result: int) -> int:
         """Return the padding before the first position of a convolution's operand."""
-        if self.is_same:
-            return self._before(max((result - 1) * self.stride + self.span - size, 0))
-        return self._given()[0]
+        return self.sides(size, result)[0]
+
+    def whole(self, size: int) -> int:
+        """Return how many positions this many kernels cover: a transposed result of which nothing is cut."""
+        return (size - 1) * self.stride + self.span
 
     def turned_result(self, size: int) -> int:
         """Return the size of a transposed convolution's result."""
         if self.wanted is not None:
             return self.wanted
-        return size * self.stride if self.is_same else self._whole(size) - sum(self._given())
+        return size * self.stride if self.is_same else self.whole(size) + self.more - sum(self._given())
 
     def turned_start(self, size: int, result: int) -> int:
         """Return what is cut off before the first position of a transposed convolution's result."""
         if self.is_same or self.wanted is not None:
-            return self._before(self._whole(size) - result)
+            return self._split(self.whole(size) + self.more - result)[0]
         return self._given()[0]
 
     def read(self, size: int, result: int) -> NDArray[np.intp]:
@@ -66,7 +75,7 @@ class Window:
 
     def turned_read(self, size: int, result: int) -> NDArray[np.intp]:
         """Return the same for a transposed convolution: the position whose tap writes there, -1 for none."""
-        first = np.arange(result)[:, None] + max(self.turned_start(size, result), 0)
+        first = np.arange(result)[:, None] + self.turned_start(size, result)
         index, rest = np.divmod(first - np.arange(self.taps) * self.dilation, self.stride)
         return np.where((rest == 0) & (index >= 0) & (index < size), index, -1)
 
@@ -75,15 +84,13 @@ class Window:
         result = self.result(size)
         return self.taps == self.span == size and result == 1 and self.start(size, result) == 0
 
-    def _whole(self, size: int) -> int:
-        return (size - 1) * self.stride + self.more + self.span
-
     def _given(self) -> tuple[int, int]:
         return (0, 0) if self.auto_pad == b"VALID" else self.pads
 
-    def _before(self, total: int) -> int:
+    def _split(self, total: int) -> tuple[int, int]:
         """Split computed padding; the odd cell goes to the end for SAME_UPPER, to the beginning otherwise."""
-        return total // 2 if self.auto_pad == b"SAME_UPPER" else total - total // 2
+        less, more = max(total, 0) // 2, (max(total, 0) + 1) // 2
+        return (less, more) if self.auto_pad == b"SAME_UPPER" else (more, less)
 
 
 def windows(attributes: Mapping[str, Any], taps: Sequence[int]) -> list[Window]:

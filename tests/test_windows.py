@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxtop.reader.windows import windows
+from onnxtop.windows import windows
 from tests.models import model, node, run
 
 PADS: list[dict[str, Any]] = [
@@ -63,6 +63,18 @@ def test_a_transposed_convolution(
     (window,) = windows(encoded(attributes), [taps])
     assert window.turned_result(size) == wanted.shape[1]
     np.testing.assert_array_equal(followed(window.turned_read(size, wanted.shape[1]), size), wanted)
+
+
+def test_nothing_is_cut_off_where_kernels_leave_gaps() -> None:
+    """A result with room between kernels asks for less than no padding: the first one starts at its edge."""
+    attributes = {"strides": [4], "auto_pad": "SAME_UPPER"}
+    wanted = matrix("ConvTranspose", 4, 2, attributes)
+    (window,) = windows(encoded(attributes), [2])
+    size = window.turned_result(4)
+    assert window.turned_start(4, size) == 0
+    read = followed(window.turned_read(4, size), 4)
+    np.testing.assert_array_equal(read[:, : wanted.shape[1]], wanted)  # the runtime leaves the last gap out
+    assert not read[:, wanted.shape[1] :].any()
 
 
 def test_attributes_that_do_not_fit_the_kernel() -> None:
