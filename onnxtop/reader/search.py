@@ -13,14 +13,14 @@ def reached(starts: Iterable[T], beyond: Callable[[T], Iterable[T]]) -> Iterator
     >>> list(reached([6], lambda n: [n // 2] if n else []))
     [6, 3, 1, 0]
     """
-    seen = dict.fromkeys(starts)
-    front = list(seen)
-    while front:
-        yield from front
-        front = [
-            item for item in dict.fromkeys(n for here in front for n in beyond(here)) if item not in seen
-        ]
-        seen.update(dict.fromkeys(front))
+    found = list(dict.fromkeys(starts))
+    seen = set(found)
+    for here in found:  # which grows meanwhile
+        yield here
+        for item in beyond(here):
+            if item not in seen:
+                seen.add(item)
+                found.append(item)
 
 
 def folded(

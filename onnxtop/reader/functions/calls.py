@@ -47,18 +47,6 @@ def own_nodes(function: FunctionProto) -> Iterator[NodeProto]:
             yield from body.node
 
 
-def reached(keys: Iterable[Key], inner: Mapping[Key, set[Key]]) -> set[Key]:
-    """Return functions and all that their bodies call."""
-    reached: set[Key] = set()
-    stack = list(keys)
-    while stack:
-        key = stack.pop()
-        if key not in reached:
-            reached.add(key)
-            stack += inner[key]
-    return reached
-
-
 def bottom_up(inner: Mapping[Key, set[Key]]) -> list[Key]:
     """Return the functions, each behind those that it calls; raises ModelError where one calls itself."""
     done: dict[Key, None] = {}

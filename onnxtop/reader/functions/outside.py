@@ -13,10 +13,11 @@ from onnx import (
     helper,
 )
 
-from onnxtop.reader.functions.calls import Key, by_key, called, imports_of, key_of, reached
+from onnxtop.reader.functions.calls import Key, by_key, called, imports_of, key_of
 from onnxtop.reader.functions.extent import COPIES
 from onnxtop.reader.limits import GIB, Limits
 from onnxtop.reader.protos import VALUES, Stored, all_names, bodies_in, held_by, is_constant, nodes_in
+from onnxtop.reader.search import reached
 
 
 def with_constants_outside(proto: ModelProto) -> tuple[ModelProto, Mapping[tuple[str, str], str]]:
@@ -37,7 +38,7 @@ def with_constants_outside(proto: ModelProto) -> tuple[ModelProto, Mapping[tuple
         key: list(_constants(_prefix(key), function.node, names)) for key, function in functions.items()
     }
     for node in nodes_in(result.graph):
-        for key in sorted(reached({key_of(node)} & set(functions), inner)):
+        for key in sorted(reached({key_of(node)} & set(functions), inner.__getitem__)):
             node.input.extend(constant.output[0] for constant in outside[key])
     own = [NodeProto.FromString(node.SerializeToString()) for node in result.graph.node]
     del result.graph.node[:]
@@ -56,7 +57,7 @@ def check_outside(
     }
     operands, byte_count = 0, sum(map(sum, names.values()))
     for key, calls in Counter(key_of(node) for node in nodes_in(graph) if key_of(node) in functions).items():
-        given = [names[each] for each in reached([key], inner)]
+        given = [names[each] for each in reached([key], inner.__getitem__)]
         operands += calls * sum(map(len, given))
         byte_count += calls * sum(map(sum, given))
     limits.check("tensors", operands)

@@ -15,7 +15,6 @@ from onnxtop.reader.functions.calls import (
     imports_of,
     key_of,
     own_nodes,
-    reached,
     write_imports,
 )
 from onnxtop.reader.functions.converter import Converter, aligned
@@ -24,6 +23,7 @@ from onnxtop.reader.functions.inliner import Inliner, is_whole
 from onnxtop.reader.functions.outside import check_outside, holder_of
 from onnxtop.reader.limits import Limits
 from onnxtop.reader.protos import attribute_bodies, nodes_in, stored_in, with_inner
+from onnxtop.reader.search import reached
 
 
 def inlined(proto: ModelProto, limits: Limits) -> ModelProto:
@@ -53,7 +53,7 @@ def inlined(proto: ModelProto, limits: Limits) -> ModelProto:
     tries = Inliner(result)
     aside = Aside(proto, functions)
     while keys := called(nodes_in(result.graph), functions) - kept:
-        outermost = keys.difference(*(reached(inner[key], inner) for key in keys))
+        outermost = keys.difference(*(reached(inner[key], inner.__getitem__) for key in keys))
         _give_defaults(result.graph, functions)
         whole = {key for key in outermost if is_whole(functions[key])}
         bodies = [aligned(functions[key], imports) for key in sorted(whole)]
@@ -66,9 +66,8 @@ def inlined(proto: ModelProto, limits: Limits) -> ModelProto:
         kept |= {converter.origins.get(key, key) for key in failed} | (outermost - whole) | converter.left
         aside.take(result.graph, functions.keys() - kept)
     aside.give_back(result.graph)
-    needed = reached(kept, inner) | (
-        functions.keys() - reached(called(nodes_in(proto.graph), functions), inner)
-    )
+    live = reached(called(nodes_in(proto.graph), functions), inner.__getitem__)
+    needed = functions.keys() - live | set(reached(kept, inner.__getitem__))
     del result.functions[:]
     result.functions.extend(functions[key] for key in functions if key in needed)
     result.functions.extend([*_not_taken(proto, functions, result)])

@@ -7,6 +7,7 @@ its codes are made, and taken out of the factors; what is left belongs to the we
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from onnxtop.reader.constants import UnreadableConstantError
 from onnxtop.reader.evaluate import MOVEMENT
 from onnxtop.reader.model import Node, Value
 from onnxtop.reader.reading import Array, Call
+from onnxtop.reader.search import reached
 
 _CLOSE = 1e-6
 _MOST = 32  # products of products that are looked into
@@ -147,16 +149,17 @@ def _quantised(call: Call, node: Node) -> _Activation | None:
 def _table(call: Call, codes: Value) -> _Activation:
     """Return what is known of constant codes: a scale by which they are decoded elsewhere, or their name."""
     origin = call.constants.origin(codes)
-    stack = [codes]
-    seen = set(stack)
-    while stack:
-        for use in call.model.users.get(stack.pop(), ()):
+    for here in reached([codes], partial(_looked_up, call)):
+        for use in call.model.users.get(here, ()):
             if use.position == 0 and not use.node.domain and use.node.op_type == "DequantizeLinear":
                 return _Activation(use.node.inputs[1], table=origin)
-            if use.position == 0 and (_passes(use.node) or use.node.op_type == "Gather"):
-                stack += [value for value in use.node.outputs if value not in seen]
-                seen.update(use.node.outputs)
     return _Activation(table=origin)
+
+
+def _looked_up(call: Call, codes: Value) -> list[Value]:
+    """Return what codes are called where they are moved, or some of them looked up."""
+    users = (use.node for use in call.model.users.get(codes, ()) if use.position == 0)
+    return [value for node in users if _passes(node) or node.op_type == "Gather" for value in node.outputs]
 
 
 def _own_scale(call: Call, position: int, activation: _Activation, groups: list[list[Value]]) -> Value | None:

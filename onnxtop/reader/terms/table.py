@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxtop.reader.search import reached
 from onnxtop.reader.terms.constant import Array, Constant, Shape, constant_of
 
 CONSTANT, INPUT, RESULT, RESHAPED, VIEW = "constant", "input", "result", "reshaped", "view"
@@ -133,11 +134,8 @@ class Table:
 
     def reached(self, outputs: Iterable[int | None]) -> set[int]:
         """Return all terms that outputs depend on, themselves included."""
-        reached: set[int] = set()
-        stack = [item for item in outputs if item is not None]
-        while stack:
-            item = stack.pop()
-            if item not in reached:
-                reached.add(item)
-                stack += [operand for operand in self.terms[item].operands if operand is not None]
-        return reached
+        starts = [item for item in outputs if item is not None]
+        return set(reached(starts, self._given_operands))
+
+    def _given_operands(self, item: int) -> list[int]:
+        return [operand for operand in self.terms[item].operands if operand is not None]
