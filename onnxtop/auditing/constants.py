@@ -106,13 +106,10 @@ class _Look:
     @cached_property
     def _inside(self) -> Mapping[int, list[Value]]:
         """What the bodies of a node end with, by its index."""
-        found: dict[int, list[Value]] = {}
-        scopes = [self._model.scope]
-        while scopes:
-            for index, bodies in scopes.pop().bodies.items():
-                scopes += [body.scope for body in bodies]
-                found[index] = [value for body in bodies for value in body.outputs if value is not None]
-        return found
+        return {
+            index: [value for body in bodies for value in body.outputs if value is not None]
+            for index, bodies in self._model.scope.all_bodies()
+        }
 
     def _faults(self, node: Node, position: int, value: Value) -> Iterator[BadConstant]:
         if not is_weight_type(self._constants.stored_as(value)):

@@ -56,7 +56,10 @@ class Constants:
         self._firsts: dict[Any, Value] = {}
         self._derived: dict[Value, tuple[Value, Mapping[Value, Array]]] = {}
         self._same = dict(model.carried)  # what a body carries, or an If hands on, and the value that it is
-        self._branches = {node.index: bodies for node, bodies in _branches(model)}
+        holding = ((model.nodes[index], bodies) for index, bodies in model.scope.all_bodies())
+        self._branches = {
+            node.index: bodies for node, bodies in holding if (node.domain, node.op_type) == ("", "If")
+        }
         self._places: dict[int, dict[Value, int]] = {}  # of the results of an If, among all that it names
         self._constant: set[Value] = set()
         self._find()
@@ -497,17 +500,6 @@ def _typed_like(node: Node, value: Value) -> Value | None:
         if item is not None and schema.inputs[min(place, len(schema.inputs) - 1)].type_str == result:
             return item
     return None
-
-
-def _branches(model: Model) -> Iterator[tuple[Node, tuple[Body, ...]]]:
-    """Yield every If of the model with its two bodies."""
-    scopes = [model.scope]
-    while scopes:
-        for index, bodies in scopes.pop().bodies.items():
-            scopes += [body.scope for body in bodies]
-            node = model.nodes[index]
-            if (node.domain, node.op_type) == ("", "If"):
-                yield node, bodies
 
 
 def _truth(condition: Array) -> bool:

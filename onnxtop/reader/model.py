@@ -149,6 +149,13 @@ class Scope:
             for body in self.bodies.get(node.index, ()):
                 yield from body.scope.all_nodes()
 
+    def all_bodies(self) -> Iterator[tuple[int, tuple["Body", ...]]]:
+        """Yield what nodes hold, by their index, each with what its bodies hold behind it."""
+        for index, bodies in self.bodies.items():
+            yield index, bodies
+            for body in bodies:
+                yield from body.scope.all_bodies()
+
 
 @dataclass(frozen=True, eq=False)
 class Body:

@@ -64,16 +64,12 @@ class _Tracer:
         self.inputs = inputs
         self._exits: dict[Value, list[Value]] = {}
         self.nodes = model.nodes
-        self._link(scope)
-
-    def _link(self, scope: Scope) -> None:
-        for node in scope.nodes:
-            for body in scope.bodies.get(node.index, ()):
-                self._link(body.scope)
-                if node.op_type == "If" and not node.domain:
-                    for value, exit_ in zip(node.outputs, body.outputs, strict=False):
-                        if exit_ is not None:
-                            self._exits.setdefault(value, []).append(exit_)
+        for index, bodies in scope.all_bodies():
+            node = model.nodes[index]
+            for body in bodies if (node.domain, node.op_type) == ("", "If") else ():
+                for value, exit_ in zip(node.outputs, body.outputs, strict=False):
+                    if exit_ is not None:
+                        self._exits.setdefault(value, []).append(exit_)
 
     def back(self, value: Value) -> Iterator[_Trace]:
         """Yield the inputs and the other operations' results that movement alone brings here."""
