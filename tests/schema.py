@@ -20,7 +20,7 @@ from onnxtop.results.outcome import ModelCounts, Outcome, RunCounts
 from onnxtop.results.plain import may_miss, written
 from onnxtop.results.report import SCHEMA_VERSION, Finding, NotRun, Report, Settings, ToolInfo
 from onnxtop.results.trace import Checkpoint, Trace
-from onnxtop.rules.rule import SEVERITIES
+from onnxtop.results.words import SEVERITIES
 
 FOLDER = Path(__file__).resolve().parent.parent / "onnxtop" / "results"
 

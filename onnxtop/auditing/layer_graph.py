@@ -44,7 +44,7 @@ def describe(model: str, connected: Connectivity, layers: Sequence[Layer | Skipp
     edges = sorted(graph.edges, key=lambda edge: (place[edge[0]], place[edge[1]]))
     return LayerGraph(
         model=model,
-        connectivity="exact" if connected.exact else f"conservative ({'; '.join(connected.hubs)})",
+        connectivity=connected.in_words,
         notes=connected.notes,
         nodes=nodes,
         edges=tuple(edges),

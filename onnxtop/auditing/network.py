@@ -90,9 +90,7 @@ def measure(
     used = _between(connected.layer_graph, options.inputs)
     reason = _no_figure(connected, used, options.inputs)
     if reason is not None:
-        figures = DeepGraphPersistence(
-            connectivity=_connectivity(connected), notes=connected.notes, reason=reason
-        )
+        figures = DeepGraphPersistence(connectivity=connected.in_words, notes=connected.notes, reason=reason)
         return DeepGraph(figures, cut_off)
     kept, cut = dgp.kept_and_cut(
         connected.graph,
@@ -110,7 +108,7 @@ def measure(
         inputs=chosen.n_inputs,
         outputs=chosen.n_outputs,
         saturated=finite_or_none(chosen.saturated),
-        connectivity=_connectivity(connected),
+        connectivity=connected.in_words,
         notes=connected.notes,
         reason=chosen.reason,
         diagram=chosen.diagram if options.diagrams else None,
@@ -135,10 +133,6 @@ def _between(graph: Flow, inputs: Sequence[str]) -> set[str]:
     behind: set[str] = set(walked(sources, graph.ahead))
     ahead: set[str] = set(walked(graph.of("output"), graph.behind))
     return behind & ahead
-
-
-def _connectivity(connected: Connectivity) -> str:
-    return "exact" if connected.exact else f"conservative ({'; '.join(connected.hubs)})"
 
 
 def _cut_off(connected: Connectivity, filled: Mapping[int, Sequence[Filled]]) -> CutOff:

@@ -15,6 +15,7 @@ import click
 
 from onnxtop._version import __version__
 from onnxtop.errors import OnnxtopError
+from onnxtop.work.limits import THREADS
 
 VERBS = {
     "report": ("onnxtop.cli.report", "Neural persistence of every layer of a model."),
@@ -179,8 +180,8 @@ def main() -> None:
     Linear algebra runs on one thread: its sums then do not depend on how many cores a machine has, and on a
     busy machine waking threads costs more than they bring.
     """
-    for library in ("OMP", "OPENBLAS", "MKL"):
-        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+    for name in THREADS:
+        os.environ.setdefault(name, "1")
     if "_ONNXTOP_COMPLETE" in os.environ:
         importlib.import_module("onnxtop.cli.completion")
         with contextlib.suppress(OSError, LookupError, ValueError):  # asked by no shell, or told to nobody

@@ -8,7 +8,6 @@ import ml_dtypes  # noqa: F401 (gives NumPy the names of its types)
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.errors import UsageError
 from onnxtop.execution.job import Given, Job
 from onnxtop.loss.data import read_data
 from onnxtop.loss.options import Pixels
@@ -92,14 +91,9 @@ class Sampled:
 
     def __init__(self, job: Job) -> None:
         self._samples = _read(job)
-        fixed = {each.shape[0] for each in job.inputs if each.shape and each.name in self._samples.inputs} - {
-            None
-        }
-        if len(fixed) > 1:
-            raise UsageError(f"wanted inputs with one number of samples, found {sorted(map(str, fixed))}")
+        fixed = self._samples.number({each.name: each.shape for each in job.inputs})
         self._used = min(self._samples.count, MOST_SAMPLES)
-        sizes = fixed or {min(self._used, _BATCH)}
-        self._sizes = [*sizes, *({1} - fixed if not fixed else ())]
+        self._sizes = [min(self._used, _BATCH), 1] if fixed is None else [fixed]
         self.tries = len(self._sizes)
         left_out = f"the first {self._used:,} of {self._samples.count:,} samples were used"
         self.notes = (*self._samples.notes, *([left_out] if self._used < self._samples.count else []))

@@ -10,6 +10,7 @@ from onnxtop.errors import FormatError, ModelError
 from onnxtop.execution.job import Given
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.ops.tables import LOOKUPS
+from onnxtop.reader.sizes import is_size
 from onnxtop.reader.skeleton import infer_shapes
 from onnxtop.reader.terms.constant import Shape
 from onnxtop.reader.terms.interface import Declared
@@ -31,7 +32,6 @@ _RANKS = (
 _MOST_HINTS = 12
 _DIGITS = 18
 """Of a size within a dimension's name, at most: an int64 holds all of these."""
-_KNOWN = ("Shape", "Size")
 _UNKNOWN = 2
 """Entries that are taken to be there where nobody knows how many are."""
 
@@ -92,7 +92,7 @@ def _picked_from(model: Model, start: Value, shapes: Mapping[str, Shape]) -> Ite
                 yield _length(model, node, shapes) or _UNKNOWN
             if node.inputs and node.inputs[0] in reached:
                 reached.update(node.outputs)
-        elif node.op_type not in _KNOWN and any(value in reached for value in node.inputs):
+        elif not is_size(node) and any(value in reached for value in node.inputs):
             reached.update(node.outputs)
 
 

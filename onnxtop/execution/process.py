@@ -17,7 +17,7 @@ from onnxtop.errors import NoProcessError, UsageError
 from onnxtop.execution.job import Answer, Job
 from onnxtop.results.plain import built, plain
 from onnxtop.results.run import RunFailure
-from onnxtop.work.limits import NO_MEMORY
+from onnxtop.work.limits import NO_MEMORY, THREADS
 from onnxtop.work.processes import ADVICE, THREADLESS, ending
 
 _TAIL = 4000
@@ -71,7 +71,7 @@ def _process() -> Iterator["subprocess.Popen[str]"]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": places, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            env={**os.environ, "PYTHONPATH": places, **dict.fromkeys(THREADS, "1")},
             encoding="utf-8",
             errors="replace",
             start_new_session=True,

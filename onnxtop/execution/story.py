@@ -12,8 +12,10 @@ from onnxtop.execution.plan import given, hints, ranges, spans, told
 from onnxtop.execution.process import ask
 from onnxtop.gradient.graph import descendants
 from onnxtop.loss.prepare.whole import completed
+from onnxtop.reader.limits import GIB
 from onnxtop.reader.model import Model
 from onnxtop.reader.names import node_name
+from onnxtop.reader.sizes import SIZES
 from onnxtop.reader.tensors import stored_bytes
 from onnxtop.reader.terms.constant import Shape
 from onnxtop.reader.terms.graph import Graphs, agreed, is_random
@@ -21,12 +23,10 @@ from onnxtop.reader.terms.interface import Declared, fits, inputs_of
 from onnxtop.results.run import ModelRun, PairRun, RunFailure, RunInput
 from onnxtop.work.options import RUN_SECONDS
 
-_GIB = 2**30
 _MEMORY, _TIMES = 4, 8
 """GiB that a run has, and so many times the bytes of its models."""
 _ROUNDING = 1e-3
 """What the largest difference of outputs may be, against their spread, where only rounding differs."""
-_SHAPES = ("Shape", "Size")
 _NAMED = 5
 
 
@@ -155,9 +155,9 @@ def _inputs(
 def _job(models: Sequence[Model], wanted: tuple[Given, ...], options: RunOptions, frame: Frame) -> Job:
     folders = tuple(str(folder) for folder in frame.allow_external)
     size = sum(map(_bytes, models))
-    memory = _MEMORY * _GIB + _TIMES * size
+    memory = _MEMORY * GIB + _TIMES * size
     if options.memory_limit is not None:
-        memory = int(options.memory_limit * _GIB)
+        memory = int(options.memory_limit * GIB)
     return Job(
         models=(),
         inputs=wanted,
@@ -204,7 +204,7 @@ def _chance(model: Model) -> Iterator[str]:
 
 def _by_graph(run: ModelRun, model: Model) -> ModelRun:
     """Judge only what the graph lets an output depend on: by values, not by sizes alone."""
-    nodes = [node for node in model.proto.graph.node if node.op_type not in _SHAPES]
+    nodes = [node for node in model.proto.graph.node if node.op_type not in SIZES]
     reached = {each.name: descendants(nodes, [each.name]) for each in run.inputs}
     outputs = (
         replace(

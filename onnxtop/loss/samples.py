@@ -36,6 +36,19 @@ class Samples:
     target: Array
     notes: tuple[str, ...]
 
+    def number(self, shapes: Mapping[str, Sequence[int | None] | None]) -> int | None:
+        """Return how many samples inputs of these shapes take at a time, None if they leave it open.
+
+        Raises
+        ------
+        UsageError
+            They take different numbers.
+        """
+        numbers = {shape[0] for name, shape in shapes.items() if shape and name in self.inputs} - {None}
+        if len(numbers) > 1:
+            raise UsageError(f"wanted inputs with one number of samples, found {sorted(map(str, numbers))}")
+        return next(iter(numbers), None)
+
     def rows(self, rows: Array | slice, size: int) -> dict[str, Array]:
         """Return the inputs of some samples, padded with the last of them to ``size``.
 

@@ -111,6 +111,11 @@ class Connectivity:
         )
 
     @property
+    def in_words(self) -> str:
+        """Whether it is exact, as reports say it."""
+        return "exact" if self.exact else f"conservative ({'; '.join(self.hubs)})"
+
+    @property
     def doubt(self) -> str | None:
         """What to say if the graph rests on sizes that were assumed, and not rightly."""
         if not (self.misfit or self.late):

@@ -37,14 +37,14 @@ MOVEMENT = frozenset({"Identity", "Transpose", "Reshape", "Flatten", "Squeeze", 
 """Operations that keep every element of their first input and only move it."""
 
 _SHAPE_INPUT = {"Expand": 1, "Reshape": 1, "Tile": 1}
-_QONNX = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
+QONNX = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
 
 
 def is_decoder(node: Node) -> bool:
     """Tell whether a node turns codes, or values to be rounded, into weights."""
     if node.op_type in ("DequantizeLinear", "QuantizeLinear"):
         return node.domain == ""
-    return node.op_type in _DECODERS and node.domain in _QONNX
+    return node.op_type in _DECODERS and node.domain in QONNX
 
 
 def is_computed(node: Node) -> bool:

@@ -27,6 +27,7 @@ from typing import Any, TypeVar, overload
 from onnxtop.errors import DeniedError, MissingError, MissingLibraryError, ModelError, UnreadableError
 from onnxtop.options import MOST_DOWNLOAD
 from onnxtop.reader.address import WEB, beside, file_name, scheme_of
+from onnxtop.reader.limits import GIB
 
 BLOCK = 2**16
 """Bytes that are fetched together, at least."""
@@ -43,7 +44,6 @@ _AT_ONCE = 4
 """Requests for one range at the same time."""
 _AHEAD = 2**22
 """Bytes that are fetched before they are asked for, at most, where a file is read from front to back."""
-_GIB = 2**30
 
 Given = TypeVar("Given")
 
@@ -135,7 +135,7 @@ class _Home:
         self.spent += count
 
     def allow(self, count: int) -> None:
-        if count > self.most * _GIB:
+        if count > self.most * GIB:
             raise UnreadableError(
                 f"wanted to fetch at most {self.most:g} GiB of it, found {count:,} bytes to fetch; allow "
                 "more with --max-download GIB"

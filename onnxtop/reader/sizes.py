@@ -14,6 +14,9 @@ from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.search import reached
 from onnxtop.reader.skeleton import Shape, infer_shapes
 
+SIZES = ("Shape", "Size")
+"""Operations that say how large their input is, and nothing of what it holds."""
+
 _STAND_INS = (7919, 104729)
 """Two sizes for every one that is not known: what comes out the same with both does not depend on it."""
 
@@ -115,4 +118,4 @@ class Sizes:
 
 def is_size(node: Node) -> bool:
     """Tell whether a node gives the sizes of its input."""
-    return node.domain == "" and node.op_type in ("Shape", "Size")
+    return node.domain == "" and node.op_type in SIZES

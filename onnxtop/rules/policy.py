@@ -30,9 +30,10 @@ from typing import Any
 from onnxtop.errors import UsageError, misread, unusable
 from onnxtop.options import Declared, at_least, declared, did_you_mean, number, one_of, said
 from onnxtop.results.report import Report
+from onnxtop.results.words import SEVERITIES
 from onnxtop.rules.catalogue import RULES
 from onnxtop.rules.options import CONFIGURATION_BYTES, CheckOptions
-from onnxtop.rules.rule import SEVERITIES, THRESHOLDS, TOLERANCES, Band, Policy
+from onnxtop.rules.rule import THRESHOLDS, TOLERANCES, Band, Policy
 from onnxtop.work.beside import read_bytes
 
 FILE = "onnxtop.toml"

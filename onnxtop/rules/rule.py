@@ -9,9 +9,6 @@ from onnxtop.results.diff import WholeDiff
 from onnxtop.results.report import LayerReport, Report
 from onnxtop.rules.matching import layer_pairs
 
-SEVERITIES = ("error", "warning", "note")
-"""From the worst to the mildest."""
-
 Found = Iterator[tuple[str | None, str]]
 """Layer name (None for the model) and message."""
 

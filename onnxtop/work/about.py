@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from onnxtop._version import __version__
+from onnxtop.work.limits import THREADS
 
 _LIBRARIES = ("ml_dtypes", "networkx", "numpy", "onnx", "onnxruntime", "scipy", "distributed")
-_THREADS = tuple(f"{library}_NUM_THREADS" for library in ("OMP", "OPENBLAS", "MKL"))
 
 
 @functools.cache
@@ -23,7 +23,7 @@ def about() -> Mapping[str, str]:
     own = {"onnxtop": __version__, "source of onnxtop": _source()[:12]}
     own |= {"Python": platform.python_version(), "machine": platform.machine()}
     libraries = {name: version_of(name) for name in _LIBRARIES}
-    return own | libraries | {name: os.environ.get(name, "not set") for name in _THREADS}
+    return own | libraries | {name: os.environ.get(name, "not set") for name in THREADS}
 
 
 def version_of(library: str) -> str:

@@ -7,6 +7,9 @@ from pathlib import Path
 NO_MEMORY = ("failed to map segment", "bad_alloc", "annot allocate memory", "without exception set")
 """What libraries say that find no memory while they are loaded."""
 
+THREADS = tuple(f"{library}_NUM_THREADS" for library in ("OMP", "OPENBLAS", "MKL"))
+"""Variables of the environment that say on how many threads linear algebra runs."""
+
 _PAGE_COUNTS = Path("/proc/self/statm")
 
 

@@ -19,12 +19,13 @@ from onnx import ModelProto, helper, numpy_helper, parser
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import audit
 from onnxtop.cli import app
-from onnxtop.errors import UsageError
+from onnxtop.errors import NoProcessError, UsageError
 from onnxtop.execution.options import RunOptions
 from onnxtop.execution.plan import hints, ranges
 from onnxtop.execution.story import Frame, run_model
 from onnxtop.reader.model import load
 from onnxtop.results.run import ModelRun
+from onnxtop.work.limits import THREADS
 from tests.faults import SAMPLES
 from tests.models import save
 
@@ -465,6 +466,22 @@ def test_codes_with_a_scale_that_makes_no_sense_are_a_finding(tmp_path: Path) ->
     made = model(scaled, w=WEIGHT, s=np.float32(0.1), z=np.uint8(0))
     made.graph.initializer[1].data_type = 99
     assert {"OT701", "OT702"} & found(made, tmp_path).keys()
+
+
+def test_the_process_computes_on_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the environment says, with any library of linear algebra."""
+    asked: list[dict[str, str]] = []
+
+    def refuse(*args: object, env: dict[str, str], **kwargs: object) -> None:
+        asked.append(env)
+        raise OSError
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    for name in THREADS:
+        monkeypatch.setenv(name, "2")
+    with pytest.raises(NoProcessError):
+        ran(model(DENSE, w=WEIGHT), tmp_path)
+    assert [env[name] for env in asked for name in THREADS] == ["1", "1", "1"]
 
 
 def test_the_process_loads_only_what_runs_models() -> None:

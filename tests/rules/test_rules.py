@@ -14,11 +14,12 @@ from onnxtop.results.report import (
     LayerPersistence,
     SkippedWeight,
 )
+from onnxtop.results.words import SEVERITIES
 from onnxtop.rules import matching
 from onnxtop.rules.catalogue import FAMILIES, RULES, apply, find_rule
 from onnxtop.rules.graph import _close_to_earlier
 from onnxtop.rules.matching import holders, similarity
-from onnxtop.rules.rule import SEVERITIES, Band, Policy
+from onnxtop.rules.rule import Band, Policy
 from onnxtop.rules.units import listed
 from onnxtop.statistics.facts import Codes, Exchangeability, Units
 from onnxtop.statistics.sketch import cosine, pack

@@ -9,13 +9,12 @@ from dataclasses import replace
 
 from onnx import helper
 
-from onnxtop.errors import UsageError
 from onnxtop.gradient.graph import Array, Graph, descendants
 from onnxtop.loss.prepare.prepared import Prepared
 from onnxtop.loss.runtime import Runtime
 from onnxtop.loss.samples import Samples
+from onnxtop.reader.sizes import SIZES
 
-_SHAPES = ("Shape", "Size")
 _RANDOM = ("Random", "Bernoulli", "Multinomial")  # how their names begin
 
 
@@ -39,10 +38,7 @@ def numbers_to_try(model: Prepared, samples: Samples, batch_size: int | None) ->
     UsageError
         Its inputs declare different numbers.
     """
-    declared = {v.shape[0] for v in model.inputs if v.shape and v.name in samples.inputs} - {None}
-    if len(declared) > 1:
-        raise UsageError(f"wanted inputs with one number of samples, found {sorted(map(str, declared))}")
-    own = next(iter(declared), None)
+    own = samples.number({v.name: v.shape for v in model.inputs})
     if own:
         return [own], True
     return list(dict.fromkeys([batch_size or min(samples.count, 2), *_baked(model.graph), 1])), False
@@ -76,7 +72,7 @@ def fold(graph: Graph, feeds: Mapping[str, Array], runtime: Runtime, still: Iter
         folded.declare(name, array.shape, array.dtype)
     chance = (node for node in folded.nodes if node.op_type.startswith(_RANDOM))
     varying = {*feeds, *(name for node in chance for name in node.output if name)} - {*still}
-    varying = descendants((node for node in folded.nodes if node.op_type not in _SHAPES), varying)
+    varying = descendants((node for node in folded.nodes if node.op_type not in SIZES), varying)
     names = [name for node in folded.nodes for name in node.output if name]
     types = runtime.open(folded.to_proto(feeds, names), plain=True).types()
     tensors = [name for name in names if types[name] is not None]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 
+from onnxtop.reader.evaluate import QONNX
 from onnxtop.reader.lanes import (
     attention,
     convolutions,
@@ -102,7 +103,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
     **rows(_LAST, "BatchNormalization", partial(pointwise.normalised, noted=False)),
     **{
         (domain, name): partial(pointwise.elementwise, positions=(0,))
-        for domain in ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
+        for domain in QONNX
         for name in ("Quant", "IntQuant", "BipolarQuant", "FloatQuant", "Trunc", "MultiThreshold")
     },
     **rows(_ML, "Binarizer CastMap Imputer LabelEncoder Scaler ZipMap", pointwise.elementwise),
