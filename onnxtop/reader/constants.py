@@ -172,7 +172,7 @@ class Constants:
         source: Value | None = value
         while source is not None and source not in self._traces:
             passed.append(source)
-            source = self._same.get(source) or self._moved_from(source)
+            source = self.before(source)
         origin, decoder = (passed[-1], None) if source is None else self._traces[source]
         for here in reversed(passed):
             node = self._model.producers.get(here)
@@ -180,7 +180,13 @@ class Constants:
             self._traces[here] = origin, decoder
         return self._traces[value]
 
-    def _moved_from(self, value: Value) -> Value | None:
+    def before(self, value: Value) -> Value | None:
+        """Return what a value was one step before: handed on by a body or an If, moved, or decoded.
+
+        None where its elements begin.
+        """
+        if value in self._same:
+            return self._same[value]
         node = self._model.producers.get(value)
         return node.inputs[0] if node is not None and keeps_elements(node) else None
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from onnxtop.reader.constants import Constants, UnreadableConstantError
 from onnxtop.reader.encoding import is_weight_type
-from onnxtop.reader.evaluate import is_decoder, keeps_elements
+from onnxtop.reader.evaluate import is_decoder
 from onnxtop.reader.layer import WeightUse
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.reading import Array
@@ -93,26 +93,20 @@ def _decoding(use: WeightUse, model: Model, constants: Constants) -> _Decoding |
         return None
     decoder = constants.decoder(use.operand)
     given = decoder is not None and constants.base(use.operand) is use.operand
-    steps = list(_decoders(decoder.outputs[0], model)) if decoder is not None and given else []
+    steps = list(_decoders(decoder.outputs[0], model, constants)) if decoder is not None and given else []
     if len(reading.operands) > 1:
         options: dict[str, Any] = getattr(reading.decode, "keywords", {})
         steps.insert(0, _Step("affine", reading.operands[1:], options.get("axis", 0)))
     return tuple(steps)
 
 
-def _decoders(value: Value, model: Model) -> Iterator[_Step]:
+def _decoders(value: Value, model: Model, constants: Constants) -> Iterator[_Step]:
     """Yield the decodings between a value and its origin, the last one first; axes are the origin's."""
     passed: list[Node] = []
-    while (outside := model.carried.get(value)) is not None or (
-        (node := model.producers.get(value)) is not None and keeps_elements(node)
-    ):
-        if outside is not None:
-            value = outside
-            continue
-        assert node is not None
-        assert node.inputs[0] is not None
-        passed.append(node)
-        value = node.inputs[0]
+    while (source := constants.before(value)) is not None:
+        if value in model.producers:
+            passed.append(model.producers[value])
+        value = source
     for place, node in enumerate(passed):
         if is_decoder(node):
             axis = node.attributes().get("axis", 1) if node.op_type == "DequantizeLinear" else 0

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto, NodeProto, TensorProto
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import audit
 from onnxtop.results.report import Report
-from tests.models import check_consistent, model, node, save, weights
+from tests.models import check_consistent, graph, model, node, save, weights
 
 Array = np.ndarray[Any, Any]
 
@@ -71,6 +71,50 @@ def test_aliases_are_the_same_weight(tmp_path: Path) -> None:
 
 
 # Copies
+
+
+def _handed_on(value: str, made: str, op: str, by_if: bool) -> NodeProto:
+    """Return a node that moves a value, or an If that always does."""
+    if not by_if:
+        return node(op, value, made)
+    bodies = (graph([node(kind, value, end)], {}, {}, [end]) for kind, end in ((op, "t"), ("Identity", "e")))
+    return node("If", "true", made, **dict(zip(("then_branch", "else_branch"), bodies, strict=True)))
+
+
+def _names(tmp_path: Path, nodes: list[NodeProto], held: dict[str, Array]) -> list[tuple[str, str, int]]:
+    ends = [node("MatMul", "x d", "h"), node("MatMul", "h dd", "y")]
+    proto = model([*nodes, *ends], {"true": np.array(True), **held}, {"x": [1, 4]})
+    return [(layer.name, layer.encoding, len(layer.uses)) for layer in _audit(tmp_path, proto).layers]
+
+
+@pytest.mark.parametrize("by_if", [False, True])
+def test_codes_turned_by_an_if_are_decoded_along_another_axis(by_if: bool, tmp_path: Path) -> None:
+    """What is decoded with one scale a column, and turned with one a column, are two weights."""
+    nodes = [
+        node("DequantizeLinear", "q s", "d", axis=1),
+        _handed_on("q", "t", "Transpose", by_if),
+        node("DequantizeLinear", "t s", "dd", axis=1),
+    ]
+    held = {"q": np.arange(-8, 8, dtype=np.int8).reshape(4, 4), "s": _random(4) ** 2 + 1}
+    told = _names(tmp_path, nodes, held)
+    assert told == [("q", "int8 per-channel", 1), ("q#2", "int8 per-channel", 1)]
+
+
+@pytest.mark.parametrize("by_if", [False, True])
+@pytest.mark.parametrize("other", [False, True])
+def test_what_rounds_behind_an_if_counts(by_if: bool, other: bool, tmp_path: Path) -> None:
+    """One weight, rounded in one way, is one layer; rounded by another scale it is another."""
+    nodes = [
+        node("QuantizeLinear", "w s z", "a"),
+        node("DequantizeLinear", "a s z", "d"),
+        node("QuantizeLinear", "w r z" if other else "w s z", "b"),
+        _handed_on("b", "c", "Identity", by_if),
+        node("DequantizeLinear", "c s z", "dd"),
+    ]
+    held = {"w": _random(4, 4), "s": np.float32(0.02), "r": np.float32(0.1), "z": np.int8(0)}
+    rounded = "float32 rounded by QuantizeLinear"
+    told = _names(tmp_path, nodes, held)
+    assert told == ([("w", rounded, 1), ("w#2", rounded, 1)] if other else [("w", rounded, 2)])
 
 
 def test_a_copy_under_another_name(tmp_path: Path) -> None:

@@ -135,21 +135,18 @@ class LayerTable:
         """Return where the stored weight is and what moves it to its use, found once for every value."""
         value = reading.operands[0]
         assert value is not None
-        passed: list[tuple[Value, Node | None]] = []
+        passed: list[Value] = []
         while value not in self._routes:
-            node = self._model.producers.get(value)
-            outside = self._model.carried.get(value)
-            if outside is not None:
-                passed.append((value, None))
-                value = outside
-            elif node is not None and keeps_elements(node) and node.inputs[0] is not None:
-                passed.append((value, node))
-                value = node.inputs[0]
-            else:
+            source = self._constants.before(value)
+            if source is None:
                 self._routes[value] = _Route(value)
+            else:
+                passed.append(value)
+                value = source
         route = self._routes[value]
-        for here, node in reversed(passed):
-            if node is not None and node.op_type != "Identity":
+        for here in reversed(passed):
+            node = self._model.producers.get(here)
+            if node is not None and keeps_elements(node) and node.op_type != "Identity":
                 step = node.op_type, node.attributes(), node.inputs[1:]
                 route = _Route(route.origin, (*route.steps, step))
             self._routes[here] = route
