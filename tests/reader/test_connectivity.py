@@ -130,6 +130,18 @@ def test_an_input_without_a_shape(tmp_path: Path) -> None:
     assert (found.exact, len(found.graph.inputs), len(found.graph.outputs)) == (True, 3, 2)
 
 
+@pytest.mark.parametrize("op", ["MatMul", "MatMulInteger"])
+def test_a_product_tells_the_rank_of_an_input_without_a_shape(op: str, tmp_path: Path) -> None:
+    """Codes have as many neurons as numbers, where a product is the first that says how many."""
+    if op == "MatMul":
+        proto = model([node("MatMul", "x w", "y")], {"w": weights(3, 2)}, {"x": None})
+    else:
+        nodes = [node("DynamicQuantizeLinear", "x", "a s z"), node("MatMulInteger", "a w z", "y")]
+        proto = model(nodes, {"w": np.arange(6, dtype=np.int8).reshape(3, 2)}, {"x": None})
+    found = build(proto, tmp_path)
+    assert (len(found.graph.inputs), len(found.graph.outputs)) == (3, 2)
+
+
 def test_given_sizes_are_taken(tmp_path: Path) -> None:
     proto = model([node("Relu", "x", "y")], None, {"x": ["N", "length"]})
     assert len(build(proto, tmp_path).graph.inputs) == 1

@@ -1,11 +1,17 @@
-"""Sizes that a model leaves open and that its weights tell."""
+"""Ranks and sizes that a model leaves open and that its operations and weights tell."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+
+from onnx import TensorProto
 
 from onnxtop.reader.earlier import second_shape
-from onnxtop.reader.model import Node
+from onnxtop.reader.model import Node, Value
 
 Shapes = Sequence[tuple[int, ...] | None]
+
+_PRODUCTS, _CONVOLUTIONS = ("MatMul", "MatMulInteger"), ("Conv", "ConvTranspose")
+_OVER_TIME = ("LSTM", "GRU", "RNN")
+_OF_FEATURES = ("LinearClassifier", "LinearRegressor", "Scaler")
 
 
 class OpenError(Exception):
@@ -26,22 +32,31 @@ def expected_sizes(node: Node, shapes: Shapes) -> Iterator[tuple[int, int, int]]
             yield position, axis, size
 
 
+def expected_rank(node: Node, tensors: Mapping[Value, TensorProto]) -> int | None:
+    """Return how many axes an operation wants its first operand to have, None where it does not tell."""
+    op = node.op_type
+    if op in (*_PRODUCTS, *_CONVOLUTIONS):
+        weight = tensors.get(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] else None
+        return None if weight is None else max(2, len(weight.dims))
+    return 3 if op in _OVER_TIME else 2 if op in ("Gemm", *_OF_FEATURES) else None
+
+
 def _wanted(node: Node, shapes: Shapes) -> Iterator[tuple[int, int, int]]:
     op = node.op_type
-    if op in ("MatMul", "MatMulInteger") and len(shapes) > 1:
+    if op in _PRODUCTS and len(shapes) > 1:
         yield from _product(shapes, transposed=False)
     elif op == "Gemm" and len(shapes) > 1:
         yield from _product(shapes, transposed=bool(node.attributes().get("transB")))
-    elif op in ("Conv", "ConvTranspose"):
+    elif op in _CONVOLUTIONS:
         yield from _channels(node, shapes)
-    elif op in ("LSTM", "GRU", "RNN") and shapes[1] and len(shapes[1]) == 3:
+    elif op in _OVER_TIME and shapes[1] and len(shapes[1]) == 3:
         yield 0, -1, shapes[1][2]
     elif op == "BatchNormalization" and shapes[0] and shapes[1]:
         yield 0, 1 - len(shapes[0]), shapes[1][0]
     elif op in ("Add", "Sub", "Mul", "Div") and len(shapes) == 2:
         left, right = shapes
         yield from _broadcast([left, right and second_shape(node, len(left or ()), right)])
-    elif op in ("LinearClassifier", "LinearRegressor", "Scaler"):
+    elif op in _OF_FEATURES:
         yield from _features(node)
 
 

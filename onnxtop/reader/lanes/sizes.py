@@ -17,6 +17,7 @@ from onnx import TensorProto, helper
 from onnxtop.reader.bounds import Budget, infer
 from onnxtop.reader.constants import Constants, UnreadableConstantError
 from onnxtop.reader.evaluate import is_computed, run
+from onnxtop.reader.lanes.open_axes import expected_rank
 from onnxtop.reader.lanes.stand_ins import stand_in
 from onnxtop.reader.limits import GIB, Limits
 from onnxtop.reader.model import Model, Node, Value
@@ -99,9 +100,6 @@ def graph_inputs(
     return found
 
 
-_RANKS = {"Gemm": 2, "LSTM": 3, "GRU": 3, "RNN": 3, "LinearClassifier": 2, "LinearRegressor": 2, "Scaler": 2}
-
-
 def _guessed(model: Model, value: Value) -> tuple[None, ...] | None:
     """Return as many open axes as the nearest operation that tells wants to see; None if none does."""
 
@@ -114,17 +112,10 @@ def _guessed(model: Model, value: Value) -> tuple[None, ...] | None:
 
     for here in reached([value], passed_on):
         for use in model.users.get(here, ()):
-            rank = _wanted_rank(model, use.node) if use.position == 0 else None
+            rank = expected_rank(use.node, model.tensors) if use.position == 0 else None
             if rank is not None:
                 return (None,) * rank
     return None
-
-
-def _wanted_rank(model: Model, node: Node) -> int | None:
-    kernel = model.tensors.get(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] else None
-    if node.op_type in ("Conv", "ConvTranspose", "MatMul") and kernel is not None:
-        return max(2, len(kernel.dims))
-    return _RANKS.get(node.op_type)
 
 
 class Sizes:

@@ -23,13 +23,10 @@ from onnxtop.reader.lanes.walk import MISFITS, Cycle, Slices, Walk, answers, res
 from onnxtop.reader.lanes.weights import LayerTable
 from onnxtop.reader.limits import Limits
 from onnxtop.reader.model import Node, Value
+from onnxtop.reader.terms.table import COMMUTATIVE
 
 _WAYS = 8
 """Arrays of indices that a value may have: each is one way from an input's axis to it."""
-
-
-_UNORDERED = frozenset({"Max", "Mean", "Min", "Sum"})
-"""Operations of many operands to which these are all the same."""
 
 
 class Survey(Walk):
@@ -196,7 +193,7 @@ class Survey(Walk):
             for ids in self._indices[source]:
                 if wide and all(len(self._indices.get(value, ())) >= _WAYS for value in node.outputs):
                     return
-                key = ids.shape, ids.tobytes() if wide and node.op_type in _UNORDERED else b""
+                key = ids.shape, ids.tobytes() if wide and node.op_type in COMMUTATIVE else b""
                 if key not in sent or not key[1]:
                     sent.add(key)
                     yield source, ids
