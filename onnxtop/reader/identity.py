@@ -107,11 +107,20 @@ def _decoders(value: Value, model: Model, constants: Constants) -> Iterator[_Ste
         if value in model.producers:
             passed.append(model.producers[value])
         value = source
+    rank = _rank(value, constants)
     for place, node in enumerate(passed):
         if is_decoder(node):
             axis = node.attributes().get("axis", 1) if node.op_type == "DequantizeLinear" else 0
             where = _before(axis, passed[place + 1 :]) if isinstance(axis, int) else 0
-            yield _Step(_kind(node), node.inputs[1:], where)
+            yield _Step(_kind(node), node.inputs[1:], where % rank if rank else where)
+
+
+def _rank(origin: Value, constants: Constants) -> int:
+    """Return how many axes a constant has, 0 where that is not known: axes are counted from either end."""
+    try:
+        return len(constants.shape(origin))
+    except UnreadableConstantError:
+        return 0
 
 
 def _kind(node: Node) -> str:

@@ -101,6 +101,19 @@ def test_codes_turned_by_an_if_are_decoded_along_another_axis(by_if: bool, tmp_p
 
 
 @pytest.mark.parametrize("by_if", [False, True])
+@pytest.mark.parametrize("axis", [1, -1])
+def test_one_scale_a_row_is_one_a_column_of_what_is_turned(axis: int, by_if: bool, tmp_path: Path) -> None:
+    """Axes are compared where the codes are stored, from whichever end they are counted."""
+    nodes = [
+        node("DequantizeLinear", "q s", "d", axis=0),
+        _handed_on("q", "t", "Transpose", by_if),
+        node("DequantizeLinear", "t s", "dd", axis=axis),
+    ]
+    held = {"q": np.arange(-8, 8, dtype=np.int8).reshape(4, 4), "s": _random(4) ** 2 + 1}
+    assert _names(tmp_path, nodes, held) == [("q", "int8 per-channel", 2)]
+
+
+@pytest.mark.parametrize("by_if", [False, True])
 @pytest.mark.parametrize("other", [False, True])
 def test_what_rounds_behind_an_if_counts(by_if: bool, other: bool, tmp_path: Path) -> None:
     """One weight, rounded in one way, is one layer; rounded by another scale it is another."""
