@@ -18,7 +18,7 @@ from onnxtop.network import Kernel
 from onnxtop.reader.bounds import refuse_deadly
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.model import Model
-from onnxtop.reader.protos import bodies_in, parts_of, stored_in
+from onnxtop.reader.protos import Stored, bodies_in, constant_value, parts_of, stored_in
 from onnxtop.reader.windows import windows
 
 Shape = tuple[int | None, ...]
@@ -159,9 +159,10 @@ def _take_external(graph: GraphProto) -> list[TensorProto]:
     _keep(graph.initializer, [t for t in graph.initializer if t.data_location != TensorProto.EXTERNAL])
     kept = []
     for node in graph.node:
-        held = [a.t for a in node.attribute if node.op_type == "Constant" and a.name == "value"]
-        if held and node.output and held[0].data_location == TensorProto.EXTERNAL:
-            taken.append(TensorProto(name=node.output[0], data_type=held[0].data_type, dims=held[0].dims))
+        value = constant_value(node)
+        if value is not None and node.output and _is_beside(value):
+            kind = parts_of(value)[0].data_type
+            taken.append(TensorProto(name=node.output[0], data_type=kind, dims=value.dims))
             continue
         kept.append(node)
         for body in bodies_in(node):
@@ -187,10 +188,14 @@ def _without_external(message: Message) -> None:
     The values and indices of a sparse tensor are emptied together: the checker wants as many of both.
     """
     for stored in stored_in(message):
-        parts = parts_of(stored)
-        if any(part.data_location == TensorProto.EXTERNAL for part in parts):
-            for part in parts:
+        if _is_beside(stored):
+            for part in parts_of(stored):
                 part.CopyFrom(TensorProto(name=part.name, data_type=part.data_type, dims=[0]))
+
+
+def _is_beside(stored: Stored) -> bool:
+    """Tell whether bytes of a tensor were left out of the message."""
+    return any(part.data_location == TensorProto.EXTERNAL for part in parts_of(stored))
 
 
 def _keep(field: Any, items: Sequence[Any]) -> None:
