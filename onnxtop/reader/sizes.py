@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.reader.constants import Constants, UnreadableConstantError, tells
+from onnxtop.reader.declared import Shape
 from onnxtop.reader.evaluate import is_computed
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.search import reached
-from onnxtop.reader.skeleton import Shape, infer_shapes
+from onnxtop.reader.skeleton import infer_shapes
 
 _STAND_INS = (7919, 104729)
 """Two sizes for every one that is not known: what comes out the same with both does not depend on it."""

@@ -16,12 +16,11 @@ from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 from onnxtop.errors import UsageError
 from onnxtop.network import Kernel
 from onnxtop.reader.bounds import refuse_deadly
+from onnxtop.reader.declared import Shape, shape_of
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.model import Model
 from onnxtop.reader.protos import Stored, bodies_in, constant_value, parts_of, stored_in
 from onnxtop.reader.windows import windows
-
-Shape = tuple[int | None, ...]
 
 _LONGEST = 2**31
 
@@ -256,8 +255,7 @@ def _collect(graph: GraphProto, shapes: dict[str, Shape]) -> None:
     for value in (
         value for each in _graphs(graph) for value in (*each.input, *each.value_info, *each.output)
     ):
-        if value.type.HasField("tensor_type") and value.type.tensor_type.HasField("shape"):
-            dims = value.type.tensor_type.shape.dim
-            shape = tuple(dim.dim_value if dim.dim_value > 0 else None for dim in dims)
+        shape = shape_of(value.type)
+        if shape is not None:
             known = shapes.get(value.name, shape)  # two branches may use one name: keep where they agree
             shapes[value.name] = _agreed(known, shape)

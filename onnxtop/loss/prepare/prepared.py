@@ -4,23 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
 from onnx import NodeProto, TensorProto, numpy_helper
 
 from onnxtop.gradient.graph import Array, Graph, copied
+from onnxtop.reader.declared import Declared
 from onnxtop.reader.protos import constant_value, rename
 
 if TYPE_CHECKING:
     from onnxtop.loss.parameters import Parameter  # loads half of the reader: not for what only runs models
-
-
-@dataclass(frozen=True)
-class Declared:
-    """An input or output as the model declares it; None for a size that is open, or for all if unknown."""
-
-    name: str
-    dtype: np.dtype[np.generic]
-    shape: tuple[int | None, ...] | None
 
 
 @dataclass(frozen=True, eq=False)

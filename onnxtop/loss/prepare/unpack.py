@@ -2,12 +2,12 @@
 
 from collections.abc import Container
 
-import numpy as np
-from onnx import GraphProto, NodeProto, ValueInfoProto, helper
+from onnx import GraphProto, NodeProto, helper
 
 from onnxtop.gradient.graph import OPSET, Graph, copied
-from onnxtop.loss.prepare.prepared import Declared, Prepared
+from onnxtop.loss.prepare.prepared import Prepared
 from onnxtop.loss.prepare.sound import refuse_unsound
+from onnxtop.reader.declared import inputs_of, outputs_of
 from onnxtop.reader.model import Model
 from onnxtop.reader.protos import bodies_in, constant_value, tensors_in
 from onnxtop.reader.tensors import TensorFiles
@@ -35,25 +35,7 @@ def unpacked(model: Model) -> Prepared:
             graph.nodes.append(_complete(node, model.files))
     for name in constants:
         graph.hold(name, model.files.wanted(main[name]))
-    return Prepared(graph, inputs_of(model), tuple(map(_declared, proto.graph.output)))
-
-
-def inputs_of(model: Model) -> tuple[Declared, ...]:
-    """Return the inputs that a model declares, without those that have values of their own."""
-    declared = {value.name: value for value in model.proto.graph.input}
-    return tuple(_declared(declared[value.name]) for value in model.inputs if value.name in declared)
-
-
-def _declared(value: ValueInfoProto) -> Declared:
-    kind = value.type.tensor_type
-    shape = None
-    if kind.HasField("shape"):
-        shape = tuple(dim.dim_value if dim.dim_value > 0 else None for dim in kind.shape.dim)
-    try:
-        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type))
-    except (KeyError, TypeError, ValueError):
-        dtype = np.dtype(object)  # a sequence or a map
-    return Declared(value.name, dtype, shape)
+    return Prepared(graph, inputs_of(model), outputs_of(model))
 
 
 def make_plain(graph: GraphProto, files: TensorFiles, names: Container[str] | None = None) -> None:
