@@ -9,7 +9,6 @@ from typing import Unpack
 
 import numpy as np
 
-from onnxtop._version import __version__
 from onnxtop.auditing.apart import apart, inside
 from onnxtop.auditing.layers import Progress
 from onnxtop.auditing.options import AuditOptions
@@ -42,7 +41,7 @@ from onnxtop.results.diff import (
     WeightChange,
     WholeDiff,
 )
-from onnxtop.results.report import LayerReport, Report, ToolInfo
+from onnxtop.results.report import LayerReport, Report, this_tool
 from onnxtop.results.run import PairRun
 
 DIFF_ALGORITHM = 3
@@ -217,7 +216,7 @@ def _loaded(file: ModelFile, options: DiffOptions) -> Model:
         return model
 
 
-_TOOL = ToolInfo("onnxtop", __version__, {**ALGORITHMS, "diff": DIFF_ALGORITHM})
+_TOOL = this_tool({**ALGORITHMS, "diff": DIFF_ALGORITHM})
 
 
 _CHUNK = 2**20
