@@ -69,7 +69,7 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Declared:
+class DeclaredOption:
     """An option with what its field says: its name, its type and whether it may be None, its default."""
 
     name: str
@@ -161,12 +161,12 @@ class Checked:
 Options = TypeVar("Options", bound=Any)
 
 
-def fields_of(options: Any) -> Iterator[Declared]:
+def fields_of(options: Any) -> Iterator[DeclaredOption]:
     """Yield the fields of a dataclass of options, or of an instance whose values are the defaults."""
     values = options() if isinstance(options, type) else options
     made: Any = type(values)
     for name, kind, optional, option in _fields(made):
-        yield Declared(name, kind, optional, getattr(values, name), option)
+        yield DeclaredOption(name, kind, optional, getattr(values, name), option)
 
 
 @functools.cache
@@ -192,12 +192,12 @@ def _hints(kind: type) -> dict[str, Any]:
     return {each.name: hints[each.name] for each in dataclasses.fields(kind)}
 
 
-def declared(options: Any) -> dict[str, Declared]:
+def declared(options: Any) -> dict[str, DeclaredOption]:
     """Return the options of a dataclass of them, or of an instance whose values are the defaults.
 
     Options of fields that are such dataclasses themselves stand among them, each by its own name.
     """
-    found: dict[str, Declared] = {}
+    found: dict[str, DeclaredOption] = {}
     for each in fields_of(options):
         if each.option is not PLAIN:
             found[each.name] = each

@@ -55,6 +55,23 @@ def node(op: str, inputs: str, outputs: str = "y", /, **attributes: Any) -> Node
     return made
 
 
+def constant(kind: str, name: str) -> NodeProto:
+    """Return a Constant of the number 2, or of three, in one of the attributes that its value may be."""
+    three = numpy_helper.from_array(np.full(3, 2, np.float32), "held")
+    places = numpy_helper.from_array(np.arange(3), "places")
+    values = {
+        "value": three,
+        "sparse_value": helper.make_sparse_tensor(three, places, [3]),
+        "value_float": 2.0,
+        "value_floats": [2.0, 2.0, 2.0],
+        "value_int": 2,
+        "value_ints": [2, 2, 2],
+        "value_string": "2",
+        "value_strings": ["2", "2", "2"],
+    }
+    return node("Constant", "", name, **{kind: values[kind]})
+
+
 def graph(
     nodes: Sequence[NodeProto],
     initializers: Weights | None = None,

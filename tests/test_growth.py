@@ -24,11 +24,12 @@ from onnxtop.auditing.options import AuditOptions
 from onnxtop.comparison import constants, matching
 from onnxtop.reader.account import account
 from onnxtop.reader.constants import Constants
+from onnxtop.reader.declared import Declared
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import Model, Value, load
 from onnxtop.reader.terms import types
 from onnxtop.reader.terms.digests import digests_of
-from onnxtop.reader.terms.interface import Declared, ports
+from onnxtop.reader.terms.interface import ports
 from onnxtop.render import RenderOptions
 from onnxtop.render.graph import svg, text
 from onnxtop.results.graph import LayerGraph

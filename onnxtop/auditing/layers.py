@@ -16,10 +16,11 @@ from onnxtop.auditing.matrices import drawn_by
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.network import Blocks, Kernel
 from onnxtop.reader.constants import Constants
+from onnxtop.reader.declared import Shape
 from onnxtop.reader.encoding import Encoding
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.names import source_line
-from onnxtop.reader.skeleton import Shape, placed
+from onnxtop.reader.skeleton import placed
 from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import NOT_ASKED, LayerPersistence, LayerReport
 from onnxtop.statistics.copies import Fingerprint, fingerprint

@@ -11,10 +11,11 @@ from onnxtop.auditing.layers import BY_POSITION, Measured, Memory, Progress, mea
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.reader.address import is_address
 from onnxtop.reader.constants import Constants
+from onnxtop.reader.declared import Shape
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import Model, load
-from onnxtop.reader.skeleton import Shape, infer_shapes
+from onnxtop.reader.skeleton import infer_shapes
 from onnxtop.reader.tensors import stored_bytes
 from onnxtop.reader.terms.constant import SMALL_BYTES
 from onnxtop.work.store import store_of

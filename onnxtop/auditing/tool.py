@@ -1,14 +1,13 @@
 """What makes a report: its name, its version, and those of its measures."""
 
-from onnxtop._version import __version__
 from onnxtop.auditing.options import AuditOptions, settings_of
 from onnxtop.results.envelope import Head
-from onnxtop.results.report import ToolInfo
+from onnxtop.results.report import this_tool
 
 ALGORITHMS = {"neural_persistence": 1, "null_model": 2, "deep_graph_persistence": 2}
 """Version of each measure: raised whenever the same file and options may give another value."""
 
-TOOL = ToolInfo("onnxtop", __version__, ALGORITHMS)
+TOOL = this_tool(ALGORITHMS)
 
 
 def head_of(options: AuditOptions) -> Head:

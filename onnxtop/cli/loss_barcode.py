@@ -100,7 +100,6 @@ def _landscape(
     from onnxtop.landscape.writing import pass_files
     from onnxtop.reader.model import load
 
-    landscape = loss_barcode(paths, data, progress=progress, **options)
-    if not passes:
-        return landscape, []
-    return landscape, list(pass_files(landscape, load(paths[0], limits=options["limits"])))
+    first = load(paths[0], limits=options["limits"])
+    landscape = loss_barcode([first, *paths[1:]], data, progress=progress, **options)
+    return landscape, list(pass_files(landscape, first)) if passes else []

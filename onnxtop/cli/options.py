@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from onnxtop.cli.completion import RuleName
 from onnxtop.errors import UsageError
-from onnxtop.options import Declared, declared
+from onnxtop.options import DeclaredOption, declared
 from onnxtop.render import CHOOSABLE, formats_of, suffixes
 from onnxtop.render.text import number
 from onnxtop.work.options import WorkOptions
@@ -78,7 +78,7 @@ def _all(decorators: list[Callable[[Any], Any]], function: Function) -> Function
     return function
 
 
-def _option(each: Declared, known: Mapping[str, Declared]) -> Callable[[Any], Any]:
+def _option(each: DeclaredOption, known: Mapping[str, DeclaredOption]) -> Callable[[Any], Any]:
     option = each.option
     flag = each.flag if option.flag or each.default is not True else f"--{each.key}/{each.flag}"
     flags = [*filter(None, (option.short, flag)), each.name]
@@ -112,7 +112,7 @@ class DependentOption(click.Option):
             raise click.UsageError(f"{self.opts[-1]} has no effect without {flags}: add one, or leave it out")
 
 
-def _values(each: Declared) -> dict[str, Any]:
+def _values(each: DeclaredOption) -> dict[str, Any]:
     """Say which values an option has, and which without being asked."""
     least = each.option.least
     if each.kind is bool and each.default and not each.option.flag:
@@ -140,7 +140,7 @@ def _values(each: Declared) -> dict[str, Any]:
     return {"type": _FORMS[each.option.form], **shown, **check}
 
 
-def _measure(each: Declared) -> Callback:
+def _measure(each: DeclaredOption) -> Callback:
     """Make a callback that reads one of some words, or a positive number."""
     words = [*each.choices, *(["inf"] if each.option.endless else [])]
 
@@ -164,7 +164,7 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> s
     return value
 
 
-def _numbers(each: Declared) -> Callback:
+def _numbers(each: DeclaredOption) -> Callback:
     """Make a callback that reads numbers with commas between."""
 
     def convert(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...]:
@@ -204,7 +204,7 @@ def _lengths(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
     return {name: sizes[0] for name, sizes in found.items()}
 
 
-def _among(each: Declared) -> Callback:
+def _among(each: DeclaredOption) -> Callback:
     """Make a callback that reads NAME=NUMBER of every value; those of the configuration stay under them."""
 
     def convert(ctx: click.Context, param: click.Parameter, values: Any) -> Mapping[str, float]:

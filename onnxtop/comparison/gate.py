@@ -12,7 +12,7 @@ from onnxtop.auditing.layers import Progress
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import audit
 from onnxtop.comparison.keywords import GateKeywords
-from onnxtop.comparison.options import DiffOptions, GateOptions
+from onnxtop.comparison.options import DiffOptions, GateOptions, shared
 from onnxtop.comparison.story import verdict
 from onnxtop.errors import UsageError, named
 from onnxtop.options import Digesting, asked, declared
@@ -167,11 +167,5 @@ def _compared(policy: Policy, options: AuditOptions) -> DiffOptions:
             np_tolerance=policy.tolerance("np.normalized"),
             seed=options.seed,
         ),
-        allow_external=options.allow_external,
-        max_download=options.max_download,
-        limits=options.limits,
-        peepholes=options.peepholes,
-        input_shapes=options.input_shapes,
-        dims=options.dims,
-        work=options.work,
+        **shared(options),
     )

@@ -1,6 +1,7 @@
 """What may be asked of a comparison, and of a check, which may have one in it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.execution.options import RunOptions
@@ -24,6 +25,17 @@ class DiffOptions(Checked):
     dims: Dims = field(default_factory=dict)
     running: RunOptions = field(default_factory=RunOptions)
     work: WorkOptions = field(default_factory=WorkOptions)
+
+
+_SHARED = {each.name for each in fields(AuditOptions)} & {each.name for each in fields(DiffOptions)}
+
+
+def shared(options: AuditOptions | DiffOptions) -> dict[str, Any]:
+    """Return the options that audits and comparisons have in common, but for how models are run.
+
+    A comparison runs both models on the same inputs, an audit one model on its own: neither means the other.
+    """
+    return {name: getattr(options, name) for name in sorted(_SHARED - {"running"})}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from typing import Unpack
 
 import numpy as np
 
-from onnxtop._version import __version__
 from onnxtop.auditing.apart import apart, inside
 from onnxtop.auditing.layers import Progress
 from onnxtop.auditing.options import AuditOptions
@@ -21,7 +20,7 @@ from onnxtop.comparison.judgement import judge, with_layers
 from onnxtop.comparison.keywords import DiffKeywords
 from onnxtop.comparison.matching import Candidate, Holders, Pair, match
 from onnxtop.comparison.measures import topology_change, weight_change
-from onnxtop.comparison.options import DiffOptions
+from onnxtop.comparison.options import DiffOptions, shared
 from onnxtop.comparison.running import PROVED, Side, decided, is_rounded, places
 from onnxtop.comparison.verdict import judge_whole, same_bytes
 from onnxtop.errors import NothingToAnalyseError, named
@@ -42,7 +41,7 @@ from onnxtop.results.diff import (
     WeightChange,
     WholeDiff,
 )
-from onnxtop.results.report import LayerReport, Report, ToolInfo
+from onnxtop.results.report import LayerReport, Report, this_tool
 from onnxtop.results.run import PairRun
 
 DIFF_ALGORITHM = 3
@@ -217,7 +216,7 @@ def _loaded(file: ModelFile, options: DiffOptions) -> Model:
         return model
 
 
-_TOOL = ToolInfo("onnxtop", __version__, {**ALGORITHMS, "diff": DIFF_ALGORITHM})
+_TOOL = this_tool({**ALGORITHMS, "diff": DIFF_ALGORITHM})
 
 
 _CHUNK = 2**20
@@ -263,16 +262,7 @@ def _check_weights(before: _Side, after: _Side) -> None:
 def _side(
     file: ModelFile, options: DiffOptions, progress: Progress | None, *, topology: bool = True
 ) -> _Side:
-    settings = AuditOptions(
-        input_shapes=options.input_shapes,
-        dims=options.dims,
-        allow_external=options.allow_external,
-        limits=options.limits,
-        peepholes=options.peepholes,
-        seed=options.settings.seed,
-        topology=topology,
-        work=options.work,
-    )
+    settings = AuditOptions(seed=options.settings.seed, topology=topology, **shared(options))
     with named(file.name):
         found = audited(file, settings, progress=progress)
     return _Side(found.report, found.model, [_candidate(layer) for layer in found.layers], found.layers)

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.execution.job import Given, Job
+from onnxtop.gradient.graph import onnx_type
 from onnxtop.loss.data import read_data
 from onnxtop.loss.options import Pixels
-from onnxtop.loss.prepare.prepared import Declared
 from onnxtop.loss.samples import Samples, match
+from onnxtop.reader.declared import Declared
 
 Array = NDArray[Any]
 
@@ -121,7 +122,7 @@ def _read(job: Job) -> Samples:
     look = Pixels(known) if known and len(known) == len(first) - 1 and len(known) == 3 else None
     assert job.data is not None
     data = read_data(job.data, look=look, labelled=False)
-    declared = [Declared(each.name, _dtype(each.types[0]), each.shape) for each in job.inputs]
+    declared = [Declared(each.name, onnx_type(_dtype(each.types[0])), each.shape) for each in job.inputs]
     return match(data.split(None)[1], declared, labelled=False)
 
 

@@ -8,12 +8,11 @@ import numpy as np
 
 from onnxtop.errors import FormatError, ModelError
 from onnxtop.execution.job import Given
+from onnxtop.reader.declared import Declared, Shape
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.ops.tables import LOOKUPS
 from onnxtop.reader.sizes import is_size
 from onnxtop.reader.skeleton import infer_shapes
-from onnxtop.reader.terms.constant import Shape
-from onnxtop.reader.terms.interface import Declared
 from onnxtop.results.run import RunInput
 
 _GUESSES = (

@@ -12,14 +12,14 @@ from onnxtop.execution.plan import given, hints, ranges, spans, told
 from onnxtop.execution.process import ask
 from onnxtop.gradient.graph import descendants
 from onnxtop.loss.prepare.whole import completed
+from onnxtop.reader.declared import Declared, Shape, inputs_of
 from onnxtop.reader.limits import GIB
 from onnxtop.reader.model import Model
 from onnxtop.reader.names import node_name
 from onnxtop.reader.sizes import SIZES
 from onnxtop.reader.tensors import stored_bytes
-from onnxtop.reader.terms.constant import Shape
 from onnxtop.reader.terms.graph import Graphs, agreed, is_random
-from onnxtop.reader.terms.interface import Declared, fits, inputs_of
+from onnxtop.reader.terms.interface import fits
 from onnxtop.results.run import ModelRun, PairRun, RunFailure, RunInput
 from onnxtop.work.options import RUN_SECONDS
 

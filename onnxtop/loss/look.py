@@ -8,10 +8,11 @@ import numpy as np
 
 from onnxtop.errors import ModelError, UsageError
 from onnxtop.gradient.graph import Array, Graph
-from onnxtop.loss.prepare.prepared import Declared, Prepared
+from onnxtop.loss.prepare.prepared import Prepared
 from onnxtop.loss.prepare.sizes import feeds_of, numbers_to_try, sized
 from onnxtop.loss.runtime import Runtime
 from onnxtop.loss.samples import Samples
+from onnxtop.reader.declared import Declared
 
 _CHUNK_BYTES = 2**26
 """What the values of one run may take; larger chunks fall out of the processor's caches and win nothing."""
@@ -93,7 +94,7 @@ def _choose_output(outputs: Sequence[Declared], wanted: str | None) -> str:
         if wanted not in names:
             raise UsageError(f"wanted an output out of {', '.join(names)}, found {wanted!r}")
         return wanted
-    floats = [value.name for value in outputs if value.dtype.kind in "fV"]
+    floats = [value.name for value in outputs if value.array_type.kind in "fV"]
     if len(floats) != 1:
         raise UsageError(
             f"wanted a model with one output of floats, found {len(floats)} ({', '.join(names)}); choose "

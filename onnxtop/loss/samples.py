@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxtop.errors import ModelError, UsageError
 from onnxtop.gradient.graph import Array
-from onnxtop.loss.prepare.prepared import Declared
+from onnxtop.reader.declared import Declared
 
 TARGETS = ("labels", "target")
 """Names under which data holds what a model should give."""
@@ -113,12 +113,12 @@ def match(data: Mapping[str, Any], declared: Sequence[Declared], *, labelled: bo
     shapes, dtypes = {}, {}
     for name, array in inputs.items():
         shapes[name] = _sample_shape(name, array.shape[1:], kinds[name], notes)
-        dtypes[name] = _type(name, array, kinds[name].dtype, notes)
+        dtypes[name] = _type(name, array, kinds[name].array_type, notes)
     for name, array in inputs.items():
         _check_numbers(name, array, dtypes[name])
     if labelled:
         _check_numbers(str(target_name), target, _of_targets(target))
-    still = {name: np.asarray(array, kinds[name].dtype) for name, array in still.items()}
+    still = {name: np.asarray(array, kinds[name].array_type) for name, array in still.items()}
     return Samples(len(target), inputs, shapes, dtypes, still, target, tuple(notes))
 
 

@@ -20,10 +20,10 @@ from onnxtop.loss.descent import Gradient, descend, extreme_eigenvalue
 from onnxtop.loss.directions import Profile, Surface, along, filter_normalised, over
 from onnxtop.loss.keywords import ProbeKeywords
 from onnxtop.loss.options import Pixels, ProbeOptions
-from onnxtop.loss.prepare.unpack import inputs_of
 from onnxtop.loss.probe import Probe
 from onnxtop.loss.scores import ClassScore, Scores
 from onnxtop.options import asked
+from onnxtop.reader.declared import inputs_of
 from onnxtop.reader.model import Model, ModelSource, load
 from onnxtop.results.plain import plain
 from onnxtop.shown import Tabular

@@ -22,6 +22,7 @@ from typing import Literal
 import numpy as np
 
 from onnxtop.reader.constants import Constants, UnreadableConstantError, tells
+from onnxtop.reader.declared import Shape
 from onnxtop.reader.encoding import is_code_type, is_weight_type
 from onnxtop.reader.evaluate import is_computed, is_decoder
 from onnxtop.reader.lanes.tables import ELEMENTWISE
@@ -29,7 +30,6 @@ from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.ops.tables import CARRY_NOTHING, LOOKUPS, SIDES
 from onnxtop.reader.search import folded, gathered, reached
 from onnxtop.reader.sizes import Setting, Sizes, is_size
-from onnxtop.reader.skeleton import Shape
 
 _EXPERTS = 4096
 """Matrices of one table that are read as layers of their own."""

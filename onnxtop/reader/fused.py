@@ -23,7 +23,7 @@ from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProt
 
 from onnxtop.reader.functions.writing import inlined
 from onnxtop.reader.limits import DEFAULTS, Limits
-from onnxtop.reader.protos import bodies_in, nodes_in
+from onnxtop.reader.protos import bodies_in, constant_value, nodes_in
 
 __all__ = ["FUSED", "Body", "mark_of", "write_out"]
 
@@ -371,11 +371,11 @@ def mark_of(node: NodeProto) -> tuple[str, str]:
 def _held(graph: GraphProto) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Yield name and shape of the constants of a graph and its bodies."""
     yield from ((tensor.name, tuple(tensor.dims)) for tensor in graph.initializer)
+    yield from ((sparse.values.name, tuple(sparse.dims)) for sparse in graph.sparse_initializer)
     for node in graph.node:
-        if node.op_type == "Constant" and node.output:
-            yield from (
-                (node.output[0], tuple(item.t.dims)) for item in node.attribute if item.name == "value"
-            )
+        value = constant_value(node)
+        if value is not None:
+            yield from ((name, tuple(value.dims)) for name in node.output[:1])
         for body in bodies_in(node):
             yield from _held(body)
 

@@ -33,7 +33,6 @@ from onnxtop.reader.fused import mark_of, write_out
 from onnxtop.reader.limits import GIB, UNCHANGED, Limits
 from onnxtop.reader.model_file import Given, ModelFile, opened
 from onnxtop.reader.protos import (
-    VALUES,
     Stored,
     bodies_in,
     element_count,
@@ -43,6 +42,7 @@ from onnxtop.reader.protos import (
     nodes_in,
     parts_of,
     stored_in,
+    value_and_others,
 )
 from onnxtop.reader.schemas import first_and_newest
 from onnxtop.reader.search import mutual
@@ -487,22 +487,18 @@ class _Linker:
         return node.inputs[0] if (node.domain, node.op_type) == ("", "Identity") else None
 
     def _constant(self, names: _Names, node: NodeProto) -> bool:
-        """Take a Constant node's value as a tensor; False if the node is another or holds none.
+        """Take a Constant node's value as a tensor, and whatever else it holds, which nobody uses.
 
-        Of several values, which only a damaged file has, the first is it; nobody uses the others.
+        False if the node is another or holds none.
         """
-        if not is_constant(node) or any(True for _ in bodies_in(node)):
+        value, others = value_and_others(node)
+        if value is None:
             return False
-        held = [(name, self._dense(stored)) for name, stored in held_by(node)]
-        place = next((place for place, (name, _) in enumerate(held) if name in VALUES), None)
-        if place is None:
-            return False
-        _, value = held.pop(place)
-        self._tensor(names, node.output[0], value)
+        self._tensor(names, node.output[0], self._dense(value))
         if mark_of(node)[0] in self._calls:
             self._added.add(names[node.output[0]])
-        for name, tensor in held:
-            self._tensor(ChainMap(), f"{node.output[0]}.{name}", tensor)
+        for name, stored in others:
+            self._tensor(ChainMap(), f"{node.output[0]}.{name}", self._dense(stored))
         return True
 
     def _unused(self, graph: GraphProto) -> None:

@@ -139,6 +139,23 @@ VALUES = {
 """The attributes of a Constant that may be its value, and the field in which each should stand."""
 
 
+def constant_value(node: NodeProto) -> Stored | None:
+    """Return the value of a Constant, None of another node, and of one without a value or with bodies."""
+    return value_and_others(node)[0]
+
+
+def value_and_others(node: NodeProto) -> tuple[Stored | None, list[tuple[str, Stored]]]:
+    """Return the value of a Constant, None as `constant_value`, and what else it holds.
+
+    Of several values, which only a damaged file has, the first is it.
+    """
+    if not is_constant(node) or any(True for _ in bodies_in(node)):
+        return None, []
+    held = held_by(node)
+    place = next((place for place, (name, _) in enumerate(held) if name in VALUES), None)
+    return (None, held) if place is None else (held.pop(place)[1], held)
+
+
 def held_by(node: NodeProto) -> list[tuple[str, Stored]]:
     """Return the tensors that a node's attributes hold, by the attribute's name, which more of one number.
 

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.reader.constants import Constants, UnreadableConstantError, tells
+from onnxtop.reader.declared import Shape
 from onnxtop.reader.evaluate import is_computed
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.search import reached
-from onnxtop.reader.skeleton import Shape, infer_shapes
+from onnxtop.reader.skeleton import infer_shapes
 
 SIZES = ("Shape", "Size")
 """Operations that say how large their input is, and nothing of what it holds."""

@@ -16,12 +16,11 @@ from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 from onnxtop.errors import UsageError
 from onnxtop.network import Kernel
 from onnxtop.reader.bounds import refuse_deadly
+from onnxtop.reader.declared import Shape, shape_of
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.model import Model
-from onnxtop.reader.protos import bodies_in, parts_of, stored_in
+from onnxtop.reader.protos import Stored, bodies_in, constant_value, parts_of, stored_in
 from onnxtop.windows import windows
-
-Shape = tuple[int | None, ...]
 
 _LONGEST = 2**31
 
@@ -159,9 +158,10 @@ def _take_external(graph: GraphProto) -> list[TensorProto]:
     _keep(graph.initializer, [t for t in graph.initializer if t.data_location != TensorProto.EXTERNAL])
     kept = []
     for node in graph.node:
-        held = [a.t for a in node.attribute if node.op_type == "Constant" and a.name == "value"]
-        if held and node.output and held[0].data_location == TensorProto.EXTERNAL:
-            taken.append(TensorProto(name=node.output[0], data_type=held[0].data_type, dims=held[0].dims))
+        value = constant_value(node)
+        if value is not None and node.output and _is_beside(value):
+            kind = parts_of(value)[0].data_type
+            taken.append(TensorProto(name=node.output[0], data_type=kind, dims=value.dims))
             continue
         kept.append(node)
         for body in bodies_in(node):
@@ -187,10 +187,14 @@ def _without_external(message: Message) -> None:
     The values and indices of a sparse tensor are emptied together: the checker wants as many of both.
     """
     for stored in stored_in(message):
-        parts = parts_of(stored)
-        if any(part.data_location == TensorProto.EXTERNAL for part in parts):
-            for part in parts:
+        if _is_beside(stored):
+            for part in parts_of(stored):
                 part.CopyFrom(TensorProto(name=part.name, data_type=part.data_type, dims=[0]))
+
+
+def _is_beside(stored: Stored) -> bool:
+    """Tell whether bytes of a tensor were left out of the message."""
+    return any(part.data_location == TensorProto.EXTERNAL for part in parts_of(stored))
 
 
 def _keep(field: Any, items: Sequence[Any]) -> None:
@@ -251,8 +255,7 @@ def _collect(graph: GraphProto, shapes: dict[str, Shape]) -> None:
     for value in (
         value for each in _graphs(graph) for value in (*each.input, *each.value_info, *each.output)
     ):
-        if value.type.HasField("tensor_type") and value.type.tensor_type.HasField("shape"):
-            dims = value.type.tensor_type.shape.dim
-            shape = tuple(dim.dim_value if dim.dim_value > 0 else None for dim in dims)
+        shape = shape_of(value.type)
+        if shape is not None:
             known = shapes.get(value.name, shape)  # two branches may use one name: keep where they agree
             shapes[value.name] = _agreed(known, shape)

@@ -26,7 +26,7 @@ from onnxtop.reader.dequantize import unpack
 from onnxtop.reader.file import seen
 from onnxtop.reader.limits import DEFAULTS, GIB, Limits
 from onnxtop.reader.model_file import ModelFile
-from onnxtop.reader.protos import element_count
+from onnxtop.reader.protos import Stored, element_count
 from onnxtop.reader.wire import INLINE
 from onnxtop.work.content import digest_of_elements
 
@@ -175,6 +175,19 @@ class TensorFiles:
         if tensor.data_location == TensorProto.EXTERNAL:
             self.check(tensor)
             tensor.CopyFrom(numpy_helper.from_array(np.asarray(self.wanted(tensor)), tensor.name))
+
+    def plain(self, stored: Stored) -> TensorProto:
+        """Return a tensor as it is, and a sparse one with its zeros written out.
+
+        Raises
+        ------
+        FormatError
+            It makes no sense, or is too large then.
+        """
+        if not isinstance(stored, SparseTensorProto):
+            return stored
+        dense = self.wanted(self.register_sparse(stored))
+        return numpy_helper.from_array(dense, stored.values.name)
 
     def has_data(self, tensor: TensorProto) -> bool:
         """Tell whether the tensor holds values: some files declare dims and leave the data out."""

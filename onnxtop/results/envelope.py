@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from onnxtop._version import __version__
 from onnxtop.errors import ModelError, UsageError
 from onnxtop.results.outcome import (
     FailedModel,
@@ -17,7 +16,7 @@ from onnxtop.results.outcome import (
     verdict_of_run,
 )
 from onnxtop.results.plain import plain
-from onnxtop.results.report import SCHEMA_VERSION, Report, Settings, ToolInfo
+from onnxtop.results.report import SCHEMA_VERSION, Report, Settings, ToolInfo, this_tool
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,12 @@ class Head:
     settings: Settings | None
 
 
-_UNKNOWN = Head(ToolInfo("onnxtop", __version__, {}), None)
+_UNKNOWN = Head(this_tool(), None)
+
+
+def header(tool: ToolInfo | None = None) -> dict[str, Any]:
+    """Return what a document begins with: the version of its shape, and what made it."""
+    return {"schema_version": SCHEMA_VERSION, "tool": plain(tool or this_tool())}
 
 
 def envelope(
@@ -49,8 +53,7 @@ def envelope(
         raise UsageError("wanted reports of one run, found other settings or versions: write them apart")
     missed = [path_of(each) for each in results if verdict_of(each, fail_on) is Outcome.INTERRUPTED]
     return {
-        "schema_version": SCHEMA_VERSION,
-        "tool": plain(common.tool),
+        **header(common.tool),
         "settings": plain(common.settings),
         "verdict": verdict_of_run(results, fail_on).value,
         **incomplete(missed),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from onnxtop._version import __version__
 from onnxtop.errors import UsageError
 from onnxtop.reader.terms.facts import Function
 from onnxtop.results.details import LayerDetails
@@ -44,6 +45,11 @@ class ToolInfo:
     name: str
     version: str
     algorithms: Mapping[str, int]
+
+
+def this_tool(algorithms: Mapping[str, int] | None = None) -> ToolInfo:
+    """Return this version of onnxtop, with those of the measures that it took."""
+    return ToolInfo("onnxtop", __version__, algorithms or {})
 
 
 @dataclass(frozen=True)

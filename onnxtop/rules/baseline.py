@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from onnxtop.errors import LimitError, ModelError, UsageError, misread, unusable
-from onnxtop.options import Declared, asked
+from onnxtop.options import DeclaredOption, asked
 from onnxtop.reader.limits import GIB, UNCHANGED, Limits
 from onnxtop.results.envelope import read_envelope
 from onnxtop.results.outcome import FailedModel, path_of
@@ -63,7 +63,7 @@ def _common(one: str, other: str) -> int:
 
 
 def read_baseline(
-    path: str, limits: Mapping[str, float] = UNCHANGED, known: Mapping[str, Declared] | None = None
+    path: str, limits: Mapping[str, float] = UNCHANGED, known: Mapping[str, DeclaredOption] | None = None
 ) -> Baseline:
     """Read a JSON report, of one model or several (``-f json`` or ``jsonl``).
 
@@ -101,7 +101,7 @@ def read_baseline(
     )
 
 
-def _check_settings(settings: Settings, known: Mapping[str, Declared]) -> None:
+def _check_settings(settings: Settings, known: Mapping[str, DeclaredOption]) -> None:
     """Refuse what nobody could give both reports the same, as messages on other settings tell to."""
     for name in (item.name for item in fields(Settings) if item.name in known):
         try:

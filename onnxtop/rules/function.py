@@ -147,7 +147,8 @@ def _parts(report: Report, policy: Policy) -> Iterator[str]:
 
 
 def _interface(now: Function, then: Function) -> Iterator[tuple[str, str]]:
-    from onnxtop.reader.terms.interface import Declared, ports  # loads onnx: not for help
+    from onnxtop.reader.declared import Declared  # loads onnx: not for help
+    from onnxtop.reader.terms.interface import ports
 
     def declared(items: tuple[Port, ...]) -> list[Declared]:
         return [Declared.of(item.name, item.type, item.shape) for item in items]

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxtop.errors import UsageError, misread, unusable
-from onnxtop.options import Declared, at_least, declared, did_you_mean, number, one_of, said
+from onnxtop.options import DeclaredOption, at_least, declared, did_you_mean, number, one_of, said
 from onnxtop.results.report import Report
 from onnxtop.results.words import SEVERITIES
 from onnxtop.rules.catalogue import RULES
@@ -50,7 +50,7 @@ class Config:
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
-def find_config(folder: Path, options: Mapping[str, Declared]) -> Config:
+def find_config(folder: Path, options: Mapping[str, DeclaredOption]) -> Config:
     """Read the configuration of the folder or of its nearest parent that has one; empty if none has.
 
     Those of the options that may stand in it can be set beside `KEYS`.
@@ -69,7 +69,7 @@ def find_config(folder: Path, options: Mapping[str, Declared]) -> Config:
     return Config()
 
 
-def read_config(path: Path, options: Mapping[str, Declared]) -> Config:
+def read_config(path: Path, options: Mapping[str, DeclaredOption]) -> Config:
     """Read one configuration file, see `find_config`; of a ``pyproject.toml`` its table ``tool.onnxtop``.
 
     Raises
@@ -94,7 +94,7 @@ def read_config(path: Path, options: Mapping[str, Declared]) -> Config:
     return Config(path, values)
 
 
-def _what_instead(key: str, known: Iterable[str], options: Mapping[str, Declared]) -> str:
+def _what_instead(key: str, known: Iterable[str], options: Mapping[str, DeclaredOption]) -> str:
     """Say what to do instead of setting an unknown key."""
     if any(f"--{key}" == each.flag and not each.option.in_file for each in options.values()):
         return f": the flag --{key} has none, give it on the command line"

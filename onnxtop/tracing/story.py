@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Unpack
 
-from onnxtop._version import __version__
 from onnxtop.auditing.apart import apart
 from onnxtop.auditing.layers import Memory, Progress
 from onnxtop.auditing.options import settings_of
@@ -19,7 +18,7 @@ from onnxtop.auditing.tool import ALGORITHMS
 from onnxtop.errors import OnnxtopError, UsageError
 from onnxtop.options import asked
 from onnxtop.results.outcome import FailedModel
-from onnxtop.results.report import ToolInfo
+from onnxtop.results.report import this_tool
 from onnxtop.results.trace import Checkpoint, Cost, Step, Stopping, Trace
 from onnxtop.tracing.cache import TRACE_ALGORITHM, Cache
 from onnxtop.tracing.keywords import TraceKeywords
@@ -34,7 +33,7 @@ from onnxtop.work.crews import Threads
 from onnxtop.work.options import processors
 from onnxtop.work.store import store_of
 
-TOOL = ToolInfo("onnxtop", __version__, {**ALGORITHMS, "trace": TRACE_ALGORITHM})
+TOOL = this_tool({**ALGORITHMS, "trace": TRACE_ALGORITHM})
 
 
 def trace(

@@ -22,7 +22,7 @@ from onnxtop.auditing.recall import recalled, report_question
 from onnxtop.auditing.story import audit, audited
 from onnxtop.cli import app
 from onnxtop.execution.options import RunOptions
-from onnxtop.options import Declared, fields_of
+from onnxtop.options import DeclaredOption, fields_of
 from onnxtop.results.report import LOOKS_UNTRAINED
 from onnxtop.rules.rule import Policy
 from onnxtop.work.options import WorkOptions
@@ -119,7 +119,7 @@ def test_a_file_of_another_name_is_the_same_model(samples, tmp_path, counted):
     assert replace(second.model, path="") == replace(first.model, path="")
 
 
-def other(each: Declared) -> Any:
+def other(each: DeclaredOption) -> Any:
     """Return another value than the default of an option."""
     if each.choices:
         return next(word for word in each.choices if word != each.default)

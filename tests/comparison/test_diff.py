@@ -12,10 +12,12 @@ from onnx import numpy_helper
 
 import onnxtop
 from onnxtop.auditing import story as auditing_story
+from onnxtop.auditing.options import AuditOptions
+from onnxtop.comparison import gate, story
 from onnxtop.comparison.alignment import align
 from onnxtop.comparison.matching import Candidate, match, module_path
 from onnxtop.comparison.measures import topology_change, weight_change
-from onnxtop.comparison.options import DiffOptions
+from onnxtop.comparison.options import DiffOptions, GateOptions
 from onnxtop.errors import NothingToAnalyseError, UsageError
 from onnxtop.reader import layers as reader_layers
 from onnxtop.reader.model import load
@@ -25,8 +27,9 @@ from onnxtop.results.diff import DiffSettings
 from onnxtop.topology.bottleneck_distance import bottleneck_distance
 from onnxtop.topology.dense import dense_forest
 from onnxtop.topology.persistence import Diagram
+from onnxtop.work.options import WorkOptions
 from tests import faults
-from tests.models import mlp, save
+from tests.models import mlp, model, node, save, weights
 
 SAMPLES = faults.SAMPLES
 TRANSFORMER = faults.SUBJECTS[2]
@@ -410,6 +413,47 @@ def test_long_tables_show_what_changed_most(diffs):
     assert "!  l70" in page
     assert "59 layers that changed least left out" in page
     assert render("diff", "terminal", long, RenderOptions(all_rows=True)).count("\n=  l") == 98
+
+
+def test_what_audits_and_comparisons_share_is_handed_on(tmp_path, monkeypatch):
+    values = {
+        "allow_external": (str(tmp_path),),
+        "max_download": 3.0,
+        "limits": {"nodes": 99},
+        "peepholes": True,
+        "input_shapes": {"x": (2, 4)},
+        "dims": {"m": 2},
+        "work": WorkOptions(jobs=2),
+    }
+    both = [{each.name for each in dataclasses.fields(kind)} for kind in (AuditOptions, DiffOptions)]
+    assert both[0] & both[1] == {*values, "running"}
+    audits, comparisons = [], []
+
+    def audited(file, options, **rest):
+        audits.append(options)
+        return auditing_story.audited(file, options, **rest)
+
+    def verdict(old, new, options, **rest):
+        comparisons.append(options)
+        return story.verdict(old, new, options, **rest)
+
+    monkeypatch.setattr(story, "audited", audited)
+    monkeypatch.setattr(gate, "verdict", verdict)
+    held = [{"w": weights(4, 3, seed=seed)} for seed in range(2)]
+    paths = [
+        str(
+            save(
+                model([node("MatMul", "x w")], each, {"x": ["n", 4], "z": ["m"]}), tmp_path, f"{number}.onnx"
+            )
+        )
+        for number, each in enumerate(held)
+    ]
+    onnxtop.diff(*paths, DiffOptions(**values))
+    onnxtop.check(paths[1], GateOptions(audit=AuditOptions(**values)), baseline=paths[0])
+    assert len(audits) == 2
+    assert len(comparisons) == 1
+    for options in (*audits, *comparisons):
+        assert {name: getattr(options, name) for name in values} == values
 
 
 def test_each_file_is_loaded_once(tmp_path, monkeypatch):

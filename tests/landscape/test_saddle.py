@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import helper, numpy_helper
 from scipy.optimize import root
 
 import onnxtop
@@ -18,9 +19,10 @@ from onnxtop.landscape.writing import pass_files
 from onnxtop.loss.descent import descend
 from onnxtop.loss.prepare.whole import with_weights
 from onnxtop.reader.model import load
+from onnxtop.reader.protos import VALUES
 from onnxtop.results.landscape import Top
 from tests.known_landscapes import TanhNet
-from tests.models import model, node, save, weights
+from tests.models import constant, graph, model, node, run, save, weights
 
 SAMPLES = Path(__file__).parents[2] / "sample_models"
 TWO = [SAMPLES / "minima" / f"seed_{seed}.onnx" for seed in (1, 2)]
@@ -200,6 +202,41 @@ def test_weights_are_put_where_they_were(tmp_path, dtype, constant):
     np.testing.assert_array_equal(layer.matrix(), new)
     with pytest.raises(ModelError, match="'nothing'"):
         with_weights(load(path), {"nothing": new})
+
+
+OTHER = graph([node("Identity", "x", "same")], {}, {}, ["same"])
+"""A branch that never runs."""
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("kind", [kind for kind in VALUES if "string" not in kind])
+def test_weights_are_put_into_a_constant_of_any_kind(tmp_path, kind, inside):
+    made = [constant(kind, "c"), node("Cast", "c", "f", to=1), node("Mul", "x f", "y")]
+    if inside:
+        branch = graph(made, {}, {}, ["y"])
+        made = [node("If", "yes", "z", then_branch=branch, else_branch=OTHER)]
+    held = {"yes": np.array(True)} if inside else {}
+    path = save(model(made, held, {"x": [1, 3]}, outputs=["z" if inside else "y"]), tmp_path)
+    new = np.full(() if kind in ("value_float", "value_int") else 3, 5, np.float32)
+    answer = run(with_weights(load(path), {"c": new}), x=np.ones((1, 3), np.float32))
+    np.testing.assert_array_equal(answer, np.full((1, 3), 5, np.float32))
+
+
+def test_a_pass_of_models_whose_weight_is_a_sparse_constant(tmp_path):
+    paths = []
+    for seed in range(2):
+        held = numpy_helper.from_array(weights(4, 3, seed=seed).ravel(), "held")
+        sparse = helper.make_sparse_tensor(held, numpy_helper.from_array(np.arange(12)), [4, 3])
+        proto = model([node("Constant", "", "w", sparse_value=sparse), node("MatMul", "x w")])
+        paths.append(save(proto, tmp_path, f"{seed}.onnx"))
+    data = {"x": weights(9, 4) / 8, "labels": np.arange(9) % 3}
+    landscape = onnxtop.loss_barcode(paths, data, polish=5)
+    files = dict(pass_files(landscape, load(paths[0])))
+    (written,) = (content for name, content in files.items() if name.endswith(".onnx"))
+    both = zip(landscape.passes, landscape.paths, strict=True)
+    (path,) = (path for item, path in both if item.in_tree)
+    (layer,) = onnxtop.read_layers(onnx.load_from_string(written))
+    np.testing.assert_array_equal(layer.matrix(), path.pass_point.astype(np.float32).reshape(4, 3))
 
 
 def test_weights_kept_beside_the_model_come_with_it(tmp_path):

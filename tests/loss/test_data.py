@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from onnxtop.errors import UsageError
+from onnxtop.gradient.graph import onnx_type
 from onnxtop.loss.data import read_data
 from onnxtop.loss.options import Pixels
-from onnxtop.loss.prepare.prepared import Declared
 from onnxtop.loss.probe import Probe
 from onnxtop.loss.samples import match, parts
+from onnxtop.reader.declared import Declared
 from tests.loss.conftest import SAMPLES
 from tests.models import model, node, save, weights
 
@@ -24,7 +25,7 @@ LABELS = np.arange(5)
 
 
 def declared(*shape: int | None, name: str = "x", dtype: Any = F4) -> list[Declared]:
-    return [Declared(name, np.dtype(dtype), shape)]
+    return [Declared(name, onnx_type(np.dtype(dtype)), shape)]
 
 
 # Files
@@ -268,7 +269,7 @@ def test_floats_do_not_become_integers() -> None:
 
 
 def test_inputs_without_samples_stand_still() -> None:
-    inputs = [*declared(None, 12), Declared("rate", np.dtype(np.int64), ())]
+    inputs = [*declared(None, 12), Declared("rate", onnx_type(np.dtype(np.int64)), ())]
     samples = match({"x": X, "rate": np.int64(16000), "labels": LABELS}, inputs)
     assert set(samples.still) == {"rate"}
     assert set(samples.rows(slice(0, 2), 2)) == {"x", "rate"}

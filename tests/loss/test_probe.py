@@ -13,8 +13,9 @@ from onnxtop.gradient.oracle import relative_error
 from onnxtop.landscape.symmetry import find_groups
 from onnxtop.loss.probe import Probe
 from onnxtop.reader.model import load
+from onnxtop.reader.protos import VALUES
 from tests.loss.conftest import SAMPLES, Data, log_softmax, run_original
-from tests.models import graph, mlp, model, node, save, weights
+from tests.models import constant, graph, mlp, model, node, save, weights
 
 MODELS = sorted(SAMPLES.glob("*.onnx"))
 ACCURACY = {
@@ -223,6 +224,42 @@ def test_branch_that_always_runs(tmp_path: Path) -> None:
         assert [p.name for p in probe.parameters] == ["w"]
         _, gradient = probe.loss_and_gradient(probe.theta0)
         assert relative_error(probe.loss, probe.theta0, gradient, step=1e-2) < 1e-4
+
+
+OTHER = graph([node("Identity", "x", "same")], {}, {}, ["same"])
+"""A branch that never runs."""
+
+
+@pytest.mark.parametrize("kind", VALUES)
+@pytest.mark.parametrize("opset", [16, 21])
+def test_constants_of_any_kind_in_a_branch_that_always_runs(tmp_path: Path, kind: str, opset: int) -> None:
+    w, fed = weights(4, 3) / 64, {"x": weights(5, 4) / 8, "target": weights(5, 3) / 8}
+    scaled = [node("Cast", "c", "f", to=1), node("MatMul", "x w", "m"), node("Mul", "m f")]
+    plain = Probe(
+        save(model(scaled, {"w": w, "c": np.array(2)}, {"x": ["n", 4]}, opset=opset), tmp_path), fed
+    )
+    branch = graph([constant(kind, "c"), *scaled], {"w": w}, {}, ["y"])
+    proto = model(
+        [helper.make_node("If", ["yes"], ["z"], then_branch=branch, else_branch=OTHER)],
+        {"yes": np.array(True)},
+        {"x": ["n", 4]},
+        outputs=["z"],
+        opset=opset,
+    )
+    probe = Probe(save(proto, tmp_path), fed)
+    assert probe.loss(probe.theta0) == plain.loss(plain.theta0)
+    assert "w" in [parameter.name for parameter in probe.parameters]
+
+
+def test_a_sparse_weight_of_a_branch_that_always_runs(tmp_path: Path) -> None:
+    w, fed = weights(4, 3) / 64, {"x": weights(5, 4) / 8, "target": weights(5, 3) / 8}
+    branch = graph([node("MatMul", "x w")], {}, {}, ["y"])
+    held, places = numpy_helper.from_array(w.ravel(), "w"), numpy_helper.from_array(np.arange(w.size))
+    branch.sparse_initializer.append(helper.make_sparse_tensor(held, places, w.shape))
+    chosen = helper.make_node("If", ["yes"], ["z"], then_branch=branch, else_branch=OTHER)
+    proto = model([chosen], {"yes": np.array(True)}, {"x": ["n", 4]}, outputs=["z"])
+    probe = Probe(save(proto, tmp_path), fed)
+    np.testing.assert_array_equal(probe.theta0, w.ravel())
 
 
 def test_batch_baked_into_a_reshape(tmp_path: Path) -> None:

@@ -56,6 +56,16 @@ def test_loss_barcode(parsed: Counter[str]) -> None:
     assert parsed == {Path(name).name: 1 for name in MINIMA}
 
 
+def test_loss_barcode_that_writes_passes(
+    parsed: Counter[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "few.npz", **few())
+    argv = ["loss-barcode", *MINIMA, "--data", str(tmp_path / "few.npz"), "--finder", "line", "--polish", "0"]
+    app.main([*argv, "--write-path", str(tmp_path / "made"), "-f", "json"], standalone_mode=False)
+    assert parsed == {Path(name).name: 1 for name in MINIMA}
+    assert len(list((tmp_path / "made").iterdir())) == 2
+
+
 def test_report_on_data(parsed: Counter[str], tmp_path: Path) -> None:
     np.savez(tmp_path / "few.npz", **few())
     options = onnxtop.AuditOptions(data=tmp_path / "few.npz", minima=1, topology=False)

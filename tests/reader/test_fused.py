@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from onnxtop.auditing.story import audit
 from onnxtop.reader.fused import FUSED, write_out
@@ -272,6 +272,23 @@ def test_a_form_that_is_not_written_out_stays_and_is_reported(what: str, tmp_pat
     assert layers_of(save(proto, tmp_path)) == [] or not isinstance(
         layers_of(tmp_path / "model.onnx")[0], Layer
     )
+
+
+@pytest.mark.parametrize("where", ["value", "sparse_value", "sparse initializer", "another Constant"])
+def test_the_rank_of_a_constant_is_known_wherever_it_is_held(where: str, tmp_path: Path) -> None:
+    dense = numpy_helper.from_array(weights(4, 3), "w")
+    held, places = numpy_helper.from_array(weights(4, 3).ravel(), "w"), numpy_helper.from_array(np.arange(12))
+    sparse = helper.make_sparse_tensor(held, places, [4, 3])
+    given = {
+        "value": [node("Constant", "", "w", value=dense)],
+        "sparse_value": [node("Constant", "", "w", sparse_value=sparse)],
+        "another Constant": [node("other.Constant", "", "w", value=dense)],
+    }
+    proto = model([*given.get(where, []), node("com.microsoft.FusedMatMul", "x w", transB=1)])
+    if where == "sparse initializer":
+        proto.graph.sparse_initializer.append(sparse)
+    turned = "Einsum" if where == "another Constant" else "Transpose"
+    assert turned in [each.op_type for each in load(save(proto, tmp_path)).nodes]
 
 
 def test_the_file_stays_as_it_is(tmp_path: Path) -> None:

@@ -2,15 +2,16 @@
 
 import numpy as np
 import pytest
-from onnx import ModelProto, numpy_helper, parser
+from onnx import ModelProto, helper, numpy_helper, parser
 
+from onnxtop.reader.declared import Declared, shape_of
 from onnxtop.reader.limits import DEFAULTS
 from onnxtop.reader.model import load
 from onnxtop.reader.terms.call import NEWEST, Call
 from onnxtop.reader.terms.constant import constant_of
 from onnxtop.reader.terms.folding import Folding
 from onnxtop.reader.terms.graph import PINNED, Graphs
-from onnxtop.reader.terms.interface import Declared, ports
+from onnxtop.reader.terms.interface import ports
 from onnxtop.reader.terms.table import Table
 from tests import ruins
 from tests.models import save
@@ -183,6 +184,17 @@ def test_a_large_result_is_computed_again_and_not_kept():
     (made,) = Folding(DEFAULTS).results(call, [weights]) or ()
     assert made.read() is not made.read()
     assert made.shape == (512, 512)
+
+
+@pytest.mark.parametrize("sizes, shape", [(["n", 0, -1, 3], (None, None, None, 3)), ([], ()), (None, None)])
+def test_sizes_that_are_no_number_above_0_are_open(sizes, shape):
+    assert shape_of(helper.make_tensor_type_proto(1, sizes)) == shape
+
+
+def test_what_is_no_tensor_has_no_shape_and_holds_objects():
+    kind = helper.make_sequence_type_proto(helper.make_tensor_type_proto(1, [3]))
+    assert shape_of(kind) is None
+    assert Declared("x", 0, None).array_type == np.dtype(object)
 
 
 def test_ports_are_paired_by_name_then_by_place():

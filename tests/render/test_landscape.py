@@ -1,14 +1,18 @@
 import dataclasses
+import json
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 from rich.cells import cell_len
 
+from onnxtop.landscape.tool import ALGORITHMS
 from onnxtop.render import RenderOptions
 from onnxtop.render.landscape import json as landscape_json, svg as landscape_svg
 from onnxtop.render.landscape.facts import at_most, short_names
 from onnxtop.render.landscape.terminal import render
 from onnxtop.results.landscape import LossLandscape, Minimum, Pass, Score, Top
+from onnxtop.results.plain import plain
+from onnxtop.results.report import this_tool
 
 NAMES = ("folder/deep & wide.onnx", "folder/\x1b[31mred.onnx", "seed 7")
 
@@ -167,7 +171,9 @@ def test_svg_is_xml_with_every_bar_and_path(landscape):
 def test_json_is_strict_and_stable(landscape):
     text = landscape_json.render(landscape, RenderOptions())
     assert text == landscape_json.render(landscape, RenderOptions())
-    assert '"loss_landscape"' in text
+    whole = json.loads(text)
+    assert [*whole] == ["schema_version", "tool", "loss_landscape"]
+    assert whole["tool"] == plain(this_tool(ALGORITHMS))
     assert "\x1b" not in text
     assert "NaN" not in text
 

@@ -1,12 +1,19 @@
 import csv
+import html
 import io
+import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 from rich.cells import cell_len
 
+from onnxtop.auditing.options import AuditOptions, settings_of
+from onnxtop.cli.options import MEASURED
+from onnxtop.cli.trace import command
+from onnxtop.options import fields_of, with_values
 from onnxtop.render import RenderOptions, render
-from onnxtop.render.trace.facts import events, line, stopping
+from onnxtop.render.settings import phrases
+from onnxtop.render.trace.facts import about, events, line, stopping
 from onnxtop.results.outcome import FailedModel
 from onnxtop.results.report import Settings, ToolInfo
 from onnxtop.results.trace import (
@@ -23,6 +30,26 @@ from onnxtop.results.trace import (
 from tests.render.conftest import HOSTILE_NAMES
 
 SETTINGS = Settings("essential", "global", 2.0, "none", "flattened")
+UNSAID = ("allow_external", "max_download", "limits", "data", "seed")
+"""Options of an audit on which no weight's figure depends: a seed draws inputs and minima alone."""
+
+KNOWN = {each.name: each for each in fields_of(AuditOptions)}
+SAID = [each.name for each in command.params if each.name in KNOWN and each.name not in UNSAID]
+
+
+def other_value(option):
+    """Return a value of an option that is not its default."""
+    if option.choices:
+        return next(word for word in option.choices if word != option.default)
+    if isinstance(option.default, bool):
+        return not option.default
+    return {"p": 1.0, "inputs": ("a",), "outputs": ("b",), "input_shapes": {"a": (1, 9)}, "dims": {"n": 3}}[
+        option.name
+    ]
+
+
+OTHER = settings_of(with_values(AuditOptions(), {name: other_value(KNOWN[name]) for name in SAID}))
+"""Every option that is measured by has a value that is not the default."""
 
 
 def build(count=6, layers=3, names=("fc",), scores=True, **changes):
@@ -112,6 +139,37 @@ def test_a_page_that_grows_fits_into_the_terminal():
         page = render("trace", "terminal", build(count), RenderOptions(width=80, height=24))
         assert len(page.splitlines()) < 24  # the line below the page is a line too
         assert f"\nfc{count - 1} " in page
+
+
+def test_a_growing_page_leaves_room_for_settings_that_fold():
+    page = render("trace", "terminal", build(50, settings=OTHER), RenderOptions(width=80, height=24))
+    assert len(page.splitlines()) < 24
+
+
+def test_every_measured_option_that_is_not_the_default_is_said():
+    told = " · ".join(about(build(settings=settings_of(AuditOptions()))))
+    assert {*MEASURED} - {*UNSAID} <= {*SAID}
+    for option in (KNOWN[name] for name in SAID):
+        changed = settings_of(with_values(AuditOptions(), {option.name: other_value(option)}))
+        assert " · ".join(about(build(settings=changed))) != told, option.name
+
+
+@pytest.mark.parametrize("name", ["terminal", "html", "svg", "markdown"])
+def test_every_page_says_all_settings(name):
+    page = render("trace", name, build(settings=OTHER), RenderOptions(width=80))
+    words = " ".join(re.sub(r"<[^>]*>", " ", html.unescape(page)).split())
+    for phrase in phrases(OTHER):
+        assert all(word in words for word in phrase.split()), phrase
+
+
+def test_a_picture_has_room_for_settings_that_fold():
+    tree = ElementTree.fromstring(render("trace", "svg", build(settings=OTHER)))
+    words = [each for each in tree if each.tag.endswith("text")]
+    title = next(number for number, each in enumerate(words) if each.text == "Mean NP and DGP")
+    assert title > 5
+    assert all(len(each.text) <= 125 for each in words[:title])
+    places = [float(each.attrib["y"]) for each in words[: title + 1]]
+    assert places == sorted(set(places))
 
 
 def test_many_layers_with_one_fate_share_a_sentence():

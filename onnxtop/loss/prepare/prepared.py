@@ -4,23 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-from onnx import NodeProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, numpy_helper
 
 from onnxtop.gradient.graph import Array, Graph, copied
-from onnxtop.reader.protos import rename
+from onnxtop.reader.declared import Declared
+from onnxtop.reader.protos import constant_value, rename
 
 if TYPE_CHECKING:
     from onnxtop.loss.parameters import Parameter  # loads half of the reader: not for what only runs models
-
-
-@dataclass(frozen=True)
-class Declared:
-    """An input or output as the model declares it; None for a size that is open, or for all if unknown."""
-
-    name: str
-    dtype: np.dtype[np.generic]
-    shape: tuple[int | None, ...] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,27 +39,12 @@ class Prepared:
 
 
 def take_in(graph: Graph, node: NodeProto) -> None:
-    """Add a node to a graph; what a Constant node holds becomes a constant."""
-    held = constant_array(node)
-    if held is None:
-        graph.nodes.append(node)
+    """Add a node to a graph; what a Constant node holds, and no sparse one any more, becomes a constant."""
+    held = constant_value(node)
+    if isinstance(held, TensorProto):
+        graph.hold(node.output[0], numpy_helper.to_array(held))
     else:
-        graph.hold(node.output[0], held)
-
-
-def constant_array(node: NodeProto) -> Array | None:
-    """Return what a Constant node holds, None for any other node and for texts."""
-    if node.op_type != "Constant" or node.domain not in ("", "ai.onnx"):
-        return None
-    for attribute in node.attribute:
-        value = helper.get_attribute_value(attribute)
-        if attribute.name == "value":
-            return numpy_helper.to_array(value)
-        if attribute.name in ("value_float", "value_floats"):
-            return np.array(value, np.float32)
-        if attribute.name in ("value_int", "value_ints"):
-            return np.array(value, np.int64)
-    return None
+        graph.nodes.append(node)
 
 
 def renamed(node: NodeProto, names: Mapping[str, str]) -> NodeProto:

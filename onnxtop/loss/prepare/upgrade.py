@@ -62,12 +62,12 @@ def _header(model: Prepared) -> ModelProto:
     """Return a model with its small constants; large ones are inputs, so that nothing copies them."""
     info, old = helper.make_tensor_value_info, model.graph
     large = {name: array for name, array in old.constants.items() if array.size > _SMALL}
-    inputs = [info(value.name, onnx_type(value.dtype), value.shape) for value in model.inputs]
+    inputs = [info(value.name, onnx_type(value.array_type), value.shape) for value in model.inputs]
     inputs += [info(name, onnx_type(array.dtype), array.shape) for name, array in large.items()]
     outputs = [
-        info(value.name, onnx_type(value.dtype), value.shape)
+        info(value.name, onnx_type(value.array_type), value.shape)
         for value in model.outputs
-        if value.dtype != object
+        if not value.array_type.hasobject
     ]
     small = [
         numpy_helper.from_array(np.asarray(array), name)

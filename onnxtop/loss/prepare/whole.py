@@ -3,15 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from onnxtop.errors import ModelError
-from onnxtop.loss.prepare.unpack import complete
+from onnxtop.loss.prepare.unpack import make_plain
 from onnxtop.reader.limits import UNCHANGED
 from onnxtop.reader.model import Model, load
-from onnxtop.reader.protos import bodies_in
+from onnxtop.reader.protos import bodies_in, constant_value, tensors_in
 
 
 def whole(
@@ -36,10 +35,7 @@ def with_weights(model: Model, weights: Mapping[str, NDArray[Any]]) -> ModelProt
         The model holds no tensor of that name.
     """
     proto = completed(model)
-    for sparse in [each for each in proto.graph.sparse_initializer if each.values.name in weights]:
-        dense = TensorProto(name=sparse.values.name, data_type=sparse.values.data_type)
-        proto.graph.sparse_initializer.remove(sparse)
-        proto.graph.initializer.append(dense)
+    make_plain(proto.graph, model.files, weights)
     held = dict(_tensors(proto.graph))
     if missing := [name for name in weights if name not in held]:
         raise ModelError(
@@ -57,18 +53,10 @@ def _tensors(graph: GraphProto) -> Iterator[tuple[str, TensorProto]]:
     for node in graph.node:
         for body in bodies_in(node):
             yield from _tensors(body)
-        if node.op_type == "Constant":
-            yield from ((node.output[0], _as_tensor(each)) for each in node.attribute)
+        value = constant_value(node)
+        if isinstance(value, TensorProto):
+            yield node.output[0], value
     yield from ((tensor.name, tensor) for tensor in graph.initializer)
-
-
-def _as_tensor(attribute: Any) -> TensorProto:
-    """Return the tensor of a Constant, made of its numbers if it holds these."""
-    if attribute.name in ("value_float", "value_floats"):
-        array = np.array(helper.get_attribute_value(attribute), np.float32)
-        attribute.CopyFrom(helper.make_attribute("value", numpy_helper.from_array(array)))
-    tensor: TensorProto = attribute.t
-    return tensor
 
 
 def _part_statistics(
@@ -88,13 +76,6 @@ def completed(model: Model) -> ModelProto:
     """Return a model with all its bytes, its functions inlined."""
     proto = ModelProto()
     proto.CopyFrom(model.proto)
-    tensors: list[TensorProto] = []
-    for tensor in proto.graph.initializer:
-        if tensor.data_location == TensorProto.EXTERNAL:
-            tensor = numpy_helper.from_array(np.array(model.files.wanted(tensor)), tensor.name)
-        tensors.append(tensor)
-    nodes = [complete(node, model.files) for node in proto.graph.node]
-    del proto.graph.initializer[:], proto.graph.node[:]
-    proto.graph.initializer.extend(tensors)
-    proto.graph.node.extend(nodes)
+    for tensor in tensors_in(proto.graph):
+        model.files.bring_in(tensor)
     return proto

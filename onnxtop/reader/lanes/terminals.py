@@ -8,6 +8,7 @@ import onnx
 from onnx import TensorProto
 
 from onnxtop.errors import UsageError
+from onnxtop.reader.declared import shape_of
 from onnxtop.reader.lanes.arrays import Ids, Unclear, filled
 from onnxtop.reader.lanes.builder import Builder
 from onnxtop.reader.lanes.neurons import Neurons
@@ -108,7 +109,7 @@ def find_terminals(
         outputs = _without_labels(outputs, declared, walk)
     taken = [value for value in lanes if chosen.inputs is None or value.name in chosen.inputs]
     shapes = {item.value: item.shape for item in inputs}
-    shapes |= {value: _declared(declared[name]) for name, value in outputs.items() if name in declared}
+    shapes |= {value: shape_of(declared[name]) for name, value in outputs.items() if name in declared}
     pairs = paired_states(model, scope, taken, list(outputs.values()), shapes)
     free_inputs = tuple(value for value in taken if value not in pairs)
     states = set(pairs.values())
@@ -129,12 +130,6 @@ def _without_labels(
     if any(value in walk.env for value in kept.values()):
         return kept
     return dict(outputs)
-
-
-def _declared(kind: onnx.TypeProto) -> tuple[int | None, ...] | None:
-    if not kind.tensor_type.HasField("shape"):
-        return None
-    return tuple(dim.dim_value if dim.dim_value > 0 else None for dim in kind.tensor_type.shape.dim)
 
 
 def close_state(walk: Neurons, before: Value, after: Value) -> None:

@@ -19,7 +19,6 @@ from onnxtop.reader.tensors import TensorFiles, stored_bytes
 from onnxtop.work.content import digest_of_elements
 
 Array = NDArray[Any]
-Shape = tuple[int | None, ...]
 
 SMALL_BYTES = 2**16
 """Bytes up to which arrays are kept, and not read or computed again."""

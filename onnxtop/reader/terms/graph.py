@@ -9,15 +9,16 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, FunctionProto
 
+from onnxtop.reader.declared import Declared, Shape, inputs_of, outputs_of
 from onnxtop.reader.model import Body, Model, Node, Scope, Value
 from onnxtop.reader.protos import tensors_in
 from onnxtop.reader.schemas import schema
 from onnxtop.reader.terms import arithmetic, lossy, movement, products, written
 from onnxtop.reader.terms.builder import Builder, Results, Rule
 from onnxtop.reader.terms.call import MARK, attribute_value
-from onnxtop.reader.terms.constant import Constant, Shape, constant_of, is_float, marks_of, stored
+from onnxtop.reader.terms.constant import Constant, constant_of, is_float, marks_of, stored
 from onnxtop.reader.terms.folding import Folding
-from onnxtop.reader.terms.interface import Declared, Ports, fits, inputs_of, outputs_of, ports
+from onnxtop.reader.terms.interface import Ports, fits, ports
 from onnxtop.reader.terms.table import INPUT, Inferred, Origin, Table, Type
 
 

@@ -10,9 +10,10 @@ from math import prod
 
 import numpy as np
 
+from onnxtop.reader.declared import Shape
 from onnxtop.reader.terms.builder import Builder, Results, Rule
 from onnxtop.reader.terms.call import Call
-from onnxtop.reader.terms.constant import Constant, Shape, constant_of
+from onnxtop.reader.terms.constant import Constant, constant_of
 from onnxtop.reader.terms.table import RESHAPED, VIEW, Places, Term, Type
 from onnxtop.reader.terms.types import types_of
 

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxtop.reader.declared import Shape
 from onnxtop.reader.search import reached
-from onnxtop.reader.terms.constant import Array, Constant, Shape, constant_of
+from onnxtop.reader.terms.constant import Array, Constant, constant_of
 
 CONSTANT, INPUT, RESULT, RESHAPED, VIEW = "constant", "input", "result", "reshaped", "view"
 """Terms that are no operations: a constant, a model's input, a further result, elements in another shape."""

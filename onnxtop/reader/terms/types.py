@@ -6,8 +6,9 @@ import onnx
 from onnx import TypeProto, helper
 
 from onnxtop.reader.bounds import infer
+from onnxtop.reader.declared import Shape
 from onnxtop.reader.terms.call import MARK, Call, proto_of
-from onnxtop.reader.terms.constant import Array, Shape
+from onnxtop.reader.terms.constant import Array
 from onnxtop.reader.terms.table import Table, Type
 
 _TOLD = 2**12

@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from onnxtop._version import __version__
 from onnxtop.render import RenderOptions
 from onnxtop.render.json import document
 from onnxtop.render.probe import Probed, is_cut_short
-from onnxtop.results.envelope import failure, incomplete
+from onnxtop.results.envelope import failure, header, incomplete
 from onnxtop.results.outcome import FailedModel
-from onnxtop.results.report import SCHEMA_VERSION
 
 
 def render(results: Sequence[Probed | FailedModel], options: RenderOptions) -> str:
@@ -17,8 +15,7 @@ def render(results: Sequence[Probed | FailedModel], options: RenderOptions) -> s
     missed = [each.path for each in results if is_cut_short(each)]
     return document(
         {
-            "schema_version": SCHEMA_VERSION,
-            "tool": {"name": "onnxtop", "version": __version__, "algorithms": {}},
+            **header(),
             **incomplete(missed),
             "reports": [_plain(each) for each in results],
         }

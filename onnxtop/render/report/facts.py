@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from onnxtop.reader.terms.facts import Port
-from onnxtop.render.text import defined, figure, known, number
+from onnxtop.render.settings import phrases
+from onnxtop.render.text import defined, figure, known
 from onnxtop.results.headline import why_nothing
 from onnxtop.results.outcome import INTERRUPTED, FailedModel, Outcome, Result
 from onnxtop.results.report import (
@@ -129,24 +130,8 @@ def _others(coverage: Coverage) -> str:
 
 
 def settings(report: Report) -> list[str]:
-    """Name everything that the figures depend on: a value without its convention is meaningless."""
-    chosen = report.settings
-    return [
-        f"convention {chosen.convention}",
-        f"scale {number(chosen.scale)}{largest_weight(report)}",
-        f"p {number(chosen.p)}",
-        f"bias {chosen.bias}",
-        f"conv {chosen.conv}",
-        *(["with peepholes"] if chosen.peepholes else []),
-        *(["counting what was probably not trained"] if chosen.count_fixed else []),
-        *(["DGP not standardised"] if not chosen.standardise else []),
-        *(["DGP not rescaled"] if not chosen.rescale else []),
-        *([f"skips {chosen.skips}"] if chosen.skips != "keep" else []),
-        *(f"from input {name}" for name in chosen.inputs),
-        *(f"to output {name}" for name in chosen.outputs),
-        *(f"input {name}={','.join(map(str, shape))}" for name, shape in chosen.input_shapes.items()),
-        *(f"dim {name}={length}" for name, length in chosen.dims.items()),
-    ]
+    """Name everything that the figures depend on."""
+    return phrases(report.settings, largest_weight(report))
 
 
 def whole(report: Report) -> list[str]:

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from onnxtop.render.text import figure, number
+from onnxtop.render.settings import phrases
+from onnxtop.render.text import figure
 from onnxtop.results.headline import Headline, Tone
 from onnxtop.results.trace import Checkpoint, Cost, Course, Event, Stopping, Trace
 from onnxtop.results.words import counted
@@ -36,17 +37,12 @@ def verdict(trace: Trace) -> Headline:
 
 def about(trace: Trace) -> list[str]:
     """Say in phrases what the figures depend on."""
-    chosen = trace.settings
     layers = len(trace.measured[-1].layers) if trace.measured else 0
     scores = trace.measured[-1].judged_on if trace.measured else None
     return [
         counted(len(trace.checkpoints), "checkpoint"),
         counted(layers, "layer"),
-        f"convention {chosen.convention}",
-        f"scale {number(chosen.scale)}",
-        f"p {number(chosen.p)}",
-        f"bias {chosen.bias}",
-        f"conv {chosen.conv}",
+        *phrases(trace.settings),
         *([f"scores: {scores.split}"] if scores else []),
     ]
 

@@ -1,6 +1,7 @@
 """A training run as a picture: mean NP with the stopping point above, each layer in a small one below."""
 
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from onnxtop.render import RenderOptions
@@ -17,12 +18,12 @@ from onnxtop.render.svg import (
     grid,
     label,
 )
-from onnxtop.render.text import known
+from onnxtop.render.text import known, visible
 from onnxtop.render.trace.facts import about, stopping
 from onnxtop.results.trace import Checkpoint, Trace
 
 _WIDTH, _LEFT, _RIGHT, _TOP = 860, 70, 40, 120
-_HIGH = 240
+_HIGH, _LINE = 240, 18
 _ACROSS, _SMALL, _GAP, _CAPTION = 3, 90, 64, 40
 _MOST = 24
 """Layers that are drawn; ``all_rows`` draws all."""
@@ -37,13 +38,15 @@ def render(trace: Trace, options: RenderOptions) -> str:
     points = trace.measured
     count = len(points[-1].layers) if points else 0
     shown = count if options.all_rows else min(count, _MOST)
-    below = _TOP + _HIGH + 84
+    about_lines = textwrap.wrap(visible(" · ".join(about(trace))), _LONGEST, break_on_hyphens=False)
+    top = _TOP + _LINE * (len(about_lines) - 1)
+    below = top + _HIGH + 84
     height = below + math.ceil(shown / _ACROSS) * (_SMALL + _GAP)
     parts = (
         element("title", f"Training run of {len(trace.checkpoints)} checkpoints"),
         element("rect", width=_WIDTH, height=height, fill=BACK),
-        *_head(trace),
-        *(_whole(trace) if points else ()),
+        *_head(trace, about_lines),
+        *(_whole(trace, top) if points else ()),
         *(part for number in range(shown) for part in _layer(points, number, below)),
         *(
             [label(20, height - 10, f"{count - shown} more layers: --all", colour=FAINT)]
@@ -54,14 +57,15 @@ def render(trace: Trace, options: RenderOptions) -> str:
     return document(_WIDTH, height, parts, font_family="system-ui, sans-serif", font_size=12)
 
 
-def _head(trace: Trace) -> Iterator[str]:
+def _head(trace: Trace, about_lines: Sequence[str]) -> Iterator[str]:
     yield label(20, 30, "Training run" if trace.complete else "Training run (incomplete)", size=18)
     yield label(20, 52, clipped(trace.verdict.sentence, _LONGEST, 20))
     yield label(20, 70, clipped(stopping(trace)[0].partition(";")[0], _LONGEST, 40))
-    yield label(20, 88, " · ".join(about(trace)), colour=FAINT)
+    for number, line in enumerate(about_lines):
+        yield label(20, 88 + _LINE * number, line, colour=FAINT)
 
 
-def _whole(trace: Trace) -> Iterator[str]:
+def _whole(trace: Trace, top: int) -> Iterator[str]:
     """Draw the mean NP in both scales, and where the rule would have stopped."""
     points = trace.measured
     curves = {
@@ -73,26 +77,26 @@ def _whole(trace: Trace) -> Iterator[str]:
     if not values:
         return
     across = Scale(0, max(len(points) - 1, 1), _LEFT, _WIDTH - _RIGHT)
-    up = Scale(min(values), max(values), _TOP + _HIGH, _TOP)
-    yield label(_LEFT, _TOP - 12, "Mean NP and DGP")
+    up = Scale(min(values), max(values), top + _HIGH, top)
+    yield label(_LEFT, top - 12, "Mean NP and DGP")
     yield from grid(up, _LEFT, _WIDTH - _RIGHT)
-    yield from _names(points, across, _TOP + _HIGH + 18)
+    yield from _names(points, across, top + _HIGH + 18)
     places = {point.name: number for number, point in enumerate(points)}
     for name, words in ((trace.verdict.since, trace.verdict.course), (trace.stopping.stopped, "stop")):
         if name is not None:
-            yield from _mark(across(places[name]), str(words), words == "stop")
+            yield from _mark(across(places[name]), top, str(words), words == "stop")
     names = [point.name for point in points] if len(points) <= _DOTTED else []
     for number, (words, course) in enumerate(curves.items()):
         yield from curve(enumerate(course), across, up, COLOURS[number], names)
-        x, y = _LEFT + 160 * number, _TOP + _HIGH + 44
+        x, y = _LEFT + 160 * number, top + _HIGH + 44
         yield element("rect", x=x, y=y - 5, width=14, height=3, fill=COLOURS[number])
         yield label(x + 20, y, words if words == "DGP" else f"mean NP, {words}", size=11)
 
 
-def _mark(x: float, words: str, above: bool) -> Iterator[str]:
+def _mark(x: float, top: int, words: str, above: bool) -> Iterator[str]:
     """Draw an upright where something is so from there on."""
-    yield element("line", x1=x, y1=_TOP, x2=x, y2=_TOP + _HIGH, stroke=FAINT, stroke_dasharray="4 3")
-    yield label(x - 4, _TOP + (12 if above else _HIGH - 6), words, anchor="end", colour=FAINT, size=11)
+    yield element("line", x1=x, y1=top, x2=x, y2=top + _HIGH, stroke=FAINT, stroke_dasharray="4 3")
+    yield label(x - 4, top + (12 if above else _HIGH - 6), words, anchor="end", colour=FAINT, size=11)
 
 
 def _names(points: Sequence[Checkpoint], across: Scale, y: float) -> Iterator[str]:

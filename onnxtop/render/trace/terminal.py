@@ -53,8 +53,8 @@ _BY_LAYER = {
 _LAYER_LAYOUT = Layout(
     lesser=("bottleneck", "z_course"), enough={"layer": 20}, shrink=(("layer", 12),), names="layer"
 )
-_HEAD = 11
-"""Lines of a growing page beside its rows, and the one below it, or its first stays when it is taken away."""
+_FOOT = 8
+"""Lines of a growing page beside head and rows, and the one below it, or its first stays when it goes."""
 _SPARKS = 6, 24
 """Cells of a course, at least and at most: of more checkpoints some are shown, first and last among them."""
 _MOST_LAYERS = 24
@@ -76,7 +76,8 @@ class _TracePage(Page):
 
     def __init__(self, options: RenderOptions) -> None:
         super().__init__(options)
-        self.room = None if options.height is None else max(options.height - _HEAD, 4)
+        self.height = options.height
+        self.room: int | None = None
 
     def draw(self, trace: Trace) -> str:
         """Return the finished page; one that grows in a terminal is its head and the table's end alone."""
@@ -84,6 +85,8 @@ class _TracePage(Page):
         course = trace.verdict.course
         self.line(self.signs.shown(trace.verdict.sentence + incomplete), _STYLES.get(course, "bold"))
         self.paragraph(self.signs.dot.join(about(trace)), "dim")
+        if self.height is not None:
+            self.room = max(self.height - _FOOT - self.paper.getvalue().count("\n"), 4)
         self._checkpoints(trace)
         if self.room is not None:
             self.paragraph(stopping(trace)[0])
