@@ -103,6 +103,16 @@ def central(draws: Iterable[float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def place(value: float, ends: tuple[float, float], digits: int = 2) -> str:
+    """Return whether a figure lies within two ends, or how far from them; a dash where there are none."""
+    low, high = ends
+    if not math.isfinite(low + high):
+        return "-"
+    if low <= value <= high:
+        return "within"
+    return f"{value - high:.{digits}f} above" if value > high else f"{low - value:.{digits}f} below"
+
+
 def between(value: float, ends: tuple[float, float], digits: int = 2) -> str:
     """Return a figure with its interval; a dash where there is none."""
     if not math.isfinite(value):

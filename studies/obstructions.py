@@ -768,9 +768,10 @@ width, rise with depth, and have no relation to test error in five bars.
 
 READ = """
 *Spearman* is the rank correlation of the mean length with width at each depth and seed, or with depth at
-each width and seed: the mean of these, with an interval of 95 % over them. *Factor* is by what the mean
-length is multiplied when the width doubles, or one layer is added. *Scale-free* says the same of the score
-that is divided by the distance of the lowest minimum from a predictor that knows nothing.
+each width and seed: the mean of these, with an interval of 95 % over them, which has no width where all are
+alike. *Factor* is by what the mean length is multiplied when the width doubles, or one layer is added.
+*Scale-free* says the same of the score that is divided by the distance of the lowest minimum from a predictor
+that knows nothing.
 """
 
 EFFORT = """
@@ -782,12 +783,12 @@ OTHERS = """
 CNNs (depth is the number of convolutions, width that of channels) and residual networks (blocks):
 """
 
-READ_ERRORS = """
+READ_ERRORS = f"""
 Rank correlations within networks: bars are ranked among those of their own network, and ranks of all
 networks taken together; intervals of 95 % over networks. A minimum that lies higher has a shorter way to
 any pass: that is *length and birth*, and its error may be larger for the same reason, so it is also taken
 out of both. The last column compares networks: mean length against mean test error over all MLPs.
-All rows are of the same minima, and there are nine: one interval that just leaves 0 says little.
+All {len(ROWS)} rows are of the same minima: that the interval of one just leaves 0 says little.
 """
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from studies._course import CHECKS, Course, Result
-from studies._numbers import grouped, mean, spearman, told
+from studies._numbers import grouped, mean, place, spearman, told
 from studies._pages import Page, Picture, joined, sources, table
 from studies._records import Record
 
@@ -123,10 +123,7 @@ def agreement(condition: str, found: float) -> tuple[str, str]:
     if condition not in PUBLISHED:
         return "-", "-"
     low, high = PUBLISHED[condition]
-    away = (
-        f"{found - high:.3f} above" if found > high else f"{low - found:.3f} below" if found < low else "yes"
-    )
-    return f"{low:.2f} to {high:.2f}", away
+    return f"{low:.2f} to {high:.2f}", place(found, (low, high), 3)
 
 
 def holders(results: Sequence[Result]) -> str:
@@ -257,10 +254,11 @@ def verdict(records: Sequence[Record], published: bool) -> str:
     ranked = sorted(found, key=lambda condition: -found[condition])
     said = f"By mean NP: {', '.join(f'{NAMES[each]} {found[each]:.3f}' for each in ranked)}."
     claimed = [each for each in ("dropout", "affine", "plain") if each in found]
-    kept = [each for each in ranked if each in claimed] == claimed
-    said += " The published order (dropout, batch norm, plain) " + ("holds." if kept else "does not hold.")
-    if published:
-        inside = [c for c in claimed if agreement(c, found[c])[1] == "yes"]
+    if len(claimed) == 3:
+        kept = [each for each in ranked if each in claimed] == claimed
+        said += f" The published order (dropout, batch norm, plain) {'holds' if kept else 'does not hold'}."
+    if published and claimed:
+        inside = [c for c in claimed if agreement(c, found[c])[1] == "within"]
         said += f" Within the published ranges: {', '.join(NAMES[each] for each in inside) or 'none'}."
     return said
 

@@ -6,14 +6,14 @@ loses little against stopping when the validation loss no longer falls.
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import onnxtop
 from studies import regularisation
 from studies._course import PER_EPOCH, TRACED, Course, Result
-from studies._numbers import grouped, mean, told
+from studies._numbers import between, grouped, mean, place, student, told
 from studies._pages import Page, Picture, joined, sources, table
 from studies._records import Record
 
@@ -28,6 +28,9 @@ PUBLISHED = (
     ("IMDB, MLP", -1.68, 0.07),
 )
 """Barycentres: epochs and accuracy in points, NP minus validation loss."""
+Kind: TypeAlias = tuple[str, int, str]
+Usual: TypeAlias = Mapping[tuple[Kind, tuple[int, int]], int]
+
 RELIABLE = 0.75
 """In so many runs both rules have to fire, for a pair of patience and burn-in to count."""
 
@@ -44,8 +47,9 @@ def runs(quick: bool = False) -> list[Course]:
 class Stop:
     """Where two rules of one patience and burn-in stop a run; NaN where one never fires.
 
-    ``epochs`` and ``accuracy`` (in points) are those of NP minus those of the loss. ``blind`` is the same
-    accuracy of a rule that looks at nothing and stops when burn-in and patience are over.
+    ``epochs`` and ``accuracy`` (in points) are those of NP minus those of the loss. ``fixed`` is the same
+    accuracy where all networks of the kind stop at the mean of NP's checks, and ``blind`` that of a rule that
+    stops when burn-in and patience are over, whatever happens.
     """
 
     patience: int
@@ -55,6 +59,7 @@ class Stop:
     fired_loss: bool
     epochs: float
     accuracy: float
+    fixed: float
     blind: float
 
     @property
@@ -71,33 +76,57 @@ def stopped_at(values: Sequence[float], patience: int, burn_in: int) -> int | No
     return rule.stopped_at
 
 
-def stop(run: Course, result: Result, patience: int, burn_in: int) -> Stop:
-    """Return where both rules stop."""
+def stop(run: Course, result: Result, patience: int, burn_in: int, usual: int | None = None) -> Stop:
+    """Return where both rules stop; ``usual`` is where networks of the kind do by NP on the average."""
     ours = stopped_at(result.np, patience, burn_in)
     theirs = stopped_at([math.exp(-loss) for loss in result.valid_loss], patience, burn_in)  # falls: rises
     accuracy = [100 * each for each in result.test_accuracy]
-    blind = min(burn_in + patience, len(accuracy) - 1)
-    both = ours is not None and theirs is not None
+
+    def over_loss(check: int | None) -> float:
+        return math.nan if check is None or theirs is None else accuracy[check] - accuracy[theirs]
+
     return Stop(
         patience,
         burn_in,
         run.seed,
         ours is not None,
         theirs is not None,
-        (ours - theirs) / PER_EPOCH if both else math.nan,
-        accuracy[ours] - accuracy[theirs] if both else math.nan,
-        accuracy[blind] - accuracy[theirs] if theirs is not None else math.nan,
+        math.nan if ours is None or theirs is None else (ours - theirs) / PER_EPOCH,
+        over_loss(ours),
+        over_loss(usual),
+        over_loss(min(burn_in + patience, len(accuracy) - 1)),
     )
 
 
-def grid(records: Sequence[Record]) -> list[Stop]:
-    """Return all runs under all rules that fit into them."""
+def rules(result: Result) -> list[tuple[int, int]]:
+    """Return patience and burn-in of all rules that fit into a run."""
+    pairs = itertools.product(PATIENCE, BURN_IN)
+    return [(patience, burn_in) for patience, burn_in in pairs if patience + burn_in < len(result.np)]
+
+
+def grid(records: Sequence[Record], usual: Usual | None = None) -> list[Stop]:
+    """Return all runs under all rules."""
     return [
-        stop(record.run, record.result, patience, burn_in)
-        for record in records
-        for patience, burn_in in itertools.product(PATIENCE, BURN_IN)
-        if patience + burn_in < len(record.result.np)
+        stop(each.run, each.result, *rule, (usual or {}).get((kind_of(each.run), rule)))
+        for each in records
+        for rule in rules(each.result)
     ]
+
+
+def kind_of(run: Course) -> Kind:
+    """Return what runs have in common for which one number of epochs may do."""
+    return run.data, run.shift, run.network
+
+
+def usual_checks(records: Sequence[Record]) -> Usual:
+    """Return NP's mean check, by kind and rule, over all networks that it stops."""
+    found = [
+        ((kind_of(each.run), rule), stopped_at(each.result.np, *rule))
+        for each in records
+        for rule in rules(each.result)
+    ]
+    checks = grouped([(key, check) for key, check in found if check is not None], lambda each: each[0])
+    return {key: round(mean(check for _, check in those)) for key, those in checks.items() if len(those) > 1}
 
 
 def counted(stops: Sequence[Stop]) -> list[Stop]:
@@ -114,51 +143,53 @@ def name_of(run: Course) -> str:
     return f"{run.data}{', moved' if run.shift else ''}, {regularisation.NAMES[run.condition]}"
 
 
-def barycentres(groups: dict[str, list[Record]]) -> str:
+def by_seed(stops: Sequence[Stop], figure: Callable[[Stop], float]) -> list[float]:
+    """Return the mean of a figure over the rules that count, for each seed: barycentres are of these."""
+    return [mean(map(figure, own)) for own in grouped(counted(stops), lambda each: each.seed).values()]
+
+
+FIGURES: Mapping[str, Callable[[Stop], float]] = {
+    "epochs": lambda each: each.epochs,
+    "accuracy, points": lambda each: each.accuracy,
+    "at NP's mean epoch": lambda each: each.fixed,
+    "looking at nothing": lambda each: each.blind,
+}
+
+
+def barycentres(stops: Mapping[str, Sequence[Stop]]) -> str:
     """Return the barycentre of each group."""
     lines = []
-    for name, own in groups.items():
-        stops = grid(own)
-        those = counted(stops)
-        seeds = list(grouped(those, lambda each: each.seed).values())
-        rules = {(each.patience, each.burn_in) for each in stops}
+    for name, own in stops.items():
         lines.append([
             name,
-            f"{len(own)}",
-            f"{100 * mean(float(each.fired) for each in stops):.0f} %",
-            f"{100 * mean(float(each.fired_loss) for each in stops):.0f} %",
-            f"{len({(each.patience, each.burn_in) for each in those})} of {len(rules)}",
-            told((mean(each.epochs for each in seed) for seed in seeds), 2),
-            told((mean(each.accuracy for each in seed) for seed in seeds), 2),
-            told((mean(each.blind for each in seed) for seed in seeds), 2),
+            f"{len({each.seed for each in own})}",
+            f"{100 * mean(float(each.fired) for each in own):.0f} %",
+            f"{100 * mean(float(each.fired_loss) for each in own):.0f} %",
+            f"{len(pairs(counted(own)))} of {len(pairs(own))}",
+            *(told(by_seed(own, figure), 2) for figure in FIGURES.values()),
         ])  # fmt: skip
-    head = [
-        "networks",
-        "runs",
-        "NP fires",
-        "loss fires",
-        "rules counted",
-        "epochs",
-        "accuracy, points",
-        "looking at nothing",
-    ]
-    return table(head, lines)
+    return table(["networks", "runs", "NP fires", "loss fires", "rules counted", *FIGURES], lines)
 
 
-def examples(groups: dict[str, list[Record]]) -> str:
+def pairs(stops: Sequence[Stop]) -> set[tuple[int, int]]:
+    """Return patience and burn-in of the rules among them."""
+    return {(each.patience, each.burn_in) for each in stops}
+
+
+def examples(stops: Mapping[str, Sequence[Stop]]) -> str:
     """Return some rules by themselves."""
     lines = []
-    for name, own in groups.items():
-        for patience, burn_in in ((4, 0), (4, 8), (16, 0), (16, 16)):
-            if patience + burn_in >= len(own[0].result.np):
+    for name, own in stops.items():
+        for rule in ((4, 0), (4, 8), (16, 0), (16, 16)):
+            those = [each for each in own if (each.patience, each.burn_in) == rule]
+            if not those:
                 continue
-            stops = [stop(each.run, each.result, patience, burn_in) for each in own]
-            fired = (sum(getattr(each, key) for each in stops) for key in ("fired", "fired_loss"))
+            fired = (sum(getattr(each, key) for each in those) for key in ("fired", "fired_loss"))
             lines.append([
-                name, f"{patience / PER_EPOCH:g}", f"{burn_in / PER_EPOCH:g}",
-                f"{' and '.join(map(str, fired))} of {len(stops)}",
-                told((each.epochs for each in stops), 2),
-                told((each.accuracy for each in stops), 2),
+                name, *(f"{checks / PER_EPOCH:g}" for checks in rule),
+                f"{' and '.join(map(str, fired))} of {len(those)}",
+                told((each.epochs for each in those), 2),
+                told((each.accuracy for each in those), 2),
             ])  # fmt: skip
     return table(
         ["networks", "patience, epochs", "burn-in, epochs", "NP and loss fire", "epochs", "accuracy, points"],
@@ -179,7 +210,7 @@ def traces(records: Sequence[Record]) -> str:
     )
 
 
-def picture(groups: dict[str, list[Record]]) -> Picture:
+def picture(groups: Mapping[str, Sequence[Stop]]) -> Picture:
     """Draw differences of all rules, and their barycentres."""
 
     def draw(figure: Any) -> None:
@@ -190,9 +221,8 @@ def picture(groups: dict[str, list[Record]]) -> Picture:
             if name is None:
                 axes.set_axis_off()
                 continue
-            those = counted(grid(own))
-            rules = grouped(those, lambda each: (each.patience, each.burn_in)).values()
-            points = [(mean(e.epochs for e in rule), mean(e.accuracy for e in rule)) for rule in rules]
+            by_rule = grouped(counted(own), lambda each: (each.patience, each.burn_in)).values()
+            points = [(mean(e.epochs for e in rule), mean(e.accuracy for e in rule)) for rule in by_rule]
             if points:
                 axes.plot(*zip(*points, strict=True), ".", ms=4, color="C0", alpha=0.6)
                 center = [mean(each) for each in zip(*points, strict=True)]
@@ -218,42 +248,66 @@ def page(records: Sequence[Record], expected: int) -> Page:
     if not records:
         return Page(joined(TITLE, "stopping", [CLAIM, published], records, expected))
     groups = grouped(records, lambda record: name_of(record.run))
-    drawn = picture(groups)
+    usual = usual_checks(records)
+    stops = {name: grid(own, usual) for name, own in groups.items()}
+    drawn = picture(stops)
     parts = [
         CLAIM,
         published,
         set_up(records),
         "## Result",
-        verdict(groups),
-        barycentres(groups),
+        verdict(stops),
+        agreement(stops),
+        barycentres(stops),
         READ,
         drawn.link,
         "Four rules by themselves:",
-        examples(groups),
+        examples(stops),
         traces(records),
         MEANING,
     ]
     return Page(joined(TITLE, "stopping", parts, records, expected), (drawn,))
 
 
-def verdict(groups: dict[str, list[Record]]) -> str:
+def verdict(stops: Mapping[str, Sequence[Stop]]) -> str:
     """Return what came out, in words."""
     said = []
-    for name, own in groups.items():
-        those = counted(grid(own))
-        if not those:
+    for name, own in stops.items():
+        later, accuracy, fixed, blind = (mean(by_seed(own, figure)) for figure in FIGURES.values())
+        if not math.isfinite(later):
             said.append(f"{name}: the two rules never fire together reliably")
             continue
-        later, accuracy, blind = (
-            mean(getattr(each, key) for each in those) for key in ("epochs", "accuracy", "blind")
-        )
         when = f"{abs(later):.1f} epochs {'earlier' if later < 0 else 'later'}"
-        better = "more" if accuracy > blind else "less"
-        said.append(
-            f"{name}: NP stops {when} than the loss, at {accuracy:+.2f} points, {better} than a rule that "
-            f"looks at nothing ({blind:+.2f})"
-        )
+        told_of = f"{name}: NP stops {when} than the loss, at {accuracy:+.2f} points"
+        if math.isfinite(fixed):
+            ends = student(by_seed(own, lambda each: each.accuracy - each.fixed))
+            told_of += f"; {fixed:+.2f} if all such networks stop at its mean epoch ({sure(ends)})"
+        said.append(f"{told_of}; {blind:+.2f} if nothing is looked at")
     return "\n".join(f"- {each}." for each in said)
+
+
+def sure(ends: tuple[float, float]) -> str:
+    """Return in words whether an interval says that NP's own choice of the moment wins something."""
+    low, high = ends
+    return "NP is surely better" if low > 0 else "NP is surely worse" if high < 0 else "no sure difference"
+
+
+def agreement(stops: Mapping[str, Sequence[Stop]]) -> str:
+    """Return what came out beside what was published, for networks like those of the paper."""
+    lines = []
+    for published, name in ((PUBLISHED[0], "mnist, moved, plain"), (PUBLISHED[2], "mnist, CNN")):
+        if name not in stops:
+            continue
+        line = [f"{published[0]}, and here {name}"]
+        for value, figure in zip(published[1:], list(FIGURES.values())[:2], strict=True):
+            found = by_seed(stops[name], figure)
+            ends = student(found)
+            line += [f"{value:+.2f}", between(mean(found), ends), place(value, ends)]
+        lines.append(line)
+    if not lines:
+        return ""
+    head = ["networks", "epochs", "here", "published lies", "accuracy, points", "here", "published lies"]
+    return "Beside what was published, with intervals of 95 % over seeds:\n\n" + table(head, lines)
 
 
 def epochs(checks: Sequence[int]) -> str:
@@ -292,8 +346,9 @@ loss, so that fewer epochs and more accuracy are better.
 READ = """
 *Fires* is the share of runs and rules in which a rule stops before the end at all. *Epochs* and
 *accuracy* are the barycentre: NP minus validation loss, mean over the rules that count, with the standard
-deviation over seeds. *Looking at nothing* is the accuracy of a rule that stops when burn-in and patience
-are over, whatever happens: what NP has to beat.
+deviation over seeds. What NP has to beat: *at NP's mean epoch* is the accuracy where all networks on the
+same data stop at one check, the mean of NP's, so that it says whether NP finds the moment for each of them;
+*looking at nothing* is that of a rule that stops when burn-in and patience are over, whatever happens.
 """
 
 MEANING = """

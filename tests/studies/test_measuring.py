@@ -19,6 +19,7 @@ from studies._numbers import (
     interval,
     mean,
     partial,
+    place,
     spearman,
     told,
     unseen,
@@ -284,3 +285,14 @@ def test_a_landscape_is_of_the_same_minima_in_every_search(monkeypatch):
         assert each.gradients <= 2 * each.budget
         assert each.mean == pytest.approx(np.mean(each.lengths[1:]))
     assert run.read(json.loads(json.dumps(_records.rounded(dataclasses.asdict(found))))).weights == 70
+
+
+def test_a_figure_is_within_two_ends_or_so_far_from_them():
+    ends = (0.5, 0.52)
+    assert [place(value, ends, 3) for value in (0.5, 0.51, 0.6, 0.4)] == [
+        "within",
+        "within",
+        "0.080 above",
+        "0.100 below",
+    ]
+    assert place(0.5, (float("nan"), 1)) == "-"

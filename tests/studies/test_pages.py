@@ -90,7 +90,7 @@ def test_a_page_without_records_has_the_claim(name):
 
 def test_published_ranges_are_judged():
     text = regularisation.page(full(regularisation), 99).text
-    assert row(text, "plain")[:3] == ["0.510 ± 0.000", "0.50 to 0.52", "yes"]
+    assert row(text, "plain")[:3] == ["0.510 ± 0.000", "0.50 to 0.52", "within"]
     assert row(text, "authors' batch norm")[:3] == ["0.530 ± 0.000", "0.54 to 0.58", "0.010 below"]
     assert row(text, "batch norm")[1:3] == ["-", "-"]
     assert "The published order (dropout, batch norm, plain) holds." in text
@@ -150,6 +150,56 @@ def test_rules_that_fire_in_few_runs_are_not_counted():
     assert len(stopping.counted(stopping.grid(records[:2]))) == 2 * len(stopping.PATIENCE) * len(
         stopping.BURN_IN
     )
+
+
+def moments(risen: dict[int, int]) -> dict[str, list[stopping.Stop]]:
+    """Return all rules on plain networks whose NP rises until a check for each seed, and accuracy to 40."""
+    records = [
+        course(
+            run,
+            np=lambda check, run=run: min(check, risen[run.seed]) / 100,
+            loss=lambda check: abs(check - 40) / 100,
+            accuracy=lambda check: 0.5 + min(check, 40) / 100,
+        )
+        for run in stopping.runs(False)
+        if run.shift and run.condition == "plain" and run.seed in risen
+    ]
+    return {"mnist, moved, plain": stopping.grid(records, stopping.usual_checks(records))}
+
+
+def test_np_is_compared_with_one_number_of_epochs_for_all():
+    (stops,) = moments(dict.fromkeys(range(4), 20)).values()
+    assert all(each.fixed == each.accuracy for each in stops if each.both)
+    (found,) = (
+        each
+        for each in moments({0: 10, 1: 30})["mnist, moved, plain"]
+        if (each.patience, each.burn_in, each.seed) == (4, 0, 0)
+    )
+    assert found.accuracy == pytest.approx(-26)  # at check 14 of 40, after which the loss stops
+    assert found.fixed == pytest.approx(-16)  # at check 24
+
+
+def test_whether_np_finds_the_moment_is_said_of_seeds():
+    assert "(no sure difference); " in stopping.verdict(moments({0: 10, 1: 12, 2: 14, 3: 16}))
+    assert "its mean epoch" not in stopping.verdict(moments({0: 10}))
+    assert [stopping.sure(ends) for ends in ((0.1, 0.2), (-0.2, -0.1), (-1, 1), (math.nan, math.nan))] == [
+        "NP is surely better",
+        "NP is surely worse",
+        "no sure difference",
+        "no sure difference",
+    ]
+
+
+def test_published_barycentres_are_beside_those_of_the_same_kind_of_network():
+    line = row(stopping.agreement(moments({0: 20, 1: 21, 2: 22})), "MNIST, MLP, and here mnist, moved, plain")
+    assert line[0] == "+0.17"
+    assert line[2].endswith(" above") or line[2].endswith(" below")
+    assert stopping.agreement({}) == ""
+
+
+def test_an_order_is_told_only_of_all_conditions():
+    two = [course(run) for run in regularisation.runs(False) if run.condition != "plain"]
+    assert "The published order" not in regularisation.page(two, 99).text
 
 
 def test_traces_are_compared_with_the_rule():
