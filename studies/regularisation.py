@@ -4,6 +4,7 @@ Claim of Rieck et al. (2019), section 4.1: networks trained with dropout or batc
 mean normalized NP than plain ones.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from studies._course import CHECKS, Course, Result
-from studies._numbers import grouped, mean, place, spearman, told
+from studies._numbers import grouped, mean, place, spearman, student, told
 from studies._pages import Page, Picture, joined, sources, table
 from studies._records import Record
 
@@ -132,22 +133,24 @@ def holders(results: Sequence[Result]) -> str:
     return ", ".join(f"{name} ({len(those)})" for name, those in sorted(grouped(names, str).items()))
 
 
+PAIRS = (("dropout", "plain"), ("affine", "plain"), ("dropout", "affine"), ("batchnorm", "plain"))
+"""Conditions of which the first has the higher NP, by the paper or its words."""
+
+
+def apart(records: Sequence[Record], above: str, below: str, figure: Figure) -> list[float]:
+    """Return by how much a figure is higher under one condition than under another, for each seed of both."""
+    seeds = grouped(records, lambda each: each.run.seed).values()
+    held = ({each.run.condition: each.result for each in own} for own in seeds)
+    return [figure(own[above]) - figure(own[below]) for own in held if above in own and below in own]
+
+
 def orders(records: Sequence[Record]) -> str:
     """Return in how many seeds the published order of conditions holds, by NP and by other figures."""
-    pairs = (("dropout", "plain"), ("affine", "plain"), ("dropout", "affine"), ("batchnorm", "plain"))
-    seeds = [
-        {each.run.condition: each.result for each in own}
-        for own in grouped(records, lambda r: r.run.seed).values()
-    ]
     lines = []
-    for above, below in pairs:
-        whole = [held for held in seeds if above in held and below in held]
-        counts = (
-            sum(figure(held[above]) > figure(held[below]) for held in whole) for figure in FIGURES.values()
-        )
-        lines.append(
-            [f"{NAMES[above]} above {NAMES[below]}", *(f"{count} of {len(whole)}" for count in counts)]
-        )
+    for above, below in PAIRS:
+        found = [apart(records, above, below, figure) for figure in FIGURES.values()]
+        counts = (f"{sum(each > 0 for each in those)} of {len(those)}" for those in found)
+        lines.append([f"{NAMES[above]} above {NAMES[below]}", *counts])
     return table(["order", *FIGURES], lines)
 
 
@@ -256,11 +259,23 @@ def verdict(records: Sequence[Record], published: bool) -> str:
     claimed = [each for each in ("dropout", "affine", "plain") if each in found]
     if len(claimed) == 3:
         kept = [each for each in ranked if each in claimed] == claimed
-        said += f" The published order (dropout, batch norm, plain) {'holds' if kept else 'does not hold'}."
+        said += f" Of means the published order (dropout, batch norm, plain) {'holds' if kept else 'fails'}."
+    said += sure(records)
     if published and claimed:
         inside = [c for c in claimed if agreement(c, found[c])[1] == "within"]
         said += f" Within the published ranges: {', '.join(NAMES[each] for each in inside) or 'none'}."
     return said
+
+
+def sure(records: Sequence[Record]) -> str:
+    """Return in words which conditions differ in NP by more than seeds do."""
+    said = []
+    for above, below in PAIRS:
+        low, high = student(apart(records, above, below, FIGURES["NP"]))
+        if math.isfinite(low + high):
+            word = "above" if low > 0 else "below" if high < 0 else "not surely apart from"
+            said.append(f"{NAMES[above]} is {word} {NAMES[below]} (by {low:.3f} to {high:.3f})")
+    return f" With intervals of 95 % over seeds: {'; '.join(said)}." if said else ""
 
 
 def set_up(records: Sequence[Record]) -> str:

@@ -6,6 +6,7 @@ loses little against stopping when the validation loss no longer falls.
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -257,6 +258,7 @@ def page(records: Sequence[Record], expected: int) -> Page:
         set_up(records),
         "## Result",
         verdict(stops),
+        moments(stops),
         agreement(stops),
         barycentres(stops),
         READ,
@@ -280,16 +282,33 @@ def verdict(stops: Mapping[str, Sequence[Stop]]) -> str:
         when = f"{abs(later):.1f} epochs {'earlier' if later < 0 else 'later'}"
         told_of = f"{name}: NP stops {when} than the loss, at {accuracy:+.2f} points"
         if math.isfinite(fixed):
-            ends = student(by_seed(own, lambda each: each.accuracy - each.fixed))
-            told_of += f"; {fixed:+.2f} if all such networks stop at its mean epoch ({sure(ends)})"
+            told_of += f"; {fixed:+.2f} if all such networks stop at its mean epoch ({sure(own)})"
         said.append(f"{told_of}; {blind:+.2f} if nothing is looked at")
     return "\n".join(f"- {each}." for each in said)
 
 
-def sure(ends: tuple[float, float]) -> str:
-    """Return in words whether an interval says that NP's own choice of the moment wins something."""
-    low, high = ends
-    return "NP is surely better" if low > 0 else "NP is surely worse" if high < 0 else "no sure difference"
+def moments(stops: Mapping[str, Sequence[Stop]]) -> str:
+    """Return in how many kinds of networks NP's own choice of the moment wins something."""
+    words = Counter(sure(own) for own in stops.values())
+    if not words[BETTER] + words[WORSE] + words[UNSURE]:
+        return ""
+    kinds = f"{len(stops)} kinds of networks" if len(stops) > 1 else "one kind of network"
+    return (
+        f"Against one number of epochs for all, which is NP's own mean, NP's choice for each network is of "
+        f"{kinds} surely better in {words[BETTER]} and surely worse in {words[WORSE]}."
+    )
+
+
+BETTER, WORSE, UNSURE = "NP is surely better", "NP is surely worse", "no sure difference"
+
+
+def sure(stops: Sequence[Stop]) -> str:
+    """Return in words whether NP finds the moment better than one for all; "" where there is none for all."""
+    differences = by_seed(stops, lambda each: each.accuracy - each.fixed)
+    if not math.isfinite(mean(differences)):
+        return ""
+    low, high = student(differences)
+    return BETTER if low > 0 else WORSE if high < 0 else UNSURE
 
 
 def agreement(stops: Mapping[str, Sequence[Stop]]) -> str:

@@ -93,7 +93,7 @@ def test_published_ranges_are_judged():
     assert row(text, "plain")[:3] == ["0.510 ± 0.000", "0.50 to 0.52", "within"]
     assert row(text, "authors' batch norm")[:3] == ["0.530 ± 0.000", "0.54 to 0.58", "0.010 below"]
     assert row(text, "batch norm")[1:3] == ["-", "-"]
-    assert "The published order (dropout, batch norm, plain) holds." in text
+    assert "Of means the published order (dropout, batch norm, plain) holds." in text
     assert "Within the published ranges: dropout 0.5, plain." in text
     assert row(text, "dropout 0.5 above plain")[0] == "5 of 5"
 
@@ -103,8 +103,22 @@ def test_an_order_that_turns_round_is_said():
         course(run, np=lambda check, run=run: 1 - NP[run.condition]) for run in regularisation.runs(False)
     ]
     text = regularisation.page(turned, 99).text
-    assert "The published order (dropout, batch norm, plain) does not hold." in text
+    assert "Of means the published order (dropout, batch norm, plain) fails." in text
     assert row(text, "dropout 0.5 above plain")[0] == "0 of 5"
+
+
+def test_conditions_are_told_apart_by_more_than_seeds_are():
+    shift = {"dropout": 0.1, "plain": 0.0, "affine": 0.0, "batchnorm": -0.1}
+
+    def found(run):
+        by_seed = (0.01 if run.condition == "affine" else 0.002) * (run.seed % 3 - 1)
+        return course(run, np=lambda check: 0.5 + shift[run.condition] + by_seed)
+
+    told = regularisation.sure([found(run) for run in regularisation.runs(False) if run.shift])
+    assert "dropout 0.5 is above plain (by 0.1" in told
+    assert "authors' batch norm is not surely apart from plain (by -0.0" in told
+    assert "; batch norm is below plain (by -0.1" in told
+    assert regularisation.sure([found(run) for run in regularisation.runs(False)[:8]]) == ""
 
 
 def test_what_stands_in_for_data_is_said():
@@ -182,12 +196,20 @@ def test_np_is_compared_with_one_number_of_epochs_for_all():
 def test_whether_np_finds_the_moment_is_said_of_seeds():
     assert "(no sure difference); " in stopping.verdict(moments({0: 10, 1: 12, 2: 14, 3: 16}))
     assert "its mean epoch" not in stopping.verdict(moments({0: 10}))
-    assert [stopping.sure(ends) for ends in ((0.1, 0.2), (-0.2, -0.1), (-1, 1), (math.nan, math.nan))] == [
-        "NP is surely better",
-        "NP is surely worse",
-        "no sure difference",
-        "no sure difference",
-    ]
+    better = [found(seed, accuracy=0.2 + seed / 100, fixed=0.0) for seed in range(3)]
+    worse = [found(seed, accuracy=-0.2 - seed / 100, fixed=0.0) for seed in range(3)]
+    assert stopping.sure(better) == stopping.BETTER
+    assert stopping.sure(worse) == stopping.WORSE
+    assert stopping.sure(better[:1]) == stopping.UNSURE
+    assert stopping.sure([found(seed, 0.2, math.nan) for seed in range(3)]) == ""
+    told = stopping.moments({"a": better, "b": worse, "c": worse})
+    assert told.endswith("is of 3 kinds of networks surely better in 1 and surely worse in 2.")
+    assert stopping.moments({"a": [found(0, 0.2, math.nan)]}) == ""
+
+
+def found(seed, accuracy, fixed):
+    """Return a stop of both rules."""
+    return stopping.Stop(4, 0, seed, True, True, 1.0, accuracy, fixed, -1.0)
 
 
 def test_published_barycentres_are_beside_those_of_the_same_kind_of_network():
@@ -199,7 +221,7 @@ def test_published_barycentres_are_beside_those_of_the_same_kind_of_network():
 
 def test_an_order_is_told_only_of_all_conditions():
     two = [course(run) for run in regularisation.runs(False) if run.condition != "plain"]
-    assert "The published order" not in regularisation.page(two, 99).text
+    assert "the published order" not in regularisation.page(two, 99).text
 
 
 def test_traces_are_compared_with_the_rule():
