@@ -289,8 +289,9 @@ Fully connected networks, {" and ".join(str(each) for each in run.widths)} hidde
 one more input). Behind each ReLU stands nothing (plain), dropout of one half, batch normalisation as
 the authors' code runs it (their layer is never told that it trains, so it is a learned factor and
 addend), or batch normalisation that normalises. Data: {sources(records)}. A tenth validates and a
-tenth tests. The paper has 55,000 digits to train on and 50 runs; here there are 8,000 digits, moved
-at random so that the network cannot learn them by heart, and fewer seeds. At each check the network
+tenth tests. The paper has 55,000 digits to train on and 50 runs; here there are 8,000 digits and fewer
+seeds. For the published figures two ways were tried: the digits as they are, which the network learns by
+heart, and moved at random so that it cannot, for as many steps as in the paper. At each check the network
 is written as an ONNX file; `onnxtop.trace` measures the files with bias row, and onnxruntime has to
 predict from the last what PyTorch does. *Scale layer* divides by the largest weight of each layer
 instead of the network's. *Largest cut* is NP after the largest weights, one in ten thousand, were cut

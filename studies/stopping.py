@@ -231,7 +231,7 @@ def picture(groups: Mapping[str, Sequence[Stop]]) -> Picture:
             axes.axhline(0, color="#90a4ae", lw=0.8)
             axes.axvline(0, color="#90a4ae", lw=0.8)
             axes.set_title(name, fontsize=7)
-        for axes in panels[-columns:]:
+        for axes in panels[max(len(groups) - columns, 0) : len(groups)]:  # the lowest of each column
             axes.set_xlabel("epochs")
         for axes in panels[::columns]:
             axes.set_ylabel("accuracy, points")
