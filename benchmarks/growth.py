@@ -54,6 +54,21 @@ def exponent(folder: Path, verb: tuple[str, ...], forms: tuple[str, ...]) -> _me
     return _measuring.worst(found)
 
 
+def form(folder: Path, name: str, nodes: int) -> _measuring.Figure:
+    """Return the seconds of a report on a form."""
+    return _measuring.Figure(seconds(folder, ("report", "-f", "json"), name, nodes))
+
+
+for _name, _form, _nodes, _told in (
+    ("chain", "matrices", 20_000, "20,000 products of matrices in a chain"),
+    ("shared", "shared", 5_000, "one weight that is used 5,000 times"),
+):
+    _rows.row(
+        f"growth-{_name}", f"`report -f json` of {_told}", "s", at_most=15, pace="long", limit=600.0,
+        arguments={"name": _form, "nodes": _nodes},
+    )(form)  # fmt: skip
+
+
 for _name, _verb, _forms_of in (
     ("report", ("report", "-f", "json"), ("residual", "shared", "apart", "states", "outcomes")),
     ("quick", ("report", "--quick", "-f", "json"), ("concat", "inputs", "loops")),
