@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import importlib.metadata
 import os
 import platform
 from collections.abc import Mapping
@@ -28,9 +27,11 @@ def about() -> Mapping[str, str]:
 
 def version_of(library: str) -> str:
     """Return the version of a library; a word where there is none, or no package manager installed it."""
+    from importlib import metadata  # loads much, for who remembers or shares results
+
     try:
-        return importlib.metadata.version(library)
-    except importlib.metadata.PackageNotFoundError:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
         return "not installed"
 
 
