@@ -113,7 +113,7 @@ def test_death_in_onnx(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         (("plot", "b.onnx", "-o", "out.svg"), "onnxtop.auditing.story.audit"),
         (("layers", "b.onnx", "-o", "out.json"), "onnxtop.auditing.story.audit"),
         (("probe", "b.onnx", "--data", "digits.npz"), "onnxtop.reader.model.load"),
-        (("loss-barcode", "b.onnx", "a.onnx", "--data", "digits.npz"), "onnxtop.landscape.story.load"),
+        (("loss-barcode", "b.onnx", "a.onnx", "--data", "digits.npz"), "onnxtop.reader.model.load"),
     ],
     ids=lambda each: each[0] if isinstance(each, tuple) else "",
 )
