@@ -466,7 +466,7 @@ def nested(n: int) -> ModelProto:
     """Choices between two layers, each twenty choices deep."""
     net, x = Drawn(), "x"
     condition = net.node("Cast", net.node("ReduceSum", "x", keepdims=0), to=TensorProto.BOOL)
-    for place in range(n // 60):
+    for place in range(max(1, n // 60)):
         body = _body(net, x, f"b{place}")
         for depth in range(20):
             other = _body(net, x, f"b{place}.{depth}")
