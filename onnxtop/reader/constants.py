@@ -117,8 +117,7 @@ class Constants:
                 bodies = [body for body in bodies if body.name == taken]
             except UnreadableConstantError as error:
                 reason = f"the condition of {node.op} {node.name!r} cannot be computed: {error}"
-        places = [place for place, name in enumerate(node.proto.output) if name]
-        for value, place in zip(node.outputs if bodies else (), places, strict=False):
+        for place, value in node.placed() if bodies else ():
             inner = [body.outputs[place] for body in bodies if place < len(body.outputs)]
             if self._model.producers[value] is node and inner and None not in inner:
                 held = [item for item in inner if item is not None]
@@ -206,9 +205,8 @@ class Constants:
         if node is None or node.index not in self._branches:
             return []
         if node.index not in self._places:
-            places = (place for place, name in enumerate(node.proto.output) if name)
-            pairs = [*zip(node.outputs, places, strict=False)]
-            self._places[node.index] = dict(reversed(pairs))  # of two of one name the first
+            pairs = ((value, place) for place, value in reversed(node.placed()))
+            self._places[node.index] = dict(pairs)  # of two of one name the first
         place = self._places[node.index][value]
         exits = (body.outputs[place] for body in self._branches[node.index] if place < len(body.outputs))
         return [item for item in exits if item is not None]

@@ -88,6 +88,11 @@ class Node:
         domain = self.origin.domain
         return self.origin.op_type if domain in ("", "ai.onnx") else f"{domain}.{self.origin.op_type}"
 
+    def placed(self) -> list[tuple[int, Value]]:
+        """Return its outputs with their places among all that it names: one may be left out."""
+        places = (place for place, name in enumerate(self.proto.output) if name)
+        return [*zip(places, self.outputs, strict=False)]
+
     def attributes(self) -> dict[str, Any]:
         """Return the attributes' values by name; subgraphs are left out, and what is `misread`."""
         kinds, odd = AttributeProto, self.misread()

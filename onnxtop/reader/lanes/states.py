@@ -67,7 +67,8 @@ class _Tracer:
         for index, bodies in scope.all_bodies():
             node = model.nodes[index]
             for body in bodies if (node.domain, node.op_type) == ("", "If") else ():
-                for value, exit_ in zip(node.outputs, body.outputs, strict=False):
+                for place, value in node.placed():
+                    exit_ = body.outputs[place] if place < len(body.outputs) else None
                     if exit_ is not None:
                         self._exits.setdefault(value, []).append(exit_)
 
@@ -122,8 +123,7 @@ def _recurrent(tracer: _Tracer, outputs: Sequence[Value]) -> Iterator[tuple[Valu
 
 
 def _place(node: Node, value: Value) -> int:
-    named = [place for place, name in enumerate(node.proto.output) if name]
-    return named[node.outputs.index(value)]
+    return next(place for place, held in node.placed() if held == value)
 
 
 def _named(inputs: Sequence[Value], outputs: Sequence[Value]) -> Iterator[tuple[Value, Value]]:
