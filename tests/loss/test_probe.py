@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 import onnxtop
 from onnxtop.errors import ModelError, UsageError
 from onnxtop.gradient.oracle import relative_error
 from onnxtop.landscape.symmetry import find_groups
+from onnxtop.loss.prepare.whole import with_weights
 from onnxtop.loss.probe import Probe
 from onnxtop.reader.model import load
 from onnxtop.reader.protos import VALUES
@@ -260,6 +261,35 @@ def test_a_sparse_weight_of_a_branch_that_always_runs(tmp_path: Path) -> None:
     proto = model([chosen], {"yes": np.array(True)}, {"x": ["n", 4]}, outputs=["z"])
     probe = Probe(save(proto, tmp_path), fed)
     np.testing.assert_array_equal(probe.theta0, w.ravel())
+
+
+@pytest.mark.parametrize("place", ["initializer", "Constant", "branch"])
+def test_a_sparse_weight_beside_the_file(tmp_path: Path, place: str) -> None:
+    w, fed = weights(4, 3) / 64, {"x": weights(5, 4) / 8, "target": weights(5, 3) / 8}
+    held = numpy_helper.from_array(w.ravel(), "w")
+    (tmp_path / "w.bin").write_bytes(held.raw_data)
+    held.ClearField("raw_data")
+    held.data_location = TensorProto.EXTERNAL
+    held.external_data.add(key="location", value="w.bin")
+    sparse = helper.make_sparse_tensor(held, numpy_helper.from_array(np.arange(w.size)), w.shape)
+    nodes = [node("MatMul", "x w")]
+    if place == "Constant":
+        nodes.insert(0, helper.make_node("Constant", [], ["w"], sparse_value=sparse))
+    plain = model(nodes, {}, {"x": ["n", 4]})
+    if place == "branch":
+        branch = graph([node("MatMul", "x w")], {}, {}, ["y"])
+        branch.sparse_initializer.append(sparse)
+        chosen = helper.make_node("If", ["yes"], ["z"], then_branch=branch, else_branch=OTHER)
+        plain = model([chosen], {"yes": np.array(True)}, {"x": ["n", 4]}, outputs=["z"])
+    elif place == "initializer":
+        plain.graph.sparse_initializer.append(sparse)
+    path = save(plain, tmp_path)
+    np.testing.assert_array_equal(Probe(path, fed).theta0, w.ravel())
+    (name,) = [parameter.name for parameter in Probe(path, fed).parameters]
+    other = tmp_path / "other"
+    other.mkdir()
+    changed = save(with_weights(load(path), {name: w + 1}), other)
+    np.testing.assert_array_equal(Probe(changed, fed).theta0, (w + 1).ravel())
 
 
 def test_batch_baked_into_a_reshape(tmp_path: Path) -> None:
