@@ -22,6 +22,11 @@ Blocks = Sequence[Matrix]
 """The matrices of one layer; no two share a neuron."""
 
 
+def id_type(count: int) -> np.dtype[np.signedinteger[Any]]:
+    """Return the type in which ids below a count are held where there are many of them."""
+    return np.dtype(np.int32 if count < 2**31 else np.intp)
+
+
 def strips(shape: tuple[int, ...], cells: int) -> Iterator[slice]:
     """Cut the rows of a matrix of this shape into strips of at most so many cells, of a row at least."""
     height = max(1, cells // max(shape[1], 1))

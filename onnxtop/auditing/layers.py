@@ -3,7 +3,7 @@
 import contextlib
 import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -190,9 +190,9 @@ def measure_layer(
     return _placed(found, layer, number, digest)
 
 
-def outlined(layers: Sequence[Layer]) -> list[Measured]:
-    """Return what is told of layers of which no weight is read: what their file says."""
-    return [Measured(_row(layer), None, NOT_ASKED) for layer in layers]
+def outlined(layer: Layer) -> Measured:
+    """Return what is told of a layer of which no weight is read: what its file says."""
+    return Measured(_row(layer), None, NOT_ASKED)
 
 
 def _key(layer: Layer, kernel: Kernel | None, options: AuditOptions, scan: bool) -> tuple[object, ...]:

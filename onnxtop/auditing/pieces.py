@@ -1,7 +1,7 @@
 """All layers of a model as pieces of work: in this process, its threads, or on a cluster."""
 
 import contextlib
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -18,6 +18,7 @@ from onnxtop.reader.model import Model, load
 from onnxtop.reader.skeleton import infer_shapes
 from onnxtop.reader.tensors import stored_bytes
 from onnxtop.reader.terms.constant import SMALL_BYTES
+from onnxtop.work.shelf import Shelf
 from onnxtop.work.store import store_of
 from onnxtop.work.workers import Workers, whole
 
@@ -25,6 +26,8 @@ _PIECE = 2**20
 """Weights from which on layers are a piece of work; smaller ones go together."""
 _WEIGHT_MEMORY = 8
 """Bytes of memory that measuring takes for each weight of a layer, itself read and not mapped."""
+_NEURON_MEMORY = 160
+"""Bytes that a layer leaves behind for each of its neurons: forest, null model and paths."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +46,13 @@ def measure_layers(
     progress: Progress | None,
     scanned: Container[int] = (),
     beside: Sequence[Hashing] = (),
-) -> list[Measured]:
+) -> Shelf[Measured]:
     """Measure every layer, reading and decoding its weights once; a worker holds those of one at a time.
 
     ``scanned`` are the numbers of the layers whose strongest weights are kept; ``progress`` is called after
-    each piece of work. A layer that the memory knows is only read. What is done ``beside`` the layers, where
-    others than this thread work, is what is wanted anyway, later.
+    each piece of work. A layer that the memory knows is only read. What layers leave behind is on a disk
+    where it takes much memory. What is done ``beside`` the layers, where others than this thread work, is
+    what is wanted anyway, later.
     """
     pieces = _pieces([layer.parameters for layer in layers])
     sizes = [sum(layers[number].parameters for number in piece) for piece in pieces]
@@ -72,7 +76,15 @@ def measure_layers(
         also = () if pool.alone or work.scheduler is not None else beside
         memories = [*(_WEIGHT_MEMORY * size for size in sizes), *(each.byte_count for each in also)]
         results = pool.map(partial(_done, measure), [*pieces, *also], memories, tell)
-        return [layer for piece in whole(results) for layer in piece]
+        return shelved(layer for piece in whole(results) for layer in piece)
+
+
+def shelved(layers: Iterable[Measured]) -> Shelf[Measured]:
+    """Put what layers left behind where it waits for the others."""
+    shelf: Shelf[Measured] = Shelf(Measured)
+    for layer in layers:
+        shelf.append(layer, _NEURON_MEMORY * (layer.row.n_in + layer.row.n_out))
+    return shelf
 
 
 def hashings(model: Model, *, constants: bool) -> list[Hashing]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from typing import Any, Literal, Unpack
 
 from onnxtop.auditing import network
@@ -13,7 +14,7 @@ from onnxtop.auditing.details import Neurons, details_of
 from onnxtop.auditing.keywords import AuditKeywords
 from onnxtop.auditing.layers import Measured, Memory, Progress, outlined, quiet
 from onnxtop.auditing.options import AuditOptions, settings_of
-from onnxtop.auditing.pieces import hashings, measure_layers
+from onnxtop.auditing.pieces import hashings, measure_layers, shelved
 from onnxtop.auditing.recall import finished, renamed, report_question
 from onnxtop.auditing.tool import TOOL
 from onnxtop.network import Blocks
@@ -43,6 +44,7 @@ from onnxtop.statistics.copies import find_copies
 from onnxtop.topology import neural_persistence
 from onnxtop.topology.null_model import NullModels
 from onnxtop.topology.spread import together
+from onnxtop.work.shelf import Shelf
 from onnxtop.work.store import store_of
 
 
@@ -107,13 +109,13 @@ def audit(
 class Audited:
     """A report, and the model and layers it is about, for those who go on from there.
 
-    ``measured`` is what the layers left behind, ``figures`` what came of it.
+    ``measured`` is what the layers left behind, ``figures`` what came of it; in a series with diagrams.
     """
 
     report: Report
     model: Model
     layers: Sequence[Layer]
-    measured: Sequence[Measured]
+    measured: Shelf[Measured]
     figures: neural_persistence.NeuralPersistence
     options: AuditOptions
 
@@ -162,7 +164,7 @@ def _audited(
     # of a model at an address no weight is fetched before one is measured
     outline = model.file.remote is not None and not options.topology
     if outline:
-        measured = outlined(layers)
+        measured = shelved(map(outlined, layers))
     else:
         model.file.announce()
         beside = hashings(model, constants=options.digests != "outline") if options.topology else ()
@@ -170,7 +172,8 @@ def _audited(
     counts = account(model, constants, found)
     coverage = coverage_of(counts, found)
     copies = find_copies({item.row.name: item.mark for item in measured}, _reader(layers))
-    persistence = _persistence(measured, copies, options)
+    shown = options.diagrams or options.details or memory.series
+    persistence = _persistence(measured, copies, options, diagrams=shown)
     figures = _figures(measured, copies, persistence, connected, memory.nulls, options)
     moved = None if outline else moved_normalisation(constants, counts)
     figures["network"] = replace(figures["network"], moved=moved)
@@ -199,20 +202,22 @@ def _function(model: Model, counts: Account, options: AuditOptions) -> Function 
 
 
 def _persistence(
-    measured: Sequence[Measured], copies: Container[str], options: AuditOptions
+    measured: Shelf[Measured], copies: Container[str], options: AuditOptions, *, diagrams: bool = False
 ) -> neural_persistence.NeuralPersistence:
+    numbers = {item.row.name: number for number, item in enumerate(measured) if item.forest is not None}
     return neural_persistence.network_persistence(
-        {item.row.name: item.forest for item in measured if item.forest is not None},
+        measured.view(numbers, attrgetter("forest")),
         scale=options.scale,
         convention=options.convention,
         p=options.p,
         counted=_counting(measured, copies, options),
         apart=[item.row.name for item in measured if item.row.apart],
+        diagrams=diagrams,
     )
 
 
 def _figures(
-    measured: Sequence[Measured],
+    measured: Shelf[Measured],
     copies: Mapping[str, str],
     figures: neural_persistence.NeuralPersistence,
     connected: Connectivity | None,
@@ -220,8 +225,10 @@ def _figures(
     options: AuditOptions,
 ) -> dict[str, Any]:
     """Return what is reported of the network and its layers, from what the layers left behind."""
-    scans = {number: item.scan for number, item in enumerate(measured) if item.scan is not None}
-    filled = {number: item.filled for number, item in enumerate(measured)}
+    numbers = {number: number for number in range(len(measured))}
+    scanned = {number: number for number, item in enumerate(measured) if item.scan is not None}
+    scans = measured.view(scanned, attrgetter("scan"))
+    filled = measured.view(numbers, attrgetter("filled"))
     whole = network.measure(connected, scans, filled, options) if options.topology else _NOT_MEASURED
     neurons = Neurons(connected, whole.diagram)
     rows = (

@@ -24,17 +24,15 @@ change is below a known limit; where a result is not above it, the lines of the 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.network import Matrix
-from onnxtop.topology.graph import Floats, Indices, Leaving, distinct
+from onnxtop.network import Matrix, id_type
+from onnxtop.topology.graph import Floats, Ids, Indices, Leaving, distinct
 from onnxtop.topology.layer_scan import Strength, strongest_in_lines
 from onnxtop.topology.spanning import GrowingForest, strongest_first
-
-Places = NDArray[np.signedinteger[Any]]
 
 _MANY = 8
 """So many times as many roots as links are not gone over for these; nor are rows and columns for edges."""
@@ -43,8 +41,8 @@ _MANY = 8
 class Listed(NamedTuple):
     """The listed edges of a bundle: rows, columns and strengths, shapes (k,)."""
 
-    rows: Places
-    cols: Places
+    rows: Ids
+    cols: Ids
     strengths: Floats
 
     def take(self, chosen: Indices) -> "Listed":
@@ -104,7 +102,7 @@ class Bundle:
         """Read the matrix, tails by heads."""
         return self.read().T if self.reverse else self.read()
 
-    def generators(self, rows: Places, cols: Places) -> Indices:
+    def generators(self, rows: Ids, cols: Ids) -> Indices:
         """Return (layer, row, column) of weights."""
         lines = [self.row_lines[rows], self.col_lines[cols]]
         return np.column_stack([np.full(rows.size, self.layer), *(lines[::-1] if self.reverse else lines)])
@@ -129,8 +127,14 @@ class Paths:
     """
 
     widths: Floats
-    roots: Indices
-    generators: Indices
+    roots: Ids
+    generators: Ids
+
+    @classmethod
+    def of(cls, n_vertices: int) -> "Paths":
+        """Return those of a network in which nothing is reached; no number in them is too large for int32."""
+        count = n_vertices + 1
+        return cls(np.zeros(count), np.full(count, -1, np.int32), np.full((count, 3), -1, np.int32))
 
 
 class _Arrivals(NamedTuple):
@@ -158,7 +162,7 @@ def widest_paths(n_vertices: int, bundles: Sequence[Bundle], structural: Indices
     structural
         Edges of strength 1, shape (k, 2), from and to.
     """
-    paths = Paths(np.zeros(n_vertices + 1), np.full(n_vertices + 1, -1), np.full((n_vertices + 1, 3), -1))
+    paths = Paths.of(n_vertices)
     paths.widths[sources] = 1.0
     paths.roots[sources] = np.arange(sources.size)
     passing = _Structural(n_vertices, structural)
@@ -181,10 +185,12 @@ class _Waiting:
     def __init__(self, n_vertices: int, bundles: Sequence[Bundle]) -> None:
         sizes = [bundle.tails.size for bundle in bundles]
         self._first = np.concatenate([[0], np.cumsum(sizes, dtype=np.intp)])
-        self._numbers = np.repeat(np.arange(len(bundles)), sizes)
-        tails = np.concatenate([*(bundle.tails for bundle in bundles), np.empty(0, np.intp)])
-        there = np.flatnonzero(tails >= 0)
-        self._leaving = Leaving(n_vertices, tails[there], there)
+        sides = [*(bundle.tails for bundle in bundles), np.empty(0, np.intp)]
+        tails = np.concatenate(sides, dtype=id_type(n_vertices), casting="same_kind")
+        places = np.arange(tails.size, dtype=id_type(tails.size))
+        if tails.size and tails.min() < 0:
+            tails, places = tails[tails >= 0], places[tails >= 0]
+        self._leaving = Leaving(n_vertices, tails, places)
         self._rows: list[list[Indices]] = [[] for _ in bundles]
         self._turn = [-1] * len(bundles)
         self._heap: list[tuple[int, int]] = []
@@ -202,7 +208,7 @@ class _Waiting:
 
     def _by_bundle(self, places: Indices) -> Iterator[tuple[int, Indices]]:
         """Return the bundles that ascending rows of all of them are in, each with its own rows."""
-        numbers = distinct(self._numbers[places])
+        numbers = distinct(np.searchsorted(self._first, places, side="right") - 1)
         ends = np.searchsorted(places, self._first[numbers + 1]).tolist()
         for number, start, end in zip(numbers.tolist(), [0, *ends], ends, strict=False):
             yield number, places[start:end] - self._first[number]
@@ -271,7 +277,7 @@ def _arrivals_listed(paths: Paths, bundle: Bundle, edges: Listed) -> _Arrivals:
     return _Arrivals(columns[reached], rows[ways].astype(np.intp), best[reached], strengths[ways])
 
 
-def _columns(cols: Places, n_cols: int) -> tuple[Indices, Places]:
+def _columns(cols: Ids, n_cols: int) -> tuple[Indices, Ids]:
     """Return columns, ascending, among them all that edges lead to, and the place of each edge's."""
     if _MANY * cols.size > n_cols:
         return np.arange(n_cols), cols

@@ -11,9 +11,9 @@ extension: S is defined by paths alone.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -168,14 +168,16 @@ def kept_and_cut(
     """Return the deep graph persistence with skips kept and with skips cut, reading the weights once.
 
     Both are as `deep_graph_persistence` gives them; without skips they are one and the same. ``scans`` are
-    those of layers, by number, that were scanned already, standardised or not as is asked for here.
+    those of layers, by number, that were scanned already, standardised or not as is asked for here. They are
+    asked for one at a time, and again where their cells are wanted, so that they may be on a disk.
     """
     check_options(convention, p)
     options = _Options(standardise, rescale, convention, p)
-    scans = _scan(graph, options, scans) if graph.inputs.size and graph.outputs.size else {}
-    edges = _Edges.of(graph, scans)
-    kept = _measure(graph, options, scans, edges)
-    return kept, _measure(graph, replace(options, skips="cut"), scans, edges) if graph.skips.size else kept
+    ends = graph.inputs.size and graph.outputs.size
+    known = _Scans.of(graph if ends else replace(graph, blocks=()), options, scans)
+    edges = _Edges.of(graph, known)
+    kept = _measure(graph, options, known, edges)
+    return kept, _measure(graph, replace(options, skips="cut"), known, edges) if graph.skips.size else kept
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,31 @@ class _Options:
         return {name: value for name, value in vars(self).items() if name != "n_wanted"}
 
 
+class _Scans(NamedTuple):
+    """The scans of the layers that are in a graph: without their cells, and whole when one is asked for."""
+
+    heads: Mapping[int, LayerScan]
+    whole: Callable[[int], LayerScan]
+
+    @classmethod
+    def of(
+        cls, graph: NetworkGraph, options: _Options, known: Mapping[int, LayerScan] | None = None
+    ) -> "_Scans":
+        """Scan every layer that is in the graph, or take what is known of it."""
+        layers = sorted({block.layer for block in graph.blocks})
+        known = {} if known is None else known
+        new = {
+            k: scan_layer(graph.layers[k].read(), standardise=options.standardise, n_wanted=options.n_wanted)
+            for k in layers
+            if k not in known
+        }
+
+        def whole(layer: int) -> LayerScan:
+            return new[layer] if layer in new else known[layer]
+
+        return cls({k: whole(k).bare for k in layers}, whole)
+
+
 class _Edges(NamedTuple):
     """The weights of a network that are finite, towards the outputs and towards the inputs."""
 
@@ -200,24 +227,24 @@ class _Edges(NamedTuple):
     backward: Sequence[Bundle]
 
     @classmethod
-    def of(cls, graph: NetworkGraph, scans: Mapping[int, LayerScan]) -> "_Edges":
+    def of(cls, graph: NetworkGraph, scans: _Scans) -> "_Edges":
         """Return those of a graph; of its skips they do not depend."""
-        forward = list(_bundles(graph, {k: scan for k, scan in scans.items() if scan.finite}))
+        forward = list(_bundles(graph, scans))
         return cls(forward, [bundle.reversed for bundle in reversed(forward)])
 
 
 def _measure(
     graph: NetworkGraph,
     options: _Options,
-    scans: Mapping[int, LayerScan] | None = None,
+    scans: _Scans | None = None,
     edges: _Edges | None = None,
 ) -> DeepPersistence:
     if not (graph.inputs.size and graph.outputs.size):
         side = "inputs" if not graph.inputs.size else "outputs"
         return _without_value(graph, options, f"the network has no {side} with neurons")
     graph = with_separate_ends(with_skips(graph, options.skips))
-    scans = _scan(graph, options) if scans is None else scans
-    bad = {k for k, scan in scans.items() if not scan.finite}
+    scans = scans or _Scans.of(graph, options)
+    bad = {k for k, scan in scans.heads.items() if not scan.finite}
     broken = bad & layers_on_paths(graph) if bad else set()
     if broken:
         name = graph.layers[min(broken)].name
@@ -226,51 +253,53 @@ def _measure(
     alpha = widest_paths(graph.n_vertices, bundles, graph.structural, graph.inputs)
     beta = widest_paths(graph.n_vertices, backward, graph.structural[:, ::-1], graph.outputs)
     bars = _bars(graph, bundles, alpha, beta)
-    constant = tuple(graph.layers[k].name for k, scan in scans.items() if scan.std == 0)
+    constant = tuple(graph.layers[k].name for k, scan in scans.heads.items() if scan.std == 0)
     return _result(graph, options, bars, alpha, beta, constant)
 
 
-def _scan(
-    graph: NetworkGraph, options: _Options, known: Mapping[int, LayerScan] | None = None
-) -> dict[int, LayerScan]:
-    """Scan every layer that is in the graph, or take what is known of it."""
-    known = known or {}
-    return {
-        k: known[k]
-        if k in known
-        else scan_layer(graph.layers[k].read(), standardise=options.standardise, n_wanted=options.n_wanted)
-        for k in sorted({block.layer for block in graph.blocks})
-    }
-
-
-def _bundles(graph: NetworkGraph, scans: Mapping[int, LayerScan]) -> Iterator[Bundle]:
+def _bundles(graph: NetworkGraph, scans: _Scans) -> Iterator[Bundle]:
     """Return the edges of the network, small blocks of one layer that follow each other together."""
-    top = max((scan.largest for scan in scans.values()), default=0.0)
-    blocks = (block for block in graph.blocks if block.layer in scans)
+    heads = {k: head for k, head in scans.heads.items() if head.finite}
+    top = max((head.largest for head in heads.values()), default=0.0)
+    blocks = (block for block in graph.blocks if block.layer in heads)
     room = HELD
     for layer, together in groupby(blocks, key=lambda block: block.layer):
-        shapes = np.array(scans[layer].shapes)
+        head = heads[layer]
+        shapes = np.array(head.shapes)
         places = np.cumsum(shapes, axis=0) - shapes
-        bundles = [_bundle(block, scans[layer], top, graph.layers[layer], places) for block in together]
-        room -= sum(cells.positions.size for cells in scans[layer].blocks)
-        for bundle in [_join(bundles)] if scans[layer].complete else bundles:
+        bundles = [_bundle(block, head, scans.whole, top, graph.layers[layer], places) for block in together]
+        room -= sum(cells.positions.size for cells in scans.whole(layer).blocks) if room >= 0 else 0
+        for bundle in [_join(bundles)] if head.complete else bundles:
             yield bundle if room < 0 else replace(bundle, listed=cache(bundle.listed))
 
 
-def _bundle(block: Block, scan: LayerScan, top: float, weights: Weights, places: Indices) -> Bundle:
-    strength = scan.strength(top)
+def _bundle(
+    block: Block,
+    head: LayerScan,
+    scan: Callable[[int], LayerScan],
+    top: float,
+    weights: Weights,
+    places: Indices,
+) -> Bundle:
+    strength = head.strength(top)
     first_row, first_col = places[block.matrix].tolist()
     return Bundle(
         tails=block.rows,
         heads=block.columns,
-        listed=lambda: _listed(scan.blocks[block.matrix], strength),
+        listed=lambda: _listed(scan(block.layer).blocks[block.matrix], strength),
         layer=block.layer,
-        row_lines=np.arange(first_row, first_row + block.rows.size),
-        col_lines=np.arange(first_col, first_col + block.columns.size),
-        limit=scan.limit(top, block.matrix),
+        row_lines=_lines(first_row, block.rows.size),
+        col_lines=_lines(first_col, block.columns.size),
+        limit=head.limit(top, block.matrix),
         read=lambda: weights.read()[block.matrix],
         strength=strength,
     )
+
+
+@lru_cache(maxsize=16)
+def _lines(first: int, count: int) -> Indices:
+    """Return lines of a layer's matrix; those of the whole matrix are the same in many layers."""
+    return np.arange(first, first + count)
 
 
 def _listed(cells: BlockCells, strength: Strength) -> Listed:

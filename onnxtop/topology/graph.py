@@ -29,12 +29,17 @@ Not finite
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxtop.network import id_type
+
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
+Ids = NDArray[np.signedinteger[Any]]
+"""Numbers of vertices or edges, in as few bytes as they need."""
 
 
 def distinct(ids: Indices) -> Indices:
@@ -101,12 +106,19 @@ def empty_forest(
 
 
 class Leaving:
-    """Where each vertex leads to: edges from and to, shapes (k,), from ``count`` vertices."""
+    """Where each vertex leads to: edges from and to, shapes (k,), from ``count`` vertices.
 
-    def __init__(self, count: int, tails: Indices, heads: Indices) -> None:
-        order = np.argsort(tails, kind="stable")
-        self._heads = heads[order]
-        self._first = np.searchsorted(tails[order], np.arange(count + 1))
+    There are as many as a network has neurons, so they are held in half the bytes where numbers are small.
+    """
+
+    def __init__(self, count: int, tails: Ids, heads: Ids) -> None:
+        kind = id_type(max(count, heads.size, int(heads.max(initial=0))) + 1)
+        tails, heads = tails.astype(kind, copy=False), heads.astype(kind, copy=False)
+        if not (tails[1:] >= tails[:-1]).all():
+            order = np.argsort(tails, kind="stable")
+            tails, heads = tails[order], heads[order]
+        self._heads = heads
+        self._first = np.searchsorted(tails, np.arange(count + 1, dtype=kind)).astype(kind)
 
     def of(self, vertices: Indices) -> Indices:
         """Return where some vertices lead to."""
@@ -118,4 +130,4 @@ class Leaving:
         counts = self._first[vertices + 1] - first
         places = np.repeat(first - np.cumsum(counts) + counts, counts)
         places += np.arange(places.size)
-        return np.repeat(vertices, counts), self._heads[places]
+        return np.repeat(vertices, counts), self._heads[places].astype(np.intp)

@@ -11,7 +11,7 @@ as good, and these serve the spanning forest and the null model too: one scan is
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -101,6 +101,11 @@ class LayerScan:
     def complete(self) -> bool:
         """Whether all weights are listed that have a strength above 0."""
         return self.std == 0 or all(block.cuts is None for block in self.blocks)
+
+    @property
+    def bare(self) -> "LayerScan":
+        """The same without the weights, which are nearly all that it takes of memory."""
+        return replace(self, blocks=[block.bare for block in self.blocks])
 
     def strength(self, top: float) -> Strength:
         """Return the function from weights to strengths, given the network's largest ``|w - mean| / std``."""

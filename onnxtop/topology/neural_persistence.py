@@ -7,7 +7,7 @@ A value means nothing without its convention, scale and p, so results carry them
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -281,13 +281,15 @@ def network_persistence(
     p: float = 2.0,
     counted: Collection[str] | None = None,
     apart: Collection[str] = (),
+    diagrams: bool = True,
 ) -> NeuralPersistence:
     """Return the neural persistence of a network from the forests of its layers.
 
     Parameters
     ----------
     forests
-        One for each layer, by name; of a convolution measured filter by filter those of its graphs.
+        One for each layer, by name; of a convolution measured filter by filter those of its graphs. They are
+        asked for one at a time.
     scale, convention, p
         As in `neural_persistence`.
     counted
@@ -296,6 +298,8 @@ def network_persistence(
     apart
         Names of layers whose weights have no common unit with the others: each has its own scale, and none of
         them counts.
+    diagrams
+        Whether the layers' diagrams are kept, which take more than the forests; else they are empty.
 
     Raises
     ------
@@ -320,12 +324,13 @@ def network_persistence(
         raise UsageError(f"wanted names of layers in counted, found {unknown}: leave them out")
     chosen, apart = frozenset(forests if counted is None else counted), frozenset(apart)
     names = [name for name in forests if name in chosen and name not in apart]
-    finite = [name for name in names if not forests[name].nonfinite]
-    common = _common_scale(scale, [forests[name].strongest for name in finite])
-    layers = {
-        name: _layer(forest, forest.strongest if common is None or name in apart else common, convention, p)
-        for name, forest in forests.items()
-    }
+    finite = {name: forests[name].strongest for name in names if not forests[name].nonfinite}
+    common = _common_scale(scale, list(finite.values()))
+    layers = {}
+    for name, forest in forests.items():
+        unit = forest.strongest if common is None or name in apart else common
+        layer = _layer(forest, unit, convention, p)
+        layers[name] = layer if diagrams else replace(layer, diagram=NO_DIAGRAM)
     total = mean = float("nan")
     if finite:
         total = sum(layers[name].total for name in finite)
@@ -343,9 +348,9 @@ def network_persistence(
     )
 
 
-def _largest(forests: Mapping[str, Graphs], names: Sequence[str]) -> Place | None:
+def _largest(forests: Mapping[str, Graphs], strongest: Mapping[str, float]) -> Place | None:
     """Return the place of the strongest of all weights, the first of several."""
-    name = max(names, key=lambda name: forests[name].strongest, default=None)
+    name = max(strongest, key=lambda name: strongest[name], default=None)
     at = None if name is None else forests[name].strongest_at
     return None if name is None or at is None else Place(name, *at)
 

@@ -115,6 +115,9 @@ def join_cells(parts: Sequence[Cells]) -> Cells:
     return Cells(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
+_NO_PLACE, _NO_WEIGHT = np.empty(0, np.intp), np.empty(0)
+
+
 class BlockCells(NamedTuple):
     """The strongest weights of a matrix, as a scan has listed them.
 
@@ -147,6 +150,11 @@ class BlockCells(NamedTuple):
         """The same with positions that take half the memory, where these are small enough."""
         least = np.uint32 if math.prod(self.shape) < 2**32 else np.intp
         return self._replace(positions=self.positions.astype(least, copy=False))
+
+    @property
+    def bare(self) -> "BlockCells":
+        """The same without the cells."""
+        return self._replace(positions=_NO_PLACE, weights=_NO_WEIGHT)
 
     @property
     def finite(self) -> bool:

@@ -37,7 +37,7 @@ def dumps(value: Any) -> bytes:
     return text.encode() + b"\n" + numbers
 
 
-def loads(data: bytes, classes: Mapping[str, type]) -> Any:
+def loads(data: bytes | bytearray, classes: Mapping[str, type]) -> Any:
     """Return the value that `dumps` made bytes of, with the classes in it by their names (see `classes_of`).
 
     Raises
@@ -50,7 +50,8 @@ def loads(data: bytes, classes: Mapping[str, type]) -> Any:
     >>> loads(dumps((1.5, {"a": (2, None)})), {})
     (1.5, {'a': (2, None)})
     """
-    text, _, numbers = data.partition(b"\n")
+    end = data.find(b"\n")
+    text, numbers = (data, b"") if end < 0 else (data[:end], memoryview(data)[end + 1 :])
     try:
         return _Reader(classes, memoryview(numbers)).read(json.loads(text))
     except (TypeError, LookupError, ArithmeticError, RecursionError, AttributeError) as error:
@@ -99,19 +100,9 @@ class _Reader:
     def __init__(self, classes: Mapping[str, type], numbers: memoryview) -> None:
         self.classes: Mapping[str, Any] = classes
         self.numbers = numbers
-        self.kinds: Mapping[str, Callable[..., Any]] = {
-            "t": lambda *items: tuple(self.all(items)),
-            "l": lambda *items: list(self.all(items)),
-            "s": lambda *items: frozenset(self.all(items)),
-            "m": lambda *pairs: {self.read(key): self.read(item) for key, item in pairs},
-            "c": lambda name, *items: self.classes[name](*self.all(items)),
-            "e": lambda name, member: self.classes[name][member],
-            "b": base64.b64decode,
-            "a": self.array,
-        }
 
     def read(self, text: Any) -> Any:
-        return self.kinds[text[0]](*text[1:]) if isinstance(text, list) else text
+        return _KINDS[text[0]](self, *text[1:]) if isinstance(text, list) else text
 
     def all(self, items: tuple[Any, ...]) -> Iterator[Any]:
         return map(self.read, items)
@@ -123,6 +114,19 @@ class _Reader:
             raise ValueError(f"wanted an array of numbers, found {kind}")
         size = int(np.prod(shape, dtype=np.intp))
         return np.frombuffer(self.numbers, held, size, start).reshape(shape).astype(kind)
+
+
+_KINDS: Mapping[str, Callable[..., Any]] = {
+    "t": lambda reader, *items: tuple(reader.all(items)),
+    "l": lambda reader, *items: list(reader.all(items)),
+    "s": lambda reader, *items: frozenset(reader.all(items)),
+    "m": lambda reader, *pairs: {reader.read(key): reader.read(item) for key, item in pairs},
+    "c": lambda reader, name, *items: reader.classes[name](*reader.all(items)),
+    "e": lambda reader, name, member: reader.classes[name][member],
+    "b": lambda _, text: base64.b64decode(text),
+    "a": _Reader.array,
+}
+"""By its letter, how a value is made: by a reader, of what stands behind the letter."""
 
 
 @functools.cache

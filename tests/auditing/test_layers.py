@@ -1,10 +1,13 @@
 """What is kept of a layer when its weights are gone: no handle on the file, and read once."""
 
+import json
 import pickle
 import threading
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +15,20 @@ import numpy as np
 import pytest
 from onnx import numpy_helper
 
-from onnxtop.auditing import layers, story
+from onnxtop.auditing import layers, pieces, story
 from onnxtop.auditing.layers import Measured, Memory
 from onnxtop.auditing.options import AuditOptions
-from onnxtop.auditing.pieces import measure_layers
+from onnxtop.auditing.pieces import measure_layers, shelved
 from onnxtop.auditing.story import audit, audited
 from onnxtop.reader import model_file, tensors
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import load
+from onnxtop.topology import deep_graph_persistence
 from onnxtop.topology.layer_scan import scan_once
 from onnxtop.work.content import digest_of_elements
 from onnxtop.work.options import WorkOptions
+from onnxtop.work.shelf import Shelf
 from onnxtop.work.store import Store
 from tests.models import mlp, model, node, save
 
@@ -56,8 +61,8 @@ def quantised(folder: Path) -> Path:
     return save(model(nodes, held, {"x": [1, 3, 6, 6]}), folder, "quantised.onnx")
 
 
-def pickled(*arguments: Any) -> list[Measured]:
-    return [pickle.loads(pickle.dumps(item)) for item in measure_layers(*arguments)]
+def pickled(*arguments: Any) -> Shelf[Measured]:
+    return shelved(pickle.loads(pickle.dumps(item)) for item in measure_layers(*arguments))
 
 
 @pytest.mark.parametrize("options", WAYS)
@@ -70,6 +75,41 @@ def test_a_report_goes_on_from_what_was_pickled(
         with monkeypatch.context() as patched:
             patched.setattr(story, "measure_layers", pickled)
             assert audit(path, AuditOptions(**options)) == wanted, path.name
+
+
+@pytest.mark.parametrize("options", [*WAYS, {"details": True}, {"diagrams": False, "scale": "layer"}])
+def test_a_report_goes_on_from_what_waits_on_a_disk(
+    options: dict[str, Any], samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = "cnn_torch_dynamo" if "conv" in options else "*_torch_dynamo"
+    for path in (*sorted(samples.glob(f"{names}.onnx")), quantised(tmp_path)):
+        wanted = json.dumps(audit(path, AuditOptions(**options)).to_dict())
+        with monkeypatch.context() as patched:
+            patched.setattr(pieces, "Shelf", partial(Shelf, room=0))
+            found = audited(path, AuditOptions(**options))
+        assert json.dumps(found.report.to_dict()) == wanted, path.name
+        assert found.measured.away == len(found.layers) > 0
+
+
+def test_memory_is_not_what_all_layers_leave_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve layers of 60,000 neurons, which leave 80 MB."""
+    rng = np.random.default_rng(0)
+    names, sides = [f"w{number}" for number in range(12)], (8, 60_000)
+    nodes = [node("MatMul", f"v{n} w{n}", f"v{n + 1}") for n in range(len(names))]
+    held = {
+        name: rng.standard_normal(sides if n % 2 == 0 else sides[::-1], np.float32)
+        for n, name in enumerate(names)
+    }
+    path = save(model(nodes, held, {"v0": [1, 8]}), tmp_path, "wide.onnx")
+    monkeypatch.setattr(deep_graph_persistence, "HELD", 0)
+    peaks = {}
+    for room in (2**30, 0):
+        monkeypatch.setattr(pieces, "Shelf", partial(Shelf, room=room))
+        tracemalloc.start()
+        audit(path, diagrams=False)
+        peaks[room] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peaks[0] < 0.8 * peaks[2**30]
 
 
 @pytest.mark.parametrize("options", WAYS)

@@ -5,7 +5,7 @@ from itertools import groupby
 
 import numpy as np
 
-from onnxtop.network import Block
+from onnxtop.network import Block, id_type
 from onnxtop.reader.flow import Flow
 from onnxtop.reader.lanes.arrays import NONE, Ids, distinct, each_once
 from onnxtop.reader.lanes.builder import Builder, Edges
@@ -28,15 +28,17 @@ def _all_edges(builder: Builder) -> tuple[Ids, Ids, int]:
         middle = builder.count + place
         here += [rows, np.full(len(block.columns), middle)]
         there += [np.full(len(rows), middle), block.columns]
-    if not here:
-        here, there = [np.empty(0, np.intp)], [np.empty(0, np.intp)]
-    return np.concatenate(here), np.concatenate(there), builder.count + len(builder.blocks)
+    count = builder.count + len(builder.blocks)
+    kind, none = id_type(count), np.empty(0, np.intp)
+    ends = (np.concatenate([none, *side], dtype=kind, casting="same_kind") for side in (here, there))
+    return next(ends), next(ends), count
 
 
 def _spread(here: Ids, there: Ids, front: Ids, count: int) -> Ids:
     order = np.argsort(here, kind="stable")
     ends = there[order]
-    first = np.searchsorted(here[order], np.arange(count + 1))
+    first = np.searchsorted(here[order], np.arange(count + 1, dtype=here.dtype))
+    del order
     reached = np.zeros(count, bool)
     while front.size:
         reached[front] = True

@@ -39,7 +39,7 @@ def linear(step: Step, ids: Ids, use: Use, batch: Sequence[int] = ()) -> Ids:
     made = step.new(len(first) * n_out, name=step.table.weights[use.layer].name).reshape(-1, n_out)
     for columns, place in zip(made, first, strict=True):
         step.builder.block(use.layer, int(numbers[place]), laid_out(rows[place], (n_in,)), columns)
-    return made[kinds].reshape(*lead, n_out)
+    return (made if len(kinds) == 1 else made[kinds]).reshape(*lead, n_out)
 
 
 def _few(step: Step, ids: Ids, use: Use) -> Ids:
