@@ -12,6 +12,7 @@ parts settle it, by their own variables and files; addresses are given to them o
 import contextlib
 import errno
 import functools
+import logging
 import mmap
 import re
 import shutil
@@ -363,8 +364,9 @@ class Source:
         return UnreadableError("wanted one version of it, found that it changed while it was read; try again")
 
     def _about(self) -> dict[str, Any]:
-        fresh = {"refresh": True} if self._scheme in ("s3", "hf") else {}
-        about: dict[str, Any] = _asked(self.address, lambda: self._system.info(self._path, **fresh))
+        about: dict[str, Any] = _asked(
+            self.address, lambda: self._system.info(self._path, **_ANEW.get(self._scheme, {}))
+        )
         return about
 
     def _file(self) -> Any:
@@ -395,6 +397,7 @@ def _system(scheme: str) -> Any:
     import fsspec
 
     if scheme not in WEB:
+        logging.getLogger("gcsfs").addHandler(logging.NullHandler())  # else it writes to the terminal
         return fsspec.filesystem(scheme)
     import aiohttp
 
@@ -423,6 +426,9 @@ async def _read_range(answer: Any) -> bytes:
         content += chunk
     return bytes(content)
 
+
+_ANEW = {"s3": {"refresh": True}, "hf": {"refresh": True, "expand_info": True}}
+"""How a part of fsspec is asked for what its server says now, with what tells versions apart."""
 
 _STAMPS = ("ETag", "blob_id", "generation", "Last-Modified")
 """What the parts of fsspec call what tells versions apart, the strongest first."""

@@ -1,4 +1,4 @@
-"""Models at addresses: of a web server and of a store that speaks S3, both on loopback."""
+"""Models at addresses: of a web server, stores that speak S3 and Google's JSON, and a hub; all on loopback."""
 
 import gc
 import json
@@ -28,6 +28,7 @@ from onnxtop.reader import remote
 from onnxtop.reader.model import load
 from onnxtop.results.report import Report
 from onnxtop.testing import mlp
+from tests.stores import google, hub
 from tests.web import web
 
 pytestmark = [pytest.mark.integration("remote"), pytest.mark.filterwarnings("default")]
@@ -82,11 +83,32 @@ def bucket(folder: Path) -> Iterator[str]:
     patch.undo()
 
 
-@pytest.fixture(params=["web", "s3"])
+@pytest.fixture(scope="module")
+def repository(folder: Path) -> Iterator[str]:
+    """Return the address of the folder on a hub; its client reads where that is when it is loaded."""
+    with hub(folder) as address, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_ENDPOINT", address)
+        patch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+        patch.setenv("HF_HUB_OFFLINE", "0")
+        yield "hf://somebody/models"
+
+
+@pytest.fixture(scope="module")
+def storage(folder: Path) -> Iterator[str]:
+    """Return the address of the folder in a store of Google's kind."""
+    with google(folder) as address, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", address)
+        patch.setenv("FSSPEC_GS_TOKEN", "anon")
+        patch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # which asks Google itself
+        yield "gs://models"
+
+
+@pytest.fixture(params=["web", "s3", "hf", "gs"])
 def place(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
-    """Return the address of the folder, on either server."""
-    if request.param == "s3":
-        yield request.getfixturevalue("bucket")
+    """Return the address of the folder, on each of the servers."""
+    named = {"s3": "bucket", "hf": "repository", "gs": "storage"}
+    if request.param in named:
+        yield request.getfixturevalue(named[request.param])
         return
     with web(folder) as served:
         yield served.address
@@ -175,6 +197,26 @@ def test_what_is_remembered_is_told_without_a_weight(
     monkeypatch.setattr(remote, "_stamp", lambda about: "another")
     assert onnxtop.audit(address, cache=cache) == first
     assert size(asked) > SIDE * SIDE
+
+
+def test_a_model_that_changes_in_a_store(place: str, folder: Path) -> None:
+    """Each tells versions of a file apart, by what is there now, not by what it was asked first."""
+    model, path = load(f"{place}/inline.onnx"), folder / "inline.onnx"
+    before = path.read_bytes()
+    _put(place, path, before[:-1] + bytes([before[-1] ^ 1]))
+    try:
+        with pytest.raises(UnreadableError, match="changed while it was read"):
+            onnxtop.audit(model)
+    finally:
+        _put(place, path, before)
+
+
+def _put(place: str, path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    if place.startswith("s3"):
+        import boto3
+
+        boto3.client("s3").upload_file(str(path), "models", path.name)
 
 
 @pytest.mark.parametrize("stamp", ["", 'W/"1"', "Fri, 27 Nov 2026 06:00:00 GMT"])
