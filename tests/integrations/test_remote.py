@@ -1,4 +1,4 @@
-"""Models at addresses: of a web server, stores that speak S3 and Google's JSON, and a hub; all on loopback."""
+"""Models at addresses: of a web server, of stores as S3 and Google's, and of a hub; all on loopback."""
 
 import gc
 import json
