@@ -49,7 +49,7 @@ from onnxtop.glossary.untrained import (
 from onnxtop.network import Blocks, Matrix, extremes, strips, widened
 from onnxtop.statistics.facts import Exchangeability
 from onnxtop.statistics.initialisers import FITTED, InitialiserMatch
-from onnxtop.statistics.numbers import six_digits
+from onnxtop.statistics.numbers import six_digits, spread_evenly
 from onnxtop.statistics.products import sum_of_squares
 from onnxtop.statistics.sums import Lines, Sums, add_up
 
@@ -331,7 +331,7 @@ def _concentration(sums: Sums) -> Evidence:
 
 
 def _spectrum(blocks: Blocks) -> float | None:
-    chosen = np.unique(np.linspace(0, len(blocks) - 1, MOST_BLOCKS).astype(int)).tolist()
+    chosen = spread_evenly(len(blocks), MOST_BLOCKS).tolist()
     found = [above for above in (_above_edge(blocks[b]) for b in chosen) if above is not None]
     if not found:
         return None
@@ -365,8 +365,7 @@ def _johnstone(entries: Matrix) -> float:
 def _part(block: Matrix) -> Matrix:
     """Return evenly spaced rows and columns of a block that has more than enough of them."""
     rows, columns = (
-        np.linspace(0, side - 1, min(side, most)).astype(int)
-        for side, most in zip(block.shape, (LONGER, SHORTER), strict=True)
+        spread_evenly(side, most) for side, most in zip(block.shape, (LONGER, SHORTER), strict=True)
     )
     if block.shape == (rows.size, columns.size):
         return block

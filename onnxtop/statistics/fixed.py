@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.network import Blocks, Matrix
+from onnxtop.statistics.numbers import spread_evenly
 
 Indices = NDArray[np.int64]
 
@@ -69,7 +70,7 @@ def _in_bands(filled: np.ndarray[tuple[int, int], np.dtype[np.bool_]]) -> bool:
 def _sinusoids(matrix: Matrix) -> str | None:
     for view in (matrix, matrix.T):
         if len(view) >= _WAVE and view.shape[1] >= 8:
-            few = np.linspace(0, view.shape[1] - 1, 8).astype(int)
+            few = spread_evenly(view.shape[1], 8)
             seen = _wave_share(view[:, few[::3]]) > 0  # else at least 3 of the 8 are none
             if seen and _wave_share(view[:, few]) >= 0.75 and _wave_share(view) >= 0.9:
                 return "it is a table of sinusoids"

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from onnxtop.errors import UsageError
 from onnxtop.network import Blocks, Matrix, extremes, widened
-from onnxtop.statistics.numbers import narrower_type
+from onnxtop.statistics.numbers import narrower_type, spread_evenly
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.intp]
@@ -440,7 +440,7 @@ def _from_orthonormal(block: Matrix) -> float:
 
 def _skew(lines: Matrix, n: int) -> float:
     """Return the largest inner product of so many lines, evenly spaced; 1 if they were not drawn."""
-    chosen = lines[np.linspace(0, len(lines) - 1, min(len(lines), n)).astype(int)].astype(np.float64)
+    chosen = lines[spread_evenly(len(lines), n)].astype(np.float64)
     lengths = np.sqrt(np.einsum("ij,ij->i", chosen, chosen))
     if not (np.isfinite(lengths).all() and lengths.all()) or _repeats(chosen):
         return 1.0

@@ -8,7 +8,15 @@ from numpy.typing import NDArray
 from onnxtop.network import Blocks, Matrix, RawCodes, lines_of, strips
 from onnxtop.statistics.duplicates import Repeats, find_repeats
 from onnxtop.statistics.facts import LISTED, LayerStatistics, Units
-from onnxtop.statistics.numbers import LARGEST, count_apart, is_varied, narrower_type, sample, six_digits
+from onnxtop.statistics.numbers import (
+    LARGEST,
+    count_apart,
+    is_varied,
+    narrower_type,
+    sample,
+    six_digits,
+    spread_evenly,
+)
 from onnxtop.statistics.products import onto_columns
 from onnxtop.statistics.quantisation import code_statistics
 from onnxtop.statistics.sketch import pack
@@ -120,7 +128,7 @@ def _rank(block: Matrix, sums: Sums) -> tuple[int, int]:
 
 def _some(lines: NDArray[np.intp]) -> NDArray[np.intp]:
     """Return a few of them, evenly spaced."""
-    return lines[np.linspace(0, lines.size - 1, min(lines.size, _PART)).astype(np.intp)]
+    return lines[spread_evenly(lines.size, _PART)]
 
 
 def _projected(base: Matrix, unit: float) -> NDArray[np.float64]:

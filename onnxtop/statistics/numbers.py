@@ -1,5 +1,7 @@
 """What the float type does to the weights: too small, too large, or wider than they need."""
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,11 +17,22 @@ _LINE = 3
 """Weights that a line has at least if the neighbours of one can tell it from others."""
 
 
+@functools.lru_cache(256)
+def spread_evenly(count: int, most: int) -> NDArray[np.intp]:
+    """Return so many places from the first to the last, or all where there are fewer; not to be changed.
+
+    >>> spread_evenly(9, 3).tolist(), spread_evenly(2, 3).tolist()
+    ([0, 4, 8], [0, 1])
+    """
+    places = np.linspace(0, count - 1, min(count, most)).astype(np.intp)
+    places.setflags(write=False)
+    return places
+
+
 def sample(blocks: Blocks) -> NDArray[np.generic]:
     """Return entries of the largest block, spread evenly."""
     block = max(blocks, key=lambda each: each.size)
-    places = np.linspace(0, block.size - 1, min(block.size, _SAMPLE)).astype(np.intp)
-    rows, columns = np.divmod(places, block.shape[1])
+    rows, columns = np.divmod(spread_evenly(block.size, _SAMPLE), block.shape[1])
     return np.ascontiguousarray(block[rows, columns])
 
 
