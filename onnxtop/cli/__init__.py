@@ -183,9 +183,6 @@ def main() -> None:
     for name in THREADS:
         os.environ.setdefault(name, "1")
     if "_ONNXTOP_COMPLETE" in os.environ:
-        importlib.import_module("onnxtop.cli.completion")
-        with contextlib.suppress(OSError, LookupError, ValueError):  # asked by no shell, or told to nobody
-            app.main(prog_name="onnxtop")
-        sys.exit(1)
+        importlib.import_module("onnxtop.cli.completion").answer(app)
     gc.set_threshold(_ALLOCATED, *gc.get_threshold()[1:])
     app.main(prog_name="onnxtop")

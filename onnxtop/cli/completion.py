@@ -6,9 +6,10 @@ by itself, since shells would end the word behind it: its models and the folders
 
 import os
 import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
@@ -19,6 +20,21 @@ from onnxtop.cli import VERBS
 _SUFFIX = ".onnx"
 _MOST = 200
 """At most so many folders are looked into for models to answer with."""
+
+
+def answer(program: click.Command) -> NoReturn:
+    """Answer the shell that asks, and exit: with 1 where none does, or nobody takes the answer."""
+    try:
+        try:
+            program.main(prog_name="onnxtop")
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except (OSError, LookupError, ValueError):
+        from onnxtop.cli.outputs import silence  # loads much
+
+        silence(sys.stdout)
+    sys.exit(1)
 
 
 class Bash(BashComplete):

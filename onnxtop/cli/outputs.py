@@ -328,12 +328,12 @@ def _write_stdout(text: str, encoding: str) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except OSError as error:
-        _silence(sys.stdout)
+        silence(sys.stdout)
         if not isinstance(error, BrokenPipeError):
             raise
 
 
-def _silence(stream: TextIO) -> None:
+def silence(stream: TextIO) -> None:
     """Point a broken stream at nothing, or the interpreter complains when it flushes it at exit."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
