@@ -3,7 +3,6 @@
 Everything heavy (numpy, onnx, rich) waits for the work itself, so that help and errors of usage are quick.
 """
 
-import contextlib
 import gc
 import importlib
 import os
