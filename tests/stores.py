@@ -7,41 +7,24 @@ import contextlib
 import hashlib
 import http.server
 import json
-import threading
 import urllib.parse
 from abc import abstractmethod
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.web import serving
 
-@contextlib.contextmanager
-def hub(folder: Path) -> Iterator[str]:
+
+def hub(folder: Path) -> AbstractContextManager[str]:
     """Serve a folder as the repository ``somebody/models``; its files lie elsewhere, where one is sent to."""
-    with _served(partial(_Hub, folder)) as address:
-        yield address
+    return serving(partial(_Hub, folder))
 
 
-@contextlib.contextmanager
-def google(folder: Path) -> Iterator[str]:
+def google(folder: Path) -> AbstractContextManager[str]:
     """Serve a folder as the bucket ``models``."""
-    with _served(partial(_Google, folder)) as address:
-        yield address
-
-
-@contextlib.contextmanager
-def _served(handler: Any) -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return serving(partial(_Google, folder))
 
 
 class _Store(http.server.BaseHTTPRequestHandler):
@@ -56,7 +39,9 @@ class _Store(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
-        self.answer(urllib.parse.urlsplit(self.path).path, self.rfile.read(length))
+        asked = urllib.parse.urlsplit(self.path)
+        self.prefix = dict(urllib.parse.parse_qsl(asked.query)).get("prefix", "")
+        self.answer(asked.path, self.rfile.read(length))
 
     def do_POST(self) -> None:
         self.do_GET()
@@ -106,8 +91,8 @@ class _Hub(_Store):
             found = sorted(folder.iterdir()) if folder.is_dir() else []
             self.say_json([self._about(each) for each in found])
         elif way == f"{api}/paths-info/main":
-            given = _paths(body)
-            self.say_json([self._about(each) for name in given if (each := self.file(name))])
+            asked = [self._folder / name for name in _paths(body) if ".." not in name]
+            self.say_json([self._about(each) for each in asked if each.exists()])
         elif way.startswith(f"/{self._REPOSITORY}/resolve/main/"):
             name = path.removeprefix(f"/{self._REPOSITORY}/resolve/main/")
             known = self.file(urllib.parse.unquote(name))
@@ -142,7 +127,9 @@ class _Google(_Store):
     def answer(self, path: str, body: bytes) -> None:
         objects = "/storage/v1/b/models/o"
         if path == objects:
-            self.say_json({"items": [], "prefixes": []})
+            found = [each for each in self._folder.rglob("*") if each.is_file()]
+            names = [each.relative_to(self._folder).as_posix() for each in found]
+            self.say_json({"items": [{"name": each} for each in names if each.startswith(self.prefix)]})
             return
         name = urllib.parse.unquote(path.removeprefix("/download").removeprefix(f"{objects}/"))
         file = self.file(name)

@@ -7,7 +7,7 @@ import re
 import threading
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -35,20 +35,26 @@ class Web:
 
 
 @contextlib.contextmanager
-def web(folder: Path, quirk: str = "") -> Iterator[Web]:
-    """Serve a folder while this lasts."""
-    told = Web(folder, quirk)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, told))
+def serving(handler: Callable[..., http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Answer requests on loopback while this lasts; give the address before paths."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
-    told.address = f"http://127.0.0.1:{server.server_port}"
     try:
-        yield told
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextlib.contextmanager
+def web(folder: Path, quirk: str = "") -> Iterator[Web]:
+    """Serve a folder while this lasts."""
+    told = Web(folder, quirk)
+    with serving(partial(_Handler, told)) as told.address:
+        yield told
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

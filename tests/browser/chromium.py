@@ -8,11 +8,13 @@ import contextlib
 import functools
 import http.server
 import shutil
-import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tests.web import serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -125,18 +127,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
-@contextlib.contextmanager
-def served(folder: Path, policy: str) -> Iterator[str]:
+def served(folder: Path, policy: str) -> AbstractContextManager[str]:
     """Serve a folder over loopback with a Content-Security-Policy; give the address before file names."""
     handler = type("Handler", (_Handler,), {"policy": policy})
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(handler, directory=str(folder))
-    )
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return serving(functools.partial(handler, directory=str(folder)))

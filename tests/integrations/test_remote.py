@@ -251,6 +251,12 @@ def test_what_is_not_there(place: str, folder: Path, tmp_path: Path) -> None:
     assert json.loads(done.stdout)["counts"]["not_analysed"] == 1
 
 
+def test_a_folder_at_an_address(place: str) -> None:
+    wanted = "found none" if place.startswith("http") else "found a folder"  # the web has no folders
+    with pytest.raises(UnreadableError, match=wanted):
+        load(f"{place}/deep")
+
+
 # A web server may do as it likes.
 
 
