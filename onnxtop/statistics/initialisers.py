@@ -14,7 +14,7 @@ networks*, ICLR 2014 (orthogonal).
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from onnxtop.statistics.numbers import narrower_type, spread_evenly
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.intp]
+Indices = NDArray[np.intp]
 
 SAMPLE, _STRIDE = 1 << 14, 32
 """Entries that are compared, evenly spaced over the layer; every so many of them show of most initialisers
@@ -120,18 +121,19 @@ def closest_initialiser(
     orthonormal = orthonormal_lines(blocks)
     if orthonormal:
         return orthonormal
-    names = list(entries.drawn)
-    bounds = dict(zip(names, entries.distances(names, entries.stride), strict=True))
-    near = entries.matches([name for name in names if bounds[name] <= entries.critical], bounds)
-    fitting = [match for match in near if match.fits]
+    bounds = entries.distances(entries.drawn.all, entries.stride)
+    fitting = [
+        match for match in entries.matches(np.flatnonzero(bounds <= entries.critical), bounds) if match.fits
+    ]
     if fitting:
         of_sides = [match for match in fitting if match.name not in FITTED]
         return min(of_sides or fitting, key=lambda match: match.distance)
-    first, *others = sorted(bounds, key=bounds.__getitem__)
-    (closest,) = entries.matches([first])
-    for name in others:
-        if bounds[name] < closest.distance:
-            closest = min(closest, *entries.matches([name]), key=lambda match: match.distance)
+    first, *others = np.argsort(bounds, kind="stable")
+    (closest,) = entries.matches(np.array([first]), bounds)
+    for other in others:
+        if bounds[other] >= closest.distance:
+            break
+        closest = min(closest, *entries.matches(np.array([other]), bounds), key=lambda match: match.distance)
     return closest
 
 
@@ -146,21 +148,22 @@ def initialiser_distances(
     if entries is None:
         return []
     orthonormal = orthonormal_lines(blocks)
-    return [orthonormal] if orthonormal else entries.matches(list(entries.drawn))
+    every = entries.drawn.all
+    return [orthonormal] if orthonormal else entries.matches(every, entries.distances(every, entries.stride))
 
 
 @dataclass(frozen=True, eq=False)
 class _Entries:
     """A sample of a layer: values half way between its entries, and the share of these below each.
 
-    ``drawn`` are all distributions by name, ``critical`` is the distance that chance explains.
+    ``drawn`` are all distributions, ``critical`` is the distance that chance explains.
     """
 
     halfway: Floats
     shares: Floats
     critical: float
     extreme: "_Extreme"
-    drawn: "dict[str, Distribution]"
+    drawn: "_Distributions"
 
     @classmethod
     def of(
@@ -175,60 +178,44 @@ class _Entries:
         values, counts = _unmasked(different.astype(np.float64), counts)
         if values.size < 2 or not np.isfinite(values).all():
             return None
+        up_to = np.cumsum(counts)
+        n = int(up_to[-1])
         return cls(
             halfway=(values[:-1] + values[1:]) / 2,
-            shares=np.cumsum(counts)[:-1] / counts.sum(),
-            critical=CRITICAL / math.sqrt(counts.sum()),
-            extreme=_Extreme.of(blocks, values, counts, largest),
-            drawn=_distributions(values, counts, n_in, n_out),
+            shares=up_to[:-1] / n,
+            critical=CRITICAL / math.sqrt(n),
+            extreme=_Extreme.of(blocks, values, n, largest),
+            drawn=_of_sides(n_in, n_out).fitted(values, counts),
         )
 
-    def distances(self, names: Sequence[str], stride: int = 1) -> list[float]:
-        """Return how far the entries are from distributions: the largest differences of the shares.
+    def distances(self, chosen: Indices, stride: int = 1) -> Floats:
+        """Return how far the entries are from chosen distributions: the largest differences of the shares.
 
         With a stride those of every so many entries: bounds below the distances.
         """
-        some = self.halfway[::stride], self.shares[::stride]
-        distances = dict.fromkeys(names, 0.0)
-        for shares_of, those in self._families(names):
-            apart = np.abs(some[1] - shares_of(some[0], self._scales(those))).max(axis=1)
-            distances.update(zip(those, apart.tolist(), strict=True))
-        return list(distances.values())
+        halfway, shares = self.halfway[::stride], self.shares[::stride]
+        distances = np.empty(chosen.size)
+        for places, shares_of, scales in self.drawn.by_family(chosen):
+            distances[places] = np.abs(shares - shares_of(halfway, scales)).max(axis=1)
+        return distances
 
     @property
     def stride(self) -> int:
         """Every how many of the entries tell of most initialisers that they are too far: of few, all."""
         return _STRIDE if self.halfway.size > _STRIDE**2 else 1
 
-    def matches(self, names: Sequence[str], bounds: Mapping[str, float] = {}) -> list[InitialiserMatch]:
-        """Return how far the entries are from distributions, and which of them fit.
+    def matches(self, chosen: Indices, bounds: Floats) -> list[InitialiserMatch]:
+        """Return how far the entries are from chosen distributions, and which of them fit.
 
-        ``bounds`` are distances already where the entries are few.
+        ``bounds`` are those of all distributions at the stride, which are distances already where it is 1.
         """
-        known = bool(bounds) and self.stride == 1
-        distances = [bounds[name] for name in names] if known else self.distances(names)
-        possible = {
-            name
-            for shares_of, those in self._families([name for name in names if name not in FITTED])
-            for name, is_possible in zip(
-                those, self.extreme.could_be_of(shares_of, self._scales(those)), strict=True
-            )
-            if is_possible
-        }
-        return [
-            InitialiserMatch(name, apart, apart <= self.critical and (name in FITTED or name in possible))
-            for name, apart in zip(names, distances, strict=True)
-        ]
-
-    def _families(self, names: Sequence[str]) -> list[tuple["Shares", list[str]]]:
-        """Return the names by what they have in common but the scale: those are looked at in one go."""
-        families: dict[Shares, list[str]] = {}
-        for name in names:
-            families.setdefault(self.drawn[name].shares_of, []).append(name)
-        return list(families.items())
-
-    def _scales(self, names: Sequence[str]) -> Floats:
-        return np.array([[self.drawn[name].scale] for name in names])
+        if not chosen.size:
+            return []
+        distances = bounds[chosen] if self.stride == 1 else self.distances(chosen)
+        fit = distances <= self.critical
+        fit &= self.extreme.could_be_of(self.drawn, chosen)
+        names = [self.drawn.names[number] for number in chosen.tolist()]
+        return list(map(InitialiserMatch, names, distances.tolist(), fit.tolist()))
 
 
 def _unmasked(values: Floats, counts: Counts) -> tuple[Floats, Counts]:
@@ -248,29 +235,30 @@ class _Extreme:
     rounding: float
 
     @classmethod
-    def of(cls, blocks: Blocks, values: Floats, counts: Counts, largest: float | None) -> "_Extreme":
-        """Return that of a layer, given the different values of a sample and how many there are of each."""
+    def of(cls, blocks: Blocks, values: Floats, count: int, largest: float | None) -> "_Extreme":
+        """Return that of a layer, given the different values of a sample and how many entries they are."""
         size = sum(block.size for block in blocks)
         sampled = min(size, SAMPLE)
         if largest is None:
             largest = extremes(blocks).largest
-        rounded = values.size < _DISTINCT * counts.sum()
+        rounded = values.size < _DISTINCT * count
         step = max(values[1] - values[0], values[-1] - values[-2]) if rounded else 0.0
         precision = _PRECISION[narrower_type(values.astype(np.float32))]
-        return cls(largest, size * float(counts.sum()) / sampled, step / 2 + precision * largest)
+        return cls(largest, size * float(count) / sampled, step / 2 + precision * largest)
 
-    def could_be_of(self, shares_of: "Shares", scales: Floats) -> list[bool]:
-        """Tell whether it is neither larger nor smaller than the largest of so many draws ever is.
+    def could_be_of(self, drawn: "_Distributions", chosen: Indices) -> NDArray[np.bool_]:
+        """Tell of chosen distributions whether it is neither larger nor smaller than that of so many draws.
 
         Of a bounded distribution it lies closely below the bound: the first step of training moves some
-        weight beyond.
+        weight beyond. One whose scale was fitted is not asked.
         """
         low, high = self.largest - self.rounding, self.largest * (1 + _FOLDED) + self.rounding
-        ends = shares_of(np.array([-low, low, -high, high]), scales)
-        all_below, all_up_to = (np.maximum(ends[:, 1::2] - ends[:, ::2], 0.0) ** self.n).T
-        within = low <= np.array([_reach(Distribution(shares_of, scale)) for scale in scales[:, 0].tolist()])
-        possible: list[bool] = (within & (all_below <= 1 - _RARE / 2) & (all_up_to >= _RARE / 2)).tolist()
-        return possible
+        possible = low <= drawn.reaches[chosen]
+        for places, shares_of, scales in drawn.by_family(chosen):
+            ends = shares_of(np.array([-low, low, -high, high]), scales)
+            all_below, all_up_to = (np.maximum(ends[:, 1::2] - ends[:, ::2], 0.0) ** self.n).T
+            possible[places] &= (all_below <= 1 - _RARE / 2) & (all_up_to >= _RARE / 2)
+        return possible | (chosen >= len(drawn.names) - len(FITTED))
 
 
 def orthonormal_lines(blocks: Blocks) -> InitialiserMatch | None:
@@ -346,36 +334,51 @@ def _outside() -> tuple[float, float]:
 
 Shares = Callable[[Floats, float | Floats], Floats]
 
-
-class Distribution(NamedTuple):
-    """A bounded or a normal distribution: the share of its draws up to a value, and its bound or deviation.
-
-    Scales of shape (k, 1) give the shares of k of them at once.
-    """
-
-    shares_of: Shares
-    scale: float
-
-
 FITTED = ("uniform", "normal", "truncated normal")
 """Names of the distributions whose scale is taken from the weights themselves."""
 
 
-def _distributions(values: Floats, counts: Counts, n_in: int, n_out: int) -> dict[str, Distribution]:
-    """Return every distribution by name."""
-    deviation = float(np.sqrt(np.average(np.square(values), weights=counts)))
-    return {
-        **_of_sides(n_in, n_out),
-        "uniform": Distribution(_uniform, float(np.abs(values).max())),
-        "normal": Distribution(_normal, deviation),
-        "truncated normal": Distribution(_truncated, deviation),
-    }
+class _Distributions(NamedTuple):
+    """All distributions that could have drawn a layer, those of `FITTED` last.
+
+    Attributes
+    ----------
+    names, scales, reaches
+        Of each: what it is called, its bound or deviation, and the largest entry that it ever draws (of those
+        that are fitted, whatever there is); arrays of shape (k,).
+    families
+        What some have in common but the scale, the share of draws up to a value, and which they are.
+    all
+        Their numbers.
+    """
+
+    names: Sequence[str]
+    scales: Floats
+    reaches: Floats
+    families: Sequence[tuple[Shares, NDArray[np.bool_]]]
+    all: Indices
+
+    def by_family(self, chosen: Indices) -> Iterator[tuple[Indices, Shares, Floats]]:
+        """Go over chosen ones by what they have in common: the places of these among them, and their scales.
+
+        Scales of shape (n, 1) give the shares of n of them at once.
+        """
+        for shares_of, members in self.families:
+            places = np.flatnonzero(members[chosen])
+            if places.size:
+                yield places, shares_of, self.scales[chosen[places]][:, np.newaxis]
+
+    def fitted(self, values: Floats, counts: Counts) -> "_Distributions":
+        """Return them for so many entries of each value."""
+        deviation = math.sqrt(float((np.square(values) * counts).sum() / counts.sum()))
+        own = [max(-float(values[0]), float(values[-1])), deviation, deviation]
+        return self._replace(scales=np.concatenate([self.scales[: -len(own)], own]))
 
 
 @functools.lru_cache(64)
-def _of_sides(n_in: int, n_out: int) -> Mapping[str, Distribution]:
-    """Return those whose scale follows from so many inputs and outputs, or is given."""
-    found: dict[str, Distribution] = {_PYTORCH: Distribution(_uniform, 1 / math.sqrt(n_in))}
+def _of_sides(n_in: int, n_out: int) -> _Distributions:
+    """Return them for so many inputs and outputs; those whose scale follows from neither lack theirs."""
+    found: dict[str, tuple[Shares, float]] = {_PYTORCH: (_uniform, 1 / math.sqrt(n_in))}
     for name, variance in (
         ("Kaiming {}, fan-in", 2 / n_in),
         ("Kaiming {}, fan-out", 2 / n_out),
@@ -384,21 +387,29 @@ def _of_sides(n_in: int, n_out: int) -> Mapping[str, Distribution]:
         ("LeCun {}, fan-out", 1 / n_out),
     ):
         deviation = math.sqrt(variance)
-        found[name.format("uniform")] = Distribution(_uniform, math.sqrt(3) * deviation)
-        found[name.format("normal")] = Distribution(_normal, deviation)
-        found[name.format("truncated normal")] = Distribution(_truncated, deviation)
+        found[name.format("uniform")] = _uniform, math.sqrt(3) * deviation
+        found[name.format("normal")] = _normal, deviation
+        found[name.format("truncated normal")] = _truncated, deviation
     for deviation in (0.01, 0.02, 0.05, 1.0):
-        found[f"normal, deviation {deviation:g}"] = Distribution(_normal, deviation)
-    found["truncated normal, deviation 0.02"] = Distribution(_truncated, 0.02 * TRUNCATED)
-    found["Keras uniform"] = Distribution(_uniform, 0.05)
-    return found
+        found[f"normal, deviation {deviation:g}"] = _normal, deviation
+    found["truncated normal, deviation 0.02"] = _truncated, 0.02 * TRUNCATED
+    found["Keras uniform"] = _uniform, 0.05
+    found |= zip(FITTED, ((law, math.nan) for law in (_uniform, _normal, _truncated)), strict=True)
+    laws, scales = zip(*found.values(), strict=True)
+    return _Distributions(
+        names=tuple(found),
+        scales=np.array(scales),
+        reaches=np.array([_reach(law, scale) for law, scale in found.values()]),
+        families=[(law, np.array([each is law for each in laws])) for law in (_uniform, _normal, _truncated)],
+        all=np.arange(len(found)),
+    )
 
 
-def _reach(distribution: Distribution) -> float:
+def _reach(law: Shares, scale: float) -> float:
     """Return the largest entry that is ever drawn."""
-    if distribution.shares_of is _truncated:
-        return 2 * distribution.scale / TRUNCATED
-    return distribution.scale if distribution.shares_of is _uniform else math.inf
+    if law is _truncated:
+        return 2 * scale / TRUNCATED
+    return scale if law is _uniform else math.inf
 
 
 @functools.cache
@@ -408,10 +419,9 @@ def is_bounded(name: str | None) -> bool:
     >>> is_bounded("PyTorch default"), is_bounded("Kaiming normal, fan-in"), is_bounded(None)
     (True, False, False)
     """
-    one = np.ones(1)
-    known = _distributions(one, one.astype(np.intp), 1, 1)
-    drawn = name in known and name not in FITTED and math.isfinite(_reach(known[name]))
-    return drawn or name == ORTHOGONAL
+    known = _of_sides(1, 1)
+    reaches = dict(zip(known.names, known.reaches.tolist(), strict=True))
+    return name == ORTHOGONAL or math.isfinite(reaches.get(name or "", math.inf))
 
 
 def _sample(blocks: Blocks) -> NDArray[np.floating[Any]]:
