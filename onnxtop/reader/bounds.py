@@ -19,6 +19,7 @@ from onnx import NodeProto, TypeProto, helper, numpy_helper, shape_inference
 
 from onnxtop.reader.earlier import Today
 from onnxtop.reader.limits import GIB, Count, Limits
+from onnxtop.reader.protos import domain_of
 from onnxtop.reader.schemas import schema
 
 Array = NDArray[Any]
@@ -225,7 +226,7 @@ def infer(
     ir_version: int = onnx.IR_VERSION,
 ) -> dict[str, TypeProto]:
     """Return the types of a node's results as ONNX infers them from its operands' types and numbers."""
-    domain = "" if proto.domain == "ai.onnx" else proto.domain
+    domain = domain_of(proto)
     given = [(name, *operand) for name, operand in zip(proto.input, operands, strict=True) if name]
     refuse_deadly(proto)
     return shape_inference.infer_node_outputs(

@@ -17,21 +17,23 @@ old models.
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, helper
 
 from onnxtop.reader.functions.writing import inlined
 from onnxtop.reader.limits import DEFAULTS, Limits
-from onnxtop.reader.protos import bodies_in, constant_value, nodes_in
+from onnxtop.reader.protos import bodies_in, constant_value, declared_in, nodes_in, op_of
 
-__all__ = ["FUSED", "Body", "mark_of", "write_out"]
+__all__ = ["FUSED", "Body", "Mark", "mark_of", "write_out"]
 
 _DOMAIN = "onnxtop"
-_CALL, _PART = "onnxtop.call", "onnxtop.part"
+_CALL, _PART, _FACTOR = "onnxtop.call", "onnxtop.part", "onnxtop.factor"
 
 V = str
 """A value of a body, by name."""
+
+Shape = tuple[int, ...]
 
 Written = Sequence[V] | V
 """Names of the outputs, "" for one that is not made; "" alone for a form that is not written out."""
@@ -40,16 +42,23 @@ Written = Sequence[V] | V
 class Body:
     """The body of a function as it is written; called with an operation and its inputs, it adds a node.
 
-    ``held`` are the shapes of those inputs of the function that are constants.
+    ``held`` are the shapes of those inputs of the function that are constants; of one that is computed from
+    constants, none.
     """
 
-    def __init__(self, held: Mapping[V, tuple[int, ...]]) -> None:
+    def __init__(self, held: Mapping[V, Shape | None]) -> None:
         self.nodes: list[NodeProto] = []
         self.held = held
 
-    def __call__(self, op_type: str, *inputs: V, part: str = "", **attributes: Any) -> V:
-        """Add a node with one output, and return the output's name; ``part`` says what the node is for."""
-        return self.several(1, op_type, *inputs, part=part, **attributes)[0]
+    def __call__(self, op_type: str, *inputs: V, part: str = "", factor: float = 1, **attributes: Any) -> V:
+        """Add a node with one output, and return the output's name.
+
+        ``part`` says what the node is for, ``factor`` what its weight is multiplied by beside what it holds.
+        """
+        (output,) = self.several(1, op_type, *inputs, part=part, **attributes)
+        if factor != 1:
+            self.nodes[-1].metadata_props.add(key=_FACTOR, value=repr(factor))
+        return output
 
     def several(self, count: int, op_type: str, *inputs: V, part: str = "", **attributes: Any) -> list[V]:
         """Add a node with several outputs."""
@@ -72,10 +81,15 @@ class Body:
 
     def decoded(self, x: V, scale: V, zero: V = "", axis: int = 1) -> V:
         """Decode codes; one zero point for many scales is repeated: DequantizeLinear wants one each."""
-        one, many = (math.prod(self.held.get(name, (0,))) for name in (zero, scale))
-        if one == 1 < many:
-            zero = self("Expand", zero, self("Shape", scale))
+        if zero in self.held and scale in self.held:
+            one, many = self.held[zero], self.held[scale]
+            if one is None or many is None or math.prod(one) == 1 < math.prod(many):
+                zero = self("Expand", zero, self("Shape", scale))
         return self("DequantizeLinear", x, scale, zero, axis=axis)
+
+    def rank(self, name: V) -> int:
+        """Return the rank of a constant input, 0 where it is not known."""
+        return len(self.held.get(name) or ())
 
     def encoded(self, x: V, *affine: V) -> V:
         """Return codes of a scale and a zero point."""
@@ -115,16 +129,12 @@ def FusedMatMul(
 ) -> Written:  # fmt: skip
     """``alpha * A' @ B'``; transBatch brings the first axis next to the last before all else."""
     left, right = _turned(f, a, transA, transBatchA), _turned(f, b, transB, transBatchB)
-    if b in f.held:
-        return f("MatMul", left, f.scaled(right, alpha))
-    if a in f.held:
-        return f("MatMul", f.scaled(left, alpha), right)
-    return f.scaled(f("MatMul", left, right), alpha)
+    return f.scaled(f("MatMul", left, right, factor=alpha), alpha)
 
 
 def _turned(f: Body, x: V, transposed: int, batch: int) -> V:
     """Return a factor as the product sees it, by an Einsum where nothing tells its rank."""
-    rank = len(f.held.get(x, ()))
+    rank = f.rank(x)
     if not (transposed or batch) or rank == 1:
         return x
     if not rank:
@@ -276,7 +286,7 @@ def _channels_second(op_type: str) -> Callable[..., Written]:
     """Return what writes an operation of QONNX that keeps channels last, in data and in a kernel."""
 
     def write(f: Body, x: V, w: V = "", bias: V = "", **attributes: Any) -> Written:
-        rank = len(attributes["kernel_shape"]) + 2 if "kernel_shape" in attributes else len(f.held.get(w, ()))
+        rank = len(attributes["kernel_shape"]) + 2 if "kernel_shape" in attributes else f.rank(w)
         if not rank:
             return ""
         second, last = [0, rank - 1, *range(1, rank - 1)], [0, *range(2, rank), 1]
@@ -322,7 +332,7 @@ FUSED: Mapping[tuple[str, str], Callable[..., Written]] = {
 
 def write_out(
     proto: ModelProto,
-    elsewhere: Mapping[str, tuple[int, ...]] | None = None,
+    elsewhere: Mapping[str, Shape] | None = None,
     limits: Limits = DEFAULTS,
 ) -> tuple[ModelProto, Mapping[str, NodeProto]]:
     """Return a model with its fused operations written out, and those operations by the mark of their nodes.
@@ -330,15 +340,14 @@ def write_out(
     A model without any is returned as it is. The opset imports stay: a body may hold operations that are
     newer. ``elsewhere`` are the shapes of constants that the model has as inputs.
     """
-    if not any((node.domain, node.op_type) in FUSED for node in nodes_in(proto.graph)):
+    if not any(op_of(node) in FUSED for node in nodes_in(proto.graph)):
         return proto, {}
     written = ModelProto()
     written.CopyFrom(proto)
     for node in nodes_in(written.graph):
         _forget_marks(node)
-    held = {**(elsewhere or {}), **dict(_held(written.graph))}
     calls: dict[str, NodeProto] = {}
-    for node in [node for node in nodes_in(written.graph) if (node.domain, node.op_type) in FUSED]:
+    for node, held in list(_fused(written.graph, {}, elsewhere or {})):
         mark = str(len(calls))
         function = _function(node, mark, held)
         if function is not None:
@@ -356,33 +365,64 @@ def write_out(
 
 def _forget_marks(node: NodeProto) -> None:
     """Take what says that a node was written out from one that was not."""
-    if any(entry.key in (_CALL, _PART) for entry in node.metadata_props):
-        kept = [entry for entry in node.metadata_props if entry.key not in (_CALL, _PART)]
+    if any(entry.key in (_CALL, _PART, _FACTOR) for entry in node.metadata_props):
+        kept = [entry for entry in node.metadata_props if entry.key not in (_CALL, _PART, _FACTOR)]
         del node.metadata_props[:]
         node.metadata_props.extend(kept)
 
 
-def mark_of(node: NodeProto) -> tuple[str, str]:
-    """Return the mark of the call that a node was written out from, and what it is for; "" for neither."""
-    marks = {entry.key: entry.value for entry in node.metadata_props}
-    return marks.get(_CALL, ""), marks.get(_PART, "")
+class Mark(NamedTuple):
+    """What is known of a node that was written out.
+
+    ``call`` is the mark of the operation, ``part`` what the node is for, "" for neither; ``factor`` is what
+    its weight is multiplied by beside what it holds.
+    """
+
+    call: str = ""
+    part: str = ""
+    factor: float = 1.0
 
 
-def _held(graph: GraphProto) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Yield name and shape of the constants of a graph and its bodies."""
-    yield from ((tensor.name, tuple(tensor.dims)) for tensor in graph.initializer)
-    yield from ((sparse.values.name, tuple(sparse.dims)) for sparse in graph.sparse_initializer)
+def mark_of(node: NodeProto) -> Mark:
+    """Return what is known of a node that was written out."""
+    known = {entry.key: entry.value for entry in node.metadata_props}
+    return Mark(known.get(_CALL, ""), known.get(_PART, ""), float(known.get(_FACTOR, 1)))
+
+
+Held = dict[str, Shape | None]
+"""Constants by name: their shapes, or None for what is computed from constants."""
+
+
+def _fused(graph: GraphProto, held: Held, inputs: Mapping[str, Shape]) -> Iterator[tuple[NodeProto, Held]]:
+    """Yield the fused operations of a graph and its bodies, with those of their inputs that are constants.
+
+    ``held`` are the constants outside, and again once all are taken; ``inputs`` are those that are inputs.
+    """
+    own = {*declared_in(graph), *(name for node in graph.node for name in node.output)}
+    hidden = {name: held.pop(name) for name in own & held.keys()}
+    held.update(inputs)
+    held.update((tensor.name, tuple(tensor.dims)) for tensor in graph.initializer)
+    held.update((sparse.values.name, tuple(sparse.dims)) for sparse in graph.sparse_initializer)
+    values = ((name, constant_value(node)) for node in graph.node for name in node.output[:1])
+    held.update((name, tuple(value.dims)) for name, value in values if value is not None)
     for node in graph.node:
-        value = constant_value(node)
-        if value is not None:
-            yield from ((name, tuple(value.dims)) for name in node.output[:1])
-        for body in bodies_in(node):
-            yield from _held(body)
+        if op_of(node) in FUSED:
+            yield node, {name: held[name] for name in node.input if name in held}
+        bodies = list(bodies_in(node))
+        for body in bodies:
+            yield from _fused(body, held, {})
+        given = [name for name in node.input if name]
+        if given and not bodies and all(name in held for name in given):
+            shape = held[given[0]] if op_of(node) == ("", "Identity") else None
+            held.update((name, shape) for name in node.output)
+    for name in [*own, *(sparse.values.name for sparse in graph.sparse_initializer)]:
+        held.pop(name, None)
+    held.update(hidden)
 
 
-def _function(node: NodeProto, mark: str, held: Mapping[str, tuple[int, ...]]) -> FunctionProto | None:
+def _function(node: NodeProto, mark: str, held: Held) -> FunctionProto | None:
     """Write out one node; None for a form that its function does not take."""
-    write = FUSED[node.domain, node.op_type]
+    write = FUSED[op_of(node)]
     names = [f"i{place}" if name else "" for place, name in enumerate(node.input)]
     f = Body({name: held[source] for name, source in zip(names, node.input, strict=True) if source in held})
     try:

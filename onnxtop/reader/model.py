@@ -29,17 +29,19 @@ from onnxtop.options import MOST_DOWNLOAD, asked
 from onnxtop.reader.file import parse
 from onnxtop.reader.functions.outside import with_constants_outside
 from onnxtop.reader.functions.writing import inlined
-from onnxtop.reader.fused import mark_of, write_out
+from onnxtop.reader.fused import Mark, mark_of, write_out
 from onnxtop.reader.limits import GIB, UNCHANGED, Limits
 from onnxtop.reader.model_file import Given, ModelFile, opened
 from onnxtop.reader.protos import (
     Stored,
     bodies_in,
+    domain_of,
     element_count,
     held_by,
     is_constant,
     named_bodies,
     nodes_in,
+    op_of,
     parts_of,
     stored_in,
     value_and_others,
@@ -68,7 +70,7 @@ class Node:
     ``origin`` is the node as it stands in the file: ``proto`` itself, or the fused operation of which this
     is a part, written out (see `fused`). What people read (``name``, ``op``, ``number``: the place among the
     file's nodes) is the origin's. ``part`` says what a node of a fused operation is for: a table's name,
-    ``bias``.
+    ``bias``; ``factor`` is what that multiplies the node's weight by.
     """
 
     index: int
@@ -81,12 +83,13 @@ class Node:
     proto: NodeProto
     origin: NodeProto
     part: str = ""
+    factor: float = 1.0
 
     @property
     def op(self) -> str:
         """The operation as messages write it: ``Gemm``, ``com.microsoft.FusedGemm``."""
-        domain = self.origin.domain
-        return self.origin.op_type if domain in ("", "ai.onnx") else f"{domain}.{self.origin.op_type}"
+        domain, op_type = op_of(self.origin)
+        return f"{domain}.{op_type}" if domain else op_type
 
     def placed(self) -> list[tuple[int, Value]]:
         """Return its outputs with their places among all that it names: one may be left out."""
@@ -308,7 +311,7 @@ def _bring_in(graph: GraphProto, files: TensorFiles, limits: Limits) -> None:
     """
     brought = 0
     for node in nodes_in(graph):
-        is_computed = node.domain in ("", "ai.onnx") and not is_constant(node)
+        is_computed = not domain_of(node) and not is_constant(node)
         held = (stored for attribute in node.attribute for stored in stored_in(attribute, bodies=False))
         for tensor in (part for stored in held for part in parts_of(stored)):
             if is_computed:
@@ -406,7 +409,7 @@ class _Linker:
         So whoever knows the operation may take the ends that it has in every version of ONNX.
         """
         self._seen += 1
-        missing = _operands(node.op_type) - len(node.input) if node.domain in ("", "ai.onnx") else 0
+        missing = 0 if domain_of(node) else _operands(node.op_type) - len(node.input)
         if missing <= 0 and any(node.output):
             return node
         whole = NodeProto()
@@ -417,14 +420,15 @@ class _Linker:
         return whole
 
     def _node(self, proto: NodeProto, names: _Names, made: Mapping[str, Value]) -> tuple[Node, list[Body]]:
-        domain = "" if proto.domain == "ai.onnx" else proto.domain
+        domain = domain_of(proto)
         inputs = tuple(names.get(name) if name else None for name in proto.input)
         outputs = tuple(made[name] for name in proto.output if name)
-        mark, part = mark_of(proto) if self._calls else ("", "")
-        origin = self._calls.get(mark, proto)
-        number = self._numbers.setdefault(mark or f"#{len(self._nodes)}", len(self._numbers))
+        mark = mark_of(proto) if self._calls else Mark()
+        origin = self._calls.get(mark.call, proto)
+        number = self._numbers.setdefault(mark.call or f"#{len(self._nodes)}", len(self._numbers))
         node = Node(
-            len(self._nodes), number, origin.name, proto.op_type, domain, inputs, outputs, proto, origin, part
+            *(len(self._nodes), number, origin.name, proto.op_type, domain, inputs, outputs, proto, origin),
+            *(mark.part, mark.factor),
         )
         self._nodes.append(node)
         self._producers.update(dict.fromkeys(outputs, node))

@@ -121,9 +121,19 @@ def element_count(tensor: Stored) -> int:
     return count
 
 
+def domain_of(node: NodeProto) -> str:
+    """Return a node's domain, "" for ONNX's own operations, which have two names for it."""
+    return "" if node.domain == "ai.onnx" else node.domain
+
+
+def op_of(node: NodeProto) -> tuple[str, str]:
+    """Return what tables know an operation by: domain, "" for ONNX's own, and op_type."""
+    return domain_of(node), node.op_type
+
+
 def is_constant(node: NodeProto) -> bool:
     """Tell whether a node is a Constant of ONNX."""
-    return node.op_type == "Constant" and node.domain in ("", "ai.onnx")
+    return op_of(node) == ("", "Constant")
 
 
 VALUES = {
@@ -169,7 +179,7 @@ def held_by(node: NodeProto) -> list[tuple[str, Stored]]:
             held = _of_constant(attribute, held, "".join(node.output[:1]))
         elif attribute.floats and _are_weights(node, attribute.name):
             held.insert(0, _listed(attribute, "floats", ""))
-        fills = node.op_type == "ConstantOfShape" and node.domain in ("", "ai.onnx")
+        fills = op_of(node) == ("", "ConstantOfShape")
         for place, stored in enumerate(held):
             if not (fills and attribute.name == "value" and element_count(stored) == 1):
                 found.append((f"{attribute.name}.{place}" if place else attribute.name, stored))
@@ -186,13 +196,12 @@ _WEIGHTS = frozenset(
     }.items()
     for name in names
 ) | {("", "TfIdfVectorizer", "weights")}
-_STANDARD = ("", "ai.onnx", "ai.onnx.ml")
+_STANDARD = ("", "ai.onnx.ml")
 
 
 def _are_weights(node: NodeProto, name: str) -> bool:
     """Tell whether a list of numbers is weights: of an operation that nobody knows it may be."""
-    domain = "" if node.domain == "ai.onnx" else node.domain
-    return domain not in _STANDARD or (domain, node.op_type, name) in _WEIGHTS
+    return domain_of(node) not in _STANDARD or (*op_of(node), name) in _WEIGHTS
 
 
 _NUMBERS = {

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.network import Blocks, Kernel
-from onnxtop.reader.constants import Constants
+from onnxtop.reader.constants import Constants, UnreadableConstantError
 from onnxtop.reader.encoding import Encoding, Sharing
 from onnxtop.reader.model import Model, Node, Value
 
@@ -40,6 +40,19 @@ class Call:
     def constant(self, position: int) -> Value | None:
         """Return the operand if it is constant, else None."""
         return self.operand(position) if self.is_constant(position) else None
+
+    def needed(self, position: int) -> Value | None:
+        """Return an operand that decoding needs, None where it is left out.
+
+        Raises
+        ------
+        UnreadableConstantError
+            It depends on the model's inputs: nobody can know the weights.
+        """
+        value = self.operand(position)
+        if value is not None and value not in self.constants:
+            raise UnreadableConstantError(f"its codes are decoded by {value.name!r}, which is not constant")
+        return value
 
     def shape(self, position: int) -> tuple[int, ...]:
         """Return the shape of a constant operand, () where it is left out."""

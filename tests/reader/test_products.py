@@ -2,16 +2,19 @@
 
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 
+from onnxtop.reader.layer import Layer
 from tests.models import (
     FLOAT_TYPES,
     MICROSOFT,
     block_diagonal,
+    graph,
     layers_of,
     model,
     node,
@@ -172,6 +175,76 @@ def test_fused_matmul_of_matrices(tmp_path: Path, trans_a: int, trans_b: int) ->
     proto = model([node(op, "x w", transA=trans_a, transB=trans_b, alpha=4.0)], {"w": w})
     layer = only_layer(save(proto, tmp_path))
     np.testing.assert_array_equal(layer.matrix(), response(proto, (5, 1) if trans_a else (1, 5)))
+
+
+DERIVED = {
+    "an identity": [node("Identity", "w", "v")],
+    "a cast": [node("Cast", "h", "v", to=TensorProto.FLOAT)],
+    "a transpose": [node("Transpose", "t", "v")],
+    "a product": [node("Mul", "w one", "v")],
+    "decoded": [node("DequantizeLinear", "q s", "v", axis=1)],
+    "one of two": [node("Gather", "both i", "v")],
+}
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("how", DERIVED)
+def test_the_factor_of_a_fused_product_is_the_weights_wherever_that_comes_from(
+    tmp_path: Path, how: str, side: str
+) -> None:
+    w = weights(4, 4).astype(np.float16).astype(np.float32)
+    held = {
+        "w": w,
+        "h": w.astype(np.float16),
+        "t": w.T.copy(),
+        "one": np.float32([1]),
+        "both": np.stack([w, w]),
+        "q": np.arange(16, dtype=np.int8).reshape(4, 4),
+        "s": weights(4),
+    }
+    used = [name for made in DERIVED[how] for name in made.input] + ["w"]
+    ends = "x v" if side == "right" else "v x"
+    inputs: dict[str, Any] = {"x": [4, 4], **({"i": ()} if "i" in used else {})}
+    nodes = [*DERIVED[how], node(f"{MICROSOFT}.FusedMatMul", ends, alpha=0.125)]
+    proto = model(nodes, {name: held[name] for name in held if name in used}, inputs)
+    for given in proto.graph.input[1:]:
+        given.type.tensor_type.elem_type = TensorProto.INT64
+    values = held["q"] * held["s"] if how == "decoded" else w
+    expected = 0.125 * (values if side == "right" else values.T)
+    found = [each for each in layers_of(save(proto, tmp_path)) if isinstance(each, Layer)]
+    assert found
+    for layer in found:
+        for block in layer.blocks():
+            np.testing.assert_array_equal(block, expected.astype(np.float32))
+
+
+def test_the_factor_of_a_fused_product_whatever_a_name_means_elsewhere(tmp_path: Path) -> None:
+    """In the other branch of an If the activation's name is a constant's."""
+    w, v = weights(4, 8), weights(8, 8, seed=1)
+    op = f"{MICROSOFT}.FusedMatMul"
+    first = graph([node("Relu", "x", "h"), node(op, "w h", "a", alpha=3.0)], {}, {}, ["a"])
+    second = graph([node(op, "h x", "b", alpha=0.5)], {"h": v}, {}, ["b"])
+    proto = model([node("If", "c", then_branch=first, else_branch=second)], {"w": w}, {"x": [8, 5], "c": ()})
+    proto.graph.input[1].type.tensor_type.elem_type = TensorProto.BOOL
+    layers = {layer.name: layer for layer in layers_of(save(proto, tmp_path)) if isinstance(layer, Layer)}
+    np.testing.assert_array_equal(layers["w"].matrix(), 3 * w.T)
+    np.testing.assert_array_equal(layers["h"].matrix(), v.T / 2)
+
+
+def test_fused_products_of_one_name_in_two_branches(tmp_path: Path) -> None:
+    """A matrix, and a batch of them: each is turned as its own rank has it."""
+    op = f"{MICROSOFT}.FusedMatMul"
+    held = {"one": weights(6, 8), "two": weights(2, 6, 8, seed=1)}
+    branches = {
+        f"{which}_branch": graph([node(op, "x w", "r", transB=1)], {"w": w}, {}, ["r"])
+        for which, w in zip(("then", "else"), held.values(), strict=True)
+    }
+    proto = model([node("If", "c", **branches)], {}, {"x": [2, 5, 8], "c": ()})
+    proto.graph.input[1].type.tensor_type.elem_type = TensorProto.BOOL
+    found = [layer for layer in layers_of(save(proto, tmp_path)) if isinstance(layer, Layer)]
+    assert [len(layer.blocks()) for layer in found] == [1, 2]
+    for layer, w in zip(found, held.values(), strict=True):
+        np.testing.assert_array_equal(layer.blocks()[0], w.reshape(-1, 6, 8)[0].T)
 
 
 def test_the_same_name_in_another_domain_is_another_operation(tmp_path: Path) -> None:

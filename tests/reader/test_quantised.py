@@ -12,7 +12,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnxtop.auditing.story import audit
 from onnxtop.reader import evaluate
 from onnxtop.reader.dequantize import affine
-from onnxtop.reader.layer import Layer
+from onnxtop.reader.layer import Layer, Skipped
 from tests.models import MICROSOFT, layers_of, model, node, only_layer, only_skipped, save, weights
 from tests.reader.extraction import run
 from tests.reader.quantised_models import codes, newest, scales
@@ -608,3 +608,83 @@ def test_a_weight_is_decoded_to_see_that_it_can_be_and_to_be_measured(tmp_path, 
     report = audit(save(model(nodes, {"q": stored, "s": np.asarray(scale)}), tmp_path))
     assert report.layers[0].largest == 30
     assert decoded == [(12, 10)] * 2
+
+
+_LATER = [node("Cast", "i", "f", to=TensorProto.FLOAT), node("Mul", "f s")]
+_N_BITS = {"K": 32, "N": 5, "bits": 4, "block_size": 16}
+UNKNOWN = {
+    "a zero point of MatMulInteger": ([node("MatMulInteger", "x q a z", "i"), *_LATER], "z", [8, 6]),
+    "a zero point of ConvInteger": ([node("ConvInteger", "x q a z", "i"), *_LATER], "z", [6, 3, 2, 2]),
+    "a scale of MatMulNBits": ([node(f"{MICROSOFT}.MatMulNBits", "x q t", **_N_BITS)], "t", [5, 2, 8]),
+    "zero points of MatMulNBits": ([node(f"{MICROSOFT}.MatMulNBits", "x q s z", **_N_BITS)], "z", [5, 2, 8]),
+    "groups of MatMulNBits": ([node(f"{MICROSOFT}.MatMulNBits", "x q s - g", **_N_BITS)], "g", [5, 2, 8]),
+    "zero points of GatherBlockQuantized": (
+        [node(f"{MICROSOFT}.GatherBlockQuantized", "q x s z", block_size=16)],
+        "z",
+        [7, 16],
+    ),
+    "a zero point of QAttention": (
+        [node(f"{MICROSOFT}.QAttention", "x q b t s - a z", num_heads=2)],
+        "z",
+        [8, 12],
+    ),
+    "a scale of QAttention": ([node(f"{MICROSOFT}.QAttention", "x q b t u", num_heads=2)], "u", [8, 12]),
+    "a scale of DynamicQuantizeLSTM": (
+        [node(f"{MICROSOFT}.DynamicQuantizeLSTM", "x q r b - - - - t z s z", hidden_size=3)],
+        "t",
+        [1, 4, 12],
+    ),
+    "a scale of QMoE": ([node(f"{MICROSOFT}.QMoE", "x a q t", k=1)], "t", [2, 6, 4]),
+}
+
+
+@pytest.mark.parametrize("what", UNKNOWN)
+def test_what_codes_are_decoded_by_is_an_input_of_the_model(tmp_path: Path, what: str) -> None:
+    """Nobody can know the weights then; that it was there is not as if it were left out."""
+    nodes, unknown, shape = UNKNOWN[what]
+    named = {name for made in nodes for name in made.input if name}
+    kind = np.uint8 if "NBits" in what or "Block" in what or "QMoE" in what else np.int8
+    held: dict[str, Any] = {
+        "q": np.zeros(shape, kind),
+        "s": np.ones(1, np.float32),
+        "r": np.zeros((1, 3, 12), np.int8),
+        "z": np.zeros(1, np.int8),
+        "b": np.zeros(12, np.float32),
+        "t": np.ones(1, np.float32),
+    }
+    inputs = {name: None for name in sorted((named - held.keys()) | {"x", unknown}) if name not in "fi"}
+    proto = model(nodes, {name: held[name] for name in held if name in named - {unknown}}, inputs)
+    skipped = next(each for each in layers_of(save(proto, tmp_path)) if each.weight == "q")
+    assert isinstance(skipped, Skipped)
+    assert skipped.reason == f"its codes are decoded by {unknown!r}, which is not constant"
+    assert skipped.parameters == np.prod(shape)
+
+
+@pytest.mark.parametrize("domain", ["", "ai.onnx"])
+@pytest.mark.parametrize("how", ["plain", "behind an identity", "computed"])
+def test_one_zero_point_for_the_scales_of_many_channels(tmp_path: Path, how: str, domain: str) -> None:
+    """The runtime takes it wherever it comes from, and ONNX's own domain by either name."""
+    q, s = codes("INT8", 4, 2, 3, 3), scales(4)
+    made = {
+        "plain": [],
+        "behind an identity": [node("Identity", "z", "zw"), node("Identity", "s", "sw")],
+        "computed": [node("Neg", "z", "zw"), node("Mul", "s one", "sw")],
+    }[how]
+    scale, zero = ("sw", "zw") if made else ("s", "z")
+    proto = model(
+        [*made, node("QLinearConv", f"x sx zx q {scale} {zero} sx zx")],
+        {
+            "q": q,
+            "s": s,
+            "z": np.int8(2),
+            "one": np.float32([1]),
+            "sx": np.float32(0.1),
+            "zx": np.uint8(3),
+        },
+        {"x": [1, 2, 5, 5]},
+    )
+    proto.graph.node[-1].domain = domain
+    layer = only_layer(save(proto, tmp_path))
+    zero_point = -2.0 if how == "computed" else 2.0
+    expected = (numpy_helper.to_array(q).astype(np.float32) - zero_point) * s[:, None, None, None]
+    np.testing.assert_array_equal(layer.matrix(), expected.reshape(4, -1).T)

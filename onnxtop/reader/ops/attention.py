@@ -19,9 +19,9 @@ def Attention(call: Call, *, qkv_hidden_sizes: Sequence[int] = (), **_: Any) -> 
 
 def QAttention(call: Call, **_: Any) -> Iterator[Reading]:
     """Read weights (inputs, 3 * hidden) in 8-bit codes, a scale a tensor or a column."""
-    if call.is_constant(1) and call.is_constant(4):
+    if call.is_constant(1):
         encoding = Encoding(call.dtype(1), call.granularity(4))
-        codes = (call.operand(4), call.constant(7))
+        codes = (call.needed(4), call.needed(7))
         yield from _packed(call, 1, "qkv", call.constant(2), (), more=codes, decode=affine, encoding=encoding)
 
 

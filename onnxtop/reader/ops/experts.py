@@ -33,10 +33,10 @@ def QMoE(
         return
     for name, weight, zero_point in (("fc1", 2, 11), ("fc2", 5, 12), ("fc3", 8, 13)):
         bits = more.get(f"{name}_expert_weight_bits", expert_weight_bits)
-        for number in range(_experts(call, weight) if call.is_constant(weight + 1) else 0):
+        for number in range(_experts(call, weight)):
             experts, rows, width = call.shape(weight)
             yield Reading(
-                (call.operand(weight), call.operand(weight + 1), call.constant(zero_point)),
+                (call.operand(weight), call.needed(weight + 1), call.needed(zero_point)),
                 partial(_expert, number=number),
                 decode=partial(_decoded, number=number, bits=bits, block_size=block_size),
                 decoded_shape=(experts, rows, width * 8 // bits),

@@ -35,7 +35,8 @@ def MatMul(call: Call, **_: Any) -> Iterator[Reading]:
     axis = -2 if position == 0 else -1
     vector = len(call.shape(position)) == 1  # its one output has no axis in the result
     form = partial(factor, transposed=position == 0)
-    yield Reading((call.operand(position),), form, output_axis=None if vector else axis)
+    outputs = None if vector else axis
+    yield Reading((call.operand(position),), form, scale=call.node.factor, output_axis=outputs)
 
 
 def factor(array: Array, *, transposed: bool) -> Blocks:

@@ -32,7 +32,7 @@ def ConvInteger(call: Call, **attributes: Any) -> Iterator[Reading]:
 
 def _later_scaled(call: Call, position: int, form: Any, axis: int, **reading: Any) -> Iterator[Reading]:
     found = factors_after(call, position)
-    zero_point = call.constant(position + 2)
+    zero_point = call.needed(position + 2)
     unit: Sharing = "per-tensor" if all(_size(call, scale) == 1 for scale in found.weight) else "per-channel"
     yield Reading(
         (call.operand(position), zero_point, *found.weight),
@@ -58,11 +58,11 @@ def MatMulNBits(
     call: Call, *, K: int = 0, N: int = 0, bits: int = 4, block_size: int = 32, **_: Any
 ) -> Iterator[Reading]:
     """Read codes (N, blocks, bytes) of 2, 4 or 8 bits in blocks along K (com.microsoft)."""
-    if call.is_constant(1) and call.is_constant(2):
+    if call.is_constant(1):
         if min(K, N, block_size) < 1:
             raise ValueError(f"K {K}, N {N}, block size {block_size}")
         yield Reading(
-            (call.operand(1), call.operand(2), call.constant(3), call.constant(4)),
+            (call.operand(1), call.needed(2), call.needed(3), call.needed(4)),
             partial(matrices, transposed=True),
             decode=partial(packed_blocks, k=K, n=N, bits=bits, block_size=block_size),
             fits=partial(_are_packed, k=K, n=N, bits=bits, block_size=block_size),
@@ -131,13 +131,13 @@ def GatherBlockQuantized(
     **_: Any,
 ) -> Iterator[Reading]:
     """Read an embedding in blocks of codes, packed along its last axis if it is uint8 (com.microsoft)."""
-    if not (call.is_constant(0) and call.is_constant(2)) or len(call.shape(0)) != 2 or gather_axis != 0:
+    if not call.is_constant(0) or len(call.shape(0)) != 2 or gather_axis != 0:
         return
     packed = call.dtype(0) == "uint8"
     rows, columns = call.shape(0)
     width = columns * 8 // bits if packed else columns
     yield Reading(
-        (call.operand(0), call.operand(2), call.constant(3)),
+        (call.operand(0), call.needed(2), call.needed(3)),
         one_matrix,
         decode=partial(
             _block_table, axis=quantize_axis, block_size=block_size, bits=bits if packed else 0, width=width

@@ -87,7 +87,7 @@ def _peephole(array: Array, *, direction: int, begin: int, end: int) -> Blocks:
 def DynamicQuantizeLSTM(call: Call, **_: Any) -> Iterator[Reading]:
     """Read W, R (directions, inputs, 4 * hidden) in codes, a scale a tensor or a column (com.microsoft)."""
     for position, scale, side in ((1, 8, "W"), (2, 10, "R")):
-        if not (call.is_constant(position) and call.is_constant(scale)):
+        if not call.is_constant(position):
             continue
         directions, inputs, columns = call.shape(position)
         size = columns // 4
@@ -97,7 +97,7 @@ def DynamicQuantizeLSTM(call: Call, **_: Any) -> Iterator[Reading]:
         for direction in range(directions):
             for gate, letter in enumerate("iofc"):
                 yield Reading(
-                    (call.operand(position), call.operand(scale), call.constant(scale + 1)),
+                    (call.operand(position), call.needed(scale), call.needed(scale + 1)),
                     partial(_quantised_gate, direction=direction, begin=gate * size, end=(gate + 1) * size),
                     decode=_by_direction,
                     encoding=Encoding(call.dtype(position), unit),
