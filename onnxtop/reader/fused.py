@@ -73,7 +73,11 @@ class Body:
 
     def scaled(self, x: V, factor: float) -> V:
         """Multiply by a number."""
-        return x if factor == 1 else self("Mul", x, self("Constant", value_float=float(factor)))
+        return x if factor == 1 else self("Mul", x, self.number(factor, x))
+
+    def number(self, value: float, like: V) -> V:
+        """Return a number in the type of another value."""
+        return self("CastLike", self("Constant", value_float=float(value)), like)
 
     def biased(self, x: V, bias: V) -> V:
         """Add a bias if there is one."""
@@ -118,7 +122,7 @@ def FusedConv(
     y = f("Conv", x, w, b, **attributes)
     y = f("Add", y, z) if z else y
     if activation == "Clip":
-        return f("Clip", y, *(f("Constant", value_float=bound) for bound in activation_params))
+        return f("Clip", y, *(f.number(bound, y) for bound in activation_params))
     settings: Any = dict(zip(("alpha", "beta"), activation_params, strict=False))
     return f(activation, y, **settings) if activation else y
 
@@ -127,8 +131,15 @@ def FusedMatMul(
     f: Body, a: V, b: V, *, alpha: float = 1.0, transA: int = 0, transB: int = 0, transBatchA: int = 0,
     transBatchB: int = 0,
 ) -> Written:  # fmt: skip
-    """``alpha * A' @ B'``; transBatch brings the first axis next to the last before all else."""
+    """``alpha * A' @ B'``; transBatch brings the first axis next to the last before all else.
+
+    A constant side takes alpha; where none is, one may yet hold weights: experts that are chosen.
+    """
     left, right = _turned(f, a, transA, transBatchA), _turned(f, b, transB, transBatchB)
+    if b in f.held:
+        return f("MatMul", left, f.scaled(right, alpha))
+    if a in f.held:
+        return f("MatMul", f.scaled(left, alpha), right)
     return f.scaled(f("MatMul", left, right, factor=alpha), alpha)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from onnxtop.auditing.story import audit
 from onnxtop.reader.fused import FUSED, write_out
@@ -230,6 +230,29 @@ def test_the_body_computes_what_the_kernel_computes(case: Case) -> None:
         step = 1 if ours.dtype.kind in "iu" else 1e-5  # codes at a tie may be rounded either way
         np.testing.assert_allclose(ours.astype(float), theirs.astype(float), rtol=1e-5, atol=step)
         assert step < 1 or (ours == theirs).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        node(f"{MICROSOFT}.QuickGelu", "x"),
+        node(f"{MICROSOFT}.FusedMatMul", "x w", alpha=0.5),
+        node(f"{MICROSOFT}.FusedMatMul", "x x", alpha=0.5, transB=1),
+        node(f"{MICROSOFT}.FusedConv", "i k", activation="Clip", activation_params=[-0.5, 0.5]),
+    ],
+    ids=lambda made: "-".join([made.op_type, *made.input]),
+)
+def test_a_number_of_the_body_has_the_type_of_what_it_meets(made: NodeProto) -> None:
+    def answer(dtype: Any) -> Array:
+        held = {"w": _random(4, 3).astype(dtype), "k": _random(2, 3, 2, 2).astype(dtype)}
+        every = {"x": _random(2, 4).astype(dtype), "i": _random(1, 3, 4, 4).astype(dtype)}
+        fed = {name: every[name] for name in every if name in made.input}
+        shapes = {name: array.shape for name, array in fed.items()}
+        return run(write_out(model([made], held, shapes, dtype=dtype))[0], fed)[0]
+
+    half, single = answer(np.float16), answer(np.float32)
+    assert half.dtype == np.float16
+    np.testing.assert_allclose(half.astype(np.float32), single, atol=0.01)
 
 
 def test_every_operation_that_is_written_out_has_a_case() -> None:
