@@ -147,8 +147,9 @@ def initialiser_match(
     -------
     InitialiserMatch | None
         Its ``name``, the ``distance`` of Kolmogorov and Smirnov, from 0 to 1, and whether it ``fits``: chance
-        alone explains the distance and the largest entry. None if all entries are equal, or one is not
-        finite.
+        alone explains the distance and the largest entry. The distance is taken half way between entries, of
+        a large matrix at a sample of them, so that rounding them makes none. None if all entries are equal,
+        or one is not finite.
 
     Raises
     ------

@@ -163,7 +163,7 @@ def verdict(
         distance=made_by.distance if made_by else None,
         fits=made_by.fits and made_by.name not in FITTED if made_by else None,
         bias_moved=bias_moved,
-        reason=found.reason or ("all its weights are equal" if silent else None),
+        reason=found.reason or ("all its weights are equal, as far as float32 tells" if silent else None),
     )
 
 

@@ -15,7 +15,7 @@ networks*, ICLR 2014 (orthogonal).
 import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from onnxtop.errors import UsageError
 from onnxtop.network import Blocks, Matrix, extremes, widened
-from onnxtop.statistics.numbers import narrower_type, spread_evenly
+from onnxtop.statistics.numbers import narrower_type, spread_evenly, unit_of
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.intp]
@@ -156,6 +156,7 @@ def initialiser_distances(
 class _Entries:
     """A sample of a layer: values half way between its entries, and the share of these below each.
 
+    All is in a unit of about the largest entry, so that squares neither overflow nor vanish.
     ``drawn`` are all distributions, ``critical`` is the distance that chance explains.
     """
 
@@ -180,12 +181,15 @@ class _Entries:
             return None
         up_to = np.cumsum(counts)
         n = int(up_to[-1])
+        unit = unit_of(float(np.abs(values).max()))
+        extreme = _Extreme.of(blocks, values, n, largest).over(unit)
+        values /= unit
         return cls(
             halfway=(values[:-1] + values[1:]) / 2,
             shares=up_to[:-1] / n,
             critical=CRITICAL / math.sqrt(n),
-            extreme=_Extreme.of(blocks, values, n, largest),
-            drawn=_of_sides(n_in, n_out).fitted(values, counts),
+            extreme=extreme,
+            drawn=_of_sides(n_in, n_out).over(unit).fitted(values, counts),
         )
 
     def distances(self, chosen: Indices, stride: int = 1) -> Floats:
@@ -243,8 +247,13 @@ class _Extreme:
             largest = extremes(blocks).largest
         rounded = values.size < _DISTINCT * count
         step = max(values[1] - values[0], values[-1] - values[-2]) if rounded else 0.0
-        precision = _PRECISION[narrower_type(values.astype(np.float32))]
+        with np.errstate(over="ignore", under="ignore"):
+            precision = _PRECISION[narrower_type(values.astype(np.float32))]
         return cls(largest, size * float(count) / sampled, step / 2 + precision * largest)
+
+    def over(self, unit: float) -> "_Extreme":
+        """Return it in another unit."""
+        return replace(self, largest=self.largest / unit, rounding=self.rounding / unit)
 
     def could_be_of(self, drawn: "_Distributions", chosen: Indices) -> NDArray[np.bool_]:
         """Tell of chosen distributions whether it is neither larger nor smaller than that of so many draws.
@@ -368,6 +377,11 @@ class _Distributions(NamedTuple):
             if places.size:
                 yield places, shares_of, self.scales[chosen[places]][:, np.newaxis]
 
+    def over(self, unit: float) -> "_Distributions":
+        """Return them in another unit."""
+        with np.errstate(over="ignore", under="ignore"):
+            return self._replace(scales=self.scales / unit, reaches=self.reaches / unit)
+
     def fitted(self, values: Floats, counts: Counts) -> "_Distributions":
         """Return them for so many entries of each value."""
         deviation = math.sqrt(float((np.square(values) * counts).sum() / counts.sum()))
@@ -451,6 +465,7 @@ def _from_orthonormal(block: Matrix) -> float:
 def _skew(lines: Matrix, n: int) -> float:
     """Return the largest inner product of so many lines, evenly spaced; 1 if they were not drawn."""
     chosen = lines[spread_evenly(len(lines), n)].astype(np.float64)
+    chosen /= unit_of(float(np.abs(chosen).max()))
     lengths = np.sqrt(np.einsum("ij,ij->i", chosen, chosen))
     if not (np.isfinite(lengths).all() and lengths.all()) or _repeats(chosen):
         return 1.0

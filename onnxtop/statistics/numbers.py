@@ -1,6 +1,7 @@
 """What the float type does to the weights: too small, too large, or wider than they need."""
 
 import functools
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,15 @@ def spread_evenly(count: int, most: int) -> NDArray[np.intp]:
     places = np.linspace(0, count - 1, min(count, most)).astype(np.intp)
     places.setflags(write=False)
     return places
+
+
+def unit_of(size: float) -> float:
+    """Return the power of two at or below a size, by which dividing loses no digit; 1 of none.
+
+    >>> unit_of(5.0), unit_of(0.0)
+    (4.0, 1.0)
+    """
+    return math.ldexp(1.0, math.frexp(size)[1] - 1) if 0 < size < math.inf else 1.0
 
 
 def sample(blocks: Blocks) -> NDArray[np.generic]:

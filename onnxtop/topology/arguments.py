@@ -35,9 +35,10 @@ def check_scale(scale: Any, strongest: float) -> None:
 
 def as_blocks(layer: ArrayLike | Sequence[ArrayLike], name: str) -> list[Matrix]:
     """Return the matrices of one layer, given as one matrix or as a list of blocks."""
-    if isinstance(layer, list | tuple) and layer and all(np.ndim(block) == 2 for block in layer):
-        return [as_matrix(block, f"layer {name!r}") for block in layer]
-    return [as_matrix(layer, f"layer {name!r}")]
+    what = f"layer {name!r}"
+    if isinstance(layer, list | tuple) and layer and all(_as_array(block, what).ndim == 2 for block in layer):
+        return [as_matrix(block, what) for block in layer]
+    return [as_matrix(layer, what)]
 
 
 def as_bias(bias: ArrayLike, n_out: int, what: str = "a bias") -> Floats:
@@ -61,11 +62,15 @@ def as_matrix(matrix: ArrayLike | Sequence[ArrayLike], what: str) -> Matrix:
     return array
 
 
-def _as_real(numbers: ArrayLike | Sequence[ArrayLike], what: str) -> NDArray[np.floating[Any]]:
+def _as_array(numbers: ArrayLike | Sequence[ArrayLike], what: str) -> NDArray[Any]:
     try:
-        array = np.asarray(numbers)
+        return np.asarray(numbers)
     except ValueError as error:
         raise UsageError(f"wanted {what} with rows of one length, found uneven ones: fill them up") from error
+
+
+def _as_real(numbers: ArrayLike | Sequence[ArrayLike], what: str) -> NDArray[np.floating[Any]]:
+    array = _as_array(numbers, what)
     if array.dtype.name == "bfloat16":
         array = array.astype(np.float32)
     if array.dtype.kind in "iub":

@@ -118,8 +118,9 @@ def deep_graph_persistence(
     Returns
     -------
     DeepPersistence
-        If no path has a strength above 0, S is 0 and total is (n_inputs + n_outputs) ** (1 / p). Without
-        inputs or outputs, or with a weight on a path that is not finite, there are nan and a reason.
+        If no path has a strength above 0, S is 0 and total is (n_inputs + n_outputs) ** (1 / p) ('tree':
+        (n_inputs + n_outputs - 1) ** (1 / p)). Without inputs or outputs, or with a weight on a path that is
+        not finite, there are nan and a reason.
 
     Raises
     ------

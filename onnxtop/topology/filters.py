@@ -74,7 +74,8 @@ class FilterForests:
         longest = np.where(whole > 0, 1.0, np.where(edges > 0, lengths, 0.0).max(axis=1))
         if p == np.inf:
             return longest
-        powers = edges * (lengths / np.where(longest > 0, longest, 1.0)[:, None]) ** p
+        shares = np.where(edges > 0, lengths, 0.0) / np.where(longest > 0, longest, 1.0)[:, None]
+        powers = edges * shares**p
         with np.errstate(over="ignore"):
             norms: Floats = longest * ((powers.sum(axis=1) + whole) / n) ** (1 / p)
         return norms

@@ -38,6 +38,8 @@ CHUNK = 1 << 18
 """Cells worked on at a time: they and what is made of them stay in the cache."""
 NEAR = 0.05
 """Standard deviations from 0 within which the mean may be for the largest weights to be the strongest."""
+_HUGE = 2.0**1000
+"""Beyond this a weight may be farther from the mean than a number can say."""
 SPARE = 1.25
 """A sample may set cuts that list fewer than are wanted: so many times as many are asked for."""
 _CELLS = 1 << 16
@@ -62,8 +64,11 @@ class Strength:
         """Return strengths in float64, shape as given."""
         if not (self.std > 0 and self.top > 0):
             return np.zeros(weights.shape)
-        result = np.subtract(weights, self.mean, dtype=np.float64)
-        np.divide(result, self.std, out=result)
+        mean, std = self.mean, self.std
+        if max(abs(mean), std) > _HUGE:
+            weights, mean, std = weights / 4, mean / 4, std / 4
+        result = np.subtract(weights, mean, dtype=np.float64)
+        np.divide(result, std, out=result)
         np.abs(result, out=result)
         return np.divide(result, self.top, out=result)
 

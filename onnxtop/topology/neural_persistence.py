@@ -160,7 +160,7 @@ def layer_persistence(
     check_options(convention, p)
     forest = layer_forest([as_matrix(matrix, "matrix")], bias=bias)
     if scale is None:
-        return _layer(forest, forest.strongest, convention, p)
+        return _layer(forest, _own_scale(forest), convention, p)
     check_scale(scale, forest.strongest)
     return _layer(forest, float(scale), convention, p)
 
@@ -328,7 +328,7 @@ def network_persistence(
     common = _common_scale(scale, list(finite.values()))
     layers = {}
     for name, forest in forests.items():
-        unit = forest.strongest if common is None or name in apart else common
+        unit = _own_scale(forest) if common is None or name in apart else common
         layer = _layer(forest, unit, convention, p)
         layers[name] = layer if diagrams else replace(layer, diagram=NO_DIAGRAM)
     total = mean = float("nan")
@@ -367,6 +367,10 @@ def _common_scale(scale: Scale, strongest: Sequence[float]) -> float | None:
         return max(strongest, default=float("nan"))
     check_scale(scale, max(strongest, default=0.0))
     return float(scale)
+
+
+def _own_scale(forest: Graphs) -> float:
+    return float("nan") if forest.nonfinite else forest.strongest
 
 
 def _layer(forest: Graphs, scale: float, convention: Convention, p: float) -> MatrixPersistence:

@@ -21,6 +21,8 @@ from onnxtop.topology.graph import Floats, Indices
 CHUNK = 1 << 17
 """Cells worked on at a time, so that they stay in the cache."""
 
+_HUGE = 2.0**512
+"""Weights beyond this are counted in units of it, so that no sum of them overflows."""
 ENTRIES = 100_000
 """Kendall's tau of a larger matrix is that of so many entries, drawn at random."""
 
@@ -123,8 +125,8 @@ def sortedness(matrix: ArrayLike, *, seed: int = 0) -> float:
     -------
     float
         The largest Kendall's tau between ``|w|``, rows and columns sorted by their means, and an order of the
-        entries: row by row, column by column, or along the diagonals. Up to 1; one row or column is 1. nan if
-        all entries are equal or one is not finite.
+        entries: row by row, column by column, or along the diagonals. Up to 1, which one row or column is
+        unless some of its entries are equal. nan if all entries are equal or one is not finite.
 
     Raises
     ------
@@ -146,9 +148,11 @@ def sortedness(matrix: ArrayLike, *, seed: int = 0) -> float:
     if seed < 0:
         raise UsageError(f"wanted a seed of at least 0, found {seed}")
     weights = as_matrix(matrix, "matrix")
-    row_means, column_means = _means(weights)
-    if not np.isfinite(row_means).all():
+    if not (ends := extremes([weights])).finite:
         return float("nan")
+    if ends.largest > _HUGE:
+        weights = weights / np.float64(_HUGE)
+    row_means, column_means = _means(weights)
     rows, columns = _entries(weights.shape, seed)
     values = np.abs(weights[rows, columns])
     n_rows, n_columns = weights.shape

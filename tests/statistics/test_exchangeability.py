@@ -278,7 +278,8 @@ def test_not_finite(value):
 
 
 @pytest.mark.parametrize(
-    ("value", "reason"), [(0.0, "all its weights are zero"), (-0.3, "all its weights are equal")]
+    ("value", "reason"),
+    [(0.0, "all its weights are zero"), (-0.3, "all its weights are equal, as far as float32 tells")],
 )
 def test_constants(value, reason):
     found = evidence([np.full((60, 50), value, np.float32)])

@@ -218,3 +218,20 @@ def test_a_bias_that_was_hardly_moved_from_zero_was_not_drawn():
     assert bias_was_moved(drawn, 4, exact) is False
     assert bias_was_moved(drawn[:10], 4, exact) is None
     assert bias_was_moved(drawn, 4, normals)
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e-40, 1e40, 1e300])
+@pytest.mark.parametrize("how", ["normal", "uniform", "orthogonal"])
+def test_weights_of_any_size_that_a_number_holds(factor, how):
+    """Beyond float32, and where squares overflow or vanish, an initialiser whose scale is fitted is told."""
+    rng = np.random.default_rng(0)
+    drawn = rng.uniform(-1, 1, (64, 64)) if how == "uniform" else rng.standard_normal((64, 64))
+    matrix = np.linalg.qr(drawn)[0] if how == "orthogonal" else drawn
+    with np.errstate(all="raise", under="ignore"):
+        found = closest_initialiser([matrix * factor])
+    fitted = min(
+        (match for match in initialiser_distances([matrix]) if match.name in (*FITTED, "orthogonal")),
+        key=lambda match: match.distance,
+    )
+    assert (found.name, found.fits) == (fitted.name, True)
+    assert abs(found.distance - fitted.distance) < 1e-12

@@ -282,6 +282,15 @@ def test_squares_that_leave_the_range_of_float32(size):
     assert doubles.total == pytest.approx(usual.total, rel=1e-6)
 
 
+@pytest.mark.parametrize("factor", [1.0, 1e308])
+def test_weights_near_the_largest_number(factor):
+    """The distance of one from the mean may be beyond what a number holds; strengths are not."""
+    stack = [np.array([[1.7, -1.7, -1.7], [0.5, -1.6, 1.0]]), np.array([[1.0], [-1.7], [1.7]])]
+    expected = deep_graph_persistence(stack)
+    found = deep_graph_persistence([factor * matrix for matrix in stack])
+    assert (found.reason, found.total) == (None, pytest.approx(expected.total, rel=1e-12))
+
+
 def test_mean_and_std():
     rng = np.random.default_rng(4)
     for matrix in (rng.standard_normal((300, 400)) + 1e6, np.full((40, 50), 0.1), rng.random((3, 4))):

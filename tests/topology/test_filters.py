@@ -69,6 +69,18 @@ def test_the_layer_is_the_mean_of_its_graphs(p, convention, monkeypatch):
             assert not layer.diagram.points.size
 
 
+@pytest.mark.parametrize("convention", ["essential", "tree"])
+@pytest.mark.parametrize("p", [25, 200, 1e4])
+def test_a_large_p_with_a_tap_that_makes_no_edge(p, convention):
+    """Its bar would be the longest by far: its power overflows, and does not count."""
+    weights = np.array([1.0, 0.999, 1e-3]).reshape(1, 1, 1, 3)
+    kernel = Kernel(weights, (1,), (1,), (1,), in_size=(6,), out_size=(6,))
+    forests = filter_forests(kernel)
+    layer = network_persistence({"c": forests}, p=p, convention=convention).layers["c"]
+    expected = by_definition(kernel, forests.strongest, p, convention)
+    assert (layer.total, layer.normalized) == pytest.approx(expected, rel=1e-12)
+
+
 def test_strengths_above_the_scale_of_others_are_cut_off():
     kernel = Kernel(np.full((1, 1, 1, 1), 8.0), (1,), (0,), (1,), False, (3,), (3,))
     other = Kernel(np.ones((1, 1, 1, 1)), (1,), (0,), (1,), False, (3,), (3,))

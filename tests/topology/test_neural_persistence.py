@@ -207,8 +207,9 @@ def test_anything_else_is_refused_with_what_was_found(matrix, found):
     with pytest.raises(UsageError, match="wanted") as error:
         layer_persistence(matrix)
     assert found in str(error.value)
-    with pytest.raises(ValueError, match="layer 'fc'"):
-        neural_persistence({"fc": matrix})
+    for layer in (matrix, [[[1.0]], matrix]):
+        with pytest.raises(ValueError, match="layer 'fc'"):
+            neural_persistence({"fc": layer})
 
 
 @pytest.mark.parametrize("options", [{"p": 0}, {"p": -1}, {"p": np.nan}, {"p": "2"}, {"convention": "paper"}])
@@ -268,6 +269,8 @@ def test_a_network_without_a_finite_layer(scale):
     assert np.isnan([network.total, network.mean_normalized]).all()
     assert network.reason == "none of the 2 counted layers is finite"
     assert network.layers["a"].reason == "1 weight is NaN or infinite, the first at (0, 0)"
+    assert network.layers["a"].scale == pytest.approx(3.0 if scale == 3.0 else np.nan, nan_ok=True)
+    assert np.isnan(layer_persistence([[np.nan, 1.0]]).scale)
     assert neural_persistence({}, scale=scale).reason == "no layer is counted"
 
 

@@ -55,6 +55,14 @@ def test_sortedness_of_what_is_sorted_and_of_what_is_not():
     assert sortedness([[1.0, 2.0]]) == sortedness([[2.0], [1.0]]) == 1.0
     assert np.isnan(sortedness([[2.0, 2.0]]))
     assert np.isnan(sortedness([[1.0, np.nan]]))
+    assert sortedness([[1.0, 1.0, 2.0]]) == pytest.approx((2 / 6) ** 0.5 * 2**0.5)  # tau-b: ties count half
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1.0, 8e307])
+def test_sortedness_has_no_unit(factor):
+    matrix = np.array([[1.0, 1.5, 0.3], [1.2, 0.1, 2.0]])
+    with np.errstate(over="raise"):
+        assert sortedness(factor * matrix) == sortedness(matrix)
 
 
 def test_a_large_matrix_is_sampled_by_seed(monkeypatch):
