@@ -154,6 +154,7 @@ def _cut_off(connected: Connectivity, filled: Mapping[int, Sequence[Filled]]) ->
         doubt=connected.doubt,
         inputs=_dead(connected, "input", graph.inputs[~found.backward[graph.inputs]]),
         outputs=_dead(connected, "output", graph.outputs[~found.forward[graph.outputs]]),
+        dead=not found.forward[graph.outputs].any(),
     )
 
 

@@ -200,13 +200,14 @@ class Connectivity:
     """What is cut off in the graph of the network; ``reason`` says why it is not known, where it is not.
 
     ``unreachable`` names the layers on no way from an input to an output, ``inputs`` the inputs from which no
-    output can be reached, ``outputs`` the outputs that no input reaches. ``doubt`` says which assumed
-    sizes the graph rests on, if these may be wrong.
+    output can be reached, ``outputs`` the outputs that no input reaches, ``dead`` tells whether none reaches
+    any. ``doubt`` says which assumed sizes the graph rests on, if these may be wrong.
     """
 
     unreachable: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    dead: bool = False
     doubt: str | None = None
     reason: str | None = None
 

@@ -113,15 +113,13 @@ def disconnected_input(report: Report, policy: Policy) -> Found:
     needs=(needs.connectivity,),
     what="An output depends on no input.",
     why="It is the same for all data.",
-    how="Search in the graph of neurons, zeros left out.",
+    how="Search in the graph of neurons, zeros left out; if none does, OT308 says so.",
     false_alarms="Outputs that return a constant or a state on purpose.",
 )
 def disconnected_output(report: Report, policy: Policy) -> Found:
-    for name in _connectivity(report).outputs:
-        yield (
-            None,
-            f"output {name!r} depends on no input through weights that are not zero",
-        )
+    connectivity = _connectivity(report)
+    for name in () if connectivity.dead else connectivity.outputs:
+        yield None, f"output {name!r} depends on no input through weights that are not zero"
 
 
 @rule(
@@ -137,6 +135,21 @@ def assumed_sizes(report: Report, policy: Policy) -> Found:
     doubt = _connectivity(report).doubt
     if doubt:
         yield None, f"what is connected is not sure: {doubt}"
+
+
+@rule(
+    "OT308",
+    "error",
+    needs=(needs.connectivity,),
+    what="No output depends on any input.",
+    why="Layers of zeros, or a lost connection, cut the network in two: it says the same of everything.",
+    how="Search in the graph of neurons, zeros left out; silent where assumed sizes are in doubt.",
+    false_alarms="Networks saved before the last layer, set to zero at the start, was trained.",
+)
+def dead_network(report: Report, policy: Policy) -> Found:
+    connectivity = _connectivity(report)
+    if connectivity.dead and connectivity.doubt is None:
+        yield None, "no output depends on any input through weights that are not zero"
 
 
 def _connectivity(report: Report) -> Connectivity:

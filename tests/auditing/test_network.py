@@ -287,6 +287,17 @@ def test_an_output_behind_zeros_is_cut_off(tmp_path: Path) -> None:
     assert cut_off(save(model(nodes, held, {"x": [1, 6]}, outputs=("y1", "y2")), tmp_path)) == NOTHING
 
 
+@pytest.mark.parametrize("zero", ["first", "second", "none"])
+def test_a_layer_of_zeros_that_every_way_leads_through(tmp_path: Path, zero: str) -> None:
+    held = {"first": weights(6, 8), "second": weights(8, 3), "b": weights(3)}
+    held = {name: array * (name != zero) for name, array in held.items()}
+    nodes = [node("MatMul", "x first", "h"), node("Relu", "h", "r"), node("Gemm", "r second b")]
+    found = {each.rule: each.severity for each in audit(save(model(nodes, held), tmp_path)).findings}
+    assert found.get("OT308") == (None if zero == "none" else "error")
+    beside = [*nodes[:2], node("Gemm", "r second b", "g"), node("Concat", "g x", axis=1)]
+    assert "OT308" not in {each.rule for each in audit(save(model(beside, held), tmp_path)).findings}
+
+
 def test_patterns_of_zeros_are_followed(tmp_path: Path) -> None:
     """No row and no column is all zeros, and x still does not reach y."""
     first, second = weights(4, 4), weights(4, 4, seed=1)

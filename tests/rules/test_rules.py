@@ -310,10 +310,15 @@ def test_connectivity(layer, report):
     found = apply(dataclasses.replace(whole, network=network))
     assert [finding.rule for finding in found] == ["OT304", "OT305", "OT306"]
     assert [finding.layer for finding in found] == ["fc", None, None]
-    doubtful = dataclasses.replace(whole.network, connectivity=Connectivity(doubt="give --input-shape"))
-    (finding,) = apply(dataclasses.replace(whole, network=doubtful))
-    assert (finding.rule, finding.severity) == ("OT307", "warning")
-    assert "give --input-shape" in finding.message
+    for dead in (False, True):
+        doubtful = Connectivity(dead=dead, doubt="give --input-shape")
+        network = dataclasses.replace(whole.network, connectivity=doubtful)
+        (finding,) = apply(dataclasses.replace(whole, network=network))
+        assert (finding.rule, finding.severity) == ("OT307", "warning")
+        assert "give --input-shape" in finding.message
+    cut = dataclasses.replace(whole.network, connectivity=Connectivity(outputs=("y",), dead=True))
+    (finding,) = apply(dataclasses.replace(whole, network=cut))
+    assert (finding.rule, finding.severity) == ("OT308", "error")
 
 
 def test_bands(layer, report):
