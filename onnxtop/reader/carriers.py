@@ -332,7 +332,8 @@ class Carriers:
         if key[0] == "" and node.op_type.startswith("Scatter"):
             return given[::2]
         if key in ELEMENTWISE and not is_decoder(node) and len(given) > 1:
-            return self._widest(given[node.op_type == "Where" :])
+            widest = self._widest(given[node.op_type == "Where" :])
+            return widest[:1] if node.op_type == "BitShift" else widest  # by how much is a setting
         return given[:1]
 
     def leaves(self, value: Value) -> tuple[Value, ...]:
