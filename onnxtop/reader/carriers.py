@@ -13,7 +13,7 @@ model chooses from (experts) is one derived constant a matrix. All else is skipp
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import islice
@@ -37,8 +37,9 @@ _EXPERTS = 4096
 _NOTED = 2**18
 """Constants that are noted for chains, each for itself, in all."""
 
-Claim = Literal["wide", "known", "certain"]
-"""How an operand comes to be a weight: by its width alone, beside operands of open sizes, by definition."""
+Claim = Literal["wide", "known", "crossed", "certain"]
+"""How an operand comes to be a weight: by its width alone, beside operands of open sizes, by axes that only
+its constants have, by definition."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +171,9 @@ class Carriers:
                 for place, value in values.items()
                 if (dims := self.sizes.dims(value)) and None not in dims and self._carries(value, claim)
             ]
+        if not held and len(values) > 1:
+            claim = "crossed"
+            held = [place for place, value in values.items() if self._carries(value, claim)]
         return [(place, claim) for place in (held[-1:] if len(places) == 2 else held)]
 
     def _carries(self, value: Value, claim: Claim) -> bool:
@@ -294,14 +298,27 @@ class Carriers:
                 open_.add(item)
                 stack += missing
                 continue
-            reach = [ends.get((carrier, claim), False) for carrier in carriers or ()]
-            tie = claim != "wide" and self._is_tie(item)
-            ends[key] = carriers is not None and (any(reach) if tie and reach else all(reach))
+            reach = {carrier: ends.get((carrier, claim), False) for carrier in carriers or ()}
+            tie = self._is_won(reach, claim) if self._is_tie(item) else False
+            ends[key] = carriers is not None and (tie or all(reach.values()))
         return ends[value, claim]
 
     def _is_tie(self, value: Value) -> bool:
         node = self.model.producers.get(self.constants.outside(value))
         return node is not None and (node.domain, node.op_type) in ELEMENTWISE
+
+    def _is_won(self, reach: Mapping[Value, bool], claim: Claim) -> bool:
+        """Tell whether constants win a tie, by whether each operand ends in some."""
+        if claim != "crossed" or not any(reach.values()):
+            return claim != "wide" and any(reach.values())
+        held, moving = (
+            [self.sizes.dims(value) for value, ends in reach.items() if ends is which]
+            for which in (True, False)
+        )
+        if None in moving:
+            return False
+        others = set[int]().union(*(wide_axes(dims) for dims in moving if dims is not None))
+        return any(dims is not None and not wide_axes(dims) <= others for dims in held)
 
     def _ways(self, value: Value, claim: Claim) -> list[Value] | None:
         """Return the carriers to follow from a value, none at a constant's end; None from an activation."""
