@@ -181,17 +181,28 @@ class Carriers:
         return chain is not None and (claim == "certain" or self._spread(value, claim) > 1)
 
     def _spread(self, value: Value, claim: Claim) -> int:
-        """Return how many axes of more than one entry the widest leaf of a chain has, -1 if there is none.
+        """Return how many axes of more than one entry the widest constant of a chain has, -1 without one.
+
+        One that is flat has those that it is arranged in, or unpacked to; copies add none.
 
         Chains that are made of each other share what was found, here and where they are looked through.
         """
         return folded(
-            value, lambda here: self._followed(here, claim), self._widest_leaf, self._spreads[claim]
+            value, lambda here: self._followed(here, claim), self._widest_constant, self._spreads[claim]
         )
 
-    def _widest_leaf(self, value: Value, beyond: list[int]) -> int:
+    def _widest_constant(self, value: Value, beyond: list[int]) -> int:
         value = self.constants.outside(value)
-        return _wide(self.sizes.dims(value) or (2, 2)) if self._is_leaf(value) else max(beyond, default=-1)
+        widest = max(beyond, default=-1)
+        if self._is_leaf(value) or (widest >= 0 and self._is_laid_out(value)):
+            return max(widest, _wide(self.sizes.dims(value) or (2, 2)))
+        return widest
+
+    def _is_laid_out(self, value: Value) -> bool:
+        """Tell whether a value has axes that are no copies: it arranges a constant anew, or unpacks one."""
+        node = self.model.producers.get(value)
+        unpacked = node is not None and node.op_type != "If" and not is_computed(node)
+        return unpacked or self.constants.origin(value) in self.constants
 
     def _settled(self, position: int, node: Node, claim: Claim) -> list[Operand]:
         """Return the operand as what can be read of it, a matrix of a table each for itself."""
