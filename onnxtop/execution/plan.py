@@ -86,7 +86,7 @@ def _picked_from(model: Model, start: Value, shapes: Mapping[str, Shape]) -> Ite
     """Yield the length of every axis that an input, or what is made of it, picks entries of."""
     reached = {start}
     for node in model.nodes:
-        if (node.domain, node.op_type) in LOOKUPS | {("", "GatherElements")}:
+        if (node.domain, node.op_type) in LOOKUPS:
             if len(node.inputs) > 1 and node.inputs[1] in reached:
                 yield _length(model, node, shapes) or _UNKNOWN
             if node.inputs and node.inputs[0] in reached:

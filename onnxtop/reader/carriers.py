@@ -13,7 +13,7 @@ model chooses from (experts) is one derived constant a matrix. All else is skipp
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import islice
@@ -30,14 +30,16 @@ from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.ops.tables import CARRY_NOTHING, LOOKUPS, SIDES
 from onnxtop.reader.search import folded, gathered, reached
 from onnxtop.reader.sizes import Setting, Sizes, is_size
+from onnxtop.reader.written_out import WrittenOut, wide_axes
 
 _EXPERTS = 4096
 """Matrices of one table that are read as layers of their own."""
 _NOTED = 2**18
 """Constants that are noted for chains, each for itself, in all."""
 
-Claim = Literal["wide", "known", "certain"]
-"""How an operand comes to be a weight: by its width alone, beside operands of open sizes, by definition."""
+Claim = Literal["wide", "known", "crossed", "certain"]
+"""How an operand comes to be a weight: by its width alone, beside operands of open sizes, by axes that only
+its constants have, by definition."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,9 +103,12 @@ class Carriers:
     _spanning: dict[int, list[Value]] = field(default_factory=dict)
     _ranks: dict[int, tuple[set[Value], set[Value]]] = field(default_factory=dict)
     _alone: dict[Value, tuple[Value, ...]] = field(default_factory=dict)
+    _outranking: dict[Value, frozenset[int]] = field(default_factory=dict)
+    _gated: dict[Value, frozenset[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.sizes = Sizes(self.model, self.constants)
+        self.written_out = WrittenOut(self.model, self.constants, self.sizes, self.carriers)
 
     def find(self) -> dict[int, list[Operand]]:
         """Return the operands that carry weights, by the index of the node that uses them."""
@@ -113,14 +118,13 @@ class Carriers:
             if self._is_weighted(node) and not self._is_made(node):
                 found[node.index] = list(self._operands(node))
         for node in nodes:
-            if self._is_lookup(node) and node.index not in self.passed and self._is_embedding(node):
-                found[node.index] = self._settled(0, node, "certain")
+            if self._is_lookup(node) and node.index not in self.passed and self._is_of_weights(node):
+                found[node.index] = list(self._looked_up(node))
         for node in nodes:
             if self._is_weighted(node) and self._is_made(node) and node.index not in self.passed:
                 found[node.index] = list(self._modulating(node))
-            written_out = (node.domain, node.op_type) == ("", "Mul") and not self._is_made(node)
-            if written_out and node.index not in self.passed:
-                found[node.index] = list(self._contracted(node))
+            if self._is_written_out(node) and node.index not in self.passed:
+                found[node.index] = list(self._multiplied(node))
         return found
 
     # Which operands.
@@ -167,6 +171,9 @@ class Carriers:
                 for place, value in values.items()
                 if (dims := self.sizes.dims(value)) and None not in dims and self._carries(value, claim)
             ]
+        if not held and len(values) > 1:
+            claim = "crossed"
+            held = [place for place, value in values.items() if self._carries(value, claim)]
         return [(place, claim) for place in (held[-1:] if len(places) == 2 else held)]
 
     def _carries(self, value: Value, claim: Claim) -> bool:
@@ -174,17 +181,28 @@ class Carriers:
         return chain is not None and (claim == "certain" or self._spread(value, claim) > 1)
 
     def _spread(self, value: Value, claim: Claim) -> int:
-        """Return how many axes of more than one entry the widest leaf of a chain has, -1 if there is none.
+        """Return how many axes of more than one entry the widest constant of a chain has, -1 without one.
+
+        One that is flat has those that it is arranged in, or unpacked to; copies add none.
 
         Chains that are made of each other share what was found, here and where they are looked through.
         """
         return folded(
-            value, lambda here: self._followed(here, claim), self._widest_leaf, self._spreads[claim]
+            value, lambda here: self._followed(here, claim), self._widest_constant, self._spreads[claim]
         )
 
-    def _widest_leaf(self, value: Value, beyond: list[int]) -> int:
+    def _widest_constant(self, value: Value, beyond: list[int]) -> int:
         value = self.constants.outside(value)
-        return _wide(self.sizes.dims(value) or (2, 2)) if self._is_leaf(value) else max(beyond, default=-1)
+        widest = max(beyond, default=-1)
+        if self._is_leaf(value) or (widest >= 0 and self._is_laid_out(value)):
+            return max(widest, _wide(self.sizes.dims(value) or (2, 2)))
+        return widest
+
+    def _is_laid_out(self, value: Value) -> bool:
+        """Tell whether a value has axes that are no copies: it arranges a constant anew, or unpacks one."""
+        node = self.model.producers.get(value)
+        unpacked = node is not None and node.op_type != "If" and not is_computed(node)
+        return unpacked or self.constants.origin(value) in self.constants
 
     def _settled(self, position: int, node: Node, claim: Claim) -> list[Operand]:
         """Return the operand as what can be read of it, a matrix of a table each for itself."""
@@ -291,14 +309,27 @@ class Carriers:
                 open_.add(item)
                 stack += missing
                 continue
-            reach = [ends.get((carrier, claim), False) for carrier in carriers or ()]
-            tie = claim != "wide" and self._is_tie(item)
-            ends[key] = carriers is not None and (any(reach) if tie and reach else all(reach))
+            reach = {carrier: ends.get((carrier, claim), False) for carrier in carriers or ()}
+            tie = self._is_won(reach, claim) if self._is_tie(item) else False
+            ends[key] = carriers is not None and (tie or all(reach.values()))
         return ends[value, claim]
 
     def _is_tie(self, value: Value) -> bool:
         node = self.model.producers.get(self.constants.outside(value))
         return node is not None and (node.domain, node.op_type) in ELEMENTWISE
+
+    def _is_won(self, reach: Mapping[Value, bool], claim: Claim) -> bool:
+        """Tell whether constants win a tie, by whether each operand ends in some."""
+        if claim != "crossed" or not any(reach.values()):
+            return claim != "wide" and any(reach.values())
+        held, moving = (
+            [self.sizes.dims(value) for value, ends in reach.items() if ends is which]
+            for which in (True, False)
+        )
+        if None in moving:
+            return False
+        others = set[int]().union(*(wide_axes(dims) for dims in moving if dims is not None))
+        return any(dims is not None and not wide_axes(dims) <= others for dims in held)
 
     def _ways(self, value: Value, claim: Claim) -> list[Value] | None:
         """Return the carriers to follow from a value, none at a constant's end; None from an activation."""
@@ -332,7 +363,8 @@ class Carriers:
         if key[0] == "" and node.op_type.startswith("Scatter"):
             return given[::2]
         if key in ELEMENTWISE and not is_decoder(node) and len(given) > 1:
-            return self._widest(given[node.op_type == "Where" :])
+            widest = self._widest(given[node.op_type == "Where" :])
+            return widest[:1] if node.op_type == "BitShift" else widest  # by how much is a setting
         return given[:1]
 
     def leaves(self, value: Value) -> tuple[Value, ...]:
@@ -403,7 +435,7 @@ class Carriers:
         shapes = [self.sizes.dims(value) for value in values]
         if any(dims is None for dims in shapes):  # what the input changes is taken to span all
             return [value for value in values if value not in self.constants] or list(values)
-        axes = [frozenset(_wide_axes(dims or ())) for dims in shapes]
+        axes = [frozenset(wide_axes(dims or ())) for dims in shapes]
         kinds = set(axes)
         narrow = {own for own in kinds if any(own < other for other in kinds)}
         return [value for value, own in zip(values, axes, strict=True) if own not in narrow]
@@ -548,6 +580,8 @@ class Carriers:
         by_row = node.op_type == "GatherND"
         if index is None or attributes.get("batch_dims", 0) or (by_row and index[-1:] != (1,)):
             return 0
+        if node.op_type == "GatherElements":
+            return 0  # each entry is chosen for itself
         axis = 0 if by_row else attributes.get("axis", 0)
         return (table[axis] or 0) if -len(table) <= axis < len(table) else 0
 
@@ -556,8 +590,16 @@ class Carriers:
         indices = {value: self.sizes.dims(value) for node in experts if (value := node.inputs[1])}
         return {value: np.full((1,) * len(dims or ()), entry, np.int64) for value, dims in indices.items()}
 
-    def _is_embedding(self, node: Node) -> bool:
-        """Tell whether a table of rows is looked up to be carried into a product, or as the result itself."""
+    def _looked_up(self, node: Node) -> Iterator[Operand]:
+        """Yield the table of an embedding, or of what multiplies an activation in one place alone."""
+        table = node.inputs[0]
+        if self._is_embedding(node):
+            yield from self._settled(0, node, "certain")
+        elif table is not None and self._is_gate(node):
+            yield Operand(0, table, "what is looked up only multiplies an activation")
+
+    def _is_of_weights(self, node: Node) -> bool:
+        """Tell whether rows of floats or codes are looked up, by more than their number."""
         if node.part:
             return True  # the table of a fused operation
         table, index = node.inputs[0], node.inputs[1]
@@ -565,26 +607,54 @@ class Carriers:
         if table is None or index is None or chain is None or len(self.sizes.dims(table) or (0, 0)) < 2:
             return False
         held = [self.constants.stored_as(leaf) for leaf in chain.leaves]
-        if not any(is_weight_type(each) or is_code_type(each) for each in held):
-            return False
-        if self._numbers_positions(index):
-            return False
+        weights = any(is_weight_type(each) or is_code_type(each) for each in held)
+        return weights and not self._numbers_positions(index)
+
+    def _is_embedding(self, node: Node) -> bool:
+        """Tell whether a table of rows is looked up to be carried into a product, or as the result itself."""
+        index = node.inputs[1]
         ahead = frozenset[str]().union(
             *(gathered(made, self._carried_on, self._end, self._ahead) for made in node.outputs)
         )
-        return "product" in ahead or ("result" in ahead and "product" not in self._made_by(index))
+        chosen = index is not None and "product" in self._made_by(index)
+        return bool(node.part) or "product" in ahead or ("result" in ahead and not chosen)
+
+    def _is_gate(self, node: Node) -> bool:
+        """Tell whether all that an index looks up multiplies activations in one place alone.
+
+        Rotary embeddings turn queries and keys, each by two tables or by two halves of one.
+        """
+        index = node.inputs[1]
+        assert index is not None
+        if index not in self._gated:
+            lookups = [use.node for use in self.model.users[index] if self._is_lookup(use.node)]
+            made = (value for lookup in lookups for value in lookup.outputs)
+            places = (folded(value, self._carried_on, self._outranked, self._outranking) for value in made)
+            self._gated[index] = frozenset[int]().union(*places)
+        return len(self._gated[index]) == 1
+
+    def _outranked(self, value: Value, beyond: list[frozenset[int]]) -> frozenset[int]:
+        """Return up to two Muls by activations that a value is carried to: more make no difference."""
+        uses = (use.node for use in self.model.users.get(value, ()) if use.node.op_type == "Mul")
+        ranked = ((node, *self._ranked(node)) for node in uses)
+        own = {node.index for node, carriers, above in ranked if value in carriers and above - {value}}
+        return frozenset(islice(sorted(own.union(*beyond)), 2))
 
     def _end(self, value: Value) -> frozenset[str]:
         """Return whether a value is a result, and whether it goes into what multiplies it, or may."""
         ends = {"result"} if value in self.model.results else set()
         for use in self.model.users.get(value, ()):
-            if self._is_weighted(use.node) or use.node.domain or use.node.op_type in _MIXERS:
+            if self._mixes(use.node) or self._is_written_out(use.node):
                 ends.add("product")
         return frozenset(ends)
 
+    def _mixes(self, node: Node) -> bool:
+        """Tell whether a node multiplies its operands with each other, or may."""
+        return self._is_weighted(node) or bool(node.domain) or node.op_type in _MIXERS
+
     def _numbers_positions(self, value: Value) -> bool:
         """Tell whether sizes alone make a value, counting."""
-        return self._made_by(value) == {"size", "counter"}
+        return self._made_by(value) - {"mixed"} == {"size", "counter"}
 
     def _carried_on(self, value: Value) -> list[Value]:
         """Return what a value carries, unless there it only modulates another or is multiplied."""
@@ -606,9 +676,12 @@ class Carriers:
         return self._ranks[node.index]
 
     def _outranks(self, node: Node, other: Value) -> bool:
-        """Tell whether a lookup only modulates what it ties with: an activation by Mul, scores by Add."""
+        """Tell whether a lookup only modulates what it ties with: an activation by Mul, scores by Add.
+
+        What no product made of the input is a mask or a weighing of entries, and has nothing to carry on.
+        """
         if node.op_type in ("Mul", "Div"):
-            moves = self.chain(other) is None and "input" in self._made_by(other)
+            moves = self.chain(other) is None and {"input", "mixed"} <= self._made_by(other)
             return moves and not self._is_looked_up(other)
         return "scores" in gathered(other, self._first_carrier, self._scores, self._scored)
 
@@ -650,6 +723,7 @@ class Carriers:
             "size": is_size(node),
             "product": self._is_weighted(node),
             "counter": node.op_type in _COUNTERS,
+            "mixed": self._mixes(node),
         }
         return frozenset(kind for kind, holds in kinds.items() if holds)
 
@@ -670,32 +744,17 @@ class Carriers:
         if _wide(self.sizes.dims(node.outputs[0]) or ()) > 1 and self._spread(value, "wide") > 1:
             yield Operand(1, value, "multiplies a constant, and the result only modulates")
 
-    def _contracted(self, node: Node) -> Iterator[Operand]:
-        """Yield the constant factors of a Mul that is summed over axes that both factors span."""
-        users = self.model.users.get(node.outputs[0], ())
-        if len(users) != 1 or (users[0].node.domain, users[0].node.op_type) != ("", "ReduceSum"):
-            return
-        shapes = [self.sizes.dims(value) or () if value is not None else () for value in node.inputs]
-        rank = max(map(len, shapes), default=0)
-        axes = self._summed(users[0].node)
-        both = set.intersection(*map(_wide_axes, shapes))
-        if rank and axes and {axis % rank - rank for axis in axes} <= both:
-            for position, value in enumerate(node.inputs):
-                if value is not None and value in self.constants and self.chain(value):
-                    yield Operand(position, value, "a product written as Mul and ReduceSum is not read")
-
-    def _summed(self, node: Node) -> list[int]:
-        value = node.inputs[1] if len(node.inputs) > 1 else None
-        if value is None:
-            return list(node.attributes().get("axes", ()))
-        try:
-            axes = self.constants.read(value).ravel() if value in self.constants else np.zeros(0, np.int64)
-        except UnreadableConstantError:
-            return []
-        return axes.tolist() if axes.dtype.kind in "iu" else []
+    def _multiplied(self, node: Node) -> Iterator[Operand]:
+        """Yield the factors, carried by constants, of a product that is written out."""
+        for position, value in enumerate(node.inputs):
+            if value is not None and self.chain(value):
+                yield Operand(position, value, "a product written out as Mul and a sum is not read")
 
     def _is_weighted(self, node: Node) -> bool:
         return (node.domain, node.op_type) in SIDES
+
+    def _is_written_out(self, node: Node) -> bool:
+        return self.written_out.is_product(node) and not self._is_made(node)
 
     def _is_made(self, node: Node) -> bool:
         """Tell whether a node is computed from constants alone."""
@@ -724,12 +783,7 @@ def _copies(node: Node) -> bool:
 
 
 def _wide(dims: Shape) -> int:
-    return len(_wide_axes(dims))
-
-
-def _wide_axes(dims: Shape) -> set[int]:
-    """Return the axes of more than one entry, counted from the end."""
-    return {place - len(dims) for place, size in enumerate(dims) if size != 1}
+    return len(wide_axes(dims))
 
 
 def _length(dims: Shape | None) -> int:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from onnxtop.reader.bounds import Budget, OverBudgetError
-from onnxtop.reader.encoding import is_code_type
+from onnxtop.reader.encoding import is_code_type, is_weight_type
 from onnxtop.reader.evaluate import decoded_type, is_computed, is_decoder, keeps_elements, run
 from onnxtop.reader.model import Body, Model, Node, Value
 from onnxtop.reader.tensors import dtype_name, stored_bytes
@@ -187,7 +187,22 @@ class Constants:
         if value in self._same:
             return self._same[value]
         node = self._model.producers.get(value)
-        return node.inputs[0] if node is not None and keeps_elements(node) else None
+        return node.inputs[0] if node is not None and keeps_elements(node) and self._holds(node) else None
+
+    def _holds(self, node: Node) -> bool:
+        """Tell whether a cast is to a type that holds what it is given; floats are rounded, not cut."""
+        given, like = (*node.inputs, None)[:2]
+        if node.domain or node.op_type not in ("Cast", "CastLike") or given is None:
+            return True
+        told = self._type_of(like) if like is not None else node.attributes().get("to", 0)
+        name = dtype_name(told)
+        if not told or (is_weight_type(name) and not is_code_type(name)):
+            return True
+        try:
+            before, after = map(helper.tensor_dtype_to_np_dtype, (self._type_of(given), told))
+            return np.can_cast(before, after)
+        except (KeyError, TypeError):  # no type that there is
+            return False
 
     def fills(self) -> list[Value]:
         """Return the constants that a ConstantOfShape makes."""

@@ -70,7 +70,7 @@ def _is_standard(op_type: str) -> bool:
 
 
 def keeps_elements(node: Node) -> bool:
-    """Tell whether a node's result holds each element of its first input once, moved or decoded."""
+    """Tell whether a node's result holds each element of its first input once, moved, cast or decoded."""
     return (
         bool(node.inputs)
         and node.inputs[0] is not None

@@ -233,6 +233,8 @@ def _encoding(operand: Value, origin: Value, carriers: Carriers) -> Encoding:
     below = constants.stored_as(carriers.leaf(origin) or origin)
     if decoder is not None and is_code_type(below):
         held = below  # one expert of a table of codes
+    if is_weight_type(below) and not is_weight_type(held):
+        held = below  # it is rounded to integers on its way
     if decoder is None:
         scaled = is_weight_type(held) and not is_weight_type(below)
         return Encoding(below, "scaled") if scaled else Encoding(held)

@@ -11,11 +11,24 @@ import onnx
 import pytest
 from onnx import ModelProto, numpy_helper, parser
 
+from onnxtop.auditing.story import audit
 from onnxtop.reader.carriers import Carriers
 from onnxtop.reader.constants import Constants
+from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import Node, load
-from tests.models import model, node, save, weights
+from tests.models import (
+    check_consistent,
+    graph,
+    layers_of,
+    model,
+    node,
+    only_layer,
+    only_skipped,
+    run,
+    save,
+    weights,
+)
 
 READ, SKIPPED = "read", "skipped"
 SETTINGS = ("open batch", "batch of 1", "no shapes")
@@ -386,6 +399,86 @@ NETS = {
         {"table": (50, 16), "one": np.array([1])},
         {"table": READ},
     ),
+    "an embedding that is pooled under a mask of its shape": Net(
+        "int64[N,6] words, int64[N,6] there",
+        """
+        e = Gather (table, words)
+        u = Unsqueeze (there, last_axis)
+        sizes = Shape (e)
+        wide = Expand (u, sizes)
+        mask = Cast <to = 1> (wide)
+        kept = Mul (e, mask)
+        sum = ReduceSum <keepdims = 0> (kept, one)
+        count = ReduceSum <keepdims = 0> (mask, one)
+        y = Div (sum, count)
+        """,
+        {"table": (50, 16), "last_axis": np.array([-1]), "one": np.array([1])},
+        {"table": READ},
+    ),
+    "an embedding without its filling, whose mask is made of the words": Net(
+        "int64[N,6] words",
+        """
+        e = Gather (table, words)
+        filling = Equal (words, none)
+        word = Not (filling)
+        one = Cast <to = 1> (word)
+        u = Unsqueeze (one, last_axis)
+        sizes = Shape (e)
+        mask = Expand (u, sizes)
+        kept = Mul (e, mask)
+        y = MatMul (kept, w)
+        """,
+        {"table": (50, 16), "none": np.array(0), "last_axis": np.array([-1]), "w": (16, 4)},
+        {"table": READ, "w": READ},
+    ),
+    "an embedding under a mask from outside": Net(
+        "int64[N,6] words, float[N,6,16] mask",
+        "e = Gather (table, words) m = Div (e, mask) n = LayerNormalization (m, gain) y = MatMul (n, w)",
+        {"table": (50, 16), "gain": (16,), "w": (16, 4)},
+        {"table": READ, "w": READ},
+    ),
+    "an embedding and what a network makes of a user, in a product that is written out": Net(
+        "int64[N] items, float[N,8] user",
+        "e = Gather (table, items) u = MatMul (user, wu) m = Mul (e, u) y = ReduceMean <axes = [-1]> (m)",
+        {"table": (50, 16), "wu": (8, 16)},
+        {"table": READ, "wu": READ},
+        open_in=("no shapes",),
+    ),
+    "an embedding that a network gates": Net(
+        "int64[N,6] words, float[N,6,8] x",
+        """
+        e = Gather (table, words)
+        h = MatMul (x, wg)
+        g = Sigmoid (h)
+        n = LayerNormalization (e, gain)
+        m = Mul (n, g)
+        y = MatMul (m, w)
+        """,
+        {"table": (50, 16), "wg": (8, 16), "gain": (16,), "w": (16, 4)},
+        {"table": SKIPPED, "wg": READ, "w": READ},
+    ),
+    "rotary tables in one, cut in halves": Net(
+        "float[N,6,16] x, int64[N,6] places",
+        """
+        q0 = MatMul (x, wq)
+        k0 = MatMul (x, wk)
+        both = Gather (table, places)
+        c, s = Split <axis = 2> (both, halves)
+        qn = Neg (q0)
+        qc = Mul (q0, c)
+        qs = Mul (qn, s)
+        q = Add (qc, qs)
+        kn = Neg (k0)
+        kc = Mul (k0, c)
+        ks = Mul (kn, s)
+        k = Add (kc, ks)
+        kt = Transpose <perm = [0, 2, 1]> (k)
+        sb = MatMul (q, kt)
+        """
+        + _ATTENDED,
+        {**_PROJECTIONS, "table": (32, 32), "halves": np.array([16, 16])},
+        _ALL_READ,
+    ),
     "two embeddings that are multiplied with each other": Net(
         "int64[N] users, int64[N] items",
         "u = Gather (table, users) v = Gather (other, items) m = Mul (u, v) "
@@ -416,6 +509,54 @@ NETS = {
         "d = MatMul (x, wc) v, i = TopK (d, two) p = Gather (anchors, i) y = Mul (p, size)",
         {"wc": (16, 20), "two": np.array([2]), "anchors": (20, 4), "size": (1,)},
         {"wc": READ},
+    ),
+    "weights whose rows each sample scales": Net(
+        "float[N,5,16] x, float[N,16] style",
+        "s = Unsqueeze (style, last) scaled = Mul (w, s) h = MatMul (x, scaled) y = MatMul (h, next)",
+        {"w": (16, 8), "last": np.array([2]), "next": (8, 2)},
+        {"w": SKIPPED, "next": READ},
+        open_in=("no shapes",),
+    ),
+    "weights whose columns each sample divides": Net(
+        "float[N,5,16] x, float[N,1,8] style",
+        "s = Exp (style) scaled = Div (w, s) h = MatMul (x, scaled) y = MatMul (h, next)",
+        {"w": (16, 8), "next": (8, 2)},
+        {"w": SKIPPED, "next": READ},
+        open_in=("no shapes",),
+    ),
+    "positions that are added to keys": Net(
+        "float[N,6,16] x",
+        "q = MatMul (x, wq) k = MatMul (x, wk) kp = Add (k, places) "
+        "kt = Transpose <perm = [0, 2, 1]> (kp) sb = MatMul (q, kt)" + _ATTENDED,
+        {**_PROJECTIONS, "places": (6, 16)},
+        _ALL_READ,
+    ),
+    "weights that are stored flat, and given the shape that an activation has": Net(
+        "float[N,16] x",
+        """
+        width = Shape <start = 1, end = 2> (x)
+        sizes = Concat <axis = 0> (width, rest)
+        w = Reshape (flat, sizes)
+        h = MatMul (x, w)
+        y = MatMul (h, last)
+        """,
+        {"flat": (128,), "rest": np.array([-1]), "last": (8, 2)},
+        {"flat": READ, "last": READ},
+        open_in=("no shapes",),
+    ),
+    "a flat token, one copy a sample": Net(
+        "float[N,6,16] x",
+        """
+        count = Shape <start = 0, end = 1> (x)
+        sizes = Concat <axis = 0> (count, rest)
+        first = Expand (token, sizes)
+        kt = Transpose <perm = [0, 2, 1]> (x)
+        s = MatMul (first, kt)
+        o = MatMul (s, x)
+        y = MatMul (o, w)
+        """,
+        {"token": (16,), "rest": np.array([1, 16]), "w": (16, 4)},
+        {"w": READ},
     ),
     "a modulated kernel": Net(
         "float[1,8,6,6] x, float[1,4] style",
@@ -533,3 +674,79 @@ def test_thousands_of_lookups(how: str, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(Carriers, "carriers", lambda self, node: asked.append(node) or carriers(self, node))
     assert [layer.weight for layer in find_layers(loaded, Constants(loaded))] == ["t", "w"]
     assert len(asked) < 40 * len(loaded.nodes)
+
+
+def test_a_lookup_one_entry_at_a_time_is_skipped(tmp_path: Path) -> None:
+    """GatherElements takes single entries of a table: no rows, but no less weights."""
+    nodes = [node("GatherElements", "table i", "e", axis=0), node("MatMul", "e w")]
+    proto = model(nodes, {"table": weights(9, 5), "w": weights(5, 3)}, {"i": ("n", 5)})
+    proto.graph.input[0].type.tensor_type.elem_type = 7
+    path = save(proto, tmp_path)
+    found = {item.weight: item for item in layers_of(path)}
+    assert isinstance(found["w"], Layer)
+    assert isinstance(found["table"], Skipped)
+    assert (found["table"].parameters, "GatherElements" in found["table"].reason) == (45, True)
+    report = audit(path)
+    check_consistent(report)
+    assert report.coverage.parameters_total == 60
+    assert report.network.deep_graph_persistence.connectivity != "exact"
+
+
+SIZES = [node("Shape", "x", "width", start=1), node("Concat", "width rest", "sizes", axis=0)]
+
+
+@pytest.mark.parametrize("steps", ["Reshape", "Reshape Transpose", "Neg Reshape", "Identity Reshape Cast"])
+def test_weights_that_are_stored_flat_are_read(steps: str, tmp_path: Path) -> None:
+    """Known sizes of an activation say what shape they have: what is computed is what the runtime has."""
+    flat = weights(16)
+    nodes, value = list(SIZES), "flat"
+    for number, step in enumerate(steps.split()):
+        options = {"to": 1} if step == "Cast" else {}
+        given = f"{value} sizes" if step == "Reshape" else value
+        nodes.append(node(step, given, f"v{number}", **options))
+        value = f"v{number}"
+    proto = model(
+        [*nodes, node("MatMul", f"x {value}")], {"flat": flat, "rest": np.array([-1])}, {"x": ("n", 4)}
+    )
+    path = save(proto, tmp_path)
+    layer = only_layer(path)
+    np.testing.assert_array_equal(layer.matrix(), run(proto, x=np.eye(4, dtype=np.float32)))
+    assert (layer.weight, layer.parameters) == ("flat", 16)
+    report = audit(path)
+    check_consistent(report)
+    assert report.coverage.parameters_analysed == 16
+
+
+def _chosen_by_an_if() -> ModelProto:
+    held = {"a": weights(24), "b": weights(24, seed=1), "to": np.array([4, 6])}
+    bodies = [graph([node("Reshape", f"{name} to", f"{name}2")], {}, {}, [f"{name}2"]) for name in "ab"]
+    nodes = [node("If", "which", "w", then_branch=bodies[0], else_branch=bodies[1]), node("MatMul", "x w")]
+    proto = model(nodes, held, {"x": ("n", 4), "which": ()})
+    proto.graph.input[1].type.tensor_type.elem_type = 9
+    return proto
+
+
+def _unpacked(*more: str) -> ModelProto:
+    nodes = [node("vendor.Unpack", "a to", "w"), *(node(op, "w", "v") for op in more)]
+    nodes.append(node("MatMul", f"x {'v' if more else 'w'}"))
+    return model(nodes, {"a": np.arange(48, dtype=np.uint8), "to": np.array([4, 6])}, {"x": ("n", 4)})
+
+
+@pytest.mark.parametrize(
+    ("proto", "reason"),
+    [
+        (_chosen_by_an_if(), "changes with the input in If"),
+        (_unpacked(), "goes through vendor.Unpack, which is not computed"),
+        (_unpacked("Neg"), "goes through vendor.Unpack, which is not computed"),
+    ],
+    ids=["chosen by an If", "unpacked by a vendor's operation", "and negated"],
+)
+def test_flat_weights_that_cannot_be_computed_are_skipped(
+    proto: ModelProto, reason: str, tmp_path: Path
+) -> None:
+    path = save(proto, tmp_path)
+    found = only_skipped(path)
+    assert (found.reason, found.parameters) == (reason, 48)
+    report = audit(path)
+    check_consistent(report)
+    assert (report.coverage.parameters_total, report.coverage.parameters_analysed) == (48, 0)

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from onnxtop.auditing.story import audit
 from onnxtop.results.report import Coverage
-from tests.models import MICROSOFT, check_consistent, graph, mlp, model, node, save, weights
+from tests.models import MICROSOFT, check_consistent, graph, mlp, model, node, only_layer, save, weights
 
 
 def _coverage(tmp_path: Path, nodes: list[Any], held: dict[str, Any], **settings: Any) -> Coverage:
@@ -110,6 +111,53 @@ def test_both_parts_of_a_concatenation_are_counted(tmp_path: Path) -> None:
 def test_scales_of_a_weight_are_other_constants(tmp_path: Path) -> None:
     nodes = [node("Mul", "v s", "w"), node("MatMul", "x w")]
     assert _counts(_coverage(tmp_path, nodes, {"v": weights(6, 4), "s": weights(4)})) == (24, 0, 0, 0, 4, 0)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_by_how_much_codes_are_shifted_is_no_weight(copied: bool, tmp_path: Path) -> None:
+    """Eight codes of 4 bits in a number, which shifts of each by its place take apart."""
+    packed = np.random.default_rng(0).integers(0, 2**32, (2, 1, 6), dtype=np.uint32)
+    shifts = np.arange(0, 32, 4, dtype=np.uint32).reshape(1, 8, 1)
+    nodes = [node("Expand", "packed eight", "copies")] if copied else [node("Identity", "packed", "copies")]
+    nodes += [
+        node("BitShift", "copies shifts", "shifted", direction="RIGHT"),
+        node("BitwiseAnd", "shifted mask", "codes"),
+        node("Reshape", "codes to", "rows"),
+        node("Cast", "rows", "numbers", to=TensorProto.FLOAT),
+        node("Mul", "numbers scale", "w"),
+        node("MatMul", "x w"),
+    ]
+    scale = weights(1, 6)
+    held = {
+        "packed": packed,
+        "shifts": shifts,
+        "mask": np.uint32(15),
+        "to": np.array([16, 6]),
+        "scale": scale,
+    }
+    if copied:
+        held["eight"] = np.array([2, 8, 6])
+    path = save(model(nodes, held, {"x": ("n", 16)}), tmp_path)
+    layer = only_layer(path)
+    np.testing.assert_array_equal(layer.matrix(), ((packed >> shifts) & 15).reshape(16, 6) * scale)
+    assert (layer.weight, str(layer.encoding)) == ("packed", "uint32 scaled")
+    coverage = audit(path).coverage
+    assert _counts(coverage) == (12, 0, 0, 0, 8 + 1 + 2 + 6 + 3 * copied, 0)
+    assert coverage.other_kinds["BitShift"] == 8
+
+
+def test_powers_of_two_are_weights_by_how_much_they_shift(tmp_path: Path) -> None:
+    codes = np.random.default_rng(0).integers(0, 8, (4, 3), dtype=np.uint8)
+    nodes = [
+        node("BitShift", "unit codes", "powers", direction="LEFT"),
+        node("Cast", "powers", "w", to=TensorProto.FLOAT),
+        node("MatMul", "x w"),
+    ]
+    path = save(model(nodes, {"unit": np.ones(1, np.uint8), "codes": codes}, {"x": ("n", 4)}), tmp_path)
+    layer = only_layer(path)
+    np.testing.assert_array_equal(layer.matrix(), 2.0**codes)
+    assert layer.weight == "codes"
+    assert _counts(audit(path).coverage) == (12, 0, 0, 0, 1, 0)
 
 
 def test_an_unused_chain_and_an_output_are_told_apart(tmp_path: Path) -> None:

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import ModelProto, NodeProto, TensorProto
+from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import audit
+from onnxtop.reader.layer import Layer
 from onnxtop.results.report import Report
-from tests.models import check_consistent, graph, model, node, save, weights
+from tests.models import check_consistent, graph, layers_of, model, node, save, weights
 
 Array = np.ndarray[Any, Any]
 
@@ -68,6 +69,49 @@ def test_aliases_are_the_same_weight(tmp_path: Path) -> None:
     ]
     (layer,) = _audit(tmp_path, model(nodes, {"w": _random(5, 5)})).layers
     assert layer.uses == ("one", "two", "three")
+
+
+_KEPT = [
+    ("float32", "float16", True),
+    ("float32", "float64 float32", True),
+    ("float16", "float32", True),
+    ("float32", "int32 float32", False),
+    ("float32", "int8 float32", False),
+    ("float32", "bool float32", False),
+    ("float32", "float16 int64 float32", False),
+    ("uint8", "float32", True),
+    ("uint8", "int32 float32", True),
+    ("int8", "int32 int64 float32", True),
+    ("int32", "int8 float32", False),
+    ("int8", "uint8 float32", False),
+]
+
+
+@pytest.mark.parametrize(("stored", "types", "kept"), _KEPT)
+@pytest.mark.parametrize("like", [False, True])
+def test_a_cast_that_cuts_makes_other_weights(
+    stored: str, types: str, kept: bool, like: bool, tmp_path: Path
+) -> None:
+    """A type that holds what is stored, or rounds it, is another form of one weight; integers cut floats."""
+    w = (_random(6, 5) * 10).astype(stored) if stored[0] == "f" else np.arange(-15, 15).reshape(6, 5)
+    w = w.astype(stored)
+    wanted, nodes, value, held = w, [], "w", {"w": w}
+    for number, name in enumerate((*types.split(), "float32")):
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(name))
+        held[f"like{number}"] = np.zeros(1, name)
+        made = node("CastLike", f"{value} like{number}", f"c{number}")
+        nodes.append(made if like else node("Cast", value, f"c{number}", to=kind))
+        wanted, value = wanted.astype(name), f"c{number}"
+    nodes += [node("Cast", "w", "plain", to=TensorProto.FLOAT)]
+    nodes += [node("MatMul", "x plain", "a", name="one"), node("MatMul", f"x {value}", "b", name="two")]
+    proto = model([*nodes, node("Add", "a b")], held, {"x": ("n", 6)})
+    layers = [layer for layer in layers_of(save(proto, tmp_path)) if isinstance(layer, Layer)]
+    assert [layer.uses for layer in layers] == ([("one", "two")] if kept else [("one",), ("two",)])
+    for layer, matrix in zip(layers, (w.astype(np.float32), wanted), strict=False):
+        np.testing.assert_array_equal(layer.matrix().astype(np.float32), matrix)
+    assert layers[0].encoding.dtype == stored
+    assert layers[-1].encoding.dtype == (stored if kept or stored[0] == "f" else types.split()[0])
+    assert _audit(tmp_path, proto).coverage.parameters_analysed == 30
 
 
 # Copies

@@ -94,8 +94,8 @@ def _term(batch: str, rank: int, matrix: str, turned: bool) -> str:
 
 def Einsum(step: Step, *, equation: bytes, **_: Any) -> Result:
     """Sum over the letters that the result lacks; a weight among two operands makes neurons."""
-    terms, result = _terms(step, equation.decode().replace(" ", ""))
-    return _contracted(step, terms, result)
+    ranks = [len(step.shape(place)) for place in range(equation.count(b",") + 1)] if b"." in equation else []
+    return _contracted(step, *terms(equation.decode(), ranks))
 
 
 def _contracted(step: Step, terms: Sequence[str], result: str, batch: str = "") -> Ids:
@@ -116,22 +116,25 @@ def _contracted(step: Step, terms: Sequence[str], result: str, batch: str = "") 
     return compressed(step.join(parts))
 
 
-def _terms(step: Step, equation: str) -> tuple[list[str], str]:
-    """Return the letters of each operand and of the result, an ellipsis written out in capital letters."""
-    before, arrow, result = equation.partition("->")
-    terms = before.split(",")
+def terms(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
+    """Return the letters of each operand and of the result, an ellipsis written out in capital letters.
+
+    The ranks of the operands say how many axes an ellipsis stands for.
+    """
+    before, arrow, result = equation.replace(" ", "").partition("->")
+    letters = before.split(",")
     if "." in equation:
-        ranks = [len(step.shape(place)) - len(term.replace("...", "")) for place, term in enumerate(terms)]
-        widest = max(rank for rank, term in zip(ranks, terms, strict=True) if "." in term)
-        terms = [
+        spare = [rank - len(term.replace("...", "")) for rank, term in zip(ranks, letters, strict=True)]
+        widest = max(rank for rank, term in zip(spare, letters, strict=True) if "." in term)
+        letters = [
             term.replace("...", _SPARE[widest - rank : widest])
-            for rank, term in zip(ranks, terms, strict=True)
+            for rank, term in zip(spare, letters, strict=True)
         ]
         result = result.replace("...", _SPARE[:widest])
     if not arrow:
-        whole = "".join(terms)
+        whole = "".join(letters)
         result = "".join(sorted(letter for letter in set(whole) if whole.count(letter) == 1))
-    return terms, result
+    return letters, result
 
 
 def _placed(ids: Ids, letters: str, result: str) -> Ids:

@@ -62,8 +62,11 @@ SIDES: Mapping[tuple[str, str], tuple[tuple[int, ...], ...]] = {
 }
 """Operations with weights, and where they take them: one of a side's positions."""
 
-LOOKUPS = frozenset({("", "Gather"), ("", "GatherND"), (_MICROSOFT, "GatherBlockQuantized")})
+LOOKUPS = _names("", "Gather GatherElements GatherND") | _names(_MICROSOFT, "GatherBlockQuantized")
 """Operations that take entries of their first operand by their second."""
+
+SUMS = _names("", "ReduceMean ReduceSum")
+"""Operations that add up their first operand along axes that are named."""
 
 IN_BODIES: Mapping[tuple[str, str], tuple[int, ...]] = _positions(
     "",
