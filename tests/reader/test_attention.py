@@ -288,6 +288,26 @@ def test_one_memory_for_keys_and_values_is_counted_once(tmp_path: Path) -> None:
     assert connected(path).exact
 
 
+@pytest.mark.parametrize("held", ["", *HELD])
+@pytest.mark.parametrize("heads", [(1, 1), (2, 2), (4, 2)])
+def test_further_results_of_attention_carry_what_they_hold(
+    tmp_path: Path, held: str, heads: tuple[int, int]
+) -> None:
+    """Keys and values that are kept, and the scores, are as x made them; none of a constant."""
+    proto = Attended(held, heads).proto()
+    proto.graph.node[-1].output.extend(["keys", "values", "scores"])
+    for name in ("keys", "values", "scores"):
+        proto.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    found = connected(save(proto, tmp_path))
+    assert found.exact
+    kept = {"k": "keys", "v": "values"}
+    wanted = {"y", "scores", *(name for part, name in kept.items() if part not in held)}
+    carried = {name for name in ("y", "keys", "values", "scores") if name in found.lanes}
+    assert carried == wanted
+    if "k" not in held and "q" not in held:
+        assert found.lanes["scores"].shape[1] in (1, heads[0])
+
+
 MULTI = f"{MICROSOFT}.MultiHeadAttention"
 NOT_READ: dict[str, tuple[Any, str]] = {
     "queries and keys": (node("Attention", "q k x", q_num_heads=HEADS, kv_num_heads=HEADS), "qk"),

@@ -393,6 +393,18 @@ def test_codes_without_a_scale_are_read_as_codes(tmp_path: Path, how: str) -> No
     assert str(layer.encoding) == "int8 of unknown scale"
 
 
+def test_integers_that_are_divided_are_cut_off(tmp_path: Path) -> None:
+    """What is left of them is no multiple of the weights: a divisor of integers is no scale."""
+    nodes = [node("DynamicQuantizeLinear", "x", "xq xs xz"), node("MatMulInteger", "xq q xz", "i")]
+    nodes += [node("Div", "i s", "j"), node("Cast", "j", "f", to=1), node("Mul", "f xs")]
+    one, each = np.array(3, np.int32), np.array([3, 5, 7, 9], np.int32)
+    q = codes("INT8", 6, 4)
+    layer = only_layer(save(model(nodes, {"q": q, "s": one}), tmp_path))
+    assert str(layer.encoding) == "int8 of unknown scale"
+    np.testing.assert_array_equal(layer.matrix(), numpy_helper.to_array(q))
+    assert "no scale" in only_skipped(save(model(nodes, {"q": q, "s": each}), tmp_path)).reason
+
+
 UNEVEN: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "behind a Transpose": (
         [node("Transpose", "f", "t", perm=[1, 0]), node("Mul", "t xs", "g"), node("Mul", "g s")],

@@ -41,8 +41,7 @@ def attention(
     if query.ndim == 4:
         heads = step.shape(0)[1], step.shape(1)[1]
     old_key, old_value = (None if step.lanes(place) is None else step.ids(place) for place in past)
-    result, kept_key, kept_value = attend(step, query, key, value, heads, old_key, old_value)
-    return [result, kept_key, kept_value]
+    return attend(step, query, key, value, heads, old_key, old_value)
 
 
 def attend(
@@ -53,19 +52,18 @@ def attend(
     heads: tuple[int, int],
     old_key: Ids | None = None,
     old_value: Ids | None = None,
-) -> tuple[Ids, Ids, Ids]:
-    """Return the result, and keys and values (1, heads, 1, depth) as a cache holds them."""
+) -> tuple[Ids, Ids, Ids, Ids]:
+    """Return the result, keys and values (1, heads, 1, depth) as a cache holds them, and the scores."""
     flat = query.ndim == 3
     q, k, v = (
-        _by_head(step, ids, number, place)
-        for place, (ids, number) in enumerate(((query, heads[0]), (key, heads[1]), (value, heads[1])))
+        _by_head(step, ids, number) for ids, number in ((query, heads[0]), (key, heads[1]), (value, heads[1]))
     )
     k = k if old_key is None else step.join([k, step.reduce(old_key, [0, 2])])
     v = v if old_value is None else step.join([v, step.reduce(old_value, [0, 2])])
     scores = step.join([step.reduce(q, [3]), _repeated(step, step.reduce(k, [3]), heads)])
     made = step.join([scores, _repeated(step, v, heads)])
     made = np.broadcast_to(made, (1, heads[0], 1, made.shape[3]))
-    return made.reshape(1, 1, -1) if flat else made, k, v
+    return made.reshape(1, 1, -1) if flat else made, k, v, scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,14 +95,20 @@ def _with_constants(step: Step, held: Mapping[str, Use], heads: tuple[int, int])
     )
     scores = _product(step, query, key, "bkgij")
     step.note(f"the softmax of {step.node.op}, read as elementwise", scores)
-    made = _product(step, _Side("bkgij", scores), value, "bkgie")
-    depth = step.shape(2)[-1] // heads[1] if flat else made.shape[4]
-    shape = made.shape[0], *groups, made.shape[3], depth
-    check_room(step.most, *shape)
-    made = np.broadcast_to(made, shape)
+    made = _one_axis(step, _product(step, _Side("bkgij", scores), value, "bkgie"), groups)
     if flat:
-        return compressed(made.transpose(0, 3, 1, 2, 4).reshape(shape[0], shape[3], -1))
-    return compressed(made.reshape(shape[0], heads[0], *shape[3:]))
+        entries = (*made.shape[:3], step.shape(2)[-1] // heads[1])
+        check_room(step.most, *entries)
+        made = np.broadcast_to(made, entries).swapaxes(1, 2).reshape(made.shape[0], made.shape[2], -1)
+    kept = (_by_head(step, side.ids, heads[1]) if side.use is None else None for side in (key, value))
+    return [compressed(made), *kept, _one_axis(step, scores, groups)]
+
+
+def _one_axis(step: Step, ids: Ids, groups: tuple[int, int]) -> Ids:
+    """Return lanes whose heads k and g are one axis."""
+    sample, _, _, *rest = ids.shape
+    check_room(step.most, sample, *groups, *rest)
+    return np.broadcast_to(ids, (sample, *groups, *rest)).reshape(sample, -1, *rest)
 
 
 def _side(step: Step, place: int, use: Use | None, letters: str, groups: tuple[int, int]) -> _Side:
@@ -133,7 +137,7 @@ def _product(step: Step, left: _Side, right: _Side, result: str) -> Ids:
     return products.joined(step, [(left.ids, left.letters), (right.ids, right.letters)], result)
 
 
-def _by_head(step: Step, ids: Ids, heads: int, place: int) -> Ids:
+def _by_head(step: Step, ids: Ids, heads: int) -> Ids:
     """Return lanes (1, heads, 1, depth): positions share them."""
     if ids.ndim == 4:
         return step.reduce(ids, [0, 2])

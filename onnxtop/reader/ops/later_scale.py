@@ -15,6 +15,7 @@ from itertools import islice
 import numpy as np
 
 from onnxtop.reader.constants import UnreadableConstantError
+from onnxtop.reader.encoding import is_weight_type
 from onnxtop.reader.evaluate import MOVEMENT
 from onnxtop.reader.model import Node, Value
 from onnxtop.reader.reading import Array, Call
@@ -107,7 +108,8 @@ def _applied(call: Call, position: int) -> tuple[list[list[Factor]], Value]:
         other = _scale(node, place)
         if other is not None:
             group = [*_leaves(call, other, inverse=node.op_type == "Div")]
-            if sizes is not None and not _run_along(call, position, node, other, sizes):
+            follows = sizes is None or _run_along(call, position, node, other, sizes)
+            if not follows or any(_cuts(call, each) for each in group):
                 break
             groups.append(group)
         elif _passes(node) and place == 0 and node.op_type not in ("Cast", "Identity"):
@@ -122,6 +124,12 @@ def _scale(node: Node, place: int) -> Value | None:
     """Return what a node multiplies its input by, or divides it by; None if it does neither."""
     scales = node.op_type in ("DequantizeLinear", "Mul") or (node.op_type == "Div" and place == 0)
     return node.inputs[1 - place] if scales and not node.domain and place < 2 else None
+
+
+def _cuts(call: Call, factor: Factor) -> bool:
+    """Tell whether a factor divides integers, which leaves no fractions."""
+    held = factor.inverse and factor.value in call.constants
+    return held and not is_weight_type(call.constants.stored_as(factor.value))
 
 
 def _target(call: Call, node: Node) -> tuple[int, ...]:
