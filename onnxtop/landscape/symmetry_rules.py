@@ -483,6 +483,7 @@ RULES: dict[tuple[str, str], Rule] = {("", name): rule for name, rule in _RULES.
 
 WITHOUT: dict[tuple[str, str], str] = {
     **gradient.WITHOUT,
+    ("", "Attention"): "which axes of its operands its heads share is not followed",
     ("", "Einsum"): "which axes its letters name is not followed",
 }
 """Operations with weights that have no rule, and why: what has no gradient is not searched either."""

@@ -31,7 +31,7 @@ def _axis_behind(node: Node, position: int, axis: int, *, through_scales: bool) 
     """Return where an axis of a node's input is in its result, both from the end; None if that is unknown."""
     if node.domain or (position and node.op_type != "Mul"):
         return None
-    if node.op_type in _ALIKE or (node.op_type == "Mul" and through_scales):
+    if node.op_type in _ALIKE or (node.op_type in ("Div", "Mul") and through_scales):
         return axis
     if node.op_type == "Transpose":
         order = node.attributes().get("perm") or ()

@@ -359,7 +359,8 @@ class Carriers:
         if key in (("", "Concat"), ("", "SequenceConstruct")):
             return given
         if self._is_weighted(node):
-            return given[:2]
+            places = {0, *(place for side in SIDES[key] for place in side)}
+            return [v for place, v in enumerate(node.inputs) if v is not None and place in places]
         if key[0] == "" and node.op_type.startswith("Scatter"):
             return given[::2]
         if key in ELEMENTWISE and not is_decoder(node) and len(given) > 1:
@@ -773,8 +774,8 @@ class _Hindrance:
 _COUNTERS = frozenset({"CumSum", "NonZero", "Range"})
 """Operations that number positions."""
 
-_MIXERS = frozenset({"Attention", "Loop", "Scan"})
-"""Operations that multiply their operands, or may."""
+_MIXERS = frozenset({"Loop", "Scan"})
+"""Operations whose bodies may multiply their operands."""
 
 
 def _copies(node: Node) -> bool:

@@ -96,7 +96,8 @@ def _decoding(use: WeightUse, model: Model, constants: Constants) -> _Decoding |
     steps = list(_decoders(decoder.outputs[0], model, constants)) if decoder is not None and given else []
     if len(reading.operands) > 1:
         options: dict[str, Any] = getattr(reading.decode, "keywords", {})
-        steps.insert(0, _Step("affine", reading.operands[1:], options.get("axis", 0)))
+        kind = f"affine, divided {options['inverse']}" if any(options.get("inverse", ())) else "affine"
+        steps.insert(0, _Step(kind, reading.operands[1:], options.get("axis", 0)))
     return tuple(steps)
 
 

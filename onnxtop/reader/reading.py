@@ -152,6 +152,7 @@ class Reading:
 _KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("alpha", "beta"), (float, int)),
     **dict.fromkeys(("group", "transA", "transB", "axis", "targets"), (int,)),
+    **dict.fromkeys(("num_heads", "q_num_heads", "kv_num_heads"), (int,)),
     **dict.fromkeys(("K", "N", "bits", "block_size", "gather_axis", "quantize_axis", "n_supports"), (int,)),
     **dict.fromkeys(("strides", "pads", "dilations", "qkv_hidden_sizes", "vectors_per_class"), (list,)),
     "equation": (bytes,),

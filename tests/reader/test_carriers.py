@@ -608,6 +608,61 @@ NETS = {
         {"w": (16, 8), "u": (16,), "v": (8,)},
         {"w": READ},
     ),
+    "three constants in one product": Net(
+        "float[N,16] x",
+        'w = Einsum <equation = "ij,jk,kl->il"> (a, b, c) y = MatMul (x, w)',
+        {"a": (16, 2), "b": (2, 3), "c": (3, 8)},
+        {"a": READ, "b": READ, "c": READ},
+    ),
+    "a memory that is attended to": Net(
+        "float[N,6,16] x",
+        "q = MatMul (x, wq) o = Attention <q_num_heads = 2, kv_num_heads = 2> (q, k, v) y = MatMul (o, wo)",
+        {"wq": (16, 16), "k": (1, 5, 16), "v": (1, 5, 16), "wo": (16, 4)},
+        {"wq": READ, "k": READ, "v": READ, "wo": READ},
+    ),
+    "a memory that is copied for each sample": Net(
+        "float[N,6,16] x",
+        """
+        q = MatMul (x, wq)
+        samples = Shape <start = 0, end = 1> (x)
+        sizes = Concat <axis = 0> (samples, rest)
+        k = Expand (k0, sizes)
+        v = Expand (v0, sizes)
+        y = Attention <q_num_heads = 2, kv_num_heads = 2> (q, k, v)
+        """,
+        {"wq": (16, 16), "k0": (1, 5, 16), "v0": (1, 5, 16), "rest": np.array([5, 16])},
+        {"wq": READ, "k0": READ, "v0": READ},
+    ),
+    "latents that attend": Net(
+        "float[N,6,16] x",
+        """
+        q = MatMul (latents, wq)
+        k = MatMul (x, wk)
+        v = MatMul (x, wv)
+        y = Attention <q_num_heads = 2, kv_num_heads = 2> (q, k, v)
+        """,
+        {"latents": (1, 3, 16), "wq": (16, 16), "wk": (16, 16), "wv": (16, 16)},
+        {"latents": READ, "wq": READ, "wk": READ, "wv": READ},
+    ),
+    "biases and positions in attention": Net(
+        "float[N,1,16] x",
+        """
+        q0 = MatMul (x, wq)
+        q = Add (q0, positions)
+        k0 = MatMul (x, wk)
+        k = Mul (k0, gains)
+        v0 = MatMul (x, wv)
+        v = Add (v0, bias)
+        y = Attention <q_num_heads = 2, kv_num_heads = 2> (q, k, v, mask)
+        """,
+        {
+            **dict.fromkeys(("wq", "wk", "wv"), (16, 16)),
+            **dict.fromkeys(("positions", "gains"), (1, 1, 16)),
+            "bias": (16,),
+            "mask": (1, 2, 1, 1),
+        },
+        {"wq": READ, "wk": READ, "wv": READ},
+    ),
     "a product of constants that is only added": Net(
         "float[N,6,16] x",
         "places = MatMul (a, b) p = Add (x, places) y = MatMul (p, w)",
@@ -619,7 +674,8 @@ NETS = {
 
 def _found(net: Net, setting: str, folder: Path) -> dict[str, str]:
     inputs = net.inputs.replace("[N,", "[1,") if setting == "batch of 1" else net.inputs
-    text = f'<ir_version: 9, opset_import: ["": 18]> net ({inputs}) => (float y) {{ {net.nodes} }}'
+    opset = 23 if "Attention" in net.nodes else 18
+    text = f'<ir_version: 9, opset_import: ["": {opset}]> net ({inputs}) => (float y) {{ {net.nodes} }}'
     proto = parser.parse_model(text)
     proto.graph.output[0].type.tensor_type.ClearField("shape")
     for name, held in net.held.items():

@@ -194,6 +194,8 @@ def _by_hand(proto: ModelProto, scale: Array | float) -> Array:
     return ((held["q"].astype(np.float32) - held["z"].astype(np.float32)) * scale).astype(np.float32)
 
 
+DIVISORS = np.array([0.5, 4, 0.25, 2], np.float32)
+
 LATER: dict[str, tuple[list[Any], dict[str, Any], Any]] = {
     "product of scales": (
         [node("Mul", "xs s", "xws"), node("Mul", "f xws")],
@@ -252,6 +254,42 @@ LATER: dict[str, tuple[list[Any], dict[str, Any], Any]] = {
         {"s": scales(4), "b": weights(4), "eighth": np.float32(0.125)},
         scales(4),
     ),
+    "a division": ([node("Div", "f s")], {"s": np.float32(0.5)}, 2.0),
+    "a division a column": (
+        [node("Mul", "f xs", "g"), node("Div", "g s")],
+        {"s": DIVISORS},
+        1 / DIVISORS,
+    ),
+    "a quotient of scales": (
+        [node("Div", "xs s", "xws"), node("Mul", "f xws")],
+        {"s": DIVISORS},
+        1 / DIVISORS,
+    ),
+    "a division by a quotient": (
+        [node("Mul", "f xs", "g"), node("Div", "one s", "w"), node("Div", "g w")],
+        {"s": scales(4), "one": np.float32(1)},
+        scales(4),
+    ),
+    "one number behind any movement": (
+        [node("Transpose", "f", "t", perm=[1, 0]), node("Mul", "t xs", "g"), node("Mul", "g s")],
+        {"s": np.float32(0.375)},
+        0.375,
+    ),
+    "a scale a column behind a Reshape": (
+        [node("Reshape", "f sizes", "t"), node("Mul", "t xs", "g"), node("Mul", "g s")],
+        {"s": scales(4).reshape(2, 2), "sizes": np.array([-1, 2, 2])},
+        scales(4),
+    ),
+    "a division a column behind a Reshape": (
+        [node("Reshape", "f sizes", "t"), node("Mul", "t xs", "g"), node("Div", "g s")],
+        {"s": DIVISORS.reshape(1, 4, 1), "sizes": np.array([0, 4, 1])},
+        1 / DIVISORS,
+    ),
+    "a product of scales behind a Reshape": (
+        [node("Reshape", "f sizes", "t"), node("Mul", "xs s", "xws"), node("Mul", "t xws")],
+        {"s": scales(4), "sizes": np.array([1, -1, 4])},
+        scales(4),
+    ),
 }
 
 
@@ -266,12 +304,19 @@ def test_a_scale_that_is_applied_later(tmp_path: Path, how: str, kind: str) -> N
     assert str(layer.encoding) == f"{kind.lower()} {'per-channel' if np.size(scale) > 1 else 'per-tensor'}"
 
 
-@pytest.mark.parametrize("how", ["product of scales", "two Muls", "a scale a column"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        *("product of scales", "two Muls", "a scale a column", "a division a column", "a quotient of scales"),
+        *("a division by a quotient", "a product of scales behind a Reshape"),
+        *("a scale a column behind a Reshape", "a division a column behind a Reshape"),
+    ],
+)
 def test_the_scale_applied_later_in_the_runtime(tmp_path: Path, how: str) -> None:
     """A unit vector is quantised without error, so the answer is the matrix."""
     behind, more, _ = LATER[how]
     proto = _dynamic(*behind, more=more)
-    answers = np.concatenate([_answer(proto, x=row[None]) for row in np.eye(6, dtype=np.float32)])
+    answers = [_answer(proto, x=row[None]).ravel() for row in np.eye(6, dtype=np.float32)]
     np.testing.assert_allclose(only_layer(save(proto, tmp_path)).matrix(), answers, rtol=1e-6)
 
 
@@ -331,7 +376,6 @@ WITHOUT: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "nothing behind": ([], {}),
     "only the activation's": ([node("Mul", "f xs")], {}),
     "two uses": ([node("Mul", "f s"), node("Relu", "f", "r")], {"s": np.float32(0.5)}),
-    "a division": ([node("Div", "f s")], {"s": np.float32(0.5)}),
     "behind an activation function": ([node("Relu", "f", "g"), node("Mul", "g s")], {"s": np.float32(0.5)}),
 }
 
@@ -347,6 +391,103 @@ def test_codes_without_a_scale_are_read_as_codes(tmp_path: Path, how: str) -> No
     layer = only_layer(save(proto, tmp_path))
     np.testing.assert_array_equal(layer.matrix(), _by_hand(proto, 1.0))
     assert str(layer.encoding) == "int8 of unknown scale"
+
+
+def test_integers_that_are_divided_are_cut_off(tmp_path: Path) -> None:
+    """What is left of them is no multiple of the weights: a divisor of integers is no scale."""
+    nodes = [node("DynamicQuantizeLinear", "x", "xq xs xz"), node("MatMulInteger", "xq q xz", "i")]
+    nodes += [node("Div", "i s", "j"), node("Cast", "j", "f", to=1), node("Mul", "f xs")]
+    one, each = np.array(3, np.int32), np.array([3, 5, 7, 9], np.int32)
+    q = codes("INT8", 6, 4)
+    layer = only_layer(save(model(nodes, {"q": q, "s": one}), tmp_path))
+    assert str(layer.encoding) == "int8 of unknown scale"
+    np.testing.assert_array_equal(layer.matrix(), numpy_helper.to_array(q))
+    assert "no scale" in only_skipped(save(model(nodes, {"q": q, "s": each}), tmp_path)).reason
+
+
+UNEVEN: dict[str, tuple[list[Any], dict[str, Any]]] = {
+    "behind a Transpose": (
+        [node("Transpose", "f", "t", perm=[1, 0]), node("Mul", "t xs", "g"), node("Mul", "g s")],
+        {"s": scales(4)[:, None]},
+    ),
+    "behind a Reshape to sizes that are computed": (
+        [
+            *(node("Shape", "x", "n"), node("Mul", "n ones", "sizes"), node("Reshape", "f sizes", "t")),
+            *(node("Mul", "t xs", "g"), node("Mul", "g s")),
+        ],
+        {"s": scales(4), "ones": np.array([1, 1])},
+    ),
+    "behind a Reshape, for half of the columns": (
+        [node("Reshape", "f sizes", "t"), node("Mul", "t xs", "g"), node("Div", "g s")],
+        {"s": scales(2), "sizes": np.array([0, 2, 2])},
+    ),
+    "behind a Reshape and moved itself": (
+        [
+            *(node("Mul", "xs s", "a"), node("Transpose", "a", "b", perm=[1, 0])),
+            *(node("Reshape", "f sizes", "t"), node("Mul", "t b")),
+        ],
+        {"s": scales(2, 2), "sizes": np.array([-1, 2, 2])},
+    ),
+    "on two ways": (
+        [node("Mul", "f s"), node("Div", "f s", "r")],
+        {"s": scales(4)},
+    ),
+    "behind a sum": (
+        [node("Neg", "f", "h"), node("Sub", "f b", "g"), node("Mul", "g xs", "k"), node("Mul", "k s")],
+        {"s": scales(4), "b": weights(4)},
+    ),
+}
+
+
+@pytest.mark.parametrize("how", UNEVEN)
+def test_columns_whose_scale_is_not_followed_are_skipped(tmp_path: Path, how: str) -> None:
+    """No one factor makes the weights of such codes."""
+    behind, more = UNEVEN[how]
+    path = save(_dynamic(*behind, more=more), tmp_path)
+    assert only_skipped(path).reason == "its int8 codes have no scale that could be found"
+    coverage = audit(path).coverage
+    assert (coverage.parameters_total, coverage.parameters_analysed) == (24, 0)
+
+
+def test_codes_that_are_multiplied_here_and_divided_there_are_two_layers(tmp_path: Path) -> None:
+    nodes = [node("DynamicQuantizeLinear", "x", "xq xs xz")]
+    for name, op in (("a", "Mul"), ("b", "Div")):
+        nodes += [node("MatMulInteger", "xq q xz", f"i{name}"), node("Cast", f"i{name}", f"f{name}", to=1)]
+        nodes += [node("Mul", f"f{name} xs", f"g{name}"), node(op, f"g{name} s", name)]
+    held = {"q": codes("INT8", 6, 4), "s": DIVISORS}
+    first, second = layers_of(save(model([*nodes, node("Add", "a b")], held), tmp_path))
+    assert isinstance(first, Layer)
+    assert isinstance(second, Layer)
+    q = numpy_helper.to_array(held["q"]).astype(np.float32)
+    np.testing.assert_allclose(first.matrix(), q * DIVISORS, rtol=1e-6)
+    np.testing.assert_allclose(second.matrix(), q / DIVISORS, rtol=1e-6)
+
+
+STACKS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "a scale a column of each": ((3, 6, 4), (3, 1, 4)),
+    "a scale a matrix": ((3, 6, 4), (3, 1, 1)),
+    "as many matrices as columns": ((4, 6, 4), (4, 1, 1)),
+    "a scale a column of all": ((3, 6, 4), (1, 1, 4)),
+    "beside a larger stack": ((3, 6, 4), (1, 3, 1, 4)),
+    "two axes of matrices": ((2, 3, 6, 4), (2, 3, 1, 4)),
+}
+
+
+@pytest.mark.parametrize("left", [False, True])
+@pytest.mark.parametrize("how", STACKS)
+def test_a_stack_of_integer_products(tmp_path: Path, how: str, left: bool) -> None:
+    """Scales and zero points stand beside the result: those of a left factor are its rows'."""
+    shape, wide = STACKS[how]
+    sizes = shape, (*shape[:-2], 1, 4)
+    (q, z), s = (numpy_helper.to_array(codes("INT8", *each)) for each in sizes), scales(*wide)
+    expected = (q.astype(np.float32) - z) * s.reshape(s.shape[-q.ndim :])
+    if left:
+        q, s, z = (np.ascontiguousarray(np.swapaxes(array, -1, -2)) for array in (q, s, z))
+    operands = "q xq z xz" if left else "xq q xz z"
+    nodes = [node("DynamicQuantizeLinear", "x", "xq xs xz"), node("MatMulInteger", operands, "i")]
+    nodes += [node("Cast", "i", "f", to=1), node("Mul", "xs s", "xws"), node("Mul", "f xws")]
+    layer = only_layer(save(model(nodes, {"q": q, "s": s, "z": z}), tmp_path))
+    np.testing.assert_allclose(layer.blocks(), expected.reshape(-1, 6, 4), rtol=1e-6)
 
 
 def test_scales_that_do_not_fit_the_columns(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ _MICROSOFT, _ML = "com.microsoft", "ai.onnx.ml"
 
 WITHOUT: dict[Key, str] = {
     ("", "DeformConv"): "its derivative by the offsets is not written",
+    (_MICROSOFT, "MultiHeadAttention"): "its products are not written out",
     (_MICROSOFT, "MoE"): "which experts are chosen, and how they are weighed, is not written out",
     **dict.fromkeys(
         (

@@ -21,8 +21,8 @@ def packed(step: Step, *, num_heads: int, **_: Any) -> Result:
         raise Unclear("it takes past keys, or a mask that is computed")
     ids = step.ids(0)
     query, key, value = (products.linear(step, ids, parts[name]) for name in "qkv")
-    result, kept_key, kept_value = attention.attend(step, query, key, value, (num_heads, num_heads))
-    return [result, np.stack(np.broadcast_arrays(kept_key, kept_value))]
+    result, *kept = attention.attend(step, query, key, value, (num_heads, num_heads))[:3]
+    return [result, np.stack(np.broadcast_arrays(*kept))]
 
 
 def longformer(step: Step, *, num_heads: int, **_: Any) -> Result:

@@ -1,7 +1,7 @@
 """Products: with a weight they make neurons, of two activations they join them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -99,20 +99,24 @@ def Einsum(step: Step, *, equation: bytes, **_: Any) -> Result:
 
 
 def _contracted(step: Step, terms: Sequence[str], result: str, batch: str = "") -> Ids:
-    """Sum over the letters that the result lacks; those in ``batch`` number a weight's matrices."""
+    """Sum over the letters that the result lacks; see `weighted`."""
     if step.uses and len(terms) == 2:
-        held = step.uses[0].position
-        data, ids = terms[1 - held], step.ids(1 - held)
-        missing = "".join(letter for letter in terms[held] if letter in batch and letter not in data)
-        ids = ids.reshape((1,) * len(missing) + ids.shape)
-        return _weighted(step, ids, missing + data, terms[held], result)
+        use = step.uses[0]
+        weight, data = terms[use.position], terms[1 - use.position]
+        sizes = dict(zip(weight, use.shape, strict=True))
+        return weighted(step, step.ids(1 - use.position), data, use, sizes, result, batch)
+    places = [place for place in range(len(terms)) if step.lanes(place) is not None]
+    return joined(step, [(step.ids(place), terms[place]) for place in places], result)
+
+
+def joined(step: Step, operands: Sequence[tuple[Ids, str]], result: str) -> Ids:
+    """Join activations that are multiplied, summed over the letters that the result lacks."""
     parts = []
-    for position, letters in enumerate(terms):
-        if step.lanes(position) is not None:
-            if len(set(letters)) != len(letters):
-                raise Unclear("it takes a diagonal")
-            lost = [axis for axis, letter in enumerate(letters) if letter not in result]
-            parts.append(_placed(step.reduce(step.ids(position), lost), letters, result))
+    for ids, letters in operands:
+        if len(set(letters)) != len(letters):
+            raise Unclear("it takes a diagonal")
+        lost = [axis for axis, letter in enumerate(letters) if letter not in result]
+        parts.append(_placed(step.reduce(ids, lost), letters, result))
     return compressed(step.join(parts))
 
 
@@ -146,14 +150,18 @@ def _placed(ids: Ids, letters: str, result: str) -> Ids:
     return ids.reshape([next(sizes) if letter in kept else 1 for letter in result])
 
 
-def _weighted(step: Step, ids: Ids, data: str, weight: str, result: str) -> Ids:
-    use = step.uses[0]
+def weighted(
+    step: Step, ids: Ids, data: str, use: Use, sizes: Mapping[str, int], result: str, batch: str = ""
+) -> Ids:
+    """Contract lanes with a weight of these letters and sizes; those in ``batch`` number its matrices."""
+    weight = "".join(sizes)
+    missing = "".join(letter for letter in weight if letter in batch and letter not in data)
+    ids, data = ids.reshape((1,) * len(missing) + ids.shape), missing + data
     summed = [letter for letter in weight if letter in data and letter not in result]
     made = [letter for letter in weight if letter in result and letter not in data]
     stack = [letter for letter in weight if letter in result and letter in data]
     if not summed and not made:
         return _placed(ids, data, result)  # a constant factor
-    sizes = dict(zip(weight, use.shape, strict=True))
     lost = [axis for axis, letter in enumerate(data) if letter not in result and letter not in summed]
     lead = [letter for letter in data if letter in result and letter not in stack]
     ids = _placed(step.reduce(ids, lost), data, "".join((*stack, *lead, *summed)))

@@ -38,6 +38,7 @@ Op = tuple[str, str]
 _MICROSOFT, _ML = "com.microsoft", "ai.onnx.ml"
 
 READ: Mapping[Op, Callable[..., Iterator[Reading]]] = {
+    ("", "Attention"): products.Attention,
     ("", "Conv"): convolutions.Conv,
     ("", "ConvInteger"): quantised.ConvInteger,
     ("", "ConvTranspose"): convolutions.ConvTranspose,
@@ -61,6 +62,7 @@ READ: Mapping[Op, Callable[..., Iterator[Reading]]] = {
     (_MICROSOFT, "LongformerAttention"): attention.LongformerAttention,
     (_MICROSOFT, "MatMulNBits"): quantised.MatMulNBits,
     (_MICROSOFT, "MoE"): experts.MoE,
+    (_MICROSOFT, "MultiHeadAttention"): products.MultiHeadAttention,
     (_MICROSOFT, "PackedAttention"): attention.Attention,
     (_MICROSOFT, "QAttention"): attention.QAttention,
     (_MICROSOFT, "QMoE"): experts.QMoE,

@@ -1,4 +1,4 @@
-"""Products with a constant matrix: Gemm, MatMul, Einsum, Gather as an embedding."""
+"""Products with a constant matrix: Gemm, MatMul, Einsum, those in attention, Gather as an embedding."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -73,6 +73,39 @@ def _contraction(array: Array, *, order: Sequence[int], shared: int, summed: int
     n_in = int(np.prod(sizes[shared : shared + summed]))
     n_out = int(np.prod(sizes[shared + summed :]))
     return matrices(ordered.reshape(-1, n_in, n_out))
+
+
+def Attention(call: Call, *, q_num_heads: int = 0, kv_num_heads: int = 0, **_: Any) -> Iterator[Reading]:
+    """Read constant queries, keys and values as the factors of products that they are; see `MatMul`.
+
+    A query or a key makes the scores, a neuron each; of a value each position is an input.
+    """
+    if not any(map(call.operand, (4, 5))):  # past keys and values
+        yield from _attended(call, (q_num_heads, kv_num_heads, kv_num_heads))
+
+
+def MultiHeadAttention(call: Call, *, num_heads: int = 0, **_: Any) -> Iterator[Reading]:
+    """Read constant queries, keys and values as those of `Attention`."""
+    if not any(map(call.operand, (3, 6, 7))):  # a bias that is added to them, past keys and values
+        yield from _attended(call, (num_heads,) * 3)
+
+
+def _attended(call: Call, heads: Sequence[int]) -> Iterator[Reading]:
+    """Yield the constant ones of query, key and value; none if the scores are constant with two of them."""
+    if {0, 1} <= call.weights.keys():
+        return
+    for position, (part, count) in enumerate(zip("qkv", heads, strict=True)):
+        if position in call.weights:
+            form = partial(_heads, count=count, transposed=part != "v")
+            yield Reading((call.operand(position),), form, part=part, output_axis=None)
+
+
+def _heads(array: Array, *, count: int, transposed: bool) -> Blocks:
+    """Return a matrix for each sample and head; heads share the last axis, or are the second of four."""
+    if array.ndim not in (3, 4) or (array.ndim == 3 and (count < 1 or array.shape[2] % count)):
+        raise ValueError(f"an array of shape {array.shape} holds no {count} heads")
+    split = array if array.ndim == 4 else array.reshape(*array.shape[:2], count, -1).swapaxes(1, 2)
+    return matrices(split, transposed=transposed)
 
 
 def Gather(call: Call, *, axis: int = 0, **_: Any) -> Iterator[Reading]:

@@ -1,6 +1,7 @@
 """Operations on codes: the weight is an integer operand, its scale another operand or applied later on."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,6 @@ import numpy as np
 from onnxtop.network import CHUNK, strips
 from onnxtop.reader.dequantize import affine, blocked, unpack
 from onnxtop.reader.encoding import Encoding, Sharing
-from onnxtop.reader.model import Value
 from onnxtop.reader.ops.convolutions import flattened, kernel_form
 from onnxtop.reader.ops.later_scale import factors_after
 from onnxtop.reader.ops.products import factor
@@ -32,26 +32,37 @@ def ConvInteger(call: Call, **attributes: Any) -> Iterator[Reading]:
 
 def _later_scaled(call: Call, position: int, form: Any, axis: int, **reading: Any) -> Iterator[Reading]:
     found = factors_after(call, position)
-    zero_point = call.needed(position + 2)
-    unit: Sharing = "per-tensor" if all(_size(call, scale) == 1 for scale in found.weight) else "per-channel"
+    scales = [factor.value for factor in found.weight]
+    unit: Sharing = (
+        "per-tensor" if all(call.constants.size(scale) == 1 for scale in scales) else "per-channel"
+    )
+    unknown: Sharing | None = None if found.uneven else "of unknown scale"
+    inverse = tuple(factor.inverse for factor in found.weight)
     yield Reading(
-        (call.operand(position), zero_point, *found.weight),
+        (call.operand(position), call.needed(position + 2), *scales),
         form,
-        decode=partial(_scale_later, axis=axis),
-        encoding=Encoding(call.dtype(position), unit if found.known else "of unknown scale"),
+        decode=partial(_scale_later, axis=axis, inverse=inverse),
+        encoding=Encoding(call.dtype(position), unit if found.known else unknown),
         **reading,
     )
 
 
-def _scale_later(codes: Array, zero_point: Array | None, *scales: Array, axis: int) -> Array:
+def _scale_later(
+    codes: Array, zero_point: Array | None, *scales: Array, axis: int, inverse: Sequence[bool]
+) -> Array:
     weights = affine(codes, np.ones((), np.float32), zero_point, axis)
-    for scale in scales:
-        weights = affine(weights, np.ravel(scale), None, axis)
+    for scale, divides in zip(scales, inverse, strict=True):
+        with np.errstate(divide="ignore"):
+            factor = np.reciprocal(scale) if divides else scale
+        weights = affine(weights, _along(factor, weights.ndim, axis), None, axis)
     return weights
 
 
-def _size(call: Call, value: Value) -> int:
-    return int(np.prod(call.constants.shape(value), dtype=int))
+def _along(scale: Array, rank: int, axis: int) -> Array:
+    """Return a scale as one entry an output, or as it stands beside a stack of matrices, if it spans it."""
+    own = scale.shape[max(0, scale.ndim - rank) :]
+    beside = axis < 0 and len(own) == rank > 2 and math.prod(own) == scale.size
+    return scale.reshape(own) if beside and own[-3 - axis] == 1 else np.ravel(scale)
 
 
 def MatMulNBits(

@@ -27,6 +27,7 @@ SIDES: Mapping[tuple[str, str], tuple[tuple[int, ...], ...]] = {
     **_sides(
         "",
         """
+        Attention 0|0 1|1 2|2
         Conv 1
         ConvInteger 1
         ConvTranspose 1
@@ -46,12 +47,15 @@ SIDES: Mapping[tuple[str, str], tuple[tuple[int, ...], ...]] = {
         Attention 1
         DecoderAttention 2 3
         DynamicQuantizeLSTM 1 2
+        GroupQueryAttention 0|0 1|1 2|2
         LongformerAttention 1 4
         MatMulBnb4 1
         MatMulFpQ4 1
         MatMulNBits 1
         MoE 2 4 6
+        MultiHeadAttention 0|0 1|1 2|2
         PackedAttention 1
+        PackedMultiHeadAttention 0|0 1|1 2|2
         QAttention 1
         QMoE 2 5 8
         QOrderedMatMul 3
@@ -60,7 +64,11 @@ SIDES: Mapping[tuple[str, str], tuple[tuple[int, ...], ...]] = {
     ),
     **_sides("com.microsoft.nchwc", "Conv 1"),
 }
-"""Operations with weights, and where they take them: one of a side's positions."""
+"""Operations with weights, and where they take them: one of a side's positions.
+
+A side of one position is a weight by definition. One that names its position twice is a factor of a product
+whose other factor the operation makes: it is a weight where either operand of a MatMul would be.
+"""
 
 LOOKUPS = _names("", "Gather GatherElements GatherND") | _names(_MICROSOFT, "GatherBlockQuantized")
 """Operations that take entries of their first operand by their second."""
@@ -149,8 +157,8 @@ UNRULED: frozenset[tuple[str, str]] = (
     | _names(
         _MICROSOFT,
         """
-        BiasDropout BiasSplitGelu GridSample Inverse NGramRepeatBlock PackedMultiHeadAttention Pad
-        QLinearReduceMean RemovePadding RestorePadding SkipGroupNorm Unique
+        BiasDropout BiasSplitGelu GridSample Inverse NGramRepeatBlock Pad QLinearReduceMean
+        RemovePadding RestorePadding SkipGroupNorm Unique
         """,
     )
     | _names(
