@@ -128,7 +128,7 @@ class Carriers:
     def _operands(self, node: Node) -> Iterator[Operand]:
         for side in SIDES[node.domain, node.op_type]:
             claim: Claim = "certain" if len(side) == 1 else "wide"
-            given = [place for place in side if place < len(node.inputs) and node.inputs[place] is not None]
+            given = [place for place, value in enumerate(node.inputs) if place in side and value is not None]
             for place, how in self._weights(node, given, claim):
                 if len(side) == 1 or not self._are_frequencies(node, place):
                     yield from self._settled(place, node, how)
@@ -327,13 +327,28 @@ class Carriers:
             return []
         if key in (("", "Concat"), ("", "SequenceConstruct")):
             return given
+        if key == ("", "SequenceInsert"):
+            return [value for value in given[:2] if not self._is_empty_sequence(value)]
         if self._is_weighted(node):
-            return given[:2]
+            return [value for _, value in self._factors(node)]
         if key[0] == "" and node.op_type.startswith("Scatter"):
             return given[::2]
         if key in ELEMENTWISE and not is_decoder(node) and len(given) > 1:
             return self._widest(given[node.op_type == "Where" :])
         return given[:1]
+
+    def _factors(self, node: Node) -> list[tuple[int, Value]]:
+        """Return what an operation with weights multiplies: its data, and what any of its sides takes."""
+        sides = SIDES[node.domain, node.op_type]
+        return [
+            (place, value)
+            for place, value in enumerate(node.inputs)
+            if value is not None and (place == 0 or any(place in side for side in sides))
+        ]
+
+    def _is_empty_sequence(self, value: Value) -> bool:
+        node = self.model.producers.get(value)
+        return node is not None and (node.domain, node.op_type) == ("", "SequenceEmpty")
 
     def leaves(self, value: Value) -> tuple[Value, ...]:
         """Return the tensors and fills whose elements end up in an operand, constant or not, in any order."""
@@ -662,13 +677,15 @@ class Carriers:
     # Constants that multiply constants, and products written out in ordinary arithmetic.
 
     def _modulating(self, node: Node) -> Iterator[Operand]:
-        """Yield the right factor of a product of constants that no weight is made of."""
-        value = node.inputs[1] if len(node.inputs) > 1 else None
-        chain = self.chain(value) if value is not None else None
-        if value is None or chain is None or self._taken.intersection(chain.leaves):
+        """Yield the factors behind the first of a product of constants that no weight is made of."""
+        if _wide(self.sizes.dims(node.outputs[0]) or ()) < 2:
             return
-        if _wide(self.sizes.dims(node.outputs[0]) or ()) > 1 and self._spread(value, "wide") > 1:
-            yield Operand(1, value, "multiplies a constant, and the result only modulates")
+        for position, value in self._factors(node):
+            chain = self.chain(value) if position else None
+            if chain is None or self._taken.intersection(chain.leaves):
+                continue
+            if self._spread(value, "wide") > 1:
+                yield Operand(position, value, "multiplies a constant, and the result only modulates")
 
     def _contracted(self, node: Node) -> Iterator[Operand]:
         """Yield the constant factors of a Mul that is summed over axes that both factors span."""

@@ -1,6 +1,7 @@
 """Operations that are known but not read as layers, and where their parameters stand."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 
 from onnxtop.reader.lanes.tables import SILENT
 
@@ -17,13 +18,19 @@ def _names(domain: str, table: str) -> frozenset[tuple[str, str]]:
     return frozenset((domain, op) for op in table.split())
 
 
-def _sides(domain: str, table: str) -> dict[tuple[str, str], tuple[tuple[int, ...], ...]]:
+def _sides(domain: str, table: str) -> dict[tuple[str, str], tuple[Sequence[int], ...]]:
     """Read lines of an operation and its sides, each a position or several of which any may be the weight."""
     rows = (line.split() for line in table.strip().splitlines())
-    return {(domain, op): tuple(tuple(map(int, side.split("|"))) for side in sides) for op, *sides in rows}
+    return {(domain, op): tuple(map(_side, sides)) for op, *sides in rows}
 
 
-SIDES: Mapping[tuple[str, str], tuple[tuple[int, ...], ...]] = {
+def _side(side: str) -> Sequence[int]:
+    """Read the positions of a side: ``1``, ``0|1``, or ``0..``, all from there on."""
+    first, open_, _ = side.partition("..")
+    return range(int(first), sys.maxsize) if open_ else tuple(map(int, side.split("|")))
+
+
+SIDES: Mapping[tuple[str, str], tuple[Sequence[int], ...]] = {
     **_sides(
         "",
         """
@@ -31,7 +38,7 @@ SIDES: Mapping[tuple[str, str], tuple[tuple[int, ...], ...]] = {
         ConvInteger 1
         ConvTranspose 1
         DeformConv 1
-        Einsum 0|1|2|3
+        Einsum 0..
         GRU 1 2
         Gemm 0|1
         LSTM 1 2
