@@ -13,7 +13,7 @@ model chooses from (experts) is one derived constant a matrix. All else is skipp
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import islice
@@ -21,13 +21,14 @@ from typing import Literal
 
 import numpy as np
 
+from onnxtop.reader.bodies import Bodies
 from onnxtop.reader.constants import Constants, UnreadableConstantError, tells
 from onnxtop.reader.declared import Shape
 from onnxtop.reader.encoding import is_code_type, is_weight_type
 from onnxtop.reader.evaluate import is_computed, is_decoder
 from onnxtop.reader.lanes.tables import ELEMENTWISE
 from onnxtop.reader.model import Model, Node, Value
-from onnxtop.reader.ops.tables import CARRY_NOTHING, LOOKUPS, SIDES
+from onnxtop.reader.ops.tables import CARRY_NOTHING, IN_BODIES, LOOKUPS, SIDES
 from onnxtop.reader.search import folded, gathered, reached
 from onnxtop.reader.sizes import Setting, Sizes, is_size
 
@@ -104,6 +105,7 @@ class Carriers:
 
     def __post_init__(self) -> None:
         self.sizes = Sizes(self.model, self.constants)
+        self._bodies = Bodies(self.model)
 
     def find(self) -> dict[int, list[Operand]]:
         """Return the operands that carry weights, by the index of the node that uses them."""
@@ -115,6 +117,10 @@ class Carriers:
         for node in nodes:
             if self._is_lookup(node) and node.index not in self.passed and self._is_embedding(node):
                 found[node.index] = self._settled(0, node, "certain")
+        handing = [node for node in nodes if (node.domain, node.op_type) in IN_BODIES]
+        becomes = self._becoming(found) if handing else _Becoming()
+        for node in handing:
+            found[node.index] = list(self._handed_in(node, becomes))
         for node in nodes:
             if self._is_weighted(node) and self._is_made(node) and node.index not in self.passed:
                 found[node.index] = list(self._modulating(node))
@@ -579,8 +585,7 @@ class Carriers:
         chain = self.chain(table) if table is not None else None
         if table is None or index is None or chain is None or len(self.sizes.dims(table) or (0, 0)) < 2:
             return False
-        held = [self.constants.stored_as(leaf) for leaf in chain.leaves]
-        if not any(is_weight_type(each) or is_code_type(each) for each in held):
+        if not self._holds_weights(chain):
             return False
         if self._numbers_positions(index):
             return False
@@ -589,11 +594,16 @@ class Carriers:
         )
         return "product" in ahead or ("result" in ahead and "product" not in self._made_by(index))
 
+    def _holds_weights(self, chain: Chain) -> bool:
+        """Tell whether floats or codes end up in an operand."""
+        held = (self.constants.stored_as(leaf) for leaf in chain.leaves)
+        return any(is_weight_type(each) or is_code_type(each) for each in held)
+
     def _end(self, value: Value) -> frozenset[str]:
         """Return whether a value is a result, and whether it goes into what multiplies it, or may."""
         ends = {"result"} if value in self.model.results else set()
         for use in self.model.users.get(value, ()):
-            if self._is_weighted(use.node) or use.node.domain or use.node.op_type in _MIXERS:
+            if self._multiplies(use.node):
                 ends.add("product")
         return frozenset(ends)
 
@@ -674,6 +684,56 @@ class Carriers:
             return []
         return [item for item in (*node.inputs, *self.constants.exits(value)) if item is not None]
 
+    # What bodies are handed. What they hand on unchanged is a constant in them, and seen where it is used.
+
+    def _handed_in(self, node: Node, becomes: "_Becoming") -> Iterator[Operand]:
+        """Yield the operands that a body changes, or takes apart, but for data of the layers in it."""
+        for position, value in enumerate(node.inputs):
+            chain = self.chain(value) if value is not None else None
+            if value is None or chain is None or position < IN_BODIES[node.domain, node.op_type]:
+                continue
+            dims = self.sizes.dims(value)
+            wide = self._spread(value, "wide") if dims is None else _wide(dims)  # a sequence has no dims
+            begins = self._bodies.begins.get((node.index, position), [])
+            if wide > 1 and self._holds_weights(chain) and not self._is_seen(begins, becomes):
+                self._pass(value, "wide")
+                yield Operand(position, value)
+
+    def _is_seen(self, begins: Sequence[Value], becomes: "_Becoming") -> bool:
+        """Tell whether what is handed in is constant in a body, or data there, and no factor besides."""
+        known = (begin in self.constants or begin in becomes.data for begin in begins)
+        return bool(begins) and all(known) and becomes.factors.isdisjoint(begins)
+
+    def _becoming(self, found: Mapping[int, Sequence[Operand]]) -> "_Becoming":
+        """Return what becomes the data of products whose weight was found, and a factor of any other."""
+        data: list[Value] = []
+        factors: list[Value] = []
+        for node in filter(self._may_take, self.model.nodes):
+            weights = {operand.position for operand in found.get(node.index, ())}
+            others = (value for place, value in enumerate(node.inputs) if place not in weights)
+            moving = [value for value in others if value is not None and value not in self.constants]
+            (data if weights else factors).extend(moving)
+        return _Becoming(*(frozenset(reached(ends, self._was)) for ends in (data, factors)))
+
+    def _may_take(self, node: Node) -> bool:
+        """Tell whether a node multiplies operands of which one changes, in whatever way."""
+        if self._bodies.holds(node) or self._is_made(node):
+            return False
+        written_out = (node.domain, node.op_type) == ("", "Mul") and self._is_contraction(node)
+        return written_out or self._multiplies(node)
+
+    def _was(self, value: Value) -> list[Value]:
+        """Return what a value is made of, but for constants that others are combined with."""
+        node = self.model.producers.get(value)
+        if node is None or self._bodies.holds(node):
+            return self._bodies.sources.get(value, [])
+        if (node.domain, node.op_type) in CARRY_NOTHING or (
+            self._is_weighted(node) and not self._is_made(node)
+        ):
+            return []
+        own = [item for item in node.inputs if item is not None]
+        return own if value in self.constants else [item for item in own if item not in self.constants]
+
     # Constants that multiply constants, and products written out in ordinary arithmetic.
 
     def _modulating(self, node: Node) -> Iterator[Operand]:
@@ -689,17 +749,19 @@ class Carriers:
 
     def _contracted(self, node: Node) -> Iterator[Operand]:
         """Yield the constant factors of a Mul that is summed over axes that both factors span."""
+        for position, value in enumerate(node.inputs if self._is_contraction(node) else ()):
+            if value is not None and value in self.constants and self.chain(value):
+                yield Operand(position, value, "a product written as Mul and ReduceSum is not read")
+
+    def _is_contraction(self, node: Node) -> bool:
         users = self.model.users.get(node.outputs[0], ())
         if len(users) != 1 or (users[0].node.domain, users[0].node.op_type) != ("", "ReduceSum"):
-            return
+            return False
         shapes = [self.sizes.dims(value) or () if value is not None else () for value in node.inputs]
         rank = max(map(len, shapes), default=0)
         axes = self._summed(users[0].node)
         both = set.intersection(*map(_wide_axes, shapes))
-        if rank and axes and {axis % rank - rank for axis in axes} <= both:
-            for position, value in enumerate(node.inputs):
-                if value is not None and value in self.constants and self.chain(value):
-                    yield Operand(position, value, "a product written as Mul and ReduceSum is not read")
+        return bool(rank and axes) and {axis % rank - rank for axis in axes} <= both
 
     def _summed(self, node: Node) -> list[int]:
         value = node.inputs[1] if len(node.inputs) > 1 else None
@@ -711,12 +773,24 @@ class Carriers:
             return []
         return axes.tolist() if axes.dtype.kind in "iu" else []
 
+    def _multiplies(self, node: Node) -> bool:
+        """Tell whether a node multiplies its operands, or may."""
+        return self._is_weighted(node) or bool(node.domain) or node.op_type in _MIXERS
+
     def _is_weighted(self, node: Node) -> bool:
         return (node.domain, node.op_type) in SIDES
 
     def _is_made(self, node: Node) -> bool:
         """Tell whether a node is computed from constants alone."""
         return node.outputs[0] in self.constants
+
+
+@dataclass(frozen=True)
+class _Becoming:
+    """Values that become data of a product whose weight is known, and those that become factors of others."""
+
+    data: frozenset[Value] = frozenset()
+    factors: frozenset[Value] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -731,7 +805,7 @@ class _Hindrance:
 _COUNTERS = frozenset({"CumSum", "NonZero", "Range"})
 """Operations that number positions."""
 
-_MIXERS = frozenset({"Attention", "Loop", "Scan"})
+_MIXERS = frozenset({"Attention", *(op for _, op in IN_BODIES)})
 """Operations that multiply their operands, or may."""
 
 

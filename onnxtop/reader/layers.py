@@ -20,7 +20,7 @@ from onnxtop.reader.identity import weights_of_uses
 from onnxtop.reader.layer import Layer, Skipped, Source, WeightUse
 from onnxtop.reader.model import Model, ModelSource, Node, Value, load
 from onnxtop.reader.names import layer_name, numbered
-from onnxtop.reader.ops import IN_BODIES, NEUTRAL, READ, REPORTED_ATTRIBUTES
+from onnxtop.reader.ops import NEUTRAL, READ, REPORTED, REPORTED_ATTRIBUTES
 from onnxtop.reader.ops.tables import LOOKUPS, SIDES
 from onnxtop.reader.reading import (
     Call,
@@ -264,9 +264,7 @@ def _weights_of(node: Node, operands: Sequence[Operand], carriers: Carriers) -> 
         value = carriers.model.attribute_values.get((node.index, name))
         if value is not None:
             yield WeightUse(node, value, reason=reason)
-    elif op in IN_BODIES:
-        yield from _reported(node, IN_BODIES[op], f"{node.op} is not read by this version", carriers)
-    elif op not in NEUTRAL and op not in SIDES and node.index not in carriers.passed and not made:
+    elif op not in NEUTRAL and op not in REPORTED and node.index not in carriers.passed and not made:
         reason = carriers.model.closed.get(op, f"unknown operation {node.op}")
         yield from _reported(node, range(len(node.inputs)), reason, carriers)
 

@@ -22,7 +22,6 @@ from onnxtop.reader.ops.tables import (
 from onnxtop.reader.reading import Reading
 
 __all__ = [
-    "IN_BODIES",
     "NEUTRAL",
     "NORMALISATION",
     "READ",

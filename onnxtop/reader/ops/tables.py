@@ -72,14 +72,8 @@ SIDES: Mapping[tuple[str, str], tuple[Sequence[int], ...]] = {
 LOOKUPS = frozenset({("", "Gather"), ("", "GatherND"), (_MICROSOFT, "GatherBlockQuantized")})
 """Operations that take entries of their first operand by their second."""
 
-IN_BODIES: Mapping[tuple[str, str], tuple[int, ...]] = _positions(
-    "",
-    """
-    Loop 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20
-    Scan 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20
-    """,
-)
-"""Operations whose bodies may use their operands as weights that change, and the positions of these."""
+IN_BODIES: Mapping[tuple[str, str], int] = {("", "Loop"): 2, ("", "Scan"): 0, ("", "SequenceMap"): 0}
+"""Operations whose bodies may use their operands as weights, and the position of the first of these."""
 
 REPORTED_ATTRIBUTES: Mapping[tuple[str, str], tuple[str, str]] = {
     ("", "TfIdfVectorizer"): ("weights", "weights of terms are no layer"),
@@ -148,7 +142,7 @@ BIASES: Mapping[tuple[str, str], tuple[int, ...]] = {
 UNRULED: frozenset[tuple[str, str]] = (
     _names(
         "",
-        "AffineGrid Constant If ImageDecoder NonMaxSuppression NonZero SequenceMap StringSplit Unique",
+        "AffineGrid Constant If ImageDecoder NonMaxSuppression NonZero StringSplit Unique",
     )
     | _names(
         _MICROSOFT,
@@ -167,11 +161,15 @@ UNRULED: frozenset[tuple[str, str]] = (
 )
 """Operations without weights that have no rule of their lanes either."""
 
-CARRY_NOTHING: frozenset[tuple[str, str]] = SILENT | _names(
-    "",
-    """
-    ArgMax ArgMin Bernoulli Loop Multinomial NonMaxSuppression NonZero OneHot Scan StringNormalizer
-    TfIdfVectorizer
-    """,
+CARRY_NOTHING: frozenset[tuple[str, str]] = (
+    SILENT
+    | frozenset(IN_BODIES)
+    | _names(
+        "",
+        """
+        ArgMax ArgMin Bernoulli Multinomial NonMaxSuppression NonZero OneHot StringNormalizer
+        TfIdfVectorizer
+        """,
+    )
 )
 """Operations whose results hold none of what their operands hold."""
