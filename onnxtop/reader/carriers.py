@@ -734,6 +734,12 @@ class Carriers:
         own = [item for item in node.inputs if item is not None]
         return own if value in self.constants else [item for item in own if item not in self.constants]
 
+    @cached_property
+    def longest_axis(self) -> int:
+        """The longest axis of any stored tensor that has more than one of several entries."""
+        stored = (tensor.dims for tensor in self.model.tensors.values())
+        return max((max(dims) for dims in stored if sum(size > 1 for size in dims) > 1), default=1)
+
     # Constants that multiply constants, and products written out in ordinary arithmetic.
 
     def _modulating(self, node: Node) -> Iterator[Operand]:

@@ -10,7 +10,7 @@ import heapq
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -219,6 +219,14 @@ class Model:
     early: Mapping[Value, Value]
     attribute_values: Mapping[tuple[int, str], Value]
     added: frozenset[Value]
+
+    @cached_property
+    def held(self) -> Mapping[int, Sequence[Value]]:
+        """What nodes hold in their attributes, by the index of the node."""
+        held: dict[int, list[Value]] = {}
+        for (index, _), value in self.attribute_values.items():
+            held.setdefault(index, []).append(value)
+        return held
 
     @property
     def producer(self) -> str:
