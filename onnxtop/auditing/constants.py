@@ -71,20 +71,12 @@ class _Look:
                 continue
             if node.outputs[0] in self._constants:
                 continue
-            for position, value in enumerate((*node.inputs, *self._held.get(node.index, ()))):
+            for position, value in enumerate((*node.inputs, *self._model.held.get(node.index, ()))):
                 if value is not None and value in self._constants and not self._is_weight(node, value):
                     yield from self._faults(node, position, value)
 
     def _is_weight(self, node: Node, value: Value) -> bool:
         return (node.index, value) in self._weights
-
-    @cached_property
-    def _held(self) -> Mapping[int, list[Value]]:
-        """What a node holds in its attributes, by its index."""
-        held: dict[int, list[Value]] = {}
-        for (index, _), value in self._model.attribute_values.items():
-            held.setdefault(index, []).append(value)
-        return held
 
     @cached_property
     def _living(self) -> frozenset[Value]:

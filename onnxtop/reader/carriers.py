@@ -21,13 +21,14 @@ from typing import Literal
 
 import numpy as np
 
+from onnxtop.reader.bodies import Bodies
 from onnxtop.reader.constants import Constants, UnreadableConstantError, tells
 from onnxtop.reader.declared import Shape
 from onnxtop.reader.encoding import is_code_type, is_weight_type
 from onnxtop.reader.evaluate import is_computed, is_decoder
 from onnxtop.reader.lanes.tables import ELEMENTWISE
 from onnxtop.reader.model import Model, Node, Value
-from onnxtop.reader.ops.tables import CARRY_NOTHING, LOOKUPS, SIDES
+from onnxtop.reader.ops.tables import CARRY_NOTHING, IN_BODIES, LOOKUPS, SIDES
 from onnxtop.reader.search import folded, gathered, reached
 from onnxtop.reader.sizes import Setting, Sizes, is_size
 from onnxtop.reader.written_out import WrittenOut, wide_axes
@@ -109,6 +110,7 @@ class Carriers:
     def __post_init__(self) -> None:
         self.sizes = Sizes(self.model, self.constants)
         self.written_out = WrittenOut(self.model, self.constants, self.sizes, self.carriers)
+        self._bodies = Bodies(self.model)
 
     def find(self) -> dict[int, list[Operand]]:
         """Return the operands that carry weights, by the index of the node that uses them."""
@@ -120,6 +122,10 @@ class Carriers:
         for node in nodes:
             if self._is_lookup(node) and node.index not in self.passed and self._is_of_weights(node):
                 found[node.index] = list(self._looked_up(node))
+        handing = [node for node in nodes if (node.domain, node.op_type) in IN_BODIES]
+        becomes = self._becoming(found) if handing else _Becoming()
+        for node in handing:
+            found[node.index] = list(self._handed_in(node, becomes))
         for node in nodes:
             if self._is_weighted(node) and self._is_made(node) and node.index not in self.passed:
                 found[node.index] = list(self._modulating(node))
@@ -132,7 +138,7 @@ class Carriers:
     def _operands(self, node: Node) -> Iterator[Operand]:
         for side in SIDES[node.domain, node.op_type]:
             claim: Claim = "certain" if len(side) == 1 else "wide"
-            given = [place for place in side if place < len(node.inputs) and node.inputs[place] is not None]
+            given = [place for place, value in enumerate(node.inputs) if place in side and value is not None]
             for place, how in self._weights(node, given, claim):
                 if len(side) == 1 or not self._are_frequencies(node, place):
                     yield from self._settled(place, node, how)
@@ -358,15 +364,29 @@ class Carriers:
             return []
         if key in (("", "Concat"), ("", "SequenceConstruct")):
             return given
+        if key == ("", "SequenceInsert"):
+            return [value for value in given[:2] if not self._is_empty_sequence(value)]
         if self._is_weighted(node):
-            places = {0, *(place for side in SIDES[key] for place in side)}
-            return [v for place, v in enumerate(node.inputs) if v is not None and place in places]
+            return [value for _, value in self._factors(node)]
         if key[0] == "" and node.op_type.startswith("Scatter"):
             return given[::2]
         if key in ELEMENTWISE and not is_decoder(node) and len(given) > 1:
             widest = self._widest(given[node.op_type == "Where" :])
             return widest[:1] if node.op_type == "BitShift" else widest  # by how much is a setting
         return given[:1]
+
+    def _factors(self, node: Node) -> list[tuple[int, Value]]:
+        """Return what an operation with weights multiplies: its data, and what any of its sides takes."""
+        sides = SIDES[node.domain, node.op_type]
+        return [
+            (place, value)
+            for place, value in enumerate(node.inputs)
+            if value is not None and (place == 0 or any(place in side for side in sides))
+        ]
+
+    def _is_empty_sequence(self, value: Value) -> bool:
+        node = self.model.producers.get(value)
+        return node is not None and (node.domain, node.op_type) == ("", "SequenceEmpty")
 
     def leaves(self, value: Value) -> tuple[Value, ...]:
         """Return the tensors and fills whose elements end up in an operand, constant or not, in any order."""
@@ -607,9 +627,7 @@ class Carriers:
         chain = self.chain(table) if table is not None else None
         if table is None or index is None or chain is None or len(self.sizes.dims(table) or (0, 0)) < 2:
             return False
-        held = [self.constants.stored_as(leaf) for leaf in chain.leaves]
-        weights = any(is_weight_type(each) or is_code_type(each) for each in held)
-        return weights and not self._numbers_positions(index)
+        return self._holds_weights(chain) and not self._numbers_positions(index)
 
     def _is_embedding(self, node: Node) -> bool:
         """Tell whether a table of rows is looked up to be carried into a product, or as the result itself."""
@@ -640,6 +658,11 @@ class Carriers:
         ranked = ((node, *self._ranked(node)) for node in uses)
         own = {node.index for node, carriers, above in ranked if value in carriers and above - {value}}
         return frozenset(islice(sorted(own.union(*beyond)), 2))
+
+    def _holds_weights(self, chain: Chain) -> bool:
+        """Tell whether floats or codes end up in an operand."""
+        held = (self.constants.stored_as(leaf) for leaf in chain.leaves)
+        return any(is_weight_type(each) or is_code_type(each) for each in held)
 
     def _end(self, value: Value) -> frozenset[str]:
         """Return whether a value is a result, and whether it goes into what multiplies it, or may."""
@@ -734,16 +757,73 @@ class Carriers:
             return []
         return [item for item in (*node.inputs, *self.constants.exits(value)) if item is not None]
 
+    # What bodies are handed. What they hand on unchanged is a constant in them, and seen where it is used.
+
+    def _handed_in(self, node: Node, becomes: "_Becoming") -> Iterator[Operand]:
+        """Yield the operands that a body changes, or takes apart, but for data of the layers in it."""
+        for position, value in enumerate(node.inputs):
+            chain = self.chain(value) if value is not None else None
+            if value is None or chain is None or position < IN_BODIES[node.domain, node.op_type]:
+                continue
+            dims = self.sizes.dims(value)
+            wide = self._spread(value, "wide") if dims is None else _wide(dims)  # a sequence has no dims
+            begins = self._bodies.begins.get((node.index, position), [])
+            if wide > 1 and self._holds_weights(chain) and not self._is_seen(begins, becomes):
+                self._pass(value, "wide")
+                yield Operand(position, value)
+
+    def _is_seen(self, begins: Sequence[Value], becomes: "_Becoming") -> bool:
+        """Tell whether what is handed in is constant in a body, or data there, and no factor besides."""
+        known = (begin in self.constants or begin in becomes.data for begin in begins)
+        return bool(begins) and all(known) and becomes.factors.isdisjoint(begins)
+
+    def _becoming(self, found: Mapping[int, Sequence[Operand]]) -> "_Becoming":
+        """Return what becomes the data of products whose weight was found, and a factor of any other."""
+        data: list[Value] = []
+        factors: list[Value] = []
+        for node in filter(self._may_take, self.model.nodes):
+            weights = {operand.position for operand in found.get(node.index, ())}
+            others = (value for place, value in enumerate(node.inputs) if place not in weights)
+            moving = [value for value in others if value is not None and value not in self.constants]
+            (data if weights else factors).extend(moving)
+        return _Becoming(*(frozenset(reached(ends, self._was)) for ends in (data, factors)))
+
+    def _may_take(self, node: Node) -> bool:
+        """Tell whether a node multiplies operands of which one changes, in whatever way."""
+        if self._bodies.holds(node) or self._is_made(node):
+            return False
+        return self._is_written_out(node) or self._mixes(node)
+
+    def _was(self, value: Value) -> list[Value]:
+        """Return what a value is made of, but for constants that others are combined with."""
+        node = self.model.producers.get(value)
+        if node is None or self._bodies.holds(node):
+            return self._bodies.sources.get(value, [])
+        if (node.domain, node.op_type) in CARRY_NOTHING or (
+            self._is_weighted(node) and not self._is_made(node)
+        ):
+            return []
+        own = [item for item in node.inputs if item is not None]
+        return own if value in self.constants else [item for item in own if item not in self.constants]
+
+    @cached_property
+    def longest_axis(self) -> int:
+        """The longest axis of any stored tensor that has more than one of several entries."""
+        stored = (tensor.dims for tensor in self.model.tensors.values())
+        return max((max(dims) for dims in stored if sum(size > 1 for size in dims) > 1), default=1)
+
     # Constants that multiply constants, and products written out in ordinary arithmetic.
 
     def _modulating(self, node: Node) -> Iterator[Operand]:
-        """Yield the right factor of a product of constants that no weight is made of."""
-        value = node.inputs[1] if len(node.inputs) > 1 else None
-        chain = self.chain(value) if value is not None else None
-        if value is None or chain is None or self._taken.intersection(chain.leaves):
+        """Yield the factors behind the first of a product of constants that no weight is made of."""
+        if _wide(self.sizes.dims(node.outputs[0]) or ()) < 2:
             return
-        if _wide(self.sizes.dims(node.outputs[0]) or ()) > 1 and self._spread(value, "wide") > 1:
-            yield Operand(1, value, "multiplies a constant, and the result only modulates")
+        for position, value in self._factors(node):
+            chain = self.chain(value) if position else None
+            if chain is None or self._taken.intersection(chain.leaves):
+                continue
+            if self._spread(value, "wide") > 1:
+                yield Operand(position, value, "multiplies a constant, and the result only modulates")
 
     def _multiplied(self, node: Node) -> Iterator[Operand]:
         """Yield the factors, carried by constants, of a product that is written out."""
@@ -763,6 +843,14 @@ class Carriers:
 
 
 @dataclass(frozen=True)
+class _Becoming:
+    """Values that become data of a product whose weight is known, and those that become factors of others."""
+
+    data: frozenset[Value] = frozenset()
+    factors: frozenset[Value] = frozenset()
+
+
+@dataclass(frozen=True)
 class _Hindrance:
     """Why a value cannot be computed, and how far away that is; else whether it is chosen or copied."""
 
@@ -774,7 +862,7 @@ class _Hindrance:
 _COUNTERS = frozenset({"CumSum", "NonZero", "Range"})
 """Operations that number positions."""
 
-_MIXERS = frozenset({"Loop", "Scan"})
+_MIXERS = frozenset(op for _, op in IN_BODIES)
 """Operations whose bodies may multiply their operands."""
 
 

@@ -20,7 +20,7 @@ from onnxtop.reader.identity import weights_of_uses
 from onnxtop.reader.layer import Layer, Skipped, Source, WeightUse
 from onnxtop.reader.model import Model, ModelSource, Node, Value, load
 from onnxtop.reader.names import layer_name, numbered
-from onnxtop.reader.ops import IN_BODIES, NEUTRAL, READ, REPORTED_ATTRIBUTES
+from onnxtop.reader.ops import NEUTRAL, READ, REPORTED, REPORTED_ATTRIBUTES
 from onnxtop.reader.ops.tables import LOOKUPS, SIDES
 from onnxtop.reader.reading import (
     Call,
@@ -266,11 +266,9 @@ def _weights_of(node: Node, operands: Sequence[Operand], carriers: Carriers) -> 
         value = carriers.model.attribute_values.get((node.index, name))
         if value is not None:
             yield WeightUse(node, value, reason=reason)
-    elif op in IN_BODIES:
-        yield from _reported(node, IN_BODIES[op], f"{node.op} is not read by this version", carriers)
-    elif op not in NEUTRAL and op not in SIDES and node.index not in carriers.passed and not made:
+    elif op not in NEUTRAL and op not in REPORTED and node.index not in carriers.passed and not made:
         reason = carriers.model.closed.get(op, f"unknown operation {node.op}")
-        yield from _reported(node, range(len(node.inputs)), reason, carriers)
+        yield from (WeightUse(node, value, reason=reason) for value in _unknown(node, carriers))
 
 
 def _readings(call: Call, part: str) -> Iterator[WeightUse]:
@@ -292,23 +290,27 @@ def _readings(call: Call, part: str) -> Iterator[WeightUse]:
         yield from (WeightUse(node, value, reason=reason) for value in call.weights.values())
 
 
-def _reported(node: Node, positions: Iterable[int], reason: str, carriers: Carriers) -> Iterator[WeightUse]:
-    for position in positions:
-        value = node.inputs[position] if position < len(node.inputs) else None
-        if (
-            value is not None
-            and value in carriers.constants
-            and _looks_like_weights(value, carriers.constants)
-        ):
-            yield WeightUse(node, value, reason=reason)
+def _unknown(node: Node, carriers: Carriers) -> Iterator[Value]:
+    """Yield the constants of an operation that nobody knows, operands and attributes, that may be weights.
+
+    These are floats or narrow codes along two axes, and flat ones that are longer than any axis of what the
+    operation joins: neither one number for each entry there, as a bias is, nor a setting. An operand whose
+    shape is not known may be as long as any tensor of the file.
+    """
+    constants, sizes = carriers.constants, carriers.sizes
+    given = [value for value in node.inputs if value is not None]
+    held = [*(value for value in given if value in constants), *carriers.model.held.get(node.index, ())]
+    shapes = {value: sizes.dims(value) for value in (*given, *node.outputs, *held)}
+    flat = {value for value in held if (shape := shapes[value]) is not None and sum(map(_is_long, shape)) < 2}
+    joined = (shape for value, shape in shapes.items() if value not in flat)
+    unknown = carriers.longest_axis if None in map(shapes.get, given) else 1
+    longest = max((size or 1 for shape in joined for size in shape or ()), default=1)
+    for value in held:
+        kind = constants.stored_as(constants.origin(value))
+        may_be = value not in flat or constants.size(value) > max(longest, unknown)
+        if may_be and (is_weight_type(kind) or is_code_type(kind)):
+            yield value
 
 
-def _looks_like_weights(value: Value, constants: Constants) -> bool:
-    """Tell a weight from a setting: floats or narrow codes along at least two axes."""
-    held = constants.stored_as(constants.origin(value))
-    if not (is_weight_type(held) or is_code_type(held)):
-        return False
-    try:
-        return sum(size > 1 for size in constants.shape(value)) >= 2
-    except UnreadableConstantError:
-        return True
+def _is_long(size: int | None) -> bool:
+    return size is None or size > 1

@@ -10,7 +10,7 @@ import heapq
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -130,6 +130,15 @@ def _attribute_kinds(op_type: str) -> Mapping[str, set[int]]:
 
 
 @cache
+def _makes_tensors(op_type: str) -> bool:
+    """Tell whether all that an operation of ONNX makes is tensors, in its newest version and in the first."""
+    kinds = [
+        kind for schema in first_and_newest(op_type) for output in schema.outputs for kind in output.types
+    ]
+    return bool(kinds) and all(kind.startswith("tensor(") for kind in kinds)
+
+
+@cache
 def _operands(op_type: str) -> int:
     """Return how many operands an operation of ONNX has at least, in every version."""
     return min((schema.min_input for schema in first_and_newest(op_type)), default=0)
@@ -170,13 +179,14 @@ class Body:
     """One subgraph of a node: ``name`` is the attribute that holds it.
 
     ``inputs`` and ``outputs`` are as the subgraph declares them, an output that nothing makes is None;
-    ``unchanged`` maps the place of an output that is an input to that input's place.
+    ``rounds`` maps the place of an output that the next round begins with to the place of the input that it
+    is there.
     """
 
     name: str
     inputs: tuple[Value, ...]
     outputs: tuple[Value | None, ...]
-    unchanged: Mapping[int, int]
+    rounds: Mapping[int, int]
     scope: Scope
 
 
@@ -212,6 +222,14 @@ class Model:
     early: Mapping[Value, Value]
     attribute_values: Mapping[tuple[int, str], Value]
     added: frozenset[Value]
+
+    @cached_property
+    def held(self) -> Mapping[int, Sequence[Value]]:
+        """What nodes hold in their attributes, by the index of the node."""
+        held: dict[int, list[Value]] = {}
+        for (index, _), value in self.attribute_values.items():
+            held.setdefault(index, []).append(value)
+        return held
 
     @property
     def producer(self) -> str:
@@ -437,25 +455,19 @@ class _Linker:
                 self._users.setdefault(value, []).append(Use(node, position))
         for name, stored in held_by(proto):
             self._attribute(node, name, self._dense(stored))
-        held = [self._body(name, graph, names) for name, graph in named_bodies(proto)]
-        if domain == "" and proto.op_type in ("Loop", "Scan"):
-            for body in held:
-                self._carry(node, body)
+        rounds = _rounds(node)
+        held = [self._body(name, graph, names, rounds) for name, graph in named_bodies(proto)]
+        for body in held:
+            self._carry(node, body)
         return node, held
 
-    def _body(self, name: str, graph: GraphProto, outer: _Names) -> Body:
+    def _body(self, name: str, graph: GraphProto, outer: _Names, rounds: Mapping[int, int]) -> Body:
         scope, names, inputs = self._graph(graph, outer)
-        places: dict[str, int] = {}
-        for place, declared in enumerate(graph.input):
-            places.setdefault(declared.name, place)
-        exits = [declared.name for declared in graph.output]
-        return Body(
-            name=name,
-            inputs=tuple(inputs),
-            outputs=tuple(names.get(exit_) for exit_ in exits),
-            unchanged={place: places[exit_] for place, exit_ in enumerate(exits) if exit_ in places},
-            scope=scope,
-        )
+        outputs = tuple(names.get(declared.name) for declared in graph.output)
+        there = {
+            exit_: entry for exit_, entry in rounds.items() if exit_ < len(outputs) and entry < len(inputs)
+        }
+        return Body(name=name, inputs=tuple(inputs), outputs=outputs, rounds=there, scope=scope)
 
     def _attribute(self, node: Node, name: str, tensor: TensorProto) -> None:
         """Take what an attribute holds as a tensor."""
@@ -467,18 +479,25 @@ class _Linker:
         self._attribute_values[node.index, name] = names[whole]
 
     def _carry(self, node: Node, body: Body) -> None:
-        """Note the state that a body hands on as it came: every iteration sees what it starts with."""
-        if node.op_type == "Loop":  # inputs: trip count, condition, state; body: iteration, condition, state
-            state = zip(body.inputs[2:], body.outputs[1:], node.inputs[2:], strict=False)
-        else:  # Scan's state comes first, before the inputs that it walks along
-            taken = next((each.i for each in node.proto.attribute if each.name == "num_scan_inputs"), None)
-            if taken is None:
-                return  # it says of nothing that it is a state
-            count = len(node.inputs) - taken
-            state = zip(body.inputs[:count], body.outputs[:count], node.inputs[:count], strict=False)
-        for entry, value, initial in state:
-            if initial is not None and value is not None and self._start(value) == entry:
-                self._carried[entry] = initial
+        """Note the state that a body hands on as it came: every iteration sees what it starts with.
+
+        A SequenceMap hands the same tensor to each iteration, and what is a sequence entry by entry.
+        """
+        for exit_, entry in body.rounds.items():
+            initial, value = node.inputs[entry], body.outputs[exit_]
+            if initial is not None and value is not None and self._start(value) == body.inputs[entry]:
+                self._carried[body.inputs[entry]] = initial
+        if (node.domain, node.op_type) == ("", "SequenceMap"):
+            for begin, initial in zip(body.inputs[1:], node.inputs[1:], strict=False):
+                if initial is not None and self._is_tensor(initial):
+                    self._carried[begin] = initial
+
+    def _is_tensor(self, value: Value) -> bool:
+        """Tell whether a value is certainly no sequence."""
+        maker = self._producers.get(value)
+        return value in self._tensors or (
+            maker is not None and not maker.domain and _makes_tensors(maker.op_type)
+        )
 
     def _start(self, value: Value) -> Value | None:
         """Return what a value is that only Identities hand on; None if another operation makes it."""
@@ -537,6 +556,16 @@ class _Linker:
     def _value(self, name: str) -> Value:
         self._count += 1
         return Value(self._count, name)
+
+
+def _rounds(node: Node) -> dict[int, int]:
+    """Return where a Loop or Scan takes its states, by the places where its body ends with them."""
+    if (node.domain, node.op_type) == ("", "Loop"):  # a trip count and a condition come first
+        return {place - 1: place for place in range(2, len(node.inputs))}
+    taken = next((each.i for each in node.proto.attribute if each.name == "num_scan_inputs"), None)
+    if (node.domain, node.op_type) != ("", "Scan") or taken is None:  # it says of nothing that it is a state
+        return {}
+    return {place: place for place in range(len(node.inputs) - max(taken, 0))}
 
 
 class _Needs:

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from onnxtop.auditing.story import audit
 from onnxtop.errors import FormatError
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.layers import read_layers
 from onnxtop.reader.model import load
+from tests.connectivity_truth import connected, reachable
 from tests.models import graph, layers_of, model, node, only_layer, save, weights
 from tests.reader.extraction import run
 
@@ -405,7 +406,7 @@ def test_scopes_are_the_linkers_own(tmp_path: Path) -> None:
     (body,) = loaded.scope.bodies[loaded.nodes[0].index]
     assert [value.name for value in body.inputs] == ["iteration", "go", "s", "unused"]
     assert [value and value.name for value in body.outputs] == ["on", "t", "s"]
-    assert body.unchanged == {2: 2}
+    assert body.rounds == {1: 2, 2: 3}
 
 
 def test_constant_with_a_sparse_value_is_no_node_of_a_scope(tmp_path: Path) -> None:
@@ -418,3 +419,260 @@ def test_constant_with_a_sparse_value_is_no_node_of_a_scope(tmp_path: Path) -> N
     report = audit(save(proto, tmp_path))
     assert report.coverage.parameters_analysed == 16
     assert report.network.deep_graph_persistence.connectivity == "exact"
+
+
+# How many there are, and what becomes of them
+
+
+def _many(op: str, count: int) -> ModelProto:
+    """Return a Loop or Scan that carries so many weights, halves each and multiplies by the last."""
+    states = [f"s{place}" for place in range(count)]
+    nodes = [node("Mul", f"{state} half", f"{state}n") for state in states]
+    nodes.append(node("MatMul", f"h {states[-1]}", "g"))
+    ends = ["g", *(f"{state}n" for state in states)]
+    held = {f"w{place}": weights(4, 4, seed=place) for place in range(count)}
+    half = {"half": np.array([0.5], np.float32)}
+    operands, results = " ".join(held), " ".join(f"r{place}" for place in range(count))
+    if op == "Loop":
+        made, settings = _loop(_loop_body(nodes, ["h", *states], ends, half), f"x {operands}", f"y {results}")
+        return model([made], {**held, **settings})
+    body = _scan([*nodes, node("Identity", "e", "o")], f"h {' '.join(states)} e", " ".join([*ends, "o"]))
+    body.initializer.append(numpy_helper.from_array(half["half"], "half"))
+    scan = node("Scan", f"x {operands} z", f"y {results} all", body=body, num_scan_inputs=1)
+    return model([scan], held, {"x": [1, 4], "z": [2, 1, 4]})
+
+
+@pytest.mark.parametrize("count", [1, 18, 19, 24, 70])
+@pytest.mark.parametrize("op", ["Loop", "Scan"])
+def test_changed_weights_count_however_many_there_are(op: str, count: int, tmp_path: Path) -> None:
+    coverage = audit(save(_many(op, count), tmp_path)).coverage
+    assert [item.parameters for item in coverage.skipped] == [16] * count
+    assert all(item.reason == f"{op} is not read by this version" for item in coverage.skipped)
+    assert (coverage.parameters_total, coverage.parameters_analysed) == (16 * count, 0)
+
+
+def _inside_and_out(carries: str) -> tuple[ModelProto, ModelProto]:
+    """Return a loop that carries its weight, and one whose body takes it from outside."""
+    ways = {
+        "itself": ([], "v"),
+        "through Identity": ([node("Identity", "v", "v2")], "v2"),
+        "through two": ([node("Identity", "v", "v1"), node("Identity", "v1", "v2")], "v2"),
+    }
+    more, end = ways.get(carries, ways["itself"])
+    body = _loop_body([node("MatMul", "h v", "g"), *more], ["h", "v"], ["g", end])
+    outside = _loop_body([node("MatMul", "h w", "g")], ["h"], ["g"])
+    if carries == "through two loops":
+        inner = _loop_body([node("MatMul", "k u", "m")], ["k", "u"], ["m", "u"], own="2")
+        body = _loop_body([node("Loop", "count yes h v", "g -", body=inner)], ["h", "v"], ["g", "v"])
+        inner = _loop_body([node("MatMul", "k w", "m")], ["k"], ["m"], own="2")
+        outside = _loop_body([node("Loop", "count yes h", "g", body=inner)], ["h"], ["g"])
+    one, held = _loop(body, "x w", "y last", w=W)
+    other, _ = _loop(outside, "x", "y")
+    return tuple(model([made], held, {"x": [1, 4]}) for made in (one, other))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("carries", ["itself", "through Identity", "through two", "through two loops"])
+def test_a_carried_weight_is_as_one_from_outside(carries: str, tmp_path: Path) -> None:
+    reports = [audit(save(proto, tmp_path, f"{carries}.onnx")) for proto in _inside_and_out(carries)]
+    carried, outside = (report.network.deep_graph_persistence for report in reports)
+    assert carried.connectivity == outside.connectivity == "exact"
+    assert carried.inputs == outside.inputs == 4
+    assert carried.normalized == outside.normalized is not None
+    (layer,), (other,) = (report.layers for report in reports)
+    assert len(layer.uses) == len(other.uses) == 1
+    assert layer.neural_persistence == other.neural_persistence
+
+
+@pytest.mark.parametrize(
+    "use", ["multiplied", "scaled in the body, then multiplied", "multiplied in a next loop"]
+)
+def test_what_a_loop_carries_and_hands_out_is_not_forgotten(use: str, tmp_path: Path) -> None:
+    """The result of a loop is no constant: its operand is skipped where a product takes that."""
+    body = _loop_body([], ["w"], ["w"])
+    made, held = _loop(body, "w0", "last", w0=W)
+    nodes = [made, node("MatMul", "x last")]
+    if use.startswith("scaled"):
+        body = _loop_body([node("Mul", "w two", "o")], ["w"], ["w", "o"], {"two": np.float32([2])})
+        made, held = _loop(body, "w0", "last all", w0=W)
+        nodes = [made, node("MatMul", "x all")]
+    if use.endswith("loop"):
+        next_body = _loop_body([node("MatMul", "h v", "g")], ["h", "v"], ["g", "v"], own="2")
+        nodes = [made, node("Loop", "count yes x last", "y end", body=next_body)]
+    report = audit(save(model(nodes, held), tmp_path))
+    assert [(item.name, item.parameters) for item in report.coverage.skipped] == [("loop", 16)]
+    assert report.network.deep_graph_persistence.connectivity.startswith("conservative (Loop ")
+
+
+# States that are no weights: what they become is the data of layers
+
+CELLS = {
+    "plain": ([node("Add", "q p", "n")], ["n"]),
+    "bent": ([node("Add", "q p", "a"), node("Tanh", "a", "n")], ["n"]),
+    "gated": (
+        [
+            node("Sigmoid", "p", "z"), node("Mul", "z h", "kept"), node("Tanh", "q", "t"),
+            node("Sub", "one z", "left"), node("Mul", "left t", "new"), node("Add", "kept new", "n"),
+        ],
+        ["n"],
+    ),
+    "with a memory": (
+        [
+            node("Add", "q p", "a"), node("Sigmoid", "a", "z"), node("Mul", "z m", "kept"),
+            node("Tanh", "a", "t"), node("Add", "kept t", "m2"), node("Tanh", "m2", "b"),
+            node("Mul", "b z", "n"),
+        ],
+        ["n", "m2"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("learned", [False, True])
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("op", ["Loop", "Scan"])
+def test_what_a_recurrent_cell_starts_with_is_no_weight(
+    op: str, cell: str, learned: bool, tmp_path: Path
+) -> None:
+    nodes, ends = CELLS[cell]
+    begins = ["h", "m"][: len(ends)]
+    products = [node("MatMul", "h w", "q"), node("MatMul", "e u", "p")]
+    start = weights(2, 4, seed=9) if learned else np.zeros((2, 4), np.float32)
+    held = {"w": W, "u": V, "one": np.float32([1]), **{f"{begin}0": start for begin in begins}}
+    states, results = " ".join(f"{begin}0" for begin in begins), " ".join(f"{begin}1" for begin in begins)
+    if op == "Loop":
+        products.insert(0, node("Identity", "x", "e"))
+        made, settings = _loop(_loop_body([*products, *nodes], begins, ends), states, results)
+        proto = model([made, node("Identity", "h1", "y")], {**held, **settings}, {"x": [2, 4]})
+    else:
+        body = _scan(
+            [*products, *nodes, node("Identity", "n", "o")], " ".join([*begins, "e"]), " ".join([*ends, "o"])
+        )
+        scan = node("Scan", f"{states} x", f"{results} y", body=body, num_scan_inputs=1)
+        proto = model([scan], held, {"x": [3, 2, 4]})
+    report = audit(save(proto, tmp_path))
+    assert report.coverage.skipped == ()
+    assert report.coverage.parameters_analysed == 32
+    assert report.coverage.other_kinds[op] >= 8 * len(begins)
+    assert report.network.deep_graph_persistence.connectivity == "exact"
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_state_that_multiplies_the_input_is_a_weight(beside: bool, tmp_path: Path) -> None:
+    """Be it the data of a layer besides."""
+    more = [node("MatMul", "s w", "s2")] if beside else [node("Relu", "s", "s2")]
+    body = _loop_body([node("MatMul", "h s", "g"), *more], ["h", "s"], ["g", "s2"])
+    made, held = _loop(body, "x s0", "y last", s0=V)
+    coverage = audit(save(model([made], {"w": W, **held} if beside else held), tmp_path)).coverage
+    assert [(item.name, item.parameters) for item in coverage.skipped] == [("loop", 16)]
+    assert coverage.parameters_analysed == 16 * beside
+
+
+def test_states_that_change_places_are_followed(tmp_path: Path) -> None:
+    """After three rounds the first result is what the second state began with: both may be."""
+    body = _loop_body([], ["a", "b"], ["b", "a"])
+    made, held = _loop(body, "p q", "y z", count=3)
+    nodes = [node("MatMul", "x w", "p"), node("MatMul", "x v", "q"), made]
+    proto = model(nodes, {"w": W, "v": V, **held}, {"x": [1, 4]})
+    np.testing.assert_allclose(run(proto, {"x": X[:1]})[0], X[:1] @ V, rtol=1e-5)
+    found = connected(save(proto, tmp_path))
+    outputs = set(found.lanes["y"].ravel().tolist())
+    for block in found.graph.blocks:
+        assert all(reachable(found.graph, vertex) & outputs for vertex in block.columns.tolist())
+
+
+# SequenceMap
+
+MAPPED = "SequenceMap is not read by this version"
+
+
+def _mapped(
+    operands: str, begins: str, *nodes: NodeProto, before: Sequence[NodeProto] = (), **held: Array
+) -> ModelProto:
+    body = helper.make_graph(
+        list(nodes), "body", [_info(name, TensorProto.FLOAT, None) for name in begins.split()],
+        [_info("o", TensorProto.FLOAT, None)],
+    )  # fmt: skip
+    made = node("SequenceMap", operands, "r", body=body)
+    at = node("SequenceAt", "r first")
+    return model([*before, made, at], {"first": np.array(0), **held}, {"x": [2, 4]})
+
+
+_TWICE = node("SequenceConstruct", "x x", "q")
+_BOTH = node("SequenceConstruct", "w v", "q")
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ([], W),
+        ([node("Transpose", "w", "t")], W.T),
+        ([node("Mul", "w v", "t")], W * V),
+        ([node("Transpose", "w", "s"), node("Identity", "s", "t")], None),
+    ],
+)
+def test_a_weight_that_is_handed_to_each_round_of_a_map(
+    more: list[NodeProto], expected: Array | None, tmp_path: Path
+) -> None:
+    """What may be a sequence, for all that its operation says, is none that all rounds see alike."""
+    proto = _mapped(
+        "q t" if more else "q w", "e u", node("MatMul", "e u", "o"), before=[_TWICE, *more], w=W, v=V
+    )
+    path = save(proto, tmp_path)
+    if expected is None:
+        assert [item.reason for item in read_layers(path) if isinstance(item, Skipped)] == [MAPPED]
+    else:
+        np.testing.assert_array_equal(only_layer(path).matrix(), expected)
+        np.testing.assert_allclose(run(proto, {"x": X})[0], X @ expected, rtol=1e-5)
+    assert audit(path).coverage.parameters_total == (32 if more and more[0].op_type == "Mul" else 16)
+
+
+_INSERTED = [
+    node("SequenceEmpty", "", "e0"),
+    node("SequenceInsert", "e0 w", "e1"),
+    node("SequenceInsert", "e1 v", "q"),
+]
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        [_BOTH],
+        [node("SequenceConstruct", "w", "e1"), node("SequenceInsert", "e1 v", "q")],
+        _INSERTED,
+        [node("Concat", "w v", "c", axis=0), node("SplitToSequence", "c half", "q", axis=0)],
+    ],
+    ids=lambda nodes: nodes[-1].op_type + str(len(nodes)),
+)
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_sequence_of_weights_that_is_mapped(before: list[NodeProto], place: int, tmp_path: Path) -> None:
+    nodes, operands, begins = list(before), "q", "u"
+    if place:
+        nodes, operands, begins = [node("SequenceConstruct", "x x", "a"), *nodes], "a q", "e u"
+    product = node("MatMul", "e u" if place else "x u", "o")
+    proto = _mapped(operands, begins, product, before=nodes, w=W, v=V, half=np.array(4))
+    coverage = audit(save(proto, tmp_path)).coverage
+    assert [(item.reason, item.parameters) for item in coverage.skipped] == [(MAPPED, 32)]
+    assert coverage.parameters_total == 32
+
+
+def test_weights_that_a_map_makes_of_a_sequence(tmp_path: Path) -> None:
+    proto = _mapped("q", "u", node("Relu", "u", "o"), before=[_BOTH], w=W, v=V)
+    proto.graph.node[-1].output[0] = "z"
+    proto.graph.node.append(node("MatMul", "x z"))
+    coverage = audit(save(proto, tmp_path)).coverage
+    assert [(item.reason, item.parameters) for item in coverage.skipped] == [(MAPPED, 32)]
+
+
+def test_a_sequence_of_data_is_no_weight(tmp_path: Path) -> None:
+    proto = _mapped("q", "e", node("MatMul", "e u", "o"), before=[_BOTH], w=W, v=V, u=W)
+    coverage = audit(save(proto, tmp_path)).coverage
+    assert (coverage.skipped, coverage.parameters_analysed) == ((), 16)
+    assert coverage.other_kinds["SequenceConstruct"] == 32
+
+
+@pytest.mark.parametrize("before", [_INSERTED[:2], _INSERTED], ids=len)
+def test_a_sequence_that_grows_from_nothing(before: list[NodeProto], tmp_path: Path) -> None:
+    """What is inserted is carried on as what is put together."""
+    at = node("SequenceAt", f"{before[-1].output[0]} first", "u")
+    held = {"w": W, "v": V, "first": np.array(0)}
+    coverage = audit(save(model([*before, at, node("MatMul", "x u")], held), tmp_path)).coverage
+    assert [item.parameters for item in coverage.skipped] == [16 * (len(before) - 1)]

@@ -5,14 +5,12 @@ import pstats
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from types import SimpleNamespace
-from typing import Any
 
 import networkx as nx
 import pytest
 from onnx import ModelProto, NodeProto
 
-from onnxtop.reader.model import Scope, _in_order, _Linker, _Needs, load
+from onnxtop.reader.model import _in_order, _Needs, load
 from tests.models import graph, model, node, save, weights
 
 
@@ -73,29 +71,6 @@ def test_twice_as_large_is_twice_the_work(what: str, tmp_path: Path) -> None:
     small, large = (save(GROWING[what](size), tmp_path, f"{size}.onnx") for size in (600, 1200))
     load(small)  # whatever is loaded or kept once
     assert _calls(large) < 2.5 * _calls(small)
-
-
-class _Name(str):
-    """A name that counts how often names are compared."""
-
-    compared = 0
-
-    def __eq__(self, other: object) -> bool:
-        _Name.compared += 1
-        return str.__eq__(self, other)
-
-    __hash__ = str.__hash__
-
-
-def test_a_body_compares_few_of_its_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An output that is an input is found among them without going through all."""
-    size = 300
-    declared = [[SimpleNamespace(name=_Name(f"s{place}")) for place in range(size)] for _ in range(2)]
-    monkeypatch.setattr(_Linker, "_graph", lambda *_: (Scope((), {}), {}, []))
-    body: Any = SimpleNamespace(input=declared[0], output=declared[1][::-1])
-    made = _Linker.__new__(_Linker)._body("body", body, {})  # type: ignore[arg-type]
-    assert made.unchanged == {place: size - 1 - place for place in range(size)}
-    assert _Name.compared <= 4 * size
 
 
 @pytest.mark.parametrize("seed", range(60))

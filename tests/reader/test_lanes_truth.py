@@ -279,7 +279,26 @@ SCAN = body(
 THEN = graph([node("Gemm", "x w", "t")], None, {}, ["t"], name="then")
 ELSE = graph([node("Identity", "x", "e")], None, {}, ["e"], name="else")
 
+CARRIED = body(
+    node("MatMul", "s v", "n"), node("Identity", "c", "d"), node("Identity", "v", "v2"),
+    inputs={"i": [], "c": [], "s": [1, 3], "v": [3, 3]}, outputs=["d", "n", "v2"],
+    kinds={"i": TensorProto.INT64, "c": TensorProto.BOOL, "d": TensorProto.BOOL},
+)  # fmt: skip
+CARRIED_SCAN = body(
+    node("MatMul", "s v", "q"), node("MatMul", "e u", "p"), node("Add", "p q", "n"),
+    node("Identity", "n", "out"), node("Identity", "v", "v2"),
+    inputs={"s": [2, 3], "v": [3, 3], "e": [2, 3]}, outputs=["n", "v2", "out"], kinds={},
+)  # fmt: skip
+TRIPS = {"m": np.array(3, np.int64), "c": np.array(True)}
+
 CONTROL = {
+    "loop that carries its weight": one(
+        node("Loop", "m c x w", "y last", body=CARRIED), x=[1, 3], held={**TRIPS, "w": weights(3, 3) / 8},
+    ),
+    "scan that carries its weight and starts with zeros": one(
+        node("Scan", "z w x", "h last y", body=CARRIED_SCAN, num_scan_inputs=1), x=[4, 2, 3],
+        held={"z": np.zeros((2, 3), np.float32), "w": weights(3, 3) / 8, "u": weights(3, 3, seed=1) / 8},
+    ),
     "loop": one(
         node("Loop", "m c x", "last y", body=LOOP), x=[1, 3],
         held={"m": np.array(3, np.int64), "c": np.array(True), "w": weights(3, 3) / 8},

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from onnxtop.reader.layer import Layer
+from onnxtop.auditing.story import audit
+from onnxtop.reader.layer import Layer, Skipped
 from tests.models import (
     FLOAT_TYPES,
     MICROSOFT,
@@ -285,3 +286,56 @@ def test_an_empty_side_is_a_skip_that_says_so(tmp_path: Path, shape: tuple[int, 
     skipped = only_skipped(save(proto, tmp_path))
     assert "empty" in skipped.reason
     assert skipped.parameters == 0
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 7, 20])
+def test_every_operand_of_an_einsum_counts(tmp_path: Path, count: int) -> None:
+    """A chain of products in one operation is not read, and none of its weights is forgotten."""
+    axes = "abcdefghijklmnopqrstuvwxyz"
+    pairs = [axes[place : place + 2] for place in range(count)]
+    equation = f"z{axes[0]},{','.join(pairs)}->z{axes[count]}"
+    held = {f"w{place}": weights(3, 3, seed=place) / 8 for place in range(count)}
+    proto = model([node("Einsum", f"x {' '.join(held)}", equation=equation)], held)
+    x = weights(2, 3)
+    expected = x.astype(np.float64)
+    for value in held.values():
+        expected = expected @ value
+    np.testing.assert_allclose(run(proto, x=x), expected, rtol=1e-4)
+    found = layers_of(save(proto, tmp_path))
+    assert [item.weight for item in found] == list(held)
+    assert all(isinstance(item, Skipped) for item in found)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+@pytest.mark.parametrize("use", ["weight", "scale"])
+def test_every_factor_of_an_einsum_of_constants_counts(tmp_path: Path, count: int, use: str) -> None:
+    """As part of the weight that they make, or with the reason that they only modulate: all but the first."""
+    axes = "abcdefgh"
+    equation = ",".join(axes[place : place + 2] for place in range(count)) + f"->{axes[0]}{axes[count]}"
+    held = {f"w{place}": weights(4, 4, seed=place) for place in range(count)}
+    made = node("Einsum", " ".join(held), "v", equation=equation)
+    if use == "weight":
+        coverage = audit(save(model([made, node("MatMul", "x v")], held), tmp_path)).coverage
+        assert (coverage.parameters_analysed, coverage.other_kinds) == (16 * count, {})
+        expected = np.linalg.multi_dot([value.astype(np.float64) for value in held.values()])
+        np.testing.assert_allclose(only_layer(tmp_path / "model.onnx").matrix(), expected, rtol=1e-5)
+    else:
+        nodes = [made, node("ReduceSum", "v last", "s"), node("Mul", "x s")]
+        coverage = audit(save(model(nodes, {**held, "last": np.array([1])}), tmp_path)).coverage
+        assert [item.parameters for item in coverage.skipped] == [16] * (count - 1)
+
+
+def test_all_weights_of_a_recurrent_operation_on_constants_count(tmp_path: Path) -> None:
+    """What a constant sequence is turned into is a weight of which both matrices are a part."""
+    held = {
+        "s": weights(3, 1, 4) / 8,
+        "w": weights(1, 5, 4) / 8,
+        "r": weights(1, 5, 5) / 8,
+        "a": np.array([1]),
+    }
+    nodes = [node("RNN", "s w r", "h", hidden_size=5), node("Squeeze", "h a", "v"), node("MatMul", "x v")]
+    nodes.insert(2, node("Squeeze", "v a", "u"))
+    nodes[-1].input[1] = "u"
+    coverage = audit(save(model(nodes, held), tmp_path)).coverage
+    assert coverage.parameters_total == 12 + 20 + 25
+    assert "RNN" not in coverage.other_kinds

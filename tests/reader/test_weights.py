@@ -607,3 +607,65 @@ def test_unknown_operations_with_weights_are_skips(tmp_path: Path) -> None:
     ]
     assert all(isinstance(item, Skipped) and "acme.Mystery" in item.reason for item in found)
     assert [item.name for item in found] == ["odd", "odd#2"]
+
+
+def _blob(count: int, dtype: Any = np.float32) -> np.ndarray:
+    return weights(count, dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    ("what", "parameters"),
+    [
+        ({"kernel": numpy_helper.from_array(weights(6, 6))}, 36),
+        ({"kernel": numpy_helper.from_array(weights(2, 3, 6))}, 36),
+        ({"kernel": numpy_helper.from_array(_blob(40, np.int8))}, 40),
+        ({"kernel": [numpy_helper.from_array(weights(6, 6)), numpy_helper.from_array(weights(6, 2))]}, 48),
+        ({"kernel": _sparse(weights(4, 6), flat=True)}, 24),
+        ({"kernel": _blob(36).tolist()}, 36),
+        ({"kernel": _blob(36).tolist(), "more": weights(6, 2).ravel().tolist()}, 48),
+        ({"kernel": _blob(36).tolist(), "bias": _blob(6).tolist()}, 36),
+        ({"scales": [1.0, 1.0, 2.0, 2.0]}, 0),
+        ({"mean": numpy_helper.from_array(_blob(6)), "order": list(range(100))}, 0),
+    ],
+    ids=lambda item: str(list(item)) if isinstance(item, dict) else str(item),
+)
+def test_weights_in_attributes_of_unknown_operations_are_skips(
+    what: dict[str, Any], parameters: int, tmp_path: Path
+) -> None:
+    nodes = [node("MatMul", "x w", "h"), node("acme.Dense", "h", name="odd", **what)]
+    path = save(model(nodes, {"w": weights(4, 6)}, {"x": [2, 4]}), tmp_path)
+    skipped = [item for item in layers_of(path) if isinstance(item, Skipped)]
+    assert sum(item.parameters for item in skipped) == parameters
+    assert {item.reason for item in skipped} <= {"unknown operation acme.Dense"}
+    coverage = audit(path).coverage
+    assert (coverage.parameters_total, coverage.parameters_analysed) == (24 + parameters, 24)
+
+
+@pytest.mark.parametrize("shape", [[2, 4], ["batch", 4], None], ids=str)
+@pytest.mark.parametrize(
+    ("held", "parameters"),
+    [
+        ({"k": _blob(36)}, 36),
+        ({"k": _blob(36), "s": _blob(36)}, 72),
+        ({"k": _blob(36, np.uint8), "b": _blob(6)}, 36),
+        ({"k": weights(1, 36, 1), "b": weights(1, 6)}, 36),
+        ({"k": weights(6, 8), "b": _blob(8)}, 48),
+        ({"b": _blob(6), "s": _blob(1), "n": np.arange(50)}, 0),
+    ],
+    ids=lambda item: " ".join(item) if isinstance(item, dict) else str(item),
+)
+def test_flat_weights_of_unknown_operations_are_told_from_biases(
+    held: dict[str, Any], parameters: int, shape: list[Any] | None, tmp_path: Path
+) -> None:
+    """Longer than every axis of what it is joined with, a constant is no number for each entry there."""
+    nodes = [node("MatMul", "x w", "h"), node("acme.Dense", " ".join(["h", *held]), name="odd")]
+    path = save(model(nodes, {"w": weights(4, 6), **held}, {"x": shape}), tmp_path)
+    coverage = audit(path).coverage
+    assert (coverage.parameters_total, coverage.parameters_analysed) == (24 + parameters, 24)
+
+
+def test_attributes_of_an_unknown_operation_in_a_body_are_skips(tmp_path: Path) -> None:
+    branch = graph([node("acme.Dense", "x", "r", kernel=numpy_helper.from_array(W))], {}, {}, ["r"])
+    proto = model([node("If", "c", then_branch=branch, else_branch=branch)], {}, {"x": None, "c": ()})
+    proto.opset_import.add(domain="acme", version=1)
+    assert [item.parameters for item in layers_of(save(proto, tmp_path))] == [W.size, W.size]

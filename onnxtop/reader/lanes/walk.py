@@ -119,7 +119,7 @@ class Walk(ABC):
         made = []
         for count, place in enumerate(places):
             begin, exit_ = body.inputs[place], first_exit + count
-            same = begin in self.sizes.model.carried or exit_ in body.unchanged
+            same = begin in self.sizes.model.carried
             made.append(State(node.inputs[place], begin, body.outputs[exit_], results[count], same))
         return tuple(made)
 

@@ -2,7 +2,7 @@
 
 Each function is given a `Call` and yields a `Reading` for every weight that it finds, none where the node
 multiplies activations. Three sets divide all operations: `READ`, `REPORTED` (weights that this version does
-not read) and `NEUTRAL` (no weights); a constant of two or more axes in any other operation is reported too.
+not read) and `NEUTRAL` (no weights); what may be weights in any other operation is reported too.
 The key is (domain, op_type), never op_type alone: the same word means other things in other domains.
 """
 
@@ -22,7 +22,6 @@ from onnxtop.reader.ops.tables import (
 from onnxtop.reader.reading import Reading
 
 __all__ = [
-    "IN_BODIES",
     "NEUTRAL",
     "NORMALISATION",
     "READ",

@@ -1,6 +1,7 @@
 """Operations that are known but not read as layers, and where their parameters stand."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 
 from onnxtop.reader.lanes.tables import SILENT
 
@@ -17,13 +18,19 @@ def _names(domain: str, table: str) -> frozenset[tuple[str, str]]:
     return frozenset((domain, op) for op in table.split())
 
 
-def _sides(domain: str, table: str) -> dict[tuple[str, str], tuple[tuple[int, ...], ...]]:
+def _sides(domain: str, table: str) -> dict[tuple[str, str], tuple[Sequence[int], ...]]:
     """Read lines of an operation and its sides, each a position or several of which any may be the weight."""
     rows = (line.split() for line in table.strip().splitlines())
-    return {(domain, op): tuple(tuple(map(int, side.split("|"))) for side in sides) for op, *sides in rows}
+    return {(domain, op): tuple(map(_side, sides)) for op, *sides in rows}
 
 
-SIDES: Mapping[tuple[str, str], tuple[tuple[int, ...], ...]] = {
+def _side(side: str) -> Sequence[int]:
+    """Read the positions of a side: ``1``, ``0|1``, or ``0..``, all from there on."""
+    first, open_, _ = side.partition("..")
+    return range(int(first), sys.maxsize) if open_ else tuple(map(int, side.split("|")))
+
+
+SIDES: Mapping[tuple[str, str], tuple[Sequence[int], ...]] = {
     **_sides(
         "",
         """
@@ -32,7 +39,7 @@ SIDES: Mapping[tuple[str, str], tuple[tuple[int, ...], ...]] = {
         ConvInteger 1
         ConvTranspose 1
         DeformConv 1
-        Einsum 0|1|2|3
+        Einsum 0..
         GRU 1 2
         Gemm 0|1
         LSTM 1 2
@@ -76,14 +83,8 @@ LOOKUPS = _names("", "Gather GatherElements GatherND") | _names(_MICROSOFT, "Gat
 SUMS = _names("", "ReduceMean ReduceSum")
 """Operations that add up their first operand along axes that are named."""
 
-IN_BODIES: Mapping[tuple[str, str], tuple[int, ...]] = _positions(
-    "",
-    """
-    Loop 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20
-    Scan 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20
-    """,
-)
-"""Operations whose bodies may use their operands as weights that change, and the positions of these."""
+IN_BODIES: Mapping[tuple[str, str], int] = {("", "Loop"): 2, ("", "Scan"): 0, ("", "SequenceMap"): 0}
+"""Operations whose bodies may use their operands as weights, and the position of the first of these."""
 
 REPORTED_ATTRIBUTES: Mapping[tuple[str, str], tuple[str, str]] = {
     ("", "TfIdfVectorizer"): ("weights", "weights of terms are no layer"),
@@ -152,7 +153,7 @@ BIASES: Mapping[tuple[str, str], tuple[int, ...]] = {
 UNRULED: frozenset[tuple[str, str]] = (
     _names(
         "",
-        "AffineGrid Constant If ImageDecoder NonMaxSuppression NonZero SequenceMap StringSplit Unique",
+        "AffineGrid Constant If ImageDecoder NonMaxSuppression NonZero StringSplit Unique",
     )
     | _names(
         _MICROSOFT,
@@ -171,11 +172,15 @@ UNRULED: frozenset[tuple[str, str]] = (
 )
 """Operations without weights that have no rule of their lanes either."""
 
-CARRY_NOTHING: frozenset[tuple[str, str]] = SILENT | _names(
-    "",
-    """
-    ArgMax ArgMin Bernoulli Loop Multinomial NonMaxSuppression NonZero OneHot Scan StringNormalizer
-    TfIdfVectorizer
-    """,
+CARRY_NOTHING: frozenset[tuple[str, str]] = (
+    SILENT
+    | frozenset(IN_BODIES)
+    | _names(
+        "",
+        """
+        ArgMax ArgMin Bernoulli Multinomial NonMaxSuppression NonZero OneHot StringNormalizer
+        TfIdfVectorizer
+        """,
+    )
 )
 """Operations whose results hold none of what their operands hold."""
