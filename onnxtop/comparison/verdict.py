@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from onnxtop.comparison.coders import Coders
 from onnxtop.comparison.constants import Changes
 from onnxtop.comparison.walk import Difference, Walk
 from onnxtop.reader.model import Model
@@ -32,8 +33,10 @@ class _Attempt:
     level: int
     whole: Whole
     walk: Walk
+    found: tuple[Difference, ...]
     counting: tuple[Difference, ...]
     remarks: int
+    told: tuple[str, ...]
 
     @property
     def cost(self) -> float:
@@ -62,11 +65,15 @@ def _compared(old: Model, new: Model, settings: DiffSettings) -> WholeDiff:
         for other in PINNED[1:] if pinned else ():  # against what holds at the first sizes alone
             if whole.is_equal:
                 whole = graphs.terms(level, other)
-        if whole.is_equal:
-            return _equal(graphs, level, whole)
+        coders = Coders(whole, attempts[-1].whole, changes, settings.tolerance) if level > 1 else None
+        recoded = coders.found if coders else ()
+        told = coders.told if coders else ()
+        if whole.is_equal and not recoded:
+            return _equal(graphs, level, whole, told)
         walk = Walk(whole, changes)
+        found = (*walk.found, *recoded)
         remarks = sum(each.counts for each in _remarks(graphs, level))
-        attempts.append(_Attempt(level, whole, walk, tuple(_counting(walk, settings)), remarks))
+        attempts.append(_Attempt(level, whole, walk, found, tuple(_counting(found, settings)), remarks, told))
     plain = attempts[0]
     best = plain if _is_decisive(plain) else min(attempts, key=lambda each: each.cost)
     return _different(graphs, best)
@@ -110,9 +117,9 @@ def _rounding(whole: Whole, side: int) -> Counter[str]:
     return found
 
 
-def _counting(walk: Walk, settings: DiffSettings) -> Iterator[Difference]:
+def _counting(found: Sequence[Difference], settings: DiffSettings) -> Iterator[Difference]:
     """Yield the differences that count."""
-    for each in walk.found:
+    for each in found:
         change = each.change
         small = change is not None and change.is_within(settings.tolerance)
         ordered = change is not None and bool(change.order) and settings.permuted_ok
@@ -134,9 +141,9 @@ def _remarks(graphs: Graphs, level: int) -> list[Remark]:
     return [Remark(each.where, each.what, each.counts and each.where not in recast) for each in remarks]
 
 
-def _equal(graphs: Graphs, level: int, whole: Whole) -> WholeDiff:
+def _equal(graphs: Graphs, level: int, whole: Whole, told: Sequence[str]) -> WholeDiff:
     remarks = _remarks(graphs, level)
-    dropped = _dropped(whole)
+    dropped = _dropped(whole, told)
     lossless = level < 2
     reason = _LEVELS[level]
     verdict = Verdict.SAME if level == 0 else Verdict.EQUIVALENT if lossless else Verdict.WITHIN
@@ -163,11 +170,12 @@ def _fused(graphs: Graphs) -> bool:
     return counts[0] == counts[1]
 
 
-def _dropped(whole: Whole, walk: Walk | None = None) -> tuple[str, ...]:
+def _dropped(whole: Whole, coders: Sequence[str], walk: Walk | None = None) -> tuple[str, ...]:
     """Name what was assumed and what was left out."""
     told = [f"{what} ({count})" for what, count in sorted(whole.builder.dropped.items())]
-    if walk is not None and walk.cut:
-        told.append(f"{lossy.CUT}: {', '.join(sorted(set(walk.cut)))}")
+    told += coders
+    if walk is not None:
+        told += [f"{what}: {', '.join(sorted(names))}" for what, names in sorted(walk.cut.items())]
     if whole.defaults:
         told.append(f"that nothing overrides the defaults of {', '.join(whole.defaults)}")
     if whole.sizes:
@@ -189,7 +197,7 @@ def _operations(whole: Whole) -> tuple[int, int]:
 
 def _different(graphs: Graphs, best: _Attempt) -> WholeDiff:
     remarks = _remarks(graphs, best.level)
-    found = sorted(best.walk.found, key=lambda each: (_ORDER.index(each.kind), -_size(each)))
+    found = sorted(best.found, key=lambda each: (_ORDER.index(each.kind), -_size(each)))
     counting = set(map(id, best.counting))
     verdict, reason = _judged(best, any(each.counts for each in remarks))
     return WholeDiff(
@@ -198,7 +206,7 @@ def _different(graphs: Graphs, best: _Attempt) -> WholeDiff:
         level=best.level,
         changes=tuple(_change(each, id(each) in counting) for each in found),
         interface=tuple(map(_interface, remarks)),
-        dropped=_dropped(best.whole, best.walk),
+        dropped=_dropped(best.whole, best.told, best.walk),
         operations=_operations(best.whole),
         matched=best.walk.shared,
     )
@@ -210,7 +218,7 @@ def _judged(best: _Attempt, interface: bool) -> tuple[Verdict, str]:
     if interface:
         return Verdict.CHANGED, "the interface changed" + (f"; {told}" if told else "")
     if not best.counting:
-        if best.walk.found or best.walk.cut:
+        if best.found or best.walk.cut:
             return Verdict.WITHIN, "the same operations; their constants differ within the tolerance"
         return Verdict.UNPROVEN, "no place was found where the models part"
     if _is_open(best.counting, kinds):

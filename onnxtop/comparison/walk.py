@@ -58,14 +58,15 @@ class Walk:
     """Compares the terms of two models; ``found`` are the differences.
 
     Two constants are compared once, however many operations take them: ``changes`` hands on what was found
-    from one level to the next.
+    from one level to the next. ``cut`` names the nodes where what only one model has is what a quantiser cuts
+    off, by what that is.
     """
 
     def __init__(self, whole: Whole, changes: Changes) -> None:
         self._table = whole.table
         self._assumed = whole.builder.assumed
         self.found: list[Difference] = []
-        self.cut: list[str] = []
+        self.cut: dict[str, set[str]] = defaultdict(set)
         self._ours: dict[int, int | None] = {}
         self._theirs: dict[int, int | None] = {}
         self._likeness: dict[tuple[int, int, int], float] = {}
@@ -310,8 +311,10 @@ class Walk:
     ) -> None:
         """Tell of operations that only one model has on the way; pair what else they take."""
         only = {*old, *new}
-        if only and only <= self._assumed:
-            self.cut += [self._name(side, item) for side, items in enumerate((old, new)) for item in items]
+        if only and only <= self._assumed.keys():
+            for side, items in enumerate((old, new)):
+                for item in items:
+                    self.cut[self._assumed[item]].add(self._name(side, item))
             return
         was, now = self._listed(0, old), self._listed(1, new)
         kind = "replaced" if len(old) == len(new) == 1 else "unmatched"

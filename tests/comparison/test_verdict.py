@@ -323,15 +323,22 @@ def test_random_operations_are_never_one(tmp_path):
 
 
 def test_what_onnx_refuses_is_not_called_equal(tmp_path):
-    """Scale and codes exchanged: one product in real arithmetic, and no model that runs."""
-    old = small("quantised")
-    new = edited(old, lambda model: ruins.swapped(2)(model))
-    assert new.graph.node[2].op_type == "DequantizeLinear"
+    """Two types in one sum: one number in real arithmetic, and no model that runs."""
+    inputs = "float[2, 3] a, double[2, 3] b"
+    old = text("c = Cast <to = 11> (a)  y = Add (c, b)", inputs, "double[2, 3] y")
+    new = text("y = Add (a, b)", inputs, "double[2, 3] y")
     whole = judged(old, new, tmp_path)
     assert whole.verdict is Verdict.UNPROVEN
     assert "only the new model is refused" in whole.reason
-    assert "DequantizeLinear" in whole.reason
+    assert "Add" in whole.reason
     assert judged(new, new, tmp_path).verdict is Verdict.SAME
+
+
+def test_codes_and_their_scale_exchanged_are_not_called_equal(tmp_path):
+    old = small("quantised")
+    new = edited(old, lambda model: ruins.swapped(2)(model))
+    assert new.graph.node[2].op_type == "DequantizeLinear"
+    assert judged(old, new, tmp_path).verdict is Verdict.CHANGED
 
 
 def test_unknown_operations_are_unproven(tmp_path):

@@ -1,6 +1,6 @@
 """Arithmetic in one form: what adds nothing is left out, numbers are joined and go before movements."""
 
-from math import isfinite
+from math import inf, isfinite
 
 import numpy as np
 
@@ -226,16 +226,40 @@ def relu(b: Builder, call: Call) -> Results | None:
     return [call.operands[0]] if is_never_negative(b, call.operands[0]) else None
 
 
-def is_never_negative(b: Builder, item: int | None) -> bool:
-    """Tell whether a term is one of the operations whose results are 0 or above, moved or pooled."""
-    passing = ("AveragePool", "MaxPool", RESHAPED, VIEW, "Transpose", "GlobalMaxPool", "ReduceMean")
-    while item is not None and b.source(item).op in passing:
+_PASSING = frozenset(
+    (
+        "AveragePool",
+        "MaxPool",
+        RESHAPED,
+        VIEW,
+        "Transpose",
+        "GlobalMaxPool",
+        "GlobalAveragePool",
+        "ReduceMean",
+    )
+)
+"""Operations whose results lie between those that they are made of."""
+_SPANS = {
+    **dict.fromkeys(("Abs", "Exp", "Relu"), (0.0, inf)),
+    **dict.fromkeys(("HardSigmoid", "Sigmoid", "Softmax"), (0.0, 1.0)),
+    **dict.fromkeys(("Cos", "Erf", "Sin", "Softsign", "Tanh"), (-1.0, 1.0)),
+}
+
+
+def span_of(b: Builder, item: int | None) -> tuple[float, float]:
+    """Return between which numbers the values of a term lie, as far as its operation tells."""
+    while item is not None and b.source(item).op in _PASSING:
         item = b.source(item).operands[0]
     if item is None:
-        return False
+        return -inf, inf
     term = b.source(item)
     square = term.op == "Mul" and term.operands[0] == term.operands[1]
-    return square or term.op in ("Abs", "Exp", "Relu", "Sigmoid", "Softmax")
+    return (0.0, inf) if square else _SPANS.get(term.op, (-inf, inf))
+
+
+def is_never_negative(b: Builder, item: int | None) -> bool:
+    """Tell whether a term is one of the operations whose results are 0 or above, moved or pooled."""
+    return span_of(b, item)[0] >= 0
 
 
 def power(b: Builder, call: Call) -> Results | None:

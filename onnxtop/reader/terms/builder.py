@@ -9,9 +9,10 @@ import numpy as np
 
 from onnxtop.reader.terms.call import NEWEST, Call
 from onnxtop.reader.terms.canonical import VERSION, canonical
+from onnxtop.reader.terms.coder import Coder
 from onnxtop.reader.terms.constant import Array, Constant, constant_of
 from onnxtop.reader.terms.folding import Folding
-from onnxtop.reader.terms.table import CONSTANT, RESULT, Table, Term, Type
+from onnxtop.reader.terms.table import CONSTANT, RESULT, Origin, Table, Term, Type
 from onnxtop.reader.terms.types import types_of
 
 Results = list[int | None]
@@ -25,14 +26,21 @@ _MISFITS = (ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
 
 @dataclass(frozen=True, eq=False)
 class Builder:
-    """Makes the terms of one level; ``dropped`` is what the rules of level 2 left out, in words."""
+    """Makes the terms of one level; ``dropped`` is what the rules of level 2 left out, in words.
+
+    ``assumed`` are terms that stand for what a quantiser cuts off, and what that is; ``coders`` are the
+    quantisers of either model that were left out, and the nodes that decode or compute with their codes.
+    """
 
     level: int
     rules: Mapping[str, Sequence[Rule]]
     folding: Folding
     table: Table = field(default_factory=Table)
     dropped: dict[str, int] = field(default_factory=dict)
-    assumed: set[int] = field(default_factory=set)
+    assumed: dict[int, str] = field(default_factory=dict)
+    coders: tuple[dict[Coder, list[Origin]], dict[Coder, list[Origin]]] = field(
+        default_factory=lambda: ({}, {})
+    )
 
     def make(
         self,

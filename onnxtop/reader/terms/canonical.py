@@ -243,8 +243,7 @@ def _split(table: Table, call: Call) -> Call:
 
 def _scaled(table: Table, call: Call) -> Call:
     """Leave out the axis of one scale for all."""
-    held = table.held(call.operand(1))
-    return _without(call, "axis") if held is not None and not held.shape else call
+    return _without(call, "axis") if table.shape(call.operand(1)) == () else call
 
 
 def _window(table: Table, call: Call) -> Call:

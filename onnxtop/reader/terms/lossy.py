@@ -1,13 +1,19 @@
 """Level 2: what rounds is left out, and named: casts, codes of activations, a folded normalisation."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from onnxtop.reader.terms.arithmetic import span_of
 from onnxtop.reader.terms.builder import Builder, Results, Rule
-from onnxtop.reader.terms.call import Call
-from onnxtop.reader.terms.constant import is_float
+from onnxtop.reader.terms.call import MARK, Call
+from onnxtop.reader.terms.coder import Coder
+from onnxtop.reader.terms.constant import Array, Constant, is_float
 from onnxtop.reader.terms.movement import again, moved_from
+from onnxtop.reader.terms.table import RESHAPED, RESULT, VIEW, Term, Type
 
 CODING = frozenset(
     ("ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QuantizeLinear")
@@ -20,14 +26,24 @@ ROUNDING = CODING | {"BatchNormalization", "Cast", "CastLike"}
 CASTS = "casts between float types"
 CODES = "rounding of activations to codes"
 FOLDED = "BatchNormalization folded into the weights before it"
-CUT = "quantisers that cut off below 0"
+BELOW, ABOVE = "quantisers that cut off below 0", "quantisers that cut off above 0"
+
+_STEPS = MARK + "steps"
+"""Marks values that are counted in steps of a scale, and neither rounded nor cut off."""
+_MOVING = frozenset((RESHAPED, VIEW, "Transpose", "Gather", "MaxPool"))
+"""What makes of codes the codes of what it makes of the values."""
 
 
 def cast(b: Builder, call: Call) -> Results | None:
-    """Leave out a cast from floats to floats."""
+    """Leave out a cast from floats to floats; what is counted in steps stays so."""
     item = call.operands[0]
     kinds = b.table.dtype(item), b.table.dtype(b.plain(call)[0])
-    if kinds[0] is None or kinds[1] is None or not (is_float(kinds[0]) and is_float(kinds[1])):
+    if kinds[1] is None or not is_float(kinds[1]):
+        return None
+    counted = _counted(b, item)
+    if counted is not None:
+        return [_in_steps(b, *counted, np.dtype(np.float32))]
+    if kinds[0] is None or not is_float(kinds[0]):
         return None
     if kinds[0] != kinds[1]:
         b.drop(CASTS)
@@ -35,36 +51,126 @@ def cast(b: Builder, call: Call) -> Results | None:
 
 
 def dynamic(b: Builder, call: Call) -> Results | None:
-    """Leave out codes whose scale is told from the values: they are the values, at scale 1 from 0 on."""
-    item = call.operands[0]
-    b.drop(CODES)
-    return [item, b.constant(np.array(1, np.float32)), b.constant(np.array(0, np.uint8))][: call.results]
+    """Write codes whose scale is told from the values as codes of that scale and zero point."""
+    own = b.plain(replace(call, results=3))[1:]
+    return [b.one("QuantizeLinear", call.operands[0], *own), *own][: call.results]
 
 
 def decoded(b: Builder, call: Call) -> Results | None:
-    """Leave out codes that are made and decoded by one scale; a quantiser that starts at 0 is a Relu."""
-    item = call.operands[0]
-    if item is None:
+    """Leave out codes that are made and decoded by one scale and zero point."""
+    item, scale, zero = (call.operand(place) for place in range(3))
+    moves, quantiser = _quantiser(b, item, zero)
+    if quantiser is not None and _agree(quantiser, call):
+        made = _values(b, moves, quantiser)
+        if made is not None:
+            return [made]
+    counted = _counted(b, item)
+    if counted is not None and _start(b, zero) == 0 and b.table.shape(scale) == ():
+        return [b.one("Mul", _in_steps(b, *counted, np.dtype(np.float32)), scale)]
+    return _decoded_first(b, call)
+
+
+def _quantiser(b: Builder, codes: int | None, zero: int | None) -> tuple[list[int], Term | None]:
+    """Return how codes were moved, the last way first, and what made them, if it is of that zero point."""
+    moves: list[int] = []
+    while codes is not None and b.source(codes).op in _MOVING:
+        moves.append(codes)
+        codes = b.source(codes).operands[0]
+    term = None if codes is None else b.source(codes)
+    if term is None or term.op != "QuantizeLinear" or _counts(term):
+        return moves, None
+    return moves, term if _start(b, zero) == _start(b, _operand(term, 2)) else None
+
+
+def _agree(quantiser: Term, decoder: Call) -> bool:
+    """Tell whether codes are decoded by the scale that they were made by."""
+    along = dict(quantiser.attributes).get("axis")
+    return (_operand(quantiser, 1), along) == (decoder.operand(1), decoder.get("axis"))
+
+
+def _operand(term: Term, place: int) -> int | None:
+    return term.operands[place] if place < len(term.operands) else None
+
+
+def _values(b: Builder, moves: Sequence[int], quantiser: Term) -> int | None:
+    """Return the values that codes were made of, moved as these are, and name it.
+
+    None unless all is known that the codes hold: by constants, or because the scale was told from the values.
+    """
+    source, scale, zero = (_operand(quantiser, place) for place in range(3))
+    kind = b.table.dtype(zero) if quantiser.type is None else quantiser.type.dtype
+    if source is None or scale is None or kind is None or (moves and b.table.shape(scale) != ()):
         return None
-    kind = b.table.dtype(item)
-    if kind is not None and is_float(kind):  # values that `dynamic` left as they are
-        return [b.one("Mul", item, call.operands[1])]
+    made: int | None = source
+    if not _is_own(b, source, scale, zero):
+        if not b.is_constant(scale) or (zero is not None and not b.is_constant(zero)):
+            return None
+        made = _held(b, source, Coder(_whole(b, source), scale, zero, kind))
+    for like in reversed(moves):
+        made = None if made is None else _moved(b, like, made)
+    if made is not None:
+        b.drop(CODES)
+    return made
+
+
+def _whole(b: Builder, item: int) -> int:
+    """Return the term whose elements another one holds, each once, in whatever order."""
     term = b.source(item)
-    along = dict(term.attributes).get("axis")
-    if term.op != "QuantizeLinear" or (term.operands[1:], along) != (call.operands[1:], call.get("axis")):
-        return _decoded_first(b, call)
-    source = term.operands[0]
-    b.drop(CODES)
-    if kind is None or kind.kind not in "iu" or source is None:
-        return [source]
-    zero, lowest = b.table.held(call.operand(2)), np.iinfo(kind).min
-    begins = (lowest == 0) if zero is None else bool((zero.read() == lowest).all())
-    if not begins:
-        return [source]
-    made = b.one("Relu", source)
-    if made != source and b.source(source).op != "Relu":
-        b.assumed.add(made)
-    return [made]
+    source = _operand(term, 0)
+    moved = term.op in (RESHAPED, "Transpose") or (term.op == VIEW and _is_permutation(b, term))
+    return item if source is None or not moved else _whole(b, source)
+
+
+def _is_permutation(b: Builder, term: Term) -> bool:
+    sizes, places = b.table.sizes(_operand(term, 0)), term.places
+    if sizes is None or places is None or places.size != math.prod(sizes):
+        return False
+    return np.unique(places).size == places.size
+
+
+def _moved(b: Builder, like: int, item: int) -> int | None:
+    term = b.source(like)
+    if term.op in (RESHAPED, VIEW, "Transpose"):
+        return again(b, like, item)
+    return b.make(term.op, [item, *term.operands[1:]], dict(term.attributes))[0]
+
+
+def _start(b: Builder, zero: int | None) -> object:
+    """Return the code of 0 where it is one number, else what tells it apart."""
+    held = b.table.held(zero)
+    if zero is None:
+        return 0
+    return (zero,) if held is None or not held.is_number else held.number
+
+
+def _is_own(b: Builder, source: int, scale: int, zero: int | None) -> bool:
+    """Tell whether scale and zero point are those that `dynamic` tells from the values themselves."""
+    if zero is None or not b.source(scale).op == b.source(zero).op == RESULT:
+        return False
+    first, other = b.source(scale).operands[0], b.source(zero).operands[0]
+    if first is None or first != other:
+        return False
+    told = b.source(first)
+    return told.op == "DynamicQuantizeLinear" and told.operands[0] == source
+
+
+def _held(b: Builder, source: int, coder: Coder) -> int | None:
+    """Return what a quantiser holds of its values, and note it; None if that is one value, or none."""
+    span = span_of(b, source)
+    if not coder.is_sound(b.table) or coder.is_blind(b.table, span):
+        return None
+    made, what = source, BELOW
+    least, largest = coder.ends(b.table)
+    if span[0] < 0 and not least.any():
+        made = b.one("Relu", source)
+    elif span[1] > 0 and not largest.any():
+        made, what = b.one("Clip", source, None, b.constant(np.array(0, np.float32))), ABOVE
+    if made != source:
+        b.assumed[made] = what
+    nodes = b.coders[b.table.side].setdefault(coder, [])
+    if b.table.origin is not None:
+        nodes.append(b.table.origin)
+    return made
 
 
 def _decoded_first(b: Builder, call: Call) -> Results | None:
@@ -77,21 +183,93 @@ def _decoded_first(b: Builder, call: Call) -> Results | None:
 
 
 def product_of_codes(b: Builder, call: Call) -> Results | None:
-    """Multiply by weights in codes, or convolve with them, less their zero point; the rest is floats."""
-    item, codes, above, zero = (call.operand(place) for place in range(4))
-    kind, held, start = b.table.dtype(item), b.table.held(codes), b.table.held(zero)
-    if kind is None or not is_float(kind) or held is None or (zero is not None and start is None):
-        return None
-    begin = b.table.held(above)
-    if above is not None and (begin is None or begin.read().any()):
-        return None
-    numbers = held.read().astype(np.float32)
-    if start is not None:
-        offset = start.read().astype(np.float32)
-        convolves = call.op == "ConvInteger" and offset.size > 1
-        numbers = numbers - (offset.reshape(-1, *[1] * (numbers.ndim - 1)) if convolves else offset)
+    """Multiply or convolve what the codes stand for; the result counts in steps of the scales."""
     op = "Conv" if call.op == "ConvInteger" else "MatMul"
-    return b.make(op, [item, b.constant(numbers)], call.attributes if op == "Conv" else {})
+    factors: list[int] = []
+    scales: list[int] = []
+    for place in (0, 1):
+        codes, zero = call.operands[place], call.operand(place + 2)
+        held = b.table.held(codes)
+        if held is not None and (zero is None or b.is_constant(zero)):
+            factors.append(b.constant(_less(held.read(), b.table.held(zero), op, place)))
+            continue
+        moves, quantiser = _quantiser(b, codes, zero)
+        scale = None if quantiser is None else _operand(quantiser, 1)
+        if quantiser is None or scale is None or b.table.shape(scale) != ():
+            return None
+        made = _values(b, moves, quantiser)
+        if made is None:
+            return None
+        factors.append(made)
+        scales.append(scale)
+    item = b.one(op, *factors, attributes=call.attributes if op == "Conv" else {})
+    for scale in scales:
+        item = _in_steps(b, item, scale, np.dtype(np.int32))
+    return [item] if scales else None
+
+
+def _less(codes: Array, start: Constant | None, op: str, place: int) -> Array:
+    """Return codes as floats, less their zero point: one, or one a row, a column or an output channel."""
+    numbers = codes.astype(np.float32)
+    if start is None:
+        return numbers
+    offset = start.read().astype(np.float32)
+    rows = offset.size > 1 and offset.ndim == 1 and (op == "Conv" or place == 0)
+    last = 1 if op == "MatMul" else numbers.ndim - 1
+    result: Array = numbers - (offset.reshape(-1, *[1] * last) if rows else offset)
+    return result
+
+
+def _in_steps(b: Builder, item: int, scale: int, kind: np.dtype[Any]) -> int:
+    """Return values counted in steps of a scale: codes, but for what rounds."""
+    type_ = Type(kind, b.table.shape(item))
+    return b.table.term("QuantizeLinear", [(_STEPS, kind.name)], [item, scale], type_)
+
+
+def _counts(term: Term) -> bool:
+    return any(name == _STEPS for name, _ in term.attributes)
+
+
+def _counted(b: Builder, item: int | None) -> tuple[int, int] | None:
+    """Return the values that are counted in steps, and the scale; None for any other term."""
+    term = None if item is None else b.source(item)
+    value, scale = term.operands if term is not None and _counts(term) else (None, None)
+    return None if value is None or scale is None else (value, scale)
+
+
+def uncounted(b: Builder, call: Call) -> Results | None:
+    """Multiply what is counted in steps of a scale by that scale, which gives the values."""
+    for place in (0, 1):
+        item, factor = call.operands[place], call.operands[1 - place]
+        counted = _counted(b, item)
+        if counted is None or factor is None:
+            continue
+        value, scale = counted
+        rest = _quotient(b, factor, scale)
+        if rest is not None:
+            return [b.one("Mul", value, rest)]
+        if b.is_constant(factor):
+            return [_in_steps(b, b.one("Mul", value, factor), scale, np.dtype(np.float32))]
+    return None
+
+
+def _quotient(b: Builder, factor: int, scale: int) -> int | None:
+    """Return what is left of a product without one of its factors, None if it has no such factor."""
+    term = b.source(factor)
+    if factor == scale:
+        return b.constant(np.array(1, np.float32))
+    if b.is_constant(factor) and b.is_constant(scale):
+        return b.one("Div", factor, scale)
+    if term.op == RESHAPED and term.operands[0] == scale:
+        return b.constant(np.ones(dict(term.attributes)["shape"], np.float32))
+    if term.op != "Mul":
+        return None
+    for place in (0, 1):
+        one, other = term.operands[place], term.operands[1 - place]
+        rest = None if one is None else _quotient(b, one, scale)
+        if rest is not None:
+            return b.one("Mul", rest, other)
+    return None
 
 
 def scaled(b: Builder, call: Call) -> Results | None:
@@ -153,6 +331,6 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "DequantizeLinear": (decoded,),
     "DynamicQuantizeLinear": (dynamic,),
     **dict.fromkeys(("ConvInteger", "MatMulInteger"), (product_of_codes,)),
-    "Mul": (scaled,),
+    "Mul": (uncounted, scaled),
     "BatchNormalization": (normalised,),
 }
