@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxtop.auditing.infinities import Infinities, is_scale
 from onnxtop.reader.account import Account, Role
 from onnxtop.reader.constants import Constants, UnreadableConstantError
 from onnxtop.reader.encoding import is_weight_type
@@ -16,10 +17,15 @@ from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.model import Model, Node, Value
 from onnxtop.reader.names import node_name
 from onnxtop.reader.ops import NORMALISATION
+from onnxtop.reader.protos import floats_in
 from onnxtop.reader.search import folded, reached
-from onnxtop.results.report import BadConstant
+from onnxtop.results.report import SCALE_OF_ZERO, BadConstant
+from onnxtop.statistics.quantisation import VANISHING
 
 Array = NDArray[Any]
+
+_COMPARED = ("cats_", "default_", "keys_", "nodes_", "replaced_value_")
+"""Beginnings of attributes that are compared with, or stand for what is missing: NaN is healthy there."""
 
 _BATCH = ("", "BatchNormalization")
 _VARIANCE = 4
@@ -33,8 +39,8 @@ def bad_constants(
     """Look at every constant that reaches an output, but for the analysed weights, which have figures.
 
     What is looked at is what an operation takes: a constant that is computed (folded by the exporter or not)
-    may overflow where its tensors do not. Infinite bounds and masks are healthy: those that operations choose
-    from or compare with, and -inf that is added.
+    may overflow where its tensors do not. Infinite bounds and masks are healthy (see `infinities`). Numbers
+    in attributes count as well.
     """
     return tuple(_Look(model, constants, layers, counts).all())
 
@@ -63,6 +69,7 @@ class _Look:
         self._weights = {
             (use.node.index, use.operand) for use, layer in uses if isinstance(layer, Layer) and use.reading
         }
+        self._infinities = Infinities(model, constants)
         self._near: dict[Node, tuple[float, str | None]] = {}
 
     def all(self) -> Iterator[BadConstant]:
@@ -74,6 +81,7 @@ class _Look:
             for position, value in enumerate((*node.inputs, *self._model.held.get(node.index, ()))):
                 if value is not None and value in self._constants and not self._is_weight(node, value):
                     yield from self._faults(node, position, value)
+            yield from self._in_attributes(node)
 
     def _is_weight(self, node: Node, value: Value) -> bool:
         return (node.index, value) in self._weights
@@ -111,17 +119,41 @@ class _Look:
         except UnreadableConstantError:
             return  # the account says what could not be read
         role = self._roles.get(self._constants.origin(value), Role.OTHER)
-        for problem, bad in _problems(node, position, array, role):
-            if count := int(np.count_nonzero(bad)):
-                yield BadConstant(
-                    name=value.name,
-                    role=role.name.lower(),
-                    op_type=node.op,
-                    node=node_name(node),
-                    layer=self._layer_behind(node),
-                    problem=problem,
-                    count=count,
-                )
+        for problem, bad in (
+            *_problems(node, position, array),
+            ("infinite", self._infinite(node, position, array, role)),
+        ):
+            yield from self._bad(node, value.name, role, problem, bad)
+
+    def _infinite(self, node: Node, position: int, array: Array, role: Role) -> Array:
+        """Tell which entries are infinite where that is no bound and no mask."""
+        if role is not Role.OTHER:
+            return np.isinf(array)
+        if position >= len(node.inputs):  # held by an attribute
+            return np.zeros(array.shape, bool)
+        return self._infinities.ruined_by(node, position, array)
+
+    def _in_attributes(self, node: Node) -> Iterator[BadConstant]:
+        """Look at the numbers of a node's attributes, but for those that are operands like any other."""
+        for name, numbers in floats_in(node.proto).items():
+            if name.startswith(_COMPARED):
+                continue
+            whole = f"{node.name or node.outputs[0].name}.{name}"
+            yield from self._bad(node, whole, Role.OTHER, "NaN", np.isnan(numbers))
+            if np.isinf(numbers).any() and self._infinities.ruins_all(node):
+                yield from self._bad(node, whole, Role.OTHER, "infinite", np.isinf(numbers))
+
+    def _bad(self, node: Node, name: str, role: Role, problem: str, bad: Array) -> Iterator[BadConstant]:
+        if count := int(np.count_nonzero(bad)):
+            yield BadConstant(
+                name=name,
+                role=role.name.lower(),
+                op_type=node.op,
+                node=node_name(node),
+                layer=self._layer_behind(node),
+                problem=problem,
+                count=count,
+            )
 
     def _layer_behind(self, node: Node) -> str | None:
         """Return the layer of a node, else the nearest one that it takes results of."""
@@ -141,30 +173,15 @@ class _Look:
         return (0, own) if own is not None else (steps + 1, name)
 
 
-def _problems(node: Node, position: int, array: Array, role: Role) -> Iterator[tuple[str, Any]]:
-    """Yield what may be wrong with a constant operand, and with which of its entries."""
+def _problems(node: Node, position: int, array: Array) -> Iterator[tuple[str, Any]]:
+    """Yield what may be wrong with a constant operand but for infinities, and with which of its entries."""
     op = node.domain, node.op_type
     yield "NaN", np.isnan(array)
-    yield "infinite", np.isinf(array) & _spreads(op, position, array, role)
+    if is_scale(node, position):
+        yield SCALE_OF_ZERO, np.abs(array.astype(np.float64)) < VANISHING
     attributes = node.attributes()
     if op == _BATCH and position == _VARIANCE and not attributes.get("training_mode"):
         yield "a variance that is not positive", array + attributes.get("epsilon", _EPSILON) <= 0
     scaled = op != _BATCH and position == _SCALE and node.op_type.endswith("Normalization")
     if scaled and op in NORMALISATION and array.size and not array.any():
         yield "a scale of nothing but zeros", array == 0
-
-
-def _spreads(op: tuple[str, str], position: int, array: Array, role: Role) -> Any:
-    """Tell which entries, were they infinite, would make a result infinite that is no mask."""
-    if role is not Role.OTHER:
-        return True
-    match op:
-        case ("", "Mul"):
-            return True
-        case ("", "Div"):
-            return position == 0
-        case ("", "Add" | "Sum"):
-            return array > 0
-        case ("", "Sub"):
-            return array > 0 if position == 0 else array < 0
-    return False

@@ -221,7 +221,7 @@ def _judged(best: _Attempt, interface: bool) -> tuple[Verdict, str]:
         if best.found or best.walk.cut:
             return Verdict.WITHIN, "the same operations; their constants differ within the tolerance"
         return Verdict.UNPROVEN, "no place was found where the models part"
-    if _is_open(best.counting, kinds):
+    if _is_open(best.counting, kinds) or _is_written_out(best.whole, kinds):
         return Verdict.UNPROVEN, f"what differs may still be the same function: {told}"
     return Verdict.CHANGED, told
 
@@ -234,6 +234,12 @@ def _is_open(counting: Sequence[Difference], kinds: Counter[str]) -> bool:
     if not (closed or rearranged or any(kinds[kind] for kind in _UNCERTAIN)):
         return False
     return not any(each.change is not None and _size(each) < float("inf") for each in counting)
+
+
+def _is_written_out(whole: Whole, kinds: Counter[str]) -> bool:
+    """Tell whether the models differ in an operation that one of them may hold as several others."""
+    old, new = _operations(whole)
+    return set(+kinds) == {"replaced"} and old != new
 
 
 def _size(difference: Difference) -> float:

@@ -46,7 +46,7 @@ class Constants:
         self._model = model
         self._one_at_a_time = threading.RLock()  # layers may be measured in several threads
         self._limits = model.limits.with_room(max(model.byte_count, _largest_tensor(model)))
-        self._opset = model.opset.get("ai.onnx", onnx.defs.onnx_opset_version())
+        self.opset = model.opset.get("ai.onnx", onnx.defs.onnx_opset_version())
         self._kept: OrderedDict[Value, Array] = OrderedDict()
         self._kept_bytes = 0
         self._failed: dict[Value, str] = {}
@@ -276,7 +276,7 @@ class Constants:
         try:
             outlines = {item: self.outline(item) for item in tensors}
             given = [None if item is None else outlines[item] for item in node.inputs]
-            return decoded_type(node, given, self._opset, Budget(self._limits))
+            return decoded_type(node, given, self.opset, Budget(self._limits))
         except (UnreadableConstantError, ValueError, TypeError, LookupError):
             return None
 
@@ -463,7 +463,7 @@ class Constants:
 
     def _compute(self, node: Node, inputs: Sequence[Array | None], budget: Budget) -> Sequence[Array]:
         try:
-            results = run(node, inputs, self._opset, budget)
+            results = run(node, inputs, self.opset, budget)
         except OverBudgetError as error:
             raise UnreadableConstantError(str(error)) from None
         except Exception as error:  # onnx's reference operations raise whatever NumPy does

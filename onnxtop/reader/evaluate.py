@@ -1,13 +1,12 @@
 """Operations of the ONNX standard on constant arrays.
 
 Movement is done by views, so that a weight costs no memory beyond its own; decoding follows the runtime's
-arithmetic; all else is left to onnx's reference operations, but for those that are slow or wrong there. What
-an operation costs is told before it runs (see `bounds`).
+arithmetic; all else is left to onnx's reference operations, but for those that are slow or wrong there (see
+`forms`) and for what is not heeded there (see `reference`). What an operation costs is told before it runs
+(see `bounds`).
 """
 
-import warnings
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -15,7 +14,6 @@ import ml_dtypes
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx.helper import make_tensor_value_info, np_dtype_to_tensor_dtype
 
 from onnxtop.reader.bounds import Budget, cost
 from onnxtop.reader.dequantize import (
@@ -30,6 +28,7 @@ from onnxtop.reader.dequantize import (
 from onnxtop.reader.earlier import Today, today
 from onnxtop.reader.forms import OWN
 from onnxtop.reader.model import Node
+from onnxtop.reader.reference import referred
 
 Array = NDArray[Any]
 
@@ -130,46 +129,7 @@ def _computed(node: Node, call: Today, budget: Budget | None) -> list[Array]:
         made = OWN[call.proto.op_type](*call.inputs, **attributes)
         results = made if isinstance(made, list) else [made]
         return [result for name, result in zip(call.proto.output, results, strict=False) if name]
-    return _referred(call, attributes, budget)
-
-
-def _referred(call: Today, attributes: dict[str, Any], budget: Budget | None) -> list[Array]:
-    """Ask onnx's reference operation; floats of two bytes are computed in four, and rounded once."""
-    from onnx.reference import ReferenceEvaluator  # hundreds of classes, for few models
-
-    named = zip(call.proto.input, call.inputs, strict=True)
-    feeds = {name: array for name, array in named if array is not None}
-    narrow = _narrow(call.proto.op_type, attributes, feeds.values())
-    if narrow is not None:
-        feeds = {
-            name: array.astype(np.float32) if array.dtype == narrow else array
-            for name, array in feeds.items()
-        }
-    typed = [
-        make_tensor_value_info(name, np_dtype_to_tensor_dtype(array.dtype), array.shape)
-        for name, array in feeds.items()
-    ]
-    results = [onnx.ValueInfoProto(name=name) for name in call.proto.output if name]
-    graph = onnx.helper.make_graph([call.proto], "constant", typed, results)
-    evaluator = ReferenceEvaluator(graph, opsets={"": call.opset})
-    with warnings.catch_warnings(), budget.counted() if budget is not None else nullcontext():
-        warnings.simplefilter("ignore")
-        made = evaluator.run(None, feeds)
-    if any(isinstance(result, list) or result is None for result in made):
-        raise ValueError("its result is no tensor")
-    arrays = [np.asarray(result) for result in made]
-    return arrays if narrow is None else [_rounded(array, narrow) for array in arrays]
-
-
-def _narrow(op_type: str, attributes: dict[str, Any], arrays: Iterable[Array]) -> np.dtype[Any] | None:
-    """Return the type of two bytes that an operation is of; None if it is of another, or names one."""
-    found = {array.dtype for array in arrays if array.dtype in (np.float16, ml_dtypes.bfloat16)}
-    named = op_type in ("CastLike", "QuantizeLinear") or attributes.keys() & {"to", "dtype", "output_dtype"}
-    return found.pop() if len(found) == 1 and not named else None
-
-
-def _rounded(array: Array, dtype: np.dtype[Any]) -> Array:
-    return array.astype(dtype) if array.dtype == np.float32 else array
+    return referred(call, attributes, budget)
 
 
 def _is_own(call: Today, attributes: dict[str, Any]) -> bool:

@@ -4,12 +4,15 @@ A damaged file may set any field of an attribute, whatever its type says, so fie
 them. Which fields lead to tensors is read off ONNX's own description of its messages.
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, TypeAlias
 
+import numpy as np
 import onnx
 from google.protobuf.message import Message
+from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, NodeProto, SparseTensorProto, TensorProto
 
 Stored: TypeAlias = TensorProto | SparseTensorProto
@@ -185,6 +188,30 @@ def held_by(node: NodeProto) -> list[tuple[str, Stored]]:
                 found.append((f"{attribute.name}.{place}" if place else attribute.name, stored))
     return found
 
+
+def floats_in(node: NodeProto) -> dict[str, NDArray[np.float64]]:
+    """Return the floats that a node's attributes hold, by their names, but for those that are tensors.
+
+    What a ConstantOfShape repeats is among them.
+    """
+    held = {name for name, _ in held_by(node)}
+    found = {each.name: _floats(each) for each in node.attribute if each.name not in held}
+    return {name: floats for name, floats in found.items() if floats.size}
+
+
+def _floats(attribute: AttributeProto) -> NDArray[np.float64]:
+    match attribute.type:
+        case AttributeProto.FLOAT:
+            return np.array([attribute.f], np.float64)
+        case AttributeProto.FLOATS:
+            return np.array(attribute.floats, np.float64)
+        case AttributeProto.TENSOR if attribute.t.data_type in _FLOATS:
+            with contextlib.suppress(ValueError):  # no data, as in a damaged file
+                return onnx.numpy_helper.to_array(attribute.t).astype(np.float64)
+    return np.zeros(0)
+
+
+_FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 _WEIGHTS = frozenset(
     ("ai.onnx.ml", op, name)

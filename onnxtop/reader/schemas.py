@@ -1,8 +1,9 @@
 """What ONNX says of an operation, in whatever version a file, which may be damaged, claims to have."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
+from typing import Any
 
 import onnx
 
@@ -45,3 +46,19 @@ def first_and_newest(op_type: str) -> Iterator[onnx.defs.OpSchema]:
     for version in (onnx.defs.onnx_opset_version(), 1) if onnx.defs.has(op_type) else ():
         with contextlib.suppress(onnx.defs.SchemaError):  # most are younger than the first
             yield onnx.defs.get_schema(op_type, version)
+
+
+_ACTIVATIONS: Mapping[str, tuple[bytes, ...]] = {
+    "GRU": (b"Sigmoid", b"Tanh"),
+    "LSTM": (b"Sigmoid", b"Tanh", b"Tanh"),
+    "RNN": (b"Tanh",),
+}
+"""What goes without saying in each direction: ONNX writes it in its text, of RNN alone in its schema."""
+
+
+def has_default_activations(op_type: str, attributes: Mapping[str, Any]) -> bool:
+    """Tell whether a recurrent operation's activations are those that go without saying."""
+    named = tuple(attributes.get("activations") or ())
+    directions = 2 if attributes.get("direction") == b"bidirectional" else 1
+    every = _ACTIVATIONS[op_type] * directions
+    return not named or named[: len(every)] == every

@@ -31,6 +31,9 @@ NP, NP_MEAN, DGP, Z = "np", "np/mean", "dgp", "z"
 LOOKS_UNTRAINED = "OT208"
 """The rule that says of a whole network that it was never trained."""
 
+SCALE_OF_ZERO = "a scale of zero"
+"""What is wrong with the constant of a quantiser that makes all codes alike, or decodes all to nothing."""
+
 IGNORED, NOT_SELECTED, SWITCHED_OFF = "ignored", "not selected", "switched off"
 """Reasons why a rule did not run that are choices of whoever asked."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from statistics import median
 
-from onnxtop.results.report import BadConstant, LayerReport, Report
+from onnxtop.results.report import SCALE_OF_ZERO, BadConstant, LayerReport, Report
 from onnxtop.rules import needs
 from onnxtop.rules.rule import Found, Policy, layer_rule, rule
 
@@ -100,22 +100,27 @@ def clipped_weights(layer: LayerReport, policy: Policy) -> Iterator[str]:
         yield f"{numbers.at_limit} weights are exactly ±{limit:.6g}: cut off there"
 
 
-@layer_rule(
+@rule(
     "OT106",
     "error",
-    needs=(needs.statistics,),
-    what="A scale of a quantised layer is zero or not finite.",
+    needs=(needs.statistics, needs.constants),
+    what="A scale of a quantised layer is zero or not finite, or that of a quantiser is zero.",
     why="Its codes all decode to zero, or to nothing: the calibration went wrong. Below zero is as good as "
     "above: onnxruntime's symmetric quantisers of 4 and 8 bits write such scales.",
-    how="Every scale is looked at; zero means below 1e-30.",
+    how="Every scale is looked at, of weights and of what flows; zero means below 1e-30. Where a quantiser's "
+    "is not finite, OT109 says so.",
     false_alarms="A channel of nothing but zeros needs no scale; some tools write 0 there.",
     source="ONNX DequantizeLinear",
 )
-def bad_scale(layer: LayerReport, policy: Policy) -> Iterator[str]:
-    codes = layer.statistics.codes if layer.statistics else None
-    if codes and (codes.zero_scales or codes.odd_scales):
-        kinds = ((codes.zero_scales, "zero"), (codes.odd_scales, "not finite"))
-        yield "scales: " + ", ".join(f"{count} {kind}" for count, kind in kinds if count)
+def bad_scale(report: Report, policy: Policy) -> Found:
+    for layer in report.layers:
+        codes = layer.statistics.codes if layer.statistics else None
+        if codes and (codes.zero_scales or codes.odd_scales):
+            kinds = ((codes.zero_scales, "zero"), (codes.odd_scales, "not finite"))
+            yield layer.name, "scales: " + ", ".join(f"{count} {kind}" for count, kind in kinds if count)
+    for bad in report.constants:
+        if bad.problem == SCALE_OF_ZERO:
+            yield bad.layer, f"{bad.problem} ({_entries(bad)}): {_place(bad)}"
 
 
 @rule(
@@ -166,8 +171,9 @@ def fewer_digits(report: Report, policy: Policy) -> Found:
     "error",
     what="A bias, a parameter of a normalisation or another constant is NaN or infinite.",
     why="One such number on the way makes every output NaN or infinite.",
-    how="Every constant operand that reaches an output, as it is taken: stored or computed. Infinite bounds "
-    "and masks are healthy: what operations choose from or compare with, and -inf that is added.",
+    how="Every constant operand that reaches an output, as it is taken, stored or computed, and every number "
+    "of an attribute. Infinite bounds and masks are healthy: what operations choose from or compare with, "
+    "and -inf that is added; what is only moved counts where it arrives.",
     false_alarms="None known.",
     source="IEEE 754",
     needs=(needs.constants,),
@@ -192,7 +198,7 @@ def constant_not_finite(report: Report, policy: Policy) -> Found:
 )
 def broken_normalisation(report: Report, policy: Policy) -> Found:
     for bad in report.constants:
-        if bad.problem not in _NOT_FINITE:
+        if bad.problem not in (*_NOT_FINITE, SCALE_OF_ZERO):
             yield bad.layer, f"{bad.problem} ({_entries(bad)}): {_place(bad)}"
 
 

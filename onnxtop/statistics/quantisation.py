@@ -9,7 +9,7 @@ from onnxtop.network import RawCodes
 from onnxtop.statistics.facts import Codes
 
 _CHUNK = 2**18
-_VANISHING = 1e-30
+VANISHING = 1e-30
 """Scales below this leave nothing of a code of eight bits that float32 could add to anything."""
 
 
@@ -33,7 +33,7 @@ def code_statistics(raw: RawCodes) -> Codes:
         distinct=int(used.size),
         reach=_reach(used, top, signed=signed),
         clipped=max(there - 2 * scales.size, 0) / raw.codes.size if raw.codes.size else 0.0,
-        zero_scales=int(np.count_nonzero(scales < _VANISHING)),
+        zero_scales=int(np.count_nonzero(scales < VANISHING)),
         odd_scales=int(np.count_nonzero(~np.isfinite(scales))),
         scale_spread=_spread(scales),
     )

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto, TensorProto, numpy_helper
 
 from onnxtop.auditing.story import audit
 from onnxtop.results.report import BadConstant
@@ -122,6 +122,201 @@ def test_masks_and_bounds_may_be_infinite(tmp_path: Path) -> None:
         "keep": np.tri(4) > 0,
     }
     assert _found(model(nodes, held, {"x": (4, 4)}), tmp_path) == []
+
+
+INFINITE = {
+    "Mul": ("x v", True, True),
+    "Div, above": ("v x", True, True),
+    "Div, below": ("x v", False, False),
+    "Add": ("x v", True, False),
+    "Sum": ("x v", True, False),
+    "Mean": ("x v", True, False),
+    "Sub, first": ("v x", True, False),
+    "Sub, second": ("x v", False, True),
+    "Max": ("x v", True, False),
+    "Min": ("x v", False, False),
+    "Pow": ("x v", True, True),
+    "Greater": ("x v", False, False),
+    "Where, yes": ("c v x", False, False),
+    "Where, no": ("c x v", False, False),
+}
+"""Operations with an infinite operand: is it told, and is it where it is below zero?"""
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("case", INFINITE)
+def test_an_infinite_operand_is_told_where_it_is_no_bound_and_no_mask(
+    tmp_path: Path, case: str, sign: int
+) -> None:
+    inputs, above, below = INFINITE[case]
+    nodes = [node("MatMul", "x0 w", "x"), node(case.split(",")[0], inputs, "y", name="here")]
+    held = {
+        "w": weights(4, 4),
+        "v": np.array([[1, sign * np.inf, 1, 1], [1, 1, 1, 1]], np.float32),
+        "c": np.array([True, False, True, False]),
+    }
+    proto = model(nodes, held, {"x0": (2, 4)})
+    found = _found(proto, tmp_path)
+    assert [(bad.name, bad.problem, bad.count) for bad in found] == [("v", "infinite", 1)] * (
+        above if sign > 0 else below
+    )
+    if found and case != "Pow":  # which spares what is above 1, or below
+        assert not np.isfinite(_answers(proto)).all()
+
+
+MOVED = {
+    "Pad": node("Pad", "x n v", "m"),
+    "Concat": node("Concat", "x row", "m", axis=0),
+    "Concat and Transpose": [node("Concat", "x row", "t", axis=0), node("Transpose", "t", "m", perm=[0, 1])],
+    "Concat and Cast": [node("Concat", "x row", "t", axis=0), node("Cast", "t", "m", to=TensorProto.FLOAT)],
+}
+TAKEN = {
+    "MatMul": (node("MatMul", "m w", "y", name="fc"), True, True),
+    "Gemm": (node("Gemm", "m w", "y", name="fc"), True, True),
+    "Mul": (node("Mul", "m half", "y"), True, True),
+    "Add": (node("Add", "m half", "y"), True, False),
+    "Softmax": (node("Softmax", "m", "y"), False, False),
+    "Sigmoid": (node("Sigmoid", "m", "y"), False, False),
+    "ReduceMax": (node("ReduceMax", "m", "y"), False, False),
+    "Min": (node("Min", "m half", "y"), False, False),
+}
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("taken", TAKEN)
+@pytest.mark.parametrize("moved", MOVED)
+def test_an_infinity_that_is_moved_is_looked_at_where_it_arrives(
+    tmp_path: Path, moved: str, taken: str, sign: int
+) -> None:
+    movers = MOVED[moved] if isinstance(MOVED[moved], list) else [MOVED[moved]]
+    last, above, below = TAKEN[taken]
+    held = {
+        "n": np.array([1, 0, 0, 0]),
+        "v": np.float32(sign * np.inf),
+        "row": np.full((1, 4), sign * np.inf, np.float32),
+        "w": weights(4, 3),
+        "half": np.array([0.5, -0.5, 0.5, 0.5], np.float32),
+    }
+    proto = model([*movers, last], held, {"x": (2, 4)})
+    found = {(bad.name, bad.problem) for bad in _found(proto, tmp_path)}
+    name = "v" if moved == "Pad" else "row"
+    assert found == ({(name, "infinite")} if (above if sign > 0 else below) else set())
+    if found:
+        assert not np.isfinite(_answers(proto)).all()
+
+
+def _quantised(scale: Any, kind: Any = np.uint8) -> ModelProto:
+    nodes = [
+        node("QuantizeLinear", "x s z", "q", name="code"),
+        node("DequantizeLinear", "q s z", "d", name="decode"),
+        node("MatMul", "d w", name="fc"),
+    ]
+    held = {"s": np.asarray(scale, np.float32), "z": np.zeros(np.shape(scale), kind), "w": weights(4, 3)}
+    return model(nodes, held, {"x": (2, 4)})
+
+
+@pytest.mark.parametrize(
+    ("scale", "problem", "count"),
+    [
+        (0.0, "a scale of zero", 1),
+        ([0.5, 0, 0, 1], "a scale of zero", 2),
+        (1e-38, "a scale of zero", 1),
+        (np.inf, "infinite", 1),
+        (np.nan, "NaN", 1),
+    ],
+)
+def test_the_scale_of_a_quantiser_is_looked_at(tmp_path: Path, scale: Any, problem: str, count: int) -> None:
+    found = _found(_quantised(scale), tmp_path)
+    assert [(bad.name, bad.node, bad.problem, bad.count) for bad in found] == [
+        ("s", "code", problem, count),
+        ("s", "decode", problem, count),
+    ]
+    assert _found(_quantised(np.full(np.shape(scale), 0.1)), tmp_path) == []
+
+
+def test_the_scale_of_a_fused_operation_is_looked_at(tmp_path: Path) -> None:
+    nodes = [
+        node("QuantizeLinear", "x s z", "q"),
+        node("QLinearMatMul", "q s z c s z t z", "p", name="fused"),
+        node("DequantizeLinear", "p s z"),
+    ]
+    held = {
+        "s": np.float32(0.1),
+        "t": np.float32(0),
+        "z": np.uint8(128),
+        "c": np.arange(12, dtype=np.uint8).reshape(4, 3),
+    }
+    (bad,) = _found(model(nodes, held, {"x": (2, 4)}), tmp_path)
+    assert (bad.name, bad.op_type, bad.problem) == ("t", "QLinearMatMul", "a scale of zero")
+
+
+ATTRIBUTES = {
+    "LeakyRelu": ("x", {"alpha": "?"}, "x"),
+    "HardSigmoid": ("x", {"alpha": 0.2, "beta": "?"}, "x"),
+    "Selu": ("x", {"gamma": "?"}, "x"),
+    "ai.onnx.ml.Scaler": ("x", {"offset": [0.0] * 4, "scale": [1.0, "?", 1.0, "?"]}, "x"),
+    "ai.onnx.ml.LabelEncoder": (
+        "i",
+        {"keys_int64s": [0, 1], "values_floats": [0.5, "?"], "default_float": 0.0},
+        "i",
+    ),
+}
+
+
+def _filled(value: Any, number: float) -> Any:
+    if isinstance(value, list):
+        return [_filled(each, number) for each in value]
+    return number if value == "?" else value
+
+
+@pytest.mark.parametrize("op_type", ATTRIBUTES)
+def test_numbers_of_attributes_are_looked_at(tmp_path: Path, op_type: str) -> None:
+    inputs, attributes, source = ATTRIBUTES[op_type]
+
+    def proto(number: float) -> ModelProto:
+        filled = {name: _filled(value, number) for name, value in attributes.items()}
+        nodes = [node(op_type, inputs, "a", name="odd", **filled), node("MatMul", "a w", name="fc")]
+        made = model(nodes, {"w": weights(4, 3)}, {source: (2, 4)})
+        if source == "i":
+            made.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+        return made
+
+    (bad,) = _found(proto(np.nan), tmp_path)
+    name = next(name for name, value in attributes.items() if "?" in str(value))
+    assert (bad.name, bad.problem, bad.count) == (f"odd.{name}", "NaN", str(attributes[name]).count("?"))
+    assert _found(proto(0.5), tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("op_type", "name", "told"),
+    [("Elu", "alpha", 1), ("LeakyRelu", "alpha", 1), ("ThresholdedRelu", "alpha", 0), ("Shrink", "lambd", 0)],
+)
+def test_an_infinite_attribute_is_told_where_it_ruins(
+    tmp_path: Path, op_type: str, name: str, told: int
+) -> None:
+    nodes = [node("MatMul", "x w", "h"), node(op_type, "h", "y", **{name: float("inf")})]
+    assert len(_found(model(nodes, {"w": weights(4, 3)}, {"x": (2, 4)}), tmp_path)) == told
+
+
+@pytest.mark.parametrize(("number", "told"), [(np.nan, 1), (-np.inf, 0), (0.5, 0)])
+def test_what_a_shape_is_filled_with_is_looked_at(tmp_path: Path, number: float, told: int) -> None:
+    fill = numpy_helper.from_array(np.array([number], np.float32))
+    nodes = [
+        node("Shape", "x", "s"),
+        node("ConstantOfShape", "s", "c", value=fill),
+        node("Add", "x c", "m"),
+        node("MatMul", "m w"),
+    ]
+    assert len(_found(model(nodes, {"w": weights(4, 3)}, {"x": ("n", 4)}), tmp_path)) == told
+
+
+def test_what_stands_for_what_is_missing_may_be_no_number(tmp_path: Path) -> None:
+    nan = float("nan")
+    nodes = [
+        node("ai.onnx.ml.Imputer", "x", "i", imputed_value_floats=[0.5], replaced_value_float=nan),
+        node("MatMul", "i w"),
+    ]
+    assert _found(model(nodes, {"w": weights(4, 3)}, {"x": (2, 4)}), tmp_path) == []
 
 
 def test_what_reaches_no_output_does_no_harm(tmp_path: Path) -> None:

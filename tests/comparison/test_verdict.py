@@ -107,6 +107,72 @@ def test_a_folded_normalisation_is_named(tmp_path):
     assert judged(model, folded, tmp_path).verdict is Verdict.CHANGED
 
 
+def _normalised(op_type: str, held: dict[str, np.ndarray]) -> tuple[ModelProto, ModelProto]:
+    """Return a model with a normalisation of 8 channels, and one in which it is folded."""
+    rng = np.random.default_rng(5)
+    s, t, m, v = rng.normal(size=(4, 8))
+    v = np.abs(v) + 0.5
+    factor = s / np.sqrt(v + 1e-5)
+    shape = [1, 8, *[1] * (held["w"].ndim - 2)]
+    folded = {"w": held["w"] * factor.reshape(shape), "b": (held["b"] - m) * factor + t}
+    size = ("n", 5) if op_type == "Gemm" else (1, 5, 6, 6)
+    node = helper.make_node(op_type, ["x", "w", "b"], ["h"], name="linear")
+    norm = helper.make_node("BatchNormalization", ["h", "s", "t", "m", "v"], ["y"], name="norm")
+    last = helper.make_node(op_type, ["x", "w", "b"], ["y"], name="linear")
+    return tuple(
+        helper.make_model(
+            helper.make_graph(
+                nodes,
+                "g",
+                [helper.make_tensor_value_info("x", 1, size)],
+                [helper.make_tensor_value_info("y", 1, None)],
+                [numpy_helper.from_array(a.astype(np.float32), name) for name, a in tensors.items()],
+            ),
+            ir_version=8,
+            opset_imports=[helper.make_opsetid("", 17)],
+        )
+        for nodes, tensors in (
+            ([node, norm], {**held, "s": s, "t": t, "m": m, "v": v}),
+            ([last], folded),
+        )
+    )
+
+
+@pytest.mark.parametrize(("op_type", "shape"), [("Gemm", (5, 8)), ("ConvTranspose", (5, 8, 3, 3))])
+def test_a_normalisation_folded_into_other_weights_is_named(op_type, shape, tmp_path):
+    rng = np.random.default_rng(6)
+    model, folded = _normalised(op_type, {"w": rng.normal(size=shape), "b": rng.normal(size=8)})
+    assert not ruins.differ(ruins.outputs(model), ruins.outputs(folded))
+    whole = judged(model, folded, tmp_path)
+    assert whole.verdict is Verdict.WITHIN
+    assert "BatchNormalization folded into the weights before it (1)" in whole.dropped
+    tensor = folded.graph.initializer[0]
+    tensor.CopyFrom(numpy_helper.from_array(2 * numpy_helper.to_array(tensor), tensor.name))
+    assert judged(model, folded, tmp_path).verdict is Verdict.CHANGED
+
+
+def _activated(*body: str) -> ModelProto:
+    return parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 20]> g (float[2, 4] x) => (float[2, 4] y) '
+        "<float three = {3}, float zero = {0}, float six = {6}> { " + "  ".join(body) + " }"
+    )
+
+
+WRITTEN_OUT = ("a = Add (x, three)", "b = Clip (a, zero, six)", "c = Div (b, six)", "y = Mul (x, c)")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "verdict"),
+    [
+        (("y = HardSwish (x)",), WRITTEN_OUT, Verdict.UNPROVEN),
+        (("y = Relu (x)",), ("y = Sigmoid (x)",), Verdict.CHANGED),
+        (("y = Tanh (x)",), ("y = Softsign (x)",), Verdict.CHANGED),
+    ],
+)
+def test_one_operation_for_several_is_unproven_and_for_another_changed(old, new, verdict, tmp_path):
+    assert judged(_activated(*old), _activated(*new), tmp_path).verdict is verdict
+
+
 @pytest.mark.parametrize(
     ("old", "new", "verdicts"),
     [

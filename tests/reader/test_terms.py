@@ -28,6 +28,7 @@ TENSORS = {
     "two": np.array([2.0]),
     "zero": np.array(0.0),
     "one": np.array(1.0),
+    "minus": np.array(-1.0),
     "root": np.array(np.sqrt(0.5)),
     "eps": np.array(1e-3),
 }
@@ -109,7 +110,16 @@ SHAPE = "Constant <value_ints = {}> ()"
         ("image", "y = Conv <auto_pad = \"SAME_UPPER\"> (x, k)", "y = Conv <pads = [0, 0, 1, 1]> (x, k)"),
         ("image", "y = MaxPool <kernel_shape = [2, 2], strides = [2, 2], ceil_mode = 1> (x)",
          "y = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (x)"),
+        ("image", "y = AveragePool <kernel_shape = [2, 2], strides = [2, 2], ceil_mode = 1> (x)",
+         "y = AveragePool <kernel_shape = [2, 2], strides = [2, 2]> (x)"),
+        ("image", "y = AveragePool <kernel_shape = [3, 3], ceil_mode = 1, count_include_pad = 1> (x)",
+         "y = AveragePool <kernel_shape = [3, 3]> (x)"),
         ("image", "y = GlobalAveragePool (x)", "y = ReduceMean <axes = [2, -1]> (x)"),
+        ("deep", "y = Swish (x)", "s = Sigmoid (x)  y = Mul (s, x)"),
+        ("deep", "y = Swish <alpha = 0.5> (x)", "a = Mul (x, half)  s = Sigmoid (a)  y = Mul (x, s)"),
+        ("deep", "y = Neg (x)", "y = Mul (x, minus)"),
+        ("deep", "a = Neg (x)  y = Add (a, t)", "y = Sub (t, x)"),
+        ("deep", "a = Mul (minus, x)  y = Add (t, a)", "y = Sub (t, x)"),
         ("open", "c = Constant <value_ints = [-1, 12]> ()  y = Reshape (x, c)", "y = Flatten (x)"),
         ("open", "s = Shape (x)  i = Constant <value_int = 0> ()  n = Gather (s, i) "
          "j = Constant <value_ints = [0]> ()  u = Unsqueeze (n, j)  c = Constant <value_ints = [12]> () "
@@ -117,10 +127,50 @@ SHAPE = "Constant <value_ints = {}> ()"
     ],
 )  # fmt: skip
 def test_one_function_is_one_term(head, one, other, tmp_path):
-    opset = 20 if "Gelu" in one else 17
+    opset = 24 if "Swish" in one else 20 if "Gelu" in one else 17
     models = [model(head, body, opset) for body in (one, other)]
     assert equal(*models, tmp_path)
     assert not equal(*models, tmp_path, level=0)
+
+
+def recurrent(op_type: str, held: dict[int, np.ndarray], **attributes) -> ModelProto:
+    """Return a recurrent operation of 3 units on 2 sequences of 4 numbers, with some more operands."""
+    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[op_type]
+    given = {1: RNG_WEIGHTS[gates, 4], 2: RNG_WEIGHTS[gates, 3], **held}
+    names = ["x", *(f"c{place}" if place in given else "" for place in range(1, max(given) + 1))]
+    graph = helper.make_graph(
+        [helper.make_node(op_type, names, ["y"], hidden_size=3, **attributes)],
+        "g",
+        [helper.make_tensor_value_info("x", 1, [5, 2, 4])],
+        [helper.make_tensor_value_info("y", 1, None)],
+        [numpy_helper.from_array(array.astype(np.float32), f"c{place}") for place, array in given.items()],
+    )
+    return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+
+
+RNG_WEIGHTS = {(gates, size): RNG.normal(size=(1, 3 * gates, size)) for gates in (1, 3, 4) for size in (3, 4)}
+WITHOUT_SAYING = {
+    "LSTM": ["Sigmoid", "Tanh", "Tanh"],
+    "GRU": ["Sigmoid", "Tanh"],
+    "RNN": ["Tanh"],
+}
+
+
+@pytest.mark.parametrize("op_type", WITHOUT_SAYING)
+def test_what_a_recurrent_operation_need_not_say(op_type, tmp_path):
+    names = WITHOUT_SAYING[op_type]
+    plain = recurrent(op_type, {})
+    assert equal(plain, recurrent(op_type, {}, activations=names), tmp_path)
+    zeros, ones = np.zeros((1, 2, 3)), np.ones((1, 2, 3))
+    bias = np.zeros((1, 6 * {"LSTM": 4, "GRU": 3, "RNN": 1}[op_type]))
+    assert equal(plain, recurrent(op_type, {3: bias, 5: zeros}), tmp_path)
+    for other in (
+        recurrent(op_type, {}, activations=["Relu", *names[1:]]),
+        recurrent(op_type, {}, clip=0.5),
+        recurrent(op_type, {3: bias + 1}),
+        recurrent(op_type, {5: ones}),
+    ):
+        assert not equal(plain, other, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from onnxtop.glossary.untrained import TOO_SMALL
 from onnxtop.results.report import (
+    SCALE_OF_ZERO,
     BadConstant,
     Connectivity,
     DeepGraphPersistence,
@@ -64,7 +65,12 @@ CASES = {
 
 @pytest.mark.parametrize(
     ("problem", "code"),
-    [("NaN", "OT109"), ("infinite", "OT109"), ("a variance that is not positive", "OT110")],
+    [
+        ("NaN", "OT109"),
+        ("infinite", "OT109"),
+        ("a variance that is not positive", "OT110"),
+        (SCALE_OF_ZERO, "OT106"),
+    ],
 )
 def test_bad_constants_are_errors_of_the_layer_behind(report, layer, problem, code):
     bad = BadConstant("b1", "bias", "Gemm", "fc", "layer", problem, 2)

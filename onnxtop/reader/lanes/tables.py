@@ -121,6 +121,9 @@ ELEMENTWISE = frozenset(
 ) - {("", "CastLike")}
 """Operations whose results hold, in each place, what their operands hold there."""
 
+MOVING = frozenset(_modules("", *(getattr(movement, name) for name in movement.__all__)))
+"""Operations whose results hold what their operands hold, in other places."""
+
 WITHOUT: Mapping[tuple[str, str], str] = {
     (_MICROSOFT, "DecoderAttention"): "which of its operands are caches depends on flags that are computed",
 }

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from onnxtop.reader.earlier import meaning
-from onnxtop.reader.schemas import history, schema
+from onnxtop.reader.schemas import has_default_activations, history, schema
 from onnxtop.reader.terms.call import MARK, NEWEST, Call
 from onnxtop.reader.terms.table import Table
 from onnxtop.reader.terms.types import types_of
@@ -74,7 +74,7 @@ def _version(table: Table, call: Call) -> int:
     if call.op == "BatchNormalization" and version:
         plain = call.results == 1 and call.get("spatial", 1) and (call.opset >= 7 or call.get("is_test"))
         return 0 if plain else version
-    if call.op == "AveragePool" and call.get("ceil_mode") and call.opset < 19:
+    if call.op == "AveragePool" and call.opset < 19 and _may_round_up(table, call):
         return 10
     return 0 if call.op == "Split" else version
 
@@ -285,18 +285,34 @@ def _pads(shape: Any, kernel: Any, attributes: Mapping[str, Any], op: str) -> tu
 
 def _pooled(table: Table, call: Call) -> Call:
     """Leave out what makes no difference: an order of places that no result tells, a border that is empty."""
+    if not _may_round_up(table, call):
+        call = replace(call, attributes={**call.attributes, "ceil_mode": 0})
     explicit = call.get("auto_pad", b"NOTSET") == b"NOTSET" and not call.get("ceil_mode")
     if call.op == "AveragePool" and explicit and not any(call.get("pads", (1,))):
         return replace(call, attributes={**call.attributes, "count_include_pad": 0})
-    if call.op != "MaxPool" or call.results > 1:
-        return call
-    call = _without(call, "storage_order")
+    return call if call.results > 1 else _without(call, "storage_order")
+
+
+def _may_round_up(table: Table, call: Call) -> bool:
+    """Tell whether ``ceil_mode`` may make a pool's result larger."""
+    if not call.get("ceil_mode"):
+        return False
     floor = replace(call, attributes={**call.attributes, "ceil_mode": 0})
-    if call.get("ceil_mode"):
-        sizes = [kind[0] for kind in (types_of(table, call), types_of(table, floor))]
-        if sizes[0] is None or sizes[0].shape is None or None in sizes[0].shape or sizes[0] != sizes[1]:
-            return call
-    return floor
+    one, other = (types_of(table, each)[0] for each in (call, floor))
+    return one is None or one.shape is None or None in one.shape or one != other
+
+
+_STATES = (5, 6)
+"""Where a recurrent operation takes what it starts with."""
+
+
+def _recurrent(table: Table, call: Call) -> Call:
+    """Leave out activations that go without saying, and states, biases and peepholes of zeros."""
+    if has_default_activations(call.op, call.attributes):
+        call = _without(call, "activations")
+    held = {place: table.held(call.operand(place)) for place in (3, *_STATES, 7)}
+    zeros = [place for place, item in held.items() if item is not None and not item.read().any()]
+    return _operands(call, dict.fromkeys(zeros))
 
 
 _Change = Callable[[Table, Call], Call]
@@ -309,8 +325,11 @@ _OWN: dict[str, tuple[_Change, ...]] = {
     "ConvInteger": (_window,),
     "ConvTranspose": (_window,),
     "DequantizeLinear": (_scaled,),
+    "GRU": (_recurrent,),
+    "LSTM": (_recurrent,),
     "MaxPool": (_window, _pooled),
     "QuantizeLinear": (_scaled,),
+    "RNN": (_recurrent,),
     "Pad": (_padded,),
     "Slice": (_sliced,),
     "Split": (_split,),

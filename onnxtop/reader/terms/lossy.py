@@ -304,26 +304,44 @@ def normalised(b: Builder, call: Call) -> Results | None:
     if item is None or call.results > 1 or call.get("training_mode"):
         return None
     statistics = [b.table.held(other) for other in call.operands[1:5]]
-    convolved = b.source(item)
-    if convolved.op != "Conv" or None in statistics:
+    found = _linear(b, item)
+    if found is None or None in statistics:
         return None
-    kernel, bias = b.table.held(convolved.operands[1]), None
-    if kernel is None or (len(convolved.operands) > 2 and not b.is_constant(convolved.operands[2])):
-        return None
-    if len(convolved.operands) > 2:
-        bias = b.table.held(convolved.operands[2])
+    before, held, bias, along = found
     scale, shift, mean, variance = (np.float64(held.read()) for held in statistics if held is not None)
     with np.errstate(all="ignore"):
         factor = scale / np.sqrt(variance + call.get("epsilon", 1e-5))
-    weights = kernel.read() * factor.reshape(-1, *[1] * (len(kernel.shape) - 1))
-    shifted = ((0.0 if bias is None else np.float64(bias.read())) - mean) * factor + shift
+    if held.shape[along] != factor.size:
+        return None
+    shape = [1] * len(held.shape)
+    shape[along] = -1
+    weights = b.constant((held.read() * factor.reshape(shape)).astype(held.dtype))
+    shifted = ((0.0 if bias is None else np.float64(bias.read()).ravel()) - mean) * factor + shift
     b.drop(FOLDED)
-    operands = [
-        convolved.operands[0],
-        b.constant(weights.astype(kernel.dtype)),
-        b.constant(shifted.astype(kernel.dtype)),
-    ]
-    return b.make("Conv", operands, dict(convolved.attributes))
+    added = b.constant(shifted.astype(held.dtype))
+    if before.op == "MatMul":
+        return [b.one("Add", b.one("MatMul", before.operands[0], weights), added)]
+    return b.make(before.op, [before.operands[0], weights, added], dict(before.attributes))
+
+
+def _linear(b: Builder, item: int) -> tuple[Term, Constant, Constant | None, int] | None:
+    """Return the operation with weights that a term is, its weights and bias, and the axis of its outputs."""
+    term, bias = b.source(item), None
+    if term.op == "Add" and term.operands[0] is not None and b.is_constant(term.operands[1]):
+        bias = b.table.held(term.operands[1])
+        product = b.source(term.operands[0])
+        rank = b.table.shape(product.operands[0]) if product.op == "MatMul" else None
+        if rank is None or len(rank) != 2 or bias is None or len(bias.shape) > 1:
+            return None
+        term = product
+    elif term.op in ("Conv", "ConvTranspose") and len(term.operands) > 2:
+        bias = b.table.held(term.operands[2])
+        if bias is None and term.operands[2] is not None:
+            return None
+    grouped = term.op == "ConvTranspose" and dict(term.attributes).get("group", 1) != 1
+    along = {"Conv": 0, "ConvTranspose": 1, "MatMul": 1}.get(term.op)
+    held = b.table.held(term.operands[1]) if along is not None and not grouped else None
+    return None if held is None or along is None else (term, held, bias, along)
 
 
 RULES: dict[str, tuple[Rule, ...]] = {

@@ -73,6 +73,15 @@ def hard_swish(b: Builder, call: Call) -> Results | None:
     return [b.one("Mul", item, gate)]
 
 
+def swish(b: Builder, call: Call) -> Results | None:
+    """``x * sigmoid(alpha * x)``."""
+    item, alpha = call.operand(0), call.get("alpha", 1.0)
+    if not _is_exact(b, item):
+        return None
+    inner = item if alpha == 1 else b.one("Mul", item, _number(b, item, alpha))
+    return [b.one("Mul", item, b.one("Sigmoid", inner))]
+
+
 def reciprocal_root(b: Builder, call: Call) -> Results | None:
     """Put the numbers of a root of two or a half in one form: they come rounded in several ways."""
     number = b.number(call.operands[1])
@@ -165,9 +174,15 @@ def negative(b: Builder, call: Call) -> Results | None:
     for place in (0, 1):
         item, other = call.operands[place], call.operands[1 - place]
         term = None if item is None else b.source(item)
-        if term is not None and term.op == "Neg":
+        if term is not None and (term.op == "Neg" or (term.op == "Mul" and b.number(term.operands[1]) == -1)):
             return [b.one("Sub", other, term.operands[0])]
     return None
+
+
+def opposite(b: Builder, call: Call) -> Results | None:
+    """``x * -1``."""
+    item = call.operand(0)
+    return [b.one("Mul", item, _number(b, item, -1.0))] if _is_exact(b, item) else None
 
 
 RULES: dict[str, tuple[Rule, ...]] = {
@@ -176,6 +191,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "HardSwish": (hard_swish,),
     "LayerNormalization": (layer_normalization,),
     "Mul": (reciprocal_root,),
+    "Neg": (opposite,),
     "Sub": (variance, gathered),
+    "Swish": (swish,),
     "RMSNormalization": (rms_normalization,),
 }
