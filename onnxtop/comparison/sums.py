@@ -33,8 +33,9 @@ _BITS = 50
 """Bits of a double that are left out of its bin: its exponent and two binary digits remain."""
 _OCTAVE = 1 << 2
 _BINS = 1 << 63 - _BITS
-_LARGER = 2 * _OCTAVE
-"""Elements that are four times as large as all that changed say nothing of these."""
+_LARGER = 3 * _OCTAVE
+"""Elements that are more than eight times as large as all that changed say nothing of these. If it were less,
+to prune the smallest would count as much as to change all."""
 _GAP = 10 * _OCTAVE
 """Changes that are a thousand times as large as all others are another change."""
 

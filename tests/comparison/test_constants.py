@@ -187,6 +187,15 @@ def test_tables_that_are_computed_on_two_ways_are_one(count):
         assert passes(old, new)
 
 
+@pytest.mark.parametrize("share", [0.12, 0.15, 0.2])
+@pytest.mark.parametrize("name", ["matrix", "kernel", "heavy tails", "large numbers"])
+def test_to_prune_the_smallest_is_no_edit(name, share):
+    old = WEIGHTS[name]
+    new = np.where(np.abs(old) < np.quantile(np.abs(old), share), np.float32(0), old)
+    assert 0.8 * share < np.mean(new != old) < 1.2 * share
+    assert passes(old, new)
+
+
 # Edits in few elements, rows or columns
 
 
