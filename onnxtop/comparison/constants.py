@@ -1,37 +1,24 @@
 """Two constants at one place of two models: rounding, a small change spread out, or another constant."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from onnxtop.comparison.alignment import CHUNK, align
-from onnxtop.reader.terms.constant import Array, Constant
+from onnxtop.comparison.alignment import align
+from onnxtop.comparison.sums import ROUNDING, Sums
+from onnxtop.reader.terms.constant import Constant
 
-ROUNDING = 1e-5
-"""Relative change below which two constants are one, rounded on different ways."""
-
-_FEW = 0.05
-_MOST = 0.9
-"""A change of which so much sits in so few of the elements is an edit, whatever its size."""
-_NEAR = 0.01
-"""Elements that all stay within this share of themselves are rounded, not edited."""
 _SINGLE = 1e-3
 """Relative change of a single number that is still rounding (to float16)."""
-_TOLD = 8
-"""Of fewer elements or slices, a change is an edit only where it is one of them alone."""
-_BLOCK = 64
-_SORTED = 2**22
 _ALIGNED = 2**22
-
-Floats = NDArray[np.float64]
+"""Elements up to which another order is looked for."""
 
 
 @dataclass(frozen=True)
 class Change:
     """How two constants differ: ``relative`` to the old one's norm; infinite where they cannot be compared.
+
+    The norm is that of elements that are about as large as those that changed.
 
     ``order`` says how the old one is rearranged in the new.
     """
@@ -81,18 +68,10 @@ def _shown(constant: Constant) -> str:
 
 
 def _compared(old: Constant, new: Constant) -> Change:
-    size = moved = 0.0
-    near = True
-    blocks = []
-    for before, after in _pieces(old.read(), new.read()):
-        with np.errstate(all="ignore"):
-            difference = after - before
-            size += float(before @ before)
-            moved += float(difference @ difference)
-            near = near and bool((np.abs(difference) <= _NEAR * np.abs(before) + 1e-7).all())
-            blocks.append(_energies(difference, old.size > _SORTED))
-    relative = float(np.sqrt(moved / size)) if size else (0.0 if moved == 0 else np.inf)
-    if not np.isfinite(size) or not np.isfinite(moved):
+    before, after = old.read(), new.read()
+    sums = Sums(before, after.reshape(before.shape))
+    relative = sums.relative
+    if not sums.is_finite:
         return Change(np.inf, "numbers that are not finite")
     if old.made != new.made and relative > ROUNDING:
         return Change(relative, f"{_listed(old.shape)} computed from others, or in another way")
@@ -100,49 +79,24 @@ def _compared(old: Constant, new: Constant) -> Change:
         told = f"{_number(old)}, now {_number(new)}"
         return Change(relative, told, relative <= _SINGLE)
     order = _order(old, new) if relative > ROUNDING and old.size <= _ALIGNED else ""
-    spread = not order and (near or not _is_concentrated(np.concatenate(blocks)))
-    spread = spread and (near or not _is_in_slices(old, new))
+    spread = not order and sums.is_spread
+    return Change(relative, f"{_listed(old.shape)} {_told(sums, order, spread)}", spread, order)
+
+
+def _told(sums: Sums, order: str, spread: bool) -> str:
+    if order:
+        return f"the same in another order ({order})"
+    relative = sums.relative
     share = f"{100 * relative:.3g} %" if relative < 10 else f"a factor of {relative:.3g}"
-    told = f"the same in another order ({order})" if order else f"changed by {share}"
-    few = "" if order or spread or relative > 0.1 else ", most of it in few elements"
-    return Change(relative, f"{_listed(old.shape)} {told}{few}", spread, order)
+    beside = (
+        f", beside larger elements (of all, {100 * sums.whole:.3g} %)" if relative > 2 * sums.whole else ""
+    )
+    few = "" if spread or relative > 0.1 else ", most of it in few elements"
+    return f"changed by {share}{beside}{few}"
 
 
 def _number(constant: Constant) -> str:
     return f"{constant.number:.6g}"
-
-
-def _pieces(old: Array, new: Array) -> Iterator[tuple[Floats, Floats]]:
-    before, after = old.reshape(-1), new.reshape(-1)
-    for start in range(0, before.size, CHUNK):
-        piece = slice(start, start + CHUNK)
-        yield before[piece].astype(np.float64), after[piece].astype(np.float64)
-
-
-def _energies(difference: Floats, blocked: bool) -> Floats:
-    """Return squared differences, summed over blocks of a large constant."""
-    squares = np.square(difference)
-    return np.add.reduceat(squares, np.arange(0, squares.size, _BLOCK)) if blocked else squares
-
-
-def _is_concentrated(squares: NDArray[Any]) -> bool:
-    if squares.size < _TOLD:
-        return int(np.count_nonzero(squares)) == 1
-    count = max(1, squares.size // round(1 / _FEW))
-    largest = np.partition(squares, squares.size - count)[squares.size - count :] if squares.size else squares
-    return bool(largest.sum() > _MOST * squares.sum())
-
-
-def _is_in_slices(old: Constant, new: Constant) -> bool:
-    """Tell whether a change sits in few of the slices along some axis."""
-    if old.size > _SORTED:
-        return False
-    squares = np.square(new.read().astype(np.float64) - old.read().astype(np.float64))
-    sums = (
-        squares.sum(axis=tuple(other for other in range(squares.ndim) if other != axis))
-        for axis in range(squares.ndim)
-    )
-    return any(each.size > 1 and _is_concentrated(each) for each in sums)
 
 
 def _order(old: Constant, new: Constant) -> str:

@@ -72,7 +72,7 @@ def _differing(old: NDArray[Any], new: NDArray[Any]) -> int:
 def _per_output(oo: Floats, nn: Floats, on: Floats) -> bool:
     """Tell whether a positive factor for each output explains the new weights, and one for all does not."""
     whole = float(nn.sum())
-    if whole == 0 or (on < 0).any():
+    if whole == 0 or (on[oo > 0] <= 0).any():  # no exporter folds a factor of 0
         return False
     explained = np.divide(on**2, oo, out=np.zeros_like(on), where=oo > 0).sum()
     one_for_all = float(on.sum()) ** 2 / float(oo.sum())
