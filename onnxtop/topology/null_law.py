@@ -203,7 +203,7 @@ def null_law(shapes: Shapes) -> NullLaw:
     --------
     >>> law = null_law(((30, 20, 1),))
     >>> law.ranks[:3].tolist(), law.components[:3].round(2).tolist(), bool(1.0 < law.components[-1] < 1.1)
-    ([0, 2, 3], [50.0, 48.0, 47.0], True)
+    ([0, 1, 2], [50.0, 49.0, 48.0], True)
     """
     blocks = [_Block(short, long, count) for long, short, count in shapes]
     n_cells, n_vertices, n_blocks = (
