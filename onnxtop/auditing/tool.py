@@ -4,7 +4,7 @@ from onnxtop.auditing.options import AuditOptions, settings_of
 from onnxtop.results.envelope import Head
 from onnxtop.results.report import this_tool
 
-ALGORITHMS = {"neural_persistence": 1, "null_model": 2, "deep_graph_persistence": 2}
+ALGORITHMS = {"neural_persistence": 1, "null_model": 3, "deep_graph_persistence": 2}
 """Version of each measure: raised whenever the same file and options may give another value."""
 
 TOOL = this_tool(ALGORITHMS)

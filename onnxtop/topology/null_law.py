@@ -39,24 +39,38 @@ from onnxtop.topology.graph import Floats, Indices
 Shapes: TypeAlias = tuple[tuple[int, int, int], ...]
 """Shapes of blocks as (longer side, shorter side, how many), sorted: all that the law depends on."""
 
-BEYOND = 3.0
+BEYOND = 5.0
 """Beyond the last rank that is looked at, exp(-BEYOND) components are still to be joined."""
+ALONE = 3.0
+"""Of the ranks behind which exp(-ALONE) are, one part is made."""
 FINE = 64
 """Ranks in each part of the curve of the mean."""
 NODES = 16
-"""Parts of the ranks in which the covariance is taken as constant."""
+"""Parts of the ranks, at whose ends the covariance is computed."""
+FIRST = 1.2
+"""The first ranks are looked at one by one, then in steps of this ratio: rings grow as their fourth power."""
+BEFORE = 0.9
+"""Share of the onset up to which cycles are counted one by one."""
+LONGEST = 12
+"""Half the edges of the longest that are counted."""
+FEW = 0.3
+"""Rings in the mean up to which they are taken as Poisson."""
 BAND = 0.9
 """Share of the arrangements that a null band holds at every bar."""
 _DEVIATE = 1.6449
 """Between this and its negative are so many of the normal deviates."""
 LEAST = 64
 """Neurons of a block down to which the law was found to hold."""
+LEAST_CELLS = 240
+"""Cells of a block, likewise: the narrowest blocks have too few."""
 LEAST_OF_ONE = 24
 """The same of n blocks, as a multiple of the root of n: their errors add up, their deviations do not."""
 
 
 def holds(shapes: Shapes) -> bool:
     """Tell whether the law is good for a layer with blocks of these shapes: within 0.15 deviations."""
+    if any(short > 1 and long * short < LEAST_CELLS for long, short, _ in shapes):
+        return False
     sizes = [(long + short, count) for long, short, count in shapes if short > 1]
     least = max(LEAST, LEAST_OF_ONE * sum(count for _, count in sizes) ** 0.5)
     return bool(sizes) and min(size for size, _ in sizes) >= least
@@ -75,6 +89,14 @@ def shapes_of(blocks: Blocks) -> Shapes:
     return tuple(sorted((long, short, count) for (long, short), count in counts.items()))
 
 
+class Moments(NamedTuple):
+    """Mean and deviation of a sum, and how rare is what moves it: 1 / n if n weights of many do."""
+
+    mean: float
+    deviation: float
+    rarity: float
+
+
 @dataclass(frozen=True, eq=False)
 class NullLaw:
     """The number of components of a layer after its strongest weights stand in random places.
@@ -88,9 +110,9 @@ class NullLaw:
     components, variances
         Shape (k,): mean and variance of the number of components.
     edges
-        Shape (NODES + 1,), ascending: ranks between which the covariance is taken as constant.
+        Positions in ``ranks``, ascending from 0: the ends of parts of the ranks.
     covariance
-        Shape (NODES, NODES), of the numbers of components at two ranks.
+        Of the numbers of components at two of these ranks, the first left out, at which there is no spread.
     """
 
     n_vertices: int
@@ -98,7 +120,7 @@ class NullLaw:
     ranks: Indices
     components: Floats
     variances: Floats
-    edges: Floats
+    edges: Indices
     covariance: Floats
 
     @property
@@ -106,18 +128,32 @@ class NullLaw:
         """The weakest rank that matters."""
         return int(self.ranks[-1])
 
-    def sums(self, values: Floats) -> tuple[float, float]:
-        """Return mean and deviation of the sum of the values at the ranks of the tree's edges.
+    def sums(self, values: Floats) -> Moments:
+        """Return the moments of the sum of the values at the ranks of the tree's edges.
 
         ``values`` has shape (last,): a number for every rank, the strongest first. What the last of them
         leaves to be joined has the value of the last.
+
+        How many components there are at the edges of the parts says how many weights of each part join; which
+        of them do, each decides for itself. So the variance is that of the means of the parts, and within
+        each part that of the values, weighted by the chance that it goes either way.
         """
-        joined = -np.diff(self.components) / np.diff(self.ranks)
-        left = float(self.components[-1]) - self.n_blocks
-        mean = float(joined @ np.add.reduceat(values, self.ranks[:-1])) + left * float(values[-1])
-        steps = np.diff(np.interp(self.edges, np.arange(values.size) + 0.5, values))
-        variance = float(steps @ self.covariance @ steps)
-        return mean, max(variance, 0.0) ** 0.5
+        starts, lengths = self.ranks[:-1], np.diff(self.ranks)
+        less = values - values[-1]
+        sums, squares = np.add.reduceat(less, starts), np.add.reduceat(less * less, starts)
+        joined = np.maximum(-np.diff(self.components) / lengths, 0.0)
+        chance = np.maximum(joined * (1 - joined), 0.0)
+        weights, first, second = (
+            np.add.reduceat(chance * each, self.edges[:-1]) for each in (lengths, sums, squares)
+        )
+        means = first / np.maximum(weights, 1e-300)
+        steps = np.diff(means, append=0.0)
+        within = float((second - first * means).sum())
+        variance = max(float(steps @ self.covariance @ steps) + within, 0.0)
+        mean = float(joined @ sums) + (self.n_vertices - self.n_blocks) * float(values[-1])
+        away = sums / lengths - first.sum() / max(weights.sum(), 1e-300)
+        fourth = float((chance * lengths) @ away**4)
+        return Moments(mean, variance**0.5, fourth / variance**2 if variance > 0 else 0.0)
 
     def last_value(self, values: Floats) -> tuple[float, float]:
         """Return mean and deviation of the value at the last of the ranks: what is left is Poisson."""
@@ -167,7 +203,7 @@ def null_law(shapes: Shapes) -> NullLaw:
     --------
     >>> law = null_law(((30, 20, 1),))
     >>> law.ranks[:3].tolist(), law.components[:3].round(2).tolist(), bool(1.0 < law.components[-1] < 1.1)
-    ([0, 2, 3], [50.0, 48.0, 47.0], True)
+    ([0, 1, 2], [50.0, 49.0, 48.0], True)
     """
     blocks = [_Block(short, long, count) for long, short, count in shapes]
     n_cells, n_vertices, n_blocks = (
@@ -175,13 +211,16 @@ def null_law(shapes: Shapes) -> NullLaw:
     )
     ranks = _ranks(blocks, n_cells, n_vertices)
     components = _mean(blocks, ranks / n_cells, n_cells)
-    components = np.clip(components, np.maximum(n_vertices - ranks, n_blocks), n_vertices - (ranks > 0))
-    edges = _edges(components - n_blocks, ranks)
-    middles = (edges[1:] + edges[:-1]) / 2
-    covariance = _covariance(blocks, middles / n_cells, n_cells)
+    rings = np.maximum.accumulate(np.where(ranks < 4, 0.0, components - (n_vertices - ranks)))
+    components = np.maximum(n_vertices - ranks + rings, n_blocks)
+    ends = _ends(components - n_blocks, ranks)
+    known, ranks = ranks, np.union1d(ranks, ends)
+    components, edges = np.interp(ranks, known, components), np.searchsorted(ranks, ends)
     left, rings = components - n_blocks, components - (n_vertices - ranks)
-    shares = np.diagonal(covariance) / np.interp(middles, ranks, np.maximum(left, 1e-9))
-    variances = np.clip(np.interp(ranks, [0, *middles], [0, *shares]) * left, 0.0, rings)
+    covariance = _covariance(blocks, ends[1:] / n_cells, n_cells)
+    shares = np.append(0.0, np.diagonal(covariance) / np.maximum(left[edges[1:]], 1e-9))
+    variances = np.clip(np.interp(ranks, ends, shares) * left, 0.0, rings)
+    variances = np.where(rings < FEW, rings, variances)
     return NullLaw(n_vertices, n_blocks, ranks, components, variances, edges, covariance)
 
 
@@ -217,15 +256,20 @@ def _ranks(blocks: Sequence[_Block], n_cells: int, n_vertices: int) -> Indices:
     ends = most, min(most, 3 * min(onsets)), min(most, 3 * max(onsets))
     parts = [np.linspace(0.0, end, FINE) for end in ends]
     shares = np.concatenate([*parts, np.geomspace(min(most, min(onsets)), most, FINE)])
-    return np.unique(np.ceil(shares * n_cells).astype(np.intp))
+    last = int(np.ceil(most * n_cells))
+    first = FIRST ** np.arange(np.log(min(onsets) * n_cells) / np.log(FIRST))
+    return np.unique(np.minimum(np.ceil(np.concatenate([shares * n_cells, first])), last).astype(np.intp))
 
 
-def _edges(left: Floats, ranks: Indices) -> Floats:
-    """Return the edges of parts of the ranks in which as much is joined, and what is left falls as much."""
-    joined, folds = left[0] - left, -np.log(np.maximum(left, np.exp(-BEYOND)) / left[0])
+def _ends(left: Floats, ranks: Indices) -> Indices:
+    """Return the ranks that end parts, after a 0: in each as much is joined, and what is left falls as much.
+
+    In the last hardly ever more than one component is still to be joined.
+    """
+    joined, folds = left[0] - left, -np.log(np.maximum(left, np.exp(-ALONE)) / left[0])
     weights, first = np.unique(joined / joined[-1] + folds / folds[-1], return_index=True)
-    edges: Floats = np.interp(np.linspace(0, weights[-1], NODES + 1), weights, ranks[first])
-    return edges
+    ends = np.interp(np.linspace(0, weights[-1], NODES + 1), weights, ranks[first])
+    return np.unique(np.append(np.round(ends[:-1]), ranks[-1]).astype(np.intp))
 
 
 # The branching process
@@ -276,13 +320,15 @@ def _extinct(block: _Block, p: Floats) -> _Fates:
 def _mean(blocks: Sequence[_Block], shares: Floats, n_cells: int) -> Floats:
     """Return the mean number of components after these shares of all cells."""
     p = np.minimum(shares, 1 - 1e-12)
-    components, bends = np.sum([np.multiply(block.count, _curve(block, p)) for block in blocks], axis=0)
+    components, bends = np.sum(
+        [np.multiply(block.count, _curve(block, p, n_cells)) for block in blocks], axis=0
+    )
     mean: Floats = components - p * (1 - p) / n_cells * bends / 2
     return mean
 
 
-def _curve(block: _Block, p: Floats) -> tuple[Floats, Floats]:
-    """Return the mean number of components at p, and its second derivative."""
+def _curve(block: _Block, p: Floats, n_cells: int) -> tuple[Floats, Floats]:
+    """Return the mean number of components at p, a share of so many cells, and its second derivative."""
     m, n = block.rows, block.columns
     x, y = _extinct(block, p)
     u, v = 1 - p * (1 - x), 1 - p * (1 - y)
@@ -293,8 +339,22 @@ def _curve(block: _Block, p: Floats) -> tuple[Floats, Floats]:
     dx = -(a * (1 - y) + p * a * b * (1 - x)) / np.maximum(1 - p * p * a * b, 1e-6)
     dy = -b * (1 - x - p * dx)
     bend = -m * n * (dx * (1 - y) + (1 - x) * dy)
-    place = (p * np.sqrt((m - 1) * (n - 1)) - 1) / block.window
-    return trees + _rings(block, p, _Fates(x, y)) + _giant(place, block.window), bend
+    reach = p * np.sqrt((m - 1) * (n - 1))
+    closed = _rings(block, p, _Fates(x, y)) + _giant((reach - 1) / block.window, block.window)
+    cycles = _cycles(block, np.minimum(p, p * BEFORE / np.maximum(reach, BEFORE)), n_cells)
+    return trees + np.where(reach <= BEFORE, cycles, np.maximum(closed, cycles)), bend
+
+
+def _cycles(block: _Block, p: Floats, n_cells: int) -> Floats:
+    """Return the mean number of cycles, exactly: of each length so many, all of whose cells are there.
+
+    They are p n_cells of n_cells. Before the onset hardly a component holds two.
+    """
+    k = np.arange(min(block.rows, LONGEST))[:, None]
+    free = np.maximum(p * n_cells - 2 * k, 0) * np.maximum(p * n_cells - 2 * k - 1, 0)
+    rows, columns = (block.rows - k) / (n_cells - 2 * k), (block.columns - k) / (n_cells - 2 * k - 1)
+    cycles: Floats = (np.cumprod(free * rows * columns, axis=0) / (2 * k + 2))[1:].sum(axis=0)
+    return cycles
 
 
 def _rings(block: _Block, p: Floats, fates: _Fates) -> Floats:
@@ -341,11 +401,17 @@ def _covariance(blocks: Sequence[_Block], shares: Floats, n_cells: int) -> Float
         cells = block.sizes[0]
         together += cells * (_SHARES @ _apart_in_both(block, p, fates, both, (i, j)))
         apart += cells / n_cells * fates.apart()
-        rings += block.count * np.maximum(_rings(block, p, fates), 0.0)[i] * fates.apart()[j]
+        rings += block.count * _small_rings(block, p, fates, n_cells)[i] * fates.apart()[j]
     covariance = np.zeros((p.size, p.size))
     covariance[i, j] = p[i] * (1 - p[j]) * (together - n_cells * apart[i] * apart[j]) + rings
     covariance[j, i] = covariance[i, j]
     return covariance
+
+
+def _small_rings(block: _Block, p: Floats, fates: _Fates, n_cells: int) -> Floats:
+    """Return the mean number of small components that hold one ring, before the onset and after it."""
+    before = p * np.sqrt((block.rows - 1) * (block.columns - 1)) <= BEFORE
+    return np.where(before, _cycles(block, p, n_cells), np.maximum(_rings(block, p, fates), 0.0))
 
 
 def _apart_in_both(

@@ -2,7 +2,8 @@
 
 Shuffle the entries of a layer over its cells. Which ranks the spanning tree is made of then depends on the
 layer's shape alone, and the law of neural persistence follows from that and the layer's own sorted weights:
-in closed form (`null_law`), or, of small blocks and with a bias row, from draws (`rank_profiles`).
+in closed form (`null_law`), or, of small blocks, with a bias row, and where a few rare bars make the spread,
+from draws (`rank_profiles`).
 
 Neural persistence by itself mostly tells how spread out the weights are (Girrbach et al., *Addressing caveats
 of neural persistence with deep graph persistence*, TMLR 2023). Its distance from the null model does not.
@@ -29,6 +30,9 @@ UNROLLED = "the null model is for flattened or channels graphs"
 NO_SPREAD = "nearly all arrangements of the weights have the same neural persistence"
 """Why there is no z: stars, weights of one magnitude, or so few that are not zero that hardly two meet."""
 
+RARE_BARS = "the null model of a layer whose spread a few rare bars make is for at most"
+"""Why a layer has none, with the number of neurons: that of other layers is computed."""
+
 MOST_NEURONS = 1 << 20
 """Neurons up to which a null model is drawn."""
 KEPT = 1 << 25
@@ -39,6 +43,14 @@ SAME = 1e-12
 """Relative spread up to which all arrangements have the same value."""
 RARE = 0.01
 """Rings among the weights that are not zero, in the mean, up to which nearly all arrangements are alike."""
+MOST_RARITY = 2.0
+"""Rarity of what moves the sum of a layer up to which its law is as good as draws."""
+RARE_DRAWS = 400
+"""Draws of such a layer: what is rare has to be among them."""
+RARE_NEURONS = 1 << 12
+"""Neurons up to which there are so many, and not as many as of other layers that are drawn."""
+MOST_UNEVEN = 0.25
+"""Deviation of the sum, as a share of it, up to which its root is nearly lognormal."""
 
 Band = tuple[tuple[float, ...], tuple[float, ...]]
 
@@ -164,7 +176,12 @@ class NullModels:
             return NullFigures(reason="the layer has no neural persistence")
         law = self._law(strongest.shapes, strongest.row is not None)
         arrangements = _arrangements(law, strongest, scale)
-        mean, std = arrangements.normalized(convention, p)
+        moments = arrangements.normalized(convention, p)
+        if moments is None:
+            if neurons(strongest.shapes) > MOST_NEURONS:
+                return NullFigures(reason=f"{RARE_BARS} {MOST_NEURONS} neurons")
+            moments = self._by_draws(strongest, scale).normalized(convention, p)
+        mean, std = moments
         excess = normalized - mean
         z, reason = (None, NO_SPREAD) if std <= SAME * mean else (excess / std, None)
         share = excess / normalized if normalized > 0 else None
@@ -173,10 +190,14 @@ class NullModels:
     def _law(self, shapes: Shapes, bias: bool) -> NullLaw | RankProfiles:
         return null_law(shapes) if not bias and holds(shapes) else self._profiles(shapes, bias)
 
-    def _profiles(self, shapes: Shapes, ends: bool) -> RankProfiles:
+    def _by_draws(self, strongest: StrongestWeights, scale: float) -> "_Drawn":
+        draws = RARE_DRAWS if neurons(strongest.shapes) <= RARE_NEURONS else None
+        return _Drawn.of(self._profiles(strongest.shapes, ends=False, draws=draws), strongest, scale)
+
+    def _profiles(self, shapes: Shapes, ends: bool, draws: int | None = None) -> RankProfiles:
         key = shapes, ends
         if key not in self._drawn:
-            self._drawn[key] = profiles_of(shapes, ends)
+            self._drawn[key] = profiles_of(shapes, ends, draws)
         self._drawn.move_to_end(key)
         while len(self._drawn) > 1 and sum(profiles.size for profiles in self._drawn.values()) > KEPT:
             self._drawn.popitem(last=False)
@@ -206,17 +227,23 @@ class _Computed(NamedTuple):
     law: NullLaw
     lengths: Floats
 
-    def normalized(self, convention: Convention, p: float) -> tuple[float, float]:
-        """Return mean and deviation of the normalized value; the sum of powers is nearly lognormal."""
+    def normalized(self, convention: Convention, p: float) -> tuple[float, float] | None:
+        """Return mean and deviation of the normalized value, for the sum of powers is nearly lognormal.
+
+        None if it is not, or if a few rare bars make its deviation: then draws are nearer.
+        """
         whole_bars = self.law.n_blocks - 1 + (convention == "essential")
         longest = 1.0 if whole_bars else float(self.lengths.max(initial=0.0))
         if p == np.inf:
             return (1.0, 0.0) if whole_bars else self.law.last_value(self.lengths)
         if longest == 0.0:
             return 0.0, 0.0
-        total, deviation = self.law.sums((self.lengths / longest) ** p)
+        total, deviation, rarity = self.law.sums((self.lengths / longest) ** p)
         total += whole_bars
-        variance = np.log1p((deviation / total) ** 2) if total > 0 and not self._alike else 0.0
+        spread = deviation / total if total > 0 and not self._alike else 0.0
+        if spread > SAME and (rarity > MOST_RARITY or spread > MOST_UNEVEN):
+            return None
+        variance = np.log1p(spread * spread)
         with np.errstate(over="ignore"):
             value = longest * np.float64(total / (self.law.n_vertices - 1)) ** (1 / p)
             mean = value * np.exp((1 / p - 1) / p * variance / 2)
@@ -253,6 +280,7 @@ class _Drawn(NamedTuple):
         ranks: NDArray[np.integer[Any]] = profiles.ranks - 1
         if strongest.row is None or profiles.ends is None:
             lengths = 1.0 - scaled(strongest.strengths, scale)
+            ranks = np.minimum(ranks, lengths.size - 1)  # as many as a law wants are enough, but for chance
             return cls(lengths, ranks, profiles.n_vertices, profiles.n_blocks)
         n_vertices = profiles.n_vertices + 1
         at_once = max(1, JOINED // n_vertices)

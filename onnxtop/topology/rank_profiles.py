@@ -104,10 +104,10 @@ def draw_profiles(
     return RankProfiles(np.concatenate(ranks), layout.n_vertices, layout.n_blocks, kept)
 
 
-def profiles_of(shapes: Shapes, ends: bool) -> RankProfiles:
+def profiles_of(shapes: Shapes, ends: bool, draws: int | None = None) -> RankProfiles:
     """Return what `draw_profiles` does; of few neurons drawn once a process, which may audit many models."""
     small = sum((longer + shorter) * many for longer, shorter, many in shapes) <= FEW
-    return _known(shapes, ends, DRAWS) if small else draw_profiles(shapes, ends=ends)
+    return _known(shapes, ends, draws or DRAWS) if small else draw_profiles(shapes, draws, ends=ends)
 
 
 @lru_cache(KEPT)

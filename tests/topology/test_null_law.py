@@ -1,6 +1,7 @@
 """The law of the number of components, against theorems and draws."""
 
 from functools import lru_cache
+from math import comb
 
 import numpy as np
 import pytest
@@ -63,6 +64,15 @@ def test_rings_before_there_is_a_giant(share):
     assert np.interp(rank, law.ranks, law.variances) == pytest.approx(exact, rel=0.2)
 
 
+@pytest.mark.parametrize("sides", [(64, 64), (1000, 6), (2000, 2), (700, 300)])
+def test_the_first_ring_has_four_edges(sides):
+    """Three weights never close one; of four, as many choices as there are pairs of rows and of columns."""
+    n, m = sides
+    law = null_law(((n, m, 1),))
+    assert [law.rings(rank) for rank in (1, 2, 3)] == [0.0, 0.0, 0.0]
+    assert law.rings(4) == pytest.approx(comb(n, 2) * comb(m, 2) / comb(n * m, 4), rel=1e-3)
+
+
 def test_the_giant_grows_as_its_equation_says():
     """At twice the onset of n x n, 1 - x of all are in it, x = exp(-2 (1 - x)); the others are in trees."""
     n, x = 100_000, 0.20318786997997992
@@ -107,7 +117,7 @@ def test_sums_over_the_tree_are_those_of_draws(shapes, name):
     strengths = CURVES[name](np.arange(1, last + 1) / (n_cells + 1))
     values = (1 - strengths / strengths[0]) ** 2
     drawn = values[profiles.ranks - 1].sum(axis=1)
-    mean, deviation = law.sums(values[: law.last])
+    mean, deviation, _ = law.sums(values[: law.last])
     assert mean == pytest.approx(drawn.mean(), abs=(0.15 + 3 / np.sqrt(400)) * drawn.std(ddof=1))
     assert deviation == pytest.approx(drawn.std(ddof=1), rel=0.08 + 3 / np.sqrt(800))
 
@@ -148,6 +158,8 @@ def test_nine_of_ten_draws_are_in_the_band(shapes):
         (((32, 32, 1),), True),
         (((32, 31, 1),), False),
         (((60, 4, 1), (9, 1, 500)), True),
+        (((62, 2, 1),), False),
+        (((2000, 2, 1),), True),
         (((300, 1, 1),), False),
         (((144, 16, 32),), True),
         (((72, 8, 32),), False),

@@ -1,5 +1,6 @@
 import itertools
 import tracemalloc
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hard_matrices import HARD, random_matrix
 from onnxtop.network import Kernel
 from onnxtop.topology.convolution import channels
 from onnxtop.topology.neural_persistence import layer_forest, layer_persistence, network_persistence
-from onnxtop.topology.null_model import NO_SPREAD, NullModels, StrongestWeights
+from onnxtop.topology.null_model import NO_SPREAD, RARE_DRAWS, NullModels, StrongestWeights
 from onnxtop.topology.rank_profiles import draw_profiles
 from onnxtop.topology.strongest import strongest_weights
 
@@ -77,6 +78,111 @@ def test_mean_and_spread_are_those_of_shuffles(make, shapes, n_shuffles, monkeyp
     real = [persistence(shuffled(blocks, rng))[0] for _ in range(n_shuffles)]
     assert null.mean == pytest.approx(np.mean(real), abs=0.2 * null.std)
     assert null.std == pytest.approx(np.std(real, ddof=1), rel=0.15)
+
+
+# By the law or by draws, against other draws
+
+
+def outlier(factor, many=1):
+    def make(rng, shape):
+        weights = rng.standard_normal(shape)
+        weights.flat[np.argsort(-np.abs(weights), axis=None)[:many]] *= factor
+        return weights
+
+    return make
+
+
+KINDS = {
+    "normal": normal,
+    "uniform": lambda rng, shape: rng.uniform(-1, 1, shape),
+    "student 3": lambda rng, shape: rng.standard_t(3, shape),
+    "student 1.5": lambda rng, shape: rng.standard_t(1.5, shape),
+    "lognormal": lambda rng, shape: rng.lognormal(0, 3, shape),
+    "cauchy": lambda rng, shape: rng.standard_cauchy(shape),
+    "one outlier of 10": outlier(10),
+    "one outlier of a million": outlier(1e6),
+    "five outliers": outlier(100, 5),
+    "twelve outliers": outlier(100, 12),
+    "integers": lambda rng, shape: rng.integers(-7, 8, shape).astype(float),
+    "few integers": lambda rng, shape: rng.integers(-2, 3, shape).astype(float),
+    "70 % zeros": lambda rng, shape: rng.standard_normal(shape) * (rng.random(shape) < 0.3),
+    "90 % zeros": lambda rng, shape: rng.uniform(-1, 1, shape) * (rng.random(shape) < 0.1),
+}
+POWERS = [("essential", 2.0), ("tree", 2.0), ("tree", 0.5), ("essential", 1.0), ("tree", 3.0), ("tree", 10.0)]
+OTHER_DRAWS = 1000
+MODELS = NullModels()
+"""Of all kinds, so that no shape is drawn twice."""
+
+
+@lru_cache
+def other_draws(shape):
+    return draw_profiles(((max(shape), min(shape), 1),), OTHER_DRAWS, seed=1)
+
+
+def values_of_draws(matrix, convention, p):
+    """The normalized neural persistence of other draws, read off their ranks."""
+    profiles = other_draws(matrix.shape)
+    strengths = np.sort(np.abs(matrix), axis=None)[::-1] / np.abs(matrix).max()
+    sums = ((1 - strengths[profiles.ranks - 1]) ** p).sum(axis=1) + (convention == "essential")
+    return (sums / (profiles.n_vertices - 1)) ** (1 / p)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (784, 10), (6, 1000), (2000, 2)], ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_mean_and_spread_are_those_of_other_draws(kind, shape):
+    """The mean within 0.1 deviations, the deviation within 7 %, and what either number of draws errs."""
+    matrix = KINDS[kind](np.random.default_rng(3), shape)
+    strongest = MODELS.read([matrix])
+    for convention, p in POWERS:
+        null = MODELS.measure(strongest, 1.0, scale=np.abs(matrix).max(), convention=convention, p=p)
+        drawn = values_of_draws(matrix, convention, p)
+        if np.median(drawn) in (drawn.min(), drawn.max()):  # hardly an arrangement is another than the others
+            assert null.mean == pytest.approx(drawn.mean(), abs=0.2 * drawn.std() + 1e-12)
+            continue
+        kurtosis = np.mean((drawn - drawn.mean()) ** 4) / drawn.var() ** 2
+        chance = np.sqrt(1 / OTHER_DRAWS + 1 / RARE_DRAWS)
+        assert null.mean == pytest.approx(drawn.mean(), abs=(0.1 + 2.5 * chance) * drawn.std())
+        allowed = 0.07 + 2.5 * chance * np.sqrt((kurtosis - 1) / 4)
+        assert np.log(null.std / drawn.std(ddof=1)) == pytest.approx(0, abs=allowed)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (784, 10), (6, 1000)], ids=str)
+def test_the_strongest_weight_is_in_every_tree(shape):
+    """However large it is, all arrangements lose the same by it: z stays, the deviation falls as it grows."""
+    matrix = normal(np.random.default_rng(1), shape)
+    matrix[: len(matrix) // 4 or 1] *= 1.6
+    place = np.unravel_index(np.abs(matrix).argmax(), shape)
+    nulls = []
+    for factor in (1e2, 1e4, 1e6):
+        strong = matrix.copy()
+        strong[place] *= factor
+        nulls.append(null_of([strong]))
+    assert [null.z for null in nulls[1:]] == pytest.approx([nulls[0].z] * 2, rel=0.02)
+    assert [null.std for null in nulls[1:]] == pytest.approx(
+        [nulls[0].std / 1e2, nulls[0].std / 1e4], rel=0.02
+    )
+
+
+@pytest.mark.parametrize(
+    "kind", ["normal", "uniform", "student 3", "cauchy", "one outlier of 10", "70 % zeros"]
+)
+def test_ordinary_layers_are_not_drawn(kind, monkeypatch):
+    def drawn(*_):
+        raise AssertionError("drawn")
+
+    monkeypatch.setattr("onnxtop.topology.null_model.profiles_of", drawn)
+    for shape in [(64, 64), (300, 50), (10, 784)]:
+        assert null_of([KINDS[kind](np.random.default_rng(0), shape)]).std > 0
+
+
+def test_of_too_many_neurons_rare_bars_are_not_drawn(monkeypatch):
+    """The law is not taken for what it is not good for; where it is good the number does not matter."""
+    monkeypatch.setattr("onnxtop.topology.null_model.MOST_NEURONS", 99)
+    matrix = KINDS["uniform"](np.random.default_rng(0), (64, 64))
+    null = null_of([matrix], convention="tree", p=30.0)
+    assert (null.mean, null.z) == (None, None)
+    assert null.reason.startswith("the null model of a layer whose spread a few rare bars make")
+    assert null_of([matrix]).z is not None
 
 
 @pytest.mark.parametrize(
