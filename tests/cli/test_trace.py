@@ -1,5 +1,6 @@
 import contextlib
 import json
+import os
 import re
 import shutil
 import signal
@@ -11,7 +12,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import onnxtop
 from onnxtop.cli import app
+from onnxtop.errors import UnreadableError
+from onnxtop.results.outcome import FailedModel
+from onnxtop.tracing.options import TraceOptions
+from onnxtop.tracing.story import Series
+from onnxtop.tracing.watching import Watch
 from tests.results.test_schema import complaints
 from tests.tracing.runs import course, written
 
@@ -81,6 +88,27 @@ def test_a_folder_to_follow_that_may_not_be_read(tmp_path, monkeypatch):
         3,
         f"onnxtop: error: {tmp_path}: cannot be read: Permission denied\n",
     )
+
+
+def test_a_folder_below_the_followed_one_that_may_not_be_read_waits(tmp_path, monkeypatch):
+    (tmp_path / "secret").mkdir()
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "secret":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    watch = Watch(str(tmp_path), Series(TraceOptions(), growing=True), 0.1)
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert watch._whole() == []
+    secret = str(tmp_path / "secret")
+    assert watch.waiting == {secret: FailedModel(secret, 3, "cannot be read: Permission denied")}
+    with pytest.raises(UnreadableError, match="secret: wanted a folder of checkpoints, found one"):
+        onnxtop.trace(tmp_path)
+    monkeypatch.undo()
+    watch._whole()
+    assert watch.waiting == {}
 
 
 def test_following_until_the_rule_fires(folder, tmp_path):
