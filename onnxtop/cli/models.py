@@ -12,6 +12,7 @@ from pathlib import Path
 
 from onnxtop.errors import ModelError, NothingToAnalyseError, UsageError
 from onnxtop.reader.address import SCHEMES, STDIN, is_elsewhere, scheme_of
+from onnxtop.reader.foreign import HEAD, is_text, kind_of
 from onnxtop.results.outcome import FailedModel
 from onnxtop.work.beside import usable
 from onnxtop.work.folders import is_model_name, models_below
@@ -122,18 +123,33 @@ def listed(file: str) -> tuple[str, ...]:
     Raises
     ------
     UsageError
-        It cannot be read, or has no end.
+        It cannot be read, has no end, or is a model itself, or some other file of which it can be told.
     """
     if file == STDIN and sys.stdin is None:
         raise UsageError("-: wanted a list of models on standard input, which is closed")
     with usable(file, "a list of models"), contextlib.ExitStack() as stack:
         stream = sys.stdin.buffer if file == STDIN else stack.enter_context(Path(file).open("rb"))
         content = stream.read(_MOST + 1)  # it may be a pipe, as of a shell's <(...)
+        if found := _no_list(file, content):
+            raise UsageError(f"{file}: wanted a list of models, found {found}")
         if len(content) > _MOST:
             raise ValueError(f"it has more than {_MOST:,} bytes")
     content = content.removeprefix(codecs.BOM_UTF8)
     names = content.split(b"\0") if b"\0" in content else content.splitlines()
     return tuple(os.fsdecode(name) for name in names if name)
+
+
+def _no_list(file: str, content: bytes) -> str:
+    """Say what is in the place of a list, nothing if it may be one: names may hold almost anything."""
+    kind = kind_of(content[:HEAD])
+    if kind is not None:
+        return f"{kind.found}: write names into a text, one a line"
+    if is_text(content[:HEAD].replace(b"\0", b"")):
+        return ""
+    from onnxtop.reader.locations import is_model  # loads onnx: not for a list
+
+    model = is_model_name(file) or is_model(content) or (file != STDIN and is_model(Path(file)))
+    return "a model: name it without --files-from" if model else ""
 
 
 def _holders(path: str) -> list[str]:

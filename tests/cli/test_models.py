@@ -256,6 +256,28 @@ def test_a_list_that_is_not_there():
         listed("gone")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("m.onnx", "model", "a model: name it without --files-from"),
+        ("list", "model", "a model: name it without --files-from"),
+        ("cut.onnx", "half", "a model: name it without --files-from"),
+        ("list", b"PK\3\4\0\0", r"a zip archive .*: write names into a text, one a line"),
+        ("w.gguf", b"GGUF\3\0\0\0", r"a model of llama.cpp .*: write names into a text, one a line"),
+    ],
+)
+@pytest.mark.parametrize("most", [models_module._MOST, 100])
+def test_what_is_no_list(tmp_path, monkeypatch, name, content, found, most):
+    model = small_model().SerializeToString()
+    (tmp_path / name).write_bytes({"model": model, "half": model[:40]}.get(content, content))
+    monkeypatch.setattr(models_module, "_MOST", most)
+    with pytest.raises(UsageError, match=f"{name}: wanted a list of models, found {found}$"):
+        listed(name)
+    if content != "half":
+        done = invoke("--files-from", "-", standard_input=Path(name).read_bytes())
+        assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+
+
 def test_a_list_without_an_end(monkeypatch):
     monkeypatch.setattr(models_module, "_MOST", 1000)
     with pytest.raises(UsageError, match=r"zero: wanted a list of models, found .* more than 1,000 bytes"):

@@ -92,7 +92,7 @@ def test_npy_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "there is no such file"), (b"text", "cannot be read"), (b"", "cannot be read")],
+    [(None, "there is no such file"), (b"text\0", "cannot be read"), (b"", "cannot be read")],
 )
 def test_unreadable_files(content: bytes | None, message: str, tmp_path: Path) -> None:
     path = tmp_path / "data.npz"
