@@ -180,6 +180,10 @@ def test_an_older_file_is_replaced_whole_and_keeps_its_permissions(tmp_path):
         "-o a",
         "--neurons",
         "--neurons -f json -o a.npz",
+        "--neurons -o a.json",
+        "--neurons -o a",
+        "--neurons -o -",
+        "--neurons -o npz",
         "--neurons -o gone/a.npz",
         "-f dot -o gone/a.dot",
         f"-f dot -o {MLP}",
@@ -195,6 +199,13 @@ def test_usage_errors(tmp_path, monkeypatch, words):
     assert result.stdout == ""
     assert "onnxtop: error: " in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.svg", "a", "a.npz.txt"])
+def test_arrays_go_to_no_file_that_is_called_as_another_kind(tmp_path, name):
+    result = graph(MLP, "--neurons", "-o", tmp_path / name)
+    assert f"{name}': give the file that suffix" in result.stderr
+    assert graph(MLP, "--neurons", "-o", tmp_path / "A.NPZ").exit_code == 0
 
 
 def test_one_model_at_a_time(tmp_path):
