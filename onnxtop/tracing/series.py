@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onnxtop.errors import UnreadableError, UsageError
+from onnxtop.options import said
 from onnxtop.tracing.options import TraceOptions
 from onnxtop.work.folders import models_below
 
@@ -69,11 +70,11 @@ def step_of(path: str, options: TraceOptions) -> float | None:
         return None
     match = options.pattern.search(Path(path).name) or options.pattern.search(path)
     if match is None:
-        raise UsageError(f"{path}: wanted a name in which {options.label!r} finds the step, found none")
+        raise UsageError(f"{path}: wanted a name in which {said(options.label)} finds the step, found none")
     told = match[1] if "step" not in options.pattern.groupindex else match["step"]
     step = None if told is None else as_number(told)
     if step is None or not math.isfinite(step):
-        raise UsageError(f"{path}: wanted a number where {options.label!r} has its group, found {told!r}")
+        raise UsageError(f"{path}: wanted a number where {said(options.label)} has its group, found {told!r}")
     return step
 
 

@@ -208,6 +208,23 @@ def test_arrays_go_to_no_file_that_is_called_as_another_kind(tmp_path, name):
     assert graph(MLP, "--neurons", "-o", tmp_path / "A.NPZ").exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--from-input logits", "--from-input: .* found 'logits', a value .* which --to-output takes"),
+        ("--from-input X", "--from-input: wanted the name of an input of the model, found 'X'; it has x"),
+        ("--to-output nobody", "--to-output: wanted the name of a value of the model, found 'nobody'"),
+        ("--to-output logit", "--to-output: .* found 'logit': did you mean logits"),
+        ("--to-output logits --from-input x", ""),
+        ("--to-output x", ""),
+    ],
+)
+def test_ends_of_the_network_by_name(words, message):
+    result = graph(MLP, *words.split())
+    assert result.exit_code == (2 if message else 0)
+    assert re.search(message, result.stderr)
+
+
 def test_one_model_at_a_time(tmp_path):
     assert graph(SAMPLES).exit_code == 2
     assert "wanted one model, found" in graph(SAMPLES).stderr

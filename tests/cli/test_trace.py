@@ -64,7 +64,8 @@ def test_every_format_of_one_run(folder, tmp_path):
     [
         (["none"], 3, "no such file or folder"),
         (["--label", "step_[0-9]+", "run"], 2, "wanted a group"),
-        (["--until-stop", "run"], 2, "wanted with --follow"),
+        (["--until-stop", "run"], 2, "--until-stop has no effect without --follow"),
+        (["--interval", "3", "run"], 2, "--interval has no effect without --follow"),
         (["--follow", "none"], 3, "wanted a folder to follow"),
         (["--follow", "run", "run"], 2, "wanted one folder"),
         (["run", "other.onnx"], 2, "wanted checkpoints of one architecture"),
