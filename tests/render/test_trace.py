@@ -124,6 +124,20 @@ def test_the_verdict_stands_first_in_every_page():
     assert ">diverged: all is lost<" in render("trace", "svg", trace)
 
 
+@pytest.mark.parametrize("name", ["terminal", "markdown", "svg", "html"])
+@pytest.mark.parametrize("failed", [(), (FailedModel("run", 4, "no .onnx file in this folder or below it"),)])
+def test_a_run_without_checkpoints_claims_nothing(name, failed):
+    rule = Stopping("np", 3, 0.0, 0, 0, None, None, None, 0)
+    nothing = TraceVerdict(Course.UNKNOWN, None, "no checkpoint could be read")
+    text = render("trace", name, build(checkpoints=failed, stopping=rule, verdict=nothing))
+    assert "would" not in text
+    assert "0 layers" not in text or name == "html"  # a page says how long its tables are
+    assert "no checkpoint" in text
+    assert name in ("svg",) or all(each.message in text for each in failed)
+    if name == "terminal":
+        assert "checkpoint  " not in text
+
+
 def test_a_long_run_is_cut_in_its_middle():
     trace = build(100)
     lines = render("trace", "terminal", trace, RenderOptions(width=120)).splitlines()

@@ -109,7 +109,7 @@ class _TracePage(Page):
         most = LONG_TABLE if self.room is None else self.room
         cut = len(steps) > most and not (self.all_rows and self.room is None)
         shown = [*steps[:first], *steps[-last:]] if cut else steps
-        rows = [self._row(trace, step) for step in shown]
+        rows = [self._row(trace, step) for step in shown] if trace.measured else []
         if cut:
             gap = f"{self.signs.gap} {len(steps) - first - last:,} more"
             rows.insert(first, Row({"checkpoint": gap}, "dim", named=False))
