@@ -13,6 +13,7 @@ import onnx
 import pytest
 from click.testing import CliRunner, Result
 from onnx import numpy_helper
+from rich.cells import cell_len
 
 from onnxtop.cli import VERBS, app
 from onnxtop.loss import summary
@@ -322,3 +323,15 @@ def test_advice_on_data_names_a_flag_of_the_verb_or_the_verb_of_the_flag(
     assert done.exit_code == 2
     told = {*re.findall(r"--[a-z][a-z-]*", done.stderr)}
     assert told <= _flags(verb) or ("onnxtop probe" in done.stderr and told <= _flags("probe"))
+
+
+@pytest.mark.parametrize("model", ["mlp_jax.onnx", "cnn_torch_dynamo.onnx"])
+@pytest.mark.parametrize("width", [40, 50, 60])
+def test_nothing_is_wider_than_a_narrow_terminal(run: Run, model: str, width: int) -> None:
+    done = run(SAMPLES / model, "--data", DATA, "--width", width, "--all")
+    assert done.exit_code == 0, done.stderr
+    assert max(map(cell_len, done.stdout.splitlines())) <= width
+    told = json.loads(run(SAMPLES / model, "--data", DATA, "--quick", "-f", "json").stdout)["reports"]
+    shares = [f"{layer['share']:.1%}" for layer in told[0]["loss_probe"]["layers"]]
+    assert shares
+    assert all(share in done.stdout for share in shares)

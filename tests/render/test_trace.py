@@ -105,7 +105,7 @@ def build(count=6, layers=3, names=("fc",), scores=True, **changes):
 
 
 @pytest.mark.parametrize("unicode", [False, True])
-@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 def test_hostile_names_stay_on_the_page(name, width, unicode):
     trace = build(names=(name,), notes=(name,))
