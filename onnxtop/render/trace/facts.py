@@ -59,7 +59,7 @@ def _fired(found: Stopping) -> str:
     measure = {"np": "mean NP", "dgp": "DGP"}[found.measure]
     best = "" if found.best is None else f"; the last rise of {measure} was at {found.best}"
     if not found.checks:
-        return f"stopping rule ({rule}): there was no checkpoint to ask it about"
+        return f"stopping rule ({rule}): no checkpoint was measured"
     if found.stopped is None:
         return f"stopping rule ({rule}): would not have stopped{best}"
     saved = f"{found.saved:,} of {counted(found.checks, 'checkpoint')} saved"
