@@ -4,6 +4,7 @@
 
     OnnxtopError                exit code
     ├── UsageError              2  options or configuration that make no sense
+    │   ├── OptionError         2  an option cannot have its value
     │   ├── MissingLibraryError 2  what was asked for needs a library that is not installed
     │   └── MissingInputError   2  data, a baseline or a configuration is not there
     ├── ModelError              3  a model could not be analysed
@@ -37,6 +38,25 @@ class UsageError(OnnxtopError, ValueError):
     """Options, arguments or configuration that make no sense."""
 
     exit_code = 2
+
+
+class OptionError(UsageError):
+    """An option cannot have its value; ``name`` is that of its field, which the command line calls otherwise.
+
+    >>> raise OptionError.of("batch_size", "wanted a whole number of at least 1, found 0")
+    Traceback (most recent call last):
+    onnxtop.errors.OptionError: batch_size: wanted a whole number of at least 1, found 0
+    """
+
+    name = ""
+    reason = ""
+
+    @classmethod
+    def of(cls, name: str, reason: str) -> "OptionError":
+        """Say which option it is, and what is wrong."""
+        error = cls(f"{name}: {reason}")
+        error.name, error.reason = name, reason
+        return error
 
 
 class MissingLibraryError(UsageError, ImportError):

@@ -27,7 +27,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from onnxtop.errors import UsageError
+from onnxtop.errors import OptionError, UsageError
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class Checked:
             try:
                 value = each.checked(each.default)
             except UsageError as error:
-                raise UsageError(f"{each.name}: {error}") from None
+                raise OptionError.of(each.name, str(error)) from None
             object.__setattr__(self, each.name, value)
 
 
@@ -276,13 +276,17 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def said(value: Any) -> str:
-    """Return a value as messages tell it: on one line, and cut where it is long.
+    r"""Return a value as messages tell it: on one line, backslashes as typed, and cut where it is long.
 
     >>> said("ab"), said("ab" * 99)[-9:], said(10**9999)
     ("'ab'", 'bababa...', 'a number of very many digits')
+    >>> print(said(r"fc\.1"))
+    'fc\.1'
     """
     try:
         text = repr(value)
+        if isinstance(value, str):
+            text = text.replace("\\\\", "\\")
     except ValueError:  # Python writes no number of more than 4,300 digits
         return "a number of very many digits"
     except RecursionError:

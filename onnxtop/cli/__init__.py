@@ -43,8 +43,8 @@ Exit codes:
   0    clean
   1    findings at or above --fail-on
   2    usage or configuration error
-  3    a model could not be analysed
-  4    nothing to analyse: no weight tensors, no models, or no rule ran
+  3    a model could not be analysed, or a name or pattern finds none
+  4    nothing to analyse: no weights, no model in a folder, or no rule ran
   5    internal error
   130  interrupted: what was done is written
 Several models: all are analysed; the code is the first that applies

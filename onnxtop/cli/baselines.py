@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from onnxtop.auditing.options import AuditOptions
-from onnxtop.cli.models import all_models, is_model_name
+from onnxtop.cli.models import all_models
 from onnxtop.errors import OnnxtopError, UsageError
 from onnxtop.options import declared
 from onnxtop.reader.address import is_elsewhere
+from onnxtop.work.folders import is_model_name
 
 if TYPE_CHECKING:
     from onnxtop.auditing.layers import Progress

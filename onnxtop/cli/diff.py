@@ -17,7 +17,7 @@ Exit codes:
   0    SAME, EQUIVALENT, WITHIN TOLERANCE, or after --run NO DIFFERENCE FOUND
   1    CHANGED, or UNPROVEN
   2    usage error
-  3    a model could not be analysed
+  3    a model could not be analysed, or a name or pattern finds none
   4    nothing to compare: only one of the models has weight tensors
   5    internal error
   130  interrupted: nothing was finished"""

@@ -17,6 +17,7 @@ from onnxtop.cli.outputs import Output, writing
 from onnxtop.cli.verb import Run, Verb
 from onnxtop.errors import NothingToAnalyseError
 from onnxtop.options import with_values
+from onnxtop.work.files import is_special
 
 if TYPE_CHECKING:
     from onnxtop.auditing.layers import Progress
@@ -36,13 +37,21 @@ class GraphVerb(Verb):
             return super().outputs_of(ctx, events)
         if [kind for kind, _ in events] != ["files"]:
             raise click.UsageError("--neurons writes arrays: give it a file with -o, and no -f")
-        return [Output("npz", events[0][1])]
+        path = events[0][1]
+        if Path(path).suffix.lower() != ".npz" and not is_special(Path(path)):
+            raise click.UsageError(
+                f"--neurons writes arrays (.npz), found {path!r}: give the file that suffix, or leave out "
+                "--neurons"
+            )
+        return [Output("npz", path)]
 
 
 @click.command("graph", cls=GraphVerb, result="graph", epilog=EXIT_CODES)
 @click.argument("model", metavar="MODEL")
 @click.option(
-    "--neurons", is_flag=True, help="Write the graph of all neurons with its weights, as arrays: needs -o."
+    "--neurons",
+    is_flag=True,
+    help="Write the graph of all neurons with its weights, as arrays: needs -o FILE.npz.",
 )
 @options_of(AuditOptions, "allow_external", "max_download", "limits", "peepholes", *CONNECTED)
 @options_of(WORK, *LIMITS, "cache")

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 @options_of(
     BarcodeOptions,
     *("minima", "start", "optimiser", "epochs", "polish", "finder", "gradients", "refine", "align", "pairs"),
-    *("loss", "batchnorm", "l2", "label_smoothing", "budget", "curvature", "state", "limits", "seed", "jobs"),
+    *("loss", "batchnorm", "l2", "label_smoothing", "budget", "curvature", "state"),
+    *("allow_external", "max_download", "limits", "seed", "jobs"),
 )
 @options_of(WORK, "memory")
 @click.option(
@@ -100,6 +101,7 @@ def _landscape(
     from onnxtop.landscape.writing import pass_files
     from onnxtop.reader.model import load
 
-    first = load(paths[0], limits=options["limits"])
+    reading = {name: options[name] for name in ("allow_external", "max_download", "limits")}
+    first = load(paths[0], **reading)
     landscape = loss_barcode([first, *paths[1:]], data, progress=progress, **options)
     return landscape, list(pass_files(landscape, first)) if passes else []

@@ -2,6 +2,8 @@
 
 import codecs
 import contextlib
+import errno
+import fnmatch
 import glob
 import os
 import sys
@@ -10,8 +12,10 @@ from pathlib import Path
 
 from onnxtop.errors import ModelError, NothingToAnalyseError, UsageError
 from onnxtop.reader.address import SCHEMES, STDIN, is_elsewhere, scheme_of
+from onnxtop.reader.foreign import HEAD, is_text, kind_of
 from onnxtop.results.outcome import FailedModel
 from onnxtop.work.beside import usable
+from onnxtop.work.folders import is_model_name, models_below
 
 
 def find_models(arguments: Iterable[str]) -> list[str | FailedModel]:
@@ -119,18 +123,33 @@ def listed(file: str) -> tuple[str, ...]:
     Raises
     ------
     UsageError
-        It cannot be read, or has no end.
+        It cannot be read, has no end, or is a model itself, or some other file of which it can be told.
     """
     if file == STDIN and sys.stdin is None:
         raise UsageError("-: wanted a list of models on standard input, which is closed")
     with usable(file, "a list of models"), contextlib.ExitStack() as stack:
         stream = sys.stdin.buffer if file == STDIN else stack.enter_context(Path(file).open("rb"))
         content = stream.read(_MOST + 1)  # it may be a pipe, as of a shell's <(...)
+        if found := _no_list(file, content):
+            raise UsageError(f"{file}: wanted a list of models, found {found}")
         if len(content) > _MOST:
             raise ValueError(f"it has more than {_MOST:,} bytes")
     content = content.removeprefix(codecs.BOM_UTF8)
     names = content.split(b"\0") if b"\0" in content else content.splitlines()
     return tuple(os.fsdecode(name) for name in names if name)
+
+
+def _no_list(file: str, content: bytes) -> str:
+    """Say what is in the place of a list, nothing if it may be one: names may hold almost anything."""
+    kind = kind_of(content[:HEAD])
+    if kind is not None:
+        return f"{kind.found}: write names into a text, one a line"
+    if is_text(content[:HEAD].replace(b"\0", b"")):
+        return ""
+    from onnxtop.reader.locations import is_model  # loads onnx: not for a list
+
+    model = is_model_name(file) or is_model(content) or (file != STDIN and is_model(Path(file)))
+    return "a model: name it without --files-from" if model else ""
 
 
 def _holders(path: str) -> list[str]:
@@ -144,42 +163,70 @@ def _holders(path: str) -> list[str]:
 
 
 def _below(folder: str) -> Iterator[str | FailedModel]:
-    refused: list[OSError] = []
-    paths = sorted(
-        str(Path(parent, name))
-        for parent, _, names in os.walk(folder, onerror=refused.append)
-        for name in names
-        if is_model_name(name)
-    )
+    paths, refused = models_below(folder)
     yield from paths
-    for error in refused:
-        yield FailedModel(str(error.filename), ModelError.exit_code, f"cannot be read: {error.strerror}")
+    yield from map(_lost, refused)
     if not paths and not refused:
         yield FailedModel(folder, NothingToAnalyseError.exit_code, "no .onnx file in this folder or below it")
 
 
+def _lost(error: OSError) -> FailedModel:
+    return FailedModel(str(Path(error.filename)), ModelError.exit_code, f"cannot be read: {error.strerror}")
+
+
 def _matches(pattern: str) -> Iterator[str | FailedModel]:
-    """Take matching files as they are; a folder stands for the models below it."""
+    """Take matching files as they are; a folder stands for the models below it.
+
+    A folder that cannot be looked into is a failure: what the pattern stands for may be in it.
+    """
     models: list[str | FailedModel] = []
-    for path in sorted(_expanded(pattern)):
+    refused: list[OSError] = []
+    for path in sorted(_expanded(pattern, refused)):
         if os.path.isdir(path):
             models += [model for model in _below(path) if not _is_empty(model)]
         else:
             models.append(path)
+    models += map(_lost, refused)
     yield from models or [FailedModel(pattern, ModelError.exit_code, "no model matches this pattern")]
 
 
-def _expanded(pattern: str) -> Iterator[str]:
+def _expanded(pattern: str, refused: list[OSError]) -> Iterator[str]:
     """Expand a pattern; ``**`` stands for all folders below, without links, which may lead in circles."""
     parts = Path(pattern).parts
     if "**" not in parts:
-        yield from glob.glob(pattern)  # noqa: PTH207 (Path.glob takes no absolute pattern)
+        yield from _globbed(pattern, refused)
         return
     start, rest = parts[: parts.index("**")], parts[parts.index("**") + 1 :]
-    for folder in filter(os.path.isdir, _expanded(str(Path(*start))) if start else ["."]):
-        for below, inner, _ in os.walk(folder) if rest else [(folder, [], [])]:
+    for folder in filter(os.path.isdir, _expanded(str(Path(*start)), refused) if start else ["."]):
+        for below, inner, _ in os.walk(folder, onerror=refused.append) if rest else [(folder, [], [])]:
             inner[:] = sorted(name for name in inner if not name.startswith("."))
-            yield from _expanded(str(Path(glob.escape(below), *rest))) if rest else [below]
+            yield from _expanded(str(Path(glob.escape(below), *rest)), refused) if rest else [below]
+
+
+def _globbed(pattern: str, refused: list[OSError]) -> Iterator[str]:
+    """Do what `glob.glob` does, which passes over what it may not look into without a word."""
+    folder, name = os.path.split(pattern)
+    for place in _globbed(folder, refused) if glob.has_magic(folder) else [folder]:
+        for found in _matching(place, name, refused):
+            yield os.path.join(place, found)  # noqa: PTH118 (Path drops a slash at the end, and "./")
+
+
+def _matching(folder: str, name: str, refused: list[OSError]) -> list[str]:
+    """Return the names in a folder that one part of a pattern stands for; none in what is no folder."""
+    try:
+        if not glob.has_magic(name):
+            os.lstat(os.path.join(folder, name))  # noqa: PTH118 (as above)
+            return [name]
+        with os.scandir(folder or ".") as entries:
+            names = [entry.name for entry in entries]
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return []
+    except OSError as error:
+        if error.errno != errno.ELOOP:  # a link to itself
+            refused.append(error)
+        return []
+    seen = names if name.startswith(".") else [each for each in names if not each.startswith(".")]
+    return fnmatch.filter(seen, name)
 
 
 def keep_weights_in(models: Iterable[str], allowed: Iterable[str], file: Path) -> bool:
@@ -200,11 +247,6 @@ def keep_weights_in(models: Iterable[str], allowed: Iterable[str], file: Path) -
 
     weights = {place for model in near for place in files_of(model)}
     return any(os.path.exists(place) and place.samefile(file) for place in weights)
-
-
-def is_model_name(name: str) -> bool:
-    """Tell whether a file is a model by its name."""
-    return name.lower().endswith(".onnx")
 
 
 def _is_empty(model: str | FailedModel) -> bool:

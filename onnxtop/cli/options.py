@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from onnxtop.cli.completion import RuleName
 from onnxtop.errors import UsageError
-from onnxtop.options import DeclaredOption, declared
+from onnxtop.options import DeclaredOption, declared, said
 from onnxtop.render import CHOOSABLE, formats_of, suffixes
 from onnxtop.render.text import number
 from onnxtop.work.options import WorkOptions
@@ -160,7 +160,7 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> s
     try:
         re.compile(value or "")
     except (re.error, OverflowError, RecursionError) as error:
-        raise click.BadParameter(f"{value!r} is not a regular expression: {error}") from None
+        raise click.BadParameter(f"{said(value)} is not a regular expression: {error}") from None
     return value
 
 
@@ -236,10 +236,15 @@ def _plain_number(text: str) -> Any:
 def _named_sizes(value: str) -> tuple[str, tuple[int, ...]]:
     name, _, sizes = value.rpartition("=")
     found = sizes.split(",")
-    if not name or not all(re.fullmatch("[0-9]{1,18}", size) and int(size) for size in found):
+    if not name or not all(re.fullmatch("[0-9]+", size) and size.strip("0") for size in found):
         raise click.BadParameter(f"wanted NAME= and whole positive sizes, found {value!r}")
+    if any(len(size.lstrip("0")) > _DIGITS for size in found):
+        raise click.BadParameter(f"wanted sizes of at most {_DIGITS} digits, found {said(value)}")
     return name, tuple(map(int, found))
 
+
+_DIGITS = 18
+"""What a size in a model can have."""
 
 _MANY = {Mapping[str, tuple[int, ...]]: _shapes, Mapping[str, int]: _lengths}
 """Options that may repeat, and what puts their values together."""
@@ -324,6 +329,8 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str | None) -> t
     from onnxtop.render.report.columns import check_columns
 
     names = tuple(filter(None, map(str.strip, (value or "").split(","))))
+    if value is not None and not names:
+        raise click.BadParameter(f"wanted names of columns with commas between, found {value!r}")
     try:
         check_columns(names)
     except UsageError as error:

@@ -214,8 +214,7 @@ class Lines:
 
     def _write(self, output: Output, line: str) -> None:
         if output.path is None:
-            _check_stdout()
-            _write_stdout(line, "utf-8")
+            put(output, line)
             return
         data = line.encode("utf-8", "backslashreplace")
         if output in self.files:
@@ -263,11 +262,18 @@ def _write(output: Output, result: str, found: Any, options: RenderOptions, look
 
 def put(output: Output, text: str) -> None:
     """Write a text whole."""
+    drawn = output.path is None and output.format in _DRAWN and sys.stdout is not None
+    encoding = _encoding_of(sys.stdout) if drawn else "utf-8"
+    put_bytes(output, text.encode(encoding, "backslashreplace"))
+
+
+def put_bytes(output: Output, data: bytes) -> None:
+    """Write bytes whole."""
     if output.path is not None:
-        write_bytes(output.path, text.encode("utf-8", "backslashreplace"))
+        write_bytes(output.path, data)
     else:
         _check_stdout()
-        _write_stdout(text, _encoding_of(sys.stdout) if output.format in _DRAWN else "utf-8")
+        _write_stdout(data)
 
 
 def say(text: str) -> None:
@@ -320,9 +326,8 @@ def _encoding_of(stream: TextIO) -> str:
     return codecs.lookup(stream.encoding or "ascii").name
 
 
-def _write_stdout(text: str, encoding: str) -> None:
+def _write_stdout(data: bytes) -> None:
     """Write bytes, the same on every platform; a reader that has gone away is no error."""
-    data = text.encode(encoding, "backslashreplace")
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)

@@ -1,5 +1,6 @@
 """``onnxtop plot``: pictures of a model."""
 
+import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,26 +12,29 @@ from onnxtop.cli import EXIT_CODES, messages
 from onnxtop.cli.analysis import once, readable
 from onnxtop.cli.models import one_model
 from onnxtop.cli.options import LIMITS, MEASURED, READ, WORK, config_option, options_of
-from onnxtop.cli.outputs import Output, writing
+from onnxtop.cli.outputs import Output, put_bytes, writing
 from onnxtop.cli.settings import use_measures
 from onnxtop.cli.verb import Run, Verb
 from onnxtop.errors import NothingToAnalyseError
 from onnxtop.options import with_values
 from onnxtop.plot.options import DETAILED, PlotOptions
-from onnxtop.work.files import write_bytes
 
 if TYPE_CHECKING:
     from onnxtop.results.report import Report
 
 
 class PlotVerb(Verb):
-    """A verb that writes pictures."""
+    """A verb that writes pictures: bytes."""
 
     def outputs_of(self, ctx: click.Context, events: Sequence[tuple[str, str]]) -> list[Output]:
-        """Return the outputs that were asked for, all of them files."""
+        """Return the outputs that were asked for; a terminal gets text alone, and only if asked to."""
         outputs = super().outputs_of(ctx, events)
-        if any(output.path is None for output in outputs):
-            raise click.UsageError("a picture goes to a file: name it with -o, as .svg, .png or .pdf")
+        shown = [output.format for output in outputs if output.path is None]
+        asked_for_text = bool(events) and shown == ["svg"]
+        if shown and not asked_for_text and sys.stdout is not None and sys.stdout.isatty():
+            raise click.UsageError(
+                "a terminal shows no picture: name a file with -o, as .svg, .png or .pdf, or use a pipe"
+            )
         return outputs
 
 
@@ -90,5 +94,5 @@ def _write(run: Run, figure: Any) -> None:
     for output in run.outputs:
         data = written(figure, output.format)
         with writing(output):
-            write_bytes(output.path or "", data)
+            put_bytes(output, data)
     run.note(run.outputs)

@@ -9,7 +9,7 @@ import click
 from onnxtop.cli import EXIT_CODES, messages
 from onnxtop.cli.analysis import PATIENCE, attempts, not_reached
 from onnxtop.cli.models import find_models
-from onnxtop.cli.options import LIMITS, WORK, options_of
+from onnxtop.cli.options import LIMITS, WORK, DependentOption, options_of
 from onnxtop.cli.verb import Run, Verb
 from onnxtop.errors import ModelError, UsageError
 from onnxtop.loss.options import ProbeOptions
@@ -50,11 +50,13 @@ if TYPE_CHECKING:
 @click.option("--surface", is_flag=True, help="Measure the loss over a plane too; draw it with -o FILE.svg.")
 @click.option(
     "--surface-points",
+    cls=DependentOption,
+    needed={"surface": "--surface"},
     type=click.IntRange(min=3),
     default=25,
     show_default=True,
     metavar="N",
-    help="Points a side.",
+    help="Points a side; with --surface.",
 )
 @options_of(ProbeOptions, "max_loss", "min_accuracy")
 @options_of(ProbeOptions, "differences", "mean", "deviation", "budget")

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from onnxtop.auditing.options import AuditOptions
+from onnxtop.errors import UsageError
 from onnxtop.options import declared
 from onnxtop.render.json import strict
 from onnxtop.rules.options import CONFIGURATION_BYTES
@@ -80,12 +81,19 @@ def resolve(ctx: click.Context) -> Settings:
         flag = f"--no-{key}" if values[key] is False else f"--{key}"
         sources[key] = flag if given else str(ctx.obj.path) if key in ctx.obj.values else "default"
     for key in ("select", "ignore"):
-        names = (name.strip() for value in values[key] for name in value.split(","))
-        values[key] = check_rules(filter(None, names))
+        values[key] = check_rules(name for value in values[key] for name in _names(key, value))
     for key in ("severity", "thresholds", "tolerances"):
         values[key] = values[key] or {}
     values["ignore-layers"] = values["ignore-layers"] or ()
     return Settings(values, sources)
+
+
+def _names(key: str, value: str) -> Sequence[str]:
+    """Return names with commas between; no name at all would mean every rule, or none, unasked."""
+    names = [name for each in value.split(",") if (name := each.strip())]
+    if not names:
+        raise UsageError(f"--{key}: wanted rules, found {value!r}; leave it out if none is meant")
+    return names
 
 
 def shown(settings: Settings) -> str:

@@ -36,8 +36,8 @@ EXIT_CODES = """\b
 Exit codes:
   0    every checkpoint was traced; with --until-stop: the rule fired
   2    usage error, or checkpoints of several architectures
-  3    a checkpoint could not be read
-  4    nothing to trace: no weight tensors, or no models
+  3    a checkpoint could not be read, or a name or pattern finds none
+  4    nothing to trace: no weight tensors, or no model in a folder
   5    internal error
   130  interrupted: what was done is written
 Several failures: the code is the first that applies

@@ -27,7 +27,7 @@ from onnxtop.cli.outputs import (
     writing,
 )
 from onnxtop.cli.progress import GrowingPage, ProgressLine, wanted
-from onnxtop.errors import NothingToAnalyseError, OnnxtopError
+from onnxtop.errors import NothingToAnalyseError, OnnxtopError, OptionError
 from onnxtop.options import Digesting
 from onnxtop.reader.address import STDIN
 from onnxtop.render import DETAILED, STREAMED, RenderOptions, render
@@ -232,6 +232,9 @@ class Verb(Command):
                 # NaN of the kind that signals, in a model: a finding, and no concern of NumPy's
                 warnings.filterwarnings("ignore", "invalid value encountered", RuntimeWarning)
                 return super().invoke(ctx)
+        except OptionError as error:
+            known = next((each for each in self.params if each.name == error.name), None)
+            raise error if known is None else click.BadParameter(error.reason, ctx, known) from None
         except (click.ClickException, click.exceptions.Exit, click.Abort, OnnxtopError):
             raise
         except Exception as error:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from onnxtop.errors import UsageError
+from onnxtop.errors import OptionError, UsageError
 from onnxtop.loss.options import LossOptions
 from onnxtop.options import Checked, Option, Seed
 from onnxtop.work.options import processors
@@ -71,12 +71,17 @@ class Training(Checked):
         The first rate of Adam. The authors' schedules have their own.
     """
 
-    optimiser: Annotated[Optimiser, Option("How to train; sgd-1 and sgd-2 are the papers' schedules.")] = (
-        "adam"
-    )
+    optimiser: Annotated[
+        Optimiser,
+        Option("How to train; sgd-1 and sgd-2 are the papers' schedules.", needs=("minima",)),
+    ] = "adam"
     epochs: Annotated[
         int | None,
-        Option("Passes over the data, or iterations of lbfgs. Default: 60, 2001, 200, 1000.", least=1),
+        Option(
+            "Passes over the data, or iterations of lbfgs: 60, 2001, 200, 1000 if not given.",
+            least=1,
+            needs=("minima",),
+        ),
     ] = None
     batch: int = 64
     rate: float = 5e-3
@@ -85,7 +90,7 @@ class Training(Checked):
         """Refuse what is no training."""
         super().__post_init__()
         if self.batch < 1:
-            raise UsageError(f"batch: wanted at least one row, found {self.batch}")
+            raise OptionError.of("batch", f"wanted at least one row, found {self.batch}")
 
     @property
     def length(self) -> int:
@@ -161,9 +166,10 @@ class BarcodeOptions(Checked):
     """
 
     minima: Annotated[int, Option("Train so many more minima, each with a seed of its own.", least=0)] = 0
-    start: Annotated[Start, Option("Train from new random weights, or from the model's own, perturbed.")] = (
-        "fresh"
-    )
+    start: Annotated[
+        Start,
+        Option("Train from new random weights, or from the model's own, perturbed.", needs=("minima",)),
+    ] = "fresh"
     perturbation: float = 0.5
     training: Training = field(default_factory=Training)
     polish: Annotated[

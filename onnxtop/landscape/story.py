@@ -139,7 +139,12 @@ class _Run:
     ) -> "_Run":
         """Read the models, each file once."""
         loaded = [
-            load(item, allow_external=options.probe.allow_external, limits=options.probe.limits)
+            load(
+                item,
+                allow_external=options.probe.allow_external,
+                max_download=options.probe.max_download,
+                limits=options.probe.limits,
+            )
             for item in models
         ]
         names = [model.file.name for model in loaded]

@@ -22,7 +22,10 @@ from typing import IO, Any
 
 import numpy as np
 
+from onnxtop.errors import UsageError
 from onnxtop.gradient.graph import Array
+from onnxtop.reader.foreign import HEAD, kind_of, kind_of_text
+from onnxtop.reader.locations import is_model
 from onnxtop.work.beside import regular
 
 MOST_UNPACKED = 2**30
@@ -30,6 +33,7 @@ MOST_UNPACKED = 2**30
 
 _LONGEST = 10_000  # characters of an array's header, as NumPy reads
 _MAGIC = b"\x93NUMPY"
+_ARCHIVE = (b"PK\3\4", b"PK\5\6")
 _LENGTHS = {b"\1\0": 2, b"\2\0": 4, b"\3\0": 4}  # bytes of a header's length, by the version of the format
 _TYPE = re.compile(r"[<>|=]?([biufc][0-9]{1,2}|[SUV][1-9][0-9]{0,8}|[mM]8(\[[0-9]{0,9}[a-zA-Z]{1,2}\])?)")
 _ENCRYPTED = 1  # a bit of a member's flags
@@ -49,6 +53,7 @@ def read_npy(path: Path) -> Array:
         It holds something else.
     """
     content = _mapped(path)
+    _check_start(path, content, _MAGIC)
     return _viewed(content, 0, len(content))
 
 
@@ -63,6 +68,7 @@ def read_npz(path: Path) -> dict[str, Array]:
         It holds something else, or more than may be unpacked.
     """
     content = _mapped(path)
+    _check_start(path, content, *_ARCHIVE)
     with _as_value_errors(), zipfile.ZipFile(path) as archive:
         members = [each for each in archive.infolist() if each.filename.endswith(".npy")]
         if not members:
@@ -93,6 +99,26 @@ def _mapped(path: Path) -> mmap.mmap:
         raise ValueError("it is empty")
     with path.open("rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _check_start(path: Path, content: mmap.mmap, *marks: bytes) -> None:
+    """Say of a file that begins as another kind what it is, where that can be told.
+
+    Raises
+    ------
+    UsageError
+        It is of another kind.
+    """
+    head = content[:HEAD]
+    if head.startswith(marks):
+        return
+    kind = kind_of(head) or kind_of_text(head)
+    found = "an ONNX model" if is_model(path) else kind and kind.found
+    if found:
+        one = marks == (_MAGIC,)
+        wanted = "an array as np.save writes it" if one else "arrays as np.savez writes them"
+        names = "it so" if one else "them so, by the names of the model's inputs"
+        raise UsageError(f"{path}: wanted {wanted}, found {found}; save {names}")
 
 
 def _check_members(members: list[zipfile.ZipInfo]) -> None:

@@ -46,7 +46,8 @@ class Data:
             names = ", ".join(repr(split) for split in self.splits if split) or "none"
             raise UsageError(
                 f"wanted {'arrays without an ending' if name is None else f'a split {name!r}'} in the data, "
-                f"found the splits {names}; choose with --split"
+                f"found the splits {names}; choose one with --split of onnxtop probe, or take the ending off "
+                "its names"
             )
         return wanted, self.splits[wanted]
 
@@ -82,6 +83,11 @@ def read_data(
         raise UsageError(
             "--labels goes with one array (.npy); in an .npz file labels or target stand beside it"
         )
+    if look is not None and look.is_asked and _holds_arrays(path):
+        raise UsageError(
+            "--mean and --deviation have no effect on arrays, which are taken as they are: give a folder of "
+            "images, or leave them out"
+        )
     if isinstance(path, Mapping):
         return Data(_by_split({name: np.asarray(path[name]) for name in path}, labelled))
     path = Path(path)
@@ -96,9 +102,21 @@ def read_data(
     return Data(_by_split(arrays, labelled), notes)
 
 
+def _holds_arrays(path: str | os.PathLike[str] | Mapping[str, Any]) -> bool:
+    """Tell data that are numbers already from images, whose pixels become some."""
+    return isinstance(path, Mapping) or os.path.isfile(path) or bool(_arrays_in(Path(path)))
+
+
+def _arrays_in(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.npy"))
+
+
 def _pair(path: Path, labels: str | Path | None) -> dict[str, Any]:
     if labels is None:
-        raise UsageError(f"wanted the labels of {path.name} too: give a second .npy file with --labels")
+        raise UsageError(
+            f"wanted the labels of {path.name} too: save both as .npz, with the labels as 'labels' or "
+            "'target'; onnxtop probe also takes them apart, with --labels FILE.npy"
+        )
     target = _array(Path(labels))
     return {"x": _array(path), "labels" if _are_labels(target) else "target": target}
 
@@ -113,8 +131,7 @@ def _are_labels(array: Array) -> bool:
 
 
 def _folder(path: Path, look: Pixels | None) -> tuple[dict[str, Any], tuple[str, ...]]:
-    files = sorted(path.glob("*.npy"))
-    if files:
+    if files := _arrays_in(path):
         return {file.stem: _array(file) for file in files}, ()
     images, labels, notes = read_images(path, look or Pixels())
     return {"x": images, "labels": labels}, notes

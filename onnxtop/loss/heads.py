@@ -89,11 +89,12 @@ def _chosen(seen: Look, target: Array, wanted: LossName) -> Head:
         return _cross_entropy_head(seen, shape, target.dtype)
     if not _same_elements(seen.values.shape, shape):
         raise UsageError(
-            f"wanted a target of the output's shape {seen.values.shape} for the loss {name}, found {shape}"
+            f"wanted a target of the output's shape for the loss {name}, found another: "
+            f"{_side_by_side(seen.values.shape, shape)}; check the target, or choose another loss"
         )
     if name == "binary":
         if not binary:
-            raise UsageError("wanted labels 0 and 1 for the loss binary, found others; give --loss")
+            raise UsageError("wanted labels 0 and 1 for the loss binary, found others; choose another loss")
         source = _before(seen.graph, seen.output, "Sigmoid", None)
         probabilities = source is None and _in_unit(seen.values)
         link = "probabilities" if probabilities else "logits"
@@ -109,10 +110,14 @@ def _kind(output: Shape, target: Shape, dtype: np.dtype[Any], binary: bool) -> s
     if binary and _same_elements(output, target):
         return "binary"
     raise UsageError(
-        f"wanted labels for an output of shape {output}, found integers of shape {target}: they are neither "
-        "one class a sample (token, pixel) nor zeros and ones of that shape; check the output, or give "
-        "--loss"
+        f"wanted labels for the output, found integers that are neither a class a sample (token, pixel) nor "
+        f"zeros and ones of its shape: {_side_by_side(output, target)}; check the output, or choose a loss"
     )
+
+
+def _side_by_side(output: Shape, target: Shape) -> str:
+    """Say what shapes the two have in the few samples that are looked at."""
+    return f"of {target[0]} samples the output is {output}, the target {target}"
 
 
 def class_axis(output: Shape, target: Shape) -> int | None:
@@ -139,8 +144,8 @@ def _cross_entropy_head(seen: Look, target: Shape, dtype: np.dtype[Any]) -> Head
     axis = class_axis(seen.values.shape, target)
     if axis is None:
         raise UsageError(
-            f"wanted one label a sample (token, pixel) for an output of shape {seen.values.shape}, found "
-            f"labels of shape {target}"
+            f"wanted one label a sample (token, pixel) for the loss cross-entropy, found another number: "
+            f"{_side_by_side(seen.values.shape, target)}; check the labels, or choose another loss"
         )
     if dtype.kind not in "iub":
         raise UsageError(f"wanted integer labels for the loss cross-entropy, found {dtype}")

@@ -98,7 +98,7 @@ def _choose_output(outputs: Sequence[Declared], wanted: str | None) -> str:
     if len(floats) != 1:
         raise UsageError(
             f"wanted a model with one output of floats, found {len(floats)} ({', '.join(names)}); choose "
-            "one (output=, --target-output)"
+            "one, with --target-output of onnxtop probe, or output= in Python"
         )
     return floats[0]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from onnxtop.errors import UsageError
+from onnxtop.errors import OptionError
 from onnxtop.options import MOST_DOWNLOAD, AllowExternal, Checked, MaxDownload, Option, Seed
 from onnxtop.reader.limits import LimitValues
 
@@ -79,7 +79,7 @@ class LossOptions(Checked):
         """Refuse what makes no sense."""
         super().__post_init__()
         if not self.label_smoothing < 1:
-            raise UsageError(f"label_smoothing: wanted a share below 1, found {self.label_smoothing:g}")
+            raise OptionError.of("label_smoothing", f"wanted a share below 1, found {self.label_smoothing:g}")
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,17 @@ class Pixels(Checked):
         tuple[float, ...], Option("Subtract from pixels (0 to 1) of images.", metavar="M[,M,M]")
     ] = (0.0,)
     deviation: Annotated[tuple[float, ...], Option("Divide pixels of images by.", metavar="S[,S,S]")] = (1.0,)
+
+    def __post_init__(self) -> None:
+        """Refuse what nothing can be divided by."""
+        super().__post_init__()
+        if wrong := [each for each in self.deviation if each <= 0]:
+            raise OptionError.of("deviation", f"wanted numbers above 0, found {wrong[0]:g}")
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether it says something about values, which arrays have of their own."""
+        return (self.mean, self.deviation) != (Pixels.mean, Pixels.deviation)
 
 
 @dataclass(frozen=True)
@@ -155,9 +166,9 @@ class ProbeOptions(LossOptions):
         """Refuse what makes no sense."""
         super().__post_init__()
         if self.min_accuracy is not None and self.min_accuracy > 1:
-            raise UsageError(f"min_accuracy: wanted a share from 0 to 1, found {self.min_accuracy:g}")
+            raise OptionError.of("min_accuracy", f"wanted a share from 0 to 1, found {self.min_accuracy:g}")
         for name, least in (("surface", 0), ("points", 2), ("directions", 0)):
             if getattr(self, name) < least:
-                raise UsageError(
-                    f"{name}: wanted a whole number of at least {least}, found {getattr(self, name)}"
+                raise OptionError.of(
+                    name, f"wanted a whole number of at least {least}, found {getattr(self, name)}"
                 )

@@ -66,7 +66,8 @@ def prepare(target: Array, head: Head, output: Shape, ignore_index: int) -> Targ
     if wrong.size:
         raise UsageError(
             f"wanted labels from 0 to {classes - 1}, as the output has {classes} classes, found "
-            f"{int(wrong[0])}; the label that does not count is --ignore-index"
+            f"{int(wrong[0])}; a label that does not count is told with --ignore-index of "
+            "onnxtop probe"
         )
     if not counts.any():
         raise UsageError(f"wanted labels that count, found {ignore_index} everywhere")

@@ -8,35 +8,23 @@ from onnx import ModelProto
 
 from onnxtop.errors import FormatError
 from onnxtop.reader import wire
+from onnxtop.reader.foreign import HEAD, Kind, kind_of, kind_of_text
 from onnxtop.reader.limits import DEFAULTS, Limits
 
 if TYPE_CHECKING:
     from onnxtop.reader.remote import Fetched
 
-_FOREIGN = (
-    ((b"version https://git-lfs",), "a Git LFS pointer", "run 'git lfs pull' to get the model itself"),
-    ((b"<!doctype", b"<html", b"<?xml"), "a web page", "the download went wrong: get the file itself"),
-    ((b"pk\x03\x04",), "a zip archive (PyTorch and Keras save such)", "export the model to ONNX"),
-    ((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"), "a Python pickle", "export the model to ONNX"),
-    ((b"\x89hdf",), "an HDF5 file (Keras saves such)", "export the model to ONNX"),
-    ((b"\x1f\x8b",), "a gzip archive", "unpack it first"),
-)
-
 
 def refuse_foreign(head: bytes) -> None:
     """Name the files that are often taken for ONNX models."""
-    start = head.lstrip().lower()
     if not head:
         raise FormatError("wanted an ONNX model, found an empty file; export or copy it again")
-    if head[4:8] == b"ORTM":
-        raise FormatError(
-            "wanted an ONNX model, found ONNX Runtime's own .ort format; give the .onnx file it was made from"
-        )
-    if head[4:8] == b"TFL3":
-        raise FormatError("wanted an ONNX model, found a TensorFlow Lite model; convert it with tf2onnx")
-    for marks, found, advice in _FOREIGN:
-        if start.startswith(marks) or head.startswith(marks):
-            raise FormatError(f"wanted an ONNX model, found {found}; {advice}")
+    _refuse(kind_of(head))
+
+
+def _refuse(kind: Kind | None) -> None:
+    if kind is not None:
+        raise FormatError(f"wanted an ONNX model, found {kind.found}; {kind.advice}")
 
 
 def parse(content: "mmap.mmap | bytes | Fetched", limits: Limits = DEFAULTS) -> ModelProto:
@@ -52,6 +40,7 @@ def parse(content: "mmap.mmap | bytes | Fetched", limits: Limits = DEFAULTS) -> 
     try:
         proto = ModelProto.FromString(wire.outline(seen(content), limits))
     except (ValueError, RecursionError, DecodeError) as error:
+        _refuse(kind_of_text(bytes(seen(content)[:HEAD])))
         raise FormatError(
             f"wanted an ONNX model, found a file that breaks off or is no protocol buffer ({error}); "
             "export or copy it again"
@@ -59,6 +48,7 @@ def parse(content: "mmap.mmap | bytes | Fetched", limits: Limits = DEFAULTS) -> 
     if not _is_text(proto):
         raise FormatError("wanted an ONNX model, found names that are no UTF-8 text; the file is damaged")
     if not proto.HasField("graph") or not (proto.ir_version or proto.opset_import):
+        _refuse(kind_of_text(bytes(seen(content)[:HEAD])))
         raise FormatError(
             "wanted an ONNX model, found a file without a graph; check that it is the right one"
         )

@@ -25,9 +25,9 @@ def models_of(data: Path) -> list[Path]:
     ]
 
 
-def is_model(path: Path) -> bool:
-    """Tell whether a file holds a model."""
-    return _named(path) is not None
+def is_model(given: Path | bytes) -> bool:
+    """Tell whether a file, or bytes, hold a model."""
+    return _named(given) is not None
 
 
 @functools.cache
@@ -52,7 +52,7 @@ def _real(model: Path, location: str) -> Path | None:
         return None
 
 
-def _named(model: Path | str) -> set[str] | None:
+def _named(model: Path | str | bytes) -> set[str] | None:
     """Return the locations that a model names; None if it is no model. No library in C++ looks at it."""
     try:
         return wire.locations(seen(opened(model).content), DEFAULTS)

@@ -26,6 +26,7 @@ from onnxtop.errors import FormatError, ModelError, UsageError, named, unreadabl
 from onnxtop.options import MOST_DOWNLOAD, asked
 from onnxtop.reader.address import STDIN, called, is_address
 from onnxtop.reader.file import refuse_foreign
+from onnxtop.reader.foreign import HEAD
 from onnxtop.reader.limits import GIB, UNCHANGED, Limits
 from onnxtop.work.content import digest_of
 from onnxtop.work.files import is_special
@@ -156,11 +157,10 @@ def _opened(model: Given, name: str | None, max_download: float) -> ModelFile:
             return _file(path, name or path)
     title, content = _held(model)
     with named(title):
-        refuse_foreign(content[:_HEAD])
+        refuse_foreign(content[:HEAD])
     return ModelFile(title, None, content)
 
 
-_HEAD = 512
 _CHUNK = 2**20
 
 
@@ -173,7 +173,7 @@ def _file(place: str, name: str) -> ModelFile:
                 "send it to standard input and name it -"
             )
         with path.open("rb") as file:
-            refuse_foreign(file.read(_HEAD))
+            refuse_foreign(file.read(HEAD))
             return ModelFile(name, path, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except ModelError:
         raise
@@ -188,7 +188,7 @@ def _elsewhere(address: str, name: str, most: float) -> ModelFile:
     from onnxtop.reader.remote import Mirror  # loads what fetches
 
     mirror = Mirror(address, most)
-    refuse_foreign(bytes(mirror.model[:_HEAD]))
+    refuse_foreign(bytes(mirror.model[:HEAD]))
     return ModelFile(name, mirror.path, mirror.model, mirror)
 
 
@@ -204,7 +204,7 @@ def _standard_input() -> ModelFile:
         except OSError as error:
             raise unreadable(error) from None
         file.seek(0)
-        refuse_foreign(file.read(_HEAD))
+        refuse_foreign(file.read(HEAD))
         return ModelFile(name, None, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxtop.errors import ModelError, UsageError
+from onnxtop.options import said
 from onnxtop.results.outcome import (
     FailedModel,
     Outcome,
@@ -91,8 +92,11 @@ def read_envelope(data: Any) -> list[Result]:
     """
     version = data.get("schema_version") if isinstance(data, Mapping) else None
     if version != SCHEMA_VERSION:
-        anew = ": make it anew with onnxtop check --write-baseline" if version else ""
-        raise UsageError(f"wanted reports of schema version {SCHEMA_VERSION}, found {version!r}{anew}")
+        raise UsageError(
+            f"wanted reports of schema version {SCHEMA_VERSION}, found "
+            f"{'what onnxtop did not write' if version is None else said(version)}: "
+            f"make {'one' if version is None else 'it anew'} with onnxtop check --write-baseline"
+        )
     entries = data.get("reports")
     if not isinstance(entries, list):
         raise UsageError(f"wanted a list of reports, found {entries!r:.40}")

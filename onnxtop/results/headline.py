@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from onnxtop.options import said
 from onnxtop.results.outcome import FailedModel, Outcome, Result, fails, path_of, verdict_of
 from onnxtop.results.report import (
     IGNORED,
@@ -182,7 +183,7 @@ def why_nothing(report: Report) -> str:
     """Say why there was nothing to analyse."""
     if report.coverage.parameters_analysed:
         pattern = report.settings.layers
-        return "no rule ran" if report.layers else f"no layer name matches {pattern!r}"
+        return "no rule ran" if report.layers else f"no layer name matches {said(pattern)}"
     skipped = len(report.coverage.skipped)
     if not skipped:
         return "the model has no weight tensors"

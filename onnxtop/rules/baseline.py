@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from onnxtop.errors import LimitError, ModelError, UsageError, misread, unusable
-from onnxtop.options import DeclaredOption, asked
+from onnxtop.options import DeclaredOption, asked, said
 from onnxtop.reader.limits import GIB, UNCHANGED, Limits
 from onnxtop.results.envelope import read_envelope
 from onnxtop.results.outcome import FailedModel, path_of
@@ -148,7 +148,7 @@ def incomparable(report: Report, baseline: Report, flags: Mapping[str, str] | No
             flag = (flags or {}).get(setting, setting)
             return f"{_differs(flag, mine, theirs, _DEFAULTS.get(setting))}: give both the same"
     if baseline.settings.layers is not None:
-        return f"the baseline has only layers matching {baseline.settings.layers!r}"
+        return f"the baseline has only layers matching {said(baseline.settings.layers)}"
     return ""
 
 

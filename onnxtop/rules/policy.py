@@ -108,11 +108,16 @@ def _parsed(path: Path) -> Mapping[str, Any]:
         text = read_bytes(path, CONFIGURATION_BYTES).decode("utf-8-sig")
         if max((line.count(".") for line in text.splitlines()), default=0) > _MOST_DOTS:
             raise ValueError(f"a line has more than {_MOST_DOTS} dots")
-        return tomllib.loads(text)
+        return tomllib.loads(text, parse_float=_float)
     except OSError as error:
         raise unusable(error, f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:  # also of numbers of more digits than Python reads
         raise UsageError(f"{path}: this is not TOML: {misread(error)}") from None
+
+
+def _float(text: str) -> float | str:
+    """Return a number; TOML's own ``inf`` as the word that options take, unlike one too large for a float."""
+    return text.removeprefix("+") if "inf" in text else float(text)
 
 
 def _table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from onnxtop.auditing.options import AuditOptions
-from onnxtop.errors import UsageError
-from onnxtop.options import Checked, Option
+from onnxtop.errors import OptionError, UsageError
+from onnxtop.options import Checked, Option, said
 from onnxtop.tracing.stopping import StoppingOptions
 
 
@@ -53,13 +53,16 @@ class TraceOptions(Checked):
         super().__post_init__()
         pattern = self.pattern
         if pattern is not None and not pattern.groups:
-            raise UsageError(
-                f"label: wanted a group around the step, as in 'step_([0-9]+)', found none in {self.label!r}"
+            raise OptionError.of(
+                "label",
+                f"wanted a group around the step, as in 'step_([0-9]+)', found none in {said(self.label)}",
             )
         if self.label is not None and self.order != "name":
-            raise UsageError(f"label: checkpoints with steps are in their order, found order {self.order!r}")
+            raise OptionError.of(
+                "label", f"checkpoints with steps are in their order, found order {self.order!r}"
+            )
         if self.metric_file is not None and self.audit.data is not None:
-            raise UsageError("metric_file: scores come from it or from data, found both: leave one out")
+            raise OptionError.of("metric_file", "scores come from it or from data, found both: leave one out")
         if self.audit.layers is not None or self.audit.minima or self.audit.running.asked:
             raise UsageError("audit: a trace has every layer, trains nothing and runs models on data only")
 
@@ -71,13 +74,7 @@ class WatchOptions(Checked):
     follow: Annotated[
         bool, Option("Watch the folder, and measure checkpoints as they appear; Ctrl-C ends it.")
     ] = False
-    until_stop: Annotated[bool, Option("With --follow: end when the stopping rule fires.")] = False
+    until_stop: Annotated[bool, Option("End when the stopping rule fires.", needs=("follow",))] = False
     interval: Annotated[
-        float, Option("With --follow: seconds between two looks.", metavar="SECONDS", least=0)
+        float, Option("Seconds between two looks.", metavar="SECONDS", least=0, needs=("follow",))
     ] = 1.0
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
-        super().__post_init__()
-        if self.until_stop and not self.follow:
-            raise UsageError("--until-stop: wanted with --follow: a trace of what is there ends by itself")

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from onnxtop.errors import UsageError
+from onnxtop.errors import UnreadableError, UsageError
+from onnxtop.options import said
 from onnxtop.tracing.options import TraceOptions
+from onnxtop.work.folders import models_below
 
 
 @dataclass(frozen=True)
@@ -21,13 +23,28 @@ class Place:
 
 
 def files(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str]:
-    """Return the files that paths name, a folder by what is below it."""
+    """Return the files that paths name, a folder by what is below it.
+
+    Raises
+    ------
+    UnreadableError
+        A folder cannot be listed.
+    """
     several = [paths] if isinstance(paths, str | os.PathLike) else paths
-    return [
-        str(file)
-        for path in several
-        for file in (sorted(Path(path).rglob("*.onnx")) if os.path.isdir(path) else (os.fspath(path),))
-    ]
+    return [file for path in several for file in _below(path)]
+
+
+def _below(path: str | os.PathLike[str]) -> list[str]:
+    if not os.path.isdir(path):
+        return [os.fspath(path)]
+    found, refused = models_below(path)
+    if refused:
+        error = refused[0]
+        raise UnreadableError(
+            f"{error.filename}: wanted a folder of checkpoints, found one that cannot be read: "
+            f"{error.strerror}; change its permissions, or name the folders beside it"
+        )
+    return found
 
 
 def placed(paths: Sequence[str], options: TraceOptions) -> list[Place]:
@@ -53,11 +70,11 @@ def step_of(path: str, options: TraceOptions) -> float | None:
         return None
     match = options.pattern.search(Path(path).name) or options.pattern.search(path)
     if match is None:
-        raise UsageError(f"{path}: wanted a name in which {options.label!r} finds the step, found none")
+        raise UsageError(f"{path}: wanted a name in which {said(options.label)} finds the step, found none")
     told = match[1] if "step" not in options.pattern.groupindex else match["step"]
     step = None if told is None else as_number(told)
     if step is None or not math.isfinite(step):
-        raise UsageError(f"{path}: wanted a number where {options.label!r} has its group, found {told!r}")
+        raise UsageError(f"{path}: wanted a number where {said(options.label)} has its group, found {told!r}")
     return step
 
 

@@ -65,6 +65,8 @@ def trace(
     ------
     onnxtop.errors.UsageError
         Architectures that differ, options that make no sense, a name without the step that the label wants.
+    onnxtop.errors.UnreadableError
+        A folder of checkpoints, or one in it, cannot be listed.
 
     Examples
     --------

@@ -32,6 +32,7 @@ from onnxtop.results.trace import Step
 from onnxtop.tracing.cache import content
 from onnxtop.tracing.series import Place, natural, step_of as series_step
 from onnxtop.tracing.story import Series
+from onnxtop.work.folders import models_below
 
 _NOT_WHOLE = (FormatError, ExternalDataError, UnreadableError)
 """Errors of a file that may be written still."""
@@ -92,7 +93,8 @@ class Watch:
 
     def _whole(self) -> list[str]:
         """Return the files that are new or changed, and stood still since the last look, in order."""
-        now = {path: self._signature(path) for path in self._files()}
+        paths, refused = self._files()
+        now = {path: self._signature(path) for path in paths}
         still = [path for path, mark in now.items() if mark is not None and mark == self._seen.get(path)]
         self._seen = now
         new = [path for path in still if now[path] != self._done.get(path) and not self._is_renamed(path)]
@@ -100,6 +102,11 @@ class Watch:
             del self.waiting[gone]
         for path in (path for path, mark in now.items() if mark is None):
             self.waiting[path] = FailedModel(path, ModelError.exit_code, _PARTLY)
+        for error in refused:
+            folder = str(error.filename)
+            self.waiting[folder] = FailedModel(
+                folder, ModelError.exit_code, f"cannot be read: {error.strerror}"
+            )
         return sorted(new, key=natural)
 
     def _is_renamed(self, path: str) -> bool:
@@ -111,16 +118,12 @@ class Watch:
         self._done[path] = mark
         return True
 
-    def _files(self) -> list[str]:
-        """Return the models below the folder; one that may not be read says so, instead of seeming empty."""
+    def _files(self) -> tuple[list[str], list[OSError]]:
+        """Return the models below the folder, and why others in it may not be read; it must be itself."""
         with contextlib.suppress(FileNotFoundError):  # it may come again
             os.scandir(self.folder).close()
-        return [
-            str(Path(parent, name))
-            for parent, _, names in os.walk(self.folder)
-            for name in names
-            if name.lower().endswith(".onnx")
-        ]
+        paths, refused = models_below(self.folder)
+        return paths, [error for error in refused if not isinstance(error, FileNotFoundError)]
 
     def _signature(self, path: str) -> Signature | None:
         """Return what tells a checkpoint's files from others; None if one of them is not there."""

@@ -83,11 +83,31 @@ def test_every_option_is_explained(verb):
     ids=lambda each: each if isinstance(each, str) else each.name,
 )
 def test_an_option_without_effect_is_refused(verb, option):
-    value = option.type.choices[0] if isinstance(option.type, click.Choice) else "2"
+    value = option.type.choices[0] if isinstance(option.type, click.Choice) else "3"
+    asked = [option.opts[-1], *([] if option.is_flag else [value])]
     models = ["model.onnx"] * (2 if verb == "diff" else 1)
-    result = CliRunner().invoke(app, [verb, *models, option.opts[-1], value])
+    command = importlib.import_module(VERBS[verb][0]).command
+    wanted = [each for each in command.params if isinstance(each, click.Option) and each.required]
+    for each in wanted:
+        asked += [each.opts[-1], "wanted"]
+    result = CliRunner().invoke(app, [verb, *models, *asked])
     assert result.exit_code == 2
     assert f"{option.opts[-1]} has no effect without {' or '.join(option.needed.values())}:" in result.stderr
+
+
+def test_these_options_have_an_effect_only_beside_others():
+    """What a verb leaves unread without another option is declared so: a list that grows with the verbs."""
+    dependent = {
+        f"{verb} {option.opts[-1]}"
+        for verb, (module, _) in VERBS.items()
+        for option in importlib.import_module(module).command.params
+        if isinstance(option, DependentOption)
+    }
+    assert dependent >= {
+        *("report --minima", "check --compare", "check --draws", "diff --draws"),
+        *("probe --surface-points", "trace --until-stop", "trace --interval"),
+        *("loss-barcode --start", "loss-barcode --optimiser", "loss-barcode --epochs"),
+    }
 
 
 def test_version():

@@ -377,3 +377,11 @@ def test_times_are_an_option(check, models):
 def test_layers_have_no_formats_of_findings(form):
     done = CliRunner().invoke(app, ["layers", str(SAMPLES / "mlp_jax.onnx"), "-f", form])
     assert done.exit_code == 2
+
+
+@pytest.mark.parametrize("flag", ["--select", "--ignore"])
+@pytest.mark.parametrize("names", ["", ",", " , "])
+def test_no_rules_at_all_are_no_selection(samples, flag, names):
+    done = CliRunner().invoke(app, ["check", str(samples / "mlp_jax.onnx"), flag, names])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert f"{flag}: wanted rules, found {names!r}" in done.stderr

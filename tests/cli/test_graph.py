@@ -180,6 +180,10 @@ def test_an_older_file_is_replaced_whole_and_keeps_its_permissions(tmp_path):
         "-o a",
         "--neurons",
         "--neurons -f json -o a.npz",
+        "--neurons -o a.json",
+        "--neurons -o a",
+        "--neurons -o -",
+        "--neurons -o npz",
         "--neurons -o gone/a.npz",
         "-f dot -o gone/a.dot",
         f"-f dot -o {MLP}",
@@ -195,6 +199,30 @@ def test_usage_errors(tmp_path, monkeypatch, words):
     assert result.stdout == ""
     assert "onnxtop: error: " in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.svg", "a", "a.npz.txt"])
+def test_arrays_go_to_no_file_that_is_called_as_another_kind(tmp_path, name):
+    result = graph(MLP, "--neurons", "-o", tmp_path / name)
+    assert f"{name}': give the file that suffix" in result.stderr
+    assert graph(MLP, "--neurons", "-o", tmp_path / "A.NPZ").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--from-input logits", "--from-input: .* found 'logits', a value .* which --to-output takes"),
+        ("--from-input X", "--from-input: wanted the name of an input of the model, found 'X'; it has x"),
+        ("--to-output nobody", "--to-output: wanted the name of a value of the model, found 'nobody'"),
+        ("--to-output logit", "--to-output: .* found 'logit': did you mean logits"),
+        ("--to-output logits --from-input x", ""),
+        ("--to-output x", ""),
+    ],
+)
+def test_ends_of_the_network_by_name(words, message):
+    result = graph(MLP, *words.split())
+    assert result.exit_code == (2 if message else 0)
+    assert re.search(message, result.stderr)
 
 
 def test_one_model_at_a_time(tmp_path):

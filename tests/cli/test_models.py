@@ -1,4 +1,5 @@
 import csv
+import glob
 import hashlib
 import io
 import json
@@ -12,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxtop.cli import app, models
+from onnxtop.cli import app, models as models_module
 from onnxtop.cli.models import find_models, listed, without_strays
 from onnxtop.errors import MissingInputError, UsageError
 from onnxtop.results.outcome import FailedModel
@@ -81,17 +82,62 @@ def test_links(models, tmp_path):
     assert find(".") == ["a.onnx", "broken.onnx", "link.onnx"]
 
 
-def test_a_folder_that_may_not_be_read(models, monkeypatch):
-    models("m/a.onnx", "m/secret/b.onnx")
-    scandir = os.scandir
+@pytest.fixture
+def refused(monkeypatch):
+    """Let nobody list a folder called secret, nor look at what is in it."""
 
-    def refuse(path):
-        if str(path).endswith("secret"):
-            raise PermissionError(13, "Permission denied", str(path))
-        return scandir(path)
+    def refusing(call):
+        def refuse(path, *rest, **more):
+            if "secret" in Path(path).parts[: None if call is scandir else -1]:
+                raise PermissionError(13, "Permission denied", str(path))
+            return call(path, *rest, **more)
 
-    monkeypatch.setattr(os, "scandir", refuse)
-    assert find("m") == ["m/a.onnx", (str(Path("m", "secret")), 3)]
+        return refuse
+
+    scandir, lstat = os.scandir, os.lstat
+    monkeypatch.setattr(os, "scandir", refusing(scandir))
+    monkeypatch.setattr(os, "lstat", refusing(lstat))
+
+
+@pytest.mark.parametrize(
+    ("named", "lost"),
+    [
+        ("m", "m/secret"),
+        ("m*", "m/secret"),
+        ("m/**", "m/secret"),
+        ("**/*.onnx", "m/secret"),
+        ("m/**/*.onnx", "m/secret"),
+        ("m/**/**/*.onnx", "m/secret"),
+        ("./m/*/*.onnx", "m/secret"),
+        ("m/*/b.onnx", "m/secret/b.onnx"),
+        ("m/secret/*.onnx", "m/secret"),
+        ("m/secret/deep/**", "m/secret/deep"),
+    ],
+)
+def test_a_folder_that_may_not_be_read_is_lost_however_it_was_named(models, refused, named, lost):
+    models("m/a.onnx", "m/other/b.onnx", "m/secret/b.onnx")
+    assert (lost.replace("/", os.sep), 3) in find(named)
+    (failed,) = [each for each in find_models([named]) if isinstance(each, FailedModel)]
+    assert failed.message == "cannot be read: Permission denied"
+    assert CliRunner().invoke(app, ["layers", named]).exit_code == 3
+
+
+def test_a_pattern_that_needs_nothing_of_a_folder_does_not_mind_it(models, refused):
+    models("m/a.onnx", "m/other/b.onnx", "m/secret/b.onnx")
+    assert find("m/*.onnx") == ["m/a.onnx"]
+    assert find("m/o*/*.onnx") == ["m/other/b.onnx"]
+
+
+@pytest.mark.parametrize(
+    "pattern", ["*", "./*.onnx", "m/*", "m/*/", "*/*", "*/*/*.onnx", "m/.h*", "m/[ab].onnx", "m/?/../*.onnx"]
+)
+def test_patterns_are_those_of_glob(models, tmp_path, pattern):
+    models("a.onnx", "m/b.onnx", "m/a/c.onnx", "m/.hidden.onnx", "n.d/[x]/d.onnx")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "gone").symlink_to("nowhere")
+    for each in (pattern, str(tmp_path / pattern)):
+        assert sorted(models_module._expanded(each, refused := [])) == sorted(glob.glob(each))  # noqa: PTH207 (that it is)
+        assert not refused
 
 
 def save(path, data=None):
@@ -210,8 +256,30 @@ def test_a_list_that_is_not_there():
         listed("gone")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("m.onnx", "model", "a model: name it without --files-from"),
+        ("list", "model", "a model: name it without --files-from"),
+        ("cut.onnx", "half", "a model: name it without --files-from"),
+        ("list", b"PK\3\4\0\0", r"a zip archive .*: write names into a text, one a line"),
+        ("w.gguf", b"GGUF\3\0\0\0", r"a model of llama.cpp .*: write names into a text, one a line"),
+    ],
+)
+@pytest.mark.parametrize("most", [models_module._MOST, 100])
+def test_what_is_no_list(tmp_path, monkeypatch, name, content, found, most):
+    model = small_model().SerializeToString()
+    (tmp_path / name).write_bytes({"model": model, "half": model[:40]}.get(content, content))
+    monkeypatch.setattr(models_module, "_MOST", most)
+    with pytest.raises(UsageError, match=f"{name}: wanted a list of models, found {found}$"):
+        listed(name)
+    if content != "half":
+        done = invoke("--files-from", "-", standard_input=Path(name).read_bytes())
+        assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+
+
 def test_a_list_without_an_end(monkeypatch):
-    monkeypatch.setattr(models, "_MOST", 1000)
+    monkeypatch.setattr(models_module, "_MOST", 1000)
     with pytest.raises(UsageError, match=r"zero: wanted a list of models, found .* more than 1,000 bytes"):
         listed("/dev/zero")
 

@@ -49,6 +49,24 @@ def test_every_option_reaches_the_audit(run, planted, models, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--input-shape x=1,99999999999999999999", "wanted sizes of at most 18 digits, found 'x=1,9999"),
+        ("--dim n=99999999999999999999", "wanted sizes of at most 18 digits"),
+        (r"--layers fc\.(", r"'fc\.(' is not a regular expression"),
+        ("--columns zeroes", "there is no column 'zeroes': did you mean zeros?"),
+    ],
+)
+def test_what_is_said_of_a_value_is_true(run, models, words, message):
+    models("m.onnx")
+    assert message in run("m.onnx", *words.split(" ")).stderr
+
+
+def test_sizes_with_zeros_before_them(run, planted, models):
+    assert options(run, planted, models, "--dim", f"n={'0' * 30}7").dims == {"n": 7}
+
+
 @pytest.mark.parametrize("scale", ["global", "layer"])
 def test_scales_by_name(run, planted, models, scale):
     assert options(run, planted, models, "--scale", scale).scale == scale
@@ -81,6 +99,12 @@ def test_scales_by_name(run, planted, models, scale):
         "--input-shape x=",
         "--input-shape x=1,,2",
         "--input-shape x=1,0",
+        "--input-shape x=00",
+        "--input-shape x=9999999999999999999",
+        f"--input-shape x={'9' * 5000}",
+        "--columns ",
+        "--columns ,",
+        "--columns convention",
         "--input-shape x=-1",
         "--input-shape x=1e3",
         "--input-shape x=\u0661",

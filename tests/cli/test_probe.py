@@ -1,7 +1,9 @@
 """``onnxtop probe`` from the command line: pages, formats, errors, exit codes."""
 
+import importlib
 import json
 import re
+import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +13,9 @@ import onnx
 import pytest
 from click.testing import CliRunner, Result
 from onnx import numpy_helper
+from rich.cells import cell_len
 
-from onnxtop.cli import app
+from onnxtop.cli import VERBS, app
 from onnxtop.loss import summary
 from onnxtop.loss.directions import Surface
 from onnxtop.render.probe.svg import svg
@@ -269,3 +272,66 @@ def test_a_tensor_that_makes_no_sense_is_an_error_of_the_model(run: Run, tmp_pat
     done = run(path, "--data", DATA)
     assert done.exit_code == 3
     assert "wanted tensors of at most 64 axes, found 'deep' with 65" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--label-smoothing 1.5", "'--label-smoothing': wanted a share below 1, found 1.5"),
+        ("--min-accuracy 2", "'--min-accuracy': wanted a share from 0 to 1, found 2"),
+        ("--deviation 0", "'--deviation': wanted numbers above 0, found 0"),
+        ("--deviation 1,-1,1", "'--deviation': wanted numbers above 0, found -1"),
+        ("--mean 0.5", "--mean and --deviation have no effect on arrays"),
+        ("--deviation 0.5", "--mean and --deviation have no effect on arrays"),
+    ],
+)
+def test_what_is_said_of_an_option_calls_it_as_it_was_given(run: Run, words: str, message: str) -> None:
+    done = run(MODEL, "--data", DATA, *words.split(" "))
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert "_" not in done.stderr.partition("Invalid value")[2]
+
+
+def _flags(verb: str) -> set[str]:
+    command = importlib.import_module(VERBS[verb][0]).command
+    return {flag for each in command.params for flag in each.opts}
+
+
+X = np.zeros((6, 64), np.float32)
+WRONG = {
+    "no labels": ("x.npy", lambda path: np.save(path, X)),
+    "two splits": (
+        "x.npz",
+        lambda path: np.savez(path, x_a=X, labels_a=np.zeros(6, int), x_b=X, labels_b=np.zeros(6, int)),
+    ),
+    "labels of no class": ("x.npz", lambda path: np.savez(path, x=X, labels=np.full(6, 77))),
+    "labels that fit no output": ("x.npz", lambda path: np.savez(path, x=X, labels=np.zeros((6, 3), int))),
+}
+
+
+@pytest.mark.parametrize("verb", ["probe", "report", "trace", "loss-barcode"])
+@pytest.mark.parametrize("wrong", WRONG)
+def test_advice_on_data_names_a_flag_of_the_verb_or_the_verb_of_the_flag(
+    tmp_path: Path, verb: str, wrong: str
+) -> None:
+    name, write = WRONG[wrong]
+    write(tmp_path / name)
+    models = [MODEL, MODEL] if verb == "loss-barcode" else [MODEL]
+    if len(models) > 1:
+        models[1] = str(shutil.copy(MODEL, tmp_path / "m.onnx"))
+    done = CliRunner().invoke(app, [verb, *models, "--data", str(tmp_path / name)])
+    assert done.exit_code == 2
+    told = {*re.findall(r"--[a-z][a-z-]*", done.stderr)}
+    assert told <= _flags(verb) or ("onnxtop probe" in done.stderr and told <= _flags("probe"))
+
+
+@pytest.mark.parametrize("model", ["mlp_jax.onnx", "cnn_torch_dynamo.onnx"])
+@pytest.mark.parametrize("width", [40, 50, 60])
+def test_nothing_is_wider_than_a_narrow_terminal(run: Run, model: str, width: int) -> None:
+    done = run(SAMPLES / model, "--data", DATA, "--width", width, "--all")
+    assert done.exit_code == 0, done.stderr
+    assert max(map(cell_len, done.stdout.splitlines())) <= width
+    told = json.loads(run(SAMPLES / model, "--data", DATA, "--quick", "-f", "json").stdout)["reports"]
+    shares = [f"{layer['share']:.1%}" for layer in told[0]["loss_probe"]["layers"]]
+    assert shares
+    assert all(share in done.stdout for share in shares)

@@ -1,5 +1,6 @@
 import contextlib
 import json
+import os
 import re
 import shutil
 import signal
@@ -11,7 +12,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import onnxtop
 from onnxtop.cli import app
+from onnxtop.errors import UnreadableError
+from onnxtop.results.outcome import FailedModel
+from onnxtop.tracing.options import TraceOptions
+from onnxtop.tracing.story import Series
+from onnxtop.tracing.watching import Watch
 from tests.results.test_schema import complaints
 from tests.tracing.runs import course, written
 
@@ -57,7 +64,8 @@ def test_every_format_of_one_run(folder, tmp_path):
     [
         (["none"], 3, "no such file or folder"),
         (["--label", "step_[0-9]+", "run"], 2, "wanted a group"),
-        (["--until-stop", "run"], 2, "wanted with --follow"),
+        (["--until-stop", "run"], 2, "--until-stop has no effect without --follow"),
+        (["--interval", "3", "run"], 2, "--interval has no effect without --follow"),
         (["--follow", "none"], 3, "wanted a folder to follow"),
         (["--follow", "run", "run"], 2, "wanted one folder"),
         (["run", "other.onnx"], 2, "wanted checkpoints of one architecture"),
@@ -81,6 +89,27 @@ def test_a_folder_to_follow_that_may_not_be_read(tmp_path, monkeypatch):
         3,
         f"onnxtop: error: {tmp_path}: cannot be read: Permission denied\n",
     )
+
+
+def test_a_folder_below_the_followed_one_that_may_not_be_read_waits(tmp_path, monkeypatch):
+    (tmp_path / "secret").mkdir()
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "secret":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    watch = Watch(str(tmp_path), Series(TraceOptions(), growing=True), 0.1)
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert watch._whole() == []
+    secret = str(tmp_path / "secret")
+    assert watch.waiting == {secret: FailedModel(secret, 3, "cannot be read: Permission denied")}
+    with pytest.raises(UnreadableError, match="secret: wanted a folder of checkpoints, found one"):
+        onnxtop.trace(tmp_path)
+    monkeypatch.undo()
+    watch._whole()
+    assert watch.waiting == {}
 
 
 def test_following_until_the_rule_fires(folder, tmp_path):

@@ -16,6 +16,7 @@ from onnxtop.errors import UsageError
 from onnxtop.loss import arrays
 from onnxtop.loss.arrays import read_npy, read_npz
 from onnxtop.loss.data import read_data
+from tests.models import mlp
 
 X = np.arange(60, dtype=np.float32).reshape(5, 12)
 MUCH = 2**24
@@ -127,6 +128,30 @@ def test_a_damaged_array_is_told(name: str, form: str, tmp_path: Path) -> None:
     assert len(str(raised.value)) < 500
 
 
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.bin"])
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (b"x,y\n1,2\n", "text"),
+        (b'{"x": [1]}', "JSON"),
+        (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+        (mlp(3, 2).SerializeToString(), "an ONNX model"),
+    ],
+)
+def test_data_of_another_format_are_told(name: str, data: bytes, found: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(UsageError, match=f"{name}: wanted .* as np.savez? .*, found {found}.*; save"):
+        read_data(tmp_path / name, labelled=False)
+
+
+def test_arrays_in_the_place_of_an_archive_and_an_archive_in_that_of_an_array(tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_bytes(content(X))
+    archive(tmp_path / "a.npy", {"x.npy": content(X)})
+    for name, found in (("a.npz", "an array of NumPy"), ("a.npy", "a zip archive")):
+        with pytest.raises(UsageError, match=f"{name}: wanted .* as np.savez? .*, found {found}"):
+            read_data(tmp_path / name, labelled=False)
+
+
 def patched(where: bytes, offset: int, value: bytes) -> Callable[[bytes], bytes]:
     """Return what puts other bytes into every header of a kind."""
 
@@ -159,7 +184,8 @@ LOCAL, CENTRAL = b"PK\3\4", b"PK\1\2"
         ),
         (patched(CENTRAL, 24, b"\xff\xff\xff\x7f"), "at most 1,073,741,824 are unpacked"),
         (patched(CENTRAL, 42, b"\xf0\xff\xff\x7f"), "damaged"),
-        (lambda data: b"no archive", "damaged"),
+        (lambda data: b"no archive\0", "damaged"),
+        (lambda data: b"no archive", "wanted arrays as np.savez writes them, found text; save them so"),
     ],
 )
 def test_a_damaged_archive_is_told(change: Callable[[bytes], bytes], message: str, tmp_path: Path) -> None:

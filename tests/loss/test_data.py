@@ -79,7 +79,7 @@ def test_npy_files(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", X)
     np.save(tmp_path / "labels.npy", LABELS)
     np.save(tmp_path / "values.npy", X[:, 0])
-    with pytest.raises(UsageError, match=r"give a second \.npy file with --labels"):
+    with pytest.raises(UsageError, match=r"as 'labels' or .*also takes them apart, with --labels FILE"):
         read_data(tmp_path / "x.npy")
     assert set(read_data(tmp_path / "x.npy", tmp_path / "labels.npy").split(None)[1]) == {"x", "labels"}
     assert set(read_data(tmp_path / "x.npy", tmp_path / "values.npy").split(None)[1]) == {"x", "target"}
@@ -92,7 +92,7 @@ def test_npy_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "there is no such file"), (b"text", "cannot be read"), (b"", "cannot be read")],
+    [(None, "there is no such file"), (b"text\0", "cannot be read"), (b"", "cannot be read")],
 )
 def test_unreadable_files(content: bytes | None, message: str, tmp_path: Path) -> None:
     path = tmp_path / "data.npz"

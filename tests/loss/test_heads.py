@@ -115,13 +115,18 @@ def test_numbers(tmp_path: Path) -> None:
     ("target", "options", "message"),
     [
         ({"labels": LABELS + 1}, {}, "wanted labels from 0 to 3, as the output has 4 classes, found 4"),
-        ({"labels": LABELS - 1}, {}, "found -1; the label that does not count"),
+        ({"labels": LABELS - 1}, {}, "found -1; a label that does not count is told with"),
         ({"labels": LABELS * 0 - 100}, {}, "wanted labels that count"),
         ({"labels": LABELS.astype(np.float32)}, {"loss": "cross-entropy"}, "wanted integer labels"),
         ({"labels": np.tile(LABELS[:, None], 4)}, {"loss": "binary"}, "wanted labels 0 and 1"),
-        ({"labels": np.zeros((7, 9), int)}, {}, "they are neither one class a sample"),
+        (
+            {"labels": np.zeros((7, 9), int)},
+            {},
+            "neither a class a sample .* of 2 samples the output is .2, 4., the target .2, 9.",
+        ),
         ({"labels": np.zeros((7, 9), int)}, {"loss": "cross-entropy"}, "wanted one label a sample"),
-        ({"target": np.zeros((7, 3))}, {}, "wanted a target of the output's shape"),
+        ({"target": np.zeros((7, 3))}, {}, "wanted a target of the output's shape for the loss mse"),
+        ({"labels": LABELS}, {"loss": "mse"}, "of 2 samples the output is .2, 4., the target .2,."),
     ],
 )
 def test_targets_that_do_not_fit(

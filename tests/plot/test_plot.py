@@ -286,6 +286,47 @@ def test_the_verb_draws_what_python_draws(run: Callable[..., Result], samples: P
     assert Path("layers.SVG").read_bytes() == written(plot.layers(report), "svg")
 
 
+@pytest.mark.parametrize(
+    ("asked", "name", "starts"),
+    [
+        ((), "svg", b"<?xml"),
+        (("-f", "svg"), "svg", b"<?xml"),
+        (("-o", "-"), "svg", b"<?xml"),
+        (("-f", "png"), "png", b"\x89PNG"),
+        (("-f", "png", "-o", "-"), "png", b"\x89PNG"),
+        (("-f", "pdf"), "pdf", b"%PDF"),
+        (("-o", "x.svg", "-f", "png"), "png", b"\x89PNG"),
+    ],
+)
+def test_what_has_no_file_goes_to_stdout_as_the_help_says(
+    run: Callable[..., Result], samples: Path, asked: tuple[str, ...], name: str, starts: bytes
+) -> None:
+    model = samples / "mlp_torch_dynamo.onnx"
+    done = run(model, *asked)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout_bytes.startswith(starts)
+    assert run(model, "-o", f"same.{name}").exit_code == 0
+    assert Path(f"same.{name}").read_bytes() == done.stdout_bytes
+
+
+@pytest.mark.parametrize(
+    ("asked", "refused"),
+    [((), True), (("-f", "png"), True), (("-f", "pdf", "-o", "-"), True), (("-f", "svg"), False)],
+)
+def test_a_terminal_gets_only_what_it_can_show(
+    run: Callable[..., Result],
+    samples: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: tuple[str, ...],
+    refused: bool,
+) -> None:
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda self: True, raising=False)
+    done = run(samples / "mlp_torch_dynamo.onnx", *asked, "--no-progress")
+    assert done.exit_code == (2 if refused else 0)
+    assert ("a terminal shows no picture: name a file with -o" in done.stderr) == refused
+    assert (done.stdout == "") == refused
+
+
 def test_every_kind_is_a_function() -> None:
     kinds = onnxtop.options.declared(PlotOptions)["kind"].choices
     assert {*kinds} == {*KINDS} == {*plot.__all__} - {"save"}
@@ -294,8 +335,7 @@ def test_every_kind_is_a_function() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ((), 2, "a picture goes to a file: name it with -o, as .svg, .png or .pdf"),
-        (("-f", "svg"), 2, "a picture goes to a file"),
+        (("-f", "svg", "-f", "png"), 2, "only one format can go to stdout"),
         (("-o", "x.jpg"), 2, "the suffix of 'x.jpg' is none of .svg .png .pdf"),
         (("-o", "no/x.svg"), 2, "there is no folder"),
         (("--most", "0", "-o", "x.svg"), 2, "--most"),

@@ -3,9 +3,11 @@
 import contextlib
 import gzip
 import json
+import lzma
 import os
 import pickle
 import random
+import struct
 import threading
 import zipfile
 from collections.abc import Callable
@@ -31,6 +33,7 @@ from onnxtop.errors import (
     OnnxtopError,
     UnreadableError,
 )
+from onnxtop.reader.foreign import HEAD, kind_of, kind_of_text
 from onnxtop.reader.model import load
 from onnxtop.reader.ops import READ
 from onnxtop.reader.protos import element_count
@@ -58,6 +61,28 @@ FOREIGN: dict[str, tuple[bytes, str]] = {
     "HTML": (b"<!DOCTYPE html>\n<html><head><title>404</title>", "web page"),
     "html in small letters behind blanks": (b"\n\n  <html lang='en'>", "web page"),
     "XML": (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code>", "web page"),
+    "S3's answer without a head": (b"<Error><Code>AccessDenied</Code>", "web page"),
+    "XHTML": (b"<?xml version='1.0'?>\n<!-- x -->\n<html xmlns='x'>", "web page"),
+    "OpenVINO": (b'<?xml version="1.0"?>\n<net name="m" version="11">\n<layers>', "OpenVINO"),
+    "OpenVINO with a comment": (b'\xef\xbb\xbf<?xml version="1.0"?><!-- a --> <net\tname="m">', "OpenVINO"),
+    "other XML": (b'<?xml version="1.0"?><PMML version="4.4">', "an XML file"),
+    "safetensors": (struct.pack("<Q", 56) + b'{"w":{"dtype":"F32"}}' + bytes(600), ".safetensors"),
+    "GGUF": (b"GGUF\3\0\0\0" + bytes(600), "llama.cpp"),
+    "npy": (b"\x93NUMPY\1\0v\0{'descr': '<f4'}" + bytes(600), "an array of NumPy"),
+    "tar": (b"model/".ljust(257, b"\0") + b"ustar\x0000" + bytes(600), "tar archive"),
+    "xz": (lzma.compress(b"model"), "a compressed archive"),
+    "PNG": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20, "a picture"),
+    "JSON": (b'{"model": "resnet50"}', "found JSON"),
+    "JSON in lines": (b'\n[\n  {"model": "resnet50"}\n]', "found JSON"),
+    "Python": (b"import torch\n\nmodel = torch.nn.Linear(3, 2)\n", "found text"),
+    "a note": ("Ein Modell fur Zahlen: 98 % richtig, ä".encode() * 90, "found text"),
+    "a note in a foreign script that is cut within a letter": (b"xx" + "数".encode() * 900, "found text"),
+    "a table": (b"epoch,loss\r\n1,0.5\r\n", "found text"),
+    "protobuf as text": (b'ir_version: 8\nproducer_name: "me"\n', "a model written out as text"),
+    "ONNX as text": (
+        b'<\n ir_version: 8,\n opset_import: ["" : 18]\n>\ng (float[1] x)',
+        "written out as text",
+    ),
     "LFS": (LFS.encode(), "git lfs pull"),
     "ORT": (b"\x18\0\0\0ORTM" + bytes(600), ".ort"),
     "TFLite": (b"\x1c\0\0\0TFL3" + bytes(600), "TensorFlow Lite"),
@@ -82,12 +107,26 @@ def test_a_zip_archive(tmp_path: Path) -> None:
     assert "zip" in _message(tmp_path / "model.onnx")
 
 
+@pytest.mark.parametrize("at", range(40))
+def test_no_model_is_taken_for_another_format(at: int) -> None:
+    """Fields that stand before the graph hold texts that other formats begin with, wherever these stand."""
+    begun = [content for content, _ in FOREIGN.values() if content]
+    for content in begun:
+        held = ModelProto(ir_version=10, producer_name="x" * at + content[:100].decode("latin1"))
+        assert kind_of(held.SerializeToString()[:HEAD]) is None
+        assert kind_of_text(held.SerializeToString()[:HEAD]) is None
+
+
+def test_files_that_are_models_by_their_first_bytes(samples: Path) -> None:
+    for path in samples.rglob("*.onnx"):
+        head = path.read_bytes()[:HEAD]
+        assert kind_of(head) is None
+        assert kind_of_text(head) is None
+
+
 NOT_MODELS: dict[str, bytes] = {
-    "text": b"Not a model at all, just some words about one.",
-    "JSON": b'{"model": "resnet50"}',
     "zeros": bytes(5000),
     "ones": b"\xff" * 5000,
-    "a PNG": b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20,
     "one byte": b"\x08",
     "an endless number": b"\x80" * 100,
     "a field that promises more": b"\x3a\xff\xff\xff\xff\x0f",

@@ -9,7 +9,7 @@ import pytest
 from onnxtop.cli.words import find
 from onnxtop.errors import UsageError
 from onnxtop.render import RenderOptions, render
-from onnxtop.render.report.columns import COLUMNS, USUAL, WORDS, values
+from onnxtop.render.report.columns import COLUMNS, SETTINGS, USUAL, WORDS, check_columns, values
 from onnxtop.results.report import Report
 from onnxtop.statistics.facts import LayerStatistics, Units
 from tests.render.conftest import build_layer, build_report
@@ -66,6 +66,22 @@ def test_csv_and_markdown_call_them_the_same(measured: Report) -> None:
 def test_every_column_has_a_value_and_an_explanation(measured: Report) -> None:
     assert set(values(measured.layers[0])) >= {*COLUMNS} >= {*WORDS}
     assert [name for name in COLUMNS if not find(name)] == []
+
+
+@pytest.mark.parametrize("name", ["terminal", "markdown", "csv"])
+def test_what_csv_always_begins_with_may_be_named_too(measured: Report, name: str) -> None:
+    some = lines(measured, name, ("np_z", "zeros"))
+    assert lines(measured, name, ("layer", "np_z", "model", "zeros")) == some
+
+
+def test_every_word_of_the_header_of_csv_is_known_or_told_of(measured: Report) -> None:
+    header = next(iter(csv.reader(lines(measured, "csv", ()))))
+    for name in header:
+        if name in SETTINGS:
+            with pytest.raises(UsageError, match=f"'{name}' is the same for all layers"):
+                check_columns((name,))
+        else:
+            check_columns((name,))
 
 
 @pytest.mark.parametrize("name", ["terminal", "markdown", "csv"])

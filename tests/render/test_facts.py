@@ -99,6 +99,8 @@ def test_why_a_report_is_empty(report, layer):
     filtered = Settings("essential", "global", 2.0, "none", "flattened", layers="conv")
     chosen = report(coverage=coverage(9, 9), settings=filtered)
     assert facts.nothing(chosen) == "nothing to analyse: no layer name matches 'conv'"
+    chosen = report(coverage=coverage(9, 9), settings=dataclasses.replace(filtered, layers=r"enc\.0\b"))
+    assert facts.nothing(chosen) == r"nothing to analyse: no layer name matches 'enc\.0\b'"
     assert facts.nothing(report(layer())) == "nothing to analyse: no rule ran"
 
 

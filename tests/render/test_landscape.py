@@ -100,7 +100,12 @@ def landscape():
 @pytest.mark.parametrize("unicode", [True, False])
 def test_nothing_is_wider_than_the_terminal(landscape, width, unicode):
     text = render(landscape, RenderOptions(width=width, unicode=unicode))
-    assert max(map(cell_len, text.splitlines())) <= max(60, width)
+    lines = text.splitlines()
+    assert max(map(cell_len, lines)) <= width
+    ways = [line for line in lines if ("→" in line or "->" in line) and not line.startswith("  ")]
+    heights = ["0.5000", "0.9000", "no pass"]
+    assert all(any(height in line for line in ways) for height in heights)
+    assert all(length in text for length in ("0.3000", "0.6000", "never"))
     assert unicode or text.isascii()
     assert "\x1b" not in text
 

@@ -105,7 +105,7 @@ def build(count=6, layers=3, names=("fc",), scores=True, **changes):
 
 
 @pytest.mark.parametrize("unicode", [False, True])
-@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 def test_hostile_names_stay_on_the_page(name, width, unicode):
     trace = build(names=(name,), notes=(name,))
@@ -122,6 +122,20 @@ def test_the_verdict_stands_first_in_every_page():
     assert render("trace", "terminal", trace).startswith("diverged: all is lost\n")
     assert render("trace", "markdown", trace).startswith("**diverged&#58; all is lost**\n")
     assert ">diverged: all is lost<" in render("trace", "svg", trace)
+
+
+@pytest.mark.parametrize("name", ["terminal", "markdown", "svg", "html"])
+@pytest.mark.parametrize("failed", [(), (FailedModel("run", 4, "no .onnx file in this folder or below it"),)])
+def test_a_run_without_checkpoints_claims_nothing(name, failed):
+    rule = Stopping("np", 3, 0.0, 0, 0, None, None, None, 0)
+    nothing = TraceVerdict(Course.UNKNOWN, None, "no checkpoint could be read")
+    text = render("trace", name, build(checkpoints=failed, stopping=rule, verdict=nothing))
+    assert "would" not in text
+    assert "0 layers" not in text or name == "html"  # a page says how long its tables are
+    assert "no checkpoint" in text
+    assert name in ("svg",) or all(each.message in text for each in failed)
+    if name == "terminal":
+        assert "checkpoint  " not in text
 
 
 def test_a_long_run_is_cut_in_its_middle():

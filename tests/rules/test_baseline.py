@@ -59,7 +59,8 @@ BROKEN = {
     "9" * 5000: "this is not JSON: a number has too many digits",
     "[]": "wanted reports of schema version 2.0",
     "3": "wanted reports of schema version 2.0",
-    "{}": "wanted reports of schema version 2.0",
+    "{}": "wanted reports of schema version 2.0, found what onnxtop did not write: make one with "
+    "onnxtop check --write-baseline",
     '{"schema_version": "1.0", "model": {}}': "wanted reports of schema version 2.0, found '1.0': make it "
     "anew with onnxtop check --write-baseline",
     '{"schema_version": "2.0"}': "wanted a list of reports, found None",

@@ -62,6 +62,11 @@ def write(folder: Path, text: str, name: str = "onnxtop.toml") -> Path:
     return path
 
 
+@pytest.mark.parametrize("written", ["inf", "+inf", '"inf"'])
+def test_infinity_is_what_toml_and_the_flag_call_it(tmp_path: Path, written: str) -> None:
+    assert read_config(write(tmp_path, f"p = {written}"), OPTIONS).values == {"p": math.inf}
+
+
 def test_every_key(tmp_path: Path) -> None:
     values = read_config(write(tmp_path, WHOLE), OPTIONS).values
     assert set(values) == {*KEYS, *(each.key for each in OPTIONS.values() if each.option.in_file)}
@@ -138,7 +143,10 @@ WRONG = {
     "scale = 0": "wanted a number above 0",
     "scale = 'local'": "wanted a number above 0",
     "p = -1": "wanted a number above 0",
-    "p = inf": "wanted a number, found inf",
+    "p = -inf": "wanted a number above 0, found '-inf'",
+    "p = 1e999": "wanted a number, found inf",
+    "scale = inf": "wanted a number above 0, found 'inf'",
+    "[thresholds]\n'np.z' = {max = inf}": "wanted a number, found 'inf'",
     "seed = 1.5": "wanted a whole number",
     "seed = true": "wanted a whole number",
     "count-fixed = 1": "wanted true or false",

@@ -8,6 +8,7 @@ import onnx
 from onnx import TensorProto
 
 from onnxtop.errors import UsageError
+from onnxtop.options import did_you_mean
 from onnxtop.reader.declared import shape_of
 from onnxtop.reader.lanes.arrays import Ids, Unclear, filled
 from onnxtop.reader.lanes.builder import Builder
@@ -85,11 +86,23 @@ def named_values(model: Model, scope: Scope) -> dict[str, Value]:
 def check_names(model: Model, chosen: Chosen) -> None:
     """Raise UsageError if a chosen name is that of no input, or of no value."""
     values = {*named_values(model, model.scope), *(item.name for item in model.proto.graph.output)}
-    wrong = [name for name in chosen.outputs or () if name not in values]
     own = {value.name for value in model.inputs}
-    wrong += [name for name in chosen.inputs or () if name not in own]
-    if wrong:
-        raise UsageError(f"wanted the name of an input or a value of the model, found {wrong[0]!r}")
+    for name in chosen.inputs or ():
+        if name not in own:
+            hint = (
+                ", a value inside it or an output, which --to-output takes"
+                if name in values
+                else did_you_mean(name, sorted(own)) or f"; it has {', '.join(sorted(own)[:_FEW])}"
+            )
+            raise UsageError(f"--from-input: wanted the name of an input of the model, found {name!r}{hint}")
+    for name in chosen.outputs or ():
+        if name not in values:
+            hint = did_you_mean(name, sorted(values)) or "; onnxtop graph shows some"
+            raise UsageError(f"--to-output: wanted the name of a value of the model, found {name!r}{hint}")
+
+
+_FEW = 5
+"""Names that are told where another was given."""
 
 
 def find_terminals(

@@ -1,7 +1,7 @@
 """A loss landscape for people: minima, their bars and the paths between them, drawn in the terminal."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -39,30 +39,39 @@ _COLUMNS = {
     "note": Column("", "left"),
 }
 
-_LAYOUT = Layout(lesser=("accuracy", "gradient", "curvature", "test", "partner", "moved"), ruled=False)
+_LAYOUT = Layout(
+    lesser=("accuracy", "gradient", "curvature", "test", "partner", "moved", "given", "gain"),
+    shrink=(("minimum", 5),),
+    ruled=False,
+)
 
 _LABEL = 22
-"""Cells that the name of a minimum has at least."""
+"""Cells that the name of a minimum has at least, where there are as many beside its figures."""
+_FIGURES = 36
+"""Cells of these."""
+
+_OF_PATHS = {"height <=": 10, "straight": 10, "gradients": 9}
+"""What is told of a path beside its drawing, and in how many cells; without room the last goes first."""
+_DRAWING = 12
+"""Cells of the drawing, at least."""
 
 _LISTED = 12
 """At most so many paths are drawn; ``all_rows`` draws all."""
 
 
 def render(landscape: LossLandscape, options: RenderOptions) -> str:
-    """Draw a landscape, ``options.width`` cells wide, and no less than 60."""
+    """Draw a landscape, ``options.width`` cells wide, and no less than 40."""
     return _LandscapePage(options).draw(landscape)
 
 
 class _LandscapePage(Page):
     """One landscape on one page."""
 
-    narrowest = 60
-
     def draw(self, landscape: LossLandscape) -> str:
         """Return the finished page."""
         names = short_names([minimum.name for minimum in landscape.minima])
         shown = [self.signs.shown(name) for name in names.values()]
-        short = shortened(shown, max(self.width // 4, _LABEL), self.signs.ellipsis)
+        short = shortened(shown, self._label_room(), self.signs.ellipsis)
         self.short = dict(zip(names, short, strict=True))
         self.label = max(map(cell_len, short))
         self.line("loss barcode" if landscape.complete else "loss barcode (incomplete)", "bold")
@@ -79,6 +88,9 @@ class _LandscapePage(Page):
         self._tops(landscape)
         self._notes(landscape)
         return self.finished()
+
+    def _label_room(self) -> int:
+        return max(self.width // 4, min(_LABEL, self.width - _FIGURES))
 
     def _minima(self, landscape: LossLandscape) -> None:
         """Tabulate the minima; columns that say least give way where there is no room."""
@@ -147,21 +159,28 @@ class _LandscapePage(Page):
         high = max([item.height for item in shown if item.height is not None], default=low)
         names = [self._ends(item) for item in shown]
         width = max(map(cell_len, names))
-        room = max(self.drawn - width - 38, 12)
+        told = dict(_OF_PATHS)
+        while len(told) > 1 and self._beside(width, told) < _DRAWING:
+            told.popitem()
+        room = max(self._beside(width, told), 1)
         self.line()
         scale = f"from {small(low, '-')} to {small(high, '-')}"
         self.line(f"loss along the paths, {scale}; * ends a bar", "bold")
-        head = f"{'':{width}}  {'height <=':>10}  {'straight':>10}  {'gradients':>9}"
-        self.line(head, "dim")
+        self.line(" " * width + "".join(f"  {title:>{cells}}" for title, cells in told.items()), "dim")
         lines = []
         for name, item in zip(names, shown, strict=True):
             mark = "*" if item.in_tree else " "
-            figures = f"{small(item.height, 'no pass'):>10}  {small(item.straight, 'no pass'):>10}"
-            line = Text(f"{name:{width}}  {figures}  {item.gradients:>9} {mark} ")
+            figures = (small(item.height, "no pass"), small(item.straight, "no pass"), str(item.gradients))
+            shown_of = zip(figures, told.values(), strict=False)
+            line = Text(f"{name:{width}}{''.join(f'  {each:>{cells}}' for each, cells in shown_of)} {mark} ")
             lines.append(line.append(self._spark(item, low, high, room), "cyan" if item.in_tree else "dim"))
         self.lines(lines)
         if len(shown) < len(chosen):
             self.paragraph(f"and {len(chosen) - len(shown):,} more; --all draws every one", "dim")
+
+    def _beside(self, width: int, told: Mapping[str, int]) -> int:
+        """Return the room of a drawing beside a name and what is told of a path."""
+        return self.drawn - width - sum(cells + 2 for cells in told.values()) - 3
 
     def _tops(self, landscape: LossLandscape) -> None:
         """Say of each path that ends a bar what its highest point is."""

@@ -31,7 +31,7 @@ _LAYERS = {
     "share": Column("share of its square", "left"),
 }
 
-_LAYOUT = Layout(shrink=(("layer", 12),), ruled=False)
+_LAYOUT = Layout(lesser=("parameters",), enough={"layer": 12}, shrink=(("layer", 8),), ruled=False)
 
 _CLASSES = {
     "class": Column("class", least=6),
@@ -64,7 +64,7 @@ def _page(found: Probed | FailedModel, options: RenderOptions) -> list[str]:
     lines += _classes(result.classes, signs, width, options.whole)
     lines += _charts(result.profiles, signs, drawn)
     if result.stopped:
-        lines += ["", cut_short(result)]
+        lines += ["", *_wrapped(cut_short(result), width)]
     return lines
 
 
@@ -87,7 +87,7 @@ def _listed(
     if rows:
         yield from ("", *(line.plain for line in table(columns, [rows], _LAYOUT, signs, width)))
     if len(rows) < of:
-        yield f"the {len(rows)} {which}; --all shows every one"
+        yield from _wrapped(f"the {len(rows)} {which}; --all shows every one", width)
 
 
 def _layer_row(layer: LayerGradient, signs: Signs) -> Row:
@@ -120,7 +120,8 @@ def _charts(profiles: Sequence[Profile], signs: Signs, width: int) -> Iterator[s
         return
     low, high, logarithmic = span(profile.losses for profile in profiles)
     yield ""
-    yield f"loss along directions{', logarithmic' if logarithmic else ''}; step 1 is as long as the weights"
+    scale = ", logarithmic" if logarithmic else ""
+    yield from _wrapped(f"loss along directions{scale}; step 1 is as long as the weights", width)
     label = max(len(number(low)), len(number(high)))
     each = max(len(profile.losses) for profile in profiles)
     fit = max((width - label - 1 + _GAP) // (each + _GAP), 1)

@@ -22,6 +22,12 @@ _UNITS = (
 )
 _STATISTICS = ("minimum", "maximum", "rms", "zeros", *_UNITS, "rank", "rank_limit", *_COUNTS, "precision")
 
+FIRST = ("model", "error", "layer")
+"""What every row of CSV begins with, whatever is asked for."""
+
+SETTINGS = ("convention", "scale", "p", "bias", "conv", "standardise", "rescale", "skips")
+"""What CSV holds of the run beside them, where no other columns are asked for."""
+
 IN_CSV = (
     *_LAYER,
     *(f"np_{name}" for name in _PERSISTENCE),
@@ -49,7 +55,9 @@ def check_columns(names: Iterable[str]) -> None:
         There is no such column.
     """
     for name in names:
-        if name not in (*COLUMNS, USUAL):
+        if name in SETTINGS:
+            raise UsageError(f"{name!r} is the same for all layers: leave it out, or ask for {USUAL}")
+        if name not in (*FIRST, *COLUMNS, USUAL):
             hint = did_you_mean(name, COLUMNS) or f": wanted {USUAL}, or some of {', '.join(COLUMNS)}"
             raise UsageError(f"there is no column {name!r}{hint}")
 
@@ -57,7 +65,7 @@ def check_columns(names: Iterable[str]) -> None:
 def chosen(names: Sequence[str], usual: Sequence[str]) -> list[str]:
     """Return the columns to show, those that are usual in their place; these alone if none were asked for."""
     check_columns(names)
-    each = [usual if name == USUAL else (name,) for name in names or (USUAL,)]
+    each = [usual if name == USUAL else (name,) for name in names or (USUAL,) if name not in FIRST]
     return list(dict.fromkeys(name for some in each for name in some))
 
 

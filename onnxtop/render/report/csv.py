@@ -12,17 +12,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from onnxtop.render import RenderOptions
-from onnxtop.render.report.columns import IN_CSV, chosen, values
+from onnxtop.render.report.columns import FIRST, IN_CSV, SETTINGS, chosen, values
 from onnxtop.render.report.facts import nothing
 from onnxtop.render.text import visible
 from onnxtop.results.outcome import FailedModel, Result
 from onnxtop.results.plain import plain
 from onnxtop.results.report import Report
 
-_SETTINGS = ("convention", "scale", "p", "bias", "conv", "standardise", "rescale", "skips")
-_FIRST = ("model", "error", "layer")
-
-COLUMNS = (*_FIRST, *IN_CSV, *_SETTINGS)
+COLUMNS = (*FIRST, *IN_CSV, *SETTINGS)
 """The header row, where no other columns are asked for."""
 
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 (full-width signs start formulas too)
@@ -31,7 +28,7 @@ _FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 (full-width signs sta
 def render(results: Sequence[Result], options: RenderOptions) -> str:
     """Render all layers of all models under one header row, as RFC 4180 has it."""
     buffer = io.StringIO()
-    header = (*_FIRST, *chosen(options.columns, (*IN_CSV, *_SETTINGS)))
+    header = (*FIRST, *chosen(options.columns, (*IN_CSV, *SETTINGS)))
     table = csv.DictWriter(buffer, header, restval="", extrasaction="ignore")
     table.writeheader()
     for result in results:
@@ -51,7 +48,7 @@ def rows(result: Result) -> Iterator[dict[str, Any]]:
 
 def _layers(report: Report) -> Iterator[dict[str, Any]]:
     asked = plain(report.settings)
-    settings = {name: asked[name] for name in _SETTINGS}
+    settings = {name: asked[name] for name in SETTINGS}
     for layer in report.layers:
         yield {"model": report.model.path, "layer": layer.name, **values(layer), **settings}
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from onnxtop.options import said
 from onnxtop.reader.terms.facts import Port
 from onnxtop.render.settings import phrases
 from onnxtop.render.text import defined, figure, known
@@ -283,7 +284,7 @@ def unchecked(results: Iterable[Result]) -> list[str]:
             f"{counted(len(found), 'rule')} not run: {reason}{on_some(models[reason], len(reports))}"
             for reason, found in sorted(rules.items(), key=lambda item: -len(item[1]))
         ),
-        *(f"only layers matching {each!r} were looked at" for each in patterns if each is not None),
+        *(f"only layers matching {said(each)} were looked at" for each in patterns if each is not None),
     ]
 
 
@@ -353,7 +354,9 @@ def rows_note(report: Report, rows: Sequence[LayerReport | Gap]) -> str:
     pattern = report.settings.layers
     notes = (
         "" if shown == layers else f"{shown} of {counted(layers, 'layer')} shown, --all shows every one",
-        "" if pattern is None else f"only layers matching {pattern!r}; network figures are over all layers",
+        ""
+        if pattern is None
+        else f"only layers matching {said(pattern)}; network figures are over all layers",
     )
     return "; ".join(filter(None, notes))
 

@@ -37,13 +37,14 @@ def verdict(trace: Trace) -> Headline:
 
 def about(trace: Trace) -> list[str]:
     """Say in phrases what the figures depend on."""
-    layers = len(trace.measured[-1].layers) if trace.measured else 0
-    scores = trace.measured[-1].judged_on if trace.measured else None
+    if not trace.measured:
+        return phrases(trace.settings)
+    last = trace.measured[-1]
     return [
         counted(len(trace.checkpoints), "checkpoint"),
-        counted(layers, "layer"),
+        counted(len(last.layers), "layer"),
         *phrases(trace.settings),
-        *([f"scores: {scores.split}"] if scores else []),
+        *([f"scores: {last.judged_on.split}"] if last.judged_on else []),
     ]
 
 
@@ -57,6 +58,8 @@ def _fired(found: Stopping) -> str:
     rule = f"patience {found.patience}, min-delta {found.min_delta:g}, burn-in {found.burn_in}"
     measure = {"np": "mean NP", "dgp": "DGP"}[found.measure]
     best = "" if found.best is None else f"; the last rise of {measure} was at {found.best}"
+    if not found.checks:
+        return f"stopping rule ({rule}): no checkpoint was measured"
     if found.stopped is None:
         return f"stopping rule ({rule}): would not have stopped{best}"
     saved = f"{found.saved:,} of {counted(found.checks, 'checkpoint')} saved"

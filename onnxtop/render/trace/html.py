@@ -101,7 +101,8 @@ def _figures(trace: Trace) -> Iterator[Fact]:
             yield _since("accuracy", "accuracy", begun.accuracy, scores.accuracy, percent)
     rule = trace.stopping
     saved = f"{rule.saved:,} of {counted(rule.checks, 'checkpoint')} saved" if rule.stopped else ""
-    yield Fact("stop", rule.stopped or "would not have stopped", "stopping rule", saved)
+    if rule.checks:
+        yield Fact("stop", rule.stopped or "would not have stopped", "stopping rule", saved)
 
 
 def _since(

@@ -36,7 +36,7 @@ _COLUMNS = {
     "note": Column("", "left"),
 }
 _LAYOUT = Layout(
-    lesser=("layers", "largest", "untrained", "bar"),
+    lesser=("layers", "largest", "untrained", "bar", "moved", "dgp"),
     enough={"checkpoint": 16, "note": 20},
     shrink=(("note", 10), ("checkpoint", 10)),
 )
@@ -51,7 +51,10 @@ _BY_LAYER = {
     "bottleneck": Column("bottleneck", "left", style="cyan"),
 }
 _LAYER_LAYOUT = Layout(
-    lesser=("bottleneck", "z_course"), enough={"layer": 20}, shrink=(("layer", 12),), names="layer"
+    lesser=("bottleneck", "z_course", "moved", "np"),
+    enough={"layer": 20},
+    shrink=(("layer", 12),),
+    names="layer",
 )
 _FOOT = 8
 """Lines of a growing page beside head and rows, and the one below it, or its first stays when it goes."""
@@ -65,14 +68,12 @@ _STYLES = {Course.DIVERGED: "bold red", Course.UNTRAINED: "bold yellow", Course.
 
 
 def render(trace: Trace, options: RenderOptions) -> str:
-    """Draw a run, ``options.width`` cells wide, and no less than 60."""
+    """Draw a run, ``options.width`` cells wide, and no less than 40."""
     return _TracePage(options).draw(trace)
 
 
 class _TracePage(Page):
     """One run on one page."""
-
-    narrowest = 60
 
     def __init__(self, options: RenderOptions) -> None:
         super().__init__(options)
@@ -109,7 +110,7 @@ class _TracePage(Page):
         most = LONG_TABLE if self.room is None else self.room
         cut = len(steps) > most and not (self.all_rows and self.room is None)
         shown = [*steps[:first], *steps[-last:]] if cut else steps
-        rows = [self._row(trace, step) for step in shown]
+        rows = [self._row(trace, step) for step in shown] if trace.measured else []
         if cut:
             gap = f"{self.signs.gap} {len(steps) - first - last:,} more"
             rows.insert(first, Row({"checkpoint": gap}, "dim", named=False))
