@@ -185,7 +185,7 @@ RUN = {
     "linear": ("Upsample", 9, {"mode": "linear"}, [np.array([1, 1, 2, 2], np.float32)]),
     "nearest": ("Upsample", 9, {}, [np.array([1, 1, 2, 1.5], np.float32)]),
     "resize": ("Resize", 10, {}, [np.array([1, 1, 2, 1.5], np.float32)]),
-    "resize to less": ("Resize", 10, {}, [np.array([1, 1, 0.5, 0.7], np.float32)]),
+    "resize to less": ("Resize", 10, {}, [np.array([1, 1, 0.5, 0.75], np.float32)]),
     "resize linearly": ("Resize", 10, {"mode": "linear"}, [np.array([1, 1, 2, 1.6], np.float32)]),
     "regions": (
         "RoiAlign",
