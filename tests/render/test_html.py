@@ -375,7 +375,7 @@ def test_the_first_screen_claims_no_more_than_was_done(whole):
     quick = replace(whole, settings=replace(whole.settings, structure=False))
     assert judged not in page_of(quick)
     probe = dict.fromkeys(("loss", "reason", "accuracy", "rmse", "gradient_norm", "gradient_reason"))
-    probe |= {"loss_name": "cross-entropy", "samples": 3, "notes": []}
+    probe |= {"loss_name": "cross-entropy", "samples": 3, "split": "", "splits": [], "notes": []}
     assert sentence not in page_of(replace(whole, loss_probe=probe))
     assert "onnxtop read the weights" not in page_of(FailedModel("bad.onnx", 3, "cut off"))
 

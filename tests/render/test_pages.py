@@ -8,7 +8,7 @@ import pytest
 
 from onnxtop.loss.directions import Profile, Surface
 from onnxtop.loss.scores import ClassScore
-from onnxtop.loss.summary import LayerGradient, LossProbeResult, ShortDescent
+from onnxtop.loss.summary import LayerGradient, LossProbeResult, ShortDescent, Split
 from onnxtop.render import render
 from onnxtop.render.diff.facts import verdict as diff_verdict
 from onnxtop.render.landscape.facts import verdict as landscape_verdict
@@ -253,6 +253,15 @@ def test_a_probe_has_its_figures_and_pictures():
     assert "0: 0.25" in page.text  # the middle of the profile
     assert "second direction" in page.text
     assert page.tags.count("svg") >= 6  # verdict, profile, surface, two layers, classes
+
+
+@pytest.mark.parametrize(("chosen", "other"), [("", "test"), ("test", "")])
+def test_a_probe_says_which_split_a_figure_is_of(chosen, other):
+    probed = build_probe(split=chosen, splits=(Split(other, 7, 0.5, 0.75, 1.0, None),))
+    for form in ("html", "terminal"):
+        text = render("probe", form, [probed])
+        assert f"100 samples of split {chosen or 'main'}" in text
+        assert f"split {other or 'main'}: 7 samples, loss 0.5000, accuracy 0.7500" in text
 
 
 def test_many_probes_stand_in_a_table_that_leads_to_each():

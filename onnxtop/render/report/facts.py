@@ -3,10 +3,10 @@
 Phrases hold names as they are in the file, so each format still escapes them in its own way.
 """
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from onnxtop.reader.terms.facts import Port
 from onnxtop.render.settings import phrases
@@ -22,7 +22,7 @@ from onnxtop.results.report import (
     Report,
     SkippedWeight,
 )
-from onnxtop.results.words import SEVERITIES, counted, share
+from onnxtop.results.words import SEVERITIES, counted, percent, samples_of, share
 
 LONG_TABLE = 40
 """A table with more layers than this is summarised."""
@@ -170,7 +170,7 @@ def deep_graph(report: Report) -> list[str]:
     shares = (
         f"{counted(found.inputs or 0, 'input')}, {counted(found.outputs or 0, 'output')}",
         f"connectivity {found.connectivity or 'unknown'}",
-        "" if found.saturated is None else f"{_percent(found.saturated)} of bars saturated",
+        "" if found.saturated is None else f"{percent(found.saturated)} of bars saturated",
     )
     other = "" if cut == found.normalized else f"; skips cut {figure(cut)}"
     return [figures + other, "; ".join(filter(None, shares))]
@@ -195,15 +195,7 @@ def loss(report: Report) -> list[str]:
     told = run(report)
     lines = [told] if told else []
     if (probe := report.loss_probe) is not None:
-        figures = (
-            f"loss {figure(probe['loss'])} ({probe['loss_name']}, {counted(probe['samples'], 'sample')})",
-            probe["reason"],
-            "" if probe["accuracy"] is None else f"accuracy {_percent(probe['accuracy'])}",
-            "" if probe["rmse"] is None else f"rmse {figure(probe['rmse'])}",
-            "" if probe["gradient_norm"] is None else f"gradient norm {probe['gradient_norm']:.4g}",
-            probe["gradient_reason"],
-        )
-        lines.append("; ".join(filter(None, figures)))
+        lines += _probed(probe)
     if (landscape := report.loss_landscape) is not None:
         score = landscape["score"]
         mean = "not defined" if score["mean"] is None else f"<= {score['mean']:.4g}"
@@ -214,9 +206,28 @@ def loss(report: Report) -> list[str]:
     return [*lines, *notes, *(report.run.notes if report.run else ())]
 
 
-def _percent(share: float) -> str:
-    """Write a share in percent; never rounds up to 100 %."""
-    return f"{math.floor(share * 1000 + 1e-9) / 10:g} %"
+def _probed(probe: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a probe gave, a line for each split of the data."""
+    held_out = probe["splits"]
+    samples = samples_of(probe["samples"], probe["split"], alone=not held_out)
+    figures = (
+        f"loss {figure(probe['loss'])} ({probe['loss_name']}, {samples})",
+        probe["reason"],
+        *_scores(probe),
+        "" if probe["gradient_norm"] is None else f"gradient norm {probe['gradient_norm']:.4g}",
+        probe["gradient_reason"],
+    )
+    yield "; ".join(filter(None, figures))
+    for split in held_out:
+        samples = samples_of(split["samples"], split["name"], alone=False)
+        yield "; ".join((f"loss {figure(split['loss'])} ({samples})", *_scores(split)))
+
+
+def _scores(split: Mapping[str, Any]) -> Iterator[str]:
+    if split["accuracy"] is not None:
+        yield f"accuracy {percent(split['accuracy'])}"
+    if split["rmse"] is not None:
+        yield f"rmse {figure(split['rmse'])}"
 
 
 def z_told(layer: LayerPersistence) -> str:
