@@ -103,11 +103,13 @@ def ramp(share: float, stops: Sequence[str] = VIRIDIS) -> str:
 
 
 class Scale:
-    """Values to places on the page."""
+    """Values to places on the page; a value that is alone stands in the middle, and is the only round one."""
 
     def __init__(self, low: float, high: float, start: float, end: float) -> None:
-        self.low, self.start, self.end = low, start, end
+        self.only = None if high > low else low
         self.span = high - low if high > low else abs(low) or 1.0
+        self.low = low if high > low else low - self.span / 2
+        self.start, self.end = start, end
 
     def __call__(self, value: float) -> float:
         """Return the place of a value."""
@@ -115,6 +117,8 @@ class Scale:
 
     def ticks(self) -> list[float]:
         """Return round values, about five."""
+        if self.only is not None:
+            return [self.only]
         raw = self.span / 5
         power = 10.0 ** math.floor(math.log10(raw))
         step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from jinja2 import UndefinedError
 from jinja2.loaders import ChoiceLoader, DictLoader
@@ -22,6 +23,7 @@ from onnxtop.results.headline import Headline, Tone, headline_of
 from onnxtop.results.outcome import FailedModel
 from onnxtop.results.report import Finding
 from onnxtop.statistics.facts import Exchangeability, Histogram, LayerStatistics
+from onnxtop.statistics.layer import layer_statistics
 
 VOID = {"meta", "link", "path", "rect", "circle", "input", "br"}
 
@@ -224,6 +226,47 @@ def test_a_curve_is_broken_where_it_has_no_value():
 def test_a_histogram_is_as_high_as_its_counts():
     text = charts.histogram(-1.0, 1.0, [0, 4, 2], title="w", size=(356, 160))
     assert 'd="M44 138V138H146V16H248V77H350V138z"' in text
+
+
+@pytest.mark.parametrize("value", [0.0, -0.5, 3.0, 0.1])
+def test_weights_that_are_one_value_are_a_narrow_bar_in_the_middle(value):
+    text = charts.histogram(value, value, [12], title="w", size=(350, 160))
+    assert 'd="M191 138V16H197V138z"' in text  # of 44 to 344
+    assert re.findall(r'x="194"[^>]*>([^<]*)<', text) == [f"{value:g}"]
+
+
+@pytest.mark.parametrize(("value", "place"), [(1.0, 0), (1.0, 1), (0.0, 7)])
+def test_a_curve_of_one_value_has_no_other_number_beside_it(value, place):
+    text = charts.curve([value], at=[place], title="x")
+    assert re.findall(r">([^<]*)</text>", text) == [f"{value:g}", f"{place:g}"]
+    flat = charts.curve([value, value], at=[place, place + 1], title="x")
+    assert re.findall(r">([^<]*)</text>", flat)[0] == f"{value:g}"
+
+
+def zeroed(rows, columns):
+    matrix = np.random.default_rng(1).standard_normal((40, 60))
+    matrix[len(matrix) - rows :] = 0.0
+    matrix[:, 60 - columns :] = 0.0
+    return layer_statistics([matrix])
+
+
+@pytest.mark.parametrize(
+    ("statistics", "rank", "most"),
+    [
+        (zeroed(40, 60), "0", 40),
+        (zeroed(0, 0), "at least 32", 40),
+        (zeroed(8, 0), "32", 40),
+        (zeroed(30, 0), "10", 40),
+        (zeroed(0, 55), "5", 40),
+        (layer_statistics([np.ones((40, 60))]), "1", 40),
+        (layer_statistics([np.eye(6)]), "6", 6),
+    ],
+)
+def test_a_rank_is_told_as_far_as_it_is_known_beside_what_the_shape_allows(
+    report, layer, statistics, rank, most
+):
+    text = page_of(report(layer(statistics=statistics)))
+    assert re.search(f'>rank</a></dt>\\s*<dd>{rank} <span class="note">of at most {most}</span>', text)
 
 
 def test_a_diagram_has_a_point_a_bar_under_the_diagonal():

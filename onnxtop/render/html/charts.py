@@ -19,6 +19,8 @@ Values = Sequence[float | None]
 _LEFT, _BOTTOM, _TOP = 44, 22, 16
 _SERIES = 8
 """So many colours there are; then they begin again."""
+_ALONE = 3
+"""Half the width of the only bar of a histogram."""
 _DOTTED = 60
 """Values of a curve of which each has a dot."""
 
@@ -96,14 +98,20 @@ def diagram(deaths: Sequence[float], *, title: str, births: float = 1.0) -> Mark
 def histogram(
     low: float, high: float, counts: Sequence[int], *, title: str, size: tuple[int, int] = (300, 160)
 ) -> Markup:
-    """Draw how many values lie in each of as many equal parts of the range from ``low`` to ``high``."""
+    """Draw how many values lie in each of as many equal parts of the range from ``low`` to ``high``.
+
+    If all are one value there is a narrow bar at it.
+    """
     if not counts or not (defined(low) and defined(high)) or not max(counts):
         return Markup()
     x, y = Scale(low, high, _LEFT, size[0] - 6), Scale(0.0, max(counts), size[1] - _BOTTOM, _TOP)
-    wide = (size[0] - 6 - _LEFT) / len(counts)
-    steps = "".join(f"V{y(count):.0f}H{_LEFT + (place + 1) * wide:.0f}" for place, count in enumerate(counts))
+    ends = (x(low), x(high)) if x.only is None else (x(low) - _ALONE, x(low) + _ALONE)
+    wide = (ends[1] - ends[0]) / len(counts)
+    steps = "".join(
+        f"V{y(count):.0f}H{ends[0] + (place + 1) * wide:.0f}" for place, count in enumerate(counts)
+    )
     base = size[1] - _BOTTOM
-    parts = [*_axes(x, y, size), element("path", d=f"M{_LEFT} {base}{steps}V{base}z", class_="f0")]
+    parts = [*_axes(x, y, size), element("path", d=f"M{ends[0]:.0f} {base}{steps}V{base}z", class_="f0")]
     return _drawn(size, title, parts)
 
 

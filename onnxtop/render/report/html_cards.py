@@ -111,7 +111,7 @@ def _values(held: LayerStatistics) -> Iterator[Fact]:
     yield Fact("weights from", ends, "statistics", more=f"rms {held.rms:.4g}")
     yield Fact("zeros", f"{held.zeros:,}", "statistics")
     if held.rank is not None:
-        yield Fact("rank", f"{held.rank}", "statistics", more=f"of at most {held.rank_limit}")
+        yield _rank(held)
     for label, inputs, outputs in (
         ("dead units", held.dead_inputs, held.dead_outputs),
         ("duplicate units", held.duplicate_inputs, held.duplicate_outputs),
@@ -121,6 +121,16 @@ def _values(held: LayerStatistics) -> Iterator[Fact]:
             yield Fact(label, told, "statistics")
     if held.codes is not None:
         yield Fact("codes", f"{held.codes.distinct:,} of {held.codes.bits} bits", "codes")
+
+
+def _rank(held: LayerStatistics) -> Fact:
+    """Tell the rank of a layer, or how high it is at least, and the highest that its shape allows.
+
+    It is only looked for up to a limit, and among units that have a weight.
+    """
+    live = min(held.n_in - held.dead_inputs.count, held.n_out - held.dead_outputs.count)
+    least = "at least " if held.rank == held.rank_limit != live else ""
+    return Fact("rank", f"{least}{held.rank}", "statistics", more=f"of at most {min(held.n_in, held.n_out)}")
 
 
 def _structure(seen: Exchangeability) -> str:
