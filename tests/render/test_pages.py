@@ -16,11 +16,13 @@ from onnxtop.render.probe import Probed
 from onnxtop.render.probe.facts import verdict_of_all
 from onnxtop.render.trace.facts import verdict as trace_verdict
 from onnxtop.results.diff import (
+    Change,
     Diff,
     DiffSettings,
     Figure,
     LayerDiff,
     NetworkDiff,
+    Unmatched,
     Verdict,
     WeightChange,
     WholeDiff,
@@ -212,6 +214,18 @@ def test_a_comparison_says_how_far_layers_moved():
     assert dict(zip(page.row("layer"), page.row("same"), strict=True))["changed"] == "same"
     assert "changed: 1 of 2 layers" in page.text
     assert "old.onnx → new.onnx" in page.text
+
+
+@pytest.mark.parametrize("form", ["html", "terminal", "markdown"])
+def test_every_format_tells_the_most_important_difference_first(form):
+    kinds = ("interface", "removed", "edge", "attribute", "constant")
+    told = tuple(Change(kind, f"at {kind}", f"one {kind} less", None, True) for kind in kinds)
+    whole = WholeDiff(Verdict.CHANGED, "changed", 0, told[1:], told[:1], operations=(6, 6), matched=6)
+    alone = {each: (Unmatched(f"{each}layer", "Gemm", (4, 4), 16),) for each in ("vanished", "appeared")}
+    text = render("diff", form, dataclasses.replace(build_diff(layer_diff()), whole=whole, **alone))
+    places = [text.index(f"{kind} less") for kind in kinds]
+    places += [text.index(f"{each}layer") for each in alone]
+    assert places == sorted(places)
 
 
 @pytest.mark.parametrize(
