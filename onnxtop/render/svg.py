@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TypeAlias
 
+from onnxtop.render.names import shortened
 from onnxtop.render.text import defined, visible
 
 Points: TypeAlias = Iterable[tuple[float, float | None]]
@@ -83,6 +84,15 @@ def clipped(name: str, longest: int, tail: int) -> str:
     """Shorten a name to so many characters, of which these are its end."""
     shown = visible(name)
     return shown if len(shown) <= longest else f"{shown[: longest - tail - 1]}…{shown[-tail:]}"
+
+
+def told_apart(names: Sequence[str], longest: int) -> list[str]:
+    """Shorten names that stand beside each other to so many characters: those that differ still do.
+
+    >>> told_apart(["/hidden1/Gemm", "/hidden2/Gemm"], 10)
+    ['/hidden1…', '/hidden2…']
+    """
+    return shortened([visible(name) for name in names], longest)
 
 
 def spot(x: float, y: float, colour: str, words: str, r: float = 2.5) -> str:

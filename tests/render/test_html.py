@@ -228,6 +228,50 @@ def test_a_histogram_is_as_high_as_its_counts():
     assert 'd="M44 138V138H146V16H248V77H350V138z"' in text
 
 
+def labels_of(text):
+    """Return the words of a picture with their places and anchors."""
+    found = re.findall(r'<text x="(\d+)" y="\d+" class="\w+"(?: text-anchor="(\w+)")?>([^<]*)</text>', text)
+    return [(float(x), anchor, word) for x, anchor, word in found]
+
+
+ALIKE = {
+    "what is between": ["/hidden1/Gemm", "/hidden2/Gemm", "/output/Gemm"],
+    "numbers of blocks": [f"/model/layers.{i}/self_attn/q_proj/MatMul" for i in range(12)],
+    "the end": [f"a_checkpoint_of_a_long_training_run_{i}.onnx" for i in range(5)],
+    "the beginning": [f"{i}_of_a_long_training_run_of_some_network" for i in range(5)],
+    "deep inside": [f"model.encoder.block{i}.attention.output.dense.weight" for i in range(3)],
+}
+
+
+@pytest.mark.parametrize("names", ALIKE.values(), ids=list(ALIKE))
+def test_names_beside_each_other_are_cut_where_they_are_alike(names):
+    below = charts.lines({"a": range(len(names))}, names=names, title="x", size=(460, 220))
+    words = [word for x, anchor, word in labels_of(below) if not word.isdigit()]
+    assert len(words) > 1
+    assert len(set(words)) == len(words)
+    assert max(map(len, words)) <= 10
+    before = charts.bars(dict.fromkeys(names, 0.5), title="x")
+    words = [word for x, anchor, word in labels_of(before) if word != "0.5"]
+    assert len(set(words)) == len(words) == len(names)
+
+
+@pytest.mark.parametrize("size", [(460, 220), (760, 260)])
+@pytest.mark.parametrize("count", [1, 2, 3, 6, 7, 12, 13, 40, 200])
+def test_names_below_an_axis_stay_on_the_picture_and_off_each_other(count, size):
+    names = [f"layer_{i:04}" for i in range(count)]
+    text = charts.lines({"a": [1.0] * count}, names=names, title="x", size=size)
+    ends = []
+    for x, anchor, word in labels_of(text):
+        if word in names:
+            wide = 5.8 * len(word)  # as the widest such names of the usual fonts
+            start = x - wide * {"middle": 0.5, "end": 1.0}[anchor]
+            ends.append((start, start + wide))
+    assert ends
+    assert ends[0][0] >= 0
+    assert ends[-1][1] <= size[0]
+    assert all(before <= after for (_, before), (after, _) in pairwise(ends))
+
+
 @pytest.mark.parametrize("value", [0.0, -0.5, 3.0, 0.1])
 def test_weights_that_are_one_value_are_a_narrow_bar_in_the_middle(value):
     text = charts.histogram(value, value, [12], title="w", size=(350, 160))
