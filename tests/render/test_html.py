@@ -313,6 +313,31 @@ def test_a_rank_is_told_as_far_as_it_is_known_beside_what_the_shape_allows(
     assert re.search(f'>rank</a></dt>\\s*<dd>{rank} <span class="note">of at most {most}</span>', text)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("/encoder/" + "/".join(f"block_{i}_with_a_long_name" for i in range(8)), "short"),
+        ("a" * 200, "a" * 100 + "b" + "a" * 99),
+        (f"{'long/' * 20}left{'/long' * 20}", f"{'long/' * 20}right{'/long' * 20}"),
+    ],
+)
+def test_a_long_name_of_a_neuron_is_a_part_of_it_with_the_whole_at_hand(report, layer, names):
+    weights = tuple(
+        StrongWeight(i, 7, 0.5, f"{name}[{i}]", f"{other}[7]", 1)
+        for i, (name, other) in enumerate((names, names[::-1]))
+    )
+    one = detailed(layer)
+    text = page_of(report(replace(one, details=replace(one.details, strongest=weights, bottlenecks=()))))
+    table = text[text.index('id="l0-strong"') :]
+    cells = re.findall(r"<bdi(?: title=\"([^\"]*)\")?>([^<]*)</bdi>", table[: table.index("</table>")])
+    assert [whole or shown for whole, shown in cells] == [
+        neuron for each in weights for neuron in (each.source, each.target)
+    ]
+    assert all(len(shown) <= 28 + len("[7]") for _, shown in cells)
+    assert [shown[-3:] for _, shown in cells] == ["[0]", "[7]", "[1]", "[7]"]
+    assert len({shown for _, shown in cells}) == 4
+
+
 def test_a_diagram_has_a_point_a_bar_under_the_diagonal():
     text = charts.diagram([0.0, 0.5, 0.5], title="d")
     assert 'd="M160 77h0M160 138h0"' in text
