@@ -278,3 +278,35 @@ def test_a_split_of_numbers_is_told_by_its_error(report, layer):
         "loss 4.0000 (mse, 9 samples of split main); rmse 2.0000",
         "loss 9.0000 (5 samples of split test); rmse 3.0000",
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("model.onnx", "model.onnx"),
+        ("my models/a.onnx", "'my models/a.onnx'"),
+        ("a;rm x.onnx", "'a;rm x.onnx'"),
+        ("it's.onnx", "'it'\"'\"'s.onnx'"),
+        ("-f.onnx", "MODEL"),
+        ("a\x1b[31m.onnx", "MODEL"),
+        ("https://host/model.onnx", "MODEL"),
+        ("<bytes>", "MODEL"),
+    ],
+)
+def test_what_to_do_next_names_the_model_where_it_can_be_copied(report, layer, path, named):
+    one = report(layer(), path=path)
+    assert facts.next_steps([one])[-1][0] == f"onnxtop check {named}"
+    assert facts.next_steps([one], len(named))[-1][0] == f"onnxtop check {named}"
+    assert facts.next_steps([one], len(named) - 1)[-1][0] == "onnxtop check MODEL"
+    assert facts.next_steps([report(path=path)])[-1][0] == f"onnxtop graph {named}"
+    assert facts.next_steps([one, one])[-1][0] == "onnxtop check MODEL"
+    assert facts.next_steps([one, FailedModel(path, 3, "cut off")])[-1][0] == "onnxtop check MODEL"
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("length", [10, 20, 40, 80, 200])
+def test_what_to_do_next_fits_the_terminal(report, layer, width, length):
+    path = f"{'a' * length}.onnx"
+    lines = terminal.render([report(layer(), path=path)], RenderOptions(width=width)).splitlines()
+    assert max(map(len, lines)) <= width
+    assert any(line.startswith("  onnxtop check") for line in lines)

@@ -3,6 +3,7 @@
 Phrases hold names as they are in the file, so each format still escapes them in its own way.
 """
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ LONG_TABLE = 40
 
 _KINDS = 3
 """So many kinds of other constants are named, the largest."""
+
+_ANY = "MODEL"
+"""Stands in a command for a model."""
 
 _FIRST, _LAST, _EXTREME, _ODD = 8, 6, 4, 6
 
@@ -339,23 +343,40 @@ def chosen_rows(report: Report, all_rows: bool) -> list[LayerReport | Gap]:
     return rows
 
 
-def next_steps(results: Sequence[Result]) -> list[tuple[str, str]]:
-    """Say what to do next: at most two commands, and what each of them tells."""
+def next_steps(results: Sequence[Result], longest: int | None = None) -> list[tuple[str, str]]:
+    """Say what to do next: at most two commands, and what each of them tells.
+
+    They name the model if it is one, and its name no ``longest`` one.
+    """
     reports = [result for result in results if isinstance(result, Report)]
+    name = in_command(reports[0], longest) if len(results) == len(reports) == 1 else _ANY
     worst = by_severity([finding for report in reports for finding in report.findings])[:1]
     if any(not report.settings.topology for report in reports):
-        return [("onnxtop report MODEL", "measures these layers and judges them")]
+        return [(f"onnxtop report {name}", "measures these layers and judges them")]
     if not any(report.layers for report in reports):
-        return [("onnxtop graph MODEL", "shows what is in the model")] if reports else []
+        return [(f"onnxtop graph {name}", "shows what is in the model")] if reports else []
     explained = (
         (f"onnxtop explain {each.rule}", f"says what {each.rule} means and what to make of it")
         for each in worst
     )
     usual = (
         ("onnxtop explain np", "says what a column means, and its limits"),
-        ("onnxtop check MODEL", "fails a build on errors"),
+        (f"onnxtop check {name}", "fails a build on errors"),
     )
     return [*explained, *usual][:2]
+
+
+def in_command(report: Report, longest: int | None = None) -> str:
+    """Return the path of a model as a shell reads it, a word for it where none can be copied.
+
+    An address may be shown without what lets in; what does not print, or begins as an option does, would
+    be another name when it is copied.
+    """
+    path = report.model.path
+    plain = path.endswith(".onnx") and path.isprintable() and not path.startswith("-") and "://" not in path
+    quoted = shlex.quote(path)
+    cells = len(quoted) * (1 if path.isascii() else 2)  # at most
+    return quoted if plain and (longest is None or cells <= longest) else _ANY
 
 
 def rows_note(report: Report, rows: Sequence[LayerReport | Gap]) -> str:
