@@ -9,10 +9,11 @@ _GIRRBACH = "Girrbach et al., Addressing caveats of neural persistence, TMLR 202
 FIGURES = (
     Term(
         name="np",
-        title="neural persistence of a layer: 0 if strong weights join it, 1 if weak",
+        title="neural persistence: 0 if strong weights join a layer, about 1 if weak",
         what="How much weaker than the strongest weight of the network the edges are that join a layer's "
         "neurons to one piece. Small if all are joined by strong weights, near 1 if most are joined by "
-        "weak ones.",
+        "weak ones, and a little above 1 if nearly all are tiny beside that weight: with the essential class "
+        "(see convention) there is a bar more than normalized divides by. It is not clipped.",
         how="Strengths are |w| over the largest |w| of the network. The maximum spanning tree of the "
         "layer gives a bar from 1 to t for every edge of strength t; the total is the p-norm of their "
         "lengths, p = 2. Normalized divides by (V - 1) ** (1 / p), V neurons.",
@@ -90,7 +91,8 @@ FIGURES = (
         name="dgp",
         title="deep graph persistence of the network",
         what="As neural persistence, of the whole network at once: how strong the ways from inputs to "
-        "outputs are.",
+        "outputs are. Near 0 if they are strong, near 1 if most are weak, and, as np, a little above 1 if "
+        "nearly all are.",
         how="Every weight counts as strong as the best way from an input to an output that leads through it.",
         limits="Needs to know which neuron feeds which; where that is not known exactly, connectivity "
         "says so. Where one layer ends nearly all bars it hardly moves in training. It tells no more of "

@@ -131,9 +131,10 @@ TERMS = (
     Term(
         name="split",
         title="a part of the data of its own",
-        what="Arrays whose names end in _NAME, such as x_test and labels_test.",
+        what="Arrays whose names end in _NAME, such as x_test and labels_test. main: those without an "
+        "ending.",
         source=f"{_PROBE}, Data",
-        also=("splits", "of split", "samples", "sample", "test"),
+        also=("splits", "of split", "samples", "sample", "test", "main"),
     ),
     Term(
         name="stopped early",

@@ -390,8 +390,8 @@ TERMS = (
         name="statistics",
         title="what the weights of a layer look like",
         what="Smallest and largest weight, root of the mean square, zeros, rows and columns that are dead "
-        "or repeat others, rank, codes: what the rules of families OT1, OT2 and OT6 judge. Not measured "
-        "with --quick.",
+        "or repeat others, rank (looked for up to 32), codes: what the rules of families OT1, OT2 and OT6 "
+        "judge. Not measured with --quick.",
         source="docs/rules.md",
         also=("indices", "zeros", "rank", "rms", "dead units", "duplicate units", "histogram"),
     ),

@@ -26,6 +26,7 @@ from onnxtop.options import asked
 from onnxtop.reader.declared import inputs_of
 from onnxtop.reader.model import Model, ModelSource, load
 from onnxtop.results.plain import plain
+from onnxtop.results.words import MAIN_SPLIT
 from onnxtop.shown import Tabular
 
 Progress = Callable[[str, int, int], None]
@@ -216,7 +217,7 @@ def _steps(model: Model, probe: Probe, data: Data, name: str, options: ProbeOpti
     yield "loss", partial(_scored, probe, options)
     for other, arrays in data.splits.items():
         if other != name:
-            yield f"split {other}", partial(_other, model, other, arrays, options)
+            yield f"split {other or MAIN_SPLIT}", partial(_other, model, other, arrays, options)
     if options.gradient:
         yield "gradient", partial(_gradient, probe, options)
     if options.descent and options.gradient:
@@ -281,7 +282,7 @@ def _other(
     found = Scores() if loss is None else probe.scores(probe.theta0)
     split = Split(name, probe.samples, loss, found.accuracy, found.top5, found.rmse)
     told = loss is not None or result.loss is None  # that there is no loss is said once
-    failed = () if told else (f"split {name}: {reason}",)
+    failed = () if told else (f"split {name or MAIN_SPLIT}: {reason}",)
     return {"splits": (*result.splits, split), "failed": (*result.failed, *failed)}
 
 

@@ -54,7 +54,7 @@ _METADATA: dict[str, dict[str, Any]] = {
 _DOTS, _PIXELS = 150, 4e7
 """Dots an inch of a picture in pixels, and how many pixels it has at most."""
 
-_LONGEST = 48
+LONGEST = 48
 """Characters of a name; its end tells more than its beginning."""
 
 
@@ -103,7 +103,7 @@ def _kind() -> Any:
     return Picture
 
 
-def short(name: str, longest: int = _LONGEST) -> str:
+def short(name: str, longest: int = LONGEST) -> str:
     """Return a name as it stands in a picture, in so many characters at most."""
     return clipped(name, longest, 2 * longest // 3)
 

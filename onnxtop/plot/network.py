@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from onnxtop.plot.figures import detailed, figure_of, layers_of, look, new, short
+from onnxtop.plot.figures import LONGEST, detailed, figure_of, layers_of, look, new, short
 from onnxtop.render.graph.labels import DOTS, RADIUS, Box, box, short_names
 from onnxtop.render.graph.layout import Layout, layout
 from onnxtop.render.graph.svg import shade, shades_of
 from onnxtop.render.graph.ways import Point, Way
-from onnxtop.render.svg import COLOURS, FAINT, GRID, INK
+from onnxtop.render.svg import COLOURS, FAINT, GRID, INK, told_apart
 from onnxtop.results.graph import GraphNode, LayerGraph
 from onnxtop.results.report import LayerReport, Report
 
@@ -70,9 +70,8 @@ def _rows(axes: "Axes", found: Sequence[LayerReport]) -> None:
         axes.plot(values, rows, "o", color=_BLUE, markersize=4, label="neural persistence")
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize=7)
     step = -(-len(found) // int(_TALLEST / _ROW))
-    axes.set_yticks(
-        range(0, len(found), step), [short(layer.name) for layer in found[::step]], parse_math=False
-    )
+    names = told_apart([layer.name for layer in found[::step]], LONGEST)
+    axes.set_yticks(range(0, len(found), step), names, parse_math=False)
     axes.set(xlabel="NP, normalized", ylim=(len(found) - 0.4, -0.6))
     axes.grid(color=GRID)
 

@@ -28,6 +28,9 @@ _WIDTH, _HEIGHT, _ACROSS = 3.3, 2.5, 4
 _LINE = 36
 """Characters of a line in a panel."""
 
+_NARROW = 20
+"""The only bar of a histogram takes this part of its panel."""
+
 _BLUE, _RED = COLOURS[:2]
 
 
@@ -189,9 +192,11 @@ def _histogram(axes: "Axes", layer: LayerReport) -> None:
     if found is not None:
         low, high = found.low, found.high
         margin = 0.5 * (abs(low) or 1.0) if low == high else 0.0
-        edges = np.linspace(low - margin, high + margin, len(found.counts) + 1)
+        edges = np.linspace(low - margin / _NARROW, high + margin / _NARROW, len(found.counts) + 1)
         axes.stairs(found.counts, edges, fill=True, color=_BLUE, alpha=0.6)
         axes.axvline(0, color=FAINT, linewidth=0.8)
+        if margin:  # all weights are one value
+            axes.set(xlim=(low - margin, high + margin), xticks=[low])
     _say_why(axes, layer, drawn=found is not None)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TypeAlias
 
+from onnxtop.render.names import shortened
 from onnxtop.render.text import defined, visible
 
 Points: TypeAlias = Iterable[tuple[float, float | None]]
@@ -85,6 +86,15 @@ def clipped(name: str, longest: int, tail: int) -> str:
     return shown if len(shown) <= longest else f"{shown[: longest - tail - 1]}…{shown[-tail:]}"
 
 
+def told_apart(names: Sequence[str], longest: int) -> list[str]:
+    """Shorten names that stand beside each other to so many characters: those that differ still do.
+
+    >>> told_apart(["/hidden1/Gemm", "/hidden2/Gemm"], 10)
+    ['/hidden1…', '/hidden2…']
+    """
+    return shortened([visible(name) for name in names], longest)
+
+
 def spot(x: float, y: float, colour: str, words: str, r: float = 2.5) -> str:
     """Write a dot that says what it stands for where it is pointed at."""
     return holder("circle", [element("title", visible(words))], cx=float(x), cy=float(y), r=r, fill=colour)
@@ -103,11 +113,13 @@ def ramp(share: float, stops: Sequence[str] = VIRIDIS) -> str:
 
 
 class Scale:
-    """Values to places on the page."""
+    """Values to places on the page; a value that is alone stands in the middle, and is the only round one."""
 
     def __init__(self, low: float, high: float, start: float, end: float) -> None:
-        self.low, self.start, self.end = low, start, end
+        self.only = None if high > low else low
         self.span = high - low if high > low else abs(low) or 1.0
+        self.low = low if high > low else low - self.span / 2
+        self.start, self.end = start, end
 
     def __call__(self, value: float) -> float:
         """Return the place of a value."""
@@ -115,6 +127,8 @@ class Scale:
 
     def ticks(self) -> list[float]:
         """Return round values, about five."""
+        if self.only is not None:
+            return [self.only]
         raw = self.span / 5
         power = 10.0 ** math.floor(math.log10(raw))
         step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw)

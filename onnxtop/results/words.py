@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 SEVERITIES = ("error", "warning", "note")
 """How bad a finding is, the worst first."""
 
+MAIN_SPLIT = "main"
+"""What the split is called whose arrays have no ending."""
+
 
 def counted(count: int, thing: str) -> str:
     """Write a count with its noun.
@@ -20,13 +23,32 @@ def counted(count: int, thing: str) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """Write a share in percent; never rounds up to 100 %, nor down to 0.
+    """Write a share of things that are counted, as `percent` does.
 
-    >>> share(1999, 2000), share(1, 2000), share(0, 2000)
-    ('99.9 %', 'less than 0.1 %', '0 %')
+    >>> share(1999, 2000), share(1, 2000), share(0, 2000), share(2, 3)
+    ('99.9 %', 'less than 0.1 %', '0 %', '66.7 %')
     """
-    permille = part * 1000 // whole
-    return f"{permille / 10:g} %" if permille or not part else "less than 0.1 %"
+    return percent(part / whole)
+
+
+def percent(share: float) -> str:
+    """Write a share in percent, with one decimal; never rounds up to 100 %, nor down to 0.
+
+    >>> percent(0.99769), percent(0.9997), percent(1.0), percent(0.0003), percent(0.0)
+    ('99.8 %', '99.9 %', '100 %', 'less than 0.1 %', '0 %')
+    """
+    permille = min(round(1000 * share), 1000 if share >= 1 else 999)
+    return f"{permille / 10:g} %" if permille or not share else "less than 0.1 %"
+
+
+def samples_of(samples: int, split: str, *, alone: bool) -> str:
+    """Count the samples of a split; one without a name needs none while it is ``alone``.
+
+    >>> samples_of(500, "test", alone=True), samples_of(500, "", alone=True), samples_of(500, "", alone=False)
+    ('500 samples of split test', '500 samples', '500 samples of split main')
+    """
+    named = "" if alone and not split else f" of split {split or MAIN_SPLIT}"
+    return f"{counted(samples, 'sample')}{named}"
 
 
 def severities(findings: "Sequence[Finding]") -> str:

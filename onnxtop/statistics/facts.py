@@ -78,7 +78,8 @@ class LayerStatistics:
     near_duplicate_outputs
         Columns that differ from an earlier one by less than a thousandth of its length, and are not equal.
     rank, rank_limit
-        Numerical rank as far as it was looked for, and how high it could have come out: min(sides, 32).
+        Numerical rank as far as it was looked for, and how high it could have come out: min(sides, 32), where
+        sides are the rows and columns that are not all zero.
     subnormal, saturated
         How many weights stored as float16 are too small for full precision, and how many are the largest
         finite number.

@@ -13,6 +13,7 @@ from onnxtop.errors import NothingToAnalyseError, UsageError
 from onnxtop.reader.model_file import opened
 from onnxtop.results.report import LOOKS_UNTRAINED, LayerReport, Report
 from onnxtop.results.trace import Checkpoint, LayerStep, OnData
+from onnxtop.results.words import MAIN_SPLIT
 from onnxtop.rules.untrained import judged, untouched
 from onnxtop.topology.bottleneck_distance import bottleneck_distance
 from onnxtop.tracing.series import Place
@@ -185,6 +186,6 @@ def _on_data(report: Report) -> tuple[OnData, ...]:
         return ()
     splits = ({**found, "name": found["split"]}, *found["splits"])
     return tuple(
-        OnData(split["name"] or "main", split["samples"], split["loss"], split["accuracy"])
+        OnData(split["name"] or MAIN_SPLIT, split["samples"], split["loss"], split["accuracy"])
         for split in splits
     )

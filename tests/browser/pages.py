@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -9,7 +10,7 @@ from click.testing import CliRunner
 from onnxtop.cli import app
 from onnxtop.render import RenderOptions, render
 from onnxtop.results.report import Finding
-from tests.render import test_pages
+from tests.render import test_html, test_pages
 from tests.render.conftest import HOSTILE_NAMES, build_layer, build_report
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_models"
@@ -57,6 +58,15 @@ def large_diff() -> str:
     return render("diff", "html", test_pages.build_diff(*layers))
 
 
+def long_report() -> str:
+    """Render two layers with names of 200 characters, which differ in the middle."""
+    names = [f"/encoder/{'block_of_many/' * 6}layer_{i}{'/with_a_long_name' * 6}/MatMul" for i in range(2)]
+    layer = test_html.detailed(build_layer, names[1])
+    weights = tuple(replace(each, source=f"{names[0]}[{each.row}]") for each in layer.details.strongest)
+    details = replace(layer.details, strongest=weights, bottlenecks=weights)
+    return render("report", "html", [build_report(replace(layer, details=details))])
+
+
 MADE: Mapping[str, Callable[[], str]] = {
     "hostile-report": lambda: hostile_report(RenderOptions()),
     "hostile-check": lambda: hostile_report(RenderOptions(fail_on="error")),
@@ -66,6 +76,7 @@ MADE: Mapping[str, Callable[[], str]] = {
     "hostile-barcode": lambda: test_pages.hostile_page("landscape"),
     "large-report": large_report,
     "large-diff": large_diff,
+    "long-names": long_report,
     "one-layer": lambda: render("report", "html", [build_report(build_layer())]),
 }
 """Pages of results that are built by hand."""

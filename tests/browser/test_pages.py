@@ -236,6 +236,39 @@ def test_dots_of_curves_say_what_they_stand_for(window, page_of, name):
     assert all(": " in each for each in titles)
 
 
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_long_names_leave_room_for_what_stands_beside_them(window, page_of, size):
+    opened = window(page_of("long-names"), View(size))
+    opened.run("() => document.querySelectorAll('details.card').forEach((each) => (each.open = true))")
+    rows = opened.run(
+        """() => [...document.querySelectorAll('.columns table.sheet')].flatMap((table) => {
+          const box = table.closest('.scroll').getBoundingClientRect();
+          return [...table.tBodies[0].rows].map((row) => {
+            const cells = [...row.cells].map((cell) => cell.getBoundingClientRect());
+            const line = parseFloat(getComputedStyle(row.cells[0]).lineHeight);
+            return [cells[0].height / line, Math.max(...cells.map((cell) => cell.right)) - box.right];
+          });
+        })"""
+    )
+    assert len(rows) == 20
+    assert max(lines for lines, _ in rows) < 7
+    assert max(beyond for _, beyond in rows) <= 0
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+@pytest.mark.parametrize("name", ["diff", "large-diff", "trace", "long-names"])
+def test_words_of_charts_stay_inside_them(window, page_of, name, size):
+    opened = window(page_of(name), View(size))
+    opened.run("() => document.querySelectorAll('details.card').forEach((each) => (each.open = true))")
+    beyond = opened.run(
+        """() => [...document.querySelectorAll('svg.chart text')].map(
+          (text) => text.getBoundingClientRect().right - text.closest('svg').getBoundingClientRect().right
+        )"""
+    )
+    assert beyond
+    assert max(beyond) <= 1
+
+
 @pytest.mark.parametrize("name", ["report", "report-mlp"])
 def test_the_layer_graph_is_coloured_zoomed_and_followed(window, page_of, name):
     opened = window(page_of(name))

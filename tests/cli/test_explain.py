@@ -1,10 +1,13 @@
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from onnxtop import deep_graph_persistence, layer_persistence
 from onnxtop.cli import app
 from onnxtop.glossary.measures import FIGURES
+from onnxtop.glossary.terms import term_of
 from onnxtop.rules.catalogue import RULES
 
 
@@ -82,6 +85,19 @@ def test_words_that_people_type(name):
     result = invoke("explain", name)
     assert result.exit_code == 0, result.output
     assert max(map(len, result.stdout.splitlines())) <= 80 or "onnxtop." in result.stdout
+
+
+@pytest.mark.parametrize("name", ["np", "np.normalized", "dgp"])
+def test_figures_that_can_be_above_1_say_so(name):
+    tiny = np.full((4, 3), 1e-9)
+    assert layer_persistence(tiny, scale=1.0).normalized > 1
+    assert deep_graph_persistence([np.zeros((4, 3)), np.zeros((3, 2))]).normalized > 1
+    assert layer_persistence(tiny, scale=1.0, convention="tree").normalized <= 1
+    assert "a little above 1" in " ".join(invoke("explain", name).stdout.split())
+
+
+def test_the_legend_of_np_does_not_say_that_it_ends_at_1():
+    assert "about 1 if weak" in term_of("np").title
 
 
 def test_rules_are_found_in_any_case():

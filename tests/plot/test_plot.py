@@ -4,6 +4,7 @@ import re
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from onnxtop.render import PICTURES
 from onnxtop.results.details import LayerDetails
 from onnxtop.results.graph import GraphNode, LayerGraph
 from onnxtop.results.report import LayerReport, Report
+from onnxtop.statistics.facts import Histogram
 from onnxtop.testing import write_mlp
 from tests import vocabulary
 
@@ -75,6 +77,18 @@ def test_a_histogram(report: Report) -> None:
     (steps,) = only(plot.histogram(report, "output")).patches
     assert tuple(steps.get_data().values) == found.counts
     assert (steps.get_data().edges[0], steps.get_data().edges[-1]) == (found.low, found.high)
+
+
+@pytest.mark.parametrize("value", [0.0, -2.0])
+def test_a_histogram_of_one_value_is_narrow_and_has_one_number(report: Report, value: float) -> None:
+    first = report.layers[0]
+    details = replace(details_of(report, first.name), histogram=Histogram(value, value, (12,)))
+    axes = only(plot.histogram(replace(report, layers=(replace(first, details=details),))))
+    (low, high), (steps,) = axes.get_xlim(), axes.patches
+    edges = steps.get_data().edges
+    assert low < edges[0] < value < edges[-1] < high
+    assert edges[-1] - edges[0] < (high - low) / 10
+    assert axes.get_xticks().tolist() == [value]
 
 
 def test_a_diagram_of_a_layer_and_one_by_itself(report: Report) -> None:

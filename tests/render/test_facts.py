@@ -3,7 +3,9 @@ import math
 
 import pytest
 
-from onnxtop.render.report import facts
+from onnxtop.loss.summary import LossProbeResult, Split
+from onnxtop.render import RenderOptions
+from onnxtop.render.report import facts, html, markdown, terminal
 from onnxtop.results.outcome import FailedModel
 from onnxtop.results.report import (
     Coverage,
@@ -28,7 +30,7 @@ def coverage(analysed, total, skipped=()):
     [
         (1, 1, " (100 %)"),
         (999_999, 1_000_000, " (99.9 %)"),
-        (2, 3, " (66.6 %)"),
+        (2, 3, " (66.7 %)"),
         (0, 5, " (0 %)"),
         (0, 0, ""),
     ],
@@ -238,3 +240,75 @@ def test_what_stands_apart_from_weights_is_counted_in_words():
 def test_a_figure_that_rounds_to_nothing_has_no_sign():
     near = LayerPersistence(1.0, 0.5, 0.5, 0.1, -0.04, -0.0001, -0.0002)
     assert (facts.z_told(near), facts.excess_told(near)) == ("0.0", "0.0 %")
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(0.99769, "99.8 %"), (0.9997, "99.9 %"), (1.0, "100 %"), (0.0, "0 %"), (2 / 3, "66.7 %")],
+)
+def test_an_accuracy_is_rounded_but_never_up_to_all(report, layer, value, told):
+    found = LossProbeResult(loss=0.5, loss_name="cross-entropy", samples=9, accuracy=value)
+    assert facts.loss(report(layer(), loss_probe=found.to_dict())) == [
+        f"loss 0.5000 (cross-entropy, 9 samples); accuracy {told}"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "other", "first", "second"),
+    [("", "test", "main", "test"), ("test", "", "test", "main"), ("a", "b", "a", "b")],
+)
+def test_each_split_is_told_with_its_scores(report, layer, chosen, other, first, second):
+    held_out = Split(other, 5, 0.75, 0.9, 1.0, None)
+    found = LossProbeResult(
+        loss=0.5, loss_name="cross-entropy", samples=9, split=chosen, accuracy=1.0, splits=(held_out,)
+    )
+    shown = report(layer(), loss_probe=found.to_dict())
+    lines = [
+        f"loss 0.5000 (cross-entropy, 9 samples of split {first}); accuracy 100 %",
+        f"loss 0.7500 (5 samples of split {second}); accuracy 90 %",
+    ]
+    assert facts.loss(shown) == lines
+    for form in (html, markdown, terminal):
+        text = form.render([shown], RenderOptions(width=200))
+        assert all(line in text for line in lines)
+
+
+def test_a_split_of_numbers_is_told_by_its_error(report, layer):
+    found = LossProbeResult(loss=4.0, loss_name="mse", samples=9, rmse=2.0)
+    found = dataclasses.replace(found, splits=(Split("test", 5, 9.0, None, None, 3.0),))
+    assert facts.loss(report(layer(), loss_probe=found.to_dict())) == [
+        "loss 4.0000 (mse, 9 samples of split main); rmse 2.0000",
+        "loss 9.0000 (5 samples of split test); rmse 3.0000",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("model.onnx", "model.onnx"),
+        ("my models/a.onnx", "'my models/a.onnx'"),
+        ("a;rm x.onnx", "'a;rm x.onnx'"),
+        ("it's.onnx", "'it'\"'\"'s.onnx'"),
+        ("-f.onnx", "MODEL"),
+        ("a\x1b[31m.onnx", "MODEL"),
+        ("https://host/model.onnx", "MODEL"),
+        ("<bytes>", "MODEL"),
+    ],
+)
+def test_what_to_do_next_names_the_model_where_it_can_be_copied(report, layer, path, named):
+    one = report(layer(), path=path)
+    assert facts.next_steps([one])[-1][0] == f"onnxtop check {named}"
+    assert facts.next_steps([one], len(named))[-1][0] == f"onnxtop check {named}"
+    assert facts.next_steps([one], len(named) - 1)[-1][0] == "onnxtop check MODEL"
+    assert facts.next_steps([report(path=path)])[-1][0] == f"onnxtop graph {named}"
+    assert facts.next_steps([one, one])[-1][0] == "onnxtop check MODEL"
+    assert facts.next_steps([one, FailedModel(path, 3, "cut off")])[-1][0] == "onnxtop check MODEL"
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("length", [10, 20, 40, 80, 200])
+def test_what_to_do_next_fits_the_terminal(report, layer, width, length):
+    path = f"{'a' * length}.onnx"
+    lines = terminal.render([report(layer(), path=path)], RenderOptions(width=width)).splitlines()
+    assert max(map(len, lines)) <= width
+    assert any(line.startswith("  onnxtop check") for line in lines)

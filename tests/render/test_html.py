@@ -7,6 +7,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from jinja2 import UndefinedError
 from jinja2.loaders import ChoiceLoader, DictLoader
@@ -22,6 +23,7 @@ from onnxtop.results.headline import Headline, Tone, headline_of
 from onnxtop.results.outcome import FailedModel
 from onnxtop.results.report import Finding
 from onnxtop.statistics.facts import Exchangeability, Histogram, LayerStatistics
+from onnxtop.statistics.layer import layer_statistics
 
 VOID = {"meta", "link", "path", "rect", "circle", "input", "br"}
 
@@ -226,6 +228,116 @@ def test_a_histogram_is_as_high_as_its_counts():
     assert 'd="M44 138V138H146V16H248V77H350V138z"' in text
 
 
+def labels_of(text):
+    """Return the words of a picture with their places and anchors."""
+    found = re.findall(r'<text x="(\d+)" y="\d+" class="\w+"(?: text-anchor="(\w+)")?>([^<]*)</text>', text)
+    return [(float(x), anchor, word) for x, anchor, word in found]
+
+
+ALIKE = {
+    "what is between": ["/hidden1/Gemm", "/hidden2/Gemm", "/output/Gemm"],
+    "numbers of blocks": [f"/model/layers.{i}/self_attn/q_proj/MatMul" for i in range(12)],
+    "the end": [f"a_checkpoint_of_a_long_training_run_{i}.onnx" for i in range(5)],
+    "the beginning": [f"{i}_of_a_long_training_run_of_some_network" for i in range(5)],
+    "deep inside": [f"model.encoder.block{i}.attention.output.dense.weight" for i in range(3)],
+}
+
+
+@pytest.mark.parametrize("names", ALIKE.values(), ids=list(ALIKE))
+def test_names_beside_each_other_are_cut_where_they_are_alike(names):
+    below = charts.lines({"a": range(len(names))}, names=names, title="x", size=(460, 220))
+    words = [word for x, anchor, word in labels_of(below) if not word.isdigit()]
+    assert len(words) > 1
+    assert len(set(words)) == len(words)
+    assert max(map(len, words)) <= 10
+    before = charts.bars(dict.fromkeys(names, 0.5), title="x")
+    words = [word for x, anchor, word in labels_of(before) if word != "0.5"]
+    assert len(set(words)) == len(words) == len(names)
+
+
+@pytest.mark.parametrize("size", [(460, 220), (760, 260)])
+@pytest.mark.parametrize("count", [1, 2, 3, 6, 7, 12, 13, 40, 200])
+def test_names_below_an_axis_stay_on_the_picture_and_off_each_other(count, size):
+    names = [f"layer_{i:04}" for i in range(count)]
+    text = charts.lines({"a": [1.0] * count}, names=names, title="x", size=size)
+    ends = []
+    for x, anchor, word in labels_of(text):
+        if word in names:
+            wide = 5.8 * len(word)  # as the widest such names of the usual fonts
+            start = x - wide * {"middle": 0.5, "end": 1.0}[anchor]
+            ends.append((start, start + wide))
+    assert ends
+    assert ends[0][0] >= 0
+    assert ends[-1][1] <= size[0]
+    assert all(before <= after for (_, before), (after, _) in pairwise(ends))
+
+
+@pytest.mark.parametrize("value", [0.0, -0.5, 3.0, 0.1])
+def test_weights_that_are_one_value_are_a_narrow_bar_in_the_middle(value):
+    text = charts.histogram(value, value, [12], title="w", size=(350, 160))
+    assert 'd="M191 138V16H197V138z"' in text  # of 44 to 344
+    assert re.findall(r'x="194"[^>]*>([^<]*)<', text) == [f"{value:g}"]
+
+
+@pytest.mark.parametrize(("value", "place"), [(1.0, 0), (1.0, 1), (0.0, 7)])
+def test_a_curve_of_one_value_has_no_other_number_beside_it(value, place):
+    text = charts.curve([value], at=[place], title="x")
+    assert re.findall(r">([^<]*)</text>", text) == [f"{value:g}", f"{place:g}"]
+    flat = charts.curve([value, value], at=[place, place + 1], title="x")
+    assert re.findall(r">([^<]*)</text>", flat)[0] == f"{value:g}"
+
+
+def zeroed(rows, columns):
+    matrix = np.random.default_rng(1).standard_normal((40, 60))
+    matrix[len(matrix) - rows :] = 0.0
+    matrix[:, 60 - columns :] = 0.0
+    return layer_statistics([matrix])
+
+
+@pytest.mark.parametrize(
+    ("statistics", "rank", "most"),
+    [
+        (zeroed(40, 60), "0", 40),
+        (zeroed(0, 0), "at least 32", 40),
+        (zeroed(8, 0), "32", 40),
+        (zeroed(30, 0), "10", 40),
+        (zeroed(0, 55), "5", 40),
+        (layer_statistics([np.ones((40, 60))]), "1", 40),
+        (layer_statistics([np.eye(6)]), "6", 6),
+    ],
+)
+def test_a_rank_is_told_as_far_as_it_is_known_beside_what_the_shape_allows(
+    report, layer, statistics, rank, most
+):
+    text = page_of(report(layer(statistics=statistics)))
+    assert re.search(f'>rank</a></dt>\\s*<dd>{rank} <span class="note">of at most {most}</span>', text)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("/encoder/" + "/".join(f"block_{i}_with_a_long_name" for i in range(8)), "short"),
+        ("a" * 200, "a" * 100 + "b" + "a" * 99),
+        (f"{'long/' * 20}left{'/long' * 20}", f"{'long/' * 20}right{'/long' * 20}"),
+    ],
+)
+def test_a_long_name_of_a_neuron_is_a_part_of_it_with_the_whole_at_hand(report, layer, names):
+    weights = tuple(
+        StrongWeight(i, 7, 0.5, f"{name}[{i}]", f"{other}[7]", 1)
+        for i, (name, other) in enumerate((names, names[::-1]))
+    )
+    one = detailed(layer)
+    text = page_of(report(replace(one, details=replace(one.details, strongest=weights, bottlenecks=()))))
+    table = text[text.index('id="l0-strong"') :]
+    cells = re.findall(r"<bdi(?: title=\"([^\"]*)\")?>([^<]*)</bdi>", table[: table.index("</table>")])
+    assert [whole or shown for whole, shown in cells] == [
+        neuron for each in weights for neuron in (each.source, each.target)
+    ]
+    assert all(len(shown) <= 28 + len("[7]") for _, shown in cells)
+    assert [shown[-3:] for _, shown in cells] == ["[0]", "[7]", "[1]", "[7]"]
+    assert len({shown for _, shown in cells}) == 4
+
+
 def test_a_diagram_has_a_point_a_bar_under_the_diagonal():
     text = charts.diagram([0.0, 0.5, 0.5], title="d")
     assert 'd="M160 77h0M160 138h0"' in text
@@ -375,7 +487,7 @@ def test_the_first_screen_claims_no_more_than_was_done(whole):
     quick = replace(whole, settings=replace(whole.settings, structure=False))
     assert judged not in page_of(quick)
     probe = dict.fromkeys(("loss", "reason", "accuracy", "rmse", "gradient_norm", "gradient_reason"))
-    probe |= {"loss_name": "cross-entropy", "samples": 3, "notes": []}
+    probe |= {"loss_name": "cross-entropy", "samples": 3, "split": "", "splits": [], "notes": []}
     assert sentence not in page_of(replace(whole, loss_probe=probe))
     assert "onnxtop read the weights" not in page_of(FailedModel("bad.onnx", 3, "cut off"))
 

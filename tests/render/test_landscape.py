@@ -161,6 +161,26 @@ def test_incomplete_and_without_bars(landscape):
     assert ElementTree.fromstring(landscape_svg.render(alone, RenderOptions())) is not None
 
 
+def test_svg_tells_minima_apart(landscape):
+    names = [f"a_training_run_with_{what}_as_it_was_exported" for what in ("momentum", "nothing", "dropout")]
+    renamed = dict(zip(NAMES, names, strict=True))
+    minima = tuple(
+        dataclasses.replace(each, name=renamed[each.name], partner=renamed.get(each.partner))
+        for each in landscape.minima
+    )
+    passes = tuple(
+        dataclasses.replace(each, first=renamed[each.first], second=renamed[each.second])
+        for each in landscape.passes
+    )
+    long = dataclasses.replace(landscape, minima=minima, passes=passes)
+    root = ElementTree.fromstring(landscape_svg.render(long, RenderOptions()))
+    words = [
+        each.text for each in root.iter() if each.tag.endswith("text") and each.get("text-anchor") == "end"
+    ]
+    cut = [each for each in words if "\N{HORIZONTAL ELLIPSIS}" in each]
+    assert len(cut) == len(set(cut)) == 3
+
+
 def test_svg_is_xml_with_every_bar_and_path(landscape):
     root = ElementTree.fromstring(landscape_svg.render(landscape, RenderOptions()))
     space = "{http://www.w3.org/2000/svg}"

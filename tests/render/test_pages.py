@@ -8,7 +8,7 @@ import pytest
 
 from onnxtop.loss.directions import Profile, Surface
 from onnxtop.loss.scores import ClassScore
-from onnxtop.loss.summary import LayerGradient, LossProbeResult, ShortDescent
+from onnxtop.loss.summary import LayerGradient, LossProbeResult, ShortDescent, Split
 from onnxtop.render import render
 from onnxtop.render.diff.facts import verdict as diff_verdict
 from onnxtop.render.landscape.facts import verdict as landscape_verdict
@@ -16,11 +16,13 @@ from onnxtop.render.probe import Probed
 from onnxtop.render.probe.facts import verdict_of_all
 from onnxtop.render.trace.facts import verdict as trace_verdict
 from onnxtop.results.diff import (
+    Change,
     Diff,
     DiffSettings,
     Figure,
     LayerDiff,
     NetworkDiff,
+    Unmatched,
     Verdict,
     WeightChange,
     WholeDiff,
@@ -214,6 +216,18 @@ def test_a_comparison_says_how_far_layers_moved():
     assert "old.onnx → new.onnx" in page.text
 
 
+@pytest.mark.parametrize("form", ["html", "terminal", "markdown"])
+def test_every_format_tells_the_most_important_difference_first(form):
+    kinds = ("interface", "removed", "edge", "attribute", "constant")
+    told = tuple(Change(kind, f"at {kind}", f"one {kind} less", None, True) for kind in kinds)
+    whole = WholeDiff(Verdict.CHANGED, "changed", 0, told[1:], told[:1], operations=(6, 6), matched=6)
+    alone = {each: (Unmatched(f"{each}layer", "Gemm", (4, 4), 16),) for each in ("vanished", "appeared")}
+    text = render("diff", form, dataclasses.replace(build_diff(layer_diff()), whole=whole, **alone))
+    places = [text.index(f"{kind} less") for kind in kinds]
+    places += [text.index(f"{each}layer") for each in alone]
+    assert places == sorted(places)
+
+
 @pytest.mark.parametrize(
     ("verdict", "tone"),
     [(Verdict.SAME, Tone.GOOD), (Verdict.CHANGED, Tone.BAD), (Verdict.UNPROVEN, Tone.DOUBT)],
@@ -253,6 +267,15 @@ def test_a_probe_has_its_figures_and_pictures():
     assert "0: 0.25" in page.text  # the middle of the profile
     assert "second direction" in page.text
     assert page.tags.count("svg") >= 6  # verdict, profile, surface, two layers, classes
+
+
+@pytest.mark.parametrize(("chosen", "other"), [("", "test"), ("test", "")])
+def test_a_probe_says_which_split_a_figure_is_of(chosen, other):
+    probed = build_probe(split=chosen, splits=(Split(other, 7, 0.5, 0.75, 1.0, None),))
+    for form in ("html", "terminal"):
+        text = render("probe", form, [probed])
+        assert f"100 samples of split {chosen or 'main'}" in text
+        assert f"split {other or 'main'}: 7 samples, loss 0.5000, accuracy 0.7500" in text
 
 
 def test_many_probes_stand_in_a_table_that_leads_to_each():

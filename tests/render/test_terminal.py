@@ -269,7 +269,7 @@ def test_several_models_are_one_table_first_the_worst_first(report, layer, typic
     assert sum(line.startswith("  settings ") for line in lines) == 2
     whole = render(results, RenderOptions(width=0))
     assert whole.count("  settings ") == 51
-    assert whole.count("neural persistence of a layer") == 1
+    assert whole.count("neural persistence: 0 if strong") == 1
 
 
 def test_a_page_that_grows_is_the_table_as_high_as_the_terminal(report, layer):

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import html
 import io
 import re
@@ -242,6 +243,30 @@ def test_svg_draws_both_scales_and_each_layer():
     ends = [tuple(map(float, each.attrib["points"].split()[-1].split(","))) for each in lines[:2]]
     assert ends[0][1] < ends[1][1]  # scale global ends above scale layer
     assert all(0 <= x <= 860 for x, _ in ends)
+
+
+@pytest.mark.parametrize("base", ["a_checkpoint_of_a_long_run_{}.onnx", "run/{}/model_of_the_long_run.onnx"])
+def test_svg_tells_checkpoints_and_layers_apart(base):
+    layers = [f"/model/layers.{i}/self_attn/quite_long_projection/MatMul" for i in range(5)]
+    points = tuple(
+        dataclasses.replace(
+            point,
+            name=base.format(i),
+            layers=tuple(
+                dataclasses.replace(one, name=name) for one, name in zip(point.layers, layers, strict=True)
+            ),
+        )
+        for i, point in enumerate(build(count=4, layers=5).measured)
+    )
+    trace = build(
+        checkpoints=points,
+        verdict=TraceVerdict(Course.UNKNOWN, None, "still moving"),
+        stopping=Stopping("np", 3, 0.0, 0, 4, None, None, None, 0),
+    )
+    tree = ElementTree.fromstring(render("trace", "svg", trace))
+    words = [each.text for each in tree if each.tag.endswith("text")]
+    cut = [each for each in words if "\N{HORIZONTAL ELLIPSIS}" in each]
+    assert len(cut) == len(set(cut)) == 4 + 5
 
 
 def test_a_run_of_nothing():

@@ -55,7 +55,7 @@ def values(diff: Diff) -> dict[str, object]:
         "sentence": f"{diff.whole.verdict}: {headline(diff)}",
         "grounds": list(grounds(diff)),
         "figures": list(_figures(diff)),
-        "changes": _changes([*alone, *counting(diff)]),
+        "changes": _changes([*counting(diff), *alone]),
         "beside": _changes(tolerated(diff)),
         "run": list(run(diff)),
         "drawings": list(_pictures(diff)),

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from markupsafe import Markup
 
-from onnxtop.render.svg import Scale, clipped, element, path, runs
+from onnxtop.render.svg import Scale, element, path, runs, told_apart
 from onnxtop.render.text import defined, known, number, visible
 
 __all__ = ["bar", "bars", "curve", "diagram", "histogram", "lines", "spark"]
@@ -19,6 +19,10 @@ Values = Sequence[float | None]
 _LEFT, _BOTTOM, _TOP = 44, 22, 16
 _SERIES = 8
 """So many colours there are; then they begin again."""
+_LETTERS, _LETTER, _NAMED = 10, 6, 78
+"""Letters of a name below an axis, how wide one is, and how far such names are from each other at least."""
+_ALONE = 3
+"""Half the width of the only bar of a histogram."""
 _DOTTED = 60
 """Values of a curve of which each has a dot."""
 
@@ -96,14 +100,20 @@ def diagram(deaths: Sequence[float], *, title: str, births: float = 1.0) -> Mark
 def histogram(
     low: float, high: float, counts: Sequence[int], *, title: str, size: tuple[int, int] = (300, 160)
 ) -> Markup:
-    """Draw how many values lie in each of as many equal parts of the range from ``low`` to ``high``."""
+    """Draw how many values lie in each of as many equal parts of the range from ``low`` to ``high``.
+
+    If all are one value there is a narrow bar at it.
+    """
     if not counts or not (defined(low) and defined(high)) or not max(counts):
         return Markup()
     x, y = Scale(low, high, _LEFT, size[0] - 6), Scale(0.0, max(counts), size[1] - _BOTTOM, _TOP)
-    wide = (size[0] - 6 - _LEFT) / len(counts)
-    steps = "".join(f"V{y(count):.0f}H{_LEFT + (place + 1) * wide:.0f}" for place, count in enumerate(counts))
+    ends = (x(low), x(high)) if x.only is None else (x(low) - _ALONE, x(low) + _ALONE)
+    wide = (ends[1] - ends[0]) / len(counts)
+    steps = "".join(
+        f"V{y(count):.0f}H{ends[0] + (place + 1) * wide:.0f}" for place, count in enumerate(counts)
+    )
     base = size[1] - _BOTTOM
-    parts = [*_axes(x, y, size), element("path", d=f"M{_LEFT} {base}{steps}V{base}z", class_="f0")]
+    parts = [*_axes(x, y, size), element("path", d=f"M{ends[0]:.0f} {base}{steps}V{base}z", class_="f0")]
     return _drawn(size, title, parts)
 
 
@@ -113,9 +123,9 @@ def bars(entries: Mapping[str, float | None], *, title: str, width: int = 600) -
     x = Scale(min(0.0, *values, 0.0), max(0.0, *values, 0.0), 0.36 * width, 0.88 * width)
     zero = x(0.0)
     parts = []
-    for place, (name, value) in enumerate(entries.items()):
+    for place, (name, value) in enumerate(zip(told_apart([*entries], 32), entries.values(), strict=True)):
         middle = 20 * place + 14
-        parts.append(_words(0.36 * width - 8, middle + 4, clipped(name, 32, 15), "words", "end"))
+        parts.append(_words(0.36 * width - 8, middle + 4, name, "words", "end"))
         if defined(value):
             end = x(value)
             around = f"M{zero:.0f} {middle - 6}H{end:.0f}V{middle + 6}H{zero:.0f}z"
@@ -229,20 +239,29 @@ def _axes(
         shown = _number(10**value if logarithmic else value)
         yield _words(x.start - 5, y(value) + 4, shown, "label", "end")
     room = width - (7 * len(across) + 24 if across else 0)
-    for place, word in _columns(x, width, names):
+    for place, word in _columns(x, names):
         if x(place) <= room:
-            yield _words(x(place), height - 8, word, "label", "middle")
+            yield _centred(x(place), height - 8, word, width)
     if across:
         yield _words(width - 6, height - 8, across, "label", "end")
     if up:
         yield _words(x.start - 5, 9, up, "label", "end" if len(up) < 7 else "")
 
 
-def _columns(x: Scale, width: int, names: Sequence[str]) -> Iterator[tuple[float, str]]:
+def _columns(x: Scale, names: Sequence[str]) -> Iterator[tuple[float, str]]:
+    """Return places with their words, as many as there is room for."""
     if names:
-        step = max(1, -(-len(names) * 70 // width))
-        return ((place, clipped(name, 10, 4)) for place, name in enumerate(names) if place % step == 0)
+        step = max(1, math.ceil(_NAMED * (len(names) - 1) / abs(x.end - x.start)))
+        places = range(0, len(names), step)
+        return zip(places, told_apart([names[place] for place in places], _LETTERS), strict=True)
     return ((value, _number(value)) for value in x.ticks())
+
+
+def _centred(x: float, y: float, word: str, width: float) -> str:
+    """Write a word below its place; one that would go beyond the right edge ends there."""
+    if x + _LETTER * len(word) / 2 <= width:
+        return _words(x, y, word, "label", "middle")
+    return _words(width, y, word, "label", "end")
 
 
 def _number(value: float) -> str:

@@ -67,7 +67,8 @@ class Heading:
 class Cell:
     """A cell: a text, the number by which it is sorted where the text does not say it, a picture, a link.
 
-    Its ``look`` is a tone or a severity, which colours it; the text has to say the same.
+    Its ``look`` is a tone or a severity, which colours it; the text has to say the same. ``whole`` is the
+    name of which it shows a part.
     """
 
     text: str
@@ -76,6 +77,7 @@ class Cell:
     link: str = ""
     is_name: bool = False
     look: str = ""
+    whole: str = ""
 
     @property
     def sorted_by(self) -> str:

@@ -19,7 +19,6 @@ from onnxtop.render.svg import (
     FAINT,
     GRID,
     Scale,
-    clipped,
     curve,
     document,
     element,
@@ -27,6 +26,7 @@ from onnxtop.render.svg import (
     inline,
     label,
     spot,
+    told_apart,
 )
 from onnxtop.results.landscape import LossLandscape, Minimum, Pass
 
@@ -77,7 +77,7 @@ def _chosen(landscape: LossLandscape) -> list[Pass]:
 
 def _short(landscape: LossLandscape) -> dict[str, str]:
     names = short_names([minimum.name for minimum in landscape.minima])
-    return {name: clipped(words, 22, 11) for name, words in names.items()}
+    return dict(zip(names, told_apart([*names.values()], 22), strict=True))
 
 
 def _head(landscape: LossLandscape) -> Iterator[str]:

@@ -9,7 +9,7 @@ from onnxtop.render.probe import Probed
 from onnxtop.render.text import humanised
 from onnxtop.results.headline import Headline, Tone
 from onnxtop.results.outcome import FailedModel
-from onnxtop.results.words import counted
+from onnxtop.results.words import MAIN_SPLIT, counted, samples_of
 
 
 def verdict(found: Probed | FailedModel) -> Headline:
@@ -36,13 +36,18 @@ def verdict_of_all(results: Sequence[Probed | FailedModel]) -> Headline:
 
 def described(result: LossProbeResult) -> Iterator[str]:
     """Yield phrases of what the figures depend on."""
-    yield f"{counted(result.samples, 'sample')}{f' of split {result.split}' if result.split else ''}"
+    yield samples(result)
     yield f"{humanised(result.parameters)} parameters"
     yield result.loss_name
     if result.batchnorm != "frozen":
         yield f"BatchNorm by {'batch' if result.batchnorm == 'batch' else 'recalibration'}"
     if result.l2:
         yield f"l2 {result.l2:g}"
+
+
+def samples(result: LossProbeResult) -> str:
+    """Say on how many samples the figures of the whole are, and of which split."""
+    return samples_of(result.samples, result.split, alone=not result.splits)
 
 
 def figures(result: LossProbeResult) -> Iterator[str]:
@@ -87,7 +92,7 @@ def splits(result: LossProbeResult) -> Iterator[str]:
         scores = [f"loss {number(split.loss)}"]
         scores += [f"accuracy {split.accuracy:.4f}"] if split.accuracy is not None else []
         scores += [f"error {number(split.rmse)}"] if split.rmse is not None else []
-        yield f"split {split.name}: {counted(split.samples, 'sample')}, {', '.join(scores)}"
+        yield f"split {split.name or MAIN_SPLIT}: {counted(split.samples, 'sample')}, {', '.join(scores)}"
 
 
 def remarks(result: LossProbeResult) -> Iterator[str]:

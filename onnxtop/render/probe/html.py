@@ -18,6 +18,7 @@ from onnxtop.render.probe.facts import (
     number,
     profile_name,
     remarks,
+    samples,
     span,
     splits,
     verdict,
@@ -106,8 +107,7 @@ def _probe(found: Probed) -> dict[str, object]:
 
 
 def _figures(result: LossProbeResult) -> Iterator[Fact]:
-    split = f"split {result.split}" if result.split else ""
-    yield Fact("loss", number(result.loss), "loss", f"{counted(result.samples, 'sample')} {split}".strip())
+    yield Fact("loss", number(result.loss), "loss", samples(result))
     known = (("accuracy", result.accuracy, "accuracy"), ("top-5", result.top5, "accuracy"))
     yield from (Fact(label, f"{value:.4f}", term) for label, value, term in known if value is not None)
     if result.rmse is not None:

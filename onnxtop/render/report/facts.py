@@ -3,10 +3,11 @@
 Phrases hold names as they are in the file, so each format still escapes them in its own way.
 """
 
-import math
+import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from onnxtop.options import said
 from onnxtop.reader.terms.facts import Port
@@ -23,13 +24,16 @@ from onnxtop.results.report import (
     Report,
     SkippedWeight,
 )
-from onnxtop.results.words import SEVERITIES, counted, share
+from onnxtop.results.words import SEVERITIES, counted, percent, samples_of, share
 
 LONG_TABLE = 40
 """A table with more layers than this is summarised."""
 
 _KINDS = 3
 """So many kinds of other constants are named, the largest."""
+
+_ANY = "MODEL"
+"""Stands in a command for a model."""
 
 _FIRST, _LAST, _EXTREME, _ODD = 8, 6, 4, 6
 
@@ -171,7 +175,7 @@ def deep_graph(report: Report) -> list[str]:
     shares = (
         f"{counted(found.inputs or 0, 'input')}, {counted(found.outputs or 0, 'output')}",
         f"connectivity {found.connectivity or 'unknown'}",
-        "" if found.saturated is None else f"{_percent(found.saturated)} of bars saturated",
+        "" if found.saturated is None else f"{percent(found.saturated)} of bars saturated",
     )
     other = "" if cut == found.normalized else f"; skips cut {figure(cut)}"
     return [figures + other, "; ".join(filter(None, shares))]
@@ -196,15 +200,7 @@ def loss(report: Report) -> list[str]:
     told = run(report)
     lines = [told] if told else []
     if (probe := report.loss_probe) is not None:
-        figures = (
-            f"loss {figure(probe['loss'])} ({probe['loss_name']}, {counted(probe['samples'], 'sample')})",
-            probe["reason"],
-            "" if probe["accuracy"] is None else f"accuracy {_percent(probe['accuracy'])}",
-            "" if probe["rmse"] is None else f"rmse {figure(probe['rmse'])}",
-            "" if probe["gradient_norm"] is None else f"gradient norm {probe['gradient_norm']:.4g}",
-            probe["gradient_reason"],
-        )
-        lines.append("; ".join(filter(None, figures)))
+        lines += _probed(probe)
     if (landscape := report.loss_landscape) is not None:
         score = landscape["score"]
         mean = "not defined" if score["mean"] is None else f"<= {score['mean']:.4g}"
@@ -215,9 +211,28 @@ def loss(report: Report) -> list[str]:
     return [*lines, *notes, *(report.run.notes if report.run else ())]
 
 
-def _percent(share: float) -> str:
-    """Write a share in percent; never rounds up to 100 %."""
-    return f"{math.floor(share * 1000 + 1e-9) / 10:g} %"
+def _probed(probe: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a probe gave, a line for each split of the data."""
+    held_out = probe["splits"]
+    samples = samples_of(probe["samples"], probe["split"], alone=not held_out)
+    figures = (
+        f"loss {figure(probe['loss'])} ({probe['loss_name']}, {samples})",
+        probe["reason"],
+        *_scores(probe),
+        "" if probe["gradient_norm"] is None else f"gradient norm {probe['gradient_norm']:.4g}",
+        probe["gradient_reason"],
+    )
+    yield "; ".join(filter(None, figures))
+    for split in held_out:
+        samples = samples_of(split["samples"], split["name"], alone=False)
+        yield "; ".join((f"loss {figure(split['loss'])} ({samples})", *_scores(split)))
+
+
+def _scores(split: Mapping[str, Any]) -> Iterator[str]:
+    if split["accuracy"] is not None:
+        yield f"accuracy {percent(split['accuracy'])}"
+    if split["rmse"] is not None:
+        yield f"rmse {figure(split['rmse'])}"
 
 
 def z_told(layer: LayerPersistence) -> str:
@@ -329,23 +344,40 @@ def chosen_rows(report: Report, all_rows: bool) -> list[LayerReport | Gap]:
     return rows
 
 
-def next_steps(results: Sequence[Result]) -> list[tuple[str, str]]:
-    """Say what to do next: at most two commands, and what each of them tells."""
+def next_steps(results: Sequence[Result], longest: int | None = None) -> list[tuple[str, str]]:
+    """Say what to do next: at most two commands, and what each of them tells.
+
+    They name the model if it is one, and its name no ``longest`` one.
+    """
     reports = [result for result in results if isinstance(result, Report)]
+    name = in_command(reports[0], longest) if len(results) == len(reports) == 1 else _ANY
     worst = by_severity([finding for report in reports for finding in report.findings])[:1]
     if any(not report.settings.topology for report in reports):
-        return [("onnxtop report MODEL", "measures these layers and judges them")]
+        return [(f"onnxtop report {name}", "measures these layers and judges them")]
     if not any(report.layers for report in reports):
-        return [("onnxtop graph MODEL", "shows what is in the model")] if reports else []
+        return [(f"onnxtop graph {name}", "shows what is in the model")] if reports else []
     explained = (
         (f"onnxtop explain {each.rule}", f"says what {each.rule} means and what to make of it")
         for each in worst
     )
     usual = (
         ("onnxtop explain np", "says what a column means, and its limits"),
-        ("onnxtop check MODEL", "fails a build on errors"),
+        (f"onnxtop check {name}", "fails a build on errors"),
     )
     return [*explained, *usual][:2]
+
+
+def in_command(report: Report, longest: int | None = None) -> str:
+    """Return the path of a model as a shell reads it, a word for it where none can be copied.
+
+    An address may be shown without what lets in; what does not print, or begins as an option does, would
+    be another name when it is copied.
+    """
+    path = report.model.path
+    plain = path.endswith(".onnx") and path.isprintable() and not path.startswith("-") and "://" not in path
+    quoted = shlex.quote(path)
+    cells = len(quoted) * (1 if path.isascii() else 2)  # at most
+    return quoted if plain and (longest is None or cells <= longest) else _ANY
 
 
 def rows_note(report: Report, rows: Sequence[LayerReport | Gap]) -> str:

@@ -1,13 +1,14 @@
 """What the page tells of single layers: a card each, with pictures, figures and single weights."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from onnxtop.render.html import charts
 from onnxtop.render.html.parts import Cell, Fact, Heading, Picture, Sheet, SheetRow, full_sheet
 from onnxtop.render.report import facts
 from onnxtop.render.report.columns import told
-from onnxtop.render.text import TIMES, figure
+from onnxtop.render.svg import told_apart
+from onnxtop.render.text import TIMES, figure, visible
 from onnxtop.results.details import LayerDetails, StrongWeight
 from onnxtop.results.report import Finding, LayerPersistence, LayerReport
 from onnxtop.results.words import counted
@@ -20,6 +21,8 @@ _WEIGHTS = (
     Heading("weight", "weights", numeric=True),
     Heading("bars", "bars", numeric=True),
 )
+_LONGEST = 28
+"""Letters of the name of a layer in such a table."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def _values(held: LayerStatistics) -> Iterator[Fact]:
     yield Fact("weights from", ends, "statistics", more=f"rms {held.rms:.4g}")
     yield Fact("zeros", f"{held.zeros:,}", "statistics")
     if held.rank is not None:
-        yield Fact("rank", f"{held.rank}", "statistics", more=f"of at most {held.rank_limit}")
+        yield _rank(held)
     for label, inputs, outputs in (
         ("dead units", held.dead_inputs, held.dead_outputs),
         ("duplicate units", held.duplicate_inputs, held.duplicate_outputs),
@@ -121,6 +124,16 @@ def _values(held: LayerStatistics) -> Iterator[Fact]:
             yield Fact(label, told, "statistics")
     if held.codes is not None:
         yield Fact("codes", f"{held.codes.distinct:,} of {held.codes.bits} bits", "codes")
+
+
+def _rank(held: LayerStatistics) -> Fact:
+    """Tell the rank of a layer, or how high it is at least, and the highest that its shape allows.
+
+    It is only looked for up to a limit, and among units that have a weight.
+    """
+    live = min(held.n_in - held.dead_inputs.count, held.n_out - held.dead_outputs.count)
+    least = "at least " if held.rank == held.rank_limit != live else ""
+    return Fact("rank", f"{least}{held.rank}", "statistics", more=f"of at most {min(held.n_in, held.n_out)}")
 
 
 def _structure(seen: Exchangeability) -> str:
@@ -153,14 +166,30 @@ def _tables(details: LayerDetails, key: str) -> Iterator[tuple[str, Sheet]]:
         ("narrow", "bottlenecks", details.bottlenecks),
     ):
         if weights:
-            yield f"{key}-{name}", full_sheet(caption, _WEIGHTS, [_weight(each) for each in weights])
+            rows = list(_weights(weights))
+            yield f"{key}-{name}", full_sheet(caption, _WEIGHTS, rows)
 
 
-def _weight(weight: StrongWeight) -> SheetRow:
-    cells = (
-        Cell(weight.source, is_name=True),
-        Cell(weight.target, is_name=True),
-        Cell(told(weight.value)),
-        Cell(facts.bars_told(weight.bars or None)),
-    )
-    return SheetRow(cells)
+def _weights(weights: Sequence[StrongWeight]) -> Iterator[SheetRow]:
+    names = _neurons([name for each in weights for name in (each.source, each.target)])
+    for weight in weights:
+        yield SheetRow(
+            (
+                names[weight.source],
+                names[weight.target],
+                Cell(told(weight.value)),
+                Cell(facts.bars_told(weight.bars or None)),
+            )
+        )
+
+
+def _neurons(names: Sequence[str]) -> Mapping[str, Cell]:
+    """Return the cells of neurons: a long name of a layer is shortened, the number behind it is not."""
+    split = {name: name.rpartition("[") for name in names}
+    layers = list(dict.fromkeys(layer for layer, _, _ in split.values()))
+    short = dict(zip(layers, told_apart(layers, _LONGEST), strict=True))
+    shown = {name: f"{short[layer]}{bracket}{rest}" for name, (layer, bracket, rest) in split.items()}
+    return {
+        name: Cell(text, is_name=True, whole="" if text == visible(name) else name)
+        for name, text in shown.items()
+    }

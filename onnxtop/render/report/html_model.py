@@ -111,7 +111,7 @@ def _left_out(report: Report, shown: int) -> str:
         return ""
     return (
         f"{shown:,} of {counted(len(report.layers), 'layer')} have their details here, those with findings "
-        "first; onnxtop report MODEL --layers NAME -f html shows those of others."
+        f"first; onnxtop report {facts.in_command(report)} --layers NAME -f html shows those of others."
     )
 
 

@@ -21,6 +21,9 @@ _PAGES = 3
 _OF_A_RULE = 3
 """So many findings of a rule are listed."""
 
+_BESIDE = 39
+"""Cells of a line that says what to do next beside the name of a model: the command, and words on it."""
+
 _PORTS = 4
 """So many inputs, and outputs, are listed."""
 
@@ -193,7 +196,8 @@ class _End(Page):
         if missed := facts.incomplete(results):
             self.line(missed, "bold red")
         yield self.finished()
-        self.labelled([(command, what, "") for command, what in facts.next_steps(results)])
+        steps = facts.next_steps(results, self.width - _BESIDE)
+        self.labelled([(command, what, "") for command, what in steps])
         yield self.finished()
 
 

@@ -17,6 +17,7 @@ from onnxtop.render.svg import (
     element,
     grid,
     label,
+    told_apart,
 )
 from onnxtop.render.text import known, visible
 from onnxtop.render.trace.facts import about, stopping
@@ -42,12 +43,13 @@ def render(trace: Trace, options: RenderOptions) -> str:
     top = _TOP + _LINE * (len(about_lines) - 1)
     below = top + _HIGH + 84
     height = below + math.ceil(shown / _ACROSS) * (_SMALL + _GAP)
+    names = told_apart([layer.name for layer in points[-1].layers[:shown]], 32) if shown else []
     parts = (
         element("title", f"Training run of {len(trace.checkpoints)} checkpoints"),
         element("rect", width=_WIDTH, height=height, fill=BACK),
         *_head(trace, about_lines),
         *(_whole(trace, top) if points else ()),
-        *(part for number in range(shown) for part in _layer(points, number, below)),
+        *(part for number, name in enumerate(names) for part in _layer(points, number, name, below)),
         *(
             [label(20, height - 10, f"{count - shown} more layers: --all", colour=FAINT)]
             if shown < count
@@ -103,12 +105,13 @@ def _names(points: Sequence[Checkpoint], across: Scale, y: float) -> Iterator[st
     """Write the names of checkpoints below their places, as many as there is room for."""
     longest = max(len(point.name) for point in points)
     step = max(1, math.ceil(len(points) * min(longest, 16) * 7 / (_WIDTH - _LEFT - _RIGHT)))
-    for number in range(0, len(points), step):
-        name = clipped(points[number].name, 16, 8)
+    numbers = range(0, len(points), step)
+    names = told_apart([points[number].name for number in numbers], 16)
+    for number, name in zip(numbers, names, strict=True):
         yield label(across(number), y, name, anchor="middle", colour=FAINT, size=11)
 
 
-def _layer(points: Sequence[Checkpoint], number: int, below: int) -> Iterator[str]:
+def _layer(points: Sequence[Checkpoint], number: int, name: str, below: int) -> Iterator[str]:
     """Draw the NP of one layer, from 0 to 1 or as high as it gets."""
     room = (_WIDTH - _LEFT - _RIGHT - (_ACROSS - 1) * _CAPTION) / _ACROSS
     left = _LEFT + number % _ACROSS * (room + _CAPTION)
@@ -117,7 +120,7 @@ def _layer(points: Sequence[Checkpoint], number: int, below: int) -> Iterator[st
     course = [layer.neural_persistence for layer in layers]
     across = Scale(0, max(len(points) - 1, 1), left, left + room)
     up = Scale(0.0, max([1.0, *known(course)]), top + _SMALL, top)
-    yield label(left, top - 10, clipped(layers[-1].name, 32, 18), size=11)
+    yield label(left, top - 10, name, size=11)
     for value in (0.0, 0.5, 1.0):
         yield element("line", x1=left, y1=up(value), x2=left + room, y2=up(value), stroke=GRID)
         yield label(left - 6, up(value) + 4, f"{value:g}", anchor="end", colour=FAINT, size=10)
