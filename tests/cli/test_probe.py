@@ -36,7 +36,7 @@ def test_page(run: Run) -> None:
     done = run(MODEL, "--data", DATA)
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
-    assert lines[1] == "1,297 samples · 12.1 k parameters · cross-entropy"
+    assert lines[1] == "1,297 samples of split main · 12.1 k parameters · cross-entropy"
     assert lines[2].startswith("loss 0.0146 · accuracy 0.9977 · top-5 1.0000 · gradient norm 0.0163")
     assert "split test: 500 samples, loss 0.1039, accuracy 0.9720" in lines
     assert any(re.match(r"a short descent gains .* not a minimum", line) for line in lines)
