@@ -117,8 +117,7 @@ def disconnected_input(report: Report, policy: Policy) -> Found:
     false_alarms="Outputs that return a constant or a state on purpose.",
 )
 def disconnected_output(report: Report, policy: Policy) -> Found:
-    connectivity = _connectivity(report)
-    for name in () if connectivity.dead else connectivity.outputs:
+    for name in () if _is_dead(report) else _connectivity(report).outputs:
         yield None, f"output {name!r} depends on no input through weights that are not zero"
 
 
@@ -147,9 +146,13 @@ def assumed_sizes(report: Report, policy: Policy) -> Found:
     false_alarms="Networks saved before the last layer, set to zero at the start, was trained.",
 )
 def dead_network(report: Report, policy: Policy) -> Found:
-    connectivity = _connectivity(report)
-    if connectivity.dead and connectivity.doubt is None:
+    if _is_dead(report):
         yield None, "no output depends on any input through weights that are not zero"
+
+
+def _is_dead(report: Report) -> bool:
+    connectivity = _connectivity(report)
+    return connectivity.dead and connectivity.doubt is None
 
 
 def _connectivity(report: Report) -> Connectivity:

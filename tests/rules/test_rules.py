@@ -322,6 +322,9 @@ def test_connectivity(layer, report):
         (finding,) = apply(dataclasses.replace(whole, network=network))
         assert (finding.rule, finding.severity) == ("OT307", "warning")
         assert "give --input-shape" in finding.message
+    unsure = Connectivity(outputs=("y",), dead=True, doubt="give --input-shape")
+    network = dataclasses.replace(whole.network, connectivity=unsure)
+    assert [f.rule for f in apply(dataclasses.replace(whole, network=network))] == ["OT306", "OT307"]
     cut = dataclasses.replace(whole.network, connectivity=Connectivity(outputs=("y",), dead=True))
     (finding,) = apply(dataclasses.replace(whole, network=cut))
     assert (finding.rule, finding.severity) == ("OT308", "error")
