@@ -49,6 +49,44 @@ def lines_of(matrix: Matrix) -> Matrix:
     return matrix.T if abs(matrix.strides[0]) < abs(matrix.strides[1]) else matrix
 
 
+class Stack(NamedTuple):
+    """Small matrices of one shape and type, which are looked at together: each is all that a layer has.
+
+    ``lines``, shape (k, n, m), are in native byte order, as they lie in memory: if they are ``turned``, those
+    of a matrix are its columns.
+    """
+
+    lines: Matrix
+    turned: bool
+
+    @classmethod
+    def of(cls, matrices: Sequence[Matrix]) -> "Stack":
+        """Copy matrices that lie alike in memory.
+
+        >>> Stack.of([np.ones((2, 3)), np.zeros((2, 3))]).lines.shape
+        (2, 2, 3)
+        """
+        lines = [lines_of(matrix) for matrix in matrices]
+        return cls(np.stack(lines), lines[0] is not matrices[0])
+
+    @property
+    def matrices(self) -> list[Matrix]:
+        """The matrices, shape (n_in, n_out), views all."""
+        return list(self.lines.transpose(0, 2, 1) if self.turned else self.lines)
+
+    @property
+    def rows(self) -> Matrix:
+        """All entries of a matrix, as of its rows one after the other; shape (k, n_in * n_out)."""
+        rows = self.lines.transpose(0, 2, 1) if self.turned else self.lines
+        return rows.reshape(len(rows), -1)
+
+    @property
+    def wide(self) -> Matrix:
+        """The lines in float32 or float64."""
+        n_stacked, _, length = self.lines.shape
+        return widened(self.lines.reshape(-1, length)).reshape(n_stacked, -1, length)
+
+
 class Extremes(NamedTuple):
     """The smallest and the largest weight of a layer; both NaN if a weight is, or if there is none."""
 

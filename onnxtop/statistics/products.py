@@ -2,6 +2,9 @@
 
 Threads gain nothing where one side is so thin, and on a busy machine they wait for each other: ten times as
 long as the work takes. OpenBLAS starts them above 2**18 multiplications.
+
+Cells are those of one matrix, or of a stack of them, which is a first axis: each has the very same products,
+bit by bit, as if it were alone.
 """
 
 from typing import TypeVar
@@ -13,7 +16,8 @@ Float = TypeVar("Float", np.float32, np.float64)
 
 _TILE = 2**18
 _WIDE = 256
-_PIECE = 4096
+PIECE = 4096
+"""Squares added up in one product."""
 
 
 def onto_columns(cells: NDArray[Float], right: NDArray[Float]) -> NDArray[Float]:
@@ -24,17 +28,16 @@ def onto_columns(cells: NDArray[Float], right: NDArray[Float]) -> NDArray[Float]
     >>> onto_columns(cells, right).tolist()
     [[0.0, 1.0], [3.0, 4.0]]
     """
-    n_rows, n_columns = cells.shape
+    n_rows, n_columns = cells.shape[-2:]
     width = min(n_columns, _WIDE)
     height = max(_TILE // (width * right.shape[1]), 1)
     tiles = n_columns // width
     whole = tiles * width
-    found = np.empty((n_rows, right.shape[1]), cells.dtype)
+    found = np.empty((*cells.shape[:-1], right.shape[1]), cells.dtype)
     for start in range(0, n_rows, height):
-        part = cells[start : start + height]
-        tiled = part[:, :whole].reshape(len(part), tiles, width).transpose(1, 0, 2)
-        sums = np.matmul(tiled, right[:whole].reshape(tiles, width, -1)).sum(axis=0)
-        found[start : start + height] = sums + part[:, whole:] @ right[whole:]
+        part = cells[..., start : start + height, :]
+        sums = np.matmul(_tiled(part, tiles, width), right[:whole].reshape(tiles, width, -1)).sum(axis=-3)
+        found[..., start : start + height, :] = sums + part[..., whole:] @ right[whole:]
     return found
 
 
@@ -45,19 +48,24 @@ def onto_rows(left: NDArray[Float], cells: NDArray[Float]) -> NDArray[Float]:
     >>> onto_rows(np.eye(2)[:, :1], np.arange(6.0).reshape(2, 3)).tolist()
     [[0.0, 1.0, 2.0]]
     """
-    n_rows, n_columns = cells.shape
+    n_rows, n_columns = cells.shape[-2:]
     width = min(n_columns, 4 * _WIDE)
     height = max(_TILE // (width * left.shape[1]), 1)
     tiles = n_columns // width
     whole = tiles * width
-    found = np.zeros((left.shape[1], n_columns), cells.dtype)
+    found = np.zeros((*cells.shape[:-2], left.shape[1], n_columns), cells.dtype)
     for start in range(0, n_rows, height):
-        part = cells[start : start + height]
+        part = cells[..., start : start + height, :]
         few = np.ascontiguousarray(left[start : start + height].T)
-        tiled = part[:, :whole].reshape(len(part), tiles, width).transpose(1, 0, 2)
-        found[:, :whole] += np.matmul(few, tiled).transpose(1, 0, 2).reshape(-1, whole)
-        found[:, whole:] += few @ part[:, whole:]
+        products = np.matmul(few, _tiled(part, tiles, width)).swapaxes(-3, -2)
+        found[..., :whole] += products.reshape(*found.shape[:-1], whole)
+        found[..., whole:] += few @ part[..., whole:]
     return found
+
+
+def _tiled(cells: NDArray[Float], tiles: int, width: int) -> NDArray[Float]:
+    """Cut the rows of matrices into tiles, which come first of all: shape (..., tiles, n_rows, width)."""
+    return cells[..., : tiles * width].reshape(*cells.shape[:-1], tiles, width).swapaxes(-3, -2)
 
 
 def sum_of_squares(cells: NDArray[np.float32]) -> float:
@@ -67,8 +75,8 @@ def sum_of_squares(cells: NDArray[np.float32]) -> float:
     14.0
     """
     flat = cells.reshape(-1)
-    whole = flat.size - flat.size % _PIECE
-    pieces, rest = flat[:whole].reshape(-1, _PIECE), flat[whole:]
+    whole = flat.size - flat.size % PIECE
+    pieces, rest = flat[:whole].reshape(-1, PIECE), flat[whole:]
     return float(np.vecdot(pieces, pieces).sum(dtype=np.float64)) + float(np.vecdot(rest, rest))
 
 
@@ -80,14 +88,13 @@ def onto_parts(cells: NDArray[Float], right: NDArray[Float], parts: int) -> NDAr
     >>> onto_parts(np.arange(12.0).reshape(2, 6), np.ones(6), 3).tolist()
     [[1.0, 5.0, 9.0], [13.0, 17.0, 21.0]]
     """
-    n_rows, n_columns = cells.shape
+    n_columns = cells.shape[-1]
     width = min(max(n_columns // parts, 1), _WIDE)
     tiles = n_columns // width
     whole = tiles * width
-    found = np.zeros((n_rows, parts), cells.dtype)
-    tiled = cells[:, :whole].reshape(n_rows, tiles, width).transpose(1, 0, 2)
-    products = np.matmul(tiled, right[:whole].reshape(tiles, width, 1))[:, :, 0]
+    found = np.zeros((*cells.shape[:-1], parts), cells.dtype)
+    products = np.matmul(_tiled(cells, tiles, width), right[:whole].reshape(tiles, width, 1))[..., 0]
     for part in range(min(parts, tiles)):
-        found[:, part] = products[part::parts].sum(axis=0)
-    found[:, -1] += cells[:, whole:] @ right[whole:]
+        found[..., part] = products[..., part::parts, :].sum(axis=-2)
+    found[..., -1] += cells[..., whole:] @ right[whole:]
     return found

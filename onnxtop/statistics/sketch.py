@@ -43,22 +43,23 @@ def spread(some: Floats, first: int) -> Floats:
 def together(buckets: Floats, lines: Floats, some: Floats, first: int) -> None:
     """Add lines, shape (n, length), each times its factor, to their buckets, shape (SIDE, length).
 
-    It is ``buckets += spread(some, first).T @ lines`` in as many multiplications as there are entries.
+    It is ``buckets += spread(some, first).T @ lines`` in as many multiplications as there are entries; both
+    may be stacks, with a first axis more.
 
     >>> buckets = np.zeros((SIDE, 2), np.float32)
     >>> together(buckets, np.ones((17, 2), np.float32), np.arange(17, dtype=np.float32), 1)
     >>> buckets[:, 0].tolist()
     [22.0, 24.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0]
     """
-    n_lines, length = lines.shape
+    n_lines, length = lines.shape[-2:]
     turns = n_lines // SIDE
     order = (first + np.arange(SIDE)) % SIDE
     if turns > 1:
-        stacked = lines[: turns * SIDE].reshape(turns, SIDE, length).transpose(1, 0, 2)
+        taken = lines[..., : turns * SIDE, :].reshape(*lines.shape[:-2], turns, SIDE, length)
         of_bucket = np.ascontiguousarray(some[: turns * SIDE].reshape(turns, SIDE).T)[:, np.newaxis]
-        buckets[order] += np.matmul(of_bucket, stacked)[:, 0]
+        buckets[..., order, :] += np.matmul(of_bucket, taken.swapaxes(-3, -2))[..., 0, :]
     for line in range(turns * SIDE if turns > 1 else 0, n_lines):
-        buckets[(first + line) % SIDE] += some[line] * lines[line]
+        buckets[..., (first + line) % SIDE, :] += some[line] * lines[..., line, :]
 
 
 def pack(sketch: NDArray[np.floating]) -> str | None:

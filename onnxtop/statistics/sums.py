@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.network import Blocks, Extremes, Matrix, Tile, count_filled, lines_of, tiles, widened
+from onnxtop.network import Blocks, Extremes, Matrix, Stack, Tile, count_filled, lines_of, tiles, widened
 from onnxtop.statistics.numbers import SMALLEST_NORMAL, sample
-from onnxtop.statistics.products import onto_columns, onto_parts, onto_rows, sum_of_squares
+from onnxtop.statistics.products import PIECE, onto_columns, onto_parts, onto_rows, sum_of_squares
 from onnxtop.statistics.sketch import SIDE, factors, spread, together
 
 _CELLS = 1 << 19
@@ -43,6 +43,11 @@ class Lines(NamedTuple):
     sums: NDArray[np.float64]
     filled: NDArray[np.intp]
     projections: Floats | None
+
+    def each(self) -> list["Lines"]:
+        """Return those of each block, of a stack of them."""
+        projections = [None] * len(self.sums) if self.projections is None else self.projections
+        return [Lines(self.length, *each) for each in zip(self.sums, self.filled, projections, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,10 +120,78 @@ def add_up(blocks: Blocks, *, half: bool = False) -> Sums:
     return adder.sums()
 
 
+def stackable(matrix: Matrix) -> bool:
+    """Tell whether a matrix is so small that what is added up of it comes of one product each.
+
+    >>> stackable(np.ones((16, 16))), stackable(np.ones((1, 16))), stackable(np.ones((8, 2000)))
+    (True, False, False)
+    """
+    return matrix.size <= PIECE and min(matrix.shape) > 1 and max(matrix.shape) < _PART
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def add_up_each(stack: Stack, *, half: bool = False) -> list[Sums]:
+    """Add up layers of one matrix each, which are `stackable`: to the bit what `add_up` makes of each alone.
+
+    Examples
+    --------
+    >>> matrices = [np.array([[1.0, -2.0], [0.0, 2.0]]), np.array([[3.0, 1.0], [0.5, 0.0]])]
+    >>> [found.zeros for found in add_up_each(Stack.of(matrices))]
+    [1, 1]
+    """
+    wide = stack.wide
+    sizes = np.abs(wide.astype(np.float32, copy=False))
+    there = wide != 0
+    of_each = (1, 2)
+    lows, highs = (wide.min(of_each) + 0.0).tolist(), (wide.max(of_each) + 0.0).tolist()
+    zeros = stack.lines[0].size - np.count_nonzero(there, of_each)
+    at_limit = np.count_nonzero(sizes == sizes.max(of_each, keepdims=True), of_each).tolist()
+    small = (np.count_nonzero(sizes < SMALLEST_NORMAL, of_each) - zeros if half else 0 * zeros).tolist()
+    entries = np.abs(stack.rows, dtype=np.float64)
+    centres = [*map(_centre_of, entries.mean(axis=1).tolist(), entries.std(axis=1).tolist())]
+    sizes -= np.array(centres, np.float32)[:, np.newaxis, np.newaxis]
+    flat = sizes.reshape(len(sizes), -1)
+    squares = np.vecdot(flat, flat).tolist()
+    lines = _BlockLines(stack.lines, stack.turned, (0, 0), stack.matrices[0].shape)
+    lines.multiply(slice(None), slice(None), wide.astype(np.float32, copy=False), sizes)
+    lines.count(there)
+    sketches = np.zeros((len(sizes), SIDE, SIDE))
+    rows, columns = (side.each() for side in lines.pair(sketches))
+    found = []
+    for k, matrix in enumerate(stack.matrices):
+        ends = Extremes(lows[k], highs[k])
+        found.append(
+            Sums(
+                ends=ends,
+                unit=1.0,
+                centre=centres[k],
+                size=matrix.size,
+                zeros=int(zeros[k]),
+                at_limit=at_limit[k],
+                small=small[k],
+                squares=squares[k],
+                rows=(rows[k],),
+                columns=(columns[k],),
+                sketch=sketches[k],
+            )
+            if _has_unit(ends)
+            else add_up([matrix], half=half)
+        )
+    return found
+
+
+def _has_unit(ends: Extremes) -> bool:
+    """Tell whether squares of the numbers neither overflow nor vanish as they are."""
+    return ends.finite and (ends.largest == 0 or 1e-12 < ends.largest < 1e12)
+
+
 def _centre(sizes: NDArray[np.float64]) -> float:
     """Return a typical magnitude if most are near it, 0 otherwise."""
-    mean = float(sizes.mean())
-    return mean if math.isfinite(mean) and float(sizes.std()) < _VARIED * mean else 0.0
+    return _centre_of(float(sizes.mean()), float(sizes.std()))
+
+
+def _centre_of(mean: float, deviation: float) -> float:
+    return mean if math.isfinite(mean) and deviation < _VARIED * mean else 0.0
 
 
 class Adder:
@@ -146,10 +219,9 @@ class Adder:
     def sums(self) -> Sums:
         """Return the sums; all is added up once more if its numbers are very large or very small."""
         found = self._sums()
-        largest = found.ends.largest
-        if self._unit != 1 or not found.ends.finite or largest == 0 or 1e-12 < largest < 1e12:
+        if self._unit != 1 or not found.ends.finite or _has_unit(found.ends):
             return found
-        again = Adder(self._blocks, largest, half=self._half)
+        again = Adder(self._blocks, found.ends.largest, half=self._half)
         for tile in () if self.stacked else tiles(self._blocks):
             again.add(tile)
         return again.sums()
@@ -176,9 +248,12 @@ class Adder:
     def add(self, tile: Tile) -> None:
         """Add up the next tile."""
         if tile.number == len(self._lines):
-            corner, sides = self._starts[tile.number], self._sides
-            self._lines.append(_BlockLines(self._blocks[tile.number], corner, sides, dense=self._dense))
-        self._lines[tile.number].add(tile, *self._take(tile.wide, tile.sizes))
+            block = self._blocks[tile.number]
+            lines, corner = lines_of(block), self._starts[tile.number]
+            self._lines.append(_BlockLines(lines, lines is not block, corner, self._sides, dense=self._dense))
+        scaled, sizes, there = self._take(tile.wide, tile.sizes)
+        self._lines[tile.number].count_tile(tile, there)
+        self._lines[tile.number].multiply(tile.rows, tile.columns, scaled, sizes)
 
     def _stack(self) -> tuple[Lines, Lines]:
         """Add up many small blocks of one shape, a stack of them at a time."""
@@ -228,50 +303,64 @@ class Adder:
 class _BlockLines:
     """The lines of one block while they are added up, in the order in which it lies in memory.
 
-    ``corner`` is the cell of the layer that its first weight is, ``sides`` are those of the layer.
+    ``base`` are its lines, its own columns if it is ``flipped``. ``corner`` is the cell of the layer that its
+    first weight is, ``sides`` are those of the layer. All is the same of a stack of blocks, which are layers
+    each, with a first axis more.
     """
 
-    def __init__(self, block: Matrix, corner: Sequence[int], sides: Sequence[int], *, dense: bool) -> None:
-        base = lines_of(block)
-        self._flipped = base is not block
-        turn = -1 if self._flipped else 1
+    def __init__(
+        self, base: Matrix, flipped: bool, corner: Sequence[int], sides: Sequence[int], *, dense: bool = False
+    ) -> None:
+        self._flipped = flipped
+        turn = -1 if flipped else 1
         (self._first, self._other), lengths = corner[::turn], sides[::turn]
-        n_along, n_across = base.shape
+        *stacked, n_along, n_across = base.shape
         self._left = factors(lengths[0])[self._first : self._first + n_along]
         self._right = factors(lengths[1])[self._other : self._other + n_across]
         self._along, self._across = (
-            Lines(base.shape[1 - side], *_nothing(base.shape[side])) for side in (0, 1)
+            Lines(length, *_nothing(*stacked, side))
+            for length, side in ((n_across, n_along), (n_along, n_across))
         )
-        self._on_left = np.zeros((SIDE, n_across), np.float32)
-        self._on_right = np.zeros((n_along, SIDE), np.float32)
+        self._on_left = np.zeros((*stacked, SIDE, n_across), np.float32)
+        self._on_right = np.zeros((*stacked, n_along, SIDE), np.float32)
         self._asked = n_across // 4 if dense and n_across >= _PART else n_across
 
-    def add(self, tile: Tile, scaled: Floats, sizes: Floats, there: NDArray[np.bool_] | None) -> None:
-        """Add up a tile: its weights in the unit, magnitudes from the centre, and which are not zero."""
+    def count_tile(self, tile: Tile, there: NDArray[np.bool_] | None) -> None:
+        """Count which of a tile are not zero; all are if nothing is said."""
         rows, columns, (along, across) = tile.rows, tile.columns, (self._along, self._across)
         if there is not None:
             count_filled(there, along.filled[rows], across.filled[columns])
         else:
-            along.filled[rows] += sizes.shape[1]
-            across.filled[columns] += len(sizes)
-        along.sums[rows] += onto_columns(sizes, np.ones((sizes.shape[1], 1), np.float32))[:, 0]
-        across.sums[columns] += onto_rows(np.ones((len(sizes), 1), np.float32), sizes)[0]
-        if columns.start < self._asked:
-            some = slice(columns.start, min(columns.stop, self._asked))
-            parts = onto_parts(scaled[:, : some.stop - some.start], self._right[some], SIDE)
-            self._on_right[rows] += parts
-        together(self._on_left[:, columns], scaled, self._left[rows], self._first + rows.start)
+            along.filled[rows] += columns.stop - columns.start
+            across.filled[columns] += rows.stop - rows.start
+
+    def count(self, there: NDArray[np.bool_]) -> None:
+        """Count which of all are not zero."""
+        self._along.filled[:] = np.count_nonzero(there, axis=-1)
+        self._across.filled[:] = np.count_nonzero(there, axis=-2)
+
+    def multiply(self, rows: slice, columns: slice, scaled: Floats, sizes: Floats) -> None:
+        """Add up a part of each: its weights in the unit, and magnitudes from the centre."""
+        n_rows, n_columns = sizes.shape[-2:]
+        first, start = rows.start or 0, columns.start or 0
+        self._along.sums[..., rows] += onto_columns(sizes, np.ones((n_columns, 1), np.float32))[..., 0]
+        self._across.sums[..., columns] += onto_rows(np.ones((n_rows, 1), np.float32), sizes)[..., 0, :]
+        if start < self._asked:
+            asked = min(n_columns, self._asked - start)
+            parts = onto_parts(scaled[..., :asked], self._right[start : start + asked], SIDE)
+            self._on_right[..., rows, :] += parts
+        together(self._on_left[..., columns], scaled, self._left[rows], self._first + first)
 
     def pair(self, sketch: NDArray[np.float64]) -> tuple[Lines, Lines]:
         """Return the rows and the columns, and add the block to the sketch of its layer."""
         own = onto_columns(self._on_left, spread(self._right, self._other)).astype(np.float64)
-        sketch += own.T if self._flipped else own
+        sketch += own.swapaxes(-1, -2) if self._flipped else own
         pair = (
             self._along._replace(projections=self._on_right),
-            self._across._replace(projections=self._on_left.T),
+            self._across._replace(projections=self._on_left.swapaxes(-1, -2)),
         )
         return pair[::-1] if self._flipped else pair
 
 
-def _nothing(n: int) -> tuple[NDArray[np.float64], NDArray[np.intp], None]:
-    return np.zeros(n), np.zeros(n, np.intp), None
+def _nothing(*shape: int) -> tuple[NDArray[np.float64], NDArray[np.intp], None]:
+    return np.zeros(shape), np.zeros(shape, np.intp), None

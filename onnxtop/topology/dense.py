@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from onnxtop.network import Blocks
+from onnxtop.network import Blocks, Stack
 from onnxtop.topology.block import BlockForest, NonFinite, block_forest
 from onnxtop.topology.graph import Floats, Forest, Indices, empty_forest
 from onnxtop.topology.spanning import GrowingForest, strongest_first, with_bias
-from onnxtop.topology.strongest import SMALL, StrongCells
+from onnxtop.topology.strongest import SMALL, BlockCells, StrongCells
 
 JOINT = 1 << 18
 """Cells of small blocks that share one tree."""
@@ -50,6 +50,42 @@ def dense_forest(
     parts += [_shift(block_forest(blocks[b], listed.get(b)), offsets[b]) for b in large]
     forest = _layer(parts, n_rows, n_cols, layer)
     return forest if bias is None else with_bias(forest, n_rows, bias, layer)
+
+
+def forest_of_each(stack: Stack, cells: Sequence[BlockCells], layers: Sequence[int]) -> list[Forest]:
+    """Return the forests of layers of one matrix each, as `dense_forest` gives them: one tree makes all.
+
+    Parameters
+    ----------
+    stack
+        The matrices, finite, no side of which is empty.
+    cells
+        Of each matrix all cells, by falling magnitude.
+    layers
+        First entries of the generators.
+
+    Examples
+    --------
+    >>> from onnxtop.topology.strongest import strong_cells
+    >>> matrices = [np.array([[1.0, -3.0], [2.0, 0.0]]), np.array([[0.0, 1.0], [2.0, 4.0]])]
+    >>> cells = [strong_cells([matrix]).blocks[0] for matrix in matrices]
+    >>> [forest.strengths.tolist() for forest in forest_of_each(Stack.of(matrices), cells, [0, 1])]
+    [[3.0, 2.0, 1.0], [4.0, 2.0, 1.0]]
+    """
+    n_each, n_lines, length = stack.lines.shape
+    lines, places = np.divmod(np.stack([each.positions for each in cells]).T, length)
+    first = (n_lines + length) * np.arange(n_each)
+    growing = GrowingForest((n_lines + length) * n_each)
+    used = growing.join((lines + first).reshape(-1), (places + n_lines + first).reshape(-1))
+    used = used[np.argsort(used % n_each, kind="stable")].reshape(n_each, -1) // n_each
+    weights = np.stack([each.weights for each in cells])
+    strengths = np.abs(np.take_along_axis(weights, used, axis=1)).astype(np.float64)
+    sides = [np.take_along_axis(side.T, used, axis=1) for side in (lines, places)]
+    rows, cols = sides[::-1] if stack.turned else sides
+    n_rows = length if stack.turned else n_lines
+    edges = np.stack([rows, n_rows + cols], axis=2)
+    generators = np.stack([np.broadcast_to(np.array(layers)[:, np.newaxis], rows.shape), rows, cols], axis=2)
+    return [Forest(n_lines + length, *each) for each in zip(edges, strengths, generators, strict=True)]
 
 
 def _layer(parts: Sequence[BlockForest | NonFinite], n_rows: int, n_cols: int, layer: int) -> Forest:

@@ -16,9 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from onnxtop.network import Blocks, Extremes, Matrix, Tile, extremes, lines_of, strips, tiles
+from onnxtop.network import Blocks, Extremes, Matrix, Stack, Tile, extremes, lines_of, strips, tiles
 from onnxtop.topology.graph import Floats, Indices
 from onnxtop.topology.reach import Filled, LineCounter
+from onnxtop.topology.spanning import strongest_first
 from onnxtop.topology.strongest import (
     SMALL,
     BlockCells,
@@ -29,6 +30,7 @@ from onnxtop.topology.strongest import (
     chunks,
     collector_of,
     forest_cells,
+    magnitudes,
     sample,
     submatrix,
     wide,
@@ -189,6 +191,52 @@ def scan_once(
     return LayerScans(None if standardise is None else paths, cells, filled)
 
 
+@np.errstate(over="ignore", invalid="ignore", under="ignore")
+def scan_each(stack: Stack, *, standardise: bool | None = True) -> list[LayerScans]:
+    """Find of layers of one matrix each what `scan_once` finds of each; nobody counts the lines.
+
+    The matrices have at most `SMALL` cells, and all are listed.
+
+    Examples
+    --------
+    >>> first, second = scan_each(Stack.of([np.array([[1.0, -3.0]]), np.array([[2.0, np.inf]])]))
+    >>> first.cells.blocks[0].weights.tolist(), first.paths.mean, second.cells, second.paths.finite
+    ([-3.0, 1.0], -1.0, None, False)
+    """
+    every = stack.lines.reshape(len(stack.lines), -1)
+    n_in, n_out = stack.matrices[0].shape
+    order = strongest_first(magnitudes(every))
+    sorted_cells = np.take_along_axis(every, order, axis=1)
+    finite: list[bool] = np.isfinite(every).all(axis=1).tolist()
+    standards = _standard_of_each(stack) if standardise else [(0.0, 1.0)] * len(every)
+    listed = BlockCells(np.arange(n_in * n_out), every[0], None, (n_in, n_out), stack.turned)
+    found = []
+    for k, (mean, std) in enumerate(standards):
+        paths = LayerScan(np.nan, np.nan, np.nan, ())
+        cells = None
+        if finite[k]:
+            blocks = [listed._replace(weights=every[k])]
+            paths = LayerScan(
+                mean, std, _largest(Strength(mean, std, 1.0), blocks, [stack.matrices[k]]), blocks
+            )
+            cells = StrongCells([listed._replace(positions=order[k], weights=sorted_cells[k])])
+        found.append(LayerScans(None if standardise is None else paths, cells, ()))
+    return found
+
+
+def _standard_of_each(stack: Stack) -> list[tuple[float, float]]:
+    """Return mean and standard deviation of each layer; nothing that makes sense where one is not finite."""
+    values = stack.wide.reshape(len(stack.lines), -1).astype(np.float64)
+    means, deviations = values.mean(axis=1).tolist(), values.std(axis=1).tolist()
+    centers = [*map(_center, values, means, deviations)]
+    values -= np.array(centers)[:, np.newaxis]
+    sums = zip(values.sum(axis=1).tolist(), np.vecdot(values, values).tolist(), centers, strict=True)
+    return [
+        _standard(total, squares, center, [matrix])
+        for matrix, (total, squares, center) in zip(stack.matrices, sums, strict=True)
+    ]
+
+
 def _shares(matrices: Blocks, n_wanted: int) -> list[int]:
     size = sum(matrix.size for matrix in matrices)
     return [n_wanted * matrix.size // size for matrix in matrices]
@@ -293,7 +341,7 @@ class _Sums:
         mean, std = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
         self.far_center = None if abs(mean) <= NEAR * std or not 0 < std < np.inf else mean
         self._center = _center(values, mean, std)
-        self._size, self._total, self._squares = 0, 0.0, 0.0
+        self._total, self._squares = 0.0, 0.0
         self._buffer = np.empty(0)
 
     def add(self, weights: Values) -> None:
@@ -308,16 +356,21 @@ class _Sums:
                 np.subtract(part, self._center, out=part)
             self._total += float(part.sum())
             self._squares += _sum_of_squares(part)
-        self._size += weights.size
 
     def standard(self, matrices: Blocks) -> tuple[float, float]:
         """Return mean and standard deviation, which is 0 if all weights are equal."""
-        mean = self._total / self._size
-        variance = self._squares / self._size - mean * mean
-        # Squares beyond the range of float64, or a center far from the mean: once more, with care.
-        if np.finfo(np.float64).tiny * 1e20 < variance < np.inf and variance > 1e-3 * mean * mean:
-            return self._center + mean, float(np.sqrt(variance))
-        return _careful_moments(matrices, extremes(matrices))
+        return _standard(self._total, self._squares, self._center, matrices)
+
+
+def _standard(total: float, squares: float, center: float, matrices: Blocks) -> tuple[float, float]:
+    """Return mean and standard deviation from sums about a center; the deviation is 0 if all are equal."""
+    size = sum(matrix.size for matrix in matrices)
+    mean = total / size
+    variance = squares / size - mean * mean
+    # Squares beyond the range of float64, or a center far from the mean: once more, with care.
+    if np.finfo(np.float64).tiny * 1e20 < variance < np.inf and variance > 1e-3 * mean * mean:
+        return center + mean, float(np.sqrt(variance))
+    return _careful_moments(matrices, extremes(matrices))
 
 
 def _sum_of_squares(part: Floats) -> float:

@@ -24,7 +24,7 @@ _FEW = 8192
 
 
 def strongest_first(strengths: NDArray[Any]) -> Indices:
-    """Return the order of falling strength, equals as they come.
+    """Return the order of falling strength, equals as they come; of few, also of each row of several.
 
     Strengths are unsigned integers, or floats that are not negative. Many are sorted digit by digit, 16 bits
     at a time, the last ones first: NumPy sorts so short integers without comparing them.
@@ -35,7 +35,7 @@ def strongest_first(strengths: NDArray[Any]) -> Indices:
     [1, 3, 0, 2]
     """
     keys = ~strengths.view(f"u{strengths.itemsize}")
-    if keys.size <= _FEW:
+    if keys.ndim > 1 or keys.size <= _FEW:
         return np.argsort(keys, kind="stable")
     order = np.argsort(keys.astype(np.uint16), kind="stable")
     for shift in range(16, 8 * keys.itemsize, 16):
