@@ -70,6 +70,12 @@ class Stack(NamedTuple):
         return cls(np.stack(lines), lines[0] is not matrices[0])
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """That of each matrix: its inputs and its outputs."""
+        _, n_lines, length = self.lines.shape
+        return (length, n_lines) if self.turned else (n_lines, length)
+
+    @property
     def matrices(self) -> list[Matrix]:
         """The matrices, shape (n_in, n_out), views all."""
         return list(self.lines.transpose(0, 2, 1) if self.turned else self.lines)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,13 +32,12 @@ from onnxtop.statistics.sums import Adder, Sums
 from onnxtop.topology import convolution, neural_persistence
 from onnxtop.topology.filters import filter_forests
 from onnxtop.topology.graph import Forest
-from onnxtop.topology.layer_scan import LayerScan, scan_once
+from onnxtop.topology.layer_scan import LayerScan, LayerScans, scan_once
 from onnxtop.topology.neural_persistence import Graphs
 from onnxtop.topology.null_law import shapes_of
 from onnxtop.topology.null_model import UNROLLED, NullModels, StrongestWeights
 from onnxtop.topology.reach import Filled, filled_lines
 from onnxtop.topology.spread import Spread, mean_sortedness
-from onnxtop.topology.strongest import StrongCells
 from onnxtop.work.content import combined
 from onnxtop.work.store import Store, key_of
 from onnxtop.work.values import classes_of, dumps, loads
@@ -56,6 +55,22 @@ _SIZE_UNKNOWN = "its input size is not known; give --input-shape NAME=1,3,224,22
 
 quiet = partial(np.errstate, divide="ignore", over="ignore", invalid="ignore")
 """Weights whose squares are beyond what numbers hold, or below, are findings, and no concern of NumPy's."""
+
+
+class Look(NamedTuple):
+    """What looking at all weights of a layer once finds, for those who ask later.
+
+    ``weights`` are those that were looked at. Of a layer with a weight that is not finite, or where nobody
+    asks for structure, there are no ``sums``, and nothing is known of its ``evidence``, and what it was
+    ``made_by``. ``forest`` is that of its graph, if layers are looked at together.
+    """
+
+    weights: Blocks
+    scans: LayerScans
+    sums: Sums | None
+    evidence: Evidence | None
+    made_by: InitialiserMatch | None
+    forest: Forest | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,8 +192,14 @@ def measure_layer(
     options: AuditOptions,
     memory: Memory,
     scan: bool,
+    look: Look | None = None,
 ) -> Measured:
-    """Measure a layer; one that the memory knows is only read. ``scan`` keeps its strongest weights."""
+    """Measure a layer; one that the memory knows is only read.
+
+    ``scan`` keeps its strongest weights. One that was looked at, together with others, is not read again.
+    """
+    if look is not None:
+        return _measure(layer, number, None, memory.nulls, options, look)
     kernel = _kernel(layer, shapes, options)
     aligned = layer.parameters < _IN_PLACE
     weights = layer.blocks(aligned=aligned) if kernel is None else kernel.matrices()
@@ -244,26 +265,38 @@ def _scanned(
     options: AuditOptions,
     scan: bool,
 ) -> Measured:
-    """Measure a layer, and take down what the graph of the network needs of it."""
     if not options.topology:
-        return _measure(layer, number, weights, kernel, nulls, options)
-    wanted = 0
-    if options.structure and kernel is None:
-        wanted = nulls.wanted(shapes_of(weights), _bias(layer, options) is not None)
-    adder = Adder(weights, half=_is_half(layer)) if options.structure else None
-    look = adder.add if adder is not None and not adder.stacked else None
-    scans = scan_once(weights, wanted, standardise=options.standardise if scan else None, look=look)
-    cells = scans.cells if kernel is None else None  # those of a graph of channels are other weights
-    sums = adder.sums() if adder is not None and scans.cells is not None else None
-    return replace(
-        _measure(layer, number, weights, kernel, nulls, options, cells, sums),
-        scan=scans.paths,
-        filled=scans.filled or (filled_lines(weights) if sums is None else _filled(sums)),
-        seen=glance(weights) if options.details else None,
+        row = replace(_row(layer), probably_fixed=probably_fixed(weights))
+        return Measured(row, None, NOT_ASKED, fingerprint(weights))
+    return _measure(
+        layer, number, kernel, nulls, options, _look(layer, weights, kernel, nulls, options, scan)
     )
 
 
-def _is_half(layer: Layer) -> bool:
+def _look(
+    layer: Layer,
+    weights: Blocks,
+    kernel: Kernel | None,
+    nulls: NullModels,
+    options: AuditOptions,
+    scan: bool,
+) -> Look:
+    """Look at a layer: all that is asked of every weight, and what the graph of the network needs of it."""
+    wanted = 0
+    if options.structure and kernel is None:
+        wanted = nulls.wanted(shapes_of(weights), bias_of(layer, options) is not None)
+    adder = Adder(weights, half=is_half(layer)) if options.structure else None
+    add = adder.add if adder is not None and not adder.stacked else None
+    scans = scan_once(weights, wanted, standardise=options.standardise if scan else None, look=add)
+    if adder is None or scans.cells is None:
+        return Look(weights, scans, None, None, None)
+    sums = adder.sums()
+    found = evidence(weights, sums)
+    return Look(weights, scans, sums, found, drawn_by(found, weights, *fans(layer, weights)))
+
+
+def is_half(layer: Layer) -> bool:
+    """Tell whether the weights are stored as float16."""
     return layer.encoding == Encoding("float16")
 
 
@@ -280,40 +313,52 @@ def _kernel(layer: Layer, shapes: Mapping[str, Shape], options: AuditOptions) ->
 
 
 def _measure(
-    layer: Layer,
-    number: int,
-    weights: Blocks,
-    kernel: Kernel | None,
-    nulls: NullModels,
-    options: AuditOptions,
-    cells: StrongCells | None = None,
-    sums: Sums | None = None,
+    layer: Layer, number: int, kernel: Kernel | None, nulls: NullModels, options: AuditOptions, look: Look
 ) -> Measured:
+    """Measure a layer that was looked at."""
     row = _row(layer)
-    if not options.topology:
-        fixed = probably_fixed(weights)
-        return Measured(replace(row, probably_fixed=fixed), None, NOT_ASKED, fingerprint(weights))
+    weights, scans, sums = look.weights, look.scans, look.sums
     if options.sortedness:
         row = replace(row, sortedness=finite_or_none(mean_sortedness(weights)))
     if layer.is_convolution and options.conv in BY_POSITION:
-        return _measure_positions(row, layer, number, weights, kernel, options, sums)
-    blocks = weights if kernel is None else convolution.channels(kernel)
-    bias = _bias(layer, options)
-    forest = neural_persistence.layer_forest(blocks, bias=bias, layer=number, cells=cells)
+        measured = _measure_positions(row, layer, number, kernel, options, look)
+    else:
+        measured = _measure_whole(row, layer, number, kernel, nulls, options, look)
+    return replace(
+        measured,
+        scan=scans.paths,
+        filled=scans.filled or (filled_lines(weights) if sums is None else _filled(sums)),
+        seen=glance(weights) if options.details else None,
+    )
+
+
+def _measure_whole(
+    row: LayerReport,
+    layer: Layer,
+    number: int,
+    kernel: Kernel | None,
+    nulls: NullModels,
+    options: AuditOptions,
+    look: Look,
+) -> Measured:
+    """Measure the graph of all weights, or of the channels that a kernel joins."""
+    blocks = look.weights if kernel is None else convolution.channels(kernel)
+    cells = look.scans.cells if kernel is None else None  # those of a graph of channels are other weights
+    bias = bias_of(layer, options)
+    forest = look.forest or neural_persistence.layer_forest(blocks, bias=bias, layer=number, cells=cells)
     n_in, n_out = (sum(block.shape[axis] for block in blocks) for axis in (0, 1))
     row = replace(row, n_in=n_in, n_out=n_out)
     strongest = None if forest.nonfinite or not options.structure else nulls.read(blocks, bias, cells)
-    return _with_facts(row, layer, weights, blocks, forest, strongest, sums)
+    return _with_facts(row, layer, blocks, forest, strongest, look)
 
 
 def _measure_positions(
     row: LayerReport,
     layer: Layer,
     number: int,
-    weights: Blocks,
     kernel: Kernel | None,
     options: AuditOptions,
-    sums: Sums | None,
+    look: Look,
 ) -> Measured:
     if kernel is None or kernel.in_size is None or kernel.out_size is None:
         return Measured(row, None, _SIZE_UNKNOWN)
@@ -328,51 +373,49 @@ def _measure_positions(
         return Measured(row, None, f"its unrolled graph has over {_UNROLLED_NEURONS} neurons")
     if options.conv == "per-filter" and n_out * math.prod(kernel.weights.shape[3:]) > _FILTER_EDGES:
         return Measured(row, None, f"the graph of each of its filters has over {_FILTER_EDGES} edges")
-    bias = _bias(layer, options)
+    bias = bias_of(layer, options)
     forest: Graphs = (
         convolution.unrolled_forest(kernel, bias=bias, layer=number)
         if options.conv == "unrolled"
         else filter_forests(kernel, bias=bias)
     )
     strongest = None if forest.nonfinite or not options.structure else StrongestWeights(reason=UNROLLED)
-    return _with_facts(row, layer, weights, weights, forest, strongest, sums)
+    return _with_facts(row, layer, look.weights, forest, strongest, look)
 
 
-def _fan_out(layer: Layer, weights: Blocks) -> int:
+def fans(layer: Layer, weights: Blocks) -> tuple[int, int]:
+    """Return the inputs of an output, of recurrent units how many there are, by which PyTorch draws.
+
+    And the outputs of an input, of a convolution its channels out times its taps.
+    """
+    fan_in = max(block.shape[1] if layer.is_recurrent else len(block) for block in weights)
     taps = math.prod(layer.shape[2:]) if layer.is_convolution else 1
-    return taps * sum(int(block.shape[1]) for block in weights)
-
-
-def _fan_in(layer: Layer, weights: Blocks) -> int:
-    """Return the inputs of an output; of recurrent units how many there are, by which PyTorch draws."""
-    return max(block.shape[1] if layer.is_recurrent else len(block) for block in weights)
+    return fan_in, taps * sum(int(block.shape[1]) for block in weights)
 
 
 def _bias_moved(layer: Layer, weights: Blocks, made_by: InitialiserMatch | None) -> bool | None:
     bias = layer.bias()
-    return None if bias is None else bias_was_moved(bias, _fan_in(layer, weights), made_by)
+    return None if bias is None else bias_was_moved(bias, fans(layer, weights)[0], made_by)
 
 
 def _with_facts(
     row: LayerReport,
     layer: Layer,
-    weights: Blocks,
     blocks: Blocks,
     forest: Graphs,
     strongest: StrongestWeights | None,
-    sums: Sums | None,
+    look: Look,
 ) -> Measured:
     """Add what the weights say beside their forest, or how many of them are not finite."""
     mark = fingerprint(blocks)
     if forest.nonfinite:
         return Measured(replace(row, nonfinite=forest.nonfinite), forest, mark=mark)
     row = replace(row, largest=forest.strongest, probably_fixed=probably_fixed(blocks))
-    if strongest is None or sums is None:
+    found, made_by = look.evidence, look.made_by
+    if strongest is None or found is None:
         return Measured(row, forest, mark=mark)
-    found = evidence(weights, sums)
-    statistics = layer_statistics(weights, layer.codes(), half=_is_half(layer), sums=sums)
-    made_by = drawn_by(found, weights, _fan_in(layer, weights), _fan_out(layer, weights))
-    moved = _bias_moved(layer, weights, None if found.even or found.masked else made_by)
+    statistics = layer_statistics(look.weights, layer.codes(), half=is_half(layer), sums=look.sums)
+    moved = _bias_moved(layer, look.weights, None if found.even or found.masked else made_by)
     return Measured(
         replace(row, statistics=statistics),
         forest,
@@ -398,5 +441,6 @@ def _row(layer: Layer) -> LayerReport:
     )
 
 
-def _bias(layer: Layer, options: AuditOptions) -> NDArray[np.float64] | None:
+def bias_of(layer: Layer, options: AuditOptions) -> NDArray[np.float64] | None:
+    """Return the bias that is a row of the graph of a layer, if it is to be one."""
     return layer.bias() if options.bias == "row" else None

@@ -7,8 +7,9 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-from onnxtop.auditing.layers import BY_POSITION, Measured, Memory, Progress, measure_layer
+from onnxtop.auditing.layers import BY_POSITION, Measured, Memory, Progress
 from onnxtop.auditing.options import AuditOptions
+from onnxtop.auditing.together import measure_together
 from onnxtop.reader.address import is_address
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.declared import Shape
@@ -141,9 +142,7 @@ def _measured(
     scanned: Container[int],
     piece: range,
 ) -> list[Measured]:
-    return [
-        measure_layer(layers[number], number, shapes, options, memory, number in scanned) for number in piece
-    ]
+    return measure_together(layers, piece, shapes, options, memory, scanned)
 
 
 def _measured_elsewhere(

@@ -152,7 +152,7 @@ def add_up_each(stack: Stack, *, half: bool = False) -> list[Sums]:
     sizes -= np.array(centres, np.float32)[:, np.newaxis, np.newaxis]
     flat = sizes.reshape(len(sizes), -1)
     squares = np.vecdot(flat, flat).tolist()
-    lines = _BlockLines(stack.lines, stack.turned, (0, 0), stack.matrices[0].shape)
+    lines = _BlockLines(stack.lines, stack.turned, (0, 0), stack.shape)
     lines.multiply(slice(None), slice(None), wide.astype(np.float32, copy=False), sizes)
     lines.count(there)
     sketches = np.zeros((len(sizes), SIDE, SIDE))

@@ -82,8 +82,7 @@ def forest_of_each(stack: Stack, cells: Sequence[BlockCells], layers: Sequence[i
     strengths = np.abs(np.take_along_axis(weights, used, axis=1)).astype(np.float64)
     sides = [np.take_along_axis(side.T, used, axis=1) for side in (lines, places)]
     rows, cols = sides[::-1] if stack.turned else sides
-    n_rows = length if stack.turned else n_lines
-    edges = np.stack([rows, n_rows + cols], axis=2)
+    edges = np.stack([rows, stack.shape[0] + cols], axis=2)
     generators = np.stack([np.broadcast_to(np.array(layers)[:, np.newaxis], rows.shape), rows, cols], axis=2)
     return [Forest(n_lines + length, *each) for each in zip(edges, strengths, generators, strict=True)]
 

@@ -74,6 +74,13 @@ class Strength:
         np.abs(result, out=result)
         return np.divide(result, self.top, out=result)
 
+    def of(self, weight: float) -> float:
+        """Return the strength of one weight."""
+        if not (self.std > 0 and self.top > 0):
+            return 0.0
+        unit = 4.0 if max(abs(self.mean), self.std) > _HUGE else 1.0
+        return abs((weight / unit - self.mean / unit) / (self.std / unit)) / self.top
+
 
 @dataclass(frozen=True, eq=False)
 class LayerScan:
@@ -124,7 +131,7 @@ class LayerScan:
 
 
 def _limit(strength: Strength, block: BlockCells) -> float:
-    return 0.0 if block.cuts is None else float(strength(np.array(block.cuts)).max())
+    return 0.0 if block.cuts is None else max(map(strength.of, block.cuts))
 
 
 def scan_layer(matrices: Blocks, *, standardise: bool = True, n_wanted: int | None = None) -> LayerScan:
@@ -204,23 +211,20 @@ def scan_each(stack: Stack, *, standardise: bool | None = True) -> list[LayerSca
     ([-3.0, 1.0], -1.0, None, False)
     """
     every = stack.lines.reshape(len(stack.lines), -1)
-    n_in, n_out = stack.matrices[0].shape
     order = strongest_first(magnitudes(every))
-    sorted_cells = np.take_along_axis(every, order, axis=1)
-    finite: list[bool] = np.isfinite(every).all(axis=1).tolist()
+    weights = np.take_along_axis(every, order, axis=1)
+    finite = np.flatnonzero(np.isfinite(every).all(axis=1)).tolist()
     standards = _standard_of_each(stack) if standardise else [(0.0, 1.0)] * len(every)
-    listed = BlockCells(np.arange(n_in * n_out), every[0], None, (n_in, n_out), stack.turned)
-    found = []
-    for k, (mean, std) in enumerate(standards):
-        paths = LayerScan(np.nan, np.nan, np.nan, ())
-        cells = None
-        if finite[k]:
-            blocks = [listed._replace(weights=every[k])]
-            paths = LayerScan(
-                mean, std, _largest(Strength(mean, std, 1.0), blocks, [stack.matrices[k]]), blocks
-            )
-            cells = StrongCells([listed._replace(positions=order[k], weights=sorted_cells[k])])
-        found.append(LayerScans(None if standardise is None else paths, cells, ()))
+    lows, highs = every.min(axis=1).tolist(), every.max(axis=1).tolist()
+    listed = BlockCells(np.arange(every.shape[1]), every[0], None, stack.shape, stack.turned)
+    nothing = LayerScan(np.nan, np.nan, np.nan, ())
+    found = [LayerScans(None if standardise is None else nothing, None, ())] * len(every)
+    for k in finite:
+        strength = Strength(*standards[k], 1.0)
+        largest = max(strength.of(lows[k]), strength.of(highs[k]))
+        paths = LayerScan(*standards[k], largest, [listed._replace(weights=every[k])])
+        cells = StrongCells([listed._replace(positions=order[k], weights=weights[k])])
+        found[k] = LayerScans(None if standardise is None else paths, cells, ())
     return found
 
 
@@ -321,11 +325,11 @@ def _collectors(
 def _largest(strength: Strength, blocks: Sequence[BlockCells], matrices: Blocks) -> float:
     """Return the largest strength of all weights: listed, unless the cuts were set unluckily."""
     listed = np.concatenate([block.weights for block in blocks])
-    ends = np.array([listed.min(), listed.max()], np.float64) if listed.size else np.empty(0)
-    largest = float(strength(ends).max(initial=0.0))
+    ends = [float(listed.min()), float(listed.max())] if listed.size else []
+    largest = max(map(strength.of, ends), default=0.0)
     if largest >= max(_limit(strength, block) for block in blocks):
         return largest
-    return float(strength(np.array(extremes(matrices))).max())
+    return max(map(strength.of, extremes(matrices)))
 
 
 class _Sums:
