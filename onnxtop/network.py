@@ -69,6 +69,10 @@ class Stack(NamedTuple):
         lines = [lines_of(matrix) for matrix in matrices]
         return cls(np.stack(lines), lines[0] is not matrices[0])
 
+    def take(self, chosen: Sequence[int]) -> "Stack":
+        """Return some of them."""
+        return self if len(chosen) == len(self.lines) else Stack(self.lines[list(chosen)], self.turned)
+
     @property
     def shape(self) -> tuple[int, int]:
         """That of each matrix: its inputs and its outputs."""

@@ -4,10 +4,15 @@ from collections.abc import Sequence
 
 from numpy.typing import ArrayLike
 
-from onnxtop.network import Blocks
+from onnxtop.network import Blocks, Stack
 from onnxtop.statistics.exchangeability import Evidence, evidence, verdict
 from onnxtop.statistics.facts import Exchangeability
-from onnxtop.statistics.initialisers import InitialiserMatch, closest_initialiser, orthonormal_lines
+from onnxtop.statistics.initialisers import (
+    InitialiserMatch,
+    closest_initialiser,
+    closest_of_each,
+    orthonormal_lines,
+)
 from onnxtop.topology.arguments import as_bias, as_blocks
 from onnxtop.topology.neural_persistence import layer_forest, network_persistence
 from onnxtop.topology.null_model import NullFigures, NullModels
@@ -128,6 +133,17 @@ def drawn_by(
     if verdict(measured, None).exchangeable is False:
         return orthonormal_lines(weights)
     return closest_initialiser(weights, fan_in=fan_in, fan_out=fan_out, largest=measured.largest)
+
+
+def each_drawn_by(
+    measured: Sequence[Evidence], stack: Stack, fan_in: int, fan_out: int
+) -> list[InitialiserMatch | None]:
+    """Return what `drawn_by` returns, of layers of one small matrix each, all finite."""
+    found = closest_of_each(stack, fan_in, fan_out, [each.largest or 0.0 for each in measured])
+    for k, (each, matrix) in enumerate(zip(measured, stack.matrices, strict=True)):
+        if verdict(each, None).exchangeable is False:
+            found[k] = orthonormal_lines([matrix])
+    return found
 
 
 def initialiser_match(

@@ -6,9 +6,12 @@ in memory, are put on a stack, and one look goes over all of them.
 
 from collections import defaultdict
 from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from onnxtop.auditing.layers import Look, Measured, Memory, bias_of, fans, is_half, measure_layer, quiet
-from onnxtop.auditing.matrices import drawn_by
+from onnxtop.auditing.matrices import each_drawn_by
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.network import Matrix, Stack, lines_of
 from onnxtop.reader.declared import Shape
@@ -17,12 +20,23 @@ from onnxtop.statistics.exchangeability import evidence
 from onnxtop.statistics.sums import add_up_each, stackable
 from onnxtop.topology.dense import forest_of_each
 from onnxtop.topology.graph import Forest
-from onnxtop.topology.layer_scan import LayerScans, scan_each
+from onnxtop.topology.layer_scan import scan_each
 from onnxtop.topology.spanning import with_bias
-from onnxtop.topology.strongest import SMALL
+from onnxtop.topology.strongest import SMALL, StrongCells
 
 _CELLS = 1 << 18
 """Weights of a stack: they and what is made of them take a few MiB."""
+
+
+class _Kind(NamedTuple):
+    """What layers that are looked at together have in common; ``scan`` if their weights are kept."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    turned: bool
+    half: bool
+    fans: tuple[int, int]
+    scan: bool
 
 
 def measure_together(
@@ -35,17 +49,19 @@ def measure_together(
 ) -> list[Measured]:
     """Measure some of a model's layers; of those in ``scanned`` the strongest weights are kept."""
     looks: dict[int, Look] = {}
-    alike: defaultdict[tuple[object, ...], list[tuple[int, Matrix]]] = defaultdict(list)
+    alike: defaultdict[_Kind, list[tuple[int, Matrix]]] = defaultdict(list)
     for number in numbers:
-        matrix = _small_matrix(layers[number], options, memory)
+        layer = layers[number]
+        matrix = _small_matrix(layer, options, memory)
         if matrix is not None:
             turned = lines_of(matrix) is not matrix
-            key = (matrix.shape, matrix.dtype, turned, is_half(layers[number]), number in scanned)
-            alike[key].append((number, matrix))
-    for (*_, half, scan), found in alike.items():
+            scan = number in scanned
+            kind = _Kind(matrix.shape, matrix.dtype, turned, is_half(layer), fans(layer, [matrix]), scan)
+            alike[kind].append((number, matrix))
+    for kind, found in alike.items():
         for some in _stacks(found):
             stack = Stack.of([matrix for _, matrix in some])
-            looks |= _looks(layers, [number for number, _ in some], stack, options, bool(half), bool(scan))
+            looks |= _looks(layers, [number for number, _ in some], stack, options, kind)
     return [
         measure_layer(layers[number], number, shapes, options, memory, number in scanned, looks.get(number))
         for number in numbers
@@ -69,26 +85,28 @@ def _stacks(found: Sequence[tuple[int, Matrix]]) -> Iterator[Sequence[tuple[int,
 
 @quiet()
 def _looks(
-    layers: Sequence[Layer],
-    numbers: Sequence[int],
-    stack: Stack,
-    options: AuditOptions,
-    half: bool,
-    scan: bool,
+    layers: Sequence[Layer], numbers: Sequence[int], stack: Stack, options: AuditOptions, kind: _Kind
 ) -> dict[int, Look]:
     """Look at a stack of layers, by their numbers."""
-    scans = scan_each(stack, standardise=options.standardise if scan else None)
-    sums = add_up_each(stack, half=half) if options.structure else [None] * len(scans)
-    forests = _forests(layers, numbers, stack, scans, options)
-    looks = {}
-    for number, matrix, of_scan, of_sums in zip(numbers, stack.matrices, scans, sums, strict=True):
-        weights, forest = [matrix], forests.get(number)
-        if of_sums is None or of_scan.cells is None:
-            looks[number] = Look(weights, of_scan, None, None, None, forest)
-        else:
-            found = evidence(weights, of_sums)
-            made_by = drawn_by(found, weights, *fans(layers[number], weights))
-            looks[number] = Look(weights, of_scan, of_sums, found, made_by, forest)
+    scans = scan_each(stack, standardise=options.standardise if kind.scan else None)
+    looks = {
+        number: Look([matrix], scan, None, None, None)
+        for number, matrix, scan in zip(numbers, stack.matrices, scans, strict=True)
+    }
+    finite = [place for place, scan in enumerate(scans) if scan.cells is not None]
+    if not finite:
+        return looks
+    stack, numbers = stack.take(finite), [numbers[place] for place in finite]
+    for number, forest in zip(numbers, _forests(layers, numbers, stack, looks, options), strict=True):
+        looks[number] = looks[number]._replace(forest=forest)
+    if options.structure:
+        sums = add_up_each(stack, half=kind.half)
+        found = [evidence(looks[number].weights, each) for number, each in zip(numbers, sums, strict=True)]
+        made_by = each_drawn_by(found, stack, *kind.fans)
+        for place, number in enumerate(numbers):
+            looks[number] = looks[number]._replace(
+                sums=sums[place], evidence=found[place], made_by=made_by[place]
+            )
     return looks
 
 
@@ -96,18 +114,14 @@ def _forests(
     layers: Sequence[Layer],
     numbers: Sequence[int],
     stack: Stack,
-    scans: Sequence[LayerScans],
+    looks: Mapping[int, Look],
     options: AuditOptions,
-) -> dict[int, Forest]:
-    """Return the forests of all layers whose weights are finite, by number."""
-    cells = {place: scan.cells.blocks[0] for place, scan in enumerate(scans) if scan.cells is not None}
-    if not cells:
-        return {}
-    chosen = [numbers[place] for place in cells]
-    finite = Stack(stack.lines[list(cells)], stack.turned)
-    forests = dict(zip(chosen, forest_of_each(finite, list(cells.values()), chosen), strict=True))
-    for number, forest in forests.items():
-        bias = bias_of(layers[number], options)
-        if bias is not None:
-            forests[number] = with_bias(forest, stack.shape[0], bias, number)
-    return forests
+) -> list[Forest]:
+    """Return the forests of layers whose weights are finite."""
+    cells = [block for number in numbers for block in (looks[number].scans.cells or StrongCells(())).blocks]
+    forests = forest_of_each(stack, cells, numbers)
+    biases = [bias_of(layers[number], options) for number in numbers]
+    return [
+        forest if bias is None else with_bias(forest, stack.shape[0], bias, number)
+        for number, forest, bias in zip(numbers, forests, biases, strict=True)
+    ]

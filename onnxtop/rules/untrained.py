@@ -8,7 +8,8 @@ from onnxtop.results.report import LOOKS_UNTRAINED, LayerReport, Report
 from onnxtop.rules import needs
 from onnxtop.rules.rule import Found, Policy, rule
 from onnxtop.statistics.facts import Exchangeability
-from onnxtop.statistics.initialisers import ORTHOGONAL, ORTHONORMAL, is_bounded
+from onnxtop.statistics.initialisers import ORTHOGONAL, is_bounded
+from onnxtop.statistics.orthonormal import ORTHONORMAL
 
 _SOURCE = (
     "Johnstone 2001 for the edge of the spectrum; counted in docs/rules.md, calibration; "

@@ -48,7 +48,8 @@ from onnxtop.glossary.untrained import (
 )
 from onnxtop.network import Blocks, Matrix, extremes, strips, widened
 from onnxtop.statistics.facts import Exchangeability
-from onnxtop.statistics.initialisers import FITTED, InitialiserMatch
+from onnxtop.statistics.initialisers import InitialiserMatch
+from onnxtop.statistics.laws import FITTED
 from onnxtop.statistics.numbers import six_digits, spread_evenly
 from onnxtop.statistics.products import sum_of_squares
 from onnxtop.statistics.sums import Lines, Sums, add_up

@@ -113,18 +113,29 @@ def narrower_type(entries: NDArray[np.generic]) -> str | None:
     >>> narrower_type(weights), narrower_type(weights.astype(np.float16).astype(np.float32))
     (None, 'float16')
     """
-    if entries.dtype != np.float32:
-        return None
-    for name, holds in (("bfloat16", _holds_bfloat16), ("float16", _holds_float16)):
-        if holds(entries[:_FEW]) and holds(entries) and is_varied(entries):
-            return name
-    return None
+    return narrower_types(entries[np.newaxis])[0]
 
 
-def _holds_bfloat16(entries: NDArray[np.generic]) -> bool:
-    return not np.any(entries.view(np.uint32) & np.uint32(0xFFFF))
+def narrower_types(samples: NDArray[np.generic]) -> list[str | None]:
+    """Return that of each of some samples, shape (k, n)."""
+    found: list[str | None] = [None] * len(samples)
+    if samples.dtype != np.float32:
+        return found
+    for name, hold in (("float16", _hold_float16), ("bfloat16", _hold_bfloat16)):
+        for k in np.flatnonzero(hold(samples[:, :_FEW])).tolist():
+            if hold(samples[[k]])[0] and is_varied(samples[k]):
+                found[k] = name
+    return found
 
 
-def _holds_float16(entries: NDArray[np.generic]) -> bool:
+def _hold_bfloat16(samples: NDArray[np.generic]) -> NDArray[np.bool_]:
+    rest = samples.view(np.uint32) & np.uint32(0xFFFF)
+    exact: NDArray[np.bool_] = np.bitwise_or.reduce(rest, axis=1) == 0
+    return exact
+
+
+def _hold_float16(samples: NDArray[np.generic]) -> NDArray[np.bool_]:
     with np.errstate(over="ignore"):
-        return np.array_equal(entries.astype(np.float16).astype(np.float32), entries)
+        same = samples.astype(np.float16).astype(np.float32) == samples
+    exact: NDArray[np.bool_] = np.logical_and.reduce(same, axis=1)
+    return exact

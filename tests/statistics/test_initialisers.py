@@ -6,13 +6,13 @@ from scipy import stats
 
 from onnxtop.errors import UsageError
 from onnxtop.statistics.initialisers import (
-    FITTED,
     InitialiserMatch,
     bias_was_moved,
     closest_initialiser,
     initialiser_distances,
     orthonormal_lines,
 )
+from onnxtop.statistics.laws import FITTED
 
 N_IN, N_OUT = 300, 80
 
