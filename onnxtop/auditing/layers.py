@@ -199,7 +199,7 @@ def measure_layer(
     ``scan`` keeps its strongest weights. One that was looked at, together with others, is not read again.
     """
     if look is not None:
-        return _measure(layer, number, None, memory.nulls, options, look)
+        return _scanned(layer, number, look.weights, None, memory.nulls, options, scan, look)
     kernel = _kernel(layer, shapes, options)
     aligned = layer.parameters < _IN_PLACE
     weights = layer.blocks(aligned=aligned) if kernel is None else kernel.matrices()
@@ -264,13 +264,14 @@ def _scanned(
     nulls: NullModels,
     options: AuditOptions,
     scan: bool,
+    look: Look | None = None,
 ) -> Measured:
+    """Look at a layer, unless that is done, and measure it."""
     if not options.topology:
         row = replace(_row(layer), probably_fixed=probably_fixed(weights))
         return Measured(row, None, NOT_ASKED, fingerprint(weights))
-    return _measure(
-        layer, number, kernel, nulls, options, _look(layer, weights, kernel, nulls, options, scan)
-    )
+    look = look or _look(layer, weights, kernel, nulls, options, scan)
+    return _measure(layer, number, kernel, nulls, options, look)
 
 
 def _look(

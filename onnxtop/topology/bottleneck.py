@@ -320,6 +320,8 @@ class _Structural:
         reached = [vertices]
         while vertices.size:
             tails, heads = self._edges.pairs(vertices)
+            if not tails.size:
+                break
             widths = paths.widths[tails]
             wider = np.flatnonzero(widths > paths.widths[heads])
             if not wider.size:

@@ -42,14 +42,20 @@ Ids = NDArray[np.signedinteger[Any]]
 """Numbers of vertices or edges, in as few bytes as they need."""
 
 
+_NONE: Indices = np.empty(0, np.intp)
+
+
 def distinct(ids: Indices) -> Indices:
     """Return each id once, ascending; NumPy's own `unique` hashes, which takes several times as long.
 
     >>> distinct(np.array([3, 1, 3])).tolist()
     [1, 3]
     """
+    if ids.size < 2:
+        return ids
     ordered = np.sort(ids)
-    first = np.ones(ordered.size, bool)
+    first = np.empty(ordered.size, bool)
+    first[0] = True
     np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
     return ordered[first]
 
@@ -128,6 +134,9 @@ class Leaving:
         """Return the edges from some vertices."""
         first = self._first[vertices]
         counts = self._first[vertices + 1] - first
-        places = np.repeat(first - np.cumsum(counts) + counts, counts)
+        ends = counts.cumsum()
+        if not (ends.size and ends[-1]):
+            return _NONE, _NONE
+        places = (first - ends + counts).repeat(counts)
         places += np.arange(places.size)
-        return np.repeat(vertices, counts), self._heads[places].astype(np.intp)
+        return vertices.repeat(counts), self._heads[places].astype(np.intp)
