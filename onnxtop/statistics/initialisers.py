@@ -229,6 +229,10 @@ def _values(entries: NDArray[np.floating[Any]]) -> Iterator[tuple[Indices, Float
     lengths = np.where(finite, np.count_nonzero(first, axis=1), 0)
     for length in sorted(set(lengths.tolist()) - {0, 1}):
         layers = np.flatnonzero(lengths == length)
+        if length == entries.shape[1]:
+            values = ordered[layers].astype(np.float64)
+            yield layers, values, np.ones(values.shape, np.intp)
+            continue
         starts = np.nonzero(first[layers])[1].reshape(-1, length)
         values = np.take_along_axis(ordered[layers], starts, axis=1).astype(np.float64)
         counts = np.diff(starts, axis=1, append=entries.shape[1])
