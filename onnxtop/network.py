@@ -67,7 +67,9 @@ class Stack(NamedTuple):
         (2, 2, 3)
         """
         lines = [lines_of(matrix) for matrix in matrices]
-        return cls(np.stack(lines), lines[0] is not matrices[0])
+        together = np.stack(lines)
+        native = together.dtype.newbyteorder("=")
+        return cls(together.astype(native, copy=False), lines[0] is not matrices[0])
 
     def take(self, chosen: Sequence[int]) -> "Stack":
         """Return some of them."""

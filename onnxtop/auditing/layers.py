@@ -67,9 +67,9 @@ class Look(NamedTuple):
 
     weights: Blocks
     scans: LayerScans
-    sums: Sums | None
-    evidence: Evidence | None
-    made_by: InitialiserMatch | None
+    sums: Sums | None = None
+    evidence: Evidence | None = None
+    made_by: InitialiserMatch | None = None
     forest: Forest | None = None
 
 
@@ -290,7 +290,7 @@ def _look(
     add = adder.add if adder is not None and not adder.stacked else None
     scans = scan_once(weights, wanted, standardise=options.standardise if scan else None, look=add)
     if adder is None or scans.cells is None:
-        return Look(weights, scans, None, None, None)
+        return Look(weights, scans)
     sums = adder.sums()
     found = evidence(weights, sums)
     return Look(weights, scans, sums, found, drawn_by(found, weights, *fans(layer, weights)))

@@ -74,8 +74,10 @@ def _small_matrix(layer: Layer, options: AuditOptions, memory: Memory) -> Matrix
         return None
     if layer.is_convolution and options.conv != "flattened":
         return None
-    matrix, *others = layer.blocks()
-    return matrix if not others and matrix.dtype.isnative and stackable(matrix) else None
+    if layer.n_in * layer.n_out > layer.parameters or not stackable((layer.n_in, layer.n_out)):
+        return None
+    (matrix,) = layer.blocks()
+    return matrix
 
 
 def _stacks(found: Sequence[tuple[int, Matrix]]) -> Iterator[Sequence[tuple[int, Matrix]]]:
@@ -90,7 +92,7 @@ def _looks(
     """Look at a stack of layers, by their numbers."""
     scans = scan_each(stack, standardise=options.standardise if kind.scan else None)
     looks = {
-        number: Look([matrix], scan, None, None, None)
+        number: Look([matrix], scan)
         for number, matrix, scan in zip(numbers, stack.matrices, scans, strict=True)
     }
     finite = [place for place, scan in enumerate(scans) if scan.cells is not None]

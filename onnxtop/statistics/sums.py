@@ -120,13 +120,13 @@ def add_up(blocks: Blocks, *, half: bool = False) -> Sums:
     return adder.sums()
 
 
-def stackable(matrix: Matrix) -> bool:
+def stackable(shape: tuple[int, int]) -> bool:
     """Tell whether a matrix is so small that what is added up of it comes of one product each.
 
-    >>> stackable(np.ones((16, 16))), stackable(np.ones((1, 16))), stackable(np.ones((8, 2000)))
+    >>> stackable((16, 16)), stackable((1, 16)), stackable((2, 2000))
     (True, False, False)
     """
-    return matrix.size <= PIECE and min(matrix.shape) > 1 and max(matrix.shape) < _PART
+    return math.prod(shape) <= PIECE and min(shape) > 1 and max(shape) < _PART
 
 
 @np.errstate(over="ignore", invalid="ignore")
