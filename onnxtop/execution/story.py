@@ -16,7 +16,8 @@ from onnxtop.reader.declared import Declared, Shape, inputs_of
 from onnxtop.reader.limits import GIB
 from onnxtop.reader.model import Model
 from onnxtop.reader.names import node_name
-from onnxtop.reader.sizes import SIZES
+from onnxtop.reader.ops.tables import SIZES
+from onnxtop.reader.protos import op_of
 from onnxtop.reader.tensors import stored_bytes
 from onnxtop.reader.terms.graph import Graphs, agreed, is_random
 from onnxtop.reader.terms.interface import fits
@@ -204,7 +205,7 @@ def _chance(model: Model) -> Iterator[str]:
 
 def _by_graph(run: ModelRun, model: Model) -> ModelRun:
     """Judge only what the graph lets an output depend on: by values, not by sizes alone."""
-    nodes = [node for node in model.proto.graph.node if node.op_type not in SIZES]
+    nodes = [node for node in model.proto.graph.node if op_of(node) not in SIZES]
     reached = {each.name: descendants(nodes, [each.name]) for each in run.inputs}
     outputs = (
         replace(
