@@ -32,7 +32,7 @@ _NAMED = 5
 
 
 @dataclass(frozen=True)
-class Frame:
+class RunFrame:
     """What a run is given beside its own options: seed, sizes, folders, time."""
 
     seed: int = 0
@@ -42,7 +42,7 @@ class Frame:
     seconds: float = RUN_SECONDS
 
 
-def run_model(model: Model, options: RunOptions, frame: Frame) -> ModelRun:
+def run_model(model: Model, options: RunOptions, frame: RunFrame) -> ModelRun:
     """Run a model by itself.
 
     Raises
@@ -79,7 +79,7 @@ def run_model(model: Model, options: RunOptions, frame: Frame) -> ModelRun:
 
 
 def run_pair(
-    graphs: Graphs, options: RunOptions, frame: Frame, places: Sequence[Places], tolerance: float | None
+    graphs: Graphs, options: RunOptions, frame: RunFrame, places: Sequence[Places], tolerance: float | None
 ) -> PairRun:
     """Run two models on the same inputs.
 
@@ -153,7 +153,7 @@ def _inputs(
     return tuple(told(wanted, declared, answer.chosen, options.samples is not None))
 
 
-def _job(models: Sequence[Model], wanted: tuple[Given, ...], options: RunOptions, frame: Frame) -> Job:
+def _job(models: Sequence[Model], wanted: tuple[Given, ...], options: RunOptions, frame: RunFrame) -> Job:
     folders = tuple(str(folder) for folder in frame.allow_external)
     size = sum(map(_bytes, models))
     memory = _MEMORY * GIB + _TIMES * size

@@ -35,7 +35,7 @@ class OverBudgetError(ValueError):
 
 
 @dataclass(frozen=True)
-class Cost:
+class EvaluationCost:
     """Bytes of the results, bytes of what is laid out in between, and arithmetic in additions."""
 
     results: int
@@ -43,7 +43,7 @@ class Cost:
     work: int = 0
 
 
-class Budget:
+class EvaluationBudget:
     """What one evaluation may still cost."""
 
     def __init__(self, limits: Limits) -> None:
@@ -52,7 +52,7 @@ class Budget:
         self._work = 0
         self.lines = limits.work // _LINE
 
-    def spend(self, cost: Cost) -> None:
+    def spend(self, cost: EvaluationCost) -> None:
         """Take a cost off; raises OverBudgetError where that is more than is left."""
         self._bytes += cost.results
         self._work += cost.work
@@ -94,11 +94,11 @@ class _TooLong(BaseException):
     pass
 
 
-def cost(call: Today) -> Cost:
+def cost(call: Today) -> EvaluationCost:
     """Return what a node costs at most; raises ValueError where its size is not known, or it cannot run."""
     arrays = [array for array in call.inputs if array is not None]
     if call.proto.op_type in _VIEWS:
-        return Cost(0)
+        return EvaluationCost(0)
     given = sum(array.nbytes for array in arrays)
     results = _own_bytes(call, arrays)
     count = sum(array.size for array in arrays) if results is None else results // 4
@@ -109,7 +109,7 @@ def cost(call: Today) -> Cost:
         laid_out, work = _arithmetic(call, arrays, max(size for size, _ in made))
     copies = _COPIES_OF_A_FUNCTION if _is_function(call.proto.op_type) else _COPIES
     between = copies * max(given, results, 8 * laid_out)
-    return Cost(results, between, count + results // 4 + laid_out + work)
+    return EvaluationCost(results, between, count + results // 4 + laid_out + work)
 
 
 _VIEWS = frozenset({"Identity", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})

@@ -19,10 +19,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from onnxtop.reader.bounds import Budget, OverBudgetError
+from onnxtop.reader.bounds import EvaluationBudget, OverBudgetError
 from onnxtop.reader.encoding import is_code_type, is_weight_type
 from onnxtop.reader.evaluate import decoded_type, is_computed, is_decoder, keeps_elements, run
-from onnxtop.reader.model import Body, Model, Node, Value
+from onnxtop.reader.model import Model, Node, Subgraph, Value
 from onnxtop.reader.tensors import dtype_name, stored_bytes
 
 Array = NDArray[Any]
@@ -109,7 +109,7 @@ class Constants:
 
     def _outcomes(self, node: Node) -> Iterator["_Outcome"]:
         """Yield what the results of an If are whose condition is constant, if it is one."""
-        bodies: Sequence[Body] = self._branches.get(node.index, ())
+        bodies: Sequence[Subgraph] = self._branches.get(node.index, ())
         reason = ""
         if bodies and node.inputs[0] is not None:
             try:
@@ -276,7 +276,7 @@ class Constants:
         try:
             outlines = {item: self.outline(item) for item in tensors}
             given = [None if item is None else outlines[item] for item in node.inputs]
-            return decoded_type(node, given, self.opset, Budget(self._limits))
+            return decoded_type(node, given, self.opset, EvaluationBudget(self._limits))
         except (UnreadableConstantError, ValueError, TypeError, LookupError):
             return None
 
@@ -378,7 +378,7 @@ class Constants:
     def compute(self, value: Value, given: Mapping[Value, Array], *, aligned: bool = True) -> Array:
         """Compute a value where others are as given; see `read`."""
         done = dict(given)
-        budget = Budget(self._limits)
+        budget = EvaluationBudget(self._limits)
         with self._one_at_a_time:
             for node in self._ancestors(value, done):
                 inputs = [self._operand(item, done) for item in node.inputs]
@@ -461,7 +461,9 @@ class Constants:
         except ValueError as error:
             raise UnreadableConstantError(f"tensor {value.name!r} cannot be read: {error}") from None
 
-    def _compute(self, node: Node, inputs: Sequence[Array | None], budget: Budget) -> Sequence[Array]:
+    def _compute(
+        self, node: Node, inputs: Sequence[Array | None], budget: EvaluationBudget
+    ) -> Sequence[Array]:
         try:
             results = run(node, inputs, self.opset, budget)
         except OverBudgetError as error:

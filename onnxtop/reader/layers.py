@@ -24,7 +24,7 @@ from onnxtop.reader.names import layer_name, numbered
 from onnxtop.reader.ops import NEUTRAL, READ, REPORTED, REPORTED_ATTRIBUTES
 from onnxtop.reader.ops.tables import LOOKUPS, SIDES
 from onnxtop.reader.reading import (
-    Call,
+    OpCall,
     Reading,
     checked_attributes,
     stored,
@@ -262,7 +262,7 @@ def _weights_of(node: Node, operands: Operands, chains: Chains) -> Iterator[Weig
             if not operand.reason:
                 parts.setdefault(operand.part, {})[operand.position] = operand.value
         for part, weights in parts.items():
-            yield from _readings(Call(node, chains.model, chains.constants, weights), part)
+            yield from _readings(OpCall(node, chains.model, chains.constants, weights), part)
     elif op in REPORTED_ATTRIBUTES:
         name, reason = REPORTED_ATTRIBUTES[op]
         value = chains.model.attribute_values.get((node.index, name))
@@ -273,7 +273,7 @@ def _weights_of(node: Node, operands: Operands, chains: Chains) -> Iterator[Weig
         yield from (WeightUse(node, value, reason=reason) for value in _unknown(node, chains))
 
 
-def _readings(call: Call, part: str) -> Iterator[WeightUse]:
+def _readings(call: OpCall, part: str) -> Iterator[WeightUse]:
     node = call.node
     read = READ[node.domain, node.op_type]
     try:

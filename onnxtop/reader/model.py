@@ -157,7 +157,7 @@ class Scope:
     """The nodes of one graph, in the order in which it runs, and the bodies that some hold, by node index."""
 
     nodes: tuple[Node, ...]
-    bodies: Mapping[int, tuple["Body", ...]]
+    bodies: Mapping[int, tuple["Subgraph", ...]]
 
     def all_nodes(self) -> Iterator[Node]:
         """Yield the nodes, each with those of its bodies behind it."""
@@ -166,7 +166,7 @@ class Scope:
             for body in self.bodies.get(node.index, ()):
                 yield from body.scope.all_nodes()
 
-    def all_bodies(self) -> Iterator[tuple[int, tuple["Body", ...]]]:
+    def all_bodies(self) -> Iterator[tuple[int, tuple["Subgraph", ...]]]:
         """Yield what nodes hold, by their index, each with what its bodies hold behind it."""
         for index, bodies in self.bodies.items():
             yield index, bodies
@@ -175,7 +175,7 @@ class Scope:
 
 
 @dataclass(frozen=True, eq=False)
-class Body:
+class Subgraph:
     """One subgraph of a node: ``name`` is the attribute that holds it.
 
     ``inputs`` and ``outputs`` are as the subgraph declares them, an output that nothing makes is None;
@@ -437,7 +437,9 @@ class _Linker:
             whole.output[:] = [f"{node.op_type}#{self._seen}"]
         return whole
 
-    def _node(self, proto: NodeProto, names: _Names, made: Mapping[str, Value]) -> tuple[Node, list[Body]]:
+    def _node(
+        self, proto: NodeProto, names: _Names, made: Mapping[str, Value]
+    ) -> tuple[Node, list[Subgraph]]:
         domain = domain_of(proto)
         inputs = tuple(names.get(name) if name else None for name in proto.input)
         outputs = tuple(made[name] for name in proto.output if name)
@@ -461,13 +463,13 @@ class _Linker:
             self._carry(node, body)
         return node, held
 
-    def _body(self, name: str, graph: GraphProto, outer: _Names, rounds: Mapping[int, int]) -> Body:
+    def _body(self, name: str, graph: GraphProto, outer: _Names, rounds: Mapping[int, int]) -> Subgraph:
         scope, names, inputs = self._graph(graph, outer)
         outputs = tuple(names.get(declared.name) for declared in graph.output)
         there = {
             exit_: entry for exit_, entry in rounds.items() if exit_ < len(outputs) and entry < len(inputs)
         }
-        return Body(name=name, inputs=tuple(inputs), outputs=outputs, rounds=there, scope=scope)
+        return Subgraph(name=name, inputs=tuple(inputs), outputs=outputs, rounds=there, scope=scope)
 
     def _attribute(self, node: Node, name: str, tensor: TensorProto) -> None:
         """Take what an attribute holds as a tensor."""
@@ -478,7 +480,7 @@ class _Linker:
         self._tensor(names, whole, tensor)
         self._attribute_values[node.index, name] = names[whole]
 
-    def _carry(self, node: Node, body: Body) -> None:
+    def _carry(self, node: Node, body: Subgraph) -> None:
         """Note the state that a body hands on as it came: every iteration sees what it starts with.
 
         A SequenceMap hands the same tensor to each iteration, and what is a sequence entry by entry.

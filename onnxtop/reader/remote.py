@@ -86,7 +86,7 @@ class Mirror:
             return self._files[path]
 
     def _add(self, path: Path, address: str) -> "Fetched":
-        source = Source(address)
+        source = RemoteSource(address)
         with _disk():
             path.parent.mkdir(parents=True, exist_ok=True)
         self._files[path] = fetched = Fetched(path, source, self._home)
@@ -149,7 +149,7 @@ class Fetched:
     Threads may share one: what is there is read at once, whoever fetches.
     """
 
-    def __init__(self, path: Path, source: "Source", home: _Home) -> None:
+    def __init__(self, path: Path, source: "RemoteSource", home: _Home) -> None:
         self.path, self.source = path, source
         self._home = home
         self._fetching, self._writing = threading.Lock(), threading.Lock()
@@ -303,11 +303,11 @@ def stamp_of(address: str) -> str | None:
     UnreadableError
         The server does not give it.
     """
-    stamp = Source(address).stamp
+    stamp = RemoteSource(address).stamp
     return f"{address} {stamp}" if stamp and not stamp.startswith(_WEAK) else None
 
 
-class Source:
+class RemoteSource:
     """What a server says of a file, and its bytes.
 
     ``size`` is None where it does not say. ``stamp`` tells this version from others, empty where the server

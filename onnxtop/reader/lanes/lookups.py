@@ -7,7 +7,7 @@ import numpy as np
 from onnxtop.reader.lanes.arrays import NONE, Ids, Misfit, Unclear, compressed, distinct, filled, spread
 from onnxtop.reader.lanes.pointwise import elementwise
 from onnxtop.reader.lanes.step import Lanes, Result, Step
-from onnxtop.reader.lanes.weights import Use
+from onnxtop.reader.lanes.weights import WeightOfNode
 
 
 def Gather(step: Step, *, axis: int = 0, **_: Any) -> Result:
@@ -52,7 +52,7 @@ def _vocabulary(step: Step, count: int, position: int, table: str) -> Ids:
     return made
 
 
-def table(step: Step, use: Use, position: int) -> Ids:
+def table(step: Step, use: WeightOfNode, position: int) -> Ids:
     """Make the vocabulary of a table and the neurons that it maps to, shape (n_out,)."""
     entries, width = use.matrices[0]
     name = step.table.weights[use.layer].name

@@ -8,13 +8,13 @@ import numpy as np
 
 from onnxtop.reader.lanes.arrays import Ids, Misfit, Unclear, aligned, compressed, laid_out, row_codes
 from onnxtop.reader.lanes.step import Result, Step
-from onnxtop.reader.lanes.weights import Use
+from onnxtop.reader.lanes.weights import WeightOfNode
 
 _COPIES = 4096
 _COPIED_WEIGHTS = 1 << 24
 
 
-def linear(step: Step, ids: Ids, use: Use, batch: Sequence[int] = ()) -> Ids:
+def linear(step: Step, ids: Ids, use: WeightOfNode, batch: Sequence[int] = ()) -> Ids:
     """Contract the last axis with the layer's matrices: new neurons in its place.
 
     ``batch`` is the shape of the stack of matrices, whose axes stand before the last two of ``ids``. Lanes
@@ -42,7 +42,7 @@ def linear(step: Step, ids: Ids, use: Use, batch: Sequence[int] = ()) -> Ids:
     return (made if len(kinds) == 1 else made[kinds]).reshape(*lead, n_out)
 
 
-def _few(step: Step, ids: Ids, use: Use) -> Ids:
+def _few(step: Step, ids: Ids, use: WeightOfNode) -> Ids:
     """Return the lanes, joined over the axes before the last if they would make too many copies."""
     n_in, n_out = use.matrices[0]
     copies = ids.size // ids.shape[-1]
@@ -151,7 +151,7 @@ def _placed(ids: Ids, letters: str, result: str) -> Ids:
 
 
 def weighted(
-    step: Step, ids: Ids, data: str, use: Use, sizes: Mapping[str, int], result: str, batch: str = ""
+    step: Step, ids: Ids, data: str, use: WeightOfNode, sizes: Mapping[str, int], result: str, batch: str = ""
 ) -> Ids:
     """Contract lanes with a weight of these letters and sizes; those in ``batch`` number its matrices."""
     weight = "".join(sizes)
