@@ -360,11 +360,8 @@ def _reduced(
         ids = left
     else:
         charge = walk.spoil(charge, odd=not linear, positive=False)
-    ids = ids.take([0], axis=over[0]) if len(over) == 1 else ids
-    for axis in over:
-        ids = ids.take([0], axis=axis)
     if not keep:
-        ids = ids.reshape([size for axis, size in enumerate(ids.shape) if axis not in over])
+        ids = ids.squeeze(tuple(over))
     if (ids >= 0).any():
         walk.marks[node.outputs[0]] = UnitMark(ids, charge)
 

@@ -118,7 +118,7 @@ def _reduced(step: Step, lanes: Lanes, axes: Sequence[int], keep: bool) -> Lanes
     if any(lanes.ids.shape[axis] > 1 for axis in axes):
         statistic = distinct(lanes.ids) if lanes.of is None else lanes.of
     if not keep:
-        ids = ids.reshape([size for axis, size in enumerate(ids.shape) if axis not in axes])
+        ids = ids.squeeze(tuple({*axes}))
     return Lanes(compressed(ids), statistic)
 
 
