@@ -7,6 +7,7 @@ import numpy as np
 from onnxtop.comparison.alignment import align
 from onnxtop.comparison.sums import ROUNDING, PairSums
 from onnxtop.reader.terms.constant import Constant
+from onnxtop.results.words import changed_by, in_percent
 
 _SINGLE = 1e-3
 """Relative change of a single number that is still rounding (to float16)."""
@@ -87,12 +88,10 @@ def _told(sums: PairSums, order: str, spread: bool) -> str:
     if order:
         return f"the same in another order ({order})"
     relative = sums.relative
-    share = f"{100 * relative:.3g} %" if relative < 10 else f"a factor of {relative:.3g}"
-    beside = (
-        f", beside larger elements (of all, {100 * sums.whole:.3g} %)" if relative > 2 * sums.whole else ""
-    )
+    larger = f", beside larger elements (of all, {in_percent(sums.whole)})"
+    beside = larger if relative > 2 * sums.whole else ""
     few = "" if spread or relative > 0.1 else ", most of it in few elements"
-    return f"changed by {share}{beside}{few}"
+    return f"changed by {changed_by(relative)}{beside}{few}"
 
 
 def _number(constant: Constant) -> str:

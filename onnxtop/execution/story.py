@@ -22,6 +22,7 @@ from onnxtop.reader.tensors import stored_bytes
 from onnxtop.reader.terms.graph import Graphs, agreed, is_random
 from onnxtop.reader.terms.interface import fits
 from onnxtop.results.run import ModelRun, PairRun, RunFailure, RunInput
+from onnxtop.results.words import in_percent
 from onnxtop.work.options import RUN_SECONDS
 
 _MEMORY, _TIMES = 4, 8
@@ -100,11 +101,9 @@ def run_pair(
     onnxtop.errors.UsageError
         The data cannot be read, or does not fit the models.
     """
-    limit = (
-        f"outputs may differ by {100 * _ROUNDING:g} % of their spread (largest difference), for rounding"
-        if tolerance is None
-        else f"outputs may differ by {100 * tolerance:g} % of their spread (root mean square), the tolerance"
-    )
+    most = in_percent(_ROUNDING if tolerance is None else tolerance, 6)
+    how = "(largest difference), for rounding" if tolerance is None else "(root mean square), the tolerance"
+    limit = f"outputs may differ by {most} of their spread {how}"
     empty = PairRun(_source(options), limit)
     old, new = graphs.models
     pairs = _paired(graphs)
