@@ -56,9 +56,10 @@ class Constants:
         self._firsts: dict[Any, Value] = {}
         self._derived: dict[Value, tuple[Value, Mapping[Value, Array]]] = {}
         self._same = dict(model.carried)  # what a body carries, or an If hands on, and the value that it is
-        holding = ((model.nodes[index], bodies) for index, bodies in model.scope.all_bodies())
         self._branches = {
-            node.index: bodies for node, bodies in holding if (node.domain, node.op_type) == ("", "If")
+            node.index: bodies
+            for node, bodies in model.bodies.items()
+            if (node.domain, node.op_type) == ("", "If")
         }
         self._places: dict[int, dict[Value, int]] = {}  # of the results of an If, among all that it names
         self._constant: set[Value] = set()

@@ -231,6 +231,11 @@ class Model:
             held.setdefault(index, []).append(value)
         return held
 
+    @cached_property
+    def bodies(self) -> Mapping[Node, tuple[Subgraph, ...]]:
+        """What nodes hold, those that stand in bodies themselves included."""
+        return {self.nodes[index]: bodies for index, bodies in self.scope.all_bodies()}
+
     @property
     def producer(self) -> str:
         """What wrote the file, name and version."""

@@ -12,10 +12,9 @@ class Bodies:
     """The bodies that ONNX's own operations run."""
 
     def __init__(self, model: Model) -> None:
-        holding = ((model.nodes[index], bodies) for index, bodies in model.scope.all_bodies())
         self._held = [
             (node, body)
-            for node, bodies in holding
+            for node, bodies in model.bodies.items()
             if (node.domain, node.op_type) in {*IN_BODIES, ("", "If")}
             for body in bodies
         ]

@@ -120,7 +120,7 @@ def deformed(step: Step, **_: Any) -> Result:
     """DeformConv: offsets and mask reach every channel."""
     made = _convolved(step, unrolled=False)
     more = [step.ids(place) for place in (2, 4) if step.lanes(place) is not None]
-    moved = [step.reduce(ids, range(ids.ndim)).reshape((1,) * made.ndim) for ids in more]
+    moved = [step.all_in_one(ids, made.ndim) for ids in more]
     return step.join([made, *moved])
 
 

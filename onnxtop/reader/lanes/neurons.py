@@ -73,8 +73,7 @@ class Neurons(ModelWalk):
         chosen = [step.ids(use.position) for use in step.uses[:1] if step.lanes(use.position) is not None]
         for value in made[0]:
             operands = [lanes[value].ids for lanes in made]
-            ones = (1,) * operands[0].ndim
-            operands += [step.reduce(ids, range(ids.ndim)).reshape(ones) for ids in chosen]
+            operands += [step.all_in_one(ids, operands[0].ndim) for ids in chosen]
             yield value, Lanes(step.join(operands, sum_=True))
 
     def _check_read(self, node: Node) -> None:

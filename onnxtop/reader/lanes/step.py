@@ -188,6 +188,10 @@ class Step:
         """Return lanes of size 1 along the axes; see `GraphBuilder.reduce`."""
         return self.builder.reduce(ids, axes, self.name)
 
+    def all_in_one(self, ids: Ids, rank: int) -> Ids:
+        """Return one vertex that holds all of the lanes, of size 1 along as many axes."""
+        return self.reduce(ids, range(ids.ndim)).reshape((1,) * rank)
+
     def new(self, count: int, kind: str = "layer", name: str | None = None) -> Ids:
         """Make vertices, a layer's unless told otherwise."""
         if name is None:
