@@ -15,7 +15,7 @@ from onnxtop.network import NetworkGraph
 from onnxtop.reader.connectivity import Connected, connect
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layers import find_layers
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 
 Array = NDArray[Any]
 

@@ -24,7 +24,8 @@ from onnxtop.reader.connectivity import Connected
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.layers import find_layers
-from onnxtop.reader.model import Model, ModelSource, load
+from onnxtop.reader.loading import load
+from onnxtop.reader.model import Model, ModelSource
 from onnxtop.reader.skeleton import check_sizes
 from onnxtop.reader.terms.digests import digests_of
 from onnxtop.reader.terms.facts import Function

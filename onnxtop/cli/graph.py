@@ -119,7 +119,7 @@ def _connect(path: str, options: AuditOptions) -> "tuple[Connected, list[Layer |
     from onnxtop.reader.connectivity import connect  # loads numpy and onnx: not for help
     from onnxtop.reader.constants import Constants
     from onnxtop.reader.layers import find_layers
-    from onnxtop.reader.model import load
+    from onnxtop.reader.loading import load
 
     model = load(
         path, allow_external=options.allow_external, max_download=options.max_download, limits=options.limits

@@ -27,7 +27,8 @@ from onnxtop.errors import NothingToAnalyseError, named
 from onnxtop.options import asked
 from onnxtop.reader.address import called
 from onnxtop.reader.layer import Layer
-from onnxtop.reader.model import Model, ModelSource, file_of, load
+from onnxtop.reader.loading import file_of, load
+from onnxtop.reader.model import Model, ModelSource
 from onnxtop.reader.model_file import ModelFile
 from onnxtop.reader.skeleton import check_sizes
 from onnxtop.reader.terms.graph import Graphs

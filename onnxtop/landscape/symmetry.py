@@ -22,7 +22,8 @@ from onnxtop.reader.lanes.arrays import Unclear
 from onnxtop.reader.lanes.sizes import Sizes, graph_inputs
 from onnxtop.reader.lanes.tables import SILENT
 from onnxtop.reader.lanes.walk import MISFITS
-from onnxtop.reader.model import Model, ModelSource, Node, load
+from onnxtop.reader.loading import load
+from onnxtop.reader.model import Model, ModelSource, Node
 from onnxtop.reader.skeleton import infer_shapes
 
 _ASSUMED = (3, 64)

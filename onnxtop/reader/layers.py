@@ -19,7 +19,8 @@ from onnxtop.reader.constants import Constants, UnreadableConstantError
 from onnxtop.reader.encoding import Encoding, is_code_type, is_weight_type
 from onnxtop.reader.identity import weights_of_uses
 from onnxtop.reader.layer import Layer, Skipped, Source, WeightUse
-from onnxtop.reader.model import Model, ModelSource, Node, Value, load
+from onnxtop.reader.loading import load
+from onnxtop.reader.model import Model, ModelSource, Node, Value
 from onnxtop.reader.names import layer_name, numbered
 from onnxtop.reader.ops import NEUTRAL, READ, REPORTED, REPORTED_ATTRIBUTES
 from onnxtop.reader.ops.tables import LOOKUPS, SIDES

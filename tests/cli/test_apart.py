@@ -107,13 +107,13 @@ def test_death_in_onnx(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 @pytest.mark.parametrize(
     ("verb", "place"),
     [
-        (("graph", "b.onnx"), "onnxtop.reader.model.load"),
-        (("graph", "b.onnx", "--neurons", "-o", "out.npz"), "onnxtop.reader.model.load"),
+        (("graph", "b.onnx"), "onnxtop.reader.loading.load"),
+        (("graph", "b.onnx", "--neurons", "-o", "out.npz"), "onnxtop.reader.loading.load"),
         (("diff", "b.onnx", "a.onnx"), "onnxtop.comparison.story.diff"),
         (("plot", "b.onnx", "-o", "out.svg"), "onnxtop.auditing.story.audit"),
         (("layers", "b.onnx", "-o", "out.json"), "onnxtop.auditing.story.audit"),
-        (("probe", "b.onnx", "--data", "digits.npz"), "onnxtop.reader.model.load"),
-        (("loss-barcode", "b.onnx", "a.onnx", "--data", "digits.npz"), "onnxtop.reader.model.load"),
+        (("probe", "b.onnx", "--data", "digits.npz"), "onnxtop.reader.loading.load"),
+        (("loss-barcode", "b.onnx", "a.onnx", "--data", "digits.npz"), "onnxtop.reader.loading.load"),
     ],
     ids=lambda each: each[0] if isinstance(each, tuple) else "",
 )

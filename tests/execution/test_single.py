@@ -23,7 +23,7 @@ from onnxtop.errors import NoProcessError, UsageError
 from onnxtop.execution.options import RunOptions
 from onnxtop.execution.plan import hints, ranges
 from onnxtop.execution.story import RunFrame, run_model
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from onnxtop.results.run import ModelRun
 from onnxtop.work.limits import THREADS
 from tests.faults import SAMPLES

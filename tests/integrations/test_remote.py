@@ -25,7 +25,7 @@ from onnxtop.errors import (
     UnreadableError,
 )
 from onnxtop.reader import remote
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from onnxtop.results.report import Report
 from onnxtop.testing import mlp
 from tests.stores import google, hub

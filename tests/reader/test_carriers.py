@@ -18,7 +18,8 @@ from onnxtop.reader.carriers.spanning import Spanning
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.layers import find_layers
-from onnxtop.reader.model import Node, load
+from onnxtop.reader.loading import load
+from onnxtop.reader.model import Node
 from tests.models import (
     check_consistent,
     graph,

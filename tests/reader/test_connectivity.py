@@ -17,7 +17,7 @@ from onnxtop.reader.lanes.finish import Runs
 from onnxtop.reader.layer import Layer, Skipped, WeightUse
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.limits import Limits
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from tests.conftest import SAMPLES
 from tests.connectivity_truth import check_truth, connected, reach_table, reachable
 from tests.models import MICROSOFT, graph, mlp, model, node, save, weights

@@ -14,7 +14,7 @@ from onnxtop.reader import bounds
 from onnxtop.reader.bounds import EvaluationBudget, EvaluationCost, OverBudgetError, infer
 from onnxtop.reader.constants import Constants, UnreadableConstantError
 from onnxtop.reader.limits import GIB, Limits
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from tests.models import model, node, save, weights
 
 Array = NDArray[Any]

@@ -10,7 +10,8 @@ import networkx as nx
 import pytest
 from onnx import ModelProto, NodeProto
 
-from onnxtop.reader.model import _in_order, _Needs, load
+from onnxtop.reader.loading import load
+from onnxtop.reader.model import _in_order, _Needs
 from tests.models import graph, model, node, save, weights
 
 

@@ -20,7 +20,7 @@ from onnxtop.reader.connectivity import Connected, connect
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Skipped, WeightUse
 from onnxtop.reader.layers import find_layers
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from onnxtop.topology.reach import reach
 from tests.connectivity_truth import reachable
 from tests.models import graph, model, node, save

@@ -16,7 +16,7 @@ from hypothesis import given, settings, strategies as st
 from onnxtop.errors import UnreadableError
 from onnxtop.reader import remote
 from onnxtop.reader.address import beside, called, file_name, is_address
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from onnxtop.reader.remote import BLOCK, Mirror
 from onnxtop.reader.tensors import TensorFiles
 from tests.models import model, node, weights
