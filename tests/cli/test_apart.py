@@ -20,7 +20,7 @@ from click.testing import CliRunner, Result
 import onnxtop
 from onnxtop.auditing import story
 from onnxtop.cli import app
-from onnxtop.work.processes import tell_share
+from onnxtop.work.inside import tell_share
 from tests.models import mlp, model, node, save
 
 KILLED = "the process that analysed it was ended by"
@@ -326,7 +326,7 @@ def test_what_is_asked_from_python(run: Run, monkeypatch: pytest.MonkeyPatch, tm
     assert onnxtop.diff(path, path, apart=True) == onnxtop.diff(path, path)
     assert onnxtop.check(Path(path).read_bytes(), apart=True).exit_code == 0
     real = story.find_layers
-    monkeypatch.setattr("onnxtop.work.processes._PACE", 0.0)
+    monkeypatch.setattr("onnxtop.work.inside._PACE", 0.0)
     monkeypatch.setattr(
         story, "find_layers", lambda *given, **more: tell_share("x", 1, 4) or real(*given, **more)
     )
