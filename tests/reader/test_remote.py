@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from onnxtop.errors import UnreadableError
-from onnxtop.reader import remote
+from onnxtop.reader import mirror, remote
 from onnxtop.reader.address import beside, called, file_name, is_address
 from onnxtop.reader.loading import load
-from onnxtop.reader.remote import BLOCK, Mirror
+from onnxtop.reader.mirror import Mirror
+from onnxtop.reader.remote import BLOCK
 from onnxtop.reader.tensors import TensorFiles
 from tests.models import model, node, weights
 
@@ -61,7 +62,7 @@ class PlantedSource:
 @pytest.fixture(autouse=True)
 def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(remote, "Source", PlantedSource)
+    monkeypatch.setattr(mirror, "RemoteSource", PlantedSource)
     yield tmp_path
     if list(tmp_path.iterdir()):  # a cycle may hold it
         gc.collect()
