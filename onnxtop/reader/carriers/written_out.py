@@ -6,7 +6,7 @@ from onnxtop.reader.carriers.shapes import wide_axes
 from onnxtop.reader.carriers.spanning import Spanning
 from onnxtop.reader.constants import UnreadableConstantError
 from onnxtop.reader.declared import Shape
-from onnxtop.reader.lanes.products import terms
+from onnxtop.reader.equation import letters_of
 from onnxtop.reader.lanes.tables import ELEMENTWISE
 from onnxtop.reader.model import Node, Value
 from onnxtop.reader.ops.tables import SUMS
@@ -79,7 +79,7 @@ class WrittenOut:
         equation = node.attributes().get("equation")
         if dims is None or not isinstance(equation, bytes):
             return []
-        (letters, *_), result = terms(equation.decode(errors="replace"), [len(dims)])
+        (letters, *_), result = letters_of(equation.decode(errors="replace"), [len(dims)])
         whole = len(set(letters)) == len(letters) == len(dims)
         return [axis for axis, letter in enumerate(letters) if letter not in result] if whole else []
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from onnxtop.reader.equation import SPARE, letters_of
 from onnxtop.reader.lanes.arrays import Ids, Misfit, Unclear, aligned, compressed, laid_out, row_codes
 from onnxtop.reader.lanes.step import Result, Step
 from onnxtop.reader.lanes.weights import WeightOfNode
@@ -76,7 +77,7 @@ def product(step: Step, *, transA: int = 0, transB: int = 0, **_: Any) -> Ids:
     ranks = _rank(step, 0), _rank(step, 1)
     if min(ranks) == 0:
         raise Unclear("a factor of the product has no axes")
-    batch = _SPARE[: max(2, *ranks) - 2]
+    batch = SPARE[: max(2, *ranks) - 2]
     left, right = _term(batch, ranks[0], "ij", bool(transA)), _term(batch, ranks[1], "jk", bool(transB))
     return _contracted(step, [left, right], batch + "i" * (ranks[0] > 1) + "k" * (ranks[1] > 1), batch)
 
@@ -95,7 +96,7 @@ def _term(batch: str, rank: int, matrix: str, turned: bool) -> str:
 def Einsum(step: Step, *, equation: bytes, **_: Any) -> Result:
     """Sum over the letters that the result lacks; a weight among two operands makes neurons."""
     ranks = [len(step.shape(place)) for place in range(equation.count(b",") + 1)] if b"." in equation else []
-    return _contracted(step, *terms(equation.decode(), ranks))
+    return _contracted(step, *letters_of(equation.decode(), ranks))
 
 
 def _contracted(step: Step, terms: Sequence[str], result: str, batch: str = "") -> Ids:
@@ -118,27 +119,6 @@ def joined(step: Step, operands: Sequence[tuple[Ids, str]], result: str) -> Ids:
         lost = [axis for axis, letter in enumerate(letters) if letter not in result]
         parts.append(_placed(step.reduce(ids, lost), letters, result))
     return compressed(step.join(parts))
-
-
-def terms(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
-    """Return the letters of each operand and of the result, an ellipsis written out in capital letters.
-
-    The ranks of the operands say how many axes an ellipsis stands for.
-    """
-    before, arrow, result = equation.replace(" ", "").partition("->")
-    letters = before.split(",")
-    if "." in equation:
-        spare = [rank - len(term.replace("...", "")) for rank, term in zip(ranks, letters, strict=True)]
-        widest = max(rank for rank, term in zip(spare, letters, strict=True) if "." in term)
-        letters = [
-            term.replace("...", _SPARE[widest - rank : widest])
-            for rank, term in zip(spare, letters, strict=True)
-        ]
-        result = result.replace("...", _SPARE[:widest])
-    if not arrow:
-        whole = "".join(letters)
-        result = "".join(sorted(letter for letter in set(whole) if whole.count(letter) == 1))
-    return letters, result
 
 
 def _placed(ids: Ids, letters: str, result: str) -> Ids:
@@ -193,7 +173,3 @@ def SVMRegressor(step: Step, **_: Any) -> Result:
     if not step.uses:
         raise Unclear("its weight is not read")
     return ids
-
-
-_SPARE = "".join(chr(code) for code in range(0x391, 0x3A0))
-"""Letters of axes that an equation does not name."""
