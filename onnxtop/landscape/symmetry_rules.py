@@ -21,6 +21,7 @@ from onnxtop.reader.lanes.step import Lanes, Remarks, Step
 from onnxtop.reader.lanes.walk import answers, results_of
 from onnxtop.reader.lanes.weights import LayersOfNodes
 from onnxtop.reader.model import Node, Value
+from onnxtop.reader.schemas import RECURRENT
 
 __all__ = ["RULES", "WITHOUT"]
 
@@ -468,7 +469,7 @@ _RULES: dict[str, Rule] = {
     "GlobalMaxPool": partial(_pool, odd=False, everywhere=True),
     **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2"), _reduction),
     **dict.fromkeys(_MOVES, _moved),
-    **dict.fromkeys(("GRU", "LSTM", "RNN"), recurrent),
+    **dict.fromkeys(RECURRENT, recurrent),
     "Conv": partial(_convolution, out_axis=0),
     "ConvTranspose": partial(_convolution, out_axis=1),
     "InstanceNormalization": partial(_normalised, axis=1),

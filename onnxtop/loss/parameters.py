@@ -27,6 +27,7 @@ from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import Model, Value
 from onnxtop.reader.names import layer_name
+from onnxtop.reader.schemas import RECURRENT
 from onnxtop.statistics.fixed import probably_fixed
 
 _STATISTICS = (("BatchNormalization", 3), ("BatchNormalization", 4))
@@ -276,7 +277,7 @@ def _output_axis(layer: Layer, shape: tuple[int, ...], value: Value, constants: 
     """Return the axis of a stored weight that its outputs stand along."""
     if layer.is_convolution:
         return 1 if layer.op_type.endswith("ConvTranspose") else 0
-    if len(shape) == 3 and layer.op_type in ("GRU", "LSTM", "RNN"):
+    if len(shape) == 3 and layer.op_type in RECURRENT:
         return 1
     if len(shape) != 2 or shape not in ((layer.n_in, layer.n_out), (layer.n_out, layer.n_in)):
         return None

@@ -26,14 +26,11 @@ from onnxtop.reader.dequantize import (
     truncated,
 )
 from onnxtop.reader.earlier import Today, today
-from onnxtop.reader.forms import OWN
+from onnxtop.reader.forms import MOVEMENT, OWN
 from onnxtop.reader.model import Node
 from onnxtop.reader.reference import referred
 
 Array = NDArray[Any]
-
-MOVEMENT = frozenset({"Identity", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
-"""Operations that keep every element of their first input and only move it."""
 
 _SHAPE_INPUT = {"Expand": 1, "Reshape": 1, "Tile": 1}
 QONNX = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+MOVEMENT = frozenset({"Identity", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+"""Operations that keep every element of their first input and only move it."""
+
 # Movement without a copy: the reader's promise that a weight costs no memory beyond its own.
 
 

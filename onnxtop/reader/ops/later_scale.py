@@ -16,7 +16,7 @@ import numpy as np
 
 from onnxtop.reader.constants import UnreadableConstantError
 from onnxtop.reader.encoding import is_weight_type
-from onnxtop.reader.evaluate import MOVEMENT
+from onnxtop.reader.forms import MOVEMENT
 from onnxtop.reader.model import Node, Value
 from onnxtop.reader.reading import Array, OpCall
 from onnxtop.reader.search import reached

@@ -13,7 +13,8 @@ import numpy as np
 
 from onnxtop.reader.dequantize import affine, blocked
 from onnxtop.reader.encoding import Encoding, Sharing
-from onnxtop.reader.evaluate import MOVEMENT, run
+from onnxtop.reader.evaluate import run
+from onnxtop.reader.forms import MOVEMENT
 from onnxtop.reader.model import Node, Value
 from onnxtop.reader.ops.later_scale import factors_after
 from onnxtop.reader.reading import Array, OpCall

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from onnxtop.reader.bounds import EvaluationBudget
-from onnxtop.reader.evaluate import MOVEMENT, is_computed, run
+from onnxtop.reader.evaluate import is_computed, run
+from onnxtop.reader.forms import MOVEMENT
 from onnxtop.reader.limits import Limits
 from onnxtop.reader.terms.call import Call, node_of
 from onnxtop.reader.terms.constant import Array, Constant, constant_of

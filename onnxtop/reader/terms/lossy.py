@@ -79,17 +79,13 @@ def _quantiser(b: Builder, codes: int | None, zero: int | None) -> tuple[list[in
     term = None if codes is None else b.source(codes)
     if term is None or term.op != "QuantizeLinear" or _counts(term):
         return moves, None
-    return moves, term if _start(b, zero) == _start(b, _operand(term, 2)) else None
+    return moves, term if _start(b, zero) == _start(b, term.operand(2)) else None
 
 
 def _agree(quantiser: GraphTerm, decoder: Call) -> bool:
     """Tell whether codes are decoded by the scale that they were made by."""
     along = dict(quantiser.attributes).get("axis")
-    return (_operand(quantiser, 1), along) == (decoder.operand(1), decoder.get("axis"))
-
-
-def _operand(term: GraphTerm, place: int) -> int | None:
-    return term.operands[place] if place < len(term.operands) else None
+    return (quantiser.operand(1), along) == (decoder.operand(1), decoder.get("axis"))
 
 
 def _values(b: Builder, moves: Sequence[int], quantiser: GraphTerm) -> int | None:
@@ -97,7 +93,7 @@ def _values(b: Builder, moves: Sequence[int], quantiser: GraphTerm) -> int | Non
 
     None unless all is known that the codes hold: by constants, or because the scale was told from the values.
     """
-    source, scale, zero = (_operand(quantiser, place) for place in range(3))
+    source, scale, zero = (quantiser.operand(place) for place in range(3))
     kind = b.table.dtype(zero) if quantiser.type is None else quantiser.type.dtype
     if source is None or scale is None or kind is None or (moves and b.table.shape(scale) != ()):
         return None
@@ -116,13 +112,13 @@ def _values(b: Builder, moves: Sequence[int], quantiser: GraphTerm) -> int | Non
 def _whole(b: Builder, item: int) -> int:
     """Return the term whose elements another one holds, each once, in whatever order."""
     term = b.source(item)
-    source = _operand(term, 0)
+    source = term.operand(0)
     moved = term.op in (RESHAPED, "Transpose") or (term.op == VIEW and _is_permutation(b, term))
     return item if source is None or not moved else _whole(b, source)
 
 
 def _is_permutation(b: Builder, term: GraphTerm) -> bool:
-    sizes, places = b.table.sizes(_operand(term, 0)), term.places
+    sizes, places = b.table.sizes(term.operand(0)), term.places
     if sizes is None or places is None or places.size != math.prod(sizes):
         return False
     return np.unique(places).size == places.size
@@ -194,7 +190,7 @@ def product_of_codes(b: Builder, call: Call) -> Results | None:
             factors.append(b.constant(_less(held.read(), b.table.held(zero), op, place)))
             continue
         moves, quantiser = _quantiser(b, codes, zero)
-        scale = None if quantiser is None else _operand(quantiser, 1)
+        scale = None if quantiser is None else quantiser.operand(1)
         if quantiser is None or scale is None or b.table.shape(scale) != ():
             return None
         made = _values(b, moves, quantiser)

@@ -45,6 +45,10 @@ class GraphTerm:
     constant: Constant | None = None
     places: Places | None = None
 
+    def operand(self, place: int) -> int | None:
+        """Return an operand, None where it is left out."""
+        return self.operands[place] if place < len(self.operands) else None
+
 
 @dataclass(frozen=True)
 class Origin:
