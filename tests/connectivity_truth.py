@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 from onnxtop.network import NetworkGraph
-from onnxtop.reader.connectivity import Connectivity, connect
+from onnxtop.reader.connectivity import Connected, connect
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layers import find_layers
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 
 Array = NDArray[Any]
 
@@ -39,7 +39,7 @@ _STATISTICS = frozenset(
 """Made constant where a normalisation is written out with them."""
 
 
-def connected(path: Path | str, **options: Any) -> Connectivity:
+def connected(path: Path | str, **options: Any) -> Connected:
     model = load(path)
     constants = Constants(model)
     return connect(model, constants, find_layers(model, constants), **options)
@@ -96,7 +96,7 @@ class Run:
         return dict(zip(self.outputs, self.session.run(self.outputs, feeds), strict=True))
 
 
-def runnable(path: Path, found: Connectivity, *, statistics: bool = False) -> Run:
+def runnable(path: Path, found: Connected, *, statistics: bool = False) -> Run:
     """Return a model without normalisations, ready to run at the shapes that the graph was made for."""
     proto = onnx.load(path)
     _plain(proto.graph, statistics=statistics)
@@ -121,7 +121,7 @@ _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(do
           "tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(bool)": np.bool_}  # fmt: skip
 
 
-def _feed(item: Any, found: Connectivity, rng: np.random.Generator) -> Array:
+def _feed(item: Any, found: Connected, rng: np.random.Generator) -> Array:
     sizes = found.assumed.get(item.name) or tuple(
         s if isinstance(s, int) and s > 0 else 1 for s in item.shape
     )
@@ -176,7 +176,7 @@ def _plain(graph: GraphProto, *, statistics: bool) -> None:
     graph.node.extend(copies)
 
 
-def changed(run: Run, found: Connectivity, name: str, vertex: int, rng: np.random.Generator) -> set[int]:
+def changed(run: Run, found: Connected, name: str, vertex: int, rng: np.random.Generator) -> set[int]:
     """Return the output vertices that change when the entries of one input vertex do."""
     base = run.feeds[name]
     where = np.broadcast_to(found.lanes[name] == vertex, base.shape)

@@ -22,7 +22,7 @@ from onnxtop.cli import app
 from onnxtop.reader.account import Role, account
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layers import find_layers
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from tests import harmless, ruins
 
 ROOT = Path(__file__).resolve().parent.parent

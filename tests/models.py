@@ -21,7 +21,7 @@ from onnxtop import testing
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.layers import find_layers
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from onnxtop.results.report import Report
 
 Array = NDArray[Any]

@@ -14,14 +14,14 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 )
 
 from onnxtop.errors import ModelError
-from onnxtop.reader.connectivity import Connectivity
+from onnxtop.reader.connectivity import Connected
 from tests.connectivity_truth import check_truth, connected
 
 _NO_RUN = (Fail, InvalidArgument, InvalidGraph, NotImplemented, RuntimeException, KeyError)
 """What onnxruntime raises for operations that it lacks, or for feeds that a model was not made for."""
 
 
-def check_graph(found: Connectivity) -> None:
+def check_graph(found: Connected) -> None:
     """Hold a network graph against its own promises."""
     graph = found.graph
     firsts = [run.first for run in found.vertices]

@@ -13,7 +13,7 @@ from onnxtop.reader.account import Role, account
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import find_layers
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from tests.reader.counting import count
 from tests.reader.responses import check_model
 

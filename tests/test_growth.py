@@ -26,7 +26,8 @@ from onnxtop.reader.account import account
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.declared import Declared
 from onnxtop.reader.layers import find_layers
-from onnxtop.reader.model import Model, Value, load
+from onnxtop.reader.loading import load
+from onnxtop.reader.model import Model, Value
 from onnxtop.reader.terms import types
 from onnxtop.reader.terms.digests import digests_of
 from onnxtop.reader.terms.interface import ports

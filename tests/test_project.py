@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -470,6 +471,17 @@ def test_no_question_whether_something_is_there_can_fail() -> None:
         calls = [node for node in ast.walk(ast.parse(text_of(module))) if isinstance(node, ast.Call)]
         names = {each.func.attr for each in calls if isinstance(each.func, ast.Attribute) and not each.args}
         assert not names & asked, module
+
+
+def test_one_class_name_is_one_class() -> None:
+    """Two of one name say two things by one word; what a module keeps to itself may be named as elsewhere."""
+    homes: defaultdict[str, list[str]] = defaultdict(list)
+    for module in MODULES:
+        for node in ast.walk(ast.parse(text_of(module))):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes[node.name].append(shown_page(module))
+    assert {"Report": ["onnxtop/results/report.py"]}.items() <= homes.items()
+    assert {name: places for name, places in homes.items() if len(places) > 1} == {}
 
 
 @pytest.mark.parametrize("module", INTEGRATIONS, ids=shown_page)

@@ -27,7 +27,7 @@ from onnx import numpy_helper
 import onnxtop
 from onnxtop.landscape.minima import fresh
 from onnxtop.landscape.networks import draws
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from onnxtop.rules.untrained import judged
 
 Floats = NDArray[np.floating]

@@ -8,7 +8,7 @@ from itertools import accumulate
 import numpy as np
 
 from onnxtop.network import Block, Blocks
-from onnxtop.reader.connectivity import Connectivity
+from onnxtop.reader.connectivity import Connected
 from onnxtop.results.details import LayerDetails, StrongWeight
 from onnxtop.statistics.facts import Histogram
 from onnxtop.statistics.histogram import histogram
@@ -51,7 +51,7 @@ def ranks_of(diagram: Diagram) -> Indices:
 
 
 def details_of(
-    number: int, neurons: "Neurons", seen: Glance, diagram: Diagram, band: Band | None
+    number: int, neurons: "NamedNeurons", seen: Glance, diagram: Diagram, band: Band | None
 ) -> LayerDetails:
     """Return the details of a layer by its number, in the scale of its diagram, with its null band."""
     ranks = ranks_of(diagram)
@@ -69,10 +69,10 @@ def details_of(
     )
 
 
-class Neurons:
+class NamedNeurons:
     """The neurons of a network by name, and the weights at which the bars of its diagram end."""
 
-    def __init__(self, connected: Connectivity | None, diagram: Diagram) -> None:
+    def __init__(self, connected: Connected | None, diagram: Diagram) -> None:
         self._connected, self._diagram = connected, diagram
 
     def weights(

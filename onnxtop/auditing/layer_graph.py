@@ -7,7 +7,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.reader.connectivity import Connectivity
+from onnxtop.reader.connectivity import Connected
 from onnxtop.reader.lanes.arrays import distinct
 from onnxtop.reader.lanes.builder import Vertices
 from onnxtop.reader.layer import Layer, Skipped
@@ -17,7 +17,7 @@ from onnxtop.results.graph import GraphNode, LayerGraph
 NOT_USED, NOT_REACHED, NOT_TAKEN = "reaches no output", "no input reaches it", "not taken as an input"
 
 
-def describe(model: str, connected: Connectivity, layers: Sequence[Layer | Skipped]) -> LayerGraph:
+def describe(model: str, connected: Connected, layers: Sequence[Layer | Skipped]) -> LayerGraph:
     """Describe the layer graph of a model.
 
     Parameters
@@ -62,7 +62,7 @@ def _node(
     return GraphNode(kind, name, neurons=neurons, remark=remark)
 
 
-def _neurons(connected: Connectivity) -> dict[str, int]:
+def _neurons(connected: Connected) -> dict[str, int]:
     """Count the vertices of inputs, joins and the like, and of the outputs."""
     found: Counter[str] = Counter()
     for run in connected.vertices:
@@ -75,7 +75,7 @@ def _neurons(connected: Connectivity) -> dict[str, int]:
     return dict(found)
 
 
-def _cut_off(graph: "nx.DiGraph[str]", connected: Connectivity) -> dict[str, str]:
+def _cut_off(graph: "nx.DiGraph[str]", connected: Connected) -> dict[str, str]:
     """Say of every node on no way from the inputs to the outputs that were asked for why it is on none."""
     sources = {f"{run.kind}:{run.name}" for run in _runs(connected.vertices, connected.graph.inputs)}
     targets = {key for key in graph if graph.nodes[key]["kind"] == "output"}

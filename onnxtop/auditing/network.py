@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.auditing.options import AuditOptions
-from onnxtop.reader.connectivity import Connectivity, connect
+from onnxtop.reader.connectivity import Connected, connect
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.flow import Flow
 from onnxtop.reader.lanes.terminals import Chosen, check_names
@@ -15,7 +15,7 @@ from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.model import Model
 from onnxtop.reader.search import reached as walked
 from onnxtop.results.plain import finite_or_none
-from onnxtop.results.report import Connectivity as CutOff, DeepGraphPersistence, SkipsCut
+from onnxtop.results.report import Connectivity, DeepGraphPersistence, SkipsCut
 from onnxtop.topology import deep_graph_persistence as dgp
 from onnxtop.topology.facts import LayerRole
 from onnxtop.topology.layer_scan import LayerScan
@@ -30,14 +30,14 @@ class DeepGraph:
     """What is reported of the network as a graph; ``roles`` has an entry for each layer in it."""
 
     figures: DeepGraphPersistence
-    cut_off: CutOff
+    cut_off: Connectivity
     roles: Mapping[str, LayerRole] = field(default_factory=dict)
     diagram: Diagram = NO_DIAGRAM
 
 
 def neurons(
     model: Model, constants: Constants, layers: Sequence[Layer | Skipped], options: AuditOptions
-) -> Connectivity | None:
+) -> Connected | None:
     """Return the graph of a model's neurons, with each position of a convolution if it is to be unrolled.
 
     None if the model has no weights: then it is no network.
@@ -63,7 +63,7 @@ def neurons(
     )
 
 
-def measured_layers(connected: Connectivity | None, options: AuditOptions) -> set[int]:
+def measured_layers(connected: Connected | None, options: AuditOptions) -> set[int]:
     """Return the numbers of the layers whose weights make the figures; none if there are no figures."""
     if connected is None:
         return set()
@@ -74,7 +74,7 @@ def measured_layers(connected: Connectivity | None, options: AuditOptions) -> se
 
 
 def measure(
-    connected: Connectivity | None,
+    connected: Connected | None,
     scans: Mapping[int, LayerScan],
     filled: Mapping[int, Sequence[Filled]],
     options: AuditOptions,
@@ -85,7 +85,7 @@ def measure(
     them then. The option ``skips`` chooses which of the two figures the layers' roles belong to.
     """
     if connected is None:
-        return DeepGraph(DeepGraphPersistence(reason=_NO_WEIGHT), CutOff(reason=_NO_WEIGHT))
+        return DeepGraph(DeepGraphPersistence(reason=_NO_WEIGHT), Connectivity(reason=_NO_WEIGHT))
     cut_off = _cut_off(connected, filled)
     used = _between(connected.layer_graph, options.inputs)
     reason = _no_figure(connected, used, options.inputs)
@@ -116,7 +116,7 @@ def measure(
     return DeepGraph(figures, cut_off, _roles(connected, chosen), chosen.diagram)
 
 
-def _no_figure(connected: Connectivity, used: Container[str], inputs: Sequence[str]) -> str | None:
+def _no_figure(connected: Connected, used: Container[str], inputs: Sequence[str]) -> str | None:
     """Say why there is nothing to measure: no weights on the way, or a hub that every way goes through."""
     graph = connected.layer_graph
     if not any(node in used for node in graph.of("layer")):
@@ -135,7 +135,7 @@ def _between(graph: Flow, inputs: Sequence[str]) -> set[str]:
     return behind & ahead
 
 
-def _cut_off(connected: Connectivity, filled: Mapping[int, Sequence[Filled]]) -> CutOff:
+def _cut_off(connected: Connected, filled: Mapping[int, Sequence[Filled]]) -> Connectivity:
     """Name the layers that nothing passes through, and the inputs and outputs that only zeros lead to.
 
     A layer on the way may be all zeros itself: its weights would change a result.
@@ -148,8 +148,8 @@ def _cut_off(connected: Connectivity, filled: Mapping[int, Sequence[Filled]]) ->
     names = {graph.layers[number].name for number in live}
     unreachable = tuple(dict.fromkeys(layer.name for layer in graph.layers if layer.name not in names))
     if not (graph.inputs.size and graph.outputs.size):
-        return CutOff(unreachable, reason="the network has no inputs or no outputs with neurons")
-    return CutOff(
+        return Connectivity(unreachable, reason="the network has no inputs or no outputs with neurons")
+    return Connectivity(
         unreachable,
         doubt=connected.doubt,
         inputs=_dead(connected, "input", graph.inputs[~found.backward[graph.inputs]]),
@@ -158,7 +158,7 @@ def _cut_off(connected: Connectivity, filled: Mapping[int, Sequence[Filled]]) ->
     )
 
 
-def _dead(connected: Connectivity, kind: str, vertices: NDArray[np.intp]) -> tuple[str, ...]:
+def _dead(connected: Connected, kind: str, vertices: NDArray[np.intp]) -> tuple[str, ...]:
     """Return the inputs or outputs all of whose neurons are among the vertices."""
     names = [connected.layer_graph.nodes[key][1] for key in connected.layer_graph.of(kind)]
     among = np.zeros(connected.graph.n_vertices, bool)
@@ -168,7 +168,7 @@ def _dead(connected: Connectivity, kind: str, vertices: NDArray[np.intp]) -> tup
     return tuple(name for name, ids in held.items() if ids.size and among[ids].all())
 
 
-def _roles(connected: Connectivity, measured: dgp.DeepPersistence) -> dict[str, LayerRole]:
+def _roles(connected: Connected, measured: dgp.DeepPersistence) -> dict[str, LayerRole]:
     """Return the role of each layer, of the first use where a weight is used transposed as well."""
     pairs = zip(connected.graph.layers, measured.layers, strict=True)
     return {layer.name: role for layer, role in reversed(list(pairs)) if role is not None}

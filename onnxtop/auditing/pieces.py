@@ -15,7 +15,8 @@ from onnxtop.reader.constants import Constants
 from onnxtop.reader.declared import Shape
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import find_layers
-from onnxtop.reader.model import Model, load
+from onnxtop.reader.loading import load
+from onnxtop.reader.model import Model
 from onnxtop.reader.skeleton import infer_shapes
 from onnxtop.reader.tensors import stored_bytes
 from onnxtop.reader.terms.constant import SMALL_BYTES

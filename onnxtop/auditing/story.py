@@ -10,7 +10,7 @@ from onnxtop.auditing import network
 from onnxtop.auditing.apart import apart, inside
 from onnxtop.auditing.constants import bad_constants, moved_normalisation
 from onnxtop.auditing.describing import coverage_of, layer_report, model_info
-from onnxtop.auditing.details import Neurons, details_of
+from onnxtop.auditing.details import NamedNeurons, details_of
 from onnxtop.auditing.keywords import AuditKeywords
 from onnxtop.auditing.layers import Measured, Memory, Progress, outlined, quiet
 from onnxtop.auditing.options import AuditOptions, settings_of
@@ -20,11 +20,12 @@ from onnxtop.auditing.tool import TOOL
 from onnxtop.network import Blocks
 from onnxtop.options import asked
 from onnxtop.reader.account import Account, account
-from onnxtop.reader.connectivity import Connectivity
+from onnxtop.reader.connectivity import Connected
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.layers import find_layers
-from onnxtop.reader.model import Model, ModelSource, load
+from onnxtop.reader.loading import load
+from onnxtop.reader.model import Model, ModelSource
 from onnxtop.reader.skeleton import check_sizes
 from onnxtop.reader.terms.digests import digests_of
 from onnxtop.reader.terms.facts import Function
@@ -32,7 +33,7 @@ from onnxtop.results.graph import LayerGraph
 from onnxtop.results.plain import finite_or_none
 from onnxtop.results.report import (
     NOT_ASKED,
-    Connectivity as Cut,
+    Connectivity,
     DeepGraphPersistence,
     Network,
     NetworkPersistence,
@@ -191,7 +192,7 @@ def _audited(
     return Audited(report, model, layers, measured, persistence, options)
 
 
-def _graph(model: Model, connected: Connectivity, found: Sequence[Layer | Skipped]) -> LayerGraph:
+def _graph(model: Model, connected: Connected, found: Sequence[Layer | Skipped]) -> LayerGraph:
     from onnxtop.auditing.layer_graph import describe  # loads networkx
 
     return describe(model.file.name, connected, found)
@@ -220,7 +221,7 @@ def _figures(
     measured: Shelf[Measured],
     copies: Mapping[str, str],
     figures: neural_persistence.NeuralPersistence,
-    connected: Connectivity | None,
+    connected: Connected | None,
     nulls: NullModels,
     options: AuditOptions,
 ) -> dict[str, Any]:
@@ -230,7 +231,7 @@ def _figures(
     scans = measured.view(scanned, attrgetter("scan"))
     filled = measured.view(numbers, attrgetter("filled"))
     whole = network.measure(connected, scans, filled, options) if options.topology else _NOT_MEASURED
-    neurons = Neurons(connected, whole.diagram)
+    neurons = NamedNeurons(connected, whole.diagram)
     rows = (
         layer_report(
             item,
@@ -247,16 +248,16 @@ def _figures(
     return {"network": _network(measured, copies, figures, whole, options), "layers": tuple(rows)}
 
 
-_NOT_MEASURED = network.DeepGraph(DeepGraphPersistence(reason=NOT_ASKED), Cut(reason=NOT_ASKED))
+_NOT_MEASURED = network.DeepGraph(DeepGraphPersistence(reason=NOT_ASKED), Connectivity(reason=NOT_ASKED))
 
 
 def _run(model: Model, options: AuditOptions) -> ModelRun | None:
     """Run the model in a process of its own, if that is asked for."""
     if not options.running.asked:
         return None
-    from onnxtop.execution.story import Frame, run_model  # loads what reads data
+    from onnxtop.execution.story import RunFrame, run_model  # loads what reads data
 
-    frame = Frame(
+    frame = RunFrame(
         options.seed, options.input_shapes, options.dims, options.allow_external, options.work.run_seconds
     )
     return run_model(model, options.running, frame)

@@ -24,9 +24,10 @@ from onnxtop.results.outcome import INTERRUPTED, FailedModel, Result, code_of, e
 from onnxtop.results.words import counted
 from onnxtop.work import workers
 from onnxtop.work.crews import GRACE, Lost
+from onnxtop.work.inside import tell_share
 from onnxtop.work.limits import NO_MEMORY
 from onnxtop.work.options import LEAST_MEMORY, WorkOptions, processors
-from onnxtop.work.processes import Again, tell_share
+from onnxtop.work.processes import Again
 from onnxtop.work.workers import Results
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from onnxtop.cli.outputs import say
 from onnxtop.errors import UsageError
 
 if TYPE_CHECKING:
-    from onnxtop.cli.words import Entry
+    from onnxtop.cli.words import Explanation
 
 _WIDTH = 80
 
@@ -36,7 +36,7 @@ def command(names: tuple[str, ...]) -> int:
     return 0
 
 
-def _unknown(name: str) -> "Entry":
+def _unknown(name: str) -> "Explanation":
     from onnxtop.cli.words import entries
     from onnxtop.options import did_you_mean
 
@@ -45,7 +45,7 @@ def _unknown(name: str) -> "Entry":
     raise UsageError(f"there is no rule, figure or word {name!r}{hint}")
 
 
-def _page(entry: "Entry") -> str:
+def _page(entry: "Explanation") -> str:
     return "\n".join([entry.title, *(_part(label, text) for label, text in entry.parts.items())])
 
 
@@ -57,7 +57,7 @@ def _listed() -> Iterator[str]:
     """Yield the names that can be asked for, by their group; each by the first name that it has."""
     from onnxtop.cli.words import KEYS, entries, find
 
-    groups: dict[str, list[Entry]] = {}
+    groups: dict[str, list[Explanation]] = {}
     for entry in entries():
         if entry.group != KEYS or entry in find(entry.names[0]):
             groups.setdefault(entry.group, []).append(entry)

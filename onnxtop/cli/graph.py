@@ -21,7 +21,7 @@ from onnxtop.work.files import is_special
 
 if TYPE_CHECKING:
     from onnxtop.auditing.layers import Progress
-    from onnxtop.reader.connectivity import Connectivity
+    from onnxtop.reader.connectivity import Connected
     from onnxtop.reader.layer import Layer, Skipped
     from onnxtop.results.graph import LayerGraph
 
@@ -114,12 +114,12 @@ def _described(path: str, options: AuditOptions, progress: "Progress") -> "tuple
     return replace(graph, model=path), n_read, n_skipped
 
 
-def _connect(path: str, options: AuditOptions) -> "tuple[Connectivity, list[Layer | Skipped]]":
+def _connect(path: str, options: AuditOptions) -> "tuple[Connected, list[Layer | Skipped]]":
     """Read a model and join its layers."""
     from onnxtop.reader.connectivity import connect  # loads numpy and onnx: not for help
     from onnxtop.reader.constants import Constants
     from onnxtop.reader.layers import find_layers
-    from onnxtop.reader.model import load
+    from onnxtop.reader.loading import load
 
     model = load(
         path, allow_external=options.allow_external, max_download=options.max_download, limits=options.limits

@@ -99,7 +99,7 @@ def _landscape(
     """Return the landscape, and its passes as files if they are wanted."""
     from onnxtop.landscape.story import loss_barcode
     from onnxtop.landscape.writing import pass_files
-    from onnxtop.reader.model import load
+    from onnxtop.reader.loading import load
 
     reading = {name: options[name] for name in ("allow_external", "max_download", "limits")}
     first = load(paths[0], **reading)

@@ -118,7 +118,7 @@ def write_interrupted(outputs: Sequence[Output]) -> None:
 
 
 @dataclass(frozen=True)
-class Look:
+class PageLook:
     """How wide pages are and whether in colour; ``color`` is "auto", "always" or "never"."""
 
     width: int | None = None
@@ -165,7 +165,7 @@ def write_all(
     result: str,
     found: Any,
     options: RenderOptions,
-    look: Look | None = None,
+    look: PageLook | None = None,
 ) -> None:
     """Write everything that can be written, of results of one kind.
 
@@ -178,14 +178,14 @@ def write_all(
     for output in outputs:
         try:
             with writing(output):
-                _write(output, result, found, options, look or Look())
+                _write(output, result, found, options, look or PageLook())
         except UsageError as error:
             failures.append(str(error))
     if failures:
         raise UsageError("; ".join(failures))
 
 
-class Lines:
+class LineOutputs:
     """Outputs that are written a line at a time, each line whole and at once.
 
     A file is begun with its first line, so that a run without any leaves what was there before.
@@ -235,7 +235,7 @@ class Lines:
         if self.failures:
             raise UsageError("; ".join(self.failures))
 
-    def __enter__(self) -> "Lines":
+    def __enter__(self) -> "LineOutputs":
         """Begin nothing: a file is begun with its first line."""
         return self
 
@@ -254,7 +254,7 @@ def writing(output: Output) -> Iterator[None]:
         raise UsageError(f"{output.path or 'stdout'}: cannot be written: {error.strerror or error}") from None
 
 
-def _write(output: Output, result: str, found: Any, options: RenderOptions, look: Look) -> None:
+def _write(output: Output, result: str, found: Any, options: RenderOptions, look: PageLook) -> None:
     if output.format in _DRAWN:
         options = look.on(sys.stdout if output.path is None else None, options)
     put(output, render(result, output.format, found, options))

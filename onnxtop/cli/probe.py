@@ -121,7 +121,7 @@ def _options(quick: bool, surface: bool, surface_points: int, **settings: Any) -
 
 def _probed(data: str, options: ProbeOptions, path: str, progress: "Progress") -> Probed:
     from onnxtop.loss import summary
-    from onnxtop.reader.model import load
+    from onnxtop.reader.loading import load
 
     model = load(
         path,

@@ -19,7 +19,7 @@ from onnxtop.work.beside import read_bytes
 
 
 @dataclass(frozen=True)
-class Settings:
+class ConfiguredValues:
     """Values by key as in the configuration, and where each comes from."""
 
     values: Mapping[str, Any]
@@ -61,7 +61,7 @@ def _may_configure(folder: Path) -> bool:
         return True  # what reads it says why it cannot be read
 
 
-def resolve(ctx: click.Context) -> Settings:
+def resolve(ctx: click.Context) -> ConfiguredValues:
     """Put flags, file and defaults together.
 
     Raises
@@ -85,7 +85,7 @@ def resolve(ctx: click.Context) -> Settings:
     for key in ("severity", "thresholds", "tolerances"):
         values[key] = values[key] or {}
     values["ignore-layers"] = values["ignore-layers"] or ()
-    return Settings(values, sources)
+    return ConfiguredValues(values, sources)
 
 
 def _names(key: str, value: str) -> Sequence[str]:
@@ -96,7 +96,7 @@ def _names(key: str, value: str) -> Sequence[str]:
     return names
 
 
-def shown(settings: Settings) -> str:
+def shown(settings: ConfiguredValues) -> str:
     """Return every setting as a line of TOML with its source behind it."""
     ignored: dict[str, list[str]] = {}
     for rule, pattern in settings.values["ignore-layers"]:

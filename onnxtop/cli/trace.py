@@ -27,8 +27,8 @@ from onnxtop.tracing.stopping import StoppingOptions
 if TYPE_CHECKING:
     from onnxtop.auditing.layers import Progress
     from onnxtop.results.trace import Checkpoint, Step
-    from onnxtop.tracing.measuring import Source
-    from onnxtop.tracing.series import Place
+    from onnxtop.tracing.measuring import MeasuredFile
+    from onnxtop.tracing.series import CheckpointFile
     from onnxtop.tracing.story import Series
 
 
@@ -103,11 +103,11 @@ def _all(run: Run, series: "Series", found: Sequence[str | FailedModel]) -> int:
     return INTERRUPTED if cut else 0
 
 
-def _placed(run: Run, series: "Series", paths: Sequence[str]) -> "list[Place]":
+def _placed(run: Run, series: "Series", paths: Sequence[str]) -> "list[CheckpointFile]":
     """Return checkpoints in their order; a label is looked for where that may be without end."""
     from onnxtop.tracing.series import placed
 
-    def place(progress: "Progress") -> "list[Place]":
+    def place(progress: "Progress") -> "list[CheckpointFile]":
         return placed(paths, series.options)
 
     if series.options.label is None or not paths:
@@ -115,7 +115,9 @@ def _placed(run: Run, series: "Series", paths: Sequence[str]) -> "list[Place]":
     return once(run, place, paths, series.options.audit.work, held=True)
 
 
-def _measured(series: "Series", places: "Sequence[Place]", path: str, progress: "Progress") -> "Checkpoint":
+def _measured(
+    series: "Series", places: "Sequence[CheckpointFile]", path: str, progress: "Progress"
+) -> "Checkpoint":
     """Measure the next checkpoint, wherever that is: the series goes on here, or in a copy of it."""
     series.progress = progress
     return series.next_of(places)
@@ -162,7 +164,7 @@ def _follow(run: Run, series: "Series", folders: tuple[str, ...], options: Watch
     return 0
 
 
-def _measured_apart(run: Run, series: "Series", source: "Source") -> "Checkpoint":
+def _measured_apart(run: Run, series: "Series", source: "MeasuredFile") -> "Checkpoint":
     """Measure a checkpoint in a copy of the series, which goes on here."""
 
     def measure(progress: "Progress") -> "Checkpoint":

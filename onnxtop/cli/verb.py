@@ -17,9 +17,9 @@ from onnxtop.cli.interrupt import Interrupts
 from onnxtop.cli.models import keep_weights_in, listed
 from onnxtop.cli.options import DependentOption, output_options, talk_options
 from onnxtop.cli.outputs import (
-    Lines,
-    Look,
+    LineOutputs,
     Output,
+    PageLook,
     check,
     pair,
     write_all,
@@ -49,9 +49,9 @@ class Run:
     voice: messages.Voice
     progress: ProgressLine
     interrupts: Interrupts
-    lines: Lines
+    lines: LineOutputs
     seconds: dict[str, float] | None = None
-    look: Look = field(default_factory=Look)
+    look: PageLook = field(default_factory=PageLook)
     columns: tuple[str, ...] = ()
     asked_in: tuple[str, ...] = ()
     """Files that say what is asked: a configuration, a list of models."""
@@ -196,9 +196,9 @@ class Verb(Command):
             voice=messages.Voice(verbose, quiet),
             progress=progress,
             interrupts=Interrupts(progress.stop),
-            lines=Lines(outputs),
+            lines=LineOutputs(outputs),
             seconds={} if ctx.params.pop("junit_times", False) else None,
-            look=Look(ctx.params.pop("width", None), ctx.params.pop("color", "auto")),
+            look=PageLook(ctx.params.pop("width", None), ctx.params.pop("color", "auto")),
             columns=ctx.params.pop("columns", ()),
             allowed=ctx.params.get("allow_external", ()),
             asked_in=tuple(str(each) for each in asked_in if each is not None),

@@ -39,7 +39,7 @@ _DOCUMENTED = (
 
 
 @dataclass(frozen=True)
-class Entry:
+class Explanation:
     """One explanation; ``parts`` are its paragraphs by their labels."""
 
     group: str
@@ -52,7 +52,7 @@ _MANY = 8
 """So many verbs with one option are counted, not named, in a title."""
 
 
-def find(name: str) -> list[Entry]:
+def find(name: str) -> list[Explanation]:
     """Return the explanations of a name; of a path or column such as ``np_z`` those of its last part."""
     own = re.sub(r"^(np|dgp)[_.]", "", name, flags=re.I)
     for spelling in (name, own, name.rpartition(".")[2]):
@@ -68,52 +68,54 @@ KEYS = "keys of the JSON, values of options"
 
 
 @functools.cache
-def entries() -> tuple[Entry, ...]:
+def entries() -> tuple[Explanation, ...]:
     """Return everything that can be asked."""
     terms = (_term(group, term) for group, terms in TERMS.items() for term in terms)
     return (*_families(), *map(_rule, RULES), *terms, _exit_codes(), *_options(), *_documented())
 
 
 @functools.cache
-def _index() -> dict[str, list[Entry]]:
-    found: dict[str, list[Entry]] = {}
+def _index() -> dict[str, list[Explanation]]:
+    found: dict[str, list[Explanation]] = {}
     for entry in entries():
         for name in dict.fromkeys(map(normal, entry.names)):
             found.setdefault(name, []).append(entry)
     return found
 
 
-def _families() -> Iterator[Entry]:
+def _families() -> Iterator[Explanation]:
     for code, title in FAMILIES.items():
         rules = [f"{rule.code} {rule.name}" for rule in RULES if rule.code.startswith(code)]
-        yield Entry("families of rules", (code,), f"{code}: {title}", {"rules": ", ".join(rules)})
+        yield Explanation("families of rules", (code,), f"{code}: {title}", {"rules": ", ".join(rules)})
 
 
-def _rule(rule: Rule) -> Entry:
+def _rule(rule: Rule) -> Explanation:
     parts = {"what": rule.what, "why": rule.why, "how": rule.how, "false alarms": rule.false_alarms}
     title = f"{rule.code} {rule.name}: {rule.severity}"
-    return Entry("rules", (rule.code, rule.name), title, {**parts, "source": rule.source})
+    return Explanation("rules", (rule.code, rule.name), title, {**parts, "source": rule.source})
 
 
-def _term(group: str, term: Term) -> Entry:
+def _term(group: str, term: Term) -> Explanation:
     parts = {"what": term.what, "how": term.how, "limits": term.limits, "source": term.source}
     told = {label: text for label, text in parts.items() if text}
-    return Entry(group, (term.name, *term.also), f"{term.name}: {term.title}", told)
+    return Explanation(group, (term.name, *term.also), f"{term.name}: {term.title}", told)
 
 
-def _exit_codes() -> Entry:
+def _exit_codes() -> Explanation:
     lines = [f"{code} {meaning}" for code, meaning in re.findall(r"^  (\d+) +(.*)$", EXIT_CODES, re.M)]
     several = " ".join(EXIT_CODES[EXIT_CODES.index("Several") :].split())
     parts = {"what": "; ".join(lines), "how": several, "source": "docs/formats.md"}
-    return Entry("check", ("exit code", "exit", "code"), "exit code: what a run returns", parts)
+    return Explanation("check", ("exit code", "exit", "code"), "exit code: what a run returns", parts)
 
 
-def _options() -> Iterator[Entry]:
+def _options() -> Iterator[Explanation]:
     """Yield what every verb does, and every option with the verbs that have it."""
     told: dict[str, dict[str, list[str]]] = {}
     shown: dict[str, click.Option] = {}
     for verb, (module, line) in VERBS.items():
-        yield Entry("verbs", (verb,), f"onnxtop {verb}", {"what": line, "source": f"onnxtop help {verb}"})
+        yield Explanation(
+            "verbs", (verb,), f"onnxtop {verb}", {"what": line, "source": f"onnxtop help {verb}"}
+        )
         for param in importlib.import_module(module).command.params:
             if isinstance(param, click.Option):
                 flag = max(param.opts, key=len)
@@ -129,7 +131,7 @@ def _options() -> Iterator[Entry]:
         source = {"source": f"onnxtop help {verbs[0]}"}
         named = ", ".join(verbs) if len(verbs) < _MANY else f"{len(verbs)} verbs"
         title = f"{flag}: an option of {named}"
-        yield Entry("options", names, title, {**parts, **_choices(option), **source})
+        yield Explanation("options", names, title, {**parts, **_choices(option), **source})
 
 
 def _choices(option: click.Option) -> dict[str, str]:
@@ -138,7 +140,7 @@ def _choices(option: click.Option) -> dict[str, str]:
     return {"values": f"{', '.join(map(str, option.type.choices))}; {option.default} if not given"}
 
 
-def _documented() -> Iterator[Entry]:
+def _documented() -> Iterator[Explanation]:
     """Yield the sentences that docstrings say about fields and their values."""
     told: dict[str, dict[str, str]] = {}
     for kind in _kinds():
@@ -154,7 +156,7 @@ def _documented() -> Iterator[Entry]:
             if len(places) == 1
             else dict(zip(of.split(", "), places.values(), strict=True))
         )
-        yield Entry(
+        yield Explanation(
             KEYS, (word,), f"{word}: of {of}", {**parts, "source": f"onnxtop schema; {', '.join(places)}"}
         )
 

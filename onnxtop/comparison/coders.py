@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxtop.comparison.constants import Change, Changes
+from onnxtop.comparison.constants import Changes, ConstantChange
 from onnxtop.comparison.walk import Difference
 from onnxtop.reader.terms.coder import Coder
 from onnxtop.reader.terms.constant import constant_of
@@ -74,14 +74,16 @@ class Coders:
         """Compare what codes hold: how finely is what rounds; of floats, whose ends are not known, scales."""
         steps = [coder.steps(self._table) for coder in (old, new)]
         if len({each.shape for each in steps} - {()}) > 1:
-            yield self._say(new, "axis", Change(np.inf, f"{steps[0].size} scales, now {steps[1].size}"))
+            yield self._say(
+                new, "axis", ConstantChange(np.inf, f"{steps[0].size} scales, now {steps[1].size}")
+            )
         elif old.has_ends:
             yield self._say(new, "range", self._moved(old, new))
         else:
             before, after = map(constant_of, np.broadcast_arrays(*steps))
             yield self._say(new, "scale", self._changes.of(before, after))
 
-    def _moved(self, old: Coder, new: Coder) -> Change:
+    def _moved(self, old: Coder, new: Coder) -> ConstantChange:
         """Return how far apart two ranges are, against the old one.
 
         Both should reach as far from 0, and one should lie in the other, as that of symmetric codes does.
@@ -90,9 +92,9 @@ class Coders:
         reach = np.maximum(-least, largest) - np.maximum(-low, high)
         beyond = np.maximum(least - low, high - largest), np.maximum(low - least, largest - high)
         moved = float(np.max(np.maximum(np.abs(reach), np.minimum(*beyond)) / self._width(old)))
-        return Change(moved, f"{self._range(old)}, now {self._range(new)}", moved <= self._tolerance)
+        return ConstantChange(moved, f"{self._range(old)}, now {self._range(new)}", moved <= self._tolerance)
 
-    def _say(self, coder: Coder, what: str, change: Change) -> Difference:
+    def _say(self, coder: Coder, what: str, change: ConstantChange) -> Difference:
         return Difference("constant", self._names[coder], f"{what} of its codes: {change.what}", 1.0, change)
 
     def _range(self, coder: Coder) -> str:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from onnxtop.comparison.alignment import align
-from onnxtop.comparison.sums import ROUNDING, Sums
+from onnxtop.comparison.sums import ROUNDING, PairSums
 from onnxtop.reader.terms.constant import Constant
+from onnxtop.results.words import changed_by, in_percent
 
 _SINGLE = 1e-3
 """Relative change of a single number that is still rounding (to float16)."""
@@ -15,7 +16,7 @@ _ALIGNED = 2**22
 
 
 @dataclass(frozen=True)
-class Change:
+class ConstantChange:
     """How two constants differ: ``relative`` to the old one's norm; infinite where they cannot be compared.
 
     The norm is that of elements that are about as large as those that changed.
@@ -37,9 +38,9 @@ class Changes:
     """How constants of one model differ from those of another, each two compared once."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[object, ...], Change] = {}
+        self._known: dict[tuple[object, ...], ConstantChange] = {}
 
-    def of(self, old: Constant, new: Constant) -> Change:
+    def of(self, old: Constant, new: Constant) -> ConstantChange:
         """Return how two differ."""
         asked = old.key, old.made, new.key, new.made
         if asked not in self._known:
@@ -47,15 +48,15 @@ class Changes:
         return self._known[asked]
 
 
-def compare_constants(old: Constant, new: Constant) -> Change:
+def compare_constants(old: Constant, new: Constant) -> ConstantChange:
     """Compare two constants element by element."""
     if old.shape != new.shape and not old.size == new.size == 1:
-        return Change(np.inf, f"shape {_listed(old.shape)}, now {_listed(new.shape)}")
+        return ConstantChange(np.inf, f"shape {_listed(old.shape)}, now {_listed(new.shape)}")
     if not (old.is_float and new.is_float):
         kinds = f" {old.dtype}" if old.dtype == new.dtype else ""
         told = f"{_shown(old)}, now {_shown(new)}" if old.size <= 8 else "other elements"
         types = "" if old.dtype == new.dtype else f"{old.dtype}, now {new.dtype}; "
-        return Change(np.inf, f"{types}{told}{kinds}")
+        return ConstantChange(np.inf, f"{types}{told}{kinds}")
     return _compared(old, new)
 
 
@@ -67,32 +68,30 @@ def _shown(constant: Constant) -> str:
     return str(constant.read().ravel().tolist())
 
 
-def _compared(old: Constant, new: Constant) -> Change:
+def _compared(old: Constant, new: Constant) -> ConstantChange:
     before, after = old.read(), new.read()
-    sums = Sums(before, after.reshape(before.shape))
+    sums = PairSums(before, after.reshape(before.shape))
     relative = sums.relative
     if not sums.is_finite:
-        return Change(np.inf, "numbers that are not finite")
+        return ConstantChange(np.inf, "numbers that are not finite")
     if old.made != new.made and relative > ROUNDING:
-        return Change(relative, f"{_listed(old.shape)} computed from others, or in another way")
+        return ConstantChange(relative, f"{_listed(old.shape)} computed from others, or in another way")
     if old.size == 1:
         told = f"{_number(old)}, now {_number(new)}"
-        return Change(relative, told, relative <= _SINGLE)
+        return ConstantChange(relative, told, relative <= _SINGLE)
     order = _order(old, new) if relative > ROUNDING and old.size <= _ALIGNED else ""
     spread = not order and sums.is_spread
-    return Change(relative, f"{_listed(old.shape)} {_told(sums, order, spread)}", spread, order)
+    return ConstantChange(relative, f"{_listed(old.shape)} {_told(sums, order, spread)}", spread, order)
 
 
-def _told(sums: Sums, order: str, spread: bool) -> str:
+def _told(sums: PairSums, order: str, spread: bool) -> str:
     if order:
         return f"the same in another order ({order})"
     relative = sums.relative
-    share = f"{100 * relative:.3g} %" if relative < 10 else f"a factor of {relative:.3g}"
-    beside = (
-        f", beside larger elements (of all, {100 * sums.whole:.3g} %)" if relative > 2 * sums.whole else ""
-    )
+    larger = f", beside larger elements (of all, {in_percent(sums.whole)})"
+    beside = larger if relative > 2 * sums.whole else ""
     few = "" if spread or relative > 0.1 else ", most of it in few elements"
-    return f"changed by {share}{beside}{few}"
+    return f"changed by {changed_by(relative)}{beside}{few}"
 
 
 def _number(constant: Constant) -> str:

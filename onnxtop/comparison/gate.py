@@ -17,7 +17,8 @@ from onnxtop.comparison.story import verdict
 from onnxtop.errors import UsageError, named
 from onnxtop.options import Digesting, asked, declared
 from onnxtop.reader.address import called, is_address
-from onnxtop.reader.model import ModelSource, file_of
+from onnxtop.reader.loading import file_of
+from onnxtop.reader.model import ModelSource
 from onnxtop.reader.model_file import ModelFile
 from onnxtop.results.check import Check
 from onnxtop.results.diff import DiffSettings

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from onnxtop.results.diff import Change, DiffSettings, Figure, LayerDiff, Verdict, WholeDiff
+from onnxtop.results.words import changed_by
 
 _SAME_FACTOR = 0.01
 """A factor this near to 1 is none worth a word."""
@@ -34,7 +35,9 @@ def with_layers(
     for layer in layers:
         moved = _moved(layer, settings)
         if moved is not None:
-            found.append(Change("layer", layer.name, f"NP changed by {_share(moved)}", moved, counts=True))
+            found.append(
+                Change("layer", layer.name, f"NP changed by {changed_by(moved)}", moved, counts=True)
+            )
         if layer.retied is not None and not recoded:
             found.append(Change("layer", layer.name, layer.retied, None, counts=True))
     if not found:
@@ -61,10 +64,10 @@ def _weights(layer: LayerDiff, settings: DiffSettings) -> Iterator[str]:
     if change.reason is not None:
         yield change.reason
     if change.relative is not None and change.relative > settings.tolerance:
-        yield f"weights changed by {_share(change.relative)}{_how(layer)}"
+        yield f"weights changed by {changed_by(change.relative)}{_how(layer)}"
     moved = _moved(layer, settings)
     if moved is not None:
-        yield f"NP changed by {_share(moved)}"
+        yield f"NP changed by {changed_by(moved)}"
 
 
 def _how(layer: LayerDiff) -> str:
@@ -76,7 +79,3 @@ def _how(layer: LayerDiff) -> str:
     if plain and change.factor is not None and abs(change.factor - 1) > _SAME_FACTOR:
         return f": all of them times {change.factor:.4g}"
     return ""
-
-
-def _share(value: float) -> str:
-    return f"{100 * value:.3g} %" if value < 10 else f"a factor of {value:.3g}"

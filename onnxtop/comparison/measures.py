@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onnxtop.comparison.alignment import CHUNK, exponent, scaled
 from onnxtop.network import Blocks, strips
 from onnxtop.results.diff import WeightChange
+from onnxtop.results.words import of_each
 from onnxtop.topology.bottleneck_distance import bottleneck_distance
 from onnxtop.topology.dense import dense_forest
 from onnxtop.topology.graph import Forest, Indices
@@ -28,9 +29,8 @@ def weight_change(old: Blocks, new: Blocks) -> WeightChange:
     """Measure how weights differ; old and new blocks have the same shapes."""
     bad = [sum(int(np.count_nonzero(~np.isfinite(block))) for block in blocks) for blocks in (old, new)]
     if any(bad):
-        counts = zip(bad, ("old", "new"), strict=True)
-        told = ", ".join(f"{count:,} of the {which} weights" for count, which in counts if count)
-        return WeightChange(reason=f"not finite: {told}")
+        kinds = ("of the old weights", "of the new weights")
+        return WeightChange(reason=f"not finite: {of_each(zip(bad, kinds, strict=True))}")
     power = exponent((*old, *new))
     sums = [_column_sums(a, b, power) for a, b in zip(old, new, strict=True)]
     oo, nn, on, dd = (np.concatenate([each[i] for each in sums]) for i in range(4))

@@ -27,7 +27,8 @@ from onnxtop.errors import NothingToAnalyseError, named
 from onnxtop.options import asked
 from onnxtop.reader.address import called
 from onnxtop.reader.layer import Layer
-from onnxtop.reader.model import Model, ModelSource, file_of, load
+from onnxtop.reader.loading import file_of, load
+from onnxtop.reader.model import Model, ModelSource
 from onnxtop.reader.model_file import ModelFile
 from onnxtop.reader.skeleton import check_sizes
 from onnxtop.reader.terms.graph import Graphs
@@ -155,13 +156,13 @@ def _run(
     before: _Side, after: _Side, pairs: Sequence[Pair], whole: WholeDiff, options: DiffOptions
 ) -> PairRun:
     """Run both models on the same inputs; what computes with codes may differ by the tolerance."""
-    from onnxtop.execution.story import Frame, run_pair  # loads what reads data
+    from onnxtop.execution.story import RunFrame, run_pair  # loads what reads data
 
     old, new = (Side(side.model, side.layers) for side in (before, after))
     exact = whole.verdict in PROVED or not (
         whole.verdict is Verdict.WITHIN or is_rounded(old) or is_rounded(new)
     )
-    frame = Frame(
+    frame = RunFrame(
         options.settings.seed,
         options.input_shapes,
         options.dims,

@@ -44,7 +44,7 @@ Bins = NDArray[np.int64]
 DType = np.dtype[Any]
 
 
-class Sums:
+class PairSums:
     """What two constants of one shape add up to.
 
     ``whole`` is the norm of the difference against that of the old constant. ``relative`` is the largest such

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from onnxtop.comparison.constants import Change, Changes
+from onnxtop.comparison.constants import Changes, ConstantChange
 from onnxtop.reader.terms.call import MARK
 from onnxtop.reader.terms.canonical import VERSION
 from onnxtop.reader.terms.graph import Whole
 from onnxtop.reader.terms.names import operand_name
-from onnxtop.reader.terms.table import COMMUTATIVE, CONSTANT, INPUT, Term
+from onnxtop.reader.terms.table import COMMUTATIVE, CONSTANT, INPUT, GraphTerm
 
 _AHEAD = 60
 """Terms that the look-ahead visits on either side."""
@@ -50,7 +50,7 @@ class Difference:
     where: str
     what: str
     cost: float = 1.0
-    change: Change | None = None
+    change: ConstantChange | None = None
     operations: tuple[str, ...] = ()
 
 
@@ -105,7 +105,7 @@ class Walk:
                     users[operand].add(item)
         return users
 
-    def _term(self, item: int) -> Term:
+    def _term(self, item: int) -> GraphTerm:
         return self._table.terms[item]
 
     def _run(self) -> None:
@@ -353,7 +353,9 @@ class Walk:
         change = self._changes.of(before, after)
         self._say("constant", where, f"{told}: {change.what}", change=change)
 
-    def _say(self, kind: str, where: str, what: str, cost: float = 1.0, change: Change | None = None) -> None:
+    def _say(
+        self, kind: str, where: str, what: str, cost: float = 1.0, change: ConstantChange | None = None
+    ) -> None:
         self.found.append(Difference(kind, where, what, cost, change))
 
     def _name(self, side: int, item: int) -> str:
@@ -383,11 +385,11 @@ def _path(ways: dict[int, int | None], end: int, start: int) -> list[int]:
     return passed[::-1]
 
 
-def _key(term: Term) -> object:
+def _key(term: GraphTerm) -> object:
     return dict(term.attributes).get("key")
 
 
-def _same_set(ours: Term, theirs: Term) -> bool:
+def _same_set(ours: GraphTerm, theirs: GraphTerm) -> bool:
     return sorted(map(str, ours.operands)) == sorted(map(str, theirs.operands))
 
 

@@ -6,7 +6,6 @@ It lives no longer than who started it: what it is told comes through a pipe tha
 import json
 import os
 import sys
-import threading
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -14,8 +13,8 @@ from onnxtop.errors import UsageError
 from onnxtop.execution.job import Answer, Job
 from onnxtop.results.plain import built, plain
 from onnxtop.results.run import RunFailure
+from onnxtop.work.inside import watch_by
 from onnxtop.work.limits import NO_MEMORY, leave_no_dump, limit_address_space
-from onnxtop.work.processes import THREADLESS
 
 
 def main() -> None:
@@ -23,10 +22,7 @@ def main() -> None:
     answers = _private_output()
     job: Job = built(Job, json.loads(sys.stdin.readline()))
     leave_no_dump()
-    try:
-        threading.Thread(target=_end_with_parent, daemon=True).start()
-    except RuntimeError:
-        os._exit(THREADLESS)
+    watch_by(_end_with_parent)
     limit_address_space(job.memory)  # behind the thread: that there is none is then no want of memory
     at = [0]
 

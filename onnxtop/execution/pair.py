@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from onnxtop.execution.feeds import Feed, source
 from onnxtop.execution.job import Answer, Job, Places
-from onnxtop.execution.sessions import EndedError, Tell, equal, opened, run, started
+from onnxtop.execution.sessions import EndedError, Tell, equal, opened, run, run_all, started
 from onnxtop.loss.runtime import Session
 from onnxtop.results.run import PairOutput, Parting
 
@@ -42,9 +42,7 @@ def run_pair(job: Job, tell: Tell, answer: Callable[[Answer], None]) -> Answer:
     tallies = [_Tally(job, old, new) for old, new in job.outputs]
     worst, most, runs = base, -1.0, 0
     for feed in given.feeds(chosen):
-        both = [
-            run(job, session, number, feed, names[number], tell) for number, session in enumerate(sessions)
-        ]
+        both = run_all(job, sessions, feed, names, tell)
         apart = [
             tally.add(old, new, feed)
             for tally, old, new, random in zip(tallies, *both, chance, strict=True)

@@ -10,8 +10,7 @@ from onnxtop.errors import FormatError, ModelError
 from onnxtop.execution.job import Given
 from onnxtop.reader.declared import Declared, Shape
 from onnxtop.reader.model import Model, Node, Value
-from onnxtop.reader.ops.tables import LOOKUPS
-from onnxtop.reader.sizes import is_size
+from onnxtop.reader.ops.tables import LOOKUPS, SIZES
 from onnxtop.reader.skeleton import infer_shapes
 from onnxtop.results.run import RunInput
 
@@ -91,7 +90,7 @@ def _picked_from(model: Model, start: Value, shapes: Mapping[str, Shape]) -> Ite
                 yield _length(model, node, shapes) or _UNKNOWN
             if node.inputs and node.inputs[0] in reached:
                 reached.update(node.outputs)
-        elif not is_size(node) and any(value in reached for value in node.inputs):
+        elif (node.domain, node.op_type) not in SIZES and any(value in reached for value in node.inputs):
             reached.update(node.outputs)
 
 

@@ -17,8 +17,8 @@ from onnxtop.errors import NoProcessError, UsageError
 from onnxtop.execution.job import Answer, Job
 from onnxtop.results.plain import built, plain
 from onnxtop.results.run import RunFailure
+from onnxtop.work.endings import ADVICE, THREADLESS, ending
 from onnxtop.work.limits import NO_MEMORY, THREADS
-from onnxtop.work.processes import ADVICE, THREADLESS, ending
 
 _TAIL = 4000
 """Characters of what a process said last that are looked at."""

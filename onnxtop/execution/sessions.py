@@ -46,16 +46,20 @@ def started(
     for chosen in range(given.tries):
         feed = next(given.feeds(chosen))
         try:
-            results = [
-                run(job, session, number, feed, names[number], tell)
-                for number, session in enumerate(sessions)
-            ]
+            results = run_all(job, sessions, feed, names, tell)
         except EndedError as ended:
             failure = failure or ended.failure
         else:
             return chosen, results[0]
     assert failure is not None
     raise EndedError(failure)
+
+
+def run_all(
+    job: Job, sessions: Sequence[Session], feed: Feed, names: Sequence[Sequence[str]], tell: Tell
+) -> list[list[Array | None]]:
+    """Return what every model gives for the same inputs."""
+    return [run(job, session, number, feed, names[number], tell) for number, session in enumerate(sessions)]
 
 
 def run(

@@ -16,11 +16,13 @@ from onnxtop.reader.declared import Declared, Shape, inputs_of
 from onnxtop.reader.limits import GIB
 from onnxtop.reader.model import Model
 from onnxtop.reader.names import node_name
-from onnxtop.reader.sizes import SIZES
+from onnxtop.reader.ops.tables import SIZES
+from onnxtop.reader.protos import op_of
 from onnxtop.reader.tensors import stored_bytes
 from onnxtop.reader.terms.graph import Graphs, agreed, is_random
 from onnxtop.reader.terms.interface import fits
 from onnxtop.results.run import ModelRun, PairRun, RunFailure, RunInput
+from onnxtop.results.words import in_percent
 from onnxtop.work.options import RUN_SECONDS
 
 _MEMORY, _TIMES = 4, 8
@@ -31,7 +33,7 @@ _NAMED = 5
 
 
 @dataclass(frozen=True)
-class Frame:
+class RunFrame:
     """What a run is given beside its own options: seed, sizes, folders, time."""
 
     seed: int = 0
@@ -41,7 +43,7 @@ class Frame:
     seconds: float = RUN_SECONDS
 
 
-def run_model(model: Model, options: RunOptions, frame: Frame) -> ModelRun:
+def run_model(model: Model, options: RunOptions, frame: RunFrame) -> ModelRun:
     """Run a model by itself.
 
     Raises
@@ -78,7 +80,7 @@ def run_model(model: Model, options: RunOptions, frame: Frame) -> ModelRun:
 
 
 def run_pair(
-    graphs: Graphs, options: RunOptions, frame: Frame, places: Sequence[Places], tolerance: float | None
+    graphs: Graphs, options: RunOptions, frame: RunFrame, places: Sequence[Places], tolerance: float | None
 ) -> PairRun:
     """Run two models on the same inputs.
 
@@ -99,11 +101,9 @@ def run_pair(
     onnxtop.errors.UsageError
         The data cannot be read, or does not fit the models.
     """
-    limit = (
-        f"outputs may differ by {100 * _ROUNDING:g} % of their spread (largest difference), for rounding"
-        if tolerance is None
-        else f"outputs may differ by {100 * tolerance:g} % of their spread (root mean square), the tolerance"
-    )
+    most = in_percent(_ROUNDING if tolerance is None else tolerance, 6)
+    how = "(largest difference), for rounding" if tolerance is None else "(root mean square), the tolerance"
+    limit = f"outputs may differ by {most} of their spread {how}"
     empty = PairRun(_source(options), limit)
     old, new = graphs.models
     pairs = _paired(graphs)
@@ -152,7 +152,7 @@ def _inputs(
     return tuple(told(wanted, declared, answer.chosen, options.samples is not None))
 
 
-def _job(models: Sequence[Model], wanted: tuple[Given, ...], options: RunOptions, frame: Frame) -> Job:
+def _job(models: Sequence[Model], wanted: tuple[Given, ...], options: RunOptions, frame: RunFrame) -> Job:
     folders = tuple(str(folder) for folder in frame.allow_external)
     size = sum(map(_bytes, models))
     memory = _MEMORY * GIB + _TIMES * size
@@ -204,7 +204,7 @@ def _chance(model: Model) -> Iterator[str]:
 
 def _by_graph(run: ModelRun, model: Model) -> ModelRun:
     """Judge only what the graph lets an output depend on: by values, not by sizes alone."""
-    nodes = [node for node in model.proto.graph.node if node.op_type not in SIZES]
+    nodes = [node for node in model.proto.graph.node if op_of(node) not in SIZES]
     reached = {each.name: descendants(nodes, [each.name]) for each in run.inputs}
     outputs = (
         replace(

@@ -5,14 +5,14 @@ import math
 import numpy as np
 
 from onnxtop.errors import ModelError
-from onnxtop.gradient.engine import Call
+from onnxtop.gradient.engine import RuleCall
 from onnxtop.gradient.graph import Tensor
 
 _LOWEST = float(np.finfo(np.float32).min)
 
 
 def Attention(
-    call: Call,
+    call: RuleCall,
     q: Tensor,
     k: Tensor,
     v: Tensor,

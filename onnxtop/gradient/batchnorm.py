@@ -2,7 +2,7 @@
 
 from onnx import NodeProto
 
-from onnxtop.gradient.engine import Call, key_of
+from onnxtop.gradient.engine import RuleCall, key_of
 from onnxtop.gradient.expansions import expand
 from onnxtop.gradient.graph import Graph, Tensor
 
@@ -16,7 +16,7 @@ def by_batch(graph: Graph) -> Graph:
     """
 
     def BatchNormalization(
-        call: Call,
+        call: RuleCall,
         x: Tensor,
         gain: Tensor,
         shift: Tensor,

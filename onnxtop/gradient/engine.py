@@ -14,7 +14,7 @@ Adjoints: TypeAlias = "Sequence[Tensor | None]"
 """What a rule returns: d loss / d input for each input; None where there is none (indices, shapes)."""
 
 Rule: TypeAlias = Callable[..., Adjoints]
-"""A rule takes its `Call`, the node's inputs, and the node's attributes as keywords."""
+"""A rule takes its `RuleCall`, the node's inputs, and the node's attributes as keywords."""
 
 Key: TypeAlias = tuple[str, str]
 """Domain ("" for ONNX's own) and op_type."""
@@ -23,7 +23,7 @@ Table: TypeAlias = Mapping[Key, Rule]
 
 
 @dataclass(frozen=True, eq=False)
-class Call:
+class RuleCall:
     """A node as its rule sees it.
 
     Attributes
@@ -100,7 +100,7 @@ def differentiate(graph: Graph, loss: str, parameters: Sequence[str], rules: Tab
         raise ModelError(problems[0] + (f" (and {len(problems) - 1} more)" if problems[1:] else ""))
     adjoints: dict[str, list[Tensor]] = {loss: [graph.constant(1.0, graph.dtypes[loss])]}
     for node in reversed(path):
-        call = Call(graph, node, tuple(_total(adjoints.get(name)) for name in node.output))
+        call = RuleCall(graph, node, tuple(_total(adjoints.get(name)) for name in node.output))
         inputs = [graph.tensor(name) if name else None for name in node.input]
         found = rules[key_of(node)](call, *inputs, **attributes_of(node))
         for position, (name, adjoint) in enumerate(zip(node.input, found, strict=False)):

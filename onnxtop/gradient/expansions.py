@@ -1,7 +1,7 @@
 """Operations written out in others before the walk: what has no rule of its own gets the rules of its parts.
 
-An expansion takes its `Call` and the node's inputs, like a rule, and returns the outputs as tensors (None for
-an output that it does not make).
+An expansion takes its `RuleCall` and the node's inputs, like a rule, and returns the outputs as tensors
+(None for an output that it does not make).
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from onnx import NodeProto
 
 from onnxtop.gradient import attention, recurrent
-from onnxtop.gradient.engine import Call, Table, attributes_of, key_of
+from onnxtop.gradient.engine import RuleCall, Table, attributes_of, key_of
 from onnxtop.gradient.graph import Graph, reads
 
 
@@ -36,7 +36,7 @@ def expand(graph: Graph, table: Table, parameters: Iterable[str] | None = None) 
 
 def _write_out(graph: Graph, node: NodeProto, table: Table) -> None:
     inputs = [graph.tensor(name) if name else None for name in node.input]
-    call = Call(graph, node, ())
+    call = RuleCall(graph, node, ())
     outputs = table[key_of(node)](call, *inputs, **attributes_of(node))
     for name, tensor in zip(node.output, outputs, strict=False):
         if name and tensor is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from onnxtop.errors import ModelError
-from onnxtop.gradient.engine import Call
+from onnxtop.gradient.engine import RuleCall
 from onnxtop.gradient.graph import Tensor
 
 __all__ = ["GRU", "LSTM", "RNN"]
@@ -48,7 +48,7 @@ class _Direction:
 
 
 def LSTM(
-    call: Call,
+    call: RuleCall,
     x: Tensor,
     w: Tensor,
     r: Tensor,
@@ -89,7 +89,7 @@ def _lstm_step(run: _Direction, moved: Tensor, state: State, *, coupled: bool) -
 
 
 def GRU(
-    call: Call,
+    call: RuleCall,
     x: Tensor,
     w: Tensor,
     r: Tensor,
@@ -133,7 +133,7 @@ def _gru_step(run: _Direction, moved: Tensor, state: State, *, linear: bool) -> 
 
 
 def RNN(
-    call: Call,
+    call: RuleCall,
     x: Tensor,
     w: Tensor,
     r: Tensor,
@@ -160,7 +160,7 @@ def RNN(
     return _run(call, runs, step, [initial_h], lengths, layout)
 
 
-def _refuse(call: Call, parameters: Sequence[float], clip: float) -> None:
+def _refuse(call: RuleCall, parameters: Sequence[float], clip: float) -> None:
     found = ""
     if parameters:
         found = "activations with parameters"
@@ -224,7 +224,7 @@ def _directions(
 
 
 def _run(
-    call: Call,
+    call: RuleCall,
     runs: Sequence[_Direction],
     step: Callable[[_Direction, Tensor, State], State],
     initial: Sequence[Tensor | None],
@@ -249,7 +249,7 @@ def _run(
     return [y, *finals]
 
 
-def _start(call: Call, run: _Direction, given: Tensor | None, d: int, layout: int) -> Tensor:
+def _start(call: RuleCall, run: _Direction, given: Tensor | None, d: int, layout: int) -> Tensor:
     shape = run.moved.shape[1], run.hidden
     if given is None:
         return call.graph.constant(0.0, run.moved.dtype).expand(shape)

@@ -31,7 +31,8 @@ from onnxtop.loss.data import Data, read_data
 from onnxtop.loss.descent import Floats
 from onnxtop.loss.probe import Probe
 from onnxtop.options import asked
-from onnxtop.reader.model import Model, ModelSource, load
+from onnxtop.reader.loading import load
+from onnxtop.reader.model import Model, ModelSource
 from onnxtop.results.landscape import LossLandscape
 from onnxtop.work.options import processors
 

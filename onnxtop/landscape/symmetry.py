@@ -15,14 +15,15 @@ from dataclasses import dataclass, field
 
 from onnxtop.landscape.alignment import Floats, Layout, UnitGroup, align, balanced, scrambled
 from onnxtop.landscape.symmetry_rules import RULES
-from onnxtop.landscape.units import UnsureError, Walk, groups_of
+from onnxtop.landscape.units import UnitWalk, UnsureError, groups_of
 from onnxtop.loss.parameters import find_parameters
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.lanes.arrays import Unclear
 from onnxtop.reader.lanes.sizes import Sizes, graph_inputs
 from onnxtop.reader.lanes.tables import SILENT
 from onnxtop.reader.lanes.walk import MISFITS
-from onnxtop.reader.model import Model, ModelSource, Node, load
+from onnxtop.reader.loading import load
+from onnxtop.reader.model import Model, ModelSource, Node
 from onnxtop.reader.skeleton import infer_shapes
 
 _ASSUMED = (3, 64)
@@ -128,7 +129,7 @@ def find_groups(
     """
     constants = Constants(model)
     inputs = graph_inputs(model, infer_shapes(model), input_shapes or {}, {})
-    walk = Walk(model, layout, constants, Sizes(model, constants, inputs, _ASSUMED), batch_statistics)
+    walk = UnitWalk(model, layout, constants, Sizes(model, constants, inputs, _ASSUMED), batch_statistics)
     for node in model.nodes:
         walk.sizes.measure(node)
         _visit(walk, node)
@@ -137,7 +138,7 @@ def find_groups(
     return Symmetries(groups_of(walk), tuple(_notes(walk)), layout)
 
 
-def _notes(walk: Walk) -> Iterator[str]:
+def _notes(walk: UnitWalk) -> Iterator[str]:
     """Say what held units in place that are no results of the model."""
     marks = [walk.roots(walk.marks[value].ids) for value in walk.model.results if value in walk.marks]
     results = {unit for ids in marks for unit in ids.ravel().tolist()}
@@ -147,7 +148,7 @@ def _notes(walk: Walk) -> Iterator[str]:
             yield f"{op} holds {count:,} unit{'s' if count > 1 else ''} in place, so bounds are looser"
 
 
-def _visit(walk: Walk, node: Node) -> None:
+def _visit(walk: UnitWalk, node: Node) -> None:
     """Mark what a node makes, or hold in place what reaches it."""
     key = node.domain, node.op_type
     reached = any(value in walk.marks or walk.source(value) is not None for value in node.inputs)

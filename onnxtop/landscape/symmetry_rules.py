@@ -12,22 +12,23 @@ from typing import TypeAlias
 import numpy as np
 
 from onnxtop.gradient import rules as gradient
-from onnxtop.landscape.units import Mark, UnsureError, Walk, unmarked
+from onnxtop.landscape.units import UnitMark, UnitWalk, UnsureError, unmarked
 from onnxtop.reader.lanes import lookups, movement
 from onnxtop.reader.lanes.arrays import NONE, Ids, aligned, compressed
-from onnxtop.reader.lanes.builder import Builder
+from onnxtop.reader.lanes.builder import GraphBuilder
 from onnxtop.reader.lanes.recurrent import results
 from onnxtop.reader.lanes.step import Lanes, Remarks, Step
 from onnxtop.reader.lanes.walk import answers, results_of
-from onnxtop.reader.lanes.weights import LayerTable
+from onnxtop.reader.lanes.weights import LayersOfNodes
 from onnxtop.reader.model import Node, Value
+from onnxtop.reader.schemas import RECURRENT
 
 __all__ = ["RULES", "WITHOUT"]
 
-Rule: TypeAlias = Callable[[Walk, Node], None]
+Rule: TypeAlias = Callable[[UnitWalk, Node], None]
 
 
-def _operand(walk: Walk, value: Value | None) -> Value:
+def _operand(walk: UnitWalk, value: Value | None) -> Value:
     """Return an operand that must be there, and of a known shape."""
     if value is None:
         raise UnsureError
@@ -35,18 +36,18 @@ def _operand(walk: Walk, value: Value | None) -> Value:
     return value
 
 
-def _mark(walk: Walk, value: Value) -> Mark:
+def _mark(walk: UnitWalk, value: Value) -> UnitMark:
     return walk.marks.get(value) or unmarked(len(walk.shape(value)))
 
 
-def _put(walk: Walk, value: Value, ids: Ids, charge: int = 0) -> None:
-    walk.marks[value] = Mark(compressed(ids), charge)
+def _put(walk: UnitWalk, value: Value, ids: Ids, charge: int = 0) -> None:
+    walk.marks[value] = UnitMark(compressed(ids), charge)
 
 
 # Layers
 
 
-def _read(walk: Walk, data: Value, axis: int, weight: Value, weight_axis: int) -> None:
+def _read(walk: UnitWalk, data: Value, axis: int, weight: Value, weight_axis: int) -> None:
     """Let a weight read what lies along an axis of its operand."""
     mark = _mark(walk, data)
     length = walk.shape(weight)[weight_axis]
@@ -59,32 +60,32 @@ def _read(walk: Walk, data: Value, axis: int, weight: Value, weight_axis: int) -
     walk.carry(weight, weight_axis, read, mark.charge, -1)
 
 
-def _made(walk: Walk, node: Node, weight: Value, axis: int, bias: Value | None, place: int) -> None:
+def _made(walk: UnitWalk, node: Node, weight: Value, axis: int, bias: Value | None, place: int) -> None:
     """Mark what a weight makes, which lies along one axis of the result."""
     rank = len(walk.shape(node.outputs[0]))
     made, charge = walk.new(walk.shape(weight)[axis]), walk.new_charge()
     walk.carry(weight, axis, made, charge, 1)
     turn = [1] * rank
     turn[place] = -1
-    mark = Mark(made.reshape(turn), charge)
+    mark = UnitMark(made.reshape(turn), charge)
     if bias is not None:
         _added(walk, mark, walk.shape(node.outputs[0]), bias)
     walk.marks[node.outputs[0]] = mark
 
 
-def _added(walk: Walk, mark: Mark, shape: Sequence[int], bias: Value) -> None:
+def _added(walk: UnitWalk, mark: UnitMark, shape: Sequence[int], bias: Value) -> None:
     walk.meet(mark, shape, bias, 1)
     if walk.source(bias) is None:
         walk.spoil(mark.charge)
 
 
-def _weight(walk: Walk, value: Value | None) -> Value:
+def _weight(walk: UnitWalk, value: Value | None) -> Value:
     if value is None or walk.source(value) is None:
         raise UnsureError
     return value
 
 
-def Gemm(walk: Walk, node: Node) -> None:
+def Gemm(walk: UnitWalk, node: Node) -> None:
     data, weight = _operand(walk, node.inputs[0]), _weight(walk, node.inputs[1])
     attributes = node.attributes()
     if attributes.get("transA", 0) or walk.source(data) is not None:
@@ -95,7 +96,7 @@ def Gemm(walk: Walk, node: Node) -> None:
     _made(walk, node, weight, into, bias, 1)
 
 
-def MatMul(walk: Walk, node: Node) -> None:
+def MatMul(walk: UnitWalk, node: Node) -> None:
     data, other = (_operand(walk, value) for value in node.inputs)
     if walk.source(other) is None:
         _product(walk, node, data, other)
@@ -106,7 +107,7 @@ def MatMul(walk: Walk, node: Node) -> None:
     _made(walk, node, other, 1, None, -1)
 
 
-def _product(walk: Walk, node: Node, one: Value, two: Value) -> None:
+def _product(walk: UnitWalk, node: Node, one: Value, two: Value) -> None:
     """Multiply two values: a score for each head, or a mixture of what its columns hold."""
     rank = len(walk.shape(node.outputs[0]))
     left, right = _mark(walk, one), _mark(walk, two)
@@ -143,13 +144,13 @@ def _product(walk: Walk, node: Node, one: Value, two: Value) -> None:
     _put(walk, node.outputs[0], ids, charges[0] if len(charges) == 1 else _none(walk, charges))
 
 
-def _none(walk: Walk, charges: Sequence[int]) -> int:
+def _none(walk: UnitWalk, charges: Sequence[int]) -> int:
     for charge in charges:
         walk.spoil(charge)
     return 0
 
 
-def _convolution(walk: Walk, node: Node, out_axis: int) -> None:
+def _convolution(walk: UnitWalk, node: Node, out_axis: int) -> None:
     data, weight = _operand(walk, node.inputs[0]), _weight(walk, node.inputs[1])
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     groups, shape, mark = node.attributes().get("group", 1), walk.shape(weight), _mark(walk, data)
@@ -162,13 +163,13 @@ def _convolution(walk: Walk, node: Node, out_axis: int) -> None:
         walk.carry(weight, 0, made)
     else:
         raise UnsureError
-    result = Mark(made.reshape(1, -1, *(1,) * (len(shape) - 2)), charge)
+    result = UnitMark(made.reshape(1, -1, *(1,) * (len(shape) - 2)), charge)
     if bias is not None:
-        _added(walk, Mark(made, charge), (made.size,), bias)
+        _added(walk, UnitMark(made, charge), (made.size,), bias)
     walk.marks[node.outputs[0]] = result
 
 
-def recurrent(walk: Walk, node: Node) -> None:
+def recurrent(walk: UnitWalk, node: Node) -> None:
     """LSTM, GRU, RNN: a unit stands in every gate, and reads itself."""
     data, *weights = (_operand(walk, value) for value in node.inputs[:3])
     attributes = node.attributes()
@@ -207,7 +208,7 @@ def recurrent(walk: Walk, node: Node) -> None:
 # Entry by entry
 
 
-def _pointwise(walk: Walk, node: Node, *, additive: bool = False, product: bool = False) -> None:
+def _pointwise(walk: UnitWalk, node: Node, *, additive: bool = False, product: bool = False) -> None:
     """Combine operands entry by entry; where tensors of theta alone have units, they start new ones."""
     operands = [_operand(walk, value) for value in node.inputs if value is not None]
     shape = walk.shape(node.outputs[0])
@@ -227,14 +228,14 @@ def _pointwise(walk: Walk, node: Node, *, additive: bool = False, product: bool 
         charge, power = walk.new_charge(), 1
         if len(own) > 1 or node.op_type != "Mul":
             walk.spoil(charge)
-    mark = Mark(ids, charge)
+    mark = UnitMark(ids, charge)
     for value in (*own, *others):
         walk.meet(mark, shape, value, power)
     if (ids >= 0).any() or marked:
         _put(walk, node.outputs[0], ids, charge)
 
 
-def _meeting(walk: Walk, one: Ids, two: Ids, shape: Sequence[int]) -> Ids:
+def _meeting(walk: UnitWalk, one: Ids, two: Ids, shape: Sequence[int]) -> Ids:
     if not (one >= 0).any():
         return two
     if not (two >= 0).any():
@@ -243,7 +244,7 @@ def _meeting(walk: Walk, one: Ids, two: Ids, shape: Sequence[int]) -> Ids:
 
 
 def _charge_of(
-    walk: Walk,
+    walk: UnitWalk,
     node: Node,
     charges: Sequence[int],
     own: bool,
@@ -263,7 +264,7 @@ def _charge_of(
     return _none(walk, charges)
 
 
-def _started(walk: Walk, ids: Ids, shape: Sequence[int], value: Value) -> Ids:
+def _started(walk: UnitWalk, ids: Ids, shape: Sequence[int], value: Value) -> Ids:
     """Give new units to an axis of a tensor of theta along which nothing else changes."""
     theirs = walk.shape(value)
     lead = len(shape) - len(theirs)
@@ -275,24 +276,24 @@ def _started(walk: Walk, ids: Ids, shape: Sequence[int], value: Value) -> Ids:
     return walk.new(theirs[wide[0]]).reshape(turn)
 
 
-def _unary(walk: Walk, node: Node, *, odd: bool = True, positive: bool = True) -> None:
+def _unary(walk: UnitWalk, node: Node, *, odd: bool = True, positive: bool = True) -> None:
     """Hand units on; ``odd`` and ``positive`` say what a charge may not be."""
     data = _operand(walk, node.inputs[0])
     mark = _mark(walk, data)
-    walk.marks[node.outputs[0]] = Mark(mark.ids, walk.spoil(mark.charge, odd=odd, positive=positive))
+    walk.marks[node.outputs[0]] = UnitMark(mark.ids, walk.spoil(mark.charge, odd=odd, positive=positive))
 
 
-def PRelu(walk: Walk, node: Node) -> None:
+def PRelu(walk: UnitWalk, node: Node) -> None:
     data, slope = (_operand(walk, value) for value in node.inputs)
     mark = _mark(walk, data)
     walk.meet(replace(mark, charge=0), walk.shape(data), slope, 0)
-    walk.marks[node.outputs[0]] = Mark(mark.ids, walk.spoil(mark.charge, odd=True, positive=False))
+    walk.marks[node.outputs[0]] = UnitMark(mark.ids, walk.spoil(mark.charge, odd=True, positive=False))
 
 
 # Normalisation, pools, reductions
 
 
-def _normalised(walk: Walk, node: Node, axis: int) -> None:
+def _normalised(walk: UnitWalk, node: Node, axis: int) -> None:
     """Normalise: what comes out has a charge of its own, that of gain and shift."""
     data = _operand(walk, node.inputs[0])
     mark = _mark(walk, data)
@@ -301,23 +302,23 @@ def _normalised(walk: Walk, node: Node, axis: int) -> None:
     charge = walk.new_charge()
     for gain in node.inputs[1:3]:
         if gain is not None:
-            _added(walk, Mark(ids, charge), (walk.shape(data)[axis],), gain)
-    walk.marks[node.outputs[0]] = Mark(mark.ids, charge)
+            _added(walk, UnitMark(ids, charge), (walk.shape(data)[axis],), gain)
+    walk.marks[node.outputs[0]] = UnitMark(mark.ids, charge)
 
 
-def BatchNormalization(walk: Walk, node: Node) -> None:
+def BatchNormalization(walk: UnitWalk, node: Node) -> None:
     if not walk.batch_statistics:
         raise UnsureError
     _normalised(walk, node, 1)
 
 
-def LayerNormalization(walk: Walk, node: Node) -> None:
+def LayerNormalization(walk: UnitWalk, node: Node) -> None:
     if node.attributes().get("axis", -1) not in (-1, len(walk.shape(_operand(walk, node.inputs[0]))) - 1):
         raise UnsureError
     _normalised(walk, node, -1)
 
 
-def _pool(walk: Walk, node: Node, *, odd: bool = True, everywhere: bool = False) -> None:
+def _pool(walk: UnitWalk, node: Node, *, odd: bool = True, everywhere: bool = False) -> None:
     """Pool over positions; a global mean over units does not depend on their order."""
     data = _operand(walk, node.inputs[0])
     mark = _mark(walk, data)
@@ -327,10 +328,10 @@ def _pool(walk: Walk, node: Node, *, odd: bool = True, everywhere: bool = False)
             raise UnsureError
         _reduced(walk, node, mark, over, keep=True, linear=odd)
         return
-    walk.marks[node.outputs[0]] = Mark(mark.ids, walk.spoil(mark.charge, odd=not odd, positive=False))
+    walk.marks[node.outputs[0]] = UnitMark(mark.ids, walk.spoil(mark.charge, odd=not odd, positive=False))
 
 
-def _reduction(walk: Walk, node: Node) -> None:
+def _reduction(walk: UnitWalk, node: Node) -> None:
     data = _operand(walk, node.inputs[0])
     mark, attributes = _mark(walk, data), node.attributes()
     rank = mark.ids.ndim
@@ -347,7 +348,9 @@ def _reduction(walk: Walk, node: Node) -> None:
     _reduced(walk, node, mark, over, keep=bool(attributes.get("keepdims", 1)), linear=linear)
 
 
-def _reduced(walk: Walk, node: Node, mark: Mark, over: Sequence[int], *, keep: bool, linear: bool) -> None:
+def _reduced(
+    walk: UnitWalk, node: Node, mark: UnitMark, over: Sequence[int], *, keep: bool, linear: bool
+) -> None:
     """Reduce axes; units along these count alike, and what is left of them is what they stand below."""
     ids, charge = walk.roots(mark.ids), mark.charge
     if any(ids.shape[axis] > 1 for axis in over):
@@ -358,16 +361,13 @@ def _reduced(walk: Walk, node: Node, mark: Mark, over: Sequence[int], *, keep: b
         ids = left
     else:
         charge = walk.spoil(charge, odd=not linear, positive=False)
-    ids = ids.take([0], axis=over[0]) if len(over) == 1 else ids
-    for axis in over:
-        ids = ids.take([0], axis=axis)
     if not keep:
-        ids = ids.reshape([size for axis, size in enumerate(ids.shape) if axis not in over])
+        ids = ids.squeeze(tuple(over))
     if (ids >= 0).any():
-        walk.marks[node.outputs[0]] = Mark(ids, charge)
+        walk.marks[node.outputs[0]] = UnitMark(ids, charge)
 
 
-def Softmax(walk: Walk, node: Node) -> None:
+def Softmax(walk: UnitWalk, node: Node) -> None:
     _unary(walk, node)
 
 
@@ -377,7 +377,7 @@ def Softmax(walk: Walk, node: Node) -> None:
 class _Moving(Step):
     """A step of the walk over lanes whose lanes are units."""
 
-    walk: Walk
+    walk: UnitWalk
 
     def join(self, operands: Sequence[Ids], *, sum_: bool = False) -> Ids:
         """Let units meet where operands are put behind each other along an axis without units."""
@@ -388,7 +388,7 @@ class _Moving(Step):
         return first
 
 
-def _moved(walk: Walk, node: Node) -> None:
+def _moved(walk: UnitWalk, node: Node) -> None:
     """Move units as lanes are moved, and the places in theta of what is moved from it."""
     marked = [value for value in node.inputs if value in walk.marks]
     sourced = [value for value in node.inputs if walk.source(value) is not None]
@@ -410,10 +410,10 @@ def _moved(walk: Walk, node: Node) -> None:
     if node.op_type == "Pad" and (node.attributes().get("value", 0) or len(node.inputs) > 2):
         charge = walk.spoil(charge)
     for value, ids in _lanes(walk, node, lanes).items():
-        walk.marks[value] = Mark(ids, charge)
+        walk.marks[value] = UnitMark(ids, charge)
 
 
-def _beside(walk: Walk, node: Node, lanes: dict[Value, Ids]) -> None:
+def _beside(walk: UnitWalk, node: Node, lanes: dict[Value, Ids]) -> None:
     """Let tensors of theta put behind units along another axis carry them, and constants hold them."""
     axis = node.attributes()["axis"]
     whole = next(iter(lanes.values()))
@@ -421,18 +421,18 @@ def _beside(walk: Walk, node: Node, lanes: dict[Value, Ids]) -> None:
         return
     for value in node.inputs:
         if value is not None and value not in lanes:
-            walk.meet(Mark(whole), walk.shape(node.outputs[0]), value, 0)
+            walk.meet(UnitMark(whole), walk.shape(node.outputs[0]), value, 0)
 
 
-def _lanes(walk: Walk, node: Node, lanes: dict[Value, Ids]) -> dict[Value, Ids]:
+def _lanes(walk: UnitWalk, node: Node, lanes: dict[Value, Ids]) -> dict[Value, Ids]:
     if node.op_type == "Gather":
         first = None if node.inputs[0] is None else lanes.get(node.inputs[0])
         wide = first is None or first.shape[node.attributes().get("axis", 0)] > 1
         if wide and (first is None or walk.sizes.of(node.inputs[1]).array is None):
             raise UnsureError
     env = {value: Lanes(ids) for value, ids in lanes.items()}
-    table = LayerTable(walk.model, walk.constants, ())
-    step = _Moving(node, results_of(node), env, walk.sizes, Builder(walk.model.limits), table, Remarks())
+    table = LayersOfNodes(walk.model, walk.constants, ())
+    step = _Moving(node, results_of(node), env, walk.sizes, GraphBuilder(walk.model.limits), table, Remarks())
     object.__setattr__(step, "walk", walk)
     rule = _MOVES[node.op_type]
     return {value: each.ids for value, each in answers(step, rule(step, **node.attributes()))}
@@ -469,7 +469,7 @@ _RULES: dict[str, Rule] = {
     "GlobalMaxPool": partial(_pool, odd=False, everywhere=True),
     **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2"), _reduction),
     **dict.fromkeys(_MOVES, _moved),
-    **dict.fromkeys(("GRU", "LSTM", "RNN"), recurrent),
+    **dict.fromkeys(RECURRENT, recurrent),
     "Conv": partial(_convolution, out_axis=0),
     "ConvTranspose": partial(_convolution, out_axis=1),
     "InstanceNormalization": partial(_normalised, axis=1),

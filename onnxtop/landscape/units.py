@@ -37,7 +37,7 @@ class UnsureError(Exception):
 
 
 @dataclass(frozen=True, eq=False)
-class Mark:
+class UnitMark:
     """The units of a value, and the number of their charge (0: none)."""
 
     ids: Ids
@@ -81,7 +81,7 @@ class Joined:
 
 
 @dataclass(eq=False)
-class Walk:
+class UnitWalk:
     """What is known of units so far.
 
     ``marks`` are those of all values seen, ``sources`` the places in a tensor of theta that the entries of a
@@ -93,7 +93,7 @@ class Walk:
     constants: Constants
     sizes: Sizes
     batch_statistics: bool
-    marks: dict[Value, Mark] = field(default_factory=dict)
+    marks: dict[Value, UnitMark] = field(default_factory=dict)
     sources: dict[Value, tuple[str, Ids]] = field(default_factory=dict)
     units: Joined = field(default_factory=Joined)
     above: dict[int, int] = field(default_factory=dict)
@@ -318,7 +318,7 @@ class Walk:
         for axis in range(len(self.shape(value))):
             self.carry(value, axis, np.full(self.shape(value)[axis], FIXED, np.intp))
 
-    def meet(self, mark: Mark, shape: Sequence[int], other: Value, power: int) -> Ids:
+    def meet(self, mark: UnitMark, shape: Sequence[int], other: Value, power: int) -> Ids:
         """Let the units of a result of this shape meet an operand without units; return the units then.
 
         A tensor of theta carries them, one that stays the same along them may stand, any other holds them.
@@ -371,12 +371,12 @@ class Walk:
         return {unit for unit in np.unique(self.roots(ids)).tolist() if unit >= 0} - fixed
 
 
-def unmarked(rank: int) -> Mark:
+def unmarked(rank: int) -> UnitMark:
     """Return the mark of a value without units."""
-    return Mark(filled(NONE, rank))
+    return UnitMark(filled(NONE, rank))
 
 
-def groups_of(walk: Walk) -> tuple[UnitGroup, ...]:
+def groups_of(walk: UnitWalk) -> tuple[UnitGroup, ...]:
     """Return the sets of units that nothing holds in place and that are all alike.
 
     Alike are units that stand at the same places: the same number of times along the same values and the same
@@ -386,7 +386,7 @@ def groups_of(walk: Walk) -> tuple[UnitGroup, ...]:
 
 
 class _Grouping:
-    def __init__(self, walk: Walk) -> None:
+    def __init__(self, walk: UnitWalk) -> None:
         self.walk = walk
         self.carriers = [(each, walk.roots(each.ids)) for each in walk.carriers]
         self.lost = [{walk.charges.root(each) for each in side} for side in (walk.not_odd, walk.not_positive)]

@@ -17,7 +17,7 @@ from onnxtop.gradient.engine import differentiate
 from onnxtop.gradient.expansions import EXPANSIONS, expand
 from onnxtop.gradient.graph import Array, Graph, Shape
 from onnxtop.gradient.rules import RULES
-from onnxtop.loss.heads import LOSS, TARGET, WEIGHT, Head, attach
+from onnxtop.loss.heads import LOSS, TARGET, WEIGHT, LossHead, attach
 from onnxtop.loss.runtime import Runtime, Session
 
 _WORTH_TRYING = 0.05
@@ -92,7 +92,7 @@ class Compiled:
     """
 
     graph: Graph
-    head: Head
+    head: LossHead
     target: Shape
     output: str
     parameters: tuple[str, ...]

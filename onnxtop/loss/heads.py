@@ -18,7 +18,7 @@ from onnx import NodeProto
 from onnxtop.errors import UsageError
 from onnxtop.gradient.engine import attributes_of
 from onnxtop.gradient.graph import Array, Graph, Shape, Tensor
-from onnxtop.loss.look import Look
+from onnxtop.loss.look import FirstRun
 from onnxtop.loss.options import LossName
 
 TARGET, WEIGHT, LOSS = "onnxtop/target", "onnxtop/weight", "onnxtop/loss"
@@ -28,7 +28,7 @@ _TINY = 1e-30  # below which a probability's logarithm is cut off
 
 
 @dataclass(frozen=True)
-class Head:
+class LossHead:
     """How an output is compared with a target.
 
     Attributes
@@ -56,7 +56,7 @@ class Head:
     smoothing: float = 0.0
 
 
-def choose(seen: Look, target: Array, wanted: LossName = "auto", smoothing: float = 0.0) -> Head:
+def choose(seen: FirstRun, target: Array, wanted: LossName = "auto", smoothing: float = 0.0) -> LossHead:
     """Choose a loss from the output's shape and the target's type.
 
     Parameters
@@ -81,7 +81,7 @@ def choose(seen: Look, target: Array, wanted: LossName = "auto", smoothing: floa
     return replace(head, smoothing=smoothing)
 
 
-def _chosen(seen: Look, target: Array, wanted: LossName) -> Head:
+def _chosen(seen: FirstRun, target: Array, wanted: LossName) -> LossHead:
     shape = (seen.size, *target.shape[1:])
     binary = bool(((target == 0) | (target == 1)).all())
     name = _kind(seen.values.shape, shape, target.dtype, binary) if wanted == "auto" else wanted
@@ -98,8 +98,8 @@ def _chosen(seen: Look, target: Array, wanted: LossName) -> Head:
         source = _before(seen.graph, seen.output, "Sigmoid", None)
         probabilities = source is None and _in_unit(seen.values)
         link = "probabilities" if probabilities else "logits"
-        return Head("binary", None, source or seen.output, link, 0.5 if source or probabilities else 0.0)
-    return Head(name, None, seen.output, "values")
+        return LossHead("binary", None, source or seen.output, link, 0.5 if source or probabilities else 0.0)
+    return LossHead(name, None, seen.output, "values")
 
 
 def _kind(output: Shape, target: Shape, dtype: np.dtype[Any], binary: bool) -> str:
@@ -140,7 +140,7 @@ def _same_elements(output: Shape, target: Shape) -> bool:
     return output[:1] == target[:1] and squeezed[0] == squeezed[1]
 
 
-def _cross_entropy_head(seen: Look, target: Shape, dtype: np.dtype[Any]) -> Head:
+def _cross_entropy_head(seen: FirstRun, target: Shape, dtype: np.dtype[Any]) -> LossHead:
     axis = class_axis(seen.values.shape, target)
     if axis is None:
         raise UsageError(
@@ -153,7 +153,9 @@ def _cross_entropy_head(seen: Look, target: Shape, dtype: np.dtype[Any]) -> Head
     probabilities = (
         source is None and _in_unit(seen.values) and bool(np.allclose(seen.values.sum(axis), 1, atol=1e-3))
     )
-    return Head("cross-entropy", axis, source or seen.output, "probabilities" if probabilities else "logits")
+    return LossHead(
+        "cross-entropy", axis, source or seen.output, "probabilities" if probabilities else "logits"
+    )
 
 
 def _in_unit(values: Array) -> bool:
@@ -179,7 +181,7 @@ def _along(node: NodeProto, axis: int | None, graph: Graph) -> bool:
     return int(attributes_of(node).get("axis", -1)) % rank == axis
 
 
-def attach(graph: Graph, head: Head, target: Shape) -> Tensor:
+def attach(graph: Graph, head: LossHead, target: Shape) -> Tensor:
     """Add a head to a graph; return its loss, a float64 scalar named `LOSS`.
 
     ``target`` is the shape of a chunk's target. `TARGET` is fed with labels (int64) or values (float32),
@@ -199,7 +201,7 @@ def attach(graph: Graph, head: Head, target: Shape) -> Tensor:
     return graph.name(total, LOSS)
 
 
-def _cross_entropy(source: Tensor, labels: Tensor, head: Head) -> Tensor:
+def _cross_entropy(source: Tensor, labels: Tensor, head: LossHead) -> Tensor:
     """-log p(label), shape of the labels with axes as in the output."""
     axis = head.class_axis
     assert axis is not None
@@ -219,7 +221,7 @@ def _floor(p: Tensor) -> Tensor:
     return p.apply("Max", p.like(_TINY))
 
 
-def _binary(z: Tensor, t: Tensor, head: Head) -> Tensor:
+def _binary(z: Tensor, t: Tensor, head: LossHead) -> Tensor:
     """-t log p - (1 - t) log(1 - p); on logits max(z, 0) - z t + log(1 + e^-|z|), which never overflows."""
     if head.smoothing:
         t = t * (1.0 - head.smoothing) + head.smoothing / 2
@@ -228,22 +230,22 @@ def _binary(z: Tensor, t: Tensor, head: Head) -> Tensor:
     return z.apply("Relu") - z * t + (-z.apply("Abs")).apply("Softplus")
 
 
-def _mse(y: Tensor, t: Tensor, head: Head) -> Tensor:
+def _mse(y: Tensor, t: Tensor, head: LossHead) -> Tensor:
     difference = y - t
     return difference * difference
 
 
-def _l1(y: Tensor, t: Tensor, head: Head) -> Tensor:
+def _l1(y: Tensor, t: Tensor, head: LossHead) -> Tensor:
     return (y - t).apply("Abs")
 
 
-def _huber(y: Tensor, t: Tensor, head: Head) -> Tensor:
+def _huber(y: Tensor, t: Tensor, head: LossHead) -> Tensor:
     """Half the square up to a distance of 1, the distance less 1/2 beyond."""
     size = (y - t).apply("Abs")
     return (size * size * 0.5).where(size < 1.0, size - 0.5)
 
 
-_ELEMENTS: dict[str, Callable[[Tensor, Tensor, Head], Tensor]] = {
+_ELEMENTS: dict[str, Callable[[Tensor, Tensor, LossHead], Tensor]] = {
     "binary": _binary,
     "mse": _mse,
     "l1": _l1,

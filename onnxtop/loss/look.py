@@ -21,7 +21,7 @@ _MOST, _MOST_CONVOLUTION = 1024, 64
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class FirstRun:
     """What the first run showed.
 
     Attributes
@@ -53,7 +53,7 @@ class Look:
 
 def look(
     model: Prepared, samples: Samples, runtime: Runtime, output: str | None, batch_size: int | None
-) -> Look:
+) -> FirstRun:
     """Run a model on its first samples.
 
     Raises
@@ -85,7 +85,7 @@ def look(
     fixed = own or size != sizes[0]
     each = _bytes(graph, samples) / size
     chosen_size = size if fixed else batch_size or _size(graph, each, samples)
-    return Look(chosen, values, graph, size, chosen_size, fixed, each * chosen_size)
+    return FirstRun(chosen, values, graph, size, chosen_size, fixed, each * chosen_size)
 
 
 def _choose_output(outputs: Sequence[Declared], wanted: str | None) -> str:

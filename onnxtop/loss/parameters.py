@@ -20,13 +20,14 @@ from onnxtop.errors import ModelError
 from onnxtop.gradient.expansions import EXPANSIONS
 from onnxtop.gradient.rules import RULES
 from onnxtop.reader.account import Entry, Role, account
-from onnxtop.reader.carriers import Carriers
+from onnxtop.reader.carriers.chains import Chains, chains_of
 from onnxtop.reader.constants import Constants, UnreadableConstantError
 from onnxtop.reader.encoding import is_weight_type
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.model import Model, Value
 from onnxtop.reader.names import layer_name
+from onnxtop.reader.schemas import RECURRENT
 from onnxtop.statistics.fixed import probably_fixed
 
 _STATISTICS = (("BatchNormalization", 3), ("BatchNormalization", 4))
@@ -115,7 +116,7 @@ def find_parameters(model: Model) -> Parameters:
         A weight's data is missing.
     """
     constants = Constants(model)
-    carriers = Carriers(model, constants)
+    chains = chains_of(model, constants)["certain"]
     layers = find_layers(model, constants)
     fixed = {layer.weight for layer in layers if isinstance(layer, Layer) and _is_fixed(layer)}
     entries = [
@@ -125,14 +126,14 @@ def find_parameters(model: Model) -> Parameters:
     chosen: list[_Candidate] = []
     for entry in entries:
         if entry.role in _ROLES and not _is_statistic(entry):
-            reason = _why_not(entry, fixed, carriers)
+            reason = _why_not(entry, fixed, chains)
             if reason:
                 left_out.setdefault(reason, []).append(entry.value.name)
             else:
                 chosen.append(_Candidate(entry, _ROLES[entry.role], _layer_of(entry)))
     known = {candidate.entry.value for candidate in chosen}
     others = {entry.value: entry for entry in entries if entry.role is Role.OTHER}
-    chosen += _tables(model, carriers, known, others)
+    chosen += _tables(model, chains, known, others)
     ordered = sorted(chosen, key=lambda candidate: candidate.order)
     return Parameters(
         tuple(_placed(ordered, constants)),
@@ -171,15 +172,15 @@ def _is_statistic(entry: Entry) -> bool:
     return entry.node is not None and (entry.node.op_type, entry.position) in _STATISTICS
 
 
-def _why_not(entry: Entry, fixed: Container[str], carriers: Carriers) -> str:
+def _why_not(entry: Entry, fixed: Container[str], chains: Chains) -> str:
     """Return why a weight, bias or normalisation parameter is none of theta, "" if it is one."""
-    if carriers.constants.is_fill(entry.value):
+    if chains.constants.is_fill(entry.value):
         return "filled with one number"
     if entry.value.name in fixed:
         return "probably never trained"
     operand = _operand(entry)
-    chain = carriers.chain(carriers.constants.base(operand), "certain") if operand else None
-    if chain and len(chain.leaves) > 1 and _is_mask(entry.value, carriers.constants):
+    chain = chains.chain(chains.constants.base(operand)) if operand else None
+    if chain and len(chain.leaves) > 1 and _is_mask(entry.value, chains.constants):
         return "a mask of zeros and ones"
     for node in chain.nodes if chain else ():
         if not {(node.domain, node.op_type)} & {*RULES, *EXPANSIONS}:
@@ -218,7 +219,7 @@ def _is_stored_float(entry: Entry, constants: Constants) -> bool:
 
 
 def _tables(
-    model: Model, carriers: Carriers, parameters: Iterable[Value], others: Mapping[Value, Entry]
+    model: Model, chains: Chains, parameters: Iterable[Value], others: Mapping[Value, Entry]
 ) -> Iterator[_Candidate]:
     """Yield constants that look trained and meet, in plain arithmetic, what depends on a parameter."""
     depends = set(parameters)
@@ -231,16 +232,12 @@ def _tables(
             continue
         for position, value in enumerate(node.inputs):
             other = node.inputs[1 - position]
-            if value is None or value not in carriers.constants or value in depends:
+            if value is None or value not in chains.constants or value in depends:
                 continue
-            if other in carriers.constants and other not in depends:
+            if other in chains.constants and other not in depends:
                 continue
-            sources = [source for source in carriers.leaves(value) if source in others]
-            if (
-                len(sources) == 1
-                and sources[0] not in seen
-                and _looks_trained(sources[0], carriers.constants)
-            ):
+            sources = [source for source in chains.leaves(value) if source in others]
+            if len(sources) == 1 and sources[0] not in seen and _looks_trained(sources[0], chains.constants):
                 seen.add(sources[0])
                 entry = replace(others[sources[0]], node=node, position=position)
                 yield _Candidate(entry, "table", layer_name(node, value.name))
@@ -280,7 +277,7 @@ def _output_axis(layer: Layer, shape: tuple[int, ...], value: Value, constants: 
     """Return the axis of a stored weight that its outputs stand along."""
     if layer.is_convolution:
         return 1 if layer.op_type.endswith("ConvTranspose") else 0
-    if len(shape) == 3 and layer.op_type in ("GRU", "LSTM", "RNN"):
+    if len(shape) == 3 and layer.op_type in RECURRENT:
         return 1
     if len(shape) != 2 or shape not in ((layer.n_in, layer.n_out), (layer.n_out, layer.n_in)):
         return None

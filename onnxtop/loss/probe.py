@@ -27,7 +27,8 @@ from onnxtop.loss.samples import match, parts
 from onnxtop.loss.scores import Scores, scores
 from onnxtop.loss.targets import prepare
 from onnxtop.options import asked
-from onnxtop.reader.model import ModelSource, load
+from onnxtop.reader.loading import load
+from onnxtop.reader.model import ModelSource
 from onnxtop.work.options import processors
 
 Vector = NDArray[np.float32]

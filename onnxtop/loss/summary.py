@@ -24,7 +24,8 @@ from onnxtop.loss.probe import Probe
 from onnxtop.loss.scores import ClassScore, Scores
 from onnxtop.options import asked
 from onnxtop.reader.declared import inputs_of
-from onnxtop.reader.model import Model, ModelSource, load
+from onnxtop.reader.loading import load
+from onnxtop.reader.model import Model, ModelSource
 from onnxtop.results.plain import plain
 from onnxtop.results.words import MAIN_SPLIT
 from onnxtop.shown import Tabular

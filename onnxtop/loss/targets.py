@@ -6,7 +6,7 @@ import numpy as np
 
 from onnxtop.errors import UsageError
 from onnxtop.gradient.graph import Array, Shape
-from onnxtop.loss.heads import Head
+from onnxtop.loss.heads import LossHead
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Targets:
         return (size, *self.values.shape[1:])
 
 
-def prepare(target: Array, head: Head, output: Shape, ignore_index: int) -> Targets:
+def prepare(target: Array, head: LossHead, output: Shape, ignore_index: int) -> Targets:
     """Prepare a target for a loss.
 
     Raises

@@ -94,13 +94,13 @@ def _kind() -> Any:
     matplotlib()
     from matplotlib.figure import Figure
 
-    class Picture(Figure):
+    class ShownFigure(Figure):
         """A figure that a notebook shows."""
 
         def _repr_svg_(self) -> str:
             return written(self, "svg").decode()
 
-    return Picture
+    return ShownFigure
 
 
 def short(name: str, longest: int = LONGEST) -> str:

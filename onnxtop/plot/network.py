@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnxtop.plot.figures import LONGEST, detailed, figure_of, layers_of, look, new, short
 from onnxtop.render.graph.labels import DOTS, RADIUS, Box, box, short_names
-from onnxtop.render.graph.layout import Layout, layout
+from onnxtop.render.graph.layout import GraphDrawing, layout
 from onnxtop.render.graph.svg import shade, shades_of
 from onnxtop.render.graph.ways import Point, Way
 from onnxtop.render.svg import COLOURS, FAINT, GRID, INK, told_apart
@@ -131,7 +131,11 @@ def _add_key(figure: "Figure", axes: "Axes", low: float, high: float) -> None:
 
 
 def _drawn(
-    axes: "Axes", found: LayerGraph, boxes: Mapping[str, Box], placed: Layout, values: Mapping[str, float]
+    axes: "Axes",
+    found: LayerGraph,
+    boxes: Mapping[str, Box],
+    placed: GraphDrawing,
+    values: Mapping[str, float],
 ) -> None:
     back = found.back
     for edge in found.edges:

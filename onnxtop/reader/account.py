@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
 
-from onnxtop.reader.carriers import Carriers
+from onnxtop.reader.carriers.chains import Chains, chains_of
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.evaluate import is_decoder
 from onnxtop.reader.layer import Layer, Skipped
@@ -94,11 +94,11 @@ class Account:
 
 def account(model: Model, constants: Constants, layers: Sequence[Layer | Skipped]) -> Account:
     """Say what became of every constant of a model."""
-    carriers = Carriers(model, constants)
+    chains = chains_of(model, constants)
     firsts: dict[Value, Entry] = {}
-    for mark in sorted(_marks(carriers, layers), key=lambda mark: mark.role):
+    for mark in sorted(_marks(chains["wide"], layers), key=lambda mark: mark.role):
         firsts.setdefault(mark.value, mark)
-    marks = {source: firsts[value] for source, value in carriers.first_taken(firsts).items()}
+    marks = {source: firsts[value] for source, value in chains["certain"].first_taken(firsts).items()}
     decoded = _decoded_sizes(layers)
     holders = {value: model.nodes[index] for (index, _), value in model.attribute_values.items()}
     entries = []
@@ -110,9 +110,9 @@ def account(model: Model, constants: Constants, layers: Sequence[Layer | Skipped
     return Account(tuple(entries))
 
 
-def _marks(carriers: Carriers, layers: Iterable[Layer | Skipped]) -> Iterator[Entry]:
+def _marks(chains: Chains, layers: Iterable[Layer | Skipped]) -> Iterator[Entry]:
     """Yield an entry for every operand that is known to have a role: one for the tensors that carry it."""
-    model, constants = carriers.model, carriers.constants
+    model, constants = chains.model, chains.constants
     for layer in layers:
         if isinstance(layer, Skipped):
             yield Entry(layer.operand, Role.SKIPPED, layer.used_by[0].node, 0, layer)
@@ -127,8 +127,8 @@ def _marks(carriers: Carriers, layers: Iterable[Layer | Skipped]) -> Iterator[En
             yield Entry(layer.source.bias.value, Role.BIAS, node, len(node.inputs), layer)
     for node in model.nodes:
         normalisation = NORMALISATION.get((node.domain, node.op_type), ())
-        yield from _at(node, bias_positions(node), Role.BIAS, carriers)
-        yield from _at(node, normalisation, Role.NORMALISATION, carriers)
+        yield from _at(node, bias_positions(node), Role.BIAS, chains)
+        yield from _at(node, normalisation, Role.NORMALISATION, chains)
         if is_decoder(node) and node.outputs:
             for position, value in enumerate(node.inputs):
                 if value is not None and value in constants:
@@ -136,11 +136,11 @@ def _marks(carriers: Carriers, layers: Iterable[Layer | Skipped]) -> Iterator[En
                     yield Entry(value, Role.OTHER, node, position, kind=kind)
 
 
-def _at(node: Node, positions: Iterable[int], role: Role, carriers: Carriers) -> Iterator[Entry]:
+def _at(node: Node, positions: Iterable[int], role: Role, chains: Chains) -> Iterator[Entry]:
     """Yield the operands that constants carry, be it that sizes decide how these are cut or copied."""
     for position in positions:
         value = node.inputs[position] if position < len(node.inputs) else None
-        if value is not None and carriers.chain(value) is not None:
+        if value is not None and chains.chain(value) is not None:
             yield Entry(value, role, node, position)
 
 

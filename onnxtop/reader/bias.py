@@ -2,7 +2,7 @@
 
 from onnxtop.reader.constants import Constants, UnreadableConstantError
 from onnxtop.reader.earlier import second_shape
-from onnxtop.reader.evaluate import MOVEMENT
+from onnxtop.reader.forms import MOVEMENT
 from onnxtop.reader.model import Model, Node
 from onnxtop.reader.reading import Bias, Reading, runs_along
 

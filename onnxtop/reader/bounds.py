@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TypeProto, helper, numpy_helper, shape_inference
 
 from onnxtop.reader.earlier import Today
+from onnxtop.reader.equation import letters_of
+from onnxtop.reader.forms import MOVEMENT
 from onnxtop.reader.limits import GIB, Count, Limits
 from onnxtop.reader.protos import domain_of
 from onnxtop.reader.schemas import schema
@@ -35,7 +37,7 @@ class OverBudgetError(ValueError):
 
 
 @dataclass(frozen=True)
-class Cost:
+class EvaluationCost:
     """Bytes of the results, bytes of what is laid out in between, and arithmetic in additions."""
 
     results: int
@@ -43,7 +45,7 @@ class Cost:
     work: int = 0
 
 
-class Budget:
+class EvaluationBudget:
     """What one evaluation may still cost."""
 
     def __init__(self, limits: Limits) -> None:
@@ -52,7 +54,7 @@ class Budget:
         self._work = 0
         self.lines = limits.work // _LINE
 
-    def spend(self, cost: Cost) -> None:
+    def spend(self, cost: EvaluationCost) -> None:
         """Take a cost off; raises OverBudgetError where that is more than is left."""
         self._bytes += cost.results
         self._work += cost.work
@@ -94,11 +96,11 @@ class _TooLong(BaseException):
     pass
 
 
-def cost(call: Today) -> Cost:
+def cost(call: Today) -> EvaluationCost:
     """Return what a node costs at most; raises ValueError where its size is not known, or it cannot run."""
     arrays = [array for array in call.inputs if array is not None]
-    if call.proto.op_type in _VIEWS:
-        return Cost(0)
+    if call.proto.op_type in MOVEMENT:
+        return EvaluationCost(0)
     given = sum(array.nbytes for array in arrays)
     results = _own_bytes(call, arrays)
     count = sum(array.size for array in arrays) if results is None else results // 4
@@ -109,10 +111,9 @@ def cost(call: Today) -> Cost:
         laid_out, work = _arithmetic(call, arrays, max(size for size, _ in made))
     copies = _COPIES_OF_A_FUNCTION if _is_function(call.proto.op_type) else _COPIES
     between = copies * max(given, results, 8 * laid_out)
-    return Cost(results, between, count + results // 4 + laid_out + work)
+    return EvaluationCost(results, between, count + results // 4 + laid_out + work)
 
 
-_VIEWS = frozenset({"Identity", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 _COPIES, _COPIES_OF_A_FUNCTION = 3, 12
 """How many arrays as large as its operands or results an operation holds at once, as measured."""
 
@@ -330,18 +331,10 @@ def _padded(data: Array, attributes: Mapping[str, Any], operands: Sequence[Array
 def _einsum_steps(equation: str, arrays: Sequence[Array]) -> int:
     """Return the product of the sizes of all indices."""
     sizes: dict[str, int] = {}
-    hidden = 1
-    terms = equation.replace(" ", "").split("->")[0].split(",")
-    for term, array in zip(terms, arrays, strict=True):
-        before, dots, after = term.partition("...")
-        names = [*before, *after]
-        sizes.update(
-            {name: max(sizes.get(name, 1), size) for name, size in zip(before, array.shape, strict=False)}
-        )
-        if after:
-            sizes.update(zip(after, array.shape[-len(after) :], strict=False))
-        if dots:
-            hidden = max(hidden, math.prod(array.shape[len(before) : array.ndim - len(after)]))
-        elif len(names) != array.ndim:
+    operands, _ = letters_of(equation, [array.ndim for array in arrays])
+    for letters, array in zip(operands, arrays, strict=True):
+        if len(letters) != array.ndim:
             raise ValueError(f"the equation {equation} for {array.ndim} axes")
-    return math.prod(sizes.values()) * hidden
+        for letter, size in zip(letters, array.shape, strict=True):
+            sizes[letter] = max(sizes.get(letter, 1), size)
+    return math.prod(sizes.values())

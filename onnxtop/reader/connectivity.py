@@ -17,7 +17,7 @@ from onnxtop.network import NetworkGraph
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.flow import Flow
 from onnxtop.reader.lanes.arrays import Ids, NotUnrolledError, distinct
-from onnxtop.reader.lanes.builder import Builder, Vertices
+from onnxtop.reader.lanes.builder import GraphBuilder, Vertices
 from onnxtop.reader.lanes.finish import Runs, reach
 from onnxtop.reader.lanes.neurons import Neurons
 from onnxtop.reader.lanes.open_axes import OpenError
@@ -32,7 +32,7 @@ from onnxtop.reader.lanes.terminals import (
     input_lanes,
     named_values,
 )
-from onnxtop.reader.lanes.weights import LayerTable
+from onnxtop.reader.lanes.weights import LayersOfNodes
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.model import Model, Scope, Value
 from onnxtop.reader.search import reached
@@ -53,7 +53,7 @@ _OTHERWISE = (3, 72)
 
 
 @dataclass(frozen=True, eq=False)
-class Connectivity:
+class Connected:
     """The network graph of a model, and what is known about it.
 
     Attributes
@@ -138,7 +138,7 @@ def connect(
     inputs: Iterable[str] | None = None,
     outputs: Iterable[str] | None = None,
     unrolled: bool = False,
-) -> Connectivity:
+) -> Connected:
     """Build the network graph of a model.
 
     Parameters
@@ -163,12 +163,12 @@ def connect(
     own = graph_inputs(model, shapes or {}, input_shapes or {}, dims or {})
     chosen = Chosen(None if inputs is None else tuple(inputs), None if outputs is None else tuple(outputs))
     check_names(model, chosen)
-    table = LayerTable(model, constants, layers)
+    table = LayersOfNodes(model, constants, layers)
     plan = _Plan(model, constants, layers, table, model.scope, own, chosen)
     if not unrolled:
         return _best(plan)
     try:
-        found = _best(replace(plan, table=LayerTable(model, constants, layers, unrolled=True)))
+        found = _best(replace(plan, table=LayersOfNodes(model, constants, layers, unrolled=True)))
     except NotUnrolledError as error:
         return _with_note(_best(plan), str(error))
     if not found.hubs:
@@ -177,13 +177,13 @@ def connect(
     return found if len(shared.hubs) >= len(found.hubs) else _with_note(shared, found.hubs[0])
 
 
-def _with_note(found: Connectivity, why: str) -> Connectivity:
+def _with_note(found: Connected, why: str) -> Connected:
     return replace(found, notes=(*found.notes, f"unrolled not possible: {why}"))
 
 
-def _best(plan: "_Plan") -> Connectivity:
+def _best(plan: "_Plan") -> Connected:
     """Build the graph with the sizes that leave the fewest hubs."""
-    best: tuple[Connectivity, Survey] | None = None
+    best: tuple[Connected, Survey] | None = None
     for survey in plan.surveys():
         made = plan.build(survey)
         if best is None or len(made.hubs) < len(best[0].hubs):
@@ -202,7 +202,7 @@ class _Plan:
     model: Model
     constants: Constants
     layers: Sequence[Layer | Skipped]
-    table: LayerTable
+    table: LayersOfNodes
     scope: Scope
     inputs: Sequence[Input]
     chosen: Chosen
@@ -224,7 +224,7 @@ class _Plan:
         fewest = min(doubts for doubts, _ in found)
         yield from [made for doubts, made in found[1:] if doubts == fewest][:2]
 
-    def late(self, found: Connectivity, survey: Survey) -> frozenset[int]:
+    def late(self, found: Connected, survey: Survey) -> frozenset[int]:
         """Return the layers out of use where assumed sizes leave tensors empty, or branches out."""
         if not survey.sizes.are_guessed or not (survey.left_out or survey.sizes.any_empty()):
             return frozenset()
@@ -243,11 +243,11 @@ class _Plan:
             else:
                 return survey
 
-    def build(self, survey: Survey) -> Connectivity:
+    def build(self, survey: Survey) -> Connected:
         """Build the graph with the sizes of a survey."""
         if self.table.unrolled and survey.sizes.are_assumed:
             self._check_known(survey.sizes)
-        builder = Builder(self.model.limits, bounded=self.table.unrolled)
+        builder = GraphBuilder(self.model.limits, bounded=self.table.unrolled)
         lanes = input_lanes(builder, survey)
         walk = Neurons(survey.sizes, self.table, lanes, builder)
         walk.scope(self.scope)
@@ -266,7 +266,7 @@ class _Plan:
 
     # What the walk left, as a graph.
 
-    def _finished(self, walk: Neurons, lanes: Mapping[Value, Ids]) -> Connectivity:
+    def _finished(self, walk: Neurons, lanes: Mapping[Value, Ids]) -> Connected:
         builder = walk.builder
         terminals = find_terminals(self.model, self.scope, self.inputs, self.chosen, walk, lanes)
         for before, after in terminals.states.items():
@@ -294,7 +294,7 @@ class _Plan:
             structural=structural[kept],
             skips=np.unique(skips[backward[skips[:, 1]]], axis=0) if len(skips) else skips,
         )
-        return Connectivity(
+        return Connected(
             graph=graph,
             whole=self._whole(graph, structural, walk, terminals),
             exact=not hubs,

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import helper
 
-from onnxtop.reader.bounds import Budget, OverBudgetError
+from onnxtop.reader.bounds import EvaluationBudget, OverBudgetError
+from onnxtop.reader.element_types import ElementTypes
 from onnxtop.reader.encoding import is_code_type, is_weight_type
 from onnxtop.reader.evaluate import decoded_type, is_computed, is_decoder, keeps_elements, run
-from onnxtop.reader.model import Body, Model, Node, Value
+from onnxtop.reader.model import Model, Node, Subgraph, Value
 from onnxtop.reader.tensors import dtype_name, stored_bytes
 
 Array = NDArray[Any]
@@ -56,11 +57,13 @@ class Constants:
         self._firsts: dict[Any, Value] = {}
         self._derived: dict[Value, tuple[Value, Mapping[Value, Array]]] = {}
         self._same = dict(model.carried)  # what a body carries, or an If hands on, and the value that it is
-        holding = ((model.nodes[index], bodies) for index, bodies in model.scope.all_bodies())
         self._branches = {
-            node.index: bodies for node, bodies in holding if (node.domain, node.op_type) == ("", "If")
+            node.index: bodies
+            for node, bodies in model.bodies.items()
+            if (node.domain, node.op_type) == ("", "If")
         }
         self._places: dict[int, dict[Value, int]] = {}  # of the results of an If, among all that it names
+        self._types = ElementTypes(model)
         self._constant: set[Value] = set()
         self._find()
 
@@ -109,7 +112,7 @@ class Constants:
 
     def _outcomes(self, node: Node) -> Iterator["_Outcome"]:
         """Yield what the results of an If are whose condition is constant, if it is one."""
-        bodies: Sequence[Body] = self._branches.get(node.index, ())
+        bodies: Sequence[Subgraph] = self._branches.get(node.index, ())
         reason = ""
         if bodies and node.inputs[0] is not None:
             try:
@@ -194,12 +197,12 @@ class Constants:
         given, like = (*node.inputs, None)[:2]
         if node.domain or node.op_type not in ("Cast", "CastLike") or given is None:
             return True
-        told = self._type_of(like) if like is not None else node.attributes().get("to", 0)
+        told = self._types.of(like) if like is not None else node.attributes().get("to", 0)
         name = dtype_name(told)
         if not told or (is_weight_type(name) and not is_code_type(name)):
             return True
         try:
-            before, after = map(helper.tensor_dtype_to_np_dtype, (self._type_of(given), told))
+            before, after = map(helper.tensor_dtype_to_np_dtype, (self._types.of(given), told))
             return np.can_cast(before, after)
         except (KeyError, TypeError):  # no type that there is
             return False
@@ -276,7 +279,7 @@ class Constants:
         try:
             outlines = {item: self.outline(item) for item in tensors}
             given = [None if item is None else outlines[item] for item in node.inputs]
-            return decoded_type(node, given, self.opset, Budget(self._limits))
+            return decoded_type(node, given, self.opset, EvaluationBudget(self._limits))
         except (UnreadableConstantError, ValueError, TypeError, LookupError):
             return None
 
@@ -378,7 +381,7 @@ class Constants:
     def compute(self, value: Value, given: Mapping[Value, Array], *, aligned: bool = True) -> Array:
         """Compute a value where others are as given; see `read`."""
         done = dict(given)
-        budget = Budget(self._limits)
+        budget = EvaluationBudget(self._limits)
         with self._one_at_a_time:
             for node in self._ancestors(value, done):
                 inputs = [self._operand(item, done) for item in node.inputs]
@@ -420,34 +423,10 @@ class Constants:
         """Return an operand, None where it is left out; CastLike wants the type alone of another."""
         if value is None or value in self or value in done:
             return None if value is None else self._have(value, done)
-        kind = self._type_of(value)
+        kind = self._types.of(value)
         if not kind:
             raise UnreadableConstantError(f"the type of {value.name!r}, which it is cast to, is not known")
         return np.empty(0, helper.tensor_dtype_to_np_dtype(kind))
-
-    @cached_property
-    def _declared(self) -> dict[Value, int]:
-        """Element types that the file declares for values of the main graph."""
-        graph, model = self._model.proto.graph, self._model
-        kinds = {item.name: item.type.tensor_type.elem_type for item in (*graph.input, *graph.value_info)}
-        values = (*model.inputs, *(output for node in model.scope.nodes for output in node.outputs))
-        return {value: kinds[value.name] for value in values if kinds.get(value.name)}
-
-    def _type_of(self, value: Value) -> int:
-        """Return the element type of any value, 0 where neither the file nor what made it tells."""
-        seen: set[Value] = set()
-        while value not in seen:
-            seen.add(value)
-            if value in self._model.tensors:
-                return self._model.tensors[value].data_type
-            if value in self._declared:
-                return self._declared[value]
-            node = self._model.producers.get(value)
-            if node is not None and node.op_type == "Cast":
-                return int(node.attributes().get("to", 0))
-            source = self._model.carried.get(value) if node is None else _typed_like(node, value)
-            value = value if source is None else source
-        return TensorProto.UNDEFINED
 
     def _have(self, value: Value, done: dict[Value, Array], *, aligned: bool = True) -> Array:
         value = self.outside(value)
@@ -461,7 +440,9 @@ class Constants:
         except ValueError as error:
             raise UnreadableConstantError(f"tensor {value.name!r} cannot be read: {error}") from None
 
-    def _compute(self, node: Node, inputs: Sequence[Array | None], budget: Budget) -> Sequence[Array]:
+    def _compute(
+        self, node: Node, inputs: Sequence[Array | None], budget: EvaluationBudget
+    ) -> Sequence[Array]:
         try:
             results = run(node, inputs, self.opset, budget)
         except OverBudgetError as error:
@@ -507,18 +488,6 @@ def _largest_tensor(model: Model) -> int:
     """Return the bytes of the largest tensor that is stored, in the file or beside it."""
     held = (tensor for tensor in model.tensors.values() if not model.files.is_sparse(tensor))
     return max((stored_bytes(tensor) or 0 for tensor in held if model.files.has_data(tensor)), default=0)
-
-
-def _typed_like(node: Node, value: Value) -> Value | None:
-    """Return an operand that has the type of a node's result; None where no operand need have it."""
-    if node.domain or not onnx.defs.has(node.op_type):
-        return None
-    schema = onnx.defs.get_schema(node.op_type)
-    result = schema.outputs[min(node.outputs.index(value), len(schema.outputs) - 1)].type_str
-    for place, item in enumerate(node.inputs):
-        if item is not None and schema.inputs[min(place, len(schema.inputs) - 1)].type_str == result:
-            return item
-    return None
 
 
 def _truth(condition: Array) -> bool:

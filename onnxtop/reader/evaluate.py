@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onnxtop.reader.bounds import Budget, cost
+from onnxtop.reader.bounds import EvaluationBudget, cost
 from onnxtop.reader.dequantize import (
     affine,
     bipolar,
@@ -26,14 +26,11 @@ from onnxtop.reader.dequantize import (
     truncated,
 )
 from onnxtop.reader.earlier import Today, today
-from onnxtop.reader.forms import OWN
+from onnxtop.reader.forms import MOVEMENT, OWN
 from onnxtop.reader.model import Node
 from onnxtop.reader.reference import referred
 
 Array = NDArray[Any]
-
-MOVEMENT = frozenset({"Identity", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
-"""Operations that keep every element of their first input and only move it."""
 
 _SHAPE_INPUT = {"Expand": 1, "Reshape": 1, "Tile": 1}
 QONNX = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
@@ -77,7 +74,9 @@ def keeps_elements(node: Node) -> bool:
     )
 
 
-def run(node: Node, inputs: Sequence[Array | None], opset: int, budget: Budget | None = None) -> list[Array]:
+def run(
+    node: Node, inputs: Sequence[Array | None], opset: int, budget: EvaluationBudget | None = None
+) -> list[Array]:
     """Compute a node's results; raises whatever NumPy or onnx raises where the inputs do not fit.
 
     What it costs is taken off the budget before it runs, if there is one.
@@ -121,7 +120,7 @@ def _casts_to_text(proto: onnx.NodeProto) -> bool:
     )
 
 
-def _computed(node: Node, call: Today, budget: Budget | None) -> list[Array]:
+def _computed(node: Node, call: Today, budget: EvaluationBudget | None) -> list[Array]:
     attributes = {item.name: onnx.helper.get_attribute_value(item) for item in call.proto.attribute}
     if is_decoder(node) and node.op_type in _DECODERS:
         return [_DECODERS[node.op_type](call.inputs, attributes)]
@@ -149,7 +148,7 @@ def _is_own(call: Today, attributes: dict[str, Any]) -> bool:
 
 
 def decoded_type(
-    node: Node, inputs: Sequence[Array | None], opset: int, budget: Budget
+    node: Node, inputs: Sequence[Array | None], opset: int, budget: EvaluationBudget
 ) -> np.dtype[Any] | None:
     """Return the type of what a DequantizeLinear gives, None for any other node; no code is looked at.
 

@@ -12,7 +12,7 @@ from onnxtop.reader.foreign import HEAD, Kind, kind_of, kind_of_text
 from onnxtop.reader.limits import DEFAULTS, Limits
 
 if TYPE_CHECKING:
-    from onnxtop.reader.remote import Fetched
+    from onnxtop.reader.mirror import Fetched
 
 
 def refuse_foreign(head: bytes) -> None:

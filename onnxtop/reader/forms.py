@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+MOVEMENT = frozenset({"Identity", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+"""Operations that keep every element of their first input and only move it."""
+
 # Movement without a copy: the reader's promise that a weight costs no memory beyond its own.
 
 
@@ -106,12 +109,16 @@ def _split(data: Array, sizes: Array | None = None, **attributes: Any) -> list[A
         count = attributes["num_outputs"]
         if not 0 < count <= max(1, data.shape[axis]):
             raise ValueError(f"{count} pieces of an axis of {data.shape[axis]}")
-        size = -(-data.shape[axis] // count)
-        lengths = [size] * (count - 1)
-        lengths.append(data.shape[axis] - sum(lengths))
+        lengths = equal_pieces(data.shape[axis], count)
     if min(lengths, default=0) < 0 or sum(lengths) != data.shape[axis]:
         raise ValueError(f"pieces of {lengths} along an axis of {data.shape[axis]}")
     return np.split(data, list(accumulate(lengths))[:-1], axis)
+
+
+def equal_pieces(size: int, count: int) -> list[int]:
+    """Return how long the pieces of an axis are that are to be alike; the last is shorter, or below zero."""
+    each = -(-size // count)
+    return [each] * (count - 1) + [size - each * (count - 1)]
 
 
 def _dropout(data: Array, _: Array | None = None, training: Array | None = None, **__: Any) -> list[Array]:
@@ -131,17 +138,28 @@ def _pad(
     """Add to both ends of the axes, or take away where a number is below zero; attributes before opset 11."""
     given = np.ravel(paddings if pads is None else pads).tolist()
     axes = more[0].ravel().tolist() if more else list(range(data.ndim))
-    if len(given) != 2 * len(axes):
-        raise ValueError(f"{len(given)} pads for {len(axes)} axes")
-    widths = [(0, 0)] * data.ndim
-    for axis, begin, end in zip(axes, given, given[len(given) // 2 :], strict=False):
-        widths[axis] = begin, end
+    fill = 0 if value is None else np.asarray(value).item()
+    return padded(data, pad_widths(given, axes, data.ndim), mode, fill)
+
+
+def pad_widths(pads: Sequence[int], axes: Sequence[int], rank: int) -> list[tuple[int, int]]:
+    """Return what is added before and behind every axis, of what is said of some of them."""
+    if len(pads) != 2 * len(axes):
+        raise ValueError(f"{len(pads)} pads for {len(axes)} axes")
+    widths = [(0, 0)] * rank
+    for axis, *both in zip(axes, pads, pads[len(axes) :], strict=False):
+        widths[axis] = both[0], both[1]
+    return widths
+
+
+def padded(data: Array, widths: Sequence[tuple[int, int]], mode: bytes, fill: Any) -> Array:
+    """Add to both ends of every axis, or take away where a number is below zero."""
     kept = tuple(
         slice(max(0, -a), size - max(0, -b)) for (a, b), size in zip(widths, data.shape, strict=True)
     )
     around = [(max(0, a), max(0, b)) for a, b in widths]
     if mode == b"constant":
-        return np.pad(data[kept], around, constant_values=0 if value is None else np.asarray(value).item())
+        return np.pad(data[kept], around, constant_values=fill)
     modes: dict[bytes, Any] = {b"edge": "edge", b"reflect": "reflect", b"wrap": "wrap"}
     return np.asarray(np.pad(data[kept], around, modes[mode]))
 

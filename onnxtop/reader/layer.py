@@ -16,12 +16,13 @@ from onnxtop.reader.encoding import Encoding, is_weight_type
 from onnxtop.reader.model import Node, Value
 from onnxtop.reader.names import node_name
 from onnxtop.reader.reading import Array, Bias, Reading
+from onnxtop.reader.schemas import RECURRENT
 from onnxtop.shown import Shown
 
 INSIDE = "inside"
 """Marks what is of the reader alone, in a class that everybody may use."""
 
-RECURRENT = frozenset({"LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"})
+WITH_STATE = RECURRENT | {"DynamicQuantizeLSTM"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +93,7 @@ class Layer(Shown):
     @property
     def is_recurrent(self) -> bool:
         """Whether the weights are a gate's of recurrent units."""
-        return self.op_type in RECURRENT
+        return self.op_type in WITH_STATE
 
     def blocks(self, *, aligned: bool = True) -> list[Matrix]:
         """Read the weights: one matrix (n_in, n_out) for each group or batch entry, read-only views mostly.

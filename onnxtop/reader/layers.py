@@ -13,17 +13,19 @@ import numpy as np
 from onnxtop.errors import ModelError
 from onnxtop.network import Matrix
 from onnxtop.reader.bias import added_bias
-from onnxtop.reader.carriers import Carriers, Operand
+from onnxtop.reader.carriers.chains import Chains, chains_of
+from onnxtop.reader.carriers.operands import Operands, find_operands
 from onnxtop.reader.constants import Constants, UnreadableConstantError
 from onnxtop.reader.encoding import Encoding, is_code_type, is_weight_type
 from onnxtop.reader.identity import weights_of_uses
 from onnxtop.reader.layer import Layer, Skipped, Source, WeightUse
-from onnxtop.reader.model import Model, ModelSource, Node, Value, load
+from onnxtop.reader.loading import load
+from onnxtop.reader.model import Model, ModelSource, Node, Value
 from onnxtop.reader.names import layer_name, numbered
 from onnxtop.reader.ops import NEUTRAL, READ, REPORTED, REPORTED_ATTRIBUTES
 from onnxtop.reader.ops.tables import LOOKUPS, SIDES
 from onnxtop.reader.reading import (
-    Call,
+    OpCall,
     Reading,
     checked_attributes,
     stored,
@@ -101,37 +103,37 @@ def matrices(
 
 def find_layers(model: Model, constants: Constants, *, peepholes: bool = False) -> list[Layer | Skipped]:
     """Find the weighted layers of a loaded model, in graph order; see `read_layers`."""
-    carriers = Carriers(model, constants)
-    operands = carriers.find()
-    every = (use for node in model.nodes for use in _weights_of(node, operands.get(node.index, ()), carriers))
+    chains = chains_of(model, constants)
+    operands, certain = find_operands(chains), chains["certain"]
+    every = (use for node in model.nodes for use in _weights_of(node, operands, certain))
     uses = (use for use in every if peepholes or not use.part.startswith("P."))
     groups = weights_of_uses(uses, model, constants)
-    layers = _unaccounted([_layer(origin, each, carriers) for origin, each in groups], carriers)
+    layers = _unaccounted([_layer(origin, each, certain) for origin, each in groups], certain)
     names = numbered(layer.name for layer in layers)
     return [replace(layer, name=name) for layer, name in zip(layers, names, strict=True)]
 
 
-def _unaccounted(layers: Sequence[Layer | Skipped], carriers: Carriers) -> list[Layer | Skipped]:
+def _unaccounted(layers: Sequence[Layer | Skipped], chains: Chains) -> list[Layer | Skipped]:
     """Leave out the skipped uses of tensors that others read whole, in parts, or as scales."""
     operands = (layer.source.reading.operands for layer in layers if isinstance(layer, Layer))
-    read = carriers.first_taken(value for each in operands for value in each if value is not None).keys()
+    read = chains.first_taken(value for each in operands for value in each if value is not None).keys()
     return [
         layer
         for layer in layers
-        if isinstance(layer, Layer) or not read >= set(carriers.leaves(layer.operand) or (layer.operand,))
+        if isinstance(layer, Layer) or not read >= set(chains.leaves(layer.operand) or (layer.operand,))
     ]
 
 
-def _layer(origin: Value, uses: Sequence[WeightUse], carriers: Carriers) -> Layer | Skipped:
+def _layer(origin: Value, uses: Sequence[WeightUse], chains: Chains) -> Layer | Skipped:
     """Make one layer of all uses of a weight: the first that can be read, and scaled, decides what it is."""
     reason = ""
     for found in sorted(uses, key=_has_no_scale):
-        made = _read(origin, found, found.reading, uses, carriers) if found.reading else found.reason
+        made = _read(origin, found, found.reading, uses, chains) if found.reading else found.reason
         if isinstance(made, Layer):
             return made
         reason = reason or made
-    weight = _weight_name(origin, carriers)
-    sizes = map(carriers.constants.size, carriers.leaves(origin) or (origin,))
+    weight = _weight_name(origin, chains)
+    sizes = map(chains.constants.size, chains.leaves(origin) or (origin,))
     return Skipped(
         name=_name(uses[0], weight),
         op_type=uses[0].node.op,
@@ -149,11 +151,11 @@ def _has_no_scale(found: WeightUse) -> bool:
 
 
 def _read(
-    origin: Value, found: WeightUse, reading: Reading, uses: Sequence[WeightUse], carriers: Carriers
+    origin: Value, found: WeightUse, reading: Reading, uses: Sequence[WeightUse], chains: Chains
 ) -> Layer | str:
     """Return the layer, or the reason why it cannot be read."""
-    model, constants = carriers.model, carriers.constants
-    encoding = reading.encoding or _encoding(found.operand, origin, carriers)
+    model, constants = chains.model, chains.constants
+    encoding = reading.encoding or _encoding(found.operand, origin, chains)
     if reading.decode is stored and not is_weight_type(constants.stored_as(found.operand)):
         return f"its values are {encoding}, which are no weights by themselves"
     if reading.encoding is not None and reading.encoding.sharing is None:
@@ -171,7 +173,7 @@ def _read(
     except (ValueError, TypeError, IndexError, ZeroDivisionError) as error:
         return f"a weight of shape {shape} does not fit the operation {found.node.op}: {error}"
     n_in, n_out = sum(rows for rows, _ in sizes), sum(columns for _, columns in sizes)
-    weight = _weight_name(origin, carriers)
+    weight = _weight_name(origin, chains)
     layer = Layer(
         name=_name(found, weight),
         op_type=found.node.op,
@@ -188,14 +190,14 @@ def _read(
             reading.bias or added_bias(found.node, reading, n_out, model, constants),
         ),
     )
-    return layer if _is_certain(found.operand, reading, carriers) else _tried(layer)
+    return layer if _is_certain(found.operand, reading, chains) else _tried(layer)
 
 
-def _is_certain(operand: Value, reading: Reading, carriers: Carriers) -> bool:
+def _is_certain(operand: Value, reading: Reading, chains: Chains) -> bool:
     """Tell from shapes and types alone whether a weight can be decoded, as far as they tell."""
-    constants, tensor = carriers.constants, carriers.model.tensors.get(operand)
+    constants, tensor = chains.constants, chains.model.tensors.get(operand)
     if reading.decode is stored:
-        plain = tensor is not None and not carriers.model.files.is_sparse(tensor)
+        plain = tensor is not None and not chains.model.files.is_sparse(tensor)
         return plain or constants.decoded_type(operand) is not None
     try:
         outlines = [None if value is None else constants.outline(value) for value in reading.operands]
@@ -221,16 +223,16 @@ def _name(found: WeightUse, weight: str) -> str:
     return f"{name}.{part}" if part else name
 
 
-def _weight_name(origin: Value, carriers: Carriers) -> str:
-    return (carriers.leaf(origin) or origin).name
+def _weight_name(origin: Value, chains: Chains) -> str:
+    return (chains.leaf(origin) or origin).name
 
 
-def _encoding(operand: Value, origin: Value, carriers: Carriers) -> Encoding:
+def _encoding(operand: Value, origin: Value, chains: Chains) -> Encoding:
     """Return how a weight is stored, and how its codes are scaled if it is stored in codes."""
-    constants = carriers.constants
+    constants = chains.constants
     decoder = constants.decoder(operand)
     held = constants.stored_as(origin)
-    below = constants.stored_as(carriers.leaf(origin) or origin)
+    below = constants.stored_as(chains.leaf(origin) or origin)
     if decoder is not None and is_code_type(below):
         held = below  # one expert of a table of codes
     if is_weight_type(below) and not is_weight_type(held):
@@ -246,32 +248,33 @@ def _encoding(operand: Value, origin: Value, carriers: Carriers) -> Encoding:
     return Encoding(held, "block" if block_size else "per-tensor" if one else "per-channel", block_size)
 
 
-def _weights_of(node: Node, operands: Sequence[Operand], carriers: Carriers) -> Iterator[WeightUse]:
+def _weights_of(node: Node, operands: Operands, chains: Chains) -> Iterator[WeightUse]:
     """Yield every use of a weight by a node."""
     op = (node.domain, node.op_type)
-    made = all(output in carriers.constants for output in node.outputs)
-    for operand in operands:
+    made = all(output in chains.constants for output in node.outputs)
+    found = operands.found.get(node.index, ())
+    for operand in found:
         if operand.reason or op not in READ:
             reason = operand.reason or f"{node.op} is not read by this version"
             yield WeightUse(node, operand.value, reason=reason)
     if op in READ:
         parts: dict[str, dict[int, Value]] = {} if op in SIDES or op in LOOKUPS else {"": {}}
-        for operand in operands:
+        for operand in found:
             if not operand.reason:
                 parts.setdefault(operand.part, {})[operand.position] = operand.value
         for part, weights in parts.items():
-            yield from _readings(Call(node, carriers.model, carriers.constants, weights), part)
+            yield from _readings(OpCall(node, chains.model, chains.constants, weights), part)
     elif op in REPORTED_ATTRIBUTES:
         name, reason = REPORTED_ATTRIBUTES[op]
-        value = carriers.model.attribute_values.get((node.index, name))
+        value = chains.model.attribute_values.get((node.index, name))
         if value is not None:
             yield WeightUse(node, value, reason=reason)
-    elif op not in NEUTRAL and op not in REPORTED and node.index not in carriers.passed and not made:
-        reason = carriers.model.closed.get(op, f"unknown operation {node.op}")
-        yield from (WeightUse(node, value, reason=reason) for value in _unknown(node, carriers))
+    elif op not in NEUTRAL and op not in REPORTED and node.index not in operands.passed and not made:
+        reason = chains.model.closed.get(op, f"unknown operation {node.op}")
+        yield from (WeightUse(node, value, reason=reason) for value in _unknown(node, chains))
 
 
-def _readings(call: Call, part: str) -> Iterator[WeightUse]:
+def _readings(call: OpCall, part: str) -> Iterator[WeightUse]:
     node = call.node
     read = READ[node.domain, node.op_type]
     try:
@@ -290,20 +293,20 @@ def _readings(call: Call, part: str) -> Iterator[WeightUse]:
         yield from (WeightUse(node, value, reason=reason) for value in call.weights.values())
 
 
-def _unknown(node: Node, carriers: Carriers) -> Iterator[Value]:
+def _unknown(node: Node, chains: Chains) -> Iterator[Value]:
     """Yield the constants of an operation that nobody knows, operands and attributes, that may be weights.
 
     These are floats or narrow codes along two axes, and flat ones that are longer than any axis of what the
     operation joins: neither one number for each entry there, as a bias is, nor a setting. An operand whose
     shape is not known may be as long as any tensor of the file.
     """
-    constants, sizes = carriers.constants, carriers.sizes
+    constants, sizes = chains.constants, chains.spanning.shapes
     given = [value for value in node.inputs if value is not None]
-    held = [*(value for value in given if value in constants), *carriers.model.held.get(node.index, ())]
+    held = [*(value for value in given if value in constants), *chains.model.held.get(node.index, ())]
     shapes = {value: sizes.dims(value) for value in (*given, *node.outputs, *held)}
     flat = {value for value in held if (shape := shapes[value]) is not None and sum(map(_is_long, shape)) < 2}
     joined = (shape for value, shape in shapes.items() if value not in flat)
-    unknown = carriers.longest_axis if None in map(shapes.get, given) else 1
+    unknown = sizes.longest_axis if None in map(shapes.get, given) else 1
     longest = max((size or 1 for shape in joined for size in shape or ()), default=1)
     for value in held:
         kind = constants.stored_as(constants.origin(value))

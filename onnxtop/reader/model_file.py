@@ -1,7 +1,7 @@
 """What a model can be given as: a path, an address, bytes, a file object, a ModelProto; and its bytes.
 
 A file is mapped, so that a model of any size is read without being held in memory. What is at an address is
-fetched where it is read (see `onnxtop.reader.remote`), and standard input, ``-``, lies in a file without a
+fetched where it is read (see `onnxtop.reader.mirror`), and standard input, ``-``, lies in a file without a
 name. What is in memory already has no folder: its external weights are looked for in the folders that the
 caller allows.
 """
@@ -32,7 +32,7 @@ from onnxtop.work.content import digest_of
 from onnxtop.work.files import is_special
 
 if TYPE_CHECKING:
-    from onnxtop.reader.remote import Fetched, Mirror
+    from onnxtop.reader.mirror import Fetched, Mirror
 
 Given: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | ModelProto
 
@@ -185,7 +185,7 @@ def _file(place: str, name: str) -> ModelFile:
 
 def _elsewhere(address: str, name: str, most: float) -> ModelFile:
     """Open what is at an address."""
-    from onnxtop.reader.remote import Mirror  # loads what fetches
+    from onnxtop.reader.mirror import Mirror  # loads what fetches
 
     mirror = Mirror(address, most)
     refuse_foreign(bytes(mirror.model[:HEAD]))

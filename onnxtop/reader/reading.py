@@ -16,7 +16,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Call:
+class OpCall:
     """A node as its function sees it: its operands, and which of them are constant.
 
     ``weights`` are the operands that carry weights, by position, as what can be read of them.

@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx.helper import make_tensor_value_info, np_dtype_to_tensor_dtype
 
-from onnxtop.reader.bounds import Budget
+from onnxtop.reader.bounds import EvaluationBudget
 from onnxtop.reader.earlier import Today
 from onnxtop.reader.schemas import has_default_activations
 from onnxtop.windows import SAME, windows
@@ -25,7 +25,7 @@ from onnxtop.windows import SAME, windows
 Array = NDArray[Any]
 
 
-def referred(call: Today, attributes: Mapping[str, Any], budget: Budget | None) -> list[Array]:
+def referred(call: Today, attributes: Mapping[str, Any], budget: EvaluationBudget | None) -> list[Array]:
     """Ask onnx's reference operation; floats of two bytes are computed in four, and rounded once.
 
     Raises

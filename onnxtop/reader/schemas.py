@@ -55,6 +55,9 @@ _ACTIVATIONS: Mapping[str, tuple[bytes, ...]] = {
 }
 """What goes without saying in each direction: ONNX writes it in its text, of RNN alone in its schema."""
 
+RECURRENT = frozenset(_ACTIVATIONS)
+"""ONNX's operations that go along a sequence, with a state."""
+
 
 def has_default_activations(op_type: str, attributes: Mapping[str, Any]) -> bool:
     """Tell whether a recurrent operation's activations are those that go without saying."""

@@ -31,7 +31,7 @@ from onnxtop.reader.wire import INLINE
 from onnxtop.work.content import digest_of_elements
 
 if TYPE_CHECKING:
-    from onnxtop.reader.remote import Fetched
+    from onnxtop.reader.mirror import Fetched
 
 Array = NDArray[Any]
 

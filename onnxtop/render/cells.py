@@ -50,7 +50,7 @@ class Signs:
         """Write a measured figure, or the sign for one that is not defined."""
         return figure(value, self.undefined)
 
-    def bar(self, value: float | None, scale: "Scale | None" = None, width: int = BAR) -> str:
+    def bar(self, value: float | None, scale: "BarEnds | None" = None, width: int = BAR) -> str:
         """Draw a bar for a value on a scale, from 0 to 1 without one; normalized NP may be slightly above 1.
 
         On a scale of its own the least value has a bar as well.
@@ -79,7 +79,7 @@ ASCII = Signs("-", "x", ", ", "..", ":", "-", "#", ".:-=+*%#", {**_TONES, "good"
 
 
 @dataclass(frozen=True)
-class Scale:
+class BarEnds:
     """What the two ends of a bar stand for."""
 
     low: float
@@ -95,7 +95,7 @@ class Scale:
         return f"{self.low:g}".ljust(width - len(high)) + high
 
 
-def scale_of(values: Iterable[float | None]) -> Scale:
+def scale_of(values: Iterable[float | None]) -> BarEnds:
     """Return the scale on which values are told apart, between round numbers; from 0 to 1 where none are.
 
     >>> scale_of([0.912, 0.903, None, 0.917]), scale_of([0.1, 0.7]), scale_of([0.5])
@@ -106,8 +106,8 @@ def scale_of(values: Iterable[float | None]) -> Scale:
     for step in _STEPS if high > low else ():
         least, most = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
         if most - least <= _LINES:
-            return Scale(round(least * step, 3), round(max(most, least + 1) * step, 3))
-    return Scale(0.0, 1.0)
+            return BarEnds(round(least * step, 3), round(max(most, least + 1) * step, 3))
+    return BarEnds(0.0, 1.0)
 
 
 def elide(text: str, width: int, ellipsis: str = "…") -> str:

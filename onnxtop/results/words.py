@@ -1,6 +1,6 @@
 """Counts and kinds in words, for whoever writes sentences about results."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,6 +39,33 @@ def percent(share: float) -> str:
     """
     permille = min(round(1000 * share), 1000 if share >= 1 else 999)
     return f"{permille / 10:g} %" if permille or not share else "less than 0.1 %"
+
+
+def in_percent(share: float | None, digits: int = 3, undefined: str = "") -> str:
+    """Write a share, or a change, with a few digits, be it near to 0 or above 1.
+
+    >>> in_percent(1 / 3), in_percent(0.00012345), in_percent(1.5), in_percent(0.9972, 4), in_percent(None)
+    ('33.3 %', '0.0123 %', '150 %', '99.72 %', '')
+    """
+    return undefined if share is None else f"{100 * share:.{digits}g} %"
+
+
+def changed_by(share: float) -> str:
+    """Write a change relative to what there was: as a factor where it is large.
+
+    >>> changed_by(0.0271), changed_by(1250.0)
+    ('2.71 %', 'a factor of 1.25e+03')
+    """
+    return in_percent(share) if share < 10 else f"a factor of {share:.3g}"
+
+
+def of_each(counts: Iterable[tuple[int, str]]) -> str:
+    """Count things of several kinds, those that there are.
+
+    >>> of_each([(1200, "read"), (0, "skipped"), (1, "failed")])
+    '1,200 read, 1 failed'
+    """
+    return ", ".join(f"{count:,} {what}" for count, what in counts if count)
 
 
 def samples_of(samples: int, split: str, *, alone: bool) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from onnxtop.results.report import Report
 from onnxtop.results.run import ModelRun, RunFailure, RunInput, RunOutput
+from onnxtop.results.words import of_each
 from onnxtop.rules import needs
 from onnxtop.rules.rule import Found, Policy, rule
 
@@ -105,8 +106,7 @@ def output_sometimes_not_finite(report: Report, policy: Policy) -> Found:
 
 
 def _odd(output: RunOutput) -> str:
-    kinds = ((output.nan, "NaN"), (output.infinite, "infinite"))
-    return ", ".join(f"{count:,} {what}" for count, what in kinds if count)
+    return of_each(((output.nan, "NaN"), (output.infinite, "infinite")))
 
 
 @rule(

@@ -12,7 +12,7 @@ from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.recall import Question
 from onnxtop.reader.locations import files_of
 from onnxtop.results.trace import Checkpoint
-from onnxtop.tracing.measuring import Source
+from onnxtop.tracing.measuring import MeasuredFile
 from onnxtop.work.content import combined, digest_of
 from onnxtop.work.options import WorkOptions
 from onnxtop.work.store import Store
@@ -31,26 +31,26 @@ class Cache:
         self._allowed = options.allow_external
         self._store = store
 
-    def get(self, source: Source, before: Source | None) -> Checkpoint | None:
+    def get(self, source: MeasuredFile, before: MeasuredFile | None) -> Checkpoint | None:
         """Return what was measured of a checkpoint after the one before, None if nothing whole is known."""
         question = self._question(source, before)
         known: Checkpoint | None = question.known(question.key()) if self._store else None
         return None if known is None else _renamed(known, source)
 
     def measured(
-        self, source: Source, before: Source | None, measure: Callable[[], Checkpoint]
+        self, source: MeasuredFile, before: MeasuredFile | None, measure: Callable[[], Checkpoint]
     ) -> Checkpoint:
         """Return what is known of a checkpoint, or else is measured and remembered."""
         if not self._store:
             return measure()
         return _renamed(self._question(source, before).answered(measure), source)
 
-    def _question(self, source: Source, before: Source | None) -> Question:
+    def _question(self, source: MeasuredFile, before: MeasuredFile | None) -> Question:
         files = (source.file,) if before is None else (source.file, before.file)
         return Question(self._store, self._about, files, (Checkpoint,), self._allowed)
 
 
-def _renamed(known: Checkpoint, source: Source) -> Checkpoint:
+def _renamed(known: Checkpoint, source: MeasuredFile) -> Checkpoint:
     place = source.place
     return replace(known, path=place.path, name=place.name, step=place.step)
 

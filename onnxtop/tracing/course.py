@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import TypeAlias
 
 from onnxtop.results.trace import Checkpoint, Course
+from onnxtop.results.words import in_percent
 
 BAND = 0.01
 """A mean NP this near to the last one, relatively, is where training settled."""
@@ -102,7 +103,7 @@ def _settled(points: Sequence[Checkpoint]) -> Found | None:
             break
     if end is None or at >= len(points) - AFTER:
         return None
-    name, near, still = points[at].name, f"{100 * BAND:g} %", f"{100 * STILL:g} %"
+    name, near, still = points[at].name, in_percent(BAND), in_percent(STILL)
     sentence = f"mean NP stays within {near} of {_figure(end)}, and no checkpoint moves the weights by more"
     return Course.SETTLED, name, f"settled since {name}: {sentence} than {still}"
 
@@ -119,7 +120,7 @@ def _is_still(point: Checkpoint) -> bool:
 def _moves(points: Sequence[Checkpoint]) -> str:
     first, last = (_figure(point.neural_persistence) for point in (points[0], points[-1]))
     moved = points[-1].moved
-    told = "" if moved is None else f", the last checkpoint moved the weights by {100 * moved:.3g} %"
+    told = "" if moved is None else f", the last checkpoint moved the weights by {in_percent(moved)}"
     return f"mean NP went from {first} to {last}{told}"
 
 

@@ -16,14 +16,14 @@ from onnxtop.results.trace import Checkpoint, LayerStep, OnData
 from onnxtop.results.words import MAIN_SPLIT
 from onnxtop.rules.untrained import judged, untouched
 from onnxtop.topology.bottleneck_distance import bottleneck_distance
-from onnxtop.tracing.series import Place
+from onnxtop.tracing.series import CheckpointFile
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class MeasuredFile:
     """A file to measure, read only when that is needed; ``file`` is where its bytes are."""
 
-    place: Place
+    place: CheckpointFile
     file: str
     options: AuditOptions
     memory: Memory
@@ -56,7 +56,7 @@ class Source:
         self.__dict__.pop("audited", None)
 
 
-def checkpoint(source: Source, before: Source | None, first: Checkpoint | None) -> Checkpoint:
+def checkpoint(source: MeasuredFile, before: MeasuredFile | None, first: Checkpoint | None) -> Checkpoint:
     """Return what is told of a checkpoint; ``before`` is the one that training came from.
 
     Raises
@@ -75,7 +75,7 @@ def checkpoint(source: Source, before: Source | None, first: Checkpoint | None) 
     return replace(now, layers=layers, moved=sum(changes) / len(changes) if changes else None)
 
 
-def _standing(source: Source, found: Audited) -> Checkpoint:
+def _standing(source: MeasuredFile, found: Audited) -> Checkpoint:
     """Return what is told of a checkpoint by itself."""
     report = found.report
     network = report.network

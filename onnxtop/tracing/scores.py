@@ -29,7 +29,7 @@ _ACCURACY = (
 Row: TypeAlias = Sequence[str]
 
 
-class Scores:
+class ScoreTable:
     """The rows of a CSV file with a header: a column that says of which checkpoint, a loss, an accuracy.
 
     Raises

@@ -14,7 +14,7 @@ from onnxtop.work.folders import models_below
 
 
 @dataclass(frozen=True)
-class Place:
+class CheckpointFile:
     """A checkpoint's file, its short name, and its step if names tell one."""
 
     path: str
@@ -47,7 +47,7 @@ def _below(path: str | os.PathLike[str]) -> list[str]:
     return found
 
 
-def placed(paths: Sequence[str], options: TraceOptions) -> list[Place]:
+def placed(paths: Sequence[str], options: TraceOptions) -> list[CheckpointFile]:
     """Return the checkpoints in their order.
 
     Raises
@@ -56,7 +56,9 @@ def placed(paths: Sequence[str], options: TraceOptions) -> list[Place]:
         A name has no step where the label looks for one.
     """
     names = short_names(paths)
-    places = [Place(path, name, step_of(path, options)) for path, name in zip(paths, names, strict=True)]
+    places = [
+        CheckpointFile(path, name, step_of(path, options)) for path, name in zip(paths, names, strict=True)
+    ]
     if options.label is not None:
         return sorted(places, key=lambda place: (place.step, natural(place.path)))
     if options.order == "mtime":

@@ -23,10 +23,10 @@ from onnxtop.results.trace import Checkpoint, Cost, Step, Stopping, Trace
 from onnxtop.tracing.cache import TRACE_ALGORITHM, Cache
 from onnxtop.tracing.keywords import TraceKeywords
 from onnxtop.tracing.logs import Logs
-from onnxtop.tracing.measuring import Source, check_architecture, checkpoint
+from onnxtop.tracing.measuring import MeasuredFile, check_architecture, checkpoint
 from onnxtop.tracing.options import TraceOptions
-from onnxtop.tracing.scores import Scores
-from onnxtop.tracing.series import Place, files, placed
+from onnxtop.tracing.scores import ScoreTable
+from onnxtop.tracing.series import CheckpointFile, files, placed
 from onnxtop.tracing.stopping import CAVEAT, StoppingRule
 from onnxtop.tracing.verdict import scale_notes, verdict
 from onnxtop.work.crews import Threads
@@ -86,7 +86,7 @@ def trace(
     return series.trace()
 
 
-def _measured_apart(series: "Series", source: Source) -> Checkpoint:
+def _measured_apart(series: "Series", source: MeasuredFile) -> Checkpoint:
     """Measure a checkpoint in a copy of the series, which goes on here."""
 
     def measure(progress: Progress) -> Checkpoint:
@@ -95,7 +95,7 @@ def _measured_apart(series: "Series", source: Source) -> Checkpoint:
     return apart(measure, [source.place.path], series.options.audit.work, series.progress)
 
 
-def _add(series: "Series", source: Source) -> None:
+def _add(series: "Series", source: MeasuredFile) -> None:
     """Add a checkpoint, or what is wrong with it."""
     try:
         series.add(source)
@@ -125,24 +125,24 @@ class Series:
         self.cache = Cache(options.audit, store)
         self.rule = StoppingRule(options.stopping)
         self.growing = growing
-        self.scores = None if options.metric_file is None or growing else Scores(options.metric_file)
+        self.scores = None if options.metric_file is None or growing else ScoreTable(options.metric_file)
         self.logs = Logs(options.log)
         self.steps: list[Step] = []
         self.first: Checkpoint | None = None
-        self.last: Source | None = None
+        self.last: MeasuredFile | None = None
         self.measure = self.measured
-        self._ahead: Generator[Source, None, None] | None = None
+        self._ahead: Generator[MeasuredFile, None, None] | None = None
 
     @property
     def points(self) -> list[Checkpoint]:
         """The checkpoints that could be read."""
         return [step for step in self.steps if isinstance(step, Checkpoint)]
 
-    def source(self, place: Place, file: str | None = None) -> Source:
+    def source(self, place: CheckpointFile, file: str | None = None) -> MeasuredFile:
         """Return a checkpoint to add, with its bytes in another file than its own if need be."""
-        return Source(place, file or place.path, self.options.audit, self.memory, self.progress)
+        return MeasuredFile(place, file or place.path, self.options.audit, self.memory, self.progress)
 
-    def sources(self, places: Sequence[Place]) -> Generator[Source, None, None]:
+    def sources(self, places: Sequence[CheckpointFile]) -> Generator[MeasuredFile, None, None]:
         """Yield checkpoints to add in their order, measured some ahead where several are at a time.
 
         Whoever stops before the end closes it: then nobody works any more.
@@ -164,17 +164,17 @@ class Series:
         finally:
             crew.stop()
 
-    def _prepare(self, source: Source, sources: Sequence[Source]) -> None:
+    def _prepare(self, source: MeasuredFile, sources: Sequence[MeasuredFile]) -> None:
         """Measure a checkpoint that is not remembered."""
         number = sources.index(source)
         if self.cache.get(source, sources[number - 1] if number else None) is None:
             _ = source.audited
 
-    def add(self, source: Source) -> Checkpoint:
+    def add(self, source: MeasuredFile) -> Checkpoint:
         """Measure one more checkpoint, compare it with the last and ask the rule; see `measured`."""
         return self.take(source, self.measure(source))
 
-    def next_of(self, places: Sequence[Place]) -> Checkpoint:
+    def next_of(self, places: Sequence[CheckpointFile]) -> Checkpoint:
         """Measure the next of these checkpoints, which comes behind all steps so far; see `measured`."""
         if self._ahead is None:
             self._ahead = self.sources(places[len(self.steps) :])
@@ -190,7 +190,7 @@ class Series:
         if self._ahead is not None:
             self._ahead.close()
 
-    def measured(self, source: Source) -> Checkpoint:
+    def measured(self, source: MeasuredFile) -> Checkpoint:
         """Measure one more checkpoint, and compare it with the last.
 
         Raises
@@ -209,7 +209,7 @@ class Series:
         self.first, self.last = first or found, source
         return found
 
-    def take(self, source: Source, found: Checkpoint) -> Checkpoint:
+    def take(self, source: MeasuredFile, found: Checkpoint) -> Checkpoint:
         """Add a checkpoint that was measured, here or by a copy of this series, and ask the rule.
 
         Raises
@@ -292,7 +292,7 @@ def _with_scores(steps: Sequence[Step], table: str) -> list[Step]:
     """Return the steps with their scores, as far as the table has them by now."""
     found = list(steps)
     with contextlib.suppress(UsageError):
-        scores = Scores(table)
+        scores = ScoreTable(table)
         for number, step in enumerate(steps):
             if isinstance(step, Checkpoint):
                 with contextlib.suppress(UsageError):

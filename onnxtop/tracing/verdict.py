@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from onnxtop.results.trace import Checkpoint, TraceVerdict
+from onnxtop.results.words import in_percent
 from onnxtop.tracing.course import course
 from onnxtop.tracing.events import events
 
@@ -31,8 +32,8 @@ def scale_notes(points: Sequence[Checkpoint]) -> Iterator[str]:
         return
     sizes = [point.scale for point in points if point.scale]
     yield (
-        f"the scales disagree: mean NP {_way(rise)} by {100 * abs(rise):.3g} % with scale global, and "
-        f"{_way(own)} by {100 * abs(own):.3g} % with scale layer; the largest weight of the network went "
+        f"the scales disagree: mean NP {_way(rise)} by {in_percent(abs(rise))} with scale global, and "
+        f"{_way(own)} by {in_percent(abs(own))} with scale layer; the largest weight of the network went "
         f"from {sizes[0]:.3g} to {sizes[-1]:.3g}, and scale global measures every layer against it"
     )
 

@@ -30,7 +30,7 @@ from onnxtop.reader.locations import files_of
 from onnxtop.results.outcome import FailedModel
 from onnxtop.results.trace import Step
 from onnxtop.tracing.cache import content
-from onnxtop.tracing.series import Place, natural, step_of as series_step
+from onnxtop.tracing.series import CheckpointFile, natural, step_of as series_step
 from onnxtop.tracing.story import Series
 from onnxtop.work.folders import models_below
 
@@ -167,7 +167,7 @@ class Watch:
         known = self._contents[path]
         name = Path(os.path.relpath(path, self.folder)).with_suffix("").as_posix()
         try:
-            place = Place(path, f"{name} ({len(known) + 1})" if known else name, self._step_of(path))
+            place = CheckpointFile(path, f"{name} ({len(known) + 1})" if known else name, self._step_of(path))
             step: Step = self.series.add(self.series.source(place, file))
         except _NOT_WHOLE as error:
             self.waiting[path] = _failure(path, file, error)

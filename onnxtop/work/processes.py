@@ -4,40 +4,30 @@ A process is warm: it does one piece after the other, and is replaced only when 
 of this one, which costs least, as long as this one has a single thread: then no lock is held in it for ever.
 Nothing here starts a thread, so that it stays so. Whoever waits for results hears the processes meanwhile.
 
-What libraries print in a process is not shown: it is no result, and no part of a message.
+What libraries print in a process is not shown: it is no result, and no part of a message. What it does is in
+`inside`, what it says in `speech`, what is said of its end in `endings`.
 """
 
 import contextlib
-import dataclasses
-import faulthandler
-import functools
-import importlib
-import io
 import math
 import multiprocessing
 import os
-import pickle
-import signal
 import sys
-import threading
 import time
-import traceback
-import warnings
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from enum import Enum
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from multiprocessing.reduction import ForkingPickler
-from pathlib import Path, PurePath
-from types import FrameType
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any
 
 from onnxtop.errors import ModelError, NoProcessError
 from onnxtop.work.crews import GRACE, Crew, Lost
-from onnxtop.work.limits import has_time_limit, leave_no_dump, limit_growth
+from onnxtop.work.endings import ADVICE, THREADLESS, ending
+from onnxtop.work.inside import undisturbed, work_off
+from onnxtop.work.speech import AT, GIVES, unpacked
 
 
 @dataclass(frozen=True)
@@ -99,12 +89,12 @@ class _Hand:
             It is gone, perhaps in the midst of a word.
         """
         while self.connection.poll():
-            kind, *said = _unpacked(self.connection.recv_bytes())
-            if kind == _AT:
+            kind, *said = unpacked(self.connection.recv_bytes())
+            if kind == AT:
                 self.share = (said[0], said[1])
             elif self.task is not None:
                 future, self.task = self.task.future, None
-                (future.set_result if kind == _GIVES else future.set_exception)(said[0])
+                (future.set_result if kind == GIVES else future.set_exception)(said[0])
 
     def end(self, grace: float) -> None:
         """Tell it to end, and end it where it does not."""
@@ -145,10 +135,10 @@ class Processes(Crew):
     def _start(self) -> _Hand:
         context = _context()
         ours, theirs = context.Pipe()
-        with _undisturbed() as mask, _standard_input() as stdin:
-            arguments = (theirs, self._function, self._bounds, mask, stdin)
+        with undisturbed() as mask, _standard_input() as stdin:
+            arguments = (theirs, self._function, self._bounds.memory, mask, stdin)
             try:
-                process = context.Process(target=_work, args=arguments, daemon=True)
+                process = context.Process(target=work_off, args=arguments, daemon=True)
                 process.start()
             except (OSError, AssertionError) as error:  # the latter: in a process that may have none
                 ours.close()
@@ -194,7 +184,7 @@ class Processes(Crew):
         """Hear the processes, bury those that died, and end those that take too long."""
         if not any(each.done() for each in futures):
             wait(self._signs(), seconds)
-        with _undisturbed():
+        with undisturbed():
             self._hear()
             for hand in [each for each in self._hands if self._is_late(each)]:
                 self._hurry(hand)
@@ -276,100 +266,6 @@ class Processes(Crew):
         self._hands.clear()
 
 
-ADVICE = "end others, or see ulimit -u"
-"""What to do where the system starts no more of them."""
-_NO_THREAD = f"wanted a thread to share out the work, found that the system starts no more; {ADVICE}"
-_THREADLESS_WORDS = "can't start new thread"
-"""What Python says then."""
-_TIME_IS_UP = ", at the limit that is set of CPU time; see ulimit -t"
-_HINTS = {
-    "SIGKILL": ", as a system does that runs out of memory",
-    "SIGBUS": ", as of a file that is cut off while it is read",
-    "SIGXCPU": _TIME_IS_UP,
-}
-
-
-class _Reader(pickle.Unpickler):
-    """Reads what a process says: values, and no code that it would have run here.
-
-    It may have been taken over by the file that it works on. The classes of results are made, errors, and
-    arrays; nothing else is looked up, or called, by a name that it sends.
-    """
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return a class of values by its name; UnpicklingError if it is none."""
-        whole = sys.modules.get(module)
-        if whole is None and module.partition(".")[0] == __name__.partition(".")[0]:
-            whole = importlib.import_module(module)
-        value = functools.reduce(lambda at, part: getattr(at, part, None), name.split("."), whole)
-        if (module.partition(".")[0], name) not in _MAKERS and not _is_value(value):
-            raise pickle.UnpicklingError(f"{module}.{name} is no value")
-        return value
-
-
-def _is_value(kind: Any) -> bool:
-    """Tell a class whose instances do nothing when they are made."""
-    if not isinstance(kind, type):
-        return False
-    own = kind.__module__.partition(".")[0] == __name__.partition(".")[0]
-    frozen = dataclasses.is_dataclass(kind) and kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
-    simple = frozen or hasattr(kind, "_fields")
-    return (own and simple) or issubclass(kind, BaseException | Enum | PurePath) or kind in _PLAIN
-
-
-_PLAIN = (set, frozenset, bytearray, complex, warnings.WarningMessage)
-_MAKERS = frozenset(("numpy", name) for name in ("_reconstruct", "_frombuffer", "scalar", "ndarray", "dtype"))
-"""What makes arrays of bytes."""
-
-
-_NO_ANSWER = (
-    *(pickle.UnpicklingError, ArithmeticError, AttributeError, ImportError),
-    *(LookupError, TypeError, ValueError),
-)
-"""What reading words raises that are none, or that name what there is not."""
-
-
-def _unpacked(words: bytes) -> Any:
-    """Return what a process has said.
-
-    Raises
-    ------
-    EOFError
-        It is nothing that a process says that is well.
-    """
-    try:
-        return _Reader(io.BytesIO(words)).load()
-    except _NO_ANSWER as error:
-        raise EOFError(f"it gave no answer: {error}") from error
-
-
-def ending(code: int, hint: str = "") -> str:
-    """Say how a process ended, by its exit code, with a hint behind it where it may be for want of memory.
-
-    >>> ending(-11, "; see --memory")
-    'was ended by SIGSEGV; see --memory'
-    >>> ending(3)
-    'ended itself with code 3'
-    >>> ending(_ENDED, "; see --memory")
-    'was told to end, by SIGTERM'
-    >>> ending(THREADLESS)
-    'ended itself: the system starts no more threads; end others, or see ulimit -u'
-    """
-    if code in _MEANINGS:
-        return _MEANINGS[code]
-    if code >= 0:
-        told = ", as where there is no memory for a library" if code == _NO_LIBRARY else ""
-        return f"ended itself with code {code}{told}{hint}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    told = _HINTS.get(name, "")
-    if name == "SIGKILL" and has_time_limit():  # which a system keeps so where it is not told to warn before
-        told = _TIME_IS_UP
-    return f"was ended by {name}{told}{'' if told == _TIME_IS_UP else hint}"
-
-
 def _context() -> Any:
     """Return how processes start: as copies, which costs least, where that is safe: with one thread."""
     return multiprocessing.get_context(
@@ -384,19 +280,6 @@ def is_single() -> bool:
 
 
 @contextlib.contextmanager
-def _undisturbed() -> Iterator[Sequence[int]]:
-    """Let no signal cut off what is sent or heard, nor reach a process before it is ready for it."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield ()
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-    try:
-        yield tuple(map(int, before))
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextlib.contextmanager
 def _standard_input() -> Iterator[int | None]:
     """Hold on to standard input for a copy of this process: it would get an empty one."""
     try:
@@ -408,148 +291,3 @@ def _standard_input() -> Iterator[int | None]:
     finally:
         if held is not None:
             os.close(held)
-
-
-# What follows runs in the processes.
-
-_AT, _GIVES, _FAILS = "at", "gives", "fails"
-"""What a process says: where it stands, what came of a piece."""
-_SCARCE = 2**30
-"""Bytes below which memory may be too little for a library that is loaded later."""
-_ALGEBRA = 128
-"""Rows of matrices that are so large that their product takes the memory of linear algebra."""
-_ENDED, THREADLESS = 113, 114
-"""Exit codes of a process that was told to end, and of one that cannot see to it that it outlives nobody."""
-_NO_LIBRARY = 127
-"""The exit code by which the system's loader ends a process that needs a part of a library which it lacks."""
-_MEANINGS = {
-    _ENDED: "was told to end, by SIGTERM",
-    THREADLESS: f"ended itself: the system starts no more threads; {ADVICE}",
-}
-_PACE = 0.2
-"""Seconds between two words on progress."""
-
-
-class _State:
-    """What a process has: where it speaks, when it last did, whether it works and has been told to end."""
-
-    connection: "Connection[Any, Any] | None" = None
-    spoke = 0.0
-    busy = ended = False
-
-
-def tell_share(what: str, done: int, total: int) -> None:
-    """Say how much is done of the piece that this process works on; nobody hears it elsewhere."""
-    if _State.connection is None or not total or time.monotonic() - _State.spoke < _PACE:
-        return
-    _State.spoke = time.monotonic()
-    _say(_packed(_AT, what, done / total))
-
-
-def _say(words: bytes) -> None:
-    assert _State.connection is not None
-    with _undisturbed():
-        _State.connection.send_bytes(words)
-
-
-def _packed(*words: Any) -> bytes:
-    return bytes(ForkingPickler.dumps(words))
-
-
-def _work(
-    connection: "Connection[Any, Any]",
-    function: Callable[[Any], Any],
-    bounds: Bounds,
-    mask: Sequence[int],
-    stdin: int | None,
-) -> NoReturn:
-    """Do one piece after the other, until there is nobody for whom."""
-    _prepare(connection, bounds, mask, stdin)
-    with contextlib.suppress(KeyboardInterrupt, EOFError, OSError):
-        while not _State.ended:
-            piece = connection.recv()
-            _say(_done(function, piece))
-    os._exit(_ENDED)  # whatever it had begun has been put in order
-
-
-def _done(function: Callable[[Any], Any], piece: Any) -> bytes:
-    """Do a piece; return what is said of it."""
-    _State.busy = True
-    try:
-        return _packed(_GIVES, function(piece))
-    except Exception as error:
-        told = NoProcessError(_NO_THREAD) if _THREADLESS_WORDS in str(error) else error
-        told.add_note("".join(traceback.format_exception(error)))
-        return _failure(told)
-    finally:
-        _State.busy = False
-
-
-def _failure(error: Exception) -> bytes:
-    """Return what is said of an error, also of one that no other process can read."""
-    try:
-        words = _packed(_FAILS, error)
-        ForkingPickler.loads(words)
-    except Exception:  # whatever an error may hold
-        return _packed(_FAILS, RuntimeError(f"{type(error).__name__}: {error}"))
-    return words
-
-
-def _prepare(
-    connection: "Connection[Any, Any]", bounds: Bounds, mask: Sequence[int], stdin: int | None
-) -> None:
-    """Be quiet, keep to the bounds, leave Ctrl-C to the parent, which the terminal tells as well."""
-    _State.connection = connection
-    _hush(stdin)
-    leave_no_dump()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _end)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    try:
-        threading.Thread(target=_outlive_nobody, daemon=True).start()
-    except RuntimeError:
-        os._exit(THREADLESS)
-    if bounds.memory < _SCARCE:
-        _load_algebra()
-    limit_growth(bounds.memory)  # behind all that a process needs: what fails before is no want of memory
-
-
-def _load_algebra() -> None:
-    """Have the libraries of linear algebra take their memory, which they ask for again and again without end.
-
-    That is OpenBLAS, of which NumPy and SciPy have one each: as it is loaded, and at its first product.
-    """
-    import numpy as np  # here: who starts processes needs neither
-    from scipy.linalg import blas
-
-    square = np.ones((_ALGEBRA, _ALGEBRA))
-    np.matmul(square, square)
-    blas.dgemm(1.0, square, square)
-
-
-def _hush(stdin: int | None) -> None:
-    """Give what is printed to nobody, and have the standard input that the parent had."""
-    faulthandler.disable()
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for number in (1, 2):
-        os.dup2(nowhere, number)
-    if stdin is not None:
-        os.dup2(stdin, 0)
-        sys.stdin = os.fdopen(0, closefd=False)
-
-
-def _outlive_nobody() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(GRACE)
-    os._exit(_ENDED)
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    if _State.ended or not _State.busy:
-        os._exit(_ENDED)
-    _State.ended = True
-    raise KeyboardInterrupt

@@ -45,7 +45,7 @@ _TAG_TEXT = (
 
 
 @dataclass(frozen=True)
-class Entry:
+class StoredFile:
     """A file of the folder: its bytes, and when it was last used, in nanoseconds."""
 
     path: Path
@@ -123,13 +123,13 @@ class Store:
             return error.strerror or str(error)
         return None
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[StoredFile]:
         """Yield what is in the folder, in no order; files that are no entries are not looked at."""
         for path in self._files():
             if path.suffix == ".entry":
                 with contextlib.suppress(OSError):
                     status = path.stat()
-                    yield Entry(path, status.st_size, status.st_mtime_ns)
+                    yield StoredFile(path, status.st_size, status.st_mtime_ns)
 
     def clear(self) -> int:
         """Delete all entries, and what was left behind unfinished; return how many entries there were.

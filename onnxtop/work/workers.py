@@ -21,9 +21,10 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from onnxtop.work.crews import GRACE, Crew, Here, Lost, Threads
+from onnxtop.work.inside import tell_share
 from onnxtop.work.machine import free_memory
 from onnxtop.work.options import WorkOptions, processors
-from onnxtop.work.processes import Again, Bounds, Processes, tell_share
+from onnxtop.work.processes import Again, Bounds, Processes
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")

@@ -23,7 +23,7 @@ from onnxtop.auditing.story import audit, audited
 from onnxtop.reader import model_file, tensors
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import find_layers
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from onnxtop.topology import deep_graph_persistence
 from onnxtop.topology.layer_scan import scan_once
 from onnxtop.work.content import digest_of_elements

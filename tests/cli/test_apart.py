@@ -20,7 +20,7 @@ from click.testing import CliRunner, Result
 import onnxtop
 from onnxtop.auditing import story
 from onnxtop.cli import app
-from onnxtop.work.processes import tell_share
+from onnxtop.work.inside import tell_share
 from tests.models import mlp, model, node, save
 
 KILLED = "the process that analysed it was ended by"
@@ -107,13 +107,13 @@ def test_death_in_onnx(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 @pytest.mark.parametrize(
     ("verb", "place"),
     [
-        (("graph", "b.onnx"), "onnxtop.reader.model.load"),
-        (("graph", "b.onnx", "--neurons", "-o", "out.npz"), "onnxtop.reader.model.load"),
+        (("graph", "b.onnx"), "onnxtop.reader.loading.load"),
+        (("graph", "b.onnx", "--neurons", "-o", "out.npz"), "onnxtop.reader.loading.load"),
         (("diff", "b.onnx", "a.onnx"), "onnxtop.comparison.story.diff"),
         (("plot", "b.onnx", "-o", "out.svg"), "onnxtop.auditing.story.audit"),
         (("layers", "b.onnx", "-o", "out.json"), "onnxtop.auditing.story.audit"),
-        (("probe", "b.onnx", "--data", "digits.npz"), "onnxtop.reader.model.load"),
-        (("loss-barcode", "b.onnx", "a.onnx", "--data", "digits.npz"), "onnxtop.reader.model.load"),
+        (("probe", "b.onnx", "--data", "digits.npz"), "onnxtop.reader.loading.load"),
+        (("loss-barcode", "b.onnx", "a.onnx", "--data", "digits.npz"), "onnxtop.reader.loading.load"),
     ],
     ids=lambda each: each[0] if isinstance(each, tuple) else "",
 )
@@ -326,7 +326,7 @@ def test_what_is_asked_from_python(run: Run, monkeypatch: pytest.MonkeyPatch, tm
     assert onnxtop.diff(path, path, apart=True) == onnxtop.diff(path, path)
     assert onnxtop.check(Path(path).read_bytes(), apart=True).exit_code == 0
     real = story.find_layers
-    monkeypatch.setattr("onnxtop.work.processes._PACE", 0.0)
+    monkeypatch.setattr("onnxtop.work.inside._PACE", 0.0)
     monkeypatch.setattr(
         story, "find_layers", lambda *given, **more: tell_share("x", 1, 4) or real(*given, **more)
     )

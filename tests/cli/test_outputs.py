@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from onnxtop.cli.outputs import Look, Output, check, pair, write_all
+from onnxtop.cli.outputs import Output, PageLook, check, pair, write_all
 from onnxtop.errors import UsageError
 from onnxtop.render import RenderOptions
 from onnxtop.results.outcome import FailedModel
@@ -203,7 +203,7 @@ def test_colors_are_for_terminals_unless_somebody_said_so(
 ):
     for name, value in {"NO_COLOR": "", "FORCE_COLOR": "", "TERM": "xterm", **environment}.items():
         monkeypatch.setenv(name, value)
-    assert (b"\x1b[" in to_stdout(Stream(terminal=terminal), look=Look(color=asked))) == colored
+    assert (b"\x1b[" in to_stdout(Stream(terminal=terminal), look=PageLook(color=asked))) == colored
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_page_is_as_wide_as_was_asked_for_or_as_its_terminal(
     monkeypatch.setenv("COLUMNS", columns)
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((80, 24)))
-    lines = to_stdout(Stream(terminal=terminal), look=Look(asked)).decode().splitlines()
+    lines = to_stdout(Stream(terminal=terminal), look=PageLook(asked)).decode().splitlines()
     assert width - 30 < max(map(len, lines)) <= width or width == 1000 < 10 * max(map(len, lines))
 
 
@@ -233,7 +233,7 @@ def test_a_file_is_neither_cut_nor_colored_unless_that_was_asked_for(tmp_path, m
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("FORCE_COLOR", "1")
     path = tmp_path / "a.txt"
-    for look, widest, colored in ((None, 100, False), (Look(50, "always"), 0, True)):
+    for look, widest, colored in ((None, 100, False), (PageLook(50, "always"), 0, True)):
         write_all([Output("terminal", str(path))], "report", [report], RenderOptions(), look)
         assert (max(map(len, path.read_text().splitlines())) > 100) == bool(widest)
         assert ("\x1b[" in path.read_text()) == colored

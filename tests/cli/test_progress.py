@@ -8,7 +8,7 @@ from onnxtop.auditing.options import AuditOptions
 from onnxtop.cli import messages, progress
 from onnxtop.cli.analysis import analyse, attempts
 from onnxtop.cli.interrupt import Interrupts
-from onnxtop.cli.outputs import Lines
+from onnxtop.cli.outputs import LineOutputs
 from onnxtop.cli.verb import Run
 from onnxtop.results.outcome import FailedModel
 from onnxtop.work.crews import Threads
@@ -106,7 +106,7 @@ def test_libraries_that_load_slowly_are_no_long_work(terminal, monkeypatch):
     line = progress.ProgressLine(enabled=True)
     monkeypatch.setattr(progress, "PATIENCE", 1000.0)
     voice = messages.Voice(0, quiet=False)
-    run = Run("report", [], False, voice, line, Interrupts(line.stop), Lines([]))
+    run = Run("report", [], False, voice, line, Interrupts(line.stop), LineOutputs([]))
     analyse(run, [], AuditOptions())
     line("conv", 1, 4)
     assert line.drawn is None
@@ -117,7 +117,7 @@ def test_what_needs_no_work_counts_as_done_where_several_work(monkeypatch):
     monkeypatch.setattr("onnxtop.cli.analysis.size_of", lambda model: 10)
     line = progress.ProgressLine(enabled=False)
     voice = messages.Voice(0, quiet=False)
-    run = Run("report", [], False, voice, line, Interrupts(line.stop), Lines([]))
+    run = Run("report", [], False, voice, line, Interrupts(line.stop), LineOutputs([]))
     models = ["a", "b", FailedModel("c", 3, "cut off"), "d"]
     known = {"b": "known"}
     work = WorkOptions(jobs=2)

@@ -12,7 +12,7 @@ from onnx import ModelProto, numpy_helper, parser
 from onnxruntime import quantization
 
 from onnxtop.comparison.verdict import judge_whole
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from onnxtop.results.diff import DiffSettings, Verdict, WholeDiff
 from tests.models import run, save
 

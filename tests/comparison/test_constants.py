@@ -10,7 +10,7 @@ from onnx import numpy_helper, parser
 import onnxtop
 from onnxtop.comparison import sums
 from onnxtop.comparison.constants import compare_constants
-from onnxtop.comparison.sums import Sums
+from onnxtop.comparison.sums import PairSums
 from onnxtop.reader.terms.constant import constant_of
 from onnxtop.results.diff import DiffSettings, Verdict
 from tests.models import save
@@ -225,15 +225,15 @@ def test_an_edit_of_few_elements_rows_or_columns_of_a_large_constant(change, whe
     old = numbers(*LARGE)
     new = old.copy()
     change(new, where)
-    found = Sums(old, new)
+    found = PairSums(old, new)
     assert found.relative == pytest.approx(np.linalg.norm(new - old) / np.linalg.norm(old), rel=0.02)
     assert not found.is_spread
 
 
 def test_what_is_spread_over_a_large_constant():
     old = numbers(*LARGE)
-    assert Sums(old, old + numbers(*LARGE, seed=1, scale=0.05)).is_spread
-    assert Sums(old, in_steps(old, 127)).is_spread
+    assert PairSums(old, old + numbers(*LARGE, seed=1, scale=0.05)).is_spread
+    assert PairSums(old, in_steps(old, 127)).is_spread
 
 
 @pytest.mark.parametrize("scale", [1e-30, 5e-8, 1e-3, 1.0, 1e3])
@@ -254,7 +254,7 @@ SHAPES = [(1,), (9,), (40,), (5, 7), (1, 50), (50, 1), (7, 3, 5), (2, 1, 4, 9), 
 def test_sums_over_slices_are_those_of_numpy_however_it_is_cut(shape, cells, monkeypatch):
     monkeypatch.setattr(sums, "CHUNK", cells)
     old, new = numbers(*shape), numbers(*shape, seed=1)
-    found = Sums(old, new)
+    found = PairSums(old, new)
     squares = (new.astype(float) - old.astype(float)) ** 2
     for axis, each in enumerate(found._slices):
         others = tuple(other for other in range(squares.ndim) if other != axis)
@@ -274,7 +274,7 @@ def test_the_largest_twentieth_is_found_without_sorting(count):
         if abs(share - 0.9) < 0.01:
             continue
         wanted = share > 0.9 and count >= 8
-        assert Sums(np.ones(count), 1 + difference).is_spread is not wanted
+        assert PairSums(np.ones(count), 1 + difference).is_spread is not wanted
         seen.add(wanted)
     assert seen == ({True, False} if count >= 8 else {False})
 

@@ -20,7 +20,7 @@ from onnxtop.comparison.measures import topology_change, weight_change
 from onnxtop.comparison.options import DiffOptions, GateOptions
 from onnxtop.errors import NothingToAnalyseError, UsageError
 from onnxtop.reader import layers as reader_layers
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from onnxtop.render import RenderOptions, render
 from onnxtop.render.diff.facts import answer
 from onnxtop.results.diff import DiffSettings

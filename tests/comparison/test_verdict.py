@@ -18,7 +18,7 @@ from onnxtop.cli import app
 from onnxtop.comparison.options import DiffOptions
 from onnxtop.comparison.verdict import judge_whole
 from onnxtop.comparison.walk import Walk
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from onnxtop.results.diff import DiffSettings, Verdict, WholeDiff
 from tests import harmless, ruins
 from tests.faults import SAMPLES

@@ -22,8 +22,8 @@ from onnxtop.cli import app
 from onnxtop.errors import NoProcessError, UsageError
 from onnxtop.execution.options import RunOptions
 from onnxtop.execution.plan import hints, ranges
-from onnxtop.execution.story import Frame, run_model
-from onnxtop.reader.model import load
+from onnxtop.execution.story import RunFrame, run_model
+from onnxtop.reader.loading import load
 from onnxtop.results.run import ModelRun
 from onnxtop.work.limits import THREADS
 from tests.faults import SAMPLES
@@ -41,8 +41,8 @@ def model(text: str, **arrays: Any) -> ModelProto:
     return made
 
 
-def ran(proto: ModelProto, folder: Path, frame: Frame | None = None, **options: Any) -> ModelRun:
-    return run_model(load(save(proto, folder)), RunOptions(execute=True, **options), frame or Frame())
+def ran(proto: ModelProto, folder: Path, frame: RunFrame | None = None, **options: Any) -> ModelRun:
+    return run_model(load(save(proto, folder)), RunOptions(execute=True, **options), frame or RunFrame())
 
 
 def found(proto: ModelProto, folder: Path, **options: Any) -> dict[str, str]:
@@ -341,9 +341,9 @@ def test_open_sizes_are_those_that_fit_the_weights_or_are_given(tmp_path: Path) 
     )
     assert 37 in hints(load(save(proto, tmp_path)))
     assert ran(proto, tmp_path).inputs[0].assumed == ("a=1", "b=37")
-    frame = Frame(dims={"a": 5, "b": 37})
+    frame = RunFrame(dims={"a": 5, "b": 37})
     assert ran(proto, tmp_path, frame).inputs[0].shape == (5, 37)
-    frame = Frame(input_shapes={"x": (2, 37)})
+    frame = RunFrame(input_shapes={"x": (2, 37)})
     assert ran(proto, tmp_path, frame).outputs[0].shape == (2, 4)
 
 
@@ -399,7 +399,7 @@ def test_samples_that_are_all_alike_to_a_model(tmp_path: Path) -> None:
 
 
 def test_a_fixed_batch_is_filled(tmp_path: Path) -> None:
-    run = run_model(load(str(SAMPLES / "mlp_torch_fixed_batch.onnx")), RunOptions(samples=DIGITS), Frame())
+    run = run_model(load(str(SAMPLES / "mlp_torch_fixed_batch.onnx")), RunOptions(samples=DIGITS), RunFrame())
     assert run.failure is None
     assert "the first 256 of 1,297 samples were used" in run.notes
 
@@ -411,7 +411,7 @@ def test_data_that_does_not_fit_is_misuse(arrays: dict[str, np.ndarray], tmp_pat
     np.savez(tmp_path / "d.npz", **arrays)
     path = save(model(DENSE, w=WEIGHT), tmp_path)
     with pytest.raises(UsageError, match="wanted"):
-        run_model(load(path), RunOptions(samples=str(tmp_path / "d.npz")), Frame())
+        run_model(load(path), RunOptions(samples=str(tmp_path / "d.npz")), RunFrame())
     result = CliRunner().invoke(app, ["check", str(path), "--data", str(tmp_path / "d.npz")])
     assert result.exit_code == 2
     assert "wanted" in result.stderr

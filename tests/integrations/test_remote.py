@@ -25,7 +25,7 @@ from onnxtop.errors import (
     UnreadableError,
 )
 from onnxtop.reader import remote
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from onnxtop.results.report import Report
 from onnxtop.testing import mlp
 from tests.stores import google, hub
@@ -118,13 +118,13 @@ def place(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
     """Return what was asked for, as address, begin and end; filled later."""
     ranges: list[tuple[str, int, int]] = []
-    read = remote.Source.read
+    read = remote.RemoteSource.read
 
-    def counted(self: remote.Source, begin: int, end: int) -> bytes:
+    def counted(self: remote.RemoteSource, begin: int, end: int) -> bytes:
         ranges.append((self.address, begin, end))
         return read(self, begin, end)
 
-    monkeypatch.setattr(remote.Source, "read", counted)
+    monkeypatch.setattr(remote.RemoteSource, "read", counted)
     return ranges
 
 
@@ -222,7 +222,7 @@ def _put(place: str, path: Path, content: bytes) -> None:
 @pytest.mark.parametrize("stamp", ["", 'W/"1"', "Fri, 27 Nov 2026 06:00:00 GMT"])
 def test_what_two_versions_may_share_is_no_stamp(stamp: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "_stamp", lambda about: stamp)
-    monkeypatch.setattr(remote.Source, "_about", lambda self: {"size": 1})
+    monkeypatch.setattr(remote.RemoteSource, "_about", lambda self: {"size": 1})
     assert remote.stamp_of("https://example.org/a.onnx") is None
 
 

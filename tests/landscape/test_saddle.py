@@ -18,7 +18,7 @@ from onnxtop.landscape.saddle import SMALL, refine_path
 from onnxtop.landscape.writing import pass_files
 from onnxtop.loss.descent import descend
 from onnxtop.loss.prepare.whole import with_weights
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from onnxtop.reader.protos import VALUES
 from onnxtop.results.landscape import Top
 from tests.known_landscapes import TanhNet

@@ -12,7 +12,7 @@ from onnxtop.landscape.story import loss_barcode
 from onnxtop.landscape.symmetry import find_groups
 from onnxtop.loss.prepare.whole import with_weights
 from onnxtop.loss.probe import Probe
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from tests.models import model, node, save, weights
 
 SAMPLES = Path(__file__).parents[2] / "sample_models"

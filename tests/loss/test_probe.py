@@ -13,7 +13,7 @@ from onnxtop.gradient.oracle import relative_error
 from onnxtop.landscape.symmetry import find_groups
 from onnxtop.loss.prepare.whole import with_weights
 from onnxtop.loss.probe import Probe
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from onnxtop.reader.protos import VALUES
 from tests.loss.conftest import SAMPLES, Data, log_softmax, run_original
 from tests.models import constant, graph, mlp, model, node, save, weights

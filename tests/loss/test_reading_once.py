@@ -11,7 +11,7 @@ import onnxtop
 from onnxtop.cli import app
 from onnxtop.loss.options import ProbeOptions
 from onnxtop.loss.summary import probe
-from onnxtop.reader import model as reader
+from onnxtop.reader import loading as reader
 from onnxtop.reader.model_file import ModelFile
 from tests.loss.conftest import SAMPLES
 

@@ -12,7 +12,7 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from onnxtop.auditing.story import audit
-from onnxtop.reader.connectivity import Connectivity
+from onnxtop.reader.connectivity import Connected
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.layers import read_layers
 from tests.connectivity_truth import connected, reach_table
@@ -344,13 +344,13 @@ def test_constants_of_attention_that_are_not_read_are_counted(tmp_path: Path, ho
     assert not connected(path).exact
 
 
-def _reach(found: Connectivity) -> list[list[int]]:
+def _reach(found: Connected) -> list[list[int]]:
     """Return which entries of the result each input reaches."""
     places = {vertex: place for place, vertex in enumerate(found.graph.outputs.tolist())}
     return [sorted(map(places.__getitem__, reached)) for reached in reach_table(found.graph).values()]
 
 
-def _blocks(found: Connectivity) -> list[tuple[int, int, bytes]]:
+def _blocks(found: Connected) -> list[tuple[int, int, bytes]]:
     """Return the neurons that each use of a matrix reads and makes, and the matrix."""
     graph = found.graph
     held = [np.asarray(graph.layers[block.layer].read()[block.matrix]) for block in graph.blocks]

@@ -34,7 +34,7 @@ from onnxtop.errors import (
     UnreadableError,
 )
 from onnxtop.reader.foreign import HEAD, kind_of, kind_of_text
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from onnxtop.reader.ops import READ
 from onnxtop.reader.protos import element_count
 from onnxtop.reader.skeleton import checker_note

@@ -12,7 +12,7 @@ from onnxtop.auditing.story import audit
 from onnxtop.errors import FormatError
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.layers import read_layers
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from tests.connectivity_truth import connected, reachable
 from tests.models import graph, layers_of, model, node, only_layer, save, weights
 from tests.reader.extraction import run

@@ -12,11 +12,14 @@ import pytest
 from onnx import ModelProto, numpy_helper, parser
 
 from onnxtop.auditing.story import audit
-from onnxtop.reader.carriers import Carriers
+from onnxtop.reader.carriers.chains import chains_of
+from onnxtop.reader.carriers.operands import find_operands
+from onnxtop.reader.carriers.spanning import Spanning
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.layers import find_layers
-from onnxtop.reader.model import Node, load
+from onnxtop.reader.loading import load
+from onnxtop.reader.model import Node
 from tests.models import (
     check_consistent,
     graph,
@@ -686,12 +689,12 @@ def _found(net: Net, setting: str, folder: Path) -> dict[str, str]:
             value.type.tensor_type.ClearField("shape")
     onnx.save(proto, folder / "net.onnx")
     loaded = load(folder / "net.onnx")
-    carriers = Carriers(loaded, Constants(loaded))
+    chains = chains_of(loaded, Constants(loaded))
     return {
         leaf.name: SKIPPED if operand.reason else READ
-        for operands in carriers.find().values()
+        for operands in find_operands(chains).found.values()
         for operand in operands
-        for leaf in carriers.leaves(operand.value)
+        for leaf in chains["certain"].leaves(operand.value)
     }
 
 
@@ -726,8 +729,8 @@ def test_thousands_of_lookups(how: str, tmp_path: Path, monkeypatch: pytest.Monk
     """Each is judged by what lies before and ahead of it, which is gathered once: no quadratic walk."""
     loaded = load(save(_lookups(how, 1500), tmp_path))
     asked: list[Node] = []
-    carriers = Carriers.carriers
-    monkeypatch.setattr(Carriers, "carriers", lambda self, node: asked.append(node) or carriers(self, node))
+    carriers = Spanning.carriers
+    monkeypatch.setattr(Spanning, "carriers", lambda self, node: asked.append(node) or carriers(self, node))
     assert [layer.weight for layer in find_layers(loaded, Constants(loaded))] == ["t", "w"]
     assert len(asked) < 40 * len(loaded.nodes)
 

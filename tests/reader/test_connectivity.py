@@ -9,15 +9,15 @@ import pytest
 from onnx import ModelProto, TensorProto, helper
 
 from onnxtop.errors import UsageError
-from onnxtop.reader.connectivity import Connectivity, connect
+from onnxtop.reader.connectivity import Connected, connect
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.lanes.arrays import Ids
-from onnxtop.reader.lanes.builder import Builder
+from onnxtop.reader.lanes.builder import GraphBuilder
 from onnxtop.reader.lanes.finish import Runs
 from onnxtop.reader.layer import Layer, Skipped, WeightUse
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.limits import Limits
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from tests.conftest import SAMPLES
 from tests.connectivity_truth import check_truth, connected, reach_table, reachable
 from tests.models import MICROSOFT, graph, mlp, model, node, save, weights
@@ -26,13 +26,13 @@ from tests.test_connectivity_corpus import check_graph
 ALL = sorted(SAMPLES.glob("*.onnx"))
 
 
-def build(proto: ModelProto, folder: Path, **options: Any) -> Connectivity:
+def build(proto: ModelProto, folder: Path, **options: Any) -> Connected:
     found = connected(save(proto, folder), **options)
     check_graph(found)
     return found
 
 
-def form(found: Connectivity) -> Any:
+def form(found: Connected) -> Any:
     """Return what twins have in common: sizes, and how many outputs each input reaches."""
     graph = found.graph
     blocks = sorted((len(block.rows), len(block.columns)) for block in graph.blocks)
@@ -322,7 +322,7 @@ def test_skips_are_the_earlier_operands(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_skips_of_random_graphs_are_those_of_whole_sets_of_ancestors(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    builder = Builder(Limits())
+    builder = GraphBuilder(Limits())
     feeding: dict[int, set[int]] = {}
     sums: dict[int, set[int]] = {}
     for run in range(60):

@@ -33,7 +33,7 @@ from onnxtop.reader.account import Role, account
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Skipped
 from onnxtop.reader.layers import find_layers
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from tests.fuzz.odd import odd_model
 from tests.models import graph, model, node, save, weights
 from tests.reader.counting import count

@@ -12,7 +12,7 @@ from onnx import ModelProto, TensorProto
 
 from onnxtop.reader import constants as module
 from onnxtop.reader.constants import Constants, UnreadableConstantError
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from tests.models import graph, layers_of, model, node, only_layer, only_skipped, run, save, weights
 
 Array = NDArray[Any]

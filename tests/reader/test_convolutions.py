@@ -12,7 +12,7 @@ from onnxtop.network import Kernel
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import find_layers
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from onnxtop.reader.skeleton import infer_shapes, placed
 from tests.models import (
     FLOAT_TYPES,

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from onnxtop.reader import bounds
-from onnxtop.reader.bounds import Budget, Cost, OverBudgetError, infer
+from onnxtop.reader.bounds import EvaluationBudget, EvaluationCost, OverBudgetError, infer
 from onnxtop.reader.constants import Constants, UnreadableConstantError
 from onnxtop.reader.limits import GIB, Limits
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from tests.models import model, node, save, weights
 
 Array = NDArray[Any]
@@ -249,10 +249,10 @@ def test_inference_that_would_end_the_process_is_refused(proto: Any) -> None:
 
 
 def test_what_is_spent_is_gone() -> None:
-    budget = Budget(Limits(constants=100 / GIB))
-    budget.spend(Cost(60))
+    budget = EvaluationBudget(Limits(constants=100 / GIB))
+    budget.spend(EvaluationCost(60))
     with pytest.raises(OverBudgetError, match=r"at most 9\.32e-08 GiB, found 1\.12e-07"):
-        budget.spend(Cost(60))
+        budget.spend(EvaluationCost(60))
 
 
 def test_a_tracer_is_put_back() -> None:
@@ -264,7 +264,7 @@ def test_a_tracer_is_put_back() -> None:
     def tracer(*given: Any) -> None:
         seen.append(given)
 
-    budget = Budget(Limits(constants=100 / GIB))
+    budget = EvaluationBudget(Limits(constants=100 / GIB))
     budget.lines = 10
     before = sys.gettrace()
     sys.settrace(tracer)

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto
 
 from onnxtop.reader.bounds import infer
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from onnxtop.reader.skeleton import infer_shapes, types_note
 from tests.models import model, node, save
 

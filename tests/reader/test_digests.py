@@ -14,7 +14,7 @@ from onnxtop.reader import tensors
 from onnxtop.reader.account import account
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layers import find_layers
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from onnxtop.reader.terms.digests import digests_of
 from onnxtop.reader.terms.facts import Function
 from tests import harmless, ruins

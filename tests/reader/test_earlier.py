@@ -12,7 +12,7 @@ from onnx import ModelProto
 
 from onnxtop.auditing.story import audit
 from onnxtop.reader.constants import Constants
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from tests.models import layers_of, model, node, only_layer, run as runtime, save, weights
 
 X = weights(3, 4)

@@ -14,7 +14,7 @@ from onnx import ModelProto
 from onnx.reference import ReferenceEvaluator
 
 from onnxtop.reader.constants import Constants, UnreadableConstantError
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from tests.models import save
 from tests.reader.operations import WRITTEN, Example, example_model, examples, operations
 

@@ -13,7 +13,7 @@ from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import audit
 from onnxtop.errors import ExternalDataError, FormatError, LimitError, ModelError
 from onnxtop.reader.layers import read_layers
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from onnxtop.reader.skeleton import checker_note, infer_shapes, types_note
 from tests.models import model, node, only_layer, save, weights
 

@@ -19,7 +19,7 @@ from onnxtop.reader.functions import aside, calls, converter, inliner, outside
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.limits import GIB
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from onnxtop.reader.skeleton import checker_note
 from tests.models import Array, layers_of, run, save, weights
 

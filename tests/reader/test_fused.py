@@ -12,7 +12,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnxtop.auditing.story import audit
 from onnxtop.reader.fused import FUSED, write_out
 from onnxtop.reader.layer import Layer
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from tests.connectivity_truth import connected
 from tests.models import MICROSOFT, graph, layers_of, model, node, save, weights
 from tests.reader.extraction import run

@@ -10,7 +10,8 @@ import networkx as nx
 import pytest
 from onnx import ModelProto, NodeProto
 
-from onnxtop.reader.model import _in_order, _Needs, load
+from onnxtop.reader.loading import load
+from onnxtop.reader.order import Needs, in_order
 from tests.models import graph, model, node, save, weights
 
 
@@ -80,7 +81,7 @@ def test_who_reads_too_early_waits_for_itself(seed: int) -> None:
     count = rng.randrange(1, 12)
     reads = [[rng.randrange(count) for _ in range(rng.randrange(3))] for _ in range(count)]
     nodes = [node("Sum", " ".join(f"v{each}" for each in read), f"v{at}") for at, read in enumerate(reads)]
-    order = _in_order(nodes, {f"v{place}" for place in range(count)}, _Needs())
+    order = in_order(nodes, {f"v{place}" for place in range(count)}, Needs())
     places = [int(each.output[0][1:]) for each in order]
     assert sorted(places) == list(range(count))
     links = nx.DiGraph([(at, each) for at, read in enumerate(reads) for each in read])

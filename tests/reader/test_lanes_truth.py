@@ -129,6 +129,12 @@ JOINS = {
     "matmul column": one(node("MatMul", "x z", "y"), x=[2, 3], more={"z": [3]}),
     "gemm": one(node("Gemm", "x z", "y", transA=1, transB=1), x=[3, 2], more={"z": [4, 3]}),
     "einsum": one(node("Einsum", "x z", "y", equation="ij,kj->ik"), x=[2, 3], more={"z": [4, 3]}),
+    "einsum, its result not written": one(
+        node("Einsum", "x z", "y", equation="kj,ij"), x=[2, 3], more={"z": [4, 3]}
+    ),
+    "einsum, its result not written, of axes without letters": one(
+        node("Einsum", "x z", "y", equation="...ij,...jk"), x=[2, 1, 3], more={"z": [2, 3, 2]}
+    ),
     "einsum ellipsis": one(
         node("Einsum", "x z", "y", equation="...j,jk->...k"), x=[1, 2, 3], more={"z": [3, 2]}
     ),

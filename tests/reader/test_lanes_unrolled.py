@@ -11,7 +11,7 @@ from onnx import NodeProto
 
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.auditing.story import audit
-from onnxtop.reader.connectivity import Connectivity
+from onnxtop.reader.connectivity import Connected
 from onnxtop.topology.deep_graph_persistence import deep_graph_persistence
 from tests.connectivity_truth import changed, connected, reachable, runnable
 from tests.models import Array, model, node, run, save, weights
@@ -74,7 +74,7 @@ def best_paths(matrices: Sequence[Array]) -> Array:
     return found
 
 
-def check(found: Connectivity, wanted: Array) -> None:
+def check(found: Connected, wanted: Array) -> None:
     assert found.exact
     assert not [note for note in found.notes if "unrolled" in note]
     truth = deep_graph_persistence([wanted], standardise=False)
@@ -236,7 +236,7 @@ def test_a_sample_changes_only_what_is_reached(samples: Path) -> None:
         assert changed(answer, found, name, vertex, rng) <= reachable(found.graph, vertex)
 
 
-def same(one: Connectivity, other: Connectivity) -> bool:
+def same(one: Connected, other: Connected) -> bool:
     sizes = [(g.n_vertices, len(g.blocks), g.structural.tolist()) for g in (one.graph, other.graph)]
     return sizes[0] == sizes[1] and one.hubs == other.hubs
 

@@ -18,7 +18,7 @@ from onnxtop.reader.connectivity import connect
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layers import find_layers
 from onnxtop.reader.limits import DEFAULTS, GIB, Limits
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from tests.models import model, node, save, weights
 
 CHAIN = [node("MatMul", "x w", "h"), node("Relu", "h", "r"), node("MatMul", "r v")]

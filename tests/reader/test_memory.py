@@ -16,7 +16,7 @@ from onnxtop.reader.account import account
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Layer
 from onnxtop.reader.layers import find_layers
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from onnxtop.reader.tensors import TensorFiles
 from onnxtop.reader.terms.digests import digests_of
 from tests.models import MICROSOFT, model, node, save

@@ -21,7 +21,7 @@ from onnxtop.reader.account import Account, Role, account
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Layer, Skipped
 from onnxtop.reader.layers import find_layers
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from tests.models import node, save, weights
 from tests.reader.counting import count
 from tests.reader.operations import Array, Example, examples, operations

@@ -16,11 +16,11 @@ import pytest
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper
 
-from onnxtop.reader.connectivity import Connectivity, connect
+from onnxtop.reader.connectivity import Connected, connect
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layer import Skipped, WeightUse
 from onnxtop.reader.layers import find_layers
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from onnxtop.topology.reach import reach
 from tests.connectivity_truth import reachable
 from tests.models import graph, model, node, save
@@ -225,7 +225,7 @@ def saved(net: Net, folder: Path) -> Path:
     return save(proto, folder)
 
 
-def connected(path: Path, net: Net) -> Connectivity:
+def connected(path: Path, net: Net) -> Connected:
     loaded = load(path)
     constants = Constants(loaded)
     layers = list(find_layers(loaded, constants))
@@ -270,7 +270,7 @@ class Runtime:
             for name, shape in self.sizes.items()
         }
 
-    def changed(self, found: Connectivity, name: str, where: Array, rng: np.random.Generator) -> set[int]:
+    def changed(self, found: Connected, name: str, where: Array, rng: np.random.Generator) -> set[int]:
         """Return the vertices of outputs that ever change when some entries of an input do."""
         seen: set[int] = set()
         for feeds, answers in self.draws:
@@ -287,7 +287,7 @@ class Runtime:
         return seen
 
 
-def check_inputs(run: Runtime, found: Connectivity, rng: np.random.Generator) -> None:
+def check_inputs(run: Runtime, found: Connected, rng: np.random.Generator) -> None:
     outputs = set(found.graph.outputs.tolist())
     for name, ids in found.lanes.items():
         for vertex in np.unique(ids).tolist() if name in run.sizes else ():
@@ -296,7 +296,7 @@ def check_inputs(run: Runtime, found: Connectivity, rng: np.random.Generator) ->
             assert does <= can if found.hubs or found.notes else does == can, (name, vertex)
 
 
-def check_weights(run: Runtime, found: Connectivity, rng: np.random.Generator) -> None:
+def check_weights(run: Runtime, found: Connected, rng: np.random.Generator) -> None:
     outputs = set(found.graph.outputs.tolist())
     live = reach(found.graph, {}).forward
     for number, layer in enumerate(found.graph.layers):
@@ -317,7 +317,7 @@ def check_weights(run: Runtime, found: Connectivity, rng: np.random.Generator) -
             )
 
 
-def checked(net: Net, folder: Path) -> Connectivity:
+def checked(net: Net, folder: Path) -> Connected:
     path = saved(net, folder)
     found = connected(path, net)
     by_weight = {layer.name: layer.weight for layer in find_layers(load(path), Constants(load(path)))}

@@ -9,15 +9,17 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from onnxtop.errors import UnreadableError
-from onnxtop.reader import remote
+from onnxtop.reader import mirror
 from onnxtop.reader.address import beside, called, file_name, is_address
-from onnxtop.reader.model import load
-from onnxtop.reader.remote import BLOCK, Mirror
+from onnxtop.reader.loading import load
+from onnxtop.reader.mirror import Mirror
+from onnxtop.reader.remote import BLOCK
 from onnxtop.reader.tensors import TensorFiles
 from tests.models import model, node, weights
 
@@ -61,7 +63,7 @@ class PlantedSource:
 @pytest.fixture(autouse=True)
 def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(remote, "Source", PlantedSource)
+    monkeypatch.setattr(mirror, "RemoteSource", PlantedSource)
     yield tmp_path
     if list(tmp_path.iterdir()):  # a cycle may hold it
         gc.collect()
@@ -167,7 +169,7 @@ def test_the_next_layer_is_fetched_while_one_is_worked_on() -> None:
     assert len(server.asked) == asked
 
 
-def remote_tensor(location: str, shape: tuple[int, ...]) -> remote.Any:
+def remote_tensor(location: str, shape: tuple[int, ...]) -> Any:
     from onnx import TensorProto
 
     tensor = TensorProto(data_type=1, dims=shape, data_location=TensorProto.EXTERNAL)

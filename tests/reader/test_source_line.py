@@ -3,7 +3,7 @@
 import pytest
 
 from onnxtop.auditing.story import audit
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from onnxtop.reader.names import source_line
 from tests.faults import SAMPLES
 from tests.models import model, node, save, weights

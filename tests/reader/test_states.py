@@ -4,7 +4,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from onnxtop.reader.lanes.states import paired_states
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 
 
 def cache(outputs):

@@ -7,7 +7,7 @@ from onnx import ModelProto, helper, numpy_helper, parser
 
 from onnxtop.reader.declared import Declared, shape_of
 from onnxtop.reader.limits import DEFAULTS
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from onnxtop.reader.terms.call import NEWEST, Call
 from onnxtop.reader.terms.constant import constant_of
 from onnxtop.reader.terms.folding import Folding

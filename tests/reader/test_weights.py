@@ -13,7 +13,7 @@ from onnxtop.auditing.story import audit
 from onnxtop.comparison.options import DiffOptions
 from onnxtop.errors import ModelError
 from onnxtop.reader.layer import Layer, Skipped
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from tests.models import (
     FLOAT_TYPES,
     graph,

@@ -16,7 +16,7 @@ from onnxtop.errors import UsageError
 from onnxtop.reader.connectivity import connect
 from onnxtop.reader.constants import Constants
 from onnxtop.reader.layers import find_layers
-from onnxtop.reader.model import load
+from onnxtop.reader.loading import load
 from onnxtop.render import RENDERERS, RenderOptions, render, suffixes
 from onnxtop.render.graph.words import counts
 from onnxtop.render.text import TIMES, visible

@@ -6,7 +6,7 @@ from rich.cells import cell_len
 
 from onnxtop.reader.terms.facts import Function, Port
 from onnxtop.render import RenderOptions
-from onnxtop.render.cells import ASCII, UNICODE, Scale, elide
+from onnxtop.render.cells import ASCII, UNICODE, BarEnds, elide
 from onnxtop.render.page import Page
 from onnxtop.render.report.terminal import render
 from onnxtop.render.text import DASH, TIMES
@@ -177,7 +177,7 @@ def test_bars():
         "█" * 10,
     ]
     assert ASCII.bar(0.26) == "###"
-    assert [UNICODE.bar(value, Scale(0.9, 0.92), 4) for value in (0.9, 0.91, 0.92, 0.99)] == [
+    assert [UNICODE.bar(value, BarEnds(0.9, 0.92), 4) for value in (0.9, 0.91, 0.92, 0.99)] == [
         "▏",
         "██",
         "████",

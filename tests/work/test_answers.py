@@ -11,7 +11,8 @@ import pytest
 from onnxtop.errors import ModelError
 from onnxtop.results.outcome import FailedModel
 from onnxtop.work.options import WorkOptions
-from onnxtop.work.processes import _Hand, _unpacked
+from onnxtop.work.processes import _Hand
+from onnxtop.work.speech import unpacked
 from onnxtop.work.workers import Lost, Workers, whole
 
 
@@ -70,4 +71,4 @@ def test_values_come_as_they_are() -> None:
 @pytest.mark.parametrize("name", ["onnxtop.nothing\nNothing", "onnxtop.errors\nNothing", "nothing\nNothing"])
 def test_words_that_name_what_there_is_not_are_no_answer(name: str) -> None:
     with pytest.raises(EOFError, match="it gave no answer"):
-        _unpacked(f"c{name}\n.".encode())
+        unpacked(f"c{name}\n.".encode())

@@ -16,8 +16,9 @@ from onnxtop.errors import NoProcessError
 from onnxtop.work.about import about
 from onnxtop.work.cluster import _interrupt, _work
 from onnxtop.work.crews import Crew, Lost, Threads
+from onnxtop.work.endings import ending
 from onnxtop.work.options import WorkOptions
-from onnxtop.work.processes import Processes, ending
+from onnxtop.work.processes import Processes
 from onnxtop.work.workers import Results, Workers, whole
 
 KINDS = [

@@ -295,9 +295,9 @@ def replaced(world: World) -> None:
     plain = world.run("layers a.onnx -f json").out
     shutil.copy(SAMPLES / "cnn_jax.onnx", world / "b.onnx")
     planted = """
-import os, onnxtop.reader.model as model, onnxtop.auditing.story as story
+import os, onnxtop.reader.loading as loading, onnxtop.auditing.story as story
 def loaded(*given, **more):
-    found = model.load(*given, **more)
+    found = loading.load(*given, **more)
     os.replace(folder / "b.onnx", folder / "a.onnx")
     return found
 story.load = loaded
@@ -312,9 +312,9 @@ story.load = loaded
 def cut_off(world: World) -> None:
     shutil.copy(SAMPLES / "cnn_jax.onnx", world / "b.onnx")
     planted = """
-import os, onnxtop.reader.model as model, onnxtop.auditing.story as story
+import os, onnxtop.reader.loading as loading, onnxtop.auditing.story as story
 def loaded(given, *more, **named):
-    found = model.load(given, *more, **named)
+    found = loading.load(given, *more, **named)
     if given == "b.onnx":
         os.truncate(folder / "b.onnx", 0)
     return found

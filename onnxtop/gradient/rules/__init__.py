@@ -1,8 +1,8 @@
 """Gradient rules: one function an operation, named as it, its attributes as keyword defaults.
 
-A rule is given its `Call` and the node's inputs and returns the adjoint of each input, None where there is
-none. It never walks the graph, and need not ask which adjoints are wanted: nodes that nobody needs are left
-out when the graph is written.
+A rule is given its `RuleCall` and the node's inputs and returns the adjoint of each input, None where
+there is none. It never walks the graph, and need not ask which adjoints are wanted: nodes that nobody needs
+are left out when the graph is written.
 """
 
 from collections.abc import Iterable

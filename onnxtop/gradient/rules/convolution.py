@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from onnxtop.errors import ModelError
-from onnxtop.gradient.engine import Adjoints, Call, constant_of
+from onnxtop.gradient.engine import Adjoints, RuleCall, constant_of
 from onnxtop.gradient.graph import Array, Shape, Tensor
 from onnxtop.windows import Window, windows
 
@@ -73,7 +73,7 @@ def _windows(kernel: Sequence[int], *, auto_pad: str, **attributes: Sequence[int
 
 
 def Conv(
-    call: Call,
+    call: RuleCall,
     x: Tensor,
     w: Tensor,
     bias: Tensor | None = None,
@@ -100,7 +100,7 @@ def Conv(
 
 
 def ConvTranspose(
-    call: Call,
+    call: RuleCall,
     x: Tensor,
     w: Tensor,
     bias: Tensor | None = None,
@@ -245,7 +245,7 @@ def _at_tap(x: Tensor, dy: Tensor, tap: tuple[int, ...], frame: Frame) -> Tensor
 
 
 def Resize(
-    call: Call,
+    call: RuleCall,
     x: Tensor,
     roi: Tensor | None = None,
     scales: Tensor | None = None,

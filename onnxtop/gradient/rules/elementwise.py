@@ -6,7 +6,7 @@ there is PyTorch's: 0 for Relu and Abs, 1 on the bounds of Clip, equal shares am
 
 import math
 
-from onnxtop.gradient.engine import Adjoints, Call
+from onnxtop.gradient.engine import Adjoints, RuleCall
 from onnxtop.gradient.graph import Tensor
 
 __all__ = [
@@ -27,44 +27,44 @@ def _step(condition: Tensor, dy: Tensor) -> Tensor:
 # Arithmetic
 
 
-def Add(call: Call, a: Tensor, b: Tensor) -> Adjoints:
+def Add(call: RuleCall, a: Tensor, b: Tensor) -> Adjoints:
     """Hand the adjoint of a sum to both."""
     return call.dy.sum_to(a.shape), call.dy.sum_to(b.shape)
 
 
-def Sub(call: Call, a: Tensor, b: Tensor) -> Adjoints:
+def Sub(call: RuleCall, a: Tensor, b: Tensor) -> Adjoints:
     """Hand the adjoint on with opposite signs."""
     return call.dy.sum_to(a.shape), -call.dy.sum_to(b.shape)
 
 
-def Mul(call: Call, a: Tensor, b: Tensor) -> Adjoints:
+def Mul(call: RuleCall, a: Tensor, b: Tensor) -> Adjoints:
     """Give each factor the adjoint times the other."""
     return (call.dy * b).sum_to(a.shape), (call.dy * a).sum_to(b.shape)
 
 
-def Div(call: Call, a: Tensor, b: Tensor) -> Adjoints:
+def Div(call: RuleCall, a: Tensor, b: Tensor) -> Adjoints:
     """Of a / b: 1 / b and -y / b."""
     quotient = call.dy / b
     return quotient.sum_to(a.shape), -(quotient * call.y).sum_to(b.shape)
 
 
-def Neg(call: Call, x: Tensor) -> Adjoints:
+def Neg(call: RuleCall, x: Tensor) -> Adjoints:
     """Change the adjoint's sign."""
     return (-call.dy,)
 
 
-def Sum(call: Call, *inputs: Tensor) -> Adjoints:
+def Sum(call: RuleCall, *inputs: Tensor) -> Adjoints:
     """Give every summand the adjoint."""
     return [call.dy.sum_to(x.shape) for x in inputs]
 
 
-def Mean(call: Call, *inputs: Tensor) -> Adjoints:
+def Mean(call: RuleCall, *inputs: Tensor) -> Adjoints:
     """Give every argument its share of the adjoint."""
     share = call.dy * (1.0 / len(inputs)) if len(inputs) > 1 else call.dy
     return [share.sum_to(x.shape) for x in inputs]
 
 
-def Pow(call: Call, x: Tensor, exponent: Tensor) -> Adjoints:
+def Pow(call: RuleCall, x: Tensor, exponent: Tensor) -> Adjoints:
     """Of x^p: p x^(p - 1) and y ln x; the exponent's counts 0 where x is not positive."""
     p = exponent.cast(x.dtype)
     if exponent.value is not None and exponent.size == 1 and exponent.value.ravel()[0] == 2:
@@ -77,52 +77,54 @@ def Pow(call: Call, x: Tensor, exponent: Tensor) -> Adjoints:
     return dx.sum_to(x.shape), dp
 
 
-def Sqrt(call: Call, x: Tensor) -> Adjoints:
+def Sqrt(call: RuleCall, x: Tensor) -> Adjoints:
     """Of the root: 1 / (2 y)."""
     return (call.dy * 0.5 / call.y,)
 
 
-def Reciprocal(call: Call, x: Tensor) -> Adjoints:
+def Reciprocal(call: RuleCall, x: Tensor) -> Adjoints:
     """Of 1 / x: -y^2."""
     return (-(call.dy * call.y * call.y),)
 
 
-def Exp(call: Call, x: Tensor) -> Adjoints:
+def Exp(call: RuleCall, x: Tensor) -> Adjoints:
     """Of e^x: y."""
     return (call.dy * call.y,)
 
 
-def Log(call: Call, x: Tensor) -> Adjoints:
+def Log(call: RuleCall, x: Tensor) -> Adjoints:
     """Of ln x: 1 / x."""
     return (call.dy / x,)
 
 
-def Sin(call: Call, x: Tensor) -> Adjoints:
+def Sin(call: RuleCall, x: Tensor) -> Adjoints:
     """Of sin x: cos x."""
     return (call.dy * x.apply("Cos"),)
 
 
-def Cos(call: Call, x: Tensor) -> Adjoints:
+def Cos(call: RuleCall, x: Tensor) -> Adjoints:
     """Of cos x: -sin x."""
     return (-(call.dy * x.apply("Sin")),)
 
 
-def Atan(call: Call, x: Tensor) -> Adjoints:
+def Atan(call: RuleCall, x: Tensor) -> Adjoints:
     """Of arctan x: 1 / (1 + x^2)."""
     return (call.dy / (x * x + 1.0),)
 
 
-def Abs(call: Call, x: Tensor) -> Adjoints:
+def Abs(call: RuleCall, x: Tensor) -> Adjoints:
     """Of |x|: its sign."""
     return (call.dy * x.apply("Sign"),)
 
 
-def Cast(call: Call, x: Tensor, *, to: int, saturate: int = 1, round_mode: str = "up") -> Adjoints:
+def Cast(call: RuleCall, x: Tensor, *, to: int, saturate: int = 1, round_mode: str = "up") -> Adjoints:
     """Convert the adjoint back."""
     return (call.dy.cast(x.dtype),)
 
 
-def CastLike(call: Call, x: Tensor, like: Tensor, *, saturate: int = 1, round_mode: str = "up") -> Adjoints:
+def CastLike(
+    call: RuleCall, x: Tensor, like: Tensor, *, saturate: int = 1, round_mode: str = "up"
+) -> Adjoints:
     """Convert the adjoint back; of the other operand, the type alone counts."""
     return call.dy.cast(x.dtype), like.zeros()
 
@@ -130,94 +132,94 @@ def CastLike(call: Call, x: Tensor, like: Tensor, *, saturate: int = 1, round_mo
 # Activations
 
 
-def Relu(call: Call, x: Tensor) -> Adjoints:
+def Relu(call: RuleCall, x: Tensor) -> Adjoints:
     """Of max(x, 0): 1 where y > 0."""
     return (_step(call.y > 0.0, call.dy),)
 
 
-def LeakyRelu(call: Call, x: Tensor, *, alpha: float = 0.01) -> Adjoints:
+def LeakyRelu(call: RuleCall, x: Tensor, *, alpha: float = 0.01) -> Adjoints:
     """Of x or alpha x: 1 or alpha."""
     return (call.dy.where(x > 0.0, call.dy * alpha),)
 
 
-def PRelu(call: Call, x: Tensor, slope: Tensor) -> Adjoints:
+def PRelu(call: RuleCall, x: Tensor, slope: Tensor) -> Adjoints:
     """Of x or slope x: 1 or slope, and x for the slope where x is negative."""
     positive = x > 0.0
     dslope = (call.dy * x).zeros().where(positive, call.dy * x)
     return call.dy.where(positive, call.dy * slope), dslope.sum_to(slope.shape)
 
 
-def ThresholdedRelu(call: Call, x: Tensor, *, alpha: float = 1.0) -> Adjoints:
+def ThresholdedRelu(call: RuleCall, x: Tensor, *, alpha: float = 1.0) -> Adjoints:
     """Of x above alpha, else 0: 1 or 0."""
     return (_step(x > alpha, call.dy),)
 
 
-def Elu(call: Call, x: Tensor, *, alpha: float = 1.0) -> Adjoints:
+def Elu(call: RuleCall, x: Tensor, *, alpha: float = 1.0) -> Adjoints:
     """Of alpha (e^x - 1) below 0: y + alpha."""
     return (call.dy.where(x > 0.0, call.dy * (call.y + alpha)),)
 
 
-def Celu(call: Call, x: Tensor, *, alpha: float = 1.0) -> Adjoints:
+def Celu(call: RuleCall, x: Tensor, *, alpha: float = 1.0) -> Adjoints:
     """Of alpha (e^(x / alpha) - 1) below 0: y / alpha + 1."""
     return (call.dy.where(x > 0.0, call.dy * (call.y / alpha + 1.0)),)
 
 
-def Selu(call: Call, x: Tensor, *, alpha: float = _SELU_ALPHA, gamma: float = _SELU_GAMMA) -> Adjoints:
+def Selu(call: RuleCall, x: Tensor, *, alpha: float = _SELU_ALPHA, gamma: float = _SELU_GAMMA) -> Adjoints:
     """Of gamma alpha (e^x - 1) below 0: y + gamma alpha; gamma above."""
     return ((call.dy * gamma).where(x > 0.0, call.dy * (call.y + gamma * alpha)),)
 
 
-def Sigmoid(call: Call, x: Tensor) -> Adjoints:
+def Sigmoid(call: RuleCall, x: Tensor) -> Adjoints:
     """Of the logistic function: y (1 - y)."""
     return (call.dy * (call.y * (1.0 - call.y)),)
 
 
-def Tanh(call: Call, x: Tensor) -> Adjoints:
+def Tanh(call: RuleCall, x: Tensor) -> Adjoints:
     """Of tanh x: 1 - y^2."""
     return (call.dy * (1.0 - call.y * call.y),)
 
 
-def Softplus(call: Call, x: Tensor) -> Adjoints:
+def Softplus(call: RuleCall, x: Tensor) -> Adjoints:
     """Of ln(1 + e^x): the logistic function."""
     return (call.dy * x.apply("Sigmoid"),)
 
 
-def Softsign(call: Call, x: Tensor) -> Adjoints:
+def Softsign(call: RuleCall, x: Tensor) -> Adjoints:
     """Of x / (1 + |x|): 1 / (1 + |x|)^2."""
     below = x.apply("Abs") + 1.0
     return (call.dy / (below * below),)
 
 
-def HardSigmoid(call: Call, x: Tensor, *, alpha: float = 0.2, beta: float = 0.5) -> Adjoints:
+def HardSigmoid(call: RuleCall, x: Tensor, *, alpha: float = 0.2, beta: float = 0.5) -> Adjoints:
     """Of alpha x + beta cut off at 0 and 1: alpha between them."""
     inside = (call.y > 0.0).with_("And", call.y < 1.0)
     return (_step(inside, call.dy * alpha),)
 
 
-def HardSwish(call: Call, x: Tensor) -> Adjoints:
+def HardSwish(call: RuleCall, x: Tensor) -> Adjoints:
     """Of x max(0, min(1, x / 6 + 1/2)): 0, x / 3 + 1/2, 1."""
     middle = (call.dy * (x * (1 / 3) + 0.5)).where(x < 3.0, call.dy)
     return (_step(x > -3.0, middle),)
 
 
-def Swish(call: Call, x: Tensor, *, alpha: float = 1.0) -> Adjoints:
+def Swish(call: RuleCall, x: Tensor, *, alpha: float = 1.0) -> Adjoints:
     """Of x s(alpha x), s the logistic function: s + alpha y (1 - s)."""
     s = (x * alpha).apply("Sigmoid")
     return (call.dy * (s + call.y * alpha * (1.0 - s)),)
 
 
-def Mish(call: Call, x: Tensor) -> Adjoints:
+def Mish(call: RuleCall, x: Tensor) -> Adjoints:
     """Of x t, t = tanh ln(1 + e^x): t + x (1 - t^2) s, s the logistic function."""
     t = x.apply("Softplus").apply("Tanh")
     return (call.dy * (t + x * (1.0 - t * t) * x.apply("Sigmoid")),)
 
 
-def Erf(call: Call, x: Tensor) -> Adjoints:
+def Erf(call: RuleCall, x: Tensor) -> Adjoints:
     """Of the error function: 2 / sqrt(pi) e^(-x^2)."""
     return (call.dy * ((-(x * x)).exp() * (2 / math.sqrt(math.pi))),)
 
 
-def Gelu(call: Call, x: Tensor, *, approximate: str = "none") -> Adjoints:
+def Gelu(call: RuleCall, x: Tensor, *, approximate: str = "none") -> Adjoints:
     """Of x P(x), P the normal distribution or its approximation by tanh: P + x P'."""
     if approximate == "tanh":
         c = math.sqrt(2 / math.pi)
@@ -232,7 +234,7 @@ def Gelu(call: Call, x: Tensor, *, approximate: str = "none") -> Adjoints:
 # Choices
 
 
-def Clip(call: Call, x: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Adjoints:
+def Clip(call: RuleCall, x: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Adjoints:
     """Let the adjoint pass between the bounds, bounds included."""
     dx = call.dy
     if low is not None:
@@ -242,7 +244,7 @@ def Clip(call: Call, x: Tensor, low: Tensor | None = None, high: Tensor | None =
     return dx, None, None
 
 
-def Where(call: Call, condition: Tensor, a: Tensor, b: Tensor) -> Adjoints:
+def Where(call: RuleCall, condition: Tensor, a: Tensor, b: Tensor) -> Adjoints:
     """Give each side the adjoint where it was chosen."""
     zeros = call.dy.like(0.0)
     chosen = call.dy.where(condition, zeros)
@@ -250,7 +252,7 @@ def Where(call: Call, condition: Tensor, a: Tensor, b: Tensor) -> Adjoints:
     return None, chosen.sum_to(a.shape), other.sum_to(b.shape)
 
 
-def Max(call: Call, *inputs: Tensor) -> Adjoints:
+def Max(call: RuleCall, *inputs: Tensor) -> Adjoints:
     """Give the adjoint to the largest argument; equal ones share it."""
     if len(inputs) == 1:
         return (call.dy,)
@@ -262,6 +264,6 @@ def Max(call: Call, *inputs: Tensor) -> Adjoints:
     return [(share * mask).sum_to(x.shape) for x, mask in zip(inputs, chosen, strict=True)]
 
 
-def Min(call: Call, *inputs: Tensor) -> Adjoints:
+def Min(call: RuleCall, *inputs: Tensor) -> Adjoints:
     """Give the adjoint to the smallest argument; equal ones share it."""
     return Max(call, *inputs)

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from onnxtop.gradient.engine import Adjoints, Call
+from onnxtop.gradient.engine import Adjoints, RuleCall
 from onnxtop.gradient.graph import Tensor
 
 __all__ = ["Gather", "GatherElements", "GatherND", "ScatterElements", "ScatterND", "TopK"]
 
 
-def Gather(call: Call, x: Tensor, indices: Tensor, *, axis: int = 0) -> Adjoints:
+def Gather(call: RuleCall, x: Tensor, indices: Tensor, *, axis: int = 0) -> Adjoints:
     """Sum, for each row of a table, over all its uses."""
     axis %= x.rank
     length = x.shape[axis]
@@ -34,7 +34,7 @@ def _scatter(picked: Tensor, rows: Tensor, shape: tuple[int, int]) -> Tensor:
     return graph.emit("ScatterElements", zeros, places, picked, shape=shape, axis=0, reduction="add")
 
 
-def GatherElements(call: Call, x: Tensor, indices: Tensor, *, axis: int = 0) -> Adjoints:
+def GatherElements(call: RuleCall, x: Tensor, indices: Tensor, *, axis: int = 0) -> Adjoints:
     """Add elements where they were along one axis."""
     dx = call.graph.emit(
         "ScatterElements", x.zeros(), indices, call.dy, shape=x.shape, axis=axis, reduction="add"
@@ -42,7 +42,7 @@ def GatherElements(call: Call, x: Tensor, indices: Tensor, *, axis: int = 0) -> 
     return dx, None
 
 
-def GatherND(call: Call, x: Tensor, indices: Tensor, *, batch_dims: int = 0) -> Adjoints:
+def GatherND(call: RuleCall, x: Tensor, indices: Tensor, *, batch_dims: int = 0) -> Adjoints:
     """Add elements or rows where their coordinates say."""
     if batch_dims:
         return None, None
@@ -50,7 +50,7 @@ def GatherND(call: Call, x: Tensor, indices: Tensor, *, batch_dims: int = 0) -> 
 
 
 def ScatterND(
-    call: Call, x: Tensor, indices: Tensor, updates: Tensor, *, reduction: str = "none"
+    call: RuleCall, x: Tensor, indices: Tensor, updates: Tensor, *, reduction: str = "none"
 ) -> Adjoints:
     """Give what was put in its part of the adjoint, and what it replaced none."""
     if reduction not in ("none", "add"):
@@ -63,7 +63,7 @@ def ScatterND(
 
 
 def ScatterElements(
-    call: Call, x: Tensor, indices: Tensor, updates: Tensor, *, axis: int = 0, reduction: str = "none"
+    call: RuleCall, x: Tensor, indices: Tensor, updates: Tensor, *, axis: int = 0, reduction: str = "none"
 ) -> Adjoints:
     """Give what was put in its part of the adjoint, and what it replaced none."""
     if reduction not in ("none", "add"):
@@ -76,7 +76,9 @@ def ScatterElements(
     return rest, None, put
 
 
-def TopK(call: Call, x: Tensor, k: Tensor, *, axis: int = -1, largest: int = 1, sorted: int = 1) -> Adjoints:
+def TopK(
+    call: RuleCall, x: Tensor, k: Tensor, *, axis: int = -1, largest: int = 1, sorted: int = 1
+) -> Adjoints:
     """Give the largest elements the adjoint where they stood."""
     places = call.output(1, call.y.shape, np.int64)
     dx = call.graph.emit("ScatterElements", x.zeros(), places, call.dy, shape=x.shape, axis=axis)

@@ -3,13 +3,13 @@
 import string
 
 from onnxtop.errors import ModelError
-from onnxtop.gradient.engine import Adjoints, Call
+from onnxtop.gradient.engine import Adjoints, RuleCall
 from onnxtop.gradient.graph import Tensor
 
 __all__ = ["Einsum", "Gemm", "MatMul"]
 
 
-def MatMul(call: Call, a: Tensor, b: Tensor) -> Adjoints:
+def MatMul(call: RuleCall, a: Tensor, b: Tensor) -> Adjoints:
     """Of A B: dY B^T and A^T dY; a vector counts as a matrix of one row or column."""
     left = a.reshape((1, *a.shape)) if a.rank == 1 else a
     right = b.reshape((*b.shape, 1)) if b.rank == 1 else b
@@ -39,7 +39,7 @@ def _gemm(a: Tensor, b: Tensor, *, transA: int = 0, transB: int = 0, alpha: floa
 
 
 def Gemm(
-    call: Call,
+    call: RuleCall,
     a: Tensor,
     b: Tensor,
     c: Tensor | None = None,
@@ -62,7 +62,7 @@ def Gemm(
     return da, db, None if c is None else dy.sum_to(c.shape) * float(beta)
 
 
-def Einsum(call: Call, *inputs: Tensor, equation: str) -> Adjoints:
+def Einsum(call: RuleCall, *inputs: Tensor, equation: str) -> Adjoints:
     """Each operand's adjoint is an Einstein sum of the output's adjoint and the other operands."""
     terms, result = _letters(equation, [x.rank for x in inputs], call.y.rank)
     if any(len(set(term)) < len(term) for term in (*terms, result)):
@@ -78,7 +78,7 @@ def _sizes(term: str, x: Tensor, known: dict[str, int]) -> list[tuple[str, int]]
 
 
 def _operand(
-    call: Call, inputs: tuple[Tensor, ...], terms: list[str], result: str, sizes: dict[str, int], i: int
+    call: RuleCall, inputs: tuple[Tensor, ...], terms: list[str], result: str, sizes: dict[str, int], i: int
 ) -> Tensor:
     others = [j for j in range(len(inputs)) if j != i]
     seen = set(result).union(*(terms[j] for j in others))

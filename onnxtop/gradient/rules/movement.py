@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from onnxtop.gradient.engine import Adjoints, Call, constant_of
+from onnxtop.gradient.engine import Adjoints, RuleCall, constant_of
 from onnxtop.gradient.graph import Array, Tensor
 
 __all__ = [
@@ -14,64 +14,64 @@ __all__ = [
 ]  # fmt: skip
 
 
-def Identity(call: Call, x: Tensor) -> Adjoints:
+def Identity(call: RuleCall, x: Tensor) -> Adjoints:
     """Return the adjoint itself."""
     return (call.dy,)
 
 
 def Dropout(
-    call: Call, x: Tensor, ratio: Tensor | None = None, training: Tensor | None = None, *, seed: int = 0
+    call: RuleCall, x: Tensor, ratio: Tensor | None = None, training: Tensor | None = None, *, seed: int = 0
 ) -> Adjoints:
     """Return the adjoint itself: outside training nothing is dropped."""
     return call.dy, None, None
 
 
-def Reshape(call: Call, x: Tensor, shape: Tensor, *, allowzero: int = 0) -> Adjoints:
+def Reshape(call: RuleCall, x: Tensor, shape: Tensor, *, allowzero: int = 0) -> Adjoints:
     """Give the adjoint the input's shape."""
     return call.dy.reshape(x.shape), None
 
 
-def Flatten(call: Call, x: Tensor, *, axis: int = 1) -> Adjoints:
+def Flatten(call: RuleCall, x: Tensor, *, axis: int = 1) -> Adjoints:
     """Give the adjoint the input's shape."""
     return (call.dy.reshape(x.shape),)
 
 
-def Squeeze(call: Call, x: Tensor, axes: Tensor | None = None) -> Adjoints:
+def Squeeze(call: RuleCall, x: Tensor, axes: Tensor | None = None) -> Adjoints:
     """Give the adjoint the input's shape."""
     return call.dy.reshape(x.shape), None
 
 
-def Unsqueeze(call: Call, x: Tensor, axes: Tensor) -> Adjoints:
+def Unsqueeze(call: RuleCall, x: Tensor, axes: Tensor) -> Adjoints:
     """Give the adjoint the input's shape."""
     return call.dy.reshape(x.shape), None
 
 
-def Transpose(call: Call, x: Tensor, *, perm: Sequence[int] | None = None) -> Adjoints:
+def Transpose(call: RuleCall, x: Tensor, *, perm: Sequence[int] | None = None) -> Adjoints:
     """Put the adjoint's axes back."""
     order = list(range(x.rank))[::-1] if perm is None else list(perm)
     return (call.dy.transpose(np.argsort(order).tolist()),)
 
 
-def Expand(call: Call, x: Tensor, shape: Tensor) -> Adjoints:
+def Expand(call: RuleCall, x: Tensor, shape: Tensor) -> Adjoints:
     """Sum over all copies."""
     return call.dy.sum_to(x.shape), None
 
 
-def Tile(call: Call, x: Tensor, repeats: Tensor) -> Adjoints:
+def Tile(call: RuleCall, x: Tensor, repeats: Tensor) -> Adjoints:
     """Sum over all copies."""
     counts = np.asarray(constant_of(repeats)).tolist()
     split = [number for count, size in zip(counts, x.shape, strict=True) for number in (count, size)]
     return call.dy.reshape(split).sum(range(0, 2 * x.rank, 2)), None
 
 
-def Concat(call: Call, *inputs: Tensor, axis: int) -> Adjoints:
+def Concat(call: RuleCall, *inputs: Tensor, axis: int) -> Adjoints:
     """Give each input its part."""
     ends = np.cumsum([x.shape[axis] for x in inputs]).tolist()
     return [call.dy.slice(axis, end - x.shape[axis], end) for x, end in zip(inputs, ends, strict=True)]
 
 
 def Split(
-    call: Call, x: Tensor, split: Tensor | None = None, *, axis: int = 0, num_outputs: int = 0
+    call: RuleCall, x: Tensor, split: Tensor | None = None, *, axis: int = 0, num_outputs: int = 0
 ) -> Adjoints:
     """Join the parts' adjoints; 0 for a part that is not used."""
     parts = [
@@ -82,7 +82,7 @@ def Split(
 
 
 def Slice(
-    call: Call,
+    call: RuleCall,
     x: Tensor,
     starts: Tensor,
     ends: Tensor,
@@ -105,7 +105,7 @@ def Slice(
 
 
 def Pad(
-    call: Call,
+    call: RuleCall,
     x: Tensor,
     pads: Tensor,
     value: Tensor | None = None,
@@ -130,7 +130,7 @@ def Pad(
 
 
 def ReverseSequence(
-    call: Call, x: Tensor, lengths: Tensor, *, batch_axis: int = 1, time_axis: int = 0
+    call: RuleCall, x: Tensor, lengths: Tensor, *, batch_axis: int = 1, time_axis: int = 0
 ) -> Adjoints:
     """Reverse once more."""
     dx = call.graph.emit(
@@ -139,7 +139,7 @@ def ReverseSequence(
     return dx, None
 
 
-def DepthToSpace(call: Call, x: Tensor, *, blocksize: int, mode: str = "DCR") -> Adjoints:
+def DepthToSpace(call: RuleCall, x: Tensor, *, blocksize: int, mode: str = "DCR") -> Adjoints:
     """Turn blocks of positions back into channels."""
     n, depth, height, width = x.shape
     channels = depth // blocksize**2
@@ -148,7 +148,7 @@ def DepthToSpace(call: Call, x: Tensor, *, blocksize: int, mode: str = "DCR") ->
     return (parts.transpose(order).reshape(x.shape),)
 
 
-def SpaceToDepth(call: Call, x: Tensor, *, blocksize: int, mode: str = "DCR") -> Adjoints:
+def SpaceToDepth(call: RuleCall, x: Tensor, *, blocksize: int, mode: str = "DCR") -> Adjoints:
     """Turn channels back into blocks of positions."""
     n, channels, height, width = x.shape
     rows, columns = height // blocksize, width // blocksize
@@ -156,7 +156,7 @@ def SpaceToDepth(call: Call, x: Tensor, *, blocksize: int, mode: str = "DCR") ->
     return (parts.transpose((0, 3, 4, 1, 5, 2)).reshape(x.shape),)
 
 
-def Trilu(call: Call, x: Tensor, k: Tensor | None = None, *, upper: int = 1) -> Adjoints:
+def Trilu(call: RuleCall, x: Tensor, k: Tensor | None = None, *, upper: int = 1) -> Adjoints:
     """Take the same triangle of the adjoint."""
     return call.graph.emit("Trilu", call.dy, k, shape=x.shape, upper=upper), None
 

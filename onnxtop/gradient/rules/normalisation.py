@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from onnxtop.gradient.engine import Adjoints, Call
+from onnxtop.gradient.engine import Adjoints, RuleCall
 from onnxtop.gradient.graph import Tensor
 
 __all__ = [
@@ -19,7 +19,7 @@ __all__ = [
 
 
 def BatchNormalization(
-    call: Call,
+    call: RuleCall,
     x: Tensor,
     gain: Tensor,
     shift: Tensor,
@@ -48,7 +48,7 @@ def BatchNormalization(
 
 
 def LayerNormalization(
-    call: Call,
+    call: RuleCall,
     x: Tensor,
     gain: Tensor,
     shift: Tensor | None = None,
@@ -70,7 +70,7 @@ def LayerNormalization(
 
 
 def RMSNormalization(
-    call: Call, x: Tensor, gain: Tensor, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
+    call: RuleCall, x: Tensor, gain: Tensor, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
 ) -> Adjoints:
     """As layer normalisation, around 0 instead of the mean."""
     axes = list(range(axis % x.rank, x.rank))
@@ -82,13 +82,13 @@ def RMSNormalization(
 
 
 def SimplifiedLayerNormalization(
-    call: Call, x: Tensor, gain: Tensor, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
+    call: RuleCall, x: Tensor, gain: Tensor, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
 ) -> Adjoints:
     """Apply RMSNormalization, which onnxruntime calls so."""
     return RMSNormalization(call, x, gain, axis=axis, epsilon=epsilon)
 
 
-def MeanVarianceNormalization(call: Call, x: Tensor, *, axes: Sequence[int] = (0, 2, 3)) -> Adjoints:
+def MeanVarianceNormalization(call: RuleCall, x: Tensor, *, axes: Sequence[int] = (0, 2, 3)) -> Adjoints:
     """Without gain and shift, over some axes; 1e-9 is added to the deviation."""
     along = list(axes)
     centred = x - x.mean(along, keepdims=True)
@@ -100,7 +100,7 @@ def MeanVarianceNormalization(call: Call, x: Tensor, *, axes: Sequence[int] = (0
 
 
 def InstanceNormalization(
-    call: Call, x: Tensor, gain: Tensor, shift: Tensor, *, epsilon: float = 1e-5
+    call: RuleCall, x: Tensor, gain: Tensor, shift: Tensor, *, epsilon: float = 1e-5
 ) -> Adjoints:
     """Statistics over the positions of each channel of each entry."""
     channels = gain.reshape((-1, *[1] * (x.rank - 2)))
@@ -109,7 +109,7 @@ def InstanceNormalization(
 
 
 def GroupNormalization(
-    call: Call,
+    call: RuleCall,
     x: Tensor,
     gain: Tensor,
     shift: Tensor,
@@ -137,7 +137,7 @@ def _whitened(x: Tensor, dy: Tensor, gain: Tensor, axes: list[int], epsilon: flo
 
 
 def LRN(
-    call: Call, x: Tensor, *, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0
+    call: RuleCall, x: Tensor, *, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0
 ) -> Adjoints:
     """Of x b^-beta, b = bias + alpha / size times the sum of squares over near channels."""
     channels = x.shape[1]
@@ -153,7 +153,7 @@ def LRN(
     return (call.dy * power - x * spread * (2 * alpha * beta / size),)
 
 
-def LpNormalization(call: Call, x: Tensor, *, axis: int = -1, p: int = 2) -> Adjoints:
+def LpNormalization(call: RuleCall, x: Tensor, *, axis: int = -1, p: int = 2) -> Adjoints:
     """Of x / |x|: (dy - y sum(y dy)) / |x| for p = 2; with signs instead of y for p = 1."""
     along: Sequence[int] = [axis]
     if p == 1:

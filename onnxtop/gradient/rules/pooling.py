@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from onnxtop.gradient.engine import Adjoints, Call
+from onnxtop.gradient.engine import Adjoints, RuleCall
 from onnxtop.gradient.graph import Array, Tensor
 from onnxtop.gradient.rules.convolution import Frame, framed, transposed
 
@@ -13,7 +13,7 @@ __all__ = ["AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LpPool", "MaxPo
 
 
 def MaxPool(
-    call: Call,
+    call: RuleCall,
     x: Tensor,
     *,
     auto_pad: str = "NOTSET",
@@ -44,7 +44,7 @@ def MaxPool(
     return (dx.reshape(x.shape),)
 
 
-def _of_tiles(call: Call, x: Tensor, kernel: list[int]) -> Tensor:
+def _of_tiles(call: RuleCall, x: Tensor, kernel: list[int]) -> Tensor:
     """Give each tile's adjoint to its largest element, equal ones share it.
 
     Twice as fast as by indices, which also slow down the pool that writes them.
@@ -66,7 +66,7 @@ def _repeated(y: Tensor, x: Tensor, kernel: list[int]) -> Tensor:
 
 
 def AveragePool(
-    call: Call,
+    call: RuleCall,
     x: Tensor,
     *,
     auto_pad: str = "NOTSET",
@@ -107,7 +107,7 @@ def _counts(x: Tensor, y: Tensor, frame: Frame, with_pads: bool) -> Array:
 
 
 def LpPool(
-    call: Call,
+    call: RuleCall,
     x: Tensor,
     *,
     auto_pad: str = "NOTSET",
@@ -127,13 +127,13 @@ def LpPool(
     return (share * x.apply("Sign") * x.apply("Abs").with_("Pow", float(p - 1)),)
 
 
-def GlobalAveragePool(call: Call, x: Tensor) -> Adjoints:
+def GlobalAveragePool(call: RuleCall, x: Tensor) -> Adjoints:
     """Give every position its share."""
     share = call.dy * (1 / int(np.prod(x.shape[2:], dtype=int)))
     return (share.expand(x.shape),)
 
 
-def GlobalMaxPool(call: Call, x: Tensor) -> Adjoints:
+def GlobalMaxPool(call: RuleCall, x: Tensor) -> Adjoints:
     """Give the adjoint to the largest position; equal ones share it."""
     mask = x.equals(call.y).cast(x.dtype)
     return (mask * (call.dy / mask.sum(range(2, x.rank), keepdims=True)),)

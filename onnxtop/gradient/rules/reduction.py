@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from onnxtop.gradient.engine import Adjoints, Call, constant_of
+from onnxtop.gradient.engine import Adjoints, RuleCall, constant_of
 from onnxtop.gradient.graph import Tensor
 
 __all__ = [
@@ -31,7 +31,12 @@ def _reduction(
     """Make the rule of a reduction from its slope: (dy, y, x, elements a sum) to the adjoint of x."""
 
     def rule(
-        call: Call, x: Tensor, axes: Tensor | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+        call: RuleCall,
+        x: Tensor,
+        axes: Tensor | None = None,
+        *,
+        keepdims: int = 1,
+        noop_with_empty_axes: int = 0,
     ) -> Adjoints:
         along = _axes(x, axes, noop_with_empty_axes)
         count = int(np.prod([x.shape[axis] for axis in along], dtype=int))
@@ -63,18 +68,18 @@ ReduceLogSumExp = _reduction(
 )
 
 
-def Softmax(call: Call, x: Tensor, *, axis: int = -1) -> Adjoints:
+def Softmax(call: RuleCall, x: Tensor, *, axis: int = -1) -> Adjoints:
     """Of e^x / sum e^x: y (dy - sum y dy)."""
     weighted = call.dy * call.y
     return (weighted - call.y * weighted.sum([axis], keepdims=True),)
 
 
-def LogSoftmax(call: Call, x: Tensor, *, axis: int = -1) -> Adjoints:
+def LogSoftmax(call: RuleCall, x: Tensor, *, axis: int = -1) -> Adjoints:
     """Of ln softmax: dy - e^y sum dy."""
     return (call.dy - call.y.exp() * call.dy.sum([axis], keepdims=True),)
 
 
-def CumSum(call: Call, x: Tensor, axis: Tensor, *, exclusive: int = 0, reverse: int = 0) -> Adjoints:
+def CumSum(call: RuleCall, x: Tensor, axis: Tensor, *, exclusive: int = 0, reverse: int = 0) -> Adjoints:
     """Take the running sum from the other end."""
     dx = call.graph.emit(
         "CumSum", call.dy, axis, shape=x.shape, exclusive=exclusive, reverse=int(not reverse)

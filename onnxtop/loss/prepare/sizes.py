@@ -13,7 +13,8 @@ from onnxtop.gradient.graph import Array, Graph, descendants
 from onnxtop.loss.prepare.prepared import Prepared
 from onnxtop.loss.runtime import Runtime
 from onnxtop.loss.samples import Samples
-from onnxtop.reader.sizes import SIZES
+from onnxtop.reader.ops.tables import SIZES
+from onnxtop.reader.protos import op_of
 
 _RANDOM = ("Random", "Bernoulli", "Multinomial")  # how their names begin
 
@@ -72,7 +73,7 @@ def fold(graph: Graph, feeds: Mapping[str, Array], runtime: Runtime, still: Iter
         folded.declare(name, array.shape, array.dtype)
     chance = (node for node in folded.nodes if node.op_type.startswith(_RANDOM))
     varying = {*feeds, *(name for node in chance for name in node.output if name)} - {*still}
-    varying = descendants((node for node in folded.nodes if node.op_type not in SIZES), varying)
+    varying = descendants((node for node in folded.nodes if op_of(node) not in SIZES), varying)
     names = [name for node in folded.nodes for name in node.output if name]
     types = runtime.open(folded.to_proto(feeds, names), plain=True).types()
     tensors = [name for name in names if types[name] is not None]

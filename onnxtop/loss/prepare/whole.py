@@ -9,7 +9,8 @@ from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper, nu
 from onnxtop.errors import ModelError
 from onnxtop.loss.prepare.unpack import make_plain
 from onnxtop.reader.limits import UNCHANGED
-from onnxtop.reader.model import Model, load
+from onnxtop.reader.loading import load
+from onnxtop.reader.model import Model
 from onnxtop.reader.protos import bodies_in, constant_value, tensors_in
 
 

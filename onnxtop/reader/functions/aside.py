@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto
 
-from onnxtop.reader.functions.calls import Key, called, own_nodes
+from onnxtop.reader.functions.calls import Key, all_nodes, called
 from onnxtop.reader.protos import all_names, with_inner
 
 _SUFFIX = "__"
@@ -19,7 +19,7 @@ class Aside:
     """
 
     def __init__(self, proto: ModelProto, functions: Mapping[Key, FunctionProto]) -> None:
-        nodes = itertools.chain(proto.graph.node, *map(own_nodes, functions.values()))
+        nodes = all_nodes(proto, functions)
         taken = {*(node.domain for node in with_inner(nodes)), *(domain for domain, _, _ in functions)}
         self._domain = next(
             name for name in map("onnxtop.run{}".format, itertools.count()) if name not in taken

@@ -47,6 +47,13 @@ def own_nodes(function: FunctionProto) -> Iterator[NodeProto]:
             yield from body.node
 
 
+def all_nodes(proto: ModelProto, functions: Mapping[Key, FunctionProto]) -> Iterator[NodeProto]:
+    """Yield the nodes of a model's graph and those of its functions."""
+    yield from proto.graph.node
+    for function in functions.values():
+        yield from own_nodes(function)
+
+
 def bottom_up(inner: Mapping[Key, set[Key]]) -> list[Key]:
     """Return the functions, each behind those that it calls; raises ModelError where one calls itself."""
     done: dict[Key, None] = {}

@@ -7,10 +7,10 @@ from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, inliner
 
 from onnxtop.reader.functions.calls import (
     Key,
+    all_nodes,
     domain_of,
     imports_of,
     key_of,
-    own_nodes,
     write_imports,
 )
 from onnxtop.reader.functions.types import guessed
@@ -62,7 +62,7 @@ class Converter:
         self.origins: dict[Key, Key] = {}
         self.left: set[Key] = set()
         self._proto = proto
-        nodes = itertools.chain(proto.graph.node, *map(own_nodes, functions.values()))
+        nodes = all_nodes(proto, functions)
         self._taken = {*(name for _, name, _ in functions), *(node.op_type for node in with_inner(nodes))}
         self._own = {item.version for item in proto.opset_import if not domain_of(item.domain)}
         self._made: dict[tuple[object, ...], FunctionProto | None] = {}

@@ -9,6 +9,7 @@ from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto
 from onnxtop.reader.functions.aside import Aside
 from onnxtop.reader.functions.calls import (
     Key,
+    all_nodes,
     bottom_up,
     by_key,
     called,
@@ -121,7 +122,7 @@ def _replaceable(
         yield from ((key, attribute) for attribute in function.attribute_proto)
         for node in with_inner(own_nodes(function)):
             yield from ((key, attribute) for attribute in node.attribute if attribute.ref_attr_name)
-    nodes = itertools.chain(proto.graph.node, *map(own_nodes, functions.values()))
+    nodes = all_nodes(proto, functions)
     for node in with_inner(nodes):
         if key_of(node) in functions:
             yield from ((key_of(node), attribute) for attribute in node.attribute)

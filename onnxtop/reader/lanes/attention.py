@@ -10,7 +10,7 @@ import numpy as np
 from onnxtop.reader.lanes import products
 from onnxtop.reader.lanes.arrays import NONE, Ids, Misfit, Unclear, check_room, compressed
 from onnxtop.reader.lanes.step import Result, Step
-from onnxtop.reader.lanes.weights import Use
+from onnxtop.reader.lanes.weights import WeightOfNode
 
 
 def attention(
@@ -75,13 +75,13 @@ class _Side:
 
     letters: str
     ids: Ids
-    use: Use | None = None
+    use: WeightOfNode | None = None
 
 
 _QUERY, _KEY, _VALUE = "bkgid", "bkjd", "bkje"
 
 
-def _with_constants(step: Step, held: Mapping[str, Use], heads: tuple[int, int]) -> Result:
+def _with_constants(step: Step, held: Mapping[str, WeightOfNode], heads: tuple[int, int]) -> Result:
     """Follow query, key and value of which some are constant: these are weights, and make neurons."""
     flat = len(step.shape(0)) == 3
     if not flat:
@@ -111,7 +111,7 @@ def _one_axis(step: Step, ids: Ids, groups: tuple[int, int]) -> Ids:
     return np.broadcast_to(ids, (sample, *groups, *rest)).reshape(sample, -1, *rest)
 
 
-def _side(step: Step, place: int, use: Use | None, letters: str, groups: tuple[int, int]) -> _Side:
+def _side(step: Step, place: int, use: WeightOfNode | None, letters: str, groups: tuple[int, int]) -> _Side:
     """Return an operand by head; for a weight, an array of its sizes stands for the lanes."""
     ids = step.ids(place) if use is None else np.broadcast_to(np.intp(NONE), use.shape)
     heads = groups if "g" in letters else groups[:1]

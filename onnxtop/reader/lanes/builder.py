@@ -58,7 +58,7 @@ class Vocabulary:
     index: Value
 
 
-class Mark(NamedTuple):
+class Extent(NamedTuple):
     """How much of everything a builder has made."""
 
     runs: int
@@ -70,7 +70,7 @@ class Mark(NamedTuple):
     weighted: int
 
 
-class Builder:
+class GraphBuilder:
     """Collects vertices, edges and blocks; can be taken back to an earlier state.
 
     A ``bounded`` one refuses, by a `NotUnrolledError`, to grow beyond what is worth its time.
@@ -92,12 +92,12 @@ class Builder:
         pairs = [np.column_stack([edges.source, edges.target]) for edges in self.edges]
         return np.concatenate(pairs) if pairs else np.empty((0, 2), np.intp)
 
-    def mark(self) -> "Mark":
+    def mark(self) -> "Extent":
         """Return what `back_to` needs to forget everything made from here on."""
         lengths = len(self.runs), len(self.edges), len(self.blocks), len(self.vocabularies)
-        return Mark(*lengths, self.count, self.edge_count, self.weighted)
+        return Extent(*lengths, self.count, self.edge_count, self.weighted)
 
-    def back_to(self, mark: "Mark") -> None:
+    def back_to(self, mark: "Extent") -> None:
         """Forget what was made since the mark."""
         del self.runs[mark.runs :], self.edges[mark.edges :], self.blocks[mark.blocks :]
         while len(self.vocabularies) > mark.vocabularies:

@@ -12,7 +12,7 @@ import numpy as np
 
 from onnxtop.reader.lanes.arrays import NONE, Ids, Misfit, NotUnrolledError, Unclear, compressed
 from onnxtop.reader.lanes.step import Result, Step
-from onnxtop.reader.lanes.weights import Use
+from onnxtop.reader.lanes.weights import WeightOfNode
 from onnxtop.reader.model import Node
 from onnxtop.windows import windows
 
@@ -50,7 +50,7 @@ def _convolved(step: Step, *, unrolled: bool) -> Ids:
     return made
 
 
-def _channels(step: Step, ids: Ids, use: Use) -> Ids:
+def _channels(step: Step, ids: Ids, use: WeightOfNode) -> Ids:
     """Make the blocks of one image, lanes (channels, *space), and return its channels out."""
     groups, outs, ins, *taps = use.taps
     if ids.shape[0] not in (1, groups * ins):
@@ -68,7 +68,7 @@ def _room(ids: Ids, taps: list[int]) -> list[int]:
     return space if len(space) == len(taps) else [1] * len(taps)
 
 
-def _met(step: Step, use: Use) -> list[Ids]:
+def _met(step: Step, use: WeightOfNode) -> list[Ids]:
     """Return, axis by axis, the position in that each position out meets by each tap, -1 for none."""
     try:
         before, after = step.shape(0), step.result_shape()
@@ -88,7 +88,7 @@ def _met(step: Step, use: Use) -> list[Ids]:
     return [window.turned_read(size, result) for window, size, result in sizes]
 
 
-def _positions(step: Step, ids: Ids, use: Use, met: Sequence[Ids]) -> Ids:
+def _positions(step: Step, ids: Ids, use: WeightOfNode, met: Sequence[Ids]) -> Ids:
     """Make the blocks of one image, lanes (channels, *space), and return its neurons out, shaped alike."""
     groups, outs, ins, *taps = use.taps
     space = step.shape(0)[2:]
@@ -120,11 +120,11 @@ def deformed(step: Step, **_: Any) -> Result:
     """DeformConv: offsets and mask reach every channel."""
     made = _convolved(step, unrolled=False)
     more = [step.ids(place) for place in (2, 4) if step.lanes(place) is not None]
-    moved = [step.reduce(ids, range(ids.ndim)).reshape((1,) * made.ndim) for ids in more]
+    moved = [step.all_in_one(ids, made.ndim) for ids in more]
     return step.join([made, *moved])
 
 
-def _covers_input(node: Node, use: Use, size: Sequence[int]) -> bool:
+def _covers_input(node: Node, use: WeightOfNode, size: Sequence[int]) -> bool:
     """Tell whether a convolution's kernel sees its whole input at once, so that it is fully connected."""
     taps = use.taps[3:]
     return (

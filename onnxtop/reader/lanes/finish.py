@@ -8,10 +8,10 @@ import numpy as np
 from onnxtop.network import Block, id_type
 from onnxtop.reader.flow import Flow
 from onnxtop.reader.lanes.arrays import NONE, Ids, distinct, each_once
-from onnxtop.reader.lanes.builder import Builder, Edges
+from onnxtop.reader.lanes.builder import Edges, GraphBuilder
 
 
-def reach(builder: Builder, sources: Ids, targets: Ids) -> tuple[Ids, Ids]:
+def reach(builder: GraphBuilder, sources: Ids, targets: Ids) -> tuple[Ids, Ids]:
     """Return masks of the vertices that the sources reach, and of those that reach the targets."""
     here, there, count = _all_edges(builder)
     forward = _spread(here, there, sources, count)[: builder.count]
@@ -19,7 +19,7 @@ def reach(builder: Builder, sources: Ids, targets: Ids) -> tuple[Ids, Ids]:
     return forward, backward
 
 
-def _all_edges(builder: Builder) -> tuple[Ids, Ids, int]:
+def _all_edges(builder: GraphBuilder) -> tuple[Ids, Ids, int]:
     """Return all edges, each block as one more vertex between its rows and its columns."""
     here: list[Ids] = [edges.source for edges in builder.edges]
     there: list[Ids] = [edges.target for edges in builder.edges]
@@ -56,7 +56,7 @@ class Runs:
     positions): the layer, and the runs that hold its rows and its columns.
     """
 
-    def __init__(self, builder: Builder) -> None:
+    def __init__(self, builder: GraphBuilder) -> None:
         self._builder = builder
         self._starts = np.array([run.first for run in builder.runs])
         self.uses = list(self._by_use())

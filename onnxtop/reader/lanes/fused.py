@@ -52,7 +52,7 @@ def experts(step: Step, *, swiglu_fusion: int = 0, **_: Any) -> Result:
         hidden = step.reduce(hidden, [pairs.index(2) - 2]).reshape(*hidden.shape[:-2], -1)
     result = products.linear(step, hidden, parts["fc2"])
     routes = [step.ids(place) for place in step.with_lanes() if place]
-    routed = [step.reduce(ids, range(ids.ndim)).reshape((1,) * result.ndim) for ids in routes]
+    routed = [step.all_in_one(ids, result.ndim) for ids in routes]
     return step.join([result, *routed])
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from onnxtop.reader.lanes.arrays import NONE, Ids, Misfit, Unclear, compressed, distinct, filled, spread
 from onnxtop.reader.lanes.pointwise import elementwise
 from onnxtop.reader.lanes.step import Lanes, Result, Step
-from onnxtop.reader.lanes.weights import Use
+from onnxtop.reader.lanes.weights import WeightOfNode
 
 
 def Gather(step: Step, *, axis: int = 0, **_: Any) -> Result:
@@ -36,9 +36,7 @@ def _statistic(step: Step) -> Ids | None:
 
 def _by_computed_index(step: Step) -> Result:
     """Take entries of a constant that holds no weights: the result depends on the index alone."""
-    ids = step.ids(1)
-    shape = step.result_shape()
-    return step.reduce(ids, range(ids.ndim)).reshape((1,) * len(shape))
+    return step.all_in_one(step.ids(1), len(step.result_shape()))
 
 
 def _vocabulary(step: Step, count: int, position: int, table: str) -> Ids:
@@ -52,7 +50,7 @@ def _vocabulary(step: Step, count: int, position: int, table: str) -> Ids:
     return made
 
 
-def table(step: Step, use: Use, position: int) -> Ids:
+def table(step: Step, use: WeightOfNode, position: int) -> Ids:
     """Make the vocabulary of a table and the neurons that it maps to, shape (n_out,)."""
     entries, width = use.matrices[0]
     name = step.table.weights[use.layer].name
@@ -161,8 +159,7 @@ def _chosen_by(step: Step, ids: Ids) -> Ids:
     """Join the lanes with all of the index that chose them, if that is computed."""
     if step.lanes(1) is None:
         return ids
-    index = step.ids(1)
-    return step.join([ids, step.reduce(index, range(index.ndim)).reshape((1,) * ids.ndim)])
+    return step.join([ids, step.all_in_one(step.ids(1), ids.ndim)])
 
 
 def ScatterElements(step: Step, *, axis: int = 0, reduction: bytes = b"none", **_: Any) -> Result:

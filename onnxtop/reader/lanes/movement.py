@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from onnxtop.reader.forms import equal_pieces, pad_widths, padded
 from onnxtop.reader.lanes.arrays import (
     NONE,
     Ids,
@@ -70,7 +71,7 @@ def Squeeze(step: Step, *, axes: Sequence[int] | None = None, **_: Any) -> Resul
         gone = {axis for axis, size in enumerate(step.shape(0)) if size == 1}
     if any(ids.shape[axis] > 1 for axis in gone):
         raise Misfit("it drops an axis that is not 1 long")
-    return _like(step, ids.reshape([size for axis, size in enumerate(ids.shape) if axis not in gone]))
+    return _like(step, ids.squeeze(tuple(gone)))
 
 
 def Unsqueeze(step: Step, *, axes: Sequence[int] | None = None, **_: Any) -> Result:
@@ -122,8 +123,7 @@ def Split(step: Step, *, axis: int = 0, split: Sequence[int] | None = None, **_:
     parts = split if split is not None else step.numbers(1)
     size = step.shape(0)[axis]
     if parts is None:
-        each = -(-size // count)
-        parts = [each] * (count - 1) + [size - each * (count - 1)]
+        parts = equal_pieces(size, count)
     if min(parts, default=0) < 0 or sum(parts) > size:
         raise Misfit(f"an axis of {size} is cut into stretches of {sum(parts)}")
     ends = np.cumsum(parts)
@@ -169,20 +169,10 @@ def Pad(step: Step, *, pads: Sequence[int] | None = None, mode: bytes = b"consta
     amounts = given if given is not None else step.numbers(1)
     if amounts is None:
         raise Unclear("it does not say how much to pad")
-    widths = [(0, 0)] * ids.ndim
-    for place, axis in enumerate(axes):
-        if ids.shape[axis] > 1:
-            widths[axis] = amounts[place], amounts[place + len(axes)]
-    keep = tuple(slice(max(-a, 0), size - max(-b, 0)) for (a, b), size in zip(widths, ids.shape, strict=True))
-    room = [(max(a, 0), max(b, 0)) for a, b in widths]
-    check_room(
-        step.most,
-        *(size + before + after for size, (before, after) in zip(ids[keep].shape, room, strict=True)),
-    )
-    if mode == b"constant":
-        return _like(step, compressed(np.pad(ids[keep], room, constant_values=NONE)))
-    kind = {b"reflect": "reflect", b"edge": "edge", b"wrap": "wrap"}[mode]
-    return _like(step, compressed(np.pad(ids[keep], room, mode=kind)))  # type: ignore[call-overload]
+    widths = pad_widths(amounts, axes, ids.ndim)
+    widths = [both if size > 1 else (0, 0) for both, size in zip(widths, ids.shape, strict=True)]
+    check_room(step.most, *(max(size + sum(both), 0) for both, size in zip(widths, ids.shape, strict=True)))
+    return _like(step, compressed(padded(ids, widths, mode, NONE)))
 
 
 def DepthToSpace(step: Step, *, blocksize: int, mode: bytes = b"DCR", **_: Any) -> Result:

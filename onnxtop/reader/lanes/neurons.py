@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 from onnxtop.reader.lanes.arrays import Ids, Misfit, Unclear, Unread, compressed, distinct, filled
-from onnxtop.reader.lanes.builder import Builder
+from onnxtop.reader.lanes.builder import GraphBuilder
 from onnxtop.reader.lanes.sizes import Sizes
 from onnxtop.reader.lanes.step import Hub, Lanes, Remarks, Rule, Step
 from onnxtop.reader.lanes.tables import RULES, SILENT, STARTING
-from onnxtop.reader.lanes.walk import Cycle, State, Walk, answers, results_of
-from onnxtop.reader.lanes.weights import LayerTable
-from onnxtop.reader.model import Body, Node, Value
+from onnxtop.reader.lanes.walk import Cycle, LoopState, ModelWalk, answers, results_of
+from onnxtop.reader.lanes.weights import LayersOfNodes
+from onnxtop.reader.model import Node, Subgraph, Value
 from onnxtop.reader.names import node_name
 
 _ROUNDS = 4
@@ -22,11 +22,11 @@ _ROUNDS = 4
 _Form = tuple[int, ...] | None
 
 
-class Neurons(Walk):
+class Neurons(ModelWalk):
     """Carries lanes through a model; ``env`` holds those of every value that has some."""
 
     def __init__(
-        self, sizes: Sizes, table: LayerTable, inputs: Mapping[Value, Ids], builder: Builder
+        self, sizes: Sizes, table: LayersOfNodes, inputs: Mapping[Value, Ids], builder: GraphBuilder
     ) -> None:
         super().__init__(sizes)
         self._table = table
@@ -73,8 +73,7 @@ class Neurons(Walk):
         chosen = [step.ids(use.position) for use in step.uses[:1] if step.lanes(use.position) is not None]
         for value in made[0]:
             operands = [lanes[value].ids for lanes in made]
-            ones = (1,) * operands[0].ndim
-            operands += [step.reduce(ids, range(ids.ndim)).reshape(ones) for ids in chosen]
+            operands += [step.all_in_one(ids, operands[0].ndim) for ids in chosen]
             yield value, Lanes(step.join(operands, sum_=True))
 
     def _check_read(self, node: Node) -> None:
@@ -99,7 +98,7 @@ class Neurons(Walk):
 
     # Hubs: one vertex between all that enters and all that leaves.
 
-    def lost(self, node: Node, bodies: Sequence[Body], reason: Unclear) -> None:
+    def lost(self, node: Node, bodies: Sequence[Subgraph], reason: Unclear) -> None:
         """Make a hub of a node."""
         entering = [lanes.ids for value in _entering(node, bodies) if (lanes := self.env.get(value))]
         made = self._hub(node, entering, reason)
@@ -195,7 +194,7 @@ class Neurons(Walk):
             self._feed(node, ids, end)
         self._leave(cycle, begins, carried)
 
-    def _enter(self, node: Node, state: State, begin: Lanes | None, form: _Form) -> Ids | None:
+    def _enter(self, node: Node, state: LoopState, begin: Lanes | None, form: _Form) -> Ids | None:
         """Make the vertices of a state, which what it begins with feeds."""
         if form is None:
             return None
@@ -225,7 +224,7 @@ class Neurons(Walk):
                 self.env[part.whole] = Lanes(compressed(np.expand_dims(lanes.ids, part.axis)))
 
 
-def _entering(node: Node, bodies: Sequence[Body]) -> set[Value]:
+def _entering(node: Node, bodies: Sequence[Subgraph]) -> set[Value]:
     inner = [item for body in bodies for item in body.scope.all_nodes()]
     return {value for item in (node, *inner) for value in item.inputs if value is not None}
 

@@ -6,11 +6,11 @@ from onnx import TensorProto
 
 from onnxtop.reader.earlier import second_shape
 from onnxtop.reader.model import Node, Value
+from onnxtop.reader.schemas import RECURRENT
 
 Shapes = Sequence[tuple[int, ...] | None]
 
 _PRODUCTS, _CONVOLUTIONS = ("MatMul", "MatMulInteger"), ("Conv", "ConvTranspose")
-_OVER_TIME = ("LSTM", "GRU", "RNN")
 _OF_FEATURES = ("LinearClassifier", "LinearRegressor", "Scaler")
 
 
@@ -38,7 +38,7 @@ def expected_rank(node: Node, tensors: Mapping[Value, TensorProto]) -> int | Non
     if op in (*_PRODUCTS, *_CONVOLUTIONS):
         weight = tensors.get(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] else None
         return None if weight is None else max(2, len(weight.dims))
-    return 3 if op in _OVER_TIME else 2 if op in ("Gemm", *_OF_FEATURES) else None
+    return 3 if op in RECURRENT else 2 if op in ("Gemm", *_OF_FEATURES) else None
 
 
 def _wanted(node: Node, shapes: Shapes) -> Iterator[tuple[int, int, int]]:
@@ -49,7 +49,7 @@ def _wanted(node: Node, shapes: Shapes) -> Iterator[tuple[int, int, int]]:
         yield from _product(shapes, transposed=bool(node.attributes().get("transB")))
     elif op in _CONVOLUTIONS:
         yield from _channels(node, shapes)
-    elif op in _OVER_TIME and shapes[1] and len(shapes[1]) == 3:
+    elif op in RECURRENT and shapes[1] and len(shapes[1]) == 3:
         yield 0, -1, shapes[1][2]
     elif op == "BatchNormalization" and shapes[0] and shapes[1]:
         yield 0, 1 - len(shapes[0]), shapes[1][0]

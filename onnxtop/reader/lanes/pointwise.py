@@ -118,7 +118,7 @@ def _reduced(step: Step, lanes: Lanes, axes: Sequence[int], keep: bool) -> Lanes
     if any(lanes.ids.shape[axis] > 1 for axis in axes):
         statistic = distinct(lanes.ids) if lanes.of is None else lanes.of
     if not keep:
-        ids = ids.reshape([size for axis, size in enumerate(ids.shape) if axis not in axes])
+        ids = ids.squeeze(tuple({*axes}))
     return Lanes(compressed(ids), statistic)
 
 
@@ -193,7 +193,7 @@ def sampled(step: Step, **_: Any) -> Result:
         data = step.reduce(step.ids(0), space)
     places = [step.ids(place) for place in step.with_lanes() if place > 0]
     rank = step.result_rank(data.ndim)
-    one = [step.reduce(ids, range(ids.ndim)).reshape((1,) * rank) for ids in places]
+    one = [step.all_in_one(ids, rank) for ids in places]
     return step.join([aligned(data, rank), *one])
 
 

@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from onnxtop.reader.equation import SPARE, letters_of
 from onnxtop.reader.lanes.arrays import Ids, Misfit, Unclear, aligned, compressed, laid_out, row_codes
 from onnxtop.reader.lanes.step import Result, Step
-from onnxtop.reader.lanes.weights import Use
+from onnxtop.reader.lanes.weights import WeightOfNode
 
 _COPIES = 4096
 _COPIED_WEIGHTS = 1 << 24
 
 
-def linear(step: Step, ids: Ids, use: Use, batch: Sequence[int] = ()) -> Ids:
+def linear(step: Step, ids: Ids, use: WeightOfNode, batch: Sequence[int] = ()) -> Ids:
     """Contract the last axis with the layer's matrices: new neurons in its place.
 
     ``batch`` is the shape of the stack of matrices, whose axes stand before the last two of ``ids``. Lanes
@@ -42,7 +43,7 @@ def linear(step: Step, ids: Ids, use: Use, batch: Sequence[int] = ()) -> Ids:
     return (made if len(kinds) == 1 else made[kinds]).reshape(*lead, n_out)
 
 
-def _few(step: Step, ids: Ids, use: Use) -> Ids:
+def _few(step: Step, ids: Ids, use: WeightOfNode) -> Ids:
     """Return the lanes, joined over the axes before the last if they would make too many copies."""
     n_in, n_out = use.matrices[0]
     copies = ids.size // ids.shape[-1]
@@ -76,7 +77,7 @@ def product(step: Step, *, transA: int = 0, transB: int = 0, **_: Any) -> Ids:
     ranks = _rank(step, 0), _rank(step, 1)
     if min(ranks) == 0:
         raise Unclear("a factor of the product has no axes")
-    batch = _SPARE[: max(2, *ranks) - 2]
+    batch = SPARE[: max(2, *ranks) - 2]
     left, right = _term(batch, ranks[0], "ij", bool(transA)), _term(batch, ranks[1], "jk", bool(transB))
     return _contracted(step, [left, right], batch + "i" * (ranks[0] > 1) + "k" * (ranks[1] > 1), batch)
 
@@ -95,7 +96,7 @@ def _term(batch: str, rank: int, matrix: str, turned: bool) -> str:
 def Einsum(step: Step, *, equation: bytes, **_: Any) -> Result:
     """Sum over the letters that the result lacks; a weight among two operands makes neurons."""
     ranks = [len(step.shape(place)) for place in range(equation.count(b",") + 1)] if b"." in equation else []
-    return _contracted(step, *terms(equation.decode(), ranks))
+    return _contracted(step, *letters_of(equation.decode(), ranks))
 
 
 def _contracted(step: Step, terms: Sequence[str], result: str, batch: str = "") -> Ids:
@@ -120,27 +121,6 @@ def joined(step: Step, operands: Sequence[tuple[Ids, str]], result: str) -> Ids:
     return compressed(step.join(parts))
 
 
-def terms(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
-    """Return the letters of each operand and of the result, an ellipsis written out in capital letters.
-
-    The ranks of the operands say how many axes an ellipsis stands for.
-    """
-    before, arrow, result = equation.replace(" ", "").partition("->")
-    letters = before.split(",")
-    if "." in equation:
-        spare = [rank - len(term.replace("...", "")) for rank, term in zip(ranks, letters, strict=True)]
-        widest = max(rank for rank, term in zip(spare, letters, strict=True) if "." in term)
-        letters = [
-            term.replace("...", _SPARE[widest - rank : widest])
-            for rank, term in zip(spare, letters, strict=True)
-        ]
-        result = result.replace("...", _SPARE[:widest])
-    if not arrow:
-        whole = "".join(letters)
-        result = "".join(sorted(letter for letter in set(whole) if whole.count(letter) == 1))
-    return letters, result
-
-
 def _placed(ids: Ids, letters: str, result: str) -> Ids:
     """Return the lanes with their axes where the result has them."""
     kept = [letter for letter in letters if letter in result]
@@ -151,7 +131,7 @@ def _placed(ids: Ids, letters: str, result: str) -> Ids:
 
 
 def weighted(
-    step: Step, ids: Ids, data: str, use: Use, sizes: Mapping[str, int], result: str, batch: str = ""
+    step: Step, ids: Ids, data: str, use: WeightOfNode, sizes: Mapping[str, int], result: str, batch: str = ""
 ) -> Ids:
     """Contract lanes with a weight of these letters and sizes; those in ``batch`` number its matrices."""
     weight = "".join(sizes)
@@ -193,7 +173,3 @@ def SVMRegressor(step: Step, **_: Any) -> Result:
     if not step.uses:
         raise Unclear("its weight is not read")
     return ids
-
-
-_SPARE = "".join(chr(code) for code in range(0x391, 0x3A0))
-"""Letters of axes that an equation does not name."""

@@ -30,7 +30,7 @@ def Compress(step: Step, *, axis: int | None = None, **_: Any) -> Result:
     """Keep some entries of an axis; which ones, the data may tell."""
     ids = step.ids(0)
     if axis is None:
-        return step.reduce(ids, range(ids.ndim)).reshape(1)
+        return step.all_in_one(ids, 1)
     if ids.shape[axis] == 1:
         return ids
     kept = step.array(1)
@@ -63,7 +63,7 @@ def loss(step: Step, *, reduction: bytes = b"mean", **_: Any) -> Result:
     if reduction == b"none":
         raise Unclear("it gives one loss for each entry")
     operands = [step.ids(place) for place in step.with_lanes()]
-    return [step.join([step.reduce(ids, range(ids.ndim)).reshape(()) for ids in operands])]
+    return [step.join([step.all_in_one(ids, 0) for ids in operands])]
 
 
 def SVMClassifier(step: Step, **_: Any) -> Result:

@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from onnxtop.reader.bounds import Budget, infer
+from onnxtop.reader.bounds import EvaluationBudget, infer
 from onnxtop.reader.constants import Constants, UnreadableConstantError
 from onnxtop.reader.evaluate import is_computed, run
 from onnxtop.reader.lanes.open_axes import expected_rank
@@ -216,7 +216,7 @@ class Sizes:
         if any(array is None and value is not None for array, value in zip(arrays, node.inputs, strict=True)):
             return None
         try:
-            results = run(node, arrays, self.opset, Budget(_BUDGET))
+            results = run(node, arrays, self.opset, EvaluationBudget(_BUDGET))
         except Exception:  # whatever NumPy and onnx raise: then only the shape is asked for
             return None
         return [_of_array(np.asarray(result)) for result in results]

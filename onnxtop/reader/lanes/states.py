@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from onnxtop.reader.lanes import movement
 from onnxtop.reader.lanes.tables import RULES
-from onnxtop.reader.layer import RECURRENT
+from onnxtop.reader.layer import WITH_STATE
 from onnxtop.reader.model import Model, Node, Scope, Value
 from onnxtop.reader.search import reached
 
@@ -109,10 +109,10 @@ def _recurrent(tracer: _Tracer, outputs: Sequence[Value]) -> Iterator[tuple[Valu
     for after in outputs:
         for trace in tracer.back(after):
             node = tracer.model.producers.get(trace.origin)
-            if node is not None and node.op_type in RECURRENT:
+            if node is not None and node.op_type in WITH_STATE:
                 ends[node.index, _place(node, trace.origin)] = after
     for node in tracer.nodes:
-        for state in (1, 2) if node.op_type in RECURRENT else ():
+        for state in (1, 2) if node.op_type in WITH_STATE else ():
             begin = node.inputs[4 + state] if len(node.inputs) > 4 + state else None
             end = ends.get((node.index, state), ends.get((node.index, 0)))
             if begin is None or end is None:

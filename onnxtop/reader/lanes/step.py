@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from onnxtop.reader.evaluate import run
 from onnxtop.reader.lanes.arrays import NONE, Ids, Misfit, Unclear, aligned, compressed, distinct
-from onnxtop.reader.lanes.builder import Builder
+from onnxtop.reader.lanes.builder import GraphBuilder
 from onnxtop.reader.lanes.sizes import Sizes
-from onnxtop.reader.lanes.weights import LayerTable, Use
+from onnxtop.reader.lanes.weights import LayersOfNodes, WeightOfNode
 from onnxtop.reader.model import Node, Value
 from onnxtop.reader.names import node_name
 
@@ -92,10 +92,10 @@ class Step:
     results: tuple[Value | None, ...]
     env: Mapping[Value, Lanes]
     sizes: Sizes
-    builder: Builder
-    table: LayerTable
+    builder: GraphBuilder
+    table: LayersOfNodes
     remarks: Remarks
-    expert: tuple[Use, ...] = ()
+    expert: tuple[WeightOfNode, ...] = ()
     asked: set[int] = field(default_factory=set)
 
     @property
@@ -114,7 +114,7 @@ class Step:
         return self.builder.limits.neurons
 
     @property
-    def uses(self) -> tuple[Use, ...]:
+    def uses(self) -> tuple[WeightOfNode, ...]:
         """The layers that the node uses, those of one expert if it chooses between several."""
         return self.expert or self.table.uses(self.node)
 
@@ -180,13 +180,17 @@ class Step:
         return compressed(run(self.node, arrays, self.sizes.opset)[0])
 
     def join(self, operands: Sequence[Ids], *, sum_: bool = False) -> Ids:
-        """Return lanes that hold all operands, which broadcast; see `Builder.join`."""
+        """Return lanes that hold all operands, which broadcast; see `GraphBuilder.join`."""
         rank = max(ids.ndim for ids in operands)
         return self.builder.join([aligned(ids, rank) for ids in operands], self.name, sum_=sum_)
 
     def reduce(self, ids: Ids, axes: Sequence[int]) -> Ids:
-        """Return lanes of size 1 along the axes; see `Builder.reduce`."""
+        """Return lanes of size 1 along the axes; see `GraphBuilder.reduce`."""
         return self.builder.reduce(ids, axes, self.name)
+
+    def all_in_one(self, ids: Ids, rank: int) -> Ids:
+        """Return one vertex that holds all of the lanes, of size 1 along as many axes."""
+        return self.reduce(ids, range(ids.ndim)).reshape((1,) * rank)
 
     def new(self, count: int, kind: str = "layer", name: str | None = None) -> Ids:
         """Make vertices, a layer's unless told otherwise."""

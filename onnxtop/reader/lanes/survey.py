@@ -14,13 +14,13 @@ import numpy as np
 from onnx import TensorProto
 
 from onnxtop.reader.lanes.arrays import NONE, Ids, Unclear, compressed
-from onnxtop.reader.lanes.builder import Builder
+from onnxtop.reader.lanes.builder import GraphBuilder
 from onnxtop.reader.lanes.open_axes import OpenError, expected_sizes
 from onnxtop.reader.lanes.sizes import UNKNOWN, Input, Size, Sizes
 from onnxtop.reader.lanes.step import Lanes, Remarks, Step
 from onnxtop.reader.lanes.tables import RULES, SILENT
-from onnxtop.reader.lanes.walk import MISFITS, Cycle, Slices, Walk, answers, results_of
-from onnxtop.reader.lanes.weights import LayerTable
+from onnxtop.reader.lanes.walk import MISFITS, Cycle, ModelWalk, Slices, answers, results_of
+from onnxtop.reader.lanes.weights import LayersOfNodes
 from onnxtop.reader.limits import Limits
 from onnxtop.reader.model import Node, Value
 from onnxtop.reader.terms.table import COMMUTATIVE
@@ -29,7 +29,7 @@ _WAYS = 8
 """Arrays of indices that a value may have: each is one way from an input's axis to it."""
 
 
-class Survey(Walk):
+class Survey(ModelWalk):
     """Measures a model, and finds what its weights unite.
 
     ``data`` are the inputs whose values reach a weight alone, by way of movement: an integer input among
@@ -41,7 +41,7 @@ class Survey(Walk):
         A weight shows that an open axis has another size.
     """
 
-    def __init__(self, sizes: Sizes, table: LayerTable) -> None:
+    def __init__(self, sizes: Sizes, table: LayersOfNodes) -> None:
         super().__init__(sizes)
         self._table = table
         self._scout = _Scout(sizes.model.limits)
@@ -214,7 +214,7 @@ class _ArrivedError(Exception):
     """A weight is met: from here on there are other neurons."""
 
 
-class _Scout(Builder):
+class _Scout(GraphBuilder):
     """Stands in for the graph while indices go through: it makes no vertices, but unites indices."""
 
     def __init__(self, limits: Limits) -> None:

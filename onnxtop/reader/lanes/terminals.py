@@ -11,7 +11,7 @@ from onnxtop.errors import UsageError
 from onnxtop.options import did_you_mean
 from onnxtop.reader.declared import shape_of
 from onnxtop.reader.lanes.arrays import Ids, Unclear, filled
-from onnxtop.reader.lanes.builder import Builder
+from onnxtop.reader.lanes.builder import GraphBuilder
 from onnxtop.reader.lanes.neurons import Neurons
 from onnxtop.reader.lanes.sizes import Input
 from onnxtop.reader.lanes.states import paired_states
@@ -44,7 +44,7 @@ class Terminals:
     states: Mapping[Value, Value]
 
 
-def input_lanes(builder: Builder, survey: Survey) -> dict[Value, Ids]:
+def input_lanes(builder: GraphBuilder, survey: Survey) -> dict[Value, Ids]:
     """Make the vertices of every input that carries neurons: open axes share them, and so do united ones."""
     lanes: dict[Value, Ids] = {}
     for item in survey.sizes.inputs:
@@ -63,7 +63,7 @@ def input_lanes(builder: Builder, survey: Survey) -> dict[Value, Ids]:
     return lanes
 
 
-def _numbered(builder: Builder, name: str, maps: Sequence[Ids]) -> Ids:
+def _numbered(builder: GraphBuilder, name: str, maps: Sequence[Ids]) -> Ids:
     """Make the vertices of an input, given which lane each index belongs to, axis by axis."""
     counts = [int(index.max(initial=-1)) + 1 for index in maps]
     try:

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from onnxtop.reader.lanes.arrays import Misfit, Unclear
 from onnxtop.reader.lanes.sizes import Sizes
 from onnxtop.reader.lanes.step import Lanes, Result, Step
-from onnxtop.reader.model import Body, Node, Scope, Value
+from onnxtop.reader.model import Node, Scope, Subgraph, Value
 
 MISFITS = (ValueError, IndexError, TypeError, KeyError, AttributeError, ArithmeticError, RuntimeError)
 """What NumPy and Python raise where operands do not fit the operation."""
 
 
 @dataclass(frozen=True, eq=False)
-class State:
+class LoopState:
     """What a loop carries: before it, as a round begins, as a round ends, and after the last."""
 
     before: Value | None
@@ -41,15 +41,15 @@ class Slices:
 class Cycle:
     """What enters and leaves the body of a Loop or a Scan."""
 
-    body: Body
-    states: tuple[State, ...]
+    body: Subgraph
+    states: tuple[LoopState, ...]
     taken: tuple[Slices, ...]
     stacked: tuple[Slices, ...]
     trips: Value | None = None
     counters: tuple[Value | None, ...] = ()
 
 
-class Walk(ABC):
+class ModelWalk(ABC):
     """Goes through a model; what it does there is its children's.
 
     ``left_out`` counts the If of which a branch is left out, as sizes tell which one runs.
@@ -74,7 +74,7 @@ class Walk(ABC):
                 )
             self.after(node)
 
-    def _visit(self, node: Node, bodies: Sequence[Body]) -> None:
+    def _visit(self, node: Node, bodies: Sequence[Subgraph]) -> None:
         if not bodies or node.domain or node.op_type not in ("If", "Loop", "Scan"):
             self.node(node)
         elif node.op_type == "If":
@@ -87,7 +87,7 @@ class Walk(ABC):
         else:
             self.cycle(node, (self._loop if node.op_type == "Loop" else self._scan)(node, bodies[0]))
 
-    def _alive(self, node: Node, bodies: Sequence[Body]) -> list[Body]:
+    def _alive(self, node: Node, bodies: Sequence[Subgraph]) -> list[Subgraph]:
         """Return the branches of an If that may run: one where its condition is known."""
         condition = self.sizes.of(node.inputs[0]).array
         if condition is None or condition.size != 1:
@@ -96,14 +96,14 @@ class Walk(ABC):
         self.left_out += node.inputs[0] not in self.sizes.constants
         return [body for body in bodies if body.name == wanted]
 
-    def _loop(self, node: Node, body: Body) -> Cycle:
+    def _loop(self, node: Node, body: Subgraph) -> Cycle:
         states = self._states(node, body, range(2, len(node.inputs)), first_exit=1)
         results = results_of(node)[len(states) :]
         stacked = [Slices(*pair, 0) for pair in zip(results, body.outputs[1 + len(states) :], strict=False)]
         trips = node.inputs[0]
         return Cycle(body, states, (), tuple(stacked), trips, body.inputs[:2])
 
-    def _scan(self, node: Node, body: Body) -> Cycle:
+    def _scan(self, node: Node, body: Subgraph) -> Cycle:
         attributes = node.attributes()
         count = len(node.inputs) - attributes["num_scan_inputs"]
         states = self._states(node, body, range(count), first_exit=0)
@@ -114,13 +114,13 @@ class Walk(ABC):
         stacked = zip(results, body.outputs[count:], out, strict=False)
         return Cycle(body, states, tuple(Slices(*x) for x in taken), tuple(Slices(*x) for x in stacked))
 
-    def _states(self, node: Node, body: Body, places: range, first_exit: int) -> tuple[State, ...]:
+    def _states(self, node: Node, body: Subgraph, places: range, first_exit: int) -> tuple[LoopState, ...]:
         results = results_of(node)
         made = []
         for count, place in enumerate(places):
             begin, exit_ = body.inputs[place], first_exit + count
             same = begin in self.sizes.model.carried
-            made.append(State(node.inputs[place], begin, body.outputs[exit_], results[count], same))
+            made.append(LoopState(node.inputs[place], begin, body.outputs[exit_], results[count], same))
         return tuple(made)
 
     # What a child does: the first, and the last two, only if it needs to.
@@ -140,7 +140,7 @@ class Walk(ABC):
     def cycle(self, node: Node, cycle: Cycle) -> None:
         """Visit the body of a Loop or a Scan."""
 
-    def lost(self, node: Node, bodies: Sequence[Body], reason: Unclear) -> None:  # noqa: B027 - a child may need none
+    def lost(self, node: Node, bodies: Sequence[Subgraph], reason: Unclear) -> None:  # noqa: B027 - a child may need none
         """Give up on a node."""
 
     def after(self, node: Node) -> None:  # noqa: B027 - a child may need none

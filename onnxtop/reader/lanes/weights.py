@@ -15,7 +15,7 @@ from onnxtop.reader.reading import Reading
 
 
 @dataclass(frozen=True, eq=False)
-class Use:
+class WeightOfNode:
     """One weight as one node uses it.
 
     ``layer`` counts the network graph's layers; ``position`` is that of the operand, -1 for an attribute;
@@ -39,7 +39,7 @@ class _Route:
     steps: tuple[tuple[str, dict[str, Any], tuple[Value | None, ...]], ...] = ()
 
 
-class LayerTable:
+class LayersOfNodes:
     """Finds the layers that a node uses.
 
     A layer's matrices are turned as its first use wants them. A use that wants them otherwise (an embedding
@@ -72,17 +72,17 @@ class LayerTable:
         self._unread_here = {use.node.index: use.reason for _, use in uses if use.reading is None}
         self._routes: dict[Value, _Route] = {}
         self._views: dict[tuple[int, int], int] = {}
-        self._found: dict[int, tuple[Use, ...]] = {}
+        self._found: dict[int, tuple[WeightOfNode, ...]] = {}
 
-    def uses(self, node: Node) -> tuple[Use, ...]:
+    def uses(self, node: Node) -> tuple[WeightOfNode, ...]:
         """Return the node's uses of layers, none if it has no weights or none that is read."""
         if node.index not in self._found:
             self._found[node.index] = tuple(self._uses(node))
         return self._found[node.index]
 
-    def experts(self, node: Node) -> list[tuple[Use, ...]]:
+    def experts(self, node: Node) -> list[tuple[WeightOfNode, ...]]:
         """Return the uses of each expert that the node chooses between, with the parts' own names."""
-        experts: dict[str, list[Use]] = {}
+        experts: dict[str, list[WeightOfNode]] = {}
         for use in self.uses(node):
             if use.part.startswith("expert"):
                 name, _, part = use.part.partition(".")
@@ -95,7 +95,7 @@ class LayerTable:
             return self._unread.get(node.index)
         return self._unread_here.get(node.index)
 
-    def _uses(self, node: Node) -> list[Use]:
+    def _uses(self, node: Node) -> list[WeightOfNode]:
         found = []
         for place, reading in self._readings.get(node.index, ()):
             try:
@@ -104,7 +104,7 @@ class LayerTable:
                 return []
         return found
 
-    def _use(self, place: int, node: Node, reading: Reading) -> Use:
+    def _use(self, place: int, node: Node, reading: Reading) -> WeightOfNode:
         operand = reading.operands[0]
         assert operand is not None
         shape = reading.decoded_shape or self._constants.shape(operand)
@@ -113,7 +113,9 @@ class LayerTable:
         taps = reading.kernel(nothing).weights.shape if reading.kernel is not None else ()
         base = self._constants.base(operand)
         position = node.inputs.index(base) if base in node.inputs else -1
-        return Use(self._turned(place, node, reading, sizes), position, reading.part, sizes, shape, taps)
+        return WeightOfNode(
+            self._turned(place, node, reading, sizes), position, reading.part, sizes, shape, taps
+        )
 
     def _turned(self, place: int, node: Node, reading: Reading, sizes: tuple[tuple[int, int], ...]) -> int:
         """Return the layer, or a view of it for a use that wants its matrices turned."""

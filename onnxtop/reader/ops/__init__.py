@@ -1,6 +1,6 @@
 """Operations with weights: one function an operation, named as it, its attributes as keyword defaults.
 
-Each function is given a `Call` and yields a `Reading` for every weight that it finds, none where the node
+Each function is given a `OpCall` and yields a `Reading` for every weight that it finds, none where the node
 multiplies activations. Three sets divide all operations: `READ`, `REPORTED` (weights that this version does
 not read) and `NEUTRAL` (no weights); what may be weights in any other operation is reported too.
 The key is (domain, op_type), never op_type alone: the same word means other things in other domains.

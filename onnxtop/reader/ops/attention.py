@@ -9,15 +9,15 @@ import numpy as np
 from onnxtop.network import Blocks
 from onnxtop.reader.dequantize import affine
 from onnxtop.reader.encoding import Encoding
-from onnxtop.reader.reading import Array, Bias, Call, Reading, one_matrix
+from onnxtop.reader.reading import Array, Bias, OpCall, Reading, one_matrix
 
 
-def Attention(call: Call, *, qkv_hidden_sizes: Sequence[int] = (), **_: Any) -> Iterator[Reading]:
+def Attention(call: OpCall, *, qkv_hidden_sizes: Sequence[int] = (), **_: Any) -> Iterator[Reading]:
     """Read weights (inputs, query + key + value)."""
     yield from _packed(call, 1, "qkv", call.constant(2), qkv_hidden_sizes)
 
 
-def QAttention(call: Call, **_: Any) -> Iterator[Reading]:
+def QAttention(call: OpCall, **_: Any) -> Iterator[Reading]:
     """Read weights (inputs, 3 * hidden) in 8-bit codes, a scale a tensor or a column."""
     if call.is_constant(1):
         encoding = Encoding(call.dtype(1), call.granularity(4))
@@ -25,13 +25,13 @@ def QAttention(call: Call, **_: Any) -> Iterator[Reading]:
         yield from _packed(call, 1, "qkv", call.constant(2), (), more=codes, decode=affine, encoding=encoding)
 
 
-def LongformerAttention(call: Call, **_: Any) -> Iterator[Reading]:
+def LongformerAttention(call: OpCall, **_: Any) -> Iterator[Reading]:
     """Read the weights of local and of global attention, each (inputs, 3 * hidden)."""
     yield from _packed(call, 1, "qkv", call.constant(2), ())
     yield from _packed(call, 4, "qkv", call.constant(5), (), prefix="global.")
 
 
-def DecoderAttention(call: Call, **_: Any) -> Iterator[Reading]:
+def DecoderAttention(call: OpCall, **_: Any) -> Iterator[Reading]:
     """Read the query's weights, and those of key and value packed."""
     if call.is_constant(2):
         yield Reading((call.operand(2),), one_matrix, part="q")
@@ -39,7 +39,7 @@ def DecoderAttention(call: Call, **_: Any) -> Iterator[Reading]:
 
 
 def _packed(
-    call: Call,
+    call: OpCall,
     position: int,
     names: str,
     bias: Any,

@@ -5,25 +5,25 @@ from functools import partial
 from typing import Any
 
 from onnxtop.network import Blocks, Kernel
-from onnxtop.reader.reading import Array, Bias, Call, Reading
+from onnxtop.reader.reading import Array, Bias, OpCall, Reading
 
 
-def Conv(call: Call, **attributes: Any) -> Iterator[Reading]:
+def Conv(call: OpCall, **attributes: Any) -> Iterator[Reading]:
     r"""Read weights (channels out, channels in / group, \*taps)."""
     yield from _convolution(call, 2, **attributes)
 
 
-def ConvTranspose(call: Call, **attributes: Any) -> Iterator[Reading]:
+def ConvTranspose(call: OpCall, **attributes: Any) -> Iterator[Reading]:
     r"""Read weights (channels in, channels out / group, \*taps)."""
     yield from _convolution(call, 2, transposed=True, **attributes)
 
 
-def DeformConv(call: Call, **attributes: Any) -> Iterator[Reading]:
+def DeformConv(call: OpCall, **attributes: Any) -> Iterator[Reading]:
     """Read the weights of a convolution whose taps are moved by the data; see `Conv`."""
     yield from _convolution(call, 3, **attributes)
 
 
-def _convolution(call: Call, bias: int, **attributes: Any) -> Iterator[Reading]:
+def _convolution(call: OpCall, bias: int, **attributes: Any) -> Iterator[Reading]:
     kernel = kernel_form(**attributes)
     yield Reading(
         (call.operand(1),),

@@ -10,10 +10,10 @@ from onnxtop.network import Blocks
 from onnxtop.reader.dequantize import unpack
 from onnxtop.reader.encoding import Encoding
 from onnxtop.reader.ops.quantised import packed_blocks
-from onnxtop.reader.reading import Array, Bias, Call, Reading
+from onnxtop.reader.reading import Array, Bias, OpCall, Reading
 
 
-def MoE(call: Call, **_: Any) -> Iterator[Reading]:
+def MoE(call: OpCall, **_: Any) -> Iterator[Reading]:
     """Read weights (experts, outputs, inputs) of the way up, down, and of the gate that is not fused."""
     for name, weight in (("fc1", 2), ("fc2", 4), ("fc3", 6)):
         for number in range(_experts(call, weight)):
@@ -26,7 +26,7 @@ def MoE(call: Call, **_: Any) -> Iterator[Reading]:
 
 
 def QMoE(
-    call: Call, *, expert_weight_bits: int = 4, block_size: int = 0, quant_type: bytes = b"int", **more: Any
+    call: OpCall, *, expert_weight_bits: int = 4, block_size: int = 0, quant_type: bytes = b"int", **more: Any
 ) -> Iterator[Reading]:
     """Read weights in packed codes of 2, 4 or 8 bits, a scale a row or a block of each row; see `MoE`."""
     if quant_type != b"int":
@@ -48,7 +48,7 @@ def QMoE(
             )
 
 
-def _experts(call: Call, position: int) -> int:
+def _experts(call: OpCall, position: int) -> int:
     if not call.is_constant(position):
         return 0
     if len(call.shape(position)) != 3:

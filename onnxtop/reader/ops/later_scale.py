@@ -16,9 +16,9 @@ import numpy as np
 
 from onnxtop.reader.constants import UnreadableConstantError
 from onnxtop.reader.encoding import is_weight_type
-from onnxtop.reader.evaluate import MOVEMENT
+from onnxtop.reader.forms import MOVEMENT
 from onnxtop.reader.model import Node, Value
-from onnxtop.reader.reading import Array, Call
+from onnxtop.reader.reading import Array, OpCall
 from onnxtop.reader.search import reached
 
 _CLOSE = 1e-6
@@ -61,7 +61,7 @@ class _Activation:
     is_input: bool = False
 
 
-def factors_after(call: Call, position: int) -> Factors:
+def factors_after(call: OpCall, position: int) -> Factors:
     """Return the constants by which the result of an integer product is scaled, for its operand's codes."""
     groups, end = _applied(call, position)
     activation = _activation(call, 1 - position)
@@ -79,12 +79,12 @@ def factors_after(call: Call, position: int) -> Factors:
     return Factors(tuple(left), told and bool(left), scale, not left and _is_scaled_by_column(call, end))
 
 
-def _moves(call: Call, activation: _Activation) -> bool:
+def _moves(call: OpCall, activation: _Activation) -> bool:
     """Tell whether the activation's scale is computed as the model runs: no constant can hide it."""
     return activation.value is not None and activation.value not in call.constants
 
 
-def _is_moving(call: Call, value: Value, activation: _Activation) -> bool:
+def _is_moving(call: OpCall, value: Value, activation: _Activation) -> bool:
     """Tell whether a factor may be the activation's scale: computed, or looked up as its codes are."""
     node = call.model.producers.get(value)
     looked_up = (
@@ -95,7 +95,7 @@ def _is_moving(call: Call, value: Value, activation: _Activation) -> bool:
     return value not in call.constants and (activation.table is None or looked_up)
 
 
-def _applied(call: Call, position: int) -> tuple[list[list[Factor]], Value]:
+def _applied(call: OpCall, position: int) -> tuple[list[list[Factor]], Value]:
     """Return what scales the result, a group for each node that does so, and the value that is left then.
 
     Numbers of one entry are followed through whatever moves the result; columns only where a Reshape keeps
@@ -126,19 +126,19 @@ def _scale(node: Node, place: int) -> Value | None:
     return node.inputs[1 - place] if scales and not node.domain and place < 2 else None
 
 
-def _cuts(call: Call, factor: Factor) -> bool:
+def _cuts(call: OpCall, factor: Factor) -> bool:
     """Tell whether a factor divides integers, which leaves no fractions."""
     held = factor.inverse and factor.value in call.constants
     return held and not is_weight_type(call.constants.stored_as(factor.value))
 
 
-def _target(call: Call, node: Node) -> tuple[int, ...]:
+def _target(call: OpCall, node: Node) -> tuple[int, ...]:
     """Return the sizes that a Reshape gives its result, () if another node moves it or they are computed."""
     target = node.inputs[1] if node.op_type == "Reshape" and len(node.inputs) > 1 else None
     return tuple(call.constants.read(target).ravel().tolist()) if target in call.constants and target else ()
 
 
-def _run_along(call: Call, position: int, node: Node, scale: Value, sizes: tuple[int, ...]) -> bool:
+def _run_along(call: OpCall, position: int, node: Node, scale: Value, sizes: tuple[int, ...]) -> bool:
     """Tell whether a scale still has one entry for all, or one for each column, in their order."""
     columns = call.shape(1)[-1] if (call.node.op_type, position) == ("MatMulInteger", 1) else 0
     wide = [each for each in _leaves(call, scale) if _is_wide(call, each.value)]
@@ -157,11 +157,11 @@ def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape[next((axis for axis, size in enumerate(shape) if size != 1), len(shape)) :]
 
 
-def _is_wide(call: Call, value: Value) -> bool:
+def _is_wide(call: OpCall, value: Value) -> bool:
     return value in call.constants and call.constants.size(value) != 1
 
 
-def _is_scaled_by_column(call: Call, value: Value) -> bool:
+def _is_scaled_by_column(call: OpCall, value: Value) -> bool:
     """Tell whether constants of several entries scale a value, or what sums, moves and scales make of it."""
     for here in islice(reached([value], partial(_scaled_on, call)), _MOST):
         for use in call.model.users.get(here, ()):
@@ -171,7 +171,7 @@ def _is_scaled_by_column(call: Call, value: Value) -> bool:
     return False
 
 
-def _scaled_on(call: Call, value: Value) -> list[Value]:
+def _scaled_on(call: OpCall, value: Value) -> list[Value]:
     nodes = [
         use.node
         for use in call.model.users.get(value, ())
@@ -182,7 +182,7 @@ def _scaled_on(call: Call, value: Value) -> list[Value]:
     return [node.outputs[0] for node in nodes]
 
 
-def _leaves(call: Call, value: Value, *, inverse: bool = False, moved: bool = True) -> Iterator[Factor]:
+def _leaves(call: OpCall, value: Value, *, inverse: bool = False, moved: bool = True) -> Iterator[Factor]:
     """Yield the factors of a product of scales, in order; others are what they are.
 
     ``moved`` says whether to follow them to what they are before any movement.
@@ -214,7 +214,7 @@ def _passes(node: Node) -> bool:
     return not node.domain and bool(node.inputs) and (node.op_type in MOVEMENT or node.op_type == "Cast")
 
 
-def _activation(call: Call, position: int) -> _Activation:
+def _activation(call: OpCall, position: int) -> _Activation:
     """Follow the other operand back to what made its codes."""
     value, seen = call.operand(position), set[int]()
     while value is not None:
@@ -234,7 +234,7 @@ def _activation(call: Call, position: int) -> _Activation:
     return _Activation()
 
 
-def _quantised(call: Call, node: Node) -> _Activation | None:
+def _quantised(call: OpCall, node: Node) -> _Activation | None:
     """Return the scale by which a node makes codes of floats, None if it is not such a node."""
     if not node.domain and node.op_type == "DynamicQuantizeLinear":
         return _Activation(node.outputs[1] if len(node.outputs) > 1 else None)
@@ -245,7 +245,7 @@ def _quantised(call: Call, node: Node) -> _Activation | None:
     return None
 
 
-def _table(call: Call, codes: Value) -> _Activation:
+def _table(call: OpCall, codes: Value) -> _Activation:
     """Return what is known of constant codes: a scale by which they are decoded elsewhere, or their name."""
     origin = call.constants.origin(codes)
     for here in reached([codes], partial(_looked_up, call)):
@@ -255,14 +255,14 @@ def _table(call: Call, codes: Value) -> _Activation:
     return _Activation(table=origin)
 
 
-def _looked_up(call: Call, codes: Value) -> list[Value]:
+def _looked_up(call: OpCall, codes: Value) -> list[Value]:
     """Return what codes are called where they are moved, or some of them looked up."""
     users = (use.node for use in call.model.users.get(codes, ()) if use.position == 0)
     return [value for node in users if _passes(node) or node.op_type == "Gather" for value in node.outputs]
 
 
 def _own_scale(
-    call: Call, position: int, activation: _Activation, groups: list[list[Factor]]
+    call: OpCall, position: int, activation: _Activation, groups: list[list[Factor]]
 ) -> Factor | None:
     """Return which of the factors is the activation's scale."""
     every = [factor for group in groups for factor in group]
@@ -285,7 +285,7 @@ def _own_scale(
     return named[0] if len(named) == 1 else None
 
 
-def _origin(call: Call, value: Value) -> Value:
+def _origin(call: OpCall, value: Value) -> Value:
     """Return what a scale is before any movement."""
     while (node := call.model.producers.get(value)) is not None and _passes(node) and node.inputs[0]:
         value = node.inputs[0]
@@ -297,7 +297,7 @@ def _stem(value: Value) -> str:
     return value.name[: max(0, *map(value.name.rfind, "._/:"))]
 
 
-def _equal(call: Call, factor: Factor, activation: _Activation) -> bool:
+def _equal(call: OpCall, factor: Factor, activation: _Activation) -> bool:
     ours, theirs = _numbers(call, factor.value), _numbers(call, activation.value)
     if ours is None or theirs is None or ours.shape != theirs.shape:
         return False
@@ -306,7 +306,7 @@ def _equal(call: Call, factor: Factor, activation: _Activation) -> bool:
     return bool(np.allclose(ours, wanted, rtol=_CLOSE, atol=0))
 
 
-def _numbers(call: Call, value: Value | None) -> Array | None:
+def _numbers(call: OpCall, value: Value | None) -> Array | None:
     if value is None or value not in call.constants:
         return None
     try:

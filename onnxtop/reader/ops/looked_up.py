@@ -13,10 +13,11 @@ import numpy as np
 
 from onnxtop.reader.dequantize import affine, blocked
 from onnxtop.reader.encoding import Encoding, Sharing
-from onnxtop.reader.evaluate import MOVEMENT, run
+from onnxtop.reader.evaluate import run
+from onnxtop.reader.forms import MOVEMENT
 from onnxtop.reader.model import Node, Value
 from onnxtop.reader.ops.later_scale import factors_after
-from onnxtop.reader.reading import Array, Call
+from onnxtop.reader.reading import Array, OpCall
 from onnxtop.reader.search import reached
 
 _DECODERS = ("DequantizeLinear", "Div", "Mul")
@@ -37,7 +38,7 @@ class Decoding:
 class _Steps:
     """The nodes behind a look-up, in order, and by value the constants that stand for what they take."""
 
-    call: Call
+    call: OpCall
     axis: int
     stored: Mapping[Value, Value]
     nodes: tuple[Node, ...] = ()
@@ -70,7 +71,7 @@ class _Steps:
         return steps and _Steps(self.call, self.axis, steps.stored, (*steps.nodes, node))
 
 
-def decoding_after(call: Call, axis: int) -> Decoding | None:
+def decoding_after(call: OpCall, axis: int) -> Decoding | None:
     """Return how the codes that a Gather looks up are decoded, None if nothing does so."""
     table, entries = call.constant(0), call.node.outputs[0]
     if table is None:
@@ -83,7 +84,7 @@ def decoding_after(call: Call, axis: int) -> Decoding | None:
     return _of_an_activation(call, entries)
 
 
-def _moved(call: Call, value: Value) -> list[Value]:
+def _moved(call: OpCall, value: Value) -> list[Value]:
     """Return what the entries are called where they have only been moved."""
     uses = call.model.users.get(value, ())
     moves = (use.node for use in uses if use.position == 0 and not use.node.domain)
@@ -103,12 +104,12 @@ def _decoding(steps: _Steps, value: Value) -> Decoding | None:
     return Decoding(operands, decode, _encoding(call, decoder))
 
 
-def is_part_of_a_decoding(call: Call) -> bool:
+def is_part_of_a_decoding(call: OpCall) -> bool:
     """Tell whether a table is looked up to decode the codes that the same index looks up in another."""
     table, index = call.constant(0), call.operand(1)
     for node in call.constants.lookups_of_codes.get(index, ()) if index is not None else ():
         if node is not call.node:
-            other = Call(node, call.model, call.constants)
+            other = OpCall(node, call.model, call.constants)
             found = decoding_after(other, node.attributes().get("axis", 0))
             if found is not None and table in found.operands:
                 return True
@@ -132,7 +133,7 @@ def _is_offset(steps: _Steps, node: Node, value: Value) -> bool:
     return all(item not in steps.call.constants or steps.call.constants.size(item) == 1 for item in others)
 
 
-def _encoding(call: Call, decoder: Node) -> Encoding:
+def _encoding(call: OpCall, decoder: Node) -> Encoding:
     dtype = call.dtype(0)
     if decoder.op_type != "DequantizeLinear":
         return Encoding(dtype, "scaled")
@@ -201,7 +202,7 @@ def _dequantized(node: Node, arrays: Mapping[int, Array], chosen: list[int], gat
     return affine(codes, scale, zero_point, fit[0])
 
 
-def _of_an_activation(call: Call, entries: Value) -> Decoding | None:
+def _of_an_activation(call: OpCall, entries: Value) -> Decoding | None:
     """Return what an integer product behind a look-up says of the codes that it takes as they are."""
     for use in call.model.users.get(entries, ()):
         node = use.node
@@ -212,13 +213,13 @@ def _of_an_activation(call: Call, entries: Value) -> Decoding | None:
             if found is not None:
                 return found
         if node.op_type in ("MatMulInteger", "ConvInteger") and use.position < 2:
-            product = Call(node, call.model, call.constants)
+            product = OpCall(node, call.model, call.constants)
             if product.is_constant(1 - use.position):
                 return _as_product(call, product, use.position)
     return None
 
 
-def _as_product(call: Call, product: Call, position: int) -> Decoding:
+def _as_product(call: OpCall, product: OpCall, position: int) -> Decoding:
     scale = factors_after(product, 1 - position).activation
     zero_point = product.constant(position + 2)
     known = scale is not None and call.constants.size(scale) == 1

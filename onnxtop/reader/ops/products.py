@@ -9,11 +9,11 @@ import numpy as np
 from onnxtop.network import Blocks
 from onnxtop.reader.encoding import is_code_type, is_weight_type
 from onnxtop.reader.ops.looked_up import decoding_after, is_part_of_a_decoding
-from onnxtop.reader.reading import Array, Bias, Call, Reading, matrices, one_matrix
+from onnxtop.reader.reading import Array, Bias, OpCall, Reading, matrices, one_matrix
 
 
 def Gemm(
-    call: Call, *, alpha: float = 1.0, beta: float = 1.0, transA: int = 0, transB: int = 0, **_: Any
+    call: OpCall, *, alpha: float = 1.0, beta: float = 1.0, transA: int = 0, transB: int = 0, **_: Any
 ) -> Iterator[Reading]:
     """Read ``alpha * A' @ B' + beta * C``: the weight is B', or transposed A'."""
     position = call.weight_side()
@@ -29,7 +29,7 @@ def Gemm(
     )
 
 
-def MatMul(call: Call, **_: Any) -> Iterator[Reading]:
+def MatMul(call: OpCall, **_: Any) -> Iterator[Reading]:
     """Read ``A @ B``: the weight is B, or transposed A; further axes are a batch of matrices."""
     position = call.weight_side()
     axis = -2 if position == 0 else -1
@@ -46,7 +46,7 @@ def factor(array: Array, *, transposed: bool) -> Blocks:
     return matrices(array, transposed=transposed)
 
 
-def Einsum(call: Call, *, equation: bytes = b"", **_: Any) -> Iterator[Reading]:
+def Einsum(call: OpCall, *, equation: bytes = b"", **_: Any) -> Iterator[Reading]:
     """Read a product of two operands, one constant, as the matrix that it is.
 
     An axis of the weight that the other operand shares and the result lacks is an input, one that only the
@@ -75,7 +75,7 @@ def _contraction(array: Array, *, order: Sequence[int], shared: int, summed: int
     return matrices(ordered.reshape(-1, n_in, n_out))
 
 
-def Attention(call: Call, *, q_num_heads: int = 0, kv_num_heads: int = 0, **_: Any) -> Iterator[Reading]:
+def Attention(call: OpCall, *, q_num_heads: int = 0, kv_num_heads: int = 0, **_: Any) -> Iterator[Reading]:
     """Read constant queries, keys and values as the factors of products that they are; see `MatMul`.
 
     A query or a key makes the scores, a neuron each; of a value each position is an input.
@@ -84,13 +84,13 @@ def Attention(call: Call, *, q_num_heads: int = 0, kv_num_heads: int = 0, **_: A
         yield from _attended(call, (q_num_heads, kv_num_heads, kv_num_heads))
 
 
-def MultiHeadAttention(call: Call, *, num_heads: int = 0, **_: Any) -> Iterator[Reading]:
+def MultiHeadAttention(call: OpCall, *, num_heads: int = 0, **_: Any) -> Iterator[Reading]:
     """Read constant queries, keys and values as those of `Attention`."""
     if not any(map(call.operand, (3, 6, 7))):  # a bias that is added to them, past keys and values
         yield from _attended(call, (num_heads,) * 3)
 
 
-def _attended(call: Call, heads: Sequence[int]) -> Iterator[Reading]:
+def _attended(call: OpCall, heads: Sequence[int]) -> Iterator[Reading]:
     """Yield the constant ones of query, key and value; none if the scores are constant with two of them."""
     if {0, 1} <= call.weights.keys():
         return
@@ -108,7 +108,7 @@ def _heads(array: Array, *, count: int, transposed: bool) -> Blocks:
     return matrices(split, transposed=transposed)
 
 
-def Gather(call: Call, *, axis: int = 0, **_: Any) -> Iterator[Reading]:
+def Gather(call: OpCall, *, axis: int = 0, **_: Any) -> Iterator[Reading]:
     """Read a table that activations index: each entry is an input (one-hot), what it holds the outputs."""
     if len(call.shape(0)) < 2 or is_part_of_a_decoding(call):
         return

@@ -13,24 +13,24 @@ from onnxtop.reader.encoding import Encoding, Sharing
 from onnxtop.reader.ops.convolutions import flattened, kernel_form
 from onnxtop.reader.ops.later_scale import factors_after
 from onnxtop.reader.ops.products import factor
-from onnxtop.reader.reading import Array, Bias, Call, Reading, matrices, one_matrix
+from onnxtop.reader.reading import Array, Bias, OpCall, Reading, matrices, one_matrix
 
 
-def MatMulInteger(call: Call, **_: Any) -> Iterator[Reading]:
+def MatMulInteger(call: OpCall, **_: Any) -> Iterator[Reading]:
     """Read codes whose scale is multiplied onto the result, as onnxruntime's dynamic quantisation does."""
     position = call.weight_side()
     form = partial(factor, transposed=position == 0)
     yield from _later_scaled(call, position, form, -2 if position == 0 else -1)
 
 
-def ConvInteger(call: Call, **attributes: Any) -> Iterator[Reading]:
+def ConvInteger(call: OpCall, **attributes: Any) -> Iterator[Reading]:
     """Read codes of a kernel whose scale is multiplied onto the result."""
     kernel = kernel_form(**attributes)
     axis = 1 - len(call.shape(1))
     yield from _later_scaled(call, 1, partial(flattened, kernel), 0, kernel=kernel, output_axis=axis)
 
 
-def _later_scaled(call: Call, position: int, form: Any, axis: int, **reading: Any) -> Iterator[Reading]:
+def _later_scaled(call: OpCall, position: int, form: Any, axis: int, **reading: Any) -> Iterator[Reading]:
     found = factors_after(call, position)
     scales = [factor.value for factor in found.weight]
     unit: Sharing = (
@@ -66,7 +66,7 @@ def _along(scale: Array, rank: int, axis: int) -> Array:
 
 
 def MatMulNBits(
-    call: Call, *, K: int = 0, N: int = 0, bits: int = 4, block_size: int = 32, **_: Any
+    call: OpCall, *, K: int = 0, N: int = 0, bits: int = 4, block_size: int = 32, **_: Any
 ) -> Iterator[Reading]:
     """Read codes (N, blocks, bytes) of 2, 4 or 8 bits in blocks along K (com.microsoft)."""
     if call.is_constant(1):
@@ -133,7 +133,7 @@ def _are_packed(
 
 
 def GatherBlockQuantized(
-    call: Call,
+    call: OpCall,
     *,
     gather_axis: int = 0,
     quantize_axis: int = 1,

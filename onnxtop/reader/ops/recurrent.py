@@ -13,26 +13,26 @@ import numpy as np
 from onnxtop.network import Blocks
 from onnxtop.reader.dequantize import affine
 from onnxtop.reader.encoding import Encoding, Sharing
-from onnxtop.reader.reading import Array, Bias, Call, Reading
+from onnxtop.reader.reading import Array, Bias, OpCall, Reading
 
 
-def LSTM(call: Call, **_: Any) -> Iterator[Reading]:
+def LSTM(call: OpCall, **_: Any) -> Iterator[Reading]:
     """Read W, R (directions, 4 * hidden, inputs), gates in the order input, output, forget, cell."""
     yield from _gates(call, "iofc")
     yield from _peepholes(call)
 
 
-def GRU(call: Call, **_: Any) -> Iterator[Reading]:
+def GRU(call: OpCall, **_: Any) -> Iterator[Reading]:
     """Read W, R (directions, 3 * hidden, inputs), gates in the order update, reset, hidden."""
     yield from _gates(call, "zrh")
 
 
-def RNN(call: Call, **_: Any) -> Iterator[Reading]:
+def RNN(call: OpCall, **_: Any) -> Iterator[Reading]:
     """Read W, R (directions, hidden, inputs)."""
     yield from _gates(call, "i")
 
 
-def _gates(call: Call, gates: str) -> Iterator[Reading]:
+def _gates(call: OpCall, gates: str) -> Iterator[Reading]:
     for position, side in ((1, "W"), (2, "R")):
         if not call.is_constant(position):
             continue
@@ -58,14 +58,14 @@ def _part(side: str, gate: str, direction: int) -> str:
     return f"{side}.{gate}.reverse" if direction else f"{side}.{gate}"
 
 
-def _bias(call: Call, direction: int, number: int, size: int) -> Bias | None:
+def _bias(call: OpCall, direction: int, number: int, size: int) -> Bias | None:
     """Return one gate's stretch of B, which holds those of W and then those of R."""
     return Bias.of(
         call.constant(3), lambda array: array.reshape(-1, array.shape[-1])[direction, number * size :][:size]
     )
 
 
-def _peepholes(call: Call) -> Iterator[Reading]:
+def _peepholes(call: OpCall) -> Iterator[Reading]:
     """Read P (directions, 3 * hidden): each weight joins one cell to one gate's neuron, so it is a block."""
     if not call.is_constant(7):
         return
@@ -84,7 +84,7 @@ def _peephole(array: Array, *, direction: int, begin: int, end: int) -> Blocks:
     return list(array[direction, begin:end, np.newaxis, np.newaxis])
 
 
-def DynamicQuantizeLSTM(call: Call, **_: Any) -> Iterator[Reading]:
+def DynamicQuantizeLSTM(call: OpCall, **_: Any) -> Iterator[Reading]:
     """Read W, R (directions, inputs, 4 * hidden) in codes, a scale a tensor or a column (com.microsoft)."""
     for position, scale, side in ((1, 8, "W"), (2, 10, "R")):
         if not call.is_constant(position):

@@ -80,6 +80,9 @@ whose other factor the operation makes: it is a weight where either operand of a
 LOOKUPS = _names("", "Gather GatherElements GatherND") | _names(_MICROSOFT, "GatherBlockQuantized")
 """Operations that take entries of their first operand by their second."""
 
+SIZES = _names("", "Shape Size")
+"""Operations that say how large their operand is, and nothing of what it holds."""
+
 SUMS = _names("", "ReduceMean ReduceSum")
 """Operations that add up their first operand along axes that are named."""
 

@@ -114,7 +114,7 @@ def joined(b: Builder, call: Call) -> Results | None:
         if first is None or second is None:
             continue
         held, inner = b.table.held(other), b.table.held(term.operands[1])
-        if held is None or inner is None or not _holds(first * second):
+        if held is None or inner is None or not is_plain(first * second):
             continue
         rank = max(len(held.shape), len(inner.shape))
         with np.errstate(over="ignore"):
@@ -124,7 +124,8 @@ def joined(b: Builder, call: Call) -> Results | None:
     return None
 
 
-def _holds(number: float) -> bool:
+def is_plain(number: float) -> bool:
+    """Tell whether a number is one that float32 holds with all its digits."""
     return isfinite(number) and 1e-30 < abs(number) < 1e30
 
 

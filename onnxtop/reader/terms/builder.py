@@ -12,7 +12,7 @@ from onnxtop.reader.terms.canonical import VERSION, canonical
 from onnxtop.reader.terms.coder import Coder
 from onnxtop.reader.terms.constant import Array, Constant, constant_of
 from onnxtop.reader.terms.folding import Folding
-from onnxtop.reader.terms.table import CONSTANT, RESULT, Origin, Table, Term, Type
+from onnxtop.reader.terms.table import CONSTANT, RESULT, GraphTerm, Origin, Table, Type
 from onnxtop.reader.terms.types import types_of
 
 Results = list[int | None]
@@ -106,7 +106,7 @@ class Builder:
             held = _single(held)
         return self.table.constant(held)
 
-    def source(self, item: int) -> Term:
+    def source(self, item: int) -> GraphTerm:
         """Return a term."""
         return self.table.terms[item]
 

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 
 from onnxtop.reader.earlier import meaning
+from onnxtop.reader.forms import equal_pieces
 from onnxtop.reader.schemas import has_default_activations, history, schema
 from onnxtop.reader.terms.call import MARK, NEWEST, Call
 from onnxtop.reader.terms.table import Table
@@ -233,9 +234,7 @@ def _split(table: Table, call: Call) -> Call:
     size = shape[axis] if shape is not None and 0 <= axis < len(shape) else None
     if call.operand(1) is not None or not size:
         return call
-    piece = -(-size // call.results)
-    sizes = [piece] * (call.results - 1)
-    sizes.append(size - sum(sizes))
+    sizes = equal_pieces(size, call.results)
     if sizes[-1] < 0:
         return call
     return replace(call, operands=(call.operands[0], table.constant(np.array(sizes, np.int64))))

@@ -23,7 +23,7 @@ from onnxtop.reader.terms.canonical import was_attribute, with_defaults
 from onnxtop.reader.terms.constant import Constant
 from onnxtop.reader.terms.facts import Function
 from onnxtop.reader.terms.graph import UNKNOWN, Graphs, Whole
-from onnxtop.reader.terms.table import CONSTANT, INPUT, Term, is_unordered
+from onnxtop.reader.terms.table import CONSTANT, INPUT, GraphTerm, is_unordered
 
 VERSION = 3
 """Raised whenever the same model may give other digests."""
@@ -69,7 +69,7 @@ def _whole(whole: Whole) -> str:
     return _digest(marks[item] for item in outputs)
 
 
-def _told(term: Term) -> list[tuple[str, Any]]:
+def _told(term: GraphTerm) -> list[tuple[str, Any]]:
     return [each for each in term.attributes if term.op != INPUT or each[0] != "shape"]
 
 
@@ -83,7 +83,7 @@ def _digest(parts: Iterable[str]) -> str:
 # Parts
 
 
-def _filled(term: Term) -> str:
+def _filled(term: GraphTerm) -> str:
     """Return the attributes with their defaults, and the opset only where it tells an operation apart."""
     given = dict(_told(term))
     opset = given.pop(f"{MARK}opset", None)
@@ -107,13 +107,13 @@ def _completed(op: str, opset: int, given: Mapping[str, Any]) -> str:
     return repr((sorted(call.attributes.items()), meaning(op, opset)))
 
 
-def _operations(terms: Iterable[Term]) -> Mapping[str, int]:
+def _operations(terms: Iterable[GraphTerm]) -> Mapping[str, int]:
     counts = Counter(term.op for term in terms if term.op not in (CONSTANT, INPUT))
     return dict(sorted(counts.items()))
 
 
 def _constants(
-    terms: Iterable[Term], held: Mapping[Value, Constant | None], counts: Account, *, weights: bool
+    terms: Iterable[GraphTerm], held: Mapping[Value, Constant | None], counts: Account, *, weights: bool
 ) -> Mapping[str, str]:
     """Return a digest of the contents of each role, whatever their names, number and order."""
     used = {term.constant.key for term in terms if term.constant is not None}
@@ -150,14 +150,14 @@ class _Moved:
         keys = (constant.key for constant in constants if constant is not None)
         return cls(frozenset(keys), frozenset(attributes))
 
-    def is_blank(self, term: Term, place: int, constant: Constant) -> bool:
+    def is_blank(self, term: GraphTerm, place: int, constant: Constant) -> bool:
         """Tell whether no element of an operand counts: floats that never were an attribute, and codes."""
         if constant.is_float:
             return not was_attribute(term.op, place)
         codes = constant.dtype.itemsize == 1 and constant.dtype.kind != "b"
         return codes or constant.key in self.contents
 
-    def said(self, term: Term) -> str:
+    def said(self, term: GraphTerm) -> str:
         """Return the attributes, of weights their number."""
         if not any((term.op, name) in self.attributes for name, _ in term.attributes):
             return _filled(term)
@@ -219,5 +219,5 @@ def _marks(whole: Whole, moved: _Moved) -> Mapping[int, list[str]]:
     return marks
 
 
-def _mark(moved: _Moved, term: Term, place: int, held: Constant) -> str:
+def _mark(moved: _Moved, term: GraphTerm, place: int, held: Constant) -> str:
     return f"{held.dtype}{list(held.shape)}" if moved.is_blank(term, place, held) else repr(held)

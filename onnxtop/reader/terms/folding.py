@@ -4,8 +4,9 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from onnxtop.reader.bounds import Budget
-from onnxtop.reader.evaluate import MOVEMENT, is_computed, run
+from onnxtop.reader.bounds import EvaluationBudget
+from onnxtop.reader.evaluate import is_computed, run
+from onnxtop.reader.forms import MOVEMENT
 from onnxtop.reader.limits import Limits
 from onnxtop.reader.terms.call import Call, node_of
 from onnxtop.reader.terms.constant import Array, Constant, constant_of
@@ -34,7 +35,7 @@ class Folding:
 
         def arrays() -> list[Array]:
             given = [None if item is None else item.read() for item in operands]
-            return run(node_of(call), given, call.opset, Budget(self._limits))
+            return run(node_of(call), given, call.opset, EvaluationBudget(self._limits))
 
         try:
             if not is_computed(node_of(call)):

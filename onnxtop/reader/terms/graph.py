@@ -10,7 +10,7 @@ import onnx
 from onnx import AttributeProto, FunctionProto
 
 from onnxtop.reader.declared import Declared, Shape, inputs_of, outputs_of
-from onnxtop.reader.model import Body, Model, Node, Scope, Value
+from onnxtop.reader.model import Model, Node, Scope, Subgraph, Value
 from onnxtop.reader.protos import tensors_in
 from onnxtop.reader.schemas import schema
 from onnxtop.reader.terms import arithmetic, lossy, movement, products, written
@@ -237,7 +237,7 @@ class _Walk:
                 self._constants[key] = None
         return self._constants[key]
 
-    def _node(self, node: Node, bodies: Sequence[Body], place: str) -> None:
+    def _node(self, node: Node, bodies: Sequence[Subgraph], place: str) -> None:
         builder = self._builder
         origin = Origin(node.name or node.outputs[0].name, node.op)
         builder.table.origin = origin
@@ -268,7 +268,7 @@ class _Walk:
                 self._terms[next(values)] = item
 
     def _branch(
-        self, node: Node, operands: Sequence[int | None], bodies: Sequence[Body], place: str
+        self, node: Node, operands: Sequence[int | None], bodies: Sequence[Subgraph], place: str
     ) -> Results | None:
         """Return the results of the branch that an If always takes."""
         held = self._builder.table.held(operands[0]) if node.op_type == "If" and operands else None
@@ -277,7 +277,7 @@ class _Walk:
         wanted = "then_branch" if held.read().any() else "else_branch"
         return next((self._body(body, place) for body in bodies if body.name == wanted), None)
 
-    def _body(self, body: Body, place: str, started: Sequence[Type | None] = ()) -> Results:
+    def _body(self, body: Subgraph, place: str, started: Sequence[Type | None] = ()) -> Results:
         """Make the terms of a body, whose inputs are of the types that it is ``started`` with."""
         for number, value in enumerate(body.inputs):
             kind = started[number] if number < len(started) else None

@@ -13,7 +13,7 @@ from onnxtop.reader.terms.call import MARK, Call
 from onnxtop.reader.terms.coder import Coder
 from onnxtop.reader.terms.constant import Array, Constant, is_float
 from onnxtop.reader.terms.movement import again, moved_from
-from onnxtop.reader.terms.table import RESHAPED, RESULT, VIEW, Term, Type
+from onnxtop.reader.terms.table import RESHAPED, RESULT, VIEW, GraphTerm, Type
 
 CODING = frozenset(
     ("ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QuantizeLinear")
@@ -70,7 +70,7 @@ def decoded(b: Builder, call: Call) -> Results | None:
     return _decoded_first(b, call)
 
 
-def _quantiser(b: Builder, codes: int | None, zero: int | None) -> tuple[list[int], Term | None]:
+def _quantiser(b: Builder, codes: int | None, zero: int | None) -> tuple[list[int], GraphTerm | None]:
     """Return how codes were moved, the last way first, and what made them, if it is of that zero point."""
     moves: list[int] = []
     while codes is not None and b.source(codes).op in _MOVING:
@@ -79,25 +79,21 @@ def _quantiser(b: Builder, codes: int | None, zero: int | None) -> tuple[list[in
     term = None if codes is None else b.source(codes)
     if term is None or term.op != "QuantizeLinear" or _counts(term):
         return moves, None
-    return moves, term if _start(b, zero) == _start(b, _operand(term, 2)) else None
+    return moves, term if _start(b, zero) == _start(b, term.operand(2)) else None
 
 
-def _agree(quantiser: Term, decoder: Call) -> bool:
+def _agree(quantiser: GraphTerm, decoder: Call) -> bool:
     """Tell whether codes are decoded by the scale that they were made by."""
     along = dict(quantiser.attributes).get("axis")
-    return (_operand(quantiser, 1), along) == (decoder.operand(1), decoder.get("axis"))
+    return (quantiser.operand(1), along) == (decoder.operand(1), decoder.get("axis"))
 
 
-def _operand(term: Term, place: int) -> int | None:
-    return term.operands[place] if place < len(term.operands) else None
-
-
-def _values(b: Builder, moves: Sequence[int], quantiser: Term) -> int | None:
+def _values(b: Builder, moves: Sequence[int], quantiser: GraphTerm) -> int | None:
     """Return the values that codes were made of, moved as these are, and name it.
 
     None unless all is known that the codes hold: by constants, or because the scale was told from the values.
     """
-    source, scale, zero = (_operand(quantiser, place) for place in range(3))
+    source, scale, zero = (quantiser.operand(place) for place in range(3))
     kind = b.table.dtype(zero) if quantiser.type is None else quantiser.type.dtype
     if source is None or scale is None or kind is None or (moves and b.table.shape(scale) != ()):
         return None
@@ -116,13 +112,13 @@ def _values(b: Builder, moves: Sequence[int], quantiser: Term) -> int | None:
 def _whole(b: Builder, item: int) -> int:
     """Return the term whose elements another one holds, each once, in whatever order."""
     term = b.source(item)
-    source = _operand(term, 0)
+    source = term.operand(0)
     moved = term.op in (RESHAPED, "Transpose") or (term.op == VIEW and _is_permutation(b, term))
     return item if source is None or not moved else _whole(b, source)
 
 
-def _is_permutation(b: Builder, term: Term) -> bool:
-    sizes, places = b.table.sizes(_operand(term, 0)), term.places
+def _is_permutation(b: Builder, term: GraphTerm) -> bool:
+    sizes, places = b.table.sizes(term.operand(0)), term.places
     if sizes is None or places is None or places.size != math.prod(sizes):
         return False
     return np.unique(places).size == places.size
@@ -194,7 +190,7 @@ def product_of_codes(b: Builder, call: Call) -> Results | None:
             factors.append(b.constant(_less(held.read(), b.table.held(zero), op, place)))
             continue
         moves, quantiser = _quantiser(b, codes, zero)
-        scale = None if quantiser is None else _operand(quantiser, 1)
+        scale = None if quantiser is None else quantiser.operand(1)
         if quantiser is None or scale is None or b.table.shape(scale) != ():
             return None
         made = _values(b, moves, quantiser)
@@ -226,7 +222,7 @@ def _in_steps(b: Builder, item: int, scale: int, kind: np.dtype[Any]) -> int:
     return b.table.term("QuantizeLinear", [(_STEPS, kind.name)], [item, scale], type_)
 
 
-def _counts(term: Term) -> bool:
+def _counts(term: GraphTerm) -> bool:
     return any(name == _STEPS for name, _ in term.attributes)
 
 
@@ -324,7 +320,7 @@ def normalised(b: Builder, call: Call) -> Results | None:
     return b.make(before.op, [before.operands[0], weights, added], dict(before.attributes))
 
 
-def _linear(b: Builder, item: int) -> tuple[Term, Constant, Constant | None, int] | None:
+def _linear(b: Builder, item: int) -> tuple[GraphTerm, Constant, Constant | None, int] | None:
     """Return the operation with weights that a term is, its weights and bias, and the axis of its outputs."""
     term, bias = b.source(item), None
     if term.op == "Add" and term.operands[0] is not None and b.is_constant(term.operands[1]):

@@ -14,7 +14,7 @@ from onnxtop.reader.declared import Shape
 from onnxtop.reader.terms.builder import Builder, Results, Rule
 from onnxtop.reader.terms.call import Call
 from onnxtop.reader.terms.constant import Constant, constant_of
-from onnxtop.reader.terms.table import RESHAPED, VIEW, Places, Term, Type
+from onnxtop.reader.terms.table import RESHAPED, VIEW, GraphTerm, Places, Type
 from onnxtop.reader.terms.types import types_of
 
 _MOST = 2**20
@@ -97,7 +97,7 @@ def _is_in_order(places: Places) -> bool:
     return bool((np.diff(places[:64]) == 1).all() and (np.diff(places) == 1).all())
 
 
-def _stepped(places: Places, step: Term) -> Places:
+def _stepped(places: Places, step: GraphTerm) -> Places:
     attributes = dict(step.attributes)
     if step.places is not None:
         return places.reshape(-1)[step.places]
@@ -119,7 +119,7 @@ def again(b: Builder, like: int, item: int) -> int | None:
     return viewed(b, item, lambda own: own.reshape(-1)[places])
 
 
-def _factor(b: Builder, term: Term) -> int | None:
+def _factor(b: Builder, term: GraphTerm) -> int | None:
     """Return the one number that a term is multiplied by, if that leaves its shape as it is."""
     if term.op != "Mul" or b.number(term.operands[1]) is None or b.is_constant(term.operands[0]):
         return None

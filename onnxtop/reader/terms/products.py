@@ -1,9 +1,10 @@
 """Matrix products in one form: no Gemm, numbers and changes of shape outside of the product."""
 
-from math import isfinite, prod
+from math import prod
 
 import numpy as np
 
+from onnxtop.reader.terms.arithmetic import is_plain
 from onnxtop.reader.terms.builder import Builder, Results, Rule
 from onnxtop.reader.terms.call import Call
 from onnxtop.reader.terms.movement import moved_from, reshaped, viewed
@@ -51,14 +52,9 @@ def _numbers_outside(b: Builder, left: int, right: int) -> Results | None:
             continue
         factor *= number
         plain.append(term.operands[0] or 0)
-    if plain == [left, right] or not _is_plain(factor):
+    if plain == [left, right] or not is_plain(factor):
         return None
     return [times(b, b.one("MatMul", *plain), factor)]
-
-
-def _is_plain(factor: float) -> bool:
-    """Tell whether a number is one that float32 holds with all its digits."""
-    return isfinite(factor) and 1e-30 < abs(factor) < 1e30
 
 
 def _rows_outside(b: Builder, left: int, right: int) -> Results | None:

@@ -35,7 +35,7 @@ class Type(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Term:
+class GraphTerm:
     """One operation on terms. ``places`` says of a view which element of its source each of its own is."""
 
     op: str
@@ -44,6 +44,10 @@ class Term:
     type: Type | None = None
     constant: Constant | None = None
     places: Places | None = None
+
+    def operand(self, place: int) -> int | None:
+        """Return an operand, None where it is left out."""
+        return self.operands[place] if place < len(self.operands) else None
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Table:
 
     def __init__(self, inferred: Inferred | None = None) -> None:
         self.inferred: Inferred = {} if inferred is None else inferred
-        self.terms: list[Term] = []
+        self.terms: list[GraphTerm] = []
         self.skeletons: list[int] = []
         self.origins: tuple[dict[int, Origin], dict[int, Origin]] = ({}, {})
         self.side = 0
@@ -81,7 +85,7 @@ class Table:
             constant = constant_of(np.asarray(constant))
         key = (CONSTANT, *constant.key)
         kind = constant.read().tobytes() if constant.dtype.kind == "i" and constant.size < 9 else ""
-        term = Term(CONSTANT, (), (), Type(constant.dtype, constant.shape), constant)
+        term = GraphTerm(CONSTANT, (), (), Type(constant.dtype, constant.shape), constant)
         return self._intern(key, term, (CONSTANT, constant.shape, constant.dtype.kind, kind))
 
     def term(
@@ -96,7 +100,7 @@ class Table:
         held = tuple(sorted(attributes))
         if is_unordered(op, held) and None not in operands:
             operands = sorted(operands, key=self._rank)  # type: ignore[arg-type]
-        made = Term(op, held, tuple(operands), type_, None, places)
+        made = GraphTerm(op, held, tuple(operands), type_, None, places)
         said = repr(held)
         outline = tuple(-1 if item is None else self.skeletons[item] for item in operands)
         return self._intern((op, said, made.operands), made, (op, said, outline))
@@ -104,7 +108,7 @@ class Table:
     def _rank(self, item: int) -> tuple[bool, int, int]:
         return self.terms[item].constant is not None, self.skeletons[item], item
 
-    def _intern(self, key: Any, term: Term, outline: Any) -> int:
+    def _intern(self, key: Any, term: GraphTerm, outline: Any) -> int:
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = len(self.terms)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from onnxtop.results.outcome import Outcome, Result, path_of, verdict_of
-from onnxtop.results.words import counted
+from onnxtop.results.words import counted, of_each
 
 ORDER = (
     Outcome.FAILED,
@@ -31,5 +31,4 @@ def summed_up(results: Sequence[Result], fail_on: str | None) -> str:
     """
     verdicts = [verdict_of(result, fail_on) for result in results]
     counts = ((verdicts.count(each), each) for each in ORDER)
-    told = ", ".join(f"{count:,} {each}" for count, each in counts if count)
-    return f"{counted(len(results), 'model')}: {told or Outcome.NOTHING}"
+    return f"{counted(len(results), 'model')}: {of_each(counts) or Outcome.NOTHING}"

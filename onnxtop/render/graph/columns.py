@@ -20,7 +20,7 @@ _FIRM = 1e6
 
 
 @dataclass(frozen=True)
-class Column:
+class GraphColumn:
     """One column: its rows, how far each item is from its left side, and where each row begins and ends."""
 
     rows: list[list[int]]
@@ -30,14 +30,14 @@ class Column:
     width: float
 
 
-def columns(drawing: Rows, sizes: Sequence[tuple[float, float]]) -> list[Column]:
+def columns(drawing: Rows, sizes: Sequence[tuple[float, float]]) -> list[GraphColumn]:
     """Place the items of each column; a fold is the last row of one and the first of the next."""
     ends = [-1, *drawing.folds, len(drawing.rows)]
     parts = [drawing.rows[max(start, 0) : end + 1] for start, end in pairwise(ends)]
     return [_column(rows, drawing, sizes) for rows in parts]
 
 
-def _column(rows: list[list[int]], drawing: Rows, sizes: Sequence[tuple[float, float]]) -> Column:
+def _column(rows: list[list[int]], drawing: Rows, sizes: Sequence[tuple[float, float]]) -> GraphColumn:
     x = _places(rows, drawing, sizes)
     count = len(sizes)
     left = min(x[item] - _half(item, sizes) for row in rows for item in row)
@@ -51,7 +51,7 @@ def _column(rows: list[list[int]], drawing: Rows, sizes: Sequence[tuple[float, f
         y += max((sizes[item][1] for item in row if item < count), default=0.0)
         bottoms.append(y)
     width = max(x[item] + _half(item, sizes) for row in rows for item in row)
-    return Column(rows, x, tops, bottoms, width)
+    return GraphColumn(rows, x, tops, bottoms, width)
 
 
 def _half(item: int, sizes: Sequence[tuple[float, float]]) -> float:

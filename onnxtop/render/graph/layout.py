@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from onnxtop.render.graph.columns import columns
 from onnxtop.render.graph.crossings import order
 from onnxtop.render.graph.ranks import ASPECT, Edge, rows_of
-from onnxtop.render.graph.ways import Page, Point, Way
+from onnxtop.render.graph.ways import GraphPage, Point, Way
 
 _APART = 40.0
 """Between two parts that nothing connects."""
 
 
 @dataclass(frozen=True)
-class Layout:
+class GraphDrawing:
     """A drawing, in pixels from its upper left corner.
 
     ``centres`` are the middles of the nodes. ``ways`` are those of the edges, from the border of the tail to
@@ -32,7 +32,7 @@ class Layout:
     ways: Mapping[tuple[str, str], Way]
 
 
-def layout(sizes: Mapping[str, Point], edges: Sequence[tuple[str, str]]) -> Layout:
+def layout(sizes: Mapping[str, Point], edges: Sequence[tuple[str, str]]) -> GraphDrawing:
     """Place nodes of these widths and heights, which stand in the order of the flow.
 
     An edge from a node to one before it closes a cycle; an edge from a node to itself is not drawn.
@@ -49,10 +49,10 @@ def layout(sizes: Mapping[str, Point], edges: Sequence[tuple[str, str]]) -> Layo
         ways |= {edge: tuple((x + a, y + b) for a, b in way) for edge, way in part.ways.items()}
         width, high = max(width, x + part.width), max(high, part.height)
         x += part.width + _APART
-    return Layout(width, y + high, centres, ways)
+    return GraphDrawing(width, y + high, centres, ways)
 
 
-def _aim(parts: Sequence[Layout]) -> float:
+def _aim(parts: Sequence[GraphDrawing]) -> float:
     return float((ASPECT * sum((part.width + _APART) * (part.height + _APART) for part in parts)) ** 0.5)
 
 
@@ -77,7 +77,7 @@ def _parts(
     return list(parts.values())
 
 
-def _part(names: Sequence[str], sizes: Mapping[str, Point], edges: Sequence[tuple[str, str]]) -> Layout:
+def _part(names: Sequence[str], sizes: Mapping[str, Point], edges: Sequence[tuple[str, str]]) -> GraphDrawing:
     """Place what is connected."""
     number = {name: place for place, name in enumerate(names)}
     drawn = [edge for edge in edges if edge[0] != edge[1]]
@@ -85,9 +85,9 @@ def _part(names: Sequence[str], sizes: Mapping[str, Point], edges: Sequence[tupl
     own = [sizes[name] for name in names]
     rows = rows_of(own, [Edge(min(pair), max(pair), pair[0] > pair[1]) for pair in numbered])
     order(rows)
-    page = Page(rows, columns(rows, own), [height for _, height in own])
+    page = GraphPage(rows, columns(rows, own), [height for _, height in own])
     ways = (page.way(chain) for chain in rows.chains)
-    return Layout(
+    return GraphDrawing(
         *page.size,
         {name: page.centre(number[name]) for name in names},
         {

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onnxtop.network import NetworkGraph
-from onnxtop.reader.connectivity import Connectivity
+from onnxtop.reader.connectivity import Connected
 
 _VERSION = 1
 _DATE = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
 
 
-def write(stream: IO[bytes], connected: Connectivity) -> None:
+def write(stream: IO[bytes], connected: Connected) -> None:
     """Write the network graph, holding one layer's weights at a time."""
     graph = connected.graph
     with zipfile.ZipFile(stream, "w") as archive:
@@ -36,7 +36,7 @@ def write(stream: IO[bytes], connected: Connectivity) -> None:
         _member(archive, "matrices", _integers(np.array(shapes).reshape(-1, 3)))
 
 
-def _about(connected: Connectivity) -> bytes:
+def _about(connected: Connected) -> bytes:
     graph = connected.graph
     facts = {
         "format": "onnxtop network graph",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from onnxtop.render.graph.columns import Column
+from onnxtop.render.graph.columns import GraphColumn
 from onnxtop.render.graph.ranks import Rows
 
 Point = tuple[float, float]
@@ -15,10 +15,10 @@ _MARGIN = 14.0
 """Between a column and the lines beside it."""
 
 
-class Page:
+class GraphPage:
     """Columns side by side, and what runs between them."""
 
-    def __init__(self, drawing: Rows, columns: Sequence[Column], heights: Sequence[float]) -> None:
+    def __init__(self, drawing: Rows, columns: Sequence[GraphColumn], heights: Sequence[float]) -> None:
         self.columns, self.heights = columns, heights
         self.lanes = [len(drawing.rows[fold]) for fold in drawing.folds]
         self.top = _MARGIN + max(self.lanes, default=0) * _LANE if self.lanes else 0.0

@@ -29,7 +29,7 @@ class Fact:
 
 
 @dataclass(frozen=True)
-class Entry:
+class GroupedFinding:
     """One finding of a group: where, a name with a link if that has a place on the page, and what."""
 
     where: str
@@ -45,7 +45,7 @@ class FindingGroup:
     severity: str
     code: str
     name: str
-    entries: Sequence[Entry]
+    entries: Sequence[GroupedFinding]
     texts: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -9,7 +9,7 @@ from onnxtop.render.probe import Probed
 from onnxtop.render.text import humanised
 from onnxtop.results.headline import Headline, Tone
 from onnxtop.results.outcome import FailedModel
-from onnxtop.results.words import MAIN_SPLIT, counted, samples_of
+from onnxtop.results.words import MAIN_SPLIT, counted, of_each, samples_of
 
 
 def verdict(found: Probed | FailedModel) -> Headline:
@@ -30,8 +30,9 @@ def verdict_of_all(results: Sequence[Probed | FailedModel]) -> Headline:
     missed = sum(isinstance(each, FailedModel) for each in results)
     failed = sum(bool(each.result.failed) for each in results if isinstance(each, Probed))
     told = ((failed, "failed"), (missed, "not probed"), (len(results) - missed - failed, "probed"))
-    words = ", ".join(f"{count:,} {what}" for count, what in told if count)
-    return Headline(Tone.BAD if failed or missed else Tone.GOOD, f"{counted(len(results), 'model')}: {words}")
+    return Headline(
+        Tone.BAD if failed or missed else Tone.GOOD, f"{counted(len(results), 'model')}: {of_each(told)}"
+    )
 
 
 def described(result: LossProbeResult) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from onnxtop.render import RenderOptions
 from onnxtop.render.report import facts
-from onnxtop.render.report.places import Place, by_path, message_of, model_place, place_of, title_of
+from onnxtop.render.report.places import SourcePlace, by_path, message_of, model_place, place_of, title_of
 from onnxtop.render.text import visible
 from onnxtop.results.outcome import FailedModel, Outcome, Result, verdict_of
 from onnxtop.results.report import Finding, Report
@@ -44,7 +44,7 @@ def _annotation(report: Report, finding: Finding) -> str:
     return _command(command, place_of(report, finding), title_of(finding.rule), message)
 
 
-def _command(name: str, place: Place, title: str, message: str) -> str:
+def _command(name: str, place: SourcePlace, title: str, message: str) -> str:
     properties = {"file": place.path, "line": str(place.line), "endLine": str(place.line), "title": title}
     told = ",".join(f"{key}={visible(value).translate(_PROPERTY)}" for key, value in properties.items())
     return f"::{name} {told}::{visible(message).translate(_DATA)}"

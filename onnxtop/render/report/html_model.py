@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from onnxtop.render.html.graph import graph_figure
-from onnxtop.render.html.parts import Cell, Entry, Fact, FindingGroup, Heading, Sheet, SheetRow
+from onnxtop.render.html.parts import Cell, Fact, FindingGroup, GroupedFinding, Heading, Sheet, SheetRow
 from onnxtop.render.report import facts
 from onnxtop.render.report.html_cards import LayerCard, card
 from onnxtop.render.report.html_table import COLOURED, layer_table
@@ -160,7 +160,7 @@ def _groups(report: Report, aims: Mapping[str, str]) -> Iterator[FindingGroup]:
             else {}
         )
         entries = [
-            Entry(each.layer or "", each.message, aims.get(each.layer or "", ""), each.known)
+            GroupedFinding(each.layer or "", each.message, aims.get(each.layer or "", ""), each.known)
             for each in members
         ]
         yield FindingGroup(severity, code, rule.name.replace("-", " ") if rule else code, entries, texts)

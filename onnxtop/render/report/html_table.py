@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from onnxtop.render.cells import Scale, scale_of
+from onnxtop.render.cells import BarEnds, scale_of
 from onnxtop.render.html import charts
 from onnxtop.render.html.parts import Cell, Heading, Sheet, SheetRow, full_sheet
 from onnxtop.render.report import facts
@@ -90,7 +90,7 @@ def _read(layer: LayerReport, findings: Sequence[Finding]) -> Cells:
     }
 
 
-def _measured(layer: LayerReport, scale: Scale) -> Cells:
+def _measured(layer: LayerReport, scale: BarEnds) -> Cells:
     persistence = layer.neural_persistence
     return {
         "persistence": Cell(figure(persistence.normalized), picture=_bar(persistence.normalized, scale)),
@@ -115,7 +115,7 @@ def _statistics(layer: LayerReport) -> Cells:
     }
 
 
-def _network(report: Report, scale: Scale) -> Cells:
+def _network(report: Report, scale: BarEnds) -> Cells:
     mean = report.network.neural_persistence.mean_normalized
     return {
         "name": Cell("network mean"),
@@ -125,7 +125,7 @@ def _network(report: Report, scale: Scale) -> Cells:
     }
 
 
-def _bar(value: float | None, scale: Scale) -> Markup:
+def _bar(value: float | None, scale: BarEnds) -> Markup:
     return charts.bar(value, low=scale.low, high=scale.high)
 
 
@@ -137,7 +137,7 @@ def _lengths(details: LayerDetails | None) -> Markup:
     return charts.spark(*(side[::step] for side in sides))
 
 
-def _caption(report: Report, scale: Scale) -> str:
+def _caption(report: Report, scale: BarEnds) -> str:
     phrases = (
         counted(len(report.layers), "layer"),
         facts.rows_note(report, report.layers),

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from onnxtop.render import RenderOptions
 from onnxtop.render.report import facts
-from onnxtop.render.report.places import Place, by_path, model_place, place_of, title_of
+from onnxtop.render.report.places import SourcePlace, by_path, model_place, place_of, title_of
 from onnxtop.render.text import visible
 from onnxtop.results.outcome import FailedModel, Outcome, Result, code_of, fails, path_of, verdict_of
 from onnxtop.results.report import Finding, Report
@@ -119,7 +119,7 @@ def _found(report: Report, findings: Sequence[Finding], fail_on: str | None) -> 
     return case
 
 
-def _case(path: str, name: str, place: Place) -> ET.Element:
+def _case(path: str, name: str, place: SourcePlace) -> ET.Element:
     return ET.Element("testcase", classname=visible(path), name=visible(name), file=visible(place.path))
 
 

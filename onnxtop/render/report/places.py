@@ -19,7 +19,7 @@ _LONGEST = 1 << 24
 
 
 @dataclass(frozen=True)
-class Place:
+class SourcePlace:
     """A line of a file; ``end_column`` is the column behind its last character."""
 
     path: str
@@ -49,16 +49,16 @@ def layer_of(report: Report, finding: Finding) -> LayerReport | None:
     return None if finding.layer is None else report.by_name.get(finding.layer)
 
 
-def place_of(report: Report, finding: Finding) -> Place:
+def place_of(report: Report, finding: Finding) -> SourcePlace:
     """Return the place of a finding."""
     layer = layer_of(report, finding)
     source = None if layer is None or layer.source is None else _source(layer.source)
     return source or model_place(report.model.path)
 
 
-def model_place(path: str) -> Place:
+def model_place(path: str) -> SourcePlace:
     """Return the first line of a model, its path relative to the working directory if it is below it."""
-    return Place(_below_here(path) or path)
+    return SourcePlace(_below_here(path) or path)
 
 
 def uri(path: str) -> str:
@@ -74,7 +74,7 @@ def uri(path: str) -> str:
     return "file://" + quote(_bytes("/" + absolute.lstrip("/")))
 
 
-def _source(noted: str) -> Place | None:
+def _source(noted: str) -> SourcePlace | None:
     """Return the line of the source, None if it is not below the working directory."""
     path, _, number = noted.rpartition(":")
     relative = _below_here(path)
@@ -90,7 +90,7 @@ def _source(noted: str) -> Place | None:
     except (OSError, ValueError):
         return None
     line = int(number)
-    return Place(relative, line, len(lines[line - 1]) + 1) if 0 < line <= len(lines) else None
+    return SourcePlace(relative, line, len(lines[line - 1]) + 1) if 0 < line <= len(lines) else None
 
 
 def _below_here(path: str) -> str | None:

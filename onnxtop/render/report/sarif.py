@@ -14,7 +14,7 @@ from onnxtop.render import RenderOptions
 from onnxtop.render.json import document
 from onnxtop.render.report import facts
 from onnxtop.render.report.places import (
-    Place,
+    SourcePlace,
     by_path,
     layer_of,
     message_of,
@@ -164,7 +164,7 @@ def _result(report: Report, finding: Finding, mark: str) -> dict[str, Any]:
     return result
 
 
-def _physical(place: Place) -> dict[str, Any]:
+def _physical(place: SourcePlace) -> dict[str, Any]:
     return {
         "artifactLocation": {"uri": uri(place.path)},
         "region": {

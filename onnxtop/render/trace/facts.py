@@ -6,7 +6,7 @@ from onnxtop.render.settings import phrases
 from onnxtop.render.text import figure
 from onnxtop.results.headline import Headline, Tone
 from onnxtop.results.trace import Checkpoint, Cost, Course, Event, Stopping, Trace
-from onnxtop.results.words import counted
+from onnxtop.results.words import counted, in_percent
 
 LONG_TABLE = 40
 """A table of more checkpoints than this is cut in its middle."""
@@ -93,22 +93,13 @@ def points(cost: Cost, value: float | None) -> str:
     return f"{100 * (cost.stopped - value):+.2f} points"
 
 
-def percent(value: float | None, undefined: str = "not known") -> str:
-    """Write a share.
+def percent(accuracy: float | None, undefined: str = "not known") -> str:
+    """Write an accuracy.
 
     >>> percent(0.972), percent(None)
     ('97.2 %', 'not known')
     """
-    return undefined if value is None else f"{100 * value:.4g} %"
-
-
-def share(value: float | None) -> str:
-    """Write a share of few things.
-
-    >>> share(1 / 3), share(None)
-    ('33.3 %', '')
-    """
-    return "" if value is None else f"{100 * value:.3g} %"
+    return in_percent(accuracy, 4, undefined)
 
 
 def small(value: float | None) -> str:
@@ -130,7 +121,7 @@ def line(point: Checkpoint) -> str:
     parts = [
         f"NP {figure(point.neural_persistence)}",
         f"DGP {figure(point.deep_graph_persistence)}",
-        *([f"untrained {share(point.untrained)}"] if point.untrained is not None else []),
+        *([f"untrained {in_percent(point.untrained)}"] if point.untrained is not None else []),
         *([f"moved {small(point.moved)}"] if point.moved is not None else []),
         *([f"loss {figure(scores.loss)}"] if scores else []),
         *([f"accuracy {percent(scores.accuracy)}"] if scores and scores.accuracy is not None else []),

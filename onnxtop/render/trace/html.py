@@ -15,14 +15,13 @@ from onnxtop.render.trace.facts import (
     marks,
     percent,
     sampled,
-    share,
     small,
     stopping,
     verdict,
 )
 from onnxtop.results.outcome import FailedModel
 from onnxtop.results.trace import Checkpoint, LayerStep, OnData, Step, Trace
-from onnxtop.results.words import counted
+from onnxtop.results.words import counted, in_percent
 
 _DRAWN = 8
 """So many layers have a curve in one chart, those whose NP moved most; there are as many colours."""
@@ -177,7 +176,7 @@ def _checkpoint(trace: Trace, step: Step) -> SheetRow:
             Cell(step.name, is_name=True),
             _barred(step.neural_persistence),
             Cell(figure(step.deep_graph_persistence), step.deep_graph_persistence),
-            Cell(share(step.untrained), step.untrained),
+            Cell(in_percent(step.untrained), step.untrained),
             Cell(small(step.moved), step.moved),
             Cell("" if step.scale is None else f"{step.scale:.3g}", step.scale),
             Cell(figure(scores.loss) if scores else "", scores.loss if scores else None),

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from onnxtop.render import RenderOptions
 from onnxtop.render.markdown import code, listed, prose, row, table
 from onnxtop.render.text import figure
-from onnxtop.render.trace.facts import about, events, marks, percent, share, small, stopping
+from onnxtop.render.trace.facts import about, events, marks, percent, small, stopping
 from onnxtop.results.outcome import FailedModel
 from onnxtop.results.trace import Step, Trace
+from onnxtop.results.words import in_percent
 
 _COLUMNS = {
     "checkpoint": ":--",
@@ -44,7 +45,7 @@ def _row(trace: Trace, step: Step) -> str:
             code(step.name),
             figure(step.neural_persistence),
             figure(step.deep_graph_persistence),
-            share(step.untrained),
+            in_percent(step.untrained),
             small(step.moved),
             figure(scores.loss) if scores else "",
             percent(scores.accuracy, "") if scores else "",

@@ -15,12 +15,12 @@ from onnxtop.render.trace.facts import (
     marks,
     percent,
     sampled,
-    share,
     small,
     stopping,
 )
 from onnxtop.results.outcome import FailedModel
 from onnxtop.results.trace import Checkpoint, Course, Step, Trace
+from onnxtop.results.words import in_percent
 
 _COLUMNS = {
     "checkpoint": Column("checkpoint", "left"),
@@ -133,7 +133,7 @@ class _TracePage(Page):
                 "bar": self.signs.bar(step.neural_persistence),
                 "dgp": self.signs.figure(step.deep_graph_persistence),
                 "layers": self.signs.levels(layers, 0.0, 1.0) if len(layers) <= _MOST_LAYERS else "",
-                "untrained": share(step.untrained),
+                "untrained": in_percent(step.untrained),
                 "moved": small(step.moved),
                 "largest": "" if step.scale is None else f"{step.scale:.3g}",
                 "loss": self.signs.figure(scores.loss) if scores else "",

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
-from onnxtop.reader.model import Body, Model, Node, Value
+from onnxtop.reader.model import Model, Node, Subgraph, Value
 from onnxtop.reader.ops.tables import IN_BODIES
 
 
@@ -12,10 +12,9 @@ class Bodies:
     """The bodies that ONNX's own operations run."""
 
     def __init__(self, model: Model) -> None:
-        holding = ((model.nodes[index], bodies) for index, bodies in model.scope.all_bodies())
         self._held = [
             (node, body)
-            for node, bodies in holding
+            for node, bodies in model.bodies.items()
             if (node.domain, node.op_type) in {*IN_BODIES, ("", "If")}
             for body in bodies
         ]
@@ -44,7 +43,7 @@ class Bodies:
         return sources
 
 
-def _handed_on(node: Node, body: Body) -> Iterator[tuple[Value, Value | None]]:
+def _handed_on(node: Node, body: Subgraph) -> Iterator[tuple[Value, Value | None]]:
     """Yield what a body and its node hand on: what it is called there, and what it was."""
     yield from zip(body.inputs, node.inputs, strict=False)
     yield from ((body.inputs[entry], body.outputs[exit_]) for exit_, entry in body.rounds.items())

@@ -1,4 +1,4 @@
-"""What sizes alone make: settings on the way of a weight that come out the same whatever stays open."""
+"""Shapes, and what sizes alone make: settings that come out the same whatever sizes stay open."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,11 +12,9 @@ from onnxtop.reader.constants import Constants, UnreadableConstantError, tells
 from onnxtop.reader.declared import Shape
 from onnxtop.reader.evaluate import is_computed
 from onnxtop.reader.model import Model, Node, Value
+from onnxtop.reader.ops.tables import SIZES
 from onnxtop.reader.search import reached
 from onnxtop.reader.skeleton import infer_shapes
-
-SIZES = ("Shape", "Size")
-"""Operations that say how large their input is, and nothing of what it holds."""
 
 _STAND_INS = (7919, 104729)
 """Two sizes for every one that is not known: what comes out the same with both does not depend on it."""
@@ -28,7 +26,7 @@ Setting = NDArray[Any]
 
 
 @dataclass(eq=False)
-class Sizes:
+class Shapes:
     """Knows the shapes of a model, and computes what is made of these and of constants."""
 
     model: Model
@@ -76,6 +74,12 @@ class Sizes:
         return self._settings[value]
 
     @cached_property
+    def longest_axis(self) -> int:
+        """The longest axis of any stored tensor that has more than one of several entries."""
+        stored = (tensor.dims for tensor in self.model.tensors.values())
+        return max((max(dims) for dims in stored if sum(size > 1 for size in dims) > 1), default=1)
+
+    @cached_property
     def _sized(self) -> set[Value]:
         """The values that are made of sizes and constants alone."""
         found: set[Value] = set()
@@ -119,4 +123,9 @@ class Sizes:
 
 def is_size(node: Node) -> bool:
     """Tell whether a node gives the sizes of its input."""
-    return node.domain == "" and node.op_type in SIZES
+    return (node.domain, node.op_type) in SIZES
+
+
+def wide_axes(dims: Shape) -> set[int]:
+    """Return the axes of more than one entry, counted from the end."""
+    return {place - len(dims) for place, size in enumerate(dims) if size != 1}
