@@ -405,3 +405,25 @@ def test_rows_may_be_laid_out_before_or_behind_what_is_computed_along_them(op, t
         head, f"t = Transpose <perm = [0, 1, 2, 3]> (x)  m = Reshape (t, f)  y = {op} <axis = -1> (m)", **held
     )
     check(old, new, bad, tmp_path, x=f32(2, 3, 4, 5))
+
+
+@pytest.mark.parametrize(
+    ("positive", "signed"),
+    [
+        ("a = Abs (x)  b = Sqrt (a)", "a = Abs (x)  b = Neg (a)"),
+        ("a = Exp (x)  b = Reciprocal (a)", "b = Reciprocal (x)"),
+        ("a = Exp (x)  b = Mul (a, k)", "a = Exp (x)  b = Mul (a, n)"),
+        ("a = Abs (x)  c = Mul (x, x)  b = Add (a, c)", "a = Abs (x)  b = Add (a, n)"),
+    ],
+)
+def test_what_is_never_negative_stays_so_behind_relu(positive, signed, tmp_path):
+    """A normalisation's factor keeps its sign, as does a scale that is positive everywhere."""
+    head = "(float[N, 8] x) => (float[N, 8] y)"
+    held = {"k": np.abs(EACH), "n": EACH}
+    feeds = {"x": f32(3, 8) + np.float32(0.1)}
+    for body, same in ((positive, True), (signed, False)):
+        plain, cut = (
+            text(head, f"{body}  c1 = {op} (b)  y = Tanh (c1)", **held) for op in ("Identity", "Relu")
+        )
+        assert (off(plain, cut, **feeds) < 1e-6) is same
+        assert told(plain, cut, tmp_path).verdict.passes is same
