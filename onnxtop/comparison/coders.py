@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from onnxtop.comparison.constants import Change, Changes
 from onnxtop.comparison.walk import Difference
-from onnxtop.reader.search import reached
 from onnxtop.reader.terms import lossy
 from onnxtop.reader.terms.coder import Coder
 from onnxtop.reader.terms.constant import constant_of
 from onnxtop.reader.terms.graph import Whole
 from onnxtop.reader.terms.table import Origin
+
+_MOST = 64
+"""Takers of a value by which its quantisers are told apart."""
 
 Named = Mapping[Coder, str]
 """Quantisers, and the node that decodes or computes with their codes."""
@@ -144,13 +146,15 @@ def _named(whole: Whole, before: Whole, side: int) -> Named:
 def _takers(whole: Whole, before: Whole, side: int, named: Named) -> Mapping[Coder, set[int]]:
     """Return the terms that take what quantisers make of their values, whatever it passes before."""
     terms, origins = before.table.terms, before.table.origins[side]
-    users: dict[int, list[int]] = defaultdict(list)
+    takers: dict[int, frozenset[Origin]] = defaultdict(frozenset)
     of_node: dict[Origin, list[int]] = defaultdict(list)
-    for item in before.table.reached(before.outputs[side]) if named else ():
-        for operand in terms[item].operands:
-            users[operand or 0].append(item)
-        if item in origins:
-            of_node[origins[item]].append(item)
+    for item in sorted(before.table.reached(before.outputs[side]), reverse=True) if named else ():
+        origin, passes = origins.get(item), lossy.hands_on(terms[item])
+        mine = takers[item] if passes else frozenset(filter(None, [origin]))
+        for operand in {each for each in terms[item].operands if each is not None}:
+            takers[operand] = mine if mine >= takers[operand] else _some(takers[operand] | mine)
+        if origin is not None and terms[item].op == "DequantizeLinear":
+            of_node[origin].append(item)
     made: dict[Origin, set[int]] = defaultdict(set)
     for item in whole.table.reached(whole.outputs[side]) if named else ():
         if (origin := whole.table.origins[side].get(item)) is not None:
@@ -158,11 +162,14 @@ def _takers(whole: Whole, before: Whole, side: int, named: Named) -> Mapping[Cod
     found: dict[Coder, set[int]] = {}
     for coder in named:
         nodes = whole.builder.coders[side][coder]
-        starts = [item for node in nodes for item in of_node[node] if terms[item].op == "DequantizeLinear"]
-        passed = reached(starts, lambda item: users[item] if lossy.hands_on(terms[item]) else [])
-        takers = {origins[item] for item in passed if item in origins and not lossy.hands_on(terms[item])}
-        found[coder] = {item for origin in takers for item in made[origin]}
+        behind = {origin for node in nodes for item in of_node[node] for origin in takers[item]}
+        found[coder] = {item for origin in behind for item in made[origin]}
     return found
+
+
+def _some(origins: frozenset[Origin]) -> frozenset[Origin]:
+    """Return so many at most that a long way with takers at each step does not gather all at each."""
+    return origins if len(origins) <= _MOST else frozenset(sorted(origins, key=str)[:_MOST])
 
 
 def _told(origin: Origin) -> str:

@@ -263,19 +263,20 @@ def test_a_movement_is_followed_behind_a_long_window(length, tmp_path):
 
 
 @pytest.mark.parametrize("join", ["Add (x, z)", "Concat <axis = 1> (x, z)", "Where (k, x, z)"])
-def test_sizes_that_have_to_be_one_are_one(join, tmp_path):
-    """Inputs that are taken together have one batch, though it has two names."""
-    head = "(float[P, 4, 6] x, float[Q, 4, 6] z) => (float[A, B, 6] y)"
+@pytest.mark.parametrize("second", ["44", "ST"])
+def test_sizes_that_have_to_be_one_are_one(join, second, tmp_path):
+    """Inputs that are taken together have one batch, though it has two names; of a Concat no more is one."""
+    head = f"(float[P, {second[0]}, 6] x, float[Q, {second[1]}, 6] z) => (float[A, B, C] y)"
     held = {f"i{number}": np.array([number]) for number in range(1, 4)}
     more = {"k": np.array([True, False] * 3)} if "k" in join else {}
     twice = text(
         head,
-        f"j = {join}  c = Slice (j, i1, i3, i1)  d = Slice (c, i1, i2, i1)  y = Tanh (d)",
+        f"j = {join}  c = Slice (j, i1, i3, i2)  d = Slice (c, i1, i2, i2)  y = Tanh (d)",
         **held,
         **more,
     )
     once, other = (
-        text(head, f"j = {join}  c = Slice (j, {ends}, i1)  y = Tanh (c)", **held, **more)
+        text(head, f"j = {join}  c = Slice (j, {ends}, i2)  y = Tanh (c)", **held, **more)
         for ends in ("i2, i3", "i1, i2")
     )
     whole = check(twice, once, other, tmp_path, x=f32(3, 4, 6), z=f32(3, 4, 6))

@@ -6,8 +6,8 @@ as of a short sequence under a long window, all but first axes are tried longer:
 holds no element.
 """
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 from onnxtop.reader.declared import Declared, Shape
@@ -27,6 +27,8 @@ PINNED = (Pins(13, 13), Pins(29, 29), Pins(1, 128), Pins(100, 16))
 
 
 _LONGER, _LONGEST = 8, 4096
+_REFITS = 16
+"""So often at most other sizes are looked for."""
 
 
 class OpenSizes:
@@ -36,6 +38,7 @@ class OpenSizes:
         self._same: dict[Hashable, Hashable] = {}
         self._pinned: dict[int, Hashable] = {}
         self._longer = 1
+        self._refits = 0
 
     @property
     def joined(self) -> bool:
@@ -76,6 +79,9 @@ class OpenSizes:
 
     def refit(self, table: Table, outputs: Sequence[int | None]) -> bool:
         """Tell whether terms made at the last sizes ask for others, which are the next."""
+        if self._refits == _REFITS:
+            return False
+        self._refits += 1
         return self._lengthen(table, outputs) or self._join(table, outputs)
 
     def _lengthen(self, table: Table, outputs: Sequence[int | None]) -> bool:
@@ -87,23 +93,38 @@ class OpenSizes:
         return True
 
     def _join(self, table: Table, outputs: Sequence[int | None]) -> bool:
-        """Make two sizes one if some operation takes its operands only then; tell whether there was one."""
-        misfits = (item for item in sorted(table.reached(outputs)) if _is_misfit(table, item))
-        found = next((pair for item in misfits for pair in self._that_fit(table, item)), None)
-        if found is None:
-            return False
-        one, other = found
-        self._same[self._pinned[other]] = self._pinned.get(one, one)
-        return True
+        """Make sizes one that some operation takes only then; tell whether there were such."""
+        before = len(self._same)
+        for item in sorted(table.reached(outputs)):
+            for other, one in self._that_fit(table, item).items() if _is_misfit(table, item) else ():
+                root = self._root(self._pinned.get(one, one))
+                if self._pinned[other] not in self._same and self._pinned[other] != root:
+                    self._same[self._pinned[other]] = root
+        return len(self._same) > before
 
-    def _that_fit(self, table: Table, item: int) -> Iterator[tuple[int, int]]:
-        """Yield two sizes of which the second is pinned, and has to be the first."""
-        shapes = [table.shape(operand) or () for operand in table.terms[item].operands]
-        sizes = sorted({size for shape in shapes for size in shape if size is not None and size > 1})
-        for pair in combinations(sizes, 2):
-            for one, other in (pair, pair[::-1]):
-                if other in self._pinned and takes(table, item, {other: one}):
-                    yield one, other
+    def _that_fit(self, table: Table, item: int) -> Mapping[int, int]:
+        """Return which sizes have to be which others, along no more axes than needed."""
+        along = [each for each in self._along_axes(table, item) if each]
+        if not along or not takes(table, item, _merged(along)):
+            return {}
+        for each in list(along):
+            fewer = [other for other in along if other is not each]
+            if fewer and takes(table, item, _merged(fewer)):
+                along = fewer
+        return _merged(along)
+
+    def _along_axes(self, table: Table, item: int) -> Iterator[Mapping[int, int]]:
+        """Yield for each axis, from the last on, what its open sizes are if all operands have one there."""
+        shapes = [(table.shape(operand) or ())[::-1] for operand in table.terms[item].operands]
+        for sizes in zip_longest(*shapes):
+            known = dict.fromkeys(size for size in sizes if size is not None and size > 1)
+            fixed = [size for size in known if size not in self._pinned]
+            one = next(iter(fixed or known), 0)
+            yield {size: one for size in known if size in self._pinned and size != one}
+
+
+def _merged(mappings: Iterable[Mapping[int, int]]) -> Mapping[int, int]:
+    return {size: one for mapping in mappings for size, one in mapping.items()}
 
 
 def _is_lost(table: Table, item: int) -> bool:
