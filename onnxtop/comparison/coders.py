@@ -9,10 +9,14 @@ from numpy.typing import NDArray
 
 from onnxtop.comparison.constants import Changes, ConstantChange
 from onnxtop.comparison.walk import Difference
+from onnxtop.reader.terms import lossy
 from onnxtop.reader.terms.coder import Coder
 from onnxtop.reader.terms.constant import constant_of
 from onnxtop.reader.terms.graph import Whole
 from onnxtop.reader.terms.table import Origin
+
+_MOST = 64
+"""Takers of a value by which its quantisers are told apart."""
 
 Named = Mapping[Coder, str]
 """Quantisers, and the node that decodes or computes with their codes."""
@@ -31,7 +35,9 @@ class Coders:
         self._changes, self._tolerance = changes, tolerance
         named = [_named(whole, before, side) for side in (0, 1)]
         self._names = {**named[1], **named[0]}
-        self._alone: list[Coder] = []
+        self._alone: dict[Coder, None] = {}
+        self._takers = [_takers(whole, before, side, named[side]) for side in (0, 1)]
+        self._shared = set().union(*self._takers[0].values()) & set().union(*self._takers[1].values())
         self.found = tuple(self._differences(*named))
         self.told = tuple(self._told())
 
@@ -44,8 +50,24 @@ class Coders:
                 same = coder.source in common
                 key = same, coder.source if same else self._table.skeletons[coder.source]
                 groups[key][side].append(coder)
-        for ours, theirs in groups.values():
-            yield from self._between(ours, theirs)
+        pairs = [pair for each in groups.values() for pair in self._by_taker(*each)]
+        told = (each for ours, theirs in pairs for each in self._between(ours, theirs))
+        yield from {(each.where, each.what): each for each in told}.values()
+
+    def _by_taker(self, *sides: Sequence[Coder]) -> Iterator[tuple[list[Coder], list[Coder]]]:
+        """Yield the quantisers of a value by what takes what they make of it, then those that are left."""
+        takers: list[dict[object, list[Coder]]] = [defaultdict(list), defaultdict(list)]
+        for side, coders in enumerate(sides):
+            for coder in coders:
+                for taker in self._takers[side].get(coder, ()):
+                    shared = taker in self._shared
+                    takers[side][taker if shared else (self._table.skeletons[taker],)].append(coder)
+        common = [key for key in takers[0] if key in takers[1]]
+        for key in common:
+            yield takers[0][key], takers[1][key]
+        met = [{coder for key in common for coder in takers[side][key]} for side in (0, 1)]
+        left, right = ([c for c in coders if c not in met[side]] for side, coders in enumerate(sides))
+        yield left, right
 
     def _between(self, ours: Sequence[Coder], theirs: Sequence[Coder]) -> Iterator[Difference]:
         said = [{self._said(coder) for coder in coders} for coders in (ours, theirs)]
@@ -57,7 +79,7 @@ class Coders:
             if one.has_ends == other.has_ends:
                 yield from self._compared(one, other)
         count = min(len(left), len(right))
-        self._alone += [*left[count:], *right[count:]]
+        self._alone.update(dict.fromkeys([*left[count:], *right[count:]]))
 
     def _said(self, coder: Coder) -> object:
         return coder.steps(self._table).tobytes(), coder.start(self._table).tobytes(), coder.kind
@@ -121,6 +143,35 @@ def _named(whole: Whole, before: Whole, side: int) -> Named:
         for coder, nodes in coders.items()
         if (origin := next((node for node in nodes if node in needed), None)) is not None
     }
+
+
+def _takers(whole: Whole, before: Whole, side: int, named: Named) -> Mapping[Coder, set[int]]:
+    """Return the terms that take what quantisers make of their values, whatever it passes before."""
+    terms, origins = before.table.terms, before.table.origins[side]
+    takers: dict[int, frozenset[Origin]] = defaultdict(frozenset)
+    of_node: dict[Origin, list[int]] = defaultdict(list)
+    for item in sorted(before.table.reached(before.outputs[side]), reverse=True) if named else ():
+        origin, passes = origins.get(item), lossy.hands_on(terms[item])
+        mine = takers[item] if passes else frozenset(filter(None, [origin]))
+        for operand in {each for each in terms[item].operands if each is not None}:
+            takers[operand] = mine if mine >= takers[operand] else _some(takers[operand] | mine)
+        if origin is not None and terms[item].op == "DequantizeLinear":
+            of_node[origin].append(item)
+    made: dict[Origin, set[int]] = defaultdict(set)
+    for item in whole.table.reached(whole.outputs[side]) if named else ():
+        if (origin := whole.table.origins[side].get(item)) is not None:
+            made[origin].add(item)
+    found: dict[Coder, set[int]] = {}
+    for coder in named:
+        nodes = whole.builder.coders[side][coder]
+        behind = {origin for node in nodes for item in of_node[node] for origin in takers[item]}
+        found[coder] = {item for origin in behind for item in made[origin]}
+    return found
+
+
+def _some(origins: frozenset[Origin]) -> frozenset[Origin]:
+    """Return so many at most that a long way with takers at each step does not gather all at each."""
+    return origins if len(origins) <= _MOST else frozenset(sorted(origins, key=str)[:_MOST])
 
 
 def _told(origin: Origin) -> str:

@@ -70,7 +70,8 @@ def _shown(constant: Constant) -> str:
 
 def _compared(old: Constant, new: Constant) -> ConstantChange:
     before, after = old.read(), new.read()
-    sums = PairSums(before, after.reshape(before.shape))
+    steps = [each.steps().reshape(before.shape) for each in (old, new) if each.steps is not None]
+    sums = PairSums(before, after.reshape(before.shape), steps)
     relative = sums.relative
     if not sums.is_finite:
         return ConstantChange(np.inf, "numbers that are not finite")
@@ -78,7 +79,7 @@ def _compared(old: Constant, new: Constant) -> ConstantChange:
         return ConstantChange(relative, f"{_listed(old.shape)} computed from others, or in another way")
     if old.size == 1:
         told = f"{_number(old)}, now {_number(new)}"
-        return ConstantChange(relative, told, relative <= _SINGLE)
+        return ConstantChange(relative, told, relative <= _SINGLE or sums.is_narrowed)
     order = _order(old, new) if relative > ROUNDING and old.size <= _ALIGNED else ""
     spread = not order and sums.is_spread
     return ConstantChange(relative, f"{_listed(old.shape)} {_told(sums, order, spread)}", spread, order)

@@ -9,6 +9,8 @@ from onnxtop.results.words import changed_by
 _SAME_FACTOR = 0.01
 """A factor this near to 1 is none worth a word."""
 _SAME_DIRECTION = 0.999
+_ROUNDED = 1e-4
+"""A change of weights that casts and codes alone explain is no change of what was compared."""
 
 
 def judge(layer: LayerDiff, settings: DiffSettings) -> LayerDiff:
@@ -27,9 +29,13 @@ def with_layers(
 ) -> WholeDiff:
     """Return the verdict with what layers say against it, where weights differ at all: topology, and ties.
 
-    Of weights that are ``recoded``, a copy that is rounded by itself says nothing of a tie.
+    Of weights that are ``recoded``, a copy that is rounded by itself says nothing of a tie. Where a layer's
+    weights differ by more than any constant of the two models, these were found the same by computing with
+    those, as where a normalisation is folded into them: then the figures are of other numbers, those of all
+    layers, as they share a scale.
     """
-    if whole.verdict is not Verdict.WITHIN or any(layer.weights.per_output for layer in layers):
+    most = max((change.relative or 0.0 for change in whole.changes), default=0.0)
+    if whole.verdict is not Verdict.WITHIN or any(_is_rewritten(layer, most) for layer in layers):
         return whole
     found = []
     for layer in layers:
@@ -44,6 +50,12 @@ def with_layers(
         return whole
     reason = f"{whole.reason}, but not what became of layers"
     return replace(whole, verdict=Verdict.CHANGED, reason=reason, changes=(*found, *whole.changes))
+
+
+def _is_rewritten(layer: LayerDiff, most: float) -> bool:
+    """Tell whether weights differ by more than constants do that were compared, but for rounding."""
+    relative = layer.weights.relative
+    return relative is not None and relative > (1 + _SAME_FACTOR) * most + _ROUNDED
 
 
 def _moved(layer: LayerDiff, settings: DiffSettings) -> float | None:

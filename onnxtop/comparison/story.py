@@ -45,7 +45,7 @@ from onnxtop.results.diff import (
 from onnxtop.results.report import LayerReport, Report, this_tool
 from onnxtop.results.run import PairRun
 
-DIFF_ALGORITHM = 4
+DIFF_ALGORITHM = 5
 """Raised whenever the same files and options may give another comparison."""
 
 _FOLDED = (

@@ -26,6 +26,8 @@ _NEAR = 0.01
 """Elements that all stay within this share of themselves are rounded, not edited."""
 _CODES = 256
 """Codes that keep so few sizes apart have a step that may be most of the smaller elements."""
+_HALF = 0.51
+"""So many steps at most is a number off that is rounded to the nearest."""
 _TOLD = 8
 """Of fewer elements or slices, a change is an edit only where it is one of them alone."""
 
@@ -51,11 +53,13 @@ class PairSums:
     share that a change has of what it is about: a change is held against elements as large as those that it
     is in, and those beyond, such as the -1e9 of a mask, count for it no more than those of another constant
     would. Changes of other orders of magnitude are other changes. What is rounded to a narrower type or to a
-    few codes is held against the whole constant, which is what it was rounded by.
+    few codes is held against the whole constant, which is what it was rounded by. ``steps`` are, for either
+    that is of codes, how far apart these are at each element.
     """
 
-    def __init__(self, old: Array, new: Array) -> None:
+    def __init__(self, old: Array, new: Array, steps: Sequence[Array] = ()) -> None:
         old, new = np.atleast_1d(old, new)
+        self._steps = [np.atleast_1d(each) for each in steps]
         self._count = old.size
         self._size = self._moved = self._apart = self._largest = 0.0
         self._change, self._kept, self._smallest = 0.0, 0.0, np.inf
@@ -73,9 +77,14 @@ class PairSums:
         self.relative = max([self.whole, *([] if self._is_rounded else map(self._relative, self._ends))])
 
     @property
+    def is_narrowed(self) -> bool:
+        """Tell whether one of the two is the other, rounded to a narrower type of floats or to its codes."""
+        return bool(self._types or self._steps)
+
+    @property
     def is_spread(self) -> bool:
         """Tell whether no change sits in few of the elements, nor in few of the slices along an axis."""
-        if self._types or self._apart <= self._noise:
+        if self.is_narrowed or self._apart <= self._noise:
             return True
         slices = (sums for sums in self._slices if sums.size)
         return not self._is_in_elements() and not any(map(_is_in_few, slices))
@@ -84,6 +93,7 @@ class PairSums:
         before, after = old.astype(np.float64), new.astype(np.float64)
         self._types = [each for each in self._types if _is_twin(before, after, each)]
         difference = after - before
+        self._steps = [each for each in self._steps if _is_nearest(difference, each[box])]
         self._size += float(np.vdot(before, before))
         self._moved += float(np.vdot(difference, difference))
         if narrow is not None:  # what the narrower type does to all numbers is no edit of any
@@ -129,8 +139,8 @@ class PairSums:
         Such codes are at least a step in size, or 0, and no element is off by more than half a step; that
         they are no edit is seen by those that are not 0.
         """
-        coded = self._largest <= _CODES * self._smallest and self._change <= 0.51 * self._smallest
-        return bool(self._types) or (coded and self._change <= 4 * self._kept)
+        coded = self._largest <= _CODES * self._smallest and self._change <= _HALF * self._smallest
+        return self.is_narrowed or (coded and self._change <= 4 * self._kept)
 
     def _changes(self) -> list[int]:
         """Return the last bin of each change that is more than rounding.
@@ -195,6 +205,11 @@ def _count(totals: NDArray[Any], bins: Bins, weights: Floats | None = None) -> N
 def _is_twin(old: Floats, new: Floats, dtype: DType) -> bool:
     """Tell whether one is the other, rounded to a type."""
     return bool((old.astype(dtype) == new).all() or (new.astype(dtype) == old).all())
+
+
+def _is_nearest(difference: Floats, steps: Array) -> bool:
+    """Tell whether no element is off by more than half of its step."""
+    return bool((np.abs(difference) <= _HALF * np.abs(steps)).all())
 
 
 def _narrower(old: DType, new: DType) -> DType | None:

@@ -10,8 +10,9 @@ from onnxtop.comparison.walk import Difference, Walk
 from onnxtop.reader.model import Model
 from onnxtop.reader.skeleton import types_note
 from onnxtop.reader.terms import lossy
-from onnxtop.reader.terms.graph import PINNED, Graphs, Pins, Whole
+from onnxtop.reader.terms.graph import Graphs, Whole
 from onnxtop.reader.terms.interface import Remark, is_recast
+from onnxtop.reader.terms.sizes import PINNED, Pins
 from onnxtop.results.diff import Change, DiffSettings, Verdict, WholeDiff
 
 _ORDER = ("removed", "inserted", "replaced", "unmatched", "edge", "attribute", "version", "constant")
@@ -99,18 +100,18 @@ def _levels(graphs: Graphs) -> Iterator[tuple[int, Pins | None]]:
 
 
 def _rounds(graphs: Graphs, whole: Whole) -> bool:
-    """Tell whether the models differ in what level 2 leaves out."""
+    """Tell whether the models differ in what level 2 leaves out, or multiplies into weights."""
     kinds = [_rounding(whole, side) for side in (0, 1)]
     pairs = ((graphs.inputs.old[a], graphs.inputs.new[b]) for a, b in graphs.inputs.pairs)
     return kinds[0] != kinds[1] or any(is_recast(a, b) for a, b in pairs)
 
 
 def _rounding(whole: Whole, side: int) -> Counter[str]:
-    """Count casts, codes and normalisations of a model, and note the types of its constants of floats."""
+    """Count casts, codes, normalisations and factors of a model, and note the types of its floats."""
     found: Counter[str] = Counter()
     for item in whole.table.reached(whole.outputs[side]):
         term = whole.table.terms[item]
-        if term.op in lossy.ROUNDING:
+        if lossy.rounds(whole.builder, term):
             found[term.op] += 1
         if term.constant is not None and term.constant.is_float:
             found[str(term.constant.dtype)] = 1
@@ -182,7 +183,8 @@ def _dropped(whole: Whole, coders: Sequence[str], walk: Walk | None = None) -> t
         names = ", ".join(sorted(whole.sizes))
         one, two, *more = (str(pins.first) for pins in PINNED)
         first = f"first axes of {' and '.join(more)}"
-        told.append(f"open sizes of {names}: tried from {one} and from {two} on, and {first}")
+        equal = "; those that an operation takes only if they are equal are equal" if whole.joined else ""
+        told.append(f"open sizes of {names}: tried from {one} and from {two} on, and {first}{equal}")
     return tuple(told)
 
 

@@ -118,7 +118,7 @@ class Walk:
             elif self._term(old).op == self._term(new).op == CONSTANT:
                 self._constants(old, new, above_old, above_new, place)
             elif old in self._ours or new in self._theirs:
-                if self._ours.get(old) != new:
+                if self._ours.get(old) != new and not self._is_cut(old, new):
                     self._edge(old, new, above_old, above_new, place)
             else:
                 self._pair(old, new, above_old, place)
@@ -135,6 +135,20 @@ class Walk:
         operand = operand_name(self._term(above).op, place)
         what = "a constant" if held is not None else self._told(side, item or 0)
         self._say("edge", self._name(side, above), f"operand {operand} {word}: {what}")
+
+    def _is_cut(self, old: int, new: int) -> bool:
+        """Tell whether two terms differ in nothing but what a quantiser cuts off, and note it."""
+        bare = [self._uncut(item) for item in (old, new)]
+        if bare == [old, new] or not (bare[0] == bare[1] or self._ours.get(bare[0]) == bare[1]):
+            return False
+        for side, item in enumerate((old, new)):
+            if item in self._assumed:
+                self.cut[self._assumed[item]].add(self._name(side, item))
+        return True
+
+    def _uncut(self, item: int) -> int:
+        source = self._term(item).operands[0] if item in self._assumed else None
+        return item if source is None else source
 
     def _edge(self, old: int, new: int, above_old: int | None, above_new: int | None, place: int) -> None:
         was, now = self._told(0, old), self._told(1, new)
@@ -324,8 +338,8 @@ class Walk:
             kind, what = ("removed", was) if old else ("inserted", now)
         operations = tuple(self._term(item).op for item in (*old, *new))
         self.found.append(Difference(kind, where, what, len(operations), None, operations))
-        left = [x for item in old for x in self._term(item).operands if x is not None and x not in chain_old]
-        right = [y for item in new for y in self._term(item).operands if y is not None and y not in chain_new]
+        foreign = any("." in operation for operation in operations)
+        left, right = self._taken(old, chain_old, foreign), self._taken(new, chain_new, foreign)
         for x in left:
             if not right:
                 break
@@ -333,6 +347,18 @@ class Walk:
             if self._alike(x, y) > 0.3:
                 right.remove(y)
                 self._stack.append((x, y, old[0], new[0], -1))
+
+    def _taken(self, items: Sequence[int], chain: set[int], foreign: bool) -> list[int]:
+        """Return what operations take beside each other; where some are of other domains, no constants.
+
+        How those lay out and divide what they store is not known: none of it has a counterpart.
+        """
+        operands = [operand for item in items for operand in self._term(item).operands]
+        return [
+            each
+            for each in operands
+            if each is not None and each not in chain and not (foreign and self._term(each).op == CONSTANT)
+        ]
 
     def _constants(
         self, old: int, new: int, above_old: int | None, above_new: int | None, place: int

@@ -42,7 +42,7 @@ def affine(
 
 
 def _scaled(codes: Array, factor: Array, zero: Array | None) -> Array:
-    centred = (codes if zero is None else codes.astype(zero.dtype) - zero).astype(factor.dtype)
+    centred = np.asarray(codes if zero is None else codes.astype(zero.dtype) - zero).astype(factor.dtype)
     fits = np.broadcast_shapes(centred.shape, factor.shape) == centred.shape
     product: Array = np.multiply(
         centred, factor, out=centred if fits else None

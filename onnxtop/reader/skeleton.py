@@ -23,6 +23,8 @@ from onnxtop.reader.protos import Stored, bodies_in, constant_value, parts_of, s
 from onnxtop.windows import windows
 
 _LONGEST = 2**31
+_FREE = 4
+"""The IR version since which initializers need not be inputs; as runtimes do, it is taken for granted."""
 
 
 def checker_note(model: Model) -> str | None:
@@ -97,6 +99,7 @@ def _inference(proto: ModelProto, **how: bool) -> ModelProto:
     for function in proto.functions:
         for node in function.node:
             refuse_deadly(node)
+    proto.ir_version = max(proto.ir_version, _FREE)
     return onnx.shape_inference.infer_shapes(proto, **how)
 
 

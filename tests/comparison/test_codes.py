@@ -284,6 +284,33 @@ def test_a_quantiser_that_no_output_needs_is_none(tmp_path):
     assert judged(old, new, tmp_path).verdict is Verdict.WITHIN
 
 
+TWO = (
+    "q = QuantizeLinear (x, s, z128)  d = DequantizeLinear (q, s, z128)  "
+    "q2 = QuantizeLinear (x, ten, z128)  d2 = DequantizeLinear (q2, ten, z128)  "
+)
+
+
+@pytest.mark.parametrize(
+    "taken",
+    [
+        "m = MatMul ({}, w)  t = Tanh ({})  n = MatMul (t, w)",
+        "a = Transpose ({})  b = Transpose (a)  m = MatMul (b, w)  t = Tanh ({})  n = MatMul (t, w)",
+        "m = MatMul ({}, w)  a = Reshape ({}, many)  b = Tanh (a)  c = Reshape (b, back)  n = MatMul (c, w)",
+    ],
+)
+@pytest.mark.parametrize("cast", [0, 1])
+def test_two_quantisers_of_one_value_do_not_pass_exchanged(taken, cast, tmp_path):
+    """What is cast elsewhere is left out beside the codes; who takes which is compared all the same."""
+    old = text(f"{TWO}{taken.format('d', 'd2')}  y = Add (m, n)")
+    cast_too = "e = Cast <to = 10> ({})  f = Cast <to = 1> (e)  "
+    for names, passes in ((["d", "d2"], True), (["d2", "d"], False)):
+        wide = cast_too.format(names[cast])
+        names[cast] = "f"
+        new = text(f"{TWO}{wide}{taken.format(*names)}  y = Add (m, n)")
+        assert judged(old, new, tmp_path).verdict.passes is passes
+        assert judged(new, old, tmp_path).verdict.passes is passes
+
+
 @pytest.mark.parametrize(
     ("change", "range_", "cut"),
     [

@@ -572,3 +572,12 @@ def test_values_are_kept_when_the_array_is_not_writeable(tmp_path: Path) -> None
     first = layer.matrix().copy()
     np.testing.assert_array_equal(layer.matrix(), first)
     np.testing.assert_array_equal(first, numpy_helper.to_array(q).astype(np.float32) * scales(100))
+
+
+@pytest.mark.parametrize("zero", [None, 0, -128, 5])
+def test_a_single_number_is_decoded_as_any_array_is(zero):
+    """Quantisers make codes of the numbers that activations are multiplied by, too."""
+    held = None if zero is None else np.array(zero, np.int8)
+    found = dequantize.affine(np.array(127, np.int8), np.array(0.5, np.float32), held)
+    assert found.shape == ()
+    assert float(found) == (127 - (zero or 0)) * 0.5

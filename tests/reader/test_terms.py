@@ -11,8 +11,9 @@ from onnxtop.reader.loading import load
 from onnxtop.reader.terms.call import NEWEST, Call
 from onnxtop.reader.terms.constant import constant_of
 from onnxtop.reader.terms.folding import Folding
-from onnxtop.reader.terms.graph import PINNED, Graphs
+from onnxtop.reader.terms.graph import Graphs
 from onnxtop.reader.terms.interface import ports
+from onnxtop.reader.terms.sizes import PINNED
 from onnxtop.reader.terms.table import Table
 from tests import ruins
 from tests.models import save

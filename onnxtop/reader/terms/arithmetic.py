@@ -227,6 +227,9 @@ def relu(b: Builder, call: Call) -> Results | None:
     return [call.operands[0]] if is_never_negative(b, call.operands[0]) else None
 
 
+_LOOKED_AT = 2**16
+"""Elements of constants that are looked at for their sign."""
+
 _PASSING = frozenset(
     (
         "AveragePool",
@@ -241,26 +244,36 @@ _PASSING = frozenset(
 )
 """Operations whose results lie between those that they are made of."""
 _SPANS = {
-    **dict.fromkeys(("Abs", "Exp", "Relu"), (0.0, inf)),
+    **dict.fromkeys(("Abs", "Exp", "Relu", "Softplus", "Sqrt"), (0.0, inf)),
     **dict.fromkeys(("HardSigmoid", "Sigmoid", "Softmax"), (0.0, 1.0)),
     **dict.fromkeys(("Cos", "Erf", "Sin", "Softsign", "Tanh"), (-1.0, 1.0)),
 }
 
 
-def span_of(b: Builder, item: int | None) -> tuple[float, float]:
-    """Return between which numbers the values of a term lie, as far as its operation tells."""
+_DEEP = 4
+"""So many operations below a term are looked at for the sign of its values."""
+
+
+def span_of(b: Builder, item: int | None, deep: int = _DEEP) -> tuple[float, float]:
+    """Return between which numbers the values of a term lie, as far as its operation and those below tell."""
     while item is not None and b.source(item).op in _PASSING:
         item = b.source(item).operands[0]
     if item is None:
         return -inf, inf
     term = b.source(item)
     square = term.op == "Mul" and term.operands[0] == term.operands[1]
-    return (0.0, inf) if square else _SPANS.get(term.op, (-inf, inf))
+    kept = term.op in ("Add", "Mul", "Reciprocal") and deep > 0
+    if square or (kept and all(is_never_negative(b, each, deep - 1) for each in term.operands)):
+        return 0.0, inf
+    return _SPANS.get(term.op, (-inf, inf))
 
 
-def is_never_negative(b: Builder, item: int | None) -> bool:
-    """Tell whether a term is one of the operations whose results are 0 or above, moved or pooled."""
-    return span_of(b, item)[0] >= 0
+def is_never_negative(b: Builder, item: int | None, deep: int = _DEEP) -> bool:
+    """Tell whether no value of a term is below 0: by the operations that it is made by, or as a constant."""
+    held = b.table.held(item)
+    if held is not None:
+        return held.is_float and held.size <= _LOOKED_AT and bool((held.read() >= 0).all())
+    return span_of(b, item, deep)[0] >= 0
 
 
 def power(b: Builder, call: Call) -> Results | None:

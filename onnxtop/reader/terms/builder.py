@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,9 @@ Results = list[int | None]
 Rule = Callable[["Builder", Call], Results | None]
 """What a rule makes of an operation: its results, None where it has nothing to say."""
 
+
+EARLIER = "earlier "
+"""Before an operation's name: rules for what it meant in an earlier opset."""
 
 _MISFITS = (ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
 """What comes of operands and attributes that do not fit an operation, which then stays as it is."""
@@ -67,7 +70,7 @@ class Builder:
         return self.plain(call)
 
     def _ruled(self, call: Call) -> Results | None:
-        rules = () if VERSION in call.attributes else self.rules.get(call.op, ())
+        rules = self.rules.get(f"{EARLIER}{call.op}" if VERSION in call.attributes else call.op, ())
         return next((made for rule in rules if (made := rule(self, call)) is not None), None)
 
     def one(
@@ -130,4 +133,4 @@ def _single(held: Constant) -> Constant:
     def read() -> Array:
         return held.read().astype(np.float32)
 
-    return constant_of(read(), read, held.made)
+    return replace(constant_of(read(), read, held.made), steps=held.steps)

@@ -29,8 +29,9 @@ class Constant:
     """One constant; ``read`` gives its elements, from the file or computed anew.
 
     ``mark`` tells it from others of its type and shape: its digest, or less where ``hash`` gives that.
-    ``made`` is a digest of the operations that computed it, but for those that move or decode elements; ""
-    for what is stored.
+    ``made`` is a digest of the operations that computed it, but for those that move, round or decode
+    elements; "" for what is stored. ``steps`` gives, of what was decoded, how far apart the values of two
+    codes that follow each other are at each element; None for what is no code.
     """
 
     dtype: np.dtype[Any]
@@ -39,6 +40,7 @@ class Constant:
     read: Callable[[], Array]
     made: str = ""
     hash: Callable[[], str] | None = None
+    steps: Callable[[], Array] | None = None
 
     @property
     def digest(self) -> str:

@@ -25,7 +25,7 @@ from onnxtop.reader.terms.facts import Function
 from onnxtop.reader.terms.graph import UNKNOWN, Graphs, Whole
 from onnxtop.reader.terms.table import CONSTANT, INPUT, GraphTerm, is_unordered
 
-VERSION = 3
+VERSION = 4
 """Raised whenever the same model may give other digests."""
 
 _WEIGHTS = "weights"

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,24 +13,14 @@ from onnxtop.reader.declared import Declared, Shape, inputs_of, outputs_of
 from onnxtop.reader.model import Model, Node, Scope, Subgraph, Value
 from onnxtop.reader.protos import tensors_in
 from onnxtop.reader.schemas import schema
-from onnxtop.reader.terms import arithmetic, lossy, movement, products, written
+from onnxtop.reader.terms import arithmetic, blocks, lossy, movement, products, written
 from onnxtop.reader.terms.builder import Builder, Results, Rule
 from onnxtop.reader.terms.call import MARK, attribute_value
 from onnxtop.reader.terms.constant import Constant, constant_of, is_float, marks_of, stored
 from onnxtop.reader.terms.folding import Folding
 from onnxtop.reader.terms.interface import Ports, fits, ports
+from onnxtop.reader.terms.sizes import OpenSizes, Pins
 from onnxtop.reader.terms.table import INPUT, Inferred, Origin, Table, Type
-
-
-class Pins(NamedTuple):
-    """Sizes that stand for open ones: of a first axis, mostly the batch, and of others; from each on."""
-
-    first: int
-    other: int
-
-
-PINNED = (Pins(13, 13), Pins(29, 29), Pins(1, 128), Pins(100, 16))
-"""What is equal at one size may be a coincidence; one entry, or many, may be treated otherwise."""
 
 _DEFAULT, _INNER, UNKNOWN = "default", "body input", "unreadable"
 """Terms of our own: an input's default, an input of a body, a constant without content."""
@@ -44,7 +34,15 @@ def _joined(*tables: Mapping[str, Sequence[Rule]]) -> dict[str, tuple[Rule, ...]
 
 
 _FUNCTIONS = {name: movement.RULES[name] for name in movement.FUNCTIONS}
-_EXACT = _joined(_IDENTITY, _FUNCTIONS, written.RULES, arithmetic.RULES, products.RULES, movement.RULES)
+_EXACT = _joined(
+    _IDENTITY,
+    _FUNCTIONS,
+    written.RULES,
+    blocks.RULES,
+    arithmetic.RULES,
+    products.RULES,
+    movement.RULES,
+)
 _RULES = (_IDENTITY, _EXACT, _joined(lossy.RULES, _EXACT))
 
 
@@ -52,14 +50,15 @@ _RULES = (_IDENTITY, _EXACT, _joined(lossy.RULES, _EXACT))
 class Whole:
     """Two models in one table: the terms of their outputs, and what was assumed to make them.
 
-    ``sizes`` are the shapes at which open sizes were pinned, ``defaults`` inputs whose defaults were taken
-    for constants.
+    ``sizes`` are the shapes at which open sizes were pinned, ``joined`` whether some of these had to be one,
+    ``defaults`` inputs whose defaults were taken for constants.
     """
 
     builder: Builder
     outputs: tuple[tuple[int | None, ...], tuple[int | None, ...]]
     sizes: Mapping[str, Shape] = field(default_factory=dict)
     defaults: tuple[str, ...] = ()
+    joined: bool = False
 
     @property
     def table(self) -> Table:
@@ -83,6 +82,7 @@ class Graphs:
         self.inputs: Ports = ports("input", inputs_of(old), inputs_of(new))
         self.outputs: Ports = ports("output", outputs_of(old), outputs_of(new))
         self._inferred: Inferred = {}
+        self._open = OpenSizes()
         self._folding = Folding(new.limits.with_room(max(old.byte_count, new.byte_count)))
         self.constants: dict[tuple[int, Value], Constant | None] = {}
         """Those that were read, by the place of their model; None for one without content."""
@@ -95,9 +95,17 @@ class Graphs:
 
     def terms(self, level: int, pinned: Pins | None = None) -> Whole:
         """Return both models as terms; ``pinned`` are the sizes that stand for open ones."""
+        whole = self._written(level, pinned)
+        ends = (*whole.outputs[0], *whole.outputs[1])
+        while pinned and self._open.refit(whole.table, ends):
+            whole = self._written(level, pinned)
+            ends = (*whole.outputs[0], *whole.outputs[1])
+        return whole
+
+    def _written(self, level: int, pinned: Pins | None) -> Whole:
         builder = Builder(level, _RULES[level], self._folding, Table(self._inferred))
         shapes = self._shapes()
-        sizes = self._pin(shapes, pinned) if pinned else {}
+        sizes = self._open.pin(shapes, self.inputs.old, pinned) if pinned else {}
         shapes.update(
             {place: sizes.get(self.inputs.old[place].name, shape) for place, shape in shapes.items()}
         )
@@ -113,7 +121,8 @@ class Graphs:
             outputs.append(walk.outputs())
             defaults += walk.defaults if level else []
         paired = tuple(tuple(outputs[side][pair[side]] for pair in self.outputs.pairs) for side in (0, 1))
-        return Whole(builder, (paired[0], paired[1]), sizes, tuple(sorted(set(defaults))))
+        joined = bool(pinned) and self._open.joined
+        return Whole(builder, (paired[0], paired[1]), sizes, tuple(sorted(set(defaults))), joined)
 
     def _shapes(self) -> dict[int, Shape | None]:
         """Return the shapes of the old inputs, as far as both models declare them."""
@@ -123,22 +132,6 @@ class Graphs:
         for old, new in self.inputs.pairs:
             shapes[old] = agreed(shapes[old], self.inputs.new[new].shape)
         return shapes
-
-    def _pin(self, shapes: Mapping[int, Shape | None], start: Pins) -> dict[str, Shape]:
-        pins: dict[Any, int] = {}
-        sizes: dict[str, Shape] = {}
-        for place, shape in shapes.items():
-            item = self.inputs.old[place]
-            if shape is None or None not in shape:
-                continue
-            names = item.names if item.shape is not None else [""] * len(shape)
-            sizes[item.name] = tuple(
-                pins.setdefault(name or (place, axis), (start.other if axis else start.first) + 2 * len(pins))
-                if size is None
-                else size
-                for axis, (size, name) in enumerate(zip(shape, names, strict=True))
-            )
-        return sizes
 
     def _given(
         self, side: int, shapes: Mapping[int, Shape | None]

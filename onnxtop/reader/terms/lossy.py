@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,17 +11,17 @@ from onnxtop.reader.terms.arithmetic import span_of
 from onnxtop.reader.terms.builder import Builder, Results, Rule
 from onnxtop.reader.terms.call import MARK, Call
 from onnxtop.reader.terms.coder import Coder
-from onnxtop.reader.terms.constant import Array, Constant, is_float
+from onnxtop.reader.terms.constant import Array, Constant, constant_of, is_float
 from onnxtop.reader.terms.movement import again, moved_from
-from onnxtop.reader.terms.table import RESHAPED, RESULT, VIEW, GraphTerm, Type
+from onnxtop.reader.terms.table import RESHAPED, RESULT, ROUNDED, VIEW, GraphTerm, Type
 
 CODING = frozenset(
     ("ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QuantizeLinear")
 )
 """Operations that make codes, decode them, or compute with them."""
 
-ROUNDING = CODING | {"BatchNormalization", "Cast", "CastLike"}
-"""Operations that level 2 is for: where both models hold as many of each, it has nothing to say."""
+_ROUNDING = CODING | {"BatchNormalization", "Cast", "CastLike", ROUNDED}
+"""Operations that level 2 is for, beside factors of products."""
 
 CASTS = "casts between float types"
 CODES = "rounding of activations to codes"
@@ -30,8 +30,27 @@ BELOW, ABOVE = "quantisers that cut off below 0", "quantisers that cut off above
 
 _STEPS = MARK + "steps"
 """Marks values that are counted in steps of a scale, and neither rounded nor cut off."""
-_MOVING = frozenset((RESHAPED, VIEW, "Transpose", "Gather", "MaxPool"))
-"""What makes of codes the codes of what it makes of the values."""
+_PICKING = frozenset(
+    (
+        *(RESHAPED, VIEW, "Transpose", "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements"),
+        *("GatherND", "Reshape", "Slice", "SpaceToDepth", "Squeeze", "Tile", "Unsqueeze"),
+    )
+)
+"""What moves or picks elements of its first operand."""
+
+
+def hands_on(term: GraphTerm) -> bool:
+    """Tell whether an operation hands values on: in another type or place, as codes, or decoded."""
+    return term.op in ("Cast", "CastLike", "DequantizeLinear", "QuantizeLinear") or _keeps_codes(term)
+
+
+def _keeps_codes(term: GraphTerm) -> bool:
+    """Tell whether an operation makes of codes the codes of what it makes of the values."""
+    if term.op == "Resize":
+        given = dict(term.attributes)
+        beyond = given.get("coordinate_transformation_mode") == b"tf_crop_and_resize"
+        return given.get("mode") == b"nearest" and not beyond
+    return term.op in _PICKING or term.op == "MaxPool"
 
 
 def cast(b: Builder, call: Call) -> Results | None:
@@ -70,12 +89,18 @@ def decoded(b: Builder, call: Call) -> Results | None:
     return _decoded_first(b, call)
 
 
-def _quantiser(b: Builder, codes: int | None, zero: int | None) -> tuple[list[int], GraphTerm | None]:
-    """Return how codes were moved, the last way first, and what made them, if it is of that zero point."""
+def _unmoved(b: Builder, codes: int | None) -> tuple[list[int], int | None]:
+    """Return how codes were moved, the last way first, and what was moved."""
     moves: list[int] = []
-    while codes is not None and b.source(codes).op in _MOVING:
+    while codes is not None and _keeps_codes(b.source(codes)):
         moves.append(codes)
         codes = b.source(codes).operands[0]
+    return moves, codes
+
+
+def _quantiser(b: Builder, codes: int | None, zero: int | None) -> tuple[list[int], GraphTerm | None]:
+    """Return how codes were moved, the last way first, and what made them, if it is of that zero point."""
+    moves, codes = _unmoved(b, codes)
     term = None if codes is None else b.source(codes)
     if term is None or term.op != "QuantizeLinear" or _counts(term):
         return moves, None
@@ -162,20 +187,29 @@ def _held(b: Builder, source: int, coder: Coder) -> int | None:
     elif span[1] > 0 and not largest.any():
         made, what = b.one("Clip", source, None, b.constant(np.array(0, np.float32))), ABOVE
     if made != source:
-        b.assumed[made] = what
+        b.assumed[_before_movement(b, made)] = what
     nodes = b.coders[b.table.side].setdefault(coder, [])
     if b.table.origin is not None:
         nodes.append(b.table.origin)
     return made
 
 
+def _before_movement(b: Builder, item: int) -> int:
+    """Return what a term moves: functions go before movements."""
+    while b.source(item).op in (RESHAPED, VIEW, "Transpose") and (source := b.source(item).operands[0]):
+        item = source
+    return item
+
+
 def _decoded_first(b: Builder, call: Call) -> Results | None:
     """Decode a table by one scale before it is looked up."""
-    term, scale = b.source(call.operands[0] or 0), b.table.shape(call.operands[1])
-    if term.op != "Gather" or not b.is_constant(term.operands[0]) or scale != ():
+    moves, codes = _unmoved(b, call.operands[0])
+    if not moves or not b.is_constant(codes) or b.table.shape(call.operands[1]) != ():
         return None
-    table = b.make("DequantizeLinear", [term.operands[0], *call.operands[1:]], call.attributes, call.opset)
-    return b.make("Gather", [table[0], *term.operands[1:]], dict(term.attributes))
+    made = b.make("DequantizeLinear", [codes, *call.operands[1:]], call.attributes, call.opset)[0]
+    for like in reversed(moves):
+        made = None if made is None else _moved(b, like, made)
+    return None if made is None else [made]
 
 
 def product_of_codes(b: Builder, call: Call) -> Results | None:
@@ -187,7 +221,8 @@ def product_of_codes(b: Builder, call: Call) -> Results | None:
         codes, zero = call.operands[place], call.operand(place + 2)
         held = b.table.held(codes)
         if held is not None and (zero is None or b.is_constant(zero)):
-            factors.append(b.constant(_less(held.read(), b.table.held(zero), op, place)))
+            numbers = _less(held.read(), b.table.held(zero), op, place)
+            factors.append(b.constant(_in_codes(numbers, np.ones_like(numbers))))
             continue
         moves, quantiser = _quantiser(b, codes, zero)
         scale = None if quantiser is None else quantiser.operand(1)
@@ -202,6 +237,11 @@ def product_of_codes(b: Builder, call: Call) -> Results | None:
     for scale in scales:
         item = _in_steps(b, item, scale, np.dtype(np.int32))
     return [item] if scales else None
+
+
+def _in_codes(numbers: Array, steps: Array) -> Constant:
+    """Return numbers as a constant of codes, with their steps."""
+    return replace(constant_of(numbers), steps=lambda: steps)
 
 
 def _less(codes: Array, start: Constant | None, op: str, place: int) -> Array:
@@ -269,28 +309,32 @@ def _quotient(b: Builder, factor: int, scale: int) -> int | None:
 
 
 def scaled(b: Builder, call: Call) -> Results | None:
-    """Multiply the weights by what their product is multiplied by, one number or one an output."""
+    """Multiply weights and bias by what their product is multiplied by, one number or one an output."""
     for place in (0, 1):
         found = (
             moved_from(b, call.operands[place]) if b.number(call.operands[1 - place]) is not None else None
         )
-        if found is not None and b.source(found[1]).op == "MatMul":
+        if found is not None and _linear(b, found[1]) is not None:
             before = scaled(b, replace(call, operands=(found[1], call.operands[1 - place])))
             made = None if before is None or before[0] is None else again(b, found[0], before[0])
             return None if made is None else [made]
-        item, factor = call.operands[place], b.table.held(call.operands[1 - place])
-        term = None if item is None else b.source(item)
-        if term is None or factor is None or term.op not in ("MatMul", "Conv") or len(term.operands) != 2:
+    scaling = scaling_of(b, call.operands)
+    return None if scaling is None else _multiplied(b, *scaling, np.zeros(()))
+
+
+def rounds(b: Builder, term: GraphTerm) -> bool:
+    """Tell whether level 2 leaves an operation out, or multiplies it into weights."""
+    return term.op in _ROUNDING or (term.op == "Mul" and scaling_of(b, term.operands) is not None)
+
+
+def scaling_of(b: Builder, operands: Sequence[int | None]) -> tuple["Linear", Array] | None:
+    """Return the product with weights that one of two factors is, and the other: numbers of its outputs."""
+    for item, other in (operands, operands[::-1]):
+        factor, found = b.table.held(other), None if item is None else _linear(b, item)
+        if factor is None or found is None or not factor.is_float:
             continue
-        weights = b.table.held(term.operands[1])
-        if weights is None or not factor.is_float:
-            continue
-        if factor.size > 1 and (term.op == "Conv" or factor.shape != weights.shape[-1:]):
-            continue
-        if len(factor.shape) > 1:
-            continue
-        product = b.constant(weights.read() * factor.read())
-        return b.make(term.op, [term.operands[0], product], dict(term.attributes))
+        if factor.shape in ((), (1,), found.along_outputs):
+            return found, np.float64(factor.read()).reshape(-1)
     return None
 
 
@@ -301,43 +345,84 @@ def normalised(b: Builder, call: Call) -> Results | None:
         return None
     statistics = [b.table.held(other) for other in call.operands[1:5]]
     found = _linear(b, item)
-    if found is None or None in statistics:
+    if found is None or None in statistics or not _has_channels(b, found):
         return None
-    before, held, bias, along = found
     scale, shift, mean, variance = (np.float64(held.read()) for held in statistics if held is not None)
     with np.errstate(all="ignore"):
         factor = scale / np.sqrt(variance + call.get("epsilon", 1e-5))
-    if held.shape[along] != factor.size:
+    if found.weights.shape[found.along] != factor.size:
         return None
-    shape = [1] * len(held.shape)
-    shape[along] = -1
-    weights = b.constant((held.read() * factor.reshape(shape)).astype(held.dtype))
-    shifted = ((0.0 if bias is None else np.float64(bias.read()).ravel()) - mean) * factor + shift
     b.drop(FOLDED)
-    added = b.constant(shifted.astype(held.dtype))
-    if before.op == "MatMul":
-        return [b.one("Add", b.one("MatMul", before.operands[0], weights), added)]
-    return b.make(before.op, [before.operands[0], weights, added], dict(before.attributes))
+    return _multiplied(b, found, factor, shift - mean * factor)
 
 
-def _linear(b: Builder, item: int) -> tuple[GraphTerm, Constant, Constant | None, int] | None:
-    """Return the operation with weights that a term is, its weights and bias, and the axis of its outputs."""
+def _has_channels(b: Builder, found: "Linear") -> bool:
+    """Tell whether outputs are the second axis, as the columns of a matrix are."""
+    shapes = found.weights.shape, b.table.shape(found.term.operands[0])
+    return found.term.op != "MatMul" or all(shape is not None and len(shape) == 2 for shape in shapes)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """An operation with weights, and a bias that is a constant; ``along`` is the weights' axis of outputs."""
+
+    term: GraphTerm
+    weights: Constant
+    bias: Constant | None
+    along: int
+
+    @property
+    def along_outputs(self) -> tuple[int, ...]:
+        """The shape of what has one number for each output, as it is laid on the last axes of the results."""
+        behind = 0 if self.term.op == "MatMul" else len(self.weights.shape) - 2
+        return (self.weights.shape[self.along], *[1] * behind)
+
+
+def _linear(b: Builder, item: int) -> Linear | None:
+    """Return the operation with weights that a term is, with what is added to its outputs."""
     term, bias = b.source(item), None
     if term.op == "Add" and term.operands[0] is not None and b.is_constant(term.operands[1]):
         bias = b.table.held(term.operands[1])
-        product = b.source(term.operands[0])
-        rank = b.table.shape(product.operands[0]) if product.op == "MatMul" else None
-        if rank is None or len(rank) != 2 or bias is None or len(bias.shape) > 1:
+        term = b.source(term.operands[0])
+        if term.op != "MatMul" or bias is None or len(bias.shape) > 1:
             return None
-        term = product
     elif term.op in ("Conv", "ConvTranspose") and len(term.operands) > 2:
         bias = b.table.held(term.operands[2])
         if bias is None and term.operands[2] is not None:
             return None
+    held = b.table.held(term.operands[1]) if term.op in _ALONG else None
     grouped = term.op == "ConvTranspose" and dict(term.attributes).get("group", 1) != 1
-    along = {"Conv": 0, "ConvTranspose": 1, "MatMul": 1}.get(term.op)
-    held = b.table.held(term.operands[1]) if along is not None and not grouped else None
-    return None if held is None or along is None else (term, held, bias, along)
+    if held is None or grouped or len(held.shape) < 2:
+        return None
+    along = _ALONG[term.op] % len(held.shape)
+    return Linear(term, held, bias, along) if bias is None or bias.size in (1, held.shape[along]) else None
+
+
+_ALONG = {"Conv": 0, "ConvTranspose": 1, "MatMul": -1}
+"""The axis of the outputs, of weights."""
+
+
+def _times(b: Builder, held: Constant, factor: Array) -> int:
+    """Multiply weights by numbers; those that are codes are so still, in other steps."""
+    numbers = (held.read() * factor).astype(held.dtype)
+    steps = held.steps
+    return b.constant(numbers if steps is None else _in_codes(numbers, steps() * abs(factor)))
+
+
+def _multiplied(b: Builder, found: Linear, factor: Array, shift: Array) -> Results | None:
+    """Multiply weights and bias by a factor, one or one an output, and add to the bias."""
+    held, bias, term = found.weights, found.bias, found.term
+    shape = [1] * len(held.shape)
+    shape[found.along] = -1
+    weights = _times(b, held, factor.reshape(shape))
+    operands = [term.operands[0], weights]
+    if bias is None and not shift.any():
+        return b.make(term.op, operands, dict(term.attributes))
+    moved = (0.0 if bias is None else np.float64(bias.read()).reshape(-1)) * factor + shift
+    added = b.constant(np.broadcast_to(moved, held.shape[found.along]).astype(held.dtype))
+    if term.op == "MatMul":
+        return [b.one("Add", b.one("MatMul", *operands), added)]
+    return b.make(term.op, [*operands, added], dict(term.attributes))
 
 
 RULES: dict[str, tuple[Rule, ...]] = {

@@ -11,6 +11,7 @@ from math import prod
 import numpy as np
 
 from onnxtop.reader.declared import Shape
+from onnxtop.reader.equation import letters_of
 from onnxtop.reader.terms.builder import Builder, Results, Rule
 from onnxtop.reader.terms.call import Call
 from onnxtop.reader.terms.constant import Constant, constant_of
@@ -38,8 +39,16 @@ def reshaped(b: Builder, item: int, shape: Shape) -> int:
     if term.constant is not None and None not in shape:
         held = term.constant
         sizes = tuple(size or 0 for size in shape)
+        steps = held.steps
         return b.constant(
-            Constant(held.dtype, sizes, held.digest, lambda: np.reshape(held.read(), sizes), held.made)
+            Constant(
+                held.dtype,
+                sizes,
+                held.digest,
+                lambda: np.reshape(held.read(), sizes),
+                held.made,
+                steps=None if steps is None else lambda: np.reshape(steps(), sizes),
+            )
         )
     if table.shape(item) == shape and shape.count(None) <= 1:
         return item
@@ -66,7 +75,7 @@ def viewed(b: Builder, item: int, move: Callable[[Places], Places]) -> int | Non
         assert following is not None
         base = following
     sizes = b.table.sizes(base)
-    if not sizes or prod(sizes) > _MOST:
+    if not sizes or min(sizes) < 1 or prod(sizes) > _MOST:
         return None
     term = b.source(base)
     factor = _factor(b, term)
@@ -76,7 +85,7 @@ def viewed(b: Builder, item: int, move: Callable[[Places], Places]) -> int | Non
     for step in reversed(chain):
         places = _stepped(places, step)
     places = move(places)
-    if places.size > _MOST:
+    if not 0 < places.size <= _MOST:  # what holds nothing is no map of anything
         return None
     made = _view(b, base, places, sizes)
     return made if factor is None else _scaled(b, made, factor)
@@ -217,7 +226,40 @@ def function_before(b: Builder, call: Call) -> Results | None:
     return None if made is None else [made]
 
 
+def einsum(b: Builder, call: Call) -> Results | None:
+    """Write an equation that only names axes in another order as a transposition."""
+    item, equation = call.operands[0], call.get("equation")
+    shape = b.table.shape(item)
+    if len(call.operands) != 1 or shape is None or not isinstance(equation, bytes):
+        return None
+    (letters,), result = letters_of(equation.decode(), [len(shape)])
+    if len({*letters}) < len(letters) or sorted(letters) != sorted(result):
+        return None
+    return [b.one("Transpose", item, attributes={"perm": tuple(map(letters.index, result))})]
+
+
+def rows_first(b: Builder, call: Call) -> Results | None:
+    """Compute along the last axis before those in front of it are laid out anew."""
+    item, axis = call.operands[0], call.get("axis")
+    after = b.table.shape(item)
+    if item is None or after is None or axis != len(after) - 1:
+        return None
+    if b.source(item).op == VIEW and len(after) > 2 and None not in after:
+        flat = reshaped(b, item, (prod(size or 0 for size in after[:-1]), after[-1]))
+        return [reshaped(b, b.one(call.op, flat, attributes={**call.attributes, "axis": 1}), after)]
+    if b.source(item).op != RESHAPED:
+        return None
+    source = b.source(item).operands[0]
+    before = b.table.shape(source)
+    if not before or before[-1] is None or before[-1] != after[-1]:
+        return None
+    made = b.one(call.op, source, attributes={**call.attributes, "axis": len(before) - 1})
+    return [reshaped(b, made, after)] if after.count(None) <= 1 else None
+
+
 RULES: dict[str, tuple[Rule, ...]] = {
+    "Einsum": (einsum,),
+    **dict.fromkeys(("LogSoftmax", "Softmax"), (rows_first,)),
     "Transpose": (transpose,),
     **dict.fromkeys(("Flatten", "Reshape", "Squeeze", "Unsqueeze"), (reshape,)),
     **dict.fromkeys(

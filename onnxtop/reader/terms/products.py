@@ -156,9 +156,12 @@ def with_bias(b: Builder, call: Call) -> Results | None:
         kernel = b.table.shape(term.operands[1])
         channels = None if kernel is None else kernel[0]
         shape = (channels, *[1] * (len(kernel or ()) - 2))
-        if channels is None or held.shape not in (shape, (1, *shape)):
+        if channels is None or held.shape not in ((), shape, (1, *shape)):
             continue
-        bias = reshaped(b, call.operands[1 - place] or 0, (channels,))
+        each = call.operands[1 - place] or 0
+        if not held.shape:
+            each = b.constant(np.broadcast_to(held.read(), (channels,)))
+        bias = reshaped(b, each, (channels,))
         return b.make("Conv", [*term.operands, bias], dict(term.attributes))
     return None
 

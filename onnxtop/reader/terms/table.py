@@ -14,6 +14,9 @@ from onnxtop.reader.terms.constant import Array, Constant, constant_of
 CONSTANT, INPUT, RESULT, RESHAPED, VIEW = "constant", "input", "result", "reshaped", "view"
 """Terms that are no operations: a constant, a model's input, a further result, elements in another shape."""
 
+ROUNDED = "rounded"
+"""A term that an operation rounds to a narrower type before it computes."""
+
 COMMUTATIVE = frozenset(
     ("Add", "And", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Equal", "Max", "Mean", "Min", "Mul", "Or", "Sum")
 ) | {"Xor"}

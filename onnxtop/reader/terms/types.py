@@ -1,6 +1,6 @@
 """Types of results, inferred by ONNX while terms are made: what a file declares is not believed."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import onnx
 from onnx import TypeProto, helper
@@ -30,8 +30,19 @@ def types_of(table: Table, call: Call) -> Sequence[Type | None]:
     return table.inferred[asked]
 
 
-def _inferred(table: Table, call: Call) -> tuple[Type | None, ...]:
+def takes(table: Table, item: int, sizes: Mapping[int, int]) -> bool:
+    """Tell whether an operation takes its operands with some sizes in place of others."""
+    term = table.terms[item]
+    call = Call(term.op, dict(term.attributes), term.operands)
+    if not call.is_standard or call.op in _WITH_BODIES:
+        return False
+    return _inferred(table, call, sizes)[0] is not None
+
+
+def _inferred(table: Table, call: Call, sizes: Mapping[int, int] | None = None) -> tuple[Type | None, ...]:
     operands = [_operand(table, item) for item in call.operands]
+    if sizes is not None:
+        operands = [(_replaced(shape, sizes), kind, array) for shape, kind, array in operands]
     try:
         answers = infer(proto_of(call), operands, call.opset)
     except Exception:  # bare C++ errors for what does not fit, and for operations that are not known
@@ -54,6 +65,10 @@ def _operand(table: Table, item: int | None) -> tuple[Shape | None, int, Array |
     held = table.held(item)
     array = held.read() if held is not None and held.size < _TOLD else None
     return kind.shape, helper.np_dtype_to_tensor_dtype(kind.dtype), array
+
+
+def _replaced(shape: Shape | None, sizes: Mapping[int, int]) -> Shape | None:
+    return None if shape is None else tuple(sizes.get(size or 0, size) for size in shape)
 
 
 def _type(answer: TypeProto | None) -> Type | None:

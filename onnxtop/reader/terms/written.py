@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from onnxtop.reader.declared import Shape
 from onnxtop.reader.terms.arithmetic import is_near
-from onnxtop.reader.terms.builder import Builder, Results, Rule
+from onnxtop.reader.terms.builder import EARLIER, Builder, Results, Rule
 from onnxtop.reader.terms.call import Call
+from onnxtop.reader.terms.movement import reshaped
 
 _EXACT = (np.float32, np.float64)
 
@@ -80,6 +82,23 @@ def swish(b: Builder, call: Call) -> Results | None:
         return None
     inner = item if alpha == 1 else b.one("Mul", item, _number(b, item, alpha))
     return [b.one("Mul", item, b.one("Sigmoid", inner))]
+
+
+def of_matrix(b: Builder, call: Call) -> Results | None:
+    """Before opset 13: all axes before one are rows, and all from it on columns."""
+    item, axis = call.operand(0), call.get("axis", 1)
+    shape = b.table.shape(item)
+    if item is None or shape is None or not -len(shape) <= axis < len(shape):
+        return None
+    sides = [_product(shape[:axis]), _product(shape[axis:])]
+    if sides.count(None) > 1 or shape.count(None) > 1:
+        return None
+    made = b.one(call.op, reshaped(b, item, tuple(sides)), attributes={"axis": 1})
+    return [reshaped(b, made, shape)]
+
+
+def _product(sizes: Shape) -> int | None:
+    return None if None in sizes else math.prod(size or 0 for size in sizes)
 
 
 def reciprocal_root(b: Builder, call: Call) -> Results | None:
@@ -193,6 +212,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "Mul": (reciprocal_root,),
     "Neg": (opposite,),
     "Sub": (variance, gathered),
+    **dict.fromkeys((f"{EARLIER}{op}" for op in ("LogSoftmax", "Softmax")), (of_matrix,)),
     "Swish": (swish,),
     "RMSNormalization": (rms_normalization,),
 }
