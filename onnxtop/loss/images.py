@@ -59,14 +59,14 @@ def read_images(folder: Path, look: Pixels) -> tuple[Images, Array, tuple[str, .
         There is no folder of images, or Pillow is not installed.
     """
     _pillow()
-    classes = sorted(path for path in folder.iterdir() if os.path.isdir(path) and _images_in(path))
+    classes = classes_in(folder)
     if not classes:
         raise UsageError(f"{folder}: wanted .npy files, or one folder of images a class, found neither")
     names = [path.name for path in classes]
     numbered = all(name.isdecimal() and len(name) <= _LABEL for name in names)
     numbers = list(map(int, names)) if numbered else list(range(len(names)))
     files = [
-        (file, number) for path, number in zip(classes, numbers, strict=True) for file in _images_in(path)
+        (file, number) for path, number in zip(classes, numbers, strict=True) for file in images_in(path)
     ]
     shape = look.shape or _own_shape(files[0][0])
     images = Images(tuple(file for file, _ in files), look, (len(files), *shape), np.dtype(np.float32))
@@ -75,7 +75,13 @@ def read_images(folder: Path, look: Pixels) -> tuple[Images, Array, tuple[str, .
     return images, np.array([number for _, number in files], np.int64), (note,)
 
 
-def _images_in(folder: Path) -> list[Path]:
+def classes_in(folder: Path) -> list[Path]:
+    """Return the folders of images in a folder, in the order of their names."""
+    return sorted(path for path in folder.iterdir() if os.path.isdir(path) and images_in(path))
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Return the images in a folder, in the order of their names."""
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
 
 

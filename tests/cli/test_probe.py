@@ -157,6 +157,21 @@ def test_what_is_read_is_never_overwritten(run: Run) -> None:
         assert "would overwrite" in run(MODEL, "--data", DATA, "-f", "json", "-o", path).stderr
 
 
+def test_no_array_that_is_read_is_overwritten(run: Run, tmp_path: Path) -> None:
+    with np.load(DATA) as arrays:
+        for name in ("x", "labels"):
+            np.save(tmp_path / f"{name}.npy", arrays[name])
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    x, labels = tmp_path / "x.npy", tmp_path / "labels.npy"
+    for target in before:
+        for given in ([tmp_path], [x, "--labels", labels]):
+            done = run(MODEL, "--quick", "--data", *given, "-f", "json", "-o", target)
+            assert (done.exit_code, "would overwrite" in done.stderr) == (2, True), given
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    (tmp_path / "probe.json").touch()  # beside what is read
+    assert run(MODEL, "--quick", "--data", tmp_path, "-o", tmp_path / "probe.json").exit_code == 0
+
+
 def test_interrupt_prints_what_there_is(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
