@@ -18,6 +18,7 @@ from onnxtop.loss.arrays import read_npy, read_npz
 from onnxtop.loss.images import classes_in, images_in, read_images
 from onnxtop.loss.options import Pixels
 from onnxtop.loss.samples import TARGETS
+from onnxtop.results.words import MAIN_SPLIT
 from onnxtop.work.beside import usable
 
 MAIN = ""
@@ -50,6 +51,11 @@ class Data:
                 "its names"
             )
         return wanted, self.splits[wanted]
+
+
+def left_out(split: str, error: UsageError) -> str:
+    """Note that a split does not fit the model."""
+    return f"split {split or MAIN_SPLIT} is left out: {error}"
 
 
 def read_data(
