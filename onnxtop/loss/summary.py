@@ -292,11 +292,12 @@ def _gradient(probe: Probe, options: ProbeOptions, result: LossProbeResult) -> C
     if result.loss is None:
         return {}
     try:
-        _, gradient = probe.loss_and_gradient(probe.theta0)
+        if options.differences and not probe.has_rules:
+            gradient = probe.gradient_by_differences(probe.theta0)
+        else:
+            _, gradient = probe.loss_and_gradient(probe.theta0)
     except ModelError as error:
-        if not options.differences:
-            return {"gradient_reason": str(error)}
-        gradient = probe.gradient_by_differences(probe.theta0)
+        return {"gradient_reason": str(error)}
     if not np.isfinite(gradient).all():
         odd = [p.name for p in probe.parameters if not np.isfinite(gradient[p.slice]).all()]
         shares = f"{len(odd)} of {len(probe.parameters)} parameters, the first {odd[0]}"

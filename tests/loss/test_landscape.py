@@ -1,6 +1,7 @@
 """Directions and scores whose answers are known, and the whole summary."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +158,29 @@ def test_differences_on_request(odd: Path) -> None:
     assert result.gradient_reason == ""
     assert result.gradient_norm is not None
     assert result.descent is not None
+
+
+def test_differences_that_cannot_be_had_leave_the_loss(tmp_path: Path) -> None:
+    """There are too many parameters, or none: the weights are codes."""
+    many = [node("MatMul", "x w", "h"), node("Acosh", "h", "y")]
+    codes = [node("DequantizeLinear", "w scale zero", "d"), node("MatMul", "x d", "y")]
+    wide = np.abs(weights(4, 100))
+    stored = {
+        "w": np.arange(-6, 6, dtype=np.int8).reshape(4, 3),
+        "scale": np.float32(0.1),
+        "zero": np.int8(0),
+    }
+    x = np.abs(weights(5, 4)) + 1
+    for nodes, held, why in (
+        (many, {"w": wide}, "wanted at most 300 parameters .*, found 400"),
+        (codes, stored, "stored in codes"),
+    ):
+        path = save(model(nodes, held, {"x": ["n", 4]}), tmp_path)
+        width = held["w"].shape[1]
+        result = probe(path, {"x": x, "target": weights(5, width)}, differences=True, points=3)
+        assert re.search(why, result.gradient_reason)
+        assert result.loss is not None
+        assert (result.gradient_norm, result.descent, result.sharpness) == (None, None, None)
 
 
 def test_plain_values_have_no_infinities() -> None:
