@@ -31,6 +31,11 @@ class Judge:
         """Whether a policy is there without work."""
         return True
 
+    @property
+    def models(self) -> Sequence[str]:
+        """The models that it is made from; in the place of a report a new baseline may be written."""
+        return ()
+
     def policy(self, model: str, progress: "Progress | None" = None) -> "Policy":
         """Return the policy of a model by its path."""
         return self.plain
@@ -95,6 +100,11 @@ class _ByModels(Judge):
     def is_ready(self) -> bool:
         """Never: the earlier model is to be audited and compared, where the later one is."""
         return False
+
+    @property
+    def models(self) -> Sequence[str]:
+        """The earlier models."""
+        return self.read
 
     def policy(self, model: str, progress: "Progress | None" = None) -> "Policy":
         """Return the policy of a model: with the report on the earlier one, and the verdict on the two."""

@@ -89,8 +89,9 @@ def _judge(
     options = replace(options, digests="normal" if settings["baseline"] or written else run.digests)
     judged = judge(settings, options, len(found))
     new = [Output("json", written)] if written else []
-    run.check([*found, *judged.read, options.running.samples])
-    run.check(found, new)
+    read = [*found, options.running.samples]
+    run.check([*read, *judged.read])
+    run.check([*read, *judged.models], new)
     results = analyse(run, found, options, settings["fail-on"], judged)
     code = exit_code(code_of(result, settings["fail-on"]) for result in results)
     if code == INTERRUPTED:

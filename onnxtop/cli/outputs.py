@@ -101,10 +101,22 @@ def check(
 
 def _spare(path: str, target: Path, read: Iterable[Path], weights: Callable[[Path], bool]) -> None:
     """Refuse a file that is there already and is read, by whatever names, links or cases."""
-    if same := next((each for each in read if each.samefile(target)), None):
+    files = (file for each in read for file in _files_of(each))
+    if same := next((each for each in files if each.samefile(target)), None):
         raise UsageError(f"{path}: this output would overwrite {same}, which is read; name another file")
     if weights(target):
         raise UsageError(f"{path}: this output would overwrite weights of a model; name another file")
+
+
+def _files_of(path: Path) -> Iterable[Path]:
+    """Return the files that are read from a place: what is asked with a folder is data."""
+    if not os.path.isdir(path):
+        return [path]
+    from onnxtop.loss.data import files_of  # loads NumPy: not for help
+
+    with contextlib.suppress(OSError):  # reading it says what is wrong
+        return files_of(path)
+    return []
 
 
 def write_interrupted(outputs: Sequence[Output]) -> None:

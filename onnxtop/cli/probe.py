@@ -79,7 +79,7 @@ def command(
     found = find_models(models)
     if not settings["surface"] and any(output.format == "svg" for output in run.outputs):
         raise UsageError("svg draws the loss surface: add --surface")
-    run.check([*found, data])
+    run.check([*found, data, settings["labels"]])
 
     work_on, work = (
         partial(_probed, data, _options(**settings)),

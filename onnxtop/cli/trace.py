@@ -64,7 +64,7 @@ def command(
     """
     asked = with_values(TraceOptions(), options)
     watching = WatchOptions(follow, until_stop, interval)
-    found = [] if follow else find_models(checkpoints)
+    found = find_models(checkpoints)
     logs = [Output("csv", path) for path in files_of(asked.log)]
     run.note_cache(asked.audit.work)
     run.check([*found, asked.audit.data, asked.metric_file], logs)

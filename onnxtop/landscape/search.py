@@ -132,8 +132,9 @@ def connect(
 ) -> tuple[list[Found], list[str]]:
     """Look for paths until all that could lower a bar were tried or the budget ends.
 
-    Straight lines from every minimum to the lowest come first: they cost no gradient, and give every bar an
-    end. Then the pairs are tried in the order of `next_pairs`.
+    Straight lines from every minimum to the lowest come first, and those between `twins`: they cost no
+    gradient, give every bar an end, and one of length 0 to a minimum that is there twice. Then the pairs are
+    tried in the order of `next_pairs`.
 
     Parameters
     ----------
@@ -159,7 +160,8 @@ def connect(
     deadline = time.monotonic() + plan.limit.seconds
     n = len(losses)
     options, notes = _affordable(plan, n)
-    expected = _expected(plan, n)
+    straight = [*((0, other) for other in range(1, n)), *twins(losses, distance)]
+    expected = _expected(plan, n) + len(straight) - (n - 1)
 
     def look(pair: Pair, chosen: PathOptions) -> Found:
         meter = Meter(chosen.gradients, deadline, stop.is_set)
@@ -174,7 +176,7 @@ def connect(
         try:
             have = {(item.first, item.second) for item in found}
             lines = PathOptions("line")
-            add([((0, other), lines) for other in range(1, n) if (0, other) not in have])
+            add([(pair, lines) for pair in straight if pair not in have])
             while not stop.is_set() and options is not None and time.monotonic() < deadline:
                 pairs = _affordable_pairs(next_pairs(losses, distance, found, plan), found, plan, options)
                 if not pairs:
@@ -213,6 +215,20 @@ def _done(
             except KeyboardInterrupt:
                 stop.set()
         yield future.result()
+
+
+def twins(losses: Sequence[float], distance: Distance) -> list[Pair]:
+    """Return for each minimum the nearest of those before it that have the same loss.
+
+    The lowest minimum is left out: it is joined to all. Two that are one, or are so renumbered, are among
+    these pairs, and a line between them rises nowhere.
+    """
+    pairs = []
+    for number, loss in enumerate(losses):
+        same = [other for other in range(1, number) if loss - losses[other] <= _FLAT * (1 + abs(loss))]
+        if same:
+            pairs.append((min(same, key=lambda other: distance(other, number)), number))
+    return pairs
 
 
 def next_pairs(

@@ -27,7 +27,7 @@ from onnxtop.landscape.saddle import refine_path
 from onnxtop.landscape.search import Found, join
 from onnxtop.landscape.state import State, key_of, mark_of
 from onnxtop.landscape.symmetry import Symmetries, find_groups
-from onnxtop.loss.data import Data, read_data
+from onnxtop.loss.data import Data, left_out, read_data
 from onnxtop.loss.descent import Floats
 from onnxtop.loss.probe import Probe
 from onnxtop.options import asked
@@ -111,6 +111,17 @@ def loss_barcode(
     return run.result()
 
 
+def _held_out(model: Model, data: Data, options: BarcodeOptions, notes: list[str]) -> Probe | None:
+    """Return a probe of the test split, None if there is none or, which is noted, it does not fit."""
+    if "test" not in data.splits:
+        return None
+    try:
+        return Probe(model, data.splits["test"], options.probe)
+    except UsageError as error:
+        notes.append(left_out("test", error))
+        return None
+
+
 @dataclass(eq=False)
 class _Run:
     """One run: what is asked for, and what is found so far; minima are sorted once they are all there.
@@ -129,6 +140,7 @@ class _Run:
     reference: float | None
     symmetries: Symmetries
     notes: list[str]
+    held_out: Probe | None
     points: list[Point] = field(default_factory=list)
     scaled: dict[int, Floats] = field(default_factory=dict)
     stop: Event = field(default_factory=Event)
@@ -185,6 +197,7 @@ class _Run:
             state=State.resume(options.state, key),
             reference=networks.reference_loss(first),
             symmetries=symmetries,
+            held_out=_held_out(model, data, options, notes),
             notes=notes,
         )
 
@@ -348,9 +361,8 @@ class _Run:
         """Return the minima with their accuracies, on the data and on its test split if there is one."""
         own = [self.probe.scores(point.theta).accuracy for point in self.points]
         test: list[float | None] = [None] * len(own)
-        if "test" in self.data.splits:
-            probe = Probe(self.model, self.data.splits["test"], self.options.probe)
-            test = [probe.scores(point.theta).accuracy for point in self.points]
+        if self.held_out is not None:
+            test = [self.held_out.scores(point.theta).accuracy for point in self.points]
         return [
             replace(point, accuracy=one, test_accuracy=two)
             for point, one, two in zip(self.points, own, test, strict=True)

@@ -2,7 +2,7 @@
 
 from onnxtop.results.report import this_tool
 
-ALGORITHMS = {"loss_barcode": 3}
+ALGORITHMS = {"loss_barcode": 4}
 """Raised whenever the same files and options may give another value."""
 
 TOOL = this_tool(ALGORITHMS)

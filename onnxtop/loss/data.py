@@ -15,9 +15,10 @@ import numpy as np
 from onnxtop.errors import UsageError
 from onnxtop.gradient.graph import Array
 from onnxtop.loss.arrays import read_npy, read_npz
-from onnxtop.loss.images import read_images
+from onnxtop.loss.images import classes_in, images_in, read_images
 from onnxtop.loss.options import Pixels
 from onnxtop.loss.samples import TARGETS
+from onnxtop.results.words import MAIN_SPLIT
 from onnxtop.work.beside import usable
 
 MAIN = ""
@@ -50,6 +51,11 @@ class Data:
                 "its names"
             )
         return wanted, self.splits[wanted]
+
+
+def left_out(split: str, error: UsageError) -> str:
+    """Note that a split does not fit the model."""
+    return f"split {split or MAIN_SPLIT} is left out: {error}"
 
 
 def read_data(
@@ -109,6 +115,11 @@ def _holds_arrays(path: str | os.PathLike[str] | Mapping[str, Any]) -> bool:
 
 def _arrays_in(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.npy"))
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Return the files that a folder of data is read from."""
+    return _arrays_in(folder) or [file for each in classes_in(folder) for file in images_in(each)]
 
 
 def _pair(path: Path, labels: str | Path | None) -> dict[str, Any]:

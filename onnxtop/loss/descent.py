@@ -82,7 +82,8 @@ def descend(
     iterations
         How many there may be, about two gradients each: towards the very bottom.
     gradients
-        How many there may be, one more or less; alone, a short look that ends where SciPy sees no more gain.
+        How many there may be; alone, a short look that ends where SciPy sees no more gain. With iterations a
+        line search is not cut off, and takes up to twenty more.
     memory
         Steps that L-BFGS remembers.
     stop
@@ -101,7 +102,7 @@ def descend(
 
     def watched(theta: Floats) -> tuple[float, Floats]:
         nonlocal lowest, point
-        if stop():
+        if stop() or (iterations is None and len(losses) == gradients):  # SciPy looks after a line search
             raise StopIteration
         loss, slope = gradient(theta)
         losses.append(loss)

@@ -55,6 +55,14 @@ class LossHead:
     threshold: float = 0.0
     smoothing: float = 0.0
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed of the output."""
+        if self.link != "probabilities":
+            return ()
+        told = "from 0 to 1" if self.class_axis is None else "from 0 to 1 and add up to 1"
+        return (f"the output is taken for probabilities, since its values are {told}",)
+
 
 def choose(seen: FirstRun, target: Array, wanted: LossName = "auto", smoothing: float = 0.0) -> LossHead:
     """Choose a loss from the output's shape and the target's type.
@@ -81,6 +89,16 @@ def choose(seen: FirstRun, target: Array, wanted: LossName = "auto", smoothing: 
     return replace(head, smoothing=smoothing)
 
 
+def confirmed(head: LossHead, outputs: Array) -> LossHead:
+    """Return a head that takes the outputs of all samples, and not of the first alone, for what they are.
+
+    Few logits may look like probabilities by chance.
+    """
+    if head.link == "probabilities" and not _are_probabilities(outputs, head.class_axis):
+        return replace(head, link="logits", threshold=0.0)
+    return head
+
+
 def _chosen(seen: FirstRun, target: Array, wanted: LossName) -> LossHead:
     shape = (seen.size, *target.shape[1:])
     binary = bool(((target == 0) | (target == 1)).all())
@@ -96,7 +114,7 @@ def _chosen(seen: FirstRun, target: Array, wanted: LossName) -> LossHead:
         if not binary:
             raise UsageError("wanted labels 0 and 1 for the loss binary, found others; choose another loss")
         source = _before(seen.graph, seen.output, "Sigmoid", None)
-        probabilities = source is None and _in_unit(seen.values)
+        probabilities = source is None and _are_probabilities(seen.values, None)
         link = "probabilities" if probabilities else "logits"
         return LossHead("binary", None, source or seen.output, link, 0.5 if source or probabilities else 0.0)
     return LossHead(name, None, seen.output, "values")
@@ -150,16 +168,16 @@ def _cross_entropy_head(seen: FirstRun, target: Shape, dtype: np.dtype[Any]) -> 
     if dtype.kind not in "iub":
         raise UsageError(f"wanted integer labels for the loss cross-entropy, found {dtype}")
     source = _before(seen.graph, seen.output, "Softmax", axis)
-    probabilities = (
-        source is None and _in_unit(seen.values) and bool(np.allclose(seen.values.sum(axis), 1, atol=1e-3))
-    )
+    probabilities = source is None and _are_probabilities(seen.values, axis)
     return LossHead(
         "cross-entropy", axis, source or seen.output, "probabilities" if probabilities else "logits"
     )
 
 
-def _in_unit(values: Array) -> bool:
-    return bool(((values >= 0) & (values <= 1)).all())
+def _are_probabilities(values: Array, axis: int | None) -> bool:
+    """Tell whether values are from 0 to 1; those along an axis of classes also have to add up to 1."""
+    whole = axis is None or np.allclose(values.sum(axis, dtype=np.float64), 1, atol=1e-3)
+    return bool(whole and ((values >= 0) & (values <= 1)).all())
 
 
 def _before(graph: Graph, name: str, op: str, axis: int | None) -> str | None:
@@ -196,7 +214,8 @@ def attach(graph: Graph, head: LossHead, target: Shape) -> Tensor:
         weight = weight.reshape(each.shape)
     else:
         each = _ELEMENTS[head.name](source.reshape(target), wanted, head)
-    weighted = (each * weight).cast(np.float64)  # a sum of many numbers in float32 loses three digits
+    # what does not count may be infinite, and 0 times that is no 0
+    weighted = (each * weight).where(weight > 0.0, 0.0).cast(np.float64)  # in float32 sums lose three digits
     total = weighted.sum(range(each.rank))
     return graph.name(total, LOSS)
 

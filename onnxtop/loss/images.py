@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxtop.errors import MissingLibraryError, UsageError
+from onnxtop.errors import MissingLibraryError, OptionError, UsageError
 from onnxtop.gradient.graph import Array
 from onnxtop.loss.options import Pixels
 from onnxtop.work.beside import regular, usable
@@ -59,23 +59,30 @@ def read_images(folder: Path, look: Pixels) -> tuple[Images, Array, tuple[str, .
         There is no folder of images, or Pillow is not installed.
     """
     _pillow()
-    classes = sorted(path for path in folder.iterdir() if os.path.isdir(path) and _images_in(path))
+    classes = classes_in(folder)
     if not classes:
         raise UsageError(f"{folder}: wanted .npy files, or one folder of images a class, found neither")
     names = [path.name for path in classes]
     numbered = all(name.isdecimal() and len(name) <= _LABEL for name in names)
     numbers = list(map(int, names)) if numbered else list(range(len(names)))
     files = [
-        (file, number) for path, number in zip(classes, numbers, strict=True) for file in _images_in(path)
+        (file, number) for path, number in zip(classes, numbers, strict=True) for file in images_in(path)
     ]
     shape = look.shape or _own_shape(files[0][0])
+    _check_channels(shape, look)
     images = Images(tuple(file for file, _ in files), look, (len(files), *shape), np.dtype(np.float32))
     shown = ", ".join(f"{number} is {name}" for number, name in zip(numbers[:5], names[:5], strict=True))
     note = f"{len(files)} images of {len(classes)} classes ({shown}{', ...' if len(names) > 5 else ''})"
     return images, np.array([number for _, number in files], np.int64), (note,)
 
 
-def _images_in(folder: Path) -> list[Path]:
+def classes_in(folder: Path) -> list[Path]:
+    """Return the folders of images in a folder, in the order of their names."""
+    return sorted(path for path in folder.iterdir() if os.path.isdir(path) and images_in(path))
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Return the images in a folder, in the order of their names."""
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
 
 
@@ -130,6 +137,21 @@ def _layout(shape: Sequence[int]) -> tuple[int, int, int, bool]:
         "wanted a model of images (channels x height x width, 1, 3 or 4 channels first or last), found an "
         f"input of shape {_shown(shape)}"
     )
+
+
+def _check_channels(shape: Sequence[int], look: Pixels) -> None:
+    """Refuse a mean or a deviation that is neither one for all channels nor one for each.
+
+    Raises
+    ------
+    OptionError
+        It is of other channels.
+    """
+    *_, channels, _ = _layout(shape)
+    for name in ("mean", "deviation"):
+        if (count := len(getattr(look, name))) not in (1, channels):
+            each = "" if channels == 1 else f", or {channels}, one a channel"
+            raise OptionError.of(name, f"wanted one number for all pixels{each}, found {count}")
 
 
 def _shown(shape: Sequence[int]) -> str:

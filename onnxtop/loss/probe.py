@@ -11,7 +11,7 @@ from onnxtop.errors import ModelError, UsageError
 from onnxtop.gradient.graph import Array
 from onnxtop.gradient.oracle import gradient_by_differences
 from onnxtop.loss.compiled import Compiled, flat
-from onnxtop.loss.heads import TARGET, WEIGHT, choose
+from onnxtop.loss.heads import TARGET, WEIGHT, choose, confirmed
 from onnxtop.loss.keywords import LossKeywords
 from onnxtop.loss.look import look
 from onnxtop.loss.options import LossOptions
@@ -118,16 +118,21 @@ class Probe:
             self._runtime = Runtime(processors())
         self._head = choose(seen, self._samples.target, options.loss, options.label_smoothing)
         self.samples = self._samples.count
+        self._all = np.arange(self.samples)
         self.targets = prepare(self._samples.target, self._head, seen.values.shape, options.ignore_index)
-        self.class_axis, self.threshold = self._head.class_axis, self._head.threshold
         self._plans: OrderedDict[int, Compiled] = OrderedDict()
         self._ready: dict[tuple[int, int], dict[str, Array]] = {}
         self.theta0: Vector = flat(self._model.values)
         self.theta0.flags.writeable = False
         self.parameters: tuple[Parameter, ...] = self._model.parameters
         self.ties: Mapping[str, int] = self._model.ties
+        if self._head.link == "probabilities":
+            self._head = confirmed(self._head, self.outputs(self.theta0))
+            self._plans.clear()
+        self.class_axis, self.threshold = self._head.class_axis, self._head.threshold
         self.loss_name = self._head.name
-        self.notes: tuple[str, ...] = (*self._samples.notes, *self.targets.notes, *found.notes)
+        assumed = (*self._samples.notes, *self._head.notes, *self.targets.notes)
+        self.notes: tuple[str, ...] = (*assumed, *found.notes)
 
     def scores(self, theta: Array) -> Scores:
         """Return how good the model's answers are at theta."""
@@ -195,7 +200,7 @@ class Probe:
     def has_rules(self) -> bool:
         """Whether every operation between the parameters and the loss has a gradient rule."""
         try:
-            _ = self._compiled(next(self._chunks(np.arange(self.samples)))[1]).gradient
+            _ = self._compiled(next(self._chunks(self._all))[1]).gradient
         except ModelError:
             return False
         return True
@@ -251,10 +256,11 @@ class Probe:
         return {name: (total / len(rows)).astype(np.float32) for name, total in sums.items()}
 
     def _rows(self, rows: Array | slice | None) -> Array:
-        chosen = np.arange(self.samples) if rows is None else np.arange(self.samples)[rows]
+        """Return the numbers of some samples; of all in their order the very array that is kept."""
+        chosen = self._all if rows is None else self._all[rows]
         if chosen.ndim != 1 or not len(chosen):
             raise UsageError(f"wanted the numbers of one sample or more, found shape {chosen.shape}")
-        return chosen
+        return self._all if np.array_equal(chosen, self._all) else chosen
 
     def _chunks(self, rows: Array) -> Iterator[tuple[Array, int]]:
         """Yield the samples of each run, and the size that it is made for; smaller runs are padded."""
@@ -271,7 +277,7 @@ class Probe:
     def _feeds(self, part: Array, size: int, rows: Array) -> dict[str, Array]:
         """Return inputs, target and weights of a run; those of the whole data are kept if they are small."""
         key = int(part[0]), size
-        whole = len(rows) == self.samples
+        whole = rows is self._all
         if whole and key in self._ready:
             return self._ready[key]
         order = slice(key[0], key[0] + len(part)) if whole else part

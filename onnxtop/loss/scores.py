@@ -32,7 +32,7 @@ class Scores:
 def scores(
     outputs: Array, targets: Targets, class_axis: int | None, binary: bool, threshold: float
 ) -> Scores:
-    """Compare outputs with targets.
+    """Compare outputs with targets. Of equal outputs the class that comes first counts as the higher.
 
     Parameters
     ----------
@@ -59,8 +59,9 @@ def scores(
     named = rows.argmax(axis=1)
     top5 = None
     if rows.shape[1] > 5:
-        own = rows[np.arange(len(rows)), wanted][:, None]
-        top5 = float(np.mean(np.count_nonzero(rows > own, axis=1) < 5))
+        own, label = rows[np.arange(len(rows)), wanted][:, None], wanted[:, None]
+        before = (rows > own) | ((rows == own) & (np.arange(rows.shape[1]) < label))
+        top5 = float(np.mean(np.count_nonzero(before, axis=1) < 5))
     return Scores(float(np.mean(named == wanted)), top5, None, _classes(named, wanted, rows.shape[1]))
 
 

@@ -15,7 +15,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from onnxtop.errors import ModelError, UsageError
-from onnxtop.loss.data import Data, read_data
+from onnxtop.loss.data import Data, left_out, read_data
 from onnxtop.loss.descent import Gradient, descend, extreme_eigenvalue
 from onnxtop.loss.directions import Profile, Surface, along, filter_normalised, over
 from onnxtop.loss.keywords import ProbeKeywords
@@ -274,13 +274,15 @@ def _failed(loss: float | None, reason: str, accuracy: float | None, options: Pr
 def _other(
     model: Model, name: str, arrays: Mapping[str, Any], options: ProbeOptions, result: LossProbeResult
 ) -> Change:
-    """Measure another split; one that does not fit the model is left out."""
+    """Measure another split; one that does not fit the model is left out, and one that it fails on told."""
     try:
         probe = Probe(model, arrays, options)
-    except UsageError:
-        return {}
-    loss, reason = _finite_loss(probe)
-    found = Scores() if loss is None else probe.scores(probe.theta0)
+        loss, reason = _finite_loss(probe)
+        found = Scores() if loss is None else probe.scores(probe.theta0)
+    except UsageError as error:
+        return {"notes": (*result.notes, left_out(name, error))}
+    except ModelError as error:
+        return {"failed": (*result.failed, f"split {name or MAIN_SPLIT}: {error}")}
     split = Split(name, probe.samples, loss, found.accuracy, found.top5, found.rmse)
     told = loss is not None or result.loss is None  # that there is no loss is said once
     failed = () if told else (f"split {name or MAIN_SPLIT}: {reason}",)
@@ -291,11 +293,12 @@ def _gradient(probe: Probe, options: ProbeOptions, result: LossProbeResult) -> C
     if result.loss is None:
         return {}
     try:
-        _, gradient = probe.loss_and_gradient(probe.theta0)
+        if options.differences and not probe.has_rules:
+            gradient = probe.gradient_by_differences(probe.theta0)
+        else:
+            _, gradient = probe.loss_and_gradient(probe.theta0)
     except ModelError as error:
-        if not options.differences:
-            return {"gradient_reason": str(error)}
-        gradient = probe.gradient_by_differences(probe.theta0)
+        return {"gradient_reason": str(error)}
     if not np.isfinite(gradient).all():
         odd = [p.name for p in probe.parameters if not np.isfinite(gradient[p.slice]).all()]
         shares = f"{len(odd)} of {len(probe.parameters)} parameters, the first {odd[0]}"

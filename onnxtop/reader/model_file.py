@@ -17,7 +17,8 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TextIO, TypeAlias
+from weakref import WeakKeyDictionary
 
 from google.protobuf.message import EncodeError
 from onnx import ModelProto
@@ -192,20 +193,32 @@ def _elsewhere(address: str, name: str, most: float) -> ModelFile:
     return ModelFile(name, mirror.path, mirror.model, mirror)
 
 
+_TAKEN: "WeakKeyDictionary[TextIO, ModelFile]" = WeakKeyDictionary()
+"""What came on standard input: it comes once, and a model may be asked for again."""
+
+
 def _standard_input() -> ModelFile:
-    """Take what comes on standard input into a file that goes with whoever maps it."""
+    """Return the model that comes on standard input."""
     name = called(STDIN)
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError(f"{name}: wanted a model on standard input, found none; send one: ... < model.onnx")
-    with named(name), tempfile.TemporaryFile(prefix="onnxtop-") as file:
+    with named(name):
+        if sys.stdin not in _TAKEN:
+            _TAKEN[sys.stdin] = ModelFile(name, None, _taken(sys.stdin))
+        found = _TAKEN[sys.stdin]
+        refuse_foreign(bytes(found.content[:HEAD]))
+        return found
+
+
+def _taken(stream: TextIO) -> bytes | mmap.mmap:
+    """Take what comes into a file that goes with whoever maps it."""
+    with tempfile.TemporaryFile(prefix="onnxtop-") as file:
         try:
-            shutil.copyfileobj(sys.stdin.buffer, file, _CHUNK)
+            shutil.copyfileobj(stream.buffer, file, _CHUNK)
             file.flush()
         except OSError as error:
             raise unreadable(error) from None
-        file.seek(0)
-        refuse_foreign(file.read(HEAD))
-        return ModelFile(name, None, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if file.tell() else b""
 
 
 def _held(model: Any) -> tuple[str, bytes]:

@@ -290,7 +290,7 @@ def _check_passes(losses: ArrayLike, passes: ArrayLike) -> tuple[Floats, Indices
     heights = table[:, 2]
     if np.isnan(heights).any() or np.isneginf(heights).any():
         raise UsageError("wanted heights that are numbers (infinite for no pass), found NaN or -infinity")
-    ends = table[:, :2].astype(np.intp)
+    ends = np.where(np.isfinite(table[:, :2]), table[:, :2], -1).astype(np.intp)
     if (ends != table[:, :2]).any() or (ends < 0).any() or (ends >= births.size).any():
         raise UsageError(f"wanted minima numbered from 0 to {births.size - 1} in the passes, found others")
     ends = np.where(np.isinf(heights)[:, None], ends[:, :1], ends)  # a loop joins nothing

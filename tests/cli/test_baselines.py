@@ -278,3 +278,23 @@ def test_no_output_overwrites_a_baseline(check, tmp_path):
     result = check(MLP, "--baseline", "old.onnx", "-f", "json", "-o", "old.onnx")
     assert result.exit_code == 2
     assert (tmp_path / "old.onnx").read_bytes() == MLP.read_bytes()
+
+
+@pytest.mark.parametrize("baseline", ["old.onnx", "released"])
+def test_a_new_baseline_takes_the_place_of_no_model(check, tmp_path, baseline):
+    (tmp_path / "released").mkdir()
+    kept = [tmp_path / "old.onnx", tmp_path / "released" / MLP.name]
+    for path in kept:
+        path.write_bytes(MLP.read_bytes())
+    written = kept[baseline == "released"]
+    result = check(MLP, "--baseline", baseline, "--write-baseline", written)
+    assert (result.exit_code, "would overwrite" in result.stderr) == (2, True)
+    assert all(path.read_bytes() == MLP.read_bytes() for path in kept)
+
+
+def test_a_new_baseline_takes_the_place_of_no_samples(check, tmp_path):
+    np.savez(tmp_path / "data.npz", x=np.zeros((3, 64), np.float32))
+    before = (tmp_path / "data.npz").read_bytes()
+    result = check(MLP, "--data", "data.npz", "--write-baseline", "data.npz")
+    assert (result.exit_code, "would overwrite" in result.stderr) == (2, True)
+    assert (tmp_path / "data.npz").read_bytes() == before

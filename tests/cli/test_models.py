@@ -334,6 +334,25 @@ def test_what_is_on_standard_input_is_read_once_and_held_by_nobody(tmp_path, mon
     assert not list(tmp_path.iterdir())
 
 
+def test_standard_input_is_a_model_however_often_it_is_asked_for(tmp_path):
+    """Beside an earlier model, as both sides of a comparison, and where it is no model at all."""
+    save(tmp_path / "a.onnx")
+    content = small_model().SerializeToString()
+    for arguments, words in (
+        (["check", "-", "--baseline", "a.onnx"], ""),
+        (["check", "-", "--baseline", "-"], ""),
+        (["diff", "-", "a.onnx"], "SAME"),
+        (["diff", "-", "-"], "SAME"),
+        (["trace", "-", "a.onnx"], "nothing moved"),
+    ):
+        done = CliRunner().invoke(app, arguments, input=content)
+        assert (done.exit_code, done.stderr) == (0, ""), arguments
+        assert words in done.stdout
+    for jobs in (1, 2):
+        done = CliRunner().invoke(app, ["trace", "-", "-j", str(jobs)], input=b"hello")
+        assert (done.exit_code, "found text" in done.stderr) == (3, True)
+
+
 def test_standard_input_is_read_here_whoever_works_on_the_rest(tmp_path):
     save(tmp_path / "a.onnx")
     content = small_model().SerializeToString()

@@ -77,6 +77,20 @@ def test_files_that_cannot_be_written_are_refused(tmp_path, monkeypatch, path, r
         check([Output("json", path)], ["link.onnx"])
 
 
+def test_what_a_folder_of_data_holds_is_read(tmp_path):
+    for name in ("arrays/x.npy", "arrays/notes.txt", "images/cat/1.png", "images/cat/1.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        folder = tmp_path / Path(name).parts[0]
+        output = Output("json", str(path))
+        if path.suffix == ".txt":
+            check([output], [str(folder)])
+            continue
+        with pytest.raises(UsageError, match="which is read"):
+            check([output], [str(folder)])
+
+
 def test_two_reports_to_one_file_are_refused(tmp_path):
     outputs = [Output("json", str(tmp_path / "a")), Output("csv", str(tmp_path / "." / "a"))]
     with pytest.raises(UsageError, match="two reports"):

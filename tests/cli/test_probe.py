@@ -152,9 +152,43 @@ def test_one_picture_that_cannot_be_drawn_takes_no_other_output_along(run: Run, 
     assert [path.name for path in tmp_path.iterdir()] == ["b.json"]
 
 
+def test_why_there_is_no_surface_to_draw(run: Run, tmp_path: Path) -> None:
+    """The budget ended before it, or the loss is no number."""
+    broken = onnx.load(MODEL)
+    for tensor in broken.graph.initializer:
+        array = numpy_helper.to_array(tensor)
+        if array.ndim == 2:
+            tensor.CopyFrom(numpy_helper.from_array(np.full_like(array, np.nan), tensor.name))
+    onnx.save(broken, tmp_path / "broken.onnx")
+    flags = ["--data", DATA, "--quick", "--surface", "--surface-points", 3, "-o", tmp_path / "a.svg"]
+    for model, more, why in (
+        (MODEL, ["--budget", 0], "the budget is spent before it was measured"),
+        (tmp_path / "broken.onnx", [], "the loss is NaN: the output is not finite for 1,297 of 1,297 rows"),
+    ):
+        done = run(model, *flags, *more)
+        assert done.exit_code == 2
+        assert f"wanted one model with --surface for svg, found 0: {why}" in done.stderr
+    assert not (tmp_path / "a.svg").exists()
+
+
 def test_what_is_read_is_never_overwritten(run: Run) -> None:
     for path in (MODEL, DATA):
         assert "would overwrite" in run(MODEL, "--data", DATA, "-f", "json", "-o", path).stderr
+
+
+def test_no_array_that_is_read_is_overwritten(run: Run, tmp_path: Path) -> None:
+    with np.load(DATA) as arrays:
+        for name in ("x", "labels"):
+            np.save(tmp_path / f"{name}.npy", arrays[name])
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    x, labels = tmp_path / "x.npy", tmp_path / "labels.npy"
+    for target in before:
+        for given in ([tmp_path], [x, "--labels", labels]):
+            done = run(MODEL, "--quick", "--data", *given, "-f", "json", "-o", target)
+            assert (done.exit_code, "would overwrite" in done.stderr) == (2, True), given
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    (tmp_path / "probe.json").touch()  # beside what is read
+    assert run(MODEL, "--quick", "--data", tmp_path, "-o", tmp_path / "probe.json").exit_code == 0
 
 
 def test_interrupt_prints_what_there_is(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,6 +112,16 @@ def test_a_folder_below_the_followed_one_that_may_not_be_read_waits(tmp_path, mo
     assert watch.waiting == {}
 
 
+@pytest.mark.parametrize("output", [["-f", "json", "-o"], ["--log", "csv:"]])
+def test_no_checkpoint_of_a_followed_folder_is_overwritten(folder, output):
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    *flags, last = output
+    target = folder / "step_100.onnx"
+    done = run("--follow", folder, *flags, *([f"{last}{target}"] if "csv" in last else [last, target]))
+    assert (done.exit_code, "would overwrite" in done.stderr) == (2, True)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_following_until_the_rule_fires(folder, tmp_path):
     """Files come one by one, the second of them in two pieces; a line each, then the page."""
     watched = tmp_path / "watched"

@@ -15,7 +15,7 @@ from onnxtop.errors import UsageError
 from onnxtop.landscape import story
 from onnxtop.landscape.options import BarcodeOptions, Budget, PathOptions
 from onnxtop.landscape.paths import LossPath, find_path
-from onnxtop.landscape.search import Found, connect, next_pairs
+from onnxtop.landscape.search import Found, barcode_of, connect, next_pairs
 from onnxtop.landscape.story import loss_barcode
 from onnxtop.options import asked
 from tests.known_landscapes import FUNCTIONS, MINIMA, TRUTH, counted_gradient, ordered
@@ -360,6 +360,29 @@ class TestSearch:
         _, (found, _) = self.known("himmelblau", BarcodeOptions(jobs=1), stop=stop)
         assert {item.finder for item in found} == {"line"}
 
+    @pytest.mark.parametrize("pairs", ["tree", "direct"])
+    @pytest.mark.parametrize("gradients", [0, 500])
+    def test_minima_that_are_there_twice_are_joined_to_each_other_first(self, gradients, pairs):
+        """Two of five minima stand twice, and the budget is spent on longer bars."""
+        places = [0.0, 1.0, 2.0, 3.0, 4.0, 1.0, 3.0]
+        losses = [0.0, 1.0, 1.5, 1.7, 1.9, 1.0, 1.7]
+        order = sorted(range(7), key=losses.__getitem__)
+        at, heights = [places[number] for number in order], [losses[number] for number in order]
+
+        def search(i, j, options, meter):
+            top = max(heights[i], heights[j]) + 5 * (at[i] != at[j])
+            path = np.array([[at[i]], [at[j]]])
+            spent = 0 if options.finder == "line" else options.gradients
+            return LossPath(path, np.array([0.0, 1.0]), np.full(2, top), gradients=spent)
+
+        def distance(i, j):
+            return abs(at[i] - at[j])
+
+        plan = BarcodeOptions(budget=gradients, pairs=pairs, jobs=1)
+        found, _ = connect(heights, distance, search, plan)
+        lengths = sorted(barcode_of(heights, found, pairs).lengths.tolist())
+        assert lengths == pytest.approx([0.0, 0.0, 5.0, 5.0, 5.0, 5.0])
+
     def test_order_of_pairs(self):
         def tried(i, j, height, finder="neb"):
             return Found(i, j, finder, LossPath(np.zeros((2, 1)), np.array([0.0, 1.0]), np.full(2, height)))
@@ -391,6 +414,22 @@ def test_options_by_name():
         0.5,
         7,
     )
+
+
+def test_starts_that_lead_to_one_minimum_have_bars_of_length_0():
+    """Wells in a row, each a little higher than the one before; three begin in each, one of them at rest."""
+
+    def wells(x):
+        tilt = 0.1 * float(x[0])
+        return float(np.cos(2 * np.pi * x[0])) + tilt, -2 * np.pi * np.sin(2 * np.pi * x) + 0.1
+
+    rest = 0.5 - np.arcsin(0.1 / (2 * np.pi)) / (2 * np.pi)  # where the slope is 0
+    starts = {f"{well}{part}": np.array([well + rest + part / 1e5]) for well in range(3) for part in range(3)}
+    found = onnxtop.function_barcode(wells, starts, jobs=1, finder="line")
+    assert len({round(each.loss, 3) for each in found.minima}) == 3
+    lengths = sorted(each.length for each in found.minima if each.length is not None)
+    assert lengths[:6] == pytest.approx([0.0] * 6, abs=1e-6)
+    assert min(lengths[6:]) > 1.9
 
 
 def test_what_a_function_has_no_use_for_is_said():

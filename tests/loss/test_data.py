@@ -165,6 +165,26 @@ def test_folder_of_images(shape: tuple[int, ...], pictures: Path) -> None:
     np.testing.assert_allclose(arrays["x"][1:], wanted, rtol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(3, 2, 5), (2, 5, 3), (1, 4, 4), (6, 5, 1), None])
+@pytest.mark.parametrize("name", ["mean", "deviation"])
+def test_a_number_for_each_channel(name: str, shape: tuple[int, ...] | None, pictures: Path) -> None:
+    channels = 3 if shape and 3 in shape else 1
+    for count in range(1, 5):
+        look = Pixels(shape, **{name: (0.2, 0.4, 0.5, 0.8)[:count]})
+        if count in (1, channels):
+            assert read_data(pictures, look=look).split(None)[1]["x"][1:2].shape == (1, *(shape or (1, 4, 4)))
+            continue
+        with pytest.raises(UsageError, match=f"^{name}: wanted one number for all pixels.*, found {count}"):
+            read_data(pictures, look=look)
+
+
+def test_means_of_channels_are_theirs(pictures: Path) -> None:
+    for shape, axes in (((3, 2, 5), (0, 2, 3, 1)), ((2, 5, 3), (0, 1, 2, 3))):
+        look = Pixels(shape, (0.1, 0.2, 0.3), (1.0, 0.5, 0.25))
+        found = np.transpose(read_data(pictures, look=look).split(None)[1]["x"][1:2], axes)
+        np.testing.assert_allclose(found, np.full((1, 2, 5, 3), [0.3, 0.4, 0.4]), rtol=1e-5)
+
+
 def test_images_reach_the_model(pictures: Path) -> None:
     shape = (1, 2, 2)
     nodes = [node("Flatten", "x", "f"), node("Gemm", "f w", "y")]

@@ -121,7 +121,24 @@ def test_descent_tells_what_it_gains() -> None:
     assert away.loss == pytest.approx(0, abs=1e-3)
     assert away.gain == pytest.approx(away.before, rel=1e-3)
     assert np.linalg.norm(away.point - 1) == pytest.approx(np.sqrt(20), rel=1e-2)
-    assert 1 < away.gradients <= 32
+    assert 1 < away.gradients <= 30
+
+
+def test_a_short_look_takes_no_more_gradients_than_there_may_be() -> None:
+    """A line search over kinks takes many, wherever the budget ends."""
+    spent = 0
+
+    def kinked(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        nonlocal spent
+        spent += 1
+        return float(np.abs(theta).sum() + 10 * np.abs(theta[1:] - theta[:-1]).max()), np.sign(theta)
+
+    start = np.random.default_rng(0).standard_normal(20)
+    for most in range(1, 40):
+        spent = 0
+        down = descend(kinked, start, gradients=most)
+        assert spent == down.gradients <= most
+        assert down.loss <= down.before == kinked(start)[0]
 
 
 def test_descent_ends_at_the_lowest_point_met() -> None:

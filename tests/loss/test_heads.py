@@ -100,6 +100,58 @@ def test_binary(ending: str, tmp_path: Path) -> None:
     assert one.threshold == (0.5 if ending else 0.0)
 
 
+@pytest.mark.parametrize("first", [[0.3, 0.7], [0.0, 1.0], [0.5, 0.5]])
+def test_first_logits_that_look_like_probabilities(first: list[float], tmp_path: Path) -> None:
+    z = np.array([*first, -3.0, 5.0, 2.0, -1.0])
+    labels = np.array([0, 1, 0, 1, 1, 0])
+    x = np.column_stack([z, 0 * z]).astype(np.float32)
+    found = probe(tmp_path, {"labels": labels}, x=x, w=np.array([[1.0], [0.5]], np.float32))
+    check(found, "binary", float(np.mean(np.logaddexp(0, z) - z * labels)))
+    assert (found.threshold, found.notes) == (0.0, ())
+    assert found.scores(found.theta0).accuracy == np.mean((z > 0) == labels)
+
+
+def test_first_logits_of_classes_that_add_up_to_1(tmp_path: Path) -> None:
+    z = np.array([[0.2, 0.8], [0.6, 0.4], [3.0, -1.0], [0.0, 2.0]])
+    labels = np.array([0, 1, 0, 1])
+    found = probe(tmp_path, {"labels": labels}, x=z.astype(np.float32), w=np.eye(2, dtype=np.float32))
+    check(found, "cross-entropy", cross_entropy(z, labels))
+    assert found.notes == ()
+
+
+def test_probabilities_of_unknown_make_are_told(tmp_path: Path) -> None:
+    nodes = [node("MatMul", "x w", "h"), node("Softmax", "h", "p"), node("Mul", "p one", "y")]
+    path = save(model(nodes, {"w": W, "one": np.float32(1)}, {"x": ["n", 6]}), tmp_path)
+    told = "the output is taken for probabilities, since its values are from 0 to 1"
+    assert f"{told} and add up to 1" in Probe(path, {"x": X, "labels": LABELS}).notes
+    own = np.eye(4, dtype=np.int64)[LABELS]
+    found = Probe(path, {"x": X, "labels": own})
+    assert told in found.notes
+    p = np.exp(log_softmax(Z))
+    expected = float(-np.mean(own * np.log(p) + (1 - own) * np.log(1 - p)))
+    check(found, "binary", expected)
+
+
+@pytest.mark.parametrize("size", [None, 3])
+def test_a_class_that_is_ruled_out_where_no_label_counts(size: int | None, tmp_path: Path) -> None:
+    """What is left out, by its label or as padding, may be infinite."""
+    labels = np.array([1, 2, 3, -100, 1, 2, 3])
+    mask = node("Constant", "", "mask", value_floats=[-np.inf, 0.0, 0.0, 0.0])
+    found = probe(tmp_path, {"labels": labels}, mask, node("Add", "h mask", "y"), batch_size=size)
+    counted = labels >= 0
+    check(found, "cross-entropy", cross_entropy(Z[counted][:, 1:], labels[counted] - 1))
+
+
+def test_equal_outputs_are_in_the_order_of_the_classes(tmp_path: Path) -> None:
+    """A model whose last layer is zero knows nothing, and five of its classes cannot all be right."""
+    labels = np.arange(10)
+    x = RNG.standard_normal((10, 6)).astype(np.float32)
+    for w, top5 in ((np.zeros((6, 10)), 0.5), (np.full((6, 10), 0.25), 0.5)):
+        found = probe(tmp_path, {"labels": labels}, x=x, w=w.astype(np.float32))
+        scores = found.scores(found.theta0)
+        assert (scores.accuracy, scores.top5) == (0.1, top5)
+
+
 def test_numbers(tmp_path: Path) -> None:
     target = Z - RNG.choice([-1.6, -0.4, 0.4, 1.6], (7, 4))  # away from the kinks
     error = Z - target.astype(np.float32)

@@ -1,12 +1,15 @@
 """Directions and scores whose answers are known, and the whole summary."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 
 from onnxtop.errors import UsageError
+from onnxtop.landscape.story import loss_barcode
 from onnxtop.loss.directions import along, filter_normalised, over
 from onnxtop.loss.options import ProbeOptions
 from onnxtop.loss.parameters import Parameter
@@ -157,6 +160,29 @@ def test_differences_on_request(odd: Path) -> None:
     assert result.descent is not None
 
 
+def test_differences_that_cannot_be_had_leave_the_loss(tmp_path: Path) -> None:
+    """There are too many parameters, or none: the weights are codes."""
+    many = [node("MatMul", "x w", "h"), node("Acosh", "h", "y")]
+    codes = [node("DequantizeLinear", "w scale zero", "d"), node("MatMul", "x d", "y")]
+    wide = np.abs(weights(4, 100))
+    stored = {
+        "w": np.arange(-6, 6, dtype=np.int8).reshape(4, 3),
+        "scale": np.float32(0.1),
+        "zero": np.int8(0),
+    }
+    x = np.abs(weights(5, 4)) + 1
+    for nodes, held, why in (
+        (many, {"w": wide}, "wanted at most 300 parameters .*, found 400"),
+        (codes, stored, "stored in codes"),
+    ):
+        path = save(model(nodes, held, {"x": ["n", 4]}), tmp_path)
+        width = held["w"].shape[1]
+        result = probe(path, {"x": x, "target": weights(5, width)}, differences=True, points=3)
+        assert re.search(why, result.gradient_reason)
+        assert result.loss is not None
+        assert (result.gradient_norm, result.descent, result.sharpness) == (None, None, None)
+
+
 def test_plain_values_have_no_infinities() -> None:
     result = LossProbeResult(loss=float("nan"), gradient_norm=1 / 3)
     assert result.to_dict()["loss"] is None
@@ -172,3 +198,45 @@ def test_other_split_that_does_not_fit_is_left_out(tmp_path: Path) -> None:
     assert result.splits == ()
     with pytest.raises(UsageError):
         probe(SAMPLES / "mlp_jax.onnx", tmp_path / "d.npz", ProbeOptions(split="odd"))
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"labels_test": np.arange(3)}, "wanted one entry of 'labels' for each sample, found 3"),
+        ({"labels_test": np.full(20, 11)}, "wanted labels from 0 to 9"),
+        (
+            {"x_test": np.full((20, 64), np.nan, np.float32)},
+            "wanted finite numbers, found NaN or infinity in 'x'",
+        ),
+        ({"x_test": np.zeros((20, 63), np.float32)}, "wanted samples of shape 64"),
+    ],
+)
+def test_another_split_that_does_not_fit_is_told(
+    change: dict[str, np.ndarray], why: str, digits: Data
+) -> None:
+    """By the probe, and by the loss barcode, whose work it does not undo."""
+    few = {name: array[:20] for name, array in digits.items()}
+    data = {**few, **{f"{name}_test": array for name, array in few.items()}, **change}
+    found = probe(SAMPLES / "mlp_jax.onnx", data, gradient=False, profile=False)
+    assert (found.splits, found.failed) == ((), ())
+    assert found.loss is not None
+    assert found.notes[-1].startswith(f"split test is left out: {why}")
+    two = sorted((SAMPLES / "minima").glob("*.onnx"))[:2]
+    landscape = loss_barcode(two, data, finder="line", polish=0, jobs=1)
+    assert [each.test_accuracy for each in landscape.minima] == [None, None]
+    assert any(note.startswith(f"split test is left out: {why}") for note in landscape.notes)
+
+
+def test_a_model_that_fails_on_another_split_has_failed(tmp_path: Path) -> None:
+    cast = node("Cast", "x", "places", to=TensorProto.INT64)
+    nodes = [cast, node("Gather", "table places", "h"), node("MatMul", "h w", "y")]
+    held = {"table": weights(5, 3), "w": weights(3, 2)}
+    path = save(model(nodes, held, {"x": ["n"]}), tmp_path)
+    right, wrong = np.arange(5, dtype=np.float32), np.array([0, 7], np.float32)
+    labels = np.zeros(5, np.int64)
+    data = {"x": right, "labels": labels, "x_test": wrong, "labels_test": labels[:2]}
+    found = probe(path, data, gradient=False, profile=False)
+    assert found.loss is not None
+    (told,) = found.failed
+    assert told.startswith("split test: onnxruntime cannot run the model on this data: ")

@@ -120,6 +120,23 @@ def test_mini_batches(digits: Data) -> None:
         probe.loss(probe.theta0, np.array([], int))
 
 
+@pytest.mark.parametrize("size", [None, 7])
+def test_as_many_rows_as_samples_in_any_order(size: int | None, digits: Data) -> None:
+    few = {name: array[:50] for name, array in digits.items()}
+    few["labels"] = np.where(np.arange(50) % 5 == 0, -100, few["labels"])
+    probe = Probe(SAMPLES / "mlp_jax.onnx", few, batch_size=size)
+    z = probe.outputs(probe.theta0)
+    each = -log_softmax(z)[np.arange(50), np.maximum(few["labels"], 0)]
+    rng = np.random.default_rng(0)
+    backwards, shuffled, drawn = np.arange(50)[::-1], rng.permutation(50), rng.integers(0, 50, 50)
+    for rows in (backwards, slice(None, None, -1), shuffled, drawn, np.arange(50)):
+        counted = (few["labels"] >= 0)[rows]
+        expected = each[rows][counted].mean()
+        assert probe.loss(probe.theta0, rows) == pytest.approx(expected, rel=1e-5)
+        assert probe.loss_and_gradient(probe.theta0, rows)[0] == pytest.approx(expected, rel=1e-5)
+        np.testing.assert_allclose(probe.outputs(probe.theta0, rows), z[rows], rtol=1e-5)
+
+
 def test_same_figures_twice(digits: Data) -> None:
     probes = [Probe(SAMPLES / "cnn_jax.onnx", digits, execution="feeds") for _ in range(2)]
     (loss, gradient), (again, same) = (probe.loss_and_gradient(probe.theta0) for probe in probes)

@@ -107,9 +107,13 @@ def remarks(result: LossProbeResult) -> Iterator[str]:
 
 
 def cut_short(result: LossProbeResult) -> str:
+    """Say that a probe ended early, and why."""
+    return f"stopped early: {why_early(result)}; what is above was finished"
+
+
+def why_early(result: LossProbeResult) -> str:
     """Say why a probe ended early."""
-    why = "the budget is spent" if result.stopped == "budget" else "interrupted"
-    return f"stopped early: {why}; what is above was finished"
+    return "the budget is spent" if result.stopped == "budget" else "interrupted"
 
 
 def profile_name(profile: Profile) -> str:

@@ -12,7 +12,7 @@ from onnxtop.errors import UsageError
 from onnxtop.loss.directions import Surface
 from onnxtop.render import RenderOptions
 from onnxtop.render.probe import Probed
-from onnxtop.render.probe.facts import span
+from onnxtop.render.probe.facts import span, why_early
 from onnxtop.render.svg import BACK, FAINT, INK, clipped, document, element, inline, path, ramp, text
 from onnxtop.results.outcome import FailedModel
 
@@ -34,10 +34,20 @@ def render(results: Sequence[Probed | FailedModel], options: RenderOptions) -> s
     """
     surfaces = [found for found in results if isinstance(found, Probed) and found.result.surface is not None]
     if len(surfaces) != 1:
-        raise UsageError(f"wanted one model with --surface for svg, found {len(surfaces)}")
+        raise UsageError(
+            f"wanted one model with --surface for svg, found {len(surfaces)}{_why_none(results)}"
+        )
     (found,) = surfaces
     assert found.result.surface is not None
     return svg(found.result.surface, found.path, found.result.loss_name)
+
+
+def _why_none(results: Sequence[Probed | FailedModel]) -> str:
+    """Say why there is no surface of the one model that was probed."""
+    if len(results) != 1 or not isinstance(results[0], Probed):
+        return ""
+    result = results[0].result
+    return f": {result.reason}" if result.loss is None else f": {why_early(result)} before it was measured"
 
 
 def svg(surface: Surface, title: str, loss_name: str) -> str:
