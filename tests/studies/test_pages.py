@@ -55,17 +55,18 @@ def row(text, *starts):
         ("variance", [layers(run) for run in variance.runs(True)]),
         ("variance", [layers(run) for run in variance.runs(True)[-1:]]),
         ("variance", [layers(run) for run in variance.runs(True)[:1]]),
-        ("network", [made(run) for run in network.runs(True)]),
+        ("network", [made(run) for run in network.runs(True)[::2]]),
         ("network", [made(run) for run in network.runs(True)[:1]]),
         ("export", [exported(run) for run in export.runs(False)]),
         ("export", [exported(run) for run in export.runs(True)[:1]]),
-        ("obstructions", [landscape(run) for run in obstructions.runs(False)]),
+        ("obstructions", [landscape(run) for run in obstructions.runs(False)[::3]]),
         ("obstructions", [landscape(run) for run in obstructions.runs(True)]),
         ("obstructions", [landscape(run) for run in obstructions.runs(True)[-1:]]),
-        ("usefulness", [made(run) for run in usefulness.runs(False)[:30]]),
+        ("usefulness", [made(run) for run in usefulness.runs(False)[:9]]),
         ("usefulness", [made(run) for run in usefulness.runs(True)[:1]]),
     ],
 )
+@pytest.mark.usefixtures("few_draws")
 def test_a_page_is_made_of_many_records_and_of_few(name, records, tmp_path):
     page = catalogue()[name].page(records, 99)
     write(name, page, tmp_path)
