@@ -22,7 +22,7 @@ from tests.fuzz.runner import Ran, Runner
 from tests.fuzz.wire import bytes_field, fields_of, message, number_field
 from tests.models import check_consistent, mlp
 
-SEED, CASES, TOGETHER = 17, 300, 100
+SEED, CASES, TOGETHER = 17, 150, 50
 FAILED = sorted(Path(__file__).with_name("cases").glob("*.onnx"))
 
 

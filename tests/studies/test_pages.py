@@ -309,6 +309,7 @@ def test_dgp_by_depth_and_width_is_before_and_after(networks):
     assert "up with depth (0.9" in network.verdict_on_size(network.models_of(networks))
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_a_page_of_shared_runs_alone():
     shared = [run for run in network.runs(True) if run.kind != "network"]
     page = network.page([made(run) for run in shared], 99)
@@ -396,6 +397,7 @@ def test_what_only_a_run_tells_is_said():
 # Loss barcodes
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_bars_that_fall_with_width_and_rise_with_depth_are_told():
     records = [landscape(run) for run in obstructions.runs(False)]
     text = obstructions.page(records, len(records)).text
