@@ -1,7 +1,8 @@
 """Every way to ruin a small model, and what leaves it as it is: for the verdicts of `diff`."""
 
 import copy
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -187,6 +188,22 @@ def differ(old: list[Array], new: list[Array]) -> bool:
 
 
 # Ways to ruin
+
+
+def changing(model: ModelProto, every: int = 1) -> Iterator[tuple[str, ModelProto]]:
+    """Yield those of every so many ruined copies that run and give other outputs, and what was done."""
+    before = outputs(model)
+    assert before is not None
+    for number, (told, made) in enumerate(ruins(model)):
+        after = outputs(made) if number % every == 0 else None
+        if after is not None and differ(before, after):
+            yield told, made
+
+
+@functools.cache
+def changing_small(name: str) -> Sequence[tuple[str, ModelProto]]:
+    """Return all of a small model, which several rooms look at; none of them changes a copy."""
+    return tuple(changing(small(name)))
 
 
 def ruins(model: ModelProto) -> Iterator[tuple[str, ModelProto]]:

@@ -8,7 +8,7 @@ from tests.gate import COMMANDS, HARMLESS, PAGE, RUINS, Row, counts
 
 STATIC = [title for title in COMMANDS if "--run" not in title]
 RUN = [title for title in COMMANDS if "--run" in title]
-FEW = 5
+FEW = 2
 """Models of a row that is made anew here."""
 
 BY_DESIGN = {"an edge from elsewhere": 1}

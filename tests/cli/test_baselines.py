@@ -71,27 +71,23 @@ def edited(model: ModelProto, edit) -> ModelProto:
 
 @pytest.mark.parametrize("name", ruins.SOURCES)
 def test_no_ruined_model_passes_against_what_it_was(name, baselines, told, tmp_path):
-    model = small(name)
-    before, known = ruins.outputs(model), baselines(model)
-    seen = 0
-    for number, (what, ruined) in enumerate(ruins.ruins(model)):
-        after = ruins.outputs(ruined) if number % 9 == 0 else None
-        if after is None or not ruins.differ(before, after):
-            continue
-        path, baseline = save(ruined, tmp_path, "new.onnx"), known[seen % 2]
+    known, few = baselines(small(name)), ruins.changing_small(name)[::13]
+    for place, (what, ruined) in enumerate(few):
+        path, baseline = save(ruined, tmp_path, "new.onnx"), known[place % 2]
         rules, code = told(path, baseline)
         assert code == 1, f"{what}, {baseline}"
         assert rules & {"OT514", "OT515"}, f"{what}, {baseline}"
-        seen += 1
-    assert seen > 2
+    assert len(few) > 2
 
 
 @pytest.mark.parametrize("name", ruins.SOURCES)
 def test_harmless_changes_pass(name, baselines, told, tmp_path):
-    """Each change against a baseline of one kind, on another model of the other kind."""
+    """Each change on two of the models: on one against a baseline of one kind, on another of the other."""
     known, first = baselines(small(name)), list(ruins.SOURCES).index(name)
-    for place, change in enumerate((*harmless.SAME, *harmless.EQUIVALENT)):
-        path, baseline = save(change(small(name)), tmp_path, "new.onnx"), known[(first + place) % 2]
+    for place, change in enumerate((*harmless.SAME, *harmless.EQUIVALENT), start=first):
+        if place % len(ruins.SOURCES) >= len(known):
+            continue
+        path, baseline = save(change(small(name)), tmp_path, "new.onnx"), known[place % len(ruins.SOURCES)]
         assert told(path, baseline)[1] == 0, f"{change.__name__}, {baseline}"
 
 

@@ -69,7 +69,7 @@ def until(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end
-        time.sleep(0.002)
+        time.sleep(0.005)
 
 
 def left_behind(folder: Path) -> list[str]:
@@ -309,13 +309,14 @@ def test_an_interrupt_that_a_library_swallows_ends_the_run_behind_the_model(
 
 def test_lines_stream(start: Start, many: list[str], tmp_path: Path) -> None:
     """The first line is there while the others are worked on."""
-    process = start("check", *many, "-f", "jsonl", "-o", "a.jsonl")
+    process = start("check", *many[:6], "-f", "jsonl", "-o", "a.jsonl")
     until(lambda: (tmp_path / "a.jsonl").exists() and (tmp_path / "a.jsonl").read_bytes() != b"")
     assert process.poll() is None
     seen = 0
     while process.poll() is None:
         seen = max(seen, (tmp_path / "a.jsonl").read_bytes().count(b"\n"))
-    assert 1 < seen <= len((tmp_path / "a.jsonl").read_text().splitlines()) == 9
+        time.sleep(0.005)
+    assert 1 < seen <= len((tmp_path / "a.jsonl").read_text().splitlines()) == 6
     assert process.returncode == 0
 
 

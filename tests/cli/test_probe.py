@@ -359,13 +359,22 @@ def test_advice_on_data_names_a_flag_of_the_verb_or_the_verb_of_the_flag(
     assert told <= _flags(verb) or ("onnxtop probe" in done.stderr and told <= _flags("probe"))
 
 
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return data of a few samples, for pages whose figures are no matter."""
+    path = tmp_path_factory.mktemp("few") / "digits.npz"
+    with np.load(DATA) as digits:
+        np.savez(path, **{name: array[:64] for name, array in digits.items()})
+    return str(path)
+
+
 @pytest.mark.parametrize("model", ["mlp_jax.onnx", "cnn_torch_dynamo.onnx"])
 @pytest.mark.parametrize("width", [40, 50, 60])
-def test_nothing_is_wider_than_a_narrow_terminal(run: Run, model: str, width: int) -> None:
-    done = run(SAMPLES / model, "--data", DATA, "--width", width, "--all")
+def test_nothing_is_wider_than_a_narrow_terminal(run: Run, few: str, model: str, width: int) -> None:
+    done = run(SAMPLES / model, "--data", few, "--width", width, "--all")
     assert done.exit_code == 0, done.stderr
     assert max(map(cell_len, done.stdout.splitlines())) <= width
-    told = json.loads(run(SAMPLES / model, "--data", DATA, "--quick", "-f", "json").stdout)["reports"]
+    told = json.loads(run(SAMPLES / model, "--data", few, "--quick", "-f", "json").stdout)["reports"]
     shares = [f"{layer['share']:.1%}" for layer in told[0]["loss_probe"]["layers"]]
     assert shares
     assert all(share in done.stdout for share in shares)

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from click.testing import CliRunner
 from onnx import helper, numpy_helper
 
+from onnxtop.cli import app
 from onnxtop.render import render
 from onnxtop.results.envelope import read_envelope
 
@@ -35,29 +37,28 @@ def onnxtop(*args, **options):
     return subprocess.run(command, capture_output=True, check=False, **options)
 
 
-def test_a_model_from_end_to_end(identity):
+def test_a_model_from_end_to_end_and_the_same_bytes_again(identity):
     """The tree of the identity has 3 edges of strength 1 and 2 of strength 0; one essential point (1, 0)."""
     done = onnxtop(identity, "-f", "json")
     assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == onnxtop(identity, "-f", "json").stdout
     (layer,) = json.loads(done.stdout)["reports"][0]["layers"]
     assert layer["name"] == "[red]fc\x1b[31m"
     assert layer["neural_persistence"]["total"] == pytest.approx(np.sqrt(3))
     assert layer["neural_persistence"]["normalized"] == pytest.approx(np.sqrt(3 / 5))
 
 
-def test_the_same_input_gives_the_same_bytes(identity):
-    assert onnxtop(identity, "-f", "json").stdout == onnxtop(identity, "-f", "json").stdout
-
-
 def test_the_terminal_never_gets_an_escape_from_a_name(identity):
-    out = onnxtop(identity).stdout
-    assert b"[red]fc\\x1b[31m" in out
-    assert b"\x1b" not in out
+    out = CliRunner().invoke(app, ["report", str(identity)]).stdout
+    assert r"[red]fc\x1b[31m" in out
+    assert "\x1b" not in out
 
 
-def test_several_reports_from_one_run(identity, tmp_path):
-    done = onnxtop("identity.onnx", "-o", "b.json", "-f", "csv", "-o", "a.md", "-f", "jsonl", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, b"")
+def test_several_reports_from_one_run(identity, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["identity.onnx", "-o", "b.json", "-f", "csv", "-o", "a.md", "-f", "jsonl"]
+    done = CliRunner().invoke(app, ["report", *arguments])
+    assert (done.exit_code, done.stderr) == (0, "")
     assert json.loads(done.stdout)["reports"][0]["model"]["path"] == "identity.onnx"
     assert (tmp_path / "a.md").read_text(encoding="utf-8").startswith("model,")
     reports = read_envelope(json.loads((tmp_path / "b.json").read_text(encoding="utf-8")))

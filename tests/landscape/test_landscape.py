@@ -24,6 +24,7 @@ from tests.models import mlp, model, node, save, weights
 SAMPLES = Path(__file__).parents[2] / "sample_models"
 FIVE = sorted(map(str, (SAMPLES / "minima").glob("*.onnx")))
 QUICK = {"gradients": 54, "refine": 30, "jobs": 1}
+PORTION = {**QUICK, "polish": 3}
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,18 @@ def digits():
 def few(digits):
     """A landscape of the five sample minima that cost little."""
     return loss_barcode(FIVE, digits, **QUICK)
+
+
+@pytest.fixture(scope="module")
+def portion(digits):
+    """What shows how a search goes, where its heights are no matter."""
+    return {**digits, "x": digits["x"][:200], "labels": digits["labels"][:200]}
+
+
+@pytest.fixture(scope="module")
+def whole(portion):
+    """The search on a portion of the samples that nothing disturbs."""
+    return loss_barcode(FIVE, portion, **PORTION)
 
 
 def plain(landscape):
@@ -67,29 +80,30 @@ class TestSampleMinima:
         for item in few.passes:
             assert item.height == max(item.losses) <= item.straight
 
-    def test_order_of_the_files_is_irrelevant(self, few, digits):
-        again = loss_barcode([FIVE[i] for i in (3, 0, 4, 1, 2)], digits, **QUICK)
-        assert plain(again) == plain(few)
+    def test_order_of_the_files_is_irrelevant(self, whole, portion):
+        again = loss_barcode([FIVE[i] for i in (3, 0, 4, 1, 2)], portion, **PORTION)
+        assert plain(again) == plain(whole)
 
-    def test_number_of_jobs_is_irrelevant(self, few, digits):
-        again = loss_barcode(FIVE, digits, **{**QUICK, "jobs": 2})
-        assert plain(again) == plain(few)
+    def test_number_of_jobs_is_irrelevant(self, whole, portion):
+        again = loss_barcode(FIVE, portion, **{**PORTION, "jobs": 2})
+        assert plain(again) == plain(whole)
 
-    def test_tree_is_never_above_direct_pairs(self, digits):
-        direct = loss_barcode(FIVE[:3], digits, pairs="direct", **QUICK)
-        all_pairs = loss_barcode(FIVE[:3], digits, pairs="all", **QUICK)
+    def test_tree_is_never_above_direct_pairs(self, portion):
+        direct = loss_barcode(FIVE[:3], portion, pairs="direct", **PORTION)
+        all_pairs = loss_barcode(FIVE[:3], portion, pairs="all", **PORTION)
         assert len(direct.passes) == len(all_pairs.passes) == 2 + 3
         assert all_pairs.score.mean <= direct.score.mean == all_pairs.score.direct_mean
 
-    def test_more_paths_never_lengthen_a_bar(self, few, digits):
-        all_pairs = loss_barcode(FIVE, digits, pairs="all", **QUICK)
-        lines = loss_barcode(FIVE, digits, finder="line", **QUICK)
-        for one, two, three in zip(all_pairs.minima[1:], few.minima[1:], lines.minima[1:], strict=True):
+    def test_more_paths_never_lengthen_a_bar(self, whole, portion):
+        all_pairs = loss_barcode(FIVE, portion, pairs="all", **PORTION)
+        lines = loss_barcode(FIVE, portion, finder="line", **PORTION)
+        assert len(all_pairs.passes) > len(whole.passes) > len(lines.passes)
+        for one, two, three in zip(all_pairs.minima[1:], whole.minima[1:], lines.minima[1:], strict=True):
             assert one.length <= two.length <= three.length
 
-    def test_alignment_only_helps_the_line(self, digits):
+    def test_alignment_only_helps_the_line(self, portion):
         lines = [
-            loss_barcode(FIVE, digits, finder="line", pairs="all", align=align, jobs=1)
+            loss_barcode(FIVE, portion, finder="line", pairs="all", align=align, polish=3, jobs=1)
             for align in (True, False)
         ]
         assert lines[0].score.mean < lines[1].score.mean
@@ -101,10 +115,10 @@ class TestSampleMinima:
         assert not found.aligned
         assert "alignment: found no hidden units that may be renumbered" in found.notes
 
-    def test_read_from_disk(self, tmp_path, few, digits):
+    def test_read_from_disk(self, tmp_path, whole, portion):
         path = tmp_path / "digits.npz"
-        np.savez(path, **digits)
-        assert plain(onnxtop.loss_barcode(FIVE, path, **QUICK)) == plain(few)
+        np.savez(path, **portion)
+        assert plain(onnxtop.loss_barcode(FIVE, path, **PORTION)) == plain(whole)
 
 
 class TestCopies:
@@ -242,13 +256,13 @@ class TestBadInput:
         with pytest.raises(UsageError, match="node 2 is Relu and Tanh"):
             loss_barcode(paths, digits)
 
-    def test_budget_too_small(self, digits):
-        found = loss_barcode(FIVE[:3], digits, budget=30, jobs=1)
+    def test_budget_too_small(self, portion):
+        found = loss_barcode(FIVE[:3], portion, budget=30, polish=3, jobs=1)
         assert not found.complete
         assert {item.finder for item in found.passes} == {"line"}
         assert any("too few for one path (36 at least): straight lines only" in note for note in found.notes)
         assert found.score.n_bars == 2
-        found = loss_barcode(FIVE[:3], digits, budget=60, jobs=1)
+        found = loss_barcode(FIVE[:3], portion, budget=60, polish=3, jobs=1)
         assert not found.complete
         assert 0 < found.gradients <= 60
 
@@ -280,7 +294,7 @@ class TestBadInput:
 
 
 class TestResume:
-    def test_interrupt_and_resume(self, tmp_path, few, digits):
+    def test_interrupt_and_resume(self, tmp_path, whole, portion):
         state = tmp_path / "state.npz"
         seen = []
 
@@ -289,17 +303,19 @@ class TestResume:
             if what.startswith("neb"):
                 raise KeyboardInterrupt
 
-        cut = loss_barcode(FIVE, digits, state=state, progress=interrupting, **QUICK)
+        cut = loss_barcode(FIVE, portion, state=state, progress=interrupting, **PORTION)
         assert not cut.complete
         assert "interrupted: what was found until then" in cut.notes
-        assert 4 < len(cut.passes) < len(few.passes)
-        assert cut.score.mean >= few.score.mean
+        assert 4 < len(cut.passes) < len(whole.passes)
+        assert cut.score.mean >= whole.score.mean
         seen.clear()
-        whole = loss_barcode(FIVE, digits, state=state, progress=lambda *step: seen.append(step[0]), **QUICK)
-        assert plain(whole) == plain(few)
+        resumed = loss_barcode(
+            FIVE, portion, state=state, progress=lambda *step: seen.append(step[0]), **PORTION
+        )
+        assert plain(resumed) == plain(whole)
         assert not any(what.startswith("polished") for what in seen)
-        again = loss_barcode(FIVE, digits, state=state, **QUICK)
-        assert plain(again) == plain(few)
+        again = loss_barcode(FIVE, portion, state=state, **PORTION)
+        assert plain(again) == plain(whole)
 
     def test_trained_minima_are_kept(self, tmp_path, digits):
         options = {
@@ -324,9 +340,9 @@ class TestResume:
             loss_barcode(FIVE[:2], digits, finder="line", seed=1, state=state, jobs=1)
         assert state.read_bytes() == before
 
-    def test_progress_ends_at_its_total(self, digits):
+    def test_progress_ends_at_its_total(self, portion):
         steps = []
-        loss_barcode(FIVE[:3], digits, progress=lambda *step: steps.append(step), **QUICK)
+        loss_barcode(FIVE[:3], portion, progress=lambda *step: steps.append(step), **PORTION)
         assert [done for _, done, _ in steps] == list(range(1, len(steps) + 1))
         assert all(done <= total for _, done, total in steps)
 
@@ -441,11 +457,10 @@ def test_what_a_function_has_no_use_for_is_said():
     assert onnxtop.function_barcode(bowl, starts, jobs=1).notes == ()
 
 
-def test_what_an_interrupt_cut_short_is_looked_for_again(tmp_path, digits):
+def test_what_an_interrupt_cut_short_is_looked_for_again(tmp_path, portion):
     """A search that ends at its next step has a path that is worse than it would be."""
-    options = {"gradients": 54, "refine": 30, "jobs": 1}
     state = tmp_path / "state.npz"
-    whole = loss_barcode(FIVE[:2], digits, **options)
+    whole = loss_barcode(FIVE[:2], portion, **PORTION)
     real = story.find_path
 
     def cut(loss, gradient, start, end, chosen, meter):
@@ -458,5 +473,5 @@ def test_what_an_interrupt_cut_short_is_looked_for_again(tmp_path, digits):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(story._Run, "begin", classmethod(lambda cls, *a: run.append(begin(cls, *a)) or run[0]))
         patch.setattr(story, "find_path", cut)
-        assert not loss_barcode(FIVE[:2], digits, state=state, **options).complete
-    assert plain(loss_barcode(FIVE[:2], digits, state=state, **options)) == plain(whole)
+        assert not loss_barcode(FIVE[:2], portion, state=state, **PORTION).complete
+    assert plain(loss_barcode(FIVE[:2], portion, state=state, **PORTION)) == plain(whole)

@@ -80,11 +80,17 @@ def test_the_highest_of_two_saddles_on_one_path():
     assert refined.height <= path.height
 
 
-@pytest.mark.parametrize("gradients", [0, 1, 30, 300])
-def test_refining_never_raises_a_path(gradients):
+@pytest.fixture(scope="module")
+def found():
+    """Return a network and a path between two of its minima."""
     net = TanhNet(4)
     ends = [descend(net.gradient, net.start(seed), iterations=300).point for seed in range(2)]
-    path = find_path(net.loss, net.gradient, *ends, PathOptions(gradients=300))
+    return net, find_path(net.loss, net.gradient, *ends, PathOptions(gradients=300))
+
+
+@pytest.mark.parametrize("gradients", [0, 1, 30, 300])
+def test_refining_never_raises_a_path(found, gradients):
+    net, path = found
     meter = Meter()
     refined = refine_path(net.loss, net.gradient, path, gradients, meter)
     assert refined.height <= path.height

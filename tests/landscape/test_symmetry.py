@@ -21,7 +21,7 @@ SAMPLES = Path(__file__).parents[2] / "sample_models"
 @pytest.fixture(scope="module")
 def digits():
     with np.load(SAMPLES / "digits.npz") as data:
-        return {"x": data["x"][:64], "labels": data["labels"][:64]}
+        return {"x": data["x"][:24], "labels": data["labels"][:24]}
 
 
 def layout_of(probe):

@@ -192,10 +192,11 @@ def test_files_are_the_same_whatever_is_configured(report: Report, tmp_path: Pat
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_does_not_depend_on_what_the_figure_was_written_as_before(report: Report, kind: str) -> None:
-    alone, again = getattr(plot, kind)(report), getattr(plot, kind)(report)
+    short = replace(report, layers=report.layers[:1])
+    alone, again = getattr(plot, kind)(short), getattr(plot, kind)(short)
     written(again, "svg")
     assert written(again, "pdf") == written(alone, "pdf")
-    assert written(again, "svg") == written(getattr(plot, kind)(report), "svg")
+    assert written(again, "svg") == written(getattr(plot, kind)(short), "svg")
 
 
 @pytest.mark.parametrize("kind", ["layers", "bars", "graph"])

@@ -65,7 +65,9 @@ def test_without_a_verb_it_is_that_of_the_report(run: Run) -> None:
     assert run("schema") == run("schema", "report")
 
 
-@pytest.mark.parametrize(("verb", "models"), [("report", "."), ("check", "*_legacy.onnx"), ("layers", ".")])
+@pytest.mark.parametrize(
+    ("verb", "models"), [("report", "*_dynamo.onnx"), ("check", "*_legacy.onnx"), ("layers", "*_jax.onnx")]
+)
 def test_reports_of_samples(run: Run, samples: Path, tmp_path: Path, verb: str, models: str) -> None:
     empty = save(model([node("Relu", "x", "y")], {}), tmp_path)
     written = run(verb, samples / models, empty, "nowhere.onnx", "-f", "json")

@@ -72,7 +72,7 @@ def test_fresh_matrices_are_exchangeable(make):
 @pytest.mark.parametrize("make", MAKERS)
 def test_z_of_fresh_matrices_is_standardised(make):
     rng = np.random.default_rng(1)
-    z = np.array([(f.z_rows, f.z_columns) for f in (evidence([make(rng, (60, 80))]) for _ in range(300))])
+    z = np.array([(f.z_rows, f.z_columns) for f in (evidence([make(rng, (60, 80))]) for _ in range(150))])
     assert np.abs(z.mean(axis=0)).max() < 0.25
     assert z.std(axis=0) == pytest.approx([1.0, 1.0], abs=0.15)
 

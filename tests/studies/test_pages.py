@@ -55,17 +55,18 @@ def row(text, *starts):
         ("variance", [layers(run) for run in variance.runs(True)]),
         ("variance", [layers(run) for run in variance.runs(True)[-1:]]),
         ("variance", [layers(run) for run in variance.runs(True)[:1]]),
-        ("network", [made(run) for run in network.runs(True)]),
+        ("network", [made(run) for run in network.runs(True)[::2]]),
         ("network", [made(run) for run in network.runs(True)[:1]]),
         ("export", [exported(run) for run in export.runs(False)]),
         ("export", [exported(run) for run in export.runs(True)[:1]]),
-        ("obstructions", [landscape(run) for run in obstructions.runs(False)]),
+        ("obstructions", [landscape(run) for run in obstructions.runs(False)[::3]]),
         ("obstructions", [landscape(run) for run in obstructions.runs(True)]),
         ("obstructions", [landscape(run) for run in obstructions.runs(True)[-1:]]),
-        ("usefulness", [made(run) for run in usefulness.runs(False)[:30]]),
+        ("usefulness", [made(run) for run in usefulness.runs(False)[:9]]),
         ("usefulness", [made(run) for run in usefulness.runs(True)[:1]]),
     ],
 )
+@pytest.mark.usefixtures("few_draws")
 def test_a_page_is_made_of_many_records_and_of_few(name, records, tmp_path):
     page = catalogue()[name].page(records, 99)
     write(name, page, tmp_path)
@@ -308,6 +309,7 @@ def test_dgp_by_depth_and_width_is_before_and_after(networks):
     assert "up with depth (0.9" in network.verdict_on_size(network.models_of(networks))
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_a_page_of_shared_runs_alone():
     shared = [run for run in network.runs(True) if run.kind != "network"]
     page = network.page([made(run) for run in shared], 99)
@@ -395,6 +397,7 @@ def test_what_only_a_run_tells_is_said():
 # Loss barcodes
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_bars_that_fall_with_width_and_rise_with_depth_are_told():
     records = [landscape(run) for run in obstructions.runs(False)]
     text = obstructions.page(records, len(records)).text

@@ -57,9 +57,9 @@ SHUFFLES = [
     (heavy, [(300, 100)], 200),
     (int8, [(300, 100)], 200),
     (mostly_zero, [(300, 100)], 200),
-    (heavy, [(64, 1000)], 200),
-    (int8, [(512, 512)], 120),
-    (int8, [(36, 4)] * 32, 200),
+    (heavy, [(64, 400)], 200),
+    (int8, [(256, 256)], 120),
+    (int8, [(36, 4)] * 12, 200),
     (mostly_zero, [(36, 4), (10, 40), (1, 30)], 400),
 ]
 
@@ -202,7 +202,7 @@ def test_a_bias_row_stays_and_the_weights_are_shuffled(shapes, size, monkeypatch
     blocks = [rng.standard_normal(shape) for shape in shapes]
     bias = size * rng.standard_normal(sum(shape[1] for shape in shapes))
     null = null_of(blocks, bias=bias)
-    real = [persistence(shuffled(blocks, rng), bias)[0] for _ in range(400)]
+    real = [persistence(shuffled(blocks, rng), bias)[0] for _ in range(200)]
     assert null.mean == pytest.approx(np.mean(real), abs=0.2 * null.std)
     assert null.std == pytest.approx(np.std(real, ddof=1), rel=0.15)
 

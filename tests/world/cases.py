@@ -389,7 +389,7 @@ INTERRUPTED = (
     130,
 )
 def interrupted(world: World) -> None:
-    interrupt(world, 3)
+    interrupt(world, 2)
 
 
 def interrupt(world: World, moments: int) -> None:
