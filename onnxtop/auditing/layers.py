@@ -57,7 +57,7 @@ quiet = partial(np.errstate, divide="ignore", over="ignore", invalid="ignore")
 """Weights whose squares are beyond what numbers hold, or below, are findings, and no concern of NumPy's."""
 
 
-class Look(NamedTuple):
+class LayerLook(NamedTuple):
     """What looking at all weights of a layer once finds, for those who ask later.
 
     ``weights`` are those that were looked at. Of a layer with a weight that is not finite, or where nobody
@@ -192,7 +192,7 @@ def measure_layer(
     options: AuditOptions,
     memory: Memory,
     scan: bool,
-    look: Look | None = None,
+    look: LayerLook | None = None,
 ) -> Measured:
     """Measure a layer; one that the memory knows is only read.
 
@@ -264,7 +264,7 @@ def _scanned(
     nulls: NullModels,
     options: AuditOptions,
     scan: bool,
-    look: Look | None = None,
+    look: LayerLook | None = None,
 ) -> Measured:
     """Look at a layer, unless that is done, and measure it."""
     if not options.topology:
@@ -281,7 +281,7 @@ def _look(
     nulls: NullModels,
     options: AuditOptions,
     scan: bool,
-) -> Look:
+) -> LayerLook:
     """Look at a layer: all that is asked of every weight, and what the graph of the network needs of it."""
     wanted = 0
     if options.structure and kernel is None:
@@ -290,10 +290,10 @@ def _look(
     add = adder.add if adder is not None and not adder.stacked else None
     scans = scan_once(weights, wanted, standardise=options.standardise if scan else None, look=add)
     if adder is None or scans.cells is None:
-        return Look(weights, scans)
+        return LayerLook(weights, scans)
     sums = adder.sums()
     found = evidence(weights, sums)
-    return Look(weights, scans, sums, found, drawn_by(found, weights, *fans(layer, weights)))
+    return LayerLook(weights, scans, sums, found, drawn_by(found, weights, *fans(layer, weights)))
 
 
 def is_half(layer: Layer) -> bool:
@@ -314,7 +314,12 @@ def _kernel(layer: Layer, shapes: Mapping[str, Shape], options: AuditOptions) ->
 
 
 def _measure(
-    layer: Layer, number: int, kernel: Kernel | None, nulls: NullModels, options: AuditOptions, look: Look
+    layer: Layer,
+    number: int,
+    kernel: Kernel | None,
+    nulls: NullModels,
+    options: AuditOptions,
+    look: LayerLook,
 ) -> Measured:
     """Measure a layer that was looked at."""
     row = _row(layer)
@@ -340,7 +345,7 @@ def _measure_whole(
     kernel: Kernel | None,
     nulls: NullModels,
     options: AuditOptions,
-    look: Look,
+    look: LayerLook,
 ) -> Measured:
     """Measure the graph of all weights, or of the channels that a kernel joins."""
     blocks = look.weights if kernel is None else convolution.channels(kernel)
@@ -359,7 +364,7 @@ def _measure_positions(
     number: int,
     kernel: Kernel | None,
     options: AuditOptions,
-    look: Look,
+    look: LayerLook,
 ) -> Measured:
     if kernel is None or kernel.in_size is None or kernel.out_size is None:
         return Measured(row, None, _SIZE_UNKNOWN)
@@ -405,7 +410,7 @@ def _with_facts(
     blocks: Blocks,
     forest: Graphs,
     strongest: StrongestWeights | None,
-    look: Look,
+    look: LayerLook,
 ) -> Measured:
     """Add what the weights say beside their forest, or how many of them are not finite."""
     mark = fingerprint(blocks)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from onnxtop.auditing.layers import Look, Measured, Memory, bias_of, fans, is_half, measure_layer, quiet
+from onnxtop.auditing.layers import LayerLook, Measured, Memory, bias_of, fans, is_half, measure_layer, quiet
 from onnxtop.auditing.matrices import each_drawn_by
 from onnxtop.auditing.options import AuditOptions
 from onnxtop.network import Matrix, Stack, lines_of
@@ -48,7 +48,7 @@ def measure_together(
     scanned: Container[int],
 ) -> list[Measured]:
     """Measure some of a model's layers; of those in ``scanned`` the strongest weights are kept."""
-    looks: dict[int, Look] = {}
+    looks: dict[int, LayerLook] = {}
     alike: defaultdict[_Kind, list[tuple[int, Matrix]]] = defaultdict(list)
     for number in numbers:
         layer = layers[number]
@@ -88,11 +88,11 @@ def _stacks(found: Sequence[tuple[int, Matrix]]) -> Iterator[Sequence[tuple[int,
 @quiet()
 def _looks(
     layers: Sequence[Layer], numbers: Sequence[int], stack: Stack, options: AuditOptions, kind: _Kind
-) -> dict[int, Look]:
+) -> dict[int, LayerLook]:
     """Look at a stack of layers, by their numbers."""
     scans = scan_each(stack, standardise=options.standardise if kind.scan else None)
     looks = {
-        number: Look([matrix], scan)
+        number: LayerLook([matrix], scan)
         for number, matrix, scan in zip(numbers, stack.matrices, scans, strict=True)
     }
     finite = [place for place, scan in enumerate(scans) if scan.cells is not None]
@@ -116,7 +116,7 @@ def _forests(
     layers: Sequence[Layer],
     numbers: Sequence[int],
     stack: Stack,
-    looks: Mapping[int, Look],
+    looks: Mapping[int, LayerLook],
     options: AuditOptions,
 ) -> list[Forest]:
     """Return the forests of layers whose weights are finite."""
