@@ -78,7 +78,7 @@ def _compared(old: Constant, new: Constant) -> Change:
         return Change(relative, f"{_listed(old.shape)} computed from others, or in another way")
     if old.size == 1:
         told = f"{_number(old)}, now {_number(new)}"
-        return Change(relative, told, relative <= _SINGLE or sums.is_narrowed)
+        return Change(relative, told, relative <= _SINGLE or sums.is_number_narrowed)
     order = _order(old, new) if relative > ROUNDING and old.size <= _ALIGNED else ""
     spread = not order and sums.is_spread
     return Change(relative, f"{_listed(old.shape)} {_told(sums, order, spread)}", spread, order)
