@@ -79,7 +79,7 @@ def _compared(old: Constant, new: Constant) -> ConstantChange:
         return ConstantChange(relative, f"{_listed(old.shape)} computed from others, or in another way")
     if old.size == 1:
         told = f"{_number(old)}, now {_number(new)}"
-        return ConstantChange(relative, told, relative <= _SINGLE or sums.is_narrowed)
+        return ConstantChange(relative, told, relative <= _SINGLE or sums.is_number_narrowed)
     order = _order(old, new) if relative > ROUNDING and old.size <= _ALIGNED else ""
     spread = not order and sums.is_spread
     return ConstantChange(relative, f"{_listed(old.shape)} {_told(sums, order, spread)}", spread, order)

@@ -82,6 +82,14 @@ class PairSums:
         return bool(self._types or self._steps)
 
     @property
+    def is_number_narrowed(self) -> bool:
+        """Tell the same of a single number, which float16 holds in few digits where it is very small.
+
+        Of bfloat16 nothing is told: that it holds 1 is no reason to take any number near it for 1.
+        """
+        return bool(self._steps) or np.dtype(np.float16) in self._types
+
+    @property
     def is_spread(self) -> bool:
         """Tell whether no change sits in few of the elements, nor in few of the slices along an axis."""
         if self.is_narrowed or self._apart <= self._noise:

@@ -336,6 +336,8 @@ class Walk:
         what = f"{was}, now {now}"
         if not old or not new:
             kind, what = ("removed", was) if old else ("inserted", now)
+        if all(map(self._may_be_idle, only)):
+            kind = "unmatched"
         operations = tuple(self._term(item).op for item in (*old, *new))
         self.found.append(Difference(kind, where, what, len(operations), None, operations))
         foreign = any("." in operation for operation in operations)
@@ -347,6 +349,11 @@ class Walk:
             if self._alike(x, y) > 0.3:
                 right.remove(y)
                 self._stack.append((x, y, old[0], new[0], -1))
+
+    def _may_be_idle(self, item: int) -> bool:
+        """Tell whether a cast may leave its operand as it is, whose type is not known."""
+        term = self._term(item)
+        return term.op in ("Cast", "CastLike") and self._table.dtype(term.operands[0]) is None
 
     def _taken(self, items: Sequence[int], chain: set[int], foreign: bool) -> list[int]:
         """Return what operations take beside each other; where some are of other domains, no constants.

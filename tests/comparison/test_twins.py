@@ -221,6 +221,8 @@ def test_a_number_that_a_narrower_type_rounds_is_no_edit(value, tmp_path):
     old = text(head, body, e=np.float32(value))
     assert told(old, text(head, body, e=np.float32(np.float16(value))), tmp_path).verdict is Verdict.WITHIN
     assert told(old, text(head, body, e=np.float32(value * 1.07)), tmp_path).verdict is Verdict.CHANGED
+    one, near = (text(head, body, e=np.float32(each)) for each in (0.5, 0.5015))
+    assert told(one, near, tmp_path).verdict is Verdict.CHANGED
 
 
 # Sizes that stand for open ones
@@ -428,3 +430,17 @@ def test_what_is_never_negative_stays_so_behind_relu(positive, signed, tmp_path)
         )
         assert (off(plain, cut, **feeds) < 1e-6) is same
         assert told(plain, cut, tmp_path).verdict.passes is same
+
+
+@pytest.mark.parametrize("kind", [1, 10])
+def test_a_cast_of_what_has_no_known_type_proves_no_change(kind, tmp_path):
+    """As a converter to float16 puts it behind the operations of other domains."""
+    head, opset = "(float[2, 3] x) => (float[2, 3] y)", helper.make_opsetid("own", 1)
+    old = text(head, "a = own.Odd (x)  y = Tanh (a)")
+    new = text(head, f"a = own.Odd (x)  b = Cast <to = {kind}> (a)  y = Tanh (b)")
+    bad = text(head, "a = own.Odd (x)  b = Neg (a)  y = Tanh (b)")
+    for model in (old, new, bad):
+        model.opset_import.append(opset)
+    assert told(old, new, tmp_path).verdict is Verdict.UNPROVEN
+    assert told(new, old, tmp_path).verdict is Verdict.UNPROVEN
+    assert told(old, bad, tmp_path).verdict is Verdict.CHANGED

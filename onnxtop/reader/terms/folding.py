@@ -63,8 +63,8 @@ class Folding:
         """Return what gives the steps of the results' codes, None where they hold no codes."""
         first, rest = operands[0], operands[1:]
         if call.op == "DequantizeLinear" and first is not None and first.dtype.name.startswith(_INTEGERS):
-            one, scale = np.ones(first.shape, first.dtype), rest[0]
-            bare = replace(call, operands=call.operands[:2])
+            scale, bare = rest[0], replace(call, operands=call.operands[:2])
+            one = np.broadcast_to(np.ones((), first.dtype), first.shape)
             return None if scale is None else lambda: self._run(bare, [one, scale.read()])
         moved = operands if call.op == "Concat" else operands[:1]
         sources = [item.steps for item in moved if item is not None and item.steps is not None]

@@ -202,9 +202,11 @@ def _before_movement(b: Builder, item: int) -> int:
 
 
 def _decoded_first(b: Builder, call: Call) -> Results | None:
-    """Decode a table by one scale before it is looked up."""
+    """Decode a table by one scale, of whatever sign, before it is looked up and moved."""
     moves, codes = _unmoved(b, call.operands[0])
     if not moves or not b.is_constant(codes) or b.table.shape(call.operands[1]) != ():
+        return None
+    if any(b.source(like).op == "MaxPool" for like in moves):
         return None
     made = b.make("DequantizeLinear", [codes, *call.operands[1:]], call.attributes, call.opset)[0]
     for like in reversed(moves):
@@ -222,7 +224,7 @@ def product_of_codes(b: Builder, call: Call) -> Results | None:
         held = b.table.held(codes)
         if held is not None and (zero is None or b.is_constant(zero)):
             numbers = _less(held.read(), b.table.held(zero), op, place)
-            factors.append(b.constant(_in_codes(numbers, np.ones_like(numbers))))
+            factors.append(b.constant(_in_codes(numbers)))
             continue
         moves, quantiser = _quantiser(b, codes, zero)
         scale = None if quantiser is None else quantiser.operand(1)
@@ -239,8 +241,9 @@ def product_of_codes(b: Builder, call: Call) -> Results | None:
     return [item] if scales else None
 
 
-def _in_codes(numbers: Array, steps: Array) -> Constant:
-    """Return numbers as a constant of codes, with their steps."""
+def _in_codes(numbers: Array) -> Constant:
+    """Return codes as a constant, a step of 1 from each other."""
+    steps = np.broadcast_to(np.float32(1), numbers.shape)
     return replace(constant_of(numbers), steps=lambda: steps)
 
 
@@ -404,9 +407,9 @@ _ALONG = {"Conv": 0, "ConvTranspose": 1, "MatMul": -1}
 
 def _times(b: Builder, held: Constant, factor: Array) -> int:
     """Multiply weights by numbers; those that are codes are so still, in other steps."""
-    numbers = (held.read() * factor).astype(held.dtype)
-    steps = held.steps
-    return b.constant(numbers if steps is None else _in_codes(numbers, steps() * abs(factor)))
+    with np.errstate(all="ignore"):
+        made, steps = constant_of((held.read() * factor).astype(held.dtype)), held.steps
+    return b.constant(made if steps is None else replace(made, steps=lambda: steps() * abs(factor)))
 
 
 def _multiplied(b: Builder, found: Linear, factor: Array, shift: Array) -> Results | None:
@@ -418,8 +421,9 @@ def _multiplied(b: Builder, found: Linear, factor: Array, shift: Array) -> Resul
     operands = [term.operands[0], weights]
     if bias is None and not shift.any():
         return b.make(term.op, operands, dict(term.attributes))
-    moved = (0.0 if bias is None else np.float64(bias.read()).reshape(-1)) * factor + shift
-    added = b.constant(np.broadcast_to(moved, held.shape[found.along]).astype(held.dtype))
+    with np.errstate(all="ignore"):
+        moved = (0.0 if bias is None else np.float64(bias.read()).reshape(-1)) * factor + shift
+        added = b.constant(np.broadcast_to(moved, held.shape[found.along]).astype(held.dtype))
     if term.op == "MatMul":
         return [b.one("Add", b.one("MatMul", *operands), added)]
     return b.make(term.op, [*operands, added], dict(term.attributes))

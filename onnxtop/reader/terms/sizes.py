@@ -26,7 +26,8 @@ PINNED = (Pins(13, 13), Pins(29, 29), Pins(1, 128), Pins(100, 16))
 """What is equal at one size may be a coincidence; one entry, or many, may be treated otherwise."""
 
 
-_LONGER, _LONGEST = 8, 4096
+_LONGER = (128, 1024, 8192, 0)
+"""What is added to sizes while something is lost, one after the other; nothing if it is so at any."""
 _REFITS = 16
 """So often at most other sizes are looked for."""
 
@@ -37,7 +38,8 @@ class OpenSizes:
     def __init__(self) -> None:
         self._same: dict[Hashable, Hashable] = {}
         self._pinned: dict[int, Hashable] = {}
-        self._longer = 1
+        self._longer = 0
+        self._lengths = iter(_LONGER)
         self._refits = 0
 
     @property
@@ -66,7 +68,7 @@ class OpenSizes:
         return sizes
 
     def _start(self, start: Pins, axis: int, rank: int) -> int:
-        return start.other * (self._longer or 1) if axis or rank == 1 < start.first else start.first
+        return start.other + self._longer if axis or rank == 1 < start.first else start.first
 
     def _size(self, key: Hashable, start: int, pins: dict[Hashable, int]) -> int:
         root = self._root(key)
@@ -85,12 +87,11 @@ class OpenSizes:
         return self._lengthen(table, outputs) or self._join(table, outputs)
 
     def _lengthen(self, table: Table, outputs: Sequence[int | None]) -> bool:
-        if not self._longer or not any(_is_lost(table, item) for item in table.reached(outputs)):
+        if not any(_is_lost(table, item) for item in table.reached(outputs)):
             return False
-        self._longer *= _LONGER
-        if self._longer > _LONGEST:  # it is so at any size
-            self._longer = 0
-        return True
+        longer = next(self._lengths, None)
+        self._longer = longer or 0
+        return longer is not None
 
     def _join(self, table: Table, outputs: Sequence[int | None]) -> bool:
         """Make sizes one that some operation takes only then; tell whether there were such."""
