@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxtop.errors import ModelError, UsageError
+from onnxtop.gradient.batchnorm import statistics
 from onnxtop.gradient.graph import Array
 from onnxtop.gradient.oracle import gradient_by_differences
 from onnxtop.loss.compiled import Compiled, flat
@@ -131,7 +132,7 @@ class Probe:
             self._plans.clear()
         self.class_axis, self.threshold = self._head.class_axis, self._head.threshold
         self.loss_name = self._head.name
-        assumed = (*self._samples.notes, *self._head.notes, *self.targets.notes)
+        assumed = (*self._samples.notes, *self._head.notes, *self.targets.notes, *self._filled())
         self.notes: tuple[str, ...] = (*assumed, *found.notes)
 
     def scores(self, theta: Array) -> Scores:
@@ -221,6 +222,15 @@ class Probe:
             )
         point = np.asarray(theta, np.float32)
         return gradient_by_differences(lambda at: self.loss(at, rows), point).astype(np.float32)
+
+    def _filled(self) -> Iterator[str]:
+        """Note that copies of a sample count in statistics, since the model takes no fewer samples."""
+        by_batch = self._options.batchnorm != "frozen" and bool(statistics(self._model.graph))
+        if by_batch and self._fixed and self.samples % self.batch_size:
+            yield (
+                f"the model takes {self.batch_size:,} samples at a time: the last run is filled up with "
+                "copies of one, which count in its statistics of BatchNormalization"
+            )
 
     def _penalty(self, theta: Array) -> float:
         l2 = self._options.l2

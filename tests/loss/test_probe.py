@@ -182,6 +182,27 @@ def test_recalibrated_statistics_are_those_of_the_batch(digits: Data) -> None:
     assert np.isfinite(gradient).all()
 
 
+@pytest.mark.parametrize("mode", ["frozen", "batch", "recalibrate"])
+@pytest.mark.parametrize("samples", [8, 10])
+def test_copies_that_count_in_statistics_are_told(samples: int, mode: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    parts = {"w": rng.standard_normal((5, 4)).astype(np.float32), "m": np.zeros(5, np.float32)}
+    parts |= {"v": np.ones(5, np.float32), "g": np.full(5, 2, np.float32), "b": np.zeros(5, np.float32)}
+    nodes = [node("Gemm", "x w", "h", transB=1), node("BatchNormalization", "h g b m v", "y", epsilon=1e-12)]
+    path = save(model(nodes, parts, {"x": [4, 4]}), tmp_path)
+    x, labels = rng.standard_normal((samples, 4)).astype(np.float32), rng.integers(0, 5, samples)
+    probe = Probe(path, {"x": x, "labels": labels}, batchnorm=mode)
+    filled = np.concatenate([x, x[-1:], x[-1:]])[: -(-samples // 4) * 4].astype(np.float64) @ parts["w"].T
+    runs = filled.reshape(-1, 4, 5)
+    if mode == "batch":
+        centred = runs - runs.mean(axis=1, keepdims=True)
+        z = (2 * centred / centred.std(axis=1, keepdims=True)).reshape(-1, 5)[:samples]
+        expected = -log_softmax(z)[np.arange(samples), labels].mean()
+        assert probe.loss(probe.theta0) == pytest.approx(expected, rel=1e-4)
+    told = [note for note in probe.notes if "filled up with copies of one" in note]
+    assert len(told) == (samples == 10 and mode != "frozen")
+
+
 def test_scale_before_batch_statistics_changes_nothing(tmp_path: Path) -> None:
     """A gain on a channel before BatchNormalization is divided out by the batch's own deviation."""
     rng = np.random.default_rng(0)
