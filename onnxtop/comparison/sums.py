@@ -28,6 +28,9 @@ _CODES = 256
 """Codes that keep so few sizes apart have a step that may be most of the smaller elements."""
 _HALF = 0.51
 """So many steps at most is a number off that is rounded to the nearest."""
+_LEVELS, _FINE = 6, 127
+"""So many steps at least is the largest of the elements that a step is made for, as with codes of 4 bits; of
+others it is no more than a constant of one scale would have in 8 bits."""
 _TOLD = 8
 """Of fewer elements or slices, a change is an edit only where it is one of them alone."""
 
@@ -59,7 +62,7 @@ class PairSums:
 
     def __init__(self, old: Array, new: Array, steps: Sequence[Array] = ()) -> None:
         old, new = np.atleast_1d(old, new)
-        self._steps = [np.atleast_1d(each) for each in steps]
+        self._steps = [_Steps(np.atleast_1d(each)) for each in steps]
         self._count = old.size
         self._size = self._moved = self._apart = self._largest = 0.0
         self._change, self._kept, self._smallest = 0.0, 0.0, np.inf
@@ -79,7 +82,11 @@ class PairSums:
     @property
     def is_narrowed(self) -> bool:
         """Tell whether one of the two is the other, rounded to a narrower type of floats or to its codes."""
-        return bool(self._types or self._steps)
+        return bool(self._types) or self._is_in_codes
+
+    @property
+    def _is_in_codes(self) -> bool:
+        return any(each.are_fine(self._largest) for each in self._steps)
 
     @property
     def is_number_narrowed(self) -> bool:
@@ -87,7 +94,7 @@ class PairSums:
 
         Of bfloat16 nothing is told: that it holds 1 is no reason to take any number near it for 1.
         """
-        return bool(self._steps) or np.dtype(np.float16) in self._types
+        return self._is_in_codes or np.dtype(np.float16) in self._types
 
     @property
     def is_spread(self) -> bool:
@@ -101,7 +108,7 @@ class PairSums:
         before, after = old.astype(np.float64), new.astype(np.float64)
         self._types = [each for each in self._types if _is_twin(before, after, each)]
         difference = after - before
-        self._steps = [each for each in self._steps if _is_nearest(difference, each[box])]
+        self._steps = [each for each in self._steps if each.round(box, before, difference)]
         self._size += float(np.vdot(before, before))
         self._moved += float(np.vdot(difference, difference))
         if narrow is not None:  # what the narrower type does to all numbers is no edit of any
@@ -215,9 +222,29 @@ def _is_twin(old: Floats, new: Floats, dtype: DType) -> bool:
     return bool((old.astype(dtype) == new).all() or (new.astype(dtype) == old).all())
 
 
-def _is_nearest(difference: Floats, steps: Array) -> bool:
-    """Tell whether no element is off by more than half of its step."""
-    return bool((np.abs(difference) <= _HALF * np.abs(steps)).all())
+class _Steps:
+    """How far apart the codes are that elements are rounded to, and the largest element that is, by step."""
+
+    def __init__(self, steps: Array) -> None:
+        self._steps = steps
+        self._coarsest, self._tops = np.zeros(_BINS), np.zeros(_BINS)
+
+    def round(self, box: tuple[slice, ...], numbers: Floats, difference: Floats) -> bool:
+        """Tell whether no element of a box is off by more than half of its step."""
+        steps = np.abs(self._steps[box], dtype=np.float64)
+        moved = difference != 0
+        bins = _bins(steps)
+        np.maximum.at(self._tops, bins, np.abs(numbers).reshape(-1))
+        np.maximum.at(self._coarsest, bins[moved.reshape(-1)], steps[moved])
+        return bool((np.abs(difference) <= _HALF * steps).all())
+
+    def are_fine(self, largest: float) -> bool:
+        """Tell whether each step is that of several codes at least, or a small one for the whole constant.
+
+        One that is as large as what it rounds leaves nothing of it: that is no rounding, but another scale.
+        """
+        fine = (_LEVELS * self._coarsest <= self._tops) | (_FINE * self._coarsest <= largest)
+        return bool(fine.all())
 
 
 def _narrower(old: DType, new: DType) -> DType | None:

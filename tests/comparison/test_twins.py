@@ -201,6 +201,40 @@ def test_what_is_rounded_to_its_own_codes_is_no_edit(per_channel, tmp_path):
     assert told(old, text(head, body, **{**held, "w": edited}), tmp_path).verdict is Verdict.CHANGED
 
 
+@pytest.mark.parametrize("factor", [20, 64, 300])
+def test_codes_of_a_scale_that_leaves_little_of_a_channel_are_an_edit(factor, tmp_path):
+    """Each code is the nearest there is: what is wrong is how far these are apart."""
+    kernel = f32(32, 24)
+    scale = (np.abs(kernel).max(0) / 127).astype(np.float32)
+    verdicts = []
+    for by in (1, factor):
+        of_channel = scale * np.where(np.arange(24) == 3, np.float32(by), np.float32(1))
+        codes = np.rint(kernel / of_channel).astype(np.int8)
+        new = text(
+            "(float[N, 32] x) => (float[N, 24] y)",
+            "d = DequantizeLinear <axis = 1> (w, s)  y = MatMul (x, d)",
+            w=codes,
+            s=of_channel,
+        )
+        old = text("(float[N, 32] x) => (float[N, 24] y)", "y = MatMul (x, w)", w=kernel)
+        verdicts.append(told(old, new, tmp_path).verdict)
+    assert verdicts == [Verdict.WITHIN, Verdict.WITHIN if factor < 127 / 6 else Verdict.CHANGED]
+
+
+def test_a_scale_for_channels_that_are_nearly_zero_is_no_edit(tmp_path):
+    """Quantisers leave no scale below a least one."""
+    kernel = f32(32, 24)
+    kernel[:, 3] *= 1e-9
+    kernel[:, 4] = 0
+    scale = np.maximum(np.abs(kernel).max(0) / 127, 1e-4).astype(np.float32)
+    scale[4] = 1
+    codes = np.rint(kernel / scale).astype(np.int8)
+    body = "d = DequantizeLinear <axis = 1> (w, s)  y = MatMul (x, d)"
+    old = text("(float[N, 32] x) => (float[N, 24] y)", "y = MatMul (x, w)", w=kernel)
+    new = text("(float[N, 32] x) => (float[N, 24] y)", body, w=codes, s=scale)
+    assert told(old, new, tmp_path).verdict is Verdict.WITHIN
+
+
 def test_a_weight_that_is_made_codes_in_the_graph_is_one_in_codes(tmp_path):
     scale = np.float32(np.abs(W).max() / 127)
     old = text(ROWS, "t = Transpose (w)  y = MatMul (x, t)", w=W.T.copy())
