@@ -139,10 +139,17 @@ def each_drawn_by(
     measured: Sequence[Evidence], stack: Stack, fan_in: int, fan_out: int
 ) -> list[InitialiserMatch | None]:
     """Return what `drawn_by` returns, of layers of one small matrix each, all finite."""
-    found = closest_of_each(stack, fan_in, fan_out, [each.largest or 0.0 for each in measured])
+    found: list[InitialiserMatch | None] = []
+    plain = []
     for k, (each, matrix) in enumerate(zip(measured, stack.matrices, strict=True)):
-        if verdict(each, None).exchangeable is False:
-            found[k] = orthonormal_lines([matrix])
+        is_structured = verdict(each, None).exchangeable is False
+        found.append(orthonormal_lines([matrix]) if is_structured else None)
+        plain += [] if is_structured else [k]
+    if plain:
+        largest = [measured[k].largest or 0.0 for k in plain]
+        closest = closest_of_each(stack.take(plain), fan_in, fan_out, largest)
+        for k, match in zip(plain, closest, strict=True):
+            found[k] = match
     return found
 
 

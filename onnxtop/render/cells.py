@@ -88,7 +88,7 @@ class BarEnds:
     def title(self, width: int) -> str:
         """Write the ends above bars of this width.
 
-        >>> Scale(0.85, 0.9).title(10)
+        >>> BarEnds(0.85, 0.9).title(10)
         '0.85   0.9'
         """
         high = f"{self.high:g}"
@@ -99,7 +99,7 @@ def scale_of(values: Iterable[float | None]) -> BarEnds:
     """Return the scale on which values are told apart, between round numbers; from 0 to 1 where none are.
 
     >>> scale_of([0.912, 0.903, None, 0.917]), scale_of([0.1, 0.7]), scale_of([0.5])
-    (Scale(low=0.9, high=0.92), Scale(low=0.0, high=0.8), Scale(low=0.0, high=1.0))
+    (BarEnds(low=0.9, high=0.92), BarEnds(low=0.0, high=0.8), BarEnds(low=0.0, high=1.0))
     """
     some = known(values)
     low, high = min(some, default=0.0), max(some, default=0.0)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import onnxtop
-from onnxtop.auditing import pieces
+from onnxtop.auditing import pieces, together
 from onnxtop.cli.analysis import each_its_own, shared_out
 from onnxtop.work.options import WorkOptions, processors
 from tests.models import mlp, save
@@ -55,9 +55,9 @@ def test_layers_give_the_same_bytes_on_any_number_of_workers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pieces, "_PIECE", 1)  # else layers so small go together
-    threads, real = set(), pieces.measure_layer
+    threads, real = set(), together.measure_layer
     monkeypatch.setattr(
-        pieces, "measure_layer", lambda *given: threads.add(threading.get_ident()) or real(*given)
+        together, "measure_layer", lambda *given: threads.add(threading.get_ident()) or real(*given)
     )
     path = save(mlp(120, 100, 110, 90), tmp_path)
     found = [onnxtop.audit(path, details=True, bias="row", jobs=jobs).to_dict() for jobs in (1, 4)]
