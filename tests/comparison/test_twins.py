@@ -8,6 +8,7 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper, parser
 
 from onnxtop.comparison.story import diff
+from onnxtop.reader.terms import folding
 from onnxtop.results.diff import Verdict, WholeDiff
 from tests.models import save
 
@@ -244,6 +245,20 @@ def test_a_weight_that_is_made_codes_in_the_graph_is_one_in_codes(tmp_path):
     new = text(ROWS, body, w=W.T.copy(), s=scale, z=np.int8(0))
     ruined = text(ROWS, body, w=W.T.copy(), s=scale / 4, z=np.int8(0))
     check(old, new, ruined, tmp_path, within=0.05, **X)
+
+
+def test_codes_of_a_constant_that_are_not_computed_are_no_rounding(tmp_path, monkeypatch):
+    """An onnx may lack what it takes; what a scale cuts off of a weight is then unknown."""
+    computed = folding.is_computed
+    monkeypatch.setattr(
+        folding, "is_computed", lambda node: node.op_type != "QuantizeLinear" and computed(node)
+    )
+    old = text(ROWS, "y = MatMul (x, w)", w=W)
+    body = "q = QuantizeLinear (w, s, z)  d = DequantizeLinear (q, s, z)  y = MatMul (x, d)"
+    for part in (1, 4):
+        scale = np.float32(np.abs(W).max() / 127 / part)
+        new = text(ROWS, body, w=W, s=scale, z=np.int8(0))
+        assert told(old, new, tmp_path).verdict is Verdict.UNPROVEN
 
 
 @pytest.mark.parametrize("value", [1e-5, 3e-6, 1.0009e-4])

@@ -122,6 +122,8 @@ def _values(b: Builder, moves: Sequence[int], quantiser: GraphTerm) -> int | Non
     kind = b.table.dtype(zero) if quantiser.type is None else quantiser.type.dtype
     if source is None or scale is None or kind is None or (moves and b.table.shape(scale) != ()):
         return None
+    if b.is_constant(source):
+        return None  # codes of a constant are computed: where onnx could not, nothing is known of them
     made: int | None = source
     if not _is_own(b, source, scale, zero):
         if not b.is_constant(scale) or (zero is not None and not b.is_constant(zero)):
